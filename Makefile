@@ -1,0 +1,81 @@
+# Two commands do everything: `make run` shows Gridtide at work, `make test` checks all of it.
+# Both install what they need into .venv first, at the versions of constraints.txt.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := .venv/bin
+WORKERS ?= 2
+
+# The extras to install: those asked for, and mlx where it has wheels, which is on Linux with glibc 2.35
+# or newer and on Apple silicon with macOS 14 or newer.
+define EXTRAS
+import platform, sys
+def version(text): return tuple(int(part) for part in (text or "0").split(".")[:2])
+libc, number = platform.libc_ver()
+linux = libc == "glibc" and version(number) >= (2, 35)
+apple = platform.machine() == "arm64" and version(platform.mac_ver()[0]) >= (14, 0)
+names = ["mlx"] * (linux or apple) + sys.argv[1:]
+print("[" + ",".join(names) + "]" if names else "")
+endef
+export EXTRAS
+INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
+# pip compiles what it installs, but not what it links to; without this, where PYTHONDONTWRITEBYTECODE is set,
+# every process would compile all of ours again.
+COMPILE := $(BIN)/python -m compileall -q gridtide tasks flows deployments
+
+.DEFAULT_GOAL := help
+.PHONY: help run test quick lint types bench constraints clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+run: .venv/run ## install, then the demo: collect, backfill and prepare training data from an embedded sandbox
+	$(BIN)/gridtide demo
+
+test: .venv/dev ## install, then the whole test suite
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+quick: .venv/dev ## the tests that take no more than a few seconds each
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"
+
+lint: .venv/dev ## ruff: rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/dev ## mypy, strict
+	$(BIN)/mypy
+
+bench: .venv/bench ## measure against peers and limits; writes benchmarks/results.json
+	$(BIN)/python -m benchmarks
+
+constraints: ## pin what .venv has now; take newer versions with `.venv/bin/pip install --upgrade …` before
+	{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --all --exclude-editable --exclude gridtide --exclude setuptools \
+	  | sed 's/^mlx==\(.*\)/&\nmlx-metal==\1/' | LC_ALL=C sort -fu; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean: ## remove what was installed, built and cached; the lakes stay
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/run: .venv/made
+	@echo "Installing Gridtide into .venv: some minutes the first time"
+	$(INSTALL) --editable ".$$($(BIN)/python -c "$$EXTRAS")"
+	@$(COMPILE)
+	@touch $@
+
+.venv/dev: .venv/made
+	@echo "Installing Gridtide and its tools into .venv: some minutes the first time"
+	$(INSTALL) --editable ".$$($(BIN)/python -c "$$EXTRAS" test lint)"
+	@$(COMPILE)
+	@touch $@ .venv/run
+
+.venv/bench: .venv/dev
+	$(INSTALL) --editable ".$$($(BIN)/python -c "$$EXTRAS" bench)"
+	@touch $@
+
+# A newer pip than the one that comes with Python 3.11, because it resolves twice as fast.
+.venv/made: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Gridtide needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(INSTALL) --upgrade pip
+	@touch $@
