@@ -1,0 +1,81 @@
+"""What can go wrong, as one tree.
+
+GridtideError
+├── ConfigurationError      the configuration asks for what cannot be: fix the file
+├── CredentialsError        401 and 403: mend the credentials, never retried
+├── QuotaError              429: wait as told
+├── UpstreamError           5xx, timeouts, resets, cut or non-JSON bodies: retried
+├── FormatError             parsed, but not what was promised: the body is kept in `raw/`
+├── IncompleteError         fewer or more rows than the upstream says it has
+├── StorageError            the lake could not be read or written
+└── TrainingError           the training spec asks for what the lake does not hold
+
+Every error names the entry (or the file), says what happened and what to do.
+"""
+
+from __future__ import annotations
+
+
+class GridtideError(Exception):
+    """The root: `subject` (entry, file or command), what `happened`, how to `fix` it."""
+
+    retryable = False
+
+    def __init__(self, subject: str, happened: str, fix: str = "") -> None:
+        super().__init__(subject, happened, fix)
+        self.subject = subject
+        self.happened = happened
+        self.fix = fix
+
+    def __str__(self) -> str:
+        text = f"{self.subject}: {self.happened}"
+        return f"{text}. {self.fix}" if self.fix else text
+
+
+class ConfigurationError(GridtideError):
+    """The configuration, or a command's arguments, ask for something that cannot be."""
+
+
+class CredentialsError(GridtideError):
+    """The upstream refuses the credentials (401, 403), or there are none."""
+
+
+class QuotaError(GridtideError):
+    """The upstream's quota is used up (429); `wait` is how many seconds it asks us to wait."""
+
+    retryable = True
+
+    def __init__(self, subject: str, happened: str, fix: str = "", *, wait: float | None = None) -> None:
+        super().__init__(subject, happened, fix)
+        self.wait = wait
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_quota, (self.subject, self.happened, self.fix, self.wait))
+
+
+class UpstreamError(GridtideError):
+    """The upstream failed in a way that may pass: 5xx, a time-out, a reset, a cut body, no JSON."""
+
+    retryable = True
+
+
+class FormatError(GridtideError):
+    """The upstream answered something that parses but is not what its format promises."""
+
+
+class IncompleteError(GridtideError):
+    """The rows received are not as many as the upstream says there are."""
+
+    retryable = True
+
+
+class StorageError(GridtideError):
+    """The lake could not be read or written."""
+
+
+class TrainingError(GridtideError):
+    """A training set cannot be prepared from what the lake holds."""
+
+
+def _rebuild_quota(subject: str, happened: str, fix: str, wait: float | None) -> QuotaError:
+    return QuotaError(subject, happened, fix, wait=wait)

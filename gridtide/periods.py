@@ -1,0 +1,115 @@
+"""Half-open UTC periods and the algebra of coverage.
+
+wanted    |-----------------------------|
+covered       |------|        |----|
+missing   |--|        |------|      |---|
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Period:
+    """The interval starts `[start, end)`, both aware UTC datetimes, never empty."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError(f"a period needs aware datetimes, got {self.start!r} and {self.end!r}")
+        if self.end <= self.start:
+            raise ValueError(f"a period must end after it starts, got {self}")
+
+    def __str__(self) -> str:
+        return f"{self.start:%Y-%m-%dT%H:%M}/{self.end:%Y-%m-%dT%H:%M}"
+
+    @property
+    def duration(self) -> timedelta:
+        """How long it is."""
+        return self.end - self.start
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def floor(moment: datetime, step: timedelta) -> datetime:
+    """The latest multiple of `step` since 1970 that is not after `moment`.
+
+    >>> floor(datetime(2024, 1, 1, 5, 59, tzinfo=UTC), timedelta(hours=1)).hour
+    5
+    """
+    return EPOCH + (moment - EPOCH) // step * step
+
+
+def split(period: Period, step: timedelta) -> list[Period]:
+    """`period` in touching pieces of at most `step`, counted from its start.
+
+    >>> hour = timedelta(hours=1)
+    >>> [str(p) for p in split(Period(EPOCH, EPOCH + 3 * hour), 2 * hour)]
+    ['1970-01-01T00:00/1970-01-01T02:00', '1970-01-01T02:00/1970-01-01T03:00']
+    """
+    if step <= timedelta(0):
+        raise ValueError(f"a step must be positive, got {step}")
+    pieces = []
+    start = period.start
+    while start < period.end:
+        end = min(start + step, period.end)
+        pieces.append(Period(start, end))
+        start = end
+    return pieces
+
+
+def union(periods: Iterable[Period]) -> list[Period]:
+    """The same moments as `periods`, sorted, with overlapping and touching ones joined."""
+    joined: list[Period] = []
+    for period in sorted(periods):
+        if joined and period.start <= joined[-1].end:
+            if period.end > joined[-1].end:
+                joined[-1] = Period(joined[-1].start, period.end)
+        else:
+            joined.append(period)
+    return joined
+
+
+def missing(wanted: Period, covered: Iterable[Period]) -> list[Period]:
+    """What of `wanted` lies in none of `covered`: wanted − covered."""
+    holes = []
+    start = wanted.start
+    for period in union(covered):
+        if period.start >= wanted.end:
+            break
+        if period.start > start:
+            holes.append(Period(start, period.start))
+        start = max(start, period.end)
+    if start < wanted.end:
+        holes.append(Period(start, wanted.end))
+    return holes
+
+
+def local_days(period: Period, zone: ZoneInfo) -> Iterator[date]:
+    """The calendar days of `zone` that share a moment with `period`."""
+    day = period.start.astimezone(zone).date()
+    last = (period.end - timedelta(microseconds=1)).astimezone(zone).date()
+    while day <= last:
+        yield day
+        day += timedelta(days=1)
+
+
+def local_midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The start of the local day `day`, in UTC; days are 23, 24 or 25 hours long."""
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
+
+
+def local_day(day: date, zone: ZoneInfo) -> Period:
+    """The operating day `day`, local midnight to local midnight, in UTC.
+
+    >>> local_day(date(2024, 11, 3), ZoneInfo("America/New_York")).duration
+    datetime.timedelta(days=1, seconds=3600)
+    """
+    return Period(local_midnight(day, zone), local_midnight(day + timedelta(days=1), zone))

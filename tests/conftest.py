@@ -1,0 +1,69 @@
+"""What tests of more than one place share."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PREFECT_HOME of the session's Prefect server: its database, log and results."""
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="session")
+def prefect_server(prefect_home: Path) -> Iterator[str]:
+    """The URL of a Prefect server of this session's own, which the flows in it use."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_HOME,
+        PREFECT_SERVER_ANALYTICS_ENABLED,
+        PREFECT_SERVER_API_PORT,
+        temporary_settings,
+    )
+
+    from flows.local_server import ensure_server, stop_server
+
+    own = {PREFECT_HOME: prefect_home, PREFECT_SERVER_API_PORT: 0, PREFECT_SERVER_ANALYTICS_ENABLED: False}
+    with temporary_settings(own, restore_defaults={PREFECT_API_URL}):
+        url = ensure_server()
+        with temporary_settings({PREFECT_API_URL: url}):
+            yield url
+        APILogWorker.drain_all()  # what is still to be sent, before there is nobody to take it
+        EventsWorker.drain_all()
+        stop_server()
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """The endpoint of an S3 of this session's own, over real HTTP; it takes any credentials."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of an empty bucket, which the AWS chain of the environment leads to."""
+    import boto3
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "some-key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "some-secret")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_url)
+    name = f"bucket-{uuid.uuid4().hex}"
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=name)
+    return name

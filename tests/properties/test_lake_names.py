@@ -1,0 +1,81 @@
+"""Names and tables of lake files: whatever is written is what is read."""
+
+import io
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gridtide import observations as obs
+from gridtide.lake import EXTENSIONS, encoding, file_name
+from gridtide.lake.names import Name, parse_name
+from gridtide.periods import Period
+
+ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+MOMENTS = st.datetimes(datetime(1970, 1, 3), datetime(2200, 1, 1), timezones=ZONES)
+MINUTES = MOMENTS.map(lambda moment: moment.replace(second=0, microsecond=0))
+PERIODS = st.tuples(MINUTES, MINUTES).filter(lambda ends: ends[0] < ends[1]).map(lambda ends: Period(*ends))
+PREFIXES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,30}", fullmatch=True)
+
+
+@given(PREFIXES, MOMENTS, st.none() | PERIODS, st.sampled_from(list(EXTENSIONS.values())))
+def test_a_name_says_what_it_was_made_of(prefix: str, stamp: datetime, period: Period | None, extension: str) -> None:
+    """Prefix, stamp to the second and period come back in UTC, also where the prefix looks like a stamp."""
+    assert parse_name(file_name(prefix, stamp, period, extension)) == Name(
+        prefix, stamp.astimezone(UTC).replace(microsecond=0), period, extension
+    )
+
+
+@given(PREFIXES, PREFIXES, MOMENTS, st.none() | PERIODS)
+def test_no_file_is_of_two_prefixes(prefix: str, rest: str, stamp: datetime, period: Period | None) -> None:
+    """A file of `<prefix>_<rest>` is never taken for one of `<prefix>`, whatever the rest."""
+    found = parse_name(file_name(f"{prefix}_{rest}", stamp, period, "csv"))
+    assert found is not None
+    assert found.prefix == f"{prefix}_{rest}"
+
+
+@given(st.text(st.sampled_from("0123456789T_.abcsvj-"), max_size=60))
+def test_what_parses_is_a_name(text: str) -> None:
+    """Any text is either no name, or exactly the name of what it says."""
+    found = parse_name(text)
+    assert found is None or file_name(found.prefix, found.stamp, found.period, found.extension) == text
+
+
+TIMES = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
+LABELS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+ROWS = st.lists(
+    st.tuples(TIMES, TIMES, LABELS, LABELS, LABELS, st.none() | st.floats(allow_nan=False), st.none() | TIMES).map(
+        lambda fields: obs.Row(*fields)
+    ),
+    max_size=6,
+)
+
+
+@given(st.sampled_from(["parquet", "csv"]), st.lists(ROWS, max_size=3), LABELS, TIMES)
+def test_any_observations_come_back(format: str, pages: list[list[obs.Row]], source: str, asked: datetime) -> None:  # noqa: A002
+    """Labels with quotes, commas and line ends, nulls, infinities, minus zero: all read back to the bit."""
+    tables = [obs.from_rows(source, rows, asked) for rows in pages]
+    file = io.BytesIO()
+    sink = encoding.SINKS[format](file)
+    for table in tables:
+        sink.write(table)
+    sink.close({})
+    read, wanted = encoding.read(format, file.getvalue()), obs.concat(tables)
+    assert obs.content_hash(read).digest() == obs.content_hash(wanted).digest()
+    for name in obs.SCHEMA.names:
+        assert read[name].to_pylist() == wanted[name].to_pylist()
+        assert read[name].null_count == wanted[name].null_count
+
+
+@given(st.binary(max_size=2_000))
+def test_any_body_comes_back(body: bytes) -> None:
+    """Compression is undone exactly."""
+    assert encoding.decompress(encoding.compress(body)) == body
+
+
+@given(st.binary(max_size=300), st.sampled_from(["parquet", "csv"]))
+def test_no_bytes_break_the_reader(body: bytes, format: str) -> None:  # noqa: A002
+    """What is no file of observations is a ValueError, whatever it is."""
+    with suppress(ValueError):
+        assert encoding.read(format, body).schema.equals(obs.SCHEMA)

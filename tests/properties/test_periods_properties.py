@@ -1,0 +1,87 @@
+"""The algebra of periods against sets of minutes, counted out."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gridtide.periods import EPOCH, Period, floor, local_day, local_days, missing, split, union
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def period(bounds: tuple[int, int]) -> Period:
+    """The minutes `[a, a + length)` after START."""
+    start, length = bounds
+    return Period(START + start * MINUTE, START + (start + length) * MINUTE)
+
+
+def minutes(*periods: Period) -> set[datetime]:
+    """The minutes in any of `periods`."""
+    return {p.start + n * MINUTE for p in periods for n in range(p.duration // MINUTE)}
+
+
+periods = st.tuples(st.integers(0, 60), st.integers(1, 30)).map(period)
+many = st.lists(periods, max_size=8)
+
+
+@given(many)
+def test_union_is_the_same_minutes_apart_and_sorted(found: list[Period]) -> None:
+    """No minute is lost or added, and what is left neither overlaps nor touches."""
+    joined = union(found)
+    assert minutes(*joined) == minutes(*found)
+    assert all(a.end < b.start for a, b in pairwise(joined))
+
+
+@given(periods, many)
+def test_missing_is_wanted_without_covered(wanted: Period, covered: list[Period]) -> None:
+    """Set difference, in order, in pieces that do not touch."""
+    holes = missing(wanted, covered)
+    assert minutes(*holes) == minutes(wanted) - minutes(*covered)
+    assert all(a.end < b.start for a, b in pairwise(holes))
+
+
+@given(periods, many)
+def test_covering_what_is_missing_leaves_nothing(wanted: Period, covered: list[Period]) -> None:
+    """A backfill of the holes ends the backfill."""
+    assert missing(wanted, [*covered, *missing(wanted, covered)]) == []
+
+
+@given(periods, st.integers(1, 40))
+def test_split_covers_the_period_in_touching_steps(whole: Period, length: int) -> None:
+    """All pieces but the last are of the step's length, and together they are the period."""
+    step = length * MINUTE
+    pieces = split(whole, step)
+    assert union(pieces) == [whole]
+    assert all(a.end == b.start for a, b in pairwise(pieces))
+    assert all(p.duration == step for p in pieces[:-1])
+    assert pieces[-1].duration <= step
+
+
+@given(
+    st.datetimes(datetime(1950, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),
+    st.integers(1, 10_000),
+)
+def test_floor_is_the_last_multiple_before(moment: datetime, seconds: int) -> None:
+    """A whole number of steps since 1970, at most one step before the moment; also before 1970."""
+    step = timedelta(seconds=seconds)
+    found = floor(moment, step)
+    assert (found - EPOCH) % step == timedelta(0)
+    assert found <= moment < found + step
+
+
+@given(
+    st.sampled_from(["America/New_York", "America/Los_Angeles", "Asia/Kolkata", "Africa/Cairo", "UTC"]).map(ZoneInfo),
+    st.datetimes(datetime(2015, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
+    st.integers(1, 60 * 24 * 20),
+)
+def test_local_days_cover_a_period_and_touch_it(zone: ZoneInfo, start: datetime, length: int) -> None:
+    """The days of a period, end to end, hold it, and each shares a moment with it."""
+    whole = Period(start, start + length * MINUTE)
+    days = [local_day(day, zone) for day in local_days(whole, zone)]
+    assert missing(whole, days) == []
+    assert all(day.start < whole.end and whole.start < day.end for day in days)
+    assert all(a.end == b.start for a, b in pairwise(days))

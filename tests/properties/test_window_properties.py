@@ -1,0 +1,126 @@
+"""Windows, splits, masks, filling and scaling, against plain loops."""
+
+import math
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gridtide import scaling, sequences, splits
+from gridtide.cleaning import fill_forward
+
+lengths = st.integers(1, 12)
+randoms = st.integers(0, 2**32 - 1).map(np.random.default_rng)  # faster than arrays drawn cell by cell
+
+
+@given(steps=st.integers(0, 60), seq_len=lengths, horizon=lengths, stride=lengths)
+def test_starts_are_all_that_fit(steps: int, seq_len: int, horizon: int, stride: int) -> None:
+    """Every multiple of the stride whose window ends within the data, also when it is all of it."""
+    expected = [s for s in range(0, steps, stride) if s + seq_len + horizon <= steps]
+    assert sequences.starts(steps, seq_len=seq_len, horizon=horizon, stride=stride).tolist() == expected
+
+
+@given(seq_len=lengths, horizon=lengths, stride=lengths)
+def test_a_window_as_long_as_the_data_is_kept(seq_len: int, horizon: int, stride: int) -> None:
+    """Exactly one."""
+    assert sequences.starts(seq_len + horizon, seq_len=seq_len, horizon=horizon, stride=stride).tolist() == [0]
+
+
+@given(
+    random=randoms,
+    seq_len=lengths,
+    horizon=lengths,
+    inputs=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
+    targets=st.sampled_from([0.0, 0.5, 1.0]),
+)
+def test_valid_starts_are_those_with_enough_observed(
+    random: np.random.Generator, seq_len: int, horizon: int, inputs: float, targets: float
+) -> None:
+    """Shares counted cell by cell."""
+    mask, target_mask = random.random((30, 3)) < random.random(), random.random((30, 2)) < random.random()
+    candidates = sequences.starts(30, seq_len=seq_len, horizon=horizon, stride=1)
+    expected = []
+    for s in candidates.tolist():
+        x = [bool(mask[t, f]) for t in range(s, s + seq_len) for f in range(3)]
+        y = [bool(target_mask[t, k]) for t in range(s + seq_len, s + seq_len + horizon) for k in range(2)]
+        if sum(x) / len(x) >= inputs and sum(y) / len(y) >= targets:
+            expected.append(s)
+    shape = {"seq_len": seq_len, "horizon": horizon}
+    found = sequences.valid(candidates, mask, target_mask, **shape, min_inputs=inputs, min_targets=targets)
+    assert found.tolist() == expected
+
+
+@given(
+    steps=st.integers(10, 60),
+    train=st.floats(0.1, 0.8),
+    rest=st.floats(0.1, 0.9),
+    gap=st.integers(0, 6),
+    seq_len=lengths,
+    horizon=lengths,
+    strict=st.booleans(),
+)
+def test_splits_hold_the_windows_whose_targets_they_hold(
+    steps: int, train: float, rest: float, gap: int, seq_len: int, horizon: int, strict: bool
+) -> None:
+    """Target step by target step; strictly, context step by context step too; no window in two splits."""
+    train_end = round(steps * train)
+    validation_end = train_end + round((steps - train_end) * rest)
+    bounds = splits.Bounds(train_end, validation_end, steps, gap)
+    starts = sequences.starts(steps, seq_len=seq_len, horizon=horizon, stride=1)
+    found = splits.divide(starts, bounds, seq_len=seq_len, horizon=horizon, strict=strict)
+    within = {
+        "train": lambda t: t < train_end,
+        "validation": lambda t: train_end + gap <= t < validation_end,
+        "test": lambda t: validation_end + gap <= t < steps,
+    }
+    for name, holds in within.items():
+        expected = [
+            s
+            for s in starts.tolist()
+            if all(holds(t) for t in range(s if strict else s + seq_len, s + seq_len + horizon))
+        ]
+        assert found[name].tolist() == expected
+
+
+@given(random=randoms, limit=st.integers(0, 30), cut=st.integers(1, 25))
+def test_filling_copies_the_last_value_within_the_limit(random: np.random.Generator, limit: int, cut: int) -> None:
+    """Cell by cell; and what comes later changes nothing before it."""
+    values = np.where(random.random((3, 25)) < random.random(), random.normal(size=(3, 25)), math.nan)
+    filled, observed = fill_forward(values, limit)
+    for row in range(3):
+        for t in range(25):
+            earlier = [s for s in range(t, max(t - limit, 0) - 1, -1) if not math.isnan(values[row, s])]
+            np.testing.assert_equal(filled[row, t], values[row, earlier[0]] if earlier else math.nan)
+            assert observed[row, t] == (not math.isnan(values[row, t]))
+    np.testing.assert_array_equal(fill_forward(values[:, :cut], limit)[0], filled[:, :cut])
+
+
+@given(random=randoms, size=st.sampled_from([0.0, 1e-3, 1.0, 1e6]), train=st.integers(1, 20))
+def test_scaling_is_inverted_and_fitted_on_observed_train_steps(
+    random: np.random.Generator, size: float, train: int
+) -> None:
+    """Mean and deviation are those of the observed train cells; values come back; nothing is divided by zero."""
+    values, observed = random.normal(size, size, (20, 2)), random.random((20, 2)) < random.random()
+    scale = scaling.fit(values[:train], observed[:train])
+    np.testing.assert_allclose(scale.invert(scale.apply(values)), values, rtol=1e-9, atol=1e-6)
+    for column in range(2):
+        cells = values[:train, column][observed[:train, column]]
+        if not cells.size:
+            assert (scale.mean[column], scale.deviation[column]) == (0, 1)
+            continue
+        np.testing.assert_allclose(scale.mean[column], cells.mean(), rtol=1e-6, atol=1e-6)
+        if cells.std() > 1e-6:
+            np.testing.assert_allclose(scale.deviation[column], cells.std(), rtol=1e-5)
+        else:
+            assert scale.deviation[column] > 0
+
+
+@given(count=st.integers(0, 40), size=st.integers(1, 12), seed=st.integers(0, 5), epoch=st.integers(0, 5))
+def test_batches_hold_each_window_at_most_once(count: int, size: int, seed: int, epoch: int) -> None:
+    """Shuffled: whole batches of different windows. In order: every window, then −1 up to a whole batch."""
+    shuffled = [b.tolist() for b in sequences.batches(count, size, shuffle=True, seed=seed, epoch=epoch)]
+    assert [len(b) for b in shuffled] == [size] * (count // size)
+    together = [index for batch in shuffled for index in batch]
+    assert len(set(together)) == len(together)
+    ordered = [index for b in sequences.batches(count, size, shuffle=False) for index in b.tolist()]
+    assert ordered == [*range(count), *[-1] * (-count % size)]

@@ -1,0 +1,81 @@
+"""The one table: its schema, its keys, its duplicates."""
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from gridtide import observations as obs
+from gridtide.errors import FormatError
+
+AT = datetime(2024, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def row(hour: int, value: float | None, variable: str = "demand", location: str = "ISNE") -> obs.Row:
+    """One hourly value of a series."""
+    return obs.Row(AT + hour * HOUR, AT + (hour + 1) * HOUR, location, variable, "MWh", value)
+
+
+def table(*rows: obs.Row) -> pa.Table:
+    """Rows as observations."""
+    return obs.from_rows("eia", rows, AT)
+
+
+def test_rows_become_the_one_table() -> None:
+    """Columns, types and values are those of the schema, in the order given."""
+    made = table(row(1, 2.0), row(0, None))
+    assert made.schema == obs.SCHEMA
+    assert made["value"].to_pylist() == [2.0, None]
+    assert made["interval_start"].to_pylist() == [AT + HOUR, AT]
+    assert made["source"].to_pylist() == ["eia", "eia"]
+    assert made["published_at"].null_count == 2
+
+
+def test_no_rows_are_an_empty_table() -> None:
+    """An answer without rows is a table of no rows, not an error."""
+    assert table().equals(obs.empty())
+
+
+def test_a_missing_location_is_refused() -> None:
+    """A null where none may be is a format error that names the column."""
+    with pytest.raises(FormatError, match="location"):
+        obs.from_columns(
+            "eia",
+            AT,
+            interval_start=[AT],
+            interval_end=[AT],
+            location=[None],
+            variable="demand",
+            unit="MWh",
+            value=[1.0],
+        )
+
+
+def test_exact_duplicates_collapse_in_order() -> None:
+    """Of equal rows the first stays; nulls equal nulls."""
+    doubled = table(row(2, 3.0), row(0, 1.0), row(1, None), row(0, 1.0), row(1, None))
+    assert obs.distinct(doubled, "x")["value"].to_pylist() == [3.0, 1.0, None]
+
+
+@pytest.mark.parametrize("other", [2.0, None])
+def test_conflicting_duplicates_fail_the_entry(other: float | None) -> None:
+    """The same key with two values is refused, naming entry and key."""
+    with pytest.raises(FormatError, match=r"some_entry: 1 keys .* eia/ISNE/demand at 2024-01-01T00:00Z"):
+        obs.distinct(table(row(0, 1.0), row(0, other)), "some_entry")
+
+
+def test_distinct_keys_stay_apart() -> None:
+    """Location, variable and time are all part of the key."""
+    rows = [row(0, 1.0), row(1, 1.0), row(0, 1.0, "net_generation"), row(0, 1.0, location="CISO")]
+    assert obs.distinct(table(*rows), "x").num_rows == 4
+
+
+def test_the_content_hash_sees_values_but_not_retrieval_or_chunking() -> None:
+    """Same keys and values in the same order hash alike however they are cut; another value does not."""
+    whole = table(row(0, 1.0), row(1, None))
+    later = obs.from_rows("eia", [row(0, 1.0), row(1, None)], AT + HOUR)
+    digest = obs.content_hash(table(row(0, 1.0)))
+    digest = obs.content_hash(table(row(1, None)), digest)
+    assert obs.content_hash(whole).hexdigest() == obs.content_hash(later).hexdigest() == digest.hexdigest()
+    assert obs.content_hash(table(row(0, 1.0), row(1, 0.0))).hexdigest() != digest.hexdigest()

@@ -1,0 +1,175 @@
+"""The registry of variables, and that the pages about the sources say what it says."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from gridtide import config, variables
+from gridtide.periods import Period
+from gridtide.sources import HOSTS, NAMES, source
+
+PAGES = Path(__file__).parents[1] / "docs" / "sources"
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        ("PeakLoadTodayMw", "peak_load_today_mw"),
+        ("UncommitedAvailDRRMw", "uncommited_avail_drr_mw"),
+        ("ExpActOp4Mw", "exp_act_op4_mw"),
+        ("CSOMw", "cso_mw"),
+        ("Natural Gas", "natural_gas"),
+        ("NYISO AC", "nyiso_ac"),
+        ("Small hydro", "small_hydro"),
+        ("temperature_2m", "temperature_2m"),
+        (" main.temp (°C) ", "main_temp_c"),
+        ("Solar", "solar"),
+        ("DAM", "dam"),
+        ("", ""),
+    ],
+)
+def test_names_are_spelled_in_snake_case(name: str, spelled: str) -> None:
+    """Capitals, abbreviations, digits, spaces and signs; once spelled they stay."""
+    assert variables.snake_case(name) == spelled
+    assert variables.snake_case(spelled) == spelled
+
+
+@pytest.mark.parametrize(
+    ("source", "variable", "unit"),
+    [
+        ("eia", "demand", "MWh"),
+        ("eia", "generation_natural_gas", "MWh"),
+        ("iso_ne", "generation_natural_gas", "MW"),
+        ("iso_ne", "marginal_wood", "1"),
+        ("iso_ne", "lmp_real_time_preliminary_loss", "USD/MWh"),
+        ("iso_ne", "load_native_btm_pv_five_minute", "MW"),
+        ("iso_ne", "morning_report_tie_flow_mw_nyiso_ac", "MW"),
+        ("iso_ne", "morning_report_high_temperature_boston", "°F"),
+        ("iso_ne", "seven_day_dew_point_f_hartford", "°F"),
+        ("iso_ne", "seven_day_power_warn", "1"),
+        ("caiso", "load", "MW"),
+        ("caiso", "load_forecast_two_day_ahead", "MW"),
+        ("caiso", "generation_wind_forecast_day_ahead", "MW"),
+        ("caiso", "schedule_import_real_time", "MW"),
+        ("caiso", "lmp_five_minute_ghg", "USD/MWh"),
+        ("synthetic", "demand", "MWh"),
+        ("synthetic", "lmp_day_ahead", "USD/MWh"),
+    ],
+)
+def test_a_variable_has_one_unit(source: str, variable: str, unit: str) -> None:
+    """The same name means another unit in another source only."""
+    assert variables.unit(source, variable) == unit
+
+
+@pytest.mark.parametrize(("source", "variable"), [("eia", "load"), ("iso_ne", "demand"), ("generic", "load")])
+def test_an_unknown_variable_is_refused(source: str, variable: str) -> None:
+    """The message names source and variable."""
+    with pytest.raises(KeyError, match=f"{source}/{variable} is not in the registry"):
+        variables.unit(source, variable)
+    assert variables.find(source, variable) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "variable", "unit", "rule"),
+    [
+        ("eia", "demand", "MWh", "sum"),
+        ("caiso", "load", "MW", "mean"),
+        ("iso_ne", "seven_day_peak_load_mw", "MW", "repeat"),
+        ("open_meteo", "temperature_2m", "°C", "start"),
+        ("generic", "solar", "MWh", "sum"),
+        ("generic", "solar", "MW", "mean"),
+        ("generic", "price", "EUR/MWh", "mean"),
+    ],
+)
+def test_how_a_value_becomes_hourly(source: str, variable: str, unit: str, rule: str) -> None:
+    """By the registry, else by what the unit means."""
+    assert variables.hourly(source, variable, unit) == rule
+
+
+class Documented(NamedTuple):
+    """A row of a page's table of variables: its names spelled out, their unit and hourly rule."""
+
+    names: list[str]
+    unit: str
+    rule: str
+
+
+def page(name: str) -> str:
+    """The page about a source."""
+    return (PAGES / f"{name}.md").read_text(encoding="utf-8")
+
+
+def table(name: str) -> Iterator[Documented]:
+    """The rows of the page's table of variables; endings in a row are put behind its names."""
+    header, _, *rows = [line for line in page(name).splitlines() if line.startswith("|")]
+    assert header == "| answer | variable | unit | interval | location | to the hour |"
+    for row in rows:
+        _, variable, unit, _, _, rule = (cell.strip() for cell in row.strip("|").split("|"))
+        found = [re.sub(r"<\w+>", "some", text) for text in re.findall(r"`([^`]+)`", variable)]
+        names = [text for text in found if not text.startswith("_")]
+        endings = [text for text in found if text.startswith("_")]
+        yield Documented([name + ending for name in names for ending in ("", *endings)], unit, rule)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "generic"])
+def test_the_page_of_a_source_has_units_and_rules_as_the_code_has_them(name: str) -> None:
+    """Each documented name has its unit in the registry, and its rule for the hour."""
+    for row in table(name):
+        assert row.names
+        for variable in row.names:
+            known = variables.find(name, variable)
+            assert known is None or known.unit == row.unit, variable
+            assert variables.hourly(name, variable, row.unit) == row.rule, variable
+            assert known is not None or name in ("open_meteo", "synthetic"), f"{variable} is not in the registry"
+
+
+@pytest.mark.parametrize("name", sorted({row.source for row in variables.REGISTRY}))
+def test_no_variable_of_the_registry_is_undocumented(name: str) -> None:
+    """Each row of the registry is the one that some documented name finds."""
+    found = {variables.find(name, variable) for row in table(name) for variable in row.names}
+    assert {row for row in variables.REGISTRY if row.source == name} - found == set()
+
+
+def test_the_page_of_the_generic_source_has_the_keys_of_an_entry() -> None:
+    """All that say how records are read, with their defaults."""
+    keys = re.findall(r"^\| `(\w+)` \|", page("generic"), re.MULTILINE)
+    assert keys == ["records", "time", "timezone", "value", "location", "unit", "interval"]
+    assert set(keys) <= set(config.Entry.model_fields)
+    assert config.Entry.model_fields["unit"].default == "1"
+    assert config.Entry.model_fields["timezone"].default == "UTC"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_entry_of_each_page_works(name: str) -> None:
+    """It is read as an entry of that source, and asks something for a period that it answers."""
+    (example,) = re.findall(r"```json\n(.*?)```", page(name), re.DOTALL)
+    entry = config.parse({"apis": [json.loads(example)]}).apis[0]
+    assert entry.source == name
+    assert source(name).takes_period(entry)
+    start = datetime(2024, 3, 9, tzinfo=UTC)
+    asked = source(name).requests(entry, Period(start, start + timedelta(days=3)))
+    assert asked
+    assert len({request.label for request in asked}) == len(asked)
+
+
+def test_the_index_names_every_source_and_host() -> None:
+    """A page for each, and each host that is recognised."""
+    index = page("README")
+    assert re.findall(r"^\| \[`(\w+)`\]\((\w+)\.md\)", index, re.MULTILINE) == [
+        (name, name) for name in ("iso_ne", "eia", "caiso", "open_meteo", "synthetic", "generic")
+    ]
+    assert all(f"`{host}`" in index for host in HOSTS)
+    assert {path.stem for path in PAGES.glob("*.md")} == {"README", *NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_page_has_the_same_parts(name: str) -> None:
+    """What it serves, then irregularities, limits, history and an entry."""
+    assert re.findall(r"^## (.*)$", page(name), re.MULTILINE) == [
+        *("Notable irregularities", "Limits", "History", "An entry")
+    ]
