@@ -1,0 +1,22 @@
+"""The lake: the one door to storage, for local folders, S3 and other object stores alike.
+
+    <output_folder>/<prefix>_<stamp>[_<from>_<to>].parquet      observations; Metadata in the footer
+    <output_folder>/<prefix>_<stamp>[_<from>_<to>].csv          the same columns
+    <output_folder>/<prefix>_<stamp>[_<from>_<to>].csv.meta.json    its Metadata, put before it
+    raw/…                                                       response bodies, zstd-compressed
+
+Files are immutable: written whole under a name that was free, never replaced; a reader sees a file
+whole or not at all. What a name that is taken means is decided by the content hash: the same
+content is success, other content goes to the next free second. A sidecar without its file is a name
+that a writer claimed and did not live to fill; it stays unused.
+
+Arrow and the store's client are imported when first needed, not with this package: the first
+request to an upstream is on its way before they are loaded.
+"""
+
+from gridtide.lake.draft import Draft
+from gridtide.lake.metadata import Metadata, Provenance
+from gridtide.lake.names import EXTENSIONS, File, file_name
+from gridtide.lake.store import Lake, Stored
+
+__all__ = ["EXTENSIONS", "Draft", "File", "Lake", "Metadata", "Provenance", "Stored", "file_name"]

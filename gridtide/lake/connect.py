@@ -1,0 +1,96 @@
+"""From the address of a lake to its store."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from obstore.store import LocalStore, MemoryStore, S3Store, from_url
+
+from gridtide.errors import StorageError
+from gridtide.lake.failures import told
+
+if TYPE_CHECKING:
+    import boto3
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+RETRIES: RetryConfig = {
+    "max_retries": 4,
+    "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=5), "base": 2},
+    "retry_timeout": timedelta(seconds=60),
+}
+"""For what passes within seconds; longer outages are for the task's own retries."""
+
+TIMEOUTS: ClientConfig = {"connect_timeout": "5s", "timeout": "120s"}
+
+CREDENTIALS_LAST = timedelta(minutes=10)
+"""How long what the session hands out is used: it renews what has less than that to live."""
+
+OTHER_SCHEMES = ("gs", "az", "abfs", "abfss")
+
+_FIX = "Use a folder, file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or memory://"
+
+
+def address(uri: str) -> str:
+    """`uri` in the one form that names its lake wherever it is used: a folder as its absolute path.
+
+    Raises `StorageError` for an address that is none, or that holds a password.
+    """
+    if "://" not in uri:
+        if not uri.strip():
+            raise StorageError("the lake", "has no address", _FIX)
+        return str(Path(uri).expanduser().absolute())
+    parts = urlsplit(uri)
+    if parts.username is not None:
+        raise StorageError("the lake", "its address holds a user or password", "Leave it out; use a profile or a block")
+    if parts.scheme == "file":
+        if parts.netloc or not parts.path:
+            raise StorageError(uri, "is no place for a lake", _FIX)
+        return unquote(parts.path)
+    if parts.scheme not in ("s3", "memory", *OTHER_SCHEMES) or (parts.scheme != "memory" and not parts.netloc):
+        raise StorageError(uri, "is no place for a lake", _FIX)
+    return uri.rstrip("/") if parts.scheme != "memory" else "memory://"
+
+
+def connect(uri: str, session: boto3.Session | None, endpoint_url: str | None) -> ObjectStore:
+    """The store at `uri`, as `address` returns it; a local folder is made if it is not there.
+
+    Raises `StorageError` where that cannot be.
+    """
+    with told(uri, "cannot be opened as a lake"):
+        scheme = urlsplit(uri).scheme if "://" in uri else "file"
+        if scheme == "file":
+            return LocalStore(uri, mkdir=True)
+        if scheme == "memory":
+            return MemoryStore()
+        if scheme == "s3":
+            return _s3(uri, session, endpoint_url)
+        return from_url(uri, retry_config=RETRIES, client_options=TIMEOUTS)
+
+
+def _s3(uri: str, session: boto3.Session | None, endpoint_url: str | None) -> S3Store:
+    """The bucket, region and endpoint as boto3 resolves them: environment, profile, then AWS's own."""
+    import boto3
+    from botocore.exceptions import BotoCoreError
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    parts = urlsplit(uri)
+    try:
+        session = session or boto3.Session(region_name=os.environ.get("AWS_REGION"))
+        resolved = session.client("s3", endpoint_url=endpoint_url).meta
+        if session.get_credentials() is None:
+            raise StorageError(uri, "there are no AWS credentials", "Set AWS_PROFILE, or name a block")
+        credentials = Boto3CredentialProvider(session, ttl=CREDENTIALS_LAST)
+    except BotoCoreError as error:
+        raise StorageError(uri, f"AWS cannot be asked: {error}", "Mend the AWS configuration or AWS_PROFILE") from error
+    return S3Store(
+        parts.netloc,
+        prefix=parts.path.strip("/") or None,
+        config={"aws_endpoint_url_s3": resolved.endpoint_url, "region": resolved.region_name},
+        client_options={**TIMEOUTS, "allow_http": resolved.endpoint_url.startswith("http://")},
+        retry_config=RETRIES,
+        credential_provider=credentials,
+    )

@@ -1,0 +1,85 @@
+"""Names of the files one run collects: `<prefix>_<YYYYMMDD>_<HHMMSS>[_<from>_<to>].<ext>`, all UTC.
+
+generation_20240310_061200_20240303T0000_20240310T0600.parquet
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gridtide.periods import Period
+
+EXTENSIONS = {"parquet": "parquet", "csv": "csv", "json": "json", "raw": "raw"}
+"""The file extension of each format."""
+
+SIDECAR = ".meta.json"
+"""What follows a file's name in that of its sidecar."""
+
+_STAMP = "%Y%m%d_%H%M%S"
+_BOUND = "%Y%m%dT%H%M"
+_NAME = re.compile(
+    r"(?P<prefix>.+)_(?P<stamp>\d{8}_\d{6})(?:_(?P<start>\d{8}T\d{4})_(?P<end>\d{8}T\d{4}))?"
+    rf"\.(?P<extension>{'|'.join(EXTENSIONS.values())})",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What a file's name says."""
+
+    prefix: str
+    stamp: datetime
+    period: Period | None
+    extension: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of the lake by its name; `path` is relative to the lake, `size` in bytes."""
+
+    path: str
+    stamp: datetime
+    period: Period | None
+    extension: str
+    size: int
+
+
+def file_name(prefix: str, stamp: datetime, period: Period | None, extension: str) -> str:
+    """The name of the file that a run started at `stamp` writes for `period` (None: a snapshot).
+
+    Raises `ValueError` for a stamp without zone and for bounds within a minute, which no name can say.
+
+    >>> file_name("demand", datetime(2024, 3, 10, 6, 12, tzinfo=UTC), None, "csv")
+    'demand_20240310_061200.csv'
+    """
+    if stamp.tzinfo is None:
+        raise ValueError(f"a stamp needs a time zone, got {stamp!r}")
+    parts = [prefix, stamp.astimezone(UTC).strftime(_STAMP)]
+    if period is not None:
+        parts += [_bound(period.start), _bound(period.end)]
+    return f"{'_'.join(parts)}.{extension}"
+
+
+def parse_name(name: str) -> Name | None:
+    """What `name` says, None if it is not the name of a lake file; the inverse of `file_name`."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    try:
+        period = Period(_utc(match["start"], _BOUND), _utc(match["end"], _BOUND)) if match["start"] else None
+        return Name(match["prefix"], _utc(match["stamp"], _STAMP), period, match["extension"])
+    except ValueError:  # digits that are no date, or a period that ends before it starts
+        return None
+
+
+def _bound(moment: datetime) -> str:
+    if moment.second or moment.microsecond:
+        raise ValueError(f"a period's bounds are whole minutes, got {moment.isoformat()}")
+    return moment.astimezone(UTC).strftime(_BOUND)
+
+
+def _utc(text: str, pattern: str) -> datetime:
+    return datetime.strptime(text, pattern).replace(tzinfo=UTC)

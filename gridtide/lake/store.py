@@ -1,0 +1,264 @@
+"""The lake as a place to put files and find them again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import obstore
+from obstore.exceptions import AlreadyExistsError
+
+from gridtide.errors import StorageError
+from gridtide.lake.connect import address, connect
+from gridtide.lake.failures import told
+from gridtide.lake.metadata import Metadata, Provenance, check
+from gridtide.lake.names import EXTENSIONS, SIDECAR, File, file_name, parse_name
+
+if TYPE_CHECKING:
+    import boto3
+    import pyarrow as pa
+    from obstore import GetOptions
+    from obstore.store import ObjectStore
+
+    from gridtide.lake.draft import Draft
+
+logger = logging.getLogger("gridtide.lake")
+
+FOOTER = 1 << 14
+"""Bytes read from a file's end at first; the footer of a file of few row groups is smaller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file that is in the lake. `created` is False where the same content was there already, and
+    `stored_at` then says since when; `path` is relative to the lake."""
+
+    path: str
+    rows: int
+    bytes: int
+    content_hash: str
+    stored_at: datetime
+    created: bool
+
+
+class Lake:
+    """One folder, bucket or prefix. Paths are relative to it, with `/` between their parts.
+
+    Every method raises `StorageError` that says why the lake could not be read or written.
+    """
+
+    def __init__(self, store: ObjectStore, uri: str) -> None:
+        self.store = store
+        self.uri = uri
+
+    def __repr__(self) -> str:
+        return f"Lake({self.uri!r})"
+
+    @classmethod
+    def open(cls, uri: str, credentials: boto3.Session | None = None, endpoint_url: str | None = None) -> Lake:
+        """The lake at `uri`: a folder, `file://`, `s3://bucket/prefix`, `gs://`, `az://` or `memory://`.
+
+        For S3, `credentials` is a boto3 session (default: the AWS chain, with AWS_PROFILE and
+        AWS_REGION), asked anew before what it gave expires; `endpoint_url` overrides
+        AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and the profile's. Nothing is asked of S3 yet.
+        """
+        uri = address(uri)
+        return cls(connect(uri, credentials, endpoint_url), uri)
+
+    async def put_draft(self, draft: Draft, folder: str, prefix: str, stamp: datetime) -> Stored:
+        """Put the observations of `draft` as `<folder>/<prefix>_<stamp>…`, see the package's contract."""
+        body, metadata = await asyncio.to_thread(draft.finish)
+        return await self._store(body, metadata, folder, prefix, stamp, EXTENSIONS[draft.format])
+
+    async def put_body(
+        self, body: bytes, folder: str, prefix: str, stamp: datetime, provenance: Provenance, extension: str
+    ) -> Stored:
+        """Put `body` as it is, with a sidecar, as `<folder>/<prefix>_<stamp>….<extension>`."""
+        metadata = Metadata.now(provenance, 0, hashlib.sha256(body).hexdigest())
+        return await self._store(body, metadata, folder, prefix, stamp, extension)
+
+    async def put_raw(self, path: str, body: bytes) -> str:
+        """Put `body`, zstd-compressed, at `path`, which is under `raw/`; one that is there is left. Returns `path`."""
+        from gridtide.lake import encoding
+
+        await self._create(path, await asyncio.to_thread(encoding.compress, body), path)
+        return path
+
+    async def raw(self, path: str) -> bytes:
+        """The body that `put_raw` put at `path`."""
+        from gridtide.lake import encoding
+
+        body = await self._get(path)
+        try:
+            return await asyncio.to_thread(encoding.decompress, body)
+        except ValueError as error:
+            raise _damaged(path, error) from error
+
+    async def put(self, path: str, body: bytes, *, replace: bool = False) -> None:
+        """Put `body` at `path`; a file that is there is an error unless it is to be replaced."""
+        if not replace:
+            if not await self._create(path, body, path):
+                raise StorageError(path, "is there already", "Remove it, or use another name")
+            return
+        with told(path, f"cannot be stored in {self.uri}"):
+            await obstore.put_async(self.store, path, body)
+
+    async def files(self, folder: str, prefix: str) -> list[File]:
+        """The files of `folder` that `file_name` names with `prefix`, by stamp and path.
+
+        Sidecars, hidden files and those of other prefixes are passed over; names that are no lake
+        files are named in one warning.
+        """
+        found, foreign = [], []
+        for path, size in await self._list(folder):
+            name = path.rpartition("/")[2]
+            if name.startswith(".") or name.endswith(SIDECAR):
+                continue
+            parsed = parse_name(name)
+            if parsed is None:
+                foreign.append(name)
+            elif parsed.prefix == prefix:
+                found.append(File(path, parsed.stamp, parsed.period, parsed.extension, size))
+        if foreign:
+            logger.warning("%s/%s: passed over, no names of lake files: %s", self.uri, folder, _listed(foreign))
+        return sorted(found, key=lambda file: (file.stamp, file.path))
+
+    async def exists(self, path: str) -> bool:
+        """Whether there is a file at `path`."""
+        return await self._size(path) is not None
+
+    async def read(self, path: str) -> bytes:
+        """The bytes of the file at `path`."""
+        return bytes(await self._get(path))
+
+    async def table(self, path: str) -> pa.Table:
+        """The observations in the Parquet or CSV file at `path`, exactly as they were put.
+
+        A file that is damaged, or no longer what its sidecar says, raises `StorageError`.
+        """
+        from gridtide.lake import encoding
+
+        extension = path.rpartition(".")[2]
+        body = await self._get(path)
+        try:
+            if extension == "csv":  # which has no checksums of its own
+                check(await self._sidecar(path), body)
+            return await asyncio.to_thread(encoding.read, extension, body)
+        except ValueError as error:
+            raise _damaged(path, error) from error
+
+    async def metadata(self, path: str) -> Metadata:
+        """What the file at `path` says of itself; of a Parquet file only the footer is read."""
+        try:
+            return await self._metadata(path)
+        except ValueError as error:
+            raise _damaged(path, error) from error
+
+    async def probe(self) -> None:
+        """Raises `StorageError` unless the lake can be listed, written and deleted in."""
+        path = f".probe-{os.urandom(8).hex()}"
+        with told(self.uri, "cannot be used as a lake"):
+            await obstore.list_with_delimiter_async(self.store)
+            await obstore.put_async(self.store, path, b"", mode="create")
+            await obstore.delete_async(self.store, path)
+
+    async def _store(
+        self, body: Any, metadata: Metadata, folder: str, prefix: str, stamp: datetime, extension: str
+    ) -> Stored:
+        """Put `body` under the first name from `stamp` on that is free, or find it there already."""
+        while True:
+            path = f"{folder}/{file_name(prefix, stamp, metadata.period, extension)}"
+            if await self._claim(path, body, metadata):
+                return _stored(path, len(body), metadata, created=True)
+            there = await self._same(path, metadata.content_hash)
+            if there is not None:
+                return there
+            stamp += timedelta(seconds=1)
+
+    async def _claim(self, path: str, body: Any, metadata: Metadata) -> bool:
+        """Put `body` at `path` if that is free. A sidecar goes first: no reader sees a file without it,
+        and whoever puts the sidecar owns the name."""
+        if not path.endswith(".parquet"):
+            if await self.exists(path):
+                return False
+            sidecar = await asyncio.to_thread(metadata.sidecar, body)
+            if not await self._create(path + SIDECAR, sidecar, metadata.entry):
+                return False
+        return await self._create(path, body, metadata.entry)
+
+    async def _same(self, path: str, content_hash: str) -> Stored | None:
+        """The file at `path` if it holds that content."""
+        size = await self._size(path)
+        if size is None:
+            return None
+        try:
+            there = await self._metadata(path)
+        except ValueError as error:
+            logger.warning("%s: left as it is, its name is taken by a file that is none of the lake's: %s", path, error)
+            return None
+        return _stored(path, size, there, created=False) if there.content_hash == content_hash else None
+
+    async def _create(self, path: str, body: Any, subject: str) -> bool:
+        """Put `body` at `path` whole or not at all; False where something is there."""
+        with told(subject, f"{path} cannot be stored in {self.uri}"):
+            try:
+                await obstore.put_async(self.store, path, body, mode="create")
+            except AlreadyExistsError:
+                return False
+        return True
+
+    async def _get(self, path: str, options: GetOptions | None = None) -> Any:
+        """The bytes at `path`, as a buffer."""
+        with told(path, f"cannot be read from {self.uri}"):
+            answer = await obstore.get_async(self.store, path, options=options)
+            return await answer.bytes_async()
+
+    async def _size(self, path: str) -> int | None:
+        """The size of the file at `path` in bytes, None if there is none."""
+        with told(path, f"cannot be looked for in {self.uri}"):
+            try:
+                size: int = (await obstore.head_async(self.store, path))["size"]
+            except FileNotFoundError:
+                return None
+        return size
+
+    async def _list(self, folder: str) -> list[tuple[str, int]]:
+        """Path and size of the files in `folder`, not of those in its subfolders."""
+        with told(folder, f"cannot be listed in {self.uri}"):
+            found = await obstore.list_with_delimiter_async(self.store, folder)
+        return [(file["path"], file["size"]) for file in found["objects"]]
+
+    async def _metadata(self, path: str) -> Metadata:
+        """As `metadata`, but raises `ValueError` where the file is there and says nothing of the kind."""
+        if not path.endswith(".parquet"):
+            return Metadata.from_sidecar(await self._sidecar(path))
+        from gridtide.lake import encoding
+
+        tail = await self._get(path, {"range": {"suffix": FOOTER}})
+        size = encoding.footer_size(tail)
+        if size > len(tail):
+            tail = await self._get(path, {"range": {"suffix": size}})
+        return Metadata.from_footer(encoding.footer(tail))
+
+    async def _sidecar(self, path: str) -> bytes:
+        if not await self.exists(path + SIDECAR):
+            raise ValueError("it has no sidecar")
+        return await self.read(path + SIDECAR)
+
+
+def _stored(path: str, size: int, metadata: Metadata, *, created: bool) -> Stored:
+    return Stored(path, metadata.rows, size, metadata.content_hash, metadata.stored_at, created)
+
+
+def _damaged(path: str, error: ValueError) -> StorageError:
+    return StorageError(path, f"is damaged: {error}", "Move it out of the lake and collect its period again")
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(sorted(names)[:5])
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

@@ -1,0 +1,279 @@
+"""CAISO OASIS: https://www.caiso.com/documents/oasis-interfacespecification.pdf
+
+`SingleZip` answers with a zip of one CSV, and with HTTP 200 and an XML error where it cannot. The
+columns differ in order between reports and the rows come in none, so the report is known by its
+columns and read by name; the price is in column `MW`, `VALUE` or `PRC`. Only the `…_GMT` columns
+tell the time: `OPR_HR` runs 1, 2, 4 in spring and 1, 2, 25, 3 in autumn. A report is asked for the
+intervals that start in [startdatetime, enddatetime).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from gridtide.errors import ConfigurationError, FormatError, UpstreamError
+from gridtide.markup import is_html, tree
+from gridtide.periods import Period, split
+from gridtide.sources import Page, Request
+from gridtide.variables import snake_case
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from gridtide.config import Entry
+
+LONGEST = timedelta(days=30)
+"""OASIS answers at most 31 days a request, and has refused exactly 31."""
+
+MAX_BYTES = 256 << 20
+"""The most an answer may hold once unzipped, so that a zip bomb does no harm."""
+
+NO_ROWS = "1000"
+PASSING = ("1003", "1006", "1008", "1009", "1010", "1012", "1013", "1015")
+"""Error codes of OASIS itself: time-outs, its own failures, and "in processing, try later"."""
+
+FIXES = {
+    "1004": 'Set "chunk" to P30D or less',
+    "1014": "Start later: OASIS keeps prices for about 39 months",
+    "1017": 'Name at most 10 nodes in "params"',
+    "1020": 'Set "version" in "params" to the one the report has',
+}
+
+DAY_AHEAD = frozenset({"DAM", "RUC", "2DA", "7DA"})
+"""Markets that are published by noon of the day before."""
+
+START, END, MARKET = "INTERVALSTARTTIME_GMT", "INTERVALENDTIME_GMT", "MARKET_RUN_ID"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A kind of report: the column of its location, those that `name` its variable, its values' unit."""
+
+    location: str
+    labels: tuple[str, ...]
+    name: Callable[..., str]
+    unit: str = "MW"
+
+
+def _market(market: str) -> str:
+    words = {"DAM": "day_ahead", "RTM": "real_time", "2DA": "two_day_ahead", "7DA": "seven_day_ahead"}
+    return words.get(market, snake_case(market))
+
+
+def _load(market: str) -> str:
+    return "load" if market == "ACTUAL" else f"load_forecast_{_market(market)}"
+
+
+def _renewable(market: str, kind: str) -> str:
+    return f"generation_{snake_case(kind)}" + ("" if market == "ACTUAL" else f"_forecast_{_market(market)}")
+
+
+def _schedule(market: str, kind: str) -> str:
+    return f"schedule_{snake_case(kind)}_{_market(market)}"
+
+
+def _price(market: str, component: str) -> str:
+    """RTM prices are those of the five-minute dispatch, RTPD of the fifteen-minute market."""
+    words = {"RTM": "five_minute", "RTPD": "fifteen_minute"}
+    endings = {"LMP": "", "MCE": "_energy", "MCC": "_congestion", "MCL": "_loss", "MGHG": "_ghg"}
+    return f"lmp_{words.get(market, _market(market))}" + endings.get(component, f"_{snake_case(component)}")
+
+
+REPORTS = (
+    Report("NODE_ID", (MARKET, "LMP_TYPE"), _price, "USD/MWh"),
+    Report("TAC_ZONE_NAME", (MARKET, "SCHEDULE"), _schedule),
+    Report("TRADING_HUB", (MARKET, "RENEWABLE_TYPE"), _renewable),
+    Report("TAC_AREA_NAME", (MARKET,), _load),
+)
+VALUES = ("MW", "VALUE", "PRC")
+"""The columns a value may be in: PRC_LMP says `MW`, PRC_INTVL_LMP `VALUE`, PRC_RTPD_LMP `PRC`."""
+
+
+def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """OASIS's politeness limit and longest request, and the lag of the report and market."""
+    asked = _asked(url, params)
+    report = asked.get("queryname", "").upper()
+    markets = set(asked.get("market_run_id", "DAM" if report == "PRC_LMP" else "").upper().split(","))
+    lag = "PT1H" if report.startswith("PRC_") else "PT2H"
+    return {
+        "rate_limit": {"name": "caiso", "rates": ["1/5second"]},
+        "available": {"day_before": "13:00", "timezone": "America/Los_Angeles"}
+        if markets <= DAY_AHEAD
+        else {"lag": lag},
+        "resolution": {"PRC_INTVL_LMP": "PT5M", "PRC_RTPD_LMP": "PT15M"}.get(report, "PT1H"),
+        "reread": "P3D",
+        "chunk": "P30D",
+        "concurrency": 2,
+        "timeout": 120,
+    }
+
+
+def takes_period(entry: Entry) -> bool:
+    """Always: OASIS has no snapshots."""
+    return True
+
+
+def requests(entry: Entry, period: Period | None) -> list[Request]:
+    """One request for each piece of `period` that OASIS answers at once, at most 30 days long.
+
+    Raises `ConfigurationError` where the entry names no report.
+    """
+    asked = _asked(entry.url, entry.params)
+    if "queryname" not in asked:
+        raise ConfigurationError(
+            entry.name, "params.queryname: is missing", 'Name the report, such as "queryname": "SLD_FCST"'
+        )
+    if period is None:
+        raise ConfigurationError(entry.name, "OASIS answers periods only", "Give a start and an end")
+    return [_request(entry, asked, piece) for piece in split(period, min(entry.chunk, LONGEST))]
+
+
+def _request(entry: Entry, asked: Mapping[str, str], period: Period) -> Request:
+    params = {
+        "version": "1",
+        **asked,
+        "resultformat": "6",
+        "startdatetime": f"{period.start:%Y%m%dT%H:%M}-0000",
+        "enddatetime": f"{period.end:%Y%m%dT%H:%M}-0000",
+    }
+    url = urlsplit(entry.url)._replace(query="", fragment="").geturl()
+    return Request(url, tuple(params.items()), label=str(period), period=period)
+
+
+def _asked(url: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters in the URL's query and in `params`; several values make one, with commas."""
+    asked = dict(parse_qsl(urlsplit(url).query))
+    for key, value in params.items():
+        asked[key] = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return asked
+
+
+def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
+    """The rows of one answer: a zip of CSV members, or a CSV or XML by itself.
+
+    Of an entry that keeps bodies only, nothing but the errors is read: its report may be any.
+    Raises `UpstreamError` for a cut zip, a web page and the errors of OASIS that pass,
+    `ConfigurationError` for those that do not, `FormatError` for a report of other columns.
+    """
+    from gridtide import observations
+
+    tables = []
+    for member in _members(entry, body):
+        if member[:200].lstrip().startswith(b"<"):
+            _raise_error(entry, member)
+        elif entry.tabular:
+            tables.append(_observations(entry, member, retrieved_at))
+    table = observations.concat(tables)
+    return Page(table, table.num_rows)
+
+
+def _members(entry: Entry, body: bytes) -> list[bytes]:
+    if not body.startswith(b"PK"):
+        if not body[:200].strip():
+            raise UpstreamError(entry.name, "the body is empty")
+        return [body]
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            names = archive.namelist()
+            if sum(archive.getinfo(name).file_size for name in names) > MAX_BYTES:
+                raise FormatError(
+                    entry.name,
+                    f"the zip holds more than {MAX_BYTES >> 20} MiB",
+                    'Ask for less at once: a shorter "chunk", or fewer nodes',
+                )
+            members = [archive.read(name) for name in names]
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise UpstreamError(entry.name, f"the zip is cut or broken: {error}") from error
+    if not members:
+        raise UpstreamError(entry.name, "the zip is empty")
+    return members
+
+
+def _raise_error(entry: Entry, body: bytes) -> None:
+    """Raises what the XML of an error means; says nothing where it means "no rows"."""
+    if is_html(body):
+        raise UpstreamError(entry.name, "OASIS answers with a web page", "It may be down, or asked too often")
+    report = tree(entry.name, body)
+    code = (report.findtext(".//ERR_CODE") or "").strip()
+    what = f"OASIS answers error {code}: {(report.findtext('.//ERR_DESC') or '').strip()}"
+    if not code:
+        raise FormatError(entry.name, "OASIS answers XML without an error in it, where CSV was asked for")
+    if code in PASSING:
+        raise UpstreamError(entry.name, what)
+    if code != NO_ROWS:
+        fix = FIXES.get(code, 'Compare "params" with the OASIS interface specification')
+        raise ConfigurationError(entry.name, what, fix)
+
+
+def _observations(entry: Entry, body: bytes, retrieved_at: datetime) -> pa.Table:
+    from gridtide import observations
+
+    report, value = _report(entry, body)
+    rows = _rows(entry, body, report, value)
+    return observations.from_columns(
+        "caiso",
+        retrieved_at,
+        interval_start=rows[START],
+        interval_end=rows[END],
+        location=rows[report.location],
+        variable=_variables(rows, report),
+        unit=report.unit,
+        value=rows[value],
+    )
+
+
+def _variables(rows: pa.Table, report: Report) -> pa.Array:
+    """The variable of each of `rows`, named once for each combination of labels."""
+    import numpy as np
+
+    from gridtide import observations
+
+    codes, names = np.zeros(rows.num_rows, np.int32), [report.name]
+    for label in report.labels:
+        column = rows[label].combine_chunks()
+        words = column.dictionary.to_pylist()
+        codes = codes * len(words) + observations.to_numpy(column.indices, "int32")
+        names = [partial(name, word) for name in names for word in words]
+    return observations.labelled(codes, [name() for name in names])
+
+
+def _report(entry: Entry, body: bytes) -> tuple[Report, str]:
+    """Which report the CSV's header says it is, and the column its values are in."""
+    header = io.BytesIO(body).readline().decode("utf-8-sig", "replace")
+    columns = next(csv.reader([header]), [])
+    values = [column for column in VALUES if column in columns]
+    for report in REPORTS:
+        if values and {START, END, report.location, *report.labels} <= set(columns):
+            return report, values[0]
+    raise FormatError(
+        entry.name,
+        f"the columns {', '.join(columns) or '(none)'} are of no report that Gridtide reads",
+        'Use SLD_FCST, SLD_REN_FCST, ENE_SLRS, PRC_LMP or PRC_INTVL_LMP, or "format": "raw"',
+    )
+
+
+def _rows(entry: Entry, body: bytes, report: Report, value: str) -> pa.Table:
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    time, label = pa.timestamp("us", "UTC"), pa.dictionary(pa.int32(), pa.string())
+    types = {START: time, END: time, value: pa.float64()}
+    types |= dict.fromkeys((report.location, *report.labels), label)
+    try:
+        rows = arrow_csv.read_csv(
+            io.BytesIO(body),
+            read_options=arrow_csv.ReadOptions(use_threads=False),
+            convert_options=arrow_csv.ConvertOptions(column_types=types, include_columns=list(types)),
+        )
+        return rows.unify_dictionaries()
+    except pa.ArrowInvalid as error:
+        raise FormatError(entry.name, f"the CSV cannot be read: {error}") from error

@@ -1,0 +1,429 @@
+"""ISO New England Web Services v1.1: https://webservices.iso-ne.com/docs/v1.1/
+
+Everything is in the path, `<resource>/current` or `<resource>/day/<YYYYMMDD>`, each perhaps with
+`/location/<id>`; there is no query and no paging. Times carry their Eastern offset and name the
+*beginning* of an interval, so a spring day has 23 hours and an autumn day two that read 01:00.
+
+The JSON is XML in disguise: attributes are `@LocId`, texts are `$`, one record may come as an
+object under the plural root, as an object under the singular, or as a list of one, and no records
+as an empty object, an empty string, null, an empty list or no root at all.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from gridtide.errors import FormatError, UpstreamError
+from gridtide.periods import EPOCH, Period, local_day, local_days
+from gridtide.sources import Page, Request
+from gridtide.variables import snake_case, unit
+
+if TYPE_CHECKING:
+    from gridtide.config import Entry
+
+ZONE = ZoneInfo("America/New_York")
+SYSTEM = "ISNE"
+"""The location of what is about all of New England."""
+
+HEADERS = (("Accept", "application/json"),)
+"""Without it the upstream answers in XML."""
+
+Record = Mapping[str, Any]
+Columns = Mapping[str, Any]
+"""What `observations.from_columns` takes; times are datetimes or microseconds since 1970."""
+
+
+def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Basic authentication, a polite rate (none is documented, 429 occurs) and what fits the resource."""
+    product = _product(url)
+    return {
+        "auth": {"kind": "basic", "username_env": "ISO_NE_USERNAME", "password_env": "ISO_NE_PASSWORD"},
+        "rate_limit": {"name": "iso_ne", "rates": ["5/second"]},
+        "timeout": 60,
+        **(product.policy if product else HOURLY),
+    }
+
+
+def takes_period(entry: Entry) -> bool:
+    """Whether the URL is one of the API's that leaves the day open, of a resource that has whole days."""
+    path = urlsplit(entry.url).path
+    product = _product(entry.url)
+    if product is None or not _API.search(path) or _FIXED.search(path):
+        return False
+    return not product.by_location or _place(entry.url) is not None
+
+
+def requests(entry: Entry, period: Period | None) -> list[Request]:
+    """The URL as it is for a snapshot, one request for each operating day that shares a moment with `period`."""
+    params = tuple((key, str(v)) for key, value in entry.params.items() for v in _items(value))
+    if period is None or not takes_period(entry):
+        return [Request(entry.url, params, HEADERS, "current")]
+    return [
+        Request(_day_url(entry.url, day), params, HEADERS, day.isoformat(), local_day(day, ZONE))
+        for day in local_days(period, ZONE)
+    ]
+
+
+def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
+    """The observations in a JSON body, a null for each reported nothing (null, `""`, `"-"`).
+
+    Raises `UpstreamError` for a body that is no JSON, `FormatError` for one that is not of the
+    URL's resource, lacks what its records must have, or leaves open which product it holds.
+    """
+    from gridtide import observations
+
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
+    product = _product(request.url) or _product_of(document, entry)
+    if product is None:
+        return Page(observations.empty(), 0)
+    place = _place(request.url)
+    try:
+        records = _records(document, product)
+        parts = product.read(product, records, place)
+        table = observations.concat([observations.from_columns("iso_ne", retrieved_at, **part) for part in parts])
+    except KeyError as error:
+        raise FormatError(entry.name, f"a {product.root} has no {error.args[0]}") from error
+    except (ValueError, OverflowError) as error:
+        raise FormatError(entry.name, f"the answer cannot be read as {product.roots[0]}: {error}") from error
+    return Page(table, len(records))
+
+
+_API = re.compile(r"/api/v\d[\d.]*/")
+_FIXED = re.compile(r"/(day|month|year)/\d")
+_CURRENT = re.compile(r"/current(?=[/.]|$)")
+_TAIL = re.compile(r"(/location/[^/]+?)?(\.json)?/?$")
+
+
+def _product(url: str) -> Product | None:
+    """The product whose words are all in the URL's path."""
+    words = set(re.split(r"[^a-z0-9]+", urlsplit(url).path.lower()))
+    return next((product for product in PRODUCTS if words.issuperset(product.path.split("/"))), None)
+
+
+def _product_of(document: Any, entry: Entry) -> Product | None:
+    """The product by the root of its answer, None for an answer without any."""
+    if _is_nothing(document):
+        return None
+    keys = set(document) if isinstance(document, dict) else set()
+    found = [product for product in PRODUCTS if not keys.isdisjoint(product.roots)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise FormatError(
+            entry.name,
+            f"neither the URL nor {found[0].root} says which of {', '.join(p.path for p in found)} this is",
+            f"Ask it as the API does, …/api/v1.1/{found[0].path}/final/current",
+        )
+    known = ", ".join(dict.fromkeys(product.roots[0] for product in PRODUCTS))
+    raise FormatError(
+        entry.name,
+        f"the answer holds {', '.join(sorted(keys)) or 'no object'}, which is no series known here",
+        f'Ask a resource that answers with one of {known}; or keep bodies only, with "format": "json"',
+    )
+
+
+def _place(url: str) -> str | None:
+    """The location that the URL asks for."""
+    match = re.search(r"/location/([^/.]+)", urlsplit(url).path)
+    return match[1] if match else None
+
+
+def _day_url(url: str, day: date) -> str:
+    """`url` for one operating day: in place of `/current`, else before the location."""
+    parts = urlsplit(url)
+    path, count = _CURRENT.subn(f"/day/{day:%Y%m%d}", parts.path, count=1)
+    if not count:
+        path = _TAIL.sub(rf"/day/{day:%Y%m%d}\1\2", parts.path, count=1)
+    return urlunsplit(parts._replace(path=path))
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether `value` is one of the ways in which the upstream says that there is none."""
+    return value is None or value in ({}, []) or (isinstance(value, str) and value.strip() in ("", "-"))
+
+
+def _items(value: Any) -> Sequence[Any]:
+    """`value` as a list: a lone one is a list of one, nothing is an empty list."""
+    if _is_nothing(value):
+        return []
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _objects(value: Any) -> Sequence[Record]:
+    """`value` as a list of objects; raises `ValueError` where it holds anything else."""
+    objects = _items(value)
+    for item in objects:
+        if not isinstance(item, dict):
+            raise ValueError(f"{str(item)[:60]!r} is no object")
+    return objects
+
+
+def _records(document: Any, product: Product) -> Sequence[Record]:
+    """The records of `product` in any of the shapes they come in, also bare."""
+    inner = document
+    for root in product.roots:
+        if isinstance(inner, dict) and root in inner:
+            inner = inner[root]
+    if inner is document and isinstance(inner, dict) and inner and "BeginDate" not in inner:
+        raise ValueError(f"the answer holds {', '.join(sorted(inner))}")
+    return _objects(inner)
+
+
+def _fuel_mix(product: Product, records: Sequence[Record], place: str | None) -> Iterator[Columns]:
+    """Output, and where it is said whether the fuel is marginal, at the instant of the reading."""
+    yield _of_fuels(records, "generation", [_number(record["GenMw"]) for record in records])
+    flagged = [record for record in records if "MarginalFlag" in record]
+    yield _of_fuels(flagged, "marginal", [_flag(record["MarginalFlag"]) for record in flagged])
+
+
+def _of_fuels(records: Sequence[Record], quantity: str, values: Sequence[float | None]) -> Columns:
+    at = [_microseconds(str(record["BeginDate"])) for record in records]
+    fuels = [record.get("FuelCategory") or record["FuelCategoryRollup"] for record in records]
+    return {
+        "interval_start": at,
+        "interval_end": at,
+        "location": SYSTEM,
+        "variable": [f"{quantity}_{_snake(str(fuel))}" for fuel in fuels],
+        "unit": unit("iso_ne", f"{quantity}_any"),
+        "value": values,
+        "published_at": _published(records),
+    }
+
+
+def _intervals(product: Product, records: Sequence[Record], place: str | None) -> Iterator[Columns]:
+    """Each field of the records that have it, over the interval of `product.step` from BeginDate."""
+    for record in records:
+        if record.keys().isdisjoint(product.fields):
+            raise KeyError(" nor ".join(product.fields))
+    step = product.step // timedelta(microseconds=1)
+    for name, variable in product.fields.items():
+        found = [record for record in records if name in record]
+        starts = [_microseconds(str(record["BeginDate"])) for record in found]
+        yield {
+            "interval_start": starts,
+            "interval_end": [start + step for start in starts],
+            "location": [_location(record, place) for record in found] if product.located else SYSTEM,
+            "variable": variable,
+            "unit": unit("iso_ne", variable),
+            "value": [_number(record[name]) for record in found],
+            "published_at": _published(found),
+        }
+
+
+def _morning_report(product: Product, records: Sequence[Record], place: str | None) -> Iterator[Columns]:
+    """The numbers of each report, about the operating day of BeginDate; nothing is a null only
+    where the field's unit says that it would have been a number."""
+    for record in records:
+        numbers = [
+            (variable, _number(value))
+            for variable, value in _scalars(record, "morning_report")
+            if _is_number(value) or (_is_nothing(value) and unit("iso_ne", variable) != "1")
+        ]
+        yield _of_day(record["BeginDate"], numbers, record)
+
+
+def _seven_days(product: Product, records: Sequence[Record], place: str | None) -> Iterator[Columns]:
+    """The numbers and flags about each MarketDay; the record's own BeginDate has no fixed meaning."""
+    for record in records:
+        for market_day in _objects(record["MarketDay"]):
+            numbers = [
+                (variable, _flag(value))
+                for variable, value in _scalars(market_day, "seven_day")
+                if _is_number(value) or _is_nothing(value) or value in FLAGS
+            ]
+            yield _of_day(market_day["MarketDate"], numbers, record)
+
+
+def _of_day(midnight: Any, numbers: Sequence[tuple[str, float | None]], record: Record) -> Columns:
+    """What `record` says about the operating day that starts at `midnight`, as that is spelled: an
+    offset from before a clock change does not move the day."""
+    day = local_day(date.fromisoformat(str(midnight)[:10]), ZONE)
+    return {
+        "interval_start": day.start,
+        "interval_end": day.end,
+        "location": SYSTEM,
+        "variable": [variable for variable, _ in numbers],
+        "unit": [unit("iso_ne", variable) for variable, _ in numbers],
+        "value": [number for _, number in numbers],
+        "published_at": _published([record]) * len(numbers),
+    }
+
+
+HOLDERS = {"Weather", "CityWeather"}
+"""What holds the cities' fields, also where it is empty."""
+
+
+def _scalars(node: Record, prefix: str, suffix: str = "") -> Iterator[tuple[str, Any]]:
+    """The fields of `node` as variables, those of objects within it followed by the object's name:
+    `TieDelivery: [{TieName: "NYISO AC", TieFlowMw: 1}]` is `<prefix>_tie_flow_mw_nyiso_ac`."""
+    for key, value in node.items():
+        if isinstance(value, dict | list):
+            for item in _objects(value):
+                name = next((text for part, text in item.items() if part.endswith("Name")), None)
+                yield from _scalars(item, prefix, suffix if name is None else f"{suffix}_{_snake(str(name))}")
+        elif key not in HOLDERS:
+            yield f"{prefix}_{_snake(key)}{suffix}", value
+
+
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d\d?)?\s*")
+FLAGS = {"Y": 1.0, "N": 0.0}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) or (isinstance(value, str) and _NUMBER.fullmatch(value) is not None)
+
+
+def _number(value: Any) -> float | None:
+    """Numbers in any spelling; raises `ValueError` for what is neither a number nor nothing."""
+    if _is_number(value):
+        return float(value)
+    if _is_nothing(value):
+        return None
+    raise ValueError(f"{value!r} is no number")
+
+
+def _flag(value: Any) -> float | None:
+    return FLAGS[value] if value in FLAGS else _number(value)
+
+
+def _location(record: Record, place: str | None) -> str:
+    """The record's location id, else the one that was asked for."""
+    location = record.get("Location")
+    identifier = location.get("@LocId", location.get("LocId")) if isinstance(location, dict) else location
+    if _is_nothing(identifier):
+        identifier = place
+    if not isinstance(identifier, str | int):
+        raise KeyError("Location with an @LocId")
+    return str(identifier)
+
+
+def _published(records: Sequence[Record]) -> list[int | None]:
+    """When each record was created, where it says so."""
+    created = [record.get("CreationDate") for record in records]
+    return [None if time is None or _is_nothing(time) else _microseconds(str(time)) for time in created]
+
+
+@functools.lru_cache(maxsize=4096)
+def _microseconds(time: str) -> int:
+    """A time with its offset as microseconds since 1970; raises `ValueError` for anything else."""
+    moment = datetime.fromisoformat(time)
+    if moment.tzinfo is None:
+        raise ValueError(f"{time!r} has no offset")
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+_snake = functools.lru_cache(maxsize=1024)(snake_case)
+
+
+HOURLY = {
+    "resolution": "PT1H",
+    "available": {"lag": "PT2H"},
+    "reread": "P3D",
+    "chunk": "P30D",
+    "fresh": "PT30M",
+}
+FREQUENT = {
+    "resolution": "PT5M",
+    "available": {"lag": "PT15M"},
+    "reread": "P1D",
+    "chunk": "P7D",
+    "fresh": "PT5M",
+}
+SETTLED = HOURLY | {"available": {"lag": "P7D"}, "reread": "P7D"}
+"""What is final after about five business days."""
+DAY_AHEAD = HOURLY | {"available": {"day_before": "13:30", "timezone": ZONE.key}, "reread": "P2D"}
+"""What the day-ahead market publishes by 13:30 on the day before."""
+FORECAST = HOURLY | {"available": {"day_before": "10:00", "timezone": ZONE.key}, "reread": "P2D"}
+REPORT = HOURLY | {"resolution": "P1D", "available": {"lag": "PT0S"}, "reread": "P2D"}
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What one resource of the API holds and how it is read.
+
+    `path` are the words that its URL has, `root` is the element that repeats in its answers,
+    `policy` are an entry's defaults. `fields` leads from the upstream's fields to variables where
+    `read` takes them from there. `located` records name a location, the others are about the whole
+    system. `by_location` resources give a whole day of one location only.
+    """
+
+    path: str
+    root: str
+    policy: Mapping[str, Any]
+    read: Callable[[Product, Sequence[Record], str | None], Iterator[Columns]] = _intervals
+    fields: Mapping[str, str] = field(default_factory=dict)
+    step: timedelta = timedelta(hours=1)
+    located: bool = False
+    by_location: bool = False
+
+    @property
+    def roots(self) -> tuple[str, str]:
+        """The names its answers may stand under: `GenFuelMixes`, `GenFuelMix`."""
+        return (f"{self.root}es" if self.root.endswith("x") else f"{self.root}s", self.root)
+
+
+def _lmp(path: str, root: str, policy: Mapping[str, Any], variable: str, **more: Any) -> Product:
+    fields = {
+        "LmpTotal": variable,
+        "EnergyComponent": f"{variable}_energy",
+        "CongestionComponent": f"{variable}_congestion",
+        "LossComponent": f"{variable}_loss",
+    }
+    return Product(path, root, policy, fields=fields, located=True, **more)
+
+
+def _frequent_lmp(path: str, root: str, minutes: int, variable: str) -> Product:
+    policy = FREQUENT | {"resolution": f"PT{minutes}M"}
+    return _lmp(path, root, policy, variable, step=timedelta(minutes=minutes), by_location=True)
+
+
+PRODUCTS = (
+    Product("genfuelmix", "GenFuelMix", FREQUENT, _fuel_mix),
+    _lmp("hourlylmp/da", "HourlyLmp", DAY_AHEAD, "lmp_day_ahead"),
+    _lmp("hourlylmp/rt/final", "HourlyLmp", SETTLED, "lmp_real_time"),
+    _lmp("hourlylmp/rt/prelim", "HourlyLmp", HOURLY, "lmp_real_time_preliminary"),
+    _frequent_lmp("fiveminutelmp", "FiveMinLmp", 5, "lmp_five_minute"),
+    _frequent_lmp("fifteenminutelmp", "FifteenMinLmp", 15, "lmp_fifteen_minute"),
+    Product(
+        "hourlysysload",
+        "HourlySystemLoad",
+        HOURLY,
+        fields={"Load": "load", "NativeLoad": "load_native", "ArdDemand": "load_ard"},
+        located=True,
+    ),
+    Product(
+        "fiveminutesystemload",
+        "FiveMinSystemLoad",
+        FREQUENT,
+        fields={
+            "LoadMw": "load_five_minute",
+            "NativeLoad": "load_native_five_minute",
+            "ArdDemand": "load_ard_five_minute",
+            "SystemLoadBtmPv": "load_btm_pv_five_minute",
+            "NativeLoadBtmPv": "load_native_btm_pv_five_minute",
+        },
+        step=timedelta(minutes=5),
+    ),
+    Product(
+        "hourlyloadforecast",
+        "HourlyLoadForecast",
+        FORECAST,
+        fields={"LoadMw": "load_forecast", "NetLoadMw": "net_load_forecast"},
+    ),
+    Product("realtimehourlydemand", "HourlyRtDemand", SETTLED, fields={"Load": "demand_real_time"}, located=True),
+    Product("dayaheadhourlydemand", "HourlyDaDemand", DAY_AHEAD, fields={"Load": "demand_day_ahead"}, located=True),
+    Product("morningreport", "MorningReport", REPORT, _morning_report),
+    Product("sevendayforecast", "SevenDayForecast", REPORT, _seven_days),
+)

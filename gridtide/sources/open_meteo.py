@@ -1,0 +1,221 @@
+"""Open-Meteo, archive (ERA5) and forecast: https://open-meteo.com/en/docs/historical-weather-api, https://open-meteo.com/en/docs
+
+Times are asked for in GMT, as any other zone comes with one fixed offset for the whole answer.
+Most variables are instants. Those that the documentation calls a sum, mean or probability of the
+*preceding hour* (precipitation in all its kinds, radiation and irradiance, sunshine, evapotranspiration)
+cover `[t − 1 h, t)`, but for their `_instant` variants. Gusts, a maximum, stay at their label.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+import msgspec
+
+from gridtide.errors import ConfigurationError, FormatError, UpstreamError
+from gridtide.periods import Period, split
+from gridtide.sources import Page, Request
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from gridtide.config import Entry
+
+HOUR = timedelta(hours=1)
+LONGEST = timedelta(days=365)
+"""What one request asks for at most: longer ones count as many and are cut off sooner."""
+
+
+def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """No credentials, the documented limits; the archive lags five days and is revised for some more."""
+    return {
+        "resolution": "PT1H",
+        "available": {"lag": "P5D" if _is_archive(url) else "PT0S"},
+        "reread": "P7D",
+        "chunk": "P365D",
+        "rate_limit": {"name": "open_meteo", "rates": ["600/minute", "5000/hour", "10000/day"]},
+        "timeout": 60,
+        "fresh": "PT30M",
+    }
+
+
+def takes_period(entry: Entry) -> bool:
+    """Whether it is an archive and its days are not in the configuration already."""
+    return _is_archive(entry.url) and "start_date" not in _asked(entry)
+
+
+def requests(entry: Entry, period: Period | None) -> list[Request]:
+    """A request for each year or less of `period`, whole days of GMT; one for the forecast.
+
+    Raises `ConfigurationError` where the locations have no names, or not one for each coordinate.
+    """
+    _locations(entry)
+    if period is None or not takes_period(entry):
+        return [_request(entry, {}, "current", None)]
+    return [
+        _request(entry, _days(entry, piece), f"{piece.start:%Y-%m-%dT%H:%M}", piece)
+        for piece in split(period, min(entry.chunk, LONGEST))
+    ]
+
+
+def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
+    """The hourly block of each location, one series a variable; other blocks are passed over.
+
+    Raises `UpstreamError` for a body that is no JSON, `ConfigurationError` for one that says what
+    was wrong with the request, `FormatError` for one that is not in GMT or lacks what it promises.
+    """
+    from gridtide import observations
+
+    answers = sorted(_decode(entry, body), key=lambda answer: answer.location_id)
+    locations = _locations(entry)
+    if len(answers) != len(locations):
+        raise FormatError(entry.name, f"{len(locations)} locations were asked for, the answer has {len(answers)}")
+    tables = [
+        table
+        for location, answer in zip(locations, answers, strict=True)
+        for table in _series(entry, location, answer, retrieved_at)
+    ]
+    return Page(observations.concat(tables), sum(len((answer.hourly or {})["time"]) for answer in answers))
+
+
+class Answer(msgspec.Struct):
+    """What one location's answer may hold."""
+
+    location_id: int = 0
+    utc_offset_seconds: int = 0
+    hourly_units: dict[str, str] = {}
+    hourly: dict[str, list[str | float | None]] | None = None
+    error: bool = False
+    reason: str = ""
+
+
+_DECODER: msgspec.json.Decoder[list[Answer] | Answer] = msgspec.json.Decoder(list[Answer] | Answer)
+
+
+def _decode(entry: Entry, body: bytes) -> list[Answer]:
+    try:
+        answer = _DECODER.decode(body)
+    except msgspec.ValidationError as error:
+        raise FormatError(entry.name, f"the answer has not the promised shape: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
+    answers = answer if isinstance(answer, list) else [answer]
+    for one in answers:
+        _check(entry, one)
+    return answers
+
+
+def _check(entry: Entry, answer: Answer) -> None:
+    """Raises where the answer is an error, not in GMT, or without hours."""
+    if answer.error:
+        raise ConfigurationError(entry.name, f"Open-Meteo refuses: {answer.reason}", "Mend the entry's params")
+    if answer.utc_offset_seconds:
+        raise FormatError(entry.name, f"times are {answer.utc_offset_seconds} s off GMT, which was asked for")
+    if answer.hourly is None or "time" not in answer.hourly:
+        raise FormatError(
+            entry.name,
+            "the answer has no hourly block",
+            'Name variables in params, such as "hourly": ["temperature_2m"]',
+        )
+
+
+def _series(entry: Entry, location: str, answer: Answer, retrieved_at: datetime) -> list[pa.Table]:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from gridtide import observations
+
+    hourly = dict(answer.hourly or {})
+    try:
+        labels = pa.array(hourly.pop("time"), pa.string()).cast(pa.timestamp("us"))
+        columns = {name: pa.array(values, pa.float64()) for name, values in hourly.items()}
+    except pa.ArrowException as error:
+        raise FormatError(entry.name, f"hourly holds what is no time, or no number: {error}") from error
+    if labels.null_count:
+        raise FormatError(entry.name, f"hourly.time has {labels.null_count} nulls")
+    hour_before = pc.subtract(labels, HOUR)
+    tables = []
+    for name, values in columns.items():
+        if len(values) != len(labels) or name not in answer.hourly_units:
+            raise FormatError(entry.name, f"{name} has {len(values)} values for {len(labels)} hours, or no unit")
+        tables.append(
+            observations.from_columns(
+                "open_meteo",
+                retrieved_at,
+                interval_start=hour_before if covers_preceding_hour(name) else labels,
+                interval_end=labels,
+                location=location,
+                variable=f"{name}_forecast" if _is_forecast(entry.url) else name,
+                unit=answer.hourly_units[name],
+                value=values,
+            )
+        )
+    return tables
+
+
+_PRECEDING = re.compile(
+    r"(^|_)(precipitation|rain|showers|snowfall(?!_height)|radiation|irradiance|sunshine_duration|evapotranspiration)(_|$)"
+)
+
+
+def covers_preceding_hour(name: str) -> bool:
+    """Whether the value at `t` is about `[t − 1 h, t)`, with any model's suffix.
+
+    >>> covers_preceding_hour("shortwave_radiation"), covers_preceding_hour("shortwave_radiation_instant")
+    (True, False)
+    """
+    return _PRECEDING.search(name) is not None and "_instant" not in name
+
+
+def _is_forecast(url: str) -> bool:
+    parts = urlsplit(url)
+    return "forecast" in parts.path or parts.hostname == "api.open-meteo.com"
+
+
+def _is_archive(url: str) -> bool:
+    """Whether the URL answers for past days: the archive, or the archived forecasts."""
+    parts = urlsplit(url)
+    return "archive" in parts.path or (parts.hostname or "").startswith("historical-")
+
+
+def _asked(entry: Entry) -> dict[str, str]:
+    """The parameters of the URL and of the entry, several values with commas between them."""
+    asked: dict[str, Any] = {}
+    for key, text in parse_qsl(urlsplit(entry.url).query):
+        asked[key] = (*asked.get(key, ()), text)
+    asked |= entry.params
+    several = {key: value if isinstance(value, tuple) else (value,) for key, value in asked.items()}
+    return {key: re.sub(r"\s*,\s*", ",", ",".join(map(str, values))) for key, values in several.items()}
+
+
+def _request(entry: Entry, days: Mapping[str, str], label: str, period: Period | None) -> Request:
+    params = {**_asked(entry), **days, "timezone": "GMT", "timeformat": "iso8601"}
+    url = urlunsplit(urlsplit(entry.url)._replace(query=""))
+    return Request(url, tuple(params.items()), label=label, period=period)
+
+
+def _days(entry: Entry, period: Period) -> dict[str, str]:
+    """The inclusive days that hold the labels of all interval starts in `period`; the last hour of a
+    sum is labelled by its end, which at midnight is the day after."""
+    sums = any(map(covers_preceding_hour, _asked(entry).get("hourly", "").split(",")))
+    last = period.end if sums else period.end - timedelta(microseconds=1)
+    return {"start_date": f"{period.start:%Y-%m-%d}", "end_date": f"{last:%Y-%m-%d}"}
+
+
+def _locations(entry: Entry) -> Sequence[str]:
+    """What each location is called: the entry's names, else `lat,lon` as asked."""
+    asked = _asked(entry)
+    places = [asked[key].split(",") if asked.get(key) else [] for key in ("latitude", "longitude")]
+    coordinates = list(map(",".join, zip(*places, strict=False)))
+    names = (entry.location,) if isinstance(entry.location, str) else entry.location or coordinates
+    if len(places[0]) != len(places[1]) or (coordinates and len(names) != len(coordinates)) or not names:
+        raise ConfigurationError(
+            entry.name,
+            f"has {len(places[0])} latitudes, {len(places[1])} longitudes and {len(names)} locations",
+            'Give one each, such as "latitude": [42.36], "longitude": [-71.06] in params and "location": ["Boston"]',
+        )
+    return names

@@ -1,0 +1,191 @@
+"""The simulated grid as a source of its own: no URL, no network, any authority and period.
+
+`params` choose `"authority": ["ISNE"]`, `"variables": ["demand", "generation_wind", "temperature_2m"]`
+(all, if none are named) and `"seed": 0`. Variables, units and intervals are those of EIA, ISO-NE and
+Open-Meteo; the location is the authority, whose weather is that of its load centres by their share
+of demand. Values are settled: asking again gives the same. Day-ahead products say when they were made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from gridtide.errors import ConfigurationError
+from gridtide.periods import Period, split
+from gridtide.sources import Page, Request
+from gridtide.variables import unit
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gridtide.config import Entry
+    from gridtide.simulation import Authority, Grid, Market, Times, Values
+
+PIECE = timedelta(days=60)
+"""How much is made at once, so that memory stays flat."""
+
+COMPONENTS = {"": "total", "_energy": "energy", "_congestion": "congestion", "_loss": "loss"}
+
+
+def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An hour a value, known at once; there is no body to keep raw."""
+    return {"resolution": "PT1H", "available": {"lag": "PT0S"}, "reread": "P1D", "chunk": "P365D", "raw": False}
+
+
+def takes_period(entry: Entry) -> bool:
+    """Always: it has no snapshots."""
+    return True
+
+
+def requests(entry: Entry, period: Period | None) -> list[Request]:
+    """One request without URL for each piece of `period`.
+
+    Raises `ConfigurationError` for parameters or variables that do not exist.
+    """
+    _check(entry)
+    if period is None:
+        raise ConfigurationError(entry.name, "synthetic data are made for periods only", "Give a start and an end")
+    return [Request("", label=f"{piece.start:%Y-%m-%dT%H:%M}", period=piece) for piece in split(period, PIECE)]
+
+
+def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
+    """The values of the intervals that start in the request's period; there is no body to read."""
+    import numpy as np
+
+    from gridtide import observations
+    from gridtide.simulation import Grid, authority, starts
+
+    if request.period is None:
+        raise ConfigurationError(entry.name, "synthetic data are made for periods only", "Give a start and an end")
+    step = np.timedelta64(int(entry.resolution.total_seconds()), "s")
+    asked = starts(request.period.start, request.period.end, entry.resolution)
+    grid = Grid(int(_several(entry, "seed", "0")[0]))
+    wanted = frozenset(_several(entry, "variables"))
+    table = observations.concat(
+        [
+            observations.from_columns("synthetic", retrieved_at, **series.columns())
+            for code in _several(entry, "authority", "ISNE")
+            for names, make in _products()
+            if not wanted or wanted & names
+            for series in make(grid, authority(code), asked, step)
+            if not wanted or series.variable in wanted
+        ]
+    )
+    return Page(table, table.num_rows, table.num_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One variable of one location, arrays of shape (T,)."""
+
+    location: str
+    variable: str
+    unit: str
+    starts: Times
+    ends: Times
+    values: Values
+    published: Times | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """What `observations.from_columns` takes."""
+        return {
+            "interval_start": self.starts.astype("datetime64[us]"),
+            "interval_end": self.ends.astype("datetime64[us]"),
+            "location": self.location,
+            "variable": self.variable,
+            "unit": self.unit,
+            "value": self.values,
+            "published_at": None if self.published is None else self.published.astype("datetime64[us]"),
+        }
+
+
+Make = Callable[["Grid", "Authority", "Times", "np.timedelta64"], Iterator[Series]]
+
+
+def _energy(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -> Iterator[Series]:
+    """Demand, generation and interchange in MWh, load in MW, as the grid is in the intervals' middles."""
+    from gridtide.simulation import HOUR
+
+    state, ends, hours = grid.state(known.code, starts + step // 2).whole(), starts + step, float(step / HOUR)
+    power = {
+        "demand": state.demand,
+        "net_generation": state.net_generation,
+        "net_interchange": state.net_interchange,
+        **{f"generation_{fuel}": output for fuel, output in state.generation.items()},
+    }
+    for variable, values in power.items():
+        yield Series(known.code, variable, unit("synthetic", variable), starts, ends, values * hours)
+    for to, flow in state.exports.items():
+        yield Series(f"{known.code}>{to}", "interchange", "MWh", starts, ends, flow * hours)
+    yield Series(known.code, "load_native", "MW", starts, ends, state.demand)
+    yield Series(known.code, "load", "MW", starts, ends, (state.demand + state.pumping).round(3))
+
+
+def _forecast(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -> Iterator[Series]:
+    from gridtide.simulation import HOUR, day_ahead_issue, day_ahead_lead
+
+    middles = starts + step // 2
+    energy = grid.state(known.code, middles, day_ahead_lead(middles, known.zone)).whole().demand * float(step / HOUR)
+    made = day_ahead_issue(middles, known.zone)
+    yield Series(known.code, "demand_forecast_day_ahead", "MWh", starts, starts + step, energy, made)
+
+
+def _prices(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -> Iterator[Series]:
+    from gridtide.simulation import day_ahead_issue
+
+    middles, ends = starts + step // 2, starts + step
+    markets: dict[Market, Times | None] = {"day_ahead": day_ahead_issue(middles, known.zone), "real_time": None}
+    for market, made in markets.items():
+        price = grid.prices(known.code, [known.code], middles, market)[known.code]
+        for suffix, part in COMPONENTS.items():
+            variable = f"lmp_{market}{suffix}"
+            yield Series(known.code, variable, "USD/MWh", starts, ends, getattr(price, part), made)
+
+
+def _weather(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -> Iterator[Series]:
+    """Instants at the intervals' starts; sums and means of an hour stand for the interval."""
+    from gridtide.simulation import WEATHER
+
+    skies = {True: grid.climate(known.code, starts + step // 2), False: grid.climate(known.code, starts)}
+    for variable, measure in WEATHER.items():
+        values = measure.of(skies[measure.preceding]).round(measure.decimals) + 0.0  # no -0
+        ends = starts + step if measure.preceding else starts
+        yield Series(known.code, variable, measure.unit, starts, ends, values)
+
+
+def _products() -> list[tuple[frozenset[str], Make]]:
+    """The names of the variables that go together, and what makes them."""
+    from gridtide.simulation import FUELS, WEATHER
+
+    fuels = (f"generation_{fuel}" for fuel in FUELS)
+    prices = (f"lmp_{market}{suffix}" for market in ("day_ahead", "real_time") for suffix in COMPONENTS)
+    power = ("demand", "net_generation", "net_interchange", "interchange", "load", "load_native", *fuels)
+    return [
+        (frozenset(power), _energy),
+        (frozenset(("demand_forecast_day_ahead",)), _forecast),
+        (frozenset(prices), _prices),
+        (frozenset(WEATHER), _weather),
+    ]
+
+
+def _check(entry: Entry) -> None:
+    unknown = set(entry.params) - {"authority", "variables", "seed"}
+    if unknown:
+        raise ConfigurationError(
+            entry.name, f"params.{min(unknown)}: is unknown", "The simulated grid knows authority, variables and seed"
+        )
+    known = frozenset().union(*(names for names, _ in _products()))
+    strange = set(_several(entry, "variables")) - known
+    if strange:
+        raise ConfigurationError(
+            entry.name, f"params.variables: {min(strange)!r} is not simulated", f"There are: {', '.join(sorted(known))}"
+        )
+
+
+def _several(entry: Entry, key: str, *otherwise: str) -> tuple[str, ...]:
+    """What `params` holds under `key`, one or several."""
+    found = entry.params.get(key, otherwise)
+    return tuple(map(str, found if isinstance(found, tuple | list) else (found,)))

@@ -1,0 +1,186 @@
+"""A lake that is full, read-only, not ours, or whose writer is killed: one clear error, nothing half-written."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gridtide import observations as obs
+from gridtide.errors import StorageError
+from gridtide.lake import Draft, Lake, Provenance, Stored
+
+STAMP = datetime(2024, 3, 10, 6, 12, tzinfo=UTC)
+
+needs_mounts = pytest.mark.skipif(
+    os.geteuid() != 0 or sys.platform != "linux", reason="only root on Linux may mount a small disk"
+)
+
+
+def mount(folder: Path, options: str) -> None:
+    """Mount a disk in memory on `folder`; skip where even root may not."""
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True)  # noqa: S607
+    if done.returncode:
+        pytest.skip(f"no small disk can be mounted: {done.stderr.decode().strip()}")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 256 kB of its own."""
+    mount(tmp_path, "size=256k")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)  # noqa: S607
+
+
+def noise(rows: int) -> obs.pa.Table:
+    """Rows of values that do not compress, 8 bytes each."""
+    values = np.random.default_rng(0).normal(size=rows)
+    return obs.from_columns(
+        "eia", STAMP, interval_start=[STAMP] * rows, interval_end=[STAMP] * rows, location=list(map(str, range(rows))),
+        variable="demand", unit="MWh", value=values,
+    )  # fmt: skip
+
+
+async def put(lake: Lake, rows: int, format: str = "parquet") -> Stored:  # noqa: A002
+    """`rows` rows put as one file."""
+    with Draft(format, Provenance("eia_demand", None, "0123456789ab")) as draft:
+        draft.append(noise(rows))
+        return await lake.put_draft(draft, "eia", "demand", STAMP)
+
+
+def files(folder: Path) -> list[str]:
+    """Every file below `folder`, temporary ones too."""
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+@needs_mounts
+async def test_a_full_disk_leaves_nothing(small_disk: Path) -> None:
+    """What does not fit is told with entry, lake and fix, leaves no part behind, and fits once there is room."""
+    lake = Lake.open(str(small_disk / "lake"))
+    (small_disk / "ballast").write_bytes(bytes(200_000))
+    with pytest.raises(StorageError) as caught:
+        await put(lake, 10_000)
+    assert str(caught.value) == (
+        f"eia_demand: eia/demand_20240310_061200.parquet cannot be stored in {lake.uri}: "
+        "Unable to copy data to file: No space left on device (os error 28). Free space there, then run again"
+    )
+    assert files(small_disk) == ["ballast"]
+    assert await lake.files("eia", "demand") == []
+    (small_disk / "ballast").unlink()
+    assert (await put(lake, 10_000)).created
+
+
+@needs_mounts
+async def test_a_full_disk_leaves_what_was_there(small_disk: Path) -> None:
+    """Replacing a file on a full disk fails and leaves the file as it was."""
+    lake = Lake.open(str(small_disk / "lake"))
+    await lake.put("features/manifest.json", b"1" * 100_000)
+    with pytest.raises(StorageError, match="No space left"):
+        await lake.put("features/manifest.json", b"2" * 200_000, replace=True)
+    assert await lake.read("features/manifest.json") == b"1" * 100_000
+    assert files(small_disk) == ["manifest.json"]
+
+
+@needs_mounts
+def test_a_full_temporary_folder_names_the_entry(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A draft that does not fit where drafts are kept says which entry it was for and what to set."""
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+    with (
+        pytest.raises(StorageError, match=r"eia_demand: its file cannot be written in .*No space left.*set TMPDIR"),
+        Draft("parquet", Provenance("eia_demand", None, "0123456789ab")) as draft,
+    ):
+        draft.append(noise(100_000))
+
+
+@needs_mounts
+async def test_a_read_only_disk_can_be_read(small_disk: Path) -> None:
+    """A lake on a disk that became read-only is read as before; writing is told with its fix."""
+    lake = Lake.open(str(small_disk / "lake"))
+    stored = await put(lake, 10)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)  # noqa: ASYNC221, S607
+    assert (await Lake.open(str(small_disk / "lake")).table(stored.path)).num_rows == 10
+    for attempt in (put(lake, 11), lake.probe(), lake.put_raw("raw/a.zst", b"")):
+        with pytest.raises(StorageError, match=r"Read-only file system.*Make it writable for this user"):
+            await attempt
+
+
+STRANGER = """
+import asyncio, os, sys
+from contextlib import suppress
+from gridtide.errors import StorageError
+from gridtide.lake import Lake
+
+async def attempt(lake, said):
+    for act in (lake.put("eia/new.json", b"1"), lake.put("new/new.json", b"1"), lake.probe()):
+        try:
+            await act
+            said.append("no error")
+        except StorageError as error:
+            said.append(str(error))
+    return await lake.read("eia/old.json")
+
+with suppress(StorageError):
+    asyncio.run(attempt(Lake.open("memory://"), []))  # all is imported by now, also what a stranger may not read
+if os.geteuid() == 0:
+    os.setuid(65534)
+said = []
+print(asyncio.run(attempt(Lake.open(sys.argv[1]), said)).decode(), *said, sep="\\n")
+"""
+
+
+def test_a_lake_of_somebody_else_can_be_read_only() -> None:
+    """Without permission to write, reading works, and each attempt to write says what to mend."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        asyncio.run(Lake.open(name).put("eia/old.json", b"content"))
+        for place in (folder, folder / "eia"):
+            place.chmod(0o555)
+        done = subprocess.run([sys.executable, "-c", STRANGER, name], capture_output=True, text=True, check=True)
+        content, *errors = done.stdout.splitlines()
+        left = files(folder)
+        for place in (folder, folder / "eia"):
+            place.chmod(0o755)
+    assert content == "content"
+    assert len(errors) == 3
+    assert all("Permission denied (os error 13). Make it writable for this user" in error for error in errors)
+    assert left == ["old.json"]
+
+
+SIZE = 100_000_000
+
+WRITER = f"""
+import asyncio, sys
+from datetime import UTC, datetime
+from gridtide.lake import Lake, Provenance
+
+async def write():
+    stamp = datetime(2024, 3, 10, 6, 12, tzinfo=UTC)
+    await Lake.open(sys.argv[1]).put_body(bytes({SIZE}), "odd", "odd", stamp, Provenance("odd", None, ""), "raw")
+
+asyncio.run(write())
+"""
+
+
+async def test_a_killed_writer_leaves_nothing_visible(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Killed in the middle of a file: a reader sees none of it, and the next run writes all of it."""
+    command = [sys.executable, "-c", WRITER, str(tmp_path)]
+    writer = subprocess.Popen(command)  # noqa: ASYNC220  # polled below
+    while writer.poll() is None and not list((tmp_path / "odd").glob("*.raw*#1")):
+        time.sleep(0.001)  # noqa: ASYNC251  # nothing else runs in this loop
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    lake = Lake.open(str(tmp_path))
+    assert [file.size for file in await lake.files("odd", "odd")] in ([], [SIZE])  # [SIZE]: it was quicker than we
+    subprocess.run(command, check=True)  # noqa: ASYNC221
+    [file] = await lake.files("odd", "odd")
+    assert file.size == SIZE
+    assert (await lake.metadata(file.path)).entry == "odd"
+    assert not caplog.records

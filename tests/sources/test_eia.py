@@ -1,0 +1,249 @@
+"""EIA v2: hour-ending labels, totals, slices and pages."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from shared import SHARED, needs_shared
+
+from gridtide import config
+from gridtide.config import Entry
+from gridtide.errors import ConfigurationError, FormatError, UpstreamError
+from gridtide.periods import Period
+from gridtide.sources import Page, Request, eia
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+BASE = "https://api.eia.gov/v2/electricity/rto"
+
+
+def an_entry(route: str = "region-data", **params: Any) -> Entry:
+    """An entry of an hourly route."""
+    api = {"name": "grid", "url": f"{BASE}/{route}/data/", "output_folder": "grid", "params": params}
+    return config.parse({"apis": [api]}).apis[0]
+
+
+def a_row(period: str = "2024-01-01T00", value: Any = "5", **columns: str) -> dict[str, Any]:
+    """A row of region-data unless `columns` say otherwise."""
+    columns = columns or {"respondent": "ISNE", "type": "D"}
+    return {"period": period, **columns, "value": value, "value-units": "megawatthours"}
+
+
+def an_answer(*rows: dict[str, Any], total: Any = None) -> bytes:
+    """An answer in EIA's envelope."""
+    response = {"total": str(len(rows)) if total is None else total, "dateFormat": "x", "data": rows}
+    return json.dumps({"response": response, "request": {"params": {"api_key": "x"}}, "apiVersion": "2.1.8"}).encode()
+
+
+def parse(body: bytes, entry: Entry | None = None, request: Request | None = None) -> Page:
+    """The page that `body` is the answer to."""
+    entry = entry or an_entry()
+    return eia.parse(entry, request or eia.requests(entry, None)[0], body, AT)
+
+
+def hours(start: int, end: int) -> Period:
+    """Hours counted from 2024."""
+    return Period(
+        datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=start),
+        datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=end),
+    )
+
+
+def test_a_label_names_the_hour_that_ends() -> None:
+    """`2024-01-01T00` is the last hour of 2023, UTC; rows across midnight stay an hour apart."""
+    page = parse(an_answer(a_row("2023-12-31T23"), a_row("2024-01-01T00"), a_row("2024-01-01T01")))
+    starts = page.observations["interval_start"].to_pylist()
+    assert starts == [
+        datetime(2023, 12, 31, 22, tzinfo=UTC),
+        datetime(2023, 12, 31, 23, tzinfo=UTC),
+        datetime(2024, 1, 1, tzinfo=UTC),
+    ]
+    ends = page.observations["interval_end"].to_pylist()
+    assert [end - start for start, end in zip(starts, ends, strict=True)] == [timedelta(hours=1)] * 3
+
+
+def test_the_hours_of_a_clock_change_are_all_there() -> None:
+    """Labels are UTC, so the 23- and the 25-hour local days have as many distinct hours as UTC has."""
+    for day, length in (("2024-03-10", 23), ("2024-11-03", 25)):
+        first = (
+            datetime.fromisoformat(f"{day}T05:00+00:00")
+            if length == 23
+            else datetime.fromisoformat(f"{day}T04:00+00:00")
+        )
+        labels = [f"{first + timedelta(hours=h + 1):%Y-%m-%dT%H}" for h in range(length)]
+        page = parse(an_answer(*(a_row(label) for label in labels)))
+        starts = page.observations["interval_start"].to_pylist()
+        assert starts == [first + timedelta(hours=h) for h in range(length)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (("-192", ".306", "5"), [-192.0, 0.306, 5.0]),
+        ((7, 2.5, None), [7.0, 2.5, None]),
+        (("7", None, 8), [7.0, None, 8.0]),
+        ((None, None, None), [None, None, None]),
+    ],
+)
+def test_values_of_every_type_are_numbers(sent: tuple[Any, ...], read: list[float | None]) -> None:
+    """Strings, ints, floats and nulls, also mixed, are the numbers they say."""
+    rows = [a_row(f"2024-01-01T0{hour}", value) for hour, value in enumerate(sent)]
+    assert parse(an_answer(*rows)).observations["value"].to_pylist() == read
+
+
+def test_an_absent_value_is_null() -> None:
+    """A row without `value` is a reported null."""
+    row = a_row()
+    del row["value"]
+    assert parse(an_answer(row)).observations["value"].to_pylist() == [None]
+
+
+@pytest.mark.parametrize("total", [2, "2"])
+def test_the_total_may_be_a_string(total: Any) -> None:
+    """`total` was an int until 2023 and is a string since."""
+    page = parse(an_answer(a_row("2024-01-01T00"), a_row("2024-01-01T01"), total=total))
+    assert (page.received, page.total) == (2, 2)
+
+
+def test_no_rows_are_an_empty_page() -> None:
+    """An unknown facet value gives 200 with total "0"."""
+    page = parse(an_answer())
+    assert (page.received, page.total, page.observations.num_rows, list(page.following)) == (0, 0, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("route", "columns", "location", "variable"),
+    [
+        ("region-data", {"respondent": "ISNE", "type": "D"}, "ISNE", "demand"),
+        ("region-data", {"respondent": "ISNE", "type": "DF"}, "ISNE", "demand_forecast_day_ahead"),
+        ("region-data", {"respondent": "ISNE", "type": "NG"}, "ISNE", "net_generation"),
+        ("region-data", {"respondent": "ISNE", "type": "TI"}, "ISNE", "net_interchange"),
+        ("fuel-type-data", {"respondent": "CISO", "fueltype": "COL"}, "CISO", "generation_coal"),
+        ("fuel-type-data", {"respondent": "CISO", "fueltype": "NG"}, "CISO", "generation_natural_gas"),
+        ("fuel-type-data", {"respondent": "CISO", "fueltype": "OIL"}, "CISO", "generation_petroleum"),
+        ("fuel-type-data", {"respondent": "CISO", "fueltype": "WAT"}, "CISO", "generation_hydro"),
+        ("fuel-type-data", {"respondent": "CISO", "fueltype": "BAT"}, "CISO", "generation_bat"),
+        ("interchange-data", {"fromba": "CISO", "toba": "WALC"}, "CISO>WALC", "interchange"),
+        ("region-sub-ba-data", {"subba": "4001", "parent": "ISNE"}, "ISNE/4001", "demand"),
+    ],
+)
+def test_names_are_those_of_the_registry(route: str, columns: dict[str, str], location: str, variable: str) -> None:
+    """Route and codes give the location and variable, with and without the route in the URL."""
+    for request in (eia.requests(an_entry(route), None)[0], Request("http://host/answer.json")):
+        row = parse(an_answer(a_row(**columns)), an_entry(route), request).observations.to_pylist()[0]
+        assert (row["source"], row["location"], row["variable"], row["unit"]) == ("eia", location, variable, "MWh")
+
+
+def test_a_daily_route_is_refused() -> None:
+    """Daily rows come once per time zone; they would be counted several times."""
+    with pytest.raises(FormatError, match=r"'2024-01-01' is no hour"):
+        parse(an_answer(a_row("2024-01-01")))
+
+
+def test_another_unit_is_refused() -> None:
+    """One variable has one unit."""
+    with pytest.raises(FormatError, match="has not the promised shape"):
+        parse(an_answer({**a_row(), "value-units": "megawatts"}))
+
+
+@pytest.mark.parametrize("body", [b"<html>maintenance</html>", b'{"response": {"total": "3", "data": [', b""])
+def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
+    """HTML under 200 and a cut JSON are the upstream's passing trouble."""
+    with pytest.raises(UpstreamError, match="no JSON"):
+        parse(body)
+
+
+def test_a_body_of_another_shape_is_a_format_error() -> None:
+    """JSON without `response` is not what was promised."""
+    with pytest.raises(FormatError, match="missing required field `response`"):
+        parse(b'{"error":"Not found.","code":404}')
+
+
+def test_an_unknown_route_says_which_there_are() -> None:
+    """Rows of none of the routes are no EIA grid-monitor rows."""
+    row = {"period": "2024-01-01T00", "value": "1"}
+    with pytest.raises(ConfigurationError, match="region-data, fuel-type-data"):
+        parse(an_answer(row), request=Request("http://host/answer.json"))
+
+
+def test_a_period_is_asked_by_its_labels() -> None:
+    """Interval starts [00:00, 03:00) are the labels 01 to 03, `end` being inclusive."""
+    params = dict(eia.requests(an_entry(), hours(0, 3))[0].params)
+    assert (params["start"], params["end"]) == ("2024-01-01T01", "2024-01-01T03")
+    assert params["length"] == "5000"
+    assert [params[f"sort[{n}][column]"] for n in range(3)] == ["period", "respondent", "type"]
+
+
+def test_an_unpredictable_period_is_paged_by_offset() -> None:
+    """Without a location facet the number of series is unknown: pages of 5,000 after the first."""
+    entry = an_entry()
+    first = eia.requests(entry, hours(0, 5000))
+    assert len(first) == 1
+    rows = [a_row(f"{datetime(2024, 1, 1) + timedelta(hours=h + 1):%Y-%m-%dT%H}") for h in range(5000)]
+    page = parse(an_answer(*rows, total="12001"), entry, first[0])
+    assert [request.offset for request in page.following] == [5000, 10000]
+    assert [dict(request.params)["offset"] for request in page.following] == ["5000", "10000"]
+    assert len({request.label for request in [*first, *page.following]}) == 3
+
+
+def test_a_predictable_period_is_asked_in_slices_that_touch() -> None:
+    """2 locations × 2 types give 1,250 hours a slice; the first slice's answer releases the others."""
+    entry = an_entry(**{"facets[respondent][]": ["ISNE", "CISO"], "facets[type][]": ["D", "DF"]})
+    first = eia.requests(entry, hours(0, 3000))
+    assert [request.period for request in first] == [hours(0, 1250)]
+    page = parse(an_answer(a_row("2024-01-01T01"), total="1"), entry, first[0])
+    assert [request.period for request in page.following] == [hours(1250, 2500), hours(2500, 3000)]
+    assert {request.offset for request in page.following} == {0}
+    last = parse(an_answer(a_row("2024-02-22T03"), total="1"), entry, page.following[0])
+    assert list(last.following) == []
+
+
+def test_a_slice_with_more_rows_than_predicted_is_paged() -> None:
+    """More fuels than thought cost another page of the slice, and lose nothing."""
+    entry = an_entry("fuel-type-data", **{"facets[respondent][]": "ISNE"})
+    first = eia.requests(entry, hours(0, 1000))[0]
+    rows = [a_row("2024-01-01T01", respondent="ISNE", fueltype=f"F{n}") for n in range(5000)]
+    page = parse(an_answer(*rows, total="5500"), entry, first)
+    assert [(request.period, request.offset) for request in page.following] == [
+        (hours(0, 500), 5000),
+        (hours(500, 1000), 0),
+    ]
+
+
+def test_an_upstream_that_ignores_the_slice_is_paged_by_offset_alone() -> None:
+    """Rows outside the slice say that start and end do nothing: other slices would double the work."""
+    entry = an_entry(**{"facets[respondent][]": "ISNE", "facets[type][]": "D"})
+    first = eia.requests(entry, hours(0, 20000))[0]
+    rows = [a_row(f"{datetime(2019, 1, 1) + timedelta(hours=h)}"[:13].replace(" ", "T")) for h in range(5000)]
+    page = parse(an_answer(*rows, total="15000"), entry, first)
+    assert [request.offset for request in page.following] == [5000, 10000]
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    "path", sorted((SHARED / "payloads" / "eia").glob("*data_*_20*.json")) or [None], ids=lambda p: p and p.name
+)
+def test_recorded_answers_are_read_as_they_say(path: Any) -> None:
+    """Every recorded answer gives the rows that a plain reading of its JSON gives."""
+    said = json.loads(path.read_bytes())
+    if "response" not in said:
+        with pytest.raises(FormatError):
+            parse(path.read_bytes())
+        return
+    expected = set()
+    for row in said["response"]["data"]:
+        end = datetime.fromisoformat(row["period"] + ":00+00:00")
+        if "toba" in row:
+            place, name = f"{row['fromba']}>{row['toba']}", "interchange"
+        elif "fueltype" in row:
+            place, name = row["respondent"], "generation_" + eia.FUELS.get(row["fueltype"], row["fueltype"].lower())
+        else:
+            place, name = row["respondent"], {"D": "demand"}[row["type"]]
+        value = None if row.get("value") is None else float(row["value"])
+        expected.add((end - timedelta(hours=1), end, place, name, value))
+    page = parse(path.read_bytes(), request=Request("http://host/file/answer.json"))
+    columns = ("interval_start", "interval_end", "location", "variable", "value")
+    got = list(zip(*(page.observations[column].to_pylist() for column in columns), strict=True))
+    assert len(got) == len(said["response"]["data"]) == page.received
+    assert set(got) == expected
+    assert page.total == int(said["response"]["total"])

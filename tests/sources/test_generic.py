@@ -1,0 +1,324 @@
+"""Upstreams that only the configuration knows."""
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gridtide import config, observations
+from gridtide.errors import ConfigurationError, FormatError, UpstreamError
+from gridtide.periods import Period, local_day
+from gridtide.sources import Page, Request, generic
+from tests.shared import SHARED, needs_shared
+
+AT = datetime(2024, 6, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+REQUEST = Request("https://grid.example/load")
+
+
+def entry(**keys: Any) -> config.Entry:
+    """A complete entry of an unknown host."""
+    raw = {"name": "grid_load", "url": "https://grid.example/load", "output_folder": "grid_load"}
+    return config.parse({"apis": [raw | keys]}).apis[0]
+
+
+def read(body: Any, request: Request = REQUEST, **keys: Any) -> Page:
+    """What `body` (JSON unless it is text) says to an entry with `keys`."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    return generic.parse(entry(**keys), request, text.encode(), AT)
+
+
+def values(page: Page, *columns: str) -> list[Any]:
+    """The `columns` of the page's rows, as tuples if there are several."""
+    found = [page.observations[column].to_pylist() for column in columns]
+    return found[0] if len(found) == 1 else list(zip(*found, strict=True))
+
+
+def test_an_unknown_host_gets_the_generic_source() -> None:
+    """The least an entry can say is enough for one column of times and some of numbers."""
+    page = read([{"when": "2024-01-01T05:00:00Z", "Load MW": 17.5, "note": "x"}])
+    assert entry().source == "generic"
+    assert page.received == 1
+    assert page.observations.to_pylist() == [
+        {
+            "interval_start": datetime(2024, 1, 1, 5, tzinfo=UTC),
+            "interval_end": datetime(2024, 1, 1, 5, tzinfo=UTC),
+            "source": "generic",
+            "location": "grid_load",
+            "variable": "load_mw",
+            "unit": "1",
+            "value": 17.5,
+            "published_at": None,
+            "retrieved_at": AT,
+        }
+    ]
+
+
+KEYS = {"time": "at", "value": ["mw"], "location": "NO2", "unit": "MW", "interval": "PT15M"}
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (
+            {"data": {"items": [{"at": "2024-01-01T05:00+01:00", "mw": 1}, {"at": 1704085200, "mw": None}]}},
+            "data.items",
+        ),
+        ("at,mw,status\n2024-01-01T05:00+01:00,1,ok\n1704085200,,late\n", None),
+        ("<a><row at='2024-01-01T05:00+01:00'><mw>1</mw></row><row at='1704085200'><mw/></row></a>", "row"),
+    ],
+    ids=["json", "csv", "xml"],
+)
+def test_json_csv_and_xml_say_the_same(body: Any, path: str | None) -> None:
+    """Time, value, location, unit and interval are read alike in all three."""
+    page = read(body, records=path, **KEYS)
+    assert values(page, "interval_start", "interval_end", "location", "variable", "unit", "value") == [
+        (datetime(2024, 1, 1, 4, tzinfo=UTC), datetime(2024, 1, 1, 4, 15, tzinfo=UTC), "NO2", "mw", "MW", 1.0),
+        (datetime(2024, 1, 1, 5, tzinfo=UTC), datetime(2024, 1, 1, 5, 15, tzinfo=UTC), "NO2", "mw", "MW", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("time", "utc"),
+    [
+        ("2024-01-01T05:00:00Z", datetime(2024, 1, 1, 5, tzinfo=UTC)),
+        ("2024-01-01 05:00:00+01:00", datetime(2024, 1, 1, 4, tzinfo=UTC)),
+        ("2024-01-01T05:00", datetime(2024, 1, 1, 10, tzinfo=UTC)),
+        ("2024-07-01", datetime(2024, 7, 1, 4, tzinfo=UTC)),
+        ("20240701", datetime(2024, 7, 1, 4, tzinfo=UTC)),
+        (1704085200, datetime(2024, 1, 1, 5, tzinfo=UTC)),
+        (1704085200.5, datetime(2024, 1, 1, 5, 0, 0, 500000, tzinfo=UTC)),
+        (1704085200123, datetime(2024, 1, 1, 5, 0, 0, 123000, tzinfo=UTC)),
+        ("1704085200000", datetime(2024, 1, 1, 5, tzinfo=UTC)),
+    ],
+)
+def test_times_with_and_without_offset_and_since_1970(time: Any, utc: datetime) -> None:
+    """A time without an offset is in the entry's time zone, a number counts from 1970 in UTC."""
+    page = read([{"t": time, "v": 1}], time="t", timezone="America/New_York")
+    assert values(page, "interval_start") == [utc]
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2024-03-10", 23), ("2024-11-03", 25), ("2024-07-01", 24)])
+def test_the_days_of_the_time_change_have_23_and_25_hours(day: str, hours: int) -> None:
+    """Local hours become UTC without a gap, in each location by itself."""
+    zone = ZoneInfo("America/New_York")
+    operating = local_day(datetime.fromisoformat(day).date(), zone)
+    starts = [operating.start + n * HOUR for n in range(hours)]
+    assert starts[-1] + HOUR == operating.end
+    body = [
+        {"t": f"{start.astimezone(zone):%Y-%m-%dT%H:%M}", "zone": place, "v": number}
+        for number, start in enumerate(starts)
+        for place in ("A", "B")
+    ]
+    page = read(body, time="t", timezone="America/New_York", location="zone", interval="PT1H")
+    assert values(page, "interval_start", "location", "value") == [
+        (start, place, float(number)) for number, start in enumerate(starts) for place in ("A", "B")
+    ]
+    assert observations.distinct(page.observations, "x").num_rows == 2 * hours
+
+
+@pytest.mark.parametrize(
+    ("time", "says"),
+    [
+        ("2024-11-03T01:30", "comes twice in America/New_York"),
+        ("2024-03-10T02:30", "does not exist in America/New_York"),
+        ("01/02/2024", "'01/02/2024', which is no ISO 8601 time"),
+        ("05:00", "a time of day without its date.*{start:%Y%m%d}"),
+        (None, "None, which is no ISO 8601 time"),
+        (10**20, "which is no ISO 8601 time"),
+    ],
+)
+def test_times_that_cannot_be_read_are_format_errors(time: Any, says: str) -> None:
+    """The message names the entry, the key, the column and the text."""
+    with pytest.raises(FormatError, match=rf"grid_load: time: t.*{says}"):
+        read([{"t": time, "v": 1}], time="t", timezone="America/New_York")
+
+
+def test_an_interval_of_days_is_counted_on_the_local_clock() -> None:
+    """The days of the time change are 23 and 25 hours long; an interval of hours never changes."""
+    body = [{"t": "2024-03-10", "v": 1}, {"t": "2024-11-03", "v": 2}]
+    days = read(body, timezone="America/New_York", interval="P1D")
+    lengths = [end - start for start, end in values(days, "interval_start", "interval_end")]
+    assert lengths == [23 * HOUR, 25 * HOUR]
+    hours = read(body, timezone="America/New_York", interval="PT1H")
+    assert [end - start for start, end in values(hours, "interval_start", "interval_end")] == [HOUR, HOUR]
+
+
+def test_every_numeric_column_is_a_variable_unless_some_are_named() -> None:
+    """Numbers in text count, words and true/false do not; names become snake case."""
+    body = [
+        {"t": "2024-01-01T00:00Z", "Natural Gas": 1, "main": {"windMW": "2.5"}, "flag": True, "id": "N-7"},
+        {"t": "2024-01-01T01:00Z", "Natural Gas": None, "main": {"windMW": "-"}, "flag": False, "id": "8"},
+    ]
+    assert values(read(body), "variable", "value") == [
+        ("natural_gas", 1.0),
+        ("main_wind_mw", 2.5),
+        ("natural_gas", None),
+        ("main_wind_mw", None),
+    ]
+    assert values(read(body, value=["flag"]), "variable", "value") == [("flag", 1.0), ("flag", 0.0)]
+
+
+@pytest.mark.parametrize("missing", [None, "", "-", "NA", "n/a", "NaN", "null"])
+def test_a_reported_null_stays_and_an_absent_value_does_not(missing: Any) -> None:
+    """Null in its usual spellings is an observation without a value; no column is no observation."""
+    page = read([{"t": "2024-01-01T00:00Z", "v": missing}, {"t": "2024-01-01T01:00Z"}], value="v")
+    assert (page.received, values(page, "value")) == (2, [None])
+
+
+@pytest.mark.parametrize("value", ["12 MW", "1,234", [1], float("inf"), 10**400])
+def test_a_value_that_is_no_number_is_a_format_error(value: Any) -> None:
+    """The message names column and text."""
+    with pytest.raises(FormatError, match=r"grid_load: value: v holds .* which is no number"):
+        read([{"t": "2024-01-01T00:00Z", "v": value}], value="v")
+
+
+def test_the_location_is_a_column_if_there_is_one_of_that_name() -> None:
+    """Otherwise the word itself; a number is a location too."""
+    body = [{"t": "2024-01-01T00:00Z", "node": 4000, "v": 1}, {"t": "2024-01-01T00:00Z", "node": 0, "v": 2}]
+    assert values(read(body, location="node"), "location", "variable") == [("4000", "v"), ("0", "v")]
+    assert set(values(read(body, location="NYISO"), "location")) == {"NYISO"}
+
+
+def test_a_record_without_its_location_is_a_format_error() -> None:
+    """The message says which record it is."""
+    with pytest.raises(FormatError, match="record 2 has no location in node"):
+        read(
+            [{"t": "2024-01-01T00:00Z", "node": "A", "v": 1}, {"t": "2024-01-01T00:00Z", "node": None, "v": 2}],
+            location="node",
+        )
+
+
+def test_a_list_of_locations_is_refused() -> None:
+    """One answer has one literal location or a column of them."""
+    with pytest.raises(ConfigurationError, match="grid_load: location: is a list"):
+        read([{"t": "2024-01-01T00:00Z", "v": 1}], location=["A", "B"])
+
+
+@pytest.mark.parametrize(
+    ("body", "keys", "says"),
+    [
+        ([{"a": 1, "b": 2}], {}, 'none of a, b holds ISO 8601 times.*"time"'),
+        ([{"a": "2024-01-01", "b": "2024-01-02", "v": 1}], {}, r"more than one \(a, b\)"),
+        ([{"a": "2024-01-01", "v": 1}], {"time": "t"}, "no record has a column t; the columns are: a, v"),
+        ([{"a": "2024-01-01", "v": 1}], {"value": ["v", "w"]}, "no record has a column w"),
+        ([{"a": "2024-01-01", "v": "x"}], {}, 'none of v holds numbers.*"value"'),
+        ({"error": "no such zone"}, {"time": "t"}, "the columns are: error"),
+        ({"error": "no such zone"}, {"records": "data"}, 'records: "data" leads nowhere.* there are error'),
+        ("Service unavailable, try later", {"time": "t"}, "neither JSON nor XML, nor CSV"),
+    ],
+)
+def test_answers_of_another_shape_say_what_is_there(body: Any, keys: dict[str, Any], says: str) -> None:
+    """Each message names the columns there are, so that the entry can be corrected."""
+    with pytest.raises(FormatError, match=f"grid_load: .*{says}"):
+        read(body, **keys)
+
+
+@pytest.mark.parametrize("body", ["", "<html><body>maintenance</body></html>", '[{"a":'])
+def test_bodies_that_are_no_answer_may_pass(body: str) -> None:
+    """Cut bodies and web pages are retried."""
+    with pytest.raises(UpstreamError, match="grid_load: "):
+        read(body)
+
+
+@pytest.mark.parametrize(("body", "keys"), [("[]", {}), ("a,b\n", {"time": "a"}), ("<rows/>", {"records": "row"})])
+def test_no_records_are_no_rows(body: str, keys: dict[str, Any]) -> None:
+    """An empty list, a header alone and an empty element are answers without rows."""
+    assert read(body, **keys) == Page(observations.empty(), 0)
+
+
+def test_without_placeholders_the_answer_is_a_snapshot() -> None:
+    """One request, asked as the entry says; a list of values repeats its key."""
+    made = entry(params={"zone": ["A", "B"], "limit": 10})
+    assert not generic.takes_period(made)
+    assert generic.requests(made, None) == [
+        Request(
+            "https://grid.example/load", (("zone", "A"), ("zone", "B"), ("limit", "10")), label="snapshot", period=None
+        )
+    ]
+
+
+def test_placeholders_are_filled_in_the_entrys_time_zone() -> None:
+    """ISO 8601 with an offset unless a format is given; quoted in the URL, plain in parameters."""
+    made = entry(
+        url="https://grid.example/{start:%Y/%m}/load?until={end}",
+        params={"from": "{start:%Y-%m-%d %H:%M}", "to": "{end:%d.%m.%Y}"},
+        timezone="America/New_York",
+    )
+    period = Period(datetime(2024, 1, 1, 5, tzinfo=UTC), datetime(2024, 1, 3, 5, tzinfo=UTC))
+    assert generic.takes_period(made)
+    asked = generic.requests(made, period)
+    assert [r.url for r in asked] == ["https://grid.example/2024/01/load?until=2024-01-03T00%3A00%3A00-05%3A00"]
+    assert asked[0].params == (("from", "2024-01-01 00:00"), ("to", "03.01.2024"))
+    assert asked[0].period == period
+    utc = generic.requests(entry(params={"from": "{start}", "to": "{end}"}), period)
+    assert utc[0].params == (("from", "2024-01-01T05:00:00Z"), ("to", "2024-01-03T05:00:00Z"))
+
+
+def test_a_start_alone_is_asked_for_each_local_day() -> None:
+    """Each request answers the part of the period that lies in its day, the days of 23 hours too."""
+    made = entry(url="https://grid.example/{start:%Y%m%d}.csv", timezone="America/New_York")
+    period = Period(datetime(2024, 3, 9, 12, tzinfo=UTC), datetime(2024, 3, 11, 6, tzinfo=UTC))
+    asked = generic.requests(made, period)
+    assert [r.url.rsplit("/", 1)[1] for r in asked] == ["20240309.csv", "20240310.csv", "20240311.csv"]
+    assert [r.period for r in asked] == [
+        Period(datetime(2024, 3, 9, 12, tzinfo=UTC), datetime(2024, 3, 10, 5, tzinfo=UTC)),
+        Period(datetime(2024, 3, 10, 5, tzinfo=UTC), datetime(2024, 3, 11, 4, tzinfo=UTC)),
+        Period(datetime(2024, 3, 11, 4, tzinfo=UTC), datetime(2024, 3, 11, 6, tzinfo=UTC)),
+    ]
+    assert len({r.label for r in asked}) == 3
+
+
+def test_times_of_day_take_their_date_from_the_day_asked_for() -> None:
+    """On the 25-hour day the hour that comes twice is told by order."""
+    keys = {
+        "url": "https://grid.example/{start:%Y%m%d}.csv",
+        "time": "Time",
+        "timezone": "America/New_York",
+        "interval": "PT1H",
+    }
+    day = Period(datetime(2024, 11, 3, 4, tzinfo=UTC), datetime(2024, 11, 3, 8, tzinfo=UTC))
+    (request,) = generic.requests(entry(**keys), day)
+    page = read("Time,MW\n0:00,1\n01:00,2\n01:00,3\n02:00:00,4\n", request, **keys)
+    assert values(page, "interval_start", "value") == [(day.start + n * HOUR, n + 1.0) for n in range(4)]
+
+
+OUTLOOK = {
+    "name": "caiso_outlook",
+    "url": "https://www.caiso.com/outlook/history/{start:%Y%m%d}/fuelsource.csv",
+    "time": "Time",
+    "timezone": "America/Los_Angeles",
+    "location": "CAISO",
+    "unit": "MW",
+    "interval": "PT5M",
+}
+
+
+@needs_shared
+def test_the_recorded_outlook_of_caiso_equals_an_independent_reading() -> None:
+    """Thirteen fuels every five minutes of a local day; the date comes from the URL."""
+    body = (SHARED / "payloads" / "caiso" / "outlook_history_20230101_fuelsource.csv").read_bytes()
+    day = local_day(datetime(2023, 1, 1).date(), ZoneInfo("America/Los_Angeles"))
+    (request,) = generic.requests(entry(**OUTLOOK), day)
+    assert request.url == "https://www.caiso.com/outlook/history/20230101/fuelsource.csv"
+    page = generic.parse(entry(**OUTLOOK), request, body, AT)
+    independent = []
+    for record in csv.DictReader(io.StringIO(body.decode())):
+        start = datetime.fromisoformat(f"2023-01-01T{record.pop('Time')}-08:00").astimezone(UTC)
+        for fuel, value in record.items():
+            variable = fuel.lower().replace(" ", "_")
+            independent.append((start, start + timedelta(minutes=5), "CAISO", variable, "MW", float(value)))
+    assert (page.received, len(independent)) == (288, 288 * 13)
+    assert values(page, "interval_start", "interval_end", "location", "variable", "unit", "value") == independent
+
+
+@needs_shared
+def test_the_recorded_outlook_without_a_day_says_what_is_wrong() -> None:
+    """As a snapshot its times of day have no date."""
+    body = (SHARED / "payloads" / "caiso" / "outlook_history_20230101_fuelsource.csv").read_text()
+    with pytest.raises(FormatError, match=r"Time holds '00:00', a time of day without its date\. Name the day"):
+        read(body, time="Time")

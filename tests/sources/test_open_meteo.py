@@ -1,0 +1,359 @@
+"""Open-Meteo: what covers the preceding hour, whose value it is, and every recorded answer read again."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gridtide import config
+from gridtide.config import Entry
+from gridtide.errors import ConfigurationError, FormatError, UpstreamError
+from gridtide.periods import Period
+from gridtide.sources import Page, open_meteo
+from tests.shared import SHARED, needs_shared
+
+AT = datetime(2026, 8, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+ARCHIVE = "https://archive-api.open-meteo.com/v1/archive"
+FORECAST = "https://api.open-meteo.com/v1/forecast"
+BOSTON: dict[str, Any] = {"latitude": 42.36, "longitude": -71.06, "hourly": ["temperature_2m"]}
+TWO: dict[str, Any] = {"latitude": "42.36,41.3", "longitude": [-71.06, -72.9], "hourly": "temperature_2m"}
+
+
+def an_entry(url: str = ARCHIVE, params: dict[str, Any] | None = None, **keys: Any) -> Entry:
+    """An entry for Boston unless `params` say otherwise."""
+    api = {"name": "weather", "url": url, "source": "open_meteo", "output_folder": "weather", **keys}
+    return config.parse({"apis": [{**api, "params": BOSTON if params is None else params}]}).apis[0]
+
+
+def an_answer(units: dict[str, str] | None = None, **columns: list[Any]) -> dict[str, Any]:
+    """An answer of as many hours from 2024 on as the columns are long, in °C unless `units` say otherwise."""
+    hours = len(next(iter(columns.values()), []))
+    times = [f"2024-01-01T{hour:02}:00" for hour in range(hours)]
+    return {
+        "latitude": 42.355,
+        "longitude": -71.05,
+        "utc_offset_seconds": 0,
+        "timezone": "GMT",
+        "hourly_units": {"time": "iso8601", **dict.fromkeys(columns, "°C"), **(units or {})},
+        "hourly": {"time": times, **columns},
+    }
+
+
+def parse(document: Any, entry: Entry | None = None) -> Page:
+    """The page that `document` is as the answer to `entry`."""
+    entry = entry or an_entry()
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return open_meteo.parse(entry, open_meteo.requests(entry, None)[0], body, AT)
+
+
+def column(page: Page, name: str) -> list[Any]:
+    """One column of the page's observations."""
+    values: list[Any] = page.observations[name].to_pylist()
+    return values
+
+
+def period(start: str, end: str) -> Period:
+    """A period between two UTC times."""
+    return Period(datetime.fromisoformat(start + "+00:00"), datetime.fromisoformat(end + "+00:00"))
+
+
+# What is asked
+
+
+@pytest.mark.parametrize(
+    ("hourly", "start", "end", "days"),
+    [
+        (["temperature_2m"], "2024-01-01T00:00", "2024-01-03T00:00", ("2024-01-01", "2024-01-02")),
+        (["temperature_2m"], "2024-01-01T05:00", "2024-01-03T01:00", ("2024-01-01", "2024-01-03")),
+        (["temperature_2m", "rain"], "2024-01-01T00:00", "2024-01-03T00:00", ("2024-01-01", "2024-01-03")),
+        (["shortwave_radiation"], "2024-01-01T22:00", "2024-01-01T23:00", ("2024-01-01", "2024-01-01")),
+        (["shortwave_radiation"], "2024-01-01T23:00", "2024-01-02T00:00", ("2024-01-01", "2024-01-02")),
+    ],
+)
+def test_a_period_is_asked_in_whole_days(hourly: list[str], start: str, end: str, days: tuple[str, str]) -> None:
+    """`end_date` is inclusive; the last hour of a sum is labelled with its end, perhaps on the next day."""
+    (asked,) = open_meteo.requests(an_entry(params=BOSTON | {"hourly": hourly}), period(start, end))
+    params = dict(asked.params)
+    assert (params["start_date"], params["end_date"]) == days
+    assert asked.period == period(start, end)
+
+
+def test_a_long_period_is_asked_by_the_year() -> None:
+    """At most 365 days a request, or the entry's chunk, touching and with labels of their own."""
+    whole = period("2019-01-01T00:00", "2024-01-01T00:00")
+    asked = open_meteo.requests(an_entry(chunk="P1000D"), whole)
+    assert len(asked) == len({request.label for request in asked}) == 6
+    assert [asked[0].period, asked[-1].period] == [
+        period("2019-01-01T00:00", "2020-01-01T00:00"),
+        period("2023-12-31T00:00", "2024-01-01T00:00"),
+    ]
+    assert len(open_meteo.requests(an_entry(chunk="P30D"), period("2024-01-01T00:00", "2024-03-01T00:00"))) == 2
+
+
+@pytest.mark.parametrize("url", [ARCHIVE, FORECAST])
+def test_times_are_always_asked_for_in_gmt(url: str) -> None:
+    """Whatever zone and format the configuration asks for: any other has one offset for all the answer."""
+    entry = an_entry(
+        url, BOSTON | {"timezone": "America/New_York", "timeformat": "unixtime", "models": ["era5", "ifs"]}
+    )
+    (asked,) = open_meteo.requests(entry, None)
+    assert dict(asked.params) == {
+        "latitude": "42.36",
+        "longitude": "-71.06",
+        "hourly": "temperature_2m",
+        "models": "era5,ifs",
+        "timezone": "GMT",
+        "timeformat": "iso8601",
+    }
+    assert asked.url == url
+
+
+def test_parameters_may_stand_in_the_url() -> None:
+    """They are asked once, and those of the entry win."""
+    entry = an_entry(f"{FORECAST}?latitude=1&longitude=2&hourly=rain&hourly=showers&past_days=1", {"latitude": 3})
+    (asked,) = open_meteo.requests(entry, None)
+    assert asked.url == FORECAST
+    assert asked.params[:4] == (("latitude", "3"), ("longitude", "2"), ("hourly", "rain,showers"), ("past_days", "1"))
+
+
+@pytest.mark.parametrize(
+    ("url", "params", "expected"),
+    [
+        (ARCHIVE, BOSTON, True),
+        ("http://localhost:8900/v1/archive", BOSTON, True),
+        (ARCHIVE, BOSTON | {"start_date": "2024-01-01", "end_date": "2024-01-02"}, False),
+        (FORECAST, BOSTON, False),
+        ("http://localhost:8900/v1/forecast", BOSTON, False),
+        ("https://historical-forecast-api.open-meteo.com/v1/forecast", BOSTON, True),
+    ],
+)
+def test_archives_take_a_period_and_forecasts_are_snapshots(url: str, params: dict[str, Any], expected: bool) -> None:
+    """An archive answers for past days unless the configuration has fixed them; a forecast is what is current."""
+    entry = an_entry(url, params)
+    assert open_meteo.takes_period(entry) is expected
+    asked = open_meteo.requests(entry, period("2023-01-01T00:00", "2023-01-02T00:00"))
+    assert (("start_date", "2023-01-01") in asked[0].params) is expected
+
+
+def test_defaults_are_the_documented_limits() -> None:
+    """No credentials, three rates at once, five days of lag for the archive and none for the forecast."""
+    archive, forecast = an_entry(ARCHIVE), an_entry(FORECAST)
+    assert archive.auth == config.NoAuth()
+    assert archive.rate_limit == config.RateLimit(name="open_meteo", rates=("600/minute", "5000/hour", "10000/day"))
+    assert (archive.available.lag, forecast.available.lag) == (timedelta(days=5), timedelta(0))
+
+
+# Intervals, names and units
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("precipitation", "rain", "showers", "snowfall", "precipitation_probability", "rain_gfs_seamless"),
+        *("shortwave_radiation", "direct_radiation", "diffuse_radiation", "direct_normal_irradiance"),
+        *("global_tilted_irradiance", "terrestrial_radiation", "shortwave_radiation_era5", "sunshine_duration"),
+        *("evapotranspiration", "et0_fao_evapotranspiration", "snowfall_water_equivalent"),
+    ],
+)
+def test_sums_and_means_cover_the_preceding_hour(name: str) -> None:
+    """The value at `t` is about `[t − 1 h, t)`."""
+    page = parse(an_answer(**{name: [1.0, 2.0]}))
+    labels = [datetime(2024, 1, 1, hour, tzinfo=UTC) for hour in (0, 1)]
+    assert column(page, "interval_start") == [label - HOUR for label in labels]
+    assert column(page, "interval_end") == labels
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("temperature_2m", "wind_speed_10m", "wind_gusts_10m", "cloud_cover", "weather_code", "snow_depth", "is_day"),
+        *("shortwave_radiation_instant", "direct_normal_irradiance_instant", "shortwave_radiation_instant_era5"),
+        *("snowfall_height", "temperature_2m_era5", "cape", "visibility", "terrain"),
+    ],
+)
+def test_everything_else_is_an_instant(name: str) -> None:
+    """The interval starts and ends at the label."""
+    page = parse(an_answer(**{name: [1.0, 2.0]}))
+    labels = [datetime(2024, 1, 1, hour, tzinfo=UTC) for hour in (0, 1)]
+    assert column(page, "interval_start") == column(page, "interval_end") == labels
+
+
+@pytest.mark.parametrize(
+    ("url", "variable"),
+    [
+        (ARCHIVE, "temperature_2m"),
+        (FORECAST, "temperature_2m_forecast"),
+        ("http://localhost:8900/v1/forecast", "temperature_2m_forecast"),
+        ("http://localhost:8900/v1/archive", "temperature_2m"),
+        ("https://historical-forecast-api.open-meteo.com/v1/forecast", "temperature_2m_forecast"),
+    ],
+)
+def test_a_forecast_is_another_product(url: str, variable: str) -> None:
+    """The upstream's own name, followed by `_forecast` where it is one."""
+    assert column(parse(an_answer(temperature_2m=[1.0]), an_entry(url)), "variable") == [variable]
+
+
+def test_units_are_those_of_the_answer() -> None:
+    """Each variable has its own unit; values may be integers, floats and nulls; models have columns of their own."""
+    page = parse(an_answer({"cloud_cover": "%"}, temperature_2m_era5=[1, None], cloud_cover=[None, 50]))
+    assert column(page, "variable") == ["temperature_2m_era5"] * 2 + ["cloud_cover"] * 2
+    assert column(page, "unit") == ["°C"] * 2 + ["%"] * 2
+    assert column(page, "value") == [1.0, None, None, 50.0]
+    assert page.received == 2
+    assert page.observations["published_at"].null_count == 4
+
+
+def test_other_blocks_are_passed_over() -> None:
+    """What is current, every fifteen minutes or daily is no part of the hourly series."""
+    other = {"time": ["2024-01-01T00:00"], "temperature_2m": [9.0]}
+    current = {"current": {"time": "2024-01-01T00:15", "interval": 900, "temperature_2m": 9.0}}
+    page = parse({**an_answer(temperature_2m=[1.0]), **current, "minutely_15": other, "daily": other})
+    assert column(page, "value") == [1.0]
+
+
+# Locations
+
+
+@pytest.mark.parametrize(
+    ("coordinates", "expected"),
+    [
+        ({"latitude": 42.36, "longitude": -71.06}, "42.36,-71.06"),
+        ({"latitude": "42.360", "longitude": "-71.0600"}, "42.360,-71.0600"),
+        ({"latitude": [42], "longitude": [-71]}, "42,-71"),
+    ],
+)
+def test_a_location_without_a_name_is_its_coordinates_as_asked(coordinates: dict[str, Any], expected: str) -> None:
+    """Not those of the grid cell, which the answer gives."""
+    entry = an_entry(params=BOSTON | coordinates)
+    assert column(parse(an_answer(temperature_2m=[1.0]), entry), "location") == [expected]
+
+
+def test_a_named_location_has_its_name() -> None:
+    """The entry's `location` wins over the coordinates."""
+    entry = an_entry(location="Boston")
+    assert column(parse(an_answer(temperature_2m=[1.0]), entry), "location") == ["Boston"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"), [({"location": ["Boston", "New Haven"]}, ["Boston", "New Haven"]), ({}, None)]
+)
+def test_several_coordinates_are_matched_in_order(keys: dict[str, Any], expected: list[str] | None) -> None:
+    """A list of answers, by `location_id` (the first has none) wherever it stands, in the order asked."""
+    first, second = an_answer(temperature_2m=[1.0]), an_answer(temperature_2m=[2.0]) | {"location_id": 1}
+    for document in ([first, second], [second, first]):
+        page = parse(document, an_entry(params=TWO, **keys))
+        assert column(page, "location") == (expected or ["42.36,-71.06", "41.3,-72.9"])
+        assert column(page, "value") == [1.0, 2.0]
+
+
+def test_spaces_between_coordinates_do_not_matter() -> None:
+    """`42.36, 41.3` are two latitudes."""
+    entry = an_entry(params=TWO | {"latitude": "42.36, 41.3"})
+    assert dict(open_meteo.requests(entry, None)[0].params)["latitude"] == "42.36,41.3"
+
+
+@pytest.mark.parametrize(
+    ("params", "location"),
+    [(TWO, "Boston"), (TWO, ["a", "b", "c"]), (TWO | {"longitude": 1}, None), ({"hourly": "rain"}, None)],
+)
+def test_names_and_coordinates_must_agree(params: dict[str, Any], location: Any) -> None:
+    """One name for each pair of coordinates, or none at all: else nothing is asked."""
+    with pytest.raises(ConfigurationError, match=r"weather: has \d latitudes, \d longitudes and \d locations"):
+        open_meteo.requests(an_entry(params=params, location=location), None)
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'{"hourly": {"time": [', b"\xff", b"Unexpected error while streaming"]
+)
+def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
+    """Cut and empty bodies and pages of HTML are an upstream error, which is retried."""
+    with pytest.raises(UpstreamError, match="weather: the answer is no JSON"):
+        parse(body)
+
+
+def test_a_refusal_names_its_reason() -> None:
+    """The upstream's own words say what in the request was wrong."""
+    with pytest.raises(ConfigurationError, match="'start_date' is out of allowed range"):
+        parse({"error": True, "reason": "Parameter 'start_date' is out of allowed range from 2016-01-01 to 2026-10-09"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"utc_offset_seconds": -18000}, "times are -18000 s off GMT"),
+        ({"hourly": None}, "no hourly block"),
+        ({"hourly": {"temperature_2m": [1.0]}}, "no hourly block"),
+        ({"hourly": {"time": ["2024-01-01T00:00"], "temperature_2m": [1.0, 2.0]}}, "2 values for 1 hours"),
+        ({"hourly": {"time": ["2024-01-01T00:00"], "rain": [1.0]}}, "or no unit"),
+        ({"hourly": {"time": ["soon"], "temperature_2m": [1.0]}}, "no time"),
+        ({"hourly": {"time": [1704067200], "temperature_2m": [1.0]}}, "no time"),
+        ({"hourly": {"time": [None], "temperature_2m": [1.0]}}, "hourly.time has 1 nulls"),
+        (
+            {"hourly": {"time": ["2024-01-01T00:00"], "temperature_2m": ["warm"]}},
+            "weather: hourly holds what is no time, or no number",
+        ),
+        ({"hourly": [1]}, "promised shape"),
+    ],
+)
+def test_another_shape_breaks_the_promise(changes: dict[str, Any], missing: str) -> None:
+    """What parses but is not in GMT, or not what was asked for, is refused and says why."""
+    with pytest.raises(FormatError, match=missing):
+        parse({**an_answer(temperature_2m=[1.0]), **changes})
+
+
+@pytest.mark.parametrize("document", [[], [an_answer(temperature_2m=[1.0])] * 3])
+def test_an_answer_for_other_places_is_refused(document: Any) -> None:
+    """As many locations as were asked for, or none can be told from another."""
+    with pytest.raises(FormatError, match=f"2 locations were asked for, the answer has {len(document)}"):
+        parse(document, an_entry(params=TWO))
+
+
+# The recorded answers, read a second time with nothing but json and datetime
+
+
+RECORDED: dict[str, tuple[str, list[str], int]] = {  # file: url, locations, observations
+    "archive_20240101_20240102_gmt.json": (ARCHIVE, ["Berlin"], 48),
+    "ruby_forecast_general_http200.json": (FORECAST, ["Berlin"], 168),
+    "shiplog_openmeteo_archive.json": (ARCHIVE, ["Vir", "Zadar"], 240),
+}
+REFUSED = {"error_start_date_out_of_range_http400.json", "error_429_bodies_quoted.txt"}
+
+
+@needs_shared
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_recorded_answer_is_what_a_second_reading_finds(name: str) -> None:
+    """Keys, units, locations and values agree exactly; all recorded variables are instants."""
+    url, locations, count = RECORDED[name]
+    body = (SHARED / "payloads" / "openmeteo" / name).read_bytes()
+    places = {"latitude": [1.0] * len(locations), "longitude": [2.0] * len(locations), "hourly": "temperature_2m"}
+    page = parse(body, an_entry(url, places, location=locations))
+    document = json.loads(body)
+    expected = {}
+    for location, answer in zip(locations, document if isinstance(document, list) else [document], strict=True):
+        times = answer["hourly"].pop("time")
+        for variable, values in answer["hourly"].items():
+            unit = answer["hourly_units"][variable]
+            for time, value in zip(times, values, strict=True):
+                at = datetime.strptime(time, "%Y-%m-%dT%H:%M").replace(tzinfo=UTC)
+                expected[at, at, location, variable + "_forecast" * (url == FORECAST), unit] = float(value)
+    columns = ("interval_start", "interval_end", "location", "variable", "unit", "value")
+    rows = list(zip(*(column(page, name) for name in columns), strict=True))
+    assert {row[:-1]: row[-1] for row in rows} == expected
+    assert len(rows) == count
+
+
+@needs_shared
+def test_every_recorded_answer_is_read_here() -> None:
+    """A recording added beside the others is not forgotten; each refusal says its reason."""
+    folder = SHARED / "payloads" / "openmeteo"
+    assert {file.name for file in folder.iterdir()} == RECORDED.keys() | REFUSED
+    for name in REFUSED:
+        for body in (folder / name).read_bytes().splitlines():
+            with pytest.raises(ConfigurationError) as refusal:
+                parse(body)
+            assert json.loads(body)["reason"] in str(refusal.value)
