@@ -1,0 +1,96 @@
+"""The embedded upstream: the simulated grid in the wire formats of EIA, ISO-NE, CAISO and Open-Meteo.
+
+    async with running() as url:                 # a server of its own on a free loopback port
+        config = redirect(load("api_config.json"), url)
+
+It keeps the upstreams' paging, limits, authentication, errors and quirks, so that what works here
+works there. Only the clock of politeness runs faster, `SPEED` times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from gridtide.config import Config, Entry
+
+SECRETS = {
+    "EIA_API_KEY": "sandbox-eia-key",
+    "ISO_NE_USERNAME": "sandbox@example.com",
+    "ISO_NE_PASSWORD": "sandbox-password",
+}
+"""The credentials that the sandbox accepts, by the environment variables that usually hold them."""
+
+SPEED = 100
+"""How many times faster than at the upstreams requests may follow each other."""
+
+NOTICE = f"sandbox: simulated data; the upstreams' politeness limits run {SPEED} times faster"
+
+
+def redirect(config: Config, url: str) -> Config:
+    """`config` with every entry asking the sandbox at `url`: same paths, its credentials, limits
+    `SPEED` times faster, all else as it was.
+
+    An entry of another upstream than the four keeps its path and fails there, alone, with a 404.
+    """
+    return config.model_copy(update={"apis": tuple(_redirected(entry, url) for entry in config.apis)})
+
+
+def _redirected(entry: Entry, url: str) -> Entry:
+    # Imported here, as the server itself starts without the configuration's models.
+    from gridtide.config import BasicAuth, KeyAuth, NoAuth, Rate
+
+    if not entry.url:
+        return entry
+    standard = {
+        "eia": KeyAuth(kind="api_key", env="EIA_API_KEY"),
+        "iso_ne": BasicAuth(kind="basic"),
+    }
+    sandbox = urlsplit(url)
+    update: dict[str, Any] = {
+        "url": urlsplit(entry.url)._replace(scheme=sandbox.scheme, netloc=sandbox.netloc).geturl(),
+        "auth": standard.get(entry.source, NoAuth()),
+    }
+    if entry.rate_limit is not None:
+        rates = [Rate.parse(text) for text in entry.rate_limit.rates]
+        faster = tuple(f"{rate.count}/{rate.seconds / SPEED:g}second" for rate in rates)
+        update["rate_limit"] = entry.rate_limit.model_copy(update={"rates": faster})
+    return entry.model_copy(update=update)
+
+
+@asynccontextmanager
+async def running(**options: Any) -> AsyncIterator[str]:
+    """A sandbox in a process of its own; yields its URL and ends it.
+
+    `options` are those of `python -m gridtide.sandbox` (`seed=7`, `latency=0.2`, `faults=[…]`,
+    `now=datetime`). It also ends when this process does, however that comes about.
+    """
+    arguments = [text for name, value in options.items() for text in (f"--{name}", _written(value))]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gridtide.sandbox", "--exit-with-stdin", *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # it finds what we found
+    )
+    stdin, stdout = cast(asyncio.StreamWriter, process.stdin), cast(asyncio.StreamReader, process.stdout)
+    try:
+        url = (await stdout.readline()).decode().strip()
+        if not url:
+            raise RuntimeError(f"the sandbox did not start (exit code {await process.wait()}), see its message above")
+        yield url
+    finally:
+        stdin.close()
+        await process.wait()
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return json.dumps(value)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,71 @@
+"""`python -m gridtide.sandbox`: serve the simulated upstreams; the first line says where."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import threading
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from gridtide.sandbox import SPEED
+from gridtide.sandbox.faults import Rule, parse
+from gridtide.sandbox.server import Sandbox
+
+
+def main() -> None:
+    """Read the command line and serve until told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m gridtide.sandbox", description=__doc__)
+    parser.add_argument("--port", type=int, default=0, help="loopback port; 0, the default, takes a free one")
+    parser.add_argument("--seed", type=int, default=0, help="which simulated grid")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
+    parser.add_argument("--speed", type=float, default=SPEED, help="how much faster the upstreams' limits run")
+    parser.add_argument("--faults", type=_rules, default=[], help='JSON rules such as [{"every": 10, "fault": 503}]')
+    parser.add_argument("--now", type=_moment, help="a fixed time such as 2024-06-01T12:00Z")
+    parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input closes")
+    asked = parser.parse_args()
+    sandbox = Sandbox(seed=asked.seed, speed=asked.speed, latency=asked.latency, rules=asked.faults, now=asked.now)
+    asyncio.run(serve(sandbox, asked.port, exit_with_stdin=asked.exit_with_stdin))
+
+
+async def serve(sandbox: Sandbox, port: int, *, exit_with_stdin: bool) -> None:
+    """Serve on 127.0.0.1 until a signal, or the end of standard input."""
+    runner = web.AppRunner(sandbox.application(), access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port)
+    await site.start()
+    print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if exit_with_stdin:
+        # A daemon thread, as no event loop can watch every kind of standard input.
+        threading.Thread(target=_wait_for_stdin, args=(asyncio.get_running_loop(), stop), daemon=True).start()
+    await stop.wait()
+    await runner.cleanup()
+
+
+def _wait_for_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    while os.read(0, 4096):
+        pass
+    loop.call_soon_threadsafe(stop.set)
+
+
+def _rules(text: str) -> list[Rule]:
+    try:
+        return parse(json.loads(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What every imitated upstream gets and gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from gridtide.simulation import Grid
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One HTTP request: its path, query and headers (by any case), asked at `now` of `grid`."""
+
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    grid: Grid
+    now: datetime
+
+    def get(self, name: str, otherwise: str = "") -> str:
+        """The last value of a query parameter."""
+        return dict(self.query).get(name, otherwise)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP response."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def json_answer(document: Any, status: int = 200) -> Answer:
+    """`document` as compact JSON."""
+    return Answer(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), status)
+
+
+def html_answer(text: str, status: int, headers: Mapping[str, str] | None = None) -> Answer:
+    """A web page that says `text`."""
+    return Answer(f"<html><body><p>{text}</p></body></html>".encode(), status, "text/html", headers or {})
+
+
+def plain_number(value: float) -> int | float:
+    """`value` as upstreams write numbers: whole ones without a point."""
+    return int(value) if value == int(value) else value

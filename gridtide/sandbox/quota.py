@@ -1,0 +1,37 @@
+"""The upstreams' quotas as token buckets, run `speed` times faster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+
+class Quota:
+    """What one upstream allows: at most `count` requests in `seconds`, for each of `limits`.
+
+    A bucket holds one more than its count, so that a caller who keeps the limit exactly is not
+    refused for the jitter of its clock.
+    """
+
+    def __init__(
+        self, limits: Sequence[tuple[int, float]], speed: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.limits = limits
+        self.speed = speed
+        self.clock = clock
+        self.tokens = [float(count + 1) for count, _ in limits]
+        self.filled = clock()
+
+    def take(self, cost: float = 1) -> float | None:
+        """Take a request that counts as `cost`: None if it may pass, else the seconds (at real speed)
+        of the limit that refuses it. What passes may overdraw a bucket; it is refilled first."""
+        now = self.clock()
+        for number, (count, seconds) in enumerate(self.limits):
+            refilled = self.tokens[number] + (now - self.filled) * self.speed * count / seconds
+            self.tokens[number] = min(refilled, count + 1)
+        self.filled = now
+        for tokens, (_, seconds) in zip(self.tokens, self.limits, strict=True):
+            if tokens < 1:
+                return seconds
+        self.tokens = [tokens - cost for tokens in self.tokens]
+        return None

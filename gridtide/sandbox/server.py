@@ -1,0 +1,199 @@
+"""The sandbox's HTTP server: four upstreams on one loopback port, told apart by their paths.
+
+A request is counted, delayed by the latency, held to its upstream's quota, answered by its module
+and then perhaps spoilt by a fault. `GET /__log` tells what was asked, `POST /__faults` changes the
+rules, `POST /__reset` forgets counts, log and quotas.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast
+
+from aiohttp import web
+
+from gridtide.sandbox import SECRETS, SPEED, caiso, eia, faults, iso_ne, open_meteo
+from gridtide.sandbox.exchange import Answer, Question
+from gridtide.sandbox.faults import Faults, Rule
+from gridtide.sandbox.quota import Quota
+from gridtide.simulation import Grid
+
+LOGGED = 20_000
+"""Requests the log remembers."""
+
+HANG, SLOW = 3600.0, 2.0
+"""Seconds that these faults last unless their rule says otherwise."""
+
+
+class Upstream(Protocol):
+    """What a wire format's module offers."""
+
+    LIMITS: Sequence[tuple[int, float]]
+
+    def answer(self, question: Question) -> Answer:
+        """What the upstream would answer."""
+        ...
+
+    def refusal(self, status: int, window: float = ..., speed: float = ...) -> Answer:
+        """Its shape of an error; a 429 for the limit of `window` seconds, `speed` times faster."""
+        ...
+
+
+UPSTREAMS = {
+    "/v2/": cast(Upstream, eia),
+    "/api/v1.1/": cast(Upstream, iso_ne),
+    "/oasisapi/": cast(Upstream, caiso),
+    "/v1/": cast(Upstream, open_meteo),
+}
+"""The upstreams by the beginning of their paths."""
+
+
+class Sandbox:
+    """One simulated grid behind one set of faults, quotas and one log."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        speed: float = SPEED,
+        latency: float = 0.0,
+        rules: Iterable[Rule] = (),
+        now: datetime | None = None,
+    ) -> None:
+        self.grid, self.speed, self.latency, self.fixed_now = Grid(seed), speed, latency, now
+        self.faults = Faults(rules)
+        self.forget()
+        self.live = 0
+
+    def forget(self) -> None:
+        """Start anew with counts, log and quotas; the rules stay."""
+        self.log: deque[dict[str, Any]] = deque(maxlen=LOGGED)
+        self.requests = self.refused = self.peak = 0
+        self.faults = Faults(self.faults.rules)
+        self.quotas = {prefix: Quota(upstream.LIMITS, self.speed) for prefix, upstream in UPSTREAMS.items()}
+
+    def application(self) -> web.Application:
+        """The application to serve."""
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/__log", self._show_log),
+                web.post("/__reset", self._reset),
+                web.post("/__faults", self._change_faults),
+                web.get("/{path:.*}", self._serve),
+            ]
+        )
+        return application
+
+    async def _show_log(self, request: web.Request) -> web.Response:
+        counts = {"requests": self.requests, "refused": self.refused, "peak": self.peak}
+        return web.json_response({**counts, "log": list(self.log)})
+
+    async def _reset(self, request: web.Request) -> web.Response:
+        self.forget()
+        return web.json_response({})
+
+    async def _change_faults(self, request: web.Request) -> web.Response:
+        try:
+            self.faults = Faults(faults.parse(await request.json()))
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({"rules": len(self.faults.rules)})
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        """Answer as the upstream whose path it is, and log it."""
+        self.requests += 1
+        self.live += 1
+        self.peak = max(self.peak, self.live)
+        started = time.monotonic()
+        rule = self.faults.next(request.path_qs)
+        entry = {"number": self.requests, "path": request.path, "query": redacted(request.query_string)}
+        entry |= {"fault": rule.fault if rule else None, "status": None}
+        try:
+            await asyncio.sleep(self.latency)
+            answer = self._answer(request, rule)
+            entry["status"] = answer.status
+            return await _send(request, answer, rule)
+        finally:
+            self.live -= 1
+            self.log.append({**entry, "seconds": round(time.monotonic() - started, 4)})
+
+    def _answer(self, request: web.Request, rule: Rule | None) -> Answer:
+        prefix = next((prefix for prefix in UPSTREAMS if request.path.startswith(prefix)), None)
+        if prefix is None:
+            text = f"The sandbox imitates EIA, ISO-NE, CAISO and Open-Meteo; none of them has {request.path}"
+            return Answer(text.encode(), 404, "text/plain")
+        upstream = UPSTREAMS[prefix]
+        now = self.fixed_now or datetime.now(UTC)
+        question = Question(request.path, tuple(request.query.items()), request.headers, self.grid, now)
+        exceeded = self.quotas[prefix].take(open_meteo.cost(question) if prefix == "/v1/" else 1)
+        if exceeded is not None:
+            self.refused += 1
+            return upstream.refusal(429, exceeded, self.speed)
+        if rule is not None and isinstance(rule.fault, int):
+            answer = upstream.refusal(rule.fault, upstream.LIMITS[0][1] if upstream.LIMITS else 1.0, self.speed)
+            return replace(answer, headers={**answer.headers, **_location(request, rule.fault)})
+        return upstream.answer(question)
+
+
+def redacted(query: str) -> str:
+    """`query` without keys and passwords."""
+    query = re.sub(r"(?i)((?:^|&)[^=&]*(?:key|token|secret|password)=)[^&]*", r"\1REDACTED", query)
+    for secret in SECRETS.values():
+        query = query.replace(secret, "REDACTED")
+    return query
+
+
+def _location(request: web.Request, status: int) -> dict[str, str]:
+    """A redirect leads back to where it came from."""
+    return {"Location": request.path_qs} if status < 400 else {}
+
+
+async def _send(request: web.Request, answer: Answer, rule: Rule | None) -> web.StreamResponse:
+    """Send `answer`, spoilt as `rule` has it."""
+    fault, seconds = (rule.fault, rule.seconds) if rule else (None, None)
+    match fault:
+        case "html":
+            answer = Answer(b"<html><body><h1>Scheduled maintenance</h1></body></html>", content_type="text/html")
+        case "badjson":
+            answer = replace(answer, body=answer.body[: len(answer.body) // 2])
+        case "wrong_total":
+            answer = replace(answer, body=faults.one_too_many(answer.body))
+        case "hang":
+            await asyncio.sleep(HANG if seconds is None else seconds)
+        case "reset":
+            return _reset(request)
+        case "cut" | "slow":
+            return await _drip(request, answer, fault, SLOW if seconds is None else seconds)
+    return web.Response(
+        body=answer.body, status=answer.status, content_type=answer.content_type, headers=answer.headers
+    )
+
+
+def _reset(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+async def _drip(request: web.Request, answer: Answer, fault: str, seconds: float) -> web.StreamResponse:
+    """Half of the body and a closed connection, or all of it in twenty parts over `seconds`."""
+    headers = {**answer.headers, "Content-Length": str(len(answer.body)), "Content-Type": answer.content_type}
+    response = web.StreamResponse(status=answer.status, headers=headers)
+    await response.prepare(request)
+    if fault == "cut":
+        await response.write(answer.body[: len(answer.body) // 2])
+        if request.transport is not None:
+            request.transport.close()
+        return response
+    size = max(1, -(-len(answer.body) // 20))
+    for start in range(0, len(answer.body), size):
+        await asyncio.sleep(seconds / 20)
+        await response.write(answer.body[start : start + size])
+    return response

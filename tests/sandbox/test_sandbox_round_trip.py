@@ -1,0 +1,229 @@
+"""Each source, through the real HTTP door, reads from the sandbox exactly what is simulated."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+
+from gridtide import observations
+from gridtide.config import Config
+from gridtide.config import load as load_config
+from gridtide.config import parse as parse_config
+from gridtide.http import Http
+from gridtide.periods import Period
+from gridtide.sandbox import SECRETS, eia, redirect
+from gridtide.sandbox.iso_ne import LOCATIONS, mix, readings
+from gridtide.simulation import CALIFORNIA, HOUR, WEATHER, Grid, day_ahead_lead, starts
+from gridtide.sources import source
+from gridtide.variables import snake_case
+from tests.sandbox.serving import serving
+
+GRID = Grid(0)
+AUTUMN = Period(datetime(2025, 11, 1, 4, tzinfo=UTC), datetime(2025, 11, 4, 5, tzinfo=UTC))
+"""Three days of New York, the 25-hour one in the middle."""
+
+BEGINS = starts(AUTUMN.start, AUTUMN.end, timedelta(hours=1))
+MIDDLES = BEGINS + HOUR // 2
+
+
+async def collected(entry, period):
+    """What the entry's source makes of the sandbox's answers to `period`."""
+    asked = source(entry.source)
+    async with serving() as client:
+        [moved] = redirect(Config(apis=(entry,)), str(client.make_url("/"))).apis
+        async with Http(SECRETS) as http:
+            waiting, pages = asked.requests(moved, period), []
+            while waiting:
+                request = waiting.pop(0)
+
+                async def read(answer, request=request):
+                    return asked.parse(moved, request, answer.body, answer.retrieved_at)
+
+                page = await http.fetch(moved, request, read)
+                waiting += page.following
+                pages.append(page)
+    return observations.concat([observations.distinct(page.observations, entry.name) for page in pages])
+
+
+def series(table, variable, location):
+    """Values by interval start, in order of time."""
+    mask = pc.and_(pc.equal(table["variable"], variable), pc.equal(table["location"], location))
+    rows = table.filter(mask).sort_by("interval_start")
+    return rows["interval_start"].to_numpy().astype("datetime64[s]"), rows["value"].to_numpy(zero_copy_only=False)
+
+
+def same(table, variable, location, begins, values, **near):
+    """Asserts that the series is there for exactly these starts with these values."""
+    found, read = series(table, variable, location)
+    np.testing.assert_array_equal(found, begins, err_msg=f"{variable} {location}")
+    np.testing.assert_allclose(read, values, **{"rtol": 0, "atol": 1e-9, **near}, err_msg=f"{variable} {location}")
+
+
+def odd(name, values):
+    """`values` as EIA writes them, with its rare nulls and zeros without their zero."""
+    one = next(one for route in eia.ROUTES.values() for one in route.series() if one.name == name)
+    kind = eia.quirks(GRID, one, BEGINS + HOUR, values)
+    return np.select([kind == 3, kind > 0], [0.306, np.nan], values)
+
+
+def shipped(name):
+    return load_config(Path(__file__).parents[2] / "api_config.json").entry(name)
+
+
+async def test_eia():
+    """Demand, forecast, fuels and interchange of both authorities, to the last digit and null."""
+    demand, forecast, fuels, flows = [
+        await collected(shipped(f"eia_{name}"), AUTUMN)
+        for name in ("demand", "demand_forecast", "generation", "interchange")
+    ]
+    for code, zone in (("ISNE", "America/New_York"), ("CISO", "America/Los_Angeles")):
+        state = GRID.state(code, MIDDLES).whole()
+        foreseen = GRID.state(code, MIDDLES, day_ahead_lead(MIDDLES, zone)).whole()
+        same(demand, "demand", code, BEGINS, odd(f"{code} D", state.demand))
+        same(forecast, "demand_forecast_day_ahead", code, BEGINS, odd(f"{code} DF", foreseen.demand))
+        for fuel, output in state.generation.items():
+            expected = odd(f"{code} {eia.FUEL_CODES[fuel]}", output)
+            same(fuels, f"generation_{fuel}", code, BEGINS, expected)
+        for to, flow in state.exports.items():
+            same(flows, "interchange", f"{code}>{to}", BEGINS, odd(f"{code} {to}", flow))
+
+
+async def test_eia_pages_and_slices():
+    """Sixty days of two authorities' fuels are many answers, and every key comes once."""
+    period = Period(datetime(2025, 9, 1, tzinfo=UTC), datetime(2025, 10, 31, tzinfo=UTC))
+    table = await collected(shipped("eia_generation"), period)
+    series_count = len(GRID.state("ISNE", MIDDLES[:1]).generation) + len(GRID.state("CISO", MIDDLES[:1]).generation)
+    assert table.num_rows == 60 * 24 * series_count
+    assert not observations.has_repeats(observations.fingerprints(table))
+
+
+async def test_iso_ne_hourly_load_and_prices():
+    """The 25-hour day is whole, with load and price of every hour."""
+    load = await collected(shipped("iso_ne_hourly_system_load"), AUTUMN)
+    state = GRID.state("ISNE", MIDDLES)
+    for variable, values in (
+        ("load_native", state.demand),
+        ("load_ard", state.pumping),
+        ("load", state.demand + state.pumping),
+    ):
+        same(load, variable, "32", BEGINS, values.round(3))
+    prices = await collected(shipped("iso_ne_hourly_final_lmp"), AUTUMN)
+    expected = GRID.prices("ISNE", ["4000"], MIDDLES, "day_ahead")["4000"]
+    same(prices, "lmp_day_ahead", "4000", BEGINS, expected.total)
+    same(prices, "lmp_day_ahead_congestion", "4000", BEGINS, expected.congestion)
+
+
+async def test_iso_ne_fuel_mix():
+    """Each reading of three days at its second, for all fuels listed then."""
+    table = await collected(shipped("iso_ne_fuel_mix"), AUTUMN)
+    times = np.concatenate([readings(GRID, date(2025, 11, day)) for day in (1, 2, 3)])
+    mixed = mix(GRID, times, GRID.state("ISNE", times).whole())
+    for fuel, output in mixed.items():
+        listed = ~np.isnan(output)
+        if listed.any():
+            same(table, f"generation_{snake_case(fuel)}", "ISNE", times[listed], output[listed])
+    gas, marginal = series(table, "marginal_natural_gas", "ISNE")
+    assert len(gas) > 0.98 * len(times)
+    assert set(marginal) == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("path", "variable", "market", "step"),
+    [
+        ("hourlylmp/rt/final", "lmp_real_time", "real_time", 60),
+        ("hourlylmp/rt/prelim", "lmp_real_time_preliminary", "real_time_preliminary", 60),
+        ("fiveminutelmp", "lmp_five_minute", "five_minute", 5),
+    ],
+)
+async def test_iso_ne_other_prices(path, variable, market, step):
+    """Real-time prices, final, preliminary and of five minutes, at a zone."""
+    url = f"https://webservices.iso-ne.com/api/v1.1/{path}/current/location/4001"
+    [entry] = parse_config({"apis": [{"name": "p", "url": url, "output_folder": "p"}]}).apis
+    begins = starts(AUTUMN.start, AUTUMN.end, timedelta(minutes=step))
+    expected = GRID.prices("ISNE", ["4001"], begins + np.timedelta64(30 * step, "s"), market)["4001"]
+    table = await collected(entry, AUTUMN)
+    same(table, variable, "4001", begins, expected.total)
+    same(table, f"{variable}_loss", "4001", begins, expected.loss)
+
+
+@pytest.mark.parametrize("name", ["iso_ne_morning_report", "iso_ne_seven_day_forecast"])
+async def test_iso_ne_reports(name):
+    """Peaks of each day are read as numbers over operating days, with their creation."""
+    table = await collected(shipped(name), AUTUMN)
+    variable = "morning_report_peak_load_today_mw" if "morning" in name else "seven_day_peak_load_mw"
+    rows = table.filter(pc.equal(table["variable"], variable))
+    assert rows.num_rows == (3 if "morning" in name else 18)
+    assert 8000 < pc.min(rows["value"]).as_py() <= pc.max(rows["value"]).as_py() < 30_000
+    assert rows["published_at"].null_count == 0
+    assert pc.all(pc.less_equal(pc.subtract(rows["interval_end"], rows["interval_start"]), timedelta(hours=25))).as_py()
+
+
+@pytest.mark.parametrize("url", ["hourlysysload", "fiveminutelmp", "genfuelmix", "hourlyloadforecast", "morningreport"])
+async def test_iso_ne_snapshots(url):
+    """Every `current`, in whatever shape, is read to some rows."""
+    asked = f"https://webservices.iso-ne.com/api/v1.1/{url}/current"
+    [entry] = parse_config({"apis": [{"name": "p", "url": asked, "output_folder": "p"}]}).apis
+    table = await collected(entry, None)
+    assert table.num_rows >= 2
+    if url == "fiveminutelmp":
+        assert set(table["location"].to_pylist()) == set(LOCATIONS)
+
+
+async def test_caiso_load_and_forecast():
+    """Zones, and the system as their sum, actual and day-ahead."""
+    for name, variable, lead in (
+        ("caiso_load", "load", 0.0),
+        ("caiso_load_forecast", "load_forecast_day_ahead", day_ahead_lead(MIDDLES, CALIFORNIA.zone)),
+    ):
+        table = await collected(shipped(name), AUTUMN)
+        demand = GRID.state("CISO", MIDDLES, lead).demand
+        zones = {area: np.round(CALIFORNIA.zones[area] * demand) for area in ("PGAE", "SCE", "SDGE", "VEA")}
+        same(table, variable, "PGE-TAC", BEGINS, zones["PGAE"])
+        same(table, variable, "CA ISO-TAC", BEGINS, sum(zones.values()))
+
+
+async def test_caiso_renewables_schedules_and_prices():
+    """Hub forecasts, total schedules and the components of prices."""
+    foreseen = GRID.state("CISO", MIDDLES, day_ahead_lead(MIDDLES, CALIFORNIA.zone))
+    hubs = await collected(shipped("caiso_renewables_forecast"), AUTUMN)
+    same(hubs, "generation_solar_forecast_day_ahead", "SP15", BEGINS, (0.72 * foreseen.generation["solar"]).round(2))
+    same(hubs, "generation_wind_forecast_day_ahead", "NP15", BEGINS, (0.35 * foreseen.generation["wind"]).round(2))
+    schedules = await collected(shipped("caiso_schedules"), AUTUMN)
+    same(schedules, "schedule_load_day_ahead", "Caiso_Totals", BEGINS, foreseen.demand.round(2))
+    node = "TH_SP15_GEN-APND"
+    price = GRID.prices("CISO", [node], MIDDLES, "day_ahead", 5)[node]
+    prices = await collected(shipped("caiso_lmp"), AUTUMN)
+    for suffix, values in (
+        ("", price.total),
+        ("_energy", price.energy),
+        ("_congestion", price.congestion),
+        ("_loss", price.loss),
+        ("_ghg", np.zeros(len(BEGINS))),
+    ):
+        same(prices, f"lmp_day_ahead{suffix}", node, BEGINS, values)
+
+
+async def test_open_meteo_history():
+    """Temperature at its instants and radiation over its hours, for each named place."""
+    entry = shipped("open_meteo_history")
+    table = await collected(entry, AUTUMN)
+    for number in (0, 5):
+        point = [float(entry.params[key][number]) for key in ("latitude", "longitude")]
+        for variable in ("temperature_2m", "shortwave_radiation", "precipitation"):
+            begins, read = series(table, variable, entry.location[number])
+            measure = WEATHER[variable]
+            moments = begins + HOUR // 2 if measure.preceding else begins
+            sky = GRID.sky([point[0]], [point[1]], moments)
+            np.testing.assert_array_equal(read, measure.of(sky)[0].round(measure.decimals))
+            assert set(BEGINS) <= set(begins)
+
+
+async def test_open_meteo_forecast():
+    """A week for ten places under `…_forecast` names."""
+    entry = shipped("open_meteo_forecast")
+    table = await collected(entry, None)
+    assert set(table["location"].to_pylist()) == set(entry.location)
+    assert set(table["variable"].to_pylist()) == {f"{name}_forecast" for name in entry.params["hourly"]}
+    assert table.num_rows == 7 * 24 * len(entry.location) * len(entry.params["hourly"])
