@@ -1,0 +1,364 @@
+"""Observations over any interval → one value per hour, and the hour by whose end each could be known.
+
+Hours are rows: row `r` of a period is the hour `[start + r, start + r + 1)`. How a variable becomes
+hourly is its rule in `variables`: MWh are summed, MW and prices averaged, weather taken at the start
+of the hour, daily values repeated. An hour of shorter intervals counts as observed when at least
+75 % of it is.
+
+Two rows belong to a value: the hour it speaks of, and `known`, the row by whose end it was available
+(`published_at`, else the entry's `available` rule). `Hourly.as_known` puts both together:
+
+    published            x
+    known      |----|----x----|                row r sees the value of hour r + shift
+    speaks of                      |----|      only if the value's `known` row is r or before
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import product
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gridtide import observations
+from gridtide.config import Available
+from gridtide.errors import TrainingError
+from gridtide.periods import EPOCH, Period, local_midnight
+from gridtide.variables import hourly
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+HOUR = 3_600_000_000
+"""Microseconds of an hour."""
+
+OBSERVED = 0.75
+"""The share of an hour that shorter intervals must cover for the hour to count as observed."""
+
+UNPUBLISHED = np.iinfo(np.int64).min
+"""Stands for a missing `published_at`; sorts before every other."""
+
+NEVER = np.iinfo(np.int32).max
+"""The `known` row of a value that is not there."""
+
+
+class Vintages(NamedTuple):
+    """All published versions of one series, by the order in which they became known.
+
+    `row` (N,) the hour each speaks of, `known` (N,) the row by whose end it was available, `value` (N,).
+    """
+
+    row: Integers
+    known: Integers
+    value: Floats
+
+
+@dataclass(frozen=True)
+class Hourly:
+    """C series over the T hours of `period`.
+
+    `values` (C, T): the latest version of each value, NaN where not observed. `known` (C, T): the row
+    by whose end it was available. `vintages`: by series number, where the upstream says when it published.
+    """
+
+    period: Period
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    values: Floats
+    known: npt.NDArray[np.int32]
+    vintages: dict[int, Vintages]
+
+    def delay(self, series: int) -> int | None:
+        """After how many rows 99 % of the values of `series` are known, negative if before their hour.
+
+        0 means: by the end of the hour itself. None where nothing is observed.
+        """
+        if series in self.vintages:
+            row, known, _ = self.vintages[series]
+            first = np.full(self.values.shape[1], NEVER, np.int64)
+            np.minimum.at(first, row, known)
+        else:
+            first = np.where(np.isnan(self.values[series]), NEVER, self.known[series]).astype(np.int64)
+        there = np.flatnonzero(first != NEVER)
+        if not there.size:
+            return None
+        return int(np.quantile(first[there] - there, 0.99, method="higher"))
+
+    def as_known(self, series: int, shift: int) -> Floats:
+        """What was known by the end of each row about the hour `shift` rows later, shape (T,).
+
+        NaN where nothing was known by then, or the hour lies outside the period.
+        """
+        steps = self.values.shape[1]
+        seen = np.full(steps, np.nan)
+        if series in self.vintages:
+            versions = self.vintages[series]
+            at = versions.row - shift
+            visible = (at >= 0) & (at < steps) & (versions.known <= at)
+            seen[at[visible]] = versions.value[visible]  # in the order they became known: the last one stays
+            return seen
+        first, last = max(0, -shift), min(steps, steps - shift)
+        if first < last:
+            known = self.known[series, first + shift : last + shift]
+            value = self.values[series, first + shift : last + shift]
+            seen[first:last] = np.where(known <= np.arange(first, last), value, np.nan)
+        return seen
+
+
+def available_at(rule: Available, start: Integers, end: Integers) -> Integers:
+    """When values over `[start, end)` could be known by `rule`; all in µs since 1970, shape (N,)."""
+    if rule.lag is not None:
+        return end + rule.lag // timedelta(microseconds=1)
+    zone = ZoneInfo(rule.timezone)
+    days = local_times(start, rule.timezone).astype("datetime64[D]")
+    unique, where = np.unique(days, return_inverse=True)
+    hours, minutes = (int(part) for part in (rule.day_before or "").split(":"))
+    moments = []
+    for day in unique.tolist():
+        before = local_midnight(day - timedelta(days=1), zone).astimezone(zone)
+        moments.append(microseconds(before.replace(hour=hours, minute=minutes)))
+    return np.array(moments, np.int64)[where]
+
+
+class _Rows(NamedTuple):
+    """Observations as columns (N,): number of the series, times in µs, value."""
+
+    series: Integers
+    start: Integers
+    end: Integers
+    published: Integers
+    retrieved: Integers
+    available: Integers
+    value: Floats
+
+    def where(self, chosen: npt.NDArray[Any]) -> _Rows:
+        return _Rows(*(column[chosen] for column in self))
+
+
+def local_times(moments: Integers, timezone: str) -> npt.NDArray[np.datetime64]:
+    """What clocks in `timezone` show at `moments` (N,) in µs since 1970."""
+    local = pc.local_timestamp(observations.from_numpy(moments, pa.timestamp("us", timezone)))
+    return observations.to_numpy(local, "datetime64[us]")
+
+
+@dataclass
+class Grid:
+    """Gathers tables of observations into hourly rows of `period`; of each key the latest retrieval wins.
+
+    `wanted` says of a series name (`source/location/variable`) whether it is gathered; `seen` holds
+    every name that came by. Tables may come in any order.
+    """
+
+    period: Period
+    wanted: Callable[[str], bool]
+    seen: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._first = microseconds(self.period.start)
+        self._steps = self.period.duration // timedelta(hours=1)
+        self._numbers: dict[str, int] = {}
+        self._units: list[str] = []
+        self._rules: list[str] = []
+        self._available: dict[Available, int] = {}
+        self._known_by: list[set[tuple[int, bool]]] = []
+        self._values = np.empty((0, self._steps))
+        self._retrieved = np.empty((0, self._steps), np.int64)
+        self._rest: list[_Rows] = []
+
+    def add(self, table: pa.Table, available: Available) -> None:
+        """Take in `table` (observations), whose values become available by the rule `available`.
+
+        Raises `TrainingError` when a series comes in two units.
+        """
+        rows = self._rows(table)
+        chosen = (rows.series >= 0) & (rows.end >= self._first) & (rows.start < self._first + self._steps * HOUR)
+        rows = rows if chosen.all() else rows.where(chosen)
+        length = rows.end - rows.start
+        at_start = np.array([rule == "start" for rule in self._rules], bool)[rows.series]
+        whole = (length == HOUR) | ((length == 0) & at_start)
+        whole &= (rows.start % HOUR == 0) & (rows.start >= self._first) & (rows.published == UNPUBLISHED)
+        self._scatter(rows if whole.all() else rows.where(whole), available)
+        if not whole.all():
+            rest = rows.where(~whole)
+            by_rule = available_at(available, rest.start, rest.end)
+            known = np.where(rest.published == UNPUBLISHED, by_rule, rest.published)
+            self._rest.append(rest._replace(available=known))
+
+    def finish(self) -> Hourly:
+        """All that was taken in, hourly."""
+        count = len(self._numbers)
+        hours = self._first + np.arange(self._steps) * HOUR
+        known = np.full((count, self._steps), NEVER, np.int32)
+        rules = list(self._available)
+        for number, known_by in enumerate(self._known_by):
+            if known_by:
+                moments = [available_at(rules[rule], hours, hours + (0 if now else HOUR)) for rule, now in known_by]
+                known[number] = self._row_of(np.max(moments, axis=0))
+        made = Hourly(self.period, tuple(self._numbers), tuple(self._units), self._values[:count], known, {})
+        if self._rest:
+            rest = _newest(_Rows(*map(np.concatenate, zip(*self._rest, strict=True))))
+            at_start = np.array([rule == "start" for rule in self._rules])[rest.series]
+            short = (rest.end - rest.start < HOUR) & ~at_start
+            self._add_short(made, rest.where(short))
+            self._add_long(made, rest.where(~short))
+        return made
+
+    def _rows(self, table: pa.Table) -> _Rows:
+        start, end, retrieved = (integers(table[name]) for name in ("interval_start", "interval_end", "retrieved_at"))
+        return _Rows(
+            numbers(table, self._number),
+            start,
+            end,
+            integers(table["published_at"]),
+            retrieved,
+            start,
+            floats(table["value"]),
+        )
+
+    def _number(self, source: str, location: str, variable: str, unit: str) -> int:
+        name = f"{source}/{location}/{variable}"
+        self.seen.add(name)
+        if not self.wanted(name):
+            return -1
+        number = self._numbers.setdefault(name, len(self._numbers))
+        if number == len(self._units):
+            self._units.append(unit)
+            self._rules.append(hourly(source, variable, unit))
+            self._known_by.append(set())
+        elif self._units[number] != unit:
+            raise TrainingError(
+                name,
+                f"comes in two units, {self._units[number]} and {unit}",
+                "Give one of the two entries another location, or leave one out",
+            )
+        return number
+
+    def _scatter(self, rows: _Rows, available: Available) -> None:
+        """Put whole hours into their cells, unless what is there was retrieved later."""
+        self._grow()
+        if (np.diff(rows.retrieved) < 0).any():
+            rows = rows.where(np.argsort(rows.retrieved, kind="stable"))
+        cell = rows.series * self._steps + (rows.start - self._first) // HOUR
+        values, retrieved = self._values.reshape(-1), self._retrieved.reshape(-1)
+        newer = rows.retrieved >= retrieved[cell]
+        if not newer.all():
+            rows, cell = rows.where(newer), cell[newer]
+        values[cell] = rows.value
+        retrieved[cell] = rows.retrieved
+        rule = self._available.setdefault(available, len(self._available))
+        for instant in (False, True):
+            kind = rows.series[(rows.start == rows.end) == instant]
+            for number in np.flatnonzero(np.bincount(kind, minlength=len(self._numbers))):
+                self._known_by[number].add((rule, instant))
+
+    def _grow(self) -> None:
+        """Make room for series that came since, by doubling."""
+        have = len(self._values)
+        if have < len(self._numbers):
+            more = max(len(self._numbers), 2 * have) - have
+            self._values = np.concatenate([self._values, np.full((more, self._steps), np.nan)])
+            self._retrieved = np.concatenate([self._retrieved, np.full((more, self._steps), UNPUBLISHED)])
+
+    def _row_of(self, moment: Integers) -> Integers:
+        """The row by whose end `moment` has come."""
+        row = -((self._first - moment) // HOUR) - 1
+        return np.minimum(row, NEVER - 1)
+
+    def _add_short(self, made: Hourly, rows: _Rows) -> None:
+        """Sum or average what is shorter than an hour into its hour; of several vintages the latest counts."""
+        rows = rows.where(_last_of(rows.series, rows.start, rows.end))
+        rows = rows.where(~np.isnan(rows.value) & (rows.start >= self._first))
+        cell, where = np.unique(rows.series * self._steps + (rows.start - self._first) // HOUR, return_inverse=True)
+        length = np.where(rows.end == rows.start, HOUR, rows.end - rows.start)  # one reading is enough for its hour
+        covered = np.bincount(where, length) / HOUR
+        average = np.bincount(where, length * rows.value) / HOUR / covered
+        total = np.bincount(where, rows.value) / covered  # what the hour would have, were all of it observed
+        summed = np.array([rule == "sum" for rule in self._rules])[cell // self._steps]
+        latest = np.full(len(cell), UNPUBLISHED)
+        np.maximum.at(latest, where, rows.available)
+        enough = covered >= OBSERVED
+        made.values.reshape(-1)[cell[enough]] = np.where(summed, total, average)[enough]
+        made.known.reshape(-1)[cell[enough]] = self._row_of(latest[enough])
+
+    def _add_long(self, made: Hourly, rows: _Rows) -> None:
+        """Repeat each value over the hours that start in its interval; published ones become vintages."""
+        first = np.maximum(-((self._first - rows.start) // HOUR), 0)
+        last = np.minimum(-((self._first - np.maximum(rows.end, rows.start + 1)) // HOUR), self._steps)
+        times = np.maximum(last - first, 0)
+        row = np.arange(times.sum()) + np.repeat(first - np.cumsum(times) + times, times)
+        rows = rows.where(np.repeat(np.arange(len(times)), times))
+        known = self._row_of(rows.available)
+        dated = np.isin(rows.series, rows.series[rows.published != UNPUBLISHED])
+        for number in np.unique(rows.series[dated]):
+            mine = rows.series == number
+            made.vintages[int(number)] = self._vintages(made, int(number), row[mine], known[mine], rows.where(mine))
+        absent = ~dated & np.isnan(made.values[rows.series, row])
+        made.values[rows.series[absent], row[absent]] = rows.value[absent]
+        made.known[rows.series[absent], row[absent]] = known[absent]
+
+    def _vintages(self, made: Hourly, number: int, row: Integers, known: Integers, rows: _Rows) -> Vintages:
+        """All versions of series `number`, those without a publication time before the others."""
+        plain = np.flatnonzero(~np.isnan(made.values[number]))
+        row = np.concatenate([plain, row])
+        known = np.concatenate([made.known[number, plain], known])
+        value = np.concatenate([made.values[number, plain], rows.value])
+        published = np.concatenate([np.full(len(plain), UNPUBLISHED), rows.published])
+        order = np.lexsort((published, known))
+        made.values[number, row[order]] = value[order]
+        made.known[number, row[order]] = known[order]
+        return Vintages(row[order], known[order], value[order])
+
+
+def numbers(table: pa.Table, number: Callable[[str, str, str, str], int]) -> Integers:
+    """`number(source, location, variable, unit)` of each row of observations, shape (rows,).
+
+    Asked once for each combination that occurs, however many rows there are.
+    """
+    texts: list[list[str]] = []
+    mixed = np.zeros(table.num_rows, np.int64)
+    for name in ("source", "location", "variable", "unit"):
+        labels = table[name].unify_dictionaries().combine_chunks()
+        texts.append(labels.dictionary.to_pylist())
+        mixed = mixed * len(texts[-1]) + observations.to_numpy(labels.indices, "i4")
+    combinations = list(product(*texts))
+    found = np.full(len(combinations), -1, np.int64)
+    for index in np.flatnonzero(np.bincount(mixed, minlength=len(combinations))):
+        found[index] = number(*combinations[index])
+    return found[mixed]
+
+
+def _newest(rows: _Rows) -> _Rows:
+    """The latest retrieval of each key, sorted by series, start, end and publication."""
+    rows = rows.where(np.lexsort((rows.retrieved, rows.published, rows.end, rows.start, rows.series)))
+    return rows.where(_last_of(rows.series, rows.start, rows.end, rows.published))
+
+
+def _last_of(*keys: Integers) -> npt.NDArray[np.bool_]:
+    """Which of the sorted rows is the last with its keys; shape (N,)."""
+    last = np.ones(len(keys[0]), bool)
+    last[:-1] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    return last
+
+
+def integers(times: pa.ChunkedArray) -> Integers:
+    """`times` as µs since 1970, `UNPUBLISHED` for a null; shape (rows,)."""
+    chunk = times.combine_chunks()
+    return np.where(observations.known(chunk), observations.to_numpy(chunk, "i8"), UNPUBLISHED)
+
+
+def floats(values: pa.ChunkedArray) -> Floats:
+    """`values` as float64, NaN for a null; shape (rows,)."""
+    chunk = values.combine_chunks()
+    return np.where(observations.known(chunk), observations.to_numpy(chunk, "f8"), np.nan)
+
+
+def microseconds(moment: datetime) -> int:
+    """`moment` in µs since 1970."""
+    return (moment - EPOCH) // timedelta(microseconds=1)

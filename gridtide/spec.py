@@ -1,0 +1,142 @@
+"""The training spec: what to predict from what, as one strict model stored as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, model_validator
+
+from gridtide.config import Strict, Zone
+from gridtide.errors import TrainingError
+
+
+def _pattern(text: str) -> str:
+    if text.count("/") < 2 or not all(text.split("/", 2)):
+        raise ValueError(f'"{text}" is no series; use source/location/variable such as "eia/ISNE/generation_*"')
+    return text
+
+
+def _on_the_hour(moment: datetime) -> datetime:
+    if moment.minute or moment.second or moment.microsecond:
+        raise ValueError(f"{moment.isoformat()} is not on the hour")
+    return moment
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Hour = Annotated[AwareDatetime, AfterValidator(_on_the_hour)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Location(Strict):
+    """One region of the training set, with a base of its own: what to predict there, and from what."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="How reports and tensors call it, such as ISNE")
+    timezone: Zone = Field("UTC", description="Whose local time its calendar features use")
+    targets: tuple[Pattern, ...] = Field(min_length=1, description="Series to predict, source/location/variable")
+    inputs: tuple[Pattern, ...] = Field(
+        min_length=1, description="Series to predict from, with * and ? as wildcards, such as eia/ISNE/generation_*"
+    )
+
+
+class Splits(Strict):
+    """By target time: train, then validation, then test. Moments win over shares."""
+
+    train_end: Hour | None = Field(None, description="First hour that is not for training")
+    validation_end: Hour | None = Field(None, description="First hour that is for testing")
+    validation: float = Field(0.15, gt=0, lt=1, description="Share of the period, where no moments are given")
+    test: float = Field(0.15, gt=0, lt=1, description="Share of the period, where no moments are given")
+    gap: int = Field(0, ge=0, le=8784, description="Steps left out between two splits")
+    strict: bool = Field(False, description="Keep contexts within their split too")
+
+    @model_validator(mode="after")
+    def _are_in_order(self) -> Splits:
+        if (self.train_end is None) != (self.validation_end is None):
+            raise ValueError("give both train_end and validation_end, or neither")
+        if self.train_end and self.validation_end and self.validation_end <= self.train_end:
+            raise ValueError("validation_end must be after train_end")
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test leave nothing to train on; together they must stay below 1")
+        return self
+
+
+class Features(Strict):
+    """What is made of the inputs, beside themselves."""
+
+    calendar: bool = Field(True, description="Hour, weekday and season in the location's local time")
+    lags: tuple[Annotated[int, Field(ge=1, le=336)], ...] = Field(
+        (), description="Hours before the freshest value at which each input is looked up again"
+    )
+    rolling: tuple[Annotated[int, Field(ge=2, le=336)], ...] = Field(
+        (), description="Hours over which mean, deviation, minimum and maximum of each input are taken"
+    )
+
+
+class TrainingSpec(Strict):
+    """A training set: windows of `seq_len` hours of inputs that predict `horizon` hours of targets."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Its folder under features/ in the lake")
+    description: str = ""
+    locations: tuple[Location, ...] = Field(min_length=1)
+    start: Hour | None = Field(None, description="First hour; without it the first that has a target")
+    end: Hour | None = Field(
+        None, description="First hour no longer in it; without it after the last that has a target"
+    )
+    as_of: AwareDatetime | None = Field(None, description="Use only what the lake had stored by then")
+    resolution: timedelta = Field(timedelta(hours=1), description="The length of a step")
+    seq_len: int = Field(8760, ge=1, le=1_000_000, description="Steps of context (lookback)")
+    horizon: int = Field(24, ge=1, le=8784, description="Steps to predict")
+    stride: int = Field(24, ge=1, le=8784, description="Steps between the starts of two windows")
+    leads: tuple[Annotated[int, Field(ge=1, le=384)], ...] = Field(
+        (1, 6, 12, 24),
+        description="How many steps ahead series that are known ahead (forecasts, day-ahead) are looked up",
+    )
+    features: Features = Features()
+    fill_limit: int = Field(6, ge=0, le=168, description="How many steps a value may fill a gap after it")
+    min_inputs: Share = Field(0.1, description="Share of its context that a window must have observed")
+    min_targets: Share = Field(0.5, description="Share of its targets that a window must have observed")
+    scaling: Literal["standard", "none"] = Field("standard", description="Zero mean, unit deviation over train hours")
+    splits: Splits = Splits()
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> TrainingSpec:
+        if self.resolution != timedelta(hours=1):
+            raise ValueError(f"resolution: {self.resolution} does not match; series are aligned to the hour, use PT1H")
+        if self.start and self.end and self.end <= self.start:
+            raise ValueError("end must be after start")
+        names = [location.name for location in self.locations]
+        if len(set(names)) < len(names):
+            raise ValueError(f"locations: two have the same name ({', '.join(names)})")
+        return self
+
+
+def load(spec: TrainingSpec | Mapping[str, Any] | str | Path) -> TrainingSpec:
+    """The spec itself, from its JSON as a mapping, or from a JSON file.
+
+    Raises `TrainingError` with everything that is wrong with it.
+    """
+    if isinstance(spec, TrainingSpec):
+        return spec
+    origin, data = ("training spec", spec) if isinstance(spec, Mapping) else (str(spec), _read(Path(spec)))
+    try:
+        return TrainingSpec.model_validate(data)
+    except ValidationError as error:
+        raise TrainingError(origin, "\n".join(_problem(e) for e in error.errors())) from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrainingError(str(path), f"cannot be read: {error.strerror}", "Name a JSON file, or create it") from error
+    except ValueError as error:
+        raise TrainingError(str(path), f"is not JSON: {error}", "Mend the JSON at that place") from error
+
+
+def _problem(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    says = error["msg"].removeprefix("Value error, ")
+    return f"{where}: {says}" if where else says

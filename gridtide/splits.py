@@ -1,0 +1,54 @@
+"""Which windows train, validate and test: by the time of what they predict.
+
+    train            gap  validation      gap  test
+    |----------------|    |---------------|    |----------|
+                   [context.........][y]                       a validation window: its context reaches back
+
+A window belongs to the split that holds all of its target steps; its context may reach back into
+earlier splits, unless `strict`, which asks that it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Starts = npt.NDArray[np.int64]
+
+NAMES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Target steps: train `[0, train_end)`, validation `[train_end + gap, validation_end)`, test
+    `[validation_end + gap, steps)`."""
+
+    train_end: int
+    validation_end: int
+    steps: int
+    gap: int = 0
+
+    def ranges(self) -> dict[str, tuple[int, int]]:
+        """The half-open range of target steps of each split."""
+        return {
+            "train": (0, self.train_end),
+            "validation": (self.train_end + self.gap, self.validation_end),
+            "test": (self.validation_end + self.gap, self.steps),
+        }
+
+
+def divide(starts: Starts, bounds: Bounds, *, seq_len: int, horizon: int, strict: bool = False) -> Mapping[str, Starts]:
+    """The window `starts` (N,) of each split, in the order given; windows that straddle two belong to none.
+
+    A window that starts at step `s` has its context in `[s, s + seq_len)` and predicts the `horizon`
+    steps after it.
+    """
+    first, last = starts + seq_len, starts + seq_len + horizon
+    earliest = starts if strict else first
+    return {
+        name: starts[(earliest >= begin) & (first >= begin) & (last <= end)]
+        for name, (begin, end) in bounds.ranges().items()
+    }

@@ -1,0 +1,77 @@
+"""Tensors in one safetensors file whose parts start on pages, so that it loads and maps alike.
+
+Format: https://github.com/huggingface/safetensors#format. The header is padded with blanks, and tensors
+named `_padding.N` fill each part up to a whole page, because the format allows no holes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gridtide.errors import StorageError
+
+Array = npt.NDArray[np.generic]
+
+PAGE = 16384
+"""Bytes; a page of Apple silicon, four of x86."""
+
+PADDING = "_padding."
+
+_CODES = {"float32": "F32", "bool": "BOOL", "uint8": "U8", "int32": "I32", "int64": "I64"}
+_TYPES = {code: name for name, code in _CODES.items()}
+
+
+def encode(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
+    """The file's bytes; the same for the same `tensors` and `metadata` in the same order."""
+    header: dict[str, object] = {"__metadata__": dict(metadata)}
+    parts: list[bytes] = []
+    offset = 0
+    for number, (name, tensor) in enumerate(tensors.items()):
+        data = np.ascontiguousarray(tensor).tobytes()
+        padding = bytes(-len(data) % PAGE)
+        header[name] = _field(_CODES[tensor.dtype.name], tensor.shape, offset, len(data))
+        offset += len(data)
+        parts += [data, padding]
+        if padding:
+            header[f"{PADDING}{number}"] = _field("U8", (len(padding),), offset, len(padding))
+            offset += len(padding)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(8 + len(text)) % PAGE)
+    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+
+
+def _field(code: str, shape: tuple[int, ...], offset: int, size: int) -> dict[str, object]:
+    return {"dtype": code, "shape": list(shape), "data_offsets": [offset, offset + size]}
+
+
+def open_mapped(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
+    """The tensors of the file at `path` as read-only memory maps, and its metadata.
+
+    Raises `StorageError` where there is no such file, or it is cut.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length))
+        metadata = header.pop("__metadata__", {})
+        return {
+            name: _mapped(path, 8 + length, field) for name, field in header.items() if not name.startswith(PADDING)
+        }, metadata
+    except OSError as error:
+        raise StorageError(str(path), f"cannot be read: {error.strerror}", "Run `gridtide prepare` first") from error
+    except ValueError as error:
+        raise StorageError(str(path), f"is damaged: {error}", "Run `gridtide prepare` again") from error
+
+
+def _mapped(path: Path, begin: int, field: Mapping[str, Any]) -> Array:
+    shape, dtype = tuple(field["shape"]), np.dtype(_TYPES[field["dtype"]])
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    return np.memmap(path, dtype, "r", offset=begin + field["data_offsets"][0], shape=shape)

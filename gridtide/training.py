@@ -1,0 +1,346 @@
+"""From a training spec to a training set in the lake: `features/<name>/sequences.safetensors` and `manifest.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gridtide import __version__, curated, scaling, sequences, spec, splits, tensors
+from gridtide.bases import Base, bases
+from gridtide.config import Config, Entry
+from gridtide.curated import Input
+from gridtide.errors import TrainingError
+from gridtide.hourly import HOUR, Grid, floats, integers, microseconds, numbers
+from gridtide.periods import EPOCH, Period
+from gridtide.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from gridtide.lake import Lake
+
+HISTORY = timedelta(days=15)
+"""How far before the period values are read, for inputs that become known late."""
+
+FORMAT = 1
+"""Version of the files written here."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """R locations over T steps from `start`, F inputs, K targets, scaled by train steps.
+
+    `values` (R, T, F) float32, 0 where missing; `mask` (R, T, F) what was observed; `targets` (R, T, K)
+    float32; `target_mask` (R, T, K); `windows` per split (N, 2): location, start step; `scales` and
+    `target_scales`, one per location.
+    """
+
+    spec: TrainingSpec
+    period: Period
+    bounds: splits.Bounds
+    bases: tuple[Base, ...]
+    dropped: tuple[str, ...]
+    values: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+    targets: npt.NDArray[np.float32]
+    target_mask: npt.NDArray[np.bool_]
+    windows: Mapping[str, npt.NDArray[np.int64]]
+    scales: tuple[scaling.Scale, ...]
+    target_scales: tuple[scaling.Scale, ...]
+
+
+async def prepare(
+    wanted: TrainingSpec | Mapping[str, Any] | str | Path,
+    config: Config,
+    lake: Lake,
+    *,
+    inputs: Sequence[Input] | None = None,
+) -> dict[str, Any]:
+    """Make the training set of spec `wanted` from the files of `config`'s entries, and write it to `lake`.
+
+    Returns a report (JSON-able): `path`, `shape`, `period`, `splits`, `columns`, `targets`, `dropped`,
+    `inputs`, `fingerprint`. With `inputs` (of an earlier manifest) exactly those files are read: same
+    inputs, same bytes. Raises `TrainingError` where the spec asks for what the lake does not hold.
+    """
+    made = spec.load(wanted)
+    entries = {entry.name: entry for entry in sources_of(made, config)}
+    period = await resolve_period(made, entries, lake, inputs)
+    ahead = timedelta(hours=max(made.leads, default=0))
+    reading = Period(period.start - HISTORY, period.end + ahead)
+    pinned = inputs
+    if pinned is None:
+        pinned = await curated.inputs(lake, entries.values(), reading, made.as_of)
+    else:
+        await curated.verify(lake, pinned)
+    patterns = [p for location in made.locations for p in (*location.inputs, *location.targets)]
+    grid = Grid(reading, lambda name: any(fnmatchcase(name, pattern) for pattern in patterns))
+    async for one, table in curated.tables(lake, pinned):
+        grid.add(table, entries[one.entry].available)
+    training_set = assemble(made, period, bases(made, grid.finish(), period, grid.seen))
+    folder = f"features/{made.name}"
+    described = manifest(training_set, pinned)
+    body = tensors.encode(as_tensors(training_set), {"manifest": to_json(described)})
+    await lake.put(f"{folder}/sequences.safetensors", body, replace=True)
+    await lake.put(f"{folder}/manifest.json", to_json(described, indent=2).encode(), replace=True)
+    return report(training_set, described, f"{folder}/sequences.safetensors", len(body))
+
+
+def sources_of(wanted: TrainingSpec, config: Config) -> list[Entry]:
+    """The entries whose files may hold what `wanted` names; raises `TrainingError` when there are none."""
+    patterns = {p.split("/", 1)[0] for place in wanted.locations for p in (*place.inputs, *place.targets)}
+    entries = [e for e in config.apis if e.tabular and any(fnmatchcase(e.source, p) for p in patterns)]
+    if not entries:
+        there = sorted({entry.source for entry in config.apis if entry.tabular})
+        raise TrainingError(
+            wanted.name, f"no entry has source {', '.join(sorted(patterns))}", f"The sources are: {', '.join(there)}"
+        )
+    return entries
+
+
+async def resolve_period(
+    wanted: TrainingSpec, entries: Mapping[str, Entry], lake: Lake, inputs: Sequence[Input] | None
+) -> Period:
+    """The period of `wanted`; an end it leaves open is where the values of its targets end.
+
+    Raises `TrainingError` when they have none, or the period is shorter than one window.
+    """
+    start, end = wanted.start, wanted.end
+    if start is None or end is None:
+        goals = {p for location in wanted.locations for p in location.targets}
+        pinned = inputs
+        if pinned is None:
+            always = Period(start or EPOCH, end or datetime.max.replace(tzinfo=EPOCH.tzinfo))
+            of_targets = [e for e in entries.values() if any(fnmatchcase(e.source, g.split("/", 1)[0]) for g in goals)]
+            pinned = await curated.inputs(lake, of_targets, always, wanted.as_of)
+        found = await extent(curated.tables(lake, pinned), goals)
+        if found is None:
+            raise TrainingError(
+                wanted.name, f"no values of {', '.join(sorted(goals))} are stored", "Ingest or backfill them first"
+            )
+        start, end = start or found.start, end or found.end
+    steps, window = (end - start) // timedelta(hours=1), wanted.seq_len + wanted.horizon
+    if steps < window:
+        raise TrainingError(
+            wanted.name,
+            f"a window is {window} hours long (seq_len {wanted.seq_len} + horizon {wanted.horizon}), "
+            f"but there are only {max(steps, 0)} hours of targets from {start:%Y-%m-%dT%HZ} to {end:%Y-%m-%dT%HZ}",
+            "Backfill more, or shorten seq_len",
+        )
+    return Period(start, end)
+
+
+async def extent(tables: AsyncIterator[tuple[Input, Any]], patterns: Iterable[str]) -> Period | None:
+    """The whole hours over which series that match `patterns` have values, None where they have none."""
+    first, last = None, None
+    wanted = sorted(patterns)
+
+    def number(source: str, location: str, variable: str, unit: str) -> int:
+        name = f"{source}/{location}/{variable}"
+        return 0 if any(fnmatchcase(name, pattern) for pattern in wanted) else -1
+
+    async for _, table in tables:
+        there = (numbers(table, number) == 0) & ~np.isnan(floats(table["value"]))
+        if there.any():
+            begin = int(integers(table["interval_start"])[there].min()) // HOUR
+            until = -(
+                -int(np.maximum(integers(table["interval_end"]), integers(table["interval_start"]) + 1)[there].max())
+                // HOUR
+            )
+            first, last = min(begin, begin if first is None else first), max(until, until if last is None else last)
+    if first is None or last is None:
+        return None
+    return Period(EPOCH + first * timedelta(hours=1), EPOCH + last * timedelta(hours=1))
+
+
+def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> TrainingSet:
+    """Windows, splits and scaling of the bases `made`, each T steps of the same columns.
+
+    Columns that no location observes in a train step are dropped. Raises `TrainingError` for a split
+    without windows.
+    """
+    bounds = split_bounds(wanted, period)
+    train = slice(0, bounds.train_end)
+    alive = np.any([base.mask[train].any(axis=0) for base in made], axis=0)
+    if not alive.any():
+        raise TrainingError(wanted.name, "no input is observed in any train step", "Choose another period or inputs")
+    dropped = sorted({c.name for base in made for c, keep in zip(base.columns, alive, strict=True) if not keep})
+    made = [_keep(base, alive) for base in made]
+    windows = _windows(wanted, bounds, made)
+    standard = wanted.scaling == "standard"
+    scales = [
+        scaling.fit(base.values[train], base.mask[train]) if standard else scaling.identity(len(base.columns))
+        for base in made
+    ]
+    target_masks = [~np.isnan(base.targets) for base in made]
+    target_scales = [
+        scaling.fit(base.targets[train], seen[train]) if standard else scaling.identity(base.targets.shape[1])
+        for base, seen in zip(made, target_masks, strict=True)
+    ]
+    return TrainingSet(
+        wanted,
+        period,
+        bounds,
+        tuple(made),
+        tuple(dropped),
+        np.stack([_scaled(base.values, scale) for base, scale in zip(made, scales, strict=True)]),
+        np.stack([base.mask for base in made]),
+        np.stack([_scaled(base.targets, scale) for base, scale in zip(made, target_scales, strict=True)]),
+        np.stack(target_masks),
+        windows,
+        tuple(scales),
+        tuple(target_scales),
+    )
+
+
+def split_bounds(wanted: TrainingSpec, period: Period) -> splits.Bounds:
+    """The splits of `wanted` as steps of `period`; raises `TrainingError` where one lies outside it."""
+    hour = timedelta(hours=1)
+    steps, rule = period.duration // hour, wanted.splits
+    if rule.train_end and rule.validation_end:
+        train_end, validation_end = (
+            (rule.train_end - period.start) // hour,
+            (rule.validation_end - period.start) // hour,
+        )
+    else:
+        validation_end = round(steps * (1 - rule.test))
+        train_end = validation_end - round(steps * rule.validation)
+    if not 0 < train_end < validation_end < steps:
+        raise TrainingError(
+            wanted.name,
+            f"the splits do not lie within the period {period}",
+            "Choose train_end and validation_end inside it",
+        )
+    return splits.Bounds(train_end, validation_end, steps, rule.gap)
+
+
+def _windows(wanted: TrainingSpec, bounds: splits.Bounds, made: Sequence[Base]) -> dict[str, npt.NDArray[np.int64]]:
+    """Location and start (N, 2) of the windows of each split."""
+    shape = {"seq_len": wanted.seq_len, "horizon": wanted.horizon}
+    candidates = sequences.starts(bounds.steps, **shape, stride=wanted.stride)
+    found: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in splits.NAMES}
+    for number, base in enumerate(made):
+        valid = sequences.valid(
+            candidates,
+            base.mask,
+            ~np.isnan(base.targets),
+            **shape,
+            min_inputs=wanted.min_inputs,
+            min_targets=wanted.min_targets,
+        )
+        for name, starts in splits.divide(valid, bounds, **shape, strict=wanted.splits.strict).items():
+            found[name].append(np.stack([np.full(len(starts), number), starts], axis=1))
+    windows = {name: np.concatenate(parts) for name, parts in found.items()}
+    empty = [name for name, starts in windows.items() if not len(starts)]
+    if empty:
+        counts = ", ".join(f"{name} {len(starts)}" for name, starts in windows.items())
+        ranges = ", ".join(f"{name} {end - begin} h" for name, (begin, end) in bounds.ranges().items())
+        raise TrainingError(
+            wanted.name,
+            f"no window falls into {' and '.join(empty)} (windows: {counts}; targets: {ranges}; "
+            f"a window is {wanted.seq_len} + {wanted.horizon} h, one every {wanted.stride} h, {len(candidates)} fit)",
+            "Use a longer period, a shorter seq_len or horizon, other splits, or lower min_inputs and min_targets",
+        )
+    return windows
+
+
+def _keep(base: Base, alive: npt.NDArray[np.bool_]) -> Base:
+    columns = tuple(column for column, keep in zip(base.columns, alive, strict=True) if keep)
+    return replace(base, columns=columns, values=base.values[:, alive], mask=base.mask[:, alive])
+
+
+def _scaled(values: npt.NDArray[np.float64], scale: scaling.Scale) -> npt.NDArray[np.float32]:
+    """`values` (T, F) scaled, with 0 (the train mean) where they are missing."""
+    return np.nan_to_num(scale.apply(values), nan=0.0).astype(np.float32)
+
+
+def as_tensors(made: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
+    """What the file holds: the arrays of `made`, the time of each step (T,) in seconds since 1970, the scales."""
+    seconds = microseconds(made.period.start) // 1_000_000 + 3600 * np.arange(made.bounds.steps)
+    return {
+        "values": made.values,
+        "mask": made.mask,
+        "targets": made.targets,
+        "target_mask": made.target_mask,
+        "time": seconds,
+        "mean": _float32(scale.mean for scale in made.scales),
+        "deviation": _float32(scale.deviation for scale in made.scales),
+        "target_mean": _float32(scale.mean for scale in made.target_scales),
+        "target_deviation": _float32(scale.deviation for scale in made.target_scales),
+        **{f"windows.{name}": windows for name, windows in made.windows.items()},
+    }
+
+
+def _float32(rows: Iterable[npt.NDArray[np.float64]]) -> npt.NDArray[np.float32]:
+    return np.stack(list(rows)).astype(np.float32)
+
+
+def manifest(made: TrainingSet, pinned: Sequence[Input]) -> dict[str, Any]:
+    """Everything the set was made from, and what its columns mean; the same for the same inputs."""
+    asked = made.spec.model_dump(mode="json")
+    files = [asdict(one) for one in pinned]
+    versions = {"gridtide": __version__, **{name: version(name) for name in ("numpy", "pyarrow")}}
+    mark = hashlib.sha256(to_json([FORMAT, asked, files, versions]).encode()).hexdigest()
+    return {
+        "format": FORMAT,
+        "spec": asked,
+        "period": [made.period.start.isoformat(), made.period.end.isoformat()],
+        "bounds": asdict(made.bounds),
+        "locations": [
+            {
+                "name": base.location,
+                "columns": [asdict(feature) for feature in base.columns],
+                "targets": list(base.target_names),
+            }
+            for base in made.bases
+        ],
+        "dropped": list(made.dropped),
+        "inputs": files,
+        "versions": versions,
+        "fingerprint": mark,
+    }
+
+
+def report(made: TrainingSet, described: Mapping[str, Any], path: str, size: int) -> dict[str, Any]:
+    """What a person or a flow wants to know of the set, JSON-able."""
+    locations = {}
+    for base in made.bases:
+        shares = 1 - base.mask.mean(axis=0)
+        locations[base.location] = {
+            "targets": list(base.target_names),
+            "columns": [feature.name for feature in base.columns],
+            "missing": {feature.name: round(float(s), 4) for feature, s in zip(base.columns, shares, strict=True)},
+        }
+    count, steps, features = made.values.shape
+    wanted = made.spec
+    return {
+        "name": wanted.name,
+        "path": path,
+        "bytes": size,
+        "period": str(made.period),
+        "shape": {
+            "locations": count,
+            "steps": steps,
+            "features": features,
+            "targets": made.targets.shape[2],
+            "seq_len": wanted.seq_len,
+            "horizon": wanted.horizon,
+        },
+        "splits": {name: len(windows) for name, windows in made.windows.items()},
+        "locations": locations,
+        "dropped": list(made.dropped),
+        "inputs": len(described["inputs"]),
+        "fingerprint": described["fingerprint"],
+    }
+
+
+def to_json(data: Any, indent: int | None = None) -> str:
+    """`data` as JSON that is the same for equal data."""
+    return json.dumps(data, sort_keys=True, ensure_ascii=False, indent=indent)

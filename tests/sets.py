@@ -1,0 +1,29 @@
+"""A small training set of two locations, made without a lake."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from gridtide import spec, tensors, training
+from gridtide.bases import bases
+from gridtide.hourly import Grid
+from gridtide.periods import Period
+from tests.grids import PATTERNS, START, every_kind, tables
+
+
+def write_training_set(path: Path, days: int, **keys: int) -> None:
+    """Write to `path` what predicts the demand of two locations over `days` days; `keys` are those of the spec."""
+    kinds = every_kind(days)
+    source, rule, rows = kinds["demand"]
+    kinds["other"] = (source, rule, [row._replace(location="NYIS") for row in rows])
+    places = [
+        {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": PATTERNS},
+        {"name": "NYIS", "targets": ["eia/NYIS/demand"], "inputs": ["eia/NYIS/*"]},
+    ]
+    wanted = spec.load({"name": "two", "locations": places} | keys)
+    period = Period(START, START + timedelta(days=days))
+    grid = Grid(Period(START, period.end + timedelta(days=2)), lambda name: True)
+    for available, table in tables(kinds):
+        grid.add(table, available)
+    made = training.assemble(wanted, period, bases(wanted, grid.finish(), period, grid.seen))
+    text = training.to_json(training.manifest(made, []))
+    path.write_bytes(tensors.encode(training.as_tensors(made), {"manifest": text}))

@@ -1,0 +1,135 @@
+"""Bases show at each step what was known then, and nothing else."""
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gridtide import spec
+from gridtide.bases import Base, bases
+from gridtide.errors import TrainingError
+from gridtide.hourly import Grid, available_at, microseconds
+from gridtide.periods import Period
+from tests.grids import HOUR, PATTERNS, START, every_kind, tables
+
+DAYS = 20
+PLAIN = {"calendar": False}
+PERIOD = Period(START + timedelta(days=5), START + timedelta(days=DAYS))
+
+
+def wanted(**keys: Any) -> spec.TrainingSpec:
+    """A spec over everything of `every_kind`."""
+    place = {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": PATTERNS}
+    return spec.load(
+        {"name": "test", "locations": [place], "seq_len": 48, "horizon": 24, "leads": [1, 24], "features": PLAIN} | keys
+    )
+
+
+def base(kinds: Any, **keys: Any) -> Base:
+    """The one base of `kinds`."""
+    grid = Grid(Period(START, START + timedelta(days=DAYS + 2)), lambda name: True)
+    for rule, table in tables(kinds):
+        grid.add(table, rule)
+    return bases(wanted(**keys), grid.finish(), PERIOD, grid.seen)[0]
+
+
+def test_columns_look_at_the_freshest_hour_that_is_known() -> None:
+    """Lagged series look back by their lag, a daily report by its day, forecasts ahead by each lead."""
+    shifts = [column.name for column in base(every_kind(DAYS)).columns]
+    assert shifts == [
+        "eia/ISNE/demand-5h",
+        "eia/ISNE/demand_forecast_day_ahead+1h",
+        "eia/ISNE/demand_forecast_day_ahead+24h",
+        "iso_ne/ISNE/generation_wind+1h",
+        "iso_ne/ISNE/load_five_minute-1h",
+        "iso_ne/ISNE/load_forecast+1h",
+        "iso_ne/ISNE/load_forecast+24h",
+        "iso_ne/ISNE/morning_report_peak_load_today_mw-23h",
+        "open_meteo/boston/temperature_2m+1h",
+    ]
+
+
+def test_nothing_that_is_not_yet_available_moves_a_row() -> None:
+    """Whatever values become available after a moment, no row that ends by then changes."""
+    kinds = every_kind(DAYS)
+    made_of = {"calendar": True, "lags": [1, 24], "rolling": [3, 100]}
+    before = base(kinds, features=made_of)
+    for moment in (PERIOD.start + 50 * HOUR, PERIOD.start + 133 * HOUR, PERIOD.end - 60 * HOUR):
+        changed = {}
+        for name, (source, rule, rows) in kinds.items():
+            start, end = (np.array([microseconds(row[at]) for row in rows]) for at in (0, 1))
+            by_rule = available_at(rule, start, end)
+            available = [
+                microseconds(r.published_at) if r.published_at else int(b) for r, b in zip(rows, by_rule, strict=True)
+            ]
+            later = [at > microseconds(moment) for at in available]
+            assert any(later), name
+            changed[name] = (
+                source,
+                rule,
+                [
+                    r._replace(value=1e6 * (-1) ** n) if hide else r
+                    for n, (r, hide) in enumerate(zip(rows, later, strict=True))
+                ],
+            )
+        after = base(changed, features=made_of)
+        known = (moment - PERIOD.start) // HOUR
+        np.testing.assert_array_equal(after.values[:known], before.values[:known])
+        np.testing.assert_array_equal(after.mask, before.mask)
+        moved = (np.nan_to_num(after.values[known:]) != np.nan_to_num(before.values[known:])).any(axis=0)
+        assert [column.name for column, moves in zip(after.columns, moved, strict=True) if not moves] == [
+            column.name for column in after.columns if column.name.startswith("calendar/")
+        ]
+
+
+def test_targets_are_the_truth_of_their_own_hour() -> None:
+    """Row r of the targets is the value of hour r, whenever it became known."""
+    kinds = every_kind(DAYS)
+    values = [row.value for row in kinds["demand"][2]]
+    np.testing.assert_array_equal(base(kinds).targets[:, 0], values[5 * 24 :])
+
+
+def test_gaps_are_filled_forward_and_masked() -> None:
+    """Three missing hours: with a limit of two the third stays missing, and none counts as observed."""
+    kinds = every_kind(DAYS)
+    source, rule, rows = kinds["demand"]
+    hole = 6 * 24
+    kinds["demand"] = (source, rule, [r for n, r in enumerate(rows) if not hole <= n < hole + 3])
+    made = base(kinds, fill_limit=2)
+    first = hole - 5 * 24 + 5  # the rows in which the hole would be seen
+    last_seen = rows[hole - 1].value
+    np.testing.assert_array_equal(made.values[first - 1 : first + 3, 0], [last_seen, last_seen, last_seen, np.nan])
+    assert made.mask[first - 1 : first + 4, 0].tolist() == [True, False, False, False, True]
+
+
+def test_locations_share_their_columns() -> None:
+    """What a location lacks is a column without values there, so that all bases have the same columns."""
+    kinds = every_kind(DAYS)
+    kinds["other"] = ("eia", kinds["demand"][1], [r._replace(location="NYIS") for r in kinds["demand"][2]])
+    places = [
+        {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": ["eia/ISNE/*"]},
+        {"name": "NYIS", "targets": ["eia/NYIS/demand"], "inputs": ["eia/NYIS/*"]},
+    ]
+    grid = Grid(Period(START, START + timedelta(days=DAYS + 2)), lambda name: True)
+    for rule, table in tables(kinds):
+        grid.add(table, rule)
+    both = bases(wanted(locations=places), grid.finish(), PERIOD, grid.seen)
+    assert [c.name for c in both[1].columns] == ["eia/NYIS/demand-5h", "absent", "absent"]
+    np.testing.assert_array_equal(both[0].values[:, 0], both[1].values[:, 0])
+    assert not both[1].mask[:, 1:].any()
+
+
+def test_a_pattern_without_a_series_says_what_there_is() -> None:
+    """The error names the pattern and series that are alike."""
+    place = {"name": "ISNE", "targets": ["eia/ISNE/demnd"], "inputs": PATTERNS}
+    with pytest.raises(TrainingError, match=r'"eia/ISNE/demnd" matches no series.*such as eia/ISNE/demand'):
+        base(every_kind(DAYS), locations=[place])
+
+
+def test_a_target_without_a_value_is_refused() -> None:
+    """An all-missing target names itself and the period."""
+    kinds = every_kind(DAYS)
+    kinds["demand"] = (*kinds["demand"][:2], [r._replace(value=None) for r in kinds["demand"][2]])
+    with pytest.raises(TrainingError, match="the target eia/ISNE/demand has no value in 2024-02-06"):
+        base(kinds)

@@ -1,0 +1,136 @@
+"""Batches as MLX arrays are the windows that NumPy would slice."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gridtide.errors import TrainingError
+from gridtide.ring import Layout, Shard
+from tests.grids import every_kind
+from tests.sets import write_training_set
+
+mx = pytest.importorskip("mlx.core", reason="MLX is an extra")
+mlx_store = pytest.importorskip("gridtide.mlx_store")
+
+DAYS = 30
+L, H = 48, 24
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> "mlx_store.Store":
+    """A training set of two locations, opened."""
+    path = tmp_path_factory.mktemp("two") / "sequences.safetensors"
+    write_training_set(path, DAYS, seq_len=L, horizon=H)
+    return mlx_store.open_store(path)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_batches_are_the_slices_of_the_base(store: "mlx_store.Store", split: str) -> None:
+    """Shapes, types and every value, for every window of the split."""
+    mapped = store.mapped
+    count = 0
+    for batch in mlx_store.iterate_batches(store, split, batch_size=3, shuffle=False):
+        assert {name: tuple(array.shape) for name, array in batch.items()} == {
+            "x": (3, L, mapped["values"].shape[2]),
+            "mask": (3, L, mapped["values"].shape[2]),
+            "y": (3, H, 1),
+            "y_mask": (3, H, 1),
+            "position_ids": (3, L),
+            "start": (3,),
+            "location_id": (3,),
+        }
+        for row in range(3):
+            start, location = int(batch["start"][row]), int(batch["location_id"][row])
+            if start < 0:
+                assert not np.array(batch["mask"][row]).any()
+                assert not np.array(batch["y_mask"][row]).any()
+                continue
+            assert [location, start] == store.windows(split)[count].tolist()
+            count += 1
+            context, ahead = slice(start, start + L), slice(start + L, start + L + H)
+            np.testing.assert_array_equal(np.array(batch["x"][row]), mapped["values"][location, context])
+            np.testing.assert_array_equal(np.array(batch["mask"][row]), mapped["mask"][location, context])
+            np.testing.assert_array_equal(np.array(batch["y"][row]), mapped["targets"][location, ahead])
+            np.testing.assert_array_equal(np.array(batch["y_mask"][row]), mapped["target_mask"][location, ahead])
+            assert np.array(batch["position_ids"][row]).tolist() == list(range(L))
+    assert count == len(store.windows(split))
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "zigzag", "striped"])
+@pytest.mark.parametrize("ranks", [2, 5])
+def test_the_ranks_of_a_ring_hold_the_windows_between_them(
+    store: "mlx_store.Store", layout: Layout, ranks: int
+) -> None:
+    """Put together by their positions, the shares are the window, rounded up into history; labels are the
+    targets one step on; what lies before the data is masked."""
+    path = store.mapped["values"].filename
+    mapped, length = store.mapped, Shard(layout, 0, ranks).rounded(L)
+    front = length - L
+    ring = [mlx_store.open_store(path, Shard(layout, rank, ranks)) for rank in range(ranks)]
+    for batches in zip(*(mlx_store.iterate_batches(s, "train", batch_size=4, seed=1) for s in ring), strict=True):
+        whole = {
+            name: np.zeros((4, length, batches[0][name].shape[2])) for name in ("x", "mask", "labels", "label_mask")
+        }
+        for batch in batches:
+            for name, array in whole.items():
+                array[:, np.array(batch["position_ids"][0])] = np.array(batch[name])
+        for row in range(4):
+            start, place = int(batches[0]["start"][row]), int(batches[0]["location_id"][row])
+            steps = np.arange(start - front, start + L)
+            there = steps >= 0
+            for name, tensor in (("x", "values"), ("mask", "mask")):
+                np.testing.assert_array_equal(whole[name][row][there], mapped[tensor][place][steps[there]])
+                assert not whole[name][row][~there].any()
+            there = steps >= -1
+            for name, tensor in (("labels", "targets"), ("label_mask", "target_mask")):
+                np.testing.assert_array_equal(whole[name][row][there], mapped[tensor][place][steps[there] + 1])
+        np.testing.assert_array_equal(np.array(batches[0]["y"]), np.array(batches[-1]["y"]))
+
+
+def test_train_is_shuffled_by_seed_and_epoch(store: "mlx_store.Store") -> None:
+    """The same seed and epoch give the same batches, another epoch gives others."""
+
+    def starts(epoch: int) -> list[list[int]]:
+        found = mlx_store.iterate_batches(store, "train", batch_size=4, seed=7, epoch=epoch)
+        return [np.array(batch["start"]).tolist() for batch in found]
+
+    assert starts(0) == starts(0) != starts(1)
+    assert len(starts(0)) == len(store.windows("train")) // 4
+
+
+def test_targets_come_back_in_their_units(store: "mlx_store.Store") -> None:
+    """The inverse of the scale gives the demand that was written."""
+    batch = next(mlx_store.iterate_batches(store, "test", batch_size=1))
+    start = int(batch["start"][0]) + L
+    demand = [row.value for row in every_kind(DAYS)["demand"][2]][start : start + H]
+    np.testing.assert_allclose(store.target_scale(0).invert(np.array(batch["y"][0]))[:, 0], demand, rtol=1e-6)
+
+
+def test_mlx_loads_the_same_file(store: "mlx_store.Store") -> None:
+    """`mx.load` and the memory map agree."""
+    path = Path(store.mapped["values"].filename)
+    np.testing.assert_array_equal(np.array(mx.load(str(path))["values"]), store.mapped["values"])
+
+
+def test_without_mlx_there_is_one_clear_error() -> None:
+    """Preparing works without MLX; opening a store says what to install."""
+    program = (
+        "import sys; sys.modules['mlx'] = None\n"
+        "from gridtide import errors, training\n"
+        "try: import gridtide.mlx_store\n"
+        "except errors.TrainingError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "Install gridtide[mlx]" in done.stdout
+
+
+def test_impossible_batches_are_refused(store: "mlx_store.Store") -> None:
+    """An unknown split, and a batch that no split fills, say what there is."""
+    with pytest.raises(TrainingError, match="The splits are: train, validation, test"):
+        next(mlx_store.iterate_batches(store, "dev", batch_size=1))
+    with pytest.raises(TrainingError, match="train has"):
+        next(mlx_store.iterate_batches(store, "train", batch_size=10_000))

@@ -1,0 +1,71 @@
+"""Training specs: what is asked, and what is wrong with it."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gridtide import spec
+from gridtide.errors import TrainingError
+
+SHIPPED = Path(__file__).parents[1] / "deployments" / "training"
+PLACE = {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": ["eia/ISNE/*"]}
+
+
+def load(**keys: Any) -> spec.TrainingSpec:
+    """A spec with `keys` beside what every one needs."""
+    return spec.load({"name": "test", "locations": [PLACE]} | keys)
+
+
+def test_defaults_are_a_year_of_hours_a_day_ahead() -> None:
+    """What a spec leaves out."""
+    made = load()
+    assert (made.seq_len, made.horizon, made.stride, made.resolution) == (8760, 24, 24, timedelta(hours=1))
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.json")), ids=lambda path: path.stem)
+def test_shipped_specs_load(path: Path) -> None:
+    """Each is valid and named like its file."""
+    assert spec.load(path).name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"resolution": "PT5M"}, "resolution.*use PT1H"),
+        ({"horizon": 0}, "horizon"),
+        ({"seqlen": 24}, "seqlen: Extra inputs"),
+        ({"name": "../up"}, "name"),
+        ({"start": "2024-01-02T00:00Z", "end": "2024-01-01T00:00Z"}, "end must be after start"),
+        ({"start": "2024-01-01T00:30Z"}, "not on the hour"),
+        ({"start": "2024-01-01T00:00"}, "start.*timezone"),
+        ({"locations": []}, "locations"),
+        ({"locations": [PLACE, PLACE]}, "two have the same name"),
+        ({"locations": [PLACE | {"inputs": ["demand"]}]}, "source/location/variable"),
+        ({"locations": [PLACE | {"timezone": "Mars/Olympus"}]}, "no time zone"),
+        ({"splits": {"validation": 0.5, "test": 0.5}}, "nothing to train on"),
+        ({"splits": {"train_end": "2024-01-01T00:00Z"}}, "give both"),
+    ],
+)
+def test_a_bad_spec_says_what_is_wrong(keys: dict[str, Any], says: str) -> None:
+    """The error names the key and what would be right."""
+    with pytest.raises(TrainingError, match=says):
+        load(**keys)
+
+
+def test_every_problem_is_told_at_once() -> None:
+    """Two bad keys are two lines."""
+    with pytest.raises(TrainingError) as raised:
+        load(horizon=0, stride=0)
+    assert "horizon" in str(raised.value)
+    assert "stride" in str(raised.value)
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+    """No file, and no JSON."""
+    with pytest.raises(TrainingError, match=r"none\.json: cannot be read"):
+        spec.load(tmp_path / "none.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(TrainingError, match=r"bad\.json: is not JSON"):
+        spec.load(tmp_path / "bad.json")

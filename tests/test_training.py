@@ -1,0 +1,158 @@
+"""From the lake's files to a training set, whole."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gridtide import tensors, training
+from gridtide.curated import Input
+from gridtide.errors import StorageError, TrainingError
+from gridtide.lake import Lake
+from tests.grids import HOUR, PATTERNS, START, configuration, every_kind, fill
+
+DAYS = 30
+KINDS = every_kind(DAYS)
+CONFIG = configuration(KINDS)
+SPEC: dict[str, Any] = {
+    "name": "small",
+    "locations": [{"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": PATTERNS}],
+    "seq_len": 48,
+    "horizon": 24,
+    "leads": [1, 24],
+    "features": {"calendar": False},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with every kind of interval, CSV and Parquet mixed."""
+    path = tmp_path_factory.mktemp("lake")
+    asyncio.run(fill(Lake.open(str(path)), KINDS))
+    return path
+
+
+def prepare(folder: Path, **keys: Any) -> dict[str, Any]:
+    """The report of a set of `SPEC` with `keys`."""
+    return asyncio.run(training.prepare(SPEC | keys, CONFIG, Lake.open(str(folder))))
+
+
+def test_everything_that_was_ingested_is_in_the_set(folder: Path) -> None:
+    """The period is that of the target; all kinds are columns; the file holds what the report says."""
+    report = prepare(folder)
+    assert report["period"] == "2024-02-01T00:00/2024-03-02T00:00"
+    assert report["shape"] == {"locations": 1, "steps": 720, "features": 9, "targets": 1, "seq_len": 48, "horizon": 24}
+    assert report["splits"] == {"train": 19, "validation": 4, "test": 4}
+    assert report["dropped"] == []
+    json.dumps(report)
+    mapped, metadata = tensors.open_mapped(folder / report["path"])
+    assert mapped["values"].shape == (1, 720, 9)
+    assert json.loads(metadata["manifest"]) == json.loads((folder / "features/small/manifest.json").read_text())
+
+
+def test_values_are_scaled_by_train_hours_alone(folder: Path) -> None:
+    """Mean 0 and deviation 1 over the observed train cells; missing cells are 0."""
+    report = prepare(folder)
+    mapped, _ = tensors.open_mapped(folder / report["path"])
+    train = slice(0, 504)
+    for column in range(9):
+        values, mask = mapped["values"][0, train, column], mapped["mask"][0, train, column]
+        np.testing.assert_allclose([values[mask].mean(), values[mask].std()], [0, 1], atol=1e-5)
+    rows = [row.value for row in KINDS["demand"][2]]
+    truth = mapped["targets"][0, :, 0] * mapped["target_deviation"][0, 0] + mapped["target_mean"][0, 0]
+    np.testing.assert_allclose(truth, rows, rtol=1e-6)
+
+
+def test_values_after_the_train_hours_change_no_statistic(folder: Path, tmp_path: Path) -> None:
+    """A lake that differs only after the train period gives the same scales."""
+    split = START + 504 * HOUR
+    other = {
+        name: (source, rule, [r._replace(value=1e6) if r.interval_end > split else r for r in rows])
+        for name, (source, rule, rows) in KINDS.items()
+        if name in ("demand", "weather")
+    }
+    asyncio.run(fill(Lake.open(str(tmp_path)), KINDS | other))
+    scales = [tensors.open_mapped(where / prepare(where)["path"])[0] for where in (folder, tmp_path)]
+    for name in ("mean", "deviation", "target_mean", "target_deviation"):
+        np.testing.assert_array_equal(scales[0][name], scales[1][name])
+    assert not np.array_equal(scales[0]["values"], scales[1]["values"])
+
+
+def test_a_later_retrieval_counts_unless_as_of_is_before_it(folder: Path, tmp_path: Path) -> None:
+    """A correction stored later is in the set, and is not in one as of a moment before it."""
+    lake = Lake.open(str(tmp_path))
+    asyncio.run(fill(lake, KINDS))
+    files = [file for name in KINDS for file in asyncio.run(lake.files(name, name))]
+    before = max(asyncio.run(lake.metadata(file.path)).stored_at for file in files)
+    first = prepare(tmp_path)
+    source, rule, rows = KINDS["demand"]
+    corrected = {"demand": (source, rule, [r._replace(value=(r.value or 0) + 1000) for r in rows])}
+    asyncio.run(fill(lake, corrected, day=401))
+    means = [prepare(tmp_path, name="now")["path"], prepare(tmp_path, name="then", as_of=before.isoformat())["path"]]
+    now, then = (float(tensors.open_mapped(tmp_path / path)[0]["target_mean"][0, 0]) for path in means)
+    assert now == pytest.approx(then + 1000)
+    assert first["fingerprint"] != prepare(tmp_path)["fingerprint"]
+
+
+def test_pinned_inputs_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    """In two processes with other hash seeds and thread counts, also when newer files came since."""
+    asyncio.run(fill(Lake.open(str(tmp_path)), KINDS))
+    report = prepare(tmp_path)
+    first = (tmp_path / report["path"]).read_bytes()
+    pinned = json.loads((tmp_path / "features/small/manifest.json").read_text())["inputs"]
+    asyncio.run(fill(Lake.open(str(tmp_path)), {"demand": (*KINDS["demand"][:2], KINDS["demand"][2][:99])}, files=1))
+    for seed, threads in (("1", "1"), ("2", "2")):
+        program = (
+            "import asyncio, json, sys\n"
+            "from tests.test_training import CONFIG, SPEC, Input, Lake, training\n"
+            "pinned = [Input(**one) for one in json.loads(sys.argv[2])]\n"
+            "asyncio.run(training.prepare(SPEC, CONFIG, Lake.open(sys.argv[1]), inputs=pinned))\n"
+        )
+        environment = os.environ | {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": threads, "ARROW_NUM_THREADS": threads}
+        command = [sys.executable, "-c", program, str(tmp_path), json.dumps(pinned)]
+        subprocess.run(command, check=True, env=environment, cwd=Path(__file__).parents[1])
+        assert (tmp_path / report["path"]).read_bytes() == first
+
+
+def test_a_pinned_file_that_changed_is_refused(folder: Path) -> None:
+    """The error names the file."""
+    pinned = [Input(**one) for one in json.loads((folder / "features/small/manifest.json").read_text())["inputs"]]
+    other = [Input(pinned[0].entry, pinned[0].path, "0" * 64), *pinned[1:]]
+    with pytest.raises(StorageError, match="is not the file that was pinned"):
+        asyncio.run(training.prepare(SPEC, CONFIG, Lake.open(str(folder)), inputs=other))
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        ({"seq_len": 700}, r"a window is 724 hours long .* only 720 hours"),
+        ({"locations": [{"name": "x", "targets": ["eia/ISNE/demnd"], "inputs": PATTERNS}]}, "demnd"),
+        ({"locations": [{"name": "x", "targets": ["eia/ISNE/demand"], "inputs": ["eia/NYIS/*"]}]}, "matches no series"),
+        (
+            {"locations": [{"name": "x", "targets": ["caiso/TAC/load"], "inputs": ["caiso/*/*"]}]},
+            "no entry has source caiso",
+        ),
+        ({"seq_len": 690}, r"no window falls into train"),
+        ({"splits": {"train_end": "2024-02-20T00:00Z", "validation_end": "2024-03-05T00:00Z"}}, "do not lie within"),
+        ({"splits": {"validation": 0.02}}, r"no window falls into validation"),
+        ({"start": "2020-01-01T00:00Z", "end": "2020-02-01T00:00Z"}, "matches no series"),
+        ({"start": "2024-03-02T06:00Z"}, "no values of eia/ISNE/demand are stored|only 0 hours"),
+    ],
+)
+def test_an_impossible_spec_says_what_there_is(folder: Path, keys: dict[str, Any], says: str) -> None:
+    """What is wrong, with figures, and what exists instead."""
+    with pytest.raises(TrainingError, match=says):
+        prepare(folder, **keys)
+
+
+def test_a_window_exactly_as_long_as_a_split_allows_is_kept(folder: Path) -> None:
+    """A train period of seq_len + horizon hours has one train window."""
+    bounds = {"train_end": (START + 72 * HOUR).isoformat(), "validation_end": (START + timedelta(days=10)).isoformat()}
+    assert prepare(folder, splits=bounds)["splits"]["train"] == 1
