@@ -1,0 +1,1 @@
+"""The flows, each reading like the diagram in the README."""

@@ -1,0 +1,232 @@
+"""Fill what of a period the lake does not hold yet, in chunks.
+
+    wanted    |--------------------------------|····  what is not due yet is clipped
+    covered        |-----|         |-----|            by the names of the files
+    missing   |----|     |---------|     |-----|
+    chunks    |----|     |-----|---|     |-----|      each one collection and one file
+
+A second run over the same period finds it covered and asks for nothing; a run that was killed or
+failed in parts leaves what is missing to the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefect import runtime
+from prefect.artifacts import acreate_table_artifact
+from prefect.logging import get_run_logger
+from pydantic import TypeAdapter
+
+from flows.collecting import collecting, selected
+from flows.local_flow import local_flow
+from flows.progress import Progress
+from flows.report import RunError, result
+from gridtide.config import TABULAR, Entry
+from gridtide.errors import ConfigurationError
+from gridtide.lake import Lake
+from gridtide.periods import Period, missing, split
+from gridtide.sources import source
+from tasks.collect import Outcome, Run, collect
+
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done for one entry: `chunks` to collect, or why it is `skipped`."""
+
+    entry: Entry
+    chunks: Sequence[Period] = ()
+    covered: timedelta = timedelta(0)
+    skipped: str | None = None
+
+
+def _check(start: Any, end: Any, config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
+    entries = selected(config, select)[1]
+    wanted, now = _wanted(start, end), datetime.now(UTC)
+    reasons = {entry.name: _reason(entry, wanted, now) for entry in entries}
+    if all(reasons.values()):
+        why = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
+        raise ConfigurationError(f"backfill {wanted}", f"nothing can be filled: {why}", "Name another period or entry")
+
+
+def _run_name() -> str:
+    parameters = runtime.flow_run.parameters
+    names = ", ".join(parameters.get("select") or ()) or "all"
+    return f"backfill {names} {_wanted(parameters['start'], parameters['end'])}"
+
+
+@local_flow(name="backfill", flow_run_name=_run_name, check=_check)
+async def backfill(
+    start: datetime,
+    end: datetime,
+    config: str | dict[str, Any] = "api_config.json",
+    select: list[str] | None = None,
+    lake: str | None = None,
+    sandbox: bool | str = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Collect what the lake lacks of the interval starts in [start, end), UTC.
+
+    Returns the report that `backfill_report` describes. Raises `ConfigurationError` before anything
+    is asked, and `RunError`, which carries the report, after everything is done if a chunk failed.
+
+    Args:
+        start: The first interval start that is wanted; UTC unless it says otherwise.
+        end: The interval start after the last that is wanted; what is not due yet is left out.
+        config: The configuration: the path of the file, or its content.
+        select: Names of the entries to fill; all if empty.
+        lake: Folder or URI of the lake; the configuration's if empty.
+        sandbox: Ask simulated upstreams instead of the real ones; or the URL of a sandbox that runs.
+        dry_run: Only say what is missing.
+    """
+    started = time.monotonic()
+    async with collecting(config, select, lake, sandbox) as (run, entries):
+        wanted = _wanted(start, end)
+        plans = [await plan(entry, wanted, run.stamp, run.lake) for entry in entries]
+        outcomes = [] if dry_run else await _carry_out(plans, run)
+    report = backfill_report(wanted, plans, outcomes, time.monotonic() - started)
+    get_run_logger().info(as_text(report))
+    await acreate_table_artifact(report["results"], key="backfill", description=f"Backfill of {wanted}")
+    failed = [row["name"] for row in report["results"] if row["failed"]]
+    if failed:
+        statistics = report["statistics"]
+        happened = f"{statistics['failed_chunks']} of {statistics['chunks']} chunks failed, of {', '.join(failed)}"
+        raise RunError("backfill", happened, "Run it again: it asks only for what is still missing", report)
+    return report
+
+
+async def plan(entry: Entry, wanted: Period, now: datetime, lake: Lake) -> Plan:
+    """What of `wanted` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`."""
+    reason = _reason(entry, wanted, now)
+    if reason:
+        return Plan(entry, skipped=reason)
+    due = Period(wanted.start, min(wanted.end, entry.due(now)))
+    files = await lake.files(entry.output_folder, entry.file_prefix)
+    covered = [file.period for file in files if file.period and file.extension in TABULAR]
+    holes = missing(due, covered)
+    chunks = [chunk for hole in holes for chunk in split(hole, entry.chunk)]
+    return Plan(entry, chunks, due.duration - sum((hole.duration for hole in holes), timedelta(0)))
+
+
+async def _carry_out(plans: Sequence[Plan], run: Run) -> list[Outcome]:
+    """Collect all chunks; of one entry at most `entry.concurrency` at a time."""
+    progress = await Progress.begin("backfill-progress", {plan.entry.name: len(plan.chunks) for plan in plans})
+
+    async def chunk(entry: Entry, period: Period, turns: asyncio.Semaphore) -> Outcome:
+        async with turns:
+            outcome = await collect(run, entry, period)
+        await progress.advance(entry.name)
+        return outcome
+
+    turns = {plan.entry.name: asyncio.Semaphore(plan.entry.concurrency) for plan in plans}
+    return await asyncio.gather(
+        *(chunk(plan.entry, period, turns[plan.entry.name]) for plan in plans for period in plan.chunks)
+    )
+
+
+def backfill_report(
+    wanted: Period, plans: Sequence[Plan], outcomes: Sequence[Outcome], seconds: float
+) -> dict[str, Any]:
+    """The report of a backfill that took `seconds`; a dry run has no outcomes.
+
+    - `pipeline_status`: `success`, `partial` or `failed`; `period`: what was wanted
+    - `statistics`: `entries`, `skipped_entries`, `chunks`, `successful_chunks`, `failed_chunks`
+    - `summary`: `rows`, `bytes`, `seconds`, `rows_per_second`
+    - `results` per entry: `name`, `chunks` that were missing, `collected` and `failed` ones, `rows`,
+      `bytes`, `seconds` of work, `files`, `covered` (what the lake held before, as text), `skipped` (why, or null),
+      `errors` (a list of `period: what happened`)
+    """
+    results = [_entry_report(plan, [o for o in outcomes if o.entry is plan.entry]) for plan in plans]
+    done, failed, rows = (sum(row[key] for row in results) for key in ("collected", "failed", "rows"))
+    return {
+        "pipeline_status": "success" if not failed else "partial" if done else "failed",
+        "period": str(wanted),
+        "statistics": {
+            "entries": len(plans),
+            "skipped_entries": sum(plan.skipped is not None for plan in plans),
+            "chunks": sum(len(plan.chunks) for plan in plans),
+            "successful_chunks": done,
+            "failed_chunks": failed,
+        },
+        "summary": {
+            "rows": rows,
+            "bytes": sum(row["bytes"] for row in results),
+            "seconds": round(seconds, 3),
+            "rows_per_second": round(rows / seconds, 1),
+        },
+        "results": results,
+    }
+
+
+def _entry_report(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    rows = [result(outcome) for outcome in outcomes]
+    done = [row for row in rows if row["error"] is None]
+    return {
+        "name": plan.entry.name,
+        "chunks": len(plan.chunks),
+        "collected": len(done),
+        "failed": len(rows) - len(done),
+        "rows": sum(row["rows"] for row in done),
+        "bytes": sum(row["bytes"] for row in done),
+        "seconds": round(sum(stage["seconds"] for row in done for stage in row["stages"].values()), 2),
+        "files": [row["file"] for row in done],
+        "covered": str(plan.covered),
+        "skipped": plan.skipped,
+        "errors": [f"{row['period']}: {row['error']}" for row in rows if row["error"]],
+    }
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The report as one readable block."""
+    summary, statistics = report["summary"], report["statistics"]
+    title = (
+        f"backfill {report['period']}: {report['pipeline_status']}, {statistics['successful_chunks']} of "
+        f"{statistics['chunks']} missing chunks collected, {summary['rows']:,} rows in {summary['seconds']:.1f} s"
+    )
+    width = max(len(row["name"]) for row in report["results"])
+    return "\n".join([title, *(f"{row['name']:<{width}}  {_line(row)}" for row in report["results"])])
+
+
+def _line(row: dict[str, Any]) -> str:
+    if row["skipped"]:
+        return f"skipped: it {row['skipped']}"
+    line = f"{row['collected']} of {row['chunks']} chunks, {row['rows']:,} rows; covered before: {row['covered']}"
+    return "\n    ".join([line, *row["errors"]])
+
+
+def _wanted(start: Any, end: Any) -> Period:
+    """The period between two moments, as datetimes or text, to whole minutes as file names have them.
+
+    Raises `ConfigurationError` for what is no time, or no period.
+    """
+    try:
+        first, last = (_moment(value) for value in (start, end))
+        return Period(first, last)
+    except ValueError as error:
+        raise ConfigurationError(
+            "backfill", f"{start} to {end} is no period: {error}", "Give start and end such as 2024-01-01, start first"
+        ) from error
+
+
+def _moment(value: Any) -> datetime:
+    moment = TypeAdapter(datetime).validate_python(value)
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    whole = moment.replace(second=0, microsecond=0)
+    return whole if whole == moment else whole + MINUTE
+
+
+def _reason(entry: Entry, wanted: Period, now: datetime) -> str | None:
+    """Why there is nothing to fill for `entry`, None if there may be."""
+    if not entry.tabular:
+        return f'keeps bodies only ("format": "{entry.format}")'
+    if not source(entry.source).takes_period(entry):
+        return "cannot be asked for a period"
+    due = entry.due(now)
+    return f"has nothing before {due:%Y-%m-%dT%H:%M}Z yet" if due <= wanted.start else None

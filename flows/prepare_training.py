@@ -1,0 +1,65 @@
+"""The flow that makes a training set from the lake's files.
+
+spec ─► files of its series ─► hourly, as known then ─► windows ─► features/<name>/ ─► report
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.logging import get_run_logger
+
+from flows.collecting import selected
+from flows.local_flow import local_flow
+from gridtide import spec as training_spec
+from gridtide import training
+from gridtide.spec import TrainingSpec
+from tasks.lake import open_lake
+
+
+def _check(spec: TrainingSpec | dict[str, Any] | str, config: str | dict[str, Any], **_: Any) -> None:
+    training_spec.load(spec)
+    selected(config, None)
+
+
+@local_flow(name="prepare_training", check=_check)
+async def prepare_training(
+    spec: TrainingSpec | dict[str, Any] | str,
+    config: str | dict[str, Any] = "api_config.json",
+    lake: str | None = None,
+) -> dict[str, Any]:
+    """Make a training set from the files that the lake holds, and write it to `features/` there.
+
+    Returns the report that `gridtide.training.prepare` describes. Raises `TrainingError` where the
+    spec asks for what the lake does not hold.
+
+    Args:
+        spec: What to predict from what; the path of a JSON file, or its content.
+        config: The configuration whose entries' files are read: the path of the file, or its content.
+        lake: Folder or URI of the lake; the configuration's if empty.
+    """
+    loaded, _ = selected(config, None)
+    report = await training.prepare(spec, loaded, await open_lake(lake or loaded.lake))
+    text = markdown(report)
+    get_run_logger().info("Prepared a training set: %s", text.partition("\n\n|")[0])
+    await acreate_markdown_artifact(text, key="training-set", description=f"Training set {report['name']}")
+    return report
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """`report` as a person reads it: what is in the set, and how much of each column is missing."""
+    shape, windows = report["shape"], report["splits"]
+    lines = [
+        f"**{report['name']}** · {report['period']} · {report['path']} ({report['bytes'] / 1e6:.1f} MB)",
+        "",
+        f"{shape['locations']} location(s) × {shape['steps']} hours × {shape['features']} inputs, "
+        f"{shape['targets']} target(s); windows of {shape['seq_len']} + {shape['horizon']} hours: "
+        + ", ".join(f"{count} {name}" for name, count in windows.items()),
+    ]
+    for name, location in report["locations"].items():
+        lines += ["", f"| {name} | missing |", "|---|---|"]
+        lines += [f"| {column} | {share:.1%} |" for column, share in location["missing"].items()]
+    if report["dropped"]:
+        lines += ["", f"Left out, because never observed in training: {', '.join(report['dropped'])}"]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Thin Prefect tasks: retries, cache key, names and the log line around the core."""

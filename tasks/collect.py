@@ -1,0 +1,162 @@
+"""One API entry as one retrying Prefect task around `gridtide.collect`.
+
+The HTTP layer retries over seconds, the task over minutes: an upstream that stays away is asked
+again, a refusal (credentials, a wrong question, a broken promise) is not. A slot of the run is held
+only while collecting, so an entry that waits for its next attempt keeps no healthy one waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from prefect import Task, task
+from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.serializers import JSONSerializer
+from prefect.tasks import exponential_backoff
+
+from gridtide import collect as core
+from gridtide.config import Entry, TaskRetries
+from gridtide.errors import GridtideError, QuotaError
+from gridtide.http import Http
+from gridtide.lake import Lake
+from gridtide.periods import Period
+from tasks.caching import cache_key
+
+SLOTS = 32
+"""Collections that one run has under way at a time."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the collections of one flow run share. `refresh` asks although an answer is fresh."""
+
+    lake: Lake
+    http: Http
+    stamp: datetime
+    retries: TaskRetries
+    refresh: bool = False
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SLOTS))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a collection ended: with `collected` (`gridtide.collect.Collected.as_dict`) or with `error`."""
+
+    entry: Entry
+    period: Period | None
+    collected: dict[str, Any] | None = None
+    error: BaseException | None = None
+    from_cache: bool = False
+
+
+async def collect(run: Run, entry: Entry, period: Period | None = None) -> Outcome:
+    """Collect `entry` for `period` (a snapshot if None) as one task run; no error is raised.
+
+    A result younger than `entry.fresh` is taken again instead, if its file is still in the lake.
+    """
+    work = _Work(run, entry, period)
+    state = await _attempt(work, run.refresh)
+    if state.name == "Cached" and not await work.is_kept(await state.aresult()):
+        state = await _attempt(work, refresh=True)
+    result = await state.aresult(raise_on_failure=False)
+    if isinstance(result, BaseException):
+        return Outcome(entry, period, error=result)
+    return Outcome(entry, period, collected=result, from_cache=state.name == "Cached")
+
+
+class _Work:
+    """One collection and its patience. Not a dataclass: Prefect would walk into the fields of one
+    that is a task's parameter, while this it neither reads, hashes nor records."""
+
+    def __init__(self, run: Run, entry: Entry, period: Period | None) -> None:
+        self.run, self.entry, self.period = run, entry, period
+        self.begun: float | None = None
+        self.not_before = 0.0
+
+    @property
+    def name(self) -> str:
+        """What the task run is called."""
+        return f"{self.entry.name} {self.period}" if self.period else self.entry.name
+
+    @property
+    def key(self) -> str:
+        """The key of its result."""
+        return cache_key(self.entry, self.period, self.run.lake.uri)
+
+    async def attempt(self) -> dict[str, Any]:
+        """Collect once, when a slot is free and no earlier than the upstream allows."""
+        await asyncio.sleep(self.not_before - time.monotonic())
+        async with self.run.slots:
+            if self.begun is None:
+                self.begun = time.monotonic()
+            try:
+                collected = await core.collect(
+                    self.entry, lake=self.run.lake, http=self.run.http, stamp=self.run.stamp, period=self.period
+                )
+            except QuotaError as error:
+                self.not_before = time.monotonic() + (error.wait or 0)
+                raise
+        return collected.as_dict()
+
+    def is_worth_another(self, error: object) -> bool:
+        """Whether `error` may pass before the entry's deadline, counted from the first attempt."""
+        if not isinstance(error, GridtideError) or not error.retryable or self.begun is None:
+            return False
+        next_attempt = max(time.monotonic(), self.not_before)
+        return next_attempt < self.begun + self.entry.deadline.total_seconds()
+
+    async def is_kept(self, collected: dict[str, Any]) -> bool:
+        """Whether the lake still holds the file of an earlier result."""
+        return collected["file"] is None or await self.run.lake.exists(collected["file"])
+
+
+def _attempt(work: _Work, refresh: bool) -> Awaitable[State[dict[str, Any]]]:
+    return _task(work.entry.fresh, work.run.retries, refresh)(work, return_state=True)
+
+
+def _is_worth_another(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    context = TaskRunContext.get()
+    return context is not None and context.parameters["work"].is_worth_another(state.data)
+
+
+def _name(parameters: dict[str, Any]) -> str:
+    return str(parameters["work"].name)
+
+
+def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    return str(parameters["work"].key)
+
+
+@task(
+    name="collect",
+    task_run_name=_name,  # type: ignore[arg-type]  # the protocol also asks for a class method of no use here
+    cache_policy=CachePolicy.from_cache_key_fn(_key),
+    result_serializer=JSONSerializer(object_decoder=None),
+    cache_result_in_memory=False,
+    retry_condition_fn=_is_worth_another,
+    retry_jitter_factor=0.3,
+)
+async def _collect(work: _Work) -> dict[str, Any]:
+    context = TaskRunContext.get()
+    if context is not None:
+        # A tag given to the task itself costs a request to the server's concurrency limits per run.
+        context.task_run.tags.append(work.entry.source)
+    return await work.attempt()
+
+
+@lru_cache
+def _task(fresh: timedelta, retries: TaskRetries, refresh: bool) -> Task[..., Any]:
+    patient = _collect.with_options(
+        retries=retries.count, retry_delay_seconds=exponential_backoff(retries.delay.total_seconds())
+    )
+    if not fresh:  # a result that nobody may use again is not kept
+        return patient.with_options(cache_policy=NO_CACHE, persist_result=False)
+    return patient.with_options(cache_expiration=fresh, refresh_cache=refresh)

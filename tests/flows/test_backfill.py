@@ -1,0 +1,155 @@
+"""Backfills on a real Prefect server, from the synthetic source and from the sandbox."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.backfill import backfill
+from flows.progress import watched
+from flows.report import RunError
+from gridtide import sandbox
+from gridtide.errors import ConfigurationError
+from gridtide.lake import Lake
+from gridtide.periods import Period, union
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+START, END = datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 11, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def api(name: str = "grid", **keys: Any) -> dict[str, Any]:
+    """A synthetic entry of one variable."""
+    params = {"variables": ["demand"]}
+    return {"name": name, "source": "synthetic", "output_folder": name, "params": params, "chunk": "P3D", **keys}
+
+
+def config(lake: Path, *apis: dict[str, Any]) -> dict[str, Any]:
+    """A configuration of these entries, whose tasks do not retry."""
+    return {"lake": str(lake), "task_retries": {"count": 0}, "apis": list(apis)}
+
+
+async def starts(lake: Path, name: str = "grid") -> list[datetime]:
+    """The interval starts that the lake holds, in order, each as often as it occurs."""
+    store = Lake.open(str(lake))
+    tables = [await store.table(file.path) for file in await store.files(name, name)]
+    return sorted(moment for table in tables for moment in table["interval_start"].to_pylist())
+
+
+async def periods(lake: Path, name: str = "grid") -> list[Period]:
+    """The periods of the files, in order."""
+    return sorted(file.period for file in await Lake.open(str(lake)).files(name, name) if file.period)
+
+
+async def test_what_is_missing_comes_in_chunks(tmp_path: Path) -> None:
+    """Ten days in chunks of three are four touching files that hold every hour once."""
+    report = await backfill(START, END, config=config(tmp_path, api()))
+    found = await periods(tmp_path)
+    assert [period.duration.days for period in found] == [3, 3, 3, 1]
+    assert union(found) == [Period(START, END)]
+    assert await starts(tmp_path) == [START + n * HOUR for n in range(240)]
+    assert report["pipeline_status"] == "success"
+    assert report["statistics"] == {
+        "entries": 1,
+        "skipped_entries": 0,
+        "chunks": 4,
+        "successful_chunks": 4,
+        "failed_chunks": 0,
+    }
+    assert report["summary"]["rows"] == 240
+
+
+async def test_a_second_run_asks_for_nothing_and_a_wider_one_for_the_rest(tmp_path: Path) -> None:
+    """What files cover is not asked for again; of a wider period only the two ends are."""
+    settings = config(tmp_path, api())
+    await backfill(START, END, config=settings)
+    again = await backfill(START, END, config=settings)
+    assert again["statistics"]["chunks"] == 0
+    assert again["results"][0]["covered"] == "10 days, 0:00:00"
+    wider = await backfill(START - HOUR, END + HOUR, config=settings)
+    assert wider["statistics"]["chunks"] == 2
+    assert await starts(tmp_path) == [START + n * HOUR for n in range(-1, 241)]
+
+
+async def test_a_dry_run_only_says_what_is_missing(tmp_path: Path) -> None:
+    """It reports the chunks and leaves the lake as it was."""
+    report = await backfill(START, END, config=config(tmp_path, api()), dry_run=True)
+    assert report["statistics"]["chunks"] == 4
+    assert report["statistics"]["successful_chunks"] == 0
+    assert await periods(tmp_path) == []
+
+
+async def test_it_stops_at_what_is_due(tmp_path: Path) -> None:
+    """A period into the future is filled up to the latest hour that can be known, no further."""
+    begun = datetime.now(UTC)
+    entry = api(available={"lag": "PT5H"})
+    await backfill(begun - timedelta(days=1), begun + timedelta(days=1), config=config(tmp_path, entry))
+    (found,) = union(await periods(tmp_path))
+    assert timedelta(0) <= found.end - (begun - 6 * HOUR) <= 2 * HOUR
+
+
+async def test_entries_without_periods_are_skipped_with_the_reason(tmp_path: Path) -> None:
+    """A snapshot entry and one that keeps bodies only are named in the report, and stop no other."""
+    snapshot = {"name": "snapshot", "url": "http://127.0.0.1:1/x", "output_folder": "snapshot"}
+    bodies = api("bodies", format="json")
+    report = await backfill(START, END, config=config(tmp_path, snapshot, bodies, api()))
+    reasons = {row["name"]: row["skipped"] for row in report["results"]}
+    assert reasons == {
+        "snapshot": "cannot be asked for a period",
+        "bodies": 'keeps bodies only ("format": "json")',
+        "grid": None,
+    }
+
+
+async def test_a_failed_chunk_stops_no_other_and_is_asked_for_again(tmp_path: Path) -> None:
+    """The run ends with an error that carries the report; the next run collects that chunk alone."""
+    entry = {
+        "name": "weather",
+        "url": "https://archive-api.open-meteo.com/v1/archive",
+        "params": {"latitude": 42.36, "longitude": -71.06, "hourly": ["temperature_2m"]},
+        "output_folder": "weather",
+        "chunk": "P3D",
+        "retries": 1,
+    }
+    settings = config(tmp_path, entry)
+    async with sandbox.running(faults=[{"nth": [2], "fault": 503}]) as url:
+        with pytest.raises(RunError, match="1 of 4 chunks failed, of weather") as caught:
+            await backfill(START, END, config=settings, sandbox=url)
+        row = caught.value.report["results"][0]
+        assert (row["collected"], row["failed"]) == (3, 1)
+        assert "HTTP 503" in row["errors"][0]
+        report = await backfill(START, END, config=settings, sandbox=url)
+    assert report["statistics"]["chunks"] == 1
+    assert union(await periods(tmp_path, "weather")) == [Period(START, END)]
+
+
+async def test_a_watcher_is_told_of_every_chunk(tmp_path: Path) -> None:
+    """It hears the number of chunks at the start, then each one that is done."""
+    told: list[tuple[str, int, int]] = []
+    with watched(lambda name, done, pieces: told.append((name, done, pieces))):
+        await backfill(START, END, config=config(tmp_path, api()))
+    assert told == [("grid", done, 4) for done in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "says"),
+    [
+        (END, START, "is no period"),
+        (START, START, "is no period"),
+        ("yesterday", END, "yesterday"),
+        (datetime(2999, 1, 1, tzinfo=UTC), datetime(2999, 2, 1, tzinfo=UTC), "grid has nothing before"),
+    ],
+)
+async def test_a_bad_period_is_refused(tmp_path: Path, start: Any, end: Any, says: str) -> None:
+    """It is named before anything runs."""
+    with pytest.raises(ConfigurationError, match=says):
+        await backfill(start, end, config=config(tmp_path, api()))
+
+
+async def test_days_may_be_given_as_text(tmp_path: Path) -> None:
+    """As the command line and the form give them; without a zone they are UTC."""
+    report = await backfill("2024-03-01", "2024-03-01T06:00", config=config(tmp_path, api()))
+    assert report["period"] == "2024-03-01T00:00/2024-03-01T06:00"
+    assert report["summary"]["rows"] == 6

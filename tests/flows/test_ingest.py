@@ -1,0 +1,176 @@
+"""Ingest flow runs on a real Prefect server, against real HTTP upstreams."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.sorting import TaskRunSort
+
+from flows.ingest import ingest
+from flows.report import RunError
+from gridtide.errors import ConfigurationError
+from gridtide.lake import Lake
+from tests import upstream
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+async def test_every_entry_becomes_a_file_and_a_line_of_the_report(tmp_path: Path) -> None:
+    """A run without faults ends Completed with the report of all entries; the files hold their rows."""
+    async with upstream.running() as up:
+        report = await ingest(config=up.config(tmp_path, up.api("one"), up.api("two")))
+    assert report["pipeline_status"] == "success"
+    assert report["statistics"] == {
+        "total_apis": 2,
+        "successful_collections": 2,
+        "failed_collections": 0,
+        "successful_uploads": 2,
+        "failed_uploads": 0,
+    }
+    assert report["summary"]["rows"] == 4
+    assert report["summary"]["success_rate"] == 1.0
+    for row, name in zip(report["results"], ("one", "two"), strict=True):
+        assert (row["name"], row["rows"], row["upload_status"], row["error"]) == (name, 2, "success", None)
+        assert set(row["stages"]) == {"fetch", "parse", "write"}
+        table = await Lake.open(str(tmp_path)).table(row["file"])
+        assert table["value"].to_pylist() == [1.5, 2.5]
+
+
+async def test_a_failing_entry_stops_no_other(tmp_path: Path) -> None:
+    """The run ends Failed after the others are done, and the error carries the report."""
+    async with upstream.running(bad=[400]) as up:
+        config = up.config(tmp_path, up.api("bad"), up.api("good"))
+        with pytest.raises(RunError, match="1 of 2 entries failed: bad") as caught:
+            await ingest(config=config)
+    report = caught.value.report
+    assert report["pipeline_status"] == "partial"
+    assert report["statistics"]["failed_collections"] == 1
+    bad, good = report["results"]
+    assert "HTTP 400" in bad["error"]
+    assert bad["upload_status"] == "skipped"
+    assert good["rows"] == 2
+    assert (tmp_path / good["file"]).exists()
+
+
+async def test_what_passes_is_retried_by_the_task(tmp_path: Path) -> None:
+    """An upstream that is well at the third attempt of the task succeeds; the entry beside it is asked once."""
+    async with upstream.running(ill=[503, 503]) as up:
+        report = await ingest(config=up.config(tmp_path, up.api("ill"), up.api("well")))
+    assert report["pipeline_status"] == "success"
+    assert up.asked == {"ill": 3, "well": 1}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+async def test_a_refusal_is_not_retried(tmp_path: Path, status: int) -> None:
+    """A wrong question or credentials are asked about once."""
+    async with upstream.running(refused=[status]) as up:
+        with pytest.raises(RunError) as caught:
+            await ingest(config=up.config(tmp_path, up.api("refused")))
+    assert up.asked == {"refused": 1}
+    assert caught.value.report["pipeline_status"] == "failed"
+
+
+async def test_a_retry_that_waits_holds_no_slot(tmp_path: Path) -> None:
+    """More ill entries than slots, all waiting for their next attempt, keep no healthy one waiting."""
+    names = [f"ill{n}" for n in range(40)]
+    async with upstream.running(**{name: [503] for name in names}) as up:
+        config = up.config(tmp_path, *map(up.api, names), up.api("well"))
+        config["task_retries"] = {"count": 1, "delay": "PT3S"}
+        run = asyncio.create_task(ingest(config=config))
+        await up.first["well"].wait()
+        assert all(up.asked[name] < 2 for name in names)
+        await run
+
+
+async def test_a_fresh_result_is_not_asked_for_again(tmp_path: Path) -> None:
+    """Within `fresh` a second run takes the first one's file; `refresh` asks, and so does a lost file."""
+    async with upstream.running() as up:
+        config = up.config(tmp_path, up.api("one", fresh="PT1H"))
+        first = (await ingest(config=config))["results"][0]
+        again = (await ingest(config=config))["results"][0]
+        assert up.asked["one"] == 1
+        assert (first["from_cache"], again["from_cache"]) == (False, True)
+        assert again["file"] == first["file"]
+
+        (tmp_path / first["file"]).unlink()
+        lost = (await ingest(config=config))["results"][0]
+        assert up.asked["one"] == 2
+        assert lost["from_cache"] is False
+        assert (tmp_path / lost["file"]).exists()
+
+        assert (await ingest(config=config, refresh=True))["results"][0]["from_cache"] is False
+        assert up.asked["one"] == 3
+
+
+async def test_nothing_is_cached_unless_the_entry_says_so(tmp_path: Path, prefect_home: Path) -> None:
+    """Without `fresh` every run asks, and leaves no result behind."""
+    before = set((prefect_home / "storage").glob("collect-*"))
+    async with upstream.running() as up:
+        for _ in range(2):
+            await ingest(config=up.config(tmp_path, up.api("one")))
+    assert up.asked["one"] == 2
+    assert set((prefect_home / "storage").glob("collect-*")) == before
+
+
+async def test_a_retried_flow_writes_the_same_names(tmp_path: Path) -> None:
+    """Another attempt of the same flow run goes on under the first one's stamp: what was written before
+    is found there, not doubled."""
+    async with upstream.running(flaky=[400]) as up:
+        config = up.config(tmp_path, up.api("flaky"), up.api("sound"))
+        report = await ingest.with_options(retries=1, retry_delay_seconds=1)(config=config)
+    assert report["pipeline_status"] == "success"
+    assert up.asked == {"flaky": 2, "sound": 2}
+    store = Lake.open(str(tmp_path))
+    files = [file for name in ("flaky", "sound") for file in await store.files(name, name)]
+    assert [file.path for file in files] == [row["file"] for row in report["results"]]
+    assert len({file.stamp for file in files}) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "select", "says"),
+    [
+        ("nowhere.json", None, "nowhere.json"),
+        ({"apis": [{"name": "x", "url": "ftp://x", "output_folder": "../x"}]}, None, "2 problems"),
+        ({"apis": [{"name": "x", "url": "http://x", "output_folder": "x"}]}, ["y"], "no such entry"),
+    ],
+)
+async def test_a_bad_configuration_is_refused_before_anything_runs(config: Any, select: Any, says: str) -> None:
+    """It raises what is wrong; no flow run is created."""
+    async with get_client() as client:
+        before = await client.count_flow_runs()
+        with pytest.raises(ConfigurationError, match=says):
+            await ingest(config=config, select=select)
+        assert await client.count_flow_runs() == before
+
+
+async def test_runs_are_named_and_tagged(tmp_path: Path) -> None:
+    """The flow run says which entries, the task run is called like its entry and tagged with its source."""
+    async with upstream.running() as up:
+        config = up.config(tmp_path, up.api("one"), up.api("two"))
+        state: State[Any] = await ingest(config=config, select=["two"], return_state=True)
+    assert state.is_completed()
+    run_id = state.state_details.flow_run_id
+    assert run_id is not None
+    async with get_client() as client:
+        assert (await client.read_flow_run(run_id)).name == "ingest two"
+        flow_run = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
+        found: list[TaskRun] = []
+        while not (found and found[0].state_name == "Completed"):  # recorded some time after it ended
+            await asyncio.sleep(0.1)
+            found = await client.read_task_runs(flow_run_filter=flow_run, sort=TaskRunSort.ID_DESC, limit=10)
+    assert [(run.name, run.tags) for run in found] == [("two", ["generic"])]
+
+
+def test_it_is_called_from_python_twice(tmp_path: Path) -> None:
+    """`asyncio.run(ingest(…))` works in a plain script, again and again."""
+
+    async def both() -> list[dict[str, Any]]:
+        async with upstream.running() as up:
+            return [await ingest(config=up.config(tmp_path, up.api("one"))) for _ in range(2)]
+
+    for _ in range(2):
+        assert [report["pipeline_status"] for report in asyncio.run(both())] == ["success", "success"]

@@ -1,0 +1,123 @@
+"""The shared local Prefect server: one, found again, replaced when dead, never mistaken."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_API_PORT, temporary_settings
+
+from flows.local_server import ensure_server, server_status, stop_server
+from gridtide.errors import GridtideError
+
+PRINT_URL = "from flows.local_server import ensure_server; print(ensure_server())"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A PREFECT_HOME without a server; one that was started in it is ended."""
+    settings = {PREFECT_HOME: tmp_path, PREFECT_SERVER_API_PORT: 0}
+    with temporary_settings(settings, restore_defaults={PREFECT_API_URL}):
+        (tmp_path / "gridtide").mkdir()
+        yield tmp_path
+        stop_server()
+
+
+def remember(home: Path, port: int, pid: int) -> None:
+    """Leave the state file of a server."""
+    state = {"port": port, "pid": pid, "identity": "0123456789abcdef"}
+    (home / "gridtide" / "server.json").write_text(json.dumps(state))
+
+
+def test_without_a_server_there_is_none_to_report_or_stop(home: Path) -> None:
+    """An empty folder is no error."""
+    assert server_status() is None
+    assert stop_server() is None
+
+
+async def test_a_stranger_at_the_port_is_not_ours(home: Path) -> None:
+    """A server that answers but shows another identity is neither used nor stopped, whatever its pid."""
+
+    async def healthy(request: web.Request) -> web.Response:
+        return web.json_response(True)
+
+    app = web.Application()
+    app.router.add_get("/api/health", healthy)
+    async with TestServer(app) as stranger:
+        assert stranger.port is not None
+        remember(home, stranger.port, os.getpid())
+        assert await asyncio.to_thread(server_status) is None
+        assert await asyncio.to_thread(stop_server) is None
+
+
+def test_a_reused_pid_is_left_alone(home: Path, unused_tcp_port: int) -> None:
+    """The pid of a dead server that now is another process's is not signalled."""
+    remember(home, unused_tcp_port, os.getpid())
+    assert server_status() is None
+    assert stop_server() is None
+
+
+def test_a_given_api_that_does_not_answer_is_named(home: Path, unused_tcp_port: int) -> None:
+    """PREFECT_API_URL is used as it is: nothing is started in its place."""
+    url = f"http://127.0.0.1:{unused_tcp_port}/api"
+    with temporary_settings({PREFECT_API_URL: url}), pytest.raises(GridtideError, match="does not answer") as caught:
+        ensure_server()
+    assert url in str(caught.value)
+    assert "unset PREFECT_API_URL" in str(caught.value)
+    assert not (home / "gridtide" / "server.log").exists()
+
+
+def test_a_given_api_that_answers_is_used(prefect_server: str) -> None:
+    """The URL comes back as it was given."""
+    with temporary_settings({PREFECT_API_URL: prefect_server}):
+        assert ensure_server() == prefect_server
+
+
+def test_the_running_server_is_found_again(prefect_server: str) -> None:
+    """A command of another process gets the server that runs, without starting one."""
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        before = server_status()
+        assert ensure_server() == prefect_server
+        assert server_status() == before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_one_server_for_all_and_a_new_one_for_the_dead(home: Path) -> None:
+    """Commands started at the same moment share one server, which outlives them; a killed one is replaced;
+    a stopped one is gone."""
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    environment |= {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_PORT": "0"}
+    commands = [
+        subprocess.Popen([sys.executable, "-c", PRINT_URL], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    urls = {command.communicate()[0].strip() for command in commands}
+    first = server_status()
+    assert first is not None
+    assert urls == {first.url}
+
+    os.kill(first.pid, 9)
+    ensure_server()
+    second = server_status()
+    assert second is not None
+    assert second.pid != first.pid
+
+    assert stop_server() == second
+    assert server_status() is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_server_that_cannot_start_names_its_log(home: Path) -> None:
+    """What its process said last is in the error, and where all of it stands."""
+    (home / "prefect.db").mkdir()
+    with pytest.raises(GridtideError, match="its process ended with code") as caught:
+        ensure_server()
+    assert str(home / "gridtide" / "server.log") in str(caught.value)

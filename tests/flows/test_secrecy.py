@@ -1,0 +1,86 @@
+"""Credentials stay where they are needed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from prefect.blocks.system import Secret
+
+from flows.ingest import ingest
+from flows.report import RunError
+from tests.upstream import ROWS
+
+KEY, TOKEN, PASSWORD = "planted-key-5d41402a", "planted-token-7d793037", "planted-password-b19f1"
+
+
+async def echo(request: web.Request) -> web.Response:
+    """Answers with the credentials it was sent, as EIA does; `/bad/…` as an error."""
+    said = {key: request.headers.get(key, "") for key in ("X-Api-Key", "Authorization")}
+    body = {"rows": ROWS, "asked": said, "error": f"refused: {said}"}
+    return web.json_response(body, status=400 if request.path.startswith("/bad") else 200)
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_credentials_are_nowhere_to_be_read(
+    tmp_path: Path, prefect_home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not in the database (but for the block, which is encrypted), the results, the server's log, the lake,
+    the error, the report or this process's log, although the upstream repeats them."""
+    monkeypatch.setenv("PLANTED_KEY", KEY)
+    monkeypatch.setenv("ISO_NE_PASSWORD", PASSWORD)
+    await Secret(value=TOKEN).save("planted", overwrite=True)
+    auths: dict[str, dict[str, Any]] = {
+        "key": {"kind": "api_key", "env": "PLANTED_KEY"},
+        "token": {"kind": "bearer", "secret": "planted"},
+        "password": {"kind": "basic", "username": "me@example.com"},
+    }
+    app = web.Application()
+    app.router.add_get("/{path:.*}", echo)
+    async with TestServer(app) as server:
+        apis = [
+            {
+                "name": f"{outcome}-{name}",
+                "url": str(server.make_url(f"/{outcome}/{name}")),
+                "auth": auth,
+                "output_folder": f"{outcome}-{name}",
+                "records": "rows",
+                "time": "time",
+                "value": "mw",
+                "format": "raw" if name == "token" else "parquet",
+                "fresh": "PT1H",
+            }
+            for outcome in ("good", "bad")
+            for name, auth in auths.items()
+        ]
+        config = {"lake": str(tmp_path), "task_retries": {"count": 0}, "apis": apis}
+        with pytest.raises(RunError, match="3 of 6 entries failed") as caught:
+            await ingest(config=config)
+    seen = [repr(caught.value), str(caught.value.report), caplog.text]
+    files = [path for folder in (prefect_home, tmp_path) for path in folder.rglob("*") if path.is_file()]
+    assert any(path.name.startswith("collect-") for path in files), "the results are in PREFECT_HOME"
+    assert any(path.name == "prefect.db" for path in files)
+    for secret in (KEY, TOKEN, PASSWORD):
+        assert not [text for text in seen if secret in text]
+        assert not [path for path in files if secret.encode() in path.read_bytes()]
+
+
+def test_a_script_finds_the_local_server(prefect_server: str, prefect_home: Path, tmp_path: Path) -> None:
+    """`asyncio.run(ingest(…))` in a plain script needs no setting: it uses the server that runs."""
+    script = "import asyncio; from flows.ingest import ingest; print(asyncio.run(ingest(config=CONFIG)))"
+    entry = {"name": "grid", "source": "synthetic", "output_folder": "grid", "params": {"variables": ["demand"]}}
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    done = subprocess.run(
+        [sys.executable, "-c", script.replace("CONFIG", repr({"lake": str(tmp_path), "apis": [entry]}))],
+        env=environment | {"PREFECT_HOME": str(prefect_home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "'pipeline_status': 'success'" in done.stdout
+    assert prefect_server.removesuffix("/api") in done.stderr

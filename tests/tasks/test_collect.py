@@ -1,0 +1,68 @@
+"""The patience of the task around a collection."""
+
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from flows.ingest import ingest
+from flows.report import RunError
+from tests import upstream
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+async def test_a_quota_is_not_waited_for_beyond_the_deadline(tmp_path: Path) -> None:
+    """Told to come back in an hour, an entry that has a minute fails at once and is not asked again."""
+    asked = []
+
+    async def refuse(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.json_response({"error": "slow down"}, status=429, headers={"Retry-After": "3600"})
+
+    app = web.Application()
+    app.router.add_get("/grid", refuse)
+    async with TestServer(app) as server:
+        api = {"name": "grid", "url": str(server.make_url("/grid")), "output_folder": "grid", "deadline": "PT1M"}
+        with pytest.raises(RunError) as caught:
+            await ingest(config={"lake": str(tmp_path), "apis": [api]})
+    assert asked == ["/grid"]
+    assert "slow down" in caught.value.report["results"][0]["error"]
+
+
+async def test_retries_end(tmp_path: Path) -> None:
+    """An upstream that stays away is asked once and then as often as `task_retries` says."""
+    async with upstream.running(gone=[503] * 9) as up:
+        with pytest.raises(RunError):
+            await ingest(config=up.config(tmp_path, up.api("gone")))
+    assert up.asked == {"gone": 3}
+
+
+async def test_missing_credentials_fail_their_entry_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the variable; the upstream is not asked; the other entry is collected."""
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    async with upstream.running() as up:
+        keyed = up.api("keyed", auth={"kind": "api_key", "env": "NO_SUCH_KEY"})
+        with pytest.raises(RunError) as caught:
+            await ingest(config=up.config(tmp_path, keyed, up.api("open")))
+    assert up.asked == {"open": 1}
+    assert "NO_SUCH_KEY is not set" in caught.value.report["results"][0]["error"]
+
+
+async def test_a_lake_that_cannot_be_written_is_a_failed_upload(tmp_path: Path) -> None:
+    """What was collected and could not be stored counts as such, apart from what could not be collected."""
+    (tmp_path / "taken").write_text("a file where the entry's folder should be")
+    async with upstream.running(bad=[400]) as up:
+        apis = up.api("taken", raw=False), up.api("bad"), up.api("good")
+        with pytest.raises(RunError) as caught:
+            await ingest(config=up.config(tmp_path, *apis))
+    report = caught.value.report
+    assert report["statistics"] == {
+        "total_apis": 3,
+        "successful_collections": 2,
+        "failed_collections": 1,
+        "successful_uploads": 1,
+        "failed_uploads": 1,
+    }
+    assert [row["upload_status"] for row in report["results"]] == ["failed", "skipped", "success"]

@@ -1,0 +1,53 @@
+"""Where credentials are found."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.blocks.system import Secret
+
+from gridtide import config
+from gridtide.config import Entry
+from tasks.secrets import secrets
+
+
+def entry(**auth: Any) -> Entry:
+    """An entry with this `auth`."""
+    raw = {"name": "a", "url": "https://grid.example/a", "output_folder": "a", "auth": auth}
+    return config.parse({"apis": [raw]}).apis[0]
+
+
+@pytest.fixture(autouse=True)
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory whose `.env` holds two keys."""
+    (tmp_path / ".env").write_text("GRID_KEY=from the file\nGRID_TOKEN='from the file'\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRID_KEY", "from the environment")
+
+
+async def test_the_environment_goes_before_the_file() -> None:
+    """`.env` fills what the environment lacks and overrides nothing."""
+    found = await secrets([entry(kind="api_key", env="GRID_KEY"), entry(kind="bearer", env="GRID_TOKEN")])
+    assert found == {"GRID_KEY": "from the environment", "GRID_TOKEN": "from the file"}
+
+
+async def test_only_what_entries_name_is_taken() -> None:
+    """Nothing else of the environment leaves it."""
+    assert await secrets([entry(kind="none")]) == {}
+
+
+async def test_a_literal_user_needs_its_password_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user named in the configuration is not looked for; what is nowhere is left out."""
+    monkeypatch.setenv("ISO_NE_USERNAME", "not asked for")
+    monkeypatch.delenv("ISO_NE_PASSWORD", raising=False)
+    assert await secrets([entry(kind="basic", username="me@example.com")]) == {}
+    monkeypatch.setenv("ISO_NE_PASSWORD", "pass")
+    assert await secrets([entry(kind="basic", username="me@example.com")]) == {"ISO_NE_PASSWORD": "pass"}
+
+
+@pytest.mark.usefixtures("prefect_server")
+async def test_secret_blocks_are_read() -> None:
+    """A block comes under its name; one that does not exist is left out."""
+    await Secret(value="from the block").save("grid-key", overwrite=True)
+    found = await secrets([entry(kind="api_key", secret="grid-key"), entry(kind="basic", secret="no-such-block")])
+    assert found == {"secret:grid-key": "from the block"}
