@@ -1,0 +1,1 @@
+"""How Gridtide is started, scheduled and watched."""

@@ -1,0 +1,273 @@
+"""The `gridtide` command.
+
+Prefect, which takes seconds to import, is imported inside the commands that run flows, so that
+`--help`, `validate` and `status` answer at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from dotenv import load_dotenv
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from deployments.console import err, exit_code, out
+from gridtide.config import load
+from gridtide.errors import ConfigurationError, GridtideError
+from gridtide.periods import Period
+
+
+class Commands(TyperGroup):
+    """Ends a command that fails with one message and its exit code; `--debug` shows the traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except GridtideError as error:
+            if ctx.params["debug"]:
+                raise
+            err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
+            ctx.exit(exit_code(error))
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigPath = Annotated[Path, typer.Option("--config", metavar="FILE", help="The configuration.")]
+LakeUri = Annotated[
+    str | None,
+    typer.Option("--lake", metavar="PATH_OR_URI", help="Folder or URI of the lake; default: the configuration's."),
+]
+Select = Annotated[
+    list[str] | None, typer.Option("--select", metavar="NAME", help="This entry alone; repeat it for more.")
+]
+Sandbox = Annotated[bool, typer.Option("--sandbox", help="Ask simulated upstreams instead of the real ones.")]
+SandboxUrl = Annotated[
+    str | None, typer.Option("--sandbox-url", metavar="URL", help="Ask the sandbox that `gridtide sandbox` runs there.")
+]
+DEFAULT_CONFIG = Path("api_config.json")
+
+
+@app.callback()
+def gridtide(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and everything that is logged.")] = False,
+) -> None:
+    """Collect power-grid data on schedule, backfill its history, prepare training sequences from it.
+
+    Exit codes: 0 all well · 1 an entry or a step failed · 2 wrong use, configuration or training spec
+    · 3 credentials missing or refused · 130 interrupted.
+    """
+    load_dotenv(".env")
+    # The commands say themselves what came of a run; the whole log is in the UI.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "DEBUG" if debug else "CRITICAL")
+
+
+@app.command()
+def up() -> None:
+    """Start the local Prefect server, if it does not run yet, and say where it is."""
+    from flows.local_server import ensure_server
+
+    with err.status("Starting the local Prefect server"):
+        url = ensure_server()
+    out.print(f"The Prefect server is up; its UI is at {url.removesuffix('/api')}")
+
+
+@app.command()
+def down() -> None:
+    """Stop the local Prefect server; what it recorded stays."""
+    from flows.local_server import stop_server
+
+    server = stop_server()
+    out.print(f"Stopped the Prefect server at {server.ui}" if server else "No local Prefect server was running")
+
+
+@app.command()
+def demo(
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: Annotated[Path, typer.Option("--lake", metavar="FOLDER", help="Where its files go.")] = Path("demo-lake"),
+) -> None:
+    """Everything once against simulated upstreams: collect, backfill 60 days, prepare training data."""
+    from deployments.demo import run
+
+    asyncio.run(run(str(config), load(config), str(lake)))
+
+
+@app.command()
+def validate(
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    select: Select = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Also ask each upstream one question, and try the lake.")
+    ] = False,
+    sandbox: Sandbox = False,
+    sandbox_url: SandboxUrl = None,
+) -> None:
+    """Tell everything that is wrong with the configuration."""
+    loaded = load(config)
+    entries = loaded.select(select or ())
+    out.print(f"{config}: {len(entries)} entries, no problems", soft_wrap=True)
+    if probe:
+        from deployments.probe import run
+
+        raise typer.Exit(asyncio.run(run(loaded, entries, lake or loaded.lake, sandbox_url or sandbox)))
+
+
+@app.command()
+def ingest(
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    select: Select = None,
+    sandbox: Sandbox = False,
+    sandbox_url: SandboxUrl = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask although the last answer is still fresh.")] = False,
+) -> None:
+    """Collect what is current of the entries, each into one file of the lake."""
+    load(config).select(select or ())  # told before Prefect is imported
+    from deployments.runs import Asked, collected
+
+    asyncio.run(collected(Asked(str(config), select, lake, sandbox_url or sandbox), refresh))
+
+
+@app.command()
+def backfill(
+    start: Annotated[
+        str,
+        typer.Option("--start", metavar="A", help="First interval start, such as 2024-01-01 or 2024-01-01T06:00; UTC."),
+    ],
+    end: Annotated[
+        str, typer.Option("--end", metavar="B", help="First interval start that is not asked for any more; UTC.")
+    ],
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    select: Select = None,
+    sandbox: Sandbox = False,
+    sandbox_url: SandboxUrl = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing and ask for nothing.")] = False,
+) -> None:
+    """Fetch what the lake does not hold yet of the interval starts in [A, B)."""
+    load(config).select(select or ())
+    period = _period(start, end)
+    from deployments.runs import Asked, backfilled
+
+    asyncio.run(backfilled(Asked(str(config), select, lake, sandbox_url or sandbox), period, dry_run))
+
+
+@app.command()
+def prepare(
+    spec: Annotated[Path, typer.Argument(help="The training spec, a JSON file.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+) -> None:
+    """Make the training set of SPEC from the lake's files, as features/NAME/ in the lake."""
+    load(config)
+    from deployments.runs import prepared
+
+    asyncio.run(prepared(str(spec), str(config), lake))
+
+
+@app.command()
+def status(
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    select: Select = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, for scripts.")] = False,
+) -> None:
+    """Tell what the lake holds of each entry: last file, rows, age, coverage."""
+    from deployments import status as held
+    from deployments.blocks import open_lake
+
+    loaded = load(config)
+    entries = loaded.select(select or ())
+
+    async def read() -> list[held.Status]:
+        return await held.status(entries, await open_lake(lake or loaded.lake), datetime.now(UTC))
+
+    found = asyncio.run(read())
+    if as_json:
+        typer.echo(json.dumps([one.as_dict() for one in found], indent=2))
+    else:
+        out.print(held.as_table(found))
+
+
+@app.command("sandbox")
+def run_sandbox(
+    port: Annotated[int, typer.Option(help="Loopback port; 0 takes a free one.")] = 8787,
+    seed: Annotated[int, typer.Option(help="Which simulated grid.")] = 0,
+    latency: Annotated[float, typer.Option(help="Seconds before every answer.")] = 0.0,
+    faults: Annotated[str, typer.Option(metavar="JSON", help='Rules such as [{"every": 10, "fault": 503}].')] = "[]",
+) -> None:
+    """Serve the simulated upstreams until interrupted."""
+    from gridtide import sandbox as embedded
+
+    async def serve() -> None:
+        async with embedded.running(port=port, seed=seed, latency=latency, faults=_json(faults)) as url:
+            out.print(f"The sandbox answers at {url} (Ctrl-C ends it). {embedded.NOTICE}", soft_wrap=True)
+            out.print(f"Ask it:      gridtide ingest --sandbox-url {url}", soft_wrap=True)
+            out.print(f"In a config: {url} in place of https://api.eia.gov and the like, and in .env:", soft_wrap=True)
+            for name, value in embedded.SECRETS.items():
+                out.print(f"             {name}={value}", soft_wrap=True)
+            await asyncio.Event().wait()
+
+    asyncio.run(serve())
+
+
+@app.command()
+def serve(
+    config: ConfigPath = DEFAULT_CONFIG, lake: LakeUri = None, sandbox: Sandbox = False, sandbox_url: SandboxUrl = None
+) -> None:
+    """Run the schedules of the configuration until interrupted, and what is started in the UI."""
+    loaded = load(config)
+    from deployments.serving import run
+
+    asyncio.run(run(loaded, str(config.resolve()), lake, sandbox_url or sandbox))
+
+
+def _period(start: str, end: str) -> Period:
+    """The interval starts [start, end); a moment without a zone is UTC."""
+    moments = []
+    for option, text in (("--start", start), ("--end", end)):
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise ConfigurationError(
+                option, f'"{text}" is no date', "Use one such as 2024-01-01 or 2024-01-01T06:00"
+            ) from error
+        moments.append(moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
+    if moments[1] <= moments[0]:
+        raise ConfigurationError("--end", f"{end} is not after {start}", "Give [A, B) with A before B")
+    return Period(*moments)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            "--faults", f"is not JSON: {error}", 'Give rules such as [{"every": 10, "fault": 503}]'
+        ) from error
+
+
+def main() -> None:
+    """The `gridtide` command."""
+    warnings = logging.StreamHandler()
+    warnings.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.getLogger("gridtide").addHandler(warnings)
+    app(prog_name="gridtide")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""The flows as commands: followed on a terminal, told as a table."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from deployments.blocks import prefect_api
+from deployments.console import err, out, table
+from flows.backfill import backfill as backfill_flow
+from flows.ingest import ingest as ingest_flow
+from flows.prepare_training import prepare_training as prepare_flow
+from flows.progress import watched
+from flows.report import RunError, as_rows
+from gridtide import sandbox as embedded
+from gridtide.periods import Period
+
+Report = dict[str, Any]
+Took = defaultdict[str, float]
+"""To which a run adds, by entry, after how many seconds the entry was done."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the flows that collect have in common; `sandbox` is False, True or the URL of one that runs."""
+
+    config: str
+    select: list[str] | None = None
+    lake: str | None = None
+    sandbox: bool | str = False
+
+
+async def ingest(asked: Asked, refresh: bool = False, took: Took | None = None) -> Report:
+    """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
+    with progress("Collecting", took):
+        report: Report = await ingest_flow(asked.config, asked.select, asked.lake, asked.sandbox, refresh)
+    return report
+
+
+async def backfill(asked: Asked, period: Period, dry_run: bool = False, took: Took | None = None) -> Report:
+    """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
+    with progress("Backfilling", took):
+        report: Report = await backfill_flow(
+            period.start, period.end, asked.config, asked.select, asked.lake, asked.sandbox, dry_run
+        )
+    return report
+
+
+async def prepare(spec: str, config: str, lake: str | None) -> Report:
+    """Run the flow."""
+    with err.status("Preparing the training set"):
+        report: Report = await prepare_flow(spec, config, lake)
+    return report
+
+
+@asynccontextmanager
+async def server(sandbox: bool | str) -> AsyncIterator[None]:
+    """A Prefect API for the flows inside, told once; and that the data is simulated, where it is."""
+    async with AsyncExitStack() as stack:
+        with err.status("Looking for the Prefect server, or starting one"):
+            url = await stack.enter_async_context(prefect_api())
+        err.print(f"Prefect UI: {url.removesuffix('/api')}")
+        if sandbox:
+            err.print(embedded.NOTICE)
+        yield
+
+
+async def collected(asked: Asked, refresh: bool) -> None:
+    """The command `ingest`."""
+    async with server(asked.sandbox):
+        await told(ingest(asked, refresh), show_ingest)
+
+
+async def backfilled(asked: Asked, period: Period, dry_run: bool) -> None:
+    """The command `backfill`."""
+    async with server(asked.sandbox):
+        await told(backfill(asked, period, dry_run), show_backfill)
+
+
+async def prepared(spec: str, config: str, lake: str | None) -> None:
+    """The command `prepare`."""
+    async with server(sandbox=False):
+        show_training(await prepare(spec, config, lake))
+
+
+async def told(run: Awaitable[Report], show: Callable[[Report], None]) -> None:
+    """Await `run` and show its report, also when some of it failed."""
+    try:
+        show(await run)
+    except RunError as error:
+        show(error.report)
+        raise
+
+
+def show_ingest(report: Report) -> None:
+    """Print what came of each entry."""
+    rows = [
+        (row["entry"], row["status"], f"{row['rows']:,}", f"{row['seconds']:.2f}", row["note"] or row["file"])
+        for row in as_rows(report)
+    ]
+    out.print(table(("entry", "", "rows", "seconds", "file"), rows, right=("rows", "seconds")))
+    _show_summary(report)
+
+
+def show_backfill(report: Report) -> None:
+    """Print how many chunks of each entry were missing and what came of them."""
+    rows = [
+        (
+            row["name"],
+            "failed" if row["failed"] else "skipped" if row["skipped"] else "ok",
+            str(row["chunks"]),
+            str(row["collected"]),
+            f"{row['rows']:,}",
+            "; ".join(row["errors"]) or row["skipped"] or f"covered before: {row['covered']}",
+        )
+        for row in report["results"]
+    ]
+    columns = ("entry", "", "missing chunks", "collected", "rows", "note")
+    out.print(table(columns, rows, right=("missing chunks", "collected", "rows")))
+    _show_summary(report)
+
+
+def _show_summary(report: Report) -> None:
+    summary = report["summary"]
+    out.print(f"{summary['rows']:,} rows in {summary['seconds']:.1f} s")
+
+
+@contextmanager
+def progress(title: str, took: Took | None = None) -> Iterator[None]:
+    """A bar on the terminal that follows the flow called within."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    entry_column = TextColumn("{task.fields[entry]}")
+    started = time.monotonic()
+    with Progress(*columns, entry_column, console=err, transient=True, disable=not err.is_terminal) as bar:
+        line = bar.add_task(title, total=None, entry="")
+        pieces: dict[str, tuple[int, int]] = {}
+
+        def follow(entry: str, done: int, total: int) -> None:
+            pieces[entry] = done, total
+            completed, wanted = (sum(numbers) for numbers in zip(*pieces.values(), strict=True))
+            bar.update(line, completed=completed, total=wanted, entry=entry)
+            if took is not None and 0 < total == done:
+                took[entry] += time.monotonic() - started
+
+        with watched(follow):
+            yield
+
+
+def show_training(report: Report) -> None:
+    """Print what is in a training set."""
+    shape = report["shape"]
+    windows = ", ".join(f"{count} {name}" for name, count in report["splits"].items())
+    out.print(
+        f"Training set {report['path']}: {shape['locations']} location(s), {shape['steps']} hours, "
+        f"{shape['features']} inputs, {shape['targets']} target(s); windows of {shape['seq_len']} + "
+        f"{shape['horizon']} hours: {windows}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,336 @@
+"""The `gridtide` command: what it says, where, and with which exit code."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from deployments.cli import app
+from gridtide import observations as obs
+from gridtide import sandbox
+from gridtide.config import load
+from gridtide.lake import Draft, Lake, Provenance
+from gridtide.periods import Period
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "api_config.json"
+HOUR = timedelta(hours=1)
+
+DEMAND = {
+    "name": "demand",
+    "url": "https://api.eia.gov/v2/electricity/rto/region-data/data/",
+    "params": {"facets[respondent][]": ["ISNE"], "facets[type][]": ["D"]},
+    "output_folder": "demand",
+}
+
+
+def gridtide(*arguments: object) -> Result:
+    """The command, run in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def written(folder: Path, *apis: dict[str, Any], **rest: Any) -> Path:
+    """A configuration of `apis` in `folder`, whose lake is beside it."""
+    path = folder / "api_config.json"
+    path.write_text(json.dumps({"lake": str(folder / "lake"), "apis": apis, **rest}))
+    return path
+
+
+@pytest.fixture
+def upstream() -> Iterator[str]:
+    """The URL of a sandbox."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gridtide.sandbox", "--exit-with-stdin"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+
+
+def test_help_names_every_command() -> None:
+    """--help is a page with all commands and the exit codes."""
+    page = gridtide("--help").stdout
+    for command in ["up", "down", "demo", "validate", "ingest", "backfill", "prepare", "status", "sandbox", "serve"]:
+        assert f" {command} " in page
+    assert "130 interrupted" in page
+
+
+def test_the_shipped_configuration_is_valid() -> None:
+    """validate ends with 0 and counts the entries."""
+    done = gridtide("validate", "--config", SHIPPED)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert f"{len(load(SHIPPED).apis)} entries, no problems" in done.stdout
+
+
+def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+    """Each problem comes with its entry and key, on stderr, with exit code 2 and no traceback."""
+    bad = [{**DEMAND, "tiemout": 3}, {**DEMAND, "name": "b", "output_folder": "../b"}, {**DEMAND, "schedule": "never"}]
+    done = gridtide("validate", "--config", written(tmp_path, *bad))
+    assert (done.exit_code, done.stdout) == (2, "")
+    for said in (
+        "demand: tiemout: unknown key",
+        "b: output_folder: '../b' leaves the lake",
+        'demand: schedule: "never"',
+    ):
+        assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["validate", "status", "ingest", "serve", "demo"])
+def test_a_missing_configuration_is_wrong_use(command: str, tmp_path: Path) -> None:
+    """Every command says which file it misses, and ends with 2 before it starts anything."""
+    done = gridtide(command, "--config", tmp_path / "none.json")
+    assert done.exit_code == 2
+    assert "none.json: cannot be read" in done.stderr
+
+
+def test_an_unknown_entry_is_wrong_use() -> None:
+    """--select of a name that is not there lists those that are."""
+    done = gridtide("ingest", "--config", SHIPPED, "--select", "eia_demnad")
+    assert done.exit_code == 2
+    assert "eia_demnad: no such entry" in done.stderr
+    assert "eia_demand," in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        ("yesterday", "2024-01-01", "--start"),
+        ("2024-01-01", "2024-13-01", "--end"),
+        ("2024-02-01", "2024-01-01", "--end"),
+    ],
+)
+def test_a_period_that_is_none_is_wrong_use(start: str, end: str, said: str) -> None:
+    """backfill names the option that is wrong."""
+    done = gridtide("backfill", "--config", SHIPPED, "--start", start, "--end", end)
+    assert done.exit_code == 2
+    assert f"error: {said}: " in done.stderr
+
+
+def test_debug_shows_where_an_error_comes_from(tmp_path: Path) -> None:
+    """With --debug the error itself leaves the command."""
+    done = gridtide("--debug", "validate", "--config", tmp_path / "none.json")
+    assert type(done.exception).__name__ == "ConfigurationError"
+
+
+async def put(lake: Lake, start: datetime, hours: int, stamp: datetime) -> None:
+    """One file of `hours` values from `start` on."""
+    rows = [obs.Row(start + i * HOUR, start + (i + 1) * HOUR, "ISNE", "demand", "MWh", float(i)) for i in range(hours)]
+    period = Period(start, start + hours * HOUR)
+    with Draft("parquet", Provenance("demand", period, "0" * 12)) as draft:
+        draft.append(obs.from_rows("eia", rows, stamp))
+        await lake.put_draft(draft, "demand", "demand", stamp)
+
+
+async def test_status_tells_what_the_lake_holds(tmp_path: Path) -> None:
+    """Last file, its rows, its age, what is covered and what is missing: a hole of a day, and all since."""
+    day = datetime(2024, 1, 1, tzinfo=UTC)
+    lake = Lake.open(str(tmp_path / "lake"))
+    await put(lake, day, 24, day + 90 * HOUR)
+    await put(lake, day + 48 * HOUR, 24, day + 91 * HOUR)
+    (tmp_path / "lake" / "demand" / "notes.txt").write_text("not a lake file")
+    process = await in_process("status", "--json", "--config", str(written(tmp_path, DEMAND)))
+    (found,) = json.loads(process.stdout)
+    assert found["entry"] == "demand"
+    assert found["files"] == 2
+    assert found["last_file"] == "demand/demand_20240104_190000_20240103T0000_20240104T0000.parquet"
+    assert found["rows"] == 24
+    assert found["age_seconds"] > 86400
+    assert found["covered"] == [
+        ["2024-01-01T00:00Z", "2024-01-02T00:00Z"],
+        ["2024-01-03T00:00Z", "2024-01-04T00:00Z"],
+    ]
+    assert found["missing"][0] == ["2024-01-02T00:00Z", "2024-01-03T00:00Z"]
+    assert found["missing"][1][0] == "2024-01-04T00:00Z"
+    assert "notes.txt" in process.stderr
+
+
+async def test_status_names_a_damaged_file_and_goes_on(tmp_path: Path) -> None:
+    """A last file that cannot be read is told in its line; the command succeeds."""
+    day = datetime(2024, 1, 1, tzinfo=UTC)
+    await put(Lake.open(str(tmp_path / "lake")), day, 24, day)
+    (path,) = (tmp_path / "lake" / "demand").iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    process = await in_process("status", "--config", str(written(tmp_path, DEMAND)))
+    assert process.returncode == 0
+    assert path.name in "".join(process.stdout.split())  # wherever it was folded
+    assert " 24 " not in process.stdout
+
+
+def test_an_empty_lake_has_a_status(tmp_path: Path) -> None:
+    """An entry without files is said to have none."""
+    done = gridtide("status", "--config", written(tmp_path, DEMAND))
+    assert done.exit_code == 0
+    assert "no files yet" in done.stdout
+
+
+def test_a_lake_that_cannot_be_read_fails(tmp_path: Path) -> None:
+    """A lake below a file is one message and exit code 1."""
+    (tmp_path / "file").write_text("")
+    done = gridtide("status", "--config", written(tmp_path, DEMAND), "--lake", tmp_path / "file" / "lake")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: ")
+
+
+def test_a_probe_asks_every_upstream(tmp_path: Path) -> None:
+    """With the sandbox all entries of the shipped configuration answer, the lake can be written to; no file is left."""
+    done = gridtide("validate", "--probe", "--sandbox", "--config", SHIPPED, "--lake", tmp_path / "lake")
+    assert done.exit_code == 0, done.output
+    for entry in load(SHIPPED).apis:
+        assert any(line.split()[:2] == [entry.name, "ok"] for line in done.stdout.splitlines()), done.stdout
+    assert [path for path in (tmp_path / "lake").rglob("*") if path.is_file()] == []
+
+
+def test_a_probe_tells_refused_credentials(tmp_path: Path, upstream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong key is exit code 3; the other entries are asked all the same, and the key is not shown."""
+    monkeypatch.setenv("EIA_API_KEY", "planted-key")
+    there = {**DEMAND, "source": "eia", "url": DEMAND["url"].replace("https://api.eia.gov", upstream)}  # type: ignore[attr-defined]  # a string
+    fine = {"name": "fine", "source": "synthetic", "output_folder": "fine"}
+    done = gridtide("validate", "--probe", "--config", written(tmp_path, there, fine))
+    assert done.exit_code == 3
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+    assert " failed " in lines["demand"]
+    assert " ok " in lines["fine"]
+    assert "planted-key" not in done.output
+
+
+def test_a_probe_tells_an_upstream_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed port is exit code 1 and a line of its entry."""
+    monkeypatch.setenv("EIA_API_KEY", "planted-key")
+    gone = {**DEMAND, "source": "eia", "url": "http://127.0.0.1:9/v2/electricity/rto/region-data/data/"}
+    done = gridtide("validate", "--probe", "--config", written(tmp_path, gone))
+    assert done.exit_code == 1
+    assert "demand" in done.stdout
+    assert " failed " in done.stdout
+
+
+def test_the_sandbox_says_how_to_use_it_and_ends_with_ctrl_c() -> None:
+    """`gridtide sandbox` prints its URL and the credentials; Ctrl-C ends it with 130."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "deployments.cli", "sandbox", "--port", "0"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+    with process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(3 + len(sandbox.SECRETS))]
+        os.killpg(process.pid, signal.SIGINT)
+        _, complaints = process.communicate(timeout=30)
+    assert "http://127.0.0.1:" in said[0]
+    assert "EIA_API_KEY=" in "".join(said)
+    assert process.returncode == 130
+    assert "Traceback" not in complaints
+
+
+async def in_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, for tests that run in a loop."""
+    command = [sys.executable, "-m", "deployments.cli", *arguments]
+    return await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.usefixtures("prefect_server")
+class TestRuns:
+    """Commands that run flows, on a Prefect server of the session's own."""
+
+    def test_ingest_shows_what_came_of_each_entry(self, tmp_path: Path, upstream: str) -> None:
+        """A failing entry ends the command with 1, after the table with the others' files."""
+        config = written(
+            tmp_path,
+            {**DEMAND, "fresh": "PT0S"},
+            {"name": "lost", "url": f"{upstream}/nowhere", "output_folder": "lost"},
+            task_retries={"count": 0},
+        )
+        done = gridtide("ingest", "--config", config, "--sandbox-url", upstream)
+        assert done.exit_code == 1
+        lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
+        assert lines["demand"].split()[1] == "ok"
+        assert ".parquet" in lines["demand"]
+        assert lines["lost"].split()[1] == "failed"
+        assert "HTTP 404" in lines["lost"]
+        assert "1 of 2 entries failed: lost" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_backfill_fetches_what_is_missing_once(self, tmp_path: Path, upstream: str) -> None:
+        """A dry run fetches nothing, the first run all, the second none."""
+        config = written(tmp_path, DEMAND)
+        command = [
+            "backfill",
+            "--config",
+            config,
+            "--sandbox-url",
+            upstream,
+            "--start",
+            "2024-01-01",
+            "--end",
+            "2024-01-11",
+        ]
+        dry = gridtide(*command, "--dry-run")
+        assert (dry.exit_code, list((tmp_path / "lake").rglob("*.parquet"))) == (0, [])
+        first = gridtide(*command)
+        assert first.exit_code == 0, first.output
+        assert "240 rows in" in first.stdout
+        again = gridtide(*command)
+        assert again.exit_code == 0
+        assert "0 rows in" in again.stdout
+        assert len(list((tmp_path / "lake" / "demand").glob("*.parquet"))) == 1
+
+    def test_prepare_tells_what_is_in_the_set(self, tmp_path: Path, upstream: str) -> None:
+        """The shapes and windows of the training set, or exit code 2 where the spec asks for what is not there."""
+        config = written(tmp_path, DEMAND)
+        spec = tmp_path / "spec.json"
+        series = {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": ["eia/ISNE/*"]}
+        spec.write_text(json.dumps({"name": "small", "locations": [series], "seq_len": 48, "horizon": 24}))
+        early = gridtide("prepare", spec, "--config", config)
+        assert early.exit_code == 2
+        assert "small: no values of eia/ISNE/demand are stored" in early.stderr
+        asked = ["--config", config, "--sandbox-url", upstream, "--start", "2024-01-01", "--end", "2024-02-01"]
+        assert gridtide("backfill", *asked).exit_code == 0
+        done = gridtide("prepare", spec, "--config", config)
+        assert done.exit_code == 0, done.output
+        assert "744 hours" in done.stdout
+        assert (tmp_path / "lake" / "features" / "small" / "sequences.safetensors").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_demo_runs_from_nothing_and_again(tmp_path: Path) -> None:
+    """It collects, backfills and prepares every shipped entry; again, no history is asked for a second time."""
+    home = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_SERVER_API_PORT": "0"}
+    home.pop("PREFECT_API_URL", None)
+    command = [sys.executable, "-m", "deployments.cli"]
+
+    def demo() -> str:
+        arguments = [*command, "demo", "--lake", str(tmp_path / "lake")]
+        done = subprocess.run(arguments, cwd=ROOT, env=home, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert sandbox.NOTICE in done.stderr
+        return done.stdout
+
+    try:
+        first, again = demo(), demo()
+    finally:
+        subprocess.run([*command, "down"], cwd=ROOT, env=home, check=True)
+    for entry in load(SHIPPED).apis:
+        assert entry.name in first
+        assert list((tmp_path / "lake" / entry.output_folder).iterdir())
+    assert "168 + 24 hours" in first
+    assert "What to try next" in first
+    assert ": 0 chunks were missing" in again
