@@ -1,0 +1,1 @@
+"""How fast the hot paths are, beside a peer and the limit, measured in one run."""

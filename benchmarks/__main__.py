@@ -1,0 +1,53 @@
+"""`make bench`: every section in one run, written to `benchmarks/results.json` and printed as ratios.
+
+python -m benchmarks [SECTION …]
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+SECTIONS = ("ingest", "prefect_overhead", "shipped_config")
+RESULTS = Path(__file__).parent / "results.json"
+
+
+def main(sections: list[str]) -> None:
+    """Measure `sections` (all if none are named) and keep the other sections' last results."""
+    unknown = set(sections) - set(SECTIONS)
+    if unknown:
+        raise SystemExit(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    found: list[dict[str, Any]] = []
+    for section in sections or SECTIONS:
+        found += [{"section": section, **row} for row in importlib.import_module(f"benchmarks.{section}").measure()]
+    kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
+    measured = {row["section"] for row in found}
+    results = [row for row in kept if row["section"] not in measured] + found
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    Console(width=160).print(_table(found))
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    table = Table("what", "unit", "ours", "peer", "ours/peer", "limit", "ours/limit")
+    for row in rows:
+        peer, limit = row["peer"], row["limit"]
+        table.add_row(
+            row["name"],
+            row["unit"],
+            f"{row['ours']:,.4g}",
+            f"{peer:,.4g} {row['peer_name']}" if peer else "–",
+            f"{row['ours'] / peer:.2f}" if peer else "–",
+            f"{limit:,.4g} {row['limit_name']}" if limit else "–",
+            f"{row['ours'] / limit:.2f}" if limit else "–",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

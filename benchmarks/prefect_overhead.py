@@ -1,0 +1,135 @@
+"""What Prefect costs: 1,000 one-page entries in one flow run, in plain asyncio, and as empty tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging.handlers import PrefectConsoleHandler
+
+from benchmarks.ingest import Row
+from benchmarks.processes import PROGRAMS, serving
+from flows.ingest import ingest
+from flows.local_flow import local_flow
+from flows.local_server import ensure_server
+from gridtide.collect import collect, scheduled_period
+from gridtide.config import load
+from gridtide.http import Http
+from gridtide.lake import Lake
+from tasks.collect import SLOTS
+
+ENTRIES = 1000
+
+
+def measure(entries: int = ENTRIES, repeats: int = 3) -> list[Row]:
+    """Milliseconds and CPU milliseconds an entry, medians of runs in turn, the server being up.
+
+    The limit is what the same work costs in plain asyncio plus what Prefect takes for as many
+    tasks that do nothing. CPU is this process's: the server's and the upstream's are not in it.
+    """
+    ensure_server()
+    ways: dict[str, Callable[[str, str], Awaitable[Any]]] = {"plain": _plain, "empty": _empty, "flow": _flow}
+    found: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    with _quiet(), serving(sys.executable, str(PROGRAMS / "page_server.py")) as url:
+        for round_ in range(repeats + 1):
+            for way, run in ways.items():
+                spent = _timed(run, _configuration(url, entries))
+                if round_:  # the first warms up
+                    found[way].append(spent)
+    wall, cpu = (
+        {way: 1000 / entries * statistics.median(spent[i] for spent in spents) for way, spents in found.items()}
+        for i in (0, 1)
+    )
+    return [
+        _row(f"{entries:,} one-page entries in one flow run, {name}", each)
+        for name, each in (("wall", wall), ("CPU", cpu))
+    ]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The runs' lines go to the server alone, not to the terminal."""
+    consoles = [each for each in logging.getLogger().handlers if isinstance(each, PrefectConsoleHandler)]
+    for console in consoles:
+        console.setLevel(logging.ERROR)
+    yield
+    for console in consoles:
+        console.setLevel(logging.NOTSET)
+
+
+def _row(name: str, each: dict[str, float]) -> Row:
+    return {
+        "name": name,
+        "unit": "ms/entry",
+        "ours": each["flow"],
+        "peer": each["plain"],
+        "peer_name": "plain asyncio",
+        "limit": each["plain"] + each["empty"],
+        "limit_name": "plain asyncio + empty tasks",
+    }
+
+
+def _configuration(url: str, entries: int) -> str:
+    keys = {"time": "time", "value": "mw", "unit": "MW", "interval": "PT1H"}
+    apis = [
+        {"name": f"e{n:04}", "url": f"{url}/{n}", "output_folder": f"e{n:04}", "file_prefix": "e", **keys}
+        for n in range(entries)
+    ]
+    return json.dumps({"apis": apis})
+
+
+def _timed(run: Callable[[str, str], Awaitable[Any]], configuration: str) -> tuple[float, float]:
+    """Wall and CPU seconds of `run` over an empty lake."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "api_config.json")
+        path.write_text(configuration)
+        before, cpu = time.perf_counter(), sum(os.times()[:2])
+        asyncio.run(_awaited(run(str(path), f"{folder}/lake")))
+        return time.perf_counter() - before, sum(os.times()[:2]) - cpu
+
+
+async def _awaited(run: Awaitable[Any]) -> None:
+    await run
+
+
+async def _flow(config: str, lake: str) -> None:
+    await ingest(config=config, lake=lake)
+
+
+async def _plain(config: str, lake: str) -> None:
+    slots, store, stamp = asyncio.Semaphore(SLOTS), Lake.open(lake), datetime.now(UTC)
+    async with Http({}) as http:
+
+        async def one(entry: Any) -> None:
+            async with slots:
+                await collect(entry, lake=store, http=http, stamp=stamp, period=scheduled_period(entry, stamp))
+
+        await asyncio.gather(*(one(entry) for entry in load(config).apis))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+async def _nothing() -> None:
+    pass
+
+
+@local_flow(name="empty tasks")
+async def _empty_tasks(number: int) -> None:
+    """As many tasks that do nothing."""
+    await asyncio.gather(*(_nothing(return_state=True) for _ in range(number)))
+
+
+async def _empty(config: str, lake: str) -> None:
+    await _empty_tasks(len(load(config).apis))

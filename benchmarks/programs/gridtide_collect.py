@@ -1,0 +1,39 @@
+"""Ours: one entry through the core into a local lake. argv: base rows folder raw"""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+
+from gridtide import config
+from gridtide.collect import collect
+from gridtide.http import Http
+from gridtide.lake import Lake
+
+base, rows, folder, raw = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] == "raw"
+ENTRY = config.parse(
+    {
+        "apis": [
+            {
+                "name": "eia_region",
+                "source": "eia",
+                "url": f"{base}/v2/electricity/rto/region-data/data/",
+                "output_folder": "eia_region",
+                "rate_limit": None,
+                "concurrency": 8,
+                "raw": raw,
+            }
+        ]
+    }
+).apis[0]
+
+
+async def main() -> None:
+    """Everything the upstream has, as one file."""
+    lake = Lake.open(folder)
+    async with Http({"EIA_API_KEY": "benchmark-key"}) as http:
+        done = await collect(ENTRY, lake=lake, http=http, stamp=datetime.now(UTC))
+    if done.rows != rows:
+        raise SystemExit(f"{done.rows} rows, {rows} expected")
+
+
+asyncio.run(main())
