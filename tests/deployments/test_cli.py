@@ -35,8 +35,9 @@ DEMAND = {
 
 
 def gridtide(*arguments: object) -> Result:
-    """The command, run in this process."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    """The command, run in this process, whose environment is afterwards as it was."""
+    runner = CliRunner(env={"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"})
+    return runner.invoke(app, [str(argument) for argument in arguments])
 
 
 def written(folder: Path, *apis: dict[str, Any], **rest: Any) -> Path:
