@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, mode
 
 from gridtide.config import Strict, Zone
 from gridtide.errors import TrainingError
+from gridtide.ring import Layout
 
 
 def _pattern(text: str) -> str:
@@ -75,6 +76,13 @@ class Features(Strict):
     )
 
 
+class Ring(Strict):
+    """How the steps of a window are dealt out to the devices of a ring; one device holds all of them."""
+
+    layout: Layout = Field("contiguous", description="Which steps each device holds; zigzag and striped even the work")
+    ranks: int = Field(1, ge=1, le=1024, description="Devices of the ring")
+
+
 class TrainingSpec(Strict):
     """A training set: windows of `seq_len` hours of inputs that predict `horizon` hours of targets."""
 
@@ -100,6 +108,7 @@ class TrainingSpec(Strict):
     min_targets: Share = Field(0.5, description="Share of its targets that a window must have observed")
     scaling: Literal["standard", "none"] = Field("standard", description="Zero mean, unit deviation over train hours")
     splits: Splits = Splits()
+    ring: Ring = Ring()
 
     @model_validator(mode="after")
     def _is_possible(self) -> TrainingSpec:

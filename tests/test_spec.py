@@ -45,6 +45,8 @@ def test_shipped_specs_load(path: Path) -> None:
         ({"locations": [PLACE | {"inputs": ["demand"]}]}, "source/location/variable"),
         ({"locations": [PLACE | {"timezone": "Mars/Olympus"}]}, "no time zone"),
         ({"splits": {"validation": 0.5, "test": 0.5}}, "nothing to train on"),
+        ({"ring": {"ranks": 0}}, "ring.ranks"),
+        ({"ring": {"layout": "spiral"}}, "ring.layout.*contiguous.*zigzag.*striped"),
         ({"splits": {"train_end": "2024-01-01T00:00Z"}}, "give both"),
     ],
 )
