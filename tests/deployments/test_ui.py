@@ -1,0 +1,100 @@
+"""The Prefect UI in a real browser: a run is started from the form, and what it left is looked at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from selenium import webdriver
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    NoSuchElementException,
+    StaleElementReferenceException,
+)
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support import expected_conditions as seen
+from selenium.webdriver.support.wait import WebDriverWait
+
+from tests.deployments.served import served, synthetic
+
+CONFIG = {
+    "schedules": {"hourly": {"cron": "12 * * * *", "description": "after the hour"}},
+    "apis": [synthetic("isne_demand", "hourly"), synthetic("ciso_demand", "hourly")],
+}
+PICTURES = os.environ.get("GRIDTIDE_PICTURES")
+"""A folder for what the browser sees, to renew docs/img."""
+
+
+@pytest.fixture
+def browser() -> Iterator[webdriver.Chrome]:
+    """A headless Chromium."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("no Chromium with its driver here: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,1100"):
+        options.add_argument(argument)
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield chrome
+    chrome.quit()
+
+
+def wait_for(browser: webdriver.Chrome, xpath: str, seconds: float = 60) -> WebElement:
+    """The element at `xpath`, once it is seen."""
+    return WebDriverWait(browser, seconds).until(seen.visibility_of_element_located((By.XPATH, xpath)))
+
+
+def click(browser: webdriver.Chrome, xpath: str) -> None:
+    """Click on the element at `xpath`, once nothing moves over it any more."""
+
+    def clicked(browser: webdriver.Chrome) -> bool:
+        browser.find_element(By.XPATH, xpath).click()
+        return True
+
+    passing = (
+        NoSuchElementException,
+        StaleElementReferenceException,
+        ElementNotInteractableException,
+        ElementClickInterceptedException,
+    )
+    WebDriverWait(browser, 60, ignored_exceptions=passing).until(clicked)
+
+
+def picture(browser: webdriver.Chrome, name: str) -> None:
+    """Keep what the browser shows, where asked to."""
+    if PICTURES:
+        browser.save_screenshot(str(Path(PICTURES) / f"{name}.png"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_is_started_from_the_form(
+    browser: webdriver.Chrome, prefect_server: str, prefect_home: Path, tmp_path: Path
+) -> None:
+    """The form explains each parameter; the run that it submits completes, and its report is an artifact."""
+    ui = prefect_server.removesuffix("/api")
+    with served(CONFIG, tmp_path, prefect_server, prefect_home), get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name("ingest/hourly")
+        browser.get(f"{ui}/deployments/deployment/{deployment.id}/run")
+        wait_for(browser, "//*[contains(text(), 'Names of the entries to collect; all if empty.')]")
+        assert "isne_demand" in [box.get_property("value") for box in browser.find_elements(By.TAG_NAME, "textarea")]
+        picture(browser, "form")
+        click(browser, "//button[normalize-space()='Submit']")
+
+        click(browser, "(//button[normalize-space()='View run'])[last()]")
+        wait_for(browser, "//*[contains(@class, 'state-badge') and contains(., 'Completed')]", 120)
+        picture(browser, "run")
+
+        browser.get(f"{ui}/artifacts/key/ingest")
+        click(browser, "//a[contains(@href, '/artifacts/artifact/')]")
+        wait_for(browser, "//td[contains(., 'isne_demand')]")
+        picture(browser, "artifact")
+    assert {path.parent.name for path in (tmp_path / "lake").rglob("*.parquet")} == {"isne_demand", "ciso_demand"}
