@@ -1,14 +1,16 @@
 """Training sets as MLX arrays. The only module that imports MLX.
 
 The base of each location stays one array of rows; a batch is gathered from it by row blocks
-(`mx.as_strided` views every block of L rows, `mx.take` copies those that are wanted).
+(`mx.as_strided` views every block of L rows, `mx.take` copies those that are wanted), while the model
+works on the batch before it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gridtide import sequences, splits, tensors
-from gridtide.errors import TrainingError
+from gridtide.errors import StorageError, TrainingError
 from gridtide.ring import Shard
 from gridtide.scaling import Scale
 
@@ -32,11 +34,21 @@ except ImportError as error:
 CACHE = 1 << 30
 """Bytes MLX may keep for reuse: below a batch's size every batch allocates anew, which takes 8 times as long."""
 
-LARGEST = 2**31
-"""MLX addresses the elements of a strided array with 32 bits."""
+LARGEST = 2**31 - 1
+"""The most elements of an array that MLX views in strides."""
+
+GATHERED = 4 << 20
+"""Bytes gathered at a time. Short windows come several batches at once, because each gathering costs some 0.1 ms."""
+
+VALUES, REST = (mx.new_thread_local_stream(mx.cpu) for _ in range(2))
+"""What is gathered runs beside the model, `x` beside everything else; Apple's GPU reads the same memory."""
+
+CONTEXT = {"x": "values", "mask": "mask"}
+AHEAD = {"y": "targets", "y_mask": "target_mask"}
+LABELS = {"labels": "targets", "label_mask": "target_mask"}
+"""From which tensors of the file the arrays of a batch come."""
 
 Batch = dict[str, Any]
-
 
 WHOLE = Shard("contiguous", rank=0, ranks=1)
 """The shard of a process that is alone."""
@@ -46,20 +58,13 @@ WHOLE = Shard("contiguous", rank=0, ranks=1)
 class Store:
     """An opened training set: R locations, T steps, F inputs, K targets, as one rank sees it.
 
-    `mapped`: every tensor of the file as a NumPy memory map. `values`, `mask` (rows, F) and `labels`,
-    `label_mask` (rows, K): MLX arrays in the order of the rank's shard; `targets`, `target_mask`
-    (R·T, K) in the order of time.
+    `mapped`: every tensor of the file as a NumPy memory map; nothing is read before it is used.
     """
 
+    path: Path
     manifest: Mapping[str, Any]
     mapped: Mapping[str, npt.NDArray[np.generic]]
     shard: Shard
-    values: Any
-    mask: Any
-    labels: Any
-    label_mask: Any
-    targets: Any
-    target_mask: Any
 
     @property
     def steps(self) -> int:
@@ -70,6 +75,11 @@ class Store:
     def length(self) -> int:
         """The steps of context over all ranks: `seq_len`, rounded up to what the shard can deal out."""
         return self.shard.rounded(self.manifest["spec"]["seq_len"])
+
+    @property
+    def front(self) -> int:
+        """By how many steps the context was rounded up."""
+        return self.length - int(self.manifest["spec"]["seq_len"])
 
     def windows(self, split: str) -> npt.NDArray[np.int64]:
         """Location and start step of the windows of `split`, (N, 2); raises `TrainingError` for another name."""
@@ -82,32 +92,111 @@ class Store:
         mean, deviation = self.mapped["target_mean"], self.mapped["target_deviation"]
         return Scale(np.array(mean[location], np.float64), np.array(deviation[location], np.float64))
 
+    @cached_property
+    def blocks(self) -> Mapping[str, Blocks]:
+        """By what a batch calls it: all that can be gathered for it, from one copy in MLX memory, read on first use."""
+        loaded: Any = mx.load(str(self.path))
+        run, horizon = self.shard.runs(self.length)[0][1], self.manifest["spec"]["horizon"]
+        held = CONTEXT | (LABELS if self.shard.ranks > 1 else {})
+        found = {name: Blocks.of(_dealt(loaded[tensor], self.front, self.shard), run) for name, tensor in held.items()}
+        for name, tensor in AHEAD.items():
+            found[name] = Blocks.of(_dealt(loaded[tensor], 0, WHOLE), horizon)
+        return found
 
-def open_store(path: str | Path, shard: Shard = WHOLE) -> Store:
-    """The training set in the safetensors file at `path`, as `shard` sees it.
 
-    Raises `StorageError` where there is none, `TrainingError` where a base is too large for MLX.
+@dataclass(frozen=True)
+class Blocks:
+    """All blocks of `length` consecutive rows of an array (N, C), as views; one that is taken is copied.
+
+    An array that is too large for one view is viewed in pieces, each with the blocks that begin in
+    `step` rows: they overlap, but nothing of them is copied.
     """
+
+    length: int
+    step: int
+    pieces: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, rows: Any, length: int, most: int = LARGEST) -> Blocks:
+        """The blocks of `rows` (N, C), viewed `most` elements at a time.
+
+        Raises `TrainingError` where one block alone has more.
+        """
+        count, width = rows.shape
+        step = most // width - length + 1
+        if step < 1:
+            raise TrainingError(f"a window of {length} × {width}", f"has over {most} values", "Shorten seq_len")
+        pieces = []
+        for first in range(0, count - length + 1, step):
+            piece = rows[first : first + step + length - 1]
+            shape = (piece.shape[0] - length + 1, length, width)
+            pieces.append(mx.as_strided(piece, shape, (width, width, 1)))
+        mx.eval(pieces)
+        return cls(length, step, tuple(pieces))
+
+    def take(self, firsts: npt.NDArray[np.int64]) -> Any:
+        """The blocks that begin at rows `firsts` (B,): (B, length, C)."""
+        piece = firsts // self.step
+        if (piece == piece[0]).all():
+            within = (firsts - piece[0] * self.step).astype(np.uint32)
+            return mx.take(self.pieces[piece[0]], mx.array(within), axis=0)
+        parts = [self.take(firsts[piece == one]) for one in np.unique(piece)]
+        back = np.argsort(np.argsort(piece, kind="stable")).astype(np.uint32)
+        return mx.take(mx.concatenate(parts), mx.array(back), axis=0)
+
+
+def open_store(path: str | Path, shard: Shard | None = None) -> Store:
+    """The training set in the safetensors file at `path`, or in that folder, as `shard` sees it.
+
+    Without `shard`: as the spec's `ring` deals it out to the ranks of this process's group
+    (`mx.distributed`), whole to a process that is alone. From then on MLX may keep `CACHE` bytes.
+
+    Raises `StorageError` where there is no such file or it is none of Gridtide's, `TrainingError`
+    where the group has not as many ranks as the ring.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path /= "sequences.safetensors"
     mapped, metadata = tensors.open_mapped(path)
-    if mapped["values"].size >= LARGEST:
-        raise TrainingError(
-            str(path), f"holds {mapped['values'].size} values, MLX addresses {LARGEST}", "Split the set by locations"
-        )
-    mx.set_cache_limit(max(CACHE, mx.set_cache_limit(CACHE)))
+    if "manifest" not in metadata:
+        raise StorageError(str(path), "is no training set", "Name a file that `gridtide prepare` wrote")
     manifest = json.loads(metadata["manifest"])
-    front = shard.rounded(manifest["spec"]["seq_len"]) - manifest["spec"]["seq_len"]
-    values, mask, targets, target_mask = (mapped[name] for name in ("values", "mask", "targets", "target_mask"))
-    return Store(
-        manifest,
-        mapped,
-        shard,
-        values=_arranged(values, front, shard),
-        mask=_arranged(mask, front, shard),
-        labels=_arranged(targets, front, shard),
-        label_mask=_arranged(target_mask, front, shard),
-        targets=_arranged(targets, 0, WHOLE),
-        target_mask=_arranged(target_mask, 0, WHOLE),
-    )
+    mx.set_cache_limit(max(CACHE, mx.set_cache_limit(CACHE)))
+    return Store(path, manifest, mapped, shard or _shard(manifest))
+
+
+def _shard(manifest: Mapping[str, Any]) -> Shard:
+    """The share of this process by the ring of the spec."""
+    ring = manifest["spec"]["ring"]
+    group = mx.distributed.init() if ring["ranks"] > 1 else None
+    if group is None or group.size() == 1:
+        return WHOLE
+    if group.size() != ring["ranks"]:
+        raise TrainingError(
+            manifest["spec"]["name"],
+            f"is for a ring of {ring['ranks']} ranks, here are {group.size()}",
+            f"Start it with mlx.launch -n {ring['ranks']}, or give open_store a Shard",
+        )
+    return Shard(ring["layout"], group.rank(), group.size())
+
+
+def get_training_sequences(
+    source: Store | str | Path,
+    split: str = "train",
+    *,
+    batch_size: int = 8,
+    epochs: int = 1,
+    shuffle: bool | None = None,
+    seed: int = 0,
+) -> Iterator[Batch]:
+    """The batches of `split` of the training set `source`, `epochs` times over, each time in another order.
+
+    `source` is a store, or the path of a training set's folder or file. What a batch holds, and what
+    is raised, `iterate_batches` and `open_store` say.
+    """
+    store = source if isinstance(source, Store) else open_store(source)
+    for epoch in range(epochs):
+        yield from iterate_batches(store, split, batch_size=batch_size, shuffle=shuffle, seed=seed, epoch=epoch)
 
 
 def iterate_batches(
@@ -126,7 +215,8 @@ def iterate_batches(
     each place. `y` and everything of the window as a whole is the same on all ranks.
 
     `shuffle` (by default for train only) orders by `seed` and `epoch`, and leaves out the incomplete
-    batch at the end; in order, every window comes. Raises `TrainingError` when there is no whole batch.
+    batch at the end; in order, every window comes. The next batch is gathered while one is used.
+    Raises `TrainingError` when there is no whole batch.
     """
     windows = store.windows(split)
     shuffled = split == "train" if shuffle is None else shuffle
@@ -134,62 +224,92 @@ def iterate_batches(
         raise TrainingError(
             f"batch_size {batch_size}", f"{split} has {len(windows)} windows", "Choose one from 1 to that many"
         )
-    for chosen in sequences.batches(len(windows), batch_size, shuffle=shuffled, seed=seed, epoch=epoch):
-        yield gather(store, windows[chosen], chosen >= 0)
+    plan = sequences.batches(len(windows), batch_size, shuffle=shuffled, seed=seed, epoch=epoch)
+    values = batch_size * store.length // store.shard.ranks * store.mapped["values"].shape[2]
+    together = max(GATHERED // (4 * values), 1)
+    return _ahead(_gathered(store, windows, plan[first : first + together]) for first in range(0, len(plan), together))
 
 
-def gather(store: Store, windows: npt.NDArray[np.int64], real: npt.NDArray[np.bool_]) -> Batch:
-    """One batch of the `windows` (B, 2); where `real` (B,) is False, a filler without anything observed."""
-    asked = store.manifest["spec"]
-    location, start = windows[:, 0].astype(np.int32), windows[:, 1].astype(np.int32)
-    front = store.length - asked["seq_len"]
-    rows = location * (front + store.steps) + start
-    ahead = mx.array(location * store.steps + start + asked["seq_len"])
-    counts = mx.array(real)[:, None, None]
-    positions = mx.array(store.shard.positions(store.length))
-    batch = {
-        "x": _held(store.values, rows, store),
-        "mask": _held(store.mask, rows, store) & counts,
-        "y": _blocks(store.targets, ahead, asked["horizon"]),
-        "y_mask": _blocks(store.target_mask, ahead, asked["horizon"]) & counts,
-        "position_ids": mx.broadcast_to(positions, (len(start), len(positions))),
-        "start": mx.array(np.where(real, start, -1).astype(np.int32)),
-        "location_id": mx.array(location),
+def get_real_time_context(source: Store | str | Path, lookback_hours: int = 168) -> Batch:
+    """The last `lookback_hours` hours of the training set `source`, as a model is asked with them: a row per location.
+
+    `x` (R, L, F) float32, `mask` (R, L, F), `position_ids` (R, L), `start` (R,), `location_id` (R,) as in
+    a batch, and `time` (L,) int64: when each hour begins, in seconds since 1970. Only these hours are read.
+    Raises `TrainingError` where the set has not as many.
+    """
+    store = source if isinstance(source, Store) else open_store(source)
+    locations, first = len(store.mapped["values"]), store.steps - lookback_hours
+    if not 0 < lookback_hours <= store.steps:
+        raise TrainingError(
+            store.manifest["spec"]["name"], f"has {store.steps} hours, not {lookback_hours}", "Ask for fewer"
+        )
+    # contiguous first: of a view, MLX copies all that it is a view of
+    rows = {name: np.ascontiguousarray(store.mapped[tensor][:, first:]) for name, tensor in CONTEXT.items()}
+    return {name: mx.array(array) for name, array in rows.items()} | {
+        "position_ids": mx.broadcast_to(mx.arange(lookback_hours), (locations, lookback_hours)),
+        "start": mx.full(locations, first),
+        "location_id": mx.arange(locations),
+        "time": mx.array(store.mapped["time"][first:]),
     }
-    if store.shard.ranks > 1:
-        batch["labels"] = _held(store.labels, rows + 1, store)
-        batch["label_mask"] = _held(store.label_mask, rows + 1, store) & counts
-    return batch
 
 
-def _arranged(tensor: npt.NDArray[np.generic], front: int, shard: Shard) -> Any:
-    """`tensor` (R, T, C) as rows (N, C) of an MLX array of its own, `front` empty ones before each location.
+def _ahead(groups: Iterable[list[Batch]]) -> Iterator[Batch]:
+    """The batches of `groups`, while those of the next group are being gathered."""
+    waiting: list[Batch] = []
+    for group in groups:
+        mx.async_eval(group)  # type: ignore[no-untyped-call]  # MLX declares no types for it
+        yield from waiting
+        waiting = group
+    yield from waiting
+
+
+def _gathered(store: Store, windows: npt.NDArray[np.int64], chosen: sequences.Starts) -> list[Batch]:
+    """The batches of those of `windows` (N, 2) that are `chosen` (batches, B), −1 for a filler."""
+    real = chosen.reshape(-1) >= 0
+    location, start = windows[chosen.reshape(-1)].T
+    rows = location * (store.front + store.steps) + start
+    ahead = location * store.steps + start + store.manifest["spec"]["seq_len"]
+    with mx.stream(VALUES):
+        batch = {"x": _held(store, "x", rows)}
+    with mx.stream(REST):
+        batch["mask"] = _held(store, "mask", rows)
+        batch |= {name: store.blocks[name].take(ahead) for name in AHEAD}
+        if store.shard.ranks > 1:
+            batch |= {name: _held(store, name, rows + 1) for name in LABELS}
+        if not real.all():
+            masks = [name for name in batch if name.endswith("mask")]
+            batch |= {name: batch[name] & mx.array(real)[:, None, None] for name in masks}
+        positions = store.shard.positions(store.length)
+        batch["position_ids"] = mx.broadcast_to(mx.array(positions), (len(start), len(positions)))
+        batch["start"] = mx.array(np.where(real, start, -1).astype(np.int32))
+        batch["location_id"] = mx.array(location.astype(np.int32))
+        parts = {name: mx.split(array, len(chosen)) for name, array in batch.items()}
+    return [{name: part[number] for name, part in parts.items()} for number in range(len(chosen))]
+
+
+def _dealt(tensor: Any, front: int, shard: Shard) -> Any:
+    """`tensor` (R, T, C) as rows (N, C), `front` empty ones before each location.
 
     Striped, row `i` of the `ranks` that have the same remainder is next to row `i + ranks`, so that
     a rank's steps lie together wherever a window starts.
     """
-    locations, steps, width = tensor.shape
-    tail = -(locations * (front + steps)) % shard.ranks if shard.layout == "striped" else 0
-    rows = np.zeros((locations * (front + steps) + tail, width), tensor.dtype)
-    rows[: len(rows) - tail].reshape(locations, front + steps, width)[:, front:] = tensor
+    width = tensor.shape[2]
+    if front:
+        tensor = mx.pad(tensor, [(0, 0), (front, 0), (0, 0)])
+    rows = tensor.reshape(-1, width)
     if shard.layout == "striped":
-        rows = np.ascontiguousarray(rows.reshape(-1, shard.ranks, width).swapaxes(0, 1)).reshape(rows.shape)
-    return mx.array(rows)
+        rows = mx.pad(rows, [(0, -len(rows) % shard.ranks), (0, 0)])
+        rows = mx.contiguous(rows.reshape(-1, shard.ranks, width).swapaxes(0, 1)).reshape(-1, width)
+    mx.eval(rows)
+    return rows
 
 
-def _held(base: Any, rows: npt.NDArray[np.int32], store: Store) -> Any:
-    """What the rank holds of the windows that begin at `rows` (B,) of `base`: (B, length / ranks, C)."""
-    shard = store.shard
-    runs = shard.runs(store.length)
-    firsts = rows[:, None] + np.array([first for first, _ in runs], np.int32)
+def _held(store: Store, name: str, rows: npt.NDArray[np.int64]) -> Any:
+    """What the rank holds of the windows that begin at `rows` (B,): (B, length / ranks, C)."""
+    shard, blocks = store.shard, store.blocks[name]
+    firsts = rows[:, None] + np.array([first for first, _ in shard.runs(store.length)])
     if shard.layout == "striped":
-        firsts = firsts % shard.ranks * (base.shape[0] // shard.ranks) + firsts // shard.ranks
-    blocks = _blocks(base, mx.array(firsts.reshape(-1)), runs[0][1])
-    return blocks.reshape(len(rows), -1, base.shape[1])
-
-
-def _blocks(base: Any, rows: Any, length: int) -> Any:
-    """The `length` rows of `base` (N, C) from each of `rows` (B,) on: (B, length, C)."""
-    count, width = base.shape
-    views = mx.as_strided(base, (count - length + 1, length, width), (width, width, 1))
-    return mx.take(views, rows, axis=0)
+        each = -(-store.mapped["values"].shape[0] * (store.front + store.steps) // shard.ranks)
+        firsts = firsts % shard.ranks * each + firsts // shard.ranks
+    taken = blocks.take(firsts.reshape(-1))
+    return taken.reshape(len(rows), -1, taken.shape[-1])

@@ -8,8 +8,6 @@ Windows are never materialised here: a window is its start.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
@@ -60,14 +58,12 @@ def order(count: int, *, seed: int, epoch: int) -> Starts:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-def batches(count: int, size: int, *, shuffle: bool, seed: int = 0, epoch: int = 0) -> Iterator[Starts]:
-    """Indices of windows, `size` at a time: (size,).
+def batches(count: int, size: int, *, shuffle: bool, seed: int = 0, epoch: int = 0) -> Starts:
+    """Indices of windows, `size` at a time: (batches, size).
 
     Shuffled, the incomplete batch at the end is left out (its windows come in another epoch). In
     order, every window comes: the last batch is filled up with −1.
     """
-    indices = order(count, seed=seed, epoch=epoch) if shuffle else np.arange(count)
-    full = count // size * size
-    yield from indices[:full].reshape(-1, size)
-    if full < count and not shuffle:
-        yield np.concatenate([indices[full:], np.full(size - (count - full), -1)])
+    if shuffle:
+        return order(count, seed=seed, epoch=epoch)[: count // size * size].reshape(-1, size)
+    return np.concatenate([np.arange(count), np.full(-count % size, -1)]).reshape(-1, size)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from gridtide import spec, tensors, training
 from gridtide.bases import bases
@@ -10,7 +11,7 @@ from gridtide.periods import Period
 from tests.grids import PATTERNS, START, every_kind, tables
 
 
-def write_training_set(path: Path, days: int, **keys: int) -> None:
+def write_training_set(path: Path, days: int, **keys: Any) -> None:
     """Write to `path` what predicts the demand of two locations over `days` days; `keys` are those of the spec."""
     kinds = every_kind(days)
     source, rule, rows = kinds["demand"]

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gridtide.errors import TrainingError
 from gridtide.ring import Layout, Shard
@@ -89,6 +91,85 @@ def test_the_ranks_of_a_ring_hold_the_windows_between_them(
             for name, tensor in (("labels", "targets"), ("label_mask", "target_mask")):
                 np.testing.assert_array_equal(whole[name][row][there], mapped[tensor][place][steps[there] + 1])
         np.testing.assert_array_equal(np.array(batches[0]["y"]), np.array(batches[-1]["y"]))
+
+
+@pytest.mark.parametrize("together", [1, 3, 100])
+def test_batches_gathered_together_are_those_gathered_alone(
+    store: "mlx_store.Store", monkeypatch: pytest.MonkeyPatch, together: int
+) -> None:
+    """However many short windows come at a time, the batches and their order are the same."""
+
+    def batches() -> list[dict[str, list[object]]]:
+        found = mlx_store.iterate_batches(store, "validation", batch_size=2, shuffle=False)
+        return [{name: array.tolist() for name, array in batch.items()} for batch in found]
+
+    expected = batches()
+    width = store.mapped["values"].shape[2]
+    monkeypatch.setattr(mlx_store, "GATHERED", together * 2 * L * width * 4)
+    assert batches() == expected
+
+
+@settings(max_examples=60)
+@given(random=st.integers(0, 2**32 - 1).map(np.random.default_rng), rows=st.integers(1, 40), data=st.data())
+def test_blocks_of_an_array_viewed_in_pieces(random: np.random.Generator, rows: int, data: st.DataObject) -> None:
+    """As many elements at a time as one block has at least, every block is the slice, in the order asked for."""
+    length, width = data.draw(st.integers(1, rows)), data.draw(st.integers(1, 4))
+    most = length * width + data.draw(st.integers(0, 30))
+    array = random.random((rows, width), np.float32)
+    firsts = random.integers(0, rows - length + 1, 7)
+    found = mlx_store.Blocks.of(mx.array(array), length, most).take(firsts)
+    np.testing.assert_array_equal(np.array(found), [array[first : first + length] for first in firsts])
+
+
+def test_a_window_too_large_to_view_is_refused() -> None:
+    """Not even one block fits."""
+    with pytest.raises(TrainingError, match="a window of 3 × 2: has over 5 values"):
+        mlx_store.Blocks.of(mx.zeros((9, 2)), 3, 5)
+
+
+def test_batches_may_be_kept(store: "mlx_store.Store") -> None:
+    """No batch is overwritten by a later one, nor by what is computed from it later."""
+    kept = list(mlx_store.iterate_batches(store, "train", batch_size=2))
+    sums = [batch["x"].sum() for batch in kept]
+    alone = [np.array(b["x"]).sum(dtype=np.float64) for b in mlx_store.iterate_batches(store, "train", batch_size=2)]
+    np.testing.assert_allclose(np.array(sums), alone, rtol=1e-4, atol=1e-2)
+
+
+def test_training_sequences_are_the_batches_of_some_epochs(store: "mlx_store.Store") -> None:
+    """From the path of the folder, in an order of their own each."""
+    found = [
+        batch["start"].tolist()
+        for batch in mlx_store.get_training_sequences(store.path.parent, batch_size=4, epochs=2, seed=3)
+    ]
+    expected = [
+        batch["start"].tolist()
+        for epoch in (0, 1)
+        for batch in mlx_store.iterate_batches(store, "train", batch_size=4, seed=3, epoch=epoch)
+    ]
+    assert found == expected
+
+
+def test_the_context_of_now_is_the_end_of_the_set(store: "mlx_store.Store") -> None:
+    """The last hours of both locations, with their times."""
+    mapped = store.mapped
+    context = mlx_store.get_real_time_context(store, lookback_hours=30)
+    np.testing.assert_array_equal(np.array(context["x"]), mapped["values"][:, -30:])
+    np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, -30:])
+    assert context["time"].tolist() == mapped["time"][-30:].tolist()
+    assert context["start"].tolist() == [DAYS * 24 - 30] * 2
+    assert context["location_id"].tolist() == [0, 1]
+    assert context["position_ids"].tolist() == [list(range(30))] * 2
+    with pytest.raises(TrainingError, match="has 720 hours, not 721"):
+        mlx_store.get_real_time_context(store, lookback_hours=721)
+
+
+def test_a_process_that_is_alone_gets_whole_windows(tmp_path: Path) -> None:
+    """Also where the spec has a ring; the ranks of one are tested in processes of their own."""
+    path = tmp_path / "sequences.safetensors"
+    write_training_set(path, DAYS, seq_len=L, horizon=H, ring={"layout": "zigzag", "ranks": 5})
+    batch = next(mlx_store.get_training_sequences(path))
+    assert batch["x"].shape[1] == L
+    assert "labels" not in batch
 
 
 def test_train_is_shuffled_by_seed_and_epoch(store: "mlx_store.Store") -> None:
