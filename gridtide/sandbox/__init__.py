@@ -31,6 +31,9 @@ SECRETS = {
 SPEED = 100
 """How many times faster than at the upstreams requests may follow each other."""
 
+PATIENCE = 10.0
+"""Seconds the process of a sandbox gets to end by itself."""
+
 NOTICE = f"sandbox: simulated data; the upstreams' politeness limits run {SPEED} times faster"
 
 
@@ -87,7 +90,11 @@ async def running(**options: Any) -> AsyncIterator[str]:
         yield url
     finally:
         stdin.close()
-        await process.wait()
+        try:
+            await asyncio.wait_for(process.wait(), PATIENCE)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
 
 
 def _written(value: Any) -> str:

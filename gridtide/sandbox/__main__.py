@@ -34,14 +34,14 @@ def main() -> None:
 
 async def serve(sandbox: Sandbox, port: int, *, exit_with_stdin: bool) -> None:
     """Serve on 127.0.0.1 until a signal, or the end of standard input."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # before the URL is told: whoever reads it may end us
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runner = web.AppRunner(sandbox.application(), access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if exit_with_stdin:
         # A daemon thread, as no event loop can watch every kind of standard input.
         threading.Thread(target=_wait_for_stdin, args=(asyncio.get_running_loop(), stop), daemon=True).start()
