@@ -87,7 +87,7 @@ async def backfill(
         dry_run: Only say what is missing.
     """
     started = time.monotonic()
-    async with collecting(config, select, lake, sandbox) as (run, entries):
+    async with collecting(config, select, lake, sandbox, resume=True) as (run, entries):
         wanted = _wanted(start, end)
         plans = [await plan(entry, wanted, run.stamp, run.lake) for entry in entries]
         outcomes = [] if dry_run else await _carry_out(plans, run)
@@ -139,9 +139,9 @@ def backfill_report(
     - `pipeline_status`: `success`, `partial` or `failed`; `period`: what was wanted
     - `statistics`: `entries`, `skipped_entries`, `chunks`, `successful_chunks`, `failed_chunks`
     - `summary`: `rows`, `bytes`, `seconds`, `rows_per_second`
-    - `results` per entry: `name`, `chunks` that were missing, `collected` and `failed` ones, `rows`,
-      `bytes`, `seconds` of work, `files`, `covered` (what the lake held before, as text), `skipped` (why, or null),
-      `errors` (a list of `period: what happened`)
+    - `results` per entry: `name`, `chunks` that were missing, `collected` and `failed` ones, `rows`, `bytes`,
+      `reused` (pages an interrupted run had kept), `files`, `covered` (what the lake held before, as text),
+      `skipped` (why, or null), `warnings` and `errors` (lists of `period: what happened`)
     """
     results = [_entry_report(plan, [o for o in outcomes if o.entry is plan.entry]) for plan in plans]
     done, failed, rows = (sum(row[key] for row in results) for key in ("collected", "failed", "rows"))
@@ -175,10 +175,11 @@ def _entry_report(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "failed": len(rows) - len(done),
         "rows": sum(row["rows"] for row in done),
         "bytes": sum(row["bytes"] for row in done),
-        "seconds": round(sum(stage["seconds"] for row in done for stage in row["stages"].values()), 2),
+        "reused": sum(row["reused"] for row in done),
         "files": [row["file"] for row in done],
         "covered": str(plan.covered),
         "skipped": plan.skipped,
+        "warnings": [f"{row['period']}: {warning}" for row in done for warning in row["warnings"]],
         "errors": [f"{row['period']}: {row['error']}" for row in rows if row["error"]],
     }
 
@@ -198,7 +199,7 @@ def _line(row: dict[str, Any]) -> str:
     if row["skipped"]:
         return f"skipped: it {row['skipped']}"
     line = f"{row['collected']} of {row['chunks']} chunks, {row['rows']:,} rows; covered before: {row['covered']}"
-    return "\n    ".join([line, *row["errors"]])
+    return "\n    ".join([line, *row["warnings"], *row["errors"]])
 
 
 def _wanted(start: Any, end: Any) -> Period:

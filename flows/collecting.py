@@ -34,6 +34,7 @@ async def collecting(
     lake: str | None,
     sandbox: bool | str,
     refresh: bool = False,
+    resume: bool = False,
 ) -> AsyncIterator[tuple[Run, list[Entry]]]:
     """The shared things of this flow run and the entries to collect; all is closed at the end."""
     loaded, entries = selected(config, select)
@@ -45,7 +46,7 @@ async def collecting(
         http = Http(embedded.SECRETS if sandbox else await secrets(entries))
         await stack.enter_async_context(http)
         store = await open_lake(lake or loaded.lake)
-        yield Run(store, http, _started(), loaded.task_retries, refresh), entries
+        yield Run(store, http, _started(), loaded.task_retries, refresh, resume), entries
 
 
 def _started() -> datetime:

@@ -56,7 +56,7 @@ def ingest_report(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]
 
 def result(outcome: Outcome) -> dict[str, Any]:
     """One collection: `name`, `period`, `file`, `rows`, `bytes`, `upload_status`, `error`,
-    `from_cache`, `warnings` and `stages` with seconds and peak memory (MB).
+    `from_cache`, `reused` pages, `warnings` and `stages` with seconds and peak memory (MB).
 
     `upload_status` is `success`, `failed`, or `skipped` where there was nothing to write.
     """
@@ -70,6 +70,7 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "upload_status": _upload_status(outcome),
         "error": explained(outcome.error) if outcome.error else None,
         "from_cache": outcome.from_cache,
+        "reused": collected.get("reused", 0),
         "warnings": collected.get("warnings", []),
         "stages": collected.get("stages", {}),
     }

@@ -10,8 +10,6 @@ time, so that the same answers give the same file whatever came first.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import re
 import resource
 import sys
@@ -23,9 +21,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from gridtide import bodies
+from gridtide.bodies import Fetcher
 from gridtide.config import Entry
 from gridtide.errors import FormatError, GridtideError, IncompleteError, UpstreamError
-from gridtide.http import Answer, Http
+from gridtide.http import Answer
 from gridtide.periods import Period
 from gridtide.sources import Page, Request, Source, source
 
@@ -52,7 +52,7 @@ class Effort:
 @dataclass(frozen=True, slots=True)
 class Collected:
     """What a collection did. `file` is None where a snapshot held no rows; `created` is False where
-    the lake held the same content under that name already."""
+    the lake held the same content under that name already; `reused` pages came from `raw/`."""
 
     entry: str
     file: str | None
@@ -62,6 +62,7 @@ class Collected:
     created: bool
     requests: int
     retries: int
+    reused: int = 0
     warnings: tuple[str, ...] = ()
     stages: Mapping[str, Effort] = field(default_factory=dict)
 
@@ -80,6 +81,7 @@ class Collected:
             "created": self.created,
             "requests": self.requests,
             "retries": self.retries,
+            "reused": self.reused,
             "warnings": list(self.warnings),
             "stages": stages,
         }
@@ -96,17 +98,31 @@ def scheduled_period(entry: Entry, now: datetime) -> Period | None:
     return Period(due - entry.reread, due)
 
 
-async def collect(entry: Entry, *, lake: Lake, http: Http, stamp: datetime, period: Period | None = None) -> Collected:
+async def collect(
+    entry: Entry, *, lake: Lake, http: Fetcher, stamp: datetime, period: Period | None = None, resume: bool = False
+) -> Collected:
     """Fetch what `entry` has for `period` (a snapshot if None) and write it to `lake` as one file.
 
     `stamp` names the file: the start of the run's first attempt, so that a retry finds what was
-    written before it. Raises the errors of `Http.fetch`, `FormatError` and `IncompleteError` for
-    answers that do not keep their promise, `StorageError`; then no file of observations is written.
+    written before it, and goes on from the pages of the period that are kept under `raw/`; with
+    `resume` also from those that other runs kept of it within a day. Raises the errors of
+    `Http.fetch`, `FormatError` and `IncompleteError` for answers that do not keep their promise,
+    `StorageError`; then no file of observations is written.
     """
-    work = _Work(entry, lake, http, stamp, period)
     try:
         async with asyncio.timeout(entry.deadline.total_seconds()):
-            return await (work.observations() if entry.tabular else work.bodies())
+            if not entry.tabular:
+                return await _Work(entry, lake, http, stamp, period).bodies()
+            if period is None or not entry.raw:
+                return await _Work(entry, lake, http, stamp, period).observations()
+            kept = await bodies.resuming(http, lake, entry, stamp, period, earlier=resume)
+            try:
+                return await _Work(entry, lake, kept, stamp, period).observations()
+            except (FormatError, IncompleteError):
+                if not kept.reused:
+                    raise
+            # Pages of two moments need not fit together.
+            return await _Work(entry, lake, http, stamp, period).observations()
     except TimeoutError as error:
         raise UpstreamError(
             entry.name, f"did not finish within {entry.deadline}", 'Try again later, or raise "deadline"'
@@ -119,13 +135,11 @@ async def collect(entry: Entry, *, lake: Lake, http: Http, stamp: datetime, peri
 class _Work:
     """One collection under way."""
 
-    def __init__(self, entry: Entry, lake: Lake, http: Http, stamp: datetime, period: Period | None) -> None:
+    def __init__(self, entry: Entry, lake: Lake, http: Fetcher, stamp: datetime, period: Period | None) -> None:
         self.entry, self.lake, self.http, self.stamp, self.period = entry, lake, http, stamp, period
         self.source: Source = source(entry.source)
         self.stages = {name: Effort() for name in STAGES}
-        self.slots = asyncio.Semaphore(entry.concurrency)
-        self.marks: list[np.ndarray] = []
-        self.requests = self.retries = self.repeated = 0
+        self.requests = self.retries = self.reused = 0
 
     async def observations(self) -> Collected:
         """The answer as a file of observations."""
@@ -141,7 +155,7 @@ class _Work:
                         await asyncio.to_thread(checks.add, request, page)
             with self._stage("write"):
                 checks = checks or stack.enter_context(_Checks(self.entry, self.period))
-                draft = await asyncio.to_thread(checks.complete, self.marks, self.repeated)
+                draft = await asyncio.to_thread(checks.complete)
                 if self.period is None and not draft.rows:
                     return self._collected(
                         None, 0, [*checks.warnings, "the snapshot holds no rows, no file is written"]
@@ -192,31 +206,33 @@ class _Work:
     async def _page(self, request: Request, read: _Reader) -> Any:
         if not request.url:  # generated here, not fetched
             return await read(request, Answer(b"", datetime.now(UTC), "", 1))
-        async with self.slots:
-            asked = time.perf_counter()
+        asked = time.perf_counter()
 
-            async def arrived(answer: Answer) -> Any:
-                self._spent("fetch", asked)
-                self.requests += answer.attempt
-                self.retries += answer.attempt - 1
-                return await read(request, answer)
+        async def arrived(answer: Answer) -> Any:
+            self._spent("fetch", asked)
+            self.requests += answer.attempt
+            self.retries += max(answer.attempt - 1, 0)
+            found = await read(request, answer)
+            self.reused += answer.attempt == 0
+            return found
 
-            return await self.http.fetch(self.entry, request, arrived)
+        return await self.http.fetch(self.entry, request, arrived)
 
-    async def _read(self, request: Request, answer: Answer) -> Page:
+    async def _read(self, request: Request, answer: Answer) -> _Parsed:
         """The page in `answer`; its body goes to `raw/` where the entry wants it or it breaks its promise."""
         started = time.perf_counter()
+        new = bool(request.url) and answer.attempt > 0
         try:
-            page, marks, repeated = await asyncio.to_thread(self._parse, request, answer)
+            parsed = await asyncio.to_thread(self._parse, request, answer)
         except FormatError as error:
-            path = await self.lake.put_raw(self._raw_path(request), _envelope(request, answer))
+            if not new:
+                raise
+            path = await bodies.keep(self.lake, self.entry, self.stamp, self.period, request, answer)
             raise FormatError(error.subject, f"{error.happened}; the body is kept in {path}", error.fix) from error
-        self.marks.append(marks)
-        self.repeated += repeated
         self._spent("parse", started)
-        if self.entry.raw and request.url:
-            await self.lake.put_raw(self._raw_path(request), _envelope(request, answer))
-        return page
+        if self.entry.raw and new:
+            await bodies.keep(self.lake, self.entry, self.stamp, self.period, request, answer)
+        return parsed
 
     async def _keep(self, request: Request, answer: Answer) -> _Body:
         """The body of `answer`, read as observations only to find its other pages and the errors it may be."""
@@ -226,23 +242,17 @@ class _Work:
             return _Body(answer.body)
         return _Body(answer.body, page.following)
 
-    def _parse(self, request: Request, answer: Answer) -> tuple[Page, np.ndarray, int]:
-        """The page with each key once, its fingerprints, and how many exact duplicates there were."""
+    def _parse(self, request: Request, answer: Answer) -> _Parsed:
+        """The page with each key once."""
         from gridtide import observations
 
         page = self.source.parse(self.entry, request, answer.body, answer.retrieved_at)
         marks = observations.fingerprints(page.observations)
         if not observations.has_repeats(marks):
-            return page, marks, 0
+            return _Parsed(page, marks)
         distinct = observations.distinct(page.observations, self.entry.name)
         repeated = page.observations.num_rows - distinct.num_rows
-        return replace(page, observations=distinct), observations.fingerprints(distinct), repeated
-
-    def _raw_path(self, request: Request) -> str:
-        """Where the body goes: named by run and question, so that a retry of the run finds its place taken."""
-        question = json.dumps([request.url, request.params]).encode()
-        name = f"{self.entry.file_prefix}_{self.stamp:%Y%m%d_%H%M%S}_{hashlib.sha256(question).hexdigest()[:16]}"
-        return f"raw/{self.entry.output_folder}/{name}.zst"
+        return _Parsed(replace(page, observations=distinct), observations.fingerprints(distinct), repeated)
 
     def _collected(self, stored: Stored | None, size: int, warnings: Sequence[str]) -> Collected:
         return Collected(
@@ -254,6 +264,7 @@ class _Work:
             stored.created if stored else False,
             self.requests,
             self.retries,
+            self.reused,
             tuple(warnings),
             self.stages,
         )
@@ -267,6 +278,20 @@ class _Work:
     def _spent(self, name: str, started: float) -> None:
         self.stages[name].seconds += time.perf_counter() - started
         self.stages[name].peak_mb = _peak_mb()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """A page with each key once, the fingerprints of its rows, and how many exact duplicates there were."""
+
+    page: Page
+    marks: np.ndarray
+    repeated: int = 0
+
+    @property
+    def following(self) -> Sequence[Request]:
+        """What is to be asked next."""
+        return self.page.following
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +311,8 @@ class _Checks:
     def __init__(self, entry: Entry, period: Period | None) -> None:
         self.entry, self.period = entry, period
         self.draft = self._new_draft()
+        self.marks: list[np.ndarray] = []
+        self.repeated = 0
         self.received: Counter[Period | None] = Counter()
         self.totals: dict[Period | None, set[int]] = {}
         self.within = period is None
@@ -297,22 +324,24 @@ class _Checks:
     def __exit__(self, *exc: object) -> None:
         self.draft.__exit__(*exc)
 
-    def add(self, request: Request, page: Page) -> None:
-        """Append the observations of `page` and remember its counts."""
+    def add(self, request: Request, parsed: _Parsed) -> None:
+        """Append the observations of a page and remember its counts."""
         from gridtide import observations
 
+        page = parsed.page
+        self.marks.append(parsed.marks)
+        self.repeated += parsed.repeated
         self.received[request.period] += page.received
         if page.total is not None:
             self.totals.setdefault(request.period, set()).add(page.total)
         if self.period is not None and not self.within:
             self.within = observations.overlaps(page.observations, self.period)
-        self.draft.append(page.observations)
+        self.draft.append(page.observations, parsed.marks)
 
-    def complete(self, marks: Sequence[np.ndarray], repeated: int) -> Draft:
-        """The draft with each key once, given the fingerprints of its pages and how many repeated
-        rows were dropped before. Raises `IncompleteError` or `FormatError`."""
+    def complete(self) -> Draft:
+        """The draft with each key once. Raises `IncompleteError` or `FormatError`."""
         self._check_counts()
-        repeated += self._drop_repeats(marks)
+        repeated = self.repeated + self._drop_repeats()
         self._check_expected()
         if repeated:
             self.warnings.append(f"{repeated} exact duplicates collapsed")
@@ -330,7 +359,7 @@ class _Checks:
                 happened = f"{self.received[period]} rows received, the upstream says there are {max(totals)}"
                 raise IncompleteError(self.entry.name, f"{period or 'snapshot'}: {happened}", "Try again")
 
-    def _drop_repeats(self, marks: Sequence[np.ndarray]) -> int:
+    def _drop_repeats(self) -> int:
         """Where pages share a key, make the whole distinct, as each page is in itself; how many rows
         that took away."""
         import numpy as np
@@ -338,7 +367,7 @@ class _Checks:
         from gridtide import observations
 
         before = self.draft.rows
-        if observations.has_repeats(np.concatenate([np.empty(0, np.uint64), *marks])):
+        if observations.has_repeats(np.concatenate([np.empty(0, np.uint64), *self.marks])):
             whole = observations.distinct(self.draft.table(), self.entry.name)
             self.draft.__exit__(None, None, None)
             self.draft = self._new_draft()
@@ -362,20 +391,6 @@ class _Checks:
 
         form: Literal["parquet", "csv"] = "csv" if self.entry.format == "csv" else "parquet"
         return Draft(form, Provenance(self.entry.name, self.period, self.entry.fingerprint))
-
-
-def _envelope(request: Request, answer: Answer) -> bytes:
-    """What `raw/` keeps: a line of JSON that says what was asked and when, then the body."""
-    asked = {
-        "url": request.url,
-        "params": request.params,
-        "label": request.label,
-        "period": str(request.period) if request.period else None,
-        "offset": request.offset,
-        "retrieved_at": answer.retrieved_at.isoformat(),
-        "content_type": answer.content_type,
-    }
-    return json.dumps(asked).encode() + b"\n" + answer.body
 
 
 def _load_arrow() -> None:

@@ -95,6 +95,7 @@ class Http:
     def __init__(self, secrets: Mapping[str, str], limiter: Limiter | None = None) -> None:
         self._secrets = secrets
         self._limiter = limiter or LocalLimiter()
+        self._slots: dict[str, asyncio.Semaphore] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Http:
@@ -111,7 +112,7 @@ class Http:
             await self._session.close()
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
-        """What `read` makes of the answer to `request`.
+        """What `read` makes of the answer to `request`, of those of `entry` at most its `concurrency` at a time.
 
         Both are tried up to `entry.retries` times while the error is one that may pass, also one
         that `read` raises. Raises the last error: `CredentialsError`, `QuotaError`,
@@ -124,12 +125,13 @@ class Http:
             wait=_wait,
             reraise=True,
         )
-        async for attempt in attempts:
-            with attempt:
-                if entry.rate_limit is not None:
-                    await self._limiter.acquire(entry.rate_limit)
-                answer = await self._ask(entry, request, credentials)
-                return await read(replace(answer, attempt=attempt.retry_state.attempt_number))
+        async with self._slots.setdefault(entry.name, asyncio.Semaphore(entry.concurrency)):
+            async for attempt in attempts:
+                with attempt:
+                    if entry.rate_limit is not None:
+                        await self._limiter.acquire(entry.rate_limit)
+                    answer = await self._ask(entry, request, credentials)
+                    return await read(replace(answer, attempt=attempt.retry_state.attempt_number))
         raise AssertionError("tenacity ends by returning or raising")
 
     async def _ask(self, entry: Entry, request: Request, credentials: Credentials) -> Answer:

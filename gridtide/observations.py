@@ -181,15 +181,17 @@ def fingerprints(table: pa.Table) -> np.ndarray:
     return marks
 
 
-def content_hash(table: pa.Table, digest: hashlib._Hash | None = None) -> hashlib._Hash:
+def content_hash(
+    table: pa.Table, digest: hashlib._Hash | None = None, marks: np.ndarray | None = None
+) -> hashlib._Hash:
     """SHA-256 of keys, units and values in row order; `retrieved_at` does not count.
 
     Given the `digest` of the rows before, goes on with it, so that a stream of tables hashes as
-    their concatenation does.
+    their concatenation does. `marks` are the `fingerprints` of `table`, where they are known.
     """
     digest = hashlib.sha256() if digest is None else digest
     rows = np.empty((table.num_rows, 3), np.uint64)
-    rows[:, 0] = fingerprints(table)
+    rows[:, 0] = fingerprints(table) if marks is None else marks
     rows[:, 1] = _integers(table["unit"])
     rows[:, 2] = _integers(table["value"])
     digest.update(rows.data)

@@ -23,9 +23,9 @@ from prefect.serializers import JSONSerializer
 from prefect.tasks import exponential_backoff
 
 from gridtide import collect as core
+from gridtide.bodies import Fetcher
 from gridtide.config import Entry, TaskRetries
 from gridtide.errors import GridtideError, QuotaError
-from gridtide.http import Http
 from gridtide.lake import Lake
 from gridtide.periods import Period
 from tasks.caching import cache_key
@@ -36,13 +36,15 @@ SLOTS = 32
 
 @dataclass(frozen=True)
 class Run:
-    """What the collections of one flow run share. `refresh` asks although an answer is fresh."""
+    """What the collections of one flow run share. `refresh` asks although an answer is fresh;
+    `resume` goes on from the pages that an interrupted run kept of the same period."""
 
     lake: Lake
-    http: Http
+    http: Fetcher
     stamp: datetime
     retries: TaskRetries
     refresh: bool = False
+    resume: bool = False
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SLOTS))
 
 
@@ -99,7 +101,12 @@ class _Work:
                 self.begun = time.monotonic()
             try:
                 collected = await core.collect(
-                    self.entry, lake=self.run.lake, http=self.run.http, stamp=self.run.stamp, period=self.period
+                    self.entry,
+                    lake=self.run.lake,
+                    http=self.run.http,
+                    stamp=self.run.stamp,
+                    period=self.period,
+                    resume=self.run.resume,
                 )
             except QuotaError as error:
                 self.not_before = time.monotonic() + (error.wait or 0)

@@ -2,10 +2,17 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from gridtide import config
+from gridtide.config import Entry
+from tests.eia_upstream import Upstream
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +74,30 @@ def bucket(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"bucket-{uuid.uuid4().hex}"
     boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture
+async def make() -> AsyncIterator[Callable[..., Awaitable[tuple[Upstream, Entry]]]]:
+    """Starts an `Upstream` of some hours; gives it and an entry that asks it."""
+    servers: list[TestServer] = []
+
+    async def start(hours: int, **keys: Any) -> tuple[Upstream, Entry]:
+        upstream = Upstream(hours)
+        app = web.Application()
+        app.router.add_get("/{path:.*}", upstream.answer)
+        server = TestServer(app)
+        await server.start_server()
+        servers.append(server)
+        api = {
+            "name": "demand",
+            "source": "eia",
+            "url": str(server.make_url("/v2/electricity/rto/region-data/data/")),
+            "output_folder": "eia_demand",
+            "rate_limit": None,
+            **keys,
+        }
+        return upstream, config.parse({"apis": [api]}).apis[0]
+
+    yield start
+    for server in servers:
+        await server.close()

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from gridtide import config
 from gridtide.collect import Collected, collect, scheduled_period
@@ -18,70 +17,11 @@ from gridtide.errors import FormatError, IncompleteError, UpstreamError
 from gridtide.http import Http
 from gridtide.lake import Lake
 from gridtide.periods import Period
+from tests.eia_upstream import JANUARY, Upstream
 
 STAMP = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-JANUARY = datetime(2024, 1, 1, tzinfo=UTC)
-
-
-class Upstream:
-    """EIA's region-data with one series of `hours` hours from 2024, 5,000 rows a page.
-
-    `fault` may answer instead, given the ordinal of the request; `rows` may be changed by a test.
-    """
-
-    def __init__(self, hours: int) -> None:
-        labels = [f"{JANUARY + timedelta(hours=hour + 1):%Y-%m-%dT%H}" for hour in range(hours)]
-        self.rows = [
-            {"period": label, "respondent": "ISNE", "type": "D", "value": str(number), "value-units": "megawatthours"}
-            for number, label in enumerate(labels)
-        ]
-        self.total: int | None = None
-        self.asked = 0
-        self.fault: Callable[[int, web.Request], web.StreamResponse | None] = lambda ordinal, request: None
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """One page of what lies between start and end."""
-        self.asked += 1
-        fault = self.fault(self.asked, request)
-        if fault is not None:
-            return fault
-        start, end = request.query.get("start", ""), request.query.get("end", "9")
-        rows = [row for row in self.rows if start <= row["period"] <= end]
-        offset = int(request.query.get("offset", 0))
-        total = len(rows) if self.total is None else self.total
-        data = rows[offset : offset + 5000]
-        echo = {"params": {"api_key": request.headers["X-Api-Key"]}}
-        return web.json_response({"response": {"total": str(total), "data": data}, "request": echo})
-
 
 Make = Callable[..., Awaitable[tuple[Upstream, Entry]]]
-
-
-@pytest.fixture
-async def make() -> AsyncIterator[Make]:
-    """Starts an `Upstream` of some hours; gives it and an entry that asks it."""
-    servers: list[TestServer] = []
-
-    async def start(hours: int, **keys: Any) -> tuple[Upstream, Entry]:
-        upstream = Upstream(hours)
-        app = web.Application()
-        app.router.add_get("/{path:.*}", upstream.answer)
-        server = TestServer(app)
-        await server.start_server()
-        servers.append(server)
-        api = {
-            "name": "demand",
-            "source": "eia",
-            "url": str(server.make_url("/v2/electricity/rto/region-data/data/")),
-            "output_folder": "eia_demand",
-            "rate_limit": None,
-            **keys,
-        }
-        return upstream, config.parse({"apis": [api]}).apis[0]
-
-    yield start
-    for server in servers:
-        await server.close()
 
 
 async def run(entry: Entry, folder: Path, period: Period | None = None) -> Collected:

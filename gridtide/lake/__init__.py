@@ -16,7 +16,19 @@ request to an upstream is on its way before they are loaded.
 
 from gridtide.lake.draft import Draft
 from gridtide.lake.metadata import Metadata, Provenance
-from gridtide.lake.names import EXTENSIONS, File, file_name
+from gridtide.lake.names import EXTENSIONS, File, Name, file_name, folder_name, parse_folder_name
 from gridtide.lake.store import Lake, Stored
 
-__all__ = ["EXTENSIONS", "Draft", "File", "Lake", "Metadata", "Provenance", "Stored", "file_name"]
+__all__ = [
+    "EXTENSIONS",
+    "Draft",
+    "File",
+    "Lake",
+    "Metadata",
+    "Name",
+    "Provenance",
+    "Stored",
+    "file_name",
+    "folder_name",
+    "parse_folder_name",
+]

@@ -13,6 +13,7 @@ from gridtide.errors import StorageError
 from gridtide.lake.metadata import Metadata, Provenance
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from gridtide.lake.encoding import Sink
@@ -42,10 +43,13 @@ class Draft:
         self._sink = None
         self._file.close()
 
-    def append(self, table: pa.Table) -> None:
-        """Add the observations `table` after those before it."""
+    def append(self, table: pa.Table, marks: np.ndarray | None = None) -> None:
+        """Add the observations `table` after those before; `marks` are their `fingerprints`, where known."""
+        from gridtide import observations
+
         self.rows += table.num_rows
         self._waiting.append(table)
+        self._marks.append(observations.fingerprints(table) if marks is None else marks)
         self._waiting_rows += table.num_rows
         if self._waiting_rows >= ROW_GROUP:
             self._flush(ROW_GROUP)
@@ -71,6 +75,7 @@ class Draft:
     def _start(self) -> None:
         self.rows = 0
         self._waiting: list[pa.Table] = []
+        self._marks: list[np.ndarray] = []
         self._waiting_rows = 0
         self._digest = hashlib.sha256()
         with self._failures():
@@ -78,17 +83,20 @@ class Draft:
 
     def _flush(self, least: int) -> None:
         """Write what waits, in row groups; fewer than `least` rows go on waiting."""
+        import numpy as np
+
         from gridtide import observations
 
         table = observations.concat(self._waiting).combine_chunks()
+        marks = np.concatenate([np.empty(0, np.uint64), *self._marks])
         done = 0
         while table.num_rows - done >= least:
             group = table.slice(done, ROW_GROUP)
-            observations.content_hash(group, self._digest)
+            observations.content_hash(group, self._digest, marks[done : done + ROW_GROUP])
             with self._failures():
                 self._open_sink().write(group)
             done += group.num_rows
-        self._waiting = [table.slice(done)]
+        self._waiting, self._marks = [table.slice(done)], [marks[done:]]
         self._waiting_rows = table.num_rows - done
 
     def _open_sink(self) -> Sink:

@@ -55,12 +55,17 @@ def file_name(prefix: str, stamp: datetime, period: Period | None, extension: st
     >>> file_name("demand", datetime(2024, 3, 10, 6, 12, tzinfo=UTC), None, "csv")
     'demand_20240310_061200.csv'
     """
+    return f"{folder_name(prefix, stamp, period)}.{extension}"
+
+
+def folder_name(prefix: str, stamp: datetime, period: Period | None) -> str:
+    """The same without an extension: the folder under `raw/` of what that run keeps for `period`."""
     if stamp.tzinfo is None:
         raise ValueError(f"a stamp needs a time zone, got {stamp!r}")
     parts = [prefix, stamp.astimezone(UTC).strftime(_STAMP)]
     if period is not None:
         parts += [_bound(period.start), _bound(period.end)]
-    return f"{'_'.join(parts)}.{extension}"
+    return "_".join(parts)
 
 
 def parse_name(name: str) -> Name | None:
@@ -73,6 +78,11 @@ def parse_name(name: str) -> Name | None:
         return Name(match["prefix"], _utc(match["stamp"], _STAMP), period, match["extension"])
     except ValueError:  # digits that are no date, or a period that ends before it starts
         return None
+
+
+def parse_folder_name(name: str) -> Name | None:
+    """The inverse of `folder_name`, None if `name` is none; the extension is then `raw`."""
+    return parse_name(f"{name}.raw")
 
 
 def _bound(moment: datetime) -> str:

@@ -6,9 +6,12 @@ import asyncio
 import hashlib
 import logging
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
@@ -27,7 +30,13 @@ if TYPE_CHECKING:
 
     from gridtide.lake.draft import Draft
 
+T = TypeVar("T")
+
 logger = logging.getLogger("gridtide.lake")
+
+_THREADS = ThreadPoolExecutor(32, thread_name_prefix="gridtide.lake")
+"""For the store's blocking calls: its own futures end in native threads that may still hold Python
+objects when the interpreter ends, which then aborts, about one run in sixty."""
 
 FOOTER = 1 << 14
 """Bytes read from a file's end at first; the footer of a file of few row groups is smaller."""
@@ -82,12 +91,11 @@ class Lake:
         metadata = Metadata.now(provenance, 0, hashlib.sha256(body).hexdigest())
         return await self._store(body, metadata, folder, prefix, stamp, extension)
 
-    async def put_raw(self, path: str, body: bytes) -> str:
-        """Put `body`, zstd-compressed, at `path`, which is under `raw/`; one that is there is left. Returns `path`."""
+    async def put_raw(self, path: str, body: bytes) -> bool:
+        """Put `body`, zstd-compressed, at `path`, which is under `raw/`; False where one is there, which is left."""
         from gridtide.lake import encoding
 
-        await self._create(path, await asyncio.to_thread(encoding.compress, body), path)
-        return path
+        return await self._create(path, await asyncio.to_thread(encoding.compress, body), path)
 
     async def raw(self, path: str) -> bytes:
         """The body that `put_raw` put at `path`."""
@@ -106,7 +114,13 @@ class Lake:
                 raise StorageError(path, "is there already", "Remove it, or use another name")
             return
         with told(path, f"cannot be stored in {self.uri}"):
-            await obstore.put_async(self.store, path, body)
+            await _threaded(obstore.put, self.store, path, body)
+
+    async def listing(self, folder: str) -> tuple[list[str], list[str]]:
+        """The paths of the folders and those of the files that lie directly in `folder`, both sorted."""
+        with told(folder, f"cannot be listed in {self.uri}"):
+            found = await _threaded(obstore.list_with_delimiter, self.store, folder)
+        return sorted(found["common_prefixes"]), sorted(file["path"] for file in found["objects"])
 
     async def files(self, folder: str, prefix: str) -> list[File]:
         """The files of `folder` that `file_name` names with `prefix`, by stamp and path.
@@ -163,9 +177,9 @@ class Lake:
         """Raises `StorageError` unless the lake can be listed, written and deleted in."""
         path = f".probe-{os.urandom(8).hex()}"
         with told(self.uri, "cannot be used as a lake"):
-            await obstore.list_with_delimiter_async(self.store)
-            await obstore.put_async(self.store, path, b"", mode="create")
-            await obstore.delete_async(self.store, path)
+            await _threaded(obstore.list_with_delimiter, self.store)
+            await _threaded(obstore.put, self.store, path, b"", mode="create")
+            await _threaded(obstore.delete, self.store, path)
 
     async def _store(
         self, body: Any, metadata: Metadata, folder: str, prefix: str, stamp: datetime, extension: str
@@ -207,7 +221,7 @@ class Lake:
         """Put `body` at `path` whole or not at all; False where something is there."""
         with told(subject, f"{path} cannot be stored in {self.uri}"):
             try:
-                await obstore.put_async(self.store, path, body, mode="create")
+                await _threaded(obstore.put, self.store, path, body, mode="create")
             except AlreadyExistsError:
                 return False
         return True
@@ -215,14 +229,16 @@ class Lake:
     async def _get(self, path: str, options: GetOptions | None = None) -> Any:
         """The bytes at `path`, as a buffer."""
         with told(path, f"cannot be read from {self.uri}"):
-            answer = await obstore.get_async(self.store, path, options=options)
-            return await answer.bytes_async()
+            return await _threaded(self._got, path, options)
+
+    def _got(self, path: str, options: GetOptions | None) -> Any:
+        return obstore.get(self.store, path, options=options).bytes()
 
     async def _size(self, path: str) -> int | None:
         """The size of the file at `path` in bytes, None if there is none."""
         with told(path, f"cannot be looked for in {self.uri}"):
             try:
-                size: int = (await obstore.head_async(self.store, path))["size"]
+                size: int = (await _threaded(obstore.head, self.store, path))["size"]
             except FileNotFoundError:
                 return None
         return size
@@ -230,7 +246,7 @@ class Lake:
     async def _list(self, folder: str) -> list[tuple[str, int]]:
         """Path and size of the files in `folder`, not of those in its subfolders."""
         with told(folder, f"cannot be listed in {self.uri}"):
-            found = await obstore.list_with_delimiter_async(self.store, folder)
+            found = await _threaded(obstore.list_with_delimiter, self.store, folder)
         return [(file["path"], file["size"]) for file in found["objects"]]
 
     async def _metadata(self, path: str) -> Metadata:
@@ -249,6 +265,10 @@ class Lake:
         if not await self.exists(path + SIDECAR):
             raise ValueError("it has no sidecar")
         return await self.read(path + SIDECAR)
+
+
+async def _threaded(call: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, partial(call, *arguments, **options))
 
 
 def _stored(path: str, size: int, metadata: Metadata, *, created: bool) -> Stored:

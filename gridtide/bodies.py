@@ -1,0 +1,169 @@
+"""Response bodies under `raw/`, a folder a collection: kept to go on from, and to be replayed.
+
+    raw/<output_folder>/<prefix>_<stamp>[_<from>_<to>]/<question>[-<n>].zst
+
+`question` is a hash of what was asked, so that asking again finds its answer. A question that is
+asked again in the same collection takes the next `n`; the highest counts. What was asked, and when,
+is a line of JSON before the body.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from gridtide.config import Entry
+from gridtide.errors import GridtideError, StorageError
+from gridtide.http import Answer
+from gridtide.lake import Lake, folder_name, parse_folder_name
+from gridtide.periods import Period
+from gridtide.sources import Request
+
+if TYPE_CHECKING:
+    from gridtide.lake import Name
+
+T = TypeVar("T")
+
+RESUME = timedelta(days=1)
+"""How old what an earlier run kept of a period may be to go on from it."""
+
+logger = logging.getLogger("gridtide.bodies")
+
+
+class Fetcher(Protocol):
+    """Whoever answers requests: `Http` from the upstream, `Replayed` from the lake."""
+
+    async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
+        """What `read` makes of the answer to `request`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """One collection whose bodies are kept: its folder, and what the folder's name says."""
+
+    folder: str
+    stamp: datetime
+    period: Period | None
+
+
+async def keep(
+    lake: Lake, entry: Entry, stamp: datetime, period: Period | None, request: Request, answer: Answer
+) -> str:
+    """Put the body of `answer` where it belongs; returns its path in the lake."""
+    place = f"raw/{entry.output_folder}/{folder_name(entry.file_prefix, stamp, period)}/{_question(request)}"
+    body = _envelope(request, answer)
+    for number in count(1):
+        path = f"{place}-{number}.zst" if number > 1 else f"{place}.zst"
+        if await lake.put_raw(path, body):
+            break
+    return path
+
+
+async def collections(lake: Lake, entry: Entry) -> list[Collection]:
+    """The collections of `entry` of which bodies are kept, oldest first."""
+    folders, _ = await lake.listing(f"raw/{entry.output_folder}")
+    names: list[tuple[str, Name | None]] = [(path, parse_folder_name(path.rpartition("/")[2])) for path in folders]
+    found = [
+        Collection(path, name.stamp, name.period) for path, name in names if name and name.prefix == entry.file_prefix
+    ]
+    return sorted(found, key=lambda one: (one.stamp, one.folder))
+
+
+async def kept(lake: Lake, chosen: Iterable[Collection]) -> dict[str, str]:
+    """The path of the body that answers each question asked in the `chosen` collections, the newest last."""
+    answers: dict[str, str] = {}
+    for collection in chosen:
+        _, paths = await lake.listing(collection.folder)
+        numbered = [(_number(path), path) for path in paths]
+        answers.update(
+            {path.rpartition("/")[2].partition("-")[0].removesuffix(".zst"): path for _, path in sorted(numbered)}
+        )
+    return answers
+
+
+async def resuming(http: Fetcher, lake: Lake, entry: Entry, stamp: datetime, period: Period, earlier: bool) -> Resumed:
+    """A fetcher that takes what the run `stamp` kept of this very period before it asks `http`; with
+    `earlier`, also what other runs kept of it in the last `RESUME`."""
+    own = folder_name(entry.file_prefix, stamp, period)
+    chosen = [Collection(f"raw/{entry.output_folder}/{own}", stamp, period)]
+    if earlier:
+        others = await collections(lake, entry)
+        chosen = [
+            one
+            for one in others
+            if one.period == period and stamp - RESUME <= one.stamp and one.folder != chosen[0].folder
+        ] + chosen
+    return Resumed(http, lake, await kept(lake, chosen))
+
+
+class Resumed:
+    """Answers from bodies that are kept, and asks where there is none or it cannot be read."""
+
+    def __init__(self, http: Fetcher, lake: Lake, answers: Mapping[str, str]) -> None:
+        self._http, self._lake, self._answers = http, lake, answers
+        self.reused = 0
+
+    async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
+        """What `read` makes of the body that is kept, whose answer has attempt 0, else of a new answer."""
+        path = self._answers.get(_question(request))
+        if path is not None:
+            try:
+                found = await read(await _answer(self._lake, path))
+            except GridtideError as error:
+                logger.warning("%s: %s is asked again: %s", entry.name, request.label or "a page", error)
+            else:
+                self.reused += 1
+                return found
+        return await self._http.fetch(entry, request, read)
+
+
+class Replayed:
+    """Answers from bodies that are kept, and from nowhere else."""
+
+    def __init__(self, lake: Lake, answers: Mapping[str, str]) -> None:
+        self._lake, self._answers = lake, answers
+
+    async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
+        """What `read` makes of the body that is kept; raises `StorageError` where there is none."""
+        path = self._answers.get(_question(request))
+        if path is None:
+            happened = f"the body of {request.label or request.url} is not kept"
+            raise StorageError(entry.name, happened, "Collect it again with `gridtide backfill`")
+        return await read(await _answer(self._lake, path))
+
+
+def _question(request: Request) -> str:
+    return hashlib.sha256(json.dumps([request.url, request.params]).encode()).hexdigest()[:16]
+
+
+def _number(path: str) -> int:
+    match = re.search(r"-(\d+)\.zst$", path)
+    return int(match[1]) if match else 1
+
+
+def _envelope(request: Request, answer: Answer) -> bytes:
+    asked = {
+        "url": request.url,
+        "params": request.params,
+        "label": request.label,
+        "retrieved_at": answer.retrieved_at.isoformat(),
+        "content_type": answer.content_type,
+    }
+    return json.dumps(asked).encode() + b"\n" + answer.body
+
+
+async def _answer(lake: Lake, path: str) -> Answer:
+    line, _, body = (await lake.raw(path)).partition(b"\n")
+    try:
+        asked = json.loads(line)
+        return Answer(body, datetime.fromisoformat(asked["retrieved_at"]), asked["content_type"], attempt=0)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(path, f"is no kept body: {error!r}", "Remove it") from error
