@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 WORKERS ?= 2
 
-# The extras to install: those asked for, and mlx where it has wheels, which is on Linux with glibc 2.35
+# The extras to install: those asked for, report, and mlx where it has wheels, which is on Linux with glibc 2.35
 # or newer and on Apple silicon with macOS 14 or newer.
 define EXTRAS
 import platform, sys
@@ -13,8 +13,8 @@ def version(text): return tuple(int(part) for part in (text or "0").split(".")[:
 libc, number = platform.libc_ver()
 linux = libc == "glibc" and version(number) >= (2, 35)
 apple = platform.machine() == "arm64" and version(platform.mac_ver()[0]) >= (14, 0)
-names = ["mlx"] * (linux or apple) + sys.argv[1:]
-print("[" + ",".join(names) + "]" if names else "")
+names = ["mlx"] * (linux or apple) + ["report"] + sys.argv[1:]
+print("[" + ",".join(names) + "]")
 endef
 export EXTRAS
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
@@ -64,7 +64,7 @@ clean: ## remove what was installed, built and cached; the lakes stay
 
 .venv/dev: .venv/made
 	@echo "Installing Gridtide and its tools into .venv: some minutes the first time"
-	$(INSTALL) --editable ".$$($(BIN)/python -c "$$EXTRAS" test lint)"
+	$(INSTALL) --editable ".$$($(BIN)/python -c "$$EXTRAS" test lint learn)"
 	@$(COMPILE)
 	@touch $@ .venv/run
 

@@ -8,7 +8,7 @@ length: no column needs to know where a window begins.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
@@ -17,12 +17,15 @@ from fnmatch import fnmatchcase
 import numpy as np
 import numpy.typing as npt
 
-from gridtide.cleaning import fill_forward
+from gridtide import splits, variables
+from gridtide.cleaning import REPORTED, Cleaned, clean, nature, reject
 from gridtide.errors import TrainingError
-from gridtide.features import Columns, Feature, derive
+from gridtide.features import ABSENT, Columns, Feature, aligned, derive
 from gridtide.hourly import Hourly
 from gridtide.periods import Period
-from gridtide.spec import Location, TrainingSpec
+from gridtide.spec import TrainingSpec
+
+HOUR = timedelta(hours=1)
 
 KNOWN_AHEAD = -2
 """A series with at most this delay is known before its hour begins: a forecast, or a day-ahead product."""
@@ -33,15 +36,19 @@ class Base:
     """One location's T steps of F columns and K targets.
 
     `values` (T, F): gaps filled within the limit, NaN beyond. `mask` (T, F): what was observed.
-    `targets` (T, K): NaN where not observed. `target_names`: K series.
+    `quality` (T, I): of the first I columns, which are the inputs, what each cell is (see `cleaning`).
+    `targets` (T, K): NaN where not observed, or rejected. `target_names`: K series. `rejected`: by series
+    or input, by rule, how many cells were thrown out.
     """
 
     location: str
     columns: tuple[Feature, ...]
     values: npt.NDArray[np.float64]
     mask: npt.NDArray[np.bool_]
+    quality: npt.NDArray[np.uint8]
     target_names: tuple[str, ...]
     targets: npt.NDArray[np.float64]
+    rejected: Mapping[str, Mapping[str, int]]
 
 
 def matching(patterns: Iterable[str], names: Collection[str], spec: TrainingSpec, seen: Collection[str]) -> list[str]:
@@ -68,7 +75,8 @@ def bases(spec: TrainingSpec, hourly: Hourly, period: Period, seen: Collection[s
     """One base per location of `spec` over the hours of `period`, which lies within that of `hourly`.
 
     All have the same columns, in the same order: one that a location lacks is missing throughout.
-    Raises `TrainingError` for a pattern without a series, and for a target without a value.
+    Raises `TrainingError` for a pattern without a series, a series in another unit than its variable has,
+    and a target without a value.
     """
     places = [_series(spec, hourly, location.inputs, seen) for location in spec.locations]
     targets = [_series(spec, hourly, location.targets, seen) for location in spec.locations]
@@ -78,10 +86,31 @@ def bases(spec: TrainingSpec, hourly: Hourly, period: Period, seen: Collection[s
         )
     kinds = sorted({kind for place in places for kind in place})
     shifts = {kind: _shifts(spec, hourly, [place[kind] for place in places if kind in place]) for kind in kinds}
-    return [
-        _base(spec, hourly, period, location, [(place.get(kind), s) for kind in kinds for s in shifts[kind]], goals)
-        for location, place, goals in zip(spec.locations, places, targets, strict=True)
-    ]
+    cleaned = [_inputs(spec, hourly, period, place, shifts) for place in places]
+    derived = aligned(
+        [
+            derive(columns, hourly.period, location, spec.features)
+            for location, (columns, _) in zip(spec.locations, cleaned, strict=True)
+        ]
+    )
+    first = (period.start - hourly.period.start) // HOUR
+    rows = slice(first, first + period.duration // HOUR)
+    found = []
+    for location, columns, (inputs, quality), goals in zip(spec.locations, derived, cleaned, targets, strict=True):
+        truth, rejected = _targets(spec, hourly, period, rows, list(goals.values()))
+        found.append(
+            Base(
+                location.name,
+                columns.features,
+                columns.values[:, rows].T,
+                columns.observed[:, rows].T,
+                quality.quality[:, rows].T,
+                tuple(hourly.names[goal] for goal in goals.values()),
+                truth,
+                _rejected(inputs.features, quality, rows) | rejected,
+            )
+        )
+    return found
 
 
 _Kind = tuple[str, str, int]
@@ -94,7 +123,15 @@ def _series(spec: TrainingSpec, hourly: Hourly, patterns: Sequence[str], seen: C
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
     for name in matching(patterns, hourly.names, spec, seen):
         source, place_and_variable = name.split("/", 1)
-        found[source, place_and_variable.rsplit("/", 1)[1]].append(numbers[name])
+        variable = place_and_variable.rsplit("/", 1)[1]
+        row, unit = variables.find(source, variable), hourly.units[numbers[name]]
+        if row is not None and row.unit != unit:
+            raise TrainingError(
+                spec.name,
+                f"{name} comes in {unit}, not in {row.unit}",
+                "Leave it out, or mend the entry that stores it",
+            )
+        found[source, variable].append(numbers[name])
     return {(*key, nth): number for key in sorted(found) for nth, number in enumerate(found[key])}
 
 
@@ -106,45 +143,77 @@ def _shifts(spec: TrainingSpec, hourly: Hourly, numbers: Sequence[int]) -> tuple
     return tuple(sorted(set(spec.leads))) if max(delays) <= KNOWN_AHEAD else (-max(delays),)
 
 
-def _base(
+def _inputs(
     spec: TrainingSpec,
     hourly: Hourly,
     period: Period,
-    place: Location,
-    inputs: Sequence[tuple[int | None, int]],
-    targets: dict[_Kind, int],
-) -> Base:
-    asked = spec.features
-    columns = derive(
-        _as_known(hourly, inputs, spec.fill_limit),
-        hourly.period,
-        timezone=place.timezone,
-        calendar=asked.calendar,
-        lags=asked.lags,
-        windows=asked.rolling,
-    )
-    first = (period.start - hourly.period.start) // timedelta(hours=1)
-    rows = slice(first, first + period.duration // timedelta(hours=1))
-    goals = list(targets.values())
-    names = tuple(hourly.names[goal] for goal in goals)
-    truth = hourly.values[goals, rows].T
-    for name, values in zip(names, truth.T, strict=True):
-        if np.isnan(values).all():
-            raise TrainingError(spec.name, f"the target {name} has no value in {period}", "Choose another period")
-    return Base(place.name, columns.features, columns.values[:, rows].T, columns.observed[:, rows].T, names, truth)
-
-
-def _as_known(hourly: Hourly, inputs: Sequence[tuple[int | None, int]], fill_limit: int) -> Columns:
-    """Series and shift of each of `inputs` as a column, gaps filled forward; a series of None is all missing."""
-    known = np.full((len(inputs), hourly.values.shape[1]), np.nan)
-    features = []
-    for index, (number, shift) in enumerate(inputs):
+    place: Mapping[_Kind, int],
+    shifts: Mapping[_Kind, Sequence[int]],
+) -> tuple[Columns, Cleaned]:
+    """One location's inputs over the rows of `hourly`, cleaned; all missing where it lacks a kind."""
+    wanted = [(kind, place.get(kind), shift) for kind in shifts for shift in shifts[kind]]
+    known = np.full((len(wanted), hourly.values.shape[1]), np.nan)
+    features, natures = [], []
+    for index, ((source, variable, nth), number, shift) in enumerate(wanted):
+        key = f"{source}/{nth}/{variable}{shift:+d}h"
         if number is None:
-            features.append(Feature("absent", "", "this location has no such series", -shift, None))
+            features.append(Feature("absent", "", ABSENT, -shift, None, key))
+            natures.append(nature(variable, ""))
             continue
         known[index] = hourly.as_known(number, shift)
         name, unit = hourly.names[number], hourly.units[number]
         text = f"latest value of {name} for the row's hour {shift:+d} h that was available by the row's end"
-        features.append(Feature(f"{name}{shift:+d}h", unit, text, -shift, name))
-    filled, observed = fill_forward(known, fill_limit)
-    return Columns(tuple(features), filled, observed)
+        features.append(Feature(f"{name}{shift:+d}h", unit, text, -shift, name, key))
+        natures.append(nature(variable, unit))
+    cleaned = clean(known, natures, spec.cleaning, _train_rows(spec, hourly, period))
+    return Columns(tuple(features), cleaned.values, cleaned.quality == REPORTED), cleaned
+
+
+def _train_rows(spec: TrainingSpec, hourly: Hourly, period: Period) -> slice:
+    """The rows of `hourly` before the end of the training period, which is all that may be fitted on."""
+    if not spec.cleaning.is_fitted:
+        return slice(0, 0)
+    return slice(0, (period.start - hourly.period.start) // HOUR + splits.bounds(spec, period).train_end)
+
+
+def _targets(
+    spec: TrainingSpec, hourly: Hourly, period: Period, rows: slice, goals: Sequence[int]
+) -> tuple[npt.NDArray[np.float64], dict[str, dict[str, int]]]:
+    """The truth (T, K) of the series `goals`, less what cannot be true, and what was rejected of each.
+
+    Raises `TrainingError` for a target of which nothing is left.
+    """
+    names = [hourly.names[goal] for goal in goals]
+    natures = [nature(name.rsplit("/", 1)[1], hourly.units[goal]) for name, goal in zip(names, goals, strict=True)]
+    truth, found = reject(hourly.values[goals], natures, spec.cleaning)
+    rejected = {
+        f"target {name}": {rule: int(cells[index, rows].sum()) for rule, cells in found.items()}
+        for index, name in enumerate(names)
+    }
+    for name, values in zip(names, truth[:, rows], strict=True):
+        if np.isnan(values).all():
+            raise _without_values(spec, hourly, period, name, rejected[f"target {name}"])
+    return truth[:, rows].T, rejected
+
+
+def _without_values(
+    spec: TrainingSpec, hourly: Hourly, period: Period, name: str, rejected: Mapping[str, int]
+) -> TrainingError:
+    thrown = ", ".join(f"{count} as {rule}" for rule, count in rejected.items() if count)
+    rich = [other for other, values in zip(hourly.names, hourly.values, strict=True) if not np.isnan(values).all()]
+    there = get_close_matches(name, rich, n=5, cutoff=0.5) or rich[:5]
+    return TrainingError(
+        spec.name,
+        f"the target {name} has no value in {period}" + (f" (rejected: {thrown})" if thrown else ""),
+        f"Choose another period or target; with values there are {', '.join(there)}"
+        if there
+        else "Choose another period; no series of this spec has a value in it",
+    )
+
+
+def _rejected(features: Sequence[Feature], cleaned: Cleaned, rows: slice) -> dict[str, dict[str, int]]:
+    return {
+        feature.name: {rule: int(cells[index, rows].sum()) for rule, cells in cleaned.rejected.items()}
+        for index, feature in enumerate(features)
+        if feature.series is not None
+    }

@@ -1,20 +1,275 @@
-"""What is done about values that are missing; pure and causal."""
+"""What is done about values that cannot be right, and about those that are missing; pure.
+
+Every rule takes columns (C, T) with NaN where nothing is known, and decides on row `t` by rows up to
+`t` alone. The exceptions say so: `outliers` is fitted on train rows, `interpolated` reads the future.
+"""
 
 from __future__ import annotations
+
+import math
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gridtide.errors import TrainingError
+from gridtide.spec import Cleaning
 
-def fill_forward(values: npt.NDArray[np.float64], limit: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+MISSING, REPORTED, IMPUTED, REJECTED = range(4)
+"""What a cell is: nothing reported nor filled; reported and kept; filled in; reported and thrown out."""
+
+DAY, WEEK = 24, 168
+"""In rows."""
+
+SPARSE = 0.05
+"""The share of missing train rows from which on a column is not interpolated in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nature:
+    """What a variable can be: within `[low, high]`, changing from hour to hour (unless 0), without jumps."""
+
+    variable: str
+    units: tuple[str, ...]
+    low: float
+    high: float
+    changes: bool = False
+    smooth: bool = False
+
+
+POWER = ("MW", "MWh")
+LARGEST = 1_000_000
+"""MW; the peak of the contiguous United States is about 760,000."""
+
+STATION_USE = -500
+"""MW; a plant that makes nothing takes a little."""
+
+NATURES = (
+    Nature(r"load_(ard|btm_pv)\w*", POWER, 0, LARGEST),
+    Nature(r"(demand|load)(_\w+)?", POWER, 0, LARGEST, changes=True, smooth=True),
+    Nature(r"net_load_forecast", POWER, -LARGEST, LARGEST, changes=True, smooth=True),
+    Nature(r"generation_(coal|natural_gas|nuclear|oil|solar|wind)(_\w+)?", POWER, STATION_USE, LARGEST),
+    Nature(r"\w+", POWER, -LARGEST, LARGEST),
+    Nature(r"marginal_\w+", ("1",), 0, 1),
+    Nature(r"lmp_(day_ahead|real_time|real_time_preliminary|five_minute)", ("USD/MWh",), -10_000, 20_000, changes=True),
+    Nature(r"\w+", ("USD/MWh",), -10_000, 20_000),
+    Nature(r"((apparent_)?temperature|dew_point)_2m(_forecast)?", ("°C",), -95, 65, changes=True, smooth=True),
+    Nature(r"((apparent_)?temperature|dew_point)_2m(_forecast)?", ("°F",), -140, 150, changes=True, smooth=True),
+    Nature(r"\w+", ("°C",), -95, 85),  # bare ground gets hotter than the air
+    Nature(r"\w+", ("°F",), -140, 185),
+    Nature(r"\w+", ("hPa",), 300, 1100, changes=True, smooth=True),
+    Nature(r"\w+", ("%",), 0, 100),
+    Nature(r"\w+", ("°",), 0, 360),
+    Nature(r"wind_\w+", ("km/h",), 0, 450),  # the strongest gust measured: 408 km/h, Barrow Island 1996
+    Nature(r"wind_\w+", ("m/s",), 0, 125),
+    Nature(r"wind_\w+", ("mp/h",), 0, 280),
+    Nature(r"wind_\w+", ("kn",), 0, 243),
+    Nature(r"\w*(radiation|irradiance)\w*", ("W/m²",), 0, 1500),
+    Nature(r"(precipitation|rain|showers)\w*", ("mm",), 0, 500),
+)
+"""The first that matches a variable and its unit counts."""
+
+UNBOUNDED = Nature(r"\w+", (), -math.inf, math.inf)
+
+
+def nature(variable: str, unit: str) -> Nature:
+    """What `variable` in `unit` can be; anything finite where nothing is known of it."""
+    fitting = (row for row in NATURES if unit in row.units and re.fullmatch(row.variable, variable))
+    return next(fitting, UNBOUNDED)
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """C columns over T rows: `values` (C, T), NaN where nothing is known; `quality` (C, T) uint8, see `MISSING`;
+    `rejected`: by rule, which cells it threw out (C, T)."""
+
+    values: Floats
+    quality: npt.NDArray[np.uint8]
+    rejected: Mapping[str, Mask]
+
+
+def clean(values: Floats, natures: Sequence[Nature], rules: Cleaning, train: slice) -> Cleaned:
+    """`values` (C, T), whose columns are of `natures`, without what `rules` reject and with gaps filled.
+
+    Only rows `train` are fitted on, where a rule is fitted. Raises `TrainingError` where that needs
+    scikit-learn and it is not installed.
+    """
+    kept, found = reject(values, natures, rules)
+    if rules.outliers == "isolation_forest_fitted_on_train":
+        found["outlier"] = outliers(kept, train, rules.outlier_share)
+        kept = np.where(found["outlier"], np.nan, kept)
+    filled = fill_forward(kept, rules.fill_limit) if rules.gaps == "forward" else interpolated(kept, train)
+    quality = np.where(np.isnan(filled), MISSING, IMPUTED).astype(np.uint8)
+    quality[~np.isnan(kept)] = REPORTED
+    for cells in found.values():
+        quality[cells] = REJECTED
+    return Cleaned(filled, quality, found)
+
+
+def reject(values: Floats, natures: Sequence[Nature], rules: Cleaning) -> tuple[Floats, dict[str, Mask]]:
+    """`values` (C, T) with NaN for what the causal `rules` reject, and by rule which cells those are (C, T)."""
+    causal: tuple[tuple[str, list[bool], Callable[[Floats, Sequence[Nature]], Mask]], ...] = (
+        ("impossible", [rules.impossible for _ in natures], impossible),
+        ("stale", [one.changes and rules.stale > 0 for one in natures], lambda kept, _: stale(kept, rules.stale)),
+        ("spike", [one.smooth and rules.spike > 0 for one in natures], lambda kept, _: spikes(kept, rules.spike)),
+    )
+    kept = values
+    found: dict[str, Mask] = {}
+    for rule, concerned, judge in causal:
+        found[rule] = np.zeros(values.shape, bool)
+        found[rule][concerned] = judge(kept[concerned], list(compress(natures, concerned)))
+        kept = np.where(found[rule], np.nan, kept)
+    return kept, found
+
+
+def impossible(values: Floats, natures: Sequence[Nature]) -> Mask:
+    """Which of `values` (C, T) lie outside of what their `natures` (C) allow; infinite ones always do."""
+    finite = np.finfo(float).max
+    low = np.array([max(one.low, -finite) for one in natures])[:, None]
+    high = np.array([min(one.high, finite) for one in natures])[:, None]
+    cells: Mask = (values < low) | (values > high)
+    return cells
+
+
+def stale(values: Floats, run: int) -> Mask:
+    """Which of `values` (C, T) are at least the `run`-th of equal ones in a row; zeros and gaps are not."""
+    steps = np.arange(values.shape[-1])
+    changed = np.ones(values.shape, bool)
+    changed[:, 1:] = values[:, 1:] != values[:, :-1]
+    since = steps - np.maximum.accumulate(np.where(changed, steps, 0), axis=-1)
+    cells: Mask = (since >= run - 1) & (values != 0) & ~np.isnan(values)
+    return cells
+
+
+def spikes(values: Floats, times: float) -> Mask:
+    """Which of `values` (C, T) jump by more than `times` a usual day's largest step.
+
+    The jump is from the median of the values 1, 2, 3, 24 and 168 rows before: one or two spikes among
+    them do not move it. The largest step of a usual day is the median over the last seven whole days
+    (of 24 rows from the first row on), of which at least three must be known.
+    """
+    latest = fill_forward(values, DAY)
+    before = _earlier(latest, 1)
+    around = np.stack([_earlier(latest, rows) for rows in (1, 2, 3, DAY, WEEK)])
+    usual = np.repeat(_usual_step(values), DAY, axis=-1)[:, : values.shape[-1]]
+    expected = np.sort(np.where(np.isnan(around), before, around), axis=0)[2]
+    cells: Mask = (np.abs(values - expected) > times * usual) & (usual > 0)
+    return cells
+
+
+def _usual_step(values: Floats) -> Floats:
+    """The median of the largest steps of the seven days before each day (C, days), NaN where unknown."""
+    columns, steps = values.shape
+    days = -(-steps // DAY)
+    jumps = np.full((columns, days * DAY), -1.0)
+    jumps[:, 1:steps] = np.nan_to_num(np.abs(np.diff(values, axis=-1)), nan=-1.0)
+    largest = jumps.reshape(columns, days, DAY).max(axis=-1)
+    largest[largest < 0] = np.nan
+    recent = np.sort(np.stack([_earlier(largest, day) for day in range(1, 8)]), axis=0)  # NaN comes last
+    count = (~np.isnan(recent)).sum(axis=0)
+    lower, upper = (np.take_along_axis(recent, np.maximum(at, 0)[None] // 2, axis=0)[0] for at in (count - 1, count))
+    return np.where(count >= 3, (lower + upper) / 2, np.nan)
+
+
+def _earlier(values: Floats, rows: int) -> Floats:
+    """`values` (…, T) of `rows` rows before."""
+    found = np.full_like(values, np.nan)
+    found[..., rows:] = values[..., : max(values.shape[-1] - rows, 0)]
+    return found
+
+
+def fill_forward(values: Floats, limit: int) -> Floats:
     """`values` (…, T) with gaps filled from the last value before, at most `limit` steps on.
 
-    Returns the filled values and the mask (…, T) of what was observed. What lies further than `limit`
-    from the last observation stays NaN. Nothing after a step changes it.
+    What lies further than `limit` from the last value stays NaN. Nothing after a step changes it.
     """
-    observed = ~np.isnan(values)
-    steps = np.arange(values.shape[-1])
-    latest = np.maximum.accumulate(np.where(observed, steps, -1), axis=-1)
-    reached = (latest >= 0) & (steps - latest <= limit)
-    filled = np.where(reached, np.take_along_axis(values, np.maximum(latest, 0), axis=-1), values)
-    return filled, observed
+    filled = values.copy()
+    gaps = np.nonzero(np.isnan(values))
+    for back in range(1, limit + 1):  # only what is missing is looked at: mostly little
+        inside = gaps[-1] >= back
+        gaps = tuple(axis[inside] for axis in gaps)
+        if not gaps[0].size:
+            break
+        found = values[(*gaps[:-1], gaps[-1] - back)]
+        there = ~np.isnan(found)
+        filled[tuple(axis[there] for axis in gaps)] = found[there]
+        gaps = tuple(axis[~there] for axis in gaps)
+    return filled
+
+
+def outliers(values: Floats, train: slice, share: float) -> Mask:
+    """Which of `values` (C, T) an isolation forest isolates by value and step, fitted on rows `train`.
+
+    Liu, Ting and Zhou, Isolation Forest, 2008. `share` of the train rows count as outliers. Columns
+    with less than two days of values in `train` are left as they are.
+    """
+    forest = _learner("ensemble").IsolationForest
+    cells = np.zeros(values.shape, bool)
+    steps = values - _earlier(fill_forward(values, DAY), 1)
+    for column, (value, step) in enumerate(zip(values, steps, strict=True)):
+        points = np.stack([value, np.nan_to_num(step)], axis=1)
+        there = ~np.isnan(value)
+        fitted = points[train][there[train]]
+        if len(fitted) >= 2 * DAY:
+            model = forest(contamination=share, random_state=0).fit(fitted)
+            cells[column, there] = model.predict(points[there]) < 0
+    return cells
+
+
+def interpolated(values: Floats, train: slice) -> Floats:
+    """`values` (C, T) with the gaps inside filled **from both sides, the future too**.
+
+    Columns of which less than 5 % is missing in rows `train` are interpolated in time, the others by a
+    regression on the other columns of the same row, fitted on `train` (scikit-learn's
+    `IterativeImputer`). Columns without a value in `train` stay as they are.
+    """
+    share = np.isnan(values[:, train]).mean(axis=1)
+    rows = np.arange(values.shape[-1])
+    filled = values.copy()
+    for column in np.flatnonzero(share < SPARSE):
+        known = np.flatnonzero(~np.isnan(values[column]))
+        inside = rows[known[0] : known[-1] + 1]
+        filled[column, inside] = np.interp(inside, known, values[column, known])
+    sparse = (share >= SPARSE) & (share < 1)
+    if sparse.any():
+        used = np.flatnonzero(share < 1)
+        regressed = _regressed(filled[used], train)
+        filled[sparse] = regressed[np.isin(used, np.flatnonzero(sparse))]
+    return filled
+
+
+def _regressed(values: Floats, train: slice) -> Floats:
+    """`values` (C, T), each with a value in `train`, with gaps as the others of their row say."""
+    _learner("experimental.enable_iterative_imputer")
+    imputer = _learner("impute").IterativeImputer(max_iter=5, n_nearest_features=10, random_state=0)
+    with _one_thread(), warnings.catch_warnings():  # sums in another order would end in other bits
+        warnings.simplefilter("ignore", _learner("exceptions").ConvergenceWarning)  # five rounds are meant
+        imputer.fit(values[:, train].T)
+        return np.ascontiguousarray(imputer.transform(values.T).T)
+
+
+def _learner(name: str) -> Any:
+    from importlib import import_module
+
+    try:
+        return import_module(f"sklearn.{name}")
+    except ImportError as error:
+        raise TrainingError(
+            "cleaning",
+            f"isolation forests and interpolation from the future need scikit-learn: {error}",
+            "Install gridtide[learn], or leave outliers at keep and gaps at forward",
+        ) from error
+
+
+def _one_thread() -> Any:
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1)

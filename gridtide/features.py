@@ -1,33 +1,60 @@
-"""What is made of the columns as they were known: calendar, lags, rolling statistics; pure and causal.
+"""What is made of the columns as they were known: calendar, lags, rolling statistics, and what grids are judged by.
 
-Every function takes and gives (columns, T) or (T,) arrays with NaN where nothing is known, and row
-`t` of what it gives depends on rows up to `t` alone, to the bit: nothing is centred or scaled by what
-comes later.
+Pure and causal. Every function takes and gives (columns, T) or (T,) arrays with NaN where nothing is
+known, and row `t` of what it gives depends on rows up to `t` alone, to the bit: nothing is centred or
+scaled by what comes later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from fnmatch import fnmatchcase
 
 import numpy as np
 import numpy.typing as npt
 
+from gridtide.errors import TrainingError
 from gridtide.hourly import HOUR, local_times, microseconds
 from gridtide.periods import Period
+from gridtide.spec import Features, Location
 
 Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 STATISTICS = ("mean", "std", "min", "max")
+
+ABSENT = "this location has no such series"
+"""The formula of a column that is there for another location's sake."""
+
+RAMPS = (1, 3)
+"""Hours over which changes are taken."""
+
+COMFORT = {"°C": 18.0, "°F": 65.0}
+"""Where neither heating nor cooling is needed."""
+
+METRES_A_SECOND = {"m/s": 1.0, "km/h": 1 / 3.6, "mp/h": 0.44704, "kn": 0.514444}
+
+LOADS = ("demand", "load", "load_five_minute")
+"""What a place uses; the first that is there counts."""
+
+LOAD_FORECASTS = ("demand_forecast_day_ahead", "load_forecast_day_ahead", "load_forecast")
+
+RENEWABLE = ("wind", "solar", "hydro", "geo", "wood", "refuse", "landfill_gas", "biomass")
+
+PRICES = ("lmp_real_time", "lmp_real_time_preliminary", "lmp_five_minute")
 
 
 @dataclass(frozen=True, slots=True)
 class Feature:
     """One column of a base: its name, unit, formula, and how many hours before its row it looks back.
 
-    `series` is what it is made of, None for the calendar or where a location has no such series.
-    A `lookback` below 0 is a value that was known ahead, about an hour after the row.
+    `series` is what it is made of, None for what is made of several or none, or where a location has no
+    such series. A `lookback` below 0 is a value that was known ahead, about an hour after the row.
+    `key` is the name without the place: what the columns of two locations have in common.
     """
 
     name: str
@@ -35,6 +62,18 @@ class Feature:
     formula: str
     lookback: int
     series: str | None
+    key: str
+
+    def then(self, suffix: str, formula: str, *, more: int = 0, unit: str = "") -> Feature:
+        """What is made of this one by `formula`, looking back `more` hours further."""
+        return replace(
+            self,
+            name=self.name + suffix,
+            key=self.key + suffix,
+            formula=formula,
+            lookback=self.lookback + more,
+            unit=unit or self.unit,
+        )
 
 
 @dataclass(frozen=True)
@@ -43,12 +82,13 @@ class Columns:
 
     features: tuple[Feature, ...]
     values: Floats
-    observed: npt.NDArray[np.bool_]
+    observed: Mask
 
-    def take(self, chosen: npt.NDArray[np.bool_]) -> Columns:
+    def take(self, chosen: Sequence[bool] | Mask) -> Columns:
         """Those where `chosen` (C,)."""
         kept = tuple(feature for feature, keep in zip(self.features, chosen, strict=True) if keep)
-        return Columns(kept, self.values[chosen], self.observed[chosen])
+        where = np.asarray(chosen, bool)
+        return Columns(kept, self.values[where], self.observed[where])
 
 
 def joined(parts: Sequence[Columns]) -> Columns:
@@ -60,61 +100,347 @@ def joined(parts: Sequence[Columns]) -> Columns:
     )
 
 
-def derive(
-    inputs: Columns, period: Period, *, timezone: str, calendar: bool, lags: Sequence[int], windows: Sequence[int]
-) -> Columns:
-    """`inputs` over the rows of `period`, and what is made of them.
+def aligned(places: Sequence[Columns]) -> list[Columns]:
+    """The columns of each of `places`, which all have the same ones first, with those of the others between:
+    all missing, called absent."""
+    every = {feature.key: feature for place in places for feature in place.features}
+    found = []
+    for place in places:
+        have = {feature.key: number for number, feature in enumerate(place.features)}
+        if list(have) == list(every):
+            found.append(place)
+            continue
+        values = np.full((len(every), place.values.shape[1]), np.nan)
+        observed = np.zeros(values.shape, bool)
+        features = []
+        for row, (key, feature) in enumerate(every.items()):
+            if key in have:
+                values[row], observed[row] = place.values[have[key]], place.observed[have[key]]
+                features.append(place.features[have[key]])
+            else:
+                features.append(replace(feature, name="absent", unit="", formula=ABSENT, series=None))
+        found.append(Columns(tuple(features), values, observed))
+    return found
 
-    Lags and rolling statistics (over `windows` hours) are made of inputs that are not known ahead.
+
+def derive(inputs: Columns, period: Period, place: Location, asked: Features) -> Columns:
+    """`inputs` over the rows of `period`, and what `asked` makes of them, by groups.
+
+    Lags and rolling statistics are made of inputs that are not known ahead. Raises `TrainingError`
+    where `place` has holidays that nobody knows.
     """
-    past = inputs.take(np.array([feature.lookback >= -1 for feature in inputs.features], bool))
-    parts = [inputs, *(_lag(past, hours) for hours in lags), *(_statistics(past, hours) for hours in windows)]
-    return joined([*parts, of_calendar(period, timezone)] if calendar else parts)
+    there = inputs.take([feature.series is not None for feature in inputs.features])
+    past = there.take([f.lookback >= -1 and _any(f.series, asked.of) for f in there.features])
+    parts = [inputs]
+    if asked.power:
+        parts.append(of_power(there))
+    if asked.prices:
+        parts.append(of_prices(there))
+    if asked.weather:
+        parts.append(of_weather(there, period, place.timezone))
+    parts += [_lag(past, hours) for hours in asked.lags]
+    if asked.rolling:
+        parts.append(_statistics(past, asked.rolling, asked.statistics))
+    if asked.calendar:
+        parts.append(of_calendar(period, place.timezone, place.holidays))
+    return joined(parts)
+
+
+def _any(series: str | None, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(series or "", pattern) for pattern in patterns)
 
 
 def _lag(past: Columns, hours: int) -> Columns:
-    features = tuple(
-        replace(
-            f, name=f"{f.name} lag {hours}h", formula=f"{f.name} of {hours} rows before", lookback=f.lookback + hours
-        )
-        for f in past.features
-    )
-    observed = np.zeros_like(past.observed)
-    observed[:, hours:] = past.observed[:, : max(past.observed.shape[1] - hours, 0)]
-    return Columns(features, lagged(past.values, hours), observed)
+    features = tuple(f.then(f" lag {hours}h", f"{f.name} of {hours} rows before", more=hours) for f in past.features)
+    return Columns(features, lagged(past.values, hours), _lagged_mask(past.observed, hours))
 
 
-def _statistics(past: Columns, hours: int) -> Columns:
-    known = np.where(past.observed, past.values, np.nan)
-    found = rolling(known, hours)
+def _lagged_mask(observed: Mask, hours: int) -> Mask:
+    found = np.zeros_like(observed)
+    found[..., hours:] = observed[..., : max(observed.shape[-1] - hours, 0)]
+    return found
+
+
+def _statistics(past: Columns, windows: Sequence[int], statistics: Sequence[str]) -> Columns:
     features = tuple(
-        replace(
-            f,
-            name=f"{f.name} {statistic} {hours}h",
-            formula=f"{statistic} of what is observed of {f.name} over the last {hours} rows",
-            lookback=f.lookback + hours - 1,
+        f.then(
+            f" {statistic} {hours}h",
+            f"{statistic} of what is observed of {f.name} over the last {hours} rows",
+            more=hours - 1,
         )
-        for statistic in STATISTICS
+        for hours in windows
+        for statistic in statistics
         for f in past.features
     )
-    values = np.concatenate([found[statistic] for statistic in STATISTICS])
+    found = rolling(np.where(past.observed, past.values, np.nan), windows, statistics)
+    values = found.reshape(len(features), past.values.shape[1])
     return Columns(features, values, ~np.isnan(values))
 
 
-def of_calendar(period: Period, timezone: str) -> Columns:
-    """Place of each row's hour in the day, week and year of local time: 13 columns."""
+class _Ingredients:
+    """The series among columns, by source and variable and place, to be put together at the same hour."""
+
+    def __init__(self, inputs: Columns) -> None:
+        self._inputs = inputs
+        self._columns: dict[str, dict[int, int]] = defaultdict(dict)
+        self.places: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+        for number, feature in enumerate(inputs.features):
+            if feature.series is not None:
+                source, rest = feature.series.split("/", 1)
+                place, variable = rest.rsplit("/", 1)
+                self._columns[feature.series][feature.lookback] = number
+                self.places[source, place][variable] = feature.series
+
+    def lookbacks(self, series: str) -> list[int]:
+        """The lookbacks at which `series` is there, the freshest first."""
+        return sorted(self._columns[series])
+
+    def unit(self, series: str) -> str:
+        """Its unit."""
+        return self._inputs.features[next(iter(self._columns[series].values()))].unit
+
+    def at(self, series: str, lookback: int) -> tuple[Floats, Mask]:
+        """Values and mask (T,) of `series` for the hour `lookback` before each row, as last known by then or before."""
+        nearest = max((one for one in self._columns[series] if one <= lookback), default=None)
+        if nearest is None:
+            raise KeyError(f"{series} is not known {lookback} hours back")
+        number = self._columns[series][nearest]
+        values, observed = self._inputs.values[number], self._inputs.observed[number]
+        later = lookback - nearest
+        return (lagged(values, later), _lagged_mask(observed, later)) if later else (values, observed)
+
+    def total(self, terms: Mapping[str, int], lookback: int) -> tuple[Floats, Mask]:
+        """The sum of series times sign at the hour `lookback` before each row, known where all are."""
+        steps = self._inputs.values.shape[1]
+        values, observed = np.zeros(steps), np.ones(steps, bool)
+        for series, sign in terms.items():
+            value, seen = self.at(series, lookback)
+            values += sign * value
+            observed &= seen
+        return values, observed
+
+    def common(self, series: Iterable[str]) -> int:
+        """The freshest lookback at which all of `series` are there."""
+        return max(self.lookbacks(one)[0] for one in series)
+
+    def groups(self) -> list[tuple[str, str, dict[str, str]]]:
+        """Source, label and variable → series of what belongs together: a source whose variables come
+        once each, or else each of its places."""
+        found = []
+        for source in sorted({source for source, _ in self.places}):
+            places = {
+                place: {variable: series for variable, series in names.items() if _of_grid(variable)}
+                for (owner, place), names in sorted(self.places.items())
+                if owner == source and any(map(_of_grid, names))
+            }
+            variables = [variable for names in places.values() for variable in names]
+            if places and len(set(variables)) == len(variables):
+                places = {next(iter(places)): {v: series for names in places.values() for v, series in names.items()}}
+            found += [(source, place, names) for place, names in places.items()]
+        return found
+
+
+def _of_grid(variable: str) -> bool:
+    return variable.startswith(("demand", "load", "generation_", "net_", "schedule_"))
+
+
+class _Made:
+    """Columns in the making."""
+
+    def __init__(self, steps: int) -> None:
+        self._features: list[Feature] = []
+        self._values: list[Floats] = []
+        self._observed: list[Mask] = []
+        self._steps = steps
+
+    def add(self, feature: Feature, values: Floats, observed: Mask) -> None:
+        self._features.append(feature)
+        self._values.append(values)
+        self._observed.append(observed & ~np.isnan(values))
+
+    def done(self) -> Columns:
+        shape = (len(self._features), self._steps)
+        return Columns(
+            tuple(self._features),
+            np.stack(self._values) if self._values else np.empty(shape),
+            np.stack(self._observed) if self._observed else np.empty(shape, bool),
+        )
+
+
+def of_power(inputs: Columns) -> Columns:
+    """Renewable share, net load, balance, their ramps, forecasts of net load, and how load forecasts erred."""
+    made, parts = _Made(inputs.values.shape[1]), _Ingredients(inputs)
+    counts: dict[str, int] = defaultdict(int)
+    for source, place, names in parts.groups():
+        nth = counts[source]
+        counts[source] += 1
+        _power_of(made, parts, names, (f"{source}/{place}", f"{source}/{nth}"))
+    return made.done()
+
+
+def _power_of(made: _Made, parts: _Ingredients, names: Mapping[str, str], label: tuple[str, str]) -> None:
+    """Add what can be made of `names` (variable → series) of one place, called `label` in name and key."""
+
+    def feature(name: str, unit: str, terms: Mapping[str, int], lookback: int) -> Feature:
+        full, key = (f"{one}/{name}{-lookback:+d}h" for one in label)
+        return Feature(full, unit, f"{_formula(terms)}, of the row's hour {-lookback:+d} h", lookback, None, key)
+
+    def add(name: str, terms: dict[str, int], *, ramps: bool) -> None:
+        back = parts.common(terms)
+        values, observed = parts.total(terms, back)
+        made_of = feature(name, parts.unit(next(iter(terms))), terms, back)
+        if len(terms) > 1:
+            made.add(made_of, values, observed)
+        for hours in RAMPS if ramps else ():
+            text = f"change of ({_formula(terms)}) over {hours} h, of the row's hour {-back:+d} h"
+            ramp = made_of.then(f" ramp {hours}h", text, more=hours)
+            made.add(ramp, values - lagged(values, hours), observed & _lagged_mask(observed, hours))
+
+    load = next((names[one] for one in LOADS if one in names), None)
+    fuels = {v: s for v, s in names.items() if v.startswith("generation_") and "_forecast" not in v}
+    variable_ = [fuels[f"generation_{fuel}"] for fuel in ("wind", "solar") if f"generation_{fuel}" in fuels]
+    generation = [names["net_generation"]] if "net_generation" in names else list(fuels.values())
+    if len(fuels) > 1:
+        _share(made, parts, fuels, feature)
+    if variable_:
+        add("variable_generation", dict.fromkeys(variable_, 1), ramps=True)
+    if load:
+        add("load", {load: 1}, ramps=True)
+        if variable_:
+            add("net_load", {load: 1} | dict.fromkeys(variable_, -1), ramps=True)
+        if "net_generation" in names or len(fuels) > 1:
+            exported = {names["net_interchange"]: -1} if "net_interchange" in names else {}
+            add("balance", dict.fromkeys(generation, 1) | {load: -1} | exported, ramps=False)
+    for forecast in (one for one in LOAD_FORECASTS if one in names):
+        if load:
+            add(f"{forecast}_error", {load: 1, names[forecast]: -1}, ramps=False)
+        renewable = [s for v, s in names.items() if v.startswith("generation_") and v.endswith("_forecast_day_ahead")]
+        if renewable:
+            terms = {names[forecast]: 1} | dict.fromkeys(renewable, -1)
+            for back in (one for one in parts.lookbacks(names[forecast]) if one >= parts.common(terms)):
+                made.add(
+                    feature(f"net_{forecast}", parts.unit(names[forecast]), terms, back), *parts.total(terms, back)
+                )
+
+
+def _share(
+    made: _Made,
+    parts: _Ingredients,
+    fuels: Mapping[str, str],
+    feature: Callable[[str, str, Mapping[str, int], int], Feature],
+) -> None:
+    """Add which share of the generation by `fuels` is renewable, NaN where there is none."""
+    renewable = {s: 1 for v, s in fuels.items() if v.removeprefix("generation_") in RENEWABLE}
+    every = dict.fromkeys(fuels.values(), 1)
+    if not renewable:
+        return
+    back = parts.common(every)
+    (some, _), (total, observed) = parts.total(renewable, back), parts.total(every, back)
+    share = np.divide(some, total, out=np.full_like(total, np.nan), where=total > 0)
+    text = f"({_formula(renewable)}) / ({_formula(every)}), of the row's hour {-back:+d} h"
+    made.add(replace(feature("renewable_share", "1", every, back), formula=text), share, observed)
+
+
+def _formula(terms: Mapping[str, int]) -> str:
+    text = " ".join(f"{'+' if sign > 0 else '−'} {series}" for series, sign in terms.items())
+    return text.removeprefix("+ ")
+
+
+def of_prices(inputs: Columns) -> Columns:
+    """Real-time less day-ahead prices at each place, and each place's price less that of the source's first."""
+    made, parts = _Made(inputs.values.shape[1]), _Ingredients(inputs)
+    first: dict[tuple[str, str], str] = {}
+    counts: dict[str, int] = defaultdict(int)
+    for (source, place), names in sorted(parts.places.items()):
+        priced = [variable for variable in ("lmp_day_ahead", *PRICES) if variable in names]
+        if not priced:
+            continue
+        nth = counts[source]
+        counts[source] += 1
+        spreads: list[tuple[str, dict[str, int], list[int]]] = []
+        for variable in priced:
+            series = names[variable]
+            if variable in PRICES and "lmp_day_ahead" in names:
+                both = {series: 1, names["lmp_day_ahead"]: -1}
+                spreads.append((f"{variable}_less_day_ahead", both, [parts.common(both)]))
+            hub = first.setdefault((source, variable), series)
+            if hub != series:
+                common = [back for back in parts.lookbacks(series) if back in parts.lookbacks(hub)]
+                spreads.append((f"{variable}_less_{hub.split('/')[1]}", {series: 1, hub: -1}, common))
+        for name, terms, lookbacks in spreads:
+            for back in lookbacks:
+                label = f"{name}{-back:+d}h"
+                text = f"{_formula(terms)}, of the row's hour {-back:+d} h"
+                unit = parts.unit(next(iter(terms)))
+                made.add(
+                    Feature(f"{source}/{place}/{label}", unit, text, back, None, f"{source}/{nth}/{label}"),
+                    *parts.total(terms, back),
+                )
+    return made.done()
+
+
+def of_weather(inputs: Columns, period: Period, timezone: str) -> Columns:
+    """Of temperatures: degrees of heating and cooling, by hour and by day, means of a day and three, and how they
+    meet the hour of the day; of wind speeds: the cube, which the power in the wind follows."""
+    made = _Made(inputs.values.shape[1])
+    for feature, values, observed in zip(inputs.features, inputs.values, inputs.observed, strict=True):
+        variable = (feature.series or "").rsplit("/", 1)[-1]
+        if variable.startswith("wind_speed") and feature.unit in METRES_A_SECOND:
+            cube = (values * METRES_A_SECOND[feature.unit]) ** 3
+            made.add(feature.then(" cubed", f"({feature.name} in m/s)³", unit="m³/s³"), cube, observed)
+        if variable.startswith("temperature_") and feature.unit in COMFORT:
+            _temperature(made, feature, values, observed, _local_hour(period, timezone, -feature.lookback))
+    return made.done()
+
+
+def _temperature(made: _Made, feature: Feature, values: Floats, observed: Mask, hour: Floats) -> None:
+    comfort, unit = COMFORT[feature.unit], feature.unit
+    degrees = {
+        "heating": (f"max({comfort:g} {unit} − {feature.name}, 0)", np.maximum(comfort - values, 0)),
+        "cooling": (f"max({feature.name} − {comfort:g} {unit}, 0)", np.maximum(values - comfort, 0)),
+    }
+    known = np.where(observed, values, np.nan)
+    for name, (text, found) in degrees.items():
+        made.add(feature.then(f" {name}", text), found, observed)
+        day = rolling(np.where(observed, found, np.nan)[None], (24,), ("mean",))[0, 0, 0]
+        text = f"mean of {text} over the last 24 rows: degree days"
+        made.add(feature.then(f" {name} 24h", text, more=23), day, ~np.isnan(day))
+    for hours, (mean,) in zip((24, 72), rolling(known[None], (24, 72), ("mean",)), strict=True):
+        text = f"mean of what is observed of {feature.name} over the last {hours} rows"
+        made.add(feature.then(f" past {hours}h", text, more=hours - 1), mean[0], ~np.isnan(mean[0]))
+    for function in (np.sin, np.cos):
+        text = f"{feature.name} · {function.__name__}(2π · local hour / 24), of the hour it speaks of"
+        by_hour = values * function(2 * np.pi * hour / 24)
+        made.add(feature.then(f" × hour_{function.__name__}", text), by_hour, observed)
+
+
+def _local(period: Period, timezone: str, shift: int = 0) -> npt.NDArray[np.datetime64]:
+    """What clocks show at the start of the hour `shift` after each row of `period`, (T,)."""
     steps = period.duration // timedelta(hours=1)
-    local = local_times(microseconds(period.start) + np.arange(steps) * HOUR, timezone)
+    return local_times(microseconds(period.start) + (np.arange(steps) + shift) * HOUR, timezone)
+
+
+def _local_hour(period: Period, timezone: str, shift: int) -> Floats:
+    local = _local(period, timezone, shift)
+    hours: Floats = (local - local.astype("datetime64[D]")) / np.timedelta64(1, "h")
+    return hours
+
+
+def of_calendar(period: Period, timezone: str, region: str | None = None) -> Columns:
+    """Place of each row's hour in the day, week and year of local time, and the holidays of `region`."""
+    local = _local(period, timezone)
     day = local.astype("datetime64[D]")
     hour = (local - day) / np.timedelta64(1, "h")
     weekday = (day.astype(np.int64) + 3) % 7  # 1970 began on a Thursday
     first, following = (day.astype("datetime64[Y]") + n for n in (0, 1))
     year = (following.astype("datetime64[D]") - first.astype("datetime64[D]")).astype(np.int64)
     place = (local - first) / np.timedelta64(1, "D")
+    month = local.astype("datetime64[M]").astype(np.int64) % 12 + 1
     columns: dict[str, tuple[str, npt.NDArray[np.generic]]] = {}
     for name, value, round_, text in (
         ("hour", hour, 24, "hour / 24"),
         ("weekday", weekday + hour / 24, 7, "(weekday + hour / 24) / 7"),
+        ("month", month - 1, 12, "(month − 1) / 12"),
         ("year", place, year, "day of year / days of the year"),
     ):
         for function in (np.sin, np.cos):
@@ -126,7 +452,6 @@ def of_calendar(period: Period, timezone: str) -> Columns:
     columns["weekend"] = ("1 on Saturday and Sunday", ~workday)
     columns["business_hour"] = ("1 from 8 to 18 on Monday to Friday", workday & (hour >= 8) & (hour < 18))
     columns["peak_hour"] = ("1 from 7 to 23 on Monday to Friday (NERC on-peak)", workday & (hour >= 7) & (hour < 23))
-    month = local.astype("datetime64[M]").astype(np.int64) % 12 + 1
     for season, months in (
         ("winter", (12, 1, 2)),
         ("spring", (3, 4, 5)),
@@ -134,9 +459,35 @@ def of_calendar(period: Period, timezone: str) -> Columns:
         ("autumn", (9, 10, 11)),
     ):
         columns[season] = (f"1 in the months {', '.join(map(str, months))}", np.isin(month, months))
-    features = [Feature(f"calendar/{name}", "1", text, 0, None) for name, (text, _) in columns.items()]
+    if region:
+        free = _holidays(region, day)
+        for name, days, text in (
+            ("holiday", 0, "on"),
+            ("day_before_holiday", 1, "on the day before"),
+            ("day_after_holiday", -1, "on the day after"),
+        ):
+            columns[name] = (f"1 {text} a public holiday of {region}", np.isin(day + days, free))
+    features = [
+        Feature(f"calendar/{name}", "1", text, 0, None, f"calendar/{name}") for name, (text, _) in columns.items()
+    ]
     found = np.stack([values.astype(np.float64) for _, values in columns.values()])
     return Columns(tuple(features), found, np.ones_like(found, bool))
+
+
+def _holidays(region: str, days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
+    """The public holidays of `region` in the years of `days` and those beside them; raises `TrainingError`
+    for a region that the `holidays` library does not know."""
+    import holidays
+
+    country, _, part = region.partition("-")
+    years = range(int(str(days[0])[:4]) - 1, int(str(days[-1])[:4]) + 2)
+    try:
+        found = holidays.country_holidays(country, subdiv=part or None, years=years)
+    except NotImplementedError as error:
+        parts = holidays.list_supported_countries().get(country)
+        there = f"{country} has {', '.join(parts)}" if parts else "Give a country such as US, a part of it, or null"
+        raise TrainingError(region, "is no region whose holidays are known", there) from error
+    return np.array(sorted(found), "datetime64[D]")
 
 
 def lagged(values: Floats, hours: int) -> Floats:
@@ -146,36 +497,77 @@ def lagged(values: Floats, hours: int) -> Floats:
     return found
 
 
-def rolling(values: Floats, hours: int) -> dict[str, Floats]:
-    """Mean, std, min and max over the last `hours` rows up to each, of what is known there; (…, T) each."""
+def rolling(values: Floats, windows: Sequence[int], statistics: Sequence[str] = STATISTICS) -> Floats:
+    """`statistics` over the last rows up to each, of what is known there, for each of `windows` (in rows).
+
+    `values` (C, T) give (windows, statistics, C, T). The deviation is that of the population.
+    """
+    found = np.empty((len(windows), len(statistics), *values.shape))
+
+    def one(column: int) -> None:  # a column stays in the cache from the first pass to the last
+        _rolling_of(values[column], windows, statistics, found[:, :, column])
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(one, range(len(values))))
+    return found
+
+
+def _rolling_of(values: Floats, windows: Sequence[int], statistics: Sequence[str], found: Floats) -> None:
+    """Write the statistics of one column `values` (T,) to `found` (windows, statistics, T)."""
     known = ~np.isnan(values)
-    first = np.take_along_axis(values, np.argmax(known, axis=-1, keepdims=True), axis=-1)
+    first = values[np.argmax(known)] if known.any() else 0.0
     centred = np.where(known, values - first, 0.0)  # on a value of the past, which keeps the sums small
-    count = _sums(known.astype(np.float64), hours)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = _sums(centred, hours) / count
-        variance = np.maximum(_sums(centred**2, hours) / count - mean**2, 0.0)
-    return {
-        "mean": mean + first,
-        "std": np.sqrt(variance),
-        "min": _extremes(values, hours, np.fmin),
-        "max": _extremes(values, hours, np.fmax),
-    }
+    count, total = _cumulated(known), _cumulated(centred)
+    squares = _cumulated(centred**2) if "std" in statistics else total
+    lows = _doubling(np.where(known, values, np.inf), max(windows), np.minimum) if "min" in statistics else []
+    highs = _doubling(np.where(known, values, -np.inf), max(windows), np.maximum) if "max" in statistics else []
+    for window, into in zip(windows, found, strict=True):
+        number = _within(count, window)
+        number[number == 0] = np.nan
+        mean = _within(total, window) / number
+        for statistic, out in zip(statistics, into, strict=True):
+            if statistic == "mean":
+                np.add(mean, first, out=out)
+            elif statistic == "std":
+                np.subtract(_within(squares, window) / number, mean**2, out=out)
+                np.sqrt(np.maximum(out, 0.0, out=out), out=out)
+            else:
+                extreme, steps = (np.minimum, lows) if statistic == "min" else (np.maximum, highs)
+                _extreme(steps, window, extreme, out)
+                out[np.isnan(number)] = np.nan
 
 
-def _sums(values: Floats, hours: int) -> Floats:
-    """Sums over the last `hours` rows."""
-    sums = np.cumsum(values, axis=-1)
-    found = sums.copy()
-    found[..., hours:] -= sums[..., : max(values.shape[-1] - hours, 0)]
+def _cumulated(values: npt.NDArray[np.generic]) -> Floats:
+    """Sums up to each row, 0 before the first: (T + 1,)."""
+    sums = np.zeros(len(values) + 1)
+    np.cumsum(values, out=sums[1:], dtype=np.float64)
+    return sums
+
+
+def _within(sums: Floats, window: int) -> Floats:
+    """Sums over the last `window` rows, (T,)."""
+    found = sums[1:].copy()
+    found[window:] -= sums[1 : max(len(sums) - window, 1)]
     return found
 
 
-def _extremes(values: Floats, hours: int, extreme: np.ufunc) -> Floats:
-    """`extreme` over the last `hours` rows, by windows that double in length."""
-    found, length = values.copy(), 1
-    while length < hours:
-        step = min(length, hours - length)
-        found[..., step:] = extreme(found[..., step:], found[..., :-step].copy())
-        length += step
+def _doubling(values: Floats, longest: int, extreme: np.ufunc) -> list[Floats]:
+    """The extremes over the last 1, 2, 4, … rows, up to `longest`."""
+    found = [values]
+    while (length := 2 ** len(found)) <= longest:
+        found.append(_with_earlier(found[-1], length // 2, extreme, np.empty_like(values)))
     return found
+
+
+def _extreme(steps: Sequence[Floats], window: int, extreme: np.ufunc, out: Floats) -> None:
+    """The extremes over the last `window` rows: those of two runs of 2ᵏ rows that overlap."""
+    power = window.bit_length() - 1
+    _with_earlier(steps[power], window - 2**power, extreme, out)
+
+
+def _with_earlier(values: Floats, rows: int, extreme: np.ufunc, out: Floats) -> Floats:
+    """`extreme` of each of `values` (T,) and the one `rows` before it, where there is one, in `out`."""
+    out[:rows] = values[:rows]
+    if rows < len(values):
+        extreme(values[rows:], values[: len(values) - rows], out=out[rows:])
+    return out

@@ -41,6 +41,11 @@ class Location(Strict):
     inputs: tuple[Pattern, ...] = Field(
         min_length=1, description="Series to predict from, with * and ? as wildcards, such as eia/ISNE/generation_*"
     )
+    holidays: str | None = Field(
+        "US",
+        pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$",
+        description="Whose public holidays count: a country, or with its part, such as US-MA; empty for none",
+    )
 
 
 class Splits(Strict):
@@ -65,15 +70,65 @@ class Splits(Strict):
 
 
 class Features(Strict):
-    """What is made of the inputs, beside themselves."""
+    """What is made of the inputs, beside themselves, group by group."""
 
-    calendar: bool = Field(True, description="Hour, weekday and season in the location's local time")
+    calendar: bool = Field(True, description="Hour, weekday, month, season and holidays in the location's local time")
+    power: bool = Field(
+        False,
+        description="Renewable share, net load, balance of supply and demand, ramps, and errors of load forecasts",
+    )
+    prices: bool = Field(False, description="Spreads of real-time to day-ahead prices, and between places")
+    weather: bool = Field(False, description="Degree days, cube of the wind speed, temperature by hour of the day")
     lags: tuple[Annotated[int, Field(ge=1, le=336)], ...] = Field(
-        (), description="Hours before the freshest value at which each input is looked up again"
+        (), max_length=24, description="Hours before the freshest value at which an input is looked up again"
     )
     rolling: tuple[Annotated[int, Field(ge=2, le=336)], ...] = Field(
-        (), description="Hours over which mean, deviation, minimum and maximum of each input are taken"
+        (), max_length=24, description="Hours over which statistics of an input are taken, such as 3, 24 and 168"
     )
+    statistics: tuple[Literal["mean", "std", "min", "max"], ...] = Field(
+        ("mean", "std", "min", "max"), min_length=1, description="Which statistics are taken over them"
+    )
+    of: tuple[Pattern, ...] = Field(
+        ("*/*/*",),
+        min_length=1,
+        description="Of which inputs lags and statistics are made; never of what is known ahead",
+    )
+
+
+class Cleaning(Strict):
+    """What is done about values that cannot be right, and about those that are missing.
+
+    Only the two options that say so see more than the past: they read the future, or are fitted on train hours.
+    """
+
+    impossible: bool = Field(True, description="Reject values that their variable and unit cannot have")
+    stale: int = Field(
+        24,
+        ge=0,
+        le=8784,
+        description="Reject a value that changes by nature from this many equal hours in a row on; 0 rejects none",
+    )
+    spike: float = Field(
+        5.0,
+        ge=0,
+        le=1000,
+        description="Reject jumps of smooth variables by more than this many largest steps of a usual day; 0 for none",
+    )
+    outliers: Literal["keep", "isolation_forest_fitted_on_train"] = Field(
+        "keep", description="Reject what an isolation forest isolates; needs gridtide[learn]"
+    )
+    outlier_share: float = Field(0.001, gt=0, le=0.5, description="Share of train hours the forest takes for outliers")
+    fill_limit: int = Field(6, ge=0, le=168, description="How many hours a value may fill a gap after it")
+    gaps: Literal["forward", "interpolate_from_the_future"] = Field(
+        "forward",
+        description="Fill forward; or read the future: in time where less than 5 % is missing, else from the other "
+        "inputs by a model fitted on train hours; needs gridtide[learn]",
+    )
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether any of it depends on which hours are for training."""
+        return self.outliers != "keep" or self.gaps != "forward"
 
 
 class Ring(Strict):
@@ -103,12 +158,13 @@ class TrainingSpec(Strict):
         description="How many steps ahead series that are known ahead (forecasts, day-ahead) are looked up",
     )
     features: Features = Features()
-    fill_limit: int = Field(6, ge=0, le=168, description="How many steps a value may fill a gap after it")
+    cleaning: Cleaning = Cleaning()
     min_inputs: Share = Field(0.1, description="Share of its context that a window must have observed")
     min_targets: Share = Field(0.5, description="Share of its targets that a window must have observed")
     scaling: Literal["standard", "none"] = Field("standard", description="Zero mean, unit deviation over train hours")
     splits: Splits = Splits()
     ring: Ring = Ring()
+    export: tuple[Literal["npz"], ...] = Field((), description="Other formats to write the arrays in, beside the file")
 
     @model_validator(mode="after")
     def _is_possible(self) -> TrainingSpec:

@@ -12,9 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import numpy.typing as npt
+
+from gridtide.errors import TrainingError
+from gridtide.periods import Period
+from gridtide.spec import TrainingSpec
 
 Starts = npt.NDArray[np.int64]
 
@@ -38,6 +43,26 @@ class Bounds:
             "validation": (self.train_end + self.gap, self.validation_end),
             "test": (self.validation_end + self.gap, self.steps),
         }
+
+
+def bounds(wanted: TrainingSpec, period: Period) -> Bounds:
+    """The splits of `wanted` as steps of `period`; raises `TrainingError` where one lies outside it."""
+    hour = timedelta(hours=1)
+    steps, rule = period.duration // hour, wanted.splits
+    if rule.train_end and rule.validation_end:
+        train_end = (rule.train_end - period.start) // hour
+        validation_end = (rule.validation_end - period.start) // hour
+    else:
+        validation_end = round(steps * (1 - rule.test))
+        train_end = validation_end - round(steps * rule.validation)
+    if not 0 < train_end < validation_end < steps:
+        raise TrainingError(
+            wanted.name,
+            f"the splits (train to step {train_end}, validation to step {validation_end}) do not lie within "
+            f"the period {period} of {steps} steps",
+            "Choose train_end and validation_end inside it, in this order",
+        )
+    return Bounds(train_end, validation_end, steps, rule.gap)
 
 
 def divide(starts: Starts, bounds: Bounds, *, seq_len: int, horizon: int, strict: bool = False) -> Mapping[str, Starts]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gridtide import __version__, curated, scaling, sequences, spec, splits, tensors
+from gridtide import __version__, curated, pictures, scaling, sequences, spec, splits, tensors
 from gridtide.bases import Base, bases
+from gridtide.cleaning import IMPUTED
 from gridtide.config import Config, Entry
 from gridtide.curated import Input
 from gridtide.errors import TrainingError
@@ -27,8 +31,10 @@ from gridtide.spec import TrainingSpec
 if TYPE_CHECKING:
     from gridtide.lake import Lake
 
+logger = logging.getLogger("gridtide.training")
+
 HISTORY = timedelta(days=15)
-"""How far before the period values are read, for inputs that become known late."""
+"""How far before the period values are read at least, for inputs that become known late and for cleaning."""
 
 FORMAT = 1
 """Version of the files written here."""
@@ -38,8 +44,9 @@ FORMAT = 1
 class TrainingSet:
     """R locations over T steps from `start`, F inputs, K targets, scaled by train steps.
 
-    `values` (R, T, F) float32, 0 where missing; `mask` (R, T, F) what was observed; `targets` (R, T, K)
-    float32; `target_mask` (R, T, K); `windows` per split (N, 2): location, start step; `scales` and
+    `values` (R, T, F) float32, 0 where missing; `mask` (R, T, F) what was observed; `quality` (R, T, I)
+    what the cells of the first I columns, the inputs, are (see `cleaning`); `targets` (R, T, K) float32;
+    `target_mask` (R, T, K); `windows` per split (N, 2): location, start step; `scales` and
     `target_scales`, one per location.
     """
 
@@ -50,6 +57,7 @@ class TrainingSet:
     dropped: tuple[str, ...]
     values: npt.NDArray[np.float32]
     mask: npt.NDArray[np.bool_]
+    quality: npt.NDArray[np.uint8]
     targets: npt.NDArray[np.float32]
     target_mask: npt.NDArray[np.bool_]
     windows: Mapping[str, npt.NDArray[np.int64]]
@@ -66,15 +74,17 @@ async def prepare(
 ) -> dict[str, Any]:
     """Make the training set of spec `wanted` from the files of `config`'s entries, and write it to `lake`.
 
-    Returns a report (JSON-able): `path`, `shape`, `period`, `splits`, `columns`, `targets`, `dropped`,
-    `inputs`, `fingerprint`. With `inputs` (of an earlier manifest) exactly those files are read: same
-    inputs, same bytes. Raises `TrainingError` where the spec asks for what the lake does not hold.
+    Beside the sequences go a manifest, a page of pictures where matplotlib is installed, and what else
+    `export` asks for. Returns what `report` describes. With `inputs` (of an earlier manifest) exactly
+    those files are read: same inputs, same bytes. Raises `TrainingError` where the spec asks for what
+    the lake does not hold.
     """
     made = spec.load(wanted)
     entries = {entry.name: entry for entry in sources_of(made, config)}
     period = await resolve_period(made, entries, lake, inputs)
     ahead = timedelta(hours=max(made.leads, default=0))
-    reading = Period(period.start - HISTORY, period.end + ahead)
+    back = timedelta(hours=max((*made.features.lags, *made.features.rolling), default=0))
+    reading = Period(period.start - HISTORY - back, period.end + ahead)
     pinned = inputs
     if pinned is None:
         pinned = await curated.inputs(lake, entries.values(), reading, made.as_of)
@@ -85,12 +95,32 @@ async def prepare(
     async for one, table in curated.tables(lake, pinned):
         grid.add(table, entries[one.entry].available)
     training_set = assemble(made, period, bases(made, grid.finish(), period, grid.seen))
-    folder = f"features/{made.name}"
     described = manifest(training_set, pinned)
-    body = tensors.encode(as_tensors(training_set), {"manifest": to_json(described)})
-    await lake.put(f"{folder}/sequences.safetensors", body, replace=True)
-    await lake.put(f"{folder}/manifest.json", to_json(described, indent=2).encode(), replace=True)
-    return report(training_set, described, f"{folder}/sequences.safetensors", len(body))
+    written = files(training_set, described)
+    folder = f"features/{made.name}"
+    for name, body in written.items():
+        await lake.put(f"{folder}/{name}", body, replace=True)
+    return report(training_set, described, folder, {name: len(body) for name, body in written.items()})
+
+
+def files(made: TrainingSet, described: Mapping[str, Any]) -> dict[str, bytes]:
+    """What is written of `made` with its manifest `described`, by name; the sequences come first."""
+    arrays = as_tensors(made)
+    found = {"sequences.safetensors": tensors.encode(arrays, {"manifest": to_json(described)})}
+    if "npz" in made.spec.export:
+        found["sequences.npz"] = _npz(arrays)
+    if find_spec("matplotlib"):
+        found["report.html"] = pictures.page(made, described).encode()
+    else:
+        logger.warning("%s: no pictures are drawn; install gridtide[report] for them", made.spec.name)
+    return found | {"manifest.json": to_json(described, indent=2).encode()}
+
+
+def _npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
+    """`arrays` as `numpy.load` opens them; the same bytes for the same arrays."""
+    body = io.BytesIO()
+    np.savez(body, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
+    return body.getvalue()
 
 
 def sources_of(wanted: TrainingSpec, config: Config) -> list[Entry]:
@@ -166,7 +196,7 @@ def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> Trai
     Columns that no location observes in a train step are dropped. Raises `TrainingError` for a split
     without windows.
     """
-    bounds = split_bounds(wanted, period)
+    bounds = splits.bounds(wanted, period)
     train = slice(0, bounds.train_end)
     alive = np.any([base.mask[train].any(axis=0) for base in made], axis=0)
     if not alive.any():
@@ -192,33 +222,13 @@ def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> Trai
         tuple(dropped),
         np.stack([_scaled(base.values, scale) for base, scale in zip(made, scales, strict=True)]),
         np.stack([base.mask for base in made]),
+        np.stack([base.quality for base in made]),
         np.stack([_scaled(base.targets, scale) for base, scale in zip(made, target_scales, strict=True)]),
         np.stack(target_masks),
         windows,
         tuple(scales),
         tuple(target_scales),
     )
-
-
-def split_bounds(wanted: TrainingSpec, period: Period) -> splits.Bounds:
-    """The splits of `wanted` as steps of `period`; raises `TrainingError` where one lies outside it."""
-    hour = timedelta(hours=1)
-    steps, rule = period.duration // hour, wanted.splits
-    if rule.train_end and rule.validation_end:
-        train_end, validation_end = (
-            (rule.train_end - period.start) // hour,
-            (rule.validation_end - period.start) // hour,
-        )
-    else:
-        validation_end = round(steps * (1 - rule.test))
-        train_end = validation_end - round(steps * rule.validation)
-    if not 0 < train_end < validation_end < steps:
-        raise TrainingError(
-            wanted.name,
-            f"the splits do not lie within the period {period}",
-            "Choose train_end and validation_end inside it",
-        )
-    return splits.Bounds(train_end, validation_end, steps, rule.gap)
 
 
 def _windows(wanted: TrainingSpec, bounds: splits.Bounds, made: Sequence[Base]) -> dict[str, npt.NDArray[np.int64]]:
@@ -253,7 +263,14 @@ def _windows(wanted: TrainingSpec, bounds: splits.Bounds, made: Sequence[Base]) 
 
 def _keep(base: Base, alive: npt.NDArray[np.bool_]) -> Base:
     columns = tuple(column for column, keep in zip(base.columns, alive, strict=True) if keep)
-    return replace(base, columns=columns, values=base.values[:, alive], mask=base.mask[:, alive])
+    inputs = alive[: base.quality.shape[1]]
+    return replace(
+        base,
+        columns=columns,
+        values=base.values[:, alive],
+        mask=base.mask[:, alive],
+        quality=base.quality[:, inputs],
+    )
 
 
 def _scaled(values: npt.NDArray[np.float64], scale: scaling.Scale) -> npt.NDArray[np.float32]:
@@ -267,6 +284,7 @@ def as_tensors(made: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
     return {
         "values": made.values,
         "mask": made.mask,
+        "quality": made.quality,
         "targets": made.targets,
         "target_mask": made.target_mask,
         "time": seconds,
@@ -286,7 +304,8 @@ def manifest(made: TrainingSet, pinned: Sequence[Input]) -> dict[str, Any]:
     """Everything the set was made from, and what its columns mean; the same for the same inputs."""
     asked = made.spec.model_dump(mode="json")
     files = [asdict(one) for one in pinned]
-    versions = {"gridtide": __version__, **{name: version(name) for name in ("numpy", "pyarrow")}}
+    used = ("numpy", "pyarrow", "holidays", *(("scikit-learn",) if made.spec.cleaning.is_fitted else ()))
+    versions = {"gridtide": __version__, **{name: version(name) for name in used}}
     mark = hashlib.sha256(to_json([FORMAT, asked, files, versions]).encode()).hexdigest()
     return {
         "format": FORMAT,
@@ -298,6 +317,7 @@ def manifest(made: TrainingSet, pinned: Sequence[Input]) -> dict[str, Any]:
                 "name": base.location,
                 "columns": [asdict(feature) for feature in base.columns],
                 "targets": list(base.target_names),
+                "rejected": base.rejected,
             }
             for base in made.bases
         ],
@@ -308,22 +328,32 @@ def manifest(made: TrainingSet, pinned: Sequence[Input]) -> dict[str, Any]:
     }
 
 
-def report(made: TrainingSet, described: Mapping[str, Any], path: str, size: int) -> dict[str, Any]:
-    """What a person or a flow wants to know of the set, JSON-able."""
+def report(made: TrainingSet, described: Mapping[str, Any], folder: str, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """What a person or a flow wants to know of the set `made`, JSON-able; `sizes`: bytes by file in `folder`.
+
+    `name`, `path` and `bytes` of the sequences, `pictures` (a path, or None), `period`, `shape`, `splits`:
+    windows of each, `locations`: targets, columns, and of them what is missing, imputed and rejected,
+    `dropped` columns, number of `inputs`, `fingerprint`.
+    """
     locations = {}
     for base in made.bases:
         shares = 1 - base.mask.mean(axis=0)
+        inputs = zip(base.columns, base.quality.T, strict=False)
         locations[base.location] = {
             "targets": list(base.target_names),
             "columns": [feature.name for feature in base.columns],
             "missing": {feature.name: round(float(s), 4) for feature, s in zip(base.columns, shares, strict=True)},
+            "imputed": {f.name: int((cells == IMPUTED).sum()) for f, cells in inputs},
+            "rejected": {name: counts for name, counts in base.rejected.items() if any(counts.values())},
         }
     count, steps, features = made.values.shape
     wanted = made.spec
+    first = next(iter(sizes))
     return {
         "name": wanted.name,
-        "path": path,
-        "bytes": size,
+        "path": f"{folder}/{first}",
+        "bytes": sizes[first],
+        "pictures": f"{folder}/report.html" if "report.html" in sizes else None,
         "period": str(made.period),
         "shape": {
             "locations": count,

@@ -65,6 +65,9 @@ def every_kind(days: int, seed: int = 0) -> dict[str, tuple[str, Available, list
     def value(hour: float) -> float:
         return float(np.round(100 + 10 * np.sin(hour * 2 * np.pi / 24) + noise.normal(), 3))
 
+    def warmth(hour: float) -> float:
+        return value(hour) - 85
+
     lag = Available(lag=5 * HOUR)
     at_once = Available(lag=timedelta(0))
     morning = Available(day_before="13:00", timezone="America/New_York")
@@ -75,7 +78,11 @@ def every_kind(days: int, seed: int = 0) -> dict[str, tuple[str, Available, list
         "five_minute": ("iso_ne", Available(lag=10 * MINUTE), five_minute(hours, value)),
         "fuel_mix": ("iso_ne", at_once, instants("generation_wind", "MW", hours, value, "ISNE")),
         "report": ("iso_ne", at_once, daily(days, value)),
-        "weather": ("open_meteo", at_once, instants("temperature_2m", "°C", hours, value, "boston")),
+        "weather": (
+            "open_meteo",
+            at_once,
+            instants("temperature_2m", "°C", hours, warmth, "boston"),
+        ),
     }
 
 

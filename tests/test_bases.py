@@ -1,17 +1,20 @@
 """Bases show at each step what was known then, and nothing else."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
 
+from gridtide import observations as obs
 from gridtide import spec
 from gridtide.bases import Base, bases
+from gridtide.config import Available
 from gridtide.errors import TrainingError
 from gridtide.hourly import Grid, available_at, microseconds
 from gridtide.periods import Period
-from tests.grids import HOUR, PATTERNS, START, every_kind, tables
+from tests.grids import HOUR, PATTERNS, START, every_kind, hourly, instants, tables
 
 DAYS = 20
 PLAIN = {"calendar": False}
@@ -50,37 +53,104 @@ def test_columns_look_at_the_freshest_hour_that_is_known() -> None:
     ]
 
 
-def test_nothing_that_is_not_yet_available_moves_a_row() -> None:
-    """Whatever values become available after a moment, no row that ends by then changes."""
-    kinds = every_kind(DAYS)
-    made_of = {"calendar": True, "lags": [1, 24], "rolling": [3, 100]}
-    before = base(kinds, features=made_of)
-    for moment in (PERIOD.start + 50 * HOUR, PERIOD.start + 133 * HOUR, PERIOD.end - 60 * HOUR):
-        changed = {}
-        for name, (source, rule, rows) in kinds.items():
-            start, end = (np.array([microseconds(row[at]) for row in rows]) for at in (0, 1))
-            by_rule = available_at(rule, start, end)
-            available = [
-                microseconds(r.published_at) if r.published_at else int(b) for r, b in zip(rows, by_rule, strict=True)
-            ]
-            later = [at > microseconds(moment) for at in available]
-            assert any(later), name
-            changed[name] = (
-                source,
-                rule,
-                [
-                    r._replace(value=1e6 * (-1) ** n) if hide else r
-                    for n, (r, hide) in enumerate(zip(rows, later, strict=True))
-                ],
-            )
-        after = base(changed, features=made_of)
-        known = (moment - PERIOD.start) // HOUR
-        np.testing.assert_array_equal(after.values[:known], before.values[:known])
-        np.testing.assert_array_equal(after.mask, before.mask)
-        moved = (np.nan_to_num(after.values[known:]) != np.nan_to_num(before.values[known:])).any(axis=0)
-        assert [column.name for column, moves in zip(after.columns, moved, strict=True) if not moves] == [
-            column.name for column in after.columns if column.name.startswith("calendar/")
+EVERYTHING = {
+    "calendar": True,
+    "power": True,
+    "prices": True,
+    "weather": True,
+    "lags": [1, 24],
+    "rolling": [3, 100],
+}
+
+
+@pytest.mark.parametrize("moment", [PERIOD.start + 50 * HOUR, PERIOD.start + 133 * HOUR, PERIOD.end - 150 * HOUR])
+def test_nothing_that_is_not_yet_available_moves_a_row(moment: datetime) -> None:
+    """Whatever values become available after a moment, no row that ends by then changes, to the bit.
+
+    Whether what comes later is plausible, impossible, stale, or missing; with all groups of features
+    and all cleaning that is on by default. All columns but the calendar's do change from then on.
+    """
+    kinds = every_kind(DAYS) | priced(DAYS)
+    before = base(kinds, features=EVERYTHING, locations=[PRICED])
+    assert len(before.columns) > 200
+    later: tuple[Callable[[int, float], float | None], ...] = (
+        lambda n, value: value * (1 + 0.03 * (n % 7 - 3)),
+        lambda n, value: 1e7 * (-1) ** n,
+        lambda n, value: 100.0,
+        lambda n, value: None,
+    )
+    known = (moment - PERIOD.start) // HOUR
+    for number, changed in enumerate(later):
+        after = base(since(kinds, moment, changed), features=EVERYTHING, locations=[PRICED])
+        for one, other in ((after.values, before.values), (after.mask, before.mask), (after.quality, before.quality)):
+            np.testing.assert_array_equal(one[:known], other[:known])
+        if number == 0:
+            moved = (np.nan_to_num(after.values[known:]) != np.nan_to_num(before.values[known:])).any(axis=0)
+            still = {column.name for column, moves in zip(after.columns, moved, strict=True) if not moves}
+            assert {name for name in still if not name.startswith("calendar/")} == set()
+
+
+PRICED = {
+    "name": "ISNE",
+    "targets": ["eia/ISNE/demand"],
+    "inputs": [*PATTERNS, "iso_ne/4000/*", "iso_ne/4001/*"],
+}
+
+
+def priced(days: int) -> dict[str, tuple[str, Available, list[obs.Row]]]:
+    """What `every_kind` lacks for all groups of features: fuels, interchange, prices of two places, wind."""
+    hours = days * 24
+
+    def value(level: float) -> Callable[[float], float]:
+        random = np.random.default_rng(int(level))
+        return lambda hour: float(np.round(level + 3 * np.sin(hour / 4) + random.normal(), 3))
+
+    lag, at_once = Available(lag=5 * HOUR), Available(lag=timedelta(0))
+    morning = Available(day_before="13:00", timezone="America/New_York")
+    fuels = [
+        row
+        for number, name in enumerate(("generation_wind", "generation_solar", "generation_coal", "net_generation"))
+        for row in hourly(name, hours, value(20 + number))
+    ]
+    prices = {
+        (variable, place): [
+            row._replace(unit="USD/MWh") for row in hourly(variable, hours, value(level), location=place)
         ]
+        for variable, place, level in (
+            ("lmp_day_ahead", "4000", 50),
+            ("lmp_day_ahead", "4001", 52),
+            ("lmp_real_time", "4000", 54),
+            ("lmp_real_time", "4001", 56),
+        )
+    }
+    return {
+        "fuels": ("eia", lag, fuels),
+        "interchange": ("eia", lag, hourly("net_interchange", hours, value(5))),
+        "wind": ("open_meteo", at_once, instants("wind_speed_10m", "km/h", hours, value(15), "boston")),
+        **{f"{v} {p}": ("iso_ne", morning if v == "lmp_day_ahead" else lag, rows) for (v, p), rows in prices.items()},
+    }
+
+
+def since(kinds: Any, moment: datetime, changed: Callable[[int, float], float | None]) -> Any:
+    """`kinds` with `changed(number, value)` for every value that becomes available after `moment`."""
+    found = {}
+    for name, (source, rule, rows) in kinds.items():
+        start, end = (np.array([microseconds(row[at]) for row in rows]) for at in (0, 1))
+        by_rule = available_at(rule, start, end)
+        available = [
+            microseconds(r.published_at) if r.published_at else int(b) for r, b in zip(rows, by_rule, strict=True)
+        ]
+        hidden = [at > microseconds(moment) for at in available]
+        assert any(hidden), name
+        found[name] = (
+            source,
+            rule,
+            [
+                r._replace(value=changed(n, r.value)) if hide else r
+                for n, (r, hide) in enumerate(zip(rows, hidden, strict=True))
+            ],
+        )
+    return found
 
 
 def test_targets_are_the_truth_of_their_own_hour() -> None:
@@ -96,7 +166,7 @@ def test_gaps_are_filled_forward_and_masked() -> None:
     source, rule, rows = kinds["demand"]
     hole = 6 * 24
     kinds["demand"] = (source, rule, [r for n, r in enumerate(rows) if not hole <= n < hole + 3])
-    made = base(kinds, fill_limit=2)
+    made = base(kinds, cleaning={"fill_limit": 2})
     first = hole - 5 * 24 + 5  # the rows in which the hole would be seen
     last_seen = rows[hole - 1].value
     np.testing.assert_array_equal(made.values[first - 1 : first + 3, 0], [last_seen, last_seen, last_seen, np.nan])

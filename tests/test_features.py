@@ -8,9 +8,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridtide import features
+from gridtide import features, spec
 from gridtide.features import Columns, Feature
 from gridtide.periods import Period
+
+PLACE = spec.Location(name="ISNE", targets=("eia/ISNE/demand",), inputs=("eia/ISNE/*",))
 
 
 def some_numbers(seed: int) -> np.ndarray:
@@ -27,13 +29,12 @@ numbers = st.integers(0, 2**32 - 1).map(some_numbers)
 @given(values=numbers, hours=st.integers(1, 40))
 def test_rolling_statistics_are_those_of_a_plain_loop(values: np.ndarray, hours: int) -> None:
     """Over what is known of the last hours, row by row."""
-    found = features.rolling(values, hours)
+    found = features.rolling(values, [hours])[0]
     for column in range(2):
         for row in range(30):
             known = [v for v in values[column, max(row - hours + 1, 0) : row + 1] if not math.isnan(v)]
             expected = [np.mean(known), np.std(known), min(known), max(known)] if known else [math.nan] * 4
-            shown = [found[name][column, row] for name in features.STATISTICS]
-            np.testing.assert_allclose(shown, expected, atol=1e-5)
+            np.testing.assert_allclose(found[:, column, row], expected, atol=1e-5)
 
 
 @given(values=numbers, later=numbers, cut=st.integers(1, 29), hours=st.integers(1, 40))
@@ -43,10 +44,9 @@ def test_what_comes_later_changes_nothing_before_it(
     """Not by one bit: whatever replaces the rows from a cut on."""
     changed = np.concatenate([values[:, :cut], later[:, cut:]], axis=1)
     pairs = [(features.lagged(values, hours), features.lagged(changed, hours))]
-    before, after = features.rolling(values, hours), features.rolling(changed, hours)
-    pairs += [(before[name], after[name]) for name in features.STATISTICS]
+    pairs.append((features.rolling(values, [hours]), features.rolling(changed, [hours])))
     for one, other in pairs:
-        np.testing.assert_array_equal(one[:, :cut], other[:, :cut])
+        np.testing.assert_array_equal(one[..., :cut], other[..., :cut])
 
 
 @given(values=numbers, hours=st.integers(1, 40))
@@ -84,9 +84,12 @@ def test_the_calendar_is_that_of_local_clocks() -> None:
 def test_features_say_how_far_they_look_back() -> None:
     """From the row's own hour: the delay of the input, and what the feature adds. Forecasts get none."""
     period = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 3, tzinfo=UTC))
-    given_ = (Feature("demand-5h", "MWh", "", 5, "demand"), Feature("forecast+24h", "MW", "", -24, "forecast"))
+    given_ = (
+        Feature("demand-5h", "MWh", "", 5, "eia/ISNE/demand", "demand"),
+        Feature("forecast+24h", "MW", "", -24, "eia/ISNE/forecast", "forecast"),
+    )
     inputs = Columns(given_, np.ones((2, 48)), np.ones((2, 48), bool))
-    made = features.derive(inputs, period, timezone="UTC", calendar=False, lags=[24], windows=[3])
+    made = features.derive(inputs, period, PLACE, spec.Features(calendar=False, lags=(24,), rolling=(3,)))
     assert {feature.name: feature.lookback for feature in made.features} == {
         "demand-5h": 5,
         "forecast+24h": -24,

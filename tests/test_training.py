@@ -74,7 +74,7 @@ def test_values_after_the_train_hours_change_no_statistic(folder: Path, tmp_path
     """A lake that differs only after the train period gives the same scales."""
     split = START + 504 * HOUR
     other = {
-        name: (source, rule, [r._replace(value=1e6) if r.interval_end > split else r for r in rows])
+        name: (source, rule, [r._replace(value=(r.value or 0) + 7) if r.interval_end > split else r for r in rows])
         for name, (source, rule, rows) in KINDS.items()
         if name in ("demand", "weather")
     }
