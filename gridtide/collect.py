@@ -28,6 +28,7 @@ from gridtide.errors import FormatError, GridtideError, IncompleteError, Upstrea
 from gridtide.http import Answer
 from gridtide.periods import Period
 from gridtide.sources import Page, Request, Source, source
+from gridtide.threads import computed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,7 +144,7 @@ class _Work:
 
     async def observations(self) -> Collected:
         """The answer as a file of observations."""
-        arrow = asyncio.create_task(asyncio.to_thread(_load_arrow))
+        arrow = asyncio.create_task(computed(_load_arrow))
         pages = self._pages(self._read)
         with ExitStack() as stack:
             checks = None
@@ -152,10 +153,10 @@ class _Work:
                     await arrow
                     with self._stage("write"):
                         checks = checks or stack.enter_context(_Checks(self.entry, self.period))
-                        await asyncio.to_thread(checks.add, request, page)
+                        await computed(checks.add, request, page)
             with self._stage("write"):
                 checks = checks or stack.enter_context(_Checks(self.entry, self.period))
-                draft = await asyncio.to_thread(checks.complete)
+                draft = await computed(checks.complete)
                 if self.period is None and not draft.rows:
                     return self._collected(
                         None, 0, [*checks.warnings, "the snapshot holds no rows, no file is written"]
@@ -223,7 +224,7 @@ class _Work:
         started = time.perf_counter()
         new = bool(request.url) and answer.attempt > 0
         try:
-            parsed = await asyncio.to_thread(self._parse, request, answer)
+            parsed = await computed(self._parse, request, answer)
         except FormatError as error:
             if not new:
                 raise
@@ -237,7 +238,7 @@ class _Work:
     async def _keep(self, request: Request, answer: Answer) -> _Body:
         """The body of `answer`, read as observations only to find its other pages and the errors it may be."""
         try:
-            page = await asyncio.to_thread(self.source.parse, self.entry, request, answer.body, answer.retrieved_at)
+            page = await computed(self.source.parse, self.entry, request, answer.body, answer.retrieved_at)
         except FormatError:  # what these entries keep need not be observations
             return _Body(answer.body)
         return _Body(answer.body, page.following)
@@ -248,7 +249,7 @@ class _Work:
 
         page = self.source.parse(self.entry, request, answer.body, answer.retrieved_at)
         marks = observations.fingerprints(page.observations)
-        if not observations.has_repeats(marks):
+        if not observations.has_repeats([marks]):
             return _Parsed(page, marks)
         distinct = observations.distinct(page.observations, self.entry.name)
         repeated = page.observations.num_rows - distinct.num_rows
@@ -362,12 +363,10 @@ class _Checks:
     def _drop_repeats(self) -> int:
         """Where pages share a key, make the whole distinct, as each page is in itself; how many rows
         that took away."""
-        import numpy as np
-
         from gridtide import observations
 
         before = self.draft.rows
-        if observations.has_repeats(np.concatenate([np.empty(0, np.uint64), *self.marks])):
+        if observations.has_repeats(self.marks):
             whole = observations.distinct(self.draft.table(), self.entry.name)
             self.draft.__exit__(None, None, None)
             self.draft = self._new_draft()

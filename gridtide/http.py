@@ -112,7 +112,7 @@ class Http:
             await self._session.close()
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
-        """What `read` makes of the answer to `request`, of those of `entry` at most its `concurrency` at a time.
+        """What `read` makes of the answer to `request`; of an entry at most `concurrency` are asked at a time.
 
         Both are tried up to `entry.retries` times while the error is one that may pass, also one
         that `read` raises. Raises the last error: `CredentialsError`, `QuotaError`,
@@ -125,13 +125,14 @@ class Http:
             wait=_wait,
             reraise=True,
         )
-        async with self._slots.setdefault(entry.name, asyncio.Semaphore(entry.concurrency)):
-            async for attempt in attempts:
-                with attempt:
+        slots = self._slots.setdefault(entry.name, asyncio.Semaphore(entry.concurrency))
+        async for attempt in attempts:
+            with attempt:
+                async with slots:  # not while reading or waiting: the next request leaves meanwhile
                     if entry.rate_limit is not None:
                         await self._limiter.acquire(entry.rate_limit)
                     answer = await self._ask(entry, request, credentials)
-                    return await read(replace(answer, attempt=attempt.retry_state.attempt_number))
+                return await read(replace(answer, attempt=attempt.retry_state.attempt_number))
         raise AssertionError("tenacity ends by returning or raising")
 
     async def _ask(self, entry: Entry, request: Request, credentials: Credentials) -> Answer:

@@ -249,9 +249,10 @@ def unexpected(table: pa.Table, required: Sequence[str], ranges: Mapping[str, tu
     return None
 
 
-def has_repeats(marks: np.ndarray) -> bool:
-    """Whether any fingerprint in `marks` occurs twice."""
-    ordered = np.sort(marks)
+def has_repeats(marks: Sequence[np.ndarray]) -> bool:
+    """Whether any fingerprint occurs twice in all of `marks` together."""
+    ordered = np.concatenate([np.empty(0, np.uint64), *marks])
+    ordered.sort()
     return bool((ordered[1:] == ordered[:-1]).any())
 
 

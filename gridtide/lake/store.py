@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
@@ -21,6 +17,7 @@ from gridtide.lake.connect import address, connect
 from gridtide.lake.failures import told
 from gridtide.lake.metadata import Metadata, Provenance, check
 from gridtide.lake.names import EXTENSIONS, SIDECAR, File, file_name, parse_name
+from gridtide.threads import blocking, computed
 
 if TYPE_CHECKING:
     import boto3
@@ -30,13 +27,7 @@ if TYPE_CHECKING:
 
     from gridtide.lake.draft import Draft
 
-T = TypeVar("T")
-
 logger = logging.getLogger("gridtide.lake")
-
-_THREADS = ThreadPoolExecutor(32, thread_name_prefix="gridtide.lake")
-"""For the store's blocking calls: its own futures end in native threads that may still hold Python
-objects when the interpreter ends, which then aborts, about one run in sixty."""
 
 FOOTER = 1 << 14
 """Bytes read from a file's end at first; the footer of a file of few row groups is smaller."""
@@ -81,7 +72,7 @@ class Lake:
 
     async def put_draft(self, draft: Draft, folder: str, prefix: str, stamp: datetime) -> Stored:
         """Put the observations of `draft` as `<folder>/<prefix>_<stamp>…`, see the package's contract."""
-        body, metadata = await asyncio.to_thread(draft.finish)
+        body, metadata = await computed(draft.finish)
         return await self._store(body, metadata, folder, prefix, stamp, EXTENSIONS[draft.format])
 
     async def put_body(
@@ -95,7 +86,7 @@ class Lake:
         """Put `body`, zstd-compressed, at `path`, which is under `raw/`; False where one is there, which is left."""
         from gridtide.lake import encoding
 
-        return await self._create(path, await asyncio.to_thread(encoding.compress, body), path)
+        return await self._create(path, await computed(encoding.compress, body), path)
 
     async def raw(self, path: str) -> bytes:
         """The body that `put_raw` put at `path`."""
@@ -103,7 +94,7 @@ class Lake:
 
         body = await self._get(path)
         try:
-            return await asyncio.to_thread(encoding.decompress, body)
+            return await computed(encoding.decompress, body)
         except ValueError as error:
             raise _damaged(path, error) from error
 
@@ -114,12 +105,12 @@ class Lake:
                 raise StorageError(path, "is there already", "Remove it, or use another name")
             return
         with told(path, f"cannot be stored in {self.uri}"):
-            await _threaded(obstore.put, self.store, path, body)
+            await blocking(obstore.put, self.store, path, body)
 
     async def listing(self, folder: str) -> tuple[list[str], list[str]]:
         """The paths of the folders and those of the files that lie directly in `folder`, both sorted."""
         with told(folder, f"cannot be listed in {self.uri}"):
-            found = await _threaded(obstore.list_with_delimiter, self.store, folder)
+            found = await blocking(obstore.list_with_delimiter, self.store, folder)
         return sorted(found["common_prefixes"]), sorted(file["path"] for file in found["objects"])
 
     async def files(self, folder: str, prefix: str) -> list[File]:
@@ -162,7 +153,7 @@ class Lake:
         try:
             if extension == "csv":  # which has no checksums of its own
                 check(await self._sidecar(path), body)
-            return await asyncio.to_thread(encoding.read, extension, body)
+            return await computed(encoding.read, extension, body)
         except ValueError as error:
             raise _damaged(path, error) from error
 
@@ -177,9 +168,9 @@ class Lake:
         """Raises `StorageError` unless the lake can be listed, written and deleted in."""
         path = f".probe-{os.urandom(8).hex()}"
         with told(self.uri, "cannot be used as a lake"):
-            await _threaded(obstore.list_with_delimiter, self.store)
-            await _threaded(obstore.put, self.store, path, b"", mode="create")
-            await _threaded(obstore.delete, self.store, path)
+            await blocking(obstore.list_with_delimiter, self.store)
+            await blocking(obstore.put, self.store, path, b"", mode="create")
+            await blocking(obstore.delete, self.store, path)
 
     async def _store(
         self, body: Any, metadata: Metadata, folder: str, prefix: str, stamp: datetime, extension: str
@@ -200,7 +191,7 @@ class Lake:
         if not path.endswith(".parquet"):
             if await self.exists(path):
                 return False
-            sidecar = await asyncio.to_thread(metadata.sidecar, body)
+            sidecar = await computed(metadata.sidecar, body)
             if not await self._create(path + SIDECAR, sidecar, metadata.entry):
                 return False
         return await self._create(path, body, metadata.entry)
@@ -221,7 +212,7 @@ class Lake:
         """Put `body` at `path` whole or not at all; False where something is there."""
         with told(subject, f"{path} cannot be stored in {self.uri}"):
             try:
-                await _threaded(obstore.put, self.store, path, body, mode="create")
+                await blocking(obstore.put, self.store, path, body, mode="create")
             except AlreadyExistsError:
                 return False
         return True
@@ -229,7 +220,7 @@ class Lake:
     async def _get(self, path: str, options: GetOptions | None = None) -> Any:
         """The bytes at `path`, as a buffer."""
         with told(path, f"cannot be read from {self.uri}"):
-            return await _threaded(self._got, path, options)
+            return await blocking(self._got, path, options)
 
     def _got(self, path: str, options: GetOptions | None) -> Any:
         return obstore.get(self.store, path, options=options).bytes()
@@ -238,7 +229,7 @@ class Lake:
         """The size of the file at `path` in bytes, None if there is none."""
         with told(path, f"cannot be looked for in {self.uri}"):
             try:
-                size: int = (await _threaded(obstore.head, self.store, path))["size"]
+                size: int = (await blocking(obstore.head, self.store, path))["size"]
             except FileNotFoundError:
                 return None
         return size
@@ -246,7 +237,7 @@ class Lake:
     async def _list(self, folder: str) -> list[tuple[str, int]]:
         """Path and size of the files in `folder`, not of those in its subfolders."""
         with told(folder, f"cannot be listed in {self.uri}"):
-            found = await _threaded(obstore.list_with_delimiter, self.store, folder)
+            found = await blocking(obstore.list_with_delimiter, self.store, folder)
         return [(file["path"], file["size"]) for file in found["objects"]]
 
     async def _metadata(self, path: str) -> Metadata:
@@ -265,10 +256,6 @@ class Lake:
         if not await self.exists(path + SIDECAR):
             raise ValueError("it has no sidecar")
         return await self.read(path + SIDECAR)
-
-
-async def _threaded(call: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, partial(call, *arguments, **options))
 
 
 def _stored(path: str, size: int, metadata: Metadata, *, created: bool) -> Stored:

@@ -96,7 +96,7 @@ async def test_eia_pages_and_slices():
     table = await collected(shipped("eia_generation"), period)
     series_count = len(GRID.state("ISNE", MIDDLES[:1]).generation) + len(GRID.state("CISO", MIDDLES[:1]).generation)
     assert table.num_rows == 60 * 24 * series_count
-    assert not observations.has_repeats(observations.fingerprints(table))
+    assert not observations.has_repeats([observations.fingerprints(table)])
 
 
 async def test_iso_ne_hourly_load_and_prices():

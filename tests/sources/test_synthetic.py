@@ -37,7 +37,7 @@ def test_without_any_parameter_new_england_is_complete():
     """All variables of ISNE for every hour, each key once, source and units as registered."""
     table = collected(entry())
     assert table.schema == observations.SCHEMA
-    assert not observations.has_repeats(observations.fingerprints(table))
+    assert not observations.has_repeats([observations.fingerprints(table)])
     assert set(table["source"].to_pylist()) == {"synthetic"}
     names = set(table["variable"].to_pylist())
     assert {"demand", "interchange", "load", "lmp_real_time_loss", "temperature_2m", "snowfall"} <= names
