@@ -17,11 +17,12 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one process took: wall and CPU seconds, peak memory in MB."""
+    """What one process took: wall and CPU seconds, peak memory in MB; and what it printed."""
 
     wall: float
     cpu: float
     peak_mb: float
+    output: str
 
 
 def run(program: str, *arguments: str) -> Run:
@@ -37,7 +38,7 @@ def run(program: str, *arguments: str) -> Run:
     if process.returncode:
         raise RuntimeError(f"{program} failed:\n{output.decode(errors='replace')[-3000:]}")
     scale = 2**20 if sys.platform == "darwin" else 2**10
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / scale)
+    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / scale, output.decode())
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +37,15 @@ CACHE = 1 << 30
 LARGEST = 2**31 - 1
 """The most elements of an array that MLX views in strides."""
 
-GATHERED = 4 << 20
+GATHERED = 8 << 20
 """Bytes gathered at a time. Short windows come several batches at once, because each gathering costs some 0.1 ms."""
 
 VALUES, REST = (mx.new_thread_local_stream(mx.cpu) for _ in range(2))
 """What is gathered runs beside the model, `x` beside everything else; Apple's GPU reads the same memory."""
 
 CONTEXT = {"x": "values", "mask": "mask"}
-AHEAD = {"y": "targets", "y_mask": "target_mask"}
 LABELS = {"labels": "targets", "label_mask": "target_mask"}
-"""From which tensors of the file the arrays of a batch come."""
+"""From which tensors of the file the larger arrays of a batch come."""
 
 Batch = dict[str, Any]
 
@@ -58,13 +57,17 @@ WHOLE = Shard("contiguous", rank=0, ranks=1)
 class Store:
     """An opened training set: R locations, T steps, F inputs, K targets, as one rank sees it.
 
-    `mapped`: every tensor of the file as a NumPy memory map; nothing is read before it is used.
+    `mapped`: every tensor of the file as a NumPy memory map. `blocks`: by what a batch calls it, what
+    its context is gathered from. `positions` (length / ranks,): the places in the whole window that
+    the rank holds.
     """
 
     path: Path
     manifest: Mapping[str, Any]
     mapped: Mapping[str, npt.NDArray[np.generic]]
     shard: Shard
+    blocks: Mapping[str, Blocks]
+    positions: Any
 
     @property
     def steps(self) -> int:
@@ -91,17 +94,6 @@ class Store:
         """How the targets (…, K) of `location` were scaled; `invert` gives them back in their units."""
         mean, deviation = self.mapped["target_mean"], self.mapped["target_deviation"]
         return Scale(np.array(mean[location], np.float64), np.array(deviation[location], np.float64))
-
-    @cached_property
-    def blocks(self) -> Mapping[str, Blocks]:
-        """By what a batch calls it: all that can be gathered for it, from one copy in MLX memory, read on first use."""
-        loaded: Any = mx.load(str(self.path))
-        run, horizon = self.shard.runs(self.length)[0][1], self.manifest["spec"]["horizon"]
-        held = CONTEXT | (LABELS if self.shard.ranks > 1 else {})
-        found = {name: Blocks.of(_dealt(loaded[tensor], self.front, self.shard), run) for name, tensor in held.items()}
-        for name, tensor in AHEAD.items():
-            found[name] = Blocks.of(_dealt(loaded[tensor], 0, WHOLE), horizon)
-        return found
 
 
 @dataclass(frozen=True)
@@ -131,7 +123,6 @@ class Blocks:
             piece = rows[first : first + step + length - 1]
             shape = (piece.shape[0] - length + 1, length, width)
             pieces.append(mx.as_strided(piece, shape, (width, width, 1)))
-        mx.eval(pieces)
         return cls(length, step, tuple(pieces))
 
     def take(self, firsts: npt.NDArray[np.int64]) -> Any:
@@ -149,20 +140,35 @@ def open_store(path: str | Path, shard: Shard | None = None) -> Store:
     """The training set in the safetensors file at `path`, or in that folder, as `shard` sees it.
 
     Without `shard`: as the spec's `ring` deals it out to the ranks of this process's group
-    (`mx.distributed`), whole to a process that is alone. From then on MLX may keep `CACHE` bytes.
+    (`mx.distributed`), whole to a process that is alone. The base is being read into MLX's memory when
+    this returns, and MLX may keep `CACHE` bytes for reuse from then on.
 
     Raises `StorageError` where there is no such file or it is none of Gridtide's, `TrainingError`
     where the group has not as many ranks as the ring.
     """
-    path = Path(path)
-    if path.is_dir():
-        path /= "sequences.safetensors"
-    mapped, metadata = tensors.open_mapped(path)
-    if "manifest" not in metadata:
-        raise StorageError(str(path), "is no training set", "Name a file that `gridtide prepare` wrote")
-    manifest = json.loads(metadata["manifest"])
+    file, manifest, mapped = _opened(path)
     mx.set_cache_limit(max(CACHE, mx.set_cache_limit(CACHE)))
-    return Store(path, manifest, mapped, shard or _shard(manifest))
+    shard = shard or _shard(manifest)
+    wanted = manifest["spec"]["seq_len"]
+    length = shard.rounded(wanted)
+    run = shard.runs(length)[0][1]
+    with mx.stream(REST):
+        loaded: Any = mx.load(str(file))
+        blocks = {
+            name: Blocks.of(_dealt(loaded[tensor], length - wanted, shard), run)
+            for name, tensor in (CONTEXT | (LABELS if shard.ranks > 1 else {})).items()
+        }
+        mx.async_eval([each.pieces for each in blocks.values()])  # type: ignore[no-untyped-call]  # it has no types
+    return Store(file, manifest, mapped, shard, blocks, mx.array(shard.positions(length)))
+
+
+def _opened(path: str | Path) -> tuple[Path, dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
+    """The file at `path` or in that folder, its manifest, and its tensors as memory maps."""
+    file = Path(path) / "sequences.safetensors" if Path(path).is_dir() else Path(path)
+    mapped, metadata = tensors.open_mapped(file)
+    if "manifest" not in metadata:
+        raise StorageError(str(file), "is no training set", "Name a file that `gridtide prepare` wrote")
+    return file, json.loads(metadata["manifest"]), mapped
 
 
 def _shard(manifest: Mapping[str, Any]) -> Shard:
@@ -200,7 +206,14 @@ def get_training_sequences(
 
 
 def iterate_batches(
-    store: Store, split: str, *, batch_size: int, shuffle: bool | None = None, seed: int = 0, epoch: int = 0
+    store: Store,
+    split: str,
+    *,
+    batch_size: int,
+    shuffle: bool | None = None,
+    seed: int = 0,
+    epoch: int = 0,
+    prefetch: bool = True,
 ) -> Iterator[Batch]:
     """The windows of `split`, B at a time, as dicts of MLX arrays of fixed shapes.
 
@@ -215,8 +228,8 @@ def iterate_batches(
     each place. `y` and everything of the window as a whole is the same on all ranks.
 
     `shuffle` (by default for train only) orders by `seed` and `epoch`, and leaves out the incomplete
-    batch at the end; in order, every window comes. The next batch is gathered while one is used.
-    Raises `TrainingError` when there is no whole batch.
+    batch at the end; in order, every window comes. With `prefetch`, the next batch is gathered while one
+    is used, which takes the memory of one more. Raises `TrainingError` when there is no whole batch.
     """
     windows = store.windows(split)
     shuffled = split == "train" if shuffle is None else shuffle
@@ -227,29 +240,30 @@ def iterate_batches(
     plan = sequences.batches(len(windows), batch_size, shuffle=shuffled, seed=seed, epoch=epoch)
     values = batch_size * store.length // store.shard.ranks * store.mapped["values"].shape[2]
     together = max(GATHERED // (4 * values), 1)
-    return _ahead(_gathered(store, windows, plan[first : first + together]) for first in range(0, len(plan), together))
+    groups = (_gathered(store, windows, plan[first : first + together]) for first in range(0, len(plan), together))
+    return _ahead(groups) if prefetch else chain.from_iterable(groups)
 
 
-def get_real_time_context(source: Store | str | Path, lookback_hours: int = 168) -> Batch:
-    """The last `lookback_hours` hours of the training set `source`, as a model is asked with them: a row per location.
+def get_real_time_context(path: str | Path, lookback_hours: int = 168) -> Batch:
+    """The last `lookback_hours` hours of the training set at `path`, as a model is asked with them: a row per location.
 
     `x` (R, L, F) float32, `mask` (R, L, F), `position_ids` (R, L), `start` (R,), `location_id` (R,) as in
     a batch, and `time` (L,) int64: when each hour begins, in seconds since 1970. Only these hours are read.
     Raises `TrainingError` where the set has not as many.
     """
-    store = source if isinstance(source, Store) else open_store(source)
-    locations, first = len(store.mapped["values"]), store.steps - lookback_hours
-    if not 0 < lookback_hours <= store.steps:
-        raise TrainingError(
-            store.manifest["spec"]["name"], f"has {store.steps} hours, not {lookback_hours}", "Ask for fewer"
-        )
+    _, manifest, mapped = _opened(path)
+    locations, steps, _ = mapped["values"].shape
+    if not 0 < lookback_hours <= steps:
+        raise TrainingError(manifest["spec"]["name"], f"has {steps} hours, not {lookback_hours}", "Ask for fewer")
+    first = steps - lookback_hours
     # contiguous first: of a view, MLX copies all that it is a view of
-    rows = {name: np.ascontiguousarray(store.mapped[tensor][:, first:]) for name, tensor in CONTEXT.items()}
+    rows = {name: np.ascontiguousarray(mapped[tensor][:, first:]) for name, tensor in CONTEXT.items()}
+    numbers, positions = np.arange(locations, dtype=np.int32), np.arange(lookback_hours, dtype=np.int32)
     return {name: mx.array(array) for name, array in rows.items()} | {
-        "position_ids": mx.broadcast_to(mx.arange(lookback_hours), (locations, lookback_hours)),
-        "start": mx.full(locations, first),
-        "location_id": mx.arange(locations),
-        "time": mx.array(store.mapped["time"][first:]),
+        "position_ids": mx.broadcast_to(mx.array(positions), (locations, lookback_hours)),
+        "start": mx.array(np.full_like(numbers, first)),
+        "location_id": mx.array(numbers),
+        "time": mx.array(mapped["time"][first:]),
     }
 
 
@@ -265,26 +279,39 @@ def _ahead(groups: Iterable[list[Batch]]) -> Iterator[Batch]:
 
 def _gathered(store: Store, windows: npt.NDArray[np.int64], chosen: sequences.Starts) -> list[Batch]:
     """The batches of those of `windows` (N, 2) that are `chosen` (batches, B), −1 for a filler."""
-    real = chosen.reshape(-1) >= 0
-    location, start = windows[chosen.reshape(-1)].T
-    rows = location * (store.front + store.steps) + start
-    ahead = location * store.steps + start + store.manifest["spec"]["seq_len"]
+    location, start = np.moveaxis(windows[chosen], 2, 0)
+    rows = (location * (store.front + store.steps) + start).reshape(-1)
     with mx.stream(VALUES):
-        batch = {"x": _held(store, "x", rows)}
+        held = {"x": mx.split(_held(store, "x", rows), len(chosen))}
     with mx.stream(REST):
-        batch["mask"] = _held(store, "mask", rows)
-        batch |= {name: store.blocks[name].take(ahead) for name in AHEAD}
+        held["mask"] = mx.split(_held(store, "mask", rows), len(chosen))
         if store.shard.ranks > 1:
-            batch |= {name: _held(store, name, rows + 1) for name in LABELS}
-        if not real.all():
-            masks = [name for name in batch if name.endswith("mask")]
-            batch |= {name: batch[name] & mx.array(real)[:, None, None] for name in masks}
-        positions = store.shard.positions(store.length)
-        batch["position_ids"] = mx.broadcast_to(mx.array(positions), (len(start), len(positions)))
-        batch["start"] = mx.array(np.where(real, start, -1).astype(np.int32))
-        batch["location_id"] = mx.array(location.astype(np.int32))
-        parts = {name: mx.split(array, len(chosen)) for name, array in batch.items()}
-    return [{name: part[number] for name, part in parts.items()} for number in range(len(chosen))]
+            held |= {name: mx.split(_held(store, name, rows + 1), len(chosen)) for name in LABELS}
+    return [
+        _batch(store, {name: parts[number] for name, parts in held.items()}, location[number], start[number], real)
+        for number, real in enumerate(chosen >= 0)
+    ]
+
+
+def _batch(
+    store: Store,
+    held: Batch,
+    location: npt.NDArray[np.int64],
+    start: npt.NDArray[np.int64],
+    real: npt.NDArray[np.bool_],
+) -> Batch:
+    """What the rank holds of the context, `held`, with all that is small and comes from NumPy."""
+    asked = store.manifest["spec"]
+    ahead = location[:, None], start[:, None] + asked["seq_len"] + np.arange(asked["horizon"])
+    if not real.all():
+        held |= {name: array & mx.array(real)[:, None, None] for name, array in held.items() if name.endswith("mask")}
+    return held | {
+        "y": mx.array(store.mapped["targets"][ahead]),
+        "y_mask": mx.array(store.mapped["target_mask"][ahead] & real[:, None, None]),
+        "position_ids": mx.broadcast_to(store.positions, (len(start), *store.positions.shape)),
+        "start": mx.array(np.where(real, start, -1).astype(np.int32)),
+        "location_id": mx.array(location.astype(np.int32)),
+    }
 
 
 def _dealt(tensor: Any, front: int, shard: Shard) -> Any:
@@ -300,7 +327,6 @@ def _dealt(tensor: Any, front: int, shard: Shard) -> Any:
     if shard.layout == "striped":
         rows = mx.pad(rows, [(0, -len(rows) % shard.ranks), (0, 0)])
         rows = mx.contiguous(rows.reshape(-1, shard.ranks, width).swapaxes(0, 1)).reshape(-1, width)
-    mx.eval(rows)
     return rows
 
 

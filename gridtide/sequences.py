@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from numpy.random import default_rng
 
 Starts = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -55,7 +56,7 @@ def valid(
 
 def order(count: int, *, seed: int, epoch: int) -> Starts:
     """The permutation of `count` windows in `epoch`: another each epoch, the same for the same seed."""
-    return np.random.default_rng([seed, epoch]).permutation(count)
+    return default_rng([seed, epoch]).permutation(count)
 
 
 def batches(count: int, size: int, *, shuffle: bool, seed: int = 0, epoch: int = 0) -> Starts:

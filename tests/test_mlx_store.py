@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -94,19 +95,31 @@ def test_the_ranks_of_a_ring_hold_the_windows_between_them(
 
 
 @pytest.mark.parametrize("together", [1, 3, 100])
+@pytest.mark.parametrize("prefetch", [True, False])
 def test_batches_gathered_together_are_those_gathered_alone(
-    store: "mlx_store.Store", monkeypatch: pytest.MonkeyPatch, together: int
+    store: "mlx_store.Store", monkeypatch: pytest.MonkeyPatch, together: int, prefetch: bool
 ) -> None:
-    """However many short windows come at a time, the batches and their order are the same."""
+    """However many short windows come at a time, before they are asked for or then, the batches are the same."""
 
-    def batches() -> list[dict[str, list[object]]]:
-        found = mlx_store.iterate_batches(store, "validation", batch_size=2, shuffle=False)
+    def batches(prefetch: bool) -> list[dict[str, list[object]]]:
+        found = mlx_store.iterate_batches(store, "validation", batch_size=2, prefetch=prefetch)
         return [{name: array.tolist() for name, array in batch.items()} for batch in found]
 
-    expected = batches()
+    expected = batches(prefetch=True)
     width = store.mapped["values"].shape[2]
     monkeypatch.setattr(mlx_store, "GATHERED", together * 2 * L * width * 4)
-    assert batches() == expected
+    assert batches(prefetch) == expected
+
+
+def test_a_store_is_used_in_other_threads_than_it_was_opened_in(store: "mlx_store.Store") -> None:
+    """Such as a loader of one's own: the batches are those of the first thread."""
+
+    def starts(store: "mlx_store.Store") -> list[float]:
+        return [float(batch["x"].sum()) for batch in mlx_store.iterate_batches(store, "test", batch_size=2)]
+
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(mlx_store.open_store, store.path).result()
+        assert starts(opened) == starts(store) == pool.submit(starts, store).result()
 
 
 @settings(max_examples=60)
@@ -152,7 +165,7 @@ def test_training_sequences_are_the_batches_of_some_epochs(store: "mlx_store.Sto
 def test_the_context_of_now_is_the_end_of_the_set(store: "mlx_store.Store") -> None:
     """The last hours of both locations, with their times."""
     mapped = store.mapped
-    context = mlx_store.get_real_time_context(store, lookback_hours=30)
+    context = mlx_store.get_real_time_context(store.path, lookback_hours=30)
     np.testing.assert_array_equal(np.array(context["x"]), mapped["values"][:, -30:])
     np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, -30:])
     assert context["time"].tolist() == mapped["time"][-30:].tolist()
@@ -160,7 +173,7 @@ def test_the_context_of_now_is_the_end_of_the_set(store: "mlx_store.Store") -> N
     assert context["location_id"].tolist() == [0, 1]
     assert context["position_ids"].tolist() == [list(range(30))] * 2
     with pytest.raises(TrainingError, match="has 720 hours, not 721"):
-        mlx_store.get_real_time_context(store, lookback_hours=721)
+        mlx_store.get_real_time_context(store.path, lookback_hours=721)
 
 
 def test_a_process_that_is_alone_gets_whole_windows(tmp_path: Path) -> None:

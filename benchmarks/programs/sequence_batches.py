@@ -1,0 +1,194 @@
+"""One loader over a training set, beside memcpy in the same process. argv: loader file batch_size batches [rounds]
+
+Prints JSON: GB/s of all arrays of a batch (`all`), of `x` alone while all come (`x`), of memcpy, and the
+seconds from opening to the first batch. memcpy is `numpy.copyto` of the windows of one batch's
+x into one buffer. Loader `none` opens nothing: what the imports alone take.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gridtide import tensors
+
+H = 24
+NAMES = ("values", "mask", "targets", "target_mask")
+Batches = Callable[[], Iterator[Any]]
+Loader = Callable[[Path, int, int], Batches]
+
+
+def order(windows: Any, size: int) -> Iterator[Any]:
+    """Starts of the windows, shuffled, `size` at a time."""
+    starts = np.random.default_rng(0).permutation(windows[:, 1])
+    return iter(starts[: len(starts) // size * size].reshape(-1, size))
+
+
+def gridtide(layout: Any = "contiguous", rank: int = 0, ranks: int = 1, **keys: Any) -> Loader:
+    """Ours, as a rank of a ring gets it."""
+
+    def loader(path: Path, length: int, size: int) -> Batches:
+        from gridtide.mlx_store import iterate_batches, mx, open_store
+        from gridtide.ring import Shard
+
+        store = open_store(path, Shard(layout, rank, ranks))
+
+        def batches() -> Iterator[Any]:
+            for batch in iterate_batches(store, "train", batch_size=size, **keys):
+                mx.eval(batch)
+                yield batch
+
+        return batches
+
+    return loader
+
+
+def torch(path: Path, length: int, size: int) -> Batches:
+    """torch's DataLoader over slices of tensors in memory, in this process, which is its fastest here."""
+    import torch
+    from torch.utils.data import DataLoader, Dataset
+
+    mapped, _ = tensors.open_mapped(path)
+    values, mask, targets, target_mask = (torch.from_numpy(np.array(mapped[name][0])) for name in NAMES)
+    starts = mapped["windows.train"][:, 1].tolist()
+
+    class Windows(Dataset[Any]):
+        def __len__(self) -> int:
+            return len(starts)
+
+        def __getitem__(self, index: int) -> Any:
+            start, t0 = starts[index], starts[index] + length
+            return {
+                "x": values[start:t0],
+                "mask": mask[start:t0],
+                "y": targets[t0 : t0 + H],
+                "y_mask": target_mask[t0 : t0 + H],
+            }
+
+    return lambda: iter(DataLoader(Windows(), batch_size=size, shuffle=True, drop_last=True))
+
+
+def pandas(path: Path, length: int, size: int) -> Batches:
+    """A table sliced window by window into lists, then stacked."""
+    import mlx.core as mx
+    import pandas as pd
+
+    mapped, _ = tensors.open_mapped(path)
+    values, mask, targets, target_mask = (pd.DataFrame(np.array(mapped[name][0])) for name in NAMES)
+
+    def batches() -> Iterator[Any]:
+        for starts in order(mapped["windows.train"], size):
+            found: dict[str, list[Any]] = {"x": [], "mask": [], "y": [], "y_mask": []}
+            for start in starts:
+                t0 = start + length
+                found["x"].append(values.iloc[start:t0].to_numpy())
+                found["mask"].append(mask.iloc[start:t0].to_numpy())
+                found["y"].append(targets.iloc[t0 : t0 + H].to_numpy())
+                found["y_mask"].append(target_mask.iloc[t0 : t0 + H].to_numpy())
+            batch = {name: mx.array(np.stack(parts)) for name, parts in found.items()}
+            mx.eval(batch)
+            yield batch
+
+    return batches
+
+
+def mlx_data(path: Path, length: int, size: int) -> Batches:
+    """mlx-data's buffer of starts, each turned into its window."""
+    import mlx.core as mx
+    import mlx.data as dx
+
+    mapped, _ = tensors.open_mapped(path)
+    values, mask, targets, target_mask = (np.array(mapped[name][0]) for name in NAMES)
+    mask, target_mask = mask.view(np.uint8), target_mask.view(np.uint8)  # it knows no bool
+
+    def windows(sample: dict[str, Any]) -> dict[str, Any]:
+        start = int(sample["start"])
+        t0 = start + length
+        return {
+            "x": values[start:t0],
+            "mask": mask[start:t0],
+            "y": targets[t0 : t0 + H],
+            "y_mask": target_mask[t0 : t0 + H],
+        }
+
+    def batches() -> Iterator[Any]:
+        starts = [{"start": start} for start in mapped["windows.train"][:, 1].tolist()]
+        buffer = dx.buffer_from_vector(starts).shuffle().sample_transform(windows).batch(size)
+        for number in range(len(buffer)):
+            batch = {name: mx.array(array) for name, array in buffer[number].items()}
+            mx.eval(batch)
+            yield batch
+
+    return batches
+
+
+LOADERS: dict[str, Loader] = {
+    "gridtide": gridtide(),
+    "no_prefetch": gridtide(prefetch=False),
+    "torch": torch,
+    "pandas": pandas,
+    "mlx_data": mlx_data,
+    **{f"{layout}_{n}": gridtide(layout, 1, n) for layout in ("contiguous", "zigzag", "striped") for n in (2, 4)},
+}
+
+
+def memcpy(path: Path, length: int, size: int, share: int) -> Batches:
+    """The windows of one batch's x (a rank's `share`th of each) into one buffer."""
+    mapped, _ = tensors.open_mapped(path)
+    values, run = np.array(mapped["values"][0]), length // share
+    buffer = np.zeros((size, run, values.shape[1]), np.float32)
+
+    def batches() -> Iterator[Any]:
+        for starts in order(mapped["windows.train"], size):
+            for row, start in enumerate(starts.tolist()):
+                np.copyto(buffer[row], values[start : start + run])
+            yield {"x": buffer}
+
+    return batches
+
+
+def spent(batches: Iterator[Any], count: int) -> tuple[float, int, int]:
+    """Seconds of `count` batches, and the bytes of all arrays and of x of one of them."""
+    began = time.perf_counter()
+    for number, batch in enumerate(islice(batches, count), 1):
+        if number == count:
+            seconds = time.perf_counter() - began
+            return seconds, sum(array.nbytes for array in batch.values()), batch["x"].nbytes
+    raise SystemExit(f"there are fewer than {count} batches")
+
+
+def main(name: str, file: str, size: int, count: int, rounds: int = 7) -> None:
+    """Measure `name`, in turn with memcpy."""
+    if name == "none":
+        from gridtide import mlx_store  # noqa: F401  # as ours does
+
+        return
+    path = Path(file)
+    _, metadata = tensors.open_mapped(path)
+    length = json.loads(metadata["manifest"])["spec"]["seq_len"]
+    began = time.perf_counter()
+    ours = LOADERS[name](path, length, size)
+    next(ours())
+    first = time.perf_counter() - began
+    if rounds == 0:
+        spent(ours(), count)
+        return
+    limit = memcpy(path, length, size, int(name.rpartition("_")[2]) if name[-1].isdigit() else 1)
+    found: dict[str, list[float]] = {"all": [], "x": [], "memcpy": []}
+    for _ in range(rounds):
+        seconds, _, nbytes = spent(limit(), count)
+        found["memcpy"].append(count * nbytes / seconds / 1e9)
+        seconds, everything, x = spent(ours(), count)
+        found["all"].append(count * everything / seconds / 1e9)
+        found["x"].append(count * x / seconds / 1e9)
+    best = {key: max(rates) for key, rates in found.items()}  # what else runs here only ever slows down
+    print(json.dumps({**best, "first": first}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))

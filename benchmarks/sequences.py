@@ -1,0 +1,127 @@
+"""Batches of windows: bytes a second of whole processes beside memcpy, torch, pandas and mlx-data; memory; disk; ring.
+
+The rate of a loader is that of all arrays of a batch (x, mask, y, y_mask), because that is what training
+needs, and the limit is the rate at which memcpy moves x.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.ingest import Row
+from benchmarks.processes import run
+from gridtide.mlx_store import get_real_time_context, mx, open_store
+
+BATCH = 8
+PEERS = {"torch": "torch DataLoader", "mlx_data": "mlx-data", "pandas": "pandas + lists"}
+MODULES = {"torch": "torch", "mlx_data": "mlx.data", "pandas": "pandas"}
+
+
+def measure() -> list[Row]:
+    """Windows of a year on ten years, and of a month on a hundred; what of the peers is installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        year, month = Path(folder, "year.safetensors"), Path(folder, "month.safetensors")
+        run("sequence_set", str(year), "87600", "8760")
+        run("sequence_set", str(month), "876000", "720")
+        return [
+            *_batches(year, "windows of 8760 h, base of 22 MB", 40),
+            *_batches(month, "windows of 720 h, base of 224 MB", 300),
+            *_memory(year),
+            _from_disk(month, 8760),
+            *_ranks(year),
+        ]
+
+
+def _loaded(loader: str, path: Path, batches: int) -> dict[str, float]:
+    found: dict[str, float] = json.loads(run("sequence_batches", loader, str(path), str(BATCH), str(batches)).output)
+    return found
+
+
+def _batches(path: Path, what: str, batches: int) -> list[Row]:
+    ours = _loaded("gridtide", path, batches)
+    rows = [
+        _row(f"{what}: all arrays of a batch", "GB/s", ours["all"], ours["memcpy"]),
+        _row(f"{what}: x alone, while all arrays come", "GB/s", ours["x"], ours["memcpy"]),
+        _row(f"{what}: first batch, from opening on", "ms", 1e3 * ours["first"], 30, "goal"),
+    ]
+    for loader, name in PEERS.items():
+        if importlib.util.find_spec(MODULES[loader]) is None:
+            print(f"sequences: {name} is left out, it is not installed")
+            continue
+        theirs = _loaded(loader, path, batches)
+        share = theirs["all"] / theirs["memcpy"] * ours["memcpy"]  # as if memcpy had run as fast beside both
+        rows.append(
+            {
+                **_row(f"{what}: all arrays, {name}", "GB/s", ours["all"], ours["memcpy"]),
+                "peer": share,
+                "peer_name": name,
+            }
+        )
+    return rows
+
+
+def _memory(path: Path) -> list[Row]:
+    """Above what the imports take; while a loop asks for a batch, it still holds the one before."""
+    arguments = str(path), str(BATCH), "40", "0"
+    alone = run("sequence_batches", "none", *arguments).peak_mb
+    store = open_store(path)
+    base = sum(store.mapped[name].nbytes for name in ("values", "mask"))
+    limit = base * (1 + 2 * BATCH * store.length / store.steps) / 2**20
+    used = {name: run("sequence_batches", name, *arguments).peak_mb - alone for name in ("gridtide", "no_prefetch")}
+    return [
+        _row("windows of 8760 h: peak memory", "MB", used["gridtide"], limit, "one base + two batches"),
+        _row(
+            "windows of 8760 h: peak memory, prefetch=False", "MB", used["no_prefetch"], limit, "one base + two batches"
+        ),
+    ]
+
+
+def _from_disk(path: Path, hours: int) -> Row:
+    """A window of the opened file, whose pages are in memory, as MLX arrays."""
+    store = open_store(path)
+    values, mask = np.array(store.mapped["values"][0, -hours:]), np.array(store.mapped["mask"][0, -hours:])
+    buffers = np.zeros_like(values), np.zeros_like(mask)
+
+    def copied() -> None:
+        np.copyto(buffers[0], values)
+        np.copyto(buffers[1], mask)
+
+    def read() -> None:
+        mx.eval(get_real_time_context(store, hours))
+
+    copying, reading = ([_seconds(each) for _ in range(50)] for each in (copied, read))
+    return _row(f"a window of {hours} h from disk", "ms", 1e3 * min(reading), 1e3 * min(copying))
+
+
+def _seconds(call: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def _ranks(path: Path) -> list[Row]:
+    rows = []
+    for layout in ("contiguous", "zigzag", "striped"):
+        for ranks in (2, 4):
+            found = _loaded(f"{layout}_{ranks}", path, 40)
+            rows.append(_row(f"a rank's block, {layout}, {ranks} ranks", "GB/s", found["all"], found["memcpy"]))
+    return rows
+
+
+def _row(name: str, unit: str, ours: float, limit: float, limit_name: str = "memcpy of x") -> Row:
+    return {
+        "name": name,
+        "unit": unit,
+        "ours": ours,
+        "peer": None,
+        "peer_name": None,
+        "limit": limit,
+        "limit_name": limit_name,
+    }
