@@ -76,22 +76,49 @@ def gridtide(
 
 
 @app.command()
-def up() -> None:
-    """Start the local Prefect server, if it does not run yet, and say where it is."""
-    from flows.local_server import ensure_server
+def up(
+    config: ConfigPath = DEFAULT_CONFIG, lake: LakeUri = None, sandbox: Sandbox = False, sandbox_url: SandboxUrl = None
+) -> None:
+    """Have the schedules of the configuration run on this machine from now on: server, deployments, worker."""
+    loaded = load(config)
+    from deployments import local
+    from deployments.runs import show_changes
 
-    with err.status("Starting the local Prefect server"):
-        url = ensure_server()
-    out.print(f"The Prefect server is up; its UI is at {url.removesuffix('/api')}")
+    with err.status("Starting what does not run yet"):
+        api, changes = asyncio.run(local.up(loaded, config, lake, sandbox_url or sandbox))
+    show_changes(changes)
+    out.print(f"All is up; the UI is at {api.removesuffix('/api')}")
 
 
 @app.command()
 def down() -> None:
-    """Stop the local Prefect server; what it recorded stays."""
-    from flows.local_server import stop_server
+    """Stop the worker, with the runs under way, and the local Prefect server; what was recorded stays."""
+    from deployments import local
 
-    server = stop_server()
-    out.print(f"Stopped the Prefect server at {server.ui}" if server else "No local Prefect server was running")
+    with err.status("Stopping what runs"):
+        stopped = asyncio.run(local.down())
+    out.print(f"Stopped {' and '.join(stopped)}" if stopped else "Nothing was running")
+
+
+@app.command()
+def deploy(
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    sandbox: Sandbox = False,
+    sandbox_url: SandboxUrl = None,
+    pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="The work pool that runs them.")] = "gridtide",
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Write them as a prefect.yaml instead.")] = False,
+) -> None:
+    """Make the deployments on the Prefect server those of the configuration."""
+    loaded = load(config)
+    if as_yaml:
+        from deployments.prefect_yaml import prefect_yaml
+
+        typer.echo(prefect_yaml(loaded, str(config), lake, sandbox_url or sandbox, pool), nl=False)
+        return
+    from deployments.runs import deployed
+
+    asyncio.run(deployed(loaded, config, lake, sandbox_url or sandbox, pool))
 
 
 @app.command()

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from deployments.blocks import prefect_api
 from deployments.console import err, out, table
+from deployments.deploy import Change, deploy
+from deployments.worker import alone
 from flows.backfill import backfill as backfill_flow
 from flows.ingest import ingest as ingest_flow
 from flows.prepare_training import prepare_training as prepare_flow
 from flows.progress import watched
 from flows.report import RunError, as_rows
 from gridtide import sandbox as embedded
+from gridtide.config import Config
 from gridtide.periods import Period
 
 Report = dict[str, Any]
@@ -89,6 +93,13 @@ async def prepared(spec: str, config: str, lake: str | None) -> None:
         show_training(await prepare(spec, config, lake))
 
 
+async def deployed(config: Config, path: Path, lake: str | None, sandbox: bool | str, pool: str) -> None:
+    """The command `deploy`."""
+    async with server(sandbox):
+        with alone():
+            show_changes(await deploy(config, path, lake, sandbox, pool))
+
+
 async def told(run: Awaitable[Report], show: Callable[[Report], None]) -> None:
     """Await `run` and show its report, also when some of it failed."""
     try:
@@ -156,6 +167,12 @@ def progress(title: str, took: Took | None = None) -> Iterator[None]:
 
         with watched(follow):
             yield
+
+
+def show_changes(changes: Sequence[Change]) -> None:
+    """Print what became of each deployment."""
+    rows = [(change.name, change.done, ", ".join(change.what)) for change in changes]
+    out.print(table(("deployment", "", "what"), rows))
 
 
 def show_training(report: Report) -> None:

@@ -85,7 +85,7 @@ def ensure_server() -> str:
 def server_status() -> Server | None:
     """The local server if it answers, else None."""
     try:
-        state = json.loads((_folder() / "server.json").read_text())
+        state = json.loads((state_folder() / "server.json").read_text())
     except FileNotFoundError:
         return None
     server = Server(**state)
@@ -106,7 +106,7 @@ def stop_server() -> Server | None:
     if server is None:
         return None
     os.kill(server.pid, signal.SIGTERM)
-    state = _folder() / "server.json"
+    state = state_folder() / "server.json"
     deadline = time.monotonic() + STOP_TIMEOUT
     while state.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -115,7 +115,8 @@ def stop_server() -> Server | None:
     return server
 
 
-def _folder() -> Path:
+def state_folder() -> Path:
+    """Where the state, locks and logs of what runs on this machine are."""
     return get_current_settings().home / "gridtide"
 
 
@@ -135,7 +136,7 @@ def _check_answers(url: str) -> None:
 
 
 def _start() -> Server:
-    folder = _folder()
+    folder = state_folder()
     folder.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + START_TIMEOUT
     process = _spawn(folder)

@@ -7,7 +7,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.schedules import CronSchedule
 
-from deployments.serving import deployments
+from deployments.catalogue import deployments
 from gridtide import config
 from tests.deployments.served import served, synthetic
 
@@ -21,9 +21,9 @@ CONFIG = {
 }
 
 
-async def test_each_schedule_is_a_deployment_of_its_entries() -> None:
+def test_each_schedule_is_a_deployment_of_its_entries() -> None:
     """It has the cron and zone of the configuration and asks for the entries that name it, no others."""
-    made = await deployments(config.parse(CONFIG), "/etc/api_config.json", "/lake", sandbox=False)
+    made = deployments(config.parse(CONFIG), "/etc/api_config.json", "/lake", sandbox=False)
     ingests = {deployment.name: deployment for deployment in made if deployment.flow_name == "ingest"}
     assert list(ingests) == ["hourly", "daily"]
     for name, entries, zone in (("hourly", ["a", "c"], "UTC"), ("daily", ["b"], "America/New_York")):
@@ -35,9 +35,9 @@ async def test_each_schedule_is_a_deployment_of_its_entries() -> None:
         assert ingests[name].parameters["config"] == "/etc/api_config.json"
 
 
-async def test_the_form_explains_every_parameter() -> None:
+def test_the_form_explains_every_parameter() -> None:
     """What the UI asks for comes with its type, its default and a sentence."""
-    made = await deployments(config.parse(CONFIG), "api_config.json", None, sandbox=False)
+    made = deployments(config.parse(CONFIG), "api_config.json", None, sandbox=False)
     forms = {deployment.flow_name: deployment._parameter_openapi_schema.model_dump() for deployment in made}
     for flow in ("ingest", "backfill"):
         assert all(field["description"] for field in forms[flow]["properties"].values())

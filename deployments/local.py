@@ -1,0 +1,39 @@
+"""This machine as the whole of it: server, deployments, worker."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments.blocks import prefect_api
+from deployments.deploy import POOL, Change, deploy, work_pool
+from deployments.worker import alone, ensure_worker, stop_worker, tell_lost
+from flows.local_server import server_status, stop_server
+from gridtide.config import Config
+
+
+async def up(config: Config, path: Path, lake: str | None, sandbox: bool | str) -> tuple[str, list[Change]]:
+    """Start what does not run yet, deploy `config`; returns the URL of the Prefect API and what was deployed."""
+    with alone():
+        async with prefect_api() as api:
+            async with get_client() as client:
+                await work_pool(client, POOL)
+            changes, _ = await asyncio.gather(deploy(config, path, lake, sandbox, POOL), ensure_worker(api, POOL))
+    return api, changes
+
+
+async def down() -> list[str]:
+    """Stop the worker with its runs, tell the server so, and stop the server; returns what ran."""
+    with alone():
+        worker, server = stop_worker(), server_status()
+        if worker and server and worker.api == server.url:
+            with temporary_settings({PREFECT_API_URL: server.url}):
+                await tell_lost(worker.pool)
+        stop_server()
+    return [
+        *([f"the worker of the pool {worker.pool}"] if worker else []),
+        *([f"the Prefect server at {server.ui}"] if server else []),
+    ]

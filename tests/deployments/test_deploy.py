@@ -1,0 +1,161 @@
+"""Deployments as the configuration says, and no change where there is nothing to change."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import os
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.cli.deploy._models import PrefectYamlModel
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy
+from prefect.client.schemas.responses import DeploymentResponse
+
+from deployments.deploy import POOL, deploy
+from deployments.prefect_yaml import prefect_yaml
+from gridtide import config
+from gridtide.errors import ConfigurationError
+from tests.deployments.served import synthetic
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG: dict[str, Any] = {
+    "schedules": {
+        "hourly": {"cron": "12 * * * *", "description": "after the hour"},
+        "daily": {"cron": "40 13 * * *", "timezone": "America/New_York"},
+    },
+    "apis": [synthetic("a", "hourly"), synthetic("b", "daily"), synthetic("c", "hourly")],
+}
+BY_HAND = ["backfill/by-hand", "prepare_training/by-hand"]
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+
+async def deployed(data: dict[str, Any], folder: Path) -> dict[str, tuple[str, ...]]:
+    """Deploy `data` from a file in `folder`: what became of each deployment, and what of it changed."""
+    changes = await deploy(config.parse(data), folder / "api_config.json", None, False, POOL)
+    return {change.name: (change.done, *sorted(change.what)) for change in changes}
+
+
+async def there(name: str) -> DeploymentResponse:
+    """The deployment called `name`, `flow/name`."""
+    async with get_client() as client:
+        return await client.read_deployment_by_name(name)
+
+
+async def test_a_deployment_says_what_when_and_why(tmp_path: Path) -> None:
+    """It has schedule, zone, reason, entries, sources, version, and a limit that cancels what is too much."""
+    await deployed(CONFIG, tmp_path)
+    made = await there("ingest/daily")
+    (schedule,) = made.schedules
+    assert (schedule.slug, schedule.schedule.cron, schedule.schedule.timezone) == (  # type: ignore[union-attr]
+        "daily",
+        "40 13 * * *",
+        "America/New_York",
+    )
+    assert made.tags == ["gridtide", "synthetic"]
+    assert made.version == "0.1.0"
+    assert made.global_concurrency_limit is not None
+    assert made.global_concurrency_limit.limit == 1
+    assert made.concurrency_options is not None
+    assert made.concurrency_options.collision_strategy is ConcurrencyLimitStrategy.CANCEL_NEW
+    assert made.entrypoint == "flows.ingest.ingest"
+    assert made.parameters["select"] == ["b"]
+    assert made.parameters["config"] == str(tmp_path / "api_config.json")
+    assert made.job_variables == {"working_dir": str(tmp_path)}
+    said = (await there("ingest/hourly")).description or ""
+    assert "`12 * * * *` UTC. after the hour" in said
+    assert "Entries: a, c" in said
+
+
+async def test_a_second_deploy_changes_nothing(tmp_path: Path) -> None:
+    """Every deployment is told unchanged, and on the server not even touched."""
+    await deployed(CONFIG, tmp_path)
+    before = [await there(name) for name in ("ingest/hourly", *BY_HAND)]
+    again = await deployed(CONFIG, tmp_path)
+    assert set(again.values()) == {("unchanged",)}
+    assert [await there(name) for name in ("ingest/hourly", *BY_HAND)] == before
+
+
+async def test_a_removed_schedule_disappears(tmp_path: Path) -> None:
+    """Its deployment is deleted; the others stay as they are."""
+    await deployed(CONFIG, tmp_path)
+    rest = {**CONFIG, "apis": [api for api in CONFIG["apis"] if api["schedule"] == "hourly"]}
+    again = await deployed(rest, tmp_path)
+    assert again["ingest/daily"] == ("removed",)
+    assert again["ingest/hourly"] == ("unchanged",)
+    assert "ingest/daily" not in await deployed(rest, tmp_path)
+
+
+async def test_what_is_paused_stays_paused(tmp_path: Path) -> None:
+    """Deployment and schedule, also when their cron changes; the deployment keeps its identity."""
+    await deployed(CONFIG, tmp_path)
+    before = await there("ingest/hourly")
+    async with get_client() as client:
+        await client.pause_deployment(before.id)
+        await client.update_deployment_schedule(before.id, before.schedules[0].id, active=False)
+    later = copy.deepcopy(CONFIG)
+    later["schedules"]["hourly"]["cron"] = "13 * * * *"
+    again = await deployed(later, tmp_path)
+    assert again["ingest/hourly"] == ("changed", "description", "schedules")
+    assert again["ingest/daily"] == ("unchanged",)
+    after = await there("ingest/hourly")
+    (schedule,) = after.schedules
+    assert (after.id, after.paused, schedule.active) == (before.id, True, False)
+    assert schedule.schedule.cron == "13 * * * *"  # type: ignore[union-attr]
+    async with get_client() as client:
+        await client.resume_deployment(before.id)
+        await client.update_deployment_schedule(before.id, schedule.id, active=True)
+
+
+async def test_what_was_changed_by_hand_is_mended(tmp_path: Path) -> None:
+    """A schedule that is not in the configuration goes, parameters come back."""
+    from prefect.client.schemas.actions import DeploymentUpdate
+    from prefect.client.schemas.schedules import CronSchedule
+
+    await deployed(CONFIG, tmp_path)
+    made = await there("ingest/hourly")
+    async with get_client() as client:
+        await client.create_deployment_schedules(made.id, [(CronSchedule(cron="0 0 * * *"), True)])
+        await client.update_deployment(made.id, DeploymentUpdate(parameters={"select": ["b"]}, tags=made.tags))
+    again = await deployed(CONFIG, tmp_path)
+    assert again["ingest/hourly"] == ("changed", "parameters", "schedules")
+    assert [schedule.slug for schedule in (await there("ingest/hourly")).schedules] == ["hourly"]
+    assert set((await deployed(CONFIG, tmp_path)).values()) == {("unchanged",)}
+
+
+async def test_a_pool_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """With the command that makes it; nothing is deployed."""
+    with pytest.raises(ConfigurationError, match=r"work pool ecs: does not exist.*prefect work-pool create ecs"):
+        await deploy(config.parse(CONFIG), tmp_path / "api_config.json", None, False, "ecs")
+
+
+def test_prefect_yaml_is_fresh() -> None:
+    """deployments/prefect.yaml is what `gridtide deploy --yaml` writes, in the form that Prefect reads."""
+    text = (ROOT / "deployments" / "prefect.yaml").read_text()
+    assert text == prefect_yaml(config.load(ROOT / "api_config.json"), "api_config.json", None, False)
+    assert len(PrefectYamlModel.model_validate(yaml.safe_load(text)).deployments) == 11
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_prefects_own_command_deploys_the_same(prefect_server: str) -> None:
+    """`prefect deploy --all` takes the file; afterwards only where the runs start is different."""
+    shipped = config.load(ROOT / "api_config.json")
+    await deploy(shipped, ROOT / "api_config.json", None, False, POOL)
+    command = [str(Path(sys.executable).with_name("prefect")), "--no-prompt", "deploy", "--all", "--prefect-file"]
+    environment = os.environ | {"PREFECT_API_URL": prefect_server, "PWD": str(ROOT)}
+    process = await asyncio.create_subprocess_exec(
+        *command, "deployments/prefect.yaml", cwd=ROOT, env=environment, stdout=PIPE, stderr=STDOUT
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    changes = await deploy(shipped, ROOT / "api_config.json", None, False, POOL)
+    assert {(change.done, tuple(change.what)) for change in changes} == {
+        ("changed", ("parameters", "pull_steps", "job_variables"))
+    }
