@@ -92,8 +92,8 @@ async def prepare(
         await curated.verify(lake, pinned)
     patterns = [p for location in made.locations for p in (*location.inputs, *location.targets)]
     grid = Grid(reading, lambda name: any(fnmatchcase(name, pattern) for pattern in patterns))
-    async for one, table in curated.tables(lake, pinned):
-        grid.add(table, entries[one.entry].available)
+    async for name, table in curated.tables(lake, entries.values(), pinned, reading):
+        grid.add(table, entries[name].available)
     training_set = assemble(made, period, bases(made, grid.finish(), period, grid.seen))
     described = manifest(training_set, pinned)
     written = files(training_set, described)
@@ -144,13 +144,13 @@ async def resolve_period(
     """
     start, end = wanted.start, wanted.end
     if start is None or end is None:
+        always = Period(start or EPOCH, end or datetime.max.replace(tzinfo=EPOCH.tzinfo))
         goals = {p for location in wanted.locations for p in location.targets}
         pinned = inputs
         if pinned is None:
-            always = Period(start or EPOCH, end or datetime.max.replace(tzinfo=EPOCH.tzinfo))
             of_targets = [e for e in entries.values() if any(fnmatchcase(e.source, g.split("/", 1)[0]) for g in goals)]
             pinned = await curated.inputs(lake, of_targets, always, wanted.as_of)
-        found = await extent(curated.tables(lake, pinned), goals)
+        found = await extent(curated.tables(lake, entries.values(), pinned, always), goals)
         if found is None:
             raise TrainingError(
                 wanted.name, f"no values of {', '.join(sorted(goals))} are stored", "Ingest or backfill them first"
@@ -167,7 +167,7 @@ async def resolve_period(
     return Period(start, end)
 
 
-async def extent(tables: AsyncIterator[tuple[Input, Any]], patterns: Iterable[str]) -> Period | None:
+async def extent(tables: AsyncIterator[tuple[str, Any]], patterns: Iterable[str]) -> Period | None:
     """The whole hours over which series that match `patterns` have values, None where they have none."""
     first, last = None, None
     wanted = sorted(patterns)

@@ -4,8 +4,9 @@
     <output_folder>/<prefix>_<stamp>[_<from>_<to>].csv          the same columns
     <output_folder>/<prefix>_<stamp>[_<from>_<to>].csv.meta.json    its Metadata, put before it
     raw/…                                                       response bodies, zstd-compressed
+    processed/…                                                 compacted months, see `gridtide.curated`
 
-Files are immutable: written whole under a name that was free, never replaced; a reader sees a file
+Files of observations are immutable: written whole under a name that was free, never replaced; a reader sees a file
 whole or not at all. What a name that is taken means is decided by the content hash: the same
 content is success, other content goes to the next free second. A sidecar without its file is a name
 that a writer claimed and did not live to fill; it stays unused.
@@ -17,7 +18,7 @@ request to an upstream is on its way before they are loaded.
 from gridtide.lake.draft import Draft
 from gridtide.lake.metadata import Metadata, Provenance
 from gridtide.lake.names import EXTENSIONS, File, Name, file_name, folder_name, parse_folder_name
-from gridtide.lake.store import Lake, Stored
+from gridtide.lake.store import Lake, Object, Stored
 
 __all__ = [
     "EXTENSIONS",
@@ -26,6 +27,7 @@ __all__ = [
     "Lake",
     "Metadata",
     "Name",
+    "Object",
     "Provenance",
     "Stored",
     "file_name",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -44,6 +46,16 @@ class Stored:
     content_hash: str
     stored_at: datetime
     created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """What a store says of the file at `path` without opening it; `e_tag` changes when its content does."""
+
+    path: str
+    size: int
+    last_modified: datetime
+    e_tag: str | None
 
 
 class Lake:
@@ -98,20 +110,36 @@ class Lake:
         except ValueError as error:
             raise _damaged(path, error) from error
 
-    async def put(self, path: str, body: bytes, *, replace: bool = False) -> None:
-        """Put `body` at `path`; a file that is there is an error unless it is to be replaced."""
+    async def put(self, path: str, body: bytes, *, replace: bool = False) -> str | None:
+        """Put `body` at `path`; a file that is there is an error unless it is to be replaced.
+
+        Returns its tag, as `Object` has it, where it may have replaced something.
+        """
         if not replace:
             if not await self._create(path, body, path):
                 raise StorageError(path, "is there already", "Remove it, or use another name")
-            return
+            return None
         with told(path, f"cannot be stored in {self.uri}"):
-            await blocking(obstore.put, self.store, path, body)
+            answer = await blocking(obstore.put, self.store, path, body)
+        return answer["e_tag"]
 
     async def listing(self, folder: str) -> tuple[list[str], list[str]]:
         """The paths of the folders and those of the files that lie directly in `folder`, both sorted."""
         with told(folder, f"cannot be listed in {self.uri}"):
             found = await blocking(obstore.list_with_delimiter, self.store, folder)
         return sorted(found["common_prefixes"]), sorted(file["path"] for file in found["objects"])
+
+    async def objects(self, folder: str) -> list[Object]:
+        """Everything in `folder` and its subfolders, by path."""
+        with told(folder, f"cannot be listed in {self.uri}"):
+            found = await blocking(lambda: obstore.list(self.store, folder).collect())
+        objects = [Object(one["path"], one["size"], one["last_modified"], one["e_tag"]) for one in found]
+        return sorted(objects, key=lambda one: one.path)
+
+    async def remove(self, paths: Sequence[str]) -> None:
+        """Remove the files at `paths`; one that is gone already is fine."""
+        with told(self.uri, "files cannot be removed"), suppress(FileNotFoundError):
+            await blocking(obstore.delete, self.store, list(paths))
 
     async def files(self, folder: str, prefix: str) -> list[File]:
         """The files of `folder` that `file_name` names with `prefix`, by stamp and path.
@@ -154,6 +182,30 @@ class Lake:
             if extension == "csv":  # which has no checksums of its own
                 check(await self._sidecar(path), body)
             return await computed(encoding.read, extension, body)
+        except ValueError as error:
+            raise _damaged(path, error) from error
+
+    async def observations(self, path: str) -> tuple[Metadata, pa.Table]:
+        """What the file at `path` says of itself, and its observations; read at once. Raises as `table` does."""
+        from gridtide.lake import encoding
+
+        extension = path.rpartition(".")[2]
+        body = await self._get(path)
+        try:
+            if extension != "csv":
+                return await computed(
+                    lambda: (Metadata.from_footer(encoding.footer(body)), encoding.read(extension, body))
+                )
+            sidecar = await self._sidecar(path)
+            check(sidecar, body)
+            return Metadata.from_sidecar(sidecar), await computed(encoding.read, extension, body)
+        except ValueError as error:
+            raise _damaged(path, error) from error
+
+    async def footer(self, path: str) -> Mapping[bytes, bytes]:
+        """The key-value pairs in the footer of the Parquet file at `path`; no more of it is read."""
+        try:
+            return await self._footer(path)
         except ValueError as error:
             raise _damaged(path, error) from error
 
@@ -244,13 +296,17 @@ class Lake:
         """As `metadata`, but raises `ValueError` where the file is there and says nothing of the kind."""
         if not path.endswith(".parquet"):
             return Metadata.from_sidecar(await self._sidecar(path))
+        return Metadata.from_footer(await self._footer(path))
+
+    async def _footer(self, path: str) -> Mapping[bytes, bytes]:
+        """As `footer`, but raises `ValueError` where there is none."""
         from gridtide.lake import encoding
 
         tail = await self._get(path, {"range": {"suffix": FOOTER}})
         size = encoding.footer_size(tail)
         if size > len(tail):
             tail = await self._get(path, {"range": {"suffix": size}})
-        return Metadata.from_footer(encoding.footer(tail))
+        return encoding.footer(tail)
 
     async def _sidecar(self, path: str) -> bytes:
         if not await self.exists(path + SIDECAR):

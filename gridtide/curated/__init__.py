@@ -1,0 +1,10 @@
+"""The lake's files read back: of each key the latest vintage, or all, now or as of some moment.
+
+`compact` gathers the timestamped files of an entry into one file a month; `read` and `tables` give the
+same whether that was done, is going on, or was killed halfway.
+"""
+
+from gridtide.curated.compaction import Compaction, compact
+from gridtide.curated.reading import Input, inputs, read, tables, verify
+
+__all__ = ["Compaction", "Input", "compact", "inputs", "read", "tables", "verify"]

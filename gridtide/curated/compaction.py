@@ -1,0 +1,145 @@
+"""Timestamped files → months, each with every vintage.
+
+    files not in the record ─► rows by month ─► month + rows, what changed ─► put ─► record
+
+A month is put whole with the list of files in its footer, the record when all months of a batch are
+put. Whatever is killed between them, or runs beside it, the footers say what is where: what a month
+lacks is read from the files, and added by the next compaction.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from gridtide.config import Entry
+from gridtide.curated.dataset import Dataset, ahead, by_month, load, newest, oldest
+from gridtide.curated.record import RECORD, Compacted, Held, Month, Record, month_path, span
+from gridtide.curated.vintages import changed, concat
+from gridtide.errors import StorageError
+from gridtide.lake import File, Lake, Metadata
+from gridtide.threads import computed
+
+BATCH = 1 << 20
+"""Rows that are read before the months they touch are written: memory stays flat."""
+
+
+@dataclass
+class Compaction:
+    """What a compaction of one entry did: `files` that went in with their `rows`, `months` written, in
+    `bytes`, and the `problems` of files that were left out."""
+
+    entry: str
+    files: int = 0
+    rows: int = 0
+    months: list[str] = field(default_factory=list)
+    bytes: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as small JSON."""
+        return {**vars(self), "months": sorted(set(self.months))}
+
+
+async def compact(lake: Lake, entry: Entry) -> Compaction:
+    """Bring the months of `entry` up to its files; writes nothing where they are.
+
+    A file that is damaged is left out and told in `problems`. Raises `StorageError` where the lake
+    cannot be read or written, or a month must be made anew from a file that is gone.
+    """
+    return await _Work(await Dataset.open(lake, entry.output_folder, entry.file_prefix), Compaction(entry.name)).run()
+
+
+class _Work:
+    """One compaction under way: `rows` of files that are read and not yet written, by month and path."""
+
+    def __init__(self, dataset: Dataset, done: Compaction) -> None:
+        self.dataset, self.lake, self.done = dataset, dataset.lake, done
+        self.record = Record(dict(dataset.record.files), {})
+        self.held: dict[str, Held] = {}
+        self.rows: dict[str, dict[str, pa.Table]] = defaultdict(dict)
+        self.waiting = 0
+
+    async def run(self) -> Compaction:
+        """Read the files that are new, write the months they touch by batches, and those that are behind."""
+        behind = await self._behind()
+        new = [file for file in self.dataset.files.values() if file.path not in self.record.files]
+        async for file, loaded in ahead(self._load, new):
+            if loaded is not None:
+                self._take(file, *loaded)
+            if self.waiting >= BATCH:
+                await self._write(self.rows)
+        await self._write(self.rows.keys() | behind)
+        return self.done
+
+    async def _behind(self) -> set[str]:
+        """The months without a file that the record has in them, from which another compaction took it away."""
+        behind = {month for held in self.record.files.values() for month in held.months} - self.dataset.tags.keys()
+        async for month, about in ahead(self.dataset.about, self.dataset.tags):
+            if about is None or self.record.inputs(month).items() - about.inputs.items():
+                behind.add(month)
+            else:
+                self.record.months[month] = Compacted(self.dataset.tags[month], about.newest)
+        return behind
+
+    async def _load(self, file: File) -> tuple[Metadata, pa.Table] | None:
+        try:
+            return await load(self.lake, file, verify=True)
+        except StorageError as error:
+            self.done.problems.append(str(error))
+            return None
+
+    def _take(self, file: File, metadata: Metadata, table: pa.Table) -> None:
+        months = by_month(table)
+        for month, rows in months.items():
+            self.rows[month][file.path] = rows
+        self.held[file.path] = Held(file.size, metadata.content_hash, metadata.stored_at, tuple(months))
+        self.waiting += table.num_rows
+        self.done.files += 1
+        self.done.rows += table.num_rows
+
+    async def _write(self, months: Collection[str]) -> None:
+        """Put `months`, then the record if it says anything new."""
+        for month in sorted(months):
+            await self._merge(month, self.rows.pop(month, {}))
+        self.record.files |= self.held
+        self.held, self.waiting = {}, 0
+        if self.record != self.dataset.record:
+            await self.lake.put(f"{self.dataset.path}/{RECORD}", self.record.encode(), replace=True)
+
+    async def _merge(self, month: str, rows: Mapping[str, pa.Table]) -> None:
+        """Put `month` with all that the record has in it and `rows`, by path, unless it is so already."""
+        path = month_path(self.dataset.path, month)
+        there = await self.dataset.month(month, span(month)) if await self.lake.exists(path) else None
+        base = there or Month()
+        wanted = self.record.inputs(month) | {name: self.held[name].content_hash for name in rows}
+        late = dict(wanted.items() - base.inputs.items())
+        if not late:
+            return
+        tables = [rows[name] if name in rows else await self._again(month, name, wanted[name]) for name in late]
+        if min(map(oldest, tables)) > base.newest:
+            tables.append(base.table)
+        else:  # they may divide what was one vintage
+            tables += [await self._again(month, *one) for one in base.inputs.items() if one[0] not in late]
+        made = Month(
+            {**base.inputs, **late},
+            max(base.newest, *map(newest, tables[: len(late)])),
+            await computed(lambda: changed(concat(tables))),
+        )
+        body = await computed(made.encode)
+        self.record.months[month] = Compacted(await self.lake.put(path, body, replace=True), made.newest)
+        self.done.months.append(month)
+        self.done.bytes += len(body)
+
+    async def _again(self, month: str, path: str, content_hash: str) -> pa.Table:
+        """The rows of `month` in a file that was compacted before."""
+        file = self.dataset.files.get(path)
+        if file is None:
+            happened = f"is gone, and {month_path(self.dataset.path, month)} must be made anew from it"
+            raise StorageError(path, happened, f"Put it back, or go on without it: remove {self.dataset.path}")
+        _, table = await load(self.lake, file, content_hash, verify=True)
+        return by_month(table)[month]

@@ -1,0 +1,187 @@
+"""The files of one entry and what of them is compacted, as the lake has them now."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gridtide import observations
+from gridtide.config import TABULAR
+from gridtide.curated.record import RECORD, Month, Record, dataset, month_path
+from gridtide.curated.vintages import stored
+from gridtide.errors import StorageError
+from gridtide.hourly import integers, microseconds
+from gridtide.lake import EXTENSIONS, File, Lake, Metadata
+from gridtide.observations import TIME
+from gridtide.periods import Period
+from gridtide.threads import computed
+
+logger = logging.getLogger("gridtide.curated")
+
+REACH = timedelta(days=8)
+"""How far intervals may lie beyond the period of their file: a seven-day forecast is filed under its day of issue."""
+
+AHEAD = 8
+"""How many files are being read while one is worked on."""
+
+FOOTERS = 32
+"""How many files are asked what they say of themselves at a time."""
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All files of an entry. `record` says what compacted ones hold, `tags` are those of the months that are there."""
+
+    lake: Lake
+    path: str
+    files: Mapping[str, File]
+    record: Record
+    tags: Mapping[str, str | None]
+
+    @classmethod
+    async def open(cls, lake: Lake, output_folder: str, file_prefix: str) -> Dataset:
+        """The files that `file_prefix` names in `output_folder`; asks the lake for two lists and one small file."""
+        path = dataset(output_folder, file_prefix)
+        listed, objects = await asyncio.gather(lake.files(output_folder, file_prefix), lake.objects(path))
+        tabular = {EXTENSIONS[name] for name in TABULAR}
+        there = {one.path: one.e_tag for one in objects}
+        months = {one.rpartition("/")[2].removesuffix(".parquet"): tag for one, tag in there.items()}
+        tags = {month: tag for month, tag in months.items() if month_path(path, month) in there}
+        record = await _record(lake, f"{path}/{RECORD}") if f"{path}/{RECORD}" in there else Record()
+        return cls(lake, path, {file.path: file for file in listed if file.extension in tabular}, record, tags)
+
+    def content_hash(self, file: File) -> str | None:
+        """That of `file` if it is compacted; one that changed since then is named in a warning."""
+        held = self.record.files.get(file.path)
+        if held is None:
+            return None
+        if held.size != file.size:
+            logger.warning("%s: is not the file that was compacted; what was compacted counts", file.path)
+        return held.content_hash
+
+    async def month(self, month: str, period: Period) -> Month | None:
+        """`month`, with what of it may lie in `period`; None, with a warning, where it is damaged or gone."""
+        path = month_path(self.path, month)
+        try:
+            return Month.decode(await self.lake.read(path), period)
+        except (StorageError, ValueError) as error:
+            logger.warning("%s: passed over, the files it was compacted from are read instead: %s", path, error)
+            return None
+
+    async def about(self, month: str) -> Month | None:
+        """`month` without its rows: as the record has it if that is of what is there, else from its footer."""
+        recorded = self.record.months.get(month)
+        if recorded is not None and recorded.e_tag == self.tags[month] is not None:
+            return Month(self.record.inputs(month), recorded.newest)
+        path = month_path(self.path, month)
+        try:
+            return Month.of_footer(await self.lake.footer(path))
+        except (StorageError, ValueError) as error:
+            logger.warning("%s: passed over, the files it was compacted from are read instead: %s", path, error)
+            return None
+
+
+async def load(
+    lake: Lake, file: File, content_hash: str | None = None, *, verify: bool = False
+) -> tuple[Metadata, pa.Table]:
+    """What `file` says of itself, and its rows as `vintages.STORED`.
+
+    Rows further from its period than `REACH` are left out with a warning: no reader looks for them there.
+
+    Raises `StorageError` where it is damaged, says to hold another period than its name, or not to
+    hold `content_hash`; with `verify` also where its rows are not those it was stored with.
+    """
+    metadata, table = await lake.observations(file.path)
+    if metadata.period != file.period:
+        happened = f"says of itself to be of {metadata.period or 'no period'}, its name says {file.period or 'none'}"
+        raise StorageError(file.path, happened, "Move it out of the lake and collect its period again")
+    if content_hash not in (None, metadata.content_hash):
+        fix = "Put that file back, or make anew what was made from it"
+        raise StorageError(file.path, "is not the file that was pinned or compacted", fix)
+    if metadata.rows != table.num_rows or (verify and metadata.content_hash != await _content_hash(table)):
+        happened = "does not hold the rows it was stored with"
+        raise StorageError(file.path, happened, "Move it out of the lake and collect its period again")
+    if file.period is not None:
+        near = starting_in(table, Period(file.period.start - REACH, file.period.end + REACH))
+        if near.num_rows < table.num_rows:
+            far = table.num_rows - near.num_rows
+            logger.warning("%s: %d rows lie far from its period and are left out", file.path, far)
+        table = near
+    return metadata, stored(table, microseconds(metadata.stored_at), file.path)
+
+
+def may_hold(file: File, period: Period) -> bool:
+    """Whether by its name `file` can hold values of `period`."""
+    if file.period is None:
+        return True
+    return bool(file.period.start - REACH < period.end and file.period.end + REACH > period.start)
+
+
+def starting_in(table: pa.Table, period: Period) -> pa.Table:
+    """The rows of `table` whose interval starts in `period`."""
+    at = table["interval_start"]
+    start, end = (pa.scalar(moment, TIME) for moment in (period.start, period.end))
+    inside = pc.and_(pc.greater_equal(at, start), pc.less(at, end))
+    return table if pc.all(inside).as_py() else table.filter(inside)
+
+
+def by_month(table: pa.Table) -> dict[str, pa.Table]:
+    """`table` by the month in which each interval starts, UTC."""
+    months = integers(table["interval_start"]).astype("M8[us]").astype("M8[M]")
+    found = np.unique(months)
+    if len(found) == 1:
+        return {str(found[0]): table}
+    return {str(month): table.filter(pa.array(months == month)) for month in found}
+
+
+def oldest(table: pa.Table) -> int:
+    """The earliest retrieval in `table`, which is not empty, in µs since 1970."""
+    return int(integers(table["retrieved_at"]).min())
+
+
+def newest(table: pa.Table) -> int:
+    """The latest retrieval in `table`, which is not empty, in µs since 1970."""
+    return int(integers(table["retrieved_at"]).max())
+
+
+async def ahead(
+    ask: Callable[[Asked], Awaitable[Answer]], items: Iterable[Asked], limit: int = AHEAD
+) -> AsyncIterator[tuple[Asked, Answer]]:
+    """Each of `items` with what `ask` says of it, in that order, `limit` being asked at a time."""
+    waiting = iter(items)
+    asked: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
+    try:
+        while True:
+            while len(asked) < limit and (item := next(waiting, None)) is not None:
+                asked.append((item, asyncio.ensure_future(ask(item))))
+            if not asked:
+                return
+            item, answer = asked.popleft()
+            yield item, await answer
+    finally:
+        for _, answer in asked:
+            answer.cancel()
+
+
+async def _record(lake: Lake, path: str) -> Record:
+    try:
+        return Record.decode(await lake.read(path))
+    except ValueError as error:
+        logger.warning("%s: is damaged and passed over; compact again: %s", path, error)
+        return Record()
+
+
+async def _content_hash(table: pa.Table) -> str:
+    return (await computed(observations.content_hash, table)).hexdigest()

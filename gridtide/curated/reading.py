@@ -1,0 +1,220 @@
+"""From the lake's files and compacted months to observations, the same whatever is compacted.
+
+    names, record ─► files that may hold it ─┬─► not compacted: the files ──────┐
+                                             └─► compacted: the months ─────────┴─► of each key the latest
+
+What a file's name and the record say decides which files are opened; a month stands for its files
+where all of them are asked for and nothing that is not compacted was retrieved before it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from gridtide.config import Entry
+from gridtide.curated.dataset import FOOTERS, Dataset, ahead, by_month, load, may_hold, oldest, starting_in
+from gridtide.curated.record import Month, span
+from gridtide.curated.vintages import (
+    STORED,
+    VINTAGES,
+    arranged,
+    concat,
+    latest,
+    stored_by,
+    vintages,
+    with_available,
+)
+from gridtide.errors import ConfigurationError, StorageError
+from gridtide.lake import File, Lake
+from gridtide.observations import SCHEMA
+from gridtide.periods import Period
+from gridtide.threads import computed
+
+NEVER = (1 << 63) - 1
+
+LATE = timedelta(days=1)
+"""How much earlier than its name's stamp a file may have been stored: names that were taken move stamps on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One file that something is made from: rebuilding from the same inputs gives the same bytes."""
+
+    entry: str
+    path: str
+    content_hash: str
+
+
+async def inputs(lake: Lake, entries: Iterable[Entry], period: Period, as_of: datetime | None = None) -> list[Input]:
+    """The files that by their names may hold values of `period`, oldest first; with `as_of` only those
+    stored by then. Only files that are not compacted are opened."""
+    found: list[tuple[datetime, str, Input]] = []
+    for entry in entries:
+        dataset = await _dataset(lake, entry)
+
+        async def pin(file: File, entry: Entry = entry, dataset: Dataset = dataset) -> tuple[datetime, Input]:
+            held = dataset.record.files.get(file.path)
+            known = held if held is not None and held.size == file.size else await lake.metadata(file.path)
+            return known.stored_at, Input(entry.name, file.path, known.content_hash)
+
+        async for file, (stored_at, one) in ahead(pin, _by_name(dataset, period, as_of), FOOTERS):
+            if as_of is None or stored_at <= as_of:
+                found.append((stored_at, file.path, one))
+    return [one for _, _, one in sorted(found, key=lambda each: each[:2])]
+
+
+async def verify(lake: Lake, pinned: Iterable[Input]) -> None:
+    """Raises `StorageError` for a file of `pinned` that is gone, or no longer holds what it held."""
+    async for one, metadata in ahead(lambda each: lake.metadata(each.path), pinned, FOOTERS):
+        if metadata.content_hash != one.content_hash:
+            raise StorageError(one.path, "is not the file that was pinned", "Prepare anew, without pinned inputs")
+
+
+async def tables(
+    lake: Lake, entries: Iterable[Entry], pinned: Sequence[Input], period: Period
+) -> AsyncIterator[tuple[str, pa.Table]]:
+    """The observations of `period` in the files `pinned`, of `entries`, each table with its entry's name.
+
+    Of each key at least every vintage, whether from files or from months; the order is that of no
+    axis, and a row may come more than once.
+    """
+    of_entry: dict[str, dict[str, str]] = defaultdict(dict)
+    for one in pinned:
+        of_entry[one.entry][one.path] = one.content_hash
+    by_name = {entry.name: entry for entry in entries}
+    for name, hashes in of_entry.items():
+        if name not in by_name:
+            happened = "files of it are pinned, but there is no such entry"
+            raise ConfigurationError(name, happened, "Use the configuration they were made with")
+        dataset = await _dataset(lake, by_name[name])
+
+        async for table in _pieces(_Wanted(dataset, hashes, period, pinned=True)):
+            yield name, table
+
+
+async def read(
+    lake: Lake,
+    entries: Iterable[Entry],
+    start: datetime,
+    end: datetime,
+    as_of: datetime | None = None,
+    *,
+    all_vintages: bool = False,
+) -> pa.Table:
+    """The observations of `entries` whose interval starts in `[start, end)`, each key once: its latest vintage.
+
+    Sorted by source, location, variable, interval and publication; `retrieved_at` says when the value
+    was first seen. With `as_of`, what was stored by then. With `all_vintages` every vintage, sorted
+    by retrieval too, with `stored_at` and `available_at`. Where entries share a key, the vintage that
+    was first seen last counts. Raises `StorageError` for a file that is damaged or not what its name
+    says, `ConfigurationError` for moments without zone or an end that is not after the start.
+    """
+    period = _period(start, end, as_of)
+    found = []
+    for entry in entries:
+        dataset = await _dataset(lake, entry)
+        files = {file.path: dataset.content_hash(file) for file in _by_name(dataset, period, as_of)}
+        pieces = [piece async for piece in _pieces(_Wanted(dataset, files, period, as_of))]
+        rows = await computed(vintages if all_vintages else latest, concat(pieces))
+        found.append(with_available(rows, entry.available) if all_vintages else rows)
+    if all_vintages:
+        return arranged(concat(found, VINTAGES))
+    return (await computed(latest, concat(found))).select(SCHEMA.names)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What to read of a dataset: `files` (path and, where it is known, content hash) in `period`, stored by
+    `as_of`; no others if they are `pinned`."""
+
+    dataset: Dataset
+    files: Mapping[str, str | None]
+    period: Period
+    as_of: datetime | None = None
+    pinned: bool = False
+
+    def may_stand(self, month: Month) -> bool:
+        """Whether `month` holds nothing but what is wanted, as far as it lies in the period."""
+        return not self.pinned or all(
+            self.files.get(path) == content_hash or not self.near(path) for path, content_hash in month.inputs.items()
+        )
+
+    def near(self, path: str) -> bool:
+        """Whether the file at `path` may hold values of the period; one that is gone may."""
+        file = self.dataset.files.get(path)
+        return file is None or may_hold(file, self.period)
+
+    def lacking(self, path: str, compacted: Mapping[str, Month]) -> bool:
+        """Whether the file at `path` may hold what is not in `compacted`."""
+        held = self.dataset.record.files.get(path)
+        if held is None or self.files[path] != held.content_hash:
+            return True
+        months = [month for month in held.months if _overlap(span(month), self.period)]
+        return any(month not in compacted or path not in compacted[month].inputs for month in months)
+
+    async def rows(self, path: str) -> pa.Table:
+        """The rows of the file at `path`; none where it was stored after `as_of`."""
+        file, held = self.dataset.files.get(path), self.dataset.record.files.get(path)
+        if held is not None and self.as_of is not None and held.stored_at > self.as_of:
+            return STORED.empty_table()
+        if file is None:
+            fix = f"Put it back, or go on without it: remove {self.dataset.path} and compact"
+            raise StorageError(path, "is gone, and the months it was compacted into cannot stand for it", fix)
+        metadata, table = await load(self.dataset.lake, file, self.files.get(path), verify=not self.pinned)
+        if self.as_of is not None and metadata.stored_at > self.as_of:
+            return STORED.empty_table()
+        return starting_in(table, self.period)
+
+
+async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
+    """The rows of `wanted`: of files that are not compacted, then of the months that stand for the others.
+
+    A month before whose latest retrieval something was retrieved that it lacks, or that another
+    compaction replaced meanwhile, is read from its files.
+    """
+    dataset, period = wanted.dataset, wanted.period
+    compacted = {}
+    async for month, about in ahead(dataset.about, [m for m in dataset.tags if _overlap(span(m), period)]):
+        if about is not None and wanted.may_stand(about):
+            compacted[month] = about
+    earliest: dict[str, int] = defaultdict(lambda: NEVER)
+    async for path, table in ahead(wanted.rows, [path for path in wanted.files if wanted.lacking(path, compacted)]):
+        for month, rows in by_month(table).items() if compacted else [("", table)]:
+            if month not in compacted or path not in compacted[month].inputs:
+                earliest[month] = min(earliest[month], oldest(rows)) if compacted else NEVER
+                yield rows
+    async for month, there in ahead(lambda each: dataset.month(each, period), compacted):
+        about = compacted[month]
+        if there is not None and about.inputs.items() <= there.inputs.items() and there.newest < earliest[month]:
+            yield stored_by(wanted.as_of, starting_in(there.table, period))
+            continue
+        async for _, table in ahead(wanted.rows, filter(wanted.near, about.inputs)):
+            yield by_month(table).get(month, STORED.empty_table())
+
+
+async def _dataset(lake: Lake, entry: Entry) -> Dataset:
+    return await Dataset.open(lake, entry.output_folder, entry.file_prefix)
+
+
+def _by_name(dataset: Dataset, period: Period, as_of: datetime | None) -> list[File]:
+    """The files that by their names may hold values of `period`, stored by `as_of`."""
+    files = [file for file in dataset.files.values() if may_hold(file, period)]
+    return files if as_of is None else [file for file in files if file.stamp <= as_of + LATE]
+
+
+def _overlap(one: Period, other: Period) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
+def _period(start: datetime, end: datetime, as_of: datetime | None) -> Period:
+    try:
+        if as_of is not None and as_of.tzinfo is None:
+            raise ValueError(f"as_of needs a time zone, got {as_of!r}")
+        return Period(start, end)
+    except ValueError as error:
+        raise ConfigurationError("reading", str(error), "Give aware moments, the start before the end") from error

@@ -1,0 +1,146 @@
+"""What is compacted: of the files of a dataset, and in each of its months.
+
+    processed/<output_folder>/<file_prefix>/inputs.json              the files, and what each holds
+    processed/<output_folder>/<file_prefix>/2024/2024-03.parquet     a month; its footer says what went in
+
+The footer of a month is the truth about that month, put with its rows in one piece. `inputs.json`
+is put after the months and spares opening files: whoever finds a month other than it says looks at
+the footer. Losing it, or an update of it, costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gridtide.curated.vintages import STORED
+from gridtide.lake.encoding import ENCODINGS, LABELS
+from gridtide.periods import EPOCH, Period
+
+RECORD = "inputs.json"
+
+ROW_GROUP = 1 << 16
+STATISTICS = ["source", "location", "variable", "interval_start"]
+"""By these a reader passes over row groups."""
+
+_INPUTS = b"gridtide.inputs"
+_NEWEST = b"gridtide.newest"
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What a file holds: `months` are those its intervals start in, such as `2024-03`."""
+
+    size: int
+    content_hash: str
+    stored_at: datetime
+    months: tuple[str, ...]
+
+
+class Compacted(msgspec.Struct, frozen=True):
+    """A month as it was put: the store's tag of it, and the latest retrieval in it, µs since 1970."""
+
+    e_tag: str | None
+    newest: int
+
+
+class Record(msgspec.Struct):
+    """The compacted files of a dataset by path, and its months."""
+
+    files: dict[str, Held] = {}
+    months: dict[str, Compacted] = {}
+
+    def encode(self) -> bytes:
+        """As JSON, a line a file."""
+        return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1) + b"\n"
+
+    @classmethod
+    def decode(cls, body: bytes) -> Record:
+        """The inverse of `encode`; raises `ValueError` if it is none."""
+        return msgspec.json.decode(body, type=cls)
+
+    def inputs(self, month: str) -> dict[str, str]:
+        """The content hashes, by path, of the files that hold values of `month`."""
+        return {path: held.content_hash for path, held in self.files.items() if month in held.months}
+
+
+@dataclass(frozen=True)
+class Month:
+    """The vintages of a month, of which files (content hash by path), and the latest retrieval in those, in
+    µs since 1970."""
+
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    newest: int = -(1 << 63)
+    table: pa.Table = field(default_factory=STORED.empty_table)
+
+    def encode(self) -> bytes:
+        """As Parquet, sorted by key, with statistics by row group."""
+        sink = io.BytesIO()
+        metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest)}
+        with pq.ParquetWriter(
+            sink,
+            STORED,
+            compression="zstd",
+            use_dictionary=[*LABELS, "file", "stored_at", "retrieved_at"],
+            column_encoding=ENCODINGS,
+            write_statistics=STATISTICS,
+            write_page_checksum=True,
+        ) as writer:
+            writer.write_table(self.table, ROW_GROUP)
+            writer.add_key_value_metadata(metadata)
+        return sink.getvalue()
+
+    @classmethod
+    def decode(cls, body: Any, period: Period) -> Month:
+        """The inverse of `encode`, with those row groups that may hold values of `period`.
+
+        Raises `ValueError` if it is damaged.
+        """
+        try:
+            file = pq.ParquetFile(pa.BufferReader(body), page_checksum_verification=True)
+            about = cls.of_footer(file.metadata.metadata or {})
+            table = file.read_row_groups(list(_overlapping(file.metadata, period)), use_threads=False)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(str(error)) from error
+        if not table.schema.equals(STORED):
+            raise ValueError(f"its columns are not those of a compacted month: {', '.join(table.schema.names)}")
+        return cls(about.inputs, about.newest, table.replace_schema_metadata(None))
+
+    @classmethod
+    def of_footer(cls, pairs: Mapping[bytes, bytes]) -> Month:
+        """What the footer says, without rows; raises `ValueError` if it is not that of a month."""
+        try:
+            return cls(json.loads(pairs[_INPUTS]), int(pairs[_NEWEST]))
+        except KeyError as error:
+            raise ValueError("it does not say what it was compacted from") from error
+
+
+def dataset(output_folder: str, file_prefix: str) -> str:
+    """The folder of what is compacted from an entry's files, which folder and prefix identify."""
+    return f"processed/{output_folder}/{file_prefix}"
+
+
+def month_path(dataset: str, month: str) -> str:
+    """Where `month` is."""
+    return f"{dataset}/{month[:4]}/{month}.parquet"
+
+
+def span(month: str) -> Period:
+    """The interval starts of `month`, UTC."""
+    start = EPOCH.replace(year=int(month[:4]), month=int(month[5:]))
+    return Period(start, (start + timedelta(days=31)).replace(day=1))
+
+
+def _overlapping(metadata: pq.FileMetaData, period: Period) -> Iterator[int]:
+    column = metadata.schema.names.index("interval_start")
+    for number in range(metadata.num_row_groups):
+        found = metadata.row_group(number).column(column).statistics
+        if found is None or (found.min < period.end and found.max >= period.start):
+            yield number

@@ -1,0 +1,140 @@
+"""What of all that was retrieved is kept, and what of it counts; pure.
+
+The rows of one key are ordered by when they were retrieved, then by when and in which file they were
+stored, then as they stand in the file. Rows that follow each other with the same value and unit say
+the same: together they are one vintage, which the first of them stands for.
+
+    retrieved   1    2    3    4    5
+    value       10   10   12   12   10        three vintages: 1, 3 and 5; the latest is 5
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gridtide import observations
+from gridtide.config import Available
+from gridtide.hourly import UNPUBLISHED, available_at, integers
+from gridtide.observations import LABEL, SCHEMA, TIME, from_numpy, known, to_numpy
+
+STORED = pa.schema([*SCHEMA, pa.field("stored_at", TIME, nullable=False), pa.field("file", LABEL, nullable=False)])
+"""Observations with the file they are from (its path in the lake) and when that was stored."""
+
+VINTAGES = STORED.append(pa.field("available_at", TIME, nullable=False))
+"""The same with when each value could be known."""
+
+Flags = npt.NDArray[np.bool_]
+
+
+class _Rows(NamedTuple):
+    """Rows (N,) in order; which of them begin a key, and which begin a vintage."""
+
+    table: pa.Table
+    new_key: Flags
+    new_vintage: Flags
+
+
+def changed(table: pa.Table) -> pa.Table:
+    """The rows of `table` (`STORED`) from which, whatever was stored by some moment, its vintages can be told.
+
+    These are the first of each vintage, and of the others those stored before all that precede them in
+    it. Rows that were retrieved later than all of `table` may be added to the result as to `table`.
+    """
+    rows = _arranged(table)
+    if not rows.table.num_rows:
+        return rows.table
+    _, stored = np.unique(integers(rows.table["stored_at"]), return_inverse=True)
+    fall = stored - np.cumsum(rows.new_vintage) * (stored.max() + 1)  # the minimum so far begins anew with each vintage
+    first = np.ones(len(fall), bool)
+    first[1:] = fall[1:] < np.minimum.accumulate(fall)[:-1]
+    return _labelled_anew(rows.table.filter(pa.array(first)))
+
+
+def vintages(table: pa.Table) -> pa.Table:
+    """Every vintage in `table` (`STORED`), sorted by key and retrieval."""
+    rows = _arranged(table)
+    return _labelled_anew(rows.table.filter(pa.array(rows.new_vintage)))
+
+
+def latest(table: pa.Table) -> pa.Table:
+    """The latest vintage of each key in `table` (`STORED`), sorted by key."""
+    rows = _arranged(table)
+    begins = np.flatnonzero(rows.new_vintage)
+    last = np.append(rows.new_key[begins[1:]], True)[: len(begins)]
+    return _labelled_anew(rows.table.take(pa.array(begins[last])))
+
+
+def arranged(table: pa.Table) -> pa.Table:
+    """All rows of `table` (`STORED` or `VINTAGES`), sorted by key and retrieval."""
+    return _labelled_anew(_arranged(table).table)
+
+
+def with_available(table: pa.Table, rule: Available) -> pa.Table:
+    """`table` (`STORED`) as `VINTAGES`: available when published, else by `rule`."""
+    published = integers(table["published_at"])
+    by_rule = available_at(rule, integers(table["interval_start"]), integers(table["interval_end"]))
+    moments = from_numpy(np.where(published == UNPUBLISHED, by_rule, published), TIME)
+    return table.append_column(VINTAGES.field("available_at"), moments)
+
+
+def stored(table: pa.Table, stored_at: int, path: str) -> pa.Table:
+    """Observations as rows of the file at `path`, stored at `stored_at` (µs since 1970)."""
+    rows = table.num_rows
+    table = table.append_column(STORED.field("stored_at"), from_numpy(np.full(rows, stored_at), TIME))
+    return table.append_column(STORED.field("file"), observations.labelled(np.zeros(rows, np.int32), [path]))
+
+
+def stored_by(as_of: datetime | None, table: pa.Table) -> pa.Table:
+    """The rows of `table` (`STORED`) that were stored by `as_of`; all where that is None."""
+    return table if as_of is None else table.filter(pc.less_equal(table["stored_at"], pa.scalar(as_of, TIME)))
+
+
+def concat(tables: list[pa.Table], schema: pa.Schema = STORED) -> pa.Table:
+    """`tables` one after the other, with one dictionary per column."""
+    return pa.concat_tables(tables).unify_dictionaries() if tables else schema.empty_table()
+
+
+def _arranged(table: pa.Table) -> _Rows:
+    table = table.combine_chunks()
+    if not table.num_rows:
+        return _Rows(table, np.empty(0, bool), np.empty(0, bool))
+    key = [_ranks(table[name]) for name in ("source", "location", "variable")]
+    key += [integers(table[name]) for name in ("interval_start", "interval_end", "published_at")]
+    within = [integers(table["retrieved_at"]), integers(table["stored_at"]), _ranks(table["file"])]
+    differing = [column for column in (*key, *within) if (column != column[0]).any()]
+    order = np.lexsort([np.arange(table.num_rows), *reversed(differing)])
+    new_key = _differs([column[order] for column in key])
+    value = table["value"].combine_chunks()
+    there = known(value)
+    said = [there, np.where(there, to_numpy(value, "i8"), 0), _ranks(table["unit"])]
+    return _Rows(table.take(pa.array(order)), new_key, new_key | _differs([column[order] for column in said]))
+
+
+def _differs(columns: list[npt.NDArray[np.generic]]) -> Flags:
+    """Whether each row differs from the one before it in any of `columns`; the first does."""
+    differs = np.ones(len(columns[0]), bool)
+    differs[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
+    return differs
+
+
+def _ranks(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Where the label of each row stands among the labels in order, shape (rows,)."""
+    labels = column.unify_dictionaries().combine_chunks()
+    _, ranks = np.unique(np.array(labels.dictionary.to_pylist(), np.str_), return_inverse=True)
+    ranked: npt.NDArray[np.int64] = ranks[to_numpy(labels.indices, "i4")]
+    return ranked
+
+
+def _labelled_anew(table: pa.Table) -> pa.Table:
+    """`table` with dictionaries of the labels it has, in the order they occur: equal rows, equal tables."""
+    columns = [
+        column.cast(pa.string()).combine_chunks().dictionary_encode() if field.type == LABEL else column
+        for field, column in zip(table.schema, table.columns, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=table.schema).combine_chunks()

@@ -1,0 +1,138 @@
+"""Whatever was stored, and whenever it was compacted, reading gives what a plain loop over all rows gives."""
+
+import asyncio
+from collections import defaultdict
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from gridtide import curated
+from gridtide import observations as obs
+from gridtide.config import Entry
+from gridtide.hourly import Grid
+from gridtide.lake import Lake
+from gridtide.periods import Period
+from tests.lakes import HOUR, START, entry, put, row
+
+HOURS = 8
+"""The hours of a lake, of which few have values: so that files speak of the same keys, in any order of retrieval."""
+
+WHOLE = Period(START, START + HOURS * HOUR)
+
+
+class File(NamedTuple):
+    """One file to be put: when its rows were retrieved, and the rows; then maybe a compaction."""
+
+    asked: int
+    rows: list[obs.Row]
+    periodic: bool
+    compact: bool
+
+
+ROWS = st.builds(
+    row,
+    st.sampled_from([3, 3, 3, 4]),  # the last hour of a month, and the first of the next
+    st.sampled_from([1.0, 2.0, None]),
+    st.sampled_from([None, None, START - HOUR]),
+    st.sampled_from(["ISNE", "ISNE", "CISO"]),
+)
+DISTINCT = st.lists(ROWS, min_size=1, max_size=3, unique_by=lambda r: (r.interval_start, r.location, r.published_at))
+FILES = st.lists(st.builds(File, st.integers(0, 5), DISTINCT, st.booleans(), st.booleans()), min_size=2, max_size=8)
+
+DIVIDED = [  # what was one vintage when it was compacted is two by what comes later
+    File(1, [row(3, 1.0)], False, False),
+    File(5, [row(3, 1.0)], False, True),
+    File(3, [row(3, 2.0)], False, False),
+]
+
+
+async def filled(files: list[File], of: Entry, *, compacting: bool) -> tuple[Lake, list[dict[str, Any]]]:
+    """A lake with `files`, and all their rows with path, moment of storing, and place in the order of storing."""
+    lake, rows = Lake.open("memory://"), []
+    for file in files:
+        period = WHOLE if file.periodic else None
+        stored = await put(lake, of, file.asked, file.rows, period)
+        if stored.created:
+            table = await lake.table(stored.path)
+            rows += [r | {"stored_at": stored.stored_at, "file": stored.path} for r in table.to_pylist()]
+        if file.compact and compacting:
+            assert not (await curated.compact(lake, of)).problems
+    return lake, rows
+
+
+def expected(rows: list[dict[str, Any]], as_of: datetime | None) -> list[dict[str, Any]]:
+    """Every vintage stored by `as_of`, by key and retrieval."""
+    by_key: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for one in rows:
+        if as_of is None or one["stored_at"] <= as_of:
+            by_key[tuple(one[name] for name in obs.KEY)].append(one)
+    found = []
+    for key in sorted(by_key, key=lambda k: (*k[:-1], k[-1] is not None, k[-1])):
+        of_key = sorted(by_key[key], key=lambda r: (r["retrieved_at"], r["stored_at"], r["file"]))
+        found += [r for n, r in enumerate(of_key) if n == 0 or r["value"] != of_key[n - 1]["value"]]
+    return found
+
+
+def last_of_each_key(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last of the `rows` of each key, without what only vintages have."""
+    latest = {tuple(r[name] for name in obs.KEY): r for r in rows}
+    return [{name: r[name] for name in obs.SCHEMA.names} for r in latest.values()]
+
+
+@settings(max_examples=150)
+@example(DIVIDED, 8, 0, HOURS, "parquet")
+@example([DIVIDED[0], DIVIDED[1], DIVIDED[2]._replace(compact=True)], 8, 0, HOURS, "csv")
+@given(FILES, st.integers(0, 8), st.integers(0, HOURS - 1), st.integers(1, HOURS), st.sampled_from(["parquet", "csv"]))
+def test_reading_is_the_plain_loop(files: list[File], seen: int, first: int, hours: int, form: str) -> None:
+    """Latest and all vintages, now and as of any file's storing, with compactions anywhere between the files."""
+
+    async def check() -> None:
+        of = entry(form=form)
+        lake, rows = await filled(files, of, compacting=True)
+        moments = sorted({r["stored_at"] for r in rows})
+        as_of = moments[seen] if seen < len(moments) else None
+        start, end = START + first * HOUR, START + (first + hours) * HOUR
+        wanted = expected([r for r in rows if start <= r["interval_start"] < end], as_of)
+        every = await curated.read(lake, [of], start, end, as_of, all_vintages=True)
+        available = [r["published_at"] or r["interval_end"] + 2 * HOUR for r in wanted]
+        assert every.to_pylist() == [r | {"available_at": at} for r, at in zip(wanted, available, strict=True)]
+        latest = await curated.read(lake, [of], start, end, as_of)
+        assert latest.schema.equals(obs.SCHEMA)
+        assert latest.to_pylist() == last_of_each_key(wanted)
+
+    asyncio.run(check())
+
+
+@settings(max_examples=100)
+@given(FILES, st.integers(0, 8))
+def test_compaction_changes_no_table(files: list[File], seen: int) -> None:
+    """Read as of any moment, or from pinned files, before and after a compaction: equal tables, equal grids."""
+
+    async def check() -> None:
+        of = entry()
+        lake, rows = await filled(files, of, compacting=False)
+        moments = sorted({r["stored_at"] for r in rows})
+        as_of = moments[seen] if seen < len(moments) else None
+        pinned = await curated.inputs(lake, [of], WHOLE, as_of)
+        before = await state(lake, of, as_of, pinned)
+        await curated.compact(lake, of)
+        assert await curated.inputs(lake, [of], WHOLE, as_of) == pinned
+        after = await state(lake, of, as_of, pinned)
+        assert after == before
+        assert (await curated.compact(lake, of)).months == []
+
+    async def state(lake: Lake, of: Entry, as_of: datetime | None, pinned: list[curated.Input]) -> list[Any]:
+        grid = Grid(Period(START, START + HOURS * HOUR), lambda name: True)
+        async for _, table in curated.tables(lake, [of], pinned, WHOLE):
+            grid.add(table, of.available)
+        hourly = grid.finish()
+        order = sorted(range(len(hourly.names)), key=lambda number: hourly.names[number])
+        tables: list[pa.Table] = [
+            await curated.read(lake, [of], WHOLE.start, WHOLE.end, as_of, all_vintages=v) for v in (False, True)
+        ]
+        return [*tables, [(hourly.names[n], repr(hourly.values[n]), repr(hourly.known[n])) for n in order]]
+
+    asyncio.run(check())
