@@ -11,7 +11,6 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -116,67 +115,88 @@ def clean(values: Floats, natures: Sequence[Nature], rules: Cleaning, train: sli
 
 def reject(values: Floats, natures: Sequence[Nature], rules: Cleaning) -> tuple[Floats, dict[str, Mask]]:
     """`values` (C, T) with NaN for what the causal `rules` reject, and by rule which cells those are (C, T)."""
-    causal: tuple[tuple[str, list[bool], Callable[[Floats, Sequence[Nature]], Mask]], ...] = (
+    causal: tuple[tuple[str, list[bool], Callable[[Floats, Nature], Mask]], ...] = (
         ("impossible", [rules.impossible for _ in natures], impossible),
         ("stale", [one.changes and rules.stale > 0 for one in natures], lambda kept, _: stale(kept, rules.stale)),
         ("spike", [one.smooth and rules.spike > 0 for one in natures], lambda kept, _: spikes(kept, rules.spike)),
     )
-    kept = values
-    found: dict[str, Mask] = {}
+    kept, found = values.copy(), {rule: np.zeros(values.shape, bool) for rule, _, _ in causal}
     for rule, concerned, judge in causal:
-        found[rule] = np.zeros(values.shape, bool)
-        found[rule][concerned] = judge(kept[concerned], list(compress(natures, concerned)))
-        kept = np.where(found[rule], np.nan, kept)
+        cells = found[rule]
+        for column in np.flatnonzero(concerned).tolist():  # one by one, so that a column stays in the cache
+            cells[column] = judge(kept[column], natures[column])
+            kept[column][cells[column]] = np.nan
     return kept, found
 
 
-def impossible(values: Floats, natures: Sequence[Nature]) -> Mask:
-    """Which of `values` (C, T) lie outside of what their `natures` (C) allow; infinite ones always do."""
+def impossible(values: Floats, one: Nature) -> Mask:
+    """Which of `values` (T,) lie outside of what their nature allows; infinite ones always do."""
     finite = np.finfo(float).max
-    low = np.array([max(one.low, -finite) for one in natures])[:, None]
-    high = np.array([min(one.high, finite) for one in natures])[:, None]
-    cells: Mask = (values < low) | (values > high)
+    cells: Mask = (values < max(one.low, -finite)) | (values > min(one.high, finite))
     return cells
 
 
 def stale(values: Floats, run: int) -> Mask:
-    """Which of `values` (C, T) are at least the `run`-th of equal ones in a row; zeros and gaps are not."""
-    steps = np.arange(values.shape[-1])
-    changed = np.ones(values.shape, bool)
-    changed[:, 1:] = values[:, 1:] != values[:, :-1]
-    since = steps - np.maximum.accumulate(np.where(changed, steps, 0), axis=-1)
-    cells: Mask = (since >= run - 1) & (values != 0) & ~np.isnan(values)
+    """Which of `values` (T,) are at least the `run`-th of equal ones in a row; zeros and gaps are not."""
+    cells: Mask = (values != 0) & ~np.isnan(values)
+    if run == 1:
+        return cells
+    equal = np.zeros(len(values), bool)
+    np.equal(values[1:], values[:-1], out=equal[1:])
+    length = 1
+    while length < run - 1:  # runs of `length` equal steps, doubled
+        step = min(length, run - 1 - length)
+        equal[step:] &= equal[:-step].copy()
+        equal[:step] = False
+        length += step
+    cells &= equal
     return cells
 
 
 def spikes(values: Floats, times: float) -> Mask:
-    """Which of `values` (C, T) jump by more than `times` a usual day's largest step.
+    """Which of `values` (T,) jump by more than `times` a usual day's largest step.
 
     The jump is from the median of the values 1, 2, 3, 24 and 168 rows before: one or two spikes among
-    them do not move it. The largest step of a usual day is the median over the last seven whole days
-    (of 24 rows from the first row on), of which at least three must be known.
+    them do not move it. Where one of these is missing, the last known value takes its place. The
+    largest step of a usual day is the median over the last seven whole days (of 24 rows from the
+    first row on), of which at least three must be known.
     """
     latest = fill_forward(values, DAY)
-    before = _earlier(latest, 1)
-    around = np.stack([_earlier(latest, rows) for rows in (1, 2, 3, DAY, WEEK)])
-    usual = np.repeat(_usual_step(values), DAY, axis=-1)[:, : values.shape[-1]]
-    expected = np.sort(np.where(np.isnan(around), before, around), axis=0)[2]
-    cells: Mask = (np.abs(values - expected) > times * usual) & (usual > 0)
+    limit = times * _usual_step(values)
+    cells = np.zeros(len(values), bool)
+    rows = _jumping(latest, limit / 3)
+    rows = rows[~np.isnan(values[rows])]
+    around = np.stack([np.where(rows >= back, latest[rows - back], np.nan) for back in (1, 2, 3, DAY, WEEK)])
+    expected = np.sort(np.where(np.isnan(around), around[0], around), axis=0)[2]
+    cells[rows] = np.abs(values[rows] - expected) > limit[rows // DAY]
     return cells
 
 
+def _jumping(latest: Floats, limit: Floats) -> npt.NDArray[np.int64]:
+    """The rows of `latest` (T,) with a step above their day's `limit` in the last three.
+
+    No others can be spikes: what is off the median of the five is off one of the last three values.
+    """
+    steps = np.zeros(len(limit) * DAY)
+    np.abs(latest[1:] - latest[:-1], out=steps[1 : len(latest)])
+    largest = steps.copy()
+    for back in (1, 2):
+        np.fmax(largest[back:], steps[:-back], out=largest[back:])
+    return np.flatnonzero(largest.reshape(-1, DAY) > limit[:, None])
+
+
 def _usual_step(values: Floats) -> Floats:
-    """The median of the largest steps of the seven days before each day (C, days), NaN where unknown."""
-    columns, steps = values.shape
-    days = -(-steps // DAY)
-    jumps = np.full((columns, days * DAY), -1.0)
-    jumps[:, 1:steps] = np.nan_to_num(np.abs(np.diff(values, axis=-1)), nan=-1.0)
-    largest = jumps.reshape(columns, days, DAY).max(axis=-1)
+    """The median of the largest steps of the seven days before each day (days,), NaN where unknown or 0."""
+    days = -(-len(values) // DAY)
+    steps = np.full(days * DAY, -1.0)
+    steps[1 : len(values)] = np.abs(values[1:] - values[:-1])
+    largest = np.fmax.reduce(steps.reshape(days, DAY), axis=1)
     largest[largest < 0] = np.nan
     recent = np.sort(np.stack([_earlier(largest, day) for day in range(1, 8)]), axis=0)  # NaN comes last
     count = (~np.isnan(recent)).sum(axis=0)
-    lower, upper = (np.take_along_axis(recent, np.maximum(at, 0)[None] // 2, axis=0)[0] for at in (count - 1, count))
-    return np.where(count >= 3, (lower + upper) / 2, np.nan)
+    every = np.arange(days)
+    usual = (recent[np.maximum(count - 1, 0) // 2, every] + recent[np.minimum(count // 2, 6), every]) / 2
+    return np.where((count >= 3) & (usual > 0), usual, np.nan)
 
 
 def _earlier(values: Floats, rows: int) -> Floats:

@@ -35,11 +35,14 @@ def fit(values: Floats, observed: npt.NDArray[np.bool_]) -> Scale:
     A column that is never observed, or does not vary, gets deviation 1. Both are numbers that float32
     holds, so that a file of float32 (MLX has no float64) keeps them exactly.
     """
-    count = np.maximum(observed.sum(axis=0), 1)
-    mean = np.where(observed, values, 0.0).sum(axis=0) / count
-    spread = np.where(observed, values - mean, 0.0)
-    deviation = np.sqrt((spread**2).sum(axis=0) / count)
-    deviation[~(deviation > SMALLEST * np.maximum(np.abs(mean), 1e-30))] = 1.0
+    mean, deviation = np.zeros(values.shape[1]), np.ones(values.shape[1])
+    for column in range(values.shape[1]):
+        seen = values[observed[:, column], column]
+        if seen.size:
+            mean[column] = seen.mean()
+            spread = seen.std()
+            if spread > SMALLEST * max(abs(mean[column]), 1e-30):
+                deviation[column] = spread
     return Scale(_short(mean), _short(deviation))
 
 

@@ -165,6 +165,7 @@ class TrainingSpec(Strict):
     splits: Splits = Splits()
     ring: Ring = Ring()
     export: tuple[Literal["npz"], ...] = Field((), description="Other formats to write the arrays in, beside the file")
+    pictures: bool = Field(True, description="Draw a page of pictures beside the file; needs gridtide[report]")
 
     @model_validator(mode="after")
     def _is_possible(self) -> TrainingSpec:

@@ -36,6 +36,9 @@ logger = logging.getLogger("gridtide.training")
 HISTORY = timedelta(days=15)
 """How far before the period values are read at least, for inputs that become known late and for cleaning."""
 
+BLOCK = 512
+"""Rows that are scaled at a time."""
+
 FORMAT = 1
 """Version of the files written here."""
 
@@ -109,9 +112,9 @@ def files(made: TrainingSet, described: Mapping[str, Any]) -> dict[str, bytes]:
     found = {"sequences.safetensors": tensors.encode(arrays, {"manifest": to_json(described)})}
     if "npz" in made.spec.export:
         found["sequences.npz"] = _npz(arrays)
-    if find_spec("matplotlib"):
+    if made.spec.pictures and find_spec("matplotlib"):
         found["report.html"] = pictures.page(made, described).encode()
-    else:
+    elif made.spec.pictures:
         logger.warning("%s: no pictures are drawn; install gridtide[report] for them", made.spec.name)
     return found | {"manifest.json": to_json(described, indent=2).encode()}
 
@@ -202,7 +205,7 @@ def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> Trai
     if not alive.any():
         raise TrainingError(wanted.name, "no input is observed in any train step", "Choose another period or inputs")
     dropped = sorted({c.name for base in made for c, keep in zip(base.columns, alive, strict=True) if not keep})
-    made = [_keep(base, alive) for base in made]
+    made = list(made) if alive.all() else [_keep(base, alive) for base in made]
     windows = _windows(wanted, bounds, made)
     standard = wanted.scaling == "standard"
     scales = [
@@ -220,10 +223,10 @@ def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> Trai
         bounds,
         tuple(made),
         tuple(dropped),
-        np.stack([_scaled(base.values, scale) for base, scale in zip(made, scales, strict=True)]),
+        _scaled([base.values for base in made], scales),
         np.stack([base.mask for base in made]),
         np.stack([base.quality for base in made]),
-        np.stack([_scaled(base.targets, scale) for base, scale in zip(made, target_scales, strict=True)]),
+        _scaled([base.targets for base in made], target_scales),
         np.stack(target_masks),
         windows,
         tuple(scales),
@@ -273,9 +276,16 @@ def _keep(base: Base, alive: npt.NDArray[np.bool_]) -> Base:
     )
 
 
-def _scaled(values: npt.NDArray[np.float64], scale: scaling.Scale) -> npt.NDArray[np.float32]:
-    """`values` (T, F) scaled, with 0 (the train mean) where they are missing."""
-    return np.nan_to_num(scale.apply(values), nan=0.0).astype(np.float32)
+def _scaled(parts: Sequence[npt.NDArray[np.float64]], scales: Sequence[scaling.Scale]) -> npt.NDArray[np.float32]:
+    """Each of `parts` (T, F) scaled, with 0 (the train mean) where they are missing: (R, T, F)."""
+    found = np.empty((len(parts), *parts[0].shape), np.float32)
+    for values, scale, into in zip(parts, scales, found, strict=True):
+        for first in range(0, len(values), BLOCK):  # a block stays in the cache, whichever way it is laid out
+            rows = slice(first, first + BLOCK)
+            scaled = scale.apply(values[rows])
+            np.copyto(scaled, 0.0, where=np.isnan(scaled))
+            into[rows] = scaled
+    return found
 
 
 def as_tensors(made: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:

@@ -1,0 +1,148 @@
+"""Ten years of 60 series, from the lake's files to the features of a training set, beside a pandas loop."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.ingest import Row
+from gridtide import config, observations, training
+from gridtide.lake import Draft, Lake, Provenance
+from gridtide.periods import Period
+
+HOURS = 87_600
+PLACES = tuple(f"R{number:02d}" for number in range(15))
+VARIABLES = ("demand", "demand_forecast_day_ahead", "net_generation", "net_interchange")
+START = datetime(2014, 1, 1, tzinfo=UTC)
+SNAPSHOT = 73
+"""Hours from one file to the next, each of which holds twice as many."""
+
+HOUR = timedelta(hours=1)
+PERIOD = Period(START, START + HOURS * HOUR)
+WINDOWS, LAGS, LIMIT = (24, 168), (24, 168), 6
+
+CONFIG = config.parse(
+    {
+        "apis": [
+            {
+                "name": "regions",
+                "url": "https://api.eia.gov/v2/electricity/rto/region-data/data/",
+                "output_folder": "regions",
+                "available": {"lag": "PT1H"},
+            }
+        ]
+    }
+)
+SPEC: dict[str, Any] = {
+    "name": "ten_years",
+    "locations": [{"name": "all", "targets": [f"eia/{PLACES[0]}/demand"], "inputs": ["eia/*/*"]}],
+    "start": PERIOD.start.isoformat(),
+    "end": PERIOD.end.isoformat(),
+    "leads": [1],
+    "pictures": False,
+    "cleaning": {"fill_limit": LIMIT},
+    "features": {
+        "calendar": True,
+        "of": ["eia/*/demand"],
+        "lags": LAGS,
+        "rolling": WINDOWS,
+        "statistics": ["mean"],
+    },
+}
+
+
+def measure() -> list[Row]:
+    """Seconds from files to the saved set, ours and the pandas loop, and how long the bare copy of it takes."""
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(_fill(Lake.open(folder)))
+        ours = min(_ours(folder) for _ in range(3))
+        features = asyncio.run(training.prepare(SPEC, CONFIG, Lake.open(folder)))["shape"]["features"]
+        peer = _pandas_loop(Path(folder))
+    return [
+        {
+            "name": f"files → {features} features → saved, {HOURS:,} h × {len(PLACES) * len(VARIABLES)} series",
+            "unit": "s",
+            "ours": ours,
+            "peer": peer,
+            "peer_name": "pandas loop",
+            "limit": None,
+            "limit_name": None,
+        }
+    ]
+
+
+async def _fill(lake: Lake) -> None:
+    """As many snapshots as runs with a reread leave, each overlapping the one before; a part of the values missing."""
+    random = np.random.default_rng(0)
+    entry = CONFIG.entry("regions")
+    first = int(START.timestamp()) * 1_000_000
+    labels = [(place, variable) for place in PLACES for variable in VARIABLES]
+    for number in range(HOURS // SNAPSHOT):
+        begin, end = max(number - 1, 0) * SNAPSHOT, (number + 1) * SNAPSHOT
+        part = Period(START + begin * HOUR, START + end * HOUR)
+        step = np.arange(begin, end)
+        level = 10_000 + 2_000 * np.sin(step[:, None] * 2 * np.pi / 24 + np.arange(len(labels)))
+        value = np.round(level + random.normal(scale=100, size=level.shape))
+        value[random.random(value.shape) < 0.01] = np.nan
+        at = np.repeat(first + step * 3_600_000_000, len(labels))
+        code = np.tile(np.arange(len(labels)), end - begin)
+        table = observations.from_columns(
+            "eia",
+            part.end + HOUR,
+            interval_start=at,
+            interval_end=at + 3_600_000_000,
+            location=observations.labelled(code, [place for place, _ in labels]),
+            variable=observations.labelled(code, [variable for _, variable in labels]),
+            unit="MWh",
+            value=value.reshape(-1),
+        )
+        with Draft("parquet", Provenance(entry.name, part, entry.fingerprint)) as draft:
+            draft.append(table)
+            await lake.put_draft(draft, entry.output_folder, entry.file_prefix, part.end + HOUR)
+
+
+def _ours(folder: str) -> float:
+    began = time.perf_counter()
+    asyncio.run(training.prepare(SPEC, CONFIG, Lake.open(folder)))
+    return time.perf_counter() - began
+
+
+def _pandas_loop(folder: Path) -> float:
+    """What most people write: read file by file, keep the newest, pivot, then series by series."""
+    began = time.perf_counter()
+    files = sorted(folder.glob("regions/*.parquet"))
+    table = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    table = table.sort_values("retrieved_at", kind="stable")
+    table = table.drop_duplicates(["interval_start", "location", "variable"], keep="last")
+    wide = table.pivot(index="interval_start", columns=["location", "variable"], values="value")
+    index = pd.date_range(PERIOD.start, PERIOD.end, freq="h", inclusive="left")
+    wide = wide.reindex(index).ffill(limit=LIMIT)
+    columns = {}
+    for place, variable in wide.columns:
+        series = wide[place, variable]
+        columns[f"{place} {variable}"] = series
+        if variable == "demand":
+            for hours in LAGS:
+                columns[f"{place} {variable} lag {hours}"] = series.shift(hours)
+            for hours in WINDOWS:
+                columns[f"{place} {variable} mean {hours}"] = series.rolling(hours, min_periods=1).mean()
+    frame = pd.DataFrame(columns)
+    local = index
+    for name, value, length in (
+        ("hour", local.hour, 24),
+        ("weekday", local.dayofweek, 7),
+        ("day", local.dayofyear, 366),
+    ):
+        frame[f"{name} sin"] = np.sin(2 * np.pi * value / length)
+        frame[f"{name} cos"] = np.cos(2 * np.pi * value / length)
+    train = index < index[int(HOURS * 0.7)]
+    scaled = (frame - frame[train].mean()) / frame[train].std()
+    np.savez(folder / "loop.npz", values=scaled.to_numpy("float32"), mask=frame.notna().to_numpy())
+    return time.perf_counter() - began
