@@ -26,7 +26,7 @@ from pydantic import TypeAdapter
 from flows.collecting import collecting, selected
 from flows.local_flow import local_flow
 from flows.progress import Progress
-from flows.report import RunError, result
+from flows.report import failure, result
 from gridtide.config import TABULAR, Entry
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
@@ -98,7 +98,8 @@ async def backfill(
     if failed:
         statistics = report["statistics"]
         happened = f"{statistics['failed_chunks']} of {statistics['chunks']} chunks failed, of {', '.join(failed)}"
-        raise RunError("backfill", happened, "Run it again: it asks only for what is still missing", report)
+        fix = "Run it again: it asks only for what is still missing"
+        raise failure(outcomes)("backfill", happened, fix, report)
     return report
 
 

@@ -62,7 +62,7 @@ async def ingest(
     report = ingest_report(outcomes, time.monotonic() - started)
     get_run_logger().info(as_text("ingest", report))
     await acreate_table_artifact(as_rows(report), key="ingest", description="What the run collected, per entry")
-    raise_failures("ingest", report)
+    raise_failures(report, outcomes)
     return report
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gridtide.errors import GridtideError, StorageError
+from gridtide.errors import CredentialsError, GridtideError, StorageError
 from tasks.collect import Outcome
 
 
@@ -17,7 +17,11 @@ class RunError(GridtideError):
         self.report = report
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RunError, (self.subject, self.happened, self.fix, self.report)
+        return type(self), (self.subject, self.happened, self.fix, self.report)
+
+
+class RefusedError(RunError, CredentialsError):
+    """Credentials, missing or refused, are all that is wrong."""
 
 
 def ingest_report(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
@@ -88,13 +92,19 @@ def explained(error: BaseException) -> str:
     return " ".join(text.split())
 
 
-def raise_failures(flow: str, report: dict[str, Any], of: str = "entries") -> None:
-    """Raise the `RunError` that a run of `flow` ends with if something in its `report` failed."""
+def failure(outcomes: Sequence[Outcome]) -> type[RunError]:
+    """The error that a run ends with whose collections failed so."""
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    return RefusedError if all(isinstance(error, CredentialsError) for error in errors) else RunError
+
+
+def raise_failures(report: dict[str, Any], outcomes: Sequence[Outcome]) -> None:
+    """Raise the `RunError` that an ingest ends with if something in its `report` failed."""
     failed = [row["name"] for row in report["results"] if row["error"]]
     if failed:
-        names = ", ".join(dict.fromkeys(failed))
-        happened = f"{len(failed)} of {len(report['results'])} {of} failed: {names}"
-        raise RunError(flow, happened, "Why stands in the report and in the log of the run", report)
+        happened = f"{len(failed)} of {len(report['results'])} entries failed: {', '.join(failed)}"
+        fix = "Why stands in the report and in the log of the run"
+        raise failure(outcomes)("ingest", happened, fix, report)
 
 
 def as_rows(report: dict[str, Any]) -> list[dict[str, Any]]:

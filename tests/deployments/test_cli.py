@@ -269,6 +269,17 @@ class TestRuns:
         assert "1 of 2 entries failed: lost" in done.stderr
         assert "Traceback" not in done.stderr
 
+    def test_missing_credentials_are_exit_code_3(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where credentials are all that is wrong, a script can tell; beside another failure it is 1."""
+        monkeypatch.delenv("EIA_API_KEY", raising=False)
+        lost = {"name": "lost", "url": "http://127.0.0.1:9/x", "output_folder": "lost", "retries": 1}
+        alone = written(tmp_path, DEMAND)
+        done = gridtide("ingest", "--config", alone)
+        assert done.exit_code == 3
+        assert "EIA_API_KEY is not set" in done.stdout
+        both = written(tmp_path, DEMAND, lost, task_retries={"count": 0})
+        assert gridtide("ingest", "--config", both).exit_code == 1
+
     def test_backfill_fetches_what_is_missing_once(self, tmp_path: Path, upstream: str) -> None:
         """A dry run fetches nothing, the first run all, the second none."""
         config = written(tmp_path, DEMAND)
