@@ -7,6 +7,7 @@ length: no column needs to know where a window begins.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ HOUR = timedelta(hours=1)
 
 KNOWN_AHEAD = -2
 """A series with at most this delay is known before its hour begins: a forecast, or a day-ahead product."""
+
+
+Kind = tuple[str, str, int]
+"""Source, variable, and the how-manieth of a location's series with both: what two locations have in common."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +76,17 @@ def matching(patterns: Iterable[str], names: Collection[str], spec: TrainingSpec
     return sorted(found)
 
 
-def bases(spec: TrainingSpec, hourly: Hourly, period: Period, seen: Collection[str]) -> list[Base]:
+def bases(
+    spec: TrainingSpec,
+    hourly: Hourly,
+    period: Period,
+    seen: Collection[str],
+    earlier: Mapping[Kind, Sequence[int]] | None = None,
+) -> list[Base]:
     """One base per location of `spec` over the hours of `period`, which lies within that of `hourly`.
 
     All have the same columns, in the same order: one that a location lacks is missing throughout.
+    `earlier` are the shifts of a set whose columns these are to be; else they follow from the delays.
     Raises `TrainingError` for a pattern without a series, a series in another unit than its variable has,
     and a target without a value.
     """
@@ -85,7 +97,9 @@ def bases(spec: TrainingSpec, hourly: Hourly, period: Period, seen: Collection[s
             spec.name, "the locations have different targets", "Give each the same variables to predict"
         )
     kinds = sorted({kind for place in places for kind in place})
-    shifts = {kind: _shifts(spec, hourly, [place[kind] for place in places if kind in place]) for kind in kinds}
+    shifts = dict(earlier or {}) or {
+        kind: _shifts(spec, hourly, [place[kind] for place in places if kind in place]) for kind in kinds
+    }
     cleaned = [_inputs(spec, hourly, period, place, shifts) for place in places]
     derived = aligned(
         [
@@ -113,11 +127,7 @@ def bases(spec: TrainingSpec, hourly: Hourly, period: Period, seen: Collection[s
     return found
 
 
-_Kind = tuple[str, str, int]
-"""Source, variable, and the how-manieth of a location's series with both: what two locations have in common."""
-
-
-def _series(spec: TrainingSpec, hourly: Hourly, patterns: Sequence[str], seen: Collection[str]) -> dict[_Kind, int]:
+def _series(spec: TrainingSpec, hourly: Hourly, patterns: Sequence[str], seen: Collection[str]) -> dict[Kind, int]:
     """The number in `hourly` of every series that matches, by its kind, sorted by kind."""
     numbers = {name: number for number, name in enumerate(hourly.names)}
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -135,6 +145,21 @@ def _series(spec: TrainingSpec, hourly: Hourly, patterns: Sequence[str], seen: C
     return {(*key, nth): number for key in sorted(found) for nth, number in enumerate(found[key])}
 
 
+def shifts_of(keys: Iterable[str]) -> dict[Kind, tuple[int, ...]]:
+    """By kind, which hours the input columns with these `keys` look at.
+
+    >>> shifts_of(["eia/0/demand-2h", "open_meteo/0/temperature_2m_forecast+24h"])
+    {('eia', 'demand', 0): (-2,), ('open_meteo', 'temperature_2m_forecast', 0): (24,)}
+    """
+    found: dict[Kind, tuple[int, ...]] = {}
+    for key in keys:
+        source, nth, rest = key.split("/", 2)
+        variable, shift = re.fullmatch(r"(.+)([+-]\d+)h", rest).groups()  # type: ignore[union-attr]  # made so below
+        kind = (source, variable, int(nth))
+        found[kind] = (*found.get(kind, ()), int(shift))
+    return found
+
+
 def _shifts(spec: TrainingSpec, hourly: Hourly, numbers: Sequence[int]) -> tuple[int, ...]:
     """Which hours the columns of one kind look at: its leads if known ahead, else the freshest known."""
     delays = [delay for number in numbers if (delay := hourly.delay(number)) is not None]
@@ -147,8 +172,8 @@ def _inputs(
     spec: TrainingSpec,
     hourly: Hourly,
     period: Period,
-    place: Mapping[_Kind, int],
-    shifts: Mapping[_Kind, Sequence[int]],
+    place: Mapping[Kind, int],
+    shifts: Mapping[Kind, Sequence[int]],
 ) -> tuple[Columns, Cleaned]:
     """One location's inputs over the rows of `hourly`, cleaned; all missing where it lacks a kind."""
     wanted = [(kind, place.get(kind), shift) for kind in shifts for shift in shifts[kind]]

@@ -7,18 +7,23 @@ works on the batch before it.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from gridtide import sequences, splits, tensors
+from gridtide import realtime, sequences, splits, tensors
+from gridtide.config import Config, load
 from gridtide.errors import StorageError, TrainingError
+from gridtide.lake import Lake
 from gridtide.ring import Shard
 from gridtide.scaling import Scale
 
@@ -48,6 +53,7 @@ LABELS = {"labels": "targets", "label_mask": "target_mask"}
 """From which tensors of the file the larger arrays of a batch come."""
 
 Batch = dict[str, Any]
+T = TypeVar("T")
 
 WHOLE = Shard("contiguous", rank=0, ranks=1)
 """The shard of a process that is alone."""
@@ -244,27 +250,46 @@ def iterate_batches(
     return _ahead(groups) if prefetch else chain.from_iterable(groups)
 
 
-def get_real_time_context(path: str | Path, lookback_hours: int = 168) -> Batch:
-    """The last `lookback_hours` hours of the training set at `path`, as a model is asked with them: a row per location.
+def get_real_time_context(
+    path: str | Path,
+    lookback_hours: int = 168,
+    *,
+    config: Config | str | Path | None = None,
+    lake: Lake | str | None = None,
+    until: datetime | None = None,
+) -> Batch:
+    """The last `lookback_hours` hours as a model of the training set at `path` is asked with them.
 
-    `x` (R, L, F) float32, `mask` (R, L, F), `position_ids` (R, L), `start` (R,), `location_id` (R,) as in
-    a batch, and `time` (L,) int64: when each hour begins, in seconds since 1970. Only these hours are read.
-    Raises `TrainingError` where the set has not as many.
+    A row per location: `x` (R, L, F) float32, `mask` (R, L, F), `position_ids` (R, L), `location_id` (R,)
+    as in a batch, and `time` (L,) int64: when each hour begins, in seconds since 1970. Without `config`,
+    they are the last of the set itself, and only they are read. With `config` (or the path of its file)
+    they are those before `until`, by default now, made from the newest files of its `lake` (or the one
+    given) in the columns and scales of the set: the numbers that the set would hold of these hours.
+
+    Raises `TrainingError` where the set has not as many hours or the lake lacks its series.
     """
     _, manifest, mapped = _opened(path)
-    locations, steps, _ = mapped["values"].shape
-    if not 0 < lookback_hours <= steps:
-        raise TrainingError(manifest["spec"]["name"], f"has {steps} hours, not {lookback_hours}", "Ask for fewer")
-    first = steps - lookback_hours
-    # contiguous first: of a view, MLX copies all that it is a view of
-    rows = {name: np.ascontiguousarray(mapped[tensor][:, first:]) for name, tensor in CONTEXT.items()}
-    numbers, positions = np.arange(locations, dtype=np.int32), np.arange(lookback_hours, dtype=np.int32)
-    return {name: mx.array(array) for name, array in rows.items()} | {
-        "position_ids": mx.broadcast_to(mx.array(positions), (locations, lookback_hours)),
-        "start": mx.array(np.full_like(numbers, first)),
+    if config is None:
+        context = realtime.latest(manifest, mapped, lookback_hours)
+    else:
+        settings = config if isinstance(config, Config) else load(config)
+        place = lake if isinstance(lake, Lake) else Lake.open(lake or settings.lake)
+        context = _awaited(realtime.newest(manifest, mapped, settings, place, lookback_hours, until))
+    shape = context.values.shape[:2]
+    numbers, positions = (np.arange(size, dtype=np.int32) for size in shape)
+    return {
+        "x": mx.array(context.values),
+        "mask": mx.array(context.mask),
+        "position_ids": mx.broadcast_to(mx.array(positions), shape),
         "location_id": mx.array(numbers),
-        "time": mx.array(mapped["time"][first:]),
+        "time": mx.array(context.time),
     }
+
+
+def _awaited(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What `coroutine` returns, run in a thread of its own, because this one may be running a loop already."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 def _ahead(groups: Iterable[list[Batch]]) -> Iterator[Batch]:

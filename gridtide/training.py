@@ -85,18 +85,13 @@ async def prepare(
     made = spec.load(wanted)
     entries = {entry.name: entry for entry in sources_of(made, config)}
     period = await resolve_period(made, entries, lake, inputs)
-    ahead = timedelta(hours=max(made.leads, default=0))
-    back = timedelta(hours=max((*made.features.lags, *made.features.rolling), default=0))
-    reading = Period(period.start - HISTORY - back, period.end + ahead)
+    reading = Period(period.start - history(made), period.end + ahead(made))
     pinned = inputs
     if pinned is None:
         pinned = await curated.inputs(lake, entries.values(), reading, made.as_of)
     else:
         await curated.verify(lake, pinned)
-    patterns = [p for location in made.locations for p in (*location.inputs, *location.targets)]
-    grid = Grid(reading, lambda name: any(fnmatchcase(name, pattern) for pattern in patterns))
-    async for name, table in curated.tables(lake, entries.values(), pinned, reading):
-        grid.add(table, entries[name].available)
+    grid = await gather(made, entries, lake, pinned, reading)
     training_set = assemble(made, period, bases(made, grid.finish(), period, grid.seen))
     described = manifest(training_set, pinned)
     written = files(training_set, described)
@@ -104,6 +99,27 @@ async def prepare(
     for name, body in written.items():
         await lake.put(f"{folder}/{name}", body, replace=True)
     return report(training_set, described, folder, {name: len(body) for name, body in written.items()})
+
+
+def history(wanted: TrainingSpec) -> timedelta:
+    """How far before its first row values are read for `wanted`."""
+    return HISTORY + timedelta(hours=max((*wanted.features.lags, *wanted.features.rolling), default=0))
+
+
+def ahead(wanted: TrainingSpec) -> timedelta:
+    """How far after its last row values are read for `wanted`: what is known ahead."""
+    return timedelta(hours=max(wanted.leads, default=0))
+
+
+async def gather(
+    wanted: TrainingSpec, entries: Mapping[str, Entry], lake: Lake, pinned: Sequence[Input], reading: Period
+) -> Grid:
+    """The series of `wanted` in the files `pinned` of `entries` (by name), over the hours `reading`."""
+    patterns = [p for location in wanted.locations for p in (*location.inputs, *location.targets)]
+    grid = Grid(reading, lambda name: any(fnmatchcase(name, pattern) for pattern in patterns))
+    async for name, table in curated.tables(lake, entries.values(), pinned, reading):
+        grid.add(table, entries[name].available)
+    return grid
 
 
 def files(made: TrainingSet, described: Mapping[str, Any]) -> dict[str, bytes]:
@@ -223,10 +239,10 @@ def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> Trai
         bounds,
         tuple(made),
         tuple(dropped),
-        _scaled([base.values for base in made], scales),
+        scaled([base.values for base in made], scales),
         np.stack([base.mask for base in made]),
         np.stack([base.quality for base in made]),
-        _scaled([base.targets for base in made], target_scales),
+        scaled([base.targets for base in made], target_scales),
         np.stack(target_masks),
         windows,
         tuple(scales),
@@ -276,15 +292,15 @@ def _keep(base: Base, alive: npt.NDArray[np.bool_]) -> Base:
     )
 
 
-def _scaled(parts: Sequence[npt.NDArray[np.float64]], scales: Sequence[scaling.Scale]) -> npt.NDArray[np.float32]:
+def scaled(parts: Sequence[npt.NDArray[np.float64]], scales: Sequence[scaling.Scale]) -> npt.NDArray[np.float32]:
     """Each of `parts` (T, F) scaled, with 0 (the train mean) where they are missing: (R, T, F)."""
     found = np.empty((len(parts), *parts[0].shape), np.float32)
     for values, scale, into in zip(parts, scales, found, strict=True):
         for first in range(0, len(values), BLOCK):  # a block stays in the cache, whichever way it is laid out
             rows = slice(first, first + BLOCK)
-            scaled = scale.apply(values[rows])
-            np.copyto(scaled, 0.0, where=np.isnan(scaled))
-            into[rows] = scaled
+            block = scale.apply(values[rows])
+            np.copyto(block, 0.0, where=np.isnan(block))
+            into[rows] = block
     return found
 
 

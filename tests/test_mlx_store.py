@@ -169,7 +169,6 @@ def test_the_context_of_now_is_the_end_of_the_set(store: "mlx_store.Store") -> N
     np.testing.assert_array_equal(np.array(context["x"]), mapped["values"][:, -30:])
     np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, -30:])
     assert context["time"].tolist() == mapped["time"][-30:].tolist()
-    assert context["start"].tolist() == [DAYS * 24 - 30] * 2
     assert context["location_id"].tolist() == [0, 1]
     assert context["position_ids"].tolist() == [list(range(30))] * 2
     with pytest.raises(TrainingError, match="has 720 hours, not 721"):

@@ -1,0 +1,109 @@
+"""What a model is asked with now: the newest hours of the lake, in the columns and scales of a training set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gridtide import curated, spec, training
+from gridtide.bases import Base, bases, shifts_of
+from gridtide.config import Config
+from gridtide.errors import TrainingError
+from gridtide.hourly import microseconds
+from gridtide.periods import Period
+from gridtide.scaling import Scale
+from gridtide.spec import TrainingSpec
+
+if TYPE_CHECKING:
+    from gridtide.lake import Lake
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Context:
+    """The last L hours of R locations, F inputs: `values` (R, L, F) float32, scaled, 0 where missing;
+    `mask` (R, L, F) what was observed; `time` (L,) int64 when each hour begins, in seconds since 1970."""
+
+    values: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_]
+    time: npt.NDArray[np.int64]
+
+
+def latest(manifest: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]], hours: int) -> Context:
+    """The last `hours` hours of a training set itself; only they are read of its mapped `tensors`.
+
+    Raises `TrainingError` where it has not as many.
+    """
+    steps = len(tensors["time"])
+    if not 0 < hours <= steps:
+        raise TrainingError(manifest["spec"]["name"], f"has {steps} hours, not {hours}", "Ask for fewer")
+    values, mask = (np.ascontiguousarray(tensors[name][:, steps - hours :]) for name in ("values", "mask"))
+    return Context(values, mask, np.array(tensors["time"][steps - hours :]))
+
+
+async def newest(
+    manifest: Mapping[str, Any],
+    tensors: Mapping[str, npt.NDArray[Any]],
+    config: Config,
+    lake: Lake,
+    hours: int,
+    until: datetime | None = None,
+) -> Context:
+    """The `hours` hours before `until` (by default the last that are over) from the newest files of `lake`.
+
+    `manifest` and `tensors` are those of the training set whose columns and scales they get: the numbers
+    are those that the set would hold, had it been prepared up to `until` with the statistics it has.
+    A column of which nothing is in the lake is missing throughout. Raises `TrainingError` as `bases` does.
+    """
+    wanted = _pinned(manifest)
+    end = (until or datetime.now(UTC)).replace(minute=0, second=0, microsecond=0)
+    set_start = datetime.fromisoformat(manifest["period"][0])
+    first = set_start if wanted.cleaning.is_fitted else _first(wanted, set_start, end - hours * HOUR)
+    reading = Period(first - training.history(wanted), end + training.ahead(wanted))
+    entries = {entry.name: entry for entry in training.sources_of(wanted, config)}
+    pinned = await curated.inputs(lake, entries.values(), reading)
+    grid = await training.gather(wanted, entries, lake, pinned, reading)
+    columns = manifest["locations"][0]["columns"][: tensors["quality"].shape[2]]
+    made = bases(wanted, grid.finish(), Period(first, end), grid.seen, shifts_of(column["key"] for column in columns))
+    found = [
+        _aligned(base, [column["name"] for column in location["columns"]], hours)
+        for base, location in zip(made, manifest["locations"], strict=True)
+    ]
+    scales = [Scale(*pair) for pair in zip(tensors["mean"], tensors["deviation"], strict=True)]
+    seconds = microseconds(end) // 1_000_000 - 3600 * np.arange(hours, 0, -1)
+    return Context(
+        training.scaled([values for values, _ in found], scales),
+        np.stack([mask for _, mask in found]),
+        seconds,
+    )
+
+
+def _pinned(manifest: Mapping[str, Any]) -> TrainingSpec:
+    """The set's spec, its splits where they were: what is fitted on train hours is fitted on the same."""
+    wanted = spec.load(manifest["spec"])
+    start, bounds = datetime.fromisoformat(manifest["period"][0]), manifest["bounds"]
+    moments = {name: start + bounds[name] * HOUR for name in ("train_end", "validation_end")}
+    return wanted.model_copy(update={"splits": wanted.splits.model_copy(update=moments)})
+
+
+def _first(wanted: TrainingSpec, set_start: datetime, wanted_from: datetime) -> datetime:
+    """The first hour to make, so early that nothing before it matters, and whole days from the set's own."""
+    rules = wanted.cleaning
+    back = wanted_from - (rules.stale + rules.fill_limit) * HOUR
+    return set_start + (back - set_start) // timedelta(days=1) * timedelta(days=1)
+
+
+def _aligned(base: Base, names: list[str], hours: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """The last `hours` rows of `base` in the columns `names`: values, NaN where missing, and mask (hours, F)."""
+    have = {feature.name: number for number, feature in enumerate(base.columns)}
+    values, mask = np.full((hours, len(names)), np.nan), np.zeros((hours, len(names)), bool)
+    there = [number for number, name in enumerate(names) if name in have and name != "absent"]
+    chosen = [have[names[number]] for number in there]
+    values[:, there], mask[:, there] = base.values[-hours:, chosen], base.mask[-hours:, chosen]
+    return values, mask

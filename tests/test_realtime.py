@@ -1,0 +1,102 @@
+"""What a model is asked with now is what a training set would hold of these hours."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gridtide import tensors, training
+from gridtide.lake import Lake
+from tests.grids import HOUR, START, configuration, every_kind, fill
+
+mlx_store = pytest.importorskip("gridtide.mlx_store", reason="MLX is an extra")
+
+DAYS, LATER = 40, 50
+KINDS = every_kind(LATER)
+CONFIG = configuration(KINDS)
+PLACE = {"timezone": "America/New_York", "targets": ["eia/ISNE/demand"]}
+SPEC: dict[str, Any] = {
+    "name": "earlier",
+    "locations": [
+        {"name": "all", **PLACE, "inputs": ["eia/ISNE/*", "iso_ne/ISNE/*", "open_meteo/boston/*"]},
+        {"name": "few", **PLACE, "inputs": ["eia/ISNE/demand"]},
+    ],
+    "start": START.isoformat(),
+    "end": (START + timedelta(days=DAYS)).isoformat(),
+    "seq_len": 48,
+    "leads": [1, 24],
+    "pictures": False,
+    "features": {"lags": [24, 168], "rolling": [3, 24], "power": True, "weather": True},
+    "splits": {
+        "train_end": (START + timedelta(days=25)).isoformat(),
+        "validation_end": (START + timedelta(days=32)).isoformat(),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with values beyond the end of the training set in it."""
+    path = tmp_path_factory.mktemp("lake")
+    asyncio.run(fill(Lake.open(str(path)), KINDS))
+    return path
+
+
+def prepared(folder: Path, **keys: Any) -> Path:
+    """The sequences of a set of `SPEC` with `keys`."""
+    report = asyncio.run(training.prepare(SPEC | keys, CONFIG, Lake.open(str(folder))))
+    return folder / report["path"]
+
+
+@pytest.mark.parametrize(
+    "cleaning", [{}, pytest.param({"gaps": "interpolate_from_the_future"}, id="fitted on train hours")]
+)
+def test_the_newest_files_give_what_a_later_set_holds(folder: Path, cleaning: dict[str, str]) -> None:
+    """Value by value and cell by cell of the mask, for every column of both locations: the hours after the end of
+    the set are those of a set that goes on for ten days and has the same train hours."""
+    if cleaning:
+        pytest.importorskip("sklearn", reason="scikit-learn is an extra")
+    earlier = prepared(folder, cleaning=cleaning)
+    later = prepared(folder, name="later", end=(START + timedelta(days=LATER)).isoformat(), cleaning=cleaning)
+    mapped, _ = tensors.open_mapped(later)
+    context = mlx_store.get_real_time_context(
+        earlier, 100, config=CONFIG, lake=str(folder), until=START + timedelta(days=LATER)
+    )
+    np.testing.assert_allclose(np.array(context["x"]), mapped["values"][:, -100:], atol=2e-5)
+    np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, -100:])
+    assert context["time"].tolist() == mapped["time"][-100:].tolist()
+    assert np.array(context["mask"]).any(axis=1).sum() > 60
+
+
+def test_the_hours_asked_for_may_be_within_the_set(folder: Path) -> None:
+    """Its own hours come out as they are in it."""
+    path = prepared(folder)
+    mapped, _ = tensors.open_mapped(path)
+    context = mlx_store.get_real_time_context(
+        path, lookback_hours=24, config=CONFIG, lake=str(folder), until=START + 30 * 24 * HOUR + HOUR / 2
+    )
+    hours = slice(29 * 24, 30 * 24)
+    np.testing.assert_allclose(np.array(context["x"]), mapped["values"][:, hours], atol=2e-5)
+    np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, hours])
+
+
+def test_a_series_that_is_not_in_the_lake_is_missing(folder: Path, tmp_path: Path) -> None:
+    """Its columns are 0 and masked, the others as ever."""
+    path = prepared(folder)
+    less = {name: kind for name, kind in KINDS.items() if name != "fuel_mix"}
+    asyncio.run(fill(Lake.open(str(tmp_path)), less))
+    until = START + timedelta(days=LATER)
+    whole, part = (
+        mlx_store.get_real_time_context(path, 24, config=CONFIG, lake=str(where), until=until)
+        for where in (folder, tmp_path)
+    )
+    names = [column["name"] for column in mlx_store.open_store(path).manifest["locations"][0]["columns"]]
+    gone = np.array(["generation_wind" in name for name in names])
+    assert gone.any()
+    assert not np.array(part["mask"])[0][:, gone].any()
+    assert not np.array(part["x"])[0][:, gone].any()
+    same = np.array(["demand" in name and "generation" not in name for name in names])
+    np.testing.assert_allclose(np.array(part["x"])[0][:, same], np.array(whole["x"])[0][:, same], atol=1e-6)
