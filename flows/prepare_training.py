@@ -5,6 +5,7 @@ spec ─► files of its series ─► hourly, as known then ─► windows ─�
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import acreate_markdown_artifact
@@ -40,26 +41,35 @@ async def prepare_training(
         lake: Folder or URI of the lake; the configuration's if empty.
     """
     loaded, _ = selected(config, None)
-    report = await training.prepare(spec, loaded, await open_lake(lake or loaded.lake))
-    text = markdown(report)
-    get_run_logger().info("Prepared a training set: %s", text.partition("\n\n|")[0])
+    opened = await open_lake(lake or loaded.lake)
+    report = await training.prepare(spec, loaded, opened)
+    text = markdown(report, opened.uri)
+    get_run_logger().info("Prepared a training set: %s", " · ".join(text.split("\n\n")[:2]))
     await acreate_markdown_artifact(text, key="training-set", description=f"Training set {report['name']}")
     return report
 
 
-def markdown(report: dict[str, Any]) -> str:
-    """`report` as a person reads it: what is in the set, and how much of each column is missing."""
+def markdown(report: dict[str, Any], lake: str) -> str:
+    """`report` of a set in `lake` as a person reads it: what is in it, its pictures, and how whole its inputs are."""
     shape, windows = report["shape"], report["splits"]
     lines = [
         f"**{report['name']}** · {report['period']} · {report['path']} ({report['bytes'] / 1e6:.1f} MB)",
         "",
-        f"{shape['locations']} location(s) × {shape['steps']} hours × {shape['features']} inputs, "
+        f"{shape['locations']} location(s) × {shape['steps']} hours × {shape['features']} features, "
         f"{shape['targets']} target(s); windows of {shape['seq_len']} + {shape['horizon']} hours: "
         + ", ".join(f"{count} {name}" for name, count in windows.items()),
     ]
+    if report["pictures"]:
+        address = f"{lake}/{report['pictures']}"
+        link = address if "://" in address else Path(address).as_uri()
+        lines += ["", f"[Pictures of coverage, splits and features]({link}) ({address})"]
     for name, location in report["locations"].items():
-        lines += ["", f"| {name} | missing |", "|---|---|"]
-        lines += [f"| {column} | {share:.1%} |" for column, share in location["missing"].items()]
+        lines += ["", f"| {name} | reported | imputed | rejected | missing |", "|---|---:|---:|---:|---:|"]
+        for column, shares in location["inputs"].items():
+            lines.append(f"| {column} | " + " | ".join(f"{share:.1%}" for share in shares.values()) + " |")
+        for series, rules in location["rejected"].items():
+            found = ", ".join(f"{count} {rule}" for rule, count in rules.items() if count)
+            lines += ["", f"Rejected of {series}: {found}"]
     if report["dropped"]:
         lines += ["", f"Left out, because never observed in training: {', '.join(report['dropped'])}"]
     return "\n".join(lines)

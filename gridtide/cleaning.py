@@ -55,13 +55,13 @@ NATURES = (
     Nature(r"load_(ard|btm_pv)\w*", POWER, 0, LARGEST),
     Nature(r"(demand|load)(_\w+)?", POWER, 0, LARGEST, changes=True, smooth=True),
     Nature(r"net_load_forecast", POWER, -LARGEST, LARGEST, changes=True, smooth=True),
-    Nature(r"generation_(coal|natural_gas|nuclear|oil|solar|wind)(_\w+)?", POWER, STATION_USE, LARGEST),
+    Nature(r"generation_(coal|natural_gas|nuclear|oil|petroleum|solar|wind)(_\w+)?", POWER, STATION_USE, LARGEST),
     Nature(r"\w+", POWER, -LARGEST, LARGEST),
     Nature(r"marginal_\w+", ("1",), 0, 1),
     Nature(r"lmp_(day_ahead|real_time|real_time_preliminary|five_minute)", ("USD/MWh",), -10_000, 20_000, changes=True),
     Nature(r"\w+", ("USD/MWh",), -10_000, 20_000),
-    Nature(r"((apparent_)?temperature|dew_point)_2m(_forecast)?", ("°C",), -95, 65, changes=True, smooth=True),
-    Nature(r"((apparent_)?temperature|dew_point)_2m(_forecast)?", ("°F",), -140, 150, changes=True, smooth=True),
+    Nature(r"(apparent_)?temperature_2m(_forecast)?", ("°C",), -95, 65, changes=True, smooth=True),
+    Nature(r"(apparent_)?temperature_2m(_forecast)?", ("°F",), -140, 150, changes=True, smooth=True),
     Nature(r"\w+", ("°C",), -95, 85),  # bare ground gets hotter than the air
     Nature(r"\w+", ("°F",), -140, 185),
     Nature(r"\w+", ("hPa",), 300, 1100, changes=True, smooth=True),
@@ -157,28 +157,27 @@ def spikes(values: Floats, times: float) -> Mask:
     """Which of `values` (T,) jump by more than `times` a usual day's largest step.
 
     The jump is from the median of the values 1, 2, 3, 24 and 168 rows before: one or two spikes among
-    them do not move it. Where one of these is missing, the last known value takes its place. The
-    largest step of a usual day is the median over the last seven whole days (of 24 rows from the
-    first row on), of which at least three must be known.
+    them do not move it. Only where the first three are known is it judged; where one of the others is
+    not, the value before takes its place. The largest step of a usual day is the median over the last
+    seven whole days (of 24 rows from the first row on), of which at least three must be known.
     """
-    latest = fill_forward(values, DAY)
     limit = times * _usual_step(values)
     cells = np.zeros(len(values), bool)
-    rows = _jumping(latest, limit / 3)
-    rows = rows[~np.isnan(values[rows])]
-    around = np.stack([np.where(rows >= back, latest[rows - back], np.nan) for back in (1, 2, 3, DAY, WEEK)])
+    rows = _jumping(values, limit / 3)
+    around = np.stack([np.where(rows >= back, values[rows - back], np.nan) for back in (1, 2, 3, DAY, WEEK)])
+    judged = ~np.isnan(around[:3]).any(axis=0)
     expected = np.sort(np.where(np.isnan(around), around[0], around), axis=0)[2]
-    cells[rows] = np.abs(values[rows] - expected) > limit[rows // DAY]
+    cells[rows] = judged & (np.abs(values[rows] - expected) > limit[rows // DAY])
     return cells
 
 
-def _jumping(latest: Floats, limit: Floats) -> npt.NDArray[np.int64]:
-    """The rows of `latest` (T,) with a step above their day's `limit` in the last three.
+def _jumping(values: Floats, limit: Floats) -> npt.NDArray[np.int64]:
+    """The rows of `values` (T,) with a step above their day's `limit` in the last three.
 
     No others can be spikes: what is off the median of the five is off one of the last three values.
     """
     steps = np.zeros(len(limit) * DAY)
-    np.abs(latest[1:] - latest[:-1], out=steps[1 : len(latest)])
+    np.abs(values[1:] - values[:-1], out=steps[1 : len(values)])
     largest = steps.copy()
     for back in (1, 2):
         np.fmax(largest[back:], steps[:-back], out=largest[back:])

@@ -50,6 +50,15 @@ ROWS = 60
 BINS = 240
 """Stretches of time in one picture."""
 
+ACROSS = 4
+"""Distributions beside each other."""
+
+BLOCK = 64
+"""Columns that are worked on at a time."""
+
+SMALLEST = 1e-10
+"""Below this product of two scaled variances, one of the two does not vary."""
+
 STRONGEST = 24
 """Features whose correlation is shown."""
 
@@ -88,7 +97,7 @@ def coverage(figure: Figure, made: TrainingSet, location: int) -> None:
     """Draw which share of each input is reported, over time."""
     base = made.bases[location]
     names, quality = _inputs(base)
-    edges = np.linspace(0, len(quality), min(BINS, len(quality)) + 1).astype(int)
+    edges = _edges(len(quality), BINS)
     reported = np.add.reduceat((quality == REPORTED).astype(float), edges[:-1], axis=0) / np.diff(edges)[:, None]
     figure.set_size_inches(11, 1.2 + 0.19 * len(names))
     axes = figure.subplots()
@@ -114,7 +123,7 @@ def targets(figure: Figure, made: TrainingSet, location: int) -> None:
     figure.set_size_inches(11, 2.6 * len(base.target_names))
     panels = figure.subplots(len(base.target_names), squeeze=False, sharex=True)[:, 0]
     for axes, name, values in zip(panels, base.target_names, base.targets.T, strict=True):
-        edges = np.linspace(0, len(values), min(4 * BINS, len(values)) + 1).astype(int)
+        edges = _edges(len(values), 4 * BINS)
         low, mean, high = _binned(values, edges)
         middle = _dates(made, *((edges[:-1] + edges[1:]) / 2))
         for split, (begin, end) in made.bounds.ranges().items():
@@ -142,31 +151,37 @@ def distributions(figure: Figure, made: TrainingSet, location: int) -> None:
     shown: list[tuple[str, Floats]] = [
         (name, np.asarray(values)) for name, values in zip(base.target_names, base.targets.T, strict=True)
     ]
-    for index in _strongest(made, location)[:12]:
+    strongest: dict[str | None, int] = {}  # one feature of each series: those of one look much alike
+    for index in _strongest(made, location).tolist():
+        strongest.setdefault(base.columns[index].series, index)
+    for index in list(strongest.values())[: max(3 * ACROSS - len(shown), 0)]:
         shown.append((base.columns[index].name, np.where(base.mask[:, index], base.values[:, index], np.nan)))
-    across = 4
-    rows = -(-len(shown) // across)
+    rows = -(-len(shown) // ACROSS)
     figure.set_size_inches(11, 1.9 * rows)
-    panels = figure.subplots(rows, across, squeeze=False).ravel()
-    ranges = made.bounds.ranges()
+    panels = figure.subplots(rows, ACROSS, squeeze=False).ravel()
     for axes, (name, values) in zip(panels, shown, strict=False):
-        known = values[~np.isnan(values)]
-        if known.size and known.min() < known.max():
-            low, high = (float(one) for one in np.quantile(known, [0.001, 0.999]))
-            bins = np.linspace(low, high, 40)
-            for split in ("train", "test"):
-                part = values[slice(*ranges[split])]
-                part = part[~np.isnan(part)]
-                if part.size:
-                    weights = np.full(part.size, 1 / part.size)
-                    axes.hist(part, bins, weights=weights, histtype="stepfilled", alpha=0.25, color=COLOURS[split])
-                    axes.hist(part, bins, weights=weights, histtype="step", color=COLOURS[split], label=split)
+        _distribution(axes, values, made.bounds.ranges())
         axes.set_title(_broken(name), fontsize=7.5)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
     for axes in panels[len(shown) :]:
         axes.set_visible(False)
     panels[0].legend(loc="upper right", fontsize=8)
+
+
+def _distribution(axes: Axes, values: Floats, ranges: Mapping[str, tuple[int, int]]) -> None:
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return
+    low, high = (float(one) for one in np.quantile(known, [0.001, 0.999]))
+    bins = np.linspace(low, high if high > low else low + 1, 40).tolist()
+    for split in ("train", "test"):
+        part = values[slice(*ranges[split])]
+        part = part[~np.isnan(part)]
+        if part.size:
+            weights = np.full(part.size, 1 / part.size)
+            axes.hist(part, bins, weights=weights, histtype="stepfilled", alpha=0.25, color=COLOURS[split])
+            axes.hist(part, bins, weights=weights, histtype="step", color=COLOURS[split], label=split)
 
 
 def shares(figure: Figure, made: TrainingSet, location: int) -> None:
@@ -243,25 +258,27 @@ PICTURES: tuple[tuple[str, str, Draw], ...] = (
 def correlation(made: TrainingSet, location: int, ahead: int) -> npt.NDArray[np.float64]:
     """How each feature (F,) goes with the first target `ahead` steps later, over train steps where both are
     observed: Pearson's r, 0 where one of them does not vary."""
-    steps = made.bounds.train_end
+    steps, columns = made.bounds.train_end, made.values.shape[2]
+    found = np.zeros(columns)
     if steps <= ahead:
-        return np.zeros(made.values.shape[2])
-    x, both = made.values[location, : steps - ahead], made.mask[location, : steps - ahead].astype(np.float32)
-    y, seen = made.targets[location, ahead:steps, 0], made.target_mask[location, ahead:steps, 0].astype(np.float32)
-    x, y = x * both, y * seen  # what is missing is 0 there already; here it is also left out of the counts
-    count = np.maximum(seen @ both, 1).astype(np.float64)
-    sums = {
-        "x": seen @ x,
-        "y": y @ both,
-        "xx": seen @ x**2,
-        "yy": y**2 @ both,
-        "xy": y @ x,
-    }
-    mean = {name: value / count for name, value in sums.items()}
-    spread = (mean["xx"] - mean["x"] ** 2) * (mean["yy"] - mean["y"] ** 2)
-    together = mean["xy"] - mean["x"] * mean["y"]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(spread > 1e-10, np.clip(together / np.sqrt(spread), -1, 1), 0.0)
+        return found
+    y, seen = made.targets[location, ahead:steps, 0], made.target_mask[location, ahead:steps, 0]
+    y = np.where(seen, y, 0)
+    for first in range(0, columns, BLOCK):
+        part = slice(first, first + BLOCK)
+        both = made.mask[location, : steps - ahead, part].astype(np.float32)
+        x = made.values[location, : steps - ahead, part] * both
+        found[part] = _pearson(x, both, y, seen.astype(np.float32))
+    return found
+
+
+def _pearson(x: Floats, known: Floats, y: Floats, seen: Floats) -> Floats:
+    """Of `x` (T, F) with `y` (T,), both 0 where they are not known (T, F) and not seen (T,)."""
+    count = np.maximum(seen @ known, 1).astype(np.float64)
+    x_, y_, xx, yy, xy = (total / count for total in (seen @ x, y @ known, seen @ x**2, y**2 @ known, y @ x))
+    spread = (xx - x_**2) * (yy - y_**2)
+    varies = spread > SMALLEST
+    return np.where(varies, np.clip((xy - x_ * y_) / np.sqrt(np.where(varies, spread, 1.0)), -1, 1), 0.0)
 
 
 def _strongest(made: TrainingSet, location: int) -> npt.NDArray[np.int64]:
@@ -274,6 +291,15 @@ def _inputs(base: Base) -> tuple[list[str], npt.NDArray[np.uint8]]:
     """Names and quality (T, I) of the inputs that the place has, as many as fit."""
     there = [index for index in range(base.quality.shape[1]) if base.columns[index].series is not None][:ROWS]
     return [base.columns[index].name for index in there], base.quality[:, there]
+
+
+def _edges(steps: int, most: int) -> npt.NDArray[np.int64]:
+    """Where at most `most` stretches of `steps` begin, and their end; of whole days where there are many, since
+    anything else shows a pattern that is not there."""
+    length = -(-steps // most)
+    if length > 1:
+        length = -(-length // 24) * 24
+    return np.append(np.arange(0, steps, length), steps)
 
 
 def _binned(values: Floats, edges: npt.NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:

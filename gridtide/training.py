@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from gridtide import __version__, curated, pictures, scaling, sequences, spec, splits, tensors
 from gridtide.bases import Base, bases
-from gridtide.cleaning import IMPUTED
+from gridtide.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
 from gridtide.config import Config, Entry
 from gridtide.curated import Input
 from gridtide.errors import TrainingError
@@ -358,20 +358,23 @@ def report(made: TrainingSet, described: Mapping[str, Any], folder: str, sizes: 
     """What a person or a flow wants to know of the set `made`, JSON-able; `sizes`: bytes by file in `folder`.
 
     `name`, `path` and `bytes` of the sequences, `pictures` (a path, or None), `period`, `shape`, `splits`:
-    windows of each, `locations`: targets, columns, and of them what is missing, imputed and rejected,
-    `dropped` columns, number of `inputs`, `fingerprint`.
+    windows of each, `locations`: targets, columns, of the inputs the shares that are reported, imputed,
+    rejected and missing, and how many cells each rule `rejected`; `dropped` columns, number of `inputs`, `fingerprint`.
     """
-    locations = {}
-    for base in made.bases:
-        shares = 1 - base.mask.mean(axis=0)
-        inputs = zip(base.columns, base.quality.T, strict=False)
-        locations[base.location] = {
+    codes = {"reported": REPORTED, "imputed": IMPUTED, "rejected": REJECTED, "missing": MISSING}
+    locations = {
+        base.location: {
             "targets": list(base.target_names),
             "columns": [feature.name for feature in base.columns],
-            "missing": {feature.name: round(float(s), 4) for feature, s in zip(base.columns, shares, strict=True)},
-            "imputed": {f.name: int((cells == IMPUTED).sum()) for f, cells in inputs},
+            "inputs": {
+                feature.name: {name: round(float((cells == code).mean()), 4) for name, code in codes.items()}
+                for feature, cells in zip(base.columns, base.quality.T, strict=False)
+                if feature.series is not None
+            },
             "rejected": {name: counts for name, counts in base.rejected.items() if any(counts.values())},
         }
+        for base in made.bases
+    }
     count, steps, features = made.values.shape
     wanted = made.spec
     first = next(iter(sizes))

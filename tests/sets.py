@@ -11,8 +11,8 @@ from gridtide.periods import Period
 from tests.grids import PATTERNS, START, every_kind, tables
 
 
-def write_training_set(path: Path, days: int, **keys: Any) -> None:
-    """Write to `path` what predicts the demand of two locations over `days` days; `keys` are those of the spec."""
+def training_set(days: int, **keys: Any) -> training.TrainingSet:
+    """What predicts the demand of two locations over `days` days; `keys` are those of the spec."""
     kinds = every_kind(days)
     source, rule, rows = kinds["demand"]
     kinds["other"] = (source, rule, [row._replace(location="NYIS") for row in rows])
@@ -25,6 +25,11 @@ def write_training_set(path: Path, days: int, **keys: Any) -> None:
     grid = Grid(Period(START, period.end + timedelta(days=2)), lambda name: True)
     for available, table in tables(kinds):
         grid.add(table, available)
-    made = training.assemble(wanted, period, bases(wanted, grid.finish(), period, grid.seen))
+    return training.assemble(wanted, period, bases(wanted, grid.finish(), period, grid.seen))
+
+
+def write_training_set(path: Path, days: int, **keys: Any) -> None:
+    """Write the `training_set` of `days` and `keys` to `path`."""
+    made = training_set(days, **keys)
     text = training.to_json(training.manifest(made, []))
     path.write_bytes(tensors.encode(training.as_tensors(made), {"manifest": text}))

@@ -77,7 +77,6 @@ def test_stale_values_are_those_of_a_plain_loop(values: np.ndarray, run: int) ->
 
 def spikes_by_loop(values: np.ndarray, times: float) -> list[bool]:
     """The rule as its docstring says it."""
-    filled = cleaning.fill_forward(values, 24)
     found = []
     for at, value in enumerate(values):
         days = []
@@ -89,9 +88,10 @@ def spikes_by_loop(values: np.ndarray, times: float) -> list[bool]:
             ]
             days += [max(steps)] if steps else []
         usual = statistics.median(days) if len(days) >= 3 else 0
-        around = [filled[at - back] if at >= back else math.nan for back in (1, 2, 3, 24, 168)]
+        around = [values[at - back] if at >= back else math.nan for back in (1, 2, 3, 24, 168)]
+        judged = not any(math.isnan(one) for one in around[:3])
         around = [around[0] if math.isnan(one) else one for one in around]
-        found.append(usual > 0 and abs(value - statistics.median(around)) > times * usual)
+        found.append(judged and usual > 0 and abs(value - statistics.median(around)) > times * usual)
     return found
 
 

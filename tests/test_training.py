@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gridtide import tensors, training
+from gridtide import cleaning, tensors, training
 from gridtide.curated import Input
 from gridtide.errors import StorageError, TrainingError
 from gridtide.lake import Lake
@@ -28,6 +28,13 @@ SPEC: dict[str, Any] = {
     "horizon": 24,
     "leads": [1, 24],
     "features": {"calendar": False},
+}
+
+RICH = SPEC | {
+    "name": "rich",
+    "export": ["npz"],
+    "features": {"power": True, "prices": True, "weather": True, "lags": [24], "rolling": [3, 24]},
+    "cleaning": {"outliers": "isolation_forest_fitted_on_train", "gaps": "interpolate_from_the_future"},
 }
 
 
@@ -104,21 +111,54 @@ def test_a_later_retrieval_counts_unless_as_of_is_before_it(folder: Path, tmp_pa
 def test_pinned_inputs_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     """In two processes with other hash seeds and thread counts, also when newer files came since."""
     asyncio.run(fill(Lake.open(str(tmp_path)), KINDS))
-    report = prepare(tmp_path)
-    first = (tmp_path / report["path"]).read_bytes()
-    pinned = json.loads((tmp_path / "features/small/manifest.json").read_text())["inputs"]
+    asyncio.run(training.prepare(RICH, CONFIG, Lake.open(str(tmp_path))))
+    first = {path.name: path.read_bytes() for path in (tmp_path / "features/rich").iterdir()}
+    assert set(first) == {"sequences.safetensors", "sequences.npz", "report.html", "manifest.json"}
+    pinned = json.loads(first["manifest.json"])["inputs"]
     asyncio.run(fill(Lake.open(str(tmp_path)), {"demand": (*KINDS["demand"][:2], KINDS["demand"][2][:99])}, files=1))
     for seed, threads in (("1", "1"), ("2", "2")):
         program = (
             "import asyncio, json, sys\n"
-            "from tests.test_training import CONFIG, SPEC, Input, Lake, training\n"
+            "from tests.test_training import CONFIG, RICH, Input, Lake, training\n"
             "pinned = [Input(**one) for one in json.loads(sys.argv[2])]\n"
-            "asyncio.run(training.prepare(SPEC, CONFIG, Lake.open(sys.argv[1]), inputs=pinned))\n"
+            "asyncio.run(training.prepare(RICH, CONFIG, Lake.open(sys.argv[1]), inputs=pinned))\n"
         )
-        environment = os.environ | {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": threads, "ARROW_NUM_THREADS": threads}
+        counts = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ARROW_NUM_THREADS"), threads)
+        environment = os.environ | counts | {"PYTHONHASHSEED": seed}
         command = [sys.executable, "-c", program, str(tmp_path), json.dumps(pinned)]
         subprocess.run(command, check=True, env=environment, cwd=Path(__file__).parents[1])
-        assert (tmp_path / report["path"]).read_bytes() == first
+        assert {path.name: path.read_bytes() for path in (tmp_path / "features/rich").iterdir()} == first
+
+
+def test_the_export_holds_the_same_arrays(folder: Path) -> None:
+    """Those of the safetensors file, as NumPy opens them."""
+    report = prepare(folder, name="exported", export=["npz"])
+    mapped, _ = tensors.open_mapped(folder / report["path"])
+    with np.load(folder / "features/exported/sequences.npz") as exported:
+        assert set(exported) == set(mapped)
+        for name in exported:
+            np.testing.assert_array_equal(exported[name], mapped[name])
+    assert not (folder / "features/small/sequences.npz").exists()
+
+
+def test_the_manifest_says_what_each_column_is_and_what_was_rejected(tmp_path: Path) -> None:
+    """Formula, unit and lookback of every column; counts by rule; versions of what it was made with."""
+    source, rule, rows = KINDS["demand"]
+    broken = [r._replace(value=-5) if n in (100, 101) else r for n, r in enumerate(rows)]
+    asyncio.run(fill(Lake.open(str(tmp_path)), KINDS | {"demand": (source, rule, broken)}))
+    report = prepare(tmp_path, features={"power": True, "weather": True, "lags": [24], "rolling": [3]})
+    manifest = json.loads((tmp_path / "features/small/manifest.json").read_text())
+    (place,) = manifest["locations"]
+    assert all(column["formula"] and column["unit"] and column["key"] for column in place["columns"])
+    assert {column["name"]: column["lookback"] for column in place["columns"]}["eia/ISNE/demand-5h mean 3h"] == 7
+    for name in ("eia/ISNE/demand-5h", "target eia/ISNE/demand"):
+        assert place["rejected"][name] == {"impossible": 2, "stale": 0, "spike": 0}
+    assert report["locations"]["ISNE"]["rejected"].keys() == {"eia/ISNE/demand-5h", "target eia/ISNE/demand"}
+    assert set(manifest["versions"]) == {"gridtide", "numpy", "pyarrow", "holidays"}
+    mapped, _ = tensors.open_mapped(tmp_path / report["path"])
+    np.testing.assert_array_equal(mapped["quality"] == cleaning.REPORTED, mapped["mask"][..., :9])
+    assert (mapped["quality"][0, 105:107, 0] == cleaning.REJECTED).all()
+    assert mapped["target_mask"][0, 99:103, 0].tolist() == [True, False, False, True]
 
 
 def test_a_pinned_file_that_changed_is_refused(folder: Path) -> None:

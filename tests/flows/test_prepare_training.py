@@ -1,0 +1,26 @@
+"""The flow that makes a training set, on a real Prefect server."""
+
+from pathlib import Path
+
+import httpx
+
+from flows.prepare_training import prepare_training
+from gridtide.lake import Lake
+from tests.grids import configuration, every_kind, fill
+
+
+async def test_the_artifact_says_what_is_in_the_set_and_links_its_pictures(tmp_path: Path, prefect_server: str) -> None:
+    """Windows, the quality of each input, what was rejected, and where the page is."""
+    kinds = {name: kind for name, kind in every_kind(20).items() if name == "demand"}
+    source, rule, rows = kinds["demand"]
+    kinds["demand"] = (source, rule, [*rows[:99], rows[99]._replace(value=-1), *rows[100:]])
+    await fill(Lake.open(str(tmp_path)), kinds)
+    place = {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": ["eia/ISNE/*"]}
+    spec = {"name": "shown", "locations": [place], "seq_len": 24, "horizon": 12}
+    settings = configuration(kinds).model_dump(mode="json", exclude_none=True)
+    report = await prepare_training(spec, settings, str(tmp_path))
+    async with httpx.AsyncClient() as client:
+        text = (await client.get(f"{prefect_server}/artifacts/training-set/latest")).json()["data"]
+    assert f"]({(tmp_path / report['pictures']).as_uri()})" in text
+    assert "| eia/ISNE/demand-5h | " in text
+    assert "Rejected of target eia/ISNE/demand: 1 impossible" in text
