@@ -18,8 +18,10 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.types.entrypoint import EntrypointType
 
 from flows.backfill import backfill
+from flows.compact import compact
 from flows.ingest import ingest
 from flows.prepare_training import prepare_training
+from flows.retention import retention
 from gridtide import __version__
 from gridtide.config import Config, Schedule
 
@@ -66,7 +68,7 @@ def rows(config: Config) -> list[Row]:
             select = [entry.name for entry in entries]
             sources = sorted({entry.source for entry in entries})
             ingests.append(Row(ingest, name, schedule, {"select": select}, sources, SKIP))
-    return [*ingests, Row(backfill), Row(prepare_training)]
+    return [*ingests, Row(backfill), Row(compact), Row(prepare_training), Row(retention)]
 
 
 def deployments(config: Config, path: str, lake: str | None, sandbox: bool | str) -> list[RunnerDeployment]:

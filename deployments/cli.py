@@ -207,6 +207,32 @@ def prepare(
 
 
 @app.command()
+def compact(config: ConfigPath = DEFAULT_CONFIG, lake: LakeUri = None, select: Select = None) -> None:
+    """Gather the lake's files into one file a month under processed/, which keeps every vintage."""
+    load(config).select(select or ())
+    from deployments.runs import Asked, compacted
+
+    asyncio.run(compacted(Asked(str(config), select, lake)))
+
+
+@app.command()
+def retention(
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    select: Select = None,
+    days: Annotated[int, typer.Option("--days", metavar="N", help="Keep bodies that are no older.")] = 30,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run/--remove", help="Say what would be removed, or remove it.")
+    ] = True,
+) -> None:
+    """Tell which response bodies under raw/ are older than N days; with --remove, remove them."""
+    load(config).select(select or ())
+    from deployments.runs import Asked, cleared
+
+    asyncio.run(cleared(Asked(str(config), select, lake), days, dry_run))
+
+
+@app.command()
 def status(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,

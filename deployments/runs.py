@@ -16,11 +16,13 @@ from deployments.blocks import prefect_api
 from deployments.console import err, out, table
 from deployments.deploy import Change, deploy
 from deployments.worker import alone
+from flows import compact as compacting
 from flows.backfill import backfill as backfill_flow
 from flows.ingest import ingest as ingest_flow
 from flows.prepare_training import prepare_training as prepare_flow
 from flows.progress import watched
 from flows.report import RunError, as_rows
+from flows.retention import retention as retention_flow
 from gridtide import sandbox as embedded
 from gridtide.config import Config
 from gridtide.periods import Period
@@ -53,6 +55,20 @@ async def backfill(asked: Asked, period: Period, dry_run: bool = False, took: To
         report: Report = await backfill_flow(
             period.start, period.end, asked.config, asked.select, asked.lake, asked.sandbox, dry_run
         )
+    return report
+
+
+async def compact(asked: Asked) -> Report:
+    """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
+    with progress("Compacting"):
+        report: Report = await compacting.compact(asked.config, asked.select, asked.lake)
+    return report
+
+
+async def retention(asked: Asked, days: int, dry_run: bool) -> Report:
+    """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
+    with progress("Looking through raw/"):
+        report: Report = await retention_flow(asked.config, asked.select, asked.lake, days, dry_run)
     return report
 
 
@@ -100,6 +116,18 @@ async def deployed(config: Config, path: Path, lake: str | None, sandbox: bool |
             show_changes(await deploy(config, path, lake, sandbox, pool))
 
 
+async def compacted(asked: Asked) -> None:
+    """The command `compact`."""
+    async with server(sandbox=False):
+        await told(compact(asked), show_compact)
+
+
+async def cleared(asked: Asked, days: int, dry_run: bool) -> None:
+    """The command `retention`."""
+    async with server(sandbox=False):
+        await told(retention(asked, days, dry_run), show_retention)
+
+
 async def told(run: Awaitable[Report], show: Callable[[Report], None]) -> None:
     """Await `run` and show its report, also when some of it failed."""
     try:
@@ -135,6 +163,29 @@ def show_backfill(report: Report) -> None:
     columns = ("entry", "", "missing chunks", "collected", "rows", "note")
     out.print(table(columns, rows, right=("missing chunks", "collected", "rows")))
     _show_summary(report)
+
+
+def show_compact(report: Report) -> None:
+    """Print what went in of each entry, and which months were written."""
+    rows = [
+        (row["entry"], row["status"], f"{row['files']:,}", f"{row['rows']:,}", f"{row['months']:,}", row["note"])
+        for row in compacting.as_rows(report)
+    ]
+    out.print(table(("entry", "", "files", "rows", "months", "note"), rows, right=("files", "rows", "months")))
+    summary = report["summary"]
+    out.print(f"{summary['files']:,} files into {summary['months']:,} months in {summary['seconds']:.1f} s")
+
+
+def show_retention(report: Report) -> None:
+    """Print how many bodies of each entry expired."""
+    rows = [
+        (row["name"], f"{row['bodies']:,}", f"{row['bytes'] / 1e6:,.1f}", row["error"] or row["oldest"] or "")
+        for row in report["results"]
+    ]
+    out.print(table(("entry", "bodies", "MB", "oldest"), rows, right=("bodies", "MB")))
+    removed = sum(row["removed"] for row in report["results"])
+    said = "nothing was removed; --remove does it" if report["dry_run"] else f"{removed:,} were removed"
+    out.print(f"{report['summary']['bodies']:,} bodies expired, {said}")
 
 
 def _show_summary(report: Report) -> None:

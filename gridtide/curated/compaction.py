@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 
@@ -39,10 +38,6 @@ class Compaction:
     months: list[str] = field(default_factory=list)
     bytes: int = 0
     problems: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The same as small JSON."""
-        return {**vars(self), "months": sorted(set(self.months))}
 
 
 async def compact(lake: Lake, entry: Entry) -> Compaction:

@@ -31,7 +31,7 @@ CONFIG: dict[str, Any] = {
     },
     "apis": [synthetic("a", "hourly"), synthetic("b", "daily"), synthetic("c", "hourly")],
 }
-BY_HAND = ["backfill/by-hand", "prepare_training/by-hand"]
+BY_HAND = ["backfill/by-hand", "compact/by-hand", "prepare_training/by-hand", "retention/by-hand"]
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -139,7 +139,7 @@ def test_prefect_yaml_is_fresh() -> None:
     """deployments/prefect.yaml is what `gridtide deploy --yaml` writes, in the form that Prefect reads."""
     text = (ROOT / "deployments" / "prefect.yaml").read_text()
     assert text == prefect_yaml(config.load(ROOT / "api_config.json"), "api_config.json", None, False)
-    assert len(PrefectYamlModel.model_validate(yaml.safe_load(text)).deployments) == 11
+    assert len(PrefectYamlModel.model_validate(yaml.safe_load(text)).deployments) == 13
 
 
 @pytest.mark.slow

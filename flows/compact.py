@@ -1,0 +1,145 @@
+"""Gather the timestamped files of the lake into one file a month, which keeps every vintage.
+
+files ─► new ones ─► months they touch, made anew ─► processed/<output_folder>/<file_prefix>/2024/2024-03.parquet
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from prefect import runtime
+from prefect.artifacts import acreate_table_artifact
+from prefect.logging import get_run_logger
+
+from flows.collecting import selected
+from flows.local_flow import local_flow
+from flows.progress import Progress
+from flows.report import explained, raise_failures
+from gridtide import curated
+from gridtide.config import Entry
+from gridtide.curated import Compaction
+from gridtide.errors import ConfigurationError, GridtideError
+from gridtide.lake import Lake
+from tasks.lake import open_lake
+
+
+def _check(config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
+    _tabular(config, select)
+
+
+def _run_name() -> str:
+    return f"compact {', '.join(runtime.flow_run.parameters.get('select') or ()) or 'all'}"
+
+
+@local_flow(name="compact", flow_run_name=_run_name, check=_check)
+async def compact(
+    config: str | dict[str, Any] = "api_config.json",
+    select: list[str] | None = None,
+    lake: str | None = None,
+) -> dict[str, Any]:
+    """Bring the months of the entries up to their files; where they are, nothing is written.
+
+    Returns the report that `compact_report` describes. Raises `ConfigurationError` before anything is
+    read, and `RunError`, which carries the report, after everything is done if an entry failed or a
+    file of it had to be left out.
+
+    Args:
+        config: The configuration: the path of the file, or its content.
+        select: Names of the entries to compact; all that hold observations if empty.
+        lake: Folder or URI of the lake; the configuration's if empty.
+    """
+    started = time.monotonic()
+    address, entries = _tabular(config, select)
+    store = await open_lake(lake or address)
+    progress = await Progress.begin("compact-progress", {entry.name: 1 for entry in entries})
+    results = []
+    for entry in entries:  # one after the other: what one holds in memory is bounded
+        results.append(await _one(store, entry))
+        await progress.advance(entry.name)
+    report = compact_report(results, time.monotonic() - started)
+    get_run_logger().info(as_text(report))
+    await acreate_table_artifact(as_rows(report), key="compact", description="What was compacted, per entry")
+    raise_failures("compact", report)
+    return report
+
+
+def compact_report(results: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """The report of a compaction that took `seconds`:
+
+    - `pipeline_status`: `success`, `partial` or `failed`
+    - `summary`: `files` that went in, their `rows`, `months` and `bytes` written, `seconds`
+    - `results` per entry: `name`, `files`, `rows`, `months` (a list), `bytes`, `problems` (one for each
+      file that was left out), `error`
+    """
+    failed = sum(row["error"] is not None for row in results)
+    return {
+        "pipeline_status": "success" if not failed else "partial" if failed < len(results) else "failed",
+        "summary": {
+            **{key: sum(row[key] for row in results) for key in ("files", "rows", "bytes")},
+            "months": sum(len(row["months"]) for row in results),
+            "seconds": round(seconds, 3),
+        },
+        "results": results,
+    }
+
+
+def as_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The results as rows of a table for people."""
+    return [
+        {
+            "entry": row["name"],
+            "status": "failed" if row["error"] else "ok",
+            "files": row["files"],
+            "rows": row["rows"],
+            "months": len(row["months"]),
+            "bytes": row["bytes"],
+            "note": row["error"] or (f"{row['months'][0]} to {row['months'][-1]}" if row["months"] else "nothing new"),
+        }
+        for row in report["results"]
+    ]
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The report as one readable block."""
+    summary = report["summary"]
+    title = (
+        f"compact: {report['pipeline_status']}, {summary['files']:,} files with {summary['rows']:,} rows into "
+        f"{summary['months']:,} months ({summary['bytes']:,} bytes) in {summary['seconds']:.1f} s"
+    )
+    rows = as_rows(report)
+    width = max(len(row["entry"]) for row in rows)
+    return "\n".join(
+        [
+            title,
+            *(f"{row['entry']:<{width}}  {row['status']:<6}  {row['files']:>6,} files  {row['note']}" for row in rows),
+        ]
+    )
+
+
+def _tabular(config: str | dict[str, Any], select: list[str] | None) -> tuple[str, list[Entry]]:
+    """The configuration's lake, and those of the entries that hold observations."""
+    loaded, entries = selected(config, select)
+    tabular = [entry for entry in entries if entry.tabular]
+    if not tabular:
+        names = ", ".join(entry.name for entry in entries)
+        raise ConfigurationError(names, "keeps bodies only, which are not compacted", "Name another entry")
+    return loaded.lake, tabular
+
+
+async def _one(store: Lake, entry: Entry) -> dict[str, Any]:
+    done, error = Compaction(entry.name), None
+    try:
+        done = await curated.compact(store, entry)
+        error = "; ".join(done.problems) or None
+    except GridtideError as failure:
+        error = explained(failure)
+    return {
+        "name": entry.name,
+        "files": done.files,
+        "rows": done.rows,
+        "months": sorted(set(done.months)),
+        "bytes": done.bytes,
+        "problems": done.problems,
+        "error": error,
+    }

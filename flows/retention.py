@@ -1,0 +1,126 @@
+"""Remove the response bodies under `raw/` that have been kept long enough, oldest first.
+
+raw/ ─► bodies older than 30 days ─► count and bytes per entry ─► removed, unless it is a dry run
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefect import runtime
+from prefect.artifacts import acreate_table_artifact
+from prefect.logging import get_run_logger
+
+from flows.collecting import selected
+from flows.local_flow import local_flow
+from flows.progress import Progress
+from flows.report import explained, raise_failures
+from gridtide.config import Entry
+from gridtide.errors import ConfigurationError, GridtideError
+from gridtide.lake import Lake
+from gridtide.retention import expired
+from tasks.lake import open_lake
+
+BATCH = 1000
+"""Bodies removed by one request, which is what S3 takes."""
+
+
+def _check(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
+    selected(config, select)
+    if days < 1:
+        raise ConfigurationError(
+            "retention", f"bodies cannot be kept for {days} days", "Give 1 or more: collections go on from them"
+        )
+
+
+def _run_name() -> str:
+    parameters = runtime.flow_run.parameters
+    return f"retention {parameters['days']} days{' (dry run)' if parameters['dry_run'] else ''}"
+
+
+@local_flow(name="retention", flow_run_name=_run_name, check=_check)
+async def retention(
+    config: str | dict[str, Any] = "api_config.json",
+    select: list[str] | None = None,
+    lake: str | None = None,
+    days: int = 30,
+    dry_run: bool = True,
+) -> dict[str, Any]:
+    """Remove the bodies of the entries that are older than `days`; by default only say which those are.
+
+    How old a body is, the store says. Returns the report that `retention_report` describes. Raises
+    `ConfigurationError` before anything is removed, and `RunError`, which carries the report, after
+    everything is done if an entry failed.
+
+    Args:
+        config: The configuration: the path of the file, or its content.
+        select: Names of the entries; all if empty.
+        lake: Folder or URI of the lake; the configuration's if empty.
+        days: How long bodies are kept.
+        dry_run: Remove nothing.
+    """
+    started = time.monotonic()
+    loaded, entries = selected(config, select)
+    store = await open_lake(lake or loaded.lake)
+    before = datetime.now(UTC) - timedelta(days=days)
+    progress = await Progress.begin("retention-progress", {entry.name: 1 for entry in entries})
+    results = []
+    for entry in entries:
+        results.append(await _one(store, entry, before, dry_run))
+        await progress.advance(entry.name)
+    report = retention_report(results, before, dry_run, time.monotonic() - started)
+    get_run_logger().info(as_text(report))
+    await acreate_table_artifact(results, key="retention", description=as_text(report).partition("\n")[0])
+    raise_failures("retention", report)
+    return report
+
+
+def retention_report(results: list[dict[str, Any]], before: datetime, dry_run: bool, seconds: float) -> dict[str, Any]:
+    """The report of a run that took `seconds`:
+
+    - `pipeline_status`: `success`, `partial` or `failed`; `dry_run`; `before`: what was put earlier has expired
+    - `summary`: `bodies` that expired, their `bytes`, `seconds`
+    - `results` per entry: `name`, `bodies`, `bytes`, the `oldest` (when it was put, or null), `removed`
+      (how many), `error`
+    """
+    failed = sum(row["error"] is not None for row in results)
+    return {
+        "pipeline_status": "success" if not failed else "partial" if failed < len(results) else "failed",
+        "dry_run": dry_run,
+        "before": before.isoformat(timespec="seconds"),
+        "summary": {
+            **{key: sum(row[key] for row in results) for key in ("bodies", "bytes")},
+            "seconds": round(seconds, 3),
+        },
+        "results": results,
+    }
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The report as one readable block."""
+    summary, results = report["summary"], report["results"]
+    did = "would be removed (dry run)" if report["dry_run"] else "expired and were removed"
+    title = f"retention: {summary['bodies']:,} bodies ({summary['bytes']:,} bytes) from before {report['before']} {did}"
+    width = max(len(row["name"]) for row in results)
+    lines = [
+        f"{row['name']:<{width}}  {row['bodies']:>7,} bodies  {row['bytes']:>12,} bytes  {row['error'] or ''}".rstrip()
+        for row in results
+    ]
+    return "\n".join([title, *lines])
+
+
+async def _one(store: Lake, entry: Entry, before: datetime, dry_run: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": entry.name, "bodies": 0, "bytes": 0, "oldest": None, "removed": 0, "error": None}
+    try:
+        bodies = await expired(store, entry, before)
+        oldest = bodies[0].last_modified.isoformat(timespec="seconds") if bodies else None
+        row |= {"bodies": len(bodies), "bytes": sum(body.size for body in bodies), "oldest": oldest}
+        while not dry_run and row["removed"] < len(bodies):
+            batch = bodies[row["removed"] : row["removed"] + BATCH]
+            await store.remove([body.path for body in batch])
+            row["removed"] += len(batch)
+    except GridtideError as failure:
+        row["error"] = explained(failure)
+    return row

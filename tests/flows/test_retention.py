@@ -1,0 +1,90 @@
+"""The flow retention on a real Prefect server, over local folders and S3."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.report import RunError
+from flows.retention import retention
+from gridtide.errors import ConfigurationError
+from gridtide.lake import Lake
+from gridtide.retention import expired
+from tests.lakes import START, entry
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+DAY = 86_400
+
+
+def config(lake: Path | str) -> dict[str, Any]:
+    """Two entries that write to one folder, and one to a folder within that."""
+    url = "https://api.eia.gov/v2/x/"
+    places = {"one": "eia", "two": "eia", "three": "eia/deep"}
+    return {"lake": str(lake), "apis": [{"name": n, "url": url, "output_folder": f} for n, f in places.items()]}
+
+
+async def keep(lake: Lake, path: str, days: float, size: int = 10) -> Path:
+    """A body at `path`, put `days` ago."""
+    await lake.put_raw(path, os.urandom(size))
+    file = Path(lake.uri) / path
+    then = time.time() - days * DAY
+    os.utime(file, (then, then))
+    return file
+
+
+async def test_bodies_that_are_old_are_told_then_removed(tmp_path: Path) -> None:
+    """By default nothing is removed; when it is, then of the chosen entries what is older, and nothing else."""
+    lake = Lake.open(str(tmp_path))
+    old = [
+        await keep(lake, "raw/eia/one_20240101_000000/0123.zst", 40),
+        await keep(lake, "raw/eia/one_20240102_000000_20240101T0000_20240102T0000/0123-2.zst", 31),
+    ]
+    kept = [
+        await keep(lake, "raw/eia/one_20240301_000000/0123.zst", 29),
+        await keep(lake, "raw/eia/two_20240101_000000/0123.zst", 40),
+        await keep(lake, "raw/eia/deep/one_20240101_000000/0123.zst", 40),
+        await keep(lake, "raw/eia/notes/one.zst", 40),
+    ]
+    size = sum(path.stat().st_size for path in old)
+    report = await retention(config(tmp_path), ["one"])
+    (result,) = report["results"]
+    assert (result["bodies"], result["bytes"], result["removed"], report["dry_run"]) == (2, size, 0, True)
+    assert all(path.exists() for path in (*old, *kept))
+    report = await retention(config(tmp_path), ["one"], dry_run=False)
+    (result,) = report["results"]
+    assert (result["bodies"], result["bytes"], result["removed"]) == (2, size, 2)
+    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in kept)
+    (result,) = (await retention(config(tmp_path), ["one"], dry_run=False))["results"]
+    assert (result["bodies"], result["oldest"], result["error"]) == (0, None, None)
+
+
+async def test_bodies_on_s3_are_removed(bucket: str) -> None:
+    """More than one request takes; as old as the bucket says they are."""
+    lake = Lake.open(f"s3://{bucket}/lake")
+    for number in range(1001):
+        await lake.put_raw(f"raw/demand/demand_20240101_000000/{number:04}.zst", b"body")
+    (first, *_) = bodies = await expired(lake, entry(), START.replace(year=2100))
+    assert len(bodies) == 1001
+    assert await expired(lake, entry(), first.last_modified) == []
+    await lake.remove([body.path for body in bodies])
+    assert await lake.objects("raw") == []
+
+
+async def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
+    """Collections go on from bodies of the last day."""
+    with pytest.raises(ConfigurationError, match="cannot be kept for 0 days"):
+        await retention(config(tmp_path), days=0)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may remove anything")
+async def test_what_cannot_be_removed_fails_its_entry(tmp_path: Path) -> None:
+    """The run ends Failed, with what was removed in the report."""
+    body = await keep(Lake.open(str(tmp_path)), "raw/eia/one_20240101_000000/0123.zst", 40)
+    body.parent.chmod(0o500)
+    with pytest.raises(RunError, match="failed: one"):
+        await retention(config(tmp_path), dry_run=False)
+    body.parent.chmod(0o700)
