@@ -19,7 +19,7 @@ from prefect.logging import get_run_logger
 from flows.collecting import collecting, selected
 from flows.local_flow import local_flow
 from flows.progress import tell
-from flows.report import as_rows, as_text, ingest_report, raise_failures
+from flows.report import as_rows, as_text, failure, ingest_report, raise_failures
 from gridtide.collect import scheduled_period
 from gridtide.config import Entry
 from tasks.collect import Outcome, Run, collect
@@ -62,7 +62,7 @@ async def ingest(
     report = ingest_report(outcomes, time.monotonic() - started)
     get_run_logger().info(as_text("ingest", report))
     await acreate_table_artifact(as_rows(report), key="ingest", description="What the run collected, per entry")
-    raise_failures(report, outcomes)
+    raise_failures("ingest", report, failure(outcomes))
     return report
 
 

@@ -98,13 +98,12 @@ def failure(outcomes: Sequence[Outcome]) -> type[RunError]:
     return RefusedError if all(isinstance(error, CredentialsError) for error in errors) else RunError
 
 
-def raise_failures(report: dict[str, Any], outcomes: Sequence[Outcome]) -> None:
-    """Raise the `RunError` that an ingest ends with if something in its `report` failed."""
+def raise_failures(flow: str, report: dict[str, Any], error: type[RunError] = RunError) -> None:
+    """Raise the `error` that a run of `flow` ends with if an entry in its `report` failed."""
     failed = [row["name"] for row in report["results"] if row["error"]]
     if failed:
         happened = f"{len(failed)} of {len(report['results'])} entries failed: {', '.join(failed)}"
-        fix = "Why stands in the report and in the log of the run"
-        raise failure(outcomes)("ingest", happened, fix, report)
+        raise error(flow, happened, "Why stands in the report and in the log of the run", report)
 
 
 def as_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
