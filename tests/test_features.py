@@ -5,10 +5,13 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtide import features, spec
+from gridtide.errors import TrainingError
 from gridtide.features import Columns, Feature
 from gridtide.periods import Period
 
@@ -100,3 +103,225 @@ def test_features_say_how_far_they_look_back() -> None:
         "demand-5h max 3h": 7,
     }
     assert all(feature.unit for feature in made.features)
+
+
+def columns(seed: int = 0, **units: tuple[str, int, str]) -> Columns:
+    """Columns of 60 rows by series (with __ for /): unit, lookback, and what to call it; a tenth not observed."""
+    random = np.random.default_rng(seed)
+    made = []
+    for text, (unit, lookback, key) in units.items():
+        series = text.replace("__", "/")
+        made.append(Feature(f"{series}{-lookback:+d}h", unit, "", lookback, series, key))
+    values = random.normal(100, 20, (len(made), 60))
+    observed = random.random(values.shape) > 0.1
+    values[~observed & (random.random(values.shape) < 0.5)] = math.nan  # the others are filled in
+    return Columns(tuple(made), values, observed)
+
+
+def at(inputs: Columns, series: str, lookback: int, row: int) -> tuple[float, bool]:
+    """Value and mask of the hour `lookback` before `row`, by the column that is the freshest at that lookback."""
+    fitting = [(f.lookback, n) for n, f in enumerate(inputs.features) if f.series == series and f.lookback <= lookback]
+    own, number = max(fitting)
+    source = row - (lookback - own)
+    return (inputs.values[number, source], bool(inputs.observed[number, source])) if source >= 0 else (math.nan, False)
+
+
+POWER = {
+    "eia__ISNE__demand": ("MWh", 2, "d"),
+    "eia__ISNE__demand_forecast_day_ahead": ("MWh", -1, "f"),
+    "eia__ISNE__generation_wind": ("MWh", 5, "w"),
+    "eia__ISNE__generation_solar": ("MWh", 5, "s"),
+    "eia__ISNE__generation_coal": ("MWh", 4, "c"),
+    "eia__ISNE__net_interchange": ("MWh", 6, "i"),
+}
+
+
+def named(made: Columns) -> dict[str, tuple[Feature, np.ndarray, np.ndarray]]:
+    """Feature, values and mask by name."""
+    return {f.name: (f, v, o) for f, v, o in zip(made.features, made.values, made.observed, strict=True)}
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_power_features_are_sums_of_the_same_hour(seed: int) -> None:
+    """Net load, balance, share, error and ramps, row by row, at the freshest hour that all of it is known of."""
+    inputs = columns(seed, **POWER)
+    found = named(features.of_power(inputs))
+    demand, wind, solar, coal, forecast, export = (
+        f"eia/ISNE/{name}"
+        for name in (
+            "demand",
+            "generation_wind",
+            "generation_solar",
+            "generation_coal",
+            "demand_forecast_day_ahead",
+            "net_interchange",
+        )
+    )
+    expected = {
+        "net_load-5h": (5, {demand: 1, wind: -1, solar: -1}),
+        "variable_generation-5h": (5, {wind: 1, solar: 1}),
+        "balance-6h": (6, {wind: 1, solar: 1, coal: 1, demand: -1, export: -1}),
+        "demand_forecast_day_ahead_error-2h": (2, {demand: 1, forecast: -1}),
+    }
+    for name, (lookback, terms) in expected.items():
+        feature, values, observed = found[f"eia/ISNE/{name}"]
+        assert (feature.lookback, feature.unit) == (lookback, "MWh")
+        for row in range(60):
+            parts = [(sign, *at(inputs, series, lookback, row)) for series, sign in terms.items()]
+            total = sum(sign * value for sign, value, _ in parts)
+            np.testing.assert_allclose(values[row], total, err_msg=name)
+            assert observed[row] == all(seen for *_, seen in parts)
+    share, net = found["eia/ISNE/renewable_share-5h"][1], found["eia/ISNE/net_load-5h"][1]
+    for row in range(60):
+        w, s, c = (at(inputs, series, 5, row)[0] for series in (wind, solar, coal))
+        np.testing.assert_allclose(share[row], (w + s) / (w + s + c) if w + s + c > 0 else math.nan)
+        ramp = found["eia/ISNE/net_load-5h ramp 3h"][1][row]
+        np.testing.assert_allclose(ramp, net[row] - net[row - 3] if row >= 3 else math.nan)
+    assert found["eia/ISNE/net_load-5h ramp 3h"][0].lookback == 8
+
+
+def test_power_features_are_made_by_place_where_a_source_has_several() -> None:
+    """Two authorities are two groups; one that is all there is of its source is one, whatever its places."""
+    two = columns(
+        eia__ISNE__demand=("MWh", 2, ""),
+        eia__ISNE__generation_wind=("MWh", 2, ""),
+        eia__NYIS__demand=("MWh", 2, ""),
+        eia__NYIS__generation_wind=("MWh", 2, ""),
+        iso_ne__32__load=("MW", 2, ""),
+        iso_ne__ISNE__generation_wind=("MW", 1, ""),
+    )
+    made = [f for f in features.of_power(two).features if "net_load" in f.name and "ramp" not in f.name]
+    assert [(f.name, f.key, f.formula) for f in made] == [
+        (
+            "eia/ISNE/net_load-2h",
+            "eia/0/net_load-2h",
+            "eia/ISNE/demand − eia/ISNE/generation_wind, of the row's hour -2 h",
+        ),
+        (
+            "eia/NYIS/net_load-2h",
+            "eia/1/net_load-2h",
+            "eia/NYIS/demand − eia/NYIS/generation_wind, of the row's hour -2 h",
+        ),
+        (
+            "iso_ne/32/net_load-2h",
+            "iso_ne/0/net_load-2h",
+            "iso_ne/32/load − iso_ne/ISNE/generation_wind, of the row's hour -2 h",
+        ),
+    ]
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_price_spreads_are_differences_of_the_same_hour(seed: int) -> None:
+    """Real time less day ahead at each place; each place less the first."""
+    inputs = columns(
+        seed,
+        iso_ne__4000__lmp_day_ahead=("USD/MWh", -24, ""),
+        iso_ne__4000__lmp_real_time=("USD/MWh", 3, ""),
+        iso_ne__4001__lmp_day_ahead=("USD/MWh", -24, ""),
+        iso_ne__4001__lmp_real_time=("USD/MWh", 3, ""),
+    )
+    found = named(features.of_prices(inputs))
+    expected = {
+        "4000/lmp_real_time_less_day_ahead-3h": ("4000/lmp_real_time", "4000/lmp_day_ahead", 3),
+        "4001/lmp_day_ahead_less_4000+24h": ("4001/lmp_day_ahead", "4000/lmp_day_ahead", -24),
+        "4001/lmp_real_time_less_day_ahead-3h": ("4001/lmp_real_time", "4001/lmp_day_ahead", 3),
+        "4001/lmp_real_time_less_4000-3h": ("4001/lmp_real_time", "4000/lmp_real_time", 3),
+    }
+    assert set(found) == {f"iso_ne/{name}" for name in expected}
+    for name, (one, other, lookback) in expected.items():
+        _, values, observed = found[f"iso_ne/{name}"]
+        for row in range(60):
+            (first, seen), (second, known) = (at(inputs, f"iso_ne/{s}", lookback, row) for s in (one, other))
+            np.testing.assert_allclose(values[row], first - second)
+            assert observed[row] == (seen and known)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_weather_features_are_those_of_plain_pandas(seed: int) -> None:
+    """Degrees and degree days, means, temperature by local hour, and the cube of the wind in m/s."""
+    inputs = columns(
+        seed, open_meteo__boston__temperature_2m=("°C", 1, ""), open_meteo__boston__wind_speed_10m=("km/h", 1, "")
+    )
+    start = datetime(2024, 3, 9, tzinfo=UTC)  # over the night in which clocks go forward
+    period = Period(start, start + timedelta(hours=60))
+    found = named(features.of_weather(inputs, period, "America/New_York"))
+    place = "open_meteo/boston"
+    warmth = pd.Series(inputs.values[0])
+    known = pd.Series(np.where(inputs.observed[0], inputs.values[0], np.nan))
+    hours = pd.date_range(start - timedelta(hours=1), periods=60, freq="h").tz_convert("America/New_York").hour
+    cooling = (known - 18).clip(lower=0)
+    for name, expected in {
+        "temperature_2m-1h heating": (18 - warmth).clip(lower=0),
+        "temperature_2m-1h cooling": (warmth - 18).clip(lower=0),
+        "temperature_2m-1h cooling 24h": cooling.rolling(24, min_periods=1).mean(),
+        "temperature_2m-1h past 72h": known.rolling(72, min_periods=1).mean(),
+        "temperature_2m-1h × hour_sin": warmth * np.sin(2 * np.pi * hours / 24),
+        "wind_speed_10m-1h cubed": (pd.Series(inputs.values[1]) / 3.6) ** 3,
+    }.items():
+        np.testing.assert_allclose(found[f"{place}/{name}"][1], expected, rtol=1e-6, atol=1e-6, err_msg=name)
+    assert found[f"{place}/wind_speed_10m-1h cubed"][0].unit == "m³/s³"
+
+
+@given(values=numbers, windows=st.lists(st.integers(1, 40), min_size=1, max_size=4))
+def test_rolling_statistics_are_those_of_plain_pandas(values: np.ndarray, windows: list[int]) -> None:
+    """All windows at once, each as pandas makes it."""
+    found = features.rolling(values, windows)
+    for number, hours in enumerate(windows):
+        rolled = pd.DataFrame(values.T).rolling(hours, min_periods=1)
+        for name, shown in zip(features.STATISTICS, found[number], strict=True):
+            expected = rolled.std(ddof=0) if name == "std" else getattr(rolled, name)()
+            np.testing.assert_allclose(shown, expected.to_numpy().T, atol=1e-5)
+
+
+def test_holidays_are_those_of_the_region() -> None:
+    """Patriots' Day is one in Massachusetts only; the days beside a holiday know of it; none is none."""
+    period = Period(datetime(2024, 4, 12, tzinfo=UTC), datetime(2024, 4, 20, tzinfo=UTC))
+
+    def days(region: str | None, name: str) -> set[int]:
+        made = features.of_calendar(period, "UTC", region)
+        rows = dict(zip((f.name for f in made.features), made.values, strict=True))[f"calendar/{name}"]
+        return {12 + row // 24 for row in np.flatnonzero(rows).tolist()}
+
+    assert days("US-MA", "holiday") == {15}
+    assert days("US-MA", "day_before_holiday") == {14}
+    assert days("US-MA", "day_after_holiday") == {16}
+    assert days("US", "holiday") == set()
+    assert not any("holiday" in f.name for f in features.of_calendar(period, "UTC", None).features)
+
+
+@pytest.mark.parametrize(("region", "says"), [("US-XX", "US has .*MA"), ("QQ", "Give a country")])
+def test_an_unknown_region_is_told(region: str, says: str) -> None:
+    """With the parts that there are."""
+    period = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
+    with pytest.raises(TrainingError, match=says):
+        features.of_calendar(period, "UTC", region)
+
+
+def test_all_groups_make_about_25_columns_of_each_series() -> None:
+    """And each says formula, unit and lookback; no two have the same name or key."""
+    series = POWER | {
+        "iso_ne__4000__lmp_day_ahead": ("USD/MWh", -1, "p"),
+        "iso_ne__4000__lmp_real_time": ("USD/MWh", 3, "q"),
+        "open_meteo__boston__temperature_2m": ("°C", 1, "t"),
+        "open_meteo__boston__wind_speed_10m": ("km/h", 1, "v"),
+    }
+    asked = spec.Features(power=True, prices=True, weather=True, lags=(24, 168), rolling=(3, 6, 12, 24, 168))
+    period = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 3, 12, tzinfo=UTC))
+    made = features.derive(columns(**series), period, PLACE, asked).features
+    assert 23 <= len(made) / len(series) <= 32
+    assert len({feature.name for feature in made}) == len({feature.key for feature in made}) == len(made)
+    derived = made[len(series) :]
+    assert all(feature.formula and feature.unit for feature in derived)
+    assert max(feature.lookback for feature in derived) == 5 + 168 + 1
+
+
+def test_columns_of_places_are_aligned() -> None:
+    """What one place lacks is a column that is all missing there; the order is that of the first place."""
+    one = columns(eia__ISNE__demand=("MWh", 2, "demand"), eia__ISNE__generation_wind=("MWh", 2, "wind"))
+    other = columns(eia__NYIS__demand=("MWh", 2, "demand"), eia__NYIS__generation_coal=("MWh", 2, "coal"))
+    first, second = features.aligned([one, other])
+    assert [f.name for f in first.features] == ["eia/ISNE/demand-2h", "eia/ISNE/generation_wind-2h", "absent"]
+    assert [f.name for f in second.features] == ["eia/NYIS/demand-2h", "absent", "eia/NYIS/generation_coal-2h"]
+    np.testing.assert_array_equal(second.values[[0, 2]], other.values)
+    assert np.isnan(second.values[1]).all()
+    assert not second.observed[1].any()
