@@ -15,6 +15,7 @@ from gridtide.config import Config, Entry, load, parse
 from gridtide.http import Http
 from tasks.collect import Run
 from tasks.lake import open_lake
+from tasks.quota import SharedLimiter
 from tasks.secrets import secrets
 
 
@@ -43,7 +44,8 @@ async def collecting(
             url = sandbox if isinstance(sandbox, str) else await stack.enter_async_context(embedded.running())
             get_run_logger().info(embedded.NOTICE)
             entries = embedded.redirect(loaded, url).select(entry.name for entry in entries)
-        http = Http(embedded.SECRETS if sandbox else await secrets(entries))
+        limiter = await stack.enter_async_context(SharedLimiter())
+        http = Http(embedded.SECRETS if sandbox else await secrets(entries), limiter)
         await stack.enter_async_context(http)
         store = await open_lake(lake or loaded.lake)
         yield Run(store, http, _started(), loaded.task_retries, refresh, resume), entries

@@ -70,16 +70,19 @@ class LocalLimiter:
         self._queues: dict[str, asyncio.Lock] = {}
         self._sent: dict[tuple[str, str], deque[float]] = {}
 
-    async def acquire(self, limit: RateLimit) -> None:
-        """Return when one more request under `limit` may leave, in the order of asking."""
+    async def acquire(self, limit: RateLimit, share: Callable[[], float] = lambda: 1.0) -> None:
+        """Return when one more request under `limit` may leave, in the order of asking; `share` (0 to 1) says
+        what part of the limit is this process's when its turn comes."""
         clock = asyncio.get_running_loop().time
         async with self._queues.setdefault(limit.name, asyncio.Lock()):
             for text in limit.rates:
                 rate = Rate.parse(text)
-                slots, window = (1, rate.seconds / rate.count) if rate.seconds <= PACED else (rate.count, rate.seconds)
-                sent = self._sent.setdefault((limit.name, text), deque(maxlen=slots))
-                if len(sent) == slots:
-                    await asyncio.sleep(sent[0] + window - clock())
+                sent = self._sent.setdefault((limit.name, text), deque(maxlen=rate.count))
+                slots, window = max(1, int(rate.count * share())), rate.seconds
+                if rate.seconds <= PACED:
+                    slots, window = 1, rate.seconds / rate.count / share()
+                if len(sent) >= slots:
+                    await asyncio.sleep(sent[-slots] + window - clock())
             now = clock()
             for text in limit.rates:
                 self._sent[limit.name, text].append(now)
