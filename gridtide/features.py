@@ -43,7 +43,12 @@ LOADS = ("demand", "load", "load_five_minute")
 
 LOAD_FORECASTS = ("demand_forecast_day_ahead", "load_forecast_day_ahead", "load_forecast")
 
+RENEWABLE_FORECASTS = ("generation_wind_forecast_day_ahead", "generation_solar_forecast_day_ahead")
+
 RENEWABLE = ("wind", "solar", "hydro", "geo", "wood", "refuse", "landfill_gas", "biomass")
+
+SYSTEMS = {"iso_ne": ("32", "ISNE"), "caiso": ("CA ISO-TAC", "NP15", "SP15", "ZP26")}
+"""The places of a market whose series are of one system, named differently by each of its products."""
 
 PRICES = ("lmp_real_time", "lmp_real_time_preliminary", "lmp_five_minute")
 
@@ -223,25 +228,20 @@ class _Ingredients:
         """The freshest lookback at which all of `series` are there."""
         return max(self.lookbacks(one)[0] for one in series)
 
-    def groups(self) -> list[tuple[str, str, dict[str, str]]]:
-        """Source, label and variable → series of what belongs together: a source whose variables come
-        once each, or else each of its places."""
-        found = []
-        for source in sorted({source for source, _ in self.places}):
-            places = {
-                place: {variable: series for variable, series in names.items() if _of_grid(variable)}
-                for (owner, place), names in sorted(self.places.items())
-                if owner == source and any(map(_of_grid, names))
-            }
-            variables = [variable for names in places.values() for variable in names]
-            if places and len(set(variables)) == len(variables):
-                places = {next(iter(places)): {v: series for names in places.values() for v, series in names.items()}}
-            found += [(source, place, names) for place, names in places.items()]
-        return found
+    def groups(self) -> dict[tuple[str, str], dict[str, tuple[str, ...]]]:
+        """What belongs together, by source and place: each variable's series. A system is one place."""
+        found: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
+        for (source, place), names in sorted(self.places.items()):
+            system = SYSTEMS.get(source, ())
+            owner = next((one for one in found if one[0] == source and {one[1], place} <= set(system)), (source, place))
+            group = found.setdefault(owner, {})
+            for variable, series in names.items():
+                group[variable] = (*group.get(variable, ()), series)
+        return {owner: group for owner, group in found.items() if any(map(_of_grid, group))}
 
 
 def _of_grid(variable: str) -> bool:
-    return variable.startswith(("demand", "load", "generation_", "net_", "schedule_"))
+    return variable in (*LOADS, *LOAD_FORECASTS) or variable.startswith("generation_")
 
 
 class _Made:
@@ -271,22 +271,22 @@ def of_power(inputs: Columns) -> Columns:
     """Renewable share, net load, balance, their ramps, forecasts of net load, and how load forecasts erred."""
     made, parts = _Made(inputs.values.shape[1]), _Ingredients(inputs)
     counts: dict[str, int] = defaultdict(int)
-    for source, place, names in parts.groups():
+    for (source, place), names in parts.groups().items():
         nth = counts[source]
         counts[source] += 1
         _power_of(made, parts, names, (f"{source}/{place}", f"{source}/{nth}"))
     return made.done()
 
 
-def _power_of(made: _Made, parts: _Ingredients, names: Mapping[str, str], label: tuple[str, str]) -> None:
+def _power_of(made: _Made, parts: _Ingredients, names: Mapping[str, tuple[str, ...]], label: tuple[str, str]) -> None:
     """Add what can be made of `names` (variable → series) of one place, called `label` in name and key."""
 
     def feature(name: str, unit: str, terms: Mapping[str, int], lookback: int) -> Feature:
         full, key = (f"{one}/{name}{-lookback:+d}h" for one in label)
         return Feature(full, unit, f"{_formula(terms)}, of the row's hour {-lookback:+d} h", lookback, None, key)
 
-    def add(name: str, terms: dict[str, int], *, ramps: bool) -> None:
-        back = parts.common(terms)
+    def add(name: str, terms: Mapping[str, int], *, ramps: bool = False, back: int | None = None) -> None:
+        back = parts.common(terms) if back is None else back
         values, observed = parts.total(terms, back)
         made_of = feature(name, parts.unit(next(iter(terms))), terms, back)
         if len(terms) > 1:
@@ -296,42 +296,44 @@ def _power_of(made: _Made, parts: _Ingredients, names: Mapping[str, str], label:
             ramp = made_of.then(f" ramp {hours}h", text, more=hours)
             made.add(ramp, values - lagged(values, hours), observed & _lagged_mask(observed, hours))
 
-    load = next((names[one] for one in LOADS if one in names), None)
-    fuels = {v: s for v, s in names.items() if v.startswith("generation_") and "_forecast" not in v}
-    variable_ = [fuels[f"generation_{fuel}"] for fuel in ("wind", "solar") if f"generation_{fuel}" in fuels]
-    generation = [names["net_generation"]] if "net_generation" in names else list(fuels.values())
+    fuels = {v: all_ for v, all_ in names.items() if v.startswith("generation_") and "_forecast" not in v}
+    weather_made = _signed(1, *(fuels.get(f"generation_{fuel}", ()) for fuel in ("wind", "solar")))
+    load = _signed(1, next((names[one][:1] for one in LOADS if one in names), ()))
     if len(fuels) > 1:
         _share(made, parts, fuels, feature)
-    if variable_:
-        add("variable_generation", dict.fromkeys(variable_, 1), ramps=True)
+    if weather_made:
+        add("variable_generation", weather_made, ramps=True)
     if load:
-        add("load", {load: 1}, ramps=True)
-        if variable_:
-            add("net_load", {load: 1} | dict.fromkeys(variable_, -1), ramps=True)
-        if "net_generation" in names or len(fuels) > 1:
-            exported = {names["net_interchange"]: -1} if "net_interchange" in names else {}
-            add("balance", dict.fromkeys(generation, 1) | {load: -1} | exported, ramps=False)
+        add("load", load, ramps=True)
+    if load and weather_made:
+        add("net_load", load | _signed(-1, weather_made), ramps=True)
+    generation = _signed(1, names["net_generation"]) if "net_generation" in names else _signed(1, *fuels.values())
+    if load and ("net_generation" in names or len(fuels) > 1):
+        add("balance", generation | _signed(-1, load, names.get("net_interchange", ())))
     for forecast in (one for one in LOAD_FORECASTS if one in names):
+        expected = names[forecast][:1]
         if load:
-            add(f"{forecast}_error", {load: 1, names[forecast]: -1}, ramps=False)
-        renewable = [s for v, s in names.items() if v.startswith("generation_") and v.endswith("_forecast_day_ahead")]
-        if renewable:
-            terms = {names[forecast]: 1} | dict.fromkeys(renewable, -1)
-            for back in (one for one in parts.lookbacks(names[forecast]) if one >= parts.common(terms)):
-                made.add(
-                    feature(f"net_{forecast}", parts.unit(names[forecast]), terms, back), *parts.total(terms, back)
-                )
+            add(f"{forecast}_error", load | _signed(-1, expected))
+        renewable = _signed(-1, *(names.get(one, ()) for one in RENEWABLE_FORECASTS))
+        terms = _signed(1, expected) | renewable
+        for back in parts.lookbacks(expected[0]) if renewable else ():
+            if back >= parts.common(terms):
+                add(f"net_{forecast}", terms, back=back)
+
+
+def _signed(sign: int, *series: Iterable[str]) -> dict[str, int]:
+    return {one: sign for some in series for one in some}
 
 
 def _share(
     made: _Made,
     parts: _Ingredients,
-    fuels: Mapping[str, str],
+    fuels: Mapping[str, tuple[str, ...]],
     feature: Callable[[str, str, Mapping[str, int], int], Feature],
 ) -> None:
     """Add which share of the generation by `fuels` is renewable, NaN where there is none."""
-    renewable = {s: 1 for v, s in fuels.items() if v.removeprefix("generation_") in RENEWABLE}
-    every = dict.fromkeys(fuels.values(), 1)
+    renewable = _signed(1, *(some for v, some in fuels.items() if v.removeprefix("generation_") in RENEWABLE))
+    every = _signed(1, *fuels.values())
     if not renewable:
         return
     back = parts.common(every)

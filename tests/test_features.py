@@ -210,6 +210,21 @@ def test_power_features_are_made_by_place_where_a_source_has_several() -> None:
     ]
 
 
+def test_a_system_is_one_place_whatever_its_products_call_it() -> None:
+    """The forecast net load of California, at each lead that all of it is known at."""
+    caiso = {
+        "caiso__CA ISO-TAC__load_forecast_day_ahead": ("MW", -24, ""),
+        "caiso__NP15__generation_solar_forecast_day_ahead": ("MW", -24, ""),
+        "caiso__SP15__generation_solar_forecast_day_ahead": ("MW", -24, ""),
+        "caiso__PGE-TAC__load_forecast_day_ahead": ("MW", -24, ""),
+    }
+    inputs = columns(**caiso)
+    ((feature, values, _),) = named(features.of_power(inputs)).values()
+    assert feature.name == "caiso/CA ISO-TAC/net_load_forecast_day_ahead+24h"
+    assert feature.lookback == -24
+    np.testing.assert_allclose(values, inputs.values[0] - inputs.values[1] - inputs.values[2])
+
+
 @given(seed=st.integers(0, 2**32 - 1))
 def test_price_spreads_are_differences_of_the_same_hour(seed: int) -> None:
     """Real time less day ahead at each place; each place less the first."""
