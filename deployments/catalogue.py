@@ -21,6 +21,7 @@ from flows.backfill import backfill
 from flows.compact import compact
 from flows.ingest import ingest
 from flows.prepare_training import prepare_training
+from flows.replay import replay
 from flows.retention import retention
 from gridtide import __version__
 from gridtide.config import Config, Schedule
@@ -68,7 +69,7 @@ def rows(config: Config) -> list[Row]:
             select = [entry.name for entry in entries]
             sources = sorted({entry.source for entry in entries})
             ingests.append(Row(ingest, name, schedule, {"select": select}, sources, SKIP))
-    return [*ingests, Row(backfill), Row(compact), Row(prepare_training), Row(retention)]
+    return [*ingests, Row(backfill), Row(compact), Row(prepare_training), Row(replay), Row(retention)]
 
 
 def deployments(config: Config, path: str, lake: str | None, sandbox: bool | str) -> list[RunnerDeployment]:

@@ -233,6 +233,22 @@ def retention(
 
 
 @app.command()
+def replay(
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    select: Select = None,
+    start: Annotated[str | None, typer.Option("--start", metavar="TIME", help="Collections made from then on.")] = None,
+    end: Annotated[str | None, typer.Option("--end", metavar="TIME", help="Collections made before then.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is kept.")] = False,
+) -> None:
+    """Make observations anew from the response bodies under raw/, without asking any upstream."""
+    load(config).select(select or ())
+    from deployments.runs import Asked, replayed
+
+    asyncio.run(replayed(Asked(str(config), select, lake), start, end, dry_run))
+
+
+@app.command()
 def status(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,

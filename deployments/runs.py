@@ -17,6 +17,7 @@ from deployments.console import err, out, table
 from deployments.deploy import Change, deploy
 from deployments.worker import alone
 from flows import compact as compacting
+from flows import replay as replaying
 from flows.backfill import backfill as backfill_flow
 from flows.ingest import ingest as ingest_flow
 from flows.prepare_training import prepare_training as prepare_flow
@@ -72,6 +73,13 @@ async def retention(asked: Asked, days: int, dry_run: bool) -> Report:
     return report
 
 
+async def replay(asked: Asked, start: str | None, end: str | None, dry_run: bool) -> Report:
+    """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
+    with progress("Replaying"):
+        report: Report = await replaying.replay(asked.config, asked.select, asked.lake, start, end, dry_run)
+    return report
+
+
 async def prepare(spec: str, config: str, lake: str | None) -> Report:
     """Run the flow."""
     with err.status("Preparing the training set"):
@@ -120,6 +128,12 @@ async def compacted(asked: Asked) -> None:
     """The command `compact`."""
     async with server(sandbox=False):
         await told(compact(asked), show_compact)
+
+
+async def replayed(asked: Asked, start: str | None, end: str | None, dry_run: bool) -> None:
+    """The command `replay`."""
+    async with server(sandbox=False):
+        await told(replay(asked, start, end, dry_run), show_replay)
 
 
 async def cleared(asked: Asked, days: int, dry_run: bool) -> None:
@@ -174,6 +188,14 @@ def show_compact(report: Report) -> None:
     out.print(table(("entry", "", "files", "rows", "months", "note"), rows, right=("files", "rows", "months")))
     summary = report["summary"]
     out.print(f"{summary['files']:,} files into {summary['months']:,} months in {summary['seconds']:.1f} s")
+
+
+def show_replay(report: Report) -> None:
+    """Print what came of each entry's collections."""
+    numbers = ("collections", "unchanged", "rewritten", "failed")
+    rows = [(row["name"], *(f"{row[key]:,}" for key in numbers), row["note"]) for row in replaying.as_rows(report)]
+    out.print(table(("entry", *numbers, "note"), rows, right=numbers))
+    _show_summary(report)
 
 
 def show_retention(report: Report) -> None:

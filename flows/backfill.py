@@ -21,9 +21,8 @@ from typing import Any
 from prefect import runtime
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
-from pydantic import TypeAdapter
 
-from flows.collecting import collecting, selected
+from flows.collecting import collecting, moment, selected
 from flows.local_flow import local_flow
 from flows.progress import Progress
 from flows.report import failure, result
@@ -33,8 +32,6 @@ from gridtide.lake import Lake
 from gridtide.periods import Period, missing, split
 from gridtide.sources import source
 from tasks.collect import Outcome, Run, collect
-
-MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -209,19 +206,12 @@ def _wanted(start: Any, end: Any) -> Period:
     Raises `ConfigurationError` for what is no time, or no period.
     """
     try:
-        first, last = (_moment(value) for value in (start, end))
+        first, last = (moment(value) for value in (start, end))
         return Period(first, last)
     except ValueError as error:
         raise ConfigurationError(
             "backfill", f"{start} to {end} is no period: {error}", "Give start and end such as 2024-01-01, start first"
         ) from error
-
-
-def _moment(value: Any) -> datetime:
-    moment = TypeAdapter(datetime).validate_python(value)
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    whole = moment.replace(second=0, microsecond=0)
-    return whole if whole == moment else whole + MINUTE
 
 
 def _reason(entry: Entry, wanted: Period, now: datetime) -> str | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
+from pydantic import TypeAdapter
 
 from gridtide import sandbox as embedded
 from gridtide.config import Config, Entry, load, parse
@@ -26,6 +27,15 @@ def selected(config: str | dict[str, Any], select: list[str] | None) -> tuple[Co
     """
     loaded = parse(config) if isinstance(config, dict) else load(config)
     return loaded, loaded.select(select or ())
+
+
+def moment(value: Any) -> datetime:
+    """A time given as a datetime or as text, UTC unless it says otherwise, up to the whole minute that file
+    names can say. Raises `ValueError` for what is no time."""
+    found = TypeAdapter(datetime).validate_python(value)
+    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    whole = found.replace(second=0, microsecond=0)
+    return whole if whole == found else whole + timedelta(minutes=1)
 
 
 @asynccontextmanager

@@ -89,19 +89,17 @@ async def kept(lake: Lake, chosen: Iterable[Collection]) -> dict[str, str]:
     return answers
 
 
+async def replaying(lake: Lake, collection: Collection, among: Iterable[Collection]) -> Replayed:
+    """A fetcher that answers what `collection` asked, also from what it went on from `among` the entry's others."""
+    return Replayed(lake, await kept(lake, [*_earlier(among, collection), collection]))
+
+
 async def resuming(http: Fetcher, lake: Lake, entry: Entry, stamp: datetime, period: Period, earlier: bool) -> Resumed:
     """A fetcher that takes what the run `stamp` kept of this very period before it asks `http`; with
     `earlier`, also what other runs kept of it in the last `RESUME`."""
-    own = folder_name(entry.file_prefix, stamp, period)
-    chosen = [Collection(f"raw/{entry.output_folder}/{own}", stamp, period)]
-    if earlier:
-        others = await collections(lake, entry)
-        chosen = [
-            one
-            for one in others
-            if one.period == period and stamp - RESUME <= one.stamp and one.folder != chosen[0].folder
-        ] + chosen
-    return Resumed(http, lake, await kept(lake, chosen))
+    own = Collection(f"raw/{entry.output_folder}/{folder_name(entry.file_prefix, stamp, period)}", stamp, period)
+    others = _earlier(await collections(lake, entry), own) if earlier else []
+    return Resumed(http, lake, await kept(lake, [*others, own]))
 
 
 class Resumed:
@@ -138,6 +136,13 @@ class Replayed:
             happened = f"the body of {request.label or request.url} is not kept"
             raise StorageError(entry.name, happened, "Collect it again with `gridtide backfill`")
         return await read(await _answer(self._lake, path))
+
+
+def _earlier(among: Iterable[Collection], one: Collection) -> list[Collection]:
+    """Those `among` collections that `one` may have gone on from: of the same period, at most `RESUME` before it."""
+    if one.period is None:
+        return []
+    return [each for each in among if each.period == one.period and one.stamp - RESUME <= each.stamp < one.stamp]
 
 
 def _question(request: Request) -> str:

@@ -1,0 +1,186 @@
+"""Make observations anew from the response bodies under `raw/`, after a parser was mended.
+
+raw/<collection> ─► parse ─► the same content ─► nothing to do
+                             other content    ─► a new file beside the old one
+                             a body is missing, or still breaks its promise ─► told, the others go on
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from prefect import runtime
+from prefect.artifacts import acreate_table_artifact
+from prefect.logging import get_run_logger
+
+from flows.collecting import moment, selected
+from flows.local_flow import local_flow
+from flows.progress import Progress
+from flows.report import explained, raise_failures
+from gridtide import observations
+from gridtide.bodies import Collection, collections, replaying
+from gridtide.collect import collect
+from gridtide.config import Entry
+from gridtide.errors import ConfigurationError, GridtideError
+from gridtide.lake import EXTENSIONS, Lake, file_name
+from tasks.lake import open_lake
+
+
+def _check(config: str | dict[str, Any], select: list[str] | None, **parameters: Any) -> None:
+    selected(config, select)
+    _bounds(parameters["start"], parameters["end"])
+
+
+def _run_name() -> str:
+    return f"replay {', '.join(runtime.flow_run.parameters.get('select') or ()) or 'all'}"
+
+
+@local_flow(name="replay", flow_run_name=_run_name, check=_check)
+async def replay(
+    config: str | dict[str, Any] = "api_config.json",
+    select: list[str] | None = None,
+    lake: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Parse the bodies that are kept once more, and store what differs; no upstream is asked.
+
+    Returns the report that `replay_report` describes. Raises `ConfigurationError` before anything is
+    read, and `RunError`, which carries the report, after everything is done if a collection failed.
+
+    Args:
+        config: The configuration: the path of the file, or its content.
+        select: Names of the entries; all if empty.
+        lake: Folder or URI of the lake; the configuration's if empty.
+        start: Only collections that were made from then on; UTC unless it says otherwise.
+        end: Only collections that were made before then.
+        dry_run: Only say what is kept.
+    """
+    started = time.monotonic()
+    loaded, entries = selected(config, select)
+    first, last = _bounds(start, end)
+    store = await open_lake(lake or loaded.lake)
+    found = {entry.name: await collections(store, entry) for entry in entries if entry.tabular}
+    wanted = {
+        name: [one for one in each if (not first or one.stamp >= first) and (not last or one.stamp < last)]
+        for name, each in found.items()
+    }
+    progress = await Progress.begin("replay-progress", {name: len(each) for name, each in wanted.items()})
+    results = []
+    for entry in entries:
+        row = _row(entry, wanted.get(entry.name, []))
+        for one in [] if dry_run else wanted.get(entry.name, []):
+            await _one(store, entry, one, found[entry.name], row)
+            await progress.advance(entry.name)
+        results.append(row)
+    report = replay_report(results, dry_run, time.monotonic() - started)
+    get_run_logger().info(as_text(report))
+    await acreate_table_artifact(as_rows(report), key="replay", description=as_text(report).partition("\n")[0])
+    raise_failures("replay", report)
+    return report
+
+
+def replay_report(results: list[dict[str, Any]], dry_run: bool, seconds: float) -> dict[str, Any]:
+    """The report of a run that took `seconds`:
+
+    - `pipeline_status`: `success`, `partial` or `failed`; `dry_run`
+    - `summary`: `collections`, `unchanged`, `rewritten`, `failed`, `rows`, `seconds`
+    - `results` per entry: `name`, `collections` that are kept, how many of them were `unchanged`, `rewritten` and
+      `failed`, the `rows` and `files` that were written, `warnings` and `errors` (lists of texts), and the first
+      error as `error`
+    """
+    keys = ("collections", "unchanged", "rewritten", "failed", "rows")
+    summary = {key: sum(row[key] for row in results) for key in keys}
+    done = summary["unchanged"] + summary["rewritten"]
+    return {
+        "pipeline_status": "success" if not summary["failed"] else "partial" if done else "failed",
+        "dry_run": dry_run,
+        "summary": {**summary, "seconds": round(seconds, 3)},
+        "results": results,
+    }
+
+
+def as_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The results as rows of a table for people."""
+    return [
+        {
+            **{key: row[key] for key in ("name", "collections", "unchanged", "rewritten", "failed", "rows")},
+            "note": "; ".join([*row["errors"], *row["warnings"]]),
+        }
+        for row in report["results"]
+    ]
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The report as one readable block."""
+    summary = report["summary"]
+    title = f"replay: {report['pipeline_status']}, {summary['collections']:,} collections are kept"
+    if not report["dry_run"]:
+        title += (
+            f"; {summary['unchanged']:,} unchanged, {summary['rewritten']:,} rewritten, {summary['failed']:,} failed"
+        )
+    width = max(len(row["name"]) for row in report["results"])
+    lines = [
+        f"{row['name']:<{width}}  {row['collections']:>6,} kept  {row['rewritten']:>6,} rewritten  {row['note']}"
+        for row in as_rows(report)
+    ]
+    return "\n".join([title, *lines])
+
+
+def _row(entry: Entry, wanted: list[Collection]) -> dict[str, Any]:
+    counts = dict.fromkeys(("unchanged", "rewritten", "failed", "rows"), 0)
+    lists: dict[str, list[str]] = {name: [] for name in ("files", "warnings", "errors")}
+    return {"name": entry.name, "collections": len(wanted), **counts, **lists, "error": None}
+
+
+async def _one(store: Lake, entry: Entry, one: Collection, all_of_entry: list[Collection], row: dict[str, Any]) -> None:
+    """Replay one collection and add to `row` what came of it."""
+    before = f"{entry.output_folder}/{file_name(entry.file_prefix, one.stamp, one.period, EXTENSIONS[entry.format])}"
+    try:
+        was_there = await store.exists(before)
+        kept = await replaying(store, one, all_of_entry)
+        done = await collect(_unkept(entry), lake=store, http=kept, stamp=one.stamp, period=one.period)
+        if not done.created:
+            row["unchanged"] += 1
+            return
+        row["rewritten"] += 1
+        row["rows"] += done.rows
+        if done.file is None:
+            return
+        row["files"].append(done.file)
+        gone = await _vanished(store, before, done.file) if was_there else 0
+    except GridtideError as error:
+        row["failed"] += 1
+        row["errors"].append(f"{one.folder}: {explained(error)}")
+        row["error"] = row["error"] or row["errors"][0]
+        return
+    if gone:
+        row["warnings"].append(
+            f"{before} holds {gone} values that its bodies do not say any more: move it out of the lake"
+        )
+
+
+def _unkept(entry: Entry) -> Entry:
+    """`entry` without going on from what is kept: a replay reads every body once, and keeps none again."""
+    return entry.model_copy(update={"raw": False})
+
+
+async def _vanished(store: Lake, before: str, after: str) -> int:
+    """How many keys of the file `before` are not in `after`."""
+    old, new = await asyncio.gather(store.table(before), store.table(after))
+    return int(np.isin(observations.fingerprints(old), observations.fingerprints(new), invert=True).sum())
+
+
+def _bounds(start: Any, end: Any) -> tuple[datetime | None, datetime | None]:
+    try:
+        first, last = (None if each is None else moment(each) for each in (start, end))
+    except ValueError as error:
+        raise ConfigurationError("replay", f"{start} to {end}: {error}", "Give times such as 2024-01-01") from error
+    if first and last and last <= first:
+        raise ConfigurationError("replay", f"the end {end} is not after the start {start}", "Give the start first")
+    return first, last
