@@ -65,7 +65,10 @@ def upstream() -> Iterator[str]:
 def test_help_names_every_command() -> None:
     """--help is a page with all commands and the exit codes."""
     page = gridtide("--help").stdout
-    for command in ["up", "down", "demo", "validate", "ingest", "backfill", "prepare", "status", "sandbox", "serve"]:
+    for command in [
+        *("up", "down", "deploy", "demo", "validate", "ingest", "backfill", "compact", "replay", "retention"),
+        *("prepare", "status", "sandbox", "serve"),
+    ]:
         assert f" {command} " in page
     assert "130 interrupted" in page
 
