@@ -20,6 +20,7 @@ from prefect.types.entrypoint import EntrypointType
 from flows.backfill import backfill
 from flows.compact import compact
 from flows.ingest import ingest
+from flows.notify import notify
 from flows.prepare_training import prepare_training
 from flows.replay import replay
 from flows.retention import retention
@@ -36,6 +37,13 @@ SKIP = ConcurrencyLimitStrategy.CANCEL_NEW
 """A run that is due while the one before still runs is cancelled: the next one asks for what it would have."""
 WAIT = ConcurrencyLimitStrategy.ENQUEUE
 """A run that is asked for while another runs waits for its turn."""
+
+
+NIGHTLY = Schedule(cron="25 3 * * *", description="After the day's last ingests have come in, when few others run")
+WEEKLY = Schedule(cron="5 4 * * 1", description="Bodies are kept for weeks: a few days more or less do not matter")
+UNTOLD = Schedule(
+    cron="*/10 * * * *", description="Ten minutes are soon enough for what came in a burst, and for good news"
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,15 @@ def rows(config: Config) -> list[Row]:
             select = [entry.name for entry in entries]
             sources = sorted({entry.source for entry in entries})
             ingests.append(Row(ingest, name, schedule, {"select": select}, sources, SKIP))
-    return [*ingests, Row(backfill), Row(compact), Row(prepare_training), Row(replay), Row(retention)]
+    return [
+        *ingests,
+        Row(backfill),
+        Row(compact, "nightly", NIGHTLY),
+        Row(prepare_training),
+        Row(replay),
+        Row(retention, "weekly", WEEKLY, {"dry_run": False}),
+        Row(notify, "untold", UNTOLD, collision=SKIP),
+    ]
 
 
 def deployments(config: Config, path: str, lake: str | None, sandbox: bool | str) -> list[RunnerDeployment]:

@@ -6,10 +6,8 @@ a deployment or a schedule is paused is people's choice and stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import (
@@ -25,7 +23,8 @@ from prefect.client.schemas.sorting import DeploymentSort
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 
-from deployments import catalogue
+from deployments import catalogue, notifications
+from deployments.changes import Change
 from gridtide.config import Config
 from gridtide.errors import ConfigurationError
 
@@ -34,15 +33,6 @@ POOL = "gridtide"
 
 LIMIT = 200
 """Deployments that the server lists at once."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """What became of one deployment (`flow/name`) or automation."""
-
-    name: str
-    done: Literal["created", "changed", "unchanged", "removed"]
-    what: Sequence[str] = ()
 
 
 async def deploy(config: Config, path: Path, lake: str | None, sandbox: bool | str, pool: str) -> list[Change]:
@@ -64,7 +54,7 @@ async def deploy(config: Config, path: Path, lake: str | None, sandbox: bool | s
         for name in there.keys() - {one.full_name for one in wanted}:
             await client.delete_deployment(there[name].id)
             changes.append(Change(name, "removed"))
-    return changes
+        return [*changes, *await notifications.apply(client)]
 
 
 def _place(path: Path, pool: WorkPool) -> tuple[str, dict[str, str]]:

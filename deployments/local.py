@@ -9,7 +9,8 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.blocks import prefect_api
-from deployments.deploy import POOL, Change, deploy, work_pool
+from deployments.changes import Change
+from deployments.deploy import POOL, deploy, work_pool
 from deployments.worker import alone, ensure_worker, stop_worker, tell_lost
 from flows.local_server import server_status, stop_server
 from gridtide.config import Config

@@ -13,8 +13,9 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from deployments.blocks import prefect_api
+from deployments.changes import Change
 from deployments.console import err, out, table
-from deployments.deploy import Change, deploy
+from deployments.deploy import deploy
 from deployments.worker import alone
 from flows import compact as compacting
 from flows import replay as replaying

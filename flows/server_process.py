@@ -59,6 +59,7 @@ def _bound(port: int) -> socket.socket:
 def _serve(listening: socket.socket, port: int, identity: str) -> None:
     # Prefect tells the UI where the API is by these settings, which it reads when it is imported.
     os.environ["PREFECT_SERVER_API_HOST"], os.environ["PREFECT_SERVER_API_PORT"] = HOST, str(port)
+    os.environ.setdefault("PREFECT_UI_URL", f"http://{HOST}:{port}")  # for the links in notifications
     import uvicorn
     from prefect.server.api.server import create_app
 

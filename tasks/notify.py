@@ -1,0 +1,261 @@
+"""Telling people what automations could not: read what happened and who was told, tell the rest until it arrives.
+
+The record is the server's own events. An automation that notified leaves one that names the event it was
+about and the receiver's block; what is delivered here leaves one of the same form. So each receiver is
+told each thing once; twice only where a process is killed between sending and recording.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefect import task
+from prefect.blocks.abstract import NotificationError
+from prefect.blocks.core import Block
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.events import Event, RelatedResource, Resource
+from prefect.events.clients import get_events_client
+from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter
+from prefect.settings import get_current_settings
+
+from gridtide.errors import UpstreamError
+
+RECEIVER = "gridtide-notify"
+"""What the names of the receivers' blocks begin with."""
+
+RUNS = {
+    f"prefect.flow-run.{state}": said
+    for state, said in {
+        "Failed": "failed",
+        "Crashed": "crashed",
+        "TimedOut": "timed out",
+        "Cancelled": "was cancelled",
+        "Late": "is late",
+    }.items()
+}
+DATA = {"gridtide.entry.stale": "is stale", "gridtide.entry.gaps": "has gaps that could not be filled"}
+COMPLETED = "prefect.flow-run.Completed"
+NOT_DELIVERED, DELIVERED = "prefect.automation.action.failed", "prefect.automation.action.executed"
+TOLD = "gridtide.notified"
+
+ABOUT, RECOVERED = "triggering-event", "recovered-event"
+"""The roles in which a record names the event that was told of, or the one that is made good."""
+
+GRACE = timedelta(seconds=90)
+"""How long an automation has to notify of an event by itself."""
+
+PATIENCE = [5, 10, 20, 40, 80, 160, 320, 600, 600]
+"""Seconds before each further attempt; what is not delivered after half an hour is left to the next run."""
+
+RECORDED_AFTER = 30
+"""Seconds to wait for the server to write down what was told."""
+
+MOST = 20
+"""Things that one message lists; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A notify block: its name and its id."""
+
+    name: str
+    block: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing to tell: the event it is about, `subject`, and what a person needs to act on it."""
+
+    event: str
+    subject: str
+    body: str
+    role: str = ABOUT
+
+
+@dataclass
+class History:
+    """What happened, and by receiver's block what it was told of, in vain, and as recovered (ids of events)."""
+
+    troubles: list[Event] = field(default_factory=list)
+    completed: list[Event] = field(default_factory=list)
+    told: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    in_vain: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    recovered: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> History:
+        """The history in `events`."""
+        history = cls()
+        for event in events:
+            if event.event in RUNS.keys() | DATA.keys() and _related(event, "flow", "name") != ["notify"]:
+                history.troubles.append(event)
+            elif event.event == COMPLETED:
+                history.completed.append(event)
+            for block in _related(event, "block"):
+                about = history.in_vain if event.event == NOT_DELIVERED else history.told
+                about[block].update(_related(event, ABOUT))
+                history.recovered[block].update(_related(event, RECOVERED))
+        return history
+
+    def untold(self, block: str, now: datetime) -> list[Notice]:
+        """What the receiver `block` is to be told at `now`, oldest first: troubles, and of each deployment
+        that it was told is in trouble and whose last run completed, that it is well again."""
+        told, in_vain = self.told[block], self.in_vain[block]
+        troubles = [
+            _notice(event)
+            for event in self.troubles
+            if str(event.id) not in told and (str(event.id) in in_vain or event.occurred < now - GRACE)
+        ]
+        last = {deployment: event for event in self.troubles for deployment in _related(event, "deployment")}
+        well = {deployment: event for event in self.completed for deployment in _related(event, "deployment")}
+        recovered = [
+            _recovery(event, well[deployment])
+            for deployment, event in last.items()
+            if deployment in well
+            and well[deployment].occurred > event.occurred
+            and str(event.id) in told
+            and str(event.id) not in self.recovered[block]
+        ]
+        return troubles + recovered
+
+
+def _related(event: Event, role: str, what: str = "id") -> list[str]:
+    """The last part of the ids, or the names, of what an event is related to in `role`."""
+    found = [one for one in event.related if one.role == role]
+    if what == "name":
+        return [str(one.name) for one in found]
+    return [one.id.rpartition(".")[2] for one in found]
+
+
+def _title(event: Event) -> str:
+    """What an event is about: `flow/deployment` of a run, else the name of the entry."""
+    names = [name for role in ("flow", "deployment") for name in _related(event, role, "name")]
+    return "/".join(names) or str(event.resource.name)
+
+
+def _notice(event: Event) -> Notice:
+    said = {**RUNS, **DATA}[event.event]
+    if event.event in DATA:
+        lines = [f"{key}: {event.payload.get(key)}" for key in ("what", "since", "fix")]
+    else:
+        why = event.resource.get("prefect.state-message") or "see its log"
+        lines = [f'run "{event.resource.name}": {why}', f"since: {event.occurred:%Y-%m-%d %H:%M:%S} UTC", _link(event)]
+    return Notice(str(event.id), f"{_title(event)} {said}", "\n".join(lines))
+
+
+def _recovery(trouble: Event, completed: Event) -> Notice:
+    lines = [
+        f'run "{completed.resource.name}" completed at {completed.occurred:%Y-%m-%d %H:%M:%S} UTC',
+        f"it had been in trouble since {trouble.occurred:%Y-%m-%d %H:%M:%S} UTC; nothing is to be done",
+        _link(completed),
+    ]
+    return Notice(str(trouble.id), f"{_title(trouble)} works again", "\n".join(lines), RECOVERED)
+
+
+def _link(event: Event) -> str:
+    settings = get_current_settings()
+    ui = settings.ui_url or re.sub("/api$", "", settings.api.url or "")
+    return f"{ui}/runs/flow-run/{event.resource.id.rpartition('.')[2]}"
+
+
+def message(notices: Sequence[Notice]) -> tuple[str, str]:
+    """Subject and body of one message that tells all of `notices`."""
+    if len(notices) == 1:
+        return notices[0].subject, notices[0].body
+    blocks = [f"{notice.subject}\n{notice.body}" for notice in notices[:MOST]]
+    more = [f"and {len(notices) - MOST} more"] if len(notices) > MOST else []
+    return f"{len(notices)} notifications of Gridtide", "\n\n".join([*blocks, *more])
+
+
+async def receivers(client: PrefectClient) -> list[Receiver]:
+    """The receivers there are."""
+    blocks = await client.read_block_documents(include_secrets=False, offset=0, limit=200)
+    return [Receiver(one.name, str(one.id)) for one in blocks if one.name and one.name.startswith(RECEIVER)]
+
+
+async def history(client: PrefectClient, since: datetime) -> History:
+    """What happened and who was told from `since` on."""
+    names = [*RUNS, *DATA, COMPLETED, NOT_DELIVERED, DELIVERED, TOLD]
+    wanted = EventFilter(event=EventNameFilter(name=names), occurred=EventOccurredFilter(since=since))
+    page = await client.read_events(wanted, limit=50)
+    events = list(page.events)
+    while page.next_page:
+        page = await client.read_events_page(str(page.next_page))
+        events += page.events
+    return History.of(sorted((event for event in events if _is_ours(event)), key=lambda event: event.occurred))
+
+
+def _is_ours(event: Event) -> bool:
+    return event.event not in {*RUNS, COMPLETED} or "gridtide" in _related(event, "tag")
+
+
+@task(
+    name="deliver",
+    task_run_name="deliver to {receiver.name}",
+    retries=len(PATIENCE),
+    retry_delay_seconds=PATIENCE,  # type: ignore[arg-type]  # a list of int is one of float
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+async def deliver(receiver: Receiver, window: timedelta) -> int:
+    """Tell `receiver` in one message what it does not know yet of the last `window`; returns of how many things.
+
+    What is to be told is read anew at each attempt. Raises `UpstreamError` where it does not arrive.
+    """
+    async with get_client() as client:
+        now = datetime.now(UTC)
+        notices = (await history(client, now - window)).untold(receiver.block, now)
+        if notices:
+            document = await client.read_block_document(receiver.block)  # type: ignore[arg-type]  # takes text as well
+            await _send(receiver, Block._from_block_document(document), *message(notices))
+            await _record(receiver, notices)
+            await _until_recorded(client, receiver, notices[-1], now - window)
+    return len(notices)
+
+
+async def _send(receiver: Receiver, block: Any, subject: str, body: str) -> None:
+    try:
+        with block.raise_on_failure():
+            await block.anotify(body, subject)
+    except NotificationError as error:  # what it says may hold the URL, which may be a secret
+        raise UpstreamError(
+            receiver.name,
+            "did not take the notification",
+            "Check that it is reachable and that GRIDTIDE_NOTIFY names it rightly; it is tried again",
+        ) from error
+
+
+async def _until_recorded(client: PrefectClient, receiver: Receiver, notice: Notice, since: datetime) -> None:
+    """Wait until the server, which writes events seconds later, would not let `notice` be told again."""
+    for _ in range(RECORDED_AFTER):
+        known = await history(client, since)
+        if notice.event in (known.told if notice.role == ABOUT else known.recovered)[receiver.block]:
+            return
+        await asyncio.sleep(1)
+
+
+async def _record(receiver: Receiver, notices: Sequence[Notice]) -> None:
+    async with get_events_client() as events:
+        for start in range(0, len(notices), MOST):
+            about = [
+                {"prefect.resource.id": f"prefect.event.{notice.event}", "prefect.resource.role": notice.role}
+                for notice in notices[start : start + MOST]
+            ]
+            block = {
+                "prefect.resource.id": f"prefect.block-document.{receiver.block}",
+                "prefect.resource.role": "block",
+            }
+            await events.emit(
+                Event(
+                    event=TOLD,
+                    resource=Resource({"prefect.resource.id": f"gridtide.receiver.{receiver.name}"}),
+                    related=[RelatedResource(one) for one in [block, *about]],
+                )
+            )

@@ -1,0 +1,33 @@
+"""What the tests of deployments share."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from tests.deployments.machine import gridtide
+from tests.deployments.served import synthetic
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The URL of an upstream that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+
+@pytest.fixture
+def machine(tmp_path: Path, silent: str) -> Iterator[Path]:
+    """A folder with a configuration, and a PREFECT_HOME of its own."""
+    slow = {"name": "slow", "url": silent, "output_folder": "slow", "schedule": "daily", "timeout": 300}
+    schedules = {"hourly": {"cron": "12 * * * *"}, "daily": {"cron": "35 7 * * *"}}
+    apis = [synthetic("grid", "hourly"), slow]
+    (tmp_path / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))
+    with temporary_settings({PREFECT_HOME: tmp_path / "home"}, restore_defaults={PREFECT_API_URL}):
+        yield tmp_path
+        gridtide(tmp_path, "down").communicate()

@@ -1,0 +1,158 @@
+"""What a failure leads to: a message to each receiver, at once or as soon as it can be reached, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.states import Scheduled, State
+
+from deployments.deploy import POOL, deploy
+from deployments.notifications import PREFIX, VARIABLE, receiver
+from flows.notify import notify
+from gridtide import config
+from gridtide.errors import ConfigurationError
+from tasks.notify import History, history, receivers
+from tests.deployments.receiving import Inbox, mailbox, webhook
+from tests.deployments.served import synthetic
+
+CONFIG: dict[str, Any] = {"schedules": {"hourly": {"cron": "12 * * * *"}}, "apis": [synthetic("a", "hourly")]}
+
+
+async def deployed(folder: Path) -> dict[str, str]:
+    """What a deploy did to each automation."""
+    changes = await deploy(config.parse(CONFIG), folder / "api_config.json", None, False, POOL)
+    return {change.name: change.done for change in changes if change.name.startswith(PREFIX)}
+
+
+async def end(name: str, kind: StateType, message: str = "") -> None:
+    """A run of `ingest/hourly` that ends in the state `name`."""
+    async with get_client() as client:
+        deployment = await client.read_deployment_by_name("ingest/hourly")
+        run = await client.create_flow_run_from_deployment(deployment.id, state=Scheduled())
+        await client.set_flow_run_state(run.id, State(type=kind, name=name, message=message), force=True)
+
+
+async def recorded(seen: Callable[[History], bool] = lambda _: True) -> History:
+    """What the server's events say of the last minutes, once `seen` holds of it."""
+    async with get_client() as client:
+        for _ in range(300):
+            found = await history(client, datetime.now(UTC) - timedelta(minutes=5))
+            if seen(found):
+                return found
+            await asyncio.sleep(0.1)
+    raise AssertionError(found)
+
+
+@pytest.fixture
+async def nobody(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """A server that tells nobody, and is left so; what happened there before is long ago."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    yield
+    async with get_client() as client:
+        for one in await receivers(client):
+            await client.delete_block_document(one.block)  # type: ignore[arg-type]  # takes text as well
+        for automation in await client.read_automations():
+            await client.delete_automation(automation.id)
+
+
+@pytest.mark.usefixtures("nobody")
+async def test_every_receiver_is_told_at_once(
+    tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed, why, since when, what to do and where to look, to a webhook and by e-mail; then that it is well
+    again, once."""
+    inbox, mail = Inbox(), Inbox()
+    with webhook(inbox) as hook, mailbox(mail, unused_tcp_port) as smtp:
+        monkeypatch.setenv(VARIABLE, f"{hook} {smtp}")
+        await deployed(tmp_path)
+        await end("Failed", StateType.FAILED, "1 of 1 entries failed: a")
+        for arrived in (inbox, mail):
+            [(subject, body)] = await asyncio.to_thread(arrived.until, 1)
+            assert subject == "ingest/hourly failed"
+            what, why, since, todo, link = body.strip().splitlines()
+            assert what.startswith('What: run "')
+            assert why == "Why: 1 of 1 entries failed: a"
+            assert since.startswith("Since: 20")
+            assert "report under Artifacts" in todo
+            assert "/runs/flow-run/" in link
+
+        await end("Completed", StateType.COMPLETED)
+        await recorded(lambda found: bool(found.completed))
+        assert sum((await notify()).values()) == 2
+        assert inbox.subjects == mail.subjects == ["ingest/hourly failed", "ingest/hourly works again"]
+        assert sum((await notify()).values()) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("nobody")
+async def test_nothing_is_lost_while_a_receiver_is_away(
+    tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be delivered is tried again until it arrives, in one message with a count, and not twice."""
+    inbox = Inbox()
+    monkeypatch.setenv(VARIABLE, f"http://127.0.0.1:{unused_tcp_port}/hook")
+    monkeypatch.setattr("tasks.notify.GRACE", timedelta(0))
+    await deployed(tmp_path)
+    before = len((await recorded()).troubles)
+    for _ in range(3):
+        await end("Crashed", StateType.CRASHED, "killed")
+    await recorded(lambda found: len(found.troubles) == before + 3 and any(found.in_vain.values()))
+    telling = asyncio.create_task(notify(hours=1))
+    await asyncio.sleep(7)  # the first attempts are in vain
+    assert not telling.done()
+    with webhook(inbox, unused_tcp_port):
+        (told,) = (await telling).values()
+        [(subject, body)] = inbox.messages
+        assert told >= 3
+        assert subject == f"{told} notifications of Gridtide"
+        assert body.count("ingest/hourly crashed\n") == 3
+        assert list((await notify(hours=1)).values()) == [0]
+        assert len(inbox.messages) == 1
+
+
+@pytest.mark.usefixtures("nobody")
+async def test_automations_are_changed_only_where_they_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without receivers only those that act are there; with one all are; a second time nothing changes, and what
+    is disabled stays so."""
+    acting = await deployed(tmp_path)
+    assert sorted(acting) == ["gridtide: undelivered", "gridtide: zombie"]
+    monkeypatch.setenv(VARIABLE, "https://example.com/hook?key=1")
+    all_of_them = await deployed(tmp_path)
+    assert len(all_of_them) == 10
+    async with get_client() as client:
+        late = (await client.read_automations_by_name("gridtide: run late"))[0]
+        await client.pause_automation(late.id)
+    assert set((await deployed(tmp_path)).values()) == {"unchanged"}
+    monkeypatch.setenv(VARIABLE, "https://example.com/other")
+    assert set((await deployed(tmp_path)).values()) == {"unchanged"}
+    async with get_client() as client:
+        assert not (await client.read_automation(late.id)).enabled  # type: ignore[union-attr]  # it is there
+
+
+def test_a_receiver_that_is_none_is_refused_without_its_secret() -> None:
+    """The scheme is named, the URL is not."""
+    with pytest.raises(ConfigurationError, match="GRIDTIDE_NOTIFY: a receiver with the scheme gopher") as caught:
+        receiver("gopher://me:planted@example.com")
+    assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "known_as"),
+    [
+        ("https://example.com/hook?sig=a%2Bb", "jsons://example.com/hook?-sig=a%2Bb"),
+        ("https://hooks.slack.com/services/T1/B2/c3", "https://hooks.slack.com/services/T1/B2/c3"),
+        ("mailtos://u:p@example.com?to=you@example.com", "mailtos://u:p@example.com?to=you@example.com&format=text"),
+    ],
+)
+def test_receivers_are_handed_on_to_apprise(url: str, known_as: str) -> None:
+    """A webhook takes JSON and keeps its query, Slack is known by its host, mails keep their lines."""
+    if "slack" in url:
+        url = known_as = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
+    assert receiver(url).url.get_secret_value() == known_as
