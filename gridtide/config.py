@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -30,10 +30,10 @@ from pydantic import (
     model_validator,
 )
 
+from gridtide import refusals
 from gridtide.errors import ConfigurationError
 from gridtide.periods import floor, local_midnight
 from gridtide.sources import HOSTS, NAMES, source
-from gridtide.variables import snake_case
 
 Format = Literal["parquet", "csv", "json", "raw"]
 TABULAR: tuple[Format, ...] = ("parquet", "csv")
@@ -316,7 +316,9 @@ def parse(data: Any, origin: str = "configuration") -> Config:
     except ValidationError as error:
         found = [_problem(e) for e in error.errors() if entries or e["loc"] != ("apis",)]
         problems += [f"{origin}: {text}" for text in found]
-    problems += _conflicts([raw for raw in data["apis"] if isinstance(raw, dict)], _object(data, "schedules"))
+    problems += refusals.between(
+        [raw for raw in data["apis"] if isinstance(raw, dict)], refusals.object_of(data, "schedules")
+    )
     problems += _disagreeing_limits(entries)
     if problems or config is None:
         raise ConfigurationError(
@@ -330,7 +332,7 @@ def _entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     if not isinstance(raw, dict):
         problems.append(f"{where}: is {type(raw).__name__}, not an object")
         return None
-    found = [*_bad_url(raw), *_plain_secrets(raw), *_bad_place(raw), *_bad_short_forms(raw)]
+    found = refusals.of_entry(raw, {*BasicAuth.model_fields, *KeyAuth.model_fields})
     entry = None
     try:
         entry = Entry.model_validate(_complete(raw))
@@ -339,28 +341,18 @@ def _entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     first_of_key: dict[str, str] = {}
     for text in found:
         first_of_key.setdefault(text.partition(":")[0], text)
-    problems += [f"{_name(raw, where)}: {text}" for text in first_of_key.values()]
+    problems += [f"{refusals.name_of(raw, where)}: {text}" for text in first_of_key.values()]
     return None if found else entry
-
-
-def _name(raw: Mapping[str, Any], where: str = "") -> str:
-    name = raw.get("name")
-    return name if isinstance(name, str) and name and name.isprintable() else where
-
-
-def _prefix(raw: Mapping[str, Any]) -> Any:
-    """The file prefix that `raw` gives or means."""
-    return raw.get("file_prefix") or raw.get("csv_prefix") or snake_case(_name(raw))
 
 
 def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
     """`raw` with its short forms spelled out and the defaults of its source beneath."""
     entry = dict(raw)
-    host = _host(raw)
+    host = refusals.host_of(raw)
     origin = entry.setdefault("source", HOSTS.get(host, "generic"))
     if raw.get("csv_prefix") and not raw.get("file_prefix"):
         entry.setdefault("format", "csv")
-    entry["file_prefix"] = _prefix(raw)
+    entry["file_prefix"] = refusals.prefix_of(raw)
     entry.pop("csv_prefix", None)
     kind, username = entry.pop("auth_type", None), entry.pop("username", None)
     if kind == "none":
@@ -373,118 +365,10 @@ def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
         entry["value"] = [entry["value"]]
     if origin not in NAMES:
         return entry
-    return {**source(origin).defaults(raw["url"] if _split(raw) else "", _object(entry, "params")), **entry}
-
-
-def _split(raw: Mapping[str, Any]) -> SplitResult | None:
-    """The parts of the entry's URL, None where it has none or one that cannot be taken apart."""
-    url = raw.get("url")
-    try:
-        parts = urlsplit(url) if isinstance(url, str) else None
-        _ = parts and parts.port  # a port that is no number shows itself only when looked at
-    except ValueError:
-        return None
-    return parts
-
-
-def _host(raw: Mapping[str, Any]) -> str:
-    parts = _split(raw)
-    return (parts.hostname if parts else None) or ""
-
-
-IN_ENVIRONMENT = 'put it in the environment and name it with "auth": {"kind": …, "env": …}'
-
-
-def _bad_url(raw: Mapping[str, Any]) -> list[str]:
-    if not raw.get("url"):
-        return [] if raw.get("source") == "synthetic" else ["url: is missing; only synthetic entries have none"]
-    parts = _split(raw)
-    if parts is None:
-        return ["url: is no URL; use such as https://host/path"] if isinstance(raw["url"], str) else []
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return ["url: is no http or https URL; use such as https://host/path"]
-    return [f"url: holds a user or password; {IN_ENVIRONMENT}"] if "@" in parts.netloc else []
-
-
-_SECRET = re.compile(
-    r"(?i)pass(word|wd|phrase)|pwd|secret|token|credential|authorization"
-    r"|(api|access|account|auth|private|subscription)[_-]?key|^(key|appid|sig)$"
-)
-
-
-def _plain_secrets(raw: Mapping[str, Any]) -> list[str]:
-    """The keys that hold a secret rather than the name of where it is."""
-    parts = _split(raw)
-    keys = [f"params.{key}" for key in _object(raw, "params") if _SECRET.search(key)]
-    keys += [f"url.{key}" for key, _ in parse_qsl(parts.query) if _SECRET.search(key)] if parts else []
-    names = {*BasicAuth.model_fields, *KeyAuth.model_fields}
-    keys += [f"auth.{key}" for key in _object(raw, "auth") if _SECRET.search(key) and key not in names]
-    keys += [key for key in raw if _SECRET.search(key)]
-    return [f"{key}: is a secret in plain sight; {IN_ENVIRONMENT}" for key in keys]
-
-
-def _bad_place(raw: Mapping[str, Any]) -> list[str]:
-    """What leads out of the lake, into its own folders, or is no name of a file."""
-    found = []
-    folder = raw.get("output_folder")
-    instead = f"use a folder inside the lake such as {snake_case(_name(raw)) or 'load'!r}"
-    if isinstance(folder, str) and folder:
-        parts = folder.split("/")
-        if folder.startswith(("/", "~")) or "\\" in folder or re.match(r"[A-Za-z]:", folder):
-            found.append(f"output_folder: {folder!r} is absolute; {instead}")
-        elif {"..", ".", ""} & set(parts) or not folder.isprintable():
-            found.append(f"output_folder: {folder!r} leaves the lake or is no folder name; {instead}")
-        elif parts[0].lower() in RESERVED:
-            found.append(f"output_folder: {folder!r} is the lake's own; use another than {', '.join(RESERVED)}")
-    for key in ("file_prefix", "csv_prefix"):
-        prefix = raw.get(key)
-        if isinstance(prefix, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", prefix):
-            found.append(f"{key}: {prefix!r} is no file name; use letters, digits, _ . and -")
-    return found
-
-
-def _bad_short_forms(raw: Mapping[str, Any]) -> list[str]:
-    """Short forms that are unknown, or that the long form beside them contradicts."""
-    found = []
-    kind = raw.get("auth_type")
-    if kind not in (None, "basic", "none"):
-        found.append('auth_type: is unknown; use "basic" or "none", or "auth" for the other kinds')
-    if "auth" in raw and (kind is not None or raw.get("username") is not None):
-        found.append('auth: stands beside auth_type or username; keep "auth" alone')
-    if raw.get("csv_prefix") and raw.get("file_prefix") not in (None, raw["csv_prefix"]):
-        found.append('csv_prefix: differs from file_prefix; keep "file_prefix" alone')
-    return found
-
-
-def _object(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = raw.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-RESERVED = ("raw", "processed", "features")
-"""Folders of the lake that no entry may write to."""
-
-
-def _conflicts(raws: Iterable[Mapping[str, Any]], schedules: Mapping[str, Any]) -> list[str]:
-    """What is wrong between entries, complete or not, or between an entry and the schedules."""
-    found = []
-    names: set[str] = set()
-    files: dict[tuple[str, str], str] = {}
-    for raw in raws:
-        name, schedule = _name(raw), raw.get("schedule")
-        if name and name in names:
-            found.append(f"{name}: name: two entries have it; give each its own")
-        place = (str(raw.get("output_folder")), str(_prefix(raw)))
-        if name and files.setdefault(place, name) != name:
-            found.append(
-                f"{name}: output_folder: writes the same files as {files[place]} ({'/'.join(place)}_…); "
-                "give it its own output_folder or file_prefix"
-            )
-        names.add(name)
-        if isinstance(schedule, str) and schedule not in schedules:
-            known = ", ".join(schedules) or "none"
-            found.append(f'{name}: schedule: "{schedule}" is not under "schedules" (there are: {known})')
-    return found
+    return {
+        **source(origin).defaults(raw["url"] if refusals.url_parts(raw) else "", refusals.object_of(entry, "params")),
+        **entry,
+    }
 
 
 def _disagreeing_limits(entries: Iterable[Entry]) -> list[str]:

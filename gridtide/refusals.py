@@ -1,0 +1,137 @@
+"""What is refused in an entry as it stands in the file, before it is completed: places, secrets, contradictions.
+
+Each problem is one line, `key: what is wrong; what would be right`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from gridtide.variables import snake_case
+
+IN_ENVIRONMENT = 'put it in the environment and name it with "auth": {"kind": …, "env": …}'
+
+
+RESERVED = ("raw", "processed", "features")
+"""Folders of the lake that no entry may write to."""
+
+
+_SECRET = re.compile(
+    r"(?i)pass(word|wd|phrase)|pwd|secret|token|credential|authorization"
+    r"|(api|access|account|auth|private|subscription)[_-]?key|^(key|appid|sig)$"
+)
+
+
+def of_entry(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
+    """What is wrong with `raw` by itself; `auth_keys` are those that "auth" may hold."""
+    return [*_bad_url(raw), *_plain_secrets(raw, auth_keys), *_bad_place(raw), *_bad_short_forms(raw)]
+
+
+def between(raws: Iterable[Mapping[str, Any]], schedules: Mapping[str, Any]) -> list[str]:
+    """What is wrong between entries, complete or not, or between an entry and the schedules."""
+    found = []
+    names: set[str] = set()
+    files: dict[tuple[str, str], str] = {}
+    for raw in raws:
+        name, schedule = name_of(raw), raw.get("schedule")
+        if name and name in names:
+            found.append(f"{name}: name: two entries have it; give each its own")
+        place = (str(raw.get("output_folder")), str(prefix_of(raw)))
+        if name and files.setdefault(place, name) != name:
+            found.append(
+                f"{name}: output_folder: writes the same files as {files[place]} ({'/'.join(place)}_…); "
+                "give it its own output_folder or file_prefix"
+            )
+        names.add(name)
+        if isinstance(schedule, str) and schedule not in schedules:
+            known = ", ".join(schedules) or "none"
+            found.append(f'{name}: schedule: "{schedule}" is not under "schedules" (there are: {known})')
+    return found
+
+
+def name_of(raw: Mapping[str, Any], where: str = "") -> str:
+    name = raw.get("name")
+    return name if isinstance(name, str) and name and name.isprintable() else where
+
+
+def prefix_of(raw: Mapping[str, Any]) -> Any:
+    """The file prefix that `raw` gives or means."""
+    return raw.get("file_prefix") or raw.get("csv_prefix") or snake_case(name_of(raw))
+
+
+def host_of(raw: Mapping[str, Any]) -> str:
+    parts = url_parts(raw)
+    return (parts.hostname if parts else None) or ""
+
+
+def url_parts(raw: Mapping[str, Any]) -> SplitResult | None:
+    """The parts of the entry's URL, None where it has none or one that cannot be taken apart."""
+    url = raw.get("url")
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        _ = parts and parts.port  # a port that is no number shows itself only when looked at
+    except ValueError:
+        return None
+    return parts
+
+
+def object_of(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = raw.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _bad_url(raw: Mapping[str, Any]) -> list[str]:
+    if not raw.get("url"):
+        return [] if raw.get("source") == "synthetic" else ["url: is missing; only synthetic entries have none"]
+    parts = url_parts(raw)
+    if parts is None:
+        return ["url: is no URL; use such as https://host/path"] if isinstance(raw["url"], str) else []
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return ["url: is no http or https URL; use such as https://host/path"]
+    return [f"url: holds a user or password; {IN_ENVIRONMENT}"] if "@" in parts.netloc else []
+
+
+def _plain_secrets(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
+    """The keys that hold a secret rather than the name of where it is."""
+    parts = url_parts(raw)
+    keys = [f"params.{key}" for key in object_of(raw, "params") if _SECRET.search(key)]
+    keys += [f"url.{key}" for key, _ in parse_qsl(parts.query) if _SECRET.search(key)] if parts else []
+    keys += [f"auth.{key}" for key in object_of(raw, "auth") if _SECRET.search(key) and key not in auth_keys]
+    keys += [key for key in raw if _SECRET.search(key)]
+    return [f"{key}: is a secret in plain sight; {IN_ENVIRONMENT}" for key in keys]
+
+
+def _bad_place(raw: Mapping[str, Any]) -> list[str]:
+    """What leads out of the lake, into its own folders, or is no name of a file."""
+    found = []
+    folder = raw.get("output_folder")
+    instead = f"use a folder inside the lake such as {snake_case(name_of(raw)) or 'load'!r}"
+    if isinstance(folder, str) and folder:
+        parts = folder.split("/")
+        if folder.startswith(("/", "~")) or "\\" in folder or re.match(r"[A-Za-z]:", folder):
+            found.append(f"output_folder: {folder!r} is absolute; {instead}")
+        elif {"..", ".", ""} & set(parts) or not folder.isprintable():
+            found.append(f"output_folder: {folder!r} leaves the lake or is no folder name; {instead}")
+        elif parts[0].lower() in RESERVED:
+            found.append(f"output_folder: {folder!r} is the lake's own; use another than {', '.join(RESERVED)}")
+    for key in ("file_prefix", "csv_prefix"):
+        prefix = raw.get(key)
+        if isinstance(prefix, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", prefix):
+            found.append(f"{key}: {prefix!r} is no file name; use letters, digits, _ . and -")
+    return found
+
+
+def _bad_short_forms(raw: Mapping[str, Any]) -> list[str]:
+    """Short forms that are unknown, or that the long form beside them contradicts."""
+    found = []
+    kind = raw.get("auth_type")
+    if kind not in (None, "basic", "none"):
+        found.append('auth_type: is unknown; use "basic" or "none", or "auth" for the other kinds')
+    if "auth" in raw and (kind is not None or raw.get("username") is not None):
+        found.append('auth: stands beside auth_type or username; keep "auth" alone')
+    if raw.get("csv_prefix") and raw.get("file_prefix") not in (None, raw["csv_prefix"]):
+        found.append('csv_prefix: differs from file_prefix; keep "file_prefix" alone')
+    return found
