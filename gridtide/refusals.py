@@ -53,6 +53,7 @@ def between(raws: Iterable[Mapping[str, Any]], schedules: Mapping[str, Any]) -> 
 
 
 def name_of(raw: Mapping[str, Any], where: str = "") -> str:
+    """The entry's name, or `where` it stands if that is none."""
     name = raw.get("name")
     return name if isinstance(name, str) and name and name.isprintable() else where
 
@@ -63,6 +64,7 @@ def prefix_of(raw: Mapping[str, Any]) -> Any:
 
 
 def host_of(raw: Mapping[str, Any]) -> str:
+    """The host of the entry's URL, empty if there is none."""
     parts = url_parts(raw)
     return (parts.hostname if parts else None) or ""
 
@@ -79,6 +81,7 @@ def url_parts(raw: Mapping[str, Any]) -> SplitResult | None:
 
 
 def object_of(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """What `raw` has under `key` if that is an object, else an empty one."""
     found = raw.get(key)
     return found if isinstance(found, dict) else {}
 
