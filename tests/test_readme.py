@@ -138,6 +138,6 @@ def test_the_snippets_run_top_to_bottom(tmp_path: Path) -> None:
                 run(sys.executable, "-c", fence.text)
             elif fence.run:
                 run("bash", "-euc", fence.text)
-        run(sys.executable, "examples/train.py")
+        run(sys.executable, "examples/train_mlx.py")
     finally:
         run("gridtide", "down")
