@@ -1,0 +1,49 @@
+"""One process under a shared limit of 5 a second. argv: url name requests mode(gridtide|prefect|alone)"""
+
+import asyncio
+import sys
+
+from prefect.concurrency.asyncio import rate_limit
+
+from gridtide import config
+from gridtide.config import RateLimit
+from gridtide.http import Answer, Http, Limiter, LocalLimiter
+from gridtide.sources import Request
+from tasks.quota import SharedLimiter
+
+url, name, requests, mode = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+LIMIT = {"name": name, "rates": ["5/second"]}
+ENTRY = config.parse(
+    {"apis": [{"name": "e", "url": url, "output_folder": "e", "concurrency": 2, "rate_limit": LIMIT}]}
+).apis[0]
+
+
+class PrefectLimiter:
+    """Prefect's own rate limit, asked for each request."""
+
+    async def acquire(self, limit: RateLimit) -> None:
+        """Wait for a slot."""
+        await rate_limit(limit.name, strict=True)
+
+
+async def body(answer: Answer) -> bytes:
+    """The body, which is thrown away."""
+    return answer.body
+
+
+async def ask(limiter: Limiter) -> None:
+    """All requests, two at a time."""
+    async with Http({}, limiter) as http:
+        await asyncio.gather(*(http.fetch(ENTRY, Request(url, label=str(n)), body) for n in range(requests)))
+
+
+async def main() -> None:
+    """By one of the ways to keep the limit."""
+    if mode == "gridtide":
+        async with SharedLimiter() as limiter:
+            await ask(limiter)
+    else:
+        await ask(PrefectLimiter() if mode == "prefect" else LocalLimiter())
+
+
+asyncio.run(main())
