@@ -42,8 +42,9 @@ class Base:
 
     `values` (T, F): gaps filled within the limit, NaN beyond. `mask` (T, F): what was observed.
     `quality` (T, I): of the first I columns, which are the inputs, what each cell is (see `cleaning`).
-    `targets` (T, K): NaN where not observed, or rejected. `target_names`: K series. `rejected`: by series
-    or input, by rule, how many cells were thrown out.
+    `targets` (T, K): NaN where not observed, or rejected. `target_names`: K series. `rejected`: by input
+    or target, by rule, how many cells were thrown out. `repeats`: by series, how many observations had
+    the key of another.
     """
 
     location: str
@@ -54,6 +55,7 @@ class Base:
     target_names: tuple[str, ...]
     targets: npt.NDArray[np.float64]
     rejected: Mapping[str, Mapping[str, int]]
+    repeats: Mapping[str, int]
 
 
 def matching(patterns: Iterable[str], names: Collection[str], spec: TrainingSpec, seen: Collection[str]) -> list[str]:
@@ -110,7 +112,9 @@ def bases(
     first = (period.start - hourly.period.start) // HOUR
     rows = slice(first, first + period.duration // HOUR)
     found = []
-    for location, columns, (inputs, quality), goals in zip(spec.locations, derived, cleaned, targets, strict=True):
+    for location, place, columns, (inputs, quality), goals in zip(
+        spec.locations, places, derived, cleaned, targets, strict=True
+    ):
         truth, rejected = _targets(spec, hourly, period, rows, list(goals.values()))
         found.append(
             Base(
@@ -122,6 +126,7 @@ def bases(
                 tuple(hourly.names[goal] for goal in goals.values()),
                 truth,
                 _rejected(inputs.features, quality, rows) | rejected,
+                {hourly.names[number]: int(hourly.repeats[number]) for number in (*place.values(), *goals.values())},
             )
         )
     return found

@@ -66,6 +66,7 @@ class Hourly:
 
     `values` (C, T): the latest version of each value, NaN where not observed. `known` (C, T): the row
     by whose end it was available. `vintages`: by series number, where the upstream says when it published.
+    `repeats` (C,): how many observations had the key of another, the latest of which counts.
     """
 
     period: Period
@@ -74,6 +75,7 @@ class Hourly:
     values: Floats
     known: npt.NDArray[np.int32]
     vintages: dict[int, Vintages]
+    repeats: Integers
 
     def delay(self, series: int) -> int | None:
         """After how many rows 99 % of the values of `series` are known, negative if before their hour.
@@ -170,6 +172,7 @@ class Grid:
         self._known_by: list[set[tuple[int, bool]]] = []
         self._values = np.empty((0, self._steps))
         self._retrieved = np.empty((0, self._steps), np.int64)
+        self._taken = np.empty(0, np.int64)
         self._rest: list[_Rows] = []
 
     def add(self, table: pa.Table, available: Available) -> None:
@@ -183,9 +186,12 @@ class Grid:
         length = rows.end - rows.start
         at_start = np.array([rule == "start" for rule in self._rules], bool)[rows.series]
         whole = (length == HOUR) | ((length == 0) & at_start)
-        whole &= (rows.start % HOUR == 0) & (rows.start >= self._first) & (rows.published == UNPUBLISHED)
-        self._scatter(rows if whole.all() else rows.where(whole), available)
-        if not whole.all():
+        hour = (rows.start - self._first) // HOUR
+        whole &= (hour * HOUR + self._first == rows.start) & (hour >= 0) & (rows.published == UNPUBLISHED)
+        if whole.all():
+            self._scatter(rows, hour, available)
+        else:
+            self._scatter(rows.where(whole), hour[whole], available)
             rest = rows.where(~whole)
             by_rule = available_at(available, rest.start, rest.end)
             known = np.where(rest.published == UNPUBLISHED, by_rule, rest.published)
@@ -201,9 +207,12 @@ class Grid:
             if known_by:
                 moments = [available_at(rules[rule], hours, hours + (0 if now else HOUR)) for rule, now in known_by]
                 known[number] = self._row_of(np.max(moments, axis=0))
-        made = Hourly(self.period, tuple(self._numbers), tuple(self._units), self._values[:count], known, {})
+        repeats = (self._taken - (self._retrieved != UNPUBLISHED).sum(axis=1))[:count]
+        made = Hourly(self.period, tuple(self._numbers), tuple(self._units), self._values[:count], known, {}, repeats)
         if self._rest:
-            rest = _newest(_Rows(*map(np.concatenate, zip(*self._rest, strict=True))))
+            every = _Rows(*map(np.concatenate, zip(*self._rest, strict=True)))
+            rest = _newest(every)
+            repeats += np.bincount(every.series, minlength=count) - np.bincount(rest.series, minlength=count)
             at_start = np.array([rule == "start" for rule in self._rules])[rest.series]
             short = (rest.end - rest.start < HOUR) & ~at_start
             self._add_short(made, rest.where(short))
@@ -240,12 +249,15 @@ class Grid:
             )
         return number
 
-    def _scatter(self, rows: _Rows, available: Available) -> None:
-        """Put whole hours into their cells, unless what is there was retrieved later."""
+    def _scatter(self, rows: _Rows, hour: Integers, available: Available) -> None:
+        """Put whole hours, the `hour`-th of the period each, into their cells, unless what is there was retrieved
+        later."""
         self._grow()
-        if (np.diff(rows.retrieved) < 0).any():
-            rows = rows.where(np.argsort(rows.retrieved, kind="stable"))
-        cell = rows.series * self._steps + (rows.start - self._first) // HOUR
+        cell = rows.series * self._steps + hour
+        if (rows.retrieved[1:] < rows.retrieved[:-1]).any():
+            order = np.argsort(rows.retrieved, kind="stable")
+            rows, cell = rows.where(order), cell[order]
+        self._taken += np.bincount(rows.series, minlength=len(self._taken))
         values, retrieved = self._values.reshape(-1), self._retrieved.reshape(-1)
         newer = rows.retrieved >= retrieved[cell]
         if not newer.all():
@@ -253,9 +265,9 @@ class Grid:
         values[cell] = rows.value
         retrieved[cell] = rows.retrieved
         rule = self._available.setdefault(available, len(self._available))
+        instants = rows.start == rows.end
         for instant in (False, True):
-            kind = rows.series[(rows.start == rows.end) == instant]
-            for number in np.flatnonzero(np.bincount(kind, minlength=len(self._numbers))):
+            for number in np.flatnonzero(np.bincount(rows.series[instants == instant])).tolist():
                 self._known_by[number].add((rule, instant))
 
     def _grow(self) -> None:
@@ -265,6 +277,7 @@ class Grid:
             more = max(len(self._numbers), 2 * have) - have
             self._values = np.concatenate([self._values, np.full((more, self._steps), np.nan)])
             self._retrieved = np.concatenate([self._retrieved, np.full((more, self._steps), UNPUBLISHED)])
+            self._taken = np.concatenate([self._taken, np.zeros(more, np.int64)])
 
     def _row_of(self, moment: Integers) -> Integers:
         """The row by whose end `moment` has come."""
@@ -326,7 +339,9 @@ def numbers(table: pa.Table, number: Callable[[str, str, str, str], int]) -> Int
     for name in ("source", "location", "variable", "unit"):
         labels = table[name].unify_dictionaries().combine_chunks()
         texts.append(labels.dictionary.to_pylist())
-        mixed = mixed * len(texts[-1]) + observations.to_numpy(labels.indices, "i4")
+        if len(texts[-1]) > 1:
+            mixed *= len(texts[-1])
+            mixed += observations.to_numpy(labels.indices, "i4")
     combinations = list(product(*texts))
     found = np.full(len(combinations), -1, np.int64)
     for index in np.flatnonzero(np.bincount(mixed, minlength=len(combinations))):
@@ -350,12 +365,16 @@ def _last_of(*keys: Integers) -> npt.NDArray[np.bool_]:
 def integers(times: pa.ChunkedArray) -> Integers:
     """`times` as µs since 1970, `UNPUBLISHED` for a null; shape (rows,)."""
     chunk = times.combine_chunks()
+    if not chunk.null_count:
+        return observations.to_numpy(chunk, "i8")
     return np.where(observations.known(chunk), observations.to_numpy(chunk, "i8"), UNPUBLISHED)
 
 
 def floats(values: pa.ChunkedArray) -> Floats:
     """`values` as float64, NaN for a null; shape (rows,)."""
     chunk = values.combine_chunks()
+    if not chunk.null_count:
+        return observations.to_numpy(chunk, "f8")
     return np.where(observations.known(chunk), observations.to_numpy(chunk, "f8"), np.nan)
 
 

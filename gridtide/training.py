@@ -344,6 +344,7 @@ def manifest(made: TrainingSet, pinned: Sequence[Input]) -> dict[str, Any]:
                 "columns": [asdict(feature) for feature in base.columns],
                 "targets": list(base.target_names),
                 "rejected": base.rejected,
+                "repeats": base.repeats,
             }
             for base in made.bases
         ],

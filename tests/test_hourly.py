@@ -45,6 +45,16 @@ def test_whole_hours_stay_what_they_are() -> None:
     assert hourly.units == ("MWh",)
 
 
+def test_repeats_of_a_key_are_counted() -> None:
+    """Of whole hours and of shorter intervals; what is one observation each is none."""
+    grid = Grid(Period(START, START + 2 * HOUR), lambda name: True)
+    rows = [row(0, 60, 5.0, "demand", "MWh"), row(60, 60, 6.0, "demand", "MWh")]
+    short = [row(5 * n, 5, 1.0, "load_five_minute") for n in range(12)]
+    for source, some in (("eia", rows), ("eia", rows[:1]), ("eia", rows), ("iso_ne", short), ("iso_ne", short[:7])):
+        grid.add(obs.from_rows(source, some, START + timedelta(days=30)), AT_ONCE)
+    assert grid.finish().repeats.tolist() == [3, 7]
+
+
 def test_five_minute_power_is_averaged_when_three_quarters_are_there() -> None:
     """Nine of twelve five-minute values make an hour, eight do not."""
     nine = [row(5 * n, 5, float(n), "load_five_minute") for n in range(9)]
