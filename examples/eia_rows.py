@@ -1,6 +1,6 @@
-"""A training set of three regions from a Parquet file of EIA's hourly rows, as analysts keep them.
+"""A training set of three regions from a Parquet file of EIA's hourly rows, in MWh.
 
-Columns: `timestamp` (the end of the hour, UTC), `region`, `data_type` (demand, generation), `fuel_type` and `value` (MWh).
+Columns: `timestamp` (the end of the hour, UTC), `region`, `data_type` (demand, generation), `fuel_type`, `value`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Causal attention over windows that no single process holds, checked against attention over whole ones.
 
-    mlx.launch -n 2 --backend ring examples/ring_attention.py lake/features/demo/sequences.safetensors
+    mlx.launch -n 2 --backend ring examples/ring_attention.py lake/features/isne_demand --layout zigzag
+
+Without a layout, the training set's own `ring` says what each process holds.
 
 Every process gets its share of each window (`Shard`), and keys and values travel round the ring while
 each adds what its own queries make of them (Liu et al., Ring Attention, https://arxiv.org/abs/2310.01889).
@@ -73,13 +75,15 @@ def heads(x: mx.array, count: int, width: int, seed: int) -> list[mx.array]:
 def main() -> None:
     """Compare the two on the first batch of the training set, and say how even the work was."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", help="sequences.safetensors of a training set")
-    parser.add_argument("--layout", default="zigzag", choices=("contiguous", "zigzag", "striped"))
+    parser.add_argument("path", help="folder of a training set")
+    parser.add_argument("--layout", choices=("contiguous", "zigzag", "striped"), help="instead of the set's own ring")
     arguments = parser.parse_args()
     group = mx.distributed.init(strict=True, backend="ring")
     rank, ranks = group.rank(), group.size()
-    shard = Shard(arguments.layout, rank, ranks)
-    batch = next(iterate_batches(open_store(arguments.path, shard), "train", batch_size=2))
+    store = open_store(arguments.path, Shard(arguments.layout, rank, ranks) if arguments.layout else None)
+    if store.shard.ranks != ranks:
+        raise SystemExit(f"the set is not for a ring of {ranks}; say with --layout how to deal it out")
+    batch = next(iterate_batches(store, "train", batch_size=2))
     positions = batch["position_ids"][0]
     mine, work = ring_attention(*heads(batch["x"], 2, 32, seed=0), positions, group)
     shares = mx.distributed.all_gather(mx.array([work]), group=group)
@@ -93,7 +97,7 @@ def main() -> None:
     if rank == 0:
         worked = np.array(shares, dtype=np.float64)
         print(
-            f"{arguments.layout}, {ranks} ranks, windows of {whole.shape[1]}: "
+            f"{store.shard.layout}, {ranks} ranks, windows of {whole.shape[1]}: "
             f"differs from full attention by {float(difference.max()):.1e}, "
             f"work of the busiest rank / mean {worked.max() / worked.mean():.2f}",
             flush=True,
