@@ -7,6 +7,7 @@ named `_padding.N` fill each part up to a whole page, because the format allows 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -53,25 +54,38 @@ def _field(code: str, shape: tuple[int, ...], offset: int, size: int) -> dict[st
 def open_mapped(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
     """The tensors of the file at `path` as read-only memory maps, and its metadata.
 
-    Raises `StorageError` where there is no such file, or it is cut.
+    Raises `StorageError` where there is no such file, or it is cut or no such file at all.
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length))
-        metadata = header.pop("__metadata__", {})
-        return {
-            name: _mapped(path, 8 + length, field) for name, field in header.items() if not name.startswith(PADDING)
-        }, metadata
+        return _opened(path)
     except OSError as error:
         raise StorageError(str(path), f"cannot be read: {error.strerror}", "Run `gridtide prepare` first") from error
-    except ValueError as error:
-        raise StorageError(str(path), f"is damaged: {error}", "Run `gridtide prepare` again") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        says = error if isinstance(error, ValueError) else "its header is not that of a safetensors file"
+        raise StorageError(str(path), f"is damaged: {says}", "Run `gridtide prepare` again") from error
+
+
+def _opened(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if 8 + length > size:
+            raise ValueError(f"it has {size} bytes, its header alone should have {8 + length}")
+        header = json.loads(file.read(length))
+    metadata = header.pop("__metadata__", {})
+    end = 8 + length + max((field["data_offsets"][1] for field in header.values()), default=0)
+    if end != size:
+        raise ValueError(f"it has {size} bytes, it should have {end}")
+    fields = {name: field for name, field in header.items() if not name.startswith(PADDING)}
+    return {name: _mapped(path, 8 + length, field) for name, field in fields.items()}, metadata
 
 
 def _mapped(path: Path, begin: int, field: Mapping[str, Any]) -> Array:
     shape, dtype = tuple(field["shape"]), np.dtype(_TYPES[field["dtype"]])
+    first, last = field["data_offsets"]
+    if last - first != dtype.itemsize * math.prod(shape):
+        raise ValueError(f"a tensor of {dtype} {shape} has {last - first} bytes")
     if 0 in shape:
         return np.empty(shape, dtype)
-    return np.memmap(path, dtype, "r", offset=begin + field["data_offsets"][0], shape=shape)
+    return np.memmap(path, dtype, "r", offset=begin + first, shape=shape)

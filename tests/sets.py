@@ -1,10 +1,12 @@
-"""A small training set of two locations, made without a lake."""
+"""Small training sets, made without a lake."""
 
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from gridtide import spec, tensors, training
+import numpy as np
+
+from gridtide import sequences, spec, tensors, training
 from gridtide.bases import bases
 from gridtide.hourly import Grid
 from gridtide.periods import Period
@@ -33,3 +35,21 @@ def write_training_set(path: Path, days: int, **keys: Any) -> None:
     made = training_set(days, **keys)
     text = training.to_json(training.manifest(made, []))
     path.write_bytes(tensors.encode(training.as_tensors(made), {"manifest": text}))
+
+
+def write_random_set(
+    path: Path, random: np.random.Generator, *, locations: int, steps: int, seq_len: int, horizon: int
+) -> dict[str, Any]:
+    """Write to `path` a set with random values, all windows of which are in train, and give its tensors."""
+    starts = sequences.starts(steps, seq_len=seq_len, horizon=horizon, stride=1)
+    numbers = np.repeat(np.arange(locations), len(starts))
+    given = {
+        "values": random.random((locations, steps, 3), np.float32),
+        "mask": random.random((locations, steps, 3)) < 0.7,
+        "targets": random.random((locations, steps, 2), np.float32),
+        "target_mask": random.random((locations, steps, 2)) < 0.7,
+        "windows.train": np.stack([numbers, np.tile(starts, locations)], axis=1),
+    }
+    asked = {"name": "random", "seq_len": seq_len, "horizon": horizon, "ring": {"layout": "contiguous", "ranks": 1}}
+    path.write_bytes(tensors.encode(given, {"manifest": training.to_json({"spec": asked})}))
+    return given

@@ -1,14 +1,18 @@
 """One safetensors file that loads and maps alike."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from gridtide import tensors
 from gridtide.errors import StorageError
+from gridtide.lake import Lake
 
 GIVEN = {
     "values": np.arange(5000, dtype=np.float32).reshape(1, 1000, 5),
@@ -53,10 +57,47 @@ def test_every_tensor_starts_on_a_page(path: Path) -> None:
         assert (8 + length + header[name]["data_offsets"][0]) % tensors.PAGE == 0
 
 
-def test_a_missing_or_cut_file_is_named(path: Path) -> None:
+def test_a_missing_file_is_named(path: Path) -> None:
     """The error says which file, and what to do."""
     with pytest.raises(StorageError, match=r"none.*gridtide prepare"):
         tensors.open_mapped(path.with_name("none"))
-    path.write_bytes(path.read_bytes()[:20000])
-    with pytest.raises(StorageError, match="is damaged"):
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1, exclude_max=True))
+@example(share=0)
+def test_a_cut_file_is_damaged(path: Path, share: float) -> None:
+    """Wherever it is cut."""
+    body = tensors.encode(GIVEN, {"name": "ö"})
+    path.write_bytes(body[: int(share * len(body))])
+    with pytest.raises(StorageError, match=r"some\.safetensors: is damaged: .*gridtide prepare"):
         tensors.open_mapped(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0, 900), byte=st.integers(0, 255))
+def test_a_changed_header_never_opens_as_something_else_unnoticed(path: Path, place: int, byte: int) -> None:
+    """It is damaged, or what opens has no more bytes than the file, whatever byte of the header changed."""
+    body = bytearray(tensors.encode(GIVEN, {"name": "ö"}))
+    body[place] = byte
+    path.write_bytes(body)
+    try:
+        mapped, _ = tensors.open_mapped(path)
+    except StorageError:
+        return
+    assert sum(tensor.nbytes for tensor in mapped.values()) <= len(body)
+    assert all(np.asarray(tensor).sum() is not None for tensor in mapped.values())  # can be read to the end
+
+
+def test_a_file_that_is_replaced_stays_what_it_was_for_who_has_it_open(tmp_path: Path) -> None:
+    """Whoever opened it reads the old one, whoever opens it anew the new one; never a mixture."""
+    lake = Lake.open(str(tmp_path))
+    for number in (1, 2):
+        ones = {"values": np.full((1, 1 << 20), number, np.float32)}
+        asyncio.run(lake.put("set/some.safetensors", tensors.encode(ones, {}), replace=True))
+        if number == 1:
+            old, _ = tensors.open_mapped(tmp_path / "set" / "some.safetensors")
+    new, _ = tensors.open_mapped(tmp_path / "set" / "some.safetensors")
+    assert (old["values"] == 1).all()
+    assert (new["values"] == 2).all()
+    assert [file.name for file in (tmp_path / "set").iterdir()] == ["some.safetensors"]
