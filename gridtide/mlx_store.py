@@ -11,10 +11,12 @@ import asyncio
 import json
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,6 +37,8 @@ except ImportError as error:
         f"cannot be imported: {error}",
         "Install gridtide[mlx] (Apple silicon with macOS 14 or later, or Linux with glibc 2.35 or later)",
     ) from error
+
+FILE = "sequences.safetensors"
 
 CACHE = 1 << 30
 """Bytes MLX may keep for reuse: below a batch's size every batch allocates anew, which takes 8 times as long."""
@@ -68,7 +72,6 @@ class Store:
     the rank holds.
     """
 
-    path: Path
     manifest: Mapping[str, Any]
     mapped: Mapping[str, npt.NDArray[np.generic]]
     shard: Shard
@@ -143,7 +146,7 @@ class Blocks:
 
 
 def open_store(path: str | Path, shard: Shard | None = None) -> Store:
-    """The training set in the safetensors file at `path`, or in that folder, as `shard` sees it.
+    """The training set in the safetensors file at `path`, or in that folder (or URI), as `shard` sees it.
 
     Without `shard`: as the spec's `ring` deals it out to the ranks of this process's group
     (`mx.distributed`), whole to a process that is alone. The base is being read into MLX's memory when
@@ -152,29 +155,43 @@ def open_store(path: str | Path, shard: Shard | None = None) -> Store:
     Raises `StorageError` where there is no such file or it is none of Gridtide's, `TrainingError`
     where the group has not as many ranks as the ring.
     """
-    file, manifest, mapped = _opened(path)
-    mx.set_cache_limit(max(CACHE, mx.set_cache_limit(CACHE)))
-    shard = shard or _shard(manifest)
-    wanted = manifest["spec"]["seq_len"]
-    length = shard.rounded(wanted)
-    run = shard.runs(length)[0][1]
-    with mx.stream(REST):
-        loaded: Any = mx.load(str(file))
-        blocks = {
-            name: Blocks.of(_dealt(loaded[tensor], length - wanted, shard), run)
-            for name, tensor in (CONTEXT | (LABELS if shard.ranks > 1 else {})).items()
-        }
-        mx.async_eval([each.pieces for each in blocks.values()])  # type: ignore[no-untyped-call]  # it has no types
-    return Store(file, manifest, mapped, shard, blocks, mx.array(shard.positions(length)))
+    with _local(path) as file:
+        manifest, mapped = _opened(file)
+        shard = shard or _shard(manifest)
+        wanted = manifest["spec"]["seq_len"]
+        length = shard.rounded(wanted)
+        run = shard.runs(length)[0][1]
+        mx.set_cache_limit(max(CACHE, mx.set_cache_limit(CACHE)))
+        with mx.stream(REST):
+            loaded: Any = mx.load(str(file))
+            blocks = {
+                name: Blocks.of(_dealt(loaded[tensor], length - wanted, shard), run)
+                for name, tensor in (CONTEXT | (LABELS if shard.ranks > 1 else {})).items()
+            }
+            mx.async_eval([each.pieces for each in blocks.values()])  # type: ignore[no-untyped-call]  # it has no types
+    return Store(manifest, mapped, shard, blocks, mx.array(shard.positions(length)))
 
 
-def _opened(path: str | Path) -> tuple[Path, dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
-    """The file at `path` or in that folder, its manifest, and its tensors as memory maps."""
-    file = Path(path) / "sequences.safetensors" if Path(path).is_dir() else Path(path)
+@contextmanager
+def _local(path: str | Path) -> Iterator[Path]:
+    """The file at `path` or in that folder; of one at a URI a copy, which may go once it has been opened."""
+    if "://" not in str(path):
+        path = Path(path)
+        yield path / FILE if path.is_dir() else path
+        return
+    folder = str(path).removesuffix(FILE).rstrip("/")
+    with TemporaryDirectory() as temporary:
+        copy = Path(temporary, FILE)
+        copy.write_bytes(_awaited(Lake.open(folder).read(FILE)))
+        yield copy
+
+
+def _opened(file: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
+    """The manifest of a training set, and its tensors as memory maps."""
     mapped, metadata = tensors.open_mapped(file)
     if "manifest" not in metadata:
         raise StorageError(str(file), "is no training set", "Name a file that `gridtide prepare` wrote")
-    return file, json.loads(metadata["manifest"]), mapped
+    return json.loads(metadata["manifest"]), mapped
 
 
 def _shard(manifest: Mapping[str, Any]) -> Shard:
@@ -203,7 +220,7 @@ def get_training_sequences(
 ) -> Iterator[Batch]:
     """The batches of `split` of the training set `source`, `epochs` times over, each time in another order.
 
-    `source` is a store, or the path of a training set's folder or file. What a batch holds, and what
+    `source` is a store, or the path or URI of a training set's folder or file. What a batch holds, and what
     is raised, `iterate_batches` and `open_store` say.
     """
     store = source if isinstance(source, Store) else open_store(source)
@@ -268,7 +285,8 @@ def get_real_time_context(
 
     Raises `TrainingError` where the set has not as many hours or the lake lacks its series.
     """
-    _, manifest, mapped = _opened(path)
+    with _local(path) as file:
+        manifest, mapped = _opened(file)
     if config is None:
         context = realtime.latest(manifest, mapped, lookback_hours)
     else:

@@ -73,7 +73,7 @@ def _opened(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
         if 8 + length > size:
             raise ValueError(f"it has {size} bytes, its header alone should have {8 + length}")
         header = json.loads(file.read(length))
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop("__metadata__", None) or {}
     end = 8 + length + max((field["data_offsets"][1] for field in header.values()), default=0)
     if end != size:
         raise ValueError(f"it has {size} bytes, it should have {end}")

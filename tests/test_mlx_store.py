@@ -1,5 +1,6 @@
 """Batches as MLX arrays are the windows that NumPy would slice."""
 
+import asyncio
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridtide.errors import TrainingError
+from gridtide.errors import StorageError, TrainingError
+from gridtide.lake import Lake
 from gridtide.ring import Layout, Shard
 from tests.grids import every_kind
 from tests.sets import write_training_set
@@ -29,6 +31,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> "mlx_store.Store":
     path = tmp_path_factory.mktemp("two") / "sequences.safetensors"
     write_training_set(path, DAYS, seq_len=L, horizon=H)
     return mlx_store.open_store(path)
+
+
+def path_of(store: "mlx_store.Store") -> Path:
+    """Where its file is."""
+    return Path(store.mapped["values"].filename)
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
@@ -70,7 +77,7 @@ def test_the_ranks_of_a_ring_hold_the_windows_between_them(
 ) -> None:
     """Put together by their positions, the shares are the window, rounded up into history; labels are the
     targets one step on; what lies before the data is masked."""
-    path = store.mapped["values"].filename
+    path = path_of(store)
     mapped, length = store.mapped, Shard(layout, 0, ranks).rounded(L)
     front = length - L
     ring = [mlx_store.open_store(path, Shard(layout, rank, ranks)) for rank in range(ranks)]
@@ -118,7 +125,7 @@ def test_a_store_is_used_in_other_threads_than_it_was_opened_in(store: "mlx_stor
         return [float(batch["x"].sum()) for batch in mlx_store.iterate_batches(store, "test", batch_size=2)]
 
     with ThreadPoolExecutor(1) as pool:
-        opened = pool.submit(mlx_store.open_store, store.path).result()
+        opened = pool.submit(mlx_store.open_store, path_of(store)).result()
         assert starts(opened) == starts(store) == pool.submit(starts, store).result()
 
 
@@ -152,7 +159,7 @@ def test_training_sequences_are_the_batches_of_some_epochs(store: "mlx_store.Sto
     """From the path of the folder, in an order of their own each."""
     found = [
         batch["start"].tolist()
-        for batch in mlx_store.get_training_sequences(store.path.parent, batch_size=4, epochs=2, seed=3)
+        for batch in mlx_store.get_training_sequences(path_of(store).parent, batch_size=4, epochs=2, seed=3)
     ]
     expected = [
         batch["start"].tolist()
@@ -165,14 +172,14 @@ def test_training_sequences_are_the_batches_of_some_epochs(store: "mlx_store.Sto
 def test_the_context_of_now_is_the_end_of_the_set(store: "mlx_store.Store") -> None:
     """The last hours of both locations, with their times."""
     mapped = store.mapped
-    context = mlx_store.get_real_time_context(store.path, lookback_hours=30)
+    context = mlx_store.get_real_time_context(path_of(store), lookback_hours=30)
     np.testing.assert_array_equal(np.array(context["x"]), mapped["values"][:, -30:])
     np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, -30:])
     assert context["time"].tolist() == mapped["time"][-30:].tolist()
     assert context["location_id"].tolist() == [0, 1]
     assert context["position_ids"].tolist() == [list(range(30))] * 2
     with pytest.raises(TrainingError, match="has 720 hours, not 721"):
-        mlx_store.get_real_time_context(store.path, lookback_hours=721)
+        mlx_store.get_real_time_context(path_of(store), lookback_hours=721)
 
 
 def test_a_process_that_is_alone_gets_whole_windows(tmp_path: Path) -> None:
@@ -205,7 +212,7 @@ def test_targets_come_back_in_their_units(store: "mlx_store.Store") -> None:
 
 def test_mlx_loads_the_same_file(store: "mlx_store.Store") -> None:
     """`mx.load` and the memory map agree."""
-    path = Path(store.mapped["values"].filename)
+    path = path_of(store)
     np.testing.assert_array_equal(np.array(mx.load(str(path))["values"]), store.mapped["values"])
 
 
@@ -227,3 +234,24 @@ def test_impossible_batches_are_refused(store: "mlx_store.Store") -> None:
         next(mlx_store.iterate_batches(store, "dev", batch_size=1))
     with pytest.raises(TrainingError, match="train has"):
         next(mlx_store.iterate_batches(store, "train", batch_size=10_000))
+
+
+def test_a_set_in_a_bucket_is_opened_by_its_uri(store: "mlx_store.Store", bucket: str) -> None:
+    """Batches and the context of now are those of the local file, which needs not stay."""
+    uri = f"s3://{bucket}/grid/features/two"
+    asyncio.run(Lake.open(uri).put("sequences.safetensors", path_of(store).read_bytes()))
+    for remote in (uri, f"{uri}/sequences.safetensors"):
+        batch = next(mlx_store.get_training_sequences(remote, "test", batch_size=2))
+        expected = next(mlx_store.iterate_batches(store, "test", batch_size=2))
+        assert {name: array.tolist() for name, array in batch.items()} == {
+            name: array.tolist() for name, array in expected.items()
+        }
+    context = mlx_store.get_real_time_context(uri, 24)
+    np.testing.assert_array_equal(np.array(context["x"]), store.mapped["values"][:, -24:])
+
+
+def test_a_file_of_something_else_is_no_training_set(tmp_path: Path) -> None:
+    """Safetensors without a manifest."""
+    mx.save_safetensors(str(tmp_path / "weights.safetensors"), {"weight": mx.zeros(3)})
+    with pytest.raises(StorageError, match="is no training set"):
+        mlx_store.open_store(tmp_path / "weights.safetensors")
