@@ -1,0 +1,169 @@
+"""Real commands against a real upstream: killed, started twice, run beside the schedule. Every value is read once."""
+
+import asyncio
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from gridtide import config, curated
+from gridtide.lake import Lake
+from gridtide.periods import EPOCH, Period, floor
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+PLACES = [f"BA{number:02d}" for number in range(40)]
+"""Of 40 series 125 hours fit a page: a year of them is 71 pages."""
+
+YEAR = Period(datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC))
+CONCURRENCY = 5
+HELD = 2 * CONCURRENCY
+"""How many pages one collection has asked for and not put away yet, at most."""
+
+
+class Upstream:
+    """EIA's region-data of all time; it counts how often each page is asked for, and tells when `alarm` were."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked: Counter[str] = Counter()
+        self.alarm = 0
+        self.alarmed = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Every hour from start to end, of every place."""
+        start, end = (datetime.fromisoformat(f"{request.query[key]}:00+00:00") for key in ("start", "end"))
+        self.asked[request.query["start"]] += 1
+        if self.asked.total() == self.alarm:
+            self.alarmed.set()
+        hours = [start + n * HOUR for n in range((end - start) // HOUR + 1)]
+        rows = [
+            {"period": f"{hour:%Y-%m-%dT%H}", "respondent": place, "type": "D", "value": str(value(hour - HOUR, place))}
+            for hour in hours
+            for place in PLACES
+        ]
+        return web.json_response({"response": {"total": str(len(rows)), "data": rows}})
+
+    def configured(self, folder: Path, chunk: str) -> Path:
+        """A configuration of one entry that asks this upstream, with a lake in `folder`."""
+        entry = {
+            "name": "demand",
+            "source": "eia",
+            "url": f"{self.url}v2/electricity/rto/region-data/data/",
+            "params": {"facets[respondent][]": PLACES, "facets[type][]": ["D"]},
+            "output_folder": "demand",
+            "rate_limit": None,
+            "concurrency": CONCURRENCY,
+            "chunk": chunk,
+        }
+        folder.mkdir()
+        path = folder / "api_config.json"
+        path.write_text(json.dumps({"lake": str(folder / "lake"), "apis": [entry]}))
+        return path
+
+
+def value(start: datetime, place: str) -> int:
+    """The demand of the hour that begins at `start`."""
+    return (start - EPOCH) // HOUR * 100 + PLACES.index(place)
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    """An upstream on a free port."""
+    made = Upstream()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", made.answer)
+    server = TestServer(app)
+    await server.start_server()
+    made.url = str(server.make_url("/"))
+    yield made
+    await server.close()
+
+
+async def gridtide(command: str, path: Path, server: str, period: Period | None = None) -> asyncio.subprocess.Process:
+    """The command, started as a process of its own."""
+    bounds = ["--start", period.start.isoformat(), "--end", period.end.isoformat()] if period else []
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deployments.cli", command, "--config", str(path), *bounds),
+        cwd=ROOT,
+        env={**os.environ, "PREFECT_API_URL": server, "EIA_API_KEY": "a-key"},
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+
+
+async def read(path: Path, period: Period) -> list[tuple[Any, ...]]:
+    """Hour, place and value of everything that the lake of a configuration holds of `period`, as often as it does."""
+    loaded = config.load(path)
+    table = await curated.read(Lake.open(loaded.lake), loaded.apis, period.start, period.end)
+    columns = (table[name].to_pylist() for name in ("interval_start", "location", "value"))
+    return sorted(zip(*columns, strict=True))
+
+
+def everything(period: Period) -> list[tuple[Any, ...]]:
+    """What the upstream says of `period`."""
+    hours = [period.start + n * HOUR for n in range(period.duration // HOUR)]
+    return [(hour, place, float(value(hour, place))) for hour in hours for place in PLACES]
+
+
+async def test_a_killed_backfill_goes_on_from_its_pages(
+    upstream: Upstream, tmp_path: Path, prefect_server: str
+) -> None:
+    """kill -9 at half of a chunk of 71 pages: only those in flight are asked for again, and all is there once."""
+    path = upstream.configured(tmp_path / "killed", "P400D")
+    upstream.alarm = 36
+    first = await gridtide("backfill", path, prefect_server, YEAR)
+    await upstream.alarmed.wait()
+    first.kill()
+    await first.wait()
+    lake = Lake.open(config.load(path).lake)
+    assert await lake.files("demand", "demand") == []
+    before = upstream.asked.total()
+
+    second = await gridtide("backfill", path, prefect_server, YEAR)
+    assert await second.wait() == 0
+    assert len(upstream.asked) == 71
+    assert upstream.asked.total() <= 71 + HELD
+    assert max(upstream.asked.values()) <= 2
+    assert before >= 36
+    assert await read(path, YEAR) == everything(YEAR)
+    (file,) = await lake.files("demand", "demand")
+    assert (await lake.metadata(file.path)).rows == 350_400
+
+    other = upstream.configured(tmp_path / "whole", "P400D")
+    whole = await gridtide("backfill", other, prefect_server, YEAR)
+    assert await whole.wait() == 0
+    elsewhere = Lake.open(config.load(other).lake)
+    (undisturbed,) = await elsewhere.files("demand", "demand")
+    tables = [await lake.table(file.path), await elsewhere.table(undisturbed.path)]
+    one, another = (table.drop_columns("retrieved_at") for table in tables)
+    assert one.equals(another)
+
+    asked = upstream.asked.total()
+    third = await gridtide("backfill", path, prefect_server, YEAR)
+    assert await third.wait() == 0
+    assert upstream.asked.total() == asked
+
+
+async def test_commands_at_the_same_time_read_as_one(upstream: Upstream, tmp_path: Path, prefect_server: str) -> None:
+    """Two backfills of one period, and a scheduled collection beside them: every hour of every place once."""
+    path = upstream.configured(tmp_path / "many", "P1D")
+    now = floor(datetime.now(UTC), DAY)
+    period = Period(now - 6 * DAY, now - DAY)
+    commands = [
+        await gridtide("backfill", path, prefect_server, period),
+        await gridtide("backfill", path, prefect_server, period),
+        await gridtide("ingest", path, prefect_server),
+    ]
+    assert [await command.wait() for command in commands] == [0, 0, 0]
+    assert await read(path, period) == everything(period)
+    assert len(await Lake.open(config.load(path).lake).files("demand", "demand")) > 5
