@@ -96,15 +96,6 @@ class Columns:
         return Columns(kept, self.values[where], self.observed[where])
 
 
-def joined(parts: Sequence[Columns]) -> Columns:
-    """The columns of all `parts`, in their order."""
-    return Columns(
-        tuple(feature for part in parts for feature in part.features),
-        np.concatenate([part.values for part in parts]),
-        np.concatenate([part.observed for part in parts]),
-    )
-
-
 def aligned(places: Sequence[Columns]) -> list[Columns]:
     """The columns of each of `places`, which all have the same ones first, with those of the others between:
     all missing, called absent."""
@@ -136,28 +127,55 @@ def derive(inputs: Columns, period: Period, place: Location, asked: Features) ->
     """
     there = inputs.take([feature.series is not None for feature in inputs.features])
     past = there.take([f.lookback >= -1 and _any(f.series, asked.of) for f in there.features])
-    parts = [inputs]
+    parts = [_as_they_are(inputs)]
     if asked.power:
-        parts.append(of_power(there))
+        parts.append(_as_they_are(of_power(there)))
     if asked.prices:
-        parts.append(of_prices(there))
+        parts.append(_as_they_are(of_prices(there)))
     if asked.weather:
-        parts.append(of_weather(there, period, place.timezone))
+        parts.append(_as_they_are(of_weather(there, period, place.timezone)))
     parts += [_lag(past, hours) for hours in asked.lags]
     if asked.rolling:
         parts.append(_statistics(past, asked.rolling, asked.statistics))
     if asked.calendar:
-        parts.append(of_calendar(period, place.timezone, place.holidays))
-    return joined(parts)
+        parts.append(_as_they_are(of_calendar(period, place.timezone, place.holidays)))
+    return _written(parts, inputs.values.shape[1])
+
+
+_Part = tuple[tuple[Feature, ...], Callable[[Floats, Mask], None]]
+"""Features, and what writes their values and mask (C, T) to where they are to stand: copies would be gigabytes."""
+
+
+def _written(parts: Sequence[_Part], steps: int) -> Columns:
+    features = tuple(feature for some, _ in parts for feature in some)
+    values, observed = np.empty((len(features), steps)), np.empty((len(features), steps), bool)
+    first = 0
+    for some, write in parts:
+        rows = slice(first, first + len(some))
+        write(values[rows], observed[rows])
+        first = rows.stop
+    return Columns(features, values, observed)
+
+
+def _as_they_are(columns: Columns) -> _Part:
+    def write(values: Floats, observed: Mask) -> None:
+        values[:], observed[:] = columns.values, columns.observed
+
+    return columns.features, write
 
 
 def _any(series: str | None, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(series or "", pattern) for pattern in patterns)
 
 
-def _lag(past: Columns, hours: int) -> Columns:
+def _lag(past: Columns, hours: int) -> _Part:
     features = tuple(f.then(f" lag {hours}h", f"{f.name} of {hours} rows before", more=hours) for f in past.features)
-    return Columns(features, lagged(past.values, hours), _lagged_mask(past.observed, hours))
+
+    def write(values: Floats, observed: Mask) -> None:
+        values[:, :hours], observed[:, :hours] = np.nan, False
+        values[:, hours:], observed[:, hours:] = past.values[:, :-hours], past.observed[:, :-hours]
+
+    return features, write
 
 
 def _lagged_mask(observed: Mask, hours: int) -> Mask:
@@ -166,7 +184,7 @@ def _lagged_mask(observed: Mask, hours: int) -> Mask:
     return found
 
 
-def _statistics(past: Columns, windows: Sequence[int], statistics: Sequence[str]) -> Columns:
+def _statistics(past: Columns, windows: Sequence[int], statistics: Sequence[str]) -> _Part:
     features = tuple(
         f.then(
             f" {statistic} {hours}h",
@@ -177,9 +195,13 @@ def _statistics(past: Columns, windows: Sequence[int], statistics: Sequence[str]
         for statistic in statistics
         for f in past.features
     )
-    found = rolling(np.where(past.observed, past.values, np.nan), windows, statistics)
-    values = found.reshape(len(features), past.values.shape[1])
-    return Columns(features, values, ~np.isnan(values))
+
+    def write(values: Floats, observed: Mask) -> None:
+        known = np.where(past.observed, past.values, np.nan)
+        rolling(known, windows, statistics, values.reshape(len(windows), len(statistics), *known.shape))
+        np.logical_not(np.isnan(values, out=observed), out=observed)
+
+    return features, write
 
 
 class _Ingredients:
@@ -499,12 +521,15 @@ def lagged(values: Floats, hours: int) -> Floats:
     return found
 
 
-def rolling(values: Floats, windows: Sequence[int], statistics: Sequence[str] = STATISTICS) -> Floats:
+def rolling(
+    values: Floats, windows: Sequence[int], statistics: Sequence[str] = STATISTICS, out: Floats | None = None
+) -> Floats:
     """`statistics` over the last rows up to each, of what is known there, for each of `windows` (in rows).
 
-    `values` (C, T) give (windows, statistics, C, T). The deviation is that of the population.
+    `values` (C, T) give (windows, statistics, C, T), in `out` if that is given. The deviation is that of
+    the population.
     """
-    found = np.empty((len(windows), len(statistics), *values.shape))
+    found = np.empty((len(windows), len(statistics), *values.shape)) if out is None else out
 
     def one(column: int) -> None:  # a column stays in the cache from the first pass to the last
         _rolling_of(values[column], windows, statistics, found[:, :, column])

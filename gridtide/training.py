@@ -181,7 +181,7 @@ async def resolve_period(
             wanted.name,
             f"a window is {window} hours long (seq_len {wanted.seq_len} + horizon {wanted.horizon}), "
             f"but there are only {max(steps, 0)} hours of targets from {start:%Y-%m-%dT%HZ} to {end:%Y-%m-%dT%HZ}",
-            "Backfill more, or shorten seq_len",
+            "Backfill more, or shorten seq_len or horizon",
         )
     return Period(start, end)
 
