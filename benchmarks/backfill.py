@@ -1,0 +1,49 @@
+"""A backfill of ten years of hourly demand and generation of eight balancing authorities, through Prefect."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.ingest import Row
+from benchmarks.processes import PROGRAMS, Run, run, serving
+from flows.local_server import ensure_server
+
+YEARS = 10
+SERIES = 64
+PROGRAMS_OF = {"ours": "history_backfill", "raw": "history_download", "pandas": "history_pandas"}
+
+
+def measure() -> list[Row]:
+    """Rows a second of whole processes, the Prefect server being up, and the peak memory of two and of ten years."""
+    os.environ |= {"PREFECT_API_URL": ensure_server(), "EIA_API_KEY": "benchmark-key"}
+    with serving(sys.executable, str(PROGRAMS / "eia_history.py")) as base, tempfile.TemporaryDirectory() as folder:
+        ten = {name: _run(name, base, YEARS, folder) for name in PROGRAMS_OF}
+        two = _run("ours", base, 2, folder)
+    speed = {name: YEARS * 8760 * SERIES / each.wall for name, each in ten.items()}
+    return [
+        {
+            "name": f"backfill of {YEARS} years, {YEARS * 8760 * SERIES / 1e6:.1f} M rows, through Prefect",
+            "unit": "rows/s",
+            "ours": speed["ours"],
+            "peer": speed["pandas"],
+            "peer_name": "requests + pandas",
+            "limit": speed["raw"],
+            "limit_name": "raw download",
+        },
+        {
+            "name": f"backfill of {YEARS} years, peak memory",
+            "unit": "MB",
+            "ours": ten["ours"].peak_mb,
+            "peer": ten["pandas"].peak_mb,
+            "peer_name": "requests + pandas",
+            "limit": two.peak_mb,
+            "limit_name": "ours, 2 years",
+        },
+    ]
+
+
+def _run(name: str, base: str, years: int, folder: str) -> Run:
+    return run(PROGRAMS_OF[name], base, str(years), str(Path(folder) / f"{name}-{years}"))
