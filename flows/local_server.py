@@ -23,11 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_logger
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
 from flows.server_process import HOST, IDENTITY
-from gridtide.errors import GridtideError
+from gridtide.errors import CredentialsError, GridtideError
 
 SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -127,12 +128,22 @@ def _check_answers(url: str) -> None:
         get_client(httpx_settings=unhurried, sync_client=True) as client,
     ):
         error = client.api_healthcheck()
-    if error is not None:
-        raise GridtideError(
-            "PREFECT_API_URL",
-            f"the Prefect API at {url} does not answer: {error}",
-            "Start that server, or unset PREFECT_API_URL to use the local one",
-        ) from error
+        if error is not None:
+            raise GridtideError(
+                "PREFECT_API_URL",
+                f"the Prefect API at {url} does not answer: {error}",
+                "Start that server, or unset PREFECT_API_URL to use the local one",
+            ) from error
+        try:
+            client.read_flows(limit=1)  # its health it tells to anybody
+        except PrefectHTTPStatusError as refusal:
+            if refusal.response.status_code not in (401, 403):
+                raise
+            raise CredentialsError(
+                "PREFECT_API_AUTH_STRING",
+                f"the Prefect API at {url} refuses it, or there is none",
+                "Set it to what that server was started with (PREFECT_SERVER_API_AUTH_STRING)",
+            ) from refusal
 
 
 def _start() -> Server:

@@ -1,0 +1,101 @@
+"""A scheduled run of 15 entries with a worker that waits for it: what being deployed costs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_API_PORT, temporary_settings
+from prefect.states import Scheduled
+
+from benchmarks.ingest import Row
+from flows.ingest import ingest
+from flows.local_server import ensure_server
+
+ENTRIES = 15
+AHEAD = timedelta(seconds=15)
+"""How long before its time a run is there, as the runs of a schedule are."""
+
+
+def measure(repeats: int = 3) -> list[Row]:
+    """Seconds from the time a run was scheduled for to its end, medians, beside the same flow called in a
+    running process; the limit adds to that what a scheduled run costs that has nothing to do."""
+    with tempfile.TemporaryDirectory() as folder, _up(Path(folder)) as config:
+        scheduled = [_seconds("ingest/hourly") for _ in range(repeats)]
+        idle = [_seconds("notify/untold") for _ in range(repeats)]
+        called = [_called(config) for _ in range(repeats + 1)][1:]  # the first imports
+    ours, nothing, peer = (statistics.median(each) for each in (scheduled, idle, called))
+    return [
+        {
+            "name": f"scheduled run of {ENTRIES} entries, from its time to its end",
+            "unit": "s",
+            "ours": ours,
+            "peer": peer,
+            "peer_name": "called in a running process",
+            "limit": peer + nothing,
+            "limit_name": "that + a scheduled run of nothing",
+        }
+    ]
+
+
+@contextmanager
+def _up(folder: Path) -> Iterator[str]:
+    """A machine that runs ENTRIES synthetic entries; the path of their configuration."""
+    apis = [
+        {"name": f"e{n}", "source": "synthetic", "output_folder": f"e{n}", "schedule": "hourly"}
+        | {"params": {"variables": ["demand"]}}
+        for n in range(ENTRIES)
+    ]
+    config = folder / "api_config.json"
+    config.write_text(
+        json.dumps({"lake": f"{folder}/lake", "schedules": {"hourly": {"cron": "12 3 1 1 *"}}, "apis": apis})
+    )
+    settings = {PREFECT_HOME: folder / "home", PREFECT_SERVER_API_PORT: 0}
+    environment = {**os.environ, "PREFECT_HOME": str(folder / "home"), "PREFECT_SERVER_API_PORT": "0"}
+    command = [sys.executable, "-m", "deployments.cli"]
+    subprocess.run([*command, "up", "--config", str(config)], env=environment, check=True, stdout=subprocess.DEVNULL)
+    try:
+        with (
+            temporary_settings(settings, restore_defaults={PREFECT_API_URL}),
+            temporary_settings({PREFECT_API_URL: ensure_server()}),
+        ):
+            yield str(config)
+    finally:
+        subprocess.run([*command, "down"], env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def _seconds(deployment: str) -> float:
+    """How long after its time a run of `deployment` that was there before ended."""
+    with get_client(sync_client=True) as client:
+        due = datetime.now(UTC) + AHEAD
+        run: Any = client.create_flow_run_from_deployment(
+            client.read_deployment_by_name(deployment).id, state=Scheduled(scheduled_time=due)
+        )
+        while run.state is None or not run.state.is_final():
+            time.sleep(0.2)
+            run = client.read_flow_run(run.id)
+    if not run.state.is_completed():
+        raise RuntimeError(f"{deployment}: {run.state}")
+    return float(run.end_time.timestamp() - due.timestamp())
+
+
+def _called(config: str) -> float:
+    started = time.perf_counter()
+    asyncio.run(_run(config))
+    return time.perf_counter() - started
+
+
+async def _run(config: str) -> None:
+    await ingest(config)
