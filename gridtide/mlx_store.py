@@ -17,17 +17,19 @@ from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from gridtide import realtime, sequences, splits, tensors
-from gridtide.config import Config, load
+from gridtide import sequences, splits, tensors
 from gridtide.errors import StorageError, TrainingError
-from gridtide.lake import Lake
 from gridtide.ring import Shard
 from gridtide.scaling import Scale
+
+if TYPE_CHECKING:
+    from gridtide.config import Config
+    from gridtide.lake import Lake
 
 try:
     import mlx.core as mx
@@ -179,6 +181,8 @@ def _local(path: str | Path) -> Iterator[Path]:
         path = Path(path)
         yield path / FILE if path.is_dir() else path
         return
+    from gridtide.lake import Lake
+
     folder = str(path).removesuffix(FILE).rstrip("/")
     with TemporaryDirectory() as temporary:
         copy = Path(temporary, FILE)
@@ -285,6 +289,10 @@ def get_real_time_context(
 
     Raises `TrainingError` where the set has not as many hours or the lake lacks its series.
     """
+    from gridtide import realtime  # which takes the time of Arrow and pydantic; a training loop needs neither
+    from gridtide.config import Config, load
+    from gridtide.lake import Lake
+
     with _local(path) as file:
         manifest, mapped = _opened(file)
     if config is None:

@@ -127,12 +127,12 @@ def mlx_data(path: Path, length: int, size: int) -> Batches:
     return batches
 
 
+PEERS: dict[str, Loader] = {"torch": torch, "pandas": pandas, "mlx_data": mlx_data}
+
 LOADERS: dict[str, Loader] = {
     "gridtide": gridtide(),
     "no_prefetch": gridtide(prefetch=False),
-    "torch": torch,
-    "pandas": pandas,
-    "mlx_data": mlx_data,
+    **PEERS,
     **{f"{layout}_{n}": gridtide(layout, 1, n) for layout in ("contiguous", "zigzag", "striped") for n in (2, 4)},
 }
 
@@ -164,9 +164,9 @@ def spent(batches: Iterator[Any], count: int) -> tuple[float, int, int]:
 
 def main(name: str, file: str, size: int, count: int, rounds: int = 7) -> None:
     """Measure `name`, in turn with memcpy."""
+    if name not in PEERS:
+        from gridtide import mlx_store  # noqa: F401  # which is no part of opening
     if name == "none":
-        from gridtide import mlx_store  # noqa: F401  # as ours does
-
         return
     path = Path(file)
     _, metadata = tensors.open_mapped(path)
