@@ -184,8 +184,9 @@ class Grid:
         chosen = (rows.series >= 0) & (rows.end >= self._first) & (rows.start < self._first + self._steps * HOUR)
         rows = rows if chosen.all() else rows.where(chosen)
         length = rows.end - rows.start
-        at_start = np.array([rule == "start" for rule in self._rules], bool)[rows.series]
-        whole = (length == HOUR) | ((length == 0) & at_start)
+        whole = length == HOUR
+        if not whole.all():
+            whole |= (length == 0) & np.array([rule == "start" for rule in self._rules], bool)[rows.series]
         hour = (rows.start - self._first) // HOUR
         whole &= (hour * HOUR + self._first == rows.start) & (hour >= 0) & (rows.published == UNPUBLISHED)
         if whole.all():
@@ -254,8 +255,8 @@ class Grid:
         later."""
         self._grow()
         cell = rows.series * self._steps + hour
-        if (rows.retrieved[1:] < rows.retrieved[:-1]).any():
-            order = np.argsort(rows.retrieved, kind="stable")
+        if (cell[1:] <= cell[:-1]).any() and (rows.retrieved[1:] < rows.retrieved[:-1]).any():
+            order = np.argsort(rows.retrieved, kind="stable")  # of a cell that comes again the newest is put last
             rows, cell = rows.where(order), cell[order]
         self._taken += np.bincount(rows.series, minlength=len(self._taken))
         values, retrieved = self._values.reshape(-1), self._retrieved.reshape(-1)
@@ -265,10 +266,8 @@ class Grid:
         values[cell] = rows.value
         retrieved[cell] = rows.retrieved
         rule = self._available.setdefault(available, len(self._available))
-        instants = rows.start == rows.end
-        for instant in (False, True):
-            for number in np.flatnonzero(np.bincount(rows.series[instants == instant])).tolist():
-                self._known_by[number].add((rule, instant))
+        for kind in np.flatnonzero(np.bincount(2 * rows.series + (rows.start == rows.end))).tolist():
+            self._known_by[kind // 2].add((rule, bool(kind % 2)))
 
     def _grow(self) -> None:
         """Make room for series that came since, by doubling."""

@@ -18,7 +18,7 @@ import pyarrow as pa
 from gridtide.config import Entry
 from gridtide.curated.dataset import Dataset, ahead, by_month, load, newest, oldest
 from gridtide.curated.record import RECORD, Compacted, Held, Month, Record, month_path, span
-from gridtide.curated.vintages import changed, concat
+from gridtide.curated.vintages import changed, concat, stored
 from gridtide.errors import StorageError
 from gridtide.lake import File, Lake, Metadata
 from gridtide.threads import computed
@@ -89,7 +89,7 @@ class _Work:
             return None
 
     def _take(self, file: File, metadata: Metadata, table: pa.Table) -> None:
-        months = by_month(table)
+        months = by_month(stored(table, metadata.stored_at, file.path))
         for month, rows in months.items():
             self.rows[month][file.path] = rows
         self.held[file.path] = Held(file.size, metadata.content_hash, metadata.stored_at, tuple(months))
@@ -136,5 +136,5 @@ class _Work:
         if file is None:
             happened = f"is gone, and {month_path(self.dataset.path, month)} must be made anew from it"
             raise StorageError(path, happened, f"Put it back, or go on without it: remove {self.dataset.path}")
-        _, table = await load(self.lake, file, content_hash, verify=True)
-        return by_month(table)[month]
+        metadata, table = await load(self.lake, file, content_hash, verify=True)
+        return by_month(stored(table, metadata.stored_at, path))[month]

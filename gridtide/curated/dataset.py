@@ -12,16 +12,13 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from gridtide import observations
 from gridtide.config import TABULAR
 from gridtide.curated.record import RECORD, Month, Record, dataset, month_path
-from gridtide.curated.vintages import stored
 from gridtide.errors import StorageError
 from gridtide.hourly import integers, microseconds
 from gridtide.lake import EXTENSIONS, File, Lake, Metadata
-from gridtide.observations import TIME
 from gridtide.periods import Period
 from gridtide.threads import computed
 
@@ -71,11 +68,11 @@ class Dataset:
             logger.warning("%s: is not the file that was compacted; what was compacted counts", file.path)
         return held.content_hash
 
-    async def month(self, month: str, period: Period) -> Month | None:
-        """`month`, with what of it may lie in `period`; None, with a warning, where it is damaged or gone."""
+    async def month(self, month: str, period: Period, *, only_latest: bool = False) -> Month | None:
+        """`month` as `Month.decode` reads it; None, with a warning, where it is damaged or gone."""
         path = month_path(self.path, month)
         try:
-            return Month.decode(await self.lake.read(path), period)
+            return await computed(Month.decode, await self.lake.read(path), period, only_latest=only_latest)
         except (StorageError, ValueError) as error:
             logger.warning("%s: passed over, the files it was compacted from are read instead: %s", path, error)
             return None
@@ -96,7 +93,7 @@ class Dataset:
 async def load(
     lake: Lake, file: File, content_hash: str | None = None, *, verify: bool = False
 ) -> tuple[Metadata, pa.Table]:
-    """What `file` says of itself, and its rows as `vintages.STORED`.
+    """What `file` says of itself, and its observations.
 
     Rows further from its period than `REACH` are left out with a warning: no reader looks for them there.
 
@@ -119,7 +116,7 @@ async def load(
             far = table.num_rows - near.num_rows
             logger.warning("%s: %d rows lie far from its period and are left out", file.path, far)
         table = near
-    return metadata, stored(table, microseconds(metadata.stored_at), file.path)
+    return metadata, table
 
 
 def may_hold(file: File, period: Period) -> bool:
@@ -131,10 +128,9 @@ def may_hold(file: File, period: Period) -> bool:
 
 def starting_in(table: pa.Table, period: Period) -> pa.Table:
     """The rows of `table` whose interval starts in `period`."""
-    at = table["interval_start"]
-    start, end = (pa.scalar(moment, TIME) for moment in (period.start, period.end))
-    inside = pc.and_(pc.greater_equal(at, start), pc.less(at, end))
-    return table if pc.all(inside).as_py() else table.filter(inside)
+    starts = integers(table["interval_start"])
+    inside = (starts >= microseconds(period.start)) & (starts < microseconds(period.end))
+    return table if inside.all() else table.filter(pa.array(inside))
 
 
 def by_month(table: pa.Table) -> dict[str, pa.Table]:

@@ -13,9 +13,11 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import pyarrow as pa
 
+from gridtide import observations
 from gridtide.config import Entry
 from gridtide.curated.dataset import FOOTERS, Dataset, ahead, by_month, load, may_hold, oldest, starting_in
 from gridtide.curated.record import Month, span
@@ -25,6 +27,7 @@ from gridtide.curated.vintages import (
     arranged,
     concat,
     latest,
+    stored,
     stored_by,
     vintages,
     with_available,
@@ -36,6 +39,9 @@ from gridtide.periods import Period
 from gridtide.threads import computed
 
 NEVER = (1 << 63) - 1
+
+GATHERED = 1 << 17
+"""Rows that are handed on at once: small files cost less together."""
 
 LATE = timedelta(days=1)
 """How much earlier than its name's stamp a file may have been stored: names that were taken move stamps on."""
@@ -78,10 +84,10 @@ async def verify(lake: Lake, pinned: Iterable[Input]) -> None:
 async def tables(
     lake: Lake, entries: Iterable[Entry], pinned: Sequence[Input], period: Period
 ) -> AsyncIterator[tuple[str, pa.Table]]:
-    """The observations of `period` in the files `pinned`, of `entries`, each table with its entry's name.
+    """The observations of the files `pinned`, of `entries`, each table with its entry's name.
 
-    Of each key at least every vintage, whether from files or from months; the order is that of no
-    axis, and a row may come more than once.
+    Of each key in `period` at least the latest vintage, whether from files or from months; what lies beyond
+    the period may come too, and a row more than once. Rows with the same retrieval come in the order of `pinned`.
     """
     of_entry: dict[str, dict[str, str]] = defaultdict(dict)
     for one in pinned:
@@ -93,8 +99,14 @@ async def tables(
             raise ConfigurationError(name, happened, "Use the configuration they were made with")
         dataset = await _dataset(lake, by_name[name])
 
+        gathered: list[pa.Table] = []
         async for table in _pieces(_Wanted(dataset, hashes, period, pinned=True)):
-            yield name, table
+            gathered.append(table)
+            if sum(one.num_rows for one in gathered) >= GATHERED:
+                yield name, observations.concat(gathered)
+                gathered = []
+        if gathered:
+            yield name, observations.concat(gathered)
 
 
 async def read(
@@ -158,7 +170,10 @@ class _Wanted:
         return any(month not in compacted or path not in compacted[month].inputs for month in months)
 
     async def rows(self, path: str) -> pa.Table:
-        """The rows of the file at `path`; none where it was stored after `as_of`."""
+        """The rows of the file at `path` in the period, as `STORED`, none where it was stored after `as_of`.
+
+        Of a pinned file all its observations as they are: pinning says all about when they were stored.
+        """
         file, held = self.dataset.files.get(path), self.dataset.record.files.get(path)
         if held is not None and self.as_of is not None and held.stored_at > self.as_of:
             return STORED.empty_table()
@@ -168,7 +183,7 @@ class _Wanted:
         metadata, table = await load(self.dataset.lake, file, self.files.get(path), verify=not self.pinned)
         if self.as_of is not None and metadata.stored_at > self.as_of:
             return STORED.empty_table()
-        return starting_in(table, self.period)
+        return table if self.pinned else stored(starting_in(table, self.period), metadata.stored_at, path)
 
 
 async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
@@ -188,10 +203,11 @@ async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
             if month not in compacted or path not in compacted[month].inputs:
                 earliest[month] = min(earliest[month], oldest(rows)) if compacted else NEVER
                 yield rows
-    async for month, there in ahead(lambda each: dataset.month(each, period), compacted):
+    read_month = partial(dataset.month, period=period, only_latest=wanted.pinned)
+    async for month, there in ahead(read_month, compacted):
         about = compacted[month]
         if there is not None and about.inputs.items() <= there.inputs.items() and there.newest < earliest[month]:
-            yield stored_by(wanted.as_of, starting_in(there.table, period))
+            yield there.table if wanted.pinned else stored_by(wanted.as_of, starting_in(there.table, period))
             continue
         async for _, table in ahead(wanted.rows, filter(wanted.near, about.inputs)):
             yield by_month(table).get(month, STORED.empty_table())

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,8 +21,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gridtide.curated.vintages import STORED
+from gridtide.curated.vintages import STORED, divided
 from gridtide.lake.encoding import ENCODINGS, LABELS
+from gridtide.observations import SCHEMA
 from gridtide.periods import EPOCH, Period
 
 RECORD = "inputs.json"
@@ -33,6 +34,8 @@ STATISTICS = ["source", "location", "variable", "interval_start"]
 
 _INPUTS = b"gridtide.inputs"
 _NEWEST = b"gridtide.newest"
+_LATEST = b"gridtide.latest"
+"""How many row groups hold the latest vintages, which come first."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -81,9 +84,11 @@ class Month:
     table: pa.Table = field(default_factory=STORED.empty_table)
 
     def encode(self) -> bytes:
-        """As Parquet, sorted by key, with statistics by row group."""
+        """As Parquet with statistics by row group: the latest vintages sorted by key, then the others so."""
         sink = io.BytesIO()
-        metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest)}
+        latest, older = divided(self.table)
+        groups = -(-latest.num_rows // ROW_GROUP)
+        metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest), _LATEST: str(groups)}
         with pq.ParquetWriter(
             sink,
             STORED,
@@ -93,23 +98,29 @@ class Month:
             write_statistics=STATISTICS,
             write_page_checksum=True,
         ) as writer:
-            writer.write_table(self.table, ROW_GROUP)
+            writer.write_table(latest, ROW_GROUP)
+            writer.write_table(older, ROW_GROUP)
             writer.add_key_value_metadata(metadata)
         return sink.getvalue()
 
     @classmethod
-    def decode(cls, body: Any, period: Period) -> Month:
+    def decode(cls, body: Any, period: Period, *, only_latest: bool = False) -> Month:
         """The inverse of `encode`, with those row groups that may hold values of `period`.
 
-        Raises `ValueError` if it is damaged.
+        With `only_latest` these are the observations of the latest vintages alone. Raises `ValueError`
+        if it is damaged.
         """
+        schema = SCHEMA if only_latest else STORED
         try:
             file = pq.ParquetFile(pa.BufferReader(body), page_checksum_verification=True)
-            about = cls.of_footer(file.metadata.metadata or {})
-            table = file.read_row_groups(list(_overlapping(file.metadata, period)), use_threads=False)
+            pairs = file.metadata.metadata or {}
+            about = cls.of_footer(pairs)
+            groups = range(int(pairs[_LATEST]) if only_latest else file.metadata.num_row_groups)
+            chosen = [group for group in groups if _overlaps(file.metadata, group, period)]
+            table = file.read_row_groups(chosen, schema.names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(str(error)) from error
-        if not table.schema.equals(STORED):
+        if not table.schema.equals(schema):
             raise ValueError(f"its columns are not those of a compacted month: {', '.join(table.schema.names)}")
         return cls(about.inputs, about.newest, table.replace_schema_metadata(None))
 
@@ -138,9 +149,6 @@ def span(month: str) -> Period:
     return Period(start, (start + timedelta(days=31)).replace(day=1))
 
 
-def _overlapping(metadata: pq.FileMetaData, period: Period) -> Iterator[int]:
-    column = metadata.schema.names.index("interval_start")
-    for number in range(metadata.num_row_groups):
-        found = metadata.row_group(number).column(column).statistics
-        if found is None or (found.min < period.end and found.max >= period.start):
-            yield number
+def _overlaps(metadata: pq.FileMetaData, group: int, period: Period) -> bool:
+    found = metadata.row_group(group).column(STORED.get_field_index("interval_start")).statistics
+    return found is None or bool(found.min < period.end and found.max >= period.start)

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from gridtide import observations
 from gridtide.config import Available
-from gridtide.hourly import UNPUBLISHED, available_at, integers
+from gridtide.hourly import UNPUBLISHED, available_at, integers, microseconds
 from gridtide.observations import LABEL, SCHEMA, TIME, from_numpy, known, to_numpy
 
 STORED = pa.schema([*SCHEMA, pa.field("stored_at", TIME, nullable=False), pa.field("file", LABEL, nullable=False)])
@@ -64,10 +64,17 @@ def vintages(table: pa.Table) -> pa.Table:
 
 def latest(table: pa.Table) -> pa.Table:
     """The latest vintage of each key in `table` (`STORED`), sorted by key."""
+    return divided(table)[0]
+
+
+def divided(table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The latest vintage of each key in `table` (`STORED`), and all other rows, each sorted by key and retrieval."""
     rows = _arranged(table)
     begins = np.flatnonzero(rows.new_vintage)
-    last = np.append(rows.new_key[begins[1:]], True)[: len(begins)]
-    return _labelled_anew(rows.table.take(pa.array(begins[last])))
+    is_latest = np.zeros(rows.table.num_rows, bool)
+    is_latest[begins[np.append(rows.new_key[begins[1:]], True)[: len(begins)]]] = True
+    newest, older = (rows.table.filter(pa.array(chosen)) for chosen in (is_latest, ~is_latest))
+    return _labelled_anew(newest), _labelled_anew(older)
 
 
 def arranged(table: pa.Table) -> pa.Table:
@@ -83,10 +90,11 @@ def with_available(table: pa.Table, rule: Available) -> pa.Table:
     return table.append_column(VINTAGES.field("available_at"), moments)
 
 
-def stored(table: pa.Table, stored_at: int, path: str) -> pa.Table:
-    """Observations as rows of the file at `path`, stored at `stored_at` (µs since 1970)."""
+def stored(table: pa.Table, stored_at: datetime, path: str) -> pa.Table:
+    """Observations as rows of the file at `path`, stored at `stored_at`."""
     rows = table.num_rows
-    table = table.append_column(STORED.field("stored_at"), from_numpy(np.full(rows, stored_at), TIME))
+    moment = from_numpy(np.full(rows, microseconds(stored_at)), TIME)
+    table = table.append_column(STORED.field("stored_at"), moment)
     return table.append_column(STORED.field("file"), observations.labelled(np.zeros(rows, np.int32), [path]))
 
 

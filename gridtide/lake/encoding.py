@@ -91,14 +91,19 @@ def read(extension: str, body: Any) -> pa.Table:
 
     Large Parquet files keep one chunk per row group.
     """
+    return read_with_footer(extension, body)[1]
+
+
+def read_with_footer(extension: str, body: Any) -> tuple[Mapping[bytes, bytes], pa.Table]:
+    """The key-value pairs in the footer, of which a CSV has none, and what `read` returns."""
     buffer = pa.py_buffer(body)
     try:
-        table = _read_csv(buffer) if extension == "csv" else _read_parquet(buffer)
+        pairs, table = ({}, _read_csv(buffer)) if extension == "csv" else _read_parquet(buffer)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(str(error)) from error
     if not table.schema.equals(SCHEMA):
         raise ValueError(f"its columns are not those of observations: {', '.join(table.schema.names)}")
-    return table.replace_schema_metadata(None)
+    return pairs, table.replace_schema_metadata(None)
 
 
 def footer(tail: Any) -> Mapping[bytes, bytes]:
@@ -134,8 +139,9 @@ def decompress(body: Any) -> bytes:
     return plain
 
 
-def _read_parquet(buffer: pa.Buffer) -> pa.Table:
-    return pq.ParquetFile(buffer, page_checksum_verification=True).read(use_threads=False)
+def _read_parquet(buffer: pa.Buffer) -> tuple[Mapping[bytes, bytes], pa.Table]:
+    file = pq.ParquetFile(buffer, page_checksum_verification=True)
+    return file.metadata.metadata or {}, file.read(use_threads=False)
 
 
 def _read_csv(buffer: pa.Buffer) -> pa.Table:

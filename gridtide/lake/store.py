@@ -189,16 +189,12 @@ class Lake:
         """What the file at `path` says of itself, and its observations; read at once. Raises as `table` does."""
         from gridtide.lake import encoding
 
-        extension = path.rpartition(".")[2]
+        if path.endswith(".csv"):
+            return await self.metadata(path), await self.table(path)
         body = await self._get(path)
         try:
-            if extension != "csv":
-                return await computed(
-                    lambda: (Metadata.from_footer(encoding.footer(body)), encoding.read(extension, body))
-                )
-            sidecar = await self._sidecar(path)
-            check(sidecar, body)
-            return Metadata.from_sidecar(sidecar), await computed(encoding.read, extension, body)
+            pairs, table = await computed(encoding.read_with_footer, "parquet", body)
+            return Metadata.from_footer(pairs), table
         except ValueError as error:
             raise _damaged(path, error) from error
 
