@@ -34,9 +34,7 @@ def encode(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
     parts: list[bytes | memoryview] = []
     offset = 0
     for number, (name, tensor) in enumerate(tensors.items()):
-        data = memoryview(
-            np.ascontiguousarray(tensor).reshape(-1).view(np.uint8)
-        )  # joined below without a copy between
+        data = np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data  # a view: copied once, below
         padding = bytes(-len(data) % PAGE)
         header[name] = _field(_CODES[tensor.dtype.name], tensor.shape, offset, len(data))
         offset += len(data)
