@@ -139,6 +139,7 @@ class _Rows(NamedTuple):
     retrieved: Integers
     available: Integers
     value: Floats
+    retrievals: npt.NDArray[np.int32]
 
     def where(self, chosen: npt.NDArray[Any]) -> _Rows:
         return _Rows(*(column[chosen] for column in self))
@@ -213,7 +214,8 @@ class Grid:
         if self._rest:
             every = _Rows(*map(np.concatenate, zip(*self._rest, strict=True)))
             rest = _newest(every)
-            repeats += np.bincount(every.series, minlength=count) - np.bincount(rest.series, minlength=count)
+            retrieved = np.bincount(every.series, every.retrievals, count).astype(np.int64)
+            repeats += retrieved - np.bincount(rest.series, minlength=count)
             at_start = np.array([rule == "start" for rule in self._rules])[rest.series]
             short = (rest.end - rest.start < HOUR) & ~at_start
             self._add_short(made, rest.where(short))
@@ -230,6 +232,7 @@ class Grid:
             retrieved,
             start,
             floats(table["value"]),
+            observations.retrievals(table),
         )
 
     def _number(self, source: str, location: str, variable: str, unit: str) -> int:
@@ -258,7 +261,7 @@ class Grid:
         if (cell[1:] <= cell[:-1]).any() and (rows.retrieved[1:] < rows.retrieved[:-1]).any():
             order = np.argsort(rows.retrieved, kind="stable")  # of a cell that comes again the newest is put last
             rows, cell = rows.where(order), cell[order]
-        self._taken += np.bincount(rows.series, minlength=len(self._taken))
+        self._taken += np.bincount(rows.series, rows.retrievals, len(self._taken)).astype(np.int64)
         values, retrieved = self._values.reshape(-1), self._retrieved.reshape(-1)
         newer = rows.retrieved >= retrieved[cell]
         if not newer.all():

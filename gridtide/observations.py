@@ -45,6 +45,10 @@ KEY = ("source", "location", "variable", "interval_start", "interval_end", "publ
 """What identifies a value; a later retrieval of the same key is a revision."""
 
 
+RETRIEVALS = pa.field("retrievals", pa.int32(), nullable=False)
+"""A column that tables read back may have besides: how many retrieved observations of its key a row stands for."""
+
+
 class Row(NamedTuple):
     """One observation as a source with few rows builds it; times are aware datetimes."""
 
@@ -158,6 +162,13 @@ def known(chunk: pa.Array) -> np.ndarray:
         return np.ones(len(chunk), bool)
     bits = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")
     return bits[chunk.offset : chunk.offset + len(chunk)].astype(bool)
+
+
+def retrievals(table: pa.Table) -> np.ndarray:
+    """How many retrieved observations each row of `table` stands for, (rows,): one, unless it says otherwise."""
+    if RETRIEVALS.name not in table.column_names:
+        return np.ones(table.num_rows, np.int32)
+    return to_numpy(table[RETRIEVALS.name].combine_chunks(), "i4")
 
 
 def empty() -> pa.Table:

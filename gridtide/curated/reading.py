@@ -86,8 +86,9 @@ async def tables(
 ) -> AsyncIterator[tuple[str, pa.Table]]:
     """The observations of the files `pinned`, of `entries`, each table with its entry's name.
 
-    Of each key in `period` at least the latest vintage, whether from files or from months; what lies beyond
-    the period may come too, and a row more than once. Rows with the same retrieval come in the order of `pinned`.
+    Of each key in `period` at least the latest, whether from files or from months, where it stands for
+    all `observations.retrievals` of its key; what lies beyond the period may come too. Rows with the
+    same retrieval come in the order of `pinned`.
     """
     of_entry: dict[str, dict[str, str]] = defaultdict(dict)
     for one in pinned:
@@ -99,14 +100,8 @@ async def tables(
             raise ConfigurationError(name, happened, "Use the configuration they were made with")
         dataset = await _dataset(lake, by_name[name])
 
-        gathered: list[pa.Table] = []
-        async for table in _pieces(_Wanted(dataset, hashes, period, pinned=True)):
-            gathered.append(table)
-            if sum(one.num_rows for one in gathered) >= GATHERED:
-                yield name, observations.concat(gathered)
-                gathered = []
-        if gathered:
-            yield name, observations.concat(gathered)
+        async for table in _gathered(_pieces(_Wanted(dataset, hashes, period, pinned=True))):
+            yield name, table
 
 
 async def read(
@@ -211,6 +206,18 @@ async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
             continue
         async for _, table in ahead(wanted.rows, filter(wanted.near, about.inputs)):
             yield by_month(table).get(month, STORED.empty_table())
+
+
+async def _gathered(tables: AsyncIterator[pa.Table]) -> AsyncIterator[pa.Table]:
+    """Of `tables` those that follow each other with the same columns as one, of `GATHERED` rows or little more."""
+    waiting: list[pa.Table] = []
+    async for table in tables:
+        if waiting and (sum(one.num_rows for one in waiting) >= GATHERED or table.schema != waiting[0].schema):
+            yield observations.concat(waiting)
+            waiting = []
+        waiting.append(table)
+    if waiting:
+        yield observations.concat(waiting)
 
 
 async def _dataset(lake: Lake, entry: Entry) -> Dataset:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from gridtide.curated.vintages import STORED, divided
 from gridtide.lake.encoding import ENCODINGS, LABELS
-from gridtide.observations import SCHEMA
+from gridtide.observations import RETRIEVALS, SCHEMA
 from gridtide.periods import EPOCH, Period
 
 RECORD = "inputs.json"
@@ -93,7 +93,7 @@ class Month:
             sink,
             STORED,
             compression="zstd",
-            use_dictionary=[*LABELS, "file", "stored_at", "retrieved_at"],
+            use_dictionary=[*LABELS, "file", "stored_at", "retrieved_at", RETRIEVALS.name],
             column_encoding=ENCODINGS,
             write_statistics=STATISTICS,
             write_page_checksum=True,
@@ -107,10 +107,10 @@ class Month:
     def decode(cls, body: Any, period: Period, *, only_latest: bool = False) -> Month:
         """The inverse of `encode`, with those row groups that may hold values of `period`.
 
-        With `only_latest` these are the observations of the latest vintages alone. Raises `ValueError`
+        With `only_latest` these are the latest vintages alone, without file and moment of storing. Raises `ValueError`
         if it is damaged.
         """
-        schema = SCHEMA if only_latest else STORED
+        schema = SCHEMA.append(RETRIEVALS) if only_latest else STORED
         try:
             file = pq.ParquetFile(pa.BufferReader(body), page_checksum_verification=True)
             pairs = file.metadata.metadata or {}

@@ -21,13 +21,21 @@ import pyarrow.compute as pc
 from gridtide import observations
 from gridtide.config import Available
 from gridtide.hourly import UNPUBLISHED, available_at, integers, microseconds
-from gridtide.observations import LABEL, SCHEMA, TIME, from_numpy, known, to_numpy
+from gridtide.observations import LABEL, RETRIEVALS, SCHEMA, TIME, from_numpy, known, retrievals, to_numpy
 
-STORED = pa.schema([*SCHEMA, pa.field("stored_at", TIME, nullable=False), pa.field("file", LABEL, nullable=False)])
-"""Observations with the file they are from (its path in the lake) and when that was stored."""
+STORED = pa.schema(
+    [
+        *SCHEMA,
+        pa.field("stored_at", TIME, nullable=False),
+        pa.field("file", LABEL, nullable=False),
+        RETRIEVALS,
+    ]
+)
+"""Observations with the file they are from (its path in the lake), when that was stored, and for how many
+retrieved ones each stands: what is left out of a key is counted in what is kept of it."""
 
-VINTAGES = STORED.append(pa.field("available_at", TIME, nullable=False))
-"""The same with when each value could be known."""
+VINTAGES = pa.schema([*STORED][:-1]).append(pa.field("available_at", TIME, nullable=False))
+"""Observations with file and moment of storing, and with when each value could be known."""
 
 Flags = npt.NDArray[np.bool_]
 
@@ -53,7 +61,8 @@ def changed(table: pa.Table) -> pa.Table:
     fall = stored - np.cumsum(rows.new_vintage) * (stored.max() + 1)  # the minimum so far begins anew with each vintage
     first = np.ones(len(fall), bool)
     first[1:] = fall[1:] < np.minimum.accumulate(fall)[:-1]
-    return _labelled_anew(rows.table.filter(pa.array(first)))
+    counts = np.add.reduceat(retrievals(rows.table), np.flatnonzero(first))
+    return _labelled_anew(_counted(rows.table.filter(pa.array(first)), counts))
 
 
 def vintages(table: pa.Table) -> pa.Table:
@@ -68,13 +77,19 @@ def latest(table: pa.Table) -> pa.Table:
 
 
 def divided(table: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """The latest vintage of each key in `table` (`STORED`), and all other rows, each sorted by key and retrieval."""
+    """The latest vintage of each key in `table` (`STORED`), and all other rows, each sorted by key and retrieval.
+
+    The latest stands for all retrieved of its key.
+    """
     rows = _arranged(table)
+    if not rows.table.num_rows:
+        return rows.table, rows.table
     begins = np.flatnonzero(rows.new_vintage)
     is_latest = np.zeros(rows.table.num_rows, bool)
     is_latest[begins[np.append(rows.new_key[begins[1:]], True)[: len(begins)]]] = True
     newest, older = (rows.table.filter(pa.array(chosen)) for chosen in (is_latest, ~is_latest))
-    return _labelled_anew(newest), _labelled_anew(older)
+    counts = np.add.reduceat(retrievals(rows.table), np.flatnonzero(rows.new_key))
+    return _labelled_anew(_counted(newest, counts)), _labelled_anew(_counted(older, np.zeros(older.num_rows)))
 
 
 def arranged(table: pa.Table) -> pa.Table:
@@ -87,7 +102,7 @@ def with_available(table: pa.Table, rule: Available) -> pa.Table:
     published = integers(table["published_at"])
     by_rule = available_at(rule, integers(table["interval_start"]), integers(table["interval_end"]))
     moments = from_numpy(np.where(published == UNPUBLISHED, by_rule, published), TIME)
-    return table.append_column(VINTAGES.field("available_at"), moments)
+    return table.drop_columns([RETRIEVALS.name]).append_column(VINTAGES.field("available_at"), moments)
 
 
 def stored(table: pa.Table, stored_at: datetime, path: str) -> pa.Table:
@@ -95,7 +110,14 @@ def stored(table: pa.Table, stored_at: datetime, path: str) -> pa.Table:
     rows = table.num_rows
     moment = from_numpy(np.full(rows, microseconds(stored_at)), TIME)
     table = table.append_column(STORED.field("stored_at"), moment)
-    return table.append_column(STORED.field("file"), observations.labelled(np.zeros(rows, np.int32), [path]))
+    table = table.append_column(STORED.field("file"), observations.labelled(np.zeros(rows, np.int32), [path]))
+    return table.append_column(RETRIEVALS, from_numpy(np.ones(rows, np.int32), RETRIEVALS.type))
+
+
+def _counted(table: pa.Table, counts: npt.NDArray[np.generic]) -> pa.Table:
+    """`table` with `counts` (rows,) as what each row stands for."""
+    column = from_numpy(counts.astype(np.int32), RETRIEVALS.type)
+    return table.set_column(table.schema.get_field_index(RETRIEVALS.name), RETRIEVALS, column)
 
 
 def stored_by(as_of: datetime | None, table: pa.Table) -> pa.Table:
