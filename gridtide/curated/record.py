@@ -98,8 +98,8 @@ class Month:
             write_statistics=STATISTICS,
             write_page_checksum=True,
         ) as writer:
-            writer.write_table(latest, ROW_GROUP)
-            writer.write_table(older, ROW_GROUP)
+            for table in filter(len, (latest, older)):  # an empty one would be a row group too
+                writer.write_table(table, ROW_GROUP)
             writer.add_key_value_metadata(metadata)
         return sink.getvalue()
 

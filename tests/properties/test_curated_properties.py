@@ -133,6 +133,9 @@ def test_compaction_changes_no_table(files: list[File], seen: int) -> None:
         tables: list[pa.Table] = [
             await curated.read(lake, [of], WHOLE.start, WHOLE.end, as_of, all_vintages=v) for v in (False, True)
         ]
-        return [*tables, [(hourly.names[n], repr(hourly.values[n]), repr(hourly.known[n]), hourly.repeats[n]) for n in order]]
+        return [
+            *tables,
+            [(hourly.names[n], repr(hourly.values[n]), repr(hourly.known[n]), hourly.repeats[n]) for n in order],
+        ]
 
     asyncio.run(check())

@@ -1,0 +1,336 @@
+"""Files into months: what is written, by two at once, through a kill, on S3, beside what is no file of ours."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from gridtide import curated, training
+from gridtide.config import Entry
+from gridtide.curated.record import Month, Record
+from gridtide.errors import ConfigurationError, StorageError
+from gridtide.lake import Lake
+from gridtide.periods import Period
+from tests.grids import configuration, every_kind, fill
+from tests.lakes import HOUR, START, entry, put, row
+
+WHOLE = Period(START, START + 2000 * HOUR)
+MONTHS = [f"processed/demand/demand/2024/2024-0{month}.parquet" for month in (1, 2, 3)]
+
+
+@pytest.fixture(params=["folder", "s3"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    """An empty lake, in a folder and on S3."""
+    if request.param == "folder":
+        return Lake.open(str(tmp_path / "lake"))
+    return Lake.open(f"s3://{request.getfixturevalue('bucket')}/lake")
+
+
+async def values(lake: Lake, of: Entry) -> list[tuple[int, float | None]]:
+    """Hour and value of all that is read."""
+    table = await curated.read(lake, [of], WHOLE.start, WHOLE.end)
+    return [((r["interval_start"] - START) // HOUR, r["value"]) for r in table.to_pylist()]
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What Gridtide warned of."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("gridtide")]
+
+
+async def tags(lake: Lake) -> dict[str, str | None]:
+    """What the store says of everything that is compacted."""
+    return {one.path: one.e_tag for one in await lake.objects("processed")}
+
+
+async def test_only_months_that_new_files_touch_are_written(lake: Lake) -> None:
+    """Three months and the record; then the one that changed; then nothing."""
+    of = entry()
+    await put(lake, of, 1, [row(hour, 1.0) for hour in (0, 10, 1000)])
+    done = await curated.compact(lake, of)
+    assert (done.files, done.rows, done.months) == (1, 3, ["2024-01", "2024-02", "2024-03"])
+    first = await tags(lake)
+    assert list(first) == [*MONTHS, "processed/demand/demand/inputs.json"]
+    await put(lake, of, 2, [row(10, 2.0)])
+    assert (await curated.compact(lake, of)).months == ["2024-02"]
+    second = await tags(lake)
+    assert [path for path in first if first[path] != second[path]] == [MONTHS[1], "processed/demand/demand/inputs.json"]
+    assert (await curated.compact(lake, of)).months == []
+    assert await tags(lake) == second
+    assert await values(lake, of) == [(0, 1.0), (10, 2.0), (1000, 1.0)]
+
+
+async def test_a_month_says_what_it_was_made_of(lake: Lake) -> None:
+    """Names and hashes in its footer and in the record; what was retrieved again unchanged is not in it."""
+    of = entry()
+    stored = [await put(lake, of, asked, [row(0, value)]) for asked, value in enumerate((1.0, 1.0, 2.0, 1.0))]
+    await curated.compact(lake, of)
+    body = await lake.read(MONTHS[0])
+    month = Month.decode(body, WHOLE)
+    inputs = {one.path: one.content_hash for one in stored}
+    assert month.inputs == inputs
+    assert sorted(month.table["file"].to_pylist()) == [stored[n].path for n in (0, 2, 3)]
+    record = Record.decode(await lake.read("processed/demand/demand/inputs.json"))
+    assert {path: held.content_hash for path, held in record.files.items()} == inputs
+    assert [record.files[one.path].stored_at for one in stored] == [one.stored_at for one in stored]
+
+
+async def test_readers_pass_over_row_groups_by_their_statistics(tmp_path: Path) -> None:
+    """The file says of each row group which locations and hours it holds; a period without rows reads none."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    rows = [row(4 + hour, 1.0, location=f"N{node:03}") for node in range(150) for hour in range(600)]
+    await put(lake, of, 1000, rows)
+    await curated.compact(lake, of)
+    path = tmp_path / MONTHS[1]
+    about = pq.read_metadata(path)
+    columns = [about.row_group(n).column(about.schema.names.index("location")) for n in range(about.num_row_groups)]
+    assert [(c.statistics.min, c.statistics.max) for c in columns] == [("N000", "N109"), ("N109", "N149")]
+    (fragment,) = ds.dataset(path).get_fragments()
+    assert not fragment.subset(ds.field("interval_start") >= START + 700 * HOUR).row_groups
+    beyond = Period(START + 700 * HOUR, START + 701 * HOUR)
+    assert Month.decode(path.read_bytes(), beyond).table.num_rows == 0
+
+
+async def test_two_at_once_lose_nothing(lake: Lake) -> None:
+    """Compactions that run into each other while files come: what is read is right all the time, and stays so."""
+    of = entry()
+    expected: dict[int, float] = {}
+    for turn in range(6):
+        for n in range(3):
+            hours = {10 * turn + n: 1.0, 3: float(10 * turn + n)}
+            await put(lake, of, 3 * turn + n + 1, [row(hour, value) for hour, value in sorted(hours.items())])
+            expected |= hours
+            await asyncio.gather(
+                *(curated.compact(lake, of) for _ in range(2)), put(lake, entry("other"), turn, [row(0, 1)])
+            )
+        assert await values(lake, of) == sorted(expected.items())
+    await curated.compact(lake, of)
+    assert (await curated.compact(lake, of)).months == []
+    table = Month.decode(await lake.read(MONTHS[0]), WHOLE)
+    assert len(table.inputs) == 18
+    assert await values(lake, of) == sorted(expected.items())
+
+
+async def test_what_another_compaction_took_away_is_put_back(lake: Lake) -> None:
+    """A month replaced by an older state of it, as a slow compaction does: read right, then mended."""
+    of = entry()
+    await put(lake, of, 1, [row(0, 1.0)])
+    await curated.compact(lake, of)
+    old = await lake.read(MONTHS[0])
+    await put(lake, of, 2, [row(0, 2.0), row(1, 2.0)])
+    await curated.compact(lake, of)
+    await lake.put(MONTHS[0], old, replace=True)
+    assert await values(lake, of) == [(0, 2.0), (1, 2.0)]
+    assert (await curated.compact(lake, of)).months == ["2024-01"]
+    assert Month.decode(await lake.read(MONTHS[0]), WHOLE).table.num_rows == 3
+    assert await values(lake, of) == [(0, 2.0), (1, 2.0)]
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"PAR1 and no more", "half"])
+async def test_a_damaged_month_is_made_anew(
+    lake: Lake, damage: bytes | str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Gone, empty, foreign or cut: named in a warning, read from the files, and mended by the next compaction."""
+    of = entry()
+    for asked, value in ((1, 1.0), (2, 2.0)):
+        await put(lake, of, asked, [row(0, value), row(10, value)])
+    await curated.compact(lake, of)
+    whole = await lake.read(MONTHS[0])
+    if damage is None:
+        await lake.remove([MONTHS[0]])
+    else:
+        await lake.put(MONTHS[0], whole[: len(whole) // 2] if isinstance(damage, str) else damage, replace=True)
+    assert await values(lake, of) == [(0, 2.0), (10, 2.0)]
+    assert any(MONTHS[0] in warning for warning in warnings(caplog)) == (damage is not None)
+    assert (await curated.compact(lake, of)).months == ["2024-01"]
+    assert await lake.read(MONTHS[0]) == whole
+
+
+async def test_a_lost_record_costs_nothing_but_time(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    """Damaged or gone: what is read is the same, and the next compaction writes only the record."""
+    of = entry()
+    await put(lake, of, 1, [row(0, 1.0), row(10, 1.0)])
+    await curated.compact(lake, of)
+    record = await lake.read("processed/demand/demand/inputs.json")
+    await lake.put("processed/demand/demand/inputs.json", b"{", replace=True)
+    assert await values(lake, of) == [(0, 1.0), (10, 1.0)]
+    assert "processed/demand/demand/inputs.json" in caplog.text
+    assert (await curated.compact(lake, of)).months == []
+    assert await lake.read("processed/demand/demand/inputs.json") == record
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "swapped", "foreign", "sidecar"])
+async def test_files_that_are_not_sound_are_named(tmp_path: Path, form: str, damage: str) -> None:
+    """Reading refuses them by name, compacting leaves them out by name; the sound one is compacted."""
+    lake, of = Lake.open(str(tmp_path)), entry(form=form)
+    periods = [Period(START + n * HOUR, START + (n + 1) * HOUR) for n in range(3)]
+    stored = [await put(lake, of, 1 + n, [row(n, float(n))], period) for n, period in enumerate(periods)]
+    bad, other = tmp_path / stored[0].path, tmp_path / stored[1].path
+    body = bad.read_bytes()
+    sidecars = [path.with_name(f"{path.name}.meta.json") for path in (bad, other)]
+    match damage:
+        case "empty":
+            bad.write_bytes(b"")
+        case "cut":
+            bad.write_bytes(body[: len(body) // 2])
+        case "flipped":
+            place = body.index(b"\x00" * 8) if form == "parquet" else len(body) - 3
+            bad.write_bytes(body[:4] + bytes([body[4] ^ 1]) + body[5:] if form == "parquet" else body[:place] + b"9\n")
+        case "swapped":
+            bad.write_bytes(other.read_bytes())
+            if form == "csv":
+                sidecars[0].write_bytes(sidecars[1].read_bytes())
+        case "foreign":
+            bad.write_bytes(b"a,b\n1,2\n")
+        case "sidecar" if form == "csv":
+            sidecars[0].unlink()
+        case "sidecar":
+            pq.write_table(pq.read_table(bad).replace_schema_metadata(None), bad)
+    with pytest.raises(StorageError, match=stored[0].path):
+        await curated.read(lake, [of], WHOLE.start, WHOLE.end)
+    done = await curated.compact(lake, of)
+    assert (done.files, len(done.problems)) == (2, 1)
+    assert stored[0].path in done.problems[0]
+    assert (await curated.compact(lake, of)).problems == done.problems
+    bad.unlink()
+    assert await values(lake, of) == [(1, 1.0), (2, 2.0)]
+
+
+async def test_other_things_in_the_folder_are_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Names that are none of the lake's are told; folders and hidden files are none of our business."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    await put(lake, of, 1, [row(0, 1.0)])
+    for name in ("notes.txt", "demand_today.parquet", ".DS_Store", "old/demand_20240101_000000.parquet"):
+        (tmp_path / "demand" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "demand" / name).write_bytes(b"no data")
+    assert (await curated.compact(lake, of)).files == 1
+    assert await values(lake, of) == [(0, 1.0)]
+    assert "demand_today.parquet, notes.txt" in caplog.text
+
+
+async def test_a_file_that_changed_after_it_was_compacted_does_not_count(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was compacted does, with a warning that names the file; also where the file is gone."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    stored = await put(lake, of, 1, [row(0, 1.0)])
+    await curated.compact(lake, of)
+    other = await put(lake, entry("other"), 1, [row(0, 9.0), row(1, 9.0)])
+    (tmp_path / stored.path).write_bytes((tmp_path / other.path).read_bytes())
+    assert await values(lake, of) == [(0, 1.0)]
+    assert f"{stored.path}: is not the file that was compacted" in caplog.text
+    (tmp_path / stored.path).unlink()
+    assert await values(lake, of) == [(0, 1.0)]
+    await put(lake, of, 0.5, [row(0, 0.5)])  # retrieved before what was compacted, which has to be looked at again
+    with pytest.raises(StorageError, match=f"{stored.path}: is gone"):
+        await values(lake, of)
+
+
+async def test_rows_far_from_the_period_of_the_name_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Before and after a compaction alike; the warning names the file."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    stored = await put(lake, of, 1, [row(0, 1.0), row(400, 1.0)], Period(START, START + HOUR))
+    for _ in range(2):
+        assert await values(lake, of) == [(0, 1.0)]
+        await curated.compact(lake, of)
+    assert f"{stored.path}: 1 rows lie far from its period" in caplog.text
+
+
+async def test_as_of_and_pins_open_no_file_that_is_compacted(tmp_path: Path) -> None:
+    """With every compacted file made unreadable, all of it is read: names and record say enough."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    stored = [await put(lake, of, asked, [row(0, float(asked))]) for asked in range(5)]
+    await curated.compact(lake, of)
+    for one in stored:
+        size = (tmp_path / one.path).stat().st_size
+        (tmp_path / one.path).write_bytes(bytes(size))
+    for n, one in enumerate(stored):
+        table = await curated.read(lake, [of], WHOLE.start, WHOLE.end, one.stored_at)
+        assert table["value"].to_pylist() == [float(n)]
+        assert len(await curated.inputs(lake, [of], WHOLE, one.stored_at)) == n + 1
+
+
+async def test_moments_that_are_no_period_are_refused(tmp_path: Path) -> None:
+    """An end that is not after the start, and moments without a zone."""
+    lake = Lake.open(str(tmp_path))
+    for start, end, as_of in (
+        (START, START, None),
+        (START + HOUR, START, None),
+        (START.replace(tzinfo=None), START, None),
+        (START, START + HOUR, START.replace(tzinfo=None)),
+    ):
+        with pytest.raises(ConfigurationError, match="reading"):
+            await curated.read(lake, [entry()], start, end, as_of)
+
+
+KILLED = """
+import asyncio, os, sys
+from gridtide import curated
+from gridtide.lake import Lake
+from tests.lakes import entry
+
+put, left = Lake.put, int(sys.argv[2])
+
+async def dying(self, path, body, **options):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), 9)
+    return await put(self, path, body, **options)
+
+Lake.put = dying
+asyncio.run(curated.compact(Lake.open(sys.argv[1]), entry()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("puts", [0, 1, 2, 3])
+def test_a_killed_compaction_is_gone_on_with(tmp_path: Path, puts: int) -> None:
+    """Killed by the system before each of its writes: what is read stays right, and another completes it."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    asyncio.run(put(lake, of, 1, [row(hour, 1.0) for hour in (0, 10, 1000)]))
+    asyncio.run(curated.compact(lake, of))
+    asyncio.run(put(lake, of, 2, [row(hour, 2.0) for hour in (0, 10, 1000)]))
+    program = [sys.executable, "-c", KILLED, str(tmp_path), str(puts)]
+    died = subprocess.run(program, check=False, cwd=Path(__file__).parents[2], env=os.environ | {"PYTHONPATH": "."})
+    assert died.returncode == -signal.SIGKILL
+    assert asyncio.run(values(lake, of)) == [(0, 2.0), (10, 2.0), (1000, 2.0)]
+    assert len(asyncio.run(curated.compact(lake, of)).months) == 3 - puts
+    assert asyncio.run(values(lake, of)) == [(0, 2.0), (10, 2.0), (1000, 2.0)]
+    assert asyncio.run(curated.compact(lake, of)).months == []
+    assert [Month.decode((tmp_path / path).read_bytes(), WHOLE).table.num_rows for path in MONTHS] == [2, 2, 2]
+
+
+async def test_a_training_set_is_the_same_before_and_after(tmp_path: Path) -> None:
+    """From the same pinned inputs the same bytes, with every kind of interval, vintages and revisions."""
+    kinds = every_kind(40)
+    settings = configuration(kinds)
+    lake = Lake.open(str(tmp_path))
+    await fill(lake, kinds)
+    source, rule, rows = kinds["demand"]
+    await fill(lake, {"demand": (source, rule, [r._replace(value=(r.value or 0) + 1) for r in rows[:99]])}, 1, 401)
+    place = {
+        "name": "ISNE",
+        "targets": ["eia/ISNE/demand"],
+        "inputs": ["eia/ISNE/*", "iso_ne/ISNE/*", "open_meteo/*/*"],
+    }
+    wanted = {"name": "set", "locations": [place], "seq_len": 24, "horizon": 6}
+    await training.prepare(wanted, settings, lake)
+    before = {one.path: await lake.read(one.path) for one in await lake.objects("features")}
+    for of in settings.apis:
+        assert (await curated.compact(lake, of)).months
+    await training.prepare(wanted, settings, lake)
+    assert {one.path: await lake.read(one.path) for one in await lake.objects("features")} == before
+    pinned = [curated.Input(**one) for one in json.loads(before["features/set/manifest.json"])["inputs"]]
+    assert len(pinned) == 22
+    await training.prepare(wanted, settings, lake, inputs=pinned)
+    assert {one.path: await lake.read(one.path) for one in await lake.objects("features")} == before
