@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 from prefect.runner import Runner
 
 from deployments.blocks import prefect_api
 from deployments.catalogue import deployments
 from deployments.console import out
+from deployments.worker import SETTINGS
 from gridtide.config import Config
 
 
 async def run(config: Config, path: str, lake: str | None, sandbox: bool | str) -> None:
     """Serve until interrupted: an `ingest` deployment per schedule, the other flows to start by hand."""
     async with prefect_api() as url:
+        os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})  # for the runs
         runner = Runner(name="gridtide", limit=4)
         for deployment in deployments(config, path, lake, sandbox):
             await runner.aadd_deployment(deployment)

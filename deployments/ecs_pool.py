@@ -1,0 +1,41 @@
+"""The base job template of an ECS work pool, `python -m deployments.ecs_pool NAME=VALUE … > pool.json`.
+
+prefect-aws's own, with defaults for what all runs have in common: image, cluster, vpc_id, task_role_arn,
+execution_role_arn and what else of its variables is named.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from typing import Any
+
+from deployments.worker import SETTINGS
+from gridtide.errors import ConfigurationError
+
+NEEDED = ("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn")
+
+
+def template(**defaults: Any) -> dict[str, Any]:
+    """The template with `defaults`; raises `ConfigurationError` for names it has not, or that are missing."""
+    from prefect_aws.workers import ECSWorker
+
+    made = copy.deepcopy(ECSWorker.get_default_base_job_template())
+    variables = made["variables"]["properties"]
+    wrong = sorted(defaults.keys() - variables.keys()) or [name for name in NEEDED if not defaults.get(name)]
+    if wrong:
+        raise ConfigurationError(
+            "ECS work pool", f"{', '.join(wrong)}: unknown or missing", f"Give {', '.join(NEEDED)} and what else it has"
+        )
+    common = {"cpu": 512, "memory": 1024, "configure_cloudwatch_logs": True, "env": dict(SETTINGS)}
+    for name, value in {**common, **defaults}.items():
+        variables[name]["default"] = value
+    return made
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(template(**dict(one.split("=", 1) for one in sys.argv[1:])), indent=2))
+    except (ConfigurationError, ValueError) as error:
+        raise SystemExit(str(error)) from None

@@ -1,0 +1,112 @@
+"""What of Docker and AWS can be checked without them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.settings import Settings
+
+from deployments import worker
+from deployments.ecs_pool import template
+from flows import local_server
+from gridtide.errors import ConfigurationError
+
+DEPLOYMENTS = Path(__file__).resolve().parents[2] / "deployments"
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOYMENTS / "docker" / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (DEPLOYMENTS / "docker" / "Dockerfile").read_text()
+
+
+def test_the_image_is_built_of_what_is_there_and_not_run_as_root() -> None:
+    """Every file that is copied exists and is let through, and the user is not root."""
+    ignored = (DEPLOYMENTS / "docker" / "Dockerfile.dockerignore").read_text().splitlines()
+    copied = [name for line in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()]
+    assert len(copied) == 9
+    for name in copied:
+        assert (DEPLOYMENTS.parent / name).exists(), name
+        assert f"!{name}" in ignored
+    assert re.findall(r"^USER (\w+)$", DOCKERFILE, re.MULTILINE) == ["gridtide"]
+
+
+def test_the_services_depend_on_each_other_and_on_volumes_that_are_there() -> None:
+    """No name leads nowhere; who is waited for to be healthy can be."""
+    for service in SERVICES.values():
+        for name, condition in service.get("depends_on", {}).items():
+            assert condition["condition"] != "service_healthy" or "healthcheck" in SERVICES[name]
+        for volume in service.get("volumes", ()):
+            assert volume.split(":")[0] in COMPOSE["volumes"]
+
+
+def test_the_composed_server_and_worker_have_the_settings_of_the_local_ones() -> None:
+    """One set of settings, wherever they run, and each known to Prefect."""
+    server, client = SERVICES["server"]["environment"], SERVICES["worker"]["environment"]
+    assert local_server.SETTINGS.items() <= server.items()
+    assert worker.SETTINGS.items() <= client.items()
+    known = set(Settings().to_environment_variables(include_secrets=False)) | {
+        "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_UI_URL", "PREFECT_SERVER_API_AUTH_STRING",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    }  # fmt: skip
+    assert {name for name in server | client if name.startswith("PREFECT_")} <= known
+
+
+def test_no_secret_stands_in_the_files_and_the_api_asks_for_one() -> None:
+    """Every password comes from the environment, must be set, and is in the example; nothing is open to the network."""
+    text = (DEPLOYMENTS / "docker" / "compose.yaml").read_text()
+    asked = set(re.findall(r"\$\{(\w+):\?", text))
+    example = (DEPLOYMENTS / "docker" / ".env.example").read_text()
+    assert asked == {"PREFECT_AUTH", "DATABASE_PASSWORD", "STORE_PASSWORD"}
+    assert asked <= set(re.findall(r"^(\w+)=$", example, re.MULTILINE))
+    assert not re.findall(r"^\w+=.+", example, re.MULTILINE)
+    for value in re.findall(r"^\s+\w*(?:PASSWORD|SECRET_ACCESS_KEY|AUTH_STRING)\w*: (.+)$", text, re.MULTILINE):
+        assert value.startswith("${"), value
+    assert SERVICES["server"]["environment"]["PREFECT_SERVER_API_AUTH_STRING"].startswith("${PREFECT_AUTH")
+    assert [port for service in SERVICES.values() for port in service.get("ports", ())] == ["127.0.0.1:4200:4200"]
+    for service in SERVICES.values():
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+@pytest.mark.slow
+def test_the_stack_is_valid() -> None:
+    """cfn-lint, which knows every resource and property of CloudFormation, finds nothing."""
+    command = [str(Path(sys.executable).with_name("cfn-lint")), "-t", str(DEPLOYMENTS / "ecs" / "stack.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_run_may_do_no_more_than_it_needs() -> None:
+    """It reads and writes its own prefixes, removes nothing but bodies, and has no action with a wildcard."""
+    text = re.sub(r"!(\w+)", "", (DEPLOYMENTS / "ecs" / "stack.yaml").read_text())
+    roles = {name: one for name, one in yaml.safe_load(text)["Resources"].items() if one["Type"] == "AWS::IAM::Role"}
+    allowed = {
+        name: [
+            (action, str(statement["Resource"]))
+            for policy in role["Properties"]["Policies"]
+            for statement in policy["PolicyDocument"]["Statement"]
+            for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+        ]
+        for name, role in roles.items()
+    }
+    assert sorted(allowed) == ["RunRole", "StartRole", "WorkerRole"]
+    assert not [action for pairs in allowed.values() for action, _ in pairs if "*" in action]
+    assert [where for action, where in allowed["RunRole"] if action == "s3:DeleteObject"] == ["${Lake.Arn}/lake/raw/*"]
+    assert {action for action, _ in allowed["RunRole"]} == {
+        "s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"
+    }  # fmt: skip
+
+
+def test_the_pool_has_defaults_for_what_runs_have_in_common() -> None:
+    """A name that ECS's template has not, or one that is missing, is told."""
+    given = dict.fromkeys(("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn"), "x")
+    variables = template(**given, cpu=256)["variables"]["properties"]
+    assert (variables["image"]["default"], variables["cpu"]["default"]) == ("x", 256)
+    assert variables["env"]["default"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
+    with pytest.raises(ConfigurationError, match="imaeg: unknown"):
+        template(**given, imaeg="y")
+    with pytest.raises(ConfigurationError, match="cluster: unknown or missing"):
+        template(**{**given, "cluster": ""})
