@@ -31,8 +31,8 @@ def measure() -> list[Row]:
         run("sequence_set", str(year), "87600", "8760")
         run("sequence_set", str(month), "876000", "720")
         return [
-            *_batches(year, "windows of 8760 h, base of 22 MB", 40),
-            *_batches(month, "windows of 720 h, base of 224 MB", 300),
+            *_batches(year, "windows of 8760 h, base of 22 MB", 12),
+            *_batches(month, "windows of 720 h, base of 224 MB", 100),
             *_memory(year),
             _from_disk(month, 8760),
             *_ranks(year),
@@ -110,7 +110,7 @@ def _ranks(path: Path) -> list[Row]:
     rows = []
     for layout in ("contiguous", "zigzag", "striped"):
         for ranks in (2, 4):
-            found = _loaded(f"{layout}_{ranks}", path, 40)
+            found = _loaded(f"{layout}_{ranks}", path, 24)
             rows.append(_row(f"a rank's block, {layout}, {ranks} ranks", "GB/s", found["all"], found["memcpy"]))
     return rows
 

@@ -353,16 +353,19 @@ def _batch(
 ) -> Batch:
     """What the rank holds of the context, `held`, with all that is small and comes from NumPy."""
     asked = store.manifest["spec"]
-    ahead = location[:, None], start[:, None] + asked["seq_len"] + np.arange(asked["horizon"])
-    if not real.all():
-        held |= {name: array & mx.array(real)[:, None, None] for name, array in held.items() if name.endswith("mask")}
-    return held | {
+    ahead = location[:, None], start[:, None] + (asked["seq_len"] + np.arange(asked["horizon"]))
+    small = {
         "y": mx.array(store.mapped["targets"][ahead]),
-        "y_mask": mx.array(store.mapped["target_mask"][ahead] & real[:, None, None]),
+        "y_mask": mx.array(store.mapped["target_mask"][ahead]),
         "position_ids": mx.broadcast_to(store.positions, (len(start), *store.positions.shape)),
-        "start": mx.array(np.where(real, start, -1).astype(np.int32)),
+        "start": mx.array(start.astype(np.int32)),
         "location_id": mx.array(location.astype(np.int32)),
     }
+    batch = held | small
+    if not real.all():
+        batch["start"] = mx.where(mx.array(real), batch["start"], -1)
+        batch |= {name: batch[name] & mx.array(real)[:, None, None] for name in batch if name.endswith("mask")}
+    return batch
 
 
 def _dealt(tensor: Any, front: int, shard: Shard) -> Any:

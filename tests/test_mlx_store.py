@@ -35,7 +35,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> "mlx_store.Store":
 
 def path_of(store: "mlx_store.Store") -> Path:
     """Where its file is."""
-    return Path(store.mapped["values"].filename)
+    return Path(store.mapped["values"].base.filename)
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
