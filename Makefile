@@ -64,7 +64,7 @@ clean: ## remove what was installed, built and cached; the lakes stay
 
 .venv/dev: .venv/made
 	@echo "Installing Gridtide and its tools into .venv: some minutes the first time"
-	$(INSTALL) --editable ".$$($(BIN)/python -c "$$EXTRAS" test lint learn)"
+	$(INSTALL) --editable ".$$($(BIN)/python -c "$$EXTRAS" test lint learn dask)"
 	@$(COMPILE)
 	@touch $@ .venv/run
 

@@ -184,13 +184,19 @@ def backfill(
     sandbox: Sandbox = False,
     sandbox_url: SandboxUrl = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing and ask for nothing.")] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster", metavar="ADDRESS", help='Collect on a Dask scheduler\'s workers; "local" starts some.'
+        ),
+    ] = None,
 ) -> None:
     """Fetch what the lake does not hold yet of the interval starts in [A, B)."""
     load(config).select(select or ())
     period = _period(start, end)
     from deployments.runs import Asked, backfilled
 
-    asyncio.run(backfilled(Asked(str(config), select, lake, sandbox_url or sandbox), period, dry_run))
+    asyncio.run(backfilled(Asked(str(config), select, lake, sandbox_url or sandbox), period, dry_run, cluster))
 
 
 @app.command()

@@ -51,11 +51,13 @@ async def ingest(asked: Asked, refresh: bool = False, took: Took | None = None) 
     return report
 
 
-async def backfill(asked: Asked, period: Period, dry_run: bool = False, took: Took | None = None) -> Report:
+async def backfill(
+    asked: Asked, period: Period, dry_run: bool = False, cluster: str | None = None, took: Took | None = None
+) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with progress("Backfilling", took):
         report: Report = await backfill_flow(
-            period.start, period.end, asked.config, asked.select, asked.lake, asked.sandbox, dry_run
+            period.start, period.end, asked.config, asked.select, asked.lake, asked.sandbox, dry_run, cluster
         )
     return report
 
@@ -106,10 +108,10 @@ async def collected(asked: Asked, refresh: bool) -> None:
         await told(ingest(asked, refresh), show_ingest)
 
 
-async def backfilled(asked: Asked, period: Period, dry_run: bool) -> None:
+async def backfilled(asked: Asked, period: Period, dry_run: bool, cluster: str | None) -> None:
     """The command `backfill`."""
     async with server(asked.sandbox):
-        await told(backfill(asked, period, dry_run), show_backfill)
+        await told(backfill(asked, period, dry_run, cluster), show_backfill)
 
 
 async def prepared(spec: str, config: str, lake: str | None) -> None:

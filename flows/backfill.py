@@ -22,15 +22,18 @@ from prefect import runtime
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
 
+from flows.cluster import collect_on
 from flows.collecting import collecting, moment, selected
 from flows.local_flow import local_flow
 from flows.progress import Progress
 from flows.report import failure, result
-from gridtide.config import TABULAR, Entry
+from gridtide.config import TABULAR, Entry, TaskRetries
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
 from gridtide.periods import Period, missing, split
+from gridtide.sandbox import SECRETS
 from gridtide.sources import source
+from tasks.apart import Place
 from tasks.collect import Outcome, Run, collect
 
 
@@ -68,6 +71,7 @@ async def backfill(
     lake: str | None = None,
     sandbox: bool | str = False,
     dry_run: bool = False,
+    cluster: str | None = None,
 ) -> dict[str, Any]:
     """Collect what the lake lacks of the interval starts in [start, end), UTC.
 
@@ -82,12 +86,20 @@ async def backfill(
         lake: Folder or URI of the lake; the configuration's if empty.
         sandbox: Ask simulated upstreams instead of the real ones; or the URL of a sandbox that runs.
         dry_run: Only say what is missing.
+        cluster: Where chunks are collected: the address of a Dask scheduler, "local" for a process per
+            core of this machine; in this process if empty.
     """
     started = time.monotonic()
     async with collecting(config, select, lake, sandbox, resume=True) as (run, entries):
         wanted = _wanted(start, end)
         plans = [await plan(entry, wanted, run.stamp, run.lake) for entry in entries]
-        outcomes = [] if dry_run else await _carry_out(plans, run)
+        if dry_run:
+            outcomes = []
+        elif cluster:
+            place = Place(lake or selected(config, select)[0].lake, run.stamp, SECRETS if sandbox else None)
+            outcomes = await _carry_out_on(cluster, plans, place, run.retries)
+        else:
+            outcomes = await _carry_out(plans, run)
     report = backfill_report(wanted, plans, outcomes, time.monotonic() - started)
     get_run_logger().info(as_text(report))
     await acreate_table_artifact(report["results"], key="backfill", description=f"Backfill of {wanted}")
@@ -127,6 +139,13 @@ async def _carry_out(plans: Sequence[Plan], run: Run) -> list[Outcome]:
     return await asyncio.gather(
         *(chunk(plan.entry, period, turns[plan.entry.name]) for plan in plans for period in plan.chunks)
     )
+
+
+async def _carry_out_on(cluster: str, plans: Sequence[Plan], place: Place, retries: TaskRetries) -> list[Outcome]:
+    """Collect all chunks on the workers of `cluster`."""
+    progress = await Progress.begin("backfill-progress", {plan.entry.name: len(plan.chunks) for plan in plans})
+    chunks = [(plan.entry, period) for plan in plans for period in plan.chunks]
+    return await collect_on(cluster, chunks, place, retries, lambda entry: progress.advance(entry.name))
 
 
 def backfill_report(
