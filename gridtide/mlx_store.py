@@ -190,6 +190,12 @@ def _local(path: str | Path) -> Iterator[Path]:
         yield copy
 
 
+def _mapped(path: str | Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
+    """As `_opened`, wherever the file is."""
+    with _local(path) as file:
+        return _opened(file)
+
+
 def _opened(file: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
     """The manifest of a training set, and its tensors as memory maps."""
     mapped, metadata = tensors.open_mapped(file)
@@ -272,14 +278,14 @@ def iterate_batches(
 
 
 def get_real_time_context(
-    path: str | Path,
+    source: Store | str | Path,
     lookback_hours: int = 168,
     *,
     config: Config | str | Path | None = None,
     lake: Lake | str | None = None,
     until: datetime | None = None,
 ) -> Batch:
-    """The last `lookback_hours` hours as a model of the training set at `path` is asked with them.
+    """The last `lookback_hours` hours as a model of the training set `source` is asked with them.
 
     A row per location: `x` (R, L, F) float32, `mask` (R, L, F), `position_ids` (R, L), `location_id` (R,)
     as in a batch, and `time` (L,) int64: when each hour begins, in seconds since 1970. Without `config`,
@@ -293,8 +299,9 @@ def get_real_time_context(
     from gridtide.config import Config, load
     from gridtide.lake import Lake
 
-    with _local(path) as file:
-        manifest, mapped = _opened(file)
+    manifest: Mapping[str, Any]
+    mapped: Mapping[str, npt.NDArray[np.generic]]
+    manifest, mapped = (source.manifest, source.mapped) if isinstance(source, Store) else _mapped(source)
     if config is None:
         context = realtime.latest(manifest, mapped, lookback_hours)
     else:

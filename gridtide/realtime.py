@@ -62,7 +62,7 @@ async def newest(
     A column of which nothing is in the lake is missing throughout. Raises `TrainingError` as `bases` does.
     """
     wanted = _pinned(manifest)
-    end = (until or datetime.now(UTC)).replace(minute=0, second=0, microsecond=0)
+    end = (until or datetime.now(UTC)).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     set_start = datetime.fromisoformat(manifest["period"][0])
     first = set_start if wanted.cleaning.is_fitted else _first(wanted, set_start, end - hours * HOUR)
     reading = Period(first - training.history(wanted), end + training.ahead(wanted))

@@ -172,7 +172,7 @@ def test_training_sequences_are_the_batches_of_some_epochs(store: "mlx_store.Sto
 def test_the_context_of_now_is_the_end_of_the_set(store: "mlx_store.Store") -> None:
     """The last hours of both locations, with their times."""
     mapped = store.mapped
-    context = mlx_store.get_real_time_context(path_of(store), lookback_hours=30)
+    context = mlx_store.get_real_time_context(store, lookback_hours=30)
     np.testing.assert_array_equal(np.array(context["x"]), mapped["values"][:, -30:])
     np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, -30:])
     assert context["time"].tolist() == mapped["time"][-30:].tolist()
