@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gridtide import cleaning, tensors, training
+from gridtide import cleaning, curated, tensors, training
 from gridtide.curated import Input
 from gridtide.errors import StorageError, TrainingError
 from gridtide.lake import Lake
@@ -130,6 +130,19 @@ def test_pinned_inputs_give_the_same_bytes(folder: Path, tmp_path: Path) -> None
         assert {path.name: path.read_bytes() for path in (tmp_path / "features/rich").iterdir()} == first
 
 
+def test_compaction_changes_no_byte(tmp_path: Path) -> None:
+    """A set from months that were compacted since is the one from the files they were made of, revisions included."""
+    lake = Lake.open(str(tmp_path))
+    asyncio.run(fill(lake, KINDS))
+    source, rule, rows = KINDS["demand"]
+    revised = [r._replace(value=(r.value or 0) + 1) for r in rows[:99]]
+    asyncio.run(fill(lake, {"demand": (source, rule, revised)}, files=1, day=401))
+    first = (tmp_path / prepare(tmp_path)["path"]).read_bytes()
+    for entry in CONFIG.apis:
+        asyncio.run(curated.compact(lake, entry))
+    assert (tmp_path / prepare(tmp_path)["path"]).read_bytes() == first
+
+
 def test_the_export_holds_the_same_arrays(folder: Path) -> None:
     """Those of the safetensors file, as NumPy opens them."""
     report = prepare(folder, name="exported", export=["npz"])
@@ -163,6 +176,7 @@ def test_the_manifest_says_what_each_column_is_and_what_was_rejected(tmp_path: P
 
 def test_a_pinned_file_that_changed_is_refused(folder: Path) -> None:
     """The error names the file."""
+    prepare(folder)
     pinned = [Input(**one) for one in json.loads((folder / "features/small/manifest.json").read_text())["inputs"]]
     other = [Input(pinned[0].entry, pinned[0].path, "0" * 64), *pinned[1:]]
     with pytest.raises(StorageError, match="is not the file that was pinned"):
