@@ -8,6 +8,9 @@ from typing import Any
 from gridtide.errors import CredentialsError, GridtideError, StorageError
 from tasks.collect import Outcome
 
+TOLD = 3
+"""Of how many failed entries the error of a run says why; it is what a notification shows."""
+
 
 class RunError(GridtideError):
     """Some of what a run was to collect failed, after all else was done; `report` is the run's."""
@@ -103,7 +106,9 @@ def raise_failures(flow: str, report: dict[str, Any], error: type[RunError] = Ru
     failed = [row["name"] for row in report["results"] if row["error"]]
     if failed:
         happened = f"{len(failed)} of {len(report['results'])} entries failed: {', '.join(failed)}"
-        raise error(flow, happened, "Why stands in the report and in the log of the run", report)
+        reasons = [row["error"] for row in report["results"] if row["error"]]
+        more = f" … and {len(reasons) - TOLD} more, in the report" if len(reasons) > TOLD else ""
+        raise error(flow, happened, " · ".join(reasons[:TOLD]) + more, report)
 
 
 def as_rows(report: dict[str, Any]) -> list[dict[str, Any]]:

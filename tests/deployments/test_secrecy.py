@@ -1,0 +1,98 @@
+"""Credentials of upstreams and receivers, where runs are those of a worker."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.local_server import server_status
+from tests.deployments.machine import gridtide, until
+from tests.upstream import ROWS
+
+KEY, PASSWORD = "planted-key-8f14e45f", "planted-password-c9f0f895"
+HOOK, USER = "planted-hook-45c48cce", "planted-user-d3d94468"
+
+
+class Echo(BaseHTTPRequestHandler):
+    """An upstream that repeats the credentials it is sent, under /bad/ in an error; a receiver that is broken."""
+
+    def do_GET(self) -> None:
+        """Answer with rows and the credentials."""
+        asked = {name: self.headers.get(name, "") for name in ("X-Api-Key", "Authorization")}
+        self.answer(400 if self.path.startswith("/bad") else 200, {"rows": ROWS, "error": f"refused: {asked}"})
+
+    def do_POST(self) -> None:
+        """Take nothing."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(500, {"path": self.path})
+
+    def answer(self, status: int, body: dict[str, Any]) -> None:
+        """Answer with JSON."""
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: Any) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def echo() -> Iterator[str]:
+    """The host and port of an `Echo`."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def api(name: str, url: str, auth: dict[str, Any]) -> dict[str, Any]:
+    """An entry of the echo."""
+    keys = {"records": "rows", "time": "time", "value": "mw", "fresh": "PT1H", "schedule": "hourly"}
+    return {"name": name, "url": url, "auth": auth, "output_folder": name, **keys}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_credentials_are_nowhere_to_be_read_after_a_deployed_run(machine: Path, echo: str) -> None:
+    """Not in the server's database, results, logs or the lake, although upstream and receiver fail and repeat them."""
+    key = {"kind": "api_key", "env": "PLANTED_KEY"}
+    password = {"kind": "basic", "username": "me@example.com"}
+    apis = [
+        api(f"{outcome}_{name}", f"http://{echo}/{outcome}/{name}", auth)
+        for outcome in ("good", "bad")
+        for name, auth in (("key", key), ("password", password))
+    ]
+    config = {"schedules": {"hourly": {"cron": "12 * * * *"}}, "task_retries": {"count": 0}, "apis": apis}
+    (machine / "api_config.json").write_text(json.dumps(config))
+    (machine / ".env").write_text(f"PLANTED_KEY={KEY}\nISO_NE_PASSWORD={PASSWORD}\n")
+    output, _ = gridtide(machine, "up", GRIDTIDE_NOTIFY=f"http://{USER}:x@{echo}/{HOOK}?token={HOOK}").communicate()
+    server = server_status()
+    assert server is not None, output
+    with temporary_settings({PREFECT_API_URL: server.url}), get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(client.read_deployment_by_name("ingest/hourly").id)
+        failed = until(client, run, "Failed", "Completed", "Crashed")
+        assert "2 of 4 entries failed: bad_key, bad_password" in str(failed.state)
+        assert "400" in str(failed.state), "what is told says why"
+        retold = client.read_deployment_by_name("notify/untold")
+        untold = client.create_flow_run_from_deployment(retold.id)
+        until(client, untold, "AwaitingRetry", "Running", "Completed", "Failed", "Cancelled")
+    stopped, _ = gridtide(machine, "down").communicate()
+    files = [path for path in machine.rglob("*") if path.is_file() and path.name != ".env"]
+    assert {"prefect.db", "server.log", "worker.log"} <= {path.name for path in files}
+    assert [path for path in files if path.suffix == ".parquet"]
+    for secret in (KEY, PASSWORD, HOOK, USER):
+        assert secret not in output + stopped
+        assert [path for path in files if secret.encode() in path.read_bytes()] == []
