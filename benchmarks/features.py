@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.ingest import Row
-from gridtide import config, curated, observations, training
+from gridtide import config, curated, features, observations, training
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.periods import Period
 
@@ -66,10 +67,10 @@ def measure() -> list[Row]:
         collected = min(_ours(folder) for _ in range(3))
         asyncio.run(curated.compact(Lake.open(folder), CONFIG.entry("regions")))
         compacted = min(_ours(folder) for _ in range(3))
-        features = asyncio.run(training.prepare(SPEC, CONFIG, Lake.open(folder)))["shape"]["features"]
+        count = asyncio.run(training.prepare(SPEC, CONFIG, Lake.open(folder)))["shape"]["features"]
     return [
         {
-            "name": f"{files} → {features} features → saved, {HOURS:,} h × {len(PLACES) * len(VARIABLES)} series",
+            "name": f"{files} → {count} features → saved, {HOURS:,} h × {len(PLACES) * len(VARIABLES)} series",
             "unit": "s",
             "ours": ours,
             "peer": peer,
@@ -78,7 +79,34 @@ def measure() -> list[Row]:
             "limit_name": None,
         }
         for files, ours in ((f"{HOURS // SNAPSHOT:,} files", collected), ("compacted months", compacted))
-    ]
+    ] + [_rolling()]
+
+
+def _rolling() -> Row:
+    """Seconds of all statistics of 60 series over two windows, and of pandas, which takes each by itself."""
+    values = np.random.default_rng(0).normal(size=(60, HOURS))
+    values[values > 2] = np.nan
+    frame = pd.DataFrame(values.T)
+
+    def pandas() -> None:
+        for hours in WINDOWS:
+            rolled = frame.rolling(hours, min_periods=1)
+            _ = rolled.mean(), rolled.std(ddof=0), rolled.min(), rolled.max()
+
+    def seconds(call: Callable[[], object]) -> float:
+        began = time.perf_counter()
+        call()
+        return time.perf_counter() - began
+
+    return {
+        "name": f"mean, std, min and max over {WINDOWS[0]} and {WINDOWS[1]} h, {HOURS:,} h × 60 series",
+        "unit": "s",
+        "ours": min(seconds(lambda: features.rolling(values, WINDOWS)) for _ in range(3)),
+        "peer": min(seconds(pandas) for _ in range(2)),
+        "peer_name": "pandas",
+        "limit": None,
+        "limit_name": None,
+    }
 
 
 async def _fill(lake: Lake) -> None:

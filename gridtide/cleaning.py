@@ -106,7 +106,7 @@ def clean(values: Floats, natures: Sequence[Nature], rules: Cleaning, train: sli
         found["outlier"] = outliers(kept, train, rules.outlier_share)
         kept = np.where(found["outlier"], np.nan, kept)
     filled = fill_forward(kept, rules.fill_limit) if rules.gaps == "forward" else interpolated(kept, train)
-    quality = np.where(np.isnan(filled), MISSING, IMPUTED).astype(np.uint8)
+    quality = np.where(np.isnan(filled), np.uint8(MISSING), np.uint8(IMPUTED))
     quality[~np.isnan(kept)] = REPORTED
     for cells in found.values():
         quality[cells] = REJECTED
