@@ -200,6 +200,23 @@ def backfill(
 
 
 @app.command()
+def monitor(
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    select: Select = None,
+    sandbox: Sandbox = False,
+    sandbox_url: SandboxUrl = None,
+    days: Annotated[int, typer.Option("--days", metavar="N", help="How far to look back.")] = 30,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is found.")] = False,
+) -> None:
+    """Find gaps, late entries and revisions due in the last N days, and fetch just those."""
+    load(config).select(select or ())
+    from deployments.runs import Asked, monitored
+
+    asyncio.run(monitored(Asked(str(config), select, lake, sandbox_url or sandbox), days, dry_run))
+
+
+@app.command()
 def prepare(
     spec: Annotated[Path, typer.Argument(help="The training spec, a JSON file.")],
     config: ConfigPath = DEFAULT_CONFIG,

@@ -18,6 +18,7 @@ from deployments.console import err, out, table
 from deployments.deploy import deploy
 from deployments.worker import alone
 from flows import compact as compacting
+from flows import monitor as monitoring
 from flows import replay as replaying
 from flows.backfill import backfill as backfill_flow
 from flows.ingest import ingest as ingest_flow
@@ -59,6 +60,13 @@ async def backfill(
         report: Report = await backfill_flow(
             period.start, period.end, asked.config, asked.select, asked.lake, asked.sandbox, dry_run, cluster
         )
+    return report
+
+
+async def monitor(asked: Asked, days: int, dry_run: bool) -> Report:
+    """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
+    with progress("Healing"):
+        report: Report = await monitoring.monitor(asked.config, asked.select, asked.lake, asked.sandbox, days, dry_run)
     return report
 
 
@@ -127,6 +135,12 @@ async def deployed(config: Config, path: Path, lake: str | None, sandbox: bool |
             show_changes(await deploy(config, path, lake, sandbox, pool))
 
 
+async def monitored(asked: Asked, days: int, dry_run: bool) -> None:
+    """The command `monitor`."""
+    async with server(asked.sandbox):
+        await told(monitor(asked, days, dry_run), show_monitor)
+
+
 async def compacted(asked: Asked) -> None:
     """The command `compact`."""
     async with server(sandbox=False):
@@ -179,6 +193,24 @@ def show_backfill(report: Report) -> None:
     ]
     columns = ("entry", "", "missing chunks", "collected", "rows", "note")
     out.print(table(columns, rows, right=("missing chunks", "collected", "rows")))
+    _show_summary(report)
+
+
+def show_monitor(report: Report) -> None:
+    """Print what was lacking of each entry, what of it was collected, and what is open."""
+    rows = [
+        (
+            row["name"],
+            "open" if monitoring.is_open(row) else "skipped" if row["skipped"] else "ok",
+            *(str(len(row[key])) for key in ("gaps", "revisions")),
+            f"{row['collected']} of {row['chunks']}",
+            f"{row['rows']:,}",
+            monitoring.note(row),
+        )
+        for row in report["results"]
+    ]
+    columns = ("entry", "", "gaps", "revisions", "collected", "rows", "note")
+    out.print(table(columns, rows, right=columns[2:6]))
     _show_summary(report)
 
 

@@ -10,17 +10,16 @@ from typing import Any
 
 from rich.table import Table
 
-from deployments.console import age, table
+from deployments.console import age as spoken
+from deployments.console import table
+from gridtide import attempts
+from gridtide.attempts import Failure
 from gridtide.config import Entry
 from gridtide.errors import StorageError
 from gridtide.lake import File, Lake
 from gridtide.periods import Period, missing, union
+from gridtide.quality import Coverage
 from gridtide.sources import source
-
-WIDTH = 20
-"""Cells of a coverage picture."""
-
-_LEVELS = " ▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,8 @@ class Status:
     long ago it was collected, and what periods all of them cover.
 
     `rows` is None where they cannot be told: a format that keeps bodies, or a file that `problem`
-    says is damaged. `covered` is None for snapshots, which answer no period.
+    says is damaged. `covered` is None for snapshots, which answer no period. `failed` is what was asked
+    for in vain and is still missing.
     """
 
     entry: str
@@ -39,22 +39,21 @@ class Status:
     age: timedelta | None = None
     covered: tuple[Period, ...] | None = None
     until: datetime | None = None
+    failed: tuple[Failure, ...] = ()
     problem: str = ""
 
     @property
-    def span(self) -> Period | None:
-        """From the first covered moment to what is due by now."""
-        if not self.covered or self.until is None:
+    def coverage(self) -> Coverage | None:
+        """What is covered from the first moment that is, or failed, to what is due by now."""
+        failed = tuple(one.period for one in self.failed)
+        known = union([*(self.covered or ()), *failed])
+        if not known or self.covered is None or self.until is None:
             return None
-        return Period(self.covered[0].start, max(self.until, self.covered[-1].end))
-
-    @property
-    def holes(self) -> list[Period]:
-        """What of `span` no file covers."""
-        return missing(self.span, self.covered or ()) if self.span else []
+        return Coverage(Period(known[0].start, max(self.until, known[-1].end)), self.covered, failed)
 
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON: times in ISO 8601, the age in seconds."""
+        coverage = self.coverage
         return {
             "entry": self.entry,
             "files": self.files,
@@ -62,7 +61,8 @@ class Status:
             "rows": self.rows,
             "age_seconds": None if self.age is None else round(self.age.total_seconds()),
             "covered": None if self.covered is None else [_bounds(period) for period in self.covered],
-            "missing": None if self.covered is None else [_bounds(period) for period in self.holes],
+            "missing": None if self.covered is None else [_bounds(one) for one in coverage.missing] if coverage else [],
+            "failed": [one.as_dict() for one in self.failed],
             "problem": self.problem or None,
         }
 
@@ -76,11 +76,13 @@ async def _of_entry(entry: Entry, lake: Lake, now: datetime) -> Status:
     files = await lake.files(entry.output_folder, entry.file_prefix)
     periodic = source(entry.source).takes_period(entry)
     covered = tuple(union(file.period for file in files if file.period)) if periodic else None
+    failed = tuple(one for one in await attempts.recall(lake, entry) if missing(one.period, covered or ()))
     if not files:
-        return Status(entry.name, 0, covered=covered)
+        return Status(entry.name, 0, covered=covered, until=entry.due(now), failed=failed)
     last = files[-1]
     rows, problem = await _rows(entry, lake, last)
-    return Status(entry.name, len(files), last.path, rows, now - last.stamp, covered, entry.due(now), problem)
+    age = now - last.stamp
+    return Status(entry.name, len(files), last.path, rows, age, covered, entry.due(now), failed, problem)
 
 
 async def _rows(entry: Entry, lake: Lake, file: File) -> tuple[int | None, str]:
@@ -94,14 +96,14 @@ async def _rows(entry: Entry, lake: Lake, file: File) -> tuple[int | None, str]:
 
 
 def as_table(found: Sequence[Status]) -> Table:
-    """`found` for people; coverage as a picture from the first covered moment to what is due now."""
+    """`found` for people; coverage as a picture (`Coverage.picture`)."""
     rows = [
         (
             one.entry,
             "" if one.rows is None else f"{one.rows:,}",
-            "" if one.age is None else age(one.age),
+            "" if one.age is None else spoken(one.age),
             _coverage(one),
-            one.problem or one.last or "no files yet",
+            one.problem or _why(one) or one.last or "no files yet",
         )
         for one in found
     ]
@@ -109,34 +111,18 @@ def as_table(found: Sequence[Status]) -> Table:
 
 
 def _coverage(one: Status) -> str:
-    span = one.span
-    if span is None or one.covered is None:
+    coverage = one.coverage
+    if coverage is None:
         return f"{one.files} snapshot{'s'[: one.files != 1]}" if one.files else ""
-    share = 1 - sum((hole.duration for hole in one.holes), timedelta()) / span.duration
-    return f"{span.start:%Y-%m-%d} {picture(span, one.covered)} {span.end:%Y-%m-%d} {share:>4.0%}"
+    return str(coverage)
 
 
-def picture(span: Period, covered: Sequence[Period], width: int = WIDTH) -> str:
-    """`span` as a bar of `width` cells, each as high as the share of it that is covered.
-
-    >>> from datetime import UTC
-    >>> day = lambda n: datetime(2024, 1, n, tzinfo=UTC)
-    >>> picture(Period(day(1), day(5)), [Period(day(1), day(3))], width=4)
-    '██  '
-    """
-    step = span.duration / width
-    cells = [Period(span.start + i * step, span.start + (i + 1) * step) for i in range(width)]
-    return "".join(_LEVELS[_level(cell, covered)] for cell in cells)
-
-
-def _level(cell: Period, covered: Sequence[Period]) -> int:
-    """0 where nothing is covered, the highest where all is, between them wherever only some is."""
-    open_time = sum((hole.duration for hole in missing(cell, covered)), timedelta())
-    if not open_time:
-        return len(_LEVELS) - 1
-    if open_time == cell.duration:
-        return 0
-    return min(len(_LEVELS) - 2, 1 + int((1 - open_time / cell.duration) * (len(_LEVELS) - 2)))
+def _why(one: Status) -> str:
+    """What failed last, and when it is asked for again."""
+    if not one.failed:
+        return ""
+    last = max(one.failed, key=lambda failure: failure.last)
+    return f"{last.period} failed {last.attempts} time{'s'[: last.attempts != 1]}: {last.error}"
 
 
 def _bounds(period: Period) -> list[str]:

@@ -22,15 +22,18 @@ from prefect import runtime
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
 
+from flows import coverage
 from flows.cluster import collect_on
 from flows.collecting import collecting, moment, selected
 from flows.local_flow import local_flow
 from flows.progress import Progress
-from flows.report import failure, result
-from gridtide.config import TABULAR, Entry, TaskRetries
-from gridtide.errors import ConfigurationError
+from flows.report import explained, failure, result
+from gridtide import quality
+from gridtide.config import Entry, TaskRetries
+from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import Lake
-from gridtide.periods import Period, missing, split
+from gridtide.periods import Period, split
+from gridtide.quality import Coverage
 from gridtide.sandbox import SECRETS
 from gridtide.sources import source
 from tasks.apart import Place
@@ -45,12 +48,17 @@ class Plan:
     chunks: Sequence[Period] = ()
     covered: timedelta = timedelta(0)
     skipped: str | None = None
+    warnings: Sequence[str] = ()
+
+
+Pictures = dict[str, Coverage]
+"""By entry."""
 
 
 def _check(start: Any, end: Any, config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
     entries = selected(config, select)[1]
     wanted, now = _wanted(start, end), datetime.now(UTC)
-    reasons = {entry.name: _reason(entry, wanted, now) for entry in entries}
+    reasons = {entry.name: reason(entry, wanted, now) for entry in entries}
     if all(reasons.values()):
         why = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
         raise ConfigurationError(f"backfill {wanted}", f"nothing can be filled: {why}", "Name another period or entry")
@@ -99,10 +107,12 @@ async def backfill(
             place = Place(lake or selected(config, select)[0].lake, run.stamp, SECRETS if sandbox else None)
             outcomes = await _carry_out_on(cluster, plans, place, run.retries)
         else:
-            outcomes = await _carry_out(plans, run)
-    report = backfill_report(wanted, plans, outcomes, time.monotonic() - started)
+            outcomes = await carry_out(plans, run)
+        pictures = await pictured([plan.entry for plan in plans if not plan.skipped], wanted, outcomes, run)
+    report = backfill_report(wanted, plans, outcomes, pictures, time.monotonic() - started)
     get_run_logger().info(as_text(report))
     await acreate_table_artifact(report["results"], key="backfill", description=f"Backfill of {wanted}")
+    await coverage.show("backfill-coverage", f"Backfill of {wanted}", pictures)
     failed = [row["name"] for row in report["results"] if row["failed"]]
     if failed:
         statistics = report["statistics"]
@@ -114,18 +124,18 @@ async def backfill(
 
 async def plan(entry: Entry, wanted: Period, now: datetime, lake: Lake) -> Plan:
     """What of `wanted` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`."""
-    reason = _reason(entry, wanted, now)
-    if reason:
-        return Plan(entry, skipped=reason)
-    due = Period(wanted.start, min(wanted.end, entry.due(now)))
+    skipped = reason(entry, wanted, now)
+    if skipped:
+        return Plan(entry, skipped=skipped)
+    due = quality.due(entry, wanted, now) or wanted
+    left = [f"{Period(due.end, wanted.end)} is not due yet and left out"] if due.end < wanted.end else []
     files = await lake.files(entry.output_folder, entry.file_prefix)
-    covered = [file.period for file in files if file.period and file.extension in TABULAR]
-    holes = missing(due, covered)
+    holes = quality.gaps(entry, wanted, now, files)
     chunks = [chunk for hole in holes for chunk in split(hole, entry.chunk)]
-    return Plan(entry, chunks, due.duration - sum((hole.duration for hole in holes), timedelta(0)))
+    return Plan(entry, chunks, due.duration - sum((hole.duration for hole in holes), timedelta(0)), warnings=left)
 
 
-async def _carry_out(plans: Sequence[Plan], run: Run) -> list[Outcome]:
+async def carry_out(plans: Sequence[Plan], run: Run) -> list[Outcome]:
     """Collect all chunks; of one entry at most `entry.concurrency` at a time."""
     progress = await Progress.begin("backfill-progress", {plan.entry.name: len(plan.chunks) for plan in plans})
 
@@ -148,8 +158,25 @@ async def _carry_out_on(cluster: str, plans: Sequence[Plan], place: Place, retri
     return await collect_on(cluster, chunks, place, retries, lambda entry: progress.advance(entry.name))
 
 
+async def pictured(entries: Sequence[Entry], wanted: Period, outcomes: Sequence[Outcome], run: Run) -> Pictures:
+    """What the lake holds of `wanted` after `outcomes`, by entry, after noting there what failed.
+
+    An entry whose part of the lake cannot be read or written is left out with a warning.
+    """
+    found: Pictures = {}
+    for entry in entries:
+        try:
+            await coverage.remember(run.lake, entry, [one for one in outcomes if one.entry is entry], run.stamp)
+            picture = await coverage.coverage(run.lake, entry, wanted, run.stamp)
+        except StorageError as error:
+            get_run_logger().warning("%s has no picture of its coverage: %s", entry.name, explained(error))
+        else:
+            found |= {entry.name: picture} if picture else {}
+    return found
+
+
 def backfill_report(
-    wanted: Period, plans: Sequence[Plan], outcomes: Sequence[Outcome], seconds: float
+    wanted: Period, plans: Sequence[Plan], outcomes: Sequence[Outcome], pictures: Pictures, seconds: float
 ) -> dict[str, Any]:
     """The report of a backfill that took `seconds`; a dry run has no outcomes.
 
@@ -158,9 +185,10 @@ def backfill_report(
     - `summary`: `rows`, `bytes`, `seconds`, `rows_per_second`
     - `results` per entry: `name`, `chunks` that were missing, `collected` and `failed` ones, `rows`, `bytes`,
       `reused` (pages an interrupted run had kept), `files`, `covered` (what the lake held before, as text),
-      `skipped` (why, or null), `warnings` and `errors` (lists of `period: what happened`)
+      `skipped` (why, or null), `warnings` and `errors` (lists of `period: what happened`), `missing` (the
+      periods that are due and not in the lake afterwards)
     """
-    results = [_entry_report(plan, [o for o in outcomes if o.entry is plan.entry]) for plan in plans]
+    results = [entry_report(plan, [o for o in outcomes if o.entry is plan.entry], pictures) for plan in plans]
     done, failed, rows = (sum(row[key] for row in results) for key in ("collected", "failed", "rows"))
     return {
         "pipeline_status": "success" if not failed else "partial" if done else "failed",
@@ -182,7 +210,8 @@ def backfill_report(
     }
 
 
-def _entry_report(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def entry_report(plan: Plan, outcomes: Sequence[Outcome], pictures: Pictures) -> dict[str, Any]:
+    """What a report says of one entry."""
     rows = [result(outcome) for outcome in outcomes]
     done = [row for row in rows if row["error"] is None]
     return {
@@ -196,9 +225,14 @@ def _entry_report(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "files": [row["file"] for row in done],
         "covered": str(plan.covered),
         "skipped": plan.skipped,
-        "warnings": [f"{row['period']}: {warning}" for row in done for warning in row["warnings"]],
-        "errors": [f"{row['period']}: {row['error']}" for row in rows if row["error"]],
+        "warnings": [*plan.warnings, *(f"{_asked(row)}: {warning}" for row in done for warning in row["warnings"])],
+        "errors": [f"{_asked(row)}: {row['error']}" for row in rows if row["error"]],
+        "missing": [str(period) for period in pictures[plan.entry.name].missing] if plan.entry.name in pictures else [],
     }
+
+
+def _asked(row: dict[str, Any]) -> str:
+    return row["period"] or "snapshot"
 
 
 def as_text(report: dict[str, Any]) -> str:
@@ -233,7 +267,7 @@ def _wanted(start: Any, end: Any) -> Period:
         ) from error
 
 
-def _reason(entry: Entry, wanted: Period, now: datetime) -> str | None:
+def reason(entry: Entry, wanted: Period, now: datetime) -> str | None:
     """Why there is nothing to fill for `entry`, None if there may be."""
     if not entry.tabular:
         return f'keeps bodies only ("format": "{entry.format}")'

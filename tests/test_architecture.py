@@ -15,7 +15,18 @@ LAYERS = ("deployments", "flows", "tasks", "gridtide")
 
 FILES = sorted(path.relative_to(ROOT) for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
 
-PURE = ("errors", "periods", "variables", "observations", "localtime", "hourly", "cleaning", "features", "splits")
+PURE = (
+    "errors",
+    "periods",
+    "quality",
+    "variables",
+    "observations",
+    "localtime",
+    "hourly",
+    "cleaning",
+    "features",
+    "splits",
+)
 DOORS = {"aiohttp", "obstore", "boto3", "requests", "httpx", "urllib.request", "socket"}
 """What only the doors to network and storage may use."""
 

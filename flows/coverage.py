@@ -1,0 +1,49 @@
+"""What came of the periods that were asked for: remembered in the lake, and pictured in the UI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from prefect.artifacts import acreate_markdown_artifact
+
+from flows.report import explained
+from gridtide import attempts, quality
+from gridtide.config import Entry
+from gridtide.lake import Lake
+from gridtide.periods import Period
+from gridtide.quality import Coverage
+from tasks.collect import Outcome
+
+
+async def remember(lake: Lake, entry: Entry, outcomes: Sequence[Outcome], now: datetime) -> None:
+    """Note in the lake which periods of `entry` failed, and forget those that were made good since."""
+    before = await attempts.recall(lake, entry)
+    done = [one.period for one in outcomes if one.period and not one.error]
+    failed = {one.period: explained(one.error) for one in outcomes if one.period and one.error}
+    found = attempts.after(before, done, failed, now)
+    if found != before:
+        await attempts.remember(lake, entry, found)
+
+
+async def coverage(lake: Lake, entry: Entry, wanted: Period, now: datetime) -> Coverage | None:
+    """How much of `wanted` the lake holds of what is due at `now`; None where nothing is."""
+    span = quality.due(entry, wanted, now)
+    if span is None:
+        return None
+    files = await lake.files(entry.output_folder, entry.file_prefix)
+    failed = tuple(one.period for one in await attempts.recall(lake, entry))
+    return Coverage(span, tuple(quality.covered(files)), failed)
+
+
+async def show(key: str, title: str, pictures: Mapping[str, Coverage]) -> None:
+    """The pictures by entry as the Markdown artifact `key`."""
+    lines = [f"| {name} | `{one}` | {_listed(one.missing)} |" for name, one in pictures.items()]
+    legend = f"A cell is as high as the share of it that is complete; `{quality.FAILED}` was asked for in vain."
+    text = "\n".join([f"### {title}", "", "| entry | complete | missing |", "|---|---|---|", *lines, "", legend])
+    await acreate_markdown_artifact(text, key=key, description=title)
+
+
+def _listed(periods: Sequence[Period], shown: int = 5) -> str:
+    said = "; ".join(str(one) for one in periods[:shown])
+    return f"{said} and {len(periods) - shown} more" if len(periods) > shown else said or "nothing"

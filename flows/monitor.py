@@ -1,0 +1,262 @@
+"""Find what the lake lacks of the last days, and ask for just that.
+
+             ┌─► gaps: due, and in no file ──────────────────────┐
+files ───────┼─► revisions: settled, and asked for only before ──┼─► collect ─► lake
+by names     ├─► snapshots whose schedule left no file ──────────┘
+             └─► rows ─► what the upstream itself never published: told, with the file, not asked for
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from prefect import runtime
+from prefect.artifacts import acreate_table_artifact
+from prefect.logging import get_run_logger
+
+from flows import coverage
+from flows.backfill import Pictures, Plan, carry_out, entry_report, pictured, reason
+from flows.collecting import collecting, selected
+from flows.local_flow import local_flow
+from flows.report import RunError, explained, failure
+from gridtide import attempts, curated, quality
+from gridtide.attempts import Failure
+from gridtide.config import Entry, Schedule
+from gridtide.errors import ConfigurationError, StorageError
+from gridtide.periods import Period, missing, split
+from tasks.collect import Outcome, Run
+
+SHOWN, NAMED = 50, 5
+"""How many holes of an upstream a report lists for an entry, and how many series for a hole."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the lake lacks of an entry: `gaps` and `revisions`, less those `waiting` for another attempt; since
+    which run it is `late`; why it is `skipped`."""
+
+    entry: Entry
+    gaps: Sequence[Period] = ()
+    revisions: Sequence[Period] = ()
+    waiting: Sequence[Failure] = ()
+    late: datetime | None = None
+    skipped: str | None = None
+
+    def plan(self, periods: Sequence[Period]) -> Plan:
+        """`periods` in chunks, without what waits for another attempt."""
+        due = [piece for one in periods for piece in missing(one, [w.period for w in self.waiting])]
+        return Plan(self.entry, [chunk for one in due for chunk in split(one, self.entry.chunk)])
+
+    def again(self) -> Plan:
+        """What is asked for although a file answers it: the revisions, or the snapshot that is late."""
+        snapshot = self.late is not None and self.skipped is not None
+        return Plan(self.entry, [None]) if snapshot else self.plan(self.revisions)
+
+
+def _check(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
+    selected(config, select)
+    if not 1 <= days <= 3660:
+        raise ConfigurationError("monitor", f"{days} days cannot be looked back", "Give 1 to 3660")
+
+
+def _run_name() -> str:
+    parameters = runtime.flow_run.parameters
+    return f"monitor {', '.join(parameters.get('select') or ()) or 'all'}, {parameters['days']} days"
+
+
+@local_flow(name="monitor", flow_run_name=_run_name, check=_check)
+async def monitor(
+    config: str | dict[str, Any] = "api_config.json",
+    select: list[str] | None = None,
+    lake: str | None = None,
+    sandbox: bool | str = False,
+    days: int = 30,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Find gaps, late entries and revisions due in the last days, and ask for just those.
+
+    Returns the report that `monitor_report` describes. Raises `ConfigurationError` before anything is
+    asked, and `RunError`, which carries the report, after everything is done if something is still open.
+
+    Args:
+        config: The configuration: the path of the file, or its content.
+        select: Names of the entries to look after; all if empty.
+        lake: Folder or URI of the lake; the configuration's if empty.
+        sandbox: Ask simulated upstreams instead of the real ones; or the URL of a sandbox that runs.
+        days: How far to look back.
+        dry_run: Only say what is found.
+    """
+    started = time.monotonic()
+    schedules = selected(config, select)[0].schedules
+    async with collecting(config, select, lake, sandbox, resume=True) as (run, entries):
+        wanted = quality.window(run.stamp, days)
+        found = [await find(one, schedules.get(one.schedule or ""), wanted, run) for one in entries]
+        outcomes = [] if dry_run else await _heal(found, run)
+        pictures = await pictured([one.entry for one in found if not one.skipped], wanted, outcomes, run)
+        rows = [await _entry(one, outcomes, pictures, wanted, run) for one in found]
+    report = monitor_report(rows, wanted, time.monotonic() - started)
+    get_run_logger().info(as_text(report))
+    title = f"The last {days} days, at {run.stamp:%Y-%m-%d %H:%M} UTC"
+    await acreate_table_artifact(report["results"], key="monitor", description=title)
+    await coverage.show("monitor-coverage", title, pictures)
+    if not dry_run:
+        _raise_whatis_open(report, outcomes)
+    return report
+
+
+async def find(entry: Entry, schedule: Schedule | None, wanted: Period, run: Run) -> Finding:
+    """What the lake lacks of `wanted`, by the names of its files and what failed before."""
+    now = run.stamp
+    files = await run.lake.files(entry.output_folder, entry.file_prefix)
+    late = quality.late(entry, schedule, now, files) if schedule else None
+    skipped = reason(entry, wanted, now)
+    if skipped:
+        return Finding(entry, late=late, skipped=skipped)
+    gaps = quality.gaps(entry, wanted, now, files)
+    revisions = quality.revisions(entry, wanted, now, files, schedule)
+    waiting = [
+        one
+        for one in await attempts.recall(run.lake, entry)
+        if one.next > now and any(missing(hole, [one.period]) != [hole] for hole in (*gaps, *revisions))
+    ]
+    return Finding(entry, gaps, revisions, waiting, late)
+
+
+async def _heal(found: Sequence[Finding], run: Run) -> list[Outcome]:
+    """Collect what is lacking; what a file answers already is asked anew, not taken from what is kept."""
+    filled = await carry_out([one.plan(one.gaps) for one in found], run)
+    return filled + await carry_out([one.again() for one in found], replace(run, resume=False, refresh=True))
+
+
+async def _entry(
+    one: Finding, outcomes: Sequence[Outcome], pictures: Pictures, wanted: Period, run: Run
+) -> dict[str, Any]:
+    """What the report says of an entry."""
+    holes, problem = [], None
+    try:
+        holes = [] if one.skipped else await unpublished(one.entry, wanted, run)
+    except StorageError as error:
+        problem = explained(error)
+    plan = Plan(one.entry, [*one.plan(one.gaps).chunks, *one.again().chunks], skipped=one.skipped)
+    return {
+        **entry_report(plan, [outcome for outcome in outcomes if outcome.entry is one.entry], pictures),
+        "gaps": [str(period) for period in one.gaps],
+        "revisions": [str(period) for period in one.revisions],
+        "waiting": [failed.as_dict() for failed in one.waiting],
+        "late": one.late.isoformat() if one.late else None,
+        "unpublished": holes[:SHOWN],
+        "unpublished_periods": len(holes),
+        "problem": problem,
+    }
+
+
+async def unpublished(entry: Entry, wanted: Period, run: Run) -> list[dict[str, str]]:
+    """Where `entry` has no values in settled parts of `wanted` that files answer: `period`, `series`, and the
+    newest such `file`, whose rows were all that the upstream had.
+
+    Raises `StorageError` for a file that is damaged.
+    """
+    settled = quality.due(entry, wanted, run.stamp - entry.reread)
+    if settled is None:
+        return []
+    files = await run.lake.files(entry.output_folder, entry.file_prefix)
+    complete = missing(settled, missing(settled, quality.covered(files)))
+    table = await curated.read(run.lake, [entry], settled.start, settled.end)
+    found = quality.unpublished(quality.starts(table), complete, entry.resolution)
+    return [
+        {
+            "period": str(period),
+            "series": ", ".join(series[:NAMED]) + ", …" * (len(series) > NAMED),
+            "file": next(f.path for f in reversed(files) if f.period and f.period.start <= period.start < f.period.end),
+        }
+        for period, series in found.items()
+    ]
+
+
+def monitor_report(results: list[dict[str, Any]], wanted: Period, seconds: float) -> dict[str, Any]:
+    """The report of a run that took `seconds`:
+
+    - `pipeline_status`: `success`, `partial` or `failed`; `period`: what was looked at
+    - `statistics`: `entries`, `gaps` and `revisions` found, `late` entries, `chunks` asked for, `successful_chunks`,
+      `failed_chunks`, `open` (entries that still lack something)
+    - `summary`: `rows`, `bytes`, `seconds`
+    - `results` per entry: what `flows.backfill.backfill_report` says, and `gaps`, `revisions`, `waiting` (what failed
+      before: `period`, `attempts`, `last`, `next`, `error`), `late` (the run of the schedule that left no file, or
+      null), `unpublished` (the first holes of the upstream itself: `period`, `series`, `file`), how many
+      `unpublished_periods`, `problem` (a file that cannot be read, or null)
+    """
+    left = sum(is_open(row) for row in results)
+    return {
+        "pipeline_status": "success" if not left else "partial" if left < len(results) else "failed",
+        "period": str(wanted),
+        "statistics": {
+            "entries": len(results),
+            "gaps": sum(len(row["gaps"]) for row in results),
+            "revisions": sum(len(row["revisions"]) for row in results),
+            "late": sum(row["late"] is not None for row in results),
+            "chunks": sum(row["chunks"] for row in results),
+            "successful_chunks": sum(row["collected"] for row in results),
+            "failed_chunks": sum(row["failed"] for row in results),
+            "open": left,
+        },
+        "summary": {
+            "rows": sum(row["rows"] for row in results),
+            "bytes": sum(row["bytes"] for row in results),
+            "seconds": round(seconds, 3),
+        },
+        "results": results,
+    }
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """The report as one readable block."""
+    found, results = report["statistics"], report["results"]
+    title = (
+        f"monitor {report['period']}: {report['pipeline_status']}, {found['gaps']} gaps, "
+        f"{found['revisions']} revisions, {found['late']} late; "
+        f"{found['successful_chunks']} of {found['chunks']} chunks collected"
+    )
+    width = max(len(row["name"]) for row in results)
+    return "\n".join([title, *(f"{row['name']:<{width}}  {note(row)}" for row in results)])
+
+
+def note(row: dict[str, Any]) -> str:
+    """What was found of one entry, on one line."""
+    said = [f"skipped: it {row['skipped']}"] if row["skipped"] else []
+    said += [f"late: the run of {row['late']} left no file"] if row["late"] else []
+    said += [f"gap {period}" for period in row["gaps"]]
+    said += [f"revision {period}" for period in row["revisions"]]
+    said += [f"waits until {failed['next']}: {failed['error']}" for failed in row["waiting"]]
+    said += [f"failed {error}" for error in row["errors"]]
+    said += [f"still missing {period}" for period in row["missing"]]
+    if row["unpublished_periods"]:
+        first = row["unpublished"][0]
+        said.append(
+            f"{row['unpublished_periods']} holes of the upstream, the first {first['period']} of {first['series']} "
+            f"by {first['file']}"
+        )
+    said += [row["problem"]] if row["problem"] else []
+    return "; ".join(said) or "complete"
+
+
+def is_open(row: dict[str, Any]) -> bool:
+    """Whether something of an entry is still lacking."""
+    return bool(row["missing"] or row["failed"] or row["problem"])
+
+
+def _raise_whatis_open(report: dict[str, Any], outcomes: Sequence[Outcome]) -> None:
+    """Raise the `RunError` that names what the run could not close."""
+    left = [row for row in report["results"] if is_open(row)]
+    if not left:
+        return
+    named = "; ".join(f"{row['name']} {', '.join(_left(row))}" for row in left)
+    kind = failure(outcomes) if any(outcome.error for outcome in outcomes) else RunError
+    raise kind("monitor", f"still open: {named}", "Why stands in the report; what failed is asked again later", report)
+
+
+def _left(row: dict[str, Any]) -> list[str]:
+    return row["missing"] or row["errors"] or [row["problem"]]

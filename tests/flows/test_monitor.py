@@ -1,0 +1,224 @@
+"""Healing on a real Prefect server: what is lacking is found, asked for once, and told."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from flows.backfill import backfill
+from flows.monitor import monitor
+from flows.report import RunError
+from gridtide import config, curated
+from gridtide.collect import collect
+from gridtide.errors import ConfigurationError
+from gridtide.http import Http
+from gridtide.lake import Lake
+from gridtide.periods import EPOCH, Period, floor, union
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+TODAY = floor(datetime.now(UTC), DAY)
+
+
+class Upstream:
+    """Hourly values of all time, but for `silent` hours; days that are `refused` are none of its business."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked: list[Period] = []
+        self.silent: set[datetime] = set()
+        self.refused: set[datetime] = set()
+        self.revision = 0.0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """The hours from start to end."""
+        if "start" not in request.query:
+            return web.json_response([{"time": TODAY.isoformat(), "mw": 1.0}])
+        period = Period(*(datetime.fromisoformat(request.query[key]) for key in ("start", "end")))
+        self.asked.append(period)
+        if self.refused & {floor(period.start, DAY)}:
+            return web.json_response({"error": "no such day"}, status=404)
+        hours = [period.start + n * HOUR for n in range(period.duration // HOUR)]
+        rows = [{"time": hour.isoformat(), "mw": self.value(hour)} for hour in hours if hour not in self.silent]
+        return web.json_response(rows)
+
+    def value(self, hour: datetime) -> float:
+        """What it says of `hour` now."""
+        return (hour - EPOCH) / HOUR + self.revision
+
+    def config(self, lake: Path, **keys: Any) -> dict[str, Any]:
+        """One entry that asks it by day, in a lake of its own."""
+        entry = {
+            "name": "grid",
+            "url": f"{self.url}hours?start={{start}}&end={{end}}",
+            "output_folder": "grid",
+            "time": "time",
+            "value": "mw",
+            "interval": "PT1H",
+            "chunk": "P1D",
+            "reread": "P3D",
+            "retries": 1,
+            **keys,
+        }
+        return {"lake": str(lake / "lake"), "task_retries": {"count": 0}, "apis": [entry]}
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    """An upstream on a free port."""
+    made = Upstream()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", made.answer)
+    server = TestServer(app)
+    await server.start_server()
+    made.url = str(server.make_url("/"))
+    yield made
+    await server.close()
+
+
+def entry_of(settings: dict[str, Any]) -> config.Entry:
+    """Its one entry."""
+    return config.parse(settings).apis[0]
+
+
+async def read(settings: dict[str, Any], period: Period) -> list[float]:
+    """The values that the lake holds of `period`."""
+    table = await curated.read(Lake.open(settings["lake"]), [entry_of(settings)], period.start, period.end)
+    values: list[float] = table["value"].to_pylist()
+    return values
+
+
+async def test_a_gap_is_found_and_only_it_is_asked_for(upstream: Upstream, tmp_path: Path) -> None:
+    """Two days that no file answers, and today: a dry run says so, a run fills them, the next asks for nothing."""
+    settings = upstream.config(tmp_path)
+    await backfill(TODAY - 10 * DAY, TODAY - 6 * DAY, config=settings)
+    await backfill(TODAY - 4 * DAY, TODAY, config=settings)
+    upstream.asked.clear()
+    dry = await monitor(config=settings, days=10, dry_run=True)
+    assert dry["results"][0]["gaps"][0] == str(Period(TODAY - 6 * DAY, TODAY - 4 * DAY))
+    assert upstream.asked == []
+
+    report = await monitor(config=settings, days=10)
+    assert report["pipeline_status"] == "success"
+    assert report["results"][0]["missing"] == []
+    assert upstream.asked[:2] == [Period(TODAY - (6 - n) * DAY, TODAY - (5 - n) * DAY) for n in range(2)]
+    assert all(period.start >= TODAY for period in upstream.asked[2:])
+
+    upstream.asked.clear()
+    again = await monitor(config=settings, days=10)
+    assert again["statistics"]["revisions"] == 0
+    assert all(period.start >= TODAY for period in upstream.asked)
+    whole = Period(TODAY - 10 * DAY, TODAY)
+    assert await read(settings, whole) == [upstream.value(whole.start + n * HOUR) for n in range(240)]
+
+
+async def test_what_was_asked_for_before_it_settled_is_asked_again_once(upstream: Upstream, tmp_path: Path) -> None:
+    """A day that was collected on the next day, and is revised within three: its revision is what is read."""
+    settings = upstream.config(tmp_path)
+    day = Period(TODAY - 8 * DAY, TODAY - 7 * DAY)
+    await backfill(TODAY - 10 * DAY, day.start, config=settings)
+    async with Http({}) as http:
+        lake, stamp = Lake.open(settings["lake"]), day.end + HOUR
+        await collect(entry_of(settings), lake=lake, http=http, stamp=stamp, period=day)
+    await backfill(day.end, TODAY, config=settings)
+    upstream.revision = 0.5
+    upstream.asked.clear()
+
+    report = await monitor(config=settings, days=10)
+    assert report["results"][0]["revisions"] == [str(day)]
+    assert [period for period in upstream.asked if period.start < TODAY] == [day]
+    assert await read(settings, day) == [upstream.value(day.start + n * HOUR) for n in range(24)]
+    again = await monitor(config=settings, days=10)
+    assert again["results"][0]["revisions"] == []
+
+
+async def test_what_an_upstream_never_published_is_told_and_not_asked_for(upstream: Upstream, tmp_path: Path) -> None:
+    """Five hours of a settled day: the file is the evidence, nothing fails, nothing is asked."""
+    settings = upstream.config(tmp_path)
+    hole = Period(TODAY - 6 * DAY + 3 * HOUR, TODAY - 6 * DAY + 8 * HOUR)
+    upstream.silent = {hole.start + n * HOUR for n in range(5)}
+    await backfill(TODAY - 10 * DAY, TODAY, config=settings)
+    upstream.asked.clear()
+    row = (await monitor(config=settings, days=10))["results"][0]
+    assert all(period.start >= TODAY for period in upstream.asked)
+    (told,) = row["unpublished"]
+    assert (told["period"], told["series"]) == (str(hole), "grid mw")
+    assert f"{TODAY - 6 * DAY:%Y%m%dT%H%M}" in told["file"]
+    assert (row["unpublished_periods"], row["missing"], row["failed"]) == (1, [], 0)
+
+
+async def test_what_fails_is_named_and_asked_for_less_and_less(upstream: Upstream, tmp_path: Path) -> None:
+    """A day that the upstream refuses: told each time, asked for again only after a while, and closed when it can be."""
+    settings = upstream.config(tmp_path)
+    day = TODAY - 5 * DAY
+    upstream.refused = {day}
+    said = f"still open: grid {Period(day, day + DAY)}"
+    with pytest.raises(RunError, match=said) as first:
+        await monitor(config=settings, days=7)
+    assert first.value.report["pipeline_status"] == "failed"
+    asked = upstream.asked.count(Period(day, day + DAY))
+
+    with pytest.raises(RunError, match=said) as second:
+        await monitor(config=settings, days=7)
+    (waiting,) = second.value.report["results"][0]["waiting"]
+    assert (waiting["attempts"], "no such day" in waiting["error"]) == (1, True)
+    assert upstream.asked.count(Period(day, day + DAY)) == asked == 1
+
+    path = tmp_path / "lake" / "failed" / "grid" / "grid.json"
+    remembered = json.loads(path.read_text())
+    remembered[0]["last"] = (datetime.now(UTC) - 2 * HOUR).isoformat()
+    path.write_text(json.dumps(remembered))
+    with pytest.raises(RunError, match=said):
+        await monitor(config=settings, days=7)
+    (failed,) = json.loads(path.read_text())
+    assert failed["attempts"] == 2
+    assert upstream.asked.count(Period(day, day + DAY)) == 2
+
+    upstream.refused = set()
+    await backfill(day, day + DAY, config=settings)
+    assert json.loads(path.read_text()) == []
+    assert (await monitor(config=settings, days=7))["pipeline_status"] == "success"
+
+
+async def test_a_late_snapshot_is_collected(upstream: Upstream, tmp_path: Path) -> None:
+    """The schedule's last run left no file: it is told since when, and made good; then it is not late any more."""
+    settings = upstream.config(tmp_path, url=f"{upstream.url}now", schedule="hourly")
+    settings["schedules"] = {"hourly": {"cron": "0 * * * *"}}
+    row = (await monitor(config=settings))["results"][0]
+    late = datetime.fromisoformat(row["late"])
+    assert timedelta(minutes=30) <= datetime.now(UTC) - late <= timedelta(minutes=92)
+    assert (row["collected"], row["skipped"]) == (1, "cannot be asked for a period")
+    again = (await monitor(config=settings))["results"][0]
+    assert (again["late"], again["chunks"]) == (None, 0)
+
+
+async def test_a_damaged_file_is_named(upstream: Upstream, tmp_path: Path) -> None:
+    """What covers by its name and cannot be read leaves the run failed, with the file's name."""
+    settings = upstream.config(tmp_path)
+    await backfill(TODAY - 10 * DAY, TODAY, config=settings)
+    damaged = min((tmp_path / "lake" / "grid").iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(RunError, match=damaged.name):
+        await monitor(config=settings, days=10)
+
+
+async def test_an_empty_lake_is_filled(upstream: Upstream, tmp_path: Path) -> None:
+    """Everything that is due of the days looked at is a gap."""
+    settings = upstream.config(tmp_path)
+    await monitor(config=settings, days=3)
+    (found,) = union(f.period for f in await Lake.open(settings["lake"]).files("grid", "grid") if f.period)
+    assert found.start == TODAY - 3 * DAY
+    assert found.end >= TODAY
+
+
+@pytest.mark.parametrize("days", [0, -1, 100_000])
+async def test_days_that_cannot_be_are_refused(upstream: Upstream, tmp_path: Path, days: int) -> None:
+    """Before anything is asked."""
+    with pytest.raises(ConfigurationError, match="cannot be looked back"):
+        await monitor(config=upstream.config(tmp_path), days=days)
