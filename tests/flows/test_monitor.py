@@ -154,7 +154,7 @@ async def test_what_an_upstream_never_published_is_told_and_not_asked_for(upstre
 
 
 async def test_what_fails_is_named_and_asked_for_less_and_less(upstream: Upstream, tmp_path: Path) -> None:
-    """A day that the upstream refuses: told each time, asked for again only after a while, and closed when it can be."""
+    """A day that the upstream refuses: told each time, asked for again after a while, closed when it can be."""
     settings = upstream.config(tmp_path)
     day = TODAY - 5 * DAY
     upstream.refused = {day}
