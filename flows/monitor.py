@@ -8,6 +8,7 @@ by names     ├─► snapshots whose schedule left no file ──────�
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,7 @@ from gridtide.attempts import Failure
 from gridtide.config import Entry, Schedule
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.periods import Period, missing, split
-from tasks.collect import Outcome, Run
+from tasks.collect import Outcome, Run, collect
 
 SHOWN, NAMED = 50, 5
 """How many holes of an upstream a report lists for an entry, and how many series for a hole."""
@@ -51,10 +52,10 @@ class Finding:
         due = [piece for one in periods for piece in missing(one, [w.period for w in self.waiting])]
         return Plan(self.entry, [chunk for one in due for chunk in split(one, self.entry.chunk)])
 
-    def again(self) -> Plan:
-        """What is asked for although a file answers it: the revisions, or the snapshot that is late."""
-        snapshot = self.late is not None and self.skipped is not None
-        return Plan(self.entry, [None]) if snapshot else self.plan(self.revisions)
+    @property
+    def snapshot(self) -> bool:
+        """Whether what the upstream says now is wanted, as no period can be asked for."""
+        return self.late is not None and self.skipped is not None
 
 
 def _check(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
@@ -127,9 +128,13 @@ async def find(entry: Entry, schedule: Schedule | None, wanted: Period, run: Run
 
 
 async def _heal(found: Sequence[Finding], run: Run) -> list[Outcome]:
-    """Collect what is lacking; what a file answers already is asked anew, not taken from what is kept."""
-    filled = await carry_out([one.plan(one.gaps) for one in found], run)
-    return filled + await carry_out([one.again() for one in found], replace(run, resume=False, refresh=True))
+    """Collect what is lacking; what files answer already is asked anew, not taken from what is kept."""
+    anew = replace(run, resume=False, refresh=True)
+    return [
+        *await carry_out([one.plan(one.gaps) for one in found], run),
+        *await carry_out([one.plan(one.revisions) for one in found], anew),
+        *await asyncio.gather(*(collect(anew, one.entry) for one in found if one.snapshot)),
+    ]
 
 
 async def _entry(
@@ -141,9 +146,10 @@ async def _entry(
         holes = [] if one.skipped else await unpublished(one.entry, wanted, run)
     except StorageError as error:
         problem = explained(error)
-    plan = Plan(one.entry, [*one.plan(one.gaps).chunks, *one.again().chunks], skipped=one.skipped)
+    plan = Plan(one.entry, one.plan([*one.gaps, *one.revisions]).chunks, skipped=one.skipped)
     return {
         **entry_report(plan, [outcome for outcome in outcomes if outcome.entry is one.entry], pictures),
+        "chunks": len(plan.chunks) + one.snapshot,
         "gaps": [str(period) for period in one.gaps],
         "revisions": [str(period) for period in one.revisions],
         "waiting": [failed.as_dict() for failed in one.waiting],
