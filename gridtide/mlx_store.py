@@ -59,7 +59,7 @@ LABELS = {"labels": "targets", "label_mask": "target_mask"}
 """From which tensors of the file the larger arrays of a batch come."""
 
 Batch = dict[str, Any]
-T = TypeVar("T")
+Answer = TypeVar("Answer")
 
 WHOLE = Shard("contiguous", rank=0, ranks=1)
 """The shard of a process that is alone."""
@@ -319,7 +319,7 @@ def get_real_time_context(
     }
 
 
-def _awaited(coroutine: Coroutine[Any, Any, T]) -> T:
+def _awaited(coroutine: Coroutine[Any, Any, Answer]) -> Answer:
     """What `coroutine` returns, run in a thread of its own, because this one may be running a loop already."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, coroutine).result()

@@ -163,7 +163,7 @@ def spent(batches: Iterator[Any], count: int) -> tuple[float, int, int]:
     raise SystemExit(f"there are fewer than {count} batches")
 
 
-def main(name: str, file: str, size: int, count: int, rounds: int = 25) -> None:
+def main(name: str, file: str, size: int, count: int, rounds: int = 15) -> None:
     """Measure `name`, in short turns with memcpy, so that what else runs here meets both."""
     if name not in PEERS:
         from gridtide import mlx_store  # noqa: F401  # which is no part of opening
