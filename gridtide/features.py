@@ -17,7 +17,6 @@ from fnmatch import fnmatchcase
 import numpy as np
 import numpy.typing as npt
 
-from gridtide.errors import TrainingError
 from gridtide.hourly import HOUR, local_times, microseconds
 from gridtide.periods import Period
 from gridtide.spec import Features, Location
@@ -122,8 +121,7 @@ def aligned(places: Sequence[Columns]) -> list[Columns]:
 def derive(inputs: Columns, period: Period, place: Location, asked: Features) -> Columns:
     """`inputs` over the rows of `period`, and what `asked` makes of them, by groups.
 
-    Lags and rolling statistics are made of inputs that are not known ahead. Raises `TrainingError`
-    where `place` has holidays that nobody knows.
+    Lags and rolling statistics are made of inputs that are not known ahead, but for the next hour's.
     """
     there = inputs.take([feature.series is not None for feature in inputs.features])
     past = there.take([f.lookback >= -1 and _any(f.series, asked.of) for f in there.features])
@@ -499,19 +497,12 @@ def of_calendar(period: Period, timezone: str, region: str | None = None) -> Col
 
 
 def _holidays(region: str, days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
-    """The public holidays of `region` in the years of `days` and those beside them; raises `TrainingError`
-    for a region that the `holidays` library does not know."""
+    """The public holidays of `region` in the years of `days` and those beside them."""
     import holidays
 
     country, _, part = region.partition("-")
     years = range(int(str(days[0])[:4]) - 1, int(str(days[-1])[:4]) + 2)
-    try:
-        found = holidays.country_holidays(country, subdiv=part or None, years=years)
-    except NotImplementedError as error:
-        parts = holidays.list_supported_countries().get(country)
-        there = f"{country} has {', '.join(parts)}" if parts else "Give a country such as US, a part of it, or null"
-        raise TrainingError(region, "is no region whose holidays are known", there) from error
-    return np.array(sorted(found), "datetime64[D]")
+    return np.array(sorted(holidays.country_holidays(country, subdiv=part or None, years=years)), "datetime64[D]")
 
 
 def lagged(values: Floats, hours: int) -> Floats:

@@ -27,8 +27,22 @@ def _on_the_hour(moment: datetime) -> datetime:
     return moment
 
 
+def _region(text: str) -> str:
+    import holidays
+
+    country, _, part = text.partition("-")
+    try:
+        holidays.country_holidays(country, subdiv=part or None)
+    except NotImplementedError as error:
+        parts = holidays.list_supported_countries().get(country)
+        there = f"{country} has {', '.join(parts)}" if parts else "give a country such as US, a part of it, or null"
+        raise ValueError(f"{text} is no region whose holidays are known; {there}") from error
+    return text
+
+
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Hour = Annotated[AwareDatetime, AfterValidator(_on_the_hour)]
+Region = Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"), AfterValidator(_region)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -41,9 +55,8 @@ class Location(Strict):
     inputs: tuple[Pattern, ...] = Field(
         min_length=1, description="Series to predict from, with * and ? as wildcards, such as eia/ISNE/generation_*"
     )
-    holidays: str | None = Field(
+    holidays: Region | None = Field(
         "US",
-        pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$",
         description="Whose public holidays count: a country, or with its part, such as US-MA; empty for none",
     )
 

@@ -6,12 +6,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtide import features, spec
-from gridtide.errors import TrainingError
 from gridtide.features import Columns, Feature
 from gridtide.periods import Period
 
@@ -302,14 +300,6 @@ def test_holidays_are_those_of_the_region() -> None:
     assert days("US-MA", "day_after_holiday") == {16}
     assert days("US", "holiday") == set()
     assert not any("holiday" in f.name for f in features.of_calendar(period, "UTC", None).features)
-
-
-@pytest.mark.parametrize(("region", "says"), [("US-XX", "US has .*MA"), ("QQ", "Give a country")])
-def test_an_unknown_region_is_told(region: str, says: str) -> None:
-    """With the parts that there are."""
-    period = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
-    with pytest.raises(TrainingError, match=says):
-        features.of_calendar(period, "UTC", region)
 
 
 def test_all_groups_make_about_25_columns_of_each_series() -> None:
