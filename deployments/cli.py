@@ -122,6 +122,14 @@ def deploy(
 
 
 @app.command()
+def notify() -> None:
+    """Send a test message to everybody who is to be told of failures, and say whether it arrived."""
+    from deployments.runs import notified
+
+    raise typer.Exit(asyncio.run(notified()))
+
+
+@app.command()
 def demo(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: Annotated[Path, typer.Option("--lake", metavar="FOLDER", help="Where its files go.")] = Path("demo-lake"),

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prefect.client.orchestration import get_client
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from deployments.blocks import prefect_api
 from deployments.changes import Change
-from deployments.console import err, out, table
+from deployments.console import FAILED, err, out, table
 from deployments.deploy import deploy
 from deployments.worker import alone
 from flows import compact as compacting
@@ -28,7 +29,9 @@ from flows.report import RunError, as_rows
 from flows.retention import retention as retention_flow
 from gridtide import sandbox as embedded
 from gridtide.config import Config
+from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.periods import Period
+from tasks.notify import receivers, send
 
 Report = dict[str, Any]
 Took = defaultdict[str, float]
@@ -157,6 +160,24 @@ async def cleared(asked: Asked, days: int, dry_run: bool) -> None:
     """The command `retention`."""
     async with server(sandbox=False):
         await told(retention(asked, days, dry_run), show_retention)
+
+
+async def notified() -> int:
+    """The command `notify`: a test message to each receiver; returns the exit code."""
+    rows = []
+    async with server(sandbox=False), get_client() as client:
+        for one in await receivers(client):
+            try:
+                await send(
+                    client, one, "A test of Gridtide", "Nothing happened; this is how you are told when it does."
+                )
+                rows.append((one.name, "ok", "took it"))
+            except GridtideError as error:
+                rows.append((one.name, "failed", str(error)))
+    if not rows:
+        raise ConfigurationError("notify", "nobody is to be told", "Set GRIDTIDE_NOTIFY, then gridtide deploy")
+    out.print(table(("receiver", "", "answer"), rows))
+    return FAILED if any(row[1] == "failed" for row in rows) else 0
 
 
 async def told(run: Awaitable[Report], show: Callable[[Report], None]) -> None:

@@ -213,14 +213,16 @@ async def deliver(receiver: Receiver, window: timedelta) -> int:
         now = datetime.now(UTC)
         notices = (await history(client, now - window)).untold(receiver.block, now)
         if notices:
-            document = await client.read_block_document(receiver.block)  # type: ignore[arg-type]  # takes text as well
-            await _send(receiver, Block._from_block_document(document), *message(notices))
+            await send(client, receiver, *message(notices))
             await _record(receiver, notices)
             await _until_recorded(client, receiver, notices[-1], now - window)
     return len(notices)
 
 
-async def _send(receiver: Receiver, block: Any, subject: str, body: str) -> None:
+async def send(client: PrefectClient, receiver: Receiver, subject: str, body: str) -> None:
+    """Send one message; raises `UpstreamError` where it does not arrive."""
+    document = await client.read_block_document(receiver.block)  # type: ignore[arg-type]  # takes text as well
+    block: Any = Block._from_block_document(document)
     try:
         with block.raise_on_failure():
             await block.anotify(body, subject)
@@ -228,7 +230,7 @@ async def _send(receiver: Receiver, block: Any, subject: str, body: str) -> None
         raise UpstreamError(
             receiver.name,
             "did not take the notification",
-            "Check that it is reachable and that GRIDTIDE_NOTIFY names it rightly; it is tried again",
+            "Check that it is reachable and that GRIDTIDE_NOTIFY names it rightly, then gridtide deploy",
         ) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
+from prefect.events import emit_event
 from prefect.states import Scheduled, State
 
 from deployments.deploy import POOL, deploy
-from deployments.notifications import PREFIX, VARIABLE, receiver
+from deployments.notifications import AUTOMATIONS, PREFIX, VARIABLE, apply, receiver
+from deployments.runs import notified
 from flows.notify import notify
 from gridtide import config
 from gridtide.errors import ConfigurationError
@@ -88,6 +91,57 @@ async def test_every_receiver_is_told_at_once(
         assert sum((await notify()).values()) == 2
         assert inbox.subjects == mail.subjects == ["ingest/hourly failed", "ingest/hourly works again"]
         assert sum((await notify()).values()) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("nobody")
+async def test_each_kind_of_trouble_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One message each, that says what to do; a run that is late and then not started is told of twice."""
+    inbox = Inbox()
+    patient = tmp_path / "automations"
+    shutil.copytree(AUTOMATIONS, patient)
+    waits = patient / "never_started.yaml"
+    waits.write_text(waits.read_text().replace("within: 1800", "within: 10"))
+    with webhook(inbox) as hook:
+        monkeypatch.setenv(VARIABLE, hook)
+        await deployed(tmp_path)
+        async with get_client() as client:
+            await apply(client, patient)
+        await end("Late", StateType.SCHEDULED)
+        await end("TimedOut", StateType.FAILED)
+        await end("Cancelled", StateType.CANCELLED)
+        for kind in ("stale", "gaps"):
+            about = {"prefect.resource.id": "gridtide.entry.a", "prefect.resource.name": "a"}
+            said = {"what": "nothing since noon", "since": "2026-03-01 12:00", "fix": "gridtide ingest --select a"}
+            emit_event(f"gridtide.entry.{kind}", about, payload=said)
+        await asyncio.to_thread(inbox.until, 6)
+    assert sorted(inbox.subjects) == [
+        "a has gaps that could not be filled",
+        "a is stale",
+        "ingest/hourly is late",
+        "ingest/hourly never started",
+        "ingest/hourly timed out",
+        "ingest/hourly was cancelled",
+    ]
+    assert all("Do: " in body and "Since: 20" in body for _, body in inbox.messages)
+
+
+@pytest.mark.usefixtures("nobody")
+async def test_a_receiver_that_cannot_be_reached_is_named(
+    tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`gridtide notify` tells who took a test message and who did not; where there is nobody, what to set."""
+    with pytest.raises(ConfigurationError, match="nobody is to be told"):
+        await notified()
+    inbox = Inbox()
+    with webhook(inbox) as hook:
+        monkeypatch.setenv(VARIABLE, f"{hook} http://planted@127.0.0.1:{unused_tcp_port}/")
+        await deployed(tmp_path)
+        assert await notified() == 1
+    assert inbox.subjects == ["A test of Gridtide"]
+    said = capsys.readouterr()
+    assert "gridtide-notify-2: did not take the notification" in said.out
+    assert "planted" not in said.out + said.err
 
 
 @pytest.mark.slow
