@@ -155,14 +155,16 @@ class TrainingSpec(Strict):
     """A training set: windows of `seq_len` hours of inputs that predict `horizon` hours of targets."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Its folder under features/ in the lake")
-    description: str = ""
-    locations: tuple[Location, ...] = Field(min_length=1)
+    description: str = Field("", max_length=1000, description="What it is for, for people")
+    locations: tuple[Location, ...] = Field(
+        min_length=1, max_length=1000, description="Regions, each with a base of its own; of the same targets"
+    )
     start: Hour | None = Field(None, description="First hour; without it the first that has a target")
     end: Hour | None = Field(
         None, description="First hour no longer in it; without it after the last that has a target"
     )
     as_of: AwareDatetime | None = Field(None, description="Use only what the lake had stored by then")
-    resolution: timedelta = Field(timedelta(hours=1), description="The length of a step")
+    resolution: timedelta = Field(timedelta(hours=1), description="The length of a step; PT1H, the only one")
     seq_len: int = Field(8760, ge=1, le=1_000_000, description="Steps of context (lookback)")
     horizon: int = Field(24, ge=1, le=8784, description="Steps to predict")
     stride: int = Field(24, ge=1, le=8784, description="Steps between the starts of two windows")
@@ -170,13 +172,13 @@ class TrainingSpec(Strict):
         (1, 6, 12, 24),
         description="How many steps ahead series that are known ahead (forecasts, day-ahead) are looked up",
     )
-    features: Features = Features()
-    cleaning: Cleaning = Cleaning()
+    features: Features = Field(Features(), description="What is made of the inputs, group by group")
+    cleaning: Cleaning = Field(Cleaning(), description="What is done about wrong and missing values")
     min_inputs: Share = Field(0.1, description="Share of its context that a window must have observed")
     min_targets: Share = Field(0.5, description="Share of its targets that a window must have observed")
     scaling: Literal["standard", "none"] = Field("standard", description="Zero mean, unit deviation over train hours")
-    splits: Splits = Splits()
-    ring: Ring = Ring()
+    splits: Splits = Field(Splits(), description="Which windows train, validate and test")
+    ring: Ring = Field(Ring(), description="How windows are dealt out to the devices of a ring")
     export: tuple[Literal["npz"], ...] = Field((), description="Other formats to write the arrays in, beside the file")
     pictures: bool = Field(True, description="Draw a page of pictures beside the file; needs gridtide[report]")
 

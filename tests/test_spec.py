@@ -79,3 +79,15 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(TrainingError, match=r"bad\.json: is not JSON"):
         spec.load(tmp_path / "bad.json")
+
+
+def test_every_key_says_what_it_is_for() -> None:
+    """In the schema that the form of the UI is drawn from, all the way down."""
+    schema = spec.TrainingSpec.model_json_schema()
+    silent = [
+        f"{name}.{key}"
+        for name, model in {"TrainingSpec": schema, **schema["$defs"]}.items()
+        for key, shown in model["properties"].items()
+        if not shown.get("description")
+    ]
+    assert silent == []
