@@ -14,7 +14,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-SECTIONS = ("ingest", "prefect_overhead", "quota", "backfill", "sequences", "shipped_config", "features", "deployed")
+SECTIONS = (
+    "ingest",
+    "prefect_overhead",
+    "quota",
+    "backfill",
+    "history",
+    "sequences",
+    "shipped_config",
+    "features",
+    "deployed",
+)
 RESULTS = Path(__file__).parent / "results.json"
 
 

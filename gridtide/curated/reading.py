@@ -40,7 +40,7 @@ from gridtide.threads import computed
 
 NEVER = (1 << 63) - 1
 
-GATHERED = 1 << 17
+GATHERED = 1 << 15
 """Rows that are handed on at once: small files cost less together."""
 
 LATE = timedelta(days=1)
@@ -209,10 +209,11 @@ async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
 
 
 async def _gathered(tables: AsyncIterator[pa.Table]) -> AsyncIterator[pa.Table]:
-    """Of `tables` those that follow each other with the same columns as one, of `GATHERED` rows or little more."""
+    """Of `tables` those that follow each other with the same columns as one, while that is within `GATHERED` rows."""
     waiting: list[pa.Table] = []
     async for table in tables:
-        if waiting and (sum(one.num_rows for one in waiting) >= GATHERED or table.schema != waiting[0].schema):
+        rows = sum(one.num_rows for one in (*waiting, table))
+        if waiting and (rows > GATHERED or table.schema != waiting[0].schema):
             yield observations.concat(waiting)
             waiting = []
         waiting.append(table)

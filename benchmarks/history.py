@@ -1,0 +1,72 @@
+"""Reading history back: 1,200 overlapping snapshots to an hourly matrix, newest first, beside pandas and the limit."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import snapshots
+from benchmarks.processes import run
+from gridtide import curated
+from gridtide.lake import Lake
+
+GOAL_MB = 200.0
+
+Row = dict[str, object]
+
+
+def measure(repeats: int = 2) -> list[Row]:
+    """The rows of the table: seconds and memory, of the files as they are and of the months made of them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        lake = Lake.open(str(folder / "lake"))
+        np.save(folder / "expected.npy", asyncio.run(snapshots.fill(lake)))
+        files = _medians(scratch, repeats, "snapshots_gridtide", "snapshots_pandas", "snapshots_columns")
+        started = time.perf_counter()
+        done = asyncio.run(curated.compact(lake, snapshots.ENTRY))
+        seconds = time.perf_counter() - started
+        months = _medians(scratch, repeats, "snapshots_gridtide", "snapshots_pandas", "snapshots_columns")
+    return [
+        *_rows(f"{done.files:,} snapshots", files),
+        *_rows(f"the same in {len(set(done.months))} months", months),
+        _row("compacting them", "rows/s", done.rows / seconds, None, None, ""),
+    ]
+
+
+def _rows(name: str, found: dict[str, dict[str, float]]) -> list[Row]:
+    ours, peer, limit = (found[f"snapshots_{program}"] for program in ("gridtide", "pandas", "columns"))
+    return [
+        _row(f"{name}: newest by hour", "s", ours["seconds"], peer["seconds"], limit["seconds"], "reading 4 columns"),
+        _row(f"{name}: CPU", "s", ours["cpu"], peer["cpu"], limit["cpu"], "reading 4 columns"),
+        _row(f"{name}: memory beyond the result", "MB", ours["mb"], peer["mb"], GOAL_MB, "goal"),
+    ]
+
+
+def _medians(folder: str, repeats: int, *programs: str) -> dict[str, dict[str, float]]:
+    """The median of each figure that the `programs` print, all run in turn."""
+    found: dict[str, list[dict[str, float]]] = {program: [] for program in programs}
+    for _ in range(repeats):
+        for program in programs:
+            found[program].append(json.loads(run(program, folder).output))
+    return {
+        program: {figure: statistics.median(one[figure] for one in each) for figure in each[0]}
+        for program, each in found.items()
+    }
+
+
+def _row(name: str, unit: str, ours: float, peer: float | None, limit: float | None, limit_name: str) -> Row:
+    return {
+        "name": name,
+        "unit": unit,
+        "ours": ours,
+        "peer": peer,
+        "peer_name": "pandas.concat",
+        "limit": limit,
+        "limit_name": limit_name,
+    }

@@ -1,0 +1,27 @@
+"""Ours: the files, or the months they are compacted into, to hourly rows. argv: folder"""
+
+import asyncio
+
+from benchmarks.snapshots import ENTRY, PERIOD, SERIES, Matrix, measured
+from gridtide import curated
+from gridtide.hourly import Grid
+from gridtide.lake import Lake
+
+
+async def gathered(lake: Lake) -> Grid:
+    """As the preparation of a training set does: pin the files, then gather what they hold."""
+    grid = Grid(PERIOD, lambda name: True)
+    pinned = await curated.inputs(lake, [ENTRY], PERIOD)
+    async for _, table in curated.tables(lake, [ENTRY], pinned, PERIOD):
+        grid.add(table, ENTRY.available)
+    return grid
+
+
+def read(lake: Lake) -> Matrix:
+    """The values by hour and series."""
+    hourly = asyncio.run(gathered(lake)).finish()
+    numbers = [hourly.names.index(f"eia/{location}/{variable}") for location, variable in SERIES]
+    return hourly.values.T if numbers == sorted(numbers) else hourly.values[numbers].T
+
+
+measured(read)

@@ -1,0 +1,91 @@
+"""1,200 snapshots of 60 series by the hour, each overlapping the one before by half: ten years, 10.4 M rows.
+
+Of a value that two snapshots hold the newer counts; 1 % is missing. Shared by what reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gridtide import config, observations
+from gridtide.lake import Draft, Lake, Provenance
+from gridtide.periods import Period
+
+Matrix = npt.NDArray[np.float64]
+
+HOURS = 87_600
+STEP = 73
+"""Hours from snapshot to snapshot; each holds twice as many."""
+
+START = datetime(2015, 7, 1, tzinfo=UTC)
+PERIOD = Period(START, START + timedelta(hours=HOURS))
+LOCATIONS = [f"R{number:02}" for number in range(15)]
+VARIABLES = ["demand", "demand_forecast_day_ahead", "net_generation", "total_interchange"]
+SERIES = [(location, variable) for location in LOCATIONS for variable in VARIABLES]
+
+URL = "https://api.eia.gov/v2/electricity/rto/region-data/data/"
+ENTRY = config.parse({"apis": [{"name": "snapshots", "url": URL, "output_folder": "snapshots"}]}).apis[0]
+
+
+async def fill(lake: Lake) -> Matrix:
+    """Put the snapshots into `lake`; returns what the newest say, (hours, series)."""
+    noise = np.random.default_rng(0)
+    level = np.cumsum(noise.standard_normal((HOURS, len(SERIES))), axis=0) + 1000 * np.arange(len(SERIES))
+    level[noise.random(level.shape) < 0.01] = np.nan
+    newest = np.full(level.shape, np.nan)
+    for number in range(HOURS // STEP):
+        end = (number + 1) * STEP
+        hours = slice(max(0, end - 2 * STEP), end)
+        values = level[hours] + 0.001 * number
+        newest[hours] = np.where(np.isnan(values), newest[hours], values)
+        asked = START + timedelta(hours=end + 5)
+        with Draft("parquet", Provenance(ENTRY.name, None, ENTRY.fingerprint)) as draft:
+            draft.append(_table(values, hours.start, asked))
+            await lake.put_draft(draft, ENTRY.output_folder, ENTRY.file_prefix, asked)
+    return newest
+
+
+def measured(read: Callable[[Lake], Matrix]) -> None:
+    """Read the lake that the command line names, and print seconds, CPU seconds and MB beyond the result.
+
+    The clock starts when all is imported. Ends with an error unless the result is what was expected.
+    """
+    folder = Path(sys.argv[1])
+    lake = Lake.open(str(folder / "lake"))
+    before, busy, started = _memory_mb("VmRSS"), time.process_time(), time.perf_counter()
+    matrix = read(lake)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - busy
+    beyond = _memory_mb("VmHWM") - before - matrix.nbytes / 2**20
+    if not np.array_equal(matrix, np.load(folder / "expected.npy", mmap_mode="r"), equal_nan=True):
+        raise SystemExit("not the newest values")
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "mb": beyond}))
+
+
+def _memory_mb(line: str) -> float:
+    """What Linux says of this process: `VmRSS` now, `VmHWM` at most; 0 elsewhere."""
+    status = Path("/proc/self/status")
+    text = status.read_text() if status.exists() else ""
+    return sum(int(one.split()[1]) for one in text.splitlines() if one.startswith(line)) / 2**10
+
+
+def _table(values: Matrix, first: int, asked: datetime) -> observations.pa.Table:
+    hour, series = np.nonzero(~np.isnan(values))
+    start = int(START.timestamp() * 1e6) + (first + hour) * 3_600_000_000
+    return observations.from_columns(
+        "eia",
+        asked,
+        interval_start=start,
+        interval_end=start + 3_600_000_000,
+        location=observations.labelled(series // len(VARIABLES), LOCATIONS),
+        variable=observations.labelled(series % len(VARIABLES), VARIABLES),
+        unit="MWh",
+        value=values[hour, series],
+    )
