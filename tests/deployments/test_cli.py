@@ -66,7 +66,7 @@ def test_help_names_every_command() -> None:
     """--help is a page with all commands and the exit codes."""
     page = gridtide("--help").stdout
     for command in [
-        *("up", "down", "deploy", "demo", "validate", "ingest", "backfill", "compact", "replay", "retention"),
+        *("up", "down", "deploy", "notify", "demo", "validate", "ingest", "backfill", "compact", "replay", "retention"),
         *("prepare", "status", "sandbox", "serve"),
     ]:
         assert f" {command} " in page
