@@ -343,6 +343,11 @@ def manifest(made: TrainingSet, pinned: Sequence[Input]) -> dict[str, Any]:
                 "name": base.location,
                 "columns": [asdict(feature) for feature in base.columns],
                 "targets": list(base.target_names),
+                "imputed": {
+                    feature.name: int((cells == IMPUTED).sum())
+                    for feature, cells in zip(base.columns, base.quality.T, strict=False)
+                    if feature.series is not None
+                },
                 "rejected": base.rejected,
                 "repeats": base.repeats,
             }

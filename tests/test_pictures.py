@@ -18,6 +18,7 @@ from tests.sets import training_set
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
+@pytest.mark.slow
 def test_a_page_holds_every_picture_of_every_location() -> None:
     """As PNG inside the page, with what they show in words; the same page for the same set."""
     made = training_set(30, seq_len=48, horizon=24)

@@ -108,6 +108,7 @@ def test_a_later_retrieval_counts_unless_as_of_is_before_it(folder: Path, tmp_pa
     assert first["fingerprint"] != prepare(tmp_path)["fingerprint"]
 
 
+@pytest.mark.slow
 def test_pinned_inputs_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     """In two processes with other hash seeds and thread counts, also when newer files came since."""
     asyncio.run(fill(Lake.open(str(tmp_path)), KINDS))
@@ -167,8 +168,11 @@ def test_the_manifest_says_what_each_column_is_and_what_was_rejected(tmp_path: P
     for name in ("eia/ISNE/demand-5h", "target eia/ISNE/demand"):
         assert place["rejected"][name] == {"impossible": 2, "stale": 0, "spike": 0}
     assert report["locations"]["ISNE"]["rejected"].keys() == {"eia/ISNE/demand-5h", "target eia/ISNE/demand"}
-    assert set(manifest["versions"]) == {"gridtide", "numpy", "pyarrow", "holidays"}
     mapped, _ = tensors.open_mapped(tmp_path / report["path"])
+    names = [column["name"] for column in place["columns"][:9]]
+    assert place["imputed"] == dict(zip(names, (mapped["quality"][0] == cleaning.IMPUTED).sum(axis=0), strict=True))
+    assert place["imputed"]["eia/ISNE/demand_forecast_day_ahead+24h"] > 99
+    assert set(manifest["versions"]) == {"gridtide", "numpy", "pyarrow", "holidays"}
     np.testing.assert_array_equal(mapped["quality"] == cleaning.REPORTED, mapped["mask"][..., :9])
     assert (mapped["quality"][0, 105:107, 0] == cleaning.REJECTED).all()
     assert mapped["target_mask"][0, 99:103, 0].tolist() == [True, False, False, True]
