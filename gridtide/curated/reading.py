@@ -40,8 +40,8 @@ from gridtide.threads import computed
 
 NEVER = (1 << 63) - 1
 
-GATHERED = 1 << 15
-"""Rows that are handed on at once: small files cost less together."""
+GATHERED = 1 << 17
+"""Rows that are handed on at once: small files cost less together. What has a quarter of that stays alone."""
 
 LATE = timedelta(days=1)
 """How much earlier than its name's stamp a file may have been stored: names that were taken move stamps on."""
@@ -213,7 +213,8 @@ async def _gathered(tables: AsyncIterator[pa.Table]) -> AsyncIterator[pa.Table]:
     waiting: list[pa.Table] = []
     async for table in tables:
         rows = sum(one.num_rows for one in (*waiting, table))
-        if waiting and (rows > GATHERED or table.schema != waiting[0].schema):
+        large = rows > GATHERED or table.num_rows > GATHERED // 4
+        if waiting and (large or table.schema != waiting[0].schema):
             yield observations.concat(waiting)
             waiting = []
         waiting.append(table)
