@@ -20,6 +20,7 @@ from prefect.types.entrypoint import EntrypointType
 from flows.backfill import backfill
 from flows.compact import compact
 from flows.ingest import ingest
+from flows.monitor import monitor
 from flows.notify import notify
 from flows.prepare_training import prepare_training
 from flows.replay import replay
@@ -41,6 +42,9 @@ WAIT = ConcurrencyLimitStrategy.ENQUEUE
 
 NIGHTLY = Schedule(cron="25 3 * * *", description="After the day's last ingests have come in, when few others run")
 WEEKLY = Schedule(cron="5 4 * * 1", description="Bodies are kept for weeks: a few days more or less do not matter")
+SIX_HOURLY = Schedule(
+    cron="33 */6 * * *", description="Between the hourly runs, and often enough to heal a gap within a day"
+)
 UNTOLD = Schedule(
     cron="*/10 * * * *", description="Ten minutes are soon enough for what came in a burst, and for good news"
 )
@@ -84,6 +88,7 @@ def rows(config: Config) -> list[Row]:
         Row(prepare_training),
         Row(replay),
         Row(retention, "weekly", WEEKLY, {"dry_run": False}),
+        Row(monitor, "six_hourly", SIX_HOURLY, collision=SKIP),
         Row(notify, "untold", UNTOLD, collision=SKIP),
     ]
 

@@ -30,6 +30,7 @@ from gridtide.config import Entry, Schedule
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.periods import Period, missing, split
 from tasks.collect import Outcome, Run, collect
+from tasks.notify import trouble
 
 SHOWN, NAMED = 50, 5
 """How many holes of an upstream a report lists for an entry, and how many series for a hole."""
@@ -105,6 +106,7 @@ async def monitor(
     await acreate_table_artifact(report["results"], key="monitor", description=title)
     await coverage.show("monitor-coverage", title, pictures)
     if not dry_run:
+        await _tell(report)
         _raise_whatis_open(report, outcomes)
     return report
 
@@ -247,6 +249,20 @@ def note(row: dict[str, Any]) -> str:
         )
     said += [row["problem"]] if row["problem"] else []
     return "; ".join(said) or "complete"
+
+
+async def _tell(report: dict[str, Any]) -> None:
+    """Leave an event for each entry that is late, or lacks something, although it was asked for."""
+    for row in report["results"]:
+        name, left = row["name"], row["missing"]
+        if row["late"] and not row["collected"]:
+            what = f"the run of its schedule at {row['late']} left no file, nor could one be collected since"
+            fix = f"gridtide validate --probe --select {name}, then gridtide ingest --select {name}"
+            await trouble("stale", name, what, row["late"], fix)
+        if left:
+            start, end = left[0].partition("/")[0], left[-1].rpartition("/")[2]
+            fix = f"gridtide backfill --start {start} --end {end} --select {name}"
+            await trouble("gaps", name, f"still missing: {', '.join(left[:NAMED])}", start, fix)
 
 
 def is_open(row: dict[str, Any]) -> bool:

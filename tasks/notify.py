@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from prefect import task
 from prefect.blocks.abstract import NotificationError
@@ -59,6 +59,19 @@ RECORDED_AFTER = 30
 
 MOST = 20
 """Things that one message lists; the rest is counted."""
+
+
+async def trouble(kind: Literal["stale", "gaps"], entry: str, what: str, since: str, fix: str) -> None:
+    """Leave the event that an entry is in trouble, for the automation of that kind to tell."""
+    resource = {"prefect.resource.id": f"gridtide.entry.{entry}", "prefect.resource.name": entry}
+    async with get_events_client() as events:
+        await events.emit(
+            Event(
+                event=f"gridtide.entry.{kind}",
+                resource=Resource(resource),
+                payload={"what": what, "since": since, "fix": fix},
+            )
+        )
 
 
 @dataclass(frozen=True)

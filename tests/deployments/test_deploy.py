@@ -38,6 +38,7 @@ OTHERS = [
     "prepare_training/by-hand",
     "replay/by-hand",
     "retention/weekly",
+    "monitor/six_hourly",
     "notify/untold",
 ]
 

@@ -1,5 +1,6 @@
 """Healing on a real Prefect server: what is lacking is found, asked for once, and told."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from prefect.client.orchestration import get_client
+from prefect.events.filters import EventFilter, EventNameFilter
 
 from flows.backfill import backfill
 from flows.monitor import monitor
@@ -184,6 +187,30 @@ async def test_what_fails_is_named_and_asked_for_less_and_less(upstream: Upstrea
     await backfill(day, day + DAY, config=settings)
     assert json.loads(path.read_text()) == []
     assert (await monitor(config=settings, days=7))["pipeline_status"] == "success"
+
+
+async def test_a_gap_that_cannot_be_closed_is_left_to_be_told(upstream: Upstream, tmp_path: Path) -> None:
+    """As an event of the entry: what is missing, since when, and the command that asks for it."""
+    settings = upstream.config(tmp_path, name="holed")
+    day = TODAY - 5 * DAY
+    upstream.refused = {day}
+    with pytest.raises(RunError):
+        await monitor(config=settings, days=7)
+    async with get_client() as client:
+        for _ in range(100):
+            page = await client.read_events(EventFilter(event=EventNameFilter(name=["gridtide.entry.gaps"])), limit=50)
+            said = [event.payload for event in page.events if event.resource.name == "holed"]
+            if said:
+                break
+            await asyncio.sleep(0.2)
+    start, end = str(Period(day, day + DAY)).split("/")
+    assert said == [
+        {
+            "what": f"still missing: {start}/{end}",
+            "since": start,
+            "fix": f"gridtide backfill --start {start} --end {end} --select holed",
+        }
+    ]
 
 
 async def test_a_late_snapshot_is_collected(upstream: Upstream, tmp_path: Path) -> None:
