@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from prefect.client.orchestration import get_client
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from deployments.blocks import prefect_api
 from deployments.changes import Change
@@ -271,6 +282,13 @@ def _show_summary(report: Report) -> None:
     out.print(f"{summary['rows']:,} rows in {summary['seconds']:.1f} s")
 
 
+class _Rate(ProgressColumn):
+    """Pieces done in a minute, where that can be told."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{60 * task.speed:,.0f}/min" if task.speed else "")
+
+
 @contextmanager
 def progress(title: str, took: Took | None = None) -> Iterator[None]:
     """A bar on the terminal that follows the flow called within."""
@@ -279,7 +297,9 @@ def progress(title: str, took: Took | None = None) -> Iterator[None]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        _Rate(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
     entry_column = TextColumn("{task.fields[entry]}")
     started = time.monotonic()

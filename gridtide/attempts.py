@@ -7,15 +7,17 @@ always refuses is not asked for without end. What files cover is forgotten.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from gridtide.config import Entry
-from gridtide.errors import StorageError
 from gridtide.lake import Lake
 from gridtide.periods import Period, missing
+
+logger = logging.getLogger("gridtide.attempts")
 
 FOLDER = "failed"
 
@@ -64,14 +66,15 @@ def after(
 
 
 async def recall(lake: Lake, entry: Entry) -> list[Failure]:
-    """What failed of `entry` and no later run made good."""
+    """What failed of `entry` and no later run made good; nothing, with a warning, where that is damaged."""
     path = _path(entry)
     if not await lake.exists(path):
         return []
     try:
         return [_read(one) for one in json.loads(await lake.read(path))]
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(path, f"is damaged: {error!r}", "Remove it: it only says what failed before") from error
+        logger.warning("%s: is damaged and passed over, what failed before is asked for at once: %r", path, error)
+        return []
 
 
 async def remember(lake: Lake, entry: Entry, failures: Sequence[Failure]) -> None:

@@ -346,6 +346,8 @@ class _Checks:
         self._check_expected()
         if repeated:
             self.warnings.append(f"{repeated} exact duplicates collapsed")
+        if self.period is not None and not self.draft.rows:
+            self.warnings.append("the upstream has nothing for this period; it is not asked for again")
         if self.draft.rows and not self.within:
             self.warnings.append(f"none of the {self.draft.rows} rows lies in the period asked, {self.period}")
         return self.draft

@@ -15,9 +15,11 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from deployments import status as held
 from deployments.cli import app
+from gridtide import attempts, sandbox
 from gridtide import observations as obs
-from gridtide import sandbox
+from gridtide.attempts import Failure
 from gridtide.config import load
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.periods import Period
@@ -66,8 +68,8 @@ def test_help_names_every_command() -> None:
     """--help is a page with all commands and the exit codes."""
     page = gridtide("--help").stdout
     for command in [
-        *("up", "down", "deploy", "notify", "demo", "validate", "ingest", "backfill", "compact", "replay", "retention"),
-        *("prepare", "status", "sandbox", "serve"),
+        *("up", "down", "deploy", "notify", "demo", "validate", "ingest", "backfill", "monitor", "compact"),
+        *("replay", "retention", "prepare", "status", "sandbox", "serve"),
     ]:
         assert f" {command} " in page
     assert "130 interrupted" in page
@@ -173,6 +175,20 @@ async def test_status_names_a_damaged_file_and_goes_on(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert path.name in "".join(process.stdout.split())  # wherever it was folded
     assert " 24 " not in process.stdout
+
+
+async def test_status_shows_what_failed(tmp_path: Path) -> None:
+    """What was asked for in vain is a cross in the picture, with why; what a file covers by now is none."""
+    day = datetime(2024, 1, 1, tzinfo=UTC)
+    lake, entry = Lake.open(str(tmp_path / "lake")), load(written(tmp_path, DEMAND)).apis[0]
+    await put(lake, day, 24, day + 90 * HOUR)
+    failures = [Failure(Period(day + n * 24 * HOUR, day + (n + 1) * 24 * HOUR), n + 1, day, "HTTP 404") for n in (0, 1)]
+    await attempts.remember(lake, entry, failures)
+    (found,) = await held.status([entry], lake, day + 74 * HOUR)
+    assert str(found.coverage) == "2024-01-01 ██████××××××××       2024-01-04  33%"
+    assert [one["period"][0] for one in found.as_dict()["failed"]] == ["2024-01-02T00:00:00+00:00"]
+    process = await in_process("status", "--config", str(tmp_path / "api_config.json"))
+    assert "failed 2 times: HTTP 404" in " ".join(process.stdout.split())
 
 
 def test_an_empty_lake_has_a_status(tmp_path: Path) -> None:
@@ -306,6 +322,17 @@ class TestRuns:
         assert again.exit_code == 0
         assert "0 rows in" in again.stdout
         assert len(list((tmp_path / "lake" / "demand").glob("*.parquet"))) == 1
+
+    def test_monitor_tells_what_was_lacking_and_fetches_it(self, tmp_path: Path, upstream: str) -> None:
+        """A dry run names the gap and fetches nothing; a run closes it, and the next finds it closed."""
+        config = written(tmp_path, DEMAND)
+        asked = ["monitor", "--config", config, "--sandbox-url", upstream, "--days", 2]
+        dry, done, again = gridtide(*asked, "--dry-run"), gridtide(*asked), gridtide(*asked)
+        assert (dry.exit_code, done.exit_code, again.exit_code) == (0, 0, 0), done.output
+        assert "gap " in dry.stdout
+        assert " 0 of 1 " in dry.stdout
+        assert " 1 of 1 " in done.stdout
+        assert "still missing" not in again.stdout
 
     def test_prepare_tells_what_is_in_the_set(self, tmp_path: Path, upstream: str) -> None:
         """The shapes and windows of the training set, or exit code 2 where the spec asks for what is not there."""

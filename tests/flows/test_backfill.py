@@ -153,3 +153,64 @@ async def test_days_may_be_given_as_text(tmp_path: Path) -> None:
     report = await backfill("2024-03-01", "2024-03-01T06:00", config=config(tmp_path, api()))
     assert report["period"] == "2024-03-01T00:00/2024-03-01T06:00"
     assert report["summary"]["rows"] == 6
+
+
+async def test_what_is_not_due_is_left_out_and_told(tmp_path: Path) -> None:
+    """A period that reaches into the future says up to when it was filled."""
+    begun = datetime.now(UTC)
+    report = await backfill(begun - timedelta(days=1), begun + timedelta(days=1), config=config(tmp_path, api()))
+    (warning,) = report["results"][0]["warnings"]
+    assert warning.endswith("is not due yet and left out")
+    assert report["results"][0]["missing"] == []
+
+
+async def test_before_the_history_of_an_upstream_there_is_no_endless_hole(tmp_path: Path) -> None:
+    """Where it says that there is nothing, that is told once and not asked again; where it refuses, that is named."""
+    eia = {
+        "name": "demand",
+        "url": "https://api.eia.gov/v2/electricity/rto/region-data/data/",
+        "params": {"facets[respondent][]": ["ISNE"], "facets[type][]": ["D"]},
+        "output_folder": "demand",
+    }
+    weather = {
+        "name": "weather",
+        "url": "https://archive-api.open-meteo.com/v1/archive",
+        "params": {"latitude": 42.36, "longitude": -71.06, "hourly": ["temperature_2m"]},
+        "output_folder": "weather",
+    }
+    before = datetime(1930, 1, 1, tzinfo=UTC), datetime(1930, 1, 3, tzinfo=UTC)
+    settings = config(tmp_path, eia, weather)
+    async with sandbox.running() as url:
+        with pytest.raises(RunError, match="1 of 2 chunks failed, of weather") as caught:
+            await backfill(*before, config=settings, sandbox=url)
+        demand, sky = caught.value.report["results"]
+        assert demand["warnings"] == [
+            "1930-01-01T00:00/1930-01-03T00:00: the upstream has nothing for this period; it is not asked for again"
+        ]
+        assert "out of allowed range from 1940-01-01" in sky["errors"][0]
+        assert sky["missing"] == ["1930-01-01T00:00/1930-01-03T00:00"]
+        again = await backfill(*before, config=settings, sandbox=url, select=["demand"])
+    assert again["statistics"]["chunks"] == 0
+
+
+async def test_unknown_entries_are_refused(tmp_path: Path) -> None:
+    """Before anything runs, with the names there are."""
+    with pytest.raises(ConfigurationError, match=r"gird: no such entry. The entries are: grid"):
+        await backfill(START, END, config=config(tmp_path, api()), select=["gird"])
+
+
+async def test_foreign_files_cover_nothing_and_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Names that are no lake files, periods that end before they start, days that do not exist, other prefixes."""
+    folder = tmp_path / "grid"
+    folder.mkdir()
+    strange = [
+        "notes.txt",
+        "grid_20240301_000000_20240311T0000_20240301T0000.parquet",
+        "grid_20240301_000000_20240231T0000_20240311T0000.parquet",
+    ]
+    for name in (*strange, "other_20240301_000000_20240301T0000_20240311T0000.parquet"):
+        (folder / name).write_text("not ours")
+    report = await backfill(START, END, config=config(tmp_path, api()))
+    assert report["statistics"]["successful_chunks"] == 4
+    assert all(name in caplog.text for name in strange)
+    assert await starts(tmp_path) == [START + n * HOUR for n in range(240)]
