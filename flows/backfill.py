@@ -108,7 +108,7 @@ async def backfill(
             outcomes = await _carry_out_on(cluster, plans, place, run.retries)
         else:
             outcomes = await carry_out(plans, run)
-        pictures = await pictured([plan.entry for plan in plans if not plan.skipped], wanted, outcomes, run)
+        pictures = await pictured([(plan.entry, wanted) for plan in plans if not plan.skipped], outcomes, run)
     report = backfill_report(wanted, plans, outcomes, pictures, time.monotonic() - started)
     get_run_logger().info(as_text(report))
     await acreate_table_artifact(report["results"], key="backfill", description=f"Backfill of {wanted}")
@@ -158,16 +158,16 @@ async def _carry_out_on(cluster: str, plans: Sequence[Plan], place: Place, retri
     return await collect_on(cluster, chunks, place, retries, lambda entry: progress.advance(entry.name))
 
 
-async def pictured(entries: Sequence[Entry], wanted: Period, outcomes: Sequence[Outcome], run: Run) -> Pictures:
-    """What the lake holds of `wanted` after `outcomes`, by entry, after noting there what failed.
+async def pictured(wanted: Sequence[tuple[Entry, Period]], outcomes: Sequence[Outcome], run: Run) -> Pictures:
+    """What the lake holds of what was `wanted` after `outcomes`, by entry, after noting there what failed.
 
     An entry whose part of the lake cannot be read or written is left out with a warning.
     """
     found: Pictures = {}
-    for entry in entries:
+    for entry, period in wanted:
         try:
             await coverage.remember(run.lake, entry, [one for one in outcomes if one.entry is entry], run.stamp)
-            picture = await coverage.coverage(run.lake, entry, wanted, run.stamp)
+            picture = await coverage.coverage(run.lake, entry, period, run.stamp)
         except StorageError as error:
             get_run_logger().warning("%s has no picture of its coverage: %s", entry.name, explained(error))
         else:

@@ -26,6 +26,7 @@ from flows.local_flow import local_flow
 from flows.report import RunError, explained, failure
 from gridtide import attempts, curated, quality
 from gridtide.attempts import Failure
+from gridtide.collect import scheduled_period
 from gridtide.config import Entry, Schedule
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.periods import Period, missing, split
@@ -38,25 +39,22 @@ SHOWN, NAMED = 50, 5
 
 @dataclass(frozen=True)
 class Finding:
-    """What the lake lacks of an entry: `gaps` and `revisions`, less those `waiting` for another attempt; since
-    which run it is `late`; why it is `skipped`."""
+    """What the lake lacks of what is `wanted` of an entry: `gaps` and `revisions`, less those `waiting` for another
+    attempt; since which run it is `late`, and whether a `snapshot` makes that good; why it is `skipped`."""
 
     entry: Entry
+    wanted: Period
     gaps: Sequence[Period] = ()
     revisions: Sequence[Period] = ()
     waiting: Sequence[Failure] = ()
     late: datetime | None = None
+    snapshot: bool = False
     skipped: str | None = None
 
     def plan(self, periods: Sequence[Period]) -> Plan:
         """`periods` in chunks, without what waits for another attempt."""
         due = [piece for one in periods for piece in missing(one, [w.period for w in self.waiting])]
         return Plan(self.entry, [chunk for one in due for chunk in split(one, self.entry.chunk)])
-
-    @property
-    def snapshot(self) -> bool:
-        """Whether what the upstream says now is wanted, as no period can be asked for."""
-        return self.late is not None and self.skipped is not None
 
 
 def _check(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
@@ -98,8 +96,8 @@ async def monitor(
         wanted = quality.window(run.stamp, days)
         found = [await find(one, schedules.get(one.schedule or ""), wanted, run) for one in entries]
         outcomes = [] if dry_run else await _heal(found, run)
-        pictures = await pictured([one.entry for one in found if not one.skipped], wanted, outcomes, run)
-        rows = [await _entry(one, outcomes, pictures, wanted, run) for one in found]
+        pictures = await pictured([(one.entry, one.wanted) for one in found if not one.skipped], outcomes, run)
+        rows = [await _entry(one, outcomes, pictures, run) for one in found]
     report = monitor_report(rows, wanted, time.monotonic() - started)
     get_run_logger().info(as_text(report))
     title = f"The last {days} days, at {run.stamp:%Y-%m-%d %H:%M} UTC"
@@ -107,18 +105,20 @@ async def monitor(
     await coverage.show("monitor-coverage", title, pictures)
     if not dry_run:
         await _tell(report)
-        _raise_whatis_open(report, outcomes)
+        _raise_what_is_open(report, outcomes)
     return report
 
 
 async def find(entry: Entry, schedule: Schedule | None, wanted: Period, run: Run) -> Finding:
-    """What the lake lacks of `wanted`, by the names of its files and what failed before."""
+    """What the lake lacks of what should be there of `wanted`, by the names of its files and what failed before."""
     now = run.stamp
+    wanted = quality.expected(entry, schedule, wanted, now)
     files = await run.lake.files(entry.output_folder, entry.file_prefix)
     late = quality.late(entry, schedule, now, files) if schedule else None
     skipped = reason(entry, wanted, now)
     if skipped:
-        return Finding(entry, late=late, skipped=skipped)
+        snapshot = late is not None and scheduled_period(entry, now) is None
+        return Finding(entry, wanted, late=late, snapshot=snapshot, skipped=skipped)
     gaps = quality.gaps(entry, wanted, now, files)
     revisions = quality.revisions(entry, wanted, now, files, schedule)
     waiting = [
@@ -126,7 +126,7 @@ async def find(entry: Entry, schedule: Schedule | None, wanted: Period, run: Run
         for one in await attempts.recall(run.lake, entry)
         if one.next > now and any(missing(hole, [one.period]) != [hole] for hole in (*gaps, *revisions))
     ]
-    return Finding(entry, gaps, revisions, waiting, late)
+    return Finding(entry, wanted, gaps, revisions, waiting, late)
 
 
 async def _heal(found: Sequence[Finding], run: Run) -> list[Outcome]:
@@ -139,13 +139,11 @@ async def _heal(found: Sequence[Finding], run: Run) -> list[Outcome]:
     ]
 
 
-async def _entry(
-    one: Finding, outcomes: Sequence[Outcome], pictures: Pictures, wanted: Period, run: Run
-) -> dict[str, Any]:
+async def _entry(one: Finding, outcomes: Sequence[Outcome], pictures: Pictures, run: Run) -> dict[str, Any]:
     """What the report says of an entry."""
     holes, problem = [], None
     try:
-        holes = [] if one.skipped else await unpublished(one.entry, wanted, run)
+        holes = [] if one.skipped else await unpublished(one.entry, one.wanted, run)
     except StorageError as error:
         problem = explained(error)
     plan = Plan(one.entry, one.plan([*one.gaps, *one.revisions]).chunks, skipped=one.skipped)
@@ -270,7 +268,7 @@ def is_open(row: dict[str, Any]) -> bool:
     return bool(row["missing"] or row["failed"] or row["problem"])
 
 
-def _raise_whatis_open(report: dict[str, Any], outcomes: Sequence[Outcome]) -> None:
+def _raise_what_is_open(report: dict[str, Any], outcomes: Sequence[Outcome]) -> None:
     """Raise the `RunError` that names what the run could not close."""
     left = [row for row in report["results"] if is_open(row)]
     if not left:

@@ -106,6 +106,12 @@ def due(entry: Entry, wanted: Period, now: datetime) -> Period | None:
     return Period(wanted.start, end) if end > wanted.start else None
 
 
+def expected(entry: Entry, schedule: Schedule | None, wanted: Period, now: datetime) -> Period:
+    """What of `wanted` the runs of the entry's `schedule` should have collected by `now`; all without a schedule."""
+    end = entry.due(last_run(schedule, now - entry.deadline)) if schedule else wanted.end
+    return Period(wanted.start, min(wanted.end, end)) if end > wanted.start else wanted
+
+
 def covered(files: Iterable[Filed]) -> list[Period]:
     """The periods that files of observations answer, joined."""
     return union(file.period for file in files if file.period and file.extension in TABULAR)

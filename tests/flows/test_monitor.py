@@ -26,7 +26,8 @@ from gridtide.periods import EPOCH, Period, floor, union
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-TODAY = floor(datetime.now(UTC), DAY)
+NOW = datetime.now(UTC)
+TODAY = floor(NOW, DAY)
 
 
 class Upstream:
@@ -242,6 +243,17 @@ async def test_an_empty_lake_is_filled(upstream: Upstream, tmp_path: Path) -> No
     (found,) = union(f.period for f in await Lake.open(settings["lake"]).files("grid", "grid") if f.period)
     assert found.start == TODAY - 3 * DAY
     assert found.end >= TODAY
+
+
+async def test_what_the_schedule_has_yet_to_ask_for_is_no_gap(upstream: Upstream, tmp_path: Path) -> None:
+    """Of a daily schedule what came due since its last run is the next run's."""
+    settings = upstream.config(tmp_path, schedule="daily")
+    settings["schedules"] = {"daily": {"cron": f"{(NOW - 3 * HOUR):%M %H} * * *"}}
+    last = floor(NOW - 3 * HOUR, HOUR)
+    await backfill(TODAY - 5 * DAY, last, config=settings)
+    upstream.asked.clear()
+    row = (await monitor(config=settings, days=4))["results"][0]
+    assert (row["gaps"], row["missing"], upstream.asked) == ([], [], [])
 
 
 @pytest.mark.parametrize("days", [0, -1, 100_000])
