@@ -342,11 +342,11 @@ def _period(start: str, end: str) -> Period:
     for option, text in (("--start", start), ("--end", end)):
         try:
             moment = datetime.fromisoformat(text)
-        except ValueError as error:
+            moments.append(moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
+        except (ValueError, OverflowError) as error:
             raise ConfigurationError(
                 option, f'"{text}" is no date', "Use one such as 2024-01-01 or 2024-01-01T06:00"
             ) from error
-        moments.append(moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
     if moments[1] <= moments[0]:
         raise ConfigurationError("--end", f"{end} is not after {start}", "Give [A, B) with A before B")
     return Period(*moments)

@@ -40,6 +40,16 @@ TABULAR: tuple[Format, ...] = ("parquet", "csv")
 """The formats that hold observations; `json` and `raw` keep the body only."""
 
 
+LONGEST = timedelta(days=36525)
+"""A hundred years: a longer duration would lead out of the calendar."""
+
+
+def _bounded(value: timedelta) -> timedelta:
+    if abs(value) > LONGEST:
+        raise ValueError('is longer than a hundred years; use such as "P30D"')
+    return value
+
+
 def _positive(value: timedelta) -> timedelta:
     if value <= timedelta(0):
         raise ValueError('must be longer than nothing, such as "PT1H"')
@@ -72,7 +82,8 @@ def _without_user(uri: str) -> str:
     return uri
 
 
-Duration = Annotated[timedelta, AfterValidator(_positive)]
+Span = Annotated[timedelta, AfterValidator(_bounded)]
+Duration = Annotated[Span, AfterValidator(_positive)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Param = StrictStr | StrictInt | StrictFloat
 
@@ -166,7 +177,7 @@ class Available(Strict):
     """When a value can be known: `lag` after its interval's end, or at `day_before` local time on
     the day before its operating day, for day-ahead products."""
 
-    lag: timedelta | None = None
+    lag: Span | None = None
     day_before: str | None = None
     timezone: Zone = "UTC"
 
@@ -216,7 +227,7 @@ class Entry(Strict):
     timeout: float = Field(30, gt=0)
     retries: int = Field(5, ge=1, le=20, description="HTTP attempts")
     deadline: Duration = timedelta(minutes=30)
-    fresh: timedelta = Field(timedelta(0), ge=timedelta(0))
+    fresh: Span = Field(timedelta(0), ge=timedelta(0))
     raw: bool = True
     expect: Expect = Expect()
     records: str | None = None
@@ -293,7 +304,7 @@ def load(path: str | Path) -> Config:
         raise ConfigurationError(str(path), f"is not UTF-8 text: {error}", "Save it as UTF-8") from error
     try:
         data = json.loads(text, object_pairs_hook=_without_repeated_keys)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(str(path), f"is not JSON: {error}", "Mend the JSON at that place") from error
     return parse(data, str(path))
 

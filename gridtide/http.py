@@ -161,7 +161,8 @@ class Http:
                     if refused is not None:
                         raise refused
                     return Answer(body, retrieved_at, response.content_type)
-        except (aiohttp.InvalidURL, aiohttp.ClientConnectorCertificateError) as error:
+        except (ValueError, aiohttp.NonHttpUrlClientError, aiohttp.ClientConnectorCertificateError) as error:
+            # A host or a redirect that is no URL is a ValueError, aiohttp's or yarl's own.
             raise ConfigurationError(entry.name, f"{home.host} cannot be asked: {error}", "Correct the url") from error
         except aiohttp.ClientConnectorError as error:
             happened = f"{home.host}:{home.port} cannot be reached: {error.os_error.strerror or error.os_error}"
@@ -246,7 +247,7 @@ def _said(body: bytes) -> str:
     text = body[:4000].decode(errors="replace")
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return " ".join(re.sub(r"<[^>]*>", " ", text).split())[:300]
     if isinstance(said, dict):
         said = next((said[key] for key in ("reason", "error", "message") if key in said), said)
@@ -259,7 +260,7 @@ def _means_not_found(body: bytes) -> bool:
     """Whether the body is EIA's `{"error": …, "code": 404}`, which arrives under HTTP 500."""
     try:
         said = json.loads(body[:4000])
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(said, dict) and said.get("code") in (400, 404)
 
@@ -268,7 +269,7 @@ def _told_wait(headers: Mapping[str, str], said: str) -> float | None:
     """Seconds the upstream asks us to wait: Retry-After, CAISO's "after 5 seconds", Open-Meteo's
     minute, next hour or tomorrow."""
     after = headers.get("Retry-After", "").strip()
-    if after.isdigit():
+    if after.isdecimal():
         return float(after)
     if after:
         try:

@@ -400,6 +400,11 @@ NO_DURATION = 'is no duration; use ISO 8601 such as "PT1H" or "P3D"'
         ({"chunk": "60 days long"}, f"grid: chunk: {NO_DURATION}"),
         ({"resolution": "PT0S"}, 'grid: resolution: must be longer than nothing, such as "PT1H"'),
         ({"interval": "-PT5M"}, 'grid: interval: must be longer than nothing, such as "PT1H"'),
+        ({"reread": "P99999999D"}, 'grid: reread: is longer than a hundred years; use such as "P30D"'),
+        (
+            {"available": {"lag": "-P99999999D"}},
+            'grid: available.lag: is longer than a hundred years; use such as "P30D"',
+        ),
         ({"fresh": "-PT5M"}, "grid: fresh: Input should be greater than or equal to 0 seconds"),
         (
             {"rate_limit": "often"},
@@ -527,6 +532,7 @@ def test_load_reads_the_file(tmp_path: Path) -> None:
     ("body", "says"),
     [
         (b"{", r"is not JSON: .* line 1 column 2"),
+        (b"[" * 10_000, r"is not JSON: maximum recursion depth"),
         (b"\xff\xfe", "is not UTF-8 text"),
         (b'{"apis": [], "apis": []}', r"the key 'apis' stands twice in one object"),
         (b'{"apis": 5}', 'has no list "apis"'),

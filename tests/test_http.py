@@ -207,6 +207,11 @@ def test_the_upstreams_words_for_waiting_are_understood(body: str, low: float, h
     assert low <= error.wait <= high
 
 
+def test_an_error_body_nested_without_end_is_told_as_text() -> None:
+    """It says nothing, but the status still does."""
+    assert isinstance(refusal("grid", "page", 503, {}, b"[" * 10_000), UpstreamError)
+
+
 def test_a_used_up_key_is_a_quota_even_in_the_shape_of_a_403() -> None:
     """EIA's OVER_RATE_LIMIT means waiting, not wrong credentials."""
     body = b'{"error": {"code": "OVER_RATE_LIMIT", "message": "too many"}}'
@@ -269,6 +274,21 @@ async def test_redirects_keep_credentials_on_their_host(serve: Serve) -> None:
     entry = an_entry(await serve(handler) + "start", **KEY)
     assert await fetch(entry, {"GRID_KEY": "s3cret"}) == b"foreign"
     assert "X-Api-Key" not in foreign_asked[0].headers
+
+
+@pytest.mark.parametrize("target", ["http://host:99999/", "http://[::1", "file:///etc/passwd"])
+async def test_a_redirect_to_nowhere_is_refused(serve: Serve, target: str) -> None:
+    """Where it leads is no URL that could be asked, now or later."""
+    handler, asked = answers(lambda: web.Response(status=302, headers={"Location": target}))
+    with pytest.raises(ConfigurationError, match="cannot be asked"):
+        await fetch(an_entry(await serve(handler)))
+    assert len(asked) == 1
+
+
+async def test_a_host_that_is_none_is_named() -> None:
+    """A name no resolver takes is the configuration's mistake."""
+    with pytest.raises(ConfigurationError, match=r"grid: a\.\.b cannot be asked"):
+        await fetch(an_entry("http://a..b/"))
 
 
 async def test_an_endless_redirect_ends(serve: Serve) -> None:

@@ -18,6 +18,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from gridtide.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from gridtide.config import Config, Entry
 
@@ -73,7 +75,8 @@ async def running(**options: Any) -> AsyncIterator[str]:
     """A sandbox in a process of its own; yields its URL and ends it.
 
     `options` are those of `python -m gridtide.sandbox` (`seed=7`, `latency=0.2`, `faults=[…]`,
-    `now=datetime`). It also ends when this process does, however that comes about.
+    `now=datetime`). It also ends when this process does, however that comes about. Raises
+    `ConfigurationError` where they keep it from starting.
     """
     arguments = [text for name, value in options.items() for text in (f"--{name}", _written(value))]
     process = await asyncio.create_subprocess_exec(
@@ -86,7 +89,8 @@ async def running(**options: Any) -> AsyncIterator[str]:
     try:
         url = (await stdout.readline()).decode().strip()
         if not url:
-            raise RuntimeError(f"the sandbox did not start (exit code {await process.wait()}), see its message above")
+            happened = f"did not start (exit code {await process.wait()})"
+            raise ConfigurationError("sandbox", happened, "Do as its message above says")
         yield url
     finally:
         stdin.close()

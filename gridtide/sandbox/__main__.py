@@ -40,7 +40,10 @@ async def serve(sandbox: Sandbox, port: int, *, exit_with_stdin: bool) -> None:
     runner = web.AppRunner(sandbox.application(), access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
-    await site.start()
+    try:
+        await site.start()
+    except (OSError, OverflowError) as error:
+        raise SystemExit(f"port {port} cannot be served: {error}; take another, or 0 for a free one") from error
     print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
     if exit_with_stdin:
         # A daemon thread, as no event loop can watch every kind of standard input.

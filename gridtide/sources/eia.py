@@ -31,6 +31,9 @@ HOUR = timedelta(hours=1)
 PAGE_ROWS = 5000
 """The most rows the upstream puts into one JSON answer."""
 
+MOST_ROWS = 200_000_000
+"""More than all that the grid monitor holds of a route; each page of a larger total would be asked for."""
+
 FUELS = {
     "COL": "coal",
     "NG": "natural_gas",
@@ -184,8 +187,10 @@ def _decode(entry: Entry, body: bytes, route: str | None) -> _Response:
         answer: _Response = decoder.decode(body).response
     except msgspec.ValidationError as error:
         raise FormatError(entry.name, f"the answer has not the promised shape: {error}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
+    if answer.total > MOST_ROWS:
+        raise FormatError(entry.name, f"the answer says that there are {answer.total:,} rows, more than can be")
     return answer
 
 

@@ -83,7 +83,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
 
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
     product = _product(request.url) or _product_of(document, entry)
     if product is None:

@@ -101,7 +101,7 @@ def _decode(entry: Entry, body: bytes) -> list[Answer]:
         answer = _DECODER.decode(body)
     except msgspec.ValidationError as error:
         raise FormatError(entry.name, f"the answer has not the promised shape: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
     answers = answer if isinstance(answer, list) else [answer]
     for one in answers:

@@ -118,6 +118,7 @@ def test_an_unknown_entry_is_wrong_use() -> None:
         ("yesterday", "2024-01-01", "--start"),
         ("2024-01-01", "2024-13-01", "--end"),
         ("2024-02-01", "2024-01-01", "--end"),
+        ("0001-01-01T00:00+14:00", "2024-01-01", "--start"),
     ],
 )
 def test_a_period_that_is_none_is_wrong_use(start: str, end: str, said: str) -> None:

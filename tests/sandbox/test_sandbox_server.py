@@ -15,6 +15,7 @@ import pytest
 from gridtide.config import BasicAuth, KeyAuth, NoAuth
 from gridtide.config import load as load_config
 from gridtide.config import parse as parse_config
+from gridtide.errors import ConfigurationError
 from gridtide.sandbox import SECRETS, SPEED, redirect, running
 from gridtide.sandbox.faults import KINDS, parse
 from gridtide.sandbox.quota import Quota
@@ -309,7 +310,7 @@ async def test_it_runs_in_a_process_of_its_own_with_its_options():
 
 async def test_wrong_options_say_so_and_do_not_start(capfd):
     """A rule that is none ends the process with a message, and `running` says that it did not start."""
-    with pytest.raises(RuntimeError, match="did not start"):
+    with pytest.raises(ConfigurationError, match="did not start"):
         async with running(faults=[{"fault": "fire"}]):
             pass
     assert "neither an HTTP status" in capfd.readouterr().err

@@ -146,11 +146,25 @@ def test_another_unit_is_refused() -> None:
         parse(an_answer({**a_row(), "value-units": "megawatts"}))
 
 
-@pytest.mark.parametrize("body", [b"<html>maintenance</html>", b'{"response": {"total": "3", "data": [', b""])
+@pytest.mark.parametrize(
+    "body", [b"<html>maintenance</html>", b'{"response": {"total": "3", "data": [', b"", b'{"a":' * 10_000]
+)
 def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
     """HTML under 200 and a cut JSON are the upstream's passing trouble."""
     with pytest.raises(UpstreamError, match="no JSON"):
         parse(body)
+
+
+def test_a_text_that_is_not_utf_8_may_pass() -> None:
+    """A byte that no text has is passing trouble too, not a crash."""
+    with pytest.raises(UpstreamError, match="no JSON"):
+        parse(an_answer(a_row(respondent="ISNE", type="D")).replace(b"ISNE", b"ISN\xff"))
+
+
+def test_a_total_beyond_reason_is_refused() -> None:
+    """It would otherwise become a request for each of its pages."""
+    with pytest.raises(FormatError, match="grid: the answer says that there are 1,180,591,620,717,411,303,424 rows"):
+        parse(an_answer(a_row(), total=2**70))
 
 
 def test_a_body_of_another_shape_is_a_format_error() -> None:

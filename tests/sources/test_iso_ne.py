@@ -190,7 +190,9 @@ def test_no_rows_are_said_in_five_ways(nothing: Any, path: str) -> None:
         assert (page.received, page.observations.num_rows) == (0, 0)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>401</html>", b'{"HourlySystemLoads": {', b"\xff\xfe{}", b"<?xml ?><a/>"])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>401</html>", b'{"HourlySystemLoads": {', b"\xff\xfe{}", b"<?xml ?><a/>", b"[" * 10_000]
+)
 def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
     """HTML, XML and cut or empty bodies are an upstream error, which is retried."""
     with pytest.raises(UpstreamError, match="grid: the answer is no JSON"):

@@ -268,7 +268,7 @@ def test_names_and_coordinates_must_agree(params: dict[str, Any], location: Any)
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b'{"hourly": {"time": [', b"\xff", b"Unexpected error while streaming"]
+    "body", [b"", b"<html>", b'{"hourly": {"time": [', b"\xff", b"Unexpected error while streaming", b'{"a":' * 10_000]
 )
 def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
     """Cut and empty bodies and pages of HTML are an upstream error, which is retried."""
