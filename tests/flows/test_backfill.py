@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.artifacts import Artifact
 
 from flows.backfill import backfill
 from flows.progress import watched
 from flows.report import RunError
-from gridtide import sandbox
+from gridtide import attempts, sandbox
+from gridtide.config import parse
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
 from gridtide.periods import Period, union
@@ -191,6 +193,21 @@ async def test_before_the_history_of_an_upstream_there_is_no_endless_hole(tmp_pa
         assert sky["missing"] == ["1930-01-01T00:00/1930-01-03T00:00"]
         again = await backfill(*before, config=settings, sandbox=url, select=["demand"])
     assert again["statistics"]["chunks"] == 0
+
+
+async def test_the_end_is_a_picture_in_the_ui(tmp_path: Path) -> None:
+    """Complete, failed and missing of each entry as an artifact; what failed is remembered for `status`."""
+    entry = api("weather", url="http://127.0.0.1:9/x?start={start}&end={end}", source="generic", params={}, retries=1)
+    store = Lake.open(str(tmp_path))
+    await backfill(START, END, config=config(tmp_path, api()))
+    with pytest.raises(RunError):
+        await backfill(START, END, config=config(tmp_path, api(), entry))
+    artifact = await Artifact.get("backfill-coverage")
+    assert artifact is not None
+    assert f"| grid | `2024-03-01 {20 * '█'} 2024-03-11 100%` | nothing |" in str(artifact.data)
+    assert f"| weather | `2024-03-01 {20 * '×'} 2024-03-11   0%` | {Period(START, END)} |" in str(artifact.data)
+    (weather,) = parse(config(tmp_path, entry)).apis
+    assert [failure.attempts for failure in await attempts.recall(store, weather)] == [1, 1, 1, 1]
 
 
 async def test_unknown_entries_are_refused(tmp_path: Path) -> None:
