@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from gridtide.bases import Base
-    from gridtide.training import TrainingSet
+    from gridtide.training_set import TrainingSet
 
 Floats = npt.NDArray[np.floating[Any]]
 

@@ -7,7 +7,7 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from importlib.metadata import version
@@ -27,6 +27,7 @@ from gridtide.errors import TrainingError
 from gridtide.hourly import HOUR, Grid, floats, integers, microseconds, numbers
 from gridtide.periods import EPOCH, Period
 from gridtide.spec import TrainingSpec
+from gridtide.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from gridtide.lake import Lake
@@ -41,31 +42,6 @@ BLOCK = 512
 
 FORMAT = 1
 """Version of the files written here."""
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """R locations over T steps from `start`, F inputs, K targets, scaled by train steps.
-
-    `values` (R, T, F) float32, 0 where missing; `mask` (R, T, F) what was observed; `quality` (R, T, I)
-    what the cells of the first I columns, the inputs, are (see `cleaning`); `targets` (R, T, K) float32;
-    `target_mask` (R, T, K); `windows` per split (N, 2): location, start step; `scales` and
-    `target_scales`, one per location.
-    """
-
-    spec: TrainingSpec
-    period: Period
-    bounds: splits.Bounds
-    bases: tuple[Base, ...]
-    dropped: tuple[str, ...]
-    values: npt.NDArray[np.float32]
-    mask: npt.NDArray[np.bool_]
-    quality: npt.NDArray[np.uint8]
-    targets: npt.NDArray[np.float32]
-    target_mask: npt.NDArray[np.bool_]
-    windows: Mapping[str, npt.NDArray[np.int64]]
-    scales: tuple[scaling.Scale, ...]
-    target_scales: tuple[scaling.Scale, ...]
 
 
 async def prepare(

@@ -10,10 +10,11 @@ from gridtide import sequences, spec, tensors, training
 from gridtide.bases import bases
 from gridtide.hourly import Grid
 from gridtide.periods import Period
+from gridtide.training_set import TrainingSet
 from tests.grids import PATTERNS, START, every_kind, tables
 
 
-def training_set(days: int, **keys: Any) -> training.TrainingSet:
+def training_set(days: int, **keys: Any) -> TrainingSet:
     """What predicts the demand of two locations over `days` days; `keys` are those of the spec."""
     kinds = every_kind(days)
     source, rule, rows = kinds["demand"]
