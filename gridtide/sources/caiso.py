@@ -215,10 +215,14 @@ def _raise_error(entry: Entry, body: bytes) -> None:
 
 
 def _observations(entry: Entry, body: bytes, retrieved_at: datetime) -> pa.Table:
+    import pyarrow.compute as pc
+
     from gridtide import observations
 
     report, value = _report(entry, body)
     rows = _rows(entry, body, report, value)
+    if pc.any(pc.is_inf(rows[value])).as_py():
+        raise FormatError(entry.name, f"a value in {value} is infinite")
     return observations.from_columns(
         "caiso",
         retrieved_at,
