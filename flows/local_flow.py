@@ -11,6 +11,7 @@ from prefect.serializers import JSONSerializer
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.callables import get_call_parameters
 
+from flows import run_log
 from flows.local_server import ensure_server
 
 P = ParamSpec("P")
@@ -28,6 +29,7 @@ class LocalFlow(Flow[P, Coroutine[Any, Any, R]]):
     ) -> None:
         super().__init__(fn, **options)
         self.check = check
+        run_log.follow()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:  # type: ignore[override]  # one for all
         """Run the flow; `return_state=True` gives its final state instead of its result."""
