@@ -202,6 +202,13 @@ class Expect(Strict):
     required: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _are_ranges(self) -> Expect:
+        for variable, (low, high) in self.ranges.items():
+            if not low <= high:
+                raise ValueError(f"the range of {variable} ends before it begins; give [lowest, highest]")
+        return self
+
 
 class Entry(Strict):
     """One API: what to ask, how politely, and where its files go. Durations are ISO 8601."""

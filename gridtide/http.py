@@ -12,7 +12,7 @@ import base64
 import json
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -35,6 +35,9 @@ BODY_LIMIT = 512 * 2**20
 
 PATIENCE = 120.0
 """Seconds a request waits in place when told to; a longer wait is for the caller."""
+
+SHORT = 8
+"""Characters below which a secret could stand in data by chance."""
 
 PACED = 10.0
 """Windows of at most these seconds are kept by even spacing, longer ones by counting."""
@@ -184,15 +187,29 @@ class Credentials:
     hidden: tuple[str, ...] = ()
 
     def redacted(self, body: bytes) -> bytes:
-        """`body` without the credentials, in any spelling JSON or a URL would give them."""
-        for secret in self.hidden:
-            for text in {secret, json.dumps(secret)[1:-1], secret.replace("/", "\\/"), quote(secret, safe="")}:
-                body = body.replace(text.encode(), b"REDACTED")
+        """`body` without the credentials, in any spelling JSON or a URL would give them.
+
+        A short one is cut out only where it is a whole string or parameter: it may be part of a date or a value.
+        """
+        for secret, spelling in self._spellings():
+            if len(secret) >= SHORT:
+                body = body.replace(spelling, b"REDACTED")
+            else:
+                body = re.sub(rb'(?<=["=])%b(?=["&\s]|$)' % re.escape(spelling), b"REDACTED", body)
         return body
 
     def redacted_text(self, text: str) -> str:
         """`text` without the credentials."""
-        return self.redacted(text.encode()).decode()
+        said = text.encode()
+        for _, spelling in self._spellings():
+            said = said.replace(spelling, b"REDACTED")
+        return said.decode()
+
+    def _spellings(self) -> Iterator[tuple[str, bytes]]:
+        """Each secret, and each way that JSON or a URL would spell it."""
+        for secret in self.hidden:
+            for text in {secret, json.dumps(secret)[1:-1], secret.replace("/", "\\/"), quote(secret, safe="")}:
+                yield secret, text.encode()
 
 
 def authorization(entry: str, auth: Auth, secrets: Mapping[str, str]) -> Credentials:

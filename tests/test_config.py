@@ -296,6 +296,10 @@ NO_DURATION = 'is no duration; use ISO 8601 such as "PT1H" or "P3D"'
     ("keys", "problem"),
     [
         ({"colour": "red"}, "grid: colour: unknown key; remove it or correct its spelling"),
+        (
+            {"expect": {"ranges": {"mw": [5, 1]}}},
+            "grid: expect: the range of mw ends before it begins; give [lowest, highest]",
+        ),
         ({"expect": {"minimum": 1}}, "grid: expect.minimum: unknown key; remove it or correct its spelling"),
         ({"url": "ftp://grid.example/load"}, "grid: url: is no http or https URL; use such as https://host/path"),
         ({"url": "file:///etc/passwd"}, "grid: url: is no http or https URL; use such as https://host/path"),

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gridtide import config
-from gridtide.config import Entry, RateLimit
+from gridtide.config import BasicAuth, Entry, RateLimit
 from gridtide.errors import (
     ConfigurationError,
     CredentialsError,
@@ -19,7 +19,7 @@ from gridtide.errors import (
     QuotaError,
     UpstreamError,
 )
-from gridtide.http import Answer, Http, LocalLimiter, refusal
+from gridtide.http import Answer, Http, LocalLimiter, authorization, refusal
 from gridtide.sources import Request
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -344,3 +344,13 @@ async def test_a_long_window_is_kept_by_counting() -> None:
         await limiter.acquire(limit)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(limiter.acquire(limit), 0.05)
+
+
+def test_a_short_secret_is_cut_out_without_cutting_into_data() -> None:
+    """A password such as 2024 is hidden where it is echoed, and dates and values that contain it stay."""
+    basic = BasicAuth(kind="basic", username="me@example.com", password_env="ISO_NE_PASSWORD")
+    credentials = authorization("load", basic, {"ISO_NE_PASSWORD": "2024"})
+    body = b'{"BeginDate":"2024-01-01","Load":2024,"password":"2024","url":"/x?pw=2024&a=1"}'
+    hidden = b'{"BeginDate":"2024-01-01","Load":2024,"password":"REDACTED","url":"/x?pw=REDACTED&a=1"}'
+    assert credentials.redacted(body) == hidden
+    assert credentials.redacted_text("it said 2024") == "it said REDACTED"
