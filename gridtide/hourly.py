@@ -15,6 +15,7 @@ Two rows belong to a value: the hour it speaks of, and `known`, the row by whose
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -41,6 +42,10 @@ HOUR = 3_600_000_000
 
 OBSERVED = 0.75
 """The share of an hour that shorter intervals must cover for the hour to count as observed."""
+
+KEPT = 1 << 24
+"""Bytes that are taken and freed once: glibc then keeps what is freed up to so much, where it gave each
+array of a table's rows back to the kernel, and took it again page by page, for half the time of `Grid.add`."""
 
 UNPUBLISHED = np.iinfo(np.int64).min
 """Stands for a missing `published_at`; sorts before every other."""
@@ -174,7 +179,10 @@ class Grid:
         self._values = np.empty((0, self._steps))
         self._retrieved = np.empty((0, self._steps), np.int64)
         self._taken = np.empty(0, np.int64)
+        self._latest = UNPUBLISHED
         self._rest: list[_Rows] = []
+        self._number_of = functools.cache(self._number)  # asked for each series of each table
+        np.empty(KEPT, np.uint8)
 
     def add(self, table: pa.Table, available: Available) -> None:
         """Take in `table` (observations), whose values become available by the rule `available`.
@@ -182,14 +190,21 @@ class Grid:
         Raises `TrainingError` when a series comes in two units.
         """
         rows = self._rows(table)
-        chosen = (rows.series >= 0) & (rows.end >= self._first) & (rows.start < self._first + self._steps * HOUR)
-        rows = rows if chosen.all() else rows.where(chosen)
+        if not len(rows.start):
+            return
+        end = self._first + self._steps * HOUR
+        if rows.series.min() < 0 or rows.end.min() < self._first or rows.start.max() >= end:
+            rows = rows.where((rows.series >= 0) & (rows.end >= self._first) & (rows.start < end))
+        since = rows.start - self._first
+        hour = since // HOUR
         length = rows.end - rows.start
         whole = length == HOUR
         if not whole.all():
             whole |= (length == 0) & np.array([rule == "start" for rule in self._rules], bool)[rows.series]
-        hour = (rows.start - self._first) // HOUR
-        whole &= (hour * HOUR + self._first == rows.start) & (hour >= 0) & (rows.published == UNPUBLISHED)
+        whole &= hour * HOUR == since
+        whole &= hour >= 0
+        if table["published_at"].null_count < table.num_rows:
+            whole &= rows.published == UNPUBLISHED
         if whole.all():
             self._scatter(rows, hour, available)
         else:
@@ -225,7 +240,7 @@ class Grid:
     def _rows(self, table: pa.Table) -> _Rows:
         start, end, retrieved = (integers(table[name]) for name in ("interval_start", "interval_end", "retrieved_at"))
         return _Rows(
-            numbers(table, self._number),
+            numbers(table, self._number_of),
             start,
             end,
             integers(table["published_at"]),
@@ -257,17 +272,22 @@ class Grid:
         """Put whole hours, the `hour`-th of the period each, into their cells, unless what is there was retrieved
         later."""
         self._grow()
-        cell = rows.series * self._steps + hour
-        if (cell[1:] <= cell[:-1]).any() and (rows.retrieved[1:] < rows.retrieved[:-1]).any():
+        if not len(hour):
+            return
+        cell = rows.series * self._steps
+        cell += hour
+        if (rows.retrieved[1:] < rows.retrieved[:-1]).any() and (cell[1:] <= cell[:-1]).any():
             order = np.argsort(rows.retrieved, kind="stable")  # of a cell that comes again the newest is put last
             rows, cell = rows.where(order), cell[order]
         self._taken += np.bincount(rows.series, rows.retrievals, len(self._taken)).astype(np.int64)
         values, retrieved = self._values.reshape(-1), self._retrieved.reshape(-1)
-        newer = rows.retrieved >= retrieved[cell]
-        if not newer.all():
-            rows, cell = rows.where(newer), cell[newer]
+        if rows.retrieved.min() < self._latest:  # else nothing that is there was retrieved later
+            newer = rows.retrieved >= retrieved[cell]
+            if not newer.all():
+                rows, cell = rows.where(newer), cell[newer]
         values[cell] = rows.value
         retrieved[cell] = rows.retrieved
+        self._latest = max(self._latest, int(rows.retrieved.max(initial=UNPUBLISHED)))
         rule = self._available.setdefault(available, len(self._available))
         for kind in np.flatnonzero(np.bincount(2 * rows.series + (rows.start == rows.end))).tolist():
             self._known_by[kind // 2].add((rule, bool(kind % 2)))
@@ -346,7 +366,7 @@ def numbers(table: pa.Table, number: Callable[[str, str, str, str], int]) -> Int
             mixed += observations.to_numpy(labels.indices, "i4")
     combinations = list(product(*texts))
     found = np.full(len(combinations), -1, np.int64)
-    for index in np.flatnonzero(np.bincount(mixed, minlength=len(combinations))):
+    for index in np.flatnonzero(np.bincount(mixed, minlength=len(combinations))).tolist():
         found[index] = number(*combinations[index])
     return found[mixed]
 
