@@ -95,6 +95,7 @@ def spikes_by_loop(values: np.ndarray, times: float) -> list[bool]:
     return found
 
 
+@pytest.mark.slow
 @given(values=series, times=st.sampled_from([1.0, 2.0, 5.0]))
 def test_spikes_are_those_of_a_plain_loop(values: np.ndarray, times: float) -> None:
     """Row by row."""
@@ -154,6 +155,7 @@ def test_zeros_and_repeated_values_of_a_day_are_not_stale() -> None:
     assert (made.quality == REPORTED).all()
 
 
+@pytest.mark.slow
 def test_an_isolation_forest_is_fitted_on_train_alone() -> None:
     """It rejects what is far off, and other values after the train rows do not change what it says of the first."""
     values = np.stack([wave(1000)])

@@ -28,10 +28,12 @@ SPEC: dict[str, Any] = {
     "horizon": 24,
     "leads": [1, 24],
     "features": {"calendar": False},
+    "pictures": False,
 }
 
 RICH = SPEC | {
     "name": "rich",
+    "pictures": True,
     "export": ["npz"],
     "features": {"power": True, "prices": True, "weather": True, "lags": [24], "rolling": [3, 24]},
     "cleaning": {"outliers": "isolation_forest_fitted_on_train", "gaps": "interpolate_from_the_future"},
@@ -77,6 +79,7 @@ def test_values_are_scaled_by_train_hours_alone(folder: Path) -> None:
     np.testing.assert_allclose(truth, rows, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_values_after_the_train_hours_change_no_statistic(folder: Path, tmp_path: Path) -> None:
     """A lake that differs only after the train period gives the same scales."""
     split = START + 504 * HOUR
@@ -131,6 +134,7 @@ def test_pinned_inputs_give_the_same_bytes(folder: Path, tmp_path: Path) -> None
         assert {path.name: path.read_bytes() for path in (tmp_path / "features/rich").iterdir()} == first
 
 
+@pytest.mark.slow
 def test_compaction_changes_no_byte(tmp_path: Path) -> None:
     """A set from months that were compacted since is the one from the files they were made of, revisions included."""
     lake = Lake.open(str(tmp_path))

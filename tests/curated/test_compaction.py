@@ -310,6 +310,7 @@ def test_a_killed_compaction_is_gone_on_with(tmp_path: Path, puts: int) -> None:
     assert [Month.decode((tmp_path / path).read_bytes(), WHOLE).table.num_rows for path in MONTHS] == [2, 2, 2]
 
 
+@pytest.mark.slow
 async def test_a_training_set_is_the_same_before_and_after(tmp_path: Path) -> None:
     """From the same pinned inputs the same bytes, with every kind of interval, vintages and revisions."""
     kinds = every_kind(40)

@@ -65,6 +65,7 @@ async def nobody(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncI
             await client.delete_automation(automation.id)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nobody")
 async def test_every_receiver_is_told_at_once(
     tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch

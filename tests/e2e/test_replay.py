@@ -79,6 +79,7 @@ def recorded(path: str) -> Any:
     return json.loads((PAYLOADS / path).read_bytes())
 
 
+@pytest.mark.slow
 def test_a_year_of_real_eia_demand(replay: str, tmp_path: Path) -> None:
     """Every real row of 2019 of two balancing authorities, hour ending, in slices and pages."""
     import pyarrow.parquet as pq

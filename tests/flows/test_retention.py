@@ -62,6 +62,7 @@ async def test_bodies_that_are_old_are_told_then_removed(tmp_path: Path) -> None
     assert (result["bodies"], result["oldest"], result["error"]) == (0, None, None)
 
 
+@pytest.mark.slow
 async def test_bodies_on_s3_are_removed(bucket: str) -> None:
     """More than one request takes; as old as the bucket says they are."""
     lake = Lake.open(f"s3://{bucket}/lake")

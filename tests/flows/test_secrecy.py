@@ -69,6 +69,7 @@ async def test_credentials_are_nowhere_to_be_read(
         assert not [path for path in files if secret.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_script_finds_the_local_server(prefect_server: str, prefect_home: Path, tmp_path: Path) -> None:
     """`asyncio.run(ingest(…))` in a plain script needs no setting: it uses the server that runs."""
     script = "import asyncio; from flows.ingest import ingest; print(asyncio.run(ingest(config=CONFIG)))"

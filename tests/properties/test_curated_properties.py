@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -82,6 +83,7 @@ def last_of_each_key(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: r[name] for name in obs.SCHEMA.names} for r in latest.values()]
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @example(DIVIDED, 8, 0, HOURS, "parquet")
 @example([DIVIDED[0], DIVIDED[1], DIVIDED[2]._replace(compact=True)], 8, 0, HOURS, "csv")
@@ -106,6 +108,7 @@ def test_reading_is_the_plain_loop(files: list[File], seen: int, first: int, hou
     asyncio.run(check())
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(FILES, st.integers(0, 8))
 def test_compaction_changes_no_table(files: list[File], seen: int) -> None:
