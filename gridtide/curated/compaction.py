@@ -83,7 +83,7 @@ class _Work:
 
     async def _load(self, file: File) -> tuple[Metadata, pa.Table] | None:
         try:
-            return await load(self.lake, file, verify=True)
+            return (await load(self.lake, [file], {}, verify=True))[0]
         except StorageError as error:
             self.done.problems.append(str(error))
             return None
@@ -136,5 +136,5 @@ class _Work:
         if file is None:
             happened = f"is gone, and {month_path(self.dataset.path, month)} must be made anew from it"
             raise StorageError(path, happened, f"Put it back, or go on without it: remove {self.dataset.path}")
-        metadata, table = await load(self.lake, file, content_hash, verify=True)
+        [(metadata, table)] = await load(self.lake, [file], {path: content_hash}, verify=True)
         return by_month(stored(table, metadata.stored_at, path))[month]

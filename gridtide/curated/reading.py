@@ -10,7 +10,7 @@ where all of them are asked for and nothing that is not compacted was retrieved 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from gridtide import observations
 from gridtide.config import Entry
-from gridtide.curated.dataset import FOOTERS, Dataset, ahead, by_month, load, may_hold, oldest, starting_in
+from gridtide.curated.dataset import FOOTERS, Dataset, ahead, by_month, load, may_hold, oldest, starting_in, together
 from gridtide.curated.record import Month, span
 from gridtide.curated.vintages import (
     STORED,
@@ -164,21 +164,29 @@ class _Wanted:
         months = [month for month in held.months if _overlap(span(month), self.period)]
         return any(month not in compacted or path not in compacted[month].inputs for month in months)
 
-    async def rows(self, path: str) -> pa.Table:
-        """The rows of the file at `path` in the period, as `STORED`, none where it was stored after `as_of`.
+    def there(self, paths: Iterable[str]) -> Iterator[File]:
+        """The files at `paths`, but not those that are known to be stored after `as_of`."""
+        for path in paths:
+            file, held = self.dataset.files.get(path), self.dataset.record.files.get(path)
+            if held is not None and self.as_of is not None and held.stored_at > self.as_of:
+                continue
+            if file is None:
+                fix = f"Put it back, or go on without it: remove {self.dataset.path} and compact"
+                raise StorageError(path, "is gone, and the months it was compacted into cannot stand for it", fix)
+            yield file
+
+    async def rows(self, paths: Iterable[str]) -> AsyncIterator[tuple[str, pa.Table]]:
+        """The rows of each of the files at `paths` in the period, as `STORED`, but not of those stored after `as_of`.
 
         Of a pinned file all its observations as they are: pinning says all about when they were stored.
         """
-        file, held = self.dataset.files.get(path), self.dataset.record.files.get(path)
-        if held is not None and self.as_of is not None and held.stored_at > self.as_of:
-            return STORED.empty_table()
-        if file is None:
-            fix = f"Put it back, or go on without it: remove {self.dataset.path} and compact"
-            raise StorageError(path, "is gone, and the months it was compacted into cannot stand for it", fix)
-        metadata, table = await load(self.dataset.lake, file, self.files.get(path), verify=not self.pinned)
-        if self.as_of is not None and metadata.stored_at > self.as_of:
-            return STORED.empty_table()
-        return table if self.pinned else stored(starting_in(table, self.period), metadata.stored_at, path)
+        read = partial(load, self.dataset.lake, hashes=self.files, verify=not self.pinned)
+        async for files, loaded in ahead(read, together(self.there(paths))):
+            for file, (metadata, table) in zip(files, loaded, strict=True):
+                if self.pinned:
+                    yield file.path, table
+                elif self.as_of is None or metadata.stored_at <= self.as_of:
+                    yield file.path, stored(starting_in(table, self.period), metadata.stored_at, file.path)
 
 
 async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
@@ -193,7 +201,7 @@ async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
         if about is not None and wanted.may_stand(about):
             compacted[month] = about
     earliest: dict[str, int] = defaultdict(lambda: NEVER)
-    async for path, table in ahead(wanted.rows, [path for path in wanted.files if wanted.lacking(path, compacted)]):
+    async for path, table in wanted.rows(path for path in wanted.files if wanted.lacking(path, compacted)):
         for month, rows in by_month(table).items() if compacted else [("", table)]:
             if month not in compacted or path not in compacted[month].inputs:
                 earliest[month] = min(earliest[month], oldest(rows)) if compacted else NEVER
@@ -204,7 +212,7 @@ async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
         if there is not None and about.inputs.items() <= there.inputs.items() and there.newest < earliest[month]:
             yield there.table if wanted.pinned else stored_by(wanted.as_of, starting_in(there.table, period))
             continue
-        async for _, table in ahead(wanted.rows, filter(wanted.near, about.inputs)):
+        async for _, table in wanted.rows(filter(wanted.near, about.inputs)):
             yield by_month(table).get(month, STORED.empty_table())
 
 
