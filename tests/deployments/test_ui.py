@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from selenium import webdriver
 from selenium.common.exceptions import (
     ElementClickInterceptedException,
     ElementNotInteractableException,
     NoSuchElementException,
     StaleElementReferenceException,
+    TimeoutException,
 )
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -68,6 +72,20 @@ def click(browser: webdriver.Chrome, xpath: str) -> None:
     WebDriverWait(browser, 60, ignored_exceptions=passing).until(clicked)
 
 
+def submitted(browser: webdriver.Chrome, client: SyncPrefectClient, deployment: UUID) -> UUID:
+    """The flow run that the form made; a click while the form still loads its parameters does nothing."""
+    of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+
+    def by_hand(_: webdriver.Chrome) -> list[UUID]:
+        return [run.id for run in client.read_flow_runs(deployment_filter=of_deployment) if not run.auto_scheduled]
+
+    for _ in range(6):
+        click(browser, "//button[normalize-space()='Submit']")
+        with suppress(TimeoutException):
+            return WebDriverWait(browser, 10).until(by_hand)[0]
+    raise AssertionError("the form made no run")
+
+
 def picture(browser: webdriver.Chrome, name: str) -> None:
     """Keep what the browser shows, where asked to."""
     if PICTURES:
@@ -87,10 +105,9 @@ def test_a_run_is_started_from_the_form(
         wait_for(browser, "//*[contains(text(), 'Names of the entries to collect; all if empty.')]")
         assert "isne_demand" in [box.get_property("value") for box in browser.find_elements(By.TAG_NAME, "textarea")]
         picture(browser, "form")
-        click(browser, "//button[normalize-space()='Submit']")
 
-        click(browser, "(//button[normalize-space()='View run'])[last()]")
-        wait_for(browser, "//*[contains(@class, 'state-badge') and contains(., 'Completed')]", 120)
+        browser.get(f"{ui}/runs/flow-run/{submitted(browser, client, deployment.id)}")
+        wait_for(browser, "//*[contains(@class, 'state-badge') and contains(., 'Completed')]", 240)
         picture(browser, "run")
 
         browser.get(f"{ui}/artifacts/key/ingest")
