@@ -107,8 +107,10 @@ def test_a_run_is_started_from_the_form(
         assert "isne_demand" in [box.get_property("value") for box in browser.find_elements(By.TAG_NAME, "textarea")]
         picture(browser, "form")
 
-        browser.get(f"{ui}/runs/flow-run/{submitted(browser, client, deployment.id)}")
-        wait_for(browser, "//*[contains(@class, 'state-badge') and contains(., 'Completed')]", 240)
+        run = submitted(browser, client, deployment.id)
+        WebDriverWait(browser, 240).until(lambda _: client.read_flow_run(run).end_time)
+        browser.get(f"{ui}/runs/flow-run/{run}")
+        wait_for(browser, "//*[contains(@class, 'state-badge') and contains(., 'Completed')]")
         picture(browser, "run")
 
         browser.get(f"{ui}/artifacts/key/ingest")
