@@ -33,14 +33,12 @@ def main(sections: list[str]) -> None:
     unknown = set(sections) - set(SECTIONS)
     if unknown:
         raise SystemExit(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    found: list[dict[str, Any]] = []
     for section in sections or SECTIONS:
-        found += [{"section": section, **row} for row in importlib.import_module(f"benchmarks.{section}").measure()]
-    kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
-    measured = {row["section"] for row in found}
-    results = [row for row in kept if row["section"] not in measured] + found
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    Console(width=160).print(_table(found))
+        found = [{"section": section, **row} for row in importlib.import_module(f"benchmarks.{section}").measure()]
+        kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
+        results = [row for row in kept if row["section"] != section] + found
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+        Console(width=160).print(_table(found))
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from unittest.mock import patch
 
 from benchmarks.ingest import Row
 from benchmarks.processes import PROGRAMS, Run, run, serving
@@ -18,8 +19,12 @@ PROGRAMS_OF = {"ours": "history_backfill", "raw": "history_download", "pandas": 
 
 def measure() -> list[Row]:
     """Rows a second of whole processes, the Prefect server being up, and the peak memory of two and of ten years."""
-    os.environ |= {"PREFECT_API_URL": ensure_server(), "EIA_API_KEY": "benchmark-key"}
-    with serving(sys.executable, str(PROGRAMS / "eia_history.py")) as base, tempfile.TemporaryDirectory() as folder:
+    told = {"PREFECT_API_URL": ensure_server(), "EIA_API_KEY": "benchmark-key"}
+    with (
+        patch.dict(os.environ, told),
+        serving(sys.executable, str(PROGRAMS / "eia_history.py")) as base,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         ten = {name: _run(name, base, YEARS, folder) for name in PROGRAMS_OF}
         two = _run("ours", base, 2, folder)
     speed = {name: YEARS * 8760 * SERIES / each.wall for name, each in ten.items()}
