@@ -15,7 +15,7 @@ from gridtide.variables import snake_case
 IN_ENVIRONMENT = 'put it in the environment and name it with "auth": {"kind": …, "env": …}'
 
 
-RESERVED = ("raw", "processed", "features")
+RESERVED = ("raw", "processed", "features", "failed")
 """Folders of the lake that no entry may write to."""
 
 

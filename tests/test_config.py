@@ -371,7 +371,11 @@ NO_DURATION = 'is no duration; use ISO 8601 such as "PT1H" or "P3D"'
         ),
         (
             {"output_folder": "Raw/grid"},
-            "grid: output_folder: 'Raw/grid' is the lake's own; use another than raw, processed, features",
+            "grid: output_folder: 'Raw/grid' is the lake's own; use another than raw, processed, features, failed",
+        ),
+        (
+            {"output_folder": "failed"},
+            "grid: output_folder: 'failed' is the lake's own; use another than raw, processed, features, failed",
         ),
         ({"output_folder": ""}, "grid: output_folder: is empty; give it a text"),
         ({"file_prefix": "a/b"}, "grid: file_prefix: 'a/b' is no file name; use letters, digits, _ . and -"),

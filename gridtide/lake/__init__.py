@@ -3,8 +3,9 @@
     <output_folder>/<prefix>_<stamp>[_<from>_<to>].parquet      observations; Metadata in the footer
     <output_folder>/<prefix>_<stamp>[_<from>_<to>].csv          the same columns
     <output_folder>/<prefix>_<stamp>[_<from>_<to>].csv.meta.json    its Metadata, put before it
-    raw/…                                                       response bodies, zstd-compressed
+    raw/…                                                       response bodies, zstd-compressed, see `gridtide.bodies`
     processed/…                                                 compacted months, see `gridtide.curated`
+    failed/…                                                    what was asked for in vain, see `gridtide.attempts`
 
 Files of observations are immutable: written whole under a name that was free, never replaced; a reader sees a file
 whole or not at all. What a name that is taken means is decided by the content hash: the same
