@@ -31,12 +31,19 @@ def prefect_server(prefect_home: Path) -> Iterator[str]:
         PREFECT_HOME,
         PREFECT_SERVER_ANALYTICS_ENABLED,
         PREFECT_SERVER_API_PORT,
+        PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED,
         temporary_settings,
     )
 
     from flows.local_server import ensure_server, stop_server
 
-    own = {PREFECT_HOME: prefect_home, PREFECT_SERVER_API_PORT: 0, PREFECT_SERVER_ANALYTICS_ENABLED: False}
+    own = {
+        PREFECT_HOME: prefect_home,
+        PREFECT_SERVER_API_PORT: 0,
+        PREFECT_SERVER_ANALYTICS_ENABLED: False,
+        # no run comes between those that a test asks for, whatever the time of day
+        PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED: False,
+    }
     with temporary_settings(own, restore_defaults={PREFECT_API_URL}):
         url = ensure_server()
         with temporary_settings({PREFECT_API_URL: url}):

@@ -17,7 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 def gridtide(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """The command, started in `folder`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    environment |= {"PREFECT_HOME": str(folder / "home"), "PREFECT_SERVER_API_PORT": "0", "PYTHONPATH": str(ROOT)}
+    environment |= {
+        "PREFECT_HOME": str(folder / "home"),
+        "PREFECT_SERVER_API_PORT": "0",
+        # no run comes between those that a test asks for, whatever the time of day
+        "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+        "PYTHONPATH": str(ROOT),
+    }
     command = [sys.executable, "-m", "deployments.cli", *arguments]
     return subprocess.Popen(
         command, cwd=folder, env=environment | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -34,12 +35,13 @@ async def deployed(folder: Path) -> dict[str, str]:
     return {change.name: change.done for change in changes if change.name.startswith(PREFIX)}
 
 
-async def end(name: str, kind: StateType, message: str = "") -> None:
+async def end(name: str, kind: StateType, message: str = "") -> UUID:
     """A run of `ingest/hourly` that ends in the state `name`."""
     async with get_client() as client:
         deployment = await client.read_deployment_by_name("ingest/hourly")
         run = await client.create_flow_run_from_deployment(deployment.id, state=Scheduled())
         await client.set_flow_run_state(run.id, State(type=kind, name=name, message=message), force=True)
+        return run.id
 
 
 async def recorded(seen: Callable[[History], bool] = lambda _: True) -> History:
@@ -87,8 +89,8 @@ async def test_every_receiver_is_told_at_once(
             assert "report under Artifacts" in todo
             assert "/runs/flow-run/" in link
 
-        await end("Completed", StateType.COMPLETED)
-        await recorded(lambda found: bool(found.completed))
+        well = f"prefect.flow-run.{await end('Completed', StateType.COMPLETED)}"
+        await recorded(lambda found: any(event.resource.id == well for event in found.completed))
         assert sum((await notify()).values()) == 2
         assert inbox.subjects == mail.subjects == ["ingest/hourly failed", "ingest/hourly works again"]
         assert sum((await notify()).values()) == 0

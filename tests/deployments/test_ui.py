@@ -11,7 +11,13 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+    DeploymentFilter,
+    DeploymentFilterId,
+)
 from selenium import webdriver
 from selenium.common.exceptions import (
     ElementClickInterceptedException,
@@ -77,13 +83,14 @@ def submitted(browser: webdriver.Chrome, client: SyncPrefectClient, deployment: 
     """The flow run that the form made; a click while the form still loads its parameters does nothing."""
     of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
 
-    def by_hand(_: webdriver.Chrome) -> list[UUID]:
-        return [run.id for run in client.read_flow_runs(deployment_filter=of_deployment) if not run.auto_scheduled]
+    def runs() -> set[UUID]:
+        return {run.id for run in client.read_flow_runs(deployment_filter=of_deployment)}
 
+    before = runs()
     for _ in range(6):
         click(browser, "//button[normalize-space()='Submit']")
         with suppress(TimeoutException):
-            return WebDriverWait(browser, 10).until(by_hand)[0]
+            return WebDriverWait(browser, 10).until(lambda _: runs() - before).pop()
     raise AssertionError("the form made no run")
 
 
@@ -114,7 +121,9 @@ def test_a_run_is_started_from_the_form(
         picture(browser, "run")
 
         browser.get(f"{ui}/artifacts/key/ingest")
-        click(browser, "//a[contains(@href, '/artifacts/artifact/')]")
+        of_run, of_key = ArtifactFilterFlowRunId(any_=[run]), ArtifactFilterKey(any_=["ingest"])
+        (report,) = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=of_run, key=of_key))
+        click(browser, f"//a[contains(@href, '/artifacts/artifact/{report.id}')]")
         wait_for(browser, "//td[contains(., 'isne_demand')]")
         picture(browser, "artifact")
     assert {path.parent.name for path in (tmp_path / "lake").rglob("*.parquet")} == {"isne_demand", "ciso_demand"}
