@@ -8,6 +8,7 @@ stays valid after it, and no page shifts while the upstream adds rows.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -156,10 +157,9 @@ def _page(first: Request, offset: int) -> Request:
 
 
 class _Row(msgspec.Struct, gc=False, rename="kebab"):
-    """The fields any route may have; an absent value reads like a null."""
+    """The field every route has, and the unit, which not every one has."""
 
     period: str
-    value: str | float | None = None
     value_units: Literal["megawatthours"] | None = None
 
 
@@ -168,29 +168,41 @@ class _Response(msgspec.Struct, gc=False):
     data: list[Any]
 
 
-def _decoder(columns: Sequence[str], *, optional: bool) -> msgspec.json.Decoder[Any]:
-    """A decoder that makes objects of just the fields we read: twice as fast as dictionaries."""
-    fields: list[Any] = [(c, str | None, None) if optional else (c, str) for c in columns]
+_COLUMNS = tuple(dict.fromkeys(c for route in ROUTES.values() for c in route.columns))
+
+
+@functools.cache
+def _decoder(route: str | None, value: Any) -> msgspec.json.Decoder[Any]:
+    """A decoder that makes objects of just the fields we read: twice as fast as dictionaries. Values are
+    of the type `value`; an absent one reads like a null."""
+    columns = (
+        [(c, str) for c in ROUTES[route].columns] if route in ROUTES else [(c, str | None, None) for c in _COLUMNS]
+    )
+    fields: list[Any] = [*columns, ("value", value | None, None)]
     row = msgspec.defstruct("Row", fields, bases=(_Row,), gc=False, rename="kebab", kw_only=True)
     response = msgspec.defstruct("Response", [("total", int), ("data", list[row])], gc=False)  # type: ignore[valid-type]  # made above
     return msgspec.json.Decoder(msgspec.defstruct("Answer", [("response", response)]), strict=False)
 
 
-_COLUMNS = tuple(dict.fromkeys(c for route in ROUTES.values() for c in route.columns))
-_ANY_ROUTE = _decoder(_COLUMNS, optional=True)
-_BY_ROUTE = {name: _decoder(route.columns, optional=False) for name, route in ROUTES.items()}
-
-
 def _decode(entry: Entry, body: bytes, route: str | None) -> _Response:
-    decoder = _BY_ROUTE.get(route or "", _ANY_ROUTE)
     try:
-        answer: _Response = decoder.decode(body).response
+        answer = _decoded(body, route)
     except msgspec.ValidationError as error:
         raise FormatError(entry.name, f"the answer has not the promised shape: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
     if answer.total > MOST_ROWS:
         raise FormatError(entry.name, f"the answer says that there are {answer.total:,} rows, more than can be")
+    return answer
+
+
+def _decoded(body: bytes, route: str | None) -> _Response:
+    """Numbers in strings are read as such while decoding, which saves a third of the time; one as `".306"`,
+    which is none in JSON, is read after it."""
+    try:
+        answer: _Response = _decoder(route, float).decode(body).response
+    except msgspec.ValidationError:
+        answer = _decoder(route, str | float).decode(body).response
     return answer
 
 
@@ -212,16 +224,11 @@ def _route(url: str, rows: Sequence[Any]) -> Route:
 
 
 def _observations(entry: Entry, rows: Sequence[Any], route: Route, retrieved_at: datetime) -> pa.Table:
-    import numpy as np
 
     from gridtide import observations
 
-    labels, series = _Codes(), _Codes()
-    first, second = route.columns
-    read = attrgetter(first, second)
-    # One pass a column over the decoded rows; each distinct label is read as a time only once.
-    hours = np.array([labels[row.period] for row in rows], np.int32)
-    codes = np.array([series[read(row)] for row in rows], np.int32)
+    labels, hours = _coded(rows, "period")
+    series, codes = _combined(_coded(rows, route.columns[0]), _coded(rows, route.columns[1]))
     ends = _hour_ends(entry, labels)[hours]
     return observations.from_columns(
         "eia",
@@ -278,7 +285,7 @@ def _values(entry: Entry, values: list[str | float | None]) -> np.ndarray:
     import numpy as np
 
     try:
-        numbers = np.array([np.nan if value is None else float(value) for value in values], np.float64)
+        numbers = np.array(values, np.float64)
     except ValueError as error:
         raise FormatError(entry.name, f"a value is no number: {error}") from error
     if np.isinf(numbers).any():
@@ -292,6 +299,28 @@ class _Codes(dict[Any, int]):
     def __missing__(self, key: Any) -> int:
         code = self[key] = len(self)
         return code
+
+
+def _coded(rows: Sequence[Any], column: str) -> tuple[list[str], np.ndarray]:
+    """The different values of `column`, and which of them each row has, shape (rows,)."""
+    import numpy as np
+
+    codes = _Codes()
+    numbers = np.fromiter([codes[key] for key in map(attrgetter(column), rows)], np.int64, len(rows))
+    return list(codes), numbers
+
+
+def _combined(
+    first: tuple[list[str], np.ndarray], second: tuple[list[str], np.ndarray]
+) -> tuple[list[tuple[str, str]], np.ndarray]:
+    """The pairs of values that rows have in two columns, and which pair each row has, shape (rows,)."""
+    import numpy as np
+
+    (firsts, ones), (seconds, others) = first, second
+    pairs = ones * len(seconds) + others
+    used = np.bincount(pairs, minlength=len(firsts) * len(seconds)) > 0
+    series = [(firsts[pair // len(seconds)], seconds[pair % len(seconds)]) for pair in np.flatnonzero(used).tolist()]
+    return series, (np.cumsum(used) - 1)[pairs]
 
 
 def _facet(params: Mapping[str, Any], name: str) -> tuple[str, ...]:
