@@ -17,13 +17,21 @@ from tasks.collect import Outcome
 
 
 async def remember(lake: Lake, entry: Entry, outcomes: Sequence[Outcome], now: datetime) -> None:
-    """Note in the lake which periods of `entry` failed, and forget those that were made good since."""
+    """Note in the lake which periods of `entry` are still open, and forget those that were made good since."""
     before = await attempts.recall(lake, entry)
-    done = [one.period for one in outcomes if one.period and not one.error]
-    failed = {one.period: explained(one.error) for one in outcomes if one.period and one.error}
-    found = attempts.after(before, done, failed, now)
+    why = {one.period: _why_open(one) for one in outcomes if one.period}
+    done = [period for period, reason in why.items() if not reason]
+    found = attempts.after(before, done, {period: reason for period, reason in why.items() if reason}, now)
     if found != before:
         await attempts.remember(lake, entry, found)
+
+
+def _why_open(outcome: Outcome) -> str:
+    """Why what was asked for was not answered, empty if it was."""
+    if outcome.error:
+        return explained(outcome.error)
+    collected = outcome.collected or {}
+    return "" if collected.get("period") else "; ".join(collected.get("warnings", ()))
 
 
 async def coverage(lake: Lake, entry: Entry, wanted: Period, now: datetime) -> Coverage | None:

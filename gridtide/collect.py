@@ -37,6 +37,10 @@ if TYPE_CHECKING:
 
 STAGES = ("fetch", "parse", "write")
 
+NOTHING = (
+    'the upstream has nothing for this period; it is asked again while "reread" lasts, later only without its file'
+)
+
 _CURRENT = re.compile(r"/current(?=[/.?]|$)")
 _Reader = Callable[[Request, Answer], Awaitable[Any]]
 
@@ -52,7 +56,8 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a collection did. `file` is None where a snapshot held no rows; `created` is False where
+    """What a collection did. `file` is None where a snapshot held no rows; `period` is what it answers, None for a
+    snapshot and for an answer about something else than was asked; `created` is False where
     the lake held the same content under that name already; `reused` pages came from `raw/`."""
 
     entry: str
@@ -159,10 +164,10 @@ class _Work:
                 draft = await computed(checks.complete)
                 if self.period is None and not draft.rows:
                     return self._collected(
-                        None, 0, [*checks.warnings, "the snapshot holds no rows, no file is written"]
+                        None, 0, [*checks.warnings, "the snapshot holds no rows, no file is written"], None
                     )
                 stored = await self.lake.put_draft(draft, self.entry.output_folder, self.entry.file_prefix, self.stamp)
-        return self._collected(stored, stored.bytes, checks.warnings)
+        return self._collected(stored, stored.bytes, checks.warnings, draft.provenance.period)
 
     async def bodies(self) -> Collected:
         """The answer as it came, a file a page."""
@@ -184,7 +189,7 @@ class _Work:
                     )
                 first = first or stored
                 size += stored.bytes
-        return self._collected(first, size, [])
+        return self._collected(first, size, [], self.period)
 
     async def _pages(self, read: _Reader) -> AsyncGenerator[tuple[Request, Any], None]:
         """The pages in the order of asking, with at most twice the allowed requests held at once."""
@@ -255,13 +260,15 @@ class _Work:
         repeated = page.observations.num_rows - distinct.num_rows
         return _Parsed(replace(page, observations=distinct), observations.fingerprints(distinct), repeated)
 
-    def _collected(self, stored: Stored | None, size: int, warnings: Sequence[str]) -> Collected:
+    def _collected(
+        self, stored: Stored | None, size: int, warnings: Sequence[str], answers: Period | None
+    ) -> Collected:
         return Collected(
             self.entry.name,
             stored.path if stored else None,
             stored.rows if stored else 0,
             size,
-            self.period,
+            answers,
             stored.created if stored else False,
             self.requests,
             self.retries,
@@ -316,7 +323,7 @@ class _Checks:
         self.repeated = 0
         self.received: Counter[Period | None] = Counter()
         self.totals: dict[Period | None, set[int]] = {}
-        self.within = period is None
+        self.elsewhere: dict[Period, bool] = {}
         self.warnings: list[str] = []
 
     def __enter__(self) -> _Checks:
@@ -335,8 +342,9 @@ class _Checks:
         self.received[request.period] += page.received
         if page.total is not None:
             self.totals.setdefault(request.period, set()).add(page.total)
-        if self.period is not None and not self.within:
-            self.within = observations.overlaps(page.observations, self.period)
+        asked = request.period or self.period
+        if asked and page.observations.num_rows and self.elsewhere.get(asked, True):
+            self.elsewhere[asked] = not observations.overlaps(page.observations, asked)
         self.draft.append(page.observations, parsed.marks)
 
     def complete(self) -> Draft:
@@ -347,10 +355,16 @@ class _Checks:
         if repeated:
             self.warnings.append(f"{repeated} exact duplicates collapsed")
         if self.period is not None and not self.draft.rows:
-            self.warnings.append("the upstream has nothing for this period; it is not asked for again")
-        if self.draft.rows and not self.within:
-            self.warnings.append(f"none of the {self.draft.rows} rows lies in the period asked, {self.period}")
+            self.warnings.append(NOTHING)
+        if any(self.elsewhere.values()):
+            self.warnings.append(self._about_something_else())
         return self.draft
+
+    def _about_something_else(self) -> str:
+        """Let the file answer no period, as what was asked was not answered; returns what to say of that."""
+        self.draft.provenance = replace(self.draft.provenance, period=None)
+        first = next(asked for asked, elsewhere in self.elsewhere.items() if elsewhere)
+        return f"of what the upstream answered for {first} nothing lies in it: the rows are kept, the period stays open"
 
     def _check_counts(self) -> None:
         """Rows received are as many as the upstream's own count, which stays the same on every page."""

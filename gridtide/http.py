@@ -26,6 +26,7 @@ from yarl import URL
 
 from gridtide.config import Auth, BasicAuth, Entry, KeyAuth, Rate, RateLimit
 from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, QuotaError, UpstreamError
+from gridtide.patience import asked_to_wait
 from gridtide.sources import Request
 
 T = TypeVar("T")
@@ -283,8 +284,7 @@ def _means_not_found(body: bytes) -> bool:
 
 
 def _told_wait(headers: Mapping[str, str], said: str) -> float | None:
-    """Seconds the upstream asks us to wait: Retry-After, CAISO's "after 5 seconds", Open-Meteo's
-    minute, next hour or tomorrow."""
+    """Seconds the upstream asks us to wait, in Retry-After or in words."""
     after = headers.get("Retry-After", "").strip()
     if after.isdecimal():
         return float(after)
@@ -293,17 +293,7 @@ def _told_wait(headers: Mapping[str, str], said: str) -> float | None:
             return max(0.0, (parsedate_to_datetime(after) - datetime.now(UTC)).total_seconds())
         except (ValueError, TypeError):
             return None
-    now = datetime.now(UTC)
-    hour_left = 3600.0 - now.minute * 60 - now.second
-    if match := re.search(r"after (\d+(?:\.\d+)?) second", said):
-        return float(match[1])
-    if re.search(r"(?i)one minute|minutely", said):
-        return 60.0
-    if re.search(r"(?i)next hour|hourly", said):
-        return hour_left
-    if re.search(r"(?i)tomorrow|daily", said):
-        return hour_left + 3600.0 * (23 - now.hour)
-    return None
+    return asked_to_wait(said, datetime.now(UTC))
 
 
 async def _body(entry: Entry, response: aiohttp.ClientResponse) -> bytes:

@@ -108,6 +108,8 @@ def from_columns(
     for field in SCHEMA:
         if not field.nullable and table[field.name].null_count:
             raise FormatError(source, f"{table[field.name].null_count} rows have no {field.name}")
+    if has_blanks(table["location"]):
+        raise FormatError(source, "a row has no location")
     return table
 
 
@@ -126,6 +128,11 @@ def _column(data: Any, field: pa.Field, length: int) -> pa.Array | pa.ChunkedArr
     if field.type == LABEL and not pa.types.is_dictionary(data.type):
         data = data.dictionary_encode()
     return data.cast(field.type)
+
+
+def has_blanks(labels: pa.ChunkedArray) -> bool:
+    """Whether any of the dictionaries of `labels` holds a text that says nothing."""
+    return any(not word.strip() for chunk in labels.chunks for word in chunk.dictionary.to_pylist())
 
 
 def labelled(codes: np.ndarray, labels: Sequence[str]) -> pa.DictionaryArray:
@@ -240,10 +247,14 @@ def distinct(table: pa.Table, entry: str) -> pa.Table:
 
 
 def overlaps(table: pa.Table, period: Period) -> bool:
-    """Whether any interval starts in `period`."""
+    """Whether any interval starts, or was published, in `period`."""
     first, end = ((moment - EPOCH) // timedelta(microseconds=1) for moment in (period.start, period.end))
-    starts = [to_numpy(chunk, "i8") for chunk in table["interval_start"].chunks]
-    return any(bool(((first <= each) & (each < end)).any()) for each in starts)
+    for chunk in (*table["interval_start"].chunks, *table["published_at"].chunks):
+        if chunk.null_count < len(chunk):
+            moments = to_numpy(chunk, "i8")
+            if ((first <= moments) & (moments < end) & known(chunk)).any():
+                return True
+    return False
 
 
 def unexpected(table: pa.Table, required: Sequence[str], ranges: Mapping[str, tuple[float, float]]) -> str | None:

@@ -18,6 +18,7 @@ FILES = sorted(path.relative_to(ROOT) for layer in LAYERS for path in (ROOT / la
 PURE = (
     "errors",
     "periods",
+    "patience",
     "quality",
     "variables",
     "observations",

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from gridtide import config
+from gridtide import config, curated, quality
 from gridtide.collect import Collected, collect, scheduled_period
 from gridtide.config import Entry
 from gridtide.errors import FormatError, IncompleteError, UpstreamError
@@ -188,15 +189,59 @@ async def test_an_empty_period_is_a_file_that_says_so(make: Make, tmp_path: Path
     assert nothing.warnings == ("the snapshot holds no rows, no file is written",)
 
 
-async def test_an_upstream_that_ignores_the_period_is_a_warning(make: Make, tmp_path: Path) -> None:
-    """Rows that all lie elsewhere are kept and pointed out."""
+async def test_an_answer_about_another_period_covers_nothing(make: Make, tmp_path: Path) -> None:
+    """Rows that all lie elsewhere are kept, as a snapshot, and pointed out: the period stays open."""
     upstream, entry = await make(5)
     upstream.fault = lambda ordinal, request: web.json_response(
         {"response": {"total": 5, "data": upstream.rows}, "request": {}}
     )
     done = await run(entry, tmp_path, Period(JANUARY + timedelta(days=9), JANUARY + timedelta(days=10)))
     assert done.rows == 5
-    assert "none of the 5 rows lies in the period asked" in done.warnings[0]
+    assert done.period is None
+    assert done.warnings == (
+        "of what the upstream answered for 2024-01-10T00:00/2024-01-11T00:00 nothing lies in it: "
+        "the rows are kept, the period stays open",
+    )
+    lake = Lake.open(str(tmp_path))
+    [file] = await lake.files("eia_demand", "demand")
+    assert (file.path, file.period, (await lake.metadata(file.path)).period) == (done.file, None, None)
+    table = await curated.read(lake, [entry], JANUARY, JANUARY + timedelta(days=1))
+    assert table["value"].to_pylist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+async def test_one_day_that_is_answered_with_another_leaves_the_whole_period_open(tmp_path: Path) -> None:
+    """A day's answer that comes for each of three days is no answer to the other two."""
+    load = {"BeginDate": "2024-01-02T00:00:00.000-05:00", "Location": {"@LocId": "32"}, "Load": 10}
+
+    async def always(request: web.Request) -> web.Response:
+        return web.json_response({"HourlySystemLoads": {"HourlySystemLoad": [load]}})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", always)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/api/v1.1/hourlysysload/current"))
+        api = {"name": "load", "source": "iso_ne", "url": url, "output_folder": "load", "auth": {"kind": "none"}}
+        entry = config.parse({"apis": [api]}).apis[0]
+        days = Period(JANUARY + timedelta(hours=5), JANUARY + timedelta(hours=77))
+        done = await run(entry, tmp_path, days)
+        one_day = await run(entry, tmp_path, Period(JANUARY + timedelta(hours=29), JANUARY + timedelta(hours=53)))
+    assert (done.rows, done.period, one_day.rows) == (1, None, 1)
+    assert "answered for 2024-01-01T05:00/2024-01-02T05:00 nothing lies in it" in done.warnings[-1]
+    assert str(one_day.period) == "2024-01-02T05:00/2024-01-03T05:00"
+
+
+async def test_rows_beyond_the_period_cover_no_more_than_was_asked(make: Make, tmp_path: Path) -> None:
+    """What comes along is kept and read; the file says the hours that were asked for, and no others."""
+    upstream, entry = await make(48)
+    upstream.fault = lambda ordinal, request: web.json_response(
+        {"response": {"total": 48, "data": upstream.rows}, "request": {}}
+    )
+    asked = Period(JANUARY + timedelta(hours=10), JANUARY + timedelta(hours=12))
+    done = await run(entry, tmp_path, asked)
+    assert (done.rows, done.period) == (48, asked)
+    lake = Lake.open(str(tmp_path))
+    assert quality.covered(await lake.files("eia_demand", "demand")) == [asked]
+    assert (await curated.read(lake, [entry], JANUARY, JANUARY + timedelta(days=2))).num_rows == 48
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,13 @@ def table(*rows: obs.Row) -> pa.Table:
     return obs.from_rows("eia", rows, AT)
 
 
+@pytest.mark.parametrize("location", ["", " "])
+def test_a_location_says_something(location: str) -> None:
+    """A row about no place is no observation."""
+    with pytest.raises(FormatError, match="eia: a row has no location"):
+        table(row(0, 1.0), row(0, 2.0, location=location))
+
+
 def test_rows_become_the_one_table() -> None:
     """Columns, types and values are those of the schema, in the order given."""
     made = table(row(1, 2.0), row(0, None))

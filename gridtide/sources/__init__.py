@@ -35,6 +35,10 @@ HOSTS = {
 """Whose upstream a host is; an unknown host gets the generic source."""
 
 
+BOM = b"\xef\xbb\xbf"
+"""UTF-8's byte order mark, which JSON should not begin with and sometimes does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One question to an upstream, without credentials.

@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, urlsplit
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.markup import is_html, tree
 from gridtide.periods import Period, split
-from gridtide.sources import Page, Request
+from gridtide.sources import BOM, Page, Request
 from gridtide.variables import snake_case
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
 
     tables = []
     for member in _members(entry, body):
-        if member[:200].lstrip().startswith(b"<"):
+        if member[:200].removeprefix(BOM).lstrip().startswith(b"<"):
             _raise_error(entry, member)
         elif entry.tabular:
             tables.append(_observations(entry, member, retrieved_at))
@@ -223,6 +223,9 @@ def _observations(entry: Entry, body: bytes, retrieved_at: datetime) -> pa.Table
     rows = _rows(entry, body, report, value)
     if pc.any(pc.is_inf(rows[value])).as_py():
         raise FormatError(entry.name, f"a value in {value} is infinite")
+    for column in (report.location, *report.labels):
+        if observations.has_blanks(rows[column]):
+            raise FormatError(entry.name, f"a row has no {column}")
     return observations.from_columns(
         "caiso",
         retrieved_at,

@@ -20,7 +20,7 @@ import msgspec
 
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.periods import Period, split
-from gridtide.sources import Page, Request
+from gridtide.sources import BOM, Page, Request
 
 if TYPE_CHECKING:
     import numpy as np
@@ -186,7 +186,7 @@ def _decoder(route: str | None, value: Any) -> msgspec.json.Decoder[Any]:
 
 def _decode(entry: Entry, body: bytes, route: str | None) -> _Response:
     try:
-        answer = _decoded(body, route)
+        answer = _decoded(body.removeprefix(BOM), route)
     except msgspec.ValidationError as error:
         raise FormatError(entry.name, f"the answer has not the promised shape: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -24,7 +24,7 @@ import msgspec
 
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import EPOCH, Period, local_day, local_days
-from gridtide.sources import Page, Request
+from gridtide.sources import BOM, Page, Request
 from gridtide.variables import snake_case, unit
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     from gridtide import observations
 
     try:
-        document = msgspec.json.decode(body)
+        document = msgspec.json.decode(body.removeprefix(BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
     product = _product(request.url) or _product_of(document, entry)
@@ -176,6 +176,8 @@ def _records(document: Any, product: Product) -> Sequence[Record]:
     for root in product.roots:
         if isinstance(inner, dict) and root in inner:
             inner = inner[root]
+    if isinstance(inner, dict) and all(key.startswith("@") for key in inner):
+        return []  # nothing in the root but attributes, such as its @xmlns
     if inner is document and isinstance(inner, dict) and inner and "BeginDate" not in inner:
         raise ValueError(f"the answer holds {', '.join(sorted(inner))}")
     return _objects(inner)

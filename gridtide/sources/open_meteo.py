@@ -16,9 +16,10 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import msgspec
 
-from gridtide.errors import ConfigurationError, FormatError, UpstreamError
+from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
+from gridtide.patience import asked_to_wait
 from gridtide.periods import Period, split
-from gridtide.sources import Page, Request
+from gridtide.sources import BOM, Page, Request
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,12 +66,13 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
     """The hourly block of each location, one series a variable; other blocks are passed over.
 
-    Raises `UpstreamError` for a body that is no JSON, `ConfigurationError` for one that says what
-    was wrong with the request, `FormatError` for one that is not in GMT or lacks what it promises.
+    Raises `UpstreamError` for a body that is no JSON, `QuotaError` for one that says that a limit is exceeded,
+    `ConfigurationError` for one that says what was wrong with the request, `FormatError` for one that is
+    not in GMT or lacks what it promises.
     """
     from gridtide import observations
 
-    answers = sorted(_decode(entry, body), key=lambda answer: answer.location_id)
+    answers = sorted(_decode(entry, body, retrieved_at), key=lambda answer: answer.location_id)
     locations = _locations(entry)
     if len(answers) != len(locations):
         raise FormatError(entry.name, f"{len(locations)} locations were asked for, the answer has {len(answers)}")
@@ -96,23 +98,27 @@ class Answer(msgspec.Struct):
 _DECODER: msgspec.json.Decoder[list[Answer] | Answer] = msgspec.json.Decoder(list[Answer] | Answer)
 
 
-def _decode(entry: Entry, body: bytes) -> list[Answer]:
+def _decode(entry: Entry, body: bytes, retrieved_at: datetime) -> list[Answer]:
     try:
-        answer = _DECODER.decode(body)
+        answer = _DECODER.decode(body.removeprefix(BOM))
     except msgspec.ValidationError as error:
         raise FormatError(entry.name, f"the answer has not the promised shape: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
     answers = answer if isinstance(answer, list) else [answer]
     for one in answers:
-        _check(entry, one)
+        _check(entry, one, retrieved_at)
     return answers
 
 
-def _check(entry: Entry, answer: Answer) -> None:
+def _check(entry: Entry, answer: Answer, retrieved_at: datetime) -> None:
     """Raises where the answer is an error, not in GMT, or without hours."""
     if answer.error:
-        raise ConfigurationError(entry.name, f"Open-Meteo refuses: {answer.reason}", "Mend the entry's params")
+        refused = f"Open-Meteo refuses: {answer.reason}"
+        if "limit exceeded" in answer.reason:
+            fix = 'Ask less often: lower the rates in "rate_limit"'
+            raise QuotaError(entry.name, refused, fix, wait=asked_to_wait(answer.reason, retrieved_at))
+        raise ConfigurationError(entry.name, refused, "Mend the entry's params")
     if answer.utc_offset_seconds:
         raise FormatError(entry.name, f"times are {answer.utc_offset_seconds} s off GMT, which was asked for")
     if answer.hourly is None or "time" not in answer.hourly:

@@ -187,7 +187,8 @@ async def test_before_the_history_of_an_upstream_there_is_no_endless_hole(tmp_pa
             await backfill(*before, config=settings, sandbox=url)
         demand, sky = caught.value.report["results"]
         assert demand["warnings"] == [
-            "1930-01-01T00:00/1930-01-03T00:00: the upstream has nothing for this period; it is not asked for again"
+            "1930-01-01T00:00/1930-01-03T00:00: the upstream has nothing for this period; "
+            'it is asked again while "reread" lasts, later only without its file'
         ]
         assert "out of allowed range from 1940-01-01" in sky["errors"][0]
         assert sky["missing"] == ["1930-01-01T00:00/1930-01-03T00:00"]

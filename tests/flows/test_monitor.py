@@ -31,7 +31,8 @@ TODAY = floor(NOW, DAY)
 
 
 class Upstream:
-    """Hourly values of all time, but for `silent` hours; days that are `refused` are none of its business."""
+    """Hourly values of all time, but for `silent` hours; days that are `refused` are none of its business. It may
+    answer with hours that are `shifted`."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -39,6 +40,7 @@ class Upstream:
         self.silent: set[datetime] = set()
         self.refused: set[datetime] = set()
         self.revision = 0.0
+        self.shifted = timedelta()
 
     async def answer(self, request: web.Request) -> web.Response:
         """The hours from start to end."""
@@ -49,7 +51,8 @@ class Upstream:
         if self.refused & {floor(period.start, DAY)}:
             return web.json_response({"error": "no such day"}, status=404)
         hours = [period.start + n * HOUR for n in range(period.duration // HOUR)]
-        rows = [{"time": hour.isoformat(), "mw": self.value(hour)} for hour in hours if hour not in self.silent]
+        said = [hour + self.shifted for hour in hours if hour not in self.silent]
+        rows = [{"time": hour.isoformat(), "mw": self.value(hour)} for hour in said]
         return web.json_response(rows)
 
     def value(self, hour: datetime) -> float:
@@ -121,6 +124,49 @@ async def test_a_gap_is_found_and_only_it_is_asked_for(upstream: Upstream, tmp_p
     assert all(period.start >= TODAY for period in upstream.asked)
     whole = Period(TODAY - 10 * DAY, TODAY)
     assert await read(settings, whole) == [upstream.value(whole.start + n * HOUR) for n in range(240)]
+
+
+async def test_nothing_is_asked_for_again_until_it_settled(upstream: Upstream, tmp_path: Path) -> None:
+    """A day for which the upstream had nothing on the day after is asked for once more, whatever it says then."""
+    settings = upstream.config(tmp_path)
+    filled, empty = (Period(TODAY - n * DAY, TODAY - (n - 1) * DAY) for n in (8, 7))
+    hours = {day.start + n * HOUR for day in (filled, empty) for n in range(24)}
+    upstream.silent = set(hours)
+    async with Http({}) as http:
+        for day in (filled, empty):
+            lake, stamp = Lake.open(settings["lake"]), day.end + HOUR
+            done = await collect(entry_of(settings), lake=lake, http=http, stamp=stamp, period=day)
+            assert (done.rows, done.period) == (0, day)
+    await backfill(TODAY - 10 * DAY, TODAY, config=settings)
+    upstream.silent = {hour for hour in hours if hour >= empty.start}
+    upstream.asked.clear()
+
+    report = await monitor(config=settings, days=10)
+    assert report["results"][0]["revisions"] == [str(Period(filled.start, empty.end))]
+    assert sorted(one.start for one in upstream.asked if one.start < TODAY) == [filled.start, empty.start]
+    assert await read(settings, filled) == [upstream.value(filled.start + n * HOUR) for n in range(24)]
+
+    upstream.asked.clear()
+    again = await monitor(config=settings, days=10)
+    assert [one for one in upstream.asked if one.start < TODAY] == []
+    assert [one["period"] for one in again["results"][0]["unpublished"]] == [str(empty)]
+
+
+async def test_an_answer_about_something_else_leaves_a_gap_that_waits(upstream: Upstream, tmp_path: Path) -> None:
+    """A day that is answered with the rows of another stays open, and is asked for again later, not at each run."""
+    settings = upstream.config(tmp_path)
+    await backfill(TODAY - 3 * DAY, TODAY, config=settings)
+    upstream.shifted = -30 * DAY
+    report = await backfill(TODAY - 4 * DAY, TODAY - 3 * DAY, config=settings)
+    gap = str(Period(TODAY - 4 * DAY, TODAY - 3 * DAY))
+    assert report["results"][0]["missing"] == [gap]
+    assert "nothing lies in it" in report["results"][0]["warnings"][0]
+    upstream.asked.clear()
+    with pytest.raises(RunError, match="still open: grid") as caught:
+        await monitor(config=settings, days=4)
+    [waiting] = caught.value.report["results"][0]["waiting"]
+    assert "the period stays open" in waiting["error"]
+    assert [one for one in upstream.asked if one.start < TODAY] == []
 
 
 async def test_what_was_asked_for_before_it_settled_is_asked_again_once(upstream: Upstream, tmp_path: Path) -> None:

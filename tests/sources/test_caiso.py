@@ -326,9 +326,10 @@ def test_a_zip_of_several_csvs_is_one_answer() -> None:
 
 
 @pytest.mark.parametrize("wrap", [zipped, str.encode], ids=["zip", "bare"])
-def test_error_1000_means_no_rows(wrap: Any) -> None:
-    """ "No data returned" is an empty answer, not an error, in a zip or not."""
-    page = read(wrap(error("1000", "No data returned for the specified selection")))
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_error_1000_means_no_rows(wrap: Any, mark: str) -> None:
+    """ "No data returned" is an empty answer, not an error, in a zip or not, with a byte order mark or not."""
+    page = read(wrap(mark + error("1000", "No data returned for the specified selection")))
     assert page == Page(observations.empty(), 0)
 
 
@@ -429,12 +430,23 @@ def test_an_entry_that_keeps_bodies_may_ask_any_report() -> None:
         ({"MW": "1", "INTERVALSTARTTIME_GMT": "01/01/2024 08:00"}, "01/01/2024"),
         ({"MW": "1", "INTERVALSTARTTIME_GMT": "2024-01-01T08:00:00"}, "zone offset"),
         ({"MW": "1", "INTERVALSTARTTIME_GMT": ""}, "no interval_start"),
+        ({"MW": "1", "TAC_AREA_NAME": ""}, "a row has no TAC_AREA_NAME"),
+        ({"MW": "1", "TAC_AREA_NAME": " "}, "a row has no TAC_AREA_NAME"),
+        ({"MW": "1", "MARKET_RUN_ID": ""}, "a row has no MARKET_RUN_ID"),
     ],
 )
 def test_values_and_times_that_cannot_be_read_are_format_errors(columns: dict[str, str], says: str) -> None:
     """The message says what stands in the row."""
     with pytest.raises(FormatError, match=says):
-        read(row(LOAD, MARKET_RUN_ID="ACTUAL", TAC_AREA_NAME="PGE", **columns))
+        read(row(LOAD, **{"MARKET_RUN_ID": "ACTUAL", "TAC_AREA_NAME": "PGE", **columns}))
+
+
+def test_a_price_without_its_node_is_a_format_error() -> None:
+    """Which of the rows' many nodes it is of cannot be told."""
+    prices = row(PRICE, NODE_ID="TH_NP15_GEN-APND", MARKET_RUN_ID="DAM", LMP_TYPE="LMP", MW="31.5")
+    nameless = row(PRICE, MARKET_RUN_ID="DAM", LMP_TYPE="LMP", MW="32.5").partition("\n")[2]
+    with pytest.raises(FormatError, match="a row has no NODE_ID"):
+        read(prices + nameless)
 
 
 def test_a_row_with_too_few_fields_is_a_format_error() -> None:

@@ -11,7 +11,7 @@ from gridtide import config
 from gridtide.config import Entry
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.periods import Period
-from gridtide.sources import Page, Request, eia
+from gridtide.sources import BOM, Page, Request, eia
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 BASE = "https://api.eia.gov/v2/electricity/rto"
@@ -153,6 +153,17 @@ def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
     """HTML under 200 and a cut JSON are the upstream's passing trouble."""
     with pytest.raises(UpstreamError, match="no JSON"):
         parse(body)
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    """JSON that begins with one is read as without."""
+    assert parse(BOM + an_answer(a_row())).received == 1
+
+
+def test_a_row_without_its_location_is_a_format_error() -> None:
+    """A respondent that is there and empty names no place."""
+    with pytest.raises(FormatError, match="a row has no location"):
+        parse(an_answer(a_row(), a_row(respondent=" ", type="D")))
 
 
 def test_a_text_that_is_not_utf_8_may_pass() -> None:

@@ -225,6 +225,13 @@ def test_bodies_that_are_no_answer_may_pass(body: str) -> None:
         read(body)
 
 
+def test_a_byte_order_mark_is_passed_over() -> None:
+    """JSON, CSV and XML that begin with one are read as without."""
+    time = "2024-01-01T00:00Z"
+    bodies = (f'[{{"t": "{time}", "mw": 1}}]', f"t,mw\n{time},1\n", f"<r><a t='{time}' mw='1'/></r>")
+    assert [values(read("\ufeff" + body), "value") for body in bodies] == [[1.0]] * 3
+
+
 @pytest.mark.parametrize(("body", "keys"), [("[]", {}), ("a,b\n", {"time": "a"}), ("<rows/>", {"records": "row"})])
 def test_no_records_are_no_rows(body: str, keys: dict[str, Any]) -> None:
     """An empty list, a header alone and an empty element are answers without rows."""

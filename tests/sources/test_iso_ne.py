@@ -13,7 +13,7 @@ from gridtide import config
 from gridtide.config import Entry
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period
-from gridtide.sources import Page, Request, iso_ne
+from gridtide.sources import BOM, Page, Request, iso_ne
 from gridtide.variables import unit
 from tests.shared import SHARED, needs_shared
 
@@ -188,6 +188,19 @@ def test_no_rows_are_said_in_five_ways(nothing: Any, path: str) -> None:
     ):
         page = parse(document, path)
         assert (page.received, page.observations.num_rows) == (0, 0)
+
+
+def test_a_root_that_holds_nothing_but_attributes_has_no_rows() -> None:
+    """Its namespace is no record."""
+    attributes = {"@xmlns": "http://WEBSERV.iso-ne.com", "@version": "1.1"}
+    for document in ({"HourlySystemLoads": attributes}, {"HourlySystemLoads": {"HourlySystemLoad": attributes}}):
+        assert parse(document).received == 0
+    assert values(parse({"HourlySystemLoads": attributes | {"HourlySystemLoad": a_load()}})) == {"load": 10.0}
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    """JSON that begins with one is read as without."""
+    assert values(parse(BOM + json.dumps({"HourlySystemLoad": a_load()}).encode())) == {"load": 10.0}
 
 
 @pytest.mark.parametrize(

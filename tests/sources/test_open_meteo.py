@@ -8,9 +8,9 @@ import pytest
 
 from gridtide import config
 from gridtide.config import Entry
-from gridtide.errors import ConfigurationError, FormatError, UpstreamError
+from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
 from gridtide.periods import Period
-from gridtide.sources import Page, open_meteo
+from gridtide.sources import BOM, Page, Request, open_meteo
 from tests.shared import SHARED, needs_shared
 
 AT = datetime(2026, 8, 1, tzinfo=UTC)
@@ -276,6 +276,29 @@ def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
         parse(body)
 
 
+@pytest.mark.parametrize(
+    ("reason", "wait"),
+    [
+        ("Minutely API request limit exceeded. Please try again in one minute.", 60),
+        ("Hourly API request limit exceeded. Please try again in the next hour.", 45 * 60),
+        ("Daily API request limit exceeded. Please try again tomorrow.", 45 * 60 + 5 * 3600),
+        ("Concurrent request limit exceeded", None),
+    ],
+)
+def test_a_limit_is_a_quota_whatever_the_status_says(reason: str, wait: float | None) -> None:
+    """Under HTTP 200 too it is waited for as told, counted from when was asked."""
+    body = json.dumps({"error": True, "reason": reason}).encode()
+    with pytest.raises(QuotaError, match=r"weather: Open-Meteo refuses: .*limit exceeded") as caught:
+        open_meteo.parse(an_entry(), Request(ARCHIVE), body, datetime(2026, 1, 1, 18, 15, tzinfo=UTC))
+    assert caught.value.wait == wait
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    """JSON that begins with one is read as without."""
+    body = json.dumps(an_answer(temperature_2m=[1.5])).encode()
+    assert column(parse(BOM + body), "value") == [1.5]
+
+
 def test_a_refusal_names_its_reason() -> None:
     """The upstream's own words say what in the request was wrong."""
     with pytest.raises(ConfigurationError, match="'start_date' is out of allowed range"):
@@ -321,7 +344,10 @@ RECORDED: dict[str, tuple[str, list[str], int]] = {  # file: url, locations, obs
     "ruby_forecast_general_http200.json": (FORECAST, ["Berlin"], 168),
     "shiplog_openmeteo_archive.json": (ARCHIVE, ["Vir", "Zadar"], 240),
 }
-REFUSED = {"error_start_date_out_of_range_http400.json", "error_429_bodies_quoted.txt"}
+REFUSED = {
+    "error_start_date_out_of_range_http400.json": ConfigurationError,
+    "error_429_bodies_quoted.txt": QuotaError,
+}
 
 
 @needs_shared
@@ -351,9 +377,9 @@ def test_a_recorded_answer_is_what_a_second_reading_finds(name: str) -> None:
 def test_every_recorded_answer_is_read_here() -> None:
     """A recording added beside the others is not forgotten; each refusal says its reason."""
     folder = SHARED / "payloads" / "openmeteo"
-    assert {file.name for file in folder.iterdir()} == RECORDED.keys() | REFUSED
-    for name in REFUSED:
+    assert {file.name for file in folder.iterdir()} == RECORDED.keys() | REFUSED.keys()
+    for name, kind in REFUSED.items():
         for body in (folder / name).read_bytes().splitlines():
-            with pytest.raises(ConfigurationError) as refusal:
+            with pytest.raises(kind) as refusal:
                 parse(body)
             assert json.loads(body)["reason"] in str(refusal.value)
