@@ -31,7 +31,7 @@ from gridtide.config import Entry, Schedule
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.periods import Period, missing, split
 from tasks.collect import Outcome, Run, collect
-from tasks.notify import trouble
+from tasks.notify import GAPS, MISSING, STALE, Trouble, announce
 
 SHOWN, NAMED = 50, 5
 """How many holes of an upstream a report lists for an entry, and how many series for a hole."""
@@ -104,7 +104,8 @@ async def monitor(
     await acreate_table_artifact(report["results"], key="monitor", description=title)
     await coverage.show("monitor-coverage", title, pictures)
     if not dry_run:
-        await _tell(report)
+        troubles = [_troubles(row, wanted) for row in rows]
+        await announce(run.lake.uri, days, {about: found for each in troubles for about, found in each.items()})
         _raise_what_is_open(report, outcomes)
     return report
 
@@ -249,18 +250,31 @@ def note(row: dict[str, Any]) -> str:
     return "; ".join(said) or "complete"
 
 
-async def _tell(report: dict[str, Any]) -> None:
-    """Leave an event for each entry that is late, or lacks something, although it was asked for."""
-    for row in report["results"]:
-        name, left = row["name"], row["missing"]
-        if row["late"] and not row["collected"]:
-            what = f"the run of its schedule at {row['late']} left no file, nor could one be collected since"
-            fix = f"gridtide validate --probe --select {name}, then gridtide ingest --select {name}"
-            await trouble("stale", name, what, row["late"], fix)
-        if left:
-            start, end = left[0].partition("/")[0], left[-1].rpartition("/")[2]
-            fix = f"gridtide backfill --start {start} --end {end} --select {name}"
-            await trouble("gaps", name, f"still missing: {', '.join(left[:NAMED])}", start, fix)
+def _troubles(row: dict[str, Any], wanted: Period) -> dict[tuple[str, str], Trouble | None]:
+    """By kind, what is to be told of an entry: that it is late or lacks something, although it was asked for, or that
+    it does not. A kind of which that cannot be said is left out."""
+    name, left = row["name"], row["missing"]
+    found: dict[tuple[str, str], Trouble | None] = {}
+    if row["late"] and not row["collected"]:
+        what = f"the run of its schedule at {row['late']} left no file, nor could one be collected since"
+        fix = f"gridtide validate --probe --select {name}, then gridtide ingest --select {name}"
+        found[STALE, name] = Trouble(what, row["late"], fix, "late")
+    else:
+        found[STALE, name] = None
+    if left:
+        start, end = left[0].partition("/")[0], left[-1].rpartition("/")[2]
+        what = f"still missing: {', '.join(left[:NAMED])}{', …' * (len(left) > NAMED)}"
+        fix = f"gridtide backfill --start {start} --end {end} --select {name}"
+        found[GAPS, name] = Trouble(what, start, fix, _mark(left, wanted))
+    elif not is_open(row):
+        found[GAPS, name] = None
+    return found
+
+
+def _mark(left: Sequence[str], wanted: Period) -> str:
+    """Where holes begin: they are the same while they grow at the end, or lose what is too old to be `wanted`."""
+    first = str(wanted).partition("/")[0]
+    return " ".join("before" if start == first else start for start in (hole.partition("/")[0] for hole in left))
 
 
 def is_open(row: dict[str, Any]) -> bool:
@@ -274,8 +288,9 @@ def _raise_what_is_open(report: dict[str, Any], outcomes: Sequence[Outcome]) -> 
     if not left:
         return
     named = "; ".join(f"{row['name']} {', '.join(_left(row))}" for row in left)
+    what = MISSING if all(row["missing"] and not row["problem"] for row in left) else "still open"
     kind = failure(outcomes) if any(outcome.error for outcome in outcomes) else RunError
-    raise kind("monitor", f"still open: {named}", "Why stands in the report; what failed is asked again later", report)
+    raise kind("monitor", f"{what}: {named}", "Why stands in the report; what failed is asked again later", report)
 
 
 def _left(row: dict[str, Any]) -> list[str]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from fnmatch import fnmatch
+from typing import Any
 
 from prefect import task
 from prefect.blocks.abstract import NotificationError
@@ -40,13 +41,28 @@ RUNS = {
         "Late": "is late",
     }.items()
 }
-DATA = {"gridtide.entry.stale": "is stale", "gridtide.entry.gaps": "has gaps that could not be filled"}
+STALE, GAPS = "gridtide.entry.stale", "gridtide.entry.gaps"
+DATA = {STALE: "is stale", GAPS: "has gaps that could not be filled"}
+OVER = ".over"
+"""What the names of the events end with that say that a trouble of an entry is over."""
+
+WELL = {f"{STALE}{OVER}": "is no longer stale", f"{GAPS}{OVER}": "has no gaps any more"}
+LAKE = "gridtide.lake"
+"""The label of an entry's events that says in which lake."""
+
+MISSING = "data is missing"
+"""How the error of a run of `monitor` begins that fails for nothing but what events of its entries tell."""
+
+TOLD_BY_ENTRIES = f"*monitor: {MISSING}: *"
 COMPLETED = "prefect.flow-run.Completed"
 NOT_DELIVERED, DELIVERED = "prefect.automation.action.failed", "prefect.automation.action.executed"
 TOLD = "gridtide.notified"
 
 ABOUT, RECOVERED = "triggering-event", "recovered-event"
 """The roles in which a record names the event that was told of, or the one that is made good."""
+
+KEPT = timedelta(days=7)
+"""How long a server keeps events, if it is not told otherwise."""
 
 GRACE = timedelta(seconds=90)
 """How long an automation has to notify of an event by itself."""
@@ -61,17 +77,48 @@ MOST = 20
 """Things that one message lists; the rest is counted."""
 
 
-async def trouble(kind: Literal["stale", "gaps"], entry: str, what: str, since: str, fix: str) -> None:
-    """Leave the event that an entry is in trouble, for the automation of that kind to tell."""
-    resource = {"prefect.resource.id": f"gridtide.entry.{entry}", "prefect.resource.name": entry}
-    async with get_events_client() as events:
-        await events.emit(
-            Event(
-                event=f"gridtide.entry.{kind}",
-                resource=Resource(resource),
-                payload={"what": what, "since": since, "fix": fix},
-            )
-        )
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong with an entry's data, `since` when, and what mends it; while the `mark` is the same it is the
+    same trouble."""
+
+    what: str
+    since: str
+    fix: str
+    mark: str
+
+
+def is_news(last: Event | None, trouble: Trouble | None, days: int) -> bool:
+    """Whether the trouble found in the last `days`, or that there is none, is to be told after the `last` event of it.
+
+    Where more days were looked at before, what a shorter look finds says nothing.
+    """
+    if last is None or last.event in WELL:
+        return trouble is not None
+    return days >= last.payload["days"] and (trouble is None or trouble.mark != last.payload["mark"])
+
+
+async def announce(lake: str, days: int, found: Mapping[tuple[str, str], Trouble | None]) -> None:
+    """Leave an event of what is news of `found`, which is by kind (of `DATA`) and entry what was found in the last
+    `days` of the lake: that there is trouble, for the automation of that kind to tell, or that it is over."""
+    now = datetime.now(UTC)
+    async with get_client() as client:
+        last = {_concern(event): event for event in await _read(client, [*DATA, *WELL], now - KEPT)}
+    events = [_entry_event(*about, lake, days, trouble) for about, trouble in found.items()]
+    news = [
+        event
+        for event, trouble in zip(events, found.values(), strict=True)
+        if is_news(last.get(_concern(event)), trouble, days)
+    ]
+    async with get_events_client() as recorder:
+        for event in news:
+            await recorder.emit(event)
+
+
+def _entry_event(kind: str, entry: str, lake: str, days: int, trouble: Trouble | None) -> Event:
+    resource = {"prefect.resource.id": f"gridtide.entry.{entry}", "prefect.resource.name": entry, LAKE: lake}
+    payload = {**asdict(trouble), "days": days} if trouble else {}
+    return Event(event=kind if trouble else f"{kind}{OVER}", resource=Resource(resource), payload=payload)
 
 
 @dataclass(frozen=True)
@@ -97,7 +144,7 @@ class History:
     """What happened, and by receiver's block what it was told of, in vain, and as recovered (ids of events)."""
 
     troubles: list[Event] = field(default_factory=list)
-    completed: list[Event] = field(default_factory=list)
+    well: list[Event] = field(default_factory=list)
     told: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     in_vain: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     recovered: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -107,36 +154,53 @@ class History:
         """The history in `events`."""
         history = cls()
         for event in events:
-            if event.event in RUNS.keys() | DATA.keys() and _related(event, "flow", "name") != ["notify"]:
+            if event.event in RUNS.keys() | DATA.keys() and not _is_told_otherwise(event):
                 history.troubles.append(event)
-            elif event.event == COMPLETED:
-                history.completed.append(event)
+            elif event.event in {COMPLETED, *WELL}:
+                history.well.append(event)
             for block in _related(event, "block"):
                 about = history.in_vain if event.event == NOT_DELIVERED else history.told
                 about[block].update(_related(event, ABOUT))
                 history.recovered[block].update(_related(event, RECOVERED))
         return history
 
-    def untold(self, block: str, now: datetime) -> list[Notice]:
-        """What the receiver `block` is to be told at `now`, oldest first: troubles, and of each deployment
-        that it was told is in trouble and whose last run completed, that it is well again."""
+    def untold(self, block: str, since: datetime, now: datetime) -> list[Notice]:
+        """What the receiver `block` is to be told at `now`, oldest first: troubles from `since` on, and of each
+        deployment or entry that it was or is told is in trouble and that was well after, that it is so again."""
         told, in_vain = self.told[block], self.in_vain[block]
         troubles = [
             _notice(event)
             for event in self.troubles
-            if str(event.id) not in told and (str(event.id) in in_vain or event.occurred < now - GRACE)
+            if event.occurred >= since
+            and str(event.id) not in told
+            and (str(event.id) in in_vain or event.occurred < now - GRACE)
         ]
-        last = {deployment: event for event in self.troubles for deployment in _related(event, "deployment")}
-        well = {deployment: event for event in self.completed for deployment in _related(event, "deployment")}
+        known = told | {notice.event for notice in troubles}
+        last = {_concern(event): event for event in self.troubles}
+        well = {_concern(event): event for event in self.well}
         recovered = [
-            _recovery(event, well[deployment])
-            for deployment, event in last.items()
-            if deployment in well
-            and well[deployment].occurred > event.occurred
-            and str(event.id) in told
+            _recovery(event, well[concern])
+            for concern, event in last.items()
+            if concern in well
+            and well[concern].occurred > event.occurred
+            and str(event.id) in known
             and str(event.id) not in self.recovered[block]
         ]
         return troubles + recovered
+
+
+def _concern(event: Event) -> str:
+    """What is in trouble, or well: a deployment, or of an entry's data in a lake one thing."""
+    if event.event in DATA.keys() | WELL.keys():
+        return f"{event.event.removesuffix(OVER)} {event.resource.id} {event.resource.get(LAKE)}"
+    return " ".join(_related(event, "deployment")) or event.resource.id
+
+
+def _is_told_otherwise(event: Event) -> bool:
+    """Whether it is a failure of `notify` itself, or one whose reasons the events of entries tell."""
+    return _related(event, "flow", "name") == ["notify"] or fnmatch(
+        event.resource.get("prefect.state-message") or "", TOLD_BY_ENTRIES
+    )
 
 
 def _related(event: Event, role: str, what: str = "id") -> list[str]:
@@ -163,11 +227,15 @@ def _notice(event: Event) -> Notice:
     return Notice(str(event.id), f"{_title(event)} {said}", "\n".join(lines))
 
 
-def _recovery(trouble: Event, completed: Event) -> Notice:
+def _recovery(trouble: Event, well: Event) -> Notice:
+    told = f"{trouble.occurred:%Y-%m-%d %H:%M:%S} UTC; nothing is to be done"
+    if well.event in WELL:
+        lines = [f"it was: {trouble.payload.get('what')}", f"as told at {told}"]
+        return Notice(str(trouble.id), f"{_title(trouble)} {WELL[well.event]}", "\n".join(lines), RECOVERED)
     lines = [
-        f'run "{completed.resource.name}" completed at {completed.occurred:%Y-%m-%d %H:%M:%S} UTC',
-        f"it had been in trouble since {trouble.occurred:%Y-%m-%d %H:%M:%S} UTC; nothing is to be done",
-        _link(completed),
+        f'run "{well.resource.name}" completed at {well.occurred:%Y-%m-%d %H:%M:%S} UTC',
+        f"it had been in trouble since {told}",
+        _link(well),
     ]
     return Notice(str(trouble.id), f"{_title(trouble)} works again", "\n".join(lines), RECOVERED)
 
@@ -194,15 +262,20 @@ async def receivers(client: PrefectClient) -> list[Receiver]:
 
 
 async def history(client: PrefectClient, since: datetime) -> History:
-    """What happened and who was told from `since` on."""
-    names = [*RUNS, *DATA, COMPLETED, NOT_DELIVERED, DELIVERED, TOLD]
+    """What happened and who was told, as far back as the server knows; of completed runs those from `since` on."""
+    events = await _read(client, [*RUNS, *DATA, *WELL, NOT_DELIVERED, DELIVERED, TOLD], datetime.now(UTC) - KEPT)
+    return History.of([*events, *await _read(client, [COMPLETED], since)])
+
+
+async def _read(client: PrefectClient, names: list[str], since: datetime) -> list[Event]:
+    """Our events of these names from `since` on, oldest first."""
     wanted = EventFilter(event=EventNameFilter(name=names), occurred=EventOccurredFilter(since=since))
     page = await client.read_events(wanted, limit=50)
     events = list(page.events)
     while page.next_page:
         page = await client.read_events_page(str(page.next_page))
         events += page.events
-    return History.of(sorted((event for event in events if _is_ours(event)), key=lambda event: event.occurred))
+    return sorted((event for event in events if _is_ours(event)), key=lambda event: event.occurred)
 
 
 def _is_ours(event: Event) -> bool:
@@ -224,11 +297,12 @@ async def deliver(receiver: Receiver, window: timedelta) -> int:
     """
     async with get_client() as client:
         now = datetime.now(UTC)
-        notices = (await history(client, now - window)).untold(receiver.block, now)
+        since = now - window
+        notices = (await history(client, since)).untold(receiver.block, since, now)
         if notices:
             await send(client, receiver, *message(notices))
             await _record(receiver, notices)
-            await _until_recorded(client, receiver, notices[-1], now - window)
+            await _until_recorded(client, receiver, notices[-1], since)
     return len(notices)
 
 

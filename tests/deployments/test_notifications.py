@@ -90,7 +90,7 @@ async def test_every_receiver_is_told_at_once(
             assert "/runs/flow-run/" in link
 
         well = f"prefect.flow-run.{await end('Completed', StateType.COMPLETED)}"
-        await recorded(lambda found: any(event.resource.id == well for event in found.completed))
+        await recorded(lambda found: any(event.resource.id == well for event in found.well))
         assert sum((await notify()).values()) == 2
         assert inbox.subjects == mail.subjects == ["ingest/hourly failed", "ingest/hourly works again"]
         assert sum((await notify()).values()) == 0

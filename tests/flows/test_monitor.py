@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from prefect.client.orchestration import get_client
-from prefect.events.filters import EventFilter, EventNameFilter
+from prefect.events import Event
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 
 from flows.backfill import backfill
 from flows.monitor import monitor
@@ -209,7 +210,7 @@ async def test_what_fails_is_named_and_asked_for_less_and_less(upstream: Upstrea
     settings = upstream.config(tmp_path)
     day = TODAY - 5 * DAY
     upstream.refused = {day}
-    said = f"still open: grid {Period(day, day + DAY)}"
+    said = f"data is missing: grid {Period(day, day + DAY)}"
     with pytest.raises(RunError, match=said) as first:
         await monitor(config=settings, days=7)
     assert first.value.report["pipeline_status"] == "failed"
@@ -237,28 +238,52 @@ async def test_what_fails_is_named_and_asked_for_less_and_less(upstream: Upstrea
     assert (await monitor(config=settings, days=7))["pipeline_status"] == "success"
 
 
-async def test_a_gap_that_cannot_be_closed_is_left_to_be_told(upstream: Upstream, tmp_path: Path) -> None:
-    """As an event of the entry: what is missing, since when, and the command that asks for it."""
-    settings = upstream.config(tmp_path, name="holed")
-    day = TODAY - 5 * DAY
-    upstream.refused = {day}
-    with pytest.raises(RunError):
-        await monitor(config=settings, days=7)
+async def told(entry: str, number: int) -> list[Event]:
+    """The events about gaps of `entry`, oldest first, once there are `number`."""
+    names = EventNameFilter(name=["gridtide.entry.gaps", "gridtide.entry.gaps.over"])
+    about = EventResourceFilter(id=[f"gridtide.entry.{entry}"])
     async with get_client() as client:
-        for _ in range(100):
-            page = await client.read_events(EventFilter(event=EventNameFilter(name=["gridtide.entry.gaps"])), limit=50)
-            said = [event.payload for event in page.events if event.resource.name == "holed"]
-            if said:
+        for _ in range(100):  # with a filter made anew: it ends at the moment it was made
+            page = await client.read_events(EventFilter(event=names, resource=about), limit=50)
+            if len(page.events) >= number:
                 break
             await asyncio.sleep(0.2)
+    return page.events[::-1]
+
+
+async def test_a_gap_that_cannot_be_closed_is_told_once(upstream: Upstream, tmp_path: Path) -> None:
+    """As an event of the entry: what is missing, since when, and what asks for it; again when there is another; and
+    that there is none any more, also once."""
+    settings = upstream.config(tmp_path, name="holed", raw=False)
+    day, later = TODAY - 5 * DAY, TODAY - 3 * DAY
+    await backfill(TODAY - 7 * DAY, day, config=settings)
+    await backfill(day + DAY, TODAY, config=settings)
+    upstream.refused = {day}
+    for number in (1, 1):
+        with pytest.raises(RunError, match="monitor: data is missing: holed"):
+            await monitor(config=settings, days=7)
+        (event,) = await told("holed", number)
     start, end = str(Period(day, day + DAY)).split("/")
-    assert said == [
-        {
-            "what": f"still missing: {start}/{end}",
-            "since": start,
-            "fix": f"gridtide backfill --start {start} --end {end} --select holed",
-        }
-    ]
+    assert event.payload == {
+        "what": f"still missing: {start}/{end}",
+        "since": start,
+        "fix": f"gridtide backfill --start {start} --end {end} --select holed",
+        "mark": start,
+        "days": 7,
+    }
+
+    for path in (tmp_path / "lake").rglob(f"*_{later:%Y%m%dT%H%M}_*.parquet"):
+        path.unlink()
+    upstream.refused = {day, later}
+    with pytest.raises(RunError):
+        await monitor(config=settings, days=7)
+    assert [event.payload["mark"] for event in await told("holed", 2)] == [start, f"{start} {later:%Y-%m-%dT%H:%M}"]
+
+    upstream.refused = set()
+    await backfill(day, later + DAY, config=settings)
+    for _ in range(2):
+        await monitor(config=settings, days=7)
+        assert [event.event.rpartition(".")[2] for event in await told("holed", 3)] == ["gaps", "gaps", "over"]
 
 
 async def test_a_late_snapshot_is_collected(upstream: Upstream, tmp_path: Path) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import yaml
 from prefect.events import Event, RelatedResource, Resource
 
-from tasks.notify import GRACE, History, Notice, message
+from deployments.notifications import AUTOMATIONS
+from tasks.notify import GAPS, GRACE, OVER, STALE, TOLD_BY_ENTRIES, History, Notice, Trouble, is_news, message
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+SINCE = NOON - 24 * HOUR
 
 
 def happened(name: str, when: datetime, deployment: str = "hourly", flow: str = "ingest") -> Event:
@@ -43,7 +46,7 @@ def event(name: str, resource: dict[str, str], when: datetime, related: list[tup
 
 def untold(*events: Event, at: datetime = NOON + 2 * HOUR) -> list[Any]:
     """Subjects of what the receiver b is to be told."""
-    return [notice.subject for notice in History.of(events).untold("b", at)]
+    return [notice.subject for notice in History.of(events).untold("b", SINCE, at)]
 
 
 DELIVERED, IN_VAIN = "prefect.automation.action.executed", "prefect.automation.action.failed"
@@ -54,7 +57,7 @@ def test_what_an_automation_told_is_not_told_again() -> None:
     one, two = happened("Failed", NOON), happened("Crashed", NOON)
     events = [one, two, said(DELIVERED, one, NOON), said("gridtide.notified", two, NOON)]
     assert untold(*events) == []
-    assert [notice.subject for notice in History.of(events).untold("c", NOON + HOUR)] == [
+    assert [notice.subject for notice in History.of(events).untold("c", SINCE, NOON + HOUR)] == [
         "ingest/hourly failed",
         "ingest/hourly crashed",
     ]
@@ -74,7 +77,7 @@ def test_notify_says_nothing_of_itself() -> None:
 
 
 def test_good_news_is_told_once_and_only_after_bad() -> None:
-    """When the last run completed, to who knows of the failure, of each deployment for itself."""
+    """When the last run completed, to who knows or hears of the failure, of each deployment for itself."""
     bad, good = happened("Failed", NOON), happened("Completed", NOON + HOUR)
     other = happened("Completed", NOON + HOUR, "daily")
     told = said(DELIVERED, bad, NOON)
@@ -82,6 +85,51 @@ def test_good_news_is_told_once_and_only_after_bad() -> None:
     assert untold(bad, told, good, said("gridtide.notified", bad, NOON + HOUR, "recovered-event")) == []
     assert untold(happened("Completed", NOON - HOUR), bad, told) == []
     assert untold(other, good) == []
+    assert untold(bad, good) == ["ingest/hourly failed", "ingest/hourly works again"]
+
+
+def of_entry(name: str, when: datetime, lake: str = "/lake", **payload: Any) -> Event:
+    """Something about the data of the entry `a` in a lake."""
+    labels = {"prefect.resource.id": "gridtide.entry.a", "prefect.resource.name": "a", "gridtide.lake": lake}
+    return event(name, labels, when, []).model_copy(update={"payload": payload})
+
+
+def test_data_is_well_again_in_the_lake_and_of_the_kind_that_was_told() -> None:
+    """Also after days; another lake's or another kind's good news is none."""
+    gaps = of_entry(GAPS, NOON - 90 * HOUR, what="still missing: a day")
+    told = said(DELIVERED, gaps, NOON - 90 * HOUR)
+    assert untold(gaps, told, of_entry(f"{GAPS}{OVER}", NOON)) == ["a has no gaps any more"]
+    assert untold(gaps, told, of_entry(f"{GAPS}{OVER}", NOON, lake="/other")) == []
+    assert untold(gaps, told, of_entry(f"{STALE}{OVER}", NOON)) == []
+    assert untold(gaps, of_entry(f"{GAPS}{OVER}", NOON)) == [], "of what happened so long ago nobody needs to hear"
+
+
+def test_trouble_is_news_when_it_is_new_or_another() -> None:
+    """The same is not, nor is that there is none where there was none; a shorter look does not change what is known."""
+    hole, other = (Trouble("missing", "noon", "backfill", mark) for mark in ("noon", "noon midnight"))
+    last = of_entry(GAPS, NOON, mark="noon", days=30)
+    over = of_entry(f"{GAPS}{OVER}", NOON)
+    assert is_news(None, hole, 30)
+    assert is_news(over, hole, 30)
+    assert is_news(last, other, 30)
+    assert is_news(last, None, 30)
+    assert not is_news(last, hole, 30)
+    assert not is_news(None, None, 30)
+    assert not is_news(over, None, 30)
+    assert not is_news(last, other, 2)
+    assert not is_news(last, None, 2)
+
+
+def test_a_failed_monitor_is_told_unless_its_entries_tell_it() -> None:
+    """Neither by the flow `notify` nor by the automation, which go by the same words."""
+    failed = happened("Failed", NOON, "six_hourly", "monitor")
+    missing = (
+        "Flow run encountered an exception: RunError: monitor: data is missing: a 2026-03-01T00:00/2026-03-02T00:00."
+    )
+    quiet = failed.model_copy(update={"resource": Resource({**failed.resource.root, "prefect.state-message": missing})})
+    assert untold(failed, quiet) == ["monitor/six_hourly failed"]
+    automation = yaml.safe_load((AUTOMATIONS / "failed.yaml").read_text())
+    assert automation["trigger"]["match"]["prefect.state-message"] == f"!{TOLD_BY_ENTRIES}"
 
 
 def test_many_things_are_one_message_with_a_count() -> None:
