@@ -15,12 +15,12 @@ from tasks.lake import BLOCKS
 from tasks.lake import open_lake as described
 
 
-async def open_lake(address: str) -> Lake:
+async def open_lake(address: str, *, make: bool = True) -> Lake:
     """The lake at `address`, as `tasks.lake.open_lake` takes it, with a Prefect API where it names a block."""
     if not address.startswith(BLOCKS):
-        return await described(address)
+        return await described(address, make=make)
     async with prefect_api():
-        return await described(address)
+        return await described(address, make=make)
 
 
 async def secrets(entries: Sequence[Entry]) -> dict[str, str]:

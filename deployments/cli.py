@@ -294,7 +294,7 @@ def status(
     entries = loaded.select(select or ())
 
     async def read() -> list[held.Status]:
-        return await held.status(entries, await open_lake(lake or loaded.lake), datetime.now(UTC))
+        return await held.status(entries, await open_lake(lake or loaded.lake, make=False), datetime.now(UTC))
 
     found = asyncio.run(read())
     if as_json:

@@ -16,10 +16,13 @@ from gridtide import attempts
 from gridtide.attempts import Failure
 from gridtide.config import Entry
 from gridtide.errors import StorageError
-from gridtide.lake import File, Lake
+from gridtide.lake import File, Lake, Metadata
 from gridtide.periods import Period, missing, union
 from gridtide.quality import Coverage
 from gridtide.sources import source
+
+FOOTERS = 32
+"""How many files of an entry are asked what they hold at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +30,9 @@ class Status:
     """An entry's files: how many, the latest by its stamp (None: there is none) with its rows, how
     long ago it was collected, and what periods all of them cover.
 
-    `rows` is None where they cannot be told: a format that keeps bodies, or a file that `problem`
-    says is damaged. `covered` is None for snapshots, which answer no period. `failed` is what was asked
-    for in vain and is still missing.
+    `rows` is None where they cannot be told: a format that keeps bodies, or a damaged file. `problems`
+    are of the files that do not say what they hold: cut, empty, or none of the lake's. `covered` is
+    None for snapshots, which answer no period. `failed` is what was asked for in vain and is still missing.
     """
 
     entry: str
@@ -40,7 +43,7 @@ class Status:
     covered: tuple[Period, ...] | None = None
     until: datetime | None = None
     failed: tuple[Failure, ...] = ()
-    problem: str = ""
+    problems: tuple[str, ...] = ()
 
     @property
     def coverage(self) -> Coverage | None:
@@ -63,7 +66,7 @@ class Status:
             "covered": None if self.covered is None else [_bounds(period) for period in self.covered],
             "missing": None if self.covered is None else [_bounds(one) for one in coverage.missing] if coverage else [],
             "failed": [one.as_dict() for one in self.failed],
-            "problem": self.problem or None,
+            "problems": list(self.problems),
         }
 
 
@@ -80,19 +83,25 @@ async def _of_entry(entry: Entry, lake: Lake, now: datetime) -> Status:
     if not files:
         return Status(entry.name, 0, covered=covered, until=entry.due(now), failed=failed)
     last = files[-1]
-    rows, problem = await _rows(entry, lake, last)
+    said = await _said(lake, files) if entry.tabular else [None]
+    rows = said[-1].rows if isinstance(said[-1], Metadata) else None
+    problems = tuple(str(one) for one in said if isinstance(one, StorageError))
     age = now - last.stamp
-    return Status(entry.name, len(files), last.path, rows, age, covered, entry.due(now), failed, problem)
+    return Status(entry.name, len(files), last.path, rows, age, covered, entry.due(now), failed, problems)
 
 
-async def _rows(entry: Entry, lake: Lake, file: File) -> tuple[int | None, str]:
-    """The rows that `file` says it has, or what is wrong with it."""
-    if not entry.tabular:
-        return None, ""
-    try:
-        return (await lake.metadata(file.path)).rows, ""
-    except StorageError as error:
-        return None, str(error)
+async def _said(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageError]:
+    """What each of `files` says of itself, or what is wrong with it."""
+    turns = asyncio.Semaphore(FOOTERS)
+
+    async def ask(file: File) -> Metadata | StorageError:
+        async with turns:
+            try:
+                return await lake.metadata(file.path)
+            except StorageError as error:
+                return error
+
+    return await asyncio.gather(*map(ask, files))
 
 
 def as_table(found: Sequence[Status]) -> Table:
@@ -103,7 +112,7 @@ def as_table(found: Sequence[Status]) -> Table:
             "" if one.rows is None else f"{one.rows:,}",
             "" if one.age is None else spoken(one.age),
             _coverage(one),
-            one.problem or _why(one) or one.last or "no files yet",
+            _damage(one) or _why(one) or one.last or "no files yet",
         )
         for one in found
     ]
@@ -115,6 +124,12 @@ def _coverage(one: Status) -> str:
     if coverage is None:
         return f"{one.files} snapshot{'s'[: one.files != 1]}" if one.files else ""
     return str(coverage)
+
+
+def _damage(one: Status) -> str:
+    """Which files are damaged; the first of them with what to do."""
+    more = len(one.problems) - 1
+    return f"{one.problems[0]} (and {more} more, see --json)" if more > 0 else "".join(one.problems)
 
 
 def _why(one: Status) -> str:

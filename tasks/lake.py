@@ -15,8 +15,8 @@ BLOCKS = BUCKET, CREDENTIALS = ("s3-bucket/", "aws-credentials/")
 """What the address of a lake begins with that a block describes, as Prefect writes it."""
 
 
-async def open_lake(address: str) -> Lake:
-    """The lake at `address`:
+async def open_lake(address: str, *, make: bool = True) -> Lake:
+    """The lake at `address`, whose folder is made as `Lake.open` says:
 
     - `s3-bucket/NAME`: the bucket, folder and credentials of the S3Bucket block NAME
     - `aws-credentials/NAME@s3://bucket/prefix`: with the credentials of the AwsCredentials block NAME
@@ -25,7 +25,7 @@ async def open_lake(address: str) -> Lake:
     Raises `ConfigurationError` if there is no such block, `StorageError` as `Lake.open` does.
     """
     if not address.startswith(BLOCKS):
-        return await asyncio.to_thread(Lake.open, address)
+        return await asyncio.to_thread(Lake.open, address, make=make)
     from prefect_aws import AwsCredentials, S3Bucket
 
     slug, _, uri = address.partition("@")

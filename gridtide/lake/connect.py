@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,8 @@ from gridtide.lake.failures import told
 if TYPE_CHECKING:
     import boto3
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+logger = logging.getLogger("gridtide.lake")
 
 RETRIES: RetryConfig = {
     "max_retries": 4,
@@ -55,20 +58,32 @@ def address(uri: str) -> str:
     return uri.rstrip("/") if parts.scheme != "memory" else "memory://"
 
 
-def connect(uri: str, session: boto3.Session | None, endpoint_url: str | None) -> ObjectStore:
-    """The store at `uri`, as `address` returns it; a local folder is made if it is not there.
+def connect(uri: str, session: boto3.Session | None, endpoint_url: str | None, *, make: bool) -> ObjectStore:
+    """The store at `uri`, as `address` returns it.
 
+    A local folder that is not there is made; without `make` it is told of in a warning, and stays an empty lake.
     Raises `StorageError` where that cannot be.
     """
     with told(uri, "cannot be opened as a lake"):
         scheme = urlsplit(uri).scheme if "://" in uri else "file"
         if scheme == "file":
-            return LocalStore(uri, mkdir=True)
+            if not make and not _is_there(uri):
+                logger.warning("%s: there is no such folder; it is made when something is collected", uri)
+                return MemoryStore()
+            return LocalStore(uri, mkdir=make)
         if scheme == "memory":
             return MemoryStore()
         if scheme == "s3":
             return _s3(uri, session, endpoint_url)
         return from_url(uri, retry_config=RETRIES, client_options=TIMEOUTS)
+
+
+def _is_there(folder: str) -> bool:
+    try:
+        Path(folder).stat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _s3(uri: str, session: boto3.Session | None, endpoint_url: str | None) -> S3Store:

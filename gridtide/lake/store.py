@@ -73,15 +73,19 @@ class Lake:
         return f"Lake({self.uri!r})"
 
     @classmethod
-    def open(cls, uri: str, credentials: boto3.Session | None = None, endpoint_url: str | None = None) -> Lake:
+    def open(
+        cls, uri: str, credentials: boto3.Session | None = None, endpoint_url: str | None = None, *, make: bool = True
+    ) -> Lake:
         """The lake at `uri`: a folder, `file://`, `s3://bucket/prefix`, `gs://`, `az://` or `memory://`.
+
+        A folder that is not there is made; without `make`, for those that only read, it is an empty lake.
 
         For S3, `credentials` is a boto3 session (default: the AWS chain, with AWS_PROFILE and
         AWS_REGION), asked anew before what it gave expires; `endpoint_url` overrides
         AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and the profile's. Nothing is asked of S3 yet.
         """
         uri = address(uri)
-        return cls(connect(uri, credentials, endpoint_url), uri)
+        return cls(connect(uri, credentials, endpoint_url, make=make), uri)
 
     async def put_draft(self, draft: Draft, folder: str, prefix: str, stamp: datetime) -> Stored:
         """Put the observations of `draft` as `<folder>/<prefix>_<stamp>…`, see the package's contract."""

@@ -167,15 +167,26 @@ async def test_status_tells_what_the_lake_holds(tmp_path: Path) -> None:
 
 
 async def test_status_names_a_damaged_file_and_goes_on(tmp_path: Path) -> None:
-    """A last file that cannot be read is told in its line; the command succeeds."""
+    """Whichever file cannot be read is told in the line of its entry; the command succeeds."""
     day = datetime(2024, 1, 1, tzinfo=UTC)
-    await put(Lake.open(str(tmp_path / "lake")), day, 24, day)
-    (path,) = (tmp_path / "lake" / "demand").iterdir()
-    path.write_bytes(path.read_bytes()[:100])
-    process = await in_process("status", "--config", str(written(tmp_path, DEMAND)))
+    for number in range(3):
+        await put(Lake.open(str(tmp_path / "lake")), day + number * 24 * HOUR, 24, day + (number + 90) * HOUR)
+    first, second, last = sorted((tmp_path / "lake" / "demand").iterdir())
+    first.write_bytes(first.read_bytes()[:100])
+    config = str(written(tmp_path, DEMAND))
+    process = await in_process("status", "--config", config)
     assert process.returncode == 0
-    assert path.name in "".join(process.stdout.split())  # wherever it was folded
+    assert first.name in "".join(process.stdout.split())  # wherever it was folded
+    assert " 24 " in process.stdout
+    second.write_bytes(b"")
+    last.write_bytes(last.read_bytes()[:100])
+    process = await in_process("status", "--config", config)
     assert " 24 " not in process.stdout
+    assert "(and 2 more, see --json)" in " ".join(process.stdout.split())
+    (found,) = json.loads((await in_process("status", "--json", "--config", config)).stdout)
+    assert [problem.partition(":")[0] for problem in found["problems"]] == [
+        f"demand/{path.name}" for path in (first, second, last)
+    ]
 
 
 async def test_status_shows_what_failed(tmp_path: Path) -> None:
@@ -192,11 +203,13 @@ async def test_status_shows_what_failed(tmp_path: Path) -> None:
     assert "failed 2 times: HTTP 404" in " ".join(process.stdout.split())
 
 
-def test_an_empty_lake_has_a_status(tmp_path: Path) -> None:
-    """An entry without files is said to have none."""
-    done = gridtide("status", "--config", written(tmp_path, DEMAND))
-    assert done.exit_code == 0
-    assert "no files yet" in done.stdout
+async def test_an_empty_lake_has_a_status(tmp_path: Path) -> None:
+    """An entry without files is said to have none; a lake that is not there is told of, and is not made."""
+    process = await in_process("status", "--config", str(written(tmp_path, DEMAND)))
+    assert process.returncode == 0
+    assert "no files yet" in process.stdout
+    assert f"{tmp_path / 'lake'}: there is no such folder" in process.stderr
+    assert not (tmp_path / "lake").exists()
 
 
 def test_a_lake_that_cannot_be_read_fails(tmp_path: Path) -> None:
