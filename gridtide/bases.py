@@ -25,6 +25,7 @@ from gridtide.features import ABSENT, Columns, Feature, aligned, derive
 from gridtide.hourly import Hourly
 from gridtide.periods import Period
 from gridtide.spec import TrainingSpec
+from gridtide.threads import spread
 
 HOUR = timedelta(hours=1)
 
@@ -49,7 +50,7 @@ class Base:
 
     location: str
     columns: tuple[Feature, ...]
-    values: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float32]
     mask: npt.NDArray[np.bool_]
     quality: npt.NDArray[np.uint8]
     target_names: tuple[str, ...]
@@ -182,19 +183,25 @@ def _inputs(
 ) -> tuple[Columns, Cleaned]:
     """One location's inputs over the rows of `hourly`, cleaned; all missing where it lacks a kind."""
     wanted = [(kind, place.get(kind), shift) for kind in shifts for shift in shifts[kind]]
-    known = np.full((len(wanted), hourly.values.shape[1]), np.nan)
     features, natures = [], []
-    for index, ((source, variable, nth), number, shift) in enumerate(wanted):
+    for (source, variable, nth), number, shift in wanted:
         key = f"{source}/{nth}/{variable}{shift:+d}h"
         if number is None:
             features.append(Feature("absent", "", ABSENT, -shift, None, key))
             natures.append(nature(variable, ""))
             continue
-        known[index] = hourly.as_known(number, shift)
         name, unit = hourly.names[number], hourly.units[number]
         text = f"latest value of {name} for the row's hour {shift:+d} h that was available by the row's end"
         features.append(Feature(f"{name}{shift:+d}h", unit, text, -shift, name, key))
         natures.append(nature(variable, unit))
+    known = np.full((len(wanted), hourly.values.shape[1]), np.nan)
+
+    def look_up(index: int) -> None:
+        _, number, shift = wanted[index]
+        if number is not None:
+            known[index] = hourly.as_known(number, shift)
+
+    spread(look_up, range(len(wanted)))
     cleaned = clean(known, natures, spec.cleaning, _train_rows(spec, hourly, period))
     return Columns(tuple(features), cleaned.values, cleaned.quality == REPORTED), cleaned
 

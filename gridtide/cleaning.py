@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from gridtide.errors import TrainingError
 from gridtide.spec import Cleaning
+from gridtide.threads import spread
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -104,12 +105,20 @@ def clean(values: Floats, natures: Sequence[Nature], rules: Cleaning, train: sli
     kept, found = reject(values, natures, rules)
     if rules.outliers == "isolation_forest_fitted_on_train":
         found["outlier"] = outliers(kept, train, rules.outlier_share)
-        kept = np.where(found["outlier"], np.nan, kept)
-    filled = fill_forward(kept, rules.fill_limit) if rules.gaps == "forward" else interpolated(kept, train)
-    quality = np.where(np.isnan(filled), np.uint8(MISSING), np.uint8(IMPUTED))
-    quality[~np.isnan(kept)] = REPORTED
-    for cells in found.values():
-        quality[cells] = REJECTED
+        kept[found["outlier"]] = np.nan
+    forward = rules.gaps == "forward"
+    filled, quality = kept if forward else interpolated(kept, train), np.empty(kept.shape, np.uint8)
+
+    def finish(column: int) -> None:  # one by one, so that a column stays in the cache
+        gaps = np.flatnonzero(np.isnan(kept[column]))
+        if forward:
+            filled[column] = fill_forward(kept[column], rules.fill_limit)
+        quality[column] = REPORTED
+        quality[column, gaps] = np.where(np.isnan(filled[column, gaps]), MISSING, IMPUTED)
+        for cells in found.values():
+            np.copyto(quality[column], REJECTED, where=cells[column])
+
+    spread(finish, range(len(kept)))
     return Cleaned(filled, quality, found)
 
 
@@ -120,12 +129,16 @@ def reject(values: Floats, natures: Sequence[Nature], rules: Cleaning) -> tuple[
         ("stale", [one.changes and rules.stale > 0 for one in natures], lambda kept, _: stale(kept, rules.stale)),
         ("spike", [one.smooth and rules.spike > 0 for one in natures], lambda kept, _: spikes(kept, rules.spike)),
     )
-    kept, found = values.copy(), {rule: np.zeros(values.shape, bool) for rule, _, _ in causal}
-    for rule, concerned, judge in causal:
-        cells = found[rule]
-        for column in np.flatnonzero(concerned).tolist():  # one by one, so that a column stays in the cache
-            cells[column] = judge(kept[column], natures[column])
-            kept[column][cells[column]] = np.nan
+    kept, found = np.empty_like(values), {rule: np.zeros(values.shape, bool) for rule, _, _ in causal}
+
+    def judged(column: int) -> None:  # one by one, so that a column stays in the cache
+        kept[column] = values[column]
+        for rule, concerned, judge in causal:
+            if concerned[column]:
+                found[rule][column] = judge(kept[column], natures[column])
+                np.copyto(kept[column], np.nan, where=found[rule][column])
+
+    spread(judged, range(len(values)))
     return kept, found
 
 

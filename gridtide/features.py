@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,11 @@ import numpy.typing as npt
 from gridtide.hourly import HOUR, local_times, microseconds
 from gridtide.periods import Period
 from gridtide.spec import Features, Location
+from gridtide.threads import spread
 
 Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.floating]
+N = TypeVar("N", bound=Numbers)
 Mask = npt.NDArray[np.bool_]
 
 STATISTICS = ("mean", "std", "min", "max")
@@ -82,14 +85,19 @@ class Feature:
 
 @dataclass(frozen=True)
 class Columns:
-    """C columns over T rows: `features` (C), `values` (C, T), and `observed` (C, T), False where filled or missing."""
+    """C columns over T rows: `features` (C), `values` (C, T), and `observed` (C, T), False where filled or missing.
+
+    What is still to be worked on is float64, what is made of it float32, as bases hold it.
+    """
 
     features: tuple[Feature, ...]
-    values: Floats
+    values: Numbers
     observed: Mask
 
     def take(self, chosen: Sequence[bool] | Mask) -> Columns:
         """Those where `chosen` (C,)."""
+        if all(chosen):
+            return self
         kept = tuple(feature for feature, keep in zip(self.features, chosen, strict=True) if keep)
         where = np.asarray(chosen, bool)
         return Columns(kept, self.values[where], self.observed[where])
@@ -105,7 +113,7 @@ def aligned(places: Sequence[Columns]) -> list[Columns]:
         if list(have) == list(every):
             found.append(place)
             continue
-        values = np.full((len(every), place.values.shape[1]), np.nan)
+        values = np.full((len(every), place.values.shape[1]), np.nan, place.values.dtype)
         observed = np.zeros(values.shape, bool)
         features = []
         for row, (key, feature) in enumerate(every.items()):
@@ -140,23 +148,27 @@ def derive(inputs: Columns, period: Period, place: Location, asked: Features) ->
     return _written(parts, inputs.values.shape[1])
 
 
-_Part = tuple[tuple[Feature, ...], Callable[[Floats, Mask], None]]
+_Part = tuple[tuple[Feature, ...], Callable[[Numbers, Mask], None]]
 """Features, and what writes their values and mask (C, T) to where they are to stand: copies would be gigabytes."""
 
 
 def _written(parts: Sequence[_Part], steps: int) -> Columns:
     features = tuple(feature for some, _ in parts for feature in some)
-    values, observed = np.empty((len(features), steps)), np.empty((len(features), steps), bool)
-    first = 0
-    for some, write in parts:
-        rows = slice(first, first + len(some))
-        write(values[rows], observed[rows])
-        first = rows.stop
+    ends = np.cumsum([len(some) for some, _ in parts])
+    shape = len(features), steps
+    values, observed = np.empty(shape, np.float32), np.empty(shape, bool)
+
+    def write(number: int) -> None:
+        some, into = parts[number]
+        rows = slice(ends[number] - len(some), ends[number])
+        into(values[rows], observed[rows])
+
+    spread(write, range(len(parts)))
     return Columns(features, values, observed)
 
 
 def _as_they_are(columns: Columns) -> _Part:
-    def write(values: Floats, observed: Mask) -> None:
+    def write(values: Numbers, observed: Mask) -> None:
         values[:], observed[:] = columns.values, columns.observed
 
     return columns.features, write
@@ -169,7 +181,7 @@ def _any(series: str | None, patterns: Iterable[str]) -> bool:
 def _lag(past: Columns, hours: int) -> _Part:
     features = tuple(f.then(f" lag {hours}h", f"{f.name} of {hours} rows before", more=hours) for f in past.features)
 
-    def write(values: Floats, observed: Mask) -> None:
+    def write(values: Numbers, observed: Mask) -> None:
         values[:, :hours], observed[:, :hours] = np.nan, False
         values[:, hours:], observed[:, hours:] = past.values[:, :-hours], past.observed[:, :-hours]
 
@@ -194,7 +206,7 @@ def _statistics(past: Columns, windows: Sequence[int], statistics: Sequence[str]
         for f in past.features
     )
 
-    def write(values: Floats, observed: Mask) -> None:
+    def write(values: Numbers, observed: Mask) -> None:
         known = np.where(past.observed, past.values, np.nan)
         rolling(known, windows, statistics, values.reshape(len(windows), len(statistics), *known.shape))
         np.logical_not(np.isnan(values, out=observed), out=observed)
@@ -513,24 +525,23 @@ def lagged(values: Floats, hours: int) -> Floats:
 
 
 def rolling(
-    values: Floats, windows: Sequence[int], statistics: Sequence[str] = STATISTICS, out: Floats | None = None
-) -> Floats:
+    values: Floats, windows: Sequence[int], statistics: Sequence[str] = STATISTICS, out: Numbers | None = None
+) -> Numbers:
     """`statistics` over the last rows up to each, of what is known there, for each of `windows` (in rows).
 
-    `values` (C, T) give (windows, statistics, C, T), in `out` if that is given. The deviation is that of
-    the population.
+    `values` (C, T) give (windows, statistics, C, T) in float32, or in `out` if that is given. The deviation
+    is that of the population.
     """
-    found = np.empty((len(windows), len(statistics), *values.shape)) if out is None else out
+    found = np.empty((len(windows), len(statistics), *values.shape), np.float32) if out is None else out
 
     def one(column: int) -> None:  # a column stays in the cache from the first pass to the last
         _rolling_of(values[column], windows, statistics, found[:, :, column])
 
-    with ThreadPoolExecutor() as threads:
-        list(threads.map(one, range(len(values))))
+    spread(one, range(len(values)))
     return found
 
 
-def _rolling_of(values: Floats, windows: Sequence[int], statistics: Sequence[str], found: Floats) -> None:
+def _rolling_of(values: Floats, windows: Sequence[int], statistics: Sequence[str], found: Numbers) -> None:
     """Write the statistics of one column `values` (T,) to `found` (windows, statistics, T)."""
     known = ~np.isnan(values)
     first = values[np.argmax(known)] if known.any() else 0.0
@@ -577,13 +588,13 @@ def _doubling(values: Floats, longest: int, extreme: np.ufunc) -> list[Floats]:
     return found
 
 
-def _extreme(steps: Sequence[Floats], window: int, extreme: np.ufunc, out: Floats) -> None:
+def _extreme(steps: Sequence[Floats], window: int, extreme: np.ufunc, out: Numbers) -> None:
     """The extremes over the last `window` rows: those of two runs of 2ᵏ rows that overlap."""
     power = window.bit_length() - 1
     _with_earlier(steps[power], window - 2**power, extreme, out)
 
 
-def _with_earlier(values: Floats, rows: int, extreme: np.ufunc, out: Floats) -> Floats:
+def _with_earlier(values: Floats, rows: int, extreme: np.ufunc, out: N) -> N:
     """`extreme` of each of `values` (T,) and the one `rows` before it, where there is one, in `out`."""
     out[:rows] = values[:rows]
     if rows < len(values):

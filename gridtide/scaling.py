@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from gridtide.threads import spread
+
 Floats = npt.NDArray[np.float64]
+F = TypeVar("F", bound=np.floating)
 
 SMALLEST = 1e-8
 """A spread below this share of the mean's size is no spread: such a column is only centred."""
@@ -20,29 +24,36 @@ class Scale:
     mean: Floats
     deviation: Floats
 
-    def apply(self, values: Floats) -> Floats:
-        """`values` (…, F), scaled."""
-        return (values - self.mean) / self.deviation
+    def apply(self, values: npt.NDArray[F]) -> npt.NDArray[F]:
+        """`values` (…, F), scaled; float32 stays float32."""
+        scaled = values - self.mean.astype(values.dtype)
+        scaled /= self.deviation.astype(values.dtype)
+        return scaled
 
     def invert(self, scaled: npt.NDArray[np.floating]) -> Floats:
         """Back from `scaled` (…, F) to values in their units."""
         return scaled * self.deviation + self.mean
 
 
-def fit(values: Floats, observed: npt.NDArray[np.bool_]) -> Scale:
+def fit(values: npt.NDArray[np.floating], observed: npt.NDArray[np.bool_]) -> Scale:
     """The scale of the train steps `values` (T, F), of which only the `observed` (T, F) count.
 
     A column that is never observed, or does not vary, gets deviation 1. Both are numbers that float32
     holds, so that a file of float32 (MLX has no float64) keeps them exactly.
     """
     mean, deviation = np.zeros(values.shape[1]), np.ones(values.shape[1])
-    for column in range(values.shape[1]):
-        seen = values[observed[:, column], column]
+
+    def one(column: int) -> None:
+        there, seen = observed[:, column], values[:, column]
+        seen = (seen if there.all() else seen[there]).astype(np.float64)
         if seen.size:
             mean[column] = seen.mean()
-            spread = seen.std()
-            if spread > SMALLEST * max(abs(mean[column]), 1e-30):
-                deviation[column] = spread
+            seen -= mean[column]
+            width = np.sqrt(np.square(seen, out=seen).mean())
+            if width > SMALLEST * max(abs(mean[column]), 1e-30):
+                deviation[column] = width
+
+    spread(one, range(values.shape[1]))
     return Scale(_short(mean), _short(deviation))
 
 

@@ -28,13 +28,16 @@ _CODES = {"float32": "F32", "bool": "BOOL", "uint8": "U8", "int32": "I32", "int6
 _TYPES = {code: name for name, code in _CODES.items()}
 
 
-def encode(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
-    """The file's bytes; the same for the same `tensors` and `metadata` in the same order."""
+def encode(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> list[bytes | memoryview]:
+    """The file's bytes, part after part; the same for the same `tensors` and `metadata` in the same order.
+
+    The parts of contiguous tensors are views of them: together they can be gigabytes.
+    """
     header: dict[str, object] = {"__metadata__": dict(metadata)}
     parts: list[bytes | memoryview] = []
     offset = 0
     for number, (name, tensor) in enumerate(tensors.items()):
-        data = np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data  # a view: copied once, below
+        data = np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data
         padding = bytes(-len(data) % PAGE)
         header[name] = _field(_CODES[tensor.dtype.name], tensor.shape, offset, len(data))
         offset += len(data)
@@ -44,7 +47,7 @@ def encode(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
             offset += len(padding)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-(8 + len(text)) % PAGE)
-    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+    return [len(text).to_bytes(8, "little"), text, *parts]
 
 
 def _field(code: str, shape: tuple[int, ...], offset: int, size: int) -> dict[str, object]:

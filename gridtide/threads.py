@@ -1,9 +1,10 @@
-"""Where blocking work runs, off the event loop."""
+"""Where blocking work runs, off the event loop, and arithmetic, on every core."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -27,6 +28,13 @@ async def computed(call: Callable[P, T], *arguments: P.args, **options: P.kwargs
 async def blocking(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """What `call` returns, which waits for a store."""
     return await _in(_BLOCKING, call, *arguments, **options)
+
+
+def spread(call: Callable[[T], object], items: Iterable[T]) -> None:
+    """Call `call` with each of `items`, on every core at once: for NumPy's arithmetic, which lets threads run."""
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="gridtide.spread") as threads:
+        for _ in threads.map(call, items):
+            pass
 
 
 async def _in(threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any, **options: Any) -> T:

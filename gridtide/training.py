@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from gridtide.errors import TrainingError
 from gridtide.hourly import HOUR, Grid, floats, integers, microseconds, numbers
 from gridtide.periods import EPOCH, Period
 from gridtide.spec import TrainingSpec
+from gridtide.threads import spread
 from gridtide.training_set import TrainingSet
 
 if TYPE_CHECKING:
@@ -34,10 +35,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gridtide.training")
 
+A = TypeVar("A", bound=np.generic)
+Cells = tuple[int, slice]
+"""Rows of one of several bases."""
+
 HISTORY = timedelta(days=15)
 """How far before the period values are read at least, for inputs that become known late and for cleaning."""
 
-BLOCK = 512
+BLOCK = 4096
 """Rows that are scaled at a time."""
 
 FORMAT = 1
@@ -73,8 +78,8 @@ async def prepare(
     written = files(training_set, described)
     folder = f"features/{made.name}"
     for name, body in written.items():
-        await lake.put(f"{folder}/{name}", body, replace=True)
-    return report(training_set, described, folder, {name: len(body) for name, body in written.items()})
+        await lake.put_parts(f"{folder}/{name}", body)
+    return report(training_set, described, folder, {name: sum(map(len, body)) for name, body in written.items()})
 
 
 def history(wanted: TrainingSpec) -> timedelta:
@@ -98,17 +103,17 @@ async def gather(
     return grid
 
 
-def files(made: TrainingSet, described: Mapping[str, Any]) -> dict[str, bytes]:
-    """What is written of `made` with its manifest `described`, by name; the sequences come first."""
+def files(made: TrainingSet, described: Mapping[str, Any]) -> dict[str, list[bytes | memoryview]]:
+    """What is written of `made` with its manifest `described`, by name, in parts; the sequences come first."""
     arrays = as_tensors(made)
     found = {"sequences.safetensors": tensors.encode(arrays, {"manifest": to_json(described)})}
     if "npz" in made.spec.export:
-        found["sequences.npz"] = _npz(arrays)
+        found["sequences.npz"] = [_npz(arrays)]
     if made.spec.pictures and find_spec("matplotlib"):
-        found["report.html"] = pictures.page(made, described).encode()
+        found["report.html"] = [pictures.page(made, described).encode()]
     elif made.spec.pictures:
         logger.warning("%s: no pictures are drawn; install gridtide[report] for them", made.spec.name)
-    return found | {"manifest.json": to_json(described, indent=2).encode()}
+    return found | {"manifest.json": [to_json(described, indent=2).encode()]}
 
 
 def _npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
@@ -216,8 +221,8 @@ def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> Trai
         tuple(made),
         tuple(dropped),
         scaled([base.values for base in made], scales),
-        np.stack([base.mask for base in made]),
-        np.stack([base.quality for base in made]),
+        stacked([base.mask for base in made]),
+        stacked([base.quality for base in made]),
         scaled([base.targets for base in made], target_scales),
         np.stack(target_masks),
         windows,
@@ -268,16 +273,34 @@ def _keep(base: Base, alive: npt.NDArray[np.bool_]) -> Base:
     )
 
 
-def scaled(parts: Sequence[npt.NDArray[np.float64]], scales: Sequence[scaling.Scale]) -> npt.NDArray[np.float32]:
+def scaled(parts: Sequence[npt.NDArray[np.floating]], scales: Sequence[scaling.Scale]) -> npt.NDArray[np.float32]:
     """Each of `parts` (T, F) scaled, with 0 (the train mean) where they are missing: (R, T, F)."""
     found = np.empty((len(parts), *parts[0].shape), np.float32)
-    for values, scale, into in zip(parts, scales, found, strict=True):
-        for first in range(0, len(values), BLOCK):  # a block stays in the cache, whichever way it is laid out
-            rows = slice(first, first + BLOCK)
-            block = scale.apply(values[rows])
-            np.copyto(block, 0.0, where=np.isnan(block))
-            into[rows] = block
+
+    def scale(cells: Cells) -> None:
+        block = scales[cells[0]].apply(parts[cells[0]][cells[1]])
+        np.copyto(block, 0.0, where=np.isnan(block))
+        found[cells] = block
+
+    spread(scale, _blocks(found))
     return found
+
+
+def stacked(parts: Sequence[npt.NDArray[A]]) -> npt.NDArray[A]:
+    """`parts`, each (T, F), as one array (R, T, F) whose rows lie together."""
+    found = np.empty((len(parts), *parts[0].shape), parts[0].dtype)
+
+    def copy(cells: Cells) -> None:
+        found[cells] = parts[cells[0]][cells[1]]
+
+    spread(copy, _blocks(found))
+    return found
+
+
+def _blocks(stack: npt.NDArray[np.generic]) -> list[Cells]:
+    """`BLOCK` rows at a time of `stack` (R, T, F): they stay in the cache, whichever way its parts are laid out."""
+    count, steps = stack.shape[:2]
+    return [(part, slice(first, first + BLOCK)) for part in range(count) for first in range(0, steps, BLOCK)]
 
 
 def as_tensors(made: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:

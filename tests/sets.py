@@ -35,7 +35,7 @@ def write_training_set(path: Path, days: int, **keys: Any) -> None:
     """Write the `training_set` of `days` and `keys` to `path`."""
     made = training_set(days, **keys)
     text = training.to_json(training.manifest(made, []))
-    path.write_bytes(tensors.encode(training.as_tensors(made), {"manifest": text}))
+    path.write_bytes(b"".join(tensors.encode(training.as_tensors(made), {"manifest": text})))
 
 
 def write_random_set(
@@ -52,5 +52,5 @@ def write_random_set(
         "windows.train": np.stack([numbers, np.tile(starts, locations)], axis=1),
     }
     asked = {"name": "random", "seq_len": seq_len, "horizon": horizon, "ring": {"layout": "contiguous", "ranks": 1}}
-    path.write_bytes(tensors.encode(given, {"manifest": training.to_json({"spec": asked})}))
+    path.write_bytes(b"".join(tensors.encode(given, {"manifest": training.to_json({"spec": asked})})))
     return given

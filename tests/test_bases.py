@@ -168,7 +168,7 @@ def test_gaps_are_filled_forward_and_masked() -> None:
     kinds["demand"] = (source, rule, [r for n, r in enumerate(rows) if not hole <= n < hole + 3])
     made = base(kinds, cleaning={"fill_limit": 2})
     first = hole - 5 * 24 + 5  # the rows in which the hole would be seen
-    last_seen = rows[hole - 1].value
+    last_seen = np.float32(rows[hole - 1].value)
     np.testing.assert_array_equal(made.values[first - 1 : first + 3, 0], [last_seen, last_seen, last_seen, np.nan])
     assert made.mask[first - 1 : first + 4, 0].tolist() == [True, False, False, False, True]
 

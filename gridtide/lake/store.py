@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -114,6 +114,11 @@ class Lake:
             return await computed(encoding.decompress, body)
         except ValueError as error:
             raise _damaged(path, error) from error
+
+    async def put_parts(self, path: str, parts: Iterable[bytes | memoryview]) -> None:
+        """Put a file of `parts`, one after the other, at `path`, in the place of what may be there."""
+        with told(path, f"cannot be stored in {self.uri}"):
+            await blocking(obstore.put, self.store, path, iter(parts))
 
     async def put(self, path: str, body: bytes, *, replace: bool = False) -> str | None:
         """Put `body` at `path`; a file that is there is an error unless it is to be replaced.
