@@ -58,6 +58,10 @@ Sandbox = Annotated[bool, typer.Option("--sandbox", help="Ask simulated upstream
 SandboxUrl = Annotated[
     str | None, typer.Option("--sandbox-url", metavar="URL", help="Ask the sandbox that `gridtide sandbox` runs there.")
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option("--cluster", metavar="ADDRESS", help='Work on a Dask scheduler\'s workers; "local" starts some.'),
+]
 DEFAULT_CONFIG = Path("api_config.json")
 
 
@@ -192,12 +196,7 @@ def backfill(
     sandbox: Sandbox = False,
     sandbox_url: SandboxUrl = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing and ask for nothing.")] = False,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            "--cluster", metavar="ADDRESS", help='Collect on a Dask scheduler\'s workers; "local" starts some.'
-        ),
-    ] = None,
+    cluster: Cluster = None,
 ) -> None:
     """Fetch what the lake does not hold yet of the interval starts in [A, B)."""
     load(config).select(select or ())
@@ -229,21 +228,24 @@ def prepare(
     spec: Annotated[Path, typer.Argument(help="The training spec, a JSON file.")],
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
+    cluster: Cluster = None,
 ) -> None:
     """Make the training set of SPEC from the lake's files, as features/NAME/ in the lake."""
     load(config)
     from deployments.runs import prepared
 
-    asyncio.run(prepared(str(spec), str(config), lake))
+    asyncio.run(prepared(str(spec), str(config), lake, cluster))
 
 
 @app.command()
-def compact(config: ConfigPath = DEFAULT_CONFIG, lake: LakeUri = None, select: Select = None) -> None:
+def compact(
+    config: ConfigPath = DEFAULT_CONFIG, lake: LakeUri = None, select: Select = None, cluster: Cluster = None
+) -> None:
     """Gather the lake's files into one file a month under processed/, which keeps every vintage."""
     load(config).select(select or ())
     from deployments.runs import Asked, compacted
 
-    asyncio.run(compacted(Asked(str(config), select, lake)))
+    asyncio.run(compacted(Asked(str(config), select, lake), cluster))
 
 
 @app.command()

@@ -84,10 +84,10 @@ async def monitor(asked: Asked, days: int, dry_run: bool) -> Report:
     return report
 
 
-async def compact(asked: Asked) -> Report:
+async def compact(asked: Asked, cluster: str | None = None) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with progress("Compacting"):
-        report: Report = await compacting.compact(asked.config, asked.select, asked.lake)
+        report: Report = await compacting.compact(asked.config, asked.select, asked.lake, cluster)
     return report
 
 
@@ -105,10 +105,10 @@ async def replay(asked: Asked, start: str | None, end: str | None, dry_run: bool
     return report
 
 
-async def prepare(spec: str, config: str, lake: str | None) -> Report:
+async def prepare(spec: str, config: str, lake: str | None, cluster: str | None = None) -> Report:
     """Run the flow."""
     with err.status("Preparing the training set"):
-        report: Report = await prepare_flow(spec, config, lake)
+        report: Report = await prepare_flow(spec, config, lake, cluster)
     return report
 
 
@@ -136,10 +136,10 @@ async def backfilled(asked: Asked, period: Period, dry_run: bool, cluster: str |
         await told(backfill(asked, period, dry_run, cluster), show_backfill)
 
 
-async def prepared(spec: str, config: str, lake: str | None) -> None:
+async def prepared(spec: str, config: str, lake: str | None, cluster: str | None) -> None:
     """The command `prepare`."""
     async with server(sandbox=False):
-        show_training(await prepare(spec, config, lake))
+        show_training(await prepare(spec, config, lake, cluster))
 
 
 async def deployed(config: Config, path: Path, lake: str | None, sandbox: bool | str, pool: str) -> None:
@@ -155,10 +155,10 @@ async def monitored(asked: Asked, days: int, dry_run: bool) -> None:
         await told(monitor(asked, days, dry_run), show_monitor)
 
 
-async def compacted(asked: Asked) -> None:
+async def compacted(asked: Asked, cluster: str | None) -> None:
     """The command `compact`."""
     async with server(sandbox=False):
-        await told(compact(asked), show_compact)
+        await told(compact(asked, cluster), show_compact)
 
 
 async def replayed(asked: Asked, start: str | None, end: str | None, dry_run: bool) -> None:

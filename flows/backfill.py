@@ -23,7 +23,7 @@ from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
 
 from flows import coverage
-from flows.cluster import collect_on
+from flows.cluster import workers
 from flows.collecting import collecting, moment, selected
 from flows.local_flow import local_flow
 from flows.progress import Progress
@@ -36,7 +36,8 @@ from gridtide.periods import Period, split
 from gridtide.quality import Coverage
 from gridtide.sandbox import SECRETS
 from gridtide.sources import source
-from tasks.apart import Place
+from tasks import apart
+from tasks.apart import Errand, Place
 from tasks.collect import Outcome, Run, collect
 
 
@@ -154,8 +155,19 @@ async def carry_out(plans: Sequence[Plan], run: Run) -> list[Outcome]:
 async def _carry_out_on(cluster: str, plans: Sequence[Plan], place: Place, retries: TaskRetries) -> list[Outcome]:
     """Collect all chunks on the workers of `cluster`."""
     progress = await Progress.begin("backfill-progress", {plan.entry.name: len(plan.chunks) for plan in plans})
-    chunks = [(plan.entry, period) for plan in plans for period in plan.chunks]
-    return await collect_on(cluster, chunks, place, retries, lambda entry: progress.advance(entry.name))
+
+    async def chunk(entry: Entry, period: Period) -> Outcome:
+        errand = Errand(f"{entry.name} {period}", apart.collect, entry, period, place)
+        try:
+            collected = await there.run("collect", errand)
+            outcome = Outcome(entry, period, collected)
+        except Exception as error:  # whatever it was: one chunk's failure stops no other
+            outcome = Outcome(entry, period, error=error)
+        await progress.advance(entry.name)
+        return outcome
+
+    with workers(cluster, retries) as there:
+        return await asyncio.gather(*(chunk(plan.entry, period) for plan in plans for period in plan.chunks))
 
 
 async def pictured(wanted: Sequence[tuple[Entry, Period]], outcomes: Sequence[Outcome], run: Run) -> Pictures:

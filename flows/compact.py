@@ -1,26 +1,34 @@
 """Gather the timestamped files of the lake into one file a month, which keeps every vintage.
 
 files ─► new ones ─► months they touch, made anew ─► processed/<output_folder>/<file_prefix>/2024/2024-03.parquet
+
+On a cluster, the workers share the months of all entries.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from prefect import runtime
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
 
+from flows.cluster import Workers, workers
 from flows.collecting import selected
 from flows.local_flow import local_flow
 from flows.progress import Progress
 from flows.report import explained, raise_failures
 from gridtide import curated
-from gridtide.config import Entry
+from gridtide.config import Config, Entry
 from gridtide.curated import Compaction
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import Lake
+from tasks import apart
+from tasks.apart import Errand
 from tasks.lake import open_lake
 
 
@@ -37,6 +45,7 @@ async def compact(
     config: str | dict[str, Any] = "api_config.json",
     select: list[str] | None = None,
     lake: str | None = None,
+    cluster: str | None = None,
 ) -> dict[str, Any]:
     """Bring the months of the entries up to their files; where they are, nothing is written.
 
@@ -48,15 +57,26 @@ async def compact(
         config: The configuration: the path of the file, or its content.
         select: Names of the entries to compact; all that hold observations if empty.
         lake: Folder or URI of the lake; the configuration's if empty.
+        cluster: Where months are made: the address of a Dask scheduler, "local" for a process per core of
+            this machine; in this process if empty.
     """
     started = time.monotonic()
-    address, entries = _tabular(config, select)
-    store = await open_lake(lake or address)
+    loaded, entries = _tabular(config, select)
+    address = lake or loaded.lake
+    store = await open_lake(address)
     progress = await Progress.begin("compact-progress", {entry.name: 1 for entry in entries})
-    results = []
-    for entry in entries:  # one after the other: what one holds in memory is bounded
-        results.append(await _one(store, entry))
+
+    async def one(way: Callable[[Lake, Entry], Awaitable[Compaction]], entry: Entry) -> dict[str, Any]:
+        result = await _result(way(store, entry), entry.name)
         await progress.advance(entry.name)
+        return result
+
+    if cluster:
+        with workers(cluster, loaded.task_retries) as there:
+            way = partial(_shared, there, address)
+            results = await asyncio.gather(*(one(way, entry) for entry in entries))
+    else:  # one after the other: what one holds in memory is bounded
+        results = [await one(curated.compact, entry) for entry in entries]
     report = compact_report(results, time.monotonic() - started)
     get_run_logger().info(as_text(report))
     await acreate_table_artifact(as_rows(report), key="compact", description="What was compacted, per entry")
@@ -117,25 +137,38 @@ def as_text(report: dict[str, Any]) -> str:
     )
 
 
-def _tabular(config: str | dict[str, Any], select: list[str] | None) -> tuple[str, list[Entry]]:
-    """The configuration's lake, and those of the entries that hold observations."""
+def _tabular(config: str | dict[str, Any], select: list[str] | None) -> tuple[Config, list[Entry]]:
+    """The configuration, and those of the entries that hold observations."""
     loaded, entries = selected(config, select)
     tabular = [entry for entry in entries if entry.tabular]
     if not tabular:
         names = ", ".join(entry.name for entry in entries)
         raise ConfigurationError(names, "keeps bodies only, which are not compacted", "Name another entry")
-    return loaded.lake, tabular
+    return loaded, tabular
 
 
-async def _one(store: Lake, entry: Entry) -> dict[str, Any]:
-    done, error = Compaction(entry.name), None
+async def _shared(there: Workers, address: str, store: Lake, entry: Entry) -> Compaction:
+    """Compact `entry` of the lake `store`, which is at `address`, share by share, then what is left of it."""
+    planned = await curated.shares(store, entry)
+    errands = [Errand(f"{entry.name} {share.months}", apart.compact_share, entry, share, address) for share in planned]
+    ended = await asyncio.gather(*(there.run("compact", errand) for errand in errands), return_exceptions=True)
+    done = await curated.join(store, entry, planned, [part for part in ended if not isinstance(part, BaseException)])
+    for failure in ended:
+        if isinstance(failure, BaseException):
+            raise failure
+    left = await there.run("compact", Errand(f"{entry.name} rest", apart.compact, entry, address))
+    return done + left
+
+
+async def _result(compacted: Awaitable[Compaction], name: str) -> dict[str, Any]:
+    done, error = Compaction(name), None
     try:
-        done = await curated.compact(store, entry)
+        done = await compacted
         error = "; ".join(done.problems) or None
     except GridtideError as failure:
         error = explained(failure)
     return {
-        "name": entry.name,
+        "name": name,
         "files": done.files,
         "rows": done.rows,
         "months": sorted(set(done.months)),

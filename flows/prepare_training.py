@@ -1,21 +1,35 @@
 """The flow that makes a training set from the lake's files.
 
 spec ─► files of its series ─► hourly, as known then ─► windows ─► features/<name>/ ─► report
+
+On a cluster, the workers share its locations.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from prefect import runtime
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.logging import get_run_logger
 
+from flows.cluster import Workers, workers
 from flows.collecting import selected
 from flows.local_flow import local_flow
 from gridtide import spec as training_spec
 from gridtide import training
+from gridtide.bases import Base, common_shifts
+from gridtide.config import Entry
+from gridtide.curated import Input
+from gridtide.lake import Lake
+from gridtide.parts import Parts
+from gridtide.periods import Period
 from gridtide.spec import TrainingSpec
+from tasks import apart
+from tasks.apart import Errand
 from tasks.lake import open_lake
 
 
@@ -29,6 +43,7 @@ async def prepare_training(
     spec: TrainingSpec | dict[str, Any] | str,
     config: str | dict[str, Any] = "api_config.json",
     lake: str | None = None,
+    cluster: str | None = None,
 ) -> dict[str, Any]:
     """Make a training set from the files that the lake holds, and write it to `features/` there.
 
@@ -39,14 +54,44 @@ async def prepare_training(
         spec: What to predict from what; the path of a JSON file, or its content.
         config: The configuration whose entries' files are read: the path of the file, or its content.
         lake: Folder or URI of the lake; the configuration's if empty.
+        cluster: Where locations are made: the address of a Dask scheduler, "local" for a process per core
+            of this machine; in this process if empty.
     """
     loaded, _ = selected(config, None)
-    opened = await open_lake(lake or loaded.lake)
-    report = await training.prepare(spec, loaded, opened)
+    address = lake or loaded.lake
+    opened = await open_lake(address)
+    if cluster:
+        with workers(cluster, loaded.task_retries) as there:
+            report = await training.prepare(spec, loaded, opened, make=partial(_make_on, there, address))
+    else:
+        report = await training.prepare(spec, loaded, opened)
     text = markdown(report, opened.uri)
     get_run_logger().info("Prepared a training set: %s", " · ".join(text.split("\n\n")[:2]))
     await acreate_markdown_artifact(text, key="training-set", description=f"Training set {report['name']}")
     return report
+
+
+async def _make_on(
+    there: Workers,
+    address: str,
+    wanted: TrainingSpec,
+    entries: Mapping[str, Entry],
+    lake: Lake,
+    pinned: Sequence[Input],
+    period: Period,
+) -> list[Base]:
+    """The bases of `wanted`, each location gathered and derived by a worker, which finds `lake` at `address`."""
+    parts = Parts(wanted, entries, period, f"features/{wanted.name}/parts/{runtime.flow_run.id}")
+    names = list(enumerate(location.name for location in wanted.locations))
+    await parts.begin(lake, pinned)
+    try:
+        gathering = (Errand(name, apart.gather, parts, n, address) for n, name in names)
+        shifts = common_shifts(wanted, await there.run_all("gather", gathering))
+        deriving = (Errand(name, apart.derive, parts, n, shifts, address) for n, name in names)
+        await there.run_all("derive", deriving)
+        return await parts.read(lake)
+    finally:
+        await parts.clear(lake)
 
 
 def markdown(report: dict[str, Any], lake: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -59,6 +59,15 @@ class Base:
     repeats: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a location has: of each kind of input after how many rows 99 % of its values are known, the latest of
+    its series, None where none has a value; and the kinds of its targets."""
+
+    delays: Mapping[Kind, int | None]
+    targets: tuple[Kind, ...]
+
+
 def matching(patterns: Iterable[str], names: Collection[str], spec: TrainingSpec, seen: Collection[str]) -> list[str]:
     """Those of `names` that match any of `patterns`, sorted.
 
@@ -95,14 +104,7 @@ def bases(
     """
     places = [_series(spec, hourly, location.inputs, seen) for location in spec.locations]
     targets = [_series(spec, hourly, location.targets, seen) for location in spec.locations]
-    if len({tuple(place) for place in targets}) > 1:
-        raise TrainingError(
-            spec.name, "the locations have different targets", "Give each the same variables to predict"
-        )
-    kinds = sorted({kind for place in places for kind in place})
-    shifts = dict(earlier or {}) or {
-        kind: _shifts(spec, hourly, [place[kind] for place in places if kind in place]) for kind in kinds
-    }
+    shifts = dict(earlier or {}) or common_shifts(spec, find(spec, hourly, seen))
     cleaned = [_inputs(spec, hourly, period, place, shifts) for place in places]
     derived = aligned(
         [
@@ -112,12 +114,12 @@ def bases(
     )
     first = (period.start - hourly.period.start) // HOUR
     rows = slice(first, first + period.duration // HOUR)
-    found = []
+    made = []
     for location, place, columns, (inputs, quality), goals in zip(
         spec.locations, places, derived, cleaned, targets, strict=True
     ):
         truth, rejected = _targets(spec, hourly, period, rows, list(goals.values()))
-        found.append(
+        made.append(
             Base(
                 location.name,
                 columns.features,
@@ -130,13 +132,47 @@ def bases(
                 {hourly.names[number]: int(hourly.repeats[number]) for number in (*place.values(), *goals.values())},
             )
         )
-    return found
+    return made
+
+
+def find(spec: TrainingSpec, hourly: Hourly, seen: Collection[str]) -> list[Found]:
+    """What each location of `spec` has in `hourly`; raises as `bases` does."""
+    return [
+        Found(
+            {kind: hourly.delay(number) for kind, number in _series(spec, hourly, location.inputs, seen).items()},
+            tuple(_series(spec, hourly, location.targets, seen)),
+        )
+        for location in spec.locations
+    ]
+
+
+def common_shifts(spec: TrainingSpec, places: Sequence[Found]) -> dict[Kind, tuple[int, ...]]:
+    """Which hours the columns of each kind look at, in all `places`: its leads if it is known ahead everywhere,
+    else the freshest that is known everywhere. Raises `TrainingError` where places have different targets."""
+    if len({place.targets for place in places}) > 1:
+        raise TrainingError(
+            spec.name, "the locations have different targets", "Give each the same variables to predict"
+        )
+    delays: dict[Kind, list[int]] = defaultdict(list)
+    for place in places:
+        for kind, delay in place.delays.items():
+            delays[kind] += [] if delay is None else [delay]
+    return {kind: _shifts(spec, delays[kind]) for kind in sorted(delays)}
+
+
+def together(made: Sequence[Base]) -> list[Base]:
+    """The bases `made`, each aligned with some of the others, with the columns of all."""
+    columns = aligned([Columns(base.columns, base.values.T, base.mask.T) for base in made])
+    return [
+        replace(base, columns=every.features, values=every.values.T, mask=every.observed.T)
+        for base, every in zip(made, columns, strict=True)
+    ]
 
 
 def _series(spec: TrainingSpec, hourly: Hourly, patterns: Sequence[str], seen: Collection[str]) -> dict[Kind, int]:
     """The number in `hourly` of every series that matches, by its kind, sorted by kind."""
     numbers = {name: number for number, name in enumerate(hourly.names)}
-    found: dict[tuple[str, str], list[int]] = defaultdict(list)
+    of_kind: dict[tuple[str, str], list[int]] = defaultdict(list)
     for name in matching(patterns, hourly.names, spec, seen):
         source, place_and_variable = name.split("/", 1)
         variable = place_and_variable.rsplit("/", 1)[1]
@@ -147,8 +183,8 @@ def _series(spec: TrainingSpec, hourly: Hourly, patterns: Sequence[str], seen: C
                 f"{name} comes in {unit}, not in {row.unit}",
                 "Leave it out, or mend the entry that stores it",
             )
-        found[source, variable].append(numbers[name])
-    return {(*key, nth): number for key in sorted(found) for nth, number in enumerate(found[key])}
+        of_kind[source, variable].append(numbers[name])
+    return {(*key, nth): number for key in sorted(of_kind) for nth, number in enumerate(of_kind[key])}
 
 
 def shifts_of(keys: Iterable[str]) -> dict[Kind, tuple[int, ...]]:
@@ -166,9 +202,8 @@ def shifts_of(keys: Iterable[str]) -> dict[Kind, tuple[int, ...]]:
     return found
 
 
-def _shifts(spec: TrainingSpec, hourly: Hourly, numbers: Sequence[int]) -> tuple[int, ...]:
-    """Which hours the columns of one kind look at: its leads if known ahead, else the freshest known."""
-    delays = [delay for number in numbers if (delay := hourly.delay(number)) is not None]
+def _shifts(spec: TrainingSpec, delays: Sequence[int]) -> tuple[int, ...]:
+    """Which hours the columns of a kind look at, whose series are known after `delays` rows."""
     if not delays:
         return ()
     return tuple(sorted(set(spec.leads))) if max(delays) <= KNOWN_AHEAD else (-max(delays),)

@@ -24,7 +24,7 @@ PAGE = 16384
 
 PADDING = "_padding."
 
-_CODES = {"float32": "F32", "bool": "BOOL", "uint8": "U8", "int32": "I32", "int64": "I64"}
+_CODES = {"float32": "F32", "float64": "F64", "bool": "BOOL", "uint8": "U8", "int32": "I32", "int64": "I64"}
 _TYPES = {code: name for name, code in _CODES.items()}
 
 
@@ -52,6 +52,21 @@ def encode(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> list[by
 
 def _field(code: str, shape: tuple[int, ...], offset: int, size: int) -> dict[str, object]:
     return {"dtype": code, "shape": list(shape), "data_offsets": [offset, offset + size]}
+
+
+def decode(body: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """The tensors and the metadata whose parts `encode` made, as one `body`; read-only views of these."""
+    begin = 8 + int.from_bytes(body[:8], "little")
+    header = json.loads(body[8:begin])
+    metadata = header.pop("__metadata__", None) or {}
+    tensors = {}
+    for name, field in header.items():
+        if not name.startswith(PADDING):
+            dtype, shape = np.dtype(_TYPES[field["dtype"]]), field["shape"]
+            tensors[name] = np.frombuffer(body, dtype, math.prod(shape), begin + field["data_offsets"][0]).reshape(
+                shape
+            )
+    return tensors, metadata
 
 
 def open_mapped(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -48,6 +48,17 @@ BLOCK = 4096
 FORMAT = 1
 """Version of the files written here."""
 
+Maker = Callable[[TrainingSpec, Mapping[str, Entry], "Lake", Sequence[Input], Period], Awaitable[list[Base]]]
+"""Makes the bases of a spec over a period, of the series in files of entries (by name) in a lake."""
+
+
+async def make_bases(
+    wanted: TrainingSpec, entries: Mapping[str, Entry], lake: Lake, pinned: Sequence[Input], period: Period
+) -> list[Base]:
+    """Make all bases here, one after the other."""
+    grid = await gather(wanted, entries, lake, pinned, around(wanted, period))
+    return bases(wanted, grid.finish(), period, grid.seen)
+
 
 async def prepare(
     wanted: TrainingSpec | Mapping[str, Any] | str | Path,
@@ -55,6 +66,7 @@ async def prepare(
     lake: Lake,
     *,
     inputs: Sequence[Input] | None = None,
+    make: Maker = make_bases,
 ) -> dict[str, Any]:
     """Make the training set of spec `wanted` from the files of `config`'s entries, and write it to `lake`.
 
@@ -66,20 +78,23 @@ async def prepare(
     made = spec.load(wanted)
     entries = {entry.name: entry for entry in sources_of(made, config)}
     period = await resolve_period(made, entries, lake, inputs)
-    reading = Period(period.start - history(made), period.end + ahead(made))
     pinned = inputs
     if pinned is None:
-        pinned = await curated.inputs(lake, entries.values(), reading, made.as_of)
+        pinned = await curated.inputs(lake, entries.values(), around(made, period), made.as_of)
     else:
         await curated.verify(lake, pinned)
-    grid = await gather(made, entries, lake, pinned, reading)
-    training_set = assemble(made, period, bases(made, grid.finish(), period, grid.seen))
+    training_set = assemble(made, period, await make(made, entries, lake, pinned, period))
     described = manifest(training_set, pinned)
     written = files(training_set, described)
     folder = f"features/{made.name}"
     for name, body in written.items():
         await lake.put_parts(f"{folder}/{name}", body)
     return report(training_set, described, folder, {name: sum(map(len, body)) for name, body in written.items()})
+
+
+def around(wanted: TrainingSpec, period: Period) -> Period:
+    """The hours of which values are read for the rows `period` of `wanted`."""
+    return Period(period.start - history(wanted), period.end + ahead(wanted))
 
 
 def history(wanted: TrainingSpec) -> timedelta:

@@ -6,5 +6,19 @@ same whether that was done, is going on, or was killed halfway.
 
 from gridtide.curated.compaction import Compaction, compact
 from gridtide.curated.reading import Input, inputs, read, tables, verify
+from gridtide.curated.sharing import Part, Share, compact_share, join, shares
 
-__all__ = ["Compaction", "Input", "compact", "inputs", "read", "tables", "verify"]
+__all__ = [
+    "Compaction",
+    "Input",
+    "Part",
+    "Share",
+    "compact",
+    "compact_share",
+    "inputs",
+    "join",
+    "read",
+    "shares",
+    "tables",
+    "verify",
+]

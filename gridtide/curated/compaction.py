@@ -10,21 +10,26 @@ lacks is read from the files, and added by the next compaction.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from gridtide.config import Entry
-from gridtide.curated.dataset import Dataset, ahead, by_month, load, newest, oldest
+from gridtide.curated.dataset import REACH, Dataset, ahead, by_month, load, newest, oldest, starting_in
 from gridtide.curated.record import RECORD, Compacted, Held, Month, Record, month_path, span
 from gridtide.curated.vintages import changed, concat, stored
 from gridtide.errors import StorageError
 from gridtide.lake import File, Lake, Metadata
+from gridtide.periods import Period
 from gridtide.threads import computed
 
 BATCH = 1 << 20
-"""Rows that are read before the months they touch are written: memory stays flat."""
+"""Rows that are read before the months that no later file touches are written: memory is that of a month."""
+
+
+LAST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -39,6 +44,17 @@ class Compaction:
     bytes: int = 0
     problems: list[str] = field(default_factory=list)
 
+    def __add__(self, later: Compaction) -> Compaction:
+        """What both did together."""
+        return Compaction(
+            self.entry,
+            self.files + later.files,
+            self.rows + later.rows,
+            self.months + later.months,
+            self.bytes + later.bytes,
+            self.problems + later.problems,
+        )
+
 
 async def compact(lake: Lake, entry: Entry) -> Compaction:
     """Bring the months of `entry` up to its files; writes nothing where they are.
@@ -46,32 +62,54 @@ async def compact(lake: Lake, entry: Entry) -> Compaction:
     A file that is damaged is left out and told in `problems`. Raises `StorageError` where the lake
     cannot be read or written, or a month must be made anew from a file that is gone.
     """
-    return await _Work(await Dataset.open(lake, entry.output_folder, entry.file_prefix), Compaction(entry.name)).run()
+    work = Work(await Dataset.open(lake, entry.output_folder, entry.file_prefix), Compaction(entry.name))
+    behind = await work.behind()
+    await work.put(work.dataset.new())
+    await work.write(behind)
+    return work.done
 
 
-class _Work:
-    """One compaction under way: `rows` of files that are read and not yet written, by month and path."""
+class Work:
+    """One compaction under way: `rows` of files that are read and not yet written, by month and path.
 
-    def __init__(self, dataset: Dataset, done: Compaction) -> None:
-        self.dataset, self.lake, self.done = dataset, dataset.lake, done
+    With `within` only of these months, and what is written is not noted in the lake, only in `record`.
+    """
+
+    def __init__(self, dataset: Dataset, done: Compaction, within: Period | None = None) -> None:
+        self.dataset, self.lake, self.done, self.within = dataset, dataset.lake, done, within
         self.record = Record(dict(dataset.record.files), {})
         self.held: dict[str, Held] = {}
         self.rows: dict[str, dict[str, pa.Table]] = defaultdict(dict)
         self.waiting = 0
 
-    async def run(self) -> Compaction:
-        """Read the files that are new, write the months they touch by batches, and those that are behind."""
-        behind = await self._behind()
-        new = [file for file in self.dataset.files.values() if file.path not in self.record.files]
-        async for file, loaded in ahead(self._load, new):
+    async def put(self, files: Iterable[File]) -> None:
+        """Read `files` and write the months they touch, by batches.
+
+        Those with a period come by its start, so that a month is made once, of all that touch it.
+        """
+        ordered = sorted(files, key=lambda file: file.period.start if file.period else LAST)
+        following = iter(ordered[1:])
+        async for file, loaded in ahead(self._load, ordered):
             if loaded is not None:
                 self._take(file, *loaded)
+            after = next(following, None)
             if self.waiting >= BATCH:
-                await self._write(self.rows)
-        await self._write(self.rows.keys() | behind)
-        return self.done
+                await self.write([month for month in self.rows if after is None or not _touches(after, month)])
+        await self.write(self.rows)
 
-    async def _behind(self) -> set[str]:
+    async def write(self, months: Collection[str]) -> None:
+        """Put `months`, of what is read and what the record has in them; then the record if it says anything new."""
+        for month in sorted(months):
+            rows = self.rows.pop(month, {})
+            await self._merge(month, rows)
+            self.waiting -= sum(table.num_rows for table in rows.values())
+        waiting = {path for rows in self.rows.values() for path in rows}
+        self.record.files |= {path: held for path, held in self.held.items() if path not in waiting}
+        self.held = {path: held for path, held in self.held.items() if path in waiting}
+        if self.within is None and self.record != self.dataset.record:
+            await self.lake.put(f"{self.dataset.path}/{RECORD}", self.record.encode(), replace=True)
+
+    async def behind(self) -> set[str]:
         """The months without a file that the record has in them, from which another compaction took it away."""
         behind = {month for held in self.record.files.values() for month in held.months} - self.dataset.tags.keys()
         async for month, about in ahead(self.dataset.about, self.dataset.tags):
@@ -89,22 +127,15 @@ class _Work:
             return None
 
     def _take(self, file: File, metadata: Metadata, table: pa.Table) -> None:
+        if self.within is not None:
+            table = starting_in(table, self.within)
         months = by_month(stored(table, metadata.stored_at, file.path))
         for month, rows in months.items():
             self.rows[month][file.path] = rows
-        self.held[file.path] = Held(file.size, metadata.content_hash, metadata.stored_at, tuple(months))
         self.waiting += table.num_rows
+        self.held[file.path] = Held(file.size, metadata.content_hash, metadata.stored_at, tuple(months))
         self.done.files += 1
         self.done.rows += table.num_rows
-
-    async def _write(self, months: Collection[str]) -> None:
-        """Put `months`, then the record if it says anything new."""
-        for month in sorted(months):
-            await self._merge(month, self.rows.pop(month, {}))
-        self.record.files |= self.held
-        self.held, self.waiting = {}, 0
-        if self.record != self.dataset.record:
-            await self.lake.put(f"{self.dataset.path}/{RECORD}", self.record.encode(), replace=True)
 
     async def _merge(self, month: str, rows: Mapping[str, pa.Table]) -> None:
         """Put `month` with all that the record has in it and `rows`, by path, unless it is so already."""
@@ -138,3 +169,11 @@ class _Work:
             raise StorageError(path, happened, f"Put it back, or go on without it: remove {self.dataset.path}")
         [(metadata, table)] = await load(self.lake, [file], {path: content_hash}, verify=True)
         return by_month(stored(table, metadata.stored_at, path))[month]
+
+
+def _touches(file: File, month: str) -> bool:
+    """Whether `file`, or one that comes after it by the start of its period, may hold values of `month`.
+
+    Where files say no period, any may: such months are written all the same, and again.
+    """
+    return file.period is not None and file.period.start - REACH < span(month).end

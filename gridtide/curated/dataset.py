@@ -62,6 +62,10 @@ class Dataset:
         record = await _record(lake, f"{path}/{RECORD}") if f"{path}/{RECORD}" in there else Record()
         return cls(lake, path, {file.path: file for file in listed if file.extension in tabular}, record, tags)
 
+    def new(self) -> list[File]:
+        """The files that are not compacted."""
+        return [file for file in self.files.values() if file.path not in self.record.files]
+
     def content_hash(self, file: File) -> str | None:
         """That of `file` if it is compacted; one that changed since then is named in a warning."""
         held = self.record.files.get(file.path)

@@ -149,6 +149,18 @@ def span(month: str) -> Period:
     return Period(start, (start + timedelta(days=31)).replace(day=1))
 
 
+def months_of(period: Period) -> list[str]:
+    """The months that have a part in `period`, UTC.
+
+    >>> months_of(Period(EPOCH, EPOCH + timedelta(days=32)))
+    ['1970-01', '1970-02']
+    """
+    found = [f"{period.start:%Y-%m}"]
+    while span(found[-1]).end < period.end:
+        found.append(f"{span(found[-1]).end:%Y-%m}")
+    return found
+
+
 def _overlaps(metadata: pq.FileMetaData, group: int, period: Period) -> bool:
     found = metadata.row_group(group).column(STORED.get_field_index("interval_start")).statistics
     return found is None or bool(found.min < period.end and found.max >= period.start)

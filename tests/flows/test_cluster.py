@@ -1,4 +1,4 @@
-"""A backfill on a Dask cluster of real processes."""
+"""Backfill, compaction and preparation on a Dask cluster of real processes."""
 
 import asyncio
 import os
@@ -11,11 +11,19 @@ import pytest
 from aiohttp import web
 
 from flows.backfill import backfill
-from gridtide import curated
-from gridtide.config import parse
-from gridtide.errors import ConfigurationError
+from flows.cluster import workers
+from flows.compact import compact
+from flows.prepare_training import prepare_training
+from gridtide import curated, observations
+from gridtide.config import TaskRetries, parse
+from gridtide.curated import sharing
+from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import Lake
+from gridtide.periods import Period
+from tasks.apart import Errand
+from tests import grids
 from tests.eia_upstream import JANUARY
+from tests.lakes import HOUR, entry, put
 
 pytest.importorskip("prefect_dask", reason="gridtide[dask] is not installed")
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -75,6 +83,92 @@ async def test_a_cluster_of_this_machine(make: Any, tmp_path: Path, monkeypatch:
     report = await backfill(JANUARY, JANUARY + timedelta(days=30), asked, cluster="local")
     assert report["summary"]["rows"] == 720
     assert (await values(asked))[:3] == [0, 1, 2]
+
+
+async def struck(run: Any, folder: Path, begun: str) -> Any:
+    """What `run` of a cluster's address gives, one of whose two workers is killed at its work once there is a
+    file in `folder` like `begun`."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        pids = client.run(os.getpid)
+        running = asyncio.create_task(run(cluster.scheduler_address))
+        while not running.done():
+            busy = [worker for worker, keys in client.processing().items() if keys]
+            if busy and await asyncio.to_thread(lambda: any(folder.glob(begun))):
+                os.kill(pids[busy[0]], signal.SIGKILL)
+                return await running
+            await asyncio.sleep(0.01)
+    raise AssertionError(f"it ended before it could be struck: {await running}")
+
+
+async def contents(lake: Lake, folder: str, name: str) -> dict[str, bytes]:
+    """All files of `folder` whose paths end with `name`."""
+    return {one.path: await lake.read(one.path) for one in await lake.objects(folder) if one.path.endswith(name)}
+
+
+@pytest.mark.slow
+async def test_a_killed_worker_changes_no_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes share the months of two entries; one is killed; every month is to the byte that of one process."""
+    monkeypatch.setattr(sharing, "SHARE", 1)
+    one, two = Lake.open(str(tmp_path / "one")), Lake.open(str(tmp_path / "two"))
+    apis = [entry(name) for name in ("a", "b")]
+    for of in apis:
+        for first in range(0, 24 * 30 * 12, 240):
+            begin = JANUARY + first * HOUR
+            rows = [
+                observations.Row(begin + n * HOUR, begin + (n + 1) * HOUR, "ISNE", "demand", "MWh", n)
+                for n in range(240)
+            ]
+            await put(one, of, 10_000, rows, Period(begin, begin + 240 * HOUR))
+        for path, body in (await contents(one, of.name, ".parquet")).items():
+            await two.put(path, body)
+    keys = {"name", "url", "output_folder", "format"}
+    asked: dict[str, Any] = {"apis": [{**of.model_dump(mode="json", include=keys)} for of in apis]}
+    alone = await compact(asked, lake=one.uri)
+    begun = "processed/*/*/2024/2024-0*.parquet"
+    together = await struck(lambda cluster: compact(asked, lake=two.uri, cluster=cluster), tmp_path / "two", begun)
+    assert [(row["files"], row["rows"], row["error"]) for row in together["results"]] == [(36, 8640, None)] * 2
+    assert alone["summary"]["rows"] == together["summary"]["rows"]
+    assert await contents(two, "processed", ".parquet") == await contents(one, "processed", ".parquet")
+    assert (await compact(asked, lake=two.uri))["summary"]["bytes"] == 0
+
+
+@pytest.mark.slow
+async def test_a_killed_worker_changes_no_byte_of_a_training_set(tmp_path: Path) -> None:
+    """Two processes share the locations; one is killed; file and manifest are those of one process."""
+    kinds = {name: kind for name, kind in grids.every_kind(60).items() if name == "demand"}
+    source, rule, rows = kinds["demand"]
+    names = [f"N{number}" for number in range(12)]
+    kinds["demand"] = (source, rule, [row._replace(location=name) for name in names for row in rows])
+    lake = Lake.open(str(tmp_path))
+    await grids.fill(lake, kinds)
+    places = [{"name": n, "targets": [f"eia/{n}/demand"], "inputs": [f"eia/{n}/*"]} for n in names]
+    spec = {"name": "many", "locations": places, "seq_len": 24, "horizon": 12, "pictures": False}
+    settings = grids.configuration(kinds).model_dump(mode="json", exclude_none=True)
+    report = await prepare_training(spec, settings, str(tmp_path))
+    alone = await contents(lake, "features", "")
+    begun = "features/many/parts/*/*.base"
+    assert await struck(lambda at: prepare_training(spec, settings, str(tmp_path), at), tmp_path, begun) == report
+    assert await contents(lake, "features", "") == alone
+
+
+async def fatal() -> None:
+    """End the process."""
+    os._exit(1)
+
+
+@pytest.mark.slow
+async def test_what_kills_worker_after_worker_is_told() -> None:
+    """As an error that names the work, not as a crash of the run."""
+    with (
+        workers("local", TaskRetries()) as there,
+        pytest.raises(GridtideError, match="too much: one worker after the other"),
+    ):
+        await there.run("fatal", Errand("too much", fatal))
 
 
 async def test_no_such_scheduler(make: Any, tmp_path: Path) -> None:

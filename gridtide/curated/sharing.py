@@ -1,0 +1,98 @@
+"""A compaction by several processes, each of which makes months of its own.
+
+    new files ─► shares ─┬─► compact_share ─► months ─┬─► join ─► record ─► compact: what is left
+                         └─► compact_share ─► months ─┘
+
+Files that do not say their period may hold values of any month, and are left to `compact`; so are damaged
+ones, which it tells. What is killed on the way leaves months that the next compaction finds as they are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from gridtide.config import Entry
+from gridtide.curated.compaction import Compaction, Work
+from gridtide.curated.dataset import REACH, Dataset, may_hold
+from gridtide.curated.record import RECORD, Held, Record, months_of, span
+from gridtide.lake import Lake
+from gridtide.periods import Period
+
+SHARE = 4 << 20
+"""Bytes of files from which on months are a share: some two million rows, a second or two of work."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """Whole `months`, and the `paths` of all new files that may hold values of them."""
+
+    months: Period
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What came of a share: what was `done`, and the `record` of its months and what its files hold in them."""
+
+    done: Compaction
+    record: Record
+
+
+async def shares(lake: Lake, entry: Entry) -> list[Share]:
+    """The months that new files with a period may touch, small ones that follow each other together."""
+    dataset = await _dataset(lake, entry)
+    new = [(file, file.period) for file in dataset.new() if file.period is not None]
+    sizes: Counter[str] = Counter()
+    for file, period in new:
+        sizes.update(dict.fromkeys(months_of(Period(period.start - REACH, period.end + REACH)), 0))
+        sizes[months_of(period)[0]] += file.size
+    found: list[Share] = []
+    together: list[str] = []
+    for month in sorted(sizes):
+        together.append(month)
+        if sum(sizes[one] for one in together) >= SHARE or month == max(sizes):
+            months = Period(span(together[0]).start, span(month).end)
+            found.append(Share(months, tuple(file.path for file, _ in new if may_hold(file, months))))
+            together = []
+    return found
+
+
+async def compact_share(lake: Lake, entry: Entry, share: Share) -> Part:
+    """Put the months of `share`; raises as `compact` does."""
+    dataset = await _dataset(lake, entry)
+    work = Work(dataset, Compaction(entry.name), share.months)
+    await work.put(dataset.files[path] for path in share.paths if path in dataset.files)
+    files = {path: work.record.files[path] for path in share.paths if path in work.record.files}
+    return Part(work.done, Record(files, work.record.months))
+
+
+async def join(lake: Lake, entry: Entry, planned: Sequence[Share], parts: Sequence[Part]) -> Compaction:
+    """Note the months of `parts`, and the files that lie in no other share of the `planned` ones.
+
+    Returns what all of it did together.
+    """
+    dataset = await _dataset(lake, entry)
+    asked = Counter(path for share in planned for path in share.paths)
+    held: dict[str, list[Held]] = defaultdict(list)
+    for part in parts:
+        for path, one in part.record.files.items():
+            held[path].append(one)
+    whole = {
+        path: msgspec.structs.replace(ones[0], months=tuple(sorted(month for one in ones for month in one.months)))
+        for path, ones in held.items()
+        if len(ones) == asked[path]
+    }
+    months = {month: one for part in parts for month, one in part.record.months.items()}
+    if whole:
+        record = Record({**dataset.record.files, **whole}, {**dataset.record.months, **months})
+        await lake.put(f"{dataset.path}/{RECORD}", record.encode(), replace=True)
+    rows, size = (sum(getattr(part.done, name) for part in parts) for name in ("rows", "bytes"))
+    return Compaction(entry.name, len(whole), rows, sorted(months), size)
+
+
+async def _dataset(lake: Lake, entry: Entry) -> Dataset:
+    return await Dataset.open(lake, entry.output_folder, entry.file_prefix)
