@@ -1,6 +1,7 @@
-"""A small backfill whose every door to the outside is numbered: what goes through it can fail there, or be killed.
+"""A small backfill, and the monitor's run after it, whose every door to the outside is numbered: what goes
+through it can fail there, or be killed.
 
-`python -m tests.faults.boundaries URL FOLDER FORM` kills it at each, before and after, and goes on;
+`python -m tests.faults.boundaries URL LAKES FORM` kills them at each, before and after, and goes on;
 it prints how many there were, and fails where anything then reads differently.
 """
 
@@ -14,55 +15,78 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import wraps
-from pathlib import Path
+from functools import cache, wraps
 from typing import Any, TypeVar
 from unittest.mock import patch
 
+import boto3
 import obstore
 import pyarrow.csv  # before the forks, not in each
 import pyarrow.parquet  # noqa: F401
 
-import gridtide.lake.encoding
-import gridtide.sources.iso_ne  # noqa: F401
-from flows.backfill import plan
+from flows.backfill import Plan, plan
+from flows.coverage import coverage, remember
+from flows.monitor import find
 from gridtide import config, curated, sandbox
 from gridtide.bodies import Fetcher
 from gridtide.collect import collect
-from gridtide.config import Entry
+from gridtide.config import Entry, TaskRetries
 from gridtide.errors import UpstreamError
 from gridtide.http import Answer, Http
 from gridtide.lake import Lake
 from gridtide.periods import Period
 from gridtide.sources import Request
+from gridtide.sources.iso_ne import ZONE
+from tasks.collect import Outcome, Run
 
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 
-DAY = timedelta(days=1)
-START = datetime(2024, 2, 29, 12, tzinfo=UTC)
-WANTED = Period(START, START + 2 * DAY)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+FOLDER = Period(datetime(2024, 2, 29, 12, tzinfo=UTC), datetime(2024, 3, 2, 12, tzinfo=UTC))
 """Two chunks of two pages each, in two months."""
+BUCKET = Period(datetime(2024, 2, 29, 17, tzinfo=UTC), datetime(2024, 3, 1, 17, tzinfo=UTC))
+"""Two chunks of a page each, in two months: what a bucket answers takes its time."""
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
-LATER = NOW + timedelta(hours=1)
+LATER = NOW + 2 * HOUR
 
 COLUMNS = ("source", "location", "variable", "interval_start", "interval_end", "published_at", "value")
 """The key of a value, and the value."""
 
 
-def entry(url: str, form: str = "parquet") -> Entry:
-    """New England's hourly load, a page for each day that a chunk of 24 hours touches, from the sandbox at `url`."""
-    api = {
-        "name": "load",
-        "url": "https://webservices.iso-ne.com/api/v1.1/hourlysysload/current",
-        "output_folder": "load",
-        "format": form,
-        "chunk": "P1D",
-        "concurrency": 2,
-        "retries": 1,
-    }
-    return sandbox.redirect(config.parse({"apis": [api]}), url).apis[0]
+@dataclass(frozen=True)
+class Story:
+    """What is to be collected: New England's hourly load of `wanted`, in two chunks with a page for each day that
+    they touch, from the sandbox at `url`, as files of `form`."""
+
+    url: str
+    form: str
+    wanted: Period
+
+    @classmethod
+    def of(cls, url: str, form: str, lakes: str) -> "Story":
+        """What is collected into lakes below the address `lakes`."""
+        return cls(url, form, BUCKET if "://" in lakes else FOLDER)
+
+    @property
+    def entry(self) -> Entry:
+        """The entry that collects it."""
+        api = {
+            "name": "load",
+            "url": "https://webservices.iso-ne.com/api/v1.1/hourlysysload/current",
+            "output_folder": "load",
+            "format": self.form,
+            "chunk": f"PT{self.wanted.duration // HOUR // 2}H",
+            "concurrency": 2,
+            "retries": 1,
+        }
+        return sandbox.redirect(config.parse({"apis": [api]}), self.url).apis[0]
+
+    @property
+    def last_day(self) -> str:
+        """What its last page is called, which the backfill is refused and the monitor is not."""
+        return (self.wanted.end - HOUR).astimezone(ZONE).date().isoformat()
 
 
 @dataclass
@@ -122,11 +146,15 @@ class Doors:
         return passing
 
 
-class Guarded:
-    """Asks through the doors: struck before the question leaves, or when the answer has come."""
+class RefusedError(UpstreamError):
+    """What the upstream says to the backfill about the last day."""
 
-    def __init__(self, http: Fetcher, doors: Doors) -> None:
-        self.http, self.doors = http, doors
+
+class Guarded:
+    """Asks through the doors, struck before the question leaves or when the answer has come; one page is `refused`."""
+
+    def __init__(self, http: Fetcher, doors: Doors, refused: str = "") -> None:
+        self.http, self.doors, self.refused = http, doors, refused
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
         """What `read` makes of the answer."""
@@ -136,6 +164,8 @@ class Guarded:
         async def arrived(answer: Answer) -> T:
             with _as_upstream(entry):
                 self.doors.leave(number)
+            if request.label == self.refused:
+                raise RefusedError(entry.name, f"{request.label}: HTTP 503")
             return await read(answer)
 
         return await self.http.fetch(entry, request, arrived)
@@ -149,47 +179,82 @@ def _as_upstream(entry: Entry) -> Iterator[None]:
         raise UpstreamError(entry.name, str(error)) from error
 
 
-async def backfill(url: str, folder: Path, form: str, stamp: datetime, doors: Doors) -> list[BaseException]:
-    """Plan, collect what is missing, and compact, as the flows do; what failed."""
-    of = entry(url, form)
-    errors: list[BaseException] = []
+@cache
+def _session() -> boto3.Session:
+    """One of all lakes: to read what AWS's client needs takes longer than all else."""
+    return boto3.Session(region_name="us-east-1")
+
+
+def opened(place: str) -> Lake:
+    """The lake at `place`."""
+    return Lake.open(place, _session() if "://" in place else None)
+
+
+async def history(story: Story, place: str, stamp: datetime, doors: Doors, refused: str = "") -> list[Exception]:
+    """Backfill, but for the page that is `refused`, heal and compact as the flows do; what else failed."""
+    errors: list[Exception] = []
     with doors.guarding():
-        lake = Lake.open(str(folder))
+        lake = opened(place)
         async with Http(sandbox.SECRETS) as http:
-            try:
-                chunks = (await plan(of, WANTED, stamp, lake)).chunks
-            except Exception as error:
-                return [error]
-            asking = Guarded(http, doors)
-            done = await asyncio.gather(
-                *(collect(of, lake=lake, http=asking, stamp=stamp, period=one, resume=True) for one in chunks),
-                return_exceptions=True,
-            )
-            errors += [one for one in done if isinstance(one, BaseException)]
+            for step, asking in ((backfilled, Guarded(http, doors, refused)), (healed, Guarded(http, doors))):
+                try:
+                    errors += await step(story, lake, asking, stamp)
+                except Exception as error:
+                    errors.append(error)
         try:
-            errors += [ValueError(problem) for problem in (await curated.compact(lake, of)).problems]
+            errors += [ValueError(problem) for problem in (await curated.compact(lake, story.entry)).problems]
         except Exception as error:
             errors.append(error)
-    return errors
+    return [error for error in errors if not isinstance(error, RefusedError)]
 
 
-async def reading(url: str, folder: Path, form: str) -> Rows:
-    """What is read back: keys and values, each as often as it is there."""
-    table = await curated.read(Lake.open(str(folder)), [entry(url, form)], WANTED.start - 2 * DAY, WANTED.end + 2 * DAY)
-    return sorted(zip(*(table[name].to_pylist() for name in COLUMNS), strict=True), key=repr)
+async def backfilled(story: Story, lake: Lake, http: Fetcher, stamp: datetime) -> list[Exception]:
+    """Collect what is missing, and remember what failed."""
+    run = Run(lake, http, stamp, TaskRetries(), resume=True)
+    return await _collected(run, await plan(story.entry, story.wanted, stamp, lake))
 
 
-async def undisturbed(url: str, folder: Path, form: str) -> tuple[Rows, Doors]:
+async def healed(story: Story, lake: Lake, http: Fetcher, stamp: datetime) -> list[Exception]:
+    """Collect the gaps that the monitor finds an hour later and that wait no longer, and remember what failed."""
+    run = Run(lake, http, stamp + HOUR, TaskRetries(), resume=True)
+    found = await find(story.entry, None, story.wanted, run)
+    return await _collected(run, found.plan(found.gaps))
+
+
+async def _collected(run: Run, what: Plan) -> list[Exception]:
+    asked = (
+        collect(what.entry, lake=run.lake, http=run.http, stamp=run.stamp, period=chunk, resume=run.resume)
+        for chunk in what.chunks
+    )
+    done = await asyncio.gather(*asked, return_exceptions=True)
+    errors = [one if isinstance(one, Exception) else None for one in done]
+    outcomes = [
+        Outcome(what.entry, chunk, error=error, collected=None if error else one.as_dict())
+        for chunk, one, error in zip(what.chunks, done, errors, strict=True)
+    ]
+    await remember(run.lake, what.entry, outcomes, run.stamp)
+    return [error for error in errors if error]
+
+
+async def reading(story: Story, place: str) -> Rows:
+    """What is read back: keys and values, each as often as it is there; last, the picture of what is complete."""
+    lake = opened(place)
+    table = await curated.read(lake, [story.entry], story.wanted.start - 2 * DAY, story.wanted.end + 2 * DAY)
+    rows = sorted(zip(*(table[name].to_pylist() for name in COLUMNS), strict=True), key=repr)
+    return [*rows, (str(await coverage(lake, story.entry, story.wanted, LATER)),)]
+
+
+async def undisturbed(story: Story, place: str) -> tuple[Rows, Doors]:
     """What is read where nothing was struck, and the doors that were passed."""
     doors = Doors()
-    assert await backfill(url, folder, form, NOW, doors) == []
-    return await reading(url, folder, form), doors
+    assert await history(story, place, NOW, doors, story.last_day) == []
+    return await reading(story, place), doors
 
 
-async def recovered(url: str, folder: Path, form: str, stamp: datetime) -> Rows:
+async def recovered(story: Story, place: str, stamp: datetime) -> Rows:
     """What is read after one more run, which nothing disturbs."""
-    assert await backfill(url, folder, form, stamp, Doors()) == []
-    return await reading(url, folder, form)
+    assert await history(story, place, stamp, Doors()) == []
+    return await reading(story, place)
 
 
 def _forked(work: Callable[[], Awaitable[object]]) -> int:
@@ -207,27 +272,30 @@ def _forked(work: Callable[[], Awaitable[object]]) -> int:
         os._exit(status)
 
 
-def main(url: str, folder: Path, form: str) -> None:
+def main(url: str, lakes: str, form: str) -> None:
     """Kill at each boundary, then go on from each. This process itself opens no lake: it forks without any threads."""
+    story = Story.of(url, form, lakes)
+    if "://" in lakes:
+        _session().client("s3")  # what it reads is kept for the forks
     places = []
     for after in (False, True):
         for at in range(1, 1000):
-            place = folder / f"{at}{'after' if after else 'before'}"
+            place = f"{lakes}/{at}{'after' if after else 'before'}"
             doors = Doors(at, after, kill=True)
-            ended = _forked(lambda place=place, doors=doors: backfill(url, place, form, NOW, doors))
+            ended = _forked(lambda place=place, doors=doors: history(story, place, NOW, doors, story.last_day))
             if ended == 0:  # there is no such boundary any more
                 break
             assert ended == -signal.SIGKILL, (at, after, ended)
             places.append(place)
 
     async def go_on() -> None:
-        whole, _ = await undisturbed(url, folder / "whole", form)
+        whole, _ = await undisturbed(story, f"{lakes}/whole")
         for number, place in enumerate(places):
-            assert await recovered(url, place, form, (NOW, LATER)[number % 2]) == whole, place
+            assert await recovered(story, place, (NOW, LATER)[number % 2]) == whole, place
 
     assert _forked(go_on) == 0
     print(len(places))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
+    main(*sys.argv[1:])
