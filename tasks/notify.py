@@ -67,7 +67,7 @@ KEPT = timedelta(days=7)
 GRACE = timedelta(seconds=90)
 """How long an automation has to notify of an event by itself."""
 
-PATIENCE = [5, 10, 20, 40, 80, 160, 320, 600, 600]
+PATIENCE = [5, 10, 20, *[40] * 44]
 """Seconds before each further attempt; what is not delivered after half an hour is left to the next run."""
 
 RECORDED_AFTER = 30

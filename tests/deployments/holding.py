@@ -1,0 +1,80 @@
+"""An upstream in this process that can be made to keep everybody waiting."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from gridtide.periods import EPOCH
+
+HOUR = timedelta(hours=1)
+
+
+class Upstream(ThreadingHTTPServer):
+    """A value for every hour of all time, its number since 1970; it answers while it is `willing`."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.willing = threading.Event()
+        self.asked = threading.Semaphore(0)
+        """Released by each question."""
+
+    def entry(self, name: str, schedule: str | None = None) -> dict[str, Any]:
+        """An entry that asks it, by the day."""
+        return {
+            "name": name,
+            "url": f"http://127.0.0.1:{self.server_port}/{name}?start={{start}}&end={{end}}",
+            "output_folder": name,
+            "time": "time",
+            "value": "mw",
+            "interval": "PT1H",
+            "chunk": "P1D",
+            "timeout": 600,
+            "concurrency": 2,
+            "schedule": schedule,
+        }
+
+
+class Answer(BaseHTTPRequestHandler):
+    """The hours from start to end."""
+
+    server: Upstream
+
+    def do_GET(self) -> None:
+        """Answer, once that is wanted."""
+        self.server.asked.release()
+        self.server.willing.wait()
+        asked = parse_qs(urlsplit(self.path).query)
+        start, end = (datetime.fromisoformat(asked[key][0]) for key in ("start", "end"))
+        hours = [start + n * HOUR for n in range((end - start) // HOUR)]
+        body = json.dumps([{"time": hour.isoformat(), "mw": (hour - EPOCH) / HOUR} for hour in hours]).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def upstream() -> Iterator[Upstream]:
+    """An `Upstream` that is not willing yet."""
+    with Upstream() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.willing.set()
+            server.shutdown()
+            thread.join()
