@@ -12,6 +12,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from deployments.blocks import open_lake, secrets
 from deployments.console import FAILED, REFUSED, err, out, table
 from gridtide import sandbox as embedded
@@ -75,7 +77,7 @@ async def probe(entries: Sequence[Entry], http: Http, now: datetime) -> list[Pro
 
 async def _probe(entry: Entry, http: Http, now: datetime) -> Probe:
     started = time.monotonic()
-    once = entry.model_copy(update={"retries": 1})
+    once = msgspec.structs.replace(entry, retries=1)
     try:
         rows = await _ask(once, http, now)
     except GridtideError as error:

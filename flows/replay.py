@@ -12,6 +12,7 @@ import time
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import numpy as np
 from prefect import runtime
 from prefect.artifacts import acreate_table_artifact
@@ -167,7 +168,7 @@ async def _one(store: Lake, entry: Entry, one: Collection, all_of_entry: list[Co
 
 def _unkept(entry: Entry) -> Entry:
     """`entry` without going on from what is kept: a replay reads every body once, and keeps none again."""
-    return entry.model_copy(update={"raw": False})
+    return msgspec.structs.replace(entry, raw=False)
 
 
 async def _vanished(store: Lake, before: str, after: str) -> int:

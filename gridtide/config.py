@@ -17,23 +17,14 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictFloat,
-    StrictInt,
-    StrictStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+import msgspec
+from msgspec import Meta
 
 from gridtide import refusals
 from gridtide.errors import ConfigurationError
 from gridtide.periods import floor, local_midnight
 from gridtide.sources import HOSTS, NAMES, source
+from gridtide.strict import Strict, read
 
 Format = Literal["parquet", "csv", "json", "raw"]
 TABULAR: tuple[Format, ...] = ("parquet", "csv")
@@ -44,79 +35,82 @@ LONGEST = timedelta(days=36525)
 """A hundred years: a longer duration would lead out of the calendar."""
 
 
-def _bounded(value: timedelta) -> timedelta:
+def _bounded(value: timedelta) -> None:
     if abs(value) > LONGEST:
         raise ValueError('is longer than a hundred years; use such as "P30D"')
-    return value
 
 
-def _positive(value: timedelta) -> timedelta:
+def _positive(value: timedelta) -> None:
     if value <= timedelta(0):
         raise ValueError('must be longer than nothing, such as "PT1H"')
-    return value
 
 
-def _zone(name: str) -> str:
+def _not_negative(value: timedelta) -> None:
+    if value < timedelta(0):
+        raise ValueError('must not be negative; use such as "PT1H"')
+
+
+def known_zone(name: str) -> None:
+    """Raises `ValueError` where `name` is no time zone."""
     try:
         ZoneInfo(name)
     except Exception as error:
         raise ValueError(f'"{name}" is no time zone; use an IANA name such as "America/New_York"') from error
-    return name
 
 
-def _source(name: str) -> str:
+def _known_source(name: str) -> None:
     if name not in NAMES:
         raise ValueError(f'"{name}" is unknown; use one of {", ".join(NAMES)}')
-    return name
 
 
-def _printable(name: str) -> str:
+def _printable(name: str) -> None:
     if not name.isprintable():
         raise ValueError(f"{name!r} holds control characters; use letters, digits and _")
-    return name
 
 
-def _without_user(uri: str) -> str:
+def _without_user(uri: str) -> None:
     if "@" in urlsplit(uri).netloc:
         raise ValueError("holds a user or password; credentials come from the environment, an AWS profile or a block")
-    return uri
 
 
-Span = Annotated[timedelta, AfterValidator(_bounded)]
-Duration = Annotated[Span, AfterValidator(_positive)]
-Zone = Annotated[str, AfterValidator(_zone)]
-Param = StrictStr | StrictInt | StrictFloat
+def _cron(text: str) -> None:
+    fields = text.split()
+    if len(fields) != 5 or not all(_is_cron_field(f, *r) for f, r in zip(fields, CRON_FIELDS, strict=True)):
+        raise ValueError(f'"{text}" is no cron; use five fields such as "12 * * * *"')
 
 
-class Strict(BaseModel):
-    """Refuses unknown keys; never changes."""
+def _rates(rates: tuple[str, ...]) -> None:
+    for rate in rates:
+        Rate.parse(rate)
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+def _time_of_day(text: str) -> None:
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
+        raise ValueError(f'"{text}" is no time of day; use such as "13:00"')
 
 
-class Schedule(Strict):
+Text = Annotated[str, Meta(min_length=1)]
+Span = Annotated[timedelta, _bounded]
+Duration = Annotated[timedelta, _bounded, _positive]
+Zone = Annotated[str, known_zone]
+Param = str | int | float
+
+
+class Schedule(Strict, frozen=True):
     """A five-field cron in a time zone."""
 
-    cron: str
+    cron: Annotated[str, _cron]
     timezone: Zone = "UTC"
     description: str = ""
 
-    @field_validator("cron")
-    @classmethod
-    def _is_cron(cls, cron: str) -> str:
-        fields = cron.split()
-        if len(fields) != 5 or not all(_is_cron_field(f, *r) for f, r in zip(fields, CRON_FIELDS, strict=True)):
-            raise ValueError(f'"{cron}" is no cron; use five fields such as "12 * * * *"')
-        return cron
 
-
-class NoAuth(Strict):
+class NoAuth(Strict, frozen=True):
     """The upstream asks for no credentials."""
 
     kind: Literal["none"] = "none"
 
 
-class BasicAuth(Strict):
+class BasicAuth(Strict, frozen=True):
     """HTTP Basic: names of environment variables, or of a Secret block that holds `user:password`."""
 
     kind: Literal["basic"]
@@ -126,24 +120,23 @@ class BasicAuth(Strict):
     secret: str | None = None
 
 
-class KeyAuth(Strict):
+class KeyAuth(Strict, frozen=True):
     """An API key or bearer token: the name of an environment variable or of a Secret block."""
 
     kind: Literal["api_key", "bearer"]
     env: str | None = None
     secret: str | None = None
 
-    @model_validator(mode="after")
-    def _has_one_origin(self) -> KeyAuth:
+    def __post_init__(self) -> None:
+        """Raises `ValueError` unless it has one origin."""
         if (self.env is None) == (self.secret is None):
             raise ValueError('name either "env" (an environment variable) or "secret" (a Prefect Secret block)')
-        return self
 
 
-Auth = Annotated[NoAuth | BasicAuth | KeyAuth, Field(discriminator="kind")]
+Auth = NoAuth | BasicAuth | KeyAuth
 
 
-class Rate(Strict):
+class Rate(Strict, frozen=True):
     """At most `count` requests in any `seconds`."""
 
     count: int
@@ -159,69 +152,53 @@ class Rate(Strict):
         return cls(count=int(match[1]), seconds=float(match[2] or 1) * unit)
 
 
-class RateLimit(Strict):
+class RateLimit(Strict, frozen=True):
     """Rates that all entries with the same `name` share."""
 
     name: str
-    rates: tuple[str, ...] = Field(min_length=1)
-
-    @field_validator("rates")
-    @classmethod
-    def _are_rates(cls, rates: tuple[str, ...]) -> tuple[str, ...]:
-        for rate in rates:
-            Rate.parse(rate)
-        return rates
+    rates: Annotated[tuple[str, ...], Meta(min_length=1), _rates]
 
 
-class Available(Strict):
+class Available(Strict, frozen=True):
     """When a value can be known: `lag` after its interval's end, or at `day_before` local time on
     the day before its operating day, for day-ahead products."""
 
     lag: Span | None = None
-    day_before: str | None = None
+    day_before: Annotated[str, _time_of_day] | None = None
     timezone: Zone = "UTC"
 
-    @field_validator("day_before")
-    @classmethod
-    def _is_time_of_day(cls, text: str | None) -> str | None:
-        if text is not None and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
-            raise ValueError(f'"{text}" is no time of day; use such as "13:00"')
-        return text
-
-    @model_validator(mode="after")
-    def _is_one_rule(self) -> Available:
+    def __post_init__(self) -> None:
+        """Raises `ValueError` unless it is one rule."""
         if (self.lag is None) == (self.day_before is None):
             raise ValueError('give either "lag" (such as "PT5H") or "day_before" (such as "13:00") with "timezone"')
-        return self
 
 
-class Expect(Strict):
+class Expect(Strict, frozen=True):
     """What an answer must hold, or the entry fails."""
 
-    minimum_rows: int = Field(0, ge=0)
+    minimum_rows: Annotated[int, Meta(ge=0)] = 0
     required: tuple[str, ...] = ()
-    ranges: Mapping[str, tuple[float, float]] = Field(default_factory=dict)
+    ranges: Mapping[str, tuple[float, float]] = msgspec.field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _are_ranges(self) -> Expect:
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a range that is none."""
         for variable, (low, high) in self.ranges.items():
             if not low <= high:
                 raise ValueError(f"the range of {variable} ends before it begins; give [lowest, highest]")
-        return self
 
 
-class Entry(Strict):
+class Entry(Strict, frozen=True, kw_only=True):
     """One API: what to ask, how politely, and where its files go. Durations are ISO 8601."""
 
-    name: Annotated[str, AfterValidator(_printable)] = Field(min_length=1)
+    name: Annotated[str, Meta(min_length=1), _printable]
     description: str = ""
-    source: Annotated[str, AfterValidator(_source)]
+    source: Annotated[str, _known_source]
     url: str = ""
     method: Literal["GET"] = "GET"
-    params: Mapping[str, Param | tuple[Param, ...]] = Field(default_factory=dict)
+    params: Mapping[str, Param | tuple[Param, ...]] = msgspec.field(default_factory=dict)
     auth: Auth = NoAuth()
-    output_folder: str = Field(min_length=1)
-    file_prefix: str = Field(min_length=1)
+    output_folder: Text
+    file_prefix: Text
     format: Format = "parquet"
     schedule: str | None = None
     location: str | tuple[str, ...] | None = None
@@ -230,11 +207,12 @@ class Entry(Strict):
     reread: Duration = timedelta(days=1)
     chunk: Duration = timedelta(days=30)
     rate_limit: RateLimit | None = None
-    concurrency: int = Field(4, ge=1, le=64)
-    timeout: float = Field(30, gt=0)
-    retries: int = Field(5, ge=1, le=20, description="HTTP attempts")
+    concurrency: Annotated[int, Meta(ge=1, le=64)] = 4
+    timeout: Annotated[float, Meta(gt=0)] = 30
+    retries: Annotated[int, Meta(ge=1, le=20)] = 5
+    """HTTP attempts."""
     deadline: Duration = timedelta(minutes=30)
-    fresh: Span = Field(timedelta(0), ge=timedelta(0))
+    fresh: Annotated[timedelta, _bounded, _not_negative] = timedelta(0)
     raw: bool = True
     expect: Expect = Expect()
     records: str | None = None
@@ -252,13 +230,13 @@ class Entry(Strict):
     @property
     def fingerprint(self) -> str:
         """12 hex digits that change when what is asked, or how it is read or written, changes."""
-        asked = self.model_dump(
-            mode="json",
-            include={
+        asked = {
+            name: msgspec.to_builtins(getattr(self, name))
+            for name in (
                 *("source", "url", "params", "output_folder", "file_prefix", "format", "location"),
                 *("records", "time", "timezone", "value", "unit", "interval"),
-            },
-        )
+            )
+        }
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
 
     def due(self, now: datetime) -> datetime:
@@ -266,20 +244,20 @@ class Entry(Strict):
         return _due(self.available, self.resolution, now)
 
 
-class TaskRetries(Strict):
+class TaskRetries(Strict, frozen=True):
     """The one policy for long outages: how often a failed entry is tried again, and after what first delay."""
 
-    count: int = Field(3, ge=0, le=10)
+    count: Annotated[int, Meta(ge=0, le=10)] = 3
     delay: Duration = timedelta(minutes=1)
 
 
-class Config(Strict):
+class Config(Strict, frozen=True):
     """All of `api_config.json`, every entry complete."""
 
-    lake: Annotated[str, AfterValidator(_without_user)] = "lake"
-    schedules: Mapping[str, Schedule] = Field(default_factory=dict)
+    lake: Annotated[str, _without_user] = "lake"
+    schedules: Mapping[str, Schedule] = msgspec.field(default_factory=dict)
     task_retries: TaskRetries = TaskRetries()
-    apis: tuple[Entry, ...] = Field(min_length=1)
+    apis: tuple[Entry, ...] = ()
 
     def entry(self, name: str) -> Entry:
         """The entry called `name`; raises `ConfigurationError` that lists the names there are."""
@@ -328,12 +306,9 @@ def parse(data: Any, origin: str = "configuration") -> Config:
         entry = _entry(raw, f"apis[{number}]", problems)
         if entry is not None:
             entries.append(entry)
-    config = None
-    try:
-        config = Config.model_validate({**data, "apis": entries})
-    except ValidationError as error:
-        found = [_problem(e) for e in error.errors() if entries or e["loc"] != ("apis",)]
-        problems += [f"{origin}: {text}" for text in found]
+    found: list[str] = []
+    config: Config | None = read(Config, {key: value for key, value in data.items() if key != "apis"}, "", found)
+    problems += [f"{origin}: {text}" for text in found]
     problems += refusals.between(
         [raw for raw in data["apis"] if isinstance(raw, dict)], refusals.object_of(data, "schedules")
     )
@@ -342,7 +317,7 @@ def parse(data: Any, origin: str = "configuration") -> Config:
         raise ConfigurationError(
             origin, f"{len(problems)} problem{'s'[: len(problems) > 1]}:\n" + "\n".join(f"  - {p}" for p in problems)
         )
-    return config
+    return msgspec.structs.replace(config, apis=tuple(entries))
 
 
 def _entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
@@ -350,12 +325,8 @@ def _entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     if not isinstance(raw, dict):
         problems.append(f"{where}: is {type(raw).__name__}, not an object")
         return None
-    found = refusals.of_entry(raw, {*BasicAuth.model_fields, *KeyAuth.model_fields})
-    entry = None
-    try:
-        entry = Entry.model_validate(_complete(raw))
-    except ValidationError as error:
-        found += [_problem(e) for e in error.errors()]
+    found = refusals.of_entry(raw, {*BasicAuth.__struct_fields__, *KeyAuth.__struct_fields__})
+    entry: Entry | None = read(Entry, _complete(raw), "", found)
     first_of_key: dict[str, str] = {}
     for text in found:
         first_of_key.setdefault(text.partition(":")[0], text)
@@ -398,28 +369,6 @@ def _disagreeing_limits(entries: Iterable[Entry]) -> list[str]:
         if limit and limits.setdefault(limit.name, limit.rates) != limit.rates:
             found.append(f'{entry.name}: rate_limit: "{limit.name}" has other rates in another entry; use the same')
     return found
-
-
-_ADVICE = {
-    "extra_forbidden": "unknown key; remove it or correct its spelling",
-    "missing": "is missing",
-    "string_too_short": "is empty; give it a text",
-    "time_delta_parsing": 'is no duration; use ISO 8601 such as "PT1H" or "P3D"',
-    "time_delta_type": 'is no duration; use ISO 8601 such as "PT1H" or "P3D"',
-    "union_tag_invalid": 'has an unknown "kind"; use "none", "basic", "api_key" or "bearer"',
-    "union_tag_not_found": 'has no "kind"; use "none", "basic", "api_key" or "bearer"',
-}
-
-
-def _problem(error: Any) -> str:
-    """One line for one of pydantic's errors: the key, what is wrong, what would be right."""
-    first, *rest = error["loc"] or ("",)
-    if first == "params" and rest:
-        return f"params.{rest[0]}: must be a text, a number or a list of them"
-    if first == "auth":
-        rest = rest[1:]  # the first is the kind of the union
-    where = ".".join(str(part) for part in (first, *rest))
-    return f"{where}: {_ADVICE.get(error['type']) or error['msg'].removeprefix('Value error, ')}"
 
 
 def _due(available: Available, resolution: timedelta, now: datetime) -> datetime:

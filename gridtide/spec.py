@@ -8,11 +8,22 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gridtide.config import Strict, Zone
+from gridtide.config import known_zone
 from gridtide.errors import TrainingError
 from gridtide.ring import Layout
+
+
+class Strict(BaseModel):
+    """Refuses unknown keys; never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _zone(name: str) -> str:
+    known_zone(name)
+    return name
 
 
 def _pattern(text: str) -> str:
@@ -40,6 +51,7 @@ def _region(text: str) -> str:
     return text
 
 
+Zone = Annotated[str, AfterValidator(_zone)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Hour = Annotated[AwareDatetime, AfterValidator(_on_the_hour)]
 Region = Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"), AfterValidator(_region)]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -112,7 +113,7 @@ def configuration(kinds: dict[str, tuple[str, Available, Sequence[obs.Row]]]) ->
     for name, (_, rule, _) in kinds.items():
         url, form = APIS[name]
         entry = {"name": name, "url": url, "output_folder": name, "format": form}
-        entry["available"] = rule.model_dump(mode="json", exclude_none=True)
+        entry["available"] = msgspec.to_builtins(rule)
         if name == "weather":
             entry |= {
                 "location": "boston",

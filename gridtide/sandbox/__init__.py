@@ -18,6 +18,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+import msgspec
+
 from gridtide.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def redirect(config: Config, url: str) -> Config:
 
     An entry of another upstream than the four keeps its path and fails there, alone, with a 404.
     """
-    return config.model_copy(update={"apis": tuple(_redirected(entry, url) for entry in config.apis)})
+    return msgspec.structs.replace(config, apis=tuple(_redirected(entry, url) for entry in config.apis))
 
 
 def _redirected(entry: Entry, url: str) -> Entry:
@@ -66,8 +68,8 @@ def _redirected(entry: Entry, url: str) -> Entry:
     if entry.rate_limit is not None:
         rates = [Rate.parse(text) for text in entry.rate_limit.rates]
         faster = tuple(f"{rate.count}/{rate.seconds / SPEED:g}second" for rate in rates)
-        update["rate_limit"] = entry.rate_limit.model_copy(update={"rates": faster})
-    return entry.model_copy(update=update)
+        update["rate_limit"] = msgspec.structs.replace(entry.rate_limit, rates=faster)
+    return msgspec.structs.replace(entry, **update)
 
 
 @asynccontextmanager

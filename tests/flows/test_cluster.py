@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -34,7 +35,8 @@ END = JANUARY + timedelta(hours=HOURS)
 
 def config(entry: Any, lake: Path) -> dict[str, Any]:
     """A configuration of the one entry, in chunks of ten days."""
-    api = entry.model_dump(mode="json", include={"name", "source", "url", "output_folder", "auth"})
+    keys = ("name", "source", "url", "output_folder", "auth")
+    api = {key: msgspec.to_builtins(getattr(entry, key)) for key in keys}
     return {"lake": str(lake), "apis": [{**api, "rate_limit": None, "chunk": "P10D"}]}
 
 

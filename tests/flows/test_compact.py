@@ -17,8 +17,8 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 def config(lake: Path | str, *names: str) -> dict[str, Any]:
     """A configuration of the entries that `tests.lakes.entry` makes."""
-    keys = {"name", "url", "output_folder", "format"}
-    apis = [{**entry(name).model_dump(mode="json", include=keys), "available": {"lag": "PT2H"}} for name in names]
+    keys = ("name", "url", "output_folder", "format")
+    apis = [{**{key: getattr(entry(name), key) for key in keys}, "available": {"lag": "PT2H"}} for name in names]
     return {"lake": str(lake), "apis": apis}
 
 

@@ -7,7 +7,7 @@ from gridtide import config
 from gridtide.errors import ConfigurationError
 
 KEYS = [
-    *config.Entry.model_fields,
+    *config.Entry.__struct_fields__,
     *("csv_prefix", "auth_type", "username", "password", "unknown"),
 ]
 WORDS = st.sampled_from(
