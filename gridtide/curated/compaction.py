@@ -19,7 +19,7 @@ import pyarrow as pa
 from gridtide.config import Entry
 from gridtide.curated.dataset import REACH, Dataset, ahead, by_month, load, newest, oldest, starting_in
 from gridtide.curated.record import RECORD, Compacted, Held, Month, Record, month_path, span
-from gridtide.curated.vintages import changed, concat, stored
+from gridtide.curated.vintages import stored
 from gridtide.errors import StorageError
 from gridtide.lake import File, Lake, Metadata
 from gridtide.periods import Period
@@ -154,7 +154,7 @@ class Work:
         made = Month(
             {**base.inputs, **late},
             max(base.newest, *map(newest, tables[: len(late)])),
-            await computed(lambda: changed(concat(tables))),
+            pa.concat_tables(tables),
         )
         body = await computed(made.encode)
         self.record.months[month] = Compacted(await self.lake.put(path, body, replace=True), made.newest)

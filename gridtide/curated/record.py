@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gridtide.curated.vintages import STORED, divided
+from gridtide.curated.vintages import STORED, compacted, labelled_anew, pieces
 from gridtide.lake.encoding import ENCODINGS, LABELS
 from gridtide.observations import RETRIEVALS, SCHEMA
 from gridtide.periods import EPOCH, Period
@@ -29,6 +29,10 @@ from gridtide.periods import EPOCH, Period
 RECORD = "inputs.json"
 
 ROW_GROUP = 1 << 16
+
+PIECE = 1 << 20
+"""Rows that are sorted at a time, some 0.5 kB each; the others of a month wait in memory, 0.1 kB each."""
+
 STATISTICS = ["source", "location", "variable", "interval_start"]
 """By these a reader passes over row groups."""
 
@@ -76,8 +80,8 @@ class Record(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Month:
-    """The vintages of a month, of which files (content hash by path), and the latest retrieval in those, in
-    µs since 1970."""
+    """What is known of a month, its vintages at least, of which files (content hash by path), and the latest
+    retrieval in those, in µs since 1970."""
 
     inputs: Mapping[str, str] = field(default_factory=dict)
     newest: int = -(1 << 63)
@@ -86,9 +90,15 @@ class Month:
     def encode(self) -> bytes:
         """As Parquet with statistics by row group: the latest vintages sorted by key, then the others so."""
         sink = io.BytesIO()
-        latest, older = divided(self.table)
-        groups = -(-latest.num_rows // ROW_GROUP)
-        metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest), _LATEST: str(groups)}
+        groups = 0
+        older: list[pa.Table] = []
+
+        def latest() -> Iterator[pa.Table]:
+            for piece in pieces(self.table, PIECE):
+                newest, rest = compacted(piece)
+                older.append(rest)
+                yield newest
+
         with pq.ParquetWriter(
             sink,
             STORED,
@@ -98,9 +108,13 @@ class Month:
             write_statistics=STATISTICS,
             write_page_checksum=True,
         ) as writer:
-            for table in filter(len, (latest, older)):  # an empty one would be a row group too
-                writer.write_table(table, ROW_GROUP)
-            writer.add_key_value_metadata(metadata)
+            for group in _grouped(latest()):
+                writer.write_table(group)
+                groups += 1
+            for group in _grouped(older):
+                writer.write_table(group)
+            metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest)}
+            writer.add_key_value_metadata({**metadata, _LATEST: str(groups)})
         return sink.getvalue()
 
     @classmethod
@@ -131,6 +145,18 @@ class Month:
             return cls(json.loads(pairs[_INPUTS]), int(pairs[_NEWEST]))
         except KeyError as error:
             raise ValueError("it does not say what it was compacted from") from error
+
+
+def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The rows of `tables`, one after the other, as row groups with the labels that they have."""
+    waiting = STORED.empty_table()
+    for table in tables:
+        waiting = pa.concat_tables([waiting, table])
+        while waiting.num_rows >= ROW_GROUP:
+            yield labelled_anew(waiting.slice(0, ROW_GROUP))
+            waiting = waiting.slice(ROW_GROUP)
+    if waiting.num_rows:
+        yield labelled_anew(waiting)
 
 
 def dataset(output_folder: str, file_prefix: str) -> str:

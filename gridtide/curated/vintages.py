@@ -10,6 +10,7 @@ the same: together they are one vintage, which the first of them stands for.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -54,21 +55,30 @@ def changed(table: pa.Table) -> pa.Table:
     These are the first of each vintage, and of the others those stored before all that precede them in
     it. Rows that were retrieved later than all of `table` may be added to the result as to `table`.
     """
-    rows = _arranged(table)
+    return labelled_anew(_changed(_arranged(table)).table)
+
+
+def compacted(table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """What `changed` keeps of `table`, `divided`; labels may be left of rows that are gone."""
+    return _divided(_changed(_arranged(table)))
+
+
+def _changed(rows: _Rows) -> _Rows:
     if not rows.table.num_rows:
-        return rows.table
+        return rows
     _, stored = np.unique(integers(rows.table["stored_at"]), return_inverse=True)
     fall = stored - np.cumsum(rows.new_vintage) * (stored.max() + 1)  # the minimum so far begins anew with each vintage
     first = np.ones(len(fall), bool)
     first[1:] = fall[1:] < np.minimum.accumulate(fall)[:-1]
     counts = np.add.reduceat(retrievals(rows.table), np.flatnonzero(first))
-    return _labelled_anew(_counted(rows.table.filter(pa.array(first)), counts))
+    kept = rows.table if first.all() else rows.table.filter(pa.array(first))
+    return _Rows(_counted(kept, counts), rows.new_key[first], rows.new_vintage[first])
 
 
 def vintages(table: pa.Table) -> pa.Table:
     """Every vintage in `table` (`STORED`), sorted by key and retrieval."""
     rows = _arranged(table)
-    return _labelled_anew(rows.table.filter(pa.array(rows.new_vintage)))
+    return labelled_anew(rows.table.filter(pa.array(rows.new_vintage)))
 
 
 def latest(table: pa.Table) -> pa.Table:
@@ -81,20 +91,25 @@ def divided(table: pa.Table) -> tuple[pa.Table, pa.Table]:
 
     The latest stands for all retrieved of its key.
     """
-    rows = _arranged(table)
+    newest, older = _divided(_arranged(table))
+    return labelled_anew(newest), labelled_anew(older)
+
+
+def _divided(rows: _Rows) -> tuple[pa.Table, pa.Table]:
     if not rows.table.num_rows:
         return rows.table, rows.table
     begins = np.flatnonzero(rows.new_vintage)
     is_latest = np.zeros(rows.table.num_rows, bool)
     is_latest[begins[np.append(rows.new_key[begins[1:]], True)[: len(begins)]]] = True
-    newest, older = (rows.table.filter(pa.array(chosen)) for chosen in (is_latest, ~is_latest))
+    newest = rows.table if is_latest.all() else rows.table.filter(pa.array(is_latest))
+    older = rows.table.filter(pa.array(~is_latest))
     counts = np.add.reduceat(retrievals(rows.table), np.flatnonzero(rows.new_key))
-    return _labelled_anew(_counted(newest, counts)), _labelled_anew(_counted(older, np.zeros(older.num_rows)))
+    return _counted(newest, counts), _counted(older, np.zeros(older.num_rows))
 
 
 def arranged(table: pa.Table) -> pa.Table:
     """All rows of `table` (`STORED` or `VINTAGES`), sorted by key and retrieval."""
-    return _labelled_anew(_arranged(table).table)
+    return labelled_anew(_arranged(table).table)
 
 
 def with_available(table: pa.Table, rule: Available) -> pa.Table:
@@ -130,6 +145,18 @@ def concat(tables: list[pa.Table], schema: pa.Schema = STORED) -> pa.Table:
     return pa.concat_tables(tables).unify_dictionaries() if tables else schema.empty_table()
 
 
+def pieces(table: pa.Table, rows: int) -> Iterator[pa.Table]:
+    """`table` piece by piece in the order of keys: all rows of some locations each, about `rows` of them."""
+    if table.num_rows <= rows:
+        yield table.unify_dictionaries()
+        return
+    source, location = (_ranks(table[name]).astype(np.int32) for name in ("source", "location"))
+    place = source * (location.max() + 1) + location
+    number = (np.cumsum(np.bincount(place)) // rows).astype(np.int32)[place]
+    for one in np.unique(number):
+        yield table.filter(pa.array(number == one)).unify_dictionaries()
+
+
 def _arranged(table: pa.Table) -> _Rows:
     table = table.combine_chunks()
     if not table.num_rows:
@@ -161,10 +188,24 @@ def _ranks(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     return ranked
 
 
-def _labelled_anew(table: pa.Table) -> pa.Table:
+def labelled_anew(table: pa.Table) -> pa.Table:
     """`table` with dictionaries of the labels it has, in the order they occur: equal rows, equal tables."""
     columns = [
-        column.cast(pa.string()).combine_chunks().dictionary_encode() if field.type == LABEL else column
+        _anew(column) if field.type == LABEL else column.combine_chunks()
         for field, column in zip(table.schema, table.columns, strict=True)
     ]
-    return pa.Table.from_arrays(columns, schema=table.schema).combine_chunks()
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def _anew(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    labels = column.unify_dictionaries().combine_chunks()
+    numbers: dict[str, int] = {}
+    same = np.array([numbers.setdefault(text, len(numbers)) for text in labels.dictionary.to_pylist()], np.int32)
+    codes = same[to_numpy(labels.indices, "i4")]
+    first = np.full(len(numbers), len(codes))
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several the last written, which occurs first
+    order = np.argsort(first)[: np.count_nonzero(first < len(codes))]
+    place = np.empty(len(numbers), np.int32)
+    place[order] = np.arange(len(order))
+    texts = list(numbers)
+    return observations.labelled(place[codes], [texts[number] for number in order])

@@ -8,13 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from gridtide import curated, training
+from gridtide import curated, observations, training
 from gridtide.config import Entry
+from gridtide.curated import record
 from gridtide.curated.record import Month, Record
+from gridtide.curated.vintages import stored
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import Lake
 from gridtide.periods import Period
@@ -95,6 +98,25 @@ async def test_readers_pass_over_row_groups_by_their_statistics(tmp_path: Path) 
     assert not fragment.subset(ds.field("interval_start") >= START + 700 * HOUR).row_groups
     beyond = Period(START + 700 * HOUR, START + 701 * HOUR)
     assert Month.decode(path.read_bytes(), beyond).table.num_rows == 0
+
+
+def test_a_month_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sorted some locations at a time, with vintages and row groups across them: the same bytes."""
+    monkeypatch.setattr(record, "ROW_GROUP", 7)
+    tables = []
+    for asked in (1000, 1001, 1002):
+        stamp = START + asked * HOUR
+        rows = [row(4 + hour, asked % (2 + hour), location=f"N{node}") for hour in range(5) for node in (3, 1, 2)]
+        tables.append(stored(observations.from_rows("eia", rows, stamp), stamp, f"file {asked}"))
+    bodies = set()
+    for piece in (1, 40, 1 << 20):
+        monkeypatch.setattr(record, "PIECE", piece)
+        bodies.add(Month({}, 0, pa.concat_tables(tables)).encode())
+    (body,) = bodies
+    latest = Month.decode(body, WHOLE, only_latest=True).table
+    assert latest["location"].to_pylist() == [f"N{node}" for node in (1, 2, 3) for _ in range(5)]
+    assert latest["value"].to_pylist() == [1002 % (2 + hour) for hour in range(5)] * 3
+    assert latest["retrievals"].to_pylist() == [3] * 15
 
 
 async def test_two_at_once_lose_nothing(lake: Lake) -> None:
