@@ -28,7 +28,7 @@ def tree(entry: str, body: bytes) -> Element:
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(body, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:  # the latter for an encoding that there is not
         raise UpstreamError(entry, f"the XML is cut or broken: {error}") from error
     return builder.close()
 

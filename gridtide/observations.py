@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +45,10 @@ SCHEMA = pa.schema(
 
 KEY = ("source", "location", "variable", "interval_start", "interval_end", "published_at")
 """What identifies a value; a later retrieval of the same key is a revision."""
+
+
+CENTURIES = [(datetime(year, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) for year in (1900, 2200)]
+"""Between these moments, in µs since 1970, an interval can lie; what is beyond is a misread time."""
 
 
 RETRIEVALS = pa.field("retrievals", pa.int32(), nullable=False)
@@ -86,7 +90,8 @@ def from_columns(
     microseconds since 1970, a NaN for a null).
 
     A plain string stands for a column that holds it in every row. Raises `FormatError` when a
-    column cannot be read as its type or holds a null where none may be.
+    column cannot be read as its type or holds a null where none may be, a location says nothing, or an interval
+    is none.
     """
     columns = {
         "interval_start": interval_start,
@@ -110,6 +115,9 @@ def from_columns(
             raise FormatError(source, f"{table[field.name].null_count} rows have no {field.name}")
     if has_blanks(table["location"]):
         raise FormatError(source, "a row has no location")
+    starts, ends = (_integers(table[name]).view(np.int64) for name in ("interval_start", "interval_end"))
+    if length and (starts.min() < CENTURIES[0] or ends.max() >= CENTURIES[1] or (ends < starts).any()):
+        raise FormatError(source, "an interval lies before 1900 or after 2199, or ends before it starts")
     return table
 
 

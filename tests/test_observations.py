@@ -29,6 +29,21 @@ def test_a_location_says_something(location: str) -> None:
         table(row(0, 1.0), row(0, 2.0, location=location))
 
 
+@pytest.mark.parametrize("hours", [-24 * 365 * 200, 24 * 365 * 200])
+def test_an_interval_lies_in_the_centuries_of_grids(hours: int) -> None:
+    """A time that was misread, as seconds for milliseconds, is not stored."""
+    with pytest.raises(FormatError, match="before 1900 or after 2199"):
+        table(row(0, 1.0), row(hours, 2.0))
+
+
+def test_an_interval_does_not_end_before_it_starts() -> None:
+    """An instant may end when it starts."""
+    instant = obs.Row(AT, AT, "ISNE", "demand", "MWh", 1.0)
+    assert table(instant).num_rows == 1
+    with pytest.raises(FormatError, match="ends before it starts"):
+        table(instant, instant._replace(interval_end=AT - HOUR))
+
+
 def test_rows_become_the_one_table() -> None:
     """Columns, types and values are those of the schema, in the order given."""
     made = table(row(1, 2.0), row(0, None))

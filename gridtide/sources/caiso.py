@@ -191,7 +191,7 @@ def _members(entry: Entry, body: bytes) -> list[bytes]:
                     'Ask for less at once: a shorter "chunk", or fewer nodes',
                 )
             members = [archive.read(name) for name in names]
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise UpstreamError(entry.name, f"the zip is cut or broken: {error}") from error
     if not members:
         raise UpstreamError(entry.name, "the zip is empty")
@@ -256,7 +256,10 @@ def _variables(rows: pa.Table, report: Report) -> pa.Array:
 def _report(entry: Entry, body: bytes) -> tuple[Report, str]:
     """Which report the CSV's header says it is, and the column its values are in."""
     header = io.BytesIO(body).readline().decode("utf-8-sig", "replace")
-    columns = next(csv.reader([header]), [])
+    try:
+        columns = next(csv.reader([header]), [])
+    except csv.Error as error:
+        raise FormatError(entry.name, f"the header of the CSV cannot be read: {error}") from error
     values = [column for column in VALUES if column in columns]
     for report in REPORTS:
         if values and {START, END, report.location, *report.labels} <= set(columns):

@@ -218,6 +218,9 @@ def _starts(
     zone = ZoneInfo(entry.timezone)
     day = _day(entry, request)
     times = [_time(entry, column, record.get(column), day) for record in found]
+    far = [time for time in times if not 1900 <= time.year < 2200]
+    if far:
+        raise FormatError(entry.name, f"time: {column} holds {far[0]}, before 1900 or after 2199")
     series = defaultdict(list)
     for number, (time, location) in enumerate(zip(times, locations, strict=True)):
         if time.tzinfo is None:

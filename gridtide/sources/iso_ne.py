@@ -12,6 +12,7 @@ as an empty object, an empty string, null, an empty list or no root at all.
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -284,20 +285,22 @@ FLAGS = {"Y": 1.0, "N": 0.0}
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) or (isinstance(value, str) and _NUMBER.fullmatch(value) is not None)
+    if isinstance(value, str):
+        return _NUMBER.fullmatch(value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _number(value: Any) -> float | None:
     """Numbers in any spelling; raises `ValueError` for what is neither a number nor nothing."""
-    if _is_number(value):
-        return float(value)
+    if _is_number(value) and math.isfinite(number := float(value)):
+        return number
     if _is_nothing(value):
         return None
     raise ValueError(f"{value!r} is no number")
 
 
 def _flag(value: Any) -> float | None:
-    return FLAGS[value] if value in FLAGS else _number(value)
+    return FLAGS[value] if isinstance(value, str) and value in FLAGS else _number(value)
 
 
 def _location(record: Record, place: str | None) -> str:

@@ -250,6 +250,13 @@ def test_values_come_as_numbers_strings_and_nothing(spelled: Any, expected: floa
     assert values(parse({"HourlySystemLoad": a_load(load=spelled)})) == {"load": expected}
 
 
+@pytest.mark.parametrize("value", [True, 10**400, "9" * 400, {"$": "7"}, "7,5"])
+def test_what_is_no_number_is_refused(value: Any) -> None:
+    """Also what Python would make one of."""
+    with pytest.raises(FormatError):
+        parse({"HourlySystemLoad": a_load(load=value)})
+
+
 def test_an_absent_field_is_no_observation() -> None:
     """Only fields that a record has are reported, each record for itself."""
     records = [a_load(NativeLoad=9.0), a_load("2024-07-01T01:00:00.000-04:00", ArdDemand=None)]
