@@ -18,7 +18,7 @@ async def test_the_artifact_says_what_is_in_the_set_and_links_its_pictures(tmp_p
     await fill(Lake.open(str(tmp_path)), kinds)
     place = {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": ["eia/ISNE/*"]}
     spec = {"name": "shown", "locations": [place], "seq_len": 24, "horizon": 12}
-    settings = msgspec.to_builtins(configuration(kinds))
+    settings = msgspec.json.decode(msgspec.json.encode(configuration(kinds)))
     report = await prepare_training(spec, settings, str(tmp_path))
     async with httpx.AsyncClient() as client:
         text = (await client.get(f"{prefect_server}/artifacts/training-set/latest")).json()["data"]
