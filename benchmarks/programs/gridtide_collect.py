@@ -30,7 +30,7 @@ ENTRY = config.parse(
 async def main() -> None:
     """Everything the upstream has, as one file."""
     lake = Lake.open(folder)
-    async with Http({"EIA_API_KEY": "benchmark-key"}) as http:
+    async with Http({"EIA_API_KEY": "k" + "0123456789" * 4}) as http:
         done = await collect(ENTRY, lake=lake, http=http, stamp=datetime.now(UTC))
     if done.rows != rows:
         raise SystemExit(f"{done.rows} rows, {rows} expected")
