@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -234,8 +238,7 @@ def get_training_sequences(
     is raised, `iterate_batches` and `open_store` say.
     """
     store = source if isinstance(source, Store) else open_store(source)
-    for epoch in range(epochs):
-        yield from iterate_batches(store, split, batch_size=batch_size, shuffle=shuffle, seed=seed, epoch=epoch)
+    return _batches(store, split, batch_size, shuffle, seed, range(epochs), prefetch=True)
 
 
 def iterate_batches(
@@ -262,19 +265,28 @@ def iterate_batches(
 
     `shuffle` (by default for train only) orders by `seed` and `epoch`, and leaves out the incomplete
     batch at the end; in order, every window comes. With `prefetch`, the next batch is gathered while one
-    is used, which takes the memory of one more. Raises `TrainingError` when there is no whole batch.
+    is used, from when the one before is let go: there are no more than two. Raises `TrainingError` when
+    there is no whole batch.
     """
+    return _batches(store, split, batch_size, shuffle, seed, (epoch,), prefetch)
+
+
+def _batches(
+    store: Store, split: str, size: int, shuffle: bool | None, seed: int, epochs: Iterable[int], prefetch: bool
+) -> Iterator[Batch]:
+    """The batches of `epochs`, as `iterate_batches` gives those of one."""
     windows = store.windows(split)
     shuffled = split == "train" if shuffle is None else shuffle
-    if batch_size < 1 or (shuffled and batch_size > len(windows)):
+    if size < 1 or (shuffled and size > len(windows)):
         raise TrainingError(
-            f"batch_size {batch_size}", f"{split} has {len(windows)} windows", "Choose one from 1 to that many"
+            f"batch_size {size}", f"{split} has {len(windows)} windows", "Choose one from 1 to that many"
         )
-    plan = sequences.batches(len(windows), batch_size, shuffle=shuffled, seed=seed, epoch=epoch)
-    values = batch_size * store.length // store.shard.ranks * store.mapped["values"].shape[2]
+    values = size * store.length // store.shard.ranks * store.mapped["values"].shape[2]
     together = max(GATHERED // (4 * values), 1)
-    groups = (_gathered(store, windows, plan[first : first + together]) for first in range(0, len(plan), together))
-    return _ahead(groups) if prefetch else chain.from_iterable(groups)
+    plans = (sequences.batches(len(windows), size, shuffle=shuffled, seed=seed, epoch=epoch) for epoch in epochs)
+    groups = (plan[first : first + together] for plan in plans for first in range(0, len(plan), together))
+    gather = partial(_gathered, store, windows)
+    return _ahead(gather, groups) if prefetch else chain.from_iterable(map(gather, groups))
 
 
 def get_real_time_context(
@@ -325,14 +337,58 @@ def _awaited(coroutine: Coroutine[Any, Any, Answer]) -> Answer:
         return pool.submit(asyncio.run, coroutine).result()
 
 
-def _ahead(groups: Iterable[list[Batch]]) -> Iterator[Batch]:
-    """The batches of `groups`, while those of the next group are being gathered."""
-    waiting: list[Batch] = []
-    for group in groups:
-        mx.async_eval(group)  # type: ignore[no-untyped-call]  # MLX declares no types for it
-        yield from waiting
-        waiting = group
-    yield from waiting
+class _Lent(Batch):
+    """A batch that says when it is let go, once it has let its own arrays go."""
+
+    def __init__(self, batch: Batch, let_go: Callable[[], None]) -> None:
+        super().__init__(batch)
+        self._let_go = let_go
+
+    def __del__(self) -> None:
+        self.clear()
+        self._let_go()
+
+
+def _ahead(gather: Callable[[sequences.Starts], list[Batch]], groups: Iterator[sequences.Starts]) -> Iterator[Batch]:
+    """The batches of `groups`, while those of the next group that `gather` describes are being gathered.
+
+    Who asks for a batch still holds the one before. The group after next is therefore begun when that one
+    is let go, whoever does so, and not before: else there would be three at a time.
+    """
+    waiting, described, begun = deque[sequences.Starts](), deque[list[Batch]](), deque[list[Batch]]()
+    beginning = Lock()
+
+    def describe() -> None:
+        if not waiting:
+            waiting.extend(islice(groups, 1))
+        if waiting:
+            described.append(gather(waiting[0]))
+            waiting.popleft()
+
+    def begin(*, wait: bool) -> None:
+        if beginning.acquire(blocking=wait):  # memory may be freed while one is being begun: it is no time to wait
+            try:
+                if not begun and described:
+                    mx.async_eval(described[0])  # type: ignore[no-untyped-call]  # MLX declares no types for it
+                    begun.append(described.popleft())
+                    describe()
+            finally:
+                beginning.release()
+
+    before: ref[Batch] | None = None
+    describe()
+    try:
+        while described or begun:
+            begin(wait=True)
+            group = begun.popleft()
+            if before is None or before() is None:
+                begin(wait=True)
+            group[-1] = _Lent(group[-1], partial(begin, wait=False))
+            before = ref(group[-1])
+            while group:
+                yield group.pop(0)
+    finally:
+        described.clear()  # a loop that is left wants no more
 
 
 def _gathered(store: Store, windows: npt.NDArray[np.int64], chosen: sequences.Starts) -> list[Batch]:

@@ -15,7 +15,7 @@ from gridtide.errors import StorageError, TrainingError
 from gridtide.lake import Lake
 from gridtide.ring import Layout, Shard
 from tests.grids import every_kind
-from tests.sets import write_training_set
+from tests.sets import write_random_set, write_training_set
 
 mx = pytest.importorskip("mlx.core", reason="MLX is an extra")
 mlx_store = pytest.importorskip("gridtide.mlx_store")
@@ -153,6 +153,41 @@ def test_batches_may_be_kept(store: "mlx_store.Store") -> None:
     sums = [batch["x"].sum() for batch in kept]
     alone = [np.array(b["x"]).sum(dtype=np.float64) for b in mlx_store.iterate_batches(store, "train", batch_size=2)]
     np.testing.assert_allclose(np.array(sums), alone, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("prefetch", [True, False])
+def test_no_more_than_two_batches_are_there_at_a_time(tmp_path: Path, prefetch: bool) -> None:
+    """The one a loop holds while it asks for the next, and that one; nothing is left of a loop that was left."""
+    path, random = tmp_path / "sequences.safetensors", np.random.default_rng(0)
+    write_random_set(path, random, locations=1, steps=200_000, seq_len=100_000, horizon=1)
+    store = mlx_store.open_store(path)
+    mx.eval([blocks.pieces for blocks in store.blocks.values()])
+    base = mx.get_active_memory()
+    mx.reset_peak_memory()
+    for number, batch in enumerate(mlx_store.iterate_batches(store, "train", batch_size=8, prefetch=prefetch)):
+        mx.eval(batch)
+        if number == 5:
+            break
+    one = sum(array.nbytes for array in batch.values())
+    assert mx.get_peak_memory() - base < 2.1 * one
+    assert number == 5
+
+
+def test_batches_are_let_go_in_any_order_and_thread(store: "mlx_store.Store") -> None:
+    """What comes next is the same, and comes once."""
+    expected = [b["start"].tolist() for b in mlx_store.iterate_batches(store, "validation", batch_size=1)]
+    held: list[dict[str, object]] = []
+    found = []
+    with ThreadPoolExecutor(1) as pool:
+        for number, batch in enumerate(mlx_store.iterate_batches(store, "validation", batch_size=1)):
+            found.append(batch["start"].tolist())
+            held.append(batch)
+            del batch
+            if number % 5 == 4:
+                pool.submit(held.clear).result()
+            elif number % 3 == 2:
+                held.pop(0)
+    assert found == expected
 
 
 def test_training_sequences_are_the_batches_of_some_epochs(store: "mlx_store.Store") -> None:

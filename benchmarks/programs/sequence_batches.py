@@ -1,8 +1,8 @@
 """One loader over a training set, beside memcpy in the same process. argv: loader file batch_size batches [rounds]
 
-Prints JSON: GB/s of all arrays of a batch (`all`), of `x` alone while all come (`x`), of memcpy, and the
-seconds from opening to the first batch. memcpy is `numpy.copyto` of the windows of one batch's
-x into one buffer. Loader `none` opens nothing: what the imports alone take.
+Prints JSON: seconds to open the set, and from then on to the first batch (`first`); and unless there are 0
+rounds, GB/s of all arrays of a batch (`all`), of `x` alone while all come (`x`), and of memcpy, which is
+`numpy.copyto` of the windows of one batch's x into one buffer.
 """
 
 import json
@@ -30,14 +30,16 @@ def order(windows: Any, size: int) -> Iterator[Any]:
     return iter(starts[: len(starts) // size * size].reshape(-1, size))
 
 
-def gridtide(layout: Any = "contiguous", rank: int = 0, ranks: int = 1, **keys: Any) -> Loader:
-    """Ours, as a rank of a ring gets it."""
+def gridtide(layout: Any = "contiguous", rank: int = 0, ranks: int = 1, *, read: bool = False, **keys: Any) -> Loader:
+    """Ours, as a rank of a ring gets it; with `read`, opening takes until the base has been read."""
 
     def loader(path: Path, length: int, size: int) -> Batches:
         from gridtide.mlx_store import iterate_batches, mx, open_store
         from gridtide.ring import Shard
 
         store = open_store(path, Shard(layout, rank, ranks))
+        if read:
+            mx.eval([each.pieces for each in store.blocks.values()])
 
         def batches() -> Iterator[Any]:
             for batch in iterate_batches(store, "train", batch_size=size, **keys):
@@ -133,6 +135,7 @@ PEERS: dict[str, Loader] = {"torch": torch, "pandas": pandas, "mlx_data": mlx_da
 LOADERS: dict[str, Loader] = {
     "gridtide": gridtide(),
     "no_prefetch": gridtide(prefetch=False),
+    "read": gridtide(read=True),
     **PEERS,
     **{f"{layout}_{n}": gridtide(layout, 1, n) for layout in ("contiguous", "zigzag", "striped") for n in (2, 4)},
 }
@@ -167,17 +170,18 @@ def main(name: str, file: str, size: int, count: int, rounds: int = 15) -> None:
     """Measure `name`, in short turns with memcpy, so that what else runs here meets both."""
     if name not in PEERS:
         from gridtide import mlx_store  # noqa: F401  # which is no part of opening
-    if name == "none":
-        return
     path = Path(file)
     _, metadata = tensors.open_mapped(path)
     length = json.loads(metadata["manifest"])["spec"]["seq_len"]
     began = time.perf_counter()
     ours = LOADERS[name](path, length, size)
-    next(ours())
-    first = time.perf_counter() - began
+    opened = time.perf_counter()
+    batches = ours()
+    next(batches)
+    times = {"open": opened - began, "first": time.perf_counter() - opened}
     if rounds == 0:
-        spent(ours(), count)
+        spent(batches, count)
+        print(json.dumps(times))
         return
     limit = memcpy(path, length, size, int(name.rpartition("_")[2]) if name[-1].isdigit() else 1)
     found: dict[str, list[float]] = {"all": [], "x": [], "memcpy": []}
@@ -188,7 +192,7 @@ def main(name: str, file: str, size: int, count: int, rounds: int = 15) -> None:
         found["all"].append(count * everything / seconds / 1e9)
         found["x"].append(count * x / seconds / 1e9)
     middle = {key: statistics.median(rates) for key, rates in found.items()}
-    print(json.dumps({**middle, "first": first}))
+    print(json.dumps({**middle, **times}))
 
 
 if __name__ == "__main__":
