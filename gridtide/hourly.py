@@ -15,11 +15,10 @@ Two rows belong to a value: the hour it speaks of, and `known`, the row by whose
 
 from __future__ import annotations
 
-import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import product
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -46,6 +45,8 @@ OBSERVED = 0.75
 KEPT = 1 << 24
 """Bytes that are taken and freed once: glibc then keeps what is freed up to so much, where it gave each
 array of a table's rows back to the kernel, and took it again page by page, for half the time of `Grid.add`."""
+
+_UNASKED = -2
 
 UNPUBLISHED = np.iinfo(np.int64).min
 """Stands for a missing `published_at`; sorts before every other."""
@@ -171,17 +172,15 @@ class Grid:
     def __post_init__(self) -> None:
         self._first = microseconds(self.period.start)
         self._steps = self.period.duration // timedelta(hours=1)
-        self._numbers: dict[str, int] = {}
+        self._names: dict[str, int] = {}
         self._units: list[str] = []
         self._rules: list[str] = []
-        self._available: dict[Available, int] = {}
-        self._known_by: list[set[tuple[int, bool]]] = []
         self._values = np.empty((0, self._steps))
         self._retrieved = np.empty((0, self._steps), np.int64)
-        self._taken = np.empty(0, np.int64)
-        self._latest = UNPUBLISHED
+        self._taken: dict[tuple[Available, bool], Integers] = {}
+        self._latest = np.int64(UNPUBLISHED)
         self._rest: list[_Rows] = []
-        self._number_of = functools.cache(self._number)  # asked for each series of each table
+        self._numbers = Numbers(self._number)
         np.empty(KEPT, np.uint8)
 
     def add(self, table: pa.Table, available: Available) -> None:
@@ -189,11 +188,11 @@ class Grid:
 
         Raises `TrainingError` when a series comes in two units.
         """
-        rows = self._rows(table)
-        if not len(rows.start):
+        if not table.num_rows:
             return
+        rows = self._rows(table)
         end = self._first + self._steps * HOUR
-        if rows.series.min() < 0 or rows.end.min() < self._first or rows.start.max() >= end:
+        if rows.series.min() < 0 or rows.start.min() < self._first or rows.start.max() >= end:
             rows = rows.where((rows.series >= 0) & (rows.end >= self._first) & (rows.start < end))
         since = rows.start - self._first
         hour = since // HOUR
@@ -216,16 +215,17 @@ class Grid:
 
     def finish(self) -> Hourly:
         """All that was taken in, hourly."""
-        count = len(self._numbers)
-        hours = self._first + np.arange(self._steps) * HOUR
+        count = len(self._names)
         known = np.full((count, self._steps), NEVER, np.int32)
-        rules = list(self._available)
-        for number, known_by in enumerate(self._known_by):
-            if known_by:
-                moments = [available_at(rules[rule], hours, hours + (0 if now else HOUR)) for rule, now in known_by]
-                known[number] = self._row_of(np.max(moments, axis=0))
-        repeats = (self._taken - (self._retrieved != UNPUBLISHED).sum(axis=1))[:count]
-        made = Hourly(self.period, tuple(self._numbers), tuple(self._units), self._values[:count], known, {}, repeats)
+        repeats = -np.count_nonzero(self._retrieved[:count] != UNPUBLISHED, axis=1)
+        hours = self._first + np.arange(self._steps) * HOUR
+        for (rule, instant), taken in self._taken.items():
+            row = self._row_of(available_at(rule, hours, hours if instant else hours + HOUR))
+            for number in np.flatnonzero(taken):
+                there = known[number, 0] != NEVER
+                known[number] = np.maximum(known[number], row) if there else row
+            repeats[: len(taken)] += taken.astype(np.int64)
+        made = Hourly(self.period, tuple(self._names), tuple(self._units), self._values[:count], known, {}, repeats)
         if self._rest:
             every = _Rows(*map(np.concatenate, zip(*self._rest, strict=True)))
             rest = _newest(every)
@@ -240,7 +240,7 @@ class Grid:
     def _rows(self, table: pa.Table) -> _Rows:
         start, end, retrieved = (integers(table[name]) for name in ("interval_start", "interval_end", "retrieved_at"))
         return _Rows(
-            numbers(table, self._number_of),
+            self._numbers.of(table),
             start,
             end,
             integers(table["published_at"]),
@@ -255,11 +255,10 @@ class Grid:
         self.seen.add(name)
         if not self.wanted(name):
             return -1
-        number = self._numbers.setdefault(name, len(self._numbers))
+        number = self._names.setdefault(name, len(self._names))
         if number == len(self._units):
             self._units.append(unit)
             self._rules.append(hourly(source, variable, unit))
-            self._known_by.append(set())
         elif self._units[number] != unit:
             raise TrainingError(
                 name,
@@ -274,32 +273,41 @@ class Grid:
         self._grow()
         if not len(hour):
             return
-        cell = rows.series * self._steps
-        cell += hour
-        if (rows.retrieved[1:] < rows.retrieved[:-1]).any() and (cell[1:] <= cell[:-1]).any():
+        instant = rows.start == rows.end
+        if instant.any():
+            self._count(rows.where(~instant), (available, False))
+            self._count(rows.where(instant), (available, True))
+        else:
+            self._count(rows, (available, False))
+        cell = rows.series * self._steps + hour
+        oldest, newest = rows.retrieved.min(), rows.retrieved.max()
+        if oldest < newest and (rows.retrieved[1:] < rows.retrieved[:-1]).any() and (cell[1:] <= cell[:-1]).any():
             order = np.argsort(rows.retrieved, kind="stable")  # of a cell that comes again the newest is put last
             rows, cell = rows.where(order), cell[order]
-        self._taken += np.bincount(rows.series, rows.retrievals, len(self._taken)).astype(np.int64)
         values, retrieved = self._values.reshape(-1), self._retrieved.reshape(-1)
-        if rows.retrieved.min() < self._latest:  # else nothing that is there was retrieved later
+        if oldest < self._latest:  # else nothing that is there was retrieved later
             newer = rows.retrieved >= retrieved[cell]
             if not newer.all():
                 rows, cell = rows.where(newer), cell[newer]
         values[cell] = rows.value
         retrieved[cell] = rows.retrieved
-        self._latest = max(self._latest, int(rows.retrieved.max(initial=UNPUBLISHED)))
-        rule = self._available.setdefault(available, len(self._available))
-        for kind in np.flatnonzero(np.bincount(2 * rows.series + (rows.start == rows.end))).tolist():
-            self._known_by[kind // 2].add((rule, bool(kind % 2)))
+        self._latest = max(self._latest, newest)
+
+    def _count(self, rows: _Rows, rule: tuple[Available, bool]) -> None:
+        """Count the retrieved observations of each series that become known by `rule`."""
+        once = (rows.retrievals == 1).all()
+        taken = np.bincount(rows.series, None if once else rows.retrievals, len(self._names))
+        before = self._taken.get(rule, taken[:0])
+        taken[: len(before)] += before.astype(taken.dtype)
+        self._taken[rule] = taken
 
     def _grow(self) -> None:
         """Make room for series that came since, by doubling."""
         have = len(self._values)
-        if have < len(self._numbers):
-            more = max(len(self._numbers), 2 * have) - have
-            self._values = np.concatenate([self._values, np.full((more, self._steps), np.nan)])
-            self._retrieved = np.concatenate([self._retrieved, np.full((more, self._steps), UNPUBLISHED)])
-            self._taken = np.concatenate([self._taken, np.zeros(more, np.int64)])
+        if have < len(self._names):
+            room = max(len(self._names), 2 * have)
+            self._values = _longer(self._values, room, np.nan)
+            self._retrieved = _longer(self._retrieved, room, UNPUBLISHED)
 
     def _row_of(self, moment: Integers) -> Integers:
         """The row by whose end `moment` has come."""
@@ -351,24 +359,42 @@ class Grid:
         return Vintages(row[order], known[order], value[order])
 
 
-def numbers(table: pa.Table, number: Callable[[str, str, str, str], int]) -> Integers:
-    """`number(source, location, variable, unit)` of each row of observations, shape (rows,).
+class Numbers:
+    """Numbers the series of observations: `number(source, location, variable, unit)` is asked once for each that
+    occurs, however many rows there are, and again where tables come with other labels."""
 
-    Asked once for each combination that occurs, however many rows there are.
-    """
-    texts: list[list[str]] = []
-    mixed = np.zeros(table.num_rows, np.int64)
-    for name in ("source", "location", "variable", "unit"):
-        labels = table[name].unify_dictionaries().combine_chunks()
-        texts.append(labels.dictionary.to_pylist())
-        if len(texts[-1]) > 1:
-            mixed *= len(texts[-1])
-            mixed += observations.to_numpy(labels.indices, "i4")
-    combinations = list(product(*texts))
-    found = np.full(len(combinations), -1, np.int64)
-    for index in np.flatnonzero(np.bincount(mixed, minlength=len(combinations))).tolist():
-        found[index] = number(*combinations[index])
-    return found[mixed]
+    def __init__(self, number: Callable[[str, str, str, str], int]) -> None:
+        self._number = number
+        self._labels: tuple[list[str], ...] = ()
+        self._found: Integers = np.empty(0, np.int64)
+
+    def of(self, table: pa.Table) -> Integers:
+        """The number of the series of each row, shape (rows,)."""
+        columns = [
+            observations.whole(table[name].unify_dictionaries()) for name in ("source", "location", "variable", "unit")
+        ]
+        labels = tuple(column.dictionary.to_pylist() for column in columns)
+        if labels != self._labels:
+            self._labels, self._found = labels, np.full(math.prod(map(len, labels)), _UNASKED)
+        mixed = np.zeros(1, np.int64)
+        for column, texts in zip(columns, labels, strict=True):
+            if len(texts) > 1:
+                mixed = mixed * len(texts) + observations.to_numpy(column.indices, "i4")
+        found = self._found[mixed]
+        if found.min() == _UNASKED:
+            for asked in np.unique(mixed[found == _UNASKED]):
+                codes = np.unravel_index(asked, [len(texts) for texts in labels])
+                self._found[asked] = self._number(*(texts[code] for texts, code in zip(labels, codes, strict=True)))
+            found = self._found[mixed]
+        return np.broadcast_to(found, table.num_rows)
+
+
+def _longer(array: npt.NDArray[Any], length: int, fill: float) -> npt.NDArray[Any]:
+    """`array` with `fill` in as many items more as make it `length` long."""
+    longer = np.empty((length, *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    longer[len(array) :] = fill
+    return longer
 
 
 def _newest(rows: _Rows) -> _Rows:
@@ -386,15 +412,17 @@ def _last_of(*keys: Integers) -> npt.NDArray[np.bool_]:
 
 def integers(times: pa.ChunkedArray) -> Integers:
     """`times` as µs since 1970, `UNPUBLISHED` for a null; shape (rows,)."""
-    chunk = times.combine_chunks()
+    chunk = observations.whole(times)
     if not chunk.null_count:
         return observations.to_numpy(chunk, "i8")
+    if chunk.null_count == len(chunk):
+        return np.broadcast_to(np.int64(UNPUBLISHED), len(chunk))
     return np.where(observations.known(chunk), observations.to_numpy(chunk, "i8"), UNPUBLISHED)
 
 
 def floats(values: pa.ChunkedArray) -> Floats:
     """`values` as float64, NaN for a null; shape (rows,)."""
-    chunk = values.combine_chunks()
+    chunk = observations.whole(values)
     if not chunk.null_count:
         return observations.to_numpy(chunk, "f8")
     return np.where(observations.known(chunk), observations.to_numpy(chunk, "f8"), np.nan)

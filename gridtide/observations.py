@@ -166,6 +166,11 @@ def from_numpy(data: np.ndarray, kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, len(data), [validity, pa.py_buffer(dense)])
 
 
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """`column` in one chunk, copied only where it comes in several."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def to_numpy(chunk: pa.Array, dtype: str) -> np.ndarray:
     """The numbers of `chunk` (rows,) as `dtype`, of the same width; what stands at a null is undefined."""
     whole = np.frombuffer(chunk.buffers()[1] or b"", dtype)
@@ -184,8 +189,8 @@ def known(chunk: pa.Array) -> np.ndarray:
 def retrievals(table: pa.Table) -> np.ndarray:
     """How many retrieved observations each row of `table` stands for, (rows,): one, unless it says otherwise."""
     if RETRIEVALS.name not in table.column_names:
-        return np.ones(table.num_rows, np.int32)
-    return to_numpy(table[RETRIEVALS.name].combine_chunks(), "i4")
+        return np.broadcast_to(np.int32(1), table.num_rows)
+    return to_numpy(whole(table[RETRIEVALS.name]), "i4")
 
 
 def empty() -> pa.Table:

@@ -24,7 +24,7 @@ from gridtide.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
 from gridtide.config import Config, Entry
 from gridtide.curated import Input
 from gridtide.errors import TrainingError
-from gridtide.hourly import HOUR, Grid, floats, integers, microseconds, numbers
+from gridtide.hourly import HOUR, Grid, Numbers, floats, integers, microseconds
 from gridtide.periods import EPOCH, Period
 from gridtide.spec import TrainingSpec
 from gridtide.threads import spread
@@ -191,8 +191,9 @@ async def extent(tables: AsyncIterator[tuple[str, Any]], patterns: Iterable[str]
         name = f"{source}/{location}/{variable}"
         return 0 if any(fnmatchcase(name, pattern) for pattern in wanted) else -1
 
+    goals = Numbers(number)
     async for _, table in tables:
-        there = (numbers(table, number) == 0) & ~np.isnan(floats(table["value"]))
+        there = (goals.of(table) == 0) & ~np.isnan(floats(table["value"]))
         if there.any():
             begin = int(integers(table["interval_start"])[there].min()) // HOUR
             until = -(

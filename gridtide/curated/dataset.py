@@ -33,9 +33,6 @@ AHEAD = 8
 TOGETHER = 1 << 18
 """Bytes of small files that are read at once, some four of 9,000 rows: more gain nothing and take memory."""
 
-FOOTERS = 32
-"""How many files are asked what they say of themselves at a time."""
-
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 

@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from gridtide import observations
 from gridtide.config import Entry
-from gridtide.curated.dataset import FOOTERS, Dataset, ahead, by_month, load, may_hold, oldest, starting_in, together
-from gridtide.curated.record import Month, span
+from gridtide.curated.dataset import Dataset, ahead, by_month, load, may_hold, oldest, starting_in, together
+from gridtide.curated.record import Held, Month, span
 from gridtide.curated.vintages import (
     STORED,
     VINTAGES,
@@ -33,14 +33,14 @@ from gridtide.curated.vintages import (
     with_available,
 )
 from gridtide.errors import ConfigurationError, StorageError
-from gridtide.lake import File, Lake
+from gridtide.lake import File, Lake, Metadata
 from gridtide.observations import SCHEMA
 from gridtide.periods import Period
 from gridtide.threads import computed
 
 NEVER = (1 << 63) - 1
 
-GATHERED = 1 << 17
+GATHERED = 1 << 16
 """Rows that are handed on at once: small files cost less together. What has a quarter of that stays alone."""
 
 LATE = timedelta(days=1)
@@ -62,21 +62,23 @@ async def inputs(lake: Lake, entries: Iterable[Entry], period: Period, as_of: da
     found: list[tuple[datetime, str, Input]] = []
     for entry in entries:
         dataset = await _dataset(lake, entry)
-
-        async def pin(file: File, entry: Entry = entry, dataset: Dataset = dataset) -> tuple[datetime, Input]:
+        known: dict[str, Held | Metadata] = {}
+        for file in (files := _by_name(dataset, period, as_of)):
             held = dataset.record.files.get(file.path)
-            known = held if held is not None and held.size == file.size else await lake.metadata(file.path)
-            return known.stored_at, Input(entry.name, file.path, known.content_hash)
-
-        async for file, (stored_at, one) in ahead(pin, _by_name(dataset, period, as_of), FOOTERS):
-            if as_of is None or stored_at <= as_of:
-                found.append((stored_at, file.path, one))
+            if held is not None and held.size == file.size:
+                known[file.path] = held
+        others = [file.path for file in files if file.path not in known]
+        known |= zip(others, await lake.described(others), strict=True)
+        for path, one in known.items():
+            if as_of is None or one.stored_at <= as_of:
+                found.append((one.stored_at, path, Input(entry.name, path, one.content_hash)))
     return [one for _, _, one in sorted(found, key=lambda each: each[:2])]
 
 
 async def verify(lake: Lake, pinned: Iterable[Input]) -> None:
     """Raises `StorageError` for a file of `pinned` that is gone, or no longer holds what it held."""
-    async for one, metadata in ahead(lambda each: lake.metadata(each.path), pinned, FOOTERS):
+    pinned = list(pinned)
+    for one, metadata in zip(pinned, await lake.described([one.path for one in pinned]), strict=True):
         if metadata.content_hash != one.content_hash:
             raise StorageError(one.path, "is not the file that was pinned", "Prepare anew, without pinned inputs")
 

@@ -6,14 +6,16 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
 from obstore.exceptions import AlreadyExistsError
+from obstore.store import LocalStore
 
 from gridtide.errors import StorageError
 from gridtide.lake.connect import address, connect
@@ -32,8 +34,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gridtide.lake")
 
+T = TypeVar("T")
+
 FOOTER = 1 << 14
 """Bytes read from a file's end at first; the footer of a file of few row groups is smaller."""
+
+TOGETHER = 16
+"""How many files of this machine one thread reads in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,17 +203,15 @@ class Lake:
             raise _damaged(path, error) from error
 
     async def observations(self, paths: Sequence[str]) -> list[tuple[Metadata, pa.Table]]:
-        """What each of the files at `paths` says of itself, and its observations; small Parquet files are
-        decoded together, as to hand one to another thread takes about as long. Raises as `table` does."""
-        if any(path.endswith(".csv") for path in paths):
+        """What each of the files at `paths` says of itself, and its observations. Raises as `table` does."""
+        if not all(path.endswith(".parquet") for path in paths):
             return [(await self.metadata(path), await self.table(path)) for path in paths]
-        bodies = await asyncio.gather(*map(self._get, paths))
-        return await computed(lambda: list(map(_decoded, paths, bodies)))
+        return await self._each(self._decoded, paths)
 
     async def footer(self, path: str) -> Mapping[bytes, bytes]:
         """The key-value pairs in the footer of the Parquet file at `path`; no more of it is read."""
         try:
-            return await self._footer(path)
+            return await blocking(self._footer, path)
         except ValueError as error:
             raise _damaged(path, error) from error
 
@@ -216,6 +221,12 @@ class Lake:
             return await self._metadata(path)
         except ValueError as error:
             raise _damaged(path, error) from error
+
+    async def described(self, paths: Sequence[str]) -> list[Metadata]:
+        """`metadata` of each of the files at `paths`."""
+        if not all(path.endswith(".parquet") for path in paths):
+            return list(await asyncio.gather(*map(self.metadata, paths)))
+        return await self._each(self._described, paths)
 
     async def probe(self) -> None:
         """Raises `StorageError` unless the lake can be listed, written and deleted in."""
@@ -270,13 +281,22 @@ class Lake:
                 return False
         return True
 
-    async def _get(self, path: str, options: GetOptions | None = None) -> Any:
+    async def _get(self, path: str) -> Any:
         """The bytes at `path`, as a buffer."""
-        with told(path, f"cannot be read from {self.uri}"):
-            return await blocking(self._got, path, options)
+        return await blocking(self._got, path)
 
-    def _got(self, path: str, options: GetOptions | None) -> Any:
-        return obstore.get(self.store, path, options=options).bytes()
+    def _got(self, path: str, options: GetOptions | None = None) -> Any:
+        with told(path, f"cannot be read from {self.uri}"):
+            return obstore.get(self.store, path, options=options).bytes()
+
+    async def _each(self, call: Callable[[str], T], paths: Sequence[str]) -> list[T]:
+        """What `call` makes of the file at each of `paths`: of this machine several in one thread, as each is read
+        before another thread has begun."""
+        if not isinstance(self.store, LocalStore):
+            return list(await asyncio.gather(*(blocking(call, path) for path in paths)))
+        parts = [paths[first : first + TOGETHER] for first in range(0, len(paths), TOGETHER)]
+        found = await asyncio.gather(*(computed(lambda part: list(map(call, part)), part) for part in parts))
+        return list(chain.from_iterable(found))
 
     async def _size(self, path: str) -> int | None:
         """The size of the file at `path` in bytes, None if there is none."""
@@ -297,16 +317,34 @@ class Lake:
         """As `metadata`, but raises `ValueError` where the file is there and says nothing of the kind."""
         if not path.endswith(".parquet"):
             return Metadata.from_sidecar(await self._sidecar(path))
-        return Metadata.from_footer(await self._footer(path))
+        return Metadata.from_footer(await blocking(self._footer, path))
 
-    async def _footer(self, path: str) -> Mapping[bytes, bytes]:
+    def _decoded(self, path: str) -> tuple[Metadata, pa.Table]:
+        """As `observations`, of one Parquet file."""
+        from gridtide.lake import encoding
+
+        body = self._got(path)
+        try:
+            pairs, table = encoding.read_with_footer("parquet", body)
+            return Metadata.from_footer(pairs), table
+        except ValueError as error:
+            raise _damaged(path, error) from error
+
+    def _described(self, path: str) -> Metadata:
+        """As `metadata`, of a Parquet file."""
+        try:
+            return Metadata.from_footer(self._footer(path))
+        except ValueError as error:
+            raise _damaged(path, error) from error
+
+    def _footer(self, path: str) -> Mapping[bytes, bytes]:
         """As `footer`, but raises `ValueError` where there is none."""
         from gridtide.lake import encoding
 
-        tail = await self._get(path, {"range": {"suffix": FOOTER}})
+        tail = self._got(path, {"range": {"suffix": FOOTER}})
         size = encoding.footer_size(tail)
         if size > len(tail):
-            tail = await self._get(path, {"range": {"suffix": size}})
+            tail = self._got(path, {"range": {"suffix": size}})
         return encoding.footer(tail)
 
     async def _sidecar(self, path: str) -> bytes:
@@ -317,17 +355,6 @@ class Lake:
 
 def _stored(path: str, size: int, metadata: Metadata, *, created: bool) -> Stored:
     return Stored(path, metadata.rows, size, metadata.content_hash, metadata.stored_at, created)
-
-
-def _decoded(path: str, body: Any) -> tuple[Metadata, pa.Table]:
-    """What the Parquet file at `path` says of itself, and its observations, given its bytes."""
-    from gridtide.lake import encoding
-
-    try:
-        pairs, table = encoding.read_with_footer("parquet", body)
-        return Metadata.from_footer(pairs), table
-    except ValueError as error:
-        raise _damaged(path, error) from error
 
 
 def _damaged(path: str, error: ValueError) -> StorageError:
