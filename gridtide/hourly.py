@@ -213,6 +213,16 @@ class Grid:
             known = np.where(rest.published == UNPUBLISHED, by_rule, rest.published)
             self._rest.append(rest._replace(available=known))
 
+    def expect(self, series: str, unit: str) -> None:
+        """Count `series` (`source/location/variable`) in, missing throughout unless something of it comes.
+
+        Raises `TrainingError` when it came in another unit.
+        """
+        source, rest = series.split("/", 1)
+        location, variable = rest.rsplit("/", 1)
+        self._number(source, location, variable, unit)
+        self._grow()
+
     def finish(self) -> Hourly:
         """All that was taken in, hourly."""
         count = len(self._names)

@@ -14,7 +14,7 @@ from gridtide import curated, spec, training
 from gridtide.bases import Base, bases, shifts_of
 from gridtide.config import Config
 from gridtide.errors import TrainingError
-from gridtide.hourly import microseconds
+from gridtide.hourly import Grid, microseconds
 from gridtide.periods import Period
 from gridtide.scaling import Scale
 from gridtide.spec import TrainingSpec
@@ -59,7 +59,8 @@ async def newest(
 
     `manifest` and `tensors` are those of the training set whose columns and scales they get: the numbers
     are those that the set would hold, had it been prepared up to `until` with the statistics it has.
-    A column of which nothing is in the lake is missing throughout. Raises `TrainingError` as `bases` does.
+    A column of which nothing is in the lake is missing throughout. Raises `TrainingError` where that is so
+    of all its series, and as `bases` does.
     """
     wanted = _pinned(manifest)
     end = (until or datetime.now(UTC)).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
@@ -70,6 +71,7 @@ async def newest(
     pinned = await curated.inputs(lake, entries.values(), reading)
     grid = await training.gather(wanted, entries, lake, pinned, reading)
     columns = manifest["locations"][0]["columns"][: tensors["quality"].shape[2]]
+    _expect(grid, manifest, reading)
     made = bases(wanted, grid.finish(), Period(first, end), grid.seen, shifts_of(column["key"] for column in columns))
     found = [
         _aligned(base, [column["name"] for column in location["columns"]], hours)
@@ -84,12 +86,29 @@ async def newest(
     )
 
 
+def _expect(grid: Grid, manifest: Mapping[str, Any], reading: Period) -> None:
+    """Have `grid` count in all series that the set was made of; raises `TrainingError` where none of them came."""
+    columns = [column for location in manifest["locations"] for column in location["columns"] if column["series"]]
+    units = {column["series"]: column["unit"] for column in reversed(columns)}  # the first is the series itself
+    if not units.keys() & grid.seen:
+        there = f"In these hours it has {', '.join(sorted(grid.seen)[:5])}" if grid.seen else "Ingest or backfill them"
+        raise TrainingError(
+            manifest["spec"]["name"], f"the lake has none of its {len(units)} input series over {reading}", there
+        )
+    for series, unit in units.items():
+        grid.expect(series, unit)
+
+
 def _pinned(manifest: Mapping[str, Any]) -> TrainingSpec:
-    """The set's spec, its splits where they were: what is fitted on train hours is fitted on the same."""
+    """The set's spec, its splits where they were: what is fitted on train hours is fitted on the same.
+
+    Without targets: what is still to be predicted needs not be there.
+    """
     wanted = spec.load(manifest["spec"])
     start, bounds = datetime.fromisoformat(manifest["period"][0]), manifest["bounds"]
     moments = {name: start + bounds[name] * HOUR for name in ("train_end", "validation_end")}
-    return wanted.model_copy(update={"splits": wanted.splits.model_copy(update=moments)})
+    places = tuple(place.model_copy(update={"targets": ()}) for place in wanted.locations)
+    return wanted.model_copy(update={"splits": wanted.splits.model_copy(update=moments), "locations": places})
 
 
 def _first(wanted: TrainingSpec, set_start: datetime, wanted_from: datetime) -> datetime:

@@ -1,6 +1,7 @@
 """What a model is asked with now is what a training set would hold of these hours."""
 
 import asyncio
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from gridtide import tensors, training
+from gridtide.errors import TrainingError
 from gridtide.lake import Lake
 from tests.grids import HOUR, START, configuration, every_kind, fill
 
@@ -83,20 +85,29 @@ def test_the_hours_asked_for_may_be_within_the_set(folder: Path) -> None:
     np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, hours])
 
 
-def test_a_series_that_is_not_in_the_lake_is_missing(folder: Path, tmp_path: Path) -> None:
-    """Its columns are 0 and masked, the others as ever."""
+@pytest.mark.parametrize(("kind", "series"), [("fuel_mix", "generation_wind"), ("demand", "eia/ISNE/demand")])
+def test_a_series_that_is_not_in_the_lake_is_missing(folder: Path, tmp_path: Path, kind: str, series: str) -> None:
+    """What is made of it is 0 and masked, all else as ever; also where the spec names it without wildcards, as an
+    input and as the target."""
     path = prepared(folder)
-    less = {name: kind for name, kind in KINDS.items() if name != "fuel_mix"}
+    less = {name: rows for name, rows in KINDS.items() if name != kind}
     asyncio.run(fill(Lake.open(str(tmp_path)), less))
     until = START + timedelta(days=LATER)
     whole, part = (
         mlx_store.get_real_time_context(path, 24, config=CONFIG, lake=str(where), until=until)
         for where in (folder, tmp_path)
     )
-    names = [column["name"] for column in mlx_store.open_store(path).manifest["locations"][0]["columns"]]
-    gone = np.array(["generation_wind" in name for name in names])
-    assert gone.any()
-    assert not np.array(part["mask"])[0][:, gone].any()
-    assert not np.array(part["x"])[0][:, gone].any()
-    same = np.array(["demand" in name and "generation" not in name for name in names])
-    np.testing.assert_allclose(np.array(part["x"])[0][:, same], np.array(whole["x"])[0][:, same], atol=1e-6)
+    columns = mlx_store.open_store(path).manifest["locations"][0]["columns"]
+    gone = np.array([re.search(rf"{series}\b", column["formula"]) is not None for column in columns])
+    assert 0 < gone.sum() < len(gone)
+    for name in ("x", "mask"):
+        assert not np.array(part[name])[0][:, gone].any()
+        np.testing.assert_array_equal(np.array(part[name])[0][:, ~gone], np.array(whole[name])[0][:, ~gone])
+
+
+def test_a_lake_with_none_of_the_series_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Such as a wrong one: the error says over which hours, and what there is."""
+    path = prepared(folder)
+    until = START + timedelta(days=LATER)
+    with pytest.raises(TrainingError, match=r"earlier: the lake has none of its \d+ input series over .*Ingest"):
+        mlx_store.get_real_time_context(path, 24, config=CONFIG, lake=str(tmp_path), until=until)
