@@ -12,8 +12,9 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_COMPUTING = ThreadPoolExecutor(2, thread_name_prefix="gridtide.computing")
-"""Parsing and encoding hold the interpreter most of the time: a third thread would only hold another page."""
+_COMPUTING = ThreadPoolExecutor(1, thread_name_prefix="gridtide.computing")
+"""Parsing and encoding hold the interpreter most of the time: a second thread takes it from the event loop, which
+is to ask for the next page, and holds 20 MB more, for nothing."""
 
 _BLOCKING = ThreadPoolExecutor(32, thread_name_prefix="gridtide.blocking")
 """For the object store's blocking calls: its own futures end in native threads that may still hold
