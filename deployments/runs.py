@@ -259,7 +259,7 @@ def show_compact(report: Report) -> None:
 
 def show_replay(report: Report) -> None:
     """Print what came of each entry's collections."""
-    numbers = ("collections", "unchanged", "rewritten", "failed")
+    numbers = ("collections", "unchanged", "rewritten", "interrupted", "failed")
     rows = [(row["name"], *(f"{row[key]:,}" for key in numbers), row["note"]) for row in replaying.as_rows(report)]
     out.print(table(("entry", *numbers, "note"), rows, right=numbers))
     _show_summary(report)

@@ -2,6 +2,7 @@
 
 raw/<collection> ─► parse ─► the same content ─► nothing to do
                              other content    ─► a new file beside the old one
+                             a body is missing, and there is no file ─► it was interrupted, and is passed over
                              a body is missing, or still breaks its promise ─► told, the others go on
 """
 
@@ -23,12 +24,15 @@ from flows.local_flow import local_flow
 from flows.progress import Progress
 from flows.report import explained, raise_failures
 from gridtide import observations
-from gridtide.bodies import Collection, collections, replaying
+from gridtide.bodies import Collection, NotKeptError, collections, replaying
 from gridtide.collect import collect
 from gridtide.config import Entry
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import EXTENSIONS, Lake, file_name
 from tasks.lake import open_lake
+
+COUNTS = ("unchanged", "rewritten", "interrupted", "failed", "rows")
+"""What a report counts."""
 
 
 def _check(config: str | dict[str, Any], select: list[str] | None, **parameters: Any) -> None:
@@ -90,13 +94,12 @@ def replay_report(results: list[dict[str, Any]], dry_run: bool, seconds: float) 
     """The report of a run that took `seconds`:
 
     - `pipeline_status`: `success`, `partial` or `failed`; `dry_run`
-    - `summary`: `collections`, `unchanged`, `rewritten`, `failed`, `rows`, `seconds`
-    - `results` per entry: `name`, `collections` that are kept, how many of them were `unchanged`, `rewritten` and
-      `failed`, the `rows` and `files` that were written, `warnings` and `errors` (lists of texts), and the first
-      error as `error`
+    - `summary`: `collections`, `unchanged`, `rewritten`, `interrupted`, `failed`, `rows`, `seconds`
+    - `results` per entry: `name`, `collections` that are kept, how many of them were `unchanged`, `rewritten`,
+      `interrupted` before there was a file of them, and `failed`, the `rows` and `files` that were written,
+      `warnings` and `errors` (lists of texts), and the first error as `error`
     """
-    keys = ("collections", "unchanged", "rewritten", "failed", "rows")
-    summary = {key: sum(row[key] for row in results) for key in keys}
+    summary = {key: sum(row[key] for row in results) for key in ("collections", *COUNTS)}
     done = summary["unchanged"] + summary["rewritten"]
     return {
         "pipeline_status": "success" if not summary["failed"] else "partial" if done else "failed",
@@ -110,7 +113,7 @@ def as_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     """The results as rows of a table for people."""
     return [
         {
-            **{key: row[key] for key in ("name", "collections", "unchanged", "rewritten", "failed", "rows")},
+            **{key: row[key] for key in ("name", "collections", *COUNTS)},
             "note": "; ".join([*row["errors"], *row["warnings"]]),
         }
         for row in report["results"]
@@ -123,7 +126,8 @@ def as_text(report: dict[str, Any]) -> str:
     title = f"replay: {report['pipeline_status']}, {summary['collections']:,} collections are kept"
     if not report["dry_run"]:
         title += (
-            f"; {summary['unchanged']:,} unchanged, {summary['rewritten']:,} rewritten, {summary['failed']:,} failed"
+            f"; {summary['unchanged']:,} unchanged, {summary['rewritten']:,} rewritten, "
+            f"{summary['interrupted']:,} interrupted, {summary['failed']:,} failed"
         )
     width = max(len(row["name"]) for row in report["results"])
     lines = [
@@ -134,7 +138,7 @@ def as_text(report: dict[str, Any]) -> str:
 
 
 def _row(entry: Entry, wanted: list[Collection]) -> dict[str, Any]:
-    counts = dict.fromkeys(("unchanged", "rewritten", "failed", "rows"), 0)
+    counts = dict.fromkeys(COUNTS, 0)
     lists: dict[str, list[str]] = {name: [] for name in ("files", "warnings", "errors")}
     return {"name": entry.name, "collections": len(wanted), **counts, **lists, "error": None}
 
@@ -142,6 +146,7 @@ def _row(entry: Entry, wanted: list[Collection]) -> dict[str, Any]:
 async def _one(store: Lake, entry: Entry, one: Collection, all_of_entry: list[Collection], row: dict[str, Any]) -> None:
     """Replay one collection and add to `row` what came of it."""
     before = f"{entry.output_folder}/{file_name(entry.file_prefix, one.stamp, one.period, EXTENSIONS[entry.format])}"
+    was_there = True
     try:
         was_there = await store.exists(before)
         kept = await replaying(store, one, all_of_entry)
@@ -156,6 +161,9 @@ async def _one(store: Lake, entry: Entry, one: Collection, all_of_entry: list[Co
         row["files"].append(done.file)
         gone = await _vanished(store, before, done.file) if was_there else 0
     except GridtideError as error:
+        if isinstance(error, NotKeptError) and not was_there:
+            row["interrupted"] += 1
+            return
         row["failed"] += 1
         row["errors"].append(f"{one.folder}: {explained(error)}")
         row["error"] = row["error"] or row["errors"][0]

@@ -37,6 +37,10 @@ RESUME = timedelta(days=1)
 logger = logging.getLogger("gridtide.bodies")
 
 
+class NotKeptError(StorageError):
+    """A body that a collection asked for is not kept, or not any more."""
+
+
 class Fetcher(Protocol):
     """Whoever answers requests: `Http` from the upstream, `Replayed` from the lake."""
 
@@ -130,11 +134,11 @@ class Replayed:
         self._lake, self._answers = lake, answers
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
-        """What `read` makes of the body that is kept; raises `StorageError` where there is none."""
+        """What `read` makes of the body that is kept; raises `NotKeptError` where there is none."""
         path = self._answers.get(_question(request))
         if path is None:
             happened = f"the body of {request.label or request.url} is not kept"
-            raise StorageError(entry.name, happened, "Collect it again with `gridtide backfill`")
+            raise NotKeptError(entry.name, happened, "Collect it again with `gridtide backfill`")
         return await read(await _answer(self._lake, path))
 
 

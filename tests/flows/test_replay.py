@@ -45,6 +45,7 @@ async def test_what_reads_the_same_is_left(tmp_path: Path) -> None:
         "collections": 1,
         "unchanged": 1,
         "rewritten": 0,
+        "interrupted": 0,
         "failed": 0,
         "rows": 0,
         "seconds": 0,
@@ -92,6 +93,21 @@ async def test_a_body_that_cannot_be_read_fails_its_collection_alone(tmp_path: P
     good, bad = caught.value.report["results"]
     assert (good["unchanged"], bad["failed"]) == (1, 1)
     assert bad["errors"][0].startswith("raw/bad/bad_")
+
+
+async def test_what_was_interrupted_is_passed_over(tmp_path: Path) -> None:
+    """A collection that did not live to keep its bodies, nor to leave a file, fails no replay; one with a file does."""
+    config, _, body = await collected(tmp_path)
+    (body.parent.parent / "grid_20240101_000000").mkdir()  # what a full disk leaves
+    report = await replay(config=config)
+    assert (report["pipeline_status"], report["summary"]["interrupted"], report["summary"]["unchanged"]) == (
+        "success",
+        1,
+        1,
+    )
+    body.unlink()
+    with pytest.raises(RunError, match="is not kept"):
+        await replay(config=config)
 
 
 async def test_a_dry_run_and_a_selection_read_nothing_else(tmp_path: Path) -> None:
