@@ -40,8 +40,10 @@ async def deploy(config: Config, path: Path, lake: str | None, sandbox: bool | s
 
     Workers that run processes share this machine's files: their runs start in the folder of the
     configuration. Others have an image, with the configuration at `path` of its working directory.
-    Raises `ConfigurationError` where there is no such pool; the one called `POOL` is made.
+    Raises `ConfigurationError`, before anything is changed, for a receiver that is none and where there is no such
+    pool; the one called `POOL` is made.
     """
+    receivers = notifications.named()
     async with get_client() as client:
         runs_in = await work_pool(client, pool)
         file, variables = _place(path, runs_in)
@@ -54,7 +56,7 @@ async def deploy(config: Config, path: Path, lake: str | None, sandbox: bool | s
         for name in there.keys() - {one.full_name for one in wanted}:
             await client.delete_deployment(there[name].id)
             changes.append(Change(name, "removed"))
-        return [*changes, *await notifications.apply(client)]
+        return [*changes, *await notifications.apply(client, receivers)]
 
 
 def _place(path: Path, pool: WorkPool) -> tuple[str, dict[str, str]]:

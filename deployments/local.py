@@ -8,6 +8,7 @@ from pathlib import Path
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from deployments import notifications
 from deployments.blocks import prefect_api
 from deployments.changes import Change
 from deployments.deploy import POOL, deploy, work_pool
@@ -17,7 +18,11 @@ from gridtide.config import Config
 
 
 async def up(config: Config, path: Path, lake: str | None, sandbox: bool | str) -> tuple[str, list[Change]]:
-    """Start what does not run yet, deploy `config`; returns the URL of the Prefect API and what was deployed."""
+    """Start what does not run yet, deploy `config`; returns the URL of the Prefect API and what was deployed.
+
+    Raises `ConfigurationError`, before anything is started, for a receiver that is none.
+    """
+    notifications.named()
     with alone():
         async with prefect_api() as api:
             async with get_client() as client:

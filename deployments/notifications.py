@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -30,12 +30,13 @@ WEBHOOKS = {"http": "json", "https": "jsons"}
 """The scheme of a URL that takes JSON, and what Apprise calls it."""
 
 
-async def apply(client: PrefectClient, folder: Path = AUTOMATIONS) -> list[Change]:
-    """Make the receivers those of the environment, and the automations those of `folder`.
+async def apply(client: PrefectClient, named: Mapping[str, SlackWebhook], folder: Path = AUTOMATIONS) -> list[Change]:
+    """Make the receivers those that are `named`, if any are, and the automations those of `folder`.
 
     An automation that is disabled stays so. One that only notifies is left out where nobody is to be told.
     """
-    await _save_receivers()
+    for name, block in named.items():
+        await _save(name, block)
     blocks = [receiver.block for receiver in await receivers(client)]
     there = {one.name: one for one in await client.read_automations() if one.name.startswith(PREFIX)}
     wanted = [await _automation(client, data, blocks) for data in _files(folder)]
@@ -90,17 +91,24 @@ async def _automation(client: PrefectClient, data: dict[str, Any], blocks: Seque
     return AutomationCore.model_validate({**data, "actions": actions})
 
 
-async def _save_receivers() -> None:
-    """Keep the receivers that the environment names as blocks, where the server finds and encrypts them."""
-    for number, url in enumerate(os.environ.get(VARIABLE, "").split(), 1):
-        name, block = f"{RECEIVER}-{number}", receiver(url)
-        try:
-            kept: SlackWebhook = await SlackWebhook.aload(name)
-            same = kept.url == block.url
-        except ValueError:  # what Prefect raises for a block that does not exist
-            same = False
-        if not same:
-            await block.asave(name, overwrite=True)
+async def _save(name: str, block: SlackWebhook) -> None:
+    """Keep a receiver as a block, where the server finds and encrypts it."""
+    try:
+        kept: SlackWebhook = await SlackWebhook.aload(name)
+        same = kept.url == block.url
+    except ValueError:  # what Prefect raises for a block that does not exist
+        same = False
+    if not same:
+        await block.asave(name, overwrite=True)
+
+
+def named() -> dict[str, SlackWebhook]:
+    """The receivers that the environment names, by the names of their blocks.
+
+    Raises `ConfigurationError` for one that is none.
+    """
+    urls = os.environ.get(VARIABLE, "").split()
+    return {f"{RECEIVER}-{number}": receiver(url) for number, url in enumerate(urls, 1)}
 
 
 def receiver(url: str) -> SlackWebhook:
@@ -117,8 +125,9 @@ def receiver(url: str) -> SlackWebhook:
     if not Apprise().add(url):
         raise ConfigurationError(
             VARIABLE,
-            f"a receiver with the scheme {parts.scheme or 'missing'} is none that is known",
-            "Use https://… for a webhook or Slack, mailtos://… for e-mail, or another URL of Apprise",
+            f"a receiver with the scheme {parts.scheme or 'missing'} is none that Apprise takes",
+            "Use https://… for a webhook or Slack, mailtos://user:password@host?to=you@host for e-mail, or another "
+            "URL of Apprise",
         )
     # Of the blocks that the server knows, the one that hands any URL on to Apprise as it is.
     return SlackWebhook(url=SecretStr(url))

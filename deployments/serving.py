@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+from prefect.client.orchestration import get_client
 from prefect.runner import Runner
 
+from deployments import notifications
 from deployments.blocks import prefect_api
 from deployments.catalogue import deployments
 from deployments.console import out
@@ -14,11 +16,18 @@ from gridtide.config import Config
 
 
 async def run(config: Config, path: str, lake: str | None, sandbox: bool | str) -> None:
-    """Serve until interrupted: an `ingest` deployment per schedule, the other flows to start by hand."""
+    """Serve until interrupted: an `ingest` deployment per schedule, the other flows to start by hand; and have told
+    what happens.
+
+    Raises `ConfigurationError`, before anything is started, for a receiver that is none.
+    """
+    receivers = notifications.named()
     async with prefect_api() as url:
         os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})  # for the runs
         runner = Runner(name="gridtide", limit=4)
         for deployment in deployments(config, path, lake, sandbox):
             await runner.aadd_deployment(deployment)
+        async with get_client() as client:
+            await notifications.apply(client, receivers)
         out.print(f"Serving; the deployments are at {url.removesuffix('/api')}/deployments (Ctrl-C ends)")
         await runner.start()

@@ -25,7 +25,7 @@ from pathlib import Path
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_logger
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
 from flows.server_process import HOST, IDENTITY
 from gridtide.errors import CredentialsError, GridtideError
@@ -73,14 +73,15 @@ def ensure_server() -> str:
     """The URL of the Prefect API to use, once it answers.
 
     That is `PREFECT_API_URL` where the environment or the profile sets it, else the local server,
-    which is started if it does not run yet. Raises `GridtideError` if there is no answer.
+    which is started if it does not run yet. Raises `GridtideError` if there is no answer, `CredentialsError`
+    if it is refused.
     """
     given = get_current_settings().api.url
     if given:
         _check_answers(given)
-        return given
-    server = server_status() or _start()
-    return server.url
+    url = given or (server_status() or _start()).url
+    _check_lets_in(url)
+    return url
 
 
 def server_status() -> Server | None:
@@ -122,20 +123,33 @@ def state_folder() -> Path:
 
 
 def _check_answers(url: str) -> None:
-    unhurried = {"timeout": ANSWER_TIMEOUT}
     with (
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
-        get_client(httpx_settings=unhurried, sync_client=True) as client,
+        get_client(httpx_settings={"timeout": ANSWER_TIMEOUT}, sync_client=True) as client,
     ):
         error = client.api_healthcheck()
-        if error is not None:
-            raise GridtideError(
-                "PREFECT_API_URL",
-                f"the Prefect API at {url} does not answer: {error}",
-                "Start that server, or unset PREFECT_API_URL to use the local one",
-            ) from error
+    if isinstance(error, PrefectHTTPStatusError):
+        raise GridtideError(
+            "PREFECT_API_URL",
+            f"what answers at {url} is no Prefect API (HTTP {error.response.status_code})",
+            "Give its URL with /api at the end, or unset PREFECT_API_URL to use the local one",
+        ) from error
+    if error is not None:
+        raise GridtideError(
+            "PREFECT_API_URL",
+            f"the Prefect API at {url} does not answer: {str(error).rstrip('.')}",
+            "Start that server, or unset PREFECT_API_URL to use the local one",
+        ) from error
+
+
+def _check_lets_in(url: str) -> None:
+    """Ask for something; its health a server tells to anybody."""
+    with (
+        temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}),
+        get_client(httpx_settings={"timeout": ANSWER_TIMEOUT}, sync_client=True) as client,
+    ):
         try:
-            client.read_flows(limit=1)  # its health it tells to anybody
+            client.read_flows(limit=1)
         except PrefectHTTPStatusError as refusal:
             if refusal.response.status_code not in (401, 403):
                 raise

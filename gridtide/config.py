@@ -22,7 +22,7 @@ from msgspec import Meta
 
 from gridtide import refusals
 from gridtide.errors import ConfigurationError
-from gridtide.periods import floor, local_midnight
+from gridtide.periods import EPOCH, floor, local_midnight
 from gridtide.sources import HOSTS, NAMES, source
 from gridtide.strict import Strict, read
 
@@ -77,6 +77,13 @@ def _cron(text: str) -> None:
     fields = text.split()
     if len(fields) != 5 or not all(_is_cron_field(f, *r) for f, r in zip(fields, CRON_FIELDS, strict=True)):
         raise ValueError(f'"{text}" is no cron; use five fields such as "12 * * * *"')
+    if fields[2] != "*":
+        from cronsim import CronSim, CronSimError
+
+        try:
+            CronSim(text, EPOCH)
+        except CronSimError as error:
+            raise ValueError(f'"{text}" never comes; name a day that one of its months has') from error
 
 
 def _rates(rates: tuple[str, ...]) -> None:

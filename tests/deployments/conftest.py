@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from deployments.notifications import VARIABLE
+from tasks.notify import receivers
 from tests.deployments.machine import gridtide
 from tests.deployments.served import synthetic
 
@@ -31,3 +34,15 @@ def machine(tmp_path: Path, silent: str) -> Iterator[Path]:
     with temporary_settings({PREFECT_HOME: tmp_path / "home"}, restore_defaults={PREFECT_API_URL}):
         yield tmp_path
         gridtide(tmp_path, "down").communicate()
+
+
+@pytest.fixture
+async def nobody(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """A server that tells nobody, and is left so; what happened there before is long ago."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    yield
+    async with get_client() as client:
+        for one in await receivers(client):
+            await client.delete_block_document(one.block)  # type: ignore[arg-type]  # takes text as well
+        for automation in await client.read_automations():
+            await client.delete_automation(automation.id)

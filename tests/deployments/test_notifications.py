@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from prefect.events import emit_event
 from prefect.states import Scheduled, State
 
 from deployments.deploy import POOL, deploy
-from deployments.notifications import AUTOMATIONS, PREFIX, VARIABLE, apply, receiver
+from deployments.notifications import AUTOMATIONS, PREFIX, VARIABLE, apply, named, receiver
 from deployments.runs import notified
 from flows.notify import notify
 from gridtide import config
@@ -53,18 +53,6 @@ async def recorded(seen: Callable[[History], bool] = lambda _: True) -> History:
                 return found
             await asyncio.sleep(0.1)
     raise AssertionError(found)
-
-
-@pytest.fixture
-async def nobody(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """A server that tells nobody, and is left so; what happened there before is long ago."""
-    monkeypatch.delenv(VARIABLE, raising=False)
-    yield
-    async with get_client() as client:
-        for one in await receivers(client):
-            await client.delete_block_document(one.block)  # type: ignore[arg-type]  # takes text as well
-        for automation in await client.read_automations():
-            await client.delete_automation(automation.id)
 
 
 @pytest.mark.slow
@@ -109,7 +97,7 @@ async def test_each_kind_of_trouble_is_told(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setenv(VARIABLE, hook)
         await deployed(tmp_path)
         async with get_client() as client:
-            await apply(client, patient)
+            await apply(client, named(), patient)
         await end("Late", StateType.SCHEDULED)
         await end("TimedOut", StateType.FAILED)
         await end("Cancelled", StateType.CANCELLED)
@@ -172,6 +160,19 @@ async def test_nothing_is_lost_while_a_receiver_is_away(
         assert body.count("ingest/hourly crashed\n") == 3
         assert list((await notify(hours=1)).values()) == [0]
         assert len(inbox.messages) == 1
+
+
+@pytest.mark.usefixtures("nobody")
+async def test_a_receiver_that_is_none_leaves_all_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those named before it, and the deployments."""
+    await deployed(tmp_path)
+    monkeypatch.setenv(VARIABLE, "https://example.com/hook mailto://nobody")
+    more = {**CONFIG, "apis": [*CONFIG["apis"], synthetic("more", "hourly")]}
+    with pytest.raises(ConfigurationError, match="GRIDTIDE_NOTIFY: a receiver with the scheme mailto is none"):
+        await deploy(config.parse(more), tmp_path / "api_config.json", None, False, POOL)
+    async with get_client() as client:
+        assert await receivers(client) == []
+        assert (await client.read_deployment_by_name("ingest/hourly")).parameters["select"] == ["a"]
 
 
 @pytest.mark.usefixtures("nobody")

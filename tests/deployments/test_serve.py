@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -9,13 +10,13 @@ from prefect.client.schemas.schedules import CronSchedule
 
 from deployments.catalogue import deployments
 from gridtide import config
+from tests.deployments.receiving import Inbox, webhook
 from tests.deployments.served import served, synthetic
 
 HOURLY = {"cron": "12 * * * *", "description": "after the hour"}
 DAILY = {"cron": "40 13 * * *", "timezone": "America/New_York"}
 
-
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "schedules": {"hourly": HOURLY, "daily": DAILY, "unused": HOURLY},
     "apis": [synthetic("a", "hourly"), synthetic("b", "daily"), synthetic("c", "hourly")],
 }
@@ -29,7 +30,7 @@ def test_each_schedule_is_a_deployment_of_its_entries() -> None:
     for name, entries, zone in (("hourly", ["a", "c"], "UTC"), ("daily", ["b"], "America/New_York")):
         (schedule,) = ingests[name].schedules or ()
         assert isinstance(schedule.schedule, CronSchedule)
-        assert schedule.schedule.cron == CONFIG["schedules"][name]["cron"]  # type: ignore[index]
+        assert schedule.schedule.cron == CONFIG["schedules"][name]["cron"]
         assert schedule.schedule.timezone == zone
         assert ingests[name].parameters["select"] == entries
         assert ingests[name].parameters["config"] == "/etc/api_config.json"
@@ -46,13 +47,28 @@ def test_the_form_explains_every_parameter() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_run_starts_from_the_server(prefect_server: str, prefect_home: Path, tmp_path: Path) -> None:
-    """One process serves the deployments from any folder; a run that the server asks for is done."""
-    with served(CONFIG, tmp_path, prefect_server, prefect_home) as log, get_client(sync_client=True) as client:
-        deployment = client.read_deployment_by_name("ingest/hourly")
-        run = client.create_flow_run_from_deployment(deployment.id)
+@pytest.mark.usefixtures("nobody")
+def test_a_run_starts_from_the_server(
+    prefect_server: str, prefect_home: Path, tmp_path: Path, unused_tcp_port: int
+) -> None:
+    """One process serves the deployments from any folder; a run that the server asks for is done, and who is to be told
+    hears of one that fails."""
+    away = {"url": f"http://127.0.0.1:{unused_tcp_port}/", "records": "rows", "time": "time", "value": "mw"}
+    gone = {"name": "gone", "output_folder": "gone", "schedule": "gone", "retries": 1, **away}
+    schedules = {**CONFIG["schedules"], "gone": HOURLY}
+    config = {"schedules": schedules, "apis": [*CONFIG["apis"], gone], "task_retries": {"count": 0}}
+    inbox = Inbox()
+    with (
+        webhook(inbox) as hook,
+        served(config, tmp_path, prefect_server, prefect_home, GRIDTIDE_NOTIFY=hook) as log,
+        get_client(sync_client=True) as client,
+    ):
+        good, bad = (client.read_deployment_by_name(f"ingest/{name}") for name in ("hourly", "gone"))
+        run = client.create_flow_run_from_deployment(good.id)
+        client.create_flow_run_from_deployment(bad.id)
         while run.state is None or not run.state.is_final():
             time.sleep(1)
             run = client.read_flow_run(run.id)
         assert run.state.is_completed(), log.read_text()
+        assert inbox.until(1)[0][0] == "ingest/gone failed"
     assert {path.parent.name for path in (tmp_path / "lake").rglob("*.parquet")} == {"a", "c"}

@@ -11,10 +11,17 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_API_PORT, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_SERVER_API_AUTH_STRING,
+    PREFECT_SERVER_API_PORT,
+    temporary_settings,
+)
 
 from flows.local_server import ensure_server, server_status, stop_server
-from gridtide.errors import GridtideError
+from gridtide.errors import CredentialsError, GridtideError
 
 PRINT_URL = "from flows.local_server import ensure_server; print(ensure_server())"
 
@@ -71,6 +78,28 @@ def test_a_given_api_that_does_not_answer_is_named(home: Path, unused_tcp_port: 
     assert url in str(caught.value)
     assert "unset PREFECT_API_URL" in str(caught.value)
     assert not (home / "gridtide" / "server.log").exists()
+
+
+def test_what_is_no_prefect_api_is_named(prefect_server: str) -> None:
+    """Such as the URL of the UI, which lacks the path."""
+    ui = prefect_server.removesuffix("/api")
+    said = rf"what answers at {ui} is no Prefect API \(HTTP 404\)\. Give its URL with /api at the end"
+    with temporary_settings({PREFECT_API_URL: ui}), pytest.raises(GridtideError, match=said):
+        ensure_server()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("home")
+def test_a_server_that_refuses_the_password_is_named() -> None:
+    """The local one as well as one that is given; with the right password it is used."""
+    right, wrong = {PREFECT_API_AUTH_STRING: "operator:right"}, {PREFECT_API_AUTH_STRING: "operator:wrong"}
+    with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: "operator:right", **right}):
+        url = ensure_server()
+    for given in ({}, wrong, {PREFECT_API_URL: url}, {PREFECT_API_URL: url, **wrong}):
+        with temporary_settings(given), pytest.raises(CredentialsError, match=r"PREFECT_API_AUTH_STRING: .* refuses"):
+            ensure_server()
+    with temporary_settings(right):
+        assert ensure_server() == url
 
 
 def test_a_given_api_that_answers_is_used(prefect_server: str) -> None:
