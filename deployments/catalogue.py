@@ -39,6 +39,9 @@ SKIP = ConcurrencyLimitStrategy.CANCEL_NEW
 WAIT = ConcurrencyLimitStrategy.ENQUEUE
 """A run that is asked for while another runs waits for its turn."""
 
+SIDE_BY_SIDE = 8
+"""Backfills, of other entries or periods, that the workers of a pool share."""
+
 
 NIGHTLY = Schedule(cron="25 3 * * *", description="After the day's last ingests have come in, when few others run")
 WEEKLY = Schedule(cron="5 4 * * 1", description="Bodies are kept for weeks: a few days more or less do not matter")
@@ -60,6 +63,8 @@ class Row:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
     collision: ConcurrencyLimitStrategy = WAIT
+    limit: int = 1
+    """Runs at a time."""
 
     @property
     def description(self) -> str:
@@ -83,7 +88,7 @@ def rows(config: Config) -> list[Row]:
             ingests.append(Row(ingest, name, schedule, {"select": select}, sources, SKIP))
     return [
         *ingests,
-        Row(backfill),
+        Row(backfill, limit=SIDE_BY_SIDE),
         Row(compact, "nightly", NIGHTLY),
         Row(prepare_training),
         Row(replay),
@@ -109,7 +114,7 @@ def _deployment(row: Row, common: Mapping[str, Any]) -> RunnerDeployment:
         tags=[TAG, *row.tags],
         schedules=_schedules(row),
         parameters={**{name: value for name, value in common.items() if name in takes}, **row.parameters},
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=row.collision),
+        concurrency_limit=ConcurrencyLimitConfig(limit=row.limit, collision_strategy=row.collision),
         entrypoint_type=EntrypointType.MODULE_PATH,  # the installed package, wherever the run is
     )
     deployment.work_pool_name = None  # set, so that whoever served before gives it back

@@ -16,6 +16,9 @@ from gridtide.errors import ConfigurationError
 
 NEEDED = ("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn")
 
+RESULTS = {"PREFECT_DEFAULT_RESULT_STORAGE_BLOCK": "s3-bucket/results"}
+"""Runs share no disk: the results that they take from one another are where this block says."""
+
 
 def template(**defaults: Any) -> dict[str, Any]:
     """The template with `defaults`; raises `ConfigurationError` for names it has not, or that are missing."""
@@ -28,7 +31,7 @@ def template(**defaults: Any) -> dict[str, Any]:
         raise ConfigurationError(
             "ECS work pool", f"{', '.join(wrong)}: unknown or missing", f"Give {', '.join(NEEDED)} and what else it has"
         )
-    common = {"cpu": 512, "memory": 1024, "configure_cloudwatch_logs": True, "env": dict(SETTINGS)}
+    common = {"cpu": 512, "memory": 1024, "configure_cloudwatch_logs": True, "env": {**SETTINGS, **RESULTS}}
     for name, value in {**common, **defaults}.items():
         variables[name]["default"] = value
     return made

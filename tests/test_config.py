@@ -544,7 +544,9 @@ def test_bad_crons_are_refused(cron: str) -> None:
 def test_a_day_that_no_month_has_is_refused() -> None:
     """Such a schedule would be deployed and never run; the 29th of February comes."""
     (problem,) = refused(BASE, schedules={"s": {"cron": "0 6 30 2 *"}})
-    assert problem == 'api_config.json: schedules.s.cron: "0 6 30 2 *" never comes; name a day that one of its months has'
+    assert (
+        problem == 'api_config.json: schedules.s.cron: "0 6 30 2 *" never comes; name a day that one of its months has'
+    )
 
 
 @pytest.mark.parametrize("data", [None, 5, [], {}, {"apis": {}}, {"apis": []}])

@@ -106,6 +106,7 @@ def test_the_pool_has_defaults_for_what_runs_have_in_common() -> None:
     variables = template(**given, cpu=256)["variables"]["properties"]
     assert (variables["image"]["default"], variables["cpu"]["default"]) == ("x", 256)
     assert variables["env"]["default"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
+    assert variables["env"]["default"]["PREFECT_DEFAULT_RESULT_STORAGE_BLOCK"] == "s3-bucket/results"
     with pytest.raises(ConfigurationError, match="imaeg: unknown"):
         template(**given, imaeg="y")
     with pytest.raises(ConfigurationError, match="cluster: unknown or missing"):
