@@ -135,7 +135,7 @@ def _column(data: Any, field: pa.Field, length: int) -> pa.Array | pa.ChunkedArr
         data = pa.array(data, pa.string() if field.type == LABEL else field.type)
     if field.type == LABEL and not pa.types.is_dictionary(data.type):
         data = data.dictionary_encode()
-    return data.cast(field.type)
+    return data if data.type == field.type else data.cast(field.type)
 
 
 def has_blanks(labels: pa.ChunkedArray) -> bool:

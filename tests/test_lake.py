@@ -328,7 +328,8 @@ folder, first, format = sys.argv[1:]
 stamp = datetime(2024, 3, 10, 6, 12, tzinfo=UTC)
 
 async def write(rows):
-    made = [obs.Row(stamp + timedelta(hours=i), stamp, "ISNE", "demand", "MWh", 1.0) for i in range(rows)]
+    hours = [stamp + timedelta(hours=i) for i in range(rows + 1)]
+    made = [obs.Row(*hour, "ISNE", "demand", "MWh", 1.0) for hour in zip(hours, hours[1:])]
     with Draft(format, Provenance("eia_demand", None, "")) as draft:
         draft.append(obs.from_rows("eia", made, stamp))
         await Lake.open(folder).put_draft(draft, "eia", "demand", stamp)
