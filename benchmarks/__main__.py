@@ -24,6 +24,7 @@ SECTIONS = (
     "shipped_config",
     "features",
     "deployed",
+    "cluster",
 )
 RESULTS = Path(__file__).parent / "results.json"
 

@@ -22,8 +22,11 @@ from gridtide.curated.record import RECORD, Held, Record, months_of, span
 from gridtide.lake import Lake
 from gridtide.periods import Period
 
-SHARE = 4 << 20
-"""Bytes of files from which on months are a share: some two million rows, a second or two of work."""
+SHARE = 1 << 20
+"""Bytes of files from which on months are a share: some half a million rows, a second of work."""
+
+YEAR = 12
+"""Months that are a share in any case."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ async def shares(lake: Lake, entry: Entry) -> list[Share]:
     together: list[str] = []
     for month in sorted(sizes):
         together.append(month)
-        if sum(sizes[one] for one in together) >= SHARE or month == max(sizes):
+        if sum(sizes[one] for one in together) >= SHARE or len(together) == YEAR or month == max(sizes):
             months = Period(span(together[0]).start, span(month).end)
             found.append(Share(months, tuple(file.path for file, _ in new if may_hold(file, months))))
             together = []

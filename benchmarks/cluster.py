@@ -1,0 +1,72 @@
+"""A backfill, its compaction and a training set of it on a Dask cluster of one and of two processes of this machine.
+
+The upstream, the flow and the Prefect server take their part of the same cores: on two of these, two processes cannot
+be twice as fast as one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from benchmarks.ingest import Row
+from benchmarks.processes import PROGRAMS, run, serving
+from flows.local_server import ensure_server
+
+YEARS = 3
+STEPS = {"backfill": "rows", "compact": "rows", "prepare": "cells"}
+"""What each handles."""
+
+Figures = dict[str, dict[str, float]]
+
+
+def measure(repeats: int = 2) -> list[Row]:
+    """The least time of each step with one and two processes, run in turn, and the CPU time without a cluster."""
+    told = {"PREFECT_API_URL": ensure_server(), "EIA_API_KEY": "benchmark-key", "PREFECT_LOGGING_LEVEL": "ERROR"}
+    found: dict[int, list[Figures]] = {0: [], 1: [], 2: []}
+    with (
+        patch.dict(os.environ, told),
+        serving(sys.executable, str(PROGRAMS / "eia_history.py")) as base,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        for turn in range(repeats):
+            for processes, runs in found.items():
+                output = run(
+                    "cluster_history", base, str(YEARS), str(Path(folder, f"{processes}-{turn}")), str(processes)
+                )
+                runs.append(json.loads(output.output.splitlines()[-1]))
+    return [row for step in STEPS for row in _rows(step, found)] + [_task(found[1])]
+
+
+def _rows(step: str, found: dict[int, list[Figures]]) -> list[Row]:
+    """Speed and CPU time of a step, beside one process and no cluster."""
+    pieces = STEPS[step]
+    count = found[0][0][step][pieces]
+    wall, cpu = (
+        {processes: min(one[step][what] for one in runs) for processes, runs in found.items()}
+        for what in ("wall", "cpu")
+    )
+    name = f"{step} of {YEARS} years, {count / 1e6:.1f} M {pieces}"
+    speed = {
+        "peer": count / wall[1],
+        "peer_name": "1 process",
+        "limit": 2 * count / wall[1],
+        "limit_name": "twice that",
+    }
+    none = {"peer": 1e6 * cpu[0] / count, "peer_name": "no cluster", "limit": None, "limit_name": ""}
+    return [
+        {"name": f"{name}, Dask cluster of 2 processes", "unit": f"{pieces}/s", "ours": count / wall[2], **speed},
+        {"name": f"{name}, CPU on a cluster", "unit": f"s/M {pieces}", "ours": 1e6 * cpu[1] / count, **none},
+    ]
+
+
+def _task(runs: list[Figures]) -> Row:
+    each: dict[str, Any] = min((one["tasks"] for one in runs), key=lambda tasks: tasks["cpu"])
+    spent = 1000 * each["cpu"] / each["tasks"]
+    row: Row = {"name": "an empty task run on a worker, CPU of worker and flow", "unit": "ms", "ours": spent}
+    return row | {"peer": None, "peer_name": "", "limit": None, "limit_name": ""}

@@ -1,0 +1,129 @@
+"""Ours: backfill, compaction and preparation of eight balancing authorities on a Dask cluster of this machine.
+
+argv: base years folder processes. Prints, by step, seconds and CPU seconds (this process and the workers), what went in
+and the bytes written; `tasks` are task runs that do nothing. With 0 processes there is no cluster.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from flows.backfill import backfill
+from flows.cluster import workers
+from flows.compact import compact
+from flows.local_flow import local_flow
+from flows.prepare_training import prepare_training
+from gridtide.config import TaskRetries
+from tasks.apart import Errand
+
+AUTHORITIES = ["CISO", "ISNE", "NYIS", "PJM", "MISO", "ERCO", "SWPP", "BPAT"]
+FACETS = {
+    "region-data": {"facets[type][]": ["D", "NG"]},
+    "fuel-type-data": {"facets[fueltype][]": ["COL", "NG", "NUC", "SUN", "WAT", "WND"]},
+}
+START = datetime(2014, 1, 1, tzinfo=UTC)
+TASKS = 40
+
+
+def cpu() -> float:
+    """CPU seconds of this process."""
+    times = os.times()
+    return times.user + times.system
+
+
+async def nothing() -> None:
+    """What an empty task does."""
+
+
+@local_flow(name="nothing")
+async def many(cluster: str) -> None:
+    """Run `TASKS` task runs that do nothing."""
+    with workers(cluster, TaskRetries()) as there:
+        await there.run_all("nothing", [Errand(str(n), nothing) for n in range(TASKS)])
+
+
+def written(folder: Path, pattern: str) -> int:
+    """The bytes of the files in `folder` like `pattern`."""
+    return sum(path.stat().st_size for path in folder.glob(pattern))
+
+
+@contextlib.contextmanager
+def cluster_of(processes: int) -> Iterator[tuple[str | None, Callable[[], float]]]:
+    """The address of a cluster of `processes`, and what gives the CPU seconds of all its workers and this process."""
+    if not processes:
+        yield None, cpu
+        return
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=processes, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        client.run(__import__, "tasks.apart")  # what a worker imports once is no part of a step
+        yield cluster.scheduler_address, lambda: cpu() + sum(client.run(cpu).values())
+
+
+def main(base: str, years: int, folder: Path, processes: int) -> dict[str, Any]:
+    """The figures."""
+    found: dict[str, Any] = {}
+    apis = [
+        {
+            "name": route,
+            "source": "eia",
+            "url": f"{base}/v2/electricity/rto/{route}/data/",
+            "params": {"facets[respondent][]": AUTHORITIES, **facets},
+            "output_folder": route,
+            "rate_limit": None,
+            "concurrency": 5,
+            "raw": False,
+        }
+        for route, facets in FACETS.items()
+    ]
+    config = {"lake": str(folder), "apis": apis}
+    end = START + timedelta(hours=8760 * years)
+    places = [{"name": n, "targets": [f"eia/{n}/demand"], "inputs": [f"eia/{n}/*"]} for n in AUTHORITIES]
+    spec = {
+        "name": "all",
+        "locations": places,
+        "start": START.isoformat(),
+        "end": end.isoformat(),
+        "seq_len": 720,
+        "features": {"lags": [24, 168], "rolling": [24, 168]},
+        "pictures": False,
+    }
+    with cluster_of(processes) as (address, busy):
+
+        def step(name: str, flow: Awaitable[Any]) -> dict[str, Any]:
+            before, started = busy(), time.perf_counter()
+            report: dict[str, Any] = asyncio.run(awaited(flow))
+            found[name] = {"wall": time.perf_counter() - started, "cpu": busy() - before}
+            return report
+
+        report = step("backfill", backfill(START, end, config, cluster=address))
+        found["backfill"] |= {"rows": report["summary"]["rows"], "bytes": sum(written(folder / n, "*") for n in FACETS)}
+        report = step("compact", compact(config, cluster=address))
+        months = written(folder, "processed/*/*/*/*.parquet")
+        found["compact"] |= {"rows": report["summary"]["rows"], "bytes": months}
+        report = step("prepare", prepare_training(spec, config, cluster=address))
+        shape = report["shape"]
+        found["prepare"] |= {"cells": shape["locations"] * shape["steps"] * shape["features"], "bytes": report["bytes"]}
+        if address:
+            step("tasks", many(address))
+            found["tasks"]["tasks"] = TASKS
+    return found
+
+
+async def awaited(flow: Awaitable[Any]) -> Any:
+    """What `flow` gives."""
+    return await flow
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))))
