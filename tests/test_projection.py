@@ -35,7 +35,7 @@ def test_time_and_room() -> None:
 
 
 def test_requests() -> None:
-    """A file is put once, as months and records are; 16 days of files are read twice a month; a LIST has 1,000 names."""
+    """A file is put once, as months and records are; 16 days of files are read twice a month; LIST has 1,000 names."""
     put_and_list, get, bodies = projection.requests(SMALL)
     assert put_and_list == 3_653 + 2 * 120 + 123 * 4
     assert get == 3_653 + 120 * 16 + 2 * 120
