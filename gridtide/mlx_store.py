@@ -265,8 +265,8 @@ def iterate_batches(
 
     `shuffle` (by default for train only) orders by `seed` and `epoch`, and leaves out the incomplete
     batch at the end; in order, every window comes. With `prefetch`, the next batch is gathered while one
-    is used, from when the one before is let go: there are no more than two. Raises `TrainingError` when
-    there is no whole batch.
+    is used, from when the one before is let go: there are no more than two, or some 24 MB of short ones.
+    Raises `TrainingError` when there is no whole batch.
     """
     return _batches(store, split, batch_size, shuffle, seed, (epoch,), prefetch)
 
@@ -286,7 +286,7 @@ def _batches(
     plans = (sequences.batches(len(windows), size, shuffle=shuffled, seed=seed, epoch=epoch) for epoch in epochs)
     groups = (plan[first : first + together] for plan in plans for first in range(0, len(plan), together))
     gather = partial(_gathered, store, windows)
-    return _ahead(gather, groups) if prefetch else chain.from_iterable(map(gather, groups))
+    return _ahead(gather, groups, early=together > 1) if prefetch else chain.from_iterable(map(gather, groups))
 
 
 def get_real_time_context(
@@ -349,11 +349,13 @@ class _Lent(Batch):
         self._let_go()
 
 
-def _ahead(gather: Callable[[sequences.Starts], list[Batch]], groups: Iterator[sequences.Starts]) -> Iterator[Batch]:
+def _ahead(
+    gather: Callable[[sequences.Starts], list[Batch]], groups: Iterator[sequences.Starts], *, early: bool
+) -> Iterator[Batch]:
     """The batches of `groups`, while those of the next group that `gather` describes are being gathered.
 
     Who asks for a batch still holds the one before. The group after next is therefore begun when that one
-    is let go, whoever does so, and not before: else there would be three at a time.
+    is let go, whoever does so, and not before: else there would be three at a time. If `early`, there may be.
     """
     waiting, described, begun = deque[sequences.Starts](), deque[list[Batch]](), deque[list[Batch]]()
     beginning = Lock()
@@ -381,7 +383,7 @@ def _ahead(gather: Callable[[sequences.Starts], list[Batch]], groups: Iterator[s
         while described or begun:
             begin(wait=True)
             group = begun.popleft()
-            if before is None or before() is None:
+            if early or before is None or before() is None:
                 begin(wait=True)
             group[-1] = _Lent(group[-1], partial(begin, wait=False))
             before = ref(group[-1])
