@@ -12,8 +12,8 @@ from deployments import notifications
 from deployments.blocks import prefect_api
 from deployments.changes import Change
 from deployments.deploy import POOL, deploy, work_pool
-from deployments.worker import alone, ensure_worker, stop_worker, tell_lost
-from flows.local_server import server_status, stop_server
+from deployments.worker import alone, ensure_worker, stop_worker, tell_lost, worker_status
+from flows.local_server import check_lets_in, server_status, stop_server
 from gridtide.config import Config
 
 
@@ -32,12 +32,18 @@ async def up(config: Config, path: Path, lake: str | None, sandbox: bool | str) 
 
 
 async def down() -> list[str]:
-    """Stop the worker with its runs, tell the server so, and stop the server; returns what ran."""
+    """Stop the worker with its runs, tell the server so, and stop the server; returns what ran.
+
+    Raises `CredentialsError`, before anything is stopped, where the server would not listen.
+    """
     with alone():
-        worker, server = stop_worker(), server_status()
+        worker, server = worker_status(), server_status()
         if worker and server and worker.api == server.url:
+            check_lets_in(server.url)
+            stop_worker()
             with temporary_settings({PREFECT_API_URL: server.url}):
                 await tell_lost(worker.pool)
+        stop_worker()
         stop_server()
     return [
         *([f"the worker of the pool {worker.pool}"] if worker else []),

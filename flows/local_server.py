@@ -80,7 +80,7 @@ def ensure_server() -> str:
     if given:
         _check_answers(given)
     url = given or (server_status() or _start()).url
-    _check_lets_in(url)
+    check_lets_in(url)
     return url
 
 
@@ -142,8 +142,8 @@ def _check_answers(url: str) -> None:
         ) from error
 
 
-def _check_lets_in(url: str) -> None:
-    """Ask for something; its health a server tells to anybody."""
+def check_lets_in(url: str) -> None:
+    """Raise `CredentialsError` where the API at `url`, which tells its health to anybody, answers nothing else."""
     with (
         temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}),
         get_client(httpx_settings={"timeout": ANSWER_TIMEOUT}, sync_client=True) as client,

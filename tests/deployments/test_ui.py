@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pytest
+from matplotlib.image import imread
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -31,12 +36,21 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support import expected_conditions as seen
 from selenium.webdriver.support.wait import WebDriverWait
 
+from flows.ingest import ingest
 from tests.deployments.served import served, synthetic
 
 CONFIG = {
     "schedules": {"hourly": {"cron": "12 * * * *", "description": "after the hour"}},
     "apis": [synthetic("isne_demand", "hourly"), synthetic("ciso_demand", "hourly")],
 }
+AREAS = ("isne", "ciso", "pjm", "miso", "ercot", "nyiso", "swpp", "bpat", "tva", "duke")
+QUANTITIES = ("demand", "demand_forecast", "generation_by_fuel", "interchange", "day_ahead_prices")
+COMPLETED = (33 / 255, 157 / 255, 75 / 255)
+"""The colour of a task that completed."""
+
+READABLE = 10
+"""Pixels that a bar is high with a name in it."""
+
 PICTURES = os.environ.get("GRIDTIDE_PICTURES")
 """A folder for what the browser sees, to renew docs/img."""
 
@@ -127,3 +141,45 @@ def test_a_run_is_started_from_the_form(
         wait_for(browser, "//td[contains(., 'isne_demand')]")
         picture(browser, "artifact")
     assert {path.parent.name for path in (tmp_path / "lake").rglob("*.parquet")} == {"isne_demand", "ciso_demand"}
+
+
+def bars(browser: webdriver.Chrome) -> int:
+    """How many bars of completed tasks the browser shows, one above the other and high enough to be read."""
+    pixels = imread(BytesIO(browser.get_screenshot_as_png()), format="png")[..., :3]
+    lines = (abs(pixels - COMPLETED) < 0.03).all(axis=2).any(axis=1)
+    begin, end = (np.flatnonzero(np.diff(lines.astype(int), prepend=0, append=0) == step) for step in (1, -1))
+    return int((end - begin >= READABLE).sum())
+
+
+def fit(browser: webdriver.Chrome, wanted: int) -> None:
+    """Have the graph fit the window, so that `wanted` bars are apart; before it is drawn, a click does nothing."""
+    for _ in range(6):
+        click(browser, "//button[contains(@title, 'Recenter graph')]")
+        with suppress(TimeoutException):
+            WebDriverWait(browser, 10).until(lambda browser: bars(browser) == wanted)
+            return
+    raise AssertionError(f"{bars(browser)} of {wanted} bars are drawn apart")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_graph_of_fifty_entries_shows_each(browser: webdriver.Chrome, prefect_server: str, tmp_path: Path) -> None:
+    """A bar for each, called by entry and period, in the order of the configuration; none depends on another."""
+    names = [f"{area}_{quantity}" for area in AREAS for quantity in QUANTITIES]
+    config = {"lake": str(tmp_path), **CONFIG, "apis": [synthetic(name, "hourly") for name in names]}
+    state = asyncio.run(ingest(config=config, return_state=True))
+    run = state.state_details.flow_run_id
+    with get_client(sync_client=True) as client:
+        graph = "/flow_runs/{id}/graph-v2"
+        while len(nodes := client.request("GET", graph, path_params={"id": run}).json()["nodes"]) < len(names):
+            time.sleep(0.2)
+    begun = sorted((node for _, node in nodes), key=lambda node: node["start_time"])
+    assert [node["label"].partition(" 20")[0] for node in begun] == names
+    assert not any(node["parents"] for node in begun)
+
+    browser.set_window_size(1600, 1400)
+    browser.get(f"{prefect_server.removesuffix('/api')}/runs/flow-run/{run}")
+    wait_for(browser, "//*[contains(@class, 'state-badge') and contains(., 'Completed')]")
+    click(browser, "//button[contains(@title, 'Toggle fullscreen')]")
+    fit(browser, len(names))
+    picture(browser, "graph")
