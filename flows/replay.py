@@ -1,20 +1,19 @@
 """Make observations anew from the response bodies under `raw/`, after a parser was mended.
 
 raw/<collection> ─► parse ─► the same content ─► nothing to do
-                             other content    ─► a new file beside the old one
+                             other content    ─► a new file, which supersedes the old one
                              a body is missing, and there is no file ─► it was interrupted, and is passed over
                              a body is missing, or still breaks its promise ─► told, the others go on
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from datetime import datetime
+from collections import defaultdict
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-import numpy as np
 from prefect import runtime
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
@@ -23,13 +22,16 @@ from flows.collecting import moment, selected
 from flows.local_flow import local_flow
 from flows.progress import Progress
 from flows.report import explained, raise_failures
-from gridtide import observations
 from gridtide.bodies import Collection, NotKeptError, collections, replaying
 from gridtide.collect import collect
 from gridtide.config import Entry
-from gridtide.errors import ConfigurationError, GridtideError
-from gridtide.lake import EXTENSIONS, Lake, file_name
+from gridtide.errors import ConfigurationError, GridtideError, StorageError
+from gridtide.lake import File, Lake
+from gridtide.periods import Period
 from tasks.lake import open_lake
+
+Files = dict[tuple[datetime, Period | None], list[File]]
+"""By stamp and period."""
 
 COUNTS = ("unchanged", "rewritten", "interrupted", "failed", "rows")
 """What a report counts."""
@@ -79,8 +81,9 @@ async def replay(
     results = []
     for entry in entries:
         row = _row(entry, wanted.get(entry.name, []))
+        files = await _by_stamp(store, entry)
         for one in [] if dry_run else wanted.get(entry.name, []):
-            await _one(store, entry, one, found[entry.name], row)
+            await _one(store, entry, one, found[entry.name], _readings(files, one), row)
             await progress.advance(entry.name)
         results.append(row)
     report = replay_report(results, dry_run, time.monotonic() - started)
@@ -97,7 +100,7 @@ def replay_report(results: list[dict[str, Any]], dry_run: bool, seconds: float) 
     - `summary`: `collections`, `unchanged`, `rewritten`, `interrupted`, `failed`, `rows`, `seconds`
     - `results` per entry: `name`, `collections` that are kept, how many of them were `unchanged`, `rewritten`,
       `interrupted` before there was a file of them, and `failed`, the `rows` and `files` that were written,
-      `warnings` and `errors` (lists of texts), and the first error as `error`
+      the files that they `superseded`, `errors` (a list of texts), and the first of these as `error`
     """
     summary = {key: sum(row[key] for row in results) for key in ("collections", *COUNTS)}
     done = summary["unchanged"] + summary["rewritten"]
@@ -114,7 +117,7 @@ def as_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             **{key: row[key] for key in ("name", "collections", *COUNTS)},
-            "note": "; ".join([*row["errors"], *row["warnings"]]),
+            "note": "; ".join(row["errors"]),
         }
         for row in report["results"]
     ]
@@ -139,50 +142,72 @@ def as_text(report: dict[str, Any]) -> str:
 
 def _row(entry: Entry, wanted: list[Collection]) -> dict[str, Any]:
     counts = dict.fromkeys(COUNTS, 0)
-    lists: dict[str, list[str]] = {name: [] for name in ("files", "warnings", "errors")}
+    lists: dict[str, list[str]] = {name: [] for name in ("files", "superseded", "errors")}
     return {"name": entry.name, "collections": len(wanted), **counts, **lists, "error": None}
 
 
-async def _one(store: Lake, entry: Entry, one: Collection, all_of_entry: list[Collection], row: dict[str, Any]) -> None:
-    """Replay one collection and add to `row` what came of it."""
-    before = f"{entry.output_folder}/{file_name(entry.file_prefix, one.stamp, one.period, EXTENSIONS[entry.format])}"
-    was_there = True
+async def _one(
+    store: Lake, entry: Entry, one: Collection, all_of_entry: list[Collection], earlier: list[File], row: dict[str, Any]
+) -> None:
+    """Replay one collection, of which there are `earlier` readings, and add to `row` what came of it."""
     try:
-        was_there = await store.exists(before)
         kept = await replaying(store, one, all_of_entry)
         done = await collect(_unkept(entry), lake=store, http=kept, stamp=one.stamp, period=one.period)
-        if not done.created:
-            row["unchanged"] += 1
-            return
-        row["rewritten"] += 1
-        row["rows"] += done.rows
-        if done.file is None:
-            return
-        row["files"].append(done.file)
-        gone = await _vanished(store, before, done.file) if was_there else 0
+        if any(file.path == done.file and file.superseded_at for file in earlier):
+            fix = f"Remove {done.file}.superseded_…, then replay again"
+            raise StorageError(str(done.file), "is what the bodies say again, but was superseded since", fix)
+        superseded = await _supersede(store, done.file, earlier, kept.moments)
+        row["rewritten" if done.created or superseded else "unchanged"] += 1
+        row["superseded"] += superseded
+        if done.created and done.file:
+            row["rows"] += done.rows
+            row["files"].append(done.file)
     except GridtideError as error:
-        if isinstance(error, NotKeptError) and not was_there:
+        if isinstance(error, NotKeptError) and not earlier:
             row["interrupted"] += 1
             return
         row["failed"] += 1
         row["errors"].append(f"{one.folder}: {explained(error)}")
         row["error"] = row["error"] or row["errors"][0]
-        return
-    if gone:
-        row["warnings"].append(
-            f"{before} holds {gone} values that its bodies do not say any more: move it out of the lake"
-        )
+
+
+async def _supersede(store: Lake, current: str | None, earlier: list[File], moments: set[datetime]) -> list[str]:
+    """Let those `earlier` files count no more whose rows are all from the `moments` of the bodies that `current` was
+    read from; their paths."""
+    found = []
+    for file in earlier:
+        if file.path != current and not file.superseded_at and await _retrievals(store, file.path) <= moments:
+            await store.supersede(file.path)
+            found.append(file.path)
+    return found
+
+
+async def _retrievals(store: Lake, path: str) -> set[datetime]:
+    """When the rows of the file at `path` were retrieved."""
+    return set((await store.table(path))["retrieved_at"].unique().to_pylist())
+
+
+async def _by_stamp(store: Lake, entry: Entry) -> Files:
+    """The files of `entry` as they are before the replay."""
+    files: Files = defaultdict(list)
+    for file in await store.files(entry.output_folder, entry.file_prefix, superseded=True):
+        files[file.stamp, file.period].append(file)
+    return files
+
+
+def _readings(files: Files, one: Collection) -> list[File]:
+    """Those of `files` that may have been read from the bodies of `one`: its own, and those that moved on from its
+    name by a second each."""
+    found, stamp = [], one.stamp
+    while there := files.get((stamp, one.period)):
+        found += there
+        stamp += timedelta(seconds=1)
+    return found
 
 
 def _unkept(entry: Entry) -> Entry:
     """`entry` without going on from what is kept: a replay reads every body once, and keeps none again."""
     return msgspec.structs.replace(entry, raw=False)
-
-
-async def _vanished(store: Lake, before: str, after: str) -> int:
-    """How many keys of the file `before` are not in `after`."""
-    old, new = await asyncio.gather(store.table(before), store.table(after))
-    return int(np.isin(observations.fingerprints(old), observations.fingerprints(new), invert=True).sum())
 
 
 def _bounds(start: Any, end: Any) -> tuple[datetime | None, datetime | None]:

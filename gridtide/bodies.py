@@ -128,10 +128,11 @@ class Resumed:
 
 
 class Replayed:
-    """Answers from bodies that are kept, and from nowhere else."""
+    """Answers from bodies that are kept, and from nowhere else; `moments` are those at which what it gave was asked."""
 
     def __init__(self, lake: Lake, answers: Mapping[str, str]) -> None:
         self._lake, self._answers = lake, answers
+        self.moments: set[datetime] = set()
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
         """What `read` makes of the body that is kept; raises `NotKeptError` where there is none."""
@@ -139,7 +140,9 @@ class Replayed:
         if path is None:
             happened = f"the body of {request.label or request.url} is not kept"
             raise NotKeptError(entry.name, happened, "Collect it again with `gridtide backfill`")
-        return await read(await _answer(self._lake, path))
+        answer = await _answer(self._lake, path)
+        self.moments.add(answer.retrieved_at)
+        return await read(answer)
 
 
 def _earlier(among: Iterable[Collection], one: Collection) -> list[Collection]:

@@ -515,3 +515,15 @@ def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
         )
         peaks.append(int(done.stdout) / 1024)
     assert peaks[1] - peaks[0] < 25, peaks
+
+
+async def test_a_superseded_file_is_told_by_its_name(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    """From the first of such marks on it is left out, unless it is asked for; what it holds stays."""
+    one, other = await put(lake, page(0, 2)), await put(lake, page(0, 3))
+    moment = await lake.supersede(one.path)
+    await lake.supersede(one.path)
+    assert [file.path for file in await lake.files("eia", "demand")] == [other.path]
+    both = await lake.files("eia", "demand", superseded=True)
+    assert [(file.path, file.superseded_at) for file in both] == [(one.path, moment), (other.path, None)]
+    assert (await lake.table(one.path)).num_rows == 2
+    assert not caplog.records

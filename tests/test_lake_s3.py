@@ -23,7 +23,8 @@ STAMP = datetime(2024, 3, 10, 6, 12, tzinfo=UTC)
 
 def page(rows: int) -> obs.pa.Table:
     """`rows` hours of demand."""
-    made = [obs.Row(STAMP + timedelta(hours=i), STAMP, "ISNE", "demand", "MWh", i / 3) for i in range(rows)]
+    times = [STAMP + timedelta(hours=i) for i in range(rows)]
+    made = [obs.Row(at, at, "ISNE", "demand", "MWh", i / 3) for i, at in enumerate(times)]
     return obs.from_rows("eia", made, STAMP)
 
 

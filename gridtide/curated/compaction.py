@@ -77,7 +77,7 @@ class Work:
 
     def __init__(self, dataset: Dataset, done: Compaction, within: Period | None = None) -> None:
         self.dataset, self.lake, self.done, self.within = dataset, dataset.lake, done, within
-        self.record = Record(dict(dataset.record.files), {})
+        self.record = Record(dataset.compacted().files, {})
         self.held: dict[str, Held] = {}
         self.rows: dict[str, dict[str, pa.Table]] = defaultdict(dict)
         self.waiting = 0
@@ -110,10 +110,15 @@ class Work:
             await self.lake.put(f"{self.dataset.path}/{RECORD}", self.record.encode(), replace=True)
 
     async def behind(self) -> set[str]:
-        """The months without a file that the record has in them, from which another compaction took it away."""
+        """The months without a file that the record has in them, from which another compaction took it away, or
+        with one that was superseded."""
         behind = {month for held in self.record.files.values() for month in held.months} - self.dataset.tags.keys()
         async for month, about in ahead(self.dataset.about, self.dataset.tags):
-            if about is None or self.record.inputs(month).items() - about.inputs.items():
+            if (
+                about is None
+                or self.record.inputs(month).items() - about.inputs.items()
+                or not self.dataset.superseded.keys().isdisjoint(about.inputs)
+            ):
                 behind.add(month)
             else:
                 self.record.months[month] = Compacted(self.dataset.tags[month], about.newest)
@@ -141,9 +146,11 @@ class Work:
         """Put `month` with all that the record has in it and `rows`, by path, unless it is so already."""
         path = month_path(self.dataset.path, month)
         there = await self.dataset.month(month, span(month)) if await self.lake.exists(path) else None
-        base = there or Month()
+        base = there if there and self.dataset.superseded.keys().isdisjoint(there.inputs) else Month()
         wanted = self.record.inputs(month) | {name: self.held[name].content_hash for name in rows}
         late = dict(wanted.items() - base.inputs.items())
+        if there and not wanted:  # all that it held was superseded
+            await self.lake.remove([path])
         if not late:
             return
         tables = [rows[name] if name in rows else await self._again(month, name, wanted[name]) for name in late]

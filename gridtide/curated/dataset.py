@@ -7,7 +7,8 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -51,7 +52,8 @@ class Dataset:
     async def open(cls, lake: Lake, output_folder: str, file_prefix: str) -> Dataset:
         """The files that `file_prefix` names in `output_folder`; asks the lake for two lists and one small file."""
         path = dataset(output_folder, file_prefix)
-        listed, objects = await asyncio.gather(lake.files(output_folder, file_prefix), lake.objects(path))
+        files = lake.files(output_folder, file_prefix, superseded=True)
+        listed, objects = await asyncio.gather(files, lake.objects(path))
         tabular = {EXTENSIONS[name] for name in TABULAR}
         there = {one.path: one.e_tag for one in objects}
         months = {one.rpartition("/")[2].removesuffix(".parquet"): tag for one, tag in there.items()}
@@ -60,8 +62,29 @@ class Dataset:
         return cls(lake, path, {file.path: file for file in listed if file.extension in tabular}, record, tags)
 
     def new(self) -> list[File]:
-        """The files that are not compacted."""
-        return [file for file in self.files.values() if file.path not in self.record.files]
+        """The files that are not compacted and still count."""
+        return [
+            file for file in self.files.values() if file.path not in self.record.files and file.superseded_at is None
+        ]
+
+    @cached_property
+    def superseded(self) -> dict[str, datetime]:
+        """From when on files count no more, by path."""
+        return {file.path: file.superseded_at for file in self.files.values() if file.superseded_at}
+
+    def counts(self, path: str, as_of: datetime | None) -> bool:
+        """Whether the file at `path` still counts, or did so at `as_of`."""
+        moment = self.superseded.get(path)
+        return moment is None or (as_of is not None and as_of < moment)
+
+    def compacted(self) -> Record:
+        """What the record says, without the files that were superseded since and the months that hold them."""
+        gone = {path: held for path, held in self.record.files.items() if path in self.superseded}
+        stale = {month for held in gone.values() for month in held.months}
+        return Record(
+            {path: held for path, held in self.record.files.items() if path not in gone},
+            {month: one for month, one in self.record.months.items() if month not in stale},
+        )
 
     def content_hash(self, file: File) -> str | None:
         """That of `file` if it is compacted; one that changed since then is named in a warning."""

@@ -149,7 +149,11 @@ class _Wanted:
 
     def may_stand(self, month: Month) -> bool:
         """Whether `month` holds nothing but what is wanted, as far as it lies in the period."""
-        return not self.pinned or all(
+        if not self.pinned:
+            return all(self.dataset.counts(path, self.as_of) for path in month.inputs)
+        if not self.dataset.superseded.keys().isdisjoint(self.files):  # which would not come in their order
+            return False
+        return all(
             self.files.get(path) == content_hash or not self.near(path) for path, content_hash in month.inputs.items()
         )
 
@@ -237,8 +241,8 @@ async def _dataset(lake: Lake, entry: Entry) -> Dataset:
 
 
 def _by_name(dataset: Dataset, period: Period, as_of: datetime | None) -> list[File]:
-    """The files that by their names may hold values of `period`, stored by `as_of`."""
-    files = [file for file in dataset.files.values() if may_hold(file, period)]
+    """The files that by their names may hold values of `period`, stored by `as_of` and not superseded by then."""
+    files = [file for file in dataset.files.values() if may_hold(file, period) and dataset.counts(file.path, as_of)]
     return files if as_of is None else [file for file in files if file.stamp <= as_of + LATE]
 
 

@@ -91,7 +91,8 @@ async def join(lake: Lake, entry: Entry, planned: Sequence[Share], parts: Sequen
     }
     months = {month: one for part in parts for month, one in part.record.months.items()}
     if whole:
-        record = Record({**dataset.record.files, **whole}, {**dataset.record.months, **months})
+        before = dataset.compacted()
+        record = Record({**before.files, **whole}, {**before.months, **months})
         await lake.put(f"{dataset.path}/{RECORD}", record.encode(), replace=True)
     rows, size = (sum(getattr(part.done, name) for part in parts) for name in ("rows", "bytes"))
     return Compaction(entry.name, len(whole), rows, sorted(months), size)

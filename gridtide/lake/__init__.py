@@ -3,6 +3,7 @@
     <output_folder>/<prefix>_<stamp>[_<from>_<to>].parquet      observations; Metadata in the footer
     <output_folder>/<prefix>_<stamp>[_<from>_<to>].csv          the same columns
     <output_folder>/<prefix>_<stamp>[_<from>_<to>].csv.meta.json    its Metadata, put before it
+    <any of these>.superseded_<moment>                          from then on others count instead: a replay's
     raw/…                                                       response bodies, zstd-compressed, see `gridtide.bodies`
     processed/…                                                 compacted months, see `gridtide.curated`
     failed/…                                                    what was asked for in vain, see `gridtide.attempts`

@@ -17,6 +17,8 @@ EXTENSIONS = {"parquet": "parquet", "csv": "csv", "json": "json", "raw": "raw"}
 SIDECAR = ".meta.json"
 """What follows a file's name in that of its sidecar."""
 
+_SUPERSEDED = ".superseded_"
+_MOMENT = "%Y%m%dT%H%M%S%f"
 _STAMP = "%Y%m%d_%H%M%S"
 _BOUND = "%Y%m%dT%H%M"
 _NAME = re.compile(
@@ -38,13 +40,15 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of the lake by its name; `path` is relative to the lake, `size` in bytes."""
+    """One file of the lake by its name; `path` is relative to the lake, `size` in bytes. From `superseded_at` on
+    others count instead of it."""
 
     path: str
     stamp: datetime
     period: Period | None
     extension: str
     size: int
+    superseded_at: datetime | None = None
 
 
 def file_name(prefix: str, stamp: datetime, period: Period | None, extension: str) -> str:
@@ -77,6 +81,20 @@ def parse_name(name: str) -> Name | None:
         period = Period(_utc(match["start"], _BOUND), _utc(match["end"], _BOUND)) if match["start"] else None
         return Name(match["prefix"], _utc(match["stamp"], _STAMP), period, match["extension"])
     except ValueError:  # digits that are no date, or a period that ends before it starts
+        return None
+
+
+def superseded_name(name: str, moment: datetime) -> str:
+    """The name of the empty file that says that the one called `name` counts no more from `moment` on."""
+    return f"{name}{_SUPERSEDED}{moment.astimezone(UTC):{_MOMENT}}"
+
+
+def parse_superseded_name(name: str) -> tuple[str, datetime] | None:
+    """The inverse of `superseded_name`, None if `name` is none."""
+    of, marked, moment = name.rpartition(_SUPERSEDED)
+    try:
+        return (of, _utc(moment, _MOMENT)) if marked else None
+    except ValueError:
         return None
 
 

@@ -8,8 +8,8 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,7 +21,15 @@ from gridtide.errors import StorageError
 from gridtide.lake.connect import address, connect
 from gridtide.lake.failures import told
 from gridtide.lake.metadata import Metadata, Provenance, check
-from gridtide.lake.names import EXTENSIONS, SIDECAR, File, file_name, parse_name
+from gridtide.lake.names import (
+    EXTENSIONS,
+    SIDECAR,
+    File,
+    file_name,
+    parse_name,
+    parse_superseded_name,
+    superseded_name,
+)
 from gridtide.threads import blocking, computed
 
 if TYPE_CHECKING:
@@ -158,25 +166,39 @@ class Lake:
         with told(self.uri, "files cannot be removed"), suppress(FileNotFoundError):
             await blocking(obstore.delete, self.store, list(paths))
 
-    async def files(self, folder: str, prefix: str) -> list[File]:
-        """The files of `folder` that `file_name` names with `prefix`, by stamp and path.
+    async def files(self, folder: str, prefix: str, *, superseded: bool = False) -> list[File]:
+        """The files of `folder` that `file_name` names with `prefix`, by stamp and path, with `superseded` also those
+        that count no more.
 
         Sidecars, hidden files and those of other prefixes are passed over; names that are no lake
         files are named in one warning.
         """
         found, foreign = [], []
+        until: dict[str, datetime] = {}
         for path, size in await self._list(folder):
             name = path.rpartition("/")[2]
             if name.startswith(".") or name.endswith(SIDECAR):
                 continue
             parsed = parse_name(name)
-            if parsed is None:
+            if parsed is None and (marked := parse_superseded_name(name)):
+                of, moment = marked
+                until[of] = min(moment, until.get(of, moment))
+            elif parsed is None:
                 foreign.append(name)
             elif parsed.prefix == prefix:
                 found.append(File(path, parsed.stamp, parsed.period, parsed.extension, size))
         if foreign:
             logger.warning("%s/%s: passed over, no names of lake files: %s", self.uri, folder, _listed(foreign))
+        if until:
+            found = [replace(one, superseded_at=until.get(one.path.rpartition("/")[2])) for one in found]
+            found = [one for one in found if superseded or one.superseded_at is None]
         return sorted(found, key=lambda file: (file.stamp, file.path))
+
+    async def supersede(self, path: str) -> datetime:
+        """Let the file at `path` count no more from now on, as others hold what it should; returns that moment."""
+        moment = datetime.now(UTC)
+        await self.put(superseded_name(path, moment), b"")
+        return moment
 
     async def exists(self, path: str) -> bool:
         """Whether there is a file at `path`."""

@@ -9,10 +9,10 @@ import pytest
 from flows.ingest import ingest
 from flows.replay import replay
 from flows.report import RunError
-from gridtide import curated
+from gridtide import curated, observations
 from gridtide.config import parse
 from gridtide.errors import ConfigurationError
-from gridtide.lake import Lake, encoding
+from gridtide.lake import Draft, Lake, Provenance, encoding
 from tests import upstream
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -72,14 +72,86 @@ async def test_what_reads_otherwise_is_a_new_file_that_counts(tmp_path: Path) ->
     assert (await curated.read(lake, entries, *day, stored_at))["value"].to_pylist() == [1.5, 2.5]
 
 
-async def test_values_that_vanish_are_pointed_out(tmp_path: Path) -> None:
-    """A key that the bodies do not say any more stays in the old file: the report names that file."""
+COLUMNS = ("interval_start", "value")
+
+
+async def read(config: dict[str, Any], as_of: datetime | None = None) -> list[tuple[int, float]]:
+    """The hours of the day that the lake holds, with their values."""
+    lake, entries = Lake.open(config["lake"]), parse(config).apis
+    table = await curated.read(lake, entries, datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC), as_of)
+    return [(at.hour, value) for at, value in zip(*(table[n].to_pylist() for n in COLUMNS), strict=True)]
+
+
+async def test_values_that_vanish_are_not_read_any_more(tmp_path: Path) -> None:
+    """A key that the bodies do not say any more is read as of before the replay only, compacted or not."""
     config, file, body = await collected(tmp_path)
+    lake, [entry] = Lake.open(str(tmp_path)), parse(config).apis
+    stored_at = (await lake.metadata(f"grid/{file.name}")).stored_at
+    await curated.compact(lake, entry)
     rewritten(body, "2024-01-01T01:00Z", "2024-01-01T02:00Z")
     report = await replay(config=config)
-    assert report["results"][0]["warnings"] == [
-        f"grid/{file.name} holds 1 values that its bodies do not say any more: move it out of the lake"
-    ]
+    [row] = report["results"]
+    assert [one.path for one in await lake.files("grid", "grid")] == row["files"]
+    assert (row["rewritten"], row["superseded"]) == (1, [f"grid/{file.name}"])
+    for _ in range(2):
+        assert await read(config) == [(0, 1.5), (2, 2.5)]
+        assert await read(config, stored_at) == [(0, 1.5), (1, 2.5)]
+        await curated.compact(lake, entry)
+    assert (await replay(config=config))["summary"]["unchanged"] == 1
+    rewritten(body, "2024-01-01T02:00Z", "2024-01-01T03:00Z")
+    assert (await replay(config=config))["results"][0]["superseded"] == row["files"]
+    assert await read(config) == [(0, 1.5), (3, 2.5)]
+
+
+async def test_what_says_nothing_any_more_leaves_nothing(tmp_path: Path) -> None:
+    """Where the mended parser finds no row, none is read."""
+    config, file, body = await collected(tmp_path)
+    said = encoding.decompress(body.read_bytes()).decode().partition("\n")[2]
+    rewritten(body, said, "[]")
+    report = await replay(config=config)
+    assert report["results"][0]["superseded"] == [f"grid/{file.name}"]
+    assert await read(config) == []
+
+
+async def test_a_replay_that_was_killed_is_made_good(tmp_path: Path) -> None:
+    """The new file was put, and the old one not superseded yet: the next replay does it."""
+    config, file, body = await collected(tmp_path)
+    rewritten(body, "2024-01-01T01:00Z", "2024-01-01T02:00Z")
+    await replay(config=config)
+    [mark] = (tmp_path / "grid").glob("*.superseded_*")
+    mark.unlink()
+    assert await read(config) == [(0, 1.5), (1, 2.5), (2, 2.5)]
+    assert (await replay(config=config))["results"][0]["superseded"] == [f"grid/{file.name}"]
+    assert await read(config) == [(0, 1.5), (2, 2.5)]
+
+
+async def test_a_parser_that_is_put_back_is_told(tmp_path: Path) -> None:
+    """The file that says so is there and superseded: the error names what to remove, and then all is as it was."""
+    config, file, body = await collected(tmp_path)
+    rewritten(body, "2024-01-01T01:00Z", "2024-01-01T02:00Z")
+    await replay(config=config)
+    rewritten(body, "2024-01-01T02:00Z", "2024-01-01T01:00Z")
+    with pytest.raises(RunError, match=rf"Remove grid/{file.name}\.superseded_"):
+        await replay(config=config)
+    [mark] = (tmp_path / "grid").glob("*.superseded_*")
+    mark.unlink()
+    await replay(config=config)
+    assert await read(config) == [(0, 1.5), (1, 2.5)]
+
+
+async def test_another_answer_of_the_next_second_still_counts(tmp_path: Path) -> None:
+    """A file whose name moved on because two runs began at once is no reading of the same bodies."""
+    config, file, body = await collected(tmp_path)
+    lake, [entry] = Lake.open(str(tmp_path)), parse(config).apis
+    at = datetime(2024, 1, 1, 5, tzinfo=UTC)
+    other = observations.Row(at, at, "grid", "mw", "MW", 9.0)
+    with Draft("parquet", Provenance("grid", None, entry.fingerprint)) as draft:
+        draft.append(observations.from_rows("generic", [other], datetime.now(UTC)))
+        [of] = await lake.files("grid", "grid")
+        await lake.put_draft(draft, "grid", "grid", of.stamp)
+    rewritten(body, "2024-01-01T01:00Z", "2024-01-01T02:00Z")
+    assert (await replay(config=config))["results"][0]["superseded"] == [f"grid/{file.name}"]
+    assert await read(config) == [(0, 1.5), (2, 2.5), (5, 9.0)]
 
 
 async def test_a_body_that_cannot_be_read_fails_its_collection_alone(tmp_path: Path) -> None:

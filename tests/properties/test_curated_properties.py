@@ -25,12 +25,14 @@ WHOLE = Period(START, START + HOURS * HOUR)
 
 
 class File(NamedTuple):
-    """One file to be put: when its rows were retrieved, and the rows; then maybe a compaction."""
+    """One file to be put: when its rows were retrieved, and the rows; then maybe a compaction. It may supersede the
+    file that was put so many before it."""
 
     asked: int
     rows: list[obs.Row]
     periodic: bool
     compact: bool
+    supersedes: int = 0
 
 
 ROWS = st.builds(
@@ -41,7 +43,10 @@ ROWS = st.builds(
     st.sampled_from(["ISNE", "ISNE", "CISO"]),
 )
 DISTINCT = st.lists(ROWS, min_size=1, max_size=3, unique_by=lambda r: (r.interval_start, r.location, r.published_at))
-FILES = st.lists(st.builds(File, st.integers(0, 5), DISTINCT, st.booleans(), st.booleans()), min_size=2, max_size=8)
+SUPERSEDES = st.sampled_from([0, 0, 0, 1, 1, 2])
+FILES = st.lists(
+    st.builds(File, st.integers(0, 5), DISTINCT, st.booleans(), st.booleans(), SUPERSEDES), min_size=2, max_size=8
+)
 
 DIVIDED = [  # what was one vintage when it was compacted is two by what comes later
     File(1, [row(3, 1.0)], False, False),
@@ -51,24 +56,31 @@ DIVIDED = [  # what was one vintage when it was compacted is two by what comes l
 
 
 async def filled(files: list[File], of: Entry, *, compacting: bool) -> tuple[Lake, list[dict[str, Any]]]:
-    """A lake with `files`, and all their rows with path, moment of storing, and place in the order of storing."""
+    """A lake with `files`, and all their rows with path, when they were stored, and from when on they do not count."""
     lake, rows = Lake.open("memory://"), []
+    paths: list[str] = []
     for file in files:
         period = WHOLE if file.periodic else None
         stored = await put(lake, of, file.asked, file.rows, period)
         if stored.created:
             table = await lake.table(stored.path)
-            rows += [r | {"stored_at": stored.stored_at, "file": stored.path} for r in table.to_pylist()]
+            rows += [r | {"stored_at": stored.stored_at, "file": stored.path, "until": None} for r in table.to_pylist()]
+        paths.append(stored.path)
+        old = paths[max(len(paths) - 1 - file.supersedes, 0)]
+        if old != stored.path and all(r["until"] is None for r in rows if r["file"] == old):
+            until = await lake.supersede(old)
+            rows = [r | {"until": until} if r["file"] == old else r for r in rows]
         if file.compact and compacting:
             assert not (await curated.compact(lake, of)).problems
     return lake, rows
 
 
 def expected(rows: list[dict[str, Any]], as_of: datetime | None) -> list[dict[str, Any]]:
-    """Every vintage stored by `as_of`, by key and retrieval."""
+    """Every vintage that was stored by `as_of` and not superseded by then, by key and retrieval."""
     by_key: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
     for one in rows:
-        if as_of is None or one["stored_at"] <= as_of:
+        until = one["until"]
+        if (until is None) if as_of is None else (one["stored_at"] <= as_of and (until is None or as_of < until)):
             by_key[tuple(one[name] for name in obs.KEY)].append(one)
     found = []
     for key in sorted(by_key, key=lambda k: (*k[:-1], k[-1] is not None, k[-1])):
@@ -87,20 +99,21 @@ def last_of_each_key(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @settings(max_examples=150)
 @example(DIVIDED, 8, 0, HOURS, "parquet")
 @example([DIVIDED[0], DIVIDED[1], DIVIDED[2]._replace(compact=True)], 8, 0, HOURS, "csv")
-@given(FILES, st.integers(0, 8), st.integers(0, HOURS - 1), st.integers(1, HOURS), st.sampled_from(["parquet", "csv"]))
+@given(FILES, st.integers(0, 12), st.integers(0, HOURS - 1), st.integers(1, HOURS), st.sampled_from(["parquet", "csv"]))
 def test_reading_is_the_plain_loop(files: list[File], seen: int, first: int, hours: int, form: str) -> None:
     """Latest and all vintages, now and as of any file's storing, with compactions anywhere between the files."""
 
     async def check() -> None:
         of = entry(form=form)
         lake, rows = await filled(files, of, compacting=True)
-        moments = sorted({r["stored_at"] for r in rows})
+        moments = sorted({r["stored_at"] for r in rows} | {r["until"] for r in rows if r["until"]})
         as_of = moments[seen] if seen < len(moments) else None
         start, end = START + first * HOUR, START + (first + hours) * HOUR
         wanted = expected([r for r in rows if start <= r["interval_start"] < end], as_of)
         every = await curated.read(lake, [of], start, end, as_of, all_vintages=True)
         available = [r["published_at"] or r["interval_end"] + 2 * HOUR for r in wanted]
-        assert every.to_pylist() == [r | {"available_at": at} for r, at in zip(wanted, available, strict=True)]
+        stated = [{name: value for name, value in r.items() if name != "until"} for r in wanted]
+        assert every.to_pylist() == [r | {"available_at": at} for r, at in zip(stated, available, strict=True)]
         latest = await curated.read(lake, [of], start, end, as_of)
         assert latest.schema.equals(obs.SCHEMA)
         assert latest.to_pylist() == last_of_each_key(wanted)
@@ -110,14 +123,14 @@ def test_reading_is_the_plain_loop(files: list[File], seen: int, first: int, hou
 
 @pytest.mark.slow
 @settings(max_examples=100)
-@given(FILES, st.integers(0, 8))
+@given(FILES, st.integers(0, 12))
 def test_compaction_changes_no_table(files: list[File], seen: int) -> None:
     """Read as of any moment, or from pinned files, before and after a compaction: equal tables, equal grids."""
 
     async def check() -> None:
         of = entry()
         lake, rows = await filled(files, of, compacting=False)
-        moments = sorted({r["stored_at"] for r in rows})
+        moments = sorted({r["stored_at"] for r in rows} | {r["until"] for r in rows if r["until"]})
         as_of = moments[seen] if seen < len(moments) else None
         pinned = await curated.inputs(lake, [of], WHOLE, as_of)
         before = await state(lake, of, as_of, pinned)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gridtide import observations as obs
 from gridtide.lake import EXTENSIONS, encoding, file_name
-from gridtide.lake.names import Name, parse_name
+from gridtide.lake.names import Name, parse_name, parse_superseded_name, superseded_name
 from gridtide.periods import Period
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -27,6 +27,18 @@ def test_a_name_says_what_it_was_made_of(prefix: str, stamp: datetime, period: P
     )
 
 
+@given(PREFIXES, MOMENTS, st.none() | PERIODS, MOMENTS)
+def test_a_mark_says_whose_it_is_and_from_when_on(
+    prefix: str, stamp: datetime, period: Period | None, moment: datetime
+) -> None:
+    """The name of a superseded file, and the moment to the microsecond; no file is taken for a mark."""
+    name = file_name(prefix, stamp, period, "csv")
+    mark = superseded_name(name, moment)
+    assert parse_superseded_name(mark) == (name, moment)
+    assert parse_name(mark) is None
+    assert parse_superseded_name(name) is None
+
+
 @given(PREFIXES, PREFIXES, MOMENTS, st.none() | PERIODS)
 def test_no_file_is_of_two_prefixes(prefix: str, rest: str, stamp: datetime, period: Period | None) -> None:
     """A file of `<prefix>_<rest>` is never taken for one of `<prefix>`, whatever the rest."""
@@ -42,11 +54,13 @@ def test_what_parses_is_a_name(text: str) -> None:
     assert found is None or file_name(found.prefix, found.stamp, found.period, found.extension) == text
 
 
-TIMES = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
+TIMES = st.datetimes(datetime(1900, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC))
 LABELS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+PLACES = LABELS.filter(lambda label: label.strip() != "")
+VALUES = st.none() | st.floats(allow_nan=False)
 ROWS = st.lists(
-    st.tuples(TIMES, TIMES, LABELS, LABELS, LABELS, st.none() | st.floats(allow_nan=False), st.none() | TIMES).map(
-        lambda fields: obs.Row(*fields)
+    st.tuples(TIMES, TIMES, PLACES, LABELS, LABELS, VALUES, st.none() | TIMES).map(
+        lambda fields: obs.Row(*sorted(fields[:2]), *fields[2:])
     ),
     max_size=6,
 )
