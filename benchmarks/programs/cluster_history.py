@@ -1,7 +1,8 @@
 """Ours: backfill, compaction and preparation of eight balancing authorities on a Dask cluster of this machine.
 
-argv: base years folder processes. Prints, by step, seconds and CPU seconds (this process and the workers), what went in
-and the bytes written; `tasks` are task runs that do nothing. With 0 processes there is no cluster.
+argv: base years folder processes. Prints, by step, seconds, CPU seconds of this process and the workers together and of
+the busiest of them, what went in and the bytes written; `tasks` are task runs that do nothing. With 0 processes there is
+no cluster.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ FACETS = {
     "fuel-type-data": {"facets[fueltype][]": ["COL", "NG", "NUC", "SUN", "WAT", "WND"]},
 }
 START = datetime(2014, 1, 1, tzinfo=UTC)
-TASKS = 40
+TASKS = 30
 
 
 def cpu() -> float:
@@ -55,10 +56,10 @@ def written(folder: Path, pattern: str) -> int:
 
 
 @contextlib.contextmanager
-def cluster_of(processes: int) -> Iterator[tuple[str | None, Callable[[], float]]]:
-    """The address of a cluster of `processes`, and what gives the CPU seconds of all its workers and this process."""
+def cluster_of(processes: int) -> Iterator[tuple[str | None, Callable[[], list[float]]]]:
+    """The address of a cluster of `processes`, and what gives the CPU seconds of this process and of each worker."""
     if not processes:
-        yield None, cpu
+        yield None, lambda: [cpu()]
         return
     from distributed import Client, LocalCluster
 
@@ -67,7 +68,7 @@ def cluster_of(processes: int) -> Iterator[tuple[str | None, Callable[[], float]
         Client(cluster, set_as_default=False) as client,
     ):
         client.run(__import__, "tasks.apart")  # what a worker imports once is no part of a step
-        yield cluster.scheduler_address, lambda: cpu() + sum(client.run(cpu).values())
+        yield cluster.scheduler_address, lambda: [cpu(), *client.run(cpu).values()]
 
 
 def main(base: str, years: int, folder: Path, processes: int) -> dict[str, Any]:
@@ -103,7 +104,8 @@ def main(base: str, years: int, folder: Path, processes: int) -> dict[str, Any]:
         def step(name: str, flow: Awaitable[Any]) -> dict[str, Any]:
             before, started = busy(), time.perf_counter()
             report: dict[str, Any] = asyncio.run(awaited(flow))
-            found[name] = {"wall": time.perf_counter() - started, "cpu": busy() - before}
+            wall, spent = time.perf_counter() - started, [now - then for now, then in zip(busy(), before, strict=True)]
+            found[name] = {"wall": wall, "cpu": sum(spent), "busiest": max(spent)}
             return report
 
         report = step("backfill", backfill(START, end, config, cluster=address))
