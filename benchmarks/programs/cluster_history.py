@@ -1,8 +1,8 @@
 """Ours: backfill, compaction and preparation of eight balancing authorities on a Dask cluster of this machine.
 
-argv: base years folder processes. Prints, by step, seconds, CPU seconds of this process and the workers together and of
-the busiest of them, what went in and the bytes written; `tasks` are task runs that do nothing. With 0 processes there is
-no cluster.
+argv: base years folder processes. Prints, by step, seconds, CPU seconds of this process and the workers together and
+of the busiest of them, what went in and the bytes written; `tasks` are task runs that do nothing. With 0 processes
+there is no cluster.
 """
 
 import asyncio
