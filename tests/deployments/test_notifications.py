@@ -61,11 +61,12 @@ async def test_every_receiver_is_told_at_once(
     tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What failed, why, since when, what to do and where to look, to a webhook and by e-mail; then that it is well
-    again, once."""
+    again, once. A run that failed for what its entries tell is not told."""
     inbox, mail = Inbox(), Inbox()
     with webhook(inbox) as hook, mailbox(mail, unused_tcp_port) as smtp:
         monkeypatch.setenv(VARIABLE, f"{hook} {smtp}")
         await deployed(tmp_path)
+        await end("Failed", StateType.FAILED, "RunError: monitor: data is missing: a 2026-03-01T00:00/2026-03-02T00:00")
         await end("Failed", StateType.FAILED, "1 of 1 entries failed: a")
         for arrived in (inbox, mail):
             [(subject, body)] = await asyncio.to_thread(arrived.until, 1)
