@@ -148,8 +148,8 @@ def reject(values: Floats, natures: Sequence[Nature], rules: Cleaning) -> tuple[
 
 
 def impossible(values: Floats, one: Nature) -> Mask:
-    """Which of `values` (T,) lie outside of what their nature allows; infinite ones always do."""
-    finite = np.finfo(float).max
+    """Which of `values` (T,) lie outside of what their nature allows; what float32 cannot hold always does."""
+    finite = float(np.finfo(np.float32).max)
     cells: Mask = (values < max(one.low, -finite)) | (values > min(one.high, finite))
     return cells
 

@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from hypothesis import settings
 
 from gridtide import config
 from gridtide.config import Entry
 from tests.eia_upstream import Upstream
+
+# a shared machine may pause in any example, which says nothing about the property
+settings.register_profile("gridtide", deadline=None)
+settings.load_profile("gridtide")
 
 
 @pytest.fixture(scope="session")

@@ -120,9 +120,10 @@ def test_pinned_inputs_give_the_same_bytes(folder: Path, tmp_path: Path) -> None
     assert set(first) == {"sequences.safetensors", "sequences.npz", "report.html", "manifest.json"}
     pinned = json.loads(first["manifest.json"])["inputs"]
     asyncio.run(fill(Lake.open(str(tmp_path)), {"demand": (*KINDS["demand"][:2], KINDS["demand"][2][:99])}, files=1))
-    for seed, threads in (("1", "1"), ("2", "2")):
+    for seed, threads in (("1", "1"), ("2", "5")):
         program = (
-            "import asyncio, json, sys\n"
+            "import asyncio, json, os, sys\n"
+            f"os.cpu_count = lambda: {threads}\n"
             "from tests.test_training import CONFIG, RICH, Input, Lake, training\n"
             "pinned = [Input(**one) for one in json.loads(sys.argv[2])]\n"
             "asyncio.run(training.prepare(RICH, CONFIG, Lake.open(sys.argv[1]), inputs=pinned))\n"
