@@ -113,9 +113,24 @@ async def gather(
     """The series of `wanted` in the files `pinned` of `entries` (by name), over the hours `reading`."""
     patterns = [p for location in wanted.locations for p in (*location.inputs, *location.targets)]
     grid = Grid(reading, lambda name: any(fnmatchcase(name, pattern) for pattern in patterns))
-    async for name, table in curated.tables(lake, entries.values(), pinned, reading):
+    async for name, table in curated.tables(lake, entries.values(), pinned, reading, places(patterns)):
         grid.add(table, entries[name].available)
     return grid
+
+
+def places(patterns: Iterable[str]) -> set[str] | None:
+    """The locations that series patterns name, None where one may match any.
+
+    >>> sorted(places(["eia/ISNE/*", "open_meteo/boston/temperature_2m"]))
+    ['ISNE', 'boston']
+    """
+    found = set()
+    for pattern in patterns:
+        place, _, _ = pattern.rpartition("/")
+        if not place or set(place) & set("*?["):
+            return None
+        found.add(place.partition("/")[2])
+    return found
 
 
 def files(made: TrainingSet, described: Mapping[str, Any]) -> dict[str, list[bytes | memoryview]]:

@@ -66,6 +66,21 @@ def test_everything_that_was_ingested_is_in_the_set(folder: Path) -> None:
     assert json.loads(metadata["manifest"]) == json.loads((folder / "features/small/manifest.json").read_text())
 
 
+@pytest.mark.parametrize(
+    ("patterns", "places"),
+    [
+        (["eia/ISNE/*", "open_meteo/boston/temperature_2m"], {"ISNE", "boston"}),
+        (["iso_ne/UN.A/1/lmp_*"], {"UN.A/1"}),
+        (["eia/ISNE/demand", "eia/IS*/demand"], None),
+        (["e?a/ISNE/demand"], None),
+        (["eia/[IN]*/demand"], None),
+    ],
+)
+def test_locations_that_patterns_name(patterns: list[str], places: set[str] | None) -> None:
+    """None as soon as one may match any."""
+    assert training.places(patterns) == places
+
+
 def test_values_are_scaled_by_train_hours_alone(folder: Path) -> None:
     """Mean 0 and deviation 1 over the observed train cells; missing cells are 0."""
     report = prepare(folder)

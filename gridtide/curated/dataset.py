@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -95,11 +95,15 @@ class Dataset:
             logger.warning("%s: is not the file that was compacted; what was compacted counts", file.path)
         return held.content_hash
 
-    async def month(self, month: str, period: Period, *, only_latest: bool = False) -> Month | None:
+    async def month(
+        self, month: str, period: Period, *, only_latest: bool = False, locations: Collection[str] | None = None
+    ) -> Month | None:
         """`month` as `Month.decode` reads it; None, with a warning, where it is damaged or gone."""
         path = month_path(self.path, month)
         try:
-            return await computed(Month.decode, await self.lake.read(path), period, only_latest=only_latest)
+            return await computed(
+                Month.decode, await self.lake.read(path), period, only_latest=only_latest, locations=locations
+            )
         except (StorageError, ValueError) as error:
             logger.warning("%s: passed over, the files it was compacted from are read instead: %s", path, error)
             return None

@@ -10,7 +10,7 @@ where all of them are asked for and nothing that is not compacted was retrieved 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -84,13 +84,18 @@ async def verify(lake: Lake, pinned: Iterable[Input]) -> None:
 
 
 async def tables(
-    lake: Lake, entries: Iterable[Entry], pinned: Sequence[Input], period: Period
+    lake: Lake,
+    entries: Iterable[Entry],
+    pinned: Sequence[Input],
+    period: Period,
+    locations: Collection[str] | None = None,
 ) -> AsyncIterator[tuple[str, pa.Table]]:
     """The observations of the files `pinned`, of `entries`, each table with its entry's name.
 
     Of each key in `period` at least the latest, whether from files or from months, where it stands for
-    all `observations.retrievals` of its key; what lies beyond the period may come too. Rows with the
-    same retrieval come in the order of `pinned`.
+    all `observations.retrievals` of its key; what lies beyond the period may come too, and where
+    `locations` are given, what lies elsewhere may not. Rows with the same retrieval come in the order of
+    `pinned`.
     """
     of_entry: dict[str, dict[str, str]] = defaultdict(dict)
     for one in pinned:
@@ -102,7 +107,7 @@ async def tables(
             raise ConfigurationError(name, happened, "Use the configuration they were made with")
         dataset = await _dataset(lake, by_name[name])
 
-        async for table in _gathered(_pieces(_Wanted(dataset, hashes, period, pinned=True))):
+        async for table in _gathered(_pieces(_Wanted(dataset, hashes, period, pinned=True, locations=locations))):
             yield name, table
 
 
@@ -139,13 +144,14 @@ async def read(
 @dataclass(frozen=True)
 class _Wanted:
     """What to read of a dataset: `files` (path and, where it is known, content hash) in `period`, stored by
-    `as_of`; no others if they are `pinned`."""
+    `as_of`; no others if they are `pinned`; of months at least what lies at `locations`, all if None."""
 
     dataset: Dataset
     files: Mapping[str, str | None]
     period: Period
     as_of: datetime | None = None
     pinned: bool = False
+    locations: Collection[str] | None = None
 
     def may_stand(self, month: Month) -> bool:
         """Whether `month` holds nothing but what is wanted, as far as it lies in the period."""
@@ -212,7 +218,7 @@ async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
             if month not in compacted or path not in compacted[month].inputs:
                 earliest[month] = min(earliest[month], oldest(rows)) if compacted else NEVER
                 yield rows
-    read_month = partial(dataset.month, period=period, only_latest=wanted.pinned)
+    read_month = partial(dataset.month, period=period, only_latest=wanted.pinned, locations=wanted.locations)
     async for month, there in ahead(read_month, compacted):
         about = compacted[month]
         if there is not None and about.inputs.items() <= there.inputs.items() and there.newest < earliest[month]:

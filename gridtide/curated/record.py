@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -118,8 +118,10 @@ class Month:
         return sink.getvalue()
 
     @classmethod
-    def decode(cls, body: Any, period: Period, *, only_latest: bool = False) -> Month:
-        """The inverse of `encode`, with those row groups that may hold values of `period`.
+    def decode(
+        cls, body: Any, period: Period, *, only_latest: bool = False, locations: Collection[str] | None = None
+    ) -> Month:
+        """The inverse of `encode`, with those row groups that may hold values of `period`, at `locations` if given.
 
         With `only_latest` these are the latest vintages alone, without file and moment of storing. Raises `ValueError`
         if it is damaged.
@@ -130,7 +132,11 @@ class Month:
             pairs = file.metadata.metadata or {}
             about = cls.of_footer(pairs)
             groups = range(int(pairs[_LATEST]) if only_latest else file.metadata.num_row_groups)
-            chosen = [group for group in groups if _overlaps(file.metadata, group, period)]
+            chosen = [
+                group
+                for group in groups
+                if _overlaps(file.metadata, group, period) and _has_any(file.metadata, group, locations)
+            ]
             table = file.read_row_groups(chosen, schema.names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(str(error)) from error
@@ -190,3 +196,11 @@ def months_of(period: Period) -> list[str]:
 def _overlaps(metadata: pq.FileMetaData, group: int, period: Period) -> bool:
     found = metadata.row_group(group).column(STORED.get_field_index("interval_start")).statistics
     return found is None or bool(found.min < period.end and found.max >= period.start)
+
+
+def _has_any(metadata: pq.FileMetaData, group: int, locations: Collection[str] | None) -> bool:
+    """Whether a row group may hold values at `locations`, or at what they are the first part of (`A` of `A/B`)."""
+    found = metadata.row_group(group).column(STORED.get_field_index("location")).statistics
+    if locations is None or found is None:
+        return True
+    return any(found.min < f"{one}0" and one <= found.max for one in locations)  # 0 comes after the slash

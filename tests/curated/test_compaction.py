@@ -119,6 +119,27 @@ def test_a_month_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     assert latest["retrievals"].to_pylist() == [3] * 15
 
 
+async def test_what_lies_elsewhere_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for locations, of a month only the row groups that may hold them, or what begins with them, are read."""
+    monkeypatch.setattr(record, "ROW_GROUP", 10)
+    lake, of = Lake.open(str(tmp_path)), entry()
+    names = ["A", "A/B", "A0", "B", "C"]
+    await put(lake, of, 1000, [row(4 + hour, 1.0, location=name) for name in names for hour in range(10)])
+    await curated.compact(lake, of)
+    pinned = await curated.inputs(lake, [of], WHOLE)
+    found = {}
+    for asked in (None, {"A"}, {"B"}, {"B", "C"}, {"D"}):
+        tables = [table async for _, table in curated.tables(lake, [of], pinned, WHOLE, asked)]
+        found[str(asked and sorted(asked))] = sorted({n for table in tables for n in table["location"].to_pylist()})
+    assert found == {
+        "None": names,
+        "['A']": ["A", "A/B"],
+        "['B']": ["B"],
+        "['B', 'C']": ["B", "C"],
+        "['D']": [],
+    }
+
+
 async def test_two_at_once_lose_nothing(lake: Lake) -> None:
     """Compactions that run into each other while files come: what is read is right all the time, and stays so."""
     of = entry()
