@@ -29,6 +29,7 @@ import pyarrow.compute as pc
 
 from gridtide import observations
 from gridtide.config import Available
+from gridtide.constant import told
 from gridtide.errors import TrainingError
 from gridtide.periods import EPOCH, Period, local_midnight
 from gridtide.variables import hourly
@@ -48,7 +49,7 @@ array of a table's rows back to the kernel, and took it again page by page, for 
 
 _UNASKED = -2
 
-UNPUBLISHED = np.iinfo(np.int64).min
+UNPUBLISHED = int(np.iinfo(np.int64).min)
 """Stands for a missing `published_at`; sorts before every other."""
 
 NEVER = np.iinfo(np.int32).max
@@ -178,7 +179,7 @@ class Grid:
         self._values = np.empty((0, self._steps))
         self._retrieved = np.empty((0, self._steps), np.int64)
         self._taken: dict[tuple[Available, bool], Integers] = {}
-        self._latest = np.int64(UNPUBLISHED)
+        self._latest = UNPUBLISHED
         self._rest: list[_Rows] = []
         self._numbers = Numbers(self._number)
         np.empty(KEPT, np.uint8)
@@ -202,7 +203,7 @@ class Grid:
             whole |= (length == 0) & np.array([rule == "start" for rule in self._rules], bool)[rows.series]
         whole &= hour * HOUR == since
         whole &= hour >= 0
-        if table["published_at"].null_count < table.num_rows:
+        if len(hour) and _range(rows.published)[1] > UNPUBLISHED:
             whole &= rows.published == UNPUBLISHED
         if whole.all():
             self._scatter(rows, hour, available)
@@ -248,13 +249,13 @@ class Grid:
         return made
 
     def _rows(self, table: pa.Table) -> _Rows:
-        start, end, retrieved = (integers(table[name]) for name in ("interval_start", "interval_end", "retrieved_at"))
+        start = times(table, "interval_start")
         return _Rows(
             self._numbers.of(table),
             start,
-            end,
-            integers(table["published_at"]),
-            retrieved,
+            times(table, "interval_end"),
+            times(table, "published_at"),
+            times(table, "retrieved_at"),
             start,
             floats(table["value"]),
             observations.retrievals(table),
@@ -283,14 +284,13 @@ class Grid:
         self._grow()
         if not len(hour):
             return
-        instant = rows.start == rows.end
-        if instant.any():
+        if (instant := rows.start == rows.end).any():
             self._count(rows.where(~instant), (available, False))
             self._count(rows.where(instant), (available, True))
         else:
             self._count(rows, (available, False))
         cell = rows.series * self._steps + hour
-        oldest, newest = rows.retrieved.min(), rows.retrieved.max()
+        oldest, newest = _range(rows.retrieved)
         if oldest < newest and (rows.retrieved[1:] < rows.retrieved[:-1]).any() and (cell[1:] <= cell[:-1]).any():
             order = np.argsort(rows.retrieved, kind="stable")  # of a cell that comes again the newest is put last
             rows, cell = rows.where(order), cell[order]
@@ -305,7 +305,9 @@ class Grid:
 
     def _count(self, rows: _Rows, rule: tuple[Available, bool]) -> None:
         """Count the retrieved observations of each series that become known by `rule`."""
-        once = (rows.retrievals == 1).all()
+        if not len(rows.start):
+            return
+        once = _range(rows.retrievals) == (1, 1)
         taken = np.bincount(rows.series, None if once else rows.retrievals, len(self._names))
         before = self._taken.get(rule, taken[:0])
         taken[: len(before)] += before.astype(taken.dtype)
@@ -375,28 +377,31 @@ class Numbers:
 
     def __init__(self, number: Callable[[str, str, str, str], int]) -> None:
         self._number = number
-        self._labels: tuple[list[str], ...] = ()
+        self._labels: list[list[str]] = []
         self._found: Integers = np.empty(0, np.int64)
 
     def of(self, table: pa.Table) -> Integers:
         """The number of the series of each row, shape (rows,)."""
-        columns = [
-            observations.whole(table[name].unify_dictionaries()) for name in ("source", "location", "variable", "unit")
-        ]
-        labels = tuple(column.dictionary.to_pylist() for column in columns)
+        same = told(table)
+        labels: list[list[str]] = []
+        mixed = np.zeros(1, np.int64)
+        for name in ("source", "location", "variable", "unit"):
+            if name in same:
+                labels.append([str(same[name])])
+                continue
+            column = observations.whole(table[name].unify_dictionaries())
+            labels.append(column.dictionary.to_pylist())
+            if len(column.dictionary) > 1:
+                mixed = mixed * len(column.dictionary) + observations.to_numpy(column.indices, "i4")
         if labels != self._labels:
             self._labels, self._found = labels, np.full(math.prod(map(len, labels)), _UNASKED)
-        mixed = np.zeros(1, np.int64)
-        for column, texts in zip(columns, labels, strict=True):
-            if len(texts) > 1:
-                mixed = mixed * len(texts) + observations.to_numpy(column.indices, "i4")
         found = self._found[mixed]
         if found.min() == _UNASKED:
             for asked in np.unique(mixed[found == _UNASKED]):
                 codes = np.unravel_index(asked, [len(texts) for texts in labels])
                 self._found[asked] = self._number(*(texts[code] for texts, code in zip(labels, codes, strict=True)))
             found = self._found[mixed]
-        return np.broadcast_to(found, table.num_rows)
+        return found if len(mixed) == table.num_rows else observations.repeated(found[0], table.num_rows)
 
 
 def _longer(array: npt.NDArray[Any], length: int, fill: float) -> npt.NDArray[Any]:
@@ -405,6 +410,12 @@ def _longer(array: npt.NDArray[Any], length: int, fill: float) -> npt.NDArray[An
     longer[: len(array)] = array
     longer[len(array) :] = fill
     return longer
+
+
+def _range(column: npt.NDArray[np.signedinteger[Any]]) -> tuple[int, int]:
+    """The least and the greatest of `column`, which is not empty; of what is the same in every row at once."""
+    seen = column if column.strides[0] else column[:1]
+    return int(seen.min()), int(seen.max())
 
 
 def _newest(rows: _Rows) -> _Rows:
@@ -420,13 +431,23 @@ def _last_of(*keys: Integers) -> npt.NDArray[np.bool_]:
     return last
 
 
+def times(table: pa.Table, name: str) -> Integers:
+    """The times `name` of `table`, which may lack the column, as `integers` has them."""
+    if name in table.column_names:
+        return integers(table[name])
+    same = told(table)
+    if name == "interval_end":
+        return times(table, "interval_start") + np.int64(same["interval"])
+    return observations.repeated(UNPUBLISHED if same[name] is None else same[name], table.num_rows)
+
+
 def integers(times: pa.ChunkedArray) -> Integers:
     """`times` as µs since 1970, `UNPUBLISHED` for a null; shape (rows,)."""
     chunk = observations.whole(times)
     if not chunk.null_count:
         return observations.to_numpy(chunk, "i8")
     if chunk.null_count == len(chunk):
-        return np.broadcast_to(np.int64(UNPUBLISHED), len(chunk))
+        return observations.repeated(UNPUBLISHED, len(chunk))
     return np.where(observations.known(chunk), observations.to_numpy(chunk, "i8"), UNPUBLISHED)
 
 

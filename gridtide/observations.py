@@ -189,8 +189,13 @@ def known(chunk: pa.Array) -> np.ndarray:
 def retrievals(table: pa.Table) -> np.ndarray:
     """How many retrieved observations each row of `table` stands for, (rows,): one, unless it says otherwise."""
     if RETRIEVALS.name not in table.column_names:
-        return np.broadcast_to(np.int32(1), table.num_rows)
+        return repeated(1, table.num_rows, "i4")
     return to_numpy(whole(table[RETRIEVALS.name]), "i4")
+
+
+def repeated(number: int, rows: int, dtype: str = "i8") -> np.ndarray:
+    """`number` in each of `rows`, which takes no more room than once."""
+    return np.ndarray((rows,), dtype, np.array(number, dtype), strides=(0,))
 
 
 def empty() -> pa.Table:

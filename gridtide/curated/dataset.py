@@ -18,7 +18,7 @@ from gridtide import observations
 from gridtide.config import TABULAR
 from gridtide.curated.record import RECORD, Month, Record, dataset, month_path
 from gridtide.errors import StorageError
-from gridtide.hourly import integers, microseconds
+from gridtide.hourly import integers, microseconds, times
 from gridtide.lake import EXTENSIONS, File, Lake, Metadata
 from gridtide.periods import Period
 from gridtide.threads import computed
@@ -134,7 +134,7 @@ def together(files: Iterable[File]) -> Iterator[list[File]]:
 
 
 async def load(
-    lake: Lake, files: Sequence[File], hashes: Mapping[str, str | None], *, verify: bool = False
+    lake: Lake, files: Sequence[File], hashes: Mapping[str, str | None], *, verify: bool = True
 ) -> list[tuple[Metadata, pa.Table]]:
     """What each of `files` says of itself, and its observations.
 
@@ -142,8 +142,9 @@ async def load(
 
     Raises `StorageError` where one is damaged, says to hold another period than its name, or not to
     hold what `hashes` says of its path; with `verify` also where its rows are not those it was stored with.
+    Without, tables may lack columns that `constant.told` tells.
     """
-    loaded = await lake.observations([file.path for file in files])
+    loaded = await lake.observations([file.path for file in files], only_varying=not verify)
     return [
         (metadata, await _checked(file, metadata, table, hashes.get(file.path), verify=verify))
         for file, (metadata, table) in zip(files, loaded, strict=True)
@@ -197,12 +198,12 @@ def by_month(table: pa.Table) -> dict[str, pa.Table]:
 
 def oldest(table: pa.Table) -> int:
     """The earliest retrieval in `table`, which is not empty, in µs since 1970."""
-    return int(integers(table["retrieved_at"]).min())
+    return int(times(table, "retrieved_at").min())
 
 
 def newest(table: pa.Table) -> int:
     """The latest retrieval in `table`, which is not empty, in µs since 1970."""
-    return int(integers(table["retrieved_at"]).max())
+    return int(times(table, "retrieved_at").max())
 
 
 async def ahead(

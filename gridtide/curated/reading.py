@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from gridtide import observations
 from gridtide.config import Entry
+from gridtide.constant import completed
 from gridtide.curated.dataset import Dataset, ahead, by_month, load, may_hold, oldest, starting_in, together
 from gridtide.curated.record import Held, Month, span
 from gridtide.curated.vintages import (
@@ -40,7 +41,7 @@ from gridtide.threads import computed
 
 NEVER = (1 << 63) - 1
 
-GATHERED = 1 << 16
+GATHERED = 1 << 14
 """Rows that are handed on at once: small files cost less together. What has a quarter of that stays alone."""
 
 LATE = timedelta(days=1)
@@ -235,11 +236,16 @@ async def _gathered(tables: AsyncIterator[pa.Table]) -> AsyncIterator[pa.Table]:
         rows = sum(one.num_rows for one in (*waiting, table))
         large = rows > GATHERED or table.num_rows > GATHERED // 4
         if waiting and (large or table.schema != waiting[0].schema):
-            yield observations.concat(waiting)
+            yield _together(waiting)
             waiting = []
         waiting.append(table)
     if waiting:
-        yield observations.concat(waiting)
+        yield _together(waiting)
+
+
+def _together(tables: list[pa.Table]) -> pa.Table:
+    """`tables` one after the other; one alone may lack columns still."""
+    return tables[0] if len(tables) == 1 else observations.concat([completed(table) for table in tables])
 
 
 async def _dataset(lake: Lake, entry: Entry) -> Dataset:

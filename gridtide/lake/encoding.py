@@ -13,6 +13,7 @@ from typing import IO, Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gridtide.constant import FOOTER, Constants, common, constants, decode, encode, lacking, varying
 from gridtide.observations import LABEL, SCHEMA
 
 LABELS = [field.name for field in SCHEMA if pa.types.is_dictionary(field.type)]
@@ -48,6 +49,7 @@ class ParquetSink:
     """One row group per table, with page checksums, so that damage does not go unnoticed."""
 
     def __init__(self, file: IO[bytes]) -> None:
+        self._same: Constants | None = None
         self._writer = pq.ParquetWriter(
             file,
             SCHEMA,
@@ -60,11 +62,13 @@ class ParquetSink:
 
     def write(self, table: pa.Table) -> None:
         """Append `table` as one row group."""
+        same = constants(table)
+        self._same = same if self._same is None else common(self._same, same)
         self._writer.write_table(table)
 
     def close(self, footer: Mapping[str, str]) -> None:
         """Write the Parquet footer."""
-        self._writer.add_key_value_metadata(dict(footer))
+        self._writer.add_key_value_metadata({**footer, FOOTER: encode(self._same or {})})
         self._writer.close()
 
 
@@ -98,16 +102,29 @@ def read(extension: str, body: Any) -> pa.Table:
     return read_with_footer(extension, body)[1]
 
 
-def read_with_footer(extension: str, body: Any) -> tuple[Mapping[bytes, bytes], pa.Table]:
-    """The key-value pairs in the footer, of which a CSV has none, and what `read` returns."""
+def read_with_footer(
+    extension: str, body: Any, *, only_varying: bool = False
+) -> tuple[Mapping[bytes, bytes], pa.Table]:
+    """The key-value pairs in the footer, of which a CSV has none, and what `read` returns.
+
+    With `only_varying` without the columns that the footer tells, as `constant.lacking` has them.
+    """
     buffer = pa.py_buffer(body)
+    pairs: Mapping[bytes, bytes] = {}
+    same: Constants = {}
     try:
-        pairs, table = ({}, _read_csv(buffer)) if extension == "csv" else _read_parquet(buffer)
+        if extension == "csv":
+            table = _read_csv(buffer)
+        else:
+            file = pq.ParquetFile(buffer, page_checksum_verification=True)
+            pairs = file.metadata.metadata or {}
+            same = decode(pairs) if only_varying else {}
+            table = file.read(varying(SCHEMA, same).names if same else None, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(str(error)) from error
-    if not table.schema.equals(SCHEMA):
+    if not table.schema.equals(varying(SCHEMA, same)):
         raise ValueError(f"its columns are not those of observations: {', '.join(table.schema.names)}")
-    return pairs, table.replace_schema_metadata(None)
+    return pairs, lacking(table, same)
 
 
 def footer(tail: Any) -> Mapping[bytes, bytes]:
@@ -141,11 +158,6 @@ def decompress(body: Any) -> bytes:
     except (pa.ArrowException, OSError) as error:
         raise ValueError(str(error)) from error
     return plain
-
-
-def _read_parquet(buffer: pa.Buffer) -> tuple[Mapping[bytes, bytes], pa.Table]:
-    file = pq.ParquetFile(buffer, page_checksum_verification=True)
-    return file.metadata.metadata or {}, file.read(use_threads=False)
 
 
 def _read_csv(buffer: pa.Buffer) -> pa.Table:

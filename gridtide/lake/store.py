@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -224,11 +225,16 @@ class Lake:
         except ValueError as error:
             raise _damaged(path, error) from error
 
-    async def observations(self, paths: Sequence[str]) -> list[tuple[Metadata, pa.Table]]:
-        """What each of the files at `paths` says of itself, and its observations. Raises as `table` does."""
+    async def observations(
+        self, paths: Sequence[str], *, only_varying: bool = False
+    ) -> list[tuple[Metadata, pa.Table]]:
+        """What each of the files at `paths` says of itself, and its observations. Raises as `table` does.
+
+        With `only_varying`, tables may lack columns that `constant.told` tells.
+        """
         if not all(path.endswith(".parquet") for path in paths):
             return [(await self.metadata(path), await self.table(path)) for path in paths]
-        return await self._each(self._decoded, paths)
+        return await self._each(partial(self._decoded, only_varying=only_varying), paths)
 
     async def footer(self, path: str) -> Mapping[bytes, bytes]:
         """The key-value pairs in the footer of the Parquet file at `path`; no more of it is read."""
@@ -341,13 +347,13 @@ class Lake:
             return Metadata.from_sidecar(await self._sidecar(path))
         return Metadata.from_footer(await blocking(self._footer, path))
 
-    def _decoded(self, path: str) -> tuple[Metadata, pa.Table]:
+    def _decoded(self, path: str, *, only_varying: bool) -> tuple[Metadata, pa.Table]:
         """As `observations`, of one Parquet file."""
         from gridtide.lake import encoding
 
         body = self._got(path)
         try:
-            pairs, table = encoding.read_with_footer("parquet", body)
+            pairs, table = encoding.read_with_footer("parquet", body, only_varying=only_varying)
             return Metadata.from_footer(pairs), table
         except ValueError as error:
             raise _damaged(path, error) from error

@@ -1,0 +1,114 @@
+"""Columns that hold the same in every row, told once: in the footer of a file, so that a reader need not decode them.
+
+    gridtide.constant    <CRC-32> {"interval": 3600000000, "published_at": null, "source": "eia", "unit": "MWh", …}
+
+A label is its text, a time µs since 1970 or null, and `interval` how many µs each interval lasts, which tells
+`interval_end`. The columns are in the file all the same, for readers that know nothing of this.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gridtide.observations import LABEL, RETRIEVALS, SCHEMA, from_numpy, labelled, to_numpy, whole
+
+Constants = Mapping[str, Any]
+
+FOOTER = "gridtide.constant"
+
+
+def constants(table: pa.Table) -> Constants:
+    """What is the same in every row of `table` (observations)."""
+    if not table.num_rows:
+        return {}
+    found: dict[str, Any] = {}
+    for name in (field.name for field in SCHEMA if field.type == LABEL):
+        labels = whole(table[name].unify_dictionaries()).dictionary
+        if len(labels) == 1:
+            found[name] = labels[0].as_py()
+    times = {name: whole(table[name]) for name in ("interval_start", "interval_end", "published_at", "retrieved_at")}
+    moments = {name: to_numpy(chunk, "i8") for name, chunk in times.items()}
+    for name in ("published_at", "retrieved_at"):
+        if times[name].null_count == table.num_rows:
+            found[name] = None
+        elif not times[name].null_count and (moments[name] == moments[name][0]).all():
+            found[name] = int(moments[name][0])
+    lengths = moments["interval_end"] - moments["interval_start"]
+    if (lengths == lengths[0]).all():
+        found["interval"] = int(lengths[0])
+    return found
+
+
+def common(one: Constants, other: Constants) -> Constants:
+    """What is the same in both."""
+    return {name: value for name, value in one.items() if name in other and other[name] == value}
+
+
+def encode(same: Constants) -> str:
+    """As a footer has it; a checksum goes before, as footers have none of their own."""
+    text = json.dumps(same, sort_keys=True)
+    return f"{zlib.crc32(text.encode()):08x} {text}"
+
+
+def decode(pairs: Mapping[bytes, bytes]) -> Constants:
+    """What a footer says, nothing where it says nothing; raises `ValueError` if it is damaged."""
+    said = pairs.get(FOOTER.encode())
+    return {} if said is None else _decoded(said)
+
+
+@functools.lru_cache
+def _decoded(said: bytes) -> Constants:
+    checksum, _, text = said.partition(b" ")
+    if int(checksum, 16) != zlib.crc32(text):
+        raise ValueError("what its footer says of constant columns is damaged")
+    same: Constants = json.loads(text)
+    return same
+
+
+def varying(schema: pa.Schema, same: Constants) -> pa.Schema:
+    """The columns of `schema` that `same` does not tell."""
+    return _without(schema, frozenset(same))
+
+
+@functools.lru_cache
+def _without(schema: pa.Schema, constant: frozenset[str]) -> pa.Schema:
+    names = {"interval_end" if name == "interval" else name for name in constant}
+    return pa.schema([field for field in schema if field.name not in names])
+
+
+def lacking(table: pa.Table, same: Constants) -> pa.Table:
+    """`table`, which has the columns that are `varying`, with what `same` tells of the others."""
+    return table.replace_schema_metadata({FOOTER: encode(same)} if same else None)
+
+
+def told(table: pa.Table) -> Constants:
+    """What is to be known of the columns that `table` lacks."""
+    return decode(table.schema.metadata or {})
+
+
+def completed(table: pa.Table) -> pa.Table:
+    """`table` with the columns that it lacks."""
+    same = told(table)
+    if not same:
+        return table
+    rows = table.num_rows
+    columns = {name: table[name] for name in table.column_names}
+    for name, value in same.items():
+        if name == "interval":
+            starts = to_numpy(whole(table["interval_start"]), "i8")
+            columns["interval_end"] = from_numpy(starts + value, SCHEMA.field("interval_end").type)
+        elif isinstance(value, str):
+            columns[name] = labelled(np.zeros(rows, np.int32), [value])
+        elif value is None:
+            columns[name] = pa.nulls(rows, SCHEMA.field(name).type)
+        else:
+            columns[name] = from_numpy(np.full(rows, value), SCHEMA.field(name).type)
+    fields = [*SCHEMA, *([RETRIEVALS] if RETRIEVALS.name in columns else [])]
+    return pa.Table.from_arrays([columns[field.name] for field in fields], schema=pa.schema(fields))
