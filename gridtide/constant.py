@@ -74,18 +74,14 @@ def _decoded(said: bytes) -> Constants:
 
 def varying(schema: pa.Schema, same: Constants) -> pa.Schema:
     """The columns of `schema` that `same` does not tell."""
-    return _without(schema, frozenset(same))
+    names = {"interval_end" if name == "interval" else name for name in same}
+    return pa.schema([field for field in schema if field.name not in names]) if names else schema
 
 
-@functools.lru_cache
-def _without(schema: pa.Schema, constant: frozenset[str]) -> pa.Schema:
-    names = {"interval_end" if name == "interval" else name for name in constant}
-    return pa.schema([field for field in schema if field.name not in names])
-
-
-def lacking(table: pa.Table, same: Constants) -> pa.Table:
-    """`table`, which has the columns that are `varying`, with what `same` tells of the others."""
-    return table.replace_schema_metadata({FOOTER: encode(same)} if same else None)
+def lacking(table: pa.Table, pairs: Mapping[bytes, bytes]) -> pa.Table:
+    """`table`, which has the columns that are `varying`, with what the footer `pairs` tells of the others."""
+    said = pairs.get(FOOTER.encode())
+    return table.replace_schema_metadata({FOOTER: said} if said else None)
 
 
 def told(table: pa.Table) -> Constants:

@@ -300,7 +300,7 @@ class Grid:
             if not newer.all():
                 rows, cell = rows.where(newer), cell[newer]
         values[cell] = rows.value
-        retrieved[cell] = rows.retrieved
+        retrieved[cell] = np.ascontiguousarray(rows.retrieved)  # what repeats without memory is put in more slowly
         self._latest = max(self._latest, newest)
 
     def _count(self, rows: _Rows, rule: tuple[Available, bool]) -> None:

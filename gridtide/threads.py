@@ -16,6 +16,9 @@ _COMPUTING = ThreadPoolExecutor(1, thread_name_prefix="gridtide.computing")
 """Parsing and encoding hold the interpreter most of the time: a second thread takes it from the event loop, which
 is to ask for the next page, and holds 20 MB more, for nothing."""
 
+_DECODING = ThreadPoolExecutor(2, thread_name_prefix="gridtide.decoding")
+"""Arrow decodes files without the interpreter, and nothing else goes on while history is read."""
+
 _BLOCKING = ThreadPoolExecutor(32, thread_name_prefix="gridtide.blocking")
 """For the object store's blocking calls: its own futures end in native threads that may still hold
 Python objects when the interpreter ends, which then aborts, about one run in sixty."""
@@ -24,6 +27,11 @@ Python objects when the interpreter ends, which then aborts, about one run in si
 async def computed(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """What `call` returns, which keeps a core busy."""
     return await _in(_COMPUTING, call, *arguments, **options)
+
+
+async def decoded(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+    """What `call` returns, which decodes Parquet."""
+    return await _in(_DECODING, call, *arguments, **options)
 
 
 async def blocking(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:

@@ -24,7 +24,7 @@ from gridtide.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
 from gridtide.config import Config, Entry
 from gridtide.curated import Input
 from gridtide.errors import TrainingError
-from gridtide.hourly import HOUR, Grid, Numbers, floats, integers, microseconds
+from gridtide.hourly import HOUR, Grid, Numbers, floats, microseconds, times
 from gridtide.periods import EPOCH, Period
 from gridtide.spec import TrainingSpec
 from gridtide.threads import spread
@@ -210,10 +210,9 @@ async def extent(tables: AsyncIterator[tuple[str, Any]], patterns: Iterable[str]
     async for _, table in tables:
         there = (goals.of(table) == 0) & ~np.isnan(floats(table["value"]))
         if there.any():
-            begin = int(integers(table["interval_start"])[there].min()) // HOUR
+            begin = int(times(table, "interval_start")[there].min()) // HOUR
             until = -(
-                -int(np.maximum(integers(table["interval_end"]), integers(table["interval_start"]) + 1)[there].max())
-                // HOUR
+                -int(np.maximum(times(table, "interval_end"), times(table, "interval_start") + 1)[there].max()) // HOUR
             )
             first, last = min(begin, begin if first is None else first), max(until, until if last is None else last)
     if first is None or last is None:

@@ -21,7 +21,7 @@ from gridtide.errors import StorageError
 from gridtide.hourly import integers, microseconds, times
 from gridtide.lake import EXTENSIONS, File, Lake, Metadata
 from gridtide.periods import Period
-from gridtide.threads import computed
+from gridtide.threads import computed, decoded
 
 logger = logging.getLogger("gridtide.curated")
 
@@ -31,8 +31,8 @@ REACH = timedelta(days=8)
 AHEAD = 8
 """How many files, small ones `TOGETHER`, are being read while one is worked on."""
 
-TOGETHER = 1 << 18
-"""Bytes of small files that are read at once, some four of 9,000 rows: more gain nothing and take memory."""
+TOGETHER = 1 << 19
+"""Bytes of small files that are read at once, some eight of 9,000 rows: more gain nothing and take memory."""
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -101,7 +101,7 @@ class Dataset:
         """`month` as `Month.decode` reads it; None, with a warning, where it is damaged or gone."""
         path = month_path(self.path, month)
         try:
-            return await computed(
+            return await decoded(
                 Month.decode, await self.lake.read(path), period, only_latest=only_latest, locations=locations
             )
         except (StorageError, ValueError) as error:

@@ -111,20 +111,21 @@ def read_with_footer(
     """
     buffer = pa.py_buffer(body)
     pairs: Mapping[bytes, bytes] = {}
-    same: Constants = {}
+    schema = SCHEMA
     try:
         if extension == "csv":
             table = _read_csv(buffer)
         else:
             file = pq.ParquetFile(buffer, page_checksum_verification=True)
             pairs = file.metadata.metadata or {}
-            same = decode(pairs) if only_varying else {}
-            table = file.read(varying(SCHEMA, same).names if same else None, use_threads=False)
+            if only_varying:
+                schema = varying(SCHEMA, decode(pairs))
+            table = file.read(None if schema is SCHEMA else schema.names, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(str(error)) from error
-    if not table.schema.equals(varying(SCHEMA, same)):
+    if not table.schema.equals(schema):
         raise ValueError(f"its columns are not those of observations: {', '.join(table.schema.names)}")
-    return pairs, lacking(table, same)
+    return pairs, lacking(table, {} if schema is SCHEMA else pairs)
 
 
 def footer(tail: Any) -> Mapping[bytes, bytes]:

@@ -65,8 +65,8 @@ class Metadata:
     @classmethod
     def from_footer(cls, pairs: Mapping[bytes, bytes]) -> Metadata:
         """The inverse of `footer`; raises `ValueError` if it is not one of ours."""
-        texts = {key.decode(): text.decode() for key, text in pairs.items()}
-        return cls._from_texts({key.removeprefix(_FOOTER): text for key, text in texts.items()})
+        ours = {key.decode(): text.decode() for key, text in pairs.items() if key.startswith(_FOOTER.encode())}
+        return cls._from_texts({key.removeprefix(_FOOTER): text for key, text in ours.items()})
 
     @classmethod
     def from_sidecar(cls, body: bytes) -> Metadata:

@@ -31,7 +31,7 @@ from gridtide.lake.names import (
     parse_superseded_name,
     superseded_name,
 )
-from gridtide.threads import blocking, computed
+from gridtide.threads import blocking, computed, decoded
 
 if TYPE_CHECKING:
     import boto3
@@ -323,7 +323,7 @@ class Lake:
         if not isinstance(self.store, LocalStore):
             return list(await asyncio.gather(*(blocking(call, path) for path in paths)))
         parts = [paths[first : first + TOGETHER] for first in range(0, len(paths), TOGETHER)]
-        found = await asyncio.gather(*(computed(lambda part: list(map(call, part)), part) for part in parts))
+        found = await asyncio.gather(*(decoded(lambda part: list(map(call, part)), part) for part in parts))
         return list(chain.from_iterable(found))
 
     async def _size(self, path: str) -> int | None:

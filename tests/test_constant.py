@@ -1,0 +1,125 @@
+"""What is the same in every row is told once, and comes back as it was."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gridtide import observations
+from gridtide.constant import FOOTER, common, completed, constants, decode, encode, told
+from gridtide.errors import StorageError
+from gridtide.hourly import integers, times
+from gridtide.lake import Lake
+from gridtide.lake.encoding import ParquetSink, read_with_footer
+from gridtide.observations import Row
+from tests.lakes import HOUR, START, entry, put, row
+
+RETRIEVED = START + timedelta(days=3)
+
+
+def table(*rows: Row, source: str = "eia") -> pa.Table:
+    """`rows`, retrieved at once."""
+    return observations.from_rows(source, rows, RETRIEVED)
+
+
+def two(**changes: object) -> pa.Table:
+    """Two hours of a series, the second changed."""
+    return table(row(0, 1.0), row(1, 2.0)._replace(**changes))
+
+
+def micros(moment: object) -> int:
+    """`moment` in µs since 1970."""
+    return int(pa.scalar(moment, observations.TIME).value)
+
+
+def body(tmp_path: Path, *tables: pa.Table) -> bytes:
+    """A Parquet file of a row group each."""
+    with (tmp_path / "some.parquet").open("wb") as file:
+        sink = ParquetSink(file)
+        for one in tables:
+            sink.write(one)
+        sink.close({})
+    return (tmp_path / "some.parquet").read_bytes()
+
+
+def test_what_is_constant_is_found() -> None:
+    """Labels, moments and lengths that all rows share, and nothing of what they do not."""
+    one = row(0, 1.0)
+    assert constants(two()) == {
+        "source": "eia",
+        "location": one.location,
+        "variable": one.variable,
+        "unit": one.unit,
+        "published_at": None,
+        "retrieved_at": micros(RETRIEVED),
+        "interval": 3_600_000_000,
+    }
+    assert "location" not in constants(two(location="other"))
+    assert "interval" not in constants(two(interval_end=START + 3 * HOUR))
+    assert "published_at" not in constants(two(published_at=START))
+    assert constants(observations.empty()) == {}
+
+
+def test_what_two_row_groups_share_is_constant(tmp_path: Path) -> None:
+    """A footer tells what holds in the whole file."""
+    pairs, _ = read_with_footer("parquet", body(tmp_path, two(), table(row(2, 1.0)._replace(unit="MW"))))
+    assert set(constants(two())) - set(decode(pairs)) == {"unit"}
+    assert common({"unit": "MWh", "published_at": None}, {"unit": "MW"}) == {}
+    assert decode({}) == {}
+
+
+published = st.none() | st.sampled_from([START, START + HOUR])
+rows = st.builds(
+    lambda hour, hours, location, value, moment: Row(
+        START + hour * HOUR, START + (hour + hours) * HOUR, location, "demand", "MWh", value, moment
+    ),
+    st.integers(0, 3),
+    st.integers(0, 1),
+    st.sampled_from(["ISNE", "CISO"]),
+    st.none() | st.floats(allow_nan=False),
+    published,
+)
+
+
+@given(st.lists(rows, min_size=1, max_size=5), st.lists(rows, max_size=5))
+def test_columns_left_out_come_back(
+    tmp_path_factory: pytest.TempPathFactory, first: list[Row], more: list[Row]
+) -> None:
+    """Without what the footer tells and with it are the same table, also column by column."""
+    groups = [table(*some) for some in (first, more) if some]
+    file = body(tmp_path_factory.mktemp("file"), *groups)
+    _, whole = read_with_footer("parquet", file)
+    _, bare = read_with_footer("parquet", file, only_varying=True)
+    assert set(bare.column_names) < set(whole.column_names)
+    assert completed(bare).cast(whole.schema).to_pylist() == whole.to_pylist()
+    for name in ("interval_start", "interval_end", "published_at", "retrieved_at"):
+        assert times(bare, name).tolist() == integers(whole[name]).tolist()
+
+
+def test_a_damaged_footer_is_refused() -> None:
+    """One other byte in what it tells, and it is not believed."""
+    said = encode({"unit": "MWh"}).encode()
+    assert decode({FOOTER.encode(): said}) == {"unit": "MWh"}
+    with pytest.raises(ValueError, match="damaged"):
+        decode({FOOTER.encode(): said.replace(b"MWh", b"kWh")})
+
+
+async def test_a_file_whose_footer_is_damaged_is_named(tmp_path: Path) -> None:
+    """The lake says which file it is."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    stored = await put(lake, of, 1, [row(0, 1.0)])
+    path = tmp_path / stored.path
+    path.write_bytes(path.read_bytes().replace(b'"unit": "MWh"', b'"unit": "kWh"'))
+    with pytest.raises(StorageError, match=stored.path):
+        await lake.observations([stored.path], only_varying=True)
+
+
+def test_other_readers_see_all_columns(tmp_path: Path) -> None:
+    """A constant column is in the file all the same."""
+    body(tmp_path, two())
+    assert pq.read_table(tmp_path / "some.parquet").select(observations.SCHEMA.names).num_rows == 2
+    assert told(two()) == {}
