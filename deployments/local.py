@@ -39,7 +39,7 @@ async def down() -> list[str]:
     with alone():
         worker, server = worker_status(), server_status()
         if worker and server and worker.api == server.url:
-            check_lets_in(server.url)
+            check_lets_in(server)
             stop_worker()
             with temporary_settings({PREFECT_API_URL: server.url}):
                 await tell_lost(worker.pool)

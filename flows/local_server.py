@@ -19,13 +19,14 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
 from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.logging import get_logger
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
 from flows.server_process import HOST, IDENTITY
 from gridtide.errors import CredentialsError, GridtideError
@@ -48,6 +49,7 @@ SETTINGS = {
 START_TIMEOUT = 300.0
 STOP_TIMEOUT = 30.0
 ANSWER_TIMEOUT = 30.0
+REFUSALS = (401, 403)
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,10 @@ def ensure_server() -> str:
     given = get_current_settings().api.url
     if given:
         _check_answers(given)
-    url = given or (server_status() or _start()).url
-    check_lets_in(url)
-    return url
+        return given
+    server = server_status() or _start()
+    check_lets_in(server)
+    return server.url
 
 
 def server_status() -> Server | None:
@@ -91,15 +94,30 @@ def server_status() -> Server | None:
     except FileNotFoundError:
         return None
     server = Server(**state)
-    connection = http.client.HTTPConnection(HOST, server.port, timeout=ANSWER_TIMEOUT)
     try:
-        connection.request("GET", "/api/health")
-        answer = connection.getresponse()
+        answer = _ask(server, "/api/health")
     except (OSError, http.client.HTTPException):
         return None
+    return server if answer.status == 200 and answer.getheader(IDENTITY) == server.identity else None
+
+
+def check_lets_in(server: Server) -> None:
+    """Raise `CredentialsError` where the local server, which tells its health to anybody, answers nothing else."""
+    password = get_current_settings().api.auth_string
+    token = b64encode((password.get_secret_value() if password else "").encode()).decode()
+    # by hand, as Prefect's client takes 50 ms to make
+    answer = _ask(server, "/api/admin/version", Authorization=f"Basic {token}")
+    if answer.status in REFUSALS:
+        raise _refused(server.url)
+
+
+def _ask(server: Server, path: str, **headers: str) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection(HOST, server.port, timeout=ANSWER_TIMEOUT)
+    try:
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse()
     finally:
         connection.close()
-    return server if answer.status == 200 and answer.getheader(IDENTITY) == server.identity else None
 
 
 def stop_server() -> Server | None:
@@ -128,36 +146,32 @@ def _check_answers(url: str) -> None:
         get_client(httpx_settings={"timeout": ANSWER_TIMEOUT}, sync_client=True) as client,
     ):
         error = client.api_healthcheck()
-    if isinstance(error, PrefectHTTPStatusError):
-        raise GridtideError(
-            "PREFECT_API_URL",
-            f"what answers at {url} is no Prefect API (HTTP {error.response.status_code})",
-            "Give its URL with /api at the end, or unset PREFECT_API_URL to use the local one",
-        ) from error
-    if error is not None:
-        raise GridtideError(
-            "PREFECT_API_URL",
-            f"the Prefect API at {url} does not answer: {str(error).rstrip('.')}",
-            "Start that server, or unset PREFECT_API_URL to use the local one",
-        ) from error
-
-
-def check_lets_in(url: str) -> None:
-    """Raise `CredentialsError` where the API at `url`, which tells its health to anybody, answers nothing else."""
-    with (
-        temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}),
-        get_client(httpx_settings={"timeout": ANSWER_TIMEOUT}, sync_client=True) as client,
-    ):
+        if isinstance(error, PrefectHTTPStatusError):
+            raise GridtideError(
+                "PREFECT_API_URL",
+                f"what answers at {url} is no Prefect API (HTTP {error.response.status_code})",
+                "Give its URL with /api at the end, or unset PREFECT_API_URL to use the local one",
+            ) from error
+        if error is not None:
+            raise GridtideError(
+                "PREFECT_API_URL",
+                f"the Prefect API at {url} does not answer: {str(error).rstrip('.')}",
+                "Start that server, or unset PREFECT_API_URL to use the local one",
+            ) from error
         try:
-            client.read_flows(limit=1)
+            client.read_flows(limit=1)  # its health it tells to anybody
         except PrefectHTTPStatusError as refusal:
-            if refusal.response.status_code not in (401, 403):
+            if refusal.response.status_code not in REFUSALS:
                 raise
-            raise CredentialsError(
-                "PREFECT_API_AUTH_STRING",
-                f"the Prefect API at {url} refuses it, or there is none",
-                "Set it to what that server was started with (PREFECT_SERVER_API_AUTH_STRING)",
-            ) from refusal
+            raise _refused(url) from refusal
+
+
+def _refused(url: str) -> CredentialsError:
+    return CredentialsError(
+        "PREFECT_API_AUTH_STRING",
+        f"the Prefect API at {url} refuses it, or there is none",
+        "Set it to what that server was started with (PREFECT_SERVER_API_AUTH_STRING)",
+    )
 
 
 def _start() -> Server:
