@@ -216,17 +216,18 @@ class Credentials:
 def authorization(entry: str, auth: Auth, secrets: Mapping[str, str]) -> Credentials:
     """The credentials that `auth` names, from `secrets`.
 
-    Raises `CredentialsError` that says which variable or block is missing.
+    Raises `CredentialsError` that says which variable or block is missing, or holds what no header can.
     """
 
     def secret(name: str) -> str:
         value = secrets.get(name)
-        if value:
+        if value and value.isprintable():
             return value
         kind, fix = "environment variable", "Set it in the environment or in .env"
         if name.startswith("secret:"):
-            kind, fix = "Prefect Secret block", "Create it in the UI under Blocks"
-        raise CredentialsError(entry, f"the {kind} {name.removeprefix('secret:')} is not set", fix)
+            kind, fix = "Prefect Secret block", "Set it in the UI under Blocks"
+        wrong = "holds a line break, or something else that is no text" if value else "is not set"
+        raise CredentialsError(entry, f"the {kind} {name.removeprefix('secret:')} {wrong}", fix)
 
     match auth:
         case KeyAuth():

@@ -237,6 +237,16 @@ async def test_the_key_travels_in_a_header(serve: Serve) -> None:
     assert "s3cret" not in str(asked[0].url)
 
 
+@pytest.mark.parametrize("key", ["s3cret\n", "s3cret\udce9", "s3\x00cret"])
+async def test_credentials_that_are_no_text_say_which(serve: Serve, key: str) -> None:
+    """A line break at the end of a pasted key is told without the key, and nothing is asked."""
+    handler, asked = answers(lambda: web.Response(text="rows"))
+    with pytest.raises(CredentialsError, match="the environment variable GRID_KEY holds a line break") as caught:
+        await fetch(an_entry(await serve(handler), **KEY), {"GRID_KEY": key})
+    assert "s3" not in str(caught.value)
+    assert not asked
+
+
 async def test_missing_credentials_say_what_to_set(serve: Serve) -> None:
     """Without the variable nothing is asked."""
     handler, asked = answers(lambda: web.Response(text="rows"))
