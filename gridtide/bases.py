@@ -24,7 +24,7 @@ from gridtide.errors import TrainingError
 from gridtide.features import ABSENT, Columns, Feature, aligned, derive
 from gridtide.hourly import Hourly
 from gridtide.periods import Period
-from gridtide.spec import TrainingSpec
+from gridtide.spec import Location, TrainingSpec
 from gridtide.threads import spread
 
 HOUR = timedelta(hours=1)
@@ -102,37 +102,36 @@ def bases(
     Raises `TrainingError` for a pattern without a series, a series in another unit than its variable has,
     and a target without a value.
     """
-    places = [_series(spec, hourly, location.inputs, seen) for location in spec.locations]
-    targets = [_series(spec, hourly, location.targets, seen) for location in spec.locations]
     shifts = dict(earlier or {}) or common_shifts(spec, find(spec, hourly, seen))
-    cleaned = [_inputs(spec, hourly, period, place, shifts) for place in places]
-    derived = aligned(
-        [
-            derive(columns, hourly.period, location, spec.features)
-            for location, (columns, _) in zip(spec.locations, cleaned, strict=True)
-        ]
-    )
+    return together([_base(spec, hourly, period, location, seen, shifts) for location in spec.locations])
+
+
+def _base(
+    spec: TrainingSpec,
+    hourly: Hourly,
+    period: Period,
+    location: Location,
+    seen: Collection[str],
+    shifts: Mapping[Kind, Sequence[int]],
+) -> Base:
+    """The base of `location`, with the columns that are made of its own series."""
+    place, goals = (_series(spec, hourly, some, seen) for some in (location.inputs, location.targets))
+    inputs, cleaned = _inputs(spec, hourly, period, place, shifts)
+    columns = derive(inputs, hourly.period, location, spec.features)
     first = (period.start - hourly.period.start) // HOUR
     rows = slice(first, first + period.duration // HOUR)
-    made = []
-    for location, place, columns, (inputs, quality), goals in zip(
-        spec.locations, places, derived, cleaned, targets, strict=True
-    ):
-        truth, rejected = _targets(spec, hourly, period, rows, list(goals.values()))
-        made.append(
-            Base(
-                location.name,
-                columns.features,
-                columns.values[:, rows].T,
-                columns.observed[:, rows].T,
-                quality.quality[:, rows].T,
-                tuple(hourly.names[goal] for goal in goals.values()),
-                truth,
-                _rejected(inputs.features, quality, rows) | rejected,
-                {hourly.names[number]: int(hourly.repeats[number]) for number in (*place.values(), *goals.values())},
-            )
-        )
-    return made
+    truth, rejected = _targets(spec, hourly, period, rows, list(goals.values()))
+    return Base(
+        location.name,
+        columns.features,
+        columns.values[:, rows].T,
+        columns.observed[:, rows].T,
+        cleaned.quality[:, rows].T,
+        tuple(hourly.names[goal] for goal in goals.values()),
+        truth,
+        _rejected(inputs.features, cleaned, rows) | rejected,
+        {hourly.names[number]: int(hourly.repeats[number]) for number in (*place.values(), *goals.values())},
+    )
 
 
 def find(spec: TrainingSpec, hourly: Hourly, seen: Collection[str]) -> list[Found]:
