@@ -10,6 +10,7 @@ the footer. Losing it, or an update of it, costs time and nothing else.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -21,6 +22,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gridtide.constant import FOOTER, Constants, common, constants, decode, encode, lacking, varying
 from gridtide.curated.vintages import STORED, compacted, labelled_anew, pieces
 from gridtide.lake.encoding import ENCODINGS, LABELS
 from gridtide.observations import RETRIEVALS, SCHEMA
@@ -92,9 +94,11 @@ class Month:
         sink = io.BytesIO()
         groups = 0
         older: list[pa.Table] = []
+        same: list[Constants] = []
 
         def latest() -> Iterator[pa.Table]:
             for piece in pieces(self.table, PIECE):
+                same.append(constants(piece))
                 newest, rest = compacted(piece)
                 older.append(rest)
                 yield newest
@@ -114,7 +118,8 @@ class Month:
             for group in _grouped(older):
                 writer.write_table(group)
             metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest)}
-            writer.add_key_value_metadata({**metadata, _LATEST: str(groups)})
+            metadata |= {_LATEST: str(groups), FOOTER.encode(): encode(functools.reduce(common, same) if same else {})}
+            writer.add_key_value_metadata(metadata)
         return sink.getvalue()
 
     @classmethod
@@ -123,14 +128,16 @@ class Month:
     ) -> Month:
         """The inverse of `encode`, with those row groups that may hold values of `period`, at `locations` if given.
 
-        With `only_latest` these are the latest vintages alone, without file and moment of storing. Raises `ValueError`
-        if it is damaged.
+        With `only_latest` these are the latest vintages alone, without file, moment of storing and columns that
+        `constant.told` tells. Raises `ValueError` if it is damaged.
         """
         schema = SCHEMA.append(RETRIEVALS) if only_latest else STORED
         try:
             file = pq.ParquetFile(pa.BufferReader(body), page_checksum_verification=True)
             pairs = file.metadata.metadata or {}
             about = cls.of_footer(pairs)
+            if only_latest:
+                schema = varying(schema, decode(pairs))
             groups = range(int(pairs[_LATEST]) if only_latest else file.metadata.num_row_groups)
             chosen = [
                 group
@@ -142,7 +149,7 @@ class Month:
             raise ValueError(str(error)) from error
         if not table.schema.equals(schema):
             raise ValueError(f"its columns are not those of a compacted month: {', '.join(table.schema.names)}")
-        return cls(about.inputs, about.newest, table.replace_schema_metadata(None))
+        return cls(about.inputs, about.newest, lacking(table, pairs if only_latest else {}))
 
     @classmethod
     def of_footer(cls, pairs: Mapping[bytes, bytes]) -> Month:

@@ -15,11 +15,13 @@ import pytest
 
 from gridtide import curated, observations, training
 from gridtide.config import Entry
+from gridtide.constant import completed
 from gridtide.curated import record
 from gridtide.curated.record import Month, Record
 from gridtide.curated.vintages import stored
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import Lake
+from gridtide.observations import SCHEMA
 from gridtide.periods import Period
 from tests.grids import configuration, every_kind, fill
 from tests.lakes import HOUR, START, entry, put, row
@@ -82,6 +84,22 @@ async def test_a_month_says_what_it_was_made_of(lake: Lake) -> None:
     record = Record.decode(await lake.read("processed/demand/demand/inputs.json"))
     assert {path: held.content_hash for path, held in record.files.items()} == inputs
     assert [record.files[one.path].stored_at for one in stored] == [one.stored_at for one in stored]
+
+
+async def test_the_latest_of_a_month_are_read_without_what_is_constant(lake: Lake) -> None:
+    """Labels, lengths and moments that all rows of the month share stand in its footer, and come back from there."""
+    of = entry()
+    for asked, value in enumerate((1.0, 2.0)):
+        await put(lake, of, asked, [row(hour, value) for hour in (0, 2)])
+    await curated.compact(lake, of)
+    body = await lake.read(MONTHS[0])
+    latest = Month.decode(body, WHOLE, only_latest=True).table
+    assert latest.column_names == ["interval_start", "value", "retrieved_at", "retrievals"]
+    assert completed(latest).drop_columns(["retrievals"]).to_pylist() == [
+        {name: one[name] for name in SCHEMA.names}
+        for one in Month.decode(body, WHOLE).table.to_pylist()
+        if one["value"] == 2.0
+    ]
 
 
 async def test_readers_pass_over_row_groups_by_their_statistics(tmp_path: Path) -> None:
@@ -319,6 +337,7 @@ KILLED = """
 import asyncio, os, sys
 from gridtide import curated
 from gridtide.lake import Lake
+from gridtide.observations import SCHEMA
 from tests.lakes import entry
 
 put, left = Lake.put, int(sys.argv[2])
