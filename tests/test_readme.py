@@ -1,5 +1,6 @@
 """What README and docs show works: snippets are run, configurations loaded, commands parsed, links followed."""
 
+import asyncio
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,8 @@ import typer
 from deployments.cli import app
 from gridtide import spec
 from gridtide.config import Config, Entry, load, parse
+from gridtide.lake import Draft, Lake, Provenance
+from gridtide.observations import Row, from_rows
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -107,6 +111,35 @@ def test_links_lead_somewhere(page: Path) -> None:
     """Each relative link is a file of the project."""
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
         assert "://" in target or (page.parent / target).exists(), target
+
+
+def test_history_is_read_as_shown(tmp_path: Path) -> None:
+    """The Python of docs/history.md, beside the shipped configuration and a lake with two answers about an hour."""
+    shutil.copy(ROOT / "api_config.json", tmp_path)
+    (of,) = load(tmp_path / "api_config.json").select(["eia_demand"])
+    lake, start = Lake.open(str(tmp_path / "lake")), datetime(2024, 1, 31, 23, tzinfo=UTC)
+
+    async def fill() -> None:
+        for asked, values in enumerate(([1.0, 2.0], [1.0, 3.0]), 5):
+            hours = [start + timedelta(hours=hour) for hour in range(3)]
+            rows = [
+                Row(*hour, "ISNE", "demand", "MWh", value)
+                for *hour, value in zip(hours, hours[1:], values, strict=False)
+            ]
+            stamp = start + timedelta(hours=asked)
+            with Draft("parquet", Provenance(of.name, None, of.fingerprint)) as draft:
+                draft.append(from_rows("eia", rows, stamp))
+                await lake.put_draft(draft, of.output_folder, of.file_prefix, stamp)
+
+    asyncio.run(fill())
+    (shown,) = [fence.text for fence in fences(ROOT / "docs" / "history.md") if fence.language == "python"]
+    command = [sys.executable, "-c", f"{shown}\nprint(latest['value'].to_pylist(), every['value'].to_pylist())"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [
+        "2 True ['stored_at', 'file', 'available_at']",
+        "[1.0, 3.0] [1.0, 2.0, 3.0]",
+    ], done.stderr
 
 
 @pytest.mark.slow
