@@ -49,6 +49,10 @@ Took = defaultdict[str, float]
 """To which a run adds, by entry, after how many seconds the entry was done."""
 
 
+NOTES = 3
+"""Of how many chunks of an entry a table tells what there is to say; all of it is in the UI."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """What the flows that collect have in common; `sandbox` is False, True or the URL of one that runs."""
@@ -215,17 +219,27 @@ def show_backfill(report: Report) -> None:
     rows = [
         (
             row["name"],
-            "failed" if row["failed"] else "skipped" if row["skipped"] else "ok",
+            "failed" if row["failed"] else "skipped" if row["skipped"] else "open" if _is_open(row) else "ok",
             str(row["chunks"]),
             str(row["collected"]),
             f"{row['rows']:,}",
-            "; ".join(row["errors"]) or row["skipped"] or f"covered before: {row['covered']}",
+            _few([*row["errors"], *row["warnings"]]) or row["skipped"] or f"covered before: {row['covered']}",
         )
         for row in report["results"]
     ]
     columns = ("entry", "", "missing chunks", "collected", "rows", "note")
     out.print(table(columns, rows, right=("missing chunks", "collected", "rows")))
     _show_summary(report)
+
+
+def _is_open(row: dict[str, Any]) -> bool:
+    """Whether something of an entry is missing although all that was missing was asked for."""
+    return bool(row["collected"] and row["missing"])
+
+
+def _few(said: list[str]) -> str:
+    more = f"; and {len(said) - NOTES} more" if len(said) > NOTES else ""
+    return "; ".join(said[:NOTES]) + more
 
 
 def show_monitor(report: Report) -> None:

@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 from deployments import status as held
 from deployments.cli import app
+from deployments.console import out
+from deployments.runs import show_backfill
 from gridtide import attempts, sandbox
 from gridtide import observations as obs
 from gridtide.attempts import Failure
@@ -312,6 +314,19 @@ class TestRuns:
         assert "EIA_API_KEY is not set" in done.stdout
         both = written(tmp_path, DEMAND, lost, task_retries={"count": 0})
         assert gridtide("ingest", "--config", both).exit_code == 1
+
+    def test_backfill_tells_what_is_worth_knowing(self, tmp_path: Path, upstream: str) -> None:
+        """What the upstream has nothing for stands in the table; what it did not answer is open."""
+        command = ["backfill", "--config", written(tmp_path, DEMAND), "--sandbox-url", upstream]
+        done = gridtide(*command, "--start", "1930-01-01", "--end", "1930-01-02")
+        assert "the upstream has nothing for this period" in " ".join(done.stdout.split())
+        report = {"name": "load", "failed": 0, "skipped": None, "chunks": 1, "collected": 1, "rows": 5, "errors": []}
+        report |= {"warnings": [f"note {n}" for n in range(5)], "covered": "0:00:00", "missing": ["2024-01"]}
+        with out.capture() as captured:
+            show_backfill({"results": [report], "summary": {"rows": 5, "seconds": 1.0}})
+        [line] = [line for line in captured.get().splitlines() if "load" in line]
+        assert line.split()[:3] == ["load", "open", "1"]
+        assert "note 0; note 1; note 2; and 2 more" in line
 
     def test_backfill_fetches_what_is_missing_once(self, tmp_path: Path, upstream: str) -> None:
         """A dry run fetches nothing, the first run all, the second none."""
