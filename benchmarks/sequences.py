@@ -82,7 +82,7 @@ def _batches(path: Path, what: str, batches: int) -> list[Row]:
 
 def _memory(path: Path, small: Path) -> list[Row]:
     """Above what the same takes of a `small` set, which is code."""
-    loaders, rest = ("gridtide", "no_prefetch"), (str(BATCH), "3", "0")
+    loaders, rest = ("gridtide", "no_prefetch"), (str(BATCH), "5", "0")
     code = {name: run("sequence_batches", name, str(small), *rest).peak_mb for name in loaders}
     used = {name: run("sequence_batches", name, str(path), *rest).peak_mb - code[name] for name in loaders}
     store = open_store(path)
