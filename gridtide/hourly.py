@@ -48,6 +48,7 @@ KEPT = 1 << 24
 array of a table's rows back to the kernel, and took it again page by page, for half the time of `Grid.add`."""
 
 _UNASKED = -2
+"""Stands for the number of a series that `Numbers` has not asked for yet."""
 
 UNPUBLISHED = int(np.iinfo(np.int64).min)
 """Stands for a missing `published_at`; sorts before every other."""
@@ -185,7 +186,8 @@ class Grid:
         np.empty(KEPT, np.uint8)
 
     def add(self, table: pa.Table, available: Available) -> None:
-        """Take in `table` (observations), whose values become available by the rule `available`.
+        """Take in `table` (observations, which may lack what `constant.told` tells), whose values become available by
+        the rule `available`.
 
         Raises `TrainingError` when a series comes in two units.
         """
@@ -382,6 +384,8 @@ class Numbers:
 
     def of(self, table: pa.Table) -> Integers:
         """The number of the series of each row, shape (rows,)."""
+        if not table.num_rows:
+            return np.empty(0, np.int64)
         same = told(table)
         labels: list[list[str]] = []
         mixed = np.zeros(1, np.int64)

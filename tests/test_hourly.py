@@ -7,8 +7,9 @@ import pytest
 
 from gridtide import observations as obs
 from gridtide.config import Available
+from gridtide.constant import FOOTER, constants, encode, lacking, varying
 from gridtide.errors import TrainingError
-from gridtide.hourly import Grid, Hourly, available_at, microseconds
+from gridtide.hourly import Grid, Hourly, Numbers, available_at, microseconds
 from gridtide.periods import Period
 
 START = datetime(2024, 3, 10, tzinfo=UTC)
@@ -105,6 +106,53 @@ def test_the_latest_retrieval_wins_in_any_order() -> None:
         grid.add(obs.from_rows("eia", [row(0, 60, value, "demand", "MWh")], retrieved), AT_ONCE)
         grid.add(obs.from_rows("iso_ne", [row(0, 0, value, "generation_wind")], retrieved), AT_ONCE)
     np.testing.assert_array_equal(grid.finish().values, [[2.0], [2.0]])
+
+
+HOURLY = [row(60 * n, 60, float(n), "demand", "MWh") for n in range(4)]
+FIVE_MINUTES = [row(5 * n, 5, float(n), "load_five_minute") for n in range(40)]
+FORECAST = [row(60 * n, 60, float(n), "load_forecast")._replace(published_at=START - HOUR) for n in range(4)]
+WEATHER = [row(60 * n, 0, float(n), "temperature_2m", "°C") for n in range(4)]
+
+
+@pytest.mark.parametrize("rows", [HOURLY, FIVE_MINUTES, FORECAST, WEATHER, HOURLY[:1], HOURLY + FIVE_MINUTES, []])
+def test_what_is_constant_need_not_be_a_column(rows: list[obs.Row]) -> None:
+    """A table without the columns that are the same in every row says the same, in whichever order tables come."""
+    whole = obs.from_rows("iso_ne", rows, START + timedelta(days=30))
+    older = obs.from_rows("iso_ne", [one._replace(value=-1.0) for one in rows], START)
+    same = constants(whole)
+    bare = lacking(whole.select(varying(obs.SCHEMA, same).names), {FOOTER.encode(): encode(same).encode()})
+    assert not rows or bare.num_columns < whole.num_columns
+    made = []
+    for tables in ((whole,), (bare,), (older, bare), (bare, older)):
+        grid = Grid(Period(START, START + 4 * HOUR), lambda name: True)
+        for table in tables:
+            grid.add(table, AT_ONCE)
+        made.append(grid.finish())
+    for one in made[1:]:
+        np.testing.assert_array_equal(one.values, made[0].values)
+        np.testing.assert_array_equal(one.known, made[0].known)
+        assert one.names == made[0].names
+
+
+def test_series_are_asked_for_once_and_only_if_they_occur() -> None:
+    """Each by its four labels; none of a table without rows; again after a table with other labels."""
+    asked: list[str] = []
+
+    def number(source: str, location: str, variable: str, unit: str) -> int:
+        asked.append(f"{source}/{location}/{variable}/{unit}")
+        return len(variable)
+
+    numbers = Numbers(number)
+    both = obs.from_rows("eia", [row(0, 60, 1.0, "load", "MWh"), row(0, 60, 1.0, "demand", "MWh")], START)
+    other = obs.from_rows("eia", [row(0, 60, 1.0, "load", "MW")], START)
+    assert numbers.of(obs.empty()).tolist() == []
+    assert numbers.of(both.slice(0, 1)).tolist() == [4]
+    assert numbers.of(both).tolist() == [4, 6]
+    assert numbers.of(both).tolist() == [4, 6]
+    assert asked == ["eia/here/load/MWh", "eia/here/demand/MWh"]
+    assert numbers.of(other).tolist() == [4]
+    assert numbers.of(both).tolist() == [4, 6]
+    assert asked[2:] == ["eia/here/load/MW", "eia/here/load/MWh", "eia/here/demand/MWh"]
 
 
 def test_a_lag_hides_a_value_until_it_has_passed() -> None:

@@ -63,8 +63,9 @@ async def inputs(lake: Lake, entries: Iterable[Entry], period: Period, as_of: da
     found: list[tuple[datetime, str, Input]] = []
     for entry in entries:
         dataset = await _dataset(lake, entry)
+        files = _by_name(dataset, period, as_of)
         known: dict[str, Held | Metadata] = {}
-        for file in (files := _by_name(dataset, period, as_of)):
+        for file in files:
             held = dataset.record.files.get(file.path)
             if held is not None and held.size == file.size:
                 known[file.path] = held
@@ -96,7 +97,7 @@ async def tables(
     Of each key in `period` at least the latest, whether from files or from months, where it stands for
     all `observations.retrievals` of its key; what lies beyond the period may come too, and where
     `locations` are given, what lies elsewhere may not. Rows with the same retrieval come in the order of
-    `pinned`.
+    `pinned`. A table may lack columns that `constant.told` tells.
     """
     of_entry: dict[str, dict[str, str]] = defaultdict(dict)
     for one in pinned:
@@ -230,22 +231,23 @@ async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
 
 
 async def _gathered(tables: AsyncIterator[pa.Table]) -> AsyncIterator[pa.Table]:
-    """Of `tables` those that follow each other with the same columns as one, while that is within `GATHERED` rows."""
+    """Of `tables` those that follow each other with the same columns as one, while that is within `GATHERED` rows.
+
+    These have all columns; what stays alone may lack some.
+    """
     waiting: list[pa.Table] = []
     async for table in tables:
-        rows = sum(one.num_rows for one in (*waiting, table))
-        large = rows > GATHERED or table.num_rows > GATHERED // 4
-        if waiting and (large or table.schema != waiting[0].schema):
-            yield _together(waiting)
+        alone = table.num_rows > GATHERED // 4
+        small = [] if alone else [completed(table)]
+        rows = sum(one.num_rows for one in (*waiting, *small))
+        if waiting and (alone or rows > GATHERED or small[0].schema != waiting[0].schema):
+            yield observations.concat(waiting)
             waiting = []
-        waiting.append(table)
+        waiting += small
+        if alone:
+            yield table
     if waiting:
-        yield _together(waiting)
-
-
-def _together(tables: list[pa.Table]) -> pa.Table:
-    """`tables` one after the other; one alone may lack columns still."""
-    return tables[0] if len(tables) == 1 else observations.concat([completed(table) for table in tables])
+        yield observations.concat(waiting)
 
 
 async def _dataset(lake: Lake, entry: Entry) -> Dataset:
