@@ -163,7 +163,7 @@ async def test_an_answer_about_something_else_leaves_a_gap_that_waits(upstream: 
     assert report["results"][0]["missing"] == [gap]
     assert "nothing lies in it" in report["results"][0]["warnings"][0]
     upstream.asked.clear()
-    with pytest.raises(RunError, match="still open: grid") as caught:
+    with pytest.raises(RunError, match="data is missing: grid") as caught:
         await monitor(config=settings, days=4)
     [waiting] = caught.value.report["results"][0]["waiting"]
     assert "the period stays open" in waiting["error"]
