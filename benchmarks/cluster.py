@@ -15,8 +15,14 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.ingest import Row
-from benchmarks.processes import PROGRAMS, run, serving
+from benchmarks.processes import PROGRAMS, Run, run, serving
 from flows.local_server import ensure_server
+
+NODES = (1_000, 3_000)
+"""Of the months that are compacted to see what a row more takes."""
+
+ARROW = 72
+"""Bytes of a row as Arrow holds it to be compacted."""
 
 YEARS = 3
 STEPS = {"backfill": "rows", "compact": "rows", "prepare": "cells"}
@@ -40,7 +46,7 @@ def measure(repeats: int = 2) -> list[Row]:
                     "cluster_history", base, str(YEARS), str(Path(folder, f"{processes}-{turn}")), str(processes)
                 )
                 runs.append(json.loads(output.output.splitlines()[-1]))
-    return [row for step in STEPS for row in _rows(step, found)] + [_task(found[1])]
+    return [row for step in STEPS for row in _rows(step, found)] + [_task(found[1]), *_month()]
 
 
 def _rows(step: str, found: dict[int, list[Figures]]) -> list[Row]:
@@ -75,3 +81,22 @@ def _task(runs: list[Figures]) -> Row:
     spent = 1000 * each["cpu"] / each["tasks"]
     row: Row = {"name": "an empty task run on a worker, CPU of worker and flow", "unit": "ms", "ours": spent}
     return row | {"peer": None, "peer_name": "", "limit": None, "limit_name": ""}
+
+
+def _month() -> list[Row]:
+    """What a row more of a month takes to compact."""
+    runs: list[tuple[int, Run]] = []
+    for nodes in NODES:
+        with tempfile.TemporaryDirectory() as folder:
+            run("nodal_month", folder, str(nodes), "fill")
+            done = run("nodal_month", folder, str(nodes), "compact")
+            runs.append((int(done.output), done))
+    (few, small), (many, large) = runs
+    more = (many - few) / 1e6
+    name = f"compacting a month of {NODES[1]:,} nodes, {many / 1e6:.1f} M rows"
+    none: Row = {"peer": None, "peer_name": "", "limit": None, "limit_name": ""}
+    memory = (large.peak_mb - small.peak_mb) * 2**20 / 1e6 / more
+    return [
+        {"name": f"{name}, memory", "unit": "B/row", "ours": memory, **none, "limit": ARROW, "limit_name": "as Arrow"},
+        {"name": f"{name}, CPU", "unit": "s/M rows", "ours": (large.cpu - small.cpu) / more, **none},
+    ]

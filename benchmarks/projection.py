@@ -48,13 +48,13 @@ class Units:
     """Measured on two shared cores of one machine, those marked so by the sections of `python -m benchmarks`."""
 
     compact: float = 1.5
-    """CPU seconds for a million rows, with the files within eight days of a month, which two months read."""
+    """CPU seconds for a million rows: 1.0 (`cluster`), and half for the files near its ends, which two months read."""
     month: float = 3.0
     """Bytes a row in a compacted month."""
     raw: float = 9.0
     """Bytes a row in kept bodies."""
-    memory: float = 105.0
-    """Bytes a row that a compaction of a month holds, beside `base`."""
+    memory: float = 140.0
+    """Bytes a row that a compaction of a month holds, beside `base` (`cluster`)."""
     base: float = 0.75
     """GB of a worker whatever it does."""
     task: float = 0.14

@@ -30,7 +30,7 @@ def test_time_and_room() -> None:
     assert round(compact, 4) == round(175.32 * 1.5 / 3600, 4)
     assert round(tasks, 4) == round((3_653 + 120) * 0.14 / 3600, 4)
     assert [round(size, 3) for size in projection.gb(SMALL)] == [0.701, 0.526, 1.578]
-    assert round(projection.memory(SMALL), 3) == round(0.75 + 1.461 * 0.105, 3)
+    assert round(projection.memory(SMALL), 3) == round(0.75 + 1.461 * 0.14, 3)
     assert round(projection.hours(SMALL), 3) == round(4.059 + compact / 8, 3)
 
 

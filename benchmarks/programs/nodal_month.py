@@ -1,0 +1,70 @@
+"""A month of hourly day-ahead prices and their four components, a file a day. argv: folder nodes fill|compact
+
+Prints how many rows there are.
+"""
+
+import asyncio
+import sys
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from gridtide import config, curated, observations
+from gridtide.lake import Draft, Lake, Provenance
+from gridtide.periods import Period
+
+URL = "http://oasis.caiso.com/oasisapi/SingleZip"
+API = {
+    "name": "lmp",
+    "url": URL,
+    "params": {"queryname": "PRC_LMP", "market_run_id": "DAM", "grp_type": "ALL"},
+    "output_folder": "lmp",
+}
+ENTRY = config.parse({"apis": [API]}).apis[0]
+START = datetime(2024, 3, 1, tzinfo=UTC)
+DAYS, HOURS = 31, 24
+PARTS = ["lmp_day_ahead", *(f"lmp_day_ahead_{part}" for part in ("energy", "congestion", "loss", "ghg"))]
+HOUR = 3_600_000_000
+
+
+def day(number: int, nodes: int, random: np.random.Generator) -> observations.pa.Table:
+    """The rows of a day, hour by hour."""
+    shape = (HOURS, nodes, len(PARTS))
+    hour, node, part = (axis.ravel() for axis in np.indices(shape))
+    values = random.normal(40, 10, shape).round(5)
+    values[:, :, -1] = 0
+    start = int((START + timedelta(days=number)).timestamp() * 1e6) + hour * HOUR
+    return observations.from_columns(
+        "caiso",
+        START + timedelta(days=60, seconds=5 * number),
+        interval_start=start,
+        interval_end=start + HOUR,
+        location=observations.labelled(node, [f"NODE_{n:05}-APND" for n in range(nodes)]),
+        variable=observations.labelled(part, PARTS),
+        unit="USD/MWh",
+        value=values.ravel(),
+    )
+
+
+async def fill(lake: Lake, nodes: int) -> None:
+    """Put a file a day."""
+    random = np.random.default_rng(0)
+    for number in range(DAYS):
+        begin = START + timedelta(days=number)
+        about = Provenance(ENTRY.name, Period(begin, begin + timedelta(days=1)), ENTRY.fingerprint)
+        with Draft("parquet", about) as draft:
+            draft.append(day(number, nodes, random))
+            await lake.put_draft(draft, ENTRY.output_folder, ENTRY.file_prefix, START + timedelta(days=60))
+
+
+async def compact(lake: Lake) -> int:
+    """The rows that were compacted."""
+    return (await curated.compact(lake, ENTRY)).rows
+
+
+if __name__ == "__main__":
+    opened = Lake.open(sys.argv[1])
+    if sys.argv[3] == "fill":
+        asyncio.run(fill(opened, int(sys.argv[2])))
+    else:
+        print(asyncio.run(compact(opened)))
