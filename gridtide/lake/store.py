@@ -317,14 +317,13 @@ class Lake:
         with told(path, f"cannot be read from {self.uri}"):
             return obstore.get(self.store, path, options=options).bytes()
 
-    async def _each(self, call: Callable[[str], T], paths: Sequence[str]) -> list[T]:
-        """What `call` makes of the file at each of `paths`: of this machine several in one thread, as each is read
-        before another thread has begun."""
-        if not isinstance(self.store, LocalStore):
-            return list(await asyncio.gather(*(blocking(call, path) for path in paths)))
-        parts = [paths[first : first + TOGETHER] for first in range(0, len(paths), TOGETHER)]
-        found = await asyncio.gather(*(decoded(lambda part: list(map(call, part)), part) for part in parts))
-        return list(chain.from_iterable(found))
+    async def _each(self, call: Callable[[Sequence[str]], list[T]], paths: Sequence[str]) -> list[T]:
+        """What `call` makes of the files at `paths`: of this machine several in one thread, as each is read before
+        another thread has begun."""
+        near = isinstance(self.store, LocalStore)
+        size, run = (TOGETHER, decoded) if near else (1, blocking)
+        parts = [paths[first : first + size] for first in range(0, len(paths), size)]
+        return list(chain.from_iterable(await asyncio.gather(*(run(call, part) for part in parts))))
 
     async def _size(self, path: str) -> int | None:
         """The size of the file at `path` in bytes, None if there is none."""
@@ -347,23 +346,28 @@ class Lake:
             return Metadata.from_sidecar(await self._sidecar(path))
         return Metadata.from_footer(await blocking(self._footer, path))
 
-    def _decoded(self, path: str, *, only_varying: bool) -> tuple[Metadata, pa.Table]:
-        """As `observations`, of one Parquet file."""
+    def _decoded(self, paths: Sequence[str], *, only_varying: bool) -> list[tuple[Metadata, pa.Table]]:
+        """As `observations`, of Parquet files."""
         from gridtide.lake import encoding
 
-        body = self._got(path)
-        try:
-            pairs, table = encoding.read_with_footer("parquet", body, only_varying=only_varying)
-            return Metadata.from_footer(pairs), table
-        except ValueError as error:
-            raise _damaged(path, error) from error
+        found = []
+        for path, body in zip(paths, list(map(self._got, paths)), strict=True):  # reading between costs time
+            try:
+                pairs, table = encoding.read_with_footer("parquet", body, only_varying=only_varying)
+                found.append((Metadata.from_footer(pairs), table))
+            except ValueError as error:
+                raise _damaged(path, error) from error
+        return found
 
-    def _described(self, path: str) -> Metadata:
-        """As `metadata`, of a Parquet file."""
-        try:
-            return Metadata.from_footer(self._footer(path))
-        except ValueError as error:
-            raise _damaged(path, error) from error
+    def _described(self, paths: Sequence[str]) -> list[Metadata]:
+        """As `described`, of Parquet files."""
+        found = []
+        for path in paths:
+            try:
+                found.append(Metadata.from_footer(self._footer(path)))
+            except ValueError as error:
+                raise _damaged(path, error) from error
+        return found
 
     def _footer(self, path: str) -> Mapping[bytes, bytes]:
         """As `footer`, but raises `ValueError` where there is none."""
