@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,13 +10,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.deploy import POOL
-from deployments.worker import SETTINGS
+from deployments.worker import SETTINGS, worker_status
+from flows.local_server import server_status
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,3 +63,23 @@ def until(client: SyncPrefectClient, run: FlowRun, *states: str) -> FlowRun:
         time.sleep(0.2)
         run = client.read_flow_run(run.id)
     return run
+
+
+@contextmanager
+def started(machine: Path, *apis: dict[str, Any], **variables: str) -> Iterator[tuple[SyncPrefectClient, int]]:
+    """A client of the machine's server, and the pid of its worker, once it is up with `apis`, or what it has."""
+    if apis:
+        schedules = {"hourly": {"cron": "12 * * * *"}, "daily": {"cron": "35 7 * * *"}}
+        (machine / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))
+    output, _ = gridtide(machine, "up", **variables).communicate()
+    server, worker = server_status(), worker_status()
+    assert server is not None, output
+    assert worker is not None, output
+    with temporary_settings({PREFECT_API_URL: server.url}), get_client(sync_client=True) as client:
+        yield client, worker.pid
+
+
+def start(client: SyncPrefectClient, deployment: str, **parameters: Any) -> FlowRun:
+    """A new run of `deployment`."""
+    found = client.read_deployment_by_name(deployment)
+    return client.create_flow_run_from_deployment(found.id, parameters=parameters)
