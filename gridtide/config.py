@@ -152,7 +152,7 @@ class Rate(Strict, frozen=True):
     @classmethod
     def parse(cls, text: str) -> Rate:
         """`5/second`, `9000/hour`, `1/5second` → a rate; raises `ValueError` otherwise."""
-        match = re.fullmatch(r"([1-9]\d*)/(\d+(?:\.\d+)?)?\s*(second|minute|hour|day)s?", text)
+        match = re.fullmatch(r"([1-9]\d{0,8})/(\d{1,9}(?:\.\d{1,9})?)?\s*(second|minute|hour|day)s?", text)
         if match is None or float(match[2] or 1) <= 0:
             raise ValueError(f'"{text}" is no rate; use N/second|minute|hour|day or such as "1/5second"')
         unit = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}[match[3]]
@@ -215,7 +215,7 @@ class Entry(Strict, frozen=True, kw_only=True):
     chunk: Duration = timedelta(days=30)
     rate_limit: RateLimit | None = None
     concurrency: Annotated[int, Meta(ge=1, le=64)] = 4
-    timeout: Annotated[float, Meta(gt=0)] = 30
+    timeout: Annotated[float, Meta(gt=0, le=86_400)] = 30
     retries: Annotated[int, Meta(ge=1, le=20)] = 5
     """HTTP attempts."""
     deadline: Duration = timedelta(minutes=30)
@@ -336,7 +336,7 @@ def _entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     entry: Entry | None = read(Entry, _complete(raw), "", found)
     first_of_key: dict[str, str] = {}
     for text in found:
-        first_of_key.setdefault(text.partition(":")[0], text)
+        first_of_key.setdefault(text.partition(": ")[0], text)
     problems += [f"{refusals.name_of(raw, where)}: {text}" for text in first_of_key.values()]
     return None if found else entry
 
@@ -348,7 +348,7 @@ def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
     origin = entry.setdefault("source", HOSTS.get(host, "generic"))
     if raw.get("csv_prefix") and not raw.get("file_prefix"):
         entry.setdefault("format", "csv")
-    entry["file_prefix"] = refusals.prefix_of(raw)
+    entry["file_prefix"] = refusals.prefix_of(raw) or "unnamed"  # then it is the name that is refused
     entry.pop("csv_prefix", None)
     kind, username = entry.pop("auth_type", None), entry.pop("username", None)
     if kind == "none":

@@ -40,9 +40,10 @@ def between(raws: Iterable[Mapping[str, Any]], schedules: Mapping[str, Any]) -> 
         if name and name in names:
             found.append(f"{name}: name: two entries have it; give each its own")
         place = (str(raw.get("output_folder")), str(prefix_of(raw)))
-        if name and files.setdefault(place, name) != name:
+        first = files.setdefault((place[0].casefold(), place[1].casefold()), name)  # a disk may tell no case apart
+        if name and first != name:
             found.append(
-                f"{name}: output_folder: writes the same files as {files[place]} ({'/'.join(place)}_…); "
+                f"{name}: output_folder: writes the same files as {first} ({'/'.join(place)}_…); "
                 "give it its own output_folder or file_prefix"
             )
         names.add(name)
@@ -60,7 +61,8 @@ def name_of(raw: Mapping[str, Any], where: str = "") -> str:
 
 def prefix_of(raw: Mapping[str, Any]) -> Any:
     """The file prefix that `raw` gives or means."""
-    return raw.get("file_prefix") or raw.get("csv_prefix") or snake_case(name_of(raw))
+    given = [raw[key] for key in ("file_prefix", "csv_prefix") if raw.get(key) not in (None, "")]
+    return given[0] if given else snake_case(name_of(raw))
 
 
 def host_of(raw: Mapping[str, Any]) -> str:
@@ -101,10 +103,16 @@ def _plain_secrets(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[s
     """The keys that hold a secret rather than the name of where it is."""
     parts = url_parts(raw)
     keys = [f"params.{key}" for key in object_of(raw, "params") if _SECRET.search(key)]
-    keys += [f"url.{key}" for key, _ in parse_qsl(parts.query) if _SECRET.search(key)] if parts else []
+    said = [*parse_qsl(parts.query), *parse_qsl(parts.fragment), *_path_parameters(parts)] if parts else []
+    keys += [f"url.{key}" for key, _ in said if _SECRET.search(key)]
     keys += [f"auth.{key}" for key in object_of(raw, "auth") if _SECRET.search(key) and key not in auth_keys]
     keys += [key for key in raw if _SECRET.search(key)]
     return [f"{key}: is a secret in plain sight; {IN_ENVIRONMENT}" for key in keys]
+
+
+def _path_parameters(parts: SplitResult) -> list[tuple[str, str]]:
+    """Those that a path has after semicolons, `/load;zone=A`."""
+    return [pair for part in parts.path.split(";")[1:] for pair in parse_qsl(part)]
 
 
 def _bad_place(raw: Mapping[str, Any]) -> list[str]:
@@ -120,6 +128,8 @@ def _bad_place(raw: Mapping[str, Any]) -> list[str]:
             found.append(f"output_folder: {folder!r} leaves the lake or is no folder name; {instead}")
         elif parts[0].lower() in RESERVED:
             found.append(f"output_folder: {folder!r} is the lake's own; use another than {', '.join(RESERVED)}")
+    if name_of(raw) and prefix_of(raw) == "":
+        found.append("file_prefix: is missing, and the name has no letter or digit to make one of; give it")
     for key in ("file_prefix", "csv_prefix"):
         prefix = raw.get(key)
         if isinstance(prefix, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", prefix):

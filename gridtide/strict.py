@@ -30,6 +30,16 @@ _WORDS = {
 }
 
 
+_TYPES = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    NoneType: "null",
+}
+
+
 def read(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
     """`data`, as read from JSON, as a value of the type `kind`; what is wrong with it is added to `problems`,
     as `key: what is wrong`, and the value is None then."""
@@ -54,7 +64,7 @@ def read(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
 
 def _object(model: type[Strict], data: Any, key: str, problems: list[str]) -> Strict | None:
     if not isinstance(data, dict):
-        problems.append(f"{key}: is {type(data).__name__}, not an object")
+        problems.append(f"{key}: is {_TYPES.get(type(data), type(data).__name__)}, not an object")
         return None
     before, prefix = len(problems), f"{key}." if key else ""
     values = {}
