@@ -348,7 +348,8 @@ def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
     origin = entry.setdefault("source", HOSTS.get(host, "generic"))
     if raw.get("csv_prefix") and not raw.get("file_prefix"):
         entry.setdefault("format", "csv")
-    entry["file_prefix"] = refusals.prefix_of(raw) or "unnamed"  # then it is the name that is refused
+    prefix = refusals.prefix_of(raw)
+    entry["file_prefix"] = "unnamed" if prefix == "" else prefix  # then it is the name that is refused
     entry.pop("csv_prefix", None)
     kind, username = entry.pop("auth_type", None), entry.pop("username", None)
     if kind == "none":
