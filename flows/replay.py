@@ -2,6 +2,7 @@
 
 raw/<collection> ─► parse ─► the same content ─► nothing to do
                              other content    ─► a new file, which supersedes the old one
+                             no body is left          ─► it has expired, and is no collection any more
                              a body is missing, and there is no file ─► it was interrupted, and is passed over
                              a body is missing, or still breaks its promise ─► told, the others go on
 """
@@ -22,7 +23,7 @@ from flows.collecting import moment, selected
 from flows.local_flow import local_flow
 from flows.progress import Progress
 from flows.report import explained, raise_failures
-from gridtide.bodies import Collection, NotKeptError, collections, replaying
+from gridtide.bodies import Collection, NotKeptError, replayable, replaying
 from gridtide.collect import collect
 from gridtide.config import Entry
 from gridtide.errors import ConfigurationError, GridtideError, StorageError
@@ -72,7 +73,7 @@ async def replay(
     loaded, entries = selected(config, select)
     first, last = _bounds(start, end)
     store = await open_lake(lake or loaded.lake)
-    found = {entry.name: await collections(store, entry) for entry in entries if entry.tabular}
+    found = {entry.name: await replayable(store, entry) for entry in entries if entry.tabular}
     wanted = {
         name: [one for one in each if (not first or one.stamp >= first) and (not last or one.stamp < last)]
         for name, each in found.items()

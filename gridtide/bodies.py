@@ -72,13 +72,20 @@ async def keep(
 
 
 async def collections(lake: Lake, entry: Entry) -> list[Collection]:
-    """The collections of `entry` of which bodies are kept, oldest first."""
+    """The collections of `entry` that have a folder, oldest first."""
     folders, _ = await lake.listing(f"raw/{entry.output_folder}")
     names: list[tuple[str, Name | None]] = [(path, parse_folder_name(path.rpartition("/")[2])) for path in folders]
     found = [
         Collection(path, name.stamp, name.period) for path, name in names if name and name.prefix == entry.file_prefix
     ]
     return sorted(found, key=lambda one: (one.stamp, one.folder))
+
+
+async def replayable(lake: Lake, entry: Entry) -> list[Collection]:
+    """Those `collections` of which a body is left: a local folder outlives its bodies."""
+    objects = await lake.objects(f"raw/{entry.output_folder}")
+    full = {one.path.rpartition("/")[0] for one in objects if one.path.endswith(".zst")}
+    return [one for one in await collections(lake, entry) if one.folder in full]
 
 
 async def kept(lake: Lake, chosen: Iterable[Collection]) -> dict[str, str]:

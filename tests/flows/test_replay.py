@@ -168,18 +168,31 @@ async def test_a_body_that_cannot_be_read_fails_its_collection_alone(tmp_path: P
 
 
 async def test_what_was_interrupted_is_passed_over(tmp_path: Path) -> None:
-    """A collection that did not live to keep its bodies, nor to leave a file, fails no replay; one with a file does."""
+    """A collection that did not live to keep all bodies, nor to leave a file, fails no replay; one with a file does."""
     config, _, body = await collected(tmp_path)
-    (body.parent.parent / "grid_20240101_000000").mkdir()  # what a full disk leaves
+    lake = Lake.open(str(tmp_path))
+    await lake.put_raw("raw/grid/grid_20240101_000000/0123456789abcdef.zst", encoding.decompress(body.read_bytes()))
     report = await replay(config=config)
     assert (report["pipeline_status"], report["summary"]["interrupted"], report["summary"]["unchanged"]) == (
         "success",
         1,
         1,
     )
-    body.unlink()
+    body.rename(body.with_name("0123456789abcdef.zst"))
     with pytest.raises(RunError, match="is not kept"):
         await replay(config=config)
+
+
+async def test_what_expired_is_no_collection(tmp_path: Path) -> None:
+    """Retention removed all bodies and left the folder: nothing is counted, and nothing fails."""
+    config, file, body = await collected(tmp_path)
+    body.unlink()
+    assert body.parent.is_dir()
+    for dry_run in (True, False):
+        report = await replay(config=config, dry_run=dry_run)
+        assert report["pipeline_status"] == "success"
+        assert {key: n for key, n in report["summary"].items() if n and key != "seconds"} == {}
+    assert file.exists()
 
 
 async def test_a_dry_run_and_a_selection_read_nothing_else(tmp_path: Path) -> None:
