@@ -286,4 +286,4 @@ def reason(entry: Entry, wanted: Period, now: datetime) -> str | None:
     if not source(entry.source).takes_period(entry):
         return "cannot be asked for a period"
     due = entry.due(now)
-    return f"has nothing before {due:%Y-%m-%dT%H:%M}Z yet" if due <= wanted.start else None
+    return f"has nothing from {due:%Y-%m-%dT%H:%M}Z on yet" if due <= wanted.start else None

@@ -38,7 +38,11 @@ def _check(spec: TrainingSpec | dict[str, Any] | str, config: str | dict[str, An
     selected(config, None)
 
 
-@local_flow(name="prepare_training", check=_check)
+def _run_name() -> str:
+    return f"prepare {training_spec.load(runtime.flow_run.parameters['spec']).name}"
+
+
+@local_flow(name="prepare_training", flow_run_name=_run_name, check=_check)
 async def prepare_training(
     spec: TrainingSpec | dict[str, Any] | str,
     config: str | dict[str, Any] = "api_config.json",

@@ -141,7 +141,7 @@ async def test_a_watcher_is_told_of_every_chunk(tmp_path: Path) -> None:
         (END, START, "is no period"),
         (START, START, "is no period"),
         ("yesterday", END, "yesterday"),
-        (datetime(2999, 1, 1, tzinfo=UTC), datetime(2999, 2, 1, tzinfo=UTC), "grid has nothing before"),
+        (datetime(2999, 1, 1, tzinfo=UTC), datetime(2999, 2, 1, tzinfo=UTC), "grid has nothing from 20"),
     ],
 )
 async def test_a_bad_period_is_refused(tmp_path: Path, start: Any, end: Any, says: str) -> None:

@@ -11,7 +11,7 @@ from tests.grids import configuration, every_kind, fill
 
 
 async def test_the_artifact_says_what_is_in_the_set_and_links_its_pictures(tmp_path: Path, prefect_server: str) -> None:
-    """Windows, the quality of each input, what was rejected, and where the page is."""
+    """Windows, the quality of each input, what was rejected, and where the page is; the run is named after the set."""
     kinds = {name: kind for name, kind in every_kind(20).items() if name == "demand"}
     source, rule, rows = kinds["demand"]
     kinds["demand"] = (source, rule, [*rows[:99], rows[99]._replace(value=-1), *rows[100:]])
@@ -21,7 +21,10 @@ async def test_the_artifact_says_what_is_in_the_set_and_links_its_pictures(tmp_p
     settings = msgspec.json.decode(msgspec.json.encode(configuration(kinds)))
     report = await prepare_training(spec, settings, str(tmp_path))
     async with httpx.AsyncClient() as client:
-        text = (await client.get(f"{prefect_server}/artifacts/training-set/latest")).json()["data"]
+        artifact = (await client.get(f"{prefect_server}/artifacts/training-set/latest")).json()
+        run = (await client.get(f"{prefect_server}/flow_runs/{artifact['flow_run_id']}")).json()
+    text = artifact["data"]
+    assert run["name"] == "prepare shown"
     assert f"]({(tmp_path / report['pictures']).as_uri()})" in text
     assert "| eia/ISNE/demand-5h | " in text
     assert "Rejected of target eia/ISNE/demand: 1 impossible" in text
