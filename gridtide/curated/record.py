@@ -42,6 +42,8 @@ _INPUTS = b"gridtide.inputs"
 _NEWEST = b"gridtide.newest"
 _LATEST = b"gridtide.latest"
 """How many row groups hold the latest vintages, which come first."""
+_ROWS = b"gridtide.rows"
+"""How many rows each row group has: who writes a file anew may keep what its footer says, but divides it otherwise."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -92,7 +94,7 @@ class Month:
     def encode(self) -> bytes:
         """As Parquet with statistics by row group: the latest vintages sorted by key, then the others so."""
         sink = io.BytesIO()
-        groups = 0
+        rows: list[int] = []
         older: list[pa.Table] = []
         same: list[Constants] = []
 
@@ -114,11 +116,14 @@ class Month:
         ) as writer:
             for group in _grouped(latest()):
                 writer.write_table(group)
-                groups += 1
+                rows.append(group.num_rows)
+            groups = len(rows)
             for group in _grouped(older):
                 writer.write_table(group)
+                rows.append(group.num_rows)
             metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest)}
-            metadata |= {_LATEST: str(groups), FOOTER.encode(): encode(functools.reduce(common, same) if same else {})}
+            metadata |= {_LATEST: str(groups), _ROWS: json.dumps(rows)}
+            metadata |= {FOOTER.encode(): encode(functools.reduce(common, same) if same else {})}
             writer.add_key_value_metadata(metadata)
         return sink.getvalue()
 
@@ -134,8 +139,8 @@ class Month:
         schema = SCHEMA.append(RETRIEVALS) if only_latest else STORED
         try:
             file = pq.ParquetFile(pa.BufferReader(body), page_checksum_verification=True)
-            pairs = file.metadata.metadata or {}
-            about = cls.of_footer(pairs)
+            about = cls.of_footer(file.metadata)
+            pairs = file.metadata.metadata
             if only_latest:
                 schema = varying(schema, decode(pairs))
             groups = range(int(pairs[_LATEST]) if only_latest else file.metadata.num_row_groups)
@@ -152,12 +157,19 @@ class Month:
         return cls(about.inputs, about.newest, lacking(table, pairs if only_latest else {}))
 
     @classmethod
-    def of_footer(cls, pairs: Mapping[bytes, bytes]) -> Month:
-        """What the footer says, without rows; raises `ValueError` if it is not that of a month."""
+    def of_footer(cls, metadata: pq.FileMetaData) -> Month:
+        """What the footer says, without rows; raises `ValueError` if it is not that of a month, or says other rows
+        or columns than it was written with."""
+        pairs = metadata.metadata or {}
         try:
-            return cls(json.loads(pairs[_INPUTS]), int(pairs[_NEWEST]))
+            about = cls(json.loads(pairs[_INPUTS]), int(pairs[_NEWEST]))
+            rows, latest = json.loads(pairs[_ROWS]), int(pairs[_LATEST])
         except KeyError as error:
             raise ValueError("it does not say what it was compacted from") from error
+        there = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        if there != rows or not 0 <= latest <= len(rows):
+            raise ValueError("it does not hold the rows it was written with")
+        return about
 
 
 def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -129,16 +129,12 @@ def read_with_footer(
     return pairs, lacking(table, pairs if only_varying else {})
 
 
-def footer(tail: Any) -> Mapping[bytes, bytes]:
-    """The key-value pairs in the footer of a Parquet file, given its last `footer_size` bytes or more.
-
-    Raises `ValueError` if there is none.
-    """
+def footer(tail: Any) -> pq.FileMetaData:
+    """The footer of a Parquet file, given its last `footer_size` bytes or more; raises `ValueError` if it has none."""
     try:
-        pairs = pq.read_metadata(pa.py_buffer(tail)).metadata
+        return pq.read_metadata(pa.py_buffer(tail))
     except (pa.ArrowException, OSError) as error:
         raise ValueError(str(error)) from error
-    return pairs or {}
 
 
 def footer_size(tail: Any) -> int:

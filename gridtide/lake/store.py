@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -36,6 +36,7 @@ from gridtide.threads import blocking, computed, decoded
 if TYPE_CHECKING:
     import boto3
     import pyarrow as pa
+    import pyarrow.parquet as pq
     from obstore import GetOptions
     from obstore.store import ObjectStore
 
@@ -236,8 +237,8 @@ class Lake:
             return [(await self.metadata(path), await self.table(path)) for path in paths]
         return await self._each(partial(self._decoded, only_varying=only_varying), paths)
 
-    async def footer(self, path: str) -> Mapping[bytes, bytes]:
-        """The key-value pairs in the footer of the Parquet file at `path`; no more of it is read."""
+    async def footer(self, path: str) -> pq.FileMetaData:
+        """The footer of the Parquet file at `path`; no more of it is read."""
         try:
             return await blocking(self._footer, path)
         except ValueError as error:
@@ -344,7 +345,7 @@ class Lake:
         """As `metadata`, but raises `ValueError` where the file is there and says nothing of the kind."""
         if not path.endswith(".parquet"):
             return Metadata.from_sidecar(await self._sidecar(path))
-        return Metadata.from_footer(await blocking(self._footer, path))
+        return Metadata.from_footer((await blocking(self._footer, path)).metadata or {})
 
     def _decoded(self, paths: Sequence[str], *, only_varying: bool) -> list[tuple[Metadata, pa.Table]]:
         """As `observations`, of Parquet files."""
@@ -364,12 +365,12 @@ class Lake:
         found = []
         for path in paths:
             try:
-                found.append(Metadata.from_footer(self._footer(path)))
+                found.append(Metadata.from_footer(self._footer(path).metadata or {}))
             except ValueError as error:
                 raise _damaged(path, error) from error
         return found
 
-    def _footer(self, path: str) -> Mapping[bytes, bytes]:
+    def _footer(self, path: str) -> pq.FileMetaData:
         """As `footer`, but raises `ValueError` where there is none."""
         from gridtide.lake import encoding
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -211,6 +212,39 @@ async def test_a_damaged_month_is_made_anew(
     assert any(MONTHS[0] in warning for warning in warnings(caplog)) == (damage is not None)
     assert (await curated.compact(lake, of)).months == ["2024-01"]
     assert await lake.read(MONTHS[0]) == whole
+
+
+REWRITTEN: dict[str, Callable[[pa.Table], tuple[pa.Table, int]]] = {
+    "smaller row groups": lambda table: (table, 10),
+    "one row group": lambda table: (table, 1000),
+    "fewer rows": lambda table: (table.slice(0, table.num_rows - 1), 20),
+}
+
+
+@pytest.mark.parametrize("rewritten", REWRITTEN)
+async def test_a_month_that_was_divided_anew_is_not_believed(
+    tmp_path: Path, rewritten: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another tool wrote it with other rows or row groups and what its footer said: as one that is damaged."""
+    monkeypatch.setattr(record, "ROW_GROUP", 20)
+    lake, of = Lake.open(str(tmp_path)), entry()
+    for asked, value in ((1000, 1.0), (1001, 2.0)):
+        await put(lake, of, asked, [row(4 + hour, value) for hour in range(40)])
+    await curated.compact(lake, of)
+    path = tmp_path / MONTHS[1]
+    whole = path.read_bytes()
+    assert pq.read_metadata(path).num_row_groups == 4
+    table, size = REWRITTEN[rewritten](pq.ParquetFile(path).read())
+    pq.write_table(table, path, row_group_size=size)
+    assert {pq.read_metadata(one).metadata[b"gridtide.latest"] for one in (path, pa.BufferReader(whole))} == {b"2"}
+    expected = [(4 + hour, 2.0) for hour in range(40)]
+    assert await values(lake, of) == expected
+    pinned = await curated.inputs(lake, [of], WHOLE)
+    tables = [completed(table) async for _, table in curated.tables(lake, [of], pinned, WHOLE)]
+    assert sum(table.num_rows for table in tables) == 80
+    assert any(MONTHS[1] in warning for warning in warnings(caplog))
+    assert (await curated.compact(lake, of)).months == ["2024-02"]
+    assert path.read_bytes() == whole
 
 
 async def test_a_lost_record_costs_nothing_but_time(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
