@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from gridtide import observations
 from gridtide.config import TABULAR
-from gridtide.curated.record import RECORD, Month, Record, dataset, month_path
+from gridtide.curated.record import RECORD, Month, Record, dataset, is_month, month_path
 from gridtide.errors import StorageError
 from gridtide.hourly import integers, microseconds, times
 from gridtide.lake import EXTENSIONS, File, Lake, Metadata
@@ -57,7 +57,10 @@ class Dataset:
         tabular = {EXTENSIONS[name] for name in TABULAR}
         there = {one.path: one.e_tag for one in objects}
         months = {one.rpartition("/")[2].removesuffix(".parquet"): tag for one, tag in there.items()}
-        tags = {month: tag for month, tag in months.items() if month_path(path, month) in there}
+        named = {month: tag for month, tag in months.items() if month_path(path, month) in there}
+        tags = {month: tag for month, tag in named.items() if is_month(month)}
+        for name in sorted(named.keys() - tags.keys()):
+            logger.warning("%s: passed over, no name of a month", month_path(path, name))
         record = await _record(lake, f"{path}/{RECORD}") if f"{path}/{RECORD}" in there else Record()
         return cls(lake, path, {file.path: file for file in listed if file.extension in tabular}, record, tags)
 

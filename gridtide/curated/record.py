@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +30,9 @@ from gridtide.observations import RETRIEVALS, SCHEMA
 from gridtide.periods import EPOCH, Period
 
 RECORD = "inputs.json"
+
+_MONTH = re.compile(r"(?!0000|9999)[0-9]{4}-(0[1-9]|1[0-2])")
+"""Of the years that a datetime has, and can tell the end of."""
 
 ROW_GROUP = 1 << 16
 
@@ -192,6 +196,11 @@ def dataset(output_folder: str, file_prefix: str) -> str:
 def month_path(dataset: str, month: str) -> str:
     """Where `month` is."""
     return f"{dataset}/{month[:4]}/{month}.parquet"
+
+
+def is_month(name: str) -> bool:
+    """Whether `name` is that of a month, as `2024-03` is."""
+    return _MONTH.fullmatch(name) is not None
 
 
 def span(month: str) -> Period:

@@ -247,6 +247,21 @@ async def test_a_month_that_was_divided_anew_is_not_believed(
     assert path.read_bytes() == whole
 
 
+@pytest.mark.parametrize("name", ["2024/2024-13", "2024/2024-00", "2024/2024-1", "0000/0000-01", "9999/9999-12"])
+async def test_what_is_named_like_no_month_is_passed_over(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Among the months it is named in a warning, whether they are read or made."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    await put(lake, of, 1, [row(0, 1.0), row(10, 1.0)])
+    await curated.compact(lake, of)
+    foreign = f"processed/demand/demand/{name}.parquet"
+    await lake.put(foreign, b"")
+    assert await values(lake, of) == [(0, 1.0), (10, 1.0)]
+    assert (await curated.compact(lake, of)).months == []
+    assert warnings(caplog) == [f"{foreign}: passed over, no name of a month"] * 2
+
+
 async def test_a_lost_record_costs_nothing_but_time(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
     """Damaged or gone: what is read is the same, and the next compaction writes only the record."""
     of = entry()
