@@ -12,8 +12,9 @@ import functools
 import json
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -22,6 +23,20 @@ from gridtide.observations import LABEL, RETRIEVALS, SCHEMA, from_numpy, labelle
 Constants = Mapping[str, Any]
 
 FOOTER = "gridtide.constant"
+
+Micros = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+
+class _Said(msgspec.Struct, forbid_unknown_fields=True):
+    """What a footer may say."""
+
+    source: str | msgspec.UnsetType = msgspec.UNSET
+    location: str | msgspec.UnsetType = msgspec.UNSET
+    variable: str | msgspec.UnsetType = msgspec.UNSET
+    unit: str | msgspec.UnsetType = msgspec.UNSET
+    published_at: Micros | msgspec.UnsetType | None = msgspec.UNSET
+    retrieved_at: Micros | msgspec.UnsetType = msgspec.UNSET
+    interval: Micros | msgspec.UnsetType = msgspec.UNSET
 
 
 def constants(table: pa.Table) -> Constants:
@@ -58,7 +73,8 @@ def encode(same: Constants) -> str:
 
 
 def decode(pairs: Mapping[bytes, bytes]) -> Constants:
-    """What a footer says, nothing where it says nothing; raises `ValueError` if it is damaged."""
+    """What a footer says, nothing where it says nothing; raises `ValueError` if it is damaged, or says what
+    `constants` does not."""
     said = pairs.get(FOOTER.encode())
     return {} if said is None else _decoded(said)
 
@@ -68,7 +84,7 @@ def _decoded(said: bytes) -> Constants:
     checksum, _, text = said.partition(b" ")
     if int(checksum, 16) != zlib.crc32(text):
         raise ValueError("what its footer says of constant columns is damaged")
-    same: Constants = json.loads(text)
+    same: Constants = msgspec.to_builtins(msgspec.json.decode(text, type=_Said))
     return same
 
 

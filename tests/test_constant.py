@@ -1,5 +1,6 @@
 """What is the same in every row is told once, and comes back as it was."""
 
+import zlib
 from datetime import timedelta
 from pathlib import Path
 
@@ -106,6 +107,38 @@ def test_a_damaged_footer_is_refused() -> None:
     assert decode({FOOTER.encode(): said}) == {"unit": "MWh"}
     with pytest.raises(ValueError, match="damaged"):
         decode({FOOTER.encode(): said.replace(b"MWh", b"kWh")})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"value": 3}',
+        b'{"interval": "x"}',
+        b'{"interval": null}',
+        b'{"interval": 1.5}',
+        b'{"interval": 9223372036854775808}',
+        b'{"interval_start": 5}',
+        b'{"source": 5}',
+        b'{"unit": null}',
+        b'{"published_at": "2024"}',
+        b'{"retrieved_at": null}',
+        b'{"retrieved_at": true}',
+        b"[1]",
+        b"null",
+        b"{",
+        b'{"source": "\xff"}',
+    ],
+)
+def test_what_no_footer_of_ours_says_is_refused(text: bytes) -> None:
+    """Other names and types, with a checksum that fits them."""
+    with pytest.raises(ValueError, match=r"."):
+        decode({FOOTER.encode(): b"%08x %s" % (zlib.crc32(text), text)})
+
+
+def test_all_that_a_footer_may_say_comes_back() -> None:
+    """Null for no publication, and names that are not said stay unsaid."""
+    for same in (constants(two()), constants(two(published_at=START)), {"published_at": 1, "interval": 0}, {}):
+        assert decode({FOOTER.encode(): encode(same).encode()}) == same
 
 
 async def test_a_file_whose_footer_is_damaged_is_named(tmp_path: Path) -> None:

@@ -156,15 +156,14 @@ class Month:
             table = file.read_row_groups(chosen, schema.names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(str(error)) from error
-        if not table.schema.equals(schema):
-            raise ValueError(f"its columns are not those of a compacted month: {', '.join(table.schema.names)}")
         return cls(about.inputs, about.newest, lacking(table, pairs if only_latest else {}))
 
     @classmethod
     def of_footer(cls, metadata: pq.FileMetaData) -> Month:
-        """What the footer says, without rows; raises `ValueError` if it is not that of a month, or says other rows
-        or columns than it was written with."""
+        """What the footer says, without rows; raises `ValueError` if it is not that of a month, or tells of other
+        columns or rows than were written."""
         pairs = metadata.metadata or {}
+        decode(pairs)
         try:
             about = cls(json.loads(pairs[_INPUTS]), int(pairs[_NEWEST]))
             rows, latest = json.loads(pairs[_ROWS]), int(pairs[_LATEST])
@@ -173,6 +172,8 @@ class Month:
         there = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         if there != rows or not 0 <= latest <= len(rows):
             raise ValueError("it does not hold the rows it was written with")
+        if not metadata.schema.to_arrow_schema().equals(STORED):
+            raise ValueError(f"its columns are not those of a compacted month: {', '.join(metadata.schema.names)}")
         return about
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -214,18 +215,29 @@ async def test_a_damaged_month_is_made_anew(
     assert await lake.read(MONTHS[0]) == whole
 
 
+def saying(table: pa.Table, text: bytes) -> pa.Table:
+    """`table`, whose footer says `text` of constant columns."""
+    said = b"%08x %s" % (zlib.crc32(text), text)
+    return table.replace_schema_metadata({**table.schema.metadata, b"gridtide.constant": said})
+
+
 REWRITTEN: dict[str, Callable[[pa.Table], tuple[pa.Table, int]]] = {
     "smaller row groups": lambda table: (table, 10),
     "one row group": lambda table: (table, 1000),
     "fewer rows": lambda table: (table.slice(0, table.num_rows - 1), 20),
+    "another order of columns": lambda table: (table.select(table.column_names[::-1]), 20),
+    "a column less": lambda table: (table.drop_columns(["retrievals"]), 20),
+    "a column more": lambda table: (table.append_column("note", table["unit"]), 20),
+    "another type": lambda table: (table.set_column(0, "interval_start", table["interval_start"].cast("int64")), 20),
+    "other constants": lambda table: (saying(table, b'{"value": 3}'), 20),
 }
 
 
 @pytest.mark.parametrize("rewritten", REWRITTEN)
-async def test_a_month_that_was_divided_anew_is_not_believed(
+async def test_a_month_that_was_rewritten_is_not_believed(
     tmp_path: Path, rewritten: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another tool wrote it with other rows or row groups and what its footer said: as one that is damaged."""
+    """Another tool wrote it otherwise, with what its footer said: read and made anew as one that is damaged."""
     monkeypatch.setattr(record, "ROW_GROUP", 20)
     lake, of = Lake.open(str(tmp_path)), entry()
     for asked, value in ((1000, 1.0), (1001, 2.0)):
