@@ -12,17 +12,14 @@ from rich.table import Table
 
 from deployments.console import age as spoken
 from deployments.console import table
-from gridtide import attempts
+from gridtide import attempts, footers
 from gridtide.attempts import Failure
 from gridtide.config import Entry
 from gridtide.errors import StorageError
-from gridtide.lake import File, Lake, Metadata
+from gridtide.lake import Lake, Metadata
 from gridtide.periods import Period, missing, union
 from gridtide.quality import Coverage
 from gridtide.sources import source
-
-FOOTERS = 32
-"""How many files of an entry are asked what they hold at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +80,11 @@ async def _of_entry(entry: Entry, lake: Lake, now: datetime) -> Status:
     if not files:
         return Status(entry.name, 0, covered=covered, until=entry.due(now), failed=failed)
     last = files[-1]
-    said = await _said(lake, files) if entry.tabular else [None]
+    said = await footers.said(lake, files) if entry.tabular else [None]
     rows = said[-1].rows if isinstance(said[-1], Metadata) else None
     problems = tuple(str(one) for one in said if isinstance(one, StorageError))
     age = now - last.stamp
     return Status(entry.name, len(files), last.path, rows, age, covered, entry.due(now), failed, problems)
-
-
-async def _said(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageError]:
-    """What each of `files` says of itself, or what is wrong with it."""
-    turns = asyncio.Semaphore(FOOTERS)
-
-    async def ask(file: File) -> Metadata | StorageError:
-        async with turns:
-            try:
-                return await lake.metadata(file.path)
-            except StorageError as error:
-                return error
-
-    return await asyncio.gather(*map(ask, files))
 
 
 def as_table(found: Sequence[Status]) -> Table:

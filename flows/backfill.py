@@ -28,7 +28,7 @@ from flows.collecting import collecting, moment, selected
 from flows.local_flow import local_flow
 from flows.progress import Progress
 from flows.report import explained, failure, result
-from gridtide import quality
+from gridtide import footers, quality
 from gridtide.config import Entry, TaskRetries
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import Lake
@@ -124,13 +124,16 @@ async def backfill(
 
 
 async def plan(entry: Entry, wanted: Period, now: datetime, lake: Lake) -> Plan:
-    """What of `wanted` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`."""
+    """What of `wanted` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`; files that answer some
+    of it and are damaged are named in the warnings."""
     skipped = reason(entry, wanted, now)
     if skipped:
         return Plan(entry, skipped=skipped)
     due = quality.due(entry, wanted, now) or wanted
     left = [f"{Period(due.end, wanted.end)} is not due yet and left out"] if due.end < wanted.end else []
     files = await lake.files(entry.output_folder, entry.file_prefix)
+    within = [one for one in files if one.period and one.period.start < due.end and due.start < one.period.end]
+    left += [str(one) for one in await footers.said(lake, within) if isinstance(one, StorageError)]
     holes = quality.gaps(entry, wanted, now, files)
     chunks = [chunk for hole in holes for chunk in split(hole, entry.chunk)]
     return Plan(entry, chunks, due.duration - sum((hole.duration for hole in holes), timedelta(0)), warnings=left)

@@ -18,6 +18,7 @@ from gridtide import observations
 from gridtide.config import TABULAR
 from gridtide.curated.record import RECORD, Month, Record, dataset, is_month, month_path
 from gridtide.errors import StorageError
+from gridtide.footers import misnamed
 from gridtide.hourly import integers, microseconds, times
 from gridtide.lake import EXTENSIONS, File, Lake, Metadata
 from gridtide.periods import Period
@@ -158,9 +159,8 @@ async def _checked(
     file: File, metadata: Metadata, table: pa.Table, content_hash: str | None, *, verify: bool
 ) -> pa.Table:
     """The rows of `table` near the period of `file`; raises as `load` does."""
-    if metadata.period != file.period:
-        happened = f"says of itself to be of {metadata.period or 'no period'}, its name says {file.period or 'none'}"
-        raise StorageError(file.path, happened, "Move it out of the lake and collect its period again")
+    if wrong := misnamed(file, metadata):
+        raise wrong
     if content_hash not in (None, metadata.content_hash):
         fix = "Put that file back, or make anew what was made from it"
         raise StorageError(file.path, "is not the file that was pinned or compacted", fix)

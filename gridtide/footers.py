@@ -1,0 +1,42 @@
+"""What files say of themselves, or what is wrong with them, without reading their rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from gridtide.errors import StorageError
+from gridtide.lake import File, Lake, Metadata
+
+TOGETHER = 256
+"""How many files are asked what they hold at a time."""
+
+
+async def said(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageError]:
+    """What each of `files` says of itself, or why that is not to be believed: it is damaged, or `misnamed`."""
+    found: list[Metadata | StorageError] = []
+    for first in range(0, len(files), TOGETHER):
+        some = files[first : first + TOGETHER]
+        try:
+            told: Sequence[Metadata | StorageError] = await lake.described([file.path for file in some])
+        except StorageError:  # one of them: which, each says alone
+            told = await asyncio.gather(*(_alone(lake, file) for file in some))
+        found += [
+            (isinstance(one, Metadata) and misnamed(file, one)) or one for file, one in zip(some, told, strict=True)
+        ]
+    return found
+
+
+def misnamed(file: File, metadata: Metadata) -> StorageError | None:
+    """What is wrong if `file` says by its `metadata` to be of another period than its name does."""
+    if metadata.period == file.period:
+        return None
+    happened = f"says of itself to be of {metadata.period or 'no period'}, its name says {file.period or 'none'}"
+    return StorageError(file.path, happened, "Move it out of the lake and collect its period again")
+
+
+async def _alone(lake: Lake, file: File) -> Metadata | StorageError:
+    try:
+        return await lake.metadata(file.path)
+    except StorageError as error:
+        return error
