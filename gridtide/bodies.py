@@ -16,8 +16,9 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from gridtide.config import Entry
 from gridtide.errors import GridtideError, StorageError
@@ -125,7 +126,8 @@ class Resumed:
         path = self._answers.get(_question(request))
         if path is not None:
             try:
-                found = await read(await _answer(self._lake, path))
+                _, answer = await _opened(self._lake, path)
+                found = await read(answer)
             except GridtideError as error:
                 logger.warning("%s: %s is asked again: %s", entry.name, request.label or "a page", error)
             else:
@@ -145,11 +147,34 @@ class Replayed:
         """What `read` makes of the body that is kept; raises `NotKeptError` where there is none."""
         path = self._answers.get(_question(request))
         if path is None:
-            happened = f"the body of {request.label or request.url} is not kept"
-            raise NotKeptError(entry.name, happened, "Collect it again with `gridtide backfill`")
-        answer = await _answer(self._lake, path)
+            raise await self._missing(entry, request)
+        _, answer = await self._open(entry, path)
         self.moments.add(answer.retrieved_at)
         return await read(answer)
+
+    async def _open(self, entry: Entry, path: str) -> tuple[str, Answer]:
+        try:
+            return await _opened(self._lake, path)
+        except StorageError as error:
+            raise StorageError(entry.name, f"{path} {error.happened}", error.fix) from error
+
+    async def _missing(self, entry: Entry, request: Request) -> NotKeptError:
+        """Why nothing answers `request`: what is kept was asked of another host, as of a sandbox, or else."""
+        what = request.label or request.url
+        for path in islice(self._answers.values(), 1):
+            host, asked = _host(request.url), _host((await self._open(entry, path))[0])
+            if host != asked:
+                happened = f"{what} is asked of {host} now, and what is kept was asked of {asked}"
+                return NotKeptError(entry.name, happened, "Replay with the configuration it was collected with")
+        happened = f"the body of {what} is not kept, or was asked at another URL or with other params than now"
+        fix = "Replay with the configuration it was collected with, or collect it again with `gridtide backfill`"
+        return NotKeptError(entry.name, happened, fix)
+
+
+def _host(url: str) -> str:
+    """Whom `url` asks, without what."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _earlier(among: Iterable[Collection], one: Collection) -> list[Collection]:
@@ -179,10 +204,12 @@ def _envelope(request: Request, answer: Answer) -> bytes:
     return json.dumps(asked).encode() + b"\n" + answer.body
 
 
-async def _answer(lake: Lake, path: str) -> Answer:
+async def _opened(lake: Lake, path: str) -> tuple[str, Answer]:
+    """The URL that was asked, and the answer that is kept at `path`."""
     line, _, body = (await lake.raw(path)).partition(b"\n")
     try:
         asked = json.loads(line)
-        return Answer(body, datetime.fromisoformat(asked["retrieved_at"]), asked["content_type"], attempt=0)
+        answer = Answer(body, datetime.fromisoformat(asked["retrieved_at"]), asked["content_type"], attempt=0)
+        return asked["url"], answer
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(path, f"is no kept body: {error!r}", "Remove it") from error

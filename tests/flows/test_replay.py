@@ -167,6 +167,28 @@ async def test_a_body_that_cannot_be_read_fails_its_collection_alone(tmp_path: P
     assert bad["errors"][0].startswith("raw/bad/bad_")
 
 
+async def test_a_damaged_body_is_named(tmp_path: Path) -> None:
+    """Cut, or none of ours: the error says which file it is."""
+    config, _, body = await collected(tmp_path)
+    for damage in (body.read_bytes()[:-5], encoding.compress(b"no envelope")):
+        body.write_bytes(damage)
+        with pytest.raises(RunError, match=rf"raw/grid/{body.parent.name}/{body.name} is "):
+            await replay(config=config)
+
+
+async def test_what_was_asked_otherwise_is_told(tmp_path: Path) -> None:
+    """Of another host, as of a sandbox, and with other params: what is kept answers neither, and is not called gone."""
+    config, _, _ = await collected(tmp_path)
+    [api] = config["apis"]
+    host = api["url"].rpartition("/")[0]
+    elsewhere = {**config, "apis": [{**api, "url": "https://grid.example/loads"}]}
+    with pytest.raises(RunError, match=f"is asked of https://grid.example now, and what is kept was asked of {host}"):
+        await replay(config=elsewhere)
+    otherwise = {**config, "apis": [{**api, "params": {"zone": "A"}}]}
+    with pytest.raises(RunError, match="or was asked at another URL or with other params than now"):
+        await replay(config=otherwise)
+
+
 async def test_what_was_interrupted_is_passed_over(tmp_path: Path) -> None:
     """A collection that did not live to keep all bodies, nor to leave a file, fails no replay; one with a file does."""
     config, _, body = await collected(tmp_path)
