@@ -528,3 +528,15 @@ async def test_a_superseded_file_is_told_by_its_name(lake: Lake, caplog: pytest.
     assert [(file.path, file.superseded_at) for file in both] == [(one.path, moment), (other.path, None)]
     assert (await lake.table(one.path)).num_rows == 2
     assert not caplog.records
+
+
+async def test_a_mark_of_the_future_is_passed_over(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    """The file counts as it did, and a warning names the mark."""
+    one = await put(lake, page(0, 2))
+    mark = f"{one.path}.superseded_29990101T000000000000"
+    await lake.put(mark, b"")
+    [file] = await lake.files("eia", "demand", superseded=True)
+    assert (file.path, file.superseded_at) == (one.path, None)
+    [warning] = [record.getMessage() for record in caplog.records]
+    assert "in the future" in warning
+    assert warning.endswith(mark.removeprefix("eia/"))

@@ -173,9 +173,10 @@ class Lake:
         that count no more.
 
         Sidecars, hidden files and those of other prefixes are passed over; names that are no lake
-        files are named in one warning.
+        files are named in one warning, and so are marks of files that are superseded only in the future.
         """
-        found, foreign = [], []
+        found, foreign, early = [], [], []
+        now = datetime.now(UTC)
         until: dict[str, datetime] = {}
         for path, size in await self._list(folder):
             name = path.rpartition("/")[2]
@@ -184,13 +185,18 @@ class Lake:
             parsed = parse_name(name)
             if parsed is None and (marked := parse_superseded_name(name)):
                 of, moment = marked
-                until[of] = min(moment, until.get(of, moment))
+                if moment > now:
+                    early.append(name)
+                else:
+                    until[of] = min(moment, until.get(of, moment))
             elif parsed is None:
                 foreign.append(name)
             elif parsed.prefix == prefix:
                 found.append(File(path, parsed.stamp, parsed.period, parsed.extension, size))
         if foreign:
             logger.warning("%s/%s: passed over, no names of lake files: %s", self.uri, folder, _listed(foreign))
+        if early:
+            logger.warning("%s/%s: passed over, their moment is in the future: %s", self.uri, folder, _listed(early))
         if until:
             found = [replace(one, superseded_at=until.get(one.path.rpartition("/")[2])) for one in found]
             found = [one for one in found if superseded or one.superseded_at is None]
