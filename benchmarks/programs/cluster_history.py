@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from benchmarks.eia_entries import AUTHORITIES, FACETS, entries
 from flows.backfill import backfill
 from flows.cluster import workers
 from flows.compact import compact
@@ -24,11 +25,6 @@ from flows.prepare_training import prepare_training
 from gridtide.config import TaskRetries
 from tasks.apart import Errand
 
-AUTHORITIES = ["CISO", "ISNE", "NYIS", "PJM", "MISO", "ERCO", "SWPP", "BPAT"]
-FACETS = {
-    "region-data": {"facets[type][]": ["D", "NG"]},
-    "fuel-type-data": {"facets[fueltype][]": ["COL", "NG", "NUC", "SUN", "WAT", "WND"]},
-}
 START = datetime(2014, 1, 1, tzinfo=UTC)
 TASKS = 30
 
@@ -74,20 +70,7 @@ def cluster_of(processes: int) -> Iterator[tuple[str | None, Callable[[], list[f
 def main(base: str, years: int, folder: Path, processes: int) -> dict[str, Any]:
     """The figures."""
     found: dict[str, Any] = {}
-    apis = [
-        {
-            "name": route,
-            "source": "eia",
-            "url": f"{base}/v2/electricity/rto/{route}/data/",
-            "params": {"facets[respondent][]": AUTHORITIES, **facets},
-            "output_folder": route,
-            "rate_limit": None,
-            "concurrency": 5,
-            "raw": False,
-        }
-        for route, facets in FACETS.items()
-    ]
-    config = {"lake": str(folder), "apis": apis}
+    config = {"lake": str(folder), "apis": entries(base)}
     end = START + timedelta(hours=8760 * years)
     places = [{"name": n, "targets": [f"eia/{n}/demand"], "inputs": [f"eia/{n}/*"]} for n in AUTHORITIES]
     spec = {
