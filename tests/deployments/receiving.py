@@ -17,15 +17,20 @@ from aiosmtpd.controller import Controller
 
 @dataclass
 class Inbox:
-    """What arrived: subject and body, and when (monotonic seconds)."""
+    """What arrived of all that says `about`: subject and body, and when (monotonic seconds).
 
+    A server may tell of an event a quarter of an hour late, when another test listens.
+    """
+
+    about: str = ""
     messages: list[tuple[str, str]] = field(default_factory=list)
     arrived: list[float] = field(default_factory=list)
 
     def add(self, subject: str, body: str) -> None:
         """Something arrives."""
-        self.arrived.append(time.monotonic())
-        self.messages.append((subject, body))
+        if self.about in f"{subject}\n{body}":
+            self.arrived.append(time.monotonic())
+            self.messages.append((subject, body))
 
     def until(self, number: int, seconds: float = 60) -> list[tuple[str, str]]:
         """The messages, once there are `number`; fails where there are fewer after `seconds`."""

@@ -26,19 +26,23 @@ from tasks.notify import History, history, receivers
 from tests.deployments.receiving import Inbox, mailbox, webhook
 from tests.deployments.served import synthetic
 
-CONFIG: dict[str, Any] = {"schedules": {"hourly": {"cron": "12 * * * *"}}, "apis": [synthetic("a", "hourly")]}
+
+def scheduled(schedule: str, *names: str) -> dict[str, Any]:
+    """A configuration of entries called `names`, all of that schedule."""
+    apis = [synthetic(name, schedule) for name in names]
+    return {"schedules": {schedule: {"cron": "12 * * * *"}}, "apis": apis}
 
 
-async def deployed(folder: Path) -> dict[str, str]:
-    """What a deploy did to each automation."""
-    changes = await deploy(config.parse(CONFIG), folder / "api_config.json", None, False, POOL)
+async def deployed(folder: Path, schedule: str = "hourly") -> dict[str, str]:
+    """What a deploy of an entry with that schedule did to each automation."""
+    changes = await deploy(config.parse(scheduled(schedule, "a")), folder / "api_config.json", None, False, POOL)
     return {change.name: change.done for change in changes if change.name.startswith(PREFIX)}
 
 
-async def end(name: str, kind: StateType, message: str = "") -> UUID:
-    """A run of `ingest/hourly` that ends in the state `name`."""
+async def end(schedule: str, name: str, kind: StateType, message: str = "") -> UUID:
+    """A run of `ingest/<schedule>` that ends in the state `name`."""
     async with get_client() as client:
-        deployment = await client.read_deployment_by_name("ingest/hourly")
+        deployment = await client.read_deployment_by_name(f"ingest/{schedule}")
         run = await client.create_flow_run_from_deployment(deployment.id, state=Scheduled())
         await client.set_flow_run_state(run.id, State(type=kind, name=name, message=message), force=True)
         return run.id
@@ -62,15 +66,16 @@ async def test_every_receiver_is_told_at_once(
 ) -> None:
     """What failed, why, since when, what to do and where to look, to a webhook and by e-mail; then that it is well
     again, once. A run that failed for what its entries tell is not told."""
-    inbox, mail = Inbox(), Inbox()
+    inbox, mail = Inbox("ingest/at-once"), Inbox("ingest/at-once")
     with webhook(inbox) as hook, mailbox(mail, unused_tcp_port) as smtp:
         monkeypatch.setenv(VARIABLE, f"{hook} {smtp}")
-        await deployed(tmp_path)
-        await end("Failed", StateType.FAILED, "RunError: monitor: data is missing: a 2026-03-01T00:00/2026-03-02T00:00")
-        await end("Failed", StateType.FAILED, "1 of 1 entries failed: a")
+        await deployed(tmp_path, "at-once")
+        missing = "RunError: monitor: data is missing: a 2026-03-01T00:00/2026-03-02T00:00"
+        await end("at-once", "Failed", StateType.FAILED, missing)
+        await end("at-once", "Failed", StateType.FAILED, "1 of 1 entries failed: a")
         for arrived in (inbox, mail):
             [(subject, body)] = await asyncio.to_thread(arrived.until, 1)
-            assert subject == "ingest/hourly failed"
+            assert subject == "ingest/at-once failed"
             what, why, since, todo, link = body.strip().splitlines()
             assert what.startswith('What: run "')
             assert why == "Why: 1 of 1 entries failed: a"
@@ -78,10 +83,10 @@ async def test_every_receiver_is_told_at_once(
             assert "report under Artifacts" in todo
             assert "/runs/flow-run/" in link
 
-        well = f"prefect.flow-run.{await end('Completed', StateType.COMPLETED)}"
+        well = f"prefect.flow-run.{await end('at-once', 'Completed', StateType.COMPLETED)}"
         await recorded(lambda found: any(event.resource.id == well for event in found.well))
         assert sum((await notify()).values()) == 2
-        assert inbox.subjects == mail.subjects == ["ingest/hourly failed", "ingest/hourly works again"]
+        assert inbox.subjects == mail.subjects == ["ingest/at-once failed", "ingest/at-once works again"]
         assert sum((await notify()).values()) == 0
 
 
@@ -89,31 +94,31 @@ async def test_every_receiver_is_told_at_once(
 @pytest.mark.usefixtures("nobody")
 async def test_each_kind_of_trouble_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One message each, that says what to do; a run that is late and then not started is told of twice."""
-    inbox = Inbox()
+    inbox = Inbox("each-kind")
     patient = tmp_path / "automations"
     shutil.copytree(AUTOMATIONS, patient)
     waits = patient / "never_started.yaml"
     waits.write_text(waits.read_text().replace("within: 1800", "within: 10"))
     with webhook(inbox) as hook:
         monkeypatch.setenv(VARIABLE, hook)
-        await deployed(tmp_path)
+        await deployed(tmp_path, "each-kind")
         async with get_client() as client:
             await apply(client, named(), patient)
-        await end("Late", StateType.SCHEDULED)
-        await end("TimedOut", StateType.FAILED)
-        await end("Cancelled", StateType.CANCELLED)
+        await end("each-kind", "Late", StateType.SCHEDULED)
+        await end("each-kind", "TimedOut", StateType.FAILED)
+        await end("each-kind", "Cancelled", StateType.CANCELLED)
         for kind in ("stale", "gaps"):
-            about = {"prefect.resource.id": "gridtide.entry.a", "prefect.resource.name": "a"}
+            about = {"prefect.resource.id": "gridtide.entry.each-kind", "prefect.resource.name": "each-kind"}
             said = {"what": "nothing since noon", "since": "2026-03-01 12:00", "fix": "gridtide ingest --select a"}
             emit_event(f"gridtide.entry.{kind}", about, payload=said)
         await asyncio.to_thread(inbox.until, 6)
     assert sorted(inbox.subjects) == [
-        "a has gaps that could not be filled",
-        "a is stale",
-        "ingest/hourly is late",
-        "ingest/hourly never started",
-        "ingest/hourly timed out",
-        "ingest/hourly was cancelled",
+        "each-kind has gaps that could not be filled",
+        "each-kind is stale",
+        "ingest/each-kind is late",
+        "ingest/each-kind never started",
+        "ingest/each-kind timed out",
+        "ingest/each-kind was cancelled",
     ]
     assert all("Do: " in body and "Since: 20" in body for _, body in inbox.messages)
 
@@ -142,14 +147,12 @@ async def test_nothing_is_lost_while_a_receiver_is_away(
     tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What could not be delivered is tried again until it arrives, in one message with a count, and not twice."""
-    inbox = Inbox()
+    inbox = Inbox("ingest/away")
     monkeypatch.setenv(VARIABLE, f"http://127.0.0.1:{unused_tcp_port}/hook")
     monkeypatch.setattr("tasks.notify.GRACE", timedelta(0))
-    await deployed(tmp_path)
-    before = len((await recorded()).troubles)
-    for _ in range(3):
-        await end("Crashed", StateType.CRASHED, "killed")
-    await recorded(lambda found: len(found.troubles) == before + 3 and any(found.in_vain.values()))
+    await deployed(tmp_path, "away")
+    lost = {f"prefect.flow-run.{await end('away', 'Crashed', StateType.CRASHED, 'killed')}" for _ in range(3)}
+    await recorded(lambda found: lost <= {one.resource.id for one in found.troubles} and any(found.in_vain.values()))
     telling = asyncio.create_task(notify(hours=1))
     await asyncio.sleep(7)  # the first attempts are in vain
     assert not telling.done()
@@ -158,7 +161,7 @@ async def test_nothing_is_lost_while_a_receiver_is_away(
         [(subject, body)] = inbox.messages
         assert told >= 3
         assert subject == f"{told} notifications of Gridtide"
-        assert body.count("ingest/hourly crashed\n") == 3
+        assert body.count("ingest/away crashed\n") == 3
         assert list((await notify(hours=1)).values()) == [0]
         assert len(inbox.messages) == 1
 
@@ -168,9 +171,8 @@ async def test_a_receiver_that_is_none_leaves_all_as_it_was(tmp_path: Path, monk
     """Also those named before it, and the deployments."""
     await deployed(tmp_path)
     monkeypatch.setenv(VARIABLE, "https://example.com/hook mailto://nobody")
-    more = {**CONFIG, "apis": [*CONFIG["apis"], synthetic("more", "hourly")]}
     with pytest.raises(ConfigurationError, match="GRIDTIDE_NOTIFY: a receiver with the scheme mailto is none"):
-        await deploy(config.parse(more), tmp_path / "api_config.json", None, False, POOL)
+        await deploy(config.parse(scheduled("hourly", "a", "more")), tmp_path / "api_config.json", None, False, POOL)
     async with get_client() as client:
         assert await receivers(client) == []
         assert (await client.read_deployment_by_name("ingest/hourly")).parameters["select"] == ["a"]

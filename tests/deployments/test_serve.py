@@ -57,7 +57,7 @@ def test_a_run_starts_from_the_server(
     gone = {"name": "gone", "output_folder": "gone", "schedule": "gone", "retries": 1, **away}
     schedules = {**CONFIG["schedules"], "gone": HOURLY}
     config = {"schedules": schedules, "apis": [*CONFIG["apis"], gone], "task_retries": {"count": 0}}
-    inbox = Inbox()
+    inbox = Inbox("ingest/gone")
     with (
         webhook(inbox) as hook,
         served(config, tmp_path, prefect_server, prefect_home, GRIDTIDE_NOTIFY=hook) as log,

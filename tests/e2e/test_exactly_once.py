@@ -97,8 +97,17 @@ async def gridtide(command: str, path: Path, server: str, period: Period | None 
         *(sys.executable, "-m", "deployments.cli", command, "--config", str(path), *bounds),
         cwd=ROOT,
         env={**os.environ, "PREFECT_API_URL": server, "EIA_API_KEY": "a-key"},
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
+
+
+async def done(*commands: asyncio.subprocess.Process) -> None:
+    """Wait for the ends of `commands`, which are good ones."""
+    for (said, _), command in zip(
+        await asyncio.gather(*(one.communicate() for one in commands)), commands, strict=True
+    ):
+        assert command.returncode == 0, said.decode()
 
 
 async def read(path: Path, period: Period) -> list[tuple[Any, ...]]:
@@ -130,7 +139,7 @@ async def test_a_killed_backfill_goes_on_from_its_pages(
     before = upstream.asked.total()
 
     second = await gridtide("backfill", path, prefect_server, YEAR)
-    assert await second.wait() == 0
+    await done(second)
     assert len(upstream.asked) == 71
     assert upstream.asked.total() <= 71 + HELD
     assert max(upstream.asked.values()) <= 2
@@ -141,7 +150,7 @@ async def test_a_killed_backfill_goes_on_from_its_pages(
 
     other = upstream.configured(tmp_path / "whole", "P400D")
     whole = await gridtide("backfill", other, prefect_server, YEAR)
-    assert await whole.wait() == 0
+    await done(whole)
     elsewhere = Lake.open(config.load(other).lake)
     (undisturbed,) = await elsewhere.files("demand", "demand")
     tables = [await lake.table(file.path), await elsewhere.table(undisturbed.path)]
@@ -150,7 +159,7 @@ async def test_a_killed_backfill_goes_on_from_its_pages(
 
     asked = upstream.asked.total()
     third = await gridtide("backfill", path, prefect_server, YEAR)
-    assert await third.wait() == 0
+    await done(third)
     assert upstream.asked.total() == asked
 
 
@@ -164,6 +173,6 @@ async def test_commands_at_the_same_time_read_as_one(upstream: Upstream, tmp_pat
         await gridtide("backfill", path, prefect_server, period),
         await gridtide("ingest", path, prefect_server),
     ]
-    assert [await command.wait() for command in commands] == [0, 0, 0]
+    await done(*commands)
     assert await read(path, period) == everything(period)
     assert len(await Lake.open(config.load(path).lake).files("demand", "demand")) > 5
