@@ -25,7 +25,7 @@ from gridtide.sources import source
 @dataclass(frozen=True, slots=True)
 class Status:
     """An entry's files: how many, the latest by its stamp (None: there is none) with its rows, how
-    long ago it was collected, and what periods all of them cover.
+    long ago it was collected, and what periods those cover that are sound.
 
     `rows` is None where they cannot be told: a format that keeps bodies, or a damaged file. `problems`
     are of the files that do not say what they hold: cut, empty, or none of the lake's. `covered` is
@@ -74,13 +74,14 @@ async def status(entries: Sequence[Entry], lake: Lake, now: datetime) -> list[St
 
 async def _of_entry(entry: Entry, lake: Lake, now: datetime) -> Status:
     files = await lake.files(entry.output_folder, entry.file_prefix)
+    said = await footers.said(lake, files) if entry.tabular else [None] * len(files)
     periodic = source(entry.source).takes_period(entry)
-    covered = tuple(union(file.period for file in files if file.period)) if periodic else None
+    told = [file.period for file, one in zip(files, said, strict=True) if not isinstance(one, StorageError)]
+    covered = tuple(union(period for period in told if period)) if periodic else None
     failed = tuple(one for one in await attempts.recall(lake, entry) if missing(one.period, covered or ()))
     if not files:
         return Status(entry.name, 0, covered=covered, until=entry.due(now), failed=failed)
     last = files[-1]
-    said = await footers.said(lake, files) if entry.tabular else [None]
     rows = said[-1].rows if isinstance(said[-1], Metadata) else None
     problems = tuple(str(one) for one in said if isinstance(one, StorageError))
     age = now - last.stamp

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,13 +43,14 @@ from tasks.collect import Outcome, Run, collect
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done for one entry: `chunks` to collect, or why it is `skipped`."""
+    """What is to be done for one entry: `chunks` to collect, or why it is `skipped`; the paths of `damaged` files."""
 
     entry: Entry
     chunks: Sequence[Period] = ()
     covered: timedelta = timedelta(0)
     skipped: str | None = None
     warnings: Sequence[str] = ()
+    damaged: Collection[str] = ()
 
 
 Pictures = dict[str, Coverage]
@@ -109,7 +110,8 @@ async def backfill(
             outcomes = await _carry_out_on(cluster, plans, place, run.retries)
         else:
             outcomes = await carry_out(plans, run)
-        pictures = await pictured([(plan.entry, wanted) for plan in plans if not plan.skipped], outcomes, run)
+        damaged = {path for plan in plans for path in plan.damaged}
+        pictures = await pictured([(plan.entry, wanted) for plan in plans if not plan.skipped], outcomes, run, damaged)
     report = backfill_report(wanted, plans, outcomes, pictures, time.monotonic() - started)
     get_run_logger().info(as_text(report))
     await acreate_table_artifact(report["results"], key="backfill", description=f"Backfill of {wanted}")
@@ -124,8 +126,8 @@ async def backfill(
 
 
 async def plan(entry: Entry, wanted: Period, now: datetime, lake: Lake) -> Plan:
-    """What of `wanted` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`; files that answer some
-    of it and are damaged are named in the warnings."""
+    """What of `wanted` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`; files that by their names
+    answer some of it and are damaged do not, and are named in the warnings."""
     skipped = reason(entry, wanted, now)
     if skipped:
         return Plan(entry, skipped=skipped)
@@ -133,10 +135,11 @@ async def plan(entry: Entry, wanted: Period, now: datetime, lake: Lake) -> Plan:
     left = [f"{Period(due.end, wanted.end)} is not due yet and left out"] if due.end < wanted.end else []
     files = await lake.files(entry.output_folder, entry.file_prefix)
     within = [one for one in files if one.period and one.period.start < due.end and due.start < one.period.end]
-    left += [str(one) for one in await footers.said(lake, within) if isinstance(one, StorageError)]
-    holes = quality.gaps(entry, wanted, now, files)
+    damaged = await footers.damaged(lake, within)
+    holes = quality.gaps(entry, wanted, now, [file for file in files if file.path not in damaged])
     chunks = [chunk for hole in holes for chunk in split(hole, entry.chunk)]
-    return Plan(entry, chunks, due.duration - sum((hole.duration for hole in holes), timedelta(0)), warnings=left)
+    covered = due.duration - sum((hole.duration for hole in holes), timedelta(0))
+    return Plan(entry, chunks, covered, warnings=[*left, *map(str, damaged.values())], damaged=damaged.keys())
 
 
 async def carry_out(plans: Sequence[Plan], run: Run) -> list[Outcome]:
@@ -173,8 +176,11 @@ async def _carry_out_on(cluster: str, plans: Sequence[Plan], place: Place, retri
         return await asyncio.gather(*(chunk(plan.entry, period) for plan in plans for period in plan.chunks))
 
 
-async def pictured(wanted: Sequence[tuple[Entry, Period]], outcomes: Sequence[Outcome], run: Run) -> Pictures:
-    """What the lake holds of what was `wanted` after `outcomes`, by entry, after noting there what failed.
+async def pictured(
+    wanted: Sequence[tuple[Entry, Period]], outcomes: Sequence[Outcome], run: Run, damaged: Collection[str] = ()
+) -> Pictures:
+    """What the lake holds of what was `wanted` after `outcomes`, without `damaged` files (paths), by entry, after
+    noting there what failed.
 
     An entry whose part of the lake cannot be read or written is left out with a warning.
     """
@@ -182,7 +188,7 @@ async def pictured(wanted: Sequence[tuple[Entry, Period]], outcomes: Sequence[Ou
     for entry, period in wanted:
         try:
             await coverage.remember(run.lake, entry, [one for one in outcomes if one.entry is entry], run.stamp)
-            picture = await coverage.coverage(run.lake, entry, period, run.stamp)
+            picture = await coverage.coverage(run.lake, entry, period, run.stamp, damaged)
         except StorageError as error:
             get_run_logger().warning("%s has no picture of its coverage: %s", entry.name, explained(error))
         else:

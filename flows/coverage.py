@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from prefect.artifacts import acreate_markdown_artifact
@@ -34,12 +34,15 @@ def _why_open(outcome: Outcome) -> str:
     return "" if collected.get("period") else "; ".join(collected.get("warnings", ()))
 
 
-async def coverage(lake: Lake, entry: Entry, wanted: Period, now: datetime) -> Coverage | None:
-    """How much of `wanted` the lake holds of what is due at `now`; None where nothing is."""
+async def coverage(
+    lake: Lake, entry: Entry, wanted: Period, now: datetime, damaged: Collection[str] = ()
+) -> Coverage | None:
+    """How much of `wanted` the lake holds of what is due at `now`, without `damaged` files (paths); None where nothing
+    is."""
     span = quality.due(entry, wanted, now)
     if span is None:
         return None
-    files = await lake.files(entry.output_folder, entry.file_prefix)
+    files = [one for one in await lake.files(entry.output_folder, entry.file_prefix) if one.path not in damaged]
     failed = tuple(one.period for one in await attempts.recall(lake, entry))
     return Coverage(span, tuple(quality.covered(files)), failed)
 

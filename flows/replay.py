@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,10 +24,10 @@ from flows.collecting import moment, selected
 from flows.local_flow import local_flow
 from flows.progress import Progress
 from flows.report import explained, raise_failures
-from gridtide.bodies import Collection, NotKeptError, replayable, replaying
-from gridtide.collect import collect
+from gridtide.bodies import Collection, NotKeptError, Replayed, replayable, replaying
+from gridtide.collect import Collected, collect
 from gridtide.config import Entry
-from gridtide.errors import ConfigurationError, GridtideError, StorageError
+from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import File, Lake
 from gridtide.periods import Period
 from tasks.lake import open_lake
@@ -153,10 +154,7 @@ async def _one(
     """Replay one collection, of which there are `earlier` readings, and add to `row` what came of it."""
     try:
         kept = await replaying(store, one, all_of_entry)
-        done = await collect(_unkept(entry), lake=store, http=kept, stamp=one.stamp, period=one.period)
-        if any(file.path == done.file and file.superseded_at for file in earlier):
-            fix = f"Remove {done.file}.superseded_…, then replay again"
-            raise StorageError(str(done.file), "is what the bodies say again, but was superseded since", fix)
+        done = await _stored(store, entry, one, kept, {file.path: file for file in earlier if file.superseded_at})
         superseded = await _supersede(store, done.file, earlier, kept.moments)
         row["rewritten" if done.created or superseded else "unchanged"] += 1
         row["superseded"] += superseded
@@ -170,6 +168,20 @@ async def _one(
         row["failed"] += 1
         row["errors"].append(f"{one.folder}: {explained(error)}")
         row["error"] = row["error"] or row["errors"][0]
+
+
+async def _stored(
+    store: Lake, entry: Entry, one: Collection, kept: Replayed, superseded: Mapping[str, File]
+) -> Collected:
+    """What the bodies of `one` say, in a file that counts: not in one of those that were `superseded`, which a parser
+    that was put back finds there, but after it, stored now."""
+    stamp = one.stamp
+    while True:
+        done = await collect(_unkept(entry), lake=store, http=kept, stamp=stamp, period=one.period)
+        there = superseded.get(done.file or "")
+        if there is None:
+            return done
+        stamp = there.stamp + timedelta(seconds=1)
 
 
 async def _supersede(store: Lake, current: str | None, earlier: list[File], moments: set[datetime]) -> list[str]:

@@ -166,8 +166,8 @@ class Replayed:
             if host != asked:
                 happened = f"{what} is asked of {host} now, and what is kept was asked of {asked}"
                 return NotKeptError(entry.name, happened, "Replay with the configuration it was collected with")
-        happened = f"the body of {what} is not kept, or was asked at another URL or with other params than now"
-        fix = "Replay with the configuration it was collected with, or collect it again with `gridtide backfill`"
+        happened = f"the body of {what} is not kept any more, or was asked at another URL or with other params than now"
+        fix = "Replay with the configuration it was collected with; what has expired keeps its file: --start after it"
         return NotKeptError(entry.name, happened, fix)
 
 

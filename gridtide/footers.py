@@ -13,7 +13,7 @@ TOGETHER = 256
 
 
 async def said(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageError]:
-    """What each of `files` says of itself, or why that is not to be believed: it is damaged, or `misnamed`."""
+    """What each of `files` says of itself, or why that is not to be believed: it is damaged, or `wrong`."""
     found: list[Metadata | StorageError] = []
     for first in range(0, len(files), TOGETHER):
         some = files[first : first + TOGETHER]
@@ -21,17 +21,25 @@ async def said(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageErro
             told: Sequence[Metadata | StorageError] = await lake.described([file.path for file in some])
         except StorageError:  # one of them: which, each says alone
             told = await asyncio.gather(*(_alone(lake, file) for file in some))
-        found += [
-            (isinstance(one, Metadata) and misnamed(file, one)) or one for file, one in zip(some, told, strict=True)
-        ]
+        found += [(isinstance(one, Metadata) and wrong(file, one)) or one for file, one in zip(some, told, strict=True)]
     return found
 
 
-def misnamed(file: File, metadata: Metadata) -> StorageError | None:
-    """What is wrong if `file` says by its `metadata` to be of another period than its name does."""
-    if metadata.period == file.period:
+async def damaged(lake: Lake, files: Sequence[File]) -> dict[str, StorageError]:
+    """Those of `files`, by path, of which what they say is not to be believed, and why."""
+    told = zip(files, await said(lake, files), strict=True)
+    return {file.path: one for file, one in told if isinstance(one, StorageError)}
+
+
+def wrong(file: File, metadata: Metadata) -> StorageError | None:
+    """What is wrong if `file` says by its `metadata` to be of another period than its name does, or of another size
+    than the lake."""
+    if metadata.period != file.period:
+        happened = f"says of itself to be of {metadata.period or 'no period'}, its name says {file.period or 'none'}"
+    elif metadata.size not in (None, file.size):
+        happened = f"is damaged: it has {file.size} bytes, its sidecar says {metadata.size}"
+    else:
         return None
-    happened = f"says of itself to be of {metadata.period or 'no period'}, its name says {file.period or 'none'}"
     return StorageError(file.path, happened, "Move it out of the lake and collect its period again")
 
 

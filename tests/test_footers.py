@@ -1,6 +1,8 @@
 """What files say of themselves, the damaged ones beside the others."""
 
+import json
 from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
 
 from gridtide import footers
@@ -9,14 +11,17 @@ from gridtide.lake import Draft, Lake, Metadata, Provenance
 from gridtide.periods import Period
 from tests.lakes import START
 
+DAY = timedelta(days=1)
+path_of = attrgetter("path")
+
 
 async def test_each_file_is_told_in_its_place(tmp_path: Path) -> None:
     """A file that is empty, and one with the content of another, hide none of those around them."""
-    lake, day = Lake.open(str(tmp_path)), timedelta(days=1)
+    lake = Lake.open(str(tmp_path))
     for n in range(4):
-        with Draft("parquet", Provenance("grid", Period(START + n * day, START + (n + 1) * day), "")) as draft:
+        with Draft("parquet", Provenance("grid", Period(START + n * DAY, START + (n + 1) * DAY), "")) as draft:
             await lake.put_draft(draft, "grid", "grid", START)
-    files = sorted(await lake.files("grid", "grid"), key=lambda file: file.path)
+    files = sorted(await lake.files("grid", "grid"), key=path_of)
     (tmp_path / files[1].path).write_bytes(b"")
     (tmp_path / files[2].path).write_bytes((tmp_path / files[3].path).read_bytes())
     first, empty, other, last = await footers.said(lake, files)
@@ -27,3 +32,21 @@ async def test_each_file_is_told_in_its_place(tmp_path: Path) -> None:
     assert str(empty).startswith(f"{files[1].path}: is damaged")
     assert isinstance(other, StorageError)
     assert str(other).startswith(f"{files[2].path}: says of itself to be of {files[3].period}, its name says")
+
+
+async def test_a_csv_of_another_size_than_its_sidecar_says_is_damaged(tmp_path: Path) -> None:
+    """Junk beside an intact sidecar is told without reading it; a sidecar that says no size is believed."""
+    lake = Lake.open(str(tmp_path))
+    for n in range(3):
+        with Draft("csv", Provenance("grid", Period(START + n * DAY, START + (n + 1) * DAY), "")) as draft:
+            await lake.put_draft(draft, "grid", "grid", START)
+    sound, junk, old = [tmp_path / file.path for file in sorted(await lake.files("grid", "grid"), key=path_of)]
+    size = junk.stat().st_size
+    junk.write_bytes(b"junk")
+    old.write_bytes(b"junk")
+    sidecar = old.with_name(f"{old.name}.meta.json")
+    sidecar.write_text(json.dumps({k: v for k, v in json.loads(sidecar.read_text()).items() if k != "size"}))
+    found = await footers.damaged(lake, await lake.files("grid", "grid"))
+    assert list(found) == [f"grid/{junk.name}"]
+    assert f"{junk.name}: is damaged: it has 4 bytes, its sidecar says {size}." in str(found[f"grid/{junk.name}"])
+    assert (await lake.metadata(f"grid/{sound.name}")).size == sound.stat().st_size

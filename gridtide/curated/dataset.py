@@ -18,7 +18,7 @@ from gridtide import observations
 from gridtide.config import TABULAR
 from gridtide.curated.record import RECORD, Month, Record, dataset, is_month, month_path
 from gridtide.errors import StorageError
-from gridtide.footers import misnamed
+from gridtide.footers import wrong
 from gridtide.hourly import integers, microseconds, times
 from gridtide.lake import EXTENSIONS, File, Lake, Metadata
 from gridtide.periods import Period
@@ -159,8 +159,8 @@ async def _checked(
     file: File, metadata: Metadata, table: pa.Table, content_hash: str | None, *, verify: bool
 ) -> pa.Table:
     """The rows of `table` near the period of `file`; raises as `load` does."""
-    if wrong := misnamed(file, metadata):
-        raise wrong
+    if error := wrong(file, metadata):
+        raise error
     if content_hash not in (None, metadata.content_hash):
         fix = "Put that file back, or make anew what was made from it"
         raise StorageError(file.path, "is not the file that was pinned or compacted", fix)

@@ -13,6 +13,7 @@ from gridtide import __version__
 from gridtide.periods import Period
 
 _FOOTER = "gridtide."
+_SIZE = "size"
 _SHA256 = "sha256"
 
 
@@ -30,7 +31,7 @@ class Metadata:
     """A file's provenance and content; `stored_at` (UTC) was taken just before the file was put.
 
     `content_hash` is that of `observations.content_hash`, for a body the SHA-256 of its bytes.
-    `version` is that of the code that wrote the file.
+    `version` is that of the code that wrote the file, `size` the bytes that a sidecar says the file has.
     """
 
     entry: str
@@ -40,6 +41,7 @@ class Metadata:
     content_hash: str
     stored_at: datetime
     version: str
+    size: int | None = None
 
     @classmethod
     def now(cls, provenance: Provenance, rows: int, content_hash: str) -> Metadata:
@@ -59,8 +61,8 @@ class Metadata:
         return {_FOOTER + key: text for key, text in self._texts().items()}
 
     def sidecar(self, body: Any) -> bytes:
-        """The JSON of the sidecar of a file that holds `body`, and the SHA-256 of that."""
-        return json.dumps({**self._texts(), _SHA256: _sha256(body)}, indent=2).encode() + b"\n"
+        """The JSON of the sidecar of a file that holds `body`, with the size and SHA-256 of that."""
+        return json.dumps({**self._texts(), _SIZE: str(len(body)), _SHA256: _sha256(body)}, indent=2).encode() + b"\n"
 
     @classmethod
     def from_footer(cls, pairs: Mapping[bytes, bytes]) -> Metadata:
@@ -96,6 +98,7 @@ class Metadata:
                 texts["content_hash"],
                 datetime.fromisoformat(texts["stored_at"]),
                 texts["version"],
+                int(texts[_SIZE]) if _SIZE in texts else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no metadata of a lake file: {error!r}") from error

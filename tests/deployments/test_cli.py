@@ -189,6 +189,7 @@ async def test_status_names_a_damaged_file_and_goes_on(tmp_path: Path) -> None:
     assert [problem.partition(":")[0] for problem in found["problems"]] == [
         f"demand/{path.name}" for path in (first, second, last)
     ]
+    assert found["covered"] == []
 
 
 async def test_status_shows_what_failed(tmp_path: Path) -> None:

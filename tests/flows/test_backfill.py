@@ -234,19 +234,26 @@ async def test_foreign_files_cover_nothing_and_are_named(tmp_path: Path, caplog:
     assert await starts(tmp_path) == [START + n * HOUR for n in range(240)]
 
 
-async def test_damaged_files_of_the_period_are_named(tmp_path: Path) -> None:
-    """An empty file, one without its sidecar and the content of another: each in the warnings; outside none is read."""
+async def test_damaged_files_are_named_and_their_periods_asked_for(tmp_path: Path) -> None:
+    """An empty file, one without its sidecar and the content of another: each in the warnings, and missing, until its
+    period is collected again; outside of the period none is read."""
     settings = config(tmp_path, api())
     await backfill(START, END, config=settings)
     first, second, third, last = sorted((tmp_path / "grid").glob("*.parquet"), key=lambda path: path.stem.split("_")[3])
     first.write_bytes(b"")
     second.write_bytes(third.read_bytes())
     last.rename(last.with_suffix(".csv"))
+    found = await backfill(START, END, config=settings, dry_run=True)
+    assert found["results"][0]["missing"] == ["2024-03-01T00:00/2024-03-07T00:00", "2024-03-10T00:00/2024-03-11T00:00"]
     report = await backfill(START, END, config=settings)
-    assert report["statistics"]["chunks"] == 0
+    assert (report["statistics"]["successful_chunks"], report["results"][0]["missing"]) == (3, [])
+    assert (await backfill(START, END, config=settings))["statistics"]["chunks"] == 0
     empty, other, bare = sorted(report["results"][0]["warnings"])
     assert empty.startswith(f"grid/{first.name}: is damaged")
     assert other.startswith(f"grid/{second.name}: says of itself to be of 2024-03-07T00:00/2024-03-10T00:00")
     assert bare.startswith(f"grid/{last.stem}.csv: is damaged: it has no sidecar")
+    for path in (first, second, last.with_suffix(".csv")):
+        path.unlink()
+    assert await starts(tmp_path) == [START + n * HOUR for n in range(240)]
     sound = await backfill(START + timedelta(days=6), START + timedelta(days=9), config=settings, dry_run=True)
     assert sound["results"][0]["warnings"] == []

@@ -1,6 +1,8 @@
 """Observations made anew from what is kept, without the upstream."""
 
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,19 @@ import pytest
 from flows.ingest import ingest
 from flows.replay import replay
 from flows.report import RunError
-from gridtide import curated, observations
-from gridtide.config import parse
+from gridtide import bodies, curated, observations
+from gridtide.collect import collect
+from gridtide.config import Entry, parse
 from gridtide.errors import ConfigurationError
+from gridtide.http import Http
 from gridtide.lake import Draft, Lake, Provenance, encoding
+from gridtide.periods import Period
 from tests import upstream
+from tests.eia_upstream import HOURS, JANUARY, Upstream
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
+
+Make = Callable[..., Awaitable[tuple[Upstream, Entry]]]
 
 
 async def collected(folder: Path) -> tuple[dict[str, Any], Path, Path]:
@@ -125,18 +133,27 @@ async def test_a_replay_that_was_killed_is_made_good(tmp_path: Path) -> None:
     assert await read(config) == [(0, 1.5), (2, 2.5)]
 
 
-async def test_a_parser_that_is_put_back_is_told(tmp_path: Path) -> None:
-    """The file that says so is there and superseded: the error names what to remove, and then all is as it was."""
+async def test_a_parser_that_is_put_back_counts_from_then_on(tmp_path: Path) -> None:
+    """What it reads is stored anew, however often it changes, and as of each moment before all reads as it did."""
     config, file, body = await collected(tmp_path)
-    rewritten(body, "2024-01-01T01:00Z", "2024-01-01T02:00Z")
-    await replay(config=config)
-    rewritten(body, "2024-01-01T02:00Z", "2024-01-01T01:00Z")
-    with pytest.raises(RunError, match=rf"Remove grid/{file.name}\.superseded_"):
-        await replay(config=config)
-    [mark] = (tmp_path / "grid").glob("*.superseded_*")
-    mark.unlink()
-    await replay(config=config)
+    lake, [entry] = Lake.open(str(tmp_path)), parse(config).apis
+    at = {1: (await lake.metadata(f"grid/{file.name}")).stored_at}
+    hours = [1, 2, 1, 2, 1]
+    for before, after in pairwise(hours):
+        rewritten(body, f"2024-01-01T0{before}:00Z", f"2024-01-01T0{after}:00Z")
+        [row] = (await replay(config=config))["results"]
+        [path] = row["files"]
+        at[len(at) + 1] = max(
+            one.superseded_at or one.stamp for one in await lake.files("grid", "grid", superseded=True)
+        )
+        assert (row["rewritten"], row["errors"]) == (1, [])
+        assert [one.path for one in await lake.files("grid", "grid")] == [path]
+        assert (await replay(config=config))["summary"]["unchanged"] == 1
+        await curated.compact(lake, entry)
+    assert len(list((tmp_path / "grid").glob("*.parquet"))) == len(hours)
     assert await read(config) == [(0, 1.5), (1, 2.5)]
+    for turn, hour in enumerate(hours, start=1):
+        assert await read(config, at[turn]) == [(0, 1.5), (hour, 2.5)]
 
 
 async def test_another_answer_of_the_next_second_still_counts(tmp_path: Path) -> None:
@@ -203,6 +220,33 @@ async def test_what_was_interrupted_is_passed_over(tmp_path: Path) -> None:
     body.rename(body.with_name("0123456789abcdef.zst"))
     with pytest.raises(RunError, match="is not kept"):
         await replay(config=config)
+
+
+async def test_what_lost_some_of_its_bodies_is_told_once(make: Make, tmp_path: Path) -> None:
+    """Its folder and what to do, while all others are replayed and its file stays; begun after it, nothing fails."""
+    upstream, entry = await make(HOURS)
+    lake, whole = Lake.open(str(tmp_path)), Period(JANUARY, JANUARY + timedelta(hours=HOURS))
+    api = {"name": entry.name, "source": "eia", "url": entry.url, "output_folder": entry.output_folder}
+    config = {"lake": str(tmp_path), "apis": [api | {"rate_limit": None}]}
+    stamps = [datetime(2026, 5, day, tzinfo=UTC) for day in (1, 3, 5)]
+    for number, stamp in enumerate(stamps):
+        upstream.rows[0]["value"] = str(number)
+        async with Http({"EIA_API_KEY": "s3cret-key"}) as http:
+            await collect(entry, lake=lake, http=http, stamp=stamp, period=whole)
+    lost, *_ = (one.folder for one in await bodies.collections(lake, entry))
+    for body in sorted((tmp_path / lost).iterdir())[:2]:
+        body.unlink()
+    files = await lake.files("eia_demand", "demand")
+    with pytest.raises(RunError, match="1 of 1 entries failed") as caught:
+        await replay(config=config)
+    [row] = caught.value.report["results"]
+    assert (row["collections"], row["unchanged"], row["failed"]) == (3, 2, 1)
+    [error] = row["errors"]
+    assert error.startswith(f"{lost}: demand: the body of ")
+    assert "is not kept any more" in error
+    assert "what has expired keeps its file: --start after it" in error
+    assert await lake.files("eia_demand", "demand") == files
+    assert (await replay(config=config, start=stamps[1]))["summary"]["unchanged"] == 2
 
 
 async def test_what_expired_is_no_collection(tmp_path: Path) -> None:
