@@ -23,7 +23,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gridtide.constant import FOOTER, Constants, common, constants, decode, encode, lacking, varying
+from gridtide.constant import FOOTER, Constants, Micros, common, constants, decode, encode, lacking, varying
 from gridtide.curated.vintages import STORED, compacted, labelled_anew, pieces
 from gridtide.lake.encoding import ENCODINGS, LABELS
 from gridtide.observations import RETRIEVALS, SCHEMA
@@ -165,8 +165,8 @@ class Month:
         pairs = metadata.metadata or {}
         decode(pairs)
         try:
-            about = cls(json.loads(pairs[_INPUTS]), int(pairs[_NEWEST]))
-            rows, latest = json.loads(pairs[_ROWS]), int(pairs[_LATEST])
+            about = cls(_said(pairs, _INPUTS, dict[str, str]), _said(pairs, _NEWEST, Micros))
+            rows, latest = _said(pairs, _ROWS, list[int]), _said(pairs, _LATEST, int)
         except KeyError as error:
             raise ValueError("it does not say what it was compacted from") from error
         there = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
@@ -175,6 +175,14 @@ class Month:
         if not metadata.schema.to_arrow_schema().equals(STORED):
             raise ValueError(f"its columns are not those of a compacted month: {', '.join(metadata.schema.names)}")
         return about
+
+
+def _said(pairs: Mapping[bytes, bytes], key: bytes, kind: Any) -> Any:
+    """What a footer says under `key`, of that `kind`; raises `ValueError` for another, `KeyError` where it says none."""
+    try:
+        return msgspec.json.decode(pairs[key], type=kind)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"what it says as {key.decode()} is damaged: {error}") from error
 
 
 def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -222,14 +230,20 @@ def months_of(period: Period) -> list[str]:
     return found
 
 
+def _statistics(metadata: pq.FileMetaData, group: int, name: str) -> pq.Statistics | None:
+    """The bounds of a column in a row group, None where the file does not say them."""
+    found = metadata.row_group(group).column(STORED.get_field_index(name)).statistics
+    return found if found is not None and found.has_min_max else None
+
+
 def _overlaps(metadata: pq.FileMetaData, group: int, period: Period) -> bool:
-    found = metadata.row_group(group).column(STORED.get_field_index("interval_start")).statistics
+    found = _statistics(metadata, group, "interval_start")
     return found is None or bool(found.min < period.end and found.max >= period.start)
 
 
 def _has_any(metadata: pq.FileMetaData, group: int, locations: Collection[str] | None) -> bool:
     """Whether a row group may hold values at `locations`, or at what they are the first part of (`A` of `A/B`)."""
-    found = metadata.row_group(group).column(STORED.get_field_index("location")).statistics
+    found = _statistics(metadata, group, "location")
     if locations is None or found is None:
         return True
     return any(found.min < f"{one}0" and one <= found.max for one in locations)  # 0 comes after the slash

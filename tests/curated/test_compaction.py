@@ -259,6 +259,45 @@ async def test_a_month_that_was_rewritten_is_not_believed(
     assert path.read_bytes() == whole
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("inputs", "[]"), ("inputs", "3"), ("inputs", '{"a": 1}'), ("newest", "1e400"), ("rows", "2"), ("latest", "[1]")],
+)
+async def test_a_month_whose_footer_says_something_else_is_not_believed(
+    tmp_path: Path, key: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """JSON of another kind than was written: named in a warning, read from the files, and made anew."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    await put(lake, of, 1000, [row(10, 1.0)])
+    await curated.compact(lake, of)
+    path = tmp_path / MONTHS[1]
+    whole = path.read_bytes()
+    table = pq.ParquetFile(path).read()
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, f"gridtide.{key}".encode(): said}), path)
+    assert await values(lake, of) == [(10, 1.0)]
+    assert f"{MONTHS[1]}: passed over" in caplog.text
+    assert (await curated.compact(lake, of)).months == ["2024-02"]
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("statistics", [False, ["value"]])
+async def test_a_month_without_statistics_loses_no_rows(tmp_path: Path, statistics: bool | list[str]) -> None:
+    """Another tool wrote it without: every row group may hold what is asked for, at every location."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    for asked in (1000, 1001):
+        await put(lake, of, asked, [row(10 + hour, float(asked)) for hour in range(5)])
+    await curated.compact(lake, of)
+    path = tmp_path / MONTHS[1]
+    pq.write_table(pq.ParquetFile(path).read(), path, row_group_size=5, write_statistics=statistics)
+    assert await values(lake, of) == [(10 + hour, 1001.0) for hour in range(5)]
+    pinned = await curated.inputs(lake, [of], WHOLE)
+    tables = [completed(table) async for _, table in curated.tables(lake, [of], pinned, WHOLE, {"ISNE"})]
+    assert {value for table in tables for value in table["value"].to_pylist()} >= {1001.0}
+    await put(lake, of, 1002, [row(10, 0.0)])
+    await curated.compact(lake, of)
+    assert await values(lake, of) == [(10, 0.0), *((10 + hour, 1001.0) for hour in range(1, 5))]
+
+
 @pytest.mark.parametrize("name", ["2024/2024-13", "2024/2024-00", "2024/2024-1", "0000/0000-01", "9999/9999-12"])
 async def test_what_is_named_like_no_month_is_passed_over(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
