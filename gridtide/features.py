@@ -32,6 +32,10 @@ STATISTICS = ("mean", "std", "min", "max")
 ABSENT = "this location has no such series"
 """The formula of a column that is there for another location's sake."""
 
+PIECE = 4096
+"""Rows over which sums run before they begin anew: an absurd value spoils the digits of those after it no longer than
+so, and a piece stays in the cache."""
+
 RAMPS = (1, 3)
 """Hours over which changes are taken."""
 
@@ -534,8 +538,15 @@ def rolling(
     """
     found = np.empty((len(windows), len(statistics), *values.shape), np.float32) if out is None else out
 
-    def one(column: int) -> None:  # a column stays in the cache from the first pass to the last
-        _rolling_of(values[column], windows, statistics, found[:, :, column])
+    earlier = max(windows) - 1
+
+    def one(column: int) -> None:
+        for first in range(0, values.shape[1], PIECE):
+            begin = max(first - earlier, 0)
+            piece = values[column, begin : first + PIECE]
+            made = np.empty((len(windows), len(statistics), len(piece)), found.dtype)
+            _rolling_of(piece, windows, statistics, made)
+            found[:, :, column, first : first + PIECE] = made[:, :, first - begin :]
 
     spread(one, range(len(values)))
     return found
@@ -558,8 +569,8 @@ def _rolling_of(values: Floats, windows: Sequence[int], statistics: Sequence[str
             if statistic == "mean":
                 np.add(mean, first, out=out)
             elif statistic == "std":
-                np.subtract(_within(squares, window) / number, mean**2, out=out)
-                np.sqrt(np.maximum(out, 0.0, out=out), out=out)
+                variance = _within(squares, window) / number - mean**2
+                np.sqrt(np.maximum(variance, 0.0, out=variance), out=out)
             else:
                 extreme, steps = (np.minimum, lows) if statistic == "min" else (np.maximum, highs)
                 _extreme(steps, window, extreme, out)

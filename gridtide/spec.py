@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gridtide.config import known_zone
 from gridtide.errors import TrainingError
 from gridtide.ring import Layout
+
+
+FIRST_YEAR, LAST_YEAR = 1900, 2200
+"""Between which moments lie; what is read around them is still one."""
+
+T = TypeVar("T")
 
 
 class Strict(BaseModel):
@@ -33,9 +39,19 @@ def _pattern(text: str) -> str:
 
 
 def _on_the_hour(moment: datetime) -> datetime:
-    if moment.minute or moment.second or moment.microsecond:
-        raise ValueError(f"{moment.isoformat()} is not on the hour")
-    return moment
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"{moment.isoformat()} is not between {FIRST_YEAR} and {LAST_YEAR}")
+    utc = moment.astimezone(UTC)
+    if utc.minute or utc.second or utc.microsecond:
+        raise ValueError(f"{moment.isoformat()} is not on the hour in UTC")
+    return utc
+
+
+def _once_each(items: tuple[T, ...]) -> tuple[T, ...]:
+    several = sorted({str(item) for item in items if items.count(item) > 1})
+    if several:
+        raise ValueError(f"{', '.join(several)} comes more than once; give each once")
+    return items
 
 
 def _region(text: str) -> str:
@@ -56,12 +72,13 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 Hour = Annotated[AwareDatetime, AfterValidator(_on_the_hour)]
 Region = Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"), AfterValidator(_region)]
 Share = Annotated[float, Field(ge=0, le=1)]
+OnceEach = AfterValidator(_once_each)
 
 
 class Location(Strict):
     """One region of the training set, with a base of its own: what to predict there, and from what."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="How reports and tensors call it, such as ISNE")
+    name: str = Field(max_length=100, pattern=r"^[A-Za-z0-9_.-]+$", description="How reports and tensors call it, such as ISNE")
     timezone: Zone = Field("UTC", description="Whose local time its calendar features use")
     targets: tuple[Pattern, ...] = Field(min_length=1, description="Series to predict, source/location/variable")
     inputs: tuple[Pattern, ...] = Field(
@@ -104,13 +121,13 @@ class Features(Strict):
     )
     prices: bool = Field(False, description="Spreads of real-time to day-ahead prices, and between places")
     weather: bool = Field(False, description="Degree days, cube of the wind speed, temperature by hour of the day")
-    lags: tuple[Annotated[int, Field(ge=1, le=336)], ...] = Field(
+    lags: Annotated[tuple[Annotated[int, Field(ge=1, le=336)], ...], OnceEach] = Field(
         (), max_length=24, description="Hours before the freshest value at which an input is looked up again"
     )
-    rolling: tuple[Annotated[int, Field(ge=2, le=336)], ...] = Field(
+    rolling: Annotated[tuple[Annotated[int, Field(ge=2, le=336)], ...], OnceEach] = Field(
         (), max_length=24, description="Hours over which statistics of an input are taken, such as 3, 24 and 168"
     )
-    statistics: tuple[Literal["mean", "std", "min", "max"], ...] = Field(
+    statistics: Annotated[tuple[Literal["mean", "std", "min", "max"], ...], OnceEach] = Field(
         ("mean", "std", "min", "max"), min_length=1, description="Which statistics are taken over them"
     )
     of: tuple[Pattern, ...] = Field(
@@ -166,7 +183,7 @@ class Ring(Strict):
 class TrainingSpec(Strict):
     """A training set: windows of `seq_len` hours of inputs that predict `horizon` hours of targets."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Its folder under features/ in the lake")
+    name: str = Field(max_length=100, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Its folder under features/ in the lake")
     description: str = Field("", max_length=1000, description="What it is for, for people")
     locations: tuple[Location, ...] = Field(
         min_length=1, max_length=1000, description="Regions, each with a base of its own; of the same targets"
@@ -180,7 +197,7 @@ class TrainingSpec(Strict):
     seq_len: int = Field(8760, ge=1, le=1_000_000, description="Steps of context (lookback)")
     horizon: int = Field(24, ge=1, le=8784, description="Steps to predict")
     stride: int = Field(24, ge=1, le=8784, description="Steps between the starts of two windows")
-    leads: tuple[Annotated[int, Field(ge=1, le=384)], ...] = Field(
+    leads: Annotated[tuple[Annotated[int, Field(ge=1, le=384)], ...], OnceEach] = Field(
         (1, 6, 12, 24),
         description="How many steps ahead series that are known ahead (forecasts, day-ahead) are looked up",
     )

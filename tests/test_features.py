@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridtide import features, spec
@@ -284,6 +284,31 @@ def test_rolling_statistics_are_those_of_plain_pandas(values: np.ndarray, window
         for name, shown in zip(features.STATISTICS, found[number], strict=True):
             expected = rolled.std(ddof=0) if name == "std" else getattr(rolled, name)()
             np.testing.assert_allclose(shown, expected.to_numpy().T, atol=1e-5)
+
+
+def test_rolling_statistics_of_many_rows_are_those_of_plain_pandas() -> None:
+    """Also where sums begin anew."""
+    random = np.random.default_rng(0)
+    values = random.normal(1000, 10, 2 * features.PIECE + 7)
+    values[random.random(len(values)) < 0.1] = math.nan
+    found = features.rolling(values[None], (3, 336))[:, :, 0]
+    for hours, shown in zip((3, 336), found, strict=True):
+        rolled = pd.Series(values).rolling(hours, min_periods=1)
+        for name, one in zip(features.STATISTICS, shown, strict=True):
+            expected = rolled.std(ddof=0) if name == "std" else getattr(rolled, name)()
+            np.testing.assert_allclose(one, expected, rtol=1e-6, atol=1e-4)
+
+
+@given(seed=st.integers(0, 99), absurd=st.sampled_from([1e7, -1e12, 1e25]), row=st.integers(0, 5000))
+@settings(max_examples=15)
+def test_an_absurd_value_spoils_no_statistics_for_good(seed: int, absurd: float, row: int) -> None:
+    """Once sums have begun anew without it, means and deviations are those of plain numbers again, and finite ever."""
+    values = np.random.default_rng(seed).normal(1000, 0.1, (1, row + 2 * features.PIECE))
+    values[0, row] = absurd
+    found = features.rolling(values, [24], ("mean", "std"))[0, :, 0]
+    last = values[0, -24:]
+    np.testing.assert_allclose(found[:, -1], [last.mean(), last.std()], rtol=1e-5)
+    assert np.isfinite(found).all()
 
 
 def test_holidays_are_those_of_the_region() -> None:

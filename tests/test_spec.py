@@ -39,6 +39,14 @@ def test_shipped_specs_load(path: Path) -> None:
         ({"name": "../up"}, "name"),
         ({"start": "2024-01-02T00:00Z", "end": "2024-01-01T00:00Z"}, "end must be after start"),
         ({"start": "2024-01-01T00:30Z"}, "not on the hour"),
+        ({"start": "2024-01-01T00:00+05:30"}, "not on the hour in UTC"),
+        ({"start": "0001-01-01T00:00Z"}, "start.*not between 1900 and 2200"),
+        ({"end": "9999-12-31T23:00Z"}, "end.*not between 1900 and 2200"),
+        ({"name": "a" * 300}, "name.*100"),
+        ({"features": {"lags": [24, 168, 24]}}, "features.lags: 24 comes more than once"),
+        ({"features": {"rolling": [3, 3]}}, "features.rolling: 3 comes more"),
+        ({"features": {"statistics": ["std", "std"]}}, "features.statistics: std comes more"),
+        ({"leads": [1, 1]}, "leads: 1 comes more"),
         ({"start": "2024-01-01T00:00"}, "start.*timezone"),
         ({"locations": []}, "locations"),
         ({"locations": [PLACE, PLACE]}, "two have the same name"),
@@ -62,6 +70,12 @@ def test_a_bad_spec_says_what_is_wrong(keys: dict[str, Any], says: str) -> None:
     """The error names the key and what would be right."""
     with pytest.raises(TrainingError, match=says):
         load(**keys)
+
+
+def test_moments_are_those_of_utc() -> None:
+    """In whichever zone they are given, so that one moment is one spec, and one fingerprint."""
+    assert load(start="2024-01-01T00:00-05:00") == load(start="2024-01-01T05:00Z")
+    assert load(start="2024-01-01T00:00-05:00").model_dump(mode="json")["start"] == "2024-01-01T05:00:00Z"
 
 
 def test_every_problem_is_told_at_once() -> None:
