@@ -62,9 +62,10 @@ class Base:
 @dataclass(frozen=True)
 class Found:
     """What a location has: of each kind of input after how many rows 99 % of its values are known, the latest of
-    its series, None where none has a value; and the kinds of its targets."""
+    its series, None where none has a value; the names of its inputs; and the kinds of its targets."""
 
     delays: Mapping[Kind, int | None]
+    inputs: tuple[str, ...]
     targets: tuple[Kind, ...]
 
 
@@ -77,15 +78,19 @@ def matching(patterns: Iterable[str], names: Collection[str], spec: TrainingSpec
     for pattern in patterns:
         hits = [name for name in names if fnmatchcase(name, pattern)]
         if not hits:
-            alike = get_close_matches(pattern, sorted(seen), n=5, cutoff=0.5) or sorted(seen)[:10]
             there = (
-                f"The lake has {len(seen)} series in this period, such as {', '.join(alike)}"
+                f"The lake has {len(seen)} series in this period, such as {', '.join(alike(pattern, seen))}"
                 if seen
                 else ("The lake has no series of these entries in this period; ingest or backfill first")
             )
             raise TrainingError(spec.name, f'"{pattern}" matches no series', there)
         found.update(hits)
     return sorted(found)
+
+
+def alike(pattern: str, names: Collection[str]) -> list[str]:
+    """Those of `names` that `pattern` may have meant, or else the first of them."""
+    return get_close_matches(pattern, sorted(names), n=5, cutoff=0.5) or sorted(names)[:10]
 
 
 def bases(
@@ -136,22 +141,27 @@ def _base(
 
 def find(spec: TrainingSpec, hourly: Hourly, seen: Collection[str]) -> list[Found]:
     """What each location of `spec` has in `hourly`; raises as `bases` does."""
-    return [
-        Found(
-            {kind: hourly.delay(number) for kind, number in _series(spec, hourly, location.inputs, seen).items()},
-            tuple(_series(spec, hourly, location.targets, seen)),
-        )
-        for location in spec.locations
-    ]
+    found = []
+    for location in spec.locations:
+        inputs, targets = (_series(spec, hourly, some, seen) for some in (location.inputs, location.targets))
+        delays = {kind: hourly.delay(number) for kind, number in inputs.items()}
+        found.append(Found(delays, tuple(hourly.names[number] for number in inputs.values()), tuple(targets)))
+    return found
 
 
 def common_shifts(spec: TrainingSpec, places: Sequence[Found]) -> dict[Kind, tuple[int, ...]]:
     """Which hours the columns of each kind look at, in all `places`: its leads if it is known ahead everywhere,
-    else the freshest that is known everywhere. Raises `TrainingError` where places have different targets."""
+    else the freshest that is known everywhere. Raises `TrainingError` where places have different targets, and for
+    a pattern of what features are made of that matches no input of any place."""
     if len({place.targets for place in places}) > 1:
         raise TrainingError(
             spec.name, "the locations have different targets", "Give each the same variables to predict"
         )
+    inputs = {name for place in places for name in place.inputs}
+    for pattern in spec.features.of if spec.features.lags or spec.features.rolling else ():
+        if not any(fnmatchcase(name, pattern) for name in inputs):
+            there = f"The inputs are such as {', '.join(alike(pattern, inputs))}"
+            raise TrainingError(spec.name, f'features.of: "{pattern}" matches no input', there)
     delays: dict[Kind, list[int]] = defaultdict(list)
     for place in places:
         for kind, delay in place.delays.items():

@@ -14,7 +14,6 @@ from gridtide.config import known_zone
 from gridtide.errors import TrainingError
 from gridtide.ring import Layout
 
-
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 """Between which moments lie; what is read around them is still one."""
 
@@ -78,7 +77,9 @@ OnceEach = AfterValidator(_once_each)
 class Location(Strict):
     """One region of the training set, with a base of its own: what to predict there, and from what."""
 
-    name: str = Field(max_length=100, pattern=r"^[A-Za-z0-9_.-]+$", description="How reports and tensors call it, such as ISNE")
+    name: str = Field(
+        max_length=100, pattern=r"^[A-Za-z0-9_.-]+$", description="How reports and tensors call it, such as ISNE"
+    )
     timezone: Zone = Field("UTC", description="Whose local time its calendar features use")
     targets: tuple[Pattern, ...] = Field(min_length=1, description="Series to predict, source/location/variable")
     inputs: tuple[Pattern, ...] = Field(
@@ -183,7 +184,9 @@ class Ring(Strict):
 class TrainingSpec(Strict):
     """A training set: windows of `seq_len` hours of inputs that predict `horizon` hours of targets."""
 
-    name: str = Field(max_length=100, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Its folder under features/ in the lake")
+    name: str = Field(
+        max_length=100, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Its folder under features/ in the lake"
+    )
     description: str = Field("", max_length=1000, description="What it is for, for people")
     locations: tuple[Location, ...] = Field(
         min_length=1, max_length=1000, description="Regions, each with a base of its own; of the same targets"
@@ -203,7 +206,9 @@ class TrainingSpec(Strict):
     )
     features: Features = Field(Features(), description="What is made of the inputs, group by group")
     cleaning: Cleaning = Field(Cleaning(), description="What is done about wrong and missing values")
-    min_inputs: Share = Field(0.1, description="Share of its context that a window must have observed")
+    min_inputs: Share = Field(
+        0.1, description="Share of the inputs in its context that a window must have observed, calendar apart"
+    )
     min_targets: Share = Field(0.5, description="Share of its targets that a window must have observed")
     scaling: Literal["standard", "none"] = Field("standard", description="Zero mean, unit deviation over train hours")
     splits: Splits = Field(Splits(), description="Which windows train, validate and test")

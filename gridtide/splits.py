@@ -56,11 +56,12 @@ def bounds(wanted: TrainingSpec, period: Period) -> Bounds:
         validation_end = round(steps * (1 - rule.test))
         train_end = validation_end - round(steps * rule.validation)
     if not 0 < train_end < validation_end < steps:
+        first, second = (f"{period.start + step * hour:%Y-%m-%dT%H:%M}" for step in (train_end, validation_end))
         raise TrainingError(
             wanted.name,
-            f"the splits (train to step {train_end}, validation to step {validation_end}) do not lie within "
-            f"the period {period} of {steps} steps",
-            "Choose train_end and validation_end inside it, in this order",
+            f"the splits (train to {first}, validation to {second}) do not lie within "
+            f"the period {period} of {steps} steps, with a step for each",
+            "Choose train_end and validation_end inside it, in this order, or larger shares",
         )
     return Bounds(train_end, validation_end, steps, rule.gap)
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gridtide import __version__, curated, pictures, scaling, sequences, spec, splits, tensors
-from gridtide.bases import Base, bases
+from gridtide.bases import Base, alike, bases
 from gridtide.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
 from gridtide.config import Config, Entry
 from gridtide.curated import Input
@@ -180,10 +180,15 @@ async def resolve_period(
         if pinned is None:
             of_targets = [e for e in entries.values() if any(fnmatchcase(e.source, g.split("/", 1)[0]) for g in goals)]
             pinned = await curated.inputs(lake, of_targets, always, wanted.as_of)
-        found = await extent(curated.tables(lake, entries.values(), pinned, always), goals)
+        found, seen = await extent(curated.tables(lake, entries.values(), pinned, always), goals)
         if found is None:
+            limits = {"from": wanted.start, "before": wanted.end, "as of": wanted.as_of}
+            asked = "".join(f" {word} {moment:%Y-%m-%dT%H:%M%z}" for word, moment in limits.items() if moment)
+            there = f"Of these entries there are {', '.join(alike(min(goals), seen))}" if seen else "There are none"
             raise TrainingError(
-                wanted.name, f"no values of {', '.join(sorted(goals))} are stored", "Ingest or backfill them first"
+                wanted.name,
+                f"no values of {', '.join(sorted(goals))} are stored{asked}",
+                f"{there}; choose one that is there, or ingest or backfill it first",
             )
         start, end = start or found.start, end or found.end
     steps, window = (end - start) // timedelta(hours=1), wanted.seq_len + wanted.horizon
@@ -197,13 +202,15 @@ async def resolve_period(
     return Period(start, end)
 
 
-async def extent(tables: AsyncIterator[tuple[str, Any]], patterns: Iterable[str]) -> Period | None:
-    """The whole hours over which series that match `patterns` have values, None where they have none."""
+async def extent(tables: AsyncIterator[tuple[str, Any]], patterns: Iterable[str]) -> tuple[Period | None, set[str]]:
+    """The whole hours over which series that match `patterns` have values, None where they have none; and the names
+    of all that came by."""
     first, last = None, None
-    wanted = sorted(patterns)
+    wanted, seen = sorted(patterns), set[str]()
 
     def number(source: str, location: str, variable: str, unit: str) -> int:
         name = f"{source}/{location}/{variable}"
+        seen.add(name)
         return 0 if any(fnmatchcase(name, pattern) for pattern in wanted) else -1
 
     goals = Numbers(number)
@@ -216,8 +223,8 @@ async def extent(tables: AsyncIterator[tuple[str, Any]], patterns: Iterable[str]
             )
             first, last = min(begin, begin if first is None else first), max(until, until if last is None else last)
     if first is None or last is None:
-        return None
-    return Period(EPOCH + first * timedelta(hours=1), EPOCH + last * timedelta(hours=1))
+        return None, seen
+    return Period(EPOCH + first * timedelta(hours=1), EPOCH + last * timedelta(hours=1)), seen
 
 
 def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> TrainingSet:
@@ -233,7 +240,7 @@ def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> Trai
         raise TrainingError(wanted.name, "no input is observed in any train step", "Choose another period or inputs")
     dropped = sorted({c.name for base in made for c, keep in zip(base.columns, alive, strict=True) if not keep})
     made = list(made) if alive.all() else [_keep(base, alive) for base in made]
-    windows = _windows(wanted, bounds, made)
+    windows = _windows(wanted, period, bounds, made)
     standard = wanted.scaling == "standard"
     scales = [
         scaling.fit(base.values[train], base.mask[train]) if standard else scaling.identity(len(base.columns))
@@ -261,15 +268,18 @@ def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> Trai
     )
 
 
-def _windows(wanted: TrainingSpec, bounds: splits.Bounds, made: Sequence[Base]) -> dict[str, npt.NDArray[np.int64]]:
+def _windows(
+    wanted: TrainingSpec, period: Period, bounds: splits.Bounds, made: Sequence[Base]
+) -> dict[str, npt.NDArray[np.int64]]:
     """Location and start (N, 2) of the windows of each split."""
     shape = {"seq_len": wanted.seq_len, "horizon": wanted.horizon}
     candidates = sequences.starts(bounds.steps, **shape, stride=wanted.stride)
     found: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in splits.NAMES}
     for number, base in enumerate(made):
+        own = [feature.series is not None for feature in base.columns[: base.quality.shape[1]]]
         valid = sequences.valid(
             candidates,
-            base.mask,
+            base.quality[:, own] == REPORTED,
             ~np.isnan(base.targets),
             **shape,
             min_inputs=wanted.min_inputs,
@@ -281,12 +291,15 @@ def _windows(wanted: TrainingSpec, bounds: splits.Bounds, made: Sequence[Base]) 
     empty = [name for name, starts in windows.items() if not len(starts)]
     if empty:
         counts = ", ".join(f"{name} {len(starts)}" for name, starts in windows.items())
-        ranges = ", ".join(f"{name} {end - begin} h" for name, (begin, end) in bounds.ranges().items())
+        ranges = ", ".join(f"{name} {max(end - begin, 0)} h" for name, (begin, end) in bounds.ranges().items())
+        there = np.flatnonzero(np.any([~np.isnan(base.targets).all(axis=1) for base in made], axis=0))
+        known = Period(*(period.start + int(step) * timedelta(hours=1) for step in (there[0], there[-1] + 1)))
         raise TrainingError(
             wanted.name,
-            f"no window falls into {' and '.join(empty)} (windows: {counts}; targets: {ranges}; "
+            f"no window falls into {' and '.join(empty)} (windows: {counts}; targets: {ranges}, observed in {known}; "
             f"a window is {wanted.seq_len} + {wanted.horizon} h, one every {wanted.stride} h, {len(candidates)} fit)",
-            "Use a longer period, a shorter seq_len or horizon, other splits, or lower min_inputs and min_targets",
+            "Use another or longer period, a shorter seq_len, horizon or gap, other splits, "
+            "or lower min_inputs and min_targets",
         )
     return windows
 

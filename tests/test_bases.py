@@ -197,6 +197,14 @@ def test_a_pattern_without_a_series_says_what_there_is() -> None:
         base(every_kind(DAYS), locations=[place])
 
 
+def test_features_of_what_is_no_input_are_refused() -> None:
+    """A pattern that matches no input of any location would silently make no lags nor statistics."""
+    rule = {"calendar": False, "of": ["iso_ne/*/*", "eia/ISNE/demnd"]}
+    with pytest.raises(TrainingError, match=r'features.of: "eia/ISNE/demnd" matches no input.*as eia/ISNE/demand'):
+        base(every_kind(DAYS), features=rule | {"lags": [24]})
+    assert base(every_kind(DAYS), features=rule).columns
+
+
 def test_a_target_without_a_value_is_refused() -> None:
     """An all-missing target names itself and the period."""
     kinds = every_kind(DAYS)

@@ -220,6 +220,14 @@ def test_a_pinned_file_that_changed_is_refused(folder: Path) -> None:
         ({"seq_len": 690}, r"no window falls into train"),
         ({"splits": {"train_end": "2024-02-20T00:00Z", "validation_end": "2024-03-05T00:00Z"}}, "do not lie within"),
         ({"splits": {"validation": 0.02}}, r"no window falls into validation"),
+        ({"splits": {"validation": 1e-9}}, r"train to 2024-02-26T12:00, validation to 2024-02-26T12:00.*larger shares"),
+        ({"splits": {"gap": 2000}}, r"targets: train 504 h, validation 0 h, test 0 h.*shorter .*gap"),
+        ({"end": "2034-01-01T00:00Z"}, r"observed in 2024-02-01T00:00/2024-03-02T00:00"),
+        ({"as_of": "2020-01-01T00:00Z"}, r"no values of eia/ISNE/demand are stored as of 2020-01-01T00:00\+0000"),
+        (
+            {"locations": [{"name": "x", "targets": ["eia/ISN/demand"], "inputs": PATTERNS}]},
+            "no values of eia/ISN/demand are stored. Of these entries there are eia/ISNE/demand, ",
+        ),
         ({"start": "2020-01-01T00:00Z", "end": "2020-02-01T00:00Z"}, "matches no series"),
         ({"start": "2024-03-02T06:00Z"}, "no values of eia/ISNE/demand are stored|only 0 hours"),
     ],
@@ -228,6 +236,19 @@ def test_an_impossible_spec_says_what_there_is(folder: Path, keys: dict[str, Any
     """What is wrong, with figures, and what exists instead."""
     with pytest.raises(TrainingError, match=says):
         prepare(folder, **keys)
+
+
+@pytest.mark.parametrize("calendar", [False, True])
+def test_a_window_that_saw_nothing_of_its_inputs_is_none(tmp_path: Path, calendar: bool) -> None:
+    """However many columns of the calendar, which are always known, stand beside them."""
+    first, last = START + timedelta(days=4), START + timedelta(days=12)
+    source, rule, rows = KINDS["weather"]
+    kinds = KINDS | {"weather": (source, rule, [row for row in rows if not first <= row.interval_start < last])}
+    asyncio.run(fill(Lake.open(str(tmp_path)), kinds))
+    place = {"name": "x", "targets": ["eia/ISNE/demand"], "inputs": ["open_meteo/boston/*"]}
+    path = prepare(tmp_path, locations=[place], features={"calendar": calendar})["path"]
+    starts = tensors.open_mapped(tmp_path / path)[0]["windows.train"][:, 1].tolist()
+    assert starts == [24 * day for day in range(19) if not 4 <= day <= 10]  # two days of context each
 
 
 def test_a_window_exactly_as_long_as_a_split_allows_is_kept(folder: Path) -> None:
