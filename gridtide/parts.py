@@ -45,7 +45,7 @@ class Parts:
         """Put the series of the `number`-th location; what it has. Raises as `bases` does."""
         pinned = [Input(**one) for one in json.loads(await lake.read(f"{self.folder}/inputs.json"))]
         one = self._alone(number)
-        grid = await gather(one, self.entries, lake, pinned, around(one, self.period))
+        grid = await gather(one, self.entries, lake, pinned, around(one, self.entries, self.period))
         hourly = grid.finish()
         (there,) = find(one, hourly, grid.seen)
         await lake.put_parts(f"{self.folder}/{number}.series", _encode_hourly(hourly, grid.seen))

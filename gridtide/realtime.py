@@ -42,7 +42,7 @@ def latest(manifest: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]],
     """
     steps = len(tensors["time"])
     if not 0 < hours <= steps:
-        raise TrainingError(manifest["spec"]["name"], f"has {steps} hours, not {hours}", "Ask for fewer")
+        raise TrainingError(manifest["spec"]["name"], f"has {steps} hours, not {hours}", f"Ask for 1 to {steps}")
     values, mask = (np.ascontiguousarray(tensors[name][:, steps - hours :]) for name in ("values", "mask"))
     return Context(values, mask, np.array(tensors["time"][steps - hours :]))
 
@@ -60,14 +60,18 @@ async def newest(
     `manifest` and `tensors` are those of the training set whose columns and scales they get: the numbers
     are those that the set would hold, had it been prepared up to `until` with the statistics it has.
     A column of which nothing is in the lake is missing throughout. Raises `TrainingError` where that is so
-    of all its series, and as `bases` does.
+    of all its series, for no hours, for a moment without a time zone, and as `bases` does.
     """
     wanted = _pinned(manifest)
+    if hours < 1:
+        raise TrainingError(wanted.name, f"lookback_hours is {hours}", "Ask for one hour at least")
+    if until and until.tzinfo is None:
+        raise TrainingError(wanted.name, f"until is {until}, without a time zone", "Give it one, such as UTC")
     end = (until or datetime.now(UTC)).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     set_start = datetime.fromisoformat(manifest["period"][0])
     first = set_start if wanted.cleaning.is_fitted else _first(wanted, set_start, end - hours * HOUR)
-    reading = Period(first - training.history(wanted), end + training.ahead(wanted))
     entries = {entry.name: entry for entry in training.sources_of(wanted, config)}
+    reading = Period(first - training.history(wanted, entries), end + training.ahead(wanted))
     pinned = await curated.inputs(lake, entries.values(), reading)
     grid = await training.gather(wanted, entries, lake, pinned, reading)
     columns = manifest["locations"][0]["columns"][: tensors["quality"].shape[2]]

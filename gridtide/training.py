@@ -39,11 +39,17 @@ A = TypeVar("A", bound=np.generic)
 Cells = tuple[int, slice]
 """Rows of one of several bases."""
 
-HISTORY = timedelta(days=15)
-"""How far before the period values are read at least, for inputs that become known late and for cleaning."""
+DAY = timedelta(days=1)
+
+HISTORY, PUNCTUAL = 15 * DAY, 8 * DAY
+"""How far before the period values are read at least, for cleaning and for inputs that become known so many days after
+they begin; for later ones further."""
 
 BLOCK = 4096
 """Rows that are scaled at a time."""
+
+OPTIONAL = {"sequences.npz", "report.html"}
+"""Files that a spec may leave out."""
 
 FORMAT = 1
 """Version of the files written here."""
@@ -56,7 +62,7 @@ async def make_bases(
     wanted: TrainingSpec, entries: Mapping[str, Entry], lake: Lake, pinned: Sequence[Input], period: Period
 ) -> list[Base]:
     """Make all bases here, one after the other."""
-    grid = await gather(wanted, entries, lake, pinned, around(wanted, period))
+    grid = await gather(wanted, entries, lake, pinned, around(wanted, entries, period))
     return bases(wanted, grid.finish(), period, grid.seen)
 
 
@@ -80,26 +86,30 @@ async def prepare(
     period = await resolve_period(made, entries, lake, inputs)
     pinned = inputs
     if pinned is None:
-        pinned = await curated.inputs(lake, entries.values(), around(made, period), made.as_of)
+        pinned = await curated.inputs(lake, entries.values(), around(made, entries, period), made.as_of)
     else:
         await curated.verify(lake, pinned)
     training_set = assemble(made, period, await make(made, entries, lake, pinned, period))
     described = manifest(training_set, pinned)
     written = files(training_set, described)
     folder = f"features/{made.name}"
+    for name in OPTIONAL - written.keys():  # those of an earlier set of this name are none of this one
+        await lake.remove([f"{folder}/{name}"])
     for name, body in written.items():
         await lake.put_parts(f"{folder}/{name}", body)
     return report(training_set, described, folder, {name: sum(map(len, body)) for name, body in written.items()})
 
 
-def around(wanted: TrainingSpec, period: Period) -> Period:
-    """The hours of which values are read for the rows `period` of `wanted`."""
-    return Period(period.start - history(wanted), period.end + ahead(wanted))
+def around(wanted: TrainingSpec, entries: Mapping[str, Entry], period: Period) -> Period:
+    """The hours of which values are read for the rows `period` of `wanted`, from files of `entries`."""
+    return Period(period.start - history(wanted, entries), period.end + ahead(wanted))
 
 
-def history(wanted: TrainingSpec) -> timedelta:
-    """How far before its first row values are read for `wanted`."""
-    return HISTORY + timedelta(hours=max((*wanted.features.lags, *wanted.features.rolling), default=0))
+def history(wanted: TrainingSpec, entries: Mapping[str, Entry]) -> timedelta:
+    """How far before its first row values of `entries` are read for `wanted`."""
+    late = max((one.available.lag + one.resolution for one in entries.values() if one.available.lag), default=PUNCTUAL)
+    back = timedelta(hours=max((*wanted.features.lags, *wanted.features.rolling), default=0))
+    return HISTORY + max(-((PUNCTUAL - late) // DAY), 0) * DAY + back  # whole days: rows are hours
 
 
 def ahead(wanted: TrainingSpec) -> timedelta:

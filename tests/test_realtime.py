@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gridtide import tensors, training
+from gridtide.config import Available
 from gridtide.errors import TrainingError
 from gridtide.lake import Lake
 from tests.grids import HOUR, START, configuration, every_kind, fill
@@ -83,6 +84,44 @@ def test_the_hours_asked_for_may_be_within_the_set(folder: Path) -> None:
     hours = slice(29 * 24, 30 * 24)
     np.testing.assert_allclose(np.array(context["x"]), mapped["values"][:, hours], atol=2e-5)
     np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, hours])
+
+
+@pytest.mark.parametrize("late", [10, 30])
+def test_what_becomes_known_late_is_in_the_first_rows_and_in_those_of_now(tmp_path: Path, late: int) -> None:
+    """However many days after its hour: as much more history is read."""
+    source, _, rows = KINDS["fuel_mix"]
+    kinds = {"demand": KINDS["demand"], "fuel_mix": (source, Available(lag=timedelta(days=late)), rows)}
+    config = configuration(kinds)
+    asyncio.run(fill(Lake.open(str(tmp_path)), kinds))
+    place = {"name": "one", **PLACE, "inputs": ["eia/ISNE/demand", "iso_ne/ISNE/generation_wind"]}
+    first = START + timedelta(days=late)
+    keys = {
+        "locations": [place],
+        "features": {"calendar": False},
+        "start": first.isoformat(),
+        "end": None,
+        "splits": {},
+    }
+    report = asyncio.run(training.prepare(SPEC | keys, config, Lake.open(str(tmp_path))))
+    assert report["locations"]["one"]["columns"][1] == f"iso_ne/ISNE/generation_wind-{24 * late - 1}h"
+    assert tensors.open_mapped(tmp_path / report["path"])[0]["mask"].all()
+    until = START + timedelta(days=LATER)
+    now = mlx_store.get_real_time_context(tmp_path / report["path"], 24, config=config, lake=str(tmp_path), until=until)
+    assert np.array(now["mask"]).all()
+
+
+@pytest.mark.parametrize(
+    ("hours", "until", "says"),
+    [
+        (0, START, "lookback_hours is 0. Ask for one hour"),
+        (-5, START, "lookback_hours is -5"),
+        (24, START.replace(tzinfo=None), "without a time zone"),
+    ],
+)
+def test_hours_that_cannot_be_are_refused(folder: Path, hours: int, until: datetime, says: str) -> None:
+    """None, and those before a moment that is another one on every machine."""
+    with pytest.raises(TrainingError, match=says):
+        mlx_store.get_real_time_context(prepared(folder), hours, config=CONFIG, lake=str(folder), until=until)
 
 
 @pytest.mark.parametrize(("kind", "series"), [("fuel_mix", "generation_wind"), ("demand", "eia/ISNE/demand")])

@@ -175,6 +175,14 @@ def test_the_export_holds_the_same_arrays(folder: Path) -> None:
     assert not (folder / "features/small/sequences.npz").exists()
 
 
+def test_nothing_of_an_earlier_set_stays_beside_a_new_one(tmp_path: Path) -> None:
+    """Of the same name: an export and pictures that the new spec does not ask for would be those of other arrays."""
+    asyncio.run(fill(Lake.open(str(tmp_path)), KINDS))
+    prepare(tmp_path, export=["npz"], pictures=True)
+    prepare(tmp_path, seq_len=24)
+    assert {path.name for path in (tmp_path / "features/small").iterdir()} == {"sequences.safetensors", "manifest.json"}
+
+
 def test_the_manifest_says_what_each_column_is_and_what_was_rejected(tmp_path: Path) -> None:
     """Formula, unit and lookback of every column; counts by rule; versions of what it was made with."""
     source, rule, rows = KINDS["demand"]
