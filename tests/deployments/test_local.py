@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.worker import Worker, worker_status
 from flows.local_server import server_status
-from tests.deployments.machine import gridtide, until
+from tests.deployments.machine import gridtide, started, until
+from tests.deployments.served import synthetic
 
 
 @pytest.mark.slow
@@ -46,3 +53,28 @@ def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) ->
     with temporary_settings({PREFECT_API_URL: again.url}), get_client(sync_client=True) as client:
         ended = client.read_flow_run(hanging.id)
         assert ended.state_name == "Crashed"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_is_due_is_run_without_being_asked_for(machine: Path) -> None:
+    """The server's scheduler, which other tests do without, writes down the runs to come of each schedule, and the one
+    of the next minute is taken and completes."""
+    schedules = {"minutely": {"cron": "* * * * *"}, "daily": {"cron": "35 7 * * *", "timezone": "America/New_York"}}
+    apis = [synthetic("grid", "minutely"), synthetic("later", "daily")]
+    (machine / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))
+    with started(machine, PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED="true") as (client, _):
+        daily, minutely = (client.read_deployment_by_name(f"ingest/{name}").id for name in ("daily", "minutely"))
+        while not (runs := of(client, daily)):
+            time.sleep(0.2)
+        due = [run.expected_start_time.astimezone(ZoneInfo("America/New_York")) for run in runs]
+        assert {(moment.hour, moment.minute) for moment in due} == {(7, 35)}
+        while "Completed" not in {run.state_name for run in of(client, minutely)}:
+            time.sleep(0.2)
+        assert all(run.auto_scheduled for run in of(client, minutely))
+    assert [path.parent.name for path in (machine / "lake").rglob("*.parquet")] == ["grid"]
+
+
+def of(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
+    """The runs of a deployment."""
+    return client.read_flow_runs(deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment])))
