@@ -24,7 +24,7 @@ from flows.collecting import moment, selected
 from flows.local_flow import local_flow
 from flows.progress import Progress
 from flows.report import explained, raise_failures
-from gridtide.bodies import Collection, NotKeptError, Replayed, replayable, replaying
+from gridtide.bodies import Collection, NotKeptError, Replayed, collections, replaying
 from gridtide.collect import Collected, collect
 from gridtide.config import Entry
 from gridtide.errors import ConfigurationError, GridtideError
@@ -74,7 +74,7 @@ async def replay(
     loaded, entries = selected(config, select)
     first, last = _bounds(start, end)
     store = await open_lake(lake or loaded.lake)
-    found = {entry.name: await replayable(store, entry) for entry in entries if entry.tabular}
+    found = {entry.name: await collections(store, entry) for entry in entries if entry.tabular}
     wanted = {
         name: [one for one in each if (not first or one.stamp >= first) and (not last or one.stamp < last)]
         for name, each in found.items()

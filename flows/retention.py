@@ -20,7 +20,7 @@ from flows.report import explained, raise_failures
 from gridtide.config import Entry
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import Lake
-from gridtide.retention import expired
+from gridtide.retention import expired, folders
 from tasks.lake import open_lake
 
 BATCH = 1000
@@ -48,7 +48,7 @@ async def retention(
     days: int = 30,
     dry_run: bool = True,
 ) -> dict[str, Any]:
-    """Remove the bodies of the entries that are older than `days`; by default only say which those are.
+    """Remove the bodies of collections that are older than `days`; by default only say which those are.
 
     How old a body is, the store says. Returns the report that `retention_report` describes. Raises
     `ConfigurationError` before anything is removed, and `RunError`, which carries the report, after
@@ -121,6 +121,7 @@ async def _one(store: Lake, entry: Entry, before: datetime, dry_run: bool) -> di
             batch = bodies[row["removed"] : row["removed"] + BATCH]
             await store.remove([body.path for body in batch])
             row["removed"] += len(batch)
+            await store.prune(folders(entry, batch))
     except GridtideError as failure:
         row["error"] = explained(failure)
     return row

@@ -1,10 +1,11 @@
 """Response bodies under `raw/`, a folder a collection: kept to go on from, and to be replayed.
 
-    raw/<output_folder>/<prefix>_<stamp>[_<from>_<to>]/<question>[-<n>].zst
+    raw/<output_folder>/<from>_<to>/<prefix>_<stamp>_<from>_<to>/<question>[-<n>].zst
+    raw/<output_folder>/<prefix>_<stamp>/<question>[-<n>].zst                            a snapshot's
 
-`question` is a hash of what was asked, so that asking again finds its answer. A question that is
-asked again in the same collection takes the next `n`; the highest counts. What was asked, and when,
-is a line of JSON before the body.
+What may be gone on from lies in the folder of its period, so that finding it takes no longer the more is kept.
+`question` is a hash of what was asked, so that asking again finds its answer. A question that is asked again in the
+same collection takes the next `n`; the highest counts. What was asked, and when, is a line of JSON before the body.
 """
 
 from __future__ import annotations
@@ -13,22 +14,20 @@ import hashlib
 import json
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count, islice
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from gridtide.config import Entry
 from gridtide.errors import GridtideError, StorageError
 from gridtide.http import Answer
-from gridtide.lake import Lake, folder_name, parse_folder_name
+from gridtide.lake import Lake, Object, folder_name, parse_folder_name
 from gridtide.periods import Period
 from gridtide.sources import Request
-
-if TYPE_CHECKING:
-    from gridtide.lake import Name
 
 T = TypeVar("T")
 
@@ -63,7 +62,7 @@ async def keep(
     lake: Lake, entry: Entry, stamp: datetime, period: Period | None, request: Request, answer: Answer
 ) -> str:
     """Put the body of `answer` where it belongs; returns its path in the lake."""
-    place = f"raw/{entry.output_folder}/{folder_name(entry.file_prefix, stamp, period)}/{_question(request)}"
+    place = f"{_folder(entry, stamp, period)}/{_question(request)}"
     body = _envelope(request, answer)
     for number in count(1):
         path = f"{place}-{number}.zst" if number > 1 else f"{place}.zst"
@@ -73,20 +72,19 @@ async def keep(
 
 
 async def collections(lake: Lake, entry: Entry) -> list[Collection]:
-    """The collections of `entry` that have a folder, oldest first."""
-    folders, _ = await lake.listing(f"raw/{entry.output_folder}")
-    names: list[tuple[str, Name | None]] = [(path, parse_folder_name(path.rpartition("/")[2])) for path in folders]
-    found = [
-        Collection(path, name.stamp, name.period) for path, name in names if name and name.prefix == entry.file_prefix
-    ]
-    return sorted(found, key=lambda one: (one.stamp, one.folder))
+    """The collections of `entry` of which a body is left, oldest first."""
+    return sorted(await by_collection(lake, entry), key=lambda one: (one.stamp, one.folder))
 
 
-async def replayable(lake: Lake, entry: Entry) -> list[Collection]:
-    """Those `collections` of which a body is left: a local folder outlives its bodies."""
-    objects = await lake.objects(f"raw/{entry.output_folder}")
-    full = {one.path.rpartition("/")[0] for one in objects if one.path.endswith(".zst")}
-    return [one for one in await collections(lake, entry) if one.folder in full]
+async def by_collection(lake: Lake, entry: Entry) -> dict[Collection, list[Object]]:
+    """The bodies of `entry`. Other things under `raw/` are left out."""
+    in_folder: dict[str, list[Object]] = defaultdict(list)
+    for one in await lake.objects(f"raw/{entry.output_folder}"):
+        folder, _, name = one.path.rpartition("/")
+        if name.endswith(".zst"):
+            in_folder[folder].append(one)
+    named = {_collection(entry, folder): found for folder, found in in_folder.items()}
+    return {one: found for one, found in named.items() if one}
 
 
 async def kept(lake: Lake, chosen: Iterable[Collection]) -> dict[str, str]:
@@ -109,8 +107,10 @@ async def replaying(lake: Lake, collection: Collection, among: Iterable[Collecti
 async def resuming(http: Fetcher, lake: Lake, entry: Entry, stamp: datetime, period: Period, earlier: bool) -> Resumed:
     """A fetcher that takes what the run `stamp` kept of this very period before it asks `http`; with
     `earlier`, also what other runs kept of it in the last `RESUME`."""
-    own = Collection(f"raw/{entry.output_folder}/{folder_name(entry.file_prefix, stamp, period)}", stamp, period)
-    others = _earlier(await collections(lake, entry), own) if earlier else []
+    own = Collection(_folder(entry, stamp, period), stamp, period)
+    folders = (await lake.listing(own.folder.rpartition("/")[0]))[0] if earlier else []
+    found = [one for one in (_collection(entry, folder) for folder in folders) if one]
+    others = _earlier(sorted(found, key=lambda one: one.stamp), own)
     return Resumed(http, lake, await kept(lake, [*others, own]))
 
 
@@ -169,6 +169,23 @@ class Replayed:
         happened = f"the body of {what} is not kept any more, or was asked at another URL or with other params than now"
         fix = "Replay with the configuration it was collected with; what has expired keeps its file: --start after it"
         return NotKeptError(entry.name, happened, fix)
+
+
+def _folder(entry: Entry, stamp: datetime, period: Period | None) -> str:
+    """Where the bodies of a collection lie."""
+    name = folder_name(entry.file_prefix, stamp, period)
+    bounds = [] if period is None else ["_".join(name.split("_")[-2:])]
+    return "/".join(["raw", entry.output_folder, *bounds, name])
+
+
+def _collection(entry: Entry, folder: str) -> Collection | None:
+    """What `folder` says by its name; None where it is none of the entry's. It may lie beside those of periods."""
+    name = parse_folder_name(folder.rpartition("/")[2])
+    if name is None or name.prefix != entry.file_prefix:
+        return None
+    one = Collection(folder, name.stamp, name.period)
+    beside = f"raw/{entry.output_folder}/{folder.rpartition('/')[2]}"
+    return one if folder in (beside, _folder(entry, one.stamp, one.period)) else None
 
 
 def _host(url: str) -> str:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
+from gridtide.bodies import by_collection
 from gridtide.config import Entry
-from gridtide.lake import Lake, Object, parse_folder_name
+from gridtide.lake import Lake, Object
 
 
 async def expired(lake: Lake, entry: Entry, before: datetime) -> list[Object]:
-    """The bodies of `entry` that were put before `before`, as the store has it, oldest first.
+    """The bodies of those collections of `entry` all of whose bodies were put before `before`, as the store has it,
+    oldest first: a collection with some of its bodies could not be replayed.
 
     Other things under `raw/` are no bodies of the entry, and left alone.
     """
-    folder = f"raw/{entry.output_folder}/"
-    bodies = [one for one in await lake.objects(folder) if _is_of(entry, one.path.removeprefix(folder))]
-    return sorted((one for one in bodies if one.last_modified < before), key=lambda one: (one.last_modified, one.path))
+    kept = await by_collection(lake, entry)
+    found = [one for bodies in kept.values() if all(each.last_modified < before for each in bodies) for one in bodies]
+    return sorted(found, key=lambda one: (one.last_modified, one.path))
 
 
-def _is_of(entry: Entry, path: str) -> bool:
-    """Whether `path`, `<collection>/<question>.zst`, is of a collection of `entry`."""
-    collection, _, body = path.partition("/")
-    name = parse_folder_name(collection)
-    return name is not None and name.prefix == entry.file_prefix and body.endswith(".zst") and "/" not in body
+def folders(entry: Entry, bodies: Iterable[Object]) -> set[str]:
+    """Those under `raw/` that `bodies` lie in, up to the entry's own, which is not among them."""
+    inner = {one.path.rpartition("/")[0] for one in bodies}
+    return (inner | {folder.rpartition("/")[0] for folder in inner}) - {f"raw/{entry.output_folder}"}

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -13,13 +14,16 @@ from gridtide import bodies
 from gridtide.collect import Collected, collect
 from gridtide.config import Entry
 from gridtide.errors import IncompleteError, StorageError, UpstreamError
-from gridtide.http import Http
+from gridtide.http import Answer, Http
 from gridtide.lake import Lake
 from gridtide.periods import Period
+from gridtide.sources import Request
 from tests.eia_upstream import HOURS, JANUARY, Upstream
+from tests.lakes import HOUR, entry
 
 Make = Callable[..., Awaitable[tuple[Upstream, Entry]]]
 STAMP = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+DAY = timedelta(days=1)
 WHOLE = Period(JANUARY, JANUARY + timedelta(hours=HOURS))
 
 
@@ -143,3 +147,33 @@ async def test_incomplete_answers_are_not_repaired_by_repetition(make: Make, tmp
         with pytest.raises(IncompleteError):
             await run(entry, tmp_path)
         assert upstream.asked == 5 * attempt
+
+
+@pytest.mark.parametrize("place", ["folder", "s3"])
+async def test_what_is_gone_on_from_is_found_among_many(
+    place: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many collections of other periods and entries are kept, no more is listed than those of the period."""
+    lake = Lake.open(str(tmp_path) if place == "folder" else f"s3://{request.getfixturevalue('bucket')}/lake")
+    one, other = (entry(name) for name in ("one", "other"))
+    other = msgspec.structs.replace(other, output_folder=one.output_folder)
+    days = [Period(JANUARY + n * DAY, JANUARY + (n + 1) * DAY) for n in range(30)]
+    for of, stamp, day in [(one, STAMP, day) for day in days] + [(other, STAMP, days[3]), (one, STAMP - DAY, days[3])]:
+        await bodies.keep(lake, of, stamp, day, Request("/", {}), Answer(b"body", stamp, "text/plain", 1))
+    listed: list[str] = []
+    listing = Lake.listing
+
+    async def counted(self: Lake, folder: str) -> tuple[list[str], list[str]]:
+        found = await listing(self, folder)
+        listed.extend([*found[0], *found[1]])
+        return found
+
+    monkeypatch.setattr(Lake, "listing", counted)
+    async with Http({}) as http:
+        await bodies.resuming(http, lake, one, STAMP + HOUR, days[3], earlier=True)
+    assert [path.removeprefix("raw/one/20240104T0000_20240105T0000/") for path in listed] == [
+        "one_20260101_030405_20240104T0000_20240105T0000",
+        "one_20260102_030405_20240104T0000_20240105T0000",
+        "other_20260102_030405_20240104T0000_20240105T0000",
+        "one_20260102_030405_20240104T0000_20240105T0000/7dd5011e93e75c83.zst",
+    ]

@@ -178,7 +178,7 @@ class Month:
 
 
 def _said(pairs: Mapping[bytes, bytes], key: bytes, kind: Any) -> Any:
-    """What a footer says under `key`, of that `kind`; raises `ValueError` for another, `KeyError` where it says none."""
+    """What a footer says under `key`, of that `kind`; raises `ValueError` for another, `KeyError` for nothing."""
     try:
         return msgspec.json.decode(pairs[key], type=kind)
     except msgspec.DecodeError as error:

@@ -63,7 +63,7 @@ def file_name(prefix: str, stamp: datetime, period: Period | None, extension: st
 
 
 def folder_name(prefix: str, stamp: datetime, period: Period | None) -> str:
-    """The same without an extension: the folder under `raw/` of what that run keeps for `period`."""
+    """The same without an extension: what the folder of what that run keeps for `period` under `raw/` is called."""
     if stamp.tzinfo is None:
         raise ValueError(f"a stamp needs a time zone, got {stamp!r}")
     parts = [prefix, stamp.astimezone(UTC).strftime(_STAMP)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
 import os
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import obstore
@@ -167,6 +169,17 @@ class Lake:
         """Remove the files at `paths`; one that is gone already is fine."""
         with told(self.uri, "files cannot be removed"), suppress(FileNotFoundError):
             await blocking(obstore.delete, self.store, list(paths))
+
+    async def prune(self, folders: Iterable[str]) -> None:
+        """Remove those of `folders` that are empty, where the store has such: on this machine.
+
+        One after the other, those within others first, and each once: a writer that makes a folder anew finds the one
+        around it.
+        """
+        if isinstance(self.store, LocalStore) and self.store.prefix:
+            root = Path(self.store.prefix)
+            with told(self.uri, "empty folders cannot be removed"):
+                await blocking(_remove_empty, [root / one for one in sorted(folders, reverse=True)])
 
     async def files(self, folder: str, prefix: str, *, superseded: bool = False) -> list[File]:
         """The files of `folder` that `file_name` names with `prefix`, by stamp and path, with `superseded` also those
@@ -394,6 +407,15 @@ class Lake:
 
 def _stored(path: str, size: int, metadata: Metadata, *, created: bool) -> Stored:
     return Stored(path, metadata.rows, size, metadata.content_hash, metadata.stored_at, created)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+                raise
 
 
 def _damaged(path: str, error: ValueError) -> StorageError:

@@ -1,5 +1,6 @@
 """The flow retention on a real Prefect server, over local folders and S3."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -11,12 +12,13 @@ from flows.report import RunError
 from flows.retention import retention
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
-from gridtide.retention import expired
+from gridtide.retention import expired, folders
 from tests.lakes import START, entry
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 DAY = 86_400
+PERIOD = "20240101T0000_20240102T0000"
 
 
 def config(lake: Path | str) -> dict[str, Any]:
@@ -36,30 +38,73 @@ async def keep(lake: Lake, path: str, days: float, size: int = 10) -> Path:
 
 
 async def test_bodies_that_are_old_are_told_then_removed(tmp_path: Path) -> None:
-    """By default nothing is removed; when it is, then of the chosen entries what is older, and nothing else."""
+    """By default nothing is removed; when it is, then of the chosen entries collections that are older as a whole."""
     lake = Lake.open(str(tmp_path))
     old = [
         await keep(lake, "raw/eia/one_20240101_000000/0123.zst", 40),
         await keep(lake, "raw/eia/one_20240102_000000_20240101T0000_20240102T0000/0123-2.zst", 31),
+        await keep(lake, f"raw/eia/{PERIOD}/one_20240102_000000_{PERIOD}/0123.zst", 31),
     ]
     kept = [
         await keep(lake, "raw/eia/one_20240301_000000/0123.zst", 29),
         await keep(lake, "raw/eia/two_20240101_000000/0123.zst", 40),
         await keep(lake, "raw/eia/deep/one_20240101_000000/0123.zst", 40),
         await keep(lake, "raw/eia/notes/one.zst", 40),
+        await keep(lake, f"raw/eia/20240101T0000_20240103T0000/one_20240102_000000_{PERIOD}/1.zst", 40),
+        await keep(lake, "raw/eia/one_20240201_000000/0123.zst", 40),
+        await keep(lake, "raw/eia/one_20240201_000000/4567.zst", 29),
     ]
     size = sum(path.stat().st_size for path in old)
     report = await retention(config(tmp_path), ["one"])
     (result,) = report["results"]
-    assert (result["bodies"], result["bytes"], result["removed"], report["dry_run"]) == (2, size, 0, True)
+    assert (result["bodies"], result["bytes"], result["removed"], report["dry_run"]) == (3, size, 0, True)
     assert all(path.exists() for path in (*old, *kept))
     report = await retention(config(tmp_path), ["one"], dry_run=False)
     (result,) = report["results"]
-    assert (result["bodies"], result["bytes"], result["removed"]) == (2, size, 2)
+    assert (result["bodies"], result["bytes"], result["removed"]) == (3, size, 3)
     assert not any(path.exists() for path in old)
     assert all(path.exists() for path in kept)
     (result,) = (await retention(config(tmp_path), ["one"], dry_run=False))["results"]
     assert (result["bodies"], result["oldest"], result["error"]) == (0, None, None)
+
+
+async def test_folders_that_became_empty_are_removed(tmp_path: Path) -> None:
+    """Of collections and of periods, under `raw/` alone; one that holds something else stays, and so does the lake."""
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "lake")
+    lake = Lake.open(str(tmp_path / "link"))
+    for stamp in ("20240102_000000", "20240103_000000"):
+        await keep(lake, f"raw/eia/{PERIOD}/one_{stamp}_{PERIOD}/0123.zst", 40)
+    await keep(lake, "raw/eia/one_20240101_000000/0123.zst", 40)
+    foreign = tmp_path / "lake" / "raw" / "eia" / "one_20240104_000000" / "notes.txt"
+    await keep(lake, "raw/eia/one_20240104_000000/0123.zst", 40)
+    foreign.write_text("mine")
+    (tmp_path / "lake" / "eia").mkdir()
+    await retention(config(tmp_path / "link"), ["one"], dry_run=False)
+    left = sorted(str(path.relative_to(tmp_path / "lake")) for path in (tmp_path / "lake").rglob("*"))
+    assert left == ["eia", "raw", "raw/eia", "raw/eia/one_20240104_000000", "raw/eia/one_20240104_000000/notes.txt"]
+
+
+async def test_a_collection_that_is_writing_is_not_disturbed(tmp_path: Path) -> None:
+    """Bodies of a period are put all the time while its older ones, and the folders that these leave, are removed."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    put: asyncio.Queue[str] = asyncio.Queue()
+
+    async def write() -> None:
+        for number in range(1000):
+            path = f"raw/demand/{PERIOD}/demand_20240102_{number:06}_{PERIOD}/0123.zst"
+            assert await lake.put_raw(path, b"body")
+            put.put_nowait(path)
+
+    async def remove() -> None:
+        for _ in range(1000):
+            path = await put.get()
+            [body] = [one for one in await lake.objects("raw") if one.path == path]
+            await lake.remove([path])
+            await lake.prune(folders(of, [body]))
+
+    await asyncio.gather(write(), remove())
+    assert [str(path) for path in (tmp_path / "raw").rglob("*")] == [str(tmp_path / "raw" / "demand")]
 
 
 @pytest.mark.slow
