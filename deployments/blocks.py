@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from gridtide.address import BLOCKS
 from gridtide.config import BasicAuth, Entry, KeyAuth
 from gridtide.lake import Lake
-from tasks.lake import BLOCKS
 from tasks.lake import open_lake as described
 
 

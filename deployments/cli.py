@@ -19,10 +19,12 @@ from dotenv import load_dotenv
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from deployments.console import err, exit_code, out
+from deployments.console import counted, err, exit_code, out
+from gridtide import address
 from gridtide.config import load
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.periods import Period
+from gridtide.refusals import url_parts
 
 
 class Commands(TyperGroup):
@@ -46,17 +48,46 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _lake(uri: str | None) -> str | None:
+    """`uri` if it is the address of a lake."""
+    try:
+        if uri is not None:
+            address.check(uri)
+    except ValueError as error:
+        raise ConfigurationError("--lake", str(error)) from None
+    return uri
+
+
+def _url(text: str | None) -> str | None:
+    """`text` if it can be where a sandbox is."""
+    parts = url_parts({"url": text})
+    if text is not None and not (parts and parts.scheme in ("http", "https") and parts.hostname):
+        raise ConfigurationError("--sandbox-url", "is no http or https URL", "Use such as http://127.0.0.1:8787")
+    if parts and "@" in parts.netloc:
+        raise ConfigurationError("--sandbox-url", "holds a user or password", "Leave it out; a sandbox asks for none")
+    return text
+
+
 ConfigPath = Annotated[Path, typer.Option("--config", metavar="FILE", help="The configuration.")]
 LakeUri = Annotated[
     str | None,
-    typer.Option("--lake", metavar="PATH_OR_URI", help="Folder or URI of the lake; default: the configuration's."),
+    typer.Option(
+        "--lake",
+        metavar="PATH_OR_URI",
+        callback=_lake,
+        help="Folder or URI of the lake; default: the configuration's.",
+    ),
 ]
 Select = Annotated[
     list[str] | None, typer.Option("--select", metavar="NAME", help="This entry alone; repeat it for more.")
 ]
 Sandbox = Annotated[bool, typer.Option("--sandbox", help="Ask simulated upstreams instead of the real ones.")]
 SandboxUrl = Annotated[
-    str | None, typer.Option("--sandbox-url", metavar="URL", help="Ask the sandbox that `gridtide sandbox` runs there.")
+    str | None,
+    typer.Option(
+        "--sandbox-url", metavar="URL", callback=_url, help="Ask the sandbox that `gridtide sandbox` runs there."
+    ),
 ]
 Cluster = Annotated[
     str | None,
@@ -158,8 +189,9 @@ def validate(
     """Tell everything that is wrong with the configuration."""
     loaded = load(config)
     entries = loaded.select(select or ())
-    out.print(f"{config}: {len(entries)} entries, no problems", soft_wrap=True)
+    out.print(f"{config}: {counted(len(entries), 'entry', 'entries')}, no problems", soft_wrap=True)
     if probe:
+        _check(config, select, sandbox_url)
         from deployments.probe import run
 
         raise typer.Exit(asyncio.run(run(loaded, entries, lake or loaded.lake, sandbox_url or sandbox)))
@@ -175,7 +207,7 @@ def ingest(
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask although the last answer is still fresh.")] = False,
 ) -> None:
     """Collect what is current of the entries, each into one file of the lake."""
-    load(config).select(select or ())  # told before Prefect is imported
+    _check(config, select, sandbox_url)
     from deployments.runs import Asked, collected
 
     asyncio.run(collected(Asked(str(config), select, lake, sandbox_url or sandbox), refresh))
@@ -199,7 +231,7 @@ def backfill(
     cluster: Cluster = None,
 ) -> None:
     """Fetch what the lake does not hold yet of the interval starts in [A, B)."""
-    load(config).select(select or ())
+    _check(config, select, sandbox_url)
     period = _period(start, end)
     from deployments.runs import Asked, backfilled
 
@@ -217,7 +249,7 @@ def monitor(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is found.")] = False,
 ) -> None:
     """Find gaps, late entries and revisions due in the last N days, and fetch just those."""
-    load(config).select(select or ())
+    _check(config, select, sandbox_url)
     from deployments.runs import Asked, monitored
 
     asyncio.run(monitored(Asked(str(config), select, lake, sandbox_url or sandbox), days, dry_run))
@@ -242,7 +274,7 @@ def compact(
     config: ConfigPath = DEFAULT_CONFIG, lake: LakeUri = None, select: Select = None, cluster: Cluster = None
 ) -> None:
     """Gather the lake's files into one file a month under processed/, which keeps every vintage."""
-    load(config).select(select or ())
+    _check(config, select)
     from deployments.runs import Asked, compacted
 
     asyncio.run(compacted(Asked(str(config), select, lake), cluster))
@@ -259,7 +291,7 @@ def retention(
     ] = True,
 ) -> None:
     """Tell which response bodies under raw/ are older than N days; with --remove, remove them."""
-    load(config).select(select or ())
+    _check(config, select)
     from deployments.runs import Asked, cleared
 
     asyncio.run(cleared(Asked(str(config), select, lake), days, dry_run))
@@ -275,7 +307,7 @@ def replay(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is kept.")] = False,
 ) -> None:
     """Make observations anew from the response bodies under raw/, without asking any upstream."""
-    load(config).select(select or ())
+    _check(config, select)
     from deployments.runs import Asked, replayed
 
     asyncio.run(replayed(Asked(str(config), select, lake), start, end, dry_run))
@@ -336,6 +368,15 @@ def serve(
     from deployments.serving import run
 
     asyncio.run(run(loaded, str(config.resolve()), lake, sandbox_url or sandbox))
+
+
+def _check(config: Path, select: list[str] | None, sandbox_url: str | None = None) -> None:
+    """Raises what is wrong with the options of a run, before Prefect is imported."""
+    load(config).select(select or ())
+    if sandbox_url is not None:
+        from gridtide import sandbox as embedded
+
+        asyncio.run(embedded.check(sandbox_url))
 
 
 def _period(start: str, end: str) -> Period:

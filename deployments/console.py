@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Literal
 
 from rich import box
@@ -45,17 +44,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence
     return made
 
 
-def age(elapsed: timedelta) -> str:
-    """`elapsed` in its one or two largest units.
+def counted(count: int, one: str, more: str) -> str:
+    """`count` of what is called `one` or `more`.
 
-    >>> age(timedelta(seconds=40)), age(timedelta(minutes=125)), age(timedelta(days=3, hours=4))
-    ('40 s', '2 h 5 min', '3 d 4 h')
+    >>> counted(1, "entry", "entries"), counted(1200, "entry", "entries")
+    ('1 entry', '1,200 entries')
     """
-    seconds = max(0, int(elapsed.total_seconds()))
-    units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-    largest = next((i for i, (length, _) in enumerate(units) if seconds >= length), len(units) - 1)
-    parts: list[str] = []
-    for length, name in units[largest : largest + (1 if largest >= 2 else 2)]:
-        count, seconds = divmod(seconds, length)
-        parts += [f"{count} {name}"] if count or not parts else []
-    return " ".join(parts)
+    return f"{count:,} {one if count == 1 else more}"

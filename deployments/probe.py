@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from deployments.blocks import open_lake, secrets
-from deployments.console import FAILED, REFUSED, err, out, table
+from deployments.console import FAILED, REFUSED, counted, err, out, table
 from gridtide import sandbox as embedded
 from gridtide.config import Config, Entry
 from gridtide.errors import CredentialsError, GridtideError
@@ -43,7 +43,7 @@ async def run(config: Config, entries: Sequence[Entry], lake: str, sandbox: bool
             url = sandbox if isinstance(sandbox, str) else await stack.enter_async_context(embedded.running())
             entries = embedded.redirect(config, url).select(entry.name for entry in entries)
         http = await stack.enter_async_context(Http(embedded.SECRETS if sandbox else await secrets(entries)))
-        with err.status(f"Asking {len(entries)} entries' upstreams"):
+        with err.status(f"Asking the upstreams of {counted(len(entries), 'entry', 'entries')}"):
             probes = await probe(entries, http, datetime.now(UTC))
     rows = [
         (one.entry, "failed" if one.error else "ok", f"{one.seconds:.2f}", str(one.error or _answered(one)))
@@ -67,7 +67,7 @@ async def _lake_problem(lake: str) -> GridtideError | None:
 
 
 def _answered(one: Probe) -> str:
-    return "answers" if one.rows is None else f"answers, {one.rows:,} rows"
+    return "answers" if one.rows is None else f"answers, {counted(one.rows, 'row', 'rows')}"
 
 
 async def probe(entries: Sequence[Entry], http: Http, now: datetime) -> list[Probe]:

@@ -26,7 +26,7 @@ from rich.text import Text
 
 from deployments.blocks import prefect_api
 from deployments.changes import Change
-from deployments.console import FAILED, err, out, table
+from deployments.console import FAILED, counted, err, out, table
 from deployments.deploy import deploy
 from deployments.worker import alone
 from flows import compact as compacting
@@ -268,7 +268,8 @@ def show_compact(report: Report) -> None:
     ]
     out.print(table(("entry", "", "files", "rows", "months", "note"), rows, right=("files", "rows", "months")))
     summary = report["summary"]
-    out.print(f"{summary['files']:,} files into {summary['months']:,} months in {summary['seconds']:.1f} s")
+    files, months = counted(summary["files"], "file", "files"), counted(summary["months"], "month", "months")
+    out.print(f"{files} into {months} in {summary['seconds']:.1f} s")
 
 
 def show_replay(report: Report) -> None:
@@ -287,13 +288,13 @@ def show_retention(report: Report) -> None:
     ]
     out.print(table(("entry", "bodies", "MB", "oldest"), rows, right=("bodies", "MB")))
     removed = sum(row["removed"] for row in report["results"])
-    said = "nothing was removed; --remove does it" if report["dry_run"] else f"{removed:,} were removed"
-    out.print(f"{report['summary']['bodies']:,} bodies expired, {said}")
+    said = "nothing was removed; --remove does it" if report["dry_run"] else f"{removed:,} removed"
+    out.print(f"{counted(report['summary']['bodies'], 'body', 'bodies')} expired, {said}")
 
 
 def _show_summary(report: Report) -> None:
     summary = report["summary"]
-    out.print(f"{summary['rows']:,} rows in {summary['seconds']:.1f} s")
+    out.print(f"{counted(summary['rows'], 'row', 'rows')} in {summary['seconds']:.1f} s")
 
 
 class _Rate(ProgressColumn):
@@ -342,9 +343,10 @@ def show_training(report: Report) -> None:
     """Print what is in a training set."""
     shape = report["shape"]
     windows = ", ".join(f"{count} {name}" for name, count in report["splits"].items())
+    locations = counted(shape["locations"], "location", "locations")
+    inputs, targets = counted(shape["features"], "input", "inputs"), counted(shape["targets"], "target", "targets")
     out.print(
-        f"Training set {report['path']}: {shape['locations']} location(s), {shape['steps']} hours, "
-        f"{shape['features']} inputs, {shape['targets']} target(s); windows of {shape['seq_len']} + "
-        f"{shape['horizon']} hours: {windows}",
+        f"Training set {report['path']}: {locations}, {shape['steps']} hours, {inputs}, {targets}; "
+        f"windows of {shape['seq_len']} + {shape['horizon']} hours: {windows}",
         soft_wrap=True,
     )

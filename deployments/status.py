@@ -10,14 +10,13 @@ from typing import Any
 
 from rich.table import Table
 
-from deployments.console import age as spoken
-from deployments.console import table
+from deployments.console import counted, table
 from gridtide import attempts, footers
 from gridtide.attempts import Failure
 from gridtide.config import Entry
 from gridtide.errors import StorageError
 from gridtide.lake import Lake, Metadata
-from gridtide.periods import Period, missing, union
+from gridtide.periods import Period, missing, spoken, union
 from gridtide.quality import Coverage
 from gridtide.sources import source
 
@@ -93,20 +92,21 @@ def as_table(found: Sequence[Status]) -> Table:
     rows = [
         (
             one.entry,
-            "" if one.rows is None else f"{one.rows:,}",
-            "" if one.age is None else spoken(one.age),
             _coverage(one),
+            "" if one.age is None else spoken(one.age),
+            "" if one.rows is None else f"{one.rows:,}",
             _damage(one) or _why(one) or one.last or "no files yet",
         )
         for one in found
     ]
-    return table(("entry", "rows", "age", "coverage", "last file"), rows, right=("rows", "age"))
+    columns = ("entry", "coverage", "age", "last file's rows", "last file")
+    return table(columns, rows, right=("age", "last file's rows"))
 
 
 def _coverage(one: Status) -> str:
     coverage = one.coverage
     if coverage is None:
-        return f"{one.files} snapshot{'s'[: one.files != 1]}" if one.files else ""
+        return counted(one.files, "snapshot", "snapshots") if one.files else ""
     return str(coverage)
 
 
@@ -121,7 +121,7 @@ def _why(one: Status) -> str:
     if not one.failed:
         return ""
     last = max(one.failed, key=lambda failure: failure.last)
-    return f"{last.period} failed {last.attempts} time{'s'[: last.attempts != 1]}: {last.error}"
+    return f"{last.period} failed {counted(last.attempts, 'time', 'times')}: {last.error}"
 
 
 def _bounds(period: Period) -> list[str]:

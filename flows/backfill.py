@@ -32,7 +32,7 @@ from gridtide import footers, quality
 from gridtide.config import Entry, TaskRetries
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import Lake
-from gridtide.periods import Period, split
+from gridtide.periods import Period, split, spoken
 from gridtide.quality import Coverage
 from gridtide.sandbox import SECRETS
 from gridtide.sources import source
@@ -244,7 +244,7 @@ def entry_report(plan: Plan, outcomes: Sequence[Outcome], pictures: Pictures) ->
         "bytes": sum(row["bytes"] for row in done),
         "reused": sum(row["reused"] for row in done),
         "files": [row["file"] for row in done],
-        "covered": str(plan.covered),
+        "covered": spoken(plan.covered) if plan.covered else "nothing",
         "skipped": plan.skipped,
         "warnings": [*plan.warnings, *(f"{_asked(row)}: {warning}" for row in done for warning in row["warnings"])],
         "errors": [f"{_asked(row)}: {row['error']}" for row in rows if row["error"]],

@@ -14,22 +14,27 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta
 
-from gridtide import refusals
+from gridtide import address, refusals
 from gridtide.errors import ConfigurationError
 from gridtide.periods import EPOCH, floor, local_midnight
 from gridtide.sources import HOSTS, NAMES, source
-from gridtide.strict import Strict, read
+from gridtide.strict import Strict, called, read
 
 Format = Literal["parquet", "csv", "json", "raw"]
 TABULAR: tuple[Format, ...] = ("parquet", "csv")
 """The formats that hold observations; `json` and `raw` keep the body only."""
 
+
+LEAST = '[{"name": …, "url": …, "output_folder": …}]'
+"""The least that "apis" may be."""
+
+LONGEST_NAME = 200
+"""Characters of the name of an entry, a schedule or a rate limit."""
 
 LONGEST = timedelta(days=36525)
 """A hundred years: a longer duration would lead out of the calendar."""
@@ -68,9 +73,14 @@ def _printable(name: str) -> None:
         raise ValueError(f"{name!r} holds control characters; use letters, digits and _")
 
 
-def _without_user(uri: str) -> None:
-    if "@" in urlsplit(uri).netloc:
-        raise ValueError("holds a user or password; credentials come from the environment, an AWS profile or a block")
+def _label(name: str) -> None:
+    if not name.isprintable() or set(name) & set("/%&<>"):
+        raise ValueError(f"{name!r} is no name for the Prefect server; use letters, digits, _ . and -")
+
+
+def _variable_name(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError('is no name of an environment variable; use such as "EIA_API_KEY", never the secret itself')
 
 
 def _cron(text: str) -> None:
@@ -86,9 +96,8 @@ def _cron(text: str) -> None:
             raise ValueError(f'"{text}" never comes; name a day that one of its months has') from error
 
 
-def _rates(rates: tuple[str, ...]) -> None:
-    for rate in rates:
-        Rate.parse(rate)
+def _rate(text: str) -> None:
+    Rate.parse(text)
 
 
 def _time_of_day(text: str) -> None:
@@ -97,6 +106,8 @@ def _time_of_day(text: str) -> None:
 
 
 Text = Annotated[str, Meta(min_length=1)]
+Label = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME), _label]
+Variable = Annotated[str, _variable_name]
 Span = Annotated[timedelta, _bounded]
 Duration = Annotated[timedelta, _bounded, _positive]
 Zone = Annotated[str, known_zone]
@@ -122,8 +133,8 @@ class BasicAuth(Strict, frozen=True):
 
     kind: Literal["basic"]
     username: str | None = None
-    username_env: str = "ISO_NE_USERNAME"
-    password_env: str = "ISO_NE_PASSWORD"  # noqa: S105  # the name of a variable
+    username_env: Variable = "ISO_NE_USERNAME"
+    password_env: Variable = "ISO_NE_PASSWORD"  # noqa: S105  # the name of a variable
     secret: str | None = None
 
 
@@ -131,7 +142,7 @@ class KeyAuth(Strict, frozen=True):
     """An API key or bearer token: the name of an environment variable or of a Secret block."""
 
     kind: Literal["api_key", "bearer"]
-    env: str | None = None
+    env: Variable | None = None
     secret: str | None = None
 
     def __post_init__(self) -> None:
@@ -162,8 +173,8 @@ class Rate(Strict, frozen=True):
 class RateLimit(Strict, frozen=True):
     """Rates that all entries with the same `name` share."""
 
-    name: str
-    rates: Annotated[tuple[str, ...], Meta(min_length=1), _rates]
+    name: Label
+    rates: Annotated[tuple[Annotated[str, _rate], ...], Meta(min_length=1)]
 
 
 class Available(Strict, frozen=True):
@@ -197,7 +208,7 @@ class Expect(Strict, frozen=True):
 class Entry(Strict, frozen=True, kw_only=True):
     """One API: what to ask, how politely, and where its files go. Durations are ISO 8601."""
 
-    name: Annotated[str, Meta(min_length=1), _printable]
+    name: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME), _printable]
     description: str = ""
     source: Annotated[str, _known_source]
     url: str = ""
@@ -261,8 +272,8 @@ class TaskRetries(Strict, frozen=True):
 class Config(Strict, frozen=True):
     """All of `api_config.json`, every entry complete."""
 
-    lake: Annotated[str, _without_user] = "lake"
-    schedules: Mapping[str, Schedule] = msgspec.field(default_factory=dict)
+    lake: Annotated[str, address.check] = "lake"
+    schedules: Mapping[Label, Schedule] = msgspec.field(default_factory=dict)
     task_retries: TaskRetries = TaskRetries()
     apis: tuple[Entry, ...] = ()
 
@@ -303,42 +314,41 @@ def load(path: str | Path) -> Config:
 
 def parse(data: Any, origin: str = "configuration") -> Config:
     """The configuration in `data`, as read from JSON; raises `ConfigurationError` with every problem."""
-    if not isinstance(data, dict) or not isinstance(data.get("apis"), list) or not data["apis"]:
-        raise ConfigurationError(
-            origin, 'has no list "apis"', 'Give {"apis": [ {"name": …, "url": …, "output_folder": …} ]}'
-        )
+    if not isinstance(data, dict):
+        raise ConfigurationError(origin, f"is {called(data)}, not an object", f'Give {{"apis": {LEAST}}}')
     problems: list[str] = []
-    entries = []
-    for number, raw in enumerate(data["apis"]):
-        entry = _entry(raw, f"apis[{number}]", problems)
-        if entry is not None:
-            entries.append(entry)
-    found: list[str] = []
+    raws = data["apis"] if isinstance(data.get("apis"), list) else []
+    entries = [_entry(raw, f"apis[{number}]", problems) for number, raw in enumerate(raws)]
+    found = [] if raws else [f"apis: {_no_list(data)}; give {LEAST}"]
     config: Config | None = read(Config, {key: value for key, value in data.items() if key != "apis"}, "", found)
     problems += [f"{origin}: {text}" for text in found]
-    problems += refusals.between(
-        [raw for raw in data["apis"] if isinstance(raw, dict)], refusals.object_of(data, "schedules")
-    )
-    problems += _disagreeing_limits(entries)
+    problems += refusals.between([raw for raw in raws if isinstance(raw, dict)], data.get("schedules", {}))
+    problems += _disagreeing_limits(raws)
     if problems or config is None:
         raise ConfigurationError(
             origin, f"{len(problems)} problem{'s'[: len(problems) > 1]}:\n" + "\n".join(f"  - {p}" for p in problems)
         )
-    return msgspec.structs.replace(config, apis=tuple(entries))
+    return msgspec.structs.replace(config, apis=tuple(entry for entry in entries if entry))
+
+
+def _no_list(data: Mapping[str, Any]) -> str:
+    if "apis" not in data:
+        return "is missing"
+    return "is empty" if data["apis"] == [] else f"is {called(data['apis'])}, not a list"
 
 
 def _entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     """`raw` as a complete entry, or None after saying in `problems` all that is wrong with it."""
     if not isinstance(raw, dict):
-        problems.append(f"{where}: is {type(raw).__name__}, not an object")
+        problems.append(f"{where}: is {called(raw)}, not an object")
         return None
-    found = refusals.of_entry(raw, {*BasicAuth.__struct_fields__, *KeyAuth.__struct_fields__})
+    refused = refusals.of_entry(raw, {*BasicAuth.__struct_fields__, *KeyAuth.__struct_fields__})
+    keys = tuple(text.partition(": ")[0] + ": " for text in refused)
+    found: list[str] = []
     entry: Entry | None = read(Entry, _complete(raw), "", found)
-    first_of_key: dict[str, str] = {}
-    for text in found:
-        first_of_key.setdefault(text.partition(": ")[0], text)
-    problems += [f"{refusals.name_of(raw, where)}: {text}" for text in first_of_key.values()]
-    return None if found else entry
+    refused += [text for text in found if not text.startswith(keys)]  # of one key the first refusal is enough
+    problems += [f"{refusals.name_of(raw, where)}: {text}" for text in dict.fromkeys(refused)]
+    return None if refused else entry
 
 
 def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -355,7 +365,7 @@ def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "none":
         entry["auth"] = {"kind": "none"}
     elif kind is not None or username is not None:
-        entry["auth"] = {"kind": "basic", "username": username}
+        entry["auth"] = {"kind": "basic", "username": username if isinstance(username, str) else None}
     if isinstance(entry.get("rate_limit"), str):
         entry["rate_limit"] = {"name": host or origin, "rates": [entry["rate_limit"]]}
     if isinstance(entry.get("value"), str):
@@ -368,14 +378,17 @@ def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _disagreeing_limits(entries: Iterable[Entry]) -> list[str]:
-    """The entries whose shared rate limit has other rates than in an entry before."""
+def _disagreeing_limits(raws: Iterable[Any]) -> list[str]:
+    """Which entries, complete or not, have other rates than one before whose limit they share."""
     found = []
-    limits: dict[str, tuple[str, ...]] = {}
-    for entry in entries:
-        limit = entry.rate_limit
-        if limit and limits.setdefault(limit.name, limit.rates) != limit.rates:
-            found.append(f'{entry.name}: rate_limit: "{limit.name}" has other rates in another entry; use the same')
+    limits: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for number, raw in enumerate(raws):
+        limit = read(RateLimit, _complete(raw).get("rate_limit"), "", []) if isinstance(raw, dict) else None
+        if limit:
+            name = refusals.name_of(raw, f"apis[{number}]")
+            first, rates = limits.setdefault(limit.name, (name, limit.rates))
+            if rates != limit.rates:
+                found.append(f'{name}: rate_limit: "{limit.name}" has other rates in {first}; give both the same')
     return found
 
 

@@ -38,6 +38,22 @@ class Period:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def spoken(duration: timedelta) -> str:
+    """`duration` in its one or two largest units, as a person says it.
+
+    >>> spoken(timedelta(seconds=40)), spoken(timedelta(minutes=125)), spoken(timedelta(days=60)), spoken(timedelta(0))
+    ('40 s', '2 h 5 min', '60 days', '0 s')
+    """
+    seconds = max(0, int(duration.total_seconds()))
+    units = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
+    largest = next((i for i, (length, _) in enumerate(units) if seconds >= length), len(units) - 1)
+    parts: list[str] = []
+    for length, name in units[largest : largest + (1 if largest >= 2 else 2)]:
+        count, seconds = divmod(seconds, length)
+        parts += [f"{count} {'day' if (count, name) == (1, 'days') else name}"] if count or not parts else []
+    return " ".join(parts)
+
+
 def floor(moment: datetime, step: timedelta) -> datetime:
     """The latest multiple of `step` since 1970 that is not after `moment`.
 

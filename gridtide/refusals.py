@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from gridtide.strict import called
 from gridtide.variables import snake_case
 
 IN_ENVIRONMENT = 'put it in the environment and name it with "auth": {"kind": …, "env": …}'
@@ -17,6 +18,14 @@ IN_ENVIRONMENT = 'put it in the environment and name it with "auth": {"kind": �
 
 RESERVED = ("raw", "processed", "features", "failed")
 """Folders of the lake that no entry may write to."""
+
+
+LONGEST_PREFIX = 160
+"""Characters of a file prefix: what follows it in the longest name of a file, and what a store adds while it
+writes, then fit into the 255 bytes that file systems allow."""
+
+LONGEST_PART, LONGEST_FOLDER = 255, 512
+"""Bytes of a folder's name, and of all names on the way to it, so that keys stay within the 1,024 of S3."""
 
 
 _SECRET = re.compile(
@@ -30,8 +39,8 @@ def of_entry(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
     return [*_bad_url(raw), *_plain_secrets(raw, auth_keys), *_bad_place(raw), *_bad_short_forms(raw)]
 
 
-def between(raws: Iterable[Mapping[str, Any]], schedules: Mapping[str, Any]) -> list[str]:
-    """What is wrong between entries, complete or not, or between an entry and the schedules."""
+def between(raws: Iterable[Mapping[str, Any]], schedules: Any) -> list[str]:
+    """What is wrong between entries, complete or not, or between an entry and the `schedules`, if those are any."""
     found = []
     names: set[str] = set()
     files: dict[tuple[str, str], str] = {}
@@ -47,7 +56,7 @@ def between(raws: Iterable[Mapping[str, Any]], schedules: Mapping[str, Any]) -> 
                 "give it its own output_folder or file_prefix"
             )
         names.add(name)
-        if isinstance(schedule, str) and schedule not in schedules:
+        if isinstance(schedule, str) and isinstance(schedules, dict) and schedule not in schedules:
             known = ", ".join(schedules) or "none"
             found.append(f'{name}: schedule: "{schedule}" is not under "schedules" (there are: {known})')
     return found
@@ -126,14 +135,23 @@ def _bad_place(raw: Mapping[str, Any]) -> list[str]:
             found.append(f"output_folder: {folder!r} is absolute; {instead}")
         elif {"..", ".", ""} & set(parts) or not folder.isprintable():
             found.append(f"output_folder: {folder!r} leaves the lake or is no folder name; {instead}")
+        elif len(folder.encode()) > LONGEST_FOLDER or any(len(part.encode()) > LONGEST_PART for part in parts):
+            limits = f"{LONGEST_FOLDER} bytes, {LONGEST_PART} between two /"
+            found.append(f"output_folder: is longer than a lake's names can be; use at most {limits}")
         elif parts[0].lower() in RESERVED:
             found.append(f"output_folder: {folder!r} is the lake's own; use another than {', '.join(RESERVED)}")
     if name_of(raw) and prefix_of(raw) == "":
         found.append("file_prefix: is missing, and the name has no letter or digit to make one of; give it")
+    elif not raw.get("file_prefix") and not raw.get("csv_prefix") and len(prefix_of(raw)) > LONGEST_PREFIX:
+        found.append("file_prefix: is missing, and the name is too long to make one of; give it")
     for key in ("file_prefix", "csv_prefix"):
         prefix = raw.get(key)
         if isinstance(prefix, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", prefix):
             found.append(f"{key}: {prefix!r} is no file name; use letters, digits, _ . and -")
+        elif isinstance(prefix, str) and len(prefix) > LONGEST_PREFIX:
+            found.append(
+                f"{key}: has {len(prefix)} characters; use at most {LONGEST_PREFIX}, so that names of files fit"
+            )
     return found
 
 
@@ -147,4 +165,10 @@ def _bad_short_forms(raw: Mapping[str, Any]) -> list[str]:
         found.append('auth: stands beside auth_type or username; keep "auth" alone')
     if raw.get("csv_prefix") and raw.get("file_prefix") not in (None, raw["csv_prefix"]):
         found.append('csv_prefix: differs from file_prefix; keep "file_prefix" alone')
+    username = raw.get("username")
+    if username is not None and not isinstance(username, str):
+        found.append(f"username: is {called(username)}, not a text")
+    for key, name in (("username", username), ("auth.username", object_of(raw, "auth").get("username"))):
+        if isinstance(name, str) and ":" in name:
+            found.append(f"{key}: holds a colon, after which HTTP reads a password; {IN_ENVIRONMENT}")
     return found

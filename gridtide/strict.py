@@ -8,7 +8,8 @@ after a problem, and checks: functions in the `Annotated` type of a field, which
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import repeat
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -36,8 +37,18 @@ _TYPES = {
     float: "a number",
     bool: "true or false",
     list: "a list",
+    dict: "an object",
     NoneType: "null",
 }
+
+
+def called(data: Any) -> str:
+    """What JSON calls `data`: a text, a list, null.
+
+    >>> called({}), called(5)
+    ('an object', 'a whole number')
+    """
+    return _TYPES.get(type(data), type(data).__name__)
 
 
 def read(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
@@ -51,7 +62,16 @@ def read(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
         model = models[0] if len(models) == 1 else _of_kind(models, data, key, problems)
         return _object(model, data, key, problems) if model else None
     if get_origin(kind) is Mapping and isinstance(data, dict):
-        return {name: read(get_args(kind)[1], each, f"{key}.{name}", problems) for name, each in data.items()}
+        names, values = get_args(kind)
+        for name in data:
+            read(names, name, f"{key}.{name}", problems)
+        return {name: read(values, each, f"{key}.{name}", problems) for name, each in data.items()}
+    before = len(problems)
+    if isinstance(data, list):
+        for place, (element, each) in enumerate(zip(_elements(members), data, strict=False)):
+            read(element, each, f"{key}[{place}]", problems)
+    if len(problems) > before:
+        return None
     try:
         found = msgspec.convert(data, kind)
         for check in _checks(members):
@@ -64,7 +84,8 @@ def read(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
 
 def _object(model: type[Strict], data: Any, key: str, problems: list[str]) -> Strict | None:
     if not isinstance(data, dict):
-        problems.append(f"{key}: is {_TYPES.get(type(data), type(data).__name__)}, not an object")
+        known = ", ".join(model.__struct_fields__)
+        problems.append(f"{key}: is {called(data)}, not an object; its keys are {known}")
         return None
     before, prefix = len(problems), f"{key}." if key else ""
     values = {}
@@ -98,9 +119,12 @@ def _of_kind(models: list[Any], data: Any, key: str, problems: list[str]) -> Any
     said = data.get("kind") if isinstance(data, dict) else None
     if isinstance(said, str) and said in kinds:
         return kinds[said]
-    wrong = 'has no "kind"' if said is None else 'has an unknown "kind"'
     *most, last = (f'"{kind}"' for kind in kinds)
-    problems.append(f"{key}: {wrong}; use {', '.join(most)} or {last}")
+    known = f"{', '.join(most)} or {last}"
+    if not isinstance(data, dict):
+        problems.append(f'{key}: is {called(data)}, not an object; give it "kind": {known}')
+    else:
+        problems.append(f'{key}: {"has no" if said is None else "has an unknown"} "kind"; use {known}')
     return None
 
 
@@ -110,6 +134,16 @@ def _members(kind: Any) -> tuple[Any, ...]:
 
 def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Strict)
+
+
+def _elements(members: list[Any]) -> Iterable[Any]:
+    """What may stand in each place of a list, where one of `members` is one."""
+    for member in members:
+        kind = get_args(member)[0] if get_origin(member) is Annotated else member
+        if get_origin(kind) is tuple:
+            first, *rest = get_args(kind)
+            return repeat(first) if rest == [Ellipsis] else (first, *rest)
+    return ()
 
 
 def _checks(members: list[Any]) -> Iterator[Callable[[Any], None]]:
@@ -130,8 +164,9 @@ def _said(error: ValueError, kind: Any) -> str:
         return 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "P3D"'
     if said == "Expected `str` of length >= 1":
         return "is empty; give it a text"
-    message, _, place = said.partition(" - at `$")
+    if longest := re.fullmatch(r"Expected `str` of length <= (\d+)", said):
+        return f"is longer than {longest[1]} characters; shorten it"
     words = re.sub(
-        r"`([a-z |]+)`", lambda types: " or ".join(_WORDS.get(name, name) for name in types[1].split(" | ")), message
+        r"`([a-z |]+)`", lambda types: " or ".join(_WORDS.get(name, name) for name in types[1].split(" | ")), said
     )
-    return words + (f" at {place.removesuffix('`')}" if place else "")
+    return words.replace("a whole number or a number", "a number")

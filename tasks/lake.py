@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from gridtide.address import BLOCKS, BUCKET, check
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
 
 if TYPE_CHECKING:  # takes a second to import, and most lakes are folders
     from prefect_aws import AwsCredentials, MinIOCredentials, S3Bucket
-
-BLOCKS = BUCKET, CREDENTIALS = ("s3-bucket/", "aws-credentials/")
-"""What the address of a lake begins with that a block describes, as Prefect writes it."""
 
 
 async def open_lake(address: str, *, make: bool = True) -> Lake:
@@ -22,10 +20,14 @@ async def open_lake(address: str, *, make: bool = True) -> Lake:
     - `aws-credentials/NAME@s3://bucket/prefix`: with the credentials of the AwsCredentials block NAME
     - otherwise as `Lake.open` takes it, S3 with the AWS chain
 
-    Raises `ConfigurationError` if there is no such block, `StorageError` as `Lake.open` does.
+    Raises `ConfigurationError` if that is no address or there is no such block, `StorageError` as `Lake.open` does.
     """
     if not address.startswith(BLOCKS):
         return await asyncio.to_thread(Lake.open, address, make=make)
+    try:
+        check(address)
+    except ValueError as error:
+        raise ConfigurationError("the lake", f"its address {error}") from None
     from prefect_aws import AwsCredentials, S3Bucket
 
     slug, _, uri = address.partition("@")

@@ -9,10 +9,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from gridtide import config
+from gridtide import config, refusals
 from gridtide.config import Rate, RateLimit
 from gridtide.errors import ConfigurationError
+from gridtide.lake.names import SIDECAR, file_name, superseded_name
+from gridtide.periods import Period
 
+AT = datetime(2024, 3, 10, 7, 44, tzinfo=UTC)
 BASE = {"name": "grid", "url": "https://grid.example/load", "output_folder": "grid"}
 
 
@@ -417,15 +420,15 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ({"fresh": "-PT5M"}, 'grid: fresh: must not be negative; use such as "PT1H"'),
         (
             {"rate_limit": "often"},
-            'grid: rate_limit.rates: "often" is no rate; use N/second|minute|hour|day or such as "1/5second"',
+            'grid: rate_limit.rates[0]: "often" is no rate; use N/second|minute|hour|day or such as "1/5second"',
         ),
         ({"timeout": 0}, "grid: timeout: Expected a number > 0.0"),
         ({"timeout": float("inf")}, "grid: timeout: Expected a number <= 86400.0"),
-        ({"expect": 5}, "grid: expect: is a whole number, not an object"),
+        ({"expect": 5}, "grid: expect: is a whole number, not an object; its keys are minimum_rows, required, ranges"),
         ({"file_prefix": []}, "grid: file_prefix: Expected a text, got a list"),
         (
             {"rate_limit": "1/9999999999second"},
-            'grid: rate_limit.rates: "1/9999999999second" is no rate; '
+            'grid: rate_limit.rates[0]: "1/9999999999second" is no rate; '
             'use N/second|minute|hour|day or such as "1/5second"',
         ),
         (
@@ -443,14 +446,58 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ({"format": "xlsx"}, "grid: format: must be 'parquet', 'csv', 'json' or 'raw'"),
         (
             {"params": {"zone": {"a": 1}}},
-            "grid: params.zone: Expected a whole number or a number or a text or a list, got an object",
+            "grid: params.zone: Expected a number or a text or a list, got an object",
         ),
         (
             {"params": {"zone": [1, True]}},
-            "grid: params.zone: Expected a whole number or a number or a text, got true or false at [1]",
+            "grid: params.zone[1]: Expected a number or a text, got true or false",
         ),
         ({"chunk": "P2W"}, f"grid: chunk: {NO_DURATION}"),
-        ({"auth": None}, 'grid: auth: has no "kind"; use "none", "basic", "api_key" or "bearer"'),
+        (
+            {"auth": None},
+            'grid: auth: is null, not an object; give it "kind": "none", "basic", "api_key" or "bearer"',
+        ),
+        (
+            {"auth": {"kind": "api_key", "env": "a-1b2c3d-s3cret"}},
+            'grid: auth.env: is no name of an environment variable; use such as "EIA_API_KEY", never the secret itself',
+        ),
+        (
+            {"username": "someone:s3cret"},
+            f"grid: username: holds a colon, after which HTTP reads a password; {IN_ENVIRONMENT}",
+        ),
+        (
+            {"auth": {"kind": "basic", "username": "someone:s3cret"}},
+            f"grid: auth.username: holds a colon, after which HTTP reads a password; {IN_ENVIRONMENT}",
+        ),
+        ({"auth_type": "basic", "username": 5}, "grid: username: is a whole number, not a text"),
+        (
+            {"file_prefix": "a" * 161},
+            "grid: file_prefix: has 161 characters; use at most 160, so that names of files fit",
+        ),
+        (
+            {"csv_prefix": "a" * 161},
+            "grid: csv_prefix: has 161 characters; use at most 160, so that names of files fit",
+        ),
+        (
+            {"name": "a" * 161},
+            f"{'a' * 161}: file_prefix: is missing, and the name is too long to make one of; give it",
+        ),
+        (
+            {"name": "a" * 201, "file_prefix": "a"},
+            f"{'a' * 201}: name: is longer than 200 characters; shorten it",
+        ),
+        (
+            {"output_folder": "é" * 128},
+            "grid: output_folder: is longer than a lake's names can be; use at most 512 bytes, 255 between two /",
+        ),
+        (
+            {"output_folder": "/".join("a" * 200 for _ in range(3))},
+            "grid: output_folder: is longer than a lake's names can be; use at most 512 bytes, 255 between two /",
+        ),
+        (
+            {"rate_limit": {"name": "a/b", "rates": ["1/second"]}},
+            "grid: rate_limit.name: 'a/b' is no name for the Prefect server; use letters, digits, _ . and -",
+        ),
         ({"name": ""}, "apis[0]: name: is empty; give it a text"),
         ({"name": "a\nb"}, "apis[0]: name: 'a\\nb' holds control characters; use letters, digits and _"),
     ],
@@ -496,7 +543,15 @@ def test_entries_that_share_a_rate_limit_agree_on_it() -> None:
     entries = [
         BASE | {"name": n, "output_folder": n, "rate_limit": limit} for n, limit in zip("ab", limits, strict=True)
     ]
-    assert refused(*entries) == ['b: rate_limit: "grid" has other rates in another entry; use the same']
+    problem = 'b: rate_limit: "grid" has other rates in a; give both the same'
+    assert refused(*entries) == [problem]
+    assert refused({**entries[0], "colour": "red"}, entries[1], BASE | {"timeout": 0}) == [
+        "a: colour: unknown key; remove it or correct its spelling",
+        "grid: timeout: Expected a number > 0.0",
+        problem,
+    ], "also of entries that have other problems"
+    short = [BASE | {"rate_limit": "1/second"}, BASE | {"name": "b", "output_folder": "b", "rate_limit": "2/second"}]
+    assert refused(*short) == ['b: rate_limit: "grid.example" has other rates in grid; give both the same']
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -513,7 +568,7 @@ def test_all_problems_are_told_at_once() -> None:
         'grid: source: "nyiso" is unknown; use one of iso_ne, eia, caiso, open_meteo, synthetic, generic',
         "grid: timeout: Expected a number > 0.0",
         "grid: colour: unknown key; remove it or correct its spelling",
-        "apis[1]: is str, not an object",
+        "apis[1]: is a text, not an object",
         "api_config.json: lake: holds a user or password; "
         "credentials come from the environment, an AWS profile or a block",
         'api_config.json: schedules.hourly.cron: "99 * * * *" is no cron; use five fields such as "12 * * * *"',
@@ -559,6 +614,14 @@ def test_bad_crons_are_refused(cron: str) -> None:
     assert problem == f'api_config.json: schedules.s.cron: "{cron}" is no cron; use five fields such as "12 * * * *"'
 
 
+def test_a_schedule_has_a_name_that_the_server_takes() -> None:
+    """It becomes that of a deployment."""
+    assert refused(BASE, schedules={"six/hourly": {"cron": "0 6 * * *"}}) == [
+        "api_config.json: schedules.six/hourly: 'six/hourly' is no name for the Prefect server; "
+        "use letters, digits, _ . and -"
+    ]
+
+
 def test_a_day_that_no_month_has_is_refused() -> None:
     """Such a schedule would be deployed and never run; the 29th of February comes."""
     (problem,) = refused(BASE, schedules={"s": {"cron": "0 6 30 2 *"}})
@@ -567,11 +630,104 @@ def test_a_day_that_no_month_has_is_refused() -> None:
     )
 
 
-@pytest.mark.parametrize("data", [None, 5, [], {}, {"apis": {}}, {"apis": []}])
-def test_a_file_without_entries_is_refused(data: Any) -> None:
-    """With what it should hold."""
-    with pytest.raises(ConfigurationError, match=r'api_config\.json: has no list "apis"'):
-        config.parse(data, "api_config.json")
+def test_all_wrong_elements_of_a_list_are_told_at_once() -> None:
+    """Each at its place, also where places are of different types, and where a list is of the wrong length."""
+    assert refused(
+        BASE
+        | {
+            "params": {"zone": ["A", True, None, {}]},
+            "value": ["mw", 1, 2],
+            "rate_limit": {"name": "grid", "rates": ["often", "1/second", 5]},
+            "expect": {"required": [1, None], "ranges": {"mw": ["low", "high"], "mvar": [1, 2, 3]}},
+        }
+    ) == [
+        "grid: params.zone[1]: Expected a number or a text, got true or false",
+        "grid: params.zone[2]: Expected a number or a text, got null",
+        "grid: params.zone[3]: Expected a number or a text, got an object",
+        'grid: rate_limit.rates[0]: "often" is no rate; use N/second|minute|hour|day or such as "1/5second"',
+        "grid: rate_limit.rates[2]: Expected a text, got a whole number",
+        "grid: expect.required[0]: Expected a text, got a whole number",
+        "grid: expect.required[1]: Expected a text, got null",
+        "grid: expect.ranges.mw[0]: Expected a number, got a text",
+        "grid: expect.ranges.mw[1]: Expected a number, got a text",
+        "grid: expect.ranges.mvar: Expected a list of length 2, got 3",
+        "grid: value[1]: Expected a text, got a whole number",
+        "grid: value[2]: Expected a text, got a whole number",
+    ]
+
+
+def test_what_is_no_entry_is_called_as_in_json() -> None:
+    """A text, a number, a list; never as Python calls it."""
+    words = ["a text", "a whole number", "a number", "true or false", "null", "a list"]
+    assert refused("a", 5, 1.5, True, None, []) == [
+        f"apis[{place}]: is {word}, not an object" for place, word in enumerate(words)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [
+        ({}, "is missing"),
+        ({"apis": {}}, "is an object, not a list"),
+        ({"apis": None}, "is null, not a list"),
+        ({"apis": 5}, "is a whole number, not a list"),
+        ({"apis": []}, "is empty"),
+    ],
+)
+def test_a_file_without_entries_is_refused(file: dict[str, Any], what: str) -> None:
+    """With what it should hold, beside all else that is wrong with it."""
+    with pytest.raises(ConfigurationError) as raised:
+        config.parse(file | {"colour": "red", "lake": 5, "schedules": []}, "api_config.json")
+    assert str(raised.value).splitlines() == [
+        "api_config.json: 4 problems:",
+        f'  - api_config.json: apis: {what}; give [{{"name": …, "url": …, "output_folder": …}}]',
+        "  - api_config.json: lake: Expected a text, got a whole number",
+        "  - api_config.json: schedules: Expected an object, got a list",
+        "  - api_config.json: colour: unknown key; remove it or correct its spelling",
+    ]
+
+
+@pytest.mark.parametrize(("file", "what"), [(None, "null"), (5, "a whole number"), ([], "a list"), ("a", "a text")])
+def test_a_file_that_is_no_object_is_refused(file: Any, what: str) -> None:
+    """With what it should be."""
+    with pytest.raises(ConfigurationError, match=rf"api_config\.json: is {what}, not an object\. Give {{\"apis\": "):
+        config.parse(file, "api_config.json")
+
+
+@pytest.mark.parametrize(
+    ("lake", "problem"),
+    [
+        ("s3://", "names no bucket or container"),
+        ("s3://bucket/lake?token=s3cret", "holds more than a place, after ? or #"),
+        ("s3://AKIA:s3cret@bucket", "holds a user or password"),
+        ("aws-credentials/keys@s3://bucket#s3cret", "holds more than a place, after ? or #"),
+        ("aws-credentials/keys@", "is empty"),
+        ("s3-bucket/", "is no address of a block"),
+        ("ftp://host/lake", "is of no kind of store that is known"),
+        ("", "is empty"),
+    ],
+)
+def test_a_lake_that_is_none_is_a_problem_of_the_file(lake: str, problem: str) -> None:
+    """Told with the others, and no secret repeated."""
+    found = refused(BASE | {"colour": "red"}, lake=lake)
+    assert [line.partition(";")[0] for line in found] == [
+        "grid: colour: unknown key",
+        f"api_config.json: lake: {problem}",
+    ]
+    assert "s3cret" not in "".join(found)
+
+
+@pytest.mark.parametrize("lake", ["lake", "/data/lake", "~/lake", "s3://bucket/a", "s3-bucket/b", "memory://"])
+def test_a_lake_may_be_a_folder_a_store_or_a_block(lake: str) -> None:
+    """As it stands in the file."""
+    assert config.parse({"apis": [BASE], "lake": lake}).lake == lake
+
+
+def test_the_longest_file_prefix_fits_file_systems() -> None:
+    """With stamp, period, extension and the longest mark, and what a store adds while it writes."""
+    name = file_name("a" * refusals.LONGEST_PREFIX, AT, Period(AT, AT + timedelta(days=1)), "parquet")
+    assert len(superseded_name(name, AT)) + len("#99999") <= 255
+    assert len(f"{name}{SIDECAR}#99999") <= 255
 
 
 def test_load_reads_the_file(tmp_path: Path) -> None:
@@ -590,7 +746,7 @@ def test_load_reads_the_file(tmp_path: Path) -> None:
         (b"[" * 10_000, r"is not JSON: maximum recursion depth"),
         (b"\xff\xfe", "is not UTF-8 text"),
         (b'{"apis": [], "apis": []}', r"the key 'apis' stands twice in one object"),
-        (b'{"apis": 5}', 'has no list "apis"'),
+        (b'{"apis": 5}', "apis: is a whole number, not a list"),
     ],
 )
 def test_a_malformed_file_is_refused_by_name(tmp_path: Path, body: bytes, says: str) -> None:

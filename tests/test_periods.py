@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gridtide.periods import Period, floor, local_day, local_days, local_midnight, missing, split, union
+from gridtide.periods import Period, floor, local_day, local_days, local_midnight, missing, split, spoken, union
 
 NEW_YORK = ZoneInfo("America/New_York")
 HOUR = timedelta(hours=1)
@@ -130,3 +130,23 @@ def test_local_days_are_those_that_share_a_moment() -> None:
         date(2024, 1, 1),
         date(2024, 1, 2),
     ]
+
+
+@pytest.mark.parametrize(
+    ("duration", "said"),
+    [
+        (timedelta(0), "0 s"),
+        (timedelta(seconds=40.9), "40 s"),
+        (timedelta(minutes=59, seconds=59), "59 min"),
+        (timedelta(minutes=125), "2 h 5 min"),
+        (timedelta(hours=2), "2 h"),
+        (timedelta(days=1), "1 day"),
+        (timedelta(days=1, hours=4, minutes=59), "1 day 4 h"),
+        (timedelta(days=60), "60 days"),
+        (timedelta(days=400, minutes=5), "400 days"),
+        (-HOUR, "0 s"),
+    ],
+)
+def test_a_duration_is_said_in_its_largest_units(duration: timedelta, said: str) -> None:
+    """One or two of them; days by their name."""
+    assert spoken(duration) == said

@@ -7,7 +7,7 @@ import os
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from obstore.store import LocalStore, MemoryStore, S3Store, from_url
 
@@ -32,34 +32,9 @@ TIMEOUTS: ClientConfig = {"connect_timeout": "5s", "timeout": "120s"}
 CREDENTIALS_LAST = timedelta(minutes=10)
 """How long what the session hands out is used: it renews what has less than that to live."""
 
-OTHER_SCHEMES = ("gs", "az", "abfs", "abfss")
-
-_FIX = "Use a folder, file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or memory://"
-
-
-def address(uri: str) -> str:
-    """`uri` in the one form that names its lake wherever it is used: a folder as its absolute path.
-
-    Raises `StorageError` for an address that is none, or that holds a password.
-    """
-    if "://" not in uri:
-        if not uri.strip():
-            raise StorageError("the lake", "has no address", _FIX)
-        return str(Path(uri).expanduser().absolute())
-    parts = urlsplit(uri)
-    if parts.username is not None:
-        raise StorageError("the lake", "its address holds a user or password", "Leave it out; use a profile or a block")
-    if parts.scheme == "file":
-        if parts.netloc or not parts.path:
-            raise StorageError(uri, "is no place for a lake", _FIX)
-        return unquote(parts.path)
-    if parts.scheme not in ("s3", "memory", *OTHER_SCHEMES) or (parts.scheme != "memory" and not parts.netloc):
-        raise StorageError(uri, "is no place for a lake", _FIX)
-    return uri.rstrip("/") if parts.scheme != "memory" else "memory://"
-
 
 def connect(uri: str, session: boto3.Session | None, endpoint_url: str | None, *, make: bool) -> ObjectStore:
-    """The store at `uri`, as `address` returns it.
+    """The store at `uri`, as `gridtide.address.absolute` returns it.
 
     A local folder that is not there is made; without `make` it is told of in a warning, and stays an empty lake.
     Raises `StorageError` where that cannot be.

@@ -20,8 +20,9 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore
 
-from gridtide.errors import StorageError
-from gridtide.lake.connect import address, connect
+from gridtide.address import absolute
+from gridtide.errors import ConfigurationError, StorageError
+from gridtide.lake.connect import connect
 from gridtide.lake.failures import told
 from gridtide.lake.metadata import Metadata, Provenance, check
 from gridtide.lake.names import (
@@ -101,9 +102,13 @@ class Lake:
 
         For S3, `credentials` is a boto3 session (default: the AWS chain, with AWS_PROFILE and
         AWS_REGION), asked anew before what it gave expires; `endpoint_url` overrides
-        AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and the profile's. Nothing is asked of S3 yet.
+        AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and the profile's. Nothing is asked of S3 yet. Raises
+        `ConfigurationError` for an address that is none.
         """
-        uri = address(uri)
+        try:
+            uri = absolute(uri)
+        except ValueError as error:
+            raise ConfigurationError("the lake", f"its address {error}") from None
         return cls(connect(uri, credentials, endpoint_url, make=make), uri)
 
     async def put_draft(self, draft: Draft, folder: str, prefix: str, stamp: datetime) -> Stored:

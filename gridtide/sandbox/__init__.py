@@ -36,7 +36,7 @@ SPEED = 100
 """How many times faster than at the upstreams requests may follow each other."""
 
 PATIENCE = 10.0
-"""Seconds the process of a sandbox gets to end by itself."""
+"""Seconds the process of a sandbox gets to end by itself, and one that runs to answer."""
 
 NOTICE = f"sandbox: simulated data; the upstreams' politeness limits run {SPEED} times faster"
 
@@ -101,6 +101,22 @@ async def running(**options: Any) -> AsyncIterator[str]:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+async def check(url: str) -> None:
+    """Raises `ConfigurationError` where no sandbox answers at `url`."""
+    import aiohttp
+
+    parts = urlsplit(url)
+    place = f"{parts.scheme}://{parts.netloc}"
+    fix = "Start one with `gridtide sandbox`, which prints its URL, or ask an embedded one with --sandbox"
+    try:
+        timeout = aiohttp.ClientTimeout(total=PATIENCE)
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.head(f"{place}/__log") as answer:
+            if not answer.ok:
+                raise ConfigurationError("--sandbox-url", f"what answers at {place} is no sandbox", fix)
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise ConfigurationError("--sandbox-url", f"no sandbox answers at {place}", fix) from error
 
 
 def _written(value: Any) -> str:

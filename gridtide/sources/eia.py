@@ -194,7 +194,7 @@ def _decode(entry: Entry, body: bytes, url: str) -> tuple[_Response, Route]:
     """The answer, and its route: by the URL, else by the columns that the first row has."""
     body = body.removeprefix(BOM)
     try:
-        route = ROUTES.get(_route_name(url) or "") or _route(url, _ANY_ROUTE.decode(body).response.data)
+        route = ROUTES.get(_route_name(url) or "") or _route(entry, url, _ANY_ROUTE.decode(body).response.data)
         answer = _decoded(body, route)
     except msgspec.ValidationError as error:
         raise FormatError(entry.name, f"the answer has not the promised shape: {error}") from error
@@ -207,11 +207,14 @@ def _decode(entry: Entry, body: bytes, url: str) -> tuple[_Response, Route]:
 
 def _decoded(body: bytes, route: Route) -> _Response:
     """Numbers in strings are read as such while decoding, which saves a third of the time; one as `".306"`,
-    which is none in JSON, is read after it."""
+    which is none in JSON, is read after it. `"null"` is a null, whatever stands beside it."""
     try:
         answer: _Response = _decoder(route, float).decode(body).response
     except msgspec.ValidationError:
         answer = _decoder(route, str | float).decode(body).response
+        for row in answer.data:
+            if isinstance(row.value, str) and row.value.lower() == "null":
+                row.value = None
     return answer
 
 
@@ -220,12 +223,19 @@ def _route_name(url: str) -> str | None:
     return match[1] if match else None
 
 
-def _route(url: str, rows: Sequence[Any]) -> Route:
+def _route(entry: Entry, url: str, rows: Sequence[Any]) -> Route:
+    """The route that the columns of the first row tell; raises `ConfigurationError` where none has them and the
+    URL asks EIA for another, `FormatError` where it does not say what it asks."""
     for route in ROUTES.values():
         if not rows or all(isinstance(rows[0], dict) and rows[0].get(column) is not None for column in route.columns):
             return route
-    known = ", ".join(ROUTES)
-    raise ConfigurationError(url, "is no hourly route of EIA's grid monitor", f"The routes are {known}")
+    columns = (", ".join(rows[0]) if isinstance(rows[0], dict) else "")[:200] or "none"
+    fix = f"Ask one of {', '.join(ROUTES)} under /v2/electricity/rto/"
+    asked = re.search(r"/v2/([a-z0-9/-]+?)(?:/data)?/?(?:\?|$)", url)
+    if asked:
+        happened = f'"{asked[1]}" is no hourly route of EIA\'s grid monitor: the columns of its rows are {columns}'
+        raise ConfigurationError(entry.name, happened, fix)
+    raise FormatError(entry.name, f"the answer is of no route of EIA's grid monitor: its columns are {columns}", fix)
 
 
 def _observations(entry: Entry, rows: Sequence[Any], route: Route, retrieved_at: datetime) -> pa.Table:

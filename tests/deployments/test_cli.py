@@ -7,8 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -66,6 +70,20 @@ def upstream() -> Iterator[str]:
         yield process.stdout.readline().strip()
 
 
+@contextmanager
+def http_server(folder: Path) -> Iterator[str]:
+    """The URL of a server of files."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 def test_help_names_every_command() -> None:
     """--help is a page with all commands and the exit codes."""
     page = gridtide("--help").stdout
@@ -82,6 +100,8 @@ def test_the_shipped_configuration_is_valid() -> None:
     done = gridtide("validate", "--config", SHIPPED)
     assert (done.exit_code, done.stderr) == (0, "")
     assert f"{len(load(SHIPPED).apis)} entries, no problems" in done.stdout
+    one = gridtide("validate", "--config", SHIPPED, "--select", load(SHIPPED).apis[0].name)
+    assert ": 1 entry, no problems" in one.stdout
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
@@ -104,6 +124,72 @@ def test_a_missing_configuration_is_wrong_use(command: str, tmp_path: Path) -> N
     done = gridtide(command, "--config", tmp_path / "none.json")
     assert done.exit_code == 2
     assert "none.json: cannot be read" in done.stderr
+
+
+COMMANDS = [
+    *(["ingest"], ["backfill", "--start", "2024-01-01", "--end", "2024-01-02"], ["monitor"], ["compact"], ["replay"]),
+    *(["retention"], ["prepare", "spec.json"], ["validate"], ["status"], ["up"], ["serve"], ["deploy"]),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+@pytest.mark.parametrize(
+    ("lake", "said"),
+    [
+        ("s3://", "names no bucket or container; use a folder, file:///folder, s3://bucket/prefix"),
+        ("s3://bucket/x?token=s3cret", "holds more than a place, after ? or #"),
+    ],
+)
+def test_a_lake_that_is_none_is_wrong_use(command: list[str], lake: str, said: str) -> None:
+    """Told by every command before it starts anything, without a secret."""
+    done = gridtide(*command, "--config", SHIPPED, "--lake", lake)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"error: --lake: {said}" in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+def test_a_lake_of_the_configuration_that_is_none_is_a_problem_of_it(tmp_path: Path) -> None:
+    """Which `validate` tells with the others."""
+    done = gridtide("validate", "--config", written(tmp_path, {**DEMAND, "tiemout": 3}, lake="s3://"))
+    assert done.exit_code == 2
+    assert "demand: tiemout: unknown key" in done.stderr
+    assert "lake: names no bucket or container" in done.stderr
+
+
+@pytest.mark.parametrize("command", [*COMMANDS[:3], ["validate", "--probe"]], ids=lambda command: command[0])
+def test_a_sandbox_that_is_not_there_is_wrong_use(command: list[str]) -> None:
+    """Told before anything is asked for, retried or started."""
+    done = gridtide(*command, "--config", SHIPPED, "--sandbox-url", "http://127.0.0.1:1/?key=s3cret")
+    assert done.exit_code == 2
+    assert "error: --sandbox-url: no sandbox answers at http://127.0.0.1:1. Start one" in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+def test_another_server_is_no_sandbox(tmp_path: Path) -> None:
+    """Something answers there, but nothing that can be asked for data."""
+    with http_server(tmp_path) as url:
+        done = gridtide("ingest", "--config", SHIPPED, "--sandbox-url", url)
+    assert done.exit_code == 2
+    assert f"error: --sandbox-url: what answers at {url} is no sandbox. Start one" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("8787", "is no http or https URL"),
+        ("localhost:8787", "is no http or https URL"),
+        ("http://:x/", "is no http or https URL"),
+        ("", "is no http or https URL"),
+        ("http://u:s3cret@127.0.0.1:1", "holds a user or password"),
+    ],
+)
+@pytest.mark.parametrize("command", ["ingest", "deploy"])
+def test_a_sandbox_has_a_url(command: str, url: str, said: str) -> None:
+    """One that is none is not asked; nor one with a password, which would be kept with the run."""
+    done = gridtide(command, "--config", SHIPPED, "--sandbox-url", url)
+    assert done.exit_code == 2
+    assert f"error: --sandbox-url: {said}" in done.stderr
+    assert "s3cret" not in done.stderr
 
 
 def test_an_unknown_entry_is_wrong_use() -> None:
@@ -166,6 +252,12 @@ async def test_status_tells_what_the_lake_holds(tmp_path: Path) -> None:
     assert found["missing"][0] == ["2024-01-02T00:00Z", "2024-01-03T00:00Z"]
     assert found["missing"][1][0] == "2024-01-04T00:00Z"
     assert "notes.txt" in process.stderr
+    shown = await in_process("status", "--config", str(tmp_path / "api_config.json"))
+    header, _, row, *_ = (line for line in shown.stdout.splitlines() if line.strip())
+    assert [title.strip() for title in header.split("  ") if title.strip()] == [
+        *("entry", "coverage", "age", "last file's rows", "last file")
+    ]
+    assert row.split()[-2] == "24"
 
 
 async def test_status_names_a_damaged_file_and_goes_on(tmp_path: Path) -> None:
@@ -322,7 +414,7 @@ class TestRuns:
         done = gridtide(*command, "--start", "1930-01-01", "--end", "1930-01-02")
         assert "the upstream has nothing for this period" in " ".join(done.stdout.split())
         report = {"name": "load", "failed": 0, "skipped": None, "chunks": 1, "collected": 1, "rows": 5, "errors": []}
-        report |= {"warnings": [f"note {n}" for n in range(5)], "covered": "0:00:00", "missing": ["2024-01"]}
+        report |= {"warnings": [f"note {n}" for n in range(5)], "covered": "nothing", "missing": ["2024-01"]}
         with out.capture() as captured:
             show_backfill({"results": [report], "summary": {"rows": 5, "seconds": 1.0}})
         [line] = [line for line in captured.get().splitlines() if "load" in line]

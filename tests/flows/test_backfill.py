@@ -69,7 +69,7 @@ async def test_a_second_run_asks_for_nothing_and_a_wider_one_for_the_rest(tmp_pa
     await backfill(START, END, config=settings)
     again = await backfill(START, END, config=settings)
     assert again["statistics"]["chunks"] == 0
-    assert again["results"][0]["covered"] == "10 days, 0:00:00"
+    assert again["results"][0]["covered"] == "10 days"
     wider = await backfill(START - HOUR, END + HOUR, config=settings)
     assert wider["statistics"]["chunks"] == 2
     assert await starts(tmp_path) == [START + n * HOUR for n in range(-1, 241)]

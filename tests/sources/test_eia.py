@@ -83,6 +83,8 @@ def test_the_hours_of_a_clock_change_are_all_there() -> None:
         ((7, 2.5, None), [7.0, 2.5, None]),
         (("7", None, 8), [7.0, None, 8.0]),
         ((None, None, None), [None, None, None]),
+        (("null", "5"), [None, 5.0]),
+        (("null", "NULL", ".306"), [None, None, 0.306]),
     ],
 )
 def test_values_of_every_type_are_numbers(sent: tuple[Any, ...], read: list[float | None]) -> None:
@@ -184,10 +186,38 @@ def test_a_body_of_another_shape_is_a_format_error() -> None:
         parse(b'{"error":"Not found.","code":404}')
 
 
+@pytest.mark.parametrize("text", ["null", "Null", "5", "1e3", "-0.5", "+5", "5.", " 5", "nan"])
+def test_a_value_is_the_same_whatever_stands_beside_it(text: str) -> None:
+    """Also beside one that JSON would not call a number."""
+    alone, beside = (
+        parse(an_answer(*rows)).observations["value"].to_pylist()[0]
+        for rows in (
+            [a_row(value=text)],
+            [a_row(value=text), a_row("2024-01-01T01", ".306")],
+        )
+    )
+    assert repr(alone) == repr(beside)
+
+
 def test_an_unknown_route_says_which_there_are() -> None:
-    """Rows of none of the routes are no EIA grid-monitor rows."""
-    row = {"period": "2024-01-01T00", "value": "1"}
-    with pytest.raises(ConfigurationError, match="region-data, fuel-type-data"):
+    """With the entry, what it asks, and what came; the routes that are read are the fix."""
+    row = {"period": "2024-01", "stateid": "MA", "sales": "1"}
+    url = "https://api.eia.gov/v2/electricity/retail-sales/data/"
+    with pytest.raises(ConfigurationError) as raised:
+        parse(an_answer(row), request=Request(url))
+    assert str(raised.value) == (
+        'grid: "electricity/retail-sales" is no hourly route of EIA\'s grid monitor: the columns of its rows are '
+        "period, stateid, sales. Ask one of region-data, fuel-type-data, interchange-data, region-sub-ba-data "
+        "under /v2/electricity/rto/"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"), [({"period": "2024-01-01T00", "x": 1}, "period, x"), ([1], "none"), ({}, "none")]
+)
+def test_rows_of_no_route_are_the_fault_of_the_answer_where_the_url_names_none(row: Any, columns: str) -> None:
+    """A mirror may be right about what it was asked; its answer is not what was promised."""
+    with pytest.raises(FormatError, match=rf"grid: the answer is of no route .*: its columns are {columns}\. Ask one"):
         parse(an_answer(row), request=Request("http://host/answer.json"))
 
 
