@@ -25,6 +25,9 @@ DAY, WEEK = 24, 168
 EPOCHS, PATIENCE = 60, 15
 """Training ends after so many epochs, or so many without a better validation error."""
 
+RATES = (1e-4, 3e-4, 1e-3, 3e-3)
+"""Learning rates that are tried; validation chooses, so that the test says how good the choice is."""
+
 USUAL = 4
 """Deviations from the mean beyond which an input counts as this much: some reported values are absurd."""
 
@@ -90,10 +93,15 @@ def errors(store: Store, split: str, forecast: Callable[[Batch], mx.array]) -> l
 
 
 def train(store: Store) -> Forecaster:
-    """The forecaster of the epoch with the least validation error."""
+    """The forecaster of the learning rate and the epoch with the least validation error."""
+    return min((trained(store, rate) for rate in RATES), key=lambda one: one[0])[1]
+
+
+def trained(store: Store, rate: float) -> tuple[float, Forecaster]:
+    """The least validation error of all epochs at `rate`, in deviations of the target, and the forecaster of then."""
     mx.random.seed(0)
     model = Forecaster(store)
-    optimizer = optim.AdamW(3e-4)
+    optimizer = optim.AdamW(rate)
     step = nn.value_and_grad(model, loss)
     best, kept, since = float("inf"), model.parameters(), 0
     for epoch in range(EPOCHS):
@@ -110,7 +118,7 @@ def train(store: Store) -> Forecaster:
         if since > PATIENCE:
             break
     model.update(kept)
-    return model
+    return best, model
 
 
 def main() -> None:
@@ -126,7 +134,8 @@ def main() -> None:
             arguments.path = prepare_rows(arguments.rows, folder)
         store = open_store(arguments.path)
         found = [errors(store, "test", each) for each in (train(store), before(store, DAY), before(store, WEEK))]
-    print("mean absolute error on test, MWh: the model, the day before, the week before")
+    windows = len(store.windows("test"))
+    print(f"mean absolute error over {windows} test windows, MWh: the model, the day before, the week before")
     for place, *numbers in zip(store.manifest["locations"], *found, strict=True):
         print(f"{place['name']:<10}", *(f"{number:10,.1f}" for number in numbers))
 

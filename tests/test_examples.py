@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gridtide import sandbox, training
+from gridtide import sandbox, spec, training
 from gridtide.collect import collect
 from gridtide.config import load
 from gridtide.http import Http
@@ -24,14 +24,16 @@ REAL = SHARED / "real" / "eia_hourly_2019_PACW_ISNE_ERCO.parquet"
 
 
 async def prepared(folder: Path) -> str:
-    """The set of README, from the sandbox."""
+    """The set of README over a year, from the sandbox."""
     config, lake = load(ROOT / "api_config.json"), Lake.open(str(folder))
-    period = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC))
+    period = Period(datetime(2023, 7, 1, tzinfo=UTC), datetime(2024, 7, 1, tzinfo=UTC))
     async with sandbox.running() as url, Http(sandbox.SECRETS) as http:
         for name in ("eia_demand", "open_meteo_history"):
             entry = sandbox.redirect(config, url).entry(name)
             await collect(entry, lake=lake, http=http, stamp=datetime.now(UTC), period=period)
-    report = await training.prepare(ROOT / "examples" / "isne_demand.json", config, lake)
+    asked = spec.load(ROOT / "examples" / "isne_demand.json")
+    report = await training.prepare(asked.model_copy(update={"start": period.start, "end": period.end}), config, lake)
+    assert report["splits"] == {"train": 249, "validation": 54, "test": 54}
     return str(report["path"])
 
 
