@@ -240,7 +240,7 @@ async def extent(tables: AsyncIterator[tuple[str, Any]], patterns: Iterable[str]
 def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> TrainingSet:
     """Windows, splits and scaling of the bases `made`, each T steps of the same columns.
 
-    Columns that no location observes in a train step are dropped. Raises `TrainingError` for a split
+    Columns that no location observes in a train step are dropped, and told with the inputs without one. Raises `TrainingError` for a split
     without windows.
     """
     bounds = splits.bounds(wanted, period)
@@ -248,7 +248,8 @@ def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> Trai
     alive = np.any([base.mask[train].any(axis=0) for base in made], axis=0)
     if not alive.any():
         raise TrainingError(wanted.name, "no input is observed in any train step", "Choose another period or inputs")
-    dropped = sorted({c.name for base in made for c, keep in zip(base.columns, alive, strict=True) if not keep})
+    dead = {c.name for base in made for c, keep in zip(base.columns, alive, strict=True) if not keep}
+    dropped = sorted(dead | {name for base in made for name in _unused(base)})
     made = list(made) if alive.all() else [_keep(base, alive) for base in made]
     windows = _windows(wanted, period, bounds, made)
     standard = wanted.scaling == "standard"
@@ -312,6 +313,11 @@ def _windows(
             "or lower min_inputs and min_targets",
         )
     return windows
+
+
+def _unused(base: Base) -> set[str]:
+    """The inputs of which there is no column: nothing is known of them, or they are known ahead and there is no lead."""
+    return base.repeats.keys() - {column.series for column in base.columns} - set(base.target_names)
 
 
 def _keep(base: Base, alive: npt.NDArray[np.bool_]) -> Base:

@@ -246,6 +246,19 @@ def test_an_impossible_spec_says_what_there_is(folder: Path, keys: dict[str, Any
         prepare(folder, **keys)
 
 
+def test_inputs_of_which_nothing_is_known_are_told(tmp_path: Path) -> None:
+    """A forecast that is null throughout has no column; weather that begins after the train hours is left out."""
+    kinds = dict(KINDS)
+    for name in ("day_ahead", "weather"):
+        source, rule, rows = KINDS[name]
+        nothing = [row._replace(value=None) for row in rows]
+        late = [row for row in rows if row.interval_start > START + timedelta(days=25)]
+        kinds[name] = (source, rule, nothing if name == "day_ahead" else late)
+    asyncio.run(fill(Lake.open(str(tmp_path)), kinds))
+    report = prepare(tmp_path)
+    assert report["dropped"] == ["eia/ISNE/demand_forecast_day_ahead", "open_meteo/boston/temperature_2m+1h"]
+
+
 @pytest.mark.parametrize("calendar", [False, True])
 def test_a_window_that_saw_nothing_of_its_inputs_is_none(tmp_path: Path, calendar: bool) -> None:
     """However many columns of the calendar, which are always known, stand beside them."""
