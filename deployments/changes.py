@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one deployment (`flow/name`) or automation, and which parts of it differed."""
+    """What became of one deployment (`flow/name`), automation or receiver, and which parts of it differed."""
 
     name: str
     done: Literal["created", "changed", "unchanged", "removed"]

@@ -1,7 +1,7 @@
 """The base job template of an ECS work pool, `python -m deployments.ecs_pool NAME=VALUE … > pool.json`.
 
 prefect-aws's own, with defaults for what all runs have in common: image, cluster, vpc_id, task_role_arn,
-execution_role_arn and what else of its variables is named.
+execution_role_arn, log_group (of CloudWatch) and what else of its variables is named.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from deployments.worker import SETTINGS
 from gridtide.errors import ConfigurationError
 
-NEEDED = ("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn")
+NEEDED = ("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn", "log_group")
 
 RESULTS = {"PREFECT_DEFAULT_RESULT_STORAGE_BLOCK": "s3-bucket/results"}
 """Runs share no disk: the results that they take from one another are where this block says."""
@@ -26,12 +26,16 @@ def template(**defaults: Any) -> dict[str, Any]:
 
     made = copy.deepcopy(ECSWorker.get_default_base_job_template())
     variables = made["variables"]["properties"]
-    wrong = sorted(defaults.keys() - variables.keys()) or [name for name in NEEDED if not defaults.get(name)]
+    wrong = sorted(defaults.keys() - variables.keys() - {"log_group"}) or [
+        one for one in NEEDED if not defaults.get(one)
+    ]
     if wrong:
         raise ConfigurationError(
             "ECS work pool", f"{', '.join(wrong)}: unknown or missing", f"Give {', '.join(NEEDED)} and what else it has"
         )
-    common = {"cpu": 512, "memory": 1024, "configure_cloudwatch_logs": True, "env": {**SETTINGS, **RESULTS}}
+    # prefect-aws would write to a group called prefect, which the role that starts runs may not.
+    logs = {"configure_cloudwatch_logs": True, "cloudwatch_logs_options": {"awslogs-group": defaults.pop("log_group")}}
+    common = {"cpu": 512, "memory": 1024, "env": {**SETTINGS, **RESULTS}, **logs}
     for name, value in {**common, **defaults}.items():
         variables[name]["default"] = value
     return made

@@ -37,13 +37,18 @@ async def apply(client: PrefectClient, named: Mapping[str, SlackWebhook], folder
     """
     for name, block in named.items():
         await _save(name, block)
-    blocks = [receiver.block for receiver in await receivers(client)]
+    known = await receivers(client)
+    gone = [one for one in known if named and one.name not in named]
+    blocks = [one.block for one in known if one not in gone]
     there = {one.name: one for one in await client.read_automations() if one.name.startswith(PREFIX)}
     wanted = [await _automation(client, data, blocks) for data in _files(folder)]
     changes = [await _mend(client, one, there.get(one.name)) for one in wanted if one.actions]
     for name in sorted(there.keys() - {one.name for one in wanted if one.actions}):
         await client.delete_automation(there[name].id)
         changes.append(Change(name, "removed"))
+    for one in gone:  # of which no automation speaks any more
+        await client.delete_block_document(one.block)  # type: ignore[arg-type]  # takes text as well
+        changes.append(Change(one.name, "removed"))
     return changes
 
 

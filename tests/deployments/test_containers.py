@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
+import prefect_aws
 import pytest
 import yaml
 from prefect.settings import Settings
@@ -20,6 +28,7 @@ from gridtide.errors import ConfigurationError
 DEPLOYMENTS = Path(__file__).resolve().parents[2] / "deployments"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOYMENTS / "docker" / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+STACK = (DEPLOYMENTS / "ecs" / "stack.yaml").read_text()
 DOCKERFILE = (DEPLOYMENTS / "docker" / "Dockerfile").read_text()
 
 
@@ -32,6 +41,62 @@ def test_the_image_is_built_of_what_is_there_and_not_run_as_root() -> None:
         assert (DEPLOYMENTS.parent / name).exists(), name
         assert f"!{name}" in ignored
     assert re.findall(r"^USER (\w+)$", DOCKERFILE, re.MULTILINE) == ["gridtide"]
+
+
+def test_no_container_runs_as_root_and_each_says_whether_it_is_well() -> None:
+    """Those of our image have its user, the others one of their own; none has a capability left, and all that go on
+    running have a check. Every version is one and the same tomorrow."""
+    for name, service in SERVICES.items():
+        own = re.findall(r"^USER (\S+)$", service.get("build", {}).get("dockerfile_inline", ""), re.MULTILINE)
+        assert service["image"] == "gridtide" or service.get("user") == "postgres" or own == ["10001:10001"], name
+        assert service["cap_drop"] == ["ALL"]
+        assert "healthcheck" in service or name == "deploy"
+    assert "--with-healthcheck" in SERVICES["worker"]["command"]
+    taken = [SERVICES["database"]["image"], *re.findall(r"FROM (\S+)", f"{DOCKERFILE}{SERVICES['store']['build']}")]
+    assert len(taken) == 3
+    for image in taken:
+        assert re.fullmatch(r"\w+:\d+\.[\d.]+(-slim)?|minio/minio:RELEASE\.[\dTZ-]+", image.partition("\\n")[0]), image
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("setpriv") is None or os.getuid() != 0, reason="to be another user takes root")
+def test_the_composed_server_shows_its_ui_although_it_may_not_write_to_its_program(
+    tmp_path: Path, unused_tcp_port: int
+) -> None:
+    """Started as somebody else, who may read all of it, it has unpacked the UI to its own folder; and the UI asks for
+    the API where the browser can reach it."""
+    composed = SERVICES["server"]["environment"]
+    volume = SERVICES["server"]["volumes"][0].partition(":")[2]
+    assert composed["PREFECT_SERVER_UI_STATIC_DIRECTORY"].startswith(f"{volume}/")
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.chown(home, 10001, 10001)
+    own = {name: value for name, value in composed.items() if "DATABASE" not in name and "AUTH" not in name}
+    environment = {
+        **{name: value.replace(volume, str(home)) for name, value in own.items()},
+        "HOME": str(home),
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_API_PORT": str(unused_tcp_port),
+    }
+    reads = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    someone = ["setpriv", "--reuid=10001", "--regid=10001", "--clear-groups", *reads]
+    command = [*someone, str(Path(sys.executable).with_name("prefect")), *SERVICES["server"]["command"][1:]]
+    with subprocess.Popen(command, env=environment, cwd=home, stdout=subprocess.DEVNULL) as server:
+        try:
+            url = f"http://127.0.0.1:{unused_tcp_port}"
+            assert json.loads(answer(f"{url}/ui-settings", server))["api_url"] == "http://127.0.0.1:4200/api"
+            assert "<title>" in answer(f"{url}/dashboard", server)
+        finally:
+            server.terminate()
+
+
+def answer(url: str, server: subprocess.Popen[bytes]) -> str:
+    """What a server says to a browser, once it does."""
+    while server.poll() is None:
+        with suppress(httpx.ConnectError):
+            return httpx.get(url, headers={"Accept": "text/html"}).text
+        time.sleep(0.2)
+    raise AssertionError("the server ended")
 
 
 def test_the_services_depend_on_each_other_and_on_volumes_that_are_there() -> None:
@@ -50,7 +115,7 @@ def test_the_composed_server_and_worker_have_the_settings_of_the_local_ones() ->
     assert worker.SETTINGS.items() <= client.items()
     known = set(Settings().to_environment_variables(include_secrets=False)) | {
         "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_UI_URL", "PREFECT_SERVER_API_AUTH_STRING",
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_SERVER_UI_STATIC_DIRECTORY",
     }  # fmt: skip
     assert {name for name in server | client if name.startswith("PREFECT_")} <= known
 
@@ -81,7 +146,7 @@ def test_the_stack_is_valid() -> None:
 
 def test_a_run_may_do_no_more_than_it_needs() -> None:
     """It reads and writes its own prefixes, removes nothing but bodies, and has no action with a wildcard."""
-    text = re.sub(r"!(\w+)", "", (DEPLOYMENTS / "ecs" / "stack.yaml").read_text())
+    text = re.sub(r"!(\w+)", "", STACK)
     roles = {name: one for name, one in yaml.safe_load(text)["Resources"].items() if one["Type"] == "AWS::IAM::Role"}
     allowed = {
         name: [
@@ -100,9 +165,29 @@ def test_a_run_may_do_no_more_than_it_needs() -> None:
     }  # fmt: skip
 
 
+def test_the_worker_of_ecs_may_do_what_it_does() -> None:
+    """Every call that prefect-aws makes is an action of its role."""
+    package = Path(inspect.getfile(prefect_aws)).parent
+    code = "".join((package / path).read_text() for path in ("workers/ecs_worker.py", "observers/ecs.py"))
+    calls = set(re.findall(r"(?:ecs|ec2|sqs|logs)_client\.([a-z]\w+)\(", code))
+    assert len(calls) == 13
+    actions = {action.partition(":")[2] for action in re.findall(r"(?:ecs|ec2|sqs|logs):\w+", STACK)}
+    assert {call.title().replace("_", "") for call in calls} <= actions
+
+
+def test_runs_on_ecs_write_their_logs_where_they_may() -> None:
+    """To the group of the stack, which the pool's template is told of."""
+    given = dict.fromkeys(("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn"), "x")
+    variables = template(**given, log_group="ours")["variables"]["properties"]
+    assert variables["cloudwatch_logs_options"]["default"] == {"awslogs-group": "ours"}
+    with pytest.raises(ConfigurationError, match="log_group: unknown or missing"):
+        template(**given)
+    assert "Logs: {Value: !Ref Logs}" in STACK
+
+
 def test_the_pool_has_defaults_for_what_runs_have_in_common() -> None:
     """A name that ECS's template has not, or one that is missing, is told."""
-    given = dict.fromkeys(("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn"), "x")
+    given = dict.fromkeys(("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn", "log_group"), "x")
     variables = template(**given, cpu=256)["variables"]["properties"]
     assert (variables["image"]["default"], variables["cpu"]["default"]) == ("x", 256)
     assert variables["env"]["default"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"

@@ -197,6 +197,23 @@ async def test_automations_are_changed_only_where_they_differ(tmp_path: Path, mo
         assert not (await client.read_automation(late.id)).enabled  # type: ignore[union-attr]  # it is there
 
 
+@pytest.mark.usefixtures("nobody")
+async def test_who_is_named_no_more_is_told_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver that the variable does not name any more leaves the server and all automations; without the variable
+    those that are there stay."""
+    monkeypatch.setenv(VARIABLE, "https://example.com/one https://example.com/other")
+    await deployed(tmp_path)
+    async with get_client() as client:
+        monkeypatch.setenv(VARIABLE, "https://example.com/one")
+        changes = {change.name: change.done for change in await apply(client, named())}
+        assert (changes["gridtide-notify-2"], changes["gridtide: run failed"]) == ("removed", "changed")
+        monkeypatch.delenv(VARIABLE)
+        assert {change.done for change in await apply(client, named())} == {"unchanged"}
+        [kept] = await receivers(client)
+        [failed] = await client.read_automations_by_name("gridtide: run failed")
+        assert [str(action.block_document_id) for action in failed.actions] == [kept.block]  # type: ignore[union-attr]
+
+
 def test_a_receiver_that_is_none_is_refused_without_its_secret() -> None:
     """The scheme is named, the URL is not."""
     with pytest.raises(ConfigurationError, match="GRIDTIDE_NOTIFY: a receiver with the scheme gopher") as caught:
