@@ -305,7 +305,8 @@ def get_real_time_context(
     they are those before `until`, by default now, made from the newest files of its `lake` (or the one
     given) in the columns and scales of the set: the numbers that the set would hold of these hours.
 
-    Raises `TrainingError` where the set has not as many hours or the lake lacks its series.
+    Raises `TrainingError` where the set has not as many hours or the lake lacks its series, and for a `lake` or a
+    moment without `config`.
     """
     from gridtide import realtime  # which takes the time of Arrow and pydantic; a training loop needs neither
     from gridtide.config import Config, load
@@ -314,6 +315,12 @@ def get_real_time_context(
     manifest: Mapping[str, Any]
     mapped: Mapping[str, npt.NDArray[np.generic]]
     manifest, mapped = (source.manifest, source.mapped) if isinstance(source, Store) else _mapped(source)
+    if config is None and (lake is not None or until is not None):
+        raise TrainingError(
+            manifest["spec"]["name"],
+            "is asked for other hours than its own without a configuration",
+            "Give config as well, or neither lake nor until",
+        )
     if config is None:
         context = realtime.latest(manifest, mapped, lookback_hours)
     else:

@@ -12,7 +12,7 @@ striped deals the steps out (Brandon et al., https://arxiv.org/abs/2311.09431): 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ class Shard:
     ranks: int
 
     def __post_init__(self) -> None:
+        if self.layout not in get_args(Layout):
+            raise ValueError(f"{self.layout} is no layout; there are {', '.join(get_args(Layout))}")
         if not 0 <= self.rank < self.ranks:
             raise ValueError(f"rank {self.rank} is not one of {self.ranks} ranks")
 

@@ -124,6 +124,13 @@ def test_hours_that_cannot_be_are_refused(folder: Path, hours: int, until: datet
         mlx_store.get_real_time_context(prepared(folder), hours, config=CONFIG, lake=str(folder), until=until)
 
 
+@pytest.mark.parametrize("keys", [{"until": START}, {"lake": "lake"}])
+def test_other_hours_than_its_own_need_a_configuration(folder: Path, keys: dict[str, Any]) -> None:
+    """They would be the last of the set whatever was asked for."""
+    with pytest.raises(TrainingError, match="earlier: .*Give config as well"):
+        mlx_store.get_real_time_context(prepared(folder), 24, **keys)
+
+
 @pytest.mark.parametrize(("kind", "series"), [("fuel_mix", "generation_wind"), ("demand", "eia/ISNE/demand")])
 def test_a_series_that_is_not_in_the_lake_is_missing(folder: Path, tmp_path: Path, kind: str, series: str) -> None:
     """What is made of it is 0 and masked, all else as ever; also where the spec names it without wildcards, as an

@@ -49,6 +49,12 @@ def test_zigzag_evens_out_the_work_of_causal_attention(ranks: int) -> None:
     assert uneven("contiguous") > 2 - 1.1 / ranks
 
 
+def test_an_unknown_layout_is_refused() -> None:
+    """Which would have been dealt out like one of the others."""
+    with pytest.raises(ValueError, match="zig-zag is no layout; there are contiguous, zigzag, striped"):
+        Shard("zig-zag", 0, 2)  # type: ignore[arg-type]
+
+
 def test_a_rank_outside_the_ring_is_refused() -> None:
     """Ranks count from 0."""
     with pytest.raises(ValueError, match="rank 2 is not one of 2"):
