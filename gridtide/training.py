@@ -240,8 +240,8 @@ async def extent(tables: AsyncIterator[tuple[str, Any]], patterns: Iterable[str]
 def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> TrainingSet:
     """Windows, splits and scaling of the bases `made`, each T steps of the same columns.
 
-    Columns that no location observes in a train step are dropped, and told with the inputs without one. Raises `TrainingError` for a split
-    without windows.
+    Columns that no location observes in a train step are dropped, and told with the inputs without one.
+    Raises `TrainingError` for a split without windows.
     """
     bounds = splits.bounds(wanted, period)
     train = slice(0, bounds.train_end)
@@ -316,7 +316,7 @@ def _windows(
 
 
 def _unused(base: Base) -> set[str]:
-    """The inputs of which there is no column: nothing is known of them, or they are known ahead and there is no lead."""
+    """The inputs of which there is no column: nothing is known of them, or they are known ahead without a lead."""
     return base.repeats.keys() - {column.series for column in base.columns} - set(base.target_names)
 
 

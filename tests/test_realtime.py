@@ -127,7 +127,7 @@ def test_hours_that_cannot_be_are_refused(folder: Path, hours: int, until: datet
 @pytest.mark.parametrize("keys", [{"until": START}, {"lake": "lake"}])
 def test_other_hours_than_its_own_need_a_configuration(folder: Path, keys: dict[str, Any]) -> None:
     """They would be the last of the set whatever was asked for."""
-    with pytest.raises(TrainingError, match="earlier: .*Give config as well"):
+    with pytest.raises(TrainingError, match=r"earlier: .*Give config as well"):
         mlx_store.get_real_time_context(prepared(folder), 24, **keys)
 
 
