@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -108,8 +108,24 @@ def told(table: pa.Table) -> Constants:
 def completed(table: pa.Table) -> pa.Table:
     """`table` with the columns that it lacks."""
     same = told(table)
-    if not same:
-        return table
+    return _with(table, same).replace_schema_metadata() if same else table
+
+
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """`tables` one after the other; it lacks the columns that all lack, and that are the same in all."""
+    if len(tables) == 1:
+        return tables[0]
+    each = [told(table) for table in tables]
+    same = functools.reduce(common, each)
+    pieces = [
+        _with(table, {name: value for name, value in one.items() if name not in same})
+        for table, one in zip(tables, each, strict=True)
+    ]
+    return pa.concat_tables(pieces).replace_schema_metadata({FOOTER: encode(same)} if same else None)
+
+
+def _with(table: pa.Table, same: Constants) -> pa.Table:
+    """`table` with the columns that `same` tells."""
     rows = table.num_rows
     columns = {name: table[name] for name in table.column_names}
     for name, value in same.items():
@@ -122,5 +138,10 @@ def completed(table: pa.Table) -> pa.Table:
             columns[name] = pa.nulls(rows, SCHEMA.field(name).type)
         else:
             columns[name] = from_numpy(np.full(rows, value), SCHEMA.field(name).type)
-    fields = [*SCHEMA, *([RETRIEVALS] if RETRIEVALS.name in columns else [])]
-    return pa.Table.from_arrays([columns[field.name] for field in fields], schema=pa.schema(fields))
+    schema = _schema(frozenset(columns))
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+@functools.lru_cache
+def _schema(names: frozenset[str]) -> pa.Schema:
+    return pa.schema([field for field in (*SCHEMA, RETRIEVALS) if field.name in names])

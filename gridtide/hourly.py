@@ -142,12 +142,16 @@ class _Rows(NamedTuple):
 
     series: Integers
     start: Integers
-    end: Integers
+    length: Integers
     published: Integers
     retrieved: Integers
     available: Integers
     value: Floats
     retrievals: npt.NDArray[np.int32]
+
+    @property
+    def end(self) -> Integers:
+        return self.start + self.length
 
     def where(self, chosen: npt.NDArray[Any]) -> _Rows:
         return _Rows(*(column[chosen] for column in self))
@@ -199,12 +203,10 @@ class Grid:
             rows = rows.where((rows.series >= 0) & (rows.end >= self._first) & (rows.start < end))
         since = rows.start - self._first
         hour = since // HOUR
-        length = rows.end - rows.start
-        whole = length == HOUR
-        if not whole.all():
-            whole |= (length == 0) & np.array([rule == "start" for rule in self._rules], bool)[rows.series]
-        whole &= hour * HOUR == since
-        whole &= hour >= 0
+        whole = (hour * HOUR == since) & (hour >= 0)
+        if len(hour) and _range(rows.length) != (HOUR, HOUR):
+            at_start = np.array([rule == "start" for rule in self._rules], bool)
+            whole &= (rows.length == HOUR) | ((rows.length == 0) & at_start[rows.series])
         if len(hour) and _range(rows.published)[1] > UNPUBLISHED:
             whole &= rows.published == UNPUBLISHED
         if whole.all():
@@ -245,7 +247,7 @@ class Grid:
             retrieved = np.bincount(every.series, every.retrievals, count).astype(np.int64)
             repeats += retrieved - np.bincount(rest.series, minlength=count)
             at_start = np.array([rule == "start" for rule in self._rules])[rest.series]
-            short = (rest.end - rest.start < HOUR) & ~at_start
+            short = (rest.length < HOUR) & ~at_start
             self._add_short(made, rest.where(short))
             self._add_long(made, rest.where(~short))
         return made
@@ -255,7 +257,7 @@ class Grid:
         return _Rows(
             self._numbers.of(table),
             start,
-            times(table, "interval_end"),
+            _lengths(table, start),
             times(table, "published_at"),
             times(table, "retrieved_at"),
             start,
@@ -286,7 +288,7 @@ class Grid:
         self._grow()
         if not len(hour):
             return
-        if (instant := rows.start == rows.end).any():
+        if (instant := rows.length == 0).any():
             self._count(rows.where(~instant), (available, False))
             self._count(rows.where(instant), (available, True))
         else:
@@ -330,10 +332,10 @@ class Grid:
 
     def _add_short(self, made: Hourly, rows: _Rows) -> None:
         """Sum or average what is shorter than an hour into its hour; of several vintages the latest counts."""
-        rows = rows.where(_last_of(rows.series, rows.start, rows.end))
+        rows = rows.where(_last_of(rows.series, rows.start, rows.length))
         rows = rows.where(~np.isnan(rows.value) & (rows.start >= self._first))
         cell, where = np.unique(rows.series * self._steps + (rows.start - self._first) // HOUR, return_inverse=True)
-        length = np.where(rows.end == rows.start, HOUR, rows.end - rows.start)  # one reading is enough for its hour
+        length = np.where(rows.length == 0, HOUR, rows.length)  # one reading is enough for its hour
         covered = np.bincount(where, length) / HOUR
         average = np.bincount(where, length * rows.value) / HOUR / covered
         total = np.bincount(where, rows.value) / covered  # what the hour would have, were all of it observed
@@ -424,8 +426,8 @@ def _range(column: npt.NDArray[np.signedinteger[Any]]) -> tuple[int, int]:
 
 def _newest(rows: _Rows) -> _Rows:
     """The latest retrieval of each key, sorted by series, start, end and publication."""
-    rows = rows.where(np.lexsort((rows.retrieved, rows.published, rows.end, rows.start, rows.series)))
-    return rows.where(_last_of(rows.series, rows.start, rows.end, rows.published))
+    rows = rows.where(np.lexsort((rows.retrieved, rows.published, rows.length, rows.start, rows.series)))
+    return rows.where(_last_of(rows.series, rows.start, rows.length, rows.published))
 
 
 def _last_of(*keys: Integers) -> npt.NDArray[np.bool_]:
@@ -433,6 +435,13 @@ def _last_of(*keys: Integers) -> npt.NDArray[np.bool_]:
     last = np.ones(len(keys[0]), bool)
     last[:-1] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
     return last
+
+
+def _lengths(table: pa.Table, start: Integers) -> Integers:
+    """How long the intervals of `table`, which begin at `start`, last; shape (rows,)."""
+    if "interval_end" in table.column_names:
+        return integers(table["interval_end"]) - start
+    return observations.repeated(told(table)["interval"], table.num_rows)
 
 
 def times(table: pa.Table, name: str) -> Integers:

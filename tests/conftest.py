@@ -14,6 +14,7 @@ from hypothesis import settings
 from gridtide import config
 from gridtide.config import Entry
 from tests.eia_upstream import Upstream
+from tests.prefect_servers import serving
 
 # a shared machine may pause in any example, which says nothing about the property
 settings.register_profile("gridtide", deadline=None)
@@ -29,33 +30,8 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prefect_server(prefect_home: Path) -> Iterator[str]:
     """The URL of a Prefect server of this session's own, which the flows in it use."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-    from prefect.settings import (
-        PREFECT_API_URL,
-        PREFECT_HOME,
-        PREFECT_SERVER_ANALYTICS_ENABLED,
-        PREFECT_SERVER_API_PORT,
-        PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED,
-        temporary_settings,
-    )
-
-    from flows.local_server import ensure_server, stop_server
-
-    own = {
-        PREFECT_HOME: prefect_home,
-        PREFECT_SERVER_API_PORT: 0,
-        PREFECT_SERVER_ANALYTICS_ENABLED: False,
-        # no run comes between those that a test asks for, whatever the time of day
-        PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED: False,
-    }
-    with temporary_settings(own, restore_defaults={PREFECT_API_URL}):
-        url = ensure_server()
-        with temporary_settings({PREFECT_API_URL: url}):
-            yield url
-        APILogWorker.drain_all()  # what is still to be sent, before there is nobody to take it
-        EventsWorker.drain_all()
-        stop_server()
+    with serving(prefect_home) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

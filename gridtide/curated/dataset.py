@@ -29,11 +29,11 @@ logger = logging.getLogger("gridtide.curated")
 REACH = timedelta(days=8)
 """How far intervals may lie beyond the period of their file: a seven-day forecast is filed under its day of issue."""
 
-AHEAD = 8
+AHEAD = 4
 """How many files, small ones `TOGETHER`, are being read while one is worked on."""
 
-TOGETHER = 1 << 19
-"""Bytes of small files that are read at once, some eight of 9,000 rows: more gain nothing and take memory."""
+TOGETHER = 1 << 20
+"""Bytes of small files that are read at once, some 16 of 9,000 rows: more gain nothing and take memory."""
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")

@@ -17,9 +17,8 @@ from functools import partial
 
 import pyarrow as pa
 
-from gridtide import observations
 from gridtide.config import Entry
-from gridtide.constant import completed
+from gridtide.constant import joined
 from gridtide.curated.dataset import Dataset, ahead, by_month, load, may_hold, oldest, starting_in, together
 from gridtide.curated.record import Held, Month, span
 from gridtide.curated.vintages import (
@@ -35,14 +34,15 @@ from gridtide.curated.vintages import (
 )
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import File, Lake, Metadata
-from gridtide.observations import SCHEMA
+from gridtide.observations import RETRIEVALS, SCHEMA
 from gridtide.periods import Period
 from gridtide.threads import computed
 
 NEVER = (1 << 63) - 1
 
-GATHERED = 1 << 14
-"""Rows that are handed on at once: small files cost less together. What has a quarter of that stays alone."""
+GATHERED = 1 << 17
+"""Rows that are handed on at once: small files cost less together, and an array that NumPy works on longer is less
+often in the way of the threads that decode. What has a quarter of that stays alone."""
 
 LATE = timedelta(days=1)
 """How much earlier than its name's stamp a file may have been stored: names that were taken move stamps on."""
@@ -231,23 +231,24 @@ async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
 
 
 async def _gathered(tables: AsyncIterator[pa.Table]) -> AsyncIterator[pa.Table]:
-    """Of `tables` those that follow each other with the same columns as one, while that is within `GATHERED` rows.
-
-    These have all columns; what stays alone may lack some.
-    """
+    """Of `tables` those that follow each other as one, while that is within `GATHERED` rows."""
     waiting: list[pa.Table] = []
     async for table in tables:
         alone = table.num_rows > GATHERED // 4
-        small = [] if alone else [completed(table)]
-        rows = sum(one.num_rows for one in (*waiting, *small))
-        if waiting and (alone or rows > GATHERED or small[0].schema != waiting[0].schema):
-            yield observations.concat(waiting)
+        rows = sum(one.num_rows for one in (*waiting, table))
+        if waiting and (alone or rows > GATHERED or _has_retrievals(table) != _has_retrievals(waiting[0])):
+            yield joined(waiting)
             waiting = []
-        waiting += small
         if alone:
             yield table
+        else:
+            waiting.append(table)
     if waiting:
-        yield observations.concat(waiting)
+        yield joined(waiting)
+
+
+def _has_retrievals(table: pa.Table) -> bool:
+    return RETRIEVALS.name in table.column_names
 
 
 async def _dataset(lake: Lake, entry: Entry) -> Dataset:

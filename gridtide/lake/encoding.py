@@ -132,7 +132,7 @@ def read_with_footer(
 def footer(tail: Any) -> pq.FileMetaData:
     """The footer of a Parquet file, given its last `footer_size` bytes or more; raises `ValueError` if it has none."""
     try:
-        return pq.read_metadata(pa.py_buffer(tail))
+        return pq.ParquetFile(pa.py_buffer(tail)).metadata  # half the time of `read_metadata`
     except (pa.ArrowException, OSError) as error:
         raise ValueError(str(error)) from error
 

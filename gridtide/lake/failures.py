@@ -48,9 +48,16 @@ def told(subject: str, happened: str) -> Iterator[None]:
         raise StorageError(subject, f"{happened}: {_cause(error)}", _fix(error)) from None
 
 
+def _text(error: Exception) -> str:
+    """What the store says, or the system as the store would put it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.strerror} (os error {error.errno})"
+    return str(error)
+
+
 def _cause(error: Exception) -> str:
     """The first line of the error without debugging detail, or what S3 says in its XML."""
-    text = str(error)
+    text = _text(error)
     if code := _CODE.search(text):
         message = _MESSAGE.search(text)
         return f"{message[1].rstrip('.')} ({code[1]})" if message else code[1]
@@ -60,7 +67,7 @@ def _cause(error: Exception) -> str:
 
 def _fix(error: Exception) -> str:
     """The store hands the system's error number and S3's code over in its text only."""
-    text = str(error)
+    text = _text(error)
     match = _ERRNO.search(text) or _CODE.search(text)
     if match and match[1] in FIXES:
         return FIXES[match[1]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,8 +67,7 @@ class Metadata:
     @classmethod
     def from_footer(cls, pairs: Mapping[bytes, bytes]) -> Metadata:
         """The inverse of `footer`; raises `ValueError` if it is not one of ours."""
-        ours = {key.decode(): text.decode() for key, text in pairs.items() if key.startswith(_FOOTER.encode())}
-        return cls._from_texts({key.removeprefix(_FOOTER): text for key, text in ours.items()})
+        return cls._from_texts({name: pairs[key].decode() for key, name in _KEYS.items() if key in pairs})
 
     @classmethod
     def from_sidecar(cls, body: bytes) -> Metadata:
@@ -112,3 +111,7 @@ def check(sidecar: bytes, body: Any) -> None:
 
 def _sha256(body: Any) -> str:
     return hashlib.sha256(body).hexdigest()
+
+
+_KEYS = {f"{_FOOTER}{one.name}".encode(): one.name for one in fields(Metadata)}
+"""The keys in a Parquet footer, and what is under them."""

@@ -15,6 +15,20 @@ from deployments.notifications import VARIABLE
 from tasks.notify import receivers
 from tests.deployments.machine import gridtide
 from tests.deployments.served import synthetic
+from tests.prefect_servers import serving
+
+
+@pytest.fixture(scope="module")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PREFECT_HOME of the module's Prefect server."""
+    return tmp_path_factory.mktemp("prefect")
+
+
+@pytest.fixture(scope="module")
+def prefect_server(prefect_home: Path) -> Iterator[str]:
+    """The URL of a Prefect server of this module's own: deployments and automations act on all that a server has."""
+    with serving(prefect_home) as url:
+        yield url
 
 
 @pytest.fixture

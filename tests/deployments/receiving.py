@@ -19,7 +19,7 @@ from aiosmtpd.controller import Controller
 class Inbox:
     """What arrived of all that says `about`: subject and body, and when (monotonic seconds).
 
-    A server may tell of an event a quarter of an hour late, when another test listens.
+    A server may tell of an event a quarter of an hour late, while another test of the same module listens.
     """
 
     about: str = ""

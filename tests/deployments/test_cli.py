@@ -42,6 +42,11 @@ DEMAND = {
 }
 
 
+def filled(said: str) -> str:
+    """The period that `demo` says it filled."""
+    return said.partition("Backfill of ")[2].partition(": ")[0]
+
+
 def gridtide(*arguments: object) -> Result:
     """The command, run in this process, whose environment is afterwards as it was."""
     runner = CliRunner(env={"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"})
@@ -490,6 +495,8 @@ def test_the_demo_runs_from_nothing_and_again(tmp_path: Path) -> None:
 
     try:
         first, again = demo(), demo()
+        if filled(first) != filled(again):  # an hour began between them
+            again = demo()
     finally:
         subprocess.run([*command, "down"], cwd=ROOT, env=home, check=True)
     for entry in load(SHIPPED).apis:

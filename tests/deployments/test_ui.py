@@ -23,6 +23,7 @@ from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
 )
+from prefect.client.schemas.objects import FlowRun
 from selenium import webdriver
 from selenium.common.exceptions import (
     ElementClickInterceptedException,
@@ -94,18 +95,22 @@ def click(browser: webdriver.Chrome, xpath: str) -> None:
 
 
 def submitted(browser: webdriver.Chrome, client: SyncPrefectClient, deployment: UUID) -> UUID:
-    """The flow run that the form made; a click while the form still loads its parameters does nothing."""
+    """The flow run that the form made, once it completed; a click while the form still loads its parameters does
+    nothing, and one that is late makes a run that is cancelled, as one is under way."""
     of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
 
-    def runs() -> set[UUID]:
-        return {run.id for run in client.read_flow_runs(deployment_filter=of_deployment)}
+    def runs(_: webdriver.Chrome) -> list[FlowRun]:
+        return client.read_flow_runs(deployment_filter=of_deployment)
 
-    before = runs()
+    def completed(browser: webdriver.Chrome) -> list[UUID]:
+        return [run.id for run in runs(browser) if run.state and run.state.is_completed()]
+
     for _ in range(6):
         click(browser, "//button[normalize-space()='Submit']")
         with suppress(TimeoutException):
-            return WebDriverWait(browser, 10).until(lambda _: runs() - before).pop()
-    raise AssertionError("the form made no run")
+            WebDriverWait(browser, 10).until(runs)
+            return WebDriverWait(browser, 240).until(completed)[0]
+    raise AssertionError(f"the form made no run that completed: {runs(browser)}")
 
 
 def picture(browser: webdriver.Chrome, name: str) -> None:
@@ -129,7 +134,6 @@ def test_a_run_is_started_from_the_form(
         picture(browser, "form")
 
         run = submitted(browser, client, deployment.id)
-        WebDriverWait(browser, 240).until(lambda _: client.read_flow_run(run).end_time)
         browser.get(f"{ui}/runs/flow-run/{run}")
         wait_for(browser, "//*[contains(@class, 'state-badge') and contains(., 'Completed')]")
         picture(browser, "run")

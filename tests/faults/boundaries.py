@@ -33,7 +33,7 @@ from gridtide.collect import collect
 from gridtide.config import Entry, TaskRetries
 from gridtide.errors import UpstreamError
 from gridtide.http import Answer, Http
-from gridtide.lake import Lake
+from gridtide.lake import Lake, store
 from gridtide.periods import Period
 from gridtide.sources import Request
 from gridtide.sources.iso_ne import ZONE
@@ -129,15 +129,19 @@ class Doors:
         """Within it every call to a store, and every draft, goes through these doors."""
         names = ("put", "get", "head", "list", "list_with_delimiter", "delete")
         calls = {name: self._through(getattr(obstore, name)) for name in names}
-        drafts = self._through(tempfile.TemporaryFile)
-        with patch.multiple(obstore, **calls), patch.object(tempfile, "TemporaryFile", drafts):
+        drafts, files = self._through(tempfile.TemporaryFile), self._through(store.contents, "get")
+        with (
+            patch.multiple(obstore, **calls),
+            patch.object(tempfile, "TemporaryFile", drafts),
+            patch.object(store, "contents", files),
+        ):
             yield
 
-    def _through(self, call: Callable[..., T]) -> Callable[..., T]:
+    def _through(self, call: Callable[..., T], name: str = "") -> Callable[..., T]:
         @wraps(call)
         def passing(*arguments: Any, **options: Any) -> T:
             path = next((one for one in arguments if isinstance(one, str)), "")
-            number = self.enter(f"{call.__name__} {path}")
+            number = self.enter(f"{name or call.__name__} {path}")
             try:
                 return call(*arguments, **options)
             finally:

@@ -1,0 +1,39 @@
+"""Prefect servers of the tests' own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[str]:
+    """The URL of a Prefect server, which the flows of this process use until it ends; all of it is in `home`."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_HOME,
+        PREFECT_SERVER_ANALYTICS_ENABLED,
+        PREFECT_SERVER_API_PORT,
+        PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED,
+        temporary_settings,
+    )
+
+    from flows.local_server import ensure_server, stop_server
+
+    own = {
+        PREFECT_HOME: home,
+        PREFECT_SERVER_API_PORT: 0,
+        PREFECT_SERVER_ANALYTICS_ENABLED: False,
+        # no run comes between those that a test asks for, whatever the time of day
+        PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED: False,
+    }
+    with temporary_settings(own, restore_defaults={PREFECT_API_URL}):
+        url = ensure_server()
+        with temporary_settings({PREFECT_API_URL: url}):
+            yield url
+        APILogWorker.drain_all()  # what is still to be sent, before there is nobody to take it
+        EventsWorker.drain_all()
+        stop_server()
