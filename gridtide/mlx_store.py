@@ -332,7 +332,7 @@ def get_real_time_context(
     return {
         "x": mx.array(context.values),
         "mask": mx.array(context.mask),
-        "position_ids": mx.broadcast_to(mx.array(positions), shape),
+        "position_ids": mx.array(np.broadcast_to(positions, shape)),  # MLX's own would start its threads for it
         "location_id": mx.array(numbers),
         "time": mx.array(context.time),
     }
