@@ -50,6 +50,11 @@ def _positive(value: timedelta) -> None:
         raise ValueError('must be longer than nothing, such as "PT1H"')
 
 
+def _whole_minutes(value: timedelta) -> None:
+    if value % timedelta(minutes=1):
+        raise ValueError('must be whole minutes, as file names say periods; use such as "PT5M"')
+
+
 def _not_negative(value: timedelta) -> None:
     if value < timedelta(0):
         raise ValueError('must not be negative; use such as "PT1H"')
@@ -71,11 +76,19 @@ def _known_source(name: str) -> None:
 def _printable(name: str) -> None:
     if not name.isprintable():
         raise ValueError(f"{name!r} holds control characters; use letters, digits and _")
+    if name != name.strip():
+        raise ValueError(f"{name!r} begins or ends with a space; leave it out")
 
 
 def _label(name: str) -> None:
-    if not name.isprintable() or set(name) & set("/%&<>"):
+    _printable(name)
+    if set(name) & set("/%&<>"):
         raise ValueError(f"{name!r} is no name for the Prefect server; use letters, digits, _ . and -")
+
+
+def _block(name: str) -> None:
+    if not re.fullmatch(r"[a-z0-9-]+", name):
+        raise ValueError('is no name of a Prefect Secret block; use such as "eia-key", never the secret itself')
 
 
 def _variable_name(name: str) -> None:
@@ -108,8 +121,11 @@ def _time_of_day(text: str) -> None:
 Text = Annotated[str, Meta(min_length=1)]
 Label = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME), _label]
 Variable = Annotated[str, _variable_name]
+Block = Annotated[str, _block]
+Shown = Annotated[str, Meta(min_length=1), _printable]
 Span = Annotated[timedelta, _bounded]
 Duration = Annotated[timedelta, _bounded, _positive]
+Minutes = Annotated[timedelta, _bounded, _positive, _whole_minutes]
 Zone = Annotated[str, known_zone]
 Param = str | int | float
 
@@ -135,7 +151,7 @@ class BasicAuth(Strict, frozen=True):
     username: str | None = None
     username_env: Variable = "ISO_NE_USERNAME"
     password_env: Variable = "ISO_NE_PASSWORD"  # noqa: S105  # the name of a variable
-    secret: str | None = None
+    secret: Block | None = None
 
 
 class KeyAuth(Strict, frozen=True):
@@ -143,7 +159,7 @@ class KeyAuth(Strict, frozen=True):
 
     kind: Literal["api_key", "bearer"]
     env: Variable | None = None
-    secret: str | None = None
+    secret: Block | None = None
 
     def __post_init__(self) -> None:
         """Raises `ValueError` unless it has one origin."""
@@ -219,11 +235,11 @@ class Entry(Strict, frozen=True, kw_only=True):
     file_prefix: Text
     format: Format = "parquet"
     schedule: str | None = None
-    location: str | tuple[str, ...] | None = None
-    resolution: Duration = timedelta(hours=1)
+    location: Shown | tuple[Shown, ...] | None = None
+    resolution: Minutes = timedelta(hours=1)
     available: Available = Available(lag=timedelta(0))
-    reread: Duration = timedelta(days=1)
-    chunk: Duration = timedelta(days=30)
+    reread: Minutes = timedelta(days=1)
+    chunk: Minutes = timedelta(days=30)
     rate_limit: RateLimit | None = None
     concurrency: Annotated[int, Meta(ge=1, le=64)] = 4
     timeout: Annotated[float, Meta(gt=0, le=86_400)] = 30
@@ -233,11 +249,11 @@ class Entry(Strict, frozen=True, kw_only=True):
     fresh: Annotated[timedelta, _bounded, _not_negative] = timedelta(0)
     raw: bool = True
     expect: Expect = Expect()
-    records: str | None = None
-    time: str | None = None
+    records: Text | None = None
+    time: Text | None = None
     timezone: Zone = "UTC"
-    value: tuple[str, ...] = ()
-    unit: str = "1"
+    value: tuple[Text, ...] = ()
+    unit: Shown = "1"
     interval: Duration | None = None
 
     @property
@@ -306,7 +322,7 @@ def load(path: str | Path) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigurationError(str(path), f"is not UTF-8 text: {error}", "Save it as UTF-8") from error
     try:
-        data = json.loads(text, object_pairs_hook=_without_repeated_keys)
+        data = json.loads(text, object_pairs_hook=_without_repeated_keys, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(str(path), f"is not JSON: {error}", "Mend the JSON at that place") from error
     return parse(data, str(path))
@@ -326,9 +342,15 @@ def parse(data: Any, origin: str = "configuration") -> Config:
     problems += _disagreeing_limits(raws)
     if problems or config is None:
         raise ConfigurationError(
-            origin, f"{len(problems)} problem{'s'[: len(problems) > 1]}:\n" + "\n".join(f"  - {p}" for p in problems)
+            origin,
+            f"{len(problems)} problem{'s'[: len(problems) > 1]}:\n" + "\n".join(f"  - {_shown(p)}" for p in problems),
         )
     return msgspec.structs.replace(config, apis=tuple(entry for entry in entries if entry))
+
+
+def _shown(text: str) -> str:
+    """`text` on one line, with what cannot be seen or written as JSON escapes it."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _no_list(data: Mapping[str, Any]) -> str:
@@ -346,6 +368,7 @@ def _entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     keys = tuple(text.partition(": ")[0] + ": " for text in refused)
     found: list[str] = []
     entry: Entry | None = read(Entry, _complete(raw), "", found)
+    found += _too_short(raw, _complete(raw))
     refused += [text for text in found if not text.startswith(keys)]  # of one key the first refusal is enough
     problems += [f"{refusals.name_of(raw, where)}: {text}" for text in dict.fromkeys(refused)]
     return None if refused else entry
@@ -359,7 +382,7 @@ def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
     if raw.get("csv_prefix") and not raw.get("file_prefix"):
         entry.setdefault("format", "csv")
     prefix = refusals.prefix_of(raw)
-    entry["file_prefix"] = "unnamed" if prefix == "" else prefix  # then it is the name that is refused
+    entry["file_prefix"] = prefix if isinstance(prefix, str) and prefix else "unnamed"  # what is none is refused
     entry.pop("csv_prefix", None)
     kind, username = entry.pop("auth_type", None), entry.pop("username", None)
     if kind == "none":
@@ -376,6 +399,17 @@ def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
         **source(origin).defaults(raw["url"] if refusals.url_parts(raw) else "", refusals.object_of(entry, "params")),
         **entry,
     }
+
+
+def _too_short(raw: Mapping[str, Any], complete: Mapping[str, Any]) -> list[str]:
+    """Which periods of `raw` are shorter than an interval, so that none would begin in them."""
+    resolution = read(Minutes, complete.get("resolution", "PT1H"), "", [])
+    lengths = {key: read(Minutes, raw[key], "", []) for key in ("reread", "chunk") if key in raw}
+    return [
+        f'{key}: is shorter than the "resolution" of the values; use a multiple of that'
+        for key, length in lengths.items()
+        if length and resolution and length < resolution
+    ]
 
 
 def _disagreeing_limits(raws: Iterable[Any]) -> list[str]:
@@ -424,6 +458,10 @@ def _is_cron_field(text: str, low: int, high: int, names: tuple[str, ...]) -> bo
         if any(not low <= n <= high for n in bounds) or bounds != sorted(bounds):
             return False
     return True
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

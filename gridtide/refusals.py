@@ -65,7 +65,7 @@ def between(raws: Iterable[Mapping[str, Any]], schedules: Any) -> list[str]:
 def name_of(raw: Mapping[str, Any], where: str = "") -> str:
     """The entry's name, or `where` it stands if that is none."""
     name = raw.get("name")
-    return name if isinstance(name, str) and name and name.isprintable() else where
+    return name if isinstance(name, str) and name.strip() and name.isprintable() else where
 
 
 def prefix_of(raw: Mapping[str, Any]) -> Any:
@@ -101,9 +101,11 @@ def _bad_url(raw: Mapping[str, Any]) -> list[str]:
     if not raw.get("url"):
         return [] if raw.get("source") == "synthetic" else ["url: is missing; only synthetic entries have none"]
     parts = url_parts(raw)
+    if isinstance(raw["url"], str) and (raw["url"] != raw["url"].strip() or not raw["url"].isprintable()):
+        return ["url: holds a line break, or begins or ends with a space; leave it out"]
     if parts is None:
         return ["url: is no URL; use such as https://host/path"] if isinstance(raw["url"], str) else []
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or " " in parts.netloc:
         return ["url: is no http or https URL; use such as https://host/path"]
     return [f"url: holds a user or password; {IN_ENVIRONMENT}"] if "@" in parts.netloc else []
 
@@ -146,7 +148,9 @@ def _bad_place(raw: Mapping[str, Any]) -> list[str]:
         found.append("file_prefix: is missing, and the name is too long to make one of; give it")
     for key in ("file_prefix", "csv_prefix"):
         prefix = raw.get(key)
-        if isinstance(prefix, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", prefix):
+        if prefix is not None and not isinstance(prefix, str):
+            found.append(f"{key}: is {called(prefix)}, not a text")
+        elif isinstance(prefix, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", prefix):
             found.append(f"{key}: {prefix!r} is no file name; use letters, digits, _ . and -")
         elif isinstance(prefix, str) and len(prefix) > LONGEST_PREFIX:
             found.append(

@@ -74,7 +74,7 @@ def read(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
         return None
     try:
         found = msgspec.convert(data, kind)
-        for check in _checks(members):
+        for check in _checks(members, found):
             check(found)
     except ValueError as error:
         problems.append(f"{key}: {_said(error, kind)}")
@@ -146,10 +146,23 @@ def _elements(members: list[Any]) -> Iterable[Any]:
     return ()
 
 
-def _checks(members: list[Any]) -> Iterator[Callable[[Any], None]]:
+def _checks(members: list[Any], found: Any) -> Iterator[Callable[[Any], None]]:
+    """The checks of those `members` that `found` can be one of, first whether all of a text can be written."""
+    if isinstance(found, str):
+        yield _whole
     for member in members:
         if get_origin(member) is Annotated:
-            yield from (one for one in member.__metadata__ if callable(one))
+            plain = get_args(member)[0]
+            if isinstance(found, get_origin(plain) or plain):
+                yield from (one for one in member.__metadata__ if callable(one))
+
+
+def _whole(text: str) -> None:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"holds half of a character, {text[error.start]!r}; write it whole") from error
 
 
 def _said(error: ValueError, kind: Any) -> str:
@@ -164,6 +177,8 @@ def _said(error: ValueError, kind: Any) -> str:
         return 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "P3D"'
     if said == "Expected `str` of length >= 1":
         return "is empty; give it a text"
+    if said == "Expected `array` of length >= 1":
+        return "is empty; give it one or more"
     if longest := re.fullmatch(r"Expected `str` of length <= (\d+)", said):
         return f"is longer than {longest[1]} characters; shorten it"
     words = re.sub(

@@ -425,7 +425,7 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ({"timeout": 0}, "grid: timeout: Expected a number > 0.0"),
         ({"timeout": float("inf")}, "grid: timeout: Expected a number <= 86400.0"),
         ({"expect": 5}, "grid: expect: is a whole number, not an object; its keys are minimum_rows, required, ranges"),
-        ({"file_prefix": []}, "grid: file_prefix: Expected a text, got a list"),
+        ({"file_prefix": []}, "grid: file_prefix: is a list, not a text"),
         (
             {"rate_limit": "1/9999999999second"},
             'grid: rate_limit.rates[0]: "1/9999999999second" is no rate; '
@@ -460,6 +460,37 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         (
             {"auth": {"kind": "api_key", "env": "a-1b2c3d-s3cret"}},
             'grid: auth.env: is no name of an environment variable; use such as "EIA_API_KEY", never the secret itself',
+        ),
+        (
+            {"auth": {"kind": "api_key", "secret": "s3CRET"}},
+            'grid: auth.secret: is no name of a Prefect Secret block; use such as "eia-key", never the secret itself',
+        ),
+        ({"csv_prefix": 5}, "grid: csv_prefix: is a whole number, not a text"),
+        (
+            {"url": "https://grid.example\n/"},
+            "grid: url: holds a line break, or begins or ends with a space; leave it out",
+        ),
+        (
+            {"url": " https://grid.example/"},
+            "grid: url: holds a line break, or begins or ends with a space; leave it out",
+        ),
+        ({"url": "https://grid .example/"}, "grid: url: is no http or https URL; use such as https://host/path"),
+        ({"name": "grid "}, "grid : name: 'grid ' begins or ends with a space; leave it out"),
+        ({"location": ""}, "grid: location: is empty; give it a text"),
+        ({"location": ["A", ""]}, "grid: location[1]: is empty; give it a text"),
+        ({"value": ""}, "grid: value[0]: is empty; give it a text"),
+        ({"unit": "M\nW"}, "grid: unit: 'M\\nW' holds control characters; use letters, digits and _"),
+        ({"description": "\ud800"}, "grid: description: holds half of a character, '\\ud800'; write it whole"),
+        ({"\ud800\n": 1}, "grid: \\ud800\\n: unknown key; remove it or correct its spelling"),
+        ({"chunk": "PT1H1S"}, 'grid: chunk: must be whole minutes, as file names say periods; use such as "PT5M"'),
+        ({"reread": "PT59M"}, 'grid: reread: is shorter than the "resolution" of the values; use a multiple of that'),
+        (
+            {"resolution": "P2D", "chunk": "P1D"},
+            'grid: chunk: is shorter than the "resolution" of the values; use a multiple of that',
+        ),
+        (
+            {"rate_limit": {"name": "grid", "rates": []}},
+            "grid: rate_limit.rates: is empty; give it one or more",
         ),
         (
             {"username": "someone:s3cret"},
@@ -745,6 +776,7 @@ def test_load_reads_the_file(tmp_path: Path) -> None:
         (b"{", r"is not JSON: .* line 1 column 2"),
         (b"[" * 10_000, r"is not JSON: maximum recursion depth"),
         (b"\xff\xfe", "is not UTF-8 text"),
+        (b'{"apis": [], "lake": NaN}', r"is not JSON: NaN is no number of JSON"),
         (b'{"apis": [], "apis": []}', r"the key 'apis' stands twice in one object"),
         (b'{"apis": 5}', "apis: is a whole number, not a list"),
     ],
