@@ -175,7 +175,17 @@ async def test_parquet_is_read_by_others(tmp_path: Path) -> None:
     pairs = pq.read_metadata(path).metadata
     assert {key.decode() for key in pairs} - {"ARROW:schema"} == {
         f"gridtide.{key}"
-        for key in ("entry", "period", "fingerprint", "rows", "content_hash", "stored_at", "version", "constant")
+        for key in (
+            "entry",
+            "period",
+            "fingerprint",
+            "rows",
+            "content_hash",
+            "stored_at",
+            "version",
+            "constant",
+            "checksums",
+        )
     }
     assert pairs[b"gridtide.period"] == b"2024-03-03T00:00:00+00:00/2024-03-10T06:00:00+00:00"
 

@@ -23,6 +23,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gridtide.checksums import Summed, check, opened
 from gridtide.constant import FOOTER, Constants, Micros, common, constants, decode, encode, lacking, varying
 from gridtide.curated.vintages import STORED, compacted, labelled_anew, pieces
 from gridtide.lake.encoding import ENCODINGS, LABELS
@@ -109,8 +110,15 @@ class Month:
                 older.append(rest)
                 yield newest
 
+        summed = Summed(sink)
+
+        def write(group: pa.Table) -> None:
+            writer.write_table(group)
+            summed.end_group()
+            rows.append(group.num_rows)
+
         with pq.ParquetWriter(
-            sink,
+            summed.sink,
             STORED,
             compression="zstd",
             use_dictionary=[*LABELS, "file", "stored_at", "retrieved_at", RETRIEVALS.name],
@@ -119,16 +127,15 @@ class Month:
             write_page_checksum=True,
         ) as writer:
             for group in _grouped(latest()):
-                writer.write_table(group)
-                rows.append(group.num_rows)
+                write(group)
             groups = len(rows)
             for group in _grouped(older):
-                writer.write_table(group)
-                rows.append(group.num_rows)
+                write(group)
             metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest)}
             metadata |= {_LATEST: str(groups), _ROWS: json.dumps(rows)}
-            metadata |= {FOOTER.encode(): encode(functools.reduce(common, same) if same else {})}
             writer.add_key_value_metadata(metadata)
+            constant = {FOOTER: encode(functools.reduce(common, same) if same else {})}
+            writer.add_key_value_metadata(constant | summed.footer())
         return sink.getvalue()
 
     @classmethod
@@ -142,7 +149,7 @@ class Month:
         """
         schema = SCHEMA.append(RETRIEVALS) if only_latest else STORED
         try:
-            file = pq.ParquetFile(pa.BufferReader(body), page_checksum_verification=True)
+            file = opened(pa.py_buffer(body))
             about = cls.of_footer(file.metadata)
             pairs = file.metadata.metadata
             if only_latest:
@@ -153,6 +160,7 @@ class Month:
                 for group in groups
                 if _overlaps(file.metadata, group, period) and _has_any(file.metadata, group, locations)
             ]
+            check(pairs, body, chosen)
             table = file.read_row_groups(chosen, schema.names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(str(error)) from error

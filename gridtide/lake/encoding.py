@@ -14,6 +14,7 @@ from typing import IO, Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gridtide.checksums import Summed, check, opened
 from gridtide.constant import FOOTER, Constants, common, constants, decode, encode, lacking, varying
 from gridtide.observations import LABEL, SCHEMA
 
@@ -47,12 +48,13 @@ class Sink(Protocol):
 
 
 class ParquetSink:
-    """One row group per table, with page checksums, so that damage does not go unnoticed."""
+    """One row group per table, with page checksums and its own, so that neither damage nor changes go unnoticed."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._same: Constants | None = None
+        self._summed = Summed(file)
         self._writer = pq.ParquetWriter(
-            file,
+            self._summed.sink,
             SCHEMA,
             compression=CODECS,
             use_dictionary=LABELS,
@@ -66,10 +68,12 @@ class ParquetSink:
         same = constants(table)
         self._same = same if self._same is None else common(self._same, same)
         self._writer.write_table(table)
+        self._summed.end_group()
 
     def close(self, footer: Mapping[str, str]) -> None:
         """Write the Parquet footer."""
-        self._writer.add_key_value_metadata({**footer, FOOTER: encode(self._same or {})})
+        same = {FOOTER: encode(self._same or {})}
+        self._writer.add_key_value_metadata({**footer, **same, **self._summed.footer()})
         self._writer.close()
 
 
@@ -117,8 +121,9 @@ def read_with_footer(
         if extension == "csv":
             table = _read_csv(buffer)
         else:
-            file = pq.ParquetFile(buffer, page_checksum_verification=True)
+            file = opened(buffer)
             pairs = file.metadata.metadata or {}
+            check(pairs, buffer, range(file.metadata.num_row_groups))
             if only_varying:
                 schema = _varying(frozenset(decode(pairs)))
             table = file.read(None if schema is SCHEMA else schema.names, use_threads=False)

@@ -288,7 +288,9 @@ async def test_a_month_without_statistics_loses_no_rows(tmp_path: Path, statisti
         await put(lake, of, asked, [row(10 + hour, float(asked)) for hour in range(5)])
     await curated.compact(lake, of)
     path = tmp_path / MONTHS[1]
-    pq.write_table(pq.ParquetFile(path).read(), path, row_group_size=5, write_statistics=statistics)
+    table = pq.ParquetFile(path).read()
+    said = {key: text for key, text in table.schema.metadata.items() if key != b"gridtide.checksums"}
+    pq.write_table(table.replace_schema_metadata(said), path, row_group_size=5, write_statistics=statistics)
     assert await values(lake, of) == [(10 + hour, 1001.0) for hour in range(5)]
     pinned = await curated.inputs(lake, [of], WHOLE)
     tables = [completed(table) async for _, table in curated.tables(lake, [of], pinned, WHOLE, {"ISNE"})]
@@ -296,6 +298,38 @@ async def test_a_month_without_statistics_loses_no_rows(tmp_path: Path, statisti
     await put(lake, of, 1002, [row(10, 0.0)])
     await curated.compact(lake, of)
     assert await values(lake, of) == [(10, 0.0), *((10 + hour, 1001.0) for hour in range(1, 5))]
+
+
+def with_other_values(path: Path) -> None:
+    """Writes the Parquet file at `path` anew with every value a tenth more, and all that its footer said."""
+    table, rows = pq.ParquetFile(path).read(), pq.read_metadata(path).row_group(0).num_rows
+    values = pa.array([1.1 * value for value in table["value"].to_pylist()])
+    pq.write_table(table.set_column(table.column_names.index("value"), "value", values), path, row_group_size=rows)
+
+
+async def test_values_that_were_changed_on_purpose_are_not_believed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a month, which is read from its files and made anew; a file is refused, also for a training set."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    for asked in (1000, 1001):
+        await put(lake, of, asked, [row(10 + hour, float(asked)) for hour in range(5)])
+    await curated.compact(lake, of)
+    month = tmp_path / MONTHS[1]
+    whole = month.read_bytes()
+    with_other_values(month)
+    pinned = await curated.inputs(lake, [of], WHOLE)
+    assert await values(lake, of) == [(10 + hour, 1001.0) for hour in range(5)]
+    tables = [completed(table) async for _, table in curated.tables(lake, [of], pinned, WHOLE)]
+    assert {value for table in tables for value in table["value"].to_pylist()} == {1000.0, 1001.0}
+    assert "its row groups are not those it was written with" in caplog.text
+    month.unlink()
+    assert (await curated.compact(lake, of)).months == ["2024-02"]
+    assert month.read_bytes() == whole
+    month.unlink()
+    with_other_values(tmp_path / pinned[1].path)
+    with pytest.raises(StorageError, match=f"{pinned[1].path}: is damaged: its row groups are not those"):
+        [table async for _, table in curated.tables(lake, [of], pinned, WHOLE)]
 
 
 @pytest.mark.parametrize("name", ["2024/2024-13", "2024/2024-00", "2024/2024-1", "0000/0000-01", "9999/9999-12"])
