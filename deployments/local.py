@@ -32,18 +32,20 @@ async def up(config: Config, path: Path, lake: str | None, sandbox: bool | str) 
 
 
 async def down() -> list[str]:
-    """Stop the worker with its runs, tell the server so, and stop the server; returns what ran.
+    """Stop the worker with its runs, and those that a killed one left, tell the server so, and stop the server.
+
+    Returns what ran.
 
     Raises `CredentialsError`, before anything is stopped, where the server would not listen.
     """
     with alone():
         worker, server = worker_status(), server_status()
-        if worker and server and worker.api == server.url:
+        if server:
             check_lets_in(server)
-            stop_worker()
-            with temporary_settings({PREFECT_API_URL: server.url}):
-                await tell_lost(worker.pool)
         stop_worker()
+        if server:
+            with temporary_settings({PREFECT_API_URL: server.url}):
+                await tell_lost(POOL, end=True)
         stop_server()
     return [
         *([f"the worker of the pool {worker.pool}"] if worker else []),

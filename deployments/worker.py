@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -26,12 +27,12 @@ from prefect.client.schemas.filters import (
     WorkPoolFilter,
     WorkPoolFilterName,
 )
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
 from deployments.worker_process import LOCK, NAME
-from flows.local_server import state_folder
+from flows.local_server import LOGGED, state_folder
 from gridtide.errors import GridtideError
 
 SETTINGS = {
@@ -121,8 +122,9 @@ def stop_worker() -> Worker | None:
     return worker
 
 
-async def tell_lost(pool: str) -> None:
-    """Tell the server which runs of `pool` were processes of this machine and are no more: they are Crashed.
+async def tell_lost(pool: str, *, end: bool = False) -> None:
+    """Tell the server which runs of `pool` that this machine's worker started have no process any more: they are
+    Crashed. With `end`, those that have one are ended first, as a worker that was killed leaves them.
 
     A run that is ended by a signal together with its worker has nobody else to tell it.
     """
@@ -135,17 +137,35 @@ async def tell_lost(pool: str) -> None:
             work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
         )
         for run in runs:
-            if run.labels.get("prefect.worker.name") == NAME and not _lives(run.infrastructure_pid):
-                state: State[Any] = Crashed(message="Its process on this machine was ended together with the worker")
-                await client.set_flow_run_state(run.id, state, force=True)
+            if run.labels.get("prefect.worker.name") != NAME:
+                continue
+            process = _process(run)
+            if process and not end:
+                continue
+            if process:
+                _kill(process)
+            state: State[Any] = Crashed(message="Its process on this machine was ended together with the worker")
+            await client.set_flow_run_state(run.id, state, force=True)
 
 
-def _lives(pid: str | None) -> bool:
-    try:
-        os.kill(int(pid or 0), 0)
-    except ProcessLookupError:
-        return False
-    return True
+def _process(run: FlowRun) -> psutil.Process | None:
+    """The process of `run` on this machine, None where there is none: its number may be another's by now."""
+    with suppress(psutil.Error):
+        process = psutil.Process(int(run.infrastructure_pid or 0))
+        if process.environ().get("PREFECT__FLOW_RUN_ID") == str(run.id):
+            return process
+    return None
+
+
+def _kill(process: psutil.Process) -> None:
+    """End it with all that it started."""
+    family = [process]
+    with suppress(psutil.Error):
+        family += process.children(recursive=True)
+    for one in family:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(family, STOP_TIMEOUT)
 
 
 def _spawn(folder: Path, api: str, pool: str) -> subprocess.Popen[bytes]:
@@ -153,7 +173,7 @@ def _spawn(folder: Path, api: str, pool: str) -> subprocess.Popen[bytes]:
     with (folder / "worker.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603  # our own script
             [sys.executable, "-P", str(Path(__file__).with_name("worker_process.py")), str(folder), pool],
-            env={**SETTINGS, **os.environ, **given, "PREFECT_API_URL": api},
+            env={**SETTINGS, **os.environ, **given, **LOGGED, "PREFECT_API_URL": api},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,

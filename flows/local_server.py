@@ -46,6 +46,9 @@ SETTINGS = {
 }
 """What the local server is started with, unless the environment or the profile says otherwise."""
 
+LOGGED = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING"}
+"""What server and worker write to their logs, however quiet the command is that starts them."""
+
 START_TIMEOUT = 300.0
 STOP_TIMEOUT = 30.0
 ANSWER_TIMEOUT = 30.0
@@ -194,12 +197,12 @@ def _start() -> Server:
 
 def _spawn(folder: Path) -> subprocess.Popen[bytes]:
     """A server process that outlives this one and its terminal."""
-    environment = {**SETTINGS, **os.environ, **get_current_settings().to_environment_variables(exclude_unset=True)}
+    given = get_current_settings().to_environment_variables(exclude_unset=True)
     with (folder / "server.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603  # our own script
             # -P: the folder of the script is not searched for modules
             [sys.executable, "-P", str(Path(__file__).with_name("server_process.py")), str(folder)],
-            env=environment,
+            env={**SETTINGS, **os.environ, **given, **LOGGED},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,

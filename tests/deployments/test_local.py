@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import psutil
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
@@ -16,8 +17,14 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.worker import Worker, worker_status
 from flows.local_server import server_status
-from tests.deployments.machine import gridtide, started, until
+from tests.deployments.machine import gridtide, start, started, until
 from tests.deployments.served import synthetic
+
+HOURLY = {"hourly": {"cron": "12 * * * *"}}
+GONE = {
+    "name": "gone", "url": "http://127.0.0.1:9/", "output_folder": "gone", "schedule": "hourly", "retries": 1,
+    "records": "rows", "time": "time", "value": "mw",
+}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -53,6 +60,33 @@ def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) ->
     with temporary_settings({PREFECT_API_URL: again.url}), get_client(sync_client=True) as client:
         ended = client.read_flow_run(hanging.id)
         assert ended.state_name == "Crashed"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_down_ends_what_a_killed_worker_left(machine: Path) -> None:
+    """The run that went on without its worker is gone, and the server knows."""
+    with started(machine) as (client, worker):
+        orphan = until(client, start(client, "ingest/daily"), "Running")
+        psutil.Process(worker).kill()
+        process = psutil.Process(int(orphan.infrastructure_pid or 0))
+        output, _ = gridtide(machine, "down").communicate()
+    assert "Stopped the Prefect server" in output
+    assert not process.is_running()
+    with started(machine) as (client, _):
+        assert client.read_flow_run(orphan.id).state_name == "Crashed"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_goes_wrong_is_in_the_logs(machine: Path) -> None:
+    """What failed in a run is in the worker's, although the command that started it is quiet."""
+    (machine / "api_config.json").write_text(
+        json.dumps({"schedules": HOURLY, "task_retries": {"count": 0}, "apis": [GONE]})
+    )
+    with started(machine) as (client, _):
+        until(client, start(client, "ingest/hourly"), "Failed")
+    assert "gone" in (machine / "home" / "gridtide" / "worker.log").read_text()
 
 
 @pytest.mark.slow
