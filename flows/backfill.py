@@ -139,7 +139,7 @@ async def plan(entry: Entry, wanted: Period, now: datetime, lake: Lake) -> Plan:
     holes = quality.gaps(entry, wanted, now, [file for file in files if file.path not in damaged])
     chunks = [chunk for hole in holes for chunk in split(hole, entry.chunk)]
     covered = due.duration - sum((hole.duration for hole in holes), timedelta(0))
-    return Plan(entry, chunks, covered, warnings=[*left, *map(str, damaged.values())], damaged=damaged.keys())
+    return Plan(entry, chunks, covered, warnings=[*left, *map(str, damaged.values())], damaged=frozenset(damaged))
 
 
 async def carry_out(plans: Sequence[Plan], run: Run) -> list[Outcome]:
