@@ -12,7 +12,7 @@ import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from dotenv import load_dotenv
@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 
 from deployments.console import counted, err, exit_code, out
 from gridtide import address
-from gridtide.config import load
+from gridtide.config import load, server_name
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.periods import Period
 from gridtide.refusals import url_parts
@@ -49,14 +49,26 @@ app = typer.Typer(
 )
 
 
-def _lake(uri: str | None) -> str | None:
+T = TypeVar("T")
+
+
+def _lake(uri: T) -> T:
     """`uri` if it is the address of a lake."""
     try:
         if uri is not None:
-            address.check(uri)
+            address.check(str(uri))
     except ValueError as error:
         raise ConfigurationError("--lake", str(error)) from None
     return uri
+
+
+def _pool(name: str) -> str:
+    """`name` if a work pool can be called so."""
+    try:
+        server_name(name)
+    except ValueError as error:
+        raise ConfigurationError("--pool", str(error)) from None
+    return name
 
 
 def _url(text: str | None) -> str | None:
@@ -141,7 +153,9 @@ def deploy(
     lake: LakeUri = None,
     sandbox: Sandbox = False,
     sandbox_url: SandboxUrl = None,
-    pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="The work pool that runs them.")] = "gridtide",
+    pool: Annotated[
+        str, typer.Option("--pool", metavar="NAME", callback=_pool, help="The work pool that runs them.")
+    ] = "gridtide",
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Write them as a prefect.yaml instead.")] = False,
 ) -> None:
     """Make the deployments on the Prefect server those of the configuration."""
@@ -167,7 +181,9 @@ def notify() -> None:
 @app.command()
 def demo(
     config: ConfigPath = DEFAULT_CONFIG,
-    lake: Annotated[Path, typer.Option("--lake", metavar="FOLDER", help="Where its files go.")] = Path("demo-lake"),
+    lake: Annotated[Path, typer.Option("--lake", metavar="FOLDER", callback=_lake, help="Where its files go.")] = Path(
+        "demo-lake"
+    ),
 ) -> None:
     """Everything once against simulated upstreams: collect, backfill 60 days, prepare training data."""
     from deployments.demo import run
@@ -245,7 +261,7 @@ def monitor(
     select: Select = None,
     sandbox: Sandbox = False,
     sandbox_url: SandboxUrl = None,
-    days: Annotated[int, typer.Option("--days", metavar="N", help="How far to look back.")] = 30,
+    days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=3660, help="How far to look back.")] = 30,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is found.")] = False,
 ) -> None:
     """Find gaps, late entries and revisions due in the last N days, and fetch just those."""
@@ -285,7 +301,9 @@ def retention(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     select: Select = None,
-    days: Annotated[int, typer.Option("--days", metavar="N", help="Keep bodies that are no older.")] = 30,
+    days: Annotated[
+        int, typer.Option("--days", metavar="N", min=1, max=36525, help="Keep bodies that are no older.")
+    ] = 30,
     dry_run: Annotated[
         bool, typer.Option("--dry-run/--remove", help="Say what would be removed, or remove it.")
     ] = True,
@@ -339,9 +357,9 @@ def status(
 
 @app.command("sandbox")
 def run_sandbox(
-    port: Annotated[int, typer.Option(help="Loopback port; 0 takes a free one.")] = 8787,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Loopback port; 0 takes a free one.")] = 8787,
     seed: Annotated[int, typer.Option(help="Which simulated grid.")] = 0,
-    latency: Annotated[float, typer.Option(help="Seconds before every answer.")] = 0.0,
+    latency: Annotated[float, typer.Option(min=0, help="Seconds before every answer.")] = 0.0,
     faults: Annotated[str, typer.Option(metavar="JSON", help='Rules such as [{"every": 10, "fault": 503}].')] = "[]",
 ) -> None:
     """Serve the simulated upstreams until interrupted."""

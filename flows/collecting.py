@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from gridtide import sandbox as embedded
 from gridtide.config import Config, Entry, load, parse
@@ -32,7 +32,10 @@ def selected(config: str | dict[str, Any], select: list[str] | None) -> tuple[Co
 def moment(value: Any) -> datetime:
     """A time given as a datetime or as text, UTC unless it says otherwise, up to the whole minute that file
     names can say. Raises `ValueError` for what is no time."""
-    found = TypeAdapter(datetime).validate_python(value)
+    try:
+        found = TypeAdapter(datetime).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(f"that is no time: {error.errors()[0]['msg']}") from error
     found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     whole = found.replace(second=0, microsecond=0)
     return whole if whole == found else whole + timedelta(minutes=1)

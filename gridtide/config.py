@@ -80,7 +80,10 @@ def _printable(name: str) -> None:
         raise ValueError(f"{name!r} begins or ends with a space; leave it out")
 
 
-def _label(name: str) -> None:
+def server_name(name: str) -> None:
+    """Raises `ValueError` where `name` is none that a Prefect server takes."""
+    if not name:
+        raise ValueError("is empty; give it a text")
     _printable(name)
     if set(name) & set("/%&<>"):
         raise ValueError(f"{name!r} is no name for the Prefect server; use letters, digits, _ . and -")
@@ -119,7 +122,7 @@ def _time_of_day(text: str) -> None:
 
 
 Text = Annotated[str, Meta(min_length=1)]
-Label = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME), _label]
+Label = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME), server_name]
 Variable = Annotated[str, _variable_name]
 Block = Annotated[str, _block]
 Shown = Annotated[str, Meta(min_length=1), _printable]
@@ -306,7 +309,9 @@ class Config(Strict, frozen=True):
         unknown = wanted - {entry.name for entry in self.apis}
         if unknown:
             known = ", ".join(entry.name for entry in self.apis)
-            raise ConfigurationError(", ".join(sorted(unknown)), "no such entry", f"The entries are: {known}")
+            raise ConfigurationError(
+                ", ".join(sorted(one or '""' for one in unknown)), "no such entry", f"The entries are: {known}"
+            )
         return [entry for entry in self.apis if not wanted or entry.name in wanted]
 
 

@@ -161,6 +161,25 @@ def test_a_lake_of_the_configuration_that_is_none_is_a_problem_of_it(tmp_path: P
     assert "lake: names no bucket or container" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["demo", "--lake", "s3://bucket"], "error: --lake: has a colon but is no URI"),
+        (["deploy", "--pool", ""], "error: --pool: is empty"),
+        (["deploy", "--pool", "a/b"], "error: --pool: 'a/b' is no name for the Prefect server"),
+        (["validate", "--select", ""], 'error: "": no such entry'),
+        (["monitor", "--days", "0"], "Invalid value for '--days'"),
+        (["retention", "--days", "999999999"], "Invalid value for '--days'"),
+    ],
+    ids=lambda given: given[0] if isinstance(given, list) else None,
+)
+def test_an_option_that_cannot_be_is_wrong_use(command: list[str], said: str) -> None:
+    """Told by its name before anything is started."""
+    done = gridtide(*command, "--config", SHIPPED)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
 @pytest.mark.parametrize("command", [*COMMANDS[:3], ["validate", "--probe"]], ids=lambda command: command[0])
 def test_a_sandbox_that_is_not_there_is_wrong_use(command: list[str]) -> None:
     """Told before anything is asked for, retried or started."""
