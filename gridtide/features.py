@@ -538,13 +538,20 @@ def rolling(
     """
     found = np.empty((len(windows), len(statistics), *values.shape), np.float32) if out is None else out
     earlier = max(windows) - 1
-    for column in range(len(values)):  # in one thread: with so few rows a second one would be waited for longer
+
+    def one(column: int) -> None:
         for first in range(0, values.shape[1], PIECE):
             begin = max(first - earlier, 0)
             piece = values[column, begin : first + PIECE]
             made = np.empty((len(windows), len(statistics), len(piece)), found.dtype)
             _rolling_of(piece, windows, statistics, made)
             found[:, :, column, first : first + PIECE] = made[:, :, first - begin :]
+
+    if values.shape[1] > PIECE:
+        spread(one, range(len(values)))
+    else:  # with so few rows a second thread would be waited for longer
+        for column in range(len(values)):
+            one(column)
     return found
 
 
