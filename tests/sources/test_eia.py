@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from shared import SHARED, needs_shared
 
 from gridtide import config
@@ -302,3 +304,29 @@ def test_recorded_answers_are_read_as_they_say(path: Any) -> None:
     assert len(got) == len(said["response"]["data"]) == page.received
     assert set(got) == expected
     assert page.total == int(said["response"]["total"])
+
+
+@given(st.data())
+def test_each_row_is_read_whatever_the_hours_have(data: st.DataObject) -> None:
+    """Where all hours have the same series in the same order, where one lacks a row, and where none is in order."""
+    series = data.draw(
+        st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from(["D", "NG"])), min_size=1, max_size=4)
+    )
+    labels = [f"2024-01-01T{hour:02d}" for hour in range(data.draw(st.integers(1, 5)))]
+    asked = [(label, *one) for label in labels for one in series]
+    kept = data.draw(
+        st.one_of(
+            st.just(asked),
+            st.just(asked[:-1]),
+            st.permutations(asked),
+            st.integers(0, len(asked) - 1).map(lambda lost: asked[:lost] + asked[lost + 1 :]),
+        )
+    )
+    rows = [a_row(label, str(n), respondent=place, type=kind) for n, (label, place, kind) in enumerate(kept)]
+    table = parse(an_answer(*rows)).observations
+    found = zip(*(table[name].to_pylist() for name in ("interval_end", "location", "variable", "value")), strict=True)
+    names = {"D": "demand", "NG": "net_generation"}
+    assert list(found) == [
+        (datetime.fromisoformat(f"{label}:00+00:00"), place, names[kind], float(n))
+        for n, (label, place, kind) in enumerate(kept)
+    ]
