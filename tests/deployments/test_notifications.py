@@ -11,9 +11,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events import emit_event
+from prefect.server.events.schemas.events import Resource, ResourceSpecification
 from prefect.states import Scheduled, State
 
 from deployments.deploy import POOL, deploy
@@ -212,6 +214,18 @@ async def test_who_is_named_no_more_is_told_no_more(tmp_path: Path, monkeypatch:
         [kept] = await receivers(client)
         [failed] = await client.read_automations_by_name("gridtide: run failed")
         assert [str(action.block_document_id) for action in failed.actions] == [kept.block]  # type: ignore[union-attr]
+
+
+def test_what_was_not_delivered_is_of_those_that_tell() -> None:
+    """The flow `notify` is started for every automation with receivers, and for no other."""
+    files = [yaml.safe_load(path.read_text()) for path in AUTOMATIONS.glob("*.yaml")]
+    [match] = [data["trigger"]["match"] for data in files if data["name"] == f"{PREFIX}undelivered"]
+    about = {
+        data["name"]: {"prefect.resource.id": "prefect.automation.1", "prefect.resource.name": data["name"]}
+        for data in files
+    }
+    started = {name for name, one in about.items() if ResourceSpecification(match).matches(Resource(one))}
+    assert started == {data["name"] for data in files if "notify" in data}
 
 
 def test_a_receiver_that_is_none_is_refused_without_its_secret() -> None:
