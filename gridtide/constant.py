@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -108,7 +108,7 @@ def told(table: pa.Table) -> Constants:
 def completed(table: pa.Table) -> pa.Table:
     """`table` with the columns that it lacks."""
     same = told(table)
-    return _with(table, same).replace_schema_metadata() if same else table
+    return _with(table, [same], [table.num_rows], same).replace_schema_metadata() if same else table
 
 
 def joined(tables: Sequence[pa.Table]) -> pa.Table:
@@ -117,27 +117,32 @@ def joined(tables: Sequence[pa.Table]) -> pa.Table:
         return tables[0]
     each = [told(table) for table in tables]
     same = functools.reduce(common, each)
+    everywhere = {name for name in each[0] if all(one.get(name) is not None for one in each)}
     pieces = [
-        _with(table, {name: value for name, value in one.items() if name not in same})
+        _with(table, [one], [table.num_rows], one.keys() - same.keys() - everywhere)
         for table, one in zip(tables, each, strict=True)
     ]
-    return pa.concat_tables(pieces).replace_schema_metadata({FOOTER: encode(same)} if same else None)
+    rows = [table.num_rows for table in tables]
+    table = _with(pa.concat_tables(pieces), each, rows, everywhere - same.keys())
+    return table.replace_schema_metadata({FOOTER: encode(same)} if same else None)
 
 
-def _with(table: pa.Table, same: Constants) -> pa.Table:
-    """`table` with the columns that `same` tells."""
-    rows = table.num_rows
+def _with(table: pa.Table, each: Sequence[Constants], rows: Sequence[int], names: Iterable[str]) -> pa.Table:
+    """`table` with the columns that `names` are told of in `each` of its parts, which have so many `rows`."""
     columns = {name: table[name] for name in table.column_names}
-    for name, value in same.items():
+    for name in names:
+        values = [one[name] for one in each]
         if name == "interval":
             starts = to_numpy(whole(table["interval_start"]), "i8")
-            columns["interval_end"] = from_numpy(starts + value, SCHEMA.field("interval_end").type)
-        elif isinstance(value, str):
-            columns[name] = labelled(np.zeros(rows, np.int32), [value])
-        elif value is None:
-            columns[name] = pa.nulls(rows, SCHEMA.field(name).type)
+            columns["interval_end"] = from_numpy(starts + np.repeat(values, rows), SCHEMA.field("interval_end").type)
+        elif isinstance(values[0], str):
+            columns[name] = labelled(np.repeat(np.arange(len(values)), rows), values)
+        elif values[0] is None:
+            columns[name] = pa.nulls(table.num_rows, SCHEMA.field(name).type)
         else:
-            columns[name] = from_numpy(np.full(rows, value), SCHEMA.field(name).type)
+            columns[name] = from_numpy(np.repeat(values, rows), SCHEMA.field(name).type)
+    if len(columns) == table.num_columns:
+        return table
     schema = _schema(frozenset(columns))
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtide import observations
-from gridtide.constant import FOOTER, common, completed, constants, decode, encode, told
+from gridtide.constant import FOOTER, common, completed, constants, decode, encode, joined, told
 from gridtide.errors import StorageError
 from gridtide.hourly import integers, times
 from gridtide.lake import Lake
@@ -156,3 +156,20 @@ def test_other_readers_see_all_columns(tmp_path: Path) -> None:
     body(tmp_path, two())
     assert pq.read_table(tmp_path / "some.parquet").select(observations.SCHEMA.names).num_rows == 2
     assert told(two()) == {}
+
+
+@given(st.lists(st.lists(rows, min_size=1, max_size=3), min_size=1, max_size=4), st.data())
+def test_tables_are_joined_as_they_are(
+    tmp_path_factory: pytest.TempPathFactory, some: list[list[Row]], data: st.DataObject
+) -> None:
+    """Whatever each lacks, and whatever of that is the same in all; with all columns they are the same rows."""
+    folder = tmp_path_factory.mktemp("file")
+    wholes, bares = [], []
+    for one in some:
+        retrieved = RETRIEVED + data.draw(st.integers(0, 1)) * HOUR
+        source = data.draw(st.sampled_from(["eia", "caiso"]))
+        file = body(folder, observations.from_rows(source, one, retrieved))
+        wholes.append(read_with_footer("parquet", file)[1])
+        bares.append(read_with_footer("parquet", file, only_varying=data.draw(st.booleans()))[1])
+    expected = [row for whole in wholes for row in whole.to_pylist()]
+    assert completed(joined(bares)).to_pylist() == expected
