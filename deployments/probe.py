@@ -53,7 +53,7 @@ async def run(config: Config, entries: Sequence[Entry], lake: str, sandbox: bool
     rows.append(("lake", "failed" if problem else "ok", "", str(problem or lake)))
     out.print(table(("entry", "", "seconds", "answer"), rows, right=("seconds",)))
     errors = [error for error in (problem, *(one.error for one in probes)) if error]
-    if any(isinstance(error, CredentialsError) for error in errors):
+    if errors and all(isinstance(error, CredentialsError) for error in errors):
         return REFUSED
     return FAILED if errors else 0
 

@@ -371,6 +371,17 @@ def test_a_probe_tells_an_upstream_that_is_not_there(tmp_path: Path, monkeypatch
     assert " failed " in done.stdout
 
 
+def test_a_probe_with_more_wrong_than_credentials_is_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 3 says that only credentials are missing, as it does after a run."""
+    monkeypatch.delenv("EIA_API_KEY", raising=False)
+    gone = {"name": "gone", "url": "http://127.0.0.1:9/weather", "source": "open_meteo", "output_folder": "gone"}
+    gone["params"] = {"latitude": 42.36, "longitude": -71.06, "hourly": ["temperature_2m"]}  # type: ignore[assignment]  # JSON
+    assert gridtide("validate", "--probe", "--config", written(tmp_path, DEMAND)).exit_code == 3
+    assert gridtide("validate", "--probe", "--config", written(tmp_path, DEMAND, gone)).exit_code == 1
+
+
 def test_the_sandbox_says_how_to_use_it_and_ends_with_ctrl_c() -> None:
     """`gridtide sandbox` prints its URL and the credentials; Ctrl-C ends it with 130."""
     process = subprocess.Popen(
