@@ -194,7 +194,7 @@ def retrievals(table: pa.Table) -> np.ndarray:
 
 
 def repeated(number: int, rows: int, dtype: str = "i8") -> np.ndarray:
-    """`number` in each of `rows`, which takes no more room than once."""
+    """`number` in each of `rows`, shape (rows,), which takes no more room than once."""
     return np.ndarray((rows,), dtype, np.array(number, dtype), strides=(0,))
 
 
@@ -225,7 +225,7 @@ def content_hash(
     """SHA-256 of keys, units and values in row order; `retrieved_at` does not count.
 
     Given the `digest` of the rows before, goes on with it, so that a stream of tables hashes as
-    their concatenation does. `marks` are the `fingerprints` of `table`, where they are known.
+    their concatenation does. `marks` (rows,) are the `fingerprints` of `table`, where they are known.
     """
     digest = hashlib.sha256() if digest is None else digest
     rows = np.empty((table.num_rows, 3), np.uint64)
@@ -294,7 +294,7 @@ def unexpected(table: pa.Table, required: Sequence[str], ranges: Mapping[str, tu
 
 
 def has_repeats(marks: Sequence[np.ndarray]) -> bool:
-    """Whether any fingerprint occurs twice in all of `marks` together."""
+    """Whether any fingerprint occurs twice in all of `marks`, each of shape (rows,), together."""
     ordered = np.concatenate([np.empty(0, np.uint64), *marks])
     ordered.sort()
     return bool((ordered[1:] == ordered[:-1]).any())

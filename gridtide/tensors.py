@@ -55,7 +55,7 @@ def _field(code: str, shape: tuple[int, ...], offset: int, size: int) -> dict[st
 
 
 def decode(body: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
-    """The tensors and the metadata whose parts `encode` made, as one `body`; read-only views of these."""
+    """The tensors, of any shapes, and the metadata whose parts `encode` made, as one `body`; read-only views of it."""
     begin = 8 + int.from_bytes(body[:8], "little")
     header = json.loads(body[8:begin])
     metadata = header.pop("__metadata__", None) or {}

@@ -472,10 +472,13 @@ def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
 
 
 def test_a_lake_cannot_be_where_a_file_is(tmp_path: Path) -> None:
-    """A folder that cannot be made is said at once."""
+    """A folder that cannot be made is said at once, and what is in its way; so is one that is only read from."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"file: cannot be opened as a lake"):
+    with pytest.raises(StorageError, match=r"file: cannot be opened as a lake: .* is no folder"):
         Lake.open(str(tmp_path / "file"))
+    reader = Lake.open(str(tmp_path / "file"), make=False)
+    with pytest.raises(StorageError, match=r"cannot be listed .* is no folder"):
+        asyncio.run(reader.files("demand", "demand"))
 
 
 def test_a_probe_leaves_nothing(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Draft:
         self._file.close()
 
     def append(self, table: pa.Table, marks: np.ndarray | None = None) -> None:
-        """Add the observations `table` after those before; `marks` are their `fingerprints`, where known."""
+        """Add the observations `table` after those before; `marks` (rows,) are their `fingerprints`, where known."""
         from gridtide import observations
 
         self.rows += table.num_rows

@@ -12,7 +12,8 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from gridtide.errors import StorageError
 
 _UNWRITABLE = "Make it writable for this user, or choose another lake"
-_ABSENT = "Check the path, which is relative to the lake, and that it is the right lake"
+_ABSENT = "Check that this is the right lake, and the right path within it"
+_NO_FOLDER = "What stands there is no folder: name another one, or move it away"
 _REFUSED = "Check the credentials (AWS_PROFILE or the block), and that they may list, read, write and delete there"
 _EXPIRED = "Sign in anew (such as `aws sso login`), or renew the credentials of the block"
 
@@ -23,6 +24,8 @@ FIXES: dict[str, str] = {
     str(errno.EPERM): _UNWRITABLE,
     str(errno.EROFS): _UNWRITABLE,
     str(errno.ENOENT): _ABSENT,
+    str(errno.EEXIST): _NO_FOLDER,
+    str(errno.ENOTDIR): _NO_FOLDER,
     "NoSuchKey": _ABSENT,
     "NoSuchBucket": "Create the bucket, or mend its name in the lake's address",
     **dict.fromkeys(("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"), _REFUSED),

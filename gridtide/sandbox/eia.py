@@ -397,7 +397,7 @@ def _column(one: Series, states: _States, now: datetime, with_value: bool) -> li
 
 
 def quirks(grid: Grid, one: Series, ends: Times, values: Values) -> NDArray[np.int64]:
-    """Which values are odd on the wire: 1 null, 2 absent, 3 a zero that reads `.306`; else 0."""
+    """Which of (hours,) values are odd on the wire, (hours,): 1 null, 2 absent, 3 a zero that reads `.306`; else 0."""
     chance = grid.chance(f"{one.name} quirk", ends)
     return np.select([chance < 1 / 6000, chance < 2 / 6000, (chance < 1 / 300) & (values == 0)], [1, 2, 3], 0)
 
