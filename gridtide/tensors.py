@@ -79,7 +79,7 @@ def open_mapped(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
         return _opened(path)
     except OSError as error:
         raise StorageError(str(path), f"cannot be read: {error.strerror}", "Run `gridtide prepare` first") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         says = error if isinstance(error, ValueError) else "its header is not that of a safetensors file"
         raise StorageError(str(path), f"is damaged: {says}", "Run `gridtide prepare` again") from error
 
