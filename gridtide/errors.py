@@ -29,7 +29,7 @@ class GridtideError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.subject}: {self.happened}"
-        return f"{text}. {self.fix}" if self.fix else text
+        return f"{text.removesuffix('.')}. {self.fix}" if self.fix else text
 
 
 class ConfigurationError(GridtideError):

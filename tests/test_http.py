@@ -99,8 +99,9 @@ async def test_what_cannot_pass_is_not_retried(
 ) -> None:
     """401, 403, 400, 404 and EIA's 500 that means 404 are asked once and say what the upstream said."""
     handler, asked = answers(lambda: web.Response(status=status, text=body))
-    with pytest.raises(expected, match=rf"grid: page: HTTP {status}, the upstream says: \w+"):
+    with pytest.raises(expected, match=rf"grid: page: HTTP {status}, the upstream says: \w+") as caught:
         await fetch(an_entry(await serve(handler)))
+    assert ".." not in str(caught.value)
     assert len(asked) == 1
 
 
