@@ -280,6 +280,9 @@ def prepare(
 ) -> None:
     """Make the training set of SPEC from the lake's files, as features/NAME/ in the lake."""
     load(config)
+    from gridtide import spec as training_spec
+
+    training_spec.load(str(spec))
     from deployments.runs import prepared
 
     asyncio.run(prepared(str(spec), str(config), lake, cluster))

@@ -170,6 +170,7 @@ def test_a_lake_of_the_configuration_that_is_none_is_a_problem_of_it(tmp_path: P
         (["validate", "--select", ""], 'error: "": no such entry'),
         (["monitor", "--days", "0"], "Invalid value for '--days'"),
         (["retention", "--days", "999999999"], "Invalid value for '--days'"),
+        (["prepare", "nowhere.json"], "error: nowhere.json: cannot be read"),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else None,
 )
@@ -178,6 +179,7 @@ def test_an_option_that_cannot_be_is_wrong_use(command: list[str], said: str) ->
     done = gridtide(*command, "--config", SHIPPED)
     assert done.exit_code == 2
     assert said in done.stderr
+    assert "Prefect UI" not in done.stderr
 
 
 @pytest.mark.parametrize("command", [*COMMANDS[:3], ["validate", "--probe"]], ids=lambda command: command[0])
