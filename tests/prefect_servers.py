@@ -30,10 +30,16 @@ def serving(home: Path) -> Iterator[str]:
         # no run comes between those that a test asks for, whatever the time of day
         PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED: False,
     }
+
+    def drain() -> None:
+        """Send what is still to be sent to the server there is; what comes later goes to the next."""
+        APILogWorker.drain_all()
+        EventsWorker.drain_all()
+
     with temporary_settings(own, restore_defaults={PREFECT_API_URL}):
         url = ensure_server()
         with temporary_settings({PREFECT_API_URL: url}):
+            drain()
             yield url
-        APILogWorker.drain_all()  # what is still to be sent, before there is nobody to take it
-        EventsWorker.drain_all()
+        drain()
         stop_server()
