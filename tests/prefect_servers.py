@@ -32,9 +32,10 @@ def serving(home: Path) -> Iterator[str]:
     }
 
     def drain() -> None:
-        """Send what is still to be sent to the server there is; what comes later goes to the next."""
-        APILogWorker.drain_all()
-        EventsWorker.drain_all()
+        """Send what is still to be sent to the server there is; what comes later goes to the next. A worker that ends
+        just now is waited for in vain."""
+        APILogWorker.drain_all(timeout=60)
+        EventsWorker.drain_all(timeout=60)
 
     with temporary_settings(own, restore_defaults={PREFECT_API_URL}):
         url = ensure_server()

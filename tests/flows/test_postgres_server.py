@@ -14,18 +14,17 @@ import pytest
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
-    PREFECT_HOME,
     PREFECT_SERVER_API_AUTH_STRING,
-    PREFECT_SERVER_API_PORT,
     PREFECT_SERVER_DATABASE_CONNECTION_URL,
     temporary_settings,
 )
 
 from deployments.deploy import POOL, deploy
 from flows.ingest import ingest
-from flows.local_server import ensure_server, stop_server
+from flows.local_server import ensure_server
 from gridtide import config
 from gridtide.errors import CredentialsError
+from tests.prefect_servers import serving
 
 PASSWORD = "operator:planted-3c59dc04"
 ENTRY = {"name": "grid", "source": "synthetic", "output_folder": "grid", "params": {"variables": ["demand"]}}
@@ -65,34 +64,35 @@ def postgres(unused_tcp_port: int) -> Iterator[Callable[[str], str]]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-async def test_a_server_on_postgres_behind_a_password(postgres: Callable[[str], str], tmp_path: Path) -> None:
-    """A run and a deployment are recorded in PostgreSQL; without the password there is one clear message."""
+@pytest.fixture
+def server(postgres: Callable[[str], str], tmp_path: Path) -> Iterator[str]:
+    """The URL of a Prefect server on that database, behind a password."""
     settings = {
-        PREFECT_HOME: tmp_path / "home",
-        PREFECT_SERVER_API_PORT: 0,
         PREFECT_SERVER_DATABASE_CONNECTION_URL: postgres(""),
         PREFECT_SERVER_API_AUTH_STRING: PASSWORD,
         PREFECT_API_AUTH_STRING: PASSWORD,
     }
-    with temporary_settings(settings, restore_defaults={PREFECT_API_URL}):
-        url = ensure_server()
-        try:
-            with temporary_settings({PREFECT_API_URL: url}):
-                report = await ingest({"lake": str(tmp_path / "lake"), "apis": [ENTRY]})
-                assert report["pipeline_status"] == "success"
-                loaded = config.parse({"lake": str(tmp_path / "lake"), "apis": [ENTRY]})
-                for done in ("created", "unchanged"):
-                    changes = await deploy(loaded, tmp_path / "api_config.json", None, False, POOL)
-                    assert {change.done for change in changes} == {done}
-            with (
-                temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: "operator:wrong"}),
-                pytest.raises(CredentialsError, match="PREFECT_API_AUTH_STRING") as refused,
-            ):
-                ensure_server()
-            assert "planted" not in str(refused.value)
-        finally:
-            stop_server()
+    with temporary_settings(settings), serving(tmp_path / "home") as url:
+        yield url
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+async def test_a_server_on_postgres_behind_a_password(
+    postgres: Callable[[str], str], server: str, tmp_path: Path
+) -> None:
+    """A run and a deployment are recorded in PostgreSQL; without the password there is one clear message."""
+    report = await ingest({"lake": str(tmp_path / "lake"), "apis": [ENTRY]})
+    assert report["pipeline_status"] == "success"
+    loaded = config.parse({"lake": str(tmp_path / "lake"), "apis": [ENTRY]})
+    for done in ("created", "unchanged"):
+        changes = await deploy(loaded, tmp_path / "api_config.json", None, False, POOL)
+        assert {change.done for change in changes} == {done}
+    with (
+        temporary_settings({PREFECT_API_URL: server, PREFECT_API_AUTH_STRING: "operator:wrong"}),
+        pytest.raises(CredentialsError, match="PREFECT_API_AUTH_STRING") as refused,
+    ):
+        ensure_server()
+    assert "planted" not in str(refused.value)
     assert "Completed" in postgres("select state_name from flow_run").splitlines()
     assert not (tmp_path / "home" / "prefect.db").exists()

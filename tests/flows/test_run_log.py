@@ -22,7 +22,7 @@ async def test_a_warning_of_the_lake_is_in_the_log_of_the_run(tmp_path: Path) ->
         await ingest(config=config)
         (tmp_path / "grid" / "notes.txt").write_text("not a lake file")
         state = await monitor(config=config, dry_run=True, return_state=True)
-    await asyncio.to_thread(APILogWorker.drain_all)
+    await asyncio.to_thread(APILogWorker.drain_all, timeout=60)
     assert state.state_details.flow_run_id is not None
     of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[state.state_details.flow_run_id]))
     async with get_client() as client:
