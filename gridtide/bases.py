@@ -25,7 +25,6 @@ from gridtide.features import ABSENT, Columns, Feature, aligned, derive
 from gridtide.hourly import Hourly
 from gridtide.periods import Period
 from gridtide.spec import Location, TrainingSpec
-from gridtide.threads import spread
 
 HOUR = timedelta(hours=1)
 
@@ -239,13 +238,9 @@ def _inputs(
         features.append(Feature(f"{name}{shift:+d}h", unit, text, -shift, name, key))
         natures.append(nature(variable, unit))
     known = np.full((len(wanted), hourly.values.shape[1]), np.nan)
-
-    def look_up(index: int) -> None:
-        _, number, shift = wanted[index]
+    for index, (_, number, shift) in enumerate(wanted):
         if number is not None:
             known[index] = hourly.as_known(number, shift)
-
-    spread(look_up, range(len(wanted)))
     cleaned = clean(known, natures, spec.cleaning, _train_rows(spec, hourly, period))
     return Columns(tuple(features), cleaned.values, cleaned.quality == REPORTED), cleaned
 

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from gridtide.errors import TrainingError
 from gridtide.spec import Cleaning
-from gridtide.threads import spread
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -113,8 +112,7 @@ def clean(values: Floats, natures: Sequence[Nature], rules: Cleaning, train: sli
         kept[found["outlier"]] = np.nan
     forward = rules.gaps == "forward"
     filled, quality = kept if forward else interpolated(kept, train), np.empty(kept.shape, np.uint8)
-
-    def finish(column: int) -> None:  # one by one, so that a column stays in the cache
+    for column in range(len(kept)):  # one by one, so that a column stays in the cache
         gaps = np.flatnonzero(np.isnan(kept[column]))
         if forward:
             filled[column] = fill_forward(kept[column], rules.fill_limit)
@@ -122,8 +120,6 @@ def clean(values: Floats, natures: Sequence[Nature], rules: Cleaning, train: sli
         quality[column, gaps] = np.where(np.isnan(filled[column, gaps]), MISSING, IMPUTED)
         for cells in found.values():
             np.copyto(quality[column], REJECTED, where=cells[column])
-
-    spread(finish, range(len(kept)))
     return Cleaned(filled, quality, found)
 
 
@@ -135,15 +131,12 @@ def reject(values: Floats, natures: Sequence[Nature], rules: Cleaning) -> tuple[
         ("spike", [one.smooth and rules.spike > 0 for one in natures], lambda kept, _: spikes(kept, rules.spike)),
     )
     kept, found = np.empty_like(values), {rule: np.zeros(values.shape, bool) for rule, _, _ in causal}
-
-    def judged(column: int) -> None:  # one by one, so that a column stays in the cache
+    for column in range(len(values)):  # one by one, so that a column stays in the cache
         kept[column] = values[column]
         for rule, concerned, judge in causal:
             if concerned[column]:
                 found[rule][column] = judge(kept[column], natures[column])
                 np.copyto(kept[column], np.nan, where=found[rule][column])
-
-    spread(judged, range(len(values)))
     return kept, found
 
 

@@ -20,7 +20,6 @@ import numpy.typing as npt
 from gridtide.hourly import HOUR, local_times, microseconds
 from gridtide.periods import Period
 from gridtide.spec import Features, Location
-from gridtide.threads import spread
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.floating]
@@ -161,13 +160,9 @@ def _written(parts: Sequence[_Part], steps: int) -> Columns:
     ends = np.cumsum([len(some) for some, _ in parts])
     shape = len(features), steps
     values, observed = np.empty(shape, np.float32), np.empty(shape, bool)
-
-    def write(number: int) -> None:
-        some, into = parts[number]
-        rows = slice(ends[number] - len(some), ends[number])
+    for (some, into), end in zip(parts, ends, strict=True):
+        rows = slice(end - len(some), end)
         into(values[rows], observed[rows])
-
-    spread(write, range(len(parts)))
     return Columns(features, values, observed)
 
 
@@ -538,20 +533,13 @@ def rolling(
     """
     found = np.empty((len(windows), len(statistics), *values.shape), np.float32) if out is None else out
     earlier = max(windows) - 1
-
-    def one(column: int) -> None:
+    for column in range(len(values)):
         for first in range(0, values.shape[1], PIECE):
             begin = max(first - earlier, 0)
             piece = values[column, begin : first + PIECE]
             made = np.empty((len(windows), len(statistics), len(piece)), found.dtype)
             _rolling_of(piece, windows, statistics, made)
             found[:, :, column, first : first + PIECE] = made[:, :, first - begin :]
-
-    if values.shape[1] > PIECE:
-        spread(one, range(len(values)))
-    else:  # with so few rows a second thread would be waited for longer
-        for column in range(len(values)):
-            one(column)
     return found
 
 

@@ -8,8 +8,6 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from gridtide.threads import spread
-
 Floats = npt.NDArray[np.float64]
 F = TypeVar("F", bound=np.floating)
 
@@ -42,8 +40,7 @@ def fit(values: npt.NDArray[np.floating], observed: npt.NDArray[np.bool_]) -> Sc
     holds, so that a file of float32 (MLX has no float64) keeps them exactly.
     """
     mean, deviation = np.zeros(values.shape[1]), np.ones(values.shape[1])
-
-    def one(column: int) -> None:
+    for column in range(values.shape[1]):
         there, seen = observed[:, column], values[:, column]
         seen = (seen if there.all() else seen[there]).astype(np.float64)
         if seen.size:
@@ -52,8 +49,6 @@ def fit(values: npt.NDArray[np.floating], observed: npt.NDArray[np.bool_]) -> Sc
             width = np.sqrt(np.square(seen, out=seen).mean())
             if width > SMALLEST * max(abs(mean[column]), 1e-30):
                 deviation[column] = width
-
-    spread(one, range(values.shape[1]))
     return Scale(_short(mean), _short(deviation))
 
 

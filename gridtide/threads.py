@@ -1,10 +1,9 @@
-"""Where blocking work runs, off the event loop, and arithmetic, on every core."""
+"""Where blocking work runs, off the event loop."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -37,13 +36,6 @@ async def decoded(call: Callable[P, T], *arguments: P.args, **options: P.kwargs)
 async def blocking(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """What `call` returns, which waits for a store."""
     return await _in(_BLOCKING, call, *arguments, **options)
-
-
-def spread(call: Callable[[T], object], items: Iterable[T]) -> None:
-    """Call `call` with each of `items`, on every core at once: for NumPy's arithmetic, which lets threads run."""
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="gridtide.spread") as threads:
-        for _ in threads.map(call, items):
-            pass
 
 
 async def _in(threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any, **options: Any) -> T:

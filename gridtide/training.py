@@ -27,7 +27,6 @@ from gridtide.errors import TrainingError
 from gridtide.hourly import HOUR, Grid, Numbers, floats, microseconds, times
 from gridtide.periods import EPOCH, Period
 from gridtide.spec import TrainingSpec
-from gridtide.threads import spread
 from gridtide.training_set import TrainingSet
 
 if TYPE_CHECKING:
@@ -335,24 +334,18 @@ def _keep(base: Base, alive: npt.NDArray[np.bool_]) -> Base:
 def scaled(parts: Sequence[npt.NDArray[np.floating]], scales: Sequence[scaling.Scale]) -> npt.NDArray[np.float32]:
     """Each of `parts` (T, F) scaled, with 0 (the train mean) where they are missing: (R, T, F)."""
     found = np.empty((len(parts), *parts[0].shape), np.float32)
-
-    def scale(cells: Cells) -> None:
-        block = scales[cells[0]].apply(parts[cells[0]][cells[1]])
+    for part, rows in _blocks(found):
+        block = scales[part].apply(parts[part][rows])
         np.copyto(block, 0.0, where=np.isnan(block))
-        found[cells] = block
-
-    spread(scale, _blocks(found))
+        found[part, rows] = block
     return found
 
 
 def stacked(parts: Sequence[npt.NDArray[A]]) -> npt.NDArray[A]:
     """`parts`, each (T, F), as one array (R, T, F) whose rows lie together."""
     found = np.empty((len(parts), *parts[0].shape), parts[0].dtype)
-
-    def copy(cells: Cells) -> None:
-        found[cells] = parts[cells[0]][cells[1]]
-
-    spread(copy, _blocks(found))
+    for part, rows in _blocks(found):
+        found[part, rows] = parts[part][rows]
     return found
 
 
