@@ -32,10 +32,10 @@ from gridtide import footers, quality
 from gridtide.config import Entry, TaskRetries
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import Lake
-from gridtide.periods import Period, split, spoken
+from gridtide.periods import Period, spoken
 from gridtide.quality import Coverage
 from gridtide.sandbox import SECRETS
-from gridtide.sources import source
+from gridtide.sources import in_chunks, source
 from tasks import apart
 from tasks.apart import Errand, Place
 from tasks.collect import Outcome, Run, collect
@@ -137,7 +137,7 @@ async def plan(entry: Entry, wanted: Period, now: datetime, lake: Lake) -> Plan:
     within = [one for one in files if one.period and one.period.start < due.end and due.start < one.period.end]
     damaged = await footers.damaged(lake, within)
     holes = quality.gaps(entry, wanted, now, [file for file in files if file.path not in damaged])
-    chunks = [chunk for hole in holes for chunk in split(hole, entry.chunk)]
+    chunks = [chunk for hole in holes for chunk in in_chunks(entry, hole)]
     covered = due.duration - sum((hole.duration for hole in holes), timedelta(0))
     return Plan(entry, chunks, covered, warnings=[*left, *map(str, damaged.values())], damaged=frozenset(damaged))
 

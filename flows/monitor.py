@@ -29,7 +29,8 @@ from gridtide.attempts import Failure
 from gridtide.collect import scheduled_period
 from gridtide.config import Entry, Schedule
 from gridtide.errors import ConfigurationError, StorageError
-from gridtide.periods import Period, missing, split
+from gridtide.periods import Period, missing
+from gridtide.sources import in_chunks
 from tasks.collect import Outcome, Run, collect
 from tasks.notify import GAPS, MISSING, STALE, Trouble, announce
 
@@ -54,7 +55,7 @@ class Finding:
     def plan(self, periods: Sequence[Period]) -> Plan:
         """`periods` in chunks, without what waits for another attempt."""
         due = [piece for one in periods for piece in missing(one, [w.period for w in self.waiting])]
-        return Plan(self.entry, [chunk for one in due for chunk in split(one, self.entry.chunk)])
+        return Plan(self.entry, [chunk for one in due for chunk in in_chunks(self.entry, one)])
 
 
 def _check(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:

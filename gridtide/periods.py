@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 
@@ -79,6 +80,21 @@ def split(period: Period, step: timedelta) -> list[Period]:
         pieces.append(Period(start, end))
         start = end
     return pieces
+
+
+def split_days(period: Period, count: int, zone: ZoneInfo) -> list[Period]:
+    """`period` in touching pieces of at most `count` calendar days of `zone`, cut at its midnights.
+
+    >>> spring = Period(datetime(2024, 3, 9, 12, tzinfo=UTC), datetime(2024, 3, 12, tzinfo=UTC))
+    >>> [str(p) for p in split_days(spring, 1, ZoneInfo("America/New_York"))][:2]
+    ['2024-03-09T12:00/2024-03-10T05:00', '2024-03-10T05:00/2024-03-11T04:00']
+    """
+    if count < 1:
+        raise ValueError(f"a piece holds a day at least, got {count}")
+    firsts = [local_midnight(day, zone) for day in [*local_days(period, zone)][count::count]]
+    minute = timedelta(minutes=1)  # before 1900 midnights have seconds, which bounds that are written down have not
+    bounds = sorted({period.start, *(floor(first, minute) for first in firsts), period.end})
+    return [Period(start, end) for start, end in pairwise(bounds)]
 
 
 def union(periods: Iterable[Period]) -> list[Period]:

@@ -5,7 +5,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gridtide.periods import Period, floor, local_day, local_days, local_midnight, missing, split, spoken, union
+from gridtide.periods import (
+    Period,
+    floor,
+    local_day,
+    local_days,
+    local_midnight,
+    missing,
+    split,
+    split_days,
+    spoken,
+    union,
+)
 
 NEW_YORK = ZoneInfo("America/New_York")
 HOUR = timedelta(hours=1)
@@ -40,6 +51,22 @@ def test_a_period_reads_as_its_bounds() -> None:
     """The form of log lines and reports."""
     assert str(hours(0, 25)) == "2024-01-01T00:00/2024-01-02T01:00"
     assert hours(0, 25).duration == timedelta(days=1, hours=1)
+
+
+def test_days_of_23_and_25_hours_are_not_cut() -> None:
+    """A piece a day of New York, the first and the last as much of one as is wanted."""
+    spring = Period(datetime(2024, 3, 9, tzinfo=UTC), datetime(2024, 3, 12, tzinfo=UTC))
+    assert [str(piece) for piece in split_days(spring, 1, NEW_YORK)] == [
+        "2024-03-09T00:00/2024-03-09T05:00",
+        "2024-03-09T05:00/2024-03-10T05:00",
+        "2024-03-10T05:00/2024-03-11T04:00",
+        "2024-03-11T04:00/2024-03-12T00:00",
+    ]
+    autumn = Period(datetime(2024, 11, 3, 4, tzinfo=UTC), datetime(2024, 11, 5, 5, tzinfo=UTC))
+    assert [piece.duration // HOUR for piece in split_days(autumn, 1, NEW_YORK)] == [25, 24]
+    assert split_days(autumn, 2, NEW_YORK) == [autumn]
+    with pytest.raises(ValueError, match="a day at least"):
+        split_days(autumn, 0, NEW_YORK)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from gridtide.periods import Period
+from gridtide.periods import Period, split, split_days
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     import pyarrow as pa
 
     from gridtide.config import Entry
@@ -83,6 +85,11 @@ class Source(Protocol):
         """Whether the entry can be asked for a period; if not, its answer is a snapshot."""
         ...
 
+    def days(self, entry: Entry) -> ZoneInfo | None:
+        """The zone of the calendar days by which the upstream answers, so that a part of one is asked as the whole;
+        None where it answers any period."""
+        ...
+
     def requests(self, entry: Entry, period: Period | None) -> list[Request]:
         """The first requests that answer `period`, or the snapshot if it is None."""
         ...
@@ -96,3 +103,14 @@ class Source(Protocol):
 def source(name: str) -> Source:
     """The source called `name`, one of `NAMES`."""
     return cast(Source, importlib.import_module(f"gridtide.sources.{name}"))
+
+
+def in_chunks(entry: Entry, period: Period) -> list[Period]:
+    """`period` in the touching slices that are collected one by one, each at most `entry.chunk` long.
+
+    Where the upstream answers by day, they are cut between its days, so that each is asked once, and no shorter.
+    """
+    zone = source(entry.source).days(entry)
+    if zone is None:
+        return split(period, entry.chunk)
+    return split_days(period, max(entry.chunk // timedelta(days=1), 1), zone)

@@ -122,6 +122,10 @@ def takes_period(entry: Entry) -> bool:
     return True
 
 
+def days(entry: Entry) -> None:
+    """None: OASIS answers from any minute on."""
+
+
 def requests(entry: Entry, period: Period | None) -> list[Request]:
     """One request for each piece of `period` that OASIS answers at once, at most 30 days long.
 

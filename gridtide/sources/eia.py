@@ -90,6 +90,10 @@ def takes_period(entry: Entry) -> bool:
     return True
 
 
+def days(entry: Entry) -> None:
+    """None: it answers any hours."""
+
+
 def requests(entry: Entry, period: Period | None) -> list[Request]:
     """The one request whose answer decides the rest: the first slice, else the first page."""
     slices = _slices(entry, period)

@@ -56,14 +56,19 @@ def takes_period(entry: Entry) -> bool:
     return bool(_placeholders(entry))
 
 
+def days(entry: Entry) -> ZoneInfo | None:
+    """Days of the entry's `timezone` where only `{start}` is asked, else None."""
+    return ZoneInfo(entry.timezone) if _placeholders(entry) == {"start"} else None
+
+
 def requests(entry: Entry, period: Period | None) -> list[Request]:
     """One request for the snapshot or the period, or one for each local day of it."""
     if period is None:
         return [_request(entry, None, None)]
-    if _placeholders(entry) == {"start"}:
-        zone = ZoneInfo(entry.timezone)
-        days = [local_day(day, zone) for day in local_days(period, zone)]
-        return [_request(entry, day, _overlap(day, period)) for day in days]
+    zone = days(entry)
+    if zone:
+        asked = [local_day(day, zone) for day in local_days(period, zone)]
+        return [_request(entry, day, _overlap(day, period)) for day in asked]
     return [_request(entry, period, period)]
 
 
@@ -237,9 +242,8 @@ def _starts(
 
 def _day(entry: Entry, request: Request) -> date | None:
     """The local day that the request is about, where it is about one."""
-    if request.period is None or _placeholders(entry) != {"start"}:
-        return None
-    return request.period.start.astimezone(ZoneInfo(entry.timezone)).date()
+    zone = days(entry)
+    return request.period.start.astimezone(zone).date() if request.period and zone else None
 
 
 def _time(entry: Entry, column: str, value: Any, day: date | None) -> datetime:

@@ -63,6 +63,11 @@ def takes_period(entry: Entry) -> bool:
     return not product.by_location or _place(entry.url) is not None
 
 
+def days(entry: Entry) -> ZoneInfo:
+    """Operating days."""
+    return ZONE
+
+
 def requests(entry: Entry, period: Period | None) -> list[Request]:
     """The URL as it is for a snapshot, one request for each operating day that shares a moment with `period`."""
     params = tuple((key, str(v)) for key, value in entry.params.items() for v in _items(value))

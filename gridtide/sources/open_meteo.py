@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from gridtide.config import Entry
 
 HOUR = timedelta(hours=1)
+GMT = ZoneInfo("GMT")
 LONGEST = timedelta(days=365)
 """What one request asks for at most: longer ones count as many and are cut off sooner."""
 
@@ -47,6 +49,11 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 def takes_period(entry: Entry) -> bool:
     """Whether it is an archive and its days are not in the configuration already."""
     return _is_archive(entry.url) and "start_date" not in _asked(entry)
+
+
+def days(entry: Entry) -> ZoneInfo:
+    """Days of GMT."""
+    return GMT
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:

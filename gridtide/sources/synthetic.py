@@ -40,6 +40,10 @@ def takes_period(entry: Entry) -> bool:
     return True
 
 
+def days(entry: Entry) -> None:
+    """None: any period is made."""
+
+
 def requests(entry: Entry, period: Period | None) -> list[Request]:
     """One request without URL for each piece of `period`.
 

@@ -1,13 +1,13 @@
 """The algebra of periods against sets of minutes, counted out."""
 
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import chain, pairwise
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridtide.periods import EPOCH, Period, floor, local_day, local_days, missing, split, union
+from gridtide.periods import EPOCH, Period, floor, local_day, local_days, missing, split, split_days, union
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -73,11 +73,32 @@ def test_floor_is_the_last_multiple_before(moment: datetime, seconds: int) -> No
     assert found <= moment < found + step
 
 
-@given(
-    st.sampled_from(["America/New_York", "America/Los_Angeles", "Asia/Kolkata", "Africa/Cairo", "UTC"]).map(ZoneInfo),
-    st.datetimes(datetime(2015, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
-    st.integers(1, 60 * 24 * 20),
+zones = st.sampled_from(["America/New_York", "America/Los_Angeles", "Asia/Kolkata", "Africa/Cairo", "UTC"]).map(
+    ZoneInfo
 )
+
+
+@given(
+    zones,
+    st.datetimes(datetime(1850, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(lambda at: floor(at, MINUTE)),
+    st.integers(1, 60 * 24 * 20),
+    st.integers(1, 9),
+)
+def test_days_are_cut_at_local_midnights(zone: ZoneInfo, start: datetime, length: int, count: int) -> None:
+    """Touching pieces of `count` local days but the last, which share none, with bounds that names can say."""
+    whole = Period(start, start + length * MINUTE)
+    pieces = split_days(whole, count, zone)
+    assert union(pieces) == [whole]
+    assert all(a.end == b.start for a, b in pairwise(pieces))
+    assert all(piece.start == floor(piece.start, MINUTE) for piece in pieces)
+    if start.year >= 1950:  # before, clocks of some zones are seconds off the minute
+        days = [list(local_days(piece, zone)) for piece in pieces]
+        assert [*chain.from_iterable(days)] == list(local_days(whole, zone))
+        assert [len(each) for each in days[:-1]] == [count] * (len(pieces) - 1)
+        assert len(days[-1]) <= count
+
+
+@given(zones, st.datetimes(datetime(2015, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)), st.integers(1, 28_800))
 def test_local_days_cover_a_period_and_touch_it(zone: ZoneInfo, start: datetime, length: int) -> None:
     """The days of a period, end to end, hold it, and each shares a moment with it."""
     whole = Period(start, start + length * MINUTE)

@@ -1,0 +1,100 @@
+"""How what is missing is cut into what is collected one by one."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from gridtide.config import Entry, parse
+from gridtide.periods import Period, missing
+from gridtide.sources import in_chunks, source
+
+ISO_NE = "https://webservices.iso-ne.com/api/v1.1/hourlysysload/current"
+EIA = "https://api.eia.gov/v2/electricity/rto/region-data/data/"
+CAISO = "https://oasis.caiso.com/oasisapi/SingleZip?queryname=SLD_FCST&market_run_id=ACTUAL"
+ARCHIVE = "https://archive-api.open-meteo.com/v1/archive?latitude=42.36&longitude=-71.06&hourly=temperature_2m"
+DAILY = "http://localhost/load/{start:%Y%m%d}"
+DAY = timedelta(days=1)
+
+
+def an_entry(url: str, **keys: Any) -> Entry:
+    """One entry that asks `url`."""
+    return parse({"apis": [{"name": "a", "url": url, "output_folder": "a", **keys}]}).apis[0]
+
+
+def a_period(start: str, end: str) -> Period:
+    """The period between two moments of UTC."""
+    return Period(*(datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (start, end)))
+
+
+HALF_A_YEAR = a_period("2024-01-01", "2024-07-01")
+
+
+def asked(entry: Entry, chunks: list[Period]) -> Counter[str]:
+    """How often each URL is asked for `chunks`."""
+    return Counter(request.url for chunk in chunks for request in source(entry.source).requests(entry, chunk))
+
+
+@pytest.mark.parametrize(
+    ("entry", "days"),
+    [
+        (an_entry(ISO_NE), 183),
+        (an_entry(ISO_NE, chunk="P7D"), 183),
+        (an_entry(ISO_NE, chunk="PT6H"), 183),
+        (an_entry(DAILY, timezone="Asia/Kolkata", chunk="P7D"), 183),
+        (an_entry(DAILY, chunk="PT36H"), 182),
+    ],
+)
+def test_each_day_is_asked_once(entry: Entry, days: int) -> None:
+    """Of an upstream that answers by day: 182 days of UTC lie in 183 local ones, and no hour is lost or doubled."""
+    chunks = in_chunks(entry, HALF_A_YEAR)
+    found = asked(entry, chunks)
+    assert (len(found), set(found.values())) == (days, {1})
+    assert [chunk.start for chunk in chunks] == [HALF_A_YEAR.start, *(chunk.end for chunk in chunks[:-1])]
+    assert chunks[-1].end == HALF_A_YEAR.end
+
+
+def test_a_day_of_the_clock_change_is_one_chunk() -> None:
+    """Of New York: 23 hours in spring, 25 in autumn."""
+    entry = an_entry(ISO_NE, chunk="P1D")
+    assert in_chunks(entry, a_period("2024-03-10T05:00", "2024-03-12T04:00")) == [
+        a_period("2024-03-10T05:00", "2024-03-11T04:00"),
+        a_period("2024-03-11T04:00", "2024-03-12T04:00"),
+    ]
+    assert in_chunks(entry, a_period("2024-11-03T04:00", "2024-11-04T05:00")) == [
+        a_period("2024-11-03T04:00", "2024-11-04T05:00")
+    ]
+
+
+def test_what_was_cut_elsewhere_stays_held() -> None:
+    """Of files cut at midnights of UTC nothing is asked again but the days that they end in."""
+    entry = an_entry(ISO_NE)
+    held = [a_period("2024-01-01", "2024-01-31"), a_period("2024-03-01", "2024-05-30")]
+    holes = missing(HALF_A_YEAR, held)
+    chunks = [chunk for hole in holes for chunk in in_chunks(entry, hole)]
+    assert missing(HALF_A_YEAR, [*held, *chunks]) == []
+    assert sum((chunk.duration for chunk in chunks), timedelta()) == 62 * DAY
+    assert set(asked(entry, chunks).values()) == {1}
+
+
+def test_the_archive_of_weather_is_cut_between_days_of_utc() -> None:
+    """It answers whole ones, so that years from noon on share none."""
+    chunks = in_chunks(an_entry(ARCHIVE), a_period("2022-01-01T12:00", "2024-06-01T00:00"))
+    assert chunks == [
+        a_period("2022-01-01T12:00", "2023-01-01"),
+        a_period("2023-01-01", "2024-01-01"),
+        a_period("2024-01-01", "2024-06-01"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "url", [EIA, CAISO, "http://localhost/load?from={start}&to={end}"], ids=["eia", "caiso", "generic"]
+)
+def test_who_answers_any_period_is_asked_from_where_it_begins(url: str) -> None:
+    """In steps of the entry's chunk, also of hours."""
+    chunks = in_chunks(an_entry(url, chunk="PT36H"), a_period("2024-03-09T12:00", "2024-03-12T12:00"))
+    assert chunks == [
+        a_period("2024-03-09T12:00", "2024-03-11T00:00"),
+        a_period("2024-03-11T00:00", "2024-03-12T12:00"),
+    ]
