@@ -210,8 +210,8 @@ def unpublished(
 
 
 def window(now: datetime, days: int) -> Period:
-    """The last `days` days up to `now`, from a midnight on."""
-    return Period(floor(now - timedelta(days=days), timedelta(days=1)), now)
+    """The last `days` days, from a midnight on to the last full hour."""
+    return Period(floor(now - timedelta(days=days), timedelta(days=1)), floor(now, timedelta(hours=1)))
 
 
 def _overlap(one: Period, other: Period) -> bool:

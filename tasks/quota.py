@@ -21,7 +21,7 @@ from uuid import UUID
 from httpx import HTTPError
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
-from prefect.exceptions import ObjectAlreadyExists, PrefectException
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectException
 from prefect.logging import get_logger
 
 from gridtide.config import RateLimit
@@ -136,10 +136,13 @@ class _Membership:
         self._members = max(1, found.active_slots)
 
     async def _take(self) -> None:
-        with suppress(ObjectAlreadyExists):  # made by whoever came first
-            await self._client.create_global_concurrency_limit(
-                GlobalConcurrencyLimitCreate(name=self._name, limit=MEMBERS, active=True)
-            )
+        try:
+            await self._client.read_global_concurrency_limit_by_name(self._name)
+        except ObjectNotFound:
+            with suppress(ObjectAlreadyExists):  # made by whoever came first
+                await self._client.create_global_concurrency_limit(
+                    GlobalConcurrencyLimitCreate(name=self._name, limit=MEMBERS, active=True)
+                )
         answer = await self._client.increment_concurrency_slots_with_lease([self._name], 1, "concurrency", LEASE)
         self._lease, self._renewed = UUID(answer.json()["lease_id"]), time.monotonic()
 

@@ -127,6 +127,17 @@ async def test_a_gap_is_found_and_only_it_is_asked_for(upstream: Upstream, tmp_p
     assert await read(settings, whole) == [upstream.value(whole.start + n * HOUR) for n in range(240)]
 
 
+async def test_what_is_due_before_its_time_is_asked_for_up_to_the_last_full_hour(
+    upstream: Upstream, tmp_path: Path
+) -> None:
+    """Values published a day ahead, of which the lake has nothing: files say periods in whole minutes."""
+    settings = upstream.config(tmp_path, available={"day_before": "00:00", "timezone": "UTC"})
+    report = await monitor(config=settings, days=1)
+    end = datetime.fromisoformat(report["period"].partition("/")[2]).replace(tzinfo=UTC)
+    assert (end.minute, max(period.end for period in upstream.asked)) == (0, end)
+    assert report["results"][0]["missing"] == []
+
+
 async def test_nothing_is_asked_for_again_until_it_settled(upstream: Upstream, tmp_path: Path) -> None:
     """A day for which the upstream had nothing on the day after is asked for once more, whatever it says then."""
     settings = upstream.config(tmp_path)

@@ -128,6 +128,17 @@ async def test_two_in_one_process_share_too(prefect_server: str) -> None:
         assert 0.5 in shares
 
 
+async def test_who_comes_later_leaves_no_error_in_the_log_of_the_server(
+    prefect_server: str, prefect_home: Path
+) -> None:
+    """A limit that is there is not made again, which the server would write down as an error each time."""
+    again = RateLimit(name="test-again", rates=("5/second",))
+    for _ in range(2):
+        async with SharedLimiter() as limiter:
+            await limiter.acquire(again)
+    assert "gridtide-test-again" not in (prefect_home / "gridtide" / "server.log").read_text()
+
+
 async def test_without_a_server_the_limit_is_kept_alone(caplog: pytest.LogCaptureFixture) -> None:
     """The log says so once, and requests go on."""
     gone = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
