@@ -31,9 +31,11 @@ STATISTICS = ("mean", "std", "min", "max")
 ABSENT = "this location has no such series"
 """The formula of a column that is there for another location's sake."""
 
-PIECE = 4096
-"""Rows over which sums run before they begin anew: an absurd value spoils the digits of those after it no longer than
-so, and a piece stays in the cache."""
+PIECE = 16384
+"""Rows that are rolled over at a time: they stay in the cache."""
+
+CANCELLED = 1e-9
+"""The share of its mean's square below which a variance has lost its digits as a difference of squares."""
 
 RAMPS = (1, 3)
 """Hours over which changes are taken."""
@@ -544,56 +546,87 @@ def rolling(
 
 
 def _rolling_of(values: Floats, windows: Sequence[int], statistics: Sequence[str], found: Numbers) -> None:
-    """Write the statistics of one column `values` (T,) to `found` (windows, statistics, T)."""
-    known = ~np.isnan(values)
-    first = values[np.argmax(known)] if known.any() else 0.0
-    centred = np.where(known, values - first, 0.0)  # on a value of the past, which keeps the sums small
-    count, total = _cumulated(known), _cumulated(centred)
-    squares = _cumulated(centred**2) if "std" in statistics else total
-    lows = _doubling(np.where(known, values, np.inf), max(windows), np.minimum) if "min" in statistics else []
-    highs = _doubling(np.where(known, values, -np.inf), max(windows), np.maximum) if "max" in statistics else []
+    """Write the statistics of one column `values` (T,) to `found` (windows, statistics, T).
+
+    Sums are put together of runs of 2ᵏ rows, all in the window: an absurd value before it takes no digit from them.
+    """
+    known, longest, asked = ~np.isnan(values), max(windows), set(statistics)
+    plain = np.where(known, values, 0.0)
+    totals = _doubling(plain, longest, np.add) if asked & {"mean", "std"} else []
+    squares = _doubling(plain * plain, longest, np.add) if "std" in asked else []
+    lows = _doubling(np.where(known, values, np.inf), longest, np.minimum) if asked & {"min", "std"} else []
+    highs = _doubling(np.where(known, values, -np.inf), longest, np.maximum) if asked & {"max", "std"} else []
     for window, into in zip(windows, found, strict=True):
-        number = _within(count, window)
-        number[number == 0] = np.nan
-        mean = _within(total, window) / number
+        number = _count(known, window)
+        mean = _total(totals, window) / number if totals else number
         for statistic, out in zip(statistics, into, strict=True):
             if statistic == "mean":
-                np.add(mean, first, out=out)
+                out[:] = mean
             elif statistic == "std":
-                variance = _within(squares, window) / number - mean**2
-                np.sqrt(np.maximum(variance, 0.0, out=variance), out=out)
+                variance = _total(squares, window)
+                variance /= number
+                variance -= mean**2
+                close = np.flatnonzero(variance < CANCELLED * mean**2)
+                _mend(variance, close[number[close] > 1], values, window, lows, highs)
+                np.sqrt(variance, out=out)
             else:
                 extreme, steps = (np.minimum, lows) if statistic == "min" else (np.maximum, highs)
                 _extreme(steps, window, extreme, out)
                 out[np.isnan(number)] = np.nan
 
 
-def _cumulated(values: npt.NDArray[np.generic]) -> Floats:
-    """Sums up to each row, 0 before the first: (T + 1,)."""
-    sums = np.zeros(len(values) + 1)
-    np.cumsum(values, out=sums[1:], dtype=np.float64)
-    return sums
+def _mend(
+    variance: Floats,
+    close: npt.NDArray[np.int64],
+    values: Floats,
+    window: int,
+    lows: Sequence[Floats],
+    highs: Sequence[Floats],
+) -> None:
+    """Write to `variance` (T,) at the rows `close` that of the last `window` of `values` (T,) by their distances from
+    their mean; 0 where all are equal."""
+    if not close.size:
+        return
+    least, most = (
+        _extreme(steps, window, extreme, np.empty_like(values))
+        for steps, extreme in ((lows, np.minimum), (highs, np.maximum))
+    )
+    variance[close] = 0.0
+    rows = close[least[close] < most[close]]
+    before = np.concatenate([np.full(window - 1, np.nan), values])
+    variance[rows] = np.nanvar(np.lib.stride_tricks.sliding_window_view(before, window)[rows], axis=1)
 
 
-def _within(sums: Floats, window: int) -> Floats:
-    """Sums over the last `window` rows, (T,)."""
-    found = sums[1:].copy()
-    found[window:] -= sums[1 : max(len(sums) - window, 1)]
+def _count(known: Mask, window: int) -> Floats:
+    """How many of the last `window` rows are `known` (T,), NaN where none is."""
+    counts: Floats = np.cumsum(known, dtype=np.float64)
+    counts[window:] -= counts[: max(len(counts) - window, 0)].copy()
+    counts[counts == 0] = np.nan
+    return counts
+
+
+def _total(steps: Sequence[Floats], window: int) -> Floats:
+    """The sums over the last `window` rows: those of runs of 2ᵏ rows, one after the other."""
+    powers = [power for power in range(window.bit_length()) if window >> power & 1]
+    found, length = steps[powers[0]].copy(), 2 ** powers[0]
+    for power in powers[1:]:
+        found[length:] += steps[power][: max(len(found) - length, 0)]
+        length += 2**power
     return found
 
 
 def _doubling(values: Floats, longest: int, extreme: np.ufunc) -> list[Floats]:
-    """The extremes over the last 1, 2, 4, … rows, up to `longest`."""
+    """The extremes, or sums, over the last 1, 2, 4, … rows, up to `longest`."""
     found = [values]
     while (length := 2 ** len(found)) <= longest:
         found.append(_with_earlier(found[-1], length // 2, extreme, np.empty_like(values)))
     return found
 
 
-def _extreme(steps: Sequence[Floats], window: int, extreme: np.ufunc, out: Numbers) -> None:
-    """The extremes over the last `window` rows: those of two runs of 2ᵏ rows that overlap."""
+def _extreme(steps: Sequence[Floats], window: int, extreme: np.ufunc, out: N) -> N:
+    """The extremes over the last `window` rows, in `out`: those of two runs of 2ᵏ rows that overlap."""
     power = window.bit_length() - 1
-    _with_earlier(steps[power], window - 2**power, extreme, out)
+    return _with_earlier(steps[power], window - 2**power, extreme, out)
 
 
 def _with_earlier(values: Floats, rows: int, extreme: np.ufunc, out: N) -> N:

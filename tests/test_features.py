@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtide import features, spec
@@ -299,16 +299,36 @@ def test_rolling_statistics_of_many_rows_are_those_of_plain_pandas() -> None:
             np.testing.assert_allclose(one, expected, rtol=1e-6, atol=1e-4)
 
 
-@given(seed=st.integers(0, 99), absurd=st.sampled_from([1e7, -1e12, 1e25]), row=st.integers(0, 5000))
-@settings(max_examples=15)
-def test_an_absurd_value_spoils_no_statistics_for_good(seed: int, absurd: float, row: int) -> None:
-    """Once sums have begun anew without it, means and deviations are those of plain numbers again, and finite ever."""
-    values = np.random.default_rng(seed).normal(1000, 0.1, (1, row + 2 * features.PIECE))
-    values[0, row] = absurd
-    found = features.rolling(values, [24], ("mean", "std"))[0, :, 0]
-    last = values[0, -24:]
-    np.testing.assert_allclose(found[:, -1], [last.mean(), last.std()], rtol=1e-5)
-    assert np.isfinite(found).all()
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    level=st.sampled_from([0.0, 3.5, 1000.0, -1e9]),
+    width=st.sampled_from([0.0, 1e-6, 0.1, 50.0]),
+    absurd=st.lists(st.tuples(st.integers(0, 199), st.sampled_from([1e7, -1e12, 1e30, 3e38])), max_size=3),
+    window=st.sampled_from([1, 2, 3, 24, 100, 168, 336]),
+)
+def test_statistics_have_the_digits_of_what_is_in_their_window(
+    seed: int, level: float, width: float, absurd: list[tuple[int, float]], window: int
+) -> None:
+    """Whatever came before it, an absurd value too; equal values do not deviate at all."""
+    random = np.random.default_rng(seed)
+    values = level + width * random.normal(size=200)
+    for row, value in absurd:
+        values[row] = value
+    values[random.random(200) < 0.1] = math.nan
+    mean, deviation, least, most = features.rolling(values[None], [window], out=np.empty((1, 4, 1, 200)))[0, :, 0]
+    for row in range(200):
+        known = values[max(row - window + 1, 0) : row + 1]
+        known = known[~np.isnan(known)]
+        if not known.size:
+            assert np.isnan([mean[row], deviation[row], least[row], most[row]]).all()
+            continue
+        size = np.abs(known).max()
+        exact = math.fsum(known) / known.size
+        distance = math.sqrt(math.fsum((known - exact) ** 2) / known.size)
+        np.testing.assert_allclose(mean[row], exact, rtol=1e-12, atol=1e-14 * size)
+        np.testing.assert_allclose(deviation[row], distance, rtol=1e-5, atol=1e-14 * size)
+        assert (least[row], most[row]) == (known.min(), known.max())
+        assert deviation[row] == 0 or least[row] < most[row]
 
 
 def test_holidays_are_those_of_the_region() -> None:
