@@ -372,8 +372,9 @@ def _entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     refused = refusals.of_entry(raw, {*BasicAuth.__struct_fields__, *KeyAuth.__struct_fields__})
     keys = tuple(text.partition(": ")[0] + ": " for text in refused)
     found: list[str] = []
-    entry: Entry | None = read(Entry, _complete(raw), "", found)
-    found += _too_short(raw, _complete(raw))
+    complete = _complete(raw)
+    entry: Entry | None = read(Entry, complete, "", found)
+    found += _too_short(raw, complete) + _too_early(complete)
     refused += [text for text in found if not text.startswith(keys)]  # of one key the first refusal is enough
     problems += [f"{refusals.name_of(raw, where)}: {text}" for text in dict.fromkeys(refused)]
     return None if refused else entry
@@ -415,6 +416,15 @@ def _too_short(raw: Mapping[str, Any], complete: Mapping[str, Any]) -> list[str]
         for key, length in lengths.items()
         if length and resolution and length < resolution
     ]
+
+
+def _too_early(complete: Mapping[str, Any]) -> list[str]:
+    """What would call a forecast known before it was made: Open-Meteo replaces its own until their hour, and does not
+    say when."""
+    rule = read(Available, complete.get("available"), "", []) if complete.get("source") == "open_meteo" else None
+    if rule is None or (rule.lag is not None and rule.lag >= timedelta(0)):
+        return []
+    return ['available: what Open-Meteo foretells is replaced until its hour; give "lag", of "PT0S" at least']
 
 
 def _disagreeing_limits(raws: Iterable[Any]) -> list[str]:

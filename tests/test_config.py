@@ -224,6 +224,25 @@ def test_day_ahead_products_are_due_to_the_end_of_tomorrow(now: str, due: str) -
     assert made.due(moment.astimezone(UTC)) == datetime.fromisoformat(due).replace(tzinfo=NEW_YORK)
 
 
+@pytest.mark.parametrize("rule", [{"day_before": "13:00", "timezone": "America/New_York"}, {"lag": "-PT1H"}])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"url": "https://api.open-meteo.com/v1/forecast"},
+        {"url": "https://archive-api.open-meteo.com/v1/archive"},
+        {"url": "https://weather.example/v1/forecast", "source": "open_meteo"},
+    ],
+)
+def test_nothing_of_open_meteo_counts_as_known_before_its_hour(keys: dict[str, str], rule: dict[str, str]) -> None:
+    """What is stored of a forecast is the last that was made: training would see those made after the rule's time."""
+    raw = {"name": "weather", "output_folder": "weather", "available": rule} | keys
+    with pytest.raises(
+        ConfigurationError, match=r'weather: available: .* replaced until its hour; give "lag", of "PT0S"'
+    ):
+        config.parse({"apis": [raw]})
+    assert config.parse({"apis": [raw | {"available": {"lag": "PT0S"}}]}).apis[0].available.lag == timedelta(0)
+
+
 def test_due_never_goes_back() -> None:
     """Minute by minute over the change to winter time."""
     made = entry(available={"day_before": "13:00", "timezone": "America/New_York"})
