@@ -249,7 +249,8 @@ def _train_rows(spec: TrainingSpec, hourly: Hourly, period: Period) -> slice:
     """The rows of `hourly` before the end of the training period, which is all that may be fitted on."""
     if not spec.cleaning.is_fitted:
         return slice(0, 0)
-    return slice(0, (period.start - hourly.period.start) // HOUR + splits.bounds(spec, period).train_end)
+    train_end, _ = splits.ends(spec, period)
+    return slice(0, (period.start - hourly.period.start) // HOUR + train_end)
 
 
 def _targets(

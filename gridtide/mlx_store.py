@@ -266,7 +266,7 @@ def iterate_batches(
     `shuffle` (by default for train only) orders by `seed` and `epoch`, and leaves out the incomplete
     batch at the end; in order, every window comes. With `prefetch`, the next batch is gathered while one
     is used, from when the one before is let go: there are no more than two, or some 24 MB of short ones.
-    Raises `TrainingError` when there is no whole batch.
+    Raises `TrainingError` when there is no whole batch, and for a split that the spec leaves out.
     """
     return _batches(store, split, batch_size, shuffle, seed, (epoch,), prefetch)
 
@@ -277,6 +277,8 @@ def _batches(
     """The batches of `epochs`, as `iterate_batches` gives those of one."""
     windows = store.windows(split)
     shuffled = split == "train" if shuffle is None else shuffle
+    if not len(windows):
+        raise TrainingError(split, "is a split that the set's spec leaves out", "Prepare it with a share above 0")
     if size < 1 or (shuffled and size > len(windows)):
         raise TrainingError(
             f"batch_size {size}", f"{split} has {len(windows)} windows", "Choose one from 1 to that many"

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from gridtide.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
 from gridtide.errors import TrainingError
+from gridtide.splits import asked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,7 +127,8 @@ def targets(figure: Figure, made: TrainingSet, location: int) -> None:
         edges = _edges(len(values), 4 * BINS)
         low, mean, high = _binned(values, edges)
         middle = _dates(made, *((edges[:-1] + edges[1:]) / 2))
-        for split, (begin, end) in made.bounds.ranges().items():
+        for split in asked(made.spec):
+            begin, end = made.bounds.ranges()[split]
             axes.axvspan(*_dates(made, begin, end), color=COLOURS[split], alpha=0.13, lw=0)
             count = len(made.windows[split])
             axes.text(
@@ -329,7 +331,8 @@ def _time_axis(axes: Axes) -> None:
 
 
 def _bounds(axes: Axes, made: TrainingSet, colour: str) -> None:
-    for begin, _ in list(made.bounds.ranges().values())[1:]:
+    for split in asked(made.spec)[1:]:
+        begin, _ = made.bounds.ranges()[split]
         axes.axvline(_dates(made, begin)[0], color="#ee6677", lw=1.2)
 
 

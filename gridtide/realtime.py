@@ -60,7 +60,8 @@ async def newest(
     `manifest` and `tensors` are those of the training set whose columns and scales they get: the numbers
     are those that the set would hold, had it been prepared up to `until` with the statistics it has.
     A column of which nothing is in the lake is missing throughout. Raises `TrainingError` where that is so
-    of all its series, for no hours, for a moment without a time zone, and as `bases` does.
+    of all its series, for no hours, for a moment without a time zone, for hours before the set's where its
+    cleaning was fitted, and as `bases` does.
     """
     wanted = _pinned(manifest)
     if hours < 1:
@@ -69,16 +70,25 @@ async def newest(
         raise TrainingError(wanted.name, f"until is {until}, without a time zone", "Give it one, such as UTC")
     end = (until or datetime.now(UTC)).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     set_start = datetime.fromisoformat(manifest["period"][0])
-    first = set_start if wanted.cleaning.is_fitted else _first(wanted, set_start, end - hours * HOUR)
+    first, last = _first(wanted, set_start, end - hours * HOUR), end
+    if wanted.cleaning.is_fitted:
+        first, last = set_start, max(end, wanted.splits.train_end or end)  # the hours it was fitted on
+        if end - hours * HOUR < first:
+            raise TrainingError(
+                wanted.name,
+                f"its cleaning was fitted on hours from {first:%Y-%m-%dT%H:%MZ} on, not before",
+                f"Ask for at most {max((end - first) // HOUR, 0)} hours before {end:%Y-%m-%dT%H:%MZ}",
+            )
     entries = {entry.name: entry for entry in training.sources_of(wanted, config)}
-    reading = Period(first - training.history(wanted, entries), end + training.ahead(wanted))
+    reading = Period(first - training.history(wanted, entries), last + training.ahead(wanted))
     pinned = await curated.inputs(lake, entries.values(), reading)
     grid = await training.gather(wanted, entries, lake, pinned, reading)
     columns = manifest["locations"][0]["columns"][: tensors["quality"].shape[2]]
     _expect(grid, manifest, reading)
-    made = bases(wanted, grid.finish(), Period(first, end), grid.seen, shifts_of(column["key"] for column in columns))
+    made = bases(wanted, grid.finish(), Period(first, last), grid.seen, shifts_of(column["key"] for column in columns))
+    stop = (end - first) // HOUR
     found = [
-        _aligned(base, [column["name"] for column in location["columns"]], hours)
+        _aligned(base, [column["name"] for column in location["columns"]], slice(stop - hours, stop))
         for base, location in zip(made, manifest["locations"], strict=True)
     ]
     scales = [Scale(*pair) for pair in zip(tensors["mean"], tensors["deviation"], strict=True)]
@@ -122,11 +132,12 @@ def _first(wanted: TrainingSpec, set_start: datetime, wanted_from: datetime) -> 
     return set_start + (back - set_start) // timedelta(days=1) * timedelta(days=1)
 
 
-def _aligned(base: Base, names: list[str], hours: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """The last `hours` rows of `base` in the columns `names`: values, NaN where missing, and mask (hours, F)."""
+def _aligned(base: Base, names: list[str], rows: slice) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Those `rows` of `base` in the columns `names`: values, NaN where missing, and mask (rows, F)."""
     have = {feature.name: number for number, feature in enumerate(base.columns)}
-    values, mask = np.full((hours, len(names)), np.nan), np.zeros((hours, len(names)), bool)
+    values = np.full((rows.stop - rows.start, len(names)), np.nan, base.values.dtype)
+    mask = np.zeros(values.shape, bool)
     there = [number for number, name in enumerate(names) if name in have and name != "absent"]
     chosen = [have[names[number]] for number in there]
-    values[:, there], mask[:, there] = base.values[-hours:, chosen], base.mask[-hours:, chosen]
+    values[:, there], mask[:, there] = base.values[rows, chosen], base.mask[rows, chosen]
     return values, mask

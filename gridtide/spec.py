@@ -92,12 +92,14 @@ class Location(Strict):
 
 
 class Splits(Strict):
-    """By target time: train, then validation, then test. Moments win over shares."""
+    """By target time: train, then validation, then test. Moments win over shares; a share of 0 leaves a split out."""
 
     train_end: Hour | None = Field(None, description="First hour that is not for training")
     validation_end: Hour | None = Field(None, description="First hour that is for testing")
-    validation: float = Field(0.15, gt=0, lt=1, description="Share of the period, where no moments are given")
-    test: float = Field(0.15, gt=0, lt=1, description="Share of the period, where no moments are given")
+    validation: float = Field(
+        0.15, ge=0, lt=1, description="Share of the period, where no moments are given; 0 for no validation"
+    )
+    test: float = Field(0.15, ge=0, lt=1, description="Share of the period, where no moments are given; 0 for no test")
     gap: int = Field(0, ge=0, le=8784, description="Steps left out between two splits")
     strict: bool = Field(False, description="Keep contexts within their split too")
 
@@ -105,8 +107,9 @@ class Splits(Strict):
     def _are_in_order(self) -> Splits:
         if (self.train_end is None) != (self.validation_end is None):
             raise ValueError("give both train_end and validation_end, or neither")
-        if self.train_end and self.validation_end and self.validation_end <= self.train_end:
-            raise ValueError("validation_end must be after train_end")
+        length = self.validation_end - self.train_end if self.train_end and self.validation_end else None
+        if length is not None and (length < timedelta(0) or (length > timedelta(0)) != (self.validation > 0)):
+            raise ValueError("validation_end must be after train_end, or the same where validation is 0")
         if self.validation + self.test >= 1:
             raise ValueError("validation and test leave nothing to train on; together they must stay below 1")
         return self

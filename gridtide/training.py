@@ -83,6 +83,7 @@ async def prepare(
     made = spec.load(wanted)
     entries = {entry.name: entry for entry in sources_of(made, config)}
     period = await resolve_period(made, entries, lake, inputs)
+    splits.bounds(made, period)  # what it refuses need not be read
     pinned = inputs
     if pinned is None:
         pinned = await curated.inputs(lake, entries.values(), around(made, entries, period), made.as_of)
@@ -240,7 +241,7 @@ def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> Trai
     """Windows, splits and scaling of the bases `made`, each T steps of the same columns.
 
     Columns that no location observes in a train step are dropped, and told with the inputs without one.
-    Raises `TrainingError` for a split without windows.
+    Raises `TrainingError` for a split without windows that is asked for.
     """
     bounds = splits.bounds(wanted, period)
     train = slice(0, bounds.train_end)
@@ -298,7 +299,7 @@ def _windows(
         for name, starts in splits.divide(valid, bounds, **shape, strict=wanted.splits.strict).items():
             found[name].append(np.stack([np.full(len(starts), number), starts], axis=1))
     windows = {name: np.concatenate(parts) for name, parts in found.items()}
-    empty = [name for name, starts in windows.items() if not len(starts)]
+    empty = [name for name in splits.asked(wanted) if not len(windows[name])]
     if empty:
         counts = ", ".join(f"{name} {len(starts)}" for name, starts in windows.items())
         ranges = ", ".join(f"{name} {max(end - begin, 0)} h" for name, (begin, end) in bounds.ranges().items())
@@ -308,7 +309,7 @@ def _windows(
             wanted.name,
             f"no window falls into {' and '.join(empty)} (windows: {counts}; targets: {ranges}, observed in {known}; "
             f"a window is {wanted.seq_len} + {wanted.horizon} h, one every {wanted.stride} h, {len(candidates)} fit)",
-            "Use another or longer period, a shorter seq_len, horizon or gap, other splits, "
+            "Use another or longer period, a shorter seq_len, horizon or gap, other splits (a share of 0 is for none), "
             "or lower min_inputs and min_targets",
         )
     return windows

@@ -68,22 +68,39 @@ def test_the_newest_files_give_what_a_later_set_holds(folder: Path, cleaning: di
     context = mlx_store.get_real_time_context(
         earlier, 100, config=CONFIG, lake=str(folder), until=START + timedelta(days=LATER)
     )
-    np.testing.assert_allclose(np.array(context["x"]), mapped["values"][:, -100:], atol=2e-5)
+    np.testing.assert_array_equal(np.array(context["x"]), mapped["values"][:, -100:])
     np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, -100:])
     assert context["time"].tolist() == mapped["time"][-100:].tolist()
     assert np.array(context["mask"]).any(axis=1).sum() > 60
 
 
-def test_the_hours_asked_for_may_be_within_the_set(folder: Path) -> None:
-    """Its own hours come out as they are in it."""
-    path = prepared(folder)
+@pytest.mark.parametrize(
+    "cleaning", [{}, pytest.param({"gaps": "interpolate_from_the_future"}, id="fitted on train hours")]
+)
+@pytest.mark.parametrize("day", [20, 30])
+def test_the_hours_asked_for_may_be_within_the_set(folder: Path, day: int, cleaning: dict[str, str]) -> None:
+    """Its own hours come out as they are in it, those of training and those after it."""
+    if cleaning:
+        pytest.importorskip("sklearn", reason="scikit-learn is an extra")
+    path = prepared(folder, cleaning=cleaning)
     mapped, _ = tensors.open_mapped(path)
     context = mlx_store.get_real_time_context(
-        path, lookback_hours=24, config=CONFIG, lake=str(folder), until=START + 30 * 24 * HOUR + HOUR / 2
+        path, lookback_hours=24, config=CONFIG, lake=str(folder), until=START + day * 24 * HOUR + HOUR / 2
     )
-    hours = slice(29 * 24, 30 * 24)
-    np.testing.assert_allclose(np.array(context["x"]), mapped["values"][:, hours], atol=2e-5)
+    hours = slice((day - 1) * 24, day * 24)
+    np.testing.assert_array_equal(np.array(context["x"]), mapped["values"][:, hours])
     np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, hours])
+
+
+def test_hours_before_those_that_cleaning_was_fitted_on_are_refused(folder: Path) -> None:
+    """How many there are is said."""
+    pytest.importorskip("sklearn", reason="scikit-learn is an extra")
+    path = prepared(folder, cleaning={"gaps": "interpolate_from_the_future"})
+    until = START + timedelta(days=2)
+    with pytest.raises(
+        TrainingError, match=r"fitted on hours from 2024-02-01T00:00Z on, not before\. Ask for at most 48"
+    ):
+        mlx_store.get_real_time_context(path, 49, config=CONFIG, lake=str(folder), until=until)
 
 
 @pytest.mark.parametrize("late", [10, 30])

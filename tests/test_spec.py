@@ -64,6 +64,15 @@ def test_shipped_specs_load(path: Path) -> None:
         ({"ring": {"ranks": 0}}, "ring.ranks"),
         ({"ring": {"layout": "spiral"}}, "ring.layout.*contiguous.*zigzag.*striped"),
         ({"splits": {"train_end": "2024-01-01T00:00Z"}}, "give both"),
+        (
+            {"splits": {"train_end": "2024-01-01T00:00Z", "validation_end": "2024-01-01T00:00Z"}},
+            "validation_end must be after train_end, or the same where validation is 0",
+        ),
+        (
+            {"splits": {"train_end": "2024-01-01T00:00Z", "validation_end": "2024-02-01T00:00Z", "validation": 0}},
+            "or the same where validation is 0",
+        ),
+        ({"splits": {"validation": -0.1}}, "splits.validation.*greater than or equal to 0"),
     ],
 )
 def test_a_bad_spec_says_what_is_wrong(keys: dict[str, Any], says: str) -> None:

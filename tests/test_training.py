@@ -226,6 +226,12 @@ def test_a_pinned_file_that_changed_is_refused(folder: Path) -> None:
             "no entry has source caiso",
         ),
         ({"seq_len": 690}, r"no window falls into train"),
+        ({"seq_len": 696}, r"no window falls into train .*1 fit\).*a share of 0 is for none"),
+        ({"splits": {"validation": 0, "test": 1e-9}}, r"a step for each of train, test.*0 is for no such split"),
+        (
+            {"splits": {"train_end": "2024-02-20T00:00Z", "validation_end": "2024-02-25T00:00Z", "test": 0}},
+            r"validation to 2024-02-25T00:00\).*a step for each of train, validation\. ",
+        ),
         ({"splits": {"train_end": "2024-02-20T00:00Z", "validation_end": "2024-03-05T00:00Z"}}, "do not lie within"),
         ({"splits": {"validation": 0.02}}, r"no window falls into validation"),
         ({"splits": {"validation": 1e-9}}, r"train to 2024-02-26T12:00, validation to 2024-02-26T12:00.*larger shares"),
@@ -270,6 +276,39 @@ def test_a_window_that_saw_nothing_of_its_inputs_is_none(tmp_path: Path, calenda
     path = prepare(tmp_path, locations=[place], features={"calendar": calendar})["path"]
     starts = tensors.open_mapped(tmp_path / path)[0]["windows.train"][:, 1].tolist()
     assert starts == [24 * day for day in range(19) if not 4 <= day <= 10]  # two days of context each
+
+
+@pytest.mark.slow
+def test_data_exactly_as_long_as_a_window_are_one_train_window(folder: Path) -> None:
+    """Where the spec asks for neither validation nor test: by shares of 0, or by moments and those. What is left out
+    has no window, no hour, and says so when it is read."""
+    mlx_store = pytest.importorskip("gridtide.mlx_store", reason="MLX is an extra")
+    end = START + 72 * HOUR
+    none = {"validation": 0, "test": 0}
+    keys = {"start": START.isoformat(), "end": end.isoformat(), "pictures": True}
+    made = [
+        prepare(folder, name=name, splits=splits, **keys)
+        for name, splits in {
+            "shares": none,
+            "moments": none | {"train_end": end.isoformat(), "validation_end": end.isoformat()},
+        }.items()
+    ]
+    assert [report["splits"] for report in made] == [{"train": 1, "validation": 0, "test": 0}] * 2
+    store = mlx_store.open_store(folder / made[0]["path"])
+    (batch,) = mlx_store.get_training_sequences(store, batch_size=1)
+    assert (batch["x"].shape[:2], batch["y"].shape) == ((1, 48), (1, 24, 1))
+    np.testing.assert_array_equal(np.array(batch["x"])[0], store.mapped["values"][0, :48])
+    for split in ("validation", "test"):
+        with pytest.raises(TrainingError, match=f"{split}: is a split that the set's spec leaves out"):
+            next(mlx_store.get_training_sequences(store, split))
+
+
+def test_only_one_of_validation_and_test_may_be_asked_for(folder: Path) -> None:
+    """The gap is then between the two that are there."""
+    first = prepare(folder, splits={"validation": 0, "test": 0.25, "gap": 24})
+    assert first["splits"] == {"train": 20, "validation": 0, "test": 6}
+    second = prepare(folder, splits={"validation": 0.25, "test": 0, "gap": 24})
+    assert second["splits"] == {"train": 20, "validation": 6, "test": 0}
 
 
 def test_a_window_exactly_as_long_as_a_split_allows_is_kept(folder: Path) -> None:
