@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from gridtide.errors import ConfigurationError, FormatError, UpstreamError
+from gridtide.errors import (
+    ConfigurationError,
+    CredentialsError,
+    FormatError,
+    GridtideError,
+    QuotaError,
+    UpstreamError,
+)
 from gridtide.periods import Period, split
 from gridtide.sources import BOM, Page, Request
 
@@ -105,7 +112,8 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
     """The rows of one answer; the first page of a period names its other pages.
 
-    Raises `UpstreamError` for a body that is no JSON, `FormatError` for one of another shape.
+    Raises `UpstreamError` for a body that is no JSON, `FormatError` for one of another shape, and for one that is an
+    error what that means: `QuotaError`, `CredentialsError`, `ConfigurationError` or `UpstreamError`.
     """
     answer, route = _decode(entry, body, request.url)
     table = _observations(entry, answer.data, route, retrieved_at)
@@ -204,12 +212,40 @@ def _decode(entry: Entry, body: bytes, url: str) -> tuple[_Response, Route]:
         route = ROUTES.get(_route_name(url) or "") or _route(entry, url, _ANY_ROUTE.decode(body).response.data)
         answer = _decoded(body, route)
     except msgspec.ValidationError as error:
-        raise FormatError(entry.name, f"the answer has not the promised shape: {error}") from error
+        what = FormatError(entry.name, f"the answer has not the promised shape: {error}")
+        raise _refusal(entry, body) or what from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
+    refusal = None if answer.data else _refusal(entry, body)
+    if refusal:
+        raise refusal
     if answer.total > MOST_ROWS:
         raise FormatError(entry.name, f"the answer says that there are {answer.total:,} rows, more than can be")
     return answer, route
+
+
+def _refusal(entry: Entry, body: bytes) -> GridtideError | None:
+    """What an answer means that is an error under HTTP 200, None for any other: `{"error": {"code": …, "message": …}}`
+    or `{"error": …, "code": …}`, also within `response`."""
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # broken behind what was read of it
+        return None
+    parts = (document, document.get("response")) if isinstance(document, dict) else ()
+    found = next((part for part in parts if isinstance(part, dict) and part.get("error")), None)
+    if found is None:
+        return None
+    said = found["error"] if isinstance(found["error"], dict) else {**found, "message": found["error"]}
+    code, message = (str(said.get(key) or "") for key in ("code", "message"))
+    told = ": ".join(text for text in (code, message) if text) or msgspec.json.encode(said).decode()
+    happened = f"instead of rows EIA answers: {' '.join(told.split())[:300]}"
+    if code in ("429", "OVER_RATE_LIMIT"):
+        return QuotaError(entry.name, happened, 'Ask less often: lower the rates in "rate_limit"')
+    if code in ("401", "403") or code.startswith("API_KEY"):
+        return CredentialsError(entry.name, happened, 'Check the credentials that "auth" names')
+    if code in ("400", "404", "NOT_FOUND"):
+        return ConfigurationError(entry.name, happened, 'Correct "url" or "params"')
+    return UpstreamError(entry.name, happened, "Try again later")
 
 
 def _decoded(body: bytes, route: Route) -> _Response:

@@ -11,7 +11,14 @@ from shared import SHARED, needs_shared
 
 from gridtide import config
 from gridtide.config import Entry
-from gridtide.errors import ConfigurationError, FormatError, UpstreamError
+from gridtide.errors import (
+    ConfigurationError,
+    CredentialsError,
+    FormatError,
+    GridtideError,
+    QuotaError,
+    UpstreamError,
+)
 from gridtide.periods import Period
 from gridtide.sources import BOM, Page, Request, eia
 
@@ -185,7 +192,46 @@ def test_a_total_beyond_reason_is_refused() -> None:
 def test_a_body_of_another_shape_is_a_format_error() -> None:
     """JSON without `response` is not what was promised."""
     with pytest.raises(FormatError, match="missing required field `response`"):
-        parse(b'{"error":"Not found.","code":404}')
+        parse(b'{"request":{"command":"/v2/electricity"}}')
+    with pytest.raises(FormatError, match="the answer has not the promised shape"):
+        parse(b'{"response":5,"error":')
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (
+            {"error": {"code": "API_KEY_INVALID", "message": "An invalid api_key was supplied."}},
+            CredentialsError,
+            'API_KEY_INVALID: An invalid api_key was supplied. Check the credentials that "auth" names',
+        ),
+        ({"error": "Not found.", "code": 404}, ConfigurationError, '404: Not found. Correct "url" or "params"'),
+        (
+            {"error": {"code": "OVER_RATE_LIMIT", "message": "too many"}},
+            QuotaError,
+            'OVER_RATE_LIMIT: too many. Ask less often: lower the rates in "rate_limit"',
+        ),
+        ({"error": "Internal failure", "code": 500}, UpstreamError, "500: Internal failure. Try again later"),
+        (
+            {"error": "Something\n unexpected happened."},
+            UpstreamError,
+            "Something unexpected happened. Try again later",
+        ),
+        ({"error": {"detail": "x"}}, UpstreamError, '{"detail":"x"}. Try again later'),
+        ({"error": {"code": None, "message": "y" * 999}}, UpstreamError, "y" * 300 + ". Try again later"),
+        ({"error": ["a", 1]}, UpstreamError, "['a', 1]. Try again later"),
+    ],
+)
+@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize("rest", [{}, {"total": "0", "data": []}])
+def test_an_error_under_http_200_is_told(
+    error: dict[str, Any], kind: type[GridtideError], says: str, within: bool, rest: dict[str, Any]
+) -> None:
+    """What EIA says and what to do, also where it says beside it that there are no rows."""
+    document = {"response": {**error, **rest}} if within else {**error, **({"response": rest} if rest else {})}
+    with pytest.raises(kind) as raised:
+        parse(json.dumps(document).encode())
+    assert str(raised.value) == f"grid: instead of rows EIA answers: {says}"
 
 
 @pytest.mark.parametrize("text", ["null", "Null", "5", "1e3", "-0.5", "+5", "5.", " 5", "nan"])
@@ -284,7 +330,7 @@ def test_recorded_answers_are_read_as_they_say(path: Any) -> None:
     """Every recorded answer gives the rows that a plain reading of its JSON gives."""
     said = json.loads(path.read_bytes())
     if "response" not in said:
-        with pytest.raises(FormatError):
+        with pytest.raises((CredentialsError, ConfigurationError), match="instead of rows EIA answers"):
             parse(path.read_bytes())
         return
     expected = set()
