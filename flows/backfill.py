@@ -41,6 +41,10 @@ from tasks.apart import Errand, Place
 from tasks.collect import Outcome, Run, collect
 
 
+EARLIEST = 1900
+"""The first year that may be asked for: none before it has a grid, and names of files write four digits."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is to be done for one entry: `chunks` to collect, or why it is `skipped`; the paths of `damaged` files."""
@@ -281,6 +285,8 @@ def _wanted(start: Any, end: Any) -> Period:
     """
     try:
         first, last = (moment(value) for value in (start, end))
+        if first.year < EARLIEST:
+            raise ValueError(f"it begins before {EARLIEST}")
         return Period(first, last)
     except ValueError as error:
         raise ConfigurationError(

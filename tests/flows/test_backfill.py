@@ -141,6 +141,8 @@ async def test_a_watcher_is_told_of_every_chunk(tmp_path: Path) -> None:
         (END, START, "is no period"),
         (START, START, "is no period"),
         ("yesterday", END, "yesterday"),
+        ("0024-01-01", END, "before 1900"),
+        ("1899-12-31T23:59", END, "before 1900"),
         (datetime(2999, 1, 1, tzinfo=UTC), datetime(2999, 2, 1, tzinfo=UTC), "grid has nothing from 20"),
     ],
 )
