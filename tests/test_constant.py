@@ -14,8 +14,8 @@ from gridtide import observations
 from gridtide.constant import FOOTER, common, completed, constants, decode, encode, joined, told
 from gridtide.errors import StorageError
 from gridtide.hourly import integers, times
-from gridtide.lake import Lake
-from gridtide.lake.encoding import ParquetSink, read_with_footer
+from gridtide.lake import Lake, encoding
+from gridtide.lake.encoding import ParquetSink
 from gridtide.observations import Row
 from tests.lakes import HOUR, START, entry, put, row
 
@@ -67,7 +67,8 @@ def test_what_is_constant_is_found() -> None:
 
 def test_what_two_row_groups_share_is_constant(tmp_path: Path) -> None:
     """A footer tells what holds in the whole file."""
-    pairs, _ = read_with_footer("parquet", body(tmp_path, two(), table(row(2, 1.0)._replace(unit="MW"))))
+    file = encoding.sound(body(tmp_path, two(), table(row(2, 1.0)._replace(unit="MW"))))
+    pairs = file.metadata.metadata or {}
     assert set(constants(two())) - set(decode(pairs)) == {"unit"}
     assert common({"unit": "MWh", "published_at": None}, {"unit": "MW"}) == {}
     assert decode({}) == {}
@@ -92,9 +93,8 @@ def test_columns_left_out_come_back(
 ) -> None:
     """Without what the footer tells and with it are the same table, also column by column."""
     groups = [table(*some) for some in (first, more) if some]
-    file = body(tmp_path_factory.mktemp("file"), *groups)
-    _, whole = read_with_footer("parquet", file)
-    _, bare = read_with_footer("parquet", file, only_varying=True)
+    file = encoding.sound(body(tmp_path_factory.mktemp("file"), *groups))
+    whole, bare = encoding.rows(file), encoding.rows(file, only_varying=True)
     assert set(bare.column_names) < set(whole.column_names)
     assert completed(bare).cast(whole.schema).to_pylist() == whole.to_pylist()
     for name in ("interval_start", "interval_end", "published_at", "retrieved_at"):
@@ -168,8 +168,8 @@ def test_tables_are_joined_as_they_are(
     for one in some:
         retrieved = RETRIEVED + data.draw(st.integers(0, 1)) * HOUR
         source = data.draw(st.sampled_from(["eia", "caiso"]))
-        file = body(folder, observations.from_rows(source, one, retrieved))
-        wholes.append(read_with_footer("parquet", file)[1])
-        bares.append(read_with_footer("parquet", file, only_varying=data.draw(st.booleans()))[1])
+        file = encoding.sound(body(folder, observations.from_rows(source, one, retrieved)))
+        wholes.append(encoding.rows(file))
+        bares.append(encoding.rows(file, only_varying=data.draw(st.booleans())))
     expected = [row for whole in wholes for row in whole.to_pylist()]
     assert completed(joined(bares)).to_pylist() == expected
