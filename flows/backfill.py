@@ -40,7 +40,6 @@ from tasks import apart
 from tasks.apart import Errand, Place
 from tasks.collect import Outcome, Run, collect
 
-
 EARLIEST = 1900
 """The first year that may be asked for: none before it has a grid, and names of files write four digits."""
 

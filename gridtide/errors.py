@@ -2,12 +2,13 @@
 
 GridtideError
 ├── ConfigurationError      the configuration asks for what cannot be: fix the file
-├── CredentialsError        401 and 403: mend the credentials, never retried
+├── CredentialsError        401 and 403, or none at all: mend the credentials, never retried
 ├── QuotaError              429: wait as told
 ├── UpstreamError           5xx, timeouts, resets, cut or non-JSON bodies: retried
 ├── FormatError             parsed, but not what was promised: the body is kept in `raw/`
 ├── IncompleteError         fewer or more rows than the upstream says it has
 ├── StorageError            the lake could not be read or written
+│   └── DamagedError        a file in it is not what was stored: move it away and collect its period again
 └── TrainingError           the training spec asks for what the lake does not hold
 
 Every error names the entry (or the file), says what happened and what to do.
@@ -37,7 +38,7 @@ class ConfigurationError(GridtideError):
 
 
 class CredentialsError(GridtideError):
-    """The upstream refuses the credentials (401, 403), or there are none."""
+    """The upstream refuses the credentials (401, 403), or there are none for it or the lake."""
 
 
 class QuotaError(GridtideError):
@@ -71,6 +72,10 @@ class IncompleteError(GridtideError):
 
 class StorageError(GridtideError):
     """The lake could not be read or written."""
+
+
+class DamagedError(StorageError):
+    """A file in the lake is not what was stored; that a file cannot be read just now is no such error."""
 
 
 class TrainingError(GridtideError):

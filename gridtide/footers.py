@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from gridtide.errors import StorageError
+from gridtide.errors import DamagedError, StorageError
 from gridtide.lake import File, Lake, Metadata
 
 TOGETHER = 256
@@ -13,7 +13,7 @@ TOGETHER = 256
 
 
 async def said(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageError]:
-    """What each of `files` says of itself, or why that is not to be believed: it is damaged, or `wrong`."""
+    """What each of `files` says of itself, or why that is not known or to be believed: it is damaged, or `wrong`."""
     found: list[Metadata | StorageError] = []
     for first in range(0, len(files), TOGETHER):
         some = files[first : first + TOGETHER]
@@ -25,13 +25,21 @@ async def said(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageErro
     return found
 
 
-async def damaged(lake: Lake, files: Sequence[File]) -> dict[str, StorageError]:
-    """Those of `files`, by path, of which what they say is not to be believed, and why."""
-    told = zip(files, await said(lake, files), strict=True)
-    return {file.path: one for file, one in told if isinstance(one, StorageError)}
+async def damaged(lake: Lake, files: Sequence[File]) -> dict[str, DamagedError]:
+    """Those of `files`, by path, of which what they say is not to be believed, and why.
+
+    Raises `StorageError` where one cannot be read: what it holds would be collected again.
+    """
+    found = {}
+    for file, one in zip(files, await said(lake, files), strict=True):
+        if isinstance(one, DamagedError):
+            found[file.path] = one
+        elif isinstance(one, StorageError):
+            raise one
+    return found
 
 
-def wrong(file: File, metadata: Metadata) -> StorageError | None:
+def wrong(file: File, metadata: Metadata) -> DamagedError | None:
     """What is wrong if `file` says by its `metadata` to be of another period than its name does, or of another size
     than the lake."""
     if metadata.period != file.period:
@@ -40,7 +48,7 @@ def wrong(file: File, metadata: Metadata) -> StorageError | None:
         happened = f"is damaged: it has {file.size} bytes, its sidecar says {metadata.size}"
     else:
         return None
-    return StorageError(file.path, happened, "Move it out of the lake and collect its period again")
+    return DamagedError(file.path, happened, "Move it out of the lake and collect its period again")
 
 
 async def _alone(lake: Lake, file: File) -> Metadata | StorageError:

@@ -14,7 +14,7 @@ from prefect_aws import AwsCredentials, MinIOCredentials, S3Bucket
 from prefect_aws.client_parameters import AwsClientParameters
 
 from gridtide import observations as obs
-from gridtide.errors import ConfigurationError, StorageError
+from gridtide.errors import ConfigurationError, CredentialsError, StorageError
 from gridtide.lake import Draft, Lake, Provenance, Stored
 from tasks.lake import of_bucket, open_lake, with_credentials
 
@@ -282,7 +282,7 @@ async def test_an_endpoint_that_does_not_answer_is_an_error_within_seconds(
 def test_no_credentials_at_all_say_what_to_set(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty AWS chain is told when the lake is opened."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    with pytest.raises(StorageError, match=r"there are no AWS credentials.*AWS_PROFILE"):
+    with pytest.raises(CredentialsError, match=r"there are no AWS credentials.*AWS_PROFILE"):
         Lake.open(f"s3://{bucket}/lake")
 
 

@@ -20,7 +20,7 @@ from gridtide.config import Entry
 from gridtide.curated.dataset import REACH, Dataset, ahead, by_month, load, newest, oldest, starting_in
 from gridtide.curated.record import RECORD, Compacted, Held, Month, Record, month_path, span
 from gridtide.curated.vintages import stored
-from gridtide.errors import StorageError
+from gridtide.errors import DamagedError, StorageError
 from gridtide.lake import File, Lake, Metadata
 from gridtide.periods import Period
 from gridtide.threads import computed
@@ -127,7 +127,7 @@ class Work:
     async def _load(self, file: File) -> tuple[Metadata, pa.Table] | None:
         try:
             return (await load(self.lake, [file], {}, verify=True))[0]
-        except StorageError as error:
+        except DamagedError as error:
             self.done.problems.append(str(error))
             return None
 

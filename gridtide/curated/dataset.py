@@ -17,7 +17,7 @@ import pyarrow as pa
 from gridtide import observations
 from gridtide.config import TABULAR
 from gridtide.curated.record import RECORD, Month, Record, dataset, is_month, month_path
-from gridtide.errors import StorageError
+from gridtide.errors import DamagedError, StorageError
 from gridtide.footers import wrong
 from gridtide.hourly import integers, microseconds, times
 from gridtide.lake import EXTENSIONS, File, Lake, Metadata
@@ -144,9 +144,9 @@ async def load(
 
     Rows further from its period than `REACH` are left out with a warning: no reader looks for them there.
 
-    Raises `StorageError` where one is damaged, says to hold another period than its name, or not to
-    hold what `hashes` says of its path; with `verify` also where its rows are not those it was stored with.
-    Without, tables may lack columns that `constant.told` tells.
+    Raises `DamagedError` where one is damaged or says to hold another period than its name, with `verify` also where
+    its rows are not those it was stored with; `StorageError` where it is not what `hashes` says of its path, or cannot
+    be read. Without `verify`, tables may lack columns that `constant.told` tells.
     """
     loaded = await lake.observations([file.path for file in files], only_varying=not verify)
     return [
@@ -166,7 +166,7 @@ async def _checked(
         raise StorageError(file.path, "is not the file that was pinned or compacted", fix)
     if metadata.rows != table.num_rows or (verify and metadata.content_hash != await _content_hash(table)):
         happened = "does not hold the rows it was stored with"
-        raise StorageError(file.path, happened, "Move it out of the lake and collect its period again")
+        raise DamagedError(file.path, happened, "Move it out of the lake and collect its period again")
     if file.period is not None:
         near = starting_in(table, Period(file.period.start - REACH, file.period.end + REACH))
         if near.num_rows < table.num_rows:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from obstore.store import LocalStore, MemoryStore, S3Store, from_url
 
-from gridtide.errors import StorageError
+from gridtide.errors import CredentialsError, StorageError
 from gridtide.lake.failures import told
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def connect(uri: str, session: boto3.Session | None, endpoint_url: str | None, *
     """The store at `uri`, as `gridtide.address.absolute` returns it.
 
     A local folder that is not there is made; without `make` it is told of in a warning, and stays an empty lake.
-    Raises `StorageError` where that cannot be.
+    Raises `StorageError` where that cannot be, `CredentialsError` where there are none.
     """
     with told(uri, "cannot be opened as a lake"):
         scheme = urlsplit(uri).scheme if "://" in uri else "file"
@@ -72,7 +72,7 @@ def _s3(uri: str, session: boto3.Session | None, endpoint_url: str | None) -> S3
         session = session or boto3.Session(region_name=os.environ.get("AWS_REGION"))
         resolved = session.client("s3", endpoint_url=endpoint_url).meta
         if session.get_credentials() is None:
-            raise StorageError(uri, "there are no AWS credentials", "Set AWS_PROFILE, or name a block")
+            raise CredentialsError(uri, "there are no AWS credentials", "Set AWS_PROFILE, or name a block")
         credentials = Boto3CredentialProvider(session, ttl=CREDENTIALS_LAST)
     except BotoCoreError as error:
         raise StorageError(uri, f"AWS cannot be asked: {error}", "Mend the AWS configuration or AWS_PROFILE") from error

@@ -21,7 +21,7 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore
 
 from gridtide.address import absolute
-from gridtide.errors import ConfigurationError, StorageError
+from gridtide.errors import ConfigurationError, DamagedError, StorageError
 from gridtide.lake.connect import connect
 from gridtide.lake.failures import told
 from gridtide.lake.metadata import Metadata, Provenance, check
@@ -80,7 +80,8 @@ class Object:
 class Lake:
     """One folder, bucket or prefix. Paths are relative to it, with `/` between their parts.
 
-    Every method raises `StorageError` that says why the lake could not be read or written.
+    Every method raises `StorageError` that says why the lake could not be read or written, `DamagedError` where
+    a file is not what was stored.
     """
 
     def __init__(self, store: ObjectStore, uri: str) -> None:
@@ -102,7 +103,7 @@ class Lake:
         For S3, `credentials` is a boto3 session (default: the AWS chain, with AWS_PROFILE and
         AWS_REGION), asked anew before what it gave expires; `endpoint_url` overrides
         AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and the profile's. Nothing is asked of S3 yet. Raises
-        `ConfigurationError` for an address that is none.
+        `ConfigurationError` for an address that is none, `CredentialsError` where there are none.
         """
         try:
             uri = absolute(uri)
@@ -236,7 +237,7 @@ class Lake:
     async def table(self, path: str) -> pa.Table:
         """The observations in the Parquet or CSV file at `path`, exactly as they were put.
 
-        A file that is damaged, or no longer what its sidecar says, raises `StorageError`.
+        A file that is damaged, or no longer what its sidecar says, raises `DamagedError`.
         """
         from gridtide.lake import encoding
 
@@ -448,8 +449,8 @@ def _said(footer: pq.FileMetaData) -> Metadata:
     return Metadata.from_footer(footer.metadata or {})
 
 
-def _damaged(path: str, error: ValueError) -> StorageError:
-    return StorageError(path, f"is damaged: {error}", "Move it out of the lake and collect its period again")
+def _damaged(path: str, error: ValueError) -> DamagedError:
+    return DamagedError(path, f"is damaged: {error}", "Move it out of the lake and collect its period again")
 
 
 def _listed(names: list[str]) -> str:
