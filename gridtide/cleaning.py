@@ -6,7 +6,6 @@ Every rule takes columns (C, T) with NaN where nothing is known, and decides on 
 
 from __future__ import annotations
 
-import math
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -81,11 +80,14 @@ NATURES = (
 )
 """The first that matches a variable and its unit counts."""
 
-UNBOUNDED = Nature(r"\w+", (), -math.inf, math.inf)
+HELD = 1e37
+"""What float32, and so the file, still holds of any unit, with the differences and sums of some."""
+
+UNBOUNDED = Nature(r"\w+", (), -HELD, HELD)
 
 
 def nature(variable: str, unit: str) -> Nature:
-    """What `variable` in `unit` can be; anything finite where nothing is known of it."""
+    """What `variable` in `unit` can be; anything that float32 holds where nothing is known of it."""
     fitting = (row for row in NATURES if unit in row.units and re.fullmatch(row.variable, variable))
     return next(fitting, UNBOUNDED)
 
@@ -126,7 +128,11 @@ def clean(values: Floats, natures: Sequence[Nature], rules: Cleaning, train: sli
 def reject(values: Floats, natures: Sequence[Nature], rules: Cleaning) -> tuple[Floats, dict[str, Mask]]:
     """`values` (C, T) with NaN for what the causal `rules` reject, and by rule which cells those are (C, T)."""
     causal: tuple[tuple[str, list[bool], Callable[[Floats, Nature], Mask]], ...] = (
-        ("impossible", [rules.impossible for _ in natures], impossible),
+        (
+            "impossible",
+            [True] * len(natures),
+            lambda kept, one: impossible(kept, one if rules.impossible else UNBOUNDED),
+        ),
         ("stale", [one.changes and rules.stale > 0 for one in natures], lambda kept, _: stale(kept, rules.stale)),
         ("spike", [one.smooth and rules.spike > 0 for one in natures], lambda kept, _: spikes(kept, rules.spike)),
     )
@@ -141,9 +147,8 @@ def reject(values: Floats, natures: Sequence[Nature], rules: Cleaning) -> tuple[
 
 
 def impossible(values: Floats, one: Nature) -> Mask:
-    """Which of `values` (T,) lie outside of what their nature allows; what float32 cannot hold always does."""
-    finite = float(np.finfo(np.float32).max)
-    cells: Mask = (values < max(one.low, -finite)) | (values > min(one.high, finite))
+    """Which of `values` (T,) lie outside of what their nature allows."""
+    cells: Mask = (values < one.low) | (values > one.high)
     return cells
 
 

@@ -37,6 +37,8 @@ PIECE = 16384
 CANCELLED = 1e-9
 """The share of its mean's square below which a variance has lost its digits as a difference of squares."""
 
+FLOAT32 = float(np.finfo(np.float32).max)
+
 RAMPS = (1, 3)
 """Hours over which changes are taken."""
 
@@ -287,9 +289,11 @@ class _Made:
         self._steps = steps
 
     def add(self, feature: Feature, values: Floats, observed: Mask) -> None:
+        """Take in `values` and `observed` (T,), but for what float32 does not hold, such as an absurd one's cube."""
+        held = np.abs(values) <= FLOAT32
         self._features.append(feature)
-        self._values.append(values)
-        self._observed.append(observed & ~np.isnan(values))
+        self._values.append(np.where(held, values, np.nan))
+        self._observed.append(observed & held)
 
     def done(self) -> Columns:
         shape = (len(self._features), self._steps)
