@@ -242,7 +242,10 @@ def load(spec: TrainingSpec | Mapping[str, Any] | str | Path) -> TrainingSpec:
     try:
         return TrainingSpec.model_validate(data)
     except ValidationError as error:
-        raise TrainingError(origin, "\n".join(_problem(e) for e in error.errors())) from error
+        found = error.errors()
+        within = {each["loc"][:depth] for each in found for depth in range(len(each["loc"]))}
+        causes = [each for each in found if each["type"] != "too_short" or each["loc"] not in within]
+        raise TrainingError(origin, "\n".join(map(_problem, causes))) from error
 
 
 def _read(path: Path) -> Any:
@@ -257,4 +260,18 @@ def _read(path: Path) -> Any:
 def _problem(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     says = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        says = f"is no key; there are {', '.join(_keys(error['loc']))}"
     return f"{where}: {says}" if where else says
+
+
+def _keys(where: tuple[str | int, ...]) -> list[str]:
+    """The keys that there are beside the one at `where`."""
+    parts: dict[str, type[Strict]] = {
+        "locations": Location,
+        "splits": Splits,
+        "features": Features,
+        "cleaning": Cleaning,
+        "ring": Ring,
+    }
+    return list((parts[str(where[0])] if len(where) > 1 else TrainingSpec).model_fields)

@@ -194,7 +194,12 @@ async def resolve_period(
         if found is None:
             limits = {"from": wanted.start, "before": wanted.end, "as of": wanted.as_of}
             asked = "".join(f" {word} {moment:%Y-%m-%dT%H:%M%z}" for word, moment in limits.items() if moment)
-            there = f"Of these entries there are {', '.join(alike(min(goals), seen))}" if seen else "There are none"
+            others = {name for name in seen if not any(fnmatchcase(name, goal) for goal in goals)}
+            there = (
+                f"Of these entries there are {', '.join(alike(min(goals), others))}"
+                if others
+                else "There are no others"
+            )
             raise TrainingError(
                 wanted.name,
                 f"no values of {', '.join(sorted(goals))} are stored{asked}",

@@ -35,7 +35,9 @@ def test_shipped_specs_load(path: Path) -> None:
     [
         ({"resolution": "PT5M"}, "resolution.*use PT1H"),
         ({"horizon": 0}, "horizon"),
-        ({"seqlen": 24}, "seqlen: Extra inputs"),
+        ({"seqlen": 24}, "seqlen: is no key; there are name, .*, seq_len, horizon, "),
+        ({"splits": {"train": 0.7}}, "splits.train: is no key; there are train_end, validation_end, validation, "),
+        ({"locations": [PLACE | {"zone": "UTC"}]}, "locations.0.zone: is no key; there are name, timezone, targets, "),
         ({"name": "../up"}, "name"),
         ({"start": "2024-01-02T00:00Z", "end": "2024-01-01T00:00Z"}, "end must be after start"),
         ({"start": "2024-01-01T00:30Z"}, "not on the hour"),
@@ -93,6 +95,13 @@ def test_every_problem_is_told_at_once() -> None:
         load(horizon=0, stride=0)
     assert "horizon" in str(raised.value)
     assert "stride" in str(raised.value)
+
+
+def test_a_list_whose_items_are_wrong_is_not_called_empty_too() -> None:
+    """Only the item is to be mended."""
+    with pytest.raises(TrainingError) as raised:
+        load(locations=[PLACE | {"targets": ["demand"]}])
+    assert str(raised.value).count("\n") == 0
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:

@@ -252,6 +252,17 @@ def test_an_impossible_spec_says_what_there_is(folder: Path, keys: dict[str, Any
         prepare(folder, **keys)
 
 
+def test_a_target_that_is_null_throughout_is_not_offered_instead_of_itself(tmp_path: Path) -> None:
+    """But the others of its entries are."""
+    source, rule, rows = KINDS["day_ahead"]
+    asyncio.run(
+        fill(Lake.open(str(tmp_path)), KINDS | {"day_ahead": (source, rule, [r._replace(value=None) for r in rows])})
+    )
+    place = {"name": "x", "targets": ["eia/ISNE/demand_forecast_day_ahead"], "inputs": PATTERNS}
+    with pytest.raises(TrainingError, match=r"ahead are stored\. Of these entries there are eia/ISNE/demand; choose"):
+        prepare(tmp_path, locations=[place])
+
+
 def test_inputs_of_which_nothing_is_known_are_told(tmp_path: Path) -> None:
     """A forecast that is null throughout has no column; weather that begins after the train hours is left out."""
     kinds = dict(KINDS)
