@@ -137,8 +137,7 @@ async def plan(entry: Entry, wanted: Period, now: datetime, lake: Lake) -> Plan:
     due = quality.due(entry, wanted, now) or wanted
     left = [f"{Period(due.end, wanted.end)} is not due yet and left out"] if due.end < wanted.end else []
     files = await lake.files(entry.output_folder, entry.file_prefix)
-    within = [one for one in files if one.period and one.period.start < due.end and due.start < one.period.end]
-    damaged = await footers.damaged(lake, within)
+    damaged = await footers.damaged(lake, files, due)
     holes = quality.gaps(entry, wanted, now, [file for file in files if file.path not in damaged])
     chunks = [chunk for hole in holes for chunk in in_chunks(entry, hole)]
     covered = due.duration - sum((hole.duration for hole in holes), timedelta(0))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ from flows.backfill import Pictures, Plan, carry_out, entry_report, pictured, re
 from flows.collecting import collecting, selected
 from flows.local_flow import local_flow
 from flows.report import RunError, explained, failure
-from gridtide import attempts, curated, quality
+from gridtide import attempts, curated, footers, quality
 from gridtide.attempts import Failure
 from gridtide.collect import scheduled_period
 from gridtide.config import Entry, Schedule
@@ -41,7 +41,8 @@ SHOWN, NAMED = 50, 5
 @dataclass(frozen=True)
 class Finding:
     """What the lake lacks of what is `wanted` of an entry: `gaps` and `revisions`, less those `waiting` for another
-    attempt; since which run it is `late`, and whether a `snapshot` makes that good; why it is `skipped`."""
+    attempt; since which run it is `late`, and whether a `snapshot` makes that good; why it is `skipped`; the paths of
+    its `damaged` files, which answer nothing, and the `problem` with files."""
 
     entry: Entry
     wanted: Period
@@ -51,6 +52,8 @@ class Finding:
     late: datetime | None = None
     snapshot: bool = False
     skipped: str | None = None
+    damaged: Collection[str] = ()
+    problem: str | None = None
 
     def plan(self, periods: Sequence[Period]) -> Plan:
         """`periods` in chunks, without what waits for another attempt."""
@@ -97,7 +100,8 @@ async def monitor(
         wanted = quality.window(run.stamp, days)
         found = [await find(one, schedules.get(one.schedule or ""), wanted, run) for one in entries]
         outcomes = [] if dry_run else await _heal(found, run)
-        pictures = await pictured([(one.entry, one.wanted) for one in found if not one.skipped], outcomes, run)
+        damaged = {path for one in found for path in one.damaged}
+        pictures = await pictured([(one.entry, one.wanted) for one in found if not one.skipped], outcomes, run, damaged)
         rows = [await _entry(one, outcomes, pictures, run) for one in found]
     report = monitor_report(rows, wanted, time.monotonic() - started)
     get_run_logger().info(as_text(report))
@@ -112,7 +116,7 @@ async def monitor(
 
 
 async def find(entry: Entry, schedule: Schedule | None, wanted: Period, run: Run) -> Finding:
-    """What the lake lacks of what should be there of `wanted`, by the names of its files and what failed before."""
+    """What the lake lacks of what should be there of `wanted`, by the names of sound files and what failed before."""
     now = run.stamp
     wanted = quality.expected(entry, schedule, wanted, now)
     files = await run.lake.files(entry.output_folder, entry.file_prefix)
@@ -121,14 +125,20 @@ async def find(entry: Entry, schedule: Schedule | None, wanted: Period, run: Run
     if skipped:
         snapshot = late is not None and scheduled_period(entry, now) is None
         return Finding(entry, wanted, late=late, snapshot=snapshot, skipped=skipped)
-    gaps = quality.gaps(entry, wanted, now, files)
-    revisions = quality.revisions(entry, wanted, now, files, schedule)
+    try:
+        damaged = await footers.damaged(run.lake, files, wanted)
+        problem = "; ".join(map(str, damaged.values())) or None
+    except StorageError as error:  # not known just now, so that their names are believed
+        damaged, problem = {}, explained(error)
+    sound = [file for file in files if file.path not in damaged]
+    gaps = quality.gaps(entry, wanted, now, sound)
+    revisions = quality.revisions(entry, wanted, now, sound, schedule)
     waiting = [
         one
         for one in await attempts.recall(run.lake, entry)
         if one.next > now and any(missing(hole, [one.period]) != [hole] for hole in (*gaps, *revisions))
     ]
-    return Finding(entry, wanted, gaps, revisions, waiting, late)
+    return Finding(entry, wanted, gaps, revisions, waiting, late, damaged=damaged.keys(), problem=problem)
 
 
 async def _heal(found: Sequence[Finding], run: Run) -> list[Outcome]:
@@ -143,9 +153,9 @@ async def _heal(found: Sequence[Finding], run: Run) -> list[Outcome]:
 
 async def _entry(one: Finding, outcomes: Sequence[Outcome], pictures: Pictures, run: Run) -> dict[str, Any]:
     """What the report says of an entry."""
-    holes, problem = [], None
+    holes, problem = [], one.problem
     try:
-        holes = [] if one.skipped else await unpublished(one.entry, one.wanted, run)
+        holes = [] if one.skipped or problem else await unpublished(one.entry, one.wanted, run)
     except StorageError as error:
         problem = explained(error)
     plan = Plan(one.entry, one.plan([*one.gaps, *one.revisions]).chunks, skipped=one.skipped)
@@ -195,7 +205,7 @@ def monitor_report(results: list[dict[str, Any]], wanted: Period, seconds: float
     - `results` per entry: what `flows.backfill.backfill_report` says, and `gaps`, `revisions`, `waiting` (what failed
       before: `period`, `attempts`, `last`, `next`, `error`), `late` (the run of the schedule that left no file, or
       null), `unpublished` (the first holes of the upstream itself: `period`, `series`, `file`), how many
-      `unpublished_periods`, `problem` (a file that cannot be read, or null)
+      `unpublished_periods`, `problem` (which files cannot be read, and what to do, or null)
     """
     left = sum(is_open(row) for row in results)
     return {
@@ -242,10 +252,10 @@ def note(row: dict[str, Any]) -> str:
     said += [f"failed {error}" for error in row["errors"]]
     said += [f"still missing {period}" for period in row["missing"]]
     if row["unpublished_periods"]:
-        first = row["unpublished"][0]
+        first, number = row["unpublished"][0], row["unpublished_periods"]
         said.append(
-            f"{row['unpublished_periods']} holes of the upstream, the first {first['period']} of {first['series']} "
-            f"by {first['file']}"
+            f"{number} {'hole' if number == 1 else 'holes'} of the upstream, the first {first['period']} of "
+            f"{first['series']} by {first['file']}"
         )
     said += [row["problem"]] if row["problem"] else []
     return "; ".join(said) or "complete"

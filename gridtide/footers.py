@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gridtide.errors import DamagedError, StorageError
 from gridtide.lake import File, Lake, Metadata
+from gridtide.periods import Period
 
 TOGETHER = 256
 """How many files are asked what they hold at a time."""
@@ -25,13 +26,15 @@ async def said(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageErro
     return found
 
 
-async def damaged(lake: Lake, files: Sequence[File]) -> dict[str, DamagedError]:
-    """Those of `files`, by path, of which what they say is not to be believed, and why.
+async def damaged(lake: Lake, files: Sequence[File], period: Period) -> dict[str, DamagedError]:
+    """Those of `files`, by path, that by their names answer some of `period` and of which what they say is not to be
+    believed, and why.
 
     Raises `StorageError` where one cannot be read: what it holds would be collected again.
     """
+    within = [one for one in files if one.period and one.period.start < period.end and period.start < one.period.end]
     found = {}
-    for file, one in zip(files, await said(lake, files), strict=True):
+    for file, one in zip(within, await said(lake, within), strict=True):
         if isinstance(one, DamagedError):
             found[file.path] = one
         elif isinstance(one, StorageError):

@@ -48,9 +48,11 @@ async def test_a_csv_of_another_size_than_its_sidecar_says_is_damaged(tmp_path: 
     old.write_bytes(b"junk")
     sidecar = old.with_name(f"{old.name}.meta.json")
     sidecar.write_text(json.dumps({k: v for k, v in json.loads(sidecar.read_text()).items() if k != "size"}))
-    found = await footers.damaged(lake, await lake.files("grid", "grid"))
+    files = await lake.files("grid", "grid")
+    found = await footers.damaged(lake, files, Period(START, START + 3 * DAY))
     assert list(found) == [f"grid/{junk.name}"]
     assert f"{junk.name}: is damaged: it has 4 bytes, its sidecar says {size}." in str(found[f"grid/{junk.name}"])
+    assert await footers.damaged(lake, files, Period(START + 2 * DAY, START + 4 * DAY)) == {}
     assert (await lake.metadata(f"grid/{sound.name}")).size == sound.stat().st_size
 
 
@@ -62,5 +64,5 @@ async def test_a_file_that_cannot_be_read_is_not_damaged(tmp_path: Path) -> None
     files = await lake.files("grid", "grid")
     (tmp_path / stored.path).unlink()
     with pytest.raises(StorageError, match="cannot be read") as raised:
-        await footers.damaged(lake, files)
+        await footers.damaged(lake, files, Period(START, START + DAY))
     assert not isinstance(raised.value, DamagedError)

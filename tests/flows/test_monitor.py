@@ -310,13 +310,27 @@ async def test_a_late_snapshot_is_collected(upstream: Upstream, tmp_path: Path) 
 
 
 async def test_a_damaged_file_is_named(upstream: Upstream, tmp_path: Path) -> None:
-    """What covers by its name and cannot be read leaves the run failed, with the file's name."""
-    settings = upstream.config(tmp_path)
+    """What covers by its name and cannot be read leaves the run failed, with the files' names, and what they should
+    hold is asked for, once."""
+    settings = upstream.config(tmp_path, raw=False)
     await backfill(TODAY - 10 * DAY, TODAY, config=settings)
-    damaged = min((tmp_path / "lake" / "grid").iterdir())
-    damaged.write_bytes(damaged.read_bytes()[:100])
-    with pytest.raises(RunError, match=damaged.name):
+    damaged = sorted((tmp_path / "lake" / "grid").iterdir())[2:4]
+    for file in damaged:
+        file.write_bytes(file.read_bytes()[:100])
+    lost = [Period(TODAY - n * DAY, TODAY - (n - 1) * DAY) for n in (8, 7)]
+    upstream.asked.clear()
+    with pytest.raises(RunError, match=f"{damaged[0].name}.*{damaged[1].name}"):
         await monitor(config=settings, days=10)
+    assert sorted(period for period in upstream.asked if period.end <= TODAY) == lost
+
+    upstream.asked.clear()
+    with pytest.raises(RunError, match=f"{damaged[0].name}.*{damaged[1].name}"):
+        await monitor(config=settings, days=10)
+    assert not [period for period in upstream.asked if period.end <= TODAY]
+    for file in damaged:
+        file.unlink()
+    assert (await monitor(config=settings, days=10))["pipeline_status"] == "success"
+    assert len(await read(settings, Period(TODAY - 10 * DAY, TODAY))) == 240
 
 
 async def test_an_empty_lake_is_filled(upstream: Upstream, tmp_path: Path) -> None:
