@@ -180,7 +180,8 @@ def spikes(values: Floats, times: float) -> Mask:
     limit = times * _usual_step(values)
     cells = np.zeros(len(values), bool)
     rows = _jumping(values, limit / 3)
-    around = np.stack([np.where(rows >= back, values[rows - back], np.nan) for back in (1, 2, 3, DAY, WEEK)])
+    before = {back: values[np.maximum(rows - back, 0)] for back in (1, 2, 3, DAY, WEEK)}
+    around = np.stack([np.where(rows >= back, found, np.nan) for back, found in before.items()])
     judged = ~np.isnan(around[:3]).any(axis=0)
     expected = np.sort(np.where(np.isnan(around), around[0], around), axis=0)[2]
     cells[rows] = judged & (np.abs(values[rows] - expected) > limit[rows // DAY])
@@ -197,7 +198,8 @@ def _jumping(values: Floats, limit: Floats) -> npt.NDArray[np.int64]:
     largest = steps.copy()
     for back in (1, 2):
         np.fmax(largest[back:], steps[:-back], out=largest[back:])
-    return np.flatnonzero(largest.reshape(-1, DAY) > limit[:, None])
+    rows = np.flatnonzero(largest.reshape(-1, DAY) > limit[:, None])
+    return rows[rows < len(values)]
 
 
 def _usual_step(values: Floats) -> Floats:

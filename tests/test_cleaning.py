@@ -97,10 +97,18 @@ def spikes_by_loop(values: np.ndarray, times: float) -> list[bool]:
 
 
 @pytest.mark.slow
-@given(values=series, times=st.sampled_from([1.0, 2.0, 5.0]))
-def test_spikes_are_those_of_a_plain_loop(values: np.ndarray, times: float) -> None:
-    """Row by row."""
-    assert cleaning.spikes(values, times).tolist() == spikes_by_loop(values, times)
+@given(values=series, times=st.sampled_from([1.0, 2.0, 5.0]), length=st.integers(1, 288))
+def test_spikes_are_those_of_a_plain_loop(values: np.ndarray, times: float, length: int) -> None:
+    """Row by row, over whole days or not."""
+    assert cleaning.spikes(values[:length], times).tolist() == spikes_by_loop(values[:length], times)
+
+
+def test_a_spike_in_the_last_row_need_not_end_a_day() -> None:
+    """It is one, wherever the rows end."""
+    for hours in range(240, 265):
+        values = wave(hours)
+        values[-1] *= 9
+        assert np.flatnonzero(cleaning.spikes(values, 5.0)).tolist() == [hours - 1]
 
 
 def test_a_spike_of_two_hours_goes_and_what_follows_it_stays() -> None:
@@ -113,11 +121,12 @@ def test_a_spike_of_two_hours_goes_and_what_follows_it_stays() -> None:
 
 @given(values=series, later=series, cut=st.integers(1, 287))
 def test_no_default_rule_sees_what_comes_later(values: np.ndarray, later: np.ndarray, cut: int) -> None:
-    """Whatever follows a row, values and quality up to it are the same to the bit."""
+    """Whatever follows a row, if anything, values and quality up to it are the same to the bit."""
     changed = np.concatenate([values[:cut], later[cut:]])
-    one, other = (cleaning.clean(v[None], [DEMAND], Cleaning(), slice(0)) for v in (values, changed))
-    np.testing.assert_array_equal(one.values[:, :cut], other.values[:, :cut])
-    np.testing.assert_array_equal(one.quality[:, :cut], other.quality[:, :cut])
+    first, *others = (cleaning.clean(v[None], [DEMAND], Cleaning(), slice(0)) for v in (values, changed, values[:cut]))
+    for other in others:
+        np.testing.assert_array_equal(first.values[:, :cut], other.values[:, :cut])
+        np.testing.assert_array_equal(first.quality[:, :cut], other.quality[:, :cut])
 
 
 def test_every_cell_is_counted_by_what_was_done_to_it() -> None:
