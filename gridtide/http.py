@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import html
 import json
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -188,29 +189,48 @@ class Credentials:
     hidden: tuple[str, ...] = ()
 
     def redacted(self, body: bytes) -> bytes:
-        """`body` without the credentials, in any spelling JSON or a URL would give them.
+        """`body` without the credentials, in any spelling JSON, a URL or HTML would give them.
 
         A short one is cut out only where it is a whole string or parameter: it may be part of a date or a value.
         """
-        for secret, spelling in self._spellings():
+        for secret in self.hidden:
             if len(secret) >= SHORT:
-                body = body.replace(spelling, b"REDACTED")
+                body = _without(secret, body)
             else:
-                body = re.sub(rb'(?<=["=])%b(?=["&\s]|$)' % re.escape(spelling), b"REDACTED", body)
+                body = re.sub(rb'(?<=["=])%b(?=["&\s]|$)' % _spelled(secret), b"REDACTED", body)
         return body
 
     def redacted_text(self, text: str) -> str:
         """`text` without the credentials."""
         said = text.encode()
-        for _, spelling in self._spellings():
-            said = said.replace(spelling, b"REDACTED")
+        for secret in self.hidden:
+            said = _without(secret, said)
         return said.decode()
 
-    def _spellings(self) -> Iterator[tuple[str, bytes]]:
-        """Each secret, and each way that JSON or a URL would spell it."""
-        for secret in self.hidden:
-            for text in {secret, json.dumps(secret)[1:-1], secret.replace("/", "\\/"), quote(secret, safe="")}:
-                yield secret, text.encode()
+
+def _without(secret: str, text: bytes) -> bytes:
+    """`text` without `secret`, which is mostly not in it: what every spelling leaves as it is is looked for first."""
+    plain = max(re.findall("[A-Za-z0-9]*", secret), key=len).encode()
+    if plain not in text:
+        return text
+    if plain == secret.encode():
+        return text.replace(plain, b"REDACTED")
+    return re.sub(_spelled(secret), b"REDACTED", text)
+
+
+def _spelled(secret: str) -> bytes:
+    """A pattern of the ways in which JSON, URLs and HTML spell `secret`, also one within the other."""
+    return "".join(map(_spelled_character, secret)).encode()
+
+
+def _spelled_character(one: str) -> str:
+    if one.isascii() and one.isalnum():
+        return one
+    number = ord(one)
+    in_json, in_url, in_html = json.dumps(one)[1:-1], quote(one, safe=""), html.escape(one)
+    ways = [rf"\\*{re.escape(one)}", re.escape(in_json), rf"\\+u{number:04x}", in_url, re.escape(in_html)]
+    ways += [f"&#{number};", f"&#x{number:x};", *([r"\+"] if one == " " else [])]
+    return f"(?i:{'|'.join(ways)})"
 
 
 def authorization(entry: str, auth: Auth, secrets: Mapping[str, str]) -> Credentials:

@@ -1,10 +1,13 @@
 """The one door to the network, against a real server on the loopback."""
 
 import asyncio
+import html
 import itertools
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from aiohttp import web
@@ -355,6 +358,30 @@ async def test_a_long_window_is_kept_by_counting() -> None:
         await limiter.acquire(limit)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(limiter.acquire(limit), 0.05)
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str,
+        json.dumps,
+        lambda text: json.dumps(json.dumps(text)),
+        lambda text: json.dumps(text).replace("/", "\\/").replace("&", "\\u0026").replace("<", "\\u003C"),
+        lambda text: quote(text, safe=""),
+        quote_plus,
+        lambda text: quote(text, safe="").replace("%2F", "%2f"),
+        html.escape,
+        lambda text: html.escape(text).replace("&#x27;", "&#39;"),
+    ],
+)
+def test_a_secret_is_cut_out_however_it_is_spelled(spell: Callable[[str], str]) -> None:
+    """In JSON, in JSON within JSON, in a URL and in HTML; what is around it stays."""
+    basic = BasicAuth(kind="basic", username="me@example.com", password_env="ISO_NE_PASSWORD")
+    secret = "pass/word+5 é&'\"<%="
+    credentials = authorization("load", basic, {"ISO_NE_PASSWORD": secret})
+    said = f"not {spell(secret)} but pass/word"
+    assert credentials.redacted_text(said) == said.replace(spell(secret).strip('"\\'), "REDACTED")
+    assert credentials.redacted(said.encode()).decode() == credentials.redacted_text(said)
 
 
 def test_a_short_secret_is_cut_out_without_cutting_into_data() -> None:

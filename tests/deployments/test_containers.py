@@ -175,6 +175,15 @@ def test_the_worker_of_ecs_may_do_what_it_does() -> None:
     assert {call.title().replace("_", "") for call in calls} <= actions
 
 
+def test_the_worker_of_ecs_may_tag_what_it_starts_and_nothing_else() -> None:
+    """prefect-aws tags each task with the labels of its run; tagging is asked by what creates, not by cluster."""
+    worker = yaml.safe_load(re.sub(r"!(\w+)", "", STACK))["Resources"]["WorkerRole"]
+    statements = worker["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    [tagging] = [one for one in statements if "ecs:TagResource" in one["Action"]]
+    assert tagging["Action"] == "ecs:TagResource"
+    assert tagging["Condition"] == {"StringEquals": {"ecs:CreateAction": "RunTask"}}
+
+
 def test_runs_on_ecs_write_their_logs_where_they_may() -> None:
     """To the group of the stack, which the pool's template is told of."""
     given = dict.fromkeys(("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn"), "x")

@@ -1,0 +1,61 @@
+"""Looking for planted secrets in all that was left behind, however it is packed and spelled."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def spellings(secret: str) -> set[bytes]:
+    """The ways in which texts hold `secret`: as it is, in JSON (also twice), URLs, HTML, hexadecimal and Base64."""
+    once = json.dumps(secret)[1:-1]
+    said = {secret, repr(secret)[1:-1], once, json.dumps(once)[1:-1], secret.replace("/", "\\/"), html.escape(secret)}
+    url = quote(secret, safe="")
+    said |= {url, re.sub("%..", lambda escape: escape[0].lower(), url), quote(url), quote_plus(secret)}
+    return {text.encode() for text in said} | {secret.encode().hex().encode()} | set(_in_base64(secret.encode()))
+
+
+def _in_base64(secret: bytes) -> Iterator[bytes]:
+    """What Base64 of any text that holds `secret` contains: three, by how many bytes go before it."""
+    for before in range(3):
+        packed = base64.b64encode(bytes(before) + secret)
+        whole = packed[-(-before * 4 // 3) : (before + len(secret)) // 3 * 4]  # what depends on nothing else
+        yield from (whole, whole.translate(bytes.maketrans(b"+/", b"-_")))
+
+
+def holding(files: Iterable[Path], secrets: Iterable[str]) -> set[tuple[Path, str]]:
+    """The files that hold a secret in any spelling, and which."""
+    sought = {secret: spellings(secret) for secret in secrets}
+    read = {path: path.read_bytes() for path in files}  # before a database is opened, which tidies up beside it
+    return {
+        (path, secret)
+        for path, raw in read.items()
+        for content in (raw, *_unpacked(path, raw))
+        for secret, spelled in sought.items()
+        if any(one in content for one in spelled)
+    }
+
+
+def _unpacked(path: Path, raw: bytes) -> Iterator[bytes]:
+    """What is not to be seen in a file as it is: bodies and Parquet are compressed, databases have values in pieces."""
+    if path.suffix == ".zst":
+        with pa.CompressedInputStream(pa.BufferReader(raw), "zstd") as stream:
+            yield stream.read()
+    if path.suffix == ".parquet":
+        table = pq.read_table(path)
+        yield str(table.schema.metadata).encode() + str(table.to_pylist()).encode()
+    if path.suffix == ".db":
+        with closing(sqlite3.connect(path)) as database:
+            for (name,) in database.execute("select name from sqlite_master where type = 'table'").fetchall():
+                for row in database.execute(f'select * from "{name}"'):  # noqa: S608  # its own name
+                    yield b" ".join(value if isinstance(value, bytes) else str(value).encode() for value in row)
