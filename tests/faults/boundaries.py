@@ -222,7 +222,8 @@ async def healed(story: Story, lake: Lake, http: Fetcher, stamp: datetime) -> li
     """Collect the gaps that the monitor finds an hour later and that wait no longer, and remember what failed."""
     run = Run(lake, http, stamp + HOUR, TaskRetries(), resume=True)
     found = await find(story.entry, None, story.wanted, run)
-    return await _collected(run, found.plan(found.gaps))
+    told: list[Exception] = [ValueError(found.problem)] if found.problem else []
+    return [*told, *await _collected(run, found.plan(found.gaps))]
 
 
 async def _collected(run: Run, what: Plan) -> list[Exception]:

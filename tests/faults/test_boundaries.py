@@ -44,11 +44,18 @@ async def test_a_run_that_fails_anywhere_is_made_good_by_the_next(lakes: str, fo
                 struck = Doors(at, after)
                 place = f"{lakes}/{at}{after}"
                 errors = await boundaries.history(story, place, NOW, struck, story.last_day)
-                if not errors:
+                if not errors and not _asked_again(struck):
                     silent.append(struck.struck)
                 read = await boundaries.recovered(story, place, NOW if at % 2 else LATER)
                 assert read == whole, (at, after, struck.struck, errors)
-    assert [door for door in silent if not door.startswith("get raw/")] == []  # a body that is not read is asked for
+    assert silent == []
+
+
+def _asked_again(doors: Doors) -> bool:
+    """Whether what was struck is made good at once: a body that is not read is asked for, and what a file says of
+    itself, for which it is read first, is read once more."""
+    kind = doors.struck.partition("/")[0]
+    return kind == "get raw" or (kind in ("get load", "head load") and doors.struck not in doors.passed[: doors.at - 1])
 
 
 async def test_a_run_that_is_killed_anywhere_is_made_good_by_the_next(lakes: str, form: str) -> None:
