@@ -1,7 +1,7 @@
 """A backfill, its compaction and a training set of it on a Dask cluster of one and of two processes of this machine.
 
-The upstream, the flow and the Prefect server take their part of the same cores: on two of these, two processes cannot
-be twice as fast as one.
+The upstream, the flow and the Prefect server take their part of the same cores, and cores share what makes them fast:
+two processes cannot be twice as fast as one. How much faster they can be is measured beside them, with plain processes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -24,6 +25,12 @@ NODES = (1_000, 3_000)
 ARROW = 72
 """Bytes of a row as Arrow holds it to be compacted."""
 
+ROUNDS = 100
+"""Of the work that needs nothing but CPU: a second or two."""
+
+PLAIN = 5
+"""How often that is measured in a turn: what else runs on the machine halves it for moments."""
+
 YEARS = 3
 STEPS = {"backfill": "rows", "compact": "rows", "prepare": "cells"}
 """What each handles."""
@@ -35,22 +42,41 @@ def measure(repeats: int = 2) -> list[Row]:
     """The least time of each step with one and two processes, run in turn, and the CPU time without a cluster."""
     told = {"PREFECT_API_URL": ensure_server(), "EIA_API_KEY": "benchmark-key", "PREFECT_LOGGING_LEVEL": "ERROR"}
     found: dict[int, list[Figures]] = {0: [], 1: [], 2: []}
+    plain: dict[int, list[float]] = {1: [], 2: []}
     with (
         patch.dict(os.environ, told),
         serving(sys.executable, str(PROGRAMS / "eia_history.py")) as base,
         tempfile.TemporaryDirectory() as folder,
     ):
         for turn in range(repeats):
+            for processes, seconds in plain.items():
+                seconds += [_plain(processes) for _ in range(PLAIN)]
             for processes, runs in found.items():
                 output = run(
                     "cluster_history", base, str(YEARS), str(Path(folder, f"{processes}-{turn}")), str(processes)
                 )
                 runs.append(json.loads(output.output.splitlines()[-1]))
-    return [row for step in STEPS for row in _rows(step, found)] + [_task(found[1]), *_month()]
+    gain = 2 * min(plain[1]) / min(plain[2])
+    rows = [row for step in STEPS for row in _rows(step, found, gain)]
+    return [_machine(gain), *rows, _task(found[1]), *_month()]
 
 
-def _rows(step: str, found: dict[int, list[Figures]]) -> list[Row]:
-    """Speed and CPU time of a step, beside one process and no cluster.
+def _plain(processes: int) -> float:
+    """Seconds until the last of as many plain processes at once has done its work."""
+    with ThreadPoolExecutor(processes) as pool:
+        runs = list(pool.map(lambda _: run("plain_work", str(ROUNDS)), range(processes)))
+    return max(float(one.output) for one in runs)
+
+
+def _machine(gain: float) -> Row:
+    name = "pure CPU work of 2 plain processes at once on this machine"
+    none: Row = {"peer": None, "peer_name": "", "limit": 2.0, "limit_name": "two cores that share nothing"}
+    return {"name": name, "unit": "× one process", "ours": gain, **none}
+
+
+def _rows(step: str, found: dict[int, list[Figures]], gain: float) -> list[Row]:
+    """Speed and CPU time of a step, beside one process and no cluster; two plain processes do `gain` times the work of
+    one.
 
     What the busiest process takes is how long the step would be with a core for each.
     """
@@ -64,8 +90,8 @@ def _rows(step: str, found: dict[int, list[Figures]]) -> list[Row]:
     speed = {
         "peer": count / wall[1],
         "peer_name": "1 process",
-        "limit": 2 * count / wall[1],
-        "limit_name": "twice that",
+        "limit": gain * count / wall[1],
+        "limit_name": f"{gain:.2f} times that, as plain processes",
     }
     even = {"peer": busiest[1], "peer_name": "1 process", "limit": busiest[1] / 2, "limit_name": "half of that"}
     none = {"peer": 1e6 * cpu[0] / count, "peer_name": "no cluster", "limit": None, "limit_name": ""}
@@ -84,12 +110,15 @@ def _task(runs: list[Figures]) -> Row:
 
 
 def _month() -> list[Row]:
-    """What a row more of a month takes to compact."""
+    """What a row more of a month takes to compact, and what a row takes on disk before and after: prices that are all
+    different, so that what is real takes no more."""
     runs: list[tuple[int, Run]] = []
     for nodes in NODES:
         with tempfile.TemporaryDirectory() as folder:
             run("nodal_month", folder, str(nodes), "fill")
+            files = _bytes(folder)
             done = run("nodal_month", folder, str(nodes), "compact")
+            month = _bytes(folder) - files
             runs.append((int(done.output), done))
     (few, small), (many, large) = runs
     more = (many - few) / 1e6
@@ -99,4 +128,11 @@ def _month() -> list[Row]:
     return [
         {"name": f"{name}, memory", "unit": "B/row", "ours": memory, **none, "limit": ARROW, "limit_name": "as Arrow"},
         {"name": f"{name}, CPU", "unit": "s/M rows", "ours": (large.cpu - small.cpu) / more, **none},
+        {"name": f"{name}, the files", "unit": "B/row", "ours": files / many, **none},
+        {"name": f"{name}, the month", "unit": "B/row", "ours": month / many, **none},
     ]
+
+
+def _bytes(folder: str) -> int:
+    """Of all Parquet files in it."""
+    return sum(path.stat().st_size for path in Path(folder).rglob("*.parquet"))

@@ -16,7 +16,8 @@ MONTHS = YEARS * 12
 @dataclass(frozen=True)
 class Dataset:
     """`series` values every `minutes`, collected in files of `chunk` hours, each answered by `pages` requests, of
-    which the upstream takes `rate` a second. A million rows take `ingest` CPU seconds, one row `file` bytes."""
+    which the upstream takes `rate` a second. A million rows take `ingest` CPU seconds; a row takes `file` bytes of a
+    file, and `month` bytes once it is compacted."""
 
     name: str
     series: int
@@ -26,6 +27,7 @@ class Dataset:
     rate: float
     ingest: float
     file: float
+    month: float
 
     @property
     def rows(self) -> int:
@@ -45,27 +47,26 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Units:
-    """Measured on two shared cores of one machine, those marked so by the sections of `python -m benchmarks`."""
+    """Measured on two shared cores of one machine, those marked so by the sections of `python -m benchmarks`, and
+    `file` and `month` of EIA on its values of 2019."""
 
     compact: float = 1.5
     """CPU seconds for a million rows: 1.0 (`cluster`), and half for the files near its ends, which two months read."""
-    month: float = 3.0
-    """Bytes a row in a compacted month."""
-    raw: float = 9.0
-    """Bytes a row in kept bodies."""
-    memory: float = 140.0
+    raw: float = 11.0
+    """Bytes a row in kept bodies: zips of OASIS."""
+    memory: float = 135.0
     """Bytes a row that a compaction of a month holds, beside `base` (`cluster`)."""
-    base: float = 0.75
+    base: float = 0.65
     """GB of a worker whatever it does."""
-    task: float = 0.14
+    task: float = 0.15
     """CPU seconds of worker and flow for a task run (`cluster`)."""
-    flow: float = 0.038
+    flow: float = 0.042
     """CPU seconds of these that the flow's process takes: it hands out no more than one in that time."""
     server: float = 0.009
     """CPU seconds of the Prefect server for a task run (`prefect_overhead`)."""
     record: float = 20e3
     """Bytes of the Prefect server's database for a task run."""
-    cell: float = 0.075
+    cell: float = 0.07
     """CPU seconds for a million cells (hour × column) of a training set (`cluster`)."""
     page: int = 1000
     """Names in an answer to a LIST."""
@@ -91,11 +92,11 @@ SIZES = ((1, 8), (2, 16), (4, 30), (8, 60), (16, 120))
 """vCPU of a Fargate task, and the GB it may have at most."""
 
 DATASETS = (
-    Dataset("EIA: 65 authorities, by type, fuel and neighbour", 1_100, 60, 60 * 24, 317, 2.5, 1.8, 2.6),
-    Dataset("CAISO day-ahead: 16,500 nodes × 5", 82_500, 60, 12, 1, 0.2, 1.15, 6.0),
-    Dataset("CAISO 5-minute: 16,500 nodes × 5", 82_500, 5, 1, 1, 0.2, 1.15, 6.0),
-    Dataset("ISO-NE day-ahead: 1,200 nodes × 4", 4_800, 60, 24, 1, 5.0, 1.8, 6.0),
-    Dataset("ISO-NE 5-minute: 1,200 nodes × 4", 4_800, 5, 24, 1, 5.0, 1.8, 6.0),
+    Dataset("EIA: 65 authorities, by type, fuel and neighbour", 1_100, 60, 60 * 24, 317, 2.5, 1.8, 2.7, 1.7),
+    Dataset("CAISO day-ahead: 16,500 nodes × 5", 82_500, 60, 12, 1, 0.2, 1.15, 8.2, 5.6),
+    Dataset("CAISO 5-minute: 16,500 nodes × 5", 82_500, 5, 1, 1, 0.2, 1.15, 8.2, 5.6),
+    Dataset("ISO-NE day-ahead: 1,200 nodes × 4", 4_800, 60, 24, 1, 5.0, 1.8, 8.2, 5.6),
+    Dataset("ISO-NE 5-minute: 1,200 nodes × 4", 4_800, 5, 24, 1, 5.0, 1.8, 8.2, 5.6),
 )
 UNITS, PRICES = Units(), Prices()
 WORKERS = 8
@@ -113,7 +114,7 @@ def cpu_hours(one: Dataset) -> tuple[float, float, float]:
 
 def gb(one: Dataset) -> tuple[float, float, float]:
     """GB of files, of months, and of bodies while they are kept."""
-    return one.rows * one.file / 1e9, one.rows * UNITS.month / 1e9, one.rows * UNITS.raw / 1e9
+    return one.rows * one.file / 1e9, one.rows * one.month / 1e9, one.rows * UNITS.raw / 1e9
 
 
 def requests(one: Dataset) -> tuple[int, int, int]:
@@ -145,11 +146,13 @@ def hours(one: Dataset) -> float:
 
 
 def dollars(one: Dataset) -> tuple[float, float]:
-    """Dollars to collect and compact once, and to store for a month, without bodies."""
+    """Dollars to collect and compact once, and to store for a month, without bodies. A worker that waits for the
+    upstream is paid, too."""
     collect, compact, tasks = cpu_hours(one)
     vcpu, room = size(memory(one))
     put, get, _ = requests(one)
-    once = (collect + tasks) * (PRICES.vcpu + 2 * PRICES.gb) + compact * (vcpu * PRICES.vcpu + room * PRICES.gb)
+    collecting = max(one.upstream_hours, collect + tasks)
+    once = collecting * (PRICES.vcpu + 2 * PRICES.gb) + compact * (vcpu * PRICES.vcpu + room * PRICES.gb)
     files, months, _ = gb(one)
     return once + put * PRICES.put + get * PRICES.get, (files + months) * PRICES.stored
 

@@ -7,7 +7,7 @@ from benchmarks.projection import Dataset
 
 PAGE = Path(__file__).parents[1] / "docs" / "scaling.md"
 
-SMALL = Dataset("small", 1_000, 30, 24, 2, 0.5, 2.0, 4.0)
+SMALL = Dataset("small", 1_000, 30, 24, 2, 0.5, 2.0, 4.0, 3.0)
 """1,000 series every half hour over 87,660 hours, a file a day of two requests, one in two seconds."""
 
 
@@ -28,10 +28,18 @@ def test_time_and_room() -> None:
     collect, compact, tasks = projection.cpu_hours(SMALL)
     assert round(collect, 4) == round(175.32 * 2 / 3600, 4)
     assert round(compact, 4) == round(175.32 * 1.5 / 3600, 4)
-    assert round(tasks, 4) == round((3_653 + 120) * 0.14 / 3600, 4)
-    assert [round(size, 3) for size in projection.gb(SMALL)] == [0.701, 0.526, 1.578]
-    assert round(projection.memory(SMALL), 3) == round(0.75 + 1.461 * 0.14, 3)
+    assert round(tasks, 4) == round((3_653 + 120) * 0.15 / 3600, 4)
+    assert [round(size, 3) for size in projection.gb(SMALL)] == [0.701, 0.526, 1.929]
+    assert round(projection.memory(SMALL), 3) == round(0.65 + 1.461 * 0.135, 3)
     assert round(projection.hours(SMALL), 3) == round(4.059 + compact / 8, 3)
+
+
+def test_dollars() -> None:
+    """The 4.059 h that the upstream makes a worker of 1 vCPU and 2 GB wait, compaction on the same, and requests."""
+    once, monthly = projection.dollars(SMALL)
+    hourly = 0.04048 + 2 * 0.004445
+    assert round(once, 4) == round((4.0589 + 0.07305) * hourly + 4_385 * 0.005e-3 + 5_813 * 0.0004e-3, 4)
+    assert round(monthly, 4) == round((0.70128 + 0.52596) * 0.023, 4)
 
 
 def test_requests() -> None:
