@@ -13,9 +13,10 @@ from tasks.quota import SharedLimiter
 
 url, name, requests, mode = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 LIMIT = {"name": name, "rates": ["5/second"]}
-ENTRY = config.parse(
-    {"apis": [{"name": "e", "url": url, "output_folder": "e", "concurrency": 2, "rate_limit": LIMIT}]}
-).apis[0]
+PATIENT = {"concurrency": 2, "retries": 20}  # who does not share is refused often, and goes on all the same
+ENTRY = config.parse({"apis": [{"name": "e", "url": url, "output_folder": "e", "rate_limit": LIMIT, **PATIENT}]}).apis[
+    0
+]
 
 
 class PrefectLimiter:
