@@ -15,6 +15,7 @@ from deployments.deploy import POOL, deploy, work_pool
 from deployments.worker import alone, ensure_worker, stop_worker, tell_lost, worker_status
 from flows.local_server import check_lets_in, server_status, stop_server
 from gridtide.config import Config
+from tasks.secrets import leave_to_file
 
 
 async def up(config: Config, path: Path, lake: str | None, sandbox: bool | str) -> tuple[str, list[Change]]:
@@ -23,6 +24,7 @@ async def up(config: Config, path: Path, lake: str | None, sandbox: bool | str) 
     Raises `ConfigurationError`, before anything is started, for a receiver that is none.
     """
     notifications.named()
+    leave_to_file(config.apis, path.parent)
     with alone():
         async with prefect_api() as api:
             async with get_client() as client:

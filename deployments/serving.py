@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from prefect.client.orchestration import get_client
 from prefect.runner import Runner
@@ -13,6 +14,7 @@ from deployments.catalogue import deployments
 from deployments.console import out
 from deployments.worker import SETTINGS
 from gridtide.config import Config
+from tasks.secrets import leave_to_file
 
 
 async def run(config: Config, path: str, lake: str | None, sandbox: bool | str) -> None:
@@ -22,6 +24,7 @@ async def run(config: Config, path: str, lake: str | None, sandbox: bool | str) 
     Raises `ConfigurationError`, before anything is started, for a receiver that is none.
     """
     receivers = notifications.named()
+    leave_to_file(config.apis, Path())
     async with prefect_api() as url:
         os.environ.update({name: os.environ.get(name, value) for name, value in SETTINGS.items()})  # for the runs
         runner = Runner(name="gridtide", limit=4)

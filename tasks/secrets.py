@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
@@ -24,6 +25,17 @@ async def secrets(entries: Iterable[Entry]) -> dict[str, str]:
     for name in names - found.keys():
         found[name] = await _block(name.removeprefix("secret:"))
     return {name: value for name, value in found.items() if value}
+
+
+def leave_to_file(entries: Iterable[Entry], folder: Path) -> None:
+    """Take out of the environment what `.env` in `folder` holds of the entries' credentials.
+
+    A run that is started there by a process of this environment then reads them as they are by that time.
+    """
+    held = dotenv_values(folder / ".env")
+    for name in {name for entry in entries for name in _names(entry)}:
+        if name in held and os.environ.get(name) == held[name]:
+            del os.environ[name]
 
 
 def _names(entry: Entry) -> list[str]:

@@ -16,7 +16,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.local_server import server_status
-from tests.deployments.machine import gridtide, until
+from tests.deployments.machine import gridtide, start, started, until
 from tests.planted import holding
 from tests.upstream import ROWS
 
@@ -24,16 +24,21 @@ KEY, PASSWORD = 'planted/key+8f14 e45f=&"<%', 'planted/password:c9f0 f895=&"<%+'
 HOOK, USER, SERVER = "planted/hook+45c48cce=", "planted/user+d3d94468=", "planted/server+6512bd43="
 """What URLs, JSON, HTML and Base64 all spell differently."""
 
+NEW = "another-key"
+"""The only one that is taken under /new/."""
+
 
 class Echo(BaseHTTPRequestHandler):
-    """An upstream that repeats the credentials it is sent, under /bad/ in an error; a receiver that is broken."""
+    """An upstream that repeats the credentials it is sent, under /bad/ in an error, under /new/ in one if they are not
+    the new ones; a receiver that is broken."""
 
     def do_GET(self) -> None:
         """Answer with rows and the credentials."""
         asked = {name: self.headers.get(name, "") for name in ("X-Api-Key", "Authorization")}
         ways = (str, repr, html.escape, quote_plus, lambda text: quote(text, safe=""))
         said = [way(KEY if self.path.endswith("key") else PASSWORD) for way in ways]
-        self.answer(400 if self.path.startswith("/bad") else 200, {"error": f"refused: {asked} {said}", "rows": ROWS})
+        refused = self.path.startswith("/bad") or (self.path == "/new/key" and asked["X-Api-Key"] != NEW)
+        self.answer(400 if refused else 200, {"error": f"refused: {asked} {said}", "rows": ROWS})
 
     def do_POST(self) -> None:
         """Take nothing."""
@@ -112,3 +117,15 @@ def test_credentials_are_nowhere_to_be_read_after_a_deployed_run(machine: Path, 
     found = holding([*files, machine / "said"], ["REDACTED", KEY, PASSWORD, HOOK, USER, SERVER])
     assert {said for _, said in found} == {"REDACTED"}
     assert {".db", ".log", ".zst"} <= {path.suffix for path, _ in found}, "what is packed is looked into"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_key_that_is_changed_in_the_file_is_used_by_the_next_run(machine: Path, echo: str) -> None:
+    """Although the worker was started with the old one."""
+    (machine / ".env").write_text("ROTATED_KEY=old-key\n")
+    entry = api("rotated", f"http://{echo}/new/key", {"kind": "api_key", "env": "ROTATED_KEY"})
+    with started(machine, entry) as (client, _):
+        (machine / ".env").write_text(f"ROTATED_KEY={NEW}\n")
+        run = until(client, start(client, "ingest/hourly"), "Completed", "AwaitingRetry", "Failed", "Crashed")
+        assert run.state_name == "Completed", run.state

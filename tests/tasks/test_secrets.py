@@ -1,5 +1,6 @@
 """Where credentials are found."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from prefect.blocks.system import Secret
 
 from gridtide import config
 from gridtide.config import Entry
-from tasks.secrets import secrets
+from tasks.secrets import leave_to_file, secrets
 
 
 def entry(**auth: Any) -> Entry:
@@ -29,6 +30,17 @@ async def test_the_environment_goes_before_the_file() -> None:
     """`.env` fills what the environment lacks and overrides nothing."""
     found = await secrets([entry(kind="api_key", env="GRID_KEY"), entry(kind="bearer", env="GRID_TOKEN")])
     assert found == {"GRID_KEY": "from the environment", "GRID_TOKEN": "from the file"}
+
+
+async def test_what_the_file_gave_is_read_there_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that a command took from `.env` is left to it; what the environment sets otherwise stays, as does the rest."""
+    monkeypatch.setenv("GRID_TOKEN", "from the file")
+    monkeypatch.setenv("ELSE", "from the file")
+    entries = [entry(kind="api_key", env="GRID_KEY"), entry(kind="bearer", env="GRID_TOKEN")]
+    leave_to_file(entries, tmp_path)
+    assert [os.environ.get(name) for name in ("GRID_TOKEN", "ELSE")] == [None, "from the file"]
+    (tmp_path / ".env").write_text("GRID_TOKEN=changed\n")
+    assert await secrets(entries) == {"GRID_KEY": "from the environment", "GRID_TOKEN": "changed"}
 
 
 async def test_only_what_entries_name_is_taken() -> None:
