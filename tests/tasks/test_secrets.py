@@ -33,7 +33,7 @@ async def test_the_environment_goes_before_the_file() -> None:
 
 
 async def test_what_the_file_gave_is_read_there_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that a command took from `.env` is left to it; what the environment sets otherwise stays, as does the rest."""
+    """A key that a command took from `.env` is left to it; what the environment sets otherwise stays."""
     monkeypatch.setenv("GRID_TOKEN", "from the file")
     monkeypatch.setenv("ELSE", "from the file")
     entries = [entry(kind="api_key", env="GRID_KEY"), entry(kind="bearer", env="GRID_TOKEN")]
