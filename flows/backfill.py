@@ -130,18 +130,18 @@ async def backfill(
 
 async def plan(entry: Entry, wanted: Period, now: datetime, lake: Lake) -> Plan:
     """What of `wanted` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`; files that by their names
-    answer some of it and are damaged do not, and are named in the warnings."""
+    answer some of it and are damaged do not, and are named in the warnings, as are those that cannot be read."""
     skipped = reason(entry, wanted, now)
     if skipped:
         return Plan(entry, skipped=skipped)
     due = quality.due(entry, wanted, now) or wanted
     left = [f"{Period(due.end, wanted.end)} is not due yet and left out"] if due.end < wanted.end else []
     files = await lake.files(entry.output_folder, entry.file_prefix)
-    damaged = await footers.damaged(lake, files, due)
+    damaged, problems = await footers.damaged(lake, files, due)
     holes = quality.gaps(entry, wanted, now, [file for file in files if file.path not in damaged])
     chunks = [chunk for hole in holes for chunk in in_chunks(entry, hole)]
     covered = due.duration - sum((hole.duration for hole in holes), timedelta(0))
-    return Plan(entry, chunks, covered, warnings=[*left, *map(str, damaged.values())], damaged=frozenset(damaged))
+    return Plan(entry, chunks, covered, warnings=[*left, *problems], damaged=damaged)
 
 
 async def carry_out(plans: Sequence[Plan], run: Run) -> list[Outcome]:

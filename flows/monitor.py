@@ -125,11 +125,7 @@ async def find(entry: Entry, schedule: Schedule | None, wanted: Period, run: Run
     if skipped:
         snapshot = late is not None and scheduled_period(entry, now) is None
         return Finding(entry, wanted, late=late, snapshot=snapshot, skipped=skipped)
-    try:
-        damaged = await footers.damaged(run.lake, files, wanted)
-        problem = "; ".join(map(str, damaged.values())) or None
-    except StorageError as error:  # not known just now, so that their names are believed
-        damaged, problem = {}, explained(error)
+    damaged, problems = await footers.damaged(run.lake, files, wanted)
     sound = [file for file in files if file.path not in damaged]
     gaps = quality.gaps(entry, wanted, now, sound)
     revisions = quality.revisions(entry, wanted, now, sound, schedule)
@@ -138,7 +134,7 @@ async def find(entry: Entry, schedule: Schedule | None, wanted: Period, run: Run
         for one in await attempts.recall(run.lake, entry)
         if one.next > now and any(missing(hole, [one.period]) != [hole] for hole in (*gaps, *revisions))
     ]
-    return Finding(entry, wanted, gaps, revisions, waiting, late, damaged=damaged.keys(), problem=problem)
+    return Finding(entry, wanted, gaps, revisions, waiting, late, damaged=damaged, problem="; ".join(problems) or None)
 
 
 async def _heal(found: Sequence[Finding], run: Run) -> list[Outcome]:

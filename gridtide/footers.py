@@ -26,20 +26,13 @@ async def said(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageErro
     return found
 
 
-async def damaged(lake: Lake, files: Sequence[File], period: Period) -> dict[str, DamagedError]:
-    """Those of `files`, by path, that by their names answer some of `period` and of which what they say is not to be
-    believed, and why.
-
-    Raises `StorageError` where one cannot be read: what it holds would be collected again.
-    """
+async def damaged(lake: Lake, files: Sequence[File], period: Period) -> tuple[frozenset[str], list[str]]:
+    """Which of `files`, by path, answer by their names some of `period` and are not what was stored; and what is to be
+    told, of these and of those that cannot be read just now, whose names are believed."""
     within = [one for one in files if one.period and one.period.start < period.end and period.start < one.period.end]
-    found = {}
-    for file, one in zip(within, await said(lake, within), strict=True):
-        if isinstance(one, DamagedError):
-            found[file.path] = one
-        elif isinstance(one, StorageError):
-            raise one
-    return found
+    told = [(file.path, one) for file, one in zip(within, await said(lake, within), strict=True)]
+    problems = [str(one) for _, one in told if isinstance(one, StorageError)]
+    return frozenset(path for path, one in told if isinstance(one, DamagedError)), problems
 
 
 def wrong(file: File, metadata: Metadata) -> DamagedError | None:

@@ -5,10 +5,8 @@ from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
 
-import pytest
-
 from gridtide import footers
-from gridtide.errors import DamagedError, StorageError
+from gridtide.errors import StorageError
 from gridtide.lake import Draft, Lake, Metadata, Provenance
 from gridtide.periods import Period
 from tests.lakes import START
@@ -49,20 +47,22 @@ async def test_a_csv_of_another_size_than_its_sidecar_says_is_damaged(tmp_path: 
     sidecar = old.with_name(f"{old.name}.meta.json")
     sidecar.write_text(json.dumps({k: v for k, v in json.loads(sidecar.read_text()).items() if k != "size"}))
     files = await lake.files("grid", "grid")
-    found = await footers.damaged(lake, files, Period(START, START + 3 * DAY))
-    assert list(found) == [f"grid/{junk.name}"]
-    assert f"{junk.name}: is damaged: it has 4 bytes, its sidecar says {size}." in str(found[f"grid/{junk.name}"])
-    assert await footers.damaged(lake, files, Period(START + 2 * DAY, START + 4 * DAY)) == {}
+    found, problems = await footers.damaged(lake, files, Period(START, START + 3 * DAY))
+    assert found == {f"grid/{junk.name}"}
+    assert len(problems) == 1
+    assert f"{junk.name}: is damaged: it has 4 bytes, its sidecar says {size}." in problems[0]
+    assert await footers.damaged(lake, files, Period(START + 2 * DAY, START + 4 * DAY)) == (frozenset(), [])
     assert (await lake.metadata(f"grid/{sound.name}")).size == sound.stat().st_size
 
 
 async def test_a_file_that_cannot_be_read_is_not_damaged(tmp_path: Path) -> None:
-    """What a store does not hand out just now is told, and is not collected again for that."""
+    """What a store does not hand out just now is told, and believed: nothing is collected again for that."""
     lake = Lake.open(str(tmp_path))
     with Draft("parquet", Provenance("grid", Period(START, START + DAY), "")) as draft:
         stored = await lake.put_draft(draft, "grid", "grid", START)
     files = await lake.files("grid", "grid")
     (tmp_path / stored.path).unlink()
-    with pytest.raises(StorageError, match="cannot be read") as raised:
-        await footers.damaged(lake, files, Period(START, START + DAY))
-    assert not isinstance(raised.value, DamagedError)
+    damaged, problems = await footers.damaged(lake, files, Period(START, START + DAY))
+    assert damaged == frozenset()
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{stored.path}: cannot be read")

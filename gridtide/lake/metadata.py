@@ -99,8 +99,10 @@ class Metadata:
                 texts["version"],
                 int(texts[_SIZE]) if _SIZE in texts else None,
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"no metadata of a lake file: {error!r}") from error
+        except KeyError as error:
+            raise ValueError(f"no metadata of a lake file: nothing says its {error.args[0]}") from error
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"no metadata of a lake file: {error}") from error
 
 
 def check(sidecar: bytes, body: Any) -> None:
