@@ -14,9 +14,9 @@ from tasks.quota import SharedLimiter
 url, name, requests, mode = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 LIMIT = {"name": name, "rates": ["5/second"]}
 PATIENT = {"concurrency": 2, "retries": 20}  # who does not share is refused often, and goes on all the same
-ENTRY = config.parse({"apis": [{"name": "e", "url": url, "output_folder": "e", "rate_limit": LIMIT, **PATIENT}]}).apis[
-    0
-]
+(ENTRY,) = config.parse(
+    {"apis": [{"name": "e", "url": url, "output_folder": "e", "rate_limit": LIMIT, **PATIENT}]}
+).apis
 
 
 class PrefectLimiter:
