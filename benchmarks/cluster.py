@@ -56,7 +56,7 @@ def measure(repeats: int = 2) -> list[Row]:
                     "cluster_history", base, str(YEARS), str(Path(folder, f"{processes}-{turn}")), str(processes)
                 )
                 runs.append(json.loads(output.output.splitlines()[-1]))
-    gain = 2 * min(plain[1]) / min(plain[2])
+    gain = min(2 * min(plain[1]) / min(plain[2]), 2.0)  # more is what else ran while one process was measured
     rows = [row for step in STEPS for row in _rows(step, found, gain)]
     return [_machine(gain), *rows, _task(found[1]), *_month()]
 
