@@ -60,6 +60,7 @@ async def written(lake: Lake) -> dict[str, bytes]:
     return {one.path: await lake.read(one.path) for one in await lake.objects("features/two")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "keys", [{}, {"start": "2024-02-03T00:00Z", "end": "2024-02-28T05:00Z", "scaling": "none"}], ids=["open", "given"]
 )

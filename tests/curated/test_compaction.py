@@ -160,6 +160,7 @@ async def test_what_lies_elsewhere_is_not_decoded(tmp_path: Path, monkeypatch: p
     }
 
 
+@pytest.mark.slow
 async def test_two_at_once_lose_nothing(lake: Lake) -> None:
     """Compactions that run into each other while files come: what is read is right all the time, and stays so."""
     of = entry()

@@ -493,6 +493,7 @@ class TestRuns:
         assert " 1 of 1 " in done.stdout
         assert "still missing" not in again.stdout
 
+    @pytest.mark.slow
     def test_prepare_tells_what_is_in_the_set(self, tmp_path: Path, upstream: str) -> None:
         """The shapes and windows of the training set, or exit code 2 where the spec asks for what is not there."""
         config = written(tmp_path, DEMAND)

@@ -91,6 +91,7 @@ async def test_a_second_deploy_changes_nothing(tmp_path: Path) -> None:
     assert [await there(name) for name in ("ingest/hourly", *OTHERS)] == before
 
 
+@pytest.mark.slow
 async def test_a_removed_schedule_disappears(tmp_path: Path) -> None:
     """Its deployment is deleted; the others stay as they are."""
     await deployed(CONFIG, tmp_path)
@@ -122,6 +123,7 @@ async def test_what_is_paused_stays_paused(tmp_path: Path) -> None:
         await client.update_deployment_schedule(before.id, schedule.id, active=True)
 
 
+@pytest.mark.slow
 async def test_what_was_changed_by_hand_is_mended(tmp_path: Path) -> None:
     """A schedule that is not in the configuration goes, parameters come back."""
     from prefect.client.schemas.actions import DeploymentUpdate

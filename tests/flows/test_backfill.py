@@ -168,6 +168,7 @@ async def test_what_is_not_due_is_left_out_and_told(tmp_path: Path) -> None:
     assert report["results"][0]["missing"] == []
 
 
+@pytest.mark.slow
 async def test_before_the_history_of_an_upstream_there_is_no_endless_hole(tmp_path: Path) -> None:
     """Where it says that there is nothing, that is told once and not asked again; where it refuses, that is named."""
     eia = {

@@ -74,6 +74,7 @@ async def test_a_refusal_is_not_retried(tmp_path: Path, status: int) -> None:
     assert caught.value.report["pipeline_status"] == "failed"
 
 
+@pytest.mark.slow
 async def test_a_retry_that_waits_holds_no_slot(tmp_path: Path) -> None:
     """More ill entries than slots, all waiting for their next attempt, keep no healthy one waiting."""
     names = [f"ill{n}" for n in range(40)]

@@ -216,6 +216,7 @@ async def test_what_an_upstream_never_published_is_told_and_not_asked_for(upstre
     assert (row["unpublished_periods"], row["missing"], row["failed"]) == (1, [], 0)
 
 
+@pytest.mark.slow
 async def test_what_fails_is_named_and_asked_for_less_and_less(upstream: Upstream, tmp_path: Path) -> None:
     """A day that the upstream refuses: told each time, asked for again after a while, closed when it can be."""
     settings = upstream.config(tmp_path)
@@ -262,6 +263,7 @@ async def told(entry: str, number: int) -> list[Event]:
     return page.events[::-1]
 
 
+@pytest.mark.slow
 async def test_a_gap_that_cannot_be_closed_is_told_once(upstream: Upstream, tmp_path: Path) -> None:
     """As an event of the entry: what is missing, since when, and what asks for it; again when there is another; and
     that there is none any more, also once."""

@@ -133,6 +133,7 @@ async def test_a_replay_that_was_killed_is_made_good(tmp_path: Path) -> None:
     assert await read(config) == [(0, 1.5), (2, 2.5)]
 
 
+@pytest.mark.slow
 async def test_a_parser_that_is_put_back_counts_from_then_on(tmp_path: Path) -> None:
     """What it reads is stored anew, however often it changes, and as of each moment before all reads as it did."""
     config, file, body = await collected(tmp_path)

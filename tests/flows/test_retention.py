@@ -85,6 +85,7 @@ async def test_folders_that_became_empty_are_removed(tmp_path: Path) -> None:
     assert left == ["eia", "raw", "raw/eia", "raw/eia/one_20240104_000000", "raw/eia/one_20240104_000000/notes.txt"]
 
 
+@pytest.mark.slow
 async def test_a_collection_that_is_writing_is_not_disturbed(tmp_path: Path) -> None:
     """Bodies of a period are put all the time while its older ones, and the folders that these leave, are removed."""
     lake, of = Lake.open(str(tmp_path)), entry()

@@ -119,6 +119,7 @@ async def test_one_process_alone_has_the_whole_limit(prefect_server: str) -> Non
     assert await active(LIMIT.name) == 0
 
 
+@pytest.mark.slow
 async def test_two_in_one_process_share_too(prefect_server: str) -> None:
     """Who comes second sees the first, and each then keeps to its half."""
     async with SharedLimiter() as first, SharedLimiter() as second:
