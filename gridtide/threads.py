@@ -16,7 +16,7 @@ _COMPUTING = ThreadPoolExecutor(1, thread_name_prefix="gridtide.computing")
 is to ask for the next page, and holds 20 MB more, for nothing."""
 
 _DECODING = ThreadPoolExecutor(2, thread_name_prefix="gridtide.decoding")
-"""Arrow decodes files without the interpreter, and nothing else goes on while history is read."""
+"""For months and large files, which Arrow decodes without the interpreter while the rows before are worked on."""
 
 _BLOCKING = ThreadPoolExecutor(32, thread_name_prefix="gridtide.blocking")
 """For the object store's blocking calls: its own futures end in native threads that may still hold

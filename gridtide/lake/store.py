@@ -433,7 +433,7 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 def _made(step: Callable[[S], T], paths: Iterable[str], items: Iterable[S]) -> list[T]:
     """What `step` makes of each of `items`, which are of the files at `paths`; the first that is damaged is named.
 
-    Of many files each step is taken with all of them in turn: one whole file after the other takes a quarter longer,
+    Of many files each step is taken with all of them in turn: one whole file after the other takes a fifth longer,
     as each step then finds its code gone from the processor's cache.
     """
     found = []
