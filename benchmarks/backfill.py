@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from benchmarks.ingest import Row
 from benchmarks.processes import PROGRAMS, Run, run, serving
-from flows.local_server import ensure_server
+from flows.run.local_server import ensure_server
 
 YEARS = 10
 SERIES = 64

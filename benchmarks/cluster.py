@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from benchmarks.ingest import Row
 from benchmarks.processes import PROGRAMS, Run, run, serving
-from flows.local_server import ensure_server
+from flows.run.local_server import ensure_server
 
 NODES = (1_000, 3_000)
 """Of the months that are compacted to see what a row more takes."""

@@ -22,7 +22,7 @@ from prefect.states import Scheduled
 
 from benchmarks.ingest import Row
 from flows.ingest import ingest
-from flows.local_server import ensure_server
+from flows.run.local_server import ensure_server
 
 ENTRIES = 15
 AHEAD = timedelta(seconds=15)

@@ -14,9 +14,14 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.ingest import Row
-from gridtide import config, curated, features, observations, training
+from gridtide import curated
+from gridtide.config.loading import parse
 from gridtide.lake import Draft, Lake, Provenance
+from gridtide.observations import arrays
+from gridtide.observations.table import from_columns
 from gridtide.periods import Period
+from gridtide.training import preparation
+from gridtide.training.features import rolling
 
 HOURS = 87_600
 PLACES = tuple(f"R{number:02d}" for number in range(15))
@@ -29,7 +34,7 @@ HOUR = timedelta(hours=1)
 PERIOD = Period(START, START + HOURS * HOUR)
 WINDOWS, LAGS, LIMIT = (24, 168), (24, 168), 6
 
-CONFIG = config.parse(
+CONFIG = parse(
     {
         "apis": [
             {
@@ -66,7 +71,7 @@ def measure() -> list[Row]:
         collected = min(_ours(folder) for _ in range(3))
         asyncio.run(curated.compact(Lake.open(folder), CONFIG.entry("regions")))
         compacted = min(_ours(folder) for _ in range(3))
-        count = asyncio.run(training.prepare(SPEC, CONFIG, Lake.open(folder)))["shape"]["features"]
+        count = asyncio.run(preparation.prepare(SPEC, CONFIG, Lake.open(folder)))["shape"]["features"]
         peer = min(_pandas_loop(Path(folder)) for _ in range(2))  # last, as it leaves the memory in pieces
     return [
         {
@@ -101,7 +106,7 @@ def _rolling() -> Row:
     return {
         "name": f"mean, std, min and max over {WINDOWS[0]} and {WINDOWS[1]} h, {HOURS:,} h × 60 series",
         "unit": "s",
-        "ours": min(seconds(lambda: features.rolling(values, WINDOWS)) for _ in range(3)),
+        "ours": min(seconds(lambda: rolling.rolling(values, WINDOWS)) for _ in range(3)),
         "peer": min(seconds(pandas) for _ in range(2)),
         "peer_name": "pandas",
         "limit": None,
@@ -126,13 +131,13 @@ async def _fill(lake: Lake) -> None:
         value = truth[begin:end] + 10 * (random.random((end - begin, len(labels))) < 0.01)
         at = np.repeat(first + step * 3_600_000_000, len(labels))
         code = np.tile(np.arange(len(labels)), end - begin)
-        table = observations.from_columns(
+        table = from_columns(
             "eia",
             part.end + HOUR,
             interval_start=at,
             interval_end=at + 3_600_000_000,
-            location=observations.labelled(code, [place for place, _ in labels]),
-            variable=observations.labelled(code, [variable for _, variable in labels]),
+            location=arrays.labelled(code, [place for place, _ in labels]),
+            variable=arrays.labelled(code, [variable for _, variable in labels]),
             unit="MWh",
             value=value.reshape(-1),
         )
@@ -143,7 +148,7 @@ async def _fill(lake: Lake) -> None:
 
 def _ours(folder: str) -> float:
     began = time.perf_counter()
-    asyncio.run(training.prepare(SPEC, CONFIG, Lake.open(folder)))
+    asyncio.run(preparation.prepare(SPEC, CONFIG, Lake.open(folder)))
     return time.perf_counter() - began
 
 

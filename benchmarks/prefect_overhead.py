@@ -23,11 +23,11 @@ from prefect.logging.handlers import PrefectConsoleHandler
 from benchmarks.ingest import Row
 from benchmarks.processes import PROGRAMS, serving
 from flows.ingest import ingest
-from flows.local_flow import local_flow
-from flows.local_server import ensure_server
-from gridtide.collect import collect, scheduled_period
-from gridtide.config import load
-from gridtide.http import Http
+from flows.run.local_flow import local_flow
+from flows.run.local_server import ensure_server
+from gridtide.collect.collection import collect, scheduled_period
+from gridtide.config.loading import load
+from gridtide.http.client import Http
 from gridtide.lake import Lake
 from tasks.collect import SLOTS
 

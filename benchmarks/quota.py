@@ -18,7 +18,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from benchmarks.ingest import Row
 from benchmarks.processes import PROGRAMS
-from flows.local_server import ensure_server
+from flows.run.local_server import ensure_server
 
 PROCESSES, REQUESTS, RATE = 4, 17, 5.0
 

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.ingest import Row
 from flows.backfill import backfill
 from flows.ingest import ingest
-from flows.local_server import ensure_server
+from flows.run.local_server import ensure_server
 from gridtide import sandbox
 
 GOAL = 30.0

@@ -14,9 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from gridtide import config, observations
+from gridtide.config.loading import parse
 from gridtide.lake import Draft, Lake, Provenance
+from gridtide.observations import arrays
+from gridtide.observations.table import from_columns
 from gridtide.periods import Period
 
 Matrix = npt.NDArray[np.float64]
@@ -32,7 +35,7 @@ VARIABLES = ["demand", "demand_forecast_day_ahead", "net_generation", "total_int
 SERIES = [(location, variable) for location in LOCATIONS for variable in VARIABLES]
 
 URL = "https://api.eia.gov/v2/electricity/rto/region-data/data/"
-ENTRY = config.parse({"apis": [{"name": "snapshots", "url": URL, "output_folder": "snapshots"}]}).apis[0]
+ENTRY = parse({"apis": [{"name": "snapshots", "url": URL, "output_folder": "snapshots"}]}).apis[0]
 
 
 async def fill(lake: Lake) -> Matrix:
@@ -76,16 +79,16 @@ def _memory_mb(line: str) -> float:
     return sum(int(one.split()[1]) for one in text.splitlines() if one.startswith(line)) / 2**10
 
 
-def _table(values: Matrix, first: int, asked: datetime) -> observations.pa.Table:
+def _table(values: Matrix, first: int, asked: datetime) -> pa.Table:
     hour, series = np.nonzero(~np.isnan(values))
     start = int(START.timestamp() * 1e6) + (first + hour) * 3_600_000_000
-    return observations.from_columns(
+    return from_columns(
         "eia",
         asked,
         interval_start=start,
         interval_end=start + 3_600_000_000,
-        location=observations.labelled(series // len(VARIABLES), LOCATIONS),
-        variable=observations.labelled(series % len(VARIABLES), VARIABLES),
+        location=arrays.labelled(series // len(VARIABLES), LOCATIONS),
+        variable=arrays.labelled(series % len(VARIABLES), VARIABLES),
         unit="MWh",
         value=values[hour, series],
     )

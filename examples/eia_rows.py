@@ -14,11 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from gridtide import observations, training
-from gridtide.config import Config, parse
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Config
 from gridtide.lake import Draft, Lake, Provenance
+from gridtide.observations.table import from_columns
 from gridtide.periods import Period
 from gridtide.sources.eia import FUELS
+from gridtide.training import preparation
 
 ZONES = {"ISNE": "America/New_York", "PACW": "America/Los_Angeles", "ERCO": "America/Chicago"}
 
@@ -54,7 +56,7 @@ async def _prepared(rows: pa.Table, config: Config) -> str:
     with Draft("parquet", Provenance(entry.name, period, entry.fingerprint)) as draft:
         draft.append(table)
         await lake.put_draft(draft, entry.output_folder, entry.file_prefix, datetime.now(UTC))
-    report = await training.prepare(SPEC, config, lake)
+    report = await preparation.prepare(SPEC, config, lake)
     return str(report["path"])
 
 
@@ -64,7 +66,7 @@ def _observations(rows: pa.Table) -> pa.Table:
         "demand" if kind == "demand" else f"generation_{FUELS[fuel]}"
         for kind, fuel in zip(rows["data_type"].to_pylist(), rows["fuel_type"].to_pylist(), strict=True)
     ]
-    return observations.from_columns(
+    return from_columns(
         "eia",
         datetime.now(UTC),
         interval_start=ends - 3_600_000_000,

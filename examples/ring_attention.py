@@ -16,7 +16,7 @@ import mlx.core as mx
 import numpy as np
 
 from gridtide.mlx_store import iterate_batches, open_store
-from gridtide.ring import Shard
+from gridtide.training.ring import Shard
 
 LOWEST = -1e30
 

@@ -14,46 +14,31 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import runtime
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
 
-from flows import coverage
-from flows.cluster import workers
-from flows.collecting import collecting, moment, selected
-from flows.local_flow import local_flow
-from flows.progress import Progress
-from flows.report import explained, failure, result
-from gridtide import footers, quality
-from gridtide.config import Entry, TaskRetries
+from flows.run import coverage_artifact
+from flows.run.cluster import workers
+from flows.run.local_flow import local_flow
+from flows.run.progress import Progress
+from flows.run.report import explained, failure, result
+from flows.run.session import collecting, moment, selected
+from gridtide.coverage.picture import Coverage
+from gridtide.coverage.plan import Plan, plan, reason
+from gridtide.entries.entry import Entry, TaskRetries
 from gridtide.errors import ConfigurationError, StorageError
-from gridtide.lake import Lake
 from gridtide.periods import Period, spoken
-from gridtide.quality import Coverage
 from gridtide.sandbox import SECRETS
-from gridtide.sources import in_chunks, source
-from tasks import apart
-from tasks.apart import Errand, Place
+from tasks import remote
 from tasks.collect import Outcome, Run, collect
+from tasks.remote import Errand, Place
 
 EARLIEST = 1900
 """The first year that may be asked for: none before it has a grid, and names of files write four digits."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be done for one entry: `chunks` to collect, or why it is `skipped`; the paths of `damaged` files."""
-
-    entry: Entry
-    chunks: Sequence[Period] = ()
-    covered: timedelta = timedelta(0)
-    skipped: str | None = None
-    warnings: Sequence[str] = ()
-    damaged: Collection[str] = ()
 
 
 Pictures = dict[str, Coverage]
@@ -118,7 +103,7 @@ async def backfill(
     report = backfill_report(wanted, plans, outcomes, pictures, time.monotonic() - started)
     get_run_logger().info(as_text(report))
     await acreate_table_artifact(report["results"], key="backfill", description=f"Backfill of {wanted}")
-    await coverage.show("backfill-coverage", f"Backfill of {wanted}", pictures)
+    await coverage_artifact.show("backfill-coverage", f"Backfill of {wanted}", pictures)
     failed = [row["name"] for row in report["results"] if row["failed"]]
     if failed:
         statistics = report["statistics"]
@@ -126,22 +111,6 @@ async def backfill(
         fix = "Run it again: it asks only for what is still missing"
         raise failure(outcomes)("backfill", happened, fix, report)
     return report
-
-
-async def plan(entry: Entry, wanted: Period, now: datetime, lake: Lake) -> Plan:
-    """What of `wanted` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`; files that by their names
-    answer some of it and are damaged do not, and are named in the warnings, as are those that cannot be read."""
-    skipped = reason(entry, wanted, now)
-    if skipped:
-        return Plan(entry, skipped=skipped)
-    due = quality.due(entry, wanted, now) or wanted
-    left = [f"{Period(due.end, wanted.end)} is not due yet and left out"] if due.end < wanted.end else []
-    files = await lake.files(entry.output_folder, entry.file_prefix)
-    damaged, problems = await footers.damaged(lake, files, due)
-    holes = quality.gaps(entry, wanted, now, [file for file in files if file.path not in damaged])
-    chunks = [chunk for hole in holes for chunk in in_chunks(entry, hole)]
-    covered = due.duration - sum((hole.duration for hole in holes), timedelta(0))
-    return Plan(entry, chunks, covered, warnings=[*left, *problems], damaged=damaged)
 
 
 async def carry_out(plans: Sequence[Plan], run: Run) -> list[Outcome]:
@@ -165,7 +134,7 @@ async def _carry_out_on(cluster: str, plans: Sequence[Plan], place: Place, retri
     progress = await Progress.begin("backfill-progress", {plan.entry.name: len(plan.chunks) for plan in plans})
 
     async def chunk(entry: Entry, period: Period) -> Outcome:
-        errand = Errand(f"{entry.name} {period}", apart.collect, entry, period, place)
+        errand = Errand(f"{entry.name} {period}", remote.collect, entry, period, place)
         try:
             collected = await there.run("collect", errand)
             outcome = Outcome(entry, period, collected)
@@ -189,8 +158,10 @@ async def pictured(
     found: Pictures = {}
     for entry, period in wanted:
         try:
-            await coverage.remember(run.lake, entry, [one for one in outcomes if one.entry is entry], run.stamp)
-            picture = await coverage.coverage(run.lake, entry, period, run.stamp, damaged)
+            await coverage_artifact.remember(
+                run.lake, entry, [one for one in outcomes if one.entry is entry], run.stamp
+            )
+            picture = await coverage_artifact.coverage(run.lake, entry, period, run.stamp, damaged)
         except StorageError as error:
             get_run_logger().warning("%s has no picture of its coverage: %s", entry.name, explained(error))
         else:
@@ -290,13 +261,3 @@ def _wanted(start: Any, end: Any) -> Period:
         raise ConfigurationError(
             "backfill", f"{start} to {end} is no period: {error}", "Give start and end such as 2024-01-01, start first"
         ) from error
-
-
-def reason(entry: Entry, wanted: Period, now: datetime) -> str | None:
-    """Why there is nothing to fill for `entry`, None if there may be."""
-    if not entry.tabular:
-        return f'keeps bodies only ("format": "{entry.format}")'
-    if not source(entry.source).takes_period(entry):
-        return "cannot be asked for a period"
-    due = entry.due(now)
-    return f"has nothing from {due:%Y-%m-%dT%H:%M}Z on yet" if due <= wanted.start else None

@@ -17,19 +17,19 @@ from prefect import runtime
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
 
-from flows.cluster import Workers, workers
-from flows.collecting import selected
-from flows.local_flow import local_flow
-from flows.progress import Progress
-from flows.report import explained, raise_failures
+from flows.run.cluster import Workers, workers
+from flows.run.local_flow import local_flow
+from flows.run.progress import Progress
+from flows.run.report import explained, raise_failures
+from flows.run.session import selected
 from gridtide import curated
-from gridtide.config import Config, Entry
 from gridtide.curated import Compaction
+from gridtide.entries.entry import Config, Entry
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import Lake
-from tasks import apart
-from tasks.apart import Errand
+from tasks import remote
 from tasks.lake import open_lake
+from tasks.remote import Errand
 
 
 def _check(config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
@@ -150,13 +150,13 @@ def _tabular(config: str | dict[str, Any], select: list[str] | None) -> tuple[Co
 async def _shared(there: Workers, address: str, store: Lake, entry: Entry) -> Compaction:
     """Compact `entry` of the lake `store`, which is at `address`, share by share, then what is left of it."""
     planned = await curated.shares(store, entry)
-    errands = [Errand(f"{entry.name} {share.months}", apart.compact_share, entry, share, address) for share in planned]
+    errands = [Errand(f"{entry.name} {share.months}", remote.compact_share, entry, share, address) for share in planned]
     ended = await asyncio.gather(*(there.run("compact", errand) for errand in errands), return_exceptions=True)
     done = await curated.join(store, entry, planned, [part for part in ended if not isinstance(part, BaseException)])
     for failure in ended:
         if isinstance(failure, BaseException):
             raise failure
-    left = await there.run("compact", Errand(f"{entry.name} rest", apart.compact, entry, address))
+    left = await there.run("compact", Errand(f"{entry.name} rest", remote.compact, entry, address))
     return done + left
 
 

@@ -16,12 +16,12 @@ from prefect import runtime
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
 
-from flows.collecting import collecting, selected
-from flows.local_flow import local_flow
-from flows.progress import tell
-from flows.report import as_rows, as_text, failure, ingest_report, raise_failures
-from gridtide.collect import scheduled_period
-from gridtide.config import Entry
+from flows.run.local_flow import local_flow
+from flows.run.progress import tell
+from flows.run.report import as_rows, as_text, failure, ingest_report, raise_failures
+from flows.run.session import collecting, selected
+from gridtide.collect.collection import scheduled_period
+from gridtide.entries.entry import Entry
 from tasks.collect import Outcome, Run, collect
 
 
@@ -43,7 +43,7 @@ async def ingest(
 ) -> dict[str, Any]:
     """Collect what is current of the entries and write it to the lake.
 
-    Returns the report that `flows.report.ingest_report` describes. Raises `ConfigurationError`
+    Returns the report that `flows.run.report.ingest_report` describes. Raises `ConfigurationError`
     before anything is asked, and `RunError`, which carries the report, after everything is
     done if any entry failed.
 

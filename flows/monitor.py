@@ -10,55 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from prefect import runtime
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
 
-from flows import coverage
-from flows.backfill import Pictures, Plan, carry_out, entry_report, pictured, reason
-from flows.collecting import collecting, selected
-from flows.local_flow import local_flow
-from flows.report import RunError, explained, failure
-from gridtide import attempts, curated, footers, quality
-from gridtide.attempts import Failure
-from gridtide.collect import scheduled_period
-from gridtide.config import Entry, Schedule
+from flows.backfill import Pictures, carry_out, entry_report, pictured
+from flows.run import coverage_artifact
+from flows.run.local_flow import local_flow
+from flows.run.report import RunError, explained, failure
+from flows.run.session import collecting, selected
+from gridtide.coverage import gaps
+from gridtide.coverage.findings import NAMED, SHOWN, Finding, find, unpublished
+from gridtide.coverage.plan import Plan
 from gridtide.errors import ConfigurationError, StorageError
-from gridtide.periods import Period, missing
-from gridtide.sources import in_chunks
+from gridtide.periods import Period
 from tasks.collect import Outcome, Run, collect
-from tasks.notify import GAPS, MISSING, STALE, Trouble, announce
-
-SHOWN, NAMED = 50, 5
-"""How many holes of an upstream a report lists for an entry, and how many series for a hole."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What the lake lacks of what is `wanted` of an entry: `gaps` and `revisions`, less those `waiting` for another
-    attempt; since which run it is `late`, and whether a `snapshot` makes that good; why it is `skipped`; the paths of
-    its `damaged` files, which answer nothing, and the `problem` with files."""
-
-    entry: Entry
-    wanted: Period
-    gaps: Sequence[Period] = ()
-    revisions: Sequence[Period] = ()
-    waiting: Sequence[Failure] = ()
-    late: datetime | None = None
-    snapshot: bool = False
-    skipped: str | None = None
-    damaged: Collection[str] = ()
-    problem: str | None = None
-
-    def plan(self, periods: Sequence[Period]) -> Plan:
-        """`periods` in chunks, without what waits for another attempt."""
-        due = [piece for one in periods for piece in missing(one, [w.period for w in self.waiting])]
-        return Plan(self.entry, [chunk for one in due for chunk in in_chunks(self.entry, one)])
+from tasks.notify.events import GAPS, MISSING, STALE
+from tasks.notify.troubles import Trouble, announce
 
 
 def _check(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
@@ -97,8 +69,8 @@ async def monitor(
     started = time.monotonic()
     schedules = selected(config, select)[0].schedules
     async with collecting(config, select, lake, sandbox, resume=True) as (run, entries):
-        wanted = quality.window(run.stamp, days)
-        found = [await find(one, schedules.get(one.schedule or ""), wanted, run) for one in entries]
+        wanted = gaps.window(run.stamp, days)
+        found = [await find(one, schedules.get(one.schedule or ""), wanted, run.stamp, run.lake) for one in entries]
         outcomes = [] if dry_run else await _heal(found, run)
         damaged = {path for one in found for path in one.damaged}
         pictures = await pictured([(one.entry, one.wanted) for one in found if not one.skipped], outcomes, run, damaged)
@@ -107,34 +79,12 @@ async def monitor(
     get_run_logger().info(as_text(report))
     title = f"The last {days} days, at {run.stamp:%Y-%m-%d %H:%M} UTC"
     await acreate_table_artifact(report["results"], key="monitor", description=title)
-    await coverage.show("monitor-coverage", title, pictures)
+    await coverage_artifact.show("monitor-coverage", title, pictures)
     if not dry_run:
         troubles = [_troubles(row, wanted) for row in rows]
         await announce(run.lake.uri, days, {about: found for each in troubles for about, found in each.items()})
         _raise_what_is_open(report, outcomes)
     return report
-
-
-async def find(entry: Entry, schedule: Schedule | None, wanted: Period, run: Run) -> Finding:
-    """What the lake lacks of what should be there of `wanted`, by the names of sound files and what failed before."""
-    now = run.stamp
-    wanted = quality.expected(entry, schedule, wanted, now)
-    files = await run.lake.files(entry.output_folder, entry.file_prefix)
-    late = quality.late(entry, schedule, now, files) if schedule else None
-    skipped = reason(entry, wanted, now)
-    if skipped:
-        snapshot = late is not None and scheduled_period(entry, now) is None
-        return Finding(entry, wanted, late=late, snapshot=snapshot, skipped=skipped)
-    damaged, problems = await footers.damaged(run.lake, files, wanted)
-    sound = [file for file in files if file.path not in damaged]
-    gaps = quality.gaps(entry, wanted, now, sound)
-    revisions = quality.revisions(entry, wanted, now, sound, schedule)
-    waiting = [
-        one
-        for one in await attempts.recall(run.lake, entry)
-        if one.next > now and any(missing(hole, [one.period]) != [hole] for hole in (*gaps, *revisions))
-    ]
-    return Finding(entry, wanted, gaps, revisions, waiting, late, damaged=damaged, problem="; ".join(problems) or None)
 
 
 async def _heal(found: Sequence[Finding], run: Run) -> list[Outcome]:
@@ -151,7 +101,7 @@ async def _entry(one: Finding, outcomes: Sequence[Outcome], pictures: Pictures, 
     """What the report says of an entry."""
     holes, problem = [], one.problem
     try:
-        holes = [] if one.skipped or problem else await unpublished(one.entry, one.wanted, run)
+        holes = [] if one.skipped or problem else await unpublished(one.entry, one.wanted, run.stamp, run.lake)
     except StorageError as error:
         problem = explained(error)
     plan = Plan(one.entry, one.plan([*one.gaps, *one.revisions]).chunks, skipped=one.skipped)
@@ -166,29 +116,6 @@ async def _entry(one: Finding, outcomes: Sequence[Outcome], pictures: Pictures, 
         "unpublished_periods": len(holes),
         "problem": problem,
     }
-
-
-async def unpublished(entry: Entry, wanted: Period, run: Run) -> list[dict[str, str]]:
-    """Where `entry` has no values in settled parts of `wanted` that files answer: `period`, `series`, and the
-    newest such `file`, whose rows were all that the upstream had.
-
-    Raises `StorageError` for a file that is damaged.
-    """
-    settled = quality.due(entry, wanted, run.stamp - entry.reread)
-    if settled is None:
-        return []
-    files = await run.lake.files(entry.output_folder, entry.file_prefix)
-    complete = missing(settled, missing(settled, quality.covered(files)))
-    table = await curated.read(run.lake, [entry], settled.start, settled.end)
-    found = quality.unpublished(quality.starts(table), complete, entry.resolution)
-    return [
-        {
-            "period": str(period),
-            "series": ", ".join(series[:NAMED]) + ", …" * (len(series) > NAMED),
-            "file": next(f.path for f in reversed(files) if f.period and f.period.start <= period.start < f.period.end),
-        }
-        for period, series in found.items()
-    ]
 
 
 def monitor_report(results: list[dict[str, Any]], wanted: Period, seconds: float) -> dict[str, Any]:

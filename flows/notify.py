@@ -14,9 +14,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 
-from flows.local_flow import local_flow
+from flows.run.local_flow import local_flow
 from gridtide.errors import GridtideError
-from tasks.notify import Receiver, deliver, receivers
+from tasks.notify.deliver import Receiver, deliver, receivers
 
 
 @local_flow(name="notify")

@@ -16,30 +16,29 @@ from prefect import runtime
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.logging import get_run_logger
 
-from flows.cluster import Workers, workers
-from flows.collecting import selected
-from flows.local_flow import local_flow
-from gridtide import spec as training_spec
-from gridtide import training
-from gridtide.bases import Base, common_shifts
-from gridtide.config import Entry
+from flows.run.cluster import Workers, workers
+from flows.run.local_flow import local_flow
+from flows.run.session import selected
 from gridtide.curated import Input
+from gridtide.entries.entry import Entry
 from gridtide.lake import Lake
-from gridtide.parts import Parts
 from gridtide.periods import Period
-from gridtide.spec import TrainingSpec
-from tasks import apart
-from tasks.apart import Errand
+from gridtide.training import preparation
+from gridtide.training.by_location import Parts
+from gridtide.training.series.bases import Base, common_shifts
+from gridtide.training.spec import TrainingSpec, load
+from tasks import remote
 from tasks.lake import open_lake
+from tasks.remote import Errand
 
 
 def _check(spec: TrainingSpec | dict[str, Any] | str, config: str | dict[str, Any], **_: Any) -> None:
-    training_spec.load(spec)
+    load(spec)
     selected(config, None)
 
 
 def _run_name() -> str:
-    return f"prepare {training_spec.load(runtime.flow_run.parameters['spec']).name}"
+    return f"prepare {load(runtime.flow_run.parameters['spec']).name}"
 
 
 @local_flow(name="prepare_training", flow_run_name=_run_name, check=_check)
@@ -66,9 +65,9 @@ async def prepare_training(
     opened = await open_lake(address)
     if cluster:
         with workers(cluster, loaded.task_retries) as there:
-            report = await training.prepare(spec, loaded, opened, make=partial(_make_on, there, address))
+            report = await preparation.prepare(spec, loaded, opened, make=partial(_make_on, there, address))
     else:
-        report = await training.prepare(spec, loaded, opened)
+        report = await preparation.prepare(spec, loaded, opened)
     text = markdown(report, opened.uri)
     get_run_logger().info("Prepared a training set: %s", " · ".join(text.split("\n\n")[:2]))
     await acreate_markdown_artifact(text, key="training-set", description=f"Training set {report['name']}")
@@ -89,9 +88,9 @@ async def _make_on(
     names = list(enumerate(location.name for location in wanted.locations))
     await parts.begin(lake, pinned)
     try:
-        gathering = (Errand(name, apart.gather, parts, n, address) for n, name in names)
+        gathering = (Errand(name, remote.gather, parts, n, address) for n, name in names)
         shifts = common_shifts(wanted, await there.run_all("gather", gathering))
-        deriving = (Errand(name, apart.derive, parts, n, shifts, address) for n, name in names)
+        deriving = (Errand(name, remote.derive, parts, n, shifts, address) for n, name in names)
         await there.run_all("derive", deriving)
         return await parts.read(lake)
     finally:

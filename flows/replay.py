@@ -20,13 +20,15 @@ from prefect import runtime
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
 
-from flows.collecting import moment, selected
-from flows.local_flow import local_flow
-from flows.progress import Progress
-from flows.report import explained, raise_failures
-from gridtide.bodies import Collection, NotKeptError, Replayed, collections, replaying
-from gridtide.collect import Collected, collect
-from gridtide.config import Entry
+from flows.run.local_flow import local_flow
+from flows.run.progress import Progress
+from flows.run.report import explained, raise_failures
+from flows.run.session import moment, selected
+from gridtide.collect.collected import Collected
+from gridtide.collect.collection import collect
+from gridtide.collect.raw_bodies import Collection, collections
+from gridtide.collect.resume import NotKeptError, Replayed, replaying
+from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import File, Lake
 from gridtide.periods import Period

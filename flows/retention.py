@@ -13,14 +13,14 @@ from prefect import runtime
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
 
-from flows.collecting import selected
-from flows.local_flow import local_flow
-from flows.progress import Progress
-from flows.report import explained, raise_failures
-from gridtide.config import Entry
+from flows.run.local_flow import local_flow
+from flows.run.progress import Progress
+from flows.run.report import explained, raise_failures
+from flows.run.session import selected
+from gridtide.collect.retention import expired, folders
+from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import Lake
-from gridtide.retention import expired, folders
 from tasks.lake import open_lake
 
 BATCH = 1000

@@ -26,13 +26,15 @@ from weakref import ref
 import numpy as np
 import numpy.typing as npt
 
-from gridtide import sequences, splits, tensors
 from gridtide.errors import StorageError, TrainingError
-from gridtide.ring import Shard
-from gridtide.scaling import Scale
+from gridtide.training import tensors
+from gridtide.training.ring import Shard
+from gridtide.training.windows import splits
+from gridtide.training.windows.scaling import Scale
+from gridtide.training.windows.windows import Starts, batches
 
 if TYPE_CHECKING:
-    from gridtide.config import Config
+    from gridtide.entries.entry import Config
     from gridtide.lake import Lake
 
 try:
@@ -285,7 +287,7 @@ def _batches(
         )
     values = size * store.length // store.shard.ranks * store.mapped["values"].shape[2]
     together = max(GATHERED // (4 * values), 1)
-    plans = (sequences.batches(len(windows), size, shuffle=shuffled, seed=seed, epoch=epoch) for epoch in epochs)
+    plans = (batches(len(windows), size, shuffle=shuffled, seed=seed, epoch=epoch) for epoch in epochs)
     groups = (plan[first : first + together] for plan in plans for first in range(0, len(plan), together))
     gather = partial(_gathered, store, windows)
     return _ahead(gather, groups, early=together > 1) if prefetch else chain.from_iterable(map(gather, groups))
@@ -310,9 +312,10 @@ def get_real_time_context(
     Raises `TrainingError` where the set has not as many hours or the lake lacks its series, and for a `lake` or a
     moment without `config`.
     """
-    from gridtide import realtime  # which takes the time of Arrow and pydantic; a training loop needs neither
-    from gridtide.config import Config, load
+    from gridtide.config.loading import load
+    from gridtide.entries.entry import Config
     from gridtide.lake import Lake
+    from gridtide.training import realtime  # which takes the time of Arrow and pydantic; a training loop needs neither
 
     manifest: Mapping[str, Any]
     mapped: Mapping[str, npt.NDArray[np.generic]]
@@ -358,15 +361,13 @@ class _Lent(Batch):
         self._let_go()
 
 
-def _ahead(
-    gather: Callable[[sequences.Starts], list[Batch]], groups: Iterator[sequences.Starts], *, early: bool
-) -> Iterator[Batch]:
+def _ahead(gather: Callable[[Starts], list[Batch]], groups: Iterator[Starts], *, early: bool) -> Iterator[Batch]:
     """The batches of `groups`, while those of the next group that `gather` describes are being gathered.
 
     Who asks for a batch still holds the one before. The group after next is therefore begun when that one
     is let go, whoever does so, and not before: else there would be three at a time. If `early`, there may be.
     """
-    waiting, described, begun = deque[sequences.Starts](), deque[list[Batch]](), deque[list[Batch]]()
+    waiting, described, begun = deque[Starts](), deque[list[Batch]](), deque[list[Batch]]()
     beginning = Lock()
 
     def describe() -> None:
@@ -402,7 +403,7 @@ def _ahead(
         described.clear()  # a loop that is left wants no more
 
 
-def _gathered(store: Store, windows: npt.NDArray[np.int64], chosen: sequences.Starts) -> list[Batch]:
+def _gathered(store: Store, windows: npt.NDArray[np.int64], chosen: Starts) -> list[Batch]:
     """The batches of those of `windows` (N, 2) that are `chosen` (batches, B), −1 for a filler."""
     location, start = np.moveaxis(windows[chosen], 2, 0)
     rows = (location * (store.front + store.steps) + start).reshape(-1)

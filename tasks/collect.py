@@ -1,13 +1,9 @@
-"""One API entry as one retrying Prefect task around `gridtide.collect`.
-
-The HTTP layer retries over seconds, the task over minutes: an upstream that stays away is asked
-again, a refusal (credentials, a wrong question, a broken promise) is not. A slot of the run is held
-only while collecting, so an entry that waits for its next attempt keeps no healthy one waiting.
-"""
+"""When an earlier result may stand for asking again."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -22,13 +18,22 @@ from prefect.context import TaskRunContext
 from prefect.serializers import JSONSerializer
 from prefect.tasks import exponential_backoff
 
-from gridtide import collect as core
-from gridtide.bodies import Fetcher
-from gridtide.config import Entry, TaskRetries
+from gridtide.collect import collection
+from gridtide.collect.resume import Fetcher
+from gridtide.entries.entry import Entry, TaskRetries
 from gridtide.errors import GridtideError, QuotaError
 from gridtide.lake import Lake
 from gridtide.periods import Period
-from tasks.caching import cache_key
+
+
+def cache_key(entry: Entry, period: Period | None, lake: str) -> str:
+    """What tells one collection from another: what is asked, how, for when, and where it goes.
+
+    Letters, digits, `_` and `-` alone, as it names a file and a lock.
+    """
+    asked = "\n".join(("collect", entry.name, entry.fingerprint, str(period), lake))
+    return f"collect-{hashlib.sha256(asked.encode()).hexdigest()[:32]}"
+
 
 SLOTS = 32
 """Collections that one run has under way at a time."""
@@ -100,7 +105,7 @@ class _Work:
             if self.begun is None:
                 self.begun = time.monotonic()
             try:
-                collected = await core.collect(
+                collected = await collection.collect(
                     self.entry,
                     lake=self.run.lake,
                     http=self.run.http,

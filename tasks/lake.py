@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gridtide.address import BLOCKS, BUCKET, check
+from gridtide.entries.lake_address import BLOCKS, BUCKET, check
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
 

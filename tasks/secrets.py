@@ -10,11 +10,11 @@ from typing import Any
 from dotenv import dotenv_values
 from prefect.blocks.system import Secret
 
-from gridtide.config import BasicAuth, Entry, KeyAuth
+from gridtide.entries.entry import BasicAuth, Entry, KeyAuth
 
 
 async def secrets(entries: Iterable[Entry]) -> dict[str, str]:
-    """The values of what the entries' `auth` names, as `gridtide.http.Http` takes them.
+    """The values of what the entries' `auth` names, as `gridtide.http.client.Http` takes them.
 
     The environment goes before `.env` in the working directory; a Secret block NAME comes under
     `secret:NAME`. What is nowhere to be found is left out: it fails its own entries, no others.

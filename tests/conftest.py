@@ -11,10 +11,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from hypothesis import settings
 
-from gridtide import config
-from gridtide.config import Entry
-from tests.eia_upstream import Upstream
-from tests.prefect_servers import serving
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
+from tests.support.eia_upstream import Upstream
+from tests.support.prefect_servers import serving
 
 # a shared machine may pause in any example, which says nothing about the property
 settings.register_profile("gridtide", deadline=None)
@@ -84,7 +84,7 @@ async def make() -> AsyncIterator[Callable[..., Awaitable[tuple[Upstream, Entry]
             "rate_limit": None,
             **keys,
         }
-        return upstream, config.parse({"apis": [api]}).apis[0]
+        return upstream, parse({"apis": [api]}).apis[0]
 
     yield start
     for server in servers:

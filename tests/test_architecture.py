@@ -18,15 +18,8 @@ FILES = sorted(path.relative_to(ROOT) for layer in LAYERS for path in (ROOT / la
 PURE = (
     "errors",
     "periods",
-    "patience",
-    "quality",
     "variables",
     "observations",
-    "localtime",
-    "hourly",
-    "cleaning",
-    "features",
-    "splits",
 )
 DOORS = {"aiohttp", "obstore", "boto3", "requests", "httpx", "urllib.request", "socket"}
 """What only the doors to network and storage may use."""
@@ -107,7 +100,7 @@ def test_functions_stay_short(path: Path) -> None:
     assert long == {}
 
 
-@pytest.mark.parametrize("module", ["gridtide.config", "gridtide.collect", "deployments.cli", "deployments.status"])
+@pytest.mark.parametrize("module", ["gridtide.config", "gridtide.collect", "deployments.cli", "deployments.cli.status"])
 def test_what_must_start_quickly_loads_no_prefect(module: str) -> None:
     """Importing these loads neither Prefect nor MLX, in a process of its own."""
     code = f"import {module}, sys; print([m for m in ('prefect', 'mlx', 'pandas') if m in sys.modules])"

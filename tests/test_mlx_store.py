@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from gridtide.errors import StorageError, TrainingError
 from gridtide.lake import Lake
-from gridtide.ring import Layout, Shard
-from tests.grids import every_kind
-from tests.sets import write_random_set, write_training_set
+from gridtide.training.ring import Layout, Shard
+from tests.support.grids import every_kind
+from tests.support.sets import write_random_set, write_training_set
 
 mx = pytest.importorskip("mlx.core", reason="MLX is an extra")
 mlx_store = pytest.importorskip("gridtide.mlx_store")
@@ -255,7 +255,7 @@ def test_without_mlx_there_is_one_clear_error() -> None:
     """Preparing works without MLX; opening a store says what to install."""
     program = (
         "import sys; sys.modules['mlx'] = None\n"
-        "from gridtide import errors, training\n"
+        "from gridtide import errors, training; training.prepare\n"
         "try: import gridtide.mlx_store\n"
         "except errors.TrainingError as error: print(error)"
     )

@@ -10,9 +10,11 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from gridtide import config, variables
+from gridtide import variables
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
 from gridtide.periods import Period
-from gridtide.sources import HOSTS, NAMES, source
+from gridtide.sources.registry import HOSTS, NAMES, source
 
 PAGES = Path(__file__).parents[1] / "docs" / "sources"
 
@@ -140,7 +142,7 @@ def test_the_page_of_the_generic_source_has_the_keys_of_an_entry() -> None:
     """All that say how records are read, with their defaults."""
     keys = re.findall(r"^\| `(\w+)` \|", page("generic"), re.MULTILINE)
     assert keys == ["records", "time", "timezone", "value", "location", "unit", "interval"]
-    fields = {field.name: field for field in msgspec.structs.fields(config.Entry)}
+    fields = {field.name: field for field in msgspec.structs.fields(Entry)}
     assert set(keys) <= set(fields)
     assert fields["unit"].default == "1"
     assert fields["timezone"].default == "UTC"
@@ -150,7 +152,7 @@ def test_the_page_of_the_generic_source_has_the_keys_of_an_entry() -> None:
 def test_the_entry_of_each_page_works(name: str) -> None:
     """It is read as an entry of that source, and asks something for a period that it answers."""
     (example,) = re.findall(r"```json\n(.*?)```", page(name), re.DOTALL)
-    entry = config.parse({"apis": [json.loads(example)]}).apis[0]
+    entry = parse({"apis": [json.loads(example)]}).apis[0]
     assert entry.source == name
     assert source(name).takes_period(entry)
     start = datetime(2024, 3, 9, tzinfo=UTC)

@@ -18,12 +18,12 @@ from typing import Any
 
 from benchmarks.eia_entries import AUTHORITIES, FACETS, entries
 from flows.backfill import backfill
-from flows.cluster import workers
 from flows.compact import compact
-from flows.local_flow import local_flow
 from flows.prepare_training import prepare_training
-from gridtide.config import TaskRetries
-from tasks.apart import Errand
+from flows.run.cluster import workers
+from flows.run.local_flow import local_flow
+from gridtide.entries.entry import TaskRetries
+from tasks.remote import Errand
 
 START = datetime(2014, 1, 1, tzinfo=UTC)
 TASKS = 30
@@ -63,7 +63,7 @@ def cluster_of(processes: int) -> Iterator[tuple[str | None, Callable[[], list[f
         LocalCluster(n_workers=processes, threads_per_worker=1, dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        client.run(__import__, "tasks.apart")  # what a worker imports once is no part of a step
+        client.run(__import__, "tasks.remote")  # what a worker imports once is no part of a step
         yield cluster.scheduler_address, lambda: [cpu(), *client.run(cpu).values()]
 
 

@@ -4,13 +4,13 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 
-from gridtide import config
-from gridtide.collect import collect
-from gridtide.http import Http
+from gridtide.collect.collection import collect
+from gridtide.config.loading import parse
+from gridtide.http.client import Http
 from gridtide.lake import Lake
 
 base, rows, folder, raw = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] == "raw"
-ENTRY = config.parse(
+ENTRY = parse(
     {
         "apis": [
             {

@@ -8,9 +8,13 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
 
-from gridtide import config, curated, observations
+from gridtide import curated
+from gridtide.config.loading import parse
 from gridtide.lake import Draft, Lake, Provenance
+from gridtide.observations import arrays
+from gridtide.observations.table import from_columns
 from gridtide.periods import Period
 
 URL = "http://oasis.caiso.com/oasisapi/SingleZip"
@@ -20,27 +24,27 @@ API = {
     "params": {"queryname": "PRC_LMP", "market_run_id": "DAM", "grp_type": "ALL"},
     "output_folder": "lmp",
 }
-ENTRY = config.parse({"apis": [API]}).apis[0]
+ENTRY = parse({"apis": [API]}).apis[0]
 START = datetime(2024, 3, 1, tzinfo=UTC)
 DAYS, HOURS = 31, 24
 PARTS = ["lmp_day_ahead", *(f"lmp_day_ahead_{part}" for part in ("energy", "congestion", "loss", "ghg"))]
 HOUR = 3_600_000_000
 
 
-def day(number: int, nodes: int, random: np.random.Generator) -> observations.pa.Table:
+def day(number: int, nodes: int, random: np.random.Generator) -> pa.Table:
     """The rows of a day, hour by hour."""
     shape = (HOURS, nodes, len(PARTS))
     hour, node, part = (axis.ravel() for axis in np.indices(shape))
     values = random.normal(40, 10, shape).round(5)
     values[:, :, -1] = 0
     start = int((START + timedelta(days=number)).timestamp() * 1e6) + hour * HOUR
-    return observations.from_columns(
+    return from_columns(
         "caiso",
         START + timedelta(days=60, seconds=5 * number),
         interval_start=start,
         interval_end=start + HOUR,
-        location=observations.labelled(node, [f"NODE_{n:05}-APND" for n in range(nodes)]),
-        variable=observations.labelled(part, PARTS),
+        location=arrays.labelled(node, [f"NODE_{n:05}-APND" for n in range(nodes)]),
+        variable=arrays.labelled(part, PARTS),
         unit="USD/MWh",
         value=values.ravel(),
     )

@@ -5,18 +5,17 @@ import sys
 
 from prefect.concurrency.asyncio import rate_limit
 
-from gridtide import config
-from gridtide.config import RateLimit
-from gridtide.http import Answer, Http, Limiter, LocalLimiter
-from gridtide.sources import Request
-from tasks.quota import SharedLimiter
+from gridtide.config.loading import parse
+from gridtide.entries.entry import RateLimit
+from gridtide.http.client import Answer, Http
+from gridtide.http.limits import Limiter, LocalLimiter
+from gridtide.sources.contract import Request
+from tasks.rate_limits import SharedLimiter
 
 url, name, requests, mode = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 LIMIT = {"name": name, "rates": ["5/second"]}
 PATIENT = {"concurrency": 2, "retries": 20}  # who does not share is refused often, and goes on all the same
-(ENTRY,) = config.parse(
-    {"apis": [{"name": "e", "url": url, "output_folder": "e", "rate_limit": LIMIT, **PATIENT}]}
-).apis
+(ENTRY,) = parse({"apis": [{"name": "e", "url": url, "output_folder": "e", "rate_limit": LIMIT, **PATIENT}]}).apis
 
 
 class PrefectLimiter:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from gridtide import tensors
+from gridtide.training import tensors
 
 H = 24
 NAMES = ("values", "mask", "targets", "target_mask")
@@ -35,7 +35,7 @@ def gridtide(layout: Any = "contiguous", rank: int = 0, ranks: int = 1, *, read:
 
     def loader(path: Path, length: int, size: int) -> Batches:
         from gridtide.mlx_store import iterate_batches, mx, open_store
-        from gridtide.ring import Shard
+        from gridtide.training.ring import Shard
 
         store = open_store(path, Shard(layout, rank, ranks))
         if read:

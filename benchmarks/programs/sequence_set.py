@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gridtide import tensors
+from gridtide.training import tensors
 
 FEATURES, HORIZON = 64, 24
 

@@ -4,8 +4,8 @@ import asyncio
 
 from benchmarks.snapshots import ENTRY, PERIOD, SERIES, Matrix, measured
 from gridtide import curated
-from gridtide.hourly import Grid
 from gridtide.lake import Lake
+from gridtide.training.series.hourly_grid import Grid
 
 
 async def gathered(lake: Lake) -> Grid:

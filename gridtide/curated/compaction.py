@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from gridtide.config import Entry
 from gridtide.curated.dataset import REACH, Dataset, ahead, by_month, load, newest, oldest, starting_in
-from gridtide.curated.record import RECORD, Compacted, Held, Month, Record, month_path, span
+from gridtide.curated.months import RECORD, Compacted, Held, Month, Record, month_path, span
 from gridtide.curated.vintages import stored
+from gridtide.entries.entry import Entry
 from gridtide.errors import DamagedError, StorageError
 from gridtide.lake import File, Lake, Metadata
 from gridtide.periods import Period

@@ -14,13 +14,13 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from gridtide import observations
-from gridtide.config import TABULAR
-from gridtide.curated.record import RECORD, Month, Record, dataset, is_month, month_path
+from gridtide.curated.months import RECORD, Month, Record, dataset, is_month, month_path
+from gridtide.entries.entry import TABULAR
 from gridtide.errors import DamagedError, StorageError
-from gridtide.footers import wrong
-from gridtide.hourly import integers, microseconds, times
 from gridtide.lake import EXTENSIONS, File, Lake, Metadata
+from gridtide.lake.soundness import wrong
+from gridtide.observations import identity as identity_module
+from gridtide.observations.times import integers, microseconds, times
 from gridtide.periods import Period
 from gridtide.threads import computed, decoded
 
@@ -237,4 +237,4 @@ async def _record(lake: Lake, path: str) -> Record:
 
 
 async def _content_hash(table: pa.Table) -> str:
-    return (await computed(observations.content_hash, table)).hexdigest()
+    return (await computed(identity_module.content_hash, table)).hexdigest()

@@ -17,10 +17,8 @@ from functools import partial
 
 import pyarrow as pa
 
-from gridtide.config import Entry
-from gridtide.constant import joined
 from gridtide.curated.dataset import Dataset, ahead, by_month, load, may_hold, oldest, starting_in, together
-from gridtide.curated.record import Held, Month, span
+from gridtide.curated.months import Held, Month, span
 from gridtide.curated.vintages import (
     STORED,
     VINTAGES,
@@ -32,9 +30,11 @@ from gridtide.curated.vintages import (
     vintages,
     with_available,
 )
+from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import File, Lake, Metadata
-from gridtide.observations import RETRIEVALS, SCHEMA
+from gridtide.observations.constant_columns import joined
+from gridtide.observations.table import RETRIEVALS, SCHEMA
 from gridtide.periods import Period
 from gridtide.threads import computed
 

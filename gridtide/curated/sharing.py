@@ -15,15 +15,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from gridtide.config import Entry
 from gridtide.curated.compaction import Compaction, Work
 from gridtide.curated.dataset import REACH, Dataset, may_hold
-from gridtide.curated.record import RECORD, Held, Record, months_of, span
+from gridtide.curated.months import RECORD, Held, Record, months_of, span
+from gridtide.entries.entry import Entry
 from gridtide.lake import Lake
 from gridtide.periods import Period
 
 SHARE = 1 << 20
 """Bytes of files from which on months are a share: some half a million rows, a second of work."""
+
 
 YEAR = 12
 """Months that are a share in any case."""

@@ -19,10 +19,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gridtide import observations
-from gridtide.config import Available
-from gridtide.hourly import UNPUBLISHED, available_at, integers, microseconds
-from gridtide.observations import LABEL, RETRIEVALS, SCHEMA, TIME, from_numpy, known, retrievals, to_numpy
+from gridtide.entries.entry import Available
+from gridtide.observations import arrays
+from gridtide.observations.arrays import from_numpy, known, to_numpy
+from gridtide.observations.availability import available_at
+from gridtide.observations.table import LABEL, RETRIEVALS, SCHEMA, TIME, retrievals
+from gridtide.observations.times import UNPUBLISHED, integers, microseconds
 
 STORED = pa.schema(
     [
@@ -125,7 +127,7 @@ def stored(table: pa.Table, stored_at: datetime, path: str) -> pa.Table:
     rows = table.num_rows
     moment = from_numpy(np.full(rows, microseconds(stored_at)), TIME)
     table = table.append_column(STORED.field("stored_at"), moment)
-    table = table.append_column(STORED.field("file"), observations.labelled(np.zeros(rows, np.int32), [path]))
+    table = table.append_column(STORED.field("file"), arrays.labelled(np.zeros(rows, np.int32), [path]))
     return table.append_column(RETRIEVALS, from_numpy(np.ones(rows, np.int32), RETRIEVALS.type))
 
 
@@ -208,4 +210,4 @@ def _anew(column: pa.ChunkedArray) -> pa.DictionaryArray:
     place = np.empty(len(numbers), np.int32)
     place[order] = np.arange(len(order))
     texts = list(numbers)
-    return observations.labelled(place[codes], [texts[number] for number in order])
+    return arrays.labelled(place[codes], [texts[number] for number in order])

@@ -4,9 +4,9 @@
     <output_folder>/<prefix>_<stamp>[_<from>_<to>].csv          the same columns
     <output_folder>/<prefix>_<stamp>[_<from>_<to>].csv.meta.json    its Metadata, put before it
     <any of these>.superseded_<moment>                          from then on others count instead: a replay's
-    raw/…                                                       response bodies, zstd-compressed, see `gridtide.bodies`
+    raw/…                                                       response bodies, see `gridtide.collect.raw_bodies`
     processed/…                                                 compacted months, see `gridtide.curated`
-    failed/…                                                    what was asked for in vain, see `gridtide.attempts`
+    failed/…                                                    see `gridtide.coverage.failed_periods`
 
 Files of observations are immutable: written whole under a name that was free, never replaced; a reader sees a file
 whole or not at all. What a name that is taken means is decided by the content hash: the same
@@ -17,8 +17,8 @@ Arrow and the store's client are imported when first needed, not with this packa
 request to an upstream is on its way before they are loaded.
 """
 
-from gridtide.lake.draft import Draft
-from gridtide.lake.metadata import Metadata, Provenance
+from gridtide.lake.files.draft import Draft
+from gridtide.lake.files.metadata import Metadata, Provenance
 from gridtide.lake.names import EXTENSIONS, File, Name, file_name, folder_name, parse_folder_name
 from gridtide.lake.store import Lake, Object, Stored
 

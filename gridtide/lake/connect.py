@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from obstore.store import LocalStore, MemoryStore, S3Store, from_url
 
 from gridtide.errors import CredentialsError, StorageError
-from gridtide.lake.failures import told
+from gridtide.lake.store_errors import told
 
 if TYPE_CHECKING:
     import boto3

@@ -20,11 +20,10 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore
 
-from gridtide.address import absolute
+from gridtide.entries.lake_address import absolute
 from gridtide.errors import ConfigurationError, DamagedError, StorageError
 from gridtide.lake.connect import connect
-from gridtide.lake.failures import told
-from gridtide.lake.metadata import Metadata, Provenance, check
+from gridtide.lake.files.metadata import Metadata, Provenance, check
 from gridtide.lake.names import (
     EXTENSIONS,
     SIDECAR,
@@ -34,6 +33,7 @@ from gridtide.lake.names import (
     parse_superseded_name,
     superseded_name,
 )
+from gridtide.lake.store_errors import told
 from gridtide.threads import blocking, computed, decoded
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ObjectStore
 
-    from gridtide.lake.draft import Draft
+    from gridtide.lake.files.draft import Draft
 
 logger = logging.getLogger("gridtide.lake")
 
@@ -125,13 +125,13 @@ class Lake:
 
     async def put_raw(self, path: str, body: bytes) -> bool:
         """Put `body`, zstd-compressed, at `path`, which is under `raw/`; False where one is there, which is left."""
-        from gridtide.lake import encoding
+        from gridtide.lake.files import encoding
 
         return await self._create(path, await computed(encoding.compress, body), path)
 
     async def raw(self, path: str) -> bytes:
         """The body that `put_raw` put at `path`."""
-        from gridtide.lake import encoding
+        from gridtide.lake.files import encoding
 
         body = await self._get(path)
         try:
@@ -239,7 +239,7 @@ class Lake:
 
         A file that is damaged, or no longer what its sidecar says, raises `DamagedError`.
         """
-        from gridtide.lake import encoding
+        from gridtide.lake.files import encoding
 
         extension = path.rpartition(".")[2]
         body = await self._get(path)
@@ -375,7 +375,7 @@ class Lake:
 
     def _decoded(self, paths: Sequence[str], *, only_varying: bool) -> list[tuple[Metadata, pa.Table]]:
         """As `observations`, of Parquet files."""
-        from gridtide.lake import encoding
+        from gridtide.lake.files import encoding
 
         files = _made(encoding.sound, paths, list(map(self._got, paths)))
         tables = _made(partial(encoding.rows, only_varying=only_varying), paths, files)
@@ -387,7 +387,7 @@ class Lake:
 
     def _footer(self, path: str) -> pq.FileMetaData:
         """As `footer`, but raises `ValueError` where there is none."""
-        from gridtide.lake import encoding
+        from gridtide.lake.files import encoding
 
         tail = self._got(path, FOOTER)
         size = encoding.footer_size(tail)

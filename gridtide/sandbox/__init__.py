@@ -23,7 +23,7 @@ import msgspec
 from gridtide.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from gridtide.config import Config, Entry
+    from gridtide.entries.entry import Config, Entry
 
 SECRETS = {
     "EIA_API_KEY": "sandbox-eia-key",
@@ -52,7 +52,8 @@ def redirect(config: Config, url: str) -> Config:
 
 def _redirected(entry: Entry, url: str) -> Entry:
     # Imported here, as the server itself starts without the configuration's models.
-    from gridtide.config import BasicAuth, KeyAuth, NoAuth, Rate
+    from gridtide.entries.entry import BasicAuth, KeyAuth, NoAuth
+    from gridtide.entries.field_types import Rate
 
     if not entry.url:
         return entry

@@ -18,9 +18,10 @@ from typing import Any, Protocol, cast
 
 from aiohttp import web
 
-from gridtide.sandbox import SECRETS, SPEED, caiso, eia, faults, iso_ne, open_meteo
-from gridtide.sandbox.exchange import Answer, Question
+from gridtide.sandbox import SECRETS, SPEED, faults
 from gridtide.sandbox.faults import Faults, Rule
+from gridtide.sandbox.formats import caiso, eia, iso_ne, open_meteo
+from gridtide.sandbox.formats.exchange import Answer, Question
 from gridtide.sandbox.quota import Quota
 from gridtide.simulation import Grid
 

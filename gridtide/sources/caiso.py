@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
-from gridtide.markup import is_html, tree
 from gridtide.periods import Period, split
-from gridtide.sources import BOM, Page, Request
+from gridtide.sources.contract import BOM, Page, Request
+from gridtide.sources.formats.xml import is_html, tree
 from gridtide.variables import snake_case
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from gridtide.config import Entry
+    from gridtide.entries.entry import Entry
 
 LONGEST = timedelta(days=30)
 """OASIS answers at most 31 days a request, and has refused exactly 31."""
@@ -168,7 +168,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     Raises `UpstreamError` for a cut zip, a web page and the errors of OASIS that pass,
     `ConfigurationError` for those that do not, `FormatError` for a report of other columns.
     """
-    from gridtide import observations
+    from gridtide.observations.table import concat
 
     tables = []
     for member in _members(entry, body):
@@ -176,7 +176,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
             _raise_error(entry, member)
         elif entry.tabular:
             tables.append(_observations(entry, member, retrieved_at))
-    table = observations.concat(tables)
+    table = concat(tables)
     return Page(table, table.num_rows)
 
 
@@ -221,16 +221,17 @@ def _raise_error(entry: Entry, body: bytes) -> None:
 def _observations(entry: Entry, body: bytes, retrieved_at: datetime) -> pa.Table:
     import pyarrow.compute as pc
 
-    from gridtide import observations
+    from gridtide.observations import arrays
+    from gridtide.observations.table import from_columns
 
     report, value = _report(entry, body)
     rows = _rows(entry, body, report, value)
     if pc.any(pc.is_inf(rows[value])).as_py():
         raise FormatError(entry.name, f"a value in {value} is infinite")
     for column in (report.location, *report.labels):
-        if observations.has_blanks(rows[column]):
+        if arrays.has_blanks(rows[column]):
             raise FormatError(entry.name, f"a row has no {column}")
-    return observations.from_columns(
+    return from_columns(
         "caiso",
         retrieved_at,
         interval_start=rows[START],
@@ -246,15 +247,15 @@ def _variables(rows: pa.Table, report: Report) -> pa.Array:
     """The variable of each of `rows`, named once for each combination of labels."""
     import numpy as np
 
-    from gridtide import observations
+    from gridtide.observations import arrays
 
     codes, names = np.zeros(rows.num_rows, np.int32), [report.name]
     for label in report.labels:
         column = rows[label].combine_chunks()
         words = column.dictionary.to_pylist()
-        codes = codes * len(words) + observations.to_numpy(column.indices, "int32")
+        codes = codes * len(words) + arrays.to_numpy(column.indices, "int32")
         names = [partial(name, word) for name in names for word in words]
-    return observations.labelled(codes, [name() for name in names])
+    return arrays.labelled(codes, [name() for name in names])
 
 
 def _report(entry: Entry, body: bytes) -> tuple[Report, str]:

@@ -26,13 +26,13 @@ from gridtide.errors import (
     UpstreamError,
 )
 from gridtide.periods import Period, split
-from gridtide.sources import BOM, Page, Request
+from gridtide.sources.contract import BOM, Page, Request
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from gridtide.config import Entry
+    from gridtide.entries.entry import Entry
 
 HOUR = timedelta(hours=1)
 PAGE_ROWS = 5000
@@ -283,18 +283,19 @@ def _route(entry: Entry, url: str, rows: Sequence[Any]) -> Route:
 
 def _observations(entry: Entry, rows: Sequence[Any], route: Route, retrieved_at: datetime) -> pa.Table:
 
-    from gridtide import observations
+    from gridtide.observations import arrays
+    from gridtide.observations.table import from_columns
 
     columns = [row.period for row in rows], [row.first for row in rows], [row.second for row in rows]
     labels, hours, series, codes = _regular(*columns) or _irregular(*columns)
     ends = _hour_ends(entry, labels)[hours]
-    return observations.from_columns(
+    return from_columns(
         "eia",
         retrieved_at,
         interval_start=ends - HOUR // timedelta(microseconds=1),
         interval_end=ends,
-        location=observations.labelled(codes, [_location(route, key) for key in series]),
-        variable=observations.labelled(codes, [_variable(route, key) for key in series]),
+        location=arrays.labelled(codes, [_location(route, key) for key in series]),
+        variable=arrays.labelled(codes, [_variable(route, key) for key in series]),
         unit="MWh",
         value=_values(entry, [row.value for row in rows]),
     )

@@ -28,15 +28,15 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from gridtide.errors import ConfigurationError, FormatError
-from gridtide.localtime import to_utc
 from gridtide.periods import EPOCH, Period, local_day, local_days
-from gridtide.records import Record, records
-from gridtide.sources import Page, Request
+from gridtide.sources.contract import Page, Request
+from gridtide.sources.formats.local_times import to_utc
+from gridtide.sources.formats.records import Record, records
 from gridtide.variables import snake_case
 
 if TYPE_CHECKING:
-    from gridtide.config import Entry
-    from gridtide.observations import Row
+    from gridtide.entries.entry import Entry
+    from gridtide.observations.table import Row
 
 PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}")
 EPOCH_DIGITS = re.compile(r"-?\d{9,}(\.\d+)?")
@@ -113,15 +113,15 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     A value absent from a record is no observation, a null one is a null. Raises the errors of
     `records`, and `FormatError` where a column is missing or its times or values cannot be read.
     """
-    from gridtide import observations
+    from gridtide.observations.table import from_rows
 
     found = records(entry.name, body, entry.records or "", entry.time)
     rows = _rows(entry, request, found) if found else []
-    return Page(observations.from_rows("generic", rows, retrieved_at), len(found))
+    return Page(from_rows("generic", rows, retrieved_at), len(found))
 
 
 def _rows(entry: Entry, request: Request, found: Sequence[Record]) -> list[Row]:
-    from gridtide.observations import Row
+    from gridtide.observations.table import Row
 
     present = list(dict.fromkeys(column for record in found for column in record))
     time = entry.time or _time_column(entry, found, present)

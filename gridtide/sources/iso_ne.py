@@ -25,11 +25,11 @@ import msgspec
 
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import EPOCH, Period, local_day, local_days
-from gridtide.sources import BOM, Page, Request
+from gridtide.sources.contract import BOM, Page, Request
 from gridtide.variables import snake_case, unit
 
 if TYPE_CHECKING:
-    from gridtide.config import Entry
+    from gridtide.entries.entry import Entry
 
 ZONE = ZoneInfo("America/New_York")
 SYSTEM = "ISNE"
@@ -85,7 +85,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     Raises `UpstreamError` for a body that is no JSON, `FormatError` for one that is not of the
     URL's resource, lacks what its records must have, or leaves open which product it holds.
     """
-    from gridtide import observations
+    from gridtide.observations.table import concat, empty, from_columns
 
     try:
         document = msgspec.json.decode(body.removeprefix(BOM))
@@ -93,12 +93,12 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
         raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
     product = _product(request.url) or _product_of(document, entry)
     if product is None:
-        return Page(observations.empty(), 0)
+        return Page(empty(), 0)
     place = _place(request.url)
     try:
         records = _records(document, product)
         parts = product.read(product, records, place)
-        table = observations.concat([observations.from_columns("iso_ne", retrieved_at, **part) for part in parts])
+        table = concat([from_columns("iso_ne", retrieved_at, **part) for part in parts])
     except KeyError as error:
         raise FormatError(entry.name, f"a {product.root} has no {error.args[0]}") from error
     except (ValueError, OverflowError) as error:

@@ -18,14 +18,14 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
-from gridtide.patience import asked_to_wait
 from gridtide.periods import Period, split
-from gridtide.sources import BOM, Page, Request
+from gridtide.sources.contract import BOM, Page, Request
+from gridtide.sources.formats.retry_hints import asked_to_wait
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from gridtide.config import Entry
+    from gridtide.entries.entry import Entry
 
 HOUR = timedelta(hours=1)
 GMT = ZoneInfo("GMT")
@@ -77,7 +77,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     `ConfigurationError` for one that says what was wrong with the request, `FormatError` for one that is
     not in GMT or lacks what it promises.
     """
-    from gridtide import observations
+    from gridtide.observations.table import concat
 
     answers = sorted(_decode(entry, body, retrieved_at), key=lambda answer: answer.location_id)
     locations = _locations(entry)
@@ -88,7 +88,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
         for location, answer in zip(locations, answers, strict=True)
         for table in _series(entry, location, answer, retrieved_at)
     ]
-    return Page(observations.concat(tables), sum(len((answer.hourly or {})["time"]) for answer in answers))
+    return Page(concat(tables), sum(len((answer.hourly or {})["time"]) for answer in answers))
 
 
 class Answer(msgspec.Struct):
@@ -140,7 +140,7 @@ def _series(entry: Entry, location: str, answer: Answer, retrieved_at: datetime)
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from gridtide import observations
+    from gridtide.observations.table import from_columns
 
     hourly = dict(answer.hourly or {})
     try:
@@ -156,7 +156,7 @@ def _series(entry: Entry, location: str, answer: Answer, retrieved_at: datetime)
         if len(values) != len(labels) or name not in answer.hourly_units:
             raise FormatError(entry.name, f"{name} has {len(values)} values for {len(labels)} hours, or no unit")
         tables.append(
-            observations.from_columns(
+            from_columns(
                 "open_meteo",
                 retrieved_at,
                 interval_start=hour_before if covers_preceding_hour(name) else labels,

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from gridtide.errors import ConfigurationError
 from gridtide.periods import Period, split
-from gridtide.sources import Page, Request
+from gridtide.sources.contract import Page, Request
 from gridtide.variables import unit
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from gridtide.config import Entry
+    from gridtide.entries.entry import Entry
     from gridtide.simulation import Authority, Grid, Market, Times, Values
 
 PIECE = timedelta(days=60)
@@ -59,7 +59,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     """The values of the intervals that start in the request's period; there is no body to read."""
     import numpy as np
 
-    from gridtide import observations
+    from gridtide.observations.table import concat, from_columns
     from gridtide.simulation import Grid, authority, starts
 
     if request.period is None:
@@ -68,9 +68,9 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     asked = starts(request.period.start, request.period.end, entry.resolution)
     grid = Grid(int(_several(entry, "seed", "0")[0]))
     wanted = frozenset(_several(entry, "variables"))
-    table = observations.concat(
+    table = concat(
         [
-            observations.from_columns("synthetic", retrieved_at, **series.columns())
+            from_columns("synthetic", retrieved_at, **series.columns())
             for code in _several(entry, "authority", "ISNE")
             for names, make in _products()
             if not wanted or wanted & names

@@ -15,18 +15,19 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from gridtide import curated, observations, training
-from gridtide.config import Entry
-from gridtide.constant import completed
-from gridtide.curated import record
-from gridtide.curated.record import Month, Record
+from gridtide import curated
+from gridtide.curated import months
+from gridtide.curated.months import Month, Record
 from gridtide.curated.vintages import stored
+from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import Lake
-from gridtide.observations import SCHEMA
+from gridtide.observations.constant_columns import completed
+from gridtide.observations.table import SCHEMA, from_rows
 from gridtide.periods import Period
-from tests.grids import configuration, every_kind, fill
-from tests.lakes import HOUR, START, entry, put, row
+from gridtide.training import preparation
+from tests.support.grids import configuration, every_kind, fill
+from tests.support.lakes import HOUR, START, entry, put, row
 
 WHOLE = Period(START, START + 2000 * HOUR)
 MONTHS = [f"processed/demand/demand/2024/2024-0{month}.parquet" for month in (1, 2, 3)]
@@ -122,15 +123,15 @@ async def test_readers_pass_over_row_groups_by_their_statistics(tmp_path: Path) 
 
 def test_a_month_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sorted some locations at a time, with vintages and row groups across them: the same bytes."""
-    monkeypatch.setattr(record, "ROW_GROUP", 7)
+    monkeypatch.setattr(months, "ROW_GROUP", 7)
     tables = []
     for asked in (1000, 1001, 1002):
         stamp = START + asked * HOUR
         rows = [row(4 + hour, asked % (2 + hour), location=f"N{node}") for hour in range(5) for node in (3, 1, 2)]
-        tables.append(stored(observations.from_rows("eia", rows, stamp), stamp, f"file {asked}"))
+        tables.append(stored(from_rows("eia", rows, stamp), stamp, f"file {asked}"))
     bodies = set()
     for piece in (1, 40, 1 << 20):
-        monkeypatch.setattr(record, "PIECE", piece)
+        monkeypatch.setattr(months, "PIECE", piece)
         bodies.add(Month({}, 0, pa.concat_tables(tables)).encode())
     (body,) = bodies
     latest = Month.decode(body, WHOLE, only_latest=True).table
@@ -141,7 +142,7 @@ def test_a_month_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_what_lies_elsewhere_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked for locations, of a month only the row groups that may hold them, or what begins with them, are read."""
-    monkeypatch.setattr(record, "ROW_GROUP", 10)
+    monkeypatch.setattr(months, "ROW_GROUP", 10)
     lake, of = Lake.open(str(tmp_path)), entry()
     names = ["A", "A/B", "A0", "B", "C"]
     await put(lake, of, 1000, [row(4 + hour, 1.0, location=name) for name in names for hour in range(10)])
@@ -239,7 +240,7 @@ async def test_a_month_that_was_rewritten_is_not_believed(
     tmp_path: Path, rewritten: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another tool wrote it otherwise, with what its footer said: read and made anew as one that is damaged."""
-    monkeypatch.setattr(record, "ROW_GROUP", 20)
+    monkeypatch.setattr(months, "ROW_GROUP", 20)
     lake, of = Lake.open(str(tmp_path)), entry()
     for asked, value in ((1000, 1.0), (1001, 2.0)):
         await put(lake, of, asked, [row(4 + hour, value) for hour in range(40)])
@@ -473,7 +474,7 @@ import asyncio, os, sys
 from gridtide import curated
 from gridtide.lake import Lake
 from gridtide.observations import SCHEMA
-from tests.lakes import entry
+from tests.support.lakes import entry
 
 put, left = Lake.put, int(sys.argv[2])
 
@@ -522,13 +523,13 @@ async def test_a_training_set_is_the_same_before_and_after(tmp_path: Path) -> No
         "inputs": ["eia/ISNE/*", "iso_ne/ISNE/*", "open_meteo/*/*"],
     }
     wanted = {"name": "set", "locations": [place], "seq_len": 24, "horizon": 6}
-    await training.prepare(wanted, settings, lake)
+    await preparation.prepare(wanted, settings, lake)
     before = {one.path: await lake.read(one.path) for one in await lake.objects("features")}
     for of in settings.apis:
         assert (await curated.compact(lake, of)).months
-    await training.prepare(wanted, settings, lake)
+    await preparation.prepare(wanted, settings, lake)
     assert {one.path: await lake.read(one.path) for one in await lake.objects("features")} == before
     pinned = [curated.Input(**one) for one in json.loads(before["features/set/manifest.json"])["inputs"]]
     assert len(pinned) == 22
-    await training.prepare(wanted, settings, lake, inputs=pinned)
+    await preparation.prepare(wanted, settings, lake, inputs=pinned)
     assert {one.path: await lake.read(one.path) for one in await lake.objects("features")} == before

@@ -3,14 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from gridtide import config, curated
-from gridtide import observations as obs
+from gridtide import curated
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
 from gridtide.lake import Draft, Lake, Provenance
+from gridtide.observations.table import SCHEMA, Row, empty, from_rows
 from gridtide.periods import Period
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-ENTRIES = config.parse(
+ENTRIES = parse(
     {
         "apis": [
             {"name": name, "url": "https://api.eia.gov/v2/x/", "output_folder": name, "format": name}
@@ -20,16 +22,16 @@ ENTRIES = config.parse(
 ).apis
 
 
-def row(hour: int, value: float | None, published: datetime | None = None) -> obs.Row:
+def row(hour: int, value: float | None, published: datetime | None = None) -> Row:
     """One hourly value."""
-    return obs.Row(START + hour * HOUR, START + (hour + 1) * HOUR, "ISNE", "demand", "MWh", value, published)
+    return Row(START + hour * HOUR, START + (hour + 1) * HOUR, "ISNE", "demand", "MWh", value, published)
 
 
-async def put(lake: Lake, entry: config.Entry, asked: int, rows: list[obs.Row], period: Period | None = None) -> None:
+async def put(lake: Lake, entry: Entry, asked: int, rows: list[Row], period: Period | None = None) -> None:
     """Store `rows`, retrieved `asked` hours after the start."""
     stamp = START + asked * HOUR
     with Draft(entry.format, Provenance(entry.name, period, entry.fingerprint)) as draft:
-        draft.append(obs.from_rows("eia", rows, stamp))
+        draft.append(from_rows("eia", rows, stamp))
         await lake.put_draft(draft, entry.output_folder, entry.file_prefix, stamp)
 
 
@@ -42,7 +44,7 @@ async def test_the_latest_retrieval_of_a_key_is_read(tmp_path: Path) -> None:
     await put(lake, csv, 11, [row(1, 20.0), row(2, None), row(3, 4.0, early)])
     await put(lake, csv, 12, [row(3, 5.0)])
     read = await curated.read(lake, ENTRIES, START, START + 24 * HOUR)
-    assert read.schema.equals(obs.SCHEMA)
+    assert read.schema.equals(SCHEMA)
     found = [(r["interval_start"], r["published_at"], r["value"]) for r in read.to_pylist()]
     assert found == [
         (START, None, 1.0),
@@ -63,7 +65,7 @@ async def test_only_what_starts_in_the_period_is_read(tmp_path: Path) -> None:
 
 async def test_an_empty_lake_reads_as_no_observations(tmp_path: Path) -> None:
     """No files, no rows, no error."""
-    assert (await curated.read(Lake.open(str(tmp_path)), ENTRIES, START, START + HOUR)).equals(obs.empty())
+    assert (await curated.read(Lake.open(str(tmp_path)), ENTRIES, START, START + HOUR)).equals(empty())
 
 
 async def test_as_of_reads_what_was_stored_then(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from gridtide import curated
-from gridtide.config import Entry
 from gridtide.curated import Compaction, sharing
-from gridtide.curated.record import Record
+from gridtide.curated.months import Record
+from gridtide.entries.entry import Entry
 from gridtide.lake import Lake
 from gridtide.periods import Period
-from tests.lakes import HOUR, START, entry, put, row
+from tests.support.lakes import HOUR, START, entry, put, row
 
 FEBRUARY, MARCH, APRIL = (START + hours * HOUR for hours in (4, 4 + 29 * 24, 4 + 60 * 24))
 

@@ -11,11 +11,11 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from deployments.notifications import VARIABLE
-from tasks.notify import receivers
-from tests.deployments.machine import gridtide
-from tests.deployments.served import synthetic
-from tests.prefect_servers import serving
+from deployments.registry.notifications import VARIABLE
+from tasks.notify.deliver import receivers
+from tests.support.machine import gridtide
+from tests.support.prefect_servers import serving
+from tests.support.served import synthetic
 
 
 @pytest.fixture(scope="module")

@@ -19,15 +19,16 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from deployments import status as held
-from deployments.cli import app
-from deployments.console import out
-from deployments.runs import show_backfill
-from gridtide import attempts, sandbox
-from gridtide import observations as obs
-from gridtide.attempts import Failure
-from gridtide.config import load
+from deployments.cli import status
+from deployments.cli.commands import app
+from deployments.cli.console import out
+from deployments.cli.flow_commands import show_backfill
+from gridtide import sandbox
+from gridtide.config.loading import load
+from gridtide.coverage import failed_periods
+from gridtide.coverage.failed_periods import Failure
 from gridtide.lake import Draft, Lake, Provenance
+from gridtide.observations.table import Row, from_rows
 from gridtide.periods import Period
 
 ROOT = Path(__file__).parents[2]
@@ -250,10 +251,10 @@ def test_debug_shows_where_an_error_comes_from(tmp_path: Path) -> None:
 
 async def put(lake: Lake, start: datetime, hours: int, stamp: datetime) -> None:
     """One file of `hours` values from `start` on."""
-    rows = [obs.Row(start + i * HOUR, start + (i + 1) * HOUR, "ISNE", "demand", "MWh", float(i)) for i in range(hours)]
+    rows = [Row(start + i * HOUR, start + (i + 1) * HOUR, "ISNE", "demand", "MWh", float(i)) for i in range(hours)]
     period = Period(start, start + hours * HOUR)
     with Draft("parquet", Provenance("demand", period, "0" * 12)) as draft:
-        draft.append(obs.from_rows("eia", rows, stamp))
+        draft.append(from_rows("eia", rows, stamp))
         await lake.put_draft(draft, "demand", "demand", stamp)
 
 
@@ -316,8 +317,8 @@ async def test_status_shows_what_failed(tmp_path: Path) -> None:
     lake, entry = Lake.open(str(tmp_path / "lake")), load(written(tmp_path, DEMAND)).apis[0]
     await put(lake, day, 24, day + 90 * HOUR)
     failures = [Failure(Period(day + n * 24 * HOUR, day + (n + 1) * 24 * HOUR), n + 1, day, "HTTP 404") for n in (0, 1)]
-    await attempts.remember(lake, entry, failures)
-    (found,) = await held.status([entry], lake, day + 74 * HOUR)
+    await failed_periods.remember(lake, entry, failures)
+    (found,) = await status.status([entry], lake, day + 74 * HOUR)
     assert str(found.coverage) == "2024-01-01 ██████××××××××       2024-01-04  33%"
     assert [one["period"][0] for one in found.as_dict()["failed"]] == ["2024-01-02T00:00:00+00:00"]
     process = await in_process("status", "--config", str(tmp_path / "api_config.json"))

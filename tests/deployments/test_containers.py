@@ -20,9 +20,9 @@ import pytest
 import yaml
 from prefect.settings import Settings
 
-from deployments import worker
-from deployments.ecs_pool import template
-from flows import local_server
+from deployments.machine.worker import SETTINGS
+from deployments.registry.ecs_pool import template
+from flows.run import local_server
 from gridtide.errors import ConfigurationError
 
 DEPLOYMENTS = Path(__file__).resolve().parents[2] / "deployments"
@@ -112,7 +112,7 @@ def test_the_composed_server_and_worker_have_the_settings_of_the_local_ones() ->
     """One set of settings, wherever they run, and each known to Prefect."""
     server, client = SERVICES["server"]["environment"], SERVICES["worker"]["environment"]
     assert local_server.SETTINGS.items() <= server.items()
-    assert worker.SETTINGS.items() <= client.items()
+    assert SETTINGS.items() <= client.items()
     known = set(Settings().to_environment_variables(include_secrets=False)) | {
         "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_UI_URL", "PREFECT_SERVER_API_AUTH_STRING",
         "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_SERVER_UI_STATIC_DIRECTORY",

@@ -17,12 +17,12 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 from prefect.client.schemas.responses import DeploymentResponse
 
-from deployments import catalogue
-from deployments.deploy import POOL, deploy
-from deployments.prefect_yaml import prefect_yaml
-from gridtide import config
+from deployments.registry import catalogue
+from deployments.registry.deploy import POOL, deploy
+from deployments.registry.prefect_yaml import prefect_yaml
+from gridtide.config.loading import load, parse
 from gridtide.errors import ConfigurationError
-from tests.deployments.served import synthetic
+from tests.support.served import synthetic
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG: dict[str, Any] = {
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 async def deployed(data: dict[str, Any], folder: Path) -> dict[str, tuple[str, ...]]:
     """Deploy `data` from a file in `folder`: what became of each deployment, and what of it changed."""
-    changes = await deploy(config.parse(data), folder / "api_config.json", None, False, POOL)
+    changes = await deploy(parse(data), folder / "api_config.json", None, False, POOL)
     return {change.name: (change.done, *sorted(change.what)) for change in changes}
 
 
@@ -143,22 +143,22 @@ async def test_what_was_changed_by_hand_is_mended(tmp_path: Path) -> None:
 async def test_a_pool_that_is_not_there_is_named(tmp_path: Path) -> None:
     """With the command that makes it; nothing is deployed."""
     with pytest.raises(ConfigurationError, match=r"work pool ecs: does not exist.*prefect work-pool create ecs"):
-        await deploy(config.parse(CONFIG), tmp_path / "api_config.json", None, False, "ecs")
+        await deploy(parse(CONFIG), tmp_path / "api_config.json", None, False, "ecs")
 
 
 def test_prefect_yaml_is_fresh() -> None:
     """deployments/prefect.yaml is what `gridtide deploy --yaml` writes, in the form that Prefect reads."""
     text = (ROOT / "deployments" / "prefect.yaml").read_text()
-    assert text == prefect_yaml(config.load(ROOT / "api_config.json"), "api_config.json", None, False)
+    assert text == prefect_yaml(load(ROOT / "api_config.json"), "api_config.json", None, False)
     manifest = PrefectYamlModel.model_validate(yaml.safe_load(text))
-    assert len(manifest.deployments) == len(catalogue.rows(config.load(ROOT / "api_config.json")))
+    assert len(manifest.deployments) == len(catalogue.rows(load(ROOT / "api_config.json")))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_prefects_own_command_deploys_the_same(prefect_server: str) -> None:
     """`prefect deploy --all` takes the file; afterwards only where the runs start is different."""
-    shipped = config.load(ROOT / "api_config.json")
+    shipped = load(ROOT / "api_config.json")
     await deploy(shipped, ROOT / "api_config.json", None, False, POOL)
     command = [str(Path(sys.executable).with_name("prefect")), "--no-prompt", "deploy", "--all", "--prefect-file"]
     environment = os.environ | {"PREFECT_API_URL": prefect_server, "PWD": str(ROOT)}

@@ -11,11 +11,11 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 
-from deployments.worker import worker_status
-from tests.deployments.holding import upstream
-from tests.deployments.machine import gridtide, start, started, until
-from tests.deployments.receiving import Inbox, webhook
-from tests.deployments.served import synthetic
+from deployments.machine.worker import worker_status
+from tests.support.holding import upstream
+from tests.support.machine import gridtide, start, started, until
+from tests.support.receiving import Inbox, webhook
+from tests.support.served import synthetic
 
 
 def runs_of(worker: int) -> list[psutil.Process]:

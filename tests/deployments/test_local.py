@@ -15,10 +15,10 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.worker import Worker, worker_status
-from flows.local_server import server_status
-from tests.deployments.machine import gridtide, start, started, until
-from tests.deployments.served import synthetic
+from deployments.machine.worker import Worker, worker_status
+from flows.run.local_server import server_status
+from tests.support.machine import gridtide, start, started, until
+from tests.support.served import synthetic
 
 HOURLY = {"hourly": {"cron": "12 * * * *"}}
 GONE = {

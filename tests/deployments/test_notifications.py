@@ -18,15 +18,16 @@ from prefect.events import emit_event
 from prefect.server.events.schemas.events import Resource, ResourceSpecification
 from prefect.states import Scheduled, State
 
-from deployments.deploy import POOL, deploy
-from deployments.notifications import AUTOMATIONS, PREFIX, VARIABLE, apply, named, receiver
-from deployments.runs import notified
+from deployments.cli.flow_commands import notified
+from deployments.registry.deploy import POOL, deploy
+from deployments.registry.notifications import AUTOMATIONS, PREFIX, VARIABLE, apply, named, receiver
 from flows.notify import notify
-from gridtide import config
+from gridtide.config.loading import parse
 from gridtide.errors import ConfigurationError
-from tasks.notify import History, history, receivers
-from tests.deployments.receiving import Inbox, mailbox, webhook
-from tests.deployments.served import synthetic
+from tasks.notify.deliver import receivers
+from tasks.notify.history import History, history
+from tests.support.receiving import Inbox, mailbox, webhook
+from tests.support.served import synthetic
 
 
 def scheduled(schedule: str, *names: str) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def scheduled(schedule: str, *names: str) -> dict[str, Any]:
 
 async def deployed(folder: Path, schedule: str = "hourly") -> dict[str, str]:
     """What a deploy of an entry with that schedule did to each automation."""
-    changes = await deploy(config.parse(scheduled(schedule, "a")), folder / "api_config.json", None, False, POOL)
+    changes = await deploy(parse(scheduled(schedule, "a")), folder / "api_config.json", None, False, POOL)
     return {change.name: change.done for change in changes if change.name.startswith(PREFIX)}
 
 
@@ -151,7 +152,7 @@ async def test_nothing_is_lost_while_a_receiver_is_away(
     """What could not be delivered is tried again until it arrives, in one message with a count, and not twice."""
     inbox = Inbox("ingest/away")
     monkeypatch.setenv(VARIABLE, f"http://127.0.0.1:{unused_tcp_port}/hook")
-    monkeypatch.setattr("tasks.notify.GRACE", timedelta(0))
+    monkeypatch.setattr("tasks.notify.history.GRACE", timedelta(0))
     await deployed(tmp_path, "away")
     lost = {f"prefect.flow-run.{await end('away', 'Crashed', StateType.CRASHED, 'killed')}" for _ in range(3)}
     await recorded(lambda found: lost <= {one.resource.id for one in found.troubles} and any(found.in_vain.values()))
@@ -174,7 +175,7 @@ async def test_a_receiver_that_is_none_leaves_all_as_it_was(tmp_path: Path, monk
     await deployed(tmp_path)
     monkeypatch.setenv(VARIABLE, "https://example.com/hook mailto://nobody")
     with pytest.raises(ConfigurationError, match="GRIDTIDE_NOTIFY: a receiver with the scheme mailto is none"):
-        await deploy(config.parse(scheduled("hourly", "a", "more")), tmp_path / "api_config.json", None, False, POOL)
+        await deploy(parse(scheduled("hourly", "a", "more")), tmp_path / "api_config.json", None, False, POOL)
     async with get_client() as client:
         assert await receivers(client) == []
         assert (await client.read_deployment_by_name("ingest/hourly")).parameters["select"] == ["a"]

@@ -13,13 +13,14 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.local_server import server_status
-from gridtide import config, curated
+from flows.run.local_server import server_status
+from gridtide import curated
+from gridtide.config.loading import load
 from gridtide.lake import Lake
 from gridtide.periods import EPOCH
-from tests.deployments.holding import upstream
-from tests.deployments.machine import another_worker, gridtide, start, started, until
-from tests.deployments.receiving import Inbox, webhook
+from tests.support.holding import upstream
+from tests.support.machine import another_worker, gridtide, start, started, until
+from tests.support.receiving import Inbox, webhook
 
 
 @pytest.mark.slow
@@ -80,7 +81,7 @@ def test_workers_of_a_pool_share_a_backfill_and_one_is_killed(machine: Path) -> 
                 until(client, run, "Completed")
             for run in lost:
                 until(client, start(client, "backfill/by-hand", **run.parameters), "Completed")
-    loaded = config.load(machine / "api_config.json")
+    loaded = load(machine / "api_config.json")
     table = asyncio.run(curated.read(Lake.open(str(machine / "lake")), loaded.apis, pieces[0][0], pieces[-1][1]))
     hours = [first + timedelta(hours=n) for n in range(4 * 4 * 24)]
     found = zip(table["interval_start"].to_pylist(), table["value"].to_pylist(), strict=True)

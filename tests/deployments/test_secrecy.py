@@ -15,10 +15,10 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows.local_server import server_status
-from tests.deployments.machine import gridtide, start, started, until
-from tests.planted import holding
-from tests.upstream import ROWS
+from flows.run.local_server import server_status
+from tests.support.machine import gridtide, start, started, until
+from tests.support.planted import holding
+from tests.support.upstream import ROWS
 
 KEY, PASSWORD = 'planted/key+8f14 e45f=&"<%', 'planted/password:c9f0 f895=&"<%+'
 HOOK, USER, SERVER = "planted/hook+45c48cce=", "planted/user+d3d94468=", "planted/server+6512bd43="

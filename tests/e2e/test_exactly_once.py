@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from gridtide import config, curated
+from gridtide import curated
+from gridtide.config.loading import load
 from gridtide.lake import Lake
 from gridtide.periods import EPOCH, Period, floor
 
@@ -112,7 +113,7 @@ async def done(*commands: asyncio.subprocess.Process) -> None:
 
 async def read(path: Path, period: Period) -> list[tuple[Any, ...]]:
     """Hour, place and value of everything that the lake of a configuration holds of `period`, as often as it does."""
-    loaded = config.load(path)
+    loaded = load(path)
     table = await curated.read(Lake.open(loaded.lake), loaded.apis, period.start, period.end)
     columns = (table[name].to_pylist() for name in ("interval_start", "location", "value"))
     return sorted(zip(*columns, strict=True))
@@ -134,7 +135,7 @@ async def test_a_killed_backfill_goes_on_from_its_pages(
     await upstream.alarmed.wait()
     first.kill()
     await first.wait()
-    lake = Lake.open(config.load(path).lake)
+    lake = Lake.open(load(path).lake)
     assert await lake.files("demand", "demand") == []
     before = upstream.asked.total()
 
@@ -151,7 +152,7 @@ async def test_a_killed_backfill_goes_on_from_its_pages(
     other = upstream.configured(tmp_path / "whole", "P400D")
     whole = await gridtide("backfill", other, prefect_server, YEAR)
     await done(whole)
-    elsewhere = Lake.open(config.load(other).lake)
+    elsewhere = Lake.open(load(other).lake)
     (undisturbed,) = await elsewhere.files("demand", "demand")
     tables = [await lake.table(file.path), await elsewhere.table(undisturbed.path)]
     one, another = (table.drop_columns("retrieved_at") for table in tables)
@@ -175,4 +176,4 @@ async def test_commands_at_the_same_time_read_as_one(upstream: Upstream, tmp_pat
     ]
     await done(*commands)
     assert await read(path, period) == everything(period)
-    assert len(await Lake.open(config.load(path).lake).files("demand", "demand")) > 5
+    assert len(await Lake.open(load(path).lake).files("demand", "demand")) > 5

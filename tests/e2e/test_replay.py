@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shared import SHARED, needs_shared
 
-from gridtide import config
-from gridtide.collect import collect
-from gridtide.http import Http
+from gridtide.collect.collection import collect
+from gridtide.config.loading import parse
+from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import Period
+from tests.support.shared import SHARED, needs_shared
 
 pytestmark = needs_shared
 
@@ -59,7 +59,7 @@ def replay() -> Iterator[str]:
 
 def collected(folder: Path, period: Period | None = None, **keys: Any) -> Reading:
     """What the lake holds after one collection of an entry, without the time axes."""
-    entry = config.parse({"apis": [{"name": "entry", "output_folder": "entry", "rate_limit": None, **keys}]}).apis[0]
+    entry = parse({"apis": [{"name": "entry", "output_folder": "entry", "rate_limit": None, **keys}]}).apis[0]
 
     async def run() -> Reading:
         lake = Lake.open(str(folder))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gridtide import sandbox
-from tests.faults import boundaries
-from tests.faults.boundaries import LATER, NOW, Doors, Story
+from tests.support import boundaries
+from tests.support.boundaries import LATER, NOW, Doors, Story
 
 ROOT = Path(__file__).parents[2]
 

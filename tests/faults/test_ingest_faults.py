@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from shared import SHARED, needs_shared
 
-from gridtide import config
-from gridtide.collect import Collected, collect
-from gridtide.http import Http
+from gridtide.collect.collected import Collected
+from gridtide.collect.collection import collect
+from gridtide.config.loading import parse
+from gridtide.http.client import Http
 from gridtide.lake import Lake
+from tests.support.shared import SHARED, needs_shared
 
 pytestmark = [needs_shared, pytest.mark.slow]
 
@@ -64,7 +65,7 @@ def run(base: str, folder: Path, rate: str | None = None) -> tuple[Collected, di
         "rate_limit": {"name": "eia", "rates": [rate]} if rate else None,
         "concurrency": 8,
     }
-    entry = config.parse({"apis": [api]}).apis[0]
+    entry = parse({"apis": [api]}).apis[0]
 
     async def go() -> Collected:
         async with Http({"EIA_API_KEY": "a-key"}) as http:

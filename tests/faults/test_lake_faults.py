@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gridtide import observations as obs
 from gridtide.errors import StorageError
 from gridtide.lake import Draft, Lake, Provenance, Stored
+from gridtide.observations import table as obs
+from gridtide.observations.table import from_columns
 
 STAMP = datetime(2024, 3, 10, 6, 12, tzinfo=UTC)
 
@@ -43,7 +44,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def noise(rows: int) -> obs.pa.Table:
     """Rows of values that do not compress, 8 bytes each."""
     values = np.random.default_rng(0).normal(size=rows)
-    return obs.from_columns(
+    return from_columns(
         "eia", STAMP, interval_start=[STAMP] * rows, interval_end=[STAMP] * rows, location=list(map(str, range(rows))),
         variable="demand", unit="MWh", value=values,
     )  # fmt: skip

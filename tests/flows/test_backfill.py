@@ -8,10 +8,11 @@ import pytest
 from prefect.artifacts import Artifact
 
 from flows.backfill import backfill
-from flows.progress import watched
-from flows.report import RunError
-from gridtide import attempts, sandbox
-from gridtide.config import parse
+from flows.run.progress import watched
+from flows.run.report import RunError
+from gridtide import sandbox
+from gridtide.config.loading import parse
+from gridtide.coverage import failed_periods
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
 from gridtide.periods import Period, union
@@ -211,7 +212,7 @@ async def test_the_end_is_a_picture_in_the_ui(tmp_path: Path) -> None:
     assert f"| grid | `2024-03-01 {20 * '█'} 2024-03-11 100%` | nothing |" in str(artifact.data)
     assert f"| weather | `2024-03-01 {20 * '×'} 2024-03-11   0%` | {Period(START, END)} |" in str(artifact.data)
     (weather,) = parse(config(tmp_path, entry)).apis
-    assert [failure.attempts for failure in await attempts.recall(store, weather)] == [1, 1, 1, 1]
+    assert [failure.attempts for failure in await failed_periods.recall(store, weather)] == [1, 1, 1, 1]
 
 
 async def test_unknown_entries_are_refused(tmp_path: Path) -> None:

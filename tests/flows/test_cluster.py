@@ -12,19 +12,21 @@ import pytest
 from aiohttp import web
 
 from flows.backfill import backfill
-from flows.cluster import workers
 from flows.compact import compact
 from flows.prepare_training import prepare_training
-from gridtide import curated, observations
-from gridtide.config import TaskRetries, parse
+from flows.run.cluster import workers
+from gridtide import curated
+from gridtide.config.loading import parse
 from gridtide.curated import sharing
+from gridtide.entries.entry import TaskRetries
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import Lake
+from gridtide.observations.table import Row
 from gridtide.periods import Period
-from tasks.apart import Errand
-from tests import grids
-from tests.eia_upstream import JANUARY
-from tests.lakes import HOUR, entry, put
+from tasks.remote import Errand
+from tests.support import grids
+from tests.support.eia_upstream import JANUARY
+from tests.support.lakes import HOUR, entry, put
 
 pytest.importorskip("prefect_dask", reason="gridtide[dask] is not installed")
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -121,10 +123,7 @@ async def test_a_killed_worker_changes_no_month(tmp_path: Path, monkeypatch: pyt
     for of in apis:
         for first in range(0, 24 * 30 * 12, 240):
             begin = JANUARY + first * HOUR
-            rows = [
-                observations.Row(begin + n * HOUR, begin + (n + 1) * HOUR, "ISNE", "demand", "MWh", n)
-                for n in range(240)
-            ]
+            rows = [Row(begin + n * HOUR, begin + (n + 1) * HOUR, "ISNE", "demand", "MWh", n) for n in range(240)]
             await put(one, of, 10_000, rows, Period(begin, begin + 240 * HOUR))
         for path, body in (await contents(one, of.name, ".parquet")).items():
             await two.put(path, body)

@@ -7,10 +7,10 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from flows.compact import compact
-from flows.report import RunError
+from flows.run.report import RunError
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
-from tests.lakes import entry, put, row
+from tests.support.lakes import entry, put, row
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

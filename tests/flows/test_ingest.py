@@ -11,10 +11,10 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.client.schemas.sorting import TaskRunSort
 
 from flows.ingest import ingest
-from flows.report import RunError
+from flows.run.report import RunError
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
-from tests import upstream
+from tests.support import upstream
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -20,10 +20,10 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows.local_server import ensure_server, server_status, stop_server
+from flows.run.local_server import ensure_server, server_status, stop_server
 from gridtide.errors import CredentialsError, GridtideError
 
-PRINT_URL = "from flows.local_server import ensure_server; print(ensure_server())"
+PRINT_URL = "from flows.run.local_server import ensure_server; print(ensure_server())"
 
 
 @pytest.fixture

@@ -16,11 +16,13 @@ from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFi
 
 from flows.backfill import backfill
 from flows.monitor import monitor
-from flows.report import RunError
-from gridtide import config, curated
-from gridtide.collect import collect
+from flows.run.report import RunError
+from gridtide import curated
+from gridtide.collect.collection import collect
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError
-from gridtide.http import Http
+from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import EPOCH, Period, floor, union
 
@@ -90,9 +92,9 @@ async def upstream() -> AsyncIterator[Upstream]:
     await server.close()
 
 
-def entry_of(settings: dict[str, Any]) -> config.Entry:
+def entry_of(settings: dict[str, Any]) -> Entry:
     """Its one entry."""
-    return config.parse(settings).apis[0]
+    return parse(settings).apis[0]
 
 
 async def read(settings: dict[str, Any], period: Period) -> list[float]:

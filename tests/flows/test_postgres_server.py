@@ -19,12 +19,12 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from deployments.deploy import POOL, deploy
+from deployments.registry.deploy import POOL, deploy
 from flows.ingest import ingest
-from flows.local_server import ensure_server
-from gridtide import config
+from flows.run.local_server import ensure_server
+from gridtide.config.loading import parse
 from gridtide.errors import CredentialsError
-from tests.prefect_servers import serving
+from tests.support.prefect_servers import serving
 
 PASSWORD = "operator:planted-3c59dc04"
 ENTRY = {"name": "grid", "source": "synthetic", "output_folder": "grid", "params": {"variables": ["demand"]}}
@@ -84,7 +84,7 @@ async def test_a_server_on_postgres_behind_a_password(
     """A run and a deployment are recorded in PostgreSQL; without the password there is one clear message."""
     report = await ingest({"lake": str(tmp_path / "lake"), "apis": [ENTRY]})
     assert report["pipeline_status"] == "success"
-    loaded = config.parse({"lake": str(tmp_path / "lake"), "apis": [ENTRY]})
+    loaded = parse({"lake": str(tmp_path / "lake"), "apis": [ENTRY]})
     for done in ("created", "unchanged"):
         changes = await deploy(loaded, tmp_path / "api_config.json", None, False, POOL)
         assert {change.done for change in changes} == {done}

@@ -7,7 +7,7 @@ import msgspec
 
 from flows.prepare_training import prepare_training
 from gridtide.lake import Lake
-from tests.grids import configuration, every_kind, fill
+from tests.support.grids import configuration, every_kind, fill
 
 
 async def test_the_artifact_says_what_is_in_the_set_and_links_its_pictures(tmp_path: Path, prefect_server: str) -> None:

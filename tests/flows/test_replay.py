@@ -10,16 +10,20 @@ import pytest
 
 from flows.ingest import ingest
 from flows.replay import replay
-from flows.report import RunError
-from gridtide import bodies, curated, observations
-from gridtide.collect import collect
-from gridtide.config import Entry, parse
+from flows.run.report import RunError
+from gridtide import curated
+from gridtide.collect import raw_bodies
+from gridtide.collect.collection import collect
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError
-from gridtide.http import Http
-from gridtide.lake import Draft, Lake, Provenance, encoding
+from gridtide.http.client import Http
+from gridtide.lake import Draft, Lake, Provenance
+from gridtide.lake.files import encoding
+from gridtide.observations.table import Row, from_rows
 from gridtide.periods import Period
-from tests import upstream
-from tests.eia_upstream import HOURS, JANUARY, Upstream
+from tests.support.eia_upstream import HOURS, JANUARY, Upstream
+from tests.support.upstream import running
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -28,7 +32,7 @@ Make = Callable[..., Awaitable[tuple[Upstream, Entry]]]
 
 async def collected(folder: Path) -> tuple[dict[str, Any], Path, Path]:
     """A configuration, the file of its one collection, and the body it came from; the upstream is gone."""
-    async with upstream.running() as up:
+    async with running() as up:
         config = up.config(folder, up.api("grid"))
         await ingest(config=config)
     [file] = (folder / "grid").glob("*.parquet")
@@ -162,9 +166,9 @@ async def test_another_answer_of_the_next_second_still_counts(tmp_path: Path) ->
     config, file, body = await collected(tmp_path)
     lake, [entry] = Lake.open(str(tmp_path)), parse(config).apis
     at = datetime(2024, 1, 1, 5, tzinfo=UTC)
-    other = observations.Row(at, at, "grid", "mw", "MW", 9.0)
+    other = Row(at, at, "grid", "mw", "MW", 9.0)
     with Draft("parquet", Provenance("grid", None, entry.fingerprint)) as draft:
-        draft.append(observations.from_rows("generic", [other], datetime.now(UTC)))
+        draft.append(from_rows("generic", [other], datetime.now(UTC)))
         [of] = await lake.files("grid", "grid")
         await lake.put_draft(draft, "grid", "grid", of.stamp)
     rewritten(body, "2024-01-01T01:00Z", "2024-01-01T02:00Z")
@@ -174,7 +178,7 @@ async def test_another_answer_of_the_next_second_still_counts(tmp_path: Path) ->
 
 async def test_a_body_that_cannot_be_read_fails_its_collection_alone(tmp_path: Path) -> None:
     """The others are replayed; the run ends failed and names the folder."""
-    async with upstream.running() as up:
+    async with running() as up:
         config = up.config(tmp_path, up.api("good"), up.api("bad"))
         await ingest(config=config)
     rewritten(next((tmp_path / "raw" / "bad").rglob("*.zst")), '"mw"', '"kw"')
@@ -234,7 +238,7 @@ async def test_what_lost_some_of_its_bodies_is_told_once(make: Make, tmp_path: P
         upstream.rows[0]["value"] = str(number)
         async with Http({"EIA_API_KEY": "s3cret-key"}) as http:
             await collect(entry, lake=lake, http=http, stamp=stamp, period=whole)
-    lost, *_ = (one.folder for one in await bodies.collections(lake, entry))
+    lost, *_ = (one.folder for one in await raw_bodies.collections(lake, entry))
     for body in sorted((tmp_path / lost).iterdir())[:2]:
         body.unlink()
     files = await lake.files("eia_demand", "demand")

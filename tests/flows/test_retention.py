@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from flows.report import RunError
 from flows.retention import retention
+from flows.run.report import RunError
+from gridtide.collect.retention import expired, folders
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
-from gridtide.retention import expired, folders
-from tests.lakes import START, entry
+from tests.support.lakes import START, entry
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -12,9 +12,9 @@ from aiohttp.test_utils import TestServer
 from prefect.blocks.system import Secret
 
 from flows.ingest import ingest
-from flows.report import RunError
-from tests.planted import holding
-from tests.upstream import ROWS
+from flows.run.report import RunError
+from tests.support.planted import holding
+from tests.support.upstream import ROWS
 
 KEY, TOKEN, PASSWORD = "planted/key+5d41 402a=", 'planted/token+7d79 3037&"<%', "planted/password:b19f 1=+"
 

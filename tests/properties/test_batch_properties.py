@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gridtide.ring import Layout, Shard
-from tests.sets import write_random_set
+from gridtide.training.ring import Layout, Shard
+from tests.support.sets import write_random_set
 
 mlx_store = pytest.importorskip("gridtide.mlx_store", reason="MLX is an extra")
 

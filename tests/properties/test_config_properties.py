@@ -3,11 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridtide import config
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError
 
 KEYS = [
-    *config.Entry.__struct_fields__,
+    *Entry.__struct_fields__,
     *("csv_prefix", "auth_type", "username", "password", "unknown"),
 ]
 WORDS = st.sampled_from(
@@ -47,7 +48,7 @@ LIKELY = st.builds(
 def refusal(data: object) -> str | None:
     """What is said against `data`, None if it is read."""
     try:
-        config.parse(data, "file")
+        parse(data, "file")
     except ConfigurationError as error:
         return str(error)
     return None

@@ -11,12 +11,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gridtide import curated
-from gridtide import observations as obs
-from gridtide.config import Entry
-from gridtide.hourly import Grid
+from gridtide.entries.entry import Entry
 from gridtide.lake import Lake
+from gridtide.observations.identity import KEY
+from gridtide.observations.table import SCHEMA, Row
 from gridtide.periods import Period
-from tests.lakes import HOUR, START, entry, put, row
+from gridtide.training.series.hourly_grid import Grid
+from tests.support.lakes import HOUR, START, entry, put, row
 
 HOURS = 8
 """The hours of a lake, of which few have values: so that files speak of the same keys, in any order of retrieval."""
@@ -29,7 +30,7 @@ class File(NamedTuple):
     file that was put so many before it."""
 
     asked: int
-    rows: list[obs.Row]
+    rows: list[Row]
     periodic: bool
     compact: bool
     supersedes: int = 0
@@ -81,7 +82,7 @@ def expected(rows: list[dict[str, Any]], as_of: datetime | None) -> list[dict[st
     for one in rows:
         until = one["until"]
         if (until is None) if as_of is None else (one["stored_at"] <= as_of and (until is None or as_of < until)):
-            by_key[tuple(one[name] for name in obs.KEY)].append(one)
+            by_key[tuple(one[name] for name in KEY)].append(one)
     found = []
     for key in sorted(by_key, key=lambda k: (*k[:-1], k[-1] is not None, k[-1])):
         of_key = sorted(by_key[key], key=lambda r: (r["retrieved_at"], r["stored_at"], r["file"]))
@@ -91,8 +92,8 @@ def expected(rows: list[dict[str, Any]], as_of: datetime | None) -> list[dict[st
 
 def last_of_each_key(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The last of the `rows` of each key, without what only vintages have."""
-    latest = {tuple(r[name] for name in obs.KEY): r for r in rows}
-    return [{name: r[name] for name in obs.SCHEMA.names} for r in latest.values()]
+    latest = {tuple(r[name] for name in KEY): r for r in rows}
+    return [{name: r[name] for name in SCHEMA.names} for r in latest.values()]
 
 
 @pytest.mark.slow
@@ -115,7 +116,7 @@ def test_reading_is_the_plain_loop(files: list[File], seen: int, first: int, hou
         stated = [{name: value for name, value in r.items() if name != "until"} for r in wanted]
         assert every.to_pylist() == [r | {"available_at": at} for r, at in zip(stated, available, strict=True)]
         latest = await curated.read(lake, [of], start, end, as_of)
-        assert latest.schema.equals(obs.SCHEMA)
+        assert latest.schema.equals(SCHEMA)
         assert latest.to_pylist() == last_of_each_key(wanted)
 
     asyncio.run(check())

@@ -7,10 +7,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridtide import observations as obs
-from gridtide.config import Available
-from gridtide.hourly import Grid
+from gridtide.entries.entry import Available
+from gridtide.observations.table import Row, from_rows
 from gridtide.periods import Period
+from gridtide.training.series.hourly_grid import Grid
 from gridtide.variables import hourly as rule_of
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -28,7 +28,7 @@ KINDS = {  # source, variable, unit, length in minutes, step in minutes, has vin
     "forecast": ("iso_ne", "load_forecast", "MW", 60, 60, True),
 }
 
-Reading = tuple[obs.Row, datetime]
+Reading = tuple[Row, datetime]
 
 
 @st.composite
@@ -42,12 +42,12 @@ def readings(draw: st.DrawFn, kind: str) -> list[Reading]:
         published = START + draw(st.integers(-20, 40)) * 30 * MINUTE if dated else None
         value = draw(st.one_of(st.none(), st.integers(0, 9).map(float)))
         retrieved = START + draw(st.integers(0, 5)) * HOUR
-        found.append((obs.Row(start, start + length * MINUTE, "here", variable, unit, value, published), retrieved))
+        found.append((Row(start, start + length * MINUTE, "here", variable, unit, value, published), retrieved))
     unique = {(row.interval_start, row.published_at, retrieved): (row, retrieved) for row, retrieved in found}
     return list(unique.values())
 
 
-def latest(rows: list[Reading]) -> list[obs.Row]:
+def latest(rows: list[Reading]) -> list[Row]:
     """Of each key the row that was retrieved last."""
     kept: dict[object, Reading] = {}
     for row, retrieved in rows:
@@ -57,7 +57,7 @@ def latest(rows: list[Reading]) -> list[obs.Row]:
     return [row for row, _ in kept.values()]
 
 
-def versions(kind: str, rows: list[obs.Row], lag: timedelta, hour: int) -> list[tuple[datetime, float]]:
+def versions(kind: str, rows: list[Row], lag: timedelta, hour: int) -> list[tuple[datetime, float]]:
     """When each version of the value of `hour` became available, and what it was, earliest first."""
     source, variable, unit, length, _, _ = KINDS[kind]
     begin = START + hour * HOUR
@@ -89,7 +89,7 @@ def test_hourly_values_are_those_of_a_plain_loop(data: st.DataObject, kind: str,
     grid = Grid(Period(START, START + HOURS * HOUR), lambda name: True)
     for asked in sorted({retrieved for _, retrieved in rows}, reverse=True):
         together = [row for row, retrieved in rows if retrieved == asked]
-        grid.add(obs.from_rows(source, together, asked), Available(lag=lag * MINUTE))
+        grid.add(from_rows(source, together, asked), Available(lag=lag * MINUTE))
     made = grid.finish()
     values = made.values[0] if made.names else np.full(HOURS, np.nan)
     seen = made.as_known(0, shift) if made.names else values

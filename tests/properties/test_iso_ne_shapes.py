@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridtide import config
-from gridtide.config import Entry
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
 from gridtide.errors import GridtideError
 from gridtide.sources import iso_ne
 
@@ -20,7 +20,7 @@ AT = datetime(2026, 8, 1, tzinfo=UTC)
 def an_entry(path: str) -> Entry:
     """An entry of one resource."""
     url = f"https://webservices.iso-ne.com/api/v1.1/{path}"
-    return config.parse({"apis": [{"name": "grid", "url": url, "output_folder": "grid"}]}).apis[0]
+    return parse({"apis": [{"name": "grid", "url": url, "output_folder": "grid"}]}).apis[0]
 
 
 def read(document: Any, path: str) -> set[tuple[Any, ...]]:

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridtide import observations as obs
-from gridtide.lake import EXTENSIONS, encoding, file_name
+from gridtide.lake import EXTENSIONS, file_name
+from gridtide.lake.files import encoding
 from gridtide.lake.names import Name, parse_name, parse_superseded_name, superseded_name
+from gridtide.observations.identity import content_hash
+from gridtide.observations.table import SCHEMA, Row, concat, from_rows
 from gridtide.periods import Period
 
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -60,24 +62,24 @@ PLACES = LABELS.filter(lambda label: label.strip() != "")
 VALUES = st.none() | st.floats(allow_nan=False)
 ROWS = st.lists(
     st.tuples(TIMES, TIMES, PLACES, LABELS, LABELS, VALUES, st.none() | TIMES).map(
-        lambda fields: obs.Row(*sorted(fields[:2]), *fields[2:])
+        lambda fields: Row(*sorted(fields[:2]), *fields[2:])
     ),
     max_size=6,
 )
 
 
 @given(st.sampled_from(["parquet", "csv"]), st.lists(ROWS, max_size=3), LABELS, TIMES)
-def test_any_observations_come_back(format: str, pages: list[list[obs.Row]], source: str, asked: datetime) -> None:  # noqa: A002
+def test_any_observations_come_back(format: str, pages: list[list[Row]], source: str, asked: datetime) -> None:  # noqa: A002
     """Labels with quotes, commas and line ends, nulls, infinities, minus zero: all read back to the bit."""
-    tables = [obs.from_rows(source, rows, asked) for rows in pages]
+    tables = [from_rows(source, rows, asked) for rows in pages]
     file = io.BytesIO()
     sink = encoding.SINKS[format](file)
     for table in tables:
         sink.write(table)
     sink.close({})
-    read, wanted = encoding.read(format, file.getvalue()), obs.concat(tables)
-    assert obs.content_hash(read).digest() == obs.content_hash(wanted).digest()
-    for name in obs.SCHEMA.names:
+    read, wanted = encoding.read(format, file.getvalue()), concat(tables)
+    assert content_hash(read).digest() == content_hash(wanted).digest()
+    for name in SCHEMA.names:
         assert read[name].to_pylist() == wanted[name].to_pylist()
         assert read[name].null_count == wanted[name].null_count
 
@@ -92,4 +94,4 @@ def test_any_body_comes_back(body: bytes) -> None:
 def test_no_bytes_break_the_reader(body: bytes, format: str) -> None:  # noqa: A002
     """What is no file of observations is a ValueError, whatever it is."""
     with suppress(ValueError):
-        assert encoding.read(format, body).schema.equals(obs.SCHEMA)
+        assert encoding.read(format, body).schema.equals(SCHEMA)

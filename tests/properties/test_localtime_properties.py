@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridtide.localtime import to_utc
 from gridtide.periods import local_day
+from gridtide.sources.formats.local_times import to_utc
 
 CHANGES = (
     ("America/New_York", date(2024, 3, 10)),

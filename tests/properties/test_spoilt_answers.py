@@ -13,11 +13,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridtide import config, observations
+from gridtide.config.loading import parse
 from gridtide.errors import GridtideError
-from gridtide.observations import CENTURIES
+from gridtide.observations import arrays
+from gridtide.observations.table import CENTURIES
 from gridtide.periods import Period
-from gridtide.sources import Page, source
+from gridtide.sources.contract import Page
+from gridtide.sources.registry import source
 
 AT = datetime(2026, 8, 1, tzinfo=UTC)
 
@@ -102,7 +104,7 @@ def spoilt(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 def read(keys: dict[str, Any], body: bytes) -> Page | None:
     """The page that `body` is, None where it is refused."""
-    entry = config.parse({"apis": [{"name": "grid", "output_folder": "grid", **keys}]}).apis[0]
+    entry = parse({"apis": [{"name": "grid", "output_folder": "grid", **keys}]}).apis[0]
     of = source(entry.source)
     period = Period(AT, AT.replace(day=2)) if entry.source == "caiso" else None
     try:
@@ -116,12 +118,10 @@ def check(page: Page | None) -> None:
     if page is None or not page.observations.num_rows:
         return
     table = page.observations
-    values = np.concatenate(
-        [observations.to_numpy(chunk, "f8")[observations.known(chunk)] for chunk in table["value"].chunks]
-    )
+    values = np.concatenate([arrays.to_numpy(chunk, "f8")[arrays.known(chunk)] for chunk in table["value"].chunks])
     assert np.isfinite(values).all()
     for starts, ends in zip(table["interval_start"].chunks, table["interval_end"].chunks, strict=True):
-        first, last = observations.to_numpy(starts, "i8"), observations.to_numpy(ends, "i8")
+        first, last = arrays.to_numpy(starts, "i8"), arrays.to_numpy(ends, "i8")
         assert (first >= CENTURIES[0]).all()
         assert (last < CENTURIES[1]).all()
         assert (first <= last).all()

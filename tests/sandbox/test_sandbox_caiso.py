@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gridtide.simulation import HOUR, Grid, day_ahead_lead, starts
-from tests.sandbox.serving import serving
+from tests.support.sandbox_server import serving
 
 
 async def member(client, queryname, market, start, end, **more):

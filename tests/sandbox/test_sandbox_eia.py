@@ -8,7 +8,7 @@ import pytest
 
 from gridtide.sandbox import SECRETS
 from gridtide.simulation import HOUR, Grid, starts
-from tests.sandbox.serving import KEY, NOW, serving
+from tests.support.sandbox_server import KEY, NOW, serving
 
 ROUTE = "/v2/electricity/rto/{}/data/"
 SORTED = [("sort[0][column]", "period"), ("sort[0][direction]", "asc")]

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from gridtide.sandbox.iso_ne import mix, readings
+from gridtide.sandbox.formats.iso_ne import mix, readings
 from gridtide.simulation import HOUR, Grid, starts
-from tests.sandbox.serving import BASIC, NOW, serving
+from tests.support.sandbox_server import BASIC, NOW, serving
 
 
 async def ask(client, tail, status=200, headers=BASIC):

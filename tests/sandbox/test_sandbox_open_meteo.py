@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from gridtide.sandbox.exchange import Question
-from gridtide.sandbox.open_meteo import cost
+from gridtide.sandbox.formats.exchange import Question
+from gridtide.sandbox.formats.open_meteo import cost
 from gridtide.simulation import HOUR, Grid, starts
-from tests.sandbox.serving import NOW, serving
+from tests.support.sandbox_server import NOW, serving
 
 BOSTON = {"latitude": "42.36", "longitude": "-71.06"}
 

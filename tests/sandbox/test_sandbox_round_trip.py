@@ -7,18 +7,20 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from gridtide import observations
-from gridtide.config import Config
-from gridtide.config import load as load_config
-from gridtide.config import parse as parse_config
-from gridtide.http import Http
+from gridtide.config.loading import load as load_config
+from gridtide.config.loading import parse as parse_config
+from gridtide.entries.entry import Config
+from gridtide.http.client import Http
+from gridtide.observations.identity import distinct, fingerprints, has_repeats
+from gridtide.observations.table import concat
 from gridtide.periods import Period
-from gridtide.sandbox import SECRETS, eia, redirect
-from gridtide.sandbox.iso_ne import LOCATIONS, mix, readings
+from gridtide.sandbox import SECRETS, redirect
+from gridtide.sandbox.formats import eia
+from gridtide.sandbox.formats.iso_ne import LOCATIONS, mix, readings
 from gridtide.simulation import CALIFORNIA, HOUR, WEATHER, Grid, day_ahead_lead, starts
-from gridtide.sources import source
+from gridtide.sources.registry import source
 from gridtide.variables import snake_case
-from tests.sandbox.serving import serving
+from tests.support.sandbox_server import serving
 
 GRID = Grid(0)
 AUTUMN = Period(datetime(2025, 11, 1, 4, tzinfo=UTC), datetime(2025, 11, 4, 5, tzinfo=UTC))
@@ -44,7 +46,7 @@ async def collected(entry, period):
                 page = await http.fetch(moved, request, read)
                 waiting += page.following
                 pages.append(page)
-    return observations.concat([observations.distinct(page.observations, entry.name) for page in pages])
+    return concat([distinct(page.observations, entry.name) for page in pages])
 
 
 def series(table, variable, location):
@@ -96,7 +98,7 @@ async def test_eia_pages_and_slices():
     table = await collected(shipped("eia_generation"), period)
     series_count = len(GRID.state("ISNE", MIDDLES[:1]).generation) + len(GRID.state("CISO", MIDDLES[:1]).generation)
     assert table.num_rows == 60 * 24 * series_count
-    assert not observations.has_repeats([observations.fingerprints(table)])
+    assert not has_repeats([fingerprints(table)])
 
 
 async def test_iso_ne_hourly_load_and_prices():

@@ -13,15 +13,15 @@ import aiohttp
 import msgspec
 import pytest
 
-from gridtide.config import BasicAuth, KeyAuth, NoAuth
-from gridtide.config import load as load_config
-from gridtide.config import parse as parse_config
+from gridtide.config.loading import load as load_config
+from gridtide.config.loading import parse as parse_config
+from gridtide.entries.entry import BasicAuth, KeyAuth, NoAuth
 from gridtide.errors import ConfigurationError
 from gridtide.sandbox import SECRETS, SPEED, redirect, running
 from gridtide.sandbox.faults import KINDS, parse
 from gridtide.sandbox.quota import Quota
 from gridtide.sandbox.server import redacted
-from tests.sandbox.serving import BASIC, KEY, serving
+from tests.support.sandbox_server import BASIC, KEY, serving
 
 EIA = (
     "/v2/electricity/rto/region-data/data/?data[0]=value&start=2024-01-01T00&end=2024-01-02T23"

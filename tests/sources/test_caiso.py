@@ -11,11 +11,15 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
-from gridtide import config, observations
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry, RateLimit
 from gridtide.errors import ConfigurationError, FormatError, GridtideError, UpstreamError
+from gridtide.observations.identity import distinct
+from gridtide.observations.table import SCHEMA, empty
 from gridtide.periods import Period, local_day
-from gridtide.sources import Page, Request, caiso
-from tests.shared import SHARED, needs_shared
+from gridtide.sources import caiso
+from gridtide.sources.contract import Page, Request
+from tests.support.shared import SHARED, needs_shared
 
 AT = datetime(2025, 3, 1, 12, tzinfo=UTC)
 PACIFIC = ZoneInfo("America/Los_Angeles")
@@ -29,7 +33,7 @@ SCHEDULE = "INTERVALSTARTTIME_GMT,INTERVALENDTIME_GMT,SLRS_TYPE,MARKET_RUN_ID,TA
 PRICE = "INTERVALSTARTTIME_GMT,INTERVALENDTIME_GMT,NODE_ID_XML,NODE_ID,NODE,MARKET_RUN_ID,LMP_TYPE,POS,MW,GROUP"
 
 
-def entry(**keys: Any) -> config.Entry:
+def entry(**keys: Any) -> Entry:
     """A complete entry of OASIS."""
     raw: dict[str, Any] = {
         "name": "caiso_load",
@@ -37,7 +41,7 @@ def entry(**keys: Any) -> config.Entry:
         "output_folder": "caiso_load",
         "params": {"queryname": "SLD_FCST", "market_run_id": "ACTUAL"},
     }
-    return config.parse({"apis": [raw | keys]}).apis[0]
+    return parse({"apis": [raw | keys]}).apis[0]
 
 
 def zipped(*members: str | bytes) -> bytes:
@@ -164,7 +168,7 @@ def test_defaults_are_polite() -> None:
     """One request in five seconds, shared by all entries of OASIS, and no credentials."""
     made = entry()
     assert made.source == "caiso"
-    assert made.rate_limit == config.RateLimit(name="caiso", rates=("1/5second",))
+    assert made.rate_limit == RateLimit(name="caiso", rates=("1/5second",))
     assert made.auth.kind == "none"
     assert made.chunk <= timedelta(days=31)
     assert caiso.takes_period(made)
@@ -248,7 +252,7 @@ def test_report_and_market_make_the_variable(
             "retrieved_at": AT,
         }
     ]
-    assert page.observations.schema == observations.SCHEMA
+    assert page.observations.schema == SCHEMA
 
 
 @pytest.mark.parametrize(
@@ -286,7 +290,7 @@ def test_an_empty_value_is_a_reported_null() -> None:
 
 def test_a_header_alone_has_no_rows() -> None:
     """A CSV of its header is an answer without rows."""
-    assert read(LOAD + "\n") == Page(observations.empty(), 0)
+    assert read(LOAD + "\n") == Page(empty(), 0)
 
 
 @pytest.mark.parametrize(
@@ -308,7 +312,7 @@ def test_the_days_of_the_time_change_have_23_and_25_hours(day: str, hours: int, 
     ]
     found = read("\n".join([LOAD, *reversed(lines)])).observations
     assert sorted(found["interval_start"].to_pylist()) == starts
-    assert observations.distinct(found, "x").num_rows == hours
+    assert distinct(found, "x").num_rows == hours
 
 
 def test_rows_are_kept_in_the_order_given_and_duplicates_left_to_the_caller() -> None:
@@ -330,7 +334,7 @@ def test_a_zip_of_several_csvs_is_one_answer() -> None:
 def test_error_1000_means_no_rows(wrap: Any, mark: str) -> None:
     """ "No data returned" is an empty answer, not an error, in a zip or not, with a byte order mark or not."""
     page = read(wrap(mark + error("1000", "No data returned for the specified selection")))
-    assert page == Page(observations.empty(), 0)
+    assert page == Page(empty(), 0)
 
 
 @pytest.mark.parametrize(
@@ -417,7 +421,7 @@ def test_a_report_that_is_not_known_is_named_by_its_columns() -> None:
 def test_an_entry_that_keeps_bodies_may_ask_any_report() -> None:
     """Its rows are not read, but an error under HTTP 200 is still one."""
     made = entry(format="raw", params={"queryname": "PRC_FUEL"})
-    assert caiso.parse(made, REQUEST, zipped("A,B\n1,2\n"), AT) == Page(observations.empty(), 0)
+    assert caiso.parse(made, REQUEST, zipped("A,B\n1,2\n"), AT) == Page(empty(), 0)
     with pytest.raises(ConfigurationError, match="1005"):
         caiso.parse(made, REQUEST, zipped(error("1005", "Report name does not exist")), AT)
 
@@ -502,7 +506,7 @@ def test_recorded_reports_equal_an_independent_reading(name: str, count: int, pa
     independent = [expected(record) for record in csv.DictReader(io.StringIO(text.decode()))]
     assert page.received == len(independent) == count
     assert rows(page.observations) == independent
-    assert observations.distinct(page.observations, "x").num_rows == count
+    assert distinct(page.observations, "x").num_rows == count
 
 
 @needs_shared

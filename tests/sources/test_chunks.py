@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from gridtide.config import Entry, parse
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
 from gridtide.periods import Period, missing
-from gridtide.sources import in_chunks, source
+from gridtide.sources.registry import in_chunks, source
 
 ISO_NE = "https://webservices.iso-ne.com/api/v1.1/hourlysysload/current"
 EIA = "https://api.eia.gov/v2/electricity/rto/region-data/data/"

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shared import SHARED, needs_shared
 
-from gridtide import config
-from gridtide.config import Entry
+from gridtide.config import loading
+from gridtide.entries.entry import Entry
 from gridtide.errors import (
     ConfigurationError,
     CredentialsError,
@@ -20,7 +19,9 @@ from gridtide.errors import (
     UpstreamError,
 )
 from gridtide.periods import Period
-from gridtide.sources import BOM, Page, Request, eia
+from gridtide.sources import eia
+from gridtide.sources.contract import BOM, Page, Request
+from tests.support.shared import SHARED, needs_shared
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 BASE = "https://api.eia.gov/v2/electricity/rto"
@@ -29,7 +30,7 @@ BASE = "https://api.eia.gov/v2/electricity/rto"
 def an_entry(route: str = "region-data", **params: Any) -> Entry:
     """An entry of an hourly route."""
     api = {"name": "grid", "url": f"{BASE}/{route}/data/", "output_folder": "grid", "params": params}
-    return config.parse({"apis": [api]}).apis[0]
+    return loading.parse({"apis": [api]}).apis[0]
 
 
 def a_row(period: str = "2024-01-01T00", value: Any = "5", **columns: str) -> dict[str, Any]:

@@ -9,21 +9,25 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gridtide import config, observations
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
+from gridtide.observations.identity import distinct
+from gridtide.observations.table import empty
 from gridtide.periods import Period, local_day
-from gridtide.sources import Page, Request, generic
-from tests.shared import SHARED, needs_shared
+from gridtide.sources import generic
+from gridtide.sources.contract import Page, Request
+from tests.support.shared import SHARED, needs_shared
 
 AT = datetime(2024, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 REQUEST = Request("https://grid.example/load")
 
 
-def entry(**keys: Any) -> config.Entry:
+def entry(**keys: Any) -> Entry:
     """A complete entry of an unknown host."""
     raw = {"name": "grid_load", "url": "https://grid.example/load", "output_folder": "grid_load"}
-    return config.parse({"apis": [raw | keys]}).apis[0]
+    return parse({"apis": [raw | keys]}).apis[0]
 
 
 def read(body: Any, request: Request = REQUEST, **keys: Any) -> Page:
@@ -118,7 +122,7 @@ def test_the_days_of_the_time_change_have_23_and_25_hours(day: str, hours: int) 
     assert values(page, "interval_start", "location", "value") == [
         (start, place, float(number)) for number, start in enumerate(starts) for place in ("A", "B")
     ]
-    assert observations.distinct(page.observations, "x").num_rows == 2 * hours
+    assert distinct(page.observations, "x").num_rows == 2 * hours
 
 
 @pytest.mark.parametrize(
@@ -235,7 +239,7 @@ def test_a_byte_order_mark_is_passed_over() -> None:
 @pytest.mark.parametrize(("body", "keys"), [("[]", {}), ("a,b\n", {"time": "a"}), ("<rows/>", {"records": "row"})])
 def test_no_records_are_no_rows(body: str, keys: dict[str, Any]) -> None:
     """An empty list, a header alone and an empty element are answers without rows."""
-    assert read(body, **keys) == Page(observations.empty(), 0)
+    assert read(body, **keys) == Page(empty(), 0)
 
 
 def test_without_placeholders_the_answer_is_a_snapshot() -> None:

@@ -9,13 +9,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from gridtide import config
-from gridtide.config import Entry
+from gridtide.config import loading
+from gridtide.entries.entry import BasicAuth, Entry
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period
-from gridtide.sources import BOM, Page, Request, iso_ne
+from gridtide.sources import iso_ne
+from gridtide.sources.contract import BOM, Page, Request
 from gridtide.variables import unit
-from tests.shared import SHARED, needs_shared
+from tests.support.shared import SHARED, needs_shared
 
 AT = datetime(2026, 8, 1, tzinfo=UTC)
 BASE = "https://webservices.iso-ne.com/api/v1.1"
@@ -26,7 +27,7 @@ HOUR = timedelta(hours=1)
 def an_entry(path: str = "hourlysysload/current", base: str = BASE, **keys: Any) -> Entry:
     """An entry of one resource."""
     api = {"name": "grid", "source": "iso_ne", "url": f"{base}/{path}", "output_folder": "grid", **keys}
-    return config.parse({"apis": [api]}).apis[0]
+    return loading.parse({"apis": [api]}).apis[0]
 
 
 def parse(document: Any, path: str = "hourlysysload/current", base: str = BASE) -> Page:
@@ -140,7 +141,7 @@ def test_params_are_passed_on() -> None:
 def test_every_product_has_defaults_and_units(product: iso_ne.Product) -> None:
     """Its defaults make a valid entry with Basic credentials, its variables are in the registry."""
     entry = an_entry(f"{product.path}/current")
-    assert entry.auth == config.BasicAuth(kind="basic")
+    assert entry.auth == BasicAuth(kind="basic")
     assert entry.rate_limit is not None
     assert all(unit("iso_ne", variable) for variable in product.fields.values())
 

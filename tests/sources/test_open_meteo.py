@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from gridtide import config
-from gridtide.config import Entry
+from gridtide.config import loading
+from gridtide.entries.entry import Entry, NoAuth, RateLimit
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
 from gridtide.periods import Period
-from gridtide.sources import BOM, Page, Request, open_meteo
-from tests.shared import SHARED, needs_shared
+from gridtide.sources import open_meteo
+from gridtide.sources.contract import BOM, Page, Request
+from tests.support.shared import SHARED, needs_shared
 
 AT = datetime(2026, 8, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -24,7 +25,7 @@ TWO: dict[str, Any] = {"latitude": "42.36,41.3", "longitude": [-71.06, -72.9], "
 def an_entry(url: str = ARCHIVE, params: dict[str, Any] | None = None, **keys: Any) -> Entry:
     """An entry for Boston unless `params` say otherwise."""
     api = {"name": "weather", "url": url, "source": "open_meteo", "output_folder": "weather", **keys}
-    return config.parse({"apis": [{**api, "params": BOSTON if params is None else params}]}).apis[0]
+    return loading.parse({"apis": [{**api, "params": BOSTON if params is None else params}]}).apis[0]
 
 
 def an_answer(units: dict[str, str] | None = None, **columns: list[Any]) -> dict[str, Any]:
@@ -140,8 +141,8 @@ def test_archives_take_a_period_and_forecasts_are_snapshots(url: str, params: di
 def test_defaults_are_the_documented_limits() -> None:
     """No credentials, three rates at once, five days of lag for the archive and none for the forecast."""
     archive, forecast = an_entry(ARCHIVE), an_entry(FORECAST)
-    assert archive.auth == config.NoAuth()
-    assert archive.rate_limit == config.RateLimit(name="open_meteo", rates=("600/minute", "5000/hour", "10000/day"))
+    assert archive.auth == NoAuth()
+    assert archive.rate_limit == RateLimit(name="open_meteo", rates=("600/minute", "5000/hour", "10000/day"))
     assert (archive.available.lag, forecast.available.lag) == (timedelta(days=5), timedelta(0))
 
 

@@ -7,9 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from gridtide import observations, variables
-from gridtide.config import parse as parse_config
+from gridtide import variables
+from gridtide.config.loading import parse as parse_config
 from gridtide.errors import ConfigurationError
+from gridtide.observations.identity import fingerprints, has_repeats
+from gridtide.observations.table import SCHEMA, concat
 from gridtide.periods import Period
 from gridtide.simulation import FUELS, HOUR, WEATHER, Grid, day_ahead_issue, day_ahead_lead, starts
 from gridtide.sources import open_meteo, synthetic
@@ -25,7 +27,7 @@ def entry(**more):
 def collected(asked, period=WEEK):
     pages = [synthetic.parse(asked, request, b"", NOW) for request in synthetic.requests(asked, period)]
     assert all(page.received == page.total == page.observations.num_rows for page in pages)
-    return observations.concat([page.observations for page in pages])
+    return concat([page.observations for page in pages])
 
 
 def values(table, variable, location="ISNE"):
@@ -36,8 +38,8 @@ def values(table, variable, location="ISNE"):
 def test_without_any_parameter_new_england_is_complete():
     """All variables of ISNE for every hour, each key once, source and units as registered."""
     table = collected(entry())
-    assert table.schema == observations.SCHEMA
-    assert not observations.has_repeats([observations.fingerprints(table)])
+    assert table.schema == SCHEMA
+    assert not has_repeats([fingerprints(table)])
     assert set(table["source"].to_pylist()) == {"synthetic"}
     names = set(table["variable"].to_pylist())
     assert {"demand", "interchange", "load", "lmp_real_time_loss", "temperature_2m", "snowfall"} <= names

@@ -4,10 +4,10 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gridtide import config
-from gridtide.config import Entry
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
 from gridtide.periods import Period
-from tasks.caching import cache_key
+from tasks.collect import cache_key
 
 DAY = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
 
@@ -15,7 +15,7 @@ DAY = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
 def entry(**keys: Any) -> Entry:
     """An entry that may be reused within an hour."""
     raw = {"name": "a", "url": "https://grid.example/a", "output_folder": "a", "fresh": "PT1H", **keys}
-    return config.parse({"apis": [raw]}).apis[0]
+    return parse({"apis": [raw]}).apis[0]
 
 
 def test_a_key_is_what_is_asked_and_where_it_goes() -> None:

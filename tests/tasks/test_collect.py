@@ -7,8 +7,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from flows.ingest import ingest
-from flows.report import RunError
-from tests import upstream
+from flows.run.report import RunError
+from tests.support import upstream
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

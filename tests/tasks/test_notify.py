@@ -8,8 +8,10 @@ from typing import Any
 import yaml
 from prefect.events import Event, RelatedResource, Resource
 
-from deployments.notifications import AUTOMATIONS
-from tasks.notify import GAPS, GRACE, OVER, STALE, TOLD_BY_ENTRIES, History, Notice, Trouble, is_news, message
+from deployments.registry.notifications import AUTOMATIONS
+from tasks.notify.events import GAPS, OVER, STALE, TOLD_BY_ENTRIES
+from tasks.notify.history import GRACE, History, Notice, message
+from tasks.notify.troubles import Trouble, is_news
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

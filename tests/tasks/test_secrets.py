@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from prefect.blocks.system import Secret
 
-from gridtide import config
-from gridtide.config import Entry
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
 from tasks.secrets import leave_to_file, secrets
 
 
 def entry(**auth: Any) -> Entry:
     """An entry with this `auth`."""
     raw = {"name": "a", "url": "https://grid.example/a", "output_folder": "a", "auth": auth}
-    return config.parse({"apis": [raw]}).apis[0]
+    return parse({"apis": [raw]}).apis[0]
 
 
 @pytest.fixture(autouse=True)

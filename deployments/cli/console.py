@@ -1,0 +1,57 @@
+"""What the commands say: results to stdout, all else to stderr, and the exit codes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from typing import Literal
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, TrainingError
+
+WIDTH = max(110, shutil.get_terminal_size((200, 25)).columns)
+"""Columns of a result; where there is no terminal, enough for a path on one line."""
+
+
+out = Console(highlight=False, width=WIDTH)
+
+
+err = Console(stderr=True, highlight=False)
+
+
+FAILED, MISUSED, REFUSED = 1, 2, 3
+"""An entry or a step failed · wrong use, configuration or training spec · credentials missing or refused."""
+
+
+def exit_code(error: GridtideError) -> int:
+    """The exit code of a command that ends with `error`."""
+    match error:
+        case ConfigurationError() | TrainingError():
+            return MISUSED
+        case CredentialsError():
+            return REFUSED
+    return FAILED
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Table:
+    """A table of texts; the columns named in `right` are numbers. The last one is folded where it is too wide."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        made.add_column(column, justify=justify, no_wrap=column != columns[-1], overflow="fold")
+    for row in rows:
+        made.add_row(*(escape(text) for text in row))
+    return made
+
+
+def counted(count: int, one: str, more: str) -> str:
+    """`count` of what is called `one` or `more`.
+
+    >>> counted(1, "entry", "entries"), counted(1200, "entry", "entries")
+    ('1 entry', '1,200 entries')
+    """
+    return f"{count:,} {one if count == 1 else more}"

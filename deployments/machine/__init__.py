@@ -1,0 +1,1 @@
+"""The processes on this machine: the local server, the worker, and serving without a worker."""

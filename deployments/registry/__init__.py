@@ -1,0 +1,1 @@
+"""What the Prefect server is told: deployments, schedules, automations, and what changed in them."""

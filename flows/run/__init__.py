@@ -1,0 +1,1 @@
+"""What every flow run needs: a server, a session, progress, a report."""

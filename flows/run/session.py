@@ -1,0 +1,74 @@
+"""What the flows that collect have in common: from their parameters to entries and a `Run`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
+from pydantic import TypeAdapter, ValidationError
+
+from gridtide import sandbox as embedded
+from gridtide.config.loading import load, parse
+from gridtide.entries.entry import Config, Entry
+from gridtide.http.client import Http
+from tasks.collect import Run
+from tasks.lake import open_lake
+from tasks.rate_limits import SharedLimiter
+from tasks.secrets import secrets
+
+
+def selected(config: str | dict[str, Any], select: list[str] | None) -> tuple[Config, list[Entry]]:
+    """The configuration and those of its entries that are named, all if none are.
+
+    Raises `ConfigurationError` that lists everything wrong with either.
+    """
+    loaded = parse(config) if isinstance(config, dict) else load(config)
+    return loaded, loaded.select(select or ())
+
+
+def moment(value: Any) -> datetime:
+    """A time given as a datetime or as text, UTC unless it says otherwise, up to the whole minute that file
+    names can say. Raises `ValueError` for what is no time."""
+    try:
+        found = TypeAdapter(datetime).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(f"that is no time: {error.errors()[0]['msg']}") from error
+    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    whole = found.replace(second=0, microsecond=0)
+    return whole if whole == found else whole + timedelta(minutes=1)
+
+
+@asynccontextmanager
+async def collecting(
+    config: str | dict[str, Any],
+    select: list[str] | None,
+    lake: str | None,
+    sandbox: bool | str,
+    refresh: bool = False,
+    resume: bool = False,
+) -> AsyncIterator[tuple[Run, list[Entry]]]:
+    """The shared things of this flow run and the entries to collect; all is closed at the end."""
+    loaded, entries = selected(config, select)
+    async with AsyncExitStack() as stack:
+        if sandbox:
+            url = sandbox if isinstance(sandbox, str) else await stack.enter_async_context(embedded.running())
+            get_run_logger().info(embedded.NOTICE)
+            entries = embedded.redirect(loaded, url).select(entry.name for entry in entries)
+        limiter = await stack.enter_async_context(SharedLimiter())
+        http = Http(embedded.SECRETS if sandbox else await secrets(entries), limiter)
+        await stack.enter_async_context(http)
+        store = await open_lake(lake or loaded.lake)
+        yield Run(store, http, _started(), loaded.task_retries, refresh, resume), entries
+
+
+def _started() -> datetime:
+    """The start of this flow run's first attempt: what a retry writes has the same names."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or context.flow_run.start_time is None:
+        raise RuntimeError("a flow is run by Prefect, not by calling its function")
+    # Prefect's own datetimes do not divide by a timedelta
+    return datetime.fromtimestamp(context.flow_run.start_time.timestamp(), UTC)

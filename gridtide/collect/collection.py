@@ -1,0 +1,74 @@
+"""The core: one entry and period → fetch, parse, check, write.
+
+    requests ─► fetch ─► parse ─► distinct ─► draft ─► counts, keys ─► lake
+                  └► raw/
+
+Pages are fetched concurrently and written in the order of asking, a few row groups in memory at a
+time, so that the same answers give the same file whatever came first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from gridtide.collect.collected import Collected
+from gridtide.collect.pages import _Work
+from gridtide.collect.resume import Fetcher, resuming
+from gridtide.entries.entry import Entry
+from gridtide.errors import FormatError, GridtideError, IncompleteError, UpstreamError
+from gridtide.periods import Period
+from gridtide.sources.registry import source
+
+if TYPE_CHECKING:
+    from gridtide.lake import Lake
+
+
+_CURRENT = re.compile(r"/current(?=[/.?]|$)")
+
+
+def scheduled_period(entry: Entry, now: datetime) -> Period | None:
+    """What a run at `now` asks of `entry`: its `reread` before what is due, None for a snapshot.
+
+    A URL that says `/current` is asked for just that; its days are for backfills.
+    """
+    if _CURRENT.search(entry.url) or not source(entry.source).takes_period(entry):
+        return None
+    due = entry.due(now)
+    return Period(due - entry.reread, due)
+
+
+async def collect(
+    entry: Entry, *, lake: Lake, http: Fetcher, stamp: datetime, period: Period | None = None, resume: bool = False
+) -> Collected:
+    """Fetch what `entry` has for `period` (a snapshot if None) and write it to `lake` as one file.
+
+    `stamp` names the file: the start of the run's first attempt, so that a retry finds what was
+    written before it, and goes on from the pages of the period that are kept under `raw/`; with
+    `resume` also from those that other runs kept of it within a day. Raises the errors of
+    `Http.fetch`, `FormatError` and `IncompleteError` for answers that do not keep their promise,
+    `StorageError`; then no file of observations is written.
+    """
+    try:
+        async with asyncio.timeout(entry.deadline.total_seconds()):
+            if not entry.tabular:
+                return await _Work(entry, lake, http, stamp, period).bodies()
+            if period is None or not entry.raw:
+                return await _Work(entry, lake, http, stamp, period).observations()
+            kept = await resuming(http, lake, entry, stamp, period, earlier=resume)
+            try:
+                return await _Work(entry, lake, kept, stamp, period).observations()
+            except (FormatError, IncompleteError):
+                if not kept.reused:
+                    raise
+            # Pages of two moments need not fit together.
+            return await _Work(entry, lake, http, stamp, period).observations()
+    except TimeoutError as error:
+        raise UpstreamError(
+            entry.name, f"did not finish within {entry.deadline}", 'Try again later, or raise "deadline"'
+        ) from error
+    except GridtideError as error:
+        error.subject = entry.name
+        raise

@@ -1,0 +1,132 @@
+"""Response bodies under `raw/`, a folder a collection: kept to go on from, and to be replayed.
+
+    raw/<output_folder>/<from>_<to>/<prefix>_<stamp>_<from>_<to>/<question>[-<n>].zst
+    raw/<output_folder>/<prefix>_<stamp>/<question>[-<n>].zst                            a snapshot's
+
+What may be gone on from lies in the folder of its period, so that finding it takes no longer the more is kept.
+`question` is a hash of what was asked, so that asking again finds its answer. A question that is asked again in the
+same collection takes the next `n`; the highest counts. What was asked, and when, is a line of JSON before the body.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from typing import TypeVar
+
+from gridtide.entries.entry import Entry
+from gridtide.errors import StorageError
+from gridtide.http.client import Answer
+from gridtide.lake import Lake, Object, folder_name, parse_folder_name
+from gridtide.periods import Period
+from gridtide.sources.contract import Request
+
+T = TypeVar("T")
+
+
+logger = logging.getLogger("gridtide.bodies")
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """One collection whose bodies are kept: its folder, and what the folder's name says."""
+
+    folder: str
+    stamp: datetime
+    period: Period | None
+
+
+async def keep(
+    lake: Lake, entry: Entry, stamp: datetime, period: Period | None, request: Request, answer: Answer
+) -> str:
+    """Put the body of `answer` where it belongs; returns its path in the lake."""
+    place = f"{_folder(entry, stamp, period)}/{_question(request)}"
+    body = _envelope(request, answer)
+    for number in count(1):
+        path = f"{place}-{number}.zst" if number > 1 else f"{place}.zst"
+        if await lake.put_raw(path, body):
+            break
+    return path
+
+
+async def collections(lake: Lake, entry: Entry) -> list[Collection]:
+    """The collections of `entry` of which a body is left, oldest first."""
+    return sorted(await by_collection(lake, entry), key=lambda one: (one.stamp, one.folder))
+
+
+async def by_collection(lake: Lake, entry: Entry) -> dict[Collection, list[Object]]:
+    """The bodies of `entry`. Other things under `raw/` are left out."""
+    in_folder: dict[str, list[Object]] = defaultdict(list)
+    for one in await lake.objects(f"raw/{entry.output_folder}"):
+        folder, _, name = one.path.rpartition("/")
+        if name.endswith(".zst"):
+            in_folder[folder].append(one)
+    named = {_collection(entry, folder): found for folder, found in in_folder.items()}
+    return {one: found for one, found in named.items() if one}
+
+
+async def kept(lake: Lake, chosen: Iterable[Collection]) -> dict[str, str]:
+    """The path of the body that answers each question asked in the `chosen` collections, the newest last."""
+    answers: dict[str, str] = {}
+    for collection in chosen:
+        _, paths = await lake.listing(collection.folder)
+        numbered = [(_number(path), path) for path in paths]
+        answers.update(
+            {path.rpartition("/")[2].partition("-")[0].removesuffix(".zst"): path for _, path in sorted(numbered)}
+        )
+    return answers
+
+
+def _folder(entry: Entry, stamp: datetime, period: Period | None) -> str:
+    """Where the bodies of a collection lie."""
+    name = folder_name(entry.file_prefix, stamp, period)
+    bounds = [] if period is None else ["_".join(name.split("_")[-2:])]
+    return "/".join(["raw", entry.output_folder, *bounds, name])
+
+
+def _collection(entry: Entry, folder: str) -> Collection | None:
+    """What `folder` says by its name; None where it is none of the entry's. It may lie beside those of periods."""
+    name = parse_folder_name(folder.rpartition("/")[2])
+    if name is None or name.prefix != entry.file_prefix:
+        return None
+    one = Collection(folder, name.stamp, name.period)
+    beside = f"raw/{entry.output_folder}/{folder.rpartition('/')[2]}"
+    return one if folder in (beside, _folder(entry, one.stamp, one.period)) else None
+
+
+def _question(request: Request) -> str:
+    return hashlib.sha256(json.dumps([request.url, request.params]).encode()).hexdigest()[:16]
+
+
+def _number(path: str) -> int:
+    match = re.search(r"-(\d+)\.zst$", path)
+    return int(match[1]) if match else 1
+
+
+def _envelope(request: Request, answer: Answer) -> bytes:
+    asked = {
+        "url": request.url,
+        "params": request.params,
+        "label": request.label,
+        "retrieved_at": answer.retrieved_at.isoformat(),
+        "content_type": answer.content_type,
+    }
+    return json.dumps(asked).encode() + b"\n" + answer.body
+
+
+async def _opened(lake: Lake, path: str) -> tuple[str, Answer]:
+    """The URL that was asked, and the answer that is kept at `path`."""
+    line, _, body = (await lake.raw(path)).partition(b"\n")
+    try:
+        asked = json.loads(line)
+        answer = Answer(body, datetime.fromisoformat(asked["retrieved_at"]), asked["content_type"], attempt=0)
+        return asked["url"], answer
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(path, f"is no kept body: {error!r}", "Remove it") from error

@@ -1,0 +1,117 @@
+"""Pages that an earlier attempt kept under `raw/`, so that a collection need not ask for them again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from gridtide.collect.raw_bodies import Collection, T, _collection, _folder, _opened, _question, kept, logger
+from gridtide.entries.entry import Entry
+from gridtide.errors import GridtideError, StorageError
+from gridtide.http.client import Answer
+from gridtide.lake import Lake
+from gridtide.periods import Period
+from gridtide.sources.contract import Request
+
+RESUME = timedelta(days=1)
+"""How old what an earlier run kept of a period may be to go on from it."""
+
+
+class NotKeptError(StorageError):
+    """A body that a collection asked for is not kept, or not any more."""
+
+
+class Fetcher(Protocol):
+    """Whoever answers requests: `Http` from the upstream, `Replayed` from the lake."""
+
+    async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
+        """What `read` makes of the answer to `request`."""
+        ...
+
+
+async def replaying(lake: Lake, collection: Collection, among: Iterable[Collection]) -> Replayed:
+    """A fetcher that answers what `collection` asked, also from what it went on from `among` the entry's others."""
+    return Replayed(lake, await kept(lake, [*_earlier(among, collection), collection]))
+
+
+async def resuming(http: Fetcher, lake: Lake, entry: Entry, stamp: datetime, period: Period, earlier: bool) -> Resumed:
+    """A fetcher that takes what the run `stamp` kept of this very period before it asks `http`; with
+    `earlier`, also what other runs kept of it in the last `RESUME`."""
+    own = Collection(_folder(entry, stamp, period), stamp, period)
+    folders = (await lake.listing(own.folder.rpartition("/")[0]))[0] if earlier else []
+    found = [one for one in (_collection(entry, folder) for folder in folders) if one]
+    others = _earlier(sorted(found, key=lambda one: one.stamp), own)
+    return Resumed(http, lake, await kept(lake, [*others, own]))
+
+
+class Resumed:
+    """Answers from bodies that are kept, and asks where there is none or it cannot be read."""
+
+    def __init__(self, http: Fetcher, lake: Lake, answers: Mapping[str, str]) -> None:
+        self._http, self._lake, self._answers = http, lake, answers
+        self.reused = 0
+
+    async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
+        """What `read` makes of the body that is kept, whose answer has attempt 0, else of a new answer."""
+        path = self._answers.get(_question(request))
+        if path is not None:
+            try:
+                _, answer = await _opened(self._lake, path)
+                found = await read(answer)
+            except GridtideError as error:
+                logger.warning("%s: %s is asked again: %s", entry.name, request.label or "a page", error)
+            else:
+                self.reused += 1
+                return found
+        return await self._http.fetch(entry, request, read)
+
+
+class Replayed:
+    """Answers from bodies that are kept, and from nowhere else; `moments` are those at which what it gave was asked."""
+
+    def __init__(self, lake: Lake, answers: Mapping[str, str]) -> None:
+        self._lake, self._answers = lake, answers
+        self.moments: set[datetime] = set()
+
+    async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
+        """What `read` makes of the body that is kept; raises `NotKeptError` where there is none."""
+        path = self._answers.get(_question(request))
+        if path is None:
+            raise await self._missing(entry, request)
+        _, answer = await self._open(entry, path)
+        self.moments.add(answer.retrieved_at)
+        return await read(answer)
+
+    async def _open(self, entry: Entry, path: str) -> tuple[str, Answer]:
+        try:
+            return await _opened(self._lake, path)
+        except StorageError as error:
+            raise StorageError(entry.name, f"{path} {error.happened}", error.fix) from error
+
+    async def _missing(self, entry: Entry, request: Request) -> NotKeptError:
+        """Why nothing answers `request`: what is kept was asked of another host, as of a sandbox, or else."""
+        what = request.label or request.url
+        for path in islice(self._answers.values(), 1):
+            host, asked = _host(request.url), _host((await self._open(entry, path))[0])
+            if host != asked:
+                happened = f"{what} is asked of {host} now, and what is kept was asked of {asked}"
+                return NotKeptError(entry.name, happened, "Replay with the configuration it was collected with")
+        happened = f"the body of {what} is not kept any more, or was asked at another URL or with other params than now"
+        fix = "Replay with the configuration it was collected with; what has expired keeps its file: --start after it"
+        return NotKeptError(entry.name, happened, fix)
+
+
+def _host(url: str) -> str:
+    """Whom `url` asks, without what."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _earlier(among: Iterable[Collection], one: Collection) -> list[Collection]:
+    """Those `among` collections that `one` may have gone on from: of the same period, at most `RESUME` before it."""
+    if one.period is None:
+        return []
+    return [each for each in among if each.period == one.period and one.stamp - RESUME <= each.stamp < one.stamp]

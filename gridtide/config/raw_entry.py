@@ -1,0 +1,179 @@
+"""What is refused in an entry as it stands in the file, before it is completed: places, secrets, contradictions.
+
+Each problem is one line, `key: what is wrong; what would be right`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from gridtide.entries.structs import called
+from gridtide.variables import snake_case
+
+IN_ENVIRONMENT = 'put it in the environment and name it with "auth": {"kind": …, "env": …}'
+
+
+RESERVED = ("raw", "processed", "features", "failed")
+"""Folders of the lake that no entry may write to."""
+
+
+LONGEST_PREFIX = 160
+"""Characters of a file prefix: what follows it in the longest name of a file, and what a store adds while it
+writes, then fit into the 255 bytes that file systems allow."""
+
+
+LONGEST_PART, LONGEST_FOLDER = 255, 512
+"""Bytes of a folder's name, and of all names on the way to it, so that keys stay within the 1,024 of S3."""
+
+
+_SECRET = re.compile(
+    r"(?i)pass(word|wd|phrase)|pwd|secret|token|credential|authorization"
+    r"|(api|access|account|auth|private|subscription)[_-]?key|^(key|appid|sig)$"
+)
+
+
+def of_entry(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
+    """What is wrong with `raw` by itself; `auth_keys` are those that "auth" may hold."""
+    return [*_bad_url(raw), *_plain_secrets(raw, auth_keys), *_bad_place(raw), *_bad_short_forms(raw)]
+
+
+def between(raws: Iterable[Mapping[str, Any]], schedules: Any) -> list[str]:
+    """What is wrong between entries, complete or not, or between an entry and the `schedules`, if those are any."""
+    found = []
+    names: set[str] = set()
+    files: dict[tuple[str, str], str] = {}
+    for raw in raws:
+        name, schedule = name_of(raw), raw.get("schedule")
+        if name and name in names:
+            found.append(f"{name}: name: two entries have it; give each its own")
+        place = (str(raw.get("output_folder")), str(prefix_of(raw)))
+        first = files.setdefault((place[0].casefold(), place[1].casefold()), name)  # a disk may tell no case apart
+        if name and first != name:
+            found.append(
+                f"{name}: output_folder: writes the same files as {first} ({'/'.join(place)}_…); "
+                "give it its own output_folder or file_prefix"
+            )
+        names.add(name)
+        if isinstance(schedule, str) and isinstance(schedules, dict) and schedule not in schedules:
+            known = ", ".join(schedules) or "none"
+            found.append(f'{name}: schedule: "{schedule}" is not under "schedules" (there are: {known})')
+    return found
+
+
+def name_of(raw: Mapping[str, Any], where: str = "") -> str:
+    """The entry's name, or `where` it stands if that is none."""
+    name = raw.get("name")
+    return name if isinstance(name, str) and name.strip() and name.isprintable() else where
+
+
+def prefix_of(raw: Mapping[str, Any]) -> Any:
+    """The file prefix that `raw` gives or means."""
+    given = [raw[key] for key in ("file_prefix", "csv_prefix") if raw.get(key) not in (None, "")]
+    return given[0] if given else snake_case(name_of(raw))
+
+
+def host_of(raw: Mapping[str, Any]) -> str:
+    """The host of the entry's URL, empty if there is none."""
+    parts = url_parts(raw)
+    return (parts.hostname if parts else None) or ""
+
+
+def url_parts(raw: Mapping[str, Any]) -> SplitResult | None:
+    """The parts of the entry's URL, None where it has none or one that cannot be taken apart."""
+    url = raw.get("url")
+    try:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        _ = parts and parts.port  # a port that is no number shows itself only when looked at
+    except ValueError:
+        return None
+    return parts
+
+
+def object_of(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """What `raw` has under `key` if that is an object, else an empty one."""
+    found = raw.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _bad_url(raw: Mapping[str, Any]) -> list[str]:
+    if not raw.get("url"):
+        return [] if raw.get("source") == "synthetic" else ["url: is missing; only synthetic entries have none"]
+    parts = url_parts(raw)
+    if isinstance(raw["url"], str) and (raw["url"] != raw["url"].strip() or not raw["url"].isprintable()):
+        return ["url: holds a line break, or begins or ends with a space; leave it out"]
+    if parts is None:
+        return ["url: is no URL; use such as https://host/path"] if isinstance(raw["url"], str) else []
+    if parts.scheme not in ("http", "https") or not parts.hostname or " " in parts.netloc:
+        return ["url: is no http or https URL; use such as https://host/path"]
+    return [f"url: holds a user or password; {IN_ENVIRONMENT}"] if "@" in parts.netloc else []
+
+
+def _plain_secrets(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
+    """The keys that hold a secret rather than the name of where it is."""
+    parts = url_parts(raw)
+    keys = [f"params.{key}" for key in object_of(raw, "params") if _SECRET.search(key)]
+    said = [*parse_qsl(parts.query), *parse_qsl(parts.fragment), *_path_parameters(parts)] if parts else []
+    keys += [f"url.{key}" for key, _ in said if _SECRET.search(key)]
+    keys += [f"auth.{key}" for key in object_of(raw, "auth") if _SECRET.search(key) and key not in auth_keys]
+    keys += [key for key in raw if _SECRET.search(key)]
+    return [f"{key}: is a secret in plain sight; {IN_ENVIRONMENT}" for key in keys]
+
+
+def _path_parameters(parts: SplitResult) -> list[tuple[str, str]]:
+    """Those that a path has after semicolons, `/load;zone=A`."""
+    return [pair for part in parts.path.split(";")[1:] for pair in parse_qsl(part)]
+
+
+def _bad_place(raw: Mapping[str, Any]) -> list[str]:
+    """What leads out of the lake, into its own folders, or is no name of a file."""
+    found = []
+    folder = raw.get("output_folder")
+    instead = f"use a folder inside the lake such as {snake_case(name_of(raw)) or 'load'!r}"
+    if isinstance(folder, str) and folder:
+        parts = folder.split("/")
+        if folder.startswith(("/", "~")) or "\\" in folder or re.match(r"[A-Za-z]:", folder):
+            found.append(f"output_folder: {folder!r} is absolute; {instead}")
+        elif {"..", ".", ""} & set(parts) or not folder.isprintable():
+            found.append(f"output_folder: {folder!r} leaves the lake or is no folder name; {instead}")
+        elif len(folder.encode()) > LONGEST_FOLDER or any(len(part.encode()) > LONGEST_PART for part in parts):
+            limits = f"{LONGEST_FOLDER} bytes, {LONGEST_PART} between two /"
+            found.append(f"output_folder: is longer than a lake's names can be; use at most {limits}")
+        elif parts[0].lower() in RESERVED:
+            found.append(f"output_folder: {folder!r} is the lake's own; use another than {', '.join(RESERVED)}")
+    if name_of(raw) and prefix_of(raw) == "":
+        found.append("file_prefix: is missing, and the name has no letter or digit to make one of; give it")
+    elif not raw.get("file_prefix") and not raw.get("csv_prefix") and len(prefix_of(raw)) > LONGEST_PREFIX:
+        found.append("file_prefix: is missing, and the name is too long to make one of; give it")
+    for key in ("file_prefix", "csv_prefix"):
+        prefix = raw.get(key)
+        if prefix is not None and not isinstance(prefix, str):
+            found.append(f"{key}: is {called(prefix)}, not a text")
+        elif isinstance(prefix, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", prefix):
+            found.append(f"{key}: {prefix!r} is no file name; use letters, digits, _ . and -")
+        elif isinstance(prefix, str) and len(prefix) > LONGEST_PREFIX:
+            found.append(
+                f"{key}: has {len(prefix)} characters; use at most {LONGEST_PREFIX}, so that names of files fit"
+            )
+    return found
+
+
+def _bad_short_forms(raw: Mapping[str, Any]) -> list[str]:
+    """Short forms that are unknown, or that the long form beside them contradicts."""
+    found = []
+    kind = raw.get("auth_type")
+    if kind not in (None, "basic", "none"):
+        found.append('auth_type: is unknown; use "basic" or "none", or "auth" for the other kinds')
+    if "auth" in raw and (kind is not None or raw.get("username") is not None):
+        found.append('auth: stands beside auth_type or username; keep "auth" alone')
+    if raw.get("csv_prefix") and raw.get("file_prefix") not in (None, raw["csv_prefix"]):
+        found.append('csv_prefix: differs from file_prefix; keep "file_prefix" alone')
+    username = raw.get("username")
+    if username is not None and not isinstance(username, str):
+        found.append(f"username: is {called(username)}, not a text")
+    for key, name in (("username", username), ("auth.username", object_of(raw, "auth").get("username"))):
+        if isinstance(name, str) and ":" in name:
+            found.append(f"{key}: holds a colon, after which HTTP reads a password; {IN_ENVIRONMENT}")
+    return found

@@ -1,0 +1,67 @@
+"""Coverage as a person looks at it: a line of blocks and the periods that are missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from gridtide.coverage.gaps import _overlap
+from gridtide.periods import Period, missing
+
+if TYPE_CHECKING:
+    pass
+
+
+WIDTH = 20
+"""Cells of a picture."""
+
+
+FAILED = "×"
+
+
+LEVELS = " ▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Which parts of `span` are `complete`; what is `missing`, of which `failed` was asked for in vain."""
+
+    span: Period
+    complete: tuple[Period, ...]
+    failed: tuple[Period, ...] = ()
+
+    @property
+    def missing(self) -> list[Period]:
+        """What of the span is not complete."""
+        return missing(self.span, self.complete)
+
+    @property
+    def share(self) -> float:
+        """How much of the span is complete, 0 to 1."""
+        return 1 - sum((hole.duration for hole in self.missing), timedelta()) / self.span.duration
+
+    def __str__(self) -> str:
+        picture = self.picture()
+        return f"{self.span.start:%Y-%m-%d} {picture} {self.span.end:%Y-%m-%d} {int(100 * self.share):>3}%"
+
+    def picture(self, width: int = WIDTH) -> str:
+        """The span as a bar of `width` cells, each as high as the share of it that is complete, `×` where it failed.
+
+        >>> day = lambda n: EPOCH + n * timedelta(days=1)
+        >>> Coverage(Period(day(0), day(4)), (Period(day(0), day(2)),), (Period(day(3), day(4)),)).picture(4)
+        '██ ×'
+        """
+        step = self.span.duration / width
+        cells = [Period(self.span.start + i * step, self.span.start + (i + 1) * step) for i in range(width)]
+        return "".join(self._cell(cell) for cell in cells)
+
+    def _cell(self, cell: Period) -> str:
+        """Nothing where nothing is complete, the highest where all is, between them wherever only some is."""
+        holes = missing(cell, self.complete)
+        if any(_overlap(hole, failed) for hole in holes for failed in self.failed):
+            return FAILED
+        share = 1 - sum((hole.duration for hole in holes), timedelta()) / cell.duration
+        if not holes or not share:
+            return LEVELS[-1] if share else LEVELS[0]
+        return LEVELS[min(len(LEVELS) - 2, 1 + int(share * (len(LEVELS) - 2)))]

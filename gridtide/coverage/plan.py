@@ -1,0 +1,51 @@
+"""What is to be collected for a period: what is due and not in the lake, in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from gridtide.coverage import gaps
+from gridtide.entries.entry import Entry
+from gridtide.lake import Lake, soundness
+from gridtide.periods import Period
+from gridtide.sources.registry import in_chunks, source
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done for one entry: `chunks` to collect, or why it is `skipped`; the paths of `damaged` files."""
+
+    entry: Entry
+    chunks: Sequence[Period] = ()
+    covered: timedelta = timedelta(0)
+    skipped: str | None = None
+    warnings: Sequence[str] = ()
+    damaged: Collection[str] = ()
+
+
+async def plan(entry: Entry, wanted: Period, now: datetime, lake: Lake) -> Plan:
+    """What of `wanted` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`; files that by their names
+    answer some of it and are damaged do not, and are named in the warnings, as are those that cannot be read."""
+    skipped = reason(entry, wanted, now)
+    if skipped:
+        return Plan(entry, skipped=skipped)
+    due = gaps.due(entry, wanted, now) or wanted
+    left = [f"{Period(due.end, wanted.end)} is not due yet and left out"] if due.end < wanted.end else []
+    files = await lake.files(entry.output_folder, entry.file_prefix)
+    damaged, problems = await soundness.damaged(lake, files, due)
+    holes = gaps.gaps(entry, wanted, now, [file for file in files if file.path not in damaged])
+    chunks = [chunk for hole in holes for chunk in in_chunks(entry, hole)]
+    covered = due.duration - sum((hole.duration for hole in holes), timedelta(0))
+    return Plan(entry, chunks, covered, warnings=[*left, *problems], damaged=damaged)
+
+
+def reason(entry: Entry, wanted: Period, now: datetime) -> str | None:
+    """Why there is nothing to fill for `entry`, None if there may be."""
+    if not entry.tabular:
+        return f'keeps bodies only ("format": "{entry.format}")'
+    if not source(entry.source).takes_period(entry):
+        return "cannot be asked for a period"
+    due = entry.due(now)
+    return f"has nothing from {due:%Y-%m-%dT%H:%M}Z on yet" if due <= wanted.start else None

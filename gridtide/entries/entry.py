@@ -1,0 +1,219 @@
+"""One API as frozen structs: what to ask, how politely, when, and where its files go."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Meta
+
+from gridtide.entries import lake_address
+from gridtide.entries.cron import _cron
+from gridtide.entries.field_types import (
+    LONGEST_NAME,
+    Block,
+    Duration,
+    Label,
+    Minutes,
+    Param,
+    Shown,
+    Span,
+    Text,
+    Variable,
+    Zone,
+    _bounded,
+    _known_source,
+    _not_negative,
+    _printable,
+    _rate,
+    _time_of_day,
+)
+from gridtide.entries.structs import Strict
+from gridtide.errors import ConfigurationError
+from gridtide.periods import floor, local_midnight
+
+Format = Literal["parquet", "csv", "json", "raw"]
+
+
+TABULAR: tuple[Format, ...] = ("parquet", "csv")
+"""The formats that hold observations; `json` and `raw` keep the body only."""
+
+
+class Schedule(Strict, frozen=True):
+    """A five-field cron in a time zone."""
+
+    cron: Annotated[str, _cron]
+    timezone: Zone = "UTC"
+    description: str = ""
+
+
+class NoAuth(Strict, frozen=True):
+    """The upstream asks for no credentials."""
+
+    kind: Literal["none"] = "none"
+
+
+class BasicAuth(Strict, frozen=True):
+    """HTTP Basic: names of environment variables, or of a Secret block that holds `user:password`."""
+
+    kind: Literal["basic"]
+    username: str | None = None
+    username_env: Variable = "ISO_NE_USERNAME"
+    password_env: Variable = "ISO_NE_PASSWORD"  # noqa: S105  # the name of a variable
+    secret: Block | None = None
+
+
+class KeyAuth(Strict, frozen=True):
+    """An API key or bearer token: the name of an environment variable or of a Secret block."""
+
+    kind: Literal["api_key", "bearer"]
+    env: Variable | None = None
+    secret: Block | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` unless it has one origin."""
+        if (self.env is None) == (self.secret is None):
+            raise ValueError('name either "env" (an environment variable) or "secret" (a Prefect Secret block)')
+
+
+Auth = NoAuth | BasicAuth | KeyAuth
+
+
+class RateLimit(Strict, frozen=True):
+    """Rates that all entries with the same `name` share."""
+
+    name: Label
+    rates: Annotated[tuple[Annotated[str, _rate], ...], Meta(min_length=1)]
+
+
+class Available(Strict, frozen=True):
+    """When a value can be known: `lag` after its interval's end, or at `day_before` local time on
+    the day before its operating day, for day-ahead products."""
+
+    lag: Span | None = None
+    day_before: Annotated[str, _time_of_day] | None = None
+    timezone: Zone = "UTC"
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` unless it is one rule."""
+        if (self.lag is None) == (self.day_before is None):
+            raise ValueError('give either "lag" (such as "PT5H") or "day_before" (such as "13:00") with "timezone"')
+
+
+class Expect(Strict, frozen=True):
+    """What an answer must hold, or the entry fails."""
+
+    minimum_rows: Annotated[int, Meta(ge=0)] = 0
+    required: tuple[str, ...] = ()
+    ranges: Mapping[str, tuple[float, float]] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a range that is none."""
+        for variable, (low, high) in self.ranges.items():
+            if not low <= high:
+                raise ValueError(f"the range of {variable} ends before it begins; give [lowest, highest]")
+
+
+class Entry(Strict, frozen=True, kw_only=True):
+    """One API: what to ask, how politely, and where its files go. Durations are ISO 8601."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME), _printable]
+    description: str = ""
+    source: Annotated[str, _known_source]
+    url: str = ""
+    method: Literal["GET"] = "GET"
+    params: Mapping[str, Param | tuple[Param, ...]] = msgspec.field(default_factory=dict)
+    auth: Auth = NoAuth()
+    output_folder: Text
+    file_prefix: Text
+    format: Format = "parquet"
+    schedule: str | None = None
+    location: Shown | tuple[Shown, ...] | None = None
+    resolution: Minutes = timedelta(hours=1)
+    available: Available = Available(lag=timedelta(0))
+    reread: Minutes = timedelta(days=1)
+    chunk: Minutes = timedelta(days=30)
+    rate_limit: RateLimit | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=64)] = 4
+    timeout: Annotated[float, Meta(gt=0, le=86_400)] = 30
+    retries: Annotated[int, Meta(ge=1, le=20)] = 5
+    """HTTP attempts."""
+    deadline: Duration = timedelta(minutes=30)
+    fresh: Annotated[timedelta, _bounded, _not_negative] = timedelta(0)
+    raw: bool = True
+    expect: Expect = Expect()
+    records: Text | None = None
+    time: Text | None = None
+    timezone: Zone = "UTC"
+    value: tuple[Text, ...] = ()
+    unit: Shown = "1"
+    interval: Duration | None = None
+
+    @property
+    def tabular(self) -> bool:
+        """Whether its files hold observations, and so take part in backfill and training."""
+        return self.format in TABULAR
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hex digits that change when what is asked, or how it is read or written, changes."""
+        asked = {
+            name: msgspec.to_builtins(getattr(self, name))
+            for name in (
+                *("source", "url", "params", "output_folder", "file_prefix", "format", "location"),
+                *("records", "time", "timezone", "value", "unit", "interval"),
+            )
+        }
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+
+    def due(self, now: datetime) -> datetime:
+        """The end of the latest interval that can be available at `now`, aligned to the resolution."""
+        return _due(self.available, self.resolution, now)
+
+
+class TaskRetries(Strict, frozen=True):
+    """The one policy for long outages: how often a failed entry is tried again, and after what first delay."""
+
+    count: Annotated[int, Meta(ge=0, le=10)] = 3
+    delay: Duration = timedelta(minutes=1)
+
+
+class Config(Strict, frozen=True):
+    """All of `api_config.json`, every entry complete."""
+
+    lake: Annotated[str, lake_address.check] = "lake"
+    schedules: Mapping[Label, Schedule] = msgspec.field(default_factory=dict)
+    task_retries: TaskRetries = TaskRetries()
+    apis: tuple[Entry, ...] = ()
+
+    def entry(self, name: str) -> Entry:
+        """The entry called `name`; raises `ConfigurationError` that lists the names there are."""
+        return self.select([name])[0]
+
+    def select(self, names: Iterable[str] = ()) -> list[Entry]:
+        """The entries called `names`, all if none are named, in the order of the file.
+
+        Raises `ConfigurationError` for a name that no entry has.
+        """
+        wanted = set(names)
+        unknown = wanted - {entry.name for entry in self.apis}
+        if unknown:
+            known = ", ".join(entry.name for entry in self.apis)
+            raise ConfigurationError(
+                ", ".join(sorted(one or '""' for one in unknown)), "no such entry", f"The entries are: {known}"
+            )
+        return [entry for entry in self.apis if not wanted or entry.name in wanted]
+
+
+def _due(available: Available, resolution: timedelta, now: datetime) -> datetime:
+    if available.lag is not None:
+        return floor(now - available.lag, resolution)
+    zone = ZoneInfo(available.timezone)
+    local = now.astimezone(zone)
+    days = 2 if f"{local:%H:%M}" >= (available.day_before or "") else 1
+    return local_midnight(local.date() + timedelta(days=days), zone)

@@ -1,0 +1,76 @@
+"""The address of a lake: a folder, the URI of a store, or a Prefect block that describes one.
+
+No refusal repeats an address, which may hold a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+BLOCKS = BUCKET, CREDENTIALS = ("s3-bucket/", "aws-credentials/")
+"""What the address of a lake begins with that a block describes, as Prefect writes it."""
+
+
+STORES = ("s3", "gs", "az", "abfs", "abfss")
+"""The schemes that a bucket or container follows."""
+
+
+_USE = "use a folder, file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or memory://"
+
+
+_BLOCK = "use s3-bucket/NAME or aws-credentials/NAME@s3://bucket/prefix"
+
+
+def check(address: str) -> None:
+    """Raises `ValueError` where `address`, of a block or without, is none."""
+    if not address.startswith(BLOCKS):
+        absolute(address)
+        return
+    block, _, uri = address.partition("@")
+    if not block.partition("/")[2] or ("@" in address) != address.startswith(CREDENTIALS):
+        raise ValueError(f"is no address of a block; {_BLOCK}")
+    if block.startswith(CREDENTIALS) and not absolute(uri).startswith("s3://"):
+        raise ValueError(f"has credentials of AWS for another store; {_BLOCK}")
+
+
+def absolute(address: str) -> str:
+    """`address` in the one form that names its lake wherever it is used: a folder as its absolute path.
+
+    Raises `ValueError` for one that is none, or that holds a password.
+    """
+    if not address.strip():
+        raise ValueError(f"is empty; {_USE}")
+    if not address.isprintable():
+        raise ValueError(f"holds control characters; {_USE}")
+    if "://" in address:
+        return _store(address)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", address):
+        raise ValueError(f"has a colon but is no URI; {_USE}")
+    try:
+        return str(Path(address).expanduser().absolute())
+    except RuntimeError as error:
+        raise ValueError("begins with ~ and the name of nobody here; write the folder out") from error
+
+
+def _store(uri: str) -> str:
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise ValueError(f"is no URI; {_USE}") from error
+    if "@" in parts.netloc:
+        raise ValueError("holds a user or password; credentials come from the environment, an AWS profile or a block")
+    if parts.query or parts.fragment:
+        raise ValueError("holds more than a place, after ? or #; credentials come from the environment or a block")
+    if parts.scheme == "memory":
+        return "memory://"
+    if parts.scheme == "file":
+        if parts.netloc or not parts.path:
+            raise ValueError(f"is no folder; {_USE}")
+        return unquote(parts.path)
+    if parts.scheme not in STORES:
+        raise ValueError(f"is of no kind of store that is known; {_USE}")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", parts.netloc):
+        raise ValueError(f"names no bucket or container; {_USE}")
+    return uri.rstrip("/")

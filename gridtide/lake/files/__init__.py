@@ -1,0 +1,1 @@
+"""Files of observations: how they are drafted, encoded, described and checked."""

@@ -1,0 +1,130 @@
+"""A file of observations in the making."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from gridtide.errors import StorageError
+from gridtide.lake.files.metadata import Metadata, Provenance
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from gridtide.lake.files.encoding import Sink
+
+
+ROW_GROUP = 1 << 16
+"""Rows that are gathered before they are written; small pages share one dictionary that way."""
+
+
+class Draft:
+    """A Parquet or CSV file of observations, written outside the lake (in `TMPDIR`) as they come.
+
+    Memory stays flat however many rows are appended. Use it as a context manager: the draft is gone
+    at its end; `Lake.put_draft` puts what it holds into the lake before that. Raises `StorageError`
+    naming the entry when the temporary folder is full.
+    """
+
+    def __init__(self, format: Literal["parquet", "csv"], provenance: Provenance) -> None:  # noqa: A002  # DESIGN's word
+        self.format = format
+        self.provenance = provenance
+        self._sink: Sink | None = None
+        self._start()
+
+    def __enter__(self) -> Draft:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._sink = None
+        self._file.close()
+
+    def append(self, table: pa.Table, marks: np.ndarray | None = None) -> None:
+        """Add the observations `table` after those before; `marks` (rows,) are their `fingerprints`, where known."""
+        from gridtide.observations.identity import fingerprints
+
+        self.rows += table.num_rows
+        self._waiting.append(table)
+        self._marks.append(fingerprints(table) if marks is None else marks)
+        self._waiting_rows += table.num_rows
+        if self._waiting_rows >= ROW_GROUP:
+            self._flush(ROW_GROUP)
+
+    def table(self) -> pa.Table:
+        """All observations appended so far, in memory."""
+        from gridtide.lake.files import encoding
+        from gridtide.observations.table import concat
+
+        if self._sink is None:
+            return concat(self._waiting)
+        whole = encoding.read(self.format, self._close({}))
+        self._start()  # a file that was closed to be read cannot be gone on with
+        self.append(whole)
+        return whole
+
+    def finish(self) -> tuple[mmap.mmap, Metadata]:
+        """The whole file and its metadata, `stored_at` being now; nothing can be appended afterwards."""
+        self._flush(1)
+        metadata = Metadata.now(self.provenance, self.rows, self._digest.hexdigest())
+        return self._close(metadata.footer()), metadata
+
+    def _start(self) -> None:
+        self.rows = 0
+        self._waiting: list[pa.Table] = []
+        self._marks: list[np.ndarray] = []
+        self._waiting_rows = 0
+        self._digest = hashlib.sha256()
+        with self._failures():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `__exit__`
+
+    def _flush(self, least: int) -> None:
+        """Write what waits, in row groups; fewer than `least` rows go on waiting."""
+        import numpy as np
+
+        from gridtide.observations.identity import content_hash
+        from gridtide.observations.table import concat
+
+        table = concat(self._waiting).combine_chunks()
+        marks = np.concatenate([np.empty(0, np.uint64), *self._marks])
+        done = 0
+        while table.num_rows - done >= least:
+            group = table.slice(done, ROW_GROUP)
+            content_hash(group, self._digest, marks[done : done + ROW_GROUP])
+            with self._failures():
+                self._open_sink().write(group)
+            done += group.num_rows
+        self._waiting, self._marks = [table.slice(done)], [marks[done:]]
+        self._waiting_rows = table.num_rows - done
+
+    def _open_sink(self) -> Sink:
+        from gridtide.lake.files.encoding import SINKS
+
+        if self._sink is None:
+            self._sink = SINKS[self.format](self._file)
+        return self._sink
+
+    def _close(self, footer: dict[str, str]) -> mmap.mmap:
+        """Complete the file and map it: what is put is read from there, not copied into memory."""
+        self._flush(1)
+        with self._failures():
+            self._open_sink().close(footer)
+            self._sink = None
+            self._file.flush()
+            with self._file:
+                return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(
+                self.provenance.entry,
+                f"its file cannot be written in {tempfile.gettempdir()}: {error}",
+                "Free space there, or set TMPDIR to a folder that has some",
+            ) from error

@@ -1,0 +1,123 @@
+"""What a file says of itself: in a Parquet footer under `gridtide.*`, else in a JSON sidecar."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from gridtide import __version__
+from gridtide.periods import Period
+
+_FOOTER = "gridtide."
+
+
+_SIZE = "size"
+
+
+_SHA256 = "sha256"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a file's content comes from: the entry, what it was asked, and the entry's fingerprint."""
+
+    entry: str
+    period: Period | None
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """A file's provenance and content; `stored_at` (UTC) was taken just before the file was put.
+
+    `content_hash` is that of `observations.content_hash`, for a body the SHA-256 of its bytes.
+    `version` is that of the code that wrote the file, `size` the bytes that a sidecar says the file has.
+    """
+
+    entry: str
+    period: Period | None
+    fingerprint: str
+    rows: int
+    content_hash: str
+    stored_at: datetime
+    version: str
+    size: int | None = None
+
+    @classmethod
+    def now(cls, provenance: Provenance, rows: int, content_hash: str) -> Metadata:
+        """The metadata of a file that is about to be put."""
+        return cls(
+            provenance.entry,
+            provenance.period,
+            provenance.fingerprint,
+            rows,
+            content_hash,
+            datetime.now(UTC),
+            __version__,
+        )
+
+    def footer(self) -> dict[str, str]:
+        """The key-value pairs of a Parquet footer."""
+        return {_FOOTER + key: text for key, text in self._texts().items()}
+
+    def sidecar(self, body: Any) -> bytes:
+        """The JSON of the sidecar of a file that holds `body`, with the size and SHA-256 of that."""
+        return json.dumps({**self._texts(), _SIZE: str(len(body)), _SHA256: _sha256(body)}, indent=2).encode() + b"\n"
+
+    @classmethod
+    def from_footer(cls, pairs: Mapping[bytes, bytes]) -> Metadata:
+        """The inverse of `footer`; raises `ValueError` if it is not one of ours."""
+        return cls._from_texts({name: pairs[key].decode() for key, name in _KEYS.items() if key in pairs})
+
+    @classmethod
+    def from_sidecar(cls, body: bytes) -> Metadata:
+        """The inverse of `sidecar`; raises `ValueError` if it is not one of ours."""
+        return cls._from_texts(json.loads(body))
+
+    def _texts(self) -> dict[str, str]:
+        return {
+            "entry": self.entry,
+            "period": f"{self.period.start.isoformat()}/{self.period.end.isoformat()}" if self.period else "",
+            "fingerprint": self.fingerprint,
+            "rows": str(self.rows),
+            "content_hash": self.content_hash,
+            "stored_at": self.stored_at.isoformat(timespec="microseconds"),
+            "version": self.version,
+        }
+
+    @classmethod
+    def _from_texts(cls, texts: Mapping[str, str]) -> Metadata:
+        try:
+            start, _, end = texts["period"].partition("/")
+            return cls(
+                texts["entry"],
+                Period(datetime.fromisoformat(start), datetime.fromisoformat(end)) if start else None,
+                texts["fingerprint"],
+                int(texts["rows"]),
+                texts["content_hash"],
+                datetime.fromisoformat(texts["stored_at"]),
+                texts["version"],
+                int(texts[_SIZE]) if _SIZE in texts else None,
+            )
+        except KeyError as error:
+            raise ValueError(f"no metadata of a lake file: nothing says its {error.args[0]}") from error
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"no metadata of a lake file: {error}") from error
+
+
+def check(sidecar: bytes, body: Any) -> None:
+    """Raises `ValueError` unless `body` is what the file was put with."""
+    if json.loads(sidecar).get(_SHA256) != _sha256(body):
+        raise ValueError("its bytes are not those that were stored")
+
+
+def _sha256(body: Any) -> str:
+    return hashlib.sha256(body).hexdigest()
+
+
+_KEYS = {f"{_FOOTER}{one.name}".encode(): one.name for one in fields(Metadata)}
+"""The keys in a Parquet footer, and what is under them."""

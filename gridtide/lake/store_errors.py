@@ -1,0 +1,93 @@
+"""What a store's error means, in words of the lake."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+from gridtide.errors import StorageError
+
+_UNWRITABLE = "Make it writable for this user, or choose another lake"
+
+
+_ABSENT = "Check that this is the right lake, and the right path within it"
+
+
+_NO_FOLDER = "What stands there is no folder: name another one, or move it away"
+
+
+_REFUSED = "Check the credentials (AWS_PROFILE or the block), and that they may list, read, write and delete there"
+
+
+_EXPIRED = "Sign in anew (such as `aws sso login`), or renew the credentials of the block"
+
+
+FIXES: dict[str, str] = {
+    str(errno.ENOSPC): "Free space there, then run again",
+    str(errno.EDQUOT): "Free space there, then run again",
+    str(errno.EACCES): _UNWRITABLE,
+    str(errno.EPERM): _UNWRITABLE,
+    str(errno.EROFS): _UNWRITABLE,
+    str(errno.ENOENT): _ABSENT,
+    str(errno.EEXIST): _NO_FOLDER,
+    str(errno.ENOTDIR): _NO_FOLDER,
+    "NoSuchKey": _ABSENT,
+    "NoSuchBucket": "Create the bucket, or mend its name in the lake's address",
+    **dict.fromkeys(("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"), _REFUSED),
+    **dict.fromkeys(("ExpiredToken", "InvalidToken"), _EXPIRED),
+    "PermanentRedirect": "Set AWS_REGION to the region of the bucket",
+}
+"""By error number of the system, or error code of S3."""
+
+
+_ERRNO = re.compile(r"\(os error (\d+)\)")
+
+
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+
+
+_MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
+
+
+@contextmanager
+def told(subject: str, happened: str) -> Iterator[None]:
+    """Turns what the store raises into a `StorageError` about `subject`: `happened`, why, and what to do.
+
+    The store's own error is left out of the traceback: S3 echoes session tokens in its answers.
+    """
+    try:
+        yield
+    except (BaseError, OSError, ValueError) as error:
+        raise StorageError(subject, f"{happened}: {_cause(error)}", _fix(error)) from None
+
+
+def _text(error: Exception) -> str:
+    """What the store says, or the system as the store would put it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{error.strerror} (os error {error.errno})"
+    return str(error)
+
+
+def _cause(error: Exception) -> str:
+    """The first line of the error without debugging detail, or what S3 says in its XML."""
+    text = _text(error)
+    if code := _CODE.search(text):
+        message = _MESSAGE.search(text)
+        return f"{message[1].rstrip('.')} ({code[1]})" if message else code[1]
+    line = text.partition("\n")[0].partition("<?xml")[0]
+    return re.sub(r"^Generic \S+ error: |\?\S+", "", line).strip(" :")  # a query may hold a signature
+
+
+def _fix(error: Exception) -> str:
+    """The store hands the system's error number and S3's code over in its text only."""
+    text = _text(error)
+    match = _ERRNO.search(text) or _CODE.search(text)
+    if match and match[1] in FIXES:
+        return FIXES[match[1]]
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        return _REFUSED
+    return "Check that the lake is there and can be reached"

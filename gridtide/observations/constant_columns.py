@@ -1,0 +1,155 @@
+"""Columns that hold the same in every row, told once: in the footer of a file, so that a reader need not decode them.
+
+    gridtide.constant    <CRC-32> {"interval": 3600000000, "published_at": null, "source": "eia", "unit": "MWh", …}
+
+A label is its text, a time µs since 1970 or null, and `interval` how many µs each interval lasts, which tells
+`interval_end`. The columns are in the file all the same, for readers that know nothing of this.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from gridtide.observations.arrays import from_numpy, labelled, to_numpy, whole
+from gridtide.observations.table import LABEL, RETRIEVALS, SCHEMA
+
+Constants = Mapping[str, Any]
+
+
+FOOTER = "gridtide.constant"
+
+
+Micros = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
+
+class _Said(msgspec.Struct, forbid_unknown_fields=True):
+    """What a footer may say."""
+
+    source: str | msgspec.UnsetType = msgspec.UNSET
+    location: str | msgspec.UnsetType = msgspec.UNSET
+    variable: str | msgspec.UnsetType = msgspec.UNSET
+    unit: str | msgspec.UnsetType = msgspec.UNSET
+    published_at: Micros | msgspec.UnsetType | None = msgspec.UNSET
+    retrieved_at: Micros | msgspec.UnsetType = msgspec.UNSET
+    interval: Micros | msgspec.UnsetType = msgspec.UNSET
+
+
+def constants(table: pa.Table) -> Constants:
+    """What is the same in every row of `table` (observations)."""
+    if not table.num_rows:
+        return {}
+    found: dict[str, Any] = {}
+    for name in (field.name for field in SCHEMA if field.type == LABEL):
+        labels = whole(table[name].unify_dictionaries()).dictionary
+        if len(labels) == 1:
+            found[name] = labels[0].as_py()
+    times = {name: whole(table[name]) for name in ("interval_start", "interval_end", "published_at", "retrieved_at")}
+    moments = {name: to_numpy(chunk, "i8") for name, chunk in times.items()}
+    for name in ("published_at", "retrieved_at"):
+        if times[name].null_count == table.num_rows:
+            found[name] = None
+        elif not times[name].null_count and (moments[name] == moments[name][0]).all():
+            found[name] = int(moments[name][0])
+    lengths = moments["interval_end"] - moments["interval_start"]
+    if (lengths == lengths[0]).all():
+        found["interval"] = int(lengths[0])
+    return found
+
+
+def common(one: Constants, other: Constants) -> Constants:
+    """What is the same in both."""
+    return {name: value for name, value in one.items() if name in other and other[name] == value}
+
+
+def encode(same: Constants) -> str:
+    """As a footer has it; a checksum goes before, as footers have none of their own."""
+    text = json.dumps(same, sort_keys=True)
+    return f"{zlib.crc32(text.encode()):08x} {text}"
+
+
+def decode(pairs: Mapping[bytes, bytes]) -> Constants:
+    """What a footer says, nothing where it says nothing; raises `ValueError` if it is damaged, or says what
+    `constants` does not."""
+    said = pairs.get(FOOTER.encode())
+    return {} if said is None else _decoded(said)
+
+
+@functools.lru_cache
+def _decoded(said: bytes) -> Constants:
+    checksum, _, text = said.partition(b" ")
+    if int(checksum, 16) != zlib.crc32(text):
+        raise ValueError("what its footer says of constant columns is damaged")
+    same: Constants = msgspec.to_builtins(msgspec.json.decode(text, type=_Said))
+    return same
+
+
+def varying(schema: pa.Schema, same: Constants) -> pa.Schema:
+    """The columns of `schema` that `same` does not tell."""
+    names = {"interval_end" if name == "interval" else name for name in same}
+    return pa.schema([field for field in schema if field.name not in names]) if names else schema
+
+
+def lacking(table: pa.Table, pairs: Mapping[bytes, bytes]) -> pa.Table:
+    """`table`, which has the columns that are `varying`, with what the footer `pairs` tells of the others."""
+    said = pairs.get(FOOTER.encode())
+    return table.replace_schema_metadata({FOOTER: said} if said else None)
+
+
+def told(table: pa.Table) -> Constants:
+    """What is to be known of the columns that `table` lacks."""
+    return decode(table.schema.metadata or {})
+
+
+def completed(table: pa.Table) -> pa.Table:
+    """`table` with the columns that it lacks."""
+    same = told(table)
+    return _with(table, [same], [table.num_rows], same).replace_schema_metadata() if same else table
+
+
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """`tables` one after the other; it lacks the columns that all lack, and that are the same in all."""
+    if len(tables) == 1:
+        return tables[0]
+    each = [told(table) for table in tables]
+    same = functools.reduce(common, each)
+    everywhere = {name for name in each[0] if all(one.get(name) is not None for one in each)}
+    pieces = [
+        _with(table, [one], [table.num_rows], one.keys() - same.keys() - everywhere)
+        for table, one in zip(tables, each, strict=True)
+    ]
+    rows = [table.num_rows for table in tables]
+    table = _with(pa.concat_tables(pieces), each, rows, everywhere - same.keys())
+    return table.replace_schema_metadata({FOOTER: encode(same)} if same else None)
+
+
+def _with(table: pa.Table, each: Sequence[Constants], rows: Sequence[int], names: Iterable[str]) -> pa.Table:
+    """`table` with the columns that `names` are told of in `each` of its parts, which have so many `rows`."""
+    columns = {name: table[name] for name in table.column_names}
+    for name in names:
+        values = [one[name] for one in each]
+        if name == "interval":
+            starts = to_numpy(whole(table["interval_start"]), "i8")
+            columns["interval_end"] = from_numpy(starts + np.repeat(values, rows), SCHEMA.field("interval_end").type)
+        elif isinstance(values[0], str):
+            columns[name] = labelled(np.repeat(np.arange(len(values)), rows), values)
+        elif values[0] is None:
+            columns[name] = pa.nulls(table.num_rows, SCHEMA.field(name).type)
+        else:
+            columns[name] = from_numpy(np.repeat(values, rows), SCHEMA.field(name).type)
+    if len(columns) == table.num_columns:
+        return table
+    schema = _schema(frozenset(columns))
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+@functools.lru_cache
+def _schema(names: frozenset[str]) -> pa.Schema:
+    return pa.schema([field for field in (*SCHEMA, RETRIEVALS) if field.name in names])

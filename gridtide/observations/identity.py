@@ -1,0 +1,113 @@
+"""Which observation is which: keys, their fingerprints, and the content hash of a table."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from gridtide.errors import FormatError
+from gridtide.observations.arrays import known, to_numpy
+
+KEY = ("source", "location", "variable", "interval_start", "interval_end", "published_at")
+"""What identifies a value; a later retrieval of the same key is a revision."""
+
+
+def fingerprints(table: pa.Table) -> np.ndarray:
+    """A 64-bit hash of each row's key, shape (rows,), uint64: equal keys have equal fingerprints.
+
+    Different keys may share one (about n²/2⁶⁵ of them do), so equality is confirmed exactly.
+    """
+    marks = np.zeros(table.num_rows, np.uint64)
+    for name in KEY:
+        marks = _mixed(marks, _integers(table[name]))
+    return marks
+
+
+def content_hash(
+    table: pa.Table, digest: hashlib._Hash | None = None, marks: np.ndarray | None = None
+) -> hashlib._Hash:
+    """SHA-256 of keys, units and values in row order; `retrieved_at` does not count.
+
+    Given the `digest` of the rows before, goes on with it, so that a stream of tables hashes as
+    their concatenation does. `marks` (rows,) are the `fingerprints` of `table`, where they are known.
+    """
+    digest = hashlib.sha256() if digest is None else digest
+    rows = np.empty((table.num_rows, 3), np.uint64)
+    rows[:, 0] = fingerprints(table) if marks is None else marks
+    rows[:, 1] = _integers(table["unit"])
+    rows[:, 2] = _integers(table["value"])
+    digest.update(rows.data)
+    return digest
+
+
+def distinct(table: pa.Table, entry: str) -> pa.Table:
+    """`table` with each key once, the first of exact duplicates kept, in the order given.
+
+    Worth its time where `has_repeats` of the fingerprints says so. Raises `FormatError` naming the
+    first key that comes with two different values.
+    """
+    import pyarrow.compute as pc
+
+    keys = table.select([*KEY, "value"]).append_column("row", pa.array(np.arange(table.num_rows)))
+    for name in ("source", "location", "variable"):
+        column = keys[name].cast(pa.string())
+        keys = keys.set_column(keys.schema.get_field_index(name), name, column)
+    wanted = [("row", "min"), ("row", "count"), ("value", "min"), ("value", "max"), ("value", "count")]
+    found = keys.group_by(list(KEY), use_threads=False).aggregate(wanted)
+    same = pc.fill_null(pc.equal(found["value_min"], found["value_max"]), True)
+    nulls_agree = pc.or_(pc.equal(found["value_count"], 0), pc.equal(found["value_count"], found["row_count"]))
+    conflicts = found.filter(pc.invert(pc.and_(same, nulls_agree)))
+    if conflicts.num_rows:
+        row = conflicts.slice(0, 1).to_pylist()[0]
+        raise FormatError(
+            entry,
+            f"{conflicts.num_rows} keys come with different values in one answer, the first is "
+            f"{row['source']}/{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ} "
+            f"with {row['value_min']} and {row['value_max']}",
+        )
+    return table.take(pa.array(np.sort(found["row_min"].to_numpy())))
+
+
+def has_repeats(marks: Sequence[np.ndarray]) -> bool:
+    """Whether any fingerprint occurs twice in all of `marks`, each of shape (rows,), together."""
+    ordered = np.concatenate([np.empty(0, np.uint64), *marks])
+    ordered.sort()
+    return bool((ordered[1:] == ordered[:-1]).any())
+
+
+def _mixed(marks: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """One multiply-xorshift round (the finaliser of SplitMix64) over `marks` plus `column`."""
+    marks = (marks + column) * np.uint64(0x9E3779B97F4A7C15)
+    marks ^= marks >> np.uint64(32)
+    marks *= np.uint64(0xBF58476D1CE4E5B9)
+    marks ^= marks >> np.uint64(29)
+    return marks
+
+
+_NULL = np.uint64(0x6E756C6C)
+
+
+def _integers(column: pa.ChunkedArray) -> np.ndarray:
+    """`column` as uint64: microseconds of a time, a hash of a label's text."""
+    parts = [_chunk_integers(chunk) for chunk in column.chunks]
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.uint64), *parts])
+
+
+def _chunk_integers(chunk: pa.Array) -> np.ndarray:
+    if pa.types.is_dictionary(chunk.type):
+        labels = np.array([_label_hash(label) for label in chunk.dictionary.to_pylist()], np.uint64)
+        coded: np.ndarray = labels[to_numpy(chunk.indices, "i4")]
+        return coded
+    if chunk.null_count == len(chunk):
+        return np.full(len(chunk), _NULL)
+    numbers = to_numpy(chunk, "u8")
+    return np.where(known(chunk), numbers, _NULL) if chunk.null_count else numbers
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _label_hash(label: str) -> int:
+    return int.from_bytes(hashlib.blake2b(label.encode(), digest_size=8).digest(), "little")

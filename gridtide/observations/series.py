@@ -1,0 +1,51 @@
+"""The series of observations, numbered."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from gridtide.observations import arrays
+from gridtide.observations.constant_columns import told
+from gridtide.observations.times import Integers
+
+_UNASKED = -2
+"""Stands for the number of a series that `Numbers` has not asked for yet."""
+
+
+class Numbers:
+    """Numbers the series of observations: `number(source, location, variable, unit)` is asked once for each that
+    occurs, however many rows there are, and again where tables come with other labels."""
+
+    def __init__(self, number: Callable[[str, str, str, str], int]) -> None:
+        self._number = number
+        self._labels: list[list[str]] = []
+        self._found: Integers = np.empty(0, np.int64)
+
+    def of(self, table: pa.Table) -> Integers:
+        """The number of the series of each row, shape (rows,)."""
+        if not table.num_rows:
+            return np.empty(0, np.int64)
+        same = told(table)
+        labels: list[list[str]] = []
+        mixed = np.zeros(1, np.int64)
+        for name in ("source", "location", "variable", "unit"):
+            if name in same:
+                labels.append([str(same[name])])
+                continue
+            column = arrays.whole(table[name].unify_dictionaries())
+            labels.append(column.dictionary.to_pylist())
+            if len(column.dictionary) > 1:
+                mixed = mixed * len(column.dictionary) + arrays.to_numpy(column.indices, "i4")
+        if labels != self._labels:
+            self._labels, self._found = labels, np.full(math.prod(map(len, labels)), _UNASKED)
+        found = self._found[mixed]
+        if found.min() == _UNASKED:
+            for asked in np.unique(mixed[found == _UNASKED]):
+                codes = np.unravel_index(asked, [len(texts) for texts in labels])
+                self._found[asked] = self._number(*(texts[code] for texts, code in zip(labels, codes, strict=True)))
+            found = self._found[mixed]
+        return found if len(mixed) == table.num_rows else arrays.repeated(found[0], table.num_rows)

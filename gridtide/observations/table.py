@@ -1,0 +1,155 @@
+"""The one table every source yields: long, one row per value of a series over an interval.
+
+| column                         | type                     | meaning                                          |
+|--------------------------------|--------------------------|--------------------------------------------------|
+| interval_start, interval_end   | timestamp[us, UTC]       | half-open; equal for an instantaneous reading    |
+| source, location, variable, unit | dictionary<int32, string> | `eia`, `ISNE`, `demand`, `MWh`                 |
+| value                          | float64, nullable        | a null is a reported null                        |
+| published_at                   | timestamp[us, UTC], nullable | the upstream's own creation time             |
+| retrieved_at                   | timestamp[us, UTC]       | when we asked                                    |
+
+What every collection needs is made with NumPy: the first use of Arrow's compute functions takes a cold process
+30 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from gridtide.errors import FormatError
+from gridtide.observations.arrays import from_numpy, has_blanks, labelled, repeated, to_numpy, whole
+from gridtide.observations.identity import _integers
+from gridtide.periods import EPOCH
+
+TIME = pa.timestamp("us", "UTC")
+
+
+LABEL = pa.dictionary(pa.int32(), pa.string())
+
+
+SCHEMA = pa.schema(
+    [
+        pa.field("interval_start", TIME, nullable=False),
+        pa.field("interval_end", TIME, nullable=False),
+        pa.field("source", LABEL, nullable=False),
+        pa.field("location", LABEL, nullable=False),
+        pa.field("variable", LABEL, nullable=False),
+        pa.field("unit", LABEL, nullable=False),
+        pa.field("value", pa.float64()),
+        pa.field("published_at", TIME),
+        pa.field("retrieved_at", TIME, nullable=False),
+    ]
+)
+
+
+CENTURIES = [(datetime(year, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) for year in (1900, 2200)]
+"""Between these moments, in µs since 1970, an interval can lie; what is beyond is a misread time."""
+
+
+RETRIEVALS = pa.field("retrievals", pa.int32(), nullable=False)
+"""A column that tables read back may have besides: how many retrieved observations of its key a row stands for."""
+
+
+class Row(NamedTuple):
+    """One observation as a source with few rows builds it; times are aware datetimes."""
+
+    interval_start: datetime
+    interval_end: datetime
+    location: str
+    variable: str
+    unit: str
+    value: float | None
+    published_at: datetime | None = None
+
+
+def from_rows(source: str, rows: Iterable[Row], retrieved_at: datetime) -> pa.Table:
+    """`rows` as observations of `source`, in the order given."""
+    columns: dict[str, Any] = {name: [] for name in Row._fields}
+    columns.update(zip(Row._fields, zip(*rows, strict=True), strict=False))
+    return from_columns(source, retrieved_at, **columns)
+
+
+def from_columns(
+    source: str,
+    retrieved_at: datetime,
+    *,
+    interval_start: Any,
+    interval_end: Any,
+    location: Any,
+    variable: Any,
+    unit: Any,
+    value: Any,
+    published_at: Any = None,
+) -> pa.Table:
+    """Observations from equally long columns: sequences, Arrow arrays, or NumPy arrays (times in
+    microseconds since 1970, a NaN for a null).
+
+    A plain string stands for a column that holds it in every row. Raises `FormatError` when a
+    column cannot be read as its type or holds a null where none may be, a location says nothing, or an interval
+    is none.
+    """
+    columns = {
+        "interval_start": interval_start,
+        "interval_end": interval_end,
+        "source": source,
+        "location": location,
+        "variable": variable,
+        "unit": unit,
+        "value": value,
+        "published_at": published_at,
+        "retrieved_at": retrieved_at,
+    }
+    length = len(value)
+    try:
+        arrays = [_column(columns[field.name], field, length) for field in SCHEMA]
+        table = pa.Table.from_arrays(arrays, schema=SCHEMA)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise FormatError(source, f"a column cannot be read as its type: {error}") from error
+    for field in SCHEMA:
+        if not field.nullable and table[field.name].null_count:
+            raise FormatError(source, f"{table[field.name].null_count} rows have no {field.name}")
+    if has_blanks(table["location"]):
+        raise FormatError(source, "a row has no location")
+    starts, ends = (_integers(table[name]).view(np.int64) for name in ("interval_start", "interval_end"))
+    if length and (starts.min() < CENTURIES[0] or ends.max() >= CENTURIES[1] or (ends < starts).any()):
+        raise FormatError(source, "an interval lies before 1900 or after 2199, or ends before it starts")
+    return table
+
+
+def _column(data: Any, field: pa.Field, length: int) -> pa.Array | pa.ChunkedArray:
+    match data:
+        case None:
+            return pa.nulls(length, field.type)
+        case str():
+            return labelled(np.zeros(length, np.int32), [data])
+        case datetime():
+            return from_numpy(np.full(length, (data - EPOCH) // timedelta(microseconds=1)), field.type)
+        case np.ndarray():
+            return from_numpy(data, field.type)
+    if not isinstance(data, pa.Array | pa.ChunkedArray):
+        data = pa.array(data, pa.string() if field.type == LABEL else field.type)
+    if field.type == LABEL and not pa.types.is_dictionary(data.type):
+        data = data.dictionary_encode()
+    return data if data.type == field.type else data.cast(field.type)
+
+
+def retrievals(table: pa.Table) -> np.ndarray:
+    """How many retrieved observations each row of `table` stands for, (rows,): one, unless it says otherwise."""
+    if RETRIEVALS.name not in table.column_names:
+        return repeated(1, table.num_rows, "i4")
+    return to_numpy(whole(table[RETRIEVALS.name]), "i4")
+
+
+def empty() -> pa.Table:
+    """No observations."""
+    return SCHEMA.empty_table()
+
+
+def concat(tables: Sequence[pa.Table]) -> pa.Table:
+    """`tables` one after the other, with one dictionary per column."""
+    return pa.concat_tables(tables).unify_dictionaries() if tables else empty()

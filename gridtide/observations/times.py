@@ -1,0 +1,73 @@
+"""Times as integers: microseconds since 1970, in UTC and on local clocks."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gridtide.observations import arrays
+from gridtide.observations.constant_columns import told
+from gridtide.periods import EPOCH
+
+Floats = npt.NDArray[np.float64]
+
+
+Integers = npt.NDArray[np.int64]
+
+
+HOUR = 3_600_000_000
+"""Microseconds of an hour."""
+
+
+UNPUBLISHED = int(np.iinfo(np.int64).min)
+"""Stands for a missing `published_at`; sorts before every other."""
+
+
+def local_times(moments: Integers, timezone: str) -> npt.NDArray[np.datetime64]:
+    """What clocks in `timezone` show at `moments` (N,) in µs since 1970."""
+    local = pc.local_timestamp(arrays.from_numpy(moments, pa.timestamp("us", timezone)))
+    return arrays.to_numpy(local, "datetime64[us]")
+
+
+def _lengths(table: pa.Table, start: Integers) -> Integers:
+    """How long the intervals of `table`, which begin at `start`, last; shape (rows,)."""
+    if "interval_end" in table.column_names:
+        return integers(table["interval_end"]) - start
+    return arrays.repeated(told(table)["interval"], table.num_rows)
+
+
+def times(table: pa.Table, name: str) -> Integers:
+    """The times `name` of `table`, which may lack the column, as `integers` has them."""
+    if name in table.column_names:
+        return integers(table[name])
+    same = told(table)
+    if name == "interval_end":
+        return times(table, "interval_start") + np.int64(same["interval"])
+    return arrays.repeated(UNPUBLISHED if same[name] is None else same[name], table.num_rows)
+
+
+def integers(times: pa.ChunkedArray) -> Integers:
+    """`times` as µs since 1970, `UNPUBLISHED` for a null; shape (rows,)."""
+    chunk = arrays.whole(times)
+    if not chunk.null_count:
+        return arrays.to_numpy(chunk, "i8")
+    if chunk.null_count == len(chunk):
+        return arrays.repeated(UNPUBLISHED, len(chunk))
+    return np.where(arrays.known(chunk), arrays.to_numpy(chunk, "i8"), UNPUBLISHED)
+
+
+def floats(values: pa.ChunkedArray) -> Floats:
+    """`values` as float64, NaN for a null; shape (rows,)."""
+    chunk = arrays.whole(values)
+    if not chunk.null_count:
+        return arrays.to_numpy(chunk, "f8")
+    return np.where(arrays.known(chunk), arrays.to_numpy(chunk, "f8"), np.nan)
+
+
+def microseconds(moment: datetime) -> int:
+    """`moment` in µs since 1970."""
+    return (moment - EPOCH) // timedelta(microseconds=1)

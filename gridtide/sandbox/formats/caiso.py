@@ -1,0 +1,348 @@
+"""CAISO OASIS as the sandbox imitates it: /oasisapi/SingleZip?queryname=….
+
+Answers are zips of one CSV whose rows come in no order and whose columns stand differently in every
+report; errors are zips of XML under HTTP 200. `OPR_HR` is hour-ending Pacific: 1, 2, 4 in spring and
+1, 2, 25, 3 in autumn; only the GMT columns tell the time.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import repeat
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from gridtide.periods import Period, local_midnight
+from gridtide.sandbox.formats.exchange import Answer, Question, html_answer
+from gridtide.simulation import (
+    CALIFORNIA,
+    HOUR,
+    Grid,
+    State,
+    Times,
+    Values,
+    day_ahead_lead,
+    moments,
+    starts,
+    utc_offset,
+)
+
+LIMITS = ((1, 5.0),)
+"""Requests in seconds."""
+
+
+CODE, ZONE = CALIFORNIA.code, ZoneInfo(CALIFORNIA.zone)
+
+
+LONGEST = timedelta(days=31)
+
+
+PRICES_KEPT = timedelta(days=1187)
+"""Prices older than about 39 months are gone."""
+
+
+AREAS = {"PGE-TAC": "PGAE", "SCE-TAC": "SCE", "SDGE-TAC": "SDGE", "VEA-TAC": "VEA"}
+
+
+OUTSIDE = (
+    *("AVA", "AVRN", "AZPS", "BANC", "BANCMID", "BANCRDNG", "BANCRSVL", "BANCSMUD", "BANCWASN", "BCHA"),
+    *("BPAT", "EPE", "IPCO", "LADWP", "MWD-TAC", "NEVP", "NWMT", "PACE", "PACW", "PGE"),
+    *("PNM", "PSEI", "SCL", "SRP", "TEPC", "TIDC", "TPWR", "WALC", "WAUW"),
+)
+"""Areas beside the system's own; PGE is Portland General Electric."""
+
+
+HUBS = {"NP15": (0.13, 0.35), "SP15": (0.72, 0.6), "ZP26": (0.15, 0.05)}
+"""Shares of solar and of wind by trading hub."""
+
+
+SCHEDULES = {
+    "Export": ("ETIE", "TOT_EXP_MW", 5, {"TAC_ECNTR": 0.24, "TAC_NORTH": 0.5, "TAC_SOUTH": 0.26}),
+    "Generation": (
+        *("GEN", "TOT_GEN_MW", 7),
+        {"TAC_ECNTR": 0.4, "TAC_NCNTR": 0.001, "TAC_NORTH": 0.55, "TAC_SOUTH": 0.049},
+    ),
+    "Import": (
+        *("ITIE", "TOT_IMP_MW", 6),
+        {"TAC_ECNTR": 0.73, "TAC_NCNTR": 0.01, "TAC_NORTH": 0.25, "TAC_SOUTH": 0.01},
+    ),
+    "Load": (
+        *("LOAD", "TOT_LOAD_MW", 8),
+        {"NONTAC": 0, "TAC_ECNTR": 0.47, "TAC_NCNTR": 0.002, "TAC_NORTH": 0.43, "TAC_SOUTH": 0.098},
+    ),
+}
+"""By schedule: type, data item, position and shares of the zones."""
+
+
+NODES = ("TH_NP15_GEN-APND", "TH_SP15_GEN-APND", "TH_ZP26_GEN-APND", "DLAP_PGAE-APND", "DLAP_SCE-APND")
+"""The aggregated nodes that `grp_type=ALL_APNODES` answers with; any other may be asked by name."""
+
+
+Labels = Mapping[str, str]
+
+
+Series = Callable[[Question, Times, str], Sequence[tuple[Labels, Values]]]
+"""The labels and values, shape (T,), of all series of a market at the middles of its intervals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report: its columns in their order, its markets with their intervals, what makes its
+    series, how many decimals it writes and where the value stands."""
+
+    columns: tuple[str, ...]
+    markets: Mapping[str, timedelta]
+    series: Series
+    decimals: int = 2
+    value: str = "MW"
+
+
+def answer(question: Question) -> Answer:
+    """What OASIS would answer."""
+    if question.path != "/oasisapi/SingleZip":
+        return refusal(404)
+    name, market = question.get("queryname"), question.get("market_run_id", "DAM")
+    report, period = REPORTS.get(name), _period(question)
+    csv_asked = question.get("resultformat") == "6" and question.get("version") != ""
+    nodes_named = not name.startswith("PRC_") or question.get("node") or question.get("grp_type")
+    if report is None or period is None or market not in report.markets or not csv_asked or not nodes_named:
+        return _error(question, "INVALID_REQUEST", "1001", "Invalid Parameters of the given report name")
+    if period.duration > LONGEST:
+        text = "Data can be requested for period of 31 days only"
+        return _error(question, "INVALID_REQUEST", "1004", text)
+    begins = starts(period.start, period.end, report.markets[market])
+    released = moments([_released(name, market, question.now) - report.markets[market]])[0]
+    begins = begins[begins <= released]
+    if name.startswith("PRC_"):
+        begins = begins[begins >= moments([question.now - PRICES_KEPT])[0]]
+    member = f"{period.start:%Y%m%d}_{period.end:%Y%m%d}_{name}_{market}_{question.now:%Y%m%d_%H_%M_%S}_v1"
+    if not len(begins):
+        return _error(question, member, "1000", "No data returned for the specified selection")
+    return _zipped(question, member, f"{member}.csv", _csv(question, report, market, begins))
+
+
+def refusal(status: int, window: float = 5, speed: float = 1) -> Answer:
+    """The web page that goes with an error of this status; a 429 asks to wait for the window."""
+    if status == 429:
+        text = f"CAISO Acceptable Use Policy Violation. Please retry your request after {window / speed:g} seconds."
+        return html_answer(text, status)
+    return html_answer(f"HTTP Status {status}", status)
+
+
+def _period(question: Question) -> Period | None:
+    try:
+        bounds = (datetime.strptime(question.get(f"{bound}datetime"), "%Y%m%dT%H:%M%z") for bound in ("start", "end"))
+        return Period(*bounds)
+    except ValueError:
+        return None
+
+
+def _released(name: str, market: str, now: datetime) -> datetime:
+    """The end of what is published: actual values after they are, day-ahead ones at noon Pacific."""
+    if market in ("ACTUAL", "RTM"):
+        forecast = name == "SLD_FCST" and market == "RTM"
+        return now + timedelta(hours=1) if forecast else now - timedelta(hours=1)
+    local = now.astimezone(ZONE)
+    days = {"DAM": 1, "2DA": 2, "7DA": 7}[market]
+    return local_midnight(local.date() + timedelta(days=days + (local.hour >= 12)), ZONE)
+
+
+def _error(question: Question, member: str, code: str, text: str) -> Answer:
+    body = f"""<?xml version="1.0" encoding="UTF-8"?>
+<m:OASISReport xmlns:m="http://www.caiso.com/soa/OASISReport_v1.xsd">
+<m:MessageHeader>
+<m:TimeDate>{question.now:%Y-%m-%dT%H:%M:%S.000Z}</m:TimeDate>
+<m:Source>OASIS</m:Source>
+<m:Version>v20131201</m:Version>
+</m:MessageHeader>
+<m:MessagePayload>
+<m:RTO>
+<m:name>CAISO</m:name>
+<m:ERROR>
+<m:ERR_CODE>{code}</m:ERR_CODE>
+<m:ERR_DESC>{text}</m:ERR_DESC>
+</m:ERROR>
+</m:RTO>
+</m:MessagePayload>
+</m:OASISReport>"""
+    return _zipped(question, member, f"{member}.xml", body)
+
+
+def _zipped(question: Question, name: str, member: str, text: str) -> Answer:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        entry = zipfile.ZipInfo(member, question.now.timetuple()[:6])
+        archive.writestr(entry, text, zipfile.ZIP_DEFLATED, compresslevel=1)
+    headers = {"Content-Disposition": f"inline; filename={name}.zip;"}
+    return Answer(buffer.getvalue(), content_type="application/x-zip-compressed", headers=headers)
+
+
+def _csv(question: Question, report: Report, market: str, begins: Times) -> str:
+    """All rows of the report, in no order."""
+    step = np.timedelta64(int(report.markets[market].total_seconds()), "s")
+    shared = _interval_columns(begins, step)
+    rows: list[str] = []
+    for group, (labels, values) in enumerate(report.series(question, begins + step // 2, market), 1):
+        written = [_written(value) for value in np.round(values, report.decimals).tolist()]
+        own = {"MARKET_RUN_ID": market, "GROUP": str(group), **labels}
+        columns = [
+            shared.get(name) or (written if name == report.value else repeat(own[name], len(begins)))
+            for name in report.columns
+        ]
+        rows += [",".join(parts) for parts in zip(*columns, strict=True)]
+    order = np.argsort(question.grid.chance("row order", np.arange(len(rows)).astype("datetime64[s]")))
+    return "\n".join([",".join(report.columns), *(rows[number] for number in order.tolist())]) + "\n"
+
+
+def _interval_columns(begins: Times, step: np.timedelta64) -> dict[str, list[str]]:
+    """The columns that tell the interval, in GMT and as operating day and hour."""
+    offset = utc_offset(begins, ZONE.key)
+    again = utc_offset(begins - HOUR, ZONE.key) > offset  # the autumn hour that the clock shows twice
+    local = begins + offset
+    hours = np.where(again, 25, (local - local.astype("datetime64[D]")) // HOUR + 1)
+    intervals = np.where(step < HOUR, (local - local.astype("datetime64[h]")) // step + 1, 0)
+    return {
+        "INTERVALSTARTTIME_GMT": [f"{text}-00:00" for text in np.datetime_as_string(begins, unit="s").tolist()],
+        "INTERVALENDTIME_GMT": [f"{text}-00:00" for text in np.datetime_as_string(begins + step, unit="s").tolist()],
+        "OPR_DT": np.datetime_as_string(local, unit="D").tolist(),
+        "OPR_HR": [str(hour) for hour in hours.tolist()],
+        "OPR_INTERVAL": [str(interval) for interval in intervals.tolist()],
+    }
+
+
+def _written(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _foreseen(grid: Grid, middles: Times, market: str) -> State:
+    """The grid as the market saw it."""
+    days = {"DAM": 0, "2DA": 1, "7DA": 6}.get(market)
+    lead = 0.5 if days is None else day_ahead_lead(middles, ZONE.key) + 24 * days
+    return grid.state(CODE, middles, lead)
+
+
+def _load(question: Question, middles: Times, market: str) -> list[tuple[Labels, Values]]:
+    """Load by area, whole MW; that of the system is the sum of its own areas."""
+    grid, actual = question.grid, market == "ACTUAL"
+    state = grid.state(CODE, middles) if actual else _foreseen(grid, middles, market)
+    demand = grid.as_seen("caiso load", state.demand, middles + HOUR // 2, question.now) if actual else state.demand
+    loads = {area: np.round(CALIFORNIA.zones[zone] * demand) for area, zone in AREAS.items()}
+    areas = {"CA ISO-TAC": sum(loads.values(), np.zeros(len(middles))), **loads}
+    for area, size in zip(OUTSIDE, grid.chance("area", np.arange(len(OUTSIDE)).astype("datetime64[s]")), strict=True):
+        areas[area] = np.round((0.01 + 0.2 * size) * demand * (0.95 + 0.1 * grid.chance(f"{area} {market}", middles)))
+    label = "Total Actual Hourly Integrated Load" if actual else "Demand Forecast"
+    item = "SYS_FCST_ACT_MW" if actual else f"SYS_FCST_{market}_MW"
+    own = {"LOAD_TYPE": "0", "LABEL": label, "XML_DATA_ITEM": item, "EXECUTION_TYPE": market}
+    return [
+        (own | {"TAC_AREA_NAME": area, "POS": f"7.{number}" if number else "7"}, values)
+        for number, (area, values) in enumerate(areas.items())
+    ]
+
+
+def _renewables(question: Question, middles: Times, market: str) -> list[tuple[Labels, Values]]:
+    actual = market == "ACTUAL"
+    state = question.grid.state(CODE, middles) if actual else _foreseen(question.grid, middles, market)
+    label, item = ("Actual", "RENEW_ACT_MW") if actual else ("Forecast Day Ahead", "RENEW_FCST_DA_MW")
+    return [
+        (
+            {
+                "TRADING_HUB": hub,
+                "RENEWABLE_TYPE": kind.capitalize(),
+                "LABEL": f"Renewable {label}",
+                "XML_DATA_ITEM": item,
+                "MARKET_RUN_ID_POS": "1",
+                "RENEW_POS": str(2 - number),
+            },
+            share * state.generation[kind],
+        )
+        for hub, shares in HUBS.items()
+        for number, (kind, share) in enumerate(zip(("solar", "wind"), shares, strict=True))
+    ]
+
+
+def _schedules(question: Question, middles: Times, market: str) -> list[tuple[Labels, Values]]:
+    state = _foreseen(question.grid, middles, market)
+    flows = np.array(list(state.exports.values()))
+    totals = {
+        "Export": np.maximum(flows, 0).sum(axis=0),
+        "Generation": state.net_generation,
+        "Import": np.maximum(-flows, 0).sum(axis=0),
+        "Load": state.demand,
+    }
+    found: list[tuple[Labels, Values]] = []
+    for position, (schedule, total) in enumerate(totals.items(), 1):
+        kind, item, place, shares = SCHEDULES[schedule]
+        whole = {"SLRS_TYPE": "ALL", "XML_DATA_ITEM": f"ISO_{item}", "POS": str(position)}
+        found.append((whole | {"TAC_ZONE_NAME": "Caiso_Totals", "SCHEDULE": schedule}, total))
+        part = {"SLRS_TYPE": kind, "XML_DATA_ITEM": item, "POS": str(place), "SCHEDULE": schedule}
+        found += [(part | {"TAC_ZONE_NAME": zone}, share * total) for zone, share in shares.items()]
+    return found
+
+
+def _prices(question: Question, middles: Times, market: str) -> list[tuple[Labels, Values]]:
+    """Each node's price and components; the one for greenhouse gases came with 2025."""
+    nodes = question.get("node").split(",") if question.get("node") else list(NODES)
+    found: list[tuple[Labels, Values]] = []
+    prices = question.grid.prices(CODE, nodes, middles, "day_ahead" if market == "DAM" else "five_minute", 5)
+    for node, price in prices.items():
+        place = dict.fromkeys(("NODE_ID_XML", "NODE_ID", "NODE", "PNODE_RESMRID"), node)
+        parts = {
+            "LMP": ("LMP_PRC", price.total),
+            "MCC": ("LMP_CONG_PRC", price.congestion),
+            "MCE": ("LMP_ENE_PRC", price.energy),
+            "MCL": ("LMP_LOSS_PRC", price.loss),
+        }
+        if middles[0] >= np.datetime64("2025-01-01"):
+            parts["MGHG"] = ("LMP_GHG_PRC", np.zeros(len(middles)))
+        own = place | {"GRP_TYPE": "ALL", "POS": "1"}
+        found += [(own | {"LMP_TYPE": part, "XML_DATA_ITEM": item}, values) for part, (item, values) in parts.items()]
+    return found
+
+
+_INTERVAL = ("INTERVALSTARTTIME_GMT", "INTERVALENDTIME_GMT")
+
+
+_OPERATING = ("OPR_DT", "OPR_HR", "OPR_INTERVAL")
+
+
+_NODE = ("NODE_ID_XML", "NODE_ID", "NODE", "MARKET_RUN_ID", "LMP_TYPE", "XML_DATA_ITEM", "PNODE_RESMRID", "GRP_TYPE")
+
+
+_HOURLY = timedelta(hours=1)
+
+
+REPORTS = {
+    "SLD_FCST": Report(
+        (
+            *(*_INTERVAL, "LOAD_TYPE", *_OPERATING, "MARKET_RUN_ID", "TAC_AREA_NAME", "LABEL"),
+            *("XML_DATA_ITEM", "POS", "MW", "EXECUTION_TYPE", "GROUP"),
+        ),
+        {"ACTUAL": _HOURLY, "DAM": _HOURLY, "2DA": _HOURLY, "7DA": _HOURLY, "RTM": timedelta(minutes=15)},
+        _load,
+    ),
+    "SLD_REN_FCST": Report(
+        (
+            *(*_OPERATING, *_INTERVAL, "TRADING_HUB", "RENEWABLE_TYPE", "LABEL", "XML_DATA_ITEM"),
+            *("MARKET_RUN_ID_POS", "RENEW_POS", "MW", "MARKET_RUN_ID", "GROUP"),
+        ),
+        {"ACTUAL": _HOURLY, "DAM": _HOURLY},
+        _renewables,
+    ),
+    "ENE_SLRS": Report(
+        (
+            *(*_INTERVAL, "SLRS_TYPE", *_OPERATING, "MARKET_RUN_ID", "TAC_ZONE_NAME", "SCHEDULE"),
+            *("XML_DATA_ITEM", "POS", "MW", "GROUP"),
+        ),
+        {"DAM": _HOURLY, "RTM": _HOURLY},
+        _schedules,
+    ),
+    "PRC_LMP": Report((*_INTERVAL, *_OPERATING, *_NODE, "POS", "MW", "GROUP"), {"DAM": _HOURLY}, _prices, 5),
+    "PRC_INTVL_LMP": Report(
+        (*_INTERVAL, *_OPERATING, *_NODE, "POS", "VALUE", "GROUP"), {"RTM": timedelta(minutes=5)}, _prices, 5, "VALUE"
+    ),
+}

@@ -1,0 +1,21 @@
+"""From a training spec to a training set in the lake.
+
+The names below are imported when first used: a training loop needs none of what preparing a set loads.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gridtide.training.preparation import prepare
+    from gridtide.training.spec import TrainingSpec
+
+__all__ = ["TrainingSpec", "prepare"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{'preparation' if name == 'prepare' else 'spec'}"), name)

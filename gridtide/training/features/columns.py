@@ -1,0 +1,137 @@
+"""Columns of features, and lagged ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+Numbers = npt.NDArray[np.floating]
+
+
+N = TypeVar("N", bound=Numbers)
+
+
+Mask = npt.NDArray[np.bool_]
+
+
+ABSENT = "this location has no such series"
+"""The formula of a column that is there for another location's sake."""
+
+
+FLOAT32 = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of a base: its name, unit, formula, and how many hours before its row it looks back.
+
+    `series` is what it is made of, None for what is made of several or none, or where a location has no
+    such series. A `lookback` below 0 is a value that was known ahead, about an hour after the row.
+    `key` is the name without the place: what the columns of two locations have in common.
+    """
+
+    name: str
+    unit: str
+    formula: str
+    lookback: int
+    series: str | None
+    key: str
+
+    def then(self, suffix: str, formula: str, *, more: int = 0, unit: str = "") -> Feature:
+        """What is made of this one by `formula`, looking back `more` hours further."""
+        return replace(
+            self,
+            name=self.name + suffix,
+            key=self.key + suffix,
+            formula=formula,
+            lookback=self.lookback + more,
+            unit=unit or self.unit,
+        )
+
+
+@dataclass(frozen=True)
+class Columns:
+    """C columns over T rows: `features` (C), `values` (C, T), and `observed` (C, T), False where filled or missing.
+
+    What is still to be worked on is float64, what is made of it float32, as bases hold it.
+    """
+
+    features: tuple[Feature, ...]
+    values: Numbers
+    observed: Mask
+
+    def take(self, chosen: Sequence[bool] | Mask) -> Columns:
+        """Those where `chosen` (C,)."""
+        if all(chosen):
+            return self
+        kept = tuple(feature for feature, keep in zip(self.features, chosen, strict=True) if keep)
+        where = np.asarray(chosen, bool)
+        return Columns(kept, self.values[where], self.observed[where])
+
+
+def aligned(places: Sequence[Columns]) -> list[Columns]:
+    """The columns of each of `places`, which all have the same ones first, with those of the others between:
+    all missing, called absent."""
+    every = {feature.key: feature for place in places for feature in place.features}
+    found = []
+    for place in places:
+        have = {feature.key: number for number, feature in enumerate(place.features)}
+        if list(have) == list(every):
+            found.append(place)
+            continue
+        values = np.full((len(every), place.values.shape[1]), np.nan, place.values.dtype)
+        observed = np.zeros(values.shape, bool)
+        features = []
+        for row, (key, feature) in enumerate(every.items()):
+            if key in have:
+                values[row], observed[row] = place.values[have[key]], place.observed[have[key]]
+                features.append(place.features[have[key]])
+            else:
+                features.append(replace(feature, name="absent", unit="", formula=ABSENT, series=None))
+        found.append(Columns(tuple(features), values, observed))
+    return found
+
+
+def _lagged_mask(observed: Mask, hours: int) -> Mask:
+    found = np.zeros_like(observed)
+    found[..., hours:] = observed[..., : max(observed.shape[-1] - hours, 0)]
+    return found
+
+
+class _Made:
+    """Columns in the making."""
+
+    def __init__(self, steps: int) -> None:
+        self._features: list[Feature] = []
+        self._values: list[Floats] = []
+        self._observed: list[Mask] = []
+        self._steps = steps
+
+    def add(self, feature: Feature, values: Floats, observed: Mask) -> None:
+        """Take in `values` and `observed` (T,), but for what float32 does not hold, such as an absurd one's cube."""
+        held = np.abs(values) <= FLOAT32
+        self._features.append(feature)
+        self._values.append(np.where(held, values, np.nan))
+        self._observed.append(observed & held)
+
+    def done(self) -> Columns:
+        shape = (len(self._features), self._steps)
+        return Columns(
+            tuple(self._features),
+            np.stack(self._values) if self._values else np.empty(shape),
+            np.stack(self._observed) if self._observed else np.empty(shape, bool),
+        )
+
+
+def lagged(values: Floats, hours: int) -> Floats:
+    """`values` (…, T) of `hours` rows before."""
+    found = np.full_like(values, np.nan)
+    found[..., hours:] = values[..., : max(values.shape[-1] - hours, 0)]
+    return found

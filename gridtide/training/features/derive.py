@@ -1,0 +1,100 @@
+"""What is made of the columns as they were known: calendar, lags, rolling statistics, and what grids are judged by.
+
+Pure and causal. Every function takes and gives (columns, T) or (T,) arrays with NaN where nothing is
+known, and row `t` of what it gives depends on rows up to `t` alone, to the bit: nothing is centred or
+scaled by what comes later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from gridtide.periods import Period
+from gridtide.training.features.calendar import of_calendar
+from gridtide.training.features.columns import Columns, Feature, Mask, Numbers
+from gridtide.training.features.power import of_power
+from gridtide.training.features.prices import of_prices
+from gridtide.training.features.rolling import rolling
+from gridtide.training.features.weather import of_weather
+from gridtide.training.spec import Features, Location
+
+
+def derive(inputs: Columns, period: Period, place: Location, asked: Features) -> Columns:
+    """`inputs` over the rows of `period`, and what `asked` makes of them, by groups.
+
+    Lags and rolling statistics are made of inputs that are not known ahead, but for the next hour's.
+    """
+    there = inputs.take([feature.series is not None for feature in inputs.features])
+    past = there.take([f.lookback >= -1 and _any(f.series, asked.of) for f in there.features])
+    parts = [_as_they_are(inputs)]
+    if asked.power:
+        parts.append(_as_they_are(of_power(there)))
+    if asked.prices:
+        parts.append(_as_they_are(of_prices(there)))
+    if asked.weather:
+        parts.append(_as_they_are(of_weather(there, period, place.timezone)))
+    parts += [_lag(past, hours) for hours in asked.lags]
+    if asked.rolling:
+        parts.append(_statistics(past, asked.rolling, asked.statistics))
+    if asked.calendar:
+        parts.append(_as_they_are(of_calendar(period, place.timezone, place.holidays)))
+    return _written(parts, inputs.values.shape[1])
+
+
+_Part = tuple[tuple[Feature, ...], Callable[[Numbers, Mask], None]]
+"""Features, and what writes their values and mask (C, T) to where they are to stand: copies would be gigabytes."""
+
+
+def _written(parts: Sequence[_Part], steps: int) -> Columns:
+    features = tuple(feature for some, _ in parts for feature in some)
+    ends = np.cumsum([len(some) for some, _ in parts])
+    shape = len(features), steps
+    values, observed = np.empty(shape, np.float32), np.empty(shape, bool)
+    for (some, into), end in zip(parts, ends, strict=True):
+        rows = slice(end - len(some), end)
+        into(values[rows], observed[rows])
+    return Columns(features, values, observed)
+
+
+def _as_they_are(columns: Columns) -> _Part:
+    def write(values: Numbers, observed: Mask) -> None:
+        values[:], observed[:] = columns.values, columns.observed
+
+    return columns.features, write
+
+
+def _any(series: str | None, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(series or "", pattern) for pattern in patterns)
+
+
+def _lag(past: Columns, hours: int) -> _Part:
+    features = tuple(f.then(f" lag {hours}h", f"{f.name} of {hours} rows before", more=hours) for f in past.features)
+
+    def write(values: Numbers, observed: Mask) -> None:
+        values[:, :hours], observed[:, :hours] = np.nan, False
+        values[:, hours:], observed[:, hours:] = past.values[:, :-hours], past.observed[:, :-hours]
+
+    return features, write
+
+
+def _statistics(past: Columns, windows: Sequence[int], statistics: Sequence[str]) -> _Part:
+    features = tuple(
+        f.then(
+            f" {statistic} {hours}h",
+            f"{statistic} of what is observed of {f.name} over the last {hours} rows",
+            more=hours - 1,
+        )
+        for hours in windows
+        for statistic in statistics
+        for f in past.features
+    )
+
+    def write(values: Numbers, observed: Mask) -> None:
+        known = np.where(past.observed, past.values, np.nan)
+        rolling(known, windows, statistics, values.reshape(len(windows), len(statistics), *known.shape))
+        np.logical_not(np.isnan(values, out=observed), out=observed)
+
+    return features, write

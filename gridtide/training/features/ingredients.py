@@ -1,0 +1,87 @@
+"""What features of the whole system are derived from: loads, forecasts, generation."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from gridtide.training.features.columns import Columns, Floats, Mask, _lagged_mask, lagged
+
+LOADS = ("demand", "load", "load_five_minute")
+"""What a place uses; the first that is there counts."""
+
+
+LOAD_FORECASTS = ("demand_forecast_day_ahead", "load_forecast_day_ahead", "load_forecast")
+
+
+SYSTEMS = {"iso_ne": ("32", "ISNE"), "caiso": ("CA ISO-TAC", "NP15", "SP15", "ZP26")}
+"""The places of a market whose series are of one system, named differently by each of its products."""
+
+
+class _Ingredients:
+    """The series among columns, by source and variable and place, to be put together at the same hour."""
+
+    def __init__(self, inputs: Columns) -> None:
+        self._inputs = inputs
+        self._columns: dict[str, dict[int, int]] = defaultdict(dict)
+        self.places: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+        for number, feature in enumerate(inputs.features):
+            if feature.series is not None:
+                source, rest = feature.series.split("/", 1)
+                place, variable = rest.rsplit("/", 1)
+                self._columns[feature.series][feature.lookback] = number
+                self.places[source, place][variable] = feature.series
+
+    def lookbacks(self, series: str) -> list[int]:
+        """The lookbacks at which `series` is there, the freshest first."""
+        return sorted(self._columns[series])
+
+    def unit(self, series: str) -> str:
+        """Its unit."""
+        return self._inputs.features[next(iter(self._columns[series].values()))].unit
+
+    def at(self, series: str, lookback: int) -> tuple[Floats, Mask]:
+        """Values and mask (T,) of `series` for the hour `lookback` before each row, as last known by then or before."""
+        nearest = max((one for one in self._columns[series] if one <= lookback), default=None)
+        if nearest is None:
+            raise KeyError(f"{series} is not known {lookback} hours back")
+        number = self._columns[series][nearest]
+        values, observed = self._inputs.values[number], self._inputs.observed[number]
+        later = lookback - nearest
+        return (lagged(values, later), _lagged_mask(observed, later)) if later else (values, observed)
+
+    def total(self, terms: Mapping[str, int], lookback: int) -> tuple[Floats, Mask]:
+        """The sum of series times sign at the hour `lookback` before each row, known where all are."""
+        steps = self._inputs.values.shape[1]
+        values, observed = np.zeros(steps), np.ones(steps, bool)
+        for series, sign in terms.items():
+            value, seen = self.at(series, lookback)
+            values += sign * value
+            observed &= seen
+        return values, observed
+
+    def common(self, series: Iterable[str]) -> int:
+        """The freshest lookback at which all of `series` are there."""
+        return max(self.lookbacks(one)[0] for one in series)
+
+    def groups(self) -> dict[tuple[str, str], dict[str, tuple[str, ...]]]:
+        """What belongs together, by source and place: each variable's series. A system is one place."""
+        found: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
+        for (source, place), names in sorted(self.places.items()):
+            system = SYSTEMS.get(source, ())
+            owner = next((one for one in found if one[0] == source and {one[1], place} <= set(system)), (source, place))
+            group = found.setdefault(owner, {})
+            for variable, series in names.items():
+                group[variable] = (*group.get(variable, ()), series)
+        return {owner: group for owner, group in found.items() if any(map(_of_grid, group))}
+
+
+def _of_grid(variable: str) -> bool:
+    return variable in (*LOADS, *LOAD_FORECASTS) or variable.startswith("generation_")
+
+
+def _formula(terms: Mapping[str, int]) -> str:
+    text = " ".join(f"{'+' if sign > 0 else '−'} {series}" for series, sign in terms.items())
+    return text.removeprefix("+ ")

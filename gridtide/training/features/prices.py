@@ -1,0 +1,43 @@
+"""Features of prices: components and spreads."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from gridtide.training.features.columns import Columns, Feature, _Made
+from gridtide.training.features.ingredients import _formula, _Ingredients
+
+PRICES = ("lmp_real_time", "lmp_real_time_preliminary", "lmp_five_minute")
+
+
+def of_prices(inputs: Columns) -> Columns:
+    """Real-time less day-ahead prices at each place, and each place's price less that of the source's first."""
+    made, parts = _Made(inputs.values.shape[1]), _Ingredients(inputs)
+    first: dict[tuple[str, str], str] = {}
+    counts: dict[str, int] = defaultdict(int)
+    for (source, place), names in sorted(parts.places.items()):
+        priced = [variable for variable in ("lmp_day_ahead", *PRICES) if variable in names]
+        if not priced:
+            continue
+        nth = counts[source]
+        counts[source] += 1
+        spreads: list[tuple[str, dict[str, int], list[int]]] = []
+        for variable in priced:
+            series = names[variable]
+            if variable in PRICES and "lmp_day_ahead" in names:
+                both = {series: 1, names["lmp_day_ahead"]: -1}
+                spreads.append((f"{variable}_less_day_ahead", both, [parts.common(both)]))
+            hub = first.setdefault((source, variable), series)
+            if hub != series:
+                common = [back for back in parts.lookbacks(series) if back in parts.lookbacks(hub)]
+                spreads.append((f"{variable}_less_{hub.split('/')[1]}", {series: 1, hub: -1}, common))
+        for name, terms, lookbacks in spreads:
+            for back in lookbacks:
+                label = f"{name}{-back:+d}h"
+                text = f"{_formula(terms)}, of the row's hour {-back:+d} h"
+                unit = parts.unit(next(iter(terms)))
+                made.add(
+                    Feature(f"{source}/{place}/{label}", unit, text, back, None, f"{source}/{nth}/{label}"),
+                    *parts.total(terms, back),
+                )
+    return made.done()

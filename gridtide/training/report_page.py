@@ -1,0 +1,424 @@
+"""A training set as a person looks at it: one HTML page with its pictures inside.
+
+Only this module draws. It needs matplotlib, which comes with `gridtide[report]`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gridtide.errors import TrainingError
+from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
+from gridtide.training.windows.splits import asked
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from gridtide.training.series.bases import Base
+    from gridtide.training.training_set import TrainingSet
+
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+COLOURS = {"train": "#4477aa", "validation": "#ccbb44", "test": "#ee6677"}  # Paul Tol's, for all kinds of sight
+
+
+QUALITIES = (
+    ("reported", REPORTED, "#4477aa"),
+    ("imputed", IMPUTED, "#ccbb44"),
+    ("rejected", REJECTED, "#ee6677"),
+    ("missing", MISSING, "#dddddd"),
+)
+
+
+STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "figure.dpi": 110,
+    "legend.frameon": False,
+}
+
+
+ROWS = 60
+"""Most series in one picture; the manifest has all."""
+
+
+BINS = 240
+"""Stretches of time in one picture."""
+
+
+ACROSS = 4
+"""Distributions beside each other."""
+
+
+BLOCK = 64
+"""Columns that are worked on at a time."""
+
+
+SMALLEST = 1e-10
+"""Below this product of two scaled variances, one of the two does not vary."""
+
+
+STRONGEST = 24
+"""Features whose correlation is shown."""
+
+
+def page(made: TrainingSet, described: Mapping[str, Any]) -> str:
+    """The page of `made`, whose manifest is `described`; raises `TrainingError` without matplotlib."""
+    sections = [_summary(made, described)]
+    for number, base in enumerate(made.bases):
+        sections.append(f"<h2>{escape(base.location)}</h2>")
+        for title, says, draw in PICTURES:
+            picture = base64.b64encode(png(made, number, draw)).decode()
+            alt = escape(f"{title} of {base.location}")
+            sections.append(f"<h3>{title}</h3><p>{says}</p><img alt='{alt}' src='data:image/png;base64,{picture}'>")
+    return HTML.format(title=escape(made.spec.name), body="\n".join(sections))
+
+
+Draw = Callable[["Figure", "TrainingSet", int], None]
+
+
+def png(made: TrainingSet, location: int, draw: Draw) -> bytes:
+    """One picture of a location of `made`, as a PNG file; the same bytes for the same set."""
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise TrainingError("pictures", f"need matplotlib: {error}", "Install gridtide[report]") from error
+    with mpl.rc_context(STYLE):
+        figure = Figure(layout="constrained")
+        draw(figure, made, location)
+        body = io.BytesIO()
+        figure.savefig(body, format="png", metadata={"Software": None})
+    return body.getvalue()
+
+
+def coverage(figure: Figure, made: TrainingSet, location: int) -> None:
+    """Draw which share of each input is reported, over time."""
+    base = made.bases[location]
+    names, quality = _inputs(base)
+    edges = _edges(len(quality), BINS)
+    reported = np.add.reduceat((quality == REPORTED).astype(float), edges[:-1], axis=0) / np.diff(edges)[:, None]
+    figure.set_size_inches(11, 1.2 + 0.19 * len(names))
+    axes = figure.subplots()
+    image = axes.imshow(
+        reported.T,
+        aspect="auto",
+        interpolation="nearest",
+        cmap="YlGnBu",
+        vmin=0,
+        vmax=1,
+        extent=(*_dates(made, 0, len(quality)), len(names) - 0.5, -0.5),  # type: ignore[arg-type]  # numbers of days
+    )
+    axes.set_yticks(range(len(names)), names, fontsize=7.5)
+    _time_axis(axes)
+    _bounds(axes, made, "white")
+    bar = figure.colorbar(image, ax=axes, fraction=0.02, pad=0.01)
+    bar.ax.yaxis.set_major_formatter(_percent())
+
+
+def targets(figure: Figure, made: TrainingSet, location: int) -> None:
+    """Draw each target over time, within its splits."""
+    base = made.bases[location]
+    figure.set_size_inches(11, 2.6 * len(base.target_names))
+    panels = figure.subplots(len(base.target_names), squeeze=False, sharex=True)[:, 0]
+    for axes, name, values in zip(panels, base.target_names, base.targets.T, strict=True):
+        edges = _edges(len(values), 4 * BINS)
+        low, mean, high = _binned(values, edges)
+        middle = _dates(made, *((edges[:-1] + edges[1:]) / 2))
+        for split in asked(made.spec):
+            begin, end = made.bounds.ranges()[split]
+            axes.axvspan(*_dates(made, begin, end), color=COLOURS[split], alpha=0.13, lw=0)
+            count = len(made.windows[split])
+            axes.text(
+                _dates(made, (begin + end) / 2)[0],
+                1.0,
+                f"{split}\n{count:,} window{'s' * (count != 1)}",
+                transform=axes.get_xaxis_transform(),
+                ha="center",
+                va="bottom",
+                color=COLOURS[split],
+            )
+        axes.fill_between(middle, low, high, color="#888888", alpha=0.35, lw=0)
+        axes.plot(middle, mean, color="#222222", lw=0.9)
+        axes.set_ylabel(_with_unit(made, location, name))
+        axes.margins(x=0)
+    _time_axis(panels[-1])
+
+
+def distributions(figure: Figure, made: TrainingSet, location: int) -> None:
+    """Draw how targets and the inputs are distributed in train and in test steps."""
+    base = made.bases[location]
+    shown: list[tuple[str, Floats]] = [
+        (name, np.asarray(values)) for name, values in zip(base.target_names, base.targets.T, strict=True)
+    ]
+    strongest: dict[str | None, int] = {}  # one feature of each series: those of one look much alike
+    for index in _strongest(made, location).tolist():
+        strongest.setdefault(base.columns[index].series, index)
+    for index in list(strongest.values())[: max(3 * ACROSS - len(shown), 0)]:
+        shown.append((base.columns[index].name, np.where(base.mask[:, index], base.values[:, index], np.nan)))
+    rows = -(-len(shown) // ACROSS)
+    figure.set_size_inches(11, 1.9 * rows)
+    panels = figure.subplots(rows, ACROSS, squeeze=False).ravel()
+    for axes, (name, values) in zip(panels, shown, strict=False):
+        _distribution(axes, values, made.bounds.ranges())
+        axes.set_title(_broken(name), fontsize=7.5)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+    for axes in panels[len(shown) :]:
+        axes.set_visible(False)
+    panels[0].legend(loc="upper right", fontsize=8)
+
+
+def _distribution(axes: Axes, values: Floats, ranges: Mapping[str, tuple[int, int]]) -> None:
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return
+    low, high = (float(one) for one in np.quantile(known, [0.001, 0.999]))
+    bins = np.linspace(low, high if high > low else low + 1, 40).tolist()
+    for split in ("train", "test"):
+        part = values[slice(*ranges[split])]
+        part = part[~np.isnan(part)]
+        if part.size:
+            weights = np.full(part.size, 1 / part.size)
+            axes.hist(part, bins, weights=weights, histtype="stepfilled", alpha=0.25, color=COLOURS[split])
+            axes.hist(part, bins, weights=weights, histtype="step", color=COLOURS[split], label=split)
+
+
+def shares(figure: Figure, made: TrainingSet, location: int) -> None:
+    """Draw which share of each input is reported, imputed, rejected and missing."""
+    names, quality = _inputs(made.bases[location])
+    figure.set_size_inches(11, 1.0 + 0.19 * len(names))
+    axes = figure.subplots()
+    before = np.zeros(len(names))
+    for label, code, colour in QUALITIES:
+        share = (quality == code).mean(axis=0)
+        axes.barh(range(len(names)), share, left=before, color=colour, label=label, height=0.8)
+        before += share
+    axes.set_yticks(range(len(names)), names, fontsize=7.5)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(_percent())
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=len(QUALITIES))
+
+
+def correlations(figure: Figure, made: TrainingSet, location: int) -> None:
+    """Draw the features that go most with the first target, one step and a whole horizon ahead."""
+    base = made.bases[location]
+    chosen = _strongest(made, location)[:STRONGEST]
+    horizon = made.spec.horizon
+    found = {ahead: correlation(made, location, ahead)[chosen] for ahead in dict.fromkeys((1, horizon))}
+    figure.set_size_inches(11, 1.0 + 0.21 * len(chosen))
+    axes = figure.subplots()
+    rows = np.arange(len(chosen))
+    ends = np.stack(list(found.values()))
+    axes.hlines(rows, ends.min(axis=0), ends.max(axis=0), color="#bbbbbb", lw=1.5)
+    for (ahead, values), colour in zip(found.items(), ("#4477aa", "#ee6677"), strict=False):
+        axes.scatter(values, rows, s=26, color=colour, label=f"{ahead} h ahead", zorder=3)
+    axes.axvline(0, color="#444444", lw=0.8)
+    axes.set_yticks(rows, [base.columns[index].name for index in chosen], fontsize=7.5)
+    axes.set_ylim(len(chosen) - 0.4, -0.6)
+    axes.set_xlim(-1, 1)
+    axes.grid(axis="x", color="#eeeeee")
+    axes.set_axisbelow(True)
+    axes.set_xlabel(f"correlation with {base.target_names[0]}, over train steps")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2)
+
+
+PICTURES: tuple[tuple[str, str, Draw], ...] = (
+    (
+        "Targets and splits",
+        "Mean, lowest and highest of each stretch of time. A window belongs to the split that holds what it predicts.",
+        targets,
+    ),
+    (
+        "Coverage",
+        "Which share of each input was reported and kept, over time; the lines are where validation and test begin.",
+        coverage,
+    ),
+    (
+        "What the cells are",
+        "Reported and kept, imputed, reported but rejected, and missing, over the whole period.",
+        shares,
+    ),
+    (
+        "Train beside test",
+        "How targets and the features that go most with them are distributed. Where the two differ, a model meets "
+        "what it has not learned.",
+        distributions,
+    ),
+    (
+        "Features and target",
+        "The strongest linear relations at the last step that a model sees, with the target one step and a whole "
+        "horizon later.",
+        correlations,
+    ),
+)
+
+
+def correlation(made: TrainingSet, location: int, ahead: int) -> npt.NDArray[np.float64]:
+    """How each feature (F,) goes with the first target `ahead` steps later, over train steps where both are
+    observed: Pearson's r, 0 where one of them does not vary."""
+    steps, columns = made.bounds.train_end, made.values.shape[2]
+    found = np.zeros(columns)
+    if steps <= ahead:
+        return found
+    y, seen = made.targets[location, ahead:steps, 0], made.target_mask[location, ahead:steps, 0]
+    y = np.where(seen, y, 0)
+    for first in range(0, columns, BLOCK):
+        part = slice(first, first + BLOCK)
+        both = made.mask[location, : steps - ahead, part].astype(np.float32)
+        x = made.values[location, : steps - ahead, part] * both
+        found[part] = _pearson(x, both, y, seen.astype(np.float32))
+    return found
+
+
+def _pearson(x: Floats, known: Floats, y: Floats, seen: Floats) -> Floats:
+    """Of `x` (T, F) with `y` (T,), both 0 where they are not known (T, F) and not seen (T,)."""
+    count = np.maximum(seen @ known, 1).astype(np.float64)
+    x_, y_, xx, yy, xy = (total / count for total in (seen @ x, y @ known, seen @ x**2, y**2 @ known, y @ x))
+    spread = (xx - x_**2) * (yy - y_**2)
+    varies = spread > SMALLEST
+    return np.where(varies, np.clip((xy - x_ * y_) / np.sqrt(np.where(varies, spread, 1.0)), -1, 1), 0.0)
+
+
+def _strongest(made: TrainingSet, location: int) -> npt.NDArray[np.int64]:
+    """The features by how much they go with the target a horizon ahead, strongest first."""
+    found = np.abs(correlation(made, location, made.spec.horizon)).round(6)
+    return np.argsort(-found, kind="stable")
+
+
+def _inputs(base: Base) -> tuple[list[str], npt.NDArray[np.uint8]]:
+    """Names and quality (T, I) of the inputs that the place has, as many as fit."""
+    there = [index for index in range(base.quality.shape[1]) if base.columns[index].series is not None][:ROWS]
+    return [base.columns[index].name for index in there], base.quality[:, there]
+
+
+def _edges(steps: int, most: int) -> npt.NDArray[np.int64]:
+    """Where at most `most` stretches of `steps` begin, and their end; of whole days where there are many, since
+    anything else shows a pattern that is not there."""
+    length = -(-steps // most)
+    if length > 1:
+        length = -(-length // 24) * 24
+    return np.append(np.arange(0, steps, length), steps)
+
+
+def _binned(values: Floats, edges: npt.NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+    """The lowest, mean and highest of `values` (T,) between `edges`, NaN where there is none."""
+    known = ~np.isnan(values)
+    count = np.add.reduceat(known.astype(float), edges[:-1])
+    count[count == 0] = np.nan
+    total = np.add.reduceat(np.where(known, values, 0.0), edges[:-1])
+    low, high = np.fmin.reduceat(values, edges[:-1]), np.fmax.reduceat(values, edges[:-1])
+    return low, total / count, high
+
+
+def _dates(made: TrainingSet, *steps: float) -> list[float]:
+    """`steps` as the days since 1970 that matplotlib counts in."""
+    from matplotlib.dates import date2num
+
+    return [float(date2num(made.period.start + float(step) * timedelta(hours=1))) for step in steps]
+
+
+def _time_axis(axes: Axes) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator()
+    axes.xaxis_date()
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+
+
+def _bounds(axes: Axes, made: TrainingSet, colour: str) -> None:
+    for split in asked(made.spec)[1:]:
+        begin, _ = made.bounds.ranges()[split]
+        axes.axvline(_dates(made, begin)[0], color="#ee6677", lw=1.2)
+
+
+def _percent() -> Any:
+    from matplotlib.ticker import PercentFormatter
+
+    return PercentFormatter(1.0, decimals=0)
+
+
+def _with_unit(made: TrainingSet, location: int, name: str) -> str:
+    units = {column.series: column.unit for column in made.bases[location].columns if " " not in column.name}
+    unit = units.get(name)
+    return f"{name}\n{unit}" if unit else name
+
+
+def _broken(name: str) -> str:
+    """`name` in lines of at most 30 characters, broken after a slash or at a blank."""
+    return "\n".join(_lines(name, 30))
+
+
+def _lines(text: str, width: int) -> Iterator[str]:
+    while len(text) > width:
+        at = max(text.rfind("/", 0, width), text.rfind(" ", 0, width), text.rfind("_", 0, width))
+        at = at if at > 0 else width - 1
+        yield text[: at + 1].rstrip()
+        text = text[at + 1 :]
+    yield text
+
+
+def _summary(made: TrainingSet, described: Mapping[str, Any]) -> str:
+    count, steps, features = made.values.shape
+    spec = made.spec
+    rows = {
+        "period": f"{made.period}, {steps:,} hours",
+        "locations": f"{count}: {', '.join(base.location for base in made.bases)}",
+        "targets": ", ".join(made.bases[0].target_names),
+        "features": f"{features:,}, of them {made.quality.shape[2]:,} inputs",
+        "windows": f"{spec.seq_len:,} + {spec.horizon} hours, one every {spec.stride}: "
+        + ", ".join(f"{len(windows):,} {name}" for name, windows in made.windows.items()),
+        "left out": ", ".join(made.dropped) or "nothing",
+        "as of": spec.as_of.isoformat() if spec.as_of else "all that was stored",
+        "files read": f"{len(described['inputs']):,}",
+        "fingerprint": described["fingerprint"],
+    }
+    cells = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
+    return f"<p>{escape(spec.description)}</p><table>{cells}</table>{_rejections(made)}"
+
+
+def _rejections(made: TrainingSet) -> str:
+    """A table of what each rule rejected, where it did."""
+    found = [
+        f"<tr><td>{escape(base.location)}</td><td>{escape(name)}</td><td>{rule}</td><td class='n'>{count:,}</td></tr>"
+        for base in made.bases
+        for name, rules in base.rejected.items()
+        for rule, count in rules.items()
+        if count
+    ]
+    if not found:
+        return "<p>No value was rejected.</p>"
+    head = "<tr><th>location</th><th>series</th><th>rule</th><th>rejected</th></tr>"
+    return f"<h3>Rejected values</h3><table>{head}{''.join(found)}</table>"
+
+
+HTML = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1180px; margin: 2em auto; padding: 0 1em }}
+h1, h2, h3 {{ line-height: 1.2 }} h2 {{ border-bottom: 1px solid #ccc; margin-top: 2em }} h3 {{ margin-bottom: 0 }}
+p {{ margin: .3em 0 .6em; color: #444 }} img {{ max-width: 100% }}
+table {{ border-collapse: collapse; font-size: 14px; margin: .6em 0 }}
+th, td {{ text-align: left; padding: .15em 1.2em .15em 0; vertical-align: top }} th {{ color: #555; font-weight: 600 }}
+td.n {{ text-align: right; font-variant-numeric: tabular-nums }}
+</style></head>
+<body><h1>{title}</h1>
+{body}
+</body></html>
+"""

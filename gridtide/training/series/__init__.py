@@ -1,0 +1,1 @@
+"""Observations as series by the hour: the latest vintages known at each hour, cleaned."""

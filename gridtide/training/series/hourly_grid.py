@@ -1,0 +1,289 @@
+"""An hourly grid that observations are added to, the latest vintage of each hour winning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gridtide.entries.entry import Available
+from gridtide.errors import TrainingError
+from gridtide.observations import table as table_module
+from gridtide.observations.availability import NEVER, available_at
+from gridtide.observations.series import Numbers
+from gridtide.observations.times import HOUR, UNPUBLISHED, Floats, Integers, _lengths, floats, microseconds, times
+from gridtide.periods import Period
+from gridtide.training.series.hourly import Hourly, Vintages
+from gridtide.variables import hourly
+
+OBSERVED = 0.75
+"""The share of an hour that shorter intervals must cover for the hour to count as observed."""
+
+
+KEPT = 1 << 24
+"""Bytes that are taken and freed once: glibc then keeps what is freed up to so much, where it gave each
+array of a table's rows back to the kernel, and took it again page by page, for half the time of `Grid.add`."""
+
+
+class _Rows(NamedTuple):
+    """Observations as columns (N,): number of the series, times in µs, value."""
+
+    series: Integers
+    start: Integers
+    length: Integers
+    published: Integers
+    retrieved: Integers
+    available: Integers
+    value: Floats
+    retrievals: npt.NDArray[np.int32]
+
+    @property
+    def end(self) -> Integers:
+        return self.start + self.length
+
+    def where(self, chosen: npt.NDArray[Any]) -> _Rows:
+        return _Rows(*(column[chosen] for column in self))
+
+
+@dataclass
+class Grid:
+    """Gathers tables of observations into hourly rows of `period`; of each key the latest retrieval wins.
+
+    `wanted` says of a series name (`source/location/variable`) whether it is gathered; `seen` holds
+    every name that came by. Tables may come in any order.
+    """
+
+    period: Period
+    wanted: Callable[[str], bool]
+    seen: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._first = microseconds(self.period.start)
+        self._steps = self.period.duration // timedelta(hours=1)
+        self._names: dict[str, int] = {}
+        self._units: list[str] = []
+        self._rules: list[str] = []
+        self._values = np.empty((0, self._steps))
+        self._retrieved = np.empty((0, self._steps), np.int64)
+        self._taken: dict[tuple[Available, bool], Integers] = {}
+        self._latest = UNPUBLISHED
+        self._rest: list[_Rows] = []
+        self._numbers = Numbers(self._number)
+        np.empty(KEPT, np.uint8)
+
+    def add(self, table: pa.Table, available: Available) -> None:
+        """Take in `table` (observations, which may lack what `constant.told` tells), whose values become available by
+        the rule `available`.
+
+        Raises `TrainingError` when a series comes in two units.
+        """
+        if not table.num_rows:
+            return
+        rows = self._rows(table)
+        end = self._first + self._steps * HOUR
+        if rows.series.min() < 0 or rows.start.min() < self._first or rows.start.max() >= end:
+            rows = rows.where((rows.series >= 0) & (rows.end >= self._first) & (rows.start < end))
+        since = rows.start - self._first
+        hour = since // HOUR
+        whole = (hour * HOUR == since) & (hour >= 0)
+        if len(hour) and _range(rows.length) != (HOUR, HOUR):
+            at_start = np.array([rule == "start" for rule in self._rules], bool)
+            whole &= (rows.length == HOUR) | ((rows.length == 0) & at_start[rows.series])
+        if len(hour) and _range(rows.published)[1] > UNPUBLISHED:
+            whole &= rows.published == UNPUBLISHED
+        if whole.all():
+            self._scatter(rows, hour, available)
+        else:
+            self._scatter(rows.where(whole), hour[whole], available)
+            rest = rows.where(~whole)
+            by_rule = available_at(available, rest.start, rest.end)
+            known = np.where(rest.published == UNPUBLISHED, by_rule, rest.published)
+            self._rest.append(rest._replace(available=known))
+
+    def expect(self, series: str, unit: str) -> None:
+        """Count `series` (`source/location/variable`) in, missing throughout unless something of it comes.
+
+        Raises `TrainingError` when it came in another unit.
+        """
+        source, rest = series.split("/", 1)
+        location, variable = rest.rsplit("/", 1)
+        self._number(source, location, variable, unit)
+        self._grow()
+
+    def finish(self) -> Hourly:
+        """All that was taken in, hourly."""
+        count = len(self._names)
+        known = np.full((count, self._steps), NEVER, np.int32)
+        repeats = -np.count_nonzero(self._retrieved[:count] != UNPUBLISHED, axis=1)
+        hours = self._first + np.arange(self._steps) * HOUR
+        for (rule, instant), taken in self._taken.items():
+            row = self._row_of(available_at(rule, hours, hours if instant else hours + HOUR))
+            for number in np.flatnonzero(taken):
+                there = known[number, 0] != NEVER
+                known[number] = np.maximum(known[number], row) if there else row
+            repeats[: len(taken)] += taken.astype(np.int64)
+        made = Hourly(self.period, tuple(self._names), tuple(self._units), self._values[:count], known, {}, repeats)
+        if self._rest:
+            every = _Rows(*map(np.concatenate, zip(*self._rest, strict=True)))
+            rest = _newest(every)
+            retrieved = np.bincount(every.series, every.retrievals, count).astype(np.int64)
+            repeats += retrieved - np.bincount(rest.series, minlength=count)
+            at_start = np.array([rule == "start" for rule in self._rules])[rest.series]
+            short = (rest.length < HOUR) & ~at_start
+            self._add_short(made, rest.where(short))
+            self._add_long(made, rest.where(~short))
+        return made
+
+    def _rows(self, table: pa.Table) -> _Rows:
+        start = times(table, "interval_start")
+        return _Rows(
+            self._numbers.of(table),
+            start,
+            _lengths(table, start),
+            times(table, "published_at"),
+            times(table, "retrieved_at"),
+            start,
+            floats(table["value"]),
+            table_module.retrievals(table),
+        )
+
+    def _number(self, source: str, location: str, variable: str, unit: str) -> int:
+        name = f"{source}/{location}/{variable}"
+        self.seen.add(name)
+        if not self.wanted(name):
+            return -1
+        number = self._names.setdefault(name, len(self._names))
+        if number == len(self._units):
+            self._units.append(unit)
+            self._rules.append(hourly(source, variable, unit))
+        elif self._units[number] != unit:
+            raise TrainingError(
+                name,
+                f"comes in two units, {self._units[number]} and {unit}",
+                "Give one of the two entries another location, or leave one out",
+            )
+        return number
+
+    def _scatter(self, rows: _Rows, hour: Integers, available: Available) -> None:
+        """Put whole hours, the `hour`-th of the period each, into their cells, unless what is there was retrieved
+        later."""
+        self._grow()
+        if not len(hour):
+            return
+        if (instant := rows.length == 0).any():
+            self._count(rows.where(~instant), (available, False))
+            self._count(rows.where(instant), (available, True))
+        else:
+            self._count(rows, (available, False))
+        cell = rows.series * self._steps + hour
+        oldest, newest = _range(rows.retrieved)
+        if oldest < newest and (rows.retrieved[1:] < rows.retrieved[:-1]).any() and (cell[1:] <= cell[:-1]).any():
+            order = np.argsort(rows.retrieved, kind="stable")  # of a cell that comes again the newest is put last
+            rows, cell = rows.where(order), cell[order]
+        values, retrieved = self._values.reshape(-1), self._retrieved.reshape(-1)
+        if oldest < self._latest:  # else nothing that is there was retrieved later
+            newer = rows.retrieved >= retrieved[cell]
+            if not newer.all():
+                rows, cell = rows.where(newer), cell[newer]
+        values[cell] = rows.value
+        retrieved[cell] = np.ascontiguousarray(rows.retrieved)  # what repeats without memory is put in more slowly
+        self._latest = max(self._latest, newest)
+
+    def _count(self, rows: _Rows, rule: tuple[Available, bool]) -> None:
+        """Count the retrieved observations of each series that become known by `rule`."""
+        if not len(rows.start):
+            return
+        once = _range(rows.retrievals) == (1, 1)
+        taken = np.bincount(rows.series, None if once else rows.retrievals, len(self._names))
+        before = self._taken.get(rule, taken[:0])
+        taken[: len(before)] += before.astype(taken.dtype)
+        self._taken[rule] = taken
+
+    def _grow(self) -> None:
+        """Make room for series that came since, by doubling."""
+        have = len(self._values)
+        if have < len(self._names):
+            room = max(len(self._names), 2 * have)
+            self._values = _longer(self._values, room, np.nan)
+            self._retrieved = _longer(self._retrieved, room, UNPUBLISHED)
+
+    def _row_of(self, moment: Integers) -> Integers:
+        """The row by whose end `moment` has come."""
+        row = -((self._first - moment) // HOUR) - 1
+        return np.minimum(row, NEVER - 1)
+
+    def _add_short(self, made: Hourly, rows: _Rows) -> None:
+        """Sum or average what is shorter than an hour into its hour; of several vintages the latest counts."""
+        rows = rows.where(_last_of(rows.series, rows.start, rows.length))
+        rows = rows.where(~np.isnan(rows.value) & (rows.start >= self._first))
+        cell, where = np.unique(rows.series * self._steps + (rows.start - self._first) // HOUR, return_inverse=True)
+        length = np.where(rows.length == 0, HOUR, rows.length)  # one reading is enough for its hour
+        covered = np.bincount(where, length) / HOUR
+        average = np.bincount(where, length * rows.value) / HOUR / covered
+        total = np.bincount(where, rows.value) / covered  # what the hour would have, were all of it observed
+        summed = np.array([rule == "sum" for rule in self._rules])[cell // self._steps]
+        latest = np.full(len(cell), UNPUBLISHED)
+        np.maximum.at(latest, where, rows.available)
+        enough = covered >= OBSERVED
+        made.values.reshape(-1)[cell[enough]] = np.where(summed, total, average)[enough]
+        made.known.reshape(-1)[cell[enough]] = self._row_of(latest[enough])
+
+    def _add_long(self, made: Hourly, rows: _Rows) -> None:
+        """Repeat each value over the hours that start in its interval; published ones become vintages."""
+        first = np.maximum(-((self._first - rows.start) // HOUR), 0)
+        last = np.minimum(-((self._first - np.maximum(rows.end, rows.start + 1)) // HOUR), self._steps)
+        times = np.maximum(last - first, 0)
+        row = np.arange(times.sum()) + np.repeat(first - np.cumsum(times) + times, times)
+        rows = rows.where(np.repeat(np.arange(len(times)), times))
+        known = self._row_of(rows.available)
+        dated = np.isin(rows.series, rows.series[rows.published != UNPUBLISHED])
+        for number in np.unique(rows.series[dated]):
+            mine = rows.series == number
+            made.vintages[int(number)] = self._vintages(made, int(number), row[mine], known[mine], rows.where(mine))
+        absent = ~dated & np.isnan(made.values[rows.series, row])
+        made.values[rows.series[absent], row[absent]] = rows.value[absent]
+        made.known[rows.series[absent], row[absent]] = known[absent]
+
+    def _vintages(self, made: Hourly, number: int, row: Integers, known: Integers, rows: _Rows) -> Vintages:
+        """All versions of series `number`, those without a publication time before the others."""
+        plain = np.flatnonzero(~np.isnan(made.values[number]))
+        row = np.concatenate([plain, row])
+        known = np.concatenate([made.known[number, plain], known])
+        value = np.concatenate([made.values[number, plain], rows.value])
+        published = np.concatenate([np.full(len(plain), UNPUBLISHED), rows.published])
+        order = np.lexsort((published, known))
+        made.values[number, row[order]] = value[order]
+        made.known[number, row[order]] = known[order]
+        return Vintages(row[order], known[order], value[order])
+
+
+def _longer(array: npt.NDArray[Any], length: int, fill: float) -> npt.NDArray[Any]:
+    """`array` with `fill` in as many items more as make it `length` long."""
+    longer = np.empty((length, *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    longer[len(array) :] = fill
+    return longer
+
+
+def _range(column: npt.NDArray[np.signedinteger[Any]]) -> tuple[int, int]:
+    """The least and the greatest of `column`, which is not empty; of what is the same in every row at once."""
+    seen = column if column.strides[0] else column[:1]
+    return int(seen.min()), int(seen.max())
+
+
+def _newest(rows: _Rows) -> _Rows:
+    """The latest retrieval of each key, sorted by series, start, end and publication."""
+    rows = rows.where(np.lexsort((rows.retrieved, rows.published, rows.length, rows.start, rows.series)))
+    return rows.where(_last_of(rows.series, rows.start, rows.length, rows.published))
+
+
+def _last_of(*keys: Integers) -> npt.NDArray[np.bool_]:
+    """Which of the sorted rows is the last with its keys; shape (N,)."""
+    last = np.ones(len(keys[0]), bool)
+    last[:-1] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    return last

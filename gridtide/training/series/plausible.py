@@ -1,0 +1,68 @@
+"""Which values a kind of series can have."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Nature:
+    """What a variable can be: within `[low, high]`, changing from hour to hour (unless 0), without jumps."""
+
+    variable: str
+    units: tuple[str, ...]
+    low: float
+    high: float
+    changes: bool = False
+    smooth: bool = False
+
+
+POWER = ("MW", "MWh")
+
+
+LARGEST = 1_000_000
+"""MW; the peak of the contiguous United States is about 760,000."""
+
+
+STATION_USE = -500
+"""MW; a plant that makes nothing takes a little."""
+
+
+NATURES = (
+    Nature(r"load_(ard|btm_pv)\w*", POWER, 0, LARGEST),
+    Nature(r"(demand|load)(_\w+)?", POWER, 0, LARGEST, changes=True, smooth=True),
+    Nature(r"net_load_forecast", POWER, -LARGEST, LARGEST, changes=True, smooth=True),
+    Nature(r"generation_(coal|natural_gas|nuclear|oil|petroleum|solar|wind)(_\w+)?", POWER, STATION_USE, LARGEST),
+    Nature(r"\w+", POWER, -LARGEST, LARGEST),
+    Nature(r"marginal_\w+", ("1",), 0, 1),
+    Nature(r"lmp_(day_ahead|real_time|real_time_preliminary|five_minute)", ("USD/MWh",), -10_000, 20_000, changes=True),
+    Nature(r"\w+", ("USD/MWh",), -10_000, 20_000),
+    Nature(r"(apparent_)?temperature_2m(_forecast)?", ("°C",), -95, 65, changes=True, smooth=True),
+    Nature(r"(apparent_)?temperature_2m(_forecast)?", ("°F",), -140, 150, changes=True, smooth=True),
+    Nature(r"\w+", ("°C",), -95, 85),  # bare ground gets hotter than the air
+    Nature(r"\w+", ("°F",), -140, 185),
+    Nature(r"\w+", ("hPa",), 300, 1100, changes=True, smooth=True),
+    Nature(r"\w+", ("%",), 0, 100),
+    Nature(r"\w+", ("°",), 0, 360),
+    Nature(r"wind_\w+", ("km/h",), 0, 450),  # the strongest gust measured: 408 km/h, Barrow Island 1996
+    Nature(r"wind_\w+", ("m/s",), 0, 125),
+    Nature(r"wind_\w+", ("mp/h",), 0, 280),
+    Nature(r"wind_\w+", ("kn",), 0, 243),
+    Nature(r"\w*(radiation|irradiance)\w*", ("W/m²",), 0, 1500),
+    Nature(r"(precipitation|rain|showers)\w*", ("mm",), 0, 500),
+)
+"""The first that matches a variable and its unit counts."""
+
+
+HELD = 1e37
+"""What float32, and so the file, still holds of any unit, with the differences and sums of some."""
+
+
+UNBOUNDED = Nature(r"\w+", (), -HELD, HELD)
+
+
+def nature(variable: str, unit: str) -> Nature:
+    """What `variable` in `unit` can be; anything that float32 holds where nothing is known of it."""
+    fitting = (row for row in NATURES if unit in row.units and re.fullmatch(row.variable, variable))
+    return next(fitting, UNBOUNDED)

@@ -1,0 +1,288 @@
+"""The training spec: what to predict from what, as one strict model stored as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gridtide.entries.field_types import known_zone
+from gridtide.errors import TrainingError
+from gridtide.training.ring import Layout
+
+FIRST_YEAR, LAST_YEAR = 1900, 2200
+"""Between which moments lie; what is read around them is still one."""
+
+
+T = TypeVar("T")
+
+
+class Strict(BaseModel):
+    """Refuses unknown keys; never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _zone(name: str) -> str:
+    known_zone(name)
+    return name
+
+
+def _pattern(text: str) -> str:
+    if text.count("/") < 2 or not all(text.split("/", 2)):
+        raise ValueError(f'"{text}" is no series; use source/location/variable such as "eia/ISNE/generation_*"')
+    return text
+
+
+def _on_the_hour(moment: datetime) -> datetime:
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"{moment.isoformat()} is not between {FIRST_YEAR} and {LAST_YEAR}")
+    utc = moment.astimezone(UTC)
+    if utc.minute or utc.second or utc.microsecond:
+        raise ValueError(f"{moment.isoformat()} is not on the hour in UTC")
+    return utc
+
+
+def _once_each(items: tuple[T, ...]) -> tuple[T, ...]:
+    several = sorted({str(item) for item in items if items.count(item) > 1})
+    if several:
+        raise ValueError(f"{', '.join(several)} comes more than once; give each once")
+    return items
+
+
+def _region(text: str) -> str:
+    import holidays
+
+    country, _, part = text.partition("-")
+    try:
+        holidays.country_holidays(country, subdiv=part or None)
+    except NotImplementedError as error:
+        parts = holidays.list_supported_countries().get(country)
+        there = f"{country} has {', '.join(parts)}" if parts else "give a country such as US, a part of it, or null"
+        raise ValueError(f"{text} is no region whose holidays are known; {there}") from error
+    return text
+
+
+Zone = Annotated[str, AfterValidator(_zone)]
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+Hour = Annotated[AwareDatetime, AfterValidator(_on_the_hour)]
+
+
+Region = Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"), AfterValidator(_region)]
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+OnceEach = AfterValidator(_once_each)
+
+
+class Location(Strict):
+    """One region of the training set, with a base of its own: what to predict there, and from what."""
+
+    name: str = Field(
+        max_length=100, pattern=r"^[A-Za-z0-9_.-]+$", description="How reports and tensors call it, such as ISNE"
+    )
+    timezone: Zone = Field("UTC", description="Whose local time its calendar features use")
+    targets: tuple[Pattern, ...] = Field(min_length=1, description="Series to predict, source/location/variable")
+    inputs: tuple[Pattern, ...] = Field(
+        min_length=1, description="Series to predict from, with * and ? as wildcards, such as eia/ISNE/generation_*"
+    )
+    holidays: Region | None = Field(
+        "US",
+        description="Whose public holidays count: a country, or with its part, such as US-MA; empty for none",
+    )
+
+
+class Splits(Strict):
+    """By target time: train, then validation, then test. Moments win over shares; a share of 0 leaves a split out."""
+
+    train_end: Hour | None = Field(None, description="First hour that is not for training")
+    validation_end: Hour | None = Field(None, description="First hour that is for testing")
+    validation: float = Field(
+        0.15, ge=0, lt=1, description="Share of the period, where no moments are given; 0 for no validation"
+    )
+    test: float = Field(0.15, ge=0, lt=1, description="Share of the period, where no moments are given; 0 for no test")
+    gap: int = Field(0, ge=0, le=8784, description="Steps left out between two splits")
+    strict: bool = Field(False, description="Keep contexts within their split too")
+
+    @model_validator(mode="after")
+    def _are_in_order(self) -> Splits:
+        if (self.train_end is None) != (self.validation_end is None):
+            raise ValueError("give both train_end and validation_end, or neither")
+        length = self.validation_end - self.train_end if self.train_end and self.validation_end else None
+        if length is not None and (length < timedelta(0) or (length > timedelta(0)) != (self.validation > 0)):
+            raise ValueError("validation_end must be after train_end, or the same where validation is 0")
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test leave nothing to train on; together they must stay below 1")
+        return self
+
+
+class Features(Strict):
+    """What is made of the inputs, beside themselves, group by group."""
+
+    calendar: bool = Field(True, description="Hour, weekday, month, season and holidays in the location's local time")
+    power: bool = Field(
+        False,
+        description="Renewable share, net load, balance of supply and demand, ramps, and errors of load forecasts",
+    )
+    prices: bool = Field(False, description="Spreads of real-time to day-ahead prices, and between places")
+    weather: bool = Field(False, description="Degree days, cube of the wind speed, temperature by hour of the day")
+    lags: Annotated[tuple[Annotated[int, Field(ge=1, le=336)], ...], OnceEach] = Field(
+        (), max_length=24, description="Hours before the freshest value at which an input is looked up again"
+    )
+    rolling: Annotated[tuple[Annotated[int, Field(ge=2, le=336)], ...], OnceEach] = Field(
+        (), max_length=24, description="Hours over which statistics of an input are taken, such as 3, 24 and 168"
+    )
+    statistics: Annotated[tuple[Literal["mean", "std", "min", "max"], ...], OnceEach] = Field(
+        ("mean", "std", "min", "max"), min_length=1, description="Which statistics are taken over them"
+    )
+    of: tuple[Pattern, ...] = Field(
+        ("*/*/*",),
+        min_length=1,
+        description="Of which inputs lags and statistics are made; never of what is known ahead",
+    )
+
+
+class Cleaning(Strict):
+    """What is done about values that cannot be right, and about those that are missing.
+
+    Only the two options that say so see more than the past: they read the future, or are fitted on train hours.
+    """
+
+    impossible: bool = Field(True, description="Reject values that their variable and unit cannot have")
+    stale: int = Field(
+        24,
+        ge=0,
+        le=8784,
+        description="Reject a value that changes by nature from this many equal hours in a row on; 0 rejects none",
+    )
+    spike: float = Field(
+        5.0,
+        ge=0,
+        le=1000,
+        description="Reject jumps of smooth variables by more than this many largest steps of a usual day; 0 for none",
+    )
+    outliers: Literal["keep", "isolation_forest_fitted_on_train"] = Field(
+        "keep", description="Reject what an isolation forest isolates; needs gridtide[learn]"
+    )
+    outlier_share: float = Field(0.001, gt=0, le=0.5, description="Share of train hours the forest takes for outliers")
+    fill_limit: int = Field(6, ge=0, le=168, description="How many hours a value may fill a gap after it")
+    gaps: Literal["forward", "interpolate_from_the_future"] = Field(
+        "forward",
+        description="Fill forward; or read the future: in time where less than 5 % is missing, else from the other "
+        "inputs by a model fitted on train hours; needs gridtide[learn]",
+    )
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether any of it depends on which hours are for training."""
+        return self.outliers != "keep" or self.gaps != "forward"
+
+
+class Ring(Strict):
+    """How the steps of a window are dealt out to the devices of a ring; one device holds all of them."""
+
+    layout: Layout = Field("contiguous", description="Which steps each device holds; zigzag and striped even the work")
+    ranks: int = Field(1, ge=1, le=1024, description="Devices of the ring")
+
+
+class TrainingSpec(Strict):
+    """A training set: windows of `seq_len` hours of inputs that predict `horizon` hours of targets."""
+
+    name: str = Field(
+        max_length=100, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Its folder under features/ in the lake"
+    )
+    description: str = Field("", max_length=1000, description="What it is for, for people")
+    locations: tuple[Location, ...] = Field(
+        min_length=1, max_length=1000, description="Regions, each with a base of its own; of the same targets"
+    )
+    start: Hour | None = Field(None, description="First hour; without it the first that has a target")
+    end: Hour | None = Field(
+        None, description="First hour no longer in it; without it after the last that has a target"
+    )
+    as_of: AwareDatetime | None = Field(None, description="Use only what the lake had stored by then")
+    resolution: timedelta = Field(timedelta(hours=1), description="The length of a step; PT1H, the only one")
+    seq_len: int = Field(8760, ge=1, le=1_000_000, description="Steps of context (lookback)")
+    horizon: int = Field(24, ge=1, le=8784, description="Steps to predict")
+    stride: int = Field(24, ge=1, le=8784, description="Steps between the starts of two windows")
+    leads: Annotated[tuple[Annotated[int, Field(ge=1, le=384)], ...], OnceEach] = Field(
+        (1, 6, 12, 24),
+        description="How many steps ahead series that are known ahead (forecasts, day-ahead) are looked up",
+    )
+    features: Features = Field(Features(), description="What is made of the inputs, group by group")
+    cleaning: Cleaning = Field(Cleaning(), description="What is done about wrong and missing values")
+    min_inputs: Share = Field(
+        0.1, description="Share of the inputs in its context that a window must have observed, calendar apart"
+    )
+    min_targets: Share = Field(0.5, description="Share of its targets that a window must have observed")
+    scaling: Literal["standard", "none"] = Field("standard", description="Zero mean, unit deviation over train hours")
+    splits: Splits = Field(Splits(), description="Which windows train, validate and test")
+    ring: Ring = Field(Ring(), description="How windows are dealt out to the devices of a ring")
+    export: tuple[Literal["npz"], ...] = Field((), description="Other formats to write the arrays in, beside the file")
+    pictures: bool = Field(True, description="Draw a page of pictures beside the file; needs gridtide[report]")
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> TrainingSpec:
+        if self.resolution != timedelta(hours=1):
+            raise ValueError(f"resolution: {self.resolution} does not match; series are aligned to the hour, use PT1H")
+        if self.start and self.end and self.end <= self.start:
+            raise ValueError("end must be after start")
+        names = [location.name for location in self.locations]
+        if len(set(names)) < len(names):
+            raise ValueError(f"locations: two have the same name ({', '.join(names)})")
+        return self
+
+
+def load(spec: TrainingSpec | Mapping[str, Any] | str | Path) -> TrainingSpec:
+    """The spec itself, from its JSON as a mapping, or from a JSON file.
+
+    Raises `TrainingError` with everything that is wrong with it.
+    """
+    if isinstance(spec, TrainingSpec):
+        return spec
+    origin, data = ("training spec", spec) if isinstance(spec, Mapping) else (str(spec), _read(Path(spec)))
+    try:
+        return TrainingSpec.model_validate(data)
+    except ValidationError as error:
+        found = error.errors()
+        within = {each["loc"][:depth] for each in found for depth in range(len(each["loc"]))}
+        causes = [each for each in found if each["type"] != "too_short" or each["loc"] not in within]
+        raise TrainingError(origin, "\n".join(map(_problem, causes))) from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrainingError(str(path), f"cannot be read: {error.strerror}", "Name a JSON file, or create it") from error
+    except ValueError as error:
+        raise TrainingError(str(path), f"is not JSON: {error}", "Mend the JSON at that place") from error
+
+
+def _problem(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    says = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        says = f"is no key; there are {', '.join(_keys(error['loc']))}"
+    return f"{where}: {says}" if where else says
+
+
+def _keys(where: tuple[str | int, ...]) -> list[str]:
+    """The keys that there are beside the one at `where`."""
+    parts: dict[str, type[Strict]] = {
+        "locations": Location,
+        "splits": Splits,
+        "features": Features,
+        "cleaning": Cleaning,
+        "ring": Ring,
+    }
+    return list((parts[str(where[0])] if len(where) > 1 else TrainingSpec).model_fields)

@@ -1,0 +1,150 @@
+"""What happened and what was told of it, and the messages that follow."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatch
+
+from prefect.client.orchestration import PrefectClient
+from prefect.events import Event
+from prefect.settings import get_current_settings
+
+from tasks.notify.events import (
+    ABOUT,
+    COMPLETED,
+    DATA,
+    DELIVERED,
+    KEPT,
+    NOT_DELIVERED,
+    RECOVERED,
+    RUNS,
+    TOLD,
+    TOLD_BY_ENTRIES,
+    WELL,
+    _concern,
+    _read,
+    _related,
+    _title,
+)
+
+GRACE = timedelta(seconds=90)
+"""How long an automation has to notify of an event by itself."""
+
+
+MOST = 20
+"""Things that one message lists; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing to tell: the event it is about, `subject`, and what a person needs to act on it."""
+
+    event: str
+    subject: str
+    body: str
+    role: str = ABOUT
+
+
+@dataclass
+class History:
+    """What happened, and by receiver's block what it was told of, in vain, and as recovered (ids of events)."""
+
+    troubles: list[Event] = field(default_factory=list)
+    well: list[Event] = field(default_factory=list)
+    told: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    in_vain: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    recovered: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> History:
+        """The history in `events`."""
+        history = cls()
+        for event in events:
+            if event.event in RUNS.keys() | DATA.keys() and not _is_told_otherwise(event):
+                history.troubles.append(event)
+            elif event.event in {COMPLETED, *WELL}:
+                history.well.append(event)
+            for block in _related(event, "block"):
+                about = history.in_vain if event.event == NOT_DELIVERED else history.told
+                about[block].update(_related(event, ABOUT))
+                history.recovered[block].update(_related(event, RECOVERED))
+        return history
+
+    def untold(self, block: str, since: datetime, now: datetime) -> list[Notice]:
+        """What the receiver `block` is to be told at `now`, oldest first: troubles from `since` on, and of each
+        deployment or entry that it was or is told is in trouble and that was well after, that it is so again."""
+        told, in_vain = self.told[block], self.in_vain[block]
+        troubles = [
+            _notice(event)
+            for event in self.troubles
+            if event.occurred >= since
+            and str(event.id) not in told
+            and (str(event.id) in in_vain or event.occurred < now - GRACE)
+        ]
+        known = told | {notice.event for notice in troubles}
+        last = {_concern(event): event for event in self.troubles}
+        well = {_concern(event): event for event in self.well}
+        recovered = [
+            _recovery(event, well[concern])
+            for concern, event in last.items()
+            if concern in well
+            and well[concern].occurred > event.occurred
+            and str(event.id) in known
+            and str(event.id) not in self.recovered[block]
+        ]
+        return troubles + recovered
+
+
+def _is_told_otherwise(event: Event) -> bool:
+    """Whether it is a failure of `notify` itself, or one whose reasons the events of entries tell."""
+    return _related(event, "flow", "name") == ["notify"] or fnmatch(
+        event.resource.get("prefect.state-message") or "", TOLD_BY_ENTRIES
+    )
+
+
+def _notice(event: Event) -> Notice:
+    said = {**RUNS, **DATA}[event.event]
+    if event.event in DATA:
+        lines = [f"{key}: {event.payload.get(key)}" for key in ("what", "since", "fix")]
+    else:
+        why = event.resource.get("prefect.state-message") or "see its log"
+        lines = [f'run "{event.resource.name}": {why}', f"since: {event.occurred:%Y-%m-%d %H:%M:%S} UTC", _link(event)]
+    return Notice(str(event.id), f"{_title(event)} {said}", "\n".join(lines))
+
+
+def _recovery(trouble: Event, well: Event) -> Notice:
+    told = f"{trouble.occurred:%Y-%m-%d %H:%M:%S} UTC; nothing is to be done"
+    if well.event in WELL:
+        lines = [f"it was: {trouble.payload.get('what')}", f"as told at {told}"]
+        return Notice(str(trouble.id), f"{_title(trouble)} {WELL[well.event]}", "\n".join(lines), RECOVERED)
+    lines = [
+        f'run "{well.resource.name}" completed at {well.occurred:%Y-%m-%d %H:%M:%S} UTC',
+        f"it had been in trouble since {told}",
+        _link(well),
+    ]
+    return Notice(str(trouble.id), f"{_title(trouble)} works again", "\n".join(lines), RECOVERED)
+
+
+def _link(event: Event) -> str:
+    settings = get_current_settings()
+    ui = settings.ui_url or re.sub("/api$", "", settings.api.url or "")
+    return f"{ui}/runs/flow-run/{event.resource.id.rpartition('.')[2]}"
+
+
+def message(notices: Sequence[Notice]) -> tuple[str, str]:
+    """Subject and body of one message that tells all of `notices`."""
+    if len(notices) == 1:
+        return notices[0].subject, notices[0].body
+    blocks = [f"{notice.subject}\n{notice.body}" for notice in notices[:MOST]]
+    more = [f"and {len(notices) - MOST} more"] if len(notices) > MOST else []
+    return f"{len(notices)} notifications of Gridtide", "\n\n".join([*blocks, *more])
+
+
+async def history(client: PrefectClient, since: datetime) -> History:
+    """What happened and who was told, as far back as the server knows; of completed runs those from `since` on."""
+    events = await _read(client, [*RUNS, *DATA, *WELL, NOT_DELIVERED, DELIVERED, TOLD], datetime.now(UTC) - KEPT)
+    return History.of([*events, *await _read(client, [COMPLETED], since)])

@@ -1,0 +1,319 @@
+"""The core: pages in order, counts, keys, raw bodies, and nothing half-written."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from gridtide import curated
+from gridtide.collect.collected import Collected
+from gridtide.collect.collection import collect, scheduled_period
+from gridtide.config.loading import parse
+from gridtide.coverage import gaps
+from gridtide.entries.entry import Entry
+from gridtide.errors import FormatError, IncompleteError, UpstreamError
+from gridtide.http.client import Http
+from gridtide.lake import Lake
+from gridtide.periods import Period
+from tests.support.eia_upstream import JANUARY, Upstream
+
+STAMP = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+Make = Callable[..., Awaitable[tuple[Upstream, Entry]]]
+
+
+async def run(entry: Entry, folder: Path, period: Period | None = None) -> Collected:
+    """Collects `entry` into the lake at `folder`."""
+    async with Http({"EIA_API_KEY": "s3cret-key"}) as http:
+        return await collect(entry, lake=Lake.open(str(folder)), http=http, stamp=STAMP, period=period)
+
+
+def files(folder: Path) -> list[str]:
+    """Every file below `folder`, relative."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+async def values(folder: Path, path: str | None) -> list[float]:
+    """The values of one file of the lake."""
+    assert path is not None
+    column: list[float] = (await Lake.open(str(folder)).table(path))["value"].to_pylist()
+    return column
+
+
+async def test_a_period_becomes_one_file_in_order(make: Make, tmp_path: Path) -> None:
+    """Three pages fetched at once are one file whose rows are in the order of asking."""
+    _, entry = await make(12_000, raw=False)
+    period = Period(JANUARY, JANUARY + timedelta(hours=12_000))
+    done = await run(entry, tmp_path, period)
+    assert done.file == "eia_demand/demand_20260102_030405_20240101T0000_20250515T0000.parquet"
+    assert (done.rows, done.requests, done.retries, done.created) == (12_000, 3, 0, True)
+    assert await values(tmp_path, done.file) == list(range(12_000))
+    assert files(tmp_path) == [done.file]
+    assert set(done.stages) == {"fetch", "parse", "write"}
+    assert json.loads(json.dumps(done.as_dict()))["rows"] == 12_000
+
+
+async def test_only_the_period_is_asked(make: Make, tmp_path: Path) -> None:
+    """Interval starts [10 h, 20 h) are exactly ten rows."""
+    _, entry = await make(100)
+    done = await run(entry, tmp_path, Period(JANUARY + timedelta(hours=10), JANUARY + timedelta(hours=20)))
+    assert await values(tmp_path, done.file) == list(range(10, 20))
+
+
+async def test_slices_cost_no_row(make: Make, tmp_path: Path) -> None:
+    """A period asked in slices has every row once, and no more requests than slices."""
+    upstream, entry = await make(12_000, params={"facets[respondent][]": "ISNE", "facets[type][]": "D"})
+    done = await run(entry, tmp_path, Period(JANUARY, JANUARY + timedelta(hours=12_000)))
+    assert await values(tmp_path, done.file) == list(range(12_000))
+    assert upstream.asked == 3
+
+
+@pytest.mark.parametrize("status", [503, 429])
+async def test_faults_cost_their_own_requests_only(make: Make, tmp_path: Path, status: int) -> None:
+    """With every second request refused, the rows are exact and requests are pages plus faults."""
+    upstream, entry = await make(30_000, concurrency=2)
+    faults = 0
+
+    def fault(ordinal: int, request: web.Request) -> web.StreamResponse | None:
+        nonlocal faults
+        if ordinal % 2:
+            return None
+        faults += 1
+        return web.Response(status=status, headers={"Retry-After": "0"})
+
+    upstream.fault = fault
+    done = await run(entry, tmp_path)
+    assert await values(tmp_path, done.file) == list(range(30_000))
+    assert upstream.asked == 6 + faults == done.requests
+    assert done.retries == faults
+
+
+async def test_a_wrong_total_fails_loudly(make: Make, tmp_path: Path) -> None:
+    """Fewer rows than the upstream says there are is an error, and no file."""
+    upstream, entry = await make(100, raw=False)
+    upstream.total = 101
+    with pytest.raises(IncompleteError, match=r"demand: snapshot: 100 rows received, the upstream says there are 101"):
+        await run(entry, tmp_path)
+    assert files(tmp_path) == []
+
+
+async def test_a_total_that_changes_while_paging_fails(make: Make, tmp_path: Path) -> None:
+    """Rows that come and go between pages cannot be told from lost ones."""
+    upstream, entry = await make(12_000, raw=False, concurrency=1)
+
+    def grow(ordinal: int, request: web.Request) -> None:
+        if ordinal == 2:
+            upstream.total = 12_001
+
+    upstream.fault = grow
+    with pytest.raises(IncompleteError, match="count changed while it was paged, from 12000 to 12001"):
+        await run(entry, tmp_path)
+    assert files(tmp_path) == []
+
+
+async def test_duplicates_across_pages_collapse(make: Make, tmp_path: Path) -> None:
+    """The same row on two pages stands once in the file, with a warning that counts it."""
+    upstream, entry = await make(7_000)
+    upstream.rows.append(upstream.rows[3])
+    done = await run(entry, tmp_path)
+    assert await values(tmp_path, done.file) == list(range(7_000))
+    assert done.warnings == ("1 exact duplicates collapsed",)
+
+
+async def test_a_conflict_across_pages_fails(make: Make, tmp_path: Path) -> None:
+    """The same key with two values on two pages fails the entry, and no file is written."""
+    upstream, entry = await make(7_000, raw=False)
+    upstream.rows.append({**upstream.rows[3], "value": "-1"})
+    with pytest.raises(FormatError, match="demand: 1 keys come with different values"):
+        await run(entry, tmp_path)
+    assert files(tmp_path) == []
+
+
+async def test_raw_bodies_are_kept_without_the_key(make: Make, tmp_path: Path) -> None:
+    """`raw/` holds what was asked and the body, and the echoed key is nowhere in the lake."""
+    _, entry = await make(10)
+    done = await run(entry, tmp_path)
+    [raw] = [name for name in files(tmp_path) if name.startswith("raw/")]
+    body = await Lake.open(str(tmp_path)).raw(raw)
+    asked, _, answer = body.partition(b"\n")
+    assert json.loads(asked)["url"] == entry.url
+    assert json.loads(answer)["response"]["total"] == "10"
+    assert b"REDACTED" in answer
+    assert b"s3cret-key" not in body
+    assert done.file in files(tmp_path)
+
+
+async def test_a_broken_promise_is_kept_in_raw(make: Make, tmp_path: Path) -> None:
+    """A body of the wrong shape fails with the path of the body, also where raw bodies are not kept."""
+    upstream, entry = await make(10, raw=False)
+    upstream.fault = lambda ordinal, request: web.json_response({"rows": []})
+    with pytest.raises(FormatError, match=r"demand: .*the body is kept in (raw/\S+)") as caught:
+        await run(entry, tmp_path)
+    assert [str(caught.value).rpartition("kept in ")[2].rstrip(". ")] == files(tmp_path)
+    assert upstream.asked == 1
+
+
+async def test_html_under_200_is_asked_again(make: Make, tmp_path: Path) -> None:
+    """A maintenance page may pass: it is a retry, not a failure."""
+    upstream, entry = await make(10)
+    upstream.fault = lambda ordinal, request: web.Response(text="<html>soon</html>") if ordinal == 1 else None
+    done = await run(entry, tmp_path)
+    assert (done.rows, done.retries) == (10, 1)
+
+
+async def test_the_same_run_again_writes_nothing_new(make: Make, tmp_path: Path) -> None:
+    """Under the same stamp the same content is the same file; other content takes the next second."""
+    upstream, entry = await make(10, raw=False)
+    first = await run(entry, tmp_path)
+    again = await run(entry, tmp_path)
+    assert (first.created, again.created, again.file) == (True, False, first.file)
+    upstream.rows[0]["value"] = "-1"
+    revised = await run(entry, tmp_path)
+    assert revised.file == "eia_demand/demand_20260102_030406.parquet"
+    assert files(tmp_path) == [first.file, revised.file]
+
+
+async def test_an_empty_period_is_a_file_that_says_so(make: Make, tmp_path: Path) -> None:
+    """What the upstream has nothing for is recorded as asked; an empty snapshot is not."""
+    _, entry = await make(1, raw=False)
+    later = Period(JANUARY + timedelta(days=9), JANUARY + timedelta(days=10))
+    done = await run(entry, tmp_path, later)
+    assert done.rows == 0
+    assert files(tmp_path) == [done.file]
+    _, empty = await make(0, raw=False)
+    nothing = await run(empty, tmp_path / "other")
+    assert nothing.file is None
+    assert nothing.warnings == ("the snapshot holds no rows, no file is written",)
+
+
+async def test_an_answer_about_another_period_covers_nothing(make: Make, tmp_path: Path) -> None:
+    """Rows that all lie elsewhere are kept, as a snapshot, and pointed out: the period stays open."""
+    upstream, entry = await make(5)
+    upstream.fault = lambda ordinal, request: web.json_response(
+        {"response": {"total": 5, "data": upstream.rows}, "request": {}}
+    )
+    done = await run(entry, tmp_path, Period(JANUARY + timedelta(days=9), JANUARY + timedelta(days=10)))
+    assert done.rows == 5
+    assert done.period is None
+    assert done.warnings == (
+        "of what the upstream answered for 2024-01-10T00:00/2024-01-11T00:00 nothing lies in it: "
+        "the rows are kept, the period stays open",
+    )
+    lake = Lake.open(str(tmp_path))
+    [file] = await lake.files("eia_demand", "demand")
+    assert (file.path, file.period, (await lake.metadata(file.path)).period) == (done.file, None, None)
+    table = await curated.read(lake, [entry], JANUARY, JANUARY + timedelta(days=1))
+    assert table["value"].to_pylist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+async def test_one_day_that_is_answered_with_another_leaves_the_whole_period_open(tmp_path: Path) -> None:
+    """A day's answer that comes for each of three days is no answer to the other two."""
+    load = {"BeginDate": "2024-01-02T00:00:00.000-05:00", "Location": {"@LocId": "32"}, "Load": 10}
+
+    async def always(request: web.Request) -> web.Response:
+        return web.json_response({"HourlySystemLoads": {"HourlySystemLoad": [load]}})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", always)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/api/v1.1/hourlysysload/current"))
+        api = {"name": "load", "source": "iso_ne", "url": url, "output_folder": "load", "auth": {"kind": "none"}}
+        entry = parse({"apis": [api]}).apis[0]
+        days = Period(JANUARY + timedelta(hours=5), JANUARY + timedelta(hours=77))
+        done = await run(entry, tmp_path, days)
+        one_day = await run(entry, tmp_path, Period(JANUARY + timedelta(hours=29), JANUARY + timedelta(hours=53)))
+    assert (done.rows, done.period, one_day.rows) == (1, None, 1)
+    assert "answered for 2024-01-01T05:00/2024-01-02T05:00 nothing lies in it" in done.warnings[-1]
+    assert str(one_day.period) == "2024-01-02T05:00/2024-01-03T05:00"
+
+
+async def test_rows_beyond_the_period_cover_no_more_than_was_asked(make: Make, tmp_path: Path) -> None:
+    """What comes along is kept and read; the file says the hours that were asked for, and no others."""
+    upstream, entry = await make(48)
+    upstream.fault = lambda ordinal, request: web.json_response(
+        {"response": {"total": 48, "data": upstream.rows}, "request": {}}
+    )
+    asked = Period(JANUARY + timedelta(hours=10), JANUARY + timedelta(hours=12))
+    done = await run(entry, tmp_path, asked)
+    assert (done.rows, done.period) == (48, asked)
+    lake = Lake.open(str(tmp_path))
+    assert gaps.covered(await lake.files("eia_demand", "demand")) == [asked]
+    assert (await curated.read(lake, [entry], JANUARY, JANUARY + timedelta(days=2))).num_rows == 48
+
+
+@pytest.mark.parametrize(
+    ("expect", "error", "message"),
+    [
+        ({"minimum_rows": 11}, IncompleteError, "10 rows, at least 11 are expected"),
+        ({"required": ["net_generation"]}, FormatError, "no values of net_generation"),
+        ({"ranges": {"demand": [0, 5]}}, FormatError, "4 values of demand are outside 0 to 5, the first is 6"),
+    ],
+)
+async def test_expectations_are_held(
+    make: Make, tmp_path: Path, expect: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    """What the entry expects and does not get fails it before anything is written."""
+    _, entry = await make(10, raw=False, expect=expect)
+    with pytest.raises(error, match=f"demand: {message}"):
+        await run(entry, tmp_path)
+    assert files(tmp_path) == []
+
+
+async def test_a_deadline_ends_an_entry(make: Make, tmp_path: Path) -> None:
+    """An entry that takes too long fails with its deadline, leaving nothing behind."""
+    _, entry = await make(10, raw=False, deadline="PT0.2S", rate_limit={"name": "slow", "rates": ["1/60second"]})
+    async with Http({"EIA_API_KEY": "s3cret-key"}) as http:
+        lake = Lake.open(str(tmp_path))
+        await collect(entry, lake=lake, http=http, stamp=STAMP)
+        with pytest.raises(UpstreamError, match=r"demand: did not finish within 0:00:00\.2"):
+            await collect(entry, lake=lake, http=http, stamp=STAMP + timedelta(hours=1))
+    assert len(files(tmp_path)) == 1
+
+
+async def test_a_raw_entry_keeps_the_bytes(make: Make, tmp_path: Path) -> None:
+    """`raw` and `json` entries keep each body as it came, without the key."""
+    for extension in ("raw", "json"):
+        _, entry = await make(3, format=extension)
+        done = await run(entry, tmp_path)
+        assert done.file == f"eia_demand/demand_20260102_030405.{extension}"
+        body = (tmp_path / done.file).read_bytes()
+        assert json.loads(body)["response"]["total"] == "3"
+        assert b"s3cret-key" not in body
+
+
+async def test_a_cancelled_collection_leaves_nothing(make: Make, tmp_path: Path) -> None:
+    """Cancelling in the middle ends every request and writes no file."""
+    upstream, entry = await make(12_000, raw=False)
+    second = asyncio.Event()
+
+    def fault(ordinal: int, request: web.Request) -> None:
+        if ordinal == 2:
+            second.set()
+
+    upstream.fault = fault
+    task = asyncio.create_task(run(entry, tmp_path))
+    await second.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert files(tmp_path) == []
+
+
+def test_a_scheduled_run_rereads_what_is_due() -> None:
+    """An hourly run at 10:12 with a lag of 1 h and a reread of a day asks for 24 hours up to 09:00."""
+    api = {
+        "name": "demand",
+        "url": "https://api.eia.gov/v2/electricity/rto/region-data/data/",
+        "output_folder": "demand",
+        "available": {"lag": "PT1H"},
+        "reread": "P1D",
+    }
+    entry = parse({"apis": [api]}).apis[0]
+    end = datetime(2026, 3, 1, 9, tzinfo=UTC)
+    assert scheduled_period(entry, datetime(2026, 3, 1, 10, 12, tzinfo=UTC)) == Period(end - timedelta(days=1), end)

@@ -1,0 +1,58 @@
+"""The shipped configuration: complete, scheduled, and with the folders that its users know."""
+
+from pathlib import Path
+
+import pytest
+
+from gridtide.config.loading import load
+
+CONFIG = load(Path(__file__).parents[2] / "api_config.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "prefix"),
+    [
+        ("iso_ne_seven_day_forecast", "iso_ne_current_7_day_forecast", "demand"),
+        ("iso_ne_hourly_final_lmp", "hourly_final_lmp", "hourly_final_lmp"),
+        ("iso_ne_fuel_mix", "iso_ne_fuel_mix", "fuel_mix"),
+        ("iso_ne_morning_report", "iso_ne_morning_report", "morning_report"),
+        ("iso_ne_hourly_system_load", "iso_ne_hourly_system_load", "system_load"),
+    ],
+)
+def test_new_englands_files_are_where_they_always_were(name, folder, prefix):
+    """Folder and prefix of each ISO-NE entry."""
+    entry = CONFIG.entry(name)
+    assert (entry.output_folder, entry.file_prefix, entry.source) == (folder, prefix, "iso_ne")
+
+
+def test_every_upstream_is_there():
+    """EIA's three products and the forecast, CAISO's four reports, both of Open-Meteo's, and the simulation."""
+    asked = {(entry.source, entry.url.rstrip("/").rsplit("/", 1)[-1]) for entry in CONFIG.apis}
+    assert {("open_meteo", "archive"), ("open_meteo", "forecast"), ("synthetic", "")} <= asked
+    eia = {(e.url.split("/")[-3], e.params.get("facets[type][]")) for e in CONFIG.apis if e.source == "eia"}
+    assert eia == {
+        ("region-data", ("D",)),
+        ("region-data", ("DF",)),
+        ("fuel-type-data", None),
+        ("interchange-data", None),
+    }
+    caiso = {(e.params["queryname"], e.params["market_run_id"]) for e in CONFIG.apis if e.source == "caiso"}
+    assert caiso == {
+        ("SLD_FCST", "ACTUAL"),
+        ("SLD_FCST", "DAM"),
+        ("SLD_REN_FCST", "DAM"),
+        ("ENE_SLRS", "DAM"),
+        ("PRC_LMP", "DAM"),
+    }
+
+
+def test_every_entry_has_a_schedule_that_says_why_it_is_when_it_is():
+    """Each entry is scheduled, each schedule used, each described."""
+    assert {entry.schedule for entry in CONFIG.apis} == set(CONFIG.schedules)
+    for name, schedule in CONFIG.schedules.items():
+        assert len(schedule.description) > 40, name
+
+
+def test_every_entry_is_described():
+    """Nobody has to guess what an entry is."""
+    assert all(entry.description for entry in CONFIG.apis)

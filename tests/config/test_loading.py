@@ -1,0 +1,840 @@
+"""What `api_config.json` may say, what it means, and what is refused with which words."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+
+from gridtide.config import raw_entry
+from gridtide.config.loading import load, parse
+from gridtide.entries.entry import BasicAuth, Entry, KeyAuth, NoAuth, RateLimit, Schedule
+from gridtide.entries.field_types import Rate
+from gridtide.errors import ConfigurationError
+from gridtide.lake.names import SIDECAR, file_name, superseded_name
+from gridtide.periods import Period
+
+AT = datetime(2024, 3, 10, 7, 44, tzinfo=UTC)
+BASE = {"name": "grid", "url": "https://grid.example/load", "output_folder": "grid"}
+
+
+def entry(**keys: Any) -> Entry:
+    """The complete entry of an unknown host, with `keys`."""
+    return parse({"apis": [BASE | keys]}).apis[0]
+
+
+def refused(*entries: Any, **keys: Any) -> list[str]:
+    """The problems of a configuration of `entries`, one a line."""
+    with pytest.raises(ConfigurationError) as raised:
+        parse({"apis": list(entries), **keys}, "api_config.json")
+    first, *problems = str(raised.value).splitlines()
+    assert first == f"api_config.json: {len(problems)} problem{'s' if len(problems) > 1 else ''}:"
+    return [problem.removeprefix("  - ") for problem in problems]
+
+
+LEGACY = {
+    "name": "ISO-NE Fuel Mix",
+    "url": "https://webservices.iso-ne.com/api/v1.1/genfuelmix/current",
+    "output_folder": "iso_ne_fuel_mix",
+    "csv_prefix": "fuel_mix",
+    "method": "GET",
+    "auth_type": "basic",
+    "username": "someone@example.org",
+    "timeout": 45,
+    "description": "Current fuel mix",
+}
+
+
+def test_a_legacy_entry_keeps_working_as_it_is() -> None:
+    """The host tells the source, `csv_prefix` asks for CSV, the password comes from the environment."""
+    made = parse({"apis": [LEGACY]}).apis[0]
+    assert made.source == "iso_ne"
+    assert (made.format, made.file_prefix, made.output_folder) == ("csv", "fuel_mix", "iso_ne_fuel_mix")
+    assert isinstance(made.auth, BasicAuth)
+    assert (made.auth.username, made.auth.password_env) == ("someone@example.org", "ISO_NE_PASSWORD")
+    assert made.timeout == 45
+    assert made.description == "Current fuel mix"
+
+
+def test_the_least_entry_is_a_name_a_url_and_a_folder() -> None:
+    """Everything else has a default: Parquet, the name in snake case, no credentials, no schedule."""
+    made = parse({"apis": [BASE | {"name": "Grid Load 2"}]}).apis[0]
+    assert (made.source, made.format, made.file_prefix) == ("generic", "parquet", "grid_load_2")
+    assert made.auth.kind == "none"
+    assert (made.schedule, made.rate_limit, made.params) == (None, None, {})
+    assert made.tabular
+    assert made.raw
+
+
+@pytest.mark.parametrize(
+    ("url", "source"),
+    [
+        ("https://webservices.iso-ne.com/api/v1.1/hourlysysload/current", "iso_ne"),
+        ("https://api.eia.gov/v2/electricity/rto/region-data/data/", "eia"),
+        ("https://API.EIA.GOV/v2/electricity/rto/region-data/data/", "eia"),
+        ("http://oasis.caiso.com/oasisapi/SingleZip", "caiso"),
+        ("https://api.open-meteo.com/v1/forecast", "open_meteo"),
+        ("https://archive-api.open-meteo.com/v1/archive", "open_meteo"),
+        ("https://grid.example/load", "generic"),
+        ("https://api.eia.gov.example/load", "generic"),
+    ],
+)
+def test_the_host_tells_the_source(url: str, source: str) -> None:
+    """Only the whole host counts; an unknown one gets the generic source."""
+    assert entry(url=url).source == source
+
+
+def test_a_named_source_goes_before_the_host() -> None:
+    """A mirror of an upstream is read as that upstream."""
+    made = entry(url="http://127.0.0.1:8900/oasisapi/SingleZip", source="caiso")
+    assert made.source == "caiso"
+    assert made.rate_limit == RateLimit(name="caiso", rates=("1/5second",))
+
+
+def test_synthetic_alone_has_no_url() -> None:
+    """Its values are made here."""
+    assert parse({"apis": [{"name": "s", "source": "synthetic", "output_folder": "s"}]}).apis[0].url == ""
+    assert refused({"name": "s", "output_folder": "s"}) == ["s: url: is missing; only synthetic entries have none"]
+
+
+def test_what_an_entry_says_goes_before_the_defaults_of_its_source() -> None:
+    """Each key by itself."""
+    made = entry(
+        url="http://oasis.caiso.com/oasisapi/SingleZip",
+        params={"queryname": "SLD_FCST", "market_run_id": "DAM"},
+        available={"lag": "PT6H"},
+        chunk="P7D",
+    )
+    assert made.available.lag == timedelta(hours=6)
+    assert made.chunk == timedelta(days=7)
+    assert made.rate_limit is not None
+    assert entry(url="http://oasis.caiso.com/oasisapi/SingleZip", rate_limit=None).rate_limit is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "format", "prefix"),
+    [
+        ({}, "parquet", "grid"),
+        ({"csv_prefix": "load"}, "csv", "load"),
+        ({"csv_prefix": "load", "format": "parquet"}, "parquet", "load"),
+        ({"file_prefix": "load"}, "parquet", "load"),
+        ({"file_prefix": "load", "csv_prefix": "load"}, "parquet", "load"),
+        ({"csv_prefix": None, "file_prefix": None}, "parquet", "grid"),
+    ],
+)
+def test_a_csv_prefix_alone_asks_for_csv(keys: dict[str, Any], format: str, prefix: str) -> None:  # noqa: A002  # its name
+    """`csv_prefix` is the old name of `file_prefix`."""
+    made = entry(**keys)
+    assert (made.format, made.file_prefix) == (format, prefix)
+
+
+@pytest.mark.parametrize("format", ["json", "raw"])
+def test_bodies_alone_are_no_observations(format: str) -> None:  # noqa: A002  # its name
+    """Such entries take no part in backfill and training."""
+    assert not entry(format=format).tabular
+
+
+@pytest.mark.parametrize(
+    ("auth", "made"),
+    [
+        ({"kind": "none"}, NoAuth()),
+        ({"kind": "basic"}, BasicAuth(kind="basic")),
+        ({"kind": "basic", "username_env": "U", "password_env": "P"}, None),
+        ({"kind": "basic", "secret": "iso-ne-login"}, None),
+        ({"kind": "bearer", "env": "TOKEN"}, KeyAuth(kind="bearer", env="TOKEN")),
+        ({"kind": "api_key", "secret": "eia-key"}, KeyAuth(kind="api_key", secret="eia-key")),
+    ],
+)
+def test_auth_names_where_the_secret_is(auth: dict[str, str], made: Any) -> None:
+    """Environment variables or a Secret block; names such as `password_env` are no secrets."""
+    assert entry(auth=auth).auth == (made or BasicAuth(**auth))  # type: ignore[arg-type]  # kind is given
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "seconds"),
+    [
+        ("5/second", 5, 1),
+        ("9000/hour", 9000, 3600),
+        ("1/5second", 1, 5),
+        ("1/5seconds", 1, 5),
+        ("600/minute", 600, 60),
+        ("10000/day", 10000, 86400),
+        ("3/0.5 second", 3, 0.5),
+    ],
+)
+def test_rates_are_counts_in_a_time(text: str, count: int, seconds: float) -> None:
+    """`N/unit` or `N/M unit`."""
+    assert Rate.parse(text) == Rate(count=count, seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "5", "5/week", "0/second", "-1/second", "5/0second", "five/second", "1.5/second"])
+def test_other_rates_are_refused(text: str) -> None:
+    """The message gives the form."""
+    with pytest.raises(ValueError, match="is no rate; use N/second"):
+        Rate.parse(text)
+
+
+def test_a_rate_limit_may_be_one_text() -> None:
+    """It is then shared by the entries of the same host."""
+    assert entry(rate_limit="2/second").rate_limit == RateLimit(name="grid.example", rates=("2/second",))
+
+
+def test_one_value_column_may_be_one_text() -> None:
+    """`"value": "mw"` is `"value": ["mw"]`."""
+    assert entry(value="mw").value == ("mw",)
+
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+@pytest.mark.parametrize(
+    ("lag", "resolution", "due"),
+    [
+        ("PT0S", "PT1H", "2024-03-10T07:00"),
+        ("PT5H", "PT1H", "2024-03-10T02:00"),
+        ("PT1H", "PT5M", "2024-03-10T06:40"),
+        ("PT0S", "P1D", "2024-03-10T00:00"),
+        ("P5D", "PT1H", "2024-03-05T07:00"),
+    ],
+)
+def test_due_is_the_lag_before_now_at_a_whole_interval(lag: str, resolution: str, due: str) -> None:
+    """At 07:44Z on the day of the spring change: hours are hours of UTC."""
+    made = entry(available={"lag": lag}, resolution=resolution)
+    assert made.due(datetime(2024, 3, 10, 7, 44, 59, tzinfo=UTC)) == datetime.fromisoformat(f"{due}Z")
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ("2024-01-15T12:59", "2024-01-16T00:00"),
+        ("2024-01-15T13:00", "2024-01-17T00:00"),
+        ("2024-03-09T12:00", "2024-03-10T00:00"),
+        ("2024-03-09T13:00", "2024-03-11T00:00"),
+        ("2024-03-10T13:00", "2024-03-12T00:00"),
+        ("2024-11-02T12:59", "2024-11-03T00:00"),
+        ("2024-11-02T13:00", "2024-11-04T00:00"),
+        ("2024-11-03T01:30", "2024-11-04T00:00"),
+    ],
+)
+def test_day_ahead_products_are_due_to_the_end_of_tomorrow(now: str, due: str) -> None:
+    """From 13:00 local time on; days of 23 and 25 hours are due whole."""
+    made = entry(available={"day_before": "13:00", "timezone": "America/New_York"})
+    moment = datetime.fromisoformat(now).replace(tzinfo=NEW_YORK)
+    assert made.due(moment.astimezone(UTC)) == datetime.fromisoformat(due).replace(tzinfo=NEW_YORK)
+
+
+@pytest.mark.parametrize("rule", [{"day_before": "13:00", "timezone": "America/New_York"}, {"lag": "-PT1H"}])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"url": "https://api.open-meteo.com/v1/forecast"},
+        {"url": "https://archive-api.open-meteo.com/v1/archive"},
+        {"url": "https://weather.example/v1/forecast", "source": "open_meteo"},
+    ],
+)
+def test_nothing_of_open_meteo_counts_as_known_before_its_hour(keys: dict[str, str], rule: dict[str, str]) -> None:
+    """What is stored of a forecast is the last that was made: training would see those made after the rule's time."""
+    raw = {"name": "weather", "output_folder": "weather", "available": rule} | keys
+    with pytest.raises(
+        ConfigurationError, match=r'weather: available: .* replaced until its hour; give "lag", of "PT0S"'
+    ):
+        parse({"apis": [raw]})
+    assert parse({"apis": [raw | {"available": {"lag": "PT0S"}}]}).apis[0].available.lag == timedelta(0)
+
+
+def test_due_never_goes_back() -> None:
+    """Minute by minute over the change to winter time."""
+    made = entry(available={"day_before": "13:00", "timezone": "America/New_York"})
+    start = datetime(2024, 11, 2, 12, tzinfo=UTC)
+    due = [made.due(start + n * timedelta(minutes=1)) for n in range(3 * 24 * 60)]
+    assert due == sorted(due)
+    assert len(set(due)) == 4
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"url": "https://grid.example/other"},
+        {"params": {"zone": "A"}},
+        {"output_folder": "other"},
+        {"file_prefix": "other"},
+        {"format": "csv"},
+        {"location": "NO2"},
+        {"records": "data"},
+        {"time": "at"},
+        {"timezone": "America/New_York"},
+        {"value": ["mw"]},
+        {"unit": "MW"},
+        {"interval": "PT1H"},
+    ],
+)
+def test_the_fingerprint_changes_with_what_is_asked_read_or_written(keys: dict[str, Any]) -> None:
+    """So that a cached result of another question is never reused."""
+    assert entry(**keys).fingerprint != entry().fingerprint
+
+
+def test_the_fingerprint_stays_with_how_it_is_asked() -> None:
+    """Schedule, patience, politeness and wording change nothing; nor does the order of parameters."""
+    other = parse(
+        {
+            "schedules": {"hourly": {"cron": "12 * * * *"}},
+            "apis": [
+                BASE
+                | {
+                    "schedule": "hourly",
+                    "timeout": 5,
+                    "retries": 2,
+                    "concurrency": 1,
+                    "description": "x",
+                    "rate_limit": "1/second",
+                    "reread": "P9D",
+                    "fresh": "PT5M",
+                    "raw": False,
+                    "deadline": "PT1M",
+                }
+            ],
+        }
+    ).apis[0]
+    assert other.fingerprint == entry().fingerprint
+    assert entry(params={"a": 1, "b": [2, 3]}).fingerprint == entry(params={"b": [2, 3], "a": 1}).fingerprint
+    assert len(entry().fingerprint) == 12
+
+
+def test_entries_are_selected_by_name_in_the_order_of_the_file() -> None:
+    """No names mean all; an unknown one is refused with those there are."""
+    made = parse({"apis": [BASE | {"name": name, "output_folder": name} for name in ("c", "a", "b")]})
+    assert [e.name for e in made.select()] == ["c", "a", "b"]
+    assert [e.name for e in made.select(["b", "c"])] == ["c", "b"]
+    assert made.entry("a").name == "a"
+    with pytest.raises(ConfigurationError, match=r"x, y: no such entry\. The entries are: c, a, b"):
+        made.select(["y", "a", "x"])
+
+
+IN_ENVIRONMENT = 'put it in the environment and name it with "auth": {"kind": …, "env": …}'
+NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "P3D"'
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({"colour": "red"}, "grid: colour: unknown key; remove it or correct its spelling"),
+        (
+            {"expect": {"ranges": {"mw": [5, 1]}}},
+            "grid: expect: the range of mw ends before it begins; give [lowest, highest]",
+        ),
+        ({"expect": {"minimum": 1}}, "grid: expect.minimum: unknown key; remove it or correct its spelling"),
+        ({"url": "ftp://grid.example/load"}, "grid: url: is no http or https URL; use such as https://host/path"),
+        ({"url": "file:///etc/passwd"}, "grid: url: is no http or https URL; use such as https://host/path"),
+        ({"url": "grid.example/load"}, "grid: url: is no http or https URL; use such as https://host/path"),
+        ({"url": "https:///load"}, "grid: url: is no http or https URL; use such as https://host/path"),
+        ({"url": "https://[bad/"}, "grid: url: is no URL; use such as https://host/path"),
+        ({"url": "https://h:99999/"}, "grid: url: is no URL; use such as https://host/path"),
+        ({"url": ""}, "grid: url: is missing; only synthetic entries have none"),
+        ({"url": 7}, "grid: url: Expected a text, got a whole number"),
+        ({"url": "https://u:p@grid.example/"}, f"grid: url: holds a user or password; {IN_ENVIRONMENT}"),
+        (
+            {"url": "https://grid.example/?api_key=1"},
+            f"grid: url.api_key: is a secret in plain sight; {IN_ENVIRONMENT}",
+        ),
+        ({"params": {"token": "1"}}, f"grid: params.token: is a secret in plain sight; {IN_ENVIRONMENT}"),
+        (
+            {"params": {"securityToken": "1"}},
+            f"grid: params.securityToken: is a secret in plain sight; {IN_ENVIRONMENT}",
+        ),
+        ({"password": "1"}, f"grid: password: is a secret in plain sight; {IN_ENVIRONMENT}"),
+        (
+            {"auth": {"kind": "basic", "username": "u", "password": "p"}},
+            f"grid: auth.password: is a secret in plain sight; {IN_ENVIRONMENT}",
+        ),
+        (
+            {"auth": {"kind": "api_key", "env": "K", "key": "1"}},
+            f"grid: auth.key: is a secret in plain sight; {IN_ENVIRONMENT}",
+        ),
+        (
+            {"auth": {"kind": "api_key"}},
+            'grid: auth: name either "env" (an environment variable) or "secret" (a Prefect Secret block)',
+        ),
+        (
+            {"auth": {"kind": "digest"}},
+            'grid: auth: has an unknown "kind"; use "none", "basic", "api_key" or "bearer"',
+        ),
+        ({"auth": {}}, 'grid: auth: has no "kind"; use "none", "basic", "api_key" or "bearer"'),
+        ({"auth_type": "digest"}, 'grid: auth_type: is unknown; use "basic" or "none", or "auth" for the other kinds'),
+        (
+            {"auth": {"kind": "none"}, "username": "u"},
+            'grid: auth: stands beside auth_type or username; keep "auth" alone',
+        ),
+        (
+            {"output_folder": "../grid"},
+            "grid: output_folder: '../grid' leaves the lake or is no folder name; "
+            "use a folder inside the lake such as 'grid'",
+        ),
+        (
+            {"output_folder": "a/../../b"},
+            "grid: output_folder: 'a/../../b' leaves the lake or is no folder name; "
+            "use a folder inside the lake such as 'grid'",
+        ),
+        (
+            {"output_folder": "a\nb"},
+            "grid: output_folder: 'a\\nb' leaves the lake or is no folder name; "
+            "use a folder inside the lake such as 'grid'",
+        ),
+        (
+            {"output_folder": "/data/grid"},
+            "grid: output_folder: '/data/grid' is absolute; use a folder inside the lake such as 'grid'",
+        ),
+        (
+            {"output_folder": "C:/grid"},
+            "grid: output_folder: 'C:/grid' is absolute; use a folder inside the lake such as 'grid'",
+        ),
+        (
+            {"output_folder": "a\\b"},
+            "grid: output_folder: 'a\\\\b' is absolute; use a folder inside the lake such as 'grid'",
+        ),
+        (
+            {"output_folder": "Raw/grid"},
+            "grid: output_folder: 'Raw/grid' is the lake's own; use another than raw, processed, features, failed",
+        ),
+        (
+            {"output_folder": "failed"},
+            "grid: output_folder: 'failed' is the lake's own; use another than raw, processed, features, failed",
+        ),
+        ({"output_folder": ""}, "grid: output_folder: is empty; give it a text"),
+        ({"file_prefix": "a/b"}, "grid: file_prefix: 'a/b' is no file name; use letters, digits, _ . and -"),
+        ({"csv_prefix": "../b"}, "grid: csv_prefix: '../b' is no file name; use letters, digits, _ . and -"),
+        (
+            {"csv_prefix": "a", "file_prefix": "b"},
+            'grid: csv_prefix: differs from file_prefix; keep "file_prefix" alone',
+        ),
+        ({"schedule": "hourly"}, 'grid: schedule: "hourly" is not under "schedules" (there are: none)'),
+        (
+            {"source": "nyiso"},
+            'grid: source: "nyiso" is unknown; use one of iso_ne, eia, caiso, open_meteo, synthetic, generic',
+        ),
+        (
+            {"timezone": "US/Nowhere"},
+            'grid: timezone: "US/Nowhere" is no time zone; use an IANA name such as "America/New_York"',
+        ),
+        (
+            {"available": {"day_before": "13:00", "timezone": "EDT5"}},
+            'grid: available.timezone: "EDT5" is no time zone; use an IANA name such as "America/New_York"',
+        ),
+        (
+            {"available": {"day_before": "1 pm"}},
+            'grid: available.day_before: "1 pm" is no time of day; use such as "13:00"',
+        ),
+        (
+            {"available": {}},
+            'grid: available: give either "lag" (such as "PT5H") or "day_before" (such as "13:00") with "timezone"',
+        ),
+        ({"chunk": "60 days long"}, f"grid: chunk: {NO_DURATION}"),
+        ({"resolution": "PT0S"}, 'grid: resolution: must be longer than nothing, such as "PT1H"'),
+        ({"interval": "-PT5M"}, 'grid: interval: must be longer than nothing, such as "PT1H"'),
+        ({"reread": "P99999999D"}, 'grid: reread: is longer than a hundred years; use such as "P30D"'),
+        (
+            {"available": {"lag": "-P99999999D"}},
+            'grid: available.lag: is longer than a hundred years; use such as "P30D"',
+        ),
+        ({"fresh": "-PT5M"}, 'grid: fresh: must not be negative; use such as "PT1H"'),
+        (
+            {"rate_limit": "often"},
+            'grid: rate_limit.rates[0]: "often" is no rate; use N/second|minute|hour|day or such as "1/5second"',
+        ),
+        ({"timeout": 0}, "grid: timeout: Expected a number > 0.0"),
+        ({"timeout": float("inf")}, "grid: timeout: Expected a number <= 86400.0"),
+        ({"expect": 5}, "grid: expect: is a whole number, not an object; its keys are minimum_rows, required, ranges"),
+        ({"file_prefix": []}, "grid: file_prefix: is a list, not a text"),
+        (
+            {"rate_limit": "1/9999999999second"},
+            'grid: rate_limit.rates[0]: "1/9999999999second" is no rate; '
+            'use N/second|minute|hour|day or such as "1/5second"',
+        ),
+        (
+            {"url": "https://grid.example/#token=1"},
+            f"grid: url.token: is a secret in plain sight; {IN_ENVIRONMENT}",
+        ),
+        (
+            {"url": "https://grid.example/load;apikey=1"},
+            f"grid: url.apikey: is a secret in plain sight; {IN_ENVIRONMENT}",
+        ),
+        ({"name": "é"}, "é: file_prefix: is missing, and the name has no letter or digit to make one of; give it"),
+        ({"concurrency": 0}, "grid: concurrency: Expected a whole number >= 1"),
+        ({"retries": 0}, "grid: retries: Expected a whole number >= 1"),
+        ({"method": "DELETE"}, "grid: method: must be 'GET'"),
+        ({"format": "xlsx"}, "grid: format: must be 'parquet', 'csv', 'json' or 'raw'"),
+        (
+            {"params": {"zone": {"a": 1}}},
+            "grid: params.zone: Expected a number or a text or a list, got an object",
+        ),
+        (
+            {"params": {"zone": [1, True]}},
+            "grid: params.zone[1]: Expected a number or a text, got true or false",
+        ),
+        ({"chunk": "P2W"}, f"grid: chunk: {NO_DURATION}"),
+        (
+            {"auth": None},
+            'grid: auth: is null, not an object; give it "kind": "none", "basic", "api_key" or "bearer"',
+        ),
+        (
+            {"auth": {"kind": "api_key", "env": "a-1b2c3d-s3cret"}},
+            'grid: auth.env: is no name of an environment variable; use such as "EIA_API_KEY", never the secret itself',
+        ),
+        (
+            {"auth": {"kind": "api_key", "secret": "s3CRET"}},
+            'grid: auth.secret: is no name of a Prefect Secret block; use such as "eia-key", never the secret itself',
+        ),
+        ({"csv_prefix": 5}, "grid: csv_prefix: is a whole number, not a text"),
+        (
+            {"url": "https://grid.example\n/"},
+            "grid: url: holds a line break, or begins or ends with a space; leave it out",
+        ),
+        (
+            {"url": " https://grid.example/"},
+            "grid: url: holds a line break, or begins or ends with a space; leave it out",
+        ),
+        ({"url": "https://grid .example/"}, "grid: url: is no http or https URL; use such as https://host/path"),
+        ({"name": "grid "}, "grid : name: 'grid ' begins or ends with a space; leave it out"),
+        ({"location": ""}, "grid: location: is empty; give it a text"),
+        ({"location": ["A", ""]}, "grid: location[1]: is empty; give it a text"),
+        ({"value": ""}, "grid: value[0]: is empty; give it a text"),
+        ({"unit": "M\nW"}, "grid: unit: 'M\\nW' holds control characters; use letters, digits and _"),
+        ({"description": "\ud800"}, "grid: description: holds half of a character, '\\ud800'; write it whole"),
+        ({"\ud800\n": 1}, "grid: \\ud800\\n: unknown key; remove it or correct its spelling"),
+        ({"chunk": "PT1H1S"}, 'grid: chunk: must be whole minutes, as file names say periods; use such as "PT5M"'),
+        ({"reread": "PT59M"}, 'grid: reread: is shorter than the "resolution" of the values; use a multiple of that'),
+        (
+            {"resolution": "P2D", "chunk": "P1D"},
+            'grid: chunk: is shorter than the "resolution" of the values; use a multiple of that',
+        ),
+        (
+            {"rate_limit": {"name": "grid", "rates": []}},
+            "grid: rate_limit.rates: is empty; give it one or more",
+        ),
+        (
+            {"username": "someone:s3cret"},
+            f"grid: username: holds a colon, after which HTTP reads a password; {IN_ENVIRONMENT}",
+        ),
+        (
+            {"auth": {"kind": "basic", "username": "someone:s3cret"}},
+            f"grid: auth.username: holds a colon, after which HTTP reads a password; {IN_ENVIRONMENT}",
+        ),
+        ({"auth_type": "basic", "username": 5}, "grid: username: is a whole number, not a text"),
+        (
+            {"file_prefix": "a" * 161},
+            "grid: file_prefix: has 161 characters; use at most 160, so that names of files fit",
+        ),
+        (
+            {"csv_prefix": "a" * 161},
+            "grid: csv_prefix: has 161 characters; use at most 160, so that names of files fit",
+        ),
+        (
+            {"name": "a" * 161},
+            f"{'a' * 161}: file_prefix: is missing, and the name is too long to make one of; give it",
+        ),
+        (
+            {"name": "a" * 201, "file_prefix": "a"},
+            f"{'a' * 201}: name: is longer than 200 characters; shorten it",
+        ),
+        (
+            {"output_folder": "é" * 128},
+            "grid: output_folder: is longer than a lake's names can be; use at most 512 bytes, 255 between two /",
+        ),
+        (
+            {"output_folder": "/".join("a" * 200 for _ in range(3))},
+            "grid: output_folder: is longer than a lake's names can be; use at most 512 bytes, 255 between two /",
+        ),
+        (
+            {"rate_limit": {"name": "a/b", "rates": ["1/second"]}},
+            "grid: rate_limit.name: 'a/b' is no name for the Prefect server; use letters, digits, _ . and -",
+        ),
+        ({"name": ""}, "apis[0]: name: is empty; give it a text"),
+        ({"name": "a\nb"}, "apis[0]: name: 'a\\nb' holds control characters; use letters, digits and _"),
+    ],
+)
+def test_each_refusal_says_entry_key_and_what_would_be_right(keys: dict[str, Any], problem: str) -> None:
+    """Word for word; nothing else is found wrong."""
+    found = refused(BASE | keys)
+    assert found == [problem]
+
+
+@pytest.mark.parametrize(
+    ("key", "missing"), [("name", "apis[0]: name: is missing"), ("output_folder", "grid: output_folder: is missing")]
+)
+def test_what_an_entry_must_have(key: str, missing: str) -> None:
+    """A name, and a folder to write to."""
+    assert missing in refused({k: v for k, v in BASE.items() if k != key})
+
+
+def test_duplicate_names_are_refused() -> None:
+    """Even if one of the two has a problem of its own."""
+    again = BASE | {"output_folder": "again"}
+    assert refused(BASE, again) == ["grid: name: two entries have it; give each its own"]
+    assert refused(BASE, again | {"colour": 1}) == [
+        "grid: colour: unknown key; remove it or correct its spelling",
+        "grid: name: two entries have it; give each its own",
+    ]
+
+
+def test_two_entries_never_write_the_same_files() -> None:
+    """The same folder is fine with another prefix."""
+    problem = (
+        "other: output_folder: writes the same files as grid (grid/load_…); "
+        "give it its own output_folder or file_prefix"
+    )
+    assert refused(BASE | {"file_prefix": "load"}, BASE | {"name": "other", "csv_prefix": "load"}) == [problem]
+    assert len(refused(BASE | {"name": "a"}, BASE | {"name": "A"})) == 1, "nor where a disk tells no case apart"
+    assert len(parse({"apis": [BASE, BASE | {"name": "other"}]}).apis) == 2
+
+
+def test_entries_that_share_a_rate_limit_agree_on_it() -> None:
+    """A name means one limit."""
+    limits = [{"name": "grid", "rates": rates} for rates in (["1/second"], ["2/second"])]
+    entries = [
+        BASE | {"name": n, "output_folder": n, "rate_limit": limit} for n, limit in zip("ab", limits, strict=True)
+    ]
+    problem = 'b: rate_limit: "grid" has other rates in a; give both the same'
+    assert refused(*entries) == [problem]
+    assert refused({**entries[0], "colour": "red"}, entries[1], BASE | {"timeout": 0}) == [
+        "a: colour: unknown key; remove it or correct its spelling",
+        "grid: timeout: Expected a number > 0.0",
+        problem,
+    ], "also of entries that have other problems"
+    short = [BASE | {"rate_limit": "1/second"}, BASE | {"name": "b", "output_folder": "b", "rate_limit": "2/second"}]
+    assert refused(*short) == ['b: rate_limit: "grid.example" has other rates in grid; give both the same']
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """Of every entry and of the file, each with its subject."""
+    assert refused(
+        BASE | {"source": "nyiso", "timeout": -1, "colour": "red", "output_folder": ".."},
+        "text",
+        BASE | {"schedule": "daily"},
+        lake="s3://key:secret@bucket",
+        schedules={"hourly": {"cron": "99 * * * *", "timezone": "Mars/Base"}},
+        colour="red",
+    ) == [
+        "grid: output_folder: '..' leaves the lake or is no folder name; use a folder inside the lake such as 'grid'",
+        'grid: source: "nyiso" is unknown; use one of iso_ne, eia, caiso, open_meteo, synthetic, generic',
+        "grid: timeout: Expected a number > 0.0",
+        "grid: colour: unknown key; remove it or correct its spelling",
+        "apis[1]: is a text, not an object",
+        "api_config.json: lake: holds a user or password; "
+        "credentials come from the environment, an AWS profile or a block",
+        'api_config.json: schedules.hourly.cron: "99 * * * *" is no cron; use five fields such as "12 * * * *"',
+        'api_config.json: schedules.hourly.timezone: "Mars/Base" is no time zone; '
+        'use an IANA name such as "America/New_York"',
+        "api_config.json: colour: unknown key; remove it or correct its spelling",
+        "grid: name: two entries have it; give each its own",
+        'grid: schedule: "daily" is not under "schedules" (there are: hourly)',
+    ]
+
+
+def test_all_problems_of_one_key_are_told_at_once() -> None:
+    """Each at its place."""
+    assert refused(
+        BASE | {"available": {"lag": 5, "day_before": "1 pm", "zone": 1}, "expect": {"ranges": {"mw": [1]}}}
+    ) == [
+        f"grid: available.lag: {NO_DURATION}",
+        'grid: available.day_before: "1 pm" is no time of day; use such as "13:00"',
+        "grid: available.zone: unknown key; remove it or correct its spelling",
+        "grid: expect.ranges.mw: Expected a list of length 2, got 1",
+    ]
+    assert len(refused(BASE | {"params": {"x:1": None, "x:2": None}})) == 2
+
+
+@pytest.mark.parametrize(
+    "cron", ["12 * * * *", "*/5 0-6,12 1 1-12/3 *", "0 6 * * MON-FRI", "0 0 1 jan,jul 7", "0 9 * * sun"]
+)
+def test_crons_have_five_fields_of_numbers_or_names(cron: str) -> None:
+    """Lists, ranges, steps, months and days of the week."""
+    assert Schedule(cron=cron).cron == cron
+
+
+@pytest.mark.parametrize(
+    "cron",
+    [
+        *("", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8"),
+        *("*/0 * * * *", "5-1 * * * *", "a * * * *", "* * * MON *", "@hourly", "1,,2 * * * *"),
+    ],
+)
+def test_bad_crons_are_refused(cron: str) -> None:
+    """With the form they should have."""
+    (problem,) = refused(BASE, schedules={"s": {"cron": cron}})
+    assert problem == f'api_config.json: schedules.s.cron: "{cron}" is no cron; use five fields such as "12 * * * *"'
+
+
+def test_a_schedule_has_a_name_that_the_server_takes() -> None:
+    """It becomes that of a deployment."""
+    assert refused(BASE, schedules={"six/hourly": {"cron": "0 6 * * *"}}) == [
+        "api_config.json: schedules.six/hourly: 'six/hourly' is no name for the Prefect server; "
+        "use letters, digits, _ . and -"
+    ]
+
+
+def test_a_day_that_no_month_has_is_refused() -> None:
+    """Such a schedule would be deployed and never run; the 29th of February comes."""
+    (problem,) = refused(BASE, schedules={"s": {"cron": "0 6 30 2 *"}})
+    assert (
+        problem == 'api_config.json: schedules.s.cron: "0 6 30 2 *" never comes; name a day that one of its months has'
+    )
+
+
+def test_all_wrong_elements_of_a_list_are_told_at_once() -> None:
+    """Each at its place, also where places are of different types, and where a list is of the wrong length."""
+    assert refused(
+        BASE
+        | {
+            "params": {"zone": ["A", True, None, {}]},
+            "value": ["mw", 1, 2],
+            "rate_limit": {"name": "grid", "rates": ["often", "1/second", 5]},
+            "expect": {"required": [1, None], "ranges": {"mw": ["low", "high"], "mvar": [1, 2, 3]}},
+        }
+    ) == [
+        "grid: params.zone[1]: Expected a number or a text, got true or false",
+        "grid: params.zone[2]: Expected a number or a text, got null",
+        "grid: params.zone[3]: Expected a number or a text, got an object",
+        'grid: rate_limit.rates[0]: "often" is no rate; use N/second|minute|hour|day or such as "1/5second"',
+        "grid: rate_limit.rates[2]: Expected a text, got a whole number",
+        "grid: expect.required[0]: Expected a text, got a whole number",
+        "grid: expect.required[1]: Expected a text, got null",
+        "grid: expect.ranges.mw[0]: Expected a number, got a text",
+        "grid: expect.ranges.mw[1]: Expected a number, got a text",
+        "grid: expect.ranges.mvar: Expected a list of length 2, got 3",
+        "grid: value[1]: Expected a text, got a whole number",
+        "grid: value[2]: Expected a text, got a whole number",
+    ]
+
+
+def test_what_is_no_entry_is_called_as_in_json() -> None:
+    """A text, a number, a list; never as Python calls it."""
+    words = ["a text", "a whole number", "a number", "true or false", "null", "a list"]
+    assert refused("a", 5, 1.5, True, None, []) == [
+        f"apis[{place}]: is {word}, not an object" for place, word in enumerate(words)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [
+        ({}, "is missing"),
+        ({"apis": {}}, "is an object, not a list"),
+        ({"apis": None}, "is null, not a list"),
+        ({"apis": 5}, "is a whole number, not a list"),
+        ({"apis": []}, "is empty"),
+    ],
+)
+def test_a_file_without_entries_is_refused(file: dict[str, Any], what: str) -> None:
+    """With what it should hold, beside all else that is wrong with it."""
+    with pytest.raises(ConfigurationError) as raised:
+        parse(file | {"colour": "red", "lake": 5, "schedules": []}, "api_config.json")
+    assert str(raised.value).splitlines() == [
+        "api_config.json: 4 problems:",
+        f'  - api_config.json: apis: {what}; give [{{"name": …, "url": …, "output_folder": …}}]',
+        "  - api_config.json: lake: Expected a text, got a whole number",
+        "  - api_config.json: schedules: Expected an object, got a list",
+        "  - api_config.json: colour: unknown key; remove it or correct its spelling",
+    ]
+
+
+@pytest.mark.parametrize(("file", "what"), [(None, "null"), (5, "a whole number"), ([], "a list"), ("a", "a text")])
+def test_a_file_that_is_no_object_is_refused(file: Any, what: str) -> None:
+    """With what it should be."""
+    with pytest.raises(ConfigurationError, match=rf"api_config\.json: is {what}, not an object\. Give {{\"apis\": "):
+        parse(file, "api_config.json")
+
+
+@pytest.mark.parametrize(
+    ("lake", "problem"),
+    [
+        ("s3://", "names no bucket or container"),
+        ("s3://bucket/lake?token=s3cret", "holds more than a place, after ? or #"),
+        ("s3://AKIA:s3cret@bucket", "holds a user or password"),
+        ("aws-credentials/keys@s3://bucket#s3cret", "holds more than a place, after ? or #"),
+        ("aws-credentials/keys@", "is empty"),
+        ("s3-bucket/", "is no address of a block"),
+        ("ftp://host/lake", "is of no kind of store that is known"),
+        ("", "is empty"),
+    ],
+)
+def test_a_lake_that_is_none_is_a_problem_of_the_file(lake: str, problem: str) -> None:
+    """Told with the others, and no secret repeated."""
+    found = refused(BASE | {"colour": "red"}, lake=lake)
+    assert [line.partition(";")[0] for line in found] == [
+        "grid: colour: unknown key",
+        f"api_config.json: lake: {problem}",
+    ]
+    assert "s3cret" not in "".join(found)
+
+
+@pytest.mark.parametrize("lake", ["lake", "/data/lake", "~/lake", "s3://bucket/a", "s3-bucket/b", "memory://"])
+def test_a_lake_may_be_a_folder_a_store_or_a_block(lake: str) -> None:
+    """As it stands in the file."""
+    assert parse({"apis": [BASE], "lake": lake}).lake == lake
+
+
+def test_the_longest_file_prefix_fits_file_systems() -> None:
+    """With stamp, period, extension and the longest mark, and what a store adds while it writes."""
+    name = file_name("a" * raw_entry.LONGEST_PREFIX, AT, Period(AT, AT + timedelta(days=1)), "parquet")
+    assert len(superseded_name(name, AT)) + len("#99999") <= 255
+    assert len(f"{name}{SIDECAR}#99999") <= 255
+
+
+def test_load_reads_the_file(tmp_path: Path) -> None:
+    """UTF-8, with or without a byte order mark; the lake is beside it unless said otherwise."""
+    path = tmp_path / "api_config.json"
+    for start in ("", "\ufeff"):
+        path.write_text(start + json.dumps({"apis": [BASE | {"description": "Größe"}]}), encoding="utf-8")
+        assert load(path).apis[0].description == "Größe"
+        assert load(str(path)).lake == "lake"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"{", r"is not JSON: .* line 1 column 2"),
+        (b"[" * 10_000, r"is not JSON: maximum recursion depth"),
+        (b"\xff\xfe", "is not UTF-8 text"),
+        (b'{"apis": [], "lake": NaN}', r"is not JSON: NaN is no number of JSON"),
+        (b'{"apis": [], "apis": []}', r"the key 'apis' stands twice in one object"),
+        (b'{"apis": 5}', "apis: is a whole number, not a list"),
+    ],
+)
+def test_a_malformed_file_is_refused_by_name(tmp_path: Path, body: bytes, says: str) -> None:
+    """The message begins with the path and says what is wrong where."""
+    path = tmp_path / "api_config.json"
+    path.write_bytes(body)
+    with pytest.raises(ConfigurationError, match=says) as raised:
+        load(path)
+    assert raised.value.subject == str(path)
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    """With how to name another; a folder is no file either."""
+    with pytest.raises(ConfigurationError, match=r"none\.json: cannot be read: No such file .*--config"):
+        load(tmp_path / "none.json")
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        load(tmp_path)
+
+
+def test_a_complete_configuration_cannot_be_changed_by_accident() -> None:
+    """Entries are frozen; a change is a copy."""
+    with pytest.raises(AttributeError, match="immutable"):
+        entry().url = "https://other.example/"  # type: ignore[misc]  # that it is refused is the test
+    assert msgspec.structs.replace(entry(), url="https://other.example/").url == "https://other.example/"
+
+
+def test_the_shipped_configuration_is_complete() -> None:
+    """Every source but the generic one, a schedule for each entry, and the folders that users know."""
+    shipped = load(Path(__file__).parents[2] / "api_config.json")
+    assert {e.source for e in shipped.apis} == {"iso_ne", "eia", "caiso", "open_meteo", "synthetic"}
+    assert all(e.schedule for e in shipped.apis)
+    assert {e.schedule for e in shipped.apis} == set(shipped.schedules)
+    assert {(e.output_folder, e.file_prefix) for e in shipped.apis} >= {
+        ("iso_ne_current_7_day_forecast", "demand"),
+        ("hourly_final_lmp", "hourly_final_lmp"),
+        ("iso_ne_fuel_mix", "fuel_mix"),
+        ("iso_ne_morning_report", "morning_report"),
+    }

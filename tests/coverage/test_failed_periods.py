@@ -1,0 +1,50 @@
+"""What failed is remembered, asked for less and less, and forgotten when it was made good."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gridtide.coverage import failed_periods
+from gridtide.coverage.failed_periods import Failure
+from gridtide.lake import Lake
+from gridtide.periods import Period
+from tests.support.lakes import entry
+
+HOUR = timedelta(hours=1)
+START = datetime(2024, 3, 1, tzinfo=UTC)
+
+
+def period(start: int, end: int) -> Period:
+    """Hours after the start."""
+    return Period(START + start * HOUR, START + end * HOUR)
+
+
+def test_each_attempt_doubles_the_wait() -> None:
+    """1, 2, 4 … hours: ten attempts in a month, and never a moment beyond the calendar."""
+    waits = [Failure(period(0, 1), n, START, "").next - START for n in (1, 2, 3, 10)]
+    assert waits == [HOUR, 2 * HOUR, 4 * HOUR, 512 * HOUR]
+    assert Failure(period(0, 1), 10_000, START, "").next > START
+
+
+def test_a_run_adds_to_what_failed_and_takes_away_what_it_made_good() -> None:
+    """Overlapping failures count on, whatever the chunks; half of one that was made good leaves the other half."""
+    before = [Failure(period(0, 10), 3, START, "old"), Failure(period(20, 30), 1, START, "old")]
+    now = START + 40 * HOUR
+    found = failed_periods.after(before, [period(20, 25)], {period(8, 12): "new"}, now)
+    assert found == [
+        Failure(period(0, 8), 3, START, "old"),
+        Failure(period(8, 12), 4, now, "new"),
+        Failure(period(25, 30), 1, START, "old"),
+    ]
+
+
+async def test_it_is_kept_in_the_lake(caplog: pytest.LogCaptureFixture) -> None:
+    """What is remembered is recalled; an entry without failures has none; one that is damaged is named."""
+    lake, of = Lake.open("memory://"), entry()
+    assert await failed_periods.recall(lake, of) == []
+    failures = [Failure(period(0, 1), 2, START, "demand: HTTP 500")]
+    await failed_periods.remember(lake, of, failures)
+    assert await failed_periods.recall(lake, of) == failures
+    await lake.put("failed/demand/demand.json", b"{", replace=True)
+    assert await failed_periods.recall(lake, of) == []
+    assert "failed/demand/demand.json: is damaged" in caplog.text

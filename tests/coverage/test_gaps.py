@@ -1,0 +1,149 @@
+"""Gaps, revisions and lateness, held against counting hour by hour."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gridtide.config.loading import parse
+from gridtide.coverage import gaps as gaps_module
+from gridtide.coverage import schedules, upstream_holes
+from gridtide.coverage.gaps import late
+from gridtide.coverage.picture import Coverage
+from gridtide.entries.entry import Schedule
+from gridtide.observations.table import Row, from_rows
+from gridtide.periods import EPOCH, Period
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+START = datetime(2024, 3, 1, tzinfo=UTC)
+WANTED = Period(START, START + 24 * HOUR)
+
+ENTRY = parse(
+    {
+        "apis": [
+            {
+                "name": "grid",
+                "source": "synthetic",
+                "output_folder": "grid",
+                "available": {"lag": "PT2H"},
+                "reread": "PT6H",
+            }
+        ]
+    }
+).apis[0]
+
+
+@dataclass(frozen=True)
+class File:
+    """What the name of a file says."""
+
+    stamp: datetime
+    period: Period | None
+    extension: str = "parquet"
+
+
+def hours(periods: list[Period]) -> set[int]:
+    """The hours since the start that `periods` hold, each at most once."""
+    found = [n for one in periods for n in range((one.start - START) // HOUR, (one.end - START) // HOUR)]
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+def file(asked: int, start: int, length: int) -> File:
+    """A file of a run `asked` hours after the start, of the hours from `start` on."""
+    return File(START + asked * HOUR, Period(START + start * HOUR, START + (start + length) * HOUR))
+
+
+FILES = st.lists(st.builds(file, st.integers(0, 40), st.integers(-3, 30), st.integers(1, 12)), max_size=6)
+
+
+@given(FILES, st.integers(0, 45))
+def test_every_hour_is_a_gap_a_revision_or_neither(files: list[File], now: int) -> None:
+    """Due and in no file: a gap. In files, settled by now, settled when none of them was made: a revision."""
+    gaps, revisions = set(), set()
+    for hour in range(24):
+        if hour + 1 > now - 2:  # its end and the lag
+            continue
+        answering = [one for one in files if one.period and hour in hours([one.period])]
+        if not answering:
+            gaps.add(hour)
+        elif hour + 1 <= now - 8 and all(hour + 1 > (one.stamp - START) // HOUR - 8 for one in answering):
+            revisions.add(hour)
+    moment = START + now * HOUR
+    assert hours(gaps_module.gaps(ENTRY, WANTED, moment, files)) == gaps
+    assert hours(gaps_module.revisions(ENTRY, WANTED, moment, files)) == revisions
+
+
+def test_a_schedule_that_rereads_leaves_nothing_to_revise() -> None:
+    """Every two hours a run asks for the last six: each hour was asked for when it had settled but for one run.
+
+    Without three of the runs, what no run asked for so late is a revision, and what none asked for a gap.
+    """
+    schedule = Schedule(cron="30 */2 * * *")
+    runs = [START + timedelta(hours=n, minutes=31) for n in range(0, 60, 2)]
+    files = [File(run, Period(ENTRY.due(run) - ENTRY.reread, ENTRY.due(run))) for run in runs]
+    assert gaps_module.revisions(ENTRY, WANTED, runs[-1], files, schedule) == []
+    assert hours(gaps_module.revisions(ENTRY, WANTED, runs[-1], files)) != set()
+    without = [one for one in files if not START + 8 * HOUR < one.stamp < START + 14 * HOUR]
+    assert hours(gaps_module.revisions(ENTRY, WANTED, runs[-1], without, schedule)) == {0, 1, 2, 3}
+    assert hours(gaps_module.gaps(ENTRY, WANTED, runs[-1], without)) == {4, 5}
+
+
+def test_files_of_bodies_and_snapshots_answer_no_period() -> None:
+    """They leave a gap as large as the whole."""
+    files = [File(START + DAY, WANTED, "json"), File(START + DAY, None)]
+    assert gaps_module.gaps(ENTRY, WANTED, START + 2 * DAY, files) == [WANTED]
+    assert gaps_module.revisions(ENTRY, WANTED, START + 2 * DAY, files) == []
+
+
+def test_a_run_is_late_when_it_should_be_done() -> None:
+    """Half an hour after the schedule, the entry's deadline, its file must be there."""
+    daily = Schedule(cron="40 13 * * *", timezone="America/New_York")
+    run = datetime(2024, 3, 11, 17, 40, tzinfo=UTC)  # the clocks went forward the day before
+    before = [File(run - DAY, None)]
+    assert late(ENTRY, daily, run + timedelta(minutes=29), [File(run - 23 * HOUR, None)]) is None
+    assert late(ENTRY, daily, run + timedelta(minutes=30), before) == run
+    assert late(ENTRY, daily, run + timedelta(minutes=30), [*before, File(run + HOUR / 60, None)]) is None
+    assert late(ENTRY, daily, run + timedelta(minutes=30), []) == run
+
+
+def test_the_longest_time_between_runs() -> None:
+    """On weekdays that is three days."""
+    assert schedules.spacing(Schedule(cron="0 6 * * 1-5"), START) == 3 * DAY
+    assert schedules.spacing(Schedule(cron="*/15 * * * *"), START) == HOUR / 4
+
+
+def test_what_was_never_published_is_told_by_series() -> None:
+    """Two series lack the same two hours, one of them a third; readings at odd seconds say nothing."""
+
+    def row(moment: datetime, location: str) -> Row:
+        return Row(moment, moment, location, "load", "MW", 1.0)
+
+    rows = [row(START + n * HOUR, "A") for n in range(24) if n not in (3, 4)]
+    rows += [row(START + n * HOUR, "B") for n in range(24) if n not in (3, 4, 9)]
+    rows += [row(START + timedelta(minutes=7, seconds=31), "C")]
+    series = upstream_holes.starts(from_rows("generic", rows, START))
+    assert sorted(series) == ["A load", "B load", "C load"]
+    found = upstream_holes.unpublished(series, [Period(START, START + 12 * HOUR)], HOUR)
+    assert found == {
+        Period(START + 3 * HOUR, START + 5 * HOUR): ["A load", "B load"],
+        Period(START + 9 * HOUR, START + 10 * HOUR): ["B load"],
+    }
+    assert upstream_holes.unpublished({}, [WANTED], HOUR) == {}
+    days = {"A": np.array([(START + n * DAY + 5 * HOUR - EPOCH) // timedelta(microseconds=1) for n in (0, 2)])}
+    assert upstream_holes.unpublished(days, [Period(START, START + 3 * DAY)], DAY) == {
+        Period(START + DAY, START + 2 * DAY): ["A"]
+    }
+
+
+def test_a_picture_shows_complete_missing_and_failed() -> None:
+    """A full cell, a part of one, an empty one, and one that was asked for in vain; what is complete has not failed."""
+    span = Period(START, START + 4 * DAY)
+    complete = (Period(START, START + DAY), Period(START + DAY, START + DAY + 12 * HOUR))
+    failed = (Period(START, START + HOUR), Period(START + 3 * DAY, START + 4 * DAY))
+    coverage = Coverage(span, complete, failed)
+    assert coverage.picture(4) == "█▄ ×"
+    assert coverage.missing == [Period(START + 36 * HOUR, span.end)]
+    assert str(coverage).endswith(" 2024-03-05  37%")

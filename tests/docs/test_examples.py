@@ -1,0 +1,70 @@
+"""The examples do what they say: the forecaster beats what needs no training."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gridtide import sandbox
+from gridtide.collect.collection import collect
+from gridtide.config.loading import load
+from gridtide.http.client import Http
+from gridtide.lake import Lake
+from gridtide.periods import Period
+from gridtide.training import preparation
+from gridtide.training.spec import load as load_spec
+from tests.support.shared import SHARED
+
+pytest.importorskip("mlx.core", reason="MLX is an extra")
+
+ROOT = Path(__file__).parents[2]
+REAL = SHARED / "real" / "eia_hourly_2019_PACW_ISNE_ERCO.parquet"
+
+
+async def prepared(folder: Path) -> str:
+    """The set of README over a year, from the sandbox."""
+    config, lake = load(ROOT / "api_config.json"), Lake.open(str(folder))
+    period = Period(datetime(2023, 7, 1, tzinfo=UTC), datetime(2024, 7, 1, tzinfo=UTC))
+    async with sandbox.running() as url, Http(sandbox.SECRETS) as http:
+        for name in ("eia_demand", "open_meteo_history"):
+            entry = sandbox.redirect(config, url).entry(name)
+            await collect(entry, lake=lake, http=http, stamp=datetime.now(UTC), period=period)
+    asked = load_spec(ROOT / "examples" / "isne_demand.json")
+    report = await preparation.prepare(
+        asked.model_copy(update={"start": period.start, "end": period.end}), config, lake
+    )
+    assert report["splits"] == {"train": 249, "validation": 54, "test": 54}
+    return str(report["path"])
+
+
+def errors(*arguments: str) -> dict[str, list[float]]:
+    """What `train_mlx.py` prints: by location, the errors of the model, the day before and the week before."""
+    command = [sys.executable, str(ROOT / "examples" / "train_mlx.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=240)
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^(\S+) +([\d,.]+) +([\d,.]+) +([\d,.]+)$", done.stdout, re.MULTILINE)
+    return {place: [float(number.replace(",", "")) for number in numbers] for place, *numbers in rows}
+
+
+@pytest.mark.slow
+def test_the_forecaster_beats_seasonal_naive_on_the_sandbox(tmp_path: Path) -> None:
+    """On the held-out test, both the day and the week before."""
+    path = asyncio.run(prepared(tmp_path))
+    found = errors(str(tmp_path / path))
+    assert list(found) == ["ISNE"]
+    model, day, week = found["ISNE"]
+    assert model < min(day, week)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL.is_file(), reason=f"{REAL.name} is not beside the project")
+def test_the_forecaster_beats_seasonal_naive_on_real_rows() -> None:
+    """A year of three regions; in each of them."""
+    found = errors("--rows", str(REAL))
+    assert set(found) == {"ISNE", "PACW", "ERCO"}
+    for model, day, week in found.values():
+        assert model < min(day, week)

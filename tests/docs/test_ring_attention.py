@@ -1,0 +1,56 @@
+"""Ring attention over real processes is full attention."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.sets import write_training_set
+
+pytest.importorskip("mlx.core", reason="MLX is an extra")
+
+ROOT = Path(__file__).parents[2]
+
+
+def launched(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What `ranks` processes of the example say."""
+    launch = [str(Path(sys.executable).parent / "mlx.launch"), "-n", str(ranks), "--backend", "ring"]
+    program = [sys.executable, str(ROOT / "examples" / "ring_attention.py"), *arguments]
+    command = [*launch, "--env", f"PYTHONPATH={ROOT}", "--", *program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=ROOT, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layout", "ranks", "most"),
+    [
+        ("contiguous", 2, 1.52),
+        ("zigzag", 2, 1.0),
+        ("striped", 2, 1.02),
+        ("contiguous", 4, 1.77),
+        ("zigzag", 4, 1.0),
+        ("striped", 4, 1.04),
+    ],
+)
+def test_the_ranks_attend_as_one_process_does(tmp_path: Path, layout: str, ranks: int, most: float) -> None:
+    """The outcomes differ by less than 1e-5, and zigzag gives all ranks the same work; two are told the layout,
+    four know it from the set's own ring."""
+    ring = {"layout": layout, "ranks": 4}
+    write_training_set(tmp_path / "sequences.safetensors", 20, seq_len=97, horizon=24, ring=ring)
+    done = launched(ranks, str(tmp_path), *(("--layout", layout) if ranks == 2 else ()))
+    said = re.search(r"(\w+), \d ranks, .* differs from full attention by (\S+), .* / mean (\S+)", done.stdout)
+    assert said is not None, done.stdout + done.stderr
+    assert said[1] == layout
+    assert float(said[2]) < 1e-5
+    assert float(said[3]) <= most
+
+
+@pytest.mark.slow
+def test_a_ring_of_another_size_is_refused(tmp_path: Path) -> None:
+    """Two processes of a set for four say so."""
+    ring = {"layout": "zigzag", "ranks": 4}
+    write_training_set(tmp_path / "sequences.safetensors", 20, seq_len=97, horizon=24, ring=ring)
+    done = launched(2, str(tmp_path))
+    assert "is for a ring of 4 ranks, here are 2" in done.stdout + done.stderr

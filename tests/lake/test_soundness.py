@@ -1,0 +1,67 @@
+"""What files say of themselves, the damaged ones beside the others."""
+
+import json
+from datetime import timedelta
+from operator import attrgetter
+from pathlib import Path
+
+from gridtide.errors import StorageError
+from gridtide.lake import Draft, Lake, Metadata, Provenance, soundness
+from gridtide.periods import Period
+from tests.support.lakes import START
+
+DAY = timedelta(days=1)
+path_of = attrgetter("path")
+
+
+async def test_each_file_is_told_in_its_place(tmp_path: Path) -> None:
+    """A file that is empty, and one with the content of another, hide none of those around them."""
+    lake = Lake.open(str(tmp_path))
+    for n in range(4):
+        with Draft("parquet", Provenance("grid", Period(START + n * DAY, START + (n + 1) * DAY), "")) as draft:
+            await lake.put_draft(draft, "grid", "grid", START)
+    files = sorted(await lake.files("grid", "grid"), key=path_of)
+    (tmp_path / files[1].path).write_bytes(b"")
+    (tmp_path / files[2].path).write_bytes((tmp_path / files[3].path).read_bytes())
+    first, empty, other, last = await soundness.said(lake, files)
+    assert isinstance(first, Metadata)
+    assert isinstance(last, Metadata)
+    assert (first.period, last.period) == (files[0].period, files[3].period)
+    assert isinstance(empty, StorageError)
+    assert str(empty).startswith(f"{files[1].path}: is damaged")
+    assert isinstance(other, StorageError)
+    assert str(other).startswith(f"{files[2].path}: says of itself to be of {files[3].period}, its name says")
+
+
+async def test_a_csv_of_another_size_than_its_sidecar_says_is_damaged(tmp_path: Path) -> None:
+    """Junk beside an intact sidecar is told without reading it; a sidecar that says no size is believed."""
+    lake = Lake.open(str(tmp_path))
+    for n in range(3):
+        with Draft("csv", Provenance("grid", Period(START + n * DAY, START + (n + 1) * DAY), "")) as draft:
+            await lake.put_draft(draft, "grid", "grid", START)
+    sound, junk, old = [tmp_path / file.path for file in sorted(await lake.files("grid", "grid"), key=path_of)]
+    size = junk.stat().st_size
+    junk.write_bytes(b"junk")
+    old.write_bytes(b"junk")
+    sidecar = old.with_name(f"{old.name}.meta.json")
+    sidecar.write_text(json.dumps({k: v for k, v in json.loads(sidecar.read_text()).items() if k != "size"}))
+    files = await lake.files("grid", "grid")
+    found, problems = await soundness.damaged(lake, files, Period(START, START + 3 * DAY))
+    assert found == {f"grid/{junk.name}"}
+    assert len(problems) == 1
+    assert f"{junk.name}: is damaged: it has 4 bytes, its sidecar says {size}." in problems[0]
+    assert await soundness.damaged(lake, files, Period(START + 2 * DAY, START + 4 * DAY)) == (frozenset(), [])
+    assert (await lake.metadata(f"grid/{sound.name}")).size == sound.stat().st_size
+
+
+async def test_a_file_that_cannot_be_read_is_not_damaged(tmp_path: Path) -> None:
+    """What a store does not hand out just now is told, and believed: nothing is collected again for that."""
+    lake = Lake.open(str(tmp_path))
+    with Draft("parquet", Provenance("grid", Period(START, START + DAY), "")) as draft:
+        stored = await lake.put_draft(draft, "grid", "grid", START)
+    files = await lake.files("grid", "grid")
+    (tmp_path / stored.path).unlink()
+    damaged, problems = await soundness.damaged(lake, files, Period(START, START + DAY))
+    assert damaged == frozenset()
+    assert len(problems) == 1
+    assert problems[0].startswith(f"{stored.path}: cannot be read")

@@ -1,0 +1,175 @@
+"""What is the same in every row is told once, and comes back as it was."""
+
+import zlib
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gridtide.errors import StorageError
+from gridtide.lake import Lake
+from gridtide.lake.files import encoding
+from gridtide.lake.files.encoding import ParquetSink
+from gridtide.observations.constant_columns import FOOTER, common, completed, constants, decode, encode, joined, told
+from gridtide.observations.table import SCHEMA, TIME, Row, empty, from_rows
+from gridtide.observations.times import integers, times
+from tests.support.lakes import HOUR, START, entry, put, row
+
+RETRIEVED = START + timedelta(days=3)
+
+
+def table(*rows: Row, source: str = "eia") -> pa.Table:
+    """`rows`, retrieved at once."""
+    return from_rows(source, rows, RETRIEVED)
+
+
+def two(**changes: object) -> pa.Table:
+    """Two hours of a series, the second changed."""
+    return table(row(0, 1.0), row(1, 2.0)._replace(**changes))
+
+
+def micros(moment: object) -> int:
+    """`moment` in µs since 1970."""
+    return int(pa.scalar(moment, TIME).value)
+
+
+def body(tmp_path: Path, *tables: pa.Table) -> bytes:
+    """A Parquet file of a row group each."""
+    with (tmp_path / "some.parquet").open("wb") as file:
+        sink = ParquetSink(file)
+        for one in tables:
+            sink.write(one)
+        sink.close({})
+    return (tmp_path / "some.parquet").read_bytes()
+
+
+def test_what_is_constant_is_found() -> None:
+    """Labels, moments and lengths that all rows share, and nothing of what they do not."""
+    one = row(0, 1.0)
+    assert constants(two()) == {
+        "source": "eia",
+        "location": one.location,
+        "variable": one.variable,
+        "unit": one.unit,
+        "published_at": None,
+        "retrieved_at": micros(RETRIEVED),
+        "interval": 3_600_000_000,
+    }
+    assert "location" not in constants(two(location="other"))
+    assert "interval" not in constants(two(interval_end=START + 3 * HOUR))
+    assert "published_at" not in constants(two(published_at=START))
+    assert constants(empty()) == {}
+
+
+def test_what_two_row_groups_share_is_constant(tmp_path: Path) -> None:
+    """A footer tells what holds in the whole file."""
+    file = encoding.sound(body(tmp_path, two(), table(row(2, 1.0)._replace(unit="MW"))))
+    pairs = file.metadata.metadata or {}
+    assert set(constants(two())) - set(decode(pairs)) == {"unit"}
+    assert common({"unit": "MWh", "published_at": None}, {"unit": "MW"}) == {}
+    assert decode({}) == {}
+
+
+published = st.none() | st.sampled_from([START, START + HOUR])
+rows = st.builds(
+    lambda hour, hours, location, value, moment: Row(
+        START + hour * HOUR, START + (hour + hours) * HOUR, location, "demand", "MWh", value, moment
+    ),
+    st.integers(0, 3),
+    st.integers(0, 1),
+    st.sampled_from(["ISNE", "CISO"]),
+    st.none() | st.floats(allow_nan=False),
+    published,
+)
+
+
+@given(st.lists(rows, min_size=1, max_size=5), st.lists(rows, max_size=5))
+def test_columns_left_out_come_back(
+    tmp_path_factory: pytest.TempPathFactory, first: list[Row], more: list[Row]
+) -> None:
+    """Without what the footer tells and with it are the same table, also column by column."""
+    groups = [table(*some) for some in (first, more) if some]
+    file = encoding.sound(body(tmp_path_factory.mktemp("file"), *groups))
+    whole, bare = encoding.rows(file), encoding.rows(file, only_varying=True)
+    assert set(bare.column_names) < set(whole.column_names)
+    assert completed(bare).cast(whole.schema).to_pylist() == whole.to_pylist()
+    for name in ("interval_start", "interval_end", "published_at", "retrieved_at"):
+        assert times(bare, name).tolist() == integers(whole[name]).tolist()
+
+
+def test_a_damaged_footer_is_refused() -> None:
+    """One other byte in what it tells, and it is not believed."""
+    said = encode({"unit": "MWh"}).encode()
+    assert decode({FOOTER.encode(): said}) == {"unit": "MWh"}
+    with pytest.raises(ValueError, match="damaged"):
+        decode({FOOTER.encode(): said.replace(b"MWh", b"kWh")})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"value": 3}',
+        b'{"interval": "x"}',
+        b'{"interval": null}',
+        b'{"interval": 1.5}',
+        b'{"interval": 9223372036854775808}',
+        b'{"interval_start": 5}',
+        b'{"source": 5}',
+        b'{"unit": null}',
+        b'{"published_at": "2024"}',
+        b'{"retrieved_at": null}',
+        b'{"retrieved_at": true}',
+        b"[1]",
+        b"null",
+        b"{",
+        b'{"source": "\xff"}',
+    ],
+)
+def test_what_no_footer_of_ours_says_is_refused(text: bytes) -> None:
+    """Other names and types, with a checksum that fits them."""
+    with pytest.raises(ValueError, match=r"."):
+        decode({FOOTER.encode(): b"%08x %s" % (zlib.crc32(text), text)})
+
+
+def test_all_that_a_footer_may_say_comes_back() -> None:
+    """Null for no publication, and names that are not said stay unsaid."""
+    for same in (constants(two()), constants(two(published_at=START)), {"published_at": 1, "interval": 0}, {}):
+        assert decode({FOOTER.encode(): encode(same).encode()}) == same
+
+
+async def test_a_file_whose_footer_is_damaged_is_named(tmp_path: Path) -> None:
+    """The lake says which file it is."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    stored = await put(lake, of, 1, [row(0, 1.0)])
+    path = tmp_path / stored.path
+    path.write_bytes(path.read_bytes().replace(b'"unit": "MWh"', b'"unit": "kWh"'))
+    with pytest.raises(StorageError, match=stored.path):
+        await lake.observations([stored.path], only_varying=True)
+
+
+def test_other_readers_see_all_columns(tmp_path: Path) -> None:
+    """A constant column is in the file all the same."""
+    body(tmp_path, two())
+    assert pq.read_table(tmp_path / "some.parquet").select(SCHEMA.names).num_rows == 2
+    assert told(two()) == {}
+
+
+@given(st.lists(st.lists(rows, min_size=1, max_size=3), min_size=1, max_size=4), st.data())
+def test_tables_are_joined_as_they_are(
+    tmp_path_factory: pytest.TempPathFactory, some: list[list[Row]], data: st.DataObject
+) -> None:
+    """Whatever each lacks, and whatever of that is the same in all; with all columns they are the same rows."""
+    folder = tmp_path_factory.mktemp("file")
+    wholes, bares = [], []
+    for one in some:
+        retrieved = RETRIEVED + data.draw(st.integers(0, 1)) * HOUR
+        source = data.draw(st.sampled_from(["eia", "caiso"]))
+        file = encoding.sound(body(folder, from_rows(source, one, retrieved)))
+        wholes.append(encoding.rows(file))
+        bares.append(encoding.rows(file, only_varying=data.draw(st.booleans())))
+    expected = [row for whole in wholes for row in whole.to_pylist()]
+    assert completed(joined(bares)).to_pylist() == expected

@@ -1,0 +1,104 @@
+"""The one table: its schema, its keys, its duplicates."""
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pytest
+
+from gridtide.errors import FormatError
+from gridtide.observations.identity import content_hash, distinct
+from gridtide.observations.table import SCHEMA, Row, empty, from_columns, from_rows
+
+AT = datetime(2024, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def row(hour: int, value: float | None, variable: str = "demand", location: str = "ISNE") -> Row:
+    """One hourly value of a series."""
+    return Row(AT + hour * HOUR, AT + (hour + 1) * HOUR, location, variable, "MWh", value)
+
+
+def table(*rows: Row) -> pa.Table:
+    """Rows as observations."""
+    return from_rows("eia", rows, AT)
+
+
+@pytest.mark.parametrize("location", ["", " "])
+def test_a_location_says_something(location: str) -> None:
+    """A row about no place is no observation."""
+    with pytest.raises(FormatError, match="eia: a row has no location"):
+        table(row(0, 1.0), row(0, 2.0, location=location))
+
+
+@pytest.mark.parametrize("hours", [-24 * 365 * 200, 24 * 365 * 200])
+def test_an_interval_lies_in_the_centuries_of_grids(hours: int) -> None:
+    """A time that was misread, as seconds for milliseconds, is not stored."""
+    with pytest.raises(FormatError, match="before 1900 or after 2199"):
+        table(row(0, 1.0), row(hours, 2.0))
+
+
+def test_an_interval_does_not_end_before_it_starts() -> None:
+    """An instant may end when it starts."""
+    instant = Row(AT, AT, "ISNE", "demand", "MWh", 1.0)
+    assert table(instant).num_rows == 1
+    with pytest.raises(FormatError, match="ends before it starts"):
+        table(instant, instant._replace(interval_end=AT - HOUR))
+
+
+def test_rows_become_the_one_table() -> None:
+    """Columns, types and values are those of the schema, in the order given."""
+    made = table(row(1, 2.0), row(0, None))
+    assert made.schema == SCHEMA
+    assert made["value"].to_pylist() == [2.0, None]
+    assert made["interval_start"].to_pylist() == [AT + HOUR, AT]
+    assert made["source"].to_pylist() == ["eia", "eia"]
+    assert made["published_at"].null_count == 2
+
+
+def test_no_rows_are_an_empty_table() -> None:
+    """An answer without rows is a table of no rows, not an error."""
+    assert table().equals(empty())
+
+
+def test_a_missing_location_is_refused() -> None:
+    """A null where none may be is a format error that names the column."""
+    with pytest.raises(FormatError, match="location"):
+        from_columns(
+            "eia",
+            AT,
+            interval_start=[AT],
+            interval_end=[AT],
+            location=[None],
+            variable="demand",
+            unit="MWh",
+            value=[1.0],
+        )
+
+
+def test_exact_duplicates_collapse_in_order() -> None:
+    """Of equal rows the first stays; nulls equal nulls."""
+    doubled = table(row(2, 3.0), row(0, 1.0), row(1, None), row(0, 1.0), row(1, None))
+    assert distinct(doubled, "x")["value"].to_pylist() == [3.0, 1.0, None]
+
+
+@pytest.mark.parametrize("other", [2.0, None])
+def test_conflicting_duplicates_fail_the_entry(other: float | None) -> None:
+    """The same key with two values is refused, naming entry and key."""
+    with pytest.raises(FormatError, match=r"some_entry: 1 keys .* eia/ISNE/demand at 2024-01-01T00:00Z"):
+        distinct(table(row(0, 1.0), row(0, other)), "some_entry")
+
+
+def test_distinct_keys_stay_apart() -> None:
+    """Location, variable and time are all part of the key."""
+    rows = [row(0, 1.0), row(1, 1.0), row(0, 1.0, "net_generation"), row(0, 1.0, location="CISO")]
+    assert distinct(table(*rows), "x").num_rows == 4
+
+
+def test_the_content_hash_sees_values_but_not_retrieval_or_chunking() -> None:
+    """Same keys and values in the same order hash alike however they are cut; another value does not."""
+    whole = table(row(0, 1.0), row(1, None))
+    later = from_rows("eia", [row(0, 1.0), row(1, None)], AT + HOUR)
+    digest = content_hash(table(row(0, 1.0)))
+    digest = content_hash(table(row(1, None)), digest)
+    assert content_hash(whole).hexdigest() == content_hash(later).hexdigest() == digest.hexdigest()
+    assert content_hash(table(row(0, 1.0), row(1, 0.0))).hexdigest() != digest.hexdigest()

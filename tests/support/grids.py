@@ -1,0 +1,150 @@
+"""Small simulated observations of every kind of interval, for the tests of training sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Available, Config
+from gridtide.lake import Draft, Lake, Provenance
+from gridtide.observations.table import Row, from_rows
+from gridtide.periods import Period
+
+START = datetime(2024, 2, 1, tzinfo=UTC)
+
+
+HOUR = timedelta(hours=1)
+
+
+MINUTE = timedelta(minutes=1)
+
+
+Table = tuple[Available, pa.Table]
+
+
+Value = Callable[[float], float]
+
+
+def hourly(variable: str, hours: int, value: Value, location: str = "ISNE") -> list[Row]:
+    """EIA's hourly MWh."""
+    times = [START + hour * HOUR for hour in range(hours)]
+    return [Row(t, t + HOUR, location, variable, "MWh", value(n)) for n, t in enumerate(times)]
+
+
+def forecast(hours: int, value: Value) -> list[Row]:
+    """ISO-NE's load forecast: each hour in three vintages, 40, 16 and 4 hours before."""
+    rows = []
+    for hour in range(hours):
+        time = START + hour * HOUR
+        for ahead in (40, 16, 4):
+            published = time - ahead * HOUR - 10 * MINUTE
+            rows.append(Row(time, time + HOUR, "ISNE", "load_forecast", "MW", value(hour) + ahead, published))
+    return rows
+
+
+def five_minute(hours: int, value: Value) -> list[Row]:
+    """ISO-NE's five-minute load."""
+    times = [START + n * 5 * MINUTE for n in range(hours * 12)]
+    name = "load_five_minute"
+    return [Row(t, t + 5 * MINUTE, "ISNE", name, "MW", value(n / 12)) for n, t in enumerate(times)]
+
+
+def instants(source_variable: str, unit: str, hours: int, value: Value, location: str) -> list[Row]:
+    """Readings on the hour."""
+    times = [START + hour * HOUR for hour in range(hours)]
+    return [Row(t, t, location, source_variable, unit, value(n)) for n, t in enumerate(times)]
+
+
+def daily(days: int, value: Value) -> list[Row]:
+    """The morning report's figure of each operating day in New York."""
+    times = [START + 5 * HOUR + timedelta(days=day) for day in range(days)]
+    name = "morning_report_peak_load_today_mw"
+    return [Row(t, t + timedelta(days=1), "ISNE", name, "MW", value(24 * n)) for n, t in enumerate(times)]
+
+
+def every_kind(days: int, seed: int = 0) -> dict[str, tuple[str, Available, list[Row]]]:
+    """Source, rule and rows by a name for each; the values follow the hour of the day with some noise."""
+    noise = np.random.default_rng(seed)
+    hours = days * 24
+
+    def value(hour: float) -> float:
+        return float(np.round(100 + 10 * np.sin(hour * 2 * np.pi / 24) + noise.normal(), 3))
+
+    def warmth(hour: float) -> float:
+        return value(hour) - 85
+
+    lag = Available(lag=5 * HOUR)
+    at_once = Available(lag=timedelta(0))
+    morning = Available(day_before="13:00", timezone="America/New_York")
+    return {
+        "demand": ("eia", lag, hourly("demand", hours, value)),
+        "day_ahead": ("eia", morning, hourly("demand_forecast_day_ahead", hours, value)),
+        "forecast": ("iso_ne", lag, forecast(hours, value)),
+        "five_minute": ("iso_ne", Available(lag=10 * MINUTE), five_minute(hours, value)),
+        "fuel_mix": ("iso_ne", at_once, instants("generation_wind", "MW", hours, value, "ISNE")),
+        "report": ("iso_ne", at_once, daily(days, value)),
+        "weather": (
+            "open_meteo",
+            at_once,
+            instants("temperature_2m", "°C", hours, warmth, "boston"),
+        ),
+    }
+
+
+def tables(kinds: dict[str, tuple[str, Available, Sequence[Row]]]) -> list[Table]:
+    """`kinds` as observations, retrieved long after."""
+    asked = START + timedelta(days=400)
+    return [(rule, from_rows(source, rows, asked)) for source, rule, rows in kinds.values()]
+
+
+PATTERNS = ("eia/ISNE/*", "iso_ne/ISNE/*", "open_meteo/boston/*")
+
+
+APIS = {  # the entry that would write each kind: what it asks, and its format
+    "demand": ("https://api.eia.gov/v2/electricity/rto/region-data/data/", "parquet"),
+    "day_ahead": ("https://api.eia.gov/v2/electricity/rto/region-data/data/", "csv"),
+    "forecast": ("https://webservices.iso-ne.com/api/v1.1/hourlyloadforecast/current", "parquet"),
+    "five_minute": ("https://webservices.iso-ne.com/api/v1.1/fiveminutesystemload/current", "csv"),
+    "fuel_mix": ("https://webservices.iso-ne.com/api/v1.1/genfuelmix/current", "parquet"),
+    "report": ("https://webservices.iso-ne.com/api/v1.1/morningreport/current", "csv"),
+    "weather": ("https://archive-api.open-meteo.com/v1/archive", "parquet"),
+}
+
+
+def configuration(kinds: dict[str, tuple[str, Available, Sequence[Row]]]) -> Config:
+    """One entry for each of `kinds`, with its rule of availability."""
+    apis = []
+    for name, (_, rule, _) in kinds.items():
+        url, form = APIS[name]
+        entry = {"name": name, "url": url, "output_folder": name, "format": form}
+        entry["available"] = msgspec.to_builtins(rule)
+        if name == "weather":
+            entry |= {
+                "location": "boston",
+                "params": {"latitude": 42.36, "longitude": -71.06, "hourly": ["temperature_2m"]},
+            }
+        apis.append(entry)
+    return parse({"apis": apis})
+
+
+async def fill(
+    lake: Lake, kinds: dict[str, tuple[str, Available, Sequence[Row]]], files: int = 3, day: int = 400
+) -> None:
+    """Write `kinds` to `lake` as `files` files each, every file with its period and a part of the rows,
+    retrieved `day` days after the start."""
+    settings = configuration(kinds)
+    for name, (source, _, rows) in kinds.items():
+        entry = settings.entry(name)
+        size = -(-len(rows) // files)
+        for number in range(files):
+            part = rows[number * size : (number + 1) * size]
+            period = Period(min(r.interval_start for r in part), max(r.interval_start for r in part) + HOUR)
+            stamp = START + timedelta(days=day, hours=number)
+            with Draft(entry.format, Provenance(name, period, entry.fingerprint)) as draft:
+                draft.append(from_rows(source, part, stamp))
+                await lake.put_draft(draft, entry.output_folder, entry.file_prefix, stamp)

@@ -1,0 +1,37 @@
+"""Lakes filled file by file, each put whole, for the tests of what is read back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
+from gridtide.lake import Draft, Lake, Provenance, Stored
+from gridtide.observations.table import Row, from_rows
+from gridtide.periods import Period
+
+START = datetime(2024, 1, 31, 20, tzinfo=UTC)
+"""Four hours before a month ends, so that few hours make two months."""
+
+
+HOUR = timedelta(hours=1)
+
+
+def entry(name: str = "demand", form: str = "parquet") -> Entry:
+    """An entry of that name, with files of `form` in a folder of that name, available after two hours."""
+    api = {"name": name, "url": "https://api.eia.gov/v2/x/", "output_folder": name, "format": form}
+    return parse({"apis": [api | {"available": {"lag": "PT2H"}}]}).apis[0]
+
+
+def row(hour: int, value: float | None, published: datetime | None = None, location: str = "ISNE") -> Row:
+    """One hourly value."""
+    return Row(START + hour * HOUR, START + (hour + 1) * HOUR, location, "demand", "MWh", value, published)
+
+
+async def put(lake: Lake, of: Entry, asked: float, rows: Sequence[Row], period: Period | None = None) -> Stored:
+    """Store `rows`, retrieved `asked` hours after the start."""
+    stamp = START + asked * HOUR
+    with Draft(of.format, Provenance(of.name, period, of.fingerprint)) as draft:  # type: ignore[arg-type]
+        draft.append(from_rows("eia", rows, stamp))
+        return await lake.put_draft(draft, of.output_folder, of.file_prefix, stamp)

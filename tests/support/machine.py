@@ -1,0 +1,85 @@
+"""A machine of its own: a folder with a configuration and a PREFECT_HOME, in which commands are run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from deployments.machine.worker import SETTINGS, worker_status
+from deployments.registry.deploy import POOL
+from flows.run.local_server import server_status
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def gridtide(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """The command, started in `folder`."""
+    command = [sys.executable, "-m", "deployments.cli", *arguments]
+    environment = _environment(folder) | variables
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@contextmanager
+def another_worker(folder: Path, api: str, limit: int) -> Iterator[psutil.Process]:
+    """A further worker of our pool, as another machine would have one, with at most `limit` runs at a time."""
+    command = ["prefect", "worker", "start", "--type", "process", "--pool", POOL, "--limit", str(limit)]
+    environment = {**SETTINGS, **_environment(folder), "PREFECT_API_URL": api}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([sys.executable, "-m", *command], cwd=folder, env=environment, **quiet) as process:
+        try:
+            yield psutil.Process(process.pid)
+        finally:
+            process.kill()
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+        "PREFECT_HOME": str(folder / "home"),
+        "PREFECT_SERVER_API_PORT": "0",
+        # no run comes between those that a test asks for, whatever the time of day
+        "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def until(client: SyncPrefectClient, run: FlowRun, *states: str) -> FlowRun:
+    """`run`, once it is in one of `states`."""
+    while run.state is None or run.state.name not in states:
+        time.sleep(0.2)
+        run = client.read_flow_run(run.id)
+    return run
+
+
+@contextmanager
+def started(machine: Path, *apis: dict[str, Any], **variables: str) -> Iterator[tuple[SyncPrefectClient, int]]:
+    """A client of the machine's server, and the pid of its worker, once it is up with `apis`, or what it has."""
+    if apis:
+        schedules = {"hourly": {"cron": "12 * * * *"}, "daily": {"cron": "35 7 * * *"}}
+        (machine / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))
+    output, _ = gridtide(machine, "up", **variables).communicate()
+    server, worker = server_status(), worker_status()
+    assert server is not None, output
+    assert worker is not None, output
+    with temporary_settings({PREFECT_API_URL: server.url}), get_client(sync_client=True) as client:
+        yield client, worker.pid
+
+
+def start(client: SyncPrefectClient, deployment: str, **parameters: Any) -> FlowRun:
+    """A new run of `deployment`."""
+    found = client.read_deployment_by_name(deployment)
+    return client.create_flow_run_from_deployment(found.id, parameters=parameters)

@@ -1,0 +1,38 @@
+"""The sandbox on a real loopback socket, inside the test's own process."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from gridtide.sandbox import SECRETS
+from gridtide.sandbox.server import Sandbox
+
+NOW = datetime(2026, 6, 10, 18, 30, tzinfo=UTC)
+"""A Wednesday, 14:30 in New York and 11:30 in Los Angeles."""
+
+
+UNLIMITED = 1e6
+"""A speed at which no quota is felt."""
+
+
+KEY = {"X-Api-Key": SECRETS["EIA_API_KEY"]}
+
+
+BASIC = {
+    "Authorization": "Basic "
+    + base64.b64encode(f"{SECRETS['ISO_NE_USERNAME']}:{SECRETS['ISO_NE_PASSWORD']}".encode()).decode(),
+    "Accept": "application/json",
+}
+
+
+@asynccontextmanager
+async def serving(**options) -> AsyncIterator[TestClient]:
+    """A client of a sandbox with these options; by default at `NOW` and without felt quotas."""
+    server = TestServer(Sandbox(**{"now": NOW, "speed": UNLIMITED, **options}).application())
+    async with TestClient(server) as client:
+        yield client

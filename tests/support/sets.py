@@ -1,0 +1,60 @@
+"""Small training sets, made without a lake."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gridtide.periods import Period
+from gridtide.training import manifest, tensors
+from gridtide.training.series.bases import bases
+from gridtide.training.series.hourly_grid import Grid
+from gridtide.training.spec import load
+from gridtide.training.training_set import TrainingSet, assemble
+from gridtide.training.windows import windows as windows_module
+from tests.support.grids import PATTERNS, START, every_kind, tables
+
+
+def training_set(days: int, **keys: Any) -> TrainingSet:
+    """What predicts the demand of two locations over `days` days; `keys` are those of the spec."""
+    kinds = every_kind(days)
+    source, rule, rows = kinds["demand"]
+    kinds["other"] = (source, rule, [row._replace(location="NYIS") for row in rows])
+    places = [
+        {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": PATTERNS},
+        {"name": "NYIS", "targets": ["eia/NYIS/demand"], "inputs": ["eia/NYIS/*"]},
+    ]
+    wanted = load({"name": "two", "locations": places} | keys)
+    period = Period(START, START + timedelta(days=days))
+    grid = Grid(Period(START, period.end + timedelta(days=2)), lambda name: True)
+    for available, table in tables(kinds):
+        grid.add(table, available)
+    return assemble(wanted, period, bases(wanted, grid.finish(), period, grid.seen))
+
+
+def write_training_set(path: Path, days: int, **keys: Any) -> None:
+    """Write the `training_set` of `days` and `keys` to `path`."""
+    made = training_set(days, **keys)
+    text = manifest.to_json(manifest.manifest(made, []))
+    path.write_bytes(b"".join(tensors.encode(manifest.as_tensors(made), {"manifest": text})))
+
+
+def write_random_set(
+    path: Path, random: np.random.Generator, *, locations: int, steps: int, seq_len: int, horizon: int
+) -> dict[str, Any]:
+    """Write to `path` a set with random values, all windows of which are in train, and give its tensors."""
+    starts = windows_module.starts(steps, seq_len=seq_len, horizon=horizon, stride=1)
+    numbers = np.repeat(np.arange(locations), len(starts))
+    given = {
+        "values": random.random((locations, steps, 3), np.float32),
+        "mask": random.random((locations, steps, 3)) < 0.7,
+        "targets": random.random((locations, steps, 2), np.float32),
+        "target_mask": random.random((locations, steps, 2)) < 0.7,
+        "windows.train": np.stack([numbers, np.tile(starts, locations)], axis=1),
+    }
+    asked = {"name": "random", "seq_len": seq_len, "horizon": horizon, "ring": {"layout": "contiguous", "ranks": 1}}
+    path.write_bytes(b"".join(tensors.encode(given, {"manifest": manifest.to_json({"spec": asked})})))
+    return given

@@ -1,0 +1,215 @@
+"""Bases show at each step what was known then, and nothing else."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gridtide.entries.entry import Available
+from gridtide.errors import TrainingError
+from gridtide.observations.availability import available_at
+from gridtide.observations.table import Row
+from gridtide.observations.times import microseconds
+from gridtide.periods import Period
+from gridtide.training.series.bases import Base, bases
+from gridtide.training.series.hourly_grid import Grid
+from gridtide.training.spec import TrainingSpec, load
+from tests.support.grids import HOUR, PATTERNS, START, every_kind, hourly, instants, tables
+
+DAYS = 20
+PLAIN = {"calendar": False}
+PERIOD = Period(START + timedelta(days=5), START + timedelta(days=DAYS))
+
+
+def wanted(**keys: Any) -> TrainingSpec:
+    """A spec over everything of `every_kind`."""
+    place = {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": PATTERNS}
+    return load(
+        {"name": "test", "locations": [place], "seq_len": 48, "horizon": 24, "leads": [1, 24], "features": PLAIN} | keys
+    )
+
+
+def base(kinds: Any, **keys: Any) -> Base:
+    """The one base of `kinds`."""
+    grid = Grid(Period(START, START + timedelta(days=DAYS + 2)), lambda name: True)
+    for rule, table in tables(kinds):
+        grid.add(table, rule)
+    return bases(wanted(**keys), grid.finish(), PERIOD, grid.seen)[0]
+
+
+def test_columns_look_at_the_freshest_hour_that_is_known() -> None:
+    """Lagged series look back by their lag, a daily report by its day, forecasts ahead by each lead."""
+    shifts = [column.name for column in base(every_kind(DAYS)).columns]
+    assert shifts == [
+        "eia/ISNE/demand-5h",
+        "eia/ISNE/demand_forecast_day_ahead+1h",
+        "eia/ISNE/demand_forecast_day_ahead+24h",
+        "iso_ne/ISNE/generation_wind+1h",
+        "iso_ne/ISNE/load_five_minute-1h",
+        "iso_ne/ISNE/load_forecast+1h",
+        "iso_ne/ISNE/load_forecast+24h",
+        "iso_ne/ISNE/morning_report_peak_load_today_mw-23h",
+        "open_meteo/boston/temperature_2m+1h",
+    ]
+
+
+EVERYTHING = {
+    "calendar": True,
+    "power": True,
+    "prices": True,
+    "weather": True,
+    "lags": [1, 24],
+    "rolling": [3, 100],
+}
+
+
+@pytest.mark.parametrize("moment", [PERIOD.start + 50 * HOUR, PERIOD.start + 133 * HOUR, PERIOD.end - 150 * HOUR])
+def test_nothing_that_is_not_yet_available_moves_a_row(moment: datetime) -> None:
+    """Whatever values become available after a moment, no row that ends by then changes, to the bit.
+
+    Whether what comes later is plausible, impossible, stale, or missing; with all groups of features
+    and all cleaning that is on by default. All columns but the calendar's do change from then on.
+    """
+    kinds = every_kind(DAYS) | priced(DAYS)
+    before = base(kinds, features=EVERYTHING, locations=[PRICED])
+    assert len(before.columns) > 200
+    later: tuple[Callable[[int, float], float | None], ...] = (
+        lambda n, value: value * (1 + 0.03 * (n % 7 - 3)),
+        lambda n, value: 1e7 * (-1) ** n,
+        lambda n, value: 100.0,
+        lambda n, value: None,
+    )
+    known = (moment - PERIOD.start) // HOUR
+    for number, changed in enumerate(later):
+        after = base(since(kinds, moment, changed), features=EVERYTHING, locations=[PRICED])
+        for one, other in ((after.values, before.values), (after.mask, before.mask), (after.quality, before.quality)):
+            np.testing.assert_array_equal(one[:known], other[:known])
+        if number == 0:
+            moved = (np.nan_to_num(after.values[known:]) != np.nan_to_num(before.values[known:])).any(axis=0)
+            still = {column.name for column, moves in zip(after.columns, moved, strict=True) if not moves}
+            assert {name for name in still if not name.startswith("calendar/")} == set()
+
+
+PRICED = {
+    "name": "ISNE",
+    "targets": ["eia/ISNE/demand"],
+    "inputs": [*PATTERNS, "iso_ne/4000/*", "iso_ne/4001/*"],
+}
+
+
+def priced(days: int) -> dict[str, tuple[str, Available, list[Row]]]:
+    """What `every_kind` lacks for all groups of features: fuels, interchange, prices of two places, wind."""
+    hours = days * 24
+
+    def value(level: float) -> Callable[[float], float]:
+        random = np.random.default_rng(int(level))
+        return lambda hour: float(np.round(level + 3 * np.sin(hour / 4) + random.normal(), 3))
+
+    lag, at_once = Available(lag=5 * HOUR), Available(lag=timedelta(0))
+    morning = Available(day_before="13:00", timezone="America/New_York")
+    fuels = [
+        row
+        for number, name in enumerate(("generation_wind", "generation_solar", "generation_coal", "net_generation"))
+        for row in hourly(name, hours, value(20 + number))
+    ]
+    prices = {
+        (variable, place): [
+            row._replace(unit="USD/MWh") for row in hourly(variable, hours, value(level), location=place)
+        ]
+        for variable, place, level in (
+            ("lmp_day_ahead", "4000", 50),
+            ("lmp_day_ahead", "4001", 52),
+            ("lmp_real_time", "4000", 54),
+            ("lmp_real_time", "4001", 56),
+        )
+    }
+    return {
+        "fuels": ("eia", lag, fuels),
+        "interchange": ("eia", lag, hourly("net_interchange", hours, value(5))),
+        "wind": ("open_meteo", at_once, instants("wind_speed_10m", "km/h", hours, value(15), "boston")),
+        **{f"{v} {p}": ("iso_ne", morning if v == "lmp_day_ahead" else lag, rows) for (v, p), rows in prices.items()},
+    }
+
+
+def since(kinds: Any, moment: datetime, changed: Callable[[int, float], float | None]) -> Any:
+    """`kinds` with `changed(number, value)` for every value that becomes available after `moment`."""
+    found = {}
+    for name, (source, rule, rows) in kinds.items():
+        start, end = (np.array([microseconds(row[at]) for row in rows]) for at in (0, 1))
+        by_rule = available_at(rule, start, end)
+        available = [
+            microseconds(r.published_at) if r.published_at else int(b) for r, b in zip(rows, by_rule, strict=True)
+        ]
+        hidden = [at > microseconds(moment) for at in available]
+        assert any(hidden), name
+        found[name] = (
+            source,
+            rule,
+            [
+                r._replace(value=changed(n, r.value)) if hide else r
+                for n, (r, hide) in enumerate(zip(rows, hidden, strict=True))
+            ],
+        )
+    return found
+
+
+def test_targets_are_the_truth_of_their_own_hour() -> None:
+    """Row r of the targets is the value of hour r, whenever it became known."""
+    kinds = every_kind(DAYS)
+    values = [row.value for row in kinds["demand"][2]]
+    np.testing.assert_array_equal(base(kinds).targets[:, 0], values[5 * 24 :])
+
+
+def test_gaps_are_filled_forward_and_masked() -> None:
+    """Three missing hours: with a limit of two the third stays missing, and none counts as observed."""
+    kinds = every_kind(DAYS)
+    source, rule, rows = kinds["demand"]
+    hole = 6 * 24
+    kinds["demand"] = (source, rule, [r for n, r in enumerate(rows) if not hole <= n < hole + 3])
+    made = base(kinds, cleaning={"fill_limit": 2})
+    first = hole - 5 * 24 + 5  # the rows in which the hole would be seen
+    last_seen = np.float32(rows[hole - 1].value)
+    np.testing.assert_array_equal(made.values[first - 1 : first + 3, 0], [last_seen, last_seen, last_seen, np.nan])
+    assert made.mask[first - 1 : first + 4, 0].tolist() == [True, False, False, False, True]
+
+
+def test_locations_share_their_columns() -> None:
+    """What a location lacks is a column without values there, so that all bases have the same columns."""
+    kinds = every_kind(DAYS)
+    kinds["other"] = ("eia", kinds["demand"][1], [r._replace(location="NYIS") for r in kinds["demand"][2]])
+    places = [
+        {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": ["eia/ISNE/*"]},
+        {"name": "NYIS", "targets": ["eia/NYIS/demand"], "inputs": ["eia/NYIS/*"]},
+    ]
+    grid = Grid(Period(START, START + timedelta(days=DAYS + 2)), lambda name: True)
+    for rule, table in tables(kinds):
+        grid.add(table, rule)
+    both = bases(wanted(locations=places), grid.finish(), PERIOD, grid.seen)
+    assert [c.name for c in both[1].columns] == ["eia/NYIS/demand-5h", "absent", "absent"]
+    np.testing.assert_array_equal(both[0].values[:, 0], both[1].values[:, 0])
+    assert not both[1].mask[:, 1:].any()
+
+
+def test_a_pattern_without_a_series_says_what_there_is() -> None:
+    """The error names the pattern and series that are alike."""
+    place = {"name": "ISNE", "targets": ["eia/ISNE/demnd"], "inputs": PATTERNS}
+    with pytest.raises(TrainingError, match=r'"eia/ISNE/demnd" matches no series.*such as eia/ISNE/demand'):
+        base(every_kind(DAYS), locations=[place])
+
+
+def test_features_of_what_is_no_input_are_refused() -> None:
+    """A pattern that matches no input of any location would silently make no lags nor statistics."""
+    rule = {"calendar": False, "of": ["iso_ne/*/*", "eia/ISNE/demnd"]}
+    with pytest.raises(TrainingError, match=r'features.of: "eia/ISNE/demnd" matches no input.*as eia/ISNE/demand'):
+        base(every_kind(DAYS), features=rule | {"lags": [24]})
+    assert base(every_kind(DAYS), features=rule).columns
+
+
+def test_a_target_without_a_value_is_refused() -> None:
+    """An all-missing target names itself and the period."""
+    kinds = every_kind(DAYS)
+    kinds["demand"] = (*kinds["demand"][:2], [r._replace(value=None) for r in kinds["demand"][2]])
+    with pytest.raises(TrainingError, match="the target eia/ISNE/demand has no value in 2024-02-06"):
+        base(kinds)

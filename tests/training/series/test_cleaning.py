@@ -1,0 +1,207 @@
+"""Cleaning against plain loops, and what it never does."""
+
+import math
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gridtide.errors import TrainingError
+from gridtide.training.series import cleaning, plausible
+from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
+from gridtide.training.series.plausible import Nature
+from gridtide.training.spec import Cleaning
+
+DEMAND = plausible.nature("demand", "MWh")
+PRICE = plausible.nature("lmp_real_time", "USD/MWh")
+FITTED = Cleaning(outliers="isolation_forest_fitted_on_train", outlier_share=0.01)
+
+
+def wave(hours: int, seed: int = 0) -> np.ndarray:
+    """A day's rhythm about 1,000 with a little noise."""
+    return 1000 + 200 * np.sin(np.arange(hours) * 2 * np.pi / 24) + np.random.default_rng(seed).normal(0, 5, hours)
+
+
+def some(seed: int) -> np.ndarray:
+    """Twelve days with gaps, equal runs and jumps."""
+    random = np.random.default_rng(seed)
+    values = np.round(wave(288, seed) / 20) * 20
+    for _ in range(random.integers(0, 8)):
+        at = random.integers(0, 288)
+        values[at : at + random.integers(1, 6)] *= random.choice([-1, 0, 0.2, 4, 50])
+    values[random.random(288) < random.random() * 0.3] = math.nan
+    return values
+
+
+series = st.integers(0, 2**32 - 1).map(some)
+
+
+@pytest.mark.parametrize(
+    ("variable", "unit", "value", "possible"),
+    [
+        ("demand", "MWh", 0, True),
+        ("demand", "MWh", -1, False),
+        ("load_forecast", "MW", 2e6, False),
+        ("net_interchange", "MWh", -900, True),
+        ("generation_solar", "MWh", -3, True),
+        ("generation_solar", "MWh", -900, False),
+        ("generation_hydro", "MWh", -900, True),
+        ("marginal_wind", "1", 1.5, False),
+        ("lmp_day_ahead", "USD/MWh", -150, True),
+        ("lmp_day_ahead", "USD/MWh", 1e6, False),
+        ("temperature_2m", "°C", -40, True),
+        ("temperature_2m", "°C", 300, False),
+        ("temperature_2m", "°F", 110, True),
+        ("relative_humidity_2m", "%", 101, False),
+        ("wind_speed_10m", "km/h", -1, False),
+        ("shortwave_radiation", "W/m²", 5000, False),
+        ("unheard_of", "furlongs", 1e36, True),
+        ("unheard_of", "furlongs", 1e38, False),
+        ("unheard_of", "furlongs", math.inf, False),
+    ],
+)
+def test_what_a_variable_can_be(variable: str, unit: str, value: float, possible: bool) -> None:
+    """Signs and physical bounds by variable and unit; never what the file's float32 cannot hold, such as infinity."""
+    assert cleaning.impossible(np.array([value]), plausible.nature(variable, unit)).tolist() == [not possible]
+
+
+@given(values=series, run=st.integers(1, 30))
+def test_stale_values_are_those_of_a_plain_loop(values: np.ndarray, run: int) -> None:
+    """The `run`-th of equal values in a row and those after it, unless they are 0."""
+    expected, length = [], 0
+    for at, value in enumerate(values):
+        length = length + 1 if at and value == values[at - 1] else 1
+        expected.append(length >= run and value != 0 and not math.isnan(value))
+    assert cleaning.stale(values, run).tolist() == expected
+
+
+def spikes_by_loop(values: np.ndarray, times: float) -> list[bool]:
+    """The rule as its docstring says it."""
+    found = []
+    for at, value in enumerate(values):
+        days = []
+        for day in range(at // 24 - 7, at // 24):
+            steps = [
+                abs(values[t] - values[t - 1])
+                for t in range(max(day * 24, 1), day * 24 + 24)
+                if day >= 0 and not math.isnan(values[t] - values[t - 1])
+            ]
+            days += [max(steps)] if steps else []
+        usual = statistics.median(days) if len(days) >= 3 else 0
+        around = [values[at - back] if at >= back else math.nan for back in (1, 2, 3, 24, 168)]
+        judged = not any(math.isnan(one) for one in around[:3])
+        around = [around[0] if math.isnan(one) else one for one in around]
+        found.append(judged and usual > 0 and abs(value - statistics.median(around)) > times * usual)
+    return found
+
+
+@pytest.mark.slow
+@given(values=series, times=st.sampled_from([1.0, 2.0, 5.0]), length=st.integers(1, 288))
+def test_spikes_are_those_of_a_plain_loop(values: np.ndarray, times: float, length: int) -> None:
+    """Row by row, over whole days or not."""
+    assert cleaning.spikes(values[:length], times).tolist() == spikes_by_loop(values[:length], times)
+
+
+def test_a_spike_in_the_last_row_need_not_end_a_day() -> None:
+    """It is one, wherever the rows end."""
+    for hours in range(240, 265):
+        values = wave(hours)
+        values[-1] *= 9
+        assert np.flatnonzero(cleaning.spikes(values, 5.0)).tolist() == [hours - 1]
+
+
+def test_a_spike_of_two_hours_goes_and_what_follows_it_stays() -> None:
+    """Also a step to another level is taken on after three hours."""
+    values = wave(24 * 20)
+    values[300:302] *= 9
+    values[400:] += 5000
+    assert np.flatnonzero(cleaning.spikes(values, 5.0)).tolist() == [300, 301, 400, 401, 402]
+
+
+@given(values=series, later=series, cut=st.integers(1, 287))
+def test_no_default_rule_sees_what_comes_later(values: np.ndarray, later: np.ndarray, cut: int) -> None:
+    """Whatever follows a row, if anything, values and quality up to it are the same to the bit."""
+    changed = np.concatenate([values[:cut], later[cut:]])
+    first, *others = (cleaning.clean(v[None], [DEMAND], Cleaning(), slice(0)) for v in (values, changed, values[:cut]))
+    for other in others:
+        np.testing.assert_array_equal(first.values[:, :cut], other.values[:, :cut])
+        np.testing.assert_array_equal(first.quality[:, :cut], other.quality[:, :cut])
+
+
+def test_every_cell_is_counted_by_what_was_done_to_it() -> None:
+    """Of two series: a negative demand, a stuck price, a gap longer than the limit, and the rest as reported."""
+    demand, price = wave(240), wave(240, 1)
+    demand[50] = -4
+    demand[100:108] = math.nan
+    price[60:90] = 7
+    made = cleaning.clean(np.stack([demand, price]), [DEMAND, PRICE], Cleaning(), slice(0))
+    assert {rule: cells.sum(axis=1).tolist() for rule, cells in made.rejected.items()} == {
+        "impossible": [1, 0],
+        "stale": [0, 7],
+        "spike": [0, 0],
+    }
+    counts = [[int((row == code).sum()) for code in (REPORTED, IMPUTED, REJECTED, MISSING)] for row in made.quality]
+    assert counts == [[231, 6, 1, 2], [233, 0, 7, 0]]
+    assert made.values[0, 50] == demand[49]
+    np.testing.assert_array_equal(made.values[1, 83:90], [7, 7, 7, 7, 7, 7, math.nan])
+
+
+def test_rules_can_be_left_out() -> None:
+    """With all of them off, nothing is touched but gaps, and these not with a limit of 0; and what no file can hold."""
+    values = some(3)[None]
+    values[0, 5:8] = -5, 1e36, math.inf
+    off = Cleaning(impossible=False, stale=0, spike=0, fill_limit=0)
+    made = cleaning.clean(values, [DEMAND], off, slice(0))
+    np.testing.assert_array_equal(made.values, np.where(np.isinf(values), np.nan, values))
+    assert {rule: int(cells.sum()) for rule, cells in made.rejected.items()} == {
+        "impossible": 1,
+        "stale": 0,
+        "spike": 0,
+    }
+
+
+def test_zeros_and_repeated_values_of_a_day_are_not_stale() -> None:
+    """Solar nights and daily figures stay; so does what is constant by nature."""
+    made = cleaning.clean(np.zeros((1, 99)), [DEMAND], Cleaning(), slice(0))
+    assert (made.quality == REPORTED).all()
+    daily = plausible.nature("morning_report_peak_load_today_mw", "MW")
+    made = cleaning.clean(np.full((1, 99), 5.0), [daily], Cleaning(), slice(0))
+    assert (made.quality == REPORTED).all()
+
+
+@pytest.mark.slow
+def test_an_isolation_forest_is_fitted_on_train_alone() -> None:
+    """It rejects what is far off, and other values after the train rows do not change what it says of the first."""
+    values = np.stack([wave(1000)])
+    values[0, [200, 900]] = 9000
+    free = [Nature("x", (), -math.inf, math.inf)]
+    made = cleaning.clean(values, free, FITTED, slice(0, 700))
+    assert made.rejected["outlier"][0, [200, 900]].all()
+    assert made.rejected["outlier"].sum() < 30
+    changed = values.copy()
+    changed[0, 800:] = 5
+    again = cleaning.clean(changed, free, FITTED, slice(0, 700))
+    np.testing.assert_array_equal(made.values[:, :800], again.values[:, :800])
+
+
+def test_interpolation_reads_both_sides_of_a_gap() -> None:
+    """Below 5 % missing in time; above it from the other columns; a column without train values stays empty."""
+    first, second = wave(1000), 2 * wave(1000) + 10
+    third = np.full(1000, math.nan)
+    first[100:103], truth = math.nan, second.copy()
+    second[::10] = math.nan
+    rules = Cleaning(gaps="interpolate_from_the_future", spike=0)
+    made = cleaning.clean(np.stack([first, second, third]), [DEMAND] * 3, rules, slice(0, 700))
+    np.testing.assert_allclose(made.values[0, 100:103], np.interp([1, 2, 3], [0, 4], [first[99], first[103]]))
+    np.testing.assert_allclose(made.values[1, 200:], truth[200:], atol=0.001 * truth.max())
+    assert np.isnan(made.values[2]).all()
+    assert (made.quality[1, ::10] == IMPUTED).all()
+
+
+def test_a_rule_that_learns_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without scikit-learn the error names the extra."""
+    monkeypatch.setitem(__import__("sys").modules, "sklearn.ensemble", None)
+    with pytest.raises(TrainingError, match=r"Install gridtide\[learn\]"):
+        cleaning.clean(wave(100)[None], [DEMAND], FITTED, slice(0, 90))

@@ -1,0 +1,88 @@
+"""Locations made apart are those that are made together."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from gridtide.errors import TrainingError
+from gridtide.lake import Lake
+from gridtide.training import preparation
+from gridtide.training.by_location import Parts
+from gridtide.training.series.bases import common_shifts
+from tests.support.grids import PATTERNS, configuration, every_kind, fill
+
+KINDS = every_kind(30)
+source, rule, rows = KINDS["demand"]
+other = [row._replace(location="NYIS", value=row.value and row.value * 1.1) for row in rows]
+KINDS["demand"] = (source, rule, [*rows, *other])
+CONFIG = configuration(KINDS)
+SPEC: dict[str, Any] = {
+    "name": "two",
+    "locations": [
+        {"name": "NYIS", "targets": ["eia/NYIS/demand"], "inputs": ["eia/NYIS/*"]},
+        {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": PATTERNS},
+    ],
+    "seq_len": 48,
+    "horizon": 24,
+    "leads": [1, 24],
+    "features": {"power": True, "prices": True, "weather": True, "lags": [24], "rolling": [3, 24]},
+    "cleaning": {"outliers": "isolation_forest_fitted_on_train"},
+    "pictures": False,
+    "export": ["npz"],
+}
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Every kind of interval of one location, the demand of another."""
+    lake = Lake.open(str(tmp_path_factory.mktemp("lake")))
+    asyncio.run(fill(lake, KINDS))
+    return lake
+
+
+async def apart(wanted: Any, entries: Any, lake: Lake, pinned: Any, period: Any) -> Any:
+    """A `Maker` that exchanges all through the lake, the last location first."""
+    parts = Parts(wanted, entries, period, "features/two/parts")
+    await parts.begin(lake, pinned)
+    numbers = range(len(wanted.locations))
+    there = {number: await parts.gather(lake, number) for number in reversed(numbers)}
+    shifts = common_shifts(wanted, [there[number] for number in numbers])
+    for number in reversed(numbers):
+        await parts.derive(lake, number, shifts)
+    found = await parts.read(lake)
+    await parts.clear(lake)
+    return found
+
+
+async def written(lake: Lake) -> dict[str, bytes]:
+    """Everything of the set."""
+    return {one.path: await lake.read(one.path) for one in await lake.objects("features/two")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "keys", [{}, {"start": "2024-02-03T00:00Z", "end": "2024-02-28T05:00Z", "scaling": "none"}], ids=["open", "given"]
+)
+async def test_the_set_is_the_same_to_the_byte(lake: Lake, keys: dict[str, Any]) -> None:
+    """With columns that one location lacks, vintages, rejected values and fitted cleaning; nothing is left over."""
+    report = await preparation.prepare(SPEC | keys, CONFIG, lake)
+    together = await written(lake)
+    assert await preparation.prepare(SPEC | keys, CONFIG, lake, make=apart) == report
+    assert await written(lake) == together
+    assert sorted(together) == [
+        f"features/two/{name}" for name in ("manifest.json", "sequences.npz", "sequences.safetensors")
+    ]
+
+
+async def test_different_targets_are_refused(lake: Lake) -> None:
+    """As if made together."""
+    first, second = SPEC["locations"]
+    spec = SPEC | {"locations": [first, second | {"targets": ["iso_ne/ISNE/generation_wind"]}]}
+    messages = []
+    for make in (preparation.make_bases, apart):
+        with pytest.raises(TrainingError) as caught:
+            await preparation.prepare(spec, CONFIG, lake, make=make)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+    assert "the locations have different targets" in messages[0]

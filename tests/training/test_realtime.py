@@ -1,0 +1,176 @@
+"""What a model is asked with now is what a training set would hold of these hours."""
+
+import asyncio
+import re
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gridtide.entries.entry import Available
+from gridtide.errors import TrainingError
+from gridtide.lake import Lake
+from gridtide.training import preparation, tensors
+from tests.support.grids import HOUR, START, configuration, every_kind, fill
+
+mlx_store = pytest.importorskip("gridtide.mlx_store", reason="MLX is an extra")
+
+DAYS, LATER = 40, 50
+KINDS = every_kind(LATER)
+CONFIG = configuration(KINDS)
+PLACE = {"timezone": "America/New_York", "targets": ["eia/ISNE/demand"]}
+SPEC: dict[str, Any] = {
+    "name": "earlier",
+    "locations": [
+        {"name": "all", **PLACE, "inputs": ["eia/ISNE/*", "iso_ne/ISNE/*", "open_meteo/boston/*"]},
+        {"name": "few", **PLACE, "inputs": ["eia/ISNE/demand"]},
+    ],
+    "start": START.isoformat(),
+    "end": (START + timedelta(days=DAYS)).isoformat(),
+    "seq_len": 48,
+    "leads": [1, 24],
+    "pictures": False,
+    "features": {"lags": [24, 168], "rolling": [3, 24], "power": True, "weather": True},
+    "splits": {
+        "train_end": (START + timedelta(days=25)).isoformat(),
+        "validation_end": (START + timedelta(days=32)).isoformat(),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with values beyond the end of the training set in it."""
+    path = tmp_path_factory.mktemp("lake")
+    asyncio.run(fill(Lake.open(str(path)), KINDS))
+    return path
+
+
+def prepared(folder: Path, **keys: Any) -> Path:
+    """The sequences of a set of `SPEC` with `keys`."""
+    report = asyncio.run(preparation.prepare(SPEC | keys, CONFIG, Lake.open(str(folder))))
+    return folder / report["path"]
+
+
+@pytest.mark.parametrize(
+    "cleaning", [{}, pytest.param({"gaps": "interpolate_from_the_future"}, id="fitted on train hours")]
+)
+def test_the_newest_files_give_what_a_later_set_holds(folder: Path, cleaning: dict[str, str]) -> None:
+    """Value by value and cell by cell of the mask, for every column of both locations: the hours after the end of
+    the set are those of a set that goes on for ten days and has the same train hours."""
+    if cleaning:
+        pytest.importorskip("sklearn", reason="scikit-learn is an extra")
+    earlier = prepared(folder, cleaning=cleaning)
+    later = prepared(folder, name="later", end=(START + timedelta(days=LATER)).isoformat(), cleaning=cleaning)
+    mapped, _ = tensors.open_mapped(later)
+    context = mlx_store.get_real_time_context(
+        earlier, 100, config=CONFIG, lake=str(folder), until=START + timedelta(days=LATER)
+    )
+    np.testing.assert_array_equal(np.array(context["x"]), mapped["values"][:, -100:])
+    np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, -100:])
+    assert context["time"].tolist() == mapped["time"][-100:].tolist()
+    assert np.array(context["mask"]).any(axis=1).sum() > 60
+
+
+@pytest.mark.parametrize(
+    "cleaning", [{}, pytest.param({"gaps": "interpolate_from_the_future"}, id="fitted on train hours")]
+)
+@pytest.mark.parametrize("day", [20, 30])
+def test_the_hours_asked_for_may_be_within_the_set(folder: Path, day: int, cleaning: dict[str, str]) -> None:
+    """Its own hours come out as they are in it, those of training and those after it."""
+    if cleaning:
+        pytest.importorskip("sklearn", reason="scikit-learn is an extra")
+    path = prepared(folder, cleaning=cleaning)
+    mapped, _ = tensors.open_mapped(path)
+    context = mlx_store.get_real_time_context(
+        path, lookback_hours=24, config=CONFIG, lake=str(folder), until=START + day * 24 * HOUR + HOUR / 2
+    )
+    hours = slice((day - 1) * 24, day * 24)
+    np.testing.assert_array_equal(np.array(context["x"]), mapped["values"][:, hours])
+    np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, hours])
+
+
+def test_hours_before_those_that_cleaning_was_fitted_on_are_refused(folder: Path) -> None:
+    """How many there are is said."""
+    pytest.importorskip("sklearn", reason="scikit-learn is an extra")
+    path = prepared(folder, cleaning={"gaps": "interpolate_from_the_future"})
+    until = START + timedelta(days=2)
+    with pytest.raises(
+        TrainingError, match=r"fitted on hours from 2024-02-01T00:00Z on, not before\. Ask for at most 48"
+    ):
+        mlx_store.get_real_time_context(path, 49, config=CONFIG, lake=str(folder), until=until)
+
+
+@pytest.mark.parametrize("late", [10, 30])
+def test_what_becomes_known_late_is_in_the_first_rows_and_in_those_of_now(tmp_path: Path, late: int) -> None:
+    """However many days after its hour: as much more history is read."""
+    source, _, rows = KINDS["fuel_mix"]
+    kinds = {"demand": KINDS["demand"], "fuel_mix": (source, Available(lag=timedelta(days=late)), rows)}
+    config = configuration(kinds)
+    asyncio.run(fill(Lake.open(str(tmp_path)), kinds))
+    place = {"name": "one", **PLACE, "inputs": ["eia/ISNE/demand", "iso_ne/ISNE/generation_wind"]}
+    first = START + timedelta(days=late)
+    keys = {
+        "locations": [place],
+        "features": {"calendar": False},
+        "start": first.isoformat(),
+        "end": None,
+        "splits": {},
+    }
+    report = asyncio.run(preparation.prepare(SPEC | keys, config, Lake.open(str(tmp_path))))
+    assert report["locations"]["one"]["columns"][1] == f"iso_ne/ISNE/generation_wind-{24 * late - 1}h"
+    assert tensors.open_mapped(tmp_path / report["path"])[0]["mask"].all()
+    until = START + timedelta(days=LATER)
+    now = mlx_store.get_real_time_context(tmp_path / report["path"], 24, config=config, lake=str(tmp_path), until=until)
+    assert np.array(now["mask"]).all()
+
+
+@pytest.mark.parametrize(
+    ("hours", "until", "says"),
+    [
+        (0, START, "lookback_hours is 0. Ask for one hour"),
+        (-5, START, "lookback_hours is -5"),
+        (24, START.replace(tzinfo=None), "without a time zone"),
+    ],
+)
+def test_hours_that_cannot_be_are_refused(folder: Path, hours: int, until: datetime, says: str) -> None:
+    """None, and those before a moment that is another one on every machine."""
+    with pytest.raises(TrainingError, match=says):
+        mlx_store.get_real_time_context(prepared(folder), hours, config=CONFIG, lake=str(folder), until=until)
+
+
+@pytest.mark.parametrize("keys", [{"until": START}, {"lake": "lake"}])
+def test_other_hours_than_its_own_need_a_configuration(folder: Path, keys: dict[str, Any]) -> None:
+    """They would be the last of the set whatever was asked for."""
+    with pytest.raises(TrainingError, match=r"earlier: .*Give config as well"):
+        mlx_store.get_real_time_context(prepared(folder), 24, **keys)
+
+
+@pytest.mark.parametrize(("kind", "series"), [("fuel_mix", "generation_wind"), ("demand", "eia/ISNE/demand")])
+def test_a_series_that_is_not_in_the_lake_is_missing(folder: Path, tmp_path: Path, kind: str, series: str) -> None:
+    """What is made of it is 0 and masked, all else as ever; also where the spec names it without wildcards, as an
+    input and as the target."""
+    path = prepared(folder)
+    less = {name: rows for name, rows in KINDS.items() if name != kind}
+    asyncio.run(fill(Lake.open(str(tmp_path)), less))
+    until = START + timedelta(days=LATER)
+    whole, part = (
+        mlx_store.get_real_time_context(path, 24, config=CONFIG, lake=str(where), until=until)
+        for where in (folder, tmp_path)
+    )
+    columns = mlx_store.open_store(path).manifest["locations"][0]["columns"]
+    gone = np.array([re.search(rf"{series}\b", column["formula"]) is not None for column in columns])
+    assert 0 < gone.sum() < len(gone)
+    for name in ("x", "mask"):
+        assert not np.array(part[name])[0][:, gone].any()
+        np.testing.assert_array_equal(np.array(part[name])[0][:, ~gone], np.array(whole[name])[0][:, ~gone])
+
+
+def test_a_lake_with_none_of_the_series_is_refused(folder: Path, tmp_path: Path) -> None:
+    """Such as a wrong one: the error says over which hours, and what there is."""
+    path = prepared(folder)
+    until = START + timedelta(days=LATER)
+    with pytest.raises(TrainingError, match=r"earlier: the lake has none of its \d+ input series over .*Ingest"):
+        mlx_store.get_real_time_context(path, 24, config=CONFIG, lake=str(tmp_path), until=until)

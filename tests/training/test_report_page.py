@@ -1,0 +1,88 @@
+"""The page of pictures that goes beside a training set."""
+
+import asyncio
+import base64
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gridtide.errors import TrainingError
+from gridtide.lake import Lake
+from gridtide.training import manifest, preparation, report_page
+from tests.support.grids import configuration, every_kind, fill
+from tests.support.sets import training_set
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.slow
+def test_a_page_holds_every_picture_of_every_location() -> None:
+    """As PNG inside the page, with what they show in words; the same page for the same set."""
+    made = training_set(30, seq_len=48, horizon=24)
+    page = report_page.page(made, manifest.manifest(made, []))
+    found = [base64.b64decode(text) for text in re.findall(r"base64,([^']+)'", page)]
+    assert len(found) == 2 * len(report_page.PICTURES)
+    assert all(body.startswith(PNG) for body in found)
+    for text in ("ISNE", "NYIS", "eia/ISNE/demand", "windows", *(title for title, _, _ in report_page.PICTURES)):
+        assert text in page
+    assert page == report_page.page(made, manifest.manifest(made, []))
+
+
+def test_names_cannot_write_html() -> None:
+    """A description is shown as text."""
+    made = training_set(30, seq_len=48, horizon=24, description="<script>alert(1)</script>")
+    assert "<script>" not in report_page.page(made, manifest.manifest(made, []))
+
+
+def test_correlations_are_those_of_plain_numpy() -> None:
+    """Over train steps in which feature and later target are both observed."""
+    made = training_set(30, seq_len=48, horizon=24)
+    for ahead in (1, 24):
+        found = report_page.correlation(made, 0, ahead)
+        for column in range(made.values.shape[2]):
+            steps = [
+                t
+                for t in range(made.bounds.train_end - ahead)
+                if made.mask[0, t, column] and made.target_mask[0, t + ahead, 0]
+            ]
+            x = made.values[0, steps, column].astype(float)
+            y = made.targets[0, [t + ahead for t in steps], 0].astype(float)
+            expected = np.corrcoef(x, y)[0, 1] if len(steps) > 1 and x.std() > 1e-4 else 0.0
+            np.testing.assert_allclose(found[column], expected, atol=1e-3)
+
+
+def prepared(folder: Path, **keys: Any) -> dict[str, Any]:
+    """The report of a small set in a lake in `folder`."""
+    kinds = {name: kind for name, kind in every_kind(20).items() if name in ("demand", "weather")}
+    lake = Lake.open(str(folder))
+    asyncio.run(fill(lake, kinds))
+    place = {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": ["*/*/*"]}
+    spec = {"name": "small", "locations": [place], "seq_len": 24, "horizon": 12} | keys
+    return asyncio.run(preparation.prepare(spec, configuration(kinds), lake))
+
+
+def test_the_page_is_written_beside_the_sequences(tmp_path: Path) -> None:
+    """Where it is asked for."""
+    report = prepared(tmp_path)
+    assert report["pictures"] == "features/small/report.html"
+    assert "<img" in (tmp_path / report["pictures"]).read_text()
+    assert prepared(tmp_path / "other", pictures=False)["pictures"] is None
+    assert not (tmp_path / "other/features/small/report.html").exists()
+
+
+def test_without_matplotlib_the_set_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And a warning says what to install; drawing itself is an error that says so too."""
+    made = training_set(30, seq_len=48, horizon=24)
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(__import__("sys").modules, name, None)
+    with pytest.raises(TrainingError, match=r"Install gridtide\[report\]"):
+        report_page.page(made, manifest.manifest(made, []))
+    report = prepared(tmp_path)
+    assert report["pictures"] is None
+    assert (tmp_path / report["path"]).exists()
+    assert "gridtide[report]" in caplog.text
