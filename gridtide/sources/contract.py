@@ -48,17 +48,29 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """Records or cells of an answer that are not stored: why, how many, and one of them with its place in the answer
+    (`row 7, load: '1,204.5'`)."""
+
+    reason: str
+    count: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """What one body says: its observations and what is still to be asked.
 
     `received` counts the upstream's own rows in it; `total` is how many the upstream says there are
-    for the request's period, on all its pages together, None where it does not say.
+    for the request's period, on all its pages together, None where it does not say. `skipped` counts what the
+    body holds and `observations` do not: every record and cell is in one or the other.
     """
 
     observations: pa.Table
     received: int
     total: int | None = None
     following: Sequence[Request] = ()
+    skipped: Sequence[Skipped] = ()
 
 
 class Source(Protocol):
