@@ -1,50 +1,132 @@
-"""The shape of the code: who may import whom, and that what is public says what it does."""
+"""The shape of the code: who may import whom, what things are called, and that what is public says what it does."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-LAYERS = ("deployments", "flows", "tasks", "gridtide")
-"""From the outermost to the innermost; each may import those after it."""
-
-FILES = sorted(path.relative_to(ROOT) for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))
-
-PURE = (
-    "errors",
-    "periods",
-    "variables",
-    "observations",
+from tests.support.source_tree import (
+    FILES,
+    LAYERS,
+    MODULES,
+    ROOT,
+    child_graph,
+    circle,
+    count_names,
+    doubled_names,
+    folders,
+    function_names,
+    imports,
+    own_imports,
+    parsed,
+    within,
 )
+
+ROOMS = (
+    *("errors", "periods", "variables", "threads", "simulation"),
+    *("entries", "observations", "sandbox", "sources", "config"),
+    *("http", "lake", "collect", "curated", "coverage", "quality", "training"),
+    *("mlx_store", "ring"),
+)
+"""The rooms of `gridtide/` from the ground up; each may import those before it; see `docs/architecture.md`."""
+
+NEIGHBOURS = ({"http", "lake"}, {"collect", "curated"}, {"training", "coverage"})
+"""Rooms that know nothing of one another, whatever their order."""
+
+PLANNED = {"quality"}
+"""Rooms that have a place in the order and no modules yet."""
+
+BACKWARDS = {
+    ("gridtide.entries.field_types", "gridtide.sources.registry"): "the names of the sources are checked too early",
+    ("flows.monitor", "flows.backfill"): "repairing gaps is a part of the backfill flow, not of coverage",
+    ("deployments.registry.ecs_pool", "deployments.machine.worker"): "the settings of workers live with one of them",
+    ("deployments.machine.serving", "deployments.cli.blocks"): "the connection to the Prefect server lives in the CLI",
+    ("deployments.machine.serving", "deployments.cli.console"): "serving prints by itself",
+    ("deployments.machine.local", "deployments.cli.blocks"): "the connection to the Prefect server lives in the CLI",
+}
+"""Imports that run backwards still, and why. The list only becomes shorter."""
+
+MOST_MODULES = 10
+"""Modules in one folder; more are a folder of their own."""
+
+PURE = ("errors", "periods", "variables", "observations")
 DOORS = {"aiohttp", "obstore", "boto3", "requests", "httpx", "urllib.request", "socket"}
 """What only the doors to network and storage may use."""
 
+BANNED = """
+    one ones two other others another each both such same rest some this that these those it there here
+    found made said told wanted known taken asked kept given left seen held done gone got shown sent lost meant needed
+    brought something anything nothing everything
+"""
+"""Words that are no names: they say nothing where the line that binds them is out of sight."""
 
-@lru_cache
-def parsed(path: Path) -> ast.Module:
-    """The syntax tree of a file."""
-    return ast.parse((ROOT / path).read_text())
+MEAN_LENGTH = 7.0
+"""Characters that a name has on average, each counted as often as it is bound."""
+
+ONE_WORD = 0.45
+"""The share of functions whose name is one word."""
+
+GROUND = ("errors", "periods", "variables", "threads", "simulation", "mlx_store", "ring")
+"""The rooms that are one file; their names are counted together."""
+
+NAMES_TODAY = {
+    "ground": (26, 5.66, 0.78),
+    "gridtide.entries": (17, 5.87, 0.69),
+    "gridtide.observations": (30, 5.74, 0.75),
+    "gridtide.sandbox": (38, 5.7, 0.86),
+    "gridtide.sources": (56, 5.83, 0.76),
+    "gridtide.config": (14, 5.7, 0.45),
+    "gridtide.http": (13, 5.97, 0.69),
+    "gridtide.lake": (43, 5.73, 0.81),
+    "gridtide.collect": (29, 5.88, 0.79),
+    "gridtide.curated": (70, 5.53, 0.81),
+    "gridtide.coverage": (29, 5.21, 0.95),
+    "gridtide.training": (203, 5.57, 0.8),
+    "tasks": (26, 5.93, 0.74),
+    "flows": (104, 5.64, 0.65),
+    "deployments": (92, 5.7, 0.79),
+}
+"""Per room: how many names are banned words, the mean length of names, the share of one-word functions, as they are.
+Banned words only become fewer, names longer, one-word functions fewer, until all rooms are at 0, `MEAN_LENGTH` and
+`ONE_WORD`."""
+
+DOUBLED_TODAY = """
+    AHEAD AREAS Answer Asked BATCH BLOCK Columns DAY DAY_AHEAD FIRST FIXES FOOTER FUELS Floats GATHERED Grid HOUR
+    Hourly KEPT LABELS LARGEST LIMITS LOGGED LONGEST Mask NAMES NEVER Numbers PAGE_ROWS PATIENCE PIECE Place REPORTS
+    ROUTES ROW_GROUP Record Report Route Row SETTINGS SMALLEST START_TIMEOUT STATISTICS STOP_TIMEOUT SYSTEM Sandbox
+    Series Share Starts Strict TOGETHER TOLD TYPES Variable WIDTH Zone ahead answer as_rows as_text backfill check
+    collect compact compact_share compacted concat coverage decode deploy derive down encode find gather history
+    ingest latest load monitor newest notify open_lake parse prepare read refusal remember replay retention rows run
+    secrets serve shares starts status together told unpublished up vintages
+"""
+"""Public names that two modules define and that mean two things. The list only becomes shorter."""
+
+SHARED_NAMES: dict[str, str] = {
+    "main": "where a process begins",
+    "logger": "the logger of a module",
+    "P": "the parameters of a function that is wrapped",
+    "T": "any type",
+}
+"""Public names that several modules define on purpose, with their one meaning."""
+
+CONTRACTS = {"gridtide.sources": "gridtide.sources.contract"}
+"""Packages whose modules define the same functions, those of the protocol in this module."""
 
 
-def imports(path: Path) -> Iterator[str]:
-    """The modules that a file imports, wherever in it."""
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            yield str(node.module)
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+def banned_words(paths: list[Path]) -> list[str]:
+    """The names in these files that are banned words, as often as they are bound."""
+    return sorted(name for name in count_names(paths).elements() if name.strip("_").lower() in BANNED.split())
 
 
-def within(module: str, packages: set[str]) -> bool:
-    """Whether `module` is one of `packages` or inside one."""
-    return any(module == package or module.startswith(f"{package}.") for package in packages)
+def room_files(room: str) -> list[Path]:
+    """The files whose names are counted together as those of `room`."""
+    if room == "ground":
+        return [path for path in FILES if path.parts[0] == "gridtide" and len(path.parts) == 2]
+    return [path for path in FILES if within(".".join(path.with_suffix("").parts), {room})]
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
@@ -52,6 +134,103 @@ def test_imports_run_one_way(path: Path) -> None:
     """deployments → flows → tasks → gridtide, never back."""
     outer = set(LAYERS[: LAYERS.index(path.parts[0])])
     assert [name for name in imports(path) if within(name, outer)] == []
+
+
+def room_of(module: str) -> str | None:
+    """The room of a module of gridtide; None for the package itself and for modules outside."""
+    layer, _, inside = module.partition(".")
+    return inside.partition(".")[0] or None if layer == "gridtide" else None
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room_of(module)])
+def test_rooms_import_only_rooms_before_them(module: str) -> None:
+    """A module of gridtide imports its own room and rooms before it, and no neighbour; imports for types count."""
+    room = room_of(module)
+    assert room in ROOMS, f"{room} has no place in ROOMS"
+    allowed = set(ROOMS[: ROOMS.index(room) + 1])
+    for pair in NEIGHBOURS:
+        if room in pair:
+            allowed -= pair - {room}
+    beyond = [name for name in own_imports(module) if room_of(name) not in {*allowed, None}]
+    assert [name for name in beyond if (module, name) not in BACKWARDS] == []
+
+
+@pytest.mark.parametrize("folder", folders())
+def test_no_circle_in_any_folder(folder: str) -> None:
+    """The modules and packages directly in a folder import one another in no circle; imports for types count."""
+    assert circle(child_graph(folder, without=BACKWARDS)) == []
+
+
+def test_backwards_imports_are_listed_only_while_they_last() -> None:
+    """Each import that is listed as running backwards is still there; one that is mended leaves the list."""
+    assert [edge for edge in BACKWARDS if edge[0] not in MODULES or edge[1] not in own_imports(edge[0])] == []
+
+
+def test_a_circle_is_found() -> None:
+    """What looks for circles finds one, and none where there is none."""
+    assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})) == {"a", "b", "c"}
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+@pytest.mark.parametrize("folder", folders())
+def test_folders_stay_small(folder: str) -> None:
+    """No folder holds more than ten modules."""
+    modules = [path for path in (ROOT / folder.replace(".", "/")).glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= MOST_MODULES
+
+
+FLOWS = sorted(path.stem for path in (ROOT / "flows").glob("*.py") if path.stem not in ("__init__", "report"))
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+def test_flows_import_no_other_flow(flow: str) -> None:
+    """A flow uses what flows share (`flows.run`), and no other flow."""
+    flows = {f"flows.{name}" for name in FLOWS if name != flow}
+    backwards = {target for module, target in BACKWARDS if module == f"flows.{flow}"}
+    assert [name for name in own_imports(f"flows.{flow}") if within(name, flows - backwards)] == []
+
+
+PAGE = ROOT / "docs" / "architecture.md"
+
+
+def drawn_tree() -> list[tuple[str, str]]:
+    """The lines of the tree in docs/architecture.md: path and description."""
+    drawn, above = [], [""]
+    for indent, name, text in re.findall(r"^( *)([\w.]+/?) {2,}(.+)$", PAGE.read_text().split("```")[1], re.MULTILINE):
+        above = [*above[: len(indent) // 2 + 1], name]
+        drawn.append(("".join(above), text))
+    return drawn
+
+
+def test_the_tree_in_the_docs_is_the_tree_of_folders() -> None:
+    """docs/architecture.md draws every folder with files, and every file at the top of gridtide, and nothing else."""
+    drawn = {path: text for path, text in drawn_tree() if not text.startswith("(planned)")}
+    files = [path for layer in LAYERS for path in (ROOT / layer).rglob("*") if path.is_file()]
+    directories = {path.parent.relative_to(ROOT) for path in files if "__pycache__" not in path.parts}
+    top = {path.relative_to(ROOT) for path in (ROOT / "gridtide").glob("*.py") if path.name != "__init__.py"}
+    assert sorted(drawn) == sorted([*(f"{path}/" for path in directories), *map(str, top)])
+
+
+def test_the_tree_in_the_docs_is_in_the_order_of_imports() -> None:
+    """The rooms stand in docs/architecture.md as in ROOMS, and those that are planned are called so."""
+    rooms = [(path.split("/")[1].removesuffix(".py"), text) for path, text in drawn_tree() if re.fullmatch(ROOM, path)]
+    assert [room for room, _ in rooms] == list(ROOMS)
+    assert {room for room, text in rooms if text.startswith("(planned)")} == PLANNED
+
+
+ROOM = r"gridtide/(\w+\.py|\w+/)"
+"""The path of a room in the tree of docs/architecture.md."""
+
+
+CODE_PATH = rf"`((?:{'|'.join([*LAYERS, 'tests', 'docs', 'examples'])})/[\w./]*)`"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_paths_in_the_docs_exist(page: str) -> None:
+    """Every path to code that a page names is there, but for rooms that are planned."""
+    paths = re.findall(CODE_PATH, (ROOT / page).read_text())
+    planned = {f"gridtide/{room}/" for room in PLANNED}
+    assert [path for path in paths if path not in planned and not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] == "gridtide"], ids=str)
@@ -62,8 +241,10 @@ def test_the_domain_knows_no_orchestrator_and_one_file_knows_mlx(path: Path) -> 
 
 
 def is_pure(path: Path) -> bool:
-    """Whether a file is to do no I/O: the sources and the numerical modules."""
-    return path.parts[:2] == ("gridtide", "sources") or (path.parts[0] == "gridtide" and path.stem in PURE)
+    """Whether a file is to do no I/O: the sources, the table of observations and the ground."""
+    return path.parts[:2] == ("gridtide", "sources") or (
+        path.parts[0] == "gridtide" and path.with_suffix("").parts[1] in PURE
+    )
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if is_pure(p)], ids=str)
@@ -100,9 +281,49 @@ def test_functions_stay_short(path: Path) -> None:
     assert long == {}
 
 
+def test_every_room_has_its_names_counted() -> None:
+    """Each room of gridtide, and each outer layer, has a line in the count of names."""
+    rooms = {"ground", *(f"gridtide.{room}" for room in ROOMS if room not in {*GROUND, *PLANNED})}
+    assert set(NAMES_TODAY) == rooms | set(LAYERS[:-1])
+
+
+@pytest.mark.parametrize("room", NAMES_TODAY)
+def test_names_say_what_they_name(room: str) -> None:
+    """No banned word is bound as a name, names are long enough to say something, and few functions are one word."""
+    most_banned, least_length, most_one_word = NAMES_TODAY[room]
+    paths = room_files(room)
+    counts = count_names(paths)
+    functions = [name for path in paths for name in function_names(parsed(path))]
+    length = sum(len(name) * count for name, count in counts.items()) / counts.total()
+    one_word = sum("_" not in name.strip("_") for name in functions) / len(functions)
+    words = banned_words(paths)
+    assert len(words) <= most_banned, words
+    assert length >= min(least_length, MEAN_LENGTH)
+    assert one_word <= max(most_one_word, ONE_WORD)
+
+
+def contract_functions(package: str) -> set[str]:
+    """The functions of the protocols that the modules of `package` fulfil."""
+    classes = [node for node in parsed(MODULES[CONTRACTS[package]]).body if isinstance(node, ast.ClassDef)]
+    protocols = [node for node in classes if any(isinstance(b, ast.Name) and b.id == "Protocol" for b in node.bases)]
+    return {name for node in protocols for name in function_names(node)}
+
+
+def test_no_public_name_means_two_things() -> None:
+    """A public name is defined in one module, unless the modules of a package all define it as their contract says."""
+    contracts = {package: contract_functions(package) for package in CONTRACTS}
+    doubled = set()
+    for name, modules in doubled_names().items():
+        fulfilled = [p for p, functions in contracts.items() if name in functions and within(modules[-1], {p})]
+        outside = [module for module in modules if not within(module, fulfilled)]
+        if name not in SHARED_NAMES and (outside or not fulfilled):
+            doubled.add(name)
+    assert doubled - set(DOUBLED_TODAY.split()) == set()
+
+
 @pytest.mark.parametrize("module", ["gridtide.config", "gridtide.collect", "deployments.cli", "deployments.cli.status"])
 def test_what_must_start_quickly_loads_no_prefect(module: str) -> None:
     """Importing these loads neither Prefect nor MLX, in a process of its own."""
     code = f"import {module}, sys; print([m for m in ('prefect', 'mlx', 'pandas') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
