@@ -34,8 +34,8 @@ from gridtide.errors import ConfigurationError, StorageError
 from gridtide.periods import Period, spoken
 from gridtide.sandbox import SECRETS
 from tasks import remote
-from tasks.collect import Outcome, Run, collect
-from tasks.remote import Errand, Place
+from tasks.collect import CollectionRun, Outcome, run_collection
+from tasks.remote import Destination, RemoteCall
 
 EARLIEST = 1900
 """The first year that may be asked for: none before it has a grid, and names of files write four digits."""
@@ -94,7 +94,7 @@ async def backfill(
         if dry_run:
             outcomes = []
         elif cluster:
-            place = Place(lake or selected(config, select)[0].lake, run.stamp, SECRETS if sandbox else None)
+            place = Destination(lake or selected(config, select)[0].lake, run.stamp, SECRETS if sandbox else None)
             outcomes = await _carry_out_on(cluster, plans, place, run.retries)
         else:
             outcomes = await carry_out(plans, run)
@@ -113,13 +113,13 @@ async def backfill(
     return report
 
 
-async def carry_out(plans: Sequence[Plan], run: Run) -> list[Outcome]:
+async def carry_out(plans: Sequence[Plan], run: CollectionRun) -> list[Outcome]:
     """Collect all chunks; of one entry at most `entry.concurrency` at a time."""
     progress = await Progress.begin("backfill-progress", {plan.entry.name: len(plan.chunks) for plan in plans})
 
     async def chunk(entry: Entry, period: Period, turns: asyncio.Semaphore) -> Outcome:
         async with turns:
-            outcome = await collect(run, entry, period)
+            outcome = await run_collection(run, entry, period)
         await progress.advance(entry.name)
         return outcome
 
@@ -129,14 +129,14 @@ async def carry_out(plans: Sequence[Plan], run: Run) -> list[Outcome]:
     )
 
 
-async def _carry_out_on(cluster: str, plans: Sequence[Plan], place: Place, retries: TaskRetries) -> list[Outcome]:
+async def _carry_out_on(cluster: str, plans: Sequence[Plan], place: Destination, retries: TaskRetries) -> list[Outcome]:
     """Collect all chunks on the workers of `cluster`."""
     progress = await Progress.begin("backfill-progress", {plan.entry.name: len(plan.chunks) for plan in plans})
 
     async def chunk(entry: Entry, period: Period) -> Outcome:
-        errand = Errand(f"{entry.name} {period}", remote.collect, entry, period, place)
+        call = RemoteCall(f"{entry.name} {period}", remote.collect_remotely, entry, period, place)
         try:
-            collected = await there.run("collect", errand)
+            collected = await there.run("collect", call)
             outcome = Outcome(entry, period, collected)
         except Exception as error:  # whatever it was: one chunk's failure stops no other
             outcome = Outcome(entry, period, error=error)
@@ -148,7 +148,10 @@ async def _carry_out_on(cluster: str, plans: Sequence[Plan], place: Place, retri
 
 
 async def pictured(
-    wanted: Sequence[tuple[Entry, Period]], outcomes: Sequence[Outcome], run: Run, damaged: Collection[str] = ()
+    wanted: Sequence[tuple[Entry, Period]],
+    outcomes: Sequence[Outcome],
+    run: CollectionRun,
+    damaged: Collection[str] = (),
 ) -> Pictures:
     """What the lake holds of what was `wanted` after `outcomes`, without `damaged` files (paths), by entry, after
     noting there what failed.

@@ -29,7 +29,7 @@ from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import Lake
 from tasks import remote
 from tasks.lake import open_lake
-from tasks.remote import Errand
+from tasks.remote import RemoteCall
 
 
 def _check(config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
@@ -150,13 +150,16 @@ def _tabular(config: str | dict[str, Any], select: list[str] | None) -> tuple[Co
 async def _shared(there: Workers, address: str, store: Lake, entry: Entry) -> Compaction:
     """Compact `entry` of the lake `store`, which is at `address`, share by share, then what is left of it."""
     planned = await curated.shares(store, entry)
-    errands = [Errand(f"{entry.name} {share.months}", remote.compact_share, entry, share, address) for share in planned]
-    ended = await asyncio.gather(*(there.run("compact", errand) for errand in errands), return_exceptions=True)
+    calls = [
+        RemoteCall(f"{entry.name} {share.months}", remote.compact_share_remotely, entry, share, address)
+        for share in planned
+    ]
+    ended = await asyncio.gather(*(there.run("compact", call) for call in calls), return_exceptions=True)
     done = await curated.join(store, entry, planned, [part for part in ended if not isinstance(part, BaseException)])
     for failure in ended:
         if isinstance(failure, BaseException):
             raise failure
-    left = await there.run("compact", Errand(f"{entry.name} rest", remote.compact, entry, address))
+    left = await there.run("compact", RemoteCall(f"{entry.name} rest", remote.compact_remotely, entry, address))
     return done + left
 
 

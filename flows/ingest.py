@@ -22,7 +22,7 @@ from flows.run.report import as_rows, as_text, failure, ingest_report, raise_fai
 from flows.run.session import collecting, selected
 from gridtide.collect.collection import scheduled_period
 from gridtide.entries.entry import Entry
-from tasks.collect import Outcome, Run, collect
+from tasks.collect import CollectionRun, Outcome, run_collection
 
 
 def _check(config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
@@ -66,7 +66,7 @@ async def ingest(
     return report
 
 
-async def _one(run: Run, entry: Entry) -> Outcome:
-    outcome = await collect(run, entry, scheduled_period(entry, run.stamp))
+async def _one(run: CollectionRun, entry: Entry) -> Outcome:
+    outcome = await run_collection(run, entry, scheduled_period(entry, run.stamp))
     tell(entry.name, 1, 1)
     return outcome

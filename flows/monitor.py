@@ -28,9 +28,9 @@ from gridtide.coverage.findings import NAMED, SHOWN, Finding, find, unpublished
 from gridtide.coverage.plan import Plan
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.periods import Period
-from tasks.collect import Outcome, Run, collect
-from tasks.notify.events import GAPS, MISSING, STALE
-from tasks.notify.troubles import Trouble, announce
+from tasks.collect import CollectionRun, Outcome, run_collection
+from tasks.notify.events import GAPS, MISSING_DATA, STALE
+from tasks.notify.troubles import Trouble, announce_changes
 
 
 def _check(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
@@ -82,22 +82,22 @@ async def monitor(
     await coverage_artifact.show("monitor-coverage", title, pictures)
     if not dry_run:
         troubles = [_troubles(row, wanted) for row in rows]
-        await announce(run.lake.uri, days, {about: found for each in troubles for about, found in each.items()})
+        await announce_changes(run.lake.uri, days, {about: found for each in troubles for about, found in each.items()})
         _raise_what_is_open(report, outcomes)
     return report
 
 
-async def _heal(found: Sequence[Finding], run: Run) -> list[Outcome]:
+async def _heal(found: Sequence[Finding], run: CollectionRun) -> list[Outcome]:
     """Collect what is lacking; what files answer already is asked anew, not taken from what is kept."""
     anew = replace(run, resume=False, refresh=True)
     return [
         *await carry_out([one.plan(one.gaps) for one in found], run),
         *await carry_out([one.plan(one.revisions) for one in found], anew),
-        *await asyncio.gather(*(collect(anew, one.entry) for one in found if one.snapshot)),
+        *await asyncio.gather(*(run_collection(anew, one.entry) for one in found if one.snapshot)),
     ]
 
 
-async def _entry(one: Finding, outcomes: Sequence[Outcome], pictures: Pictures, run: Run) -> dict[str, Any]:
+async def _entry(one: Finding, outcomes: Sequence[Outcome], pictures: Pictures, run: CollectionRun) -> dict[str, Any]:
     """What the report says of an entry."""
     holes, problem = [], one.problem
     try:
@@ -222,7 +222,7 @@ def _raise_what_is_open(report: dict[str, Any], outcomes: Sequence[Outcome]) -> 
     if not left:
         return
     named = "; ".join(f"{row['name']} {', '.join(_left(row))}" for row in left)
-    what = MISSING if all(row["missing"] and not row["problem"] for row in left) else "still open"
+    what = MISSING_DATA if all(row["missing"] and not row["problem"] for row in left) else "still open"
     kind = failure(outcomes) if any(outcome.error for outcome in outcomes) else RunError
     raise kind("monitor", f"{what}: {named}", "Why stands in the report; what failed is asked again later", report)
 

@@ -16,7 +16,7 @@ from prefect.logging import get_run_logger
 
 from flows.run.local_flow import local_flow
 from gridtide.errors import GridtideError
-from tasks.notify.deliver import Receiver, deliver, receivers
+from tasks.notify.deliver import Receiver, deliver, read_receivers
 
 
 @local_flow(name="notify")
@@ -30,7 +30,7 @@ async def notify(hours: float = 24) -> dict[str, Any]:
         hours: How far back to look for what was not told.
     """
     async with get_client() as client:
-        there = await receivers(client)
+        there = await read_receivers(client)
     results = await asyncio.gather(*(_tell(one, timedelta(hours=hours)) for one in there))
     failed = [str(result) for result in results if isinstance(result, BaseException)]
     if failed:

@@ -29,7 +29,7 @@ from gridtide.training.series.bases import Base, common_shifts
 from gridtide.training.spec import TrainingSpec, load
 from tasks import remote
 from tasks.lake import open_lake
-from tasks.remote import Errand
+from tasks.remote import RemoteCall
 
 
 def _check(spec: TrainingSpec | dict[str, Any] | str, config: str | dict[str, Any], **_: Any) -> None:
@@ -88,9 +88,9 @@ async def _make_on(
     names = list(enumerate(location.name for location in wanted.locations))
     await parts.begin(lake, pinned)
     try:
-        gathering = (Errand(name, remote.gather, parts, n, address) for n, name in names)
+        gathering = (RemoteCall(name, remote.gather_remotely, parts, n, address) for n, name in names)
         shifts = common_shifts(wanted, await there.run_all("gather", gathering))
-        deriving = (Errand(name, remote.derive, parts, n, shifts, address) for n, name in names)
+        deriving = (RemoteCall(name, remote.derive_remotely, parts, n, shifts, address) for n, name in names)
         await there.run_all("derive", deriving)
         return await parts.read(lake)
     finally:

@@ -40,7 +40,7 @@ SLOTS = 32
 
 
 @dataclass(frozen=True)
-class Run:
+class CollectionRun:
     """What the collections of one flow run share. `refresh` asks although an answer is fresh;
     `resume` goes on from the pages that an interrupted run kept of the same period."""
 
@@ -64,7 +64,7 @@ class Outcome:
     from_cache: bool = False
 
 
-async def collect(run: Run, entry: Entry, period: Period | None = None) -> Outcome:
+async def run_collection(run: CollectionRun, entry: Entry, period: Period | None = None) -> Outcome:
     """Collect `entry` for `period` (a snapshot if None) as one task run; no error is raised.
 
     A result younger than `entry.fresh` is taken again instead, if its file is still in the lake.
@@ -83,7 +83,7 @@ class _Work:
     """One collection and its patience. Not a dataclass: Prefect would walk into the fields of one
     that is a task's parameter, while this it neither reads, hashes nor records."""
 
-    def __init__(self, run: Run, entry: Entry, period: Period | None) -> None:
+    def __init__(self, run: CollectionRun, entry: Entry, period: Period | None) -> None:
         self.run, self.entry, self.period = run, entry, period
         self.begun: float | None = None
         self.not_before = 0.0

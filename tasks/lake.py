@@ -37,15 +37,15 @@ async def open_lake(address: str, *, make: bool = True) -> Lake:
     except ValueError as error:  # what Prefect raises for a block that does not exist
         raise ConfigurationError(slug, "there is no such block", "Create it in the UI under Blocks") from error
     if isinstance(block, S3Bucket):
-        return await asyncio.to_thread(of_bucket, block)
-    return await asyncio.to_thread(with_credentials, uri, block)
+        return await asyncio.to_thread(open_bucket_lake, block)
+    return await asyncio.to_thread(open_with_credentials, uri, block)
 
 
-def of_bucket(block: S3Bucket) -> Lake:
+def open_bucket_lake(block: S3Bucket) -> Lake:
     """The lake in the bucket and folder of `block`."""
-    return with_credentials(f"s3://{block.bucket_name}/{block.bucket_folder}", block.credentials)
+    return open_with_credentials(f"s3://{block.bucket_name}/{block.bucket_folder}", block.credentials)
 
 
-def with_credentials(uri: str, block: AwsCredentials | MinIOCredentials) -> Lake:
+def open_with_credentials(uri: str, block: AwsCredentials | MinIOCredentials) -> Lake:
     """The lake at `uri` with the credentials, region and endpoint of `block`."""
     return Lake.open(uri, block.get_boto3_session(), block.aws_client_parameters.endpoint_url)

@@ -1,7 +1,7 @@
-"""Work in another process, such as a Dask worker's, which opens lake, session and quota itself.
+"""Work in another process, such as a Dask worker, which opens the lake, the HTTP session and the rate limits itself.
 
-What travels there is what to do and where the lake is; credentials do not: the process takes them from its
-own environment or from Prefect's blocks. What comes back is small; what is large goes through the lake.
+The call and the address of the lake are sent there, credentials are not: the process reads them from its own
+environment or from Prefect blocks. Only small results are sent back; large data goes through the lake.
 """
 
 from __future__ import annotations
@@ -29,70 +29,78 @@ from gridtide.training.by_location import Parts
 from gridtide.training.series.bases import Found, Kind
 from tasks.lake import open_lake
 from tasks.rate_limits import SharedLimiter
-from tasks.secrets import secrets
+from tasks.secrets import read_credentials
 
 T = TypeVar("T")
 
 
-class Errand(Generic[T]):
-    """What to do somewhere else, and what the task run is called. Not a dataclass: Prefect would walk into
-    its fields."""
+class RemoteCall(Generic[T]):
+    """A call of `function` with `arguments` in another process; `name` is the name of its task run.
 
-    def __init__(self, name: str, call: Callable[..., Coroutine[Any, Any, T]], *given: Any) -> None:
-        self.name, self.call, self.given = name, call, given
+    Not a dataclass: Prefect would walk into the fields of one that is a parameter of a task."""
+
+    def __init__(self, name: str, function: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> None:
+        self.name, self.function, self.arguments = name, function, arguments
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where collections go: the address of the lake, the start of the run that names their files, and
-    credentials that are known to everybody (those of the sandbox), if these are to be used."""
+class Destination:
+    """Where collected files go: the address of the lake, and the start of the run, which names them.
+
+    `credentials` are public ones, those of the sandbox; if None, the process reads its own."""
 
     lake: str
     stamp: datetime
-    known: dict[str, str] | None = None
+    credentials: dict[str, str] | None = None
 
 
-async def collect(entry: Entry, period: Period, place: Place) -> dict[str, Any]:
-    """Collect, going on from what an interrupted run kept; `gridtide.collect.Collected.as_dict`."""
+async def collect_remotely(entry: Entry, period: Period, destination: Destination) -> dict[str, Any]:
+    """Collect `period` of `entry` into `destination`; pages that an interrupted run stored are not asked for again.
+
+    Returns `gridtide.collect.Collected.as_dict`.
+    """
     async with AsyncExitStack() as stack:
         limiter = await stack.enter_async_context(SharedLimiter())
-        known = await secrets([entry]) if place.known is None else place.known
-        http = await stack.enter_async_context(Http(known, limiter))
-        lake = await open_lake(place.lake)
-        collected = await collection.collect(entry, lake=lake, http=http, stamp=place.stamp, period=period, resume=True)
+        public = destination.credentials
+        credentials = await read_credentials([entry]) if public is None else public
+        http = await stack.enter_async_context(Http(credentials, limiter))
+        lake = await open_lake(destination.lake)
+        collected = await collection.collect(
+            entry, lake=lake, http=http, stamp=destination.stamp, period=period, resume=True
+        )
     return collected.as_dict()
 
 
-async def compact_share(entry: Entry, share: Share, lake: str) -> Part:
-    """Put the months of `share`."""
+async def compact_share_remotely(entry: Entry, share: Share, lake: str) -> Part:
+    """Write the months of `share` into the lake at the address `lake`."""
     return await curated.compact_share(await open_lake(lake), entry, share)
 
 
-async def compact(entry: Entry, lake: str) -> Compaction:
-    """Compact what is left of `entry`."""
+async def compact_remotely(entry: Entry, lake: str) -> Compaction:
+    """Compact what no share of `entry` has compacted yet, in the lake at the address `lake`."""
     return await curated.compact(await open_lake(lake), entry)
 
 
-async def gather(parts: Parts, number: int, lake: str) -> Found:
-    """Put the series of a location into the lake."""
+async def gather_remotely(parts: Parts, number: int, lake: str) -> Found:
+    """Write the series of location `number` into the lake at the address `lake`."""
     return await parts.gather(await open_lake(lake), number)
 
 
-async def derive(parts: Parts, number: int, shifts: Mapping[Kind, Sequence[int]], lake: str) -> None:
-    """Put the base of a location into the lake."""
+async def derive_remotely(parts: Parts, number: int, shifts: Mapping[Kind, Sequence[int]], lake: str) -> None:
+    """Write the base of location `number` into the lake at the address `lake`."""
     await parts.derive(await open_lake(lake), number, shifts)
 
 
 @cache
-def apart(kind: str, retries: TaskRetries) -> Task[..., Any]:
-    """The task, called `kind`, that runs an `Errand`, as patient as `retries` say."""
-    return _apart.with_options(
+def remote_task(kind: str, retries: TaskRetries) -> Task[..., Any]:
+    """The task named `kind` that runs a `RemoteCall`, retried as `retries` says."""
+    return _run_remotely.with_options(
         name=kind, retries=retries.count, retry_delay_seconds=exponential_backoff(retries.delay.total_seconds())
     )
 
 
 def _name(parameters: dict[str, Any]) -> str:
-    return str(parameters["errand"].name)
+    return str(parameters["call"].name)
 
 
 def _may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -106,5 +114,5 @@ def _may_pass(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> boo
     retry_condition_fn=_may_pass,
     retry_jitter_factor=0.3,
 )
-async def _apart(errand: Errand[Any]) -> Any:
-    return await errand.call(*errand.given)
+async def _run_remotely(call: RemoteCall[Any]) -> Any:
+    return await call.function(*call.arguments)

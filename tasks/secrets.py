@@ -13,7 +13,7 @@ from prefect.blocks.system import Secret
 from gridtide.entries.entry import BasicAuth, Entry, KeyAuth
 
 
-async def secrets(entries: Iterable[Entry]) -> dict[str, str]:
+async def read_credentials(entries: Iterable[Entry]) -> dict[str, str]:
     """The values of what the entries' `auth` names, as `gridtide.http.client.Http` takes them.
 
     The environment goes before `.env` in the working directory; a Secret block NAME comes under
@@ -27,7 +27,7 @@ async def secrets(entries: Iterable[Entry]) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def leave_to_file(entries: Iterable[Entry], folder: Path) -> None:
+def defer_to_dotenv(entries: Iterable[Entry], folder: Path) -> None:
     """Take out of the environment what `.env` in `folder` holds of the entries' credentials.
 
     A run that is started there by a process of this environment then reads them as they are by that time.

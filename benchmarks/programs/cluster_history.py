@@ -23,7 +23,7 @@ from flows.prepare_training import prepare_training
 from flows.run.cluster import workers
 from flows.run.local_flow import local_flow
 from gridtide.entries.entry import TaskRetries
-from tasks.remote import Errand
+from tasks.remote import RemoteCall
 
 START = datetime(2014, 1, 1, tzinfo=UTC)
 TASKS = 30
@@ -43,7 +43,7 @@ async def nothing() -> None:
 async def many(cluster: str) -> None:
     """Run `TASKS` task runs that do nothing."""
     with workers(cluster, TaskRetries()) as there:
-        await there.run_all("nothing", [Errand(str(n), nothing) for n in range(TASKS)])
+        await there.run_all("nothing", [RemoteCall(str(n), nothing) for n in range(TASKS)])
 
 
 def written(folder: Path, pattern: str) -> int:

@@ -25,7 +25,7 @@ async def open_lake(address: str, *, make: bool = True) -> Lake:
 
 async def secrets(entries: Sequence[Entry]) -> dict[str, str]:
     """The credentials that `entries` name, as `gridtide.http.Http` takes them."""
-    from tasks.secrets import secrets as found
+    from tasks.secrets import read_credentials as found
 
     if not any(isinstance(entry.auth, KeyAuth | BasicAuth) and entry.auth.secret for entry in entries):
         return await found(entries)

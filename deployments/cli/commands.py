@@ -145,7 +145,7 @@ def up(
     from deployments.machine import local
 
     with err.status("Starting what does not run yet"):
-        api, changes = asyncio.run(local.up(loaded, config, lake, sandbox_url or sandbox))
+        api, changes = asyncio.run(local.start_machine(loaded, config, lake, sandbox_url or sandbox))
     show_changes(changes)
     out.print(f"All is up; the UI is at {api.removesuffix('/api')}")
 
@@ -156,7 +156,7 @@ def down() -> None:
     from deployments.machine import local
 
     with err.status("Stopping what runs"):
-        stopped = asyncio.run(local.down())
+        stopped = asyncio.run(local.stop_machine())
     out.print(f"Stopped {' and '.join(stopped)}" if stopped else "Nothing was running")
 
 
@@ -178,17 +178,17 @@ def deploy(
 
         typer.echo(prefect_yaml(loaded, str(config), lake, sandbox_url or sandbox, pool), nl=False)
         return
-    from deployments.cli.flow_commands import deployed
+    from deployments.cli.flow_commands import show_deploy
 
-    asyncio.run(deployed(loaded, config, lake, sandbox_url or sandbox, pool))
+    asyncio.run(show_deploy(loaded, config, lake, sandbox_url or sandbox, pool))
 
 
 @app.command()
 def notify() -> None:
     """Send a test message to everybody who is to be told of failures, and say whether it arrived."""
-    from deployments.cli.flow_commands import notified
+    from deployments.cli.flow_commands import send_test_message
 
-    raise typer.Exit(asyncio.run(notified()))
+    raise typer.Exit(asyncio.run(send_test_message()))
 
 
 @app.command()
@@ -199,9 +199,9 @@ def demo(
     ),
 ) -> None:
     """Everything once against simulated upstreams: collect, backfill 60 days, prepare training data."""
-    from deployments.cli.demo import run
+    from deployments.cli.demo import run_demo
 
-    asyncio.run(run(str(config), load(config), str(lake)))
+    asyncio.run(run_demo(str(config), load(config), str(lake)))
 
 
 @app.command()
@@ -221,9 +221,9 @@ def validate(
     out.print(f"{config}: {counted(len(entries), 'entry', 'entries')}, no problems", soft_wrap=True)
     if probe:
         _check(config, select, sandbox_url)
-        from deployments.cli.probe import run
+        from deployments.cli.probe import run_probes
 
-        raise typer.Exit(asyncio.run(run(loaded, entries, lake or loaded.lake, sandbox_url or sandbox)))
+        raise typer.Exit(asyncio.run(run_probes(loaded, entries, lake or loaded.lake, sandbox_url or sandbox)))
 
 
 @app.command()
@@ -237,9 +237,9 @@ def ingest(
 ) -> None:
     """Collect what is current of the entries, each into one file of the lake."""
     _check(config, select, sandbox_url)
-    from deployments.cli.flow_commands import Asked, collected
+    from deployments.cli.flow_commands import FlowOptions, collected
 
-    asyncio.run(collected(Asked(str(config), select, lake, sandbox_url or sandbox), refresh))
+    asyncio.run(collected(FlowOptions(str(config), select, lake, sandbox_url or sandbox), refresh))
 
 
 @app.command()
@@ -262,9 +262,9 @@ def backfill(
     """Fetch what the lake does not hold yet of the interval starts in [A, B)."""
     _check(config, select, sandbox_url)
     period = _period(start, end)
-    from deployments.cli.flow_commands import Asked, backfilled
+    from deployments.cli.flow_commands import FlowOptions, backfilled
 
-    asyncio.run(backfilled(Asked(str(config), select, lake, sandbox_url or sandbox), period, dry_run, cluster))
+    asyncio.run(backfilled(FlowOptions(str(config), select, lake, sandbox_url or sandbox), period, dry_run, cluster))
 
 
 @app.command()
@@ -279,9 +279,9 @@ def monitor(
 ) -> None:
     """Find gaps, late entries and revisions due in the last N days, and fetch just those."""
     _check(config, select, sandbox_url)
-    from deployments.cli.flow_commands import Asked, monitored
+    from deployments.cli.flow_commands import FlowOptions, monitored
 
-    asyncio.run(monitored(Asked(str(config), select, lake, sandbox_url or sandbox), days, dry_run))
+    asyncio.run(monitored(FlowOptions(str(config), select, lake, sandbox_url or sandbox), days, dry_run))
 
 
 @app.command()
@@ -307,9 +307,9 @@ def compact(
 ) -> None:
     """Gather the lake's files into one file a month under processed/, which keeps every vintage."""
     _check(config, select)
-    from deployments.cli.flow_commands import Asked, compacted
+    from deployments.cli.flow_commands import FlowOptions, compacted
 
-    asyncio.run(compacted(Asked(str(config), select, lake), cluster))
+    asyncio.run(compacted(FlowOptions(str(config), select, lake), cluster))
 
 
 @app.command()
@@ -326,9 +326,9 @@ def retention(
 ) -> None:
     """Tell which response bodies under raw/ are older than N days; with --remove, remove them."""
     _check(config, select)
-    from deployments.cli.flow_commands import Asked, cleared
+    from deployments.cli.flow_commands import FlowOptions, cleared
 
-    asyncio.run(cleared(Asked(str(config), select, lake), days, dry_run))
+    asyncio.run(cleared(FlowOptions(str(config), select, lake), days, dry_run))
 
 
 @app.command()
@@ -342,9 +342,9 @@ def replay(
 ) -> None:
     """Make observations anew from the response bodies under raw/, without asking any upstream."""
     _check(config, select)
-    from deployments.cli.flow_commands import Asked, replayed
+    from deployments.cli.flow_commands import FlowOptions, replayed
 
-    asyncio.run(replayed(Asked(str(config), select, lake), start, end, dry_run))
+    asyncio.run(replayed(FlowOptions(str(config), select, lake), start, end, dry_run))
 
 
 @app.command()
@@ -357,19 +357,21 @@ def status(
     """Tell what the lake holds of each entry: last file, rows, age, coverage."""
     from deployments.cli import status as status_module
     from deployments.cli.blocks import open_lake
-    from deployments.cli.status import Status, as_table
+    from deployments.cli.status import Status, status_table
 
     loaded = load(config)
     entries = loaded.select(select or ())
 
     async def read() -> list[Status]:
-        return await status_module.status(entries, await open_lake(lake or loaded.lake, make=False), datetime.now(UTC))
+        return await status_module.read_status(
+            entries, await open_lake(lake or loaded.lake, make=False), datetime.now(UTC)
+        )
 
     found = asyncio.run(read())
     if as_json:
         typer.echo(json.dumps([one.as_dict() for one in found], indent=2))
     else:
-        out.print(as_table(found))
+        out.print(status_table(found))
 
 
 @app.command("sandbox")
@@ -400,9 +402,9 @@ def serve(
 ) -> None:
     """Run the schedules of the configuration until interrupted, and what is started in the UI."""
     loaded = load(config)
-    from deployments.machine.serving import run
+    from deployments.machine.serving import serve_deployments
 
-    asyncio.run(run(loaded, str(config.resolve()), lake, sandbox_url or sandbox))
+    asyncio.run(serve_deployments(loaded, str(config.resolve()), lake, sandbox_url or sandbox))
 
 
 def _check(config: Path, select: list[str] | None, sandbox_url: str | None = None) -> None:

@@ -13,11 +13,11 @@ from rich.table import Table
 
 from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, TrainingError
 
-WIDTH = max(110, shutil.get_terminal_size((200, 25)).columns)
+OUTPUT_WIDTH = max(110, shutil.get_terminal_size((200, 25)).columns)
 """Columns of a result; where there is no terminal, enough for a path on one line."""
 
 
-out = Console(highlight=False, width=WIDTH)
+out = Console(highlight=False, width=OUTPUT_WIDTH)
 
 
 err = Console(stderr=True, highlight=False)
@@ -37,7 +37,7 @@ def exit_code(error: GridtideError) -> int:
     return FAILED
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Table:
+def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Table:
     """A table of texts; the columns named in `right` are numbers. The last one is folded where it is too wide."""
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:

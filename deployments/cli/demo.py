@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from deployments.cli import flow_commands
-from deployments.cli.console import err, out, table
-from deployments.cli.flow_commands import Asked, Report, Took
+from deployments.cli.console import err, out, text_table
+from deployments.cli.flow_commands import FlowOptions, Report, Took
 from flows.run.report import RunError, as_rows
 from gridtide import sandbox as embedded
 from gridtide.entries.entry import Config
@@ -27,7 +27,7 @@ HOUR = timedelta(hours=1)
 HISTORY = timedelta(days=60)
 
 
-async def run(path: str, config: Config, lake: str) -> None:
+async def run_demo(path: str, config: Config, lake: str) -> None:
     """Collect every entry of `config`, backfill its hourly ones, and prepare training data, all in `lake`.
 
     Raises `RunError` where an entry failed, after the table that says what came of the others.
@@ -38,14 +38,14 @@ async def run(path: str, config: Config, lake: str) -> None:
     ingested, filled, took = None, None, Took(float)
     async with embedded.running() as sandbox, flow_commands.server(sandbox):
         try:
-            ingested = await flow_commands.ingest(Asked(path, None, lake, sandbox), refresh=True, took=took)
-            filled = await flow_commands.backfill(
-                Asked(path, hourly, lake, sandbox), Period(end - HISTORY, end), took=took
+            ingested = await flow_commands.run_ingest(FlowOptions(path, None, lake, sandbox), refresh=True, took=took)
+            filled = await flow_commands.run_backfill(
+                FlowOptions(path, hourly, lake, sandbox), Period(end - HISTORY, end), took=took
             )
         except RunError as error:
             _show(ingested or error.report, error.report if ingested else None, took)
             raise
-        training = await flow_commands.prepare(str(SPEC), path, lake)
+        training = await flow_commands.run_prepare(str(SPEC), path, lake)
     _show(ingested, filled, took)
     done = filled["statistics"]
     out.print(
@@ -71,7 +71,7 @@ def _show(ingested: Report, filled: Report | None, took: Took) -> None:
         rows.append(
             (row["entry"], f"{row['rows'] + past['rows']:,}", f"{took[row['entry']]:.1f}", problem or _files(files))
         )
-    out.print(table(("entry", "rows", "seconds", "file"), rows, right=("rows", "seconds")))
+    out.print(text_table(("entry", "rows", "seconds", "file"), rows, right=("rows", "seconds")))
 
 
 def _files(files: list[str]) -> str:

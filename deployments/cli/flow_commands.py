@@ -25,10 +25,10 @@ from rich.progress import (
 from rich.text import Text
 
 from deployments.cli.blocks import prefect_api
-from deployments.cli.console import FAILED, counted, err, out, table
-from deployments.machine.worker import alone
+from deployments.cli.console import FAILED, counted, err, out, text_table
+from deployments.machine.worker import machine_lock
 from deployments.registry.changes import Change
-from deployments.registry.deploy import deploy
+from deployments.registry.deploy import register_deployments
 from flows import compact as compacting
 from flows import monitor as monitor_module
 from flows import replay as replaying
@@ -43,7 +43,7 @@ from gridtide import sandbox as embedded
 from gridtide.entries.entry import Config
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.periods import Period
-from tasks.notify.deliver import receivers, send
+from tasks.notify.deliver import read_receivers, send_message
 
 Report = dict[str, Any]
 
@@ -57,7 +57,7 @@ NOTES = 3
 
 
 @dataclass(frozen=True)
-class Asked:
+class FlowOptions:
     """What the flows that collect have in common; `sandbox` is False, True or the URL of one that runs."""
 
     config: str
@@ -66,15 +66,15 @@ class Asked:
     sandbox: bool | str = False
 
 
-async def ingest(asked: Asked, refresh: bool = False, took: Took | None = None) -> Report:
+async def run_ingest(asked: FlowOptions, refresh: bool = False, took: Took | None = None) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with progress("Collecting", took):
         report: Report = await ingest_flow(asked.config, asked.select, asked.lake, asked.sandbox, refresh)
     return report
 
 
-async def backfill(
-    asked: Asked, period: Period, dry_run: bool = False, cluster: str | None = None, took: Took | None = None
+async def run_backfill(
+    asked: FlowOptions, period: Period, dry_run: bool = False, cluster: str | None = None, took: Took | None = None
 ) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with progress("Backfilling", took):
@@ -84,7 +84,7 @@ async def backfill(
     return report
 
 
-async def monitor(asked: Asked, days: int, dry_run: bool) -> Report:
+async def run_monitor(asked: FlowOptions, days: int, dry_run: bool) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with progress("Healing"):
         report: Report = await monitor_module.monitor(
@@ -93,28 +93,28 @@ async def monitor(asked: Asked, days: int, dry_run: bool) -> Report:
     return report
 
 
-async def compact(asked: Asked, cluster: str | None = None) -> Report:
+async def run_compact(asked: FlowOptions, cluster: str | None = None) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with progress("Compacting"):
         report: Report = await compacting.compact(asked.config, asked.select, asked.lake, cluster)
     return report
 
 
-async def retention(asked: Asked, days: int, dry_run: bool) -> Report:
+async def run_retention(asked: FlowOptions, days: int, dry_run: bool) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with progress("Looking through raw/"):
         report: Report = await retention_flow(asked.config, asked.select, asked.lake, days, dry_run)
     return report
 
 
-async def replay(asked: Asked, start: str | None, end: str | None, dry_run: bool) -> Report:
+async def run_replay(asked: FlowOptions, start: str | None, end: str | None, dry_run: bool) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with progress("Replaying"):
         report: Report = await replaying.replay(asked.config, asked.select, asked.lake, start, end, dry_run)
     return report
 
 
-async def prepare(spec: str, config: str, lake: str | None, cluster: str | None = None) -> Report:
+async def run_prepare(spec: str, config: str, lake: str | None, cluster: str | None = None) -> Report:
     """Run the flow."""
     with err.status("Preparing the training set"):
         report: Report = await prepare_flow(spec, config, lake, cluster)
@@ -133,62 +133,62 @@ async def server(sandbox: bool | str) -> AsyncIterator[None]:
         yield
 
 
-async def collected(asked: Asked, refresh: bool) -> None:
+async def collected(asked: FlowOptions, refresh: bool) -> None:
     """The command `ingest`."""
     async with server(asked.sandbox):
-        await told(ingest(asked, refresh), show_ingest)
+        await told(run_ingest(asked, refresh), show_ingest)
 
 
-async def backfilled(asked: Asked, period: Period, dry_run: bool, cluster: str | None) -> None:
+async def backfilled(asked: FlowOptions, period: Period, dry_run: bool, cluster: str | None) -> None:
     """The command `backfill`."""
     async with server(asked.sandbox):
-        await told(backfill(asked, period, dry_run, cluster), show_backfill)
+        await told(run_backfill(asked, period, dry_run, cluster), show_backfill)
 
 
 async def prepared(spec: str, config: str, lake: str | None, cluster: str | None) -> None:
     """The command `prepare`."""
     async with server(sandbox=False):
-        show_training(await prepare(spec, config, lake, cluster))
+        show_training(await run_prepare(spec, config, lake, cluster))
 
 
-async def deployed(config: Config, path: Path, lake: str | None, sandbox: bool | str, pool: str) -> None:
+async def show_deploy(config: Config, path: Path, lake: str | None, sandbox: bool | str, pool: str) -> None:
     """The command `deploy`."""
     async with server(sandbox):
-        with alone():
-            show_changes(await deploy(config, path, lake, sandbox, pool))
+        with machine_lock():
+            show_changes(await register_deployments(config, path, lake, sandbox, pool))
 
 
-async def monitored(asked: Asked, days: int, dry_run: bool) -> None:
+async def monitored(asked: FlowOptions, days: int, dry_run: bool) -> None:
     """The command `monitor`."""
     async with server(asked.sandbox):
-        await told(monitor(asked, days, dry_run), show_monitor)
+        await told(run_monitor(asked, days, dry_run), show_monitor)
 
 
-async def compacted(asked: Asked, cluster: str | None) -> None:
+async def compacted(asked: FlowOptions, cluster: str | None) -> None:
     """The command `compact`."""
     async with server(sandbox=False):
-        await told(compact(asked, cluster), show_compact)
+        await told(run_compact(asked, cluster), show_compact)
 
 
-async def replayed(asked: Asked, start: str | None, end: str | None, dry_run: bool) -> None:
+async def replayed(asked: FlowOptions, start: str | None, end: str | None, dry_run: bool) -> None:
     """The command `replay`."""
     async with server(sandbox=False):
-        await told(replay(asked, start, end, dry_run), show_replay)
+        await told(run_replay(asked, start, end, dry_run), show_replay)
 
 
-async def cleared(asked: Asked, days: int, dry_run: bool) -> None:
+async def cleared(asked: FlowOptions, days: int, dry_run: bool) -> None:
     """The command `retention`."""
     async with server(sandbox=False):
-        await told(retention(asked, days, dry_run), show_retention)
+        await told(run_retention(asked, days, dry_run), show_retention)
 
 
-async def notified() -> int:
+async def send_test_message() -> int:
     """The command `notify`: a test message to each receiver; returns the exit code."""
     rows = []
     async with server(sandbox=False), get_client() as client:
-        for one in await receivers(client):
+        for one in await read_receivers(client):
             try:
-                await send(
+                await send_message(
                     client, one, "A test of Gridtide", "Nothing happened; this is how you are told when it does."
                 )
                 rows.append((one.name, "ok", "took it"))
@@ -196,7 +196,7 @@ async def notified() -> int:
                 rows.append((one.name, "failed", str(error)))
     if not rows:
         raise ConfigurationError("notify", "nobody is to be told", "Set GRIDTIDE_NOTIFY, then gridtide deploy")
-    out.print(table(("receiver", "", "answer"), rows))
+    out.print(text_table(("receiver", "", "answer"), rows))
     return FAILED if any(row[1] == "failed" for row in rows) else 0
 
 
@@ -215,7 +215,7 @@ def show_ingest(report: Report) -> None:
         (row["entry"], row["status"], f"{row['rows']:,}", f"{row['seconds']:.2f}", row["note"] or row["file"])
         for row in as_rows(report)
     ]
-    out.print(table(("entry", "", "rows", "seconds", "file"), rows, right=("rows", "seconds")))
+    out.print(text_table(("entry", "", "rows", "seconds", "file"), rows, right=("rows", "seconds")))
     _show_summary(report)
 
 
@@ -233,7 +233,7 @@ def show_backfill(report: Report) -> None:
         for row in report["results"]
     ]
     columns = ("entry", "", "missing chunks", "collected", "rows", "note")
-    out.print(table(columns, rows, right=("missing chunks", "collected", "rows")))
+    out.print(text_table(columns, rows, right=("missing chunks", "collected", "rows")))
     _show_summary(report)
 
 
@@ -261,7 +261,7 @@ def show_monitor(report: Report) -> None:
         for row in report["results"]
     ]
     columns = ("entry", "", "gaps", "revisions", "collected", "rows", "note")
-    out.print(table(columns, rows, right=columns[2:6]))
+    out.print(text_table(columns, rows, right=columns[2:6]))
     _show_summary(report)
 
 
@@ -271,7 +271,7 @@ def show_compact(report: Report) -> None:
         (row["entry"], row["status"], f"{row['files']:,}", f"{row['rows']:,}", f"{row['months']:,}", row["note"])
         for row in compacting.as_rows(report)
     ]
-    out.print(table(("entry", "", "files", "rows", "months", "note"), rows, right=("files", "rows", "months")))
+    out.print(text_table(("entry", "", "files", "rows", "months", "note"), rows, right=("files", "rows", "months")))
     summary = report["summary"]
     files, months = counted(summary["files"], "file", "files"), counted(summary["months"], "month", "months")
     out.print(f"{files} into {months} in {summary['seconds']:.1f} s")
@@ -281,7 +281,7 @@ def show_replay(report: Report) -> None:
     """Print what came of each entry's collections."""
     numbers = ("collections", "unchanged", "rewritten", "interrupted", "failed")
     rows = [(row["name"], *(f"{row[key]:,}" for key in numbers), row["note"]) for row in replaying.as_rows(report)]
-    out.print(table(("entry", *numbers, "note"), rows, right=numbers))
+    out.print(text_table(("entry", *numbers, "note"), rows, right=numbers))
     _show_summary(report)
 
 
@@ -291,7 +291,7 @@ def show_retention(report: Report) -> None:
         (row["name"], f"{row['bodies']:,}", f"{row['bytes'] / 1e6:,.1f}", row["error"] or row["oldest"] or "")
         for row in report["results"]
     ]
-    out.print(table(("entry", "bodies", "MB", "oldest"), rows, right=("bodies", "MB")))
+    out.print(text_table(("entry", "bodies", "MB", "oldest"), rows, right=("bodies", "MB")))
     removed = sum(row["removed"] for row in report["results"])
     said = "nothing was removed; --remove does it" if report["dry_run"] else f"{removed:,} removed"
     out.print(f"{counted(report['summary']['bodies'], 'body', 'bodies')} expired, {said}")
@@ -341,7 +341,7 @@ def progress(title: str, took: Took | None = None) -> Iterator[None]:
 def show_changes(changes: Sequence[Change]) -> None:
     """Print what became of each deployment."""
     rows = [(change.name, change.done, ", ".join(change.what)) for change in changes]
-    out.print(table(("deployment", "", "what"), rows))
+    out.print(text_table(("deployment", "", "what"), rows))
 
 
 def show_training(report: Report) -> None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from deployments.cli.blocks import open_lake, secrets
-from deployments.cli.console import FAILED, REFUSED, counted, err, out, table
+from deployments.cli.console import FAILED, REFUSED, counted, err, out, text_table
 from gridtide import sandbox as embedded
 from gridtide.entries.entry import Config, Entry
 from gridtide.errors import CredentialsError, GridtideError
@@ -36,7 +36,7 @@ class Probe:
     error: GridtideError | None = None
 
 
-async def run(config: Config, entries: Sequence[Entry], lake: str, sandbox: bool | str) -> int:
+async def run_probes(config: Config, entries: Sequence[Entry], lake: str, sandbox: bool | str) -> int:
     """Ask for `entries` and try `lake`, print what came of it, and return the exit code."""
     async with AsyncExitStack() as stack:
         if sandbox:
@@ -44,14 +44,14 @@ async def run(config: Config, entries: Sequence[Entry], lake: str, sandbox: bool
             entries = embedded.redirect(config, url).select(entry.name for entry in entries)
         http = await stack.enter_async_context(Http(embedded.SECRETS if sandbox else await secrets(entries)))
         with err.status(f"Asking the upstreams of {counted(len(entries), 'entry', 'entries')}"):
-            probes = await probe(entries, http, datetime.now(UTC))
+            probes = await probe_entries(entries, http, datetime.now(UTC))
     rows = [
         (one.entry, "failed" if one.error else "ok", f"{one.seconds:.2f}", str(one.error or _answered(one)))
         for one in probes
     ]
     problem = await _lake_problem(lake)
     rows.append(("lake", "failed" if problem else "ok", "", str(problem or lake)))
-    out.print(table(("entry", "", "seconds", "answer"), rows, right=("seconds",)))
+    out.print(text_table(("entry", "", "seconds", "answer"), rows, right=("seconds",)))
     errors = [error for error in (problem, *(one.error for one in probes)) if error]
     if errors and all(isinstance(error, CredentialsError) for error in errors):
         return REFUSED
@@ -70,7 +70,7 @@ def _answered(one: Probe) -> str:
     return "answers" if one.rows is None else f"answers, {counted(one.rows, 'row', 'rows')}"
 
 
-async def probe(entries: Sequence[Entry], http: Http, now: datetime) -> list[Probe]:
+async def probe_entries(entries: Sequence[Entry], http: Http, now: datetime) -> list[Probe]:
     """Ask each of `entries` its first question about the day before what is due; nothing is stored."""
     return list(await asyncio.gather(*(_probe(entry, http, now) for entry in entries)))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from deployments.cli.console import counted, table
+from deployments.cli.console import counted, text_table
 from gridtide.coverage import failed_periods
 from gridtide.coverage.failed_periods import Failure
 from gridtide.coverage.picture import Coverage
@@ -66,7 +66,7 @@ class Status:
         }
 
 
-async def status(entries: Sequence[Entry], lake: Lake, now: datetime) -> list[Status]:
+async def read_status(entries: Sequence[Entry], lake: Lake, now: datetime) -> list[Status]:
     """The status of each of `entries` at `now`; raises `StorageError` where the lake cannot be listed."""
     return list(await asyncio.gather(*(_of_entry(entry, lake, now) for entry in entries)))
 
@@ -87,7 +87,7 @@ async def _of_entry(entry: Entry, lake: Lake, now: datetime) -> Status:
     return Status(entry.name, len(files), last.path, rows, age, covered, entry.due(now), failed, problems)
 
 
-def as_table(found: Sequence[Status]) -> Table:
+def status_table(found: Sequence[Status]) -> Table:
     """`found` for people; coverage as a picture (`Coverage.picture`)."""
     rows = [
         (
@@ -100,7 +100,7 @@ def as_table(found: Sequence[Status]) -> Table:
         for one in found
     ]
     columns = ("entry", "coverage", "age", "last file's rows", "last file")
-    return table(columns, rows, right=("age", "last file's rows"))
+    return text_table(columns, rows, right=("age", "last file's rows"))
 
 
 def _coverage(one: Status) -> str:

@@ -9,45 +9,47 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.cli.blocks import prefect_api
-from deployments.machine.worker import alone, ensure_worker, stop_worker, tell_lost, worker_status
+from deployments.machine.worker import ensure_worker, machine_lock, report_lost_runs, stop_worker, worker_status
 from deployments.registry import notifications
 from deployments.registry.changes import Change
-from deployments.registry.deploy import POOL, deploy, work_pool
+from deployments.registry.deploy import POOL, ensure_work_pool, register_deployments
 from flows.run.local_server import check_lets_in, server_status, stop_server
 from gridtide.entries.entry import Config
-from tasks.secrets import leave_to_file
+from tasks.secrets import defer_to_dotenv
 
 
-async def up(config: Config, path: Path, lake: str | None, sandbox: bool | str) -> tuple[str, list[Change]]:
+async def start_machine(config: Config, path: Path, lake: str | None, sandbox: bool | str) -> tuple[str, list[Change]]:
     """Start what does not run yet, deploy `config`; returns the URL of the Prefect API and what was deployed.
 
     Raises `ConfigurationError`, before anything is started, for a receiver that is none.
     """
-    notifications.named()
-    leave_to_file(config.apis, path.parent)
-    with alone():
+    notifications.read_receiver_blocks()
+    defer_to_dotenv(config.apis, path.parent)
+    with machine_lock():
         async with prefect_api() as api:
             async with get_client() as client:
-                await work_pool(client, POOL)
-            changes, _ = await asyncio.gather(deploy(config, path, lake, sandbox, POOL), ensure_worker(api, POOL))
+                await ensure_work_pool(client, POOL)
+            changes, _ = await asyncio.gather(
+                register_deployments(config, path, lake, sandbox, POOL), ensure_worker(api, POOL)
+            )
     return api, changes
 
 
-async def down() -> list[str]:
+async def stop_machine() -> list[str]:
     """Stop the worker with its runs, and those that a killed one left, tell the server so, and stop the server.
 
     Returns what ran.
 
     Raises `CredentialsError`, before anything is stopped, where the server would not listen.
     """
-    with alone():
+    with machine_lock():
         worker, server = worker_status(), server_status()
         if server:
             check_lets_in(server)
         stop_worker()
         if server:
             with temporary_settings({PREFECT_API_URL: server.url}):
-                await tell_lost(POOL, end=True)
+                await report_lost_runs(POOL, end=True)
         stop_server()
     return [
         *([f"the worker of the pool {worker.pool}"] if worker else []),

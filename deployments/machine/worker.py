@@ -35,7 +35,7 @@ from deployments.machine.worker_process import LOCK, NAME
 from flows.run.local_server import LOGGED, state_folder
 from gridtide.errors import GridtideError
 
-SETTINGS = {
+WORKER_SETTINGS = {
     # A run shows every 30 s that it lives, so that one that does not is noticed within 90.
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     # How often the worker asks for runs; the default of 10 s is how long a run from the form would wait.
@@ -44,14 +44,14 @@ SETTINGS = {
 """What the runs' processes are started with, unless the environment or the profile says otherwise."""
 
 
-START_TIMEOUT = 120.0
+WORKER_START_TIMEOUT = 120.0
 
 
 STOP_TIMEOUT = 30.0
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def machine_lock() -> Iterator[None]:
     """Within it, no other process of this machine changes what is deployed or started here."""
     folder = state_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,13 +91,13 @@ async def ensure_worker(api: str, pool: str) -> None:
     if running == Worker(running.pid if running else 0, api, pool):
         return
     stop_worker()
-    await tell_lost(pool)
+    await report_lost_runs(pool)
     folder = state_folder()
     process = _spawn(folder, api, pool)
     online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
     started = time.time()
     async with get_client() as client:
-        while process.poll() is None and time.time() < started + START_TIMEOUT:
+        while process.poll() is None and time.time() < started + WORKER_START_TIMEOUT:
             workers = await client.read_workers_for_work_pool(pool, online, offset=0, limit=10)
             if any(one.last_heartbeat_time and one.last_heartbeat_time.timestamp() > started for one in workers):
                 return
@@ -125,7 +125,7 @@ def stop_worker() -> Worker | None:
     return worker
 
 
-async def tell_lost(pool: str, *, end: bool = False) -> None:
+async def report_lost_runs(pool: str, *, end: bool = False) -> None:
     """Tell the server which runs of `pool` that this machine's worker started have no process any more: they are
     Crashed. With `end`, those that have one are ended first, as a worker that was killed leaves them.
 
@@ -176,7 +176,7 @@ def _spawn(folder: Path, api: str, pool: str) -> subprocess.Popen[bytes]:
     with (folder / "worker.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603  # our own script
             [sys.executable, "-P", str(Path(__file__).with_name("worker_process.py")), str(folder), pool],
-            env={**SETTINGS, **os.environ, **given, **LOGGED, "PREFECT_API_URL": api},
+            env={**WORKER_SETTINGS, **os.environ, **given, **LOGGED, "PREFECT_API_URL": api},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -59,13 +59,13 @@ SIX_HOURLY = Schedule(
 )
 
 
-UNTOLD = Schedule(
+EVERY_TEN_MINUTES = Schedule(
     cron="*/10 * * * *", description="Ten minutes are soon enough for what came in a burst, and for good news"
 )
 
 
 @dataclass(frozen=True)
-class Row:
+class PlannedDeployment:
     """One deployment, `flow/name`. `parameters` are those that differ from deployment to deployment."""
 
     flow: Flow[..., Any]
@@ -88,7 +88,7 @@ class Row:
         return "\n\n".join(said)
 
 
-def rows(config: Config) -> list[Row]:
+def plan_deployments(config: Config) -> list[PlannedDeployment]:
     """The table: an `ingest` per schedule that entries name, and the other flows."""
     ingests = []
     for name, schedule in config.schedules.items():
@@ -96,26 +96,26 @@ def rows(config: Config) -> list[Row]:
         if entries:
             select = [entry.name for entry in entries]
             sources = sorted({entry.source for entry in entries})
-            ingests.append(Row(ingest, name, schedule, {"select": select}, sources, SKIP))
+            ingests.append(PlannedDeployment(ingest, name, schedule, {"select": select}, sources, SKIP))
     return [
         *ingests,
-        Row(backfill, limit=SIDE_BY_SIDE),
-        Row(compact, "nightly", NIGHTLY),
-        Row(prepare_training),
-        Row(replay),
-        Row(retention, "weekly", WEEKLY, {"dry_run": False}),
-        Row(monitor, "six_hourly", SIX_HOURLY, collision=SKIP),
-        Row(notify, "untold", UNTOLD, collision=SKIP),
+        PlannedDeployment(backfill, limit=SIDE_BY_SIDE),
+        PlannedDeployment(compact, "nightly", NIGHTLY),
+        PlannedDeployment(prepare_training),
+        PlannedDeployment(replay),
+        PlannedDeployment(retention, "weekly", WEEKLY, {"dry_run": False}),
+        PlannedDeployment(monitor, "six_hourly", SIX_HOURLY, collision=SKIP),
+        PlannedDeployment(notify, "untold", EVERY_TEN_MINUTES, collision=SKIP),
     ]
 
 
-def deployments(config: Config, path: str, lake: str | None, sandbox: bool | str) -> list[RunnerDeployment]:
+def build_deployments(config: Config, path: str, lake: str | None, sandbox: bool | str) -> list[RunnerDeployment]:
     """The deployments of the configuration at `path`, with what all flows have in common filled in."""
     common = {"config": path, "lake": lake, "sandbox": sandbox}
-    return [_deployment(row, common) for row in rows(config)]
+    return [_deployment(row, common) for row in plan_deployments(config)]
 
 
-def _deployment(row: Row, common: Mapping[str, Any]) -> RunnerDeployment:
+def _deployment(row: PlannedDeployment, common: Mapping[str, Any]) -> RunnerDeployment:
     takes = inspect.signature(row.flow.fn).parameters
     deployment = RunnerDeployment.from_flow(
         row.flow,
@@ -132,7 +132,7 @@ def _deployment(row: Row, common: Mapping[str, Any]) -> RunnerDeployment:
     return deployment
 
 
-def _schedules(row: Row) -> list[DeploymentScheduleCreate]:
+def _schedules(row: PlannedDeployment) -> list[DeploymentScheduleCreate]:
     if row.schedule is None:
         return []
     cron = CronSchedule(cron=row.schedule.cron, timezone=row.schedule.timezone)

@@ -32,11 +32,13 @@ POOL = "gridtide"
 """The work pool of this machine's own worker."""
 
 
-LIMIT = 200
+PAGE_SIZE = 200
 """Deployments that the server lists at once."""
 
 
-async def deploy(config: Config, path: Path, lake: str | None, sandbox: bool | str, pool: str) -> list[Change]:
+async def register_deployments(
+    config: Config, path: Path, lake: str | None, sandbox: bool | str, pool: str
+) -> list[Change]:
     """Make the server's deployments those of `config`, run by the workers of `pool`.
 
     Workers that run processes share this machine's files: their runs start in the folder of the
@@ -44,11 +46,11 @@ async def deploy(config: Config, path: Path, lake: str | None, sandbox: bool | s
     Raises `ConfigurationError`, before anything is changed, for a receiver that is none and where there is no such
     pool; the one called `POOL` is made.
     """
-    receivers = notifications.named()
+    receivers = notifications.read_receiver_blocks()
     async with get_client() as client:
-        runs_in = await work_pool(client, pool)
+        runs_in = await ensure_work_pool(client, pool)
         file, variables = _place(path, runs_in)
-        wanted = catalogue.deployments(config, file, lake, sandbox)
+        wanted = catalogue.build_deployments(config, file, lake, sandbox)
         there = await _ours(client)
         changes = [
             await _apply(client, one, {"work_pool_name": pool, "job_variables": variables}, there.get(one.full_name))
@@ -57,7 +59,7 @@ async def deploy(config: Config, path: Path, lake: str | None, sandbox: bool | s
         for name in there.keys() - {one.full_name for one in wanted}:
             await client.delete_deployment(there[name].id)
             changes.append(Change(name, "removed"))
-        return [*changes, *await notifications.apply(client, receivers)]
+        return [*changes, *await notifications.apply_notifications(client, receivers)]
 
 
 def _place(path: Path, pool: WorkPool) -> tuple[str, dict[str, str]]:
@@ -68,7 +70,7 @@ def _place(path: Path, pool: WorkPool) -> tuple[str, dict[str, str]]:
     return str(absolute), {"working_dir": str(absolute.parent)}
 
 
-async def work_pool(client: PrefectClient, name: str) -> WorkPool:
+async def ensure_work_pool(client: PrefectClient, name: str) -> WorkPool:
     """The work pool `name`; the one called `POOL` is made where it is not there.
 
     Raises `ConfigurationError` where another is not there.
@@ -88,7 +90,7 @@ async def _ours(client: PrefectClient) -> dict[str, DeploymentResponse]:
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[catalogue.TAG]))
     found: list[DeploymentResponse] = []
     while page := await client.read_deployments(
-        deployment_filter=ours, sort=DeploymentSort.NAME_ASC, limit=LIMIT, offset=len(found)
+        deployment_filter=ours, sort=DeploymentSort.NAME_ASC, limit=PAGE_SIZE, offset=len(found)
     ):
         found += page
     flows = {one.flow_id: (await client.read_flow(one.flow_id)).name for one in found}

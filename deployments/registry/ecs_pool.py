@@ -1,4 +1,4 @@
-"""The base job template of an ECS work pool, `python -m deployments.ecs_pool NAME=VALUE … > pool.json`.
+"""The base job template of an ECS work pool, `python -m deployments.registry.ecs_pool NAME=VALUE … > pool.json`.
 
 prefect-aws's own, with defaults for what all runs have in common: image, cluster, vpc_id, task_role_arn,
 execution_role_arn, log_group (of CloudWatch) and what else of its variables is named.
@@ -11,32 +11,34 @@ import json
 import sys
 from typing import Any
 
-from deployments.machine.worker import SETTINGS
+from deployments.machine.worker import WORKER_SETTINGS
 from gridtide.errors import ConfigurationError
 
-NEEDED = ("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn", "log_group")
+REQUIRED = ("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn", "log_group")
 
 
-RESULTS = {"PREFECT_DEFAULT_RESULT_STORAGE_BLOCK": "s3-bucket/results"}
+RESULT_STORAGE = {"PREFECT_DEFAULT_RESULT_STORAGE_BLOCK": "s3-bucket/results"}
 """Runs share no disk: the results that they take from one another are where this block says."""
 
 
-def template(**defaults: Any) -> dict[str, Any]:
+def pool_template(**defaults: Any) -> dict[str, Any]:
     """The template with `defaults`; raises `ConfigurationError` for names it has not, or that are missing."""
     from prefect_aws.workers import ECSWorker
 
     made = copy.deepcopy(ECSWorker.get_default_base_job_template())
     variables = made["variables"]["properties"]
     wrong = sorted(defaults.keys() - variables.keys() - {"log_group"}) or [
-        one for one in NEEDED if not defaults.get(one)
+        one for one in REQUIRED if not defaults.get(one)
     ]
     if wrong:
         raise ConfigurationError(
-            "ECS work pool", f"{', '.join(wrong)}: unknown or missing", f"Give {', '.join(NEEDED)} and what else it has"
+            "ECS work pool",
+            f"{', '.join(wrong)}: unknown or missing",
+            f"Give {', '.join(REQUIRED)} and what else it has",
         )
     # prefect-aws would write to a group called prefect, which the role that starts runs may not.
     logs = {"configure_cloudwatch_logs": True, "cloudwatch_logs_options": {"awslogs-group": defaults.pop("log_group")}}
-    common = {"cpu": 512, "memory": 1024, "env": {**SETTINGS, **RESULTS}, **logs}
+    common = {"cpu": 512, "memory": 1024, "env": {**WORKER_SETTINGS, **RESULT_STORAGE}, **logs}
     for name, value in {**common, **defaults}.items():
         variables[name]["default"] = value
     return made
@@ -44,6 +46,6 @@ def template(**defaults: Any) -> dict[str, Any]:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(template(**dict(one.split("=", 1) for one in sys.argv[1:])), indent=2))
+        print(json.dumps(pool_template(**dict(one.split("=", 1) for one in sys.argv[1:])), indent=2))
     except (ConfigurationError, ValueError) as error:
         raise SystemExit(str(error)) from None

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from deployments.registry.changes import Change
 from gridtide.errors import ConfigurationError
-from tasks.notify.deliver import RECEIVER, receivers
+from tasks.notify.deliver import RECEIVER_PREFIX, read_receivers
 
 AUTOMATIONS = Path(__file__).parents[1] / "automations"
 
@@ -34,14 +34,16 @@ WEBHOOKS = {"http": "json", "https": "jsons"}
 """The scheme of a URL that takes JSON, and what Apprise calls it."""
 
 
-async def apply(client: PrefectClient, named: Mapping[str, SlackWebhook], folder: Path = AUTOMATIONS) -> list[Change]:
+async def apply_notifications(
+    client: PrefectClient, named: Mapping[str, SlackWebhook], folder: Path = AUTOMATIONS
+) -> list[Change]:
     """Make the receivers those that are `named`, if any are, and the automations those of `folder`.
 
     An automation that is disabled stays so. One that only notifies is left out where nobody is to be told.
     """
     for name, block in named.items():
         await _save(name, block)
-    known = await receivers(client)
+    known = await read_receivers(client)
     gone = [one for one in known if named and one.name not in named]
     blocks = [one.block for one in known if one not in gone]
     there = {one.name: one for one in await client.read_automations() if one.name.startswith(PREFIX)}
@@ -111,16 +113,16 @@ async def _save(name: str, block: SlackWebhook) -> None:
         await block.asave(name, overwrite=True)
 
 
-def named() -> dict[str, SlackWebhook]:
+def read_receiver_blocks() -> dict[str, SlackWebhook]:
     """The receivers that the environment names, by the names of their blocks.
 
     Raises `ConfigurationError` for one that is none.
     """
     urls = os.environ.get(VARIABLE, "").split()
-    return {f"{RECEIVER}-{number}": receiver(url) for number, url in enumerate(urls, 1)}
+    return {f"{RECEIVER_PREFIX}-{number}": receiver_block(url) for number, url in enumerate(urls, 1)}
 
 
-def receiver(url: str) -> SlackWebhook:
+def receiver_block(url: str) -> SlackWebhook:
     """The notify block for `url`: a webhook that takes JSON, or what else Apprise knows (Slack, `mailtos://…`).
 
     Raises `ConfigurationError`, without the URL, which may hold a secret, where it is neither.

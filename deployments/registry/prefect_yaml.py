@@ -20,7 +20,7 @@ HEADER = """\
 
 def prefect_yaml(config: Config, path: str, lake: str | None, sandbox: bool | str, pool: str = POOL) -> str:
     """The text of a prefect.yaml with the deployments of the configuration at `path`."""
-    wanted = catalogue.deployments(config, path, lake, sandbox)
+    wanted = catalogue.build_deployments(config, path, lake, sandbox)
     manifest = {"name": "gridtide", "deployments": [_deployment(one, pool) for one in wanted]}
     return HEADER + yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120)
 

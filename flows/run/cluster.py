@@ -1,7 +1,7 @@
 """Work on the workers of a Dask cluster, the lake being what they share.
 
-flow ─► errands ─► scheduler ─► worker ─► lake
-                       └──────► worker ─► lake     one that dies: its errand goes to another
+flow ─► calls ─► scheduler ─► worker ─► lake
+                     └──────► worker ─► lake     one that dies: its call goes to another
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from gridtide.entries.entry import TaskRetries
 from gridtide.errors import ConfigurationError, GridtideError
-from tasks.remote import Errand, apart
+from tasks.remote import RemoteCall, remote_task
 
 if TYPE_CHECKING:
     from prefect_dask.task_runners import DaskTaskRunner
@@ -32,15 +32,15 @@ class Workers:
     def __init__(self, runner: DaskTaskRunner, retries: TaskRetries) -> None:
         self.runner, self.retries = runner, retries
 
-    async def run(self, kind: str, errand: Errand[T]) -> T:
-        """What came of `errand`, done by a worker as a task called `kind`; it waits there for its next attempt.
+    async def run(self, kind: str, call: RemoteCall[T]) -> T:
+        """What came of `call`, done by a worker as a task called `kind`; it waits there for its next attempt.
 
-        Raises what the errand raised, and `GridtideError` if worker after worker died of it, or the scheduler did.
+        Raises what the call raised, and `GridtideError` if worker after worker died of it, or the scheduler did.
         """
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
 
-        future = self.runner.submit(apart(kind, self.retries), parameters={"errand": errand})
+        future = self.runner.submit(remote_task(kind, self.retries), parameters={"call": call})
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
         future.wrapped_future.add_done_callback(  # type: ignore[no-untyped-call]
             lambda _: loop.call_soon_threadsafe(ended.set)
@@ -50,14 +50,14 @@ class Workers:
             result: T = await asyncio.to_thread(future.result)
         except KilledWorker as error:
             happened = "one worker after the other died of it"
-            raise GridtideError(errand.name, happened, "Give workers more memory; their logs say more") from error
+            raise GridtideError(call.name, happened, "Give workers more memory; their logs say more") from error
         except FutureCancelledError as error:
-            raise GridtideError(errand.name, "the scheduler went away", "Start it, and run this again") from error
+            raise GridtideError(call.name, "the scheduler went away", "Start it, and run this again") from error
         return result
 
-    async def run_all(self, kind: str, errands: Iterable[Errand[T]]) -> list[T]:
-        """What came of each of `errands`; raises the first error once all have ended."""
-        ended = await asyncio.gather(*(self.run(kind, errand) for errand in errands), return_exceptions=True)
+    async def run_all(self, kind: str, calls: Iterable[RemoteCall[T]]) -> list[T]:
+        """What came of each of `calls`; raises the first error once all have ended."""
+        ended = await asyncio.gather(*(self.run(kind, call) for call in calls), return_exceptions=True)
         for result in ended:
             if isinstance(result, BaseException):
                 raise result

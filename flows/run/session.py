@@ -15,10 +15,10 @@ from gridtide import sandbox as embedded
 from gridtide.config.loading import load, parse
 from gridtide.entries.entry import Config, Entry
 from gridtide.http.client import Http
-from tasks.collect import Run
+from tasks.collect import CollectionRun
 from tasks.lake import open_lake
 from tasks.rate_limits import SharedLimiter
-from tasks.secrets import secrets
+from tasks.secrets import read_credentials
 
 
 def selected(config: str | dict[str, Any], select: list[str] | None) -> tuple[Config, list[Entry]]:
@@ -50,7 +50,7 @@ async def collecting(
     sandbox: bool | str,
     refresh: bool = False,
     resume: bool = False,
-) -> AsyncIterator[tuple[Run, list[Entry]]]:
+) -> AsyncIterator[tuple[CollectionRun, list[Entry]]]:
     """The shared things of this flow run and the entries to collect; all is closed at the end."""
     loaded, entries = selected(config, select)
     async with AsyncExitStack() as stack:
@@ -59,10 +59,10 @@ async def collecting(
             get_run_logger().info(embedded.NOTICE)
             entries = embedded.redirect(loaded, url).select(entry.name for entry in entries)
         limiter = await stack.enter_async_context(SharedLimiter())
-        http = Http(embedded.SECRETS if sandbox else await secrets(entries), limiter)
+        http = Http(embedded.SECRETS if sandbox else await read_credentials(entries), limiter)
         await stack.enter_async_context(http)
         store = await open_lake(lake or loaded.lake)
-        yield Run(store, http, _started(), loaded.task_retries, refresh, resume), entries
+        yield CollectionRun(store, http, _started(), loaded.task_retries, refresh, resume), entries
 
 
 def _started() -> datetime:

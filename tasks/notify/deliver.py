@@ -22,18 +22,18 @@ from prefect.events import Event, RelatedResource, Resource
 from prefect.events.clients import get_events_client
 
 from gridtide.errors import UpstreamError
-from tasks.notify.events import ABOUT, TOLD
-from tasks.notify.history import MOST, Notice, history, message
+from tasks.notify.events import NOTIFIED, TRIGGERING
+from tasks.notify.history import MESSAGE_LIMIT, Notice, compose_message, read_history
 
-RECEIVER = "gridtide-notify"
+RECEIVER_PREFIX = "gridtide-notify"
 """What the names of the receivers' blocks begin with."""
 
 
-PATIENCE = [5, 10, 20, *[40] * 44]
+RETRY_DELAYS = [5, 10, 20, *[40] * 44]
 """Seconds before each further attempt; what is not delivered after half an hour is left to the next run."""
 
 
-RECORDED_AFTER = 30
+RECORD_TIMEOUT = 30
 """Seconds to wait for the server to write down what was told."""
 
 
@@ -45,17 +45,17 @@ class Receiver:
     block: str
 
 
-async def receivers(client: PrefectClient) -> list[Receiver]:
+async def read_receivers(client: PrefectClient) -> list[Receiver]:
     """The receivers there are."""
     blocks = await client.read_block_documents(include_secrets=False, offset=0, limit=200)
-    return [Receiver(one.name, str(one.id)) for one in blocks if one.name and one.name.startswith(RECEIVER)]
+    return [Receiver(one.name, str(one.id)) for one in blocks if one.name and one.name.startswith(RECEIVER_PREFIX)]
 
 
 @task(
     name="deliver",
     task_run_name="deliver to {receiver.name}",
-    retries=len(PATIENCE),
-    retry_delay_seconds=PATIENCE,  # type: ignore[arg-type]  # a list of int is one of float
+    retries=len(RETRY_DELAYS),
+    retry_delay_seconds=RETRY_DELAYS,  # type: ignore[arg-type]  # a list of int is one of float
     cache_policy=NO_CACHE,
     persist_result=False,
 )
@@ -67,15 +67,15 @@ async def deliver(receiver: Receiver, window: timedelta) -> int:
     async with get_client() as client:
         now = datetime.now(UTC)
         since = now - window
-        notices = (await history(client, since)).untold(receiver.block, since, now)
+        notices = (await read_history(client, since)).untold(receiver.block, since, now)
         if notices:
-            await send(client, receiver, *message(notices))
+            await send_message(client, receiver, *compose_message(notices))
             await _record(receiver, notices)
             await _until_recorded(client, receiver, notices[-1], since)
     return len(notices)
 
 
-async def send(client: PrefectClient, receiver: Receiver, subject: str, body: str) -> None:
+async def send_message(client: PrefectClient, receiver: Receiver, subject: str, body: str) -> None:
     """Send one message; raises `UpstreamError` where it does not arrive."""
     document = await client.read_block_document(receiver.block)  # type: ignore[arg-type]  # takes text as well
     block: Any = Block._from_block_document(document)
@@ -92,19 +92,19 @@ async def send(client: PrefectClient, receiver: Receiver, subject: str, body: st
 
 async def _until_recorded(client: PrefectClient, receiver: Receiver, notice: Notice, since: datetime) -> None:
     """Wait until the server, which writes events seconds later, would not let `notice` be told again."""
-    for _ in range(RECORDED_AFTER):
-        known = await history(client, since)
-        if notice.event in (known.told if notice.role == ABOUT else known.recovered)[receiver.block]:
+    for _ in range(RECORD_TIMEOUT):
+        known = await read_history(client, since)
+        if notice.event in (known.told if notice.role == TRIGGERING else known.recovered)[receiver.block]:
             return
         await asyncio.sleep(1)
 
 
 async def _record(receiver: Receiver, notices: Sequence[Notice]) -> None:
     async with get_events_client() as events:
-        for start in range(0, len(notices), MOST):
+        for start in range(0, len(notices), MESSAGE_LIMIT):
             about = [
                 {"prefect.resource.id": f"prefect.event.{notice.event}", "prefect.resource.role": notice.role}
-                for notice in notices[start : start + MOST]
+                for notice in notices[start : start + MESSAGE_LIMIT]
             ]
             block = {
                 "prefect.resource.id": f"prefect.block-document.{receiver.block}",
@@ -112,7 +112,7 @@ async def _record(receiver: Receiver, notices: Sequence[Notice]) -> None:
             }
             await events.emit(
                 Event(
-                    event=TOLD,
+                    event=NOTIFIED,
                     resource=Resource({"prefect.resource.id": f"gridtide.receiver.{receiver.name}"}),
                     related=[RelatedResource(one) for one in [block, *about]],
                 )

@@ -8,7 +8,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.events import Event
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter
 
-RUNS = {
+RUN_TROUBLES = {
     f"prefect.flow-run.{state}": said
     for state, said in {
         "Failed": "failed",
@@ -23,25 +23,25 @@ RUNS = {
 STALE, GAPS = "gridtide.entry.stale", "gridtide.entry.gaps"
 
 
-DATA = {STALE: "is stale", GAPS: "has gaps that could not be filled"}
+DATA_TROUBLES = {STALE: "is stale", GAPS: "has gaps that could not be filled"}
 
 
-OVER = ".over"
+RESOLVED_SUFFIX = ".over"
 """What the names of the events end with that say that a trouble of an entry is over."""
 
 
-WELL = {f"{STALE}{OVER}": "is no longer stale", f"{GAPS}{OVER}": "has no gaps any more"}
+RESOLVED = {f"{STALE}{RESOLVED_SUFFIX}": "is no longer stale", f"{GAPS}{RESOLVED_SUFFIX}": "has no gaps any more"}
 
 
-LAKE = "gridtide.lake"
+LAKE_LABEL = "gridtide.lake"
 """The label of an entry's events that says in which lake."""
 
 
-MISSING = "data is missing"
+MISSING_DATA = "data is missing"
 """How the error of a run of `monitor` begins that fails for nothing but what events of its entries tell."""
 
 
-TOLD_BY_ENTRIES = f"*monitor: {MISSING}: *"
+ENTRIES_FAILED = f"*monitor: {MISSING_DATA}: *"
 
 
 COMPLETED = "prefect.flow-run.Completed"
@@ -50,21 +50,21 @@ COMPLETED = "prefect.flow-run.Completed"
 NOT_DELIVERED, DELIVERED = "prefect.automation.action.failed", "prefect.automation.action.executed"
 
 
-TOLD = "gridtide.notified"
+NOTIFIED = "gridtide.notified"
 
 
-ABOUT, RECOVERED = "triggering-event", "recovered-event"
+TRIGGERING, RECOVERED = "triggering-event", "recovered-event"
 """The roles in which a record names the event that was told of, or the one that is made good."""
 
 
-KEPT = timedelta(days=7)
+EVENT_RETENTION = timedelta(days=7)
 """How long a server keeps events, if it is not told otherwise."""
 
 
-def _concern(event: Event) -> str:
+def concern_key(event: Event) -> str:
     """What is in trouble, or well: a deployment, or of an entry's data in a lake one thing."""
-    if event.event in DATA.keys() | WELL.keys():
-        return f"{event.event.removesuffix(OVER)} {event.resource.id} {event.resource.get(LAKE)}"
+    if event.event in DATA_TROUBLES.keys() | RESOLVED.keys():
+        return f"{event.event.removesuffix(RESOLVED_SUFFIX)} {event.resource.id} {event.resource.get(LAKE_LABEL)}"
     return " ".join(_related(event, "deployment")) or event.resource.id
 
 
@@ -76,13 +76,13 @@ def _related(event: Event, role: str, what: str = "id") -> list[str]:
     return [one.id.rpartition(".")[2] for one in found]
 
 
-def _title(event: Event) -> str:
+def event_title(event: Event) -> str:
     """What an event is about: `flow/deployment` of a run, else the name of the entry."""
     names = [name for role in ("flow", "deployment") for name in _related(event, role, "name")]
     return "/".join(names) or str(event.resource.name)
 
 
-async def _read(client: PrefectClient, names: list[str], since: datetime) -> list[Event]:
+async def read_events(client: PrefectClient, names: list[str], since: datetime) -> list[Event]:
     """Our events of these names from `since` on, oldest first."""
     wanted = EventFilter(event=EventNameFilter(name=names), occurred=EventOccurredFilter(since=since))
     page = await client.read_events(wanted, limit=50)
@@ -94,4 +94,4 @@ async def _read(client: PrefectClient, names: list[str], since: datetime) -> lis
 
 
 def _is_ours(event: Event) -> bool:
-    return event.event not in {*RUNS, COMPLETED} or "gridtide" in _related(event, "tag")
+    return event.event not in {*RUN_TROUBLES, COMPLETED} or "gridtide" in _related(event, "tag")

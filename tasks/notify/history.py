@@ -14,28 +14,28 @@ from prefect.events import Event
 from prefect.settings import get_current_settings
 
 from tasks.notify.events import (
-    ABOUT,
     COMPLETED,
-    DATA,
+    DATA_TROUBLES,
     DELIVERED,
-    KEPT,
+    ENTRIES_FAILED,
+    EVENT_RETENTION,
     NOT_DELIVERED,
+    NOTIFIED,
     RECOVERED,
-    RUNS,
-    TOLD,
-    TOLD_BY_ENTRIES,
-    WELL,
-    _concern,
-    _read,
+    RESOLVED,
+    RUN_TROUBLES,
+    TRIGGERING,
     _related,
-    _title,
+    concern_key,
+    event_title,
+    read_events,
 )
 
 GRACE = timedelta(seconds=90)
 """How long an automation has to notify of an event by itself."""
 
 
-MOST = 20
+MESSAGE_LIMIT = 20
 """Things that one message lists; the rest is counted."""
 
 
@@ -46,7 +46,7 @@ class Notice:
     event: str
     subject: str
     body: str
-    role: str = ABOUT
+    role: str = TRIGGERING
 
 
 @dataclass
@@ -64,13 +64,13 @@ class History:
         """The history in `events`."""
         history = cls()
         for event in events:
-            if event.event in RUNS.keys() | DATA.keys() and not _is_told_otherwise(event):
+            if event.event in RUN_TROUBLES.keys() | DATA_TROUBLES.keys() and not _is_told_otherwise(event):
                 history.troubles.append(event)
-            elif event.event in {COMPLETED, *WELL}:
+            elif event.event in {COMPLETED, *RESOLVED}:
                 history.well.append(event)
             for block in _related(event, "block"):
                 about = history.in_vain if event.event == NOT_DELIVERED else history.told
-                about[block].update(_related(event, ABOUT))
+                about[block].update(_related(event, TRIGGERING))
                 history.recovered[block].update(_related(event, RECOVERED))
         return history
 
@@ -86,8 +86,8 @@ class History:
             and (str(event.id) in in_vain or event.occurred < now - GRACE)
         ]
         known = told | {notice.event for notice in troubles}
-        last = {_concern(event): event for event in self.troubles}
-        well = {_concern(event): event for event in self.well}
+        last = {concern_key(event): event for event in self.troubles}
+        well = {concern_key(event): event for event in self.well}
         recovered = [
             _recovery(event, well[concern])
             for concern, event in last.items()
@@ -102,31 +102,31 @@ class History:
 def _is_told_otherwise(event: Event) -> bool:
     """Whether it is a failure of `notify` itself, or one whose reasons the events of entries tell."""
     return _related(event, "flow", "name") == ["notify"] or fnmatch(
-        event.resource.get("prefect.state-message") or "", TOLD_BY_ENTRIES
+        event.resource.get("prefect.state-message") or "", ENTRIES_FAILED
     )
 
 
 def _notice(event: Event) -> Notice:
-    said = {**RUNS, **DATA}[event.event]
-    if event.event in DATA:
+    said = {**RUN_TROUBLES, **DATA_TROUBLES}[event.event]
+    if event.event in DATA_TROUBLES:
         lines = [f"{key}: {event.payload.get(key)}" for key in ("what", "since", "fix")]
     else:
         why = event.resource.get("prefect.state-message") or "see its log"
         lines = [f'run "{event.resource.name}": {why}', f"since: {event.occurred:%Y-%m-%d %H:%M:%S} UTC", _link(event)]
-    return Notice(str(event.id), f"{_title(event)} {said}", "\n".join(lines))
+    return Notice(str(event.id), f"{event_title(event)} {said}", "\n".join(lines))
 
 
 def _recovery(trouble: Event, well: Event) -> Notice:
     told = f"{trouble.occurred:%Y-%m-%d %H:%M:%S} UTC; nothing is to be done"
-    if well.event in WELL:
+    if well.event in RESOLVED:
         lines = [f"it was: {trouble.payload.get('what')}", f"as told at {told}"]
-        return Notice(str(trouble.id), f"{_title(trouble)} {WELL[well.event]}", "\n".join(lines), RECOVERED)
+        return Notice(str(trouble.id), f"{event_title(trouble)} {RESOLVED[well.event]}", "\n".join(lines), RECOVERED)
     lines = [
         f'run "{well.resource.name}" completed at {well.occurred:%Y-%m-%d %H:%M:%S} UTC',
         f"it had been in trouble since {told}",
         _link(well),
     ]
-    return Notice(str(trouble.id), f"{_title(trouble)} works again", "\n".join(lines), RECOVERED)
+    return Notice(str(trouble.id), f"{event_title(trouble)} works again", "\n".join(lines), RECOVERED)
 
 
 def _link(event: Event) -> str:
@@ -135,16 +135,20 @@ def _link(event: Event) -> str:
     return f"{ui}/runs/flow-run/{event.resource.id.rpartition('.')[2]}"
 
 
-def message(notices: Sequence[Notice]) -> tuple[str, str]:
+def compose_message(notices: Sequence[Notice]) -> tuple[str, str]:
     """Subject and body of one message that tells all of `notices`."""
     if len(notices) == 1:
         return notices[0].subject, notices[0].body
-    blocks = [f"{notice.subject}\n{notice.body}" for notice in notices[:MOST]]
-    more = [f"and {len(notices) - MOST} more"] if len(notices) > MOST else []
+    blocks = [f"{notice.subject}\n{notice.body}" for notice in notices[:MESSAGE_LIMIT]]
+    more = [f"and {len(notices) - MESSAGE_LIMIT} more"] if len(notices) > MESSAGE_LIMIT else []
     return f"{len(notices)} notifications of Gridtide", "\n\n".join([*blocks, *more])
 
 
-async def history(client: PrefectClient, since: datetime) -> History:
+async def read_history(client: PrefectClient, since: datetime) -> History:
     """What happened and who was told, as far back as the server knows; of completed runs those from `since` on."""
-    events = await _read(client, [*RUNS, *DATA, *WELL, NOT_DELIVERED, DELIVERED, TOLD], datetime.now(UTC) - KEPT)
-    return History.of([*events, *await _read(client, [COMPLETED], since)])
+    events = await read_events(
+        client,
+        [*RUN_TROUBLES, *DATA_TROUBLES, *RESOLVED, NOT_DELIVERED, DELIVERED, NOTIFIED],
+        datetime.now(UTC) - EVENT_RETENTION,
+    )
+    return History.of([*events, *await read_events(client, [COMPLETED], since)])

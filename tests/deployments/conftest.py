@@ -12,7 +12,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from deployments.registry.notifications import VARIABLE
-from tasks.notify.deliver import receivers
+from tasks.notify.deliver import read_receivers
 from tests.support.machine import gridtide
 from tests.support.prefect_servers import serving
 from tests.support.served import synthetic
@@ -56,7 +56,7 @@ async def nobody(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     monkeypatch.delenv(VARIABLE, raising=False)
     yield
     async with get_client() as client:
-        for one in await receivers(client):
+        for one in await read_receivers(client):
             await client.delete_block_document(one.block)  # type: ignore[arg-type]  # takes text as well
         for automation in await client.read_automations():
             await client.delete_automation(automation.id)

@@ -20,8 +20,8 @@ import pytest
 import yaml
 from prefect.settings import Settings
 
-from deployments.machine.worker import SETTINGS
-from deployments.registry.ecs_pool import template
+from deployments.machine.worker import WORKER_SETTINGS
+from deployments.registry.ecs_pool import pool_template
 from flows.run import local_server
 from gridtide.errors import ConfigurationError
 
@@ -112,7 +112,7 @@ def test_the_composed_server_and_worker_have_the_settings_of_the_local_ones() ->
     """One set of settings, wherever they run, and each known to Prefect."""
     server, client = SERVICES["server"]["environment"], SERVICES["worker"]["environment"]
     assert local_server.SETTINGS.items() <= server.items()
-    assert SETTINGS.items() <= client.items()
+    assert WORKER_SETTINGS.items() <= client.items()
     known = set(Settings().to_environment_variables(include_secrets=False)) | {
         "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_UI_URL", "PREFECT_SERVER_API_AUTH_STRING",
         "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_SERVER_UI_STATIC_DIRECTORY",
@@ -187,21 +187,21 @@ def test_the_worker_of_ecs_may_tag_what_it_starts_and_nothing_else() -> None:
 def test_runs_on_ecs_write_their_logs_where_they_may() -> None:
     """To the group of the stack, which the pool's template is told of."""
     given = dict.fromkeys(("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn"), "x")
-    variables = template(**given, log_group="ours")["variables"]["properties"]
+    variables = pool_template(**given, log_group="ours")["variables"]["properties"]
     assert variables["cloudwatch_logs_options"]["default"] == {"awslogs-group": "ours"}
     with pytest.raises(ConfigurationError, match="log_group: unknown or missing"):
-        template(**given)
+        pool_template(**given)
     assert "Logs: {Value: !Ref Logs}" in STACK
 
 
 def test_the_pool_has_defaults_for_what_runs_have_in_common() -> None:
     """A name that ECS's template has not, or one that is missing, is told."""
     given = dict.fromkeys(("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn", "log_group"), "x")
-    variables = template(**given, cpu=256)["variables"]["properties"]
+    variables = pool_template(**given, cpu=256)["variables"]["properties"]
     assert (variables["image"]["default"], variables["cpu"]["default"]) == ("x", 256)
     assert variables["env"]["default"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
     assert variables["env"]["default"]["PREFECT_DEFAULT_RESULT_STORAGE_BLOCK"] == "s3-bucket/results"
     with pytest.raises(ConfigurationError, match="imaeg: unknown"):
-        template(**given, imaeg="y")
+        pool_template(**given, imaeg="y")
     with pytest.raises(ConfigurationError, match="cluster: unknown or missing"):
-        template(**{**given, "cluster": ""})
+        pool_template(**{**given, "cluster": ""})

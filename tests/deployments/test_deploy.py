@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 from prefect.client.schemas.responses import DeploymentResponse
 
 from deployments.registry import catalogue
-from deployments.registry.deploy import POOL, deploy
+from deployments.registry.deploy import POOL, register_deployments
 from deployments.registry.prefect_yaml import prefect_yaml
 from gridtide.config.loading import load, parse
 from gridtide.errors import ConfigurationError
@@ -47,7 +47,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 async def deployed(data: dict[str, Any], folder: Path) -> dict[str, tuple[str, ...]]:
     """Deploy `data` from a file in `folder`: what became of each deployment, and what of it changed."""
-    changes = await deploy(parse(data), folder / "api_config.json", None, False, POOL)
+    changes = await register_deployments(parse(data), folder / "api_config.json", None, False, POOL)
     return {change.name: (change.done, *sorted(change.what)) for change in changes}
 
 
@@ -143,7 +143,7 @@ async def test_what_was_changed_by_hand_is_mended(tmp_path: Path) -> None:
 async def test_a_pool_that_is_not_there_is_named(tmp_path: Path) -> None:
     """With the command that makes it; nothing is deployed."""
     with pytest.raises(ConfigurationError, match=r"work pool ecs: does not exist.*prefect work-pool create ecs"):
-        await deploy(parse(CONFIG), tmp_path / "api_config.json", None, False, "ecs")
+        await register_deployments(parse(CONFIG), tmp_path / "api_config.json", None, False, "ecs")
 
 
 def test_prefect_yaml_is_fresh() -> None:
@@ -151,7 +151,7 @@ def test_prefect_yaml_is_fresh() -> None:
     text = (ROOT / "deployments" / "prefect.yaml").read_text()
     assert text == prefect_yaml(load(ROOT / "api_config.json"), "api_config.json", None, False)
     manifest = PrefectYamlModel.model_validate(yaml.safe_load(text))
-    assert len(manifest.deployments) == len(catalogue.rows(load(ROOT / "api_config.json")))
+    assert len(manifest.deployments) == len(catalogue.plan_deployments(load(ROOT / "api_config.json")))
 
 
 @pytest.mark.slow
@@ -159,7 +159,7 @@ def test_prefect_yaml_is_fresh() -> None:
 async def test_prefects_own_command_deploys_the_same(prefect_server: str) -> None:
     """`prefect deploy --all` takes the file; afterwards only where the runs start is different."""
     shipped = load(ROOT / "api_config.json")
-    await deploy(shipped, ROOT / "api_config.json", None, False, POOL)
+    await register_deployments(shipped, ROOT / "api_config.json", None, False, POOL)
     command = [str(Path(sys.executable).with_name("prefect")), "--no-prompt", "deploy", "--all", "--prefect-file"]
     environment = os.environ | {"PREFECT_API_URL": prefect_server, "PWD": str(ROOT)}
     process = await asyncio.create_subprocess_exec(
@@ -167,7 +167,7 @@ async def test_prefects_own_command_deploys_the_same(prefect_server: str) -> Non
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
-    changes = await deploy(shipped, ROOT / "api_config.json", None, False, POOL)
+    changes = await register_deployments(shipped, ROOT / "api_config.json", None, False, POOL)
     deployments = [change for change in changes if "/" in change.name]
     assert {(change.done, tuple(change.what)) for change in deployments} <= {
         ("changed", ("parameters", "pull_steps", "job_variables")),

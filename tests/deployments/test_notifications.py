@@ -18,14 +18,21 @@ from prefect.events import emit_event
 from prefect.server.events.schemas.events import Resource, ResourceSpecification
 from prefect.states import Scheduled, State
 
-from deployments.cli.flow_commands import notified
-from deployments.registry.deploy import POOL, deploy
-from deployments.registry.notifications import AUTOMATIONS, PREFIX, VARIABLE, apply, named, receiver
+from deployments.cli.flow_commands import send_test_message
+from deployments.registry.deploy import POOL, register_deployments
+from deployments.registry.notifications import (
+    AUTOMATIONS,
+    PREFIX,
+    VARIABLE,
+    apply_notifications,
+    read_receiver_blocks,
+    receiver_block,
+)
 from flows.notify import notify
 from gridtide.config.loading import parse
 from gridtide.errors import ConfigurationError
-from tasks.notify.deliver import receivers
-from tasks.notify.history import History, history
+from tasks.notify.deliver import read_receivers
+from tasks.notify.history import History, read_history
 from tests.support.receiving import Inbox, mailbox, webhook
 from tests.support.served import synthetic
 
@@ -38,7 +45,7 @@ def scheduled(schedule: str, *names: str) -> dict[str, Any]:
 
 async def deployed(folder: Path, schedule: str = "hourly") -> dict[str, str]:
     """What a deploy of an entry with that schedule did to each automation."""
-    changes = await deploy(parse(scheduled(schedule, "a")), folder / "api_config.json", None, False, POOL)
+    changes = await register_deployments(parse(scheduled(schedule, "a")), folder / "api_config.json", None, False, POOL)
     return {change.name: change.done for change in changes if change.name.startswith(PREFIX)}
 
 
@@ -55,7 +62,7 @@ async def recorded(seen: Callable[[History], bool] = lambda _: True) -> History:
     """What the server's events say of the last minutes, once `seen` holds of it."""
     async with get_client() as client:
         for _ in range(300):
-            found = await history(client, datetime.now(UTC) - timedelta(minutes=5))
+            found = await read_history(client, datetime.now(UTC) - timedelta(minutes=5))
             if seen(found):
                 return found
             await asyncio.sleep(0.1)
@@ -106,7 +113,7 @@ async def test_each_kind_of_trouble_is_told(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setenv(VARIABLE, hook)
         await deployed(tmp_path, "each-kind")
         async with get_client() as client:
-            await apply(client, named(), patient)
+            await apply_notifications(client, read_receiver_blocks(), patient)
         await end("each-kind", "Late", StateType.SCHEDULED)
         await end("each-kind", "TimedOut", StateType.FAILED)
         await end("each-kind", "Cancelled", StateType.CANCELLED)
@@ -132,12 +139,12 @@ async def test_a_receiver_that_cannot_be_reached_is_named(
 ) -> None:
     """`gridtide notify` tells who took a test message and who did not; where there is nobody, what to set."""
     with pytest.raises(ConfigurationError, match="nobody is to be told"):
-        await notified()
+        await send_test_message()
     inbox = Inbox()
     with webhook(inbox) as hook:
         monkeypatch.setenv(VARIABLE, f"{hook} http://planted@127.0.0.1:{unused_tcp_port}/")
         await deployed(tmp_path)
-        assert await notified() == 1
+        assert await send_test_message() == 1
     assert inbox.subjects == ["A test of Gridtide"]
     said = capsys.readouterr()
     assert "gridtide-notify-2: did not take the notification" in said.out
@@ -175,9 +182,11 @@ async def test_a_receiver_that_is_none_leaves_all_as_it_was(tmp_path: Path, monk
     await deployed(tmp_path)
     monkeypatch.setenv(VARIABLE, "https://example.com/hook mailto://nobody")
     with pytest.raises(ConfigurationError, match="GRIDTIDE_NOTIFY: a receiver with the scheme mailto is none"):
-        await deploy(parse(scheduled("hourly", "a", "more")), tmp_path / "api_config.json", None, False, POOL)
+        await register_deployments(
+            parse(scheduled("hourly", "a", "more")), tmp_path / "api_config.json", None, False, POOL
+        )
     async with get_client() as client:
-        assert await receivers(client) == []
+        assert await read_receivers(client) == []
         assert (await client.read_deployment_by_name("ingest/hourly")).parameters["select"] == ["a"]
 
 
@@ -208,11 +217,11 @@ async def test_who_is_named_no_more_is_told_no_more(tmp_path: Path, monkeypatch:
     await deployed(tmp_path)
     async with get_client() as client:
         monkeypatch.setenv(VARIABLE, "https://example.com/one")
-        changes = {change.name: change.done for change in await apply(client, named())}
+        changes = {change.name: change.done for change in await apply_notifications(client, read_receiver_blocks())}
         assert (changes["gridtide-notify-2"], changes["gridtide: run failed"]) == ("removed", "changed")
         monkeypatch.delenv(VARIABLE)
-        assert {change.done for change in await apply(client, named())} == {"unchanged"}
-        [kept] = await receivers(client)
+        assert {change.done for change in await apply_notifications(client, read_receiver_blocks())} == {"unchanged"}
+        [kept] = await read_receivers(client)
         [failed] = await client.read_automations_by_name("gridtide: run failed")
         assert [str(action.block_document_id) for action in failed.actions] == [kept.block]  # type: ignore[union-attr]
 
@@ -232,7 +241,7 @@ def test_what_was_not_delivered_is_of_those_that_tell() -> None:
 def test_a_receiver_that_is_none_is_refused_without_its_secret() -> None:
     """The scheme is named, the URL is not."""
     with pytest.raises(ConfigurationError, match="GRIDTIDE_NOTIFY: a receiver with the scheme gopher") as caught:
-        receiver("gopher://me:planted@example.com")
+        receiver_block("gopher://me:planted@example.com")
     assert "planted" not in str(caught.value)
 
 
@@ -248,4 +257,4 @@ def test_receivers_are_handed_on_to_apprise(url: str, known_as: str) -> None:
     """A webhook takes JSON and keeps its query, Slack is known by its host, mails keep their lines."""
     if "slack" in url:
         url = known_as = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
-    assert receiver(url).url.get_secret_value() == known_as
+    assert receiver_block(url).url.get_secret_value() == known_as

@@ -8,7 +8,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.schedules import CronSchedule
 
-from deployments.registry.catalogue import deployments
+from deployments.registry.catalogue import build_deployments
 from gridtide.config.loading import parse
 from tests.support.receiving import Inbox, webhook
 from tests.support.served import served, synthetic
@@ -24,7 +24,7 @@ CONFIG: dict[str, Any] = {
 
 def test_each_schedule_is_a_deployment_of_its_entries() -> None:
     """It has the cron and zone of the configuration and asks for the entries that name it, no others."""
-    made = deployments(parse(CONFIG), "/etc/api_config.json", "/lake", sandbox=False)
+    made = build_deployments(parse(CONFIG), "/etc/api_config.json", "/lake", sandbox=False)
     ingests = {deployment.name: deployment for deployment in made if deployment.flow_name == "ingest"}
     assert list(ingests) == ["hourly", "daily"]
     for name, entries, zone in (("hourly", ["a", "c"], "UTC"), ("daily", ["b"], "America/New_York")):
@@ -38,7 +38,7 @@ def test_each_schedule_is_a_deployment_of_its_entries() -> None:
 
 def test_the_form_explains_every_parameter() -> None:
     """What the UI asks for comes with its type, its default and a sentence."""
-    made = deployments(parse(CONFIG), "api_config.json", None, sandbox=False)
+    made = build_deployments(parse(CONFIG), "api_config.json", None, sandbox=False)
     forms = {deployment.flow_name: deployment._parameter_openapi_schema.model_dump() for deployment in made}
     for flow in ("ingest", "backfill"):
         assert all(field["description"] for field in forms[flow]["properties"].values())

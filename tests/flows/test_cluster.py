@@ -23,7 +23,7 @@ from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import Lake
 from gridtide.observations.table import Row
 from gridtide.periods import Period
-from tasks.remote import Errand
+from tasks.remote import RemoteCall
 from tests.support import grids
 from tests.support.eia_upstream import JANUARY
 from tests.support.lakes import HOUR, entry, put
@@ -169,7 +169,7 @@ async def test_what_kills_worker_after_worker_is_told() -> None:
         workers("local", TaskRetries()) as there,
         pytest.raises(GridtideError, match="too much: one worker after the other"),
     ):
-        await there.run("fatal", Errand("too much", fatal))
+        await there.run("fatal", RemoteCall("too much", fatal))
 
 
 async def test_no_such_scheduler(make: Any, tmp_path: Path) -> None:

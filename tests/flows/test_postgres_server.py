@@ -19,7 +19,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from deployments.registry.deploy import POOL, deploy
+from deployments.registry.deploy import POOL, register_deployments
 from flows.ingest import ingest
 from flows.run.local_server import ensure_server
 from gridtide.config.loading import parse
@@ -86,7 +86,7 @@ async def test_a_server_on_postgres_behind_a_password(
     assert report["pipeline_status"] == "success"
     loaded = parse({"lake": str(tmp_path / "lake"), "apis": [ENTRY]})
     for done in ("created", "unchanged"):
-        changes = await deploy(loaded, tmp_path / "api_config.json", None, False, POOL)
+        changes = await register_deployments(loaded, tmp_path / "api_config.json", None, False, POOL)
         assert {change.done for change in changes} == {done}
     with (
         temporary_settings({PREFECT_API_URL: server, PREFECT_API_AUTH_STRING: "operator:wrong"}),

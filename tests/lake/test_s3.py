@@ -18,7 +18,7 @@ from gridtide.lake import Draft, Lake, Provenance, Stored
 from gridtide.observations import table as obs
 from gridtide.observations.identity import content_hash
 from gridtide.observations.table import Row, from_rows
-from tasks.lake import of_bucket, open_lake, with_credentials
+from tasks.lake import open_bucket_lake, open_lake, open_with_credentials
 
 STAMP = datetime(2024, 3, 10, 6, 12, tzinfo=UTC)
 
@@ -195,11 +195,11 @@ def minio_credentials(url: str) -> MinIOCredentials:
 
 
 BLOCKS: dict[str, Block] = {
-    "AwsCredentials": lambda url, bucket: with_credentials(f"s3://{bucket}/lake", aws_credentials(url)),
-    "S3Bucket": lambda url, bucket: of_bucket(
+    "AwsCredentials": lambda url, bucket: open_with_credentials(f"s3://{bucket}/lake", aws_credentials(url)),
+    "S3Bucket": lambda url, bucket: open_bucket_lake(
         S3Bucket(bucket_name=bucket, bucket_folder="lake", credentials=aws_credentials(url))
     ),
-    "S3Bucket with MinIO": lambda url, bucket: of_bucket(
+    "S3Bucket with MinIO": lambda url, bucket: open_bucket_lake(
         S3Bucket(bucket_name=bucket, bucket_folder="lake/", credentials=minio_credentials(url))
     ),
 }

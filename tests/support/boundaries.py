@@ -40,7 +40,7 @@ from gridtide.lake import Lake, store
 from gridtide.periods import Period
 from gridtide.sources.contract import Request
 from gridtide.sources.iso_ne import ZONE
-from tasks.collect import Outcome, Run
+from tasks.collect import CollectionRun, Outcome
 
 T = TypeVar("T")
 
@@ -228,19 +228,19 @@ async def history(story: Story, place: str, stamp: datetime, doors: Doors, refus
 
 async def backfilled(story: Story, lake: Lake, http: Fetcher, stamp: datetime) -> list[Exception]:
     """Collect what is missing, and remember what failed."""
-    run = Run(lake, http, stamp, TaskRetries(), resume=True)
+    run = CollectionRun(lake, http, stamp, TaskRetries(), resume=True)
     return await _collected(run, await plan(story.entry, story.wanted, stamp, lake))
 
 
 async def healed(story: Story, lake: Lake, http: Fetcher, stamp: datetime) -> list[Exception]:
     """Collect the gaps that the monitor finds an hour later and that wait no longer, and remember what failed."""
-    run = Run(lake, http, stamp + HOUR, TaskRetries(), resume=True)
+    run = CollectionRun(lake, http, stamp + HOUR, TaskRetries(), resume=True)
     found = await find(story.entry, None, story.wanted, run)
     told: list[Exception] = [ValueError(found.problem)] if found.problem else []
     return [*told, *await _collected(run, found.plan(found.gaps))]
 
 
-async def _collected(run: Run, what: Plan) -> list[Exception]:
+async def _collected(run: CollectionRun, what: Plan) -> list[Exception]:
     asked = (
         collect(what.entry, lake=run.lake, http=run.http, stamp=run.stamp, period=chunk, resume=run.resume)
         for chunk in what.chunks

@@ -17,7 +17,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.machine.worker import SETTINGS, worker_status
+from deployments.machine.worker import WORKER_SETTINGS, worker_status
 from deployments.registry.deploy import POOL
 from flows.run.local_server import server_status
 
@@ -37,7 +37,7 @@ def gridtide(folder: Path, *arguments: str, **variables: str) -> subprocess.Pope
 def another_worker(folder: Path, api: str, limit: int) -> Iterator[psutil.Process]:
     """A further worker of our pool, as another machine would have one, with at most `limit` runs at a time."""
     command = ["prefect", "worker", "start", "--type", "process", "--pool", POOL, "--limit", str(limit)]
-    environment = {**SETTINGS, **_environment(folder), "PREFECT_API_URL": api}
+    environment = {**WORKER_SETTINGS, **_environment(folder), "PREFECT_API_URL": api}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([sys.executable, "-m", *command], cwd=folder, env=environment, **quiet) as process:
         try:

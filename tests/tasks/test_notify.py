@@ -9,8 +9,8 @@ import yaml
 from prefect.events import Event, RelatedResource, Resource
 
 from deployments.registry.notifications import AUTOMATIONS
-from tasks.notify.events import GAPS, OVER, STALE, TOLD_BY_ENTRIES
-from tasks.notify.history import GRACE, History, Notice, message
+from tasks.notify.events import ENTRIES_FAILED, GAPS, RESOLVED_SUFFIX, STALE
+from tasks.notify.history import GRACE, History, Notice, compose_message
 from tasks.notify.troubles import Trouble, is_news
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -100,17 +100,19 @@ def test_data_is_well_again_in_the_lake_and_of_the_kind_that_was_told() -> None:
     """Also after days; another lake's or another kind's good news is none."""
     gaps = of_entry(GAPS, NOON - 90 * HOUR, what="still missing: a day")
     told = said(DELIVERED, gaps, NOON - 90 * HOUR)
-    assert untold(gaps, told, of_entry(f"{GAPS}{OVER}", NOON)) == ["a has no gaps any more"]
-    assert untold(gaps, told, of_entry(f"{GAPS}{OVER}", NOON, lake="/other")) == []
-    assert untold(gaps, told, of_entry(f"{STALE}{OVER}", NOON)) == []
-    assert untold(gaps, of_entry(f"{GAPS}{OVER}", NOON)) == [], "of what happened so long ago nobody needs to hear"
+    assert untold(gaps, told, of_entry(f"{GAPS}{RESOLVED_SUFFIX}", NOON)) == ["a has no gaps any more"]
+    assert untold(gaps, told, of_entry(f"{GAPS}{RESOLVED_SUFFIX}", NOON, lake="/other")) == []
+    assert untold(gaps, told, of_entry(f"{STALE}{RESOLVED_SUFFIX}", NOON)) == []
+    assert untold(gaps, of_entry(f"{GAPS}{RESOLVED_SUFFIX}", NOON)) == [], (
+        "of what happened so long ago nobody needs to hear"
+    )
 
 
 def test_trouble_is_news_when_it_is_new_or_another() -> None:
     """The same is not, nor is that there is none where there was none; a shorter look does not change what is known."""
     hole, other = (Trouble("missing", "noon", "backfill", mark) for mark in ("noon", "noon midnight"))
     last = of_entry(GAPS, NOON, mark="noon", days=30)
-    over = of_entry(f"{GAPS}{OVER}", NOON)
+    over = of_entry(f"{GAPS}{RESOLVED_SUFFIX}", NOON)
     assert is_news(None, hole, 30)
     assert is_news(over, hole, 30)
     assert is_news(last, other, 30)
@@ -131,14 +133,14 @@ def test_a_failed_monitor_is_told_unless_its_entries_tell_it() -> None:
     quiet = failed.model_copy(update={"resource": Resource({**failed.resource.root, "prefect.state-message": missing})})
     assert untold(failed, quiet) == ["monitor/six_hourly failed"]
     automation = yaml.safe_load((AUTOMATIONS / "failed.yaml").read_text())
-    assert automation["trigger"]["match"]["prefect.state-message"] == f"!{TOLD_BY_ENTRIES}"
+    assert automation["trigger"]["match"]["prefect.state-message"] == f"!{ENTRIES_FAILED}"
 
 
 def test_many_things_are_one_message_with_a_count() -> None:
     """It lists twenty and counts the rest; one thing is told as it is."""
     notices = [Notice(str(n), f"ingest/{n} failed", "why") for n in range(25)]
-    assert message(notices[:1]) == ("ingest/0 failed", "why")
-    subject, body = message(notices)
+    assert compose_message(notices[:1]) == ("ingest/0 failed", "why")
+    subject, body = compose_message(notices)
     assert subject == "25 notifications of Gridtide"
     assert body.startswith("ingest/0 failed\nwhy\n\ningest/1 failed")
     assert body.endswith("ingest/19 failed\nwhy\n\nand 5 more")

@@ -9,7 +9,7 @@ from prefect.blocks.system import Secret
 
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
-from tasks.secrets import leave_to_file, secrets
+from tasks.secrets import defer_to_dotenv, read_credentials
 
 
 def entry(**auth: Any) -> Entry:
@@ -28,7 +28,7 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_the_environment_goes_before_the_file() -> None:
     """`.env` fills what the environment lacks and overrides nothing."""
-    found = await secrets([entry(kind="api_key", env="GRID_KEY"), entry(kind="bearer", env="GRID_TOKEN")])
+    found = await read_credentials([entry(kind="api_key", env="GRID_KEY"), entry(kind="bearer", env="GRID_TOKEN")])
     assert found == {"GRID_KEY": "from the environment", "GRID_TOKEN": "from the file"}
 
 
@@ -37,29 +37,31 @@ async def test_what_the_file_gave_is_read_there_anew(tmp_path: Path, monkeypatch
     monkeypatch.setenv("GRID_TOKEN", "from the file")
     monkeypatch.setenv("ELSE", "from the file")
     entries = [entry(kind="api_key", env="GRID_KEY"), entry(kind="bearer", env="GRID_TOKEN")]
-    leave_to_file(entries, tmp_path)
+    defer_to_dotenv(entries, tmp_path)
     assert [os.environ.get(name) for name in ("GRID_TOKEN", "ELSE")] == [None, "from the file"]
     (tmp_path / ".env").write_text("GRID_TOKEN=changed\n")
-    assert await secrets(entries) == {"GRID_KEY": "from the environment", "GRID_TOKEN": "changed"}
+    assert await read_credentials(entries) == {"GRID_KEY": "from the environment", "GRID_TOKEN": "changed"}
 
 
 async def test_only_what_entries_name_is_taken() -> None:
     """Nothing else of the environment leaves it."""
-    assert await secrets([entry(kind="none")]) == {}
+    assert await read_credentials([entry(kind="none")]) == {}
 
 
 async def test_a_literal_user_needs_its_password_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user named in the configuration is not looked for; what is nowhere is left out."""
     monkeypatch.setenv("ISO_NE_USERNAME", "not asked for")
     monkeypatch.delenv("ISO_NE_PASSWORD", raising=False)
-    assert await secrets([entry(kind="basic", username="me@example.com")]) == {}
+    assert await read_credentials([entry(kind="basic", username="me@example.com")]) == {}
     monkeypatch.setenv("ISO_NE_PASSWORD", "pass")
-    assert await secrets([entry(kind="basic", username="me@example.com")]) == {"ISO_NE_PASSWORD": "pass"}
+    assert await read_credentials([entry(kind="basic", username="me@example.com")]) == {"ISO_NE_PASSWORD": "pass"}
 
 
 @pytest.mark.usefixtures("prefect_server")
 async def test_secret_blocks_are_read() -> None:
     """A block comes under its name; one that does not exist is left out."""
     await Secret(value="from the block").save("grid-key", overwrite=True)
-    found = await secrets([entry(kind="api_key", secret="grid-key"), entry(kind="basic", secret="no-such-block")])
+    found = await read_credentials(
+        [entry(kind="api_key", secret="grid-key"), entry(kind="basic", secret="no-such-block")]
+    )
     assert found == {"secret:grid-key": "from the block"}
