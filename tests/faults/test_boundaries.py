@@ -21,6 +21,7 @@ EVERY_KIND = {
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.parametrize(("place", "form"), [("folder", "parquet"), ("folder", "csv"), ("bucket", "parquet")]),
+    pytest.mark.parametrize("after", [False, True], ids=["before", "after"]),
 ]
 
 
@@ -30,8 +31,8 @@ def lakes(place: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     return str(tmp_path) if place == "folder" else f"s3://{request.getfixturevalue('bucket')}"
 
 
-async def test_a_run_that_fails_anywhere_is_made_good_by_the_next(lakes: str, form: str) -> None:
-    """Each request, read, write and listing fails once, before and after it is done; a retry and a later run go on."""
+async def test_a_run_that_fails_anywhere_is_made_good_by_the_next(lakes: str, form: str, after: bool) -> None:
+    """Each request, read, write and listing fails once, before or after it is done; a retry and a later run go on."""
     async with sandbox.running() as url:
         story = Story.of(url, form, lakes)
         whole, doors = await boundaries.undisturbed(story, f"{lakes}/whole")
@@ -40,14 +41,12 @@ async def test_a_run_that_fails_anywhere_is_made_good_by_the_next(lakes: str, fo
         assert {door.partition("/")[0] for door in doors.passed} >= EVERY_KIND
         silent = []
         for at in range(1, len(doors.passed) + 1):
-            for after in (False, True):
-                struck = Doors(at, after)
-                place = f"{lakes}/{at}{after}"
-                errors = await boundaries.history(story, place, NOW, struck, story.last_day)
-                if not errors and not _asked_again(struck):
-                    silent.append(struck.struck)
-                read = await boundaries.recovered(story, place, NOW if at % 2 else LATER)
-                assert read == whole, (at, after, struck.struck, errors)
+            struck = Doors(at, after)
+            errors = await boundaries.history(story, f"{lakes}/{at}", NOW, struck, story.last_day)
+            if not errors and not _asked_again(struck):
+                silent.append(struck.struck)
+            read = await boundaries.recovered(story, f"{lakes}/{at}", NOW if at % 2 else LATER)
+            assert read == whole, (at, struck.struck, errors)
     assert silent == []
 
 
@@ -58,14 +57,14 @@ def _asked_again(doors: Doors) -> bool:
     return kind == "get raw" or (kind in ("get load", "head load") and doors.struck not in doors.passed[: doors.at - 1])
 
 
-async def test_a_run_that_is_killed_anywhere_is_made_good_by_the_next(lakes: str, form: str) -> None:
-    """At each boundary a process is killed, before and after; another goes on."""
+async def test_a_run_that_is_killed_anywhere_is_made_good_by_the_next(lakes: str, form: str, after: bool) -> None:
+    """At each boundary a process is killed, before or after it; another goes on."""
     async with sandbox.running() as url:
         _, doors = await boundaries.undisturbed(Story.of(url, form, lakes), f"{lakes}/here")
-        command = [sys.executable, "-m", "tests.faults.boundaries", url, f"{lakes}/killed", form]
+        command = [sys.executable, "-m", "tests.support.boundaries", url, f"{lakes}/killed", form, *["after"] * after]
         driver = await asyncio.create_subprocess_exec(
             *command, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
-        said, errors = await driver.communicate()
+        count, errors = await driver.communicate()
     assert driver.returncode == 0, errors.decode()
-    assert int(said) == 2 * len(doors.passed)
+    assert int(count) == len(doors.passed)
