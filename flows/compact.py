@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from prefect import runtime
-from prefect.artifacts import acreate_table_artifact
-from prefect.logging import get_run_logger
 
 from flows.run.cluster import Workers, workers
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
-from flows.run.report import explained, raise_failures
+from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, finish, one_line, status_of
 from flows.run.session import selected
 from gridtide import curated
 from gridtide.curated import Compaction
@@ -66,25 +64,21 @@ async def compact(
     store = await open_lake(address)
     progress = await Progress.begin("compact-progress", {entry.name: 1 for entry in entries})
 
-    async def one(way: Callable[[Lake, Entry], Awaitable[Compaction]], entry: Entry) -> dict[str, Any]:
-        result = await _result(way(store, entry), entry.name)
+    async def compact_entry(way: Callable[[Lake, Entry], Awaitable[Compaction]], entry: Entry) -> dict[str, Any]:
+        row = await _row(way(store, entry), entry.name)
         await progress.advance(entry.name)
-        return result
+        return row
 
     if cluster:
-        with workers(cluster, loaded.task_retries) as there:
-            way = partial(_shared, there, address)
-            results = await asyncio.gather(*(one(way, entry) for entry in entries))
-    else:  # one after the other: what one holds in memory is bounded
-        results = [await one(curated.compact, entry) for entry in entries]
-    report = compact_report(results, time.monotonic() - started)
-    get_run_logger().info(as_text(report))
-    await acreate_table_artifact(as_rows(report), key="compact", description="What was compacted, per entry")
-    raise_failures("compact", report)
-    return report
+        with workers(cluster, loaded.task_retries) as pool:
+            way = partial(_compact_shares, pool, address)
+            rows = await asyncio.gather(*(compact_entry(way, entry) for entry in entries))
+    else:  # one after the other, so that memory is bounded
+        rows = [await compact_entry(curated.compact, entry) for entry in entries]
+    return await finish(compact_report(rows, time.monotonic() - started))
 
 
-def compact_report(results: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+def compact_report(rows: Sequence[Row], seconds: float) -> RunReport:
     """The report of a compaction that took `seconds`:
 
     - `pipeline_status`: `success`, `partial` or `failed`
@@ -92,49 +86,43 @@ def compact_report(results: list[dict[str, Any]], seconds: float) -> dict[str, A
     - `results` per entry: `name`, `files`, `rows`, `months` (a list), `bytes`, `problems` (one for each
       file that was left out), `error`
     """
-    failed = sum(row["error"] is not None for row in results)
-    return {
-        "pipeline_status": "success" if not failed else "partial" if failed < len(results) else "failed",
-        "summary": {
-            **{key: sum(row[key] for row in results) for key in ("files", "rows", "bytes")},
-            "months": sum(len(row["months"]) for row in results),
-            "seconds": round(seconds, 3),
-        },
-        "results": results,
-    }
+    failed = sum(row["error"] is not None for row in rows)
+    summary = {key: sum(row[key] for row in rows) for key in ("files", "rows", "bytes")}
+    months = sum(len(row["months"]) for row in rows)
+    return RunReport(
+        LAYOUT,
+        status_of(failed, len(rows) - failed),
+        rows,
+        {**summary, "months": months, "seconds": round(seconds, 3)},
+        failure=failure_of(rows),
+    )
 
 
-def as_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """The results as rows of a table for people."""
-    return [
-        {
-            "entry": row["name"],
-            "status": "failed" if row["error"] else "ok",
-            "files": row["files"],
-            "rows": row["rows"],
-            "months": len(row["months"]),
-            "bytes": row["bytes"],
-            "note": row["error"] or (f"{row['months'][0]} to {row['months'][-1]}" if row["months"] else "nothing new"),
-        }
-        for row in report["results"]
-    ]
-
-
-def as_text(report: dict[str, Any]) -> str:
-    """The report as one readable block."""
+def _headline(report: Mapping[str, Any]) -> str:
     summary = report["summary"]
-    title = (
+    return (
         f"compact: {report['pipeline_status']}, {summary['files']:,} files with {summary['rows']:,} rows into "
         f"{summary['months']:,} months ({summary['bytes']:,} bytes) in {summary['seconds']:.1f} s"
     )
-    rows = as_rows(report)
-    width = max(len(row["entry"]) for row in rows)
-    return "\n".join(
-        [
-            title,
-            *(f"{row['entry']:<{width}}  {row['status']:<6}  {row['files']:>6,} files  {row['note']}" for row in rows),
-        ]
-    )
+
+
+def _note(row: Row) -> str:
+    return row["error"] or (f"{row['months'][0]} to {row['months'][-1]}" if row["months"] else "nothing new")
+
+
+LAYOUT = ReportLayout(
+    "compact",
+    _headline,
+    (
+        Column("entry", lambda row: row["name"]),
+        Column("", lambda row: "failed" if row["error"] else "ok"),
+        Column("files", lambda row: row["files"]),
+        Column("rows", lambda row: row["rows"]),
+        Column("months", lambda row: len(row["months"])),
+        Column("bytes", lambda row: row["bytes"]),
+        Column("note", _note),
+    ),
+)
 
 
 def _tabular(config: str | dict[str, Any], select: list[str] | None) -> tuple[Config, list[Entry]]:
@@ -147,35 +135,36 @@ def _tabular(config: str | dict[str, Any], select: list[str] | None) -> tuple[Co
     return loaded, tabular
 
 
-async def _shared(there: Workers, address: str, store: Lake, entry: Entry) -> Compaction:
+async def _compact_shares(pool: Workers, address: str, store: Lake, entry: Entry) -> Compaction:
     """Compact `entry` of the lake `store`, which is at `address`, share by share, then what is left of it."""
     planned = await curated.shares(store, entry)
     calls = [
         RemoteCall(f"{entry.name} {share.months}", remote.compact_share_remotely, entry, share, address)
         for share in planned
     ]
-    ended = await asyncio.gather(*(there.run("compact", call) for call in calls), return_exceptions=True)
-    done = await curated.join(store, entry, planned, [part for part in ended if not isinstance(part, BaseException)])
+    ended = await asyncio.gather(*(pool.run("compact", call) for call in calls), return_exceptions=True)
+    parts = [part for part in ended if not isinstance(part, BaseException)]
+    joined = await curated.join(store, entry, planned, parts)
     for failure in ended:
         if isinstance(failure, BaseException):
             raise failure
-    left = await there.run("compact", RemoteCall(f"{entry.name} rest", remote.compact_remotely, entry, address))
-    return done + left
+    return joined + await pool.run("compact", RemoteCall(f"{entry.name} rest", remote.compact_remotely, entry, address))
 
 
-async def _result(compacted: Awaitable[Compaction], name: str) -> dict[str, Any]:
-    done, error = Compaction(name), None
+async def _row(compacting: Awaitable[Compaction], name: str) -> dict[str, Any]:
+    """What the report says of the entry `name`."""
+    compaction, error = Compaction(name), None
     try:
-        done = await compacted
-        error = "; ".join(done.problems) or None
+        compaction = await compacting
+        error = "; ".join(compaction.problems) or None
     except GridtideError as failure:
-        error = explained(failure)
+        error = one_line(failure)
     return {
         "name": name,
-        "files": done.files,
-        "rows": done.rows,
-        "months": sorted(set(done.months)),
-        "bytes": done.bytes,
-        "problems": done.problems,
+        "files": compaction.files,
+        "rows": compaction.rows,
+        "months": sorted(set(compaction.months)),
+        "bytes": compaction.bytes,
+        "problems": compaction.problems,
         "error": error,
     }

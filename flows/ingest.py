@@ -10,15 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect import runtime
-from prefect.artifacts import acreate_table_artifact
-from prefect.logging import get_run_logger
 
 from flows.run.local_flow import local_flow
 from flows.run.progress import tell
-from flows.run.report import as_rows, as_text, failure, ingest_report, raise_failures
+from flows.run.report import (
+    Column,
+    ReportLayout,
+    Row,
+    RunReport,
+    collection_row,
+    error_kind,
+    failure_of,
+    finish,
+    status_of,
+)
 from flows.run.session import collecting, selected
 from gridtide.collect.collection import scheduled_period
 from gridtide.entries.entry import Entry
@@ -43,9 +52,8 @@ async def ingest(
 ) -> dict[str, Any]:
     """Collect what is current of the entries and write it to the lake.
 
-    Returns the report that `flows.run.report.ingest_report` describes. Raises `ConfigurationError`
-    before anything is asked, and `RunError`, which carries the report, after everything is
-    done if any entry failed.
+    Returns the report that `ingest_report` describes. Raises `ConfigurationError` before anything is
+    asked, and `RunError`, which carries the report, after everything is done if any entry failed.
 
     Args:
         config: The configuration: the path of the file, or its content.
@@ -58,15 +66,73 @@ async def ingest(
     async with collecting(config, select, lake, sandbox, refresh) as (run, entries):
         for entry in entries:
             tell(entry.name, 0, 1)
-        outcomes = await asyncio.gather(*(_one(run, entry) for entry in entries))
-    report = ingest_report(outcomes, time.monotonic() - started)
-    get_run_logger().info(as_text("ingest", report))
-    await acreate_table_artifact(as_rows(report), key="ingest", description="What the run collected, per entry")
-    raise_failures("ingest", report, failure(outcomes))
-    return report
+        outcomes = await asyncio.gather(*(_collect_current(run, entry) for entry in entries))
+    return await finish(ingest_report(outcomes, time.monotonic() - started), error_kind(outcomes))
 
 
-async def _one(run: CollectionRun, entry: Entry) -> Outcome:
+async def _collect_current(run: CollectionRun, entry: Entry) -> Outcome:
     outcome = await run_collection(run, entry, scheduled_period(entry, run.stamp))
     tell(entry.name, 1, 1)
     return outcome
+
+
+def ingest_report(outcomes: Sequence[Outcome], seconds: float) -> RunReport:
+    """The report of a run that took `seconds`:
+
+    - `pipeline_status`: `success`, `partial` or `failed`
+    - `statistics`: `total_apis`, `successful_collections`, `failed_collections`,
+      `successful_uploads`, `failed_uploads`; collecting is fetching and reading, uploading is
+      writing to the lake
+    - `summary`: `success_rate` (0 to 1), `rows`, `bytes`, `seconds`, `rows_per_second`
+    - `results`: what `flows.run.report.collection_row` says, one per entry
+    """
+    results = [collection_row(outcome) for outcome in outcomes]
+    failed = sum(row["error"] is not None for row in results)
+    succeeded = len(results) - failed
+    not_written = sum(row["upload_status"] == "failed" for row in results)
+    rows = sum(row["rows"] for row in results)
+    return RunReport(
+        LAYOUT,
+        status_of(failed, succeeded),
+        results,
+        {
+            "success_rate": round(succeeded / len(results), 4),
+            "rows": rows,
+            "bytes": sum(row["bytes"] for row in results),
+            "seconds": round(seconds, 3),
+            "rows_per_second": round(rows / seconds, 1),
+        },
+        {
+            "total_apis": len(results),
+            "successful_collections": succeeded + not_written,
+            "failed_collections": failed - not_written,
+            "successful_uploads": sum(row["upload_status"] == "success" for row in results),
+            "failed_uploads": not_written,
+        },
+        failure=failure_of(results),
+    )
+
+
+def _headline(report: Mapping[str, Any]) -> str:
+    summary = report["summary"]
+    return (
+        f"ingest: {report['pipeline_status']}, {summary['rows']:,} rows, {summary['bytes']:,} bytes in "
+        f"{summary['seconds']:.1f} s ({summary['rows_per_second']:,.0f} rows/s)"
+    )
+
+
+def _status(row: Row) -> str:
+    return "failed" if row["error"] else "cached" if row["from_cache"] else "ok"
+
+
+LAYOUT = ReportLayout(
+    "ingest",
+    _headline,
+    (
+        Column("entry", lambda row: row["name"]),
+        Column("", _status),
+        Column("rows", lambda row: row["rows"]),
+        Column("seconds", lambda row: round(sum(stage["seconds"] for stage in row["stages"].values()), 2)),
+        Column("file or note", lambda row: row["error"] or "; ".join(row["warnings"]) or row["file"] or ""),
+    ),
+)

@@ -9,20 +9,18 @@ raw/<collection> ─► parse ─► the same content ─► nothing to do
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Any
 
 import msgspec
 from prefect import runtime
-from prefect.artifacts import acreate_table_artifact
-from prefect.logging import get_run_logger
 
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
-from flows.run.report import explained, raise_failures
+from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, finish, one_line, status_of
 from flows.run.session import moment, selected
 from gridtide.collect.collected import Collected
 from gridtide.collect.collection import collect
@@ -72,129 +70,134 @@ async def replay(
         end: Only collections that were made before then.
         dry_run: Only say what is kept.
     """
-    started = time.monotonic()
+    started = monotonic()
     loaded, entries = selected(config, select)
     first, last = _bounds(start, end)
     store = await open_lake(lake or loaded.lake)
-    found = {entry.name: await collections(store, entry) for entry in entries if entry.tabular}
-    wanted = {
-        name: [one for one in each if (not first or one.stamp >= first) and (not last or one.stamp < last)]
-        for name, each in found.items()
+    stored = {entry.name: await collections(store, entry) for entry in entries if entry.tabular}
+    chosen = {
+        name: [
+            collection
+            for collection in of_entry
+            if (not first or collection.stamp >= first) and (not last or collection.stamp < last)
+        ]
+        for name, of_entry in stored.items()
     }
-    progress = await Progress.begin("replay-progress", {name: len(each) for name, each in wanted.items()})
-    results = []
+    progress = await Progress.begin("replay-progress", {name: len(of_entry) for name, of_entry in chosen.items()})
+    rows = []
     for entry in entries:
-        row = _row(entry, wanted.get(entry.name, []))
+        row = _new_row(entry, chosen.get(entry.name, []))
         files = await _by_stamp(store, entry)
-        for one in [] if dry_run else wanted.get(entry.name, []):
-            await _one(store, entry, one, found[entry.name], _readings(files, one), row)
+        for collection in [] if dry_run else chosen.get(entry.name, []):
+            await _replay(store, entry, collection, stored[entry.name], _readings(files, collection), row)
             await progress.advance(entry.name)
-        results.append(row)
-    report = replay_report(results, dry_run, time.monotonic() - started)
-    get_run_logger().info(as_text(report))
-    await acreate_table_artifact(as_rows(report), key="replay", description=as_text(report).partition("\n")[0])
-    raise_failures("replay", report)
-    return report
+        rows.append(row)
+    return await finish(replay_report(rows, dry_run, monotonic() - started))
 
 
-def replay_report(results: list[dict[str, Any]], dry_run: bool, seconds: float) -> dict[str, Any]:
+def replay_report(rows: Sequence[Row], dry_run: bool, seconds: float) -> RunReport:
     """The report of a run that took `seconds`:
 
     - `pipeline_status`: `success`, `partial` or `failed`; `dry_run`
     - `summary`: `collections`, `unchanged`, `rewritten`, `interrupted`, `failed`, `rows`, `seconds`
-    - `results` per entry: `name`, `collections` that are kept, how many of them were `unchanged`, `rewritten`,
+    - `results` per entry: `name`, `collections` under `raw/`, how many of them were `unchanged`, `rewritten`,
       `interrupted` before there was a file of them, and `failed`, the `rows` and `files` that were written,
       the files that they `superseded`, `errors` (a list of texts), and the first of these as `error`
     """
-    summary = {key: sum(row[key] for row in results) for key in ("collections", *COUNTS)}
-    done = summary["unchanged"] + summary["rewritten"]
-    return {
-        "pipeline_status": "success" if not summary["failed"] else "partial" if done else "failed",
-        "dry_run": dry_run,
-        "summary": {**summary, "seconds": round(seconds, 3)},
-        "results": results,
-    }
+    summary = {key: sum(row[key] for row in rows) for key in ("collections", *COUNTS)}
+    return RunReport(
+        LAYOUT,
+        status_of(summary["failed"], summary["unchanged"] + summary["rewritten"]),
+        rows,
+        {**summary, "seconds": round(seconds, 3)},
+        about={"dry_run": dry_run},
+        failure=failure_of(rows),
+    )
 
 
-def as_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """The results as rows of a table for people."""
-    return [
-        {
-            **{key: row[key] for key in ("name", "collections", *COUNTS)},
-            "note": "; ".join(row["errors"]),
-        }
-        for row in report["results"]
-    ]
-
-
-def as_text(report: dict[str, Any]) -> str:
-    """The report as one readable block."""
+def _headline(report: Mapping[str, Any]) -> str:
     summary = report["summary"]
-    title = f"replay: {report['pipeline_status']}, {summary['collections']:,} collections are kept"
-    if not report["dry_run"]:
-        title += (
-            f"; {summary['unchanged']:,} unchanged, {summary['rewritten']:,} rewritten, "
-            f"{summary['interrupted']:,} interrupted, {summary['failed']:,} failed"
-        )
-    width = max(len(row["name"]) for row in report["results"])
-    lines = [
-        f"{row['name']:<{width}}  {row['collections']:>6,} kept  {row['rewritten']:>6,} rewritten  {row['note']}"
-        for row in as_rows(report)
-    ]
-    return "\n".join([title, *lines])
+    headline = f"replay: {report['pipeline_status']}, {summary['collections']:,} collections are kept"
+    if report["dry_run"]:
+        return headline
+    return (
+        f"{headline}; {summary['unchanged']:,} unchanged, {summary['rewritten']:,} rewritten, "
+        f"{summary['interrupted']:,} interrupted, {summary['failed']:,} failed"
+    )
 
 
-def _row(entry: Entry, wanted: list[Collection]) -> dict[str, Any]:
+LAYOUT = ReportLayout(
+    "replay",
+    _headline,
+    (
+        Column("entry", lambda row: row["name"]),
+        Column("collections", lambda row: row["collections"]),
+        Column("unchanged", lambda row: row["unchanged"]),
+        Column("rewritten", lambda row: row["rewritten"]),
+        Column("interrupted", lambda row: row["interrupted"]),
+        Column("failed", lambda row: row["failed"]),
+        Column("note", lambda row: "; ".join(row["errors"])),
+    ),
+)
+
+
+def _new_row(entry: Entry, chosen: Sequence[Collection]) -> dict[str, Any]:
     counts = dict.fromkeys(COUNTS, 0)
     lists: dict[str, list[str]] = {name: [] for name in ("files", "superseded", "errors")}
-    return {"name": entry.name, "collections": len(wanted), **counts, **lists, "error": None}
+    return {"name": entry.name, "collections": len(chosen), **counts, **lists, "error": None}
 
 
-async def _one(
-    store: Lake, entry: Entry, one: Collection, all_of_entry: list[Collection], earlier: list[File], row: dict[str, Any]
+async def _replay(
+    store: Lake,
+    entry: Entry,
+    collection: Collection,
+    all_of_entry: list[Collection],
+    earlier: list[File],
+    row: dict[str, Any],
 ) -> None:
     """Replay one collection, of which there are `earlier` readings, and add to `row` what came of it."""
     try:
-        kept = await replaying(store, one, all_of_entry)
-        done = await _stored(store, entry, one, kept, {file.path: file for file in earlier if file.superseded_at})
-        superseded = await _supersede(store, done.file, earlier, kept.moments)
-        row["rewritten" if done.created or superseded else "unchanged"] += 1
+        bodies = await replaying(store, collection, all_of_entry)
+        superseded_before = {file.path: file for file in earlier if file.superseded_at}
+        collected = await _store(store, entry, collection, bodies, superseded_before)
+        superseded = await _supersede(store, collected.file, earlier, bodies.moments)
+        row["rewritten" if collected.created or superseded else "unchanged"] += 1
         row["superseded"] += superseded
-        if done.created and done.file:
-            row["rows"] += done.rows
-            row["files"].append(done.file)
+        if collected.created and collected.file:
+            row["rows"] += collected.rows
+            row["files"].append(collected.file)
     except GridtideError as error:
         if isinstance(error, NotKeptError) and not earlier:
             row["interrupted"] += 1
             return
         row["failed"] += 1
-        row["errors"].append(f"{one.folder}: {explained(error)}")
+        row["errors"].append(f"{collection.folder}: {one_line(error)}")
         row["error"] = row["error"] or row["errors"][0]
 
 
-async def _stored(
-    store: Lake, entry: Entry, one: Collection, kept: Replayed, superseded: Mapping[str, File]
+async def _store(
+    store: Lake, entry: Entry, collection: Collection, bodies: Replayed, superseded: Mapping[str, File]
 ) -> Collected:
-    """What the bodies of `one` say, in a file that counts: not in one of those that were `superseded`, which a parser
-    that was put back finds there, but after it, stored now."""
-    stamp = one.stamp
+    """What the bodies of `collection` say, in a file that counts: not in one of those that were `superseded`, which a
+    parser that was put back finds there, but after it, stored now."""
+    stamp = collection.stamp
     while True:
-        done = await collect(_unkept(entry), lake=store, http=kept, stamp=stamp, period=one.period)
-        there = superseded.get(done.file or "")
-        if there is None:
-            return done
-        stamp = there.stamp + timedelta(seconds=1)
+        collected = await collect(_without_raw(entry), lake=store, http=bodies, stamp=stamp, period=collection.period)
+        taken_by = superseded.get(collected.file or "")
+        if taken_by is None:
+            return collected
+        stamp = taken_by.stamp + timedelta(seconds=1)
 
 
 async def _supersede(store: Lake, current: str | None, earlier: list[File], moments: set[datetime]) -> list[str]:
     """Let those `earlier` files count no more whose rows are all from the `moments` of the bodies that `current` was
     read from; their paths."""
-    found = []
+    paths = []
     for file in earlier:
         if file.path != current and not file.superseded_at and await _retrievals(store, file.path) <= moments:
             await store.supersede(file.path)
-            found.append(file.path)
-    return found
+            paths.append(file.path)
+    return paths
 
 
 async def _retrievals(store: Lake, path: str) -> set[datetime]:
@@ -210,24 +213,24 @@ async def _by_stamp(store: Lake, entry: Entry) -> Files:
     return files
 
 
-def _readings(files: Files, one: Collection) -> list[File]:
-    """Those of `files` that may have been read from the bodies of `one`: its own, and those that moved on from its
-    name by a second each."""
-    found, stamp = [], one.stamp
-    while there := files.get((stamp, one.period)):
-        found += there
+def _readings(files: Files, collection: Collection) -> list[File]:
+    """Those of `files` that may have been read from the bodies of `collection`: its own, and those that moved on from
+    its name by a second each."""
+    readings, stamp = [], collection.stamp
+    while at_stamp := files.get((stamp, collection.period)):
+        readings += at_stamp
         stamp += timedelta(seconds=1)
-    return found
+    return readings
 
 
-def _unkept(entry: Entry) -> Entry:
-    """`entry` without going on from what is kept: a replay reads every body once, and keeps none again."""
+def _without_raw(entry: Entry) -> Entry:
+    """`entry` without bodies under `raw/`: a replay reads every body once, and stores none again."""
     return msgspec.structs.replace(entry, raw=False)
 
 
 def _bounds(start: Any, end: Any) -> tuple[datetime | None, datetime | None]:
     try:
-        first, last = (None if each is None else moment(each) for each in (start, end))
+        first, last = (None if time is None else moment(time) for time in (start, end))
     except ValueError as error:
         raise ConfigurationError("replay", f"{start} to {end}: {error}", "Give times such as 2024-01-01") from error
     if first and last and last <= first:

@@ -6,16 +6,15 @@ raw/ ─► bodies older than 30 days ─► count and bytes per entry ─► re
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prefect import runtime
-from prefect.artifacts import acreate_table_artifact
-from prefect.logging import get_run_logger
 
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
-from flows.run.report import explained, raise_failures
+from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, finish, one_line, status_of
 from flows.run.session import selected
 from gridtide.collect.retention import expired, folders
 from gridtide.entries.entry import Entry
@@ -66,18 +65,14 @@ async def retention(
     store = await open_lake(lake or loaded.lake)
     before = datetime.now(UTC) - timedelta(days=days)
     progress = await Progress.begin("retention-progress", {entry.name: 1 for entry in entries})
-    results = []
+    rows = []
     for entry in entries:
-        results.append(await _one(store, entry, before, dry_run))
+        rows.append(await _clear_entry(store, entry, before, dry_run))
         await progress.advance(entry.name)
-    report = retention_report(results, before, dry_run, time.monotonic() - started)
-    get_run_logger().info(as_text(report))
-    await acreate_table_artifact(results, key="retention", description=as_text(report).partition("\n")[0])
-    raise_failures("retention", report)
-    return report
+    return await finish(retention_report(rows, before, dry_run, time.monotonic() - started))
 
 
-def retention_report(results: list[dict[str, Any]], before: datetime, dry_run: bool, seconds: float) -> dict[str, Any]:
+def retention_report(rows: Sequence[Row], before: datetime, dry_run: bool, seconds: float) -> RunReport:
     """The report of a run that took `seconds`:
 
     - `pipeline_status`: `success`, `partial` or `failed`; `dry_run`; `before`: what was put earlier has expired
@@ -85,33 +80,37 @@ def retention_report(results: list[dict[str, Any]], before: datetime, dry_run: b
     - `results` per entry: `name`, `bodies`, `bytes`, the `oldest` (when it was put, or null), `removed`
       (how many), `error`
     """
-    failed = sum(row["error"] is not None for row in results)
-    return {
-        "pipeline_status": "success" if not failed else "partial" if failed < len(results) else "failed",
-        "dry_run": dry_run,
-        "before": before.isoformat(timespec="seconds"),
-        "summary": {
-            **{key: sum(row[key] for row in results) for key in ("bodies", "bytes")},
-            "seconds": round(seconds, 3),
-        },
-        "results": results,
-    }
+    failed = sum(row["error"] is not None for row in rows)
+    summary = {key: sum(row[key] for row in rows) for key in ("bodies", "bytes")}
+    return RunReport(
+        LAYOUT,
+        status_of(failed, len(rows) - failed),
+        rows,
+        {**summary, "seconds": round(seconds, 3)},
+        about={"dry_run": dry_run, "before": before.isoformat(timespec="seconds")},
+        failure=failure_of(rows),
+    )
 
 
-def as_text(report: dict[str, Any]) -> str:
-    """The report as one readable block."""
-    summary, results = report["summary"], report["results"]
-    did = "would be removed (dry run)" if report["dry_run"] else "expired and were removed"
-    title = f"retention: {summary['bodies']:,} bodies ({summary['bytes']:,} bytes) from before {report['before']} {did}"
-    width = max(len(row["name"]) for row in results)
-    lines = [
-        f"{row['name']:<{width}}  {row['bodies']:>7,} bodies  {row['bytes']:>12,} bytes  {row['error'] or ''}".rstrip()
-        for row in results
-    ]
-    return "\n".join([title, *lines])
+def _headline(report: Mapping[str, Any]) -> str:
+    summary = report["summary"]
+    what = "would be removed (dry run)" if report["dry_run"] else "expired and were removed"
+    return f"retention: {summary['bodies']:,} bodies ({summary['bytes']:,} bytes) from before {report['before']} {what}"
 
 
-async def _one(store: Lake, entry: Entry, before: datetime, dry_run: bool) -> dict[str, Any]:
+LAYOUT = ReportLayout(
+    "retention",
+    _headline,
+    (
+        Column("entry", lambda row: row["name"]),
+        Column("bodies", lambda row: row["bodies"]),
+        Column("MB", lambda row: row["bytes"] / 1e6),
+        Column("oldest", lambda row: row["error"] or row["oldest"] or ""),
+    ),
+)
+
+
+async def _clear_entry(store: Lake, entry: Entry, before: datetime, dry_run: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"name": entry.name, "bodies": 0, "bytes": 0, "oldest": None, "removed": 0, "error": None}
     try:
         bodies = await expired(store, entry, before)
@@ -123,5 +122,5 @@ async def _one(store: Lake, entry: Entry, before: datetime, dry_run: bool) -> di
             row["removed"] += len(batch)
             await store.prune(folders(entry, batch))
     except GridtideError as failure:
-        row["error"] = explained(failure)
+        row["error"] = one_line(failure)
     return row

@@ -35,6 +35,10 @@ class Period:
         """How long it is."""
         return self.end - self.start
 
+    def overlaps(self, period: Period) -> bool:
+        """Whether it shares a moment with `period`; periods that only touch do not."""
+        return self.start < period.end and period.start < self.end
+
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

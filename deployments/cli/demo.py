@@ -12,7 +12,7 @@ from pathlib import Path
 from deployments.cli import flow_commands
 from deployments.cli.console import err, out, text_table
 from deployments.cli.flow_commands import FlowOptions, Report, Took
-from flows.run.report import RunError, as_rows
+from flows.run.report import RunError
 from gridtide import sandbox as embedded
 from gridtide.entries.entry import Config
 from gridtide.periods import Period, floor
@@ -64,12 +64,12 @@ def _show(ingested: Report, filled: Report | None, took: Took) -> None:
     """One line per entry: the rows of both runs, after how many seconds it was done, its files or what went wrong."""
     history = {row["name"]: row for row in filled["results"]} if filled else {}
     rows = []
-    for row in as_rows(ingested):
-        past = history.get(row["entry"], {"rows": 0, "files": [], "errors": []})
-        problem = row["note"] if row["status"] == "failed" else "; ".join(past["errors"])
+    for row in ingested["results"]:
+        past = history.get(row["name"], {"rows": 0, "files": [], "errors": []})
+        problem = row["error"] or "; ".join(past["errors"])
         files = [*past["files"], *([row["file"]] if row["file"] else [])]
         rows.append(
-            (row["entry"], f"{row['rows'] + past['rows']:,}", f"{took[row['entry']]:.1f}", problem or _files(files))
+            (row["name"], f"{row['rows'] + past['rows']:,}", f"{took[row['name']]:.1f}", problem or _files(files))
         )
     out.print(text_table(("entry", "rows", "seconds", "file"), rows, right=("rows", "seconds")))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,16 +29,15 @@ from deployments.cli.console import FAILED, counted, err, out, text_table
 from deployments.machine.worker import machine_lock
 from deployments.registry.changes import Change
 from deployments.registry.deploy import register_deployments
-from flows import compact as compacting
+from flows import backfill as backfill_module
+from flows import compact as compact_module
+from flows import ingest as ingest_module
 from flows import monitor as monitor_module
-from flows import replay as replaying
-from flows.backfill import backfill as backfill_flow
-from flows.ingest import ingest as ingest_flow
-from flows.monitor import is_open, note
-from flows.prepare_training import prepare_training as prepare_flow
-from flows.retention import retention as retention_flow
+from flows import replay as replay_module
+from flows import retention as retention_module
+from flows.prepare_training import prepare_training
 from flows.run.progress import watched
-from flows.run.report import RunError, as_rows
+from flows.run.report import ReportLayout, RunError, cell_text
 from gridtide import sandbox as embedded
 from gridtide.entries.entry import Config
 from gridtide.errors import ConfigurationError, GridtideError
@@ -50,10 +49,6 @@ Report = dict[str, Any]
 
 Took = defaultdict[str, float]
 """To which a run adds, by entry, after how many seconds the entry was done."""
-
-
-NOTES = 3
-"""Of how many chunks of an entry a table tells what there is to say; all of it is in the UI."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,7 @@ class FlowOptions:
 async def run_ingest(asked: FlowOptions, refresh: bool = False, took: Took | None = None) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with progress("Collecting", took):
-        report: Report = await ingest_flow(asked.config, asked.select, asked.lake, asked.sandbox, refresh)
+        report: Report = await ingest_module.ingest(asked.config, asked.select, asked.lake, asked.sandbox, refresh)
     return report
 
 
@@ -78,7 +73,7 @@ async def run_backfill(
 ) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with progress("Backfilling", took):
-        report: Report = await backfill_flow(
+        report: Report = await backfill_module.backfill(
             period.start, period.end, asked.config, asked.select, asked.lake, asked.sandbox, dry_run, cluster
         )
     return report
@@ -96,28 +91,28 @@ async def run_monitor(asked: FlowOptions, days: int, dry_run: bool) -> Report:
 async def run_compact(asked: FlowOptions, cluster: str | None = None) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with progress("Compacting"):
-        report: Report = await compacting.compact(asked.config, asked.select, asked.lake, cluster)
+        report: Report = await compact_module.compact(asked.config, asked.select, asked.lake, cluster)
     return report
 
 
 async def run_retention(asked: FlowOptions, days: int, dry_run: bool) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with progress("Looking through raw/"):
-        report: Report = await retention_flow(asked.config, asked.select, asked.lake, days, dry_run)
+        report: Report = await retention_module.retention(asked.config, asked.select, asked.lake, days, dry_run)
     return report
 
 
 async def run_replay(asked: FlowOptions, start: str | None, end: str | None, dry_run: bool) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with progress("Replaying"):
-        report: Report = await replaying.replay(asked.config, asked.select, asked.lake, start, end, dry_run)
+        report: Report = await replay_module.replay(asked.config, asked.select, asked.lake, start, end, dry_run)
     return report
 
 
 async def run_prepare(spec: str, config: str, lake: str | None, cluster: str | None = None) -> Report:
     """Run the flow."""
     with err.status("Preparing the training set"):
-        report: Report = await prepare_flow(spec, config, lake, cluster)
+        report: Report = await prepare_training(spec, config, lake, cluster)
     return report
 
 
@@ -136,13 +131,13 @@ async def server(sandbox: bool | str) -> AsyncIterator[None]:
 async def collected(asked: FlowOptions, refresh: bool) -> None:
     """The command `ingest`."""
     async with server(asked.sandbox):
-        await told(run_ingest(asked, refresh), show_ingest)
+        await told(run_ingest(asked, refresh), ingest_module.LAYOUT)
 
 
 async def backfilled(asked: FlowOptions, period: Period, dry_run: bool, cluster: str | None) -> None:
     """The command `backfill`."""
     async with server(asked.sandbox):
-        await told(run_backfill(asked, period, dry_run, cluster), show_backfill)
+        await told(run_backfill(asked, period, dry_run, cluster), backfill_module.LAYOUT)
 
 
 async def prepared(spec: str, config: str, lake: str | None, cluster: str | None) -> None:
@@ -161,25 +156,25 @@ async def show_deploy(config: Config, path: Path, lake: str | None, sandbox: boo
 async def monitored(asked: FlowOptions, days: int, dry_run: bool) -> None:
     """The command `monitor`."""
     async with server(asked.sandbox):
-        await told(run_monitor(asked, days, dry_run), show_monitor)
+        await told(run_monitor(asked, days, dry_run), monitor_module.LAYOUT)
 
 
 async def compacted(asked: FlowOptions, cluster: str | None) -> None:
     """The command `compact`."""
     async with server(sandbox=False):
-        await told(run_compact(asked, cluster), show_compact)
+        await told(run_compact(asked, cluster), compact_module.LAYOUT)
 
 
 async def replayed(asked: FlowOptions, start: str | None, end: str | None, dry_run: bool) -> None:
     """The command `replay`."""
     async with server(sandbox=False):
-        await told(run_replay(asked, start, end, dry_run), show_replay)
+        await told(run_replay(asked, start, end, dry_run), replay_module.LAYOUT)
 
 
 async def cleared(asked: FlowOptions, days: int, dry_run: bool) -> None:
     """The command `retention`."""
     async with server(sandbox=False):
-        await told(run_retention(asked, days, dry_run), show_retention)
+        await told(run_retention(asked, days, dry_run), retention_module.LAYOUT)
 
 
 async def send_test_message() -> int:
@@ -200,106 +195,22 @@ async def send_test_message() -> int:
     return FAILED if any(row[1] == "failed" for row in rows) else 0
 
 
-async def told(run: Awaitable[Report], show: Callable[[Report], None]) -> None:
+async def told(run: Awaitable[Report], layout: ReportLayout) -> None:
     """Await `run` and show its report, also when some of it failed."""
     try:
-        show(await run)
+        show_report(layout, await run)
     except RunError as error:
-        show(error.report)
+        show_report(layout, error.report)
         raise
 
 
-def show_ingest(report: Report) -> None:
-    """Print what came of each entry."""
-    rows = [
-        (row["entry"], row["status"], f"{row['rows']:,}", f"{row['seconds']:.2f}", row["note"] or row["file"])
-        for row in as_rows(report)
-    ]
-    out.print(text_table(("entry", "", "rows", "seconds", "file"), rows, right=("rows", "seconds")))
-    _show_summary(report)
-
-
-def show_backfill(report: Report) -> None:
-    """Print how many chunks of each entry were missing and what came of them."""
-    rows = [
-        (
-            row["name"],
-            "failed" if row["failed"] else "skipped" if row["skipped"] else "open" if _is_open(row) else "ok",
-            str(row["chunks"]),
-            str(row["collected"]),
-            f"{row['rows']:,}",
-            _few([*row["errors"], *row["warnings"]]) or row["skipped"] or f"covered before: {row['covered']}",
-        )
-        for row in report["results"]
-    ]
-    columns = ("entry", "", "missing chunks", "collected", "rows", "note")
-    out.print(text_table(columns, rows, right=("missing chunks", "collected", "rows")))
-    _show_summary(report)
-
-
-def _is_open(row: dict[str, Any]) -> bool:
-    """Whether something of an entry is missing although all that was missing was asked for."""
-    return bool(row["collected"] and row["missing"])
-
-
-def _few(said: list[str]) -> str:
-    more = f"; and {len(said) - NOTES} more" if len(said) > NOTES else ""
-    return "; ".join(said[:NOTES]) + more
-
-
-def show_monitor(report: Report) -> None:
-    """Print what was lacking of each entry, what of it was collected, and what is open."""
-    rows = [
-        (
-            row["name"],
-            "open" if is_open(row) else "skipped" if row["skipped"] else "ok",
-            *(str(len(row[key])) for key in ("gaps", "revisions")),
-            f"{row['collected']} of {row['chunks']}",
-            f"{row['rows']:,}",
-            note(row),
-        )
-        for row in report["results"]
-    ]
-    columns = ("entry", "", "gaps", "revisions", "collected", "rows", "note")
-    out.print(text_table(columns, rows, right=columns[2:6]))
-    _show_summary(report)
-
-
-def show_compact(report: Report) -> None:
-    """Print what went in of each entry, and which months were written."""
-    rows = [
-        (row["entry"], row["status"], f"{row['files']:,}", f"{row['rows']:,}", f"{row['months']:,}", row["note"])
-        for row in compacting.as_rows(report)
-    ]
-    out.print(text_table(("entry", "", "files", "rows", "months", "note"), rows, right=("files", "rows", "months")))
-    summary = report["summary"]
-    files, months = counted(summary["files"], "file", "files"), counted(summary["months"], "month", "months")
-    out.print(f"{files} into {months} in {summary['seconds']:.1f} s")
-
-
-def show_replay(report: Report) -> None:
-    """Print what came of each entry's collections."""
-    numbers = ("collections", "unchanged", "rewritten", "interrupted", "failed")
-    rows = [(row["name"], *(f"{row[key]:,}" for key in numbers), row["note"]) for row in replaying.as_rows(report)]
-    out.print(text_table(("entry", *numbers, "note"), rows, right=numbers))
-    _show_summary(report)
-
-
-def show_retention(report: Report) -> None:
-    """Print how many bodies of each entry expired."""
-    rows = [
-        (row["name"], f"{row['bodies']:,}", f"{row['bytes'] / 1e6:,.1f}", row["error"] or row["oldest"] or "")
-        for row in report["results"]
-    ]
-    out.print(text_table(("entry", "bodies", "MB", "oldest"), rows, right=("bodies", "MB")))
-    removed = sum(row["removed"] for row in report["results"])
-    said = "nothing was removed; --remove does it" if report["dry_run"] else f"{removed:,} removed"
-    out.print(f"{counted(report['summary']['bodies'], 'body', 'bodies')} expired, {said}")
-
-
-def _show_summary(report: Report) -> None:
-    summary = report["summary"]
-    out.print(f"{counted(summary['rows'], 'row', 'rows')} in {summary['seconds']:.1f} s")
+def show_report(layout: ReportLayout, report: Report) -> None:
+    """Print a row per entry, and below it what came of all."""
+    rows = layout.table(report)
+    headings = [column.heading for column in layout.columns]
+    numbers = [heading for heading in headings if any(not isinstance(row[heading], str) for row in rows)]
+    out.print(text_table(headings, [[cell_text(cell) for cell in row.values()] for row in rows], right=numbers))
+    out.print(layout.headline(report), soft_wrap=True)
 
 
 class _Rate(ProgressColumn):

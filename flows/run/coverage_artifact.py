@@ -1,60 +1,29 @@
-"""What came of the periods that were asked for: remembered in the lake, and pictured in the UI."""
+"""The coverage of entries as a Markdown artifact in the UI."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 
 from prefect.artifacts import acreate_markdown_artifact
 
-from flows.run.report import explained
-from gridtide.coverage import failed_periods, gaps, picture
+from gridtide.coverage import picture
 from gridtide.coverage.picture import Coverage
-from gridtide.entries.entry import Entry
-from gridtide.lake import Lake
 from gridtide.periods import Period
-from tasks.collect import Outcome
+
+PERIODS_SHOWN = 5
+"""How many missing periods of an entry the artifact lists."""
 
 
-async def remember(lake: Lake, entry: Entry, outcomes: Sequence[Outcome], now: datetime) -> None:
-    """Note in the lake which periods of `entry` are still open, and forget those that were made good since."""
-    before = await failed_periods.recall(lake, entry)
-    why = {one.period: _why_open(one) for one in outcomes if one.period}
-    done = [period for period, reason in why.items() if not reason]
-    found = failed_periods.after(before, done, {period: reason for period, reason in why.items() if reason}, now)
-    if found != before:
-        await failed_periods.remember(lake, entry, found)
-
-
-def _why_open(outcome: Outcome) -> str:
-    """Why what was asked for was not answered, empty if it was."""
-    if outcome.error:
-        return explained(outcome.error)
-    collected = outcome.collected or {}
-    return "" if collected.get("period") else "; ".join(collected.get("warnings", ()))
-
-
-async def coverage(
-    lake: Lake, entry: Entry, wanted: Period, now: datetime, damaged: Collection[str] = ()
-) -> Coverage | None:
-    """How much of `wanted` the lake holds of what is due at `now`, without `damaged` files (paths); None where nothing
-    is."""
-    span = gaps.due(entry, wanted, now)
-    if span is None:
-        return None
-    files = [one for one in await lake.files(entry.output_folder, entry.file_prefix) if one.path not in damaged]
-    failed = tuple(one.period for one in await failed_periods.recall(lake, entry))
-    return Coverage(span, tuple(gaps.covered(files)), failed)
-
-
-async def show(key: str, title: str, pictures: Mapping[str, Coverage]) -> None:
-    """The pictures by entry as the Markdown artifact `key`."""
-    lines = [f"| {name} | `{one}` | {_listed(one.missing)} |" for name, one in pictures.items()]
+async def show_coverage(key: str, title: str, coverages: Mapping[str, Coverage]) -> None:
+    """Show the coverage of each entry, by name, as the artifact `key`."""
+    lines = [f"| {name} | `{coverage}` | {_listed(coverage.missing)} |" for name, coverage in coverages.items()]
     legend = f"A cell is as high as the share of it that is complete; `{picture.FAILED}` was asked for in vain."
     text = "\n".join([f"### {title}", "", "| entry | complete | missing |", "|---|---|---|", *lines, "", legend])
     await acreate_markdown_artifact(text, key=key, description=title)
 
 
-def _listed(periods: Sequence[Period], shown: int = 5) -> str:
-    said = "; ".join(str(one) for one in periods[:shown])
-    return f"{said} and {len(periods) - shown} more" if len(periods) > shown else said or "nothing"
+def _listed(periods: Sequence[Period]) -> str:
+    if not periods:
+        return "nothing"
+    listed = "; ".join(map(str, periods[:PERIODS_SHOWN]))
+    return f"{listed} and {len(periods) - PERIODS_SHOWN} more" if len(periods) > PERIODS_SHOWN else listed

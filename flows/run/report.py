@@ -1,19 +1,34 @@
-"""What a run of collections says at its end: a dict for programs, a table and a block for people."""
+"""What every flow run says at its end: one report, with one way to print it, to show it and to end the run.
+
+    results, a row per entry ─► RunReport ─► finish ─► the log, the artifact in the UI, what the flow returns
+                                                └────► RunError, if something failed, after all else was done
+
+A `ReportLayout` says how the report of a flow looks to people; the log, the artifact and the command line share it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from prefect.artifacts import acreate_table_artifact
+from prefect.logging import get_run_logger
 
 from gridtide.errors import CredentialsError, GridtideError, StorageError
 from tasks.collect import Outcome
 
-TOLD = 3
+REASONS_SHOWN = 3
 """Of how many failed entries the error of a run says why; it is what a notification shows."""
+
+Row = Mapping[str, Any]
+"""What a report says of one entry."""
+
+Status = Literal["success", "partial", "failed"]
 
 
 class RunError(GridtideError):
-    """Some of what a run was to collect failed, after all else was done; `report` is the run's."""
+    """Some of what a run was to collect failed, after all else was done; `report` is the run's, as a dict."""
 
     def __init__(self, subject: str, happened: str, fix: str, report: dict[str, Any]) -> None:
         super().__init__(subject, happened, fix)
@@ -27,41 +42,103 @@ class RefusedError(RunError, CredentialsError):
     """Credentials, missing or refused, are all that is wrong."""
 
 
-def ingest_report(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
-    """The report of a run that took `seconds`:
+@dataclass(frozen=True)
+class Column:
+    """A column of a report for people: its heading, and its cell for an entry."""
 
-    - `pipeline_status`: `success`, `partial` or `failed`
-    - `statistics`: `total_apis`, `successful_collections`, `failed_collections`,
-      `successful_uploads`, `failed_uploads`; collecting is fetching and reading, uploading is
-      writing to the lake
-    - `summary`: `success_rate` (0 to 1), `rows`, `bytes`, `seconds`, `rows_per_second`
-    - `results`: what `result` says, one per entry in the order of the configuration
+    heading: str
+    cell: Callable[[Row], str | int | float]
+
+
+@dataclass(frozen=True)
+class ReportLayout:
+    """How the report of `flow` looks to people: one line above a table with a row per entry.
+
+    `headline` gets the report as a dict; the cells of `columns` get its rows.
     """
-    results = [result(outcome) for outcome in outcomes]
-    done = sum(row["error"] is None for row in results)
-    not_written = sum(row["upload_status"] == "failed" for row in results)
-    rows = sum(row["rows"] for row in results)
-    return {
-        "pipeline_status": "success" if done == len(results) else "partial" if done else "failed",
-        "statistics": {
-            "total_apis": len(results),
-            "successful_collections": done + not_written,
-            "failed_collections": len(results) - done - not_written,
-            "successful_uploads": sum(row["upload_status"] == "success" for row in results),
-            "failed_uploads": not_written,
-        },
-        "summary": {
-            "success_rate": round(done / len(results), 4),
-            "rows": rows,
-            "bytes": sum(row["bytes"] for row in results),
-            "seconds": round(seconds, 3),
-            "rows_per_second": round(rows / seconds, 1),
-        },
-        "results": results,
-    }
+
+    flow: str
+    headline: Callable[[Mapping[str, Any]], str]
+    columns: tuple[Column, ...]
+
+    def table(self, report: Mapping[str, Any]) -> list[dict[str, str | int | float]]:
+        """The results of `report` as rows, by heading."""
+        return [{column.heading: column.cell(row) for column in self.columns} for row in report["results"]]
+
+    def text(self, report: Mapping[str, Any]) -> str:
+        """`report` as one readable block."""
+        rows = [[cell_text(column.cell(row)) for column in self.columns] for row in report["results"]]
+        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([self.headline(report), *lines])
 
 
-def result(outcome: Outcome) -> dict[str, Any]:
+@dataclass(frozen=True)
+class RunReport:
+    """What a run of a flow did.
+
+    `results` has a row per entry in the order of the configuration; `statistics` counts them, `summary` sums them up,
+    `about` says what the run was asked for. `failure` is what failed and what to do about it, None if nothing did.
+    """
+
+    layout: ReportLayout
+    status: Status
+    results: Sequence[Row]
+    summary: Mapping[str, Any]
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    failure: tuple[str, str] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for programs: `pipeline_status`, what the run was asked for, `statistics`, `summary`, `results`."""
+        counts = {"statistics": dict(self.statistics)} if self.statistics else {}
+        return {
+            "pipeline_status": self.status,
+            **self.about,
+            **counts,
+            "summary": dict(self.summary),
+            "results": list(self.results),
+        }
+
+
+async def finish(report: RunReport, error: type[RunError] = RunError) -> dict[str, Any]:
+    """End a run: log its report, show it as an artifact, and return it as a dict.
+
+    Raises `error`, which carries the dict, if something failed.
+    """
+    content = report.as_dict()
+    flow = report.layout.flow
+    get_run_logger().info(report.layout.text(content))
+    await acreate_table_artifact(report.layout.table(content), key=flow, description=report.layout.headline(content))
+    if report.failure:
+        raise error(flow, *report.failure, content)
+    return content
+
+
+def status_of(failures: int, successes: int) -> Status:
+    """`success` without failures, else `partial` if something succeeded."""
+    return "success" if not failures else "partial" if successes else "failed"
+
+
+def failure_of(results: Sequence[Row]) -> tuple[str, str] | None:
+    """Which entries have an `error` and why, None if none has."""
+    failed = [row for row in results if row["error"]]
+    if not failed:
+        return None
+    names = ", ".join(row["name"] for row in failed)
+    more = f" … and {len(failed) - REASONS_SHOWN} more, in the report" if len(failed) > REASONS_SHOWN else ""
+    reasons = " · ".join(row["error"] for row in failed[:REASONS_SHOWN])
+    return f"{len(failed)} of {len(results)} entries failed: {names}", reasons + more
+
+
+def error_kind(outcomes: Sequence[Outcome]) -> type[RunError]:
+    """The error that a run with these collections ends with: refused, if credentials are all that is wrong."""
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    refused = errors and all(isinstance(error, CredentialsError) for error in errors)
+    return RefusedError if refused else RunError
+
+
+def collection_row(outcome: Outcome) -> dict[str, Any]:
     """One collection: `name`, `period`, `file`, `rows`, `bytes`, `upload_status`, `error`,
     `from_cache`, `reused` pages, `warnings` and `stages` with seconds and peak memory (MB).
 
@@ -75,7 +152,7 @@ def result(outcome: Outcome) -> dict[str, Any]:
         "rows": collected.get("rows", 0),
         "bytes": collected.get("bytes", 0),
         "upload_status": _upload_status(outcome),
-        "error": explained(outcome.error) if outcome.error else None,
+        "error": one_line(outcome.error) if outcome.error else None,
         "from_cache": outcome.from_cache,
         "reused": collected.get("reused", 0),
         "warnings": collected.get("warnings", []),
@@ -89,56 +166,18 @@ def _upload_status(outcome: Outcome) -> str:
     return "success" if outcome.collected and outcome.collected["file"] else "skipped"
 
 
-def explained(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """`error` on one line; one that nobody foresaw comes with its type."""
     text = str(error) if isinstance(error, GridtideError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())
 
 
-def failure(outcomes: Sequence[Outcome]) -> type[RunError]:
-    """The error that a run ends with whose collections failed so."""
-    errors = [outcome.error for outcome in outcomes if outcome.error]
-    return RefusedError if all(isinstance(error, CredentialsError) for error in errors) else RunError
+def cell_text(cell: str | float) -> str:
+    """A cell as text, numbers with commas between thousands.
 
-
-def raise_failures(flow: str, report: dict[str, Any], error: type[RunError] = RunError) -> None:
-    """Raise the `error` that a run of `flow` ends with if an entry in its `report` failed."""
-    failed = [row["name"] for row in report["results"] if row["error"]]
-    if failed:
-        happened = f"{len(failed)} of {len(report['results'])} entries failed: {', '.join(failed)}"
-        reasons = [row["error"] for row in report["results"] if row["error"]]
-        more = f" … and {len(reasons) - TOLD} more, in the report" if len(reasons) > TOLD else ""
-        raise error(flow, happened, " · ".join(reasons[:TOLD]) + more, report)
-
-
-def as_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """The results as rows of a table for people."""
-    return [
-        {
-            "entry": row["name"],
-            "status": "failed" if row["error"] else "cached" if row["from_cache"] else "ok",
-            "rows": row["rows"],
-            "bytes": row["bytes"],
-            "seconds": round(sum(stage["seconds"] for stage in row["stages"].values()), 2),
-            "file": row["file"] or "",
-            "note": row["error"] or "; ".join(row["warnings"]),
-        }
-        for row in report["results"]
-    ]
-
-
-def as_text(title: str, report: dict[str, Any]) -> str:
-    """The report as one readable block."""
-    summary = report["summary"]
-    rows = as_rows(report)
-    width = max(len(row["entry"]) for row in rows)
-    lines = [
-        f"{row['entry']:<{width}}  {row['status']:<6}  {row['rows']:>9,} rows  {row['seconds']:>7.2f} s  "
-        f"{row['note'] or row['file']}"
-        for row in rows
-    ]
-    total = (
-        f"{summary['rows']:,} rows, {summary['bytes']:,} bytes in {summary['seconds']:.1f} s "
-        f"({summary['rows_per_second']:,.0f} rows/s)"
-    )
-    return "\n".join([f"{title}: {report['pipeline_status']}, {total}", *lines])
+    >>> cell_text(1200), cell_text(0.5), cell_text("ok")
+    ('1,200', '0.50', 'ok')
+    """
+    if isinstance(cell, float):
+        return f"{cell:,.2f}"
+    return f"{cell:,}" if isinstance(cell, int) else cell

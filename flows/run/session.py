@@ -14,11 +14,16 @@ from pydantic import TypeAdapter, ValidationError
 from gridtide import sandbox as embedded
 from gridtide.config.loading import load, parse
 from gridtide.entries.entry import Config, Entry
+from gridtide.errors import ConfigurationError
 from gridtide.http.client import Http
+from gridtide.periods import Period
 from tasks.collect import CollectionRun
 from tasks.lake import open_lake
 from tasks.rate_limits import SharedLimiter
 from tasks.secrets import read_credentials
+
+EARLIEST = 1900
+"""The first year that may be asked for: none before it has a grid, and names of files write four digits."""
 
 
 def selected(config: str | dict[str, Any], select: list[str] | None) -> tuple[Config, list[Entry]]:
@@ -30,16 +35,32 @@ def selected(config: str | dict[str, Any], select: list[str] | None) -> tuple[Co
     return loaded, loaded.select(select or ())
 
 
+def period_of(start: Any, end: Any) -> Period:
+    """The period between two times, as datetimes or text, to whole minutes as file names have them.
+
+    Raises `ConfigurationError` for what is no time, or no period.
+    """
+    try:
+        period = Period(moment(start), moment(end))
+        if period.start.year < EARLIEST:
+            raise ValueError(f"it begins before {EARLIEST}")
+    except ValueError as error:
+        raise ConfigurationError(
+            "backfill", f"{start} to {end} is no period: {error}", "Give start and end such as 2024-01-01, start first"
+        ) from error
+    return period
+
+
 def moment(value: Any) -> datetime:
     """A time given as a datetime or as text, UTC unless it says otherwise, up to the whole minute that file
     names can say. Raises `ValueError` for what is no time."""
     try:
-        found = TypeAdapter(datetime).validate_python(value)
+        parsed = TypeAdapter(datetime).validate_python(value)
     except ValidationError as error:
         raise ValueError(f"that is no time: {error.errors()[0]['msg']}") from error
-    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    whole = found.replace(second=0, microsecond=0)
-    return whole if whole == found else whole + timedelta(minutes=1)
+    utc = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    minute = utc.replace(second=0, microsecond=0)
+    return minute if minute == utc else minute + timedelta(minutes=1)
 
 
 @asynccontextmanager

@@ -52,19 +52,31 @@ class Failure:
         }
 
 
-def after(
-    before: Sequence[Failure], collected: Iterable[Period], failed: Mapping[Period, str], now: datetime
+def after_run(
+    before: Sequence[Failure], answered: Iterable[Period], failed: Mapping[Period, str], now: datetime
 ) -> list[Failure]:
-    """What is to be remembered after a run at `now`: without what was `collected`, with what `failed` and why."""
-    found = [
-        Failure(
-            period, 1 + max((f.attempts for f in before if missing(period, [f.period]) != [period]), default=0), now, e
-        )
-        for period, e in failed.items()
+    """What is to be remembered after a run at `now`: without what was `answered`, with what `failed` and why."""
+    latest = [Failure(period, 1 + _attempts(before, period), now, reason) for period, reason in failed.items()]
+    asked_again = [*answered, *failed]
+    open_before = [
+        replace(failure, period=piece) for failure in before for piece in missing(failure.period, asked_again)
     ]
-    done = [*collected, *failed]
-    found += [replace(one, period=left) for one in before for left in missing(one.period, done)]
-    return sorted(found, key=lambda one: one.period)
+    return sorted([*latest, *open_before], key=lambda failure: failure.period)
+
+
+def _attempts(before: Sequence[Failure], period: Period) -> int:
+    """How often some of `period` was asked for in vain."""
+    return max((failure.attempts for failure in before if failure.period.overlaps(period)), default=0)
+
+
+async def note(lake: Lake, entry: Entry, answers: Mapping[Period, str], now: datetime) -> None:
+    """Remember of the periods in `answers` those that were not answered, with the reason; forget those whose reason
+    is empty, as they were."""
+    before = await recall(lake, entry)
+    failed = {period: reason for period, reason in answers.items() if reason}
+    failures = after_run(before, answers.keys() - failed.keys(), failed, now)
+    if failures != before:
+        await remember(lake, entry, failures)
 
 
 async def recall(lake: Lake, entry: Entry) -> list[Failure]:
@@ -73,7 +85,7 @@ async def recall(lake: Lake, entry: Entry) -> list[Failure]:
     if not await lake.exists(path):
         return []
     try:
-        return [_read(one) for one in json.loads(await lake.read(path))]
+        return [_from_json(item) for item in json.loads(await lake.read(path))]
     except (ValueError, KeyError, TypeError) as error:
         logger.warning("%s: is damaged and passed over, what failed before is asked for at once: %r", path, error)
         return []
@@ -81,13 +93,13 @@ async def recall(lake: Lake, entry: Entry) -> list[Failure]:
 
 async def remember(lake: Lake, entry: Entry, failures: Sequence[Failure]) -> None:
     """Replace what is remembered of `entry`."""
-    text = json.dumps([one.as_dict() for one in failures], indent=2)
+    text = json.dumps([failure.as_dict() for failure in failures], indent=2)
     await lake.put(_path(entry), text.encode() + b"\n", replace=True)
 
 
-def _read(one: Mapping[str, Any]) -> Failure:
-    start, end = map(datetime.fromisoformat, one["period"])
-    return Failure(Period(start, end), int(one["attempts"]), datetime.fromisoformat(one["last"]), one["error"])
+def _from_json(item: Mapping[str, Any]) -> Failure:
+    start, end = map(datetime.fromisoformat, item["period"])
+    return Failure(Period(start, end), int(item["attempts"]), datetime.fromisoformat(item["last"]), item["error"])
 
 
 def _path(entry: Entry) -> str:

@@ -12,14 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from gridtide.coverage.schedules import last_run, spacing
 from gridtide.entries.entry import TABULAR, Entry, Schedule
 from gridtide.periods import Period, floor, missing, union
-
-if TYPE_CHECKING:
-    pass
 
 
 class Filed(Protocol):
@@ -41,30 +38,30 @@ class Filed(Protocol):
         ...
 
 
-def due(entry: Entry, wanted: Period, now: datetime) -> Period | None:
+def clip_to_due(entry: Entry, wanted: Period, now: datetime) -> Period | None:
     """What of `wanted` can be available at `now`, None if nothing can."""
     end = min(wanted.end, entry.due(now))
     return Period(wanted.start, end) if end > wanted.start else None
 
 
-def expected(entry: Entry, schedule: Schedule | None, wanted: Period, now: datetime) -> Period:
+def clip_to_schedule(entry: Entry, schedule: Schedule | None, wanted: Period, now: datetime) -> Period:
     """What of `wanted` the runs of the entry's `schedule` should have collected by `now`; all without a schedule."""
     end = entry.due(last_run(schedule, now - entry.deadline)) if schedule else wanted.end
     return Period(wanted.start, min(wanted.end, end)) if end > wanted.start else wanted
 
 
-def covered(files: Iterable[Filed]) -> list[Period]:
+def join_covered(files: Iterable[Filed]) -> list[Period]:
     """The periods that files of observations answer, joined."""
     return union(file.period for file in files if file.period and file.extension in TABULAR)
 
 
-def gaps(entry: Entry, wanted: Period, now: datetime, files: Iterable[Filed]) -> list[Period]:
+def find_gaps(entry: Entry, wanted: Period, now: datetime, files: Iterable[Filed]) -> list[Period]:
     """What of `wanted` is due at `now` and in no file."""
-    asked = due(entry, wanted, now)
-    return missing(asked, covered(files)) if asked else []
+    asked = clip_to_due(entry, wanted, now)
+    return missing(asked, join_covered(files)) if asked else []
 
 
-def revisions(
+def find_revisions(
     entry: Entry, wanted: Period, now: datetime, files: Sequence[Filed], schedule: Schedule | None = None
 ) -> list[Period]:
     """What of `wanted` is in files that were all made before it settled, though it has by `now`.
@@ -72,29 +69,25 @@ def revisions(
     A value has settled when it is `entry.reread` old, counted from when it was due. The last scheduled run
     that asks for it may come up to the time between two runs of its `schedule` before that, and counts.
     """
-    settled = due(entry, wanted, now - entry.reread)
+    settled = clip_to_due(entry, wanted, now - entry.reread)
     if settled is None:
         return []
     spare = max(entry.reread - (spacing(schedule, now) if schedule else timedelta()), timedelta())
     final = []
     for file in files:
         if file.period and file.extension in TABULAR:
-            then = due(entry, file.period, file.stamp - spare)
+            then = clip_to_due(entry, file.period, file.stamp - spare)
             final += [then] if then else []
-    absent = gaps(entry, wanted, now, files)
+    absent = find_gaps(entry, wanted, now, files)
     return [piece for hole in missing(settled, final) for piece in missing(hole, absent)]
 
 
-def late(entry: Entry, schedule: Schedule, now: datetime, files: Sequence[Filed]) -> datetime | None:
+def find_missed_run(entry: Entry, schedule: Schedule, now: datetime, files: Sequence[Filed]) -> datetime | None:
     """The latest run of `schedule` that must be done by `now`, if no file of it, or of a later one, is there."""
     run = last_run(schedule, now - entry.deadline)
     return run if not any(file.stamp >= run for file in files) else None
 
 
-def window(now: datetime, days: int) -> Period:
+def last_days(now: datetime, days: int) -> Period:
     """The last `days` days, from a midnight on to the last full hour."""
     return Period(floor(now - timedelta(days=days), timedelta(days=1)), floor(now, timedelta(hours=1)))
-
-
-def _overlap(one: Period, other: Period) -> bool:
-    return one.start < other.end and other.start < one.end

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
-from gridtide.coverage.gaps import _overlap
+from gridtide.coverage import failed_periods, gaps
+from gridtide.entries.entry import Entry
+from gridtide.lake import Lake
 from gridtide.periods import Period, missing
-
-if TYPE_CHECKING:
-    pass
-
 
 WIDTH = 20
 """Cells of a picture."""
@@ -59,9 +57,24 @@ class Coverage:
     def _cell(self, cell: Period) -> str:
         """Nothing where nothing is complete, the highest where all is, between them wherever only some is."""
         holes = missing(cell, self.complete)
-        if any(_overlap(hole, failed) for hole in holes for failed in self.failed):
+        if any(hole.overlaps(failed) for hole in holes for failed in self.failed):
             return FAILED
         share = 1 - sum((hole.duration for hole in holes), timedelta()) / cell.duration
         if not holes or not share:
             return LEVELS[-1] if share else LEVELS[0]
         return LEVELS[min(len(LEVELS) - 2, 1 + int(share * (len(LEVELS) - 2)))]
+
+
+async def measure_coverage(
+    lake: Lake, entry: Entry, period: Period, now: datetime, damaged: Collection[str] = ()
+) -> Coverage | None:
+    """How much of `period` the lake holds of what is due at `now`, without `damaged` files (paths).
+
+    None where nothing is due. Raises `StorageError`.
+    """
+    span = gaps.clip_to_due(entry, period, now)
+    if span is None:
+        return None
+    files = [file for file in await lake.files(entry.output_folder, entry.file_prefix) if file.path not in damaged]
+    failed = tuple(failure.period for failure in await failed_periods.recall(lake, entry))
+    return Coverage(span, tuple(gaps.join_covered(files)), failed)

@@ -25,27 +25,30 @@ class Plan:
     damaged: Collection[str] = ()
 
 
-async def plan(entry: Entry, wanted: Period, now: datetime, lake: Lake) -> Plan:
-    """What of `wanted` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`; files that by their names
-    answer some of it and are damaged do not, and are named in the warnings, as are those that cannot be read."""
-    skipped = reason(entry, wanted, now)
+async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake) -> Plan:
+    """What of `period` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`.
+
+    Damaged files cover nothing, whatever their names say. The warnings name them, and the files that cannot be read.
+    Raises `StorageError`.
+    """
+    skipped = why_not_asked(entry, period, now)
     if skipped:
         return Plan(entry, skipped=skipped)
-    due = gaps.due(entry, wanted, now) or wanted
-    left = [f"{Period(due.end, wanted.end)} is not due yet and left out"] if due.end < wanted.end else []
+    due = gaps.clip_to_due(entry, period, now) or period
+    not_due = [f"{Period(due.end, period.end)} is not due yet and left out"] if due.end < period.end else []
     files = await lake.files(entry.output_folder, entry.file_prefix)
     damaged, problems = await soundness.damaged(lake, files, due)
-    holes = gaps.gaps(entry, wanted, now, [file for file in files if file.path not in damaged])
+    holes = gaps.find_gaps(entry, period, now, [file for file in files if file.path not in damaged])
     chunks = [chunk for hole in holes for chunk in in_chunks(entry, hole)]
     covered = due.duration - sum((hole.duration for hole in holes), timedelta(0))
-    return Plan(entry, chunks, covered, warnings=[*left, *problems], damaged=damaged)
+    return Plan(entry, chunks, covered, warnings=[*not_due, *problems], damaged=damaged)
 
 
-def reason(entry: Entry, wanted: Period, now: datetime) -> str | None:
+def why_not_asked(entry: Entry, period: Period, now: datetime) -> str | None:
     """Why there is nothing to fill for `entry`, None if there may be."""
     if not entry.tabular:
         return f'keeps bodies only ("format": "{entry.format}")'
     if not source(entry.source).takes_period(entry):
         return "cannot be asked for a period"
     due = entry.due(now)
-    return f"has nothing from {due:%Y-%m-%dT%H:%M}Z on yet" if due <= wanted.start else None
+    return f"has nothing from {due:%Y-%m-%dT%H:%M}Z on yet" if due <= period.start else None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def starts(table: pa.Table) -> dict[str, npt.NDArray[np.int64]]:
+def starts_by_series(table: pa.Table) -> dict[str, npt.NDArray[np.int64]]:
     """The interval starts (µs since 1970) of each series of the observations `table`, as `location variable`."""
     import numpy as np
     import pyarrow as pa
@@ -31,7 +31,7 @@ def starts(table: pa.Table) -> dict[str, npt.NDArray[np.int64]]:
     return dict(zip(series.dictionary.to_pylist(), parts, strict=False))
 
 
-def unpublished(
+def find_holes(
     series: Mapping[str, npt.NDArray[np.int64]], complete: Iterable[Period], resolution: timedelta
 ) -> dict[Period, list[str]]:
     """Where a series has no value although its period is complete: what its upstream never published.

@@ -175,7 +175,7 @@ class _Wanted:
         held = self.dataset.record.files.get(path)
         if held is None or self.files[path] != held.content_hash:
             return True
-        months = [month for month in held.months if _overlap(span(month), self.period)]
+        months = [month for month in held.months if span(month).overlaps(self.period)]
         return any(month not in compacted or path not in compacted[month].inputs for month in months)
 
     def there(self, paths: Iterable[str]) -> Iterator[File]:
@@ -211,7 +211,7 @@ async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
     """
     dataset, period = wanted.dataset, wanted.period
     compacted = {}
-    async for month, about in ahead(dataset.about, [m for m in dataset.tags if _overlap(span(m), period)]):
+    async for month, about in ahead(dataset.about, [m for m in dataset.tags if span(m).overlaps(period)]):
         if about is not None and wanted.may_stand(about):
             compacted[month] = about
     earliest: dict[str, int] = defaultdict(lambda: NEVER)
@@ -259,10 +259,6 @@ def _by_name(dataset: Dataset, period: Period, as_of: datetime | None) -> list[F
     """The files that by their names may hold values of `period`, stored by `as_of` and not superseded by then."""
     files = [file for file in dataset.files.values() if may_hold(file, period) and dataset.counts(file.path, as_of)]
     return files if as_of is None else [file for file in files if file.stamp <= as_of + LATE]
-
-
-def _overlap(one: Period, other: Period) -> bool:
-    return one.start < other.end and other.start < one.end
 
 
 def _period(start: datetime, end: datetime, as_of: datetime | None) -> Period:

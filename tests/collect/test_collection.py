@@ -243,7 +243,7 @@ async def test_rows_beyond_the_period_cover_no_more_than_was_asked(make: Make, t
     done = await run(entry, tmp_path, asked)
     assert (done.rows, done.period) == (48, asked)
     lake = Lake.open(str(tmp_path))
-    assert gaps.covered(await lake.files("eia_demand", "demand")) == [asked]
+    assert gaps.join_covered(await lake.files("eia_demand", "demand")) == [asked]
     assert (await curated.read(lake, [entry], JANUARY, JANUARY + timedelta(days=2))).num_rows == 48
 
 

@@ -30,7 +30,7 @@ def test_a_run_adds_to_what_failed_and_takes_away_what_it_made_good() -> None:
     """Overlapping failures count on, whatever the chunks; half of one that was made good leaves the other half."""
     before = [Failure(period(0, 10), 3, START, "old"), Failure(period(20, 30), 1, START, "old")]
     now = START + 40 * HOUR
-    found = failed_periods.after(before, [period(20, 25)], {period(8, 12): "new"}, now)
+    found = failed_periods.after_run(before, [period(20, 25)], {period(8, 12): "new"}, now)
     assert found == [
         Failure(period(0, 8), 3, START, "old"),
         Failure(period(8, 12), 4, now, "new"),

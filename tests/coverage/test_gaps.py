@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtide.config.loading import parse
-from gridtide.coverage import gaps as gaps_module
 from gridtide.coverage import schedules, upstream_holes
-from gridtide.coverage.gaps import late
+from gridtide.coverage.gaps import find_gaps, find_missed_run, find_revisions
 from gridtide.coverage.picture import Coverage
 from gridtide.entries.entry import Schedule
 from gridtide.observations.table import Row, from_rows
@@ -72,8 +71,8 @@ def test_every_hour_is_a_gap_a_revision_or_neither(files: list[File], now: int) 
         elif hour + 1 <= now - 8 and all(hour + 1 > (one.stamp - START) // HOUR - 8 for one in answering):
             revisions.add(hour)
     moment = START + now * HOUR
-    assert hours(gaps_module.gaps(ENTRY, WANTED, moment, files)) == gaps
-    assert hours(gaps_module.revisions(ENTRY, WANTED, moment, files)) == revisions
+    assert hours(find_gaps(ENTRY, WANTED, moment, files)) == gaps
+    assert hours(find_revisions(ENTRY, WANTED, moment, files)) == revisions
 
 
 def test_a_schedule_that_rereads_leaves_nothing_to_revise() -> None:
@@ -84,18 +83,18 @@ def test_a_schedule_that_rereads_leaves_nothing_to_revise() -> None:
     schedule = Schedule(cron="30 */2 * * *")
     runs = [START + timedelta(hours=n, minutes=31) for n in range(0, 60, 2)]
     files = [File(run, Period(ENTRY.due(run) - ENTRY.reread, ENTRY.due(run))) for run in runs]
-    assert gaps_module.revisions(ENTRY, WANTED, runs[-1], files, schedule) == []
-    assert hours(gaps_module.revisions(ENTRY, WANTED, runs[-1], files)) != set()
+    assert find_revisions(ENTRY, WANTED, runs[-1], files, schedule) == []
+    assert hours(find_revisions(ENTRY, WANTED, runs[-1], files)) != set()
     without = [one for one in files if not START + 8 * HOUR < one.stamp < START + 14 * HOUR]
-    assert hours(gaps_module.revisions(ENTRY, WANTED, runs[-1], without, schedule)) == {0, 1, 2, 3}
-    assert hours(gaps_module.gaps(ENTRY, WANTED, runs[-1], without)) == {4, 5}
+    assert hours(find_revisions(ENTRY, WANTED, runs[-1], without, schedule)) == {0, 1, 2, 3}
+    assert hours(find_gaps(ENTRY, WANTED, runs[-1], without)) == {4, 5}
 
 
 def test_files_of_bodies_and_snapshots_answer_no_period() -> None:
     """They leave a gap as large as the whole."""
     files = [File(START + DAY, WANTED, "json"), File(START + DAY, None)]
-    assert gaps_module.gaps(ENTRY, WANTED, START + 2 * DAY, files) == [WANTED]
-    assert gaps_module.revisions(ENTRY, WANTED, START + 2 * DAY, files) == []
+    assert find_gaps(ENTRY, WANTED, START + 2 * DAY, files) == [WANTED]
+    assert find_revisions(ENTRY, WANTED, START + 2 * DAY, files) == []
 
 
 def test_a_run_is_late_when_it_should_be_done() -> None:
@@ -103,10 +102,10 @@ def test_a_run_is_late_when_it_should_be_done() -> None:
     daily = Schedule(cron="40 13 * * *", timezone="America/New_York")
     run = datetime(2024, 3, 11, 17, 40, tzinfo=UTC)  # the clocks went forward the day before
     before = [File(run - DAY, None)]
-    assert late(ENTRY, daily, run + timedelta(minutes=29), [File(run - 23 * HOUR, None)]) is None
-    assert late(ENTRY, daily, run + timedelta(minutes=30), before) == run
-    assert late(ENTRY, daily, run + timedelta(minutes=30), [*before, File(run + HOUR / 60, None)]) is None
-    assert late(ENTRY, daily, run + timedelta(minutes=30), []) == run
+    assert find_missed_run(ENTRY, daily, run + timedelta(minutes=29), [File(run - 23 * HOUR, None)]) is None
+    assert find_missed_run(ENTRY, daily, run + timedelta(minutes=30), before) == run
+    assert find_missed_run(ENTRY, daily, run + timedelta(minutes=30), [*before, File(run + HOUR / 60, None)]) is None
+    assert find_missed_run(ENTRY, daily, run + timedelta(minutes=30), []) == run
 
 
 def test_the_longest_time_between_runs() -> None:
@@ -124,16 +123,16 @@ def test_what_was_never_published_is_told_by_series() -> None:
     rows = [row(START + n * HOUR, "A") for n in range(24) if n not in (3, 4)]
     rows += [row(START + n * HOUR, "B") for n in range(24) if n not in (3, 4, 9)]
     rows += [row(START + timedelta(minutes=7, seconds=31), "C")]
-    series = upstream_holes.starts(from_rows("generic", rows, START))
+    series = upstream_holes.starts_by_series(from_rows("generic", rows, START))
     assert sorted(series) == ["A load", "B load", "C load"]
-    found = upstream_holes.unpublished(series, [Period(START, START + 12 * HOUR)], HOUR)
+    found = upstream_holes.find_holes(series, [Period(START, START + 12 * HOUR)], HOUR)
     assert found == {
         Period(START + 3 * HOUR, START + 5 * HOUR): ["A load", "B load"],
         Period(START + 9 * HOUR, START + 10 * HOUR): ["B load"],
     }
-    assert upstream_holes.unpublished({}, [WANTED], HOUR) == {}
+    assert upstream_holes.find_holes({}, [WANTED], HOUR) == {}
     days = {"A": np.array([(START + n * DAY + 5 * HOUR - EPOCH) // timedelta(microseconds=1) for n in (0, 2)])}
-    assert upstream_holes.unpublished(days, [Period(START, START + 3 * DAY)], DAY) == {
+    assert upstream_holes.find_holes(days, [Period(START, START + 3 * DAY)], DAY) == {
         Period(START + DAY, START + 2 * DAY): ["A"]
     }
 

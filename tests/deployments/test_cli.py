@@ -22,7 +22,8 @@ from typer.testing import CliRunner
 from deployments.cli import status
 from deployments.cli.commands import app
 from deployments.cli.console import out
-from deployments.cli.flow_commands import show_backfill
+from deployments.cli.flow_commands import show_report
+from flows.backfill import LAYOUT
 from gridtide import sandbox
 from gridtide.config.loading import load
 from gridtide.coverage import failed_periods
@@ -453,8 +454,11 @@ class TestRuns:
         assert "the upstream has nothing for this period" in " ".join(done.stdout.split())
         report = {"name": "load", "failed": 0, "skipped": None, "chunks": 1, "collected": 1, "rows": 5, "errors": []}
         report |= {"warnings": [f"note {n}" for n in range(5)], "covered": "nothing", "missing": ["2024-01"]}
+        counts = {"successful_chunks": 1, "chunks": 1}
+        totals = {"period": "2024", "pipeline_status": "success", "statistics": counts}
+        totals |= {"summary": {"rows": 5, "seconds": 1.0}}
         with out.capture() as captured:
-            show_backfill({"results": [report], "summary": {"rows": 5, "seconds": 1.0}})
+            show_report(LAYOUT, {**totals, "results": [report]})
         [line] = [line for line in captured.get().splitlines() if "load" in line]
         assert line.split()[:3] == ["load", "open", "1"]
         assert "note 0; note 1; note 2; and 2 more" in line

@@ -26,13 +26,15 @@ import obstore
 import pandas  # noqa: F401  # Arrow imports it where it is installed; this and the next three before the forks, not in each
 
 import gridtide.observations.expectations  # noqa: F401
-from flows.run.coverage_artifact import coverage, remember
+from flows.run.filling import why_open
 from gridtide import curated, sandbox
 from gridtide.collect.collection import collect
 from gridtide.collect.resume import Fetcher
 from gridtide.config.loading import parse
-from gridtide.coverage.findings import find
-from gridtide.coverage.plan import Plan, plan
+from gridtide.coverage import failed_periods
+from gridtide.coverage.findings import find_lacking
+from gridtide.coverage.picture import measure_coverage
+from gridtide.coverage.plan import Plan, plan_chunks
 from gridtide.entries.entry import Entry, TaskRetries
 from gridtide.errors import UpstreamError
 from gridtide.http.client import Answer, Http
@@ -229,13 +231,13 @@ async def history(story: Story, place: str, stamp: datetime, doors: Doors, refus
 async def backfilled(story: Story, lake: Lake, http: Fetcher, stamp: datetime) -> list[Exception]:
     """Collect what is missing, and remember what failed."""
     run = CollectionRun(lake, http, stamp, TaskRetries(), resume=True)
-    return await _collected(run, await plan(story.entry, story.wanted, stamp, lake))
+    return await _collected(run, await plan_chunks(story.entry, story.wanted, stamp, lake))
 
 
 async def healed(story: Story, lake: Lake, http: Fetcher, stamp: datetime) -> list[Exception]:
     """Collect the gaps that the monitor finds an hour later and that wait no longer, and remember what failed."""
     run = CollectionRun(lake, http, stamp + HOUR, TaskRetries(), resume=True)
-    found = await find(story.entry, None, story.wanted, run.stamp, run.lake)
+    found = await find_lacking(story.entry, None, story.wanted, run.stamp, lake)
     told: list[Exception] = [ValueError(found.problem)] if found.problem else []
     return [*told, *await _collected(run, found.plan(found.gaps))]
 
@@ -251,7 +253,8 @@ async def _collected(run: CollectionRun, what: Plan) -> list[Exception]:
         Outcome(what.entry, chunk, error=error, collected=None if error else one.as_dict())
         for chunk, one, error in zip(what.chunks, done, errors, strict=True)
     ]
-    await remember(run.lake, what.entry, outcomes, run.stamp)
+    answers = {outcome.period: why_open(outcome) for outcome in outcomes if outcome.period}
+    await failed_periods.note(run.lake, what.entry, answers, run.stamp)
     return [error for error in errors if error]
 
 
@@ -260,7 +263,7 @@ async def reading(story: Story, place: str) -> Rows:
     lake = opened(place)
     table = await curated.read(lake, [story.entry], story.wanted.start - 2 * DAY, story.wanted.end + 2 * DAY)
     rows = sorted(zip(*(table[name].to_pylist() for name in COLUMNS), strict=True), key=repr)
-    return [*rows, (str(await coverage(lake, story.entry, story.wanted, LATER)),)]
+    return [*rows, (str(await measure_coverage(lake, story.entry, story.wanted, LATER)),)]
 
 
 async def undisturbed(story: Story, place: str) -> tuple[Rows, Doors]:
