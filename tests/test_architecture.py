@@ -42,7 +42,6 @@ PLANNED = {"quality"}
 
 BACKWARDS = {
     ("gridtide.entries.field_types", "gridtide.sources.registry"): "the names of the sources are checked too early",
-    ("flows.monitor", "flows.backfill"): "repairing gaps is a part of the backfill flow, not of coverage",
     ("deployments.registry.ecs_pool", "deployments.machine.worker"): "the settings of workers live with one of them",
     ("deployments.machine.serving", "deployments.cli.blocks"): "the connection to the Prefect server lives in the CLI",
     ("deployments.machine.serving", "deployments.cli.console"): "serving prints by itself",
