@@ -106,6 +106,7 @@ DOUBLED_TODAY = """
 
 SHARED_NAMES: dict[str, str] = {
     "main": "where a process begins",
+    "LAYOUT": "how the report of a flow looks",
     "logger": "the logger of a module",
     "P": "the parameters of a function that is wrapped",
     "T": "any type",

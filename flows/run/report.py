@@ -24,7 +24,7 @@ REASONS_SHOWN = 3
 Row = Mapping[str, Any]
 """What a report says of one entry."""
 
-Status = Literal["success", "partial", "failed"]
+PipelineStatus = Literal["success", "partial", "failed"]
 
 
 class RunError(GridtideError):
@@ -82,7 +82,7 @@ class RunReport:
     """
 
     layout: ReportLayout
-    status: Status
+    status: PipelineStatus
     results: Sequence[Row]
     summary: Mapping[str, Any]
     statistics: Mapping[str, Any] = field(default_factory=dict)
@@ -115,7 +115,7 @@ async def finish(report: RunReport, error: type[RunError] = RunError) -> dict[st
     return content
 
 
-def status_of(failures: int, successes: int) -> Status:
+def status_of(failures: int, successes: int) -> PipelineStatus:
     """`success` without failures, else `partial` if something succeeded."""
     return "success" if not failures else "partial" if successes else "failed"
 
