@@ -1,0 +1,113 @@
+"""A lake that version 0.1.0 wrote is read, resumed, compacted and prepared from, with the values written out here."""
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from gridtide import curated, sandbox
+from gridtide.collect.collection import collect
+from gridtide.config.loading import parse
+from gridtide.coverage.failed_periods import recall
+from gridtide.entries.entry import Entry
+from gridtide.http.client import Http
+from gridtide.lake import Lake
+from gridtide.periods import Period
+from gridtide.training.preparation import prepare
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "lake_0_1_0"
+CONFIG = parse(json.loads((FIXTURE / "api_config.json").read_text()))
+SPEC = json.loads((FIXTURE / "spec.json").read_text())
+DEMAND, WEATHER, LOAD = CONFIG.apis
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+START = datetime(2024, 1, 25, tzinfo=UTC)
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+INTERRUPTED = Period(datetime(2024, 3, 1, 12, tzinfo=UTC), datetime(2024, 3, 3, 4, tzinfo=UTC))
+
+PORT = 18731
+"""Where the sandbox stood that answered the page under raw/: its address is part of the name of the page."""
+
+DEMAND_HEAD = [1000.0, 1001.0, 1002.0, 1003.0, 1004.0, 1005.0, 12378.0, 12303.0]
+"""Six hours that were corrected, then what was collected."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the lake, whose files all have new times."""
+    return shutil.copytree(FIXTURE / "lake", tmp_path / "lake", copy_function=shutil.copyfile)
+
+
+async def values(lake: Lake, entry: Entry) -> list[float]:
+    """All values of an entry in January and February."""
+    table = await curated.read(lake, [entry], START, START + 30 * DAY)
+    values: list[float] = table["value"].to_pylist()
+    return values
+
+
+def pinned_inputs(folder: Path) -> list[curated.Input]:
+    """What the manifest of the training set says it was made from."""
+    manifest = json.loads((folder / "features" / "small" / "manifest.json").read_text())
+    return [curated.Input(**fields) for fields in manifest["inputs"]]
+
+
+async def assert_values(lake: Lake) -> None:
+    """What was stored is read."""
+    demand, weather = await values(lake, DEMAND), await values(lake, WEATHER)
+    assert (len(demand), demand[:8], demand[-3:], sum(demand)) == (
+        *(312, DEMAND_HEAD),
+        *([18312.0, 18972.0, 18954.0], 4684210.0),
+    )
+    assert (len(weather), weather[:3], weather[-3:]) == (48, [3.7, 2.6, 1.3], [2.9, 2.1, 1.0])
+    assert sum(weather) == pytest.approx(74.9)
+
+
+async def test_it_is_read(folder: Path) -> None:
+    """Months, a file beside them, and CSV files, but not the superseded one, give the values that were stored."""
+    await assert_values(Lake.open(str(folder)))
+
+
+async def test_it_is_compacted(folder: Path) -> None:
+    """Only what is new goes into months, and everything reads as before."""
+    lake = Lake.open(str(folder))
+    demand, weather = await curated.compact(lake, DEMAND), await curated.compact(lake, WEATHER)
+    assert (demand.files, demand.rows, demand.months, demand.problems) == (1, 24, ["2024-02"], [])
+    assert (weather.files, weather.rows, weather.months, weather.problems) == (2, 48, ["2024-01"], [])
+    await assert_values(lake)
+    assert (await curated.compact(lake, DEMAND)).files == 0
+
+
+@pytest.mark.parametrize("compacting", [False, True])
+async def test_a_set_is_prepared_from_it(folder: Path, compacting: bool) -> None:
+    """From the files of today or those of the manifest, the arrays and inputs are those of the set of that version."""
+    before, inputs = load_file(folder / "features" / "small" / "sequences.safetensors"), pinned_inputs(folder)
+    assert len(inputs) == 7
+    lake = Lake.open(str(folder))
+    if compacting:
+        for entry in (DEMAND, WEATHER):
+            await curated.compact(lake, entry)
+    for given in (None, inputs):
+        await prepare(SPEC, CONFIG, lake, inputs=given)
+        after = load_file(folder / "features" / "small" / "sequences.safetensors")
+        assert pinned_inputs(folder) == inputs
+        assert after.keys() == before.keys()
+        for name, array in before.items():
+            np.testing.assert_allclose(after[name], array, rtol=1e-6, err_msg=name)
+
+
+async def test_an_interrupted_collection_is_resumed(folder: Path) -> None:
+    """The page that was kept is not asked for again, and the failed period is recalled."""
+    lake = Lake.open(str(folder))
+    [failure] = await recall(lake, LOAD)
+    assert (failure.period, failure.attempts, failure.last) == (INTERRUPTED, 1, NOW)
+    async with sandbox.running(port=PORT) as url, Http(sandbox.SECRETS) as http:
+        entry = sandbox.redirect(CONFIG, url).apis[2]
+        done = await collect(entry, lake=lake, http=http, stamp=NOW + HOUR, period=INTERRUPTED, resume=True)
+    assert (done.requests, done.reused, done.rows) == (1, 1, 144)
+    assert done.file == "load/load_20240601_010000_20240301T1200_20240303T0400.parquet"
+    table = await lake.table(done.file)
+    assert table["value"].to_pylist()[:2] == [11994.747, 11967.178]
