@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from gridtide.entries.lake_address import BLOCKS, BUCKET, check
+from gridtide.entries.lake_address import BLOCKS, BUCKET, check_lake_address
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
 
@@ -25,7 +25,7 @@ async def open_lake(address: str, *, make: bool = True) -> Lake:
     if not address.startswith(BLOCKS):
         return await asyncio.to_thread(Lake.open, address, make=make)
     try:
-        check(address)
+        check_lake_address(address)
     except ValueError as error:
         raise ConfigurationError("the lake", f"its address {error}") from None
     from prefect_aws import AwsCredentials, S3Bucket

@@ -41,7 +41,6 @@ PLANNED = {"quality"}
 """Rooms that have a place in the order and no modules yet."""
 
 BACKWARDS = {
-    ("gridtide.entries.field_types", "gridtide.sources.registry"): "the names of the sources are checked too early",
     ("deployments.registry.ecs_pool", "deployments.machine.worker"): "the settings of workers live with one of them",
     ("deployments.machine.serving", "deployments.cli.blocks"): "the connection to the Prefect server lives in the CLI",
     ("deployments.machine.serving", "deployments.cli.console"): "serving prints by itself",

@@ -7,7 +7,7 @@ from prefect.concurrency.asyncio import rate_limit
 
 from gridtide.config.loading import parse
 from gridtide.entries.entry import RateLimit
-from gridtide.http.client import Answer, Http
+from gridtide.http.client import Http, Response
 from gridtide.http.limits import Limiter, LocalLimiter
 from gridtide.sources.contract import Request
 from tasks.rate_limits import SharedLimiter
@@ -26,7 +26,7 @@ class PrefectLimiter:
         await rate_limit(limit.name, strict=True)
 
 
-async def body(answer: Answer) -> bytes:
+async def body(answer: Response) -> bytes:
     """The body, which is thrown away."""
     return answer.body
 

@@ -21,9 +21,9 @@ from typer.core import TyperGroup
 
 from deployments.cli.console import counted, err, exit_code, out
 from gridtide.config.loading import load
-from gridtide.config.raw_entry import url_parts
+from gridtide.config.raw_entry import split_url
 from gridtide.entries import lake_address
-from gridtide.entries.field_types import server_name
+from gridtide.entries.field_types import check_server_name
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.periods import Period
 
@@ -57,7 +57,7 @@ def _lake(uri: T) -> T:
     """`uri` if it is the address of a lake."""
     try:
         if uri is not None:
-            lake_address.check(str(uri))
+            lake_address.check_lake_address(str(uri))
     except ValueError as error:
         raise ConfigurationError("--lake", str(error)) from None
     return uri
@@ -66,7 +66,7 @@ def _lake(uri: T) -> T:
 def _pool(name: str) -> str:
     """`name` if a work pool can be called so."""
     try:
-        server_name(name)
+        check_server_name(name)
     except ValueError as error:
         raise ConfigurationError("--pool", str(error)) from None
     return name
@@ -74,7 +74,7 @@ def _pool(name: str) -> str:
 
 def _url(text: str | None) -> str | None:
     """`text` if it can be where a sandbox is."""
-    parts = url_parts({"url": text})
+    parts = split_url({"url": text})
     if text is not None and not (parts and parts.scheme in ("http", "https") and parts.hostname):
         raise ConfigurationError("--sandbox-url", "is no http or https URL", "Use such as http://127.0.0.1:8787")
     if parts and "@" in parts.netloc:

@@ -19,7 +19,7 @@ from deployments.cli.console import FAILED, REFUSED, counted, err, out, text_tab
 from gridtide import sandbox as embedded
 from gridtide.entries.entry import Config, Entry
 from gridtide.errors import CredentialsError, GridtideError
-from gridtide.http.client import Answer, Http
+from gridtide.http.client import Http, Response
 from gridtide.periods import Period
 from gridtide.sources.registry import source
 
@@ -92,12 +92,12 @@ async def _ask(entry: Entry, http: Http, now: datetime) -> int | None:
     period = Period(due - DAY, due) if upstream.takes_period(entry) else None
     request = upstream.requests(entry, period)[0]
 
-    async def read(answer: Answer) -> int | None:
+    async def read(answer: Response) -> int | None:
         if not entry.tabular:
             return None
         page = await asyncio.to_thread(upstream.parse, entry, request, answer.body, answer.retrieved_at)
         return page.received
 
     if not request.url:  # generated, not fetched
-        return await read(Answer(b"", now, ""))
+        return await read(Response(b"", now, ""))
     return await http.fetch(entry, request, read)

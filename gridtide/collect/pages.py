@@ -17,7 +17,7 @@ from gridtide.collect.collected import STAGES, Collected, Effort, _peak_mb
 from gridtide.collect.resume import Fetcher
 from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError
-from gridtide.http.client import Answer
+from gridtide.http.client import Response
 from gridtide.periods import Period
 from gridtide.sources.contract import Request, Source
 from gridtide.sources.registry import source
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gridtide.lake import Lake, Stored
 
 
-_Reader = Callable[[Request, Answer], Awaitable[Any]]
+_Reader = Callable[[Request, Response], Awaitable[Any]]
 
 
 class _Work:
@@ -103,10 +103,10 @@ class _Work:
 
     async def _page(self, request: Request, read: _Reader) -> Any:
         if not request.url:  # generated here, not fetched
-            return await read(request, Answer(b"", datetime.now(UTC), "", 1))
+            return await read(request, Response(b"", datetime.now(UTC), "", 1))
         asked = time.perf_counter()
 
-        async def arrived(answer: Answer) -> Any:
+        async def arrived(answer: Response) -> Any:
             self._spent("fetch", asked)
             self.requests += answer.attempt
             self.retries += max(answer.attempt - 1, 0)
@@ -116,7 +116,7 @@ class _Work:
 
         return await self.http.fetch(self.entry, request, arrived)
 
-    async def _read(self, request: Request, answer: Answer) -> _Parsed:
+    async def _read(self, request: Request, answer: Response) -> _Parsed:
         """The page in `answer`; its body goes to `raw/` where the entry wants it or it breaks its promise."""
         started = time.perf_counter()
         new = bool(request.url) and answer.attempt > 0
@@ -132,7 +132,7 @@ class _Work:
             await raw_bodies.keep(self.lake, self.entry, self.stamp, self.period, request, answer)
         return parsed
 
-    async def _keep(self, request: Request, answer: Answer) -> _Body:
+    async def _keep(self, request: Request, answer: Response) -> _Body:
         """The body of `answer`, read as observations only to find its other pages and the errors it may be."""
         try:
             page = await computed(self.source.parse, self.entry, request, answer.body, answer.retrieved_at)
@@ -140,7 +140,7 @@ class _Work:
             return _Body(answer.body)
         return _Body(answer.body, page.following)
 
-    def _parse(self, request: Request, answer: Answer) -> _Parsed:
+    def _parse(self, request: Request, answer: Response) -> _Parsed:
         """The page with each key once."""
         from gridtide.observations import identity as identity_module
         from gridtide.observations.identity import fingerprints, has_repeats

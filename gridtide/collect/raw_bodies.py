@@ -23,7 +23,7 @@ from typing import TypeVar
 
 from gridtide.entries.entry import Entry
 from gridtide.errors import StorageError
-from gridtide.http.client import Answer
+from gridtide.http.client import Response
 from gridtide.lake import Lake, Object, folder_name, parse_folder_name
 from gridtide.periods import Period
 from gridtide.sources.contract import Request
@@ -44,7 +44,7 @@ class Collection:
 
 
 async def keep(
-    lake: Lake, entry: Entry, stamp: datetime, period: Period | None, request: Request, answer: Answer
+    lake: Lake, entry: Entry, stamp: datetime, period: Period | None, request: Request, answer: Response
 ) -> str:
     """Put the body of `answer` where it belongs; returns its path in the lake."""
     place = f"{_folder(entry, stamp, period)}/{_question(request)}"
@@ -110,7 +110,7 @@ def _number(path: str) -> int:
     return int(match[1]) if match else 1
 
 
-def _envelope(request: Request, answer: Answer) -> bytes:
+def _envelope(request: Request, answer: Response) -> bytes:
     asked = {
         "url": request.url,
         "params": request.params,
@@ -121,12 +121,12 @@ def _envelope(request: Request, answer: Answer) -> bytes:
     return json.dumps(asked).encode() + b"\n" + answer.body
 
 
-async def _opened(lake: Lake, path: str) -> tuple[str, Answer]:
+async def _opened(lake: Lake, path: str) -> tuple[str, Response]:
     """The URL that was asked, and the answer that is kept at `path`."""
     line, _, body = (await lake.raw(path)).partition(b"\n")
     try:
         asked = json.loads(line)
-        answer = Answer(body, datetime.fromisoformat(asked["retrieved_at"]), asked["content_type"], attempt=0)
+        answer = Response(body, datetime.fromisoformat(asked["retrieved_at"]), asked["content_type"], attempt=0)
         return asked["url"], answer
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(path, f"is no kept body: {error!r}", "Remove it") from error

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from gridtide.collect.raw_bodies import Collection, T, _collection, _folder, _opened, _question, kept, logger
 from gridtide.entries.entry import Entry
 from gridtide.errors import GridtideError, StorageError
-from gridtide.http.client import Answer
+from gridtide.http.client import Response
 from gridtide.lake import Lake
 from gridtide.periods import Period
 from gridtide.sources.contract import Request
@@ -27,7 +27,7 @@ class NotKeptError(StorageError):
 class Fetcher(Protocol):
     """Whoever answers requests: `Http` from the upstream, `Replayed` from the lake."""
 
-    async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
+    async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
         """What `read` makes of the answer to `request`."""
         ...
 
@@ -54,7 +54,7 @@ class Resumed:
         self._http, self._lake, self._answers = http, lake, answers
         self.reused = 0
 
-    async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
+    async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
         """What `read` makes of the body that is kept, whose answer has attempt 0, else of a new answer."""
         path = self._answers.get(_question(request))
         if path is not None:
@@ -76,7 +76,7 @@ class Replayed:
         self._lake, self._answers = lake, answers
         self.moments: set[datetime] = set()
 
-    async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
+    async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
         """What `read` makes of the body that is kept; raises `NotKeptError` where there is none."""
         path = self._answers.get(_question(request))
         if path is None:
@@ -85,7 +85,7 @@ class Replayed:
         self.moments.add(answer.retrieved_at)
         return await read(answer)
 
-    async def _open(self, entry: Entry, path: str) -> tuple[str, Answer]:
+    async def _open(self, entry: Entry, path: str) -> tuple[str, Response]:
         try:
             return await _opened(self._lake, path)
         except StorageError as error:

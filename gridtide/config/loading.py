@@ -16,10 +16,9 @@ from typing import Any
 import msgspec
 
 from gridtide.config import raw_entry
-from gridtide.entries.cron import _no_number
 from gridtide.entries.entry import Available, BasicAuth, Config, Entry, KeyAuth, RateLimit
-from gridtide.entries.field_types import Minutes
-from gridtide.entries.structs import called, read
+from gridtide.entries.field_types import WholeMinutes
+from gridtide.entries.structs import json_type, read_value
 from gridtide.errors import ConfigurationError
 from gridtide.sources.registry import HOSTS, NAMES, source
 
@@ -39,7 +38,7 @@ def load(path: str | Path) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigurationError(str(path), f"is not UTF-8 text: {error}", "Save it as UTF-8") from error
     try:
-        data = json.loads(text, object_pairs_hook=_without_repeated_keys, parse_constant=_no_number)
+        data = json.loads(text, object_pairs_hook=_without_repeated_keys, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(str(path), f"is not JSON: {error}", "Mend the JSON at that place") from error
     return parse(data, str(path))
@@ -48,14 +47,14 @@ def load(path: str | Path) -> Config:
 def parse(data: Any, origin: str = "configuration") -> Config:
     """The configuration in `data`, as read from JSON; raises `ConfigurationError` with every problem."""
     if not isinstance(data, dict):
-        raise ConfigurationError(origin, f"is {called(data)}, not an object", f'Give {{"apis": {LEAST}}}')
+        raise ConfigurationError(origin, f"is {json_type(data)}, not an object", f'Give {{"apis": {LEAST}}}')
     problems: list[str] = []
     raws = data["apis"] if isinstance(data.get("apis"), list) else []
     entries = [_entry(raw, f"apis[{number}]", problems) for number, raw in enumerate(raws)]
     found = [] if raws else [f"apis: {_no_list(data)}; give {LEAST}"]
-    config: Config | None = read(Config, {key: value for key, value in data.items() if key != "apis"}, "", found)
+    config: Config | None = read_value(Config, {key: value for key, value in data.items() if key != "apis"}, "", found)
     problems += [f"{origin}: {text}" for text in found]
-    problems += raw_entry.between([raw for raw in raws if isinstance(raw, dict)], data.get("schedules", {}))
+    problems += raw_entry.find_conflicts([raw for raw in raws if isinstance(raw, dict)], data.get("schedules", {}))
     problems += _disagreeing_limits(raws)
     if problems or config is None:
         raise ConfigurationError(
@@ -73,33 +72,33 @@ def _shown(text: str) -> str:
 def _no_list(data: Mapping[str, Any]) -> str:
     if "apis" not in data:
         return "is missing"
-    return "is empty" if data["apis"] == [] else f"is {called(data['apis'])}, not a list"
+    return "is empty" if data["apis"] == [] else f"is {json_type(data['apis'])}, not a list"
 
 
 def _entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     """`raw` as a complete entry, or None after saying in `problems` all that is wrong with it."""
     if not isinstance(raw, dict):
-        problems.append(f"{where}: is {called(raw)}, not an object")
+        problems.append(f"{where}: is {json_type(raw)}, not an object")
         return None
-    refused = raw_entry.of_entry(raw, {*BasicAuth.__struct_fields__, *KeyAuth.__struct_fields__})
+    refused = raw_entry.find_entry_problems(raw, {*BasicAuth.__struct_fields__, *KeyAuth.__struct_fields__})
     keys = tuple(text.partition(": ")[0] + ": " for text in refused)
-    found: list[str] = []
     complete = _complete(raw)
-    entry: Entry | None = read(Entry, complete, "", found)
+    found = _unknown_source(complete)
+    entry: Entry | None = read_value(Entry, complete, "", found)
     found += _too_short(raw, complete) + _too_early(complete)
     refused += [text for text in found if not text.startswith(keys)]  # of one key the first refusal is enough
-    problems += [f"{raw_entry.name_of(raw, where)}: {text}" for text in dict.fromkeys(refused)]
+    problems += [f"{raw_entry.get_name(raw, where)}: {text}" for text in dict.fromkeys(refused)]
     return None if refused else entry
 
 
 def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
     """`raw` with its short forms spelled out and the defaults of its source beneath."""
     entry = dict(raw)
-    host = raw_entry.host_of(raw)
+    host = raw_entry.get_host(raw)
     origin = entry.setdefault("source", HOSTS.get(host, "generic"))
     if raw.get("csv_prefix") and not raw.get("file_prefix"):
         entry.setdefault("format", "csv")
-    prefix = raw_entry.prefix_of(raw)
+    prefix = raw_entry.get_file_prefix(raw)
     entry["file_prefix"] = prefix if isinstance(prefix, str) and prefix else "unnamed"  # what is none is refused
     entry.pop("csv_prefix", None)
     kind, username = entry.pop("auth_type", None), entry.pop("username", None)
@@ -114,15 +113,24 @@ def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
     if origin not in NAMES:
         return entry
     return {
-        **source(origin).defaults(raw["url"] if raw_entry.url_parts(raw) else "", raw_entry.object_of(entry, "params")),
+        **source(origin).defaults(
+            raw["url"] if raw_entry.split_url(raw) else "", raw_entry.get_object(entry, "params")
+        ),
         **entry,
     }
 
 
+def _unknown_source(complete: Mapping[str, Any]) -> list[str]:
+    name = complete["source"]
+    if not isinstance(name, str) or name in NAMES:
+        return []
+    return [f'source: "{name}" is unknown; use one of {", ".join(NAMES)}']
+
+
 def _too_short(raw: Mapping[str, Any], complete: Mapping[str, Any]) -> list[str]:
     """Which periods of `raw` are shorter than an interval, so that none would begin in them."""
-    resolution = read(Minutes, complete.get("resolution", "PT1H"), "", [])
-    lengths = {key: read(Minutes, raw[key], "", []) for key in ("reread", "chunk") if key in raw}
+    resolution = read_value(WholeMinutes, complete.get("resolution", "PT1H"), "", [])
+    lengths = {key: read_value(WholeMinutes, raw[key], "", []) for key in ("reread", "chunk") if key in raw}
     return [
         f'{key}: is shorter than the "resolution" of the values; use a multiple of that'
         for key, length in lengths.items()
@@ -133,7 +141,7 @@ def _too_short(raw: Mapping[str, Any], complete: Mapping[str, Any]) -> list[str]
 def _too_early(complete: Mapping[str, Any]) -> list[str]:
     """What would call a forecast known before it was made: Open-Meteo replaces its own until their hour, and does not
     say when."""
-    rule = read(Available, complete.get("available"), "", []) if complete.get("source") == "open_meteo" else None
+    rule = read_value(Available, complete.get("available"), "", []) if complete.get("source") == "open_meteo" else None
     if rule is None or (rule.lag is not None and rule.lag >= timedelta(0)):
         return []
     return ['available: what Open-Meteo foretells is replaced until its hour; give "lag", of "PT0S" at least']
@@ -144,9 +152,9 @@ def _disagreeing_limits(raws: Iterable[Any]) -> list[str]:
     found = []
     limits: dict[str, tuple[str, tuple[str, ...]]] = {}
     for number, raw in enumerate(raws):
-        limit = read(RateLimit, _complete(raw).get("rate_limit"), "", []) if isinstance(raw, dict) else None
+        limit = read_value(RateLimit, _complete(raw).get("rate_limit"), "", []) if isinstance(raw, dict) else None
         if limit:
-            name = raw_entry.name_of(raw, f"apis[{number}]")
+            name = raw_entry.get_name(raw, f"apis[{number}]")
             first, rates = limits.setdefault(limit.name, (name, limit.rates))
             if rates != limit.rates:
                 found.append(f'{name}: rate_limit: "{limit.name}" has other rates in {first}; give both the same')
@@ -159,3 +167,7 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} stands twice in one object")
     return found
+
+
+def _refuse_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")

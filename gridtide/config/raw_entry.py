@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from gridtide.entries.structs import called
+from gridtide.entries.structs import json_type
 from gridtide.variables import snake_case
 
 IN_ENVIRONMENT = 'put it in the environment and name it with "auth": {"kind": …, "env": …}'
@@ -35,21 +35,21 @@ _SECRET = re.compile(
 )
 
 
-def of_entry(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
+def find_entry_problems(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
     """What is wrong with `raw` by itself; `auth_keys` are those that "auth" may hold."""
     return [*_bad_url(raw), *_plain_secrets(raw, auth_keys), *_bad_place(raw), *_bad_short_forms(raw)]
 
 
-def between(raws: Iterable[Mapping[str, Any]], schedules: Any) -> list[str]:
+def find_conflicts(raws: Iterable[Mapping[str, Any]], schedules: Any) -> list[str]:
     """What is wrong between entries, complete or not, or between an entry and the `schedules`, if those are any."""
     found = []
     names: set[str] = set()
     files: dict[tuple[str, str], str] = {}
     for raw in raws:
-        name, schedule = name_of(raw), raw.get("schedule")
+        name, schedule = get_name(raw), raw.get("schedule")
         if name and name in names:
             found.append(f"{name}: name: two entries have it; give each its own")
-        place = (str(raw.get("output_folder")), str(prefix_of(raw)))
+        place = (str(raw.get("output_folder")), str(get_file_prefix(raw)))
         first = files.setdefault((place[0].casefold(), place[1].casefold()), name)  # a disk may tell no case apart
         if name and first != name:
             found.append(
@@ -63,25 +63,25 @@ def between(raws: Iterable[Mapping[str, Any]], schedules: Any) -> list[str]:
     return found
 
 
-def name_of(raw: Mapping[str, Any], where: str = "") -> str:
+def get_name(raw: Mapping[str, Any], where: str = "") -> str:
     """The entry's name, or `where` it stands if that is none."""
     name = raw.get("name")
     return name if isinstance(name, str) and name.strip() and name.isprintable() else where
 
 
-def prefix_of(raw: Mapping[str, Any]) -> Any:
+def get_file_prefix(raw: Mapping[str, Any]) -> Any:
     """The file prefix that `raw` gives or means."""
     given = [raw[key] for key in ("file_prefix", "csv_prefix") if raw.get(key) not in (None, "")]
-    return given[0] if given else snake_case(name_of(raw))
+    return given[0] if given else snake_case(get_name(raw))
 
 
-def host_of(raw: Mapping[str, Any]) -> str:
+def get_host(raw: Mapping[str, Any]) -> str:
     """The host of the entry's URL, empty if there is none."""
-    parts = url_parts(raw)
+    parts = split_url(raw)
     return (parts.hostname if parts else None) or ""
 
 
-def url_parts(raw: Mapping[str, Any]) -> SplitResult | None:
+def split_url(raw: Mapping[str, Any]) -> SplitResult | None:
     """The parts of the entry's URL, None where it has none or one that cannot be taken apart."""
     url = raw.get("url")
     try:
@@ -92,7 +92,7 @@ def url_parts(raw: Mapping[str, Any]) -> SplitResult | None:
     return parts
 
 
-def object_of(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def get_object(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """What `raw` has under `key` if that is an object, else an empty one."""
     found = raw.get(key)
     return found if isinstance(found, dict) else {}
@@ -101,7 +101,7 @@ def object_of(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 def _bad_url(raw: Mapping[str, Any]) -> list[str]:
     if not raw.get("url"):
         return [] if raw.get("source") == "synthetic" else ["url: is missing; only synthetic entries have none"]
-    parts = url_parts(raw)
+    parts = split_url(raw)
     if isinstance(raw["url"], str) and (raw["url"] != raw["url"].strip() or not raw["url"].isprintable()):
         return ["url: holds a line break, or begins or ends with a space; leave it out"]
     if parts is None:
@@ -113,11 +113,11 @@ def _bad_url(raw: Mapping[str, Any]) -> list[str]:
 
 def _plain_secrets(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
     """The keys that hold a secret rather than the name of where it is."""
-    parts = url_parts(raw)
-    keys = [f"params.{key}" for key in object_of(raw, "params") if _SECRET.search(key)]
+    parts = split_url(raw)
+    keys = [f"params.{key}" for key in get_object(raw, "params") if _SECRET.search(key)]
     said = [*parse_qsl(parts.query), *parse_qsl(parts.fragment), *_path_parameters(parts)] if parts else []
     keys += [f"url.{key}" for key, _ in said if _SECRET.search(key)]
-    keys += [f"auth.{key}" for key in object_of(raw, "auth") if _SECRET.search(key) and key not in auth_keys]
+    keys += [f"auth.{key}" for key in get_object(raw, "auth") if _SECRET.search(key) and key not in auth_keys]
     keys += [key for key in raw if _SECRET.search(key)]
     return [f"{key}: is a secret in plain sight; {IN_ENVIRONMENT}" for key in keys]
 
@@ -131,7 +131,7 @@ def _bad_place(raw: Mapping[str, Any]) -> list[str]:
     """What leads out of the lake, into its own folders, or is no name of a file."""
     found = []
     folder = raw.get("output_folder")
-    instead = f"use a folder inside the lake such as {snake_case(name_of(raw)) or 'load'!r}"
+    instead = f"use a folder inside the lake such as {snake_case(get_name(raw)) or 'load'!r}"
     if isinstance(folder, str) and folder:
         parts = folder.split("/")
         if folder.startswith(("/", "~")) or "\\" in folder or re.match(r"[A-Za-z]:", folder):
@@ -143,14 +143,14 @@ def _bad_place(raw: Mapping[str, Any]) -> list[str]:
             found.append(f"output_folder: is longer than a lake's names can be; use at most {limits}")
         elif parts[0].lower() in RESERVED:
             found.append(f"output_folder: {folder!r} is the lake's own; use another than {', '.join(RESERVED)}")
-    if name_of(raw) and prefix_of(raw) == "":
+    if get_name(raw) and get_file_prefix(raw) == "":
         found.append("file_prefix: is missing, and the name has no letter or digit to make one of; give it")
-    elif not raw.get("file_prefix") and not raw.get("csv_prefix") and len(prefix_of(raw)) > LONGEST_PREFIX:
+    elif not raw.get("file_prefix") and not raw.get("csv_prefix") and len(get_file_prefix(raw)) > LONGEST_PREFIX:
         found.append("file_prefix: is missing, and the name is too long to make one of; give it")
     for key in ("file_prefix", "csv_prefix"):
         prefix = raw.get(key)
         if prefix is not None and not isinstance(prefix, str):
-            found.append(f"{key}: is {called(prefix)}, not a text")
+            found.append(f"{key}: is {json_type(prefix)}, not a text")
         elif isinstance(prefix, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", prefix):
             found.append(f"{key}: {prefix!r} is no file name; use letters, digits, _ . and -")
         elif isinstance(prefix, str) and len(prefix) > LONGEST_PREFIX:
@@ -172,8 +172,8 @@ def _bad_short_forms(raw: Mapping[str, Any]) -> list[str]:
         found.append('csv_prefix: differs from file_prefix; keep "file_prefix" alone')
     username = raw.get("username")
     if username is not None and not isinstance(username, str):
-        found.append(f"username: is {called(username)}, not a text")
-    for key, name in (("username", username), ("auth.username", object_of(raw, "auth").get("username"))):
+        found.append(f"username: is {json_type(username)}, not a text")
+    for key, name in (("username", username), ("auth.username", get_object(raw, "auth").get("username"))):
         if isinstance(name, str) and ":" in name:
             found.append(f"{key}: holds a colon, after which HTTP reads a password; {IN_ENVIRONMENT}")
     return found

@@ -6,48 +6,29 @@ import re
 
 from gridtide.periods import EPOCH
 
+_EXTENSIONS = re.compile(r"(?i)[#?]|(?<![a-z])(L|W|LW)(?![a-z])")
+"""What CronSim reads beyond the five fields that Prefect reads in the same way: `L`, `LW`, `15W`, `MON#2`, `?`."""
 
-def _cron(text: str) -> None:
+
+def check_cron(text: str) -> None:
+    """Raises `ValueError` where `text` is no cron, or one that no date ever matches."""
     fields = text.split()
-    if len(fields) != 5 or not all(_is_cron_field(f, *r) for f, r in zip(fields, CRON_FIELDS, strict=True)):
-        raise ValueError(f'"{text}" is no cron; use five fields such as "12 * * * *"')
-    if fields[2] != "*":
-        from cronsim import CronSim, CronSimError
-
-        try:
-            CronSim(text, EPOCH)
-        except CronSimError as error:
-            raise ValueError(f'"{text}" never comes; name a day that one of its months has') from error
+    if _is_cron(fields):
+        return
+    # CronSim refuses the 30th of February as it refuses a 32nd day: each field by itself tells them apart.
+    if len(fields) == 5 and _is_cron([*fields[:3], "*", fields[4]]) and _is_cron(["*", "*", "*", fields[3], "*"]):
+        raise ValueError(f'"{text}" never comes; name a day that one of its months has')
+    raise ValueError(f'"{text}" is no cron; use five fields such as "12 * * * *"')
 
 
-MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+def _is_cron(fields: list[str]) -> bool:
+    from cronsim import CronSim, CronSimError  # not needed to read a configuration without schedules
 
-
-DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-
-
-CRON_FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
-    (0, 59, ()),
-    (0, 23, ()),
-    (1, 31, ()),
-    (1, 12, MONTHS),
-    (0, 7, DAYS),
-)
-"""The least and the greatest number of each field of a cron, and the names of its numbers."""
-
-
-def _is_cron_field(text: str, low: int, high: int, names: tuple[str, ...]) -> bool:
-    for number, name in enumerate(names, low):
-        text = re.sub(rf"\b{name}\b", str(number), text, flags=re.IGNORECASE)
-    for part in text.split(","):
-        match = re.fullmatch(r"(?:\*|(\d+)(?:-(\d+))?)(?:/([1-9]\d*))?", part)
-        if match is None:
-            return False
-        bounds = [int(n) for n in match.group(1, 2) if n is not None]
-        if any(not low <= n <= high for n in bounds) or bounds != sorted(bounds):
-            return False
+    cron = " ".join(fields)
+    if len(fields) != 5 or _EXTENSIONS.search(cron):
+        return False
+    try:
+        CronSim(cron, EPOCH)
+    except CronSimError:
+        return False
     return True
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")

@@ -13,27 +13,26 @@ import msgspec
 from msgspec import Meta
 
 from gridtide.entries import lake_address
-from gridtide.entries.cron import _cron
+from gridtide.entries.cron import check_cron
 from gridtide.entries.field_types import (
     LONGEST_NAME,
-    Block,
+    BlockName,
+    BoundedDuration,
     Duration,
     Label,
-    Minutes,
     Param,
-    Shown,
-    Span,
+    PrintableText,
     Text,
-    Variable,
-    Zone,
-    _bounded,
-    _known_source,
-    _not_negative,
-    _printable,
-    _rate,
-    _time_of_day,
+    VariableName,
+    WholeMinutes,
+    ZoneName,
+    check_length,
+    check_not_negative,
+    check_printable,
+    check_rate,
+    check_time_of_day,
 )
-from gridtide.entries.structs import Strict
+from gridtide.entries.structs import StrictStruct
 from gridtide.errors import ConfigurationError
 from gridtide.periods import floor, local_midnight
 
@@ -44,36 +43,36 @@ TABULAR: tuple[Format, ...] = ("parquet", "csv")
 """The formats that hold observations; `json` and `raw` keep the body only."""
 
 
-class Schedule(Strict, frozen=True):
+class Schedule(StrictStruct, frozen=True):
     """A five-field cron in a time zone."""
 
-    cron: Annotated[str, _cron]
-    timezone: Zone = "UTC"
+    cron: Annotated[str, check_cron]
+    timezone: ZoneName = "UTC"
     description: str = ""
 
 
-class NoAuth(Strict, frozen=True):
+class NoAuth(StrictStruct, frozen=True):
     """The upstream asks for no credentials."""
 
     kind: Literal["none"] = "none"
 
 
-class BasicAuth(Strict, frozen=True):
+class BasicAuth(StrictStruct, frozen=True):
     """HTTP Basic: names of environment variables, or of a Secret block that holds `user:password`."""
 
     kind: Literal["basic"]
     username: str | None = None
-    username_env: Variable = "ISO_NE_USERNAME"
-    password_env: Variable = "ISO_NE_PASSWORD"  # noqa: S105  # the name of a variable
-    secret: Block | None = None
+    username_env: VariableName = "ISO_NE_USERNAME"
+    password_env: VariableName = "ISO_NE_PASSWORD"  # noqa: S105  # the name of a variable
+    secret: BlockName | None = None
 
 
-class KeyAuth(Strict, frozen=True):
+class KeyAuth(StrictStruct, frozen=True):
     """An API key or bearer token: the name of an environment variable or of a Secret block."""
 
     kind: Literal["api_key", "bearer"]
-    env: Variable | None = None
-    secret: Block | None = None
+    env: VariableName | None = None
+    secret: BlockName | None = None
 
     def __post_init__(self) -> None:
         """Raises `ValueError` unless it has one origin."""
@@ -84,20 +83,20 @@ class KeyAuth(Strict, frozen=True):
 Auth = NoAuth | BasicAuth | KeyAuth
 
 
-class RateLimit(Strict, frozen=True):
+class RateLimit(StrictStruct, frozen=True):
     """Rates that all entries with the same `name` share."""
 
     name: Label
-    rates: Annotated[tuple[Annotated[str, _rate], ...], Meta(min_length=1)]
+    rates: Annotated[tuple[Annotated[str, check_rate], ...], Meta(min_length=1)]
 
 
-class Available(Strict, frozen=True):
+class Available(StrictStruct, frozen=True):
     """When a value can be known: `lag` after its interval's end, or at `day_before` local time on
     the day before its operating day, for day-ahead products."""
 
-    lag: Span | None = None
-    day_before: Annotated[str, _time_of_day] | None = None
-    timezone: Zone = "UTC"
+    lag: BoundedDuration | None = None
+    day_before: Annotated[str, check_time_of_day] | None = None
+    timezone: ZoneName = "UTC"
 
     def __post_init__(self) -> None:
         """Raises `ValueError` unless it is one rule."""
@@ -105,7 +104,7 @@ class Available(Strict, frozen=True):
             raise ValueError('give either "lag" (such as "PT5H") or "day_before" (such as "13:00") with "timezone"')
 
 
-class Expect(Strict, frozen=True):
+class Expect(StrictStruct, frozen=True):
     """What an answer must hold, or the entry fails."""
 
     minimum_rows: Annotated[int, Meta(ge=0)] = 0
@@ -119,12 +118,12 @@ class Expect(Strict, frozen=True):
                 raise ValueError(f"the range of {variable} ends before it begins; give [lowest, highest]")
 
 
-class Entry(Strict, frozen=True, kw_only=True):
+class Entry(StrictStruct, frozen=True, kw_only=True):
     """One API: what to ask, how politely, and where its files go. Durations are ISO 8601."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME), _printable]
+    name: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME), check_printable]
     description: str = ""
-    source: Annotated[str, _known_source]
+    source: str
     url: str = ""
     method: Literal["GET"] = "GET"
     params: Mapping[str, Param | tuple[Param, ...]] = msgspec.field(default_factory=dict)
@@ -133,25 +132,25 @@ class Entry(Strict, frozen=True, kw_only=True):
     file_prefix: Text
     format: Format = "parquet"
     schedule: str | None = None
-    location: Shown | tuple[Shown, ...] | None = None
-    resolution: Minutes = timedelta(hours=1)
+    location: PrintableText | tuple[PrintableText, ...] | None = None
+    resolution: WholeMinutes = timedelta(hours=1)
     available: Available = Available(lag=timedelta(0))
-    reread: Minutes = timedelta(days=1)
-    chunk: Minutes = timedelta(days=30)
+    reread: WholeMinutes = timedelta(days=1)
+    chunk: WholeMinutes = timedelta(days=30)
     rate_limit: RateLimit | None = None
     concurrency: Annotated[int, Meta(ge=1, le=64)] = 4
     timeout: Annotated[float, Meta(gt=0, le=86_400)] = 30
     retries: Annotated[int, Meta(ge=1, le=20)] = 5
     """HTTP attempts."""
     deadline: Duration = timedelta(minutes=30)
-    fresh: Annotated[timedelta, _bounded, _not_negative] = timedelta(0)
+    fresh: Annotated[timedelta, check_length, check_not_negative] = timedelta(0)
     raw: bool = True
     expect: Expect = Expect()
     records: Text | None = None
     time: Text | None = None
-    timezone: Zone = "UTC"
+    timezone: ZoneName = "UTC"
     value: tuple[Text, ...] = ()
-    unit: Shown = "1"
+    unit: PrintableText = "1"
     interval: Duration | None = None
 
     @property
@@ -176,17 +175,17 @@ class Entry(Strict, frozen=True, kw_only=True):
         return _due(self.available, self.resolution, now)
 
 
-class TaskRetries(Strict, frozen=True):
+class TaskRetries(StrictStruct, frozen=True):
     """The one policy for long outages: how often a failed entry is tried again, and after what first delay."""
 
     count: Annotated[int, Meta(ge=0, le=10)] = 3
     delay: Duration = timedelta(minutes=1)
 
 
-class Config(Strict, frozen=True):
+class Config(StrictStruct, frozen=True):
     """All of `api_config.json`, every entry complete."""
 
-    lake: Annotated[str, lake_address.check] = "lake"
+    lake: Annotated[str, lake_address.check_lake_address] = "lake"
     schedules: Mapping[Label, Schedule] = msgspec.field(default_factory=dict)
     task_retries: TaskRetries = TaskRetries()
     apis: tuple[Entry, ...] = ()

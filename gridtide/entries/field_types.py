@@ -9,38 +9,39 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Meta
 
-from gridtide.entries.structs import Strict
-from gridtide.sources.registry import NAMES
+from gridtide.entries.structs import StrictStruct
 
 LONGEST_NAME = 200
 """Characters of the name of an entry, a schedule or a rate limit."""
 
 
-LONGEST = timedelta(days=36525)
+LONGEST_DURATION = timedelta(days=36525)
 """A hundred years: a longer duration would lead out of the calendar."""
 
 
-def _bounded(value: timedelta) -> None:
-    if abs(value) > LONGEST:
+def check_length(value: timedelta) -> None:
+    """Raises `ValueError` where `value` is too long for the calendar."""
+    if abs(value) > LONGEST_DURATION:
         raise ValueError('is longer than a hundred years; use such as "P30D"')
 
 
-def _positive(value: timedelta) -> None:
+def _check_positive(value: timedelta) -> None:
     if value <= timedelta(0):
         raise ValueError('must be longer than nothing, such as "PT1H"')
 
 
-def _whole_minutes(value: timedelta) -> None:
+def _check_whole_minutes(value: timedelta) -> None:
     if value % timedelta(minutes=1):
         raise ValueError('must be whole minutes, as file names say periods; use such as "PT5M"')
 
 
-def _not_negative(value: timedelta) -> None:
+def check_not_negative(value: timedelta) -> None:
+    """Raises `ValueError` where `value` is below zero."""
     if value < timedelta(0):
         raise ValueError('must not be negative; use such as "PT1H"')
 
 
-def known_zone(name: str) -> None:
+def check_zone(name: str) -> None:
     """Raises `ValueError` where `name` is no time zone."""
     try:
         ZoneInfo(name)
@@ -48,42 +49,40 @@ def known_zone(name: str) -> None:
         raise ValueError(f'"{name}" is no time zone; use an IANA name such as "America/New_York"') from error
 
 
-def _known_source(name: str) -> None:
-    if name not in NAMES:
-        raise ValueError(f'"{name}" is unknown; use one of {", ".join(NAMES)}')
-
-
-def _printable(name: str) -> None:
+def check_printable(name: str) -> None:
+    """Raises `ValueError` where `name` cannot be printed on one line as it is."""
     if not name.isprintable():
         raise ValueError(f"{name!r} holds control characters; use letters, digits and _")
     if name != name.strip():
         raise ValueError(f"{name!r} begins or ends with a space; leave it out")
 
 
-def server_name(name: str) -> None:
-    """Raises `ValueError` where `name` is none that a Prefect server takes."""
+def check_server_name(name: str) -> None:
+    """Raises `ValueError` where the Prefect server would refuse `name`."""
     if not name:
         raise ValueError("is empty; give it a text")
-    _printable(name)
+    check_printable(name)
     if set(name) & set("/%&<>"):
         raise ValueError(f"{name!r} is no name for the Prefect server; use letters, digits, _ . and -")
 
 
-def _block(name: str) -> None:
+def _check_block_name(name: str) -> None:
     if not re.fullmatch(r"[a-z0-9-]+", name):
         raise ValueError('is no name of a Prefect Secret block; use such as "eia-key", never the secret itself')
 
 
-def _variable_name(name: str) -> None:
+def _check_variable_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError('is no name of an environment variable; use such as "EIA_API_KEY", never the secret itself')
 
 
-def _rate(text: str) -> None:
+def check_rate(text: str) -> None:
+    """Raises `ValueError` where `text` is no rate such as `5/second`."""
     Rate.parse(text)
 
 
-def _time_of_day(text: str) -> None:
+def check_time_of_day(text: str) -> None:
+    """Raises `ValueError` where `text` is no time such as `13:00`."""
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
         raise ValueError(f'"{text}" is no time of day; use such as "13:00"')
 
@@ -91,34 +90,34 @@ def _time_of_day(text: str) -> None:
 Text = Annotated[str, Meta(min_length=1)]
 
 
-Label = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME), server_name]
+Label = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME), check_server_name]
 
 
-Variable = Annotated[str, _variable_name]
+VariableName = Annotated[str, _check_variable_name]
 
 
-Block = Annotated[str, _block]
+BlockName = Annotated[str, _check_block_name]
 
 
-Shown = Annotated[str, Meta(min_length=1), _printable]
+PrintableText = Annotated[str, Meta(min_length=1), check_printable]
 
 
-Span = Annotated[timedelta, _bounded]
+BoundedDuration = Annotated[timedelta, check_length]
 
 
-Duration = Annotated[timedelta, _bounded, _positive]
+Duration = Annotated[timedelta, check_length, _check_positive]
 
 
-Minutes = Annotated[timedelta, _bounded, _positive, _whole_minutes]
+WholeMinutes = Annotated[timedelta, check_length, _check_positive, _check_whole_minutes]
 
 
-Zone = Annotated[str, known_zone]
+ZoneName = Annotated[str, check_zone]
 
 
 Param = str | int | float
 
 
-class Rate(Strict, frozen=True):
+class Rate(StrictStruct, frozen=True):
     """At most `count` requests in any `seconds`."""
 
     count: int

@@ -23,19 +23,19 @@ _USE = "use a folder, file:///folder, s3://bucket/prefix, gs://bucket/prefix, az
 _BLOCK = "use s3-bucket/NAME or aws-credentials/NAME@s3://bucket/prefix"
 
 
-def check(address: str) -> None:
+def check_lake_address(address: str) -> None:
     """Raises `ValueError` where `address`, of a block or without, is none."""
     if not address.startswith(BLOCKS):
-        absolute(address)
+        resolve_lake_address(address)
         return
     block, _, uri = address.partition("@")
     if not block.partition("/")[2] or ("@" in address) != address.startswith(CREDENTIALS):
         raise ValueError(f"is no address of a block; {_BLOCK}")
-    if block.startswith(CREDENTIALS) and not absolute(uri).startswith("s3://"):
+    if block.startswith(CREDENTIALS) and not resolve_lake_address(uri).startswith("s3://"):
         raise ValueError(f"has credentials of AWS for another store; {_BLOCK}")
 
 
-def absolute(address: str) -> str:
+def resolve_lake_address(address: str) -> str:
     """`address` in the one form that names its lake wherever it is used: a folder as its absolute path.
 
     Raises `ValueError` for one that is none, or that holds a password.
@@ -45,7 +45,7 @@ def absolute(address: str) -> str:
     if not address.isprintable():
         raise ValueError(f"holds control characters; {_USE}")
     if "://" in address:
-        return _store(address)
+        return _resolve_store(address)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", address):
         raise ValueError(f"has a colon but is no URI; {_USE}")
     try:
@@ -54,7 +54,7 @@ def absolute(address: str) -> str:
         raise ValueError("begins with ~ and the name of nobody here; write the folder out") from error
 
 
-def _store(uri: str) -> str:
+def _resolve_store(uri: str) -> str:
     try:
         parts = urlsplit(uri)
     except ValueError as error:

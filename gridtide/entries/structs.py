@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 
 
-class Strict(msgspec.Struct, frozen=True):
+class StrictStruct(msgspec.Struct, frozen=True):
     """A model whose fields are read one by one; `__post_init__` checks what they say together."""
 
 
@@ -42,7 +42,7 @@ _TYPES = {
 }
 
 
-def called(data: Any) -> str:
+def json_type(data: Any) -> str:
     """What JSON calls `data`: a text, a list, null.
 
     >>> called({}), called(5)
@@ -51,7 +51,7 @@ def called(data: Any) -> str:
     return _TYPES.get(type(data), type(data).__name__)
 
 
-def read(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
+def read_value(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
     """`data`, as read from JSON, as a value of the type `kind`; what is wrong with it is added to `problems`,
     as `key: what is wrong`, and the value is None then."""
     members = [member for member in _members(kind) if member is not NoneType]
@@ -64,12 +64,12 @@ def read(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
     if get_origin(kind) is Mapping and isinstance(data, dict):
         names, values = get_args(kind)
         for name in data:
-            read(names, name, f"{key}.{name}", problems)
-        return {name: read(values, each, f"{key}.{name}", problems) for name, each in data.items()}
+            read_value(names, name, f"{key}.{name}", problems)
+        return {name: read_value(values, each, f"{key}.{name}", problems) for name, each in data.items()}
     before = len(problems)
     if isinstance(data, list):
         for place, (element, each) in enumerate(zip(_elements(members), data, strict=False)):
-            read(element, each, f"{key}[{place}]", problems)
+            read_value(element, each, f"{key}[{place}]", problems)
     if len(problems) > before:
         return None
     try:
@@ -82,17 +82,17 @@ def read(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
     return found
 
 
-def _object(model: type[Strict], data: Any, key: str, problems: list[str]) -> Strict | None:
+def _object(model: type[StrictStruct], data: Any, key: str, problems: list[str]) -> StrictStruct | None:
     if not isinstance(data, dict):
         known = ", ".join(model.__struct_fields__)
-        problems.append(f"{key}: is {called(data)}, not an object; its keys are {known}")
+        problems.append(f"{key}: is {json_type(data)}, not an object; its keys are {known}")
         return None
     before, prefix = len(problems), f"{key}." if key else ""
     values = {}
     fields = {field.name: field for field in msgspec.structs.fields(model)}
     for name, field in fields.items():
         if name in data:
-            values[name] = read(field.type, data[name], prefix + name, problems)
+            values[name] = read_value(field.type, data[name], prefix + name, problems)
         elif field.required:
             problems.append(f"{prefix}{name}: is missing")
     problems += [
@@ -122,7 +122,7 @@ def _of_kind(models: list[Any], data: Any, key: str, problems: list[str]) -> Any
     *most, last = (f'"{kind}"' for kind in kinds)
     known = f"{', '.join(most)} or {last}"
     if not isinstance(data, dict):
-        problems.append(f'{key}: is {called(data)}, not an object; give it "kind": {known}')
+        problems.append(f'{key}: is {json_type(data)}, not an object; give it "kind": {known}')
     else:
         problems.append(f'{key}: {"has no" if said is None else "has an unknown"} "kind"; use {known}')
     return None
@@ -133,7 +133,7 @@ def _members(kind: Any) -> tuple[Any, ...]:
 
 
 def _is_model(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Strict)
+    return isinstance(kind, type) and issubclass(kind, StrictStruct)
 
 
 def _elements(members: list[Any]) -> Iterable[Any]:

@@ -20,8 +20,8 @@ from yarl import URL
 
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, GridtideError, QuotaError, UpstreamError
-from gridtide.http.credentials import Credentials, authorization
-from gridtide.http.error_statuses import refusal
+from gridtide.http.credentials import Credentials, build_credentials
+from gridtide.http.error_statuses import error_of_status
 from gridtide.http.limits import Limiter, LocalLimiter
 from gridtide.sources.contract import Request
 
@@ -32,12 +32,12 @@ BODY_LIMIT = 512 * 2**20
 """Bytes of a decompressed body beyond which it is refused."""
 
 
-PATIENCE = 120.0
+LONGEST_WAIT = 120.0
 """Seconds a request waits in place when told to; a longer wait is for the caller."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A successful answer, free of credentials; `retrieved_at` is when it was asked for, `attempt`
     the how manieth try it took."""
 
@@ -73,14 +73,14 @@ class Http:
         if self._session is not None:
             await self._session.close()
 
-    async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
+    async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
         """What `read` makes of the answer to `request`; of an entry at most `concurrency` are asked at a time.
 
         Both are tried up to `entry.retries` times while the error is one that may pass, also one
         that `read` raises. Raises the last error: `CredentialsError`, `QuotaError`,
         `UpstreamError`, `ConfigurationError` for 400 and 404, or what `read` raises.
         """
-        credentials = authorization(entry.name, entry.auth, self._secrets)
+        credentials = build_credentials(entry.name, entry.auth, self._secrets)
         attempts = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(entry.retries),
             retry=tenacity.retry_if_exception(_worth_waiting),
@@ -97,7 +97,7 @@ class Http:
                 return await read(replace(answer, attempt=attempt.retry_state.attempt_number))
         raise AssertionError("tenacity ends by returning or raising")
 
-    async def _ask(self, entry: Entry, request: Request, credentials: Credentials) -> Answer:
+    async def _ask(self, entry: Entry, request: Request, credentials: Credentials) -> Response:
         """One attempt, following redirects; credentials stay with the host they are for."""
         if self._session is None:
             raise RuntimeError("Http is used as an async context manager")
@@ -116,10 +116,10 @@ class Http:
                         url = url.join(URL(target))
                         continue
                     body = credentials.redacted(await _body(entry, response))
-                    refused = refusal(entry.name, request.label, response.status, response.headers, body)
+                    refused = error_of_status(entry.name, request.label, response.status, response.headers, body)
                     if refused is not None:
                         raise refused
-                    return Answer(body, retrieved_at, response.content_type)
+                    return Response(body, retrieved_at, response.content_type)
         except (ValueError, aiohttp.NonHttpUrlClientError, aiohttp.ClientConnectorCertificateError) as error:
             # A host or a redirect that is no URL is a ValueError, aiohttp's or yarl's own.
             raise ConfigurationError(entry.name, f"{home.host} cannot be asked: {error}", "Correct the url") from error
@@ -157,7 +157,7 @@ def _same_site(home: URL, url: URL) -> bool:
 def _worth_waiting(error: BaseException) -> bool:
     if not isinstance(error, GridtideError) or not error.retryable:
         return False
-    return not isinstance(error, QuotaError) or (error.wait or 0) <= PATIENCE
+    return not isinstance(error, QuotaError) or (error.wait or 0) <= LONGEST_WAIT
 
 
 _backoff = tenacity.wait_exponential_jitter(multiplier=0.25, max=20, jitter=0.25)

@@ -31,35 +31,35 @@ class Credentials:
         """
         for secret in self.hidden:
             if len(secret) >= SHORT:
-                body = _without(secret, body)
+                body = _replace_secret(secret, body)
             else:
-                body = re.sub(rb'(?<=["=])%b(?=["&\s]|$)' % _spelled(secret), b"REDACTED", body)
+                body = re.sub(rb'(?<=["=])%b(?=["&\s]|$)' % _pattern_of_secret(secret), b"REDACTED", body)
         return body
 
     def redacted_text(self, text: str) -> str:
         """`text` without the credentials."""
         said = text.encode()
         for secret in self.hidden:
-            said = _without(secret, said)
+            said = _replace_secret(secret, said)
         return said.decode()
 
 
-def _without(secret: str, text: bytes) -> bytes:
+def _replace_secret(secret: str, text: bytes) -> bytes:
     """`text` without `secret`, which is mostly not in it: what every spelling leaves as it is is looked for first."""
     plain = max(re.findall("[A-Za-z0-9]*", secret), key=len).encode()
     if plain not in text:
         return text
     if plain == secret.encode():
         return text.replace(plain, b"REDACTED")
-    return re.sub(_spelled(secret), b"REDACTED", text)
+    return re.sub(_pattern_of_secret(secret), b"REDACTED", text)
 
 
-def _spelled(secret: str) -> bytes:
+def _pattern_of_secret(secret: str) -> bytes:
     """A pattern of the ways in which JSON, URLs and HTML spell `secret`, also one within the other."""
-    return "".join(map(_spelled_character, secret)).encode()
+    return "".join(map(_pattern_of_character, secret)).encode()
 
 
-def _spelled_character(one: str) -> str:
+def _pattern_of_character(one: str) -> str:
     if one.isascii() and one.isalnum():
         return one
     number = ord(one)
@@ -69,7 +69,7 @@ def _spelled_character(one: str) -> str:
     return f"(?i:{'|'.join(ways)})"
 
 
-def authorization(entry: str, auth: Auth, secrets: Mapping[str, str]) -> Credentials:
+def build_credentials(entry: str, auth: Auth, secrets: Mapping[str, str]) -> Credentials:
     """The credentials that `auth` names, from `secrets`.
 
     Raises `CredentialsError` that says which variable or block is missing, or holds what no header can.

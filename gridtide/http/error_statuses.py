@@ -12,15 +12,17 @@ from gridtide.errors import ConfigurationError, CredentialsError, GridtideError,
 from gridtide.sources.formats.retry_hints import asked_to_wait
 
 
-def refusal(entry: str, label: str, status: int, headers: Mapping[str, str], body: bytes) -> GridtideError | None:
+def error_of_status(
+    entry: str, label: str, status: int, headers: Mapping[str, str], body: bytes
+) -> GridtideError | None:
     """The error that an answer of this status means, None for success."""
     if 200 <= status < 300:
         return None
-    said = _said(body)
+    said = _read_message(body)
     happened = f"{label}: HTTP {status}" + (f", the upstream says: {said}" if said else "")
     if status == 429 or "OVER_RATE_LIMIT" in said:
         return QuotaError(
-            entry, happened, 'Ask less often: lower the rates in "rate_limit"', wait=_told_wait(headers, said)
+            entry, happened, 'Ask less often: lower the rates in "rate_limit"', wait=_read_wait(headers, said)
         )
     if status in (401, 403):
         return CredentialsError(entry, happened, 'Check the credentials that "auth" names')
@@ -29,7 +31,7 @@ def refusal(entry: str, label: str, status: int, headers: Mapping[str, str], bod
     return ConfigurationError(entry, happened, 'Correct "url" or "params"')
 
 
-def _said(body: bytes) -> str:
+def _read_message(body: bytes) -> str:
     """What an error body says, on one short line: the message of a JSON or the text of an HTML."""
     text = body[:4000].decode(errors="replace")
     try:
@@ -52,7 +54,7 @@ def _means_not_found(body: bytes) -> bool:
     return isinstance(said, dict) and said.get("code") in (400, 404)
 
 
-def _told_wait(headers: Mapping[str, str], said: str) -> float | None:
+def _read_wait(headers: Mapping[str, str], said: str) -> float | None:
     """Seconds the upstream asks us to wait, in Retry-After or in words."""
     after = headers.get("Retry-After", "").strip()
     if after.isdecimal():

@@ -20,7 +20,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore
 
-from gridtide.entries.lake_address import absolute
+from gridtide.entries.lake_address import resolve_lake_address
 from gridtide.errors import ConfigurationError, DamagedError, StorageError
 from gridtide.lake.connect import connect
 from gridtide.lake.files.metadata import Metadata, Provenance, check
@@ -106,7 +106,7 @@ class Lake:
         `ConfigurationError` for an address that is none, `CredentialsError` where there are none.
         """
         try:
-            uri = absolute(uri)
+            uri = resolve_lake_address(uri)
         except ValueError as error:
             raise ConfigurationError("the lake", f"its address {error}") from None
         return cls(connect(uri, credentials, endpoint_url, make=make), uri)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gridtide.entries.field_types import known_zone
+from gridtide.entries.field_types import check_zone
 from gridtide.errors import TrainingError
 from gridtide.training.ring import Layout
 
@@ -28,7 +28,7 @@ class Strict(BaseModel):
 
 
 def _zone(name: str) -> str:
-    known_zone(name)
+    check_zone(name)
     return name
 
 

@@ -15,7 +15,7 @@ from gridtide.collect.collected import Collected
 from gridtide.collect.collection import collect
 from gridtide.entries.entry import Entry
 from gridtide.errors import IncompleteError, StorageError, UpstreamError
-from gridtide.http.client import Answer, Http
+from gridtide.http.client import Http, Response
 from gridtide.lake import Lake
 from gridtide.periods import Period
 from gridtide.sources.contract import Request
@@ -160,7 +160,7 @@ async def test_what_is_gone_on_from_is_found_among_many(
     other = msgspec.structs.replace(other, output_folder=one.output_folder)
     days = [Period(JANUARY + n * DAY, JANUARY + (n + 1) * DAY) for n in range(30)]
     for of, stamp, day in [(one, STAMP, day) for day in days] + [(other, STAMP, days[3]), (one, STAMP - DAY, days[3])]:
-        await raw_bodies.keep(lake, of, stamp, day, Request("/", {}), Answer(b"body", stamp, "text/plain", 1))
+        await raw_bodies.keep(lake, of, stamp, day, Request("/", {}), Response(b"body", stamp, "text/plain", 1))
     listed: list[str] = []
     listing = Lake.listing
 

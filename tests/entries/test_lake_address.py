@@ -23,22 +23,22 @@ from gridtide.entries import lake_address
 )
 def test_an_address_has_one_form(given: str, found: str) -> None:
     """Folders are absolute paths, stores end without a slash."""
-    assert lake_address.absolute(given) == found
-    lake_address.check(given)
+    assert lake_address.resolve_lake_address(given) == found
+    lake_address.check_lake_address(given)
 
 
 def test_a_folder_may_be_relative_or_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is then the absolute one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert lake_address.absolute("./lake") == str(tmp_path / "lake")
-    assert lake_address.absolute("~/lake") == "/home/somebody/lake"
+    assert lake_address.resolve_lake_address("./lake") == str(tmp_path / "lake")
+    assert lake_address.resolve_lake_address("~/lake") == "/home/somebody/lake"
 
 
 @pytest.mark.parametrize("given", ["s3-bucket/mine", "aws-credentials/keys@s3://bucket/prefix"])
 def test_blocks_are_addresses(given: str) -> None:
     """Of a bucket, or of credentials with the place they are for."""
-    lake_address.check(given)
+    lake_address.check_lake_address(given)
 
 
 USE = "use a folder, file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or memory://"
@@ -85,5 +85,5 @@ BLOCK = "use s3-bucket/NAME or aws-credentials/NAME@s3://bucket/prefix"
 def test_what_is_no_address_is_refused_with_what_would_be(given: str, problem: str) -> None:
     """Word for word; what was given is not repeated."""
     with pytest.raises(ValueError, match=r"^") as raised:
-        lake_address.check(given)
+        lake_address.check_lake_address(given)
     assert str(raised.value) == problem

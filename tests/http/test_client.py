@@ -22,9 +22,9 @@ from gridtide.errors import (
     QuotaError,
     UpstreamError,
 )
-from gridtide.http.client import Answer, Http
-from gridtide.http.credentials import authorization
-from gridtide.http.error_statuses import refusal
+from gridtide.http.client import Http, Response
+from gridtide.http.credentials import build_credentials
+from gridtide.http.error_statuses import error_of_status
 from gridtide.http.limits import LocalLimiter
 from gridtide.sources.contract import Request
 
@@ -56,7 +56,7 @@ def an_entry(url: str, **keys: Any) -> Entry:
     return parse({"apis": [api]}).apis[0]
 
 
-async def body_of(answer: Answer) -> bytes:
+async def body_of(answer: Response) -> bytes:
     """Reads an answer as its body."""
     return answer.body
 
@@ -177,7 +177,7 @@ async def test_an_unreadable_body_is_asked_again(serve: Serve) -> None:
     handler, asked = answers(lambda: web.Response(text="<html>maintenance"), lambda: web.Response(text="[]"))
     entry = an_entry(await serve(handler))
 
-    async def read(answer: Answer) -> bytes:
+    async def read(answer: Response) -> bytes:
         if answer.body.startswith(b"<"):
             raise UpstreamError("grid", "no JSON")
         return answer.body
@@ -208,7 +208,7 @@ async def test_a_told_wait_is_kept(serve: Serve) -> None:
 )
 def test_the_upstreams_words_for_waiting_are_understood(body: str, low: float, high: float) -> None:
     """CAISO and Open-Meteo say in words how long to wait."""
-    error = refusal("grid", "page", 429, {}, body.encode())
+    error = error_of_status("grid", "page", 429, {}, body.encode())
     assert isinstance(error, QuotaError)
     assert error.wait is not None
     assert low <= error.wait <= high
@@ -216,13 +216,13 @@ def test_the_upstreams_words_for_waiting_are_understood(body: str, low: float, h
 
 def test_an_error_body_nested_without_end_is_told_as_text() -> None:
     """It says nothing, but the status still does."""
-    assert isinstance(refusal("grid", "page", 503, {}, b"[" * 10_000), UpstreamError)
+    assert isinstance(error_of_status("grid", "page", 503, {}, b"[" * 10_000), UpstreamError)
 
 
 def test_a_used_up_key_is_a_quota_even_in_the_shape_of_a_403() -> None:
     """EIA's OVER_RATE_LIMIT means waiting, not wrong credentials."""
     body = b'{"error": {"code": "OVER_RATE_LIMIT", "message": "too many"}}'
-    assert isinstance(refusal("grid", "page", 403, {}, body), QuotaError)
+    assert isinstance(error_of_status("grid", "page", 403, {}, body), QuotaError)
 
 
 async def test_a_long_wait_is_left_to_the_caller(serve: Serve) -> None:
@@ -381,7 +381,7 @@ def test_a_secret_is_cut_out_however_it_is_spelled(spell: Callable[[str], str]) 
     """In JSON, in JSON within JSON, in a URL and in HTML; what is around it stays."""
     basic = BasicAuth(kind="basic", username="me@example.com", password_env="ISO_NE_PASSWORD")
     secret = "pass/word+5 é&'\"<%="
-    credentials = authorization("load", basic, {"ISO_NE_PASSWORD": secret})
+    credentials = build_credentials("load", basic, {"ISO_NE_PASSWORD": secret})
     said = f"not {spell(secret)} but pass/word"
     assert credentials.redacted_text(said) == said.replace(spell(secret).strip('"\\'), "REDACTED")
     assert credentials.redacted(said.encode()).decode() == credentials.redacted_text(said)
@@ -390,7 +390,7 @@ def test_a_secret_is_cut_out_however_it_is_spelled(spell: Callable[[str], str]) 
 def test_a_short_secret_is_cut_out_without_cutting_into_data() -> None:
     """A password such as 2024 is hidden where it is echoed, and dates and values that contain it stay."""
     basic = BasicAuth(kind="basic", username="me@example.com", password_env="ISO_NE_PASSWORD")
-    credentials = authorization("load", basic, {"ISO_NE_PASSWORD": "2024"})
+    credentials = build_credentials("load", basic, {"ISO_NE_PASSWORD": "2024"})
     body = b'{"BeginDate":"2024-01-01","Load":2024,"password":"2024","url":"/x?pw=2024&a=1"}'
     hidden = b'{"BeginDate":"2024-01-01","Load":2024,"password":"REDACTED","url":"/x?pw=REDACTED&a=1"}'
     assert credentials.redacted(body) == hidden

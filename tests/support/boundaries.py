@@ -37,7 +37,7 @@ from gridtide.coverage.picture import measure_coverage
 from gridtide.coverage.plan import Plan, plan_chunks
 from gridtide.entries.entry import Entry, TaskRetries
 from gridtide.errors import UpstreamError
-from gridtide.http.client import Answer, Http
+from gridtide.http.client import Http, Response
 from gridtide.lake import Lake, store
 from gridtide.periods import Period
 from gridtide.sources.contract import Request
@@ -176,12 +176,12 @@ class Guarded:
     def __init__(self, http: Fetcher, doors: Doors, refused: str = "") -> None:
         self.http, self.doors, self.refused = http, doors, refused
 
-    async def fetch(self, entry: Entry, request: Request, read: Callable[[Answer], Awaitable[T]]) -> T:
+    async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
         """What `read` makes of the answer."""
         with _as_upstream(entry):
             number = self.doors.enter(f"ask {request.label}")
 
-        async def arrived(answer: Answer) -> T:
+        async def arrived(answer: Response) -> T:
             with _as_upstream(entry):
                 self.doors.leave(number)
             if request.label == self.refused:
