@@ -20,6 +20,7 @@ from gridtide import sandbox as embedded
 from gridtide.entries.entry import Config, Entry
 from gridtide.errors import CredentialsError, GridtideError
 from gridtide.http.client import Http, Response
+from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period
 from gridtide.sources.registry import source
 
@@ -88,7 +89,7 @@ async def _probe(entry: Entry, http: Http, now: datetime) -> Probe:
 async def _ask(entry: Entry, http: Http, now: datetime) -> int | None:
     """The rows of the first answer."""
     upstream = source(entry.source)
-    due = entry.due(now)
+    due = find_due_end(entry, now)
     period = Period(due - DAY, due) if upstream.takes_period(entry) else None
     request = upstream.requests(entry, period)[0]
 

@@ -17,6 +17,7 @@ from gridtide.coverage.picture import Coverage
 from gridtide.entries.entry import Entry
 from gridtide.errors import StorageError
 from gridtide.lake import Lake, Metadata, soundness
+from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, missing, spoken, union
 from gridtide.sources.registry import source
 
@@ -79,12 +80,12 @@ async def _of_entry(entry: Entry, lake: Lake, now: datetime) -> Status:
     covered = tuple(union(period for period in told if period)) if periodic else None
     failed = tuple(one for one in await failed_periods.recall(lake, entry) if missing(one.period, covered or ()))
     if not files:
-        return Status(entry.name, 0, covered=covered, until=entry.due(now), failed=failed)
+        return Status(entry.name, 0, covered=covered, until=find_due_end(entry, now), failed=failed)
     last = files[-1]
     rows = said[-1].rows if isinstance(said[-1], Metadata) else None
     problems = tuple(str(one) for one in said if isinstance(one, StorageError))
     age = now - last.stamp
-    return Status(entry.name, len(files), last.path, rows, age, covered, entry.due(now), failed, problems)
+    return Status(entry.name, len(files), last.path, rows, age, covered, find_due_end(entry, now), failed, problems)
 
 
 def status_table(found: Sequence[Status]) -> Table:

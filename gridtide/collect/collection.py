@@ -19,6 +19,7 @@ from gridtide.collect.pages import _Work
 from gridtide.collect.resume import Fetcher, resuming
 from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, GridtideError, IncompleteError, UpstreamError
+from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period
 from gridtide.sources.registry import source
 
@@ -36,7 +37,7 @@ def scheduled_period(entry: Entry, now: datetime) -> Period | None:
     """
     if _CURRENT.search(entry.url) or not source(entry.source).takes_period(entry):
         return None
-    due = entry.due(now)
+    due = find_due_end(entry, now)
     return Period(due - entry.reread, due)
 
 

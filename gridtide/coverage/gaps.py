@@ -16,6 +16,7 @@ from typing import Protocol
 
 from gridtide.coverage.schedules import last_run, spacing
 from gridtide.entries.entry import TABULAR, Entry, Schedule
+from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, floor, missing, union
 
 
@@ -40,13 +41,13 @@ class Filed(Protocol):
 
 def clip_to_due(entry: Entry, wanted: Period, now: datetime) -> Period | None:
     """What of `wanted` can be available at `now`, None if nothing can."""
-    end = min(wanted.end, entry.due(now))
+    end = min(wanted.end, find_due_end(entry, now))
     return Period(wanted.start, end) if end > wanted.start else None
 
 
 def clip_to_schedule(entry: Entry, schedule: Schedule | None, wanted: Period, now: datetime) -> Period:
     """What of `wanted` the runs of the entry's `schedule` should have collected by `now`; all without a schedule."""
-    end = entry.due(last_run(schedule, now - entry.deadline)) if schedule else wanted.end
+    end = find_due_end(entry, last_run(schedule, now - entry.deadline)) if schedule else wanted.end
     return Period(wanted.start, min(wanted.end, end)) if end > wanted.start else wanted
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from gridtide.coverage import gaps
 from gridtide.entries.entry import Entry
 from gridtide.lake import Lake, soundness
+from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period
 from gridtide.sources.registry import in_chunks, source
 
@@ -50,5 +51,5 @@ def why_not_asked(entry: Entry, period: Period, now: datetime) -> str | None:
         return f'keeps bodies only ("format": "{entry.format}")'
     if not source(entry.source).takes_period(entry):
         return "cannot be asked for a period"
-    due = entry.due(now)
+    due = find_due_end(entry, now)
     return f"has nothing from {due:%Y-%m-%dT%H:%M}Z on yet" if due <= period.start else None

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta
@@ -34,7 +33,6 @@ from gridtide.entries.field_types import (
 )
 from gridtide.entries.structs import StrictStruct
 from gridtide.errors import ConfigurationError
-from gridtide.periods import floor, local_midnight
 
 Format = Literal["parquet", "csv", "json", "raw"]
 
@@ -170,10 +168,6 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
         }
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
 
-    def due(self, now: datetime) -> datetime:
-        """The end of the latest interval that can be available at `now`, aligned to the resolution."""
-        return _due(self.available, self.resolution, now)
-
 
 class TaskRetries(StrictStruct, frozen=True):
     """The one policy for long outages: how often a failed entry is tried again, and after what first delay."""
@@ -207,12 +201,3 @@ class Config(StrictStruct, frozen=True):
                 ", ".join(sorted(one or '""' for one in unknown)), "no such entry", f"The entries are: {known}"
             )
         return [entry for entry in self.apis if not wanted or entry.name in wanted]
-
-
-def _due(available: Available, resolution: timedelta, now: datetime) -> datetime:
-    if available.lag is not None:
-        return floor(now - available.lag, resolution)
-    zone = ZoneInfo(available.timezone)
-    local = now.astimezone(zone)
-    days = 2 if f"{local:%H:%M}" >= (available.day_before or "") else 1
-    return local_midnight(local.date() + timedelta(days=days), zone)

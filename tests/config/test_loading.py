@@ -4,7 +4,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -187,45 +186,6 @@ def test_one_value_column_may_be_one_text() -> None:
     assert entry(value="mw").value == ("mw",)
 
 
-NEW_YORK = ZoneInfo("America/New_York")
-
-
-@pytest.mark.parametrize(
-    ("lag", "resolution", "due"),
-    [
-        ("PT0S", "PT1H", "2024-03-10T07:00"),
-        ("PT5H", "PT1H", "2024-03-10T02:00"),
-        ("PT1H", "PT5M", "2024-03-10T06:40"),
-        ("PT0S", "P1D", "2024-03-10T00:00"),
-        ("P5D", "PT1H", "2024-03-05T07:00"),
-    ],
-)
-def test_due_is_the_lag_before_now_at_a_whole_interval(lag: str, resolution: str, due: str) -> None:
-    """At 07:44Z on the day of the spring change: hours are hours of UTC."""
-    made = entry(available={"lag": lag}, resolution=resolution)
-    assert made.due(datetime(2024, 3, 10, 7, 44, 59, tzinfo=UTC)) == datetime.fromisoformat(f"{due}Z")
-
-
-@pytest.mark.parametrize(
-    ("now", "due"),
-    [
-        ("2024-01-15T12:59", "2024-01-16T00:00"),
-        ("2024-01-15T13:00", "2024-01-17T00:00"),
-        ("2024-03-09T12:00", "2024-03-10T00:00"),
-        ("2024-03-09T13:00", "2024-03-11T00:00"),
-        ("2024-03-10T13:00", "2024-03-12T00:00"),
-        ("2024-11-02T12:59", "2024-11-03T00:00"),
-        ("2024-11-02T13:00", "2024-11-04T00:00"),
-        ("2024-11-03T01:30", "2024-11-04T00:00"),
-    ],
-)
-def test_day_ahead_products_are_due_to_the_end_of_tomorrow(now: str, due: str) -> None:
-    """From 13:00 local time on; days of 23 and 25 hours are due whole."""
-    made = entry(available={"day_before": "13:00", "timezone": "America/New_York"})
-    moment = datetime.fromisoformat(now).replace(tzinfo=NEW_YORK)
-    assert made.due(moment.astimezone(UTC)) == datetime.fromisoformat(due).replace(tzinfo=NEW_YORK)
-
-
 @pytest.mark.parametrize("rule", [{"day_before": "13:00", "timezone": "America/New_York"}, {"lag": "-PT1H"}])
 @pytest.mark.parametrize(
     "keys",
@@ -243,15 +203,6 @@ def test_nothing_of_open_meteo_counts_as_known_before_its_hour(keys: dict[str, s
     ):
         parse({"apis": [raw]})
     assert parse({"apis": [raw | {"available": {"lag": "PT0S"}}]}).apis[0].available.lag == timedelta(0)
-
-
-def test_due_never_goes_back() -> None:
-    """Minute by minute over the change to winter time."""
-    made = entry(available={"day_before": "13:00", "timezone": "America/New_York"})
-    start = datetime(2024, 11, 2, 12, tzinfo=UTC)
-    due = [made.due(start + n * timedelta(minutes=1)) for n in range(3 * 24 * 60)]
-    assert due == sorted(due)
-    assert len(set(due)) == 4
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from gridtide.coverage import schedules, upstream_holes
 from gridtide.coverage.gaps import find_gaps, find_missed_run, find_revisions
 from gridtide.coverage.picture import Coverage
 from gridtide.entries.entry import Schedule
+from gridtide.observations.availability import find_due_end
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import EPOCH, Period
 
@@ -82,7 +83,7 @@ def test_a_schedule_that_rereads_leaves_nothing_to_revise() -> None:
     """
     schedule = Schedule(cron="30 */2 * * *")
     runs = [START + timedelta(hours=n, minutes=31) for n in range(0, 60, 2)]
-    files = [File(run, Period(ENTRY.due(run) - ENTRY.reread, ENTRY.due(run))) for run in runs]
+    files = [File(run, Period(find_due_end(ENTRY, run) - ENTRY.reread, find_due_end(ENTRY, run))) for run in runs]
     assert find_revisions(ENTRY, WANTED, runs[-1], files, schedule) == []
     assert hours(find_revisions(ENTRY, WANTED, runs[-1], files)) != set()
     without = [one for one in files if not START + 8 * HOUR < one.stamp < START + 14 * HOUR]
