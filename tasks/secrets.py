@@ -8,38 +8,37 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
-from prefect.blocks.system import Secret
 
 from gridtide.entries.entry import BasicAuth, Entry, KeyAuth
 
 
 async def read_credentials(entries: Iterable[Entry]) -> dict[str, str]:
-    """The values of what the entries' `auth` names, as `gridtide.http.client.Http` takes them.
+    """The values that the entries' `auth` names, by name, as `gridtide.http.client.Http` takes them.
 
-    The environment goes before `.env` in the working directory; a Secret block NAME comes under
-    `secret:NAME`. What is nowhere to be found is left out: it fails its own entries, no others.
+    The environment has precedence over `.env` in the working directory; the key of the Secret block NAME is
+    `secret:NAME`. A missing value is left out: only the entries that need it fail, when they are collected.
     """
-    names = {name for entry in entries for name in _names(entry)}
+    names = {name for entry in entries for name in _credential_names(entry)}
     environment = {**dotenv_values(".env"), **os.environ} if names else {}
-    found = {name: environment.get(name) or "" for name in names if not name.startswith("secret:")}
-    for name in names - found.keys():
-        found[name] = await _block(name.removeprefix("secret:"))
-    return {name: value for name, value in found.items() if value}
+    credentials = {name: environment.get(name) or "" for name in names if not name.startswith("secret:")}
+    for name in names - credentials.keys():
+        credentials[name] = await _read_block(name.removeprefix("secret:"))
+    return {name: value for name, value in credentials.items() if value}
 
 
 def defer_to_dotenv(entries: Iterable[Entry], folder: Path) -> None:
-    """Take out of the environment what `.env` in `folder` holds of the entries' credentials.
+    """Remove those of the entries' credentials from the environment that `.env` in `folder` holds with the same value.
 
-    A run that is started there by a process of this environment then reads them as they are by that time.
+    A run that this process starts in `folder` then reads them from the file, with the values of that time.
     """
-    held = dotenv_values(folder / ".env")
-    for name in {name for entry in entries for name in _names(entry)}:
-        if name in held and os.environ.get(name) == held[name]:
+    filed = dotenv_values(folder / ".env")
+    for name in {name for entry in entries for name in _credential_names(entry)}:
+        if name in filed and os.environ.get(name) == filed[name]:
             del os.environ[name]
 
 
-def _names(entry: Entry) -> list[str]:
-    """What `entry.auth` refers to, a Secret block as `secret:NAME`."""
+def _credential_names(entry: Entry) -> list[str]:
+    """The names in `entry.auth`: environment variables, and a Secret block as `secret:NAME`."""
     match entry.auth:
         case KeyAuth(secret=str(block)) | BasicAuth(secret=str(block)):
             return [f"secret:{block}"]
@@ -50,8 +49,10 @@ def _names(entry: Entry) -> list[str]:
     return []
 
 
-async def _block(name: str) -> str:
+async def _read_block(name: str) -> str:
     """The value of a Secret block, empty if there is no such block."""
+    from prefect.blocks.system import Secret  # takes a second to import, and most credentials are in the environment
+
     try:
         block: Secret[Any] = await Secret.aload(name)
     except ValueError:  # what Prefect raises for a block that does not exist

@@ -1,7 +1,7 @@
 """The `gridtide` command.
 
-Prefect, which takes seconds to import, is imported inside the commands that run flows, so that
-`--help`, `validate` and `status` answer at once.
+Prefect takes seconds to import. It is imported inside the commands that run flows, so that `--help`, `validate` and
+`status` answer at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from gridtide.periods import Period
 
 
 class Commands(TyperGroup):
-    """Ends a command that fails with one message and its exit code; `--debug` shows the traceback."""
+    """The group of commands. A command that fails prints one message and ends with its exit code; with `--debug` it
+    prints the traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
@@ -43,6 +44,7 @@ class Commands(TyperGroup):
 
 
 app = typer.Typer(
+    name="gridtide",
     cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -53,7 +55,7 @@ app = typer.Typer(
 T = TypeVar("T")
 
 
-def _lake(uri: T) -> T:
+def _checked_lake(uri: T) -> T:
     """`uri` if it is the address of a lake."""
     try:
         if uri is not None:
@@ -63,8 +65,8 @@ def _lake(uri: T) -> T:
     return uri
 
 
-def _pool(name: str) -> str:
-    """`name` if a work pool can be called so."""
+def _checked_pool(name: str) -> str:
+    """`name` if a work pool may have that name."""
     try:
         check_server_name(name)
     except ValueError as error:
@@ -72,8 +74,8 @@ def _pool(name: str) -> str:
     return name
 
 
-def _url(text: str | None) -> str | None:
-    """`text` if it can be where a sandbox is."""
+def _checked_url(text: str | None) -> str | None:
+    """`text` if it is a URL at which a sandbox may answer."""
     parts = split_url({"url": text})
     if text is not None and not (parts and parts.scheme in ("http", "https") and parts.hostname):
         raise ConfigurationError("--sandbox-url", "is no http or https URL", "Use such as http://127.0.0.1:8787")
@@ -90,31 +92,37 @@ LakeUri = Annotated[
     typer.Option(
         "--lake",
         metavar="PATH_OR_URI",
-        callback=_lake,
+        callback=_checked_lake,
         help="Folder or URI of the lake; default: the configuration's.",
     ),
 ]
 
 
-Select = Annotated[
-    list[str] | None, typer.Option("--select", metavar="NAME", help="This entry alone; repeat it for more.")
-]
+Select = Annotated[list[str] | None, typer.Option("--select", metavar="NAME", help="Only this entry; repeat for more.")]
 
 
-Sandbox = Annotated[bool, typer.Option("--sandbox", help="Ask simulated upstreams instead of the real ones.")]
+Sandbox = Annotated[bool, typer.Option("--sandbox", help="Ask simulated upstreams, not the real ones.")]
 
 
 SandboxUrl = Annotated[
     str | None,
     typer.Option(
-        "--sandbox-url", metavar="URL", callback=_url, help="Ask the sandbox that `gridtide sandbox` runs there."
+        "--sandbox-url",
+        metavar="URL",
+        callback=_checked_url,
+        help="Ask the sandbox that `gridtide sandbox` serves at this URL.",
     ),
 ]
 
 
 Cluster = Annotated[
     str | None,
-    typer.Option("--cluster", metavar="ADDRESS", help='Work on a Dask scheduler\'s workers; "local" starts some.'),
+    typer.Option("--cluster", metavar="ADDRESS", help='Use the workers of this Dask scheduler; "local" starts some.'),
+]
+
+
+DemoLake = Annotated[
+    Path, typer.Option("--lake", metavar="FOLDER", callback=_checked_lake, help="The lake of the demo.")
 ]
 
 
@@ -122,8 +130,8 @@ DEFAULT_CONFIG = Path("api_config.json")
 
 
 @app.callback()
-def gridtide(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and everything that is logged.")] = False,
+def set_up_process(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the whole log.")] = False,
 ) -> None:
     """Collect power-grid data on schedule, backfill its history, prepare training sequences from it.
 
@@ -131,261 +139,267 @@ def gridtide(
     · 3 credentials missing or refused · 130 interrupted.
     """
     load_dotenv(".env")
-    # The commands say themselves what came of a run; the whole log is in the UI.
+    # The commands print the results of a run themselves; its whole log is in the UI.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "DEBUG" if debug else "CRITICAL")
 
 
-@app.command()
-def up(
+@app.command("up")
+def up_command(
     config: ConfigPath = DEFAULT_CONFIG, lake: LakeUri = None, sandbox: Sandbox = False, sandbox_url: SandboxUrl = None
 ) -> None:
-    """Have the schedules of the configuration run on this machine from now on: server, deployments, worker."""
+    """Start the server, the deployments and the worker: the schedules run on this machine from now on."""
     loaded = load(config)
     from deployments.cli.flow_commands import show_changes
     from deployments.machine import local
 
-    with err.status("Starting what does not run yet"):
+    with err.status("Starting the server and the worker, unless they run"):
         api, changes = asyncio.run(local.start_machine(loaded, config, lake, sandbox_url or sandbox))
     show_changes(changes)
-    out.print(f"All is up; the UI is at {api.removesuffix('/api')}")
+    out.print(f"Server and worker are running; the UI is at {api.removesuffix('/api')}")
 
 
-@app.command()
-def down() -> None:
-    """Stop the worker, with the runs under way, and the local Prefect server; what was recorded stays."""
+@app.command("down")
+def down_command() -> None:
+    """Stop the worker and its runs, and the local Prefect server; its records stay."""
     from deployments.machine import local
 
-    with err.status("Stopping what runs"):
+    with err.status("Stopping the worker and the server"):
         stopped = asyncio.run(local.stop_machine())
     out.print(f"Stopped {' and '.join(stopped)}" if stopped else "Nothing was running")
 
 
-@app.command()
-def deploy(
+@app.command("deploy")
+def deploy_command(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     sandbox: Sandbox = False,
     sandbox_url: SandboxUrl = None,
     pool: Annotated[
-        str, typer.Option("--pool", metavar="NAME", callback=_pool, help="The work pool that runs them.")
+        str,
+        typer.Option("--pool", metavar="NAME", callback=_checked_pool, help="The work pool of the deployments."),
     ] = "gridtide",
-    as_yaml: Annotated[bool, typer.Option("--yaml", help="Write them as a prefect.yaml instead.")] = False,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="Print a prefect.yaml instead.")] = False,
 ) -> None:
-    """Make the deployments on the Prefect server those of the configuration."""
+    """Register the deployments of the configuration on the Prefect server, and remove those that it no longer has."""
     loaded = load(config)
     if as_yaml:
-        from deployments.registry.prefect_yaml import prefect_yaml
+        from deployments.registry.prefect_yaml import render_prefect_yaml
 
-        typer.echo(prefect_yaml(loaded, str(config), lake, sandbox_url or sandbox, pool), nl=False)
+        typer.echo(render_prefect_yaml(loaded, str(config), lake, sandbox_url or sandbox, pool), nl=False)
         return
     from deployments.cli.flow_commands import show_deploy
 
     asyncio.run(show_deploy(loaded, config, lake, sandbox_url or sandbox, pool))
 
 
-@app.command()
-def notify() -> None:
-    """Send a test message to everybody who is to be told of failures, and say whether it arrived."""
+@app.command("notify")
+def notify_command() -> None:
+    """Send a test message to every receiver of notifications, and report whether each one took it."""
     from deployments.cli.flow_commands import send_test_message
 
     raise typer.Exit(asyncio.run(send_test_message()))
 
 
-@app.command()
-def demo(
+@app.command("demo")
+def demo_command(
     config: ConfigPath = DEFAULT_CONFIG,
-    lake: Annotated[Path, typer.Option("--lake", metavar="FOLDER", callback=_lake, help="Where its files go.")] = Path(
-        "demo-lake"
-    ),
+    lake: Annotated[
+        Path, typer.Option("--lake", metavar="FOLDER", callback=_checked_lake, help="The lake of the demo.")
+    ] = Path("demo-lake"),
 ) -> None:
-    """Everything once against simulated upstreams: collect, backfill 60 days, prepare training data."""
+    """Try every step once with simulated upstreams: collect, backfill 60 days, prepare training data."""
     from deployments.cli.demo import run_demo
 
     asyncio.run(run_demo(str(config), load(config), str(lake)))
 
 
-@app.command()
-def validate(
+@app.command("validate")
+def validate_command(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     select: Select = None,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Also ask each upstream one question, and try the lake.")
+        bool, typer.Option("--probe", help="Also send each upstream one request, and try the lake.")
     ] = False,
     sandbox: Sandbox = False,
     sandbox_url: SandboxUrl = None,
 ) -> None:
-    """Tell everything that is wrong with the configuration."""
+    """Report every problem of the configuration."""
     loaded = load(config)
     entries = loaded.select(select or ())
     out.print(f"{config}: {counted(len(entries), 'entry', 'entries')}, no problems", soft_wrap=True)
     if probe:
-        _check(config, select, sandbox_url)
+        _check_options(config, select, sandbox_url)
         from deployments.cli.probe import run_probes
 
         raise typer.Exit(asyncio.run(run_probes(loaded, entries, lake or loaded.lake, sandbox_url or sandbox)))
 
 
-@app.command()
-def ingest(
+@app.command("ingest")
+def ingest_command(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     select: Select = None,
     sandbox: Sandbox = False,
     sandbox_url: SandboxUrl = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask although the last answer is still fresh.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask even if the last answer is fresh.")] = False,
 ) -> None:
-    """Collect what is current of the entries, each into one file of the lake."""
-    _check(config, select, sandbox_url)
-    from deployments.cli.flow_commands import FlowOptions, collected
+    """Collect the current data of the entries, each into one file of the lake."""
+    _check_options(config, select, sandbox_url)
+    from deployments.cli import flow_commands as flows
 
-    asyncio.run(collected(FlowOptions(str(config), select, lake, sandbox_url or sandbox), refresh))
+    options = flows.FlowOptions(str(config), select, lake, sandbox_url or sandbox)
+    asyncio.run(flows.run_and_show("ingest", options, refresh))
 
 
-@app.command()
-def backfill(
+@app.command("backfill")
+def backfill_command(
     start: Annotated[
         str,
         typer.Option("--start", metavar="A", help="First interval start, such as 2024-01-01 or 2024-01-01T06:00; UTC."),
     ],
-    end: Annotated[
-        str, typer.Option("--end", metavar="B", help="First interval start that is not asked for any more; UTC.")
-    ],
+    end: Annotated[str, typer.Option("--end", metavar="B", help="The first interval start after the period; UTC.")],
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     select: Select = None,
     sandbox: Sandbox = False,
     sandbox_url: SandboxUrl = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is missing and ask for nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what is missing; ask for nothing.")] = False,
     cluster: Cluster = None,
 ) -> None:
-    """Fetch what the lake does not hold yet of the interval starts in [A, B)."""
-    _check(config, select, sandbox_url)
-    period = _period(start, end)
-    from deployments.cli.flow_commands import FlowOptions, backfilled
+    """Fetch the data that the lake lacks, for interval starts in [A, B)."""
+    _check_options(config, select, sandbox_url)
+    period = _parse_period(start, end)
+    from deployments.cli import flow_commands as flows
 
-    asyncio.run(backfilled(FlowOptions(str(config), select, lake, sandbox_url or sandbox), period, dry_run, cluster))
+    options = flows.FlowOptions(str(config), select, lake, sandbox_url or sandbox)
+    asyncio.run(flows.run_and_show("backfill", options, period, dry_run, cluster))
 
 
-@app.command()
-def monitor(
+@app.command("monitor")
+def monitor_command(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     select: Select = None,
     sandbox: Sandbox = False,
     sandbox_url: SandboxUrl = None,
     days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=3660, help="How far to look back.")] = 30,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is found.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what is lacking; ask for nothing.")] = False,
 ) -> None:
-    """Find gaps, late entries and revisions due in the last N days, and fetch just those."""
-    _check(config, select, sandbox_url)
-    from deployments.cli.flow_commands import FlowOptions, monitored
+    """Find gaps, late entries and due revisions in the last N days, and fetch them."""
+    _check_options(config, select, sandbox_url)
+    from deployments.cli import flow_commands as flows
 
-    asyncio.run(monitored(FlowOptions(str(config), select, lake, sandbox_url or sandbox), days, dry_run))
+    options = flows.FlowOptions(str(config), select, lake, sandbox_url or sandbox)
+    asyncio.run(flows.run_and_show("monitor", options, days, dry_run))
 
 
-@app.command()
-def prepare(
+@app.command("prepare")
+def prepare_command(
     spec: Annotated[Path, typer.Argument(help="The training spec, a JSON file.")],
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     cluster: Cluster = None,
 ) -> None:
-    """Make the training set of SPEC from the lake's files, as features/NAME/ in the lake."""
+    """Build the training set of SPEC from the files of the lake, as features/NAME/ in the lake."""
     load(config)
     from gridtide.training.spec import load as load_spec
 
     load_spec(str(spec))
-    from deployments.cli.flow_commands import prepared
+    from deployments.cli import flow_commands as flows
 
-    asyncio.run(prepared(str(spec), str(config), lake, cluster))
+    options = flows.FlowOptions(str(config), lake=lake)
+    asyncio.run(flows.prepare_and_show(options, str(spec), cluster))
 
 
-@app.command()
-def compact(
+@app.command("compact")
+def compact_command(
     config: ConfigPath = DEFAULT_CONFIG, lake: LakeUri = None, select: Select = None, cluster: Cluster = None
 ) -> None:
-    """Gather the lake's files into one file a month under processed/, which keeps every vintage."""
-    _check(config, select)
-    from deployments.cli.flow_commands import FlowOptions, compacted
+    """Combine the files of each entry into one file per month under processed/, which keeps every vintage."""
+    _check_options(config, select)
+    from deployments.cli import flow_commands as flows
 
-    asyncio.run(compacted(FlowOptions(str(config), select, lake), cluster))
+    options = flows.FlowOptions(str(config), select, lake)
+    asyncio.run(flows.run_and_show("compact", options, cluster))
 
 
-@app.command()
-def retention(
+@app.command("retention")
+def retention_command(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     select: Select = None,
     days: Annotated[
-        int, typer.Option("--days", metavar="N", min=1, max=36525, help="Keep bodies that are no older.")
+        int, typer.Option("--days", metavar="N", min=1, max=36525, help="Keep the bodies of the last N days.")
     ] = 30,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run/--remove", help="Say what would be removed, or remove it.")
+        bool, typer.Option("--dry-run/--remove", help="List what would be removed, or remove it.")
     ] = True,
 ) -> None:
-    """Tell which response bodies under raw/ are older than N days; with --remove, remove them."""
-    _check(config, select)
-    from deployments.cli.flow_commands import FlowOptions, cleared
+    """List the response bodies under raw/ that are older than N days; with --remove, remove them."""
+    _check_options(config, select)
+    from deployments.cli import flow_commands as flows
 
-    asyncio.run(cleared(FlowOptions(str(config), select, lake), days, dry_run))
+    options = flows.FlowOptions(str(config), select, lake)
+    asyncio.run(flows.run_and_show("retention", options, days, dry_run))
 
 
-@app.command()
-def replay(
+@app.command("replay")
+def replay_command(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     select: Select = None,
-    start: Annotated[str | None, typer.Option("--start", metavar="TIME", help="Collections made from then on.")] = None,
-    end: Annotated[str | None, typer.Option("--end", metavar="TIME", help="Collections made before then.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is kept.")] = False,
+    start: Annotated[str | None, typer.Option("--start", metavar="TIME", help="Collections from this time on.")] = None,
+    end: Annotated[str | None, typer.Option("--end", metavar="TIME", help="Collections before this time.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what is stored; write nothing.")] = False,
 ) -> None:
-    """Make observations anew from the response bodies under raw/, without asking any upstream."""
-    _check(config, select)
-    from deployments.cli.flow_commands import FlowOptions, replayed
+    """Build the observations again from the response bodies under raw/; no upstream is asked."""
+    _check_options(config, select)
+    from deployments.cli import flow_commands as flows
 
-    asyncio.run(replayed(FlowOptions(str(config), select, lake), start, end, dry_run))
+    options = flows.FlowOptions(str(config), select, lake)
+    asyncio.run(flows.run_and_show("replay", options, start, end, dry_run))
 
 
-@app.command()
-def status(
+@app.command("status")
+def status_command(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     select: Select = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Tell what the lake holds of each entry: last file, rows, age, coverage."""
-    from deployments.cli import status as status_module
-    from deployments.cli.blocks import open_lake
-    from deployments.cli.status import Status, status_table
+    """Show what the lake holds of each entry: last file, rows, age, coverage."""
+    from deployments.cli.status import EntryStatus, read_status, status_table
+    from deployments.machine.prefect_api import connect_for_blocks
+    from tasks.lake import open_lake
 
     loaded = load(config)
     entries = loaded.select(select or ())
+    address = lake or loaded.lake
 
-    async def read() -> list[Status]:
-        return await status_module.read_status(
-            entries, await open_lake(lake or loaded.lake, make=False), datetime.now(UTC)
-        )
+    async def read_lake() -> list[EntryStatus]:
+        async with connect_for_blocks(address):
+            return await read_status(entries, await open_lake(address, make=False), datetime.now(UTC))
 
-    found = asyncio.run(read())
+    statuses = asyncio.run(read_lake())
     if as_json:
-        typer.echo(json.dumps([one.as_dict() for one in found], indent=2))
+        typer.echo(json.dumps([status.as_dict() for status in statuses], indent=2))
     else:
-        out.print(status_table(found))
+        out.print(status_table(statuses))
 
 
 @app.command("sandbox")
-def run_sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Loopback port; 0 takes a free one.")] = 8787,
-    seed: Annotated[int, typer.Option(help="Which simulated grid.")] = 0,
+def sandbox_command(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Loopback port; 0 means any free port.")] = 8787,
+    seed: Annotated[int, typer.Option(help="The seed of the simulated grid.")] = 0,
     latency: Annotated[float, typer.Option(min=0, help="Seconds before every answer.")] = 0.0,
     faults: Annotated[str, typer.Option(metavar="JSON", help='Rules such as [{"every": 10, "fault": 503}].')] = "[]",
 ) -> None:
     """Serve the simulated upstreams until interrupted."""
     from gridtide import sandbox as embedded
 
-    async def serve() -> None:
-        async with embedded.running(port=port, seed=seed, latency=latency, faults=_json(faults)) as url:
+    async def serve_sandbox() -> None:
+        async with embedded.running(port=port, seed=seed, latency=latency, faults=_parse_faults(faults)) as url:
             out.print(f"The sandbox answers at {url} (Ctrl-C ends it). {embedded.NOTICE}", soft_wrap=True)
             out.print(f"Ask it:      gridtide ingest --sandbox-url {url}", soft_wrap=True)
             out.print(f"In a config: {url} in place of https://api.eia.gov and the like, and in .env:", soft_wrap=True)
@@ -393,22 +407,25 @@ def run_sandbox(
                 out.print(f"             {name}={value}", soft_wrap=True)
             await asyncio.Event().wait()
 
-    asyncio.run(serve())
+    asyncio.run(serve_sandbox())
 
 
-@app.command()
-def serve(
+@app.command("serve")
+def serve_command(
     config: ConfigPath = DEFAULT_CONFIG, lake: LakeUri = None, sandbox: Sandbox = False, sandbox_url: SandboxUrl = None
 ) -> None:
-    """Run the schedules of the configuration until interrupted, and what is started in the UI."""
+    """Run the scheduled flows of the configuration, and those started in the UI, until interrupted."""
     loaded = load(config)
     from deployments.machine.serving import serve_deployments
 
-    asyncio.run(serve_deployments(loaded, str(config.resolve()), lake, sandbox_url or sandbox))
+    def show_url(api: str) -> None:
+        out.print(f"Serving; the deployments are at {api.removesuffix('/api')}/deployments (Ctrl-C ends)")
+
+    asyncio.run(serve_deployments(loaded, str(config.resolve()), lake, sandbox_url or sandbox, show_url))
 
 
-def _check(config: Path, select: list[str] | None, sandbox_url: str | None = None) -> None:
-    """Raises what is wrong with the options of a run, before Prefect is imported."""
+def _check_options(config: Path, select: list[str] | None, sandbox_url: str | None = None) -> None:
+    """Raise `ConfigurationError` for wrong options of a run, before Prefect is imported."""
     load(config).select(select or ())
     if sandbox_url is not None:
         from gridtide import sandbox as embedded
@@ -416,8 +433,8 @@ def _check(config: Path, select: list[str] | None, sandbox_url: str | None = Non
         asyncio.run(embedded.check(sandbox_url))
 
 
-def _period(start: str, end: str) -> Period:
-    """The interval starts [start, end); a moment without a zone is UTC."""
+def _parse_period(start: str, end: str) -> Period:
+    """The interval starts [start, end); a time without a zone is UTC."""
     moments = []
     for option, text in (("--start", start), ("--end", end)):
         try:
@@ -432,7 +449,7 @@ def _period(start: str, end: str) -> Period:
     return Period(*moments)
 
 
-def _json(text: str) -> Any:
+def _parse_faults(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
@@ -442,7 +459,7 @@ def _json(text: str) -> Any:
 
 
 def main() -> None:
-    """The `gridtide` command."""
+    """Run the `gridtide` command; warnings of the domain go to stderr."""
     warnings = logging.StreamHandler()
     warnings.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     logging.getLogger("gridtide").addHandler(warnings)

@@ -1,4 +1,4 @@
-"""What the commands say: results to stdout, all else to stderr, and the exit codes."""
+"""The output of the commands: results on stdout, everything else on stderr; tables and exit codes."""
 
 from __future__ import annotations
 
@@ -38,20 +38,21 @@ def exit_code(error: GridtideError) -> int:
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Table:
-    """A table of texts; the columns named in `right` are numbers. The last one is folded where it is too wide."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    """A table of `rows` of texts; the `columns` named in `right` are aligned right. A last column that is too wide is
+    folded."""
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         justify: Literal["left", "right"] = "right" if column in right else "left"
-        made.add_column(column, justify=justify, no_wrap=column != columns[-1], overflow="fold")
+        grid.add_column(column, justify=justify, no_wrap=column != columns[-1], overflow="fold")
     for row in rows:
-        made.add_row(*(escape(text) for text in row))
-    return made
+        grid.add_row(*(escape(text) for text in row))
+    return grid
 
 
-def counted(count: int, one: str, more: str) -> str:
-    """`count` of what is called `one` or `more`.
+def counted(count: int, singular: str, plural: str) -> str:
+    """`count` with its noun.
 
     >>> counted(1, "entry", "entries"), counted(1200, "entry", "entries")
     ('1 entry', '1,200 entries')
     """
-    return f"{count:,} {one if count == 1 else more}"
+    return f"{count:,} {singular if count == 1 else plural}"

@@ -1,4 +1,4 @@
-"""Everything once against simulated upstreams, from nothing to a batch of training data."""
+"""Every step once with simulated upstreams, from an empty lake to a batch of training data."""
 
 from __future__ import annotations
 
@@ -11,57 +11,61 @@ from pathlib import Path
 
 from deployments.cli import flow_commands
 from deployments.cli.console import err, out, text_table
-from deployments.cli.flow_commands import FlowOptions, Report, Took
+from deployments.cli.flow_commands import Durations, FlowOptions, Report
 from flows.run.report import RunError
 from gridtide import sandbox as embedded
-from gridtide.entries.entry import Config
+from gridtide.entries.entry import Config, Entry
 from gridtide.periods import Period, floor
 from gridtide.sources.registry import source
 
-SPEC = Path(__file__).parents[1] / "training" / "demo.json"
-
-
-HOUR = timedelta(hours=1)
+DEMO_SPEC = Path(__file__).parents[1] / "training" / "demo.json"
 
 
 HISTORY = timedelta(days=60)
+"""The length of the period that the demo backfills."""
 
 
 async def run_demo(path: str, config: Config, lake: str) -> None:
-    """Collect every entry of `config`, backfill its hourly ones, and prepare training data, all in `lake`.
+    """Collect every entry of `config`, backfill the hourly entries, and prepare training data, all in `lake`.
 
-    Raises `RunError` where an entry failed, after the table that says what came of the others.
+    `path` is the file of `config`. Raises `RunError` where an entry failed, after the table of results is printed.
     """
     started = time.monotonic()
-    end = floor(datetime.now(UTC), HOUR)
-    hourly = [e.name for e in config.apis if e.tabular and e.resolution == HOUR and source(e.source).takes_period(e)]
-    ingested, filled, took = None, None, Took(float)
-    async with embedded.running() as sandbox, flow_commands.server(sandbox):
+    end = floor(datetime.now(UTC), timedelta(hours=1))
+    hourly = [entry.name for entry in config.apis if _is_hourly(entry)]
+    ingested, filled, durations = None, None, Durations(float)
+    async with embedded.running() as sandbox, flow_commands.announced_server(sandbox):
         try:
-            ingested = await flow_commands.run_ingest(FlowOptions(path, None, lake, sandbox), refresh=True, took=took)
+            ingested = await flow_commands.run_ingest(
+                FlowOptions(path, None, lake, sandbox), refresh=True, durations=durations
+            )
             filled = await flow_commands.run_backfill(
-                FlowOptions(path, hourly, lake, sandbox), Period(end - HISTORY, end), took=took
+                FlowOptions(path, hourly, lake, sandbox), Period(end - HISTORY, end), durations=durations
             )
         except RunError as error:
-            _show(ingested or error.report, error.report if ingested else None, took)
+            _show_results(ingested or error.report, error.report if ingested else None, durations)
             raise
-        training = await flow_commands.run_prepare(str(SPEC), path, lake)
-    _show(ingested, filled, took)
-    done = filled["statistics"]
+        training = await flow_commands.run_prepare(FlowOptions(path, lake=lake), str(DEMO_SPEC))
+    _show_results(ingested, filled, durations)
+    statistics = filled["statistics"]
     out.print(
-        f"Backfill of {filled['period']}: {done['chunks']} chunks were missing, {done['successful_chunks']} fetched; "
-        "what was there already was not asked for again",
+        f"Backfill of {filled['period']}: {statistics['chunks']} chunks were missing, "
+        f"{statistics['successful_chunks']} fetched; data that the lake held was not asked for again",
         soft_wrap=True,
     )
     flow_commands.show_training(training)
     _show_batch(Path(lake) / training["path"])
     out.print(f"All of it took {time.monotonic() - started:.0f} s. What to try next:")
-    for command in _next(lake):
+    for command in _next_commands(lake):
         out.print(f"  {command}", soft_wrap=True)
 
 
-def _show(ingested: Report, filled: Report | None, took: Took) -> None:
-    """One line per entry: the rows of both runs, after how many seconds it was done, its files or what went wrong."""
+def _is_hourly(entry: Entry) -> bool:
+    return entry.tabular and entry.resolution == timedelta(hours=1) and source(entry.source).takes_period(entry)
+
+
+def _show_results(ingested: Report, filled: Report | None, durations: Durations) -> None:
+    """Print a line per entry: the rows of both runs, the seconds until it was complete, its files or its problem."""
     history = {row["name"]: row for row in filled["results"]} if filled else {}
     rows = []
     for row in ingested["results"]:
@@ -69,20 +73,25 @@ def _show(ingested: Report, filled: Report | None, took: Took) -> None:
         problem = row["error"] or "; ".join(past["errors"])
         files = [*past["files"], *([row["file"]] if row["file"] else [])]
         rows.append(
-            (row["name"], f"{row['rows'] + past['rows']:,}", f"{took[row['name']]:.1f}", problem or _files(files))
+            (
+                row["name"],
+                f"{row['rows'] + past['rows']:,}",
+                f"{durations[row['name']]:.1f}",
+                problem or _name_files(files),
+            )
         )
     out.print(text_table(("entry", "rows", "seconds", "file"), rows, right=("rows", "seconds")))
 
 
-def _files(files: list[str]) -> str:
+def _name_files(files: list[str]) -> str:
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     return f"{files[-1]}{more}" if files else ""
 
 
 def _show_batch(path: Path) -> None:
-    """Print the shapes of the first batch as MLX arrays, where there is MLX."""
+    """Print the shapes of the first batch as MLX arrays, if MLX is installed."""
     if importlib.util.find_spec("mlx") is None:
-        err.print("MLX has no build for this platform; the training set is written all the same")
+        err.print("MLX has no build for this platform; the training set is complete without it")
         return
     from gridtide.mlx_store import iterate_batches, open_store
 
@@ -91,8 +100,8 @@ def _show_batch(path: Path) -> None:
     out.print(f"The first MLX batch of 8: {shapes}")
 
 
-def _next(lake: str) -> list[str]:
-    """Three commands, as they can be typed here."""
+def _next_commands(lake: str) -> list[str]:
+    """Three commands to try next, as they can be typed on this machine."""
     gridtide = "gridtide" if shutil.which("gridtide") else sys.argv[0]
     return [
         f"{gridtide} status --lake {lake}",

@@ -1,10 +1,10 @@
-"""The flows as commands: followed on a terminal, told as a table."""
+"""Run flows from the command line: a progress bar while they run, a table of their report at the end."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,18 +24,24 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from deployments.cli.blocks import prefect_api
 from deployments.cli.console import FAILED, counted, err, out, text_table
+from deployments.machine.prefect_api import connect_prefect
 from deployments.machine.worker import machine_lock
 from deployments.registry.changes import Change
 from deployments.registry.deploy import register_deployments
-from flows import backfill as backfill_module
-from flows import compact as compact_module
-from flows import ingest as ingest_module
-from flows import monitor as monitor_module
-from flows import replay as replay_module
-from flows import retention as retention_module
+from flows.backfill import LAYOUT as BACKFILL_LAYOUT
+from flows.backfill import backfill
+from flows.compact import LAYOUT as COMPACT_LAYOUT
+from flows.compact import compact
+from flows.ingest import LAYOUT as INGEST_LAYOUT
+from flows.ingest import ingest
+from flows.monitor import LAYOUT as MONITOR_LAYOUT
+from flows.monitor import monitor
 from flows.prepare_training import prepare_training
+from flows.replay import LAYOUT as REPLAY_LAYOUT
+from flows.replay import replay
+from flows.retention import LAYOUT as RETENTION_LAYOUT
+from flows.retention import retention
 from flows.run.progress import watched
 from flows.run.report import ReportLayout, RunError, cell_text
 from gridtide import sandbox as embedded
@@ -47,13 +53,16 @@ from tasks.notify.deliver import read_receivers, send_message
 Report = dict[str, Any]
 
 
-Took = defaultdict[str, float]
-"""To which a run adds, by entry, after how many seconds the entry was done."""
+Durations = defaultdict[str, float]
+"""Seconds from the start of a run until an entry was complete, by entry; runs add to it."""
+
+
+TEST_MESSAGE = "Nothing happened; this is how you are told when it does."
 
 
 @dataclass(frozen=True)
 class FlowOptions:
-    """What the flows that collect have in common; `sandbox` is False, True or the URL of one that runs."""
+    """The parameters that the flows share; `sandbox` is False, True (start one) or the URL of one that runs."""
 
     config: str
     select: list[str] | None = None
@@ -61,151 +70,134 @@ class FlowOptions:
     sandbox: bool | str = False
 
 
-async def run_ingest(asked: FlowOptions, refresh: bool = False, took: Took | None = None) -> Report:
+async def run_ingest(options: FlowOptions, refresh: bool = False, durations: Durations | None = None) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
-    with progress("Collecting", took):
-        report: Report = await ingest_module.ingest(asked.config, asked.select, asked.lake, asked.sandbox, refresh)
+    with show_progress("Collecting", durations):
+        report: Report = await ingest(options.config, options.select, options.lake, options.sandbox, refresh)
     return report
 
 
 async def run_backfill(
-    asked: FlowOptions, period: Period, dry_run: bool = False, cluster: str | None = None, took: Took | None = None
+    options: FlowOptions,
+    period: Period,
+    dry_run: bool = False,
+    cluster: str | None = None,
+    durations: Durations | None = None,
 ) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
-    with progress("Backfilling", took):
-        report: Report = await backfill_module.backfill(
-            period.start, period.end, asked.config, asked.select, asked.lake, asked.sandbox, dry_run, cluster
+    with show_progress("Backfilling", durations):
+        report: Report = await backfill(
+            period.start, period.end, options.config, options.select, options.lake, options.sandbox, dry_run, cluster
         )
     return report
 
 
-async def run_monitor(asked: FlowOptions, days: int, dry_run: bool) -> Report:
+async def run_monitor(options: FlowOptions, days: int, dry_run: bool) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
-    with progress("Healing"):
-        report: Report = await monitor_module.monitor(
-            asked.config, asked.select, asked.lake, asked.sandbox, days, dry_run
-        )
+    with show_progress("Healing"):
+        report: Report = await monitor(options.config, options.select, options.lake, options.sandbox, days, dry_run)
     return report
 
 
-async def run_compact(asked: FlowOptions, cluster: str | None = None) -> Report:
+async def run_compact(options: FlowOptions, cluster: str | None = None) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
-    with progress("Compacting"):
-        report: Report = await compact_module.compact(asked.config, asked.select, asked.lake, cluster)
+    with show_progress("Compacting"):
+        report: Report = await compact(options.config, options.select, options.lake, cluster)
     return report
 
 
-async def run_retention(asked: FlowOptions, days: int, dry_run: bool) -> Report:
+async def run_retention(options: FlowOptions, days: int, dry_run: bool) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
-    with progress("Looking through raw/"):
-        report: Report = await retention_module.retention(asked.config, asked.select, asked.lake, days, dry_run)
+    with show_progress("Looking through raw/"):
+        report: Report = await retention(options.config, options.select, options.lake, days, dry_run)
     return report
 
 
-async def run_replay(asked: FlowOptions, start: str | None, end: str | None, dry_run: bool) -> Report:
+async def run_replay(options: FlowOptions, start: str | None, end: str | None, dry_run: bool) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
-    with progress("Replaying"):
-        report: Report = await replay_module.replay(asked.config, asked.select, asked.lake, start, end, dry_run)
+    with show_progress("Replaying"):
+        report: Report = await replay(options.config, options.select, options.lake, start, end, dry_run)
     return report
 
 
-async def run_prepare(spec: str, config: str, lake: str | None, cluster: str | None = None) -> Report:
-    """Run the flow."""
+async def run_prepare(options: FlowOptions, spec: str, cluster: str | None = None) -> Report:
+    """Run the flow `prepare_training` of the training spec at the path `spec`."""
     with err.status("Preparing the training set"):
-        report: Report = await prepare_training(spec, config, lake, cluster)
+        report: Report = await prepare_training(spec, options.config, options.lake, cluster)
     return report
 
 
 @asynccontextmanager
-async def server(sandbox: bool | str) -> AsyncIterator[None]:
-    """A Prefect API for the flows inside, told once; and that the data is simulated, where it is."""
+async def announced_server(sandbox: bool | str = False) -> AsyncIterator[None]:
+    """A Prefect API for the flows inside. Prints the URL of its UI, and with `sandbox` that the data is simulated."""
     async with AsyncExitStack() as stack:
-        with err.status("Looking for the Prefect server, or starting one"):
-            url = await stack.enter_async_context(prefect_api())
+        with err.status("Connecting to the Prefect server; a local server is started if none runs"):
+            url = await stack.enter_async_context(connect_prefect())
         err.print(f"Prefect UI: {url.removesuffix('/api')}")
         if sandbox:
             err.print(embedded.NOTICE)
         yield
 
 
-async def collected(asked: FlowOptions, refresh: bool) -> None:
-    """The command `ingest`."""
-    async with server(asked.sandbox):
-        await told(run_ingest(asked, refresh), ingest_module.LAYOUT)
+RUNNERS: dict[str, tuple[Callable[..., Awaitable[Report]], ReportLayout]] = {
+    "ingest": (run_ingest, INGEST_LAYOUT),
+    "backfill": (run_backfill, BACKFILL_LAYOUT),
+    "monitor": (run_monitor, MONITOR_LAYOUT),
+    "compact": (run_compact, COMPACT_LAYOUT),
+    "retention": (run_retention, RETENTION_LAYOUT),
+    "replay": (run_replay, REPLAY_LAYOUT),
+}
+"""How each command with a report of entries runs its flow, and how it prints the report."""
 
 
-async def backfilled(asked: FlowOptions, period: Period, dry_run: bool, cluster: str | None) -> None:
-    """The command `backfill`."""
-    async with server(asked.sandbox):
-        await told(run_backfill(asked, period, dry_run, cluster), backfill_module.LAYOUT)
+async def run_and_show(command: str, options: FlowOptions, *arguments: Any) -> None:
+    """Run the flow of `command` with a Prefect API, and print its report, also when a part of the run failed.
+
+    Raises the `RunError` of the flow after its report is printed.
+    """
+    run, layout = RUNNERS[command]
+    async with announced_server(options.sandbox):
+        try:
+            show_report(layout, await run(options, *arguments))
+        except RunError as error:
+            show_report(layout, error.report)
+            raise
 
 
-async def prepared(spec: str, config: str, lake: str | None, cluster: str | None) -> None:
-    """The command `prepare`."""
-    async with server(sandbox=False):
-        show_training(await run_prepare(spec, config, lake, cluster))
+async def prepare_and_show(options: FlowOptions, spec: str, cluster: str | None) -> None:
+    """Run the flow `prepare_training` with a Prefect API, and print the sizes of the training set."""
+    async with announced_server():
+        show_training(await run_prepare(options, spec, cluster))
 
 
 async def show_deploy(config: Config, path: Path, lake: str | None, sandbox: bool | str, pool: str) -> None:
-    """The command `deploy`."""
-    async with server(sandbox):
+    """Register the deployments and print what changed."""
+    async with announced_server(sandbox):
         with machine_lock():
             show_changes(await register_deployments(config, path, lake, sandbox, pool))
 
 
-async def monitored(asked: FlowOptions, days: int, dry_run: bool) -> None:
-    """The command `monitor`."""
-    async with server(asked.sandbox):
-        await told(run_monitor(asked, days, dry_run), monitor_module.LAYOUT)
-
-
-async def compacted(asked: FlowOptions, cluster: str | None) -> None:
-    """The command `compact`."""
-    async with server(sandbox=False):
-        await told(run_compact(asked, cluster), compact_module.LAYOUT)
-
-
-async def replayed(asked: FlowOptions, start: str | None, end: str | None, dry_run: bool) -> None:
-    """The command `replay`."""
-    async with server(sandbox=False):
-        await told(run_replay(asked, start, end, dry_run), replay_module.LAYOUT)
-
-
-async def cleared(asked: FlowOptions, days: int, dry_run: bool) -> None:
-    """The command `retention`."""
-    async with server(sandbox=False):
-        await told(run_retention(asked, days, dry_run), retention_module.LAYOUT)
-
-
 async def send_test_message() -> int:
-    """The command `notify`: a test message to each receiver; returns the exit code."""
+    """Send a test message to each receiver and print whether it took it; returns the exit code.
+
+    Raises `ConfigurationError` where there is no receiver.
+    """
     rows = []
-    async with server(sandbox=False), get_client() as client:
-        for one in await read_receivers(client):
+    async with announced_server(), get_client() as client:
+        for receiver in await read_receivers(client):
             try:
-                await send_message(
-                    client, one, "A test of Gridtide", "Nothing happened; this is how you are told when it does."
-                )
-                rows.append((one.name, "ok", "took it"))
+                await send_message(client, receiver, "A test of Gridtide", TEST_MESSAGE)
+                rows.append((receiver.name, "ok", "took it"))
             except GridtideError as error:
-                rows.append((one.name, "failed", str(error)))
+                rows.append((receiver.name, "failed", str(error)))
     if not rows:
-        raise ConfigurationError("notify", "nobody is to be told", "Set GRIDTIDE_NOTIFY, then gridtide deploy")
+        raise ConfigurationError("notify", "there is no receiver", "Set GRIDTIDE_NOTIFY, then gridtide deploy")
     out.print(text_table(("receiver", "", "answer"), rows))
     return FAILED if any(row[1] == "failed" for row in rows) else 0
 
 
-async def told(run: Awaitable[Report], layout: ReportLayout) -> None:
-    """Await `run` and show its report, also when some of it failed."""
-    try:
-        show_report(layout, await run)
-    except RunError as error:
-        show_report(layout, error.report)
-        raise
-
-
 def show_report(layout: ReportLayout, report: Report) -> None:
-    """Print a row per entry, and below it what came of all."""
+    """Print a row per entry, and a line about all of them below."""
     rows = layout.table(report)
     headings = [column.heading for column in layout.columns]
     numbers = [heading for heading in headings if any(not isinstance(row[heading], str) for row in rows)]
@@ -213,22 +205,22 @@ def show_report(layout: ReportLayout, report: Report) -> None:
     out.print(layout.headline(report), soft_wrap=True)
 
 
-class _Rate(ProgressColumn):
-    """Pieces done in a minute, where that can be told."""
+class _RateColumn(ProgressColumn):
+    """Completed chunks per minute, once the speed is known."""
 
     def render(self, task: Task) -> Text:
         return Text(f"{60 * task.speed:,.0f}/min" if task.speed else "")
 
 
 @contextmanager
-def progress(title: str, took: Took | None = None) -> Iterator[None]:
-    """A bar on the terminal that follows the flow called within."""
+def show_progress(title: str, durations: Durations | None = None) -> Iterator[None]:
+    """A progress bar on the terminal for the flow that is called in the context."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        _Rate(),
+        _RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -236,27 +228,27 @@ def progress(title: str, took: Took | None = None) -> Iterator[None]:
     started = time.monotonic()
     with Progress(*columns, entry_column, console=err, transient=True, disable=not err.is_terminal) as bar:
         line = bar.add_task(title, total=None, entry="")
-        pieces: dict[str, tuple[int, int]] = {}
+        counts: dict[str, tuple[int, int]] = {}
 
-        def follow(entry: str, done: int, total: int) -> None:
-            pieces[entry] = done, total
-            completed, wanted = (sum(numbers) for numbers in zip(*pieces.values(), strict=True))
-            bar.update(line, completed=completed, total=wanted, entry=entry)
-            if took is not None and 0 < total == done:
-                took[entry] += time.monotonic() - started
+        def follow(entry: str, completed: int, total: int) -> None:
+            counts[entry] = completed, total
+            all_completed, all_chunks = (sum(numbers) for numbers in zip(*counts.values(), strict=True))
+            bar.update(line, completed=all_completed, total=all_chunks, entry=entry)
+            if durations is not None and 0 < total == completed:
+                durations[entry] += time.monotonic() - started
 
         with watched(follow):
             yield
 
 
 def show_changes(changes: Sequence[Change]) -> None:
-    """Print what became of each deployment."""
-    rows = [(change.name, change.done, ", ".join(change.what)) for change in changes]
+    """Print what changed in each deployment, automation and receiver."""
+    rows = [(change.name, change.action, ", ".join(change.parts)) for change in changes]
     out.print(text_table(("deployment", "", "what"), rows))
 
 
 def show_training(report: Report) -> None:
-    """Print what is in a training set."""
+    """Print the sizes of a training set."""
     shape = report["shape"]
     windows = ", ".join(f"{count} {name}" for name, count in report["splits"].items())
     locations = counted(shape["locations"], "location", "locations")

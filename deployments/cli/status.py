@@ -23,13 +23,13 @@ from gridtide.sources.registry import source
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """An entry's files: how many, the latest by its stamp (None: there is none) with its rows, how
-    long ago it was collected, and what periods those cover that are sound.
+class EntryStatus:
+    """The files of an entry: their number, the path and rows of the latest by its stamp, its age, and the coverage.
 
-    `rows` is None where they cannot be told: a format that keeps bodies, or a damaged file. `problems`
-    are of the files that do not say what they hold: cut, empty, or none of the lake's. `covered` is
-    None for snapshots, which answer no period. `failed` is what was asked for in vain and is still missing.
+    `last` is None without files. `rows` is None where they cannot be read: formats that keep bodies, damaged files.
+    `covered` are the periods of the sound files, None for an entry whose files are snapshots. `problems` name the
+    files without readable metadata: truncated, empty or foreign ones. `failed` are the periods that were requested
+    without success and are still missing.
     """
 
     entry: str
@@ -44,12 +44,12 @@ class Status:
 
     @property
     def coverage(self) -> Coverage | None:
-        """What is covered from the first moment that is, or failed, to what is due by now."""
-        failed = tuple(one.period for one in self.failed)
-        known = union([*(self.covered or ()), *failed])
-        if not known or self.covered is None or self.until is None:
+        """The coverage from the first period that is covered or failed to what is due by now."""
+        failed = tuple(failure.period for failure in self.failed)
+        requested = union([*(self.covered or ()), *failed])
+        if not requested or self.covered is None or self.until is None:
             return None
-        return Coverage(Period(known[0].start, max(self.until, known[-1].end)), self.covered, failed)
+        return Coverage(Period(requested[0].start, max(self.until, requested[-1].end)), self.covered, failed)
 
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON: times in ISO 8601, the age in seconds."""
@@ -61,68 +61,70 @@ class Status:
             "rows": self.rows,
             "age_seconds": None if self.age is None else round(self.age.total_seconds()),
             "covered": None if self.covered is None else [_bounds(period) for period in self.covered],
-            "missing": None if self.covered is None else [_bounds(one) for one in coverage.missing] if coverage else [],
-            "failed": [one.as_dict() for one in self.failed],
+            "missing": None if self.covered is None else [_bounds(gap) for gap in coverage.missing] if coverage else [],
+            "failed": [failure.as_dict() for failure in self.failed],
             "problems": list(self.problems),
         }
 
 
-async def read_status(entries: Sequence[Entry], lake: Lake, now: datetime) -> list[Status]:
+async def read_status(entries: Sequence[Entry], lake: Lake, now: datetime) -> list[EntryStatus]:
     """The status of each of `entries` at `now`; raises `StorageError` where the lake cannot be listed."""
-    return list(await asyncio.gather(*(_of_entry(entry, lake, now) for entry in entries)))
+    return list(await asyncio.gather(*(_read_entry_status(entry, lake, now) for entry in entries)))
 
 
-async def _of_entry(entry: Entry, lake: Lake, now: datetime) -> Status:
+async def _read_entry_status(entry: Entry, lake: Lake, now: datetime) -> EntryStatus:
     files = await lake.files(entry.output_folder, entry.file_prefix)
-    said = await soundness.said(lake, files) if entry.tabular else [None] * len(files)
+    contents = await soundness.said(lake, files) if entry.tabular else [None] * len(files)
     periodic = source(entry.source).takes_period(entry)
-    told = [file.period for file, one in zip(files, said, strict=True) if not isinstance(one, StorageError)]
-    covered = tuple(union(period for period in told if period)) if periodic else None
-    failed = tuple(one for one in await failed_periods.recall(lake, entry) if missing(one.period, covered or ()))
+    sound = [file for file, content in zip(files, contents, strict=True) if not isinstance(content, StorageError)]
+    covered = tuple(union(file.period for file in sound if file.period)) if periodic else None
+    due_end = find_due_end(entry, now)
+    failures = await failed_periods.recall(lake, entry)
+    failed = tuple(failure for failure in failures if missing(failure.period, covered or ()))
     if not files:
-        return Status(entry.name, 0, covered=covered, until=find_due_end(entry, now), failed=failed)
-    last = files[-1]
-    rows = said[-1].rows if isinstance(said[-1], Metadata) else None
-    problems = tuple(str(one) for one in said if isinstance(one, StorageError))
-    age = now - last.stamp
-    return Status(entry.name, len(files), last.path, rows, age, covered, find_due_end(entry, now), failed, problems)
+        return EntryStatus(entry.name, 0, covered=covered, until=due_end, failed=failed)
+    newest = files[-1]
+    rows = contents[-1].rows if isinstance(contents[-1], Metadata) else None
+    problems = tuple(str(content) for content in contents if isinstance(content, StorageError))
+    age = now - newest.stamp
+    return EntryStatus(entry.name, len(files), newest.path, rows, age, covered, due_end, failed, problems)
 
 
-def status_table(found: Sequence[Status]) -> Table:
-    """`found` for people; coverage as a picture (`Coverage.picture`)."""
+def status_table(statuses: Sequence[EntryStatus]) -> Table:
+    """`statuses` as a table for people; coverage as a picture (`Coverage.picture`)."""
     rows = [
         (
-            one.entry,
-            _coverage(one),
-            "" if one.age is None else spoken(one.age),
-            "" if one.rows is None else f"{one.rows:,}",
-            _damage(one) or _why(one) or one.last or "no files yet",
+            status.entry,
+            _describe_coverage(status),
+            "" if status.age is None else spoken(status.age),
+            "" if status.rows is None else f"{status.rows:,}",
+            _describe_damage(status) or _describe_failure(status) or status.last or "no files yet",
         )
-        for one in found
+        for status in statuses
     ]
     columns = ("entry", "coverage", "age", "last file's rows", "last file")
     return text_table(columns, rows, right=("age", "last file's rows"))
 
 
-def _coverage(one: Status) -> str:
-    coverage = one.coverage
+def _describe_coverage(status: EntryStatus) -> str:
+    coverage = status.coverage
     if coverage is None:
-        return counted(one.files, "snapshot", "snapshots") if one.files else ""
+        return counted(status.files, "snapshot", "snapshots") if status.files else ""
     return str(coverage)
 
 
-def _damage(one: Status) -> str:
-    """Which files are damaged; the first of them with what to do."""
-    more = len(one.problems) - 1
-    return f"{one.problems[0]} (and {more} more, see --json)" if more > 0 else "".join(one.problems)
+def _describe_damage(status: EntryStatus) -> str:
+    """The first damaged file with its fix, and how many more there are."""
+    more = len(status.problems) - 1
+    return f"{status.problems[0]} (and {more} more, see --json)" if more > 0 else "".join(status.problems)
 
 
-def _why(one: Status) -> str:
-    """What failed last, and when it is asked for again."""
-    if not one.failed:
+def _describe_failure(status: EntryStatus) -> str:
+    """The period that failed last, and why."""
+    if not status.failed:
         return ""
-    last = max(one.failed, key=lambda failure: failure.last)
-    return f"{last.period} failed {counted(last.attempts, 'time', 'times')}: {last.error}"
+    latest = max(status.failed, key=lambda failure: failure.last)
+    return f"{latest.period} failed {counted(latest.attempts, 'time', 'times')}: {latest.error}"
 
 
 def _bounds(period: Period) -> list[str]:

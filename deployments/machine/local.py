@@ -1,4 +1,4 @@
-"""This machine as the whole of it: server, deployments, worker."""
+"""Everything on one machine: Prefect server, deployments, worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.cli.blocks import prefect_api
+from deployments.machine.prefect_api import connect_prefect
 from deployments.machine.worker import ensure_worker, machine_lock, report_lost_runs, stop_worker, worker_status
 from deployments.registry import notifications
 from deployments.registry.changes import Change
@@ -21,12 +21,12 @@ from tasks.secrets import defer_to_dotenv
 async def start_machine(config: Config, path: Path, lake: str | None, sandbox: bool | str) -> tuple[str, list[Change]]:
     """Start what does not run yet, deploy `config`; returns the URL of the Prefect API and what was deployed.
 
-    Raises `ConfigurationError`, before anything is started, for a receiver that is none.
+    Raises `ConfigurationError`, before anything is started, for a receiver that is no URL Apprise takes.
     """
     notifications.read_receiver_blocks()
     defer_to_dotenv(config.apis, path.parent)
     with machine_lock():
-        async with prefect_api() as api:
+        async with connect_prefect() as api:
             async with get_client() as client:
                 await ensure_work_pool(client, POOL)
             changes, _ = await asyncio.gather(
@@ -36,11 +36,10 @@ async def start_machine(config: Config, path: Path, lake: str | None, sandbox: b
 
 
 async def stop_machine() -> list[str]:
-    """Stop the worker with its runs, and those that a killed one left, tell the server so, and stop the server.
+    """Stop the worker and its runs, also runs that a killed worker left behind, mark them Crashed, stop the server.
 
-    Returns what ran.
-
-    Raises `CredentialsError`, before anything is stopped, where the server would not listen.
+    Returns what was running. Raises `CredentialsError`, before anything is stopped, where the server refuses its
+    credentials.
     """
     with machine_lock():
         worker, server = worker_status(), server_status()

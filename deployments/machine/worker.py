@@ -1,4 +1,4 @@
-"""The local process worker: started detached, found by the lock it holds, stopped with the runs it has under way."""
+"""The local process worker: started detached, found by the lock that it holds, stopped together with its runs."""
 
 from __future__ import annotations
 
@@ -32,27 +32,17 @@ from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
 from deployments.machine.worker_process import LOCK, NAME
-from flows.run.local_server import LOGGED, state_folder
+from deployments.registry.run_settings import RUN_SETTINGS
+from flows.run.local_server import LOGGED, STOP_TIMEOUT, state_folder
 from gridtide.errors import GridtideError
 
-WORKER_SETTINGS = {
-    # A run shows every 30 s that it lives, so that one that does not is noticed within 90.
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
-    # How often the worker asks for runs; the default of 10 s is how long a run from the form would wait.
-    "PREFECT_WORKER_QUERY_SECONDS": "2",
-}
-"""What the runs' processes are started with, unless the environment or the profile says otherwise."""
-
-
 WORKER_START_TIMEOUT = 120.0
-
-
-STOP_TIMEOUT = 30.0
+"""Seconds for a worker to start and to report to the server."""
 
 
 @contextmanager
 def machine_lock() -> Iterator[None]:
-    """Within it, no other process of this machine changes what is deployed or started here."""
+    """A lock: no other process of this machine changes deployments, server or worker meanwhile."""
     folder = state_folder()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "up.lock").open("w") as lock:
@@ -62,7 +52,7 @@ def machine_lock() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Worker:
-    """The local worker: its process, and which pool of which Prefect API it takes runs from."""
+    """The local worker: the id of its process, the URL of its Prefect API, and its work pool."""
 
     pid: int
     api: str
@@ -83,7 +73,8 @@ def worker_status() -> Worker | None:
 
 
 async def ensure_worker(api: str, pool: str) -> None:
-    """Have a local worker take runs of `pool`, which is there, from the Prefect API at `api`; one of another is ended.
+    """Have a local worker take the runs of the existing `pool` from the Prefect API at `api`. A worker of
+    another pool or API is stopped.
 
     Raises `GridtideError` if it does not start, or does not report to the server.
     """
@@ -93,13 +84,14 @@ async def ensure_worker(api: str, pool: str) -> None:
     stop_worker()
     await report_lost_runs(pool)
     folder = state_folder()
-    process = _spawn(folder, api, pool)
+    process = _spawn_worker(folder, api, pool)
     online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
     started = time.time()
     async with get_client() as client:
         while process.poll() is None and time.time() < started + WORKER_START_TIMEOUT:
             workers = await client.read_workers_for_work_pool(pool, online, offset=0, limit=10)
-            if any(one.last_heartbeat_time and one.last_heartbeat_time.timestamp() > started for one in workers):
+            heartbeats = [worker.last_heartbeat_time for worker in workers if worker.last_heartbeat_time]
+            if any(heartbeat.timestamp() > started for heartbeat in heartbeats):
                 return
             await asyncio.sleep(0.2)
     log = folder / "worker.log"
@@ -108,7 +100,7 @@ async def ensure_worker(api: str, pool: str) -> None:
 
 
 def stop_worker() -> Worker | None:
-    """End the local worker with the runs it has under way, and return which it was, None if none ran."""
+    """End the local worker and its runs; returns the worker that was ended, None if none ran."""
     worker = worker_status()
     if worker is None:
         return None
@@ -126,10 +118,10 @@ def stop_worker() -> Worker | None:
 
 
 async def report_lost_runs(pool: str, *, end: bool = False) -> None:
-    """Tell the server which runs of `pool` that this machine's worker started have no process any more: they are
-    Crashed. With `end`, those that have one are ended first, as a worker that was killed leaves them.
+    """Mark as Crashed those runs of `pool` that this machine's worker started and that have no process any more.
 
-    A run that is ended by a signal together with its worker has nobody else to tell it.
+    With `end`, the processes of the others, which a killed worker leaves behind, are ended first. Nobody else reports
+    a run that a signal ended together with its worker.
     """
     under_way = FlowRunFilterState(
         type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
@@ -142,17 +134,17 @@ async def report_lost_runs(pool: str, *, end: bool = False) -> None:
         for run in runs:
             if run.labels.get("prefect.worker.name") != NAME:
                 continue
-            process = _process(run)
+            process = _find_process(run)
             if process and not end:
                 continue
             if process:
-                _kill(process)
+                _kill_tree(process)
             state: State[Any] = Crashed(message="Its process on this machine was ended together with the worker")
             await client.set_flow_run_state(run.id, state, force=True)
 
 
-def _process(run: FlowRun) -> psutil.Process | None:
-    """The process of `run` on this machine, None where there is none: its number may be another's by now."""
+def _find_process(run: FlowRun) -> psutil.Process | None:
+    """The process of `run` on this machine, if it lives. Its pid alone proves nothing: it may be reused by now."""
     with suppress(psutil.Error):
         process = psutil.Process(int(run.infrastructure_pid or 0))
         if process.environ().get("PREFECT__FLOW_RUN_ID") == str(run.id):
@@ -160,23 +152,23 @@ def _process(run: FlowRun) -> psutil.Process | None:
     return None
 
 
-def _kill(process: psutil.Process) -> None:
-    """End it with all that it started."""
+def _kill_tree(process: psutil.Process) -> None:
+    """Kill the process and its descendants."""
     family = [process]
     with suppress(psutil.Error):
         family += process.children(recursive=True)
-    for one in family:
+    for member in family:
         with suppress(psutil.NoSuchProcess):
-            one.kill()
+            member.kill()
     psutil.wait_procs(family, STOP_TIMEOUT)
 
 
-def _spawn(folder: Path, api: str, pool: str) -> subprocess.Popen[bytes]:
-    given = get_current_settings().to_environment_variables(exclude_unset=True)
+def _spawn_worker(folder: Path, api: str, pool: str) -> subprocess.Popen[bytes]:
+    configured = get_current_settings().to_environment_variables(exclude_unset=True)
     with (folder / "worker.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603  # our own script
             [sys.executable, "-P", str(Path(__file__).with_name("worker_process.py")), str(folder), pool],
-            env={**WORKER_SETTINGS, **os.environ, **given, **LOGGED, "PREFECT_API_URL": api},
+            env={**RUN_SETTINGS, **os.environ, **configured, **LOGGED, "PREFECT_API_URL": api},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,

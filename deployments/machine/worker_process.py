@@ -1,6 +1,7 @@
 """The local worker's own process, `python worker_process.py FOLDER POOL`.
 
-A lock that it holds for life makes it the only one in FOLDER; in the lock's file stands who it is.
+It holds the lock in FOLDER until it ends, so that there is one worker per FOLDER; the lock file holds its JSON
+description (pid, api, pool).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ LOCK = "worker.lock"
 
 
 NAME = f"gridtide-{socket.gethostname()}"
-"""By which the server knows the worker, and the runs it started, among those of other machines."""
+"""The name of the worker on the server; runs carry it, which tells them from runs of other machines."""
 
 
 def main(folder: Path, pool: str) -> None:
@@ -30,7 +31,9 @@ def main(folder: Path, pool: str) -> None:
         os.ftruncate(lock.fileno(), 0)
         json.dump({"pid": os.getpid(), "api": os.environ["PREFECT_API_URL"], "pool": pool}, lock)
         lock.flush()
-        os.set_inheritable(lock.fileno(), True)  # by the program below, which hands it to no run
+        os.set_inheritable(
+            lock.fileno(), True
+        )  # by the program below, so that the lock outlives this exec; the runs do not inherit it
         command = ["-m", "prefect", "worker", "start", "--type", "process", "--pool", pool, "--name", NAME]
         os.execv(sys.executable, [sys.executable, *command])  # noqa: S606  # no shell is wanted
 

@@ -1,6 +1,6 @@
-"""Which flows are deployed, when, and with what: one row per deployment.
+"""The flows that are deployed, their schedules and parameters: one item per deployment.
 
-Everything that registers deployments (`gridtide deploy`, `gridtide serve`, `prefect.yaml`) reads this table.
+Everything that registers deployments (`gridtide deploy`, `gridtide serve`, `prefect.yaml`) reads this list.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gridtide import __version__
 from gridtide.entries.entry import Config, Schedule
 
 TAG = "gridtide"
-"""What marks a deployment, and its runs, as ours."""
+"""The tag of every deployment of Gridtide and of its runs."""
 
 
 BY_HAND = "by-hand"
@@ -37,21 +37,21 @@ BY_HAND = "by-hand"
 
 
 SKIP = ConcurrencyLimitStrategy.CANCEL_NEW
-"""A run that is due while the one before still runs is cancelled: the next one asks for what it would have."""
+"""A run that is due while the previous one still runs is cancelled: the next run asks for the same data."""
 
 
 WAIT = ConcurrencyLimitStrategy.ENQUEUE
-"""A run that is asked for while another runs waits for its turn."""
+"""A run that is started while another runs waits until that one has ended."""
 
 
 SIDE_BY_SIDE = 8
-"""Backfills, of other entries or periods, that the workers of a pool share."""
+"""Backfills of different entries or periods that may run at the same time."""
 
 
-NIGHTLY = Schedule(cron="25 3 * * *", description="After the day's last ingests have come in, when few others run")
+NIGHTLY = Schedule(cron="25 3 * * *", description="After the last ingests of the day, when few other runs are due")
 
 
-WEEKLY = Schedule(cron="5 4 * * 1", description="Bodies are kept for weeks: a few days more or less do not matter")
+WEEKLY = Schedule(cron="5 4 * * 1", description="Bodies are stored for weeks: a few days more or less do not matter")
 
 
 SIX_HOURLY = Schedule(
@@ -60,13 +60,14 @@ SIX_HOURLY = Schedule(
 
 
 EVERY_TEN_MINUTES = Schedule(
-    cron="*/10 * * * *", description="Ten minutes are soon enough for what came in a burst, and for good news"
+    cron="*/10 * * * *", description="Ten minutes are soon enough for notifications of a burst, and for recoveries"
 )
 
 
 @dataclass(frozen=True)
 class PlannedDeployment:
-    """One deployment, `flow/name`. `parameters` are those that differ from deployment to deployment."""
+    """A deployment `flow/name`. `parameters` are those that no other deployment shares; `limit` is the number of runs
+    at a time, and `collision` says what happens to a run beyond it."""
 
     flow: Flow[..., Any]
     name: str = BY_HAND
@@ -75,21 +76,20 @@ class PlannedDeployment:
     tags: Sequence[str] = ()
     collision: ConcurrencyLimitStrategy = WAIT
     limit: int = 1
-    """Runs at a time."""
 
     @property
     def description(self) -> str:
-        """What it does, when and why then."""
-        said = [(inspect.getdoc(self.flow.fn) or "").partition("\n")[0]]
+        """What it does, when, and the reason for that time."""
+        parts = [(inspect.getdoc(self.flow.fn) or "").partition("\n")[0]]
         if self.schedule:
-            said.append(f"At `{self.schedule.cron}` {self.schedule.timezone}. {self.schedule.description}".strip())
+            parts.append(f"At `{self.schedule.cron}` {self.schedule.timezone}. {self.schedule.description}".strip())
         if self.parameters.get("select"):
-            said.append(f"Entries: {', '.join(self.parameters['select'])}")
-        return "\n\n".join(said)
+            parts.append(f"Entries: {', '.join(self.parameters['select'])}")
+        return "\n\n".join(parts)
 
 
 def plan_deployments(config: Config) -> list[PlannedDeployment]:
-    """The table: an `ingest` per schedule that entries name, and the other flows."""
+    """The deployments: an `ingest` per schedule that entries name, and one of each other flow."""
     ingests = []
     for name, schedule in config.schedules.items():
         entries = [entry for entry in config.apis if entry.schedule == name]
@@ -110,30 +110,30 @@ def plan_deployments(config: Config) -> list[PlannedDeployment]:
 
 
 def build_deployments(config: Config, path: str, lake: str | None, sandbox: bool | str) -> list[RunnerDeployment]:
-    """The deployments of the configuration at `path`, with what all flows have in common filled in."""
+    """The deployments of `config`; each flow gets those of `path`, `lake` and `sandbox` that it has parameters for."""
     common = {"config": path, "lake": lake, "sandbox": sandbox}
-    return [_deployment(row, common) for row in plan_deployments(config)]
+    return [_build_deployment(planned, common) for planned in plan_deployments(config)]
 
 
-def _deployment(row: PlannedDeployment, common: Mapping[str, Any]) -> RunnerDeployment:
-    takes = inspect.signature(row.flow.fn).parameters
+def _build_deployment(planned: PlannedDeployment, common: Mapping[str, Any]) -> RunnerDeployment:
+    accepted = inspect.signature(planned.flow.fn).parameters
     deployment = RunnerDeployment.from_flow(
-        row.flow,
-        name=row.name,
-        description=row.description,
+        planned.flow,
+        name=planned.name,
+        description=planned.description,
         version=__version__,
-        tags=[TAG, *row.tags],
-        schedules=_schedules(row),
-        parameters={**{name: value for name, value in common.items() if name in takes}, **row.parameters},
-        concurrency_limit=ConcurrencyLimitConfig(limit=row.limit, collision_strategy=row.collision),
+        tags=[TAG, *planned.tags],
+        schedules=_build_schedules(planned),
+        parameters={**{name: value for name, value in common.items() if name in accepted}, **planned.parameters},
+        concurrency_limit=ConcurrencyLimitConfig(limit=planned.limit, collision_strategy=planned.collision),
         entrypoint_type=EntrypointType.MODULE_PATH,  # the installed package, wherever the run is
     )
-    deployment.work_pool_name = None  # set, so that whoever served before gives it back
+    deployment.work_pool_name = None  # set explicitly, so that a deployment that had a pool before loses it
     return deployment
 
 
-def _schedules(row: PlannedDeployment) -> list[DeploymentScheduleCreate]:
-    if row.schedule is None:
+def _build_schedules(planned: PlannedDeployment) -> list[DeploymentScheduleCreate]:
+    if planned.schedule is None:
         return []
-    cron = CronSchedule(cron=row.schedule.cron, timezone=row.schedule.timezone)
-    return [DeploymentScheduleCreate(schedule=cron, slug=row.name)]
+    cron = CronSchedule(cron=planned.schedule.cron, timezone=planned.schedule.timezone)
+    return [DeploymentScheduleCreate(schedule=cron, slug=planned.name)]

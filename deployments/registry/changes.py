@@ -1,4 +1,4 @@
-"""What a deploy did."""
+"""The changes that `gridtide deploy` made."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one deployment (`flow/name`), automation or receiver, and which parts of it differed."""
+    """What was done to one deployment (`flow/name`), automation or receiver, and the parts of it that differed."""
 
     name: str
-    done: Literal["created", "changed", "unchanged", "removed"]
-    what: Sequence[str] = ()
+    action: Literal["created", "changed", "unchanged", "removed"]
+    parts: Sequence[str] = ()

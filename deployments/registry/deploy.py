@@ -1,7 +1,7 @@
-"""The deployments of the catalogue on a Prefect server: made as they should be, and nothing else touched.
+"""Register the deployments of the catalogue on a Prefect server, and change nothing else there.
 
-What is as it should be is left alone, as any update deletes the runs that are scheduled already. Whether
-a deployment or a schedule is paused is people's choice and stays as it is.
+A deployment that is unchanged is not updated, because every update deletes the runs that are scheduled already.
+Whether a deployment or a schedule is paused is the user's choice and is never changed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ POOL = "gridtide"
 
 
 PAGE_SIZE = 200
-"""Deployments that the server lists at once."""
+"""The most deployments that the server lists in one answer."""
 
 
 async def register_deployments(
@@ -41,29 +41,30 @@ async def register_deployments(
 ) -> list[Change]:
     """Make the server's deployments those of `config`, run by the workers of `pool`.
 
-    Workers that run processes share this machine's files: their runs start in the folder of the
-    configuration. Others have an image, with the configuration at `path` of its working directory.
-    Raises `ConfigurationError`, before anything is changed, for a receiver that is none and where there is no such
-    pool; the one called `POOL` is made.
+    Workers of a process pool share the files of this machine: their runs start in the folder of the configuration.
+    Workers of other pools run an image that has the configuration at `path` of its working directory.
+    Raises `ConfigurationError`, before anything is changed, for a receiver that is no URL Apprise takes and for a pool
+    that does not exist; the pool `POOL` is created.
     """
     receivers = notifications.read_receiver_blocks()
     async with get_client() as client:
         runs_in = await ensure_work_pool(client, pool)
-        file, variables = _place(path, runs_in)
-        wanted = catalogue.build_deployments(config, file, lake, sandbox)
-        there = await _ours(client)
+        file, variables = _locate_config(path, runs_in)
+        planned = catalogue.build_deployments(config, file, lake, sandbox)
+        registered = await _read_registered(client)
+        infrastructure = {"work_pool_name": pool, "job_variables": variables}
         changes = [
-            await _apply(client, one, {"work_pool_name": pool, "job_variables": variables}, there.get(one.full_name))
-            for one in wanted
+            await _apply(client, deployment, infrastructure, registered.get(deployment.full_name))
+            for deployment in planned
         ]
-        for name in there.keys() - {one.full_name for one in wanted}:
-            await client.delete_deployment(there[name].id)
+        for name in registered.keys() - {deployment.full_name for deployment in planned}:
+            await client.delete_deployment(registered[name].id)
             changes.append(Change(name, "removed"))
         return [*changes, *await notifications.apply_notifications(client, receivers)]
 
 
-def _place(path: Path, pool: WorkPool) -> tuple[str, dict[str, str]]:
-    """Where runs in `pool` find the configuration, and the pool's variables that make it so."""
+def _locate_config(path: Path, pool: WorkPool) -> tuple[str, dict[str, str]]:
+    """The path of the configuration for runs in `pool`, and the job variables of the pool that this needs."""
     if pool.type != "process":
         return str(path), {}
     absolute = path.resolve()
@@ -71,9 +72,9 @@ def _place(path: Path, pool: WorkPool) -> tuple[str, dict[str, str]]:
 
 
 async def ensure_work_pool(client: PrefectClient, name: str) -> WorkPool:
-    """The work pool `name`; the one called `POOL` is made where it is not there.
+    """The work pool `name`; `POOL` is created if it does not exist.
 
-    Raises `ConfigurationError` where another is not there.
+    Raises `ConfigurationError` for another pool that does not exist.
     """
     try:
         return await client.read_work_pool(name)
@@ -85,59 +86,67 @@ async def ensure_work_pool(client: PrefectClient, name: str) -> WorkPool:
         ) from error
 
 
-async def _ours(client: PrefectClient) -> dict[str, DeploymentResponse]:
-    """The deployments there that are ours, by `flow/name`."""
+async def _read_registered(client: PrefectClient) -> dict[str, DeploymentResponse]:
+    """The deployments of Gridtide on the server, by `flow/name`."""
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[catalogue.TAG]))
-    found: list[DeploymentResponse] = []
+    deployments: list[DeploymentResponse] = []
     while page := await client.read_deployments(
-        deployment_filter=ours, sort=DeploymentSort.NAME_ASC, limit=PAGE_SIZE, offset=len(found)
+        deployment_filter=ours, sort=DeploymentSort.NAME_ASC, limit=PAGE_SIZE, offset=len(deployments)
     ):
-        found += page
-    flows = {one.flow_id: (await client.read_flow(one.flow_id)).name for one in found}
-    return {f"{flows[one.flow_id]}/{one.name}": one for one in found}
+        deployments += page
+    flow_ids = {deployment.flow_id for deployment in deployments}
+    flows = {flow_id: (await client.read_flow(flow_id)).name for flow_id in flow_ids}
+    return {f"{flows[deployment.flow_id]}/{deployment.name}": deployment for deployment in deployments}
 
 
 async def _apply(
-    client: PrefectClient, wanted: RunnerDeployment, place: dict[str, Any], there: DeploymentResponse | None
+    client: PrefectClient,
+    planned: RunnerDeployment,
+    infrastructure: dict[str, Any],
+    registered: DeploymentResponse | None,
 ) -> Change:
-    fields = {**_fields(wanted), **place}
-    if there is None:
-        flow = await client.create_flow_from_name(wanted.flow_name or "")
-        made = [one for one in wanted.schedules or () if isinstance(one, DeploymentScheduleCreate)]
-        await client.create_deployment(flow, wanted.name, schedules=made, **fields)
-        return Change(wanted.full_name, "created")
-    differing = [name for name, value in fields.items() if _as_there(there, name) != value]
-    slugs = {one.slug: one.schedule for one in wanted.schedules or ()}
-    gone = [one for one in there.schedules if one.slug not in slugs]
-    if {one.slug: one.schedule for one in there.schedules} != slugs:
+    """Create the `planned` deployment on the server, or update the `registered` one where they differ."""
+    fields = {**_planned_fields(planned), **infrastructure}
+    if registered is None:
+        flow = await client.create_flow_from_name(planned.flow_name or "")
+        creates = [schedule for schedule in planned.schedules or () if isinstance(schedule, DeploymentScheduleCreate)]
+        await client.create_deployment(flow, planned.name, schedules=creates, **fields)
+        return Change(planned.full_name, "created")
+    differing = [name for name, value in fields.items() if _registered_field(registered, name) != value]
+    slugs = {schedule.slug: schedule.schedule for schedule in planned.schedules or ()}
+    if {schedule.slug: schedule.schedule for schedule in registered.schedules} != slugs:
         differing.append("schedules")
     if not differing:
-        return Change(wanted.full_name, "unchanged")
-    for one in gone:
-        await client.delete_deployment_schedule(there.id, one.id)
-    schedules = [DeploymentScheduleUpdate(schedule=schedule, slug=slug) for slug, schedule in slugs.items()]
-    await client.update_deployment(there.id, DeploymentUpdate(**fields, schedules=schedules))
-    return Change(wanted.full_name, "changed", differing)
+        return Change(planned.full_name, "unchanged")
+    # The server keeps a schedule that an update does not name.
+    for schedule in registered.schedules:
+        if schedule.slug not in slugs:
+            await client.delete_deployment_schedule(registered.id, schedule.id)
+    # Updates do not say whether a schedule is active, so that one that was paused stays paused.
+    updates = [DeploymentScheduleUpdate(schedule=schedule, slug=slug) for slug, schedule in slugs.items()]
+    await client.update_deployment(registered.id, DeploymentUpdate(**fields, schedules=updates))
+    return Change(planned.full_name, "changed", differing)
 
 
-def _fields(wanted: RunnerDeployment) -> dict[str, Any]:
-    """What the server records of a deployment, but for its schedules and where it runs."""
-    schema = wanted._parameter_openapi_schema.model_dump(exclude_unset=True)
-    fields = wanted.model_dump(
+def _planned_fields(planned: RunnerDeployment) -> dict[str, Any]:
+    """The fields of a deployment on the server, without its schedules and its infrastructure."""
+    schema = planned._parameter_openapi_schema.model_dump(exclude_unset=True)
+    fields = planned.model_dump(
         mode="json",
         include={"version", "description", "tags", "parameters", "entrypoint", "concurrency_limit"},
     )
-    options = wanted.concurrency_options
     return {
         **fields,
-        "concurrency_options": options,
+        "concurrency_options": planned.concurrency_options,
         "parameter_openapi_schema": schema,
+        # The entrypoint is a module of the installed package: nothing is pulled, and no path is searched.
         "path": None,
         "pull_steps": [],
     }
 
 
-def _as_there(there: DeploymentResponse, name: str) -> Any:
+def _registered_field(registered: DeploymentResponse, name: str) -> Any:
     if name == "concurrency_limit":
-        return there.global_concurrency_limit.limit if there.global_concurrency_limit else None
-    return getattr(there, name)
+        # A field of the request, but an object of its own in the answer.
+        return registered.global_concurrency_limit.limit if registered.global_concurrency_limit else None
+    return getattr(registered, name)

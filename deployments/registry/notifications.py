@@ -1,4 +1,4 @@
-"""Who is told, and what of: receivers as notify blocks, the files of `automations/` as automations."""
+"""Receivers of notifications as Prefect blocks, and the files of `automations/` as Prefect automations."""
 
 from __future__ import annotations
 
@@ -23,115 +23,120 @@ AUTOMATIONS = Path(__file__).parents[1] / "automations"
 
 
 PREFIX = "gridtide: "
-"""What the names of our automations begin with."""
+"""The prefix of the names of Gridtide's automations."""
 
 
 VARIABLE = "GRIDTIDE_NOTIFY"
-"""The environment variable that names the receivers, by URLs with spaces between them."""
+"""The environment variable with the URLs of the receivers, separated by spaces."""
 
 
 WEBHOOKS = {"http": "json", "https": "jsons"}
-"""The scheme of a URL that takes JSON, and what Apprise calls it."""
+"""The scheme of a webhook that takes JSON, and the scheme that Apprise has for it."""
 
 
 async def apply_notifications(
-    client: PrefectClient, named: Mapping[str, SlackWebhook], folder: Path = AUTOMATIONS
+    client: PrefectClient, blocks: Mapping[str, SlackWebhook], folder: Path = AUTOMATIONS
 ) -> list[Change]:
-    """Make the receivers those that are `named`, if any are, and the automations those of `folder`.
+    """Make the receivers on the server `blocks`, if there are any, and the automations those of `folder`.
 
-    An automation that is disabled stays so. One that only notifies is left out where nobody is to be told.
+    A disabled automation stays disabled. An automation whose only action is a notification is left out where there is
+    no receiver.
     """
-    for name, block in named.items():
-        await _save(name, block)
-    known = await read_receivers(client)
-    gone = [one for one in known if named and one.name not in named]
-    blocks = [one.block for one in known if one not in gone]
-    there = {one.name: one for one in await client.read_automations() if one.name.startswith(PREFIX)}
-    wanted = [await _automation(client, data, blocks) for data in _files(folder)]
-    changes = [await _mend(client, one, there.get(one.name)) for one in wanted if one.actions]
-    for name in sorted(there.keys() - {one.name for one in wanted if one.actions}):
-        await client.delete_automation(there[name].id)
+    for name, block in blocks.items():
+        await _save_block(name, block)
+    receivers = await read_receivers(client)
+    obsolete = [receiver for receiver in receivers if blocks and receiver.name not in blocks]
+    block_ids = [receiver.block for receiver in receivers if receiver not in obsolete]
+    automations = await client.read_automations()
+    registered = {automation.name: automation for automation in automations if automation.name.startswith(PREFIX)}
+    planned = [await _build_automation(client, data, block_ids) for data in _read_files(folder)]
+    planned = [automation for automation in planned if automation.actions]
+    changes = [await _apply(client, automation, registered.get(automation.name)) for automation in planned]
+    for name in sorted(registered.keys() - {automation.name for automation in planned}):
+        await client.delete_automation(registered[name].id)
         changes.append(Change(name, "removed"))
-    for one in gone:  # of which no automation speaks any more
-        await client.delete_block_document(one.block)  # type: ignore[arg-type]  # takes text as well
-        changes.append(Change(one.name, "removed"))
+    for receiver in obsolete:  # only now, when no automation refers to their blocks any more
+        await client.delete_block_document(receiver.block)  # type: ignore[arg-type]  # takes text as well
+        changes.append(Change(receiver.name, "removed"))
     return changes
 
 
-async def _mend(client: PrefectClient, wanted: AutomationCore, there: Automation | None) -> Change:
-    if there is None:
-        await client.create_automation(wanted)
-        return Change(wanted.name, "created")
-    kept = wanted.model_copy(update={"enabled": there.enabled})
+async def _apply(client: PrefectClient, planned: AutomationCore, registered: Automation | None) -> Change:
+    if registered is None:
+        await client.create_automation(planned)
+        return Change(planned.name, "created")
+    planned = planned.model_copy(update={"enabled": registered.enabled})
     parts = ("description", "trigger", "actions")
-    differing = [part for part in parts if _plain(kept, part) != _plain(there, part)]
+    differing = [part for part in parts if _comparable(planned, part) != _comparable(registered, part)]
     if not differing:
-        return Change(wanted.name, "unchanged")
-    await client.update_automation(there.id, kept)
-    return Change(wanted.name, "changed", differing)
+        return Change(planned.name, "unchanged")
+    await client.update_automation(registered.id, planned)
+    return Change(planned.name, "changed", differing)
 
 
-def _plain(automation: AutomationCore, part: str) -> Any:
-    """A part of `automation` without what the server adds: ids of triggers, and the order of sets."""
+def _comparable(automation: AutomationCore, part: str) -> Any:
+    """A part of `automation` without the ids of triggers and the order of lists, which the server chooses."""
 
-    def sorted_out(value: Any) -> Any:
+    def normalise(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: sorted_out(each) for key, each in value.items() if key != "id"}
+            return {key: normalise(item) for key, item in value.items() if key != "id"}
         if isinstance(value, list):
-            return sorted((sorted_out(each) for each in value), key=str)
+            return sorted((normalise(item) for item in value), key=str)
         return value
 
-    return sorted_out(automation.model_dump(mode="json", include={part}))
+    return normalise(automation.model_dump(mode="json", include={part}))
 
 
-def _files(folder: Path) -> list[dict[str, Any]]:
-    """The files of `folder`: Prefect's own form of an automation, but that `notify` stands for one action
-    per receiver, and that a deployment to run is named `flow/name`."""
+def _read_files(folder: Path) -> list[dict[str, Any]]:
+    """The files of `folder`: automations in Prefect's form, except that `notify` stands for one action per receiver,
+    and that a deployment to run is named `flow/name`."""
     return [yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml"))]
 
 
-async def _automation(client: PrefectClient, data: dict[str, Any], blocks: Sequence[str]) -> AutomationCore:
-    """The automation that a file means."""
+async def _build_automation(client: PrefectClient, data: dict[str, Any], block_ids: Sequence[str]) -> AutomationCore:
+    """The automation that the `data` of a file describes."""
     actions = data.pop("actions", [])
     for action in actions:
         if "deployment" in action:
             action["deployment_id"] = (await client.read_deployment_by_name(action.pop("deployment"))).id
     message = data.pop("notify", None)
     if message:
-        actions += [{"type": "send-notification", "block_document_id": block, **message} for block in blocks]
+        actions += [{"type": "send-notification", "block_document_id": block, **message} for block in block_ids]
     return AutomationCore.model_validate({**data, "actions": actions})
 
 
-async def _save(name: str, block: SlackWebhook) -> None:
-    """Keep a receiver as a block, where the server finds and encrypts it."""
+async def _save_block(name: str, block: SlackWebhook) -> None:
+    """Save a receiver as a block, which the server encrypts; one with the same URL is not written again."""
     try:
-        kept: SlackWebhook = await SlackWebhook.aload(name)
-        same = kept.url == block.url
+        saved: SlackWebhook = await SlackWebhook.aload(name)
+        unchanged = saved.url == block.url
     except ValueError:  # what Prefect raises for a block that does not exist
-        same = False
-    if not same:
+        unchanged = False
+    if not unchanged:
         await block.asave(name, overwrite=True)
 
 
 def read_receiver_blocks() -> dict[str, SlackWebhook]:
-    """The receivers that the environment names, by the names of their blocks.
+    """The receivers that the environment variable `VARIABLE` lists, by the names of their blocks.
 
-    Raises `ConfigurationError` for one that is none.
+    Raises `ConfigurationError` for a URL that Apprise does not take.
     """
     urls = os.environ.get(VARIABLE, "").split()
     return {f"{RECEIVER_PREFIX}-{number}": receiver_block(url) for number, url in enumerate(urls, 1)}
 
 
 def receiver_block(url: str) -> SlackWebhook:
-    """The notify block for `url`: a webhook that takes JSON, or what else Apprise knows (Slack, `mailtos://…`).
+    """The notify block for `url`: a webhook that takes JSON, or another URL that Apprise takes (Slack, `mailtos://…`).
 
-    Raises `ConfigurationError`, without the URL, which may hold a secret, where it is neither.
+    Raises `ConfigurationError` for any other; its text leaves out the URL, which may hold a secret.
     """
     parts = urlsplit(url)
     if parts.scheme.startswith("mailto"):
-        url = urlunsplit(parts._replace(query=f"{parts.query}&format=text".lstrip("&")))  # which keeps the lines
+        url = urlunsplit(parts._replace(query=f"{parts.query}&format=text".lstrip("&")))  # HTML would join the lines
     if parts.scheme in WEBHOOKS and not (parts.hostname or "").startswith("hooks.slack"):
-        query = urlencode([(f"-{key}", value) for key, value in parse_qsl(parts.query)])  # so Apprise passes it on
+        query = urlencode(
+            [(f"-{key}", value) for key, value in parse_qsl(parts.query)]
+        )  # with the dash, Apprise passes them on
         url = urlunsplit(parts._replace(scheme=WEBHOOKS[parts.scheme], query=query))
     if not Apprise().add(url):
         raise ConfigurationError(
@@ -140,5 +145,5 @@ def receiver_block(url: str) -> SlackWebhook:
             "Use https://… for a webhook or Slack, mailtos://user:password@host?to=you@host for e-mail, or another "
             "URL of Apprise",
         )
-    # Of the blocks that the server knows, the one that hands any URL on to Apprise as it is.
+    # SlackWebhook is the one block type of the server that passes any URL on to Apprise unchanged.
     return SlackWebhook(url=SecretStr(url))

@@ -18,24 +18,24 @@ HEADER = """\
 """
 
 
-def prefect_yaml(config: Config, path: str, lake: str | None, sandbox: bool | str, pool: str = POOL) -> str:
+def render_prefect_yaml(config: Config, path: str, lake: str | None, sandbox: bool | str, pool: str = POOL) -> str:
     """The text of a prefect.yaml with the deployments of the configuration at `path`."""
-    wanted = catalogue.build_deployments(config, path, lake, sandbox)
-    manifest = {"name": "gridtide", "deployments": [_deployment(one, pool) for one in wanted]}
+    planned = catalogue.build_deployments(config, path, lake, sandbox)
+    manifest = {"name": "gridtide", "deployments": [_manifest_item(deployment, pool) for deployment in planned]}
     return HEADER + yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _deployment(wanted: RunnerDeployment, pool: str) -> dict[str, Any]:
-    fields = wanted.model_dump(
+def _manifest_item(planned: RunnerDeployment, pool: str) -> dict[str, Any]:
+    fields = planned.model_dump(
         mode="json", include={"name", "version", "description", "tags", "parameters", "entrypoint"}
     )
     schedules = [
-        {**one.schedule.model_dump(include={"cron", "timezone"}), "slug": one.slug, "active": True}
-        for one in wanted.schedules or ()
-        if one.schedule
+        {**item.schedule.model_dump(include={"cron", "timezone"}), "slug": item.slug, "active": True}
+        for item in planned.schedules or ()
+        if item.schedule
     ]
-    options = wanted.concurrency_options
-    limit = {"limit": wanted.concurrency_limit, "collision_strategy": options and options.collision_strategy.value}
+    options = planned.concurrency_options
+    limit = {"limit": planned.concurrency_limit, "collision_strategy": options and options.collision_strategy.value}
     return {
         **fields,
         "schedules": schedules,

@@ -20,8 +20,8 @@ import pytest
 import yaml
 from prefect.settings import Settings
 
-from deployments.machine.worker import WORKER_SETTINGS
 from deployments.registry.ecs_pool import pool_template
+from deployments.registry.run_settings import RUN_SETTINGS
 from flows.run import local_server
 from gridtide.errors import ConfigurationError
 
@@ -112,7 +112,7 @@ def test_the_composed_server_and_worker_have_the_settings_of_the_local_ones() ->
     """One set of settings, wherever they run, and each known to Prefect."""
     server, client = SERVICES["server"]["environment"], SERVICES["worker"]["environment"]
     assert local_server.SETTINGS.items() <= server.items()
-    assert WORKER_SETTINGS.items() <= client.items()
+    assert RUN_SETTINGS.items() <= client.items()
     known = set(Settings().to_environment_variables(include_secrets=False)) | {
         "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_UI_URL", "PREFECT_SERVER_API_AUTH_STRING",
         "PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_SERVER_UI_STATIC_DIRECTORY",

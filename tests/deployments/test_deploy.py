@@ -19,7 +19,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from deployments.registry import catalogue
 from deployments.registry.deploy import POOL, register_deployments
-from deployments.registry.prefect_yaml import prefect_yaml
+from deployments.registry.prefect_yaml import render_prefect_yaml
 from gridtide.config.loading import load, parse
 from gridtide.errors import ConfigurationError
 from tests.support.served import synthetic
@@ -48,7 +48,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 async def deployed(data: dict[str, Any], folder: Path) -> dict[str, tuple[str, ...]]:
     """Deploy `data` from a file in `folder`: what became of each deployment, and what of it changed."""
     changes = await register_deployments(parse(data), folder / "api_config.json", None, False, POOL)
-    return {change.name: (change.done, *sorted(change.what)) for change in changes}
+    return {change.name: (change.action, *sorted(change.parts)) for change in changes}
 
 
 async def there(name: str) -> DeploymentResponse:
@@ -149,7 +149,7 @@ async def test_a_pool_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_prefect_yaml_is_fresh() -> None:
     """deployments/prefect.yaml is what `gridtide deploy --yaml` writes, in the form that Prefect reads."""
     text = (ROOT / "deployments" / "prefect.yaml").read_text()
-    assert text == prefect_yaml(load(ROOT / "api_config.json"), "api_config.json", None, False)
+    assert text == render_prefect_yaml(load(ROOT / "api_config.json"), "api_config.json", None, False)
     manifest = PrefectYamlModel.model_validate(yaml.safe_load(text))
     assert len(manifest.deployments) == len(catalogue.plan_deployments(load(ROOT / "api_config.json")))
 
@@ -169,7 +169,7 @@ async def test_prefects_own_command_deploys_the_same(prefect_server: str) -> Non
     assert process.returncode == 0, output.decode()
     changes = await register_deployments(shipped, ROOT / "api_config.json", None, False, POOL)
     deployments = [change for change in changes if "/" in change.name]
-    assert {(change.done, tuple(change.what)) for change in deployments} <= {
+    assert {(change.action, tuple(change.parts)) for change in deployments} <= {
         ("changed", ("parameters", "pull_steps", "job_variables")),
         ("changed", ("pull_steps", "job_variables")),  # of a flow that takes no configuration
     }

@@ -46,7 +46,7 @@ def scheduled(schedule: str, *names: str) -> dict[str, Any]:
 async def deployed(folder: Path, schedule: str = "hourly") -> dict[str, str]:
     """What a deploy of an entry with that schedule did to each automation."""
     changes = await register_deployments(parse(scheduled(schedule, "a")), folder / "api_config.json", None, False, POOL)
-    return {change.name: change.done for change in changes if change.name.startswith(PREFIX)}
+    return {change.name: change.action for change in changes if change.name.startswith(PREFIX)}
 
 
 async def end(schedule: str, name: str, kind: StateType, message: str = "") -> UUID:
@@ -138,7 +138,7 @@ async def test_a_receiver_that_cannot_be_reached_is_named(
     tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`gridtide notify` tells who took a test message and who did not; where there is nobody, what to set."""
-    with pytest.raises(ConfigurationError, match="nobody is to be told"):
+    with pytest.raises(ConfigurationError, match="there is no receiver"):
         await send_test_message()
     inbox = Inbox()
     with webhook(inbox) as hook:
@@ -217,10 +217,10 @@ async def test_who_is_named_no_more_is_told_no_more(tmp_path: Path, monkeypatch:
     await deployed(tmp_path)
     async with get_client() as client:
         monkeypatch.setenv(VARIABLE, "https://example.com/one")
-        changes = {change.name: change.done for change in await apply_notifications(client, read_receiver_blocks())}
+        changes = {change.name: change.action for change in await apply_notifications(client, read_receiver_blocks())}
         assert (changes["gridtide-notify-2"], changes["gridtide: run failed"]) == ("removed", "changed")
         monkeypatch.delenv(VARIABLE)
-        assert {change.done for change in await apply_notifications(client, read_receiver_blocks())} == {"unchanged"}
+        assert {change.action for change in await apply_notifications(client, read_receiver_blocks())} == {"unchanged"}
         [kept] = await read_receivers(client)
         [failed] = await client.read_automations_by_name("gridtide: run failed")
         assert [str(action.block_document_id) for action in failed.actions] == [kept.block]  # type: ignore[union-attr]

@@ -87,7 +87,7 @@ async def test_a_server_on_postgres_behind_a_password(
     loaded = parse({"lake": str(tmp_path / "lake"), "apis": [ENTRY]})
     for done in ("created", "unchanged"):
         changes = await register_deployments(loaded, tmp_path / "api_config.json", None, False, POOL)
-        assert {change.done for change in changes} == {done}
+        assert {change.action for change in changes} == {done}
     with (
         temporary_settings({PREFECT_API_URL: server, PREFECT_API_AUTH_STRING: "operator:wrong"}),
         pytest.raises(CredentialsError, match="PREFECT_API_AUTH_STRING") as refused,

@@ -17,8 +17,9 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.machine.worker import WORKER_SETTINGS, worker_status
+from deployments.machine.worker import worker_status
 from deployments.registry.deploy import POOL
+from deployments.registry.run_settings import RUN_SETTINGS
 from flows.run.local_server import server_status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +38,7 @@ def gridtide(folder: Path, *arguments: str, **variables: str) -> subprocess.Pope
 def another_worker(folder: Path, api: str, limit: int) -> Iterator[psutil.Process]:
     """A further worker of our pool, as another machine would have one, with at most `limit` runs at a time."""
     command = ["prefect", "worker", "start", "--type", "process", "--pool", POOL, "--limit", str(limit)]
-    environment = {**WORKER_SETTINGS, **_environment(folder), "PREFECT_API_URL": api}
+    environment = {**RUN_SETTINGS, **_environment(folder), "PREFECT_API_URL": api}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([sys.executable, "-m", *command], cwd=folder, env=environment, **quiet) as process:
         try:
