@@ -24,8 +24,8 @@ from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, f
 from flows.run.session import moment, selected
 from gridtide.collect.collected import Collected
 from gridtide.collect.collection import collect
-from gridtide.collect.raw_bodies import Collection, collections
-from gridtide.collect.resume import NotKeptError, Replayed, replaying
+from gridtide.collect.raw_bodies import KeptCollection, list_collections
+from gridtide.collect.resume import NotKeptError, Replayed, open_replay
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import File, Lake
@@ -74,7 +74,7 @@ async def replay(
     loaded, entries = selected(config, select)
     first, last = _bounds(start, end)
     store = await open_lake(lake or loaded.lake)
-    stored = {entry.name: await collections(store, entry) for entry in entries if entry.tabular}
+    stored = {entry.name: await list_collections(store, entry) for entry in entries if entry.tabular}
     chosen = {
         name: [
             collection
@@ -141,7 +141,7 @@ LAYOUT = ReportLayout(
 )
 
 
-def _new_row(entry: Entry, chosen: Sequence[Collection]) -> dict[str, Any]:
+def _new_row(entry: Entry, chosen: Sequence[KeptCollection]) -> dict[str, Any]:
     counts = dict.fromkeys(COUNTS, 0)
     lists: dict[str, list[str]] = {name: [] for name in ("files", "superseded", "errors")}
     return {"name": entry.name, "collections": len(chosen), **counts, **lists, "error": None}
@@ -150,14 +150,14 @@ def _new_row(entry: Entry, chosen: Sequence[Collection]) -> dict[str, Any]:
 async def _replay(
     store: Lake,
     entry: Entry,
-    collection: Collection,
-    all_of_entry: list[Collection],
+    collection: KeptCollection,
+    all_of_entry: list[KeptCollection],
     earlier: list[File],
     row: dict[str, Any],
 ) -> None:
     """Replay one collection, of which there are `earlier` readings, and add to `row` what came of it."""
     try:
-        bodies = await replaying(store, collection, all_of_entry)
+        bodies = await open_replay(store, collection, all_of_entry)
         superseded_before = {file.path: file for file in earlier if file.superseded_at}
         collected = await _store(store, entry, collection, bodies, superseded_before)
         superseded = await _supersede(store, collected.file, earlier, bodies.moments)
@@ -176,7 +176,7 @@ async def _replay(
 
 
 async def _store(
-    store: Lake, entry: Entry, collection: Collection, bodies: Replayed, superseded: Mapping[str, File]
+    store: Lake, entry: Entry, collection: KeptCollection, bodies: Replayed, superseded: Mapping[str, File]
 ) -> Collected:
     """What the bodies of `collection` say, in a file that counts: not in one of those that were `superseded`, which a
     parser that was put back finds there, but after it, stored now."""
@@ -213,7 +213,7 @@ async def _by_stamp(store: Lake, entry: Entry) -> Files:
     return files
 
 
-def _readings(files: Files, collection: Collection) -> list[File]:
+def _readings(files: Files, collection: KeptCollection) -> list[File]:
     """Those of `files` that may have been read from the bodies of `collection`: its own, and those that moved on from
     its name by a second each."""
     readings, stamp = [], collection.stamp

@@ -16,7 +16,7 @@ from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
 from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, finish, one_line, status_of
 from flows.run.session import selected
-from gridtide.collect.retention import expired, folders
+from gridtide.collect.retention import body_folders, find_expired
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import Lake
@@ -113,14 +113,14 @@ LAYOUT = ReportLayout(
 async def _clear_entry(store: Lake, entry: Entry, before: datetime, dry_run: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"name": entry.name, "bodies": 0, "bytes": 0, "oldest": None, "removed": 0, "error": None}
     try:
-        bodies = await expired(store, entry, before)
+        bodies = await find_expired(store, entry, before)
         oldest = bodies[0].last_modified.isoformat(timespec="seconds") if bodies else None
         row |= {"bodies": len(bodies), "bytes": sum(body.size for body in bodies), "oldest": oldest}
         while not dry_run and row["removed"] < len(bodies):
             batch = bodies[row["removed"] : row["removed"] + BATCH]
             await store.remove([body.path for body in batch])
             row["removed"] += len(batch)
-            await store.prune(folders(entry, batch))
+            await store.prune(body_folders(entry, batch))
     except GridtideError as failure:
         row["error"] = one_line(failure)
     return row

@@ -24,7 +24,7 @@ NOTHING = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Parsed:
+class ParsedPage:
     """A page with each key once, the fingerprints of its rows, and how many exact duplicates there were."""
 
     page: Page
@@ -37,7 +37,7 @@ class _Parsed:
         return self.page.following
 
 
-class _Checks:
+class PageChecks:
     """Writes pages to a draft and holds them to what the upstream and the entry promise.
 
     Use it as a context manager: the draft is gone at its end.
@@ -53,13 +53,13 @@ class _Checks:
         self.elsewhere: dict[Period, bool] = {}
         self.warnings: list[str] = []
 
-    def __enter__(self) -> _Checks:
+    def __enter__(self) -> PageChecks:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.draft.__exit__(*exc)
 
-    def add(self, request: Request, parsed: _Parsed) -> None:
+    def add(self, request: Request, parsed: ParsedPage) -> None:
         """Append the observations of a page and remember its counts."""
         from gridtide.observations import expectations
 

@@ -65,6 +65,7 @@ class Collected:
         }
 
 
-def _peak_mb() -> float:
+def peak_memory() -> float:
+    """The most memory that this process has held so far, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -15,8 +15,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gridtide.collect.collected import Collected
-from gridtide.collect.pages import _Work
-from gridtide.collect.resume import Fetcher, resuming
+from gridtide.collect.pages import PageCollector
+from gridtide.collect.resume import Fetcher, open_resumed
 from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, GridtideError, IncompleteError, UpstreamError
 from gridtide.observations.availability import find_due_end
@@ -55,17 +55,17 @@ async def collect(
     try:
         async with asyncio.timeout(entry.deadline.total_seconds()):
             if not entry.tabular:
-                return await _Work(entry, lake, http, stamp, period).bodies()
+                return await PageCollector(entry, lake, http, stamp, period).bodies()
             if period is None or not entry.raw:
-                return await _Work(entry, lake, http, stamp, period).observations()
-            kept = await resuming(http, lake, entry, stamp, period, earlier=resume)
+                return await PageCollector(entry, lake, http, stamp, period).observations()
+            kept = await open_resumed(http, lake, entry, stamp, period, earlier=resume)
             try:
-                return await _Work(entry, lake, kept, stamp, period).observations()
+                return await PageCollector(entry, lake, kept, stamp, period).observations()
             except (FormatError, IncompleteError):
                 if not kept.reused:
                     raise
             # Pages of two moments need not fit together.
-            return await _Work(entry, lake, http, stamp, period).observations()
+            return await PageCollector(entry, lake, http, stamp, period).observations()
     except TimeoutError as error:
         raise UpstreamError(
             entry.name, f"did not finish within {entry.deadline}", 'Try again later, or raise "deadline"'

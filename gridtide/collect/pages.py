@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gridtide.collect import raw_bodies
-from gridtide.collect.checks import _Checks, _Parsed
-from gridtide.collect.collected import STAGES, Collected, Effort, _peak_mb
+from gridtide.collect.checks import PageChecks, ParsedPage
+from gridtide.collect.collected import STAGES, Collected, Effort, peak_memory
 from gridtide.collect.resume import Fetcher
 from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _Reader = Callable[[Request, Response], Awaitable[Any]]
 
 
-class _Work:
+class PageCollector:
     """One collection under way."""
 
     def __init__(self, entry: Entry, lake: Lake, http: Fetcher, stamp: datetime, period: Period | None) -> None:
@@ -49,10 +49,10 @@ class _Work:
                 async for request, page in pages:
                     await arrow
                     with self._stage("write"):
-                        checks = checks or stack.enter_context(_Checks(self.entry, self.period))
+                        checks = checks or stack.enter_context(PageChecks(self.entry, self.period))
                         await computed(checks.add, request, page)
             with self._stage("write"):
-                checks = checks or stack.enter_context(_Checks(self.entry, self.period))
+                checks = checks or stack.enter_context(PageChecks(self.entry, self.period))
                 draft = await computed(checks.complete)
                 if self.period is None and not draft.rows:
                     return self._collected(
@@ -116,7 +116,7 @@ class _Work:
 
         return await self.http.fetch(self.entry, request, arrived)
 
-    async def _read(self, request: Request, answer: Response) -> _Parsed:
+    async def _read(self, request: Request, answer: Response) -> ParsedPage:
         """The page in `answer`; its body goes to `raw/` where the entry wants it or it breaks its promise."""
         started = time.perf_counter()
         new = bool(request.url) and answer.attempt > 0
@@ -125,11 +125,11 @@ class _Work:
         except FormatError as error:
             if not new:
                 raise
-            path = await raw_bodies.keep(self.lake, self.entry, self.stamp, self.period, request, answer)
+            path = await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)
             raise FormatError(error.subject, f"{error.happened}; the body is kept in {path}", error.fix) from error
         self._spent("parse", started)
         if self.entry.raw and new:
-            await raw_bodies.keep(self.lake, self.entry, self.stamp, self.period, request, answer)
+            await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)
         return parsed
 
     async def _keep(self, request: Request, answer: Response) -> _Body:
@@ -140,7 +140,7 @@ class _Work:
             return _Body(answer.body)
         return _Body(answer.body, page.following)
 
-    def _parse(self, request: Request, answer: Response) -> _Parsed:
+    def _parse(self, request: Request, answer: Response) -> ParsedPage:
         """The page with each key once."""
         from gridtide.observations import identity as identity_module
         from gridtide.observations.identity import fingerprints, has_repeats
@@ -148,10 +148,10 @@ class _Work:
         page = self.source.parse(self.entry, request, answer.body, answer.retrieved_at)
         marks = fingerprints(page.observations)
         if not has_repeats([marks]):
-            return _Parsed(page, marks)
+            return ParsedPage(page, marks)
         distinct = identity_module.distinct(page.observations, self.entry.name)
         repeated = page.observations.num_rows - distinct.num_rows
-        return _Parsed(replace(page, observations=distinct), fingerprints(distinct), repeated)
+        return ParsedPage(replace(page, observations=distinct), fingerprints(distinct), repeated)
 
     def _collected(
         self, stored: Stored | None, size: int, warnings: Sequence[str], answers: Period | None
@@ -178,7 +178,7 @@ class _Work:
 
     def _spent(self, name: str, started: float) -> None:
         self.stages[name].seconds += time.perf_counter() - started
-        self.stages[name].peak_mb = _peak_mb()
+        self.stages[name].peak_mb = peak_memory()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ logger = logging.getLogger("gridtide.bodies")
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
+class KeptCollection:
     """One collection whose bodies are kept: its folder, and what the folder's name says."""
 
     folder: str
@@ -43,11 +43,11 @@ class Collection:
     period: Period | None
 
 
-async def keep(
+async def keep_body(
     lake: Lake, entry: Entry, stamp: datetime, period: Period | None, request: Request, answer: Response
 ) -> str:
     """Put the body of `answer` where it belongs; returns its path in the lake."""
-    place = f"{_folder(entry, stamp, period)}/{_question(request)}"
+    place = f"{collection_folder(entry, stamp, period)}/{question_hash(request)}"
     body = _envelope(request, answer)
     for number in count(1):
         path = f"{place}-{number}.zst" if number > 1 else f"{place}.zst"
@@ -56,23 +56,23 @@ async def keep(
     return path
 
 
-async def collections(lake: Lake, entry: Entry) -> list[Collection]:
+async def list_collections(lake: Lake, entry: Entry) -> list[KeptCollection]:
     """The collections of `entry` of which a body is left, oldest first."""
-    return sorted(await by_collection(lake, entry), key=lambda one: (one.stamp, one.folder))
+    return sorted(await bodies_by_collection(lake, entry), key=lambda one: (one.stamp, one.folder))
 
 
-async def by_collection(lake: Lake, entry: Entry) -> dict[Collection, list[Object]]:
+async def bodies_by_collection(lake: Lake, entry: Entry) -> dict[KeptCollection, list[Object]]:
     """The bodies of `entry`. Other things under `raw/` are left out."""
     in_folder: dict[str, list[Object]] = defaultdict(list)
     for one in await lake.objects(f"raw/{entry.output_folder}"):
         folder, _, name = one.path.rpartition("/")
         if name.endswith(".zst"):
             in_folder[folder].append(one)
-    named = {_collection(entry, folder): found for folder, found in in_folder.items()}
+    named = {parse_collection_folder(entry, folder): found for folder, found in in_folder.items()}
     return {one: found for one, found in named.items() if one}
 
 
-async def kept(lake: Lake, chosen: Iterable[Collection]) -> dict[str, str]:
+async def list_answers(lake: Lake, chosen: Iterable[KeptCollection]) -> dict[str, str]:
     """The path of the body that answers each question asked in the `chosen` collections, the newest last."""
     answers: dict[str, str] = {}
     for collection in chosen:
@@ -84,24 +84,25 @@ async def kept(lake: Lake, chosen: Iterable[Collection]) -> dict[str, str]:
     return answers
 
 
-def _folder(entry: Entry, stamp: datetime, period: Period | None) -> str:
+def collection_folder(entry: Entry, stamp: datetime, period: Period | None) -> str:
     """Where the bodies of a collection lie."""
     name = folder_name(entry.file_prefix, stamp, period)
     bounds = [] if period is None else ["_".join(name.split("_")[-2:])]
     return "/".join(["raw", entry.output_folder, *bounds, name])
 
 
-def _collection(entry: Entry, folder: str) -> Collection | None:
+def parse_collection_folder(entry: Entry, folder: str) -> KeptCollection | None:
     """What `folder` says by its name; None where it is none of the entry's. It may lie beside those of periods."""
     name = parse_folder_name(folder.rpartition("/")[2])
     if name is None or name.prefix != entry.file_prefix:
         return None
-    one = Collection(folder, name.stamp, name.period)
+    one = KeptCollection(folder, name.stamp, name.period)
     beside = f"raw/{entry.output_folder}/{folder.rpartition('/')[2]}"
-    return one if folder in (beside, _folder(entry, one.stamp, one.period)) else None
+    return one if folder in (beside, collection_folder(entry, one.stamp, one.period)) else None
 
 
-def _question(request: Request) -> str:
+def question_hash(request: Request) -> str:
+    """What names the body that answers `request`: 16 hexadecimal digits of what is asked, without headers."""
     return hashlib.sha256(json.dumps([request.url, request.params]).encode()).hexdigest()[:16]
 
 
@@ -121,7 +122,7 @@ def _envelope(request: Request, answer: Response) -> bytes:
     return json.dumps(asked).encode() + b"\n" + answer.body
 
 
-async def _opened(lake: Lake, path: str) -> tuple[str, Response]:
+async def open_body(lake: Lake, path: str) -> tuple[str, Response]:
     """The URL that was asked, and the answer that is kept at `path`."""
     line, _, body = (await lake.raw(path)).partition(b"\n")
     try:

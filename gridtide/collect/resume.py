@@ -8,7 +8,16 @@ from itertools import islice
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from gridtide.collect.raw_bodies import Collection, T, _collection, _folder, _opened, _question, kept, logger
+from gridtide.collect.raw_bodies import (
+    KeptCollection,
+    T,
+    collection_folder,
+    list_answers,
+    logger,
+    open_body,
+    parse_collection_folder,
+    question_hash,
+)
 from gridtide.entries.entry import Entry
 from gridtide.errors import GridtideError, StorageError
 from gridtide.http.client import Response
@@ -32,19 +41,21 @@ class Fetcher(Protocol):
         ...
 
 
-async def replaying(lake: Lake, collection: Collection, among: Iterable[Collection]) -> Replayed:
+async def open_replay(lake: Lake, collection: KeptCollection, among: Iterable[KeptCollection]) -> Replayed:
     """A fetcher that answers what `collection` asked, also from what it went on from `among` the entry's others."""
-    return Replayed(lake, await kept(lake, [*_earlier(among, collection), collection]))
+    return Replayed(lake, await list_answers(lake, [*_earlier(among, collection), collection]))
 
 
-async def resuming(http: Fetcher, lake: Lake, entry: Entry, stamp: datetime, period: Period, earlier: bool) -> Resumed:
+async def open_resumed(
+    http: Fetcher, lake: Lake, entry: Entry, stamp: datetime, period: Period, earlier: bool
+) -> Resumed:
     """A fetcher that takes what the run `stamp` kept of this very period before it asks `http`; with
     `earlier`, also what other runs kept of it in the last `RESUME`."""
-    own = Collection(_folder(entry, stamp, period), stamp, period)
+    own = KeptCollection(collection_folder(entry, stamp, period), stamp, period)
     folders = (await lake.listing(own.folder.rpartition("/")[0]))[0] if earlier else []
-    found = [one for one in (_collection(entry, folder) for folder in folders) if one]
+    found = [one for one in (parse_collection_folder(entry, folder) for folder in folders) if one]
     others = _earlier(sorted(found, key=lambda one: one.stamp), own)
-    return Resumed(http, lake, await kept(lake, [*others, own]))
+    return Resumed(http, lake, await list_answers(lake, [*others, own]))
 
 
 class Resumed:
@@ -56,10 +67,10 @@ class Resumed:
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
         """What `read` makes of the body that is kept, whose answer has attempt 0, else of a new answer."""
-        path = self._answers.get(_question(request))
+        path = self._answers.get(question_hash(request))
         if path is not None:
             try:
-                _, answer = await _opened(self._lake, path)
+                _, answer = await open_body(self._lake, path)
                 found = await read(answer)
             except GridtideError as error:
                 logger.warning("%s: %s is asked again: %s", entry.name, request.label or "a page", error)
@@ -78,7 +89,7 @@ class Replayed:
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
         """What `read` makes of the body that is kept; raises `NotKeptError` where there is none."""
-        path = self._answers.get(_question(request))
+        path = self._answers.get(question_hash(request))
         if path is None:
             raise await self._missing(entry, request)
         _, answer = await self._open(entry, path)
@@ -87,7 +98,7 @@ class Replayed:
 
     async def _open(self, entry: Entry, path: str) -> tuple[str, Response]:
         try:
-            return await _opened(self._lake, path)
+            return await open_body(self._lake, path)
         except StorageError as error:
             raise StorageError(entry.name, f"{path} {error.happened}", error.fix) from error
 
@@ -110,7 +121,7 @@ def _host(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _earlier(among: Iterable[Collection], one: Collection) -> list[Collection]:
+def _earlier(among: Iterable[KeptCollection], one: KeptCollection) -> list[KeptCollection]:
     """Those `among` collections that `one` may have gone on from: of the same period, at most `RESUME` before it."""
     if one.period is None:
         return []

@@ -111,9 +111,9 @@ async def test_a_collection_is_replayed_without_the_upstream(make: Make, tmp_pat
     upstream, entry = await make(HOURS)
     done = await run(entry, tmp_path)
     lake = Lake.open(str(tmp_path))
-    [collection] = await raw_bodies.collections(lake, entry)
+    [collection] = await raw_bodies.list_collections(lake, entry)
     assert (collection.stamp, collection.period) == (STAMP, WHOLE)
-    replayed = resume.Replayed(lake, await raw_bodies.kept(lake, [collection]))
+    replayed = resume.Replayed(lake, await raw_bodies.list_answers(lake, [collection]))
     other = Lake.open(str(tmp_path / "other"))
     again = await collect(entry, lake=other, http=replayed, stamp=STAMP, period=WHOLE)
     assert (again.file, again.requests) == (done.file, 0)
@@ -126,7 +126,9 @@ async def test_a_replay_without_all_pages_says_which_is_missing(make: Make, tmp_
     """Nothing is asked for and no file is written."""
     _, entry = await interrupted(make, tmp_path, after=1)
     lake = Lake.open(str(tmp_path))
-    replayed = resume.Replayed(lake, await raw_bodies.kept(lake, await raw_bodies.collections(lake, entry)))
+    replayed = resume.Replayed(
+        lake, await raw_bodies.list_answers(lake, await raw_bodies.list_collections(lake, entry))
+    )
     with pytest.raises(StorageError, match=r"demand: the body of .* is not kept"):
         await collect(entry, lake=lake, http=replayed, stamp=STAMP, period=WHOLE)
     assert await lake.files("eia_demand", "demand") == []
@@ -160,7 +162,7 @@ async def test_what_is_gone_on_from_is_found_among_many(
     other = msgspec.structs.replace(other, output_folder=one.output_folder)
     days = [Period(JANUARY + n * DAY, JANUARY + (n + 1) * DAY) for n in range(30)]
     for of, stamp, day in [(one, STAMP, day) for day in days] + [(other, STAMP, days[3]), (one, STAMP - DAY, days[3])]:
-        await raw_bodies.keep(lake, of, stamp, day, Request("/", {}), Response(b"body", stamp, "text/plain", 1))
+        await raw_bodies.keep_body(lake, of, stamp, day, Request("/", {}), Response(b"body", stamp, "text/plain", 1))
     listed: list[str] = []
     listing = Lake.listing
 
@@ -171,7 +173,7 @@ async def test_what_is_gone_on_from_is_found_among_many(
 
     monkeypatch.setattr(Lake, "listing", counted)
     async with Http({}) as http:
-        await resume.resuming(http, lake, one, STAMP + HOUR, days[3], earlier=True)
+        await resume.open_resumed(http, lake, one, STAMP + HOUR, days[3], earlier=True)
     assert [path.removeprefix("raw/one/20240104T0000_20240105T0000/") for path in listed] == [
         "one_20260101_030405_20240104T0000_20240105T0000",
         "one_20260102_030405_20240104T0000_20240105T0000",

@@ -238,7 +238,7 @@ async def test_what_lost_some_of_its_bodies_is_told_once(make: Make, tmp_path: P
         upstream.rows[0]["value"] = str(number)
         async with Http({"EIA_API_KEY": "s3cret-key"}) as http:
             await collect(entry, lake=lake, http=http, stamp=stamp, period=whole)
-    lost, *_ = (one.folder for one in await raw_bodies.collections(lake, entry))
+    lost, *_ = (one.folder for one in await raw_bodies.list_collections(lake, entry))
     for body in sorted((tmp_path / lost).iterdir())[:2]:
         body.unlink()
     files = await lake.files("eia_demand", "demand")

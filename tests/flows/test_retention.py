@@ -10,7 +10,7 @@ import pytest
 
 from flows.retention import retention
 from flows.run.report import RunError
-from gridtide.collect.retention import expired, folders
+from gridtide.collect.retention import body_folders, find_expired
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
 from tests.support.lakes import START, entry
@@ -102,7 +102,7 @@ async def test_a_collection_that_is_writing_is_not_disturbed(tmp_path: Path) -> 
             path = await put.get()
             [body] = [one for one in await lake.objects("raw") if one.path == path]
             await lake.remove([path])
-            await lake.prune(folders(of, [body]))
+            await lake.prune(body_folders(of, [body]))
 
     await asyncio.gather(write(), remove())
     assert [str(path) for path in (tmp_path / "raw").rglob("*")] == [str(tmp_path / "raw" / "demand")]
@@ -114,9 +114,9 @@ async def test_bodies_on_s3_are_removed(bucket: str) -> None:
     lake = Lake.open(f"s3://{bucket}/lake")
     for number in range(1001):
         await lake.put_raw(f"raw/demand/demand_20240101_000000/{number:04}.zst", b"body")
-    (first, *_) = bodies = await expired(lake, entry(), START.replace(year=2100))
+    (first, *_) = bodies = await find_expired(lake, entry(), START.replace(year=2100))
     assert len(bodies) == 1001
-    assert await expired(lake, entry(), first.last_modified) == []
+    assert await find_expired(lake, entry(), first.last_modified) == []
     await lake.remove([body.path for body in bodies])
     assert await lake.objects("raw") == []
 
