@@ -14,7 +14,7 @@ from hypothesis import settings
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from tests.support.eia_upstream import Upstream
-from tests.support.prefect_servers import serving
+from tests.support.prefect_servers import furnish, prefect_database, serving
 
 # a shared machine may pause in any example, which says nothing about the property
 settings.register_profile("gridtide", deadline=None)
@@ -22,9 +22,18 @@ settings.load_profile("gridtide")
 
 
 @pytest.fixture(scope="session")
-def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of Prefect to copy, the same for all processes of the session."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "migrated"
+    folder.mkdir(exist_ok=True)
+    return prefect_database(folder)
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
     """PREFECT_HOME of the session's Prefect server: its database, log and results."""
-    return tmp_path_factory.mktemp("prefect")
+    return furnish(tmp_path_factory.mktemp("prefect"), migrated)
 
 
 @pytest.fixture(scope="session")

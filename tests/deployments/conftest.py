@@ -14,14 +14,14 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from deployments.registry.notifications import VARIABLE
 from tasks.notify.deliver import read_receivers
 from tests.support.machine import gridtide
-from tests.support.prefect_servers import serving
+from tests.support.prefect_servers import furnish, serving
 from tests.support.served import synthetic
 
 
 @pytest.fixture(scope="module")
-def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prefect_home(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
     """PREFECT_HOME of the module's Prefect server."""
-    return tmp_path_factory.mktemp("prefect")
+    return furnish(tmp_path_factory.mktemp("prefect"), migrated)
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,14 @@ def silent() -> Iterator[str]:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, silent: str) -> Iterator[Path]:
+def machine(tmp_path: Path, silent: str, migrated: Path) -> Iterator[Path]:
     """A folder with a configuration, and a PREFECT_HOME of its own."""
     slow = {"name": "slow", "url": silent, "output_folder": "slow", "schedule": "daily", "timeout": 300}
     schedules = {"hourly": {"cron": "12 * * * *"}, "daily": {"cron": "35 7 * * *"}}
     apis = [synthetic("grid", "hourly"), slow]
     (tmp_path / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))
-    with temporary_settings({PREFECT_HOME: tmp_path / "home"}, restore_defaults={PREFECT_API_URL}):
+    home = furnish(tmp_path / "home", migrated)
+    with temporary_settings({PREFECT_HOME: home}, restore_defaults={PREFECT_API_URL}):
         yield tmp_path
         gridtide(tmp_path, "down").communicate()
 
