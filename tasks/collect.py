@@ -1,4 +1,4 @@
-"""When an earlier result may stand for asking again."""
+"""The task that collects an entry: its cache key, its retries, and the number of collections at a time."""
 
 from __future__ import annotations
 
@@ -27,22 +27,25 @@ from gridtide.periods import Period
 
 
 def cache_key(entry: Entry, period: Period | None, lake: str) -> str:
-    """What tells one collection from another: what is asked, how, for when, and where it goes.
+    """The cache key of a collection: it depends on the request, its period and the lake.
 
-    Letters, digits, `_` and `-` alone, as it names a file and a lock.
+    It has only letters, digits, `_` and `-`, as it is the name of a file and of a lock.
     """
-    asked = "\n".join(("collect", entry.name, entry.fingerprint, str(period), lake))
-    return f"collect-{hashlib.sha256(asked.encode()).hexdigest()[:32]}"
+    request = "\n".join(("collect", entry.name, entry.fingerprint, str(period), lake))
+    return f"collect-{hashlib.sha256(request.encode()).hexdigest()[:32]}"
 
 
 SLOTS = 32
-"""Collections that one run has under way at a time."""
+"""Collections of one run that may run at a time."""
 
 
 @dataclass(frozen=True)
 class CollectionRun:
-    """What the collections of one flow run share. `refresh` asks although an answer is fresh;
-    `resume` goes on from the pages that an interrupted run kept of the same period."""
+    """What the collections of one flow run share.
+
+    With `refresh` an entry is asked even if its last answer is fresh; with `resume` the pages of the same period that
+    an interrupted run stored are not asked for again.
+    """
 
     lake: Lake
     http: Fetcher
@@ -55,7 +58,7 @@ class CollectionRun:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a collection ended: with `collected` (`gridtide.collect.Collected.as_dict`) or with `error`."""
+    """The result of a collection: `collected` (`gridtide.collect.Collected.as_dict`), or `error`."""
 
     entry: Entry
     period: Period | None
@@ -67,11 +70,11 @@ class Outcome:
 async def run_collection(run: CollectionRun, entry: Entry, period: Period | None = None) -> Outcome:
     """Collect `entry` for `period` (a snapshot if None) as one task run; no error is raised.
 
-    A result younger than `entry.fresh` is taken again instead, if its file is still in the lake.
+    A result younger than `entry.fresh` is used again instead, if its file is still in the lake.
     """
-    work = _Work(run, entry, period)
+    work = _CollectionAttempts(run, entry, period)
     state = await _attempt(work, run.refresh)
-    if state.name == "Cached" and not await work.is_kept(await state.aresult()):
+    if state.name == "Cached" and not await work.is_stored(await state.aresult()):
         state = await _attempt(work, refresh=True)
     result = await state.aresult(raise_on_failure=False)
     if isinstance(result, BaseException):
@@ -79,9 +82,11 @@ async def run_collection(run: CollectionRun, entry: Entry, period: Period | None
     return Outcome(entry, period, collected=result, from_cache=state.name == "Cached")
 
 
-class _Work:
-    """One collection and its patience. Not a dataclass: Prefect would walk into the fields of one
-    that is a task's parameter, while this it neither reads, hashes nor records."""
+class _CollectionAttempts:
+    """A collection and the state of its attempts.
+
+    Not a dataclass: Prefect reads, hashes and records the fields of a dataclass that is a parameter of a task.
+    """
 
     def __init__(self, run: CollectionRun, entry: Entry, period: Period | None) -> None:
         self.run, self.entry, self.period = run, entry, period
@@ -90,19 +95,19 @@ class _Work:
 
     @property
     def name(self) -> str:
-        """What the task run is called."""
+        """The name of the task run."""
         return f"{self.entry.name} {self.period}" if self.period else self.entry.name
 
     @property
     def key(self) -> str:
-        """The key of its result."""
+        """The cache key of the result."""
         return cache_key(self.entry, self.period, self.run.lake.uri)
 
     async def attempt(self) -> dict[str, Any]:
-        """Collect once, when a slot is free and no earlier than the upstream allows."""
+        """Collect once, as soon as a slot is free and the upstream allows it."""
         await asyncio.sleep(self.not_before - time.monotonic())
         async with self.run.slots:
-            if self.begun is None:
+            if self.begun is None:  # waiting for a slot does not count against the deadline
                 self.begun = time.monotonic()
             try:
                 collected = await collection.collect(
@@ -118,45 +123,45 @@ class _Work:
                 raise
         return collected.as_dict()
 
-    def is_worth_another(self, error: object) -> bool:
-        """Whether `error` may pass before the entry's deadline, counted from the first attempt."""
+    def is_retryable(self, error: object) -> bool:
+        """Whether another attempt may succeed before the deadline of the entry, which is counted from the first one."""
         if not isinstance(error, GridtideError) or not error.retryable or self.begun is None:
             return False
         next_attempt = max(time.monotonic(), self.not_before)
         return next_attempt < self.begun + self.entry.deadline.total_seconds()
 
-    async def is_kept(self, collected: dict[str, Any]) -> bool:
+    async def is_stored(self, collected: dict[str, Any]) -> bool:
         """Whether the lake still holds the file of an earlier result."""
         return collected["file"] is None or await self.run.lake.exists(collected["file"])
 
 
-def _attempt(work: _Work, refresh: bool) -> Awaitable[State[dict[str, Any]]]:
-    return _task(work.entry.fresh, work.run.retries, refresh)(work, return_state=True)
+def _attempt(work: _CollectionAttempts, refresh: bool) -> Awaitable[State[dict[str, Any]]]:
+    return _configure_task(work.entry.fresh, work.run.retries, refresh)(work, return_state=True)
 
 
-def _is_worth_another(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+def _may_retry(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
     context = TaskRunContext.get()
-    return context is not None and context.parameters["work"].is_worth_another(state.data)
+    return context is not None and context.parameters["work"].is_retryable(state.data)
 
 
-def _name(parameters: dict[str, Any]) -> str:
+def _task_run_name(parameters: dict[str, Any]) -> str:
     return str(parameters["work"].name)
 
 
-def _key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+def _result_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     return str(parameters["work"].key)
 
 
 @task(
     name="collect",
-    task_run_name=_name,  # type: ignore[arg-type]  # the protocol also asks for a class method of no use here
-    cache_policy=CachePolicy.from_cache_key_fn(_key),
+    task_run_name=_task_run_name,  # type: ignore[arg-type]  # the protocol also asks for a class method of no use here
+    cache_policy=CachePolicy.from_cache_key_fn(_result_key),
     result_serializer=JSONSerializer(object_decoder=None),
     cache_result_in_memory=False,
-    retry_condition_fn=_is_worth_another,
+    retry_condition_fn=_may_retry,
     retry_jitter_factor=0.3,
 )
-async def _collect(work: _Work) -> dict[str, Any]:
+async def _collect(work: _CollectionAttempts) -> dict[str, Any]:
     context = TaskRunContext.get()
     if context is not None:
         # A tag given to the task itself costs a request to the server's concurrency limits per run.
@@ -165,10 +170,10 @@ async def _collect(work: _Work) -> dict[str, Any]:
 
 
 @lru_cache
-def _task(fresh: timedelta, retries: TaskRetries, refresh: bool) -> Task[..., Any]:
-    patient = _collect.with_options(
+def _configure_task(fresh: timedelta, retries: TaskRetries, refresh: bool) -> Task[..., Any]:
+    retried = _collect.with_options(
         retries=retries.count, retry_delay_seconds=exponential_backoff(retries.delay.total_seconds())
     )
-    if not fresh:  # a result that nobody may use again is not kept
-        return patient.with_options(cache_policy=NO_CACHE, persist_result=False)
-    return patient.with_options(cache_expiration=fresh, refresh_cache=refresh)
+    if not fresh:  # a result that nobody may use again is not stored
+        return retried.with_options(cache_policy=NO_CACHE, persist_result=False)
+    return retried.with_options(cache_expiration=fresh, refresh_cache=refresh)

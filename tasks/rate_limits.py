@@ -1,12 +1,12 @@
 """Rate limits that hold across all processes that use one Prefect server.
 
-    process A ─► joins limit "eia" ─► 1 slot of 2 ─► half of the rate, kept by A itself
-    process B ─► joins limit "eia" ─► 1 slot of 2 ─► half of the rate, kept by B itself
+    process A ─► joins limit "eia" ─► 1 slot of 2 ─► half of the rate, which A keeps by itself
+    process B ─► joins limit "eia" ─► 1 slot of 2 ─► half of the rate, which B keeps by itself
 
-Each process that asks under a limit holds one slot of a global concurrency limit, and all see how
-many hold one. Prefect's own rate limits grant requests one by one: under contention they let through
-half of what they should, as every refusal starts the decay of their slots anew. A slot is leased: the
-share of a process that dies goes to the others within about a minute.
+Each process that sends requests under a limit holds one slot of a global concurrency limit, and all processes see
+how many slots are held. Prefect's own rate limits grant requests one by one: under contention they let through half of
+the rate, because every refusal restarts the decay of their slots. A slot is leased: the share of a process that dies
+goes to the other processes within about a minute.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ MEMBERS = 1000
 
 
 POLL = 1.0
-"""Seconds between two looks at how many share a limit."""
+"""Seconds between two requests for the number of processes that share a limit."""
 
 
 SETTLE = 2 * POLL
-"""Seconds a process waits after it joined others, so that all have seen it before it asks."""
+"""Seconds that a process waits after it joined others, until all of them have seen it."""
 
 
 IDLE = 10.0
-"""Seconds without a request after which a process leaves its share to the others."""
+"""Seconds without a request after which a process gives up its share."""
 
 
 LEASE = 60.0
-"""Seconds for which a slot is leased, the fewest that Prefect allows; renewed at a third of them."""
+"""Seconds of the lease of a slot, the shortest that Prefect allows; it is renewed after a third of them."""
 
 
 logger = get_logger("gridtide.quota")
@@ -53,7 +53,7 @@ logger = get_logger("gridtide.quota")
 class SharedLimiter:
     """A limiter for all processes of one Prefect server; use it as an async context manager.
 
-    Without an answer of the server it goes on alone, and says so in the log.
+    While the server does not answer, it keeps the whole limit in this process, and logs a warning.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class _Membership:
         async with self._joining:
             if self._follower is not None and not self._follower.done():
                 return
-            await self._asked(self._count)
+            await self._call_server(self._count)
             self._follower = asyncio.create_task(self._follow())
             if self._members > 1:
                 await asyncio.sleep(SETTLE)
@@ -127,7 +127,7 @@ class _Membership:
         """See how many share the limit, keep the lease, and leave when nothing is asked any more."""
         while self._waiting or time.monotonic() < self._used + IDLE:
             await asyncio.sleep(POLL)
-            await self._asked(self._count)
+            await self._call_server(self._count)
         await self._give_back()
 
     async def _count(self) -> None:
@@ -137,8 +137,8 @@ class _Membership:
             lease, self._lease = self._lease, None
             await self._client.renew_concurrency_lease(lease, LEASE)
             self._lease, self._renewed = lease, time.monotonic()
-        found = await self._client.read_global_concurrency_limit_by_name(self._name)
-        self._members = max(1, found.active_slots)
+        concurrency_limit = await self._client.read_global_concurrency_limit_by_name(self._name)
+        self._members = max(1, concurrency_limit.active_slots)
 
     async def _take(self) -> None:
         try:
@@ -154,10 +154,10 @@ class _Membership:
     async def _give_back(self) -> None:
         lease, self._lease, self._members = self._lease, None, 1
         if lease is not None:
-            await self._asked(lambda: self._client.release_concurrency_slots_with_lease(lease))
+            await self._call_server(lambda: self._client.release_concurrency_slots_with_lease(lease))
 
-    async def _asked(self, call: Callable[[], Awaitable[object]]) -> None:
-        """Await `call`; that the server does not answer is said once, until it does again."""
+    async def _call_server(self, call: Callable[[], Awaitable[object]]) -> None:
+        """Await `call`; that the server does not answer is logged once, until it answers again."""
         try:
             await call()
             self._alone = False

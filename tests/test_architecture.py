@@ -79,7 +79,7 @@ NAMES_TODAY = {
     "gridtide.curated": (68, 5.53, 0.81),
     "gridtide.coverage": (6, 5.88, 0.48),
     "gridtide.training": (203, 5.57, 0.8),
-    "tasks": (20, 6.59, 0.48),
+    "tasks": (0, 7.0, 0.45),
     "flows": (18, 5.99, 0.6),
     "deployments": (0, 7.0, 0.45),
 }

@@ -1,8 +1,8 @@
-"""Telling people what automations could not: read what happened and who was told, tell the rest until it arrives.
+"""Deliver the notifications that automations could not deliver, and those of recoveries.
 
-The record is the server's own events. An automation that notified leaves one that names the event it was
-about and the receiver's block; what is delivered here leaves one of the same form. So each receiver is
-told each thing once; twice only where a process is killed between sending and recording.
+The events of the server are the record of what was delivered. An automation that notified leaves an event that names
+the event of the trouble and the receiver's block; a delivery here emits an event of the same form. So a receiver gets
+each notification once; twice only if a process is killed between sending and recording.
 """
 
 from __future__ import annotations
@@ -26,29 +26,31 @@ from tasks.notify.events import NOTIFIED, TRIGGERING
 from tasks.notify.history import MESSAGE_LIMIT, Notice, compose_message, read_history
 
 RECEIVER_PREFIX = "gridtide-notify"
-"""What the names of the receivers' blocks begin with."""
+"""The prefix of the names of the receivers' blocks."""
 
 
 RETRY_DELAYS = [5, 10, 20, *[40] * 44]
-"""Seconds before each further attempt; what is not delivered after half an hour is left to the next run."""
+"""Seconds before each further attempt, half an hour in total; after that the next run of `notify` goes on."""
 
 
 RECORD_TIMEOUT = 30
-"""Seconds to wait for the server to write down what was told."""
+"""Seconds to wait until the server has stored the record of a delivery."""
 
 
 @dataclass(frozen=True)
 class Receiver:
-    """A notify block: its name and its id."""
+    """A receiver of notifications: the name of its block, and the id of that block."""
 
     name: str
     block: str
 
 
 async def read_receivers(client: PrefectClient) -> list[Receiver]:
-    """The receivers there are."""
+    """The receivers on the server."""
     blocks = await client.read_block_documents(include_secrets=False, offset=0, limit=200)
-    return [Receiver(one.name, str(one.id)) for one in blocks if one.name and one.name.startswith(RECEIVER_PREFIX)]
+    return [
+        Receiver(block.name, str(block.id)) for block in blocks if block.name and block.name.startswith(RECEIVER_PREFIX)
+    ]
 
 
 @task(
@@ -60,14 +62,15 @@ async def read_receivers(client: PrefectClient) -> list[Receiver]:
     persist_result=False,
 )
 async def deliver(receiver: Receiver, window: timedelta) -> int:
-    """Tell `receiver` in one message what it does not know yet of the last `window`; returns of how many things.
+    """Send `receiver` one message with its pending notices of the last `window`; returns how many there were.
 
-    What is to be told is read anew at each attempt. Raises `UpstreamError` where it does not arrive.
+    Each attempt reads the pending notices again, as an automation may have delivered some meanwhile. Raises
+    `UpstreamError` if the receiver does not take the message.
     """
     async with get_client() as client:
         now = datetime.now(UTC)
         since = now - window
-        notices = (await read_history(client, since)).untold(receiver.block, since, now)
+        notices = (await read_history(client, since)).pending_notices(receiver.block, since, now)
         if notices:
             await send_message(client, receiver, *compose_message(notices))
             await _record(receiver, notices)
@@ -76,44 +79,46 @@ async def deliver(receiver: Receiver, window: timedelta) -> int:
 
 
 async def send_message(client: PrefectClient, receiver: Receiver, subject: str, body: str) -> None:
-    """Send one message; raises `UpstreamError` where it does not arrive."""
+    """Send one message; raises `UpstreamError` if the receiver does not take it."""
     document = await client.read_block_document(receiver.block)  # type: ignore[arg-type]  # takes text as well
     block: Any = Block._from_block_document(document)
     try:
         with block.raise_on_failure():
             await block.anotify(body, subject)
-    except NotificationError as error:  # what it says may hold the URL, which may be a secret
+    except NotificationError as error:  # its text may hold the URL, which may be a secret
         raise UpstreamError(
             receiver.name,
             "did not take the notification",
-            "Check that it is reachable and that GRIDTIDE_NOTIFY names it rightly, then gridtide deploy",
+            "Check that it is reachable and that its URL in GRIDTIDE_NOTIFY is right, then gridtide deploy",
         ) from error
 
 
 async def _until_recorded(client: PrefectClient, receiver: Receiver, notice: Notice, since: datetime) -> None:
-    """Wait until the server, which writes events seconds later, would not let `notice` be told again."""
+    """Wait until the server has stored the record of `notice`.
+
+    It stores events some seconds later; a run that began before would deliver the notice once more.
+    """
     for _ in range(RECORD_TIMEOUT):
-        known = await read_history(client, since)
-        if notice.event in (known.told if notice.role == TRIGGERING else known.recovered)[receiver.block]:
+        history = await read_history(client, since)
+        recorded = history.delivered if notice.role == TRIGGERING else history.recovered
+        if notice.event in recorded[receiver.block]:
             return
         await asyncio.sleep(1)
 
 
 async def _record(receiver: Receiver, notices: Sequence[Notice]) -> None:
+    block = {"prefect.resource.id": f"prefect.block-document.{receiver.block}", "prefect.resource.role": "block"}
     async with get_events_client() as events:
+        # The server limits the related resources of an event.
         for start in range(0, len(notices), MESSAGE_LIMIT):
-            about = [
+            notified = [
                 {"prefect.resource.id": f"prefect.event.{notice.event}", "prefect.resource.role": notice.role}
                 for notice in notices[start : start + MESSAGE_LIMIT]
             ]
-            block = {
-                "prefect.resource.id": f"prefect.block-document.{receiver.block}",
-                "prefect.resource.role": "block",
-            }
             await events.emit(
                 Event(
                     event=NOTIFIED,
                     resource=Resource({"prefect.resource.id": f"gridtide.receiver.{receiver.name}"}),
-                    related=[RelatedResource(one) for one in [block, *about]],
+                    related=[RelatedResource(resource) for resource in [block, *notified]],
                 )
             )

@@ -1,4 +1,4 @@
-"""What happened and what was told of it, and the messages that follow."""
+"""Which troubles and recoveries a receiver has to be notified of, from the events of the server."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ from tasks.notify.events import (
     RESOLVED,
     RUN_TROUBLES,
     TRIGGERING,
-    _related,
     concern_key,
     event_title,
     read_events,
+    related_ids,
+    related_names,
 )
 
 GRACE = timedelta(seconds=90)
-"""How long an automation has to notify of an event by itself."""
+"""How long an automation has time to notify of an event by itself."""
 
 
 MESSAGE_LIMIT = 20
-"""Things that one message lists; the rest is counted."""
+"""Notices that one message lists; further ones are counted."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """One thing to tell: the event it is about, `subject`, and what a person needs to act on it."""
+    """Something to notify of: the id of its event, a `subject`, and in `body` what a person needs to act on it."""
 
     event: str
     subject: str
@@ -49,94 +50,119 @@ class Notice:
     role: str = TRIGGERING
 
 
+def _ids_by_receiver() -> dict[str, set[str]]:
+    return defaultdict(set)
+
+
 @dataclass
 class History:
-    """What happened, and by receiver's block what it was told of, in vain, and as recovered (ids of events)."""
+    """Troubles and recoveries, and by the block of a receiver the ids of the events of its notifications.
+
+    `delivered` are the troubles that the receiver was notified of, `failed` those whose automation could not deliver
+    its notification, and `recovered` the troubles whose recovery it was notified of.
+    """
 
     troubles: list[Event] = field(default_factory=list)
-    well: list[Event] = field(default_factory=list)
-    told: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    in_vain: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    recovered: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    recoveries: list[Event] = field(default_factory=list)
+    delivered: dict[str, set[str]] = field(default_factory=_ids_by_receiver)
+    failed: dict[str, set[str]] = field(default_factory=_ids_by_receiver)
+    recovered: dict[str, set[str]] = field(default_factory=_ids_by_receiver)
 
     @classmethod
-    def of(cls, events: Iterable[Event]) -> History:
-        """The history in `events`."""
+    def from_events(cls, events: Iterable[Event]) -> History:
+        """The history in `events`, which are in the order of time."""
         history = cls()
         for event in events:
-            if event.event in RUN_TROUBLES.keys() | DATA_TROUBLES.keys() and not _is_told_otherwise(event):
+            if event.event in RUN_TROUBLES.keys() | DATA_TROUBLES.keys() and not _has_own_events(event):
                 history.troubles.append(event)
             elif event.event in {COMPLETED, *RESOLVED}:
-                history.well.append(event)
-            for block in _related(event, "block"):
-                about = history.in_vain if event.event == NOT_DELIVERED else history.told
-                about[block].update(_related(event, TRIGGERING))
-                history.recovered[block].update(_related(event, RECOVERED))
+                history.recoveries.append(event)
+            # Records of automations and of the task `deliver` have the same form: they are related to a block.
+            for block in related_ids(event, "block"):
+                notified = history.failed if event.event == NOT_DELIVERED else history.delivered
+                notified[block].update(related_ids(event, TRIGGERING))
+                history.recovered[block].update(related_ids(event, RECOVERED))
         return history
 
-    def untold(self, block: str, since: datetime, now: datetime) -> list[Notice]:
-        """What the receiver `block` is to be told at `now`, oldest first: troubles from `since` on, and of each
-        deployment or entry that it was or is told is in trouble and that was well after, that it is so again."""
-        told, in_vain = self.told[block], self.in_vain[block]
+    def pending_notices(self, block: str, since: datetime, now: datetime) -> list[Notice]:
+        """The notices that the receiver `block` has not had at `now`: troubles from `since` on, oldest first, then
+        recoveries.
+
+        A recovery is due for the last trouble of a deployment or entry, if the receiver was or is notified of that
+        trouble, and a run completed or the data was complete after it.
+        """
+        delivered, failed = self.delivered[block], self.failed[block]
         troubles = [
-            _notice(event)
+            _trouble_notice(event)
             for event in self.troubles
             if event.occurred >= since
-            and str(event.id) not in told
-            and (str(event.id) in in_vain or event.occurred < now - GRACE)
+            and str(event.id) not in delivered
+            # A young event may still be delivered by its automation: telling it here as well would double it.
+            and (str(event.id) in failed or event.occurred < now - GRACE)
         ]
-        known = told | {notice.event for notice in troubles}
-        last = {concern_key(event): event for event in self.troubles}
-        well = {concern_key(event): event for event in self.well}
-        recovered = [
-            _recovery(event, well[concern])
-            for concern, event in last.items()
-            if concern in well
-            and well[concern].occurred > event.occurred
-            and str(event.id) in known
+        notified = delivered | {notice.event for notice in troubles}
+        # Events are in the order of time, so that the last of each kind remains.
+        last_trouble = {concern_key(event): event for event in self.troubles}
+        last_recovery = {concern_key(event): event for event in self.recoveries}
+        recoveries = [
+            _recovery_notice(event, last_recovery[concern])
+            for concern, event in last_trouble.items()
+            if concern in last_recovery
+            and last_recovery[concern].occurred > event.occurred
+            and str(event.id) in notified
             and str(event.id) not in self.recovered[block]
         ]
-        return troubles + recovered
+        return troubles + recoveries
 
 
-def _is_told_otherwise(event: Event) -> bool:
-    """Whether it is a failure of `notify` itself, or one whose reasons the events of entries tell."""
-    return _related(event, "flow", "name") == ["notify"] or fnmatch(
+def _has_own_events(event: Event) -> bool:
+    """Whether `event` is a failure of `notify` itself, or one whose reasons have events of their entries."""
+    # A failed `notify` run is retried by its own schedule; notifying of it would need what just failed.
+    return related_names(event, "flow") == ["notify"] or fnmatch(
         event.resource.get("prefect.state-message") or "", ENTRIES_FAILED
     )
 
 
-def _notice(event: Event) -> Notice:
-    said = {**RUN_TROUBLES, **DATA_TROUBLES}[event.event]
+def _trouble_notice(event: Event) -> Notice:
+    predicate = {**RUN_TROUBLES, **DATA_TROUBLES}[event.event]
     if event.event in DATA_TROUBLES:
         lines = [f"{key}: {event.payload.get(key)}" for key in ("what", "since", "fix")]
     else:
-        why = event.resource.get("prefect.state-message") or "see its log"
-        lines = [f'run "{event.resource.name}": {why}', f"since: {event.occurred:%Y-%m-%d %H:%M:%S} UTC", _link(event)]
-    return Notice(str(event.id), f"{event_title(event)} {said}", "\n".join(lines))
+        reason = event.resource.get("prefect.state-message") or "see its log"
+        lines = [
+            f'run "{event.resource.name}": {reason}',
+            f"since: {event.occurred:%Y-%m-%d %H:%M:%S} UTC",
+            _run_link(event),
+        ]
+    return Notice(str(event.id), f"{event_title(event)} {predicate}", "\n".join(lines))
 
 
-def _recovery(trouble: Event, well: Event) -> Notice:
-    told = f"{trouble.occurred:%Y-%m-%d %H:%M:%S} UTC; nothing is to be done"
-    if well.event in RESOLVED:
-        lines = [f"it was: {trouble.payload.get('what')}", f"as told at {told}"]
-        return Notice(str(trouble.id), f"{event_title(trouble)} {RESOLVED[well.event]}", "\n".join(lines), RECOVERED)
-    lines = [
-        f'run "{well.resource.name}" completed at {well.occurred:%Y-%m-%d %H:%M:%S} UTC',
-        f"it had been in trouble since {told}",
-        _link(well),
-    ]
-    return Notice(str(trouble.id), f"{event_title(trouble)} works again", "\n".join(lines), RECOVERED)
+def _recovery_notice(trouble: Event, recovery: Event) -> Notice:
+    """The notice that `trouble` is over; it refers to the event of the trouble, so that each is notified once."""
+    since = f"{trouble.occurred:%Y-%m-%d %H:%M:%S} UTC; nothing has to be done"
+    if recovery.event in RESOLVED:
+        lines = [f"it was: {trouble.payload.get('what')}", f"as reported at {since}"]
+        subject = f"{event_title(trouble)} {RESOLVED[recovery.event]}"
+    else:
+        completed = f"{recovery.occurred:%Y-%m-%d %H:%M:%S} UTC"
+        lines = [
+            f'run "{recovery.resource.name}" completed at {completed}',
+            f"it had been in trouble since {since}",
+            _run_link(recovery),
+        ]
+        subject = f"{event_title(trouble)} works again"
+    return Notice(str(trouble.id), subject, "\n".join(lines), RECOVERED)
 
 
-def _link(event: Event) -> str:
+def _run_link(event: Event) -> str:
+    """The page of the event's run in the UI."""
     settings = get_current_settings()
     ui = settings.ui_url or re.sub("/api$", "", settings.api.url or "")
     return f"{ui}/runs/flow-run/{event.resource.id.rpartition('.')[2]}"
 
 
 def compose_message(notices: Sequence[Notice]) -> tuple[str, str]:
-    """Subject and body of one message that tells all of `notices`."""
+    """Subject and body of one message with all of `notices`."""
     if len(notices) == 1:
         return notices[0].subject, notices[0].body
     blocks = [f"{notice.subject}\n{notice.body}" for notice in notices[:MESSAGE_LIMIT]]
@@ -145,10 +171,10 @@ def compose_message(notices: Sequence[Notice]) -> tuple[str, str]:
 
 
 async def read_history(client: PrefectClient, since: datetime) -> History:
-    """What happened and who was told, as far back as the server knows; of completed runs those from `since` on."""
-    events = await read_events(
-        client,
-        [*RUN_TROUBLES, *DATA_TROUBLES, *RESOLVED, NOT_DELIVERED, DELIVERED, NOTIFIED],
-        datetime.now(UTC) - EVENT_RETENTION,
-    )
-    return History.of([*events, *await read_events(client, [COMPLETED], since)])
+    """The history of all events that the server keeps; of completed runs those from `since` on.
+
+    Completed runs are by far the most events, and older ones say nothing about a trouble since then.
+    """
+    names = [*RUN_TROUBLES, *DATA_TROUBLES, *RESOLVED, NOT_DELIVERED, DELIVERED, NOTIFIED]
+    events = await read_events(client, names, datetime.now(UTC) - EVENT_RETENTION)
+    return History.from_events([*events, *await read_events(client, [COMPLETED], since)])

@@ -1,4 +1,4 @@
-"""Troubles of entries as events, announced once."""
+"""Troubles of entries as Prefect events, one event per change."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from tasks.notify.events import (
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is wrong with an entry's data, `since` when, and what mends it; while the `mark` is the same it is the
-    same trouble."""
+    """What is wrong with an entry's data, `since` when, and the command that fixes it.
+
+    Two troubles of an entry with the same `mark` are the same trouble.
+    """
 
     what: str
     since: str
@@ -33,33 +35,31 @@ class Trouble:
 
 
 def is_news(last: Event | None, trouble: Trouble | None, days: int) -> bool:
-    """Whether the trouble found in the last `days`, or that there is none, is to be told after the `last` event of it.
+    """Whether `trouble` (None: there is none) differs from what the `last` event of its kind and entry says.
 
-    Where more days were looked at before, what a shorter look finds says nothing.
+    Both are about the data of the last `days`. A look at fewer days than the last one proves no change: the trouble may
+    lie in the days that were not looked at.
     """
     if last is None or last.event in RESOLVED:
         return trouble is not None
     return days >= last.payload["days"] and (trouble is None or trouble.mark != last.payload["mark"])
 
 
-async def announce_changes(lake: str, days: int, found: Mapping[tuple[str, str], Trouble | None]) -> None:
-    """Leave an event of what is news of `found`, which is by kind (of `DATA`) and entry what was found in the last
-    `days` of the lake: that there is trouble, for the automation of that kind to tell, or that it is over."""
+async def announce_changes(lake: str, days: int, troubles: Mapping[tuple[str, str], Trouble | None]) -> None:
+    """Emit an event for each of `troubles` that is news: of the trouble, or that it is over.
+
+    `troubles` are by kind (a key of `DATA_TROUBLES`) and entry, None where the entry has no such trouble in the last
+    `days` of the lake. The automation of that kind notifies of the event.
+    """
     now = datetime.now(UTC)
     async with get_client() as client:
-        last = {
-            concern_key(event): event
-            for event in await read_events(client, [*DATA_TROUBLES, *RESOLVED], now - EVENT_RETENTION)
-        }
-    events = [_entry_event(*about, lake, days, trouble) for about, trouble in found.items()]
-    news = [
-        event
-        for event, trouble in zip(events, found.values(), strict=True)
-        if is_news(last.get(concern_key(event)), trouble, days)
-    ]
-    async with get_events_client() as recorder:
-        for event in news:
-            await recorder.emit(event)
+        previous = await read_events(client, [*DATA_TROUBLES, *RESOLVED], now - EVENT_RETENTION)
+    last = {concern_key(event): event for event in previous}
+    events = {key: _entry_event(*key, lake, days, trouble) for key, trouble in troubles.items()}
+    async with get_events_client() as events_client:
+        for key, event in events.items():
+            if is_news(last.get(concern_key(event)), troubles[key], days):
+                await events_client.emit(event)
 
 
 def _entry_event(kind: str, entry: str, lake: str, days: int, trouble: Trouble | None) -> Event:

@@ -48,7 +48,7 @@ def event(name: str, resource: dict[str, str], when: datetime, related: list[tup
 
 def untold(*events: Event, at: datetime = NOON + 2 * HOUR) -> list[Any]:
     """Subjects of what the receiver b is to be told."""
-    return [notice.subject for notice in History.of(events).untold("b", SINCE, at)]
+    return [notice.subject for notice in History.from_events(events).pending_notices("b", SINCE, at)]
 
 
 DELIVERED, IN_VAIN = "prefect.automation.action.executed", "prefect.automation.action.failed"
@@ -59,7 +59,7 @@ def test_what_an_automation_told_is_not_told_again() -> None:
     one, two = happened("Failed", NOON), happened("Crashed", NOON)
     events = [one, two, said(DELIVERED, one, NOON), said("gridtide.notified", two, NOON)]
     assert untold(*events) == []
-    assert [notice.subject for notice in History.of(events).untold("c", SINCE, NOON + HOUR)] == [
+    assert [notice.subject for notice in History.from_events(events).pending_notices("c", SINCE, NOON + HOUR)] == [
         "ingest/hourly failed",
         "ingest/hourly crashed",
     ]
