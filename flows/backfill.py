@@ -79,12 +79,13 @@ async def backfill(
     """
     started = time.monotonic()
     period = period_of(start, end)
-    async with collecting(config, select, lake, sandbox, resume=True) as (run, entries):
+    loaded, _ = selected(config, select)
+    async with collecting(loaded, select, lake, sandbox, resume=True) as (run, entries):
         plans = [await plan_chunks(entry, period, run.stamp, run.lake) for entry in entries]
         if dry_run:
             outcomes = []
         elif cluster:
-            place = Destination(lake or selected(config, select)[0].lake, run.stamp, SECRETS if sandbox else None)
+            place = Destination(lake or loaded.lake, run.stamp, SECRETS if sandbox else None)
             outcomes = await collect_chunks_on(cluster, plans, place, run.retries)
         else:
             outcomes = await collect_chunks(plans, run)

@@ -72,11 +72,11 @@ async def monitor(
         dry_run: Only say what is lacking.
     """
     started = time.monotonic()
-    schedules = selected(config, select)[0].schedules
-    async with collecting(config, select, lake, sandbox, resume=True) as (run, entries):
+    loaded, _ = selected(config, select)
+    async with collecting(loaded, select, lake, sandbox, resume=True) as (run, entries):
         period = last_days(run.stamp, days)
         findings = [
-            await find_lacking(entry, schedules.get(entry.schedule or ""), period, run.stamp, run.lake)
+            await find_lacking(entry, loaded.schedules.get(entry.schedule or ""), period, run.stamp, run.lake)
             for entry in entries
         ]
         outcomes = [] if dry_run else await _heal(findings, run)

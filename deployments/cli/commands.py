@@ -20,7 +20,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from deployments.cli.console import counted, err, exit_code, out
-from gridtide.config.loading import load
+from gridtide.config.loading import load, reading_once
 from gridtide.config.raw_entry import split_url
 from gridtide.entries import lake_address
 from gridtide.entries.field_types import check_server_name
@@ -35,7 +35,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with reading_once():
+                return super().invoke(ctx)
         except GridtideError as error:
             if ctx.params["debug"]:
                 raise

@@ -13,6 +13,7 @@ from prefect.utilities.callables import get_call_parameters
 
 from flows.run import run_log
 from flows.run.local_server import ensure_server
+from gridtide.config.loading import reading_once
 
 P = ParamSpec("P")
 
@@ -38,11 +39,12 @@ class LocalFlow(Flow[P, Coroutine[Any, Any, R]]):
         return self._run(super().__call__, *args, **kwargs)
 
     async def _run(self, call: Callable[..., Any], *args: Any, return_state: bool = False, **kwargs: Any) -> Any:
-        if self.check is not None:
-            self.check(**get_call_parameters(self.fn, args, kwargs))
-        url = await asyncio.to_thread(ensure_server)
-        with temporary_settings({PREFECT_API_URL: url}):
-            return await call(*args, return_state=return_state, **kwargs)
+        with reading_once():  # what was checked is what is run
+            if self.check is not None:
+                self.check(**get_call_parameters(self.fn, args, kwargs))
+            url = await asyncio.to_thread(ensure_server)
+            with temporary_settings({PREFECT_API_URL: url}):
+                return await call(*args, return_state=return_state, **kwargs)
 
 
 def local_flow(

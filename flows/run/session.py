@@ -26,13 +26,15 @@ EARLIEST = 1900
 """The first year that may be asked for: none before it has a grid, and names of files write four digits."""
 
 
-def selected(config: str | dict[str, Any], select: list[str] | None) -> tuple[Config, list[Entry]]:
-    """The configuration and those of its entries that are named, all if none are.
+def selected(config: Config | str | dict[str, Any], select: list[str] | None) -> tuple[Config, list[Entry]]:
+    """The configuration (already read, the path of its file, or its content) and those of its entries that are named,
+    all if none are.
 
     Raises `ConfigurationError` that lists everything wrong with either.
     """
-    loaded = parse(config) if isinstance(config, dict) else load(config)
-    return loaded, loaded.select(select or ())
+    if not isinstance(config, Config):
+        config = parse(config) if isinstance(config, dict) else load(config)
+    return config, config.select(select or ())
 
 
 def period_of(start: Any, end: Any) -> Period:
@@ -65,7 +67,7 @@ def moment(value: Any) -> datetime:
 
 @asynccontextmanager
 async def collecting(
-    config: str | dict[str, Any],
+    config: Config | str | dict[str, Any],
     select: list[str] | None,
     lake: str | None,
     sandbox: bool | str,

@@ -8,7 +8,10 @@ with the entry, the key and what would be right.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,13 +25,37 @@ from gridtide.entries.structs import json_type, read_value
 from gridtide.errors import ConfigurationError
 from gridtide.sources.registry import HOSTS, NAMES, source
 
-LEAST = '[{"name": …, "url": …, "output_folder": …}]'
-"""The least that "apis" may be."""
+MINIMAL = '[{"name": …, "url": …, "output_folder": …}]'
+"""The shortest list that "apis" may be."""
+
+
+_READINGS: ContextVar[dict[str, Config] | None] = ContextVar("_READINGS", default=None)
+
+
+@contextmanager
+def reading_once() -> Iterator[None]:
+    """Inside, `load` reads each file once, so that all parts of a command go by the same configuration, also where the
+    file is changed meanwhile."""
+    readings = _READINGS.get()
+    token = _READINGS.set({} if readings is None else readings)
+    try:
+        yield
+    finally:
+        _READINGS.reset(token)
 
 
 def load(path: str | Path) -> Config:
     """The configuration in the JSON file `path`; raises `ConfigurationError` with every problem."""
-    path = Path(path)
+    readings = _READINGS.get()
+    if readings is None:
+        return _read_file(Path(path))
+    place = os.path.abspath(path)  # noqa: PTH100  # not where a link leads: that may change meanwhile
+    if place not in readings:
+        readings[place] = _read_file(Path(path))
+    return readings[place]
+
+
+def _read_file(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -38,7 +65,7 @@ def load(path: str | Path) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigurationError(str(path), f"is not UTF-8 text: {error}", "Save it as UTF-8") from error
     try:
-        data = json.loads(text, object_pairs_hook=_without_repeated_keys, parse_constant=_refuse_constant)
+        data = json.loads(text, object_pairs_hook=_refuse_repeated_keys, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(str(path), f"is not JSON: {error}", "Mend the JSON at that place") from error
     return parse(data, str(path))
@@ -47,59 +74,63 @@ def load(path: str | Path) -> Config:
 def parse(data: Any, origin: str = "configuration") -> Config:
     """The configuration in `data`, as read from JSON; raises `ConfigurationError` with every problem."""
     if not isinstance(data, dict):
-        raise ConfigurationError(origin, f"is {json_type(data)}, not an object", f'Give {{"apis": {LEAST}}}')
+        raise ConfigurationError(origin, f"is {json_type(data)}, not an object", f'Give {{"apis": {MINIMAL}}}')
     problems: list[str] = []
     raws = data["apis"] if isinstance(data.get("apis"), list) else []
-    entries = [_entry(raw, f"apis[{number}]", problems) for number, raw in enumerate(raws)]
-    found = [] if raws else [f"apis: {_no_list(data)}; give {LEAST}"]
-    config: Config | None = read_value(Config, {key: value for key, value in data.items() if key != "apis"}, "", found)
-    problems += [f"{origin}: {text}" for text in found]
+    entries = [_read_entry(raw, f"apis[{number}]", problems) for number, raw in enumerate(raws)]
+    own_problems = [] if raws else [f"apis: {_why_no_list(data)}; give {MINIMAL}"]
+    keys = {key: value for key, value in data.items() if key != "apis"}
+    config: Config | None = read_value(Config, keys, "", own_problems)
+    problems += [f"{origin}: {text}" for text in own_problems]
     problems += raw_entry.find_conflicts([raw for raw in raws if isinstance(raw, dict)], data.get("schedules", {}))
-    problems += _disagreeing_limits(raws)
+    problems += _find_limit_conflicts(raws)
     if problems or config is None:
         raise ConfigurationError(
             origin,
-            f"{len(problems)} problem{'s'[: len(problems) > 1]}:\n" + "\n".join(f"  - {_shown(p)}" for p in problems),
+            f"{len(problems)} problem{'s'[: len(problems) > 1]}:\n" + "\n".join(f"  - {_escape(p)}" for p in problems),
         )
     return msgspec.structs.replace(config, apis=tuple(entry for entry in entries if entry))
 
 
-def _shown(text: str) -> str:
-    """`text` on one line, with what cannot be seen or written as JSON escapes it."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+def _escape(text: str) -> str:
+    """`text` on one line, with characters that cannot be printed as escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def _no_list(data: Mapping[str, Any]) -> str:
+def _why_no_list(data: Mapping[str, Any]) -> str:
     if "apis" not in data:
         return "is missing"
     return "is empty" if data["apis"] == [] else f"is {json_type(data['apis'])}, not a list"
 
 
-def _entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
-    """`raw` as a complete entry, or None after saying in `problems` all that is wrong with it."""
+def _read_entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
+    """`raw` as a complete entry; None where it is wrong, after adding all that is wrong with it to `problems`."""
     if not isinstance(raw, dict):
         problems.append(f"{where}: is {json_type(raw)}, not an object")
         return None
-    refused = raw_entry.find_entry_problems(raw, {*BasicAuth.__struct_fields__, *KeyAuth.__struct_fields__})
-    keys = tuple(text.partition(": ")[0] + ": " for text in refused)
-    complete = _complete(raw)
-    found = _unknown_source(complete)
-    entry: Entry | None = read_value(Entry, complete, "", found)
-    found += _too_short(raw, complete) + _too_early(complete)
-    refused += [text for text in found if not text.startswith(keys)]  # of one key the first refusal is enough
-    problems += [f"{raw_entry.get_name(raw, where)}: {text}" for text in dict.fromkeys(refused)]
-    return None if refused else entry
+    raw_problems = raw_entry.find_entry_problems(raw, {*BasicAuth.__struct_fields__, *KeyAuth.__struct_fields__})
+    refused_keys = tuple(text.partition(": ")[0] + ": " for text in raw_problems)
+    complete = _complete_entry(raw)
+    field_problems = _find_unknown_source(complete)
+    entry: Entry | None = read_value(Entry, complete, "", field_problems)
+    field_problems += _find_short_periods(raw, complete) + _find_early_availability(complete)
+    # Of one key the first refusal is enough.
+    refusals = [*raw_problems, *(text for text in field_problems if not text.startswith(refused_keys))]
+    problems += [f"{raw_entry.get_name(raw, where)}: {text}" for text in dict.fromkeys(refusals)]
+    return None if refusals else entry
 
 
-def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """`raw` with its short forms spelled out and the defaults of its source beneath."""
+def _complete_entry(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """`raw` with its short forms written in full, and the defaults of its source for the keys that it lacks."""
     entry = dict(raw)
     host = raw_entry.get_host(raw)
-    origin = entry.setdefault("source", HOSTS.get(host, "generic"))
+    source_name = entry.setdefault("source", HOSTS.get(host, "generic"))
     if raw.get("csv_prefix") and not raw.get("file_prefix"):
         entry.setdefault("format", "csv")
     prefix = raw_entry.get_file_prefix(raw)
-    entry["file_prefix"] = prefix if isinstance(prefix, str) and prefix else "unnamed"  # what is none is refused
+    entry["file_prefix"] = (
+        prefix if isinstance(prefix, str) and prefix else "unnamed"
+    )  # such an entry is refused elsewhere
     entry.pop("csv_prefix", None)
     kind, username = entry.pop("auth_type", None), entry.pop("username", None)
     if kind == "none":
@@ -107,28 +138,28 @@ def _complete(raw: Mapping[str, Any]) -> dict[str, Any]:
     elif kind is not None or username is not None:
         entry["auth"] = {"kind": "basic", "username": username if isinstance(username, str) else None}
     if isinstance(entry.get("rate_limit"), str):
-        entry["rate_limit"] = {"name": host or origin, "rates": [entry["rate_limit"]]}
+        entry["rate_limit"] = {"name": host or source_name, "rates": [entry["rate_limit"]]}
     if isinstance(entry.get("value"), str):
         entry["value"] = [entry["value"]]
-    if origin not in NAMES:
+    if source_name not in NAMES:
         return entry
     return {
-        **source(origin).defaults(
+        **source(source_name).defaults(
             raw["url"] if raw_entry.split_url(raw) else "", raw_entry.get_object(entry, "params")
         ),
         **entry,
     }
 
 
-def _unknown_source(complete: Mapping[str, Any]) -> list[str]:
+def _find_unknown_source(complete: Mapping[str, Any]) -> list[str]:
     name = complete["source"]
     if not isinstance(name, str) or name in NAMES:
         return []
     return [f'source: "{name}" is unknown; use one of {", ".join(NAMES)}']
 
 
-def _too_short(raw: Mapping[str, Any], complete: Mapping[str, Any]) -> list[str]:
-    """Which periods of `raw` are shorter than an interval, so that none would begin in them."""
+def _find_short_periods(raw: Mapping[str, Any], complete: Mapping[str, Any]) -> list[str]:
+    """Which periods of `raw` are shorter than an interval, so that no interval would begin in them."""
     resolution = read_value(WholeMinutes, complete.get("resolution", "PT1H"), "", [])
     lengths = {key: read_value(WholeMinutes, raw[key], "", []) for key in ("reread", "chunk") if key in raw}
     return [
@@ -138,35 +169,35 @@ def _too_short(raw: Mapping[str, Any], complete: Mapping[str, Any]) -> list[str]
     ]
 
 
-def _too_early(complete: Mapping[str, Any]) -> list[str]:
-    """What would call a forecast known before it was made: Open-Meteo replaces its own until their hour, and does not
-    say when."""
+def _find_early_availability(complete: Mapping[str, Any]) -> list[str]:
+    """What would call a forecast known before it was made: Open-Meteo replaces its forecasts until their hour, and does
+    not say when."""
     rule = read_value(Available, complete.get("available"), "", []) if complete.get("source") == "open_meteo" else None
     if rule is None or (rule.lag is not None and rule.lag >= timedelta(0)):
         return []
     return ['available: what Open-Meteo foretells is replaced until its hour; give "lag", of "PT0S" at least']
 
 
-def _disagreeing_limits(raws: Iterable[Any]) -> list[str]:
-    """Which entries, complete or not, have other rates than one before whose limit they share."""
-    found = []
+def _find_limit_conflicts(raws: Iterable[Any]) -> list[str]:
+    """Which entries, complete or not, give a shared limit other rates than an entry before them."""
+    problems = []
     limits: dict[str, tuple[str, tuple[str, ...]]] = {}
     for number, raw in enumerate(raws):
-        limit = read_value(RateLimit, _complete(raw).get("rate_limit"), "", []) if isinstance(raw, dict) else None
+        limit = read_value(RateLimit, _complete_entry(raw).get("rate_limit"), "", []) if isinstance(raw, dict) else None
         if limit:
             name = raw_entry.get_name(raw, f"apis[{number}]")
             first, rates = limits.setdefault(limit.name, (name, limit.rates))
             if rates != limit.rates:
-                found.append(f'{name}: rate_limit: "{limit.name}" has other rates in {first}; give both the same')
-    return found
+                problems.append(f'{name}: rate_limit: "{limit.name}" has other rates in {first}; give both the same')
+    return problems
 
 
-def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):  # Python's own reading would keep the last of them without a word
         keys = [key for key, _ in pairs]
         raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} stands twice in one object")
-    return found
+    return members
 
 
 def _refuse_constant(text: str) -> float:

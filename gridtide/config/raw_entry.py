@@ -1,4 +1,4 @@
-"""What is refused in an entry as it stands in the file, before it is completed: places, secrets, contradictions.
+"""Refusals of an entry as it stands in the file, before it is completed: places, secrets, contradictions.
 
 Each problem is one line, `key: what is wrong; what would be right`.
 """
@@ -37,42 +37,49 @@ _SECRET = re.compile(
 
 def find_entry_problems(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
     """What is wrong with `raw` by itself; `auth_keys` are those that "auth" may hold."""
-    return [*_bad_url(raw), *_plain_secrets(raw, auth_keys), *_bad_place(raw), *_bad_short_forms(raw)]
+    return [
+        *_find_bad_url(raw),
+        *_find_plain_secrets(raw, auth_keys),
+        *_find_bad_place(raw),
+        *_find_bad_short_forms(raw),
+    ]
 
 
 def find_conflicts(raws: Iterable[Mapping[str, Any]], schedules: Any) -> list[str]:
-    """What is wrong between entries, complete or not, or between an entry and the `schedules`, if those are any."""
-    found = []
+    """What is wrong between two entries, complete or not, or between an entry and the `schedules`."""
+    problems = []
     names: set[str] = set()
     files: dict[tuple[str, str], str] = {}
     for raw in raws:
         name, schedule = get_name(raw), raw.get("schedule")
         if name and name in names:
-            found.append(f"{name}: name: two entries have it; give each its own")
+            problems.append(f"{name}: name: two entries have it; give each its own")
         place = (str(raw.get("output_folder")), str(get_file_prefix(raw)))
         first = files.setdefault((place[0].casefold(), place[1].casefold()), name)  # a disk may tell no case apart
         if name and first != name:
-            found.append(
+            problems.append(
                 f"{name}: output_folder: writes the same files as {first} ({'/'.join(place)}_…); "
                 "give it its own output_folder or file_prefix"
             )
         names.add(name)
         if isinstance(schedule, str) and isinstance(schedules, dict) and schedule not in schedules:
-            known = ", ".join(schedules) or "none"
-            found.append(f'{name}: schedule: "{schedule}" is not under "schedules" (there are: {known})')
-    return found
+            names_of_schedules = ", ".join(schedules) or "none"
+            problems.append(
+                f'{name}: schedule: "{schedule}" is not under "schedules" (there are: {names_of_schedules})'
+            )
+    return problems
 
 
 def get_name(raw: Mapping[str, Any], where: str = "") -> str:
-    """The entry's name, or `where` it stands if that is none."""
+    """The entry's name; `where` it stands in the file if it has no name that can be printed."""
     name = raw.get("name")
     return name if isinstance(name, str) and name.strip() and name.isprintable() else where
 
 
 def get_file_prefix(raw: Mapping[str, Any]) -> Any:
-    """The file prefix that `raw` gives or means."""
-    given = [raw[key] for key in ("file_prefix", "csv_prefix") if raw.get(key) not in (None, "")]
-    return given[0] if given else snake_case(get_name(raw))
+    """The file prefix of `raw`: as it stands there, else made of the name."""
+    prefixes = [raw[key] for key in ("file_prefix", "csv_prefix") if raw.get(key) not in (None, "")]
+    return prefixes[0] if prefixes else snake_case(get_name(raw))
 
 
 def get_host(raw: Mapping[str, Any]) -> str:
@@ -82,23 +89,23 @@ def get_host(raw: Mapping[str, Any]) -> str:
 
 
 def split_url(raw: Mapping[str, Any]) -> SplitResult | None:
-    """The parts of the entry's URL, None where it has none or one that cannot be taken apart."""
+    """The parts of the entry's URL; None where it has no URL, or one that cannot be split."""
     url = raw.get("url")
     try:
         parts = urlsplit(url) if isinstance(url, str) else None
-        _ = parts and parts.port  # a port that is no number shows itself only when looked at
+        _ = parts and parts.port  # a port that is no number raises only when it is read
     except ValueError:
         return None
     return parts
 
 
 def get_object(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """What `raw` has under `key` if that is an object, else an empty one."""
-    found = raw.get(key)
-    return found if isinstance(found, dict) else {}
+    """The object that `raw` has under `key`, empty where it has none."""
+    value = raw.get(key)
+    return value if isinstance(value, dict) else {}
 
 
-def _bad_url(raw: Mapping[str, Any]) -> list[str]:
+def _find_bad_url(raw: Mapping[str, Any]) -> list[str]:
     if not raw.get("url"):
         return [] if raw.get("source") == "synthetic" else ["url: is missing; only synthetic entries have none"]
     parts = split_url(raw)
@@ -111,69 +118,69 @@ def _bad_url(raw: Mapping[str, Any]) -> list[str]:
     return [f"url: holds a user or password; {IN_ENVIRONMENT}"] if "@" in parts.netloc else []
 
 
-def _plain_secrets(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
+def _find_plain_secrets(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
     """The keys that hold a secret rather than the name of where it is."""
     parts = split_url(raw)
     keys = [f"params.{key}" for key in get_object(raw, "params") if _SECRET.search(key)]
-    said = [*parse_qsl(parts.query), *parse_qsl(parts.fragment), *_path_parameters(parts)] if parts else []
-    keys += [f"url.{key}" for key, _ in said if _SECRET.search(key)]
+    parameters = [*parse_qsl(parts.query), *parse_qsl(parts.fragment), *_split_path_parameters(parts)] if parts else []
+    keys += [f"url.{key}" for key, _ in parameters if _SECRET.search(key)]
     keys += [f"auth.{key}" for key in get_object(raw, "auth") if _SECRET.search(key) and key not in auth_keys]
     keys += [key for key in raw if _SECRET.search(key)]
     return [f"{key}: is a secret in plain sight; {IN_ENVIRONMENT}" for key in keys]
 
 
-def _path_parameters(parts: SplitResult) -> list[tuple[str, str]]:
-    """Those that a path has after semicolons, `/load;zone=A`."""
+def _split_path_parameters(parts: SplitResult) -> list[tuple[str, str]]:
+    """The parameters that a path has after semicolons, `/load;zone=A`."""
     return [pair for part in parts.path.split(";")[1:] for pair in parse_qsl(part)]
 
 
-def _bad_place(raw: Mapping[str, Any]) -> list[str]:
-    """What leads out of the lake, into its own folders, or is no name of a file."""
-    found = []
+def _find_bad_place(raw: Mapping[str, Any]) -> list[str]:
+    """Folders that lead out of the lake or into its own folders, and prefixes that are no file names."""
+    problems = []
     folder = raw.get("output_folder")
     instead = f"use a folder inside the lake such as {snake_case(get_name(raw)) or 'load'!r}"
     if isinstance(folder, str) and folder:
         parts = folder.split("/")
         if folder.startswith(("/", "~")) or "\\" in folder or re.match(r"[A-Za-z]:", folder):
-            found.append(f"output_folder: {folder!r} is absolute; {instead}")
+            problems.append(f"output_folder: {folder!r} is absolute; {instead}")
         elif {"..", ".", ""} & set(parts) or not folder.isprintable():
-            found.append(f"output_folder: {folder!r} leaves the lake or is no folder name; {instead}")
+            problems.append(f"output_folder: {folder!r} leaves the lake or is no folder name; {instead}")
         elif len(folder.encode()) > LONGEST_FOLDER or any(len(part.encode()) > LONGEST_PART for part in parts):
             limits = f"{LONGEST_FOLDER} bytes, {LONGEST_PART} between two /"
-            found.append(f"output_folder: is longer than a lake's names can be; use at most {limits}")
+            problems.append(f"output_folder: is longer than a lake's names can be; use at most {limits}")
         elif parts[0].lower() in RESERVED:
-            found.append(f"output_folder: {folder!r} is the lake's own; use another than {', '.join(RESERVED)}")
+            problems.append(f"output_folder: {folder!r} is the lake's own; use another than {', '.join(RESERVED)}")
     if get_name(raw) and get_file_prefix(raw) == "":
-        found.append("file_prefix: is missing, and the name has no letter or digit to make one of; give it")
+        problems.append("file_prefix: is missing, and the name has no letter or digit to make one of; give it")
     elif not raw.get("file_prefix") and not raw.get("csv_prefix") and len(get_file_prefix(raw)) > LONGEST_PREFIX:
-        found.append("file_prefix: is missing, and the name is too long to make one of; give it")
+        problems.append("file_prefix: is missing, and the name is too long to make one of; give it")
     for key in ("file_prefix", "csv_prefix"):
         prefix = raw.get(key)
         if prefix is not None and not isinstance(prefix, str):
-            found.append(f"{key}: is {json_type(prefix)}, not a text")
+            problems.append(f"{key}: is {json_type(prefix)}, not a text")
         elif isinstance(prefix, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", prefix):
-            found.append(f"{key}: {prefix!r} is no file name; use letters, digits, _ . and -")
+            problems.append(f"{key}: {prefix!r} is no file name; use letters, digits, _ . and -")
         elif isinstance(prefix, str) and len(prefix) > LONGEST_PREFIX:
-            found.append(
+            problems.append(
                 f"{key}: has {len(prefix)} characters; use at most {LONGEST_PREFIX}, so that names of files fit"
             )
-    return found
+    return problems
 
 
-def _bad_short_forms(raw: Mapping[str, Any]) -> list[str]:
+def _find_bad_short_forms(raw: Mapping[str, Any]) -> list[str]:
     """Short forms that are unknown, or that the long form beside them contradicts."""
-    found = []
+    problems = []
     kind = raw.get("auth_type")
     if kind not in (None, "basic", "none"):
-        found.append('auth_type: is unknown; use "basic" or "none", or "auth" for the other kinds')
+        problems.append('auth_type: is unknown; use "basic" or "none", or "auth" for the other kinds')
     if "auth" in raw and (kind is not None or raw.get("username") is not None):
-        found.append('auth: stands beside auth_type or username; keep "auth" alone')
+        problems.append('auth: stands beside auth_type or username; keep "auth" alone')
     if raw.get("csv_prefix") and raw.get("file_prefix") not in (None, raw["csv_prefix"]):
-        found.append('csv_prefix: differs from file_prefix; keep "file_prefix" alone')
+        problems.append('csv_prefix: differs from file_prefix; keep "file_prefix" alone')
     username = raw.get("username")
     if username is not None and not isinstance(username, str):
-        found.append(f"username: is {json_type(username)}, not a text")
+        problems.append(f"username: is {json_type(username)}, not a text")
     for key, name in (("username", username), ("auth.username", get_object(raw, "auth").get("username"))):
         if isinstance(name, str) and ":" in name:
-            found.append(f"{key}: holds a colon, after which HTTP reads a password; {IN_ENVIRONMENT}")
-    return found
+            problems.append(f"{key}: holds a colon, after which HTTP reads a password; {IN_ENVIRONMENT}")
+    return problems

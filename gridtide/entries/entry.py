@@ -159,14 +159,14 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     @property
     def fingerprint(self) -> str:
         """12 hex digits that change when what is asked, or how it is read or written, changes."""
-        asked = {
+        identity = {
             name: msgspec.to_builtins(getattr(self, name))
             for name in (
                 *("source", "url", "params", "output_folder", "file_prefix", "format", "location"),
                 *("records", "time", "timezone", "value", "unit", "interval"),
             )
         }
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
 
 class TaskRetries(StrictStruct, frozen=True):
@@ -193,11 +193,11 @@ class Config(StrictStruct, frozen=True):
 
         Raises `ConfigurationError` for a name that no entry has.
         """
-        wanted = set(names)
-        unknown = wanted - {entry.name for entry in self.apis}
+        selection = set(names)
+        unknown = selection - {entry.name for entry in self.apis}
         if unknown:
-            known = ", ".join(entry.name for entry in self.apis)
+            entry_names = ", ".join(entry.name for entry in self.apis)
             raise ConfigurationError(
-                ", ".join(sorted(one or '""' for one in unknown)), "no such entry", f"The entries are: {known}"
+                ", ".join(sorted(name or '""' for name in unknown)), "no such entry", f"The entries are: {entry_names}"
             )
-        return [entry for entry in self.apis if not wanted or entry.name in wanted]
+        return [entry for entry in self.apis if not selection or entry.name in selection]

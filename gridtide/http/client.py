@@ -39,7 +39,7 @@ LONGEST_WAIT = 120.0
 @dataclass(frozen=True, slots=True)
 class Response:
     """A successful answer, free of credentials; `retrieved_at` is when it was asked for, `attempt`
-    the how manieth try it took."""
+    which attempt it was, from 1."""
 
     body: bytes
     retrieved_at: datetime
@@ -166,5 +166,6 @@ _backoff = tenacity.wait_exponential_jitter(multiplier=0.25, max=20, jitter=0.25
 def _wait(state: tenacity.RetryCallState) -> float:
     """As long as the upstream says, else exponentially longer with jitter."""
     error = state.outcome.exception() if state.outcome else None
-    told = error.wait if isinstance(error, QuotaError) else None
-    return _backoff(state) if told is None else told + _backoff(state) / 10
+    wait = error.wait if isinstance(error, QuotaError) else None
+    # Requests that were refused together do not come back together.
+    return _backoff(state) if wait is None else wait + _backoff(state) / 10

@@ -38,10 +38,10 @@ class Credentials:
 
     def redacted_text(self, text: str) -> str:
         """`text` without the credentials."""
-        said = text.encode()
+        encoded = text.encode()
         for secret in self.hidden:
-            said = _replace_secret(secret, said)
-        return said.decode()
+            encoded = _replace_secret(secret, encoded)
+        return encoded.decode()
 
 
 def _replace_secret(secret: str, text: bytes) -> bytes:
@@ -59,13 +59,13 @@ def _pattern_of_secret(secret: str) -> bytes:
     return "".join(map(_pattern_of_character, secret)).encode()
 
 
-def _pattern_of_character(one: str) -> str:
-    if one.isascii() and one.isalnum():
-        return one
-    number = ord(one)
-    in_json, in_url, in_html = json.dumps(one)[1:-1], quote(one, safe=""), html.escape(one)
-    ways = [rf"\\*{re.escape(one)}", re.escape(in_json), rf"\\+u{number:04x}", in_url, re.escape(in_html)]
-    ways += [f"&#{number};", f"&#x{number:x};", *([r"\+"] if one == " " else [])]
+def _pattern_of_character(char: str) -> str:
+    if char.isascii() and char.isalnum():
+        return char
+    number = ord(char)
+    in_json, in_url, in_html = json.dumps(char)[1:-1], quote(char, safe=""), html.escape(char)
+    ways = [rf"\\*{re.escape(char)}", re.escape(in_json), rf"\\+u{number:04x}", in_url, re.escape(in_html)]
+    ways += [f"&#{number};", f"&#x{number:x};", *([r"\+"] if char == " " else [])]
     return f"(?i:{'|'.join(ways)})"
 
 

@@ -18,11 +18,11 @@ def error_of_status(
     """The error that an answer of this status means, None for success."""
     if 200 <= status < 300:
         return None
-    said = _read_message(body)
-    happened = f"{label}: HTTP {status}" + (f", the upstream says: {said}" if said else "")
-    if status == 429 or "OVER_RATE_LIMIT" in said:
+    message = _read_message(body)
+    happened = f"{label}: HTTP {status}" + (f", the upstream says: {message}" if message else "")
+    if status == 429 or "OVER_RATE_LIMIT" in message:
         return QuotaError(
-            entry, happened, 'Ask less often: lower the rates in "rate_limit"', wait=_read_wait(headers, said)
+            entry, happened, 'Ask less often: lower the rates in "rate_limit"', wait=_read_wait(headers, message)
         )
     if status in (401, 403):
         return CredentialsError(entry, happened, 'Check the credentials that "auth" names')
@@ -35,26 +35,26 @@ def _read_message(body: bytes) -> str:
     """What an error body says, on one short line: the message of a JSON or the text of an HTML."""
     text = body[:4000].decode(errors="replace")
     try:
-        said = json.loads(text)
+        message = json.loads(text)
     except (ValueError, RecursionError):
         return " ".join(re.sub(r"<[^>]*>", " ", text).split())[:300]
-    if isinstance(said, dict):
-        said = next((said[key] for key in ("reason", "error", "message") if key in said), said)
-    if isinstance(said, dict):
-        said = ": ".join(str(said[key]) for key in ("code", "message") if key in said) or json.dumps(said)
-    return str(said)[:300]
+    if isinstance(message, dict):
+        message = next((message[key] for key in ("reason", "error", "message") if key in message), message)
+    if isinstance(message, dict):
+        message = ": ".join(str(message[key]) for key in ("code", "message") if key in message) or json.dumps(message)
+    return str(message)[:300]
 
 
 def _means_not_found(body: bytes) -> bool:
     """Whether the body is EIA's `{"error": …, "code": 404}`, which arrives under HTTP 500."""
     try:
-        said = json.loads(body[:4000])
+        message = json.loads(body[:4000])
     except (ValueError, RecursionError):
         return False
-    return isinstance(said, dict) and said.get("code") in (400, 404)
+    return isinstance(message, dict) and message.get("code") in (400, 404)
 
 
-def _read_wait(headers: Mapping[str, str], said: str) -> float | None:
+def _read_wait(headers: Mapping[str, str], message: str) -> float | None:
     """Seconds the upstream asks us to wait, in Retry-After or in words."""
     after = headers.get("Retry-After", "").strip()
     if after.isdecimal():
@@ -64,4 +64,4 @@ def _read_wait(headers: Mapping[str, str], said: str) -> float | None:
             return max(0.0, (parsedate_to_datetime(after) - datetime.now(UTC)).total_seconds())
         except (ValueError, TypeError):
             return None
-    return asked_to_wait(said, datetime.now(UTC))
+    return asked_to_wait(message, datetime.now(UTC))

@@ -31,7 +31,7 @@ class LocalLimiter:
 
     def __init__(self) -> None:
         self._queues: dict[str, asyncio.Lock] = {}
-        self._sent: dict[tuple[str, str], deque[float]] = {}
+        self._times: dict[tuple[str, str], deque[float]] = {}
 
     async def acquire(self, limit: RateLimit, share: Callable[[], float] = lambda: 1.0) -> None:
         """Return when one more request under `limit` may leave, in the order of asking; `share` (0 to 1) says
@@ -40,12 +40,12 @@ class LocalLimiter:
         async with self._queues.setdefault(limit.name, asyncio.Lock()):
             for text in limit.rates:
                 rate = Rate.parse(text)
-                sent = self._sent.setdefault((limit.name, text), deque(maxlen=rate.count))
+                times = self._times.setdefault((limit.name, text), deque(maxlen=rate.count))
                 slots, window = max(1, int(rate.count * share())), rate.seconds
                 if rate.seconds <= PACED:
                     slots, window = 1, rate.seconds / rate.count / share()
-                if len(sent) >= slots:
-                    await asyncio.sleep(sent[-slots] + window - clock())
+                if len(times) >= slots:
+                    await asyncio.sleep(times[-slots] + window - clock())
             now = clock()
             for text in limit.rates:
-                self._sent[limit.name, text].append(now)
+                self._times[limit.name, text].append(now)

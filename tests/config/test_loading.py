@@ -1,6 +1,7 @@
 """What `api_config.json` may say, what it means, and what is refused with which words."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import msgspec
 import pytest
 
 from gridtide.config import raw_entry
-from gridtide.config.loading import load, parse
+from gridtide.config.loading import load, parse, reading_once
 from gridtide.entries.entry import BasicAuth, Entry, KeyAuth, NoAuth, RateLimit, Schedule
 from gridtide.entries.field_types import Rate
 from gridtide.errors import ConfigurationError
@@ -740,6 +741,20 @@ def test_load_reads_the_file(tmp_path: Path) -> None:
         path.write_text(start + json.dumps({"apis": [BASE | {"description": "Größe"}]}), encoding="utf-8")
         assert load(path).apis[0].description == "Größe"
         assert load(str(path)).lake == "lake"
+
+
+def test_a_command_reads_the_file_once(tmp_path: Path) -> None:
+    """Inside `reading_once` a changed file stays as it was first read, by whatever path; outside it does not."""
+    path = tmp_path / "api_config.json"
+    path.write_text(json.dumps({"apis": [BASE]}))
+    with reading_once():
+        first = load(path)
+        path.write_text(json.dumps({"apis": [BASE | {"name": "other"}]}))
+        with reading_once():
+            assert load(path) is first
+        assert load(os.path.relpath(path)) is first
+        assert load(path).apis[0].name == "grid"
+    assert load(path).apis[0].name == "other"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Ingest flow runs on a real Prefect server, against real HTTP upstreams."""
 
 import asyncio
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +177,19 @@ def test_it_is_called_from_python_twice(tmp_path: Path) -> None:
 
     for _ in range(2):
         assert [report["pipeline_status"] for report in asyncio.run(both())] == ["success", "success"]
+
+
+async def test_a_run_reads_its_configuration_once(tmp_path: Path) -> None:
+    """From the check of its parameters to its report; what is changed meanwhile counts for the next run."""
+    opened: list[str] = []
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and str(arguments[0]).endswith("once.json"):
+            opened.append(str(arguments[0]))
+
+    async with upstream.running() as up:
+        path = tmp_path / "once.json"
+        path.write_text(json.dumps(up.config(tmp_path / "lake", up.api("one"))))
+        sys.addaudithook(count)  # stays for the process, and counts this file alone
+        await ingest(config=str(path))
+    assert len(opened) == 1
