@@ -24,21 +24,21 @@ from gridtide.entries.entry import Entry
 from gridtide.lake import Lake
 from gridtide.periods import Period
 from gridtide.training import preparation
-from gridtide.training.by_location import Parts
+from gridtide.training.by_location import LocationExchange
 from gridtide.training.series.bases import Base, common_shifts
-from gridtide.training.spec import TrainingSpec, load
+from gridtide.training.spec import TrainingSpec, load_spec
 from tasks import remote
 from tasks.lake import open_lake
 from tasks.remote import RemoteCall
 
 
 def _check(spec: TrainingSpec | dict[str, Any] | str, config: str | dict[str, Any], **_: Any) -> None:
-    load(spec)
+    load_spec(spec)
     selected(config, None)
 
 
 def _run_name() -> str:
-    return f"prepare {load(runtime.flow_run.parameters['spec']).name}"
+    return f"prepare {load_spec(runtime.flow_run.parameters['spec']).name}"
 
 
 @local_flow(name="prepare_training", flow_run_name=_run_name, check=_check)
@@ -84,7 +84,7 @@ async def _make_on(
     period: Period,
 ) -> list[Base]:
     """The bases of `wanted`, each location gathered and derived by a worker, which finds `lake` at `address`."""
-    parts = Parts(wanted, entries, period, f"features/{wanted.name}/parts/{runtime.flow_run.id}")
+    parts = LocationExchange(wanted, entries, period, f"features/{wanted.name}/parts/{runtime.flow_run.id}")
     names = list(enumerate(location.name for location in wanted.locations))
     await parts.begin(lake, pinned)
     try:

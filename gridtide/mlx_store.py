@@ -27,11 +27,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gridtide.errors import StorageError, TrainingError
+from gridtide.observations.array_types import Integers
 from gridtide.training import tensors
 from gridtide.training.ring import Shard
 from gridtide.training.windows import splits
 from gridtide.training.windows.scaling import Scale
-from gridtide.training.windows.windows import Starts, batches
+from gridtide.training.windows.windows import batch_windows
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Config
@@ -51,21 +52,21 @@ FILE = "sequences.safetensors"
 CACHE = 1 << 30
 """Bytes MLX may keep for reuse: below a batch's size every batch allocates anew, which takes 8 times as long."""
 
-LARGEST = 2**31 - 1
+LARGEST_VIEW = 2**31 - 1
 """The most elements of an array that MLX views in strides."""
 
-GATHERED = 8 << 20
+BYTES_AT_ONCE = 8 << 20
 """Bytes gathered at a time. Short windows come several batches at once, because each gathering costs some 0.1 ms."""
 
-VALUES, REST = (mx.new_thread_local_stream(mx.cpu) for _ in range(2))
+VALUES, REMAINDER = (mx.new_thread_local_stream(mx.cpu) for _ in range(2))
 """What is gathered runs beside the model, `x` beside everything else; Apple's GPU reads the same memory."""
 
-CONTEXT = {"x": "values", "mask": "mask"}
-LABELS = {"labels": "targets", "label_mask": "target_mask"}
+CONTEXT_TENSORS = {"x": "values", "mask": "mask"}
+LABEL_TENSORS = {"labels": "targets", "label_mask": "target_mask"}
 """From which tensors of the file the larger arrays of a batch come."""
 
 Batch = dict[str, Any]
-Answer = TypeVar("Answer")
+Returned = TypeVar("Returned")
 
 WHOLE = Shard("contiguous", rank=0, ranks=1)
 """The shard of a process that is alone."""
@@ -103,8 +104,8 @@ class Store:
 
     def windows(self, split: str) -> npt.NDArray[np.int64]:
         """Location and start step of the windows of `split`, (N, 2); raises `TrainingError` for another name."""
-        if split not in splits.NAMES:
-            raise TrainingError(split, "is no split", f"The splits are: {', '.join(splits.NAMES)}")
+        if split not in splits.SPLITS:
+            raise TrainingError(split, "is no split", f"The splits are: {', '.join(splits.SPLITS)}")
         return self.mapped[f"windows.{split}"]  # type: ignore[return-value]  # written as int64
 
     def target_scale(self, location: int = 0) -> Scale:
@@ -126,7 +127,7 @@ class Blocks:
     pieces: tuple[Any, ...]
 
     @classmethod
-    def of(cls, rows: Any, length: int, most: int = LARGEST) -> Blocks:
+    def of(cls, rows: Any, length: int, most: int = LARGEST_VIEW) -> Blocks:
         """The blocks of `rows` (N, C), viewed `most` elements at a time.
 
         Raises `TrainingError` where one block alone has more.
@@ -170,11 +171,11 @@ def open_store(path: str | Path, shard: Shard | None = None) -> Store:
         length = shard.rounded(wanted)
         run = shard.runs(length)[0][1]
         mx.set_cache_limit(max(CACHE, mx.set_cache_limit(CACHE)))
-        with mx.stream(REST):
+        with mx.stream(REMAINDER):
             loaded: Any = mx.load(str(file))
             blocks = {
                 name: Blocks.of(_dealt(loaded[tensor], length - wanted, shard), run)
-                for name, tensor in (CONTEXT | (LABELS if shard.ranks > 1 else {})).items()
+                for name, tensor in (CONTEXT_TENSORS | (LABEL_TENSORS if shard.ranks > 1 else {})).items()
             }
             mx.async_eval([each.pieces for each in blocks.values()])  # type: ignore[no-untyped-call]  # it has no types
     return Store(manifest, mapped, shard, blocks, mx.array(shard.positions(length)))
@@ -286,8 +287,8 @@ def _batches(
             f"batch_size {size}", f"{split} has {len(windows)} windows", "Choose one from 1 to that many"
         )
     values = size * store.length // store.shard.ranks * store.mapped["values"].shape[2]
-    together = max(GATHERED // (4 * values), 1)
-    plans = (batches(len(windows), size, shuffle=shuffled, seed=seed, epoch=epoch) for epoch in epochs)
+    together = max(BYTES_AT_ONCE // (4 * values), 1)
+    plans = (batch_windows(len(windows), size, shuffle=shuffled, seed=seed, epoch=epoch) for epoch in epochs)
     groups = (plan[first : first + together] for plan in plans for first in range(0, len(plan), together))
     gather = partial(_gathered, store, windows)
     return _ahead(gather, groups, early=together > 1) if prefetch else chain.from_iterable(map(gather, groups))
@@ -327,11 +328,11 @@ def get_real_time_context(
             "Give config as well, or neither lake nor until",
         )
     if config is None:
-        context = realtime.latest(manifest, mapped, lookback_hours)
+        context = realtime.take_last_hours(manifest, mapped, lookback_hours)
     else:
         settings = config if isinstance(config, Config) else load(config)
         place = lake if isinstance(lake, Lake) else Lake.open(lake or settings.lake)
-        context = _awaited(realtime.newest(manifest, mapped, settings, place, lookback_hours, until))
+        context = _awaited(realtime.gather_newest_hours(manifest, mapped, settings, place, lookback_hours, until))
     shape = context.values.shape[:2]
     numbers, positions = (np.arange(size, dtype=np.int32) for size in shape)
     return {
@@ -343,7 +344,7 @@ def get_real_time_context(
     }
 
 
-def _awaited(coroutine: Coroutine[Any, Any, Answer]) -> Answer:
+def _awaited(coroutine: Coroutine[Any, Any, Returned]) -> Returned:
     """What `coroutine` returns, run in a thread of its own, because this one may be running a loop already."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, coroutine).result()
@@ -361,13 +362,13 @@ class _Lent(Batch):
         self._let_go()
 
 
-def _ahead(gather: Callable[[Starts], list[Batch]], groups: Iterator[Starts], *, early: bool) -> Iterator[Batch]:
+def _ahead(gather: Callable[[Integers], list[Batch]], groups: Iterator[Integers], *, early: bool) -> Iterator[Batch]:
     """The batches of `groups`, while those of the next group that `gather` describes are being gathered.
 
     Who asks for a batch still holds the one before. The group after next is therefore begun when that one
     is let go, whoever does so, and not before: else there would be three at a time. If `early`, there may be.
     """
-    waiting, described, begun = deque[Starts](), deque[list[Batch]](), deque[list[Batch]]()
+    waiting, described, begun = deque[Integers](), deque[list[Batch]](), deque[list[Batch]]()
     beginning = Lock()
 
     def describe() -> None:
@@ -403,16 +404,16 @@ def _ahead(gather: Callable[[Starts], list[Batch]], groups: Iterator[Starts], *,
         described.clear()  # a loop that is left wants no more
 
 
-def _gathered(store: Store, windows: npt.NDArray[np.int64], chosen: Starts) -> list[Batch]:
+def _gathered(store: Store, windows: npt.NDArray[np.int64], chosen: Integers) -> list[Batch]:
     """The batches of those of `windows` (N, 2) that are `chosen` (batches, B), −1 for a filler."""
     location, start = np.moveaxis(windows[chosen], 2, 0)
     rows = (location * (store.front + store.steps) + start).reshape(-1)
     with mx.stream(VALUES):
         held = {"x": mx.split(_held(store, "x", rows), len(chosen))}
-    with mx.stream(REST):
+    with mx.stream(REMAINDER):
         held["mask"] = mx.split(_held(store, "mask", rows), len(chosen))
         if store.shard.ranks > 1:
-            held |= {name: mx.split(_held(store, name, rows + 1), len(chosen)) for name in LABELS}
+            held |= {name: mx.split(_held(store, name, rows + 1), len(chosen)) for name in LABEL_TENSORS}
     return [
         _batch(store, {name: parts[number] for name, parts in held.items()}, location[number], start[number], real)
         for number, real in enumerate(chosen >= 0)

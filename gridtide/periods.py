@@ -42,6 +42,10 @@ class Period:
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+HOUR = timedelta(hours=1)
+
+DAY = timedelta(days=1)
+
 
 def spoken(duration: timedelta) -> str:
     """`duration` in its one or two largest units, as a person says it.

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Hourly = Literal["sum", "mean", "start", "repeat"]
+HourlyRule = Literal["sum", "mean", "start", "repeat"]
 """MWh are summed, MW and prices averaged, weather taken at the start, daily values repeated."""
 
 
@@ -21,7 +21,7 @@ class Variable:
     source: str
     pattern: str
     unit: str
-    hourly: Hourly
+    hourly: HourlyRule
     meaning: str
 
 
@@ -65,7 +65,7 @@ NAMED_BY = {"synthetic": ("eia", "iso_ne")}
 """The sources whose names another source takes over, the first that has the name."""
 
 
-def find(source: str, variable: str) -> Variable | None:
+def find_variable(source: str, variable: str) -> Variable | None:
     """The registry's row of `variable`, or None where its unit comes with the data."""
     for namer in NAMED_BY.get(source, (source,)):
         for row in REGISTRY:
@@ -74,17 +74,17 @@ def find(source: str, variable: str) -> Variable | None:
     return None
 
 
-def unit(source: str, variable: str) -> str:
+def unit_of(source: str, variable: str) -> str:
     """The one unit of `variable`; raises `KeyError` for a name the registry does not hold."""
-    row = find(source, variable)
+    row = find_variable(source, variable)
     if row is None:
         raise KeyError(f"{source}/{variable} is not in the registry of variables")
     return row.unit
 
 
-def hourly(source: str, variable: str, unit: str) -> Hourly:
+def hourly_rule(source: str, variable: str, unit: str) -> HourlyRule:
     """How `variable` becomes hourly, by the registry, else by what its unit means."""
-    row = find(source, variable)
+    row = find_variable(source, variable)
     if row is not None:
         return row.hourly
     if source in ("open_meteo", "synthetic"):

@@ -66,15 +66,15 @@ def test_names_are_spelled_in_snake_case(name: str, spelled: str) -> None:
 )
 def test_a_variable_has_one_unit(source: str, variable: str, unit: str) -> None:
     """The same name means another unit in another source only."""
-    assert variables.unit(source, variable) == unit
+    assert variables.unit_of(source, variable) == unit
 
 
 @pytest.mark.parametrize(("source", "variable"), [("eia", "load"), ("iso_ne", "demand"), ("generic", "load")])
 def test_an_unknown_variable_is_refused(source: str, variable: str) -> None:
     """The message names source and variable."""
     with pytest.raises(KeyError, match=f"{source}/{variable} is not in the registry"):
-        variables.unit(source, variable)
-    assert variables.find(source, variable) is None
+        variables.unit_of(source, variable)
+    assert variables.find_variable(source, variable) is None
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_an_unknown_variable_is_refused(source: str, variable: str) -> None:
 )
 def test_how_a_value_becomes_hourly(source: str, variable: str, unit: str, rule: str) -> None:
     """By the registry, else by what the unit means."""
-    assert variables.hourly(source, variable, unit) == rule
+    assert variables.hourly_rule(source, variable, unit) == rule
 
 
 class Documented(NamedTuple):
@@ -125,16 +125,16 @@ def test_the_page_of_a_source_has_units_and_rules_as_the_code_has_them(name: str
     for row in table(name):
         assert row.names
         for variable in row.names:
-            known = variables.find(name, variable)
+            known = variables.find_variable(name, variable)
             assert known is None or known.unit == row.unit, variable
-            assert variables.hourly(name, variable, row.unit) == row.rule, variable
+            assert variables.hourly_rule(name, variable, row.unit) == row.rule, variable
             assert known is not None or name in ("open_meteo", "synthetic"), f"{variable} is not in the registry"
 
 
 @pytest.mark.parametrize("name", sorted({row.source for row in variables.REGISTRY}))
 def test_no_variable_of_the_registry_is_undocumented(name: str) -> None:
     """Each row of the registry is the one that some documented name finds."""
-    found = {variables.find(name, variable) for row in table(name) for variable in row.names}
+    found = {variables.find_variable(name, variable) for row in table(name) for variable in row.names}
     assert {row for row in variables.REGISTRY if row.source == name} - found == set()
 
 

@@ -22,4 +22,4 @@ given = {
     "windows.train": np.stack([np.zeros_like(starts), starts], axis=1),
 }
 asked = {"name": "random", "seq_len": seq_len, "horizon": HORIZON, "ring": {"layout": "contiguous", "ranks": 1}}
-path.write_bytes(b"".join(tensors.encode(given, {"manifest": json.dumps({"spec": asked})})))
+path.write_bytes(b"".join(tensors.encode_tensors(given, {"manifest": json.dumps({"spec": asked})})))

@@ -5,12 +5,12 @@ import asyncio
 from benchmarks.snapshots import ENTRY, PERIOD, SERIES, Matrix, measured
 from gridtide import curated
 from gridtide.lake import Lake
-from gridtide.training.series.hourly_grid import Grid
+from gridtide.training.series.hourly_grid import HourlyGrid
 
 
-async def gathered(lake: Lake) -> Grid:
+async def gathered(lake: Lake) -> HourlyGrid:
     """As the preparation of a training set does: pin the files, then gather what they hold."""
-    grid = Grid(PERIOD, lambda name: True)
+    grid = HourlyGrid(PERIOD, lambda name: True)
     pinned = await curated.inputs(lake, [ENTRY], PERIOD)
     async for _, table in curated.tables(lake, [ENTRY], pinned, PERIOD):
         grid.add(table, ENTRY.available)

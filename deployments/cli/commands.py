@@ -304,7 +304,7 @@ def prepare_command(
 ) -> None:
     """Build the training set of SPEC from the files of the lake, as features/NAME/ in the lake."""
     load(config)
-    from gridtide.training.spec import load as load_spec
+    from gridtide.training.spec import load_spec as load_spec
 
     load_spec(str(spec))
     from deployments.cli import flow_commands as flows

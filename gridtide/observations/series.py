@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from gridtide.observations import arrays
+from gridtide.observations.array_types import Integers
 from gridtide.observations.constant_columns import told
-from gridtide.observations.times import Integers
 
 _UNASKED = -2
-"""Stands for the number of a series that `Numbers` has not asked for yet."""
+"""Stands for the number of a series that `SeriesNumbers` has not asked for yet."""
 
 
-class Numbers:
+class SeriesNumbers:
     """Numbers the series of observations: `number(source, location, variable, unit)` is asked once for each that
     occurs, however many rows there are, and again where tables come with other labels."""
 

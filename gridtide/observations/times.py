@@ -10,16 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gridtide.observations import arrays
+from gridtide.observations.array_types import Floats, Integers
 from gridtide.observations.constant_columns import told
 from gridtide.periods import EPOCH
 
-Floats = npt.NDArray[np.float64]
-
-
-Integers = npt.NDArray[np.int64]
-
-
-HOUR = 3_600_000_000
+MICROSECONDS_PER_HOUR = 3_600_000_000
 """Microseconds of an hour."""
 
 
@@ -33,7 +28,7 @@ def local_times(moments: Integers, timezone: str) -> npt.NDArray[np.datetime64]:
     return arrays.to_numpy(local, "datetime64[us]")
 
 
-def _lengths(table: pa.Table, start: Integers) -> Integers:
+def interval_lengths(table: pa.Table, start: Integers) -> Integers:
     """How long the intervals of `table`, which begin at `start`, last; shape (rows,)."""
     if "interval_end" in table.column_names:
         return integers(table["interval_end"]) - start

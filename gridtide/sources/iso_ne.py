@@ -26,7 +26,7 @@ import msgspec
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import EPOCH, Period, local_day, local_days
 from gridtide.sources.contract import BOM, Page, Request
-from gridtide.variables import snake_case, unit
+from gridtide.variables import snake_case, unit_of
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
@@ -204,7 +204,7 @@ def _of_fuels(records: Sequence[Record], quantity: str, values: Sequence[float |
         "interval_end": at,
         "location": SYSTEM,
         "variable": [f"{quantity}_{_snake(str(fuel))}" for fuel in fuels],
-        "unit": unit("iso_ne", f"{quantity}_any"),
+        "unit": unit_of("iso_ne", f"{quantity}_any"),
         "value": values,
         "published_at": _published(records),
     }
@@ -224,7 +224,7 @@ def _intervals(product: Product, records: Sequence[Record], place: str | None) -
             "interval_end": [start + step for start in starts],
             "location": [_location(record, place) for record in found] if product.located else SYSTEM,
             "variable": variable,
-            "unit": unit("iso_ne", variable),
+            "unit": unit_of("iso_ne", variable),
             "value": [_number(record[name]) for record in found],
             "published_at": _published(found),
         }
@@ -237,7 +237,7 @@ def _morning_report(product: Product, records: Sequence[Record], place: str | No
         numbers = [
             (variable, _number(value))
             for variable, value in _scalars(record, "morning_report")
-            if _is_number(value) or (_is_nothing(value) and unit("iso_ne", variable) != "1")
+            if _is_number(value) or (_is_nothing(value) and unit_of("iso_ne", variable) != "1")
         ]
         yield _of_day(record["BeginDate"], numbers, record)
 
@@ -263,7 +263,7 @@ def _of_day(midnight: Any, numbers: Sequence[tuple[str, float | None]], record: 
         "interval_end": day.end,
         "location": SYSTEM,
         "variable": [variable for variable, _ in numbers],
-        "unit": [unit("iso_ne", variable) for variable, _ in numbers],
+        "unit": [unit_of("iso_ne", variable) for variable, _ in numbers],
         "value": [number for _, number in numbers],
         "published_at": _published([record]) * len(numbers),
     }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gridtide.errors import ConfigurationError
 from gridtide.periods import Period, split
 from gridtide.sources.contract import Page, Request
-from gridtide.variables import unit
+from gridtide.variables import unit_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,7 +121,7 @@ def _energy(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -
         **{f"generation_{fuel}": output for fuel, output in state.generation.items()},
     }
     for variable, values in power.items():
-        yield Series(known.code, variable, unit("synthetic", variable), starts, ends, values * hours)
+        yield Series(known.code, variable, unit_of("synthetic", variable), starts, ends, values * hours)
     for to, flow in state.exports.items():
         yield Series(f"{known.code}>{to}", "interchange", "MWh", starts, ends, flow * hours)
     yield Series(known.code, "load_native", "MW", starts, ends, state.demand)

@@ -20,14 +20,14 @@ from gridtide.lake import Lake
 from gridtide.periods import Period
 from gridtide.training import manifest, tensors
 from gridtide.training.features.columns import Feature
-from gridtide.training.reach import around, gather
-from gridtide.training.series.bases import Base, Found, Kind, bases, find, together
+from gridtide.training.reach import gather, reading_period
+from gridtide.training.series.bases import Base, LocationInputs, SeriesKind, align_bases, build_bases, find_inputs
 from gridtide.training.series.hourly import Hourly, Vintages
 from gridtide.training.spec import TrainingSpec
 
 
 @dataclass(frozen=True)
-class Parts:
+class LocationExchange:
     """The locations of `wanted` over the rows `period`, from files of `entries` (by name); `folder` of the lake
     holds what is exchanged."""
 
@@ -41,26 +41,26 @@ class Parts:
         listed = [asdict(one) for one in pinned]
         await lake.put(f"{self.folder}/inputs.json", manifest.to_json(listed).encode(), replace=True)
 
-    async def gather(self, lake: Lake, number: int) -> Found:
-        """Put the series of the `number`-th location; what it has. Raises as `bases` does."""
+    async def gather(self, lake: Lake, number: int) -> LocationInputs:
+        """Put the series of the `number`-th location; what it has. Raises as `build_bases` does."""
         pinned = [Input(**one) for one in json.loads(await lake.read(f"{self.folder}/inputs.json"))]
         one = self._alone(number)
-        grid = await gather(one, self.entries, lake, pinned, around(one, self.entries, self.period))
+        grid = await gather(one, self.entries, lake, pinned, reading_period(one, self.entries, self.period))
         hourly = grid.finish()
-        (there,) = find(one, hourly, grid.seen)
+        (there,) = find_inputs(one, hourly, grid.seen)
         await lake.put_parts(f"{self.folder}/{number}.series", _encode_hourly(hourly, grid.seen))
         return there
 
-    async def derive(self, lake: Lake, number: int, shifts: Mapping[Kind, Sequence[int]]) -> None:
-        """Put the base of the `number`-th location, whose series are there; raises as `bases` does."""
+    async def derive(self, lake: Lake, number: int, shifts: Mapping[SeriesKind, Sequence[int]]) -> None:
+        """Put the base of the `number`-th location, whose series are there; raises as `build_bases` does."""
         hourly, seen = _decode_hourly(await lake.read(f"{self.folder}/{number}.series"))
-        (base,) = bases(self._alone(number), hourly, self.period, seen, shifts)
+        (base,) = build_bases(self._alone(number), hourly, self.period, seen, shifts)
         await lake.put_parts(f"{self.folder}/{number}.base", _encode_base(base))
 
     async def read(self, lake: Lake) -> list[Base]:
         """The bases of all locations, which are there."""
         bodies = [await lake.read(f"{self.folder}/{number}.base") for number in range(len(self.wanted.locations))]
-        return together([_decode_base(body) for body in bodies])
+        return align_bases([_decode_base(body) for body in bodies])
 
     async def clear(self, lake: Lake) -> None:
         """Remove all that was exchanged."""
@@ -76,11 +76,11 @@ def _encode_hourly(hourly: Hourly, seen: set[str]) -> list[bytes | memoryview]:
         arrays |= {f"{name}.{series}": column for name, column in vintages._asdict().items()}
     about = {"names": hourly.names, "units": hourly.units, "vintages": list(hourly.vintages), "seen": sorted(seen)}
     period = [hourly.period.start.isoformat(), hourly.period.end.isoformat()]
-    return tensors.encode(arrays, {"about": json.dumps({**about, "period": period})})
+    return tensors.encode_tensors(arrays, {"about": json.dumps({**about, "period": period})})
 
 
 def _decode_hourly(body: bytes) -> tuple[Hourly, set[str]]:
-    arrays, metadata = tensors.decode(body)
+    arrays, metadata = tensors.decode_tensors(body)
     about = json.loads(metadata["about"])
     hourly = Hourly(
         Period(*map(datetime.fromisoformat, about["period"])),
@@ -104,11 +104,11 @@ def _encode_base(base: Base) -> list[bytes | memoryview]:
         "rejected": base.rejected,
         "repeats": base.repeats,
     }
-    return tensors.encode(arrays, {"about": json.dumps(about)})
+    return tensors.encode_tensors(arrays, {"about": json.dumps(about)})
 
 
 def _decode_base(body: bytes) -> Base:
-    arrays, metadata = tensors.decode(body)
+    arrays, metadata = tensors.decode_tensors(body)
     about = json.loads(metadata["about"]) | {name: array.T for name, array in arrays.items()}
     columns = tuple(Feature(**column) for column in about.pop("columns"))
     return Base(columns=columns, target_names=tuple(about.pop("target_names")), **about)

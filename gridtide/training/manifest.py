@@ -37,14 +37,14 @@ FORMAT = 1
 """Version of the files written here."""
 
 
-def files(made: TrainingSet, described: Mapping[str, Any]) -> dict[str, list[bytes | memoryview]]:
+def build_files(made: TrainingSet, described: Mapping[str, Any]) -> dict[str, list[bytes | memoryview]]:
     """What is written of `made` with its manifest `described`, by name, in parts; the sequences come first."""
-    arrays = as_tensors(made)
-    found = {"sequences.safetensors": tensors.encode(arrays, {"manifest": to_json(described)})}
+    arrays = to_tensors(made)
+    found = {"sequences.safetensors": tensors.encode_tensors(arrays, {"manifest": to_json(described)})}
     if "npz" in made.spec.export:
         found["sequences.npz"] = [_npz(arrays)]
     if made.spec.pictures and find_spec("matplotlib"):
-        found["report.html"] = [report_page.page(made, described).encode()]
+        found["report.html"] = [report_page.render_page(made, described).encode()]
     elif made.spec.pictures:
         logger.warning("%s: no pictures are drawn; install gridtide[report] for them", made.spec.name)
     return found | {"manifest.json": [to_json(described, indent=2).encode()]}
@@ -57,7 +57,7 @@ def _npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
     return body.getvalue()
 
 
-def as_tensors(made: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
+def to_tensors(made: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
     """What the file holds: the arrays of `made`, the time of each step (T,) in seconds since 1970, the scales."""
     seconds = microseconds(made.period.start) // 1_000_000 + 3600 * np.arange(made.bounds.steps)
     return {
@@ -79,7 +79,7 @@ def _float32(rows: Iterable[npt.NDArray[np.float64]]) -> npt.NDArray[np.float32]
     return np.stack(list(rows)).astype(np.float32)
 
 
-def manifest(made: TrainingSet, pinned: Sequence[Input]) -> dict[str, Any]:
+def describe_set(made: TrainingSet, pinned: Sequence[Input]) -> dict[str, Any]:
     """Everything the set was made from, and what its columns mean; the same for the same inputs."""
     asked = made.spec.model_dump(mode="json")
     files = [asdict(one) for one in pinned]
@@ -113,7 +113,9 @@ def manifest(made: TrainingSet, pinned: Sequence[Input]) -> dict[str, Any]:
     }
 
 
-def report(made: TrainingSet, described: Mapping[str, Any], folder: str, sizes: Mapping[str, int]) -> dict[str, Any]:
+def report_set(
+    made: TrainingSet, described: Mapping[str, Any], folder: str, sizes: Mapping[str, int]
+) -> dict[str, Any]:
     """What a person or a flow wants to know of the set `made`, JSON-able; `sizes`: bytes by file in `folder`.
 
     `name`, `path` and `bytes` of the sequences, `pictures` (a path, or None), `period`, `shape`, `splits`:

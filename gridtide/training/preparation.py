@@ -10,10 +10,10 @@ from gridtide import curated
 from gridtide.curated import Input
 from gridtide.entries.entry import Config, Entry
 from gridtide.periods import Period
-from gridtide.training.manifest import OPTIONAL, files, manifest, report
-from gridtide.training.reach import around, gather, resolve_period, sources_of
-from gridtide.training.series.bases import Base, bases
-from gridtide.training.spec import TrainingSpec, load
+from gridtide.training.manifest import OPTIONAL, build_files, describe_set, report_set
+from gridtide.training.reach import gather, reading_period, resolve_period, select_entries
+from gridtide.training.series.bases import Base, build_bases
+from gridtide.training.spec import TrainingSpec, load_spec
 from gridtide.training.training_set import assemble
 from gridtide.training.windows import splits
 
@@ -29,8 +29,8 @@ async def make_bases(
     wanted: TrainingSpec, entries: Mapping[str, Entry], lake: Lake, pinned: Sequence[Input], period: Period
 ) -> list[Base]:
     """Make all bases here, one after the other."""
-    grid = await gather(wanted, entries, lake, pinned, around(wanted, entries, period))
-    return bases(wanted, grid.finish(), period, grid.seen)
+    grid = await gather(wanted, entries, lake, pinned, reading_period(wanted, entries, period))
+    return build_bases(wanted, grid.finish(), period, grid.seen)
 
 
 async def prepare(
@@ -44,25 +44,25 @@ async def prepare(
     """Make the training set of spec `wanted` from the files of `config`'s entries, and write it to `lake`.
 
     Beside the sequences go a manifest, a page of pictures where matplotlib is installed, and what else
-    `export` asks for. Returns what `report` describes. With `inputs` (of an earlier manifest) exactly
+    `export` asks for. Returns what `report_set` describes. With `inputs` (of an earlier manifest) exactly
     those files are read: same inputs, same bytes. Raises `TrainingError` where the spec asks for what
     the lake does not hold.
     """
-    made = load(wanted)
-    entries = {entry.name: entry for entry in sources_of(made, config)}
+    made = load_spec(wanted)
+    entries = {entry.name: entry for entry in select_entries(made, config)}
     period = await resolve_period(made, entries, lake, inputs)
-    splits.bounds(made, period)  # what it refuses need not be read
+    splits.find_bounds(made, period)  # what it refuses need not be read
     pinned = inputs
     if pinned is None:
-        pinned = await curated.inputs(lake, entries.values(), around(made, entries, period), made.as_of)
+        pinned = await curated.inputs(lake, entries.values(), reading_period(made, entries, period), made.as_of)
     else:
         await curated.verify(lake, pinned)
     training_set = assemble(made, period, await make(made, entries, lake, pinned, period))
-    described = manifest(training_set, pinned)
-    written = files(training_set, described)
+    described = describe_set(training_set, pinned)
+    written = build_files(training_set, described)
     folder = f"features/{made.name}"
     for name in OPTIONAL - written.keys():  # those of an earlier set of this name are none of this one
         await lake.remove([f"{folder}/{name}"])
     for name, body in written.items():
         await lake.put_parts(f"{folder}/{name}", body)
-    return report(training_set, described, folder, {name: sum(map(len, body)) for name, body in written.items()})
+    return report_set(training_set, described, folder, {name: sum(map(len, body)) for name, body in written.items()})

@@ -13,18 +13,15 @@ from gridtide import curated
 from gridtide.curated import Input
 from gridtide.entries.entry import Config, Entry
 from gridtide.errors import TrainingError
-from gridtide.observations.series import Numbers
-from gridtide.observations.times import HOUR, floats, times
-from gridtide.periods import EPOCH, Period
-from gridtide.training.series.bases import alike
-from gridtide.training.series.hourly_grid import Grid
+from gridtide.observations.series import SeriesNumbers
+from gridtide.observations.times import MICROSECONDS_PER_HOUR, floats, times
+from gridtide.periods import DAY, EPOCH, HOUR, Period
+from gridtide.training.series.bases import similar_names
+from gridtide.training.series.hourly_grid import HourlyGrid
 from gridtide.training.spec import TrainingSpec
 
 if TYPE_CHECKING:
     from gridtide.lake import Lake
-
-
-DAY = timedelta(days=1)
 
 
 HISTORY, PUNCTUAL = 15 * DAY, 8 * DAY
@@ -32,35 +29,35 @@ HISTORY, PUNCTUAL = 15 * DAY, 8 * DAY
 they begin; for later ones further."""
 
 
-def around(wanted: TrainingSpec, entries: Mapping[str, Entry], period: Period) -> Period:
+def reading_period(wanted: TrainingSpec, entries: Mapping[str, Entry], period: Period) -> Period:
     """The hours of which values are read for the rows `period` of `wanted`, from files of `entries`."""
-    return Period(period.start - history(wanted, entries), period.end + ahead(wanted))
+    return Period(period.start - history_length(wanted, entries), period.end + lead_length(wanted))
 
 
-def history(wanted: TrainingSpec, entries: Mapping[str, Entry]) -> timedelta:
+def history_length(wanted: TrainingSpec, entries: Mapping[str, Entry]) -> timedelta:
     """How far before its first row values of `entries` are read for `wanted`."""
     late = max((one.available.lag + one.resolution for one in entries.values() if one.available.lag), default=PUNCTUAL)
     back = timedelta(hours=max((*wanted.features.lags, *wanted.features.rolling), default=0))
     return HISTORY + max(-((PUNCTUAL - late) // DAY), 0) * DAY + back  # whole days: rows are hours
 
 
-def ahead(wanted: TrainingSpec) -> timedelta:
+def lead_length(wanted: TrainingSpec) -> timedelta:
     """How far after its last row values are read for `wanted`: what is known ahead."""
     return timedelta(hours=max(wanted.leads, default=0))
 
 
 async def gather(
     wanted: TrainingSpec, entries: Mapping[str, Entry], lake: Lake, pinned: Sequence[Input], reading: Period
-) -> Grid:
+) -> HourlyGrid:
     """The series of `wanted` in the files `pinned` of `entries` (by name), over the hours `reading`."""
     patterns = [p for location in wanted.locations for p in (*location.inputs, *location.targets)]
-    grid = Grid(reading, lambda name: any(fnmatchcase(name, pattern) for pattern in patterns))
-    async for name, table in curated.tables(lake, entries.values(), pinned, reading, places(patterns)):
+    grid = HourlyGrid(reading, lambda name: any(fnmatchcase(name, pattern) for pattern in patterns))
+    async for name, table in curated.tables(lake, entries.values(), pinned, reading, named_locations(patterns)):
         grid.add(table, entries[name].available)
     return grid
 
 
-def places(patterns: Iterable[str]) -> set[str] | None:
+def named_locations(patterns: Iterable[str]) -> set[str] | None:
     """The locations that series patterns name, None where one may match any.
 
     >>> sorted(places(["eia/ISNE/*", "open_meteo/boston/temperature_2m"]))
@@ -75,7 +72,7 @@ def places(patterns: Iterable[str]) -> set[str] | None:
     return found
 
 
-def sources_of(wanted: TrainingSpec, config: Config) -> list[Entry]:
+def select_entries(wanted: TrainingSpec, config: Config) -> list[Entry]:
     """The entries whose files may hold what `wanted` names; raises `TrainingError` when there are none."""
     patterns = {p.split("/", 1)[0] for place in wanted.locations for p in (*place.inputs, *place.targets)}
     entries = [e for e in config.apis if e.tabular and any(fnmatchcase(e.source, p) for p in patterns)]
@@ -102,13 +99,13 @@ async def resolve_period(
         if pinned is None:
             of_targets = [e for e in entries.values() if any(fnmatchcase(e.source, g.split("/", 1)[0]) for g in goals)]
             pinned = await curated.inputs(lake, of_targets, always, wanted.as_of)
-        found, seen = await extent(curated.tables(lake, entries.values(), pinned, always), goals)
+        found, seen = await find_extent(curated.tables(lake, entries.values(), pinned, always), goals)
         if found is None:
             limits = {"from": wanted.start, "before": wanted.end, "as of": wanted.as_of}
             asked = "".join(f" {word} {moment:%Y-%m-%dT%H:%M%z}" for word, moment in limits.items() if moment)
             others = {name for name in seen if not any(fnmatchcase(name, goal) for goal in goals)}
             there = (
-                f"Of these entries there are {', '.join(alike(min(goals), others))}"
+                f"Of these entries there are {', '.join(similar_names(min(goals), others))}"
                 if others
                 else "There are no others"
             )
@@ -118,7 +115,7 @@ async def resolve_period(
                 f"{there}; choose one that is there, or ingest or backfill it first",
             )
         start, end = start or found.start, end or found.end
-    steps, window = (end - start) // timedelta(hours=1), wanted.seq_len + wanted.horizon
+    steps, window = (end - start) // HOUR, wanted.seq_len + wanted.horizon
     if steps < window:
         raise TrainingError(
             wanted.name,
@@ -129,7 +126,9 @@ async def resolve_period(
     return Period(start, end)
 
 
-async def extent(tables: AsyncIterator[tuple[str, Any]], patterns: Iterable[str]) -> tuple[Period | None, set[str]]:
+async def find_extent(
+    tables: AsyncIterator[tuple[str, Any]], patterns: Iterable[str]
+) -> tuple[Period | None, set[str]]:
     """The whole hours over which series that match `patterns` have values, None where they have none; and the names
     of all that came by."""
     first, last = None, None
@@ -140,15 +139,16 @@ async def extent(tables: AsyncIterator[tuple[str, Any]], patterns: Iterable[str]
         seen.add(name)
         return 0 if any(fnmatchcase(name, pattern) for pattern in wanted) else -1
 
-    goals = Numbers(number)
+    goals = SeriesNumbers(number)
     async for _, table in tables:
         there = (goals.of(table) == 0) & ~np.isnan(floats(table["value"]))
         if there.any():
-            begin = int(times(table, "interval_start")[there].min()) // HOUR
+            begin = int(times(table, "interval_start")[there].min()) // MICROSECONDS_PER_HOUR
             until = -(
-                -int(np.maximum(times(table, "interval_end"), times(table, "interval_start") + 1)[there].max()) // HOUR
+                -int(np.maximum(times(table, "interval_end"), times(table, "interval_start") + 1)[there].max())
+                // MICROSECONDS_PER_HOUR
             )
             first, last = min(begin, begin if first is None else first), max(until, until if last is None else last)
     if first is None or last is None:
         return None, seen
-    return Period(EPOCH + first * timedelta(hours=1), EPOCH + last * timedelta(hours=1)), seen
+    return Period(EPOCH + first * HOUR, EPOCH + last * HOUR), seen

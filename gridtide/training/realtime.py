@@ -14,18 +14,15 @@ from gridtide import curated
 from gridtide.entries.entry import Config
 from gridtide.errors import TrainingError
 from gridtide.observations.times import microseconds
-from gridtide.periods import Period
+from gridtide.periods import HOUR, Period
 from gridtide.training import reach, training_set
-from gridtide.training.series.bases import Base, bases, shifts_of
-from gridtide.training.series.hourly_grid import Grid
-from gridtide.training.spec import TrainingSpec, load
+from gridtide.training.series.bases import Base, build_bases, parse_shifts
+from gridtide.training.series.hourly_grid import HourlyGrid
+from gridtide.training.spec import TrainingSpec, load_spec
 from gridtide.training.windows.scaling import Scale
 
 if TYPE_CHECKING:
     from gridtide.lake import Lake
-
-
-HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Context:
     time: npt.NDArray[np.int64]
 
 
-def latest(manifest: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]], hours: int) -> Context:
+def take_last_hours(manifest: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]], hours: int) -> Context:
     """The last `hours` hours of a training set itself; only they are read of its mapped `tensors`.
 
     Raises `TrainingError` where it has not as many.
@@ -50,7 +47,7 @@ def latest(manifest: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]],
     return Context(values, mask, np.array(tensors["time"][steps - hours :]))
 
 
-async def newest(
+async def gather_newest_hours(
     manifest: Mapping[str, Any],
     tensors: Mapping[str, npt.NDArray[Any]],
     config: Config,
@@ -64,7 +61,7 @@ async def newest(
     are those that the set would hold, had it been prepared up to `until` with the statistics it has.
     A column of which nothing is in the lake is missing throughout. Raises `TrainingError` where that is so
     of all its series, for no hours, for a moment without a time zone, for hours before the set's where its
-    cleaning was fitted, and as `bases` does.
+    cleaning was fitted, and as `build_bases` does.
     """
     wanted = _pinned(manifest)
     if hours < 1:
@@ -82,13 +79,15 @@ async def newest(
                 f"its cleaning was fitted on hours from {first:%Y-%m-%dT%H:%MZ} on, not before",
                 f"Ask for at most {max((end - first) // HOUR, 0)} hours before {end:%Y-%m-%dT%H:%MZ}",
             )
-    entries = {entry.name: entry for entry in reach.sources_of(wanted, config)}
-    reading = Period(first - reach.history(wanted, entries), last + reach.ahead(wanted))
+    entries = {entry.name: entry for entry in reach.select_entries(wanted, config)}
+    reading = Period(first - reach.history_length(wanted, entries), last + reach.lead_length(wanted))
     pinned = await curated.inputs(lake, entries.values(), reading)
     grid = await reach.gather(wanted, entries, lake, pinned, reading)
     columns = manifest["locations"][0]["columns"][: tensors["quality"].shape[2]]
     _expect(grid, manifest, reading)
-    made = bases(wanted, grid.finish(), Period(first, last), grid.seen, shifts_of(column["key"] for column in columns))
+    made = build_bases(
+        wanted, grid.finish(), Period(first, last), grid.seen, parse_shifts(column["key"] for column in columns)
+    )
     stop = (end - first) // HOUR
     found = [
         _aligned(base, [column["name"] for column in location["columns"]], slice(stop - hours, stop))
@@ -97,13 +96,13 @@ async def newest(
     scales = [Scale(*pair) for pair in zip(tensors["mean"], tensors["deviation"], strict=True)]
     seconds = microseconds(end) // 1_000_000 - 3600 * np.arange(hours, 0, -1)
     return Context(
-        training_set.scaled([values for values, _ in found], scales),
+        training_set.scale_bases([values for values, _ in found], scales),
         np.stack([mask for _, mask in found]),
         seconds,
     )
 
 
-def _expect(grid: Grid, manifest: Mapping[str, Any], reading: Period) -> None:
+def _expect(grid: HourlyGrid, manifest: Mapping[str, Any], reading: Period) -> None:
     """Have `grid` count in all series that the set was made of; raises `TrainingError` where none of them came."""
     columns = [column for location in manifest["locations"] for column in location["columns"] if column["series"]]
     units = {column["series"]: column["unit"] for column in reversed(columns)}  # the first is the series itself
@@ -121,7 +120,7 @@ def _pinned(manifest: Mapping[str, Any]) -> TrainingSpec:
 
     Without targets: what is still to be predicted needs not be there.
     """
-    wanted = load(manifest["spec"])
+    wanted = load_spec(manifest["spec"])
     start, bounds = datetime.fromisoformat(manifest["period"][0]), manifest["bounds"]
     moments = {name: start + bounds[name] * HOUR for name in ("train_end", "validation_end")}
     places = tuple(place.model_copy(update={"targets": ()}) for place in wanted.locations)

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gridtide.errors import TrainingError
+from gridtide.observations.array_types import FloatArray
 from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
-from gridtide.training.windows.splits import asked
+from gridtide.training.windows.splits import requested_splits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 
     from gridtide.training.series.bases import Base
     from gridtide.training.training_set import TrainingSet
-
-
-Floats = npt.NDArray[np.floating[Any]]
 
 
 COLOURS = {"train": "#4477aa", "validation": "#ccbb44", "test": "#ee6677"}  # Paul Tol's, for all kinds of sight
@@ -64,11 +62,11 @@ ACROSS = 4
 """Distributions beside each other."""
 
 
-BLOCK = 64
+COLUMNS_AT_ONCE = 64
 """Columns that are worked on at a time."""
 
 
-SMALLEST = 1e-10
+LEAST_VARIANCE = 1e-10
 """Below this product of two scaled variances, one of the two does not vary."""
 
 
@@ -76,13 +74,13 @@ STRONGEST = 24
 """Features whose correlation is shown."""
 
 
-def page(made: TrainingSet, described: Mapping[str, Any]) -> str:
+def render_page(made: TrainingSet, described: Mapping[str, Any]) -> str:
     """The page of `made`, whose manifest is `described`; raises `TrainingError` without matplotlib."""
     sections = [_summary(made, described)]
     for number, base in enumerate(made.bases):
         sections.append(f"<h2>{escape(base.location)}</h2>")
         for title, says, draw in PICTURES:
-            picture = base64.b64encode(png(made, number, draw)).decode()
+            picture = base64.b64encode(render_picture(made, number, draw)).decode()
             alt = escape(f"{title} of {base.location}")
             sections.append(f"<h3>{title}</h3><p>{says}</p><img alt='{alt}' src='data:image/png;base64,{picture}'>")
     return HTML.format(title=escape(made.spec.name), body="\n".join(sections))
@@ -91,7 +89,7 @@ def page(made: TrainingSet, described: Mapping[str, Any]) -> str:
 Draw = Callable[["Figure", "TrainingSet", int], None]
 
 
-def png(made: TrainingSet, location: int, draw: Draw) -> bytes:
+def render_picture(made: TrainingSet, location: int, draw: Draw) -> bytes:
     """One picture of a location of `made`, as a PNG file; the same bytes for the same set."""
     try:
         import matplotlib as mpl
@@ -106,7 +104,7 @@ def png(made: TrainingSet, location: int, draw: Draw) -> bytes:
     return body.getvalue()
 
 
-def coverage(figure: Figure, made: TrainingSet, location: int) -> None:
+def draw_coverage(figure: Figure, made: TrainingSet, location: int) -> None:
     """Draw which share of each input is reported, over time."""
     base = made.bases[location]
     names, quality = _inputs(base)
@@ -130,7 +128,7 @@ def coverage(figure: Figure, made: TrainingSet, location: int) -> None:
     bar.ax.yaxis.set_major_formatter(_percent())
 
 
-def targets(figure: Figure, made: TrainingSet, location: int) -> None:
+def draw_targets(figure: Figure, made: TrainingSet, location: int) -> None:
     """Draw each target over time, within its splits."""
     base = made.bases[location]
     figure.set_size_inches(11, 2.6 * len(base.target_names))
@@ -139,7 +137,7 @@ def targets(figure: Figure, made: TrainingSet, location: int) -> None:
         edges = _edges(len(values), 4 * BINS)
         low, mean, high = _binned(values, edges)
         middle = _dates(made, *((edges[:-1] + edges[1:]) / 2))
-        for split in asked(made.spec):
+        for split in requested_splits(made.spec):
             begin, end = made.bounds.ranges()[split]
             axes.axvspan(*_dates(made, begin, end), color=COLOURS[split], alpha=0.13, lw=0)
             count = len(made.windows[split])
@@ -159,10 +157,10 @@ def targets(figure: Figure, made: TrainingSet, location: int) -> None:
     _time_axis(panels[-1])
 
 
-def distributions(figure: Figure, made: TrainingSet, location: int) -> None:
+def draw_distributions(figure: Figure, made: TrainingSet, location: int) -> None:
     """Draw how targets and the inputs are distributed in train and in test steps."""
     base = made.bases[location]
-    shown: list[tuple[str, Floats]] = [
+    shown: list[tuple[str, FloatArray]] = [
         (name, np.asarray(values)) for name, values in zip(base.target_names, base.targets.T, strict=True)
     ]
     strongest: dict[str | None, int] = {}  # one feature of each series: those of one look much alike
@@ -183,7 +181,7 @@ def distributions(figure: Figure, made: TrainingSet, location: int) -> None:
     panels[0].legend(loc="upper right", fontsize=8)
 
 
-def _distribution(axes: Axes, values: Floats, ranges: Mapping[str, tuple[int, int]]) -> None:
+def _distribution(axes: Axes, values: FloatArray, ranges: Mapping[str, tuple[int, int]]) -> None:
     known = values[~np.isnan(values)]
     if not known.size:
         return
@@ -198,7 +196,7 @@ def _distribution(axes: Axes, values: Floats, ranges: Mapping[str, tuple[int, in
             axes.hist(part, bins, weights=weights, histtype="step", color=COLOURS[split], label=split)
 
 
-def shares(figure: Figure, made: TrainingSet, location: int) -> None:
+def draw_qualities(figure: Figure, made: TrainingSet, location: int) -> None:
     """Draw which share of each input is reported, imputed, rejected and missing."""
     names, quality = _inputs(made.bases[location])
     figure.set_size_inches(11, 1.0 + 0.19 * len(names))
@@ -215,12 +213,12 @@ def shares(figure: Figure, made: TrainingSet, location: int) -> None:
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=len(QUALITIES))
 
 
-def correlations(figure: Figure, made: TrainingSet, location: int) -> None:
+def draw_correlations(figure: Figure, made: TrainingSet, location: int) -> None:
     """Draw the features that go most with the first target, one step and a whole horizon ahead."""
     base = made.bases[location]
     chosen = _strongest(made, location)[:STRONGEST]
     horizon = made.spec.horizon
-    found = {ahead: correlation(made, location, ahead)[chosen] for ahead in dict.fromkeys((1, horizon))}
+    found = {ahead: correlate_target(made, location, ahead)[chosen] for ahead in dict.fromkeys((1, horizon))}
     figure.set_size_inches(11, 1.0 + 0.21 * len(chosen))
     axes = figure.subplots()
     rows = np.arange(len(chosen))
@@ -242,34 +240,34 @@ PICTURES: tuple[tuple[str, str, Draw], ...] = (
     (
         "Targets and splits",
         "Mean, lowest and highest of each stretch of time. A window belongs to the split that holds what it predicts.",
-        targets,
+        draw_targets,
     ),
     (
         "Coverage",
         "Which share of each input was reported and kept, over time; the lines are where validation and test begin.",
-        coverage,
+        draw_coverage,
     ),
     (
         "What the cells are",
         "Reported and kept, imputed, reported but rejected, and missing, over the whole period.",
-        shares,
+        draw_qualities,
     ),
     (
         "Train beside test",
         "How targets and the features that go most with them are distributed. Where the two differ, a model meets "
         "what it has not learned.",
-        distributions,
+        draw_distributions,
     ),
     (
         "Features and target",
         "The strongest linear relations at the last step that a model sees, with the target one step and a whole "
         "horizon later.",
-        correlations,
+        draw_correlations,
     ),
 )
 
 
-def correlation(made: TrainingSet, location: int, ahead: int) -> npt.NDArray[np.float64]:
+def correlate_target(made: TrainingSet, location: int, ahead: int) -> npt.NDArray[np.float64]:
     """How each feature (F,) goes with the first target `ahead` steps later, over train steps where both are
     observed: Pearson's r, 0 where one of them does not vary."""
     steps, columns = made.bounds.train_end, made.values.shape[2]
@@ -278,26 +276,26 @@ def correlation(made: TrainingSet, location: int, ahead: int) -> npt.NDArray[np.
         return found
     y, seen = made.targets[location, ahead:steps, 0], made.target_mask[location, ahead:steps, 0]
     y = np.where(seen, y, 0)
-    for first in range(0, columns, BLOCK):
-        part = slice(first, first + BLOCK)
+    for first in range(0, columns, COLUMNS_AT_ONCE):
+        part = slice(first, first + COLUMNS_AT_ONCE)
         both = made.mask[location, : steps - ahead, part].astype(np.float32)
         x = made.values[location, : steps - ahead, part] * both
         found[part] = _pearson(x, both, y, seen.astype(np.float32))
     return found
 
 
-def _pearson(x: Floats, known: Floats, y: Floats, seen: Floats) -> Floats:
+def _pearson(x: FloatArray, known: FloatArray, y: FloatArray, seen: FloatArray) -> FloatArray:
     """Of `x` (T, F) with `y` (T,), both 0 where they are not known (T, F) and not seen (T,)."""
     count = np.maximum(seen @ known, 1).astype(np.float64)
     x_, y_, xx, yy, xy = (total / count for total in (seen @ x, y @ known, seen @ x**2, y**2 @ known, y @ x))
     spread = (xx - x_**2) * (yy - y_**2)
-    varies = spread > SMALLEST
+    varies = spread > LEAST_VARIANCE
     return np.where(varies, np.clip((xy - x_ * y_) / np.sqrt(np.where(varies, spread, 1.0)), -1, 1), 0.0)
 
 
 def _strongest(made: TrainingSet, location: int) -> npt.NDArray[np.int64]:
     """The features by how much they go with the target a horizon ahead, strongest first."""
-    found = np.abs(correlation(made, location, made.spec.horizon)).round(6)
+    found = np.abs(correlate_target(made, location, made.spec.horizon)).round(6)
     return np.argsort(-found, kind="stable")
 
 
@@ -316,7 +314,7 @@ def _edges(steps: int, most: int) -> npt.NDArray[np.int64]:
     return np.append(np.arange(0, steps, length), steps)
 
 
-def _binned(values: Floats, edges: npt.NDArray[np.int64]) -> tuple[Floats, Floats, Floats]:
+def _binned(values: FloatArray, edges: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The lowest, mean and highest of `values` (T,) between `edges`, NaN where there is none."""
     known = ~np.isnan(values)
     count = np.add.reduceat(known.astype(float), edges[:-1])
@@ -343,7 +341,7 @@ def _time_axis(axes: Axes) -> None:
 
 
 def _bounds(axes: Axes, made: TrainingSet, colour: str) -> None:
-    for split in asked(made.spec)[1:]:
+    for split in requested_splits(made.spec)[1:]:
         begin, _ = made.bounds.ranges()[split]
         axes.axvline(_dates(made, begin)[0], color="#ee6677", lw=1.2)
 

@@ -21,7 +21,7 @@ FIRST_YEAR, LAST_YEAR = 1900, 2200
 T = TypeVar("T")
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """Refuses unknown keys; never changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,7 +67,7 @@ def _region(text: str) -> str:
     return text
 
 
-Zone = Annotated[str, AfterValidator(_zone)]
+KnownZone = Annotated[str, AfterValidator(_zone)]
 
 
 Pattern = Annotated[str, AfterValidator(_pattern)]
@@ -79,19 +79,19 @@ Hour = Annotated[AwareDatetime, AfterValidator(_on_the_hour)]
 Region = Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"), AfterValidator(_region)]
 
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 OnceEach = AfterValidator(_once_each)
 
 
-class Location(Strict):
+class Location(StrictModel):
     """One region of the training set, with a base of its own: what to predict there, and from what."""
 
     name: str = Field(
         max_length=100, pattern=r"^[A-Za-z0-9_.-]+$", description="How reports and tensors call it, such as ISNE"
     )
-    timezone: Zone = Field("UTC", description="Whose local time its calendar features use")
+    timezone: KnownZone = Field("UTC", description="Whose local time its calendar features use")
     targets: tuple[Pattern, ...] = Field(min_length=1, description="Series to predict, source/location/variable")
     inputs: tuple[Pattern, ...] = Field(
         min_length=1, description="Series to predict from, with * and ? as wildcards, such as eia/ISNE/generation_*"
@@ -102,7 +102,7 @@ class Location(Strict):
     )
 
 
-class Splits(Strict):
+class Splits(StrictModel):
     """By target time: train, then validation, then test. Moments win over shares; a share of 0 leaves a split out."""
 
     train_end: Hour | None = Field(None, description="First hour that is not for training")
@@ -126,7 +126,7 @@ class Splits(Strict):
         return self
 
 
-class Features(Strict):
+class Features(StrictModel):
     """What is made of the inputs, beside themselves, group by group."""
 
     calendar: bool = Field(True, description="Hour, weekday, month, season and holidays in the location's local time")
@@ -152,7 +152,7 @@ class Features(Strict):
     )
 
 
-class Cleaning(Strict):
+class Cleaning(StrictModel):
     """What is done about values that cannot be right, and about those that are missing.
 
     Only the two options that say so see more than the past: they read the future, or are fitted on train hours.
@@ -188,14 +188,14 @@ class Cleaning(Strict):
         return self.outliers != "keep" or self.gaps != "forward"
 
 
-class Ring(Strict):
+class Ring(StrictModel):
     """How the steps of a window are dealt out to the devices of a ring; one device holds all of them."""
 
     layout: Layout = Field("contiguous", description="Which steps each device holds; zigzag and striped even the work")
     ranks: int = Field(1, ge=1, le=1024, description="Devices of the ring")
 
 
-class TrainingSpec(Strict):
+class TrainingSpec(StrictModel):
     """A training set: windows of `seq_len` hours of inputs that predict `horizon` hours of targets."""
 
     name: str = Field(
@@ -220,10 +220,10 @@ class TrainingSpec(Strict):
     )
     features: Features = Field(Features(), description="What is made of the inputs, group by group")
     cleaning: Cleaning = Field(Cleaning(), description="What is done about wrong and missing values")
-    min_inputs: Share = Field(
+    min_inputs: Fraction = Field(
         0.1, description="Share of the inputs in its context that a window must have observed, calendar apart"
     )
-    min_targets: Share = Field(0.5, description="Share of its targets that a window must have observed")
+    min_targets: Fraction = Field(0.5, description="Share of its targets that a window must have observed")
     scaling: Literal["standard", "none"] = Field("standard", description="Zero mean, unit deviation over train hours")
     splits: Splits = Field(Splits(), description="Which windows train, validate and test")
     ring: Ring = Field(Ring(), description="How windows are dealt out to the devices of a ring")
@@ -242,7 +242,7 @@ class TrainingSpec(Strict):
         return self
 
 
-def load(spec: TrainingSpec | Mapping[str, Any] | str | Path) -> TrainingSpec:
+def load_spec(spec: TrainingSpec | Mapping[str, Any] | str | Path) -> TrainingSpec:
     """The spec itself, from its JSON as a mapping, or from a JSON file.
 
     Raises `TrainingError` with everything that is wrong with it.
@@ -278,7 +278,7 @@ def _problem(error: Any) -> str:
 
 def _keys(where: tuple[str | int, ...]) -> list[str]:
     """The keys that there are beside the one at `where`."""
-    parts: dict[str, type[Strict]] = {
+    parts: dict[str, type[StrictModel]] = {
         "locations": Location,
         "splits": Splits,
         "features": Features,

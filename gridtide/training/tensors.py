@@ -33,7 +33,7 @@ _CODES = {"float32": "F32", "float64": "F64", "bool": "BOOL", "uint8": "U8", "in
 _TYPES = {code: name for name, code in _CODES.items()}
 
 
-def encode(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> list[bytes | memoryview]:
+def encode_tensors(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> list[bytes | memoryview]:
     """The file's bytes, part after part; the same for the same `tensors` and `metadata` in the same order.
 
     The parts of contiguous tensors are views of them: together they can be gigabytes.
@@ -59,8 +59,9 @@ def _field(code: str, shape: tuple[int, ...], offset: int, size: int) -> dict[st
     return {"dtype": code, "shape": list(shape), "data_offsets": [offset, offset + size]}
 
 
-def decode(body: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
-    """The tensors, of any shapes, and the metadata whose parts `encode` made, as one `body`; read-only views of it."""
+def decode_tensors(body: bytes) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """The tensors, of any shapes, and the metadata whose parts `encode_tensors` made, as one `body`; they are read-only
+    views of it."""
     begin = 8 + int.from_bytes(body[:8], "little")
     header = json.loads(body[8:begin])
     metadata = header.pop("__metadata__", None) or {}

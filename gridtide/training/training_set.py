@@ -30,7 +30,7 @@ Cells = tuple[int, slice]
 """Rows of one of several bases."""
 
 
-BLOCK = 4096
+SCALED_ROWS = 4096
 """Rows that are scaled at a time."""
 
 
@@ -40,7 +40,7 @@ def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> Trai
     Columns that no location observes in a train step are dropped, and told with the inputs without one.
     Raises `TrainingError` for a split without windows that is asked for.
     """
-    bounds = splits.bounds(wanted, period)
+    bounds = splits.find_bounds(wanted, period)
     train = slice(0, bounds.train_end)
     alive = np.any([base.mask[train].any(axis=0) for base in made], axis=0)
     if not alive.any():
@@ -51,12 +51,16 @@ def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> Trai
     windows = _windows(wanted, period, bounds, made)
     standard = wanted.scaling == "standard"
     scales = [
-        scaling.fit(base.values[train], base.mask[train]) if standard else scaling.identity(len(base.columns))
+        scaling.fit_scale(base.values[train], base.mask[train])
+        if standard
+        else scaling.identity_scale(len(base.columns))
         for base in made
     ]
     target_masks = [~np.isnan(base.targets) for base in made]
     target_scales = [
-        scaling.fit(base.targets[train], seen[train]) if standard else scaling.identity(base.targets.shape[1])
+        scaling.fit_scale(base.targets[train], seen[train])
+        if standard
+        else scaling.identity_scale(base.targets.shape[1])
         for base, seen in zip(made, target_masks, strict=True)
     ]
     return TrainingSet(
@@ -65,10 +69,10 @@ def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> Trai
         bounds,
         tuple(made),
         tuple(dropped),
-        scaled([base.values for base in made], scales),
-        stacked([base.mask for base in made]),
-        stacked([base.quality for base in made]),
-        scaled([base.targets for base in made], target_scales),
+        scale_bases([base.values for base in made], scales),
+        stack_bases([base.mask for base in made]),
+        stack_bases([base.quality for base in made]),
+        scale_bases([base.targets for base in made], target_scales),
         np.stack(target_masks),
         windows,
         tuple(scales),
@@ -81,11 +85,11 @@ def _windows(
 ) -> dict[str, npt.NDArray[np.int64]]:
     """Location and start (N, 2) of the windows of each split."""
     shape = {"seq_len": wanted.seq_len, "horizon": wanted.horizon}
-    candidates = windows_module.starts(bounds.steps, **shape, stride=wanted.stride)
-    found: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in splits.NAMES}
+    candidates = windows_module.window_starts(bounds.steps, **shape, stride=wanted.stride)
+    found: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in splits.SPLITS}
     for number, base in enumerate(made):
         own = [feature.series is not None for feature in base.columns[: base.quality.shape[1]]]
-        valid = windows_module.valid(
+        valid = windows_module.select_observed(
             candidates,
             base.quality[:, own] == REPORTED,
             ~np.isnan(base.targets),
@@ -93,10 +97,10 @@ def _windows(
             min_inputs=wanted.min_inputs,
             min_targets=wanted.min_targets,
         )
-        for name, starts in splits.divide(valid, bounds, **shape, strict=wanted.splits.strict).items():
+        for name, starts in splits.divide_windows(valid, bounds, **shape, strict=wanted.splits.strict).items():
             found[name].append(np.stack([np.full(len(starts), number), starts], axis=1))
     windows = {name: np.concatenate(parts) for name, parts in found.items()}
-    empty = [name for name in splits.asked(wanted) if not len(windows[name])]
+    empty = [name for name in splits.requested_splits(wanted) if not len(windows[name])]
     if empty:
         counts = ", ".join(f"{name} {len(starts)}" for name, starts in windows.items())
         ranges = ", ".join(f"{name} {max(end - begin, 0)} h" for name, (begin, end) in bounds.ranges().items())
@@ -129,7 +133,7 @@ def _keep(base: Base, alive: npt.NDArray[np.bool_]) -> Base:
     )
 
 
-def scaled(parts: Sequence[npt.NDArray[np.floating]], scales: Sequence[scaling.Scale]) -> npt.NDArray[np.float32]:
+def scale_bases(parts: Sequence[npt.NDArray[np.floating]], scales: Sequence[scaling.Scale]) -> npt.NDArray[np.float32]:
     """Each of `parts` (T, F) scaled, with 0 (the train mean) where they are missing: (R, T, F)."""
     found = np.empty((len(parts), *parts[0].shape), np.float32)
     for part, rows in _blocks(found):
@@ -139,7 +143,7 @@ def scaled(parts: Sequence[npt.NDArray[np.floating]], scales: Sequence[scaling.S
     return found
 
 
-def stacked(parts: Sequence[npt.NDArray[A]]) -> npt.NDArray[A]:
+def stack_bases(parts: Sequence[npt.NDArray[A]]) -> npt.NDArray[A]:
     """`parts`, each (T, F), as one array (R, T, F) whose rows lie together."""
     found = np.empty((len(parts), *parts[0].shape), parts[0].dtype)
     for part, rows in _blocks(found):
@@ -150,7 +154,9 @@ def stacked(parts: Sequence[npt.NDArray[A]]) -> npt.NDArray[A]:
 def _blocks(stack: npt.NDArray[np.generic]) -> list[Cells]:
     """`BLOCK` rows at a time of `stack` (R, T, F): they stay in the cache, whichever way its parts are laid out."""
     count, steps = stack.shape[:2]
-    return [(part, slice(first, first + BLOCK)) for part in range(count) for first in range(0, steps, BLOCK)]
+    return [
+        (part, slice(first, first + SCALED_ROWS)) for part in range(count) for first in range(0, steps, SCALED_ROWS)
+    ]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from gridtide.lake import Lake
 from gridtide.observations.identity import KEY
 from gridtide.observations.table import SCHEMA, Row
 from gridtide.periods import Period
-from gridtide.training.series.hourly_grid import Grid
+from gridtide.training.series.hourly_grid import HourlyGrid
 from tests.support.lakes import HOUR, START, entry, put, row
 
 HOURS = 8
@@ -142,7 +142,7 @@ def test_compaction_changes_no_table(files: list[File], seen: int) -> None:
         assert (await curated.compact(lake, of)).months == []
 
     async def state(lake: Lake, of: Entry, as_of: datetime | None, pinned: list[curated.Input]) -> list[Any]:
-        grid = Grid(Period(START, START + HOURS * HOUR), lambda name: True)
+        grid = HourlyGrid(Period(START, START + HOURS * HOUR), lambda name: True)
         async for _, table in curated.tables(lake, [of], pinned, WHOLE):
             grid.add(table, of.available)
         hourly = grid.finish()

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from gridtide.entries.entry import Available
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import Period
-from gridtide.training.series.hourly_grid import Grid
-from gridtide.variables import hourly as rule_of
+from gridtide.training.series.hourly_grid import HourlyGrid
+from gridtide.variables import hourly_rule as rule_of
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -86,7 +86,7 @@ def test_hourly_values_are_those_of_a_plain_loop(data: st.DataObject, kind: str,
     """Every hour holds the latest version of its value, and every row shows only what was available by its end."""
     rows = data.draw(readings(kind))
     source = KINDS[kind][0]
-    grid = Grid(Period(START, START + HOURS * HOUR), lambda name: True)
+    grid = HourlyGrid(Period(START, START + HOURS * HOUR), lambda name: True)
     for asked in sorted({retrieved for _, retrieved in rows}, reverse=True):
         together = [row for row, retrieved in rows if retrieved == asked]
         grid.add(from_rows(source, together, asked), Available(lag=lag * MINUTE))

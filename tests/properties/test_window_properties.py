@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gridtide.training.series.cleaning import fill_forward
 from gridtide.training.windows import scaling, splits
 from gridtide.training.windows import windows as windows_module
-from gridtide.training.windows.windows import batches, valid
+from gridtide.training.windows.windows import batch_windows, select_observed
 
 lengths = st.integers(1, 12)
 randoms = st.integers(0, 2**32 - 1).map(np.random.default_rng)  # faster than arrays drawn cell by cell
@@ -19,13 +19,15 @@ randoms = st.integers(0, 2**32 - 1).map(np.random.default_rng)  # faster than ar
 def test_starts_are_all_that_fit(steps: int, seq_len: int, horizon: int, stride: int) -> None:
     """Every multiple of the stride whose window ends within the data, also when it is all of it."""
     expected = [s for s in range(0, steps, stride) if s + seq_len + horizon <= steps]
-    assert windows_module.starts(steps, seq_len=seq_len, horizon=horizon, stride=stride).tolist() == expected
+    assert windows_module.window_starts(steps, seq_len=seq_len, horizon=horizon, stride=stride).tolist() == expected
 
 
 @given(seq_len=lengths, horizon=lengths, stride=lengths)
 def test_a_window_as_long_as_the_data_is_kept(seq_len: int, horizon: int, stride: int) -> None:
     """Exactly one."""
-    assert windows_module.starts(seq_len + horizon, seq_len=seq_len, horizon=horizon, stride=stride).tolist() == [0]
+    assert windows_module.window_starts(
+        seq_len + horizon, seq_len=seq_len, horizon=horizon, stride=stride
+    ).tolist() == [0]
 
 
 @given(
@@ -40,7 +42,7 @@ def test_valid_starts_are_those_with_enough_observed(
 ) -> None:
     """Shares counted cell by cell."""
     mask, target_mask = random.random((30, 3)) < random.random(), random.random((30, 2)) < random.random()
-    candidates = windows_module.starts(30, seq_len=seq_len, horizon=horizon, stride=1)
+    candidates = windows_module.window_starts(30, seq_len=seq_len, horizon=horizon, stride=1)
     expected = []
     for s in candidates.tolist():
         x = [bool(mask[t, f]) for t in range(s, s + seq_len) for f in range(3)]
@@ -48,7 +50,7 @@ def test_valid_starts_are_those_with_enough_observed(
         if sum(x) / len(x) >= inputs and sum(y) / len(y) >= targets:
             expected.append(s)
     shape = {"seq_len": seq_len, "horizon": horizon}
-    found = valid(candidates, mask, target_mask, **shape, min_inputs=inputs, min_targets=targets)
+    found = select_observed(candidates, mask, target_mask, **shape, min_inputs=inputs, min_targets=targets)
     assert found.tolist() == expected
 
 
@@ -68,8 +70,8 @@ def test_splits_hold_the_windows_whose_targets_they_hold(
     train_end = round(steps * train)
     validation_end = train_end + round((steps - train_end) * rest)
     bounds = splits.Bounds(train_end, validation_end, steps, gap)
-    starts = windows_module.starts(steps, seq_len=seq_len, horizon=horizon, stride=1)
-    found = splits.divide(starts, bounds, seq_len=seq_len, horizon=horizon, strict=strict)
+    starts = windows_module.window_starts(steps, seq_len=seq_len, horizon=horizon, stride=1)
+    found = splits.divide_windows(starts, bounds, seq_len=seq_len, horizon=horizon, strict=strict)
     within = {
         "train": lambda t: t < train_end,
         "validation": lambda t: train_end + gap <= t < validation_end,
@@ -102,7 +104,7 @@ def test_scaling_is_inverted_and_fitted_on_observed_train_steps(
 ) -> None:
     """Mean and deviation are those of the observed train cells; values come back; nothing is divided by zero."""
     values, observed = random.normal(size, size, (20, 2)), random.random((20, 2)) < random.random()
-    scale = scaling.fit(values[:train], observed[:train])
+    scale = scaling.fit_scale(values[:train], observed[:train])
     np.testing.assert_allclose(scale.invert(scale.apply(values)), values, rtol=1e-9, atol=1e-6)
     for column in range(2):
         cells = values[:train, column][observed[:train, column]]
@@ -119,9 +121,9 @@ def test_scaling_is_inverted_and_fitted_on_observed_train_steps(
 @given(count=st.integers(0, 40), size=st.integers(1, 12), seed=st.integers(0, 5), epoch=st.integers(0, 5))
 def test_batches_hold_each_window_at_most_once(count: int, size: int, seed: int, epoch: int) -> None:
     """Shuffled: whole batches of different windows. In order: every window, then −1 up to a whole batch."""
-    shuffled = [b.tolist() for b in batches(count, size, shuffle=True, seed=seed, epoch=epoch)]
+    shuffled = [b.tolist() for b in batch_windows(count, size, shuffle=True, seed=seed, epoch=epoch)]
     assert [len(b) for b in shuffled] == [size] * (count // size)
     together = [index for batch in shuffled for index in batch]
     assert len(set(together)) == len(together)
-    ordered = [index for b in batches(count, size, shuffle=False) for index in b.tolist()]
+    ordered = [index for b in batch_windows(count, size, shuffle=False) for index in b.tolist()]
     assert ordered == [*range(count), *[-1] * (-count % size)]

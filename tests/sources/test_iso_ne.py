@@ -15,7 +15,7 @@ from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period
 from gridtide.sources import iso_ne
 from gridtide.sources.contract import BOM, Page, Request
-from gridtide.variables import unit
+from gridtide.variables import unit_of
 from tests.support.shared import SHARED, needs_shared
 
 AT = datetime(2026, 8, 1, tzinfo=UTC)
@@ -143,7 +143,7 @@ def test_every_product_has_defaults_and_units(product: iso_ne.Product) -> None:
     entry = an_entry(f"{product.path}/current")
     assert entry.auth == BasicAuth(kind="basic")
     assert entry.rate_limit is not None
-    assert all(unit("iso_ne", variable) for variable in product.fields.values())
+    assert all(unit_of("iso_ne", variable) for variable in product.fields.values())
 
 
 def test_day_ahead_prices_are_known_on_the_day_before() -> None:

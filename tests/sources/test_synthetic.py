@@ -44,7 +44,7 @@ def test_without_any_parameter_new_england_is_complete():
     names = set(table["variable"].to_pylist())
     assert {"demand", "interchange", "load", "lmp_real_time_loss", "temperature_2m", "snowfall"} <= names
     for variable, unit in set(zip(table["variable"].to_pylist(), table["unit"].to_pylist(), strict=True)):
-        expected = WEATHER[variable].unit if variable in WEATHER else variables.unit("synthetic", variable)
+        expected = WEATHER[variable].unit if variable in WEATHER else variables.unit_of("synthetic", variable)
         assert unit == expected, variable
     assert {row for row in table["location"].to_pylist() if ">" not in row} == {"ISNE"}
     assert len(values(table, "demand")) == 7 * 24
@@ -175,6 +175,6 @@ def test_requests_have_no_url_and_cover_the_period():
 )
 def test_names_resolve_through_eia_then_iso_ne_then_weather(variable, unit, rule):
     """Synthetic variables have the units and hourly rules of whoever names them."""
-    assert variables.hourly("synthetic", variable, unit) == rule
+    assert variables.hourly_rule("synthetic", variable, unit) == rule
     if variable not in WEATHER:
-        assert variables.unit("synthetic", variable) == unit
+        assert variables.unit_of("synthetic", variable) == unit

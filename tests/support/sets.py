@@ -10,9 +10,9 @@ import numpy as np
 
 from gridtide.periods import Period
 from gridtide.training import manifest, tensors
-from gridtide.training.series.bases import bases
-from gridtide.training.series.hourly_grid import Grid
-from gridtide.training.spec import load
+from gridtide.training.series.bases import build_bases
+from gridtide.training.series.hourly_grid import HourlyGrid
+from gridtide.training.spec import load_spec
 from gridtide.training.training_set import TrainingSet, assemble
 from gridtide.training.windows import windows as windows_module
 from tests.support.grids import PATTERNS, START, every_kind, tables
@@ -27,26 +27,26 @@ def training_set(days: int, **keys: Any) -> TrainingSet:
         {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": PATTERNS},
         {"name": "NYIS", "targets": ["eia/NYIS/demand"], "inputs": ["eia/NYIS/*"]},
     ]
-    wanted = load({"name": "two", "locations": places} | keys)
+    wanted = load_spec({"name": "two", "locations": places} | keys)
     period = Period(START, START + timedelta(days=days))
-    grid = Grid(Period(START, period.end + timedelta(days=2)), lambda name: True)
+    grid = HourlyGrid(Period(START, period.end + timedelta(days=2)), lambda name: True)
     for available, table in tables(kinds):
         grid.add(table, available)
-    return assemble(wanted, period, bases(wanted, grid.finish(), period, grid.seen))
+    return assemble(wanted, period, build_bases(wanted, grid.finish(), period, grid.seen))
 
 
 def write_training_set(path: Path, days: int, **keys: Any) -> None:
     """Write the `training_set` of `days` and `keys` to `path`."""
     made = training_set(days, **keys)
-    text = manifest.to_json(manifest.manifest(made, []))
-    path.write_bytes(b"".join(tensors.encode(manifest.as_tensors(made), {"manifest": text})))
+    text = manifest.to_json(manifest.describe_set(made, []))
+    path.write_bytes(b"".join(tensors.encode_tensors(manifest.to_tensors(made), {"manifest": text})))
 
 
 def write_random_set(
     path: Path, random: np.random.Generator, *, locations: int, steps: int, seq_len: int, horizon: int
 ) -> dict[str, Any]:
     """Write to `path` a set with random values, all windows of which are in train, and give its tensors."""
-    starts = windows_module.starts(steps, seq_len=seq_len, horizon=horizon, stride=1)
+    starts = windows_module.window_starts(steps, seq_len=seq_len, horizon=horizon, stride=1)
     numbers = np.repeat(np.arange(locations), len(starts))
     given = {
         "values": random.random((locations, steps, 3), np.float32),
@@ -56,5 +56,5 @@ def write_random_set(
         "windows.train": np.stack([numbers, np.tile(starts, locations)], axis=1),
     }
     asked = {"name": "random", "seq_len": seq_len, "horizon": horizon, "ring": {"layout": "contiguous", "ranks": 1}}
-    path.write_bytes(b"".join(tensors.encode(given, {"manifest": manifest.to_json({"spec": asked})})))
+    path.write_bytes(b"".join(tensors.encode_tensors(given, {"manifest": manifest.to_json({"spec": asked})})))
     return given

@@ -8,7 +8,7 @@ import pytest
 from gridtide.errors import TrainingError
 from gridtide.lake import Lake
 from gridtide.training import preparation
-from gridtide.training.by_location import Parts
+from gridtide.training.by_location import LocationExchange
 from gridtide.training.series.bases import common_shifts
 from tests.support.grids import PATTERNS, configuration, every_kind, fill
 
@@ -43,7 +43,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 async def apart(wanted: Any, entries: Any, lake: Lake, pinned: Any, period: Any) -> Any:
     """A `Maker` that exchanges all through the lake, the last location first."""
-    parts = Parts(wanted, entries, period, "features/two/parts")
+    parts = LocationExchange(wanted, entries, period, "features/two/parts")
     await parts.begin(lake, pinned)
     numbers = range(len(wanted.locations))
     there = {number: await parts.gather(lake, number) for number in reversed(numbers)}

@@ -80,7 +80,7 @@ def test_everything_that_was_ingested_is_in_the_set(folder: Path) -> None:
 )
 def test_locations_that_patterns_name(patterns: list[str], places: set[str] | None) -> None:
     """None as soon as one may match any."""
-    assert reach.places(patterns) == places
+    assert reach.named_locations(patterns) == places
 
 
 def test_values_are_scaled_by_train_hours_alone(folder: Path) -> None:

@@ -22,26 +22,26 @@ PNG = b"\x89PNG\r\n\x1a\n"
 def test_a_page_holds_every_picture_of_every_location() -> None:
     """As PNG inside the page, with what they show in words; the same page for the same set."""
     made = training_set(30, seq_len=48, horizon=24)
-    page = report_page.page(made, manifest.manifest(made, []))
+    page = report_page.render_page(made, manifest.describe_set(made, []))
     found = [base64.b64decode(text) for text in re.findall(r"base64,([^']+)'", page)]
     assert len(found) == 2 * len(report_page.PICTURES)
     assert all(body.startswith(PNG) for body in found)
     for text in ("ISNE", "NYIS", "eia/ISNE/demand", "windows", *(title for title, _, _ in report_page.PICTURES)):
         assert text in page
-    assert page == report_page.page(made, manifest.manifest(made, []))
+    assert page == report_page.render_page(made, manifest.describe_set(made, []))
 
 
 def test_names_cannot_write_html() -> None:
     """A description is shown as text."""
     made = training_set(30, seq_len=48, horizon=24, description="<script>alert(1)</script>")
-    assert "<script>" not in report_page.page(made, manifest.manifest(made, []))
+    assert "<script>" not in report_page.render_page(made, manifest.describe_set(made, []))
 
 
 def test_correlations_are_those_of_plain_numpy() -> None:
     """Over train steps in which feature and later target are both observed."""
     made = training_set(30, seq_len=48, horizon=24)
     for ahead in (1, 24):
-        found = report_page.correlation(made, 0, ahead)
+        found = report_page.correlate_target(made, 0, ahead)
         for column in range(made.values.shape[2]):
             steps = [
                 t
@@ -81,7 +81,7 @@ def test_without_matplotlib_the_set_is_written_all_the_same(
     for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
     with pytest.raises(TrainingError, match=r"Install gridtide\[report\]"):
-        report_page.page(made, manifest.manifest(made, []))
+        report_page.render_page(made, manifest.describe_set(made, []))
     report = prepared(tmp_path)
     assert report["pictures"] is None
     assert (tmp_path / report["path"]).exists()

@@ -16,7 +16,7 @@ PLACE = {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": ["eia/ISNE/*"
 
 def load(**keys: Any) -> TrainingSpec:
     """A spec with `keys` beside what every one needs."""
-    return spec_module.load({"name": "test", "locations": [PLACE]} | keys)
+    return spec_module.load_spec({"name": "test", "locations": [PLACE]} | keys)
 
 
 def test_defaults_are_a_year_of_hours_a_day_ahead() -> None:
@@ -28,7 +28,7 @@ def test_defaults_are_a_year_of_hours_a_day_ahead() -> None:
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.json")), ids=lambda path: path.stem)
 def test_shipped_specs_load(path: Path) -> None:
     """Each is valid and named like its file."""
-    assert spec_module.load(path).name == path.stem
+    assert spec_module.load_spec(path).name == path.stem
 
 
 @pytest.mark.parametrize(
@@ -108,10 +108,10 @@ def test_a_list_whose_items_are_wrong_is_not_called_empty_too() -> None:
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
     """No file, and no JSON."""
     with pytest.raises(TrainingError, match=r"none\.json: cannot be read"):
-        spec_module.load(tmp_path / "none.json")
+        spec_module.load_spec(tmp_path / "none.json")
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(TrainingError, match=r"bad\.json: is not JSON"):
-        spec_module.load(tmp_path / "bad.json")
+        spec_module.load_spec(tmp_path / "bad.json")
 
 
 def test_every_key_says_what_it_is_for() -> None:

@@ -27,7 +27,7 @@ GIVEN = {
 def path(tmp_path: Path) -> Path:
     """The file with what is `GIVEN`."""
     path = tmp_path / "some.safetensors"
-    path.write_bytes(b"".join(tensors.encode(GIVEN, {"name": "ö"})))
+    path.write_bytes(b"".join(tensors.encode_tensors(GIVEN, {"name": "ö"})))
     return path
 
 
@@ -68,7 +68,7 @@ def test_a_missing_file_is_named(path: Path) -> None:
 @example(share=0)
 def test_a_cut_file_is_damaged(path: Path, share: float) -> None:
     """Wherever it is cut."""
-    body = b"".join(tensors.encode(GIVEN, {"name": "ö"}))
+    body = b"".join(tensors.encode_tensors(GIVEN, {"name": "ö"}))
     path.write_bytes(body[: int(share * len(body))])
     with pytest.raises(StorageError, match=r"some\.safetensors: is damaged: .*gridtide prepare"):
         tensors.open_mapped(path)
@@ -79,7 +79,7 @@ def test_a_cut_file_is_damaged(path: Path, share: float) -> None:
 @example(place=241, byte=ord("."))  # of two offsets one is left
 def test_a_changed_header_never_opens_as_something_else_unnoticed(path: Path, place: int, byte: int) -> None:
     """It is damaged, or what opens has no more bytes than the file, whatever byte of the header changed."""
-    body = bytearray(b"".join(tensors.encode(GIVEN, {"name": "ö"})))
+    body = bytearray(b"".join(tensors.encode_tensors(GIVEN, {"name": "ö"})))
     body[place] = byte
     path.write_bytes(body)
     try:
@@ -95,7 +95,7 @@ def test_a_file_that_is_replaced_stays_what_it_was_for_who_has_it_open(tmp_path:
     lake = Lake.open(str(tmp_path))
     for number in (1, 2):
         ones = {"values": np.full((1, 1 << 20), number, np.float32)}
-        asyncio.run(lake.put_parts("set/some.safetensors", tensors.encode(ones, {})))
+        asyncio.run(lake.put_parts("set/some.safetensors", tensors.encode_tensors(ones, {})))
         if number == 1:
             old, _ = tensors.open_mapped(tmp_path / "set" / "some.safetensors")
     new, _ = tensors.open_mapped(tmp_path / "set" / "some.safetensors")

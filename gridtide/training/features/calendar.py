@@ -7,20 +7,20 @@ from datetime import timedelta
 import numpy as np
 import numpy.typing as npt
 
-from gridtide.observations.times import HOUR, local_times, microseconds
+from gridtide.observations.times import MICROSECONDS_PER_HOUR, local_times, microseconds
 from gridtide.periods import Period
 from gridtide.training.features.columns import Columns, Feature
 
 
-def _local(period: Period, timezone: str, shift: int = 0) -> npt.NDArray[np.datetime64]:
+def local_hours(period: Period, timezone: str, shift: int = 0) -> npt.NDArray[np.datetime64]:
     """What clocks show at the start of the hour `shift` after each row of `period`, (T,)."""
     steps = period.duration // timedelta(hours=1)
-    return local_times(microseconds(period.start) + (np.arange(steps) + shift) * HOUR, timezone)
+    return local_times(microseconds(period.start) + (np.arange(steps) + shift) * MICROSECONDS_PER_HOUR, timezone)
 
 
-def of_calendar(period: Period, timezone: str, region: str | None = None) -> Columns:
+def calendar_columns(period: Period, timezone: str, region: str | None = None) -> Columns:
     """Place of each row's hour in the day, week and year of local time, and the holidays of `region`."""
-    local = _local(period, timezone)
+    local = local_hours(period, timezone)
     day = local.astype("datetime64[D]")
     hour = (local - day) / np.timedelta64(1, "h")
     weekday = (day.astype(np.int64) + 3) % 7  # 1970 began on a Thursday

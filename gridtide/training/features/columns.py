@@ -7,18 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from gridtide.observations.array_types import FloatArray, Floats, Mask
 
-
-Numbers = npt.NDArray[np.floating]
-
-
-N = TypeVar("N", bound=Numbers)
-
-
-Mask = npt.NDArray[np.bool_]
+N = TypeVar("N", bound=FloatArray)
 
 
 ABSENT = "this location has no such series"
@@ -64,7 +56,7 @@ class Columns:
     """
 
     features: tuple[Feature, ...]
-    values: Numbers
+    values: FloatArray
     observed: Mask
 
     def take(self, chosen: Sequence[bool] | Mask) -> Columns:
@@ -76,7 +68,7 @@ class Columns:
         return Columns(kept, self.values[where], self.observed[where])
 
 
-def aligned(places: Sequence[Columns]) -> list[Columns]:
+def align_columns(places: Sequence[Columns]) -> list[Columns]:
     """The columns of each of `places`, which all have the same ones first, with those of the others between:
     all missing, called absent."""
     every = {feature.key: feature for place in places for feature in place.features}
@@ -99,13 +91,14 @@ def aligned(places: Sequence[Columns]) -> list[Columns]:
     return found
 
 
-def _lagged_mask(observed: Mask, hours: int) -> Mask:
+def shift_mask_later(observed: Mask, hours: int) -> Mask:
+    """`observed` (…, T) of `hours` rows before, False where there is no such row."""
     found = np.zeros_like(observed)
     found[..., hours:] = observed[..., : max(observed.shape[-1] - hours, 0)]
     return found
 
 
-class _Made:
+class ColumnBuilder:
     """Columns in the making."""
 
     def __init__(self, steps: int) -> None:
@@ -121,7 +114,8 @@ class _Made:
         self._values.append(np.where(held, values, np.nan))
         self._observed.append(observed & held)
 
-    def done(self) -> Columns:
+    def build(self) -> Columns:
+        """All columns that were added, in this order."""
         shape = (len(self._features), self._steps)
         return Columns(
             tuple(self._features),
@@ -130,7 +124,7 @@ class _Made:
         )
 
 
-def lagged(values: Floats, hours: int) -> Floats:
+def shift_later(values: Floats, hours: int) -> Floats:
     """`values` (…, T) of `hours` rows before."""
     found = np.full_like(values, np.nan)
     found[..., hours:] = values[..., : max(values.shape[-1] - hours, 0)]

@@ -12,17 +12,18 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from gridtide.observations.array_types import FloatArray, Mask
 from gridtide.periods import Period
-from gridtide.training.features.calendar import of_calendar
-from gridtide.training.features.columns import Columns, Feature, Mask, Numbers
-from gridtide.training.features.power import of_power
-from gridtide.training.features.prices import of_prices
-from gridtide.training.features.rolling import rolling
-from gridtide.training.features.weather import of_weather
+from gridtide.training.features.calendar import calendar_columns
+from gridtide.training.features.columns import Columns, Feature
+from gridtide.training.features.power import power_columns
+from gridtide.training.features.prices import price_columns
+from gridtide.training.features.rolling import rolling_statistics
+from gridtide.training.features.weather import weather_columns
 from gridtide.training.spec import Features, Location
 
 
-def derive(inputs: Columns, period: Period, place: Location, asked: Features) -> Columns:
+def derive_columns(inputs: Columns, period: Period, place: Location, asked: Features) -> Columns:
     """`inputs` over the rows of `period`, and what `asked` makes of them, by groups.
 
     Lags and rolling statistics are made of inputs that are not known ahead, but for the next hour's.
@@ -31,20 +32,20 @@ def derive(inputs: Columns, period: Period, place: Location, asked: Features) ->
     past = there.take([f.lookback >= -1 and _any(f.series, asked.of) for f in there.features])
     parts = [_as_they_are(inputs)]
     if asked.power:
-        parts.append(_as_they_are(of_power(there)))
+        parts.append(_as_they_are(power_columns(there)))
     if asked.prices:
-        parts.append(_as_they_are(of_prices(there)))
+        parts.append(_as_they_are(price_columns(there)))
     if asked.weather:
-        parts.append(_as_they_are(of_weather(there, period, place.timezone)))
+        parts.append(_as_they_are(weather_columns(there, period, place.timezone)))
     parts += [_lag(past, hours) for hours in asked.lags]
     if asked.rolling:
         parts.append(_statistics(past, asked.rolling, asked.statistics))
     if asked.calendar:
-        parts.append(_as_they_are(of_calendar(period, place.timezone, place.holidays)))
+        parts.append(_as_they_are(calendar_columns(period, place.timezone, place.holidays)))
     return _written(parts, inputs.values.shape[1])
 
 
-_Part = tuple[tuple[Feature, ...], Callable[[Numbers, Mask], None]]
+_Part = tuple[tuple[Feature, ...], Callable[[FloatArray, Mask], None]]
 """Features, and what writes their values and mask (C, T) to where they are to stand: copies would be gigabytes."""
 
 
@@ -60,7 +61,7 @@ def _written(parts: Sequence[_Part], steps: int) -> Columns:
 
 
 def _as_they_are(columns: Columns) -> _Part:
-    def write(values: Numbers, observed: Mask) -> None:
+    def write(values: FloatArray, observed: Mask) -> None:
         values[:], observed[:] = columns.values, columns.observed
 
     return columns.features, write
@@ -73,7 +74,7 @@ def _any(series: str | None, patterns: Iterable[str]) -> bool:
 def _lag(past: Columns, hours: int) -> _Part:
     features = tuple(f.then(f" lag {hours}h", f"{f.name} of {hours} rows before", more=hours) for f in past.features)
 
-    def write(values: Numbers, observed: Mask) -> None:
+    def write(values: FloatArray, observed: Mask) -> None:
         values[:, :hours], observed[:, :hours] = np.nan, False
         values[:, hours:], observed[:, hours:] = past.values[:, :-hours], past.observed[:, :-hours]
 
@@ -92,9 +93,9 @@ def _statistics(past: Columns, windows: Sequence[int], statistics: Sequence[str]
         for f in past.features
     )
 
-    def write(values: Numbers, observed: Mask) -> None:
+    def write(values: FloatArray, observed: Mask) -> None:
         known = np.where(past.observed, past.values, np.nan)
-        rolling(known, windows, statistics, values.reshape(len(windows), len(statistics), *known.shape))
+        rolling_statistics(known, windows, statistics, values.reshape(len(windows), len(statistics), *known.shape))
         np.logical_not(np.isnan(values, out=observed), out=observed)
 
     return features, write

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from gridtide.training.features.columns import Columns, Feature, _lagged_mask, _Made, lagged
-from gridtide.training.features.ingredients import LOAD_FORECASTS, LOADS, _formula, _Ingredients
+from gridtide.training.features.columns import ColumnBuilder, Columns, Feature, shift_later, shift_mask_later
+from gridtide.training.features.series_table import LOAD_FORECASTS, LOADS, SeriesTable, format_formula
 
 RAMPS = (1, 3)
 """Hours over which changes are taken."""
@@ -21,23 +21,25 @@ RENEWABLE_FORECASTS = ("generation_wind_forecast_day_ahead", "generation_solar_f
 RENEWABLE = ("wind", "solar", "hydro", "geo", "wood", "refuse", "landfill_gas", "biomass")
 
 
-def of_power(inputs: Columns) -> Columns:
+def power_columns(inputs: Columns) -> Columns:
     """Renewable share, net load, balance, their ramps, forecasts of net load, and how load forecasts erred."""
-    made, parts = _Made(inputs.values.shape[1]), _Ingredients(inputs)
+    made, parts = ColumnBuilder(inputs.values.shape[1]), SeriesTable(inputs)
     counts: dict[str, int] = defaultdict(int)
     for (source, place), names in parts.groups().items():
         nth = counts[source]
         counts[source] += 1
         _power_of(made, parts, names, (f"{source}/{place}", f"{source}/{nth}"))
-    return made.done()
+    return made.build()
 
 
-def _power_of(made: _Made, parts: _Ingredients, names: Mapping[str, tuple[str, ...]], label: tuple[str, str]) -> None:
+def _power_of(
+    made: ColumnBuilder, parts: SeriesTable, names: Mapping[str, tuple[str, ...]], label: tuple[str, str]
+) -> None:
     """Add what can be made of `names` (variable → series) of one place, called `label` in name and key."""
 
     def feature(name: str, unit: str, terms: Mapping[str, int], lookback: int) -> Feature:
         full, key = (f"{one}/{name}{-lookback:+d}h" for one in label)
-        return Feature(full, unit, f"{_formula(terms)}, of the row's hour {-lookback:+d} h", lookback, None, key)
+        return Feature(full, unit, f"{format_formula(terms)}, of the row's hour {-lookback:+d} h", lookback, None, key)
 
     def add(name: str, terms: Mapping[str, int], *, ramps: bool = False, back: int | None = None) -> None:
         back = parts.common(terms) if back is None else back
@@ -46,9 +48,9 @@ def _power_of(made: _Made, parts: _Ingredients, names: Mapping[str, tuple[str, .
         if len(terms) > 1:
             made.add(made_of, values, observed)
         for hours in RAMPS if ramps else ():
-            text = f"change of ({_formula(terms)}) over {hours} h, of the row's hour {-back:+d} h"
+            text = f"change of ({format_formula(terms)}) over {hours} h, of the row's hour {-back:+d} h"
             ramp = made_of.then(f" ramp {hours}h", text, more=hours)
-            made.add(ramp, values - lagged(values, hours), observed & _lagged_mask(observed, hours))
+            made.add(ramp, values - shift_later(values, hours), observed & shift_mask_later(observed, hours))
 
     fuels = {v: all_ for v, all_ in names.items() if v.startswith("generation_") and "_forecast" not in v}
     weather_made = _signed(1, *(fuels.get(f"generation_{fuel}", ()) for fuel in ("wind", "solar")))
@@ -80,8 +82,8 @@ def _signed(sign: int, *series: Iterable[str]) -> dict[str, int]:
 
 
 def _share(
-    made: _Made,
-    parts: _Ingredients,
+    made: ColumnBuilder,
+    parts: SeriesTable,
     fuels: Mapping[str, tuple[str, ...]],
     feature: Callable[[str, str, Mapping[str, int], int], Feature],
 ) -> None:
@@ -93,5 +95,5 @@ def _share(
     back = parts.common(every)
     (some, _), (total, observed) = parts.total(renewable, back), parts.total(every, back)
     share = np.divide(some, total, out=np.full_like(total, np.nan), where=total > 0)
-    text = f"({_formula(renewable)}) / ({_formula(every)}), of the row's hour {-back:+d} h"
+    text = f"({format_formula(renewable)}) / ({format_formula(every)}), of the row's hour {-back:+d} h"
     made.add(replace(feature("renewable_share", "1", every, back), formula=text), share, observed)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from gridtide.training.features.columns import Columns, Feature, _Made
-from gridtide.training.features.ingredients import _formula, _Ingredients
+from gridtide.training.features.columns import ColumnBuilder, Columns, Feature
+from gridtide.training.features.series_table import SeriesTable, format_formula
 
 PRICES = ("lmp_real_time", "lmp_real_time_preliminary", "lmp_five_minute")
 
 
-def of_prices(inputs: Columns) -> Columns:
+def price_columns(inputs: Columns) -> Columns:
     """Real-time less day-ahead prices at each place, and each place's price less that of the source's first."""
-    made, parts = _Made(inputs.values.shape[1]), _Ingredients(inputs)
+    made, parts = ColumnBuilder(inputs.values.shape[1]), SeriesTable(inputs)
     first: dict[tuple[str, str], str] = {}
     counts: dict[str, int] = defaultdict(int)
     for (source, place), names in sorted(parts.places.items()):
@@ -34,10 +34,10 @@ def of_prices(inputs: Columns) -> Columns:
         for name, terms, lookbacks in spreads:
             for back in lookbacks:
                 label = f"{name}{-back:+d}h"
-                text = f"{_formula(terms)}, of the row's hour {-back:+d} h"
+                text = f"{format_formula(terms)}, of the row's hour {-back:+d} h"
                 unit = parts.unit(next(iter(terms)))
                 made.add(
                     Feature(f"{source}/{place}/{label}", unit, text, back, None, f"{source}/{nth}/{label}"),
                     *parts.total(terms, back),
                 )
-    return made.done()
+    return made.build()

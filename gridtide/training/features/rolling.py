@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gridtide.training.features.columns import Floats, Mask, N, Numbers
+from gridtide.observations.array_types import FloatArray, Floats, Mask
+from gridtide.training.features.columns import N
 
-STATISTICS = ("mean", "std", "min", "max")
+ROLLING_STATISTICS = ("mean", "std", "min", "max")
 
 
-PIECE = 8192
+ROLLED_ROWS = 8192
 """Rows that are rolled over at a time: they stay in the cache; twice as many do not, and take 1.8 times as long."""
 
 
@@ -20,9 +21,12 @@ CANCELLED = 1e-9
 """The share of its mean's square below which a variance has lost its digits as a difference of squares."""
 
 
-def rolling(
-    values: Floats, windows: Sequence[int], statistics: Sequence[str] = STATISTICS, out: Numbers | None = None
-) -> Numbers:
+def rolling_statistics(
+    values: Floats,
+    windows: Sequence[int],
+    statistics: Sequence[str] = ROLLING_STATISTICS,
+    out: FloatArray | None = None,
+) -> FloatArray:
     """`statistics` over the last rows up to each, of what is known there, for each of `windows` (in rows).
 
     `values` (C, T) give (windows, statistics, C, T) in float32, or in `out` if that is given. The deviation
@@ -31,16 +35,16 @@ def rolling(
     found = np.empty((len(windows), len(statistics), *values.shape), np.float32) if out is None else out
     earlier = max(windows) - 1
     for column in range(len(values)):
-        for first in range(0, values.shape[1], PIECE):
+        for first in range(0, values.shape[1], ROLLED_ROWS):
             begin = max(first - earlier, 0)
-            piece = values[column, begin : first + PIECE]
+            piece = values[column, begin : first + ROLLED_ROWS]
             made = np.empty((len(windows), len(statistics), len(piece)), found.dtype)
             _rolling_of(piece, windows, statistics, made)
-            found[:, :, column, first : first + PIECE] = made[:, :, first - begin :]
+            found[:, :, column, first : first + ROLLED_ROWS] = made[:, :, first - begin :]
     return found
 
 
-def _rolling_of(values: Floats, windows: Sequence[int], statistics: Sequence[str], found: Numbers) -> None:
+def _rolling_of(values: Floats, windows: Sequence[int], statistics: Sequence[str], found: FloatArray) -> None:
     """Write the statistics of one column `values` (T,) to `found` (windows, statistics, T).
 
     Sums are put together of runs of 2ᵏ rows, all in the window: an absurd value before it takes no digit from them.

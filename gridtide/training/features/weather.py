@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from gridtide.observations.array_types import Floats, Mask
 from gridtide.periods import Period
-from gridtide.training.features.calendar import _local
-from gridtide.training.features.columns import Columns, Feature, Floats, Mask, _Made
-from gridtide.training.features.rolling import rolling
+from gridtide.training.features.calendar import local_hours
+from gridtide.training.features.columns import ColumnBuilder, Columns, Feature
+from gridtide.training.features.rolling import rolling_statistics
 
 COMFORT = {"°C": 18.0, "°F": 65.0}
 """Where neither heating nor cooling is needed."""
@@ -16,10 +17,10 @@ COMFORT = {"°C": 18.0, "°F": 65.0}
 METRES_A_SECOND = {"m/s": 1.0, "km/h": 1 / 3.6, "mp/h": 0.44704, "kn": 0.514444}
 
 
-def of_weather(inputs: Columns, period: Period, timezone: str) -> Columns:
+def weather_columns(inputs: Columns, period: Period, timezone: str) -> Columns:
     """Of temperatures: degrees of heating and cooling, by hour and by day, means of a day and three, and how they
     meet the hour of the day; of wind speeds: the cube, which the power in the wind follows."""
-    made = _Made(inputs.values.shape[1])
+    made = ColumnBuilder(inputs.values.shape[1])
     for feature, values, observed in zip(inputs.features, inputs.values, inputs.observed, strict=True):
         variable = (feature.series or "").rsplit("/", 1)[-1]
         if variable.startswith("wind_speed") and feature.unit in METRES_A_SECOND:
@@ -27,10 +28,10 @@ def of_weather(inputs: Columns, period: Period, timezone: str) -> Columns:
             made.add(feature.then(" cubed", f"({feature.name} in m/s)³", unit="m³/s³"), cube, observed)
         if variable.startswith("temperature_") and feature.unit in COMFORT:
             _temperature(made, feature, values, observed, _local_hour(period, timezone, -feature.lookback))
-    return made.done()
+    return made.build()
 
 
-def _temperature(made: _Made, feature: Feature, values: Floats, observed: Mask, hour: Floats) -> None:
+def _temperature(made: ColumnBuilder, feature: Feature, values: Floats, observed: Mask, hour: Floats) -> None:
     comfort, unit = COMFORT[feature.unit], feature.unit
     degrees = {
         "heating": (f"max({comfort:g} {unit} − {feature.name}, 0)", np.maximum(comfort - values, 0)),
@@ -39,10 +40,10 @@ def _temperature(made: _Made, feature: Feature, values: Floats, observed: Mask, 
     known = np.where(observed, values, np.nan)
     for name, (text, found) in degrees.items():
         made.add(feature.then(f" {name}", text), found, observed)
-        day = rolling(np.where(observed, found, np.nan)[None], (24,), ("mean",))[0, 0, 0]
+        day = rolling_statistics(np.where(observed, found, np.nan)[None], (24,), ("mean",))[0, 0, 0]
         text = f"mean of {text} over the last 24 rows: degree days"
         made.add(feature.then(f" {name} 24h", text, more=23), day, ~np.isnan(day))
-    for hours, (mean,) in zip((24, 72), rolling(known[None], (24, 72), ("mean",)), strict=True):
+    for hours, (mean,) in zip((24, 72), rolling_statistics(known[None], (24, 72), ("mean",)), strict=True):
         text = f"mean of what is observed of {feature.name} over the last {hours} rows"
         made.add(feature.then(f" past {hours}h", text, more=hours - 1), mean[0], ~np.isnan(mean[0]))
     for function in (np.sin, np.cos):
@@ -52,6 +53,6 @@ def _temperature(made: _Made, feature: Feature, values: Floats, observed: Mask, 
 
 
 def _local_hour(period: Period, timezone: str, shift: int) -> Floats:
-    local = _local(period, timezone, shift)
+    local = local_hours(period, timezone, shift)
     hours: Floats = (local - local.astype("datetime64[D]")) / np.timedelta64(1, "h")
     return hours

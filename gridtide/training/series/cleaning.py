@@ -1,7 +1,7 @@
 """What is done about values that cannot be right, and about those that are missing; pure.
 
 Every rule takes columns (C, T) with NaN where nothing is known, and decides on row `t` by rows up to
-`t` alone. The exceptions say so: `outliers` is fitted on train rows, `interpolated` reads the future.
+`t` alone. The exceptions say so: `find_outliers` is fitted on train rows, `interpolate_gaps` reads the future.
 """
 
 from __future__ import annotations
@@ -15,20 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from gridtide.errors import TrainingError
+from gridtide.observations.array_types import Floats, Mask
 from gridtide.training.series.plausible import UNBOUNDED, Nature
 from gridtide.training.spec import Cleaning
-
-Floats = npt.NDArray[np.float64]
-
-
-Mask = npt.NDArray[np.bool_]
-
 
 MISSING, REPORTED, IMPUTED, REJECTED = range(4)
 """What a cell is: nothing reported nor filled; reported and kept; filled in; reported and thrown out."""
 
 
-DAY, WEEK = 24, 168
+ROWS_PER_DAY, ROWS_PER_WEEK = 24, 168
 """In rows."""
 
 
@@ -51,18 +46,18 @@ class Cleaned:
     rejected: Mapping[str, Mask]
 
 
-def clean(values: Floats, natures: Sequence[Nature], rules: Cleaning, train: slice) -> Cleaned:
+def clean_columns(values: Floats, natures: Sequence[Nature], rules: Cleaning, train: slice) -> Cleaned:
     """`values` (C, T), whose columns are of `natures`, without what `rules` reject and with gaps filled.
 
     Only rows `train` are fitted on, where a rule is fitted. Raises `TrainingError` where that needs
     scikit-learn and it is not installed.
     """
-    kept, found = reject(values, natures, rules)
+    kept, found = reject_values(values, natures, rules)
     if rules.outliers == "isolation_forest_fitted_on_train":
-        found["outlier"] = outliers(kept, train, rules.outlier_share)
+        found["outlier"] = find_outliers(kept, train, rules.outlier_share)
         kept[found["outlier"]] = np.nan
     forward = rules.gaps == "forward"
-    filled, quality = kept if forward else interpolated(kept, train), np.empty(kept.shape, np.uint8)
+    filled, quality = kept if forward else interpolate_gaps(kept, train), np.empty(kept.shape, np.uint8)
     for column in range(len(kept)):  # one by one, so that a column stays in the cache
         gaps = np.flatnonzero(np.isnan(kept[column]))
         if forward:
@@ -74,16 +69,16 @@ def clean(values: Floats, natures: Sequence[Nature], rules: Cleaning, train: sli
     return Cleaned(filled, quality, found)
 
 
-def reject(values: Floats, natures: Sequence[Nature], rules: Cleaning) -> tuple[Floats, dict[str, Mask]]:
+def reject_values(values: Floats, natures: Sequence[Nature], rules: Cleaning) -> tuple[Floats, dict[str, Mask]]:
     """`values` (C, T) with NaN for what the causal `rules` reject, and by rule which cells those are (C, T)."""
     causal: tuple[tuple[str, list[bool], Callable[[Floats, Nature], Mask]], ...] = (
         (
             "impossible",
             [True] * len(natures),
-            lambda kept, one: impossible(kept, one if rules.impossible else UNBOUNDED),
+            lambda kept, one: find_impossible(kept, one if rules.impossible else UNBOUNDED),
         ),
-        ("stale", [one.changes and rules.stale > 0 for one in natures], lambda kept, _: stale(kept, rules.stale)),
-        ("spike", [one.smooth and rules.spike > 0 for one in natures], lambda kept, _: spikes(kept, rules.spike)),
+        ("stale", [one.changes and rules.stale > 0 for one in natures], lambda kept, _: find_stale(kept, rules.stale)),
+        ("spike", [one.smooth and rules.spike > 0 for one in natures], lambda kept, _: find_spikes(kept, rules.spike)),
     )
     kept, found = np.empty_like(values), {rule: np.zeros(values.shape, bool) for rule, _, _ in causal}
     for column in range(len(values)):  # one by one, so that a column stays in the cache
@@ -95,13 +90,13 @@ def reject(values: Floats, natures: Sequence[Nature], rules: Cleaning) -> tuple[
     return kept, found
 
 
-def impossible(values: Floats, one: Nature) -> Mask:
+def find_impossible(values: Floats, one: Nature) -> Mask:
     """Which of `values` (T,) lie outside of what their nature allows."""
     cells: Mask = (values < one.low) | (values > one.high)
     return cells
 
 
-def stale(values: Floats, run: int) -> Mask:
+def find_stale(values: Floats, run: int) -> Mask:
     """Which of `values` (T,) are at least the `run`-th of equal ones in a row; zeros and gaps are not."""
     cells: Mask = (values != 0) & ~np.isnan(values)
     if run == 1:
@@ -118,7 +113,7 @@ def stale(values: Floats, run: int) -> Mask:
     return cells
 
 
-def spikes(values: Floats, times: float) -> Mask:
+def find_spikes(values: Floats, times: float) -> Mask:
     """Which of `values` (T,) jump by more than `times` a usual day's largest step.
 
     The jump is from the median of the values 1, 2, 3, 24 and 168 rows before: one or two spikes among
@@ -129,11 +124,11 @@ def spikes(values: Floats, times: float) -> Mask:
     limit = times * _usual_step(values)
     cells = np.zeros(len(values), bool)
     rows = _jumping(values, limit / 3)
-    before = {back: values[np.maximum(rows - back, 0)] for back in (1, 2, 3, DAY, WEEK)}
+    before = {back: values[np.maximum(rows - back, 0)] for back in (1, 2, 3, ROWS_PER_DAY, ROWS_PER_WEEK)}
     around = np.stack([np.where(rows >= back, found, np.nan) for back, found in before.items()])
     judged = ~np.isnan(around[:3]).any(axis=0)
     expected = np.sort(np.where(np.isnan(around), around[0], around), axis=0)[2]
-    cells[rows] = judged & (np.abs(values[rows] - expected) > limit[rows // DAY])
+    cells[rows] = judged & (np.abs(values[rows] - expected) > limit[rows // ROWS_PER_DAY])
     return cells
 
 
@@ -142,21 +137,21 @@ def _jumping(values: Floats, limit: Floats) -> npt.NDArray[np.int64]:
 
     No others can be spikes: what is off the median of the five is off one of the last three values.
     """
-    steps = np.zeros(len(limit) * DAY)
+    steps = np.zeros(len(limit) * ROWS_PER_DAY)
     np.abs(values[1:] - values[:-1], out=steps[1 : len(values)])
     largest = steps.copy()
     for back in (1, 2):
         np.fmax(largest[back:], steps[:-back], out=largest[back:])
-    rows = np.flatnonzero(largest.reshape(-1, DAY) > limit[:, None])
+    rows = np.flatnonzero(largest.reshape(-1, ROWS_PER_DAY) > limit[:, None])
     return rows[rows < len(values)]
 
 
 def _usual_step(values: Floats) -> Floats:
     """The median of the largest steps of the seven days before each day (days,), NaN where unknown or 0."""
-    days = -(-len(values) // DAY)
-    steps = np.full(days * DAY, -1.0)
+    days = -(-len(values) // ROWS_PER_DAY)
+    steps = np.full(days * ROWS_PER_DAY, -1.0)
     steps[1 : len(values)] = np.abs(values[1:] - values[:-1])
-    largest = np.fmax.reduce(steps.reshape(days, DAY), axis=1)
+    largest = np.fmax.reduce(steps.reshape(days, ROWS_PER_DAY), axis=1)
     largest[largest < 0] = np.nan
     recent = np.sort(np.stack([_earlier(largest, day) for day in range(1, 8)]), axis=0)  # NaN comes last
     count = (~np.isnan(recent)).sum(axis=0)
@@ -191,7 +186,7 @@ def fill_forward(values: Floats, limit: int) -> Floats:
     return filled
 
 
-def outliers(values: Floats, train: slice, share: float) -> Mask:
+def find_outliers(values: Floats, train: slice, share: float) -> Mask:
     """Which of `values` (C, T) an isolation forest isolates by value and step, fitted on rows `train`.
 
     Liu, Ting and Zhou, Isolation Forest, 2008. `share` of the train rows count as outliers. Columns
@@ -199,18 +194,18 @@ def outliers(values: Floats, train: slice, share: float) -> Mask:
     """
     forest = _learner("ensemble").IsolationForest
     cells = np.zeros(values.shape, bool)
-    steps = values - _earlier(fill_forward(values, DAY), 1)
+    steps = values - _earlier(fill_forward(values, ROWS_PER_DAY), 1)
     for column, (value, step) in enumerate(zip(values, steps, strict=True)):
         points = np.stack([value, np.nan_to_num(step)], axis=1)
         there = ~np.isnan(value)
         fitted = points[train][there[train]]
-        if len(fitted) >= 2 * DAY:
+        if len(fitted) >= 2 * ROWS_PER_DAY:
             model = forest(contamination=share, random_state=0).fit(fitted)
             cells[column, there] = model.predict(points[there]) < 0
     return cells
 
 
-def interpolated(values: Floats, train: slice) -> Floats:
+def interpolate_gaps(values: Floats, train: slice) -> Floats:
     """`values` (C, T) with the gaps inside filled **from both sides, the future too**.
 
     Columns of which less than 5 % is missing in rows `train` are interpolated in time, the others by a

@@ -21,8 +21,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gridtide.observations.array_types import Floats, Integers
 from gridtide.observations.availability import NEVER
-from gridtide.observations.times import Floats, Integers
 from gridtide.periods import Period
 
 

@@ -14,20 +14,28 @@ import pyarrow as pa
 from gridtide.entries.entry import Available
 from gridtide.errors import TrainingError
 from gridtide.observations import table as table_module
+from gridtide.observations.array_types import Floats, Integers
 from gridtide.observations.availability import NEVER, available_at
-from gridtide.observations.series import Numbers
-from gridtide.observations.times import HOUR, UNPUBLISHED, Floats, Integers, _lengths, floats, microseconds, times
+from gridtide.observations.series import SeriesNumbers
+from gridtide.observations.times import (
+    MICROSECONDS_PER_HOUR,
+    UNPUBLISHED,
+    floats,
+    interval_lengths,
+    microseconds,
+    times,
+)
 from gridtide.periods import Period
 from gridtide.training.series.hourly import Hourly, Vintages
-from gridtide.variables import hourly
+from gridtide.variables import hourly_rule
 
 OBSERVED = 0.75
 """The share of an hour that shorter intervals must cover for the hour to count as observed."""
 
 
-KEPT = 1 << 24
+FREED_ONCE = 1 << 24
 """Bytes that are taken and freed once: glibc then keeps what is freed up to so much, where it gave each
-array of a table's rows back to the kernel, and took it again page by page, for half the time of `Grid.add`."""
+array of a table's rows back to the kernel, and took it again page by page, for half the time of `HourlyGrid.add`."""
 
 
 class _Rows(NamedTuple):
@@ -51,7 +59,7 @@ class _Rows(NamedTuple):
 
 
 @dataclass
-class Grid:
+class HourlyGrid:
     """Gathers tables of observations into hourly rows of `period`; of each key the latest retrieval wins.
 
     `wanted` says of a series name (`source/location/variable`) whether it is gathered; `seen` holds
@@ -73,8 +81,8 @@ class Grid:
         self._taken: dict[tuple[Available, bool], Integers] = {}
         self._latest = UNPUBLISHED
         self._rest: list[_Rows] = []
-        self._numbers = Numbers(self._number)
-        np.empty(KEPT, np.uint8)
+        self._numbers = SeriesNumbers(self._number)
+        np.empty(FREED_ONCE, np.uint8)
 
     def add(self, table: pa.Table, available: Available) -> None:
         """Take in `table` (observations, which may lack what `constant.told` tells), whose values become available by
@@ -85,15 +93,15 @@ class Grid:
         if not table.num_rows:
             return
         rows = self._rows(table)
-        end = self._first + self._steps * HOUR
+        end = self._first + self._steps * MICROSECONDS_PER_HOUR
         if rows.series.min() < 0 or rows.start.min() < self._first or rows.start.max() >= end:
             rows = rows.where((rows.series >= 0) & (rows.end >= self._first) & (rows.start < end))
         since = rows.start - self._first
-        hour = since // HOUR
-        whole = (hour * HOUR == since) & (hour >= 0)
-        if len(hour) and _range(rows.length) != (HOUR, HOUR):
+        hour = since // MICROSECONDS_PER_HOUR
+        whole = (hour * MICROSECONDS_PER_HOUR == since) & (hour >= 0)
+        if len(hour) and _range(rows.length) != (MICROSECONDS_PER_HOUR, MICROSECONDS_PER_HOUR):
             at_start = np.array([rule == "start" for rule in self._rules], bool)
-            whole &= (rows.length == HOUR) | ((rows.length == 0) & at_start[rows.series])
+            whole &= (rows.length == MICROSECONDS_PER_HOUR) | ((rows.length == 0) & at_start[rows.series])
         if len(hour) and _range(rows.published)[1] > UNPUBLISHED:
             whole &= rows.published == UNPUBLISHED
         if whole.all():
@@ -120,9 +128,9 @@ class Grid:
         count = len(self._names)
         known = np.full((count, self._steps), NEVER, np.int32)
         repeats = -np.count_nonzero(self._retrieved[:count] != UNPUBLISHED, axis=1)
-        hours = self._first + np.arange(self._steps) * HOUR
+        hours = self._first + np.arange(self._steps) * MICROSECONDS_PER_HOUR
         for (rule, instant), taken in self._taken.items():
-            row = self._row_of(available_at(rule, hours, hours if instant else hours + HOUR))
+            row = self._row_of(available_at(rule, hours, hours if instant else hours + MICROSECONDS_PER_HOUR))
             for number in np.flatnonzero(taken):
                 there = known[number, 0] != NEVER
                 known[number] = np.maximum(known[number], row) if there else row
@@ -134,7 +142,7 @@ class Grid:
             retrieved = np.bincount(every.series, every.retrievals, count).astype(np.int64)
             repeats += retrieved - np.bincount(rest.series, minlength=count)
             at_start = np.array([rule == "start" for rule in self._rules])[rest.series]
-            short = (rest.length < HOUR) & ~at_start
+            short = (rest.length < MICROSECONDS_PER_HOUR) & ~at_start
             self._add_short(made, rest.where(short))
             self._add_long(made, rest.where(~short))
         return made
@@ -144,7 +152,7 @@ class Grid:
         return _Rows(
             self._numbers.of(table),
             start,
-            _lengths(table, start),
+            interval_lengths(table, start),
             times(table, "published_at"),
             times(table, "retrieved_at"),
             start,
@@ -160,7 +168,7 @@ class Grid:
         number = self._names.setdefault(name, len(self._names))
         if number == len(self._units):
             self._units.append(unit)
-            self._rules.append(hourly(source, variable, unit))
+            self._rules.append(hourly_rule(source, variable, unit))
         elif self._units[number] != unit:
             raise TrainingError(
                 name,
@@ -214,17 +222,19 @@ class Grid:
 
     def _row_of(self, moment: Integers) -> Integers:
         """The row by whose end `moment` has come."""
-        row = -((self._first - moment) // HOUR) - 1
+        row = -((self._first - moment) // MICROSECONDS_PER_HOUR) - 1
         return np.minimum(row, NEVER - 1)
 
     def _add_short(self, made: Hourly, rows: _Rows) -> None:
         """Sum or average what is shorter than an hour into its hour; of several vintages the latest counts."""
         rows = rows.where(_last_of(rows.series, rows.start, rows.length))
         rows = rows.where(~np.isnan(rows.value) & (rows.start >= self._first))
-        cell, where = np.unique(rows.series * self._steps + (rows.start - self._first) // HOUR, return_inverse=True)
-        length = np.where(rows.length == 0, HOUR, rows.length)  # one reading is enough for its hour
-        covered = np.bincount(where, length) / HOUR
-        average = np.bincount(where, length * rows.value) / HOUR / covered
+        cell, where = np.unique(
+            rows.series * self._steps + (rows.start - self._first) // MICROSECONDS_PER_HOUR, return_inverse=True
+        )
+        length = np.where(rows.length == 0, MICROSECONDS_PER_HOUR, rows.length)  # one reading is enough for its hour
+        covered = np.bincount(where, length) / MICROSECONDS_PER_HOUR
+        average = np.bincount(where, length * rows.value) / MICROSECONDS_PER_HOUR / covered
         total = np.bincount(where, rows.value) / covered  # what the hour would have, were all of it observed
         summed = np.array([rule == "sum" for rule in self._rules])[cell // self._steps]
         latest = np.full(len(cell), UNPUBLISHED)
@@ -235,8 +245,8 @@ class Grid:
 
     def _add_long(self, made: Hourly, rows: _Rows) -> None:
         """Repeat each value over the hours that start in its interval; published ones become vintages."""
-        first = np.maximum(-((self._first - rows.start) // HOUR), 0)
-        last = np.minimum(-((self._first - np.maximum(rows.end, rows.start + 1)) // HOUR), self._steps)
+        first = np.maximum(-((self._first - rows.start) // MICROSECONDS_PER_HOUR), 0)
+        last = np.minimum(-((self._first - np.maximum(rows.end, rows.start + 1)) // MICROSECONDS_PER_HOUR), self._steps)
         times = np.maximum(last - first, 0)
         row = np.arange(times.sum()) + np.repeat(first - np.cumsum(times) + times, times)
         rows = rows.where(np.repeat(np.arange(len(times)), times))

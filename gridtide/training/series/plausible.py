@@ -21,7 +21,7 @@ class Nature:
 POWER = ("MW", "MWh")
 
 
-LARGEST = 1_000_000
+LARGEST_POWER = 1_000_000
 """MW; the peak of the contiguous United States is about 760,000."""
 
 
@@ -30,11 +30,11 @@ STATION_USE = -500
 
 
 NATURES = (
-    Nature(r"load_(ard|btm_pv)\w*", POWER, 0, LARGEST),
-    Nature(r"(demand|load)(_\w+)?", POWER, 0, LARGEST, changes=True, smooth=True),
-    Nature(r"net_load_forecast", POWER, -LARGEST, LARGEST, changes=True, smooth=True),
-    Nature(r"generation_(coal|natural_gas|nuclear|oil|petroleum|solar|wind)(_\w+)?", POWER, STATION_USE, LARGEST),
-    Nature(r"\w+", POWER, -LARGEST, LARGEST),
+    Nature(r"load_(ard|btm_pv)\w*", POWER, 0, LARGEST_POWER),
+    Nature(r"(demand|load)(_\w+)?", POWER, 0, LARGEST_POWER, changes=True, smooth=True),
+    Nature(r"net_load_forecast", POWER, -LARGEST_POWER, LARGEST_POWER, changes=True, smooth=True),
+    Nature(r"generation_(coal|natural_gas|nuclear|oil|petroleum|solar|wind)(_\w+)?", POWER, STATION_USE, LARGEST_POWER),
+    Nature(r"\w+", POWER, -LARGEST_POWER, LARGEST_POWER),
     Nature(r"marginal_\w+", ("1",), 0, 1),
     Nature(r"lmp_(day_ahead|real_time|real_time_preliminary|five_minute)", ("USD/MWh",), -10_000, 20_000, changes=True),
     Nature(r"\w+", ("USD/MWh",), -10_000, 20_000),
@@ -55,14 +55,14 @@ NATURES = (
 """The first that matches a variable and its unit counts."""
 
 
-HELD = 1e37
+FLOAT32_LIMIT = 1e37
 """What float32, and so the file, still holds of any unit, with the differences and sums of some."""
 
 
-UNBOUNDED = Nature(r"\w+", (), -HELD, HELD)
+UNBOUNDED = Nature(r"\w+", (), -FLOAT32_LIMIT, FLOAT32_LIMIT)
 
 
-def nature(variable: str, unit: str) -> Nature:
+def find_nature(variable: str, unit: str) -> Nature:
     """What `variable` in `unit` can be; anything that float32 holds where nothing is known of it."""
     fitting = (row for row in NATURES if unit in row.units and re.fullmatch(row.variable, variable))
     return next(fitting, UNBOUNDED)

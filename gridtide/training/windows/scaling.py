@@ -8,13 +8,12 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-
+from gridtide.observations.array_types import Floats
 
 F = TypeVar("F", bound=np.floating)
 
 
-SMALLEST = 1e-8
+LEAST_SPREAD = 1e-8
 """A spread below this share of the mean's size is no spread: such a column is only centred."""
 
 
@@ -36,7 +35,7 @@ class Scale:
         return scaled * self.deviation + self.mean
 
 
-def fit(values: npt.NDArray[np.floating], observed: npt.NDArray[np.bool_]) -> Scale:
+def fit_scale(values: npt.NDArray[np.floating], observed: npt.NDArray[np.bool_]) -> Scale:
     """The scale of the train steps `values` (T, F), of which only the `observed` (T, F) count.
 
     A column that is never observed, or does not vary, gets deviation 1. Both are numbers that float32
@@ -50,12 +49,12 @@ def fit(values: npt.NDArray[np.floating], observed: npt.NDArray[np.bool_]) -> Sc
             mean[column] = seen.mean()
             seen -= mean[column]
             width = np.sqrt(np.square(seen, out=seen).mean())
-            if width > SMALLEST * max(abs(mean[column]), 1e-30):
+            if width > LEAST_SPREAD * max(abs(mean[column]), 1e-30):
                 deviation[column] = width
     return Scale(_short(mean), _short(deviation))
 
 
-def identity(columns: int) -> Scale:
+def identity_scale(columns: int) -> Scale:
     """The scale that changes nothing."""
     return Scale(np.zeros(columns), np.ones(columns))
 

@@ -12,22 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-
-import numpy as np
-import numpy.typing as npt
 
 from gridtide.errors import TrainingError
-from gridtide.periods import Period
+from gridtide.observations.array_types import Integers
+from gridtide.periods import HOUR, Period
 from gridtide.training.spec import TrainingSpec
 
-Starts = npt.NDArray[np.int64]
-
-
-NAMES = ("train", "validation", "test")
-
-
-HOUR = timedelta(hours=1)
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +38,13 @@ class Bounds:
         return {name: (begin, max(begin, end)) for (name, begin), end in zip(begins.items(), ends, strict=True)}
 
 
-def asked(wanted: TrainingSpec) -> tuple[str, ...]:
+def requested_splits(wanted: TrainingSpec) -> tuple[str, ...]:
     """The splits that `wanted` is to have: those whose share is not 0."""
     shares = {"train": 1.0, "validation": wanted.splits.validation, "test": wanted.splits.test}
-    return tuple(name for name in NAMES if shares[name])
+    return tuple(name for name in SPLITS if shares[name])
 
 
-def ends(wanted: TrainingSpec, period: Period) -> tuple[int, int]:
+def split_ends(wanted: TrainingSpec, period: Period) -> tuple[int, int]:
     """The steps of `period` at which train and validation of `wanted` end, wherever they lie."""
     steps, rule = period.duration // HOUR, wanted.splits
     if rule.train_end and rule.validation_end:
@@ -62,24 +53,26 @@ def ends(wanted: TrainingSpec, period: Period) -> tuple[int, int]:
     return validation_end - round(steps * rule.validation), validation_end
 
 
-def bounds(wanted: TrainingSpec, period: Period) -> Bounds:
+def find_bounds(wanted: TrainingSpec, period: Period) -> Bounds:
     """The splits of `wanted` as steps of `period`; raises `TrainingError` where they do not share it out."""
     steps = period.duration // HOUR
-    train_end, validation_end = ends(wanted, period)
+    train_end, validation_end = split_ends(wanted, period)
     lengths = {"train": train_end, "validation": validation_end - train_end, "test": steps - validation_end}
-    if any(length < 0 or (length > 0) != (name in asked(wanted)) for name, length in lengths.items()):
+    if any(length < 0 or (length > 0) != (name in requested_splits(wanted)) for name, length in lengths.items()):
         first, second = (f"{period.start + step * HOUR:%Y-%m-%dT%H:%M}" for step in (train_end, validation_end))
         raise TrainingError(
             wanted.name,
             f"the splits (train to {first}, validation to {second}) do not lie within "
-            f"the period {period} of {steps} steps, with a step for each of {', '.join(asked(wanted))}",
+            f"the period {period} of {steps} steps, with a step for each of {', '.join(requested_splits(wanted))}",
             "Choose train_end and validation_end inside it, in this order, or larger shares; 0 is for no such split, "
             "which then has no step",
         )
     return Bounds(train_end, validation_end, steps, wanted.splits.gap)
 
 
-def divide(starts: Starts, bounds: Bounds, *, seq_len: int, horizon: int, strict: bool = False) -> Mapping[str, Starts]:
+def divide_windows(
+    starts: Integers, bounds: Bounds, *, seq_len: int, horizon: int, strict: bool = False
+) -> Mapping[str, Integers]:
     """The window `starts` (N,) of each split, in the order given; windows that straddle two belong to none.
 
     A window that starts at step `s` has its context in `[s, s + seq_len)` and predicts the `horizon`

@@ -12,13 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import default_rng
 
-Starts = npt.NDArray[np.int64]
+from gridtide.observations.array_types import Integers, Mask
 
 
-Mask = npt.NDArray[np.bool_]
-
-
-def starts(steps: int, *, seq_len: int, horizon: int, stride: int) -> Starts:
+def window_starts(steps: int, *, seq_len: int, horizon: int, stride: int) -> Integers:
     """All starts of windows within `steps`, `stride` apart, counted from the first step.
 
     A window exactly as long as the data is one window.
@@ -29,7 +26,7 @@ def starts(steps: int, *, seq_len: int, horizon: int, stride: int) -> Starts:
     return np.arange(0, steps - seq_len - horizon + 1, stride)
 
 
-def observed_share(mask: Mask, begin: Starts, length: int) -> npt.NDArray[np.float64]:
+def observed_share(mask: Mask, begin: Integers, length: int) -> npt.NDArray[np.float64]:
     """Which share of the cells of `mask` (T, F) within `[begin, begin + length)` is observed, (N,)."""
     per_step = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
     cells = max(length * mask.shape[1], 1)
@@ -37,8 +34,8 @@ def observed_share(mask: Mask, begin: Starts, length: int) -> npt.NDArray[np.flo
     return share
 
 
-def valid(
-    candidates: Starts,
+def select_observed(
+    candidates: Integers,
     mask: Mask,
     target_mask: Mask,
     *,
@@ -46,7 +43,7 @@ def valid(
     horizon: int,
     min_inputs: float,
     min_targets: float,
-) -> Starts:
+) -> Integers:
     """Those of `candidates` (N,) whose context and targets are observed to at least the given shares.
 
     `mask` is (T, F), `target_mask` (T, K).
@@ -56,17 +53,17 @@ def valid(
     return candidates[(inputs >= min_inputs) & (targets >= min_targets)]
 
 
-def order(count: int, *, seed: int, epoch: int) -> Starts:
+def shuffle_windows(count: int, *, seed: int, epoch: int) -> Integers:
     """The permutation of `count` windows in `epoch`: another each epoch, the same for the same seed."""
     return default_rng([seed, epoch]).permutation(count)
 
 
-def batches(count: int, size: int, *, shuffle: bool, seed: int = 0, epoch: int = 0) -> Starts:
+def batch_windows(count: int, size: int, *, shuffle: bool, seed: int = 0, epoch: int = 0) -> Integers:
     """Indices of windows, `size` at a time: (batches, size).
 
     Shuffled, the incomplete batch at the end is left out (its windows come in another epoch). In
     order, every window comes: the last batch is filled up with −1.
     """
     if shuffle:
-        return order(count, seed=seed, epoch=epoch)[: count // size * size].reshape(-1, size)
+        return shuffle_windows(count, seed=seed, epoch=epoch)[: count // size * size].reshape(-1, size)
     return np.concatenate([np.arange(count), np.full(-count % size, -1)]).reshape(-1, size)

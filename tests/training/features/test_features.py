@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gridtide.periods import Period
 from gridtide.training.features import calendar, derive, power, prices, rolling, weather
-from gridtide.training.features.columns import Columns, Feature, aligned, lagged
+from gridtide.training.features.columns import Columns, Feature, align_columns, shift_later
 from gridtide.training.spec import Features, Location
 
 PLACE = Location(name="ISNE", targets=("eia/ISNE/demand",), inputs=("eia/ISNE/*",))
@@ -31,7 +31,7 @@ numbers = st.integers(0, 2**32 - 1).map(some_numbers)
 @given(values=numbers, hours=st.integers(1, 40))
 def test_rolling_statistics_are_those_of_a_plain_loop(values: np.ndarray, hours: int) -> None:
     """Over what is known of the last hours, row by row."""
-    found = rolling.rolling(values, [hours])[0]
+    found = rolling.rolling_statistics(values, [hours])[0]
     for column in range(2):
         for row in range(30):
             known = [v for v in values[column, max(row - hours + 1, 0) : row + 1] if not math.isnan(v)]
@@ -45,8 +45,8 @@ def test_what_comes_later_changes_nothing_before_it(
 ) -> None:
     """Not by one bit: whatever replaces the rows from a cut on."""
     changed = np.concatenate([values[:, :cut], later[:, cut:]], axis=1)
-    pairs = [(lagged(values, hours), lagged(changed, hours))]
-    pairs.append((rolling.rolling(values, [hours]), rolling.rolling(changed, [hours])))
+    pairs = [(shift_later(values, hours), shift_later(changed, hours))]
+    pairs.append((rolling.rolling_statistics(values, [hours]), rolling.rolling_statistics(changed, [hours])))
     for one, other in pairs:
         np.testing.assert_array_equal(one[..., :cut], other[..., :cut])
 
@@ -54,7 +54,7 @@ def test_what_comes_later_changes_nothing_before_it(
 @given(values=numbers, hours=st.integers(1, 40))
 def test_lags_are_rows_before(values: np.ndarray, hours: int) -> None:
     """And missing where there is no such row."""
-    found = lagged(values, hours)
+    found = shift_later(values, hours)
     for row in range(30):
         np.testing.assert_array_equal(found[:, row], values[:, row - hours] if row >= hours else [math.nan] * 2)
 
@@ -62,7 +62,7 @@ def test_lags_are_rows_before(values: np.ndarray, hours: int) -> None:
 def test_the_calendar_is_that_of_local_clocks() -> None:
     """Over a whole leap year in New York, hour by hour, by the standard library."""
     zone, start = ZoneInfo("America/New_York"), datetime(2024, 1, 1, 5, tzinfo=UTC)
-    made = calendar.of_calendar(Period(start, start + timedelta(days=366)), "America/New_York")
+    made = calendar.calendar_columns(Period(start, start + timedelta(days=366)), "America/New_York")
     found = dict(zip((feature.name for feature in made.features), made.values, strict=True))
     for row in range(0, 366 * 24, 7):
         local = (start + timedelta(hours=row)).astimezone(zone)
@@ -91,7 +91,7 @@ def test_features_say_how_far_they_look_back() -> None:
         Feature("forecast+24h", "MW", "", -24, "eia/ISNE/forecast", "forecast"),
     )
     inputs = Columns(given_, np.ones((2, 48)), np.ones((2, 48), bool))
-    made = derive.derive(inputs, period, PLACE, Features(calendar=False, lags=(24,), rolling=(3,)))
+    made = derive.derive_columns(inputs, period, PLACE, Features(calendar=False, lags=(24,), rolling=(3,)))
     assert {feature.name: feature.lookback for feature in made.features} == {
         "demand-5h": 5,
         "forecast+24h": -24,
@@ -144,7 +144,7 @@ def named(made: Columns) -> dict[str, tuple[Feature, np.ndarray, np.ndarray]]:
 def test_power_features_are_sums_of_the_same_hour(seed: int) -> None:
     """Net load, balance, share, error and ramps, row by row, at the freshest hour that all of it is known of."""
     inputs = columns(seed, **POWER)
-    found = named(power.of_power(inputs))
+    found = named(power.power_columns(inputs))
     demand, wind, solar, coal, forecast, export = (
         f"eia/ISNE/{name}"
         for name in (
@@ -189,7 +189,7 @@ def test_power_features_are_made_by_place_where_a_source_has_several() -> None:
         iso_ne__32__load=("MW", 2, ""),
         iso_ne__ISNE__generation_wind=("MW", 1, ""),
     )
-    made = [f for f in power.of_power(two).features if "net_load" in f.name and "ramp" not in f.name]
+    made = [f for f in power.power_columns(two).features if "net_load" in f.name and "ramp" not in f.name]
     assert [(f.name, f.key, f.formula) for f in made] == [
         (
             "eia/ISNE/net_load-2h",
@@ -218,7 +218,7 @@ def test_a_system_is_one_place_whatever_its_products_call_it() -> None:
         "caiso__PGE-TAC__load_forecast_day_ahead": ("MW", -24, ""),
     }
     inputs = columns(**caiso)
-    ((feature, values, _),) = named(power.of_power(inputs)).values()
+    ((feature, values, _),) = named(power.power_columns(inputs)).values()
     assert feature.name == "caiso/CA ISO-TAC/net_load_forecast_day_ahead+24h"
     assert feature.lookback == -24
     np.testing.assert_allclose(values, inputs.values[0] - inputs.values[1] - inputs.values[2])
@@ -234,7 +234,7 @@ def test_price_spreads_are_differences_of_the_same_hour(seed: int) -> None:
         iso_ne__4001__lmp_day_ahead=("USD/MWh", -24, ""),
         iso_ne__4001__lmp_real_time=("USD/MWh", 3, ""),
     )
-    found = named(prices.of_prices(inputs))
+    found = named(prices.price_columns(inputs))
     expected = {
         "4000/lmp_real_time_less_day_ahead-3h": ("4000/lmp_real_time", "4000/lmp_day_ahead", 3),
         "4001/lmp_day_ahead_less_4000+24h": ("4001/lmp_day_ahead", "4000/lmp_day_ahead", -24),
@@ -258,7 +258,7 @@ def test_weather_features_are_those_of_plain_pandas(seed: int) -> None:
     )
     start = datetime(2024, 3, 9, tzinfo=UTC)  # over the night in which clocks go forward
     period = Period(start, start + timedelta(hours=60))
-    found = named(weather.of_weather(inputs, period, "America/New_York"))
+    found = named(weather.weather_columns(inputs, period, "America/New_York"))
     place = "open_meteo/boston"
     warmth = pd.Series(inputs.values[0])
     known = pd.Series(np.where(inputs.observed[0], inputs.values[0], np.nan))
@@ -279,10 +279,10 @@ def test_weather_features_are_those_of_plain_pandas(seed: int) -> None:
 @given(values=numbers, windows=st.lists(st.integers(1, 40), min_size=1, max_size=4))
 def test_rolling_statistics_are_those_of_plain_pandas(values: np.ndarray, windows: list[int]) -> None:
     """All windows at once, each as pandas makes it."""
-    found = rolling.rolling(values, windows)
+    found = rolling.rolling_statistics(values, windows)
     for number, hours in enumerate(windows):
         rolled = pd.DataFrame(values.T).rolling(hours, min_periods=1)
-        for name, shown in zip(rolling.STATISTICS, found[number], strict=True):
+        for name, shown in zip(rolling.ROLLING_STATISTICS, found[number], strict=True):
             expected = rolled.std(ddof=0) if name == "std" else getattr(rolled, name)()
             np.testing.assert_allclose(shown, expected.to_numpy().T, atol=1e-5)
 
@@ -290,12 +290,12 @@ def test_rolling_statistics_are_those_of_plain_pandas(values: np.ndarray, window
 def test_rolling_statistics_of_many_rows_are_those_of_plain_pandas() -> None:
     """Also where sums begin anew."""
     random = np.random.default_rng(0)
-    values = random.normal(1000, 10, 2 * rolling.PIECE + 7)
+    values = random.normal(1000, 10, 2 * rolling.ROLLED_ROWS + 7)
     values[random.random(len(values)) < 0.1] = math.nan
-    found = rolling.rolling(values[None], (3, 336))[:, :, 0]
+    found = rolling.rolling_statistics(values[None], (3, 336))[:, :, 0]
     for hours, shown in zip((3, 336), found, strict=True):
         rolled = pd.Series(values).rolling(hours, min_periods=1)
-        for name, one in zip(rolling.STATISTICS, shown, strict=True):
+        for name, one in zip(rolling.ROLLING_STATISTICS, shown, strict=True):
             expected = rolled.std(ddof=0) if name == "std" else getattr(rolled, name)()
             np.testing.assert_allclose(one, expected, rtol=1e-6, atol=1e-4)
 
@@ -316,7 +316,9 @@ def test_statistics_have_the_digits_of_what_is_in_their_window(
     for row, value in absurd:
         values[row] = value
     values[random.random(200) < 0.1] = math.nan
-    mean, deviation, least, most = rolling.rolling(values[None], [window], out=np.empty((1, 4, 1, 200)))[0, :, 0]
+    mean, deviation, least, most = rolling.rolling_statistics(values[None], [window], out=np.empty((1, 4, 1, 200)))[
+        0, :, 0
+    ]
     for row in range(200):
         known = values[max(row - window + 1, 0) : row + 1]
         known = known[~np.isnan(known)]
@@ -337,7 +339,7 @@ def test_holidays_are_those_of_the_region() -> None:
     period = Period(datetime(2024, 4, 12, tzinfo=UTC), datetime(2024, 4, 20, tzinfo=UTC))
 
     def days(region: str | None, name: str) -> set[int]:
-        made = calendar.of_calendar(period, "UTC", region)
+        made = calendar.calendar_columns(period, "UTC", region)
         rows = dict(zip((f.name for f in made.features), made.values, strict=True))[f"calendar/{name}"]
         return {12 + row // 24 for row in np.flatnonzero(rows).tolist()}
 
@@ -345,7 +347,7 @@ def test_holidays_are_those_of_the_region() -> None:
     assert days("US-MA", "day_before_holiday") == {14}
     assert days("US-MA", "day_after_holiday") == {16}
     assert days("US", "holiday") == set()
-    assert not any("holiday" in f.name for f in calendar.of_calendar(period, "UTC", None).features)
+    assert not any("holiday" in f.name for f in calendar.calendar_columns(period, "UTC", None).features)
 
 
 def test_all_groups_make_about_25_columns_of_each_series() -> None:
@@ -358,7 +360,7 @@ def test_all_groups_make_about_25_columns_of_each_series() -> None:
     }
     asked = Features(power=True, prices=True, weather=True, lags=(24, 168), rolling=(3, 6, 12, 24, 168))
     period = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 3, 12, tzinfo=UTC))
-    made = derive.derive(columns(**series), period, PLACE, asked).features
+    made = derive.derive_columns(columns(**series), period, PLACE, asked).features
     assert 23 <= len(made) / len(series) <= 32
     assert len({feature.name for feature in made}) == len({feature.key for feature in made}) == len(made)
     derived = made[len(series) :]
@@ -370,7 +372,7 @@ def test_columns_of_places_are_aligned() -> None:
     """What one place lacks is a column that is all missing there; the order is that of the first place."""
     one = columns(eia__ISNE__demand=("MWh", 2, "demand"), eia__ISNE__generation_wind=("MWh", 2, "wind"))
     other = columns(eia__NYIS__demand=("MWh", 2, "demand"), eia__NYIS__generation_coal=("MWh", 2, "coal"))
-    first, second = aligned([one, other])
+    first, second = align_columns([one, other])
     assert [f.name for f in first.features] == ["eia/ISNE/demand-2h", "eia/ISNE/generation_wind-2h", "absent"]
     assert [f.name for f in second.features] == ["eia/NYIS/demand-2h", "absent", "eia/NYIS/generation_coal-2h"]
     np.testing.assert_array_equal(second.values[[0, 2]], other.values)

@@ -13,9 +13,9 @@ from gridtide.observations.availability import available_at
 from gridtide.observations.table import Row
 from gridtide.observations.times import microseconds
 from gridtide.periods import Period
-from gridtide.training.series.bases import Base, bases
-from gridtide.training.series.hourly_grid import Grid
-from gridtide.training.spec import TrainingSpec, load
+from gridtide.training.series.bases import Base, build_bases
+from gridtide.training.series.hourly_grid import HourlyGrid
+from gridtide.training.spec import TrainingSpec, load_spec
 from tests.support.grids import HOUR, PATTERNS, START, every_kind, hourly, instants, tables
 
 DAYS = 20
@@ -26,17 +26,17 @@ PERIOD = Period(START + timedelta(days=5), START + timedelta(days=DAYS))
 def wanted(**keys: Any) -> TrainingSpec:
     """A spec over everything of `every_kind`."""
     place = {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": PATTERNS}
-    return load(
+    return load_spec(
         {"name": "test", "locations": [place], "seq_len": 48, "horizon": 24, "leads": [1, 24], "features": PLAIN} | keys
     )
 
 
 def base(kinds: Any, **keys: Any) -> Base:
     """The one base of `kinds`."""
-    grid = Grid(Period(START, START + timedelta(days=DAYS + 2)), lambda name: True)
+    grid = HourlyGrid(Period(START, START + timedelta(days=DAYS + 2)), lambda name: True)
     for rule, table in tables(kinds):
         grid.add(table, rule)
-    return bases(wanted(**keys), grid.finish(), PERIOD, grid.seen)[0]
+    return build_bases(wanted(**keys), grid.finish(), PERIOD, grid.seen)[0]
 
 
 def test_columns_look_at_the_freshest_hour_that_is_known() -> None:
@@ -183,10 +183,10 @@ def test_locations_share_their_columns() -> None:
         {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": ["eia/ISNE/*"]},
         {"name": "NYIS", "targets": ["eia/NYIS/demand"], "inputs": ["eia/NYIS/*"]},
     ]
-    grid = Grid(Period(START, START + timedelta(days=DAYS + 2)), lambda name: True)
+    grid = HourlyGrid(Period(START, START + timedelta(days=DAYS + 2)), lambda name: True)
     for rule, table in tables(kinds):
         grid.add(table, rule)
-    both = bases(wanted(locations=places), grid.finish(), PERIOD, grid.seen)
+    both = build_bases(wanted(locations=places), grid.finish(), PERIOD, grid.seen)
     assert [c.name for c in both[1].columns] == ["eia/NYIS/demand-5h", "absent", "absent"]
     np.testing.assert_array_equal(both[0].values[:, 0], both[1].values[:, 0])
     assert not both[1].mask[:, 1:].any()

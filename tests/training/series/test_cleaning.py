@@ -14,8 +14,8 @@ from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORT
 from gridtide.training.series.plausible import Nature
 from gridtide.training.spec import Cleaning
 
-DEMAND = plausible.nature("demand", "MWh")
-PRICE = plausible.nature("lmp_real_time", "USD/MWh")
+DEMAND = plausible.find_nature("demand", "MWh")
+PRICE = plausible.find_nature("lmp_real_time", "USD/MWh")
 FITTED = Cleaning(outliers="isolation_forest_fitted_on_train", outlier_share=0.01)
 
 
@@ -64,7 +64,7 @@ series = st.integers(0, 2**32 - 1).map(some)
 )
 def test_what_a_variable_can_be(variable: str, unit: str, value: float, possible: bool) -> None:
     """Signs and physical bounds by variable and unit; never what the file's float32 cannot hold, such as infinity."""
-    assert cleaning.impossible(np.array([value]), plausible.nature(variable, unit)).tolist() == [not possible]
+    assert cleaning.find_impossible(np.array([value]), plausible.find_nature(variable, unit)).tolist() == [not possible]
 
 
 @given(values=series, run=st.integers(1, 30))
@@ -74,7 +74,7 @@ def test_stale_values_are_those_of_a_plain_loop(values: np.ndarray, run: int) ->
     for at, value in enumerate(values):
         length = length + 1 if at and value == values[at - 1] else 1
         expected.append(length >= run and value != 0 and not math.isnan(value))
-    assert cleaning.stale(values, run).tolist() == expected
+    assert cleaning.find_stale(values, run).tolist() == expected
 
 
 def spikes_by_loop(values: np.ndarray, times: float) -> list[bool]:
@@ -101,7 +101,7 @@ def spikes_by_loop(values: np.ndarray, times: float) -> list[bool]:
 @given(values=series, times=st.sampled_from([1.0, 2.0, 5.0]), length=st.integers(1, 288))
 def test_spikes_are_those_of_a_plain_loop(values: np.ndarray, times: float, length: int) -> None:
     """Row by row, over whole days or not."""
-    assert cleaning.spikes(values[:length], times).tolist() == spikes_by_loop(values[:length], times)
+    assert cleaning.find_spikes(values[:length], times).tolist() == spikes_by_loop(values[:length], times)
 
 
 def test_a_spike_in_the_last_row_need_not_end_a_day() -> None:
@@ -109,7 +109,7 @@ def test_a_spike_in_the_last_row_need_not_end_a_day() -> None:
     for hours in range(240, 265):
         values = wave(hours)
         values[-1] *= 9
-        assert np.flatnonzero(cleaning.spikes(values, 5.0)).tolist() == [hours - 1]
+        assert np.flatnonzero(cleaning.find_spikes(values, 5.0)).tolist() == [hours - 1]
 
 
 def test_a_spike_of_two_hours_goes_and_what_follows_it_stays() -> None:
@@ -117,14 +117,16 @@ def test_a_spike_of_two_hours_goes_and_what_follows_it_stays() -> None:
     values = wave(24 * 20)
     values[300:302] *= 9
     values[400:] += 5000
-    assert np.flatnonzero(cleaning.spikes(values, 5.0)).tolist() == [300, 301, 400, 401, 402]
+    assert np.flatnonzero(cleaning.find_spikes(values, 5.0)).tolist() == [300, 301, 400, 401, 402]
 
 
 @given(values=series, later=series, cut=st.integers(1, 287))
 def test_no_default_rule_sees_what_comes_later(values: np.ndarray, later: np.ndarray, cut: int) -> None:
     """Whatever follows a row, if anything, values and quality up to it are the same to the bit."""
     changed = np.concatenate([values[:cut], later[cut:]])
-    first, *others = (cleaning.clean(v[None], [DEMAND], Cleaning(), slice(0)) for v in (values, changed, values[:cut]))
+    first, *others = (
+        cleaning.clean_columns(v[None], [DEMAND], Cleaning(), slice(0)) for v in (values, changed, values[:cut])
+    )
     for other in others:
         np.testing.assert_array_equal(first.values[:, :cut], other.values[:, :cut])
         np.testing.assert_array_equal(first.quality[:, :cut], other.quality[:, :cut])
@@ -136,7 +138,7 @@ def test_every_cell_is_counted_by_what_was_done_to_it() -> None:
     demand[50] = -4
     demand[100:108] = math.nan
     price[60:90] = 7
-    made = cleaning.clean(np.stack([demand, price]), [DEMAND, PRICE], Cleaning(), slice(0))
+    made = cleaning.clean_columns(np.stack([demand, price]), [DEMAND, PRICE], Cleaning(), slice(0))
     assert {rule: cells.sum(axis=1).tolist() for rule, cells in made.rejected.items()} == {
         "impossible": [1, 0],
         "stale": [0, 7],
@@ -153,7 +155,7 @@ def test_rules_can_be_left_out() -> None:
     values = some(3)[None]
     values[0, 5:8] = -5, 1e36, math.inf
     off = Cleaning(impossible=False, stale=0, spike=0, fill_limit=0)
-    made = cleaning.clean(values, [DEMAND], off, slice(0))
+    made = cleaning.clean_columns(values, [DEMAND], off, slice(0))
     np.testing.assert_array_equal(made.values, np.where(np.isinf(values), np.nan, values))
     assert {rule: int(cells.sum()) for rule, cells in made.rejected.items()} == {
         "impossible": 1,
@@ -164,10 +166,10 @@ def test_rules_can_be_left_out() -> None:
 
 def test_zeros_and_repeated_values_of_a_day_are_not_stale() -> None:
     """Solar nights and daily figures stay; so does what is constant by nature."""
-    made = cleaning.clean(np.zeros((1, 99)), [DEMAND], Cleaning(), slice(0))
+    made = cleaning.clean_columns(np.zeros((1, 99)), [DEMAND], Cleaning(), slice(0))
     assert (made.quality == REPORTED).all()
-    daily = plausible.nature("morning_report_peak_load_today_mw", "MW")
-    made = cleaning.clean(np.full((1, 99), 5.0), [daily], Cleaning(), slice(0))
+    daily = plausible.find_nature("morning_report_peak_load_today_mw", "MW")
+    made = cleaning.clean_columns(np.full((1, 99), 5.0), [daily], Cleaning(), slice(0))
     assert (made.quality == REPORTED).all()
 
 
@@ -177,12 +179,12 @@ def test_an_isolation_forest_is_fitted_on_train_alone() -> None:
     values = np.stack([wave(1000)])
     values[0, [200, 900]] = 9000
     free = [Nature("x", (), -math.inf, math.inf)]
-    made = cleaning.clean(values, free, FITTED, slice(0, 700))
+    made = cleaning.clean_columns(values, free, FITTED, slice(0, 700))
     assert made.rejected["outlier"][0, [200, 900]].all()
     assert made.rejected["outlier"].sum() < 30
     changed = values.copy()
     changed[0, 800:] = 5
-    again = cleaning.clean(changed, free, FITTED, slice(0, 700))
+    again = cleaning.clean_columns(changed, free, FITTED, slice(0, 700))
     np.testing.assert_array_equal(made.values[:, :800], again.values[:, :800])
 
 
@@ -193,7 +195,7 @@ def test_interpolation_reads_both_sides_of_a_gap() -> None:
     first[100:103], truth = math.nan, second.copy()
     second[::10] = math.nan
     rules = Cleaning(gaps="interpolate_from_the_future", spike=0)
-    made = cleaning.clean(np.stack([first, second, third]), [DEMAND] * 3, rules, slice(0, 700))
+    made = cleaning.clean_columns(np.stack([first, second, third]), [DEMAND] * 3, rules, slice(0, 700))
     np.testing.assert_allclose(made.values[0, 100:103], np.interp([1, 2, 3], [0, 4], [first[99], first[103]]))
     np.testing.assert_allclose(made.values[1, 200:], truth[200:], atol=0.001 * truth.max())
     assert np.isnan(made.values[2]).all()
@@ -204,4 +206,4 @@ def test_a_rule_that_learns_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) 
     """Without scikit-learn the error names the extra."""
     monkeypatch.setitem(__import__("sys").modules, "sklearn.ensemble", None)
     with pytest.raises(TrainingError, match=r"Install gridtide\[learn\]"):
-        cleaning.clean(wave(100)[None], [DEMAND], FITTED, slice(0, 90))
+        cleaning.clean_columns(wave(100)[None], [DEMAND], FITTED, slice(0, 90))

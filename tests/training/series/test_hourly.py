@@ -9,12 +9,12 @@ from gridtide.entries.entry import Available
 from gridtide.errors import TrainingError
 from gridtide.observations.availability import available_at
 from gridtide.observations.constant_columns import FOOTER, constants, encode, lacking, varying
-from gridtide.observations.series import Numbers
+from gridtide.observations.series import SeriesNumbers
 from gridtide.observations.table import SCHEMA, Row, empty, from_rows
 from gridtide.observations.times import microseconds
 from gridtide.periods import Period
 from gridtide.training.series.hourly import Hourly
-from gridtide.training.series.hourly_grid import Grid
+from gridtide.training.series.hourly_grid import HourlyGrid
 
 START = datetime(2024, 3, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -31,7 +31,7 @@ def made(
     retrieved: datetime = START + timedelta(days=30),
 ) -> Hourly:
     """`rows` of `source` over the first `hours`."""
-    grid = Grid(Period(START, START + hours * HOUR), lambda name: True)
+    grid = HourlyGrid(Period(START, START + hours * HOUR), lambda name: True)
     grid.add(from_rows(source, rows, retrieved), available)
     return grid.finish()
 
@@ -52,7 +52,7 @@ def test_whole_hours_stay_what_they_are() -> None:
 
 def test_repeats_of_a_key_are_counted() -> None:
     """Of whole hours and of shorter intervals; what is one observation each is none."""
-    grid = Grid(Period(START, START + 2 * HOUR), lambda name: True)
+    grid = HourlyGrid(Period(START, START + 2 * HOUR), lambda name: True)
     rows = [row(0, 60, 5.0, "demand", "MWh"), row(60, 60, 6.0, "demand", "MWh")]
     short = [row(5 * n, 5, 1.0, "load_five_minute") for n in range(12)]
     for source, some in (("eia", rows), ("eia", rows[:1]), ("eia", rows), ("iso_ne", short), ("iso_ne", short[:7])):
@@ -104,7 +104,7 @@ def test_daily_values_repeat_over_their_day() -> None:
 
 def test_the_latest_retrieval_wins_in_any_order() -> None:
     """A file read later but asked earlier changes nothing."""
-    grid = Grid(Period(START, START + HOUR), lambda name: True)
+    grid = HourlyGrid(Period(START, START + HOUR), lambda name: True)
     newer, older = START + timedelta(days=2), START + timedelta(days=1)
     for retrieved, value in ((newer, 2.0), (older, 1.0)):
         grid.add(from_rows("eia", [row(0, 60, value, "demand", "MWh")], retrieved), AT_ONCE)
@@ -128,7 +128,7 @@ def test_what_is_constant_need_not_be_a_column(rows: list[Row]) -> None:
     assert not rows or bare.num_columns < whole.num_columns
     made = []
     for tables in ((whole,), (bare,), (older, bare), (bare, older)):
-        grid = Grid(Period(START, START + 4 * HOUR), lambda name: True)
+        grid = HourlyGrid(Period(START, START + 4 * HOUR), lambda name: True)
         for table in tables:
             grid.add(table, AT_ONCE)
         made.append(grid.finish())
@@ -146,7 +146,7 @@ def test_series_are_asked_for_once_and_only_if_they_occur() -> None:
         asked.append(f"{source}/{location}/{variable}/{unit}")
         return len(variable)
 
-    numbers = Numbers(number)
+    numbers = SeriesNumbers(number)
     both = from_rows("eia", [row(0, 60, 1.0, "load", "MWh"), row(0, 60, 1.0, "demand", "MWh")], START)
     other = from_rows("eia", [row(0, 60, 1.0, "load", "MW")], START)
     assert numbers.of(empty()).tolist() == []
@@ -212,7 +212,7 @@ def test_one_series_in_two_units_is_refused() -> None:
 
 def test_only_wanted_series_are_gathered_but_all_are_seen() -> None:
     """What is not wanted takes no room, and can still be named in an error."""
-    grid = Grid(Period(START, START + HOUR), lambda name: name.endswith("demand"))
+    grid = HourlyGrid(Period(START, START + HOUR), lambda name: name.endswith("demand"))
     rows = [row(0, 60, 1.0, "net_generation", "MWh"), row(0, 60, 2.0, "demand", "MWh")]
     grid.add(from_rows("eia", rows, START), AT_ONCE)
     assert grid.finish().names == ("eia/here/demand",)

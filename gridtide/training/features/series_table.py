@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from gridtide.training.features.columns import Columns, Floats, Mask, _lagged_mask, lagged
+from gridtide.observations.array_types import Floats, Mask
+from gridtide.training.features.columns import Columns, shift_later, shift_mask_later
 
 LOADS = ("demand", "load", "load_five_minute")
 """What a place uses; the first that is there counts."""
@@ -20,7 +21,7 @@ SYSTEMS = {"iso_ne": ("32", "ISNE"), "caiso": ("CA ISO-TAC", "NP15", "SP15", "ZP
 """The places of a market whose series are of one system, named differently by each of its products."""
 
 
-class _Ingredients:
+class SeriesTable:
     """The series among columns, by source and variable and place, to be put together at the same hour."""
 
     def __init__(self, inputs: Columns) -> None:
@@ -50,7 +51,7 @@ class _Ingredients:
         number = self._columns[series][nearest]
         values, observed = self._inputs.values[number], self._inputs.observed[number]
         later = lookback - nearest
-        return (lagged(values, later), _lagged_mask(observed, later)) if later else (values, observed)
+        return (shift_later(values, later), shift_mask_later(observed, later)) if later else (values, observed)
 
     def total(self, terms: Mapping[str, int], lookback: int) -> tuple[Floats, Mask]:
         """The sum of series times sign at the hour `lookback` before each row, known where all are."""
@@ -82,6 +83,11 @@ def _of_grid(variable: str) -> bool:
     return variable in (*LOADS, *LOAD_FORECASTS) or variable.startswith("generation_")
 
 
-def _formula(terms: Mapping[str, int]) -> str:
+def format_formula(terms: Mapping[str, int]) -> str:
+    """`terms` (series → sign) as a person writes them.
+
+    >>> format_formula({"eia/ISNE/demand": 1, "eia/ISNE/generation_wind": -1})
+    'eia/ISNE/demand − eia/ISNE/generation_wind'
+    """
     text = " ".join(f"{'+' if sign > 0 else '−'} {series}" for series, sign in terms.items())
     return text.removeprefix("+ ")
