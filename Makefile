@@ -3,7 +3,9 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
-WORKERS ?= 2
+# Twice as many as two cores: half of the slow tests wait, for servers and for what is late.
+WORKERS ?= 4
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 # The extras to install: those asked for, report, and mlx where it has wheels, which is on Linux with glibc 2.35
 # or newer and on Apple silicon with macOS 14 or newer.
@@ -32,10 +34,10 @@ run: .venv/run ## install, then the demo: collect, backfill and prepare training
 	$(BIN)/gridtide demo
 
 test: .venv/dev ## install, then the whole test suite
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(PYTEST)
 
 quick: .venv/dev ## the tests that take no more than a few seconds each
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: .venv/dev ## ruff: rules and format
 	$(BIN)/ruff check

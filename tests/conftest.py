@@ -21,6 +21,22 @@ settings.register_profile("gridtide", deadline=None)
 settings.load_profile("gridtide")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests run first, each by itself where it shares no fixture with its module, so that several processes end
+    at about the same time; all other tests of a module run in one process."""
+    for item in items:
+        if "slow" not in item.keywords or shares_with_module(item):
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath))))
+    items.sort(key=lambda item: "slow" not in item.keywords)
+
+
+def shares_with_module(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture that is made once for its module, class or package."""
+    fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]  # of test functions
+    return any(definitions[-1].scope not in ("function", "session") for definitions in fixtures)
+
+
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database of Prefect to copy, the same for all processes of the session."""
