@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
-from tests.support.eia_upstream import Upstream
+from tests.support.eia_upstream import EiaUpstream, StartUpstream
 from tests.support.prefect_servers import furnish, prefect_database, serving
 
 # a shared machine may pause in any example, which says nothing about the property
@@ -90,12 +90,12 @@ def bucket(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-async def make() -> AsyncIterator[Callable[..., Awaitable[tuple[Upstream, Entry]]]]:
-    """Starts an `Upstream` of some hours; gives it and an entry that asks it."""
+async def eia_upstream() -> AsyncIterator[StartUpstream]:
+    """Starts an `EiaUpstream`, and gives an entry that asks it; all end with the test."""
     servers: list[TestServer] = []
 
-    async def start(hours: int, **keys: Any) -> tuple[Upstream, Entry]:
-        upstream = Upstream(hours)
+    async def start(hours: int, **keys: Any) -> tuple[EiaUpstream, Entry]:
+        upstream = EiaUpstream(hours)
         app = web.Application()
         app.router.add_get("/{path:.*}", upstream.answer)
         server = TestServer(app)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,9 @@ from gridtide.errors import FormatError, IncompleteError, UpstreamError
 from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import Period
-from tests.support.eia_upstream import JANUARY, Upstream
+from tests.support.eia_upstream import JANUARY, StartUpstream
 
 STAMP = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-Make = Callable[..., Awaitable[tuple[Upstream, Entry]]]
 
 
 async def run(entry: Entry, folder: Path, period: Period | None = None) -> Collected:
@@ -46,9 +43,9 @@ async def values(folder: Path, path: str | None) -> list[float]:
     return column
 
 
-async def test_a_period_becomes_one_file_in_order(make: Make, tmp_path: Path) -> None:
+async def test_a_period_becomes_one_file_in_order(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """Three pages fetched at once are one file whose rows are in the order of asking."""
-    _, entry = await make(12_000, raw=False)
+    _, entry = await eia_upstream(12_000, raw=False)
     period = Period(JANUARY, JANUARY + timedelta(hours=12_000))
     done = await run(entry, tmp_path, period)
     assert done.file == "eia_demand/demand_20260102_030405_20240101T0000_20250515T0000.parquet"
@@ -59,25 +56,25 @@ async def test_a_period_becomes_one_file_in_order(make: Make, tmp_path: Path) ->
     assert json.loads(json.dumps(done.as_dict()))["rows"] == 12_000
 
 
-async def test_only_the_period_is_asked(make: Make, tmp_path: Path) -> None:
+async def test_only_the_period_is_asked(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """Interval starts [10 h, 20 h) are exactly ten rows."""
-    _, entry = await make(100)
+    _, entry = await eia_upstream(100)
     done = await run(entry, tmp_path, Period(JANUARY + timedelta(hours=10), JANUARY + timedelta(hours=20)))
     assert await values(tmp_path, done.file) == list(range(10, 20))
 
 
-async def test_slices_cost_no_row(make: Make, tmp_path: Path) -> None:
+async def test_slices_cost_no_row(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """A period asked in slices has every row once, and no more requests than slices."""
-    upstream, entry = await make(12_000, params={"facets[respondent][]": "ISNE", "facets[type][]": "D"})
+    upstream, entry = await eia_upstream(12_000, params={"facets[respondent][]": "ISNE", "facets[type][]": "D"})
     done = await run(entry, tmp_path, Period(JANUARY, JANUARY + timedelta(hours=12_000)))
     assert await values(tmp_path, done.file) == list(range(12_000))
     assert upstream.asked == 3
 
 
 @pytest.mark.parametrize("status", [503, 429])
-async def test_faults_cost_their_own_requests_only(make: Make, tmp_path: Path, status: int) -> None:
+async def test_faults_cost_their_own_requests_only(eia_upstream: StartUpstream, tmp_path: Path, status: int) -> None:
     """With every second request refused, the rows are exact and requests are pages plus faults."""
-    upstream, entry = await make(30_000, concurrency=2)
+    upstream, entry = await eia_upstream(30_000, concurrency=2)
     faults = 0
 
     def fault(ordinal: int, request: web.Request) -> web.StreamResponse | None:
@@ -94,18 +91,18 @@ async def test_faults_cost_their_own_requests_only(make: Make, tmp_path: Path, s
     assert done.retries == faults
 
 
-async def test_a_wrong_total_fails_loudly(make: Make, tmp_path: Path) -> None:
+async def test_a_wrong_total_fails_loudly(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """Fewer rows than the upstream says there are is an error, and no file."""
-    upstream, entry = await make(100, raw=False)
+    upstream, entry = await eia_upstream(100, raw=False)
     upstream.total = 101
     with pytest.raises(IncompleteError, match=r"demand: snapshot: 100 rows received, the upstream says there are 101"):
         await run(entry, tmp_path)
     assert files(tmp_path) == []
 
 
-async def test_a_total_that_changes_while_paging_fails(make: Make, tmp_path: Path) -> None:
+async def test_a_total_that_changes_while_paging_fails(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """Rows that come and go between pages cannot be told from lost ones."""
-    upstream, entry = await make(12_000, raw=False, concurrency=1)
+    upstream, entry = await eia_upstream(12_000, raw=False, concurrency=1)
 
     def grow(ordinal: int, request: web.Request) -> None:
         if ordinal == 2:
@@ -117,27 +114,27 @@ async def test_a_total_that_changes_while_paging_fails(make: Make, tmp_path: Pat
     assert files(tmp_path) == []
 
 
-async def test_duplicates_across_pages_collapse(make: Make, tmp_path: Path) -> None:
+async def test_duplicates_across_pages_collapse(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """The same row on two pages stands once in the file, with a warning that counts it."""
-    upstream, entry = await make(7_000)
+    upstream, entry = await eia_upstream(7_000)
     upstream.rows.append(upstream.rows[3])
     done = await run(entry, tmp_path)
     assert await values(tmp_path, done.file) == list(range(7_000))
     assert done.warnings == ("1 exact duplicates collapsed",)
 
 
-async def test_a_conflict_across_pages_fails(make: Make, tmp_path: Path) -> None:
+async def test_a_conflict_across_pages_fails(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """The same key with two values on two pages fails the entry, and no file is written."""
-    upstream, entry = await make(7_000, raw=False)
+    upstream, entry = await eia_upstream(7_000, raw=False)
     upstream.rows.append({**upstream.rows[3], "value": "-1"})
     with pytest.raises(FormatError, match="demand: 1 keys come with different values"):
         await run(entry, tmp_path)
     assert files(tmp_path) == []
 
 
-async def test_raw_bodies_are_kept_without_the_key(make: Make, tmp_path: Path) -> None:
+async def test_raw_bodies_are_kept_without_the_key(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """`raw/` holds what was asked and the body, and the echoed key is nowhere in the lake."""
-    _, entry = await make(10)
+    _, entry = await eia_upstream(10)
     done = await run(entry, tmp_path)
     [raw] = [name for name in files(tmp_path) if name.startswith("raw/")]
     body = await Lake.open(str(tmp_path)).raw(raw)
@@ -149,9 +146,9 @@ async def test_raw_bodies_are_kept_without_the_key(make: Make, tmp_path: Path) -
     assert done.file in files(tmp_path)
 
 
-async def test_a_broken_promise_is_kept_in_raw(make: Make, tmp_path: Path) -> None:
+async def test_a_broken_promise_is_kept_in_raw(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """A body of the wrong shape fails with the path of the body, also where raw bodies are not kept."""
-    upstream, entry = await make(10, raw=False)
+    upstream, entry = await eia_upstream(10, raw=False)
     upstream.fault = lambda ordinal, request: web.json_response({"rows": []})
     with pytest.raises(FormatError, match=r"demand: .*the body is kept in (raw/\S+)") as caught:
         await run(entry, tmp_path)
@@ -159,17 +156,17 @@ async def test_a_broken_promise_is_kept_in_raw(make: Make, tmp_path: Path) -> No
     assert upstream.asked == 1
 
 
-async def test_html_under_200_is_asked_again(make: Make, tmp_path: Path) -> None:
+async def test_html_under_200_is_asked_again(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """A maintenance page may pass: it is a retry, not a failure."""
-    upstream, entry = await make(10)
+    upstream, entry = await eia_upstream(10)
     upstream.fault = lambda ordinal, request: web.Response(text="<html>soon</html>") if ordinal == 1 else None
     done = await run(entry, tmp_path)
     assert (done.rows, done.retries) == (10, 1)
 
 
-async def test_the_same_run_again_writes_nothing_new(make: Make, tmp_path: Path) -> None:
+async def test_the_same_run_again_writes_nothing_new(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """Under the same stamp the same content is the same file; other content takes the next second."""
-    upstream, entry = await make(10, raw=False)
+    upstream, entry = await eia_upstream(10, raw=False)
     first = await run(entry, tmp_path)
     again = await run(entry, tmp_path)
     assert (first.created, again.created, again.file) == (True, False, first.file)
@@ -179,22 +176,22 @@ async def test_the_same_run_again_writes_nothing_new(make: Make, tmp_path: Path)
     assert files(tmp_path) == [first.file, revised.file]
 
 
-async def test_an_empty_period_is_a_file_that_says_so(make: Make, tmp_path: Path) -> None:
+async def test_an_empty_period_is_a_file_that_says_so(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """What the upstream has nothing for is recorded as asked; an empty snapshot is not."""
-    _, entry = await make(1, raw=False)
+    _, entry = await eia_upstream(1, raw=False)
     later = Period(JANUARY + timedelta(days=9), JANUARY + timedelta(days=10))
     done = await run(entry, tmp_path, later)
     assert done.rows == 0
     assert files(tmp_path) == [done.file]
-    _, empty = await make(0, raw=False)
+    _, empty = await eia_upstream(0, raw=False)
     nothing = await run(empty, tmp_path / "other")
     assert nothing.file is None
     assert nothing.warnings == ("the snapshot holds no rows, no file is written",)
 
 
-async def test_an_answer_about_another_period_covers_nothing(make: Make, tmp_path: Path) -> None:
+async def test_an_answer_about_another_period_covers_nothing(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """Rows that all lie elsewhere are kept, as a snapshot, and pointed out: the period stays open."""
-    upstream, entry = await make(5)
+    upstream, entry = await eia_upstream(5)
     upstream.fault = lambda ordinal, request: web.json_response(
         {"response": {"total": 5, "data": upstream.rows}, "request": {}}
     )
@@ -233,9 +230,9 @@ async def test_one_day_that_is_answered_with_another_leaves_the_whole_period_ope
     assert str(one_day.period) == "2024-01-02T05:00/2024-01-03T05:00"
 
 
-async def test_rows_beyond_the_period_cover_no_more_than_was_asked(make: Make, tmp_path: Path) -> None:
+async def test_rows_beyond_the_period_cover_no_more_than_was_asked(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """What comes along is kept and read; the file says the hours that were asked for, and no others."""
-    upstream, entry = await make(48)
+    upstream, entry = await eia_upstream(48)
     upstream.fault = lambda ordinal, request: web.json_response(
         {"response": {"total": 48, "data": upstream.rows}, "request": {}}
     )
@@ -256,18 +253,20 @@ async def test_rows_beyond_the_period_cover_no_more_than_was_asked(make: Make, t
     ],
 )
 async def test_expectations_are_held(
-    make: Make, tmp_path: Path, expect: dict[str, Any], error: type[Exception], message: str
+    eia_upstream: StartUpstream, tmp_path: Path, expect: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     """What the entry expects and does not get fails it before anything is written."""
-    _, entry = await make(10, raw=False, expect=expect)
+    _, entry = await eia_upstream(10, raw=False, expect=expect)
     with pytest.raises(error, match=f"demand: {message}"):
         await run(entry, tmp_path)
     assert files(tmp_path) == []
 
 
-async def test_a_deadline_ends_an_entry(make: Make, tmp_path: Path) -> None:
+async def test_a_deadline_ends_an_entry(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """An entry that takes too long fails with its deadline, leaving nothing behind."""
-    _, entry = await make(10, raw=False, deadline="PT0.2S", rate_limit={"name": "slow", "rates": ["1/60second"]})
+    _, entry = await eia_upstream(
+        10, raw=False, deadline="PT0.2S", rate_limit={"name": "slow", "rates": ["1/60second"]}
+    )
     async with Http({"EIA_API_KEY": "s3cret-key"}) as http:
         lake = Lake.open(str(tmp_path))
         await collect(entry, lake=lake, http=http, stamp=STAMP)
@@ -276,10 +275,10 @@ async def test_a_deadline_ends_an_entry(make: Make, tmp_path: Path) -> None:
     assert len(files(tmp_path)) == 1
 
 
-async def test_a_raw_entry_keeps_the_bytes(make: Make, tmp_path: Path) -> None:
+async def test_a_raw_entry_keeps_the_bytes(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """`raw` and `json` entries keep each body as it came, without the key."""
     for extension in ("raw", "json"):
-        _, entry = await make(3, format=extension)
+        _, entry = await eia_upstream(3, format=extension)
         done = await run(entry, tmp_path)
         assert done.file == f"eia_demand/demand_20260102_030405.{extension}"
         body = (tmp_path / done.file).read_bytes()
@@ -287,9 +286,9 @@ async def test_a_raw_entry_keeps_the_bytes(make: Make, tmp_path: Path) -> None:
         assert b"s3cret-key" not in body
 
 
-async def test_a_cancelled_collection_leaves_nothing(make: Make, tmp_path: Path) -> None:
+async def test_a_cancelled_collection_leaves_nothing(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """Cancelling in the middle ends every request and writes no file."""
-    upstream, entry = await make(12_000, raw=False)
+    upstream, entry = await eia_upstream(12_000, raw=False)
     second = asyncio.Event()
 
     def fault(ordinal: int, request: web.Request) -> None:

@@ -1,7 +1,6 @@
 """Bodies under `raw/`: what a collection goes on from, and what is asked again all the same."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,9 @@ from gridtide.http.client import Http, Response
 from gridtide.lake import Lake
 from gridtide.periods import Period
 from gridtide.sources.contract import Request
-from tests.support.eia_upstream import HOURS, JANUARY, Upstream
+from tests.support.eia_upstream import HOURS, JANUARY, EiaUpstream, StartUpstream
 from tests.support.lakes import HOUR, entry
 
-Make = Callable[..., Awaitable[tuple[Upstream, Entry]]]
 STAMP = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DAY = timedelta(days=1)
 WHOLE = Period(JANUARY, JANUARY + timedelta(hours=HOURS))
@@ -42,9 +40,9 @@ async def values(folder: Path, done: Collected) -> list[float]:
     return column
 
 
-async def interrupted(make: Make, folder: Path, after: int) -> tuple[Upstream, Entry]:
+async def interrupted(eia_upstream: StartUpstream, folder: Path, after: int) -> tuple[EiaUpstream, Entry]:
     """An upstream that went away for good after `after` answers, and comes back."""
-    upstream, entry = await make(HOURS, concurrency=1, retries=1)
+    upstream, entry = await eia_upstream(HOURS, concurrency=1, retries=1)
     upstream.fault = lambda ordinal, request: web.Response(status=503) if ordinal > after else None
     with pytest.raises(UpstreamError):
         await run(entry, folder)
@@ -53,17 +51,17 @@ async def interrupted(make: Make, folder: Path, after: int) -> tuple[Upstream, E
     return upstream, entry
 
 
-async def test_a_retry_asks_only_for_the_pages_that_are_not_kept(make: Make, tmp_path: Path) -> None:
+async def test_a_retry_asks_only_for_the_pages_that_are_not_kept(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """Three of four pages came before the upstream went away: the next attempt asks for one."""
-    upstream, entry = await interrupted(make, tmp_path, after=3)
+    upstream, entry = await interrupted(eia_upstream, tmp_path, after=3)
     done = await run(entry, tmp_path)
     assert await values(tmp_path, done) == list(range(HOURS))
     assert (upstream.asked, done.requests, done.reused, done.retries) == (1, 1, 3, 0)
 
 
-async def test_another_run_goes_on_only_when_told(make: Make, tmp_path: Path) -> None:
+async def test_another_run_goes_on_only_when_told(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """With `resume` the pages of a run an hour before are taken, without it or after a day they are not."""
-    upstream, entry = await interrupted(make, tmp_path, after=3)
+    upstream, entry = await interrupted(eia_upstream, tmp_path, after=3)
     resumed = await run(entry, tmp_path, STAMP + timedelta(hours=1), resume=True)
     assert (await values(tmp_path, resumed), resumed.reused, upstream.asked) == (list(range(HOURS)), 3, 1)
     anew = await run(entry, tmp_path, STAMP + timedelta(hours=2))
@@ -72,9 +70,9 @@ async def test_another_run_goes_on_only_when_told(make: Make, tmp_path: Path) ->
     assert (late.reused, late.requests) == (0, 4)
 
 
-async def test_pages_of_two_moments_that_do_not_fit_are_asked_anew(make: Make, tmp_path: Path) -> None:
+async def test_pages_of_two_moments_that_do_not_fit_are_asked_anew(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """Where the upstream's count changed since, nothing that is kept counts."""
-    upstream, entry = await interrupted(make, tmp_path, after=3)
+    upstream, entry = await interrupted(eia_upstream, tmp_path, after=3)
     upstream.total = HOURS - 1
     upstream.rows.pop()
     done = await run(entry, tmp_path)
@@ -85,10 +83,10 @@ async def test_pages_of_two_moments_that_do_not_fit_are_asked_anew(make: Make, t
 
 
 async def test_a_body_that_cannot_be_read_is_asked_again(
-    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    eia_upstream: StartUpstream, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A kept body that is damaged is named and replaced by a new answer."""
-    _, entry = await interrupted(make, tmp_path, after=2)
+    _, entry = await interrupted(eia_upstream, tmp_path, after=2)
     first, _ = sorted((tmp_path / "raw").rglob("*.zst"))
     first.write_bytes(b"no zstd")
     done = await run(entry, tmp_path)
@@ -97,18 +95,18 @@ async def test_a_body_that_cannot_be_read_is_asked_again(
     assert len(list((tmp_path / "raw").rglob("*-2.zst"))) == 1
 
 
-async def test_nothing_is_gone_on_from_where_bodies_are_not_kept(make: Make, tmp_path: Path) -> None:
+async def test_nothing_is_gone_on_from_where_bodies_are_not_kept(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """`"raw": false` keeps nothing, and asks for everything again."""
-    upstream, entry = await make(HOURS, raw=False)
+    upstream, entry = await eia_upstream(HOURS, raw=False)
     await run(entry, tmp_path)
     await run(entry, tmp_path)
     assert upstream.asked == 8
     assert not (tmp_path / "raw").exists()
 
 
-async def test_a_collection_is_replayed_without_the_upstream(make: Make, tmp_path: Path) -> None:
+async def test_a_collection_is_replayed_without_the_upstream(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """What is kept of a collection gives the very rows that were asked for, `retrieved_at` included."""
-    upstream, entry = await make(HOURS)
+    upstream, entry = await eia_upstream(HOURS)
     done = await run(entry, tmp_path)
     lake = Lake.open(str(tmp_path))
     [collection] = await raw_bodies.list_collections(lake, entry)
@@ -122,9 +120,9 @@ async def test_a_collection_is_replayed_without_the_upstream(make: Make, tmp_pat
     assert upstream.asked == 4
 
 
-async def test_a_replay_without_all_pages_says_which_is_missing(make: Make, tmp_path: Path) -> None:
+async def test_a_replay_without_all_pages_says_which_is_missing(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """Nothing is asked for and no file is written."""
-    _, entry = await interrupted(make, tmp_path, after=1)
+    _, entry = await interrupted(eia_upstream, tmp_path, after=1)
     lake = Lake.open(str(tmp_path))
     replayed = resume.Replayed(
         lake, await raw_bodies.list_answers(lake, await raw_bodies.list_collections(lake, entry))
@@ -134,17 +132,17 @@ async def test_a_replay_without_all_pages_says_which_is_missing(make: Make, tmp_
     assert await lake.files("eia_demand", "demand") == []
 
 
-async def test_two_attempts_at_once_keep_both_bodies(make: Make, tmp_path: Path) -> None:
+async def test_two_attempts_at_once_keep_both_bodies(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """Racing runs of one stamp lose no body and write one file."""
-    _, entry = await make(HOURS)
+    _, entry = await eia_upstream(HOURS)
     first, second = await asyncio.gather(run(entry, tmp_path), run(entry, tmp_path))
     assert first.file == second.file
     assert len(list((tmp_path / "raw").rglob("*.zst"))) == 8
 
 
-async def test_incomplete_answers_are_not_repaired_by_repetition(make: Make, tmp_path: Path) -> None:
+async def test_incomplete_answers_are_not_repaired_by_repetition(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """A count that stays wrong fails every attempt, after asking anew."""
-    upstream, entry = await make(HOURS)
+    upstream, entry = await eia_upstream(HOURS)
     upstream.total = HOURS + 1
     for attempt in (1, 2):
         with pytest.raises(IncompleteError):

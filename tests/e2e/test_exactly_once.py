@@ -32,7 +32,7 @@ HELD = 2 * CONCURRENCY
 """How many pages one collection has asked for and not put away yet, at most."""
 
 
-class Upstream:
+class CountingUpstream:
     """EIA's region-data of all time; it counts how often each page is asked for, and tells when `alarm` were."""
 
     def __init__(self) -> None:
@@ -79,9 +79,9 @@ def value(start: datetime, place: str) -> int:
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
+async def upstream() -> AsyncIterator[CountingUpstream]:
     """An upstream on a free port."""
-    made = Upstream()
+    made = CountingUpstream()
     app = web.Application()
     app.router.add_get("/{path:.*}", made.answer)
     server = TestServer(app)
@@ -126,7 +126,7 @@ def everything(period: Period) -> list[tuple[Any, ...]]:
 
 
 async def test_a_killed_backfill_goes_on_from_its_pages(
-    upstream: Upstream, tmp_path: Path, prefect_server: str
+    upstream: CountingUpstream, tmp_path: Path, prefect_server: str
 ) -> None:
     """kill -9 at half of a chunk of 71 pages: only those in flight are asked for again, and all is there once."""
     path = upstream.configured(tmp_path / "killed", "P400D")
@@ -164,7 +164,9 @@ async def test_a_killed_backfill_goes_on_from_its_pages(
     assert upstream.asked.total() == asked
 
 
-async def test_commands_at_the_same_time_read_as_one(upstream: Upstream, tmp_path: Path, prefect_server: str) -> None:
+async def test_commands_at_the_same_time_read_as_one(
+    upstream: CountingUpstream, tmp_path: Path, prefect_server: str
+) -> None:
     """Two backfills of one period, and a scheduled collection beside them: every hour of every place once."""
     path = upstream.configured(tmp_path / "many", "P1D")
     now = floor(datetime.now(UTC), DAY)

@@ -25,7 +25,7 @@ from gridtide.observations.table import Row
 from gridtide.periods import Period
 from tasks.remote import RemoteCall
 from tests.support import grids
-from tests.support.eia_upstream import JANUARY
+from tests.support.eia_upstream import JANUARY, StartUpstream
 from tests.support.lakes import HOUR, entry, put
 
 pytest.importorskip("prefect_dask", reason="gridtide[dask] is not installed")
@@ -50,12 +50,14 @@ async def values(asked: dict[str, Any]) -> list[float]:
 
 
 @pytest.mark.slow
-async def test_a_killed_worker_costs_nothing(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_killed_worker_costs_nothing(
+    eia_upstream: StartUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two processes share the chunks; one is killed while it asks, and every hour is there once all the same."""
     from distributed import Client, LocalCluster
 
     monkeypatch.setenv("EIA_API_KEY", "s3cret-key")
-    upstream, entry = await make(HOURS)
+    upstream, entry = await eia_upstream(HOURS)
     asked = config(entry, tmp_path)
     halfway = asyncio.Event()
 
@@ -79,10 +81,12 @@ async def test_a_killed_worker_costs_nothing(make: Any, tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-async def test_a_cluster_of_this_machine(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cluster_of_this_machine(
+    eia_upstream: StartUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`local` starts its own processes; what fails there fails by name here."""
     monkeypatch.setenv("EIA_API_KEY", "s3cret-key")
-    _, entry = await make(HOURS)
+    _, entry = await eia_upstream(HOURS)
     asked = config(entry, tmp_path)
     report = await backfill(JANUARY, JANUARY + timedelta(days=30), asked, cluster="local")
     assert report["summary"]["rows"] == 720
@@ -172,9 +176,9 @@ async def test_what_kills_worker_after_worker_is_told() -> None:
         await there.run("fatal", RemoteCall("too much", fatal))
 
 
-async def test_no_such_scheduler(make: Any, tmp_path: Path) -> None:
+async def test_no_such_scheduler(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """The address and what to do are named, and nothing was asked."""
-    upstream, entry = await make(HOURS)
+    upstream, entry = await eia_upstream(HOURS)
     with pytest.raises(ConfigurationError, match="there is no Dask scheduler at nowhere"):
         await backfill(datetime(2024, 1, 1, tzinfo=UTC), END, config(entry, tmp_path), cluster="nowhere")
     assert upstream.asked == 0

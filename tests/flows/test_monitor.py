@@ -33,7 +33,7 @@ NOW = datetime.now(UTC)
 TODAY = floor(NOW, DAY)
 
 
-class Upstream:
+class GappyUpstream:
     """Hourly values of all time, but for `silent` hours; days that are `refused` are none of its business. It may
     answer with hours that are `shifted`."""
 
@@ -80,9 +80,9 @@ class Upstream:
 
 
 @pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
+async def upstream() -> AsyncIterator[GappyUpstream]:
     """An upstream on a free port."""
-    made = Upstream()
+    made = GappyUpstream()
     app = web.Application()
     app.router.add_get("/{path:.*}", made.answer)
     server = TestServer(app)
@@ -104,7 +104,7 @@ async def read(settings: dict[str, Any], period: Period) -> list[float]:
     return values
 
 
-async def test_a_gap_is_found_and_only_it_is_asked_for(upstream: Upstream, tmp_path: Path) -> None:
+async def test_a_gap_is_found_and_only_it_is_asked_for(upstream: GappyUpstream, tmp_path: Path) -> None:
     """Two days that no file answers, and today: a dry run says so, a run fills them, the next asks for nothing."""
     settings = upstream.config(tmp_path)
     await backfill(TODAY - 10 * DAY, TODAY - 6 * DAY, config=settings)
@@ -130,7 +130,7 @@ async def test_a_gap_is_found_and_only_it_is_asked_for(upstream: Upstream, tmp_p
 
 
 async def test_what_is_due_before_its_time_is_asked_for_up_to_the_last_full_hour(
-    upstream: Upstream, tmp_path: Path
+    upstream: GappyUpstream, tmp_path: Path
 ) -> None:
     """Values published a day ahead, of which the lake has nothing: files say periods in whole minutes."""
     settings = upstream.config(tmp_path, available={"day_before": "00:00", "timezone": "UTC"})
@@ -140,7 +140,7 @@ async def test_what_is_due_before_its_time_is_asked_for_up_to_the_last_full_hour
     assert report["results"][0]["missing"] == []
 
 
-async def test_nothing_is_asked_for_again_until_it_settled(upstream: Upstream, tmp_path: Path) -> None:
+async def test_nothing_is_asked_for_again_until_it_settled(upstream: GappyUpstream, tmp_path: Path) -> None:
     """A day for which the upstream had nothing on the day after is asked for once more, whatever it says then."""
     settings = upstream.config(tmp_path)
     filled, empty = (Period(TODAY - n * DAY, TODAY - (n - 1) * DAY) for n in (8, 7))
@@ -166,7 +166,7 @@ async def test_nothing_is_asked_for_again_until_it_settled(upstream: Upstream, t
     assert [one["period"] for one in again["results"][0]["unpublished"]] == [str(empty)]
 
 
-async def test_an_answer_about_something_else_leaves_a_gap_that_waits(upstream: Upstream, tmp_path: Path) -> None:
+async def test_an_answer_about_something_else_leaves_a_gap_that_waits(upstream: GappyUpstream, tmp_path: Path) -> None:
     """A day that is answered with the rows of another stays open, and is asked for again later, not at each run."""
     settings = upstream.config(tmp_path)
     await backfill(TODAY - 3 * DAY, TODAY, config=settings)
@@ -183,7 +183,9 @@ async def test_an_answer_about_something_else_leaves_a_gap_that_waits(upstream: 
     assert [one for one in upstream.asked if one.start < TODAY] == []
 
 
-async def test_what_was_asked_for_before_it_settled_is_asked_again_once(upstream: Upstream, tmp_path: Path) -> None:
+async def test_what_was_asked_for_before_it_settled_is_asked_again_once(
+    upstream: GappyUpstream, tmp_path: Path
+) -> None:
     """A day that was collected on the next day, and is revised within three: its revision is what is read."""
     settings = upstream.config(tmp_path)
     day = Period(TODAY - 8 * DAY, TODAY - 7 * DAY)
@@ -203,7 +205,9 @@ async def test_what_was_asked_for_before_it_settled_is_asked_again_once(upstream
     assert again["results"][0]["revisions"] == []
 
 
-async def test_what_an_upstream_never_published_is_told_and_not_asked_for(upstream: Upstream, tmp_path: Path) -> None:
+async def test_what_an_upstream_never_published_is_told_and_not_asked_for(
+    upstream: GappyUpstream, tmp_path: Path
+) -> None:
     """Five hours of a settled day: the file is the evidence, nothing fails, nothing is asked."""
     settings = upstream.config(tmp_path)
     hole = Period(TODAY - 6 * DAY + 3 * HOUR, TODAY - 6 * DAY + 8 * HOUR)
@@ -219,7 +223,7 @@ async def test_what_an_upstream_never_published_is_told_and_not_asked_for(upstre
 
 
 @pytest.mark.slow
-async def test_what_fails_is_named_and_asked_for_less_and_less(upstream: Upstream, tmp_path: Path) -> None:
+async def test_what_fails_is_named_and_asked_for_less_and_less(upstream: GappyUpstream, tmp_path: Path) -> None:
     """A day that the upstream refuses: told each time, asked for again after a while, closed when it can be."""
     settings = upstream.config(tmp_path)
     day = TODAY - 5 * DAY
@@ -266,7 +270,7 @@ async def told(entry: str, number: int) -> list[Event]:
 
 
 @pytest.mark.slow
-async def test_a_gap_that_cannot_be_closed_is_told_once(upstream: Upstream, tmp_path: Path) -> None:
+async def test_a_gap_that_cannot_be_closed_is_told_once(upstream: GappyUpstream, tmp_path: Path) -> None:
     """As an event of the entry: what is missing, since when, and what asks for it; again when there is another; and
     that there is none any more, also once."""
     settings = upstream.config(tmp_path, name="holed", raw=False)
@@ -301,7 +305,7 @@ async def test_a_gap_that_cannot_be_closed_is_told_once(upstream: Upstream, tmp_
         assert [event.event.rpartition(".")[2] for event in await told("holed", 3)] == ["gaps", "gaps", "over"]
 
 
-async def test_a_late_snapshot_is_collected(upstream: Upstream, tmp_path: Path) -> None:
+async def test_a_late_snapshot_is_collected(upstream: GappyUpstream, tmp_path: Path) -> None:
     """The schedule's last run left no file: it is told since when, and made good; then it is not late any more."""
     settings = upstream.config(tmp_path, url=f"{upstream.url}now", schedule="hourly")
     settings["schedules"] = {"hourly": {"cron": "0 * * * *"}}
@@ -313,7 +317,7 @@ async def test_a_late_snapshot_is_collected(upstream: Upstream, tmp_path: Path) 
     assert (again["late"], again["chunks"]) == (None, 0)
 
 
-async def test_a_damaged_file_is_named(upstream: Upstream, tmp_path: Path) -> None:
+async def test_a_damaged_file_is_named(upstream: GappyUpstream, tmp_path: Path) -> None:
     """What covers by its name and cannot be read leaves the run failed, with the files' names, and what they should
     hold is asked for, once."""
     settings = upstream.config(tmp_path, raw=False)
@@ -337,7 +341,7 @@ async def test_a_damaged_file_is_named(upstream: Upstream, tmp_path: Path) -> No
     assert len(await read(settings, Period(TODAY - 10 * DAY, TODAY))) == 240
 
 
-async def test_an_empty_lake_is_filled(upstream: Upstream, tmp_path: Path) -> None:
+async def test_an_empty_lake_is_filled(upstream: GappyUpstream, tmp_path: Path) -> None:
     """Everything that is due of the days looked at is a gap."""
     settings = upstream.config(tmp_path)
     await monitor(config=settings, days=3)
@@ -346,7 +350,7 @@ async def test_an_empty_lake_is_filled(upstream: Upstream, tmp_path: Path) -> No
     assert found.end >= TODAY
 
 
-async def test_what_the_schedule_has_yet_to_ask_for_is_no_gap(upstream: Upstream, tmp_path: Path) -> None:
+async def test_what_the_schedule_has_yet_to_ask_for_is_no_gap(upstream: GappyUpstream, tmp_path: Path) -> None:
     """Of a daily schedule what came due since its last run is the next run's."""
     settings = upstream.config(tmp_path, schedule="daily")
     settings["schedules"] = {"daily": {"cron": f"{(NOW - 3 * HOUR):%M %H} * * *"}}
@@ -358,7 +362,7 @@ async def test_what_the_schedule_has_yet_to_ask_for_is_no_gap(upstream: Upstream
 
 
 @pytest.mark.parametrize("days", [0, -1, 100_000])
-async def test_days_that_cannot_be_are_refused(upstream: Upstream, tmp_path: Path, days: int) -> None:
+async def test_days_that_cannot_be_are_refused(upstream: GappyUpstream, tmp_path: Path, days: int) -> None:
     """Before anything is asked."""
     with pytest.raises(ConfigurationError, match="cannot be looked back"):
         await monitor(config=upstream.config(tmp_path), days=days)

@@ -1,6 +1,5 @@
 """Observations made anew from what is kept, without the upstream."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -15,19 +14,16 @@ from gridtide import curated
 from gridtide.collect import raw_bodies
 from gridtide.collect.collection import collect
 from gridtide.config.loading import parse
-from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError
 from gridtide.http.client import Http
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.lake.files import encoding
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import Period
-from tests.support.eia_upstream import HOURS, JANUARY, Upstream
+from tests.support.eia_upstream import HOURS, JANUARY, StartUpstream
 from tests.support.upstream import running
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-
-Make = Callable[..., Awaitable[tuple[Upstream, Entry]]]
 
 
 async def collected(folder: Path) -> tuple[dict[str, Any], Path, Path]:
@@ -227,9 +223,9 @@ async def test_what_was_interrupted_is_passed_over(tmp_path: Path) -> None:
         await replay(config=config)
 
 
-async def test_what_lost_some_of_its_bodies_is_told_once(make: Make, tmp_path: Path) -> None:
+async def test_what_lost_some_of_its_bodies_is_told_once(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """Its folder and what to do, while all others are replayed and its file stays; begun after it, nothing fails."""
-    upstream, entry = await make(HOURS)
+    upstream, entry = await eia_upstream(HOURS)
     lake, whole = Lake.open(str(tmp_path)), Period(JANUARY, JANUARY + timedelta(hours=HOURS))
     api = {"name": entry.name, "source": "eia", "url": entry.url, "output_folder": entry.output_folder}
     config = {"lake": str(tmp_path), "apis": [api | {"rate_limit": None}]}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
+
+from gridtide.entries.entry import Entry
 
 JANUARY = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -14,7 +16,7 @@ HOURS = 20_000
 """Four pages."""
 
 
-class Upstream:
+class EiaUpstream:
     """EIA's region-data with one series of `hours` hours from 2024, 5,000 rows a page.
 
     `fault` may answer instead, given the ordinal of the request; `rows` may be changed by a test.
@@ -43,3 +45,7 @@ class Upstream:
         data = rows[offset : offset + 5000]
         echo = {"params": {"api_key": request.headers["X-Api-Key"]}}
         return web.json_response({"response": {"total": str(total), "data": data}, "request": echo})
+
+
+StartUpstream = Callable[..., Awaitable[tuple[EiaUpstream, Entry]]]
+"""Starts an `EiaUpstream` of so many hours; returns it and an entry that asks it, with these keys."""

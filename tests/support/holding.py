@@ -16,7 +16,7 @@ from gridtide.periods import EPOCH
 HOUR = timedelta(hours=1)
 
 
-class Upstream(ThreadingHTTPServer):
+class WaitingUpstream(ThreadingHTTPServer):
     """A value for every hour of all time, its number since 1970; it answers while it is `willing`."""
 
     daemon_threads = True
@@ -46,7 +46,7 @@ class Upstream(ThreadingHTTPServer):
 class Answer(BaseHTTPRequestHandler):
     """The hours from start to end."""
 
-    server: Upstream
+    server: WaitingUpstream
 
     def do_GET(self) -> None:
         """Answer, once that is wanted."""
@@ -67,9 +67,9 @@ class Answer(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def upstream() -> Iterator[Upstream]:
-    """An `Upstream` that is not willing yet."""
-    with Upstream() as server:
+def upstream() -> Iterator[WaitingUpstream]:
+    """An `WaitingUpstream` that is not willing yet."""
+    with WaitingUpstream() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

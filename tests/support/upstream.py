@@ -16,7 +16,7 @@ ROWS = [{"time": "2024-01-01T00:00Z", "mw": 1.5}, {"time": "2024-01-01T01:00Z", 
 
 
 @dataclass
-class Upstream:
+class ScriptedUpstream:
     """Answers `ROWS` on every path, after the statuses that `script` lists for it, in turn.
 
     It counts what was `asked`, keeps the `headers` and sets the event `first` of a path.
@@ -59,9 +59,9 @@ class Upstream:
 
 
 @asynccontextmanager
-async def running(**script: Sequence[int]) -> AsyncIterator[Upstream]:
+async def running(**script: Sequence[int]) -> AsyncIterator[ScriptedUpstream]:
     """An upstream on a free port; the keywords say which statuses a path answers before it is well."""
-    upstream = Upstream(script={path: list(statuses) for path, statuses in script.items()})
+    upstream = ScriptedUpstream(script={path: list(statuses) for path, statuses in script.items()})
     app = web.Application()
     app.router.add_get("/{path:.*}", upstream.answer)
     server = TestServer(app)

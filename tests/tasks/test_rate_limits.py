@@ -42,7 +42,7 @@ asyncio.run(main())
 """
 
 
-class Upstream:
+class ThrottlingUpstream:
     """Answers 5.5 requests a second, with a burst of one second, and refuses what is more."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ async def active(name: str) -> int:
 @pytest.mark.slow
 async def test_four_processes_share_one_key_without_a_refusal(prefect_server: str) -> None:
     """Four processes on one 5/s key: every request is answered, none is refused, all slots go back."""
-    upstream = Upstream()
+    upstream = ThrottlingUpstream()
     app = web.Application()
     app.router.add_get("/", upstream.answer)
     async with TestServer(app) as server:
@@ -96,7 +96,7 @@ async def test_four_processes_share_one_key_without_a_refusal(prefect_server: st
 @pytest.mark.slow
 async def test_the_share_of_a_killed_process_comes_back(prefect_server: str) -> None:
     """Its slot is free again when the lease ends, and the others go on meanwhile."""
-    upstream = Upstream()
+    upstream = ThrottlingUpstream()
     app = web.Application()
     app.router.add_get("/", upstream.answer)
     async with TestServer(app) as server:
