@@ -136,8 +136,8 @@ async def _fill(lake: Lake) -> None:
             part.end + HOUR,
             interval_start=at,
             interval_end=at + 3_600_000_000,
-            location=arrays.labelled(code, [place for place, _ in labels]),
-            variable=arrays.labelled(code, [variable for _, variable in labels]),
+            location=arrays.dictionary_array(code, [place for place, _ in labels]),
+            variable=arrays.dictionary_array(code, [variable for _, variable in labels]),
             unit="MWh",
             value=value.reshape(-1),
         )

@@ -87,8 +87,8 @@ def _table(values: Matrix, first: int, asked: datetime) -> pa.Table:
         asked,
         interval_start=start,
         interval_end=start + 3_600_000_000,
-        location=arrays.labelled(series // len(VARIABLES), LOCATIONS),
-        variable=arrays.labelled(series % len(VARIABLES), VARIABLES),
+        location=arrays.dictionary_array(series // len(VARIABLES), LOCATIONS),
+        variable=arrays.dictionary_array(series % len(VARIABLES), VARIABLES),
         unit="MWh",
         value=values[hour, series],
     )

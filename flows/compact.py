@@ -137,14 +137,14 @@ def _tabular(config: str | dict[str, Any], select: list[str] | None) -> tuple[Co
 
 async def _compact_shares(pool: Workers, address: str, store: Lake, entry: Entry) -> Compaction:
     """Compact `entry` of the lake `store`, which is at `address`, share by share, then what is left of it."""
-    planned = await curated.shares(store, entry)
+    planned = await curated.plan_shares(store, entry)
     calls = [
         RemoteCall(f"{entry.name} {share.months}", remote.compact_share_remotely, entry, share, address)
         for share in planned
     ]
     ended = await asyncio.gather(*(pool.run("compact", call) for call in calls), return_exceptions=True)
     parts = [part for part in ended if not isinstance(part, BaseException)]
-    joined = await curated.join(store, entry, planned, parts)
+    joined = await curated.join_shares(store, entry, planned, parts)
     for failure in ended:
         if isinstance(failure, BaseException):
             raise failure

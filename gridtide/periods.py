@@ -47,7 +47,7 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 
-def spoken(duration: timedelta) -> str:
+def describe_duration(duration: timedelta) -> str:
     """`duration` in its one or two largest units, as a person says it.
 
     >>> spoken(timedelta(seconds=40)), spoken(timedelta(minutes=125)), spoken(timedelta(days=60)), spoken(timedelta(0))

@@ -23,17 +23,17 @@ _BLOCKING = ThreadPoolExecutor(32, thread_name_prefix="gridtide.blocking")
 Python objects when the interpreter ends, which then aborts, about one run in sixty."""
 
 
-async def computed(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+async def run_computing(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """What `call` returns, which keeps a core busy."""
     return await _in(_COMPUTING, call, *arguments, **options)
 
 
-async def decoded(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+async def run_decoding(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """What `call` returns, which decodes Parquet."""
     return await _in(_DECODING, call, *arguments, **options)
 
 
-async def blocking(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+async def run_blocking(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """What `call` returns, which waits for a store."""
     return await _in(_BLOCKING, call, *arguments, **options)
 

@@ -20,7 +20,7 @@ from prefect.tasks import exponential_backoff
 
 from gridtide import curated
 from gridtide.collect import collection
-from gridtide.curated import Compaction, Part, Share
+from gridtide.curated import CompactedShare, Compaction, CompactionShare
 from gridtide.entries.entry import Entry, TaskRetries
 from gridtide.errors import GridtideError
 from gridtide.http.client import Http
@@ -71,7 +71,7 @@ async def collect_remotely(entry: Entry, period: Period, destination: Destinatio
     return collected.as_dict()
 
 
-async def compact_share_remotely(entry: Entry, share: Share, lake: str) -> Part:
+async def compact_share_remotely(entry: Entry, share: CompactionShare, lake: str) -> CompactedShare:
     """Write the months of `share` into the lake at the address `lake`."""
     return await curated.compact_share(await open_lake(lake), entry, share)
 

@@ -7,6 +7,7 @@ import pytest
 
 from gridtide.periods import (
     Period,
+    describe_duration,
     floor,
     local_day,
     local_days,
@@ -14,7 +15,6 @@ from gridtide.periods import (
     missing,
     split,
     split_days,
-    spoken,
     union,
 )
 
@@ -176,4 +176,4 @@ def test_local_days_are_those_that_share_a_moment() -> None:
 )
 def test_a_duration_is_said_in_its_largest_units(duration: timedelta, said: str) -> None:
     """One or two of them; days by their name."""
-    assert spoken(duration) == said
+    assert describe_duration(duration) == said

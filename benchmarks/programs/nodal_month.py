@@ -43,8 +43,8 @@ def day(number: int, nodes: int, random: np.random.Generator) -> pa.Table:
         START + timedelta(days=60, seconds=5 * number),
         interval_start=start,
         interval_end=start + HOUR,
-        location=arrays.labelled(node, [f"NODE_{n:05}-APND" for n in range(nodes)]),
-        variable=arrays.labelled(part, PARTS),
+        location=arrays.dictionary_array(node, [f"NODE_{n:05}-APND" for n in range(nodes)]),
+        variable=arrays.dictionary_array(part, PARTS),
         unit="USD/MWh",
         value=values.ravel(),
     )

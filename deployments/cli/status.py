@@ -18,7 +18,7 @@ from gridtide.entries.entry import Entry
 from gridtide.errors import StorageError
 from gridtide.lake import Lake, Metadata, soundness
 from gridtide.observations.availability import find_due_end
-from gridtide.periods import Period, missing, spoken, union
+from gridtide.periods import Period, describe_duration, missing, union
 from gridtide.sources.registry import source
 
 
@@ -74,7 +74,7 @@ async def read_status(entries: Sequence[Entry], lake: Lake, now: datetime) -> li
 
 async def _read_entry_status(entry: Entry, lake: Lake, now: datetime) -> EntryStatus:
     files = await lake.files(entry.output_folder, entry.file_prefix)
-    contents = await soundness.said(lake, files) if entry.tabular else [None] * len(files)
+    contents = await soundness.read_metadata(lake, files) if entry.tabular else [None] * len(files)
     periodic = source(entry.source).takes_period(entry)
     sound = [file for file, content in zip(files, contents, strict=True) if not isinstance(content, StorageError)]
     covered = tuple(union(file.period for file in sound if file.period)) if periodic else None
@@ -96,7 +96,7 @@ def status_table(statuses: Sequence[EntryStatus]) -> Table:
         (
             status.entry,
             _describe_coverage(status),
-            "" if status.age is None else spoken(status.age),
+            "" if status.age is None else describe_duration(status.age),
             "" if status.rows is None else f"{status.rows:,}",
             _describe_damage(status) or _describe_failure(status) or status.last or "no files yet",
         )

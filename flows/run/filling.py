@@ -20,7 +20,7 @@ from gridtide.coverage.picture import Coverage, measure_coverage
 from gridtide.coverage.plan import Plan
 from gridtide.entries.entry import Entry, TaskRetries
 from gridtide.errors import StorageError
-from gridtide.periods import Period, spoken
+from gridtide.periods import Period, describe_duration
 from tasks import remote
 from tasks.collect import CollectionRun, Outcome, run_collection
 from tasks.remote import Destination, RemoteCall
@@ -109,7 +109,7 @@ def entry_row(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[str, C
         "failed": len(rows) - len(collected),
         **{key: sum(row[key] for row in collected) for key in ("rows", "bytes", "reused")},
         "files": [row["file"] for row in collected],
-        "covered": spoken(plan.covered) if plan.covered else "nothing",
+        "covered": describe_duration(plan.covered) if plan.covered else "nothing",
         "skipped": plan.skipped,
         "warnings": [*plan.warnings, *(f"{_period(row)}: {text}" for row in collected for text in row["warnings"])],
         "errors": [f"{_period(row)}: {row['error']}" for row in rows if row["error"]],

@@ -106,11 +106,11 @@ class PageChecks:
     def _drop_repeats(self) -> int:
         """Where pages share a key, make the whole distinct, as each page is in itself; how many rows
         that took away."""
-        from gridtide.observations.identity import distinct, has_repeats
+        from gridtide.observations.identity import drop_duplicates, has_repeats
 
         before = self.draft.rows
         if has_repeats(self.marks):
-            whole = distinct(self.draft.table(), self.entry.name)
+            whole = drop_duplicates(self.draft.table(), self.entry.name)
             self.draft.__exit__(None, None, None)
             self.draft = self._new_draft()
             self.draft.append(whole)

@@ -21,7 +21,7 @@ from gridtide.http.client import Response
 from gridtide.periods import Period
 from gridtide.sources.contract import Request, Source
 from gridtide.sources.registry import source
-from gridtide.threads import computed
+from gridtide.threads import run_computing
 
 if TYPE_CHECKING:
     from gridtide.lake import Lake, Stored
@@ -41,7 +41,7 @@ class PageCollector:
 
     async def observations(self) -> Collected:
         """The answer as a file of observations."""
-        arrow = asyncio.create_task(computed(_load_arrow))
+        arrow = asyncio.create_task(run_computing(_load_arrow))
         pages = self._pages(self._read)
         with ExitStack() as stack:
             checks = None
@@ -50,10 +50,10 @@ class PageCollector:
                     await arrow
                     with self._stage("write"):
                         checks = checks or stack.enter_context(PageChecks(self.entry, self.period))
-                        await computed(checks.add, request, page)
+                        await run_computing(checks.add, request, page)
             with self._stage("write"):
                 checks = checks or stack.enter_context(PageChecks(self.entry, self.period))
-                draft = await computed(checks.complete)
+                draft = await run_computing(checks.complete)
                 if self.period is None and not draft.rows:
                     return self._collected(
                         None, 0, [*checks.warnings, "the snapshot holds no rows, no file is written"], None
@@ -121,7 +121,7 @@ class PageCollector:
         started = time.perf_counter()
         new = bool(request.url) and answer.attempt > 0
         try:
-            parsed = await computed(self._parse, request, answer)
+            parsed = await run_computing(self._parse, request, answer)
         except FormatError as error:
             if not new:
                 raise
@@ -135,7 +135,7 @@ class PageCollector:
     async def _keep(self, request: Request, answer: Response) -> _Body:
         """The body of `answer`, read as observations only to find its other pages and the errors it may be."""
         try:
-            page = await computed(self.source.parse, self.entry, request, answer.body, answer.retrieved_at)
+            page = await run_computing(self.source.parse, self.entry, request, answer.body, answer.retrieved_at)
         except FormatError:  # what these entries keep need not be observations
             return _Body(answer.body)
         return _Body(answer.body, page.following)
@@ -149,7 +149,7 @@ class PageCollector:
         marks = fingerprints(page.observations)
         if not has_repeats([marks]):
             return ParsedPage(page, marks)
-        distinct = identity_module.distinct(page.observations, self.entry.name)
+        distinct = identity_module.drop_duplicates(page.observations, self.entry.name)
         repeated = page.observations.num_rows - distinct.num_rows
         return ParsedPage(replace(page, observations=distinct), fingerprints(distinct), repeated)
 

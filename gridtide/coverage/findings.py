@@ -69,7 +69,7 @@ async def find_lacking(entry: Entry, schedule: Schedule | None, period: Period, 
     if skipped:
         snapshot = missed_run is not None and scheduled_period(entry, now) is None
         return Finding(entry, period, missed_run=missed_run, snapshot=snapshot, skipped=skipped)
-    damaged, problems = await soundness.damaged(lake, files, period)
+    damaged, problems = await soundness.find_damaged(lake, files, period)
     sound = [file for file in files if file.path not in damaged]
     gaps = find_gaps(entry, period, now, sound)
     revisions = find_revisions(entry, period, now, sound, schedule)

@@ -38,7 +38,7 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake) -
     due = gaps.clip_to_due(entry, period, now) or period
     not_due = [f"{Period(due.end, period.end)} is not due yet and left out"] if due.end < period.end else []
     files = await lake.files(entry.output_folder, entry.file_prefix)
-    damaged, problems = await soundness.damaged(lake, files, due)
+    damaged, problems = await soundness.find_damaged(lake, files, due)
     holes = gaps.find_gaps(entry, period, now, [file for file in files if file.path not in damaged])
     chunks = [chunk for hole in holes for chunk in in_chunks(entry, hole)]
     covered = due.duration - sum((hole.duration for hole in holes), timedelta(0))

@@ -21,11 +21,11 @@ def starts_by_series(table: pa.Table) -> dict[str, npt.NDArray[np.int64]]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from gridtide.observations.times import integers
+    from gridtide.observations.times import to_microseconds
 
     names = pc.binary_join_element_wise(*(table[name].cast(pa.string()) for name in ("location", "variable")), " ")
     series = names.combine_chunks().dictionary_encode()
-    codes, moments = series.indices.to_numpy(), integers(table["interval_start"])
+    codes, moments = series.indices.to_numpy(), to_microseconds(table["interval_start"])
     order = np.argsort(codes, kind="stable")
     parts = np.split(moments[order], np.cumsum(np.bincount(codes, minlength=len(series.dictionary)))[:-1])
     return dict(zip(series.dictionary.to_pylist(), parts, strict=False))

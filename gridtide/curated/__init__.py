@@ -6,19 +6,19 @@ same whether that was done, is going on, or was killed halfway.
 
 from gridtide.curated.compaction import Compaction, compact
 from gridtide.curated.reading import Input, inputs, read, tables, verify
-from gridtide.curated.sharing import Part, Share, compact_share, join, shares
+from gridtide.curated.sharing import CompactedShare, CompactionShare, compact_share, join_shares, plan_shares
 
 __all__ = [
+    "CompactedShare",
     "Compaction",
+    "CompactionShare",
     "Input",
-    "Part",
-    "Share",
     "compact",
     "compact_share",
     "inputs",
-    "join",
+    "join_shares",
+    "plan_shares",
     "read",
-    "shares",
     "tables",
     "verify",
 ]

@@ -16,16 +16,34 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from gridtide.curated.dataset import REACH, Dataset, ahead, by_month, load, newest, oldest, starting_in
-from gridtide.curated.months import RECORD, Compacted, Held, Month, Record, month_path, span
-from gridtide.curated.vintages import stored
+from gridtide.curated.dataset import (
+    REACH,
+    Dataset,
+    earliest_retrieval,
+    latest_retrieval,
+    load_files,
+    read_ahead,
+    split_months,
+    starting_in,
+)
+from gridtide.curated.months import (
+    MONTH_ROW_GROUP,
+    RECORD_NAME,
+    CompactedFile,
+    CompactedMonth,
+    CompactionRecord,
+    Month,
+    month_path,
+    month_period,
+)
+from gridtide.curated.vintages import as_stored
 from gridtide.entries.entry import Entry
 from gridtide.errors import DamagedError, StorageError
 from gridtide.lake import File, Lake, Metadata
 from gridtide.periods import Period
-from gridtide.threads import computed
+from gridtide.threads import run_computing
 
-BATCH = 1 << 20
+BATCH_ROWS = 1 << 20
 """Rows that are read before the months that no later file touches are written: memory is that of a month."""
 
 
@@ -56,17 +74,18 @@ class Compaction:
         )
 
 
-async def compact(lake: Lake, entry: Entry) -> Compaction:
-    """Bring the months of `entry` up to its files; writes nothing where they are.
+async def compact(lake: Lake, entry: Entry, *, row_group_rows: int = MONTH_ROW_GROUP) -> Compaction:
+    """Bring the months of `entry` up to its files, in row groups of `row_group_rows`; writes nothing where they are.
 
     A file that is damaged is left out and told in `problems`. Raises `StorageError` where the lake
     cannot be read or written, or a month must be made anew from a file that is gone.
     """
-    work = Work(await Dataset.open(lake, entry.output_folder, entry.file_prefix), Compaction(entry.name))
+    dataset = await Dataset.open(lake, entry.output_folder, entry.file_prefix)
+    work = Work(dataset, Compaction(entry.name), row_group_rows=row_group_rows)
     behind = await work.behind()
     await work.put(work.dataset.new())
     await work.write(behind)
-    return work.done
+    return work.compaction
 
 
 class Work:
@@ -75,10 +94,18 @@ class Work:
     With `within` only of these months, and what is written is not noted in the lake, only in `record`.
     """
 
-    def __init__(self, dataset: Dataset, done: Compaction, within: Period | None = None) -> None:
-        self.dataset, self.lake, self.done, self.within = dataset, dataset.lake, done, within
-        self.record = Record(dataset.compacted().files, {})
-        self.held: dict[str, Held] = {}
+    def __init__(
+        self,
+        dataset: Dataset,
+        compaction: Compaction,
+        within: Period | None = None,
+        *,
+        row_group_rows: int = MONTH_ROW_GROUP,
+    ) -> None:
+        self.dataset, self.lake, self.compaction, self.within = dataset, dataset.lake, compaction, within
+        self.row_group_rows = row_group_rows
+        self.record = CompactionRecord(dataset.compacted().files, {})
+        self.held: dict[str, CompactedFile] = {}
         self.rows: dict[str, dict[str, pa.Table]] = defaultdict(dict)
         self.waiting = 0
 
@@ -89,11 +116,11 @@ class Work:
         """
         ordered = sorted(files, key=lambda file: file.period.start if file.period else LAST)
         following = iter(ordered[1:])
-        async for file, loaded in ahead(self._load, ordered):
+        async for file, loaded in read_ahead(self._load, ordered):
             if loaded is not None:
                 self._take(file, *loaded)
             after = next(following, None)
-            if self.waiting >= BATCH:
+            if self.waiting >= BATCH_ROWS:
                 await self.write([month for month in self.rows if after is None or not _touches(after, month)])
         await self.write(self.rows)
 
@@ -107,13 +134,13 @@ class Work:
         self.record.files |= {path: held for path, held in self.held.items() if path not in waiting}
         self.held = {path: held for path, held in self.held.items() if path in waiting}
         if self.within is None and self.record != self.dataset.record:
-            await self.lake.put(f"{self.dataset.path}/{RECORD}", self.record.encode(), replace=True)
+            await self.lake.put(f"{self.dataset.path}/{RECORD_NAME}", self.record.encode(), replace=True)
 
     async def behind(self) -> set[str]:
         """The months without a file that the record has in them, from which another compaction took it away, or
         with one that was superseded."""
         behind = {month for held in self.record.files.values() for month in held.months} - self.dataset.tags.keys()
-        async for month, about in ahead(self.dataset.about, self.dataset.tags):
+        async for month, about in read_ahead(self.dataset.about, self.dataset.tags):
             if (
                 about is None
                 or self.record.inputs(month).items() - about.inputs.items()
@@ -121,31 +148,31 @@ class Work:
             ):
                 behind.add(month)
             else:
-                self.record.months[month] = Compacted(self.dataset.tags[month], about.newest)
+                self.record.months[month] = CompactedMonth(self.dataset.tags[month], about.newest)
         return behind
 
     async def _load(self, file: File) -> tuple[Metadata, pa.Table] | None:
         try:
-            return (await load(self.lake, [file], {}, verify=True))[0]
+            return (await load_files(self.lake, [file], {}, verify=True))[0]
         except DamagedError as error:
-            self.done.problems.append(str(error))
+            self.compaction.problems.append(str(error))
             return None
 
     def _take(self, file: File, metadata: Metadata, table: pa.Table) -> None:
         if self.within is not None:
             table = starting_in(table, self.within)
-        months = by_month(stored(table, metadata.stored_at, file.path))
+        months = split_months(as_stored(table, metadata.stored_at, file.path))
         for month, rows in months.items():
             self.rows[month][file.path] = rows
         self.waiting += table.num_rows
-        self.held[file.path] = Held(file.size, metadata.content_hash, metadata.stored_at, tuple(months))
-        self.done.files += 1
-        self.done.rows += table.num_rows
+        self.held[file.path] = CompactedFile(file.size, metadata.content_hash, metadata.stored_at, tuple(months))
+        self.compaction.files += 1
+        self.compaction.rows += table.num_rows
 
     async def _merge(self, month: str, rows: Mapping[str, pa.Table]) -> None:
         """Put `month` with all that the record has in it and `rows`, by path, unless it is so already."""
         path = month_path(self.dataset.path, month)
-        there = await self.dataset.month(month, span(month)) if await self.lake.exists(path) else None
+        there = await self.dataset.month(month, month_period(month)) if await self.lake.exists(path) else None
         base = there if there and self.dataset.superseded.keys().isdisjoint(there.inputs) else Month()
         wanted = self.record.inputs(month) | {name: self.held[name].content_hash for name in rows}
         late = dict(wanted.items() - base.inputs.items())
@@ -154,19 +181,19 @@ class Work:
         if not late:
             return
         tables = [rows[name] if name in rows else await self._again(month, name, wanted[name]) for name in late]
-        if min(map(oldest, tables)) > base.newest:
+        if min(map(earliest_retrieval, tables)) > base.newest:
             tables.append(base.table)
         else:  # they may divide what was one vintage
             tables += [await self._again(month, *one) for one in base.inputs.items() if one[0] not in late]
-        made = Month(
+        merged = Month(
             {**base.inputs, **late},
-            max(base.newest, *map(newest, tables[: len(late)])),
+            max(base.newest, *map(latest_retrieval, tables[: len(late)])),
             pa.concat_tables(tables),
         )
-        body = await computed(made.encode)
-        self.record.months[month] = Compacted(await self.lake.put(path, body, replace=True), made.newest)
-        self.done.months.append(month)
-        self.done.bytes += len(body)
+        body = await run_computing(merged.encode, row_group_rows=self.row_group_rows)
+        self.record.months[month] = CompactedMonth(await self.lake.put(path, body, replace=True), merged.newest)
+        self.compaction.months.append(month)
+        self.compaction.bytes += len(body)
 
     async def _again(self, month: str, path: str, content_hash: str) -> pa.Table:
         """The rows of `month` in a file that was compacted before."""
@@ -174,8 +201,8 @@ class Work:
         if file is None:
             happened = f"is gone, and {month_path(self.dataset.path, month)} must be made anew from it"
             raise StorageError(path, happened, f"Put it back, or go on without it: remove {self.dataset.path}")
-        [(metadata, table)] = await load(self.lake, [file], {path: content_hash}, verify=True)
-        return by_month(stored(table, metadata.stored_at, path))[month]
+        [(metadata, table)] = await load_files(self.lake, [file], {path: content_hash}, verify=True)
+        return split_months(as_stored(table, metadata.stored_at, path))[month]
 
 
 def _touches(file: File, month: str) -> bool:
@@ -183,4 +210,4 @@ def _touches(file: File, month: str) -> bool:
 
     Where files say no period, any may: such months are written all the same, and again.
     """
-    return file.period is not None and file.period.start - REACH < span(month).end
+    return file.period is not None and file.period.start - REACH < month_period(month).end

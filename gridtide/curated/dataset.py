@@ -14,29 +14,29 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from gridtide.curated.months import RECORD, Month, Record, dataset, is_month, month_path
+from gridtide.curated.months import RECORD_NAME, CompactionRecord, Month, dataset_folder, is_month, month_path
 from gridtide.entries.entry import TABULAR
 from gridtide.errors import DamagedError, StorageError
 from gridtide.lake import EXTENSIONS, File, Lake, Metadata
-from gridtide.lake.soundness import wrong
+from gridtide.lake.soundness import find_mismatch
 from gridtide.observations import identity as identity_module
-from gridtide.observations.times import integers, microseconds, times
+from gridtide.observations.times import microseconds, read_times, to_microseconds
 from gridtide.periods import Period
-from gridtide.threads import computed, decoded
+from gridtide.threads import run_computing, run_decoding
 
 logger = logging.getLogger("gridtide.curated")
 
 REACH = timedelta(days=8)
 """How far intervals may lie beyond the period of their file: a seven-day forecast is filed under its day of issue."""
 
-AHEAD = 4
-"""How many files, small ones `TOGETHER`, are being read while one is worked on."""
+READ_AHEAD = 4
+"""How many files, small ones `GROUP_BYTES`, are being read while one is worked on."""
 
-TOGETHER = 1 << 20
+GROUP_BYTES = 1 << 20
 """Bytes of small files that are read at once, some 16 of 9,000 rows: more gain nothing and take memory."""
 
-Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Dataset:
     lake: Lake
     path: str
     files: Mapping[str, File]
-    record: Record
+    record: CompactionRecord
     tags: Mapping[str, str | None]
 
     @classmethod
     async def open(cls, lake: Lake, output_folder: str, file_prefix: str) -> Dataset:
         """The files that `file_prefix` names in `output_folder`; asks the lake for two lists and one small file."""
-        path = dataset(output_folder, file_prefix)
+        path = dataset_folder(output_folder, file_prefix)
         files = lake.files(output_folder, file_prefix, superseded=True)
         listed, objects = await asyncio.gather(files, lake.objects(path))
         tabular = {EXTENSIONS[name] for name in TABULAR}
@@ -62,7 +62,9 @@ class Dataset:
         tags = {month: tag for month, tag in named.items() if is_month(month)}
         for name in sorted(named.keys() - tags.keys()):
             logger.warning("%s: passed over, no name of a month", month_path(path, name))
-        record = await _record(lake, f"{path}/{RECORD}") if f"{path}/{RECORD}" in there else Record()
+        record = (
+            await _record(lake, f"{path}/{RECORD_NAME}") if f"{path}/{RECORD_NAME}" in there else CompactionRecord()
+        )
         return cls(lake, path, {file.path: file for file in listed if file.extension in tabular}, record, tags)
 
     def new(self) -> list[File]:
@@ -81,11 +83,11 @@ class Dataset:
         moment = self.superseded.get(path)
         return moment is None or (as_of is not None and as_of < moment)
 
-    def compacted(self) -> Record:
+    def compacted(self) -> CompactionRecord:
         """What the record says, without the files that were superseded since and the months that hold them."""
         gone = {path: held for path, held in self.record.files.items() if path in self.superseded}
         stale = {month for held in gone.values() for month in held.months}
-        return Record(
+        return CompactionRecord(
             {path: held for path, held in self.record.files.items() if path not in gone},
             {month: one for month, one in self.record.months.items() if month not in stale},
         )
@@ -105,7 +107,7 @@ class Dataset:
         """`month` as `Month.decode` reads it; None, with a warning, where it is damaged or gone."""
         path = month_path(self.path, month)
         try:
-            return await decoded(
+            return await run_decoding(
                 Month.decode, await self.lake.read(path), period, only_latest=only_latest, locations=locations
             )
         except (StorageError, ValueError) as error:
@@ -125,11 +127,11 @@ class Dataset:
             return None
 
 
-def together(files: Iterable[File]) -> Iterator[list[File]]:
-    """`files` in that order, those that follow each other as one while that is within `TOGETHER` bytes."""
+def group_small(files: Iterable[File]) -> Iterator[list[File]]:
+    """`files` in that order, those that follow each other as one while that is within `GROUP_BYTES` bytes."""
     waiting: list[File] = []
     for file in files:
-        if waiting and sum(one.size for one in (*waiting, file)) > TOGETHER:
+        if waiting and sum(one.size for one in (*waiting, file)) > GROUP_BYTES:
             yield waiting
             waiting = []
         waiting.append(file)
@@ -137,7 +139,7 @@ def together(files: Iterable[File]) -> Iterator[list[File]]:
         yield waiting
 
 
-async def load(
+async def load_files(
     lake: Lake, files: Sequence[File], hashes: Mapping[str, str | None], *, verify: bool = True
 ) -> list[tuple[Metadata, pa.Table]]:
     """What each of `files` says of itself, and its observations.
@@ -146,7 +148,7 @@ async def load(
 
     Raises `DamagedError` where one is damaged or says to hold another period than its name, with `verify` also where
     its rows are not those it was stored with; `StorageError` where it is not what `hashes` says of its path, or cannot
-    be read. Without `verify`, tables may lack columns that `constant.told` tells.
+    be read. Without `verify`, tables may lack columns that `read_constants` tells.
     """
     loaded = await lake.observations([file.path for file in files], only_varying=not verify)
     return [
@@ -159,7 +161,7 @@ async def _checked(
     file: File, metadata: Metadata, table: pa.Table, content_hash: str | None, *, verify: bool
 ) -> pa.Table:
     """The rows of `table` near the period of `file`; raises as `load` does."""
-    if error := wrong(file, metadata):
+    if error := find_mismatch(file, metadata):
         raise error
     if content_hash not in (None, metadata.content_hash):
         fix = "Put that file back, or make anew what was made from it"
@@ -185,36 +187,36 @@ def may_hold(file: File, period: Period) -> bool:
 
 def starting_in(table: pa.Table, period: Period) -> pa.Table:
     """The rows of `table` whose interval starts in `period`."""
-    starts = integers(table["interval_start"])
+    starts = to_microseconds(table["interval_start"])
     inside = (starts >= microseconds(period.start)) & (starts < microseconds(period.end))
     return table if inside.all() else table.filter(pa.array(inside))
 
 
-def by_month(table: pa.Table) -> dict[str, pa.Table]:
+def split_months(table: pa.Table) -> dict[str, pa.Table]:
     """`table` by the month in which each interval starts, UTC."""
-    months = integers(table["interval_start"]).astype("M8[us]").astype("M8[M]")
+    months = to_microseconds(table["interval_start"]).astype("M8[us]").astype("M8[M]")
     found = np.unique(months)
     if len(found) == 1:
         return {str(found[0]): table}
     return {str(month): table.filter(pa.array(months == month)) for month in found}
 
 
-def oldest(table: pa.Table) -> int:
+def earliest_retrieval(table: pa.Table) -> int:
     """The earliest retrieval in `table`, which is not empty, in µs since 1970."""
-    return int(times(table, "retrieved_at").min())
+    return int(read_times(table, "retrieved_at").min())
 
 
-def newest(table: pa.Table) -> int:
+def latest_retrieval(table: pa.Table) -> int:
     """The latest retrieval in `table`, which is not empty, in µs since 1970."""
-    return int(times(table, "retrieved_at").max())
+    return int(read_times(table, "retrieved_at").max())
 
 
-async def ahead(
-    ask: Callable[[Asked], Awaitable[Answer]], items: Iterable[Asked], limit: int = AHEAD
-) -> AsyncIterator[tuple[Asked, Answer]]:
+async def read_ahead(
+    ask: Callable[[Item], Awaitable[Result]], items: Iterable[Item], limit: int = READ_AHEAD
+) -> AsyncIterator[tuple[Item, Result]]:
     """Each of `items` with what `ask` says of it, in that order, `limit` being asked at a time."""
     waiting = iter(items)
-    asked: deque[tuple[Asked, asyncio.Future[Answer]]] = deque()
+    asked: deque[tuple[Item, asyncio.Future[Result]]] = deque()
     try:
         while True:
             while len(asked) < limit and (item := next(waiting, None)) is not None:
@@ -228,13 +230,13 @@ async def ahead(
             answer.cancel()
 
 
-async def _record(lake: Lake, path: str) -> Record:
+async def _record(lake: Lake, path: str) -> CompactionRecord:
     try:
-        return Record.decode(await lake.read(path))
+        return CompactionRecord.decode(await lake.read(path))
     except ValueError as error:
         logger.warning("%s: is damaged and passed over; compact again: %s", path, error)
-        return Record()
+        return CompactionRecord()
 
 
 async def _content_hash(table: pa.Table) -> str:
-    return (await computed(identity_module.content_hash, table)).hexdigest()
+    return (await run_computing(identity_module.content_hash, table)).hexdigest()

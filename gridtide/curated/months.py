@@ -23,38 +23,39 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gridtide.curated.vintages import STORED, compacted, labelled_anew, pieces
-from gridtide.lake.files.checksums import Summed, check, opened
-from gridtide.lake.files.encoding import ENCODINGS, LABELS
+from gridtide.curated.vintages import STORED, compact_rows, relabel, split_by_location
+from gridtide.lake.files.checksums import ChecksummingSink, open_checked, verify_row_groups
+from gridtide.lake.files.encoding import ENCODINGS, LABEL_COLUMNS
 from gridtide.observations.constant_columns import (
-    FOOTER,
+    CONSTANTS_KEY,
     Constants,
     Micros,
-    common,
-    constants,
-    decode,
-    encode,
-    lacking,
-    varying,
+    attach_constants,
+    common_constants,
+    decode_constants,
+    encode_constants,
+    find_constants,
+    varying_schema,
 )
 from gridtide.observations.table import RETRIEVALS, SCHEMA
 from gridtide.periods import EPOCH, Period
 
-RECORD = "inputs.json"
+RECORD_NAME = "inputs.json"
 
 
 _MONTH = re.compile(r"(?!0000|9999)[0-9]{4}-(0[1-9]|1[0-2])")
 """Of the years that a datetime has, and can tell the end of."""
 
 
-ROW_GROUP = 1 << 16
+MONTH_ROW_GROUP = 1 << 16
+"""Rows of a row group: more are decoded for one location, fewer compress worse."""
 
 
-PIECE = 1 << 20
+SORTED_ROWS = 1 << 20
 """Rows that are sorted at a time, some 0.5 kB each; the others of a month wait in memory, 0.1 kB each."""
 
 
-STATISTICS = ["source", "location", "variable", "interval_start"]
+FILTER_COLUMNS = ["source", "location", "variable", "interval_start"]
 """By these a reader passes over row groups."""
 
 
@@ -72,7 +73,7 @@ _ROWS = b"gridtide.rows"
 """How many rows each row group has: who writes a file anew may keep what its footer says, but divides it otherwise."""
 
 
-class Held(msgspec.Struct, frozen=True):
+class CompactedFile(msgspec.Struct, frozen=True):
     """What a file holds: `months` are those its intervals start in, such as `2024-03`."""
 
     size: int
@@ -81,25 +82,25 @@ class Held(msgspec.Struct, frozen=True):
     months: tuple[str, ...]
 
 
-class Compacted(msgspec.Struct, frozen=True):
+class CompactedMonth(msgspec.Struct, frozen=True):
     """A month as it was put: the store's tag of it, and the latest retrieval in it, µs since 1970."""
 
     e_tag: str | None
     newest: int
 
 
-class Record(msgspec.Struct):
+class CompactionRecord(msgspec.Struct):
     """The compacted files of a dataset by path, and its months."""
 
-    files: dict[str, Held] = {}
-    months: dict[str, Compacted] = {}
+    files: dict[str, CompactedFile] = {}
+    months: dict[str, CompactedMonth] = {}
 
     def encode(self) -> bytes:
         """As JSON, a line a file."""
         return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1) + b"\n"
 
     @classmethod
-    def decode(cls, body: bytes) -> Record:
+    def decode(cls, body: bytes) -> CompactionRecord:
         """The inverse of `encode`; raises `ValueError` if it is none."""
         return msgspec.json.decode(body, type=cls)
 
@@ -117,21 +118,24 @@ class Month:
     newest: int = -(1 << 63)
     table: pa.Table = field(default_factory=STORED.empty_table)
 
-    def encode(self) -> bytes:
-        """As Parquet with statistics by row group: the latest vintages sorted by key, then the others so."""
+    def encode(self, *, row_group_rows: int = MONTH_ROW_GROUP, sorted_rows: int = SORTED_ROWS) -> bytes:
+        """As Parquet with statistics by row group: the latest vintages sorted by key, then the others so.
+
+        A row group has `row_group_rows` rows; about `sorted_rows` are sorted at a time.
+        """
         sink = io.BytesIO()
         rows: list[int] = []
         older: list[pa.Table] = []
         same: list[Constants] = []
 
         def latest() -> Iterator[pa.Table]:
-            for piece in pieces(self.table, PIECE):
-                same.append(constants(piece))
-                newest, rest = compacted(piece)
+            for piece in split_by_location(self.table, sorted_rows):
+                same.append(find_constants(piece))
+                newest, rest = compact_rows(piece)
                 older.append(rest)
                 yield newest
 
-        summed = Summed(sink)
+        summed = ChecksummingSink(sink)
 
         def write(group: pa.Table) -> None:
             writer.write_table(group)
@@ -142,20 +146,20 @@ class Month:
             summed.sink,
             STORED,
             compression="zstd",
-            use_dictionary=[*LABELS, "file", "stored_at", "retrieved_at", RETRIEVALS.name],
+            use_dictionary=[*LABEL_COLUMNS, "file", "stored_at", "retrieved_at", RETRIEVALS.name],
             column_encoding=ENCODINGS,
-            write_statistics=STATISTICS,
+            write_statistics=FILTER_COLUMNS,
             write_page_checksum=True,
         ) as writer:
-            for group in _grouped(latest()):
+            for group in _row_groups(latest(), row_group_rows):
                 write(group)
             groups = len(rows)
-            for group in _grouped(older):
+            for group in _row_groups(older, row_group_rows):
                 write(group)
             metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest)}
             metadata |= {_LATEST: str(groups), _ROWS: json.dumps(rows)}
             writer.add_key_value_metadata(metadata)
-            constant = {FOOTER: encode(functools.reduce(common, same) if same else {})}
+            constant = {CONSTANTS_KEY: encode_constants(functools.reduce(common_constants, same) if same else {})}
             writer.add_key_value_metadata(constant | summed.footer())
         return sink.getvalue()
 
@@ -166,33 +170,33 @@ class Month:
         """The inverse of `encode`, with those row groups that may hold values of `period`, at `locations` if given.
 
         With `only_latest` these are the latest vintages alone, without file, moment of storing and columns that
-        `constant.told` tells. Raises `ValueError` if it is damaged.
+        `read_constants` tells. Raises `ValueError` if it is damaged.
         """
         schema = SCHEMA.append(RETRIEVALS) if only_latest else STORED
         try:
-            file = opened(pa.py_buffer(body))
+            file = open_checked(pa.py_buffer(body))
             about = cls.of_footer(file.metadata)
             pairs = file.metadata.metadata
             if only_latest:
-                schema = varying(schema, decode(pairs))
+                schema = varying_schema(schema, decode_constants(pairs))
             groups = range(int(pairs[_LATEST]) if only_latest else file.metadata.num_row_groups)
             chosen = [
                 group
                 for group in groups
                 if _overlaps(file.metadata, group, period) and _has_any(file.metadata, group, locations)
             ]
-            check(pairs, body, chosen)
+            verify_row_groups(pairs, body, chosen)
             table = file.read_row_groups(chosen, schema.names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(str(error)) from error
-        return cls(about.inputs, about.newest, lacking(table, pairs if only_latest else {}))
+        return cls(about.inputs, about.newest, attach_constants(table, pairs if only_latest else {}))
 
     @classmethod
     def of_footer(cls, metadata: pq.FileMetaData) -> Month:
         """What the footer says, without rows; raises `ValueError` if it is not that of a month, or tells of other
         columns or rows than were written."""
         pairs = metadata.metadata or {}
-        decode(pairs)
+        decode_constants(pairs)
         try:
             about = cls(_said(pairs, _INPUTS, dict[str, str]), _said(pairs, _NEWEST, Micros))
             rows, latest = _said(pairs, _ROWS, list[int]), _said(pairs, _LATEST, int)
@@ -214,19 +218,19 @@ def _said(pairs: Mapping[bytes, bytes], key: bytes, kind: Any) -> Any:
         raise ValueError(f"what it says as {key.decode()} is damaged: {error}") from error
 
 
-def _grouped(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The rows of `tables`, one after the other, as row groups with the labels that they have."""
+def _row_groups(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The rows of `tables`, one after the other, as row groups of `rows` with the labels that they have."""
     waiting = STORED.empty_table()
     for table in tables:
         waiting = pa.concat_tables([waiting, table])
-        while waiting.num_rows >= ROW_GROUP:
-            yield labelled_anew(waiting.slice(0, ROW_GROUP))
-            waiting = waiting.slice(ROW_GROUP)
+        while waiting.num_rows >= rows:
+            yield relabel(waiting.slice(0, rows))
+            waiting = waiting.slice(rows)
     if waiting.num_rows:
-        yield labelled_anew(waiting)
+        yield relabel(waiting)
 
 
-def dataset(output_folder: str, file_prefix: str) -> str:
+def dataset_folder(output_folder: str, file_prefix: str) -> str:
     """The folder of what is compacted from an entry's files, which folder and prefix identify."""
     return f"processed/{output_folder}/{file_prefix}"
 
@@ -241,7 +245,7 @@ def is_month(name: str) -> bool:
     return _MONTH.fullmatch(name) is not None
 
 
-def span(month: str) -> Period:
+def month_period(month: str) -> Period:
     """The interval starts of `month`, UTC."""
     start = EPOCH.replace(year=int(month[:4]), month=int(month[5:]))
     return Period(start, (start + timedelta(days=31)).replace(day=1))
@@ -254,8 +258,8 @@ def months_of(period: Period) -> list[str]:
     ['1970-01', '1970-02']
     """
     found = [f"{period.start:%Y-%m}"]
-    while span(found[-1]).end < period.end:
-        found.append(f"{span(found[-1]).end:%Y-%m}")
+    while month_period(found[-1]).end < period.end:
+        found.append(f"{month_period(found[-1]).end:%Y-%m}")
     return found
 
 

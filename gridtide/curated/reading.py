@@ -17,30 +17,39 @@ from functools import partial
 
 import pyarrow as pa
 
-from gridtide.curated.dataset import Dataset, ahead, by_month, load, may_hold, oldest, starting_in, together
-from gridtide.curated.months import Held, Month, span
+from gridtide.curated.dataset import (
+    Dataset,
+    earliest_retrieval,
+    group_small,
+    load_files,
+    may_hold,
+    read_ahead,
+    split_months,
+    starting_in,
+)
+from gridtide.curated.months import CompactedFile, Month, month_period
 from gridtide.curated.vintages import (
     STORED,
     VINTAGES,
-    arranged,
-    concat,
-    latest,
-    stored,
+    arrange_rows,
+    as_stored,
+    concat_stored,
+    select_latest,
+    select_vintages,
     stored_by,
-    vintages,
     with_available,
 )
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import File, Lake, Metadata
-from gridtide.observations.constant_columns import joined
+from gridtide.observations.constant_columns import join_tables
 from gridtide.observations.table import RETRIEVALS, SCHEMA
 from gridtide.periods import Period
-from gridtide.threads import computed
+from gridtide.threads import run_computing
 
-NEVER = (1 << 63) - 1
+NO_RETRIEVAL = (1 << 63) - 1
 
-GATHERED = 1 << 17
+GATHERED_ROWS = 1 << 17
 """Rows that are handed on at once: small files cost less together, and an array that NumPy works on longer is less
 often in the way of the threads that decode. What has a quarter of that stays alone."""
 
@@ -64,7 +73,7 @@ async def inputs(lake: Lake, entries: Iterable[Entry], period: Period, as_of: da
     for entry in entries:
         dataset = await _dataset(lake, entry)
         files = _by_name(dataset, period, as_of)
-        known: dict[str, Held | Metadata] = {}
+        known: dict[str, CompactedFile | Metadata] = {}
         for file in files:
             held = dataset.record.files.get(file.path)
             if held is not None and held.size == file.size:
@@ -97,7 +106,7 @@ async def tables(
     Of each key in `period` at least the latest, whether from files or from months, where it stands for
     all `observations.retrievals` of its key; what lies beyond the period may come too, and where
     `locations` are given, what lies elsewhere may not. Rows with the same retrieval come in the order of
-    `pinned`. A table may lack columns that `constant.told` tells.
+    `pinned`. A table may lack columns that `read_constants` tells.
     """
     of_entry: dict[str, dict[str, str]] = defaultdict(dict)
     for one in pinned:
@@ -136,11 +145,11 @@ async def read(
         dataset = await _dataset(lake, entry)
         files = {file.path: dataset.content_hash(file) for file in _by_name(dataset, period, as_of)}
         pieces = [piece async for piece in _pieces(_Wanted(dataset, files, period, as_of))]
-        rows = await computed(vintages if all_vintages else latest, concat(pieces))
+        rows = await run_computing(select_vintages if all_vintages else select_latest, concat_stored(pieces))
         found.append(with_available(rows, entry.available) if all_vintages else rows)
     if all_vintages:
-        return arranged(concat(found, VINTAGES))
-    return (await computed(latest, concat(found))).select(SCHEMA.names)
+        return arrange_rows(concat_stored(found, VINTAGES))
+    return (await run_computing(select_latest, concat_stored(found))).select(SCHEMA.names)
 
 
 @dataclass(frozen=True)
@@ -175,7 +184,7 @@ class _Wanted:
         held = self.dataset.record.files.get(path)
         if held is None or self.files[path] != held.content_hash:
             return True
-        months = [month for month in held.months if span(month).overlaps(self.period)]
+        months = [month for month in held.months if month_period(month).overlaps(self.period)]
         return any(month not in compacted or path not in compacted[month].inputs for month in months)
 
     def there(self, paths: Iterable[str]) -> Iterator[File]:
@@ -194,13 +203,13 @@ class _Wanted:
 
         Of a pinned file all its observations as they are: pinning says all about when they were stored.
         """
-        read = partial(load, self.dataset.lake, hashes=self.files, verify=not self.pinned)
-        async for files, loaded in ahead(read, together(self.there(paths))):
+        read = partial(load_files, self.dataset.lake, hashes=self.files, verify=not self.pinned)
+        async for files, loaded in read_ahead(read, group_small(self.there(paths))):
             for file, (metadata, table) in zip(files, loaded, strict=True):
                 if self.pinned:
                     yield file.path, table
                 elif self.as_of is None or metadata.stored_at <= self.as_of:
-                    yield file.path, stored(starting_in(table, self.period), metadata.stored_at, file.path)
+                    yield file.path, as_stored(starting_in(table, self.period), metadata.stored_at, file.path)
 
 
 async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
@@ -211,40 +220,40 @@ async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
     """
     dataset, period = wanted.dataset, wanted.period
     compacted = {}
-    async for month, about in ahead(dataset.about, [m for m in dataset.tags if span(m).overlaps(period)]):
+    async for month, about in read_ahead(dataset.about, [m for m in dataset.tags if month_period(m).overlaps(period)]):
         if about is not None and wanted.may_stand(about):
             compacted[month] = about
-    earliest: dict[str, int] = defaultdict(lambda: NEVER)
+    earliest: dict[str, int] = defaultdict(lambda: NO_RETRIEVAL)
     async for path, table in wanted.rows(path for path in wanted.files if wanted.lacking(path, compacted)):
-        for month, rows in by_month(table).items() if compacted else [("", table)]:
+        for month, rows in split_months(table).items() if compacted else [("", table)]:
             if month not in compacted or path not in compacted[month].inputs:
-                earliest[month] = min(earliest[month], oldest(rows)) if compacted else NEVER
+                earliest[month] = min(earliest[month], earliest_retrieval(rows)) if compacted else NO_RETRIEVAL
                 yield rows
     read_month = partial(dataset.month, period=period, only_latest=wanted.pinned, locations=wanted.locations)
-    async for month, there in ahead(read_month, compacted):
+    async for month, there in read_ahead(read_month, compacted):
         about = compacted[month]
         if there is not None and about.inputs.items() <= there.inputs.items() and there.newest < earliest[month]:
             yield there.table if wanted.pinned else stored_by(wanted.as_of, starting_in(there.table, period))
             continue
         async for _, table in wanted.rows(filter(wanted.near, about.inputs)):
-            yield by_month(table).get(month, STORED.empty_table())
+            yield split_months(table).get(month, STORED.empty_table())
 
 
 async def _gathered(tables: AsyncIterator[pa.Table]) -> AsyncIterator[pa.Table]:
-    """Of `tables` those that follow each other as one, while that is within `GATHERED` rows."""
+    """Of `tables` those that follow each other as one, while that is within `GATHERED_ROWS` rows."""
     waiting: list[pa.Table] = []
     async for table in tables:
-        alone = table.num_rows > GATHERED // 4
+        alone = table.num_rows > GATHERED_ROWS // 4
         rows = sum(one.num_rows for one in (*waiting, table))
-        if waiting and (alone or rows > GATHERED or _has_retrievals(table) != _has_retrievals(waiting[0])):
-            yield joined(waiting)
+        if waiting and (alone or rows > GATHERED_ROWS or _has_retrievals(table) != _has_retrievals(waiting[0])):
+            yield join_tables(waiting)
             waiting = []
         if alone:
             yield table
         else:
             waiting.append(table)
     if waiting:
-        yield joined(waiting)
+        yield join_tables(waiting)
 
 
 def _has_retrievals(table: pa.Table) -> bool:

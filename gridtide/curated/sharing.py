@@ -1,7 +1,7 @@
 """A compaction by several processes, each of which makes months of its own.
 
-    new files ─► shares ─┬─► compact_share ─► months ─┬─► join ─► record ─► compact: what is left
-                         └─► compact_share ─► months ─┘
+    new files ─► plan_shares ─┬─► compact_share ─► months ─┬─► join_shares ─► record ─► compact: what is left
+                              └─► compact_share ─► months ─┘
 
 Files that do not say their period may hold values of any month, and are left to `compact`; so are damaged
 ones, which it tells. What is killed on the way leaves months that the next compaction finds as they are.
@@ -17,21 +17,21 @@ import msgspec
 
 from gridtide.curated.compaction import Compaction, Work
 from gridtide.curated.dataset import REACH, Dataset, may_hold
-from gridtide.curated.months import RECORD, Held, Record, months_of, span
+from gridtide.curated.months import RECORD_NAME, CompactedFile, CompactionRecord, month_period, months_of
 from gridtide.entries.entry import Entry
 from gridtide.lake import Lake
 from gridtide.periods import Period
 
-SHARE = 1 << 20
+SHARE_BYTES = 1 << 20
 """Bytes of files from which on months are a share: some half a million rows, a second of work."""
 
 
-YEAR = 12
+SHARE_MONTHS = 12
 """Months that are a share in any case."""
 
 
 @dataclass(frozen=True)
-class Share:
+class CompactionShare:
     """Whole `months`, and the `paths` of all new files that may hold values of them."""
 
     months: Period
@@ -39,49 +39,51 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Part:
+class CompactedShare:
     """What came of a share: what was `done`, and the `record` of its months and what its files hold in them."""
 
     done: Compaction
-    record: Record
+    record: CompactionRecord
 
 
-async def shares(lake: Lake, entry: Entry) -> list[Share]:
-    """The months that new files with a period may touch, small ones that follow each other together."""
+async def plan_shares(lake: Lake, entry: Entry, *, share_bytes: int = SHARE_BYTES) -> list[CompactionShare]:
+    """The months that new files with a period may touch, those that follow each other together up to `share_bytes`."""
     dataset = await _dataset(lake, entry)
     new = [(file, file.period) for file in dataset.new() if file.period is not None]
     sizes: Counter[str] = Counter()
     for file, period in new:
         sizes.update(dict.fromkeys(months_of(Period(period.start - REACH, period.end + REACH)), 0))
         sizes[months_of(period)[0]] += file.size
-    found: list[Share] = []
+    found: list[CompactionShare] = []
     together: list[str] = []
     for month in sorted(sizes):
         together.append(month)
-        if sum(sizes[one] for one in together) >= SHARE or len(together) == YEAR or month == max(sizes):
-            months = Period(span(together[0]).start, span(month).end)
-            found.append(Share(months, tuple(file.path for file, _ in new if may_hold(file, months))))
+        if sum(sizes[one] for one in together) >= share_bytes or len(together) == SHARE_MONTHS or month == max(sizes):
+            months = Period(month_period(together[0]).start, month_period(month).end)
+            found.append(CompactionShare(months, tuple(file.path for file, _ in new if may_hold(file, months))))
             together = []
     return found
 
 
-async def compact_share(lake: Lake, entry: Entry, share: Share) -> Part:
+async def compact_share(lake: Lake, entry: Entry, share: CompactionShare) -> CompactedShare:
     """Put the months of `share`; raises as `compact` does."""
     dataset = await _dataset(lake, entry)
     work = Work(dataset, Compaction(entry.name), share.months)
     await work.put(dataset.files[path] for path in share.paths if path in dataset.files)
     files = {path: work.record.files[path] for path in share.paths if path in work.record.files}
-    return Part(work.done, Record(files, work.record.months))
+    return CompactedShare(work.compaction, CompactionRecord(files, work.record.months))
 
 
-async def join(lake: Lake, entry: Entry, planned: Sequence[Share], parts: Sequence[Part]) -> Compaction:
+async def join_shares(
+    lake: Lake, entry: Entry, planned: Sequence[CompactionShare], parts: Sequence[CompactedShare]
+) -> Compaction:
     """Note the months of `parts`, and the files that lie in no other share of the `planned` ones.
 
     Returns what all of it did together.
     """
     dataset = await _dataset(lake, entry)
     asked = Counter(path for share in planned for path in share.paths)
-    held: dict[str, list[Held]] = defaultdict(list)
+    held: dict[str, list[CompactedFile]] = defaultdict(list)
     for part in parts:
         for path, one in part.record.files.items():
             held[path].append(one)
@@ -93,8 +95,8 @@ async def join(lake: Lake, entry: Entry, planned: Sequence[Share], parts: Sequen
     months = {month: one for part in parts for month, one in part.record.months.items()}
     if whole:
         before = dataset.compacted()
-        record = Record({**before.files, **whole}, {**before.months, **months})
-        await lake.put(f"{dataset.path}/{RECORD}", record.encode(), replace=True)
+        record = CompactionRecord({**before.files, **whole}, {**before.months, **months})
+        await lake.put(f"{dataset.path}/{RECORD_NAME}", record.encode(), replace=True)
     rows, size = (sum(getattr(part.done, name) for part in parts) for name in ("rows", "bytes"))
     return Compaction(entry.name, len(whole), rows, sorted(months), size)
 

@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 
 from gridtide.entries.entry import Available
 from gridtide.observations import arrays
-from gridtide.observations.arrays import from_numpy, known, to_numpy
+from gridtide.observations.arrays import from_numpy, not_null, to_numpy
 from gridtide.observations.availability import available_at
 from gridtide.observations.table import LABEL, RETRIEVALS, SCHEMA, TIME, retrievals
-from gridtide.observations.times import UNPUBLISHED, integers, microseconds
+from gridtide.observations.times import UNPUBLISHED, microseconds, to_microseconds
 
 STORED = pa.schema(
     [
@@ -51,24 +51,20 @@ class _Rows(NamedTuple):
     new_vintage: Flags
 
 
-def changed(table: pa.Table) -> pa.Table:
-    """The rows of `table` (`STORED`) from which, whatever was stored by some moment, its vintages can be told.
+def compact_rows(table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The rows of `table` (`STORED`) from which, whatever was stored by some moment, its vintages can be told: of each
+    key the latest, and all others; labels may be left of rows that are gone.
 
     These are the first of each vintage, and of the others those stored before all that precede them in
     it. Rows that were retrieved later than all of `table` may be added to the result as to `table`.
     """
-    return labelled_anew(_changed(_arranged(table)).table)
-
-
-def compacted(table: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """What `changed` keeps of `table`, `divided`; labels may be left of rows that are gone."""
     return _divided(_changed(_arranged(table)))
 
 
 def _changed(rows: _Rows) -> _Rows:
     if not rows.table.num_rows:
         return rows
-    _, stored = np.unique(integers(rows.table["stored_at"]), return_inverse=True)
+    _, stored = np.unique(to_microseconds(rows.table["stored_at"]), return_inverse=True)
     fall = stored - np.cumsum(rows.new_vintage) * (stored.max() + 1)  # the minimum so far begins anew with each vintage
     first = np.ones(len(fall), bool)
     first[1:] = fall[1:] < np.minimum.accumulate(fall)[:-1]
@@ -77,24 +73,24 @@ def _changed(rows: _Rows) -> _Rows:
     return _Rows(_counted(kept, counts), rows.new_key[first], rows.new_vintage[first])
 
 
-def vintages(table: pa.Table) -> pa.Table:
+def select_vintages(table: pa.Table) -> pa.Table:
     """Every vintage in `table` (`STORED`), sorted by key and retrieval."""
     rows = _arranged(table)
-    return labelled_anew(rows.table.filter(pa.array(rows.new_vintage)))
+    return relabel(rows.table.filter(pa.array(rows.new_vintage)))
 
 
-def latest(table: pa.Table) -> pa.Table:
+def select_latest(table: pa.Table) -> pa.Table:
     """The latest vintage of each key in `table` (`STORED`), sorted by key."""
-    return divided(table)[0]
+    return divide_latest(table)[0]
 
 
-def divided(table: pa.Table) -> tuple[pa.Table, pa.Table]:
+def divide_latest(table: pa.Table) -> tuple[pa.Table, pa.Table]:
     """The latest vintage of each key in `table` (`STORED`), and all other rows, each sorted by key and retrieval.
 
     The latest stands for all retrieved of its key.
     """
     newest, older = _divided(_arranged(table))
-    return labelled_anew(newest), labelled_anew(older)
+    return relabel(newest), relabel(older)
 
 
 def _divided(rows: _Rows) -> tuple[pa.Table, pa.Table]:
@@ -109,25 +105,25 @@ def _divided(rows: _Rows) -> tuple[pa.Table, pa.Table]:
     return _counted(newest, counts), _counted(older, np.zeros(older.num_rows))
 
 
-def arranged(table: pa.Table) -> pa.Table:
+def arrange_rows(table: pa.Table) -> pa.Table:
     """All rows of `table` (`STORED` or `VINTAGES`), sorted by key and retrieval."""
-    return labelled_anew(_arranged(table).table)
+    return relabel(_arranged(table).table)
 
 
 def with_available(table: pa.Table, rule: Available) -> pa.Table:
     """`table` (`STORED`) as `VINTAGES`: available when published, else by `rule`."""
-    published = integers(table["published_at"])
-    by_rule = available_at(rule, integers(table["interval_start"]), integers(table["interval_end"]))
+    published = to_microseconds(table["published_at"])
+    by_rule = available_at(rule, to_microseconds(table["interval_start"]), to_microseconds(table["interval_end"]))
     moments = from_numpy(np.where(published == UNPUBLISHED, by_rule, published), TIME)
     return table.drop_columns([RETRIEVALS.name]).append_column(VINTAGES.field("available_at"), moments)
 
 
-def stored(table: pa.Table, stored_at: datetime, path: str) -> pa.Table:
+def as_stored(table: pa.Table, stored_at: datetime, path: str) -> pa.Table:
     """Observations as rows of the file at `path`, stored at `stored_at`."""
     rows = table.num_rows
     moment = from_numpy(np.full(rows, microseconds(stored_at)), TIME)
     table = table.append_column(STORED.field("stored_at"), moment)
-    table = table.append_column(STORED.field("file"), arrays.labelled(np.zeros(rows, np.int32), [path]))
+    table = table.append_column(STORED.field("file"), arrays.dictionary_array(np.zeros(rows, np.int32), [path]))
     return table.append_column(RETRIEVALS, from_numpy(np.ones(rows, np.int32), RETRIEVALS.type))
 
 
@@ -142,12 +138,12 @@ def stored_by(as_of: datetime | None, table: pa.Table) -> pa.Table:
     return table if as_of is None else table.filter(pc.less_equal(table["stored_at"], pa.scalar(as_of, TIME)))
 
 
-def concat(tables: list[pa.Table], schema: pa.Schema = STORED) -> pa.Table:
+def concat_stored(tables: list[pa.Table], schema: pa.Schema = STORED) -> pa.Table:
     """`tables` one after the other, with one dictionary per column."""
     return pa.concat_tables(tables).unify_dictionaries() if tables else schema.empty_table()
 
 
-def pieces(table: pa.Table, rows: int) -> Iterator[pa.Table]:
+def split_by_location(table: pa.Table, rows: int) -> Iterator[pa.Table]:
     """`table` piece by piece in the order of keys: all rows of some locations each, about `rows` of them."""
     if table.num_rows <= rows:
         yield table.unify_dictionaries()
@@ -164,13 +160,13 @@ def _arranged(table: pa.Table) -> _Rows:
     if not table.num_rows:
         return _Rows(table, np.empty(0, bool), np.empty(0, bool))
     key = [_ranks(table[name]) for name in ("source", "location", "variable")]
-    key += [integers(table[name]) for name in ("interval_start", "interval_end", "published_at")]
-    within = [integers(table["retrieved_at"]), integers(table["stored_at"]), _ranks(table["file"])]
+    key += [to_microseconds(table[name]) for name in ("interval_start", "interval_end", "published_at")]
+    within = [to_microseconds(table["retrieved_at"]), to_microseconds(table["stored_at"]), _ranks(table["file"])]
     differing = [column for column in (*key, *within) if (column != column[0]).any()]
     order = np.lexsort([np.arange(table.num_rows), *reversed(differing)])
     new_key = _differs([column[order] for column in key])
     value = table["value"].combine_chunks()
-    there = known(value)
+    there = not_null(value)
     said = [there, np.where(there, to_numpy(value, "i8"), 0), _ranks(table["unit"])]
     return _Rows(table.take(pa.array(order)), new_key, new_key | _differs([column[order] for column in said]))
 
@@ -190,7 +186,7 @@ def _ranks(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     return ranked
 
 
-def labelled_anew(table: pa.Table) -> pa.Table:
+def relabel(table: pa.Table) -> pa.Table:
     """`table` with dictionaries of the labels it has, in the order they occur: equal rows, equal tables."""
     columns = [
         _anew(column) if field.type == LABEL else column.combine_chunks()
@@ -210,4 +206,4 @@ def _anew(column: pa.ChunkedArray) -> pa.DictionaryArray:
     place = np.empty(len(numbers), np.int32)
     place[order] = np.arange(len(order))
     texts = list(numbers)
-    return arrays.labelled(place[codes], [texts[number] for number in order])
+    return arrays.dictionary_array(place[codes], [texts[number] for number in order])

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from obstore.store import LocalStore, MemoryStore, S3Store, from_url
 
 from gridtide.errors import CredentialsError, StorageError
-from gridtide.lake.store_errors import told
+from gridtide.lake.store_errors import translate_errors
 
 if TYPE_CHECKING:
     import boto3
@@ -33,13 +33,13 @@ CREDENTIALS_LAST = timedelta(minutes=10)
 """How long what the session hands out is used: it renews what has less than that to live."""
 
 
-def connect(uri: str, session: boto3.Session | None, endpoint_url: str | None, *, make: bool) -> ObjectStore:
+def connect_store(uri: str, session: boto3.Session | None, endpoint_url: str | None, *, make: bool) -> ObjectStore:
     """The store at `uri`, as `gridtide.address.absolute` returns it.
 
     A local folder that is not there is made; without `make` it is told of in a warning, and stays an empty lake.
     Raises `StorageError` where that cannot be, `CredentialsError` where there are none.
     """
-    with told(uri, "cannot be opened as a lake"):
+    with translate_errors(uri, "cannot be opened as a lake"):
         scheme = urlsplit(uri).scheme if "://" in uri else "file"
         if scheme == "file":
             if not make and not _is_there(uri):

@@ -9,33 +9,36 @@ from gridtide.errors import DamagedError, StorageError
 from gridtide.lake import File, Lake, Metadata
 from gridtide.periods import Period
 
-TOGETHER = 256
+METADATA_BATCH = 256
 """How many files are asked what they hold at a time."""
 
 
-async def said(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageError]:
-    """What each of `files` says of itself, or why that is not known or to be believed: it is damaged, or `wrong`."""
+async def read_metadata(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageError]:
+    """The metadata of each of `files`, or why there is none to be believed: it is damaged, or contradicts its name."""
     found: list[Metadata | StorageError] = []
-    for first in range(0, len(files), TOGETHER):
-        some = files[first : first + TOGETHER]
+    for first in range(0, len(files), METADATA_BATCH):
+        some = files[first : first + METADATA_BATCH]
         try:
             told: Sequence[Metadata | StorageError] = await lake.described([file.path for file in some])
         except StorageError:  # one of them: which, each says alone
             told = await asyncio.gather(*(_alone(lake, file) for file in some))
-        found += [(isinstance(one, Metadata) and wrong(file, one)) or one for file, one in zip(some, told, strict=True)]
+        found += [
+            (isinstance(one, Metadata) and find_mismatch(file, one)) or one
+            for file, one in zip(some, told, strict=True)
+        ]
     return found
 
 
-async def damaged(lake: Lake, files: Sequence[File], period: Period) -> tuple[frozenset[str], list[str]]:
+async def find_damaged(lake: Lake, files: Sequence[File], period: Period) -> tuple[frozenset[str], list[str]]:
     """Which of `files`, by path, answer by their names some of `period` and are not what was stored; and what is to be
     told, of these and of those that cannot be read just now, whose names are believed."""
     within = [one for one in files if one.period and one.period.start < period.end and period.start < one.period.end]
-    told = [(file.path, one) for file, one in zip(within, await said(lake, within), strict=True)]
+    told = [(file.path, one) for file, one in zip(within, await read_metadata(lake, within), strict=True)]
     problems = [str(one) for _, one in told if isinstance(one, StorageError)]
     return frozenset(path for path, one in told if isinstance(one, DamagedError)), problems
 
 
-def wrong(file: File, metadata: Metadata) -> DamagedError | None:
+def find_mismatch(file: File, metadata: Metadata) -> DamagedError | None:
     """What is wrong if `file` says by its `metadata` to be of another period than its name does, or of another size
     than the lake."""
     if metadata.period != file.period:

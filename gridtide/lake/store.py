@@ -22,8 +22,8 @@ from obstore.store import LocalStore
 
 from gridtide.entries.lake_address import resolve_lake_address
 from gridtide.errors import ConfigurationError, DamagedError, StorageError
-from gridtide.lake.connect import connect
-from gridtide.lake.files.metadata import Metadata, Provenance, check
+from gridtide.lake.connect import connect_store
+from gridtide.lake.files.metadata import Metadata, Provenance, verify_sidecar
 from gridtide.lake.names import (
     EXTENSIONS,
     SIDECAR,
@@ -33,8 +33,8 @@ from gridtide.lake.names import (
     parse_superseded_name,
     superseded_name,
 )
-from gridtide.lake.store_errors import told
-from gridtide.threads import blocking, computed, decoded
+from gridtide.lake.store_errors import translate_errors
+from gridtide.threads import run_blocking, run_computing, run_decoding
 
 if TYPE_CHECKING:
     import boto3
@@ -50,7 +50,7 @@ logger = logging.getLogger("gridtide.lake")
 S = TypeVar("S")
 T = TypeVar("T")
 
-FOOTER = 1 << 14
+FOOTER_BYTES = 1 << 14
 """Bytes read from a file's end at first; the footer of a file of few row groups is smaller."""
 
 
@@ -109,11 +109,11 @@ class Lake:
             uri = resolve_lake_address(uri)
         except ValueError as error:
             raise ConfigurationError("the lake", f"its address {error}") from None
-        return cls(connect(uri, credentials, endpoint_url, make=make), uri)
+        return cls(connect_store(uri, credentials, endpoint_url, make=make), uri)
 
     async def put_draft(self, draft: Draft, folder: str, prefix: str, stamp: datetime) -> Stored:
         """Put the observations of `draft` as `<folder>/<prefix>_<stamp>…`, see the package's contract."""
-        body, metadata = await computed(draft.finish)
+        body, metadata = await run_computing(draft.finish)
         return await self._store(body, metadata, folder, prefix, stamp, EXTENSIONS[draft.format])
 
     async def put_body(
@@ -127,7 +127,7 @@ class Lake:
         """Put `body`, zstd-compressed, at `path`, which is under `raw/`; False where one is there, which is left."""
         from gridtide.lake.files import encoding
 
-        return await self._create(path, await computed(encoding.compress, body), path)
+        return await self._create(path, await run_computing(encoding.compress, body), path)
 
     async def raw(self, path: str) -> bytes:
         """The body that `put_raw` put at `path`."""
@@ -135,14 +135,14 @@ class Lake:
 
         body = await self._get(path)
         try:
-            return await computed(encoding.decompress, body)
+            return await run_computing(encoding.decompress, body)
         except ValueError as error:
             raise _damaged(path, error) from error
 
     async def put_parts(self, path: str, parts: Iterable[bytes | memoryview]) -> None:
         """Put a file of `parts`, one after the other, at `path`, in the place of what may be there."""
-        with told(path, f"cannot be stored in {self.uri}"):
-            await blocking(obstore.put, self.store, path, iter(parts))
+        with translate_errors(path, f"cannot be stored in {self.uri}"):
+            await run_blocking(obstore.put, self.store, path, iter(parts))
 
     async def put(self, path: str, body: bytes, *, replace: bool = False) -> str | None:
         """Put `body` at `path`; a file that is there is an error unless it is to be replaced.
@@ -153,27 +153,27 @@ class Lake:
             if not await self._create(path, body, path):
                 raise StorageError(path, "is there already", "Remove it, or use another name")
             return None
-        with told(path, f"cannot be stored in {self.uri}"):
-            answer = await blocking(obstore.put, self.store, path, body)
+        with translate_errors(path, f"cannot be stored in {self.uri}"):
+            answer = await run_blocking(obstore.put, self.store, path, body)
         return answer["e_tag"]
 
     async def listing(self, folder: str) -> tuple[list[str], list[str]]:
         """The paths of the folders and those of the files that lie directly in `folder`, both sorted."""
-        with told(folder, f"cannot be listed in {self.uri}"):
-            found = await blocking(obstore.list_with_delimiter, self.store, folder)
+        with translate_errors(folder, f"cannot be listed in {self.uri}"):
+            found = await run_blocking(obstore.list_with_delimiter, self.store, folder)
         return sorted(found["common_prefixes"]), sorted(file["path"] for file in found["objects"])
 
     async def objects(self, folder: str) -> list[Object]:
         """Everything in `folder` and its subfolders, by path."""
-        with told(folder, f"cannot be listed in {self.uri}"):
-            found = await blocking(lambda: obstore.list(self.store, folder).collect())
+        with translate_errors(folder, f"cannot be listed in {self.uri}"):
+            found = await run_blocking(lambda: obstore.list(self.store, folder).collect())
         objects = [Object(one["path"], one["size"], one["last_modified"], one["e_tag"]) for one in found]
         return sorted(objects, key=lambda one: one.path)
 
     async def remove(self, paths: Sequence[str]) -> None:
         """Remove the files at `paths`; one that is gone already is fine."""
-        with told(self.uri, "files cannot be removed"), suppress(FileNotFoundError):
-            await blocking(obstore.delete, self.store, list(paths))
+        with translate_errors(self.uri, "files cannot be removed"), suppress(FileNotFoundError):
+            await run_blocking(obstore.delete, self.store, list(paths))
 
     async def prune(self, folders: Iterable[str]) -> None:
         """Remove those of `folders` that are empty, where the store has such: on this machine.
@@ -183,8 +183,8 @@ class Lake:
         """
         if isinstance(self.store, LocalStore) and self.store.prefix:
             root = Path(self.store.prefix)
-            with told(self.uri, "empty folders cannot be removed"):
-                await blocking(_remove_empty, [root / one for one in sorted(folders, reverse=True)])
+            with translate_errors(self.uri, "empty folders cannot be removed"):
+                await run_blocking(_remove_empty, [root / one for one in sorted(folders, reverse=True)])
 
     async def files(self, folder: str, prefix: str, *, superseded: bool = False) -> list[File]:
         """The files of `folder` that `file_name` names with `prefix`, by stamp and path, with `superseded` also those
@@ -245,8 +245,8 @@ class Lake:
         body = await self._get(path)
         try:
             if extension == "csv":  # which has no checksums of its own
-                check(await self._sidecar(path), body)
-            return await computed(encoding.read, extension, body)
+                verify_sidecar(await self._sidecar(path), body)
+            return await run_computing(encoding.decode_table, extension, body)
         except ValueError as error:
             raise _damaged(path, error) from error
 
@@ -256,7 +256,7 @@ class Lake:
         """What each of the files at `paths`, small ones if there are several, says of itself, and its observations.
         Raises as `table` does.
 
-        With `only_varying`, tables may lack columns that `constant.told` tells.
+        With `only_varying`, tables may lack columns that `read_constants` tells.
         """
         if not all(path.endswith(".parquet") for path in paths):
             return [(await self.metadata(path), await self.table(path)) for path in paths]
@@ -265,12 +265,12 @@ class Lake:
             return await _each(decode, paths)
         if len(paths) > 1:  # sharing the interpreter with another thread takes as long, and half as much CPU again
             return decode(paths)
-        return await decoded(decode, paths)
+        return await run_decoding(decode, paths)
 
     async def footer(self, path: str) -> pq.FileMetaData:
         """The footer of the Parquet file at `path`; no more of it is read."""
         try:
-            return await blocking(self._footer, path)
+            return await run_blocking(self._footer, path)
         except ValueError as error:
             raise _damaged(path, error) from error
 
@@ -285,15 +285,15 @@ class Lake:
         """`metadata` of each of the files at `paths`."""
         if not all(path.endswith(".parquet") for path in paths):
             return list(await asyncio.gather(*map(self.metadata, paths)))
-        return await blocking(self._described, paths) if self._near else await _each(self._described, paths)
+        return await run_blocking(self._described, paths) if self._near else await _each(self._described, paths)
 
     async def probe(self) -> None:
         """Raises `StorageError` unless the lake can be listed, written and deleted in."""
         path = f".probe-{os.urandom(8).hex()}"
-        with told(self.uri, "cannot be used as a lake"):
-            await blocking(obstore.list_with_delimiter, self.store)
-            await blocking(obstore.put, self.store, path, b"", mode="create")
-            await blocking(obstore.delete, self.store, path)
+        with translate_errors(self.uri, "cannot be used as a lake"):
+            await run_blocking(obstore.list_with_delimiter, self.store)
+            await run_blocking(obstore.put, self.store, path, b"", mode="create")
+            await run_blocking(obstore.delete, self.store, path)
 
     async def _store(
         self, body: Any, metadata: Metadata, folder: str, prefix: str, stamp: datetime, extension: str
@@ -314,7 +314,7 @@ class Lake:
         if not path.endswith(".parquet"):
             if await self.exists(path):
                 return False
-            sidecar = await computed(metadata.sidecar, body)
+            sidecar = await run_computing(metadata.sidecar, body)
             if not await self._create(path + SIDECAR, sidecar, metadata.entry):
                 return False
         return await self._create(path, body, metadata.entry)
@@ -333,52 +333,52 @@ class Lake:
 
     async def _create(self, path: str, body: Any, subject: str) -> bool:
         """Put `body` at `path` whole or not at all; False where something is there."""
-        with told(subject, f"{path} cannot be stored in {self.uri}"):
+        with translate_errors(subject, f"{path} cannot be stored in {self.uri}"):
             try:
-                await blocking(obstore.put, self.store, path, body, mode="create")
+                await run_blocking(obstore.put, self.store, path, body, mode="create")
             except AlreadyExistsError:
                 return False
         return True
 
     async def _get(self, path: str) -> Any:
         """The bytes at `path`, as a buffer."""
-        return await blocking(self._got, path)
+        return await run_blocking(self._got, path)
 
     def _got(self, path: str, last: int | None = None) -> Any:
         """The bytes at `path`, of those only the `last`, if given."""
-        with told(path, f"cannot be read from {self.uri}"):
+        with translate_errors(path, f"cannot be read from {self.uri}"):
             if self._near:
-                return contents(path, self.uri, last)
+                return read_local_file(path, self.uri, last)
             options: GetOptions | None = None if last is None else {"range": {"suffix": last}}
             return obstore.get(self.store, path, options=options).bytes()
 
     async def _size(self, path: str) -> int | None:
         """The size of the file at `path` in bytes, None if there is none."""
-        with told(path, f"cannot be looked for in {self.uri}"):
+        with translate_errors(path, f"cannot be looked for in {self.uri}"):
             try:
-                size: int = (await blocking(obstore.head, self.store, path))["size"]
+                size: int = (await run_blocking(obstore.head, self.store, path))["size"]
             except FileNotFoundError:
                 return None
         return size
 
     async def _list(self, folder: str) -> list[tuple[str, int]]:
         """Path and size of the files in `folder`, not of those in its subfolders."""
-        with told(folder, f"cannot be listed in {self.uri}"):
-            found = await blocking(obstore.list_with_delimiter, self.store, folder)
+        with translate_errors(folder, f"cannot be listed in {self.uri}"):
+            found = await run_blocking(obstore.list_with_delimiter, self.store, folder)
         return [(file["path"], file["size"]) for file in found["objects"]]
 
     async def _metadata(self, path: str) -> Metadata:
         """As `metadata`, but raises `ValueError` where the file is there and says nothing of the kind."""
         if not path.endswith(".parquet"):
             return Metadata.from_sidecar(await self._sidecar(path))
-        return _said(await blocking(self._footer, path))
+        return _said(await run_blocking(self._footer, path))
 
     def _decoded(self, paths: Sequence[str], *, only_varying: bool) -> list[tuple[Metadata, pa.Table]]:
         """As `observations`, of Parquet files."""
         from gridtide.lake.files import encoding
 
-        files = _made(encoding.sound, paths, list(map(self._got, paths)))
-        tables = _made(partial(encoding.rows, only_varying=only_varying), paths, files)
+        files = _made(encoding.open_sound, paths, list(map(self._got, paths)))
+        tables = _made(partial(encoding.decode_rows, only_varying=only_varying), paths, files)
         return list(zip(_made(_said, paths, [file.metadata for file in files]), tables, strict=True))
 
     def _described(self, paths: Sequence[str]) -> list[Metadata]:
@@ -389,11 +389,11 @@ class Lake:
         """As `footer`, but raises `ValueError` where there is none."""
         from gridtide.lake.files import encoding
 
-        tail = self._got(path, FOOTER)
+        tail = self._got(path, FOOTER_BYTES)
         size = encoding.footer_size(tail)
         if size > len(tail):
             tail = self._got(path, size)
-        return encoding.footer(tail)
+        return encoding.decode_footer(tail)
 
     async def _sidecar(self, path: str) -> bytes:
         if not await self.exists(path + SIDECAR):
@@ -403,10 +403,10 @@ class Lake:
 
 async def _each(call: Callable[[Sequence[str]], list[T]], paths: Sequence[str]) -> list[T]:
     """What `call` makes of the files at `paths`, each by itself, as their store answers many at once."""
-    return list(chain.from_iterable(await asyncio.gather(*(blocking(call, [path]) for path in paths))))
+    return list(chain.from_iterable(await asyncio.gather(*(run_blocking(call, [path]) for path in paths))))
 
 
-def contents(path: str, folder: str, last: int | None) -> bytes:
+def read_local_file(path: str, folder: str, last: int | None) -> bytes:
     """The bytes of the file at `path` in `folder` of this machine, of those only the `last`, if given.
 
     The store has a thread of its own read each file, which takes up to ten times as long.

@@ -26,7 +26,7 @@ _REFUSED = "Check the credentials (AWS_PROFILE or the block), and that they may 
 _EXPIRED = "Sign in anew (such as `aws sso login`), or renew the credentials of the block"
 
 
-FIXES: dict[str, str] = {
+STORE_FIXES: dict[str, str] = {
     str(errno.ENOSPC): "Free space there, then run again",
     str(errno.EDQUOT): "Free space there, then run again",
     str(errno.EACCES): _UNWRITABLE,
@@ -54,7 +54,7 @@ _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 
 
 @contextmanager
-def told(subject: str, happened: str) -> Iterator[None]:
+def translate_errors(subject: str, happened: str) -> Iterator[None]:
     """Turns what the store raises into a `StorageError` about `subject`: `happened`, why, and what to do.
 
     The store's own error is left out of the traceback: S3 echoes session tokens in its answers.
@@ -86,8 +86,8 @@ def _fix(error: Exception) -> str:
     """The store hands the system's error number and S3's code over in its text only."""
     text = _text(error)
     match = _ERRNO.search(text) or _CODE.search(text)
-    if match and match[1] in FIXES:
-        return FIXES[match[1]]
+    if match and match[1] in STORE_FIXES:
+        return STORE_FIXES[match[1]]
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         return _REFUSED
     return "Check that the lake is there and can be reached"

@@ -13,7 +13,7 @@ def has_blanks(labels: pa.ChunkedArray) -> bool:
     return any(not word.strip() for chunk in labels.chunks for word in chunk.dictionary.to_pylist())
 
 
-def labelled(codes: np.ndarray, labels: Sequence[str]) -> pa.DictionaryArray:
+def dictionary_array(codes: np.ndarray, labels: Sequence[str]) -> pa.DictionaryArray:
     """Rows of `labels` by their `codes` (rows,); equal labels become one entry of the dictionary."""
     numbers: dict[str, int] = {}
     merged = np.array([numbers.setdefault(label, len(numbers)) for label in labels], np.int32)
@@ -36,7 +36,7 @@ def from_numpy(data: np.ndarray, kind: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(kind, len(data), [validity, pa.py_buffer(dense)])
 
 
-def whole(column: pa.ChunkedArray) -> pa.Array:
+def one_chunk(column: pa.ChunkedArray) -> pa.Array:
     """`column` in one chunk, copied only where it comes in several."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
@@ -47,7 +47,7 @@ def to_numpy(chunk: pa.Array, dtype: str) -> np.ndarray:
     return whole[chunk.offset : chunk.offset + len(chunk)]
 
 
-def known(chunk: pa.Array) -> np.ndarray:
+def not_null(chunk: pa.Array) -> np.ndarray:
     """Which rows of `chunk` are not null, shape (rows,), bool."""
     validity = chunk.buffers()[0]
     if validity is None:
@@ -56,6 +56,6 @@ def known(chunk: pa.Array) -> np.ndarray:
     return bits[chunk.offset : chunk.offset + len(chunk)].astype(bool)
 
 
-def repeated(number: int, rows: int, dtype: str = "i8") -> np.ndarray:
+def repeat_number(number: int, rows: int, dtype: str = "i8") -> np.ndarray:
     """`number` in each of `rows`, shape (rows,), which takes no more room than once."""
     return np.ndarray((rows,), dtype, np.array(number, dtype), strides=(0,))

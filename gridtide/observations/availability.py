@@ -17,7 +17,7 @@ from gridtide.periods import floor, local_midnight
 if TYPE_CHECKING:
     from gridtide.observations.array_types import Integers
 
-NEVER = 2**31 - 1
+NEVER_KNOWN = 2**31 - 1
 """The `known` row of a value that is not there: the largest of 32 bits."""
 
 

@@ -18,13 +18,13 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from gridtide.observations.arrays import from_numpy, labelled, to_numpy, whole
+from gridtide.observations.arrays import dictionary_array, from_numpy, one_chunk, to_numpy
 from gridtide.observations.table import LABEL, RETRIEVALS, SCHEMA
 
 Constants = Mapping[str, Any]
 
 
-FOOTER = "gridtide.constant"
+CONSTANTS_KEY = "gridtide.constant"
 
 
 Micros = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
@@ -42,16 +42,18 @@ class _Said(msgspec.Struct, forbid_unknown_fields=True):
     interval: Micros | msgspec.UnsetType = msgspec.UNSET
 
 
-def constants(table: pa.Table) -> Constants:
+def find_constants(table: pa.Table) -> Constants:
     """What is the same in every row of `table` (observations)."""
     if not table.num_rows:
         return {}
     found: dict[str, Any] = {}
     for name in (field.name for field in SCHEMA if field.type == LABEL):
-        labels = whole(table[name].unify_dictionaries()).dictionary
+        labels = one_chunk(table[name].unify_dictionaries()).dictionary
         if len(labels) == 1:
             found[name] = labels[0].as_py()
-    times = {name: whole(table[name]) for name in ("interval_start", "interval_end", "published_at", "retrieved_at")}
+    times = {
+        name: one_chunk(table[name]) for name in ("interval_start", "interval_end", "published_at", "retrieved_at")
+    }
     moments = {name: to_numpy(chunk, "i8") for name, chunk in times.items()}
     for name in ("published_at", "retrieved_at"):
         if times[name].null_count == table.num_rows:
@@ -64,21 +66,21 @@ def constants(table: pa.Table) -> Constants:
     return found
 
 
-def common(one: Constants, other: Constants) -> Constants:
+def common_constants(one: Constants, other: Constants) -> Constants:
     """What is the same in both."""
     return {name: value for name, value in one.items() if name in other and other[name] == value}
 
 
-def encode(same: Constants) -> str:
+def encode_constants(same: Constants) -> str:
     """As a footer has it; a checksum goes before, as footers have none of their own."""
     text = json.dumps(same, sort_keys=True)
     return f"{zlib.crc32(text.encode()):08x} {text}"
 
 
-def decode(pairs: Mapping[bytes, bytes]) -> Constants:
+def decode_constants(pairs: Mapping[bytes, bytes]) -> Constants:
     """What a footer says, nothing where it says nothing; raises `ValueError` if it is damaged, or says what
-    `constants` does not."""
-    said = pairs.get(FOOTER.encode())
+    `find_constants` does not."""
+    said = pairs.get(CONSTANTS_KEY.encode())
     return {} if said is None else _decoded(said)
 
 
@@ -91,35 +93,29 @@ def _decoded(said: bytes) -> Constants:
     return same
 
 
-def varying(schema: pa.Schema, same: Constants) -> pa.Schema:
+def varying_schema(schema: pa.Schema, same: Constants) -> pa.Schema:
     """The columns of `schema` that `same` does not tell."""
     names = {"interval_end" if name == "interval" else name for name in same}
     return pa.schema([field for field in schema if field.name not in names]) if names else schema
 
 
-def lacking(table: pa.Table, pairs: Mapping[bytes, bytes]) -> pa.Table:
-    """`table`, which has the columns that are `varying`, with what the footer `pairs` tells of the others."""
-    said = pairs.get(FOOTER.encode())
-    return table.replace_schema_metadata({FOOTER: said} if said else None)
+def attach_constants(table: pa.Table, pairs: Mapping[bytes, bytes]) -> pa.Table:
+    """`table`, which has the columns of `varying_schema`, with what the footer `pairs` tells of the others."""
+    said = pairs.get(CONSTANTS_KEY.encode())
+    return table.replace_schema_metadata({CONSTANTS_KEY: said} if said else None)
 
 
-def told(table: pa.Table) -> Constants:
+def read_constants(table: pa.Table) -> Constants:
     """What is to be known of the columns that `table` lacks."""
-    return decode(table.schema.metadata or {})
+    return decode_constants(table.schema.metadata or {})
 
 
-def completed(table: pa.Table) -> pa.Table:
-    """`table` with the columns that it lacks."""
-    same = told(table)
-    return _with(table, [same], [table.num_rows], same).replace_schema_metadata() if same else table
-
-
-def joined(tables: Sequence[pa.Table]) -> pa.Table:
+def join_tables(tables: Sequence[pa.Table]) -> pa.Table:
     """`tables` one after the other; it lacks the columns that all lack, and that are the same in all."""
     if len(tables) == 1:
         return tables[0]
-    each = [told(table) for table in tables]
-    same = functools.reduce(common, each)
+    each = [read_constants(table) for table in tables]
+    same = functools.reduce(common_constants, each)
     everywhere = {name for name in each[0] if all(one.get(name) is not None for one in each)}
     pieces = [
         _with(table, [one], [table.num_rows], one.keys() - same.keys() - everywhere)
@@ -127,7 +123,7 @@ def joined(tables: Sequence[pa.Table]) -> pa.Table:
     ]
     rows = [table.num_rows for table in tables]
     table = _with(pa.concat_tables(pieces), each, rows, everywhere - same.keys())
-    return table.replace_schema_metadata({FOOTER: encode(same)} if same else None)
+    return table.replace_schema_metadata({CONSTANTS_KEY: encode_constants(same)} if same else None)
 
 
 def _with(table: pa.Table, each: Sequence[Constants], rows: Sequence[int], names: Iterable[str]) -> pa.Table:
@@ -136,10 +132,10 @@ def _with(table: pa.Table, each: Sequence[Constants], rows: Sequence[int], names
     for name in names:
         values = [one[name] for one in each]
         if name == "interval":
-            starts = to_numpy(whole(table["interval_start"]), "i8")
+            starts = to_numpy(one_chunk(table["interval_start"]), "i8")
             columns["interval_end"] = from_numpy(starts + np.repeat(values, rows), SCHEMA.field("interval_end").type)
         elif isinstance(values[0], str):
-            columns[name] = labelled(np.repeat(np.arange(len(values)), rows), values)
+            columns[name] = dictionary_array(np.repeat(np.arange(len(values)), rows), values)
         elif values[0] is None:
             columns[name] = pa.nulls(table.num_rows, SCHEMA.field(name).type)
         else:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pyarrow as pa
 
-from gridtide.observations.arrays import known, to_numpy
+from gridtide.observations.arrays import not_null, to_numpy
 from gridtide.periods import EPOCH, Period
 
 
@@ -17,7 +17,7 @@ def overlaps(table: pa.Table, period: Period) -> bool:
     for chunk in (*table["interval_start"].chunks, *table["published_at"].chunks):
         if chunk.null_count < len(chunk):
             moments = to_numpy(chunk, "i8")
-            if ((first <= moments) & (moments < end) & known(chunk)).any():
+            if ((first <= moments) & (moments < end) & not_null(chunk)).any():
                 return True
     return False
 

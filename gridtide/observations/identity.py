@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from gridtide.errors import FormatError
-from gridtide.observations.arrays import known, to_numpy
+from gridtide.observations.arrays import not_null, to_numpy
 
 KEY = ("source", "location", "variable", "interval_start", "interval_end", "published_at")
 """What identifies a value; a later retrieval of the same key is a revision."""
@@ -44,7 +44,7 @@ def content_hash(
     return digest
 
 
-def distinct(table: pa.Table, entry: str) -> pa.Table:
+def drop_duplicates(table: pa.Table, entry: str) -> pa.Table:
     """`table` with each key once, the first of exact duplicates kept, in the order given.
 
     Worth its time where `has_repeats` of the fingerprints says so. Raises `FormatError` naming the
@@ -105,7 +105,7 @@ def _chunk_integers(chunk: pa.Array) -> np.ndarray:
     if chunk.null_count == len(chunk):
         return np.full(len(chunk), _NULL)
     numbers = to_numpy(chunk, "u8")
-    return np.where(known(chunk), numbers, _NULL) if chunk.null_count else numbers
+    return np.where(not_null(chunk), numbers, _NULL) if chunk.null_count else numbers
 
 
 @functools.lru_cache(maxsize=1 << 16)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from gridtide.observations import arrays
 from gridtide.observations.array_types import Integers
-from gridtide.observations.constant_columns import told
+from gridtide.observations.constant_columns import read_constants
 
 _UNASKED = -2
 """Stands for the number of a series that `SeriesNumbers` has not asked for yet."""
@@ -29,14 +29,14 @@ class SeriesNumbers:
         """The number of the series of each row, shape (rows,)."""
         if not table.num_rows:
             return np.empty(0, np.int64)
-        same = told(table)
+        same = read_constants(table)
         labels: list[list[str]] = []
         mixed = np.zeros(1, np.int64)
         for name in ("source", "location", "variable", "unit"):
             if name in same:
                 labels.append([str(same[name])])
                 continue
-            column = arrays.whole(table[name].unify_dictionaries())
+            column = arrays.one_chunk(table[name].unify_dictionaries())
             labels.append(column.dictionary.to_pylist())
             if len(column.dictionary) > 1:
                 mixed = mixed * len(column.dictionary) + arrays.to_numpy(column.indices, "i4")
@@ -48,4 +48,4 @@ class SeriesNumbers:
                 codes = np.unravel_index(asked, [len(texts) for texts in labels])
                 self._found[asked] = self._number(*(texts[code] for texts, code in zip(labels, codes, strict=True)))
             found = self._found[mixed]
-        return found if len(mixed) == table.num_rows else arrays.repeated(found[0], table.num_rows)
+        return found if len(mixed) == table.num_rows else arrays.repeat_number(found[0], table.num_rows)

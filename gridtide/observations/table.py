@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from gridtide.errors import FormatError
-from gridtide.observations.arrays import from_numpy, has_blanks, labelled, repeated, to_numpy, whole
+from gridtide.observations.arrays import dictionary_array, from_numpy, has_blanks, one_chunk, repeat_number, to_numpy
 from gridtide.observations.identity import _integers
 from gridtide.periods import EPOCH
 
@@ -126,7 +126,7 @@ def _column(data: Any, field: pa.Field, length: int) -> pa.Array | pa.ChunkedArr
         case None:
             return pa.nulls(length, field.type)
         case str():
-            return labelled(np.zeros(length, np.int32), [data])
+            return dictionary_array(np.zeros(length, np.int32), [data])
         case datetime():
             return from_numpy(np.full(length, (data - EPOCH) // timedelta(microseconds=1)), field.type)
         case np.ndarray():
@@ -141,8 +141,8 @@ def _column(data: Any, field: pa.Field, length: int) -> pa.Array | pa.ChunkedArr
 def retrievals(table: pa.Table) -> np.ndarray:
     """How many retrieved observations each row of `table` stands for, (rows,): one, unless it says otherwise."""
     if RETRIEVALS.name not in table.column_names:
-        return repeated(1, table.num_rows, "i4")
-    return to_numpy(whole(table[RETRIEVALS.name]), "i4")
+        return repeat_number(1, table.num_rows, "i4")
+    return to_numpy(one_chunk(table[RETRIEVALS.name]), "i4")
 
 
 def empty() -> pa.Table:

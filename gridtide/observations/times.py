@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from gridtide.observations import arrays
 from gridtide.observations.array_types import Floats, Integers
-from gridtide.observations.constant_columns import told
+from gridtide.observations.constant_columns import read_constants
 from gridtide.periods import EPOCH
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
@@ -31,36 +31,36 @@ def local_times(moments: Integers, timezone: str) -> npt.NDArray[np.datetime64]:
 def interval_lengths(table: pa.Table, start: Integers) -> Integers:
     """How long the intervals of `table`, which begin at `start`, last; shape (rows,)."""
     if "interval_end" in table.column_names:
-        return integers(table["interval_end"]) - start
-    return arrays.repeated(told(table)["interval"], table.num_rows)
+        return to_microseconds(table["interval_end"]) - start
+    return arrays.repeat_number(read_constants(table)["interval"], table.num_rows)
 
 
-def times(table: pa.Table, name: str) -> Integers:
+def read_times(table: pa.Table, name: str) -> Integers:
     """The times `name` of `table`, which may lack the column, as `integers` has them."""
     if name in table.column_names:
-        return integers(table[name])
-    same = told(table)
+        return to_microseconds(table[name])
+    same = read_constants(table)
     if name == "interval_end":
-        return times(table, "interval_start") + np.int64(same["interval"])
-    return arrays.repeated(UNPUBLISHED if same[name] is None else same[name], table.num_rows)
+        return read_times(table, "interval_start") + np.int64(same["interval"])
+    return arrays.repeat_number(UNPUBLISHED if same[name] is None else same[name], table.num_rows)
 
 
-def integers(times: pa.ChunkedArray) -> Integers:
+def to_microseconds(times: pa.ChunkedArray) -> Integers:
     """`times` as µs since 1970, `UNPUBLISHED` for a null; shape (rows,)."""
-    chunk = arrays.whole(times)
+    chunk = arrays.one_chunk(times)
     if not chunk.null_count:
         return arrays.to_numpy(chunk, "i8")
     if chunk.null_count == len(chunk):
-        return arrays.repeated(UNPUBLISHED, len(chunk))
-    return np.where(arrays.known(chunk), arrays.to_numpy(chunk, "i8"), UNPUBLISHED)
+        return arrays.repeat_number(UNPUBLISHED, len(chunk))
+    return np.where(arrays.not_null(chunk), arrays.to_numpy(chunk, "i8"), UNPUBLISHED)
 
 
-def floats(values: pa.ChunkedArray) -> Floats:
+def to_floats(values: pa.ChunkedArray) -> Floats:
     """`values` as float64, NaN for a null; shape (rows,)."""
-    chunk = arrays.whole(values)
+    chunk = arrays.one_chunk(values)
     if not chunk.null_count:
         return arrays.to_numpy(chunk, "f8")
-    return np.where(arrays.known(chunk), arrays.to_numpy(chunk, "f8"), np.nan)
+    return np.where(arrays.not_null(chunk), arrays.to_numpy(chunk, "f8"), np.nan)
 
 
 def microseconds(moment: datetime) -> int:

@@ -255,7 +255,7 @@ def _variables(rows: pa.Table, report: Report) -> pa.Array:
         words = column.dictionary.to_pylist()
         codes = codes * len(words) + arrays.to_numpy(column.indices, "int32")
         names = [partial(name, word) for name in names for word in words]
-    return arrays.labelled(codes, [name() for name in names])
+    return arrays.dictionary_array(codes, [name() for name in names])
 
 
 def _report(entry: Entry, body: bytes) -> tuple[Report, str]:

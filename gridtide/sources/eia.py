@@ -294,8 +294,8 @@ def _observations(entry: Entry, rows: Sequence[Any], route: Route, retrieved_at:
         retrieved_at,
         interval_start=ends - HOUR // timedelta(microseconds=1),
         interval_end=ends,
-        location=arrays.labelled(codes, [_location(route, key) for key in series]),
-        variable=arrays.labelled(codes, [_variable(route, key) for key in series]),
+        location=arrays.dictionary_array(codes, [_location(route, key) for key in series]),
+        variable=arrays.dictionary_array(codes, [_variable(route, key) for key in series]),
         unit="MWh",
         value=_values(entry, [row.value for row in rows]),
     )

@@ -14,7 +14,7 @@ from gridtide.curated import Input
 from gridtide.entries.entry import Config, Entry
 from gridtide.errors import TrainingError
 from gridtide.observations.series import SeriesNumbers
-from gridtide.observations.times import MICROSECONDS_PER_HOUR, floats, times
+from gridtide.observations.times import MICROSECONDS_PER_HOUR, read_times, to_floats
 from gridtide.periods import DAY, EPOCH, HOUR, Period
 from gridtide.training.series.bases import similar_names
 from gridtide.training.series.hourly_grid import HourlyGrid
@@ -141,11 +141,13 @@ async def find_extent(
 
     goals = SeriesNumbers(number)
     async for _, table in tables:
-        there = (goals.of(table) == 0) & ~np.isnan(floats(table["value"]))
+        there = (goals.of(table) == 0) & ~np.isnan(to_floats(table["value"]))
         if there.any():
-            begin = int(times(table, "interval_start")[there].min()) // MICROSECONDS_PER_HOUR
+            begin = int(read_times(table, "interval_start")[there].min()) // MICROSECONDS_PER_HOUR
             until = -(
-                -int(np.maximum(times(table, "interval_end"), times(table, "interval_start") + 1)[there].max())
+                -int(
+                    np.maximum(read_times(table, "interval_end"), read_times(table, "interval_start") + 1)[there].max()
+                )
                 // MICROSECONDS_PER_HOUR
             )
             first, last = min(begin, begin if first is None else first), max(until, until if last is None else last)

@@ -16,18 +16,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from gridtide import curated
-from gridtide.curated import months
-from gridtide.curated.months import Month, Record
-from gridtide.curated.vintages import stored
+from gridtide.curated.months import CompactionRecord, Month
+from gridtide.curated.vintages import as_stored
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import Lake
-from gridtide.observations.constant_columns import completed
 from gridtide.observations.table import SCHEMA, from_rows
 from gridtide.periods import Period
 from gridtide.training import preparation
 from tests.support.grids import configuration, every_kind, fill
-from tests.support.lakes import HOUR, START, entry, put, row
+from tests.support.lakes import HOUR, START, complete_table, entry, put, row
 
 WHOLE = Period(START, START + 2000 * HOUR)
 MONTHS = [f"processed/demand/demand/2024/2024-0{month}.parquet" for month in (1, 2, 3)]
@@ -84,7 +82,7 @@ async def test_a_month_says_what_it_was_made_of(lake: Lake) -> None:
     inputs = {one.path: one.content_hash for one in stored}
     assert month.inputs == inputs
     assert sorted(month.table["file"].to_pylist()) == [stored[n].path for n in (0, 2, 3)]
-    record = Record.decode(await lake.read("processed/demand/demand/inputs.json"))
+    record = CompactionRecord.decode(await lake.read("processed/demand/demand/inputs.json"))
     assert {path: held.content_hash for path, held in record.files.items()} == inputs
     assert [record.files[one.path].stored_at for one in stored] == [one.stored_at for one in stored]
 
@@ -98,7 +96,7 @@ async def test_the_latest_of_a_month_are_read_without_what_is_constant(lake: Lak
     body = await lake.read(MONTHS[0])
     latest = Month.decode(body, WHOLE, only_latest=True).table
     assert latest.column_names == ["interval_start", "value", "retrieved_at", "retrievals"]
-    assert completed(latest).drop_columns(["retrievals"]).to_pylist() == [
+    assert complete_table(latest).drop_columns(["retrievals"]).to_pylist() == [
         {name: one[name] for name in SCHEMA.names}
         for one in Month.decode(body, WHOLE).table.to_pylist()
         if one["value"] == 2.0
@@ -121,18 +119,16 @@ async def test_readers_pass_over_row_groups_by_their_statistics(tmp_path: Path) 
     assert Month.decode(path.read_bytes(), beyond).table.num_rows == 0
 
 
-def test_a_month_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_month_is_the_same_in_pieces() -> None:
     """Sorted some locations at a time, with vintages and row groups across them: the same bytes."""
-    monkeypatch.setattr(months, "ROW_GROUP", 7)
     tables = []
     for asked in (1000, 1001, 1002):
         stamp = START + asked * HOUR
         rows = [row(4 + hour, asked % (2 + hour), location=f"N{node}") for hour in range(5) for node in (3, 1, 2)]
-        tables.append(stored(from_rows("eia", rows, stamp), stamp, f"file {asked}"))
+        tables.append(as_stored(from_rows("eia", rows, stamp), stamp, f"file {asked}"))
     bodies = set()
     for piece in (1, 40, 1 << 20):
-        monkeypatch.setattr(months, "PIECE", piece)
-        bodies.add(Month({}, 0, pa.concat_tables(tables)).encode())
+        bodies.add(Month({}, 0, pa.concat_tables(tables)).encode(row_group_rows=7, sorted_rows=piece))
     (body,) = bodies
     latest = Month.decode(body, WHOLE, only_latest=True).table
     assert latest["location"].to_pylist() == [f"N{node}" for node in (1, 2, 3) for _ in range(5)]
@@ -140,13 +136,12 @@ def test_a_month_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     assert latest["retrievals"].to_pylist() == [3] * 15
 
 
-async def test_what_lies_elsewhere_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_lies_elsewhere_is_not_decoded(tmp_path: Path) -> None:
     """Asked for locations, of a month only the row groups that may hold them, or what begins with them, are read."""
-    monkeypatch.setattr(months, "ROW_GROUP", 10)
     lake, of = Lake.open(str(tmp_path)), entry()
     names = ["A", "A/B", "A0", "B", "C"]
     await put(lake, of, 1000, [row(4 + hour, 1.0, location=name) for name in names for hour in range(10)])
-    await curated.compact(lake, of)
+    await curated.compact(lake, of, row_group_rows=10)
     pinned = await curated.inputs(lake, [of], WHOLE)
     found = {}
     for asked in (None, {"A"}, {"B"}, {"B", "C"}, {"D"}):
@@ -237,14 +232,13 @@ REWRITTEN: dict[str, Callable[[pa.Table], tuple[pa.Table, int]]] = {
 
 @pytest.mark.parametrize("rewritten", REWRITTEN)
 async def test_a_month_that_was_rewritten_is_not_believed(
-    tmp_path: Path, rewritten: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rewritten: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another tool wrote it otherwise, with what its footer said: read and made anew as one that is damaged."""
-    monkeypatch.setattr(months, "ROW_GROUP", 20)
     lake, of = Lake.open(str(tmp_path)), entry()
     for asked, value in ((1000, 1.0), (1001, 2.0)):
         await put(lake, of, asked, [row(4 + hour, value) for hour in range(40)])
-    await curated.compact(lake, of)
+    await curated.compact(lake, of, row_group_rows=20)
     path = tmp_path / MONTHS[1]
     whole = path.read_bytes()
     assert pq.read_metadata(path).num_row_groups == 4
@@ -254,10 +248,10 @@ async def test_a_month_that_was_rewritten_is_not_believed(
     expected = [(4 + hour, 2.0) for hour in range(40)]
     assert await values(lake, of) == expected
     pinned = await curated.inputs(lake, [of], WHOLE)
-    tables = [completed(table) async for _, table in curated.tables(lake, [of], pinned, WHOLE)]
+    tables = [complete_table(table) async for _, table in curated.tables(lake, [of], pinned, WHOLE)]
     assert sum(table.num_rows for table in tables) == 80
     assert any(MONTHS[1] in warning for warning in warnings(caplog))
-    assert (await curated.compact(lake, of)).months == ["2024-02"]
+    assert (await curated.compact(lake, of, row_group_rows=20)).months == ["2024-02"]
     assert path.read_bytes() == whole
 
 
@@ -295,7 +289,7 @@ async def test_a_month_without_statistics_loses_no_rows(tmp_path: Path, statisti
     pq.write_table(table.replace_schema_metadata(said), path, row_group_size=5, write_statistics=statistics)
     assert await values(lake, of) == [(10 + hour, 1001.0) for hour in range(5)]
     pinned = await curated.inputs(lake, [of], WHOLE)
-    tables = [completed(table) async for _, table in curated.tables(lake, [of], pinned, WHOLE, {"ISNE"})]
+    tables = [complete_table(table) async for _, table in curated.tables(lake, [of], pinned, WHOLE, {"ISNE"})]
     assert {value for table in tables for value in table["value"].to_pylist()} >= {1001.0}
     await put(lake, of, 1002, [row(10, 0.0)])
     await curated.compact(lake, of)
@@ -322,7 +316,7 @@ async def test_values_that_were_changed_on_purpose_are_not_believed(
     with_other_values(month)
     pinned = await curated.inputs(lake, [of], WHOLE)
     assert await values(lake, of) == [(10 + hour, 1001.0) for hour in range(5)]
-    tables = [completed(table) async for _, table in curated.tables(lake, [of], pinned, WHOLE)]
+    tables = [complete_table(table) async for _, table in curated.tables(lake, [of], pinned, WHOLE)]
     assert {value for table in tables for value in table["value"].to_pylist()} == {1000.0, 1001.0}
     assert "its row groups are not those it was written with" in caplog.text
     month.unlink()

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from gridtide import curated
-from gridtide.curated import Compaction, sharing
-from gridtide.curated.months import Record
+from gridtide.curated import Compaction
+from gridtide.curated.months import CompactionRecord
 from gridtide.entries.entry import Entry
 from gridtide.lake import Lake
 from gridtide.periods import Period
@@ -25,11 +25,11 @@ async def fill(lake: Lake, of: Entry) -> None:
     await put(lake, of, 2000, [row(hour, -1.0) for hour in (3, 4, 500)])
 
 
-async def shared(lake: Lake, of: Entry) -> Compaction:
+async def shared(lake: Lake, of: Entry, size: int = 1) -> Compaction:
     """Compact share by share, the last first."""
-    planned = await curated.shares(lake, of)
+    planned = await curated.plan_shares(lake, of, share_bytes=size)
     parts = [await curated.compact_share(lake, of, share) for share in reversed(planned)]
-    return await curated.join(lake, of, planned, parts) + await curated.compact(lake, of)
+    return await curated.join_shares(lake, of, planned, parts) + await curated.compact(lake, of)
 
 
 async def bodies(lake: Lake) -> dict[str, bytes]:
@@ -37,53 +37,48 @@ async def bodies(lake: Lake) -> dict[str, bytes]:
     return {one.path: await lake.read(one.path) for one in await lake.objects("processed") if "/20" in one.path}
 
 
-async def record(lake: Lake) -> Record:
+async def record(lake: Lake) -> CompactionRecord:
     """What is noted as compacted."""
-    return Record.decode(await lake.read("processed/demand/demand/inputs.json"))
+    return CompactionRecord.decode(await lake.read("processed/demand/demand/inputs.json"))
 
 
 @pytest.mark.parametrize("size", [1, 1 << 30], ids=["a month each", "all together"])
-async def test_shares_make_the_months_of_one_compaction(
-    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_shares_make_the_months_of_one_compaction(tmp_path: Path, size: int) -> None:
     """The same bytes; the record names the same files and months of each; nothing is left to do."""
-    monkeypatch.setattr(sharing, "SHARE", size)
     of, alone, together = entry(), Lake.open(str(tmp_path / "alone")), Lake.open(str(tmp_path / "together"))
     await fill(alone, of)
     for file in (tmp_path / "alone" / "demand").iterdir():
         await together.put(f"demand/{file.name}", file.read_bytes())
     whole = await curated.compact(alone, of)
-    done = await shared(together, of)
+    done = await shared(together, of, size)
     assert await bodies(together) == await bodies(alone)
     assert (await record(together)).files == (await record(alone)).files
     assert (done.files, done.rows, done.problems) == (whole.files, whole.rows, []) == (6, 1208, [])
-    assert await curated.shares(together, of) == []
+    assert await curated.plan_shares(together, of) == []
     assert (await curated.compact(together, of)).months == []
 
 
-async def test_a_share_is_whole_months_with_their_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_share_is_whole_months_with_their_files(tmp_path: Path) -> None:
     """A file is in each share whose months lie within eight days of its period; snapshots are in none."""
-    monkeypatch.setattr(sharing, "SHARE", 1)
     of, lake = entry(), Lake.open(str(tmp_path))
     late = await put(lake, of, 2000, [row(700, 1.0)], Period(START + 696 * HOUR, START + 720 * HOUR))
     early = await put(lake, of, 2001, [row(300, 1.0)], Period(START + 300 * HOUR, START + 301 * HOUR))
     await put(lake, of, 2002, [row(300, 1.0)])
-    planned = await curated.shares(lake, of)
+    planned = await curated.plan_shares(lake, of, share_bytes=1)
     assert [(share.months, share.paths) for share in planned] == [
         (Period(FEBRUARY, MARCH), (late.path, early.path)),
         (Period(MARCH, APRIL), (late.path,)),
     ]
 
 
-async def test_what_a_lost_share_held_is_left_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_lost_share_held_is_left_to_the_next(tmp_path: Path) -> None:
     """A file of which one share put its part and another did not is not noted, and compacted again."""
-    monkeypatch.setattr(sharing, "SHARE", 1)
     of, lake = entry(), Lake.open(str(tmp_path))
     both = await put(lake, of, 2000, [row(0, 1.0), row(10, 2.0)], Period(START, START + 20 * HOUR))
     one = await put(lake, of, 2000, [row(400, 3.0)], Period(START + 400 * HOUR, START + 401 * HOUR))
-    planned = await curated.shares(lake, of)
+    planned = await curated.plan_shares(lake, of, share_bytes=1)
     parts = [await curated.compact_share(lake, of, share) for share in planned[1:]]
-    done = await curated.join(lake, of, planned, parts)
+    done = await curated.join_shares(lake, of, planned, parts)
     assert (done.files, list((await record(lake)).files)) == (1, [one.path])
     assert (await curated.compact(lake, of)).months == ["2024-01"]
     assert (await record(lake)).files[both.path].months == ("2024-01", "2024-02")

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from flows.prepare_training import prepare_training
 from flows.run.cluster import workers
 from gridtide import curated
 from gridtide.config.loading import parse
-from gridtide.curated import sharing
 from gridtide.entries.entry import TaskRetries
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import Lake
@@ -121,7 +121,7 @@ async def contents(lake: Lake, folder: str, name: str) -> dict[str, bytes]:
 @pytest.mark.slow
 async def test_a_killed_worker_changes_no_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes share the months of two entries; one is killed; every month is to the byte that of one process."""
-    monkeypatch.setattr(sharing, "SHARE", 1)
+    monkeypatch.setattr(curated, "plan_shares", partial(curated.plan_shares, share_bytes=1))
     one, two = Lake.open(str(tmp_path / "one")), Lake.open(str(tmp_path / "two"))
     apis = [entry(name) for name in ("a", "b")]
     for of in apis:

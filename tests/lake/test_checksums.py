@@ -6,13 +6,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gridtide.lake.files.checksums import FOOTER, Summed, check, opened
+from gridtide.lake.files.checksums import CHECKSUMS_KEY, ChecksummingSink, open_checked, verify_row_groups
 
 
 def written(*groups: list[int]) -> tuple[bytes, dict[bytes, bytes]]:
     """A Parquet file of a row group each, and what its footer says."""
     sink = io.BytesIO()
-    summed = Summed(sink)
+    summed = ChecksummingSink(sink)
     schema = pa.schema([("number", pa.int64())])
     with pq.ParquetWriter(summed.sink, schema, compression="none", use_dictionary=False) as writer:
         for group in groups:
@@ -26,35 +26,35 @@ def written(*groups: list[int]) -> tuple[bytes, dict[bytes, bytes]]:
 def test_each_row_group_is_held_to_its_own() -> None:
     """One that was changed is refused where it is asked for, and hides none of the others."""
     body, pairs = written([1111], [2222], [3333])
-    check(pairs, body, range(3))
+    verify_row_groups(pairs, body, range(3))
     at = body.index((2222).to_bytes(8, "little"))
     changed = body[:at] + (4444).to_bytes(8, "little") + body[at + 8 :]
-    check(pairs, changed, [0, 2])
+    verify_row_groups(pairs, changed, [0, 2])
     for asked in ([1], range(3)):
         with pytest.raises(ValueError, match="are not those it was written with"):
-            check(pairs, changed, asked)
+            verify_row_groups(pairs, changed, asked)
 
 
 def test_all_bytes_before_the_footer_are_summed() -> None:
     """The last row group ends where the footer begins, so that none of its columns is left out."""
     body, pairs = written([1], [2])
     size = pq.read_metadata(pa.BufferReader(body)).serialized_size + 8
-    assert pairs[FOOTER.encode()].startswith(b"[[")
+    assert pairs[CHECKSUMS_KEY.encode()].startswith(b"[[")
     for at in range(len(body) - size):
         changed = bytearray(body)
         changed[at] ^= 1
         with pytest.raises(ValueError, match="are not those it was written with"):
-            check(pairs, bytes(changed), range(2))
+            verify_row_groups(pairs, bytes(changed), range(2))
 
 
 def test_a_footer_that_says_nothing_is_believed() -> None:
     """Files of those who do not write checksums stay readable; a row group more than told does not."""
     body, pairs = written([1])
-    check({}, body, range(5))
+    verify_row_groups({}, body, range(5))
     with pytest.raises(ValueError, match="are not those it was written with"):
-        check(pairs, body, range(2))
+        verify_row_groups(pairs, body, range(2))
     with pytest.raises(ValueError, match="Expected `array`"):
-        check({FOOTER.encode(): b"3"}, body, [0])
+        verify_row_groups({CHECKSUMS_KEY.encode(): b"3"}, body, [0])
 
 
 def test_pages_are_held_to_theirs_where_a_footer_tells_none() -> None:
@@ -63,7 +63,7 @@ def test_pages_are_held_to_theirs_where_a_footer_tells_none() -> None:
     plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     pq.write_table(table, sink, write_page_checksum=True, **plain)
     body = bytearray(sink.getvalue())
-    assert opened(pa.py_buffer(bytes(body))).read()["number"].to_pylist() == [1111]
+    assert open_checked(pa.py_buffer(bytes(body))).read()["number"].to_pylist() == [1111]
     body[body.index((1111).to_bytes(8, "little"))] ^= 1
     with pytest.raises(OSError, match="CRC"):
-        opened(pa.py_buffer(bytes(body))).read()
+        open_checked(pa.py_buffer(bytes(body))).read()

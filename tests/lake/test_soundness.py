@@ -23,7 +23,7 @@ async def test_each_file_is_told_in_its_place(tmp_path: Path) -> None:
     files = sorted(await lake.files("grid", "grid"), key=path_of)
     (tmp_path / files[1].path).write_bytes(b"")
     (tmp_path / files[2].path).write_bytes((tmp_path / files[3].path).read_bytes())
-    first, empty, other, last = await soundness.said(lake, files)
+    first, empty, other, last = await soundness.read_metadata(lake, files)
     assert isinstance(first, Metadata)
     assert isinstance(last, Metadata)
     assert (first.period, last.period) == (files[0].period, files[3].period)
@@ -46,11 +46,11 @@ async def test_a_csv_of_another_size_than_its_sidecar_says_is_damaged(tmp_path: 
     sidecar = old.with_name(f"{old.name}.meta.json")
     sidecar.write_text(json.dumps({k: v for k, v in json.loads(sidecar.read_text()).items() if k != "size"}))
     files = await lake.files("grid", "grid")
-    found, problems = await soundness.damaged(lake, files, Period(START, START + 3 * DAY))
+    found, problems = await soundness.find_damaged(lake, files, Period(START, START + 3 * DAY))
     assert found == {f"grid/{junk.name}"}
     assert len(problems) == 1
     assert f"{junk.name}: is damaged: it has 4 bytes, its sidecar says {size}." in problems[0]
-    assert await soundness.damaged(lake, files, Period(START + 2 * DAY, START + 4 * DAY)) == (frozenset(), [])
+    assert await soundness.find_damaged(lake, files, Period(START + 2 * DAY, START + 4 * DAY)) == (frozenset(), [])
     assert (await lake.metadata(f"grid/{sound.name}")).size == sound.stat().st_size
 
 
@@ -61,7 +61,7 @@ async def test_a_file_that_cannot_be_read_is_not_damaged(tmp_path: Path) -> None
         stored = await lake.put_draft(draft, "grid", "grid", START)
     files = await lake.files("grid", "grid")
     (tmp_path / stored.path).unlink()
-    damaged, problems = await soundness.damaged(lake, files, Period(START, START + DAY))
+    damaged, problems = await soundness.find_damaged(lake, files, Period(START, START + DAY))
     assert damaged == frozenset()
     assert len(problems) == 1
     assert problems[0].startswith(f"{stored.path}: cannot be read")

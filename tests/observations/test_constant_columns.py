@@ -14,10 +14,18 @@ from gridtide.errors import StorageError
 from gridtide.lake import Lake
 from gridtide.lake.files import encoding
 from gridtide.lake.files.encoding import ParquetSink
-from gridtide.observations.constant_columns import FOOTER, common, completed, constants, decode, encode, joined, told
+from gridtide.observations.constant_columns import (
+    CONSTANTS_KEY,
+    common_constants,
+    decode_constants,
+    encode_constants,
+    find_constants,
+    join_tables,
+    read_constants,
+)
 from gridtide.observations.table import SCHEMA, TIME, Row, empty, from_rows
-from gridtide.observations.times import integers, times
-from tests.support.lakes import HOUR, START, entry, put, row
+from gridtide.observations.times import read_times, to_microseconds
+from tests.support.lakes import HOUR, START, complete_table, entry, put, row
 
 RETRIEVED = START + timedelta(days=3)
 
@@ -50,7 +58,7 @@ def body(tmp_path: Path, *tables: pa.Table) -> bytes:
 def test_what_is_constant_is_found() -> None:
     """Labels, moments and lengths that all rows share, and nothing of what they do not."""
     one = row(0, 1.0)
-    assert constants(two()) == {
+    assert find_constants(two()) == {
         "source": "eia",
         "location": one.location,
         "variable": one.variable,
@@ -59,19 +67,19 @@ def test_what_is_constant_is_found() -> None:
         "retrieved_at": micros(RETRIEVED),
         "interval": 3_600_000_000,
     }
-    assert "location" not in constants(two(location="other"))
-    assert "interval" not in constants(two(interval_end=START + 3 * HOUR))
-    assert "published_at" not in constants(two(published_at=START))
-    assert constants(empty()) == {}
+    assert "location" not in find_constants(two(location="other"))
+    assert "interval" not in find_constants(two(interval_end=START + 3 * HOUR))
+    assert "published_at" not in find_constants(two(published_at=START))
+    assert find_constants(empty()) == {}
 
 
 def test_what_two_row_groups_share_is_constant(tmp_path: Path) -> None:
     """A footer tells what holds in the whole file."""
-    file = encoding.sound(body(tmp_path, two(), table(row(2, 1.0)._replace(unit="MW"))))
+    file = encoding.open_sound(body(tmp_path, two(), table(row(2, 1.0)._replace(unit="MW"))))
     pairs = file.metadata.metadata or {}
-    assert set(constants(two())) - set(decode(pairs)) == {"unit"}
-    assert common({"unit": "MWh", "published_at": None}, {"unit": "MW"}) == {}
-    assert decode({}) == {}
+    assert set(find_constants(two())) - set(decode_constants(pairs)) == {"unit"}
+    assert common_constants({"unit": "MWh", "published_at": None}, {"unit": "MW"}) == {}
+    assert decode_constants({}) == {}
 
 
 published = st.none() | st.sampled_from([START, START + HOUR])
@@ -93,20 +101,20 @@ def test_columns_left_out_come_back(
 ) -> None:
     """Without what the footer tells and with it are the same table, also column by column."""
     groups = [table(*some) for some in (first, more) if some]
-    file = encoding.sound(body(tmp_path_factory.mktemp("file"), *groups))
-    whole, bare = encoding.rows(file), encoding.rows(file, only_varying=True)
+    file = encoding.open_sound(body(tmp_path_factory.mktemp("file"), *groups))
+    whole, bare = encoding.decode_rows(file), encoding.decode_rows(file, only_varying=True)
     assert set(bare.column_names) < set(whole.column_names)
-    assert completed(bare).cast(whole.schema).to_pylist() == whole.to_pylist()
+    assert complete_table(bare).cast(whole.schema).to_pylist() == whole.to_pylist()
     for name in ("interval_start", "interval_end", "published_at", "retrieved_at"):
-        assert times(bare, name).tolist() == integers(whole[name]).tolist()
+        assert read_times(bare, name).tolist() == to_microseconds(whole[name]).tolist()
 
 
 def test_a_damaged_footer_is_refused() -> None:
     """One other byte in what it tells, and it is not believed."""
-    said = encode({"unit": "MWh"}).encode()
-    assert decode({FOOTER.encode(): said}) == {"unit": "MWh"}
+    said = encode_constants({"unit": "MWh"}).encode()
+    assert decode_constants({CONSTANTS_KEY.encode(): said}) == {"unit": "MWh"}
     with pytest.raises(ValueError, match="damaged"):
-        decode({FOOTER.encode(): said.replace(b"MWh", b"kWh")})
+        decode_constants({CONSTANTS_KEY.encode(): said.replace(b"MWh", b"kWh")})
 
 
 @pytest.mark.parametrize(
@@ -132,13 +140,18 @@ def test_a_damaged_footer_is_refused() -> None:
 def test_what_no_footer_of_ours_says_is_refused(text: bytes) -> None:
     """Other names and types, with a checksum that fits them."""
     with pytest.raises(ValueError, match=r"."):
-        decode({FOOTER.encode(): b"%08x %s" % (zlib.crc32(text), text)})
+        decode_constants({CONSTANTS_KEY.encode(): b"%08x %s" % (zlib.crc32(text), text)})
 
 
 def test_all_that_a_footer_may_say_comes_back() -> None:
     """Null for no publication, and names that are not said stay unsaid."""
-    for same in (constants(two()), constants(two(published_at=START)), {"published_at": 1, "interval": 0}, {}):
-        assert decode({FOOTER.encode(): encode(same).encode()}) == same
+    for same in (
+        find_constants(two()),
+        find_constants(two(published_at=START)),
+        {"published_at": 1, "interval": 0},
+        {},
+    ):
+        assert decode_constants({CONSTANTS_KEY.encode(): encode_constants(same).encode()}) == same
 
 
 async def test_a_file_whose_footer_is_damaged_is_named(tmp_path: Path) -> None:
@@ -155,7 +168,7 @@ def test_other_readers_see_all_columns(tmp_path: Path) -> None:
     """A constant column is in the file all the same."""
     body(tmp_path, two())
     assert pq.read_table(tmp_path / "some.parquet").select(SCHEMA.names).num_rows == 2
-    assert told(two()) == {}
+    assert read_constants(two()) == {}
 
 
 @given(st.lists(st.lists(rows, min_size=1, max_size=3), min_size=1, max_size=4), st.data())
@@ -168,8 +181,8 @@ def test_tables_are_joined_as_they_are(
     for one in some:
         retrieved = RETRIEVED + data.draw(st.integers(0, 1)) * HOUR
         source = data.draw(st.sampled_from(["eia", "caiso"]))
-        file = encoding.sound(body(folder, from_rows(source, one, retrieved)))
-        wholes.append(encoding.rows(file))
-        bares.append(encoding.rows(file, only_varying=data.draw(st.booleans())))
+        file = encoding.open_sound(body(folder, from_rows(source, one, retrieved)))
+        wholes.append(encoding.decode_rows(file))
+        bares.append(encoding.decode_rows(file, only_varying=data.draw(st.booleans())))
     expected = [row for whole in wholes for row in whole.to_pylist()]
-    assert completed(joined(bares)).to_pylist() == expected
+    assert complete_table(join_tables(bares)).to_pylist() == expected

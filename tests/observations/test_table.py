@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from gridtide.errors import FormatError
-from gridtide.observations.identity import content_hash, distinct
+from gridtide.observations.identity import content_hash, drop_duplicates
 from gridtide.observations.table import SCHEMA, Row, empty, from_columns, from_rows
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
@@ -78,20 +78,20 @@ def test_a_missing_location_is_refused() -> None:
 def test_exact_duplicates_collapse_in_order() -> None:
     """Of equal rows the first stays; nulls equal nulls."""
     doubled = table(row(2, 3.0), row(0, 1.0), row(1, None), row(0, 1.0), row(1, None))
-    assert distinct(doubled, "x")["value"].to_pylist() == [3.0, 1.0, None]
+    assert drop_duplicates(doubled, "x")["value"].to_pylist() == [3.0, 1.0, None]
 
 
 @pytest.mark.parametrize("other", [2.0, None])
 def test_conflicting_duplicates_fail_the_entry(other: float | None) -> None:
     """The same key with two values is refused, naming entry and key."""
     with pytest.raises(FormatError, match=r"some_entry: 1 keys .* eia/ISNE/demand at 2024-01-01T00:00Z"):
-        distinct(table(row(0, 1.0), row(0, other)), "some_entry")
+        drop_duplicates(table(row(0, 1.0), row(0, other)), "some_entry")
 
 
 def test_distinct_keys_stay_apart() -> None:
     """Location, variable and time are all part of the key."""
     rows = [row(0, 1.0), row(1, 1.0), row(0, 1.0, "net_generation"), row(0, 1.0, location="CISO")]
-    assert distinct(table(*rows), "x").num_rows == 4
+    assert drop_duplicates(table(*rows), "x").num_rows == 4
 
 
 def test_the_content_hash_sees_values_but_not_retrieval_or_chunking() -> None:

@@ -77,7 +77,7 @@ def test_any_observations_come_back(format: str, pages: list[list[Row]], source:
     for table in tables:
         sink.write(table)
     sink.close({})
-    read, wanted = encoding.read(format, file.getvalue()), concat(tables)
+    read, wanted = encoding.decode_table(format, file.getvalue()), concat(tables)
     assert content_hash(read).digest() == content_hash(wanted).digest()
     for name in SCHEMA.names:
         assert read[name].to_pylist() == wanted[name].to_pylist()
@@ -94,4 +94,4 @@ def test_any_body_comes_back(body: bytes) -> None:
 def test_no_bytes_break_the_reader(body: bytes, format: str) -> None:  # noqa: A002
     """What is no file of observations is a ValueError, whatever it is."""
     with suppress(ValueError):
-        assert encoding.read(format, body).schema.equals(SCHEMA)
+        assert encoding.decode_table(format, body).schema.equals(SCHEMA)

@@ -118,7 +118,7 @@ def check(page: Page | None) -> None:
     if page is None or not page.observations.num_rows:
         return
     table = page.observations
-    values = np.concatenate([arrays.to_numpy(chunk, "f8")[arrays.known(chunk)] for chunk in table["value"].chunks])
+    values = np.concatenate([arrays.to_numpy(chunk, "f8")[arrays.not_null(chunk)] for chunk in table["value"].chunks])
     assert np.isfinite(values).all()
     for starts, ends in zip(table["interval_start"].chunks, table["interval_end"].chunks, strict=True):
         first, last = arrays.to_numpy(starts, "i8"), arrays.to_numpy(ends, "i8")

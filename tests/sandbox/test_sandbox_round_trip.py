@@ -11,7 +11,7 @@ from gridtide.config.loading import load as load_config
 from gridtide.config.loading import parse as parse_config
 from gridtide.entries.entry import Config
 from gridtide.http.client import Http
-from gridtide.observations.identity import distinct, fingerprints, has_repeats
+from gridtide.observations.identity import drop_duplicates, fingerprints, has_repeats
 from gridtide.observations.table import concat
 from gridtide.periods import Period
 from gridtide.sandbox import SECRETS, redirect
@@ -46,7 +46,7 @@ async def collected(entry, period):
                 page = await http.fetch(moved, request, read)
                 waiting += page.following
                 pages.append(page)
-    return concat([distinct(page.observations, entry.name) for page in pages])
+    return concat([drop_duplicates(page.observations, entry.name) for page in pages])
 
 
 def series(table, variable, location):

@@ -14,7 +14,7 @@ import pytest
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry, RateLimit
 from gridtide.errors import ConfigurationError, FormatError, GridtideError, UpstreamError
-from gridtide.observations.identity import distinct
+from gridtide.observations.identity import drop_duplicates
 from gridtide.observations.table import SCHEMA, empty
 from gridtide.periods import Period, local_day
 from gridtide.sources import caiso
@@ -312,7 +312,7 @@ def test_the_days_of_the_time_change_have_23_and_25_hours(day: str, hours: int, 
     ]
     found = read("\n".join([LOAD, *reversed(lines)])).observations
     assert sorted(found["interval_start"].to_pylist()) == starts
-    assert distinct(found, "x").num_rows == hours
+    assert drop_duplicates(found, "x").num_rows == hours
 
 
 def test_rows_are_kept_in_the_order_given_and_duplicates_left_to_the_caller() -> None:
@@ -506,7 +506,7 @@ def test_recorded_reports_equal_an_independent_reading(name: str, count: int, pa
     independent = [expected(record) for record in csv.DictReader(io.StringIO(text.decode()))]
     assert page.received == len(independent) == count
     assert rows(page.observations) == independent
-    assert distinct(page.observations, "x").num_rows == count
+    assert drop_duplicates(page.observations, "x").num_rows == count
 
 
 @needs_shared

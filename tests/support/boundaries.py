@@ -145,11 +145,11 @@ class Doors:
         """Within it every call to a store, and every draft, goes through these doors."""
         names = ("put", "get", "head", "list", "list_with_delimiter", "delete")
         calls = {name: self._through(getattr(obstore, name)) for name in names}
-        drafts, files = self._through(tempfile.TemporaryFile), self._through(store.contents, "get")
+        drafts, files = self._through(tempfile.TemporaryFile), self._through(store.read_local_file, "get")
         with (
             patch.multiple(obstore, **calls),
             patch.object(tempfile, "TemporaryFile", drafts),
-            patch.object(store, "contents", files),
+            patch.object(store, "read_local_file", files),
         ):
             yield
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import pyarrow as pa
+
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.lake import Draft, Lake, Provenance, Stored
-from gridtide.observations.table import Row, from_rows
+from gridtide.observations.arrays import dictionary_array
+from gridtide.observations.constant_columns import read_constants
+from gridtide.observations.table import RETRIEVALS, SCHEMA, TIME, Row, from_rows
+from gridtide.observations.times import UNPUBLISHED, read_times
 from gridtide.periods import Period
 
 START = datetime(2024, 1, 31, 20, tzinfo=UTC)
@@ -35,3 +41,21 @@ async def put(lake: Lake, of: Entry, asked: float, rows: Sequence[Row], period: 
     with Draft(of.format, Provenance(of.name, period, of.fingerprint)) as draft:  # type: ignore[arg-type]
         draft.append(from_rows("eia", rows, stamp))
         return await lake.put_draft(draft, of.output_folder, of.file_prefix, stamp)
+
+
+def complete_table(table: pa.Table) -> pa.Table:
+    """`table`, which may lack columns that hold the same in every row, with all of them, as others read it."""
+    constants = read_constants(table)
+    columns = []
+    for field in SCHEMA:
+        if field.name in table.column_names:
+            columns.append(table[field.name].combine_chunks())
+        elif field.type == TIME:
+            moments = read_times(table, field.name)
+            columns.append(pa.array([None if m == UNPUBLISHED else int(m) for m in moments], TIME))
+        else:
+            columns.append(dictionary_array(np.zeros(table.num_rows, np.int32), [constants[field.name]]))
+    complete = pa.Table.from_arrays(columns, schema=SCHEMA)
+    if RETRIEVALS.name in table.column_names:
+        complete = complete.append_column(RETRIEVALS, table[RETRIEVALS.name])
+    return complete

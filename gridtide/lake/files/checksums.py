@@ -16,10 +16,10 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-FOOTER = "gridtide.checksums"
+CHECKSUMS_KEY = "gridtide.checksums"
 
 
-class Summed:
+class ChecksummingSink:
     """An open file to write row groups to, that sums what is written."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -50,21 +50,21 @@ class Summed:
 
     def footer(self) -> dict[str, str]:
         """What the footer is to say of the row groups."""
-        return {FOOTER: msgspec.json.encode(self._told).decode()}
+        return {CHECKSUMS_KEY: msgspec.json.encode(self._told).decode()}
 
 
-def opened(body: Any) -> pq.ParquetFile:
-    """The Parquet file in `body`; where it does not tell what `check` checks, its pages are held to their checksums."""
+def open_checked(body: Any) -> pq.ParquetFile:
+    """The Parquet file in `body`; without checksums of its row groups, those of its pages are checked."""
     file = pq.ParquetFile(body)
-    if FOOTER.encode() in (file.metadata.metadata or {}):
+    if CHECKSUMS_KEY.encode() in (file.metadata.metadata or {}):
         return file
     return pq.ParquetFile(body, metadata=file.metadata, page_checksum_verification=True)
 
 
-def check(pairs: Mapping[bytes, bytes], body: Any, groups: Iterable[int]) -> None:
+def verify_row_groups(pairs: Mapping[bytes, bytes], body: Any, groups: Iterable[int]) -> None:
     """Raises `ValueError` unless the row `groups` of the file `body` are those that its footer `pairs` tell of; what
     these say nothing of is believed."""
-    said = pairs.get(FOOTER.encode())
+    said = pairs.get(CHECKSUMS_KEY.encode())
     if said is None:
         return
     told = msgspec.json.decode(said, type=list[tuple[int, int]])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gridtide.lake.files.encoding import Sink
 
 
-ROW_GROUP = 1 << 16
+ROW_GROUP_ROWS = 1 << 16
 """Rows that are gathered before they are written; small pages share one dictionary that way."""
 
 
@@ -52,8 +52,8 @@ class Draft:
         self._waiting.append(table)
         self._marks.append(fingerprints(table) if marks is None else marks)
         self._waiting_rows += table.num_rows
-        if self._waiting_rows >= ROW_GROUP:
-            self._flush(ROW_GROUP)
+        if self._waiting_rows >= ROW_GROUP_ROWS:
+            self._flush(ROW_GROUP_ROWS)
 
     def table(self) -> pa.Table:
         """All observations appended so far, in memory."""
@@ -62,7 +62,7 @@ class Draft:
 
         if self._sink is None:
             return concat(self._waiting)
-        whole = encoding.read(self.format, self._close({}))
+        whole = encoding.decode_table(self.format, self._close({}))
         self._start()  # a file that was closed to be read cannot be gone on with
         self.append(whole)
         return whole
@@ -93,8 +93,8 @@ class Draft:
         marks = np.concatenate([np.empty(0, np.uint64), *self._marks])
         done = 0
         while table.num_rows - done >= least:
-            group = table.slice(done, ROW_GROUP)
-            content_hash(group, self._digest, marks[done : done + ROW_GROUP])
+            group = table.slice(done, ROW_GROUP_ROWS)
+            content_hash(group, self._digest, marks[done : done + ROW_GROUP_ROWS])
             with self._failures():
                 self._open_sink().write(group)
             done += group.num_rows

@@ -14,23 +14,23 @@ from typing import IO, Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gridtide.lake.files.checksums import Summed, check, opened
+from gridtide.lake.files.checksums import ChecksummingSink, open_checked, verify_row_groups
 from gridtide.observations.constant_columns import (
-    FOOTER,
+    CONSTANTS_KEY,
     Constants,
-    common,
-    constants,
-    decode,
-    encode,
-    lacking,
-    varying,
+    attach_constants,
+    common_constants,
+    decode_constants,
+    encode_constants,
+    find_constants,
+    varying_schema,
 )
 from gridtide.observations.table import LABEL, SCHEMA
 
-LABELS = [field.name for field in SCHEMA if pa.types.is_dictionary(field.type)]
+LABEL_COLUMNS = [field.name for field in SCHEMA if pa.types.is_dictionary(field.type)]
 
 
-TIMES = [field.name for field in SCHEMA if pa.types.is_timestamp(field.type)]
+TIME_COLUMNS = [field.name for field in SCHEMA if pa.types.is_timestamp(field.type)]
 
 
 ENCODINGS = {
@@ -66,12 +66,12 @@ class ParquetSink:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._same: Constants | None = None
-        self._summed = Summed(file)
+        self._summed = ChecksummingSink(file)
         self._writer = pq.ParquetWriter(
             self._summed.sink,
             SCHEMA,
             compression=CODEC,
-            use_dictionary=LABELS,
+            use_dictionary=LABEL_COLUMNS,
             column_encoding=ENCODINGS,
             write_statistics=["interval_start"],
             write_page_checksum=True,
@@ -79,14 +79,14 @@ class ParquetSink:
 
     def write(self, table: pa.Table) -> None:
         """Append `table` as one row group."""
-        same = constants(table)
-        self._same = same if self._same is None else common(self._same, same)
+        same = find_constants(table)
+        self._same = same if self._same is None else common_constants(self._same, same)
         self._writer.write_table(table)
         self._summed.end_group()
 
     def close(self, footer: Mapping[str, str]) -> None:
         """Write the Parquet footer."""
-        same = {FOOTER: encode(self._same or {})}
+        same = {CONSTANTS_KEY: encode_constants(self._same or {})}
         self._writer.add_key_value_metadata({**footer, **same, **self._summed.footer()})
         self._writer.close()
 
@@ -97,12 +97,12 @@ class CsvSink:
     def __init__(self, file: IO[bytes]) -> None:
         from pyarrow import csv
 
-        self._schema = pa.schema([f.with_type(LABEL) if f.name in TIMES else f for f in SCHEMA])
+        self._schema = pa.schema([f.with_type(LABEL) if f.name in TIME_COLUMNS else f for f in SCHEMA])
         self._writer = csv.CSVWriter(file, self._schema)
 
     def write(self, table: pa.Table) -> None:
         """Append `table`."""
-        columns = [_iso(table[name]) if name in TIMES else table[name] for name in self._schema.names]
+        columns = [_iso(table[name]) if name in TIME_COLUMNS else table[name] for name in self._schema.names]
         self._writer.write(pa.Table.from_arrays(columns, schema=self._schema))
 
     def close(self, footer: Mapping[str, str]) -> None:
@@ -113,39 +113,39 @@ class CsvSink:
 SINKS: Mapping[str, Callable[[IO[bytes]], Sink]] = {"parquet": ParquetSink, "csv": CsvSink}
 
 
-def read(extension: str, body: Any) -> pa.Table:
+def decode_table(extension: str, body: Any) -> pa.Table:
     """The observations in `body` (bytes or another buffer); raises `ValueError` if it is damaged.
 
     Large Parquet files keep one chunk per row group.
     """
     if extension != "csv":
-        return rows(sound(body))
+        return decode_rows(open_sound(body))
     with _damage_told():
         return _observations(_read_csv(pa.py_buffer(body)), SCHEMA)
 
 
-def sound(body: Any) -> pq.ParquetFile:
+def open_sound(body: Any) -> pq.ParquetFile:
     """The Parquet file in `body`, whose row groups are those it was written with; raises `ValueError` if not."""
     buffer = pa.py_buffer(body)
     with _damage_told():
-        file = opened(buffer)
-        check(file.metadata.metadata or {}, buffer, range(file.metadata.num_row_groups))
+        file = open_checked(buffer)
+        verify_row_groups(file.metadata.metadata or {}, buffer, range(file.metadata.num_row_groups))
     return file
 
 
-def rows(file: pq.ParquetFile, *, only_varying: bool = False) -> pa.Table:
+def decode_rows(file: pq.ParquetFile, *, only_varying: bool = False) -> pa.Table:
     """The observations in `file`; raises `ValueError` if it is damaged.
 
-    With `only_varying` without the columns that its footer tells, as `constant.lacking` has them.
+    With `only_varying` without the columns that its footer tells, as `attach_constants` has them.
     """
     pairs = (file.metadata.metadata or {}) if only_varying else {}
     with _damage_told():
-        schema = _varying(frozenset(decode(pairs)))
+        schema = _varying(frozenset(decode_constants(pairs)))
         table = file.read(None if schema is SCHEMA else schema.names, use_threads=False)
-    return lacking(_observations(table, schema), pairs)
+    return attach_constants(_observations(table, schema), pairs)
 
 
-def footer(tail: Any) -> pq.FileMetaData:
+def decode_footer(tail: Any) -> pq.FileMetaData:
     """The footer of a Parquet file, given its last `footer_size` bytes or more; raises `ValueError` if it has none."""
     with _damage_told():
         return pq.ParquetFile(pa.py_buffer(tail)).metadata  # half the time of `read_metadata`
@@ -187,7 +187,7 @@ def _observations(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 @functools.lru_cache
 def _varying(constant: frozenset[str]) -> pa.Schema:
-    return varying(SCHEMA, dict.fromkeys(constant))
+    return varying_schema(SCHEMA, dict.fromkeys(constant))
 
 
 def _read_csv(buffer: pa.Buffer) -> pa.Table:

@@ -109,7 +109,7 @@ class Metadata:
             raise ValueError(f"no metadata of a lake file: {error}") from error
 
 
-def check(sidecar: bytes, body: Any) -> None:
+def verify_sidecar(sidecar: bytes, body: Any) -> None:
     """Raises `ValueError` unless `body` is what the file was put with."""
     if json.loads(sidecar).get(_SHA256) != _sha256(body):
         raise ValueError("its bytes are not those that were stored")

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gridtide.observations.array_types import Floats, Integers
-from gridtide.observations.availability import NEVER
+from gridtide.observations.availability import NEVER_KNOWN
 from gridtide.periods import Period
 
 
@@ -61,11 +61,11 @@ class Hourly:
         """
         if series in self.vintages:
             row, known, _ = self.vintages[series]
-            first = np.full(self.values.shape[1], NEVER, np.int64)
+            first = np.full(self.values.shape[1], NEVER_KNOWN, np.int64)
             np.minimum.at(first, row, known)
         else:
-            first = np.where(np.isnan(self.values[series]), NEVER, self.known[series]).astype(np.int64)
-        there = np.flatnonzero(first != NEVER)
+            first = np.where(np.isnan(self.values[series]), NEVER_KNOWN, self.known[series]).astype(np.int64)
+        there = np.flatnonzero(first != NEVER_KNOWN)
         if not there.size:
             return None
         return int(np.quantile(first[there] - there, 0.99, method="higher"))

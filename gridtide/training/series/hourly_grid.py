@@ -15,15 +15,15 @@ from gridtide.entries.entry import Available
 from gridtide.errors import TrainingError
 from gridtide.observations import table as table_module
 from gridtide.observations.array_types import Floats, Integers
-from gridtide.observations.availability import NEVER, available_at
+from gridtide.observations.availability import NEVER_KNOWN, available_at
 from gridtide.observations.series import SeriesNumbers
 from gridtide.observations.times import (
     MICROSECONDS_PER_HOUR,
     UNPUBLISHED,
-    floats,
     interval_lengths,
     microseconds,
-    times,
+    read_times,
+    to_floats,
 )
 from gridtide.periods import Period
 from gridtide.training.series.hourly import Hourly, Vintages
@@ -126,13 +126,13 @@ class HourlyGrid:
     def finish(self) -> Hourly:
         """All that was taken in, hourly."""
         count = len(self._names)
-        known = np.full((count, self._steps), NEVER, np.int32)
+        known = np.full((count, self._steps), NEVER_KNOWN, np.int32)
         repeats = -np.count_nonzero(self._retrieved[:count] != UNPUBLISHED, axis=1)
         hours = self._first + np.arange(self._steps) * MICROSECONDS_PER_HOUR
         for (rule, instant), taken in self._taken.items():
             row = self._row_of(available_at(rule, hours, hours if instant else hours + MICROSECONDS_PER_HOUR))
             for number in np.flatnonzero(taken):
-                there = known[number, 0] != NEVER
+                there = known[number, 0] != NEVER_KNOWN
                 known[number] = np.maximum(known[number], row) if there else row
             repeats[: len(taken)] += taken.astype(np.int64)
         made = Hourly(self.period, tuple(self._names), tuple(self._units), self._values[:count], known, {}, repeats)
@@ -148,15 +148,15 @@ class HourlyGrid:
         return made
 
     def _rows(self, table: pa.Table) -> _Rows:
-        start = times(table, "interval_start")
+        start = read_times(table, "interval_start")
         return _Rows(
             self._numbers.of(table),
             start,
             interval_lengths(table, start),
-            times(table, "published_at"),
-            times(table, "retrieved_at"),
+            read_times(table, "published_at"),
+            read_times(table, "retrieved_at"),
             start,
-            floats(table["value"]),
+            to_floats(table["value"]),
             table_module.retrievals(table),
         )
 
@@ -223,7 +223,7 @@ class HourlyGrid:
     def _row_of(self, moment: Integers) -> Integers:
         """The row by whose end `moment` has come."""
         row = -((self._first - moment) // MICROSECONDS_PER_HOUR) - 1
-        return np.minimum(row, NEVER - 1)
+        return np.minimum(row, NEVER_KNOWN - 1)
 
     def _add_short(self, made: Hourly, rows: _Rows) -> None:
         """Sum or average what is shorter than an hour into its hour; of several vintages the latest counts."""
