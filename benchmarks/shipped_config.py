@@ -37,7 +37,7 @@ def measure() -> list[Row]:
 async def _week() -> float:
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     with tempfile.TemporaryDirectory() as lake:
-        async with sandbox.running() as url:
+        async with sandbox.run_sandbox() as url:
             started = time.monotonic()
             where: dict[str, Any] = {"lake": lake, "sandbox": url}
             filled = await backfill(end - timedelta(days=7), end, **where)

@@ -400,7 +400,7 @@ def sandbox_command(
     from gridtide import sandbox as embedded
 
     async def serve_sandbox() -> None:
-        async with embedded.running(port=port, seed=seed, latency=latency, faults=_parse_faults(faults)) as url:
+        async with embedded.run_sandbox(port=port, seed=seed, latency=latency, faults=_parse_faults(faults)) as url:
             out.print(f"The sandbox answers at {url} (Ctrl-C ends it). {embedded.NOTICE}", soft_wrap=True)
             out.print(f"Ask it:      gridtide ingest --sandbox-url {url}", soft_wrap=True)
             out.print(f"In a config: {url} in place of https://api.eia.gov and the like, and in .env:", soft_wrap=True)
@@ -431,7 +431,7 @@ def _check_options(config: Path, select: list[str] | None, sandbox_url: str | No
     if sandbox_url is not None:
         from gridtide import sandbox as embedded
 
-        asyncio.run(embedded.check(sandbox_url))
+        asyncio.run(embedded.check_running(sandbox_url))
 
 
 def _parse_period(start: str, end: str) -> Period:

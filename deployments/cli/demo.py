@@ -34,7 +34,7 @@ async def run_demo(path: str, config: Config, lake: str) -> None:
     end = floor(datetime.now(UTC), timedelta(hours=1))
     hourly = [entry.name for entry in config.apis if _is_hourly(entry)]
     ingested, filled, durations = None, None, Durations(float)
-    async with embedded.running() as sandbox, flow_commands.announced_server(sandbox):
+    async with embedded.run_sandbox() as sandbox, flow_commands.announced_server(sandbox):
         try:
             ingested = await flow_commands.run_ingest(
                 FlowOptions(path, None, lake, sandbox), refresh=True, durations=durations

@@ -43,7 +43,7 @@ async def run_probes(config: Config, entries: Sequence[Entry], lake: str, sandbo
     """Try `entries` and the lake at the address `lake`, print the results, and return the exit code."""
     async with AsyncExitStack() as stack:
         if sandbox:
-            url = sandbox if isinstance(sandbox, str) else await stack.enter_async_context(embedded.running())
+            url = sandbox if isinstance(sandbox, str) else await stack.enter_async_context(embedded.run_sandbox())
             entries = embedded.redirect(config, url).select(entry.name for entry in entries)
         http = await stack.enter_async_context(Http(embedded.SECRETS if sandbox else await _read_credentials(entries)))
         with err.status(f"Asking the upstreams of {counted(len(entries), 'entry', 'entries')}"):

@@ -78,7 +78,7 @@ async def collecting(
     loaded, entries = selected(config, select)
     async with AsyncExitStack() as stack:
         if sandbox:
-            url = sandbox if isinstance(sandbox, str) else await stack.enter_async_context(embedded.running())
+            url = sandbox if isinstance(sandbox, str) else await stack.enter_async_context(embedded.run_sandbox())
             get_run_logger().info(embedded.NOTICE)
             entries = embedded.redirect(loaded, url).select(entry.name for entry in entries)
         limiter = await stack.enter_async_context(SharedLimiter())

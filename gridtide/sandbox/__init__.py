@@ -1,6 +1,6 @@
 """The embedded upstream: the simulated grid in the wire formats of EIA, ISO-NE, CAISO and Open-Meteo.
 
-    async with running() as url:                 # a server of its own on a free loopback port
+    async with run_sandbox() as url:                 # a server of its own on a free loopback port
         config = redirect(load("api_config.json"), url)
 
 It keeps the upstreams' paging, limits, authentication, errors and quirks, so that what works here
@@ -35,7 +35,7 @@ SECRETS = {
 SPEED = 100
 """How many times faster than at the upstreams requests may follow each other."""
 
-PATIENCE = 10.0
+START_TIMEOUT_SECONDS = 10.0
 """Seconds the process of a sandbox gets to end by itself, and one that runs to answer."""
 
 NOTICE = f"sandbox: simulated data; the upstreams' politeness limits run {SPEED} times faster"
@@ -47,10 +47,10 @@ def redirect(config: Config, url: str) -> Config:
 
     An entry of another upstream than the four keeps its path and fails there, alone, with a 404.
     """
-    return msgspec.structs.replace(config, apis=tuple(_redirected(entry, url) for entry in config.apis))
+    return msgspec.structs.replace(config, apis=tuple(_redirect_entry(entry, url) for entry in config.apis))
 
 
-def _redirected(entry: Entry, url: str) -> Entry:
+def _redirect_entry(entry: Entry, url: str) -> Entry:
     # Imported here, as the server itself starts without the configuration's models.
     from gridtide.entries.entry import BasicAuth, KeyAuth, NoAuth
     from gridtide.entries.field_types import Rate
@@ -74,14 +74,14 @@ def _redirected(entry: Entry, url: str) -> Entry:
 
 
 @asynccontextmanager
-async def running(**options: Any) -> AsyncIterator[str]:
+async def run_sandbox(**options: Any) -> AsyncIterator[str]:
     """A sandbox in a process of its own; yields its URL and ends it.
 
     `options` are those of `python -m gridtide.sandbox` (`seed=7`, `latency=0.2`, `faults=[…]`,
     `now=datetime`). It also ends when this process does, however that comes about. Raises
     `ConfigurationError` where they keep it from starting.
     """
-    arguments = [text for name, value in options.items() for text in (f"--{name}", _written(value))]
+    arguments = [text for name, value in options.items() for text in (f"--{name}", _wait_for_url(value))]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gridtide.sandbox", "--exit-with-stdin", *arguments),
         stdin=asyncio.subprocess.PIPE,
@@ -98,13 +98,13 @@ async def running(**options: Any) -> AsyncIterator[str]:
     finally:
         stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), PATIENCE)
+            await asyncio.wait_for(process.wait(), START_TIMEOUT_SECONDS)
         except TimeoutError:
             process.kill()
             await process.wait()
 
 
-async def check(url: str) -> None:
+async def check_running(url: str) -> None:
     """Raises `ConfigurationError` where no sandbox answers at `url`."""
     import aiohttp
 
@@ -112,7 +112,7 @@ async def check(url: str) -> None:
     place = f"{parts.scheme}://{parts.netloc}"
     fix = "Start one with `gridtide sandbox`, which prints its URL, or ask an embedded one with --sandbox"
     try:
-        timeout = aiohttp.ClientTimeout(total=PATIENCE)
+        timeout = aiohttp.ClientTimeout(total=START_TIMEOUT_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as session, session.head(f"{place}/__log") as answer:
             if not answer.ok:
                 raise ConfigurationError("--sandbox-url", f"what answers at {place} is no sandbox", fix)
@@ -120,7 +120,7 @@ async def check(url: str) -> None:
         raise ConfigurationError("--sandbox-url", f"no sandbox answers at {place}", fix) from error
 
 
-def _written(value: Any) -> str:
+def _wait_for_url(value: Any) -> str:
     if isinstance(value, list | dict):
         return json.dumps(value)
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from aiohttp import web
 
 from gridtide.sandbox import SPEED
-from gridtide.sandbox.faults import Rule, parse
+from gridtide.sandbox.faults import Rule, parse_rules
 from gridtide.sandbox.server import Sandbox
 
 
@@ -24,15 +24,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="which simulated grid")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
     parser.add_argument("--speed", type=float, default=SPEED, help="how much faster the upstreams' limits run")
-    parser.add_argument("--faults", type=_rules, default=[], help='JSON rules such as [{"every": 10, "fault": 503}]')
-    parser.add_argument("--now", type=_moment, help="a fixed time such as 2024-06-01T12:00Z")
+    parser.add_argument(
+        "--faults", type=_read_rules, default=[], help='JSON rules such as [{"every": 10, "fault": 503}]'
+    )
+    parser.add_argument("--now", type=_read_moment, help="a fixed time such as 2024-06-01T12:00Z")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input closes")
-    asked = parser.parse_args()
-    sandbox = Sandbox(seed=asked.seed, speed=asked.speed, latency=asked.latency, rules=asked.faults, now=asked.now)
-    asyncio.run(serve(sandbox, asked.port, exit_with_stdin=asked.exit_with_stdin))
+    options = parser.parse_args()
+    sandbox = Sandbox(
+        seed=options.seed, speed=options.speed, latency=options.latency, rules=options.faults, now=options.now
+    )
+    asyncio.run(serve_sandbox(sandbox, options.port, exit_with_stdin=options.exit_with_stdin))
 
 
-async def serve(sandbox: Sandbox, port: int, *, exit_with_stdin: bool) -> None:
+async def serve_sandbox(sandbox: Sandbox, port: int, *, exit_with_stdin: bool) -> None:
     """Serve on 127.0.0.1 until a signal, or the end of standard input."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # before the URL is told: whoever reads it may end us
@@ -58,14 +62,14 @@ def _wait_for_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> Non
     loop.call_soon_threadsafe(stop.set)
 
 
-def _rules(text: str) -> list[Rule]:
+def _read_rules(text: str) -> list[Rule]:
     try:
-        return parse(json.loads(text))
+        return parse_rules(json.loads(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _moment(text: str) -> datetime:
+def _read_moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

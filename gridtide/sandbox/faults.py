@@ -45,25 +45,25 @@ class Faults:
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self.rules = tuple(rules)
-        self.seen = [0] * len(self.rules)
+        self.request_counts = [0] * len(self.rules)
 
-    def next(self, asked: str) -> Rule | None:
-        """The first rule that strikes the request for `asked` (path and query), counted by all."""
+    def next(self, target: str) -> Rule | None:
+        """The first rule that strikes the request for `target` (path and query), counted by all."""
         struck = None
         for number, rule in enumerate(self.rules):
-            if rule.path in asked:
-                self.seen[number] += 1
-                if struck is None and rule.strikes(self.seen[number]):
+            if rule.path in target:
+                self.request_counts[number] += 1
+                if struck is None and rule.strikes(self.request_counts[number]):
                     struck = rule
         return struck
 
 
-def parse(data: Any) -> list[Rule]:
+def parse_rules(data: Any) -> list[Rule]:
     """The rules in `data`, a list or one; raises `ValueError` that says which is wrong and how."""
-    return [_rule(one) for one in (data if isinstance(data, list) else [data])]
+    return [_parse_rule(item) for item in (data if isinstance(data, list) else [data])]
 
 
-def _rule(data: Any) -> Rule:
+def _parse_rule(data: Any) -> Rule:
     if not isinstance(data, Mapping) or set(data) - {"fault", "path", "nth", "every", "seconds"} or "fault" not in data:
         raise ValueError(f'{data!r} is no rule; use such as {{"every": 10, "fault": 503}}')
     fault, nth, every = data["fault"], data.get("nth", []), data.get("every")
@@ -76,6 +76,6 @@ def _rule(data: Any) -> Rule:
     return Rule(fault, str(data.get("path", "")), frozenset(nth), every, data.get("seconds"))
 
 
-def one_too_many(body: bytes) -> bytes:
+def refuse_one_too_many(body: bytes) -> bytes:
     """`body` with EIA's total raised by one; any other stays as it is."""
     return re.sub(rb'"total":"(\d+)"', lambda match: b'"total":"%d"' % (int(match[1]) + 1), body, count=1)

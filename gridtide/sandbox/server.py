@@ -21,36 +21,36 @@ from aiohttp import web
 from gridtide.sandbox import SECRETS, SPEED, faults
 from gridtide.sandbox.faults import Faults, Rule
 from gridtide.sandbox.formats import caiso, eia, iso_ne, open_meteo
-from gridtide.sandbox.formats.exchange import Answer, Question
+from gridtide.sandbox.formats.exchange import Question, WireAnswer
 from gridtide.sandbox.quota import Quota
 from gridtide.simulation import Grid
 
-LOGGED = 20_000
+LOGGED_REQUESTS = 20_000
 """Requests the log remembers."""
 
-HANG, SLOW = 3600.0, 2.0
+HANG_SECONDS, SLOW_SECONDS = 3600.0, 2.0
 """Seconds that these faults last unless their rule says otherwise."""
 
 
-class Upstream(Protocol):
+class ImitatedUpstream(Protocol):
     """What a wire format's module offers."""
 
-    LIMITS: Sequence[tuple[int, float]]
+    RATE_LIMITS: Sequence[tuple[int, float]]
 
-    def answer(self, question: Question) -> Answer:
+    def answer_request(self, question: Question) -> WireAnswer:
         """What the upstream would answer."""
         ...
 
-    def refusal(self, status: int, window: float = ..., speed: float = ...) -> Answer:
+    def write_refusal(self, status: int, window: float = ..., speed: float = ...) -> WireAnswer:
         """Its shape of an error; a 429 for the limit of `window` seconds, `speed` times faster."""
         ...
 
 
-UPSTREAMS = {
-    "/v2/": cast(Upstream, eia),
-    "/api/v1.1/": cast(Upstream, iso_ne),
-    "/oasisapi/": cast(Upstream, caiso),
-    "/v1/": cast(Upstream, open_meteo),
+IMITATED_UPSTREAMS = {
+    "/v2/": cast(ImitatedUpstream, eia),
+    "/api/v1.1/": cast(ImitatedUpstream, iso_ne),
+    "/oasisapi/": cast(ImitatedUpstream, caiso),
+    "/v1/": cast(ImitatedUpstream, open_meteo),
 }
 """The upstreams by the beginning of their paths."""
 
@@ -74,10 +74,12 @@ class Sandbox:
 
     def forget(self) -> None:
         """Start anew with counts, log and quotas; the rules stay."""
-        self.log: deque[dict[str, Any]] = deque(maxlen=LOGGED)
+        self.log: deque[dict[str, Any]] = deque(maxlen=LOGGED_REQUESTS)
         self.requests = self.refused = self.peak = 0
         self.faults = Faults(self.faults.rules)
-        self.quotas = {prefix: Quota(upstream.LIMITS, self.speed) for prefix, upstream in UPSTREAMS.items()}
+        self.quotas = {
+            prefix: Quota(upstream.RATE_LIMITS, self.speed) for prefix, upstream in IMITATED_UPSTREAMS.items()
+        }
 
     def application(self) -> web.Application:
         """The application to serve."""
@@ -102,7 +104,7 @@ class Sandbox:
 
     async def _change_faults(self, request: web.Request) -> web.Response:
         try:
-            self.faults = Faults(faults.parse(await request.json()))
+            self.faults = Faults(faults.parse_rules(await request.json()))
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response({"rules": len(self.faults.rules)})
@@ -114,36 +116,38 @@ class Sandbox:
         self.peak = max(self.peak, self.live)
         started = time.monotonic()
         rule = self.faults.next(request.path_qs)
-        entry = {"number": self.requests, "path": request.path, "query": redacted(request.query_string)}
+        entry = {"number": self.requests, "path": request.path, "query": redact_path(request.query_string)}
         entry |= {"fault": rule.fault if rule else None, "status": None}
         try:
             await asyncio.sleep(self.latency)
             answer = self._answer(request, rule)
             entry["status"] = answer.status
-            return await _send(request, answer, rule)
+            return await _send_answer(request, answer, rule)
         finally:
             self.live -= 1
             self.log.append({**entry, "seconds": round(time.monotonic() - started, 4)})
 
-    def _answer(self, request: web.Request, rule: Rule | None) -> Answer:
-        prefix = next((prefix for prefix in UPSTREAMS if request.path.startswith(prefix)), None)
+    def _answer(self, request: web.Request, rule: Rule | None) -> WireAnswer:
+        prefix = next((prefix for prefix in IMITATED_UPSTREAMS if request.path.startswith(prefix)), None)
         if prefix is None:
             text = f"The sandbox imitates EIA, ISO-NE, CAISO and Open-Meteo; none of them has {request.path}"
-            return Answer(text.encode(), 404, "text/plain")
-        upstream = UPSTREAMS[prefix]
+            return WireAnswer(text.encode(), 404, "text/plain")
+        upstream = IMITATED_UPSTREAMS[prefix]
         now = self.fixed_now or datetime.now(UTC)
         question = Question(request.path, tuple(request.query.items()), request.headers, self.grid, now)
-        exceeded = self.quotas[prefix].take(open_meteo.cost(question) if prefix == "/v1/" else 1)
+        exceeded = self.quotas[prefix].take(open_meteo.count_calls(question) if prefix == "/v1/" else 1)
         if exceeded is not None:
             self.refused += 1
-            return upstream.refusal(429, exceeded, self.speed)
+            return upstream.write_refusal(429, exceeded, self.speed)
         if rule is not None and isinstance(rule.fault, int):
-            answer = upstream.refusal(rule.fault, upstream.LIMITS[0][1] if upstream.LIMITS else 1.0, self.speed)
-            return replace(answer, headers={**answer.headers, **_location(request, rule.fault)})
-        return upstream.answer(question)
+            answer = upstream.write_refusal(
+                rule.fault, upstream.RATE_LIMITS[0][1] if upstream.RATE_LIMITS else 1.0, self.speed
+            )
+            return replace(answer, headers={**answer.headers, **_read_location(request, rule.fault)})
+        return upstream.answer_request(question)
 
 
-def redacted(query: str) -> str:
+def redact_path(query: str) -> str:
     """`query` without keys and passwords."""
     query = re.sub(r"(?i)((?:^|&)[^=&]*(?:key|token|secret|password)=)[^&]*", r"\1REDACTED", query)
     for secret in SECRETS.values():
@@ -151,39 +155,39 @@ def redacted(query: str) -> str:
     return query
 
 
-def _location(request: web.Request, status: int) -> dict[str, str]:
+def _read_location(request: web.Request, status: int) -> dict[str, str]:
     """A redirect leads back to where it came from."""
     return {"Location": request.path_qs} if status < 400 else {}
 
 
-async def _send(request: web.Request, answer: Answer, rule: Rule | None) -> web.StreamResponse:
+async def _send_answer(request: web.Request, answer: WireAnswer, rule: Rule | None) -> web.StreamResponse:
     """Send `answer`, spoilt as `rule` has it."""
     fault, seconds = (rule.fault, rule.seconds) if rule else (None, None)
     match fault:
         case "html":
-            answer = Answer(b"<html><body><h1>Scheduled maintenance</h1></body></html>", content_type="text/html")
+            answer = WireAnswer(b"<html><body><h1>Scheduled maintenance</h1></body></html>", content_type="text/html")
         case "badjson":
             answer = replace(answer, body=answer.body[: len(answer.body) // 2])
         case "wrong_total":
-            answer = replace(answer, body=faults.one_too_many(answer.body))
+            answer = replace(answer, body=faults.refuse_one_too_many(answer.body))
         case "hang":
-            await asyncio.sleep(HANG if seconds is None else seconds)
+            await asyncio.sleep(HANG_SECONDS if seconds is None else seconds)
         case "reset":
-            return _reset(request)
+            return _reset_connection(request)
         case "cut" | "slow":
-            return await _drip(request, answer, fault, SLOW if seconds is None else seconds)
+            return await _drip_body(request, answer, fault, SLOW_SECONDS if seconds is None else seconds)
     return web.Response(
         body=answer.body, status=answer.status, content_type=answer.content_type, headers=answer.headers
     )
 
 
-def _reset(request: web.Request) -> web.Response:
+def _reset_connection(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
 
 
-async def _drip(request: web.Request, answer: Answer, fault: str, seconds: float) -> web.StreamResponse:
+async def _drip_body(request: web.Request, answer: WireAnswer, fault: str, seconds: float) -> web.StreamResponse:
     """Half of the body and a closed connection, or all of it in twenty parts over `seconds`."""
     headers = {**answer.headers, "Content-Length": str(len(answer.body)), "Content-Type": answer.content_type}
     response = web.StreamResponse(status=answer.status, headers=headers)

@@ -60,12 +60,12 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     import numpy as np
 
     from gridtide.observations.table import concat, from_columns
-    from gridtide.simulation import Grid, authority, starts
+    from gridtide.simulation import Grid, find_authority, list_interval_starts
 
     if request.period is None:
         raise ConfigurationError(entry.name, "synthetic data are made for periods only", "Give a start and an end")
     step = np.timedelta64(int(entry.resolution.total_seconds()), "s")
-    asked = starts(request.period.start, request.period.end, entry.resolution)
+    asked = list_interval_starts(request.period.start, request.period.end, entry.resolution)
     grid = Grid(int(_several(entry, "seed", "0")[0]))
     wanted = frozenset(_several(entry, "variables"))
     table = concat(
@@ -74,7 +74,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
             for code in _several(entry, "authority", "ISNE")
             for names, make in _products()
             if not wanted or wanted & names
-            for series in make(grid, authority(code), asked, step)
+            for series in make(grid, find_authority(code), asked, step)
             if not wanted or series.variable in wanted
         ]
     )
@@ -113,7 +113,7 @@ def _energy(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -
     """Demand, generation and interchange in MWh, load in MW, as the grid is in the intervals' middles."""
     from gridtide.simulation import HOUR
 
-    state, ends, hours = grid.state(known.code, starts + step // 2).whole(), starts + step, float(step / HOUR)
+    state, ends, hours = grid.state_at(known.code, starts + step // 2).whole(), starts + step, float(step / HOUR)
     power = {
         "demand": state.demand,
         "net_generation": state.net_generation,
@@ -129,21 +129,23 @@ def _energy(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -
 
 
 def _forecast(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -> Iterator[Series]:
-    from gridtide.simulation import HOUR, day_ahead_issue, day_ahead_lead
+    from gridtide.simulation import HOUR, count_day_ahead_lead, find_day_ahead_issue
 
     middles = starts + step // 2
-    energy = grid.state(known.code, middles, day_ahead_lead(middles, known.zone)).whole().demand * float(step / HOUR)
-    made = day_ahead_issue(middles, known.zone)
+    energy = grid.state_at(known.code, middles, count_day_ahead_lead(middles, known.zone)).whole().demand * float(
+        step / HOUR
+    )
+    made = find_day_ahead_issue(middles, known.zone)
     yield Series(known.code, "demand_forecast_day_ahead", "MWh", starts, starts + step, energy, made)
 
 
 def _prices(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -> Iterator[Series]:
-    from gridtide.simulation import day_ahead_issue
+    from gridtide.simulation import find_day_ahead_issue
 
     middles, ends = starts + step // 2, starts + step
-    markets: dict[Market, Times | None] = {"day_ahead": day_ahead_issue(middles, known.zone), "real_time": None}
+    markets: dict[Market, Times | None] = {"day_ahead": find_day_ahead_issue(middles, known.zone), "real_time": None}
     for market, made in markets.items():
-        price = grid.prices(known.code, [known.code], middles, market)[known.code]
+        price = grid.price_nodes(known.code, [known.code], middles, market)[known.code]
         for suffix, part in COMPONENTS.items():
             variable = f"lmp_{market}{suffix}"
             yield Series(known.code, variable, "USD/MWh", starts, ends, getattr(price, part), made)
@@ -153,7 +155,10 @@ def _weather(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) 
     """Instants at the intervals' starts; sums and means of an hour stand for the interval."""
     from gridtide.simulation import WEATHER
 
-    skies = {True: grid.climate(known.code, starts + step // 2), False: grid.climate(known.code, starts)}
+    skies = {
+        True: grid.average_weather(known.code, starts + step // 2),
+        False: grid.average_weather(known.code, starts),
+    }
     for variable, measure in WEATHER.items():
         values = measure.of(skies[measure.preceding]).round(measure.decimals) + 0.0  # no -0
         ends = starts + step if measure.preceding else starts

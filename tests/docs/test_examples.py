@@ -29,7 +29,7 @@ async def prepared(folder: Path) -> str:
     """The set of README over a year, from the sandbox."""
     config, lake = load(ROOT / "api_config.json"), Lake.open(str(folder))
     period = Period(datetime(2023, 7, 1, tzinfo=UTC), datetime(2024, 7, 1, tzinfo=UTC))
-    async with sandbox.running() as url, Http(sandbox.SECRETS) as http:
+    async with sandbox.run_sandbox() as url, Http(sandbox.SECRETS) as http:
         for name in ("eia_demand", "open_meteo_history"):
             entry = sandbox.redirect(config, url).entry(name)
             await collect(entry, lake=lake, http=http, stamp=datetime.now(UTC), period=period)

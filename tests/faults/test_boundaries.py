@@ -33,7 +33,7 @@ def lakes(place: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
 
 async def test_a_run_that_fails_anywhere_is_made_good_by_the_next(lakes: str, form: str, after: bool) -> None:
     """Each request, read, write and listing fails once, before or after it is done; a retry and a later run go on."""
-    async with sandbox.running() as url:
+    async with sandbox.run_sandbox() as url:
         story = Story.of(url, form, lakes)
         whole, doors = await boundaries.undisturbed(story, f"{lakes}/whole")
         assert whole[0][3] < story.wanted.start < story.wanted.end < whole[-2][4]
@@ -59,7 +59,7 @@ def _asked_again(doors: Doors) -> bool:
 
 async def test_a_run_that_is_killed_anywhere_is_made_good_by_the_next(lakes: str, form: str, after: bool) -> None:
     """At each boundary a process is killed, before or after it; another goes on."""
-    async with sandbox.running() as url:
+    async with sandbox.run_sandbox() as url:
         _, doors = await boundaries.undisturbed(Story.of(url, form, lakes), f"{lakes}/here")
         command = [sys.executable, "-m", "tests.support.boundaries", url, f"{lakes}/killed", form, *["after"] * after]
         driver = await asyncio.create_subprocess_exec(

@@ -117,7 +117,7 @@ async def test_a_failed_chunk_stops_no_other_and_is_asked_for_again(tmp_path: Pa
         "retries": 1,
     }
     settings = config(tmp_path, entry)
-    async with sandbox.running(faults=[{"nth": [2], "fault": 503}]) as url:
+    async with sandbox.run_sandbox(faults=[{"nth": [2], "fault": 503}]) as url:
         with pytest.raises(RunError, match="1 of 4 chunks failed, of weather") as caught:
             await backfill(START, END, config=settings, sandbox=url)
         row = caught.value.report["results"][0]
@@ -186,7 +186,7 @@ async def test_before_the_history_of_an_upstream_there_is_no_endless_hole(tmp_pa
     }
     before = datetime(1930, 1, 1, tzinfo=UTC), datetime(1930, 1, 3, tzinfo=UTC)
     settings = config(tmp_path, eia, weather)
-    async with sandbox.running() as url:
+    async with sandbox.run_sandbox() as url:
         with pytest.raises(RunError, match="1 of 2 chunks failed, of weather") as caught:
             await backfill(*before, config=settings, sandbox=url)
         demand, sky = caught.value.report["results"]

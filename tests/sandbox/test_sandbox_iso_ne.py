@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from gridtide.sandbox.formats.iso_ne import mix, readings
-from gridtide.simulation import HOUR, Grid, starts
+from gridtide.sandbox.formats.iso_ne import draw_fuel_mix, list_readings
+from gridtide.simulation import HOUR, Grid, list_interval_starts
 from tests.support.sandbox_server import BASIC, NOW, serving
 
 
@@ -90,8 +90,10 @@ async def test_hourly_load_is_the_simulation_and_begins_its_hour():
     """A settled day's native load is the grid's demand; Load = NativeLoad + ArdDemand."""
     async with serving() as client:
         records = (await ask(client, "hourlysysload/day/20240309"))["HourlySystemLoads"]["HourlySystemLoad"]
-    begins = starts(datetime(2024, 3, 9, 5, tzinfo=UTC), datetime(2024, 3, 10, 5, tzinfo=UTC), timedelta(hours=1))
-    state = Grid(0).state("ISNE", begins + HOUR // 2)
+    begins = list_interval_starts(
+        datetime(2024, 3, 9, 5, tzinfo=UTC), datetime(2024, 3, 10, 5, tzinfo=UTC), timedelta(hours=1)
+    )
+    state = Grid(0).state_at("ISNE", begins + HOUR // 2)
     assert records[0]["BeginDate"] == "2024-03-09T00:00:00.000-05:00"
     assert [record["NativeLoad"] for record in records] == state.demand.round(3).tolist()
     for record in records:
@@ -123,8 +125,8 @@ async def test_the_fuel_mix_is_read_at_odd_seconds_and_sums_to_the_generation():
     gaps = np.diff([datetime.fromisoformat(stamp).timestamp() for stamp in by_time])
     assert len(set(gaps.tolist())) > 50
     assert len({len(fuels) for fuels in by_time.values()}) > 1
-    times = readings(Grid(0), date(2024, 3, 9))
-    state = Grid(0).state("ISNE", times).whole()
+    times = list_readings(Grid(0), date(2024, 3, 9))
+    state = Grid(0).state_at("ISNE", times).whole()
     assert [sum(fuels.values()) for fuels in by_time.values()] == state.net_generation.astype(int).tolist()
     assert {record["FuelCategory"]: record["FuelCategoryRollup"] for record in records}["Wood"] == "Renewables"
 
@@ -227,7 +229,7 @@ async def test_paths_that_do_not_exist_are_errors(tail, status):
 
 def test_small_fuels_are_taken_from_gas():
     """Whatever is listed at a reading, the sum stays the generation."""
-    times = readings(Grid(0), date(2026, 2, 1))
-    state = Grid(0).state("ISNE", times).whole()
-    total = sum(np.nan_to_num(output) for output in mix(Grid(0), times, state).values())
+    times = list_readings(Grid(0), date(2026, 2, 1))
+    state = Grid(0).state_at("ISNE", times).whole()
+    total = sum(np.nan_to_num(output) for output in draw_fuel_mix(Grid(0), times, state).values())
     np.testing.assert_array_equal(total, state.net_generation)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gridtide.sandbox.formats.exchange import Question
-from gridtide.sandbox.formats.open_meteo import cost
-from gridtide.simulation import HOUR, Grid, starts
+from gridtide.sandbox.formats.open_meteo import count_calls
+from gridtide.simulation import HOUR, Grid, list_interval_starts
 from tests.support.sandbox_server import NOW, serving
 
 BOSTON = {"latitude": "42.36", "longitude": "-71.06"}
@@ -31,13 +31,15 @@ async def test_the_archive_is_the_simulation_under_gmt_labels():
             start_date="2024-03-10",
             end_date="2024-03-11",
         )
-    times = starts(datetime(2024, 3, 10, tzinfo=UTC), datetime(2024, 3, 12, tzinfo=UTC), timedelta(hours=1))
+    times = list_interval_starts(
+        datetime(2024, 3, 10, tzinfo=UTC), datetime(2024, 3, 12, tzinfo=UTC), timedelta(hours=1)
+    )
     assert answer["hourly"]["time"][:2] == ["2024-03-10T00:00", "2024-03-10T01:00"]
     assert len(answer["hourly"]["time"]) == 48
     assert answer["hourly_units"] == {"time": "iso8601", "temperature_2m": "°C", "shortwave_radiation": "W/m²"}
     assert (answer["utc_offset_seconds"], answer["timezone"]) == (0, "GMT")
     grid = Grid(0)
-    warm, bright = (grid.sky([42.36], [-71.06], t) for t in (times, times - HOUR // 2))
+    warm, bright = (grid.weather_at([42.36], [-71.06], t) for t in (times, times - HOUR // 2))
     np.testing.assert_array_equal(answer["hourly"]["temperature_2m"], warm.temperature[0].round(1))
     np.testing.assert_array_equal(answer["hourly"]["shortwave_radiation"], bright.irradiance[0].round(1))
 
@@ -68,8 +70,10 @@ async def test_a_forecast_reaches_a_week_ahead_and_differs_from_what_comes():
     """Seven days from today's midnight; the past of it is exact, the end of it is off."""
     async with serving() as client:
         answer = await ask(client, "forecast", **BOSTON, hourly="temperature_2m")
-    times = starts(datetime(2026, 6, 10, tzinfo=UTC), datetime(2026, 6, 17, tzinfo=UTC), timedelta(hours=1))
-    truth = Grid(0).sky([42.36], [-71.06], times).temperature[0].round(1)
+    times = list_interval_starts(
+        datetime(2026, 6, 10, tzinfo=UTC), datetime(2026, 6, 17, tzinfo=UTC), timedelta(hours=1)
+    )
+    truth = Grid(0).weather_at([42.36], [-71.06], times).temperature[0].round(1)
     seen = np.array(answer["hourly"]["temperature_2m"])
     assert len(seen) == 168
     np.testing.assert_array_equal(seen[:19], truth[:19])
@@ -133,6 +137,6 @@ def test_long_and_wide_requests_count_more():
         return Question("/v1/archive", tuple(params.items()), {}, Grid(0), NOW)
 
     short = {**BOSTON, "hourly": "rain", "start_date": "2024-01-01", "end_date": "2024-01-01"}
-    assert cost(asked(**short)) == 1
+    assert count_calls(asked(**short)) == 1
     long = {**short, "end_date": "2024-01-28", "latitude": "42,43", "longitude": "-71,-72"}
-    assert cost(asked(**long)) == 4
+    assert count_calls(asked(**long)) == 4

@@ -16,8 +16,8 @@ from gridtide.observations.table import concat
 from gridtide.periods import Period
 from gridtide.sandbox import SECRETS, redirect
 from gridtide.sandbox.formats import eia
-from gridtide.sandbox.formats.iso_ne import LOCATIONS, mix, readings
-from gridtide.simulation import CALIFORNIA, HOUR, WEATHER, Grid, day_ahead_lead, starts
+from gridtide.sandbox.formats.iso_ne import LOCATIONS, draw_fuel_mix, list_readings
+from gridtide.simulation import CALIFORNIA, HOUR, WEATHER, Grid, count_day_ahead_lead, list_interval_starts
 from gridtide.sources.registry import source
 from gridtide.variables import snake_case
 from tests.support.sandbox_server import serving
@@ -26,7 +26,7 @@ GRID = Grid(0)
 AUTUMN = Period(datetime(2025, 11, 1, 4, tzinfo=UTC), datetime(2025, 11, 4, 5, tzinfo=UTC))
 """Three days of New York, the 25-hour one in the middle."""
 
-BEGINS = starts(AUTUMN.start, AUTUMN.end, timedelta(hours=1))
+BEGINS = list_interval_starts(AUTUMN.start, AUTUMN.end, timedelta(hours=1))
 MIDDLES = BEGINS + HOUR // 2
 
 
@@ -65,8 +65,8 @@ def same(table, variable, location, begins, values, **near):
 
 def odd(name, values):
     """`values` as EIA writes them, with its rare nulls and zeros without their zero."""
-    one = next(one for route in eia.ROUTES.values() for one in route.series() if one.name == name)
-    kind = eia.quirks(GRID, one, BEGINS + HOUR, values)
+    one = next(one for route in eia.IMITATED_ROUTES.values() for one in route.series() if one.name == name)
+    kind = eia.find_quirks(GRID, one, BEGINS + HOUR, values)
     return np.select([kind == 3, kind > 0], [0.306, np.nan], values)
 
 
@@ -81,8 +81,8 @@ async def test_eia():
         for name in ("demand", "demand_forecast", "generation", "interchange")
     ]
     for code, zone in (("ISNE", "America/New_York"), ("CISO", "America/Los_Angeles")):
-        state = GRID.state(code, MIDDLES).whole()
-        foreseen = GRID.state(code, MIDDLES, day_ahead_lead(MIDDLES, zone)).whole()
+        state = GRID.state_at(code, MIDDLES).whole()
+        foreseen = GRID.state_at(code, MIDDLES, count_day_ahead_lead(MIDDLES, zone)).whole()
         same(demand, "demand", code, BEGINS, odd(f"{code} D", state.demand))
         same(forecast, "demand_forecast_day_ahead", code, BEGINS, odd(f"{code} DF", foreseen.demand))
         for fuel, output in state.generation.items():
@@ -96,7 +96,9 @@ async def test_eia_pages_and_slices():
     """Sixty days of two authorities' fuels are many answers, and every key comes once."""
     period = Period(datetime(2025, 9, 1, tzinfo=UTC), datetime(2025, 10, 31, tzinfo=UTC))
     table = await collected(shipped("eia_generation"), period)
-    series_count = len(GRID.state("ISNE", MIDDLES[:1]).generation) + len(GRID.state("CISO", MIDDLES[:1]).generation)
+    series_count = len(GRID.state_at("ISNE", MIDDLES[:1]).generation) + len(
+        GRID.state_at("CISO", MIDDLES[:1]).generation
+    )
     assert table.num_rows == 60 * 24 * series_count
     assert not has_repeats([fingerprints(table)])
 
@@ -104,7 +106,7 @@ async def test_eia_pages_and_slices():
 async def test_iso_ne_hourly_load_and_prices():
     """The 25-hour day is whole, with load and price of every hour."""
     load = await collected(shipped("iso_ne_hourly_system_load"), AUTUMN)
-    state = GRID.state("ISNE", MIDDLES)
+    state = GRID.state_at("ISNE", MIDDLES)
     for variable, values in (
         ("load_native", state.demand),
         ("load_ard", state.pumping),
@@ -112,7 +114,7 @@ async def test_iso_ne_hourly_load_and_prices():
     ):
         same(load, variable, "32", BEGINS, values.round(3))
     prices = await collected(shipped("iso_ne_hourly_final_lmp"), AUTUMN)
-    expected = GRID.prices("ISNE", ["4000"], MIDDLES, "day_ahead")["4000"]
+    expected = GRID.price_nodes("ISNE", ["4000"], MIDDLES, "day_ahead")["4000"]
     same(prices, "lmp_day_ahead", "4000", BEGINS, expected.total)
     same(prices, "lmp_day_ahead_congestion", "4000", BEGINS, expected.congestion)
 
@@ -120,8 +122,8 @@ async def test_iso_ne_hourly_load_and_prices():
 async def test_iso_ne_fuel_mix():
     """Each reading of three days at its second, for all fuels listed then."""
     table = await collected(shipped("iso_ne_fuel_mix"), AUTUMN)
-    times = np.concatenate([readings(GRID, date(2025, 11, day)) for day in (1, 2, 3)])
-    mixed = mix(GRID, times, GRID.state("ISNE", times).whole())
+    times = np.concatenate([list_readings(GRID, date(2025, 11, day)) for day in (1, 2, 3)])
+    mixed = draw_fuel_mix(GRID, times, GRID.state_at("ISNE", times).whole())
     for fuel, output in mixed.items():
         listed = ~np.isnan(output)
         if listed.any():
@@ -143,8 +145,8 @@ async def test_iso_ne_other_prices(path, variable, market, step):
     """Real-time prices, final, preliminary and of five minutes, at a zone."""
     url = f"https://webservices.iso-ne.com/api/v1.1/{path}/current/location/4001"
     [entry] = parse_config({"apis": [{"name": "p", "url": url, "output_folder": "p"}]}).apis
-    begins = starts(AUTUMN.start, AUTUMN.end, timedelta(minutes=step))
-    expected = GRID.prices("ISNE", ["4001"], begins + np.timedelta64(30 * step, "s"), market)["4001"]
+    begins = list_interval_starts(AUTUMN.start, AUTUMN.end, timedelta(minutes=step))
+    expected = GRID.price_nodes("ISNE", ["4001"], begins + np.timedelta64(30 * step, "s"), market)["4001"]
     table = await collected(entry, AUTUMN)
     same(table, variable, "4001", begins, expected.total)
     same(table, f"{variable}_loss", "4001", begins, expected.loss)
@@ -177,10 +179,10 @@ async def test_caiso_load_and_forecast():
     """Zones, and the system as their sum, actual and day-ahead."""
     for name, variable, lead in (
         ("caiso_load", "load", 0.0),
-        ("caiso_load_forecast", "load_forecast_day_ahead", day_ahead_lead(MIDDLES, CALIFORNIA.zone)),
+        ("caiso_load_forecast", "load_forecast_day_ahead", count_day_ahead_lead(MIDDLES, CALIFORNIA.zone)),
     ):
         table = await collected(shipped(name), AUTUMN)
-        demand = GRID.state("CISO", MIDDLES, lead).demand
+        demand = GRID.state_at("CISO", MIDDLES, lead).demand
         zones = {area: np.round(CALIFORNIA.zones[area] * demand) for area in ("PGAE", "SCE", "SDGE", "VEA")}
         same(table, variable, "PGE-TAC", BEGINS, zones["PGAE"])
         same(table, variable, "CA ISO-TAC", BEGINS, sum(zones.values()))
@@ -188,14 +190,14 @@ async def test_caiso_load_and_forecast():
 
 async def test_caiso_renewables_schedules_and_prices():
     """Hub forecasts, total schedules and the components of prices."""
-    foreseen = GRID.state("CISO", MIDDLES, day_ahead_lead(MIDDLES, CALIFORNIA.zone))
+    foreseen = GRID.state_at("CISO", MIDDLES, count_day_ahead_lead(MIDDLES, CALIFORNIA.zone))
     hubs = await collected(shipped("caiso_renewables_forecast"), AUTUMN)
     same(hubs, "generation_solar_forecast_day_ahead", "SP15", BEGINS, (0.72 * foreseen.generation["solar"]).round(2))
     same(hubs, "generation_wind_forecast_day_ahead", "NP15", BEGINS, (0.35 * foreseen.generation["wind"]).round(2))
     schedules = await collected(shipped("caiso_schedules"), AUTUMN)
     same(schedules, "schedule_load_day_ahead", "Caiso_Totals", BEGINS, foreseen.demand.round(2))
     node = "TH_SP15_GEN-APND"
-    price = GRID.prices("CISO", [node], MIDDLES, "day_ahead", 5)[node]
+    price = GRID.price_nodes("CISO", [node], MIDDLES, "day_ahead", 5)[node]
     prices = await collected(shipped("caiso_lmp"), AUTUMN)
     for suffix, values in (
         ("", price.total),
@@ -217,7 +219,7 @@ async def test_open_meteo_history():
             begins, read = series(table, variable, entry.location[number])
             measure = WEATHER[variable]
             moments = begins + HOUR // 2 if measure.preceding else begins
-            sky = GRID.sky([point[0]], [point[1]], moments)
+            sky = GRID.weather_at([point[0]], [point[1]], moments)
             np.testing.assert_array_equal(read, measure.of(sky)[0].round(measure.decimals))
             assert set(BEGINS) <= set(begins)
 

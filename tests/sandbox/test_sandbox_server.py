@@ -17,10 +17,10 @@ from gridtide.config.loading import load as load_config
 from gridtide.config.loading import parse as parse_config
 from gridtide.entries.entry import BasicAuth, KeyAuth, NoAuth
 from gridtide.errors import ConfigurationError
-from gridtide.sandbox import SECRETS, SPEED, redirect, running
-from gridtide.sandbox.faults import KINDS, parse
+from gridtide.sandbox import SECRETS, SPEED, redirect, run_sandbox
+from gridtide.sandbox.faults import KINDS, parse_rules
 from gridtide.sandbox.quota import Quota
-from gridtide.sandbox.server import redacted
+from gridtide.sandbox.server import redact_path
 from tests.support.sandbox_server import BASIC, KEY, serving
 
 EIA = (
@@ -39,7 +39,9 @@ async def status(client, path=EIA, headers=KEY):
 
 async def test_a_rule_strikes_each_nth_request_of_its_path_alone():
     """every 3, nth 1 and 2, and path: other requests are not counted; the first rule that strikes wins."""
-    rules = parse([{"path": "region-data", "every": 3, "fault": 503}, {"path": "/v1/", "nth": [1, 2], "fault": 500}])
+    rules = parse_rules(
+        [{"path": "region-data", "every": 3, "fault": 503}, {"path": "/v1/", "nth": [1, 2], "fault": 500}]
+    )
     async with serving(rules=rules) as client:
         assert [await status(client) for _ in range(6)] == [200, 200, 503, 200, 200, 503]
         assert [await status(client, METEO) for _ in range(4)] == [500, 500, 200, 200]
@@ -48,7 +50,7 @@ async def test_a_rule_strikes_each_nth_request_of_its_path_alone():
 
 async def test_without_condition_a_rule_always_strikes():
     """{"fault": 503} alone spoils everything but the sandbox's own paths."""
-    async with serving(rules=parse({"fault": 503})) as client:
+    async with serving(rules=parse_rules({"fault": 503})) as client:
         assert [await status(client) for _ in range(3)] == [503] * 3
         assert await status(client, "/__log") == 200
 
@@ -75,7 +77,7 @@ async def test_status_faults_have_the_upstreams_shape():
 
 async def test_a_cut_body_is_shorter_than_it_promises():
     """The length is the whole body's, the connection closes at half of it."""
-    async with serving(rules=parse({"fault": "cut", "nth": [1]})) as client:
+    async with serving(rules=parse_rules({"fault": "cut", "nth": [1]})) as client:
         async with client.get(EIA, headers=KEY) as response:
             promised = int(response.headers["Content-Length"])
             with pytest.raises(aiohttp.ClientPayloadError):
@@ -86,14 +88,14 @@ async def test_a_cut_body_is_shorter_than_it_promises():
 
 async def test_a_reset_gives_no_answer():
     """The client sees the connection end before any header."""
-    async with serving(rules=parse({"fault": "reset"})) as client:
+    async with serving(rules=parse_rules({"fault": "reset"})) as client:
         with pytest.raises(aiohttp.ClientConnectionError):
             await status(client)
 
 
 async def test_a_hang_lasts_until_the_client_gives_up():
     """No answer comes within the client's patience, and the server goes on."""
-    async with serving(rules=parse({"fault": "hang", "nth": [1]})) as client:
+    async with serving(rules=parse_rules({"fault": "hang", "nth": [1]})) as client:
         with pytest.raises(TimeoutError):
             async with client.get(EIA, headers=KEY, timeout=aiohttp.ClientTimeout(total=0.3)):
                 pass
@@ -120,7 +122,7 @@ async def test_html_bad_json_and_wrong_totals_come_under_200():
 
 async def test_a_slow_body_is_complete():
     """It takes its seconds and is whole."""
-    async with serving(rules=parse({"fault": "slow", "seconds": 0.2, "nth": [1]})) as client:
+    async with serving(rules=parse_rules({"fault": "slow", "seconds": 0.2, "nth": [1]})) as client:
         started = time.monotonic()
         async with client.get(EIA, headers=KEY) as response:
             slow = await response.read()
@@ -143,7 +145,7 @@ async def test_a_slow_body_is_complete():
 )
 async def test_a_wrong_rule_is_refused_and_changes_nothing(rule):
     """400 with what is wrong; the rules before stay."""
-    async with serving(rules=parse({"fault": 503})) as client:
+    async with serving(rules=parse_rules({"fault": 503})) as client:
         async with client.post("/__faults", json=rule) as response:
             assert response.status == 400
             assert (await response.json())["error"]
@@ -153,7 +155,7 @@ async def test_a_wrong_rule_is_refused_and_changes_nothing(rule):
 def test_every_kind_of_fault_is_known():
     """The kinds promised are the kinds parsed."""
     assert set(KINDS) == {"cut", "reset", "hang", "html", "badjson", "wrong_total", "slow"}
-    assert [rule.fault for rule in parse([{"fault": kind} for kind in KINDS])] == list(KINDS)
+    assert [rule.fault for rule in parse_rules([{"fault": kind} for kind in KINDS])] == list(KINDS)
 
 
 async def test_the_log_tells_what_was_asked_without_secrets():
@@ -177,12 +179,12 @@ async def test_the_log_tells_what_was_asked_without_secrets():
 
 def test_redaction_knows_the_names_of_secrets():
     """Values of anything called a key, token, secret or password go, others stay."""
-    assert redacted("a=1&api_key=x&b=2&Access_Token=y") == "a=1&api_key=REDACTED&b=2&Access_Token=REDACTED"
+    assert redact_path("a=1&api_key=x&b=2&Access_Token=y") == "a=1&api_key=REDACTED&b=2&Access_Token=REDACTED"
 
 
 async def test_reset_forgets_counts_and_keeps_rules():
     """After a reset the log is empty and the rules count from one again."""
-    async with serving(rules=parse({"fault": 503, "nth": [1]})) as client:
+    async with serving(rules=parse_rules({"fault": 503, "nth": [1]})) as client:
         assert [await status(client) for _ in range(2)] == [503, 200]
         await client.post("/__reset")
         async with client.get("/__log") as response:
@@ -297,7 +299,7 @@ def test_redirect_gives_an_unknown_upstream_no_credentials():
 async def test_it_runs_in_a_process_of_its_own_with_its_options():
     """It starts on a free port, obeys its options, and is gone at the end."""
     rules = [{"path": "/v1/", "fault": 503}]
-    async with running(seed=3, now=datetime(2024, 5, 1, tzinfo=UTC), faults=rules) as url:
+    async with run_sandbox(seed=3, now=datetime(2024, 5, 1, tzinfo=UTC), faults=rules) as url:
         assert url.startswith("http://127.0.0.1:")
         async with aiohttp.ClientSession(url) as session:
             assert await status(session, METEO) == 503
@@ -312,17 +314,17 @@ async def test_it_runs_in_a_process_of_its_own_with_its_options():
 async def test_wrong_options_say_so_and_do_not_start(capfd):
     """A rule that is none ends the process with a message, and `running` says that it did not start."""
     with pytest.raises(ConfigurationError, match="did not start"):
-        async with running(faults=[{"fault": "fire"}]):
+        async with run_sandbox(faults=[{"fault": "fire"}]):
             pass
     assert "neither an HTTP status" in capfd.readouterr().err
 
 
 PARENT = """
 import asyncio
-from gridtide.sandbox import running
+from gridtide.sandbox import run_sandbox
 
 async def main():
-    async with running() as url:
+    async with run_sandbox() as url:
         print(url, flush=True)
         await asyncio.Event().wait()
 

@@ -13,7 +13,15 @@ from gridtide.errors import ConfigurationError
 from gridtide.observations.identity import fingerprints, has_repeats
 from gridtide.observations.table import SCHEMA, concat
 from gridtide.periods import Period
-from gridtide.simulation import FUELS, HOUR, WEATHER, Grid, day_ahead_issue, day_ahead_lead, starts
+from gridtide.simulation import (
+    FUELS,
+    HOUR,
+    WEATHER,
+    Grid,
+    count_day_ahead_lead,
+    find_day_ahead_issue,
+    list_interval_starts,
+)
 from gridtide.sources import open_meteo, synthetic
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -53,8 +61,8 @@ def test_without_any_parameter_new_england_is_complete():
 def test_values_are_the_simulation():
     """Demand, fuels, interchange, forecast, price and weather are what the grid of that seed has."""
     grid, table = Grid(3), collected(entry(params={"authority": "CISO", "seed": 3}))
-    begins = starts(WEEK.start, WEEK.end, timedelta(hours=1))
-    state = grid.state("CISO", begins + HOUR // 2).whole()
+    begins = list_interval_starts(WEEK.start, WEEK.end, timedelta(hours=1))
+    state = grid.state_at("CISO", begins + HOUR // 2).whole()
 
     def column(variable, location="CISO"):
         return values(table, variable, location)["value"].to_numpy()
@@ -62,11 +70,13 @@ def test_values_are_the_simulation():
     np.testing.assert_array_equal(column("demand"), state.demand)
     np.testing.assert_array_equal(column("generation_wind"), state.generation["wind"])
     np.testing.assert_array_equal(column("interchange", "CISO>BPAT"), state.exports["BPAT"])
-    foreseen = grid.state("CISO", begins + HOUR // 2, day_ahead_lead(begins + HOUR // 2, "America/Los_Angeles"))
+    foreseen = grid.state_at(
+        "CISO", begins + HOUR // 2, count_day_ahead_lead(begins + HOUR // 2, "America/Los_Angeles")
+    )
     np.testing.assert_array_equal(column("demand_forecast_day_ahead"), foreseen.whole().demand)
-    price = grid.prices("CISO", ["CISO"], begins + HOUR // 2, "day_ahead")["CISO"]
+    price = grid.price_nodes("CISO", ["CISO"], begins + HOUR // 2, "day_ahead")["CISO"]
     np.testing.assert_array_equal(column("lmp_day_ahead"), price.total)
-    np.testing.assert_array_equal(column("temperature_2m"), grid.climate("CISO", begins).temperature.round(1))
+    np.testing.assert_array_equal(column("temperature_2m"), grid.average_weather("CISO", begins).temperature.round(1))
 
 
 def test_the_table_balances():
@@ -102,7 +112,7 @@ def test_which_weather_covers_its_hour_is_as_open_meteo_says():
 def test_day_ahead_products_say_when_they_were_made():
     """published_at is 10:00 local on the day before for forecast and day-ahead price, null for actual values."""
     table = collected(entry(params={"variables": ["demand", "demand_forecast_day_ahead", "lmp_day_ahead"]}))
-    made = day_ahead_issue(starts(WEEK.start, WEEK.end, timedelta(hours=1)), "America/New_York")
+    made = find_day_ahead_issue(list_interval_starts(WEEK.start, WEEK.end, timedelta(hours=1)), "America/New_York")
     for variable in ("demand_forecast_day_ahead", "lmp_day_ahead"):
         rows = values(table, variable)
         assert rows["published_at"].to_pylist() == [moment.replace(tzinfo=UTC) for moment in made.tolist()]

@@ -18,38 +18,38 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from gridtide.periods import Period, local_midnight
-from gridtide.sandbox.formats.exchange import Answer, Question, html_answer
+from gridtide.sandbox.formats.exchange import Question, WireAnswer, write_html
 from gridtide.simulation import (
     CALIFORNIA,
     HOUR,
     Grid,
-    State,
+    GridState,
     Times,
     Values,
-    day_ahead_lead,
-    moments,
-    starts,
-    utc_offset,
+    count_day_ahead_lead,
+    find_utc_offset,
+    list_interval_starts,
+    to_times,
 )
 
-LIMITS = ((1, 5.0),)
+RATE_LIMITS = ((1, 5.0),)
 """Requests in seconds."""
 
 
 CODE, ZONE = CALIFORNIA.code, ZoneInfo(CALIFORNIA.zone)
 
 
-LONGEST = timedelta(days=31)
+LONGEST_REQUEST = timedelta(days=31)
 
 
 PRICES_KEPT = timedelta(days=1187)
 """Prices older than about 39 months are gone."""
 
 
-AREAS = {"PGE-TAC": "PGAE", "SCE-TAC": "SCE", "SDGE-TAC": "SDGE", "VEA-TAC": "VEA"}
+LOAD_AREAS = {"PGE-TAC": "PGAE", "SCE-TAC": "SCE", "SDGE-TAC": "SDGE", "VEA-TAC": "VEA"}
 
 
-OUTSIDE = (
+OUTSIDE_AREAS = (
     *("AVA", "AVRN", "AZPS", "BANC", "BANCMID", "BANCRDNG", "BANCRSVL", "BANCSMUD", "BANCWASN", "BCHA"),
     *("BPAT", "EPE", "IPCO", "LADWP", "MWD-TAC", "NEVP", "NWMT", "PACE", "PACW", "PGE"),
     *("PNM", "PSEI", "SCL", "SRP", "TEPC", "TIDC", "TPWR", "WALC", "WAUW"),
@@ -83,58 +83,58 @@ NODES = ("TH_NP15_GEN-APND", "TH_SP15_GEN-APND", "TH_ZP26_GEN-APND", "DLAP_PGAE-
 """The aggregated nodes that `grp_type=ALL_APNODES` answers with; any other may be asked by name."""
 
 
-Labels = Mapping[str, str]
+SeriesLabels = Mapping[str, str]
 
 
-Series = Callable[[Question, Times, str], Sequence[tuple[Labels, Values]]]
+SeriesMaker = Callable[[Question, Times, str], Sequence[tuple[SeriesLabels, Values]]]
 """The labels and values, shape (T,), of all series of a market at the middles of its intervals."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ImitatedReport:
     """A report: its columns in their order, its markets with their intervals, what makes its
     series, how many decimals it writes and where the value stands."""
 
     columns: tuple[str, ...]
     markets: Mapping[str, timedelta]
-    series: Series
+    series: SeriesMaker
     decimals: int = 2
     value: str = "MW"
 
 
-def answer(question: Question) -> Answer:
+def answer_request(question: Question) -> WireAnswer:
     """What OASIS would answer."""
     if question.path != "/oasisapi/SingleZip":
-        return refusal(404)
+        return write_refusal(404)
     name, market = question.get("queryname"), question.get("market_run_id", "DAM")
-    report, period = REPORTS.get(name), _period(question)
+    report, period = IMITATED_REPORTS.get(name), _read_period(question)
     csv_asked = question.get("resultformat") == "6" and question.get("version") != ""
     nodes_named = not name.startswith("PRC_") or question.get("node") or question.get("grp_type")
     if report is None or period is None or market not in report.markets or not csv_asked or not nodes_named:
-        return _error(question, "INVALID_REQUEST", "1001", "Invalid Parameters of the given report name")
-    if period.duration > LONGEST:
+        return _write_error(question, "INVALID_REQUEST", "1001", "Invalid Parameters of the given report name")
+    if period.duration > LONGEST_REQUEST:
         text = "Data can be requested for period of 31 days only"
-        return _error(question, "INVALID_REQUEST", "1004", text)
-    begins = starts(period.start, period.end, report.markets[market])
-    released = moments([_released(name, market, question.now) - report.markets[market]])[0]
+        return _write_error(question, "INVALID_REQUEST", "1004", text)
+    begins = list_interval_starts(period.start, period.end, report.markets[market])
+    released = to_times([_find_release(name, market, question.now) - report.markets[market]])[0]
     begins = begins[begins <= released]
     if name.startswith("PRC_"):
-        begins = begins[begins >= moments([question.now - PRICES_KEPT])[0]]
+        begins = begins[begins >= to_times([question.now - PRICES_KEPT])[0]]
     member = f"{period.start:%Y%m%d}_{period.end:%Y%m%d}_{name}_{market}_{question.now:%Y%m%d_%H_%M_%S}_v1"
     if not len(begins):
-        return _error(question, member, "1000", "No data returned for the specified selection")
-    return _zipped(question, member, f"{member}.csv", _csv(question, report, market, begins))
+        return _write_error(question, member, "1000", "No data returned for the specified selection")
+    return _write_zip(question, member, f"{member}.csv", _write_csv(question, report, market, begins))
 
 
-def refusal(status: int, window: float = 5, speed: float = 1) -> Answer:
+def write_refusal(status: int, window: float = 5, speed: float = 1) -> WireAnswer:
     """The web page that goes with an error of this status; a 429 asks to wait for the window."""
     if status == 429:
         text = f"CAISO Acceptable Use Policy Violation. Please retry your request after {window / speed:g} seconds."
-        return html_answer(text, status)
-    return html_answer(f"HTTP Status {status}", status)
+        return write_html(text, status)
+    return write_html(f"HTTP Status {status}", status)
 
 
-def _period(question: Question) -> Period | None:
+def _read_period(question: Question) -> Period | None:
     try:
         bounds = (datetime.strptime(question.get(f"{bound}datetime"), "%Y%m%dT%H:%M%z") for bound in ("start", "end"))
         return Period(*bounds)
@@ -142,7 +142,7 @@ def _period(question: Question) -> Period | None:
         return None
 
 
-def _released(name: str, market: str, now: datetime) -> datetime:
+def _find_release(name: str, market: str, now: datetime) -> datetime:
     """The end of what is published: actual values after they are, day-ahead ones at noon Pacific."""
     if market in ("ACTUAL", "RTM"):
         forecast = name == "SLD_FCST" and market == "RTM"
@@ -152,7 +152,7 @@ def _released(name: str, market: str, now: datetime) -> datetime:
     return local_midnight(local.date() + timedelta(days=days + (local.hour >= 12)), ZONE)
 
 
-def _error(question: Question, member: str, code: str, text: str) -> Answer:
+def _write_error(question: Question, member: str, code: str, text: str) -> WireAnswer:
     body = f"""<?xml version="1.0" encoding="UTF-8"?>
 <m:OASISReport xmlns:m="http://www.caiso.com/soa/OASISReport_v1.xsd">
 <m:MessageHeader>
@@ -170,39 +170,39 @@ def _error(question: Question, member: str, code: str, text: str) -> Answer:
 </m:RTO>
 </m:MessagePayload>
 </m:OASISReport>"""
-    return _zipped(question, member, f"{member}.xml", body)
+    return _write_zip(question, member, f"{member}.xml", body)
 
 
-def _zipped(question: Question, name: str, member: str, text: str) -> Answer:
+def _write_zip(question: Question, name: str, member: str, text: str) -> WireAnswer:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         entry = zipfile.ZipInfo(member, question.now.timetuple()[:6])
         archive.writestr(entry, text, zipfile.ZIP_DEFLATED, compresslevel=1)
     headers = {"Content-Disposition": f"inline; filename={name}.zip;"}
-    return Answer(buffer.getvalue(), content_type="application/x-zip-compressed", headers=headers)
+    return WireAnswer(buffer.getvalue(), content_type="application/x-zip-compressed", headers=headers)
 
 
-def _csv(question: Question, report: Report, market: str, begins: Times) -> str:
+def _write_csv(question: Question, report: ImitatedReport, market: str, begins: Times) -> str:
     """All rows of the report, in no order."""
     step = np.timedelta64(int(report.markets[market].total_seconds()), "s")
-    shared = _interval_columns(begins, step)
+    shared = _write_interval_columns(begins, step)
     rows: list[str] = []
     for group, (labels, values) in enumerate(report.series(question, begins + step // 2, market), 1):
-        written = [_written(value) for value in np.round(values, report.decimals).tolist()]
+        written = [_write_value(value) for value in np.round(values, report.decimals).tolist()]
         own = {"MARKET_RUN_ID": market, "GROUP": str(group), **labels}
         columns = [
             shared.get(name) or (written if name == report.value else repeat(own[name], len(begins)))
             for name in report.columns
         ]
         rows += [",".join(parts) for parts in zip(*columns, strict=True)]
-    order = np.argsort(question.grid.chance("row order", np.arange(len(rows)).astype("datetime64[s]")))
+    order = np.argsort(question.grid.draw_uniform("row order", np.arange(len(rows)).astype("datetime64[s]")))
     return "\n".join([",".join(report.columns), *(rows[number] for number in order.tolist())]) + "\n"
 
 
-def _interval_columns(begins: Times, step: np.timedelta64) -> dict[str, list[str]]:
+def _write_interval_columns(begins: Times, step: np.timedelta64) -> dict[str, list[str]]:
     """The columns that tell the interval, in GMT and as operating day and hour."""
-    offset = utc_offset(begins, ZONE.key)
-    again = utc_offset(begins - HOUR, ZONE.key) > offset  # the autumn hour that the clock shows twice
+    offset = find_utc_offset(begins, ZONE.key)
+    again = find_utc_offset(begins - HOUR, ZONE.key) > offset  # the autumn hour that the clock shows twice
     local = begins + offset
     hours = np.where(again, 25, (local - local.astype("datetime64[D]")) // HOUR + 1)
     intervals = np.where(step < HOUR, (local - local.astype("datetime64[h]")) // step + 1, 0)
@@ -215,26 +215,32 @@ def _interval_columns(begins: Times, step: np.timedelta64) -> dict[str, list[str
     }
 
 
-def _written(value: float) -> str:
+def _write_value(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(value)
 
 
-def _foreseen(grid: Grid, middles: Times, market: str) -> State:
+def _forecast_state(grid: Grid, middles: Times, market: str) -> GridState:
     """The grid as the market saw it."""
     days = {"DAM": 0, "2DA": 1, "7DA": 6}.get(market)
-    lead = 0.5 if days is None else day_ahead_lead(middles, ZONE.key) + 24 * days
-    return grid.state(CODE, middles, lead)
+    lead = 0.5 if days is None else count_day_ahead_lead(middles, ZONE.key) + 24 * days
+    return grid.state_at(CODE, middles, lead)
 
 
-def _load(question: Question, middles: Times, market: str) -> list[tuple[Labels, Values]]:
+def _make_load_series(question: Question, middles: Times, market: str) -> list[tuple[SeriesLabels, Values]]:
     """Load by area, whole MW; that of the system is the sum of its own areas."""
     grid, actual = question.grid, market == "ACTUAL"
-    state = grid.state(CODE, middles) if actual else _foreseen(grid, middles, market)
-    demand = grid.as_seen("caiso load", state.demand, middles + HOUR // 2, question.now) if actual else state.demand
-    loads = {area: np.round(CALIFORNIA.zones[zone] * demand) for area, zone in AREAS.items()}
+    state = grid.state_at(CODE, middles) if actual else _forecast_state(grid, middles, market)
+    demand = (
+        grid.publish_values("caiso load", state.demand, middles + HOUR // 2, question.now) if actual else state.demand
+    )
+    loads = {area: np.round(CALIFORNIA.zones[zone] * demand) for area, zone in LOAD_AREAS.items()}
     areas = {"CA ISO-TAC": sum(loads.values(), np.zeros(len(middles))), **loads}
-    for area, size in zip(OUTSIDE, grid.chance("area", np.arange(len(OUTSIDE)).astype("datetime64[s]")), strict=True):
-        areas[area] = np.round((0.01 + 0.2 * size) * demand * (0.95 + 0.1 * grid.chance(f"{area} {market}", middles)))
+    for area, size in zip(
+        OUTSIDE_AREAS, grid.draw_uniform("area", np.arange(len(OUTSIDE_AREAS)).astype("datetime64[s]")), strict=True
+    ):
+        areas[area] = np.round(
+            (0.01 + 0.2 * size) * demand * (0.95 + 0.1 * grid.draw_uniform(f"{area} {market}", middles))
+        )
     label = "Total Actual Hourly Integrated Load" if actual else "Demand Forecast"
     item = "SYS_FCST_ACT_MW" if actual else f"SYS_FCST_{market}_MW"
     own = {"LOAD_TYPE": "0", "LABEL": label, "XML_DATA_ITEM": item, "EXECUTION_TYPE": market}
@@ -244,9 +250,9 @@ def _load(question: Question, middles: Times, market: str) -> list[tuple[Labels,
     ]
 
 
-def _renewables(question: Question, middles: Times, market: str) -> list[tuple[Labels, Values]]:
+def _make_renewable_series(question: Question, middles: Times, market: str) -> list[tuple[SeriesLabels, Values]]:
     actual = market == "ACTUAL"
-    state = question.grid.state(CODE, middles) if actual else _foreseen(question.grid, middles, market)
+    state = question.grid.state_at(CODE, middles) if actual else _forecast_state(question.grid, middles, market)
     label, item = ("Actual", "RENEW_ACT_MW") if actual else ("Forecast Day Ahead", "RENEW_FCST_DA_MW")
     return [
         (
@@ -265,8 +271,8 @@ def _renewables(question: Question, middles: Times, market: str) -> list[tuple[L
     ]
 
 
-def _schedules(question: Question, middles: Times, market: str) -> list[tuple[Labels, Values]]:
-    state = _foreseen(question.grid, middles, market)
+def _make_schedule_series(question: Question, middles: Times, market: str) -> list[tuple[SeriesLabels, Values]]:
+    state = _forecast_state(question.grid, middles, market)
     flows = np.array(list(state.exports.values()))
     totals = {
         "Export": np.maximum(flows, 0).sum(axis=0),
@@ -274,21 +280,21 @@ def _schedules(question: Question, middles: Times, market: str) -> list[tuple[La
         "Import": np.maximum(-flows, 0).sum(axis=0),
         "Load": state.demand,
     }
-    found: list[tuple[Labels, Values]] = []
+    members: list[tuple[SeriesLabels, Values]] = []
     for position, (schedule, total) in enumerate(totals.items(), 1):
         kind, item, place, shares = SCHEDULES[schedule]
         whole = {"SLRS_TYPE": "ALL", "XML_DATA_ITEM": f"ISO_{item}", "POS": str(position)}
-        found.append((whole | {"TAC_ZONE_NAME": "Caiso_Totals", "SCHEDULE": schedule}, total))
+        members.append((whole | {"TAC_ZONE_NAME": "Caiso_Totals", "SCHEDULE": schedule}, total))
         part = {"SLRS_TYPE": kind, "XML_DATA_ITEM": item, "POS": str(place), "SCHEDULE": schedule}
-        found += [(part | {"TAC_ZONE_NAME": zone}, share * total) for zone, share in shares.items()]
-    return found
+        members += [(part | {"TAC_ZONE_NAME": zone}, share * total) for zone, share in shares.items()]
+    return members
 
 
-def _prices(question: Question, middles: Times, market: str) -> list[tuple[Labels, Values]]:
+def _make_price_series(question: Question, middles: Times, market: str) -> list[tuple[SeriesLabels, Values]]:
     """Each node's price and components; the one for greenhouse gases came with 2025."""
     nodes = question.get("node").split(",") if question.get("node") else list(NODES)
-    found: list[tuple[Labels, Values]] = []
-    prices = question.grid.prices(CODE, nodes, middles, "day_ahead" if market == "DAM" else "five_minute", 5)
+    members: list[tuple[SeriesLabels, Values]] = []
+    prices = question.grid.price_nodes(CODE, nodes, middles, "day_ahead" if market == "DAM" else "five_minute", 5)
     for node, price in prices.items():
         place = dict.fromkeys(("NODE_ID_XML", "NODE_ID", "NODE", "PNODE_RESMRID"), node)
         parts = {
@@ -300,8 +306,8 @@ def _prices(question: Question, middles: Times, market: str) -> list[tuple[Label
         if middles[0] >= np.datetime64("2025-01-01"):
             parts["MGHG"] = ("LMP_GHG_PRC", np.zeros(len(middles)))
         own = place | {"GRP_TYPE": "ALL", "POS": "1"}
-        found += [(own | {"LMP_TYPE": part, "XML_DATA_ITEM": item}, values) for part, (item, values) in parts.items()]
-    return found
+        members += [(own | {"LMP_TYPE": part, "XML_DATA_ITEM": item}, values) for part, (item, values) in parts.items()]
+    return members
 
 
 _INTERVAL = ("INTERVALSTARTTIME_GMT", "INTERVALENDTIME_GMT")
@@ -316,33 +322,39 @@ _NODE = ("NODE_ID_XML", "NODE_ID", "NODE", "MARKET_RUN_ID", "LMP_TYPE", "XML_DAT
 _HOURLY = timedelta(hours=1)
 
 
-REPORTS = {
-    "SLD_FCST": Report(
+IMITATED_REPORTS = {
+    "SLD_FCST": ImitatedReport(
         (
             *(*_INTERVAL, "LOAD_TYPE", *_OPERATING, "MARKET_RUN_ID", "TAC_AREA_NAME", "LABEL"),
             *("XML_DATA_ITEM", "POS", "MW", "EXECUTION_TYPE", "GROUP"),
         ),
         {"ACTUAL": _HOURLY, "DAM": _HOURLY, "2DA": _HOURLY, "7DA": _HOURLY, "RTM": timedelta(minutes=15)},
-        _load,
+        _make_load_series,
     ),
-    "SLD_REN_FCST": Report(
+    "SLD_REN_FCST": ImitatedReport(
         (
             *(*_OPERATING, *_INTERVAL, "TRADING_HUB", "RENEWABLE_TYPE", "LABEL", "XML_DATA_ITEM"),
             *("MARKET_RUN_ID_POS", "RENEW_POS", "MW", "MARKET_RUN_ID", "GROUP"),
         ),
         {"ACTUAL": _HOURLY, "DAM": _HOURLY},
-        _renewables,
+        _make_renewable_series,
     ),
-    "ENE_SLRS": Report(
+    "ENE_SLRS": ImitatedReport(
         (
             *(*_INTERVAL, "SLRS_TYPE", *_OPERATING, "MARKET_RUN_ID", "TAC_ZONE_NAME", "SCHEDULE"),
             *("XML_DATA_ITEM", "POS", "MW", "GROUP"),
         ),
         {"DAM": _HOURLY, "RTM": _HOURLY},
-        _schedules,
+        _make_schedule_series,
     ),
-    "PRC_LMP": Report((*_INTERVAL, *_OPERATING, *_NODE, "POS", "MW", "GROUP"), {"DAM": _HOURLY}, _prices, 5),
-    "PRC_INTVL_LMP": Report(
-        (*_INTERVAL, *_OPERATING, *_NODE, "POS", "VALUE", "GROUP"), {"RTM": timedelta(minutes=5)}, _prices, 5, "VALUE"
+    "PRC_LMP": ImitatedReport(
+        (*_INTERVAL, *_OPERATING, *_NODE, "POS", "MW", "GROUP"), {"DAM": _HOURLY}, _make_price_series, 5
+    ),
+    "PRC_INTVL_LMP": ImitatedReport(
+        (*_INTERVAL, *_OPERATING, *_NODE, "POS", "VALUE", "GROUP"),
+        {"RTM": timedelta(minutes=5)},
+        _make_price_series,
+        5,
+        "VALUE",
     ),
 }

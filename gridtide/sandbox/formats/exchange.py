@@ -27,7 +27,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WireAnswer:
     """One HTTP response."""
 
     body: bytes
@@ -36,16 +36,16 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def json_answer(document: Any, status: int = 200) -> Answer:
+def write_json(document: Any, status: int = 200) -> WireAnswer:
     """`document` as compact JSON."""
-    return Answer(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), status)
+    return WireAnswer(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), status)
 
 
-def html_answer(text: str, status: int, headers: Mapping[str, str] | None = None) -> Answer:
+def write_html(text: str, status: int, headers: Mapping[str, str] | None = None) -> WireAnswer:
     """A web page that says `text`."""
-    return Answer(f"<html><body><p>{text}</p></body></html>".encode(), status, "text/html", headers or {})
+    return WireAnswer(f"<html><body><p>{text}</p></body></html>".encode(), status, "text/html", headers or {})
 
 
-def plain_number(value: float) -> int | float:
+def write_number(value: float) -> int | float:
     """`value` as upstreams write numbers: whole ones without a point."""
     return int(value) if value == int(value) else value

@@ -19,15 +19,33 @@ import numpy as np
 
 from gridtide.periods import local_day, local_midnight
 from gridtide.sandbox import SECRETS
-from gridtide.sandbox.formats.exchange import Answer, Question, html_answer, json_answer, plain_number
-from gridtide.sandbox.formats.iso_ne_reports import CODE, HOUR, ZONE, Record, morning_report, seven_day_forecast, stamp
-from gridtide.simulation import NEW_ENGLAND, Grid, Market, State, Times, Values, moments, starts, utc_offset
+from gridtide.sandbox.formats.exchange import Question, WireAnswer, write_html, write_json, write_number
+from gridtide.sandbox.formats.iso_ne_reports import (
+    CODE,
+    ONE_HOUR,
+    ZONE,
+    ReportRecord,
+    make_morning_report,
+    make_seven_day_forecast,
+    write_stamp,
+)
+from gridtide.simulation import (
+    NEW_ENGLAND,
+    Grid,
+    GridState,
+    Market,
+    Times,
+    Values,
+    find_utc_offset,
+    list_interval_starts,
+    to_times,
+)
 
-LIMITS: tuple[tuple[int, float], ...] = ()
+RATE_LIMITS: tuple[tuple[int, float], ...] = ()
 """None is documented."""
 
 
-FIVE = timedelta(minutes=5)
+FIVE_MINUTES = timedelta(minutes=5)
 
 
 HALF_HOUR = np.timedelta64(1800, "s")
@@ -49,14 +67,14 @@ LOCATIONS = {
 }
 
 
-SYSTEM = {"@LocId": "32", "$": "NEPOOL AREA"}
+SYSTEM_LOCATION = {"@LocId": "32", "$": "NEPOOL AREA"}
 
 
-AREAS = {"32": 1.0, **NEW_ENGLAND.zones}
+LOAD_ZONES = {"32": 1.0, **NEW_ENGLAND.zones}
 """Where demand is metered: shares of the system's."""
 
 
-Records = Callable[[Question, date | None, str | None], Sequence[Record]]
+Records = Callable[[Question, date | None, str | None], Sequence[ReportRecord]]
 """The records of an operating day, or of what is current (None), perhaps of one location only."""
 
 
@@ -82,30 +100,32 @@ class Resource:
         return f"{self.singular}es" if self.singular.endswith("x") else f"{self.singular}s"
 
 
-def answer(question: Question) -> Answer:
+def answer_request(question: Question) -> WireAnswer:
     """What ISO-NE would answer."""
     pair = f"{SECRETS['ISO_NE_USERNAME']}:{SECRETS['ISO_NE_PASSWORD']}".encode()
     if question.headers.get("Authorization") != f"Basic {base64.b64encode(pair).decode()}":
-        return refusal(401)
+        return write_refusal(401)
     tail = question.path.removeprefix("/api/v1.1/").rstrip("/")
     match = re.fullmatch(r"(.+?)(/all)?/(?:current|day/(\d{8}))(?:/location/(\d+))?", tail.removesuffix(".json"))
     resource = RESOURCES.get((match[1] + (match[2] or "")) if match else "")
     if match is None or resource is None or not _has_path(resource, match[3], match[4]):
-        return refusal(404)
+        return write_refusal(404)
     try:
         day = datetime.strptime(match[3], "%Y%m%d").date() if match[3] else None
     except ValueError:
-        return refusal(400)
-    document = _document(resource, list(resource.records(question, day, match[4])), question, day)
+        return write_refusal(400)
+    document = _write_document(resource, list(resource.records(question, day, match[4])), question, day)
     if tail.endswith(".json") or "json" in question.headers.get("Accept", ""):
-        return json_answer(document)
-    return Answer(b'<?xml version="1.0" encoding="UTF-8"?>' + _xml(document).encode(), content_type="application/xml")
+        return write_json(document)
+    return WireAnswer(
+        b'<?xml version="1.0" encoding="UTF-8"?>' + _write_xml(document).encode(), content_type="application/xml"
+    )
 
 
-def refusal(status: int, window: float = 1, speed: float = 1) -> Answer:
+def write_refusal(status: int, window: float = 1, speed: float = 1) -> WireAnswer:
     """The web page that goes with an error of this status."""
     challenge = {"WWW-Authenticate": 'Basic realm="ISO New England Web Services"'} if status == 401 else {}
-    return html_answer(f"HTTP Status {status}", status, challenge)
+    return write_html(f"HTTP Status {status}", status, challenge)
 
 
 def _has_path(resource: Resource, day: str | None, location: str | None) -> bool:
@@ -114,7 +134,7 @@ def _has_path(resource: Resource, day: str | None, location: str | None) -> bool
     return resource.current is not None if day is None else location is not None or not resource.by_location
 
 
-def _document(resource: Resource, records: list[Record], question: Question, day: date | None) -> Any:
+def _write_document(resource: Resource, records: list[ReportRecord], question: Question, day: date | None) -> Any:
     """`records` in the shape that the upstream gives them."""
     if not records:
         forms: list[Any] = [{resource.plural: {}}, {resource.plural: ""}, {resource.plural: None}]
@@ -131,77 +151,79 @@ def _document(resource: Resource, records: list[Record], question: Question, day
     return {resource.plural: {resource.singular: records}}
 
 
-def _xml(node: Any, name: str = "") -> str:
+def _write_xml(node: Any, name: str = "") -> str:
     """`node` as elements: `@` are attributes, `$` is text."""
     if isinstance(node, list):
-        return "".join(_xml(item, name) for item in node)
+        return "".join(_write_xml(item, name) for item in node)
     if not isinstance(node, dict):
         return f"<{name}>{escape('' if node is None else str(node))}</{name}>"
-    inner = "".join(_xml(value, key) for key, value in node.items() if key[0] not in "@$")
+    inner = "".join(_write_xml(value, key) for key, value in node.items() if key[0] not in "@$")
     inner += escape(str(node.get("$", "")))
     attributes = "".join(f" {key[1:]}={quoteattr(str(value))}" for key, value in node.items() if key[0] == "@")
     return f"<{name}{attributes}>{inner}</{name}>" if name else inner
 
 
-def _stamps(times: Times) -> list[str]:
+def _write_stamps(times: Times) -> list[str]:
     """Eastern times with milliseconds and offset: `2024-11-25T15:31:41.000-05:00`."""
-    offsets = utc_offset(times, ZONE.key)
+    offsets = find_utc_offset(times, ZONE.key)
     local = np.datetime_as_string(times + offsets, unit="s").tolist()
     hours = (offsets // np.timedelta64(3600, "s")).tolist()
     return [f"{text}.000{'-' if hour < 0 else '+'}{abs(hour):02d}:00" for text, hour in zip(local, hours, strict=True)]
 
 
-def _place(location: str) -> Record:
+def _name_location(location: str) -> ReportRecord:
     kind, name = LOCATIONS[location]
     return {"@LocId": location, "@LocType": kind, "$": name}
 
 
-Rows = Callable[[Question, Times, Sequence[str]], Mapping[str, Sequence[Record]]]
+RowMaker = Callable[[Question, Times, Sequence[str]], Mapping[str, Sequence[ReportRecord]]]
 """The fields of each location at these interval starts."""
 
 
-def _every(
-    step: timedelta, released: Callable[[datetime], datetime], rows: Rows, newest: timedelta = timedelta(0)
+def _list_intervals(
+    step: timedelta, released: Callable[[datetime], datetime], rows: RowMaker, newest: timedelta = timedelta(0)
 ) -> Records:
     """Records of intervals of length `step`, published up to what `released` says; the current one
     is the last that has ended, or, with `newest`, the one that runs."""
 
-    def records(question: Question, day: date | None, location: str | None) -> list[Record]:
+    def records(question: Question, day: date | None, location: str | None) -> list[ReportRecord]:
         limit = released(question.now)
         if day is None:
             limit = min(limit, question.now + newest)
-            begins = starts(limit - 2 * step, limit, step)
+            begins = list_interval_starts(limit - 2 * step, limit, step)
         else:
             period = local_day(day, ZONE)
-            begins = starts(period.start, period.end, step)
-        begins = begins[begins + np.timedelta64(step) <= moments([limit])[0]][0 if day else -1 :]
-        found = rows(question, begins, [location] if location else [])
-        labels = _stamps(begins)
+            begins = list_interval_starts(period.start, period.end, step)
+        begins = begins[begins + np.timedelta64(step) <= to_times([limit])[0]][0 if day else -1 :]
+        fields_by_location = rows(question, begins, [location] if location else [])
+        labels = _write_stamps(begins)
         return [
-            {"BeginDate": label, **fields[number]} for number, label in enumerate(labels) for fields in found.values()
+            {"BeginDate": label, **fields[number]}
+            for number, label in enumerate(labels)
+            for fields in fields_by_location.values()
         ]
 
     return records
 
 
-def _lagged(lag: timedelta) -> Callable[[datetime], datetime]:
+def _apply_lag(lag: timedelta) -> Callable[[datetime], datetime]:
     return lambda now: now - lag
 
 
-def _market_clears(now: datetime) -> datetime:
+def _find_market_clearing(now: datetime) -> datetime:
     """Tomorrow's day-ahead results are out at 13:00 Eastern."""
     local = now.astimezone(ZONE)
     return local_midnight(local.date() + timedelta(days=2 if local.hour >= 13 else 1), ZONE)
 
 
-def _prices(market: Market, step: timedelta) -> Rows:
-    def rows(question: Question, begins: Times, locations: Sequence[str]) -> dict[str, list[Record]]:
+def _make_prices(market: Market, step: timedelta) -> RowMaker:
+    def rows(question: Question, begins: Times, locations: Sequence[str]) -> dict[str, list[ReportRecord]]:
         nodes = list(locations) or list(LOCATIONS)
-        prices = question.grid.prices(CODE, nodes, begins + np.timedelta64(step // 2, "s"), market)
+        prices = question.grid.price_nodes(CODE, nodes, begins + np.timedelta64(step // 2, "s"), market)
         names = ("LmpTotal", "EnergyComponent", "CongestionComponent", "LossComponent")
         return {
             node: [
-                {"Location": _place(node), **dict(zip(names, map(plain_number, parts), strict=True))}
+                {"Location": _name_location(node), **dict(zip(names, map(write_number, parts), strict=True))}
                 for parts in zip(*(part.tolist() for part in (p.total, p.energy, p.congestion, p.loss)), strict=True)
             ]
             for node, p in prices.items()
@@ -210,15 +232,15 @@ def _prices(market: Market, step: timedelta) -> Rows:
     return rows
 
 
-def _load(question: Question, begins: Times, locations: Sequence[str]) -> dict[str, list[Record]]:
-    state = question.grid.state(CODE, begins + HALF_HOUR)
-    native = question.grid.as_seen("iso_ne load", state.demand, begins + np.timedelta64(3600, "s"), question.now)
+def _make_load(question: Question, begins: Times, locations: Sequence[str]) -> dict[str, list[ReportRecord]]:
+    state = question.grid.state_at(CODE, begins + HALF_HOUR)
+    native = question.grid.publish_values("iso_ne load", state.demand, begins + np.timedelta64(3600, "s"), question.now)
     fields = {"Load": native + state.pumping, "NativeLoad": native, "ArdDemand": state.pumping}
-    return {"32": [{"Location": SYSTEM, **row} for row in _rounded(fields)]}
+    return {"32": [{"Location": SYSTEM_LOCATION, **row} for row in _round_values(fields)]}
 
 
-def _frequent_load(question: Question, begins: Times, locations: Sequence[str]) -> dict[str, list[Record]]:
-    state = question.grid.state(CODE, begins + np.timedelta64(150, "s"))
+def _make_frequent_load(question: Question, begins: Times, locations: Sequence[str]) -> dict[str, list[ReportRecord]]:
+    state = question.grid.state_at(CODE, begins + np.timedelta64(150, "s"))
     load, native = state.demand + state.pumping, state.demand
     fields = {
         "LoadMw": load,
@@ -227,18 +249,18 @@ def _frequent_load(question: Question, begins: Times, locations: Sequence[str]) 
         "SystemLoadBtmPv": load + state.rooftop,
         "NativeLoadBtmPv": native + state.rooftop,
     }
-    return {"": _rounded(fields)}
+    return {"": _round_values(fields)}
 
 
-def _demand(market: Market) -> Rows:
-    def rows(question: Question, begins: Times, locations: Sequence[str]) -> dict[str, list[Record]]:
+def _make_demand(market: Market) -> RowMaker:
+    def rows(question: Question, begins: Times, locations: Sequence[str]) -> dict[str, list[ReportRecord]]:
         middles = begins + HALF_HOUR
         lead = 24.0 if market == "day_ahead" else 0.0
-        demand = question.grid.state(CODE, middles, lead).demand
+        demand = question.grid.state_at(CODE, middles, lead).demand
         return {
             place: [
-                {"Location": SYSTEM if place == "32" else _place(place), **row}
-                for row in _rounded({"Load": AREAS[place] * demand})
+                {"Location": SYSTEM_LOCATION if place == "32" else _name_location(place), **row}
+                for row in _round_values({"Load": LOAD_ZONES[place] * demand})
             ]
             for place in (locations or NEW_ENGLAND.zones)
         }
@@ -246,36 +268,40 @@ def _demand(market: Market) -> Rows:
     return rows
 
 
-def _rounded(fields: Mapping[str, Values]) -> list[Record]:
+def _round_values(fields: Mapping[str, Values]) -> list[ReportRecord]:
     """Records of numbers with three decimals."""
-    columns = [[plain_number(value) for value in np.round(values, 3).tolist()] for values in fields.values()]
+    columns = [[write_number(value) for value in np.round(values, 3).tolist()] for values in fields.values()]
     return [dict(zip(fields, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def readings(grid: Grid, day: date) -> Times:
+def list_readings(grid: Grid, day: date) -> Times:
     """When the fuel mix of an operating day was read: 188 to 267 times a day of 24 hours, at odd seconds."""
     period = local_day(day, ZONE)
-    begin = moments([period.start])
+    begin = to_times([period.start])
     seconds = int(period.duration.total_seconds())
-    count = int((188 + 80 * grid.chance("readings", begin)[0]) * seconds / 86400)
+    count = int((188 + 80 * grid.draw_uniform("readings", begin)[0]) * seconds / 86400)
     number = np.arange(count)
-    jitter = 0.15 + 0.7 * grid.chance("reading", begin + number.astype("timedelta64[s]"))
+    jitter = 0.15 + 0.7 * grid.draw_uniform("reading", begin + number.astype("timedelta64[s]"))
     read: Times = begin + np.floor((number + jitter) * seconds / count).astype("timedelta64[s]")
     return read
 
 
-def _fuel_mix(question: Question, day: date | None, location: str | None) -> list[Record]:
-    known = question.now - timedelta(minutes=1)
-    days = [day] if day else [known.astimezone(ZONE).date() - timedelta(days=1), known.astimezone(ZONE).date()]
-    times = np.concatenate([readings(question.grid, one) for one in days])
-    times = times[times <= moments([known])[0]][0 if day else -1 :]
-    state = question.grid.state(CODE, times).whole()
-    mixed = mix(question.grid, times, state)
-    flags = question.grid.chance("marginal", times)
+def _make_fuel_mix(question: Question, day: date | None, location: str | None) -> list[ReportRecord]:
+    published_by = question.now - timedelta(minutes=1)
+    days = (
+        [day]
+        if day
+        else [published_by.astimezone(ZONE).date() - timedelta(days=1), published_by.astimezone(ZONE).date()]
+    )
+    times = np.concatenate([list_readings(question.grid, each_day) for each_day in days])
+    times = times[times <= to_times([published_by])[0]][0 if day else -1 :]
+    state = question.grid.state_at(CODE, times).whole()
+    mixed = draw_fuel_mix(question.grid, times, state)
+    flags = question.grid.draw_uniform("marginal", times)
     rollups = {"Landfill Gas": "Renewables", "Refuse": "Renewables", "Solar": "Renewables"}
     rollups |= {"Wind": "Renewables", "Wood": "Renewables"}
     records = []
-    for number, begin in enumerate(_stamps(times)):
+    for number, begin in enumerate(_write_stamps(times)):
         for fuel, output in mixed.items():
             if np.isnan(output[number]):
                 continue
@@ -287,26 +313,28 @@ def _fuel_mix(question: Question, day: date | None, location: str | None) -> lis
     return records
 
 
-def mix(grid: Grid, times: Times, state: State) -> dict[str, Values]:
+def draw_fuel_mix(grid: Grid, times: Times, state: GridState) -> dict[str, Values]:
     """Output by ISO-NE's fuel categories in whole MW, NaN where a category is not listed; what the
     small ones have is taken from natural gas, so that the sum stays."""
-    made = state.generation
-    refuse, wood = np.round(0.45 * made["other"]), np.round(0.5 * made["other"])
-    rest = np.where(grid.chance("other listed", times) < 0.8, np.floor(6 * grid.chance("other", times)), np.nan)
+    generation = state.generation
+    refuse, wood = np.round(0.45 * generation["other"]), np.round(0.5 * generation["other"])
+    other_small = np.where(
+        grid.draw_uniform("other listed", times) < 0.8, np.floor(6 * grid.draw_uniform("other", times)), np.nan
+    )
     storing = times >= np.datetime64("2026-01-01T05")  # midnight, Eastern
-    battery = np.where(storing, np.floor(60 * grid.chance("battery", times)), np.nan)
+    battery = np.where(storing, np.floor(60 * grid.draw_uniform("battery", times)), np.nan)
     return {
         "Batteries": battery,
-        "Coal": made["coal"],
-        "Hydro": made["hydro"],
-        "Natural Gas": made["natural_gas"] - np.nan_to_num(rest) - np.nan_to_num(battery),
-        "Nuclear": made["nuclear"],
-        "Oil": np.where(made["petroleum"] > 0, made["petroleum"], np.nan),
-        "Other": rest,
-        "Landfill Gas": made["other"] - refuse - wood,
+        "Coal": generation["coal"],
+        "Hydro": generation["hydro"],
+        "Natural Gas": generation["natural_gas"] - np.nan_to_num(other_small) - np.nan_to_num(battery),
+        "Nuclear": generation["nuclear"],
+        "Oil": np.where(generation["petroleum"] > 0, generation["petroleum"], np.nan),
+        "Other": other_small,
+        "Landfill Gas": generation["other"] - refuse - wood,
         "Refuse": refuse,
-        "Solar": made["solar"],
-        "Wind": made["wind"],
+        "Solar": generation["solar"],
+        "Wind": generation["wind"],
         "Wood": wood,
     }
 
@@ -315,62 +343,66 @@ ISSUES = ((-2, 3.6), (-2, 9.3), (-2, 15.3), (-1, 3.8), (-1, 9.4), (-1, 15.4), (0
 """When forecasts for a day are made: days from it and hours of the clock, more or less."""
 
 
-def vintages(grid: Grid, day: date) -> list[datetime]:
+def list_vintages(grid: Grid, day: date) -> list[datetime]:
     """The creation times of the 6 to 9 forecasts for an operating day, UTC."""
-    made = [
+    created = [
         datetime.combine(day, time(), ZONE) + timedelta(days=days, seconds=int(3600 * hour)) for days, hour in ISSUES
     ]
-    chance = grid.chance("vintage", moments(made))
-    kept = [
-        (m, c)
-        for number, (m, c) in enumerate(zip(made, chance, strict=True))
-        if number in (0, 3, 4, 6, 7, 8) or c > 0.3
+    chance = grid.draw_uniform("vintage", to_times(created))
+    chosen = [
+        (moment, draw)
+        for number, (moment, draw) in enumerate(zip(created, chance, strict=True))
+        if number in (0, 3, 4, 6, 7, 8) or draw > 0.3
     ]
-    return [(moment + timedelta(seconds=int(900 * c))).astimezone(UTC) for moment, c in kept]
+    return [(moment + timedelta(seconds=int(900 * draw))).astimezone(UTC) for moment, draw in chosen]
 
 
-def _load_forecast(question: Question, day: date | None, location: str | None) -> list[Record]:
+def _make_load_forecast(question: Question, day: date | None, location: str | None) -> list[ReportRecord]:
     """The newest forecast of each hour; currently that of the last hour there is one for."""
     last = (question.now - timedelta(hours=4)).astimezone(ZONE).date() + timedelta(days=2)
-    newest: dict[str, Record] = {}
-    for record in _all_forecasts(question, day or last, location):
+    newest: dict[str, ReportRecord] = {}
+    for record in _make_all_forecasts(question, day or last, location):
         newest[record["BeginDate"]] = record
     return list(newest.values())[0 if day else -1 :]
 
 
-def _all_forecasts(question: Question, day: date | None, location: str | None) -> list[Record]:
+def _make_all_forecasts(question: Question, day: date | None, location: str | None) -> list[ReportRecord]:
     period = local_day(day or question.now.astimezone(ZONE).date(), ZONE)
-    begins = starts(period.start, period.end, HOUR)
+    begins = list_interval_starts(period.start, period.end, ONE_HOUR)
     created = [
-        moment for moment in vintages(question.grid, period.start.astimezone(ZONE).date()) if moment <= question.now
+        moment
+        for moment in list_vintages(question.grid, period.start.astimezone(ZONE).date())
+        if moment <= question.now
     ]
     loads = []
     for moment in created:
-        lead = np.maximum((begins - moments([moment])) / np.timedelta64(3600, "s"), 1.0)
-        state = question.grid.state(CODE, begins + HALF_HOUR, lead)
+        lead = np.maximum((begins - to_times([moment])) / np.timedelta64(3600, "s"), 1.0)
+        state = question.grid.state_at(CODE, begins + HALF_HOUR, lead)
         loads.append(np.round(state.demand, -1).astype(int).tolist())
     return [
-        {"BeginDate": begin, "CreationDate": stamp(moment), "LoadMw": load[number], "NetLoadMw": load[number]}
-        for number, begin in enumerate(_stamps(begins))
+        {"BeginDate": begin, "CreationDate": write_stamp(moment), "LoadMw": load[number], "NetLoadMw": load[number]}
+        for number, begin in enumerate(_write_stamps(begins))
         for moment, load in zip(created, loads, strict=True)
     ]
 
 
-def _report(hour: float, write: Callable[[Grid, date], Record]) -> Records:
+def _make_report(hour: float, write: Callable[[Grid, date], ReportRecord]) -> Records:
     """A daily report, made at this Eastern hour or up to half an hour later; the current one is the
     last that was made."""
 
-    def made(grid: Grid, day: date) -> datetime:
+    def creation_time(grid: Grid, day: date) -> datetime:
         clock = datetime.combine(day, time(), ZONE) + timedelta(hours=hour)
-        late = grid.chance(write.__name__, moments([clock]))[0]
+        late = grid.draw_uniform(write.__name__, to_times([clock]))[0]
         return (clock + timedelta(seconds=int(1800 * late))).astimezone(UTC)
 
-    def records(question: Question, day: date | None, location: str | None) -> list[Record]:
+    def records(question: Question, day: date | None, location: str | None) -> list[ReportRecord]:
         today = question.now.astimezone(ZONE).date()
-        wanted = day or (today if made(question.grid, today) <= question.now else today - timedelta(days=1))
-        created = made(question.grid, wanted)
-        known = created <= question.now
-        return [{"CreationDate": stamp(created), **write(question.grid, wanted)}] if known else []
+        report_day = day or (
+            today if creation_time(question.grid, today) <= question.now else today - timedelta(days=1)
+        )
+        created = creation_time(question.grid, report_day)
+        is_published = created <= question.now
+        return [{"CreationDate": write_stamp(created), **write(question.grid, report_day)}] if is_published else []
 
     return records
 
@@ -379,29 +411,47 @@ FIVE_DAYS = timedelta(days=5)
 
 
 RESOURCES = {
-    "genfuelmix": Resource("GenFuelMix", _fuel_mix),
+    "genfuelmix": Resource("GenFuelMix", _make_fuel_mix),
     "hourlylmp/da/final": Resource(
-        "HourlyLmp", _every(HOUR, _market_clears, _prices("day_ahead", HOUR), HOUR), located=LOCATIONS
+        "HourlyLmp",
+        _list_intervals(ONE_HOUR, _find_market_clearing, _make_prices("day_ahead", ONE_HOUR), ONE_HOUR),
+        located=LOCATIONS,
     ),
     "hourlylmp/rt/final": Resource(
-        "HourlyLmp", _every(HOUR, _lagged(FIVE_DAYS), _prices("real_time", HOUR)), None, LOCATIONS
+        "HourlyLmp",
+        _list_intervals(ONE_HOUR, _apply_lag(FIVE_DAYS), _make_prices("real_time", ONE_HOUR)),
+        None,
+        LOCATIONS,
     ),
     "hourlylmp/rt/prelim": Resource(
-        "HourlyLmp", _every(HOUR, _lagged(HOUR / 2), _prices("real_time_preliminary", HOUR)), located=LOCATIONS
+        "HourlyLmp",
+        _list_intervals(ONE_HOUR, _apply_lag(ONE_HOUR / 2), _make_prices("real_time_preliminary", ONE_HOUR)),
+        located=LOCATIONS,
     ),
     "fiveminutelmp": Resource(
-        "FiveMinLmp", _every(FIVE, _lagged(FIVE), _prices("five_minute", FIVE)), located=LOCATIONS, by_location=True
+        "FiveMinLmp",
+        _list_intervals(FIVE_MINUTES, _apply_lag(FIVE_MINUTES), _make_prices("five_minute", FIVE_MINUTES)),
+        located=LOCATIONS,
+        by_location=True,
     ),
-    "fiveminutesystemload": Resource("FiveMinSystemLoad", _every(FIVE, _lagged(FIVE), _frequent_load), "list"),
-    "hourlysysload": Resource("HourlySystemLoad", _every(HOUR, _lagged(2 * FIVE), _load)),
-    "hourlyloadforecast": Resource("HourlyLoadForecast", _load_forecast, "list"),
-    "hourlyloadforecast/all": Resource("HourlyLoadForecast", _all_forecasts, None),
+    "fiveminutesystemload": Resource(
+        "FiveMinSystemLoad", _list_intervals(FIVE_MINUTES, _apply_lag(FIVE_MINUTES), _make_frequent_load), "list"
+    ),
+    "hourlysysload": Resource("HourlySystemLoad", _list_intervals(ONE_HOUR, _apply_lag(2 * FIVE_MINUTES), _make_load)),
+    "hourlyloadforecast": Resource("HourlyLoadForecast", _make_load_forecast, "list"),
+    "hourlyloadforecast/all": Resource("HourlyLoadForecast", _make_all_forecasts, None),
     "realtimehourlydemand": Resource(
-        "HourlyRtDemand", _every(HOUR, _lagged(FIVE_DAYS), _demand("real_time")), "bare", AREAS
+        "HourlyRtDemand",
+        _list_intervals(ONE_HOUR, _apply_lag(FIVE_DAYS), _make_demand("real_time")),
+        "bare",
+        LOAD_ZONES,
     ),
     "dayaheadhourlydemand": Resource(
-        "HourlyDaDemand", _every(HOUR, _market_clears, _demand("day_ahead"), HOUR), "bare", AREAS
+        "HourlyDaDemand",
+        _list_intervals(ONE_HOUR, _find_market_clearing, _make_demand("day_ahead"), ONE_HOUR),
+        "bare",
+        LOAD_ZONES,
     ),
-    "morningreport": Resource("MorningReport", _report(8.1, morning_report), "records"),
-    "sevendayforecast": Resource("SevenDayForecast", _report(9.2, seven_day_forecast), "records"),
+    "morningreport": Resource("MorningReport", _make_report(8.1, make_morning_report), "records"),
+    "sevendayforecast": Resource("SevenDayForecast", _make_report(9.2, make_seven_day_forecast), "records"),
 }

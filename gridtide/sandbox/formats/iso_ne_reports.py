@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from gridtide.periods import local_day, local_midnight
-from gridtide.simulation import NEW_ENGLAND, Grid, moments, starts
+from gridtide.simulation import NEW_ENGLAND, Grid, list_interval_starts, to_times
 
 CODE, ZONE = NEW_ENGLAND.code, ZoneInfo(NEW_ENGLAND.zone)
 
 
-HOUR = timedelta(hours=1)
+ONE_HOUR = timedelta(hours=1)
 
 
 INSTALLED = int(sum(NEW_ENGLAND.capacity.values()))
@@ -33,16 +33,16 @@ DRIFT = 2020
 """The year in which the reports' fields and types are taken to have changed."""
 
 
-Record = dict[str, Any]
+ReportRecord = dict[str, Any]
 
 
-def stamp(moment: datetime) -> str:
+def write_stamp(moment: datetime) -> str:
     """Eastern time with milliseconds and offset: `2024-11-25T15:31:41.000-05:00`."""
     return moment.astimezone(ZONE).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True, slots=True)
-class _Peak:
+class _PeakDay:
     """The highest demand of an operating day as foreseen some hours ahead, and the grid then, whole MW."""
 
     moment: datetime
@@ -50,16 +50,16 @@ class _Peak:
     exports: Mapping[str, int]
 
     @classmethod
-    def of(cls, grid: Grid, day: date, lead: float) -> _Peak:
+    def of(cls, grid: Grid, day: date, lead: float) -> _PeakDay:
         period = local_day(day, ZONE)
-        begins = starts(period.start, period.end, HOUR)
-        state = grid.state(CODE, begins + np.timedelta64(1800, "s"), lead).whole()
+        begins = list_interval_starts(period.start, period.end, ONE_HOUR)
+        state = grid.state_at(CODE, begins + np.timedelta64(1800, "s"), lead).whole()
         top = int(np.argmax(state.demand))
         exports = {to: int(flow[top]) for to, flow in state.exports.items()}
-        return cls(period.start + top * HOUR, int(state.demand[top]), exports)
+        return cls(period.start + top * ONE_HOUR, int(state.demand[top]), exports)
 
 
-def _ties(exports: Mapping[str, int]) -> dict[str, int]:
+def _estimate_ties(exports: Mapping[str, int]) -> dict[str, int]:
     """Flows by tie line, exports positive."""
     quebec, york = exports["HQT"], exports["NYIS"]
     return {
@@ -72,31 +72,33 @@ def _ties(exports: Mapping[str, int]) -> dict[str, int]:
     }
 
 
-def _high(grid: Grid, city: str, day: date, lead: float) -> tuple[int, int]:
+def _find_high(grid: Grid, city: str, day: date, lead: float) -> tuple[int, int]:
     """The day's highest temperature and dew point in a load centre, °F."""
     place = next(place for place in NEW_ENGLAND.places if place.name == city.lower())
     period = local_day(day, ZONE)
-    sky = grid.sky([place.latitude], [place.longitude], starts(period.start, period.end, HOUR), lead)
+    sky = grid.weather_at(
+        [place.latitude], [place.longitude], list_interval_starts(period.start, period.end, ONE_HOUR), lead
+    )
     return round(float(sky.temperature.max()) * 1.8 + 32), round(float(sky.dew_point.max()) * 1.8 + 32)
 
 
-def _outages(grid: Grid, day: date) -> int:
-    return int(900 + 2600 * grid.chance("outages", moments([local_midnight(day, ZONE)]))[0])
+def _draw_outages(grid: Grid, day: date) -> int:
+    return int(900 + 2600 * grid.draw_uniform("outages", to_times([local_midnight(day, ZONE)]))[0])
 
 
-def morning_report(grid: Grid, day: date) -> Record:
+def make_morning_report(grid: Grid, day: date) -> ReportRecord:
     """The operating day as foreseen on its morning; types and fields are those of its year."""
-    today, yesterday = _Peak.of(grid, day, 10.0), _Peak.of(grid, day - timedelta(days=1), 0.0)
-    outages, imports = _outages(grid, day), -sum(today.exports.values())
+    today, yesterday = _PeakDay.of(grid, day, 10.0), _PeakDay.of(grid, day - timedelta(days=1), 0.0)
+    outages, imports = _draw_outages(grid, day), -sum(today.exports.values())
     available = INSTALLED - outages + imports
     early = day.year < DRIFT
-    ties = _ties(today.exports)
+    ties = _estimate_ties(today.exports)
     return {
-        "BeginDate": stamp(local_midnight(day, ZONE)),
+        "BeginDate": write_stamp(local_midnight(day, ZONE)),
         "ReportType": "Final" if early else "Operational Capacity Update Report",
-        "PeakLoadTodayHour": stamp(today.moment),
+        "PeakLoadTodayHour": write_stamp(today.moment),
         "PeakLoadTodayMw": today.load,
-        "PeakLoadYesterdayHour": stamp(yesterday.moment),
+        "PeakLoadYesterdayHour": write_stamp(yesterday.moment),
         "PeakLoadYesterdayMw": yesterday.load,
         "CsoMw": INSTALLED,
         "CapAdditionsMw": 1038,
@@ -122,7 +124,7 @@ def morning_report(grid: Grid, day: date) -> Record:
         "CityForecastDetail": [
             {
                 "CityName": city,
-                "HighTemperature": _high(grid, city, day, 10.0)[0],
+                "HighTemperature": _find_high(grid, city, day, 10.0)[0],
                 "WeatherConditions": "Partly Cloudy",
                 "WindDirSpeed": "SE-11",
             }
@@ -136,25 +138,25 @@ def morning_report(grid: Grid, day: date) -> Record:
     }
 
 
-def seven_day_forecast(grid: Grid, day: date) -> Record:
+def make_seven_day_forecast(grid: Grid, day: date) -> ReportRecord:
     """The six operating days after `day` as foreseen on it, called days 2 to 7."""
     return {
-        "BeginDate": stamp(local_midnight(day + timedelta(days=1), ZONE)),
-        "MarketDay": [_market_day(grid, day, number) for number in range(2, 8)],
+        "BeginDate": write_stamp(local_midnight(day + timedelta(days=1), ZONE)),
+        "MarketDay": [_make_market_day(grid, day, number) for number in range(2, 8)],
     }
 
 
-def _market_day(grid: Grid, issued: date, number: int) -> Record:
+def _make_market_day(grid: Grid, issued: date, number: int) -> ReportRecord:
     day = issued + timedelta(days=number - 1)
     lead = 24.0 * (number - 1) + 10
-    peak = _Peak.of(grid, day, lead)
-    outages, imports = _outages(grid, issued), -sum(peak.exports.values())
+    peak = _PeakDay.of(grid, day, lead)
+    outages, imports = _draw_outages(grid, issued), -sum(peak.exports.values())
     early = issued.year < DRIFT
     required = peak.load + RESERVE + 160
-    cities = {city: _high(grid, city, day, lead) for city in ("Boston", "Hartford")}
+    cities = {city: _find_high(grid, city, day, lead) for city in ("Boston", "Hartford")}
     return {
         **({"@Day": str(number)} if early else {"Day": number}),
-        "MarketDate": stamp(local_midnight(day, ZONE)),
+        "MarketDate": write_stamp(local_midnight(day, ZONE)),
         "CsoMw": INSTALLED,
         "DelistMw": 971,
         "OtherGenOutagesMw": outages,

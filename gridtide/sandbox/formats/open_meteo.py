@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from gridtide.sandbox.formats.exchange import Answer, Question, json_answer
-from gridtide.simulation import HOUR, WEATHER, Sky, Times, Values, moments, starts
+from gridtide.sandbox.formats.exchange import Question, WireAnswer, write_json
+from gridtide.simulation import HOUR, WEATHER, Times, Values, Weather, list_interval_starts, to_times
 
-LIMITS = ((600, 60.0), (5000, 3600.0), (10_000, 86_400.0))
+RATE_LIMITS = ((600, 60.0), (5000, 3600.0), (10_000, 86_400.0))
 """Calls in seconds."""
 
 
@@ -28,10 +28,10 @@ ARCHIVE, FORECAST = "/v1/archive", "/v1/forecast"
 ARCHIVE_LAG = timedelta(days=5)
 
 
-FIRST = {ARCHIVE: date(1940, 1, 1), FORECAST: date(2016, 1, 1)}
+FIRST_DAY = {ARCHIVE: date(1940, 1, 1), FORECAST: date(2016, 1, 1)}
 
 
-AHEAD = {ARCHIVE: 0, FORECAST: 16}
+DAYS_AHEAD = {ARCHIVE: 0, FORECAST: 16}
 """Days after today that may be asked for."""
 
 
@@ -40,7 +40,7 @@ class _BadRequestError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _ForecastRequest:
     """A request understood: P points, the hours, the variables and the models."""
 
     latitudes: Sequence[float]
@@ -52,49 +52,54 @@ class _Asked:
     zone: str
 
     @classmethod
-    def read(cls, question: Question) -> _Asked:
+    def read(cls, question: Question) -> _ForecastRequest:
         """Raises `_BadRequestError` for what the upstream refuses."""
-        latitudes, longitudes = (_coordinates(question, name) for name in ("latitude", "longitude"))
+        latitudes, longitudes = (_read_coordinates(question, name) for name in ("latitude", "longitude"))
         if len(latitudes) != len(longitudes) or not latitudes:
             raise _BadRequestError("Parameter 'latitude' and 'longitude' must have the same number of elements")
-        variables = _list(question, "hourly")
+        variables = _split_list(question, "hourly")
         unknown = [name for name in variables if name not in WEATHER]
         if unknown:
             raise _BadRequestError(
                 f"Data corrupted at path ''. Cannot initialize ForecastVariable from invalid String value {unknown[0]}."
             )
-        first, last = _days(question)
+        first, last = _read_days(question)
         zone = question.get("timezone", "GMT")
         try:
             ZoneInfo(zone)
         except (ValueError, OSError, KeyError) as error:
             raise _BadRequestError("Invalid timezone") from error
-        return cls(latitudes, longitudes, first, last, variables, _list(question, "models"), zone)
+        return cls(latitudes, longitudes, first, last, variables, _split_list(question, "models"), zone)
 
 
-def answer(question: Question) -> Answer:
+def answer_request(question: Question) -> WireAnswer:
     """What Open-Meteo would answer."""
-    if question.path not in FIRST:
-        return refusal(404)
+    if question.path not in FIRST_DAY:
+        return write_refusal(404)
     try:
-        asked = _Asked.read(question)
+        forecast_request = _ForecastRequest.read(question)
     except _BadRequestError as error:
-        return json_answer({"error": True, "reason": str(error)}, 400)
-    clock = ZoneInfo(asked.zone)
+        return write_json({"error": True, "reason": str(error)}, 400)
+    clock = ZoneInfo(forecast_request.zone)
     offset = question.now.astimezone(clock).utcoffset() or timedelta(0)
-    begin = datetime(asked.first.year, asked.first.month, asked.first.day, tzinfo=UTC) - offset
-    times = starts(begin, begin + (asked.last - asked.first + timedelta(days=1)), timedelta(hours=1))
-    columns = _columns(question, asked, times)
+    begin = (
+        datetime(forecast_request.first.year, forecast_request.first.month, forecast_request.first.day, tzinfo=UTC)
+        - offset
+    )
+    times = list_interval_starts(
+        begin, begin + (forecast_request.last - forecast_request.first + timedelta(days=1)), timedelta(hours=1)
+    )
+    columns = _write_columns(question, forecast_request, times)
     labels = np.datetime_as_string(times + np.timedelta64(int(offset.total_seconds()), "s"), unit="m").tolist()
     points = []
-    for number in range(len(asked.latitudes)):
+    for number in range(len(forecast_request.latitudes)):
         units = {"time": "iso8601", **{name: unit for name, (unit, _) in columns.items()}}
         hourly = {"time": labels, **{name: values[number] for name, (_, values) in columns.items()}}
-        points.append({**_head(asked, number, offset), "hourly_units": units, "hourly": hourly})
-    return json_answer(points if len(points) > 1 else points[0])
+        points.append({**_write_head(forecast_request, number, offset), "hourly_units": units, "hourly": hourly})
+    return write_json(points if len(points) > 1 else points[0])
 
 
-def refusal(status: int, window: float = 60, speed: float = 1) -> Answer:
+def write_refusal(status: int, window: float = 60, speed: float = 1) -> WireAnswer:
     """Open-Meteo's own shape of an error of this status; a 429 names the limit of `window` seconds.
 
     Its wording cannot run faster, so where the limits do, a `Retry-After` says so.
@@ -105,43 +110,44 @@ def refusal(status: int, window: float = 60, speed: float = 1) -> Answer:
     reasons = {429: f"{which} API request limit exceeded. Please try again {again}.", 404: "Not Found"}
     reason = reasons.get(status, "The service is overloaded. Please try again later.")
     faster = {"Retry-After": str(math.ceil(window / speed))} if status == 429 and speed != 1 else {}
-    return replace(json_answer({"reason": reason, "error": True}, status), headers=faster)
+    return replace(write_json({"reason": reason, "error": True}, status), headers=faster)
 
 
-def cost(question: Question) -> float:
+def count_calls(question: Question) -> float:
     """How many calls a request counts as: more than one for many points, days or variables."""
     try:
-        asked = _Asked.read(question)
+        forecast_request = _ForecastRequest.read(question)
     except _BadRequestError:
         return 1.0
-    days = (asked.last - asked.first).days + 1
-    return len(asked.latitudes) * max(1.0, days / 14) * max(1.0, len(asked.variables) / 10)
+    days = (forecast_request.last - forecast_request.first).days + 1
+    return len(forecast_request.latitudes) * max(1.0, days / 14) * max(1.0, len(forecast_request.variables) / 10)
 
 
-def _list(question: Question, name: str) -> list[str]:
+def _split_list(question: Question, name: str) -> list[str]:
     """The values of a parameter that is repeated or holds commas."""
     return [part for key, value in question.query if key == name for part in value.split(",") if part]
 
 
-def _coordinates(question: Question, name: str) -> list[float]:
+def _read_coordinates(question: Question, name: str) -> list[float]:
     limit = 90 if name == "latitude" else 180
     try:
-        found = [float(text) for text in _list(question, name)]
+        coordinates = [float(text) for text in _split_list(question, name)]
     except ValueError as error:
         raise _BadRequestError(f"Parameter '{name}' has an invalid value") from error
-    for value in found:
+    for value in coordinates:
         if not abs(value) <= limit or math.isnan(value):
             raise _BadRequestError(f"{name.capitalize()} must be in range of -{limit} to {limit}°. Given: {value}.")
-    return found
+    return coordinates
 
 
-def _days(question: Question) -> tuple[date, date]:
+def _read_days(question: Question) -> tuple[date, date]:
     """The first and the last day asked for."""
-    today, earliest = question.now.astimezone(UTC).date(), FIRST[question.path]
-    latest = today + timedelta(days=AHEAD[question.path])
+    today, earliest = question.now.astimezone(UTC).date(), FIRST_DAY[question.path]
+    latest = today + timedelta(days=DAYS_AHEAD[question.path])
     if question.path == FORECAST and not question.get("start_date"):
         past, ahead = (
-            _whole(question, name, otherwise) for name, otherwise in (("past_days", 0), ("forecast_days", 7))
+            _read_whole_number(question, name, otherwise)
+            for name, otherwise in (("past_days", 0), ("forecast_days", 7))
         )
         return today - timedelta(days=past), today + timedelta(days=ahead - 1)
     bounds = []
@@ -158,46 +164,52 @@ def _days(question: Question) -> tuple[date, date]:
     return bounds[0], bounds[1]
 
 
-def _whole(question: Question, name: str, otherwise: int) -> int:
+def _read_whole_number(question: Question, name: str, otherwise: int) -> int:
     text, most = question.get(name, str(otherwise)), {"past_days": 92, "forecast_days": 16}[name]
     if not text.isdigit() or int(text) > most:
         raise _BadRequestError(f"{name} is invalid. Allowed range 0 to {most}. Given {text}.")
     return int(text)
 
 
-def _columns(question: Question, asked: _Asked, times: Times) -> dict[str, tuple[str, list[list[float | None]]]]:
+def _write_columns(
+    question: Question, forecast_request: _ForecastRequest, times: Times
+) -> dict[str, tuple[str, list[list[float | None]]]]:
     """By column its unit and the values of each point; hours the archive does not have yet are null."""
-    hours = (times - moments([_run(question.now)])) / HOUR
+    hours = (times - to_times([_find_model_run(question.now)])) / HOUR
     lead: Values | float = np.maximum(hours, 0.0) if question.path == FORECAST else 0.0
-    known = int(np.sum(times <= moments([question.now - ARCHIVE_LAG])[0])) if question.path == ARCHIVE else len(times)
-    skies: dict[bool, Sky] = {}
+    known_hours = (
+        int(np.sum(times <= to_times([question.now - ARCHIVE_LAG])[0])) if question.path == ARCHIVE else len(times)
+    )
+    skies: dict[bool, Weather] = {}
     columns = {}
-    for name in asked.variables:
+    for name in forecast_request.variables:
         measure = WEATHER[name]
         if measure.preceding not in skies:
             moment = times - HOUR // 2 if measure.preceding else times
-            skies[measure.preceding] = question.grid.sky(asked.latitudes, asked.longitudes, moment, lead)
+            skies[measure.preceding] = question.grid.weather_at(
+                forecast_request.latitudes, forecast_request.longitudes, moment, lead
+            )
         values = np.round(measure.of(skies[measure.preceding]), measure.decimals) + 0.0  # no -0
-        listed = [[*point[:known], *[None] * (len(times) - known)] for point in values.tolist()]
-        for model in asked.models if len(asked.models) > 1 else [""]:
+        listed = [[*point[:known_hours], *[None] * (len(times) - known_hours)] for point in values.tolist()]
+        for model in forecast_request.models if len(forecast_request.models) > 1 else [""]:
             columns[f"{name}_{model}" if model else name] = measure.unit, listed
     return columns
 
 
-def _run(now: datetime) -> datetime:
+def _find_model_run(now: datetime) -> datetime:
     """The model run that a forecast comes from: one every six hours."""
     return now.astimezone(UTC).replace(hour=now.astimezone(UTC).hour // 6 * 6, minute=0, second=0, microsecond=0)
 
 
-def _head(asked: _Asked, number: int, offset: timedelta) -> dict[str, Any]:
+def _write_head(forecast_request: _ForecastRequest, number: int, offset: timedelta) -> dict[str, Any]:
     """What stands before one location's hours; the first of several has no `location_id`."""
     seconds = int(offset.total_seconds())
     return {
-        "latitude": round(asked.latitudes[number], 1),
-        "longitude": round(asked.longitudes[number], 1),
+        "latitude": round(forecast_request.latitudes[number], 1),
+        "longitude": round(forecast_request.longitudes[number], 1),
         "generationtime_ms": 0.25,
         "utc_offset_seconds": seconds,
-        "timezone": "GMT" if asked.zone == "UTC" else asked.zone,
+        "timezone": "GMT" if forecast_request.zone == "UTC" else forecast_request.zone,
         "timezone_abbreviation": f"GMT{seconds // 3600:+d}" if seconds else "GMT",
         "elevation": 20.0,
         **({"location_id": number} if number else {}),
