@@ -96,13 +96,14 @@ DOUBLED_TODAY = """
 SHARED_NAMES: dict[str, str] = {
     "main": "where a process begins",
     "LAYOUT": "how the report of a flow looks",
+    "RATE_LIMITS": "how often an imitated upstream may be asked",
     "logger": "the logger of a module",
     "P": "the parameters of a function that is wrapped",
     "T": "any type",
 }
 """Public names that several modules define on purpose, with their one meaning."""
 
-CONTRACTS = {"gridtide.sources": "gridtide.sources.contract"}
+CONTRACTS = {"gridtide.sources": "gridtide.sources.contract", "gridtide.sandbox.formats": "gridtide.sandbox.server"}
 """Packages whose modules define the same functions, those of the protocol in this module."""
 
 
