@@ -3,8 +3,9 @@
 GridtideError
 ├── ConfigurationError      the configuration asks for what cannot be: fix the file
 ├── CredentialsError        401 and 403, or none at all: mend the credentials, never retried
-├── QuotaError              429: wait as told
-├── UpstreamError           5xx, timeouts, resets, cut or non-JSON bodies: retried
+├── PassingError            may pass: retried, after the wait that the upstream asks for
+│   ├── QuotaError          429, or a 403 that speaks of a rate limit
+│   └── UpstreamError       5xx, 202, timeouts, resets, cut or non-JSON bodies
 ├── FormatError             parsed, but not what was promised: the body is kept in `raw/`
 ├── IncompleteError         fewer or more rows than the upstream says it has
 ├── StorageError            the lake could not be read or written
@@ -41,8 +42,8 @@ class CredentialsError(GridtideError):
     """The upstream refuses the credentials (401, 403), or there are none for it or the lake."""
 
 
-class QuotaError(GridtideError):
-    """The upstream's quota is used up (429); `wait` is how many seconds it asks us to wait."""
+class PassingError(GridtideError):
+    """What may pass: `wait` is how many seconds the upstream asks us to wait, None where it names no time."""
 
     retryable = True
 
@@ -51,13 +52,15 @@ class QuotaError(GridtideError):
         self.wait = wait
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_quota, (self.subject, self.happened, self.fix, self.wait))
+        return (_rebuild_passing, (type(self), self.subject, self.happened, self.fix, self.wait))
 
 
-class UpstreamError(GridtideError):
-    """The upstream failed in a way that may pass: 5xx, a time-out, a reset, a cut body, no JSON."""
+class QuotaError(PassingError):
+    """The upstream's quota is used up: 429, or a 403 that speaks of a limit."""
 
-    retryable = True
+
+class UpstreamError(PassingError):
+    """The upstream failed in a way that may pass: 5xx, 202, a time-out, a reset, a cut body, no JSON."""
 
 
 class FormatError(GridtideError):
@@ -82,5 +85,7 @@ class TrainingError(GridtideError):
     """A training set cannot be prepared from what the lake holds."""
 
 
-def _rebuild_quota(subject: str, happened: str, fix: str, wait: float | None) -> QuotaError:
-    return QuotaError(subject, happened, fix, wait=wait)
+def _rebuild_passing(
+    kind: type[PassingError], subject: str, happened: str, fix: str, wait: float | None
+) -> PassingError:
+    return kind(subject, happened, fix, wait=wait)

@@ -21,7 +21,7 @@ from prefect.tasks import exponential_backoff
 from gridtide.collect import collection
 from gridtide.collect.resume import Fetcher
 from gridtide.entries.entry import Entry, TaskRetries
-from gridtide.errors import GridtideError, QuotaError
+from gridtide.errors import GridtideError, PassingError
 from gridtide.lake import Lake
 from gridtide.periods import Period
 
@@ -118,7 +118,7 @@ class _CollectionAttempts:
                     period=self.period,
                     resume=self.run.resume,
                 )
-            except QuotaError as error:
+            except PassingError as error:
                 self.not_before = time.monotonic() + (error.wait or 0)
                 raise
         return collected.as_dict()

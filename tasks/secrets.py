@@ -9,7 +9,8 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from gridtide.entries.entry import BasicAuth, Entry, KeyAuth
+from gridtide.entries.auth import secret_names
+from gridtide.entries.entry import Entry
 
 
 async def read_credentials(entries: Iterable[Entry]) -> dict[str, str]:
@@ -20,10 +21,11 @@ async def read_credentials(entries: Iterable[Entry]) -> dict[str, str]:
     """
     names = {name for entry in entries for name in _credential_names(entry)}
     environment = {**dotenv_values(".env"), **os.environ} if names else {}
-    credentials = {name: environment.get(name) or "" for name in names if not name.startswith("secret:")}
+    # A variable that is set and empty stays: a password may be empty.
+    credentials = {name: environment.get(name) for name in names if not name.startswith("secret:")}
     for name in names - credentials.keys():
         credentials[name] = await _read_block(name.removeprefix("secret:"))
-    return {name: value for name, value in credentials.items() if value}
+    return {name: value for name, value in credentials.items() if value is not None}
 
 
 def defer_to_dotenv(entries: Iterable[Entry], folder: Path) -> None:
@@ -38,23 +40,16 @@ def defer_to_dotenv(entries: Iterable[Entry], folder: Path) -> None:
 
 
 def _credential_names(entry: Entry) -> list[str]:
-    """The names in `entry.auth`: environment variables, and a Secret block as `secret:NAME`."""
-    match entry.auth:
-        case KeyAuth(secret=str(block)) | BasicAuth(secret=str(block)):
-            return [f"secret:{block}"]
-        case KeyAuth(env=str(variable)):
-            return [variable]
-        case BasicAuth(username=username):
-            return [entry.auth.password_env, *([] if username else [entry.auth.username_env])]
-    return []
+    """The names in the entry's `auth`: environment variables, and a Secret block as `secret:NAME`."""
+    return [name for auth in entry.auths for name in secret_names(auth)]
 
 
-async def _read_block(name: str) -> str:
-    """The value of a Secret block, empty if there is no such block."""
+async def _read_block(name: str) -> str | None:
+    """The value of a Secret block, None if there is no such block."""
     from prefect.blocks.system import Secret  # takes a second to import, and most credentials are in the environment
 
     try:
         block: Secret[Any] = await Secret.aload(name)
     except ValueError:  # what Prefect raises for a block that does not exist
-        return ""
+        return None
     return str(block.get())

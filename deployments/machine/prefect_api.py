@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from gridtide.entries.entry import BasicAuth, Entry, KeyAuth
+from gridtide.entries.auth import secret_names
+from gridtide.entries.entry import Entry
 from gridtide.entries.lake_address import BLOCKS
 
 
@@ -43,4 +44,4 @@ async def connect_for_blocks(lake: str, entries: Sequence[Entry] = ()) -> AsyncI
 
 
 def _names_block(entry: Entry) -> bool:
-    return isinstance(entry.auth, KeyAuth | BasicAuth) and bool(entry.auth.secret)
+    return any(name.startswith("secret:") for auth in entry.auths for name in secret_names(auth))

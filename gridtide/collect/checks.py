@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from gridtide.lake import Draft
 
 
+ABSENT_NAMED = 5
+"""How many requests that the upstream has nothing for a warning names."""
+
+
 NOTHING = (
     'the upstream has nothing for this period; it is asked again while "reread" lasts, later only without its file'
 )
@@ -30,6 +34,8 @@ class ParsedPage:
     page: Page
     marks: np.ndarray
     repeated: int = 0
+    absent: bool = False
+    """Whether the upstream says by its status that it has nothing for the request."""
 
     @property
     def following(self) -> Sequence[Request]:
@@ -51,6 +57,7 @@ class PageChecks:
         self.received: Counter[Period | None] = Counter()
         self.totals: dict[Period | None, set[int]] = {}
         self.elsewhere: dict[Period, bool] = {}
+        self.absent: list[str] = []
         self.warnings: list[str] = []
 
     def __enter__(self) -> PageChecks:
@@ -66,6 +73,8 @@ class PageChecks:
         page = parsed.page
         self.marks.append(parsed.marks)
         self.repeated += parsed.repeated
+        if parsed.absent:
+            self.absent.append(request.label or "the snapshot")
         self.received[request.period] += page.received
         if page.total is not None:
             self.totals.setdefault(request.period, set()).add(page.total)
@@ -81,6 +90,9 @@ class PageChecks:
         self._check_expected()
         if repeated:
             self.warnings.append(f"{repeated} exact duplicates collapsed")
+        if self.absent:
+            named = ", ".join(self.absent[:ABSENT_NAMED]) + ", …" * (len(self.absent) > ABSENT_NAMED)
+            self.warnings.append(f"the upstream has nothing, by its status, for {named}")
         if self.period is not None and not self.draft.rows:
             self.warnings.append(NOTHING)
         if any(self.elsewhere.values()):

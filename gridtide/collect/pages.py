@@ -19,7 +19,7 @@ from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError
 from gridtide.http.client import Response
 from gridtide.periods import Period
-from gridtide.sources.contract import Request, Source
+from gridtide.sources.contract import Page, Request, Source
 from gridtide.sources.registry import source
 from gridtide.threads import run_computing
 
@@ -134,6 +134,8 @@ class PageCollector:
 
     async def _keep(self, request: Request, answer: Response) -> _Body:
         """The body of `answer`, read as observations only to find its other pages and the errors it may be."""
+        if answer.absent:
+            return _Body(answer.body)
         try:
             page = await run_computing(self.source.parse, self.entry, request, answer.body, answer.retrieved_at)
         except FormatError:  # what these entries keep need not be observations
@@ -145,6 +147,10 @@ class PageCollector:
         from gridtide.observations import identity as identity_module
         from gridtide.observations.identity import fingerprints, has_repeats
 
+        if answer.absent:
+            from gridtide.observations.table import empty
+
+            return ParsedPage(Page(empty(), 0), fingerprints(empty()), absent=True)
         page = self.source.parse(self.entry, request, answer.body, answer.retrieved_at)
         marks = fingerprints(page.observations)
         if not has_repeats([marks]):

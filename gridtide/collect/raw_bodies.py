@@ -103,7 +103,8 @@ def parse_collection_folder(entry: Entry, folder: str) -> KeptCollection | None:
 
 def question_hash(request: Request) -> str:
     """What names the body that answers `request`: 16 hexadecimal digits of what is asked, without headers."""
-    return hashlib.sha256(json.dumps([request.url, request.params]).encode()).hexdigest()[:16]
+    question = [request.url, request.params, *([] if request.body is None else [request.body])]
+    return hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]
 
 
 def _number(path: str) -> int:
@@ -118,6 +119,8 @@ def _envelope(request: Request, answer: Response) -> bytes:
         "label": request.label,
         "retrieved_at": answer.retrieved_at.isoformat(),
         "content_type": answer.content_type,
+        **({} if request.body is None else {"body": request.body}),
+        **({"absent": True} if answer.absent else {}),
     }
     return json.dumps(asked).encode() + b"\n" + answer.body
 
@@ -127,7 +130,8 @@ async def open_body(lake: Lake, path: str) -> tuple[str, Response]:
     line, _, body = (await lake.raw(path)).partition(b"\n")
     try:
         asked = json.loads(line)
-        answer = Response(body, datetime.fromisoformat(asked["retrieved_at"]), asked["content_type"], attempt=0)
+        moment, absent = datetime.fromisoformat(asked["retrieved_at"]), bool(asked.get("absent"))
+        answer = Response(body, moment, asked["content_type"], attempt=0, absent=absent)
         return asked["url"], answer
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(path, f"is no kept body: {error!r}", "Remove it") from error

@@ -19,7 +19,8 @@ from typing import Any
 import msgspec
 
 from gridtide.config import raw_entry
-from gridtide.entries.entry import Available, BasicAuth, Config, Entry, KeyAuth, RateLimit
+from gridtide.entries.auth import AUTH_KEYS, KeyAuth
+from gridtide.entries.entry import Available, Config, Entry, RateLimit
 from gridtide.entries.field_types import WholeMinutes
 from gridtide.entries.structs import json_type, read_value
 from gridtide.errors import ConfigurationError
@@ -108,12 +109,13 @@ def _read_entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     if not isinstance(raw, dict):
         problems.append(f"{where}: is {json_type(raw)}, not an object")
         return None
-    raw_problems = raw_entry.find_entry_problems(raw, {*BasicAuth.__struct_fields__, *KeyAuth.__struct_fields__})
+    raw_problems = raw_entry.find_entry_problems(raw, AUTH_KEYS)
     refused_keys = tuple(text.partition(": ")[0] + ": " for text in raw_problems)
     complete = _complete_entry(raw)
     field_problems = _find_unknown_source(complete)
     entry: Entry | None = read_value(Entry, complete, "", field_problems)
     field_problems += _find_short_periods(raw, complete) + _find_early_availability(complete)
+    field_problems += _find_shared_carriers(entry) + _find_absent_file(raw)
     # Of one key the first refusal is enough.
     refusals = [*raw_problems, *(text for text in field_problems if not text.startswith(refused_keys))]
     problems += [f"{raw_entry.get_name(raw, where)}: {text}" for text in dict.fromkeys(refusals)]
@@ -176,6 +178,23 @@ def _find_early_availability(complete: Mapping[str, Any]) -> list[str]:
     if rule is None or (rule.lag is not None and rule.lag >= timedelta(0)):
         return []
     return ['available: what Open-Meteo foretells is replaced until its hour; give "lag", of "PT0S" at least']
+
+
+def _find_shared_carriers(entry: Entry | None) -> list[str]:
+    """Which credentials of the entry would be sent in one place, where the last alone arrives."""
+    carriers = [auth.carrier if isinstance(auth, KeyAuth) else "Authorization" for auth in entry.auths] if entry else []
+    return [
+        f'auth[{place}]: is sent as {carrier}, as auth[{carriers.index(carrier)}] is; give one another "name"'
+        for place, carrier in enumerate(carriers)
+        if carriers.index(carrier) < place
+    ]
+
+
+def _find_absent_file(raw: Mapping[str, Any]) -> list[str]:
+    path = raw.get("tls_ca")
+    if not isinstance(path, str) or not path or Path(path).is_file():
+        return []
+    return [f"tls_ca: there is no file {path!r} here; name a PEM file of certificates"]
 
 
 def _find_limit_conflicts(raws: Iterable[Any]) -> list[str]:

@@ -16,6 +16,16 @@ from gridtide.variables import snake_case
 IN_ENVIRONMENT = 'put it in the environment and name it with "auth": {"kind": …, "env": …}'
 
 
+_KEY_IN = (
+    "put it in the environment and name it with "
+    '"auth": {{"kind": "api_key", "env": …, "in": "{place}", "name": "{name}"}}'
+)
+
+
+_CREDENTIAL = re.compile(r"(?i)(bearer|basic|digest|apikey) ")
+"""How the value of a header begins that proves who asks."""
+
+
 RESERVED = ("raw", "processed", "features", "failed")
 """Folders of the lake that no entry may write to."""
 
@@ -42,6 +52,7 @@ def find_entry_problems(raw: Mapping[str, Any], auth_keys: Collection[str]) -> l
         *_find_plain_secrets(raw, auth_keys),
         *_find_bad_place(raw),
         *_find_bad_short_forms(raw),
+        *_find_unsent_body(raw),
     ]
 
 
@@ -121,12 +132,55 @@ def _find_bad_url(raw: Mapping[str, Any]) -> list[str]:
 def _find_plain_secrets(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
     """The keys that hold a secret rather than the name of where it is."""
     parts = split_url(raw)
-    keys = [f"params.{key}" for key in get_object(raw, "params") if _SECRET.search(key)]
+    carriers = {f"params.{key}": _key_in("query", key) for key in get_object(raw, "params") if _SECRET.search(key)}
+    carriers |= {
+        f"headers.{key}": _key_in("header", key)
+        for key, value in get_object(raw, "headers").items()
+        if _SECRET.search(key) or key.lower() == "cookie" or _CREDENTIAL.match(str(value))
+    }
     parameters = [*parse_qsl(parts.query), *parse_qsl(parts.fragment), *_split_path_parameters(parts)] if parts else []
-    keys += [f"url.{key}" for key, _ in parameters if _SECRET.search(key)]
-    keys += [f"auth.{key}" for key in get_object(raw, "auth") if _SECRET.search(key) and key not in auth_keys]
+    carriers |= {f"url.{key}": _key_in("query", key) for key, _ in parameters if _SECRET.search(key)}
+    places = [("auth", get_object(raw, "auth")), *_number_auths(raw)]
+    keys = [f"{where}.{key}" for where, auth in places for key in auth if _SECRET.search(key) and key not in auth_keys]
+    keys += [f"{where}.params.{key}" for where, auth in places for key in get_object(auth, "params") if _is_secret(key)]
+    keys += [f"body.{key}" for key in _keys_within(raw.get("body")) if _is_secret(key)]
     keys += [key for key in raw if _SECRET.search(key)]
-    return [f"{key}: is a secret in plain sight; {IN_ENVIRONMENT}" for key in keys]
+    return [
+        *(f"{key}: is a secret in plain sight; {fix}" for key, fix in carriers.items()),
+        *(f"{key}: is a secret in plain sight; {IN_ENVIRONMENT}" for key in keys),
+    ]
+
+
+def _key_in(place: str, name: str) -> str:
+    """How to send a secret as the header or parameter `name` without writing it down."""
+    if name.lower() == "authorization":
+        return f'{IN_ENVIRONMENT}, of kind "bearer" or "basic"'
+    return _KEY_IN.format(place=place, name=name)
+
+
+def _number_auths(raw: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """The credentials of an entry that has a list of them, with their keys."""
+    auths = raw.get("auth") if isinstance(raw.get("auth"), list) else []
+    return [(f"auth[{place}]", auth) for place, auth in enumerate(auths or []) if isinstance(auth, dict)]
+
+
+def _is_secret(key: str) -> bool:
+    return bool(_SECRET.search(key))
+
+
+def _keys_within(body: Any) -> list[str]:
+    """The keys of the objects in `body` at any depth, or those of the form that it is."""
+    if isinstance(body, dict):
+        return [key for name, value in body.items() for key in (name, *_keys_within(value))]
+    if isinstance(body, list):
+        return [key for value in body for key in _keys_within(value)]
+    return [key for key, _ in parse_qsl(body)] if isinstance(body, str) else []
+
+
+def _find_unsent_body(raw: Mapping[str, Any]) -> list[str]:
+    if raw.get("body") is None or raw.get("method") == "POST":
+        return []
+    return ['body: is sent by POST alone; add "method": "POST"']
 
 
 def _split_path_parameters(parts: SplitResult) -> list[tuple[str, str]]:

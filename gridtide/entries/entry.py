@@ -6,23 +6,22 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from gridtide.entries import lake_address
+from gridtide.entries.auth import Auth, FieldName, HeaderValue, NoAuth
 from gridtide.entries.cron import check_cron
 from gridtide.entries.field_types import (
     LONGEST_NAME,
-    BlockName,
     BoundedDuration,
     Duration,
     Label,
     Param,
     PrintableText,
     Text,
-    VariableName,
     WholeMinutes,
     ZoneName,
     check_length,
@@ -47,38 +46,6 @@ class Schedule(StrictStruct, frozen=True):
     cron: Annotated[str, check_cron]
     timezone: ZoneName = "UTC"
     description: str = ""
-
-
-class NoAuth(StrictStruct, frozen=True):
-    """The upstream asks for no credentials."""
-
-    kind: Literal["none"] = "none"
-
-
-class BasicAuth(StrictStruct, frozen=True):
-    """HTTP Basic: names of environment variables, or of a Secret block that holds `user:password`."""
-
-    kind: Literal["basic"]
-    username: str | None = None
-    username_env: VariableName = "ISO_NE_USERNAME"
-    password_env: VariableName = "ISO_NE_PASSWORD"  # noqa: S105  # the name of a variable
-    secret: BlockName | None = None
-
-
-class KeyAuth(StrictStruct, frozen=True):
-    """An API key or bearer token: the name of an environment variable or of a Secret block."""
-
-    kind: Literal["api_key", "bearer"]
-    env: VariableName | None = None
-    secret: BlockName | None = None
-
-    def __post_init__(self) -> None:
-        """Raises `ValueError` unless it has one origin."""
-        if (self.env is None) == (self.secret is None):
-            raise ValueError('name either "env" (an environment variable) or "secret" (a Prefect Secret block)')
-
-
-Auth = NoAuth | BasicAuth | KeyAuth
 
 
 class RateLimit(StrictStruct, frozen=True):
@@ -123,9 +90,16 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     description: str = ""
     source: str
     url: str = ""
-    method: Literal["GET"] = "GET"
+    method: Literal["GET", "POST"] = "GET"
     params: Mapping[str, Param | tuple[Param, ...]] = msgspec.field(default_factory=dict)
-    auth: Auth = NoAuth()
+    headers: Mapping[FieldName, HeaderValue] = msgspec.field(default_factory=dict)
+    body: Any = None
+    """Of a POST: a text as it is, an object or list as JSON, or as a form where the Content-Type says so."""
+    auth: Auth | tuple[Auth, ...] = NoAuth()
+    tls_ca: Text | None = None
+    """A PEM file of certificates that are trusted beside the usual ones."""
+    absent: tuple[Annotated[int, Meta(ge=204, le=599)], ...] = ()
+    """HTTP statuses that mean that the upstream has nothing for what was asked."""
     output_folder: Text
     file_prefix: Text
     format: Format = "parquet"
@@ -152,6 +126,11 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     interval: Duration | None = None
 
     @property
+    def auths(self) -> tuple[Auth, ...]:
+        """Its credentials, one or several."""
+        return self.auth if isinstance(self.auth, tuple) else (self.auth,)
+
+    @property
     def tabular(self) -> bool:
         """Whether its files hold observations, and so take part in backfill and training."""
         return self.format in TABULAR
@@ -165,6 +144,13 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
                 *("source", "url", "params", "output_folder", "file_prefix", "format", "location"),
                 *("records", "time", "timezone", "value", "unit", "interval"),
             )
+        }
+        # Keys that came later count only where they are used: the fingerprints of the entries before them stay.
+        unused: dict[str, Any] = {"method": "GET", "headers": {}, "body": None, "absent": ()}
+        identity |= {
+            name: msgspec.to_builtins(getattr(self, name))
+            for name, default in unused.items()
+            if getattr(self, name) != default
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -57,6 +57,10 @@ def read_value(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
     members = [member for member in _members(kind) if member is not NoneType]
     if data is None and NoneType in _members(kind):
         return None
+    if isinstance(data, list) and (element_kind := _model_element(members)):
+        before = len(problems)
+        values = [read_value(element_kind, value, f"{key}[{place}]", problems) for place, value in enumerate(data)]
+        return tuple(values) if len(problems) == before else None
     models = [member for member in members if _is_model(member)]
     if models:
         model = models[0] if len(models) == 1 else _choose_kind(models, data, key, problems)
@@ -84,15 +88,15 @@ def read_value(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
 
 def _read_object(model: type[StrictStruct], data: Any, key: str, problems: list[str]) -> StrictStruct | None:
     if not isinstance(data, dict):
-        keys = ", ".join(model.__struct_fields__)
+        keys = ", ".join(model.__struct_encode_fields__)
         problems.append(f"{key}: is {json_type(data)}, not an object; its keys are {keys}")
         return None
     before, prefix = len(problems), f"{key}." if key else ""
     values = {}
-    fields = {field.name: field for field in msgspec.structs.fields(model)}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(model)}
     for name, field in fields.items():
         if name in data:
-            values[name] = read_value(field.type, data[name], prefix + name, problems)
+            values[field.name] = read_value(field.type, data[name], prefix + name, problems)
         elif field.required:
             problems.append(f"{prefix}{name}: is missing")
     problems += [
@@ -130,6 +134,15 @@ def _choose_kind(models: list[Any], data: Any, key: str, problems: list[str]) ->
 
 def _members(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _model_element(members: list[Any]) -> Any:
+    """The type of the elements where one of `members` is a tuple of any number of models, else None."""
+    for member in members:
+        arguments = get_args(member)
+        if get_origin(member) is tuple and arguments[1:] == (Ellipsis,) and all(map(_is_model, _members(arguments[0]))):
+            return arguments[0]
+    return None
 
 
 def _is_model(kind: Any) -> bool:

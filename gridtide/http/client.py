@@ -1,8 +1,8 @@
-"""The one door to the network: one pooled session per run, polite, patient and discreet.
+"""The one door to the network: one pool of connections per run, polite, patient and discreet.
 
 A request is retried here over seconds (connection errors, resets, time-outs, cut or unreadable
-bodies, 429, 5xx); what outlasts that is raised for the caller's longer patience. Credentials travel
-in headers, never to another host, and are cut out of every body and message.
+bodies, 202, 429, 5xx); what outlasts that is raised for the caller, which waits longer. Credentials never
+travel to another host, and are cut out of every body and message.
 """
 
 from __future__ import annotations
@@ -16,16 +16,23 @@ from urllib.request import getproxies
 
 import aiohttp
 import tenacity
+from multidict import CIMultiDict
 from yarl import URL
 
 from gridtide.entries.entry import Entry
-from gridtide.errors import ConfigurationError, GridtideError, QuotaError, UpstreamError
+from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, PassingError, UpstreamError
 from gridtide.http.credentials import Credentials, build_credentials
 from gridtide.http.error_statuses import error_of_status
+from gridtide.http.failures import AnswerProgress, explaining, time_limits
 from gridtide.http.limits import Limiter, LocalLimiter
+from gridtide.http.logins import Logins
+from gridtide.http.tls import TrustedAuthorities
 from gridtide.sources.contract import Request
 
 T = TypeVar("T")
+
+
+REDIRECTS = (301, 302, 303, 307, 308)
 
 
 BODY_LIMIT = 512 * 2**20
@@ -45,10 +52,12 @@ class Response:
     retrieved_at: datetime
     content_type: str
     attempt: int = 1
+    absent: bool = False
+    """Whether the upstream says, by its status, that it has nothing for what was asked."""
 
 
 class Http:
-    """The session of one run; use it as an async context manager.
+    """The sessions of one run; use it as an async context manager.
 
     `secrets` maps the environment variables that entries name to their values, and `secret:NAME`
     to the value of the Secret block NAME.
@@ -58,20 +67,20 @@ class Http:
         self._secrets = secrets
         self._limiter = limiter or LocalLimiter()
         self._slots: dict[str, asyncio.Semaphore] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+        self._connector: aiohttp.TCPConnector | None = None
+        self._logins = Logins(secrets)
+        self._trusted = TrustedAuthorities()
 
     async def __aenter__(self) -> Http:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=256, limit_per_host=64),
-            headers={"User-Agent": "gridtide"},
-            trust_env=bool(getproxies()),  # where there is no proxy, aiohttp would still read .netrc for every request
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._connector = aiohttp.TCPConnector(limit=256, limit_per_host=64)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
+        if self._connector is not None:
+            await self._connector.close()
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
         """What `read` makes of the answer to `request`; of an entry at most `concurrency` are asked at a time.
@@ -80,7 +89,6 @@ class Http:
         that `read` raises. Raises the last error: `CredentialsError`, `QuotaError`,
         `UpstreamError`, `ConfigurationError` for 400 and 404, or what `read` raises.
         """
-        credentials = build_credentials(entry.name, entry.auth, self._secrets)
         attempts = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(entry.retries),
             retry=tenacity.retry_if_exception(_worth_waiting),
@@ -91,56 +99,93 @@ class Http:
         async for attempt in attempts:
             with attempt:
                 async with slots:  # not while reading or waiting: the next request leaves meanwhile
-                    if entry.rate_limit is not None:
-                        await self._limiter.acquire(entry.rate_limit)
-                    answer = await self._ask(entry, request, credentials)
+                    answer = await self._ask_with_credentials(entry, request)
                 return await read(replace(answer, attempt=attempt.retry_state.attempt_number))
         raise AssertionError("tenacity ends by returning or raising")
 
-    async def _ask(self, entry: Entry, request: Request, credentials: Credentials) -> Response:
-        """One attempt, following redirects; credentials stay with the host they are for."""
-        if self._session is None:
-            raise RuntimeError("Http is used as an async context manager")
-        retrieved_at = datetime.now(UTC)
-        url = URL(request.url).extend_query(list(request.params))
-        home = url
-        timeout = aiohttp.ClientTimeout(
-            total=10 * entry.timeout, sock_connect=min(entry.timeout, 15), sock_read=entry.timeout
-        )
+    async def _ask_with_credentials(self, entry: Entry, request: Request) -> Response:
+        """One attempt; a token that is refused is renewed once, as an upstream may end it before its time."""
+        session = self._session(entry)
+        tokens = await self._logins.tokens(entry, session)
+        credentials = build_credentials(entry, self._secrets, tokens)
+        if entry.rate_limit is not None:
+            await self._limiter.acquire(entry.rate_limit)
         try:
+            return await self._ask(session, entry, request, credentials)
+        except CredentialsError:
+            if not tokens:
+                raise
+        self._logins.forget(tokens)
+        credentials = build_credentials(entry, self._secrets, await self._logins.tokens(entry, session))
+        return await self._ask(session, entry, request, credentials)
+
+    def _session(self, entry: Entry) -> aiohttp.ClientSession:
+        """The session of `entry`, which has its cookies alone; connections are shared."""
+        if self._connector is None:
+            raise RuntimeError("Http is used as an async context manager")
+        if entry.name not in self._sessions:
+            self._sessions[entry.name] = aiohttp.ClientSession(
+                connector=self._connector,
+                connector_owner=False,
+                headers={"User-Agent": "gridtide"},
+                trust_env=bool(getproxies()),  # without a proxy, aiohttp would still read .netrc for every request
+                cookie_jar=aiohttp.CookieJar(unsafe=True),  # also of hosts that are an address
+            )
+        return self._sessions[entry.name]
+
+    async def _ask(
+        self, session: aiohttp.ClientSession, entry: Entry, request: Request, credentials: Credentials
+    ) -> Response:
+        """One attempt, following redirects; credentials stay with the host they are for."""
+        retrieved_at = datetime.now(UTC)
+        with explaining(entry, request.label, request.url, credentials) as progress:
+            url = home = URL(request.url).extend_query(list(request.params))
+            method, body = ("POST", request.body) if entry.method == "POST" else ("GET", None)
+            tls = self._trusted.context(entry)
             for _ in range(6):
-                headers = {**dict(request.headers), **(credentials.headers if _same_site(home, url) else {})}
-                async with self._session.get(url, headers=headers, timeout=timeout, allow_redirects=False) as response:
+                headers = CIMultiDict(entry.headers)
+                headers.update(request.headers)
+                if _same_site(home, url):
+                    headers.update(credentials.headers)
+                    url = url.update_query(credentials.params) if credentials.params else url
+                else:  # a redirect may repeat what it was asked
+                    url = url.without_query_params(*credentials.params)
+                async with session.request(
+                    method, url, headers=headers, data=body, ssl=tls, timeout=time_limits(entry), allow_redirects=False
+                ) as response:
                     target = response.headers.get("Location")
-                    if response.status in (301, 302, 303, 307, 308) and target:
+                    if response.status in REDIRECTS and target:
                         url = url.join(URL(target))
+                        if response.status < 307:
+                            method, body = "GET", None
                         continue
-                    body = credentials.redacted(await _body(entry, response))
-                    refused = error_of_status(entry.name, request.label, response.status, response.headers, body)
-                    if refused is not None:
-                        raise refused
-                    return Response(body, retrieved_at, response.content_type)
-        except (ValueError, aiohttp.NonHttpUrlClientError, aiohttp.ClientConnectorCertificateError) as error:
-            # A host or a redirect that is no URL is a ValueError, aiohttp's or yarl's own.
-            raise ConfigurationError(entry.name, f"{home.host} cannot be asked: {error}", "Correct the url") from error
-        except aiohttp.ClientConnectorError as error:
-            happened = f"{home.host}:{home.port} cannot be reached: {error.os_error.strerror or error.os_error}"
-            raise UpstreamError(entry.name, happened, "Check the url and the network") from error
-        except TimeoutError as error:
-            happened = f"{request.label}: no answer from {home.host} within {entry.timeout:g} s"
-            raise UpstreamError(entry.name, happened, 'Try again later, or raise "timeout"') from error
-        except (aiohttp.ClientError, OSError) as error:
-            happened = f"{request.label}: the answer of {home.host} broke off: {type(error).__name__}: {error}"
-            raise UpstreamError(entry.name, credentials.redacted_text(happened), "Try again later") from error
+                    return await _read_response(entry, request, response, credentials, retrieved_at, progress)
         raise UpstreamError(entry.name, f"{home.host} redirects in circles", "Check the url")
 
 
-async def _body(entry: Entry, response: aiohttp.ClientResponse) -> bytes:
+async def _read_response(
+    entry: Entry,
+    request: Request,
+    response: aiohttp.ClientResponse,
+    credentials: Credentials,
+    retrieved_at: datetime,
+    progress: AnswerProgress,
+) -> Response:
+    content = await _read_body(entry, response, progress)
+    if response.status == 204 or response.status in entry.absent:
+        return Response(b"", retrieved_at, response.content_type, absent=True)
+    message = credentials.redacted_message(content) if response.status != 200 else b""
+    error = error_of_status(entry, request.label, response.status, response.headers, message)
+    if error is not None:
+        raise error
+    return Response(credentials.redacted(content), retrieved_at, response.content_type)
+
+
+async def _read_body(entry: Entry, response: aiohttp.ClientResponse, progress: AnswerProgress) -> bytes:
     parts: list[bytes] = []
-    size = 0
     async for part in response.content.iter_any():
-        size += len(part)
-        if size > BODY_LIMIT:
+        progress.bytes += len(part)
+        if progress.bytes > BODY_LIMIT:
             happened = f"the answer of {response.url.host} is larger than {BODY_LIMIT >> 20} MiB"
             raise ConfigurationError(entry.name, happened, 'Ask for less at a time: shorten "chunk"')
         parts.append(part)
@@ -157,7 +202,7 @@ def _same_site(home: URL, url: URL) -> bool:
 def _worth_waiting(error: BaseException) -> bool:
     if not isinstance(error, GridtideError) or not error.retryable:
         return False
-    return not isinstance(error, QuotaError) or (error.wait or 0) <= LONGEST_WAIT
+    return not isinstance(error, PassingError) or (error.wait or 0) <= LONGEST_WAIT
 
 
 _backoff = tenacity.wait_exponential_jitter(multiplier=0.25, max=20, jitter=0.25)
@@ -166,6 +211,6 @@ _backoff = tenacity.wait_exponential_jitter(multiplier=0.25, max=20, jitter=0.25
 def _wait(state: tenacity.RetryCallState) -> float:
     """As long as the upstream says, else exponentially longer with jitter."""
     error = state.outcome.exception() if state.outcome else None
-    wait = error.wait if isinstance(error, QuotaError) else None
+    wait = error.wait if isinstance(error, PassingError) else None
     # Requests that were refused together do not come back together.
     return _backoff(state) if wait is None else wait + _backoff(state) / 10

@@ -8,60 +8,112 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from gridtide.entries.auth import NoAuth
+from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, QuotaError, UpstreamError
+from gridtide.http.credentials import describe_credentials
 from gridtide.sources.formats.retry_hints import asked_to_wait
+
+QUOTA_WORDS = re.compile(r"(?i)rate.?limit|too many requests|quota|throttl|slow down")
+"""What a 403 says that means a quota, not wrong credentials: a gateway's "Rate limit exceeded"."""
+
+
+WAIT_WORDS = re.compile(
+    r"(?i)\b(?:after|in|within|wait|for)\s+(?:(\d+):(\d\d):(\d\d)|(\d+(?:\.\d+)?)\s*(s(?:ec(?:ond)?s?)?|m(?:in(?:ute)?s?)?|h(?:ours?)?))\b"
+)
+"""How messages tell a time to wait: "Try again in 3 seconds", "quota will be replenished in 01:10:00"."""
 
 
 def error_of_status(
-    entry: str, label: str, status: int, headers: Mapping[str, str], body: bytes
+    entry: Entry, label: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> GridtideError | None:
     """The error that an answer of this status means, None for success."""
-    if 200 <= status < 300:
+    if 200 <= status < 300 and status != 202:
         return None
     message = _read_message(body)
     happened = f"{label}: HTTP {status}" + (f", the upstream says: {message}" if message else "")
-    if status == 429 or "OVER_RATE_LIMIT" in message:
-        return QuotaError(
-            entry, happened, 'Ask less often: lower the rates in "rate_limit"', wait=_read_wait(headers, message)
-        )
+    wait = _read_wait(headers, message)
+    if status == 202:
+        return UpstreamError(entry.name, f"{happened}: the answer is not ready yet", "Try again later", wait=wait)
+    if status == 429 or (status == 403 and QUOTA_WORDS.search(message)):
+        return QuotaError(entry.name, happened, _fix_rates(entry), wait=wait)
     if status in (401, 403):
-        return CredentialsError(entry, happened, 'Check the credentials that "auth" names')
+        return CredentialsError(entry.name, happened, _fix_credentials(entry))
     if (status >= 500 and not _means_not_found(body)) or status in (408, 425):
-        return UpstreamError(entry, happened, "Try again later")
-    return ConfigurationError(entry, happened, 'Correct "url" or "params"')
+        return UpstreamError(entry.name, happened, "Try again later", wait=wait)
+    return ConfigurationError(entry.name, happened, _fix_request(entry, status))
+
+
+def _fix_rates(entry: Entry) -> str:
+    if entry.rate_limit is None:
+        return 'Ask less often: give the entry a "rate_limit" such as "1/second"'
+    return 'Ask less often: lower the rates in "rate_limit"'
+
+
+def _fix_credentials(entry: Entry) -> str:
+    """Where the credentials travelled: the value may be right and the place wrong."""
+    if all(isinstance(auth, NoAuth) for auth in entry.auths):
+        return 'No credentials were sent: name them with "auth"'
+    sent = describe_credentials(entry)
+    return f'Check the credentials that "auth" names: {sent}; "in" and "name" of "auth" say where a key travels'
+
+
+def _fix_request(entry: Entry, status: int) -> str:
+    if status in (404, 410):
+        return f'Correct "url" or "params"; if it means that there is nothing for that period, add "absent": [{status}]'
+    if status == 405:
+        return 'Give the "method" that the upstream takes, "GET" or "POST"'
+    return 'Correct "url" or "params"' if entry.body is None else 'Correct "url", "params" or "body"'
 
 
 def _read_message(body: bytes) -> str:
     """What an error body says, on one short line: the message of a JSON or the text of an HTML."""
     text = body[:4000].decode(errors="replace")
     try:
-        message = json.loads(text)
+        content = json.loads(text)
     except (ValueError, RecursionError):
         return " ".join(re.sub(r"<[^>]*>", " ", text).split())[:300]
-    if isinstance(message, dict):
-        message = next((message[key] for key in ("reason", "error", "message") if key in message), message)
-    if isinstance(message, dict):
-        message = ": ".join(str(message[key]) for key in ("code", "message") if key in message) or json.dumps(message)
-    return str(message)[:300]
+    if isinstance(content, dict):
+        # Often one key holds a code and another the words: both say what happened.
+        words = [content[key] for key in ("reason", "error", "message") if isinstance(content.get(key), str)]
+        content = ": ".join(dict.fromkeys(words)) or content.get("error") or content
+    if isinstance(content, dict):
+        words = [str(content[key]) for key in ("code", "message") if key in content]
+        content = ": ".join(words) or json.dumps(content)
+    return str(content)[:300]
 
 
 def _means_not_found(body: bytes) -> bool:
     """Whether the body is EIA's `{"error": …, "code": 404}`, which arrives under HTTP 500."""
     try:
-        message = json.loads(body[:4000])
+        content = json.loads(body[:4000])
     except (ValueError, RecursionError):
         return False
-    return isinstance(message, dict) and message.get("code") in (400, 404)
+    return isinstance(content, dict) and content.get("code") in (400, 404)
 
 
 def _read_wait(headers: Mapping[str, str], message: str) -> float | None:
-    """Seconds the upstream asks us to wait, in Retry-After or in words."""
+    """Seconds the upstream asks us to wait: in Retry-After as seconds or a date, else in words; None without either."""
     after = headers.get("Retry-After", "").strip()
-    if after.isdecimal():
+    if re.fullmatch(r"\d+(\.\d+)?", after):
         return float(after)
-    if after:
-        try:
-            return max(0.0, (parsedate_to_datetime(after) - datetime.now(UTC)).total_seconds())
-        except (ValueError, TypeError):
-            return None
-    return asked_to_wait(message, datetime.now(UTC))
+    try:
+        return max(0.0, (parsedate_to_datetime(after) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # no date, or one without a zone
+        pass
+    wait = asked_to_wait(message, datetime.now(UTC))
+    return _read_wait_words(message) if wait is None else wait
+
+
+def _read_wait_words(message: str) -> float | None:
+    """The seconds that a message asks to wait.
+
+    >>> _read_wait_words("Rate limit is exceeded. Try again in 3 seconds."), _read_wait_words("in 01:00:05")
+    (3.0, 3605.0)
+    """
+    match = WAIT_WORDS.search(message)
+    if match is None:
+        return None
+    if match[1]:
+        return 3600.0 * int(match[1]) + 60 * int(match[2]) + int(match[3])
+    return float(match[4]) * {"s": 1, "m": 60, "h": 3600}[match[5][0].lower()]

@@ -52,7 +52,7 @@ def redirect(config: Config, url: str) -> Config:
 
 def _redirect_entry(entry: Entry, url: str) -> Entry:
     # Imported here, as the server itself starts without the configuration's models.
-    from gridtide.entries.entry import BasicAuth, KeyAuth, NoAuth
+    from gridtide.entries.auth import BasicAuth, KeyAuth, NoAuth
     from gridtide.entries.field_types import Rate
 
     if not entry.url:

@@ -45,6 +45,8 @@ class Request:
     period: Period | None = None
     offset: int = 0
     wanted: Period | None = None
+    body: str | None = None
+    """Of a POST; its `Content-Type` is among the headers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -32,6 +33,7 @@ from gridtide.periods import EPOCH, Period, local_day, local_days
 from gridtide.sources.contract import Page, Request
 from gridtide.sources.formats.local_times import to_utc
 from gridtide.sources.formats.records import Record, records
+from gridtide.sources.formats.request_bodies import body_texts, write_body
 from gridtide.variables import snake_case
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ def _overlap(day: Period, period: Period) -> Period:
 
 
 def _placeholders(entry: Entry) -> set[str]:
-    texts = [entry.url, *(str(value) for _, value in _pairs(entry.params))]
+    texts = [entry.url, *(str(value) for _, value in _pairs(entry.params)), *body_texts(entry.body)]
     return {match[1] for text in texts for match in PLACEHOLDER.finditer(text)}
 
 
@@ -93,7 +95,12 @@ def _request(entry: Entry, asked: Period | None, answers: Period | None) -> Requ
     zone = ZoneInfo(entry.timezone)
     url = _filled(entry.url, asked, zone, quoted=True)
     params = tuple((key, _filled(str(value), asked, zone)) for key, value in _pairs(entry.params))
-    return Request(url, params, label=str(answers) if answers else "snapshot", period=answers)
+    request = Request(url, params, label=str(answers) if answers else "snapshot", period=answers)
+    if entry.body is None:
+        return request
+    quoted = isinstance(entry.body, str)  # a text is a form already
+    body, kind = write_body(entry.body, entry.headers, lambda text: _filled(text, asked, zone, quoted=quoted))
+    return replace(request, body=body, headers=(("Content-Type", kind),))
 
 
 def _filled(text: str, period: Period | None, zone: ZoneInfo, *, quoted: bool = False) -> str:

@@ -11,7 +11,8 @@ import pytest
 
 from gridtide.config import raw_entry
 from gridtide.config.loading import load, parse, reading_once
-from gridtide.entries.entry import BasicAuth, Entry, KeyAuth, NoAuth, RateLimit, Schedule
+from gridtide.entries.auth import BasicAuth, KeyAuth, NoAuth
+from gridtide.entries.entry import Entry, RateLimit, Schedule
 from gridtide.entries.field_types import Rate
 from gridtide.errors import ConfigurationError
 from gridtide.lake.names import SIDECAR, file_name, superseded_name
@@ -146,6 +147,10 @@ def test_bodies_alone_are_no_observations(format: str) -> None:  # noqa: A002  #
         ({"kind": "basic", "secret": "iso-ne-login"}, None),
         ({"kind": "bearer", "env": "TOKEN"}, KeyAuth(kind="bearer", env="TOKEN")),
         ({"kind": "api_key", "secret": "eia-key"}, KeyAuth(kind="api_key", secret="eia-key")),
+        (
+            {"kind": "api_key", "env": "K", "in": "query", "name": "securityToken"},
+            KeyAuth(kind="api_key", env="K", place="query", name="securityToken"),
+        ),
     ],
 )
 def test_auth_names_where_the_secret_is(auth: dict[str, str], made: Any) -> None:
@@ -221,6 +226,10 @@ def test_nothing_of_open_meteo_counts_as_known_before_its_hour(keys: dict[str, s
         {"value": ["mw"]},
         {"unit": "MW"},
         {"interval": "PT1H"},
+        {"method": "POST"},
+        {"method": "POST", "body": {"from": "{start}"}},
+        {"headers": {"Accept": "text/csv"}},
+        {"absent": [404]},
     ],
 )
 def test_the_fingerprint_changes_with_what_is_asked_read_or_written(keys: dict[str, Any]) -> None:
@@ -266,6 +275,8 @@ def test_entries_are_selected_by_name_in_the_order_of_the_file() -> None:
 
 
 IN_ENVIRONMENT = 'put it in the environment and name it with "auth": {"kind": …, "env": …}'
+IN_QUERY = IN_ENVIRONMENT.replace('"kind": …, "env": …', '"kind": "api_key", "env": …, "in": "query", "name": "%s"')
+IN_HEADER = IN_QUERY.replace("query", "header")
 NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "P3D"'
 
 
@@ -289,13 +300,57 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ({"url": "https://u:p@grid.example/"}, f"grid: url: holds a user or password; {IN_ENVIRONMENT}"),
         (
             {"url": "https://grid.example/?api_key=1"},
-            f"grid: url.api_key: is a secret in plain sight; {IN_ENVIRONMENT}",
+            f"grid: url.api_key: is a secret in plain sight; {IN_QUERY % 'api_key'}",
         ),
-        ({"params": {"token": "1"}}, f"grid: params.token: is a secret in plain sight; {IN_ENVIRONMENT}"),
+        ({"params": {"token": "1"}}, f"grid: params.token: is a secret in plain sight; {IN_QUERY % 'token'}"),
         (
             {"params": {"securityToken": "1"}},
-            f"grid: params.securityToken: is a secret in plain sight; {IN_ENVIRONMENT}",
+            f"grid: params.securityToken: is a secret in plain sight; {IN_QUERY % 'securityToken'}",
         ),
+        (
+            {"headers": {"Ocp-Apim-Subscription-Key": "1"}},
+            f"grid: headers.Ocp-Apim-Subscription-Key: is a secret in plain sight; "
+            f"{IN_HEADER % 'Ocp-Apim-Subscription-Key'}",
+        ),
+        (
+            {"headers": {"Authorization": "Bearer 1"}},
+            f'grid: headers.Authorization: is a secret in plain sight; {IN_ENVIRONMENT}, of kind "bearer" or "basic"',
+        ),
+        (
+            {"headers": {"X-Zone": "a\nb"}},
+            "grid: headers.X-Zone: holds characters that no header can hold; use printable ASCII",
+        ),
+        (
+            {"method": "POST", "body": {"login": {"password": "1"}}},
+            f"grid: body.password: is a secret in plain sight; {IN_ENVIRONMENT}",
+        ),
+        ({"body": {"from": "{start}"}}, 'grid: body: is sent by POST alone; add "method": "POST"'),
+        (
+            {"auth": [{"kind": "api_key", "env": "A"}, {"kind": "api_key", "env": "B"}]},
+            'grid: auth[1]: is sent as X-Api-Key, as auth[0] is; give one another "name"',
+        ),
+        (
+            {"auth": {"kind": "api_key", "env": "A", "in": "query"}},
+            'grid: auth: has "in": "query" and no "name"; give that of the parameter, such as "securityToken"',
+        ),
+        (
+            {"auth": {"kind": "api_key", "env": "A", "in": "body"}},
+            "grid: auth.in: must be 'header' or 'query'",
+        ),
+        (
+            {"auth": [{"kind": "bearer", "env": "A", "in": "query", "name": "token"}]},
+            'grid: auth[0]: "bearer" is always in the header Authorization; use "kind": "api_key" for other places',
+        ),
+        (
+            {"auth": {"kind": "oauth", "url": "https://grid.example/token", "client_id": "me"}},
+            'grid: auth: needs "client_id" (or "client_id_env") and "client_secret_env", or "secret"',
+        ),
+        (
+            {"auth": {"kind": "oauth", "url": "https://me:pw@grid.example/", "grant": "password", "secret": "login"}},
+            'grid: auth: "url" is no http or https URL of a login; use such as "https://host/token"',
+        ),
+        ({"tls_ca": "no.pem"}, "grid: tls_ca: there is no file 'no.pem' here; name a PEM file of certificates"),
+        ({"absent": [200]}, "grid: absent[0]: Expected a whole number >= 204"),
         ({"password": "1"}, f"grid: password: is a secret in plain sight; {IN_ENVIRONMENT}"),
         (
             {"auth": {"kind": "basic", "username": "u", "password": "p"}},
@@ -311,9 +366,9 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ),
         (
             {"auth": {"kind": "digest"}},
-            'grid: auth: has an unknown "kind"; use "none", "basic", "api_key" or "bearer"',
+            'grid: auth: has an unknown "kind"; use "none", "basic", "api_key", "bearer" or "oauth"',
         ),
-        ({"auth": {}}, 'grid: auth: has no "kind"; use "none", "basic", "api_key" or "bearer"'),
+        ({"auth": {}}, 'grid: auth: has no "kind"; use "none", "basic", "api_key", "bearer" or "oauth"'),
         ({"auth_type": "digest"}, 'grid: auth_type: is unknown; use "basic" or "none", or "auth" for the other kinds'),
         (
             {"auth": {"kind": "none"}, "username": "u"},
@@ -406,16 +461,16 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ),
         (
             {"url": "https://grid.example/#token=1"},
-            f"grid: url.token: is a secret in plain sight; {IN_ENVIRONMENT}",
+            f"grid: url.token: is a secret in plain sight; {IN_QUERY % 'token'}",
         ),
         (
             {"url": "https://grid.example/load;apikey=1"},
-            f"grid: url.apikey: is a secret in plain sight; {IN_ENVIRONMENT}",
+            f"grid: url.apikey: is a secret in plain sight; {IN_QUERY % 'apikey'}",
         ),
         ({"name": "é"}, "é: file_prefix: is missing, and the name has no letter or digit to make one of; give it"),
         ({"concurrency": 0}, "grid: concurrency: Expected a whole number >= 1"),
         ({"retries": 0}, "grid: retries: Expected a whole number >= 1"),
-        ({"method": "DELETE"}, "grid: method: must be 'GET'"),
+        ({"method": "DELETE"}, "grid: method: must be 'GET' or 'POST'"),
         ({"format": "xlsx"}, "grid: format: must be 'parquet', 'csv', 'json' or 'raw'"),
         (
             {"params": {"zone": {"a": 1}}},
@@ -428,7 +483,7 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ({"chunk": "P2W"}, f"grid: chunk: {NO_DURATION}"),
         (
             {"auth": None},
-            'grid: auth: is null, not an object; give it "kind": "none", "basic", "api_key" or "bearer"',
+            'grid: auth: is null, not an object; give it "kind": "none", "basic", "api_key", "bearer" or "oauth"',
         ),
         (
             {"auth": {"kind": "api_key", "env": "a-1b2c3d-s3cret"}},

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gridtide.config.loading import parse
-from gridtide.entries.entry import BasicAuth, Entry, RateLimit
+from gridtide.entries.entry import Entry, RateLimit
 from gridtide.errors import (
     ConfigurationError,
     CredentialsError,
@@ -28,6 +28,7 @@ from gridtide.http.error_statuses import error_of_status
 from gridtide.http.limits import LocalLimiter
 from gridtide.sources.contract import Request
 
+URL = "https://grid.example/"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Serve = Callable[[Handler], Awaitable[str]]
 
@@ -39,7 +40,7 @@ async def serve() -> AsyncIterator[Serve]:
 
     async def start(handler: Handler) -> str:
         app = web.Application()
-        app.router.add_get("/{path:.*}", handler)
+        app.router.add_route("*", "/{path:.*}", handler)
         server = TestServer(app)
         await server.start_server()
         servers.append(server)
@@ -208,7 +209,7 @@ async def test_a_told_wait_is_kept(serve: Serve) -> None:
 )
 def test_the_upstreams_words_for_waiting_are_understood(body: str, low: float, high: float) -> None:
     """CAISO and Open-Meteo say in words how long to wait."""
-    error = error_of_status("grid", "page", 429, {}, body.encode())
+    error = error_of_status(an_entry(URL), "page", 429, {}, body.encode())
     assert isinstance(error, QuotaError)
     assert error.wait is not None
     assert low <= error.wait <= high
@@ -216,13 +217,13 @@ def test_the_upstreams_words_for_waiting_are_understood(body: str, low: float, h
 
 def test_an_error_body_nested_without_end_is_told_as_text() -> None:
     """It says nothing, but the status still does."""
-    assert isinstance(error_of_status("grid", "page", 503, {}, b"[" * 10_000), UpstreamError)
+    assert isinstance(error_of_status(an_entry(URL), "page", 503, {}, b"[" * 10_000), UpstreamError)
 
 
 def test_a_used_up_key_is_a_quota_even_in_the_shape_of_a_403() -> None:
     """EIA's OVER_RATE_LIMIT means waiting, not wrong credentials."""
     body = b'{"error": {"code": "OVER_RATE_LIMIT", "message": "too many"}}'
-    assert isinstance(error_of_status("grid", "page", 403, {}, body), QuotaError)
+    assert isinstance(error_of_status(an_entry(URL), "page", 403, {}, body), QuotaError)
 
 
 async def test_a_long_wait_is_left_to_the_caller(serve: Serve) -> None:
@@ -379,9 +380,9 @@ async def test_a_long_window_is_kept_by_counting() -> None:
 )
 def test_a_secret_is_cut_out_however_it_is_spelled(spell: Callable[[str], str]) -> None:
     """In JSON, in JSON within JSON, in a URL and in HTML; what is around it stays."""
-    basic = BasicAuth(kind="basic", username="me@example.com", password_env="ISO_NE_PASSWORD")
+    basic = {"kind": "basic", "username": "me@example.com"}
     secret = "pass/word+5 é&'\"<%="
-    credentials = build_credentials("load", basic, {"ISO_NE_PASSWORD": secret})
+    credentials = build_credentials(an_entry(URL, auth=basic), {"ISO_NE_PASSWORD": secret}, {})
     said = f"not {spell(secret)} but pass/word"
     assert credentials.redacted_text(said) == said.replace(spell(secret).strip('"\\'), "REDACTED")
     assert credentials.redacted(said.encode()).decode() == credentials.redacted_text(said)
@@ -389,8 +390,8 @@ def test_a_secret_is_cut_out_however_it_is_spelled(spell: Callable[[str], str]) 
 
 def test_a_short_secret_is_cut_out_without_cutting_into_data() -> None:
     """A password such as 2024 is hidden where it is echoed, and dates and values that contain it stay."""
-    basic = BasicAuth(kind="basic", username="me@example.com", password_env="ISO_NE_PASSWORD")
-    credentials = build_credentials("load", basic, {"ISO_NE_PASSWORD": "2024"})
+    basic = {"kind": "basic", "username": "me@example.com"}
+    credentials = build_credentials(an_entry(URL, auth=basic), {"ISO_NE_PASSWORD": "2024"}, {})
     body = b'{"BeginDate":"2024-01-01","Load":2024,"password":"2024","url":"/x?pw=2024&a=1"}'
     hidden = b'{"BeginDate":"2024-01-01","Load":2024,"password":"REDACTED","url":"/x?pw=REDACTED&a=1"}'
     assert credentials.redacted(body) == hidden

@@ -78,6 +78,11 @@ def test_a_secret_is_never_repeated_in_the_refusal(key: str, secret: str) -> Non
         {key: secret},
         {"url": f"https://grid.example/?{key}={secret}"},
         {"url": f"grid.example/?{key}={secret}"},
+        {"headers": {key: secret}},
+        {"method": "POST", "body": {"rows": [{key: secret}]}},
+        {"method": "POST", "body": f"a=1&{key}={secret}"},
+        {"auth": [{"kind": "api_key", key: secret}]},
+        {"auth": {"kind": "oauth", "url": "https://grid.example/", "params": {key: secret}}},
     ]
     for place in places:
         said = refusal({"apis": [entry | place]})

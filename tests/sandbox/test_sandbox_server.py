@@ -15,7 +15,7 @@ import pytest
 
 from gridtide.config.loading import load as load_config
 from gridtide.config.loading import parse as parse_config
-from gridtide.entries.entry import BasicAuth, KeyAuth, NoAuth
+from gridtide.entries.auth import BasicAuth, KeyAuth, NoAuth
 from gridtide.errors import ConfigurationError
 from gridtide.sandbox import SECRETS, SPEED, redirect, run_sandbox
 from gridtide.sandbox.faults import KINDS, parse_rules

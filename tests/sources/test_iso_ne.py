@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from gridtide.config import loading
-from gridtide.entries.entry import BasicAuth, Entry
+from gridtide.entries.auth import BasicAuth
+from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period
 from gridtide.sources import iso_ne

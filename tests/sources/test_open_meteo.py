@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gridtide.config import loading
-from gridtide.entries.entry import Entry, NoAuth, RateLimit
+from gridtide.entries.auth import NoAuth
+from gridtide.entries.entry import Entry, RateLimit
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
 from gridtide.periods import Period
 from gridtide.sources import open_meteo

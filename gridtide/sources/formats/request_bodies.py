@@ -1,0 +1,52 @@
+"""The body of a POST as an entry gives it: a text as it is, values as JSON or as a form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def body_texts(body: Any) -> Iterator[str]:
+    """The texts in `body` that may hold placeholders, at any depth.
+
+    >>> list(body_texts({"from": "{start}", "zones": ["A", 1]}))
+    ['{start}', 'A']
+    """
+    if isinstance(body, str):
+        yield body
+    elif isinstance(body, Mapping):
+        for value in body.values():
+            yield from body_texts(value)
+    elif isinstance(body, list | tuple):
+        for value in body:
+            yield from body_texts(value)
+
+
+def write_body(body: Any, headers: Mapping[str, str], fill: Callable[[str], str]) -> tuple[str, str]:
+    """`body` with its texts filled, as it is sent, and its Content-Type: that in `headers`; else a text is a form and
+    all else JSON.
+
+    >>> write_body({"from": "{start}"}, {"content-type": "application/x-www-form-urlencoded"}, lambda text: "1 Jan")
+    ('from=1+Jan', 'application/x-www-form-urlencoded')
+    """
+    chosen = next((value for name, value in headers.items() if name.lower() == "content-type"), None)
+    filled = _fill(body, fill)
+    if isinstance(filled, str):
+        return filled, chosen or FORM
+    if chosen and chosen.startswith(FORM) and isinstance(filled, Mapping):
+        return urlencode(filled, doseq=True), chosen
+    return json.dumps(filled, ensure_ascii=False), chosen or "application/json"
+
+
+def _fill(body: Any, fill: Callable[[str], str]) -> Any:
+    if isinstance(body, str):
+        return fill(body)
+    if isinstance(body, Mapping):
+        return {key: _fill(value, fill) for key, value in body.items()}
+    if isinstance(body, list | tuple):
+        return [_fill(value, fill) for value in body]
+    return body
