@@ -17,13 +17,22 @@ from tests.support.planted import holding
 from tests.support.upstream import ROWS
 
 KEY, TOKEN, PASSWORD = "planted/key+5d41 402a=", 'planted/token+7d79 3037&"<%', "planted/password:b19f 1=+"
+CLIENT_SECRET, ACCESS, COOKIE = (
+    "planted/client+0cc1 75b9=",
+    "planted.access-92eb5ffe.e6ae2fec",
+    "planted-cookie-4a8a08f0",
+)
 
 
 async def echo(request: web.Request) -> web.Response:
-    """Answers with the credentials it was sent, as EIA does; `/bad/…` as an error."""
-    said = {key: request.headers.get(key, "") for key in ("X-Api-Key", "Authorization")}
-    body = {"rows": ROWS, "asked": said, "error": f"refused: {said}"}
-    return web.json_response(body, status=400 if request.path.startswith("/bad") else 200)
+    """Answers with the credentials it was sent, as EIA does; `/bad/…` as an error; `/login` with a token."""
+    if request.path == "/login":
+        return web.json_response({"access_token": ACCESS, "expires_in": 3600})
+    said = {key: request.headers.get(key, "") for key in ("X-Api-Key", "X-Other-Key", "Authorization")}
+    body = {"rows": ROWS, "asked": said, "url": str(request.url), "error": f"refused: {said} at {request.url}"}
+    response = web.json_response(body, status=400 if request.path.startswith("/bad") else 200)
+    response.set_cookie("session", COOKIE)
+    return response
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -34,20 +43,27 @@ async def test_credentials_are_nowhere_to_be_read(
     the error, the report or this process's log, although the upstream repeats them."""
     monkeypatch.setenv("PLANTED_KEY", KEY)
     monkeypatch.setenv("ISO_NE_PASSWORD", PASSWORD)
+    monkeypatch.setenv("PLANTED_CLIENT_SECRET", CLIENT_SECRET)
     await Secret(value=TOKEN).save("planted", overwrite=True)
     auths: dict[str, dict[str, Any]] = {
         "key": {"kind": "api_key", "env": "PLANTED_KEY"},
         "token": {"kind": "bearer", "secret": "planted"},
         "password": {"kind": "basic", "username": "me@example.com"},
+        "query": {"kind": "api_key", "env": "PLANTED_KEY", "in": "query", "name": "appid"},
+        "login": {"kind": "oauth", "client_id": "me", "client_secret_env": "PLANTED_CLIENT_SECRET"},
     }
     app = web.Application()
-    app.router.add_get("/{path:.*}", echo)
+    app.router.add_route("*", "/{path:.*}", echo)
     async with TestServer(app) as server:
         apis = [
             {
                 "name": f"{outcome}-{name}",
                 "url": str(server.make_url(f"/{outcome}/{name}")),
-                "auth": auth,
+                "auth": [
+                    auth | ({"url": str(server.make_url("/login"))} if name == "login" else {}),
+                    {"kind": "api_key", "env": "PLANTED_KEY", "name": "X-Other-Key"},
+                ],
+                "method": "POST" if name == "login" else "GET",
                 "output_folder": f"{outcome}-{name}",
                 "records": "rows",
                 "time": "time",
@@ -59,7 +75,7 @@ async def test_credentials_are_nowhere_to_be_read(
             for name, auth in auths.items()
         ]
         config = {"lake": str(tmp_path), "task_retries": {"count": 0}, "apis": apis}
-        with pytest.raises(RunError, match="3 of 6 entries failed") as caught:
+        with pytest.raises(RunError, match="5 of 10 entries failed") as caught:
             await ingest(config=config)
     seen = [repr(caught.value), str(caught.value.report), caplog.text]
     files = [path for folder in (prefect_home, tmp_path) for path in folder.rglob("*") if path.is_file()]
@@ -67,7 +83,7 @@ async def test_credentials_are_nowhere_to_be_read(
     assert any(path.name == "prefect.db" for path in files)
     said = tmp_path / "said"
     said.write_text("\n".join(seen))
-    assert holding([*files, said], (KEY, TOKEN, PASSWORD)) == set()
+    assert holding([*files, said], (KEY, TOKEN, PASSWORD, CLIENT_SECRET, ACCESS, COOKIE)) == set()
 
 
 @pytest.mark.slow
