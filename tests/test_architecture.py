@@ -168,6 +168,20 @@ def test_folders_stay_small(folder: str) -> None:
     assert len(modules) <= MOST_MODULES
 
 
+KINDS_OF_TESTS = {"properties", "faults", "e2e", "docs", "benchmarks", "support", "fixtures"}
+"""Folders of tests that are about more than one room, or are no tests."""
+
+
+def test_tests_mirror_the_rooms() -> None:
+    """Every folder of tests has the name of a room or a layer, or is one of the kinds that go across; every module at
+    the top of the tests is about a room that is one file."""
+    tests = ROOT / "tests"
+    folders = {path.name for path in tests.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders <= {*ROOMS, *LAYERS[:-1], *KINDS_OF_TESTS}
+    modules = {path.stem.removeprefix("test_") for path in tests.glob("test_*.py")}
+    assert modules <= {*GROUND, "architecture"}
+
+
 FLOWS = sorted(path.stem for path in (ROOT / "flows").glob("*.py") if path.stem not in ("__init__", "report"))
 
 
