@@ -25,7 +25,7 @@ from flows.run.report import Column, ReportLayout, Row, RunReport, error_kind, f
 from flows.run.session import collecting, period_of, selected
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.plan import Plan, plan_chunks, why_not_asked
-from gridtide.errors import ConfigurationError
+from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.periods import Period
 from gridtide.sandbox import SECRETS
 from tasks.collect import Outcome
@@ -114,7 +114,9 @@ def backfill_report(
     collected, failed, rows = (sum(row[key] for row in results) for key in ("collected", "failed", "rows"))
     chunks = sum(len(plan.chunks) for plan in plans)
     names = ", ".join(row["name"] for row in results if row["failed"])
-    fix = "Run it again: it asks only for what is still missing"
+    may_pass = any(isinstance(outcome.error, GridtideError) and outcome.error.retryable for outcome in outcomes)
+    again = "Run it again" if may_pass else "Correct what the messages name, then run it again"
+    fix = f"{again}: only what is missing is asked for"
     return RunReport(
         LAYOUT,
         status_of(failed, collected),

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 from prefect.artifacts import Artifact
 
-from flows.backfill import backfill
+from flows.backfill import backfill, backfill_report
 from flows.run.progress import watched
 from flows.run.report import RunError
 from gridtide import sandbox
 from gridtide.config.loading import parse
 from gridtide.coverage import failed_periods
-from gridtide.errors import ConfigurationError
+from gridtide.coverage.plan import Plan
+from gridtide.errors import ConfigurationError, GridtideError, UpstreamError
 from gridtide.lake import Lake
 from gridtide.periods import Period, union
+from tasks.collect import Outcome
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -261,3 +263,20 @@ async def test_damaged_files_are_named_and_their_periods_asked_for(tmp_path: Pat
     assert await starts(tmp_path) == [START + n * HOUR for n in range(240)]
     sound = await backfill(START + timedelta(days=6), START + timedelta(days=9), config=settings, dry_run=True)
     assert sound["results"][0]["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "fix"),
+    [
+        (UpstreamError("grid", "HTTP 503"), "Run it again: only what is missing is asked for"),
+        (ConfigurationError("grid", "HTTP 400"), "Correct what the messages name, then run it again: only what is"),
+    ],
+)
+def test_running_again_is_proposed_where_it_can_help(error: GridtideError, fix: str) -> None:
+    """An outage may pass by itself; what the configuration asks wrongly stays wrong."""
+    api = {"name": "grid", "url": "https://grid.example/", "output_folder": "grid"}
+    entry = parse({"apis": [api]}).apis[0]
+    period = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
+    report = backfill_report(period, [Plan(entry, [period])], [Outcome(entry, period, error=error)], {}, 1.0)
+    assert report.failure is not None
+    assert report.failure[1].startswith(fix)
