@@ -7,7 +7,6 @@ On a cluster, the workers share its locations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,12 @@ from prefect.logging import get_run_logger
 from flows.run.cluster import Workers, workers
 from flows.run.local_flow import local_flow
 from flows.run.session import selected
-from gridtide.curated import Input
-from gridtide.entries.entry import Entry
 from gridtide.lake import Lake
-from gridtide.periods import Period
 from gridtide.training import preparation
 from gridtide.training.by_location import LocationExchange
-from gridtide.training.series.bases import Base, common_shifts
+from gridtide.training.features.bases import Base
+from gridtide.training.reading import ReadingPlan
+from gridtide.training.series.matching import common_shifts
 from gridtide.training.spec import TrainingSpec, load_spec
 from tasks import remote
 from tasks.lake import open_lake
@@ -64,8 +62,8 @@ async def prepare_training(
     address = lake or loaded.lake
     opened = await open_lake(address)
     if cluster:
-        with workers(cluster, loaded.task_retries) as there:
-            report = await preparation.prepare(spec, loaded, opened, make=partial(_make_on, there, address))
+        with workers(cluster, loaded.task_retries) as pool:
+            report = await preparation.prepare(spec, loaded, opened, make=partial(_make_remotely, pool, address))
     else:
         report = await preparation.prepare(spec, loaded, opened)
     text = markdown(report, opened.uri)
@@ -74,27 +72,19 @@ async def prepare_training(
     return report
 
 
-async def _make_on(
-    there: Workers,
-    address: str,
-    wanted: TrainingSpec,
-    entries: Mapping[str, Entry],
-    lake: Lake,
-    pinned: Sequence[Input],
-    period: Period,
-) -> list[Base]:
-    """The bases of `wanted`, each location gathered and derived by a worker, which finds `lake` at `address`."""
-    parts = LocationExchange(wanted, entries, period, f"features/{wanted.name}/parts/{runtime.flow_run.id}")
-    names = list(enumerate(location.name for location in wanted.locations))
-    await parts.begin(lake, pinned)
+async def _make_remotely(pool: Workers, address: str, plan: ReadingPlan, lake: Lake) -> list[Base]:
+    """The bases of `plan`, each location gathered and derived by a worker, which finds `lake` at `address`."""
+    spec = plan.spec
+    exchange = await LocationExchange.begin(plan, lake, f"features/{spec.name}/parts/{runtime.flow_run.id}")
+    names = list(enumerate(location.name for location in spec.locations))
     try:
-        gathering = (RemoteCall(name, remote.gather_remotely, parts, n, address) for n, name in names)
-        shifts = common_shifts(wanted, await there.run_all("gather", gathering))
-        deriving = (RemoteCall(name, remote.derive_remotely, parts, n, shifts, address) for n, name in names)
-        await there.run_all("derive", deriving)
-        return await parts.read(lake)
+        gathering = (RemoteCall(name, remote.gather_remotely, exchange, n, address) for n, name in names)
+        shifts = common_shifts(spec, await pool.run_all("gather", gathering))
+        deriving = (RemoteCall(name, remote.derive_remotely, exchange, n, shifts, address) for n, name in names)
+        await pool.run_all("derive", deriving)
+        return await exchange.read(lake)
     finally:
-        await parts.clear(lake)
+        await exchange.clear(lake)
 
 
 def markdown(report: dict[str, Any], lake: str) -> str:
@@ -116,8 +106,8 @@ def markdown(report: dict[str, Any], lake: str) -> str:
         for column, shares in location["inputs"].items():
             lines.append(f"| {column} | " + " | ".join(f"{share:.1%}" for share in shares.values()) + " |")
         for series, rules in location["rejected"].items():
-            found = ", ".join(f"{count} {rule}" for rule, count in rules.items() if count)
-            lines += ["", f"Rejected of {series}: {found}"]
+            counts = ", ".join(f"{count} {rule}" for rule, count in rules.items() if count)
+            lines += ["", f"Rejected of {series}: {counts}"]
     if report["dropped"]:
         lines += ["", f"Left out, because never observed in training: {', '.join(report['dropped'])}"]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The registry of variables: which unit each has and how it becomes hourly.
+"""How series are called, and the registry of variables: which unit each has and how it becomes hourly.
 
 One (source, variable) is one product with one unit. `open_meteo` and `generic` take their units
 from the answer and the configuration, so they have no row here but for their hourly rule.
@@ -7,8 +7,53 @@ from the answer and the configuration, so they have no row here but for their ho
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Literal, NamedTuple
+
+
+class SeriesName(NamedTuple):
+    """What a series is called: `source/location/variable`. Locations may hold slashes, such as `UN.A/1`.
+
+    >>> SeriesName.parse("iso_ne/UN.A/1/lmp_day_ahead").location
+    'UN.A/1'
+    """
+
+    source: str
+    location: str
+    variable: str
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+    @classmethod
+    def parse(cls, text: str) -> SeriesName:
+        """The parts of a name, or of a pattern of names; raises `ValueError` where `text` has fewer than three."""
+        source, _, remainder = text.partition("/")
+        location, _, variable = remainder.rpartition("/")
+        if not (source and location and variable):
+            raise ValueError(f'"{text}" is no series; use source/location/variable such as "eia/ISNE/generation_*"')
+        return cls(source, location, variable)
+
+
+WILDCARDS = {"*": "[^/]*", "?": "[^/]"}
+"""What stands for any characters of a part of a name, and for any one of them; all other characters are themselves."""
+
+
+def matches_any(name: str, patterns: Iterable[str]) -> bool:
+    """Whether `name`, of a series or of a part of one, is as one of `patterns` says. A wildcard crosses no slash.
+
+    >>> matches_any("eia/ISNE/demand", ["eia/*/demand"]), matches_any("eia/ISNE/4001/demand", ["eia/*/demand"])
+    (True, False)
+    """
+    return any(_compile(pattern).fullmatch(name) for pattern in patterns)
+
+
+@cache
+def _compile(pattern: str) -> re.Pattern[str]:
+    return re.compile("".join(WILDCARDS.get(character) or re.escape(character) for character in pattern), re.DOTALL)
+
 
 HourlyRule = Literal["sum", "mean", "start", "repeat"]
 """MWh are summed, MW and prices averaged, weather taken at the start, daily values repeated."""

@@ -26,7 +26,7 @@ from gridtide.errors import GridtideError
 from gridtide.http.client import Http
 from gridtide.periods import Period
 from gridtide.training.by_location import LocationExchange
-from gridtide.training.series.bases import LocationInputs, SeriesKind
+from gridtide.training.series.matching import LocationInputs, SeriesKind
 from tasks.lake import open_lake
 from tasks.rate_limits import SharedLimiter
 from tasks.secrets import read_credentials
@@ -81,16 +81,16 @@ async def compact_remotely(entry: Entry, lake: str) -> Compaction:
     return await curated.compact(await open_lake(lake), entry)
 
 
-async def gather_remotely(parts: LocationExchange, number: int, lake: str) -> LocationInputs:
+async def gather_remotely(exchange: LocationExchange, number: int, lake: str) -> LocationInputs:
     """Write the series of location `number` into the lake at the address `lake`."""
-    return await parts.gather(await open_lake(lake), number)
+    return await exchange.gather(await open_lake(lake), number)
 
 
 async def derive_remotely(
-    parts: LocationExchange, number: int, shifts: Mapping[SeriesKind, Sequence[int]], lake: str
+    exchange: LocationExchange, number: int, shifts: Mapping[SeriesKind, Sequence[int]], lake: str
 ) -> None:
     """Write the base of location `number` into the lake at the address `lake`."""
-    await parts.derive(await open_lake(lake), number, shifts)
+    await exchange.derive(await open_lake(lake), number, shifts)
 
 
 @cache

@@ -144,6 +144,11 @@ class Lake:
         with translate_errors(path, f"cannot be stored in {self.uri}"):
             await run_blocking(obstore.put, self.store, path, iter(parts))
 
+    async def move(self, path: str, target: str) -> None:
+        """Move the file at `path` to `target`, in the place of what may be there."""
+        with translate_errors(target, f"cannot be stored in {self.uri}"):
+            await run_blocking(obstore.rename, self.store, path, target, overwrite=True)
+
     async def put(self, path: str, body: bytes, *, replace: bool = False) -> str | None:
         """Put `body` at `path`; a file that is there is an error unless it is to be replaced.
 

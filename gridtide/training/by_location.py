@@ -10,76 +10,82 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from gridtide.curated import Input
-from gridtide.entries.entry import Entry
 from gridtide.lake import Lake
 from gridtide.periods import Period
 from gridtide.training import manifest, tensors
+from gridtide.training.features.bases import Base, align_bases, derive_bases
 from gridtide.training.features.columns import Feature
-from gridtide.training.reach import gather, reading_period
-from gridtide.training.series.bases import Base, LocationInputs, SeriesKind, align_bases, build_bases, find_inputs
+from gridtide.training.reading import GatheredSeries, ReadingPlan, gather_series
 from gridtide.training.series.hourly import Hourly, Vintages
-from gridtide.training.spec import TrainingSpec
+from gridtide.training.series.matching import LocationInputs, SeriesKind, locate_series, measure_delays
 
 
 @dataclass(frozen=True)
 class LocationExchange:
-    """The locations of `wanted` over the rows `period`, from files of `entries` (by name); `folder` of the lake
-    holds what is exchanged."""
+    """The locations of `plan`, whose arrays are exchanged through `folder` of the lake.
 
-    wanted: TrainingSpec
-    entries: Mapping[str, Entry]
-    period: Period
+    The plan's files are listed there too, and left out of `plan`, so that not every call carries them.
+    """
+
+    plan: ReadingPlan
     folder: str
 
-    async def begin(self, lake: Lake, pinned: Sequence[Input]) -> None:
-        """Put the list of the files to read."""
-        listed = [asdict(one) for one in pinned]
-        await lake.put(f"{self.folder}/inputs.json", manifest.to_json(listed).encode(), replace=True)
+    @classmethod
+    async def begin(cls, plan: ReadingPlan, lake: Lake, folder: str) -> LocationExchange:
+        """Put the list of the files of `plan` in `folder`."""
+        listed = [asdict(file) for file in plan.files]
+        await lake.put(f"{folder}/inputs.json", manifest.to_json(listed).encode(), replace=True)
+        return cls(replace(plan, files=()), folder)
 
     async def gather(self, lake: Lake, number: int) -> LocationInputs:
-        """Put the series of the `number`-th location; what it has. Raises as `build_bases` does."""
-        pinned = [Input(**one) for one in json.loads(await lake.read(f"{self.folder}/inputs.json"))]
-        one = self._alone(number)
-        grid = await gather(one, self.entries, lake, pinned, reading_period(one, self.entries, self.period))
-        hourly = grid.finish()
-        (there,) = find_inputs(one, hourly, grid.seen)
-        await lake.put_parts(f"{self.folder}/{number}.series", _encode_hourly(hourly, grid.seen))
-        return there
+        """Put the series of the `number`-th location; what it has. Raises as `locate_series` does."""
+        listed = json.loads(await lake.read(f"{self.folder}/inputs.json"))
+        plan = replace(self.plan.at_location(number), files=tuple(Input(**file) for file in listed))
+        gathered = await gather_series(plan, lake)
+        (series,) = locate_series(plan.spec, gathered.hourly, gathered.stored)
+        await lake.put_parts(f"{self.folder}/{number}.series", _encode_series(gathered))
+        return measure_delays(gathered.hourly, series)
 
     async def derive(self, lake: Lake, number: int, shifts: Mapping[SeriesKind, Sequence[int]]) -> None:
-        """Put the base of the `number`-th location, whose series are there; raises as `build_bases` does."""
-        hourly, seen = _decode_hourly(await lake.read(f"{self.folder}/{number}.series"))
-        (base,) = build_bases(self._alone(number), hourly, self.period, seen, shifts)
+        """Put the base of the `number`-th location, whose series have been put; raises as `derive_bases` does."""
+        plan = self.plan.at_location(number)
+        gathered = _decode_series(await lake.read(f"{self.folder}/{number}.series"))
+        located = locate_series(plan.spec, gathered.hourly, gathered.stored)
+        (base,) = derive_bases(plan.spec, gathered.hourly, plan.rows, located, shifts)
         await lake.put_parts(f"{self.folder}/{number}.base", _encode_base(base))
 
     async def read(self, lake: Lake) -> list[Base]:
-        """The bases of all locations, which are there."""
-        bodies = [await lake.read(f"{self.folder}/{number}.base") for number in range(len(self.wanted.locations))]
+        """The bases of all locations, which have been put."""
+        numbers = range(len(self.plan.spec.locations))
+        bodies = [await lake.read(f"{self.folder}/{number}.base") for number in numbers]
         return align_bases([_decode_base(body) for body in bodies])
 
     async def clear(self, lake: Lake) -> None:
         """Remove all that was exchanged."""
-        await lake.remove([one.path for one in await lake.objects(self.folder)])
-
-    def _alone(self, number: int) -> TrainingSpec:
-        return self.wanted.model_copy(update={"locations": (self.wanted.locations[number],)})
+        await lake.remove([file.path for file in await lake.objects(self.folder)])
 
 
-def _encode_hourly(hourly: Hourly, seen: set[str]) -> list[bytes | memoryview]:
+def _encode_series(gathered: GatheredSeries) -> list[bytes | memoryview]:
+    hourly = gathered.hourly
     arrays: dict[str, Any] = {"values": hourly.values, "known": hourly.known, "repeats": hourly.repeats}
     for series, vintages in hourly.vintages.items():
         arrays |= {f"{name}.{series}": column for name, column in vintages._asdict().items()}
-    about = {"names": hourly.names, "units": hourly.units, "vintages": list(hourly.vintages), "seen": sorted(seen)}
-    period = [hourly.period.start.isoformat(), hourly.period.end.isoformat()]
-    return tensors.encode_tensors(arrays, {"about": json.dumps({**about, "period": period})})
+    about = {
+        "names": hourly.names,
+        "units": hourly.units,
+        "vintages": list(hourly.vintages),
+        "stored": sorted(gathered.stored),
+        "period": [hourly.period.start.isoformat(), hourly.period.end.isoformat()],
+    }
+    return tensors.encode_tensors(arrays, {"about": json.dumps(about)})
 
 
-def _decode_hourly(body: bytes) -> tuple[Hourly, set[str]]:
+def _decode_series(body: bytes) -> GatheredSeries:
     arrays, metadata = tensors.decode_tensors(body)
     about = json.loads(metadata["about"])
     hourly = Hourly(
@@ -91,7 +97,7 @@ def _decode_hourly(body: bytes) -> tuple[Hourly, set[str]]:
         {n: Vintages(*(arrays[f"{name}.{n}"] for name in Vintages._fields)) for n in about["vintages"]},
         arrays["repeats"],
     )
-    return hourly, set(about["seen"])
+    return GatheredSeries(hourly, frozenset(about["stored"]))
 
 
 def _encode_base(base: Base) -> list[bytes | memoryview]:

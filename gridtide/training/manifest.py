@@ -7,6 +7,7 @@ import io
 import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,13 +18,14 @@ import numpy.typing as npt
 
 from gridtide import __version__
 from gridtide.curated import Input
+from gridtide.errors import StorageError
 from gridtide.observations.times import microseconds
 from gridtide.training import report_page, tensors
 from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
 from gridtide.training.training_set import TrainingSet
 
 if TYPE_CHECKING:
-    pass
+    from gridtide.lake import Lake
 
 
 logger = logging.getLogger("gridtide.training")
@@ -37,17 +39,43 @@ FORMAT = 1
 """Version of the files written here."""
 
 
-def build_files(made: TrainingSet, described: Mapping[str, Any]) -> dict[str, list[bytes | memoryview]]:
-    """What is written of `made` with its manifest `described`, by name, in parts; the sequences come first."""
-    arrays = to_tensors(made)
-    found = {"sequences.safetensors": tensors.encode_tensors(arrays, {"manifest": to_json(described)})}
-    if "npz" in made.spec.export:
-        found["sequences.npz"] = [_npz(arrays)]
-    if made.spec.pictures and find_spec("matplotlib"):
-        found["report.html"] = [report_page.render_page(made, described).encode()]
-    elif made.spec.pictures:
-        logger.warning("%s: no pictures are drawn; install gridtide[report] for them", made.spec.name)
-    return found | {"manifest.json": [to_json(described, indent=2).encode()]}
+async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: Lake) -> dict[str, Any]:
+    """Write `training_set`, made from the files `inputs`, to `lake`; returns what `report_set` describes.
+
+    An earlier set of this name is replaced whole: all files are stored beside it first and then moved into their
+    places, so that what fails before, such as a full disk, leaves it as it was.
+    """
+    manifest = describe_set(training_set, inputs)
+    bodies = build_files(training_set, manifest)
+    folder = f"features/{training_set.spec.name}"
+    staging = f"{folder}/new-{manifest['fingerprint'][:16]}"
+    try:
+        for name, parts in bodies.items():
+            await lake.put_parts(f"{staging}/{name}", parts)
+        for name in bodies:
+            await lake.move(f"{staging}/{name}", f"{folder}/{name}")
+    except BaseException:
+        with suppress(StorageError):  # what happened before is what is to be told
+            await lake.remove([f"{staging}/{name}" for name in bodies])
+        raise
+    finally:
+        await lake.prune([staging])
+    await lake.remove([f"{folder}/{name}" for name in sorted(OPTIONAL - bodies.keys())])  # of the set before
+    sizes = {name: sum(map(len, parts)) for name, parts in bodies.items()}
+    return report_set(training_set, manifest, folder, sizes)
+
+
+def build_files(training_set: TrainingSet, manifest: Mapping[str, Any]) -> dict[str, list[bytes | memoryview]]:
+    """What is written of `training_set` with its manifest `manifest`, by name, in parts; the sequences come first."""
+    arrays = to_tensors(training_set)
+    files = {"sequences.safetensors": tensors.encode_tensors(arrays, {"manifest": to_json(manifest)})}
+    if "npz" in training_set.spec.export:
+        files["sequences.npz"] = [_npz(arrays)]
+    if training_set.spec.pictures and find_spec("matplotlib"):
+        files["report.html"] = [report_page.render_page(training_set, manifest).encode()]
+    elif training_set.spec.pictures:
+        logger.warning("%s: no pictures are drawn; install gridtide[report] for them", training_set.spec.name)
+    return files | {"manifest.json": [to_json(manifest, indent=2).encode()]}
 
 
 def _npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
@@ -57,21 +85,21 @@ def _npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
     return body.getvalue()
 
 
-def to_tensors(made: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
-    """What the file holds: the arrays of `made`, the time of each step (T,) in seconds since 1970, the scales."""
-    seconds = microseconds(made.period.start) // 1_000_000 + 3600 * np.arange(made.bounds.steps)
+def to_tensors(training_set: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
+    """What the file holds: the arrays of the set, the time of each step (T,) in seconds since 1970, the scales."""
+    seconds = microseconds(training_set.period.start) // 1_000_000 + 3600 * np.arange(training_set.bounds.steps)
     return {
-        "values": made.values,
-        "mask": made.mask,
-        "quality": made.quality,
-        "targets": made.targets,
-        "target_mask": made.target_mask,
+        "values": training_set.values,
+        "mask": training_set.mask,
+        "quality": training_set.quality,
+        "targets": training_set.targets,
+        "target_mask": training_set.target_mask,
         "time": seconds,
-        "mean": _float32(scale.mean for scale in made.scales),
-        "deviation": _float32(scale.deviation for scale in made.scales),
-        "target_mean": _float32(scale.mean for scale in made.target_scales),
-        "target_deviation": _float32(scale.deviation for scale in made.target_scales),
-        **{f"windows.{name}": windows for name, windows in made.windows.items()},
+        "mean": _float32(scale.mean for scale in training_set.scales),
+        "deviation": _float32(scale.deviation for scale in training_set.scales),
+        "target_mean": _float32(scale.mean for scale in training_set.target_scales),
+        "target_deviation": _float32(scale.deviation for scale in training_set.target_scales),
+        **{f"windows.{name}": windows for name, windows in training_set.windows.items()},
     }
 
 
@@ -79,18 +107,18 @@ def _float32(rows: Iterable[npt.NDArray[np.float64]]) -> npt.NDArray[np.float32]
     return np.stack(list(rows)).astype(np.float32)
 
 
-def describe_set(made: TrainingSet, pinned: Sequence[Input]) -> dict[str, Any]:
+def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str, Any]:
     """Everything the set was made from, and what its columns mean; the same for the same inputs."""
-    asked = made.spec.model_dump(mode="json")
-    files = [asdict(one) for one in pinned]
-    used = ("numpy", "pyarrow", "holidays", *(("scikit-learn",) if made.spec.cleaning.is_fitted else ()))
+    spec = training_set.spec.model_dump(mode="json")
+    files = [asdict(file) for file in inputs]
+    used = ("numpy", "pyarrow", "holidays", *(("scikit-learn",) if training_set.spec.cleaning.is_fitted else ()))
     versions = {"gridtide": __version__, **{name: version(name) for name in used}}
-    mark = hashlib.sha256(to_json([FORMAT, asked, files, versions]).encode()).hexdigest()
+    mark = hashlib.sha256(to_json([FORMAT, spec, files, versions]).encode()).hexdigest()
     return {
         "format": FORMAT,
-        "spec": asked,
-        "period": [made.period.start.isoformat(), made.period.end.isoformat()],
-        "bounds": asdict(made.bounds),
+        "spec": spec,
+        "period": [training_set.period.start.isoformat(), training_set.period.end.isoformat()],
+        "bounds": asdict(training_set.bounds),
         "locations": [
             {
                 "name": base.location,
@@ -104,9 +132,9 @@ def describe_set(made: TrainingSet, pinned: Sequence[Input]) -> dict[str, Any]:
                 "rejected": base.rejected,
                 "repeats": base.repeats,
             }
-            for base in made.bases
+            for base in training_set.bases
         ],
-        "dropped": list(made.dropped),
+        "dropped": list(training_set.dropped),
         "inputs": files,
         "versions": versions,
         "fingerprint": mark,
@@ -114,9 +142,9 @@ def describe_set(made: TrainingSet, pinned: Sequence[Input]) -> dict[str, Any]:
 
 
 def report_set(
-    made: TrainingSet, described: Mapping[str, Any], folder: str, sizes: Mapping[str, int]
+    training_set: TrainingSet, manifest: Mapping[str, Any], folder: str, sizes: Mapping[str, int]
 ) -> dict[str, Any]:
-    """What a person or a flow wants to know of the set `made`, JSON-able; `sizes`: bytes by file in `folder`.
+    """What a person or a flow wants to know of the set `training_set`, JSON-able; `sizes`: bytes by file in `folder`.
 
     `name`, `path` and `bytes` of the sequences, `pictures` (a path, or None), `period`, `shape`, `splits`:
     windows of each, `locations`: targets, columns, of the inputs the shares that are reported, imputed,
@@ -134,30 +162,30 @@ def report_set(
             },
             "rejected": {name: counts for name, counts in base.rejected.items() if any(counts.values())},
         }
-        for base in made.bases
+        for base in training_set.bases
     }
-    count, steps, features = made.values.shape
-    wanted = made.spec
+    count, steps, features = training_set.values.shape
+    spec = training_set.spec
     first = next(iter(sizes))
     return {
-        "name": wanted.name,
+        "name": spec.name,
         "path": f"{folder}/{first}",
         "bytes": sizes[first],
         "pictures": f"{folder}/report.html" if "report.html" in sizes else None,
-        "period": str(made.period),
+        "period": str(training_set.period),
         "shape": {
             "locations": count,
             "steps": steps,
             "features": features,
-            "targets": made.targets.shape[2],
-            "seq_len": wanted.seq_len,
-            "horizon": wanted.horizon,
+            "targets": training_set.targets.shape[2],
+            "seq_len": spec.seq_len,
+            "horizon": spec.horizon,
         },
-        "splits": {name: len(windows) for name, windows in made.windows.items()},
+        "splits": {name: len(windows) for name, windows in training_set.windows.items()},
         "locations": locations,
-        "dropped": list(made.dropped),
-        "inputs": len(described["inputs"]),
-        "fingerprint": described["fingerprint"],
+        "dropped": list(training_set.dropped),
+        "inputs": len(manifest["inputs"]),
+        "fingerprint": manifest["fingerprint"],
     }
 
 

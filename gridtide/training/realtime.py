@@ -1,10 +1,14 @@
-"""What a model is asked with now: the newest hours of the lake, in the columns and scales of a training set."""
+"""The newest hours of the lake in the columns and scales of a training set: what a model predicts from now.
+
+manifest ─► plan ─► gather ─► derive ─► the set's columns, by name ─► scale
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,16 +17,30 @@ import numpy.typing as npt
 from gridtide import curated
 from gridtide.entries.entry import Config
 from gridtide.errors import TrainingError
+from gridtide.observations.array_types import Mask
 from gridtide.observations.times import microseconds
-from gridtide.periods import HOUR, Period
-from gridtide.training import reach, training_set
-from gridtide.training.series.bases import Base, build_bases, parse_shifts
-from gridtide.training.series.hourly_grid import HourlyGrid
+from gridtide.periods import DAY, HOUR, Period
+from gridtide.training import training_set
+from gridtide.training.features.bases import Base, derive_bases
+from gridtide.training.reading import (
+    GatheredSeries,
+    ReadingPlan,
+    gather_series,
+    history_length,
+    lead_length,
+    select_entries,
+)
+from gridtide.training.series.hourly import Hourly
+from gridtide.training.series.matching import LocationSeries, SeriesKind, parse_key, parse_shifts
 from gridtide.training.spec import TrainingSpec, load_spec
 from gridtide.training.windows.scaling import Scale
+from gridtide.variables import matches_any
 
 if TYPE_CHECKING:
     from gridtide.lake import Lake
+
+
+logger = logging.getLogger("gridtide.training")
 
 
 @dataclass(frozen=True)
@@ -58,88 +76,119 @@ async def gather_newest_hours(
     """The `hours` hours before `until` (by default the last that are over) from the newest files of `lake`.
 
     `manifest` and `tensors` are those of the training set whose columns and scales they get: the numbers
-    are those that the set would hold, had it been prepared up to `until` with the statistics it has.
-    A column of which nothing is in the lake is missing throughout. Raises `TrainingError` where that is so
-    of all its series, for no hours, for a moment without a time zone, for hours before the set's where its
-    cleaning was fitted, and as `build_bases` does.
+    are those that the set would hold, had it been prepared up to `until` with the statistics it has. Columns
+    are found by the names of their series: one that has come since, and that the spec matches, is left out with
+    a warning. A column of which nothing is in the lake is missing throughout.
+
+    Raises `TrainingError` where the lake has none of the set's series, for no hours, for a moment without a time
+    zone, for hours before the set's where its cleaning was fitted, and for a series in another unit.
     """
-    wanted = _pinned(manifest)
+    spec = _fitted_spec(manifest)
     if hours < 1:
-        raise TrainingError(wanted.name, f"lookback_hours is {hours}", "Ask for one hour at least")
+        raise TrainingError(spec.name, f"lookback_hours is {hours}", "Ask for one hour at least")
     if until and until.tzinfo is None:
-        raise TrainingError(wanted.name, f"until is {until}, without a time zone", "Give it one, such as UTC")
+        raise TrainingError(spec.name, f"until is {until}, without a time zone", "Give it one, such as UTC")
     end = (until or datetime.now(UTC)).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    set_start = datetime.fromisoformat(manifest["period"][0])
-    first, last = _first(wanted, set_start, end - hours * HOUR), end
-    if wanted.cleaning.is_fitted:
-        first, last = set_start, max(end, wanted.splits.train_end or end)  # the hours it was fitted on
-        if end - hours * HOUR < first:
-            raise TrainingError(
-                wanted.name,
-                f"its cleaning was fitted on hours from {first:%Y-%m-%dT%H:%MZ} on, not before",
-                f"Ask for at most {max((end - first) // HOUR, 0)} hours before {end:%Y-%m-%dT%H:%MZ}",
-            )
-    entries = {entry.name: entry for entry in reach.select_entries(wanted, config)}
-    reading = Period(first - reach.history_length(wanted, entries), last + reach.lead_length(wanted))
-    pinned = await curated.inputs(lake, entries.values(), reading)
-    grid = await reach.gather(wanted, entries, lake, pinned, reading)
-    columns = manifest["locations"][0]["columns"][: tensors["quality"].shape[2]]
-    _expect(grid, manifest, reading)
-    made = build_bases(
-        wanted, grid.finish(), Period(first, last), grid.seen, parse_shifts(column["key"] for column in columns)
-    )
-    stop = (end - first) // HOUR
-    found = [
-        _aligned(base, [column["name"] for column in location["columns"]], slice(stop - hours, stop))
-        for base, location in zip(made, manifest["locations"], strict=True)
+    plan = await _plan_newest(spec, manifest, config, lake, Period(end - hours * HOUR, end))
+    gathered = await gather_series(plan, lake)
+    _check_series(manifest, plan, gathered)
+    inputs = [location["columns"][: tensors["quality"].shape[2]] for location in manifest["locations"]]
+    located = [LocationSeries(_numbers_by_kind(columns, gathered.hourly), {}) for columns in inputs]
+    shifts = parse_shifts(column["key"] for column in inputs[0])
+    bases = derive_bases(spec, gathered.hourly, plan.rows, located, shifts)
+    stop = (end - plan.rows.start) // HOUR
+    chosen = [
+        _columns_by_name(base, [column["name"] for column in location["columns"]], slice(stop - hours, stop))
+        for base, location in zip(bases, manifest["locations"], strict=True)
     ]
     scales = [Scale(*pair) for pair in zip(tensors["mean"], tensors["deviation"], strict=True)]
-    seconds = microseconds(end) // 1_000_000 - 3600 * np.arange(hours, 0, -1)
     return Context(
-        training_set.scale_bases([values for values, _ in found], scales),
-        np.stack([mask for _, mask in found]),
-        seconds,
+        training_set.scale_bases([values for values, _ in chosen], scales),
+        np.stack([mask for _, mask in chosen]),
+        microseconds(end) // 1_000_000 - 3600 * np.arange(hours, 0, -1),
     )
 
 
-def _expect(grid: HourlyGrid, manifest: Mapping[str, Any], reading: Period) -> None:
-    """Have `grid` count in all series that the set was made of; raises `TrainingError` where none of them came."""
+async def _plan_newest(
+    spec: TrainingSpec, manifest: Mapping[str, Any], config: Config, lake: Lake, asked_for: Period
+) -> ReadingPlan:
+    """What is read for the hours `asked_for`: from so early on that nothing before matters, or, where the set's
+    cleaning was fitted, from the set's first hour on."""
+    set_start = datetime.fromisoformat(manifest["period"][0])
+    end = asked_for.end
+    rows_start, rows_end = _first_row(spec, set_start, asked_for.start), end
+    if spec.cleaning.is_fitted:
+        rows_start, rows_end = set_start, max(end, spec.splits.train_end or end)  # the hours it was fitted on
+        if asked_for.start < set_start:
+            raise TrainingError(
+                spec.name,
+                f"its cleaning was fitted on hours from {set_start:%Y-%m-%dT%H:%MZ} on, not before",
+                f"Ask for at most {max((end - set_start) // HOUR, 0)} hours before {end:%Y-%m-%dT%H:%MZ}",
+            )
+    entries = {entry.name: entry for entry in select_entries(spec, config)}
+    reading = Period(rows_start - history_length(spec, entries), rows_end + lead_length(spec))
+    files = await curated.inputs(lake, entries.values(), reading)
     columns = [column for location in manifest["locations"] for column in location["columns"] if column["series"]]
     units = {column["series"]: column["unit"] for column in reversed(columns)}  # the first is the series itself
-    if not units.keys() & grid.seen:
-        there = f"In these hours it has {', '.join(sorted(grid.seen)[:5])}" if grid.seen else "Ingest or backfill them"
+    return ReadingPlan(spec, entries, Period(rows_start, rows_end), reading, tuple(files), units)
+
+
+def _check_series(manifest: Mapping[str, Any], plan: ReadingPlan, gathered: GatheredSeries) -> None:
+    """Warn of series in the lake that the set's spec matches and the set has not; raises `TrainingError` where the
+    lake has none of the set's."""
+    if not plan.expected.keys() & gathered.stored:
+        names = ", ".join(sorted(gathered.stored)[:5])
         raise TrainingError(
-            manifest["spec"]["name"], f"the lake has none of its {len(units)} input series over {reading}", there
+            plan.spec.name,
+            f"the lake has none of its {len(plan.expected)} input series over {plan.hours}",
+            f"In these hours it has {names}" if names else "Ingest or backfill them",
         )
-    for series, unit in units.items():
-        grid.expect(series, unit)
+    dropped = tuple(manifest["dropped"])
+    new = [
+        name
+        for name in sorted(gathered.stored - plan.expected.keys())
+        if matches_any(name, plan.patterns) and not any(column.startswith(name) for column in dropped)
+    ]
+    if new:
+        logger.warning(
+            "%s: left out %s: the spec matches them, but the set has no columns of them; prepare it anew to use them",
+            plan.spec.name,
+            ", ".join(new),
+        )
 
 
-def _pinned(manifest: Mapping[str, Any]) -> TrainingSpec:
+def _numbers_by_kind(columns: Sequence[Mapping[str, Any]], hourly: Hourly) -> dict[SeriesKind, int]:
+    """By kind the number in `hourly` of each series that the input `columns` of a location are made of."""
+    numbers = {name: number for number, name in enumerate(hourly.names)}
+    return {parse_key(column["key"])[0]: numbers[column["series"]] for column in columns if column["series"]}
+
+
+def _fitted_spec(manifest: Mapping[str, Any]) -> TrainingSpec:
     """The set's spec, its splits where they were: what is fitted on train hours is fitted on the same.
 
     Without targets: what is still to be predicted needs not be there.
     """
-    wanted = load_spec(manifest["spec"])
+    spec = load_spec(manifest["spec"])
     start, bounds = datetime.fromisoformat(manifest["period"][0]), manifest["bounds"]
     moments = {name: start + bounds[name] * HOUR for name in ("train_end", "validation_end")}
-    places = tuple(place.model_copy(update={"targets": ()}) for place in wanted.locations)
-    return wanted.model_copy(update={"splits": wanted.splits.model_copy(update=moments), "locations": places})
+    locations = tuple(location.model_copy(update={"targets": ()}) for location in spec.locations)
+    return spec.model_copy(update={"splits": spec.splits.model_copy(update=moments), "locations": locations})
 
 
-def _first(wanted: TrainingSpec, set_start: datetime, wanted_from: datetime) -> datetime:
-    """The first hour to make, so early that nothing before it matters, and whole days from the set's own."""
-    rules = wanted.cleaning
-    back = wanted_from - (rules.stale + rules.fill_limit) * HOUR
-    return set_start + (back - set_start) // timedelta(days=1) * timedelta(days=1)
+def _first_row(spec: TrainingSpec, set_start: datetime, first: datetime) -> datetime:
+    """The first row to make for hours from `first` on: so early that nothing before it matters, and whole days from
+    the set's own."""
+    rules = spec.cleaning
+    back = first - (rules.stale + rules.fill_limit) * HOUR
+    return set_start + (back - set_start) // DAY * DAY
 
 
-def _aligned(base: Base, names: list[str], rows: slice) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+def _columns_by_name(base: Base, names: Sequence[str], rows: slice) -> tuple[npt.NDArray[np.float32], Mask]:
     """Those `rows` of `base` in the columns `names`: values, NaN where missing, and mask (rows, F)."""
-    have = {feature.name: number for number, feature in enumerate(base.columns)}
+    places = {feature.name: number for number, feature in enumerate(base.columns)}
     values = np.full((rows.stop - rows.start, len(names)), np.nan, base.values.dtype)
     mask = np.zeros(values.shape, bool)
-    there = [number for number, name in enumerate(names) if name in have and name != "absent"]
-    chosen = [have[names[number]] for number in there]
-    values[:, there], mask[:, there] = base.values[rows, chosen], base.mask[rows, chosen]
+    present = [number for number, name in enumerate(names) if name in places and name != "absent"]
+    chosen = [places[names[number]] for number in present]
+    values[:, present], mask[:, present] = base.values[rows, chosen], base.mask[rows, chosen]
     return values, mask

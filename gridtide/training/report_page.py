@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from gridtide.training.series.bases import Base
+    from gridtide.training.features.bases import Base
     from gridtide.training.training_set import TrainingSet
 
 

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from gridtide.entries.field_types import check_zone
 from gridtide.errors import TrainingError
 from gridtide.training.ring import Layout
+from gridtide.variables import SeriesName, matches_any
 
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 """Between which moments lie; what is read around them is still one."""
@@ -33,8 +34,7 @@ def _zone(name: str) -> str:
 
 
 def _pattern(text: str) -> str:
-    if text.count("/") < 2 or not all(text.split("/", 2)):
-        raise ValueError(f'"{text}" is no series; use source/location/variable such as "eia/ISNE/generation_*"')
+    SeriesName.parse(text)
     return text
 
 
@@ -62,8 +62,8 @@ def _region(text: str) -> str:
         holidays.country_holidays(country, subdiv=part or None)
     except NotImplementedError as error:
         parts = holidays.list_supported_countries().get(country)
-        there = f"{country} has {', '.join(parts)}" if parts else "give a country such as US, a part of it, or null"
-        raise ValueError(f"{text} is no region whose holidays are known; {there}") from error
+        choice = f"{country} has {', '.join(parts)}" if parts else "give a country such as US, a part of it, or null"
+        raise ValueError(f"{text} is no region whose holidays are known; {choice}") from error
     return text
 
 
@@ -85,6 +85,10 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 OnceEach = AfterValidator(_once_each)
 
 
+ALL_INPUTS = ("*/*/*",)
+"""As patterns of inputs: all of them, those of locations with slashes in their names too."""
+
+
 class Location(StrictModel):
     """One region of the training set, with a base of its own: what to predict there, and from what."""
 
@@ -94,7 +98,8 @@ class Location(StrictModel):
     timezone: KnownZone = Field("UTC", description="Whose local time its calendar features use")
     targets: tuple[Pattern, ...] = Field(min_length=1, description="Series to predict, source/location/variable")
     inputs: tuple[Pattern, ...] = Field(
-        min_length=1, description="Series to predict from, with * and ? as wildcards, such as eia/ISNE/generation_*"
+        min_length=1,
+        description="Series to predict from, with * and ? for anything but slashes, such as eia/ISNE/generation_*",
     )
     holidays: Region | None = Field(
         "US",
@@ -146,10 +151,19 @@ class Features(StrictModel):
         ("mean", "std", "min", "max"), min_length=1, description="Which statistics are taken over them"
     )
     of: tuple[Pattern, ...] = Field(
-        ("*/*/*",),
+        ALL_INPUTS,
         min_length=1,
         description="Of which inputs lags and statistics are made; never of what is known ahead",
     )
+
+    @property
+    def makes_history(self) -> bool:
+        """Whether earlier values of inputs are looked up at all."""
+        return bool(self.lags or self.rolling)
+
+    def concerns(self, series: str) -> bool:
+        """Whether lags and statistics are made of the input `series`."""
+        return self.of == ALL_INPUTS or matches_any(series, self.of)
 
 
 class Cleaning(StrictModel):
@@ -253,15 +267,15 @@ def load_spec(spec: TrainingSpec | Mapping[str, Any] | str | Path) -> TrainingSp
     try:
         return TrainingSpec.model_validate(data)
     except ValidationError as error:
-        found = error.errors()
-        within = {each["loc"][:depth] for each in found for depth in range(len(each["loc"]))}
-        causes = [each for each in found if each["type"] != "too_short" or each["loc"] not in within]
+        problems = error.errors()
+        within = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
+        causes = [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in within]
         raise TrainingError(origin, "\n".join(map(_problem, causes))) from error
 
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise TrainingError(str(path), f"cannot be read: {error.strerror}", "Name a JSON file, or create it") from error
     except ValueError as error:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gridtide.errors import TrainingError
 from gridtide.periods import Period
-from gridtide.training.series.bases import Base
+from gridtide.training.features.bases import Base
 from gridtide.training.series.cleaning import REPORTED
 from gridtide.training.spec import TrainingSpec
 from gridtide.training.windows import scaling, splits

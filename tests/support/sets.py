@@ -10,7 +10,7 @@ import numpy as np
 
 from gridtide.periods import Period
 from gridtide.training import manifest, tensors
-from gridtide.training.series.bases import build_bases
+from gridtide.training.features.bases import build_bases
 from gridtide.training.series.hourly_grid import HourlyGrid
 from gridtide.training.spec import load_spec
 from gridtide.training.training_set import TrainingSet, assemble
@@ -32,7 +32,7 @@ def training_set(days: int, **keys: Any) -> TrainingSet:
     grid = HourlyGrid(Period(START, period.end + timedelta(days=2)), lambda name: True)
     for available, table in tables(kinds):
         grid.add(table, available)
-    return assemble(wanted, period, build_bases(wanted, grid.finish(), period, grid.seen))
+    return assemble(wanted, period, build_bases(wanted, grid.finish(), period, grid.names_read))
 
 
 def write_training_set(path: Path, days: int, **keys: Any) -> None:

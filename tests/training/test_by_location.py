@@ -9,7 +9,9 @@ from gridtide.errors import TrainingError
 from gridtide.lake import Lake
 from gridtide.training import preparation
 from gridtide.training.by_location import LocationExchange
-from gridtide.training.series.bases import common_shifts
+from gridtide.training.features.bases import Base
+from gridtide.training.reading import ReadingPlan
+from gridtide.training.series.matching import common_shifts
 from tests.support.grids import PATTERNS, configuration, every_kind, fill
 
 KINDS = every_kind(30)
@@ -41,18 +43,17 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return lake
 
 
-async def apart(wanted: Any, entries: Any, lake: Lake, pinned: Any, period: Any) -> Any:
-    """A `Maker` that exchanges all through the lake, the last location first."""
-    parts = LocationExchange(wanted, entries, period, "features/two/parts")
-    await parts.begin(lake, pinned)
-    numbers = range(len(wanted.locations))
-    there = {number: await parts.gather(lake, number) for number in reversed(numbers)}
-    shifts = common_shifts(wanted, [there[number] for number in numbers])
+async def make_apart(plan: ReadingPlan, lake: Lake) -> list[Base]:
+    """A `BaseMaker` that exchanges all through the lake, the last location first."""
+    exchange = await LocationExchange.begin(plan, lake, "features/two/parts")
+    numbers = range(len(plan.spec.locations))
+    inputs = {number: await exchange.gather(lake, number) for number in reversed(numbers)}
+    shifts = common_shifts(plan.spec, [inputs[number] for number in numbers])
     for number in reversed(numbers):
-        await parts.derive(lake, number, shifts)
-    found = await parts.read(lake)
-    await parts.clear(lake)
-    return found
+        await exchange.derive(lake, number, shifts)
+    bases = await exchange.read(lake)
+    await exchange.clear(lake)
+    return bases
 
 
 async def written(lake: Lake) -> dict[str, bytes]:
@@ -68,7 +69,7 @@ async def test_the_set_is_the_same_to_the_byte(lake: Lake, keys: dict[str, Any])
     """With columns that one location lacks, vintages, rejected values and fitted cleaning; nothing is left over."""
     report = await preparation.prepare(SPEC | keys, CONFIG, lake)
     together = await written(lake)
-    assert await preparation.prepare(SPEC | keys, CONFIG, lake, make=apart) == report
+    assert await preparation.prepare(SPEC | keys, CONFIG, lake, make=make_apart) == report
     assert await written(lake) == together
     assert sorted(together) == [
         f"features/two/{name}" for name in ("manifest.json", "sequences.npz", "sequences.safetensors")
@@ -80,7 +81,7 @@ async def test_different_targets_are_refused(lake: Lake) -> None:
     first, second = SPEC["locations"]
     spec = SPEC | {"locations": [first, second | {"targets": ["iso_ne/ISNE/generation_wind"]}]}
     messages = []
-    for make in (preparation.make_bases, apart):
+    for make in (preparation.make_bases, make_apart):
         with pytest.raises(TrainingError) as caught:
             await preparation.prepare(spec, CONFIG, lake, make=make)
         messages.append(str(caught.value))

@@ -16,7 +16,7 @@ from gridtide import curated
 from gridtide.curated import Input
 from gridtide.errors import StorageError, TrainingError
 from gridtide.lake import Lake
-from gridtide.training import preparation, reach, tensors
+from gridtide.training import preparation, reading, tensors
 from gridtide.training.series import cleaning
 from tests.support.grids import HOUR, PATTERNS, START, configuration, every_kind, fill
 
@@ -80,7 +80,7 @@ def test_everything_that_was_ingested_is_in_the_set(folder: Path) -> None:
 )
 def test_locations_that_patterns_name(patterns: list[str], places: set[str] | None) -> None:
     """None as soon as one may match any."""
-    assert reach.named_locations(patterns) == places
+    assert reading.named_locations(patterns) == places
 
 
 def test_values_are_scaled_by_train_hours_alone(folder: Path) -> None:

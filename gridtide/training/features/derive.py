@@ -7,8 +7,7 @@ scaled by what comes later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -23,24 +22,24 @@ from gridtide.training.features.weather import weather_columns
 from gridtide.training.spec import Features, Location
 
 
-def derive_columns(inputs: Columns, period: Period, place: Location, asked: Features) -> Columns:
-    """`inputs` over the rows of `period`, and what `asked` makes of them, by groups.
+def derive_columns(inputs: Columns, period: Period, place: Location, groups: Features) -> Columns:
+    """`inputs` over the rows of `period`, and what `groups` makes of them, by groups.
 
     Lags and rolling statistics are made of inputs that are not known ahead, but for the next hour's.
     """
-    there = inputs.take([feature.series is not None for feature in inputs.features])
-    past = there.take([f.lookback >= -1 and _any(f.series, asked.of) for f in there.features])
+    own = inputs.take([feature.series is not None for feature in inputs.features])
+    past = own.take([f.lookback >= -1 and groups.concerns(f.series or "") for f in own.features])
     parts = [_as_they_are(inputs)]
-    if asked.power:
-        parts.append(_as_they_are(power_columns(there)))
-    if asked.prices:
-        parts.append(_as_they_are(price_columns(there)))
-    if asked.weather:
-        parts.append(_as_they_are(weather_columns(there, period, place.timezone)))
-    parts += [_lag(past, hours) for hours in asked.lags]
-    if asked.rolling:
-        parts.append(_statistics(past, asked.rolling, asked.statistics))
-    if asked.calendar:
+    if groups.power:
+        parts.append(_as_they_are(power_columns(own)))
+    if groups.prices:
+        parts.append(_as_they_are(price_columns(own)))
+    if groups.weather:
+        parts.append(_as_they_are(weather_columns(own, period, place.timezone)))
+    parts += [_lag(past, hours) for hours in groups.lags]
+    if groups.rolling:
+        parts.append(_statistics(past, groups.rolling, groups.statistics))
+    if groups.calendar:
         parts.append(_as_they_are(calendar_columns(period, place.timezone, place.holidays)))
     return _written(parts, inputs.values.shape[1])
 
@@ -65,10 +64,6 @@ def _as_they_are(columns: Columns) -> _Part:
         values[:], observed[:] = columns.values, columns.observed
 
     return columns.features, write
-
-
-def _any(series: str | None, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(series or "", pattern) for pattern in patterns)
 
 
 def _lag(past: Columns, hours: int) -> _Part:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gridtide.observations.array_types import Floats, Mask
 from gridtide.training.features.columns import Columns, shift_later, shift_mask_later
+from gridtide.variables import SeriesName
 
 LOADS = ("demand", "load", "load_five_minute")
 """What a place uses; the first that is there counts."""
@@ -30,8 +31,7 @@ class SeriesTable:
         self.places: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
         for number, feature in enumerate(inputs.features):
             if feature.series is not None:
-                source, rest = feature.series.split("/", 1)
-                place, variable = rest.rsplit("/", 1)
+                source, place, variable = SeriesName.parse(feature.series)
                 self._columns[feature.series][feature.lookback] = number
                 self.places[source, place][variable] = feature.series
 

@@ -9,6 +9,7 @@ from gridtide.periods import Period
 from gridtide.training.features.calendar import local_hours
 from gridtide.training.features.columns import ColumnBuilder, Columns, Feature
 from gridtide.training.features.rolling import rolling_statistics
+from gridtide.variables import SeriesName
 
 COMFORT = {"°C": 18.0, "°F": 65.0}
 """Where neither heating nor cooling is needed."""
@@ -22,7 +23,9 @@ def weather_columns(inputs: Columns, period: Period, timezone: str) -> Columns:
     meet the hour of the day; of wind speeds: the cube, which the power in the wind follows."""
     made = ColumnBuilder(inputs.values.shape[1])
     for feature, values, observed in zip(inputs.features, inputs.values, inputs.observed, strict=True):
-        variable = (feature.series or "").rsplit("/", 1)[-1]
+        if feature.series is None:
+            continue
+        variable = SeriesName.parse(feature.series).variable
         if variable.startswith("wind_speed") and feature.unit in METRES_A_SECOND:
             cube = (values * METRES_A_SECOND[feature.unit]) ** 3
             made.add(feature.then(" cubed", f"({feature.name} in m/s)³", unit="m³/s³"), cube, observed)

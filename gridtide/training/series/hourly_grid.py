@@ -27,7 +27,7 @@ from gridtide.observations.times import (
 )
 from gridtide.periods import Period
 from gridtide.training.series.hourly import Hourly, Vintages
-from gridtide.variables import hourly_rule
+from gridtide.variables import SeriesName, hourly_rule
 
 OBSERVED = 0.75
 """The share of an hour that shorter intervals must cover for the hour to count as observed."""
@@ -62,13 +62,13 @@ class _Rows(NamedTuple):
 class HourlyGrid:
     """Gathers tables of observations into hourly rows of `period`; of each key the latest retrieval wins.
 
-    `wanted` says of a series name (`source/location/variable`) whether it is gathered; `seen` holds
+    `selects` says of a series name (`source/location/variable`) whether it is gathered; `names_read` holds
     every name that came by. Tables may come in any order.
     """
 
     period: Period
-    wanted: Callable[[str], bool]
-    seen: set[str] = field(default_factory=set)
+    selects: Callable[[str], bool]
+    names_read: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._first = microseconds(self.period.start)
@@ -118,9 +118,7 @@ class HourlyGrid:
 
         Raises `TrainingError` when it came in another unit.
         """
-        source, rest = series.split("/", 1)
-        location, variable = rest.rsplit("/", 1)
-        self._number(source, location, variable, unit)
+        self._number(*SeriesName.parse(series), unit)
         self._grow()
 
     def finish(self) -> Hourly:
@@ -161,9 +159,9 @@ class HourlyGrid:
         )
 
     def _number(self, source: str, location: str, variable: str, unit: str) -> int:
-        name = f"{source}/{location}/{variable}"
-        self.seen.add(name)
-        if not self.wanted(name):
+        name = str(SeriesName(source, location, variable))
+        self.names_read.add(name)
+        if not self.selects(name):
             return -1
         number = self._names.setdefault(name, len(self._names))
         if number == len(self._units):

@@ -224,4 +224,4 @@ def test_only_wanted_series_are_gathered_but_all_are_seen() -> None:
     rows = [row(0, 60, 1.0, "net_generation", "MWh"), row(0, 60, 2.0, "demand", "MWh")]
     grid.add(from_rows("eia", rows, START), AT_ONCE)
     assert grid.finish().names == ("eia/here/demand",)
-    assert grid.seen == {"eia/here/demand", "eia/here/net_generation"}
+    assert grid.names_read == {"eia/here/demand", "eia/here/net_generation"}

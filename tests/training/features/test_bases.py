@@ -13,7 +13,7 @@ from gridtide.observations.availability import available_at
 from gridtide.observations.table import Row
 from gridtide.observations.times import microseconds
 from gridtide.periods import Period
-from gridtide.training.series.bases import Base, build_bases
+from gridtide.training.features.bases import Base, build_bases
 from gridtide.training.series.hourly_grid import HourlyGrid
 from gridtide.training.spec import TrainingSpec, load_spec
 from tests.support.grids import HOUR, PATTERNS, START, every_kind, hourly, instants, tables
@@ -36,7 +36,7 @@ def base(kinds: Any, **keys: Any) -> Base:
     grid = HourlyGrid(Period(START, START + timedelta(days=DAYS + 2)), lambda name: True)
     for rule, table in tables(kinds):
         grid.add(table, rule)
-    return build_bases(wanted(**keys), grid.finish(), PERIOD, grid.seen)[0]
+    return build_bases(wanted(**keys), grid.finish(), PERIOD, grid.names_read)[0]
 
 
 def test_columns_look_at_the_freshest_hour_that_is_known() -> None:
@@ -186,7 +186,7 @@ def test_locations_share_their_columns() -> None:
     grid = HourlyGrid(Period(START, START + timedelta(days=DAYS + 2)), lambda name: True)
     for rule, table in tables(kinds):
         grid.add(table, rule)
-    both = build_bases(wanted(locations=places), grid.finish(), PERIOD, grid.seen)
+    both = build_bases(wanted(locations=places), grid.finish(), PERIOD, grid.names_read)
     assert [c.name for c in both[1].columns] == ["eia/NYIS/demand-5h", "absent", "absent"]
     np.testing.assert_array_equal(both[0].values[:, 0], both[1].values[:, 0])
     assert not both[1].mask[:, 1:].any()

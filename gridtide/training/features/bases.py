@@ -1,0 +1,206 @@
+"""What a model may see at each step: columns of values as they were known then; pure and causal.
+
+Row `r` of a column holds only what was available by the end of hour `r`. A window whose last context
+row is `t0 − 1` therefore sees nothing that was not available at the start of hour `t0`, whatever its
+length: no column needs to know where a window begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+import numpy as np
+import numpy.typing as npt
+
+from gridtide.errors import TrainingError
+from gridtide.observations.array_types import Floats, Mask
+from gridtide.periods import HOUR, Period
+from gridtide.training.features.columns import ABSENT, Columns, Feature, align_columns
+from gridtide.training.features.derive import derive_columns
+from gridtide.training.series.cleaning import REPORTED, Cleaned, clean_columns, reject_values
+from gridtide.training.series.hourly import Hourly
+from gridtide.training.series.matching import (
+    LocationSeries,
+    SeriesKind,
+    common_shifts,
+    format_key,
+    locate_series,
+    measure_delays,
+)
+from gridtide.training.series.plausible import find_nature
+from gridtide.training.spec import Location, TrainingSpec
+from gridtide.training.windows import splits
+from gridtide.variables import SeriesName
+
+
+@dataclass(frozen=True)
+class Base:
+    """One location's T steps of F columns and K targets.
+
+    `values` (T, F): gaps filled within the limit, NaN beyond. `mask` (T, F): what was observed.
+    `quality` (T, I): of the first I columns, which are the inputs, what each cell is (see `cleaning`).
+    `targets` (T, K): NaN where not observed, or rejected. `target_names`: K series. `rejected`: by input
+    or target, by rule, how many cells were thrown out. `repeats`: by series, how many observations had
+    the key of another.
+    """
+
+    location: str
+    columns: tuple[Feature, ...]
+    values: npt.NDArray[np.float32]
+    mask: Mask
+    quality: npt.NDArray[np.uint8]
+    target_names: tuple[str, ...]
+    targets: Floats
+    rejected: Mapping[str, Mapping[str, int]]
+    repeats: Mapping[str, int]
+
+
+def build_bases(spec: TrainingSpec, hourly: Hourly, rows: Period, stored: Collection[str]) -> list[Base]:
+    """One base per location of `spec` over the hours `rows`, which lie within those of `hourly`.
+
+    `stored` are the names of all series that were read. All bases have the same columns, in the same
+    order: one that a location lacks is missing throughout. Raises `TrainingError` as `locate_series` and
+    `common_shifts` do, and for a target without a value.
+    """
+    located = locate_series(spec, hourly, stored)
+    shifts = common_shifts(spec, [measure_delays(hourly, series) for series in located])
+    return derive_bases(spec, hourly, rows, located, shifts)
+
+
+def derive_bases(
+    spec: TrainingSpec,
+    hourly: Hourly,
+    rows: Period,
+    located: Sequence[LocationSeries],
+    shifts: Mapping[SeriesKind, Sequence[int]],
+) -> list[Base]:
+    """One base per location of `spec`, of its series `located` in `hourly`, whose columns look at `shifts`.
+
+    Raises `TrainingError` for a target without a value.
+    """
+    return align_bases(
+        [
+            _derive_base(spec, hourly, rows, location, series, shifts)
+            for location, series in zip(spec.locations, located, strict=True)
+        ]
+    )
+
+
+def _derive_base(
+    spec: TrainingSpec,
+    hourly: Hourly,
+    rows: Period,
+    location: Location,
+    series: LocationSeries,
+    shifts: Mapping[SeriesKind, Sequence[int]],
+) -> Base:
+    """The base of `location`, with the columns that are made of its own series."""
+    inputs, cleaned = _clean_inputs(spec, hourly, rows, series.inputs, shifts)
+    columns = derive_columns(inputs, hourly.period, location, spec.features)
+    first = (rows.start - hourly.period.start) // HOUR
+    inside = slice(first, first + rows.duration // HOUR)
+    goals = list(series.targets.values())
+    truth, rejected = _clean_targets(spec, hourly, rows, inside, goals)
+    return Base(
+        location.name,
+        columns.features,
+        columns.values[:, inside].T,
+        columns.observed[:, inside].T,
+        cleaned.quality[:, inside].T,
+        tuple(hourly.names[goal] for goal in goals),
+        truth,
+        _count_rejected(inputs.features, cleaned, inside) | rejected,
+        {hourly.names[number]: int(hourly.repeats[number]) for number in (*series.inputs.values(), *goals)},
+    )
+
+
+def align_bases(bases: Sequence[Base]) -> list[Base]:
+    """The `bases`, each aligned with some of the others, with the columns of all."""
+    aligned = align_columns([Columns(base.columns, base.values.T, base.mask.T) for base in bases])
+    return [
+        replace(base, columns=columns.features, values=columns.values.T, mask=columns.observed.T)
+        for base, columns in zip(bases, aligned, strict=True)
+    ]
+
+
+def _clean_inputs(
+    spec: TrainingSpec,
+    hourly: Hourly,
+    rows: Period,
+    numbers: Mapping[SeriesKind, int],
+    shifts: Mapping[SeriesKind, Sequence[int]],
+) -> tuple[Columns, Cleaned]:
+    """One location's inputs over the rows of `hourly`, cleaned; all missing where it lacks a kind."""
+    planned = [(kind, numbers.get(kind), shift) for kind in shifts for shift in shifts[kind]]
+    features, natures = [], []
+    values = np.full((len(planned), hourly.values.shape[1]), np.nan)
+    for index, (kind, number, shift) in enumerate(planned):
+        key, (_, variable, _) = format_key(kind, shift), kind
+        if number is None:
+            features.append(Feature("absent", "", ABSENT, -shift, None, key))
+            natures.append(find_nature(variable, ""))
+            continue
+        name, unit = hourly.names[number], hourly.units[number]
+        text = f"latest value of {name} for the row's hour {shift:+d} h that was available by the row's end"
+        features.append(Feature(f"{name}{shift:+d}h", unit, text, -shift, name, key))
+        natures.append(find_nature(variable, unit))
+        values[index] = hourly.as_known(number, shift)
+    cleaned = clean_columns(values, natures, spec.cleaning, _train_rows(spec, hourly, rows))
+    return Columns(tuple(features), cleaned.values, cleaned.quality == REPORTED), cleaned
+
+
+def _train_rows(spec: TrainingSpec, hourly: Hourly, rows: Period) -> slice:
+    """The rows of `hourly` before the end of the training period, which is all that may be fitted on."""
+    if not spec.cleaning.is_fitted:
+        return slice(0, 0)
+    train_end, _ = splits.split_ends(spec, rows)
+    return slice(0, (rows.start - hourly.period.start) // HOUR + train_end)
+
+
+def _clean_targets(
+    spec: TrainingSpec, hourly: Hourly, rows: Period, inside: slice, goals: Sequence[int]
+) -> tuple[Floats, dict[str, dict[str, int]]]:
+    """The truth (T, K) of the series `goals`, less what cannot be true, and what was rejected of each.
+
+    Raises `TrainingError` for a target of which nothing is left.
+    """
+    names = [hourly.names[goal] for goal in goals]
+    natures = [
+        find_nature(SeriesName.parse(name).variable, hourly.units[goal])
+        for name, goal in zip(names, goals, strict=True)
+    ]
+    truth, rules = reject_values(hourly.values[goals], natures, spec.cleaning)
+    rejected = {
+        f"target {name}": {rule: int(cells[index, inside].sum()) for rule, cells in rules.items()}
+        for index, name in enumerate(names)
+    }
+    for name, values in zip(names, truth[:, inside], strict=True):
+        if np.isnan(values).all():
+            raise _target_without_values(spec, hourly, rows, name, rejected[f"target {name}"])
+    return truth[:, inside].T, rejected
+
+
+def _target_without_values(
+    spec: TrainingSpec, hourly: Hourly, rows: Period, name: str, rejected: Mapping[str, int]
+) -> TrainingError:
+    counts = ", ".join(f"{count} as {rule}" for rule, count in rejected.items() if count)
+    filled = [series for series, values in zip(hourly.names, hourly.values, strict=True) if not np.isnan(values).all()]
+    similar = get_close_matches(name, filled, n=5, cutoff=0.5) or filled[:5]
+    return TrainingError(
+        spec.name,
+        f"the target {name} has no value in {rows}" + (f" (rejected: {counts})" if counts else ""),
+        f"Choose another period or target; with values there are {', '.join(similar)}"
+        if similar
+        else "Choose another period; no series of this spec has a value in it",
+    )
+
+
+def _count_rejected(features: Sequence[Feature], cleaned: Cleaned, inside: slice) -> dict[str, dict[str, int]]:
+    """By input, by rule, how many cells within the rows `inside` were rejected."""
+    return {
+        feature.name: {rule: int(cells[index, inside].sum()) for rule, cells in cleaned.rejected.items()}
+        for index, feature in enumerate(features)
+        if feature.series is not None
+    }
