@@ -177,3 +177,20 @@ def test_each_page_has_the_same_parts(name: str) -> None:
     assert re.findall(r"^## (.*)$", page(name), re.MULTILINE) == [
         *("Notable irregularities", "Limits", "History", "An entry")
     ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching"),
+    [
+        ("eia/ISNE/*", {"eia/ISNE/demand", "eia/ISNE/generation_wind"}),
+        ("eia/ISNE/*/*", {"eia/ISNE/4001/demand"}),
+        ("eia/*/demand", {"eia/ISNE/demand", "eia/I[S]NE/demand"}),
+        ("eia/ISN?/demand", {"eia/ISNE/demand"}),
+        ("eia/I[S]NE/demand", {"eia/I[S]NE/demand"}),
+        ("eia/ISNE/DEMAND", set()),
+    ],
+)
+def test_only_two_characters_are_wildcards_and_neither_crosses_a_slash(pattern: str, matching: set[str]) -> None:
+    """Sub-regions are no part of their region, brackets are themselves, and case counts."""
+    names = ["eia/ISNE/demand", "eia/ISNE/generation_wind", "eia/ISNE/4001/demand", "eia/I[S]NE/demand"]
+    assert {name for name in names if variables.matches_any(name, [pattern])} == matching

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import subprocess
 import sys
 from datetime import timedelta
@@ -328,3 +329,21 @@ def test_a_window_exactly_as_long_as_a_split_allows_is_kept(folder: Path) -> Non
     """A train period of seq_len + horizon hours has one train window."""
     bounds = {"train_end": (START + 72 * HOUR).isoformat(), "validation_end": (START + timedelta(days=10)).isoformat()}
     assert prepare(folder, splits=bounds)["splits"]["train"] == 1
+
+
+@pytest.mark.parametrize("most", [10_000, 150_000], ids=["sequences", "pictures"])
+def test_a_set_whose_successor_cannot_be_written_stays_as_it_was(tmp_path: Path, most: int) -> None:
+    """Whichever file does not fit, as on a full disk: all files of the old set are there, and none of the new one."""
+    pytest.importorskip("matplotlib", reason="matplotlib is an extra")
+    asyncio.run(fill(Lake.open(str(tmp_path)), KINDS))
+    prepare(tmp_path, pictures=True)
+    files = {path: path.read_bytes() for path in (tmp_path / "features").rglob("*") if path.is_file()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="cannot be stored"):
+            prepare(tmp_path, pictures=True, horizon=12)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path: path.read_bytes() for path in (tmp_path / "features").rglob("*") if path.is_file()} == files
+    assert [path.name for path in (tmp_path / "features/small").iterdir() if path.is_dir()] == []

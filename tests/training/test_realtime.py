@@ -174,3 +174,24 @@ def test_a_lake_with_none_of_the_series_is_refused(folder: Path, tmp_path: Path)
     until = START + timedelta(days=LATER)
     with pytest.raises(TrainingError, match=r"earlier: the lake has none of its \d+ input series over .*Ingest"):
         mlx_store.get_real_time_context(path, 24, config=CONFIG, lake=str(tmp_path), until=until)
+
+
+def test_a_region_that_comes_later_changes_nothing_and_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though the spec matches it and it comes first in the order of names: columns are found by name."""
+    kinds = {"demand": KINDS["demand"]}
+    source, rule, rows = kinds["demand"]
+    config, lake = configuration(kinds), Lake.open(str(tmp_path))
+    asyncio.run(fill(lake, kinds))
+    location = {"name": "all", "targets": ["eia/ISNE/demand"], "inputs": ["eia/*/demand"]}
+    report = asyncio.run(preparation.prepare(SPEC | {"locations": [location]}, config, lake))
+    until = START + timedelta(days=LATER)
+    arguments: dict[str, Any] = {"config": config, "lake": str(tmp_path), "until": until}
+    before = mlx_store.get_real_time_context(tmp_path / report["path"], 48, **arguments)
+    region = [row._replace(location="AAAA", value=1.0) for row in rows if row.location == "ISNE"]
+    asyncio.run(fill(lake, {"demand": (source, rule, region)}, day=401))
+    after = mlx_store.get_real_time_context(tmp_path / report["path"], 48, **arguments)
+    for name in ("x", "mask"):
+        np.testing.assert_array_equal(np.array(after[name]), np.array(before[name]))
+    assert "left out eia/AAAA/demand" in caplog.text

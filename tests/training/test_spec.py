@@ -1,5 +1,6 @@
 """Training specs: what is asked, and what is wrong with it."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,11 @@ def test_every_key_says_what_it_is_for() -> None:
         if not shown.get("description")
     ]
     assert silent == []
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    """As editors on Windows write it."""
+    path = tmp_path / "spec.json"
+    content = {"name": "marked", "locations": [{"name": "A", "targets": ["a/b/c"], "inputs": ["a/b/c"]}]}
+    path.write_text(json.dumps(content), encoding="utf-8-sig")
+    assert spec_module.load_spec(path).name == "marked"
