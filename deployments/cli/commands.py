@@ -26,6 +26,7 @@ from gridtide.entries import lake_address
 from gridtide.entries.field_types import check_server_name
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.periods import Period
+from tasks.prefect_home import check_prefect_home
 
 
 class Commands(TyperGroup):
@@ -150,6 +151,7 @@ def up_command(
 ) -> None:
     """Start the server, the deployments and the worker: the schedules run on this machine from now on."""
     loaded = load(config)
+    check_prefect_home()
     from deployments.cli.flow_commands import show_changes
     from deployments.machine import local
 
@@ -162,6 +164,7 @@ def up_command(
 @app.command("down")
 def down_command() -> None:
     """Stop the worker and its runs, and the local Prefect server; its records stay."""
+    check_prefect_home()
     from deployments.machine import local
 
     with err.status("Stopping the worker and the server"):
@@ -188,6 +191,7 @@ def deploy_command(
 
         typer.echo(render_prefect_yaml(loaded, str(config), lake, sandbox_url or sandbox, pool), nl=False)
         return
+    check_prefect_home()
     from deployments.cli.flow_commands import show_deploy
 
     asyncio.run(show_deploy(loaded, config, lake, sandbox_url or sandbox, pool))
@@ -196,6 +200,7 @@ def deploy_command(
 @app.command("notify")
 def notify_command() -> None:
     """Send a test message to every receiver of notifications, and report whether each one took it."""
+    check_prefect_home()
     from deployments.cli.flow_commands import send_test_message
 
     raise typer.Exit(asyncio.run(send_test_message()))
@@ -209,6 +214,7 @@ def demo_command(
     ] = Path("demo-lake"),
 ) -> None:
     """Try every step once with simulated upstreams: collect, backfill 60 days, prepare training data."""
+    check_prefect_home()
     from deployments.cli.demo import run_demo
 
     asyncio.run(run_demo(str(config), load(config), str(lake)))
@@ -247,6 +253,7 @@ def ingest_command(
 ) -> None:
     """Collect the current data of the entries, each into one file of the lake."""
     _check_options(config, select, sandbox_url)
+    check_prefect_home()
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake, sandbox_url or sandbox)
@@ -271,6 +278,7 @@ def backfill_command(
     """Fetch the data that the lake lacks, for interval starts in [A, B)."""
     _check_options(config, select, sandbox_url)
     period = _parse_period(start, end)
+    check_prefect_home()
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake, sandbox_url or sandbox)
@@ -289,6 +297,7 @@ def monitor_command(
 ) -> None:
     """Find gaps, late entries and due revisions in the last N days, and fetch them."""
     _check_options(config, select, sandbox_url)
+    check_prefect_home()
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake, sandbox_url or sandbox)
@@ -307,6 +316,7 @@ def prepare_command(
     from gridtide.training.spec import load_spec as load_spec
 
     load_spec(str(spec))
+    check_prefect_home()
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), lake=lake)
@@ -319,6 +329,7 @@ def compact_command(
 ) -> None:
     """Combine the files of each entry into one file per month under processed/, which keeps every vintage."""
     _check_options(config, select)
+    check_prefect_home()
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake)
@@ -339,6 +350,7 @@ def retention_command(
 ) -> None:
     """List the response bodies under raw/ that are older than N days; with --remove, remove them."""
     _check_options(config, select)
+    check_prefect_home()
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake)
@@ -356,6 +368,7 @@ def replay_command(
 ) -> None:
     """Build the observations again from the response bodies under raw/; no upstream is asked."""
     _check_options(config, select)
+    check_prefect_home()
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake)
@@ -389,6 +402,23 @@ def status_command(
         out.print(status_table(statuses))
 
 
+@app.command("doctor")
+def doctor_command(
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Show what is wrong with versions, folders, credentials, lake, clock and server, and how to fix it."""
+    from deployments.cli.doctor import as_dicts, examine, exit_code_of, findings_table
+
+    findings = asyncio.run(examine(config, lake, lambda: datetime.now(UTC)))
+    if as_json:
+        typer.echo(json.dumps(as_dicts(findings), indent=2))
+    else:
+        out.print(findings_table(findings))
+    raise typer.Exit(exit_code_of(findings))
+
+
 @app.command("sandbox")
 def sandbox_command(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Loopback port; 0 means any free port.")] = 8787,
@@ -417,6 +447,7 @@ def serve_command(
 ) -> None:
     """Run the scheduled flows of the configuration, and those started in the UI, until interrupted."""
     loaded = load(config)
+    check_prefect_home()
     from deployments.machine.serving import serve_deployments
 
     def show_url(api: str) -> None:

@@ -35,6 +35,7 @@ from deployments.machine.worker_process import LOCK, NAME
 from deployments.registry.run_settings import RUN_SETTINGS
 from flows.run.local_server import LOGGED, STOP_TIMEOUT, state_folder
 from gridtide.errors import GridtideError
+from tasks.prefect_home import make_writable
 
 WORKER_START_TIMEOUT = 120.0
 """Seconds for a worker to start and to report to the server."""
@@ -43,9 +44,7 @@ WORKER_START_TIMEOUT = 120.0
 @contextmanager
 def machine_lock() -> Iterator[None]:
     """A lock: no other process of this machine changes deployments, server or worker meanwhile."""
-    folder = state_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "up.lock").open("w") as lock:
+    with (make_writable(state_folder()) / "up.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

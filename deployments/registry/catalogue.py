@@ -36,14 +36,6 @@ BY_HAND = "by-hand"
 """The name of a deployment without a schedule."""
 
 
-SKIP = ConcurrencyLimitStrategy.CANCEL_NEW
-"""A run that is due while the previous one still runs is cancelled: the next run asks for the same data."""
-
-
-WAIT = ConcurrencyLimitStrategy.ENQUEUE
-"""A run that is started while another runs waits until that one has ended."""
-
-
 SIDE_BY_SIDE = 8
 """Backfills of different entries or periods that may run at the same time."""
 
@@ -67,14 +59,13 @@ EVERY_TEN_MINUTES = Schedule(
 @dataclass(frozen=True)
 class PlannedDeployment:
     """A deployment `flow/name`. `parameters` are those that no other deployment shares; `limit` is the number of runs
-    at a time, and `collision` says what happens to a run beyond it."""
+    at a time; a run beyond it waits."""
 
     flow: Flow[..., Any]
     name: str = BY_HAND
     schedule: Schedule | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
-    collision: ConcurrencyLimitStrategy = WAIT
     limit: int = 1
 
     @property
@@ -96,7 +87,7 @@ def plan_deployments(config: Config) -> list[PlannedDeployment]:
         if entries:
             select = [entry.name for entry in entries]
             sources = sorted({entry.source for entry in entries})
-            ingests.append(PlannedDeployment(ingest, name, schedule, {"select": select}, sources, SKIP))
+            ingests.append(PlannedDeployment(ingest, name, schedule, {"select": select}, sources))
     return [
         *ingests,
         PlannedDeployment(backfill, limit=SIDE_BY_SIDE),
@@ -104,8 +95,8 @@ def plan_deployments(config: Config) -> list[PlannedDeployment]:
         PlannedDeployment(prepare_training),
         PlannedDeployment(replay),
         PlannedDeployment(retention, "weekly", WEEKLY, {"dry_run": False}),
-        PlannedDeployment(monitor, "six_hourly", SIX_HOURLY, collision=SKIP),
-        PlannedDeployment(notify, "untold", EVERY_TEN_MINUTES, collision=SKIP),
+        PlannedDeployment(monitor, "six_hourly", SIX_HOURLY),
+        PlannedDeployment(notify, "untold", EVERY_TEN_MINUTES),
     ]
 
 
@@ -125,7 +116,11 @@ def _build_deployment(planned: PlannedDeployment, common: Mapping[str, Any]) -> 
         tags=[TAG, *planned.tags],
         schedules=_build_schedules(planned),
         parameters={**{name: value for name, value in common.items() if name in accepted}, **planned.parameters},
-        concurrency_limit=ConcurrencyLimitConfig(limit=planned.limit, collision_strategy=planned.collision),
+        # A run beyond the limit waits, also one that a person started; of late runs, one does what all would have
+        # (`flows.run.local_flow`). The strategy that cancels new runs would cancel both kinds.
+        concurrency_limit=ConcurrencyLimitConfig(
+            limit=planned.limit, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE
+        ),
         entrypoint_type=EntrypointType.MODULE_PATH,  # the installed package, wherever the run is
     )
     deployment.work_pool_name = None  # set explicitly, so that a deployment that had a pool before loses it

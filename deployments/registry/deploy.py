@@ -51,7 +51,7 @@ async def register_deployments(
         runs_in = await ensure_work_pool(client, pool)
         file, variables = _locate_config(path, runs_in)
         planned = catalogue.build_deployments(config, file, lake, sandbox)
-        registered = await _read_registered(client)
+        registered = await read_registered(client)
         infrastructure = {"work_pool_name": pool, "job_variables": variables}
         changes = [
             await _apply(client, deployment, infrastructure, registered.get(deployment.full_name))
@@ -86,7 +86,7 @@ async def ensure_work_pool(client: PrefectClient, name: str) -> WorkPool:
         ) from error
 
 
-async def _read_registered(client: PrefectClient) -> dict[str, DeploymentResponse]:
+async def read_registered(client: PrefectClient) -> dict[str, DeploymentResponse]:
     """The deployments of Gridtide on the server, by `flow/name`."""
     ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[catalogue.TAG]))
     deployments: list[DeploymentResponse] = []

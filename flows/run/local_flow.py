@@ -1,14 +1,37 @@
-"""Flows that bring their own server when they are called from Python."""
+"""Flows that bring their own server when they are called from Python, and skip late runs whose work is done.
+
+    due  01:12   02:12   03:12      the machine sleeps      06:30
+          │       │       │                                   │
+          └───────┴───────┴──── late, all start now ─────────►├─ run of 01:12: asks for everything until now
+                                                              ├─ run of 02:12: skipped
+                                                              └─ run of 03:12: skipped
+
+A run asks for everything that is due when it starts. So a run is superseded by a run of the same deployment, with the
+same parameters, that started after the run was due. Runs that a person started are never skipped.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+)
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
 from prefect.serializers import JSONSerializer
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed
 from prefect.utilities.callables import get_call_parameters
 
 from flows.run import run_log
@@ -53,7 +76,7 @@ def local_flow(
     """Make an async function a `LocalFlow`; `options` are those of Prefect's `flow`.
 
     `check` is called with the flow's parameters before anything is started or recorded, and raises
-    what is wrong with them.
+    what is wrong with them. A run that is superseded ends at once.
     """
 
     # Whoever starts a run of a deployment reads its result from where it is kept: as JSON, never a
@@ -61,6 +84,50 @@ def local_flow(
     kept = {"persist_result": True, "result_serializer": JSONSerializer(object_decoder=None)}
 
     def decorate(fn: Callable[P, Coroutine[Any, Any, R]]) -> LocalFlow[P, R]:
-        return LocalFlow(fn, check, **{**kept, **options})
+        @functools.wraps(fn)
+        async def run_unless_superseded(*args: P.args, **kwargs: P.kwargs) -> R:
+            # A state that a flow function returns is the final state of its run.
+            return await skip_superseded() or await fn(*args, **kwargs)  # type: ignore[return-value]
+
+        return LocalFlow(run_unless_superseded, check, **{**kept, **options})
 
     return decorate
+
+
+SKIPPED = "Skipped"
+"""The name of the final state of a superseded run. Its type is Completed: nothing is left to do."""
+
+
+async def skip_superseded() -> State[None] | None:
+    """The final state of the current run if it is superseded, else None."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is None or not _is_automatic(run):
+        return None
+    superseding = await _find_superseding(run)
+    if superseding is None:
+        return None
+    message = f'Run "{superseding.name}" started after this one was due at {run.expected_start_time} and did its work'
+    return Completed(name=SKIPPED, message=message)
+
+
+def _is_automatic(run: FlowRun) -> bool:
+    """Whether a schedule or an automation, not a person, started `run`."""
+    return run.auto_scheduled or (run.created_by is not None and run.created_by.type == "AUTOMATION")
+
+
+async def _find_superseding(run: FlowRun) -> FlowRun | None:
+    """A run of the same deployment and parameters that started after `run` was due, and that has ended.
+
+    A failed run counts: it tried the same. A skipped or crashed run does not.
+    """
+    if run.deployment_id is None or run.expected_start_time is None:
+        return None
+    ended = FlowRunFilter(
+        state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Completed", "Failed"])),
+        start_time=FlowRunFilterStartTime(after_=run.expected_start_time),
+    )
+    same_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[run.deployment_id]))
+    async with get_client() as client:
+        candidates = await client.read_flow_runs(flow_run_filter=ended, deployment_filter=same_deployment)
+    return next((item for item in candidates if item.parameters == run.parameters and item.id != run.id), None)

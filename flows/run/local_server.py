@@ -30,6 +30,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, t
 
 from flows.run.server_process import HOST, IDENTITY
 from gridtide.errors import CredentialsError, GridtideError
+from tasks.prefect_home import make_writable
 
 SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -186,8 +187,7 @@ def _refused(url: str) -> CredentialsError:
 
 
 def _start() -> Server:
-    folder = state_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_writable(state_folder())
     deadline = time.monotonic() + START_TIMEOUT
     process = _spawn(folder)
     while time.monotonic() < deadline:

@@ -58,7 +58,7 @@ async def there(name: str) -> DeploymentResponse:
 
 
 async def test_a_deployment_says_what_when_and_why(tmp_path: Path) -> None:
-    """It has schedule, zone, reason, entries, sources, version, and a limit that cancels what is too much."""
+    """It has schedule, zone, reason, entries, sources, version, and a limit beyond which runs wait."""
     await deployed(CONFIG, tmp_path)
     made = await there("ingest/daily")
     (schedule,) = made.schedules
@@ -72,7 +72,7 @@ async def test_a_deployment_says_what_when_and_why(tmp_path: Path) -> None:
     assert made.global_concurrency_limit is not None
     assert made.global_concurrency_limit.limit == 1
     assert made.concurrency_options is not None
-    assert made.concurrency_options.collision_strategy is ConcurrencyLimitStrategy.CANCEL_NEW
+    assert made.concurrency_options.collision_strategy is ConcurrencyLimitStrategy.ENQUEUE
     assert made.entrypoint == "flows.ingest.ingest"
     assert made.parameters["select"] == ["b"]
     assert made.parameters["config"] == str(tmp_path / "api_config.json")

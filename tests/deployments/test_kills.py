@@ -81,7 +81,7 @@ def test_a_run_outlives_its_worker(machine: Path) -> None:
             until(client, orphan, "Completed")
             assert client.read_flow_run(waiting.id).state_name == "Late"
             output, _ = gridtide(machine, "up", GRIDTIDE_NOTIFY=hook).communicate()
-            assert "All is up" in output
+            assert "Server and worker are running" in output
             until(client, waiting, "Completed")
             again = worker_status()
             assert again is not None

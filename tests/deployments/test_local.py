@@ -36,7 +36,7 @@ def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) ->
     for each in both:
         output, _ = each.communicate()
         assert each.returncode == 0, output
-        assert "All is up" in output
+        assert "Server and worker are running" in output
     server, worker = server_status(), worker_status()
     assert server is not None
     assert worker == Worker(worker.pid if worker else 0, server.url, "gridtide")

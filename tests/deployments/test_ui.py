@@ -96,7 +96,7 @@ def click(browser: webdriver.Chrome, xpath: str) -> None:
 
 def submitted(browser: webdriver.Chrome, client: SyncPrefectClient, deployment: UUID) -> UUID:
     """The flow run that the form made, once it completed; a click while the form still loads its parameters does
-    nothing, and one that is late makes a run that is cancelled, as one is under way."""
+    nothing, and one that is late makes a second run, which waits."""
     of_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
 
     def runs(_: webdriver.Chrome) -> list[FlowRun]:

@@ -1,0 +1,280 @@
+"""One page about this installation: what is wrong with versions, folders, clock, lake, credentials and server.
+
+Every check reads only, apart from the test file that shows whether the lake can be written to. No server is started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import aiohttp
+from packaging.requirements import Requirement
+from rich.table import Table
+
+from deployments.cli.console import FAILED, MISUSED, REFUSED, counted, text_table
+from deployments.cli.status import read_status
+from gridtide import __version__
+from gridtide.config.loading import load
+from gridtide.entries.entry import Config, Entry
+from gridtide.entries.lake_address import BLOCKS
+from gridtide.errors import ConfigurationError, CredentialsError, GridtideError
+from tasks.lake import open_lake
+from tasks.prefect_home import check_prefect_home
+from tasks.secrets import credential_names, read_credentials
+
+LOW_DISK, FULL_DISK = 2**30, 100 * 2**20
+"""Free bytes below which a disk is low, and below which runs fail."""
+
+
+CLOCK_TOLERANCE = timedelta(minutes=2)
+"""How far the clock may be off. Availability rules and schedules are in minutes; `Date` has whole seconds."""
+
+
+CLOCK_HOSTS = 3
+"""Upstreams whose clocks are read; one wrong clock among them is then told from ours."""
+
+
+CLOCK_TIMEOUT = 10.0
+"""Seconds that an upstream has to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The result of a check: `level`, what was found, and the `fix` of a warning or problem."""
+
+    check: str
+    level: Literal["ok", "warning", "problem"]
+    message: str
+    fix: str = ""
+    exit_code: int = FAILED
+
+
+async def examine(config: Path, lake: str | None, now: Callable[[], datetime]) -> list[CheckResult]:
+    """The findings of all checks with the configuration at `config`; `lake` overrides its lake, `now` is the clock."""
+    findings = [*check_versions(), *await _findings("PREFECT_HOME", _check_home())]
+    try:
+        loaded = load(config)
+    except GridtideError as error:
+        return [*findings, _problem("configuration", error), *await _check_server()]
+    findings.append(CheckResult("configuration", "ok", counted(len(loaded.apis), "entry", "entries")))
+    address = lake or loaded.lake
+    return [
+        *findings,
+        *await _check_credentials(loaded.apis),
+        *await _findings("lake", _check_lake(loaded, address, now())),
+        *await _check_clock(loaded.apis, now),
+        *await _check_server(),
+    ]
+
+
+def exit_code_of(findings: Iterable[CheckResult]) -> int:
+    """0 without problems; else the exit code of the problems if they agree, and 1 if they do not."""
+    codes = {finding.exit_code for finding in findings if finding.level == "problem"}
+    return codes.pop() if len(codes) == 1 else FAILED if codes else 0
+
+
+def findings_table(findings: Sequence[CheckResult]) -> Table:
+    """The findings as a table for people."""
+    rows = [
+        (finding.check, finding.level, f"{finding.message.removesuffix('.')}. {finding.fix}".strip(". "))
+        for finding in findings
+    ]
+    return text_table(("check", "", "result"), rows)
+
+
+def as_dicts(findings: Sequence[CheckResult]) -> list[dict[str, Any]]:
+    """The findings as JSON: `check`, `level`, `message`, `fix`."""
+    return [{name: value for name, value in asdict(item).items() if name != "exit_code"} for item in findings]
+
+
+def _problem(check: str, error: GridtideError) -> CheckResult:
+    code = FAILED
+    if isinstance(error, ConfigurationError):
+        code = MISUSED
+    elif isinstance(error, CredentialsError):
+        code = REFUSED
+    return CheckResult(check, "problem", f"{error.subject}: {error.happened}", error.fix, code)
+
+
+async def _findings(check: str, findings: Awaitable[list[CheckResult]]) -> list[CheckResult]:
+    """The `findings` of a check, or its error as a problem: one check that fails hides no other."""
+    try:
+        return await findings
+    except GridtideError as error:
+        return [_problem(check, error)]
+
+
+def check_versions() -> list[CheckResult]:
+    """Whether the installed packages are those that Gridtide requires."""
+    installed = f"gridtide {__version__}, Python {sys.version.split()[0]}, Prefect {metadata.version('prefect')}"
+    try:
+        requirements = [Requirement(text) for text in metadata.requires("gridtide") or ()]
+    except metadata.PackageNotFoundError:
+        return [CheckResult("versions", "warning", f"{installed}; gridtide is not installed", "pip install gridtide")]
+    wrong = [
+        f"{requirement.name} {metadata.version(requirement.name)} is not {requirement.specifier}"
+        for requirement in requirements
+        if requirement.marker is None and not requirement.specifier.contains(metadata.version(requirement.name))
+    ]
+    if wrong:
+        return [
+            CheckResult("versions", "problem", f"{installed}; {', '.join(wrong)}", "pip install --upgrade gridtide")
+        ]
+    return [CheckResult("versions", "ok", installed)]
+
+
+async def _check_home() -> list[CheckResult]:
+    return [_check_disk("PREFECT_HOME", check_prefect_home())]
+
+
+def _check_disk(check: str, folder: Path) -> CheckResult:
+    free = shutil.disk_usage(folder).free
+    message = f"{folder} has {free / 1e9:,.1f} GB free"
+    if free >= LOW_DISK:
+        return CheckResult(check, "ok", message)
+    fix = "Free space on that disk; gridtide retention --remove clears old response bodies"
+    return CheckResult(check, "problem" if free < FULL_DISK else "warning", message, fix)
+
+
+async def _check_credentials(entries: Sequence[Entry]) -> list[CheckResult]:
+    """Whether the variables that entries name are set; Secret blocks are read by `gridtide validate --probe`."""
+    in_environment = [entry for entry in entries if not any(_is_block(name) for name in credential_names(entry))]
+    values = await read_credentials(in_environment)
+    missing = {
+        name: [entry.name for entry in in_environment if name in credential_names(entry)]
+        for entry in in_environment
+        for name in credential_names(entry)
+        if name not in values
+    }
+    return [
+        CheckResult(
+            "credentials",
+            "problem",
+            f"{name} is not set; {', '.join(names)} cannot be collected",
+            f"Set it in the environment or in .env: {name}=…",
+            REFUSED,
+        )
+        for name, names in missing.items()
+    ] or [CheckResult("credentials", "ok", f"{counted(len(values), 'value', 'values')} set")]
+
+
+def _is_block(name: str) -> bool:
+    return name.startswith("secret:")
+
+
+async def _check_lake(config: Config, address: str, now: datetime) -> list[CheckResult]:
+    if address.startswith(BLOCKS):
+        message = f"{address} is a Prefect block, which is not read without a run"
+        return [CheckResult("lake", "warning", message, "gridtide validate --probe")]
+    lake = await open_lake(address, make=False)
+    folder = Path(lake.uri.removeprefix("file://"))
+    is_local = lake.uri.startswith(("/", "file://"))
+    if is_local and not await asyncio.to_thread(folder.exists):
+        return [CheckResult("lake", "ok", f"{address} does not exist yet; the first run creates it")]
+    findings = [_check_disk("lake", folder)] if is_local else [CheckResult("lake", "ok", lake.uri)]
+    statuses = await read_status(config.apis, lake, now)
+    damaged = [problem for status in statuses for problem in status.problems]
+    if damaged:
+        message = f"{counted(len(damaged), 'file is', 'files are')} damaged or foreign: {damaged[0]}"
+        findings.append(CheckResult("lake", "warning", message, "gridtide status --json lists all"))
+    return [*findings, *await _findings("lake", _check_writable(lake))]
+
+
+async def _check_writable(lake: Any) -> list[CheckResult]:
+    await lake.probe()
+    return []
+
+
+async def _check_clock(entries: Sequence[Entry], now: Callable[[], datetime]) -> list[CheckResult]:
+    """Compare this clock with the `Date` of the upstreams' answers, whatever their status is."""
+    parts = [urlsplit(entry.url) for entry in entries if entry.url]
+    hosts = list(dict.fromkeys(f"{part.scheme}://{part.netloc}/" for part in parts))[:CLOCK_HOSTS]
+    if not hosts:
+        return [CheckResult("clock", "ok", "no upstream to compare with")]
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CLOCK_TIMEOUT), trust_env=True) as session:
+        offsets = await asyncio.gather(*(_clock_offset(session, host, now) for host in hosts))
+    measured = [offset for offset in offsets if offset is not None]
+    if not measured:
+        message = f"could not be compared: no answer of {', '.join(hosts)}"
+        return [
+            CheckResult("clock", "warning", message, "Check the network connection, then gridtide validate --probe")
+        ]
+    offset = min(measured, key=abs)  # one upstream with a wrong clock proves nothing
+    if abs(offset) <= CLOCK_TOLERANCE:
+        return [CheckResult("clock", "ok", f"{abs(offset).total_seconds():.0f} s from the clocks of the upstreams")]
+    direction = "ahead of" if offset > timedelta(0) else "behind"
+    message = f"this clock is {abs(offset)} {direction} those of the upstreams"
+    return [CheckResult("clock", "problem", message, "Set it, and keep it right with NTP: timedatectl set-ntp true")]
+
+
+async def _clock_offset(session: aiohttp.ClientSession, host: str, now: Callable[[], datetime]) -> timedelta | None:
+    """How far this clock is ahead of that of `host`; None where it does not answer, or without a `Date`."""
+    try:
+        async with session.head(host, allow_redirects=False) as answer:
+            return now() - parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
+    except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
+        return None
+
+
+async def _check_server() -> list[CheckResult]:
+    """Whether the Prefect server answers, and whether what is registered there can run with this version."""
+    try:
+        check_prefect_home()
+    except ConfigurationError:
+        return []  # told above; Prefect cannot even be imported without a home folder
+    from prefect.settings import get_current_settings
+
+    from deployments.machine.worker import worker_status
+    from flows.run.local_server import server_status
+
+    configured = get_current_settings().api.url
+    if not configured and server_status() is None:
+        fix = "gridtide up starts server and worker; other commands start a server when they need it"
+        return [CheckResult("server", "warning", "no local Prefect server is running", fix)]
+    findings = await _findings("server", _check_registered())
+    worker = worker_status()
+    if worker is None and not configured:
+        findings.append(CheckResult("worker", "warning", "no worker runs on this machine", "gridtide up"))
+    elif worker is not None:
+        findings.append(CheckResult("worker", "ok", f"process {worker.pid} takes runs of the pool {worker.pool}"))
+    return findings
+
+
+async def _check_registered() -> list[CheckResult]:
+    from prefect import __version__ as client_version
+    from prefect.client.orchestration import get_client
+
+    from deployments.machine.prefect_api import connect_prefect
+    from deployments.registry.deploy import read_registered
+
+    async with connect_prefect() as url, get_client() as client:
+        version = await client.api_version()
+        registered = await read_registered(client)
+    findings = [CheckResult("server", "ok", f"{url} runs Prefect {version}")]
+    if version != client_version:
+        message = f"the server at {url} runs Prefect {version}, this machine has {client_version}"
+        findings = [CheckResult("server", "warning", message, "gridtide down and gridtide up restart a local server")]
+    broken = [name for name, deployment in registered.items() if not _can_start(deployment.entrypoint)]
+    older = [name for name, deployment in registered.items() if deployment.version != __version__]
+    if broken:
+        message = f"runs of {', '.join(broken)} cannot start: their entrypoint does not exist any more"
+        return [*findings, CheckResult("deployments", "problem", message, "gridtide deploy")]
+    if older:
+        message = f"{', '.join(older)} were registered by another version; they run, with the settings of that time"
+        return [*findings, CheckResult("deployments", "warning", message, "gridtide deploy")]
+    return [*findings, CheckResult("deployments", "ok", f"{len(registered)} registered by version {__version__}")]
+
+
+def _can_start(entrypoint: str | None) -> bool:
+    """Whether the module of an entrypoint, such as `flows.ingest.ingest`, is installed."""
+    return bool(entrypoint) and util.find_spec(str(entrypoint).rpartition(".")[0]) is not None

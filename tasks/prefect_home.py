@@ -1,0 +1,34 @@
+"""The folder in which Prefect and the processes of this machine keep their state. Imports nothing of Prefect, whose
+import fails where there is no home folder."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from gridtide.errors import ConfigurationError
+
+FIX = "Set PREFECT_HOME to a folder that this user may write to, such as PREFECT_HOME=/tmp/prefect"
+
+
+def check_prefect_home() -> Path:
+    """The folder PREFECT_HOME, by default `~/.prefect`, which is created if it does not exist.
+
+    Raises `ConfigurationError` where it cannot be written, and where the user has no home folder.
+    """
+    try:
+        home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    except RuntimeError as error:  # a user id without an account, in a container, and no HOME
+        raise ConfigurationError("PREFECT_HOME", "is not set, and this user has no home folder", FIX) from error
+    return make_writable(home)
+
+
+def make_writable(folder: Path) -> Path:
+    """`folder`, created if it does not exist; raises `ConfigurationError` where no file can be written in it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise ConfigurationError("PREFECT_HOME", f"{folder} cannot be written: {error.strerror}", FIX) from error

@@ -1,0 +1,125 @@
+"""`gridtide doctor`: each thing that can be wrong is found, with its fix, and hides no other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import DeploymentUpdate
+
+from deployments.cli.doctor import CheckResult, as_dicts, examine, exit_code_of
+from deployments.registry.deploy import POOL, register_deployments
+from gridtide import sandbox
+from gridtide.config.loading import parse
+from tests.support.served import synthetic
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+GRID = synthetic("grid", "hourly")
+SCHEDULES = {"hourly": {"cron": "12 * * * *"}}
+
+
+def upstream_entry(url: str, **auth: Any) -> dict[str, Any]:
+    """An entry of EIA that is served at `url`."""
+    return {"name": "demand", "source": "eia", "url": f"{url}/v2/electricity/rto/region-data/data/", **auth} | {
+        "output_folder": "demand"
+    }
+
+
+async def findings_of(
+    folder: Path, *apis: dict[str, Any], now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> dict[str, list[CheckResult]]:
+    """The findings by check, with a configuration and a lake in `folder`."""
+    config = folder / "api_config.json"
+    config.write_text(json.dumps({"schedules": SCHEDULES, "apis": [GRID, *apis]}))
+    findings: dict[str, list[CheckResult]] = {}
+    for finding in await examine(config, str(folder / "lake"), now):
+        findings.setdefault(finding.check, []).append(finding)
+    return findings
+
+
+async def test_a_sound_installation_has_no_problem(tmp_path: Path) -> None:
+    """Every check is there, and the exit code is 0; a lake that does not exist yet is not made."""
+    findings = await findings_of(tmp_path)
+    assert {"versions", "PREFECT_HOME", "configuration", "credentials", "lake", "clock", "server"} <= findings.keys()
+    listed = [finding for group in findings.values() for finding in group]
+    assert [finding for finding in listed if finding.level == "problem"] == []
+    assert exit_code_of(listed) == 0
+    assert not (tmp_path / "lake").exists()
+
+
+@pytest.mark.parametrize(
+    ("ahead", "level", "words"),
+    [
+        (timedelta(seconds=20), "ok", "s from the clocks"),
+        (timedelta(days=20), "problem", "ahead of"),
+        (timedelta(hours=-3), "problem", "behind"),
+    ],
+)
+async def test_a_clock_that_is_off_is_told(tmp_path: Path, ahead: timedelta, level: str, words: str) -> None:
+    """By how much, and in which direction, from the `Date` of an upstream's answer."""
+    async with sandbox.running() as url:
+        findings = await findings_of(tmp_path, upstream_entry(url), now=lambda: datetime.now(UTC) + ahead)
+    (clock,) = findings["clock"]
+    assert clock.level == level
+    assert words in clock.message
+
+
+async def test_an_upstream_that_is_away_proves_nothing_about_the_clock(tmp_path: Path, unused_tcp_port: int) -> None:
+    """It is a warning, not a problem."""
+    (clock,) = (await findings_of(tmp_path, upstream_entry(f"http://127.0.0.1:{unused_tcp_port}")))["clock"]
+    assert clock.level == "warning"
+
+
+async def test_a_missing_credential_names_variable_and_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit code is that of credentials."""
+    monkeypatch.delenv("SOME_KEY", raising=False)
+    auth = {"auth": {"kind": "api_key", "env": "SOME_KEY"}}
+    findings = await findings_of(tmp_path, upstream_entry("https://127.0.0.1:1", **auth))
+    (missing,) = findings["credentials"]
+    assert missing.message == "SOME_KEY is not set; demand cannot be collected"
+    assert exit_code_of(findings["credentials"]) == 3
+    monkeypatch.setenv("SOME_KEY", "set")
+    findings = await findings_of(tmp_path, upstream_entry("https://127.0.0.1:1", **auth))
+    assert [finding.level for finding in findings["credentials"]] == ["ok"]
+    assert "SOME_KEY" not in str(as_dicts(findings["credentials"]))
+
+
+async def test_damaged_files_of_the_lake_are_counted(tmp_path: Path) -> None:
+    """The first is named, and where the others are listed."""
+    folder = tmp_path / "lake" / "grid"
+    folder.mkdir(parents=True)
+    (folder / "grid_20240101_000000_20240101T0000_20240102T0000.parquet").write_bytes(b"cut")
+    levels = {finding.level: finding for finding in (await findings_of(tmp_path))["lake"]}
+    assert levels["warning"].message.startswith("1 file is damaged or foreign")
+
+
+async def test_a_broken_configuration_hides_no_other_check(tmp_path: Path) -> None:
+    """The server is still looked at; the exit code is that of wrong use."""
+    (tmp_path / "api_config.json").write_text("{")
+    findings = await examine(tmp_path / "api_config.json", None, lambda: datetime.now(UTC))
+    assert {finding.check for finding in findings} >= {"versions", "configuration", "server"}
+    assert exit_code_of(findings) == 2
+
+
+async def test_deployments_of_another_version_are_told(tmp_path: Path) -> None:
+    """As a warning while their runs start, as a problem where their module is gone."""
+    config = parse({"schedules": SCHEDULES, "apis": [GRID]})
+    await register_deployments(config, tmp_path / "api_config.json", None, False, POOL)
+    (registered,) = (await findings_of(tmp_path))["deployments"]
+    assert registered.level == "ok"
+    async with get_client() as client:
+        deployment = await client.read_deployment_by_name("ingest/hourly")
+        await client.update_deployment(deployment.id, DeploymentUpdate(version="0.0.9"))
+        (older,) = (await findings_of(tmp_path))["deployments"]
+        await client.update_deployment(deployment.id, DeploymentUpdate(entrypoint="flows.gone.ingest"))
+        (broken,) = (await findings_of(tmp_path))["deployments"]
+    assert (older.level, older.fix) == ("warning", "gridtide deploy")
+    assert (broken.level, broken.fix) == ("problem", "gridtide deploy")
+    assert "ingest/hourly" in older.message
+    assert "ingest/hourly" in broken.message

@@ -1,0 +1,63 @@
+"""A PREFECT_HOME or HOME that cannot be written: one message with the fix, and commands that need none go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gridtide.errors import ConfigurationError
+from tasks.prefect_home import check_prefect_home
+from tests.support.machine import ROOT
+from tests.support.served import synthetic
+
+PERIOD = ("--start", "2024-01-01", "--end", "2024-01-02")
+COMMANDS = [
+    *(["up"], ["down"], ["deploy"], ["notify"], ["demo"], ["serve"], ["ingest"], ["monitor"], ["compact"]),
+    *(["retention"], ["replay"], ["backfill", *PERIOD]),
+]
+"""The commands that need Prefect, `prepare` aside, which needs a training spec as well."""
+
+
+def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command in `folder`, with these environment variables."""
+    (folder / "api_config.json").write_text(
+        json.dumps({"schedules": {"hourly": {"cron": "12 * * * *"}}, "apis": [synthetic("grid", "hourly")]})
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {"PYTHONPATH": str(ROOT), **variables}
+    command = [sys.executable, "-m", "deployments.cli", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
+@pytest.mark.parametrize("variable", ["PREFECT_HOME", "HOME"])
+def test_every_command_names_the_folder_and_the_fix(variable: str, arguments: list[str], tmp_path: Path) -> None:
+    """One message, exit code 2, no traceback."""
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "below"  # which not even root can make
+    ended = run(tmp_path, *arguments, **{variable: str(folder)})
+    assert ended.returncode == 2, ended.stderr
+    shown = folder if variable == "PREFECT_HOME" else folder / ".prefect"
+    assert f"PREFECT_HOME: {shown} cannot be written" in ended.stderr
+    assert "Set PREFECT_HOME to a folder that this user may write to" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["validate"]], ids=lambda arguments: arguments[0])
+def test_commands_without_prefect_need_no_home(arguments: list[str], tmp_path: Path) -> None:
+    """They end well."""
+    assert run(tmp_path, *arguments, HOME="/proc/nowhere").returncode == 0
+
+
+def test_a_user_without_an_account_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user id that no account has, as containers use them, and no HOME."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("PREFECT_HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    with pytest.raises(ConfigurationError, match="this user has no home folder"):
+        check_prefect_home()
