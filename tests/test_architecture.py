@@ -28,7 +28,7 @@ from tests.support.source_tree import (
 
 ROOMS = (
     *("errors", "periods", "variables", "threads", "simulation"),
-    *("entries", "observations", "sandbox", "sources", "config"),
+    *("entries", "observations", "sources", "sandbox", "config"),
     *("http", "lake", "collect", "curated", "coverage", "quality", "training"),
     *("mlx_store", "ring"),
 )
@@ -306,10 +306,12 @@ def test_names_say_what_they_name(room: str) -> None:
 
 
 def contract_functions(package: str) -> set[str]:
-    """The functions of the protocols that the modules of `package` fulfil."""
+    """The functions and constants of the protocols that the modules of `package` fulfil."""
     classes = [node for node in parsed(MODULES[CONTRACTS[package]]).body if isinstance(node, ast.ClassDef)]
     protocols = [node for node in classes if any(isinstance(b, ast.Name) and b.id == "Protocol" for b in node.bases)]
-    return {name for node in protocols for name in function_names(node)}
+    constants = (line.target for node in protocols for line in node.body if isinstance(line, ast.AnnAssign))
+    names = {target.id for target in constants if isinstance(target, ast.Name)}
+    return names | {name for node in protocols for name in function_names(node)}
 
 
 def test_no_public_name_means_two_things() -> None:

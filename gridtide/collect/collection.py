@@ -10,7 +10,6 @@ time, so that the same answers give the same file whatever came first.
 from __future__ import annotations
 
 import asyncio
-import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ from gridtide.collect.pages import PageCollector
 from gridtide.collect.resume import Fetcher, open_resumed
 from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, GridtideError, IncompleteError, UpstreamError
-from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period
 from gridtide.sources.registry import source
 
@@ -27,18 +25,9 @@ if TYPE_CHECKING:
     from gridtide.lake import Lake
 
 
-_CURRENT = re.compile(r"/current(?=[/.?]|$)")
-
-
 def scheduled_period(entry: Entry, now: datetime) -> Period | None:
-    """What a run at `now` asks of `entry`: its `reread` before what is due, None for a snapshot.
-
-    A URL that says `/current` is asked for just that; its days are for backfills.
-    """
-    if _CURRENT.search(entry.url) or not source(entry.source).takes_period(entry):
-        return None
-    due = find_due_end(entry, now)
-    return Period(due - entry.reread, due)
+    """What a scheduled run at `now` asks of `entry`, as its source says; None for a snapshot."""
+    return source(entry.source).due_period(entry, now)
 
 
 async def collect(

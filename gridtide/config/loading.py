@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,11 @@ import msgspec
 
 from gridtide.config import raw_entry
 from gridtide.entries.auth import AUTH_KEYS, KeyAuth
-from gridtide.entries.entry import Available, Config, Entry, RateLimit
+from gridtide.entries.entry import Config, Entry, RateLimit
 from gridtide.entries.field_types import WholeMinutes
 from gridtide.entries.structs import json_type, read_value
 from gridtide.errors import ConfigurationError
-from gridtide.sources.registry import HOSTS, NAMES, source
+from gridtide.sources.registry import find_source_problem, source, source_of_host
 
 MINIMAL = '[{"name": …, "url": …, "output_folder": …}]'
 """The shortest list that "apis" may be."""
@@ -109,12 +108,12 @@ def _read_entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     if not isinstance(raw, dict):
         problems.append(f"{where}: is {json_type(raw)}, not an object")
         return None
-    raw_problems = raw_entry.find_entry_problems(raw, AUTH_KEYS)
-    refused_keys = tuple(text.partition(": ")[0] + ": " for text in raw_problems)
     complete = _complete_entry(raw)
+    raw_problems = [*_find_missing_url(complete), *raw_entry.find_entry_problems(raw, AUTH_KEYS)]
+    refused_keys = tuple(text.partition(": ")[0] + ": " for text in raw_problems)
     field_problems = _find_unknown_source(complete)
     entry: Entry | None = read_value(Entry, complete, "", field_problems)
-    field_problems += _find_short_periods(raw, complete) + _find_early_availability(complete)
+    field_problems += [*_find_short_periods(raw, complete), *_find_refusals_of_source(complete)]
     field_problems += _find_shared_carriers(entry) + _find_absent_file(raw)
     # Of one key the first refusal is enough.
     refusals = [*raw_problems, *(text for text in field_problems if not text.startswith(refused_keys))]
@@ -126,7 +125,7 @@ def _complete_entry(raw: Mapping[str, Any]) -> dict[str, Any]:
     """`raw` with its short forms written in full, and the defaults of its source for the keys that it lacks."""
     entry = dict(raw)
     host = raw_entry.get_host(raw)
-    source_name = entry.setdefault("source", HOSTS.get(host, "generic"))
+    source_name = entry.setdefault("source", source_of_host(host))
     if raw.get("csv_prefix") and not raw.get("file_prefix"):
         entry.setdefault("format", "csv")
     prefix = raw_entry.get_file_prefix(raw)
@@ -143,7 +142,7 @@ def _complete_entry(raw: Mapping[str, Any]) -> dict[str, Any]:
         entry["rate_limit"] = {"name": host or source_name, "rates": [entry["rate_limit"]]}
     if isinstance(entry.get("value"), str):
         entry["value"] = [entry["value"]]
-    if source_name not in NAMES:
+    if not isinstance(source_name, str) or find_source_problem(source_name):
         return entry
     return {
         **source(source_name).defaults(
@@ -155,9 +154,23 @@ def _complete_entry(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _find_unknown_source(complete: Mapping[str, Any]) -> list[str]:
     name = complete["source"]
-    if not isinstance(name, str) or name in NAMES:
+    problem = find_source_problem(name) if isinstance(name, str) else None
+    return [f"source: {problem}"] if problem else []
+
+
+def _find_missing_url(complete: Mapping[str, Any]) -> list[str]:
+    """That an entry whose source asks a network has no URL."""
+    is_source = isinstance(complete["source"], str) and not _find_unknown_source(complete)
+    if complete.get("url") or (is_source and not source(complete["source"]).NEEDS_URL):
         return []
-    return [f'source: "{name}" is unknown; use one of {", ".join(NAMES)}']
+    return ["url: is missing; only synthetic entries have none"]
+
+
+def _find_refusals_of_source(complete: Mapping[str, Any]) -> Sequence[str]:
+    """What the entry's source says against it."""
+    if not isinstance(complete["source"], str) or _find_unknown_source(complete):
+        return []
+    return source(complete["source"]).problems(complete)
 
 
 def _find_short_periods(raw: Mapping[str, Any], complete: Mapping[str, Any]) -> list[str]:
@@ -169,15 +182,6 @@ def _find_short_periods(raw: Mapping[str, Any], complete: Mapping[str, Any]) -> 
         for key, length in lengths.items()
         if length and resolution and length < resolution
     ]
-
-
-def _find_early_availability(complete: Mapping[str, Any]) -> list[str]:
-    """What would call a forecast known before it was made: Open-Meteo replaces its forecasts until their hour, and does
-    not say when."""
-    rule = read_value(Available, complete.get("available"), "", []) if complete.get("source") == "open_meteo" else None
-    if rule is None or (rule.lag is not None and rule.lag >= timedelta(0)):
-        return []
-    return ['available: what Open-Meteo foretells is replaced until its hour; give "lag", of "PT0S" at least']
 
 
 def _find_shared_carriers(entry: Entry | None) -> list[str]:

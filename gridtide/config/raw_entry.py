@@ -118,7 +118,7 @@ def get_object(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _find_bad_url(raw: Mapping[str, Any]) -> list[str]:
     if not raw.get("url"):
-        return [] if raw.get("source") == "synthetic" else ["url: is missing; only synthetic entries have none"]
+        return []
     parts = split_url(raw)
     if isinstance(raw["url"], str) and (raw["url"] != raw["url"].strip() or not raw["url"].isprintable()):
         return ["url: holds a line break, or begins or ends with a space; leave it out"]

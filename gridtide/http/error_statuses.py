@@ -12,7 +12,8 @@ from gridtide.entries.auth import NoAuth
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, QuotaError, UpstreamError
 from gridtide.http.credentials import describe_credentials
-from gridtide.sources.formats.retry_hints import asked_to_wait
+from gridtide.sources.contract import Source
+from gridtide.sources.registry import source
 
 QUOTA_WORDS = re.compile(r"(?i)rate.?limit|too many requests|quota|throttl|slow down")
 """What a 403 says that means a quota, not wrong credentials: a gateway's "Rate limit exceeded"."""
@@ -27,21 +28,26 @@ WAIT_WORDS = re.compile(
 def error_of_status(
     entry: Entry, label: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> GridtideError | None:
-    """The error that an answer of this status means, None for success."""
+    """The error that an answer of this status means, None for success.
+
+    The source of `entry` says where its upstream uses another status than it should, and what its messages ask to wait.
+    """
     if 200 <= status < 300 and status != 202:
         return None
     message = _read_message(body)
     happened = f"{label}: HTTP {status}" + (f", the upstream says: {message}" if message else "")
-    wait = _read_wait(headers, message)
+    upstream = source(entry.source)
+    meaning = upstream.actual_status(status, body)
+    wait = _read_wait(headers, message, upstream)
     if status == 202:
         return UpstreamError(entry.name, f"{happened}: the answer is not ready yet", "Try again later", wait=wait)
-    if status == 429 or (status == 403 and QUOTA_WORDS.search(message)):
+    if meaning == 429 or (meaning == 403 and QUOTA_WORDS.search(message)):
         return QuotaError(entry.name, happened, _fix_rates(entry), wait=wait)
-    if status in (401, 403):
+    if meaning in (401, 403):
         return CredentialsError(entry.name, happened, _fix_credentials(entry))
-    if (status >= 500 and not _means_not_found(body)) or status in (408, 425):
+    if meaning >= 500 or meaning in (408, 425):
         return UpstreamError(entry.name, happened, "Try again later", wait=wait)
-    return ConfigurationError(entry.name, happened, _fix_request(entry, status))
+    return ConfigurationError(entry.name, happened, _fix_request(entry, meaning))
 
 
 def _fix_rates(entry: Entry) -> str:
@@ -83,16 +89,7 @@ def _read_message(body: bytes) -> str:
     return str(content)[:300]
 
 
-def _means_not_found(body: bytes) -> bool:
-    """Whether the body is EIA's `{"error": …, "code": 404}`, which arrives under HTTP 500."""
-    try:
-        content = json.loads(body[:4000])
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and content.get("code") in (400, 404)
-
-
-def _read_wait(headers: Mapping[str, str], message: str) -> float | None:
+def _read_wait(headers: Mapping[str, str], message: str, upstream: Source) -> float | None:
     """Seconds the upstream asks us to wait: in Retry-After as seconds or a date, else in words; None without either."""
     after = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", after):
@@ -101,7 +98,7 @@ def _read_wait(headers: Mapping[str, str], message: str) -> float | None:
         return max(0.0, (parsedate_to_datetime(after) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):  # no date, or one without a zone
         pass
-    wait = asked_to_wait(message, datetime.now(UTC))
+    wait = upstream.requested_wait(message, datetime.now(UTC))
     return _read_wait_words(message) if wait is None else wait
 
 

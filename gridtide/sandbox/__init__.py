@@ -52,19 +52,18 @@ def redirect(config: Config, url: str) -> Config:
 
 def _redirect_entry(entry: Entry, url: str) -> Entry:
     # Imported here, as the server itself starts without the configuration's models.
-    from gridtide.entries.auth import BasicAuth, KeyAuth, NoAuth
+    from gridtide.entries.auth import Auth
     from gridtide.entries.field_types import Rate
+    from gridtide.entries.structs import read_value
+    from gridtide.sources.registry import source
 
     if not entry.url:
         return entry
-    standard = {
-        "eia": KeyAuth(kind="api_key", env="EIA_API_KEY"),
-        "iso_ne": BasicAuth(kind="basic"),
-    }
+    defaults = source(entry.source).defaults(entry.url, entry.params)
     sandbox = urlsplit(url)
     update: dict[str, Any] = {
         "url": urlsplit(entry.url)._replace(scheme=sandbox.scheme, netloc=sandbox.netloc).geturl(),
-        "auth": standard.get(entry.source, NoAuth()),
+        "auth": read_value(Auth, defaults.get("auth", {"kind": "none"}), "auth", []),
     }
     if entry.rate_limit is not None:
         rates = [Rate.parse(text) for text in entry.rate_limit.rates]

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
     from gridtide.entries.entry import Entry
 
+HOSTS = ("oasis.caiso.com",)
+SYSTEM_LOCATIONS = ("CA ISO-TAC", "NP15", "SP15", "ZP26")
+"""Load is of the whole system; solar and wind are of three trading hubs, which make it up together."""
+
 LONGEST = timedelta(days=30)
 """OASIS answers at most 31 days a request, and has refused exactly 31."""
 
@@ -115,15 +119,6 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         "concurrency": 2,
         "timeout": 120,
     }
-
-
-def takes_period(entry: Entry) -> bool:
-    """Always: OASIS has no snapshots."""
-    return True
-
-
-def days(entry: Entry) -> None:
-    """None: OASIS answers from any minute on."""
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from gridtide.entries.entry import Entry
 
+HOSTS = ("api.eia.gov",)
 HOUR = timedelta(hours=1)
 PAGE_ROWS = 5000
 """The most rows the upstream puts into one JSON answer."""
@@ -92,21 +93,12 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def takes_period(entry: Entry) -> bool:
-    """Always: every hourly route takes `start` and `end`."""
-    return True
-
-
-def days(entry: Entry) -> None:
-    """None: it answers any hours."""
-
-
 def requests(entry: Entry, period: Period | None) -> list[Request]:
     """The one request whose answer decides the rest: the first slice, else the first page."""
     slices = _slices(entry, period)
     if period is None or len(slices) < 2:
         return [_request(entry, period)]
-    return [replace(_request(entry, slices[0]), wanted=period)]
+    return [replace(_request(entry, slices[0]), whole_period=period)]
 
 
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
@@ -121,12 +113,25 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     return page if request.offset else replace(page, following=_following(entry, request, page))
 
 
+def actual_status(status: int, body: bytes) -> int:
+    """400 or 404 where the body names it: `{"error": …, "code": 404}` arrives under HTTP 500. 429 for
+    `OVER_RATE_LIMIT`, which may arrive under HTTP 403."""
+    if b"OVER_RATE_LIMIT" in body[:4000]:
+        return 429
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return status
+    code = document.get("code") if isinstance(document, dict) else None
+    return code if status >= 500 and code in (400, 404) else status
+
+
 def _following(entry: Entry, request: Request, page: Page) -> list[Request]:
     total = page.total or 0
     pages = [_page(request, offset) for offset in range(page.received, total, PAGE_ROWS)] if page.received else []
-    if request.wanted is None or _ignores_period(entry, request, page):
+    if request.whole_period is None or _ignores_period(entry, request, page):
         return pages
-    return pages + [_request(entry, piece) for piece in _slices(entry, request.wanted)[1:]]
+    return pages + [_request(entry, piece) for piece in _slices(entry, request.whole_period)[1:]]
 
 
 def _ignores_period(entry: Entry, request: Request, page: Page) -> bool:
@@ -164,7 +169,9 @@ def _request(entry: Entry, period: Period | None) -> Request:
 
 def _page(first: Request, offset: int) -> Request:
     label = f"{first.label.removesuffix(' from row 0')} from row {offset}"
-    return replace(first, params=(*first.params, ("offset", str(offset))), label=label, offset=offset, wanted=None)
+    return replace(
+        first, params=(*first.params, ("offset", str(offset))), label=label, offset=offset, whole_period=None
+    )
 
 
 _Numbered = tuple[list[str], "np.ndarray", list[tuple[str, str]], "np.ndarray"]

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
 
 ZONE = ZoneInfo("America/New_York")
+HOSTS = ("webservices.iso-ne.com",)
+SYSTEM_LOCATIONS = ("32", "ISNE")
+"""`hourlysysload` is about location 32, the fuel mix about no location."""
+
 SYSTEM = "ISNE"
 """The location of what is about all of New England."""
 
@@ -66,6 +70,16 @@ def takes_period(entry: Entry) -> bool:
 def days(entry: Entry) -> ZoneInfo:
     """Operating days."""
     return ZONE
+
+
+def due_period(entry: Entry, now: datetime) -> Period | None:
+    """None for a URL that says `/current`: it is asked for just that, its days are for backfills."""
+    from gridtide.observations.availability import find_due_end
+
+    if _CURRENT.search(urlsplit(entry.url).path) or not takes_period(entry):
+        return None
+    due = find_due_end(entry, now)
+    return Period(due - entry.reread, due)
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:

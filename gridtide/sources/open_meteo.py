@@ -20,13 +20,17 @@ import msgspec
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
 from gridtide.periods import Period, split
 from gridtide.sources.contract import BOM, Page, Request
-from gridtide.sources.formats.retry_hints import asked_to_wait
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from gridtide.entries.entry import Entry
 
+HOSTS = (
+    "api.open-meteo.com",
+    "archive-api.open-meteo.com",
+    "historical-forecast-api.open-meteo.com",
+)
 HOUR = timedelta(hours=1)
 GMT = ZoneInfo("GMT")
 LONGEST = timedelta(days=365)
@@ -49,6 +53,32 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 def takes_period(entry: Entry) -> bool:
     """Whether it is an archive and its days are not in the configuration already."""
     return _is_archive(entry.url) and "start_date" not in _asked(entry)
+
+
+def problems(entry: Mapping[str, Any]) -> list[str]:
+    """An `available` that would call a forecast known before it was made: Open-Meteo replaces its forecasts until
+    their hour, and does not say when."""
+    rule = entry.get("available")
+    if not isinstance(rule, dict) or ("day_before" not in rule and not str(rule.get("lag")).startswith("-")):
+        return []
+    return ['available: what Open-Meteo foretells is replaced until its hour; give "lag", of "PT0S" at least']
+
+
+def requested_wait(message: str, now: datetime) -> float | None:
+    """The seconds until the minute, the hour or the day whose limit the message names is over.
+
+    >>> from datetime import UTC
+    >>> requested_wait("Please try again in the next hour.", datetime(2024, 1, 1, 5, 59, 30, tzinfo=UTC))
+    30.0
+    """
+    rest_of_hour = 3600.0 - now.minute * 60 - now.second
+    if re.search(r"(?i)one minute|minutely", message):
+        return 60.0
+    if re.search(r"(?i)next hour|hourly", message):
+        return rest_of_hour
+    if re.search(r"(?i)tomorrow|daily", message):
+        return rest_of_hour + 3600.0 * (23 - now.hour)
+    return None
 
 
 def days(entry: Entry) -> ZoneInfo:
@@ -124,7 +154,7 @@ def _check(entry: Entry, answer: Answer, retrieved_at: datetime) -> None:
         refused = f"Open-Meteo refuses: {answer.reason}"
         if "limit exceeded" in answer.reason:
             fix = 'Ask less often: lower the rates in "rate_limit"'
-            raise QuotaError(entry.name, refused, fix, wait=asked_to_wait(answer.reason, retrieved_at))
+            raise QuotaError(entry.name, refused, fix, wait=requested_wait(answer.reason, retrieved_at))
         raise ConfigurationError(entry.name, refused, "Mend the entry's params")
     if answer.utc_offset_seconds:
         raise FormatError(entry.name, f"times are {answer.utc_offset_seconds} s off GMT, which was asked for")

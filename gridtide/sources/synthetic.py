@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
     from gridtide.simulation import Authority, Grid, Market, Times, Values
 
+NEEDS_URL = False
+
 PIECE = timedelta(days=60)
 """How much is made at once, so that memory stays flat."""
 
@@ -33,15 +35,6 @@ COMPONENTS = {"": "total", "_energy": "energy", "_congestion": "congestion", "_l
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """An hour a value, known at once; there is no body to keep raw."""
     return {"resolution": "PT1H", "available": {"lag": "PT0S"}, "reread": "P1D", "chunk": "P365D", "raw": False}
-
-
-def takes_period(entry: Entry) -> bool:
-    """Always: it has no snapshots."""
-    return True
-
-
-def days(entry: Entry) -> None:
-    """None: any period is made."""
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:

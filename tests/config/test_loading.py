@@ -419,7 +419,8 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ({"schedule": "hourly"}, 'grid: schedule: "hourly" is not under "schedules" (there are: none)'),
         (
             {"source": "nyiso"},
-            'grid: source: "nyiso" is unknown; use one of iso_ne, eia, caiso, open_meteo, synthetic, generic',
+            'grid: source: "nyiso" is unknown; use one of iso_ne, eia, caiso, open_meteo, synthetic, generic, '
+            "or the path of a module of your own",
         ),
         (
             {"timezone": "US/Nowhere"},
@@ -624,7 +625,8 @@ def test_all_problems_are_told_at_once() -> None:
         colour="red",
     ) == [
         "grid: output_folder: '..' leaves the lake or is no folder name; use a folder inside the lake such as 'grid'",
-        'grid: source: "nyiso" is unknown; use one of iso_ne, eia, caiso, open_meteo, synthetic, generic',
+        'grid: source: "nyiso" is unknown; use one of iso_ne, eia, caiso, open_meteo, synthetic, generic, '
+        "or the path of a module of your own",
         "grid: timeout: Expected a number > 0.0",
         "grid: colour: unknown key; remove it or correct its spelling",
         "apis[1]: is a text, not an object",

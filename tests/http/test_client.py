@@ -107,7 +107,7 @@ async def test_what_cannot_pass_is_not_retried(
     """401, 403, 400, 404 and EIA's 500 that means 404 are asked once and say what the upstream said."""
     handler, asked = answers(lambda: web.Response(status=status, text=body))
     with pytest.raises(expected, match=rf"grid: page: HTTP {status}, the upstream says: \w+") as caught:
-        await fetch(an_entry(await serve(handler)))
+        await fetch(an_entry(await serve(handler), source="eia", auth={"kind": "none"}))
     assert ".." not in str(caught.value)
     assert len(asked) == 1
 
@@ -209,7 +209,8 @@ async def test_a_told_wait_is_kept(serve: Serve) -> None:
 )
 def test_the_upstreams_words_for_waiting_are_understood(body: str, low: float, high: float) -> None:
     """CAISO and Open-Meteo say in words how long to wait."""
-    error = error_of_status(an_entry(URL), "page", 429, {}, body.encode())
+    entry = an_entry(URL, source="caiso" if body.startswith("<") else "open_meteo")
+    error = error_of_status(entry, "page", 429, {}, body.encode())
     assert isinstance(error, QuotaError)
     assert error.wait is not None
     assert low <= error.wait <= high
@@ -223,7 +224,7 @@ def test_an_error_body_nested_without_end_is_told_as_text() -> None:
 def test_a_used_up_key_is_a_quota_even_in_the_shape_of_a_403() -> None:
     """EIA's OVER_RATE_LIMIT means waiting, not wrong credentials."""
     body = b'{"error": {"code": "OVER_RATE_LIMIT", "message": "too many"}}'
-    assert isinstance(error_of_status(an_entry(URL), "page", 403, {}, body), QuotaError)
+    assert isinstance(error_of_status(an_entry(URL, source="eia"), "page", 403, {}, body), QuotaError)
 
 
 async def test_a_long_wait_is_left_to_the_caller(serve: Serve) -> None:

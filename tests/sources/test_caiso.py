@@ -19,6 +19,7 @@ from gridtide.observations.table import SCHEMA, empty
 from gridtide.periods import Period, local_day
 from gridtide.sources import caiso
 from gridtide.sources.contract import Page, Request
+from gridtide.sources.registry import source
 from tests.support.shared import SHARED, needs_shared
 
 AT = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -171,7 +172,7 @@ def test_defaults_are_polite() -> None:
     assert made.rate_limit == RateLimit(name="caiso", rates=("1/5second",))
     assert made.auth.kind == "none"
     assert made.chunk <= timedelta(days=31)
-    assert caiso.takes_period(made)
+    assert source("caiso").takes_period(made)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from gridtide.simulation import (
     list_interval_starts,
 )
 from gridtide.sources import open_meteo, synthetic
+from gridtide.sources.registry import source
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 WEEK = Period(datetime(2024, 3, 8, tzinfo=UTC), datetime(2024, 3, 15, tzinfo=UTC))
@@ -169,7 +170,7 @@ def test_requests_have_no_url_and_cover_the_period():
     """Nothing is fetched: empty URLs whose periods together are the period asked."""
     asked = entry()
     pieces = synthetic.requests(asked, WEEK)
-    assert synthetic.takes_period(asked)
+    assert source("synthetic").takes_period(asked)
     assert [(r.url, r.period) for r in pieces] == [("", WEEK)]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from gridtide.observations.array_types import Floats, Mask
+from gridtide.sources.registry import system_locations
 from gridtide.training.features.columns import Columns, shift_later, shift_mask_later
 from gridtide.variables import SeriesName
 
@@ -16,10 +17,6 @@ LOADS = ("demand", "load", "load_five_minute")
 
 
 LOAD_FORECASTS = ("demand_forecast_day_ahead", "load_forecast_day_ahead", "load_forecast")
-
-
-SYSTEMS = {"iso_ne": ("32", "ISNE"), "caiso": ("CA ISO-TAC", "NP15", "SP15", "ZP26")}
-"""The places of a market whose series are of one system, named differently by each of its products."""
 
 
 class SeriesTable:
@@ -71,7 +68,7 @@ class SeriesTable:
         """What belongs together, by source and place: each variable's series. A system is one place."""
         found: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
         for (source, place), names in sorted(self.places.items()):
-            system = SYSTEMS.get(source, ())
+            system = system_locations(source)
             owner = next((one for one in found if one[0] == source and {one[1], place} <= set(system)), (source, place))
             group = found.setdefault(owner, {})
             for variable, series in names.items():

@@ -1,0 +1,208 @@
+"""The contract of a source: a sixth operator is one module, and nothing else knows it."""
+
+import textwrap
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from flows.backfill import backfill
+from flows.ingest import ingest
+from flows.monitor import monitor
+from flows.prepare_training import prepare_training
+from gridtide.collect import scheduled_period
+from gridtide.config import parse
+from gridtide.errors import ConfigurationError
+from gridtide.periods import EPOCH, floor
+from gridtide.sources import contract
+from gridtide.sources.registry import NAMES, source, source_of_host
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+OPERATOR = '''
+    """The operator of an island: a line for each hour, `<hours since 1970>;<area>;<MW>`."""
+
+    import re
+    from datetime import timedelta
+
+    from gridtide.errors import FormatError, UpstreamError
+    from gridtide.periods import EPOCH
+    from gridtide.sources.contract import Page, Request
+
+    SYSTEM_LOCATIONS = ("NORTH", "SOUTH")
+    HOUR = timedelta(hours=1)
+
+    def defaults(url, params):
+        return {"resolution": "PT1H", "available": {"lag": "PT1H"}, "reread": "P1D", "chunk": "P2D", "retries": 2}
+
+    def problems(entry):
+        known = {"load", "wind"}
+        return [] if entry.get("params", {}).get("what") in known else ["params.what: is no series; use load or wind"]
+
+    def actual_status(status, body):
+        return 429 if b"slow down" in body else status
+
+    def requested_wait(message, now):
+        match = re.search(r"slow down for (\\\\d+) ms", message)
+        return int(match[1]) / 1000 if match else None
+
+    def requests(entry, period):
+        hours = [(moment - EPOCH) // HOUR for moment in (period.start, period.end)]
+        params = (("what", str(entry.params["what"])), ("from", str(hours[0])), ("to", str(hours[1])))
+        return [Request(entry.url, params, label=str(period), period=period)]
+
+    def parse(entry, request, body, retrieved_at):
+        from gridtide.observations.table import from_columns
+
+        try:
+            rows = [line.split(";") for line in body.decode().split()]
+            starts = [EPOCH + int(hour) * HOUR for hour, _, _ in rows]
+        except ValueError as error:
+            raise FormatError(entry.name, f"a line is no hour, area and number: {error}") from error
+        variable = {"load": "load", "wind": "generation_wind"}[entry.params["what"]]
+        table = from_columns(
+            "island_grid.operator",
+            retrieved_at,
+            interval_start=starts,
+            interval_end=[start + HOUR for start in starts],
+            location=[area for _, area, _ in rows],
+            variable=variable,
+            unit="MW",
+            value=[float(number) for _, _, number in rows],
+        )
+        return Page(table, len(rows))
+'''
+
+
+class Island:
+    """The operator's server. Wind is reported by area `NORTH`, load by area `SOUTH`. `refusals` is how many requests
+    it still refuses, each under HTTP 400 although they come too often."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.refusals = 0
+        self.requests: list[dict[str, str]] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """A line for each hour."""
+        self.requests.append(dict(request.query))
+        if self.refusals:
+            self.refusals -= 1
+            return web.Response(text="please slow down for 20 ms", status=400)
+        area = {"load": "SOUTH", "wind": "NORTH"}[request.query["what"]]
+        hours = range(int(request.query["from"]), int(request.query["to"]))
+        return web.Response(text="".join(f"{hour};{area};{100 + hour % 24}\n" for hour in hours))
+
+    def config(self, lake: Path, **keys: Any) -> dict[str, Any]:
+        """An entry for each series."""
+        apis = [
+            {
+                "name": f"island_{what}",
+                "source": "island_grid.operator",
+                "url": self.url,
+                "params": {"what": what},
+                "output_folder": f"island_{what}",
+                **keys,
+            }
+            for what in ("load", "wind")
+        ]
+        return {"lake": str(lake), "task_retries": {"count": 0}, "apis": apis}
+
+
+@pytest.fixture
+def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator's module, where Python finds it."""
+    package = tmp_path / "modules" / "island_grid"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "operator.py").write_text(textwrap.dedent(OPERATOR).replace("\\\\", "\\"))
+    monkeypatch.syspath_prepend(str(package.parent))
+
+
+@pytest.fixture
+async def island() -> AsyncIterator[Island]:
+    """The operator's server, on a port of its own."""
+    server_of_island = Island()
+    app = web.Application()
+    app.router.add_get("/hours", server_of_island.answer)
+    async with TestServer(app) as server:
+        server_of_island.url = str(server.make_url("/hours"))
+        yield server_of_island
+
+
+@pytest.mark.usefixtures("operator", "prefect_server")
+async def test_a_sixth_operator_is_one_module(tmp_path: Path, island: Island) -> None:
+    """Ingest, backfill, monitor and prepare work with a module that the core has never heard of."""
+    now = datetime.now(UTC)
+    start = floor(now, DAY) - 9 * DAY
+    settings = island.config(tmp_path / "lake")
+    island.refusals = 1
+    report = await ingest(settings)
+    assert report["pipeline_status"] == "success"
+    assert [row["rows"] for row in report["results"]] == [24, 24]
+    assert len(island.requests) == 3
+    filled = await backfill(start, floor(now, DAY), config=settings)
+    assert filled["pipeline_status"] == "success"
+    assert filled["statistics"]["chunks"] >= 2 * 4
+    lost, *_ = (
+        file for file in sorted((tmp_path / "lake" / "island_load").iterdir()) if f"_{start:%Y%m%d}T" in file.name
+    )
+    lost.unlink()
+    before = len(island.requests)
+    healed = await monitor(settings, days=8)
+    assert healed["pipeline_status"] == "success"
+    second_requests = [query for query in island.requests[before:] if query["what"] == "load"]
+    assert str((start - EPOCH) // HOUR + 24) in {query["from"] for query in second_requests}
+    place = {"name": "ISLAND", "targets": ["island_grid.operator/SOUTH/load"], "inputs": ["island_grid.operator/*/*"]}
+    spec = {"name": "island", "locations": [place], "seq_len": 24, "horizon": 6, "features": {"power": True}}
+    await prepare_training(spec, settings, str(tmp_path / "lake"))
+    manifest = next((tmp_path / "lake" / "features").rglob("manifest.json")).read_text()
+    assert "net_load" in manifest  # SYSTEM_LOCATIONS puts the load of one area and the wind of the other together
+
+
+@pytest.mark.usefixtures("operator")
+def test_what_an_operator_refuses_is_told_before_anything_is_asked(tmp_path: Path, island: Island) -> None:
+    """`problems` of a module is among the problems of the configuration, with the entry's name."""
+    with pytest.raises(ConfigurationError, match="no series; use load or wind"):
+        parse(island.config(tmp_path, params={"what": "rain"}))
+    with pytest.raises(ConfigurationError, match=r'source: "island_grid.nobody" cannot be imported: .*set PYTHONPATH'):
+        parse(island.config(tmp_path, source="island_grid.nobody"))
+    with pytest.raises(ConfigurationError, match='source: "island" is unknown; use one of iso_ne, eia'):
+        parse(island.config(tmp_path, source="island"))
+
+
+def test_a_module_without_requests_or_parse_is_no_source() -> None:
+    """It is refused with what it lacks; all else has a default."""
+    module = ModuleType("half")
+    with pytest.raises(TypeError, match="half is no source: it defines no requests and no parse"):
+        contract.complete(module)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_host_leads_to_its_source(name: str) -> None:
+    """A host is of one source, whatever the order of looking; an unknown one is generic."""
+    assert [source_of_host(host) for host in source(name).HOSTS] == [name] * len(source(name).HOSTS)
+    assert source_of_host("grid.example") == "generic"
+
+
+def test_a_generic_entry_with_current_and_placeholders_is_asked_for_a_period() -> None:
+    """`/current` in a URL means a snapshot to ISO-NE alone: `{start}` never reaches another upstream as it stands."""
+    url = "https://grid.example/current/load?from={start}&to={end}"
+    api = {"name": "load", "url": url, "output_folder": "load", "time": "t", "reread": "P1D"}
+    entry = parse({"apis": [api]}).apis[0]
+    now = datetime(2026, 3, 1, 10, 12, tzinfo=UTC)
+    period = scheduled_period(entry, now)
+    assert period is not None
+    assert (period.end, period.duration) == (datetime(2026, 3, 1, 10, tzinfo=UTC), DAY)
+    (request,) = source("generic").requests(entry, period)
+    assert request.url == "https://grid.example/current/load?from=2026-02-28T10%3A00%3A00Z&to=2026-03-01T10%3A00%3A00Z"
+    current = parse({"apis": [{"name": "lmp", "url": ISO_NE, "output_folder": "lmp"}]}).apis[0]
+    assert scheduled_period(current, now) is None
+
+
+ISO_NE = "https://webservices.iso-ne.com/api/v1.1/hourlylmp/da/final/current/location/4000"
