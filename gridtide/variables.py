@@ -81,7 +81,7 @@ REGISTRY: tuple[Variable, ...] = (
     Variable("iso_ne", r"marginal_\w+", "1", "mean", "1 where the fuel category is marginal"),
     Variable(
         "iso_ne",
-        r"lmp_(day_ahead|real_time|real_time_preliminary|five_minute|fifteen_minute)(_energy|_congestion|_loss)?",
+        r"lmp_(day_ahead|real_time(_preliminary)?|(five|fifteen)_minute(_final|_preliminary)?)(_energy|_congestion|_loss)?",
         "USD/MWh",
         "mean",
         "Locational marginal price and its components",

@@ -87,6 +87,7 @@ class PageChecks:
         """The draft with each key once. Raises `IncompleteError` or `FormatError`."""
         self._check_counts()
         repeated = self.repeated + self._drop_repeats()
+        self._check_repeats(repeated)
         self._check_expected()
         if repeated:
             self.warnings.append(f"{repeated} exact duplicates collapsed")
@@ -114,6 +115,13 @@ class PageChecks:
             if totals != {self.received[period]}:
                 happened = f"{self.received[period]} rows received, the upstream says there are {max(totals)}"
                 raise IncompleteError(self.entry.name, f"{period or 'snapshot'}: {happened}", "Try again")
+
+    def _check_repeats(self, repeated: int) -> None:
+        """A row that comes twice stands where another is missing, as the rows are as many as the upstream counts."""
+        if repeated and self.totals:
+            total = sum(map(max, self.totals.values()))
+            happened = f"{total - repeated} different rows received, the upstream says there are {total}"
+            raise IncompleteError(self.entry.name, f"{self.period or 'snapshot'}: {happened}", "Try again")
 
     def _drop_repeats(self) -> int:
         """Where pages share a key, make the whole distinct, as each page is in itself; how many rows

@@ -13,7 +13,7 @@ import csv
 import io
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -113,12 +113,23 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         "available": {"day_before": "13:00", "timezone": "America/Los_Angeles"}
         if markets <= DAY_AHEAD
         else {"lag": lag},
-        "resolution": {"PRC_INTVL_LMP": "PT5M", "PRC_RTPD_LMP": "PT15M"}.get(report, "PT1H"),
+        "resolution": _resolution(report, markets, asked.get("execution_type", "").upper()),
         "reread": "P3D",
         "chunk": "P30D",
         "concurrency": 2,
         "timeout": 120,
     }
+
+
+def _resolution(report: str, markets: Set[str], execution: str) -> str:
+    """How long the intervals of a report are: those of the real-time markets are 5 or 15 minutes."""
+    if report in ("PRC_INTVL_LMP", "PRC_RTPD_LMP"):
+        return "PT5M" if report == "PRC_INTVL_LMP" else "PT15M"
+    if report not in ("SLD_FCST", "SLD_REN_FCST", "ENE_SLRS"):
+        return "PT1H"
+    if "RTD" in markets or ("RTM" in markets and execution != "RTPD"):
+        return "PT5M"
+    return "PT15M" if markets & {"RTPD", "RTM"} else "PT1H"
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:
@@ -205,7 +216,10 @@ def _raise_error(entry: Entry, body: bytes) -> None:
     code = (report.findtext(".//ERR_CODE") or "").strip()
     what = f"OASIS answers error {code}: {(report.findtext('.//ERR_DESC') or '').strip()}"
     if not code:
-        raise FormatError(entry.name, "OASIS answers XML without an error in it, where CSV was asked for")
+        happened = f"OASIS answers <{report.tag}> without an error in it, where CSV was asked for"
+        if report.tag.startswith("OASIS"):
+            raise FormatError(entry.name, happened)
+        raise UpstreamError(entry.name, happened, "It is tried again")
     if code in PASSING:
         raise UpstreamError(entry.name, what)
     if code != NO_ROWS:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -91,6 +92,26 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         "chunk": "P60D",
         "concurrency": 5,
     }
+
+
+def problems(entry: Mapping[str, Any]) -> list[str]:
+    """A route without `/data/`, which answers with a description of itself, and any frequency but `hourly`.
+
+    An entry that keeps bodies only may ask for either.
+    """
+    url, params = entry.get("url"), entry.get("params")
+    if not isinstance(url, str) or entry.get("format") in ("json", "raw"):
+        return []
+    refusals = []
+    path = urlsplit(url).path.rstrip("/")
+    if _route_name(url) in ROUTES and not path.endswith("/data"):
+        corrected = urlsplit(url)._replace(path=f"{path}/data/").geturl()
+        refusals.append(f"url: lacks /data/, without which EIA describes the route and gives no rows; use {corrected}")
+    queries = {**dict(parse_qsl(urlsplit(url).query)), **(params if isinstance(params, dict) else {})}
+    frequency = queries.get("frequency", "hourly")
+    if frequency != "hourly":
+        refusals.append(f'params.frequency: is "{frequency}", whose times are not in UTC; use "hourly" or leave it out')
+    return refusals
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:

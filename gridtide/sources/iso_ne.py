@@ -39,6 +39,9 @@ SYSTEM_LOCATIONS = ("32", "ISNE")
 SYSTEM = "ISNE"
 """The location of what is about all of New England."""
 
+DEMAND_ZONES = tuple(str(number) for number in range(4001, 4009))
+"""Maine, New Hampshire, Vermont, Connecticut, Rhode Island, and three of Massachusetts: all of New England."""
+
 HEADERS = (("Accept", "application/json"),)
 """Without it the upstream answers in XML."""
 
@@ -87,10 +90,43 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
     params = tuple((key, str(v)) for key, value in entry.params.items() for v in _items(value))
     if period is None or not takes_period(entry):
         return [Request(entry.url, params, HEADERS, "current")]
+    product = _product(entry.url)
+    zones = product.zones if product and _place(entry.url) is None else ()
     return [
-        Request(_day_url(entry.url, day), params, HEADERS, day.isoformat(), local_day(day, ZONE))
+        Request(url, params, HEADERS, " ".join((day.isoformat(), *label)), local_day(day, ZONE))
         for day in local_days(period, ZONE)
+        for url, label in _day_urls(entry.url, day, zones)
     ]
+
+
+def _day_urls(url: str, day: date, zones: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """The URL of one operating day, or one for each of `zones`, each with what its label says of the zone."""
+    day_url = _day_url(url, day)
+    if not zones:
+        return [(day_url, ())]
+    parts = urlsplit(day_url)
+    stem, suffix = (parts.path.removesuffix(".json"), ".json") if parts.path.endswith(".json") else (parts.path, "")
+    path = stem.rstrip("/")
+    return [
+        (urlunsplit(parts._replace(path=f"{path}/location/{zone}{suffix}")), (f"location {zone}",)) for zone in zones
+    ]
+
+
+_WITHOUT_HISTORY = re.compile(r"/(current/(?:all|locationType)|previous|info)(?=[/.]|$)")
+
+
+def problems(entry: Mapping[str, Any]) -> list[str]:
+    """A form of a known resource that answers no day, so that it has no history; the message has one that does."""
+    url = entry.get("url")
+    if not isinstance(url, str) or entry.get("format") in ("json", "raw"):
+        return []
+    parts = urlsplit(url)
+    match, product = _WITHOUT_HISTORY.search(parts.path), _product(url)
+    if match is None or product is None or not _API.search(parts.path):
+        return []
+    location = "/location/4000" if product.located else ""
+    form = urlunsplit(parts._replace(path=f"{parts.path[: match.start()]}/current{location}"))
+    return [f"url: no history exists of /{match[1]}; use {form}"]
 
 
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
@@ -137,20 +173,21 @@ def _product_of(document: Any, entry: Entry) -> Product | None:
     if _is_nothing(document):
         return None
     keys = set(document) if isinstance(document, dict) else set()
-    found = [product for product in PRODUCTS if not keys.isdisjoint(product.roots)]
-    if len(found) == 1:
-        return found[0]
-    if found:
+    matches = [product for product in PRODUCTS if not keys.isdisjoint(product.roots)]
+    candidates = [product for product in matches if "/" not in product.path] or matches
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
         raise FormatError(
             entry.name,
-            f"neither the URL nor {found[0].root} says which of {', '.join(p.path for p in found)} this is",
-            f"Ask it as the API does, …/api/v1.1/{found[0].path}/final/current",
+            f"neither the URL nor {candidates[0].root} says which of {', '.join(p.path for p in candidates)} this is",
+            f"Ask it as the API does, …/api/v1.1/{candidates[0].path}/final/current",
         )
-    known = ", ".join(dict.fromkeys(product.roots[0] for product in PRODUCTS))
+    roots = ", ".join(dict.fromkeys(product.roots[0] for product in PRODUCTS))
     raise FormatError(
         entry.name,
         f"the answer holds {', '.join(sorted(keys)) or 'no object'}, which is no series known here",
-        f'Ask a resource that answers with one of {known}; or keep bodies only, with "format": "json"',
+        f'Ask a resource that answers with one of {roots}; or keep bodies only, with "format": "json"',
     )
 
 
@@ -365,7 +402,8 @@ FREQUENT = {
     "chunk": "P7D",
     "fresh": "PT5M",
 }
-SETTLED = HOURLY | {"available": {"lag": "P7D"}, "reread": "P7D"}
+FINAL = {"available": {"lag": "P7D"}, "reread": "P7D"}
+SETTLED = HOURLY | FINAL
 """What is final after about five business days."""
 DAY_AHEAD = HOURLY | {"available": {"day_before": "13:30", "timezone": ZONE.key}, "reread": "P2D"}
 """What the day-ahead market publishes by 13:30 on the day before."""
@@ -380,7 +418,8 @@ class Product:
     `path` are the words that its URL has, `root` is the element that repeats in its answers,
     `policy` are an entry's defaults. `fields` leads from the upstream's fields to variables where
     `read` takes them from there. `located` records name a location, the others are about the whole
-    system. `by_location` resources give a whole day of one location only.
+    system. `by_location` resources give a whole day of one location only. Of `zones`
+    a day is asked one by one where the URL names no location.
     """
 
     path: str
@@ -391,6 +430,7 @@ class Product:
     step: timedelta = timedelta(hours=1)
     located: bool = False
     by_location: bool = False
+    zones: Sequence[str] = ()
 
     @property
     def roots(self) -> tuple[str, str]:
@@ -408,8 +448,8 @@ def _lmp(path: str, root: str, policy: Mapping[str, Any], variable: str, **more:
     return Product(path, root, policy, fields=fields, located=True, **more)
 
 
-def _frequent_lmp(path: str, root: str, minutes: int, variable: str) -> Product:
-    policy = FREQUENT | {"resolution": f"PT{minutes}M"}
+def _frequent_lmp(path: str, root: str, minutes: int, variable: str, **policy: Any) -> Product:
+    policy = FREQUENT | {"resolution": f"PT{minutes}M"} | policy
     return _lmp(path, root, policy, variable, step=timedelta(minutes=minutes), by_location=True)
 
 
@@ -418,7 +458,11 @@ PRODUCTS = (
     _lmp("hourlylmp/da", "HourlyLmp", DAY_AHEAD, "lmp_day_ahead"),
     _lmp("hourlylmp/rt/final", "HourlyLmp", SETTLED, "lmp_real_time"),
     _lmp("hourlylmp/rt/prelim", "HourlyLmp", HOURLY, "lmp_real_time_preliminary"),
+    _frequent_lmp("fiveminutelmp/final", "FiveMinLmp", 5, "lmp_five_minute_final", **FINAL),
+    _frequent_lmp("fiveminutelmp/prelim", "FiveMinLmp", 5, "lmp_five_minute_preliminary"),
     _frequent_lmp("fiveminutelmp", "FiveMinLmp", 5, "lmp_five_minute"),
+    _frequent_lmp("fifteenminutelmp/final", "FifteenMinLmp", 15, "lmp_fifteen_minute_final", **FINAL),
+    _frequent_lmp("fifteenminutelmp/prelim", "FifteenMinLmp", 15, "lmp_fifteen_minute_preliminary"),
     _frequent_lmp("fifteenminutelmp", "FifteenMinLmp", 15, "lmp_fifteen_minute"),
     Product(
         "hourlysysload",
@@ -446,8 +490,22 @@ PRODUCTS = (
         FORECAST,
         fields={"LoadMw": "load_forecast", "NetLoadMw": "net_load_forecast"},
     ),
-    Product("realtimehourlydemand", "HourlyRtDemand", SETTLED, fields={"Load": "demand_real_time"}, located=True),
-    Product("dayaheadhourlydemand", "HourlyDaDemand", DAY_AHEAD, fields={"Load": "demand_day_ahead"}, located=True),
+    Product(
+        "realtimehourlydemand",
+        "HourlyRtDemand",
+        SETTLED,
+        fields={"Load": "demand_real_time"},
+        located=True,
+        zones=DEMAND_ZONES,
+    ),
+    Product(
+        "dayaheadhourlydemand",
+        "HourlyDaDemand",
+        DAY_AHEAD,
+        fields={"Load": "demand_day_ahead"},
+        located=True,
+        zones=DEMAND_ZONES,
+    ),
     Product("morningreport", "MorningReport", REPORT, _morning_report),
     Product("sevendayforecast", "SevenDayForecast", REPORT, _seven_days),
 )

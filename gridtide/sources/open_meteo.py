@@ -19,7 +19,7 @@ import msgspec
 
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
 from gridtide.periods import Period, split
-from gridtide.sources.contract import BOM, Page, Request
+from gridtide.sources.contract import BOM, Page, Request, Skipped
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,6 +30,13 @@ HOSTS = (
     "api.open-meteo.com",
     "archive-api.open-meteo.com",
     "historical-forecast-api.open-meteo.com",
+    "previous-runs-api.open-meteo.com",
+    "ensemble-api.open-meteo.com",
+    "customer-api.open-meteo.com",
+    "customer-archive-api.open-meteo.com",
+    "customer-historical-forecast-api.open-meteo.com",
+    "customer-previous-runs-api.open-meteo.com",
+    "customer-ensemble-api.open-meteo.com",
 )
 HOUR = timedelta(hours=1)
 GMT = ZoneInfo("GMT")
@@ -38,8 +45,12 @@ LONGEST = timedelta(days=365)
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """No credentials, the documented limits; the archive lags five days and is revised for some more."""
+    """The customers' key from `OPEN_METEO_API_KEY`, and the documented limits; the archive lags five days and is
+    revised for some more."""
+    customer = (urlsplit(url).hostname or "").startswith("customer-")
+    key = {"kind": "api_key", "env": "OPEN_METEO_API_KEY", "in": "query", "name": "apikey"}
     return {
+        **({"auth": key} if customer else {}),
         "resolution": "PT1H",
         "available": {"lag": "P5D" if _is_archive(url) else "PT0S"},
         "reread": "P7D",
@@ -118,7 +129,8 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
         for location, answer in zip(locations, answers, strict=True)
         for table in _series(entry, location, answer, retrieved_at)
     ]
-    return Page(concat(tables), sum(len((answer.hourly or {})["time"]) for answer in answers))
+    received = sum(len((answer.hourly or {})["time"]) for answer in answers)
+    return Page(concat(tables), received, skipped=_count_nans(body))
 
 
 class Answer(msgspec.Struct):
@@ -135,9 +147,23 @@ class Answer(msgspec.Struct):
 _DECODER: msgspec.json.Decoder[list[Answer] | Answer] = msgspec.json.Decoder(list[Answer] | Answer)
 
 
+_NAN = re.compile(rb"(?i)(?<=[\[:,])\s*[-+]?(?:nan|inf(?:inity)?)\s*(?=[,\]}])")
+
+
+def _without_nans(body: bytes) -> bytes:
+    """`body` with a null for each `nan` and `inf`, which a model that fails at one location writes and JSON has not."""
+    return _NAN.sub(b"null", body) if b"nan" in body or b"inf" in body else body
+
+
+def _count_nans(body: bytes) -> list[Skipped]:
+    """How many values of hourly blocks are no numbers, where the body has any; they are stored as nulls."""
+    texts = [text for block in re.findall(rb'"hourly":\s*\{.*?\}', body, re.DOTALL) for text in _NAN.findall(block)]
+    return [Skipped("no number", len(texts), f"hourly: {texts[0].decode().strip()}")] if texts else []
+
+
 def _decode(entry: Entry, body: bytes, retrieved_at: datetime) -> list[Answer]:
     try:
-        answer = _DECODER.decode(body.removeprefix(BOM))
+        answer = _DECODER.decode(_without_nans(body.removeprefix(BOM)))
     except msgspec.ValidationError as error:
         raise FormatError(entry.name, f"the answer has not the promised shape: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -148,6 +174,10 @@ def _decode(entry: Entry, body: bytes, retrieved_at: datetime) -> list[Answer]:
     return answers
 
 
+_PASSING = re.compile(r"(?i)overloaded|unavailable|time.?out|timed out|try again|internal")
+"""Reasons that say nothing about the request."""
+
+
 def _check(entry: Entry, answer: Answer, retrieved_at: datetime) -> None:
     """Raises where the answer is an error, not in GMT, or without hours."""
     if answer.error:
@@ -155,7 +185,9 @@ def _check(entry: Entry, answer: Answer, retrieved_at: datetime) -> None:
         if "limit exceeded" in answer.reason:
             fix = 'Ask less often: lower the rates in "rate_limit"'
             raise QuotaError(entry.name, refused, fix, wait=requested_wait(answer.reason, retrieved_at))
-        raise ConfigurationError(entry.name, refused, "Mend the entry's params")
+        if _PASSING.search(answer.reason):
+            raise UpstreamError(entry.name, refused, "It is tried again")
+        raise ConfigurationError(entry.name, refused, 'Correct "params"')
     if answer.utc_offset_seconds:
         raise FormatError(entry.name, f"times are {answer.utc_offset_seconds} s off GMT, which was asked for")
     if answer.hourly is None or "time" not in answer.hourly:
@@ -215,14 +247,17 @@ def covers_preceding_hour(name: str) -> bool:
 
 
 def _is_forecast(url: str) -> bool:
-    parts = urlsplit(url)
-    return "forecast" in parts.path or parts.hostname == "api.open-meteo.com"
+    """Whether it is a forecast, which is all that is not the archive, at any host."""
+    return "archive" not in urlsplit(url).path
+
+
+_PAST = re.compile(r"(^|-)(historical-forecast|previous-runs)-api\.")
 
 
 def _is_archive(url: str) -> bool:
     """Whether the URL answers for past days: the archive, or the archived forecasts."""
     parts = urlsplit(url)
-    return "archive" in parts.path or (parts.hostname or "").startswith("historical-")
+    return "archive" in parts.path or _PAST.search(parts.hostname or "") is not None
 
 
 def _asked(entry: Entry) -> dict[str, str]:

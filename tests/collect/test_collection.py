@@ -114,13 +114,13 @@ async def test_a_total_that_changes_while_paging_fails(eia_upstream: StartUpstre
     assert files(tmp_path) == []
 
 
-async def test_duplicates_across_pages_collapse(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """The same row on two pages stands once in the file, with a warning that counts it."""
-    upstream, entry = await eia_upstream(7_000)
-    upstream.rows.append(upstream.rows[3])
-    done = await run(entry, tmp_path)
-    assert await values(tmp_path, done.file) == list(range(7_000))
-    assert done.warnings == ("1 exact duplicates collapsed",)
+async def test_a_repeated_row_does_not_make_up_for_a_missing_one(eia_upstream: StartUpstream, tmp_path: Path) -> None:
+    """Rows count towards the upstream's total once, however often pages repeat them; fewer are an error and no file."""
+    upstream, entry = await eia_upstream(7_000, raw=False)
+    upstream.rows[6_000] = upstream.rows[3]
+    with pytest.raises(IncompleteError, match="6999 different rows received, the upstream says there are 7000"):
+        await run(entry, tmp_path)
+    assert files(tmp_path) == []
 
 
 async def test_a_conflict_across_pages_fails(eia_upstream: StartUpstream, tmp_path: Path) -> None:

@@ -409,7 +409,7 @@ def test_xml_with_a_document_type_is_refused() -> None:
 
 def test_xml_without_an_error_is_not_what_was_asked_for() -> None:
     """OASIS answers CSV to resultformat 6; a report in XML is a format error."""
-    with pytest.raises(FormatError, match="XML without an error"):
+    with pytest.raises(FormatError, match="OASISReport> without an error"):
         read("<OASISReport><MessagePayload/></OASISReport>")
 
 
@@ -545,3 +545,30 @@ def test_recorded_errors_are_told(name: str, kind: type[GridtideError], says: st
 def test_the_recorded_answer_without_data_has_no_rows() -> None:
     """ERR_CODE 1000, as recorded."""
     assert read((SHARED / "payloads" / "caiso" / "oasis_SLD_REN_FCST_no_data_1000.xml").read_bytes()).received == 0
+
+
+@pytest.mark.parametrize(
+    ("params", "minutes"),
+    [
+        ({"queryname": "ENE_SLRS", "market_run_id": "RTM"}, 5),
+        ({"queryname": "ENE_SLRS", "market_run_id": "DAM"}, 60),
+        ({"queryname": "SLD_FCST", "market_run_id": "RTM", "execution_type": "RTD"}, 5),
+        ({"queryname": "SLD_FCST", "market_run_id": "RTM", "execution_type": "RTPD"}, 15),
+        ({"queryname": "SLD_REN_FCST", "market_run_id": "RTPD"}, 15),
+        ({"queryname": "SLD_REN_FCST", "market_run_id": "RTD"}, 5),
+        ({"queryname": "SLD_FCST", "market_run_id": "ACTUAL"}, 60),
+        ({"queryname": "PRC_RTPD_LMP", "market_run_id": "RTPD"}, 15),
+    ],
+)
+def test_reports_of_the_real_time_markets_have_their_resolution(params: dict[str, str], minutes: int) -> None:
+    """Holes shorter than an hour are found only where the resolution is that of the report."""
+    api = {"name": "report", "url": "http://oasis.caiso.com/oasisapi/SingleZip", "params": params}
+    assert parse({"apis": [api | {"output_folder": "report"}]}).apis[0].resolution == timedelta(minutes=minutes)
+
+
+@pytest.mark.parametrize("body", [b"<script>location='/challenge'</script>", b'<error code="17" message="quota"/>'])
+def test_markup_that_is_no_report_is_tried_again(body: bytes) -> None:
+    """A page of a script, and an error in other words than those of OASIS, are no answer without rows."""
+    asked = caiso.requests(entry(), Period(AT - timedelta(days=1), AT))[0]
+    with pytest.raises(UpstreamError, match=r"OASIS answers <(script|error)> without an error in it"):
+        caiso.parse(entry(), asked, body, AT)

@@ -377,3 +377,24 @@ def test_each_row_is_read_whatever_the_hours_have(data: st.DataObject) -> None:
         (datetime.fromisoformat(f"{label}:00+00:00"), place, names[kind], float(n))
         for n, (label, place, kind) in enumerate(kept)
     ]
+
+
+@pytest.mark.parametrize(
+    ("url", "params", "problem"),
+    [
+        (f"{BASE}/region-data/", {}, rf"url: lacks /data/, .*; use {BASE}/region-data/data/"),
+        (f"{BASE}/fuel-type-data", {}, rf"url: lacks /data/, .*; use {BASE}/fuel-type-data/data/"),
+        (f"{BASE}/region-data/data/", {"frequency": "local-hourly"}, r'params.frequency: is "local-hourly"'),
+        (f"{BASE}/region-data/data/?frequency=local-hourly", {}, r'params.frequency: is "local-hourly"'),
+    ],
+)
+def test_what_eia_does_not_answer_with_hours_is_refused_with_the_fix(
+    url: str, params: dict[str, Any], problem: str
+) -> None:
+    """A route without /data/ and a frequency other than hourly are told before anything is asked; the fix is valid."""
+    api = {"name": "grid", "url": url, "output_folder": "grid", "params": params}
+    with pytest.raises(ConfigurationError, match=problem):
+        loading.parse({"apis": [api]})
+    corrected = {"url": f"{BASE}/region-data/data/", "params": {"frequency": "hourly"}}
+    assert loading.parse({"apis": [api | corrected]}).apis
+    assert loading.parse({"apis": [api | {"format": "json"}]}).apis

@@ -12,7 +12,7 @@ import pytest
 from gridtide.config import loading
 from gridtide.entries.auth import BasicAuth
 from gridtide.entries.entry import Entry
-from gridtide.errors import FormatError, UpstreamError
+from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.periods import Period
 from gridtide.sources import iso_ne
 from gridtide.sources.contract import BOM, Page, Request
@@ -115,7 +115,6 @@ def test_a_snapshot_asks_the_url_as_it_is_for_json() -> None:
         "hourlylmp/da/final/day/20251102/location/4000",
         "hourlyloadforecast/all/day/20230501",
         "fiveminutelmp/current",
-        "fiveminutelmp/current/all",
         "locations/all",
     ],
 )
@@ -334,7 +333,7 @@ LMP = {"LmpTotal": -1.5, "EnergyComponent": 30, "CongestionComponent": 0, "LossC
         ("hourlylmp/rt/final/day/20240310", "HourlyLmp", "lmp_real_time", 60),
         ("hourlylmp/rt/prelim/current/location/4000", "HourlyLmp", "lmp_real_time_preliminary", 60),
         ("fiveminutelmp/current", "FiveMinLmp", "lmp_five_minute", 5),
-        ("fifteenminutelmp/final/current", "FifteenMinLmp", "lmp_fifteen_minute", 15),
+        ("fifteenminutelmp/final/current", "FifteenMinLmp", "lmp_fifteen_minute_final", 15),
     ],
 )
 def test_the_path_says_which_price_it_is(path: str, root: str, variable: str, minutes: int) -> None:
@@ -721,3 +720,58 @@ def test_recorded_values_are_the_ones_in_the_file() -> None:
     load = parse(recorded("hourlysysload_day_20240310")).observations
     assert load["interval_start"].to_pylist()[:3] == [datetime(2024, 3, 10, hour, tzinfo=UTC) for hour in (5, 6, 7)]
     assert math.isclose(load["value"][2].as_py(), 10790.338)
+
+
+@pytest.mark.parametrize(
+    ("path", "variable", "lag"),
+    [
+        ("fiveminutelmp/final", "lmp_five_minute_final", 7 * 24 * 60),
+        ("fiveminutelmp/prelim", "lmp_five_minute_preliminary", 15),
+        ("fiveminutelmp", "lmp_five_minute", 15),
+        ("fifteenminutelmp/final", "lmp_fifteen_minute_final", 7 * 24 * 60),
+        ("fifteenminutelmp/prelim", "lmp_fifteen_minute_preliminary", 15),
+        ("fifteenminutelmp", "lmp_fifteen_minute", 15),
+    ],
+)
+def test_final_prices_never_mix_with_preliminary_prices(path: str, variable: str, lag: int) -> None:
+    """Each has its own name, and final prices are not known before they are settled."""
+    entry = an_entry(f"{path}/current/location/4000")
+    root = "FifteenMinLmp" if path.startswith("fifteen") else "FiveMinLmp"
+    record = {"BeginDate": "2024-03-10T01:00:00.000-05:00", "Location": {"@LocId": "4000"}, "LmpTotal": 31.5}
+    body = json.dumps({f"{root}s": {root: [record]}}).encode()
+    table = iso_ne.parse(entry, iso_ne.requests(entry, None)[0], body, datetime(2024, 3, 20, tzinfo=UTC)).observations
+    assert table["variable"].to_pylist() == [variable]
+    assert entry.available.lag == timedelta(minutes=lag)
+
+
+@pytest.mark.parametrize("resource", ["realtimehourlydemand", "dayaheadhourlydemand"])
+@pytest.mark.parametrize("suffix", ["", ".json"])
+def test_hourly_demand_without_a_location_is_asked_by_load_zone(resource: str, suffix: str) -> None:
+    """The API answers a day of one location only, so each of the eight zones is asked for each day."""
+    entry = an_entry(f"{resource}/current{suffix}")
+    two_days = period("2024-03-09T05:00", "2024-03-11T04:00")
+    asked = iso_ne.requests(entry, two_days)
+    zones = [(day, zone) for day in (20240309, 20240310) for zone in range(4001, 4009)]
+    assert [request.url for request in asked] == [
+        f"{BASE}/{resource}/day/{day}/location/{zone}{suffix}" for day, zone in zones
+    ]
+    assert len({request.label for request in asked}) == 16
+    assert len(iso_ne.requests(an_entry(f"{resource}/current/location/4001"), two_days)) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "form"),
+    [
+        ("fiveminutelmp/current/all", "fiveminutelmp/current/location/4000"),
+        ("hourlylmp/da/final/current/locationType/HUB", "hourlylmp/da/final/current/location/4000"),
+        ("fiveminutesystemload/previous", "fiveminutesystemload/current"),
+        ("genfuelmix/info", "genfuelmix/current"),
+    ],
+)
+def test_a_url_without_history_is_refused_with_a_form_that_has_it(path: str, form: str) -> None:
+    """The URL of the message is an entry that takes periods; where only bodies are kept the form is allowed."""
+    with pytest.raises(ConfigurationError, match=rf"url: no history exists of .*; use {BASE}/{form}$"):
+        an_entry(path)
+    assert iso_ne.takes_period(an_entry(form))
+    api = {"name": "bodies", "url": f"{BASE}/{path}", "output_folder": "bodies", "format": "json"}
+    assert loading.parse({"apis": [api]}).apis[0].url.endswith(path)

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from gridtide.config import loading
-from gridtide.entries.auth import NoAuth
+from gridtide.entries.auth import KeyAuth, NoAuth
 from gridtide.entries.entry import Entry, RateLimit
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
 from gridtide.periods import Period
 from gridtide.sources import open_meteo
-from gridtide.sources.contract import BOM, Page, Request
+from gridtide.sources.contract import BOM, Page, Request, Skipped
 from tests.support.shared import SHARED, needs_shared
 
 AT = datetime(2026, 8, 1, tzinfo=UTC)
@@ -129,6 +129,9 @@ def test_parameters_may_stand_in_the_url() -> None:
         (FORECAST, BOSTON, False),
         ("http://localhost:8900/v1/forecast", BOSTON, False),
         ("https://historical-forecast-api.open-meteo.com/v1/forecast", BOSTON, True),
+        ("https://customer-historical-forecast-api.open-meteo.com/v1/forecast", BOSTON, True),
+        ("https://previous-runs-api.open-meteo.com/v1/forecast", BOSTON, True),
+        ("https://ensemble-api.open-meteo.com/v1/ensemble", BOSTON, False),
     ],
 )
 def test_archives_take_a_period_and_forecasts_are_snapshots(url: str, params: dict[str, Any], expected: bool) -> None:
@@ -140,9 +143,11 @@ def test_archives_take_a_period_and_forecasts_are_snapshots(url: str, params: di
 
 
 def test_defaults_are_the_documented_limits() -> None:
-    """No credentials, three rates at once, five days of lag for the archive and none for the forecast."""
+    """A key for customers alone, three rates at once, five days of lag for the archive and none for the forecast."""
     archive, forecast = an_entry(ARCHIVE), an_entry(FORECAST)
     assert archive.auth == NoAuth()
+    customer = an_entry("https://customer-api.open-meteo.com/v1/forecast")
+    assert customer.auth == KeyAuth(kind="api_key", env="OPEN_METEO_API_KEY", place="query", name="apikey")
     assert archive.rate_limit == RateLimit(name="open_meteo", rates=("600/minute", "5000/hour", "10000/day"))
     assert (archive.available.lag, forecast.available.lag) == (timedelta(days=5), timedelta(0))
 
@@ -190,6 +195,9 @@ def test_everything_else_is_an_instant(name: str) -> None:
         ("http://localhost:8900/v1/forecast", "temperature_2m_forecast"),
         ("http://localhost:8900/v1/archive", "temperature_2m"),
         ("https://historical-forecast-api.open-meteo.com/v1/forecast", "temperature_2m_forecast"),
+        ("https://customer-api.open-meteo.com/v1/gfs", "temperature_2m_forecast"),
+        ("https://mirror.example/v1/ecmwf", "temperature_2m_forecast"),
+        ("https://customer-archive-api.open-meteo.com/v1/archive", "temperature_2m"),
     ],
 )
 def test_a_forecast_is_another_product(url: str, variable: str) -> None:
@@ -385,3 +393,38 @@ def test_every_recorded_answer_is_read_here() -> None:
             with pytest.raises(kind) as refusal:
                 parse(body)
             assert json.loads(body)["reason"] in str(refusal.value)
+
+
+def test_an_overload_under_http_200_may_pass() -> None:
+    """It says nothing about the request, so that it is tried again."""
+    with pytest.raises(UpstreamError, match="The service is overloaded"):
+        parse({"error": True, "reason": "The service is overloaded"})
+
+
+def test_a_location_that_fails_does_not_lose_the_others() -> None:
+    """A model that fails writes nan, which is no JSON: a null where it is a value, counted with an example."""
+    entry = an_entry(FORECAST, TWO, location=["a", "b"])
+    failed = json.dumps(an_answer(temperature_2m=[1.0, 5.0])).replace("42.355", "-nan").replace("5.0]", "-nan]")
+    page = parse(f"[{failed},{json.dumps(an_answer(temperature_2m=[2.0, 2.5]) | {'location_id': 1})}]".encode(), entry)
+    assert list(zip(column(page, "location"), column(page, "value"), strict=True)) == [
+        ("a", 1.0),
+        ("a", None),
+        ("b", 2.0),
+        ("b", 2.5),
+    ]
+    assert page.skipped == [Skipped("no number", 1, "hourly: -nan")]
+
+
+def test_members_of_an_ensemble_and_models_are_series_of_their_own() -> None:
+    """Each keeps the ending that the upstream gives it, and covers the hour before where its variable does."""
+    names = ["temperature_2m", "temperature_2m_member01", "precipitation_gfs_seamless"]
+    page = parse(
+        an_answer(**{name: [1.0] for name in names}), an_entry("https://ensemble-api.open-meteo.com/v1/ensemble")
+    )
+    assert column(page, "variable") == [f"{name}_forecast" for name in names]
+    starts, ends = column(page, "interval_start"), column(page, "interval_end")
+    assert [end - start for start, end in zip(starts, ends, strict=True)] == [
+        timedelta(0),
+        timedelta(0),
+        timedelta(hours=1),
+    ]
