@@ -20,7 +20,7 @@ async def read_credentials(entries: Iterable[Entry]) -> dict[str, str]:
     `secret:NAME`. A missing value is left out: only the entries that need it fail, when they are collected.
     """
     names = {name for entry in entries for name in credential_names(entry)}
-    environment = {**dotenv_values(".env"), **os.environ} if names else {}
+    environment = {**dotenv_values(".env", encoding="utf-8-sig"), **os.environ} if names else {}
     # A variable that is set and empty stays: a password may be empty.
     credentials = {name: environment.get(name) for name in names if not name.startswith("secret:")}
     for name in names - credentials.keys():
@@ -33,7 +33,7 @@ def defer_to_dotenv(entries: Iterable[Entry], folder: Path) -> None:
 
     A run that this process starts in `folder` then reads them from the file, with the values of that time.
     """
-    filed = dotenv_values(folder / ".env")
+    filed = dotenv_values(folder / ".env", encoding="utf-8-sig")
     for name in {name for entry in entries for name in credential_names(entry)}:
         if name in filed and os.environ.get(name) == filed[name]:
             del os.environ[name]

@@ -140,7 +140,7 @@ def set_up_process(
     Exit codes: 0 all well · 1 an entry or a step failed · 2 wrong use, configuration or training spec
     · 3 credentials missing or refused · 130 interrupted.
     """
-    load_dotenv(".env")
+    load_dotenv(".env", encoding="utf-8-sig")  # editors on Windows write a byte order mark
     # The commands print the results of a run themselves; its whole log is in the UI.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "DEBUG" if debug else "CRITICAL")
 

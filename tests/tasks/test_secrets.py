@@ -65,3 +65,11 @@ async def test_secret_blocks_are_read() -> None:
         [entry(kind="api_key", secret="grid-key"), entry(kind="basic", secret="no-such-block")]
     )
     assert found == {"secret:grid-key": "from the block"}
+
+
+async def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An editor that writes one before `.env` hides no credential."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MARKED_KEY", raising=False)
+    (tmp_path / ".env").write_text("MARKED_KEY=value\n", encoding="utf-8-sig")
+    assert await read_credentials([entry(kind="api_key", env="MARKED_KEY")]) == {"MARKED_KEY": "value"}
