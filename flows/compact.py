@@ -44,6 +44,7 @@ async def compact(
     select: list[str] | None = None,
     lake: str | None = None,
     cluster: str | None = None,
+    prune: bool = False,
 ) -> dict[str, Any]:
     """Bring the months of the entries up to their files; where they are, nothing is written.
 
@@ -57,6 +58,7 @@ async def compact(
         lake: Folder or URI of the lake; the configuration's if empty.
         cluster: Where months are made: the address of a Dask scheduler, "local" for a process per core of
             this machine; in this process if empty.
+        prune: Whether to remove files that months have held whole for 30 days, after these months were verified.
     """
     started = time.monotonic()
     loaded, entries = _tabular(config, select)
@@ -65,7 +67,7 @@ async def compact(
     progress = await Progress.begin("compact-progress", {entry.name: 1 for entry in entries})
 
     async def compact_entry(way: Callable[[Lake, Entry], Awaitable[Compaction]], entry: Entry) -> dict[str, Any]:
-        row = await _row(way(store, entry), entry.name)
+        row = await _row(_and_prune(store, entry, way) if prune else way(store, entry), entry.name)
         await progress.advance(entry.name)
         return row
 
@@ -78,16 +80,25 @@ async def compact(
     return await finish(compact_report(rows, time.monotonic() - started))
 
 
+async def _and_prune(store: Lake, entry: Entry, way: Callable[[Lake, Entry], Awaitable[Compaction]]) -> Compaction:
+    """Compact `entry`, then remove the files that its months hold; what was removed is counted in the compaction."""
+    compaction = await way(store, entry)
+    pruning = await curated.prune(store, entry)
+    compaction.removed = pruning.files
+    compaction.problems += pruning.problems
+    return compaction
+
+
 def compact_report(rows: Sequence[Row], seconds: float) -> RunReport:
     """The report of a compaction that took `seconds`:
 
     - `pipeline_status`: `success`, `partial` or `failed`
-    - `summary`: `files` that went in, their `rows`, `months` and `bytes` written, `seconds`
-    - `results` per entry: `name`, `files`, `rows`, `months` (a list), `bytes`, `problems` (one for each
-      file that was left out), `error`
+    - `summary`: `files` that went in, their `rows`, `months` and `bytes` written, files `removed`, `seconds`
+    - `results` per entry: `name`, `files`, `rows`, `months` (a list), `bytes`, `removed`, `problems` (one for
+      each file that was left out or could not be removed), `error`
     """
     failed = sum(row["error"] is not None for row in rows)
-    summary = {key: sum(row[key] for row in rows) for key in ("files", "rows", "bytes")}
+    summary = {key: sum(row[key] for row in rows) for key in ("files", "rows", "bytes", "removed")}
     months = sum(len(row["months"]) for row in rows)
     return RunReport(
         LAYOUT,
@@ -107,6 +118,8 @@ def _headline(report: Mapping[str, Any]) -> str:
 
 
 def _note(row: Row) -> str:
+    if row["removed"] and not row["error"]:
+        return f"{row['removed']:,} compacted files removed"
     return row["error"] or (f"{row['months'][0]} to {row['months'][-1]}" if row["months"] else "nothing new")
 
 
@@ -165,6 +178,7 @@ async def _row(compacting: Awaitable[Compaction], name: str) -> dict[str, Any]:
         "rows": compaction.rows,
         "months": sorted(set(compaction.months)),
         "bytes": compaction.bytes,
+        "removed": compaction.removed,
         "problems": compaction.problems,
         "error": error,
     }

@@ -325,7 +325,13 @@ def prepare_command(
 
 @app.command("compact")
 def compact_command(
-    config: ConfigPath = DEFAULT_CONFIG, lake: LakeUri = None, select: Select = None, cluster: Cluster = None
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    select: Select = None,
+    cluster: Cluster = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove files that months have held for 30 days; months are verified before")
+    ] = False,
 ) -> None:
     """Combine the files of each entry into one file per month under processed/, which keeps every vintage."""
     _check_options(config, select)
@@ -333,7 +339,7 @@ def compact_command(
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake)
-    asyncio.run(flows.run_and_show("compact", options, cluster))
+    asyncio.run(flows.run_and_show("compact", options, cluster, prune))
 
 
 @app.command("retention")

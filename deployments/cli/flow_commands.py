@@ -99,10 +99,10 @@ async def run_monitor(options: FlowOptions, days: int, dry_run: bool) -> Report:
     return report
 
 
-async def run_compact(options: FlowOptions, cluster: str | None = None) -> Report:
+async def run_compact(options: FlowOptions, cluster: str | None = None, prune: bool = False) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with show_progress("Compacting"):
-        report: Report = await compact(options.config, options.select, options.lake, cluster)
+        report: Report = await compact(options.config, options.select, options.lake, cluster, prune)
     return report
 
 

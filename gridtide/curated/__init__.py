@@ -5,6 +5,7 @@ same whether that was done, is going on, or was killed halfway.
 """
 
 from gridtide.curated.compaction import Compaction, compact
+from gridtide.curated.pruning import Pruning, prune
 from gridtide.curated.reading import Input, inputs, read, tables, verify
 from gridtide.curated.sharing import CompactedShare, CompactionShare, compact_share, join_shares, plan_shares
 
@@ -13,11 +14,13 @@ __all__ = [
     "Compaction",
     "CompactionShare",
     "Input",
+    "Pruning",
     "compact",
     "compact_share",
     "inputs",
     "join_shares",
     "plan_shares",
+    "prune",
     "read",
     "tables",
     "verify",

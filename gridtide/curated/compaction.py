@@ -53,7 +53,7 @@ LAST = datetime.max.replace(tzinfo=UTC)
 @dataclass
 class Compaction:
     """What a compaction of one entry did: `files` that went in with their `rows`, `months` written, in
-    `bytes`, and the `problems` of files that were left out."""
+    `bytes`, the `problems` of files that were left out, and how many files were `removed` since."""
 
     entry: str
     files: int = 0
@@ -61,6 +61,7 @@ class Compaction:
     months: list[str] = field(default_factory=list)
     bytes: int = 0
     problems: list[str] = field(default_factory=list)
+    removed: int = 0
 
     def __add__(self, later: Compaction) -> Compaction:
         """What both did together."""
@@ -71,6 +72,7 @@ class Compaction:
             self.months + later.months,
             self.bytes + later.bytes,
             self.problems + later.problems,
+            self.removed + later.removed,
         )
 
 
@@ -198,7 +200,7 @@ class Work:
     async def _again(self, month: str, path: str, content_hash: str) -> pa.Table:
         """The rows of `month` in a file that was compacted before."""
         file = self.dataset.files.get(path)
-        if file is None:
+        if file is None or file.removed:
             happened = f"is gone, and {month_path(self.dataset.path, month)} must be made anew from it"
             raise StorageError(path, happened, f"Put it back, or go on without it: remove {self.dataset.path}")
         [(metadata, table)] = await load_files(self.lake, [file], {path: content_hash}, verify=True)

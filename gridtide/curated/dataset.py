@@ -14,10 +14,19 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from gridtide.curated.months import RECORD_NAME, CompactionRecord, Month, dataset_folder, is_month, month_path
+from gridtide.curated.months import (
+    RECORD_NAME,
+    CompactedFile,
+    CompactionRecord,
+    Month,
+    dataset_folder,
+    is_month,
+    month_path,
+)
 from gridtide.entries.entry import TABULAR
 from gridtide.errors import DamagedError, StorageError
 from gridtide.lake import EXTENSIONS, File, Lake, Metadata
+from gridtide.lake.names import RemovedFile, parse_name
 from gridtide.lake.soundness import find_mismatch
 from gridtide.observations import identity as identity_module
 from gridtide.observations.times import microseconds, read_times, to_microseconds
@@ -53,8 +62,8 @@ class Dataset:
     async def open(cls, lake: Lake, output_folder: str, file_prefix: str) -> Dataset:
         """The files that `file_prefix` names in `output_folder`; asks the lake for two lists and one small file."""
         path = dataset_folder(output_folder, file_prefix)
-        files = lake.files(output_folder, file_prefix, superseded=True)
-        listed, objects = await asyncio.gather(files, lake.objects(path))
+        listing = lake.files(output_folder, file_prefix, superseded=True)
+        listed, objects = await asyncio.gather(listing, lake.objects(path))
         tabular = {EXTENSIONS[name] for name in TABULAR}
         there = {one.path: one.e_tag for one in objects}
         months = {one.rpartition("/")[2].removesuffix(".parquet"): tag for one, tag in there.items()}
@@ -65,7 +74,11 @@ class Dataset:
         record = (
             await _record(lake, f"{path}/{RECORD_NAME}") if f"{path}/{RECORD_NAME}" in there else CompactionRecord()
         )
-        return cls(lake, path, {file.path: file for file in listed if file.extension in tabular}, record, tags)
+        files = {file.path: file for file in listed if file.extension in tabular}
+        removed = {name: _as_compacted(file.size, file.removed) for name, file in files.items() if file.removed}
+        record = CompactionRecord({**removed, **record.files}, record.months)
+        gone = {name: _as_removed(name, compacted) for name, compacted in record.files.items() if name not in files}
+        return cls(lake, path, files | gone, record, tags)
 
     def new(self) -> list[File]:
         """The files that are not compacted and still count."""
@@ -228,6 +241,20 @@ async def read_ahead(
     finally:
         for _, answer in asked:
             answer.cancel()
+
+
+def _as_compacted(size: int, removed: RemovedFile) -> CompactedFile:
+    """What the record says of a file that was removed, wherever the record was lost."""
+    return CompactedFile(size, removed.metadata.content_hash, removed.metadata.stored_at, removed.months)
+
+
+def _as_removed(path: str, compacted: CompactedFile) -> File:
+    """A compacted file that is gone although nothing says it was removed: months stand for it all the same."""
+    name = parse_name(path.rpartition("/")[2])
+    period, stamp, extension = (name.period, name.stamp, name.extension) if name else (None, compacted.stored_at, "")
+    metadata = Metadata("", period, "", 0, compacted.content_hash, compacted.stored_at, "")
+    removed = RemovedFile(metadata, compacted.months)
+    return File(path, stamp, period, extension, compacted.size, removed=removed)
 
 
 async def _record(lake: Lake, path: str) -> CompactionRecord:

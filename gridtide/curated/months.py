@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from gridtide.curated.vintages import STORED, compact_rows, relabel, split_by_location
 from gridtide.lake.files.checksums import ChecksummingSink, open_checked, verify_row_groups
 from gridtide.lake.files.encoding import ENCODINGS, LABEL_COLUMNS
+from gridtide.lake.store import PROCESSED
 from gridtide.observations.constant_columns import (
     CONSTANTS_KEY,
     Constants,
@@ -232,7 +233,7 @@ def _row_groups(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 def dataset_folder(output_folder: str, file_prefix: str) -> str:
     """The folder of what is compacted from an entry's files, which folder and prefix identify."""
-    return f"processed/{output_folder}/{file_prefix}"
+    return f"{PROCESSED}/{output_folder}/{file_prefix}"
 
 
 def month_path(dataset: str, month: str) -> str:

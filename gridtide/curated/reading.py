@@ -42,6 +42,7 @@ from gridtide.curated.vintages import (
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import File, Lake, Metadata
+from gridtide.lake.names import parse_name
 from gridtide.observations.constant_columns import join_tables
 from gridtide.observations.table import RETRIEVALS, SCHEMA
 from gridtide.periods import Period
@@ -87,11 +88,37 @@ async def inputs(lake: Lake, entries: Iterable[Entry], period: Period, as_of: da
 
 
 async def verify(lake: Lake, pinned: Iterable[Input]) -> None:
-    """Raises `StorageError` for a file of `pinned` that is gone, or no longer holds what it held."""
-    pinned = list(pinned)
+    """Raises `StorageError` for a file of `pinned` that is gone, or no longer holds what it held.
+
+    A file that was removed after it was compacted holds what it held where its months do; `tables` says where not.
+    """
+    pinned = await _present(lake, pinned)
     for one, metadata in zip(pinned, await lake.described([one.path for one in pinned]), strict=True):
         if metadata.content_hash != one.content_hash:
             raise StorageError(one.path, "is not the file that was pinned", "Prepare anew, without pinned inputs")
+
+
+async def _present(lake: Lake, pinned: Iterable[Input]) -> list[Input]:
+    """Those of `pinned` whose files are there; raises `StorageError` for one that is gone and that no month holds."""
+    folders: dict[tuple[str, str], list[Input]] = defaultdict(list)
+    for file in pinned:
+        folder, _, name = file.path.rpartition("/")
+        parsed = parse_name(name)
+        folders[folder, parsed.prefix if parsed else ""].append(file)
+    present: list[Input] = []
+    for (folder, prefix), files in folders.items():
+        if not prefix:
+            present += files
+            continue
+        dataset = await Dataset.open(lake, folder, prefix)
+        for file in files:
+            stored, compacted = dataset.files.get(file.path), dataset.record.files.get(file.path)
+            if stored is None or not stored.removed or compacted is None:
+                present.append(file)
+            elif compacted.content_hash != file.content_hash:
+                happened = "was removed after it was compacted, and is not the file that was pinned"
+                raise StorageError(file.path, happened, "Prepare anew, without pinned inputs")
+    return present
 
 
 async def tables(
@@ -193,7 +220,7 @@ class _Wanted:
             file, held = self.dataset.files.get(path), self.dataset.record.files.get(path)
             if held is not None and self.as_of is not None and held.stored_at > self.as_of:
                 continue
-            if file is None:
+            if file is None or file.removed:
                 fix = f"Put it back, or go on without it: remove {self.dataset.path} and compact"
                 raise StorageError(path, "is gone, and the months it was compacted into cannot stand for it", fix)
             yield file

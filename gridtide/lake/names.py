@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from gridtide.lake.files.metadata import Metadata
 from gridtide.periods import Period
 
 EXTENSIONS = {"parquet": "parquet", "csv": "csv", "json": "json", "raw": "raw"}
@@ -39,9 +40,17 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
+class RemovedFile:
+    """What a file was that was removed after it was compacted; `months` such as `2024-03` hold its rows."""
+
+    metadata: Metadata
+    months: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class File:
     """One file of the lake by its name; `path` is relative to the lake, `size` in bytes. From `superseded_at` on
-    others count instead of it."""
+    others count instead of it. One that was `removed` covers what it covered, and months hold its rows."""
 
     path: str
     stamp: datetime
@@ -49,6 +58,7 @@ class File:
     extension: str
     size: int
     superseded_at: datetime | None = None
+    removed: RemovedFile | None = None
 
 
 def file_name(prefix: str, stamp: datetime, period: Period | None, extension: str) -> str:

@@ -15,6 +15,11 @@ METADATA_BATCH = 256
 
 async def read_metadata(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageError]:
     """The metadata of each of `files`, or why there is none to be believed: it is damaged, or contradicts its name."""
+    removed = {file.path: file.removed.metadata for file in files if file.removed}
+    if removed:
+        present = [file for file in files if not file.removed]
+        contents = dict(zip((file.path for file in present), await read_metadata(lake, present), strict=True))
+        return [contents.get(file.path) or removed[file.path] for file in files]
     found: list[Metadata | StorageError] = []
     for first in range(0, len(files), METADATA_BATCH):
         some = files[first : first + METADATA_BATCH]

@@ -33,6 +33,7 @@ from gridtide.lake.names import (
     parse_superseded_name,
     superseded_name,
 )
+from gridtide.lake.removed import decode_removed, is_removed_name
 from gridtide.lake.store_errors import translate_errors
 from gridtide.threads import run_blocking, run_computing, run_decoding
 
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from gridtide.lake.files.draft import Draft
 
 logger = logging.getLogger("gridtide.lake")
+
+PROCESSED = "processed"
+"""The folder of what is compacted."""
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -195,13 +199,16 @@ class Lake:
         """The files of `folder` that `file_name` names with `prefix`, by stamp and path, with `superseded` also those
         that count no more.
 
+        Among them are those that were removed after they were compacted (`File.removed`).
+
         Sidecars, hidden files and those of other prefixes are passed over; names that are no lake
         files are named in one warning, and so are marks of files that are superseded only in the future.
         """
         found, foreign, early = [], [], []
         now = datetime.now(UTC)
         until: dict[str, datetime] = {}
-        for path, size in await self._list(folder):
+        listed, removed = await asyncio.gather(self._list(folder), self._removed(folder, prefix))
+        for path, size in listed:
             name = path.rpartition("/")[2]
             if name.startswith(".") or name.endswith(SIDECAR):
                 continue
@@ -216,6 +223,8 @@ class Lake:
                 foreign.append(name)
             elif parsed.prefix == prefix:
                 found.append(File(path, parsed.stamp, parsed.period, parsed.extension, size))
+        present = {file.path for file in found}
+        found += [file for file in removed if file.path not in present]
         if foreign:
             logger.warning("%s/%s: passed over, no names of lake files: %s", self.uri, folder, _listed(foreign))
         if early:
@@ -371,6 +380,19 @@ class Lake:
         with translate_errors(folder, f"cannot be listed in {self.uri}"):
             found = await run_blocking(obstore.list_with_delimiter, self.store, folder)
         return [(file["path"], file["size"]) for file in found["objects"]]
+
+    async def _removed(self, folder: str, prefix: str) -> list[File]:
+        """The files of `folder` with `prefix` that were removed after they were compacted."""
+        processed = f"{PROCESSED}/{folder}/{prefix}"
+        lists = [path for path, _ in await self._list(processed) if is_removed_name(path.rpartition("/")[2])]
+        files: dict[str, File] = {}
+        for path, body in zip(lists, await asyncio.gather(*map(self.read, lists)), strict=True):
+            try:
+                files |= {file.path: file for file in decode_removed(body)}
+            except ValueError as error:
+                fix = "Put it back from a backup: it says which files the months stand for"
+                raise DamagedError(path, f"is damaged: {error}", fix) from error
+        return list(files.values())
 
     async def _metadata(self, path: str) -> Metadata:
         """As `metadata`, but raises `ValueError` where the file is there and says nothing of the kind."""

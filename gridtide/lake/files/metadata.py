@@ -62,23 +62,24 @@ class Metadata:
 
     def footer(self) -> dict[str, str]:
         """The key-value pairs of a Parquet footer."""
-        return {_FOOTER + key: text for key, text in self._texts().items()}
+        return {_FOOTER + key: text for key, text in self.as_texts().items()}
 
     def sidecar(self, body: Any) -> bytes:
         """The JSON of the sidecar of a file that holds `body`, with the size and SHA-256 of that."""
-        return json.dumps({**self._texts(), _SIZE: str(len(body)), _SHA256: _sha256(body)}, indent=2).encode() + b"\n"
+        return json.dumps({**self.as_texts(), _SIZE: str(len(body)), _SHA256: _sha256(body)}, indent=2).encode() + b"\n"
 
     @classmethod
     def from_footer(cls, pairs: Mapping[bytes, bytes]) -> Metadata:
         """The inverse of `footer`; raises `ValueError` if it is not one of ours."""
-        return cls._from_texts({name: pairs[key].decode() for key, name in _KEYS.items() if key in pairs})
+        return cls.from_texts({name: pairs[key].decode() for key, name in _KEYS.items() if key in pairs})
 
     @classmethod
     def from_sidecar(cls, body: bytes) -> Metadata:
         """The inverse of `sidecar`; raises `ValueError` if it is not one of ours."""
-        return cls._from_texts(json.loads(body))
+        return cls.from_texts(json.loads(body))
 
-    def _texts(self) -> dict[str, str]:
+    def as_texts(self) -> dict[str, str]:
+        """Each field as text."""
         return {
             "entry": self.entry,
             "period": f"{self.period.start.isoformat()}/{self.period.end.isoformat()}" if self.period else "",
@@ -90,7 +91,8 @@ class Metadata:
         }
 
     @classmethod
-    def _from_texts(cls, texts: Mapping[str, str]) -> Metadata:
+    def from_texts(cls, texts: Mapping[str, str]) -> Metadata:
+        """The inverse of `as_texts`; raises `ValueError` where a field is missing or cannot be read."""
         try:
             start, _, end = texts["period"].partition("/")
             return cls(

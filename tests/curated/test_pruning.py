@@ -1,0 +1,186 @@
+"""Files removed after compaction: every reader of the lake sees what it saw before, wherever a pruning is killed."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gridtide import curated
+from gridtide.coverage.gaps import join_covered
+from gridtide.curated.months import month_path
+from gridtide.entries.entry import Entry
+from gridtide.errors import StorageError
+from gridtide.lake import Lake, Metadata, soundness
+from gridtide.periods import Period
+from tests.support.lakes import HOUR, START, entry, put, row
+
+WHOLE = Period(START, START + 100 * HOUR)
+LATER = datetime.now(UTC) + timedelta(days=31)
+"""When files of today may be removed."""
+
+
+@pytest.fixture(params=["folder", "s3"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    """An empty lake, in a folder and on S3."""
+    if request.param == "folder":
+        return Lake.open(str(tmp_path / "lake"))
+    return Lake.open(f"s3://{request.getfixturevalue('bucket')}/lake")
+
+
+async def fill(lake: Lake, of: Entry) -> None:
+    """Three files with a period, over two months, the last of which revises a value of the first; all compacted."""
+    for asked, hours in ((1000, range(10)), (1001, range(10, 20)), (1002, range(5))):
+        period = Period(START + hours[0] * HOUR, START + (hours[-1] + 1) * HOUR)
+        await put(lake, of, asked, [row(hour, float(asked + hour)) for hour in hours], period)
+    await curated.compact(lake, of)
+
+
+async def everything(lake: Lake, of: Entry) -> list[Any]:
+    """What each reader sees: values, vintages, values as of then, inputs, tables of inputs, coverage, metadata."""
+    end = WHOLE.end
+    values = await curated.read(lake, [of], START, end)
+    vintages = await curated.read(lake, [of], START, end, all_vintages=True)
+    as_of = await curated.read(lake, [of], START, end, datetime.now(UTC))
+    inputs = await curated.inputs(lake, [of], WHOLE)
+    await curated.verify(lake, inputs)
+    tables = [table async for _, table in curated.tables(lake, [of], inputs, WHOLE)]
+    files = await lake.files(of.output_folder, of.file_prefix)
+    metadata = [entry for entry in await soundness.read_metadata(lake, files) if isinstance(entry, Metadata)]
+    contents = [replace(entry, size=None) for entry in metadata]  # which sidecars alone say
+    damaged = await soundness.find_damaged(lake, files, WHOLE)
+    pinned = sorted((table["value"].to_pylist() for table in tables), key=repr)
+    tabular = [table.to_pylist() for table in (values, vintages, as_of)]
+    return [*tabular, inputs, pinned, join_covered(files), contents, damaged]
+
+
+async def present(lake: Lake, of: Entry) -> list[str]:
+    """What is left in the folder of the entry."""
+    return [stored.path for stored in await lake.objects(of.output_folder)]
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+async def test_every_reader_sees_the_same_after_pruning(lake: Lake, form: str) -> None:
+    """Values, vintages, inputs, coverage and metadata; also after the record is lost, and compacting finds nothing."""
+    of = entry(form=form)
+    await fill(lake, of)
+    before = await everything(lake, of)
+    pruning = await curated.prune(lake, of, LATER)
+    assert (pruning.files, pruning.problems) == (3, [])
+    assert await present(lake, of) == []
+    assert await everything(lake, of) == before
+    await lake.remove(["processed/demand/demand/inputs.json"])
+    assert await everything(lake, of) == before
+    assert (await curated.compact(lake, of)).months == []
+    assert await everything(lake, of) == before
+    assert (await curated.prune(lake, of, LATER)).files == 0
+
+
+async def test_files_removed_by_hand_are_read_from_months(lake: Lake) -> None:
+    """Any of the files: what is read, and from which inputs, stays as it was."""
+    of = entry()
+    await fill(lake, of)
+    before = (await everything(lake, of))[:5]
+    for path in await present(lake, of):
+        await lake.remove([path])
+        assert (await everything(lake, of))[:5] == before
+
+
+async def test_young_files_are_left(lake: Lake) -> None:
+    """Nothing is removed within 30 days of the last file of a month, nor within a day of the month being written."""
+    of = entry()
+    await fill(lake, of)
+    for now in (None, datetime.now(UTC) + timedelta(days=29)):
+        assert (await curated.prune(lake, of, now)).files == 0
+    assert len(await present(lake, of)) == 3
+
+
+async def test_later_files_join_months_whose_files_are_gone(lake: Lake) -> None:
+    """A revision that is retrieved later is read and compacted with them."""
+    of = entry()
+    await fill(lake, of)
+    await curated.prune(lake, of, LATER)
+    await put(lake, of, 2000, [row(3, -1.0)], Period(START + 3 * HOUR, START + 4 * HOUR))
+    expected = [*(1002.0 + hour for hour in range(3)), -1.0, 1006.0, *(1000.0 + hour for hour in range(5, 10))]
+    for _ in range(2):
+        table = await curated.read(lake, [of], START, START + 10 * HOUR)
+        assert table["value"].to_pylist() == expected
+        await curated.compact(lake, of)
+
+
+async def test_a_damaged_month_keeps_its_files(tmp_path: Path) -> None:
+    """Months are read whole before anything is removed."""
+    lake, of = Lake.open(str(tmp_path)), entry()
+    await fill(lake, of)
+    path = tmp_path / month_path("processed/demand/demand", "2024-01")
+    body = bytearray(path.read_bytes())
+    body[100] ^= 1
+    path.write_bytes(body)
+    pruning = await curated.prune(lake, of, LATER)
+    assert (pruning.files, len(pruning.problems)) == (1, 1)  # the file that lies in the other month alone
+    assert len(await present(lake, of)) == 2
+
+
+async def test_pinned_files_that_months_cannot_stand_for_are_refused(lake: Lake) -> None:
+    """A month that holds a later revision is not what was pinned: refused with the file and the reason."""
+    of = entry()
+    await fill(lake, of)
+    pinned = await curated.inputs(lake, [of], WHOLE)
+    await curated.prune(lake, of, LATER)
+    await put(lake, of, 2000, [row(3, -1.0)], Period(START + 3 * HOUR, START + 4 * HOUR))
+    await curated.compact(lake, of)
+    with pytest.raises(StorageError, match="is gone, and the months it was compacted into cannot stand for it"):
+        assert [table async for _, table in curated.tables(lake, [of], pinned, WHOLE)]
+    other = [curated.Input(file.entry, file.path, "0" * 64) for file in pinned]
+    with pytest.raises(StorageError, match="is not the file that was pinned"):
+        await curated.verify(lake, other)
+
+
+PROGRAM = """
+import asyncio, os, signal, sys
+from datetime import datetime
+import obstore
+from gridtide import curated
+from gridtide.lake import Lake
+from tests.support.lakes import entry
+
+folder, now, number, after = sys.argv[1], datetime.fromisoformat(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1"
+passed = 0
+
+def striking(call):
+    def strike(*arguments, **options):
+        global passed
+        passed += 1
+        if passed == number and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = call(*arguments, **options)
+        if passed == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return strike
+
+obstore.put, obstore.delete = striking(obstore.put), striking(obstore.delete)
+asyncio.run(curated.prune(Lake.open(folder), entry(form="csv"), now))
+"""
+"""Prunes the lake of CSV files in a folder, and is killed before or after one of its writes and removals."""
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("number", range(1, 4))
+def test_a_killed_pruning_is_gone_on_with(tmp_path: Path, number: int, after: bool) -> None:
+    """Killed before or after any of its writes and removals, the lake reads the same, and the next run removes all."""
+    lake, of = Lake.open(str(tmp_path)), entry(form="csv")
+    asyncio.run(fill(lake, of))
+    before = asyncio.run(everything(lake, of))
+    arguments = [str(tmp_path), LATER.isoformat(), str(number), str(int(after))]
+    killed = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert asyncio.run(everything(lake, of)) == before
+    asyncio.run(curated.prune(lake, of, LATER))
+    assert [path for path in asyncio.run(present(lake, of)) if path.endswith(".csv")] == []
+    assert asyncio.run(everything(lake, of)) == before
