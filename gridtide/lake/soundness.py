@@ -14,33 +14,33 @@ METADATA_BATCH = 256
 
 
 async def read_metadata(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageError]:
-    """The metadata of each of `files`, or why there is none to be believed: it is damaged, or contradicts its name."""
+    """The metadata of each of `files`, or why there is none to be believed: it is damaged, or contradicts its name.
+
+    Of files that were removed after they were compacted it is what was written down then.
+    """
     removed = {file.path: file.removed.metadata for file in files if file.removed}
-    if removed:
-        present = [file for file in files if not file.removed]
-        contents = dict(zip((file.path for file in present), await read_metadata(lake, present), strict=True))
-        return [contents.get(file.path) or removed[file.path] for file in files]
-    found: list[Metadata | StorageError] = []
-    for first in range(0, len(files), METADATA_BATCH):
-        some = files[first : first + METADATA_BATCH]
+    present = [file for file in files if not file.removed]
+    checked: dict[str, Metadata | StorageError] = {**removed}
+    for first in range(0, len(present), METADATA_BATCH):
+        batch = present[first : first + METADATA_BATCH]
         try:
-            told: Sequence[Metadata | StorageError] = await lake.described([file.path for file in some])
-        except StorageError:  # one of them: which, each says alone
-            told = await asyncio.gather(*(_alone(lake, file) for file in some))
-        found += [
-            (isinstance(one, Metadata) and find_mismatch(file, one)) or one
-            for file, one in zip(some, told, strict=True)
-        ]
-    return found
+            contents: Sequence[Metadata | StorageError] = await lake.described([file.path for file in batch])
+        except StorageError:  # of one file: each is asked alone, to learn of which
+            contents = await asyncio.gather(*(_alone(lake, file) for file in batch))
+        for file, content in zip(batch, contents, strict=True):
+            mismatch = find_mismatch(file, content) if isinstance(content, Metadata) else None
+            checked[file.path] = mismatch or content
+    return [checked[file.path] for file in files]
 
 
 async def find_damaged(lake: Lake, files: Sequence[File], period: Period) -> tuple[frozenset[str], list[str]]:
-    """Which of `files`, by path, answer by their names some of `period` and are not what was stored; and what is to be
-    told, of these and of those that cannot be read just now, whose names are believed."""
-    within = [one for one in files if one.period and one.period.start < period.end and period.start < one.period.end]
-    told = [(file.path, one) for file, one in zip(within, await read_metadata(lake, within), strict=True)]
-    problems = [str(one) for _, one in told if isinstance(one, StorageError)]
-    return frozenset(path for path, one in told if isinstance(one, DamagedError)), problems
+    """The paths of those of `files` that by their names answer some of `period` and are not what was stored; and the
+    problems of these and of files that cannot be read just now, whose names are believed."""
+    within = [file for file in files if file.period and file.period.overlaps(period)]
+    contents = await read_metadata(lake, within)
+    problems = [str(content) for content in contents if isinstance(content, StorageError)]
+    paths = [file.path for file, content in zip(within, contents, strict=True) if isinstance(content, DamagedError)]
+    return frozenset(paths), problems
 
 
 def find_mismatch(file: File, metadata: Metadata) -> DamagedError | None:

@@ -169,14 +169,14 @@ class Lake:
     async def listing(self, folder: str) -> tuple[list[str], list[str]]:
         """The paths of the folders and those of the files that lie directly in `folder`, both sorted."""
         with translate_errors(folder, f"cannot be listed in {self.uri}"):
-            found = await run_blocking(obstore.list_with_delimiter, self.store, folder)
-        return sorted(found["common_prefixes"]), sorted(file["path"] for file in found["objects"])
+            listing = await run_blocking(obstore.list_with_delimiter, self.store, folder)
+        return sorted(listing["common_prefixes"]), sorted(file["path"] for file in listing["objects"])
 
     async def objects(self, folder: str) -> list[Object]:
         """Everything in `folder` and its subfolders, by path."""
         with translate_errors(folder, f"cannot be listed in {self.uri}"):
-            found = await run_blocking(lambda: obstore.list(self.store, folder).collect())
-        objects = [Object(one["path"], one["size"], one["last_modified"], one["e_tag"]) for one in found]
+            listing = await run_blocking(lambda: obstore.list(self.store, folder).collect())
+        objects = [Object(one["path"], one["size"], one["last_modified"], one["e_tag"]) for one in listing]
         return sorted(objects, key=lambda one: one.path)
 
     async def remove(self, paths: Sequence[str]) -> None:
@@ -204,7 +204,7 @@ class Lake:
         Sidecars, hidden files and those of other prefixes are passed over; names that are no lake
         files are named in one warning, and so are marks of files that are superseded only in the future.
         """
-        found, foreign, early = [], [], []
+        listing, foreign, early = [], [], []
         now = datetime.now(UTC)
         until: dict[str, datetime] = {}
         listed, removed = await asyncio.gather(self._list(folder), self._removed(folder, prefix))
@@ -222,17 +222,17 @@ class Lake:
             elif parsed is None:
                 foreign.append(name)
             elif parsed.prefix == prefix:
-                found.append(File(path, parsed.stamp, parsed.period, parsed.extension, size))
-        present = {file.path for file in found}
-        found += [file for file in removed if file.path not in present]
+                listing.append(File(path, parsed.stamp, parsed.period, parsed.extension, size))
+        present = {file.path for file in listing}
+        listing += [file for file in removed if file.path not in present]
         if foreign:
             logger.warning("%s/%s: passed over, no names of lake files: %s", self.uri, folder, _listed(foreign))
         if early:
             logger.warning("%s/%s: passed over, their moment is in the future: %s", self.uri, folder, _listed(early))
         if until:
-            found = [replace(one, superseded_at=until.get(one.path.rpartition("/")[2])) for one in found]
-            found = [one for one in found if superseded or one.superseded_at is None]
-        return sorted(found, key=lambda file: (file.stamp, file.path))
+            listing = [replace(one, superseded_at=until.get(one.path.rpartition("/")[2])) for one in listing]
+            listing = [one for one in listing if superseded or one.superseded_at is None]
+        return sorted(listing, key=lambda file: (file.stamp, file.path))
 
     async def supersede(self, path: str) -> datetime:
         """Let the file at `path` count no more from now on, as others hold what it should; returns that moment."""
@@ -276,7 +276,7 @@ class Lake:
             return [(await self.metadata(path), await self.table(path)) for path in paths]
         decode = partial(self._decoded, only_varying=only_varying)
         if not self._near:
-            return await _each(decode, paths)
+            return await _call_each(decode, paths)
         if len(paths) > 1:  # sharing the interpreter with another thread takes as long, and half as much CPU again
             return decode(paths)
         return await run_decoding(decode, paths)
@@ -299,7 +299,7 @@ class Lake:
         """`metadata` of each of the files at `paths`."""
         if not all(path.endswith(".parquet") for path in paths):
             return list(await asyncio.gather(*map(self.metadata, paths)))
-        return await run_blocking(self._described, paths) if self._near else await _each(self._described, paths)
+        return await run_blocking(self._described, paths) if self._near else await _call_each(self._described, paths)
 
     async def probe(self) -> None:
         """Raises `StorageError` unless the lake can be listed, written and deleted in."""
@@ -317,7 +317,7 @@ class Lake:
             path = f"{folder}/{file_name(prefix, stamp, metadata.period, extension)}"
             if await self._claim(path, body, metadata):
                 return _stored(path, len(body), metadata, created=True)
-            there = await self._same(path, metadata.content_hash)
+            there = await self._find_same(path, metadata.content_hash)
             if there is not None:
                 return there
             stamp += timedelta(seconds=1)
@@ -333,7 +333,7 @@ class Lake:
                 return False
         return await self._create(path, body, metadata.entry)
 
-    async def _same(self, path: str, content_hash: str) -> Stored | None:
+    async def _find_same(self, path: str, content_hash: str) -> Stored | None:
         """The file at `path` if it holds that content."""
         size = await self._size(path)
         if size is None:
@@ -356,9 +356,9 @@ class Lake:
 
     async def _get(self, path: str) -> Any:
         """The bytes at `path`, as a buffer."""
-        return await run_blocking(self._got, path)
+        return await run_blocking(self._read_bytes, path)
 
-    def _got(self, path: str, last: int | None = None) -> Any:
+    def _read_bytes(self, path: str, last: int | None = None) -> Any:
         """The bytes at `path`, of those only the `last`, if given."""
         with translate_errors(path, f"cannot be read from {self.uri}"):
             if self._near:
@@ -378,8 +378,8 @@ class Lake:
     async def _list(self, folder: str) -> list[tuple[str, int]]:
         """Path and size of the files in `folder`, not of those in its subfolders."""
         with translate_errors(folder, f"cannot be listed in {self.uri}"):
-            found = await run_blocking(obstore.list_with_delimiter, self.store, folder)
-        return [(file["path"], file["size"]) for file in found["objects"]]
+            listing = await run_blocking(obstore.list_with_delimiter, self.store, folder)
+        return [(file["path"], file["size"]) for file in listing["objects"]]
 
     async def _removed(self, folder: str, prefix: str) -> list[File]:
         """The files of `folder` with `prefix` that were removed after they were compacted."""
@@ -398,28 +398,28 @@ class Lake:
         """As `metadata`, but raises `ValueError` where the file is there and says nothing of the kind."""
         if not path.endswith(".parquet"):
             return Metadata.from_sidecar(await self._sidecar(path))
-        return _said(await run_blocking(self._footer, path))
+        return _parse_footer(await run_blocking(self._footer, path))
 
     def _decoded(self, paths: Sequence[str], *, only_varying: bool) -> list[tuple[Metadata, pa.Table]]:
         """As `observations`, of Parquet files."""
         from gridtide.lake.files import encoding
 
-        files = _made(encoding.open_sound, paths, list(map(self._got, paths)))
-        tables = _made(partial(encoding.decode_rows, only_varying=only_varying), paths, files)
-        return list(zip(_made(_said, paths, [file.metadata for file in files]), tables, strict=True))
+        files = _apply_step(encoding.open_sound, paths, list(map(self._read_bytes, paths)))
+        tables = _apply_step(partial(encoding.decode_rows, only_varying=only_varying), paths, files)
+        return list(zip(_apply_step(_parse_footer, paths, [file.metadata for file in files]), tables, strict=True))
 
     def _described(self, paths: Sequence[str]) -> list[Metadata]:
         """As `described`, of Parquet files."""
-        return _made(_said, paths, _made(self._footer, paths, paths))
+        return _apply_step(_parse_footer, paths, _apply_step(self._footer, paths, paths))
 
     def _footer(self, path: str) -> pq.FileMetaData:
         """As `footer`, but raises `ValueError` where there is none."""
         from gridtide.lake.files import encoding
 
-        tail = self._got(path, FOOTER_BYTES)
+        tail = self._read_bytes(path, FOOTER_BYTES)
         size = encoding.footer_size(tail)
         if size > len(tail):
-            tail = self._got(path, size)
+            tail = self._read_bytes(path, size)
         return encoding.decode_footer(tail)
 
     async def _sidecar(self, path: str) -> bytes:
@@ -428,7 +428,7 @@ class Lake:
         return await self.read(path + SIDECAR)
 
 
-async def _each(call: Callable[[Sequence[str]], list[T]], paths: Sequence[str]) -> list[T]:
+async def _call_each(call: Callable[[Sequence[str]], list[T]], paths: Sequence[str]) -> list[T]:
     """What `call` makes of the files at `paths`, each by itself, as their store answers many at once."""
     return list(chain.from_iterable(await asyncio.gather(*(run_blocking(call, [path]) for path in paths))))
 
@@ -457,22 +457,22 @@ def _remove_empty(folders: Iterable[Path]) -> None:
                 raise
 
 
-def _made(step: Callable[[S], T], paths: Iterable[str], items: Iterable[S]) -> list[T]:
+def _apply_step(step: Callable[[S], T], paths: Iterable[str], items: Iterable[S]) -> list[T]:
     """What `step` makes of each of `items`, which are of the files at `paths`; the first that is damaged is named.
 
     Of many files each step is taken with all of them in turn: one whole file after the other takes a fifth longer,
     as each step then finds its code gone from the processor's cache.
     """
-    found = []
+    listing = []
     for path, item in zip(paths, items, strict=True):
         try:
-            found.append(step(item))
+            listing.append(step(item))
         except ValueError as error:
             raise _damaged(path, error) from error
-    return found
+    return listing
 
 
-def _said(footer: pq.FileMetaData) -> Metadata:
+def _parse_footer(footer: pq.FileMetaData) -> Metadata:
     return Metadata.from_footer(footer.metadata or {})
 
 
@@ -481,5 +481,5 @@ def _damaged(path: str, error: ValueError) -> DamagedError:
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(sorted(names)[:5])
-    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
+    first_names = ", ".join(sorted(names)[:5])
+    return f"{first_names} and {len(names) - 5} more" if len(names) > 5 else first_names
