@@ -199,8 +199,8 @@ class Month:
         pairs = metadata.metadata or {}
         decode_constants(pairs)
         try:
-            about = cls(_said(pairs, _INPUTS, dict[str, str]), _said(pairs, _NEWEST, Micros))
-            rows, latest = _said(pairs, _ROWS, list[int]), _said(pairs, _LATEST, int)
+            about = cls(_footer_value(pairs, _INPUTS, dict[str, str]), _footer_value(pairs, _NEWEST, Micros))
+            rows, latest = _footer_value(pairs, _ROWS, list[int]), _footer_value(pairs, _LATEST, int)
         except KeyError as error:
             raise ValueError("it does not say what it was compacted from") from error
         there = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
@@ -211,7 +211,7 @@ class Month:
         return about
 
 
-def _said(pairs: Mapping[bytes, bytes], key: bytes, kind: Any) -> Any:
+def _footer_value(pairs: Mapping[bytes, bytes], key: bytes, kind: Any) -> Any:
     """What a footer says under `key`, of that `kind`; raises `ValueError` for another, `KeyError` for nothing."""
     try:
         return msgspec.json.decode(pairs[key], type=kind)

@@ -145,7 +145,7 @@ async def tables(
             raise ConfigurationError(name, happened, "Use the configuration they were made with")
         dataset = await _dataset(lake, by_name[name])
 
-        async for table in _gathered(_pieces(_Wanted(dataset, hashes, period, pinned=True, locations=locations))):
+        async for table in _gathered(_pieces(_ReadPlan(dataset, hashes, period, pinned=True, locations=locations))):
             yield name, table
 
 
@@ -171,7 +171,7 @@ async def read(
     for entry in entries:
         dataset = await _dataset(lake, entry)
         files = {file.path: dataset.content_hash(file) for file in _by_name(dataset, period, as_of)}
-        pieces = [piece async for piece in _pieces(_Wanted(dataset, files, period, as_of))]
+        pieces = [piece async for piece in _pieces(_ReadPlan(dataset, files, period, as_of))]
         rows = await run_computing(select_vintages if all_vintages else select_latest, concat_stored(pieces))
         found.append(with_available(rows, entry.available) if all_vintages else rows)
     if all_vintages:
@@ -180,7 +180,7 @@ async def read(
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _ReadPlan:
     """What to read of a dataset: `files` (path and, where it is known, content hash) in `period`, stored by
     `as_of`; no others if they are `pinned`; of months at least what lies at `locations`, all if None."""
 
@@ -239,30 +239,30 @@ class _Wanted:
                     yield file.path, as_stored(starting_in(table, self.period), metadata.stored_at, file.path)
 
 
-async def _pieces(wanted: _Wanted) -> AsyncIterator[pa.Table]:
-    """The rows of `wanted`: of files that are not compacted, then of the months that stand for the others.
+async def _pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
+    """The rows of `plan`: of files that are not compacted, then of the months that stand for the others.
 
     A month before whose latest retrieval something was retrieved that it lacks, or that another
     compaction replaced meanwhile, is read from its files.
     """
-    dataset, period = wanted.dataset, wanted.period
+    dataset, period = plan.dataset, plan.period
     compacted = {}
     async for month, about in read_ahead(dataset.about, [m for m in dataset.tags if month_period(m).overlaps(period)]):
-        if about is not None and wanted.may_stand(about):
+        if about is not None and plan.may_stand(about):
             compacted[month] = about
     earliest: dict[str, int] = defaultdict(lambda: NO_RETRIEVAL)
-    async for path, table in wanted.rows(path for path in wanted.files if wanted.lacking(path, compacted)):
+    async for path, table in plan.rows(path for path in plan.files if plan.lacking(path, compacted)):
         for month, rows in split_months(table).items() if compacted else [("", table)]:
             if month not in compacted or path not in compacted[month].inputs:
                 earliest[month] = min(earliest[month], earliest_retrieval(rows)) if compacted else NO_RETRIEVAL
                 yield rows
-    read_month = partial(dataset.month, period=period, only_latest=wanted.pinned, locations=wanted.locations)
+    read_month = partial(dataset.month, period=period, only_latest=plan.pinned, locations=plan.locations)
     async for month, there in read_ahead(read_month, compacted):
         about = compacted[month]
         if there is not None and about.inputs.items() <= there.inputs.items() and there.newest < earliest[month]:
-            yield there.table if wanted.pinned else stored_by(wanted.as_of, starting_in(there.table, period))
+            yield there.table if plan.pinned else stored_by(plan.as_of, starting_in(there.table, period))
             continue
-        async for _, table in wanted.rows(filter(wanted.near, about.inputs)):
+        async for _, table in plan.rows(filter(plan.near, about.inputs)):
             yield split_months(table).get(month, STORED.empty_table())
 
 

@@ -4,7 +4,7 @@
                               └─► compact_share ─► months ─┘
 
 Files that do not say their period may hold values of any month, and are left to `compact`; so are damaged
-ones, which it tells. What is killed on the way leaves months that the next compaction finds as they are.
+pieces, which it tells. What is killed on the way leaves months that the next compaction finds as they are.
 """
 
 from __future__ import annotations
@@ -77,20 +77,20 @@ async def compact_share(lake: Lake, entry: Entry, share: CompactionShare) -> Com
 async def join_shares(
     lake: Lake, entry: Entry, planned: Sequence[CompactionShare], parts: Sequence[CompactedShare]
 ) -> Compaction:
-    """Note the months of `parts`, and the files that lie in no other share of the `planned` ones.
+    """Note the months of `parts`, and the files that lie in no other share of the `planned` pieces.
 
     Returns what all of it did together.
     """
     dataset = await _dataset(lake, entry)
-    asked = Counter(path for share in planned for path in share.paths)
+    expected = Counter(path for share in planned for path in share.paths)
     held: dict[str, list[CompactedFile]] = defaultdict(list)
     for part in parts:
         for path, one in part.record.files.items():
             held[path].append(one)
     whole = {
-        path: msgspec.structs.replace(ones[0], months=tuple(sorted(month for one in ones for month in one.months)))
-        for path, ones in held.items()
-        if len(ones) == asked[path]
+        path: msgspec.structs.replace(pieces[0], months=tuple(sorted(month for one in pieces for month in one.months)))
+        for path, pieces in held.items()
+        if len(pieces) == expected[path]
     }
     months = {month: one for part in parts for month, one in part.record.months.items()}
     if whole:

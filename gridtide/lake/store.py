@@ -463,13 +463,13 @@ def _apply_step(step: Callable[[S], T], paths: Iterable[str], items: Iterable[S]
     Of many files each step is taken with all of them in turn: one whole file after the other takes a fifth longer,
     as each step then finds its code gone from the processor's cache.
     """
-    listing = []
+    results = []
     for path, item in zip(paths, items, strict=True):
         try:
-            listing.append(step(item))
+            results.append(step(item))
         except ValueError as error:
             raise _damaged(path, error) from error
-    return listing
+    return results
 
 
 def _parse_footer(footer: pq.FileMetaData) -> Metadata:
