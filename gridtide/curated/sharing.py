@@ -4,7 +4,7 @@
                               └─► compact_share ─► months ─┘
 
 Files that do not say their period may hold values of any month, and are left to `compact`; so are damaged
-pieces, which it tells. What is killed on the way leaves months that the next compaction finds as they are.
+files, which it reports. What is killed on the way leaves months that the next compaction finds as they are.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ async def compact_share(lake: Lake, entry: Entry, share: CompactionShare) -> Com
 async def join_shares(
     lake: Lake, entry: Entry, planned: Sequence[CompactionShare], parts: Sequence[CompactedShare]
 ) -> Compaction:
-    """Note the months of `parts`, and the files that lie in no other share of the `planned` pieces.
+    """Note the months of `parts`, and the files that lie in no other share of those `planned`.
 
     Returns what all of it did together.
     """
