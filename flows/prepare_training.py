@@ -108,6 +108,25 @@ def markdown(report: dict[str, Any], lake: str) -> str:
         for series, rules in location["rejected"].items():
             counts = ", ".join(f"{count} {rule}" for rule, count in rules.items() if count)
             lines += ["", f"Rejected of {series}: {counts}"]
+        lines += _scaling_lines(name, location)
     if report["dropped"]:
-        lines += ["", f"Left out, because never observed in training: {', '.join(report['dropped'])}"]
+        lines += ["", f"Left out, because never observed or constant in training: {', '.join(report['dropped'])}"]
     return "\n".join(lines)
+
+
+FURTHEST = 5
+"""Columns whose largest scaled values are told; the manifest has all."""
+
+
+def _scaling_lines(name: str, location: dict[str, Any]) -> list[str]:
+    """What of a location has no scale, and how far its furthest columns lie from the mean of training."""
+    lines = []
+    if location["unscaled"]:
+        names = ", ".join(location["unscaled"])
+        lines += ["", f"Without a scale in {name}, because never observed or constant in training: {names}"]
+    furthest = sorted(location["largest"].items(), key=lambda item: -max(item[1].values()))[:FURTHEST]
+    if furthest:
+        lines += ["", f"| {name}, largest scaled | " + " | ".join(furthest[0][1]) + " |", "|---|---:|---:|---:|"]
+    for column, by_split in furthest:
+        lines.append(f"| {column} | " + " | ".join(f"{distance:.1f}" for distance in by_split.values()) + " |")
+    return lines

@@ -114,7 +114,7 @@ def test_batches_gathered_together_are_those_gathered_alone(
 
     expected = batches(prefetch=True)
     width = store.mapped["values"].shape[2]
-    monkeypatch.setattr(mlx_store, "GATHERED", together * 2 * L * width * 4)
+    monkeypatch.setattr(mlx_store, "BYTES_AT_ONCE", together * 2 * L * width * 4)
     assert batches(prefetch) == expected
 
 

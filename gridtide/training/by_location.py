@@ -23,6 +23,7 @@ from gridtide.training.features.columns import Feature
 from gridtide.training.reading import GatheredSeries, ReadingPlan, gather_series
 from gridtide.training.series.hourly import Hourly, Vintages
 from gridtide.training.series.matching import LocationInputs, SeriesKind, locate_series, measure_delays
+from gridtide.training.windows import splits
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class LocationExchange:
         gathered = await gather_series(plan, lake)
         (series,) = locate_series(plan.spec, gathered.hourly, gathered.stored)
         await lake.put_parts(f"{self.folder}/{number}.series", _encode_series(gathered))
-        return measure_delays(gathered.hourly, series)
+        return measure_delays(gathered.hourly, series, splits.train_slice(plan.spec, plan.rows, plan.hours))
 
     async def derive(self, lake: Lake, number: int, shifts: Mapping[SeriesKind, Sequence[int]]) -> None:
         """Put the base of the `number`-th location, whose series have been put; raises as `derive_bases` does."""
@@ -109,6 +110,7 @@ def _encode_base(base: Base) -> list[bytes | memoryview]:
         "target_names": base.target_names,
         "rejected": base.rejected,
         "repeats": base.repeats,
+        "limits": base.limits,
     }
     return tensors.encode_tensors(arrays, {"about": json.dumps(about)})
 

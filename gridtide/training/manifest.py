@@ -131,13 +131,26 @@ def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str
                 },
                 "rejected": base.rejected,
                 "repeats": base.repeats,
+                "limits": base.limits,
+                "unscaled": list(training_set.unscaled[number]),
+                "largest": _largest(training_set, number),
             }
-            for base in training_set.bases
+            for number, base in enumerate(training_set.bases)
         ],
         "dropped": list(training_set.dropped),
         "inputs": files,
         "versions": versions,
         "fingerprint": mark,
+    }
+
+
+def _largest(training_set: TrainingSet, location: int) -> dict[str, dict[str, float]]:
+    """By column and split the largest scaled value of `location`, of columns that it has."""
+    largest = training_set.largest_scaled(location)
+    return {
+        column.name: {split: round(float(values[number]), 2) for split, values in largest.items()}
+        for number, column in enumerate(training_set.bases[location].columns)
+        if column.name != "absent"
     }
 
 
@@ -148,7 +161,8 @@ def report_set(
 
     `name`, `path` and `bytes` of the sequences, `pictures` (a path, or None), `period`, `shape`, `splits`:
     windows of each, `locations`: targets, columns, of the inputs the shares that are reported, imputed,
-    rejected and missing, and how many cells each rule `rejected`; `dropped` columns, number of `inputs`, `fingerprint`.
+    rejected and missing, how many cells each rule `rejected`, what is `unscaled` and was left out, and the
+    `largest` scaled values by column and split; `dropped` columns, number of `inputs`, `fingerprint`.
     """
     codes = {"reported": REPORTED, "imputed": IMPUTED, "rejected": REJECTED, "missing": MISSING}
     locations = {
@@ -161,8 +175,10 @@ def report_set(
                 if feature.series is not None
             },
             "rejected": {name: counts for name, counts in base.rejected.items() if any(counts.values())},
+            "unscaled": list(training_set.unscaled[number]),
+            "largest": _largest(training_set, number),
         }
-        for base in training_set.bases
+        for number, base in enumerate(training_set.bases)
     }
     count, steps, features = training_set.values.shape
     spec = training_set.spec

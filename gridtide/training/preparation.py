@@ -36,16 +36,17 @@ async def prepare(
     config: Config,
     lake: Lake,
     *,
-    inputs: Sequence[Input] | None = None,
+    inputs: Sequence[Input | Mapping[str, str]] | None = None,
     make: BaseMaker = make_bases,
 ) -> dict[str, Any]:
     """Make the training set of `spec` from the files of `config`'s entries, and write it to `lake`.
 
     Beside the sequences go a manifest, a page of pictures where matplotlib is installed, and what else
-    `export` asks for. Returns what `report_set` describes. With `inputs` (of an earlier manifest) exactly
-    those files are read: same inputs, same bytes. Raises `TrainingError` where the spec asks for what
+    `export` asks for. Returns what `report_set` describes. With `inputs`, as they stand in an earlier manifest,
+    exactly those files are read: same inputs, same bytes. Raises `TrainingError` where the spec asks for what
     the lake does not hold.
     """
-    plan = await plan_reading(load_spec(spec), config, lake, inputs)
+    pinned = [file if isinstance(file, Input) else Input(**file) for file in inputs] if inputs is not None else None
+    plan = await plan_reading(load_spec(spec), config, lake, pinned)
     training_set = assemble(plan.spec, plan.rows, await make(plan, lake))
     return await write_set(training_set, plan.files, lake)

@@ -95,7 +95,8 @@ async def gather_newest_hours(
     inputs = [location["columns"][: tensors["quality"].shape[2]] for location in manifest["locations"]]
     located = [LocationSeries(_numbers_by_kind(columns, gathered.hourly), {}) for columns in inputs]
     shifts = parse_shifts(column["key"] for column in inputs[0])
-    bases = derive_bases(spec, gathered.hourly, plan.rows, located, shifts)
+    limits = [location.get("limits", {}) for location in manifest["locations"]]  # sets of 0.1.0 have none
+    bases = derive_bases(spec, gathered.hourly, plan.rows, located, shifts, limits)
     stop = (end - plan.rows.start) // HOUR
     chosen = [
         _columns_by_name(base, [column["name"] for column in location["columns"]], slice(stop - hours, stop))

@@ -169,7 +169,8 @@ class Features(StrictModel):
 class Cleaning(StrictModel):
     """What is done about values that cannot be right, and about those that are missing.
 
-    Only the two options that say so see more than the past: they read the future, or are fitted on train hours.
+    Only the two options that say so see more than the past: they read the future, or are fitted on train hours. What
+    is absurd is judged by the train hours too.
     """
 
     impossible: bool = Field(True, description="Reject values that their variable and unit cannot have")
@@ -184,6 +185,13 @@ class Cleaning(StrictModel):
         ge=0,
         le=1000,
         description="Reject jumps of smooth variables by more than this many largest steps of a usual day; 0 for none",
+    )
+    absurd: float = Field(
+        100.0,
+        ge=0,
+        le=1e6,
+        description="Reject values further from the median of the train hours than this many times the width of 98 % "
+        "of them, such as sentinels; 0 rejects none",
     )
     outliers: Literal["keep", "isolation_forest_fitted_on_train"] = Field(
         "keep", description="Reject what an isolation forest isolates; needs gridtide[learn]"
@@ -239,6 +247,16 @@ class TrainingSpec(StrictModel):
     )
     min_targets: Fraction = Field(0.5, description="Share of its targets that a window must have observed")
     scaling: Literal["standard", "none"] = Field("standard", description="Zero mean, unit deviation over train hours")
+    unscaled_inputs: Literal["drop", "pool", "refuse"] = Field(
+        "drop",
+        description="What to do about an input column that a location never observes in train hours, or that is "
+        "constant in them: leave it out there, scale it by all locations together, or refuse the spec",
+    )
+    unscaled_targets: Literal["refuse", "pool", "drop"] = Field(
+        "refuse",
+        description="What to do about a location whose target is never observed in train hours, or constant in them: "
+        "refuse the spec, scale it by all locations together, or leave out its windows",
+    )
     splits: Splits = Field(Splits(), description="Which windows train, validate and test")
     ring: Ring = Field(Ring(), description="How windows are dealt out to the devices of a ring")
     export: tuple[Literal["npz"], ...] = Field((), description="Other formats to write the arrays in, beside the file")

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from gridtide.errors import TrainingError
-from gridtide.periods import Period
+from gridtide.observations.array_types import Mask
+from gridtide.periods import HOUR, Period
 from gridtide.training.features.bases import Base
-from gridtide.training.series.cleaning import REPORTED
+from gridtide.training.features.columns import UNSCALED
+from gridtide.training.series.cleaning import MISSING, REPORTED
 from gridtide.training.spec import TrainingSpec
 from gridtide.training.windows import scaling, splits
 from gridtide.training.windows import windows as windows_module
-
-if TYPE_CHECKING:
-    pass
-
-from dataclasses import dataclass
 
 A = TypeVar("A", bound=np.generic)
 
@@ -34,82 +30,170 @@ SCALED_ROWS = 4096
 """Rows that are scaled at a time."""
 
 
-def assemble(wanted: TrainingSpec, period: Period, made: Sequence[Base]) -> TrainingSet:
-    """Windows, splits and scaling of the bases `made`, each T steps of the same columns.
+BOUNDED = "calendar/"
+"""How the keys of columns begin that need no scale: what they hold lies between −1 and 1, whatever is fitted."""
 
-    Columns that no location observes in a train step are dropped, and told with the inputs without one.
-    Raises `TrainingError` for a split without windows that is asked for.
+
+def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> TrainingSet:
+    """Windows, splits and scaling of `bases`, each T steps of the same columns.
+
+    Columns that no location observes in a train step, or that have no scale there, are dropped, and told with the
+    inputs without one. Raises `TrainingError` for a split without windows that is asked for, and for what has no
+    scale where the spec refuses that.
     """
-    bounds = splits.find_bounds(wanted, period)
+    bounds = splits.find_bounds(spec, period)
     train = slice(0, bounds.train_end)
-    alive = np.any([base.mask[train].any(axis=0) for base in made], axis=0)
+    if not any(base.mask[train].any() for base in bases):
+        raise TrainingError(spec.name, "no input is observed in any train step", "Choose another period or inputs")
+    scales, unscaled = _scale_inputs(spec, bases, train)
+    target_scales, targets_unscaled = _scale_targets(spec, bases, train)
+    settled = [_leave_out(base, cells) for base, cells in zip(bases, unscaled, strict=True)]
+    alive = np.any([base.mask[train].any(axis=0) for base in settled], axis=0)
     if not alive.any():
-        raise TrainingError(wanted.name, "no input is observed in any train step", "Choose another period or inputs")
-    dead = {c.name for base in made for c, keep in zip(base.columns, alive, strict=True) if not keep}
-    dropped = sorted(dead | {name for base in made for name in _unused(base)})
-    made = list(made) if alive.all() else [_keep(base, alive) for base in made]
-    windows = _windows(wanted, period, bounds, made)
-    standard = wanted.scaling == "standard"
-    scales = [
-        scaling.fit_scale(base.values[train], base.mask[train])
-        if standard
-        else scaling.identity_scale(len(base.columns))
-        for base in made
-    ]
-    target_masks = [~np.isnan(base.targets) for base in made]
-    target_scales = [
-        scaling.fit_scale(base.targets[train], seen[train])
-        if standard
-        else scaling.identity_scale(base.targets.shape[1])
-        for base, seen in zip(made, target_masks, strict=True)
-    ]
+        raise TrainingError(spec.name, "no input varies in the train steps", "Choose another period or inputs")
+    dead = {c.name for base in bases for c, keep in zip(base.columns, alive, strict=True) if not keep}
+    dropped = sorted(dead | {name for base in bases for name in _unused(base)})
+    if not alive.all():
+        settled = [_keep(base, alive) for base in settled]
+        scales = [scale.take(alive) for scale in scales]
+    targets = [np.where(cells, np.nan, base.targets) for base, cells in zip(bases, targets_unscaled, strict=True)]
+    settled = [replace(base, targets=values) for base, values in zip(settled, targets, strict=True)]
     return TrainingSet(
-        wanted,
+        spec,
         period,
         bounds,
-        tuple(made),
+        tuple(settled),
         tuple(dropped),
-        scale_bases([base.values for base in made], scales),
-        stack_bases([base.mask for base in made]),
-        stack_bases([base.quality for base in made]),
-        scale_bases([base.targets for base in made], target_scales),
-        np.stack(target_masks),
-        windows,
+        scale_bases([base.values for base in settled], scales),
+        stack_bases([base.mask for base in settled]),
+        stack_bases([base.quality for base in settled]),
+        scale_bases(targets, target_scales),
+        np.stack([~np.isnan(values) for values in targets]),
+        _windows(spec, period, bounds, settled),
         tuple(scales),
         tuple(target_scales),
+        tuple(_name_unscaled(*pair) for pair in zip(bases, unscaled, targets_unscaled, strict=True)),
+    )
+
+
+def _scale_inputs(spec: TrainingSpec, bases: Sequence[Base], train: slice) -> tuple[list[scaling.Scale], list[Mask]]:
+    """The scale of each of `bases`, and which of its columns (F,) have none and are to be left out."""
+    if spec.scaling != "standard":
+        identity = scaling.identity_scale(len(bases[0].columns))
+        return [identity] * len(bases), [np.zeros(len(base.columns), bool) for base in bases]
+    counts = np.stack([base.mask[train].sum(axis=0) for base in bases])
+    scales = [scaling.fit_scale(base.values[train], base.mask[train]) for base in bases]
+    concerned = [
+        np.array([c.name != "absent" and not c.key.startswith(BOUNDED) for c in base.columns]) for base in bases
+    ]
+    if spec.unscaled_inputs == "pool":
+        scales = _fill_pooled(scales, counts, concerned)
+    unscaled = [some & (scale.spread == 0) for scale, some in zip(scales, concerned, strict=True)]
+    if spec.unscaled_inputs == "refuse" and any(cells.any() for cells in unscaled):
+        raise _without_scale(
+            spec, "inputs", {base.location: _names(base, cells) for base, cells in zip(bases, unscaled, strict=True)}
+        )
+    return scales, unscaled
+
+
+def _scale_targets(spec: TrainingSpec, bases: Sequence[Base], train: slice) -> tuple[list[scaling.Scale], list[Mask]]:
+    """The scale of the targets of each of `bases`, and which of them (K,) have none and are to be left out."""
+    columns = bases[0].targets.shape[1]
+    if spec.scaling != "standard":
+        return [scaling.identity_scale(columns)] * len(bases), [np.zeros(columns, bool) for _ in bases]
+    masks = [~np.isnan(base.targets[train]) for base in bases]
+    scales = [scaling.fit_scale(base.targets[train], mask) for base, mask in zip(bases, masks, strict=True)]
+    if spec.unscaled_targets == "pool":
+        counts = np.stack([mask.sum(axis=0) for mask in masks])
+        scales = _fill_pooled(scales, counts, [np.ones(columns, bool)] * len(bases))
+    unscaled = [scale.spread == 0 for scale in scales]
+    if spec.unscaled_targets != "drop" and any(cells.any() for cells in unscaled):
+        names = {
+            base.location: [name for name, cell in zip(base.target_names, cells, strict=True) if cell]
+            for base, cells in zip(bases, unscaled, strict=True)
+        }
+        raise _without_scale(spec, "targets", names)
+    return scales, unscaled
+
+
+def _fill_pooled(
+    scales: Sequence[scaling.Scale], counts: npt.NDArray[np.int64], concerned: Sequence[Mask]
+) -> list[scaling.Scale]:
+    """`scales` with that of all parts together where one has none and is `concerned`."""
+    pooled = scaling.pool_scales(scales, counts)
+    return [
+        scale.replace_where(some & (scale.spread == 0), pooled) for scale, some in zip(scales, concerned, strict=True)
+    ]
+
+
+def _without_scale(spec: TrainingSpec, kind: str, names: Mapping[str, Sequence[str]]) -> TrainingError:
+    listed = "; ".join(f"{location}: {', '.join(columns)}" for location, columns in names.items() if columns)
+    return TrainingError(
+        spec.name,
+        f"{kind} are never observed, or constant, in the train hours, so that nothing scales them ({listed})",
+        f"Choose another period, train_end or series, or unscaled_{kind} pool or drop",
+    )
+
+
+def _names(base: Base, chosen: Mask) -> list[str]:
+    return [column.name for column, cell in zip(base.columns, chosen, strict=True) if cell]
+
+
+def _name_unscaled(base: Base, columns: Mask, targets: Mask) -> tuple[str, ...]:
+    """What of `base` has no scale: the names of columns, and of targets."""
+    goals = (f"target {name}" for name, cell in zip(base.target_names, targets, strict=True) if cell)
+    return (*_names(base, columns), *goals)
+
+
+def _leave_out(base: Base, columns: Mask) -> Base:
+    """`base` without what is in `columns` (F,): missing throughout, as where a location has no such series."""
+    if not columns.any():
+        return base
+    inputs = columns[: base.quality.shape[1]]
+    features = tuple(
+        replace(column, name="absent", unit="", formula=UNSCALED, series=None) if cell else column
+        for column, cell in zip(base.columns, columns, strict=True)
+    )
+    return replace(
+        base,
+        columns=features,
+        values=np.where(columns, np.float32(np.nan), base.values),
+        mask=base.mask & ~columns,
+        quality=np.where(inputs, np.uint8(MISSING), base.quality),
     )
 
 
 def _windows(
-    wanted: TrainingSpec, period: Period, bounds: splits.Bounds, made: Sequence[Base]
+    spec: TrainingSpec, period: Period, bounds: splits.Bounds, bases: Sequence[Base]
 ) -> dict[str, npt.NDArray[np.int64]]:
     """Location and start (N, 2) of the windows of each split."""
-    shape = {"seq_len": wanted.seq_len, "horizon": wanted.horizon}
-    candidates = windows_module.window_starts(bounds.steps, **shape, stride=wanted.stride)
-    found: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in splits.SPLITS}
-    for number, base in enumerate(made):
+    shape = {"seq_len": spec.seq_len, "horizon": spec.horizon}
+    candidates = windows_module.window_starts(bounds.steps, **shape, stride=spec.stride)
+    chosen: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in splits.SPLITS}
+    for number, base in enumerate(bases):
         own = [feature.series is not None for feature in base.columns[: base.quality.shape[1]]]
         valid = windows_module.select_observed(
             candidates,
             base.quality[:, own] == REPORTED,
             ~np.isnan(base.targets),
             **shape,
-            min_inputs=wanted.min_inputs,
-            min_targets=wanted.min_targets,
+            min_inputs=spec.min_inputs,
+            min_targets=spec.min_targets,
         )
-        for name, starts in splits.divide_windows(valid, bounds, **shape, strict=wanted.splits.strict).items():
-            found[name].append(np.stack([np.full(len(starts), number), starts], axis=1))
-    windows = {name: np.concatenate(parts) for name, parts in found.items()}
-    empty = [name for name in splits.requested_splits(wanted) if not len(windows[name])]
+        for name, starts in splits.divide_windows(valid, bounds, **shape, strict=spec.splits.strict).items():
+            chosen[name].append(np.stack([np.full(len(starts), number), starts], axis=1))
+    windows = {name: np.concatenate(parts) for name, parts in chosen.items()}
+    empty = [name for name in splits.requested_splits(spec) if not len(windows[name])]
     if empty:
         counts = ", ".join(f"{name} {len(starts)}" for name, starts in windows.items())
         ranges = ", ".join(f"{name} {max(end - begin, 0)} h" for name, (begin, end) in bounds.ranges().items())
-        there = np.flatnonzero(np.any([~np.isnan(base.targets).all(axis=1) for base in made], axis=0))
-        known = Period(*(period.start + int(step) * timedelta(hours=1) for step in (there[0], there[-1] + 1)))
+        steps = np.flatnonzero(np.any([~np.isnan(base.targets).all(axis=1) for base in bases], axis=0))
+        observed = Period(*(period.start + int(step) * HOUR for step in (steps[0], steps[-1] + 1)))
         raise TrainingError(
-            wanted.name,
-            f"no window falls into {' and '.join(empty)} (windows: {counts}; targets: {ranges}, observed in {known}; "
-            f"a window is {wanted.seq_len} + {wanted.horizon} h, one every {wanted.stride} h, {len(candidates)} fit)",
+            spec.name,
+            f"no window falls into {' and '.join(empty)} (windows: {counts}; targets: {ranges}, observed in "
+            f"{observed}; a window is {spec.seq_len} + {spec.horizon} h, one every {spec.stride} h, "
+            f"{len(candidates)} fit)",
             "Use another or longer period, a shorter seq_len, horizon or gap, other splits (a share of 0 is for none), "
             "or lower min_inputs and min_targets",
         )
@@ -135,20 +219,20 @@ def _keep(base: Base, alive: npt.NDArray[np.bool_]) -> Base:
 
 def scale_bases(parts: Sequence[npt.NDArray[np.floating]], scales: Sequence[scaling.Scale]) -> npt.NDArray[np.float32]:
     """Each of `parts` (T, F) scaled, with 0 (the train mean) where they are missing: (R, T, F)."""
-    found = np.empty((len(parts), *parts[0].shape), np.float32)
-    for part, rows in _blocks(found):
+    stack = np.empty((len(parts), *parts[0].shape), np.float32)
+    for part, rows in _blocks(stack):
         block = scales[part].apply(parts[part][rows])
         np.copyto(block, 0.0, where=np.isnan(block))
-        found[part, rows] = block
-    return found
+        stack[part, rows] = block
+    return stack
 
 
 def stack_bases(parts: Sequence[npt.NDArray[A]]) -> npt.NDArray[A]:
     """`parts`, each (T, F), as one array (R, T, F) whose rows lie together."""
-    found = np.empty((len(parts), *parts[0].shape), parts[0].dtype)
-    for part, rows in _blocks(found):
-        found[part, rows] = parts[part][rows]
-    return found
+    stack = np.empty((len(parts), *parts[0].shape), parts[0].dtype)
+    for part, rows in _blocks(stack):
+        stack[part, rows] = parts[part][rows]
+    return stack
 
 
 def _blocks(stack: npt.NDArray[np.generic]) -> list[Cells]:
@@ -161,12 +245,12 @@ def _blocks(stack: npt.NDArray[np.generic]) -> list[Cells]:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """R locations over T steps from `start`, F inputs, K targets, scaled by train steps.
+    """R locations over the T hours of `period`, F inputs, K targets, scaled by train steps.
 
     `values` (R, T, F) float32, 0 where missing; `mask` (R, T, F) what was observed; `quality` (R, T, I)
     what the cells of the first I columns, the inputs, are (see `cleaning`); `targets` (R, T, K) float32;
     `target_mask` (R, T, K); `windows` per split (N, 2): location, start step; `scales` and
-    `target_scales`, one per location.
+    `target_scales`, one per location; `unscaled`: by location what has no scale and was left out.
     """
 
     spec: TrainingSpec
@@ -182,3 +266,14 @@ class TrainingSet:
     windows: Mapping[str, npt.NDArray[np.int64]]
     scales: tuple[scaling.Scale, ...]
     target_scales: tuple[scaling.Scale, ...]
+    unscaled: tuple[tuple[str, ...], ...]
+
+    def largest_scaled(self, location: int) -> dict[str, npt.NDArray[np.float32]]:
+        """By split the largest distance from the train mean of each column of `location` in its steps, in deviations,
+        (F,); 0 where there is nothing."""
+        largest = {}
+        for split, (begin, end) in self.bounds.ranges().items():
+            values = self.values[location, begin:end]
+            extremes = np.maximum(values.max(axis=0, initial=0), -values.min(axis=0, initial=0))
+            largest[split] = extremes
+        return largest

@@ -197,7 +197,7 @@ def test_the_manifest_says_what_each_column_is_and_what_was_rejected(tmp_path: P
     assert all(column["formula"] and column["unit"] and column["key"] for column in place["columns"])
     assert {column["name"]: column["lookback"] for column in place["columns"]}["eia/ISNE/demand-5h mean 3h"] == 7
     for name in ("eia/ISNE/demand-5h", "target eia/ISNE/demand"):
-        assert place["rejected"][name] == {"impossible": 2, "stale": 0, "spike": 0}
+        assert place["rejected"][name] == {"impossible": 2, "absurd": 0, "stale": 0, "spike": 0}
     assert report["locations"]["ISNE"]["rejected"].keys() == {"eia/ISNE/demand-5h", "target eia/ISNE/demand"}
     mapped, _ = tensors.open_mapped(tmp_path / report["path"])
     names = [column["name"] for column in place["columns"][:9]]
@@ -210,9 +210,12 @@ def test_the_manifest_says_what_each_column_is_and_what_was_rejected(tmp_path: P
 
 
 def test_a_pinned_file_that_changed_is_refused(folder: Path) -> None:
-    """The error names the file."""
+    """The error names the file; those of a manifest, as they stand in it, give the same set."""
     prepare(folder)
     pinned = [Input(**one) for one in json.loads((folder / "features/small/manifest.json").read_text())["inputs"]]
+    manifest = json.loads((folder / "features/small/manifest.json").read_text())
+    report = asyncio.run(preparation.prepare(SPEC, CONFIG, Lake.open(str(folder)), inputs=manifest["inputs"]))
+    assert report["fingerprint"] == manifest["fingerprint"]
     other = [Input(pinned[0].entry, pinned[0].path, "0" * 64), *pinned[1:]]
     with pytest.raises(StorageError, match="is not the file that was pinned"):
         asyncio.run(preparation.prepare(SPEC, CONFIG, Lake.open(str(folder)), inputs=other))
@@ -276,7 +279,7 @@ def test_inputs_of_which_nothing_is_known_are_told(tmp_path: Path) -> None:
         kinds[name] = (source, rule, nothing if name == "day_ahead" else late)
     asyncio.run(fill(Lake.open(str(tmp_path)), kinds))
     report = prepare(tmp_path)
-    assert report["dropped"] == ["eia/ISNE/demand_forecast_day_ahead", "open_meteo/boston/temperature_2m+1h"]
+    assert report["dropped"] == ["eia/ISNE/demand_forecast_day_ahead", "open_meteo/boston/temperature_2m"]
 
 
 @pytest.mark.parametrize("calendar", [False, True])

@@ -19,7 +19,7 @@ from gridtide.observations.array_types import Floats, Mask
 from gridtide.periods import HOUR, Period
 from gridtide.training.features.columns import ABSENT, Columns, Feature, align_columns
 from gridtide.training.features.derive import derive_columns
-from gridtide.training.series.cleaning import REPORTED, Cleaned, clean_columns, reject_values
+from gridtide.training.series.cleaning import REPORTED, Cleaned, clean_columns, fit_limits, reject_values
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.matching import (
     LocationSeries,
@@ -43,7 +43,7 @@ class Base:
     `quality` (T, I): of the first I columns, which are the inputs, what each cell is (see `cleaning`).
     `targets` (T, K): NaN where not observed, or rejected. `target_names`: K series. `rejected`: by input
     or target, by rule, how many cells were thrown out. `repeats`: by series, how many observations had
-    the key of another.
+    the key of another. `limits`: by input, the lowest and highest that are believed, where there are any.
     """
 
     location: str
@@ -55,6 +55,7 @@ class Base:
     targets: Floats
     rejected: Mapping[str, Mapping[str, int]]
     repeats: Mapping[str, int]
+    limits: Mapping[str, Sequence[float]]
 
 
 def build_bases(spec: TrainingSpec, hourly: Hourly, rows: Period, stored: Collection[str]) -> list[Base]:
@@ -65,7 +66,8 @@ def build_bases(spec: TrainingSpec, hourly: Hourly, rows: Period, stored: Collec
     `common_shifts` do, and for a target without a value.
     """
     located = locate_series(spec, hourly, stored)
-    shifts = common_shifts(spec, [measure_delays(hourly, series) for series in located])
+    train = splits.train_slice(spec, rows, hourly.period)
+    shifts = common_shifts(spec, [measure_delays(hourly, series, train) for series in located])
     return derive_bases(spec, hourly, rows, located, shifts)
 
 
@@ -75,15 +77,17 @@ def derive_bases(
     rows: Period,
     located: Sequence[LocationSeries],
     shifts: Mapping[SeriesKind, Sequence[int]],
+    limits: Sequence[Mapping[str, Sequence[float]]] | None = None,
 ) -> list[Base]:
     """One base per location of `spec`, of its series `located` in `hourly`, whose columns look at `shifts`.
 
+    `limits`, by location and input, are those of an earlier set; else they are fitted on the train hours.
     Raises `TrainingError` for a target without a value.
     """
     return align_bases(
         [
-            _derive_base(spec, hourly, rows, location, series, shifts)
-            for location, series in zip(spec.locations, located, strict=True)
+            _derive_base(spec, hourly, rows, location, series, shifts, limits[number] if limits else None)
+            for number, (location, series) in enumerate(zip(spec.locations, located, strict=True))
         ]
     )
 
@@ -95,9 +99,10 @@ def _derive_base(
     location: Location,
     series: LocationSeries,
     shifts: Mapping[SeriesKind, Sequence[int]],
+    limits: Mapping[str, Sequence[float]] | None,
 ) -> Base:
     """The base of `location`, with the columns that are made of its own series."""
-    inputs, cleaned = _clean_inputs(spec, hourly, rows, series.inputs, shifts)
+    inputs, cleaned, limits = _clean_inputs(spec, hourly, rows, series.inputs, shifts, limits)
     columns = derive_columns(inputs, hourly.period, location, spec.features)
     first = (rows.start - hourly.period.start) // HOUR
     inside = slice(first, first + rows.duration // HOUR)
@@ -113,6 +118,7 @@ def _derive_base(
         truth,
         _count_rejected(inputs.features, cleaned, inside) | rejected,
         {hourly.names[number]: int(hourly.repeats[number]) for number in (*series.inputs.values(), *goals)},
+        limits,
     )
 
 
@@ -131,8 +137,10 @@ def _clean_inputs(
     rows: Period,
     numbers: Mapping[SeriesKind, int],
     shifts: Mapping[SeriesKind, Sequence[int]],
-) -> tuple[Columns, Cleaned]:
-    """One location's inputs over the rows of `hourly`, cleaned; all missing where it lacks a kind."""
+    limits: Mapping[str, Sequence[float]] | None,
+) -> tuple[Columns, Cleaned, dict[str, Sequence[float]]]:
+    """One location's inputs over the rows of `hourly`, cleaned, all missing where it lacks a kind; and by their names
+    the `limits` within which they are believed, fitted on train hours where none are there."""
     planned = [(kind, numbers.get(kind), shift) for kind in shifts for shift in shifts[kind]]
     features, natures = [], []
     values = np.full((len(planned), hourly.values.shape[1]), np.nan)
@@ -147,8 +155,17 @@ def _clean_inputs(
         features.append(Feature(f"{name}{shift:+d}h", unit, text, -shift, name, key))
         natures.append(find_nature(variable, unit))
         values[index] = hourly.as_known(number, shift)
-    cleaned = clean_columns(values, natures, spec.cleaning, _train_rows(spec, hourly, rows))
-    return Columns(tuple(features), cleaned.values, cleaned.quality == REPORTED), cleaned
+    if limits is None:
+        bounds = fit_limits(values[:, splits.train_slice(spec, rows, hourly.period)], spec.cleaning.absurd)
+    else:
+        bounds = np.array([limits.get(feature.name, (-np.inf, np.inf)) for feature in features]).reshape(-1, 2)
+    cleaned = clean_columns(values, natures, spec.cleaning, _train_rows(spec, hourly, rows), bounds)
+    believed = {
+        feature.name: (float(low), float(high))
+        for feature, (low, high) in zip(features, bounds, strict=True)
+        if np.isfinite(low) and feature.series is not None
+    }
+    return Columns(tuple(features), cleaned.values, cleaned.quality == REPORTED), cleaned, dict(believed)
 
 
 def _train_rows(spec: TrainingSpec, hourly: Hourly, rows: Period) -> slice:
@@ -171,7 +188,9 @@ def _clean_targets(
         find_nature(SeriesName.parse(name).variable, hourly.units[goal])
         for name, goal in zip(names, goals, strict=True)
     ]
-    truth, rules = reject_values(hourly.values[goals], natures, spec.cleaning)
+    train = splits.train_slice(spec, rows, hourly.period)
+    limits = fit_limits(hourly.values[goals][:, train], spec.cleaning.absurd)
+    truth, rules = reject_values(hourly.values[goals], natures, spec.cleaning, limits)
     rejected = {
         f"target {name}": {rule: int(cells[index, inside].sum()) for rule, cells in rules.items()}
         for index, name in enumerate(names)

@@ -17,6 +17,10 @@ ABSENT = "this location has no such series"
 """The formula of a column that is there for another location's sake."""
 
 
+UNSCALED = "this location's series is never observed, or constant, in the train hours"
+"""The formula of a column that was left out because nothing scales it."""
+
+
 FLOAT32 = float(np.finfo(np.float32).max)
 
 

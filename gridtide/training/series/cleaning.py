@@ -1,7 +1,8 @@
 """What is done about values that cannot be right, and about those that are missing; pure.
 
 Every rule takes columns (C, T) with NaN where nothing is known, and decides on row `t` by rows up to
-`t` alone. The exceptions say so: `find_outliers` is fitted on train rows, `interpolate_gaps` reads the future.
+`t` alone. The exceptions say so: `fit_limits` and `find_outliers` are fitted on train rows,
+`interpolate_gaps` reads the future.
 """
 
 from __future__ import annotations
@@ -46,53 +47,93 @@ class Cleaned:
     rejected: Mapping[str, Mask]
 
 
-def clean_columns(values: Floats, natures: Sequence[Nature], rules: Cleaning, train: slice) -> Cleaned:
+def clean_columns(
+    values: Floats, natures: Sequence[Nature], rules: Cleaning, train: slice, limits: Floats | None = None
+) -> Cleaned:
     """`values` (C, T), whose columns are of `natures`, without what `rules` reject and with gaps filled.
 
-    Only rows `train` are fitted on, where a rule is fitted. Raises `TrainingError` where that needs
-    scikit-learn and it is not installed.
+    `limits` (C, 2) are the lowest and highest of each column that are believed, all without. Only rows `train`
+    are fitted on, where a rule is fitted. Raises `TrainingError` where that needs scikit-learn and it is not
+    installed.
     """
-    kept, found = reject_values(values, natures, rules)
+    believed, rejected = reject_values(values, natures, rules, limits)
     if rules.outliers == "isolation_forest_fitted_on_train":
-        found["outlier"] = find_outliers(kept, train, rules.outlier_share)
-        kept[found["outlier"]] = np.nan
+        rejected["outlier"] = find_outliers(believed, train, rules.outlier_share)
+        believed[rejected["outlier"]] = np.nan
     forward = rules.gaps == "forward"
-    filled, quality = kept if forward else interpolate_gaps(kept, train), np.empty(kept.shape, np.uint8)
-    for column in range(len(kept)):  # one by one, so that a column stays in the cache
-        gaps = np.flatnonzero(np.isnan(kept[column]))
+    filled, quality = believed if forward else interpolate_gaps(believed, train), np.empty(believed.shape, np.uint8)
+    for column in range(len(believed)):  # one by one, so that a column stays in the cache
+        gaps = np.flatnonzero(np.isnan(believed[column]))
         if forward:
-            filled[column] = fill_forward(kept[column], rules.fill_limit)
+            filled[column] = fill_forward(believed[column], rules.fill_limit)
         quality[column] = REPORTED
         quality[column, gaps] = np.where(np.isnan(filled[column, gaps]), MISSING, IMPUTED)
-        for cells in found.values():
+        for cells in rejected.values():
             np.copyto(quality[column], REJECTED, where=cells[column])
-    return Cleaned(filled, quality, found)
+    return Cleaned(filled, quality, rejected)
 
 
-def reject_values(values: Floats, natures: Sequence[Nature], rules: Cleaning) -> tuple[Floats, dict[str, Mask]]:
-    """`values` (C, T) with NaN for what the causal `rules` reject, and by rule which cells those are (C, T)."""
-    causal: tuple[tuple[str, list[bool], Callable[[Floats, Nature], Mask]], ...] = (
+def reject_values(
+    values: Floats, natures: Sequence[Nature], rules: Cleaning, limits: Floats | None = None
+) -> tuple[Floats, dict[str, Mask]]:
+    """`values` (C, T) with NaN for what the causal `rules` reject or lies outside `limits` (C, 2), and by rule which
+    cells those are (C, T)."""
+    bounds = np.tile([-np.inf, np.inf], (len(values), 1)) if limits is None else limits
+    everywhere = [True] * len(natures)
+    causal: tuple[tuple[str, list[bool], Callable[[Floats, int], Mask]], ...] = (
         (
             "impossible",
-            [True] * len(natures),
-            lambda kept, one: find_impossible(kept, one if rules.impossible else UNBOUNDED),
+            everywhere,
+            lambda column, index: find_impossible(column, natures[index] if rules.impossible else UNBOUNDED),
         ),
-        ("stale", [one.changes and rules.stale > 0 for one in natures], lambda kept, _: find_stale(kept, rules.stale)),
-        ("spike", [one.smooth and rules.spike > 0 for one in natures], lambda kept, _: find_spikes(kept, rules.spike)),
+        ("absurd", everywhere, lambda column, index: (column < bounds[index, 0]) | (column > bounds[index, 1])),
+        (
+            "stale",
+            [nature.changes and rules.stale > 0 for nature in natures],
+            lambda column, _: find_stale(column, rules.stale),
+        ),
+        (
+            "spike",
+            [nature.smooth and rules.spike > 0 for nature in natures],
+            lambda column, _: find_spikes(column, rules.spike),
+        ),
     )
-    kept, found = np.empty_like(values), {rule: np.zeros(values.shape, bool) for rule, _, _ in causal}
-    for column in range(len(values)):  # one by one, so that a column stays in the cache
-        kept[column] = values[column]
+    believed = np.empty_like(values)
+    rejected = {rule: np.zeros(values.shape, bool) for rule, _, _ in causal}
+    for index in range(len(values)):  # one by one, so that a column stays in the cache
+        believed[index] = values[index]
         for rule, concerned, judge in causal:
-            if concerned[column]:
-                found[rule][column] = judge(kept[column], natures[column])
-                np.copyto(kept[column], np.nan, where=found[rule][column])
-    return kept, found
+            if concerned[index]:
+                rejected[rule][index] = judge(believed[index], index)
+                np.copyto(believed[index], np.nan, where=rejected[rule][index])
+    return believed, rejected
 
 
-def find_impossible(values: Floats, one: Nature) -> Mask:
-    """Which of `values` (T,) lie outside of what their nature allows."""
-    cells: Mask = (values < one.low) | (values > one.high)
+ENOUGH = 100
+"""Train hours with a value from which on limits are fitted."""
+
+
+def fit_limits(values: Floats, widths: float) -> Floats:
+    """The lowest and highest (C, 2) of the train rows `values` (C, T) that are believed of each column.
+
+    They lie `widths` times the width of 98 % of the values away from their median, so that fewer than one in a
+    hundred absurd values do not move them. Infinite for `widths` 0, for a column of fewer than `ENOUGH` values, and
+    for one of which 98 % are equal.
+    """
+    limits = np.tile([-np.inf, np.inf], (len(values), 1))
+    for column, row in enumerate(values if widths else values[:0]):
+        known_values = row[~np.isnan(row)]
+        if len(known_values) < ENOUGH:
+            continue
+        low, middle, high = np.quantile(known_values, [0.01, 0.5, 0.99])
+        if high > low:
+            limits[column] = middle - widths * (high - low), middle + widths * (high - low)
+    return limits
+
+
+def find_impossible(values: Floats, nature: Nature) -> Mask:
+    """Which of `values` (T,) lie outside of what their `nature` allows."""
+    cells: Mask = (values < nature.low) | (values > nature.high)
     return cells
 
 

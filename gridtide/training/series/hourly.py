@@ -37,6 +37,16 @@ class Vintages(NamedTuple):
     value: Floats
 
 
+class Delay(NamedTuple):
+    """After how many rows 90 % (`usual`) and 99 % (`longest`) of the values of a series are known.
+
+    0 means: by the end of the hour itself; negative: before the hour.
+    """
+
+    usual: int
+    longest: int
+
+
 @dataclass(frozen=True)
 class Hourly:
     """C series over the T hours of `period`.
@@ -54,21 +64,20 @@ class Hourly:
     vintages: dict[int, Vintages]
     repeats: Integers
 
-    def delay(self, series: int) -> int | None:
-        """After how many rows 99 % of the values of `series` are known, negative if before their hour.
-
-        0 means: by the end of the hour itself. None where nothing is observed.
-        """
+    def delay(self, series: int, rows: slice = slice(None)) -> Delay | None:
+        """After how many rows the values of `series` for hours in `rows` are known; None where it has none there."""
         if series in self.vintages:
             row, known, _ = self.vintages[series]
             first = np.full(self.values.shape[1], NEVER_KNOWN, np.int64)
             np.minimum.at(first, row, known)
         else:
             first = np.where(np.isnan(self.values[series]), NEVER_KNOWN, self.known[series]).astype(np.int64)
-        there = np.flatnonzero(first != NEVER_KNOWN)
-        if not there.size:
+        hours = np.arange(len(first))[rows]
+        hours = hours[first[hours] != NEVER_KNOWN]
+        if not hours.size:
             return None
-        return int(np.quantile(first[there] - there, 0.99, method="higher"))
+        usual, longest = np.quantile(first[hours] - hours, [0.9, 0.99], method="higher")
+        return Delay(int(usual), int(longest))
 
     def as_known(self, series: int, shift: int) -> Floats:
         """What was known by the end of each row about the hour `shift` rows later, shape (T,).

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from gridtide.errors import TrainingError
-from gridtide.training.series.hourly import Hourly
+from gridtide.training.series.hourly import Delay, Hourly
 from gridtide.training.spec import ALL_INPUTS, TrainingSpec
 from gridtide.variables import SeriesName, find_variable, matches_any
 
 KNOWN_AHEAD = -2
-"""A series with at most this delay is known before its hour begins: a forecast, or a day-ahead product."""
+"""A series with at most this usual delay is known before its hour begins: a forecast, or a day-ahead product. What of
+it comes later on some days is missing on these days."""
 
 
 SeriesKind = tuple[str, str, int]
@@ -38,11 +39,11 @@ class LocationSeries:
 class LocationInputs:
     """What the shifts of all locations follow from, of one of them.
 
-    `delays`: of each kind of input after how many rows 99 % of its values are known, None where it has no
-    value; `inputs`: the names of its inputs; `targets`: the kinds of its targets.
+    `delays`: of each kind of input after how many rows its values are known in train hours, None where it has
+    none there; `inputs`: the names of its inputs; `targets`: the kinds of its targets.
     """
 
-    delays: Mapping[SeriesKind, int | None]
+    delays: Mapping[SeriesKind, Delay | None]
     inputs: tuple[str, ...]
     targets: tuple[SeriesKind, ...]
 
@@ -103,9 +104,9 @@ def similar_names(pattern: str, names: Collection[str]) -> list[str]:
     return get_close_matches(pattern, sorted(names), n=5, cutoff=0.5) or sorted(names)[:10]
 
 
-def measure_delays(hourly: Hourly, series: LocationSeries) -> LocationInputs:
-    """After how many rows the inputs `series` of a location are known."""
-    delays = {kind: hourly.delay(number) for kind, number in series.inputs.items()}
+def measure_delays(hourly: Hourly, series: LocationSeries, train: slice) -> LocationInputs:
+    """After how many rows the inputs `series` of a location are known in the rows `train` of `hourly`."""
+    delays = {kind: hourly.delay(number, train) for kind, number in series.inputs.items()}
     inputs = tuple(hourly.names[number] for number in series.inputs.values())
     return LocationInputs(delays, inputs, tuple(series.targets))
 
@@ -127,18 +128,20 @@ def common_shifts(spec: TrainingSpec, locations: Sequence[LocationInputs]) -> di
         if not any(matches_any(name, [pattern]) for name in inputs):
             fix = f"The inputs are such as {', '.join(similar_names(pattern, inputs))}"
             raise TrainingError(spec.name, f'features.of: "{pattern}" matches no input', fix)
-    delays: dict[SeriesKind, list[int]] = defaultdict(list)
+    delays: dict[SeriesKind, list[Delay]] = defaultdict(list)
     for location in locations:
         for kind, delay in location.delays.items():
             delays[kind] += [] if delay is None else [delay]
     return {kind: _shifts(spec, delays[kind]) for kind in sorted(delays)}
 
 
-def _shifts(spec: TrainingSpec, delays: Sequence[int]) -> tuple[int, ...]:
+def _shifts(spec: TrainingSpec, delays: Sequence[Delay]) -> tuple[int, ...]:
     """Which hours the columns of a kind look at, whose series are known after `delays` rows."""
     if not delays:
         return ()
-    return tuple(sorted(set(spec.leads))) if max(delays) <= KNOWN_AHEAD else (-max(delays),)
+    if max(delay.usual for delay in delays) <= KNOWN_AHEAD:
+        return tuple(sorted(set(spec.leads)))
+    return (-max(delay.longest for delay in delays),)
 
 
 def format_key(kind: SeriesKind, shift: int) -> str:

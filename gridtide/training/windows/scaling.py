@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from gridtide.observations.array_types import Floats
+from gridtide.observations.array_types import Floats, Mask
 
 F = TypeVar("F", bound=np.floating)
 
@@ -19,10 +20,31 @@ LEAST_SPREAD = 1e-8
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """`scaled = (value − mean) / deviation`, per column; both of shape (F,)."""
+    """`scaled = (value − mean) / deviation`, per column; both of shape (F,).
+
+    `varies` (F,) says which columns have a spread of their own to scale by; all, where it is not given.
+    """
 
     mean: Floats
     deviation: Floats
+    varies: Mask | None = None
+
+    @property
+    def spread(self) -> Floats:
+        """The deviation of each column, 0 where it has none of its own; (F,)."""
+        return self.deviation if self.varies is None else np.where(self.varies, self.deviation, 0.0)
+
+    def take(self, columns: Mask) -> Scale:
+        """The scale of those `columns` (F,) alone."""
+        varies = None if self.varies is None else self.varies[columns]
+        return Scale(self.mean[columns], self.deviation[columns], varies)
+
+    def replace_where(self, columns: Mask, other: Scale) -> Scale:
+        """This scale with that of `other` in `columns` (F,)."""
+        mean, deviation, spread = (
+            np.where(columns, getattr(other, name), getattr(self, name)) for name in ("mean", "deviation", "spread")
+        )
+        return Scale(mean, deviation, spread > 0)
 
     def apply(self, values: npt.NDArray[F]) -> npt.NDArray[F]:
         """`values` (…, F), scaled; float32 stays float32."""
@@ -42,16 +64,28 @@ def fit_scale(values: npt.NDArray[np.floating], observed: npt.NDArray[np.bool_])
     holds, so that a file of float32 (MLX has no float64) keeps them exactly.
     """
     mean, deviation = np.zeros(values.shape[1]), np.ones(values.shape[1])
+    varies = np.zeros(values.shape[1], bool)
     for column in range(values.shape[1]):
-        there, seen = observed[:, column], values[:, column]
-        seen = (seen if there.all() else seen[there]).astype(np.float64)
-        if seen.size:
-            mean[column] = seen.mean()
-            seen -= mean[column]
-            width = np.sqrt(np.square(seen, out=seen).mean())
+        reported, steps = observed[:, column], values[:, column]
+        steps = (steps if reported.all() else steps[reported]).astype(np.float64)
+        if steps.size:
+            mean[column] = steps.mean()
+            steps -= mean[column]
+            width = np.sqrt(np.square(steps, out=steps).mean())
             if width > LEAST_SPREAD * max(abs(mean[column]), 1e-30):
-                deviation[column] = width
-    return Scale(_short(mean), _short(deviation))
+                deviation[column], varies[column] = width, True
+    return Scale(_short(mean), _short(deviation), varies)
+
+
+def pool_scales(scales: Sequence[Scale], counts: npt.NDArray[np.int64]) -> Scale:
+    """The scale of all train steps together of which `scales` are those of parts, with `counts` (parts, F) values."""
+    total = np.maximum(counts.sum(axis=0), 1)
+    means = np.stack([scale.mean for scale in scales])
+    mean = (counts * means).sum(axis=0) / total
+    squares = np.stack([scale.spread for scale in scales]) ** 2 + (means - mean) ** 2
+    deviation = np.sqrt((counts * squares).sum(axis=0) / total)
+    varies = deviation > LEAST_SPREAD * np.maximum(np.abs(mean), 1e-30)
+    return Scale(_short(mean), _short(np.where(varies, deviation, 1.0)), varies)
 
 
 def identity_scale(columns: int) -> Scale:

@@ -38,36 +38,43 @@ class Bounds:
         return {name: (begin, max(begin, end)) for (name, begin), end in zip(begins.items(), ends, strict=True)}
 
 
-def requested_splits(wanted: TrainingSpec) -> tuple[str, ...]:
-    """The splits that `wanted` is to have: those whose share is not 0."""
-    shares = {"train": 1.0, "validation": wanted.splits.validation, "test": wanted.splits.test}
+def requested_splits(spec: TrainingSpec) -> tuple[str, ...]:
+    """The splits that `spec` is to have: those whose share is not 0."""
+    shares = {"train": 1.0, "validation": spec.splits.validation, "test": spec.splits.test}
     return tuple(name for name in SPLITS if shares[name])
 
 
-def split_ends(wanted: TrainingSpec, period: Period) -> tuple[int, int]:
-    """The steps of `period` at which train and validation of `wanted` end, wherever they lie."""
-    steps, rule = period.duration // HOUR, wanted.splits
+def split_ends(spec: TrainingSpec, period: Period) -> tuple[int, int]:
+    """The steps of `period` at which train and validation of `spec` end, wherever they lie."""
+    steps, rule = period.duration // HOUR, spec.splits
     if rule.train_end and rule.validation_end:
         return (rule.train_end - period.start) // HOUR, (rule.validation_end - period.start) // HOUR
     validation_end = round(steps * (1 - rule.test))
     return validation_end - round(steps * rule.validation), validation_end
 
 
-def find_bounds(wanted: TrainingSpec, period: Period) -> Bounds:
-    """The splits of `wanted` as steps of `period`; raises `TrainingError` where they do not share it out."""
+def train_slice(spec: TrainingSpec, rows: Period, hours: Period) -> slice:
+    """The train hours of a set over `rows`, as places in the longer `hours`."""
+    first = (rows.start - hours.start) // HOUR
+    train_end, _ = split_ends(spec, rows)
+    return slice(first, first + max(train_end, 0))
+
+
+def find_bounds(spec: TrainingSpec, period: Period) -> Bounds:
+    """The splits of `spec` as steps of `period`; raises `TrainingError` where they do not share it out."""
     steps = period.duration // HOUR
-    train_end, validation_end = split_ends(wanted, period)
+    train_end, validation_end = split_ends(spec, period)
     lengths = {"train": train_end, "validation": validation_end - train_end, "test": steps - validation_end}
-    if any(length < 0 or (length > 0) != (name in requested_splits(wanted)) for name, length in lengths.items()):
+    if any(length < 0 or (length > 0) != (name in requested_splits(spec)) for name, length in lengths.items()):
         first, second = (f"{period.start + step * HOUR:%Y-%m-%dT%H:%M}" for step in (train_end, validation_end))
         raise TrainingError(
-            wanted.name,
+            spec.name,
             f"the splits (train to {first}, validation to {second}) do not lie within "
-            f"the period {period} of {steps} steps, with a step for each of {', '.join(requested_splits(wanted))}",
+            f"the period {period} of {steps} steps, with a step for each of {', '.join(requested_splits(spec))}",
             "Choose train_end and validation_end inside it, in this order, or larger shares; 0 is for no such split, "
             "which then has no step",
         )
-    return Bounds(train_end, validation_end, steps, wanted.splits.gap)
+    return Bounds(train_end, validation_end, steps, spec.splits.gap)
 
 
 def divide_windows(

@@ -171,7 +171,7 @@ def test_a_lag_hides_a_value_until_it_has_passed() -> None:
     """With a lag of 90 minutes the hour 0 is known by the end of the hour 2."""
     rows = [row(60 * n, 60, float(n), "demand", "MWh") for n in range(6)]
     hourly = made("eia", *rows, available=Available(lag=timedelta(minutes=90)))
-    assert hourly.delay(0) == 2
+    assert hourly.delay(0).longest == 2
     np.testing.assert_array_equal(hourly.as_known(0, -2), [NAN, NAN, 0.0, 1.0, 2.0, 3.0])
     assert np.isnan(hourly.as_known(0, -1)).all()
 
@@ -180,7 +180,7 @@ def test_weather_of_an_instant_is_known_at_that_instant() -> None:
     """The reading at the end of an hour is known by the end of that hour."""
     rows = [row(60 * n, 0, float(n), "temperature_2m", "°C") for n in range(4)]
     hourly = made("open_meteo", *rows, hours=4)
-    assert hourly.delay(0) == -1
+    assert hourly.delay(0).longest == -1
     np.testing.assert_array_equal(hourly.as_known(0, 1), [1.0, 2.0, 3.0, NAN])
 
 
