@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
@@ -89,6 +90,8 @@ def local_flow(
             # A state that a flow function returns is the final state of its run.
             return await skip_superseded() or await fn(*args, **kwargs)  # type: ignore[return-value]
 
+        # Prefect validates parameters by these types, and would look up their names in this module.
+        run_unless_superseded.__signature__ = inspect.signature(fn, eval_str=True)  # type: ignore[attr-defined]
         return LocalFlow(run_unless_superseded, check, **{**kept, **options})
 
     return decorate
