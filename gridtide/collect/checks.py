@@ -14,6 +14,7 @@ from gridtide.sources.contract import Page, Request
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
     from gridtide.lake import Draft
 
@@ -82,6 +83,20 @@ class PageChecks:
         if asked and page.observations.num_rows and self.elsewhere.get(asked, True):
             self.elsewhere[asked] = not expectations.overlaps(page.observations, asked)
         self.draft.append(page.observations, parsed.marks)
+        for piece in page.more:
+            self._add_piece(piece)
+
+    def _add_piece(self, piece: pa.Table) -> None:
+        """Append a further piece of a page too large to be read at once, in itself with each key once."""
+        from gridtide.observations.identity import drop_duplicates, fingerprints, has_repeats
+
+        marks = fingerprints(piece)
+        if has_repeats([marks]):
+            whole = drop_duplicates(piece, self.entry.name)
+            self.repeated += piece.num_rows - whole.num_rows
+            piece, marks = whole, fingerprints(whole)
+        self.marks.append(marks)
+        self.draft.append(piece, marks)
 
     def complete(self) -> Draft:
         """The draft with each key once. Raises `IncompleteError` or `FormatError`."""

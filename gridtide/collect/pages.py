@@ -137,7 +137,8 @@ class PageCollector:
         if answer.absent:
             return _Body(answer.body)
         try:
-            page = await run_computing(self.source.parse, self.entry, request, answer.body, answer.retrieved_at)
+            answered = replace(request, answered=answer.headers)
+            page = await run_computing(self.source.parse, self.entry, answered, answer.body, answer.retrieved_at)
         except FormatError:  # what these entries keep need not be observations
             return _Body(answer.body)
         return _Body(answer.body, page.following)
@@ -151,7 +152,8 @@ class PageCollector:
             from gridtide.observations.table import empty
 
             return ParsedPage(Page(empty(), 0), fingerprints(empty()), absent=True)
-        page = self.source.parse(self.entry, request, answer.body, answer.retrieved_at)
+        answered = replace(request, answered=answer.headers)
+        page = self.source.parse(self.entry, answered, answer.body, answer.retrieved_at)
         marks = fingerprints(page.observations)
         if not has_repeats([marks]):
             return ParsedPage(page, marks)

@@ -121,6 +121,7 @@ def _envelope(request: Request, answer: Response) -> bytes:
         "content_type": answer.content_type,
         **({} if request.body is None else {"body": request.body}),
         **({"absent": True} if answer.absent else {}),
+        "headers": answer.headers,
     }
     return json.dumps(asked).encode() + b"\n" + answer.body
 
@@ -131,7 +132,8 @@ async def open_body(lake: Lake, path: str) -> tuple[str, Response]:
     try:
         asked = json.loads(line)
         moment, absent = datetime.fromisoformat(asked["retrieved_at"]), bool(asked.get("absent"))
-        answer = Response(body, moment, asked["content_type"], attempt=0, absent=absent)
+        headers = tuple((name, text) for name, text in asked.get("headers", ()))
+        answer = Response(body, moment, asked["content_type"], attempt=0, absent=absent, headers=headers)
         return asked["url"], answer
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(path, f"is no kept body: {error!r}", "Remove it") from error

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from gridtide.config import raw_entry
+from gridtide.entries import table_layout
 from gridtide.entries.auth import AUTH_KEYS, KeyAuth
 from gridtide.entries.entry import Config, Entry, RateLimit
 from gridtide.entries.field_types import WholeMinutes
@@ -113,6 +114,7 @@ def _read_entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     refused_keys = tuple(text.partition(": ")[0] + ": " for text in raw_problems)
     field_problems = _find_unknown_source(complete)
     entry: Entry | None = read_value(Entry, complete, "", field_problems)
+    field_problems += table_layout.column_problems(raw)
     field_problems += [*_find_short_periods(raw, complete), *_find_refusals_of_source(complete)]
     field_problems += _find_shared_carriers(entry) + _find_absent_file(raw)
     # Of one key the first refusal is enough.
@@ -140,8 +142,7 @@ def _complete_entry(raw: Mapping[str, Any]) -> dict[str, Any]:
         entry["auth"] = {"kind": "basic", "username": username if isinstance(username, str) else None}
     if isinstance(entry.get("rate_limit"), str):
         entry["rate_limit"] = {"name": host or source_name, "rates": [entry["rate_limit"]]}
-    if isinstance(entry.get("value"), str):
-        entry["value"] = [entry["value"]]
+    entry = table_layout.spelled_out(entry)
     if not isinstance(source_name, str) or find_source_problem(source_name):
         return entry
     return {

@@ -31,6 +31,7 @@ from gridtide.entries.field_types import (
     check_time_of_day,
 )
 from gridtide.entries.structs import StrictStruct
+from gridtide.entries.table_layout import Csv, Hours, Melt, NumberStyle, Pages, RecordLayout, SeriesNames, TimeFormat
 from gridtide.errors import ConfigurationError
 
 Format = Literal["parquet", "csv", "json", "raw"]
@@ -119,11 +120,29 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     raw: bool = True
     expect: Expect = Expect()
     records: Text | None = None
-    time: Text | None = None
+    layout: RecordLayout = "records"
+    csv: Csv = Csv()
+    numbers: NumberStyle = NumberStyle()
+    time: tuple[Text, ...] = ()
+    time_format: TimeFormat | None = None
     timezone: ZoneName = "UTC"
-    value: tuple[Text, ...] = ()
-    unit: PrintableText = "1"
+    timezone_from: Text | None = None
+    """A column of zones or offsets."""
+    label: Literal["start", "end", "instant"] | None = None
     interval: Duration | None = None
+    interval_from: Text | None = None
+    """A column of lengths, or `gaps`."""
+    ambiguous: Text = "refuse"
+    value: Mapping[Text, SeriesNames] = msgspec.field(default_factory=dict)
+    unit: PrintableText = "1"
+    variable: Text | None = None
+    published: Text | None = None
+    hours: Hours | None = None
+    melt: Melt | None = None
+    unpack: Text | None = None
+    pages: Pages | None = None
+    per: Literal["day", "month", "year"] | None = None
+    conflict: Literal["first", "last", "refuse"] | None = None
 
     @property
     def auths(self) -> tuple[Auth, ...]:
@@ -142,7 +161,7 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
             name: msgspec.to_builtins(getattr(self, name))
             for name in (
                 *("source", "url", "params", "output_folder", "file_prefix", "format", "location"),
-                *("records", "time", "timezone", "value", "unit", "interval"),
+                *("records", "timezone", "unit", "interval"),
             )
         }
         # Keys that came later count only where they are used: the fingerprints of the entries before them stay.
@@ -152,7 +171,24 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
             for name, default in unused.items()
             if getattr(self, name) != default
         }
+        identity |= {"time": " ".join(self.time) or None, "value": list(self.value)}
+        plain = {"value": {column: SeriesNames() for column in self.value}} | _DEFAULTS
+        identity |= {
+            f"{name}.": msgspec.to_builtins(getattr(self, name))
+            for name in ("value", *_LAYOUT_KEYS)
+            if getattr(self, name) != plain[name]
+        }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+_LAYOUT_KEYS = (
+    *("layout", "csv", "numbers", "time_format", "timezone_from", "label", "interval_from", "ambiguous", "variable"),
+    *("published", "hours", "melt", "unpack", "pages", "per", "conflict"),
+)
+"""Keys that count in the fingerprint only where they are given: the fingerprints of entries without them stay."""
+
+
+_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Entry) if field.name in _LAYOUT_KEYS}
 
 
 class TaskRetries(StrictStruct, frozen=True):

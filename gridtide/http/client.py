@@ -43,6 +43,12 @@ LONGEST_WAIT = 120.0
 """Seconds a request waits in place when told to; a longer wait is for the caller."""
 
 
+READ_HEADERS = (
+    *("content-type", "content-length", "transfer-encoding", "link", "x-total-count", "last-modified", "date"),
+)
+"""Headers of an answer that say how it is to be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """A successful answer, free of credentials; `retrieved_at` is when it was asked for, `attempt`
@@ -54,6 +60,8 @@ class Response:
     attempt: int = 1
     absent: bool = False
     """Whether the upstream says, by its status, that it has nothing for what was asked."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Those of `READ_HEADERS` that it came with, names in small letters."""
 
 
 class Http:
@@ -178,7 +186,10 @@ async def _read_response(
     error = error_of_status(entry, request.label, response.status, response.headers, message)
     if error is not None:
         raise error
-    return Response(credentials.redacted(content), retrieved_at, response.content_type)
+    read_headers = tuple(
+        (name, credentials.redacted_text(response.headers[name])) for name in READ_HEADERS if name in response.headers
+    )
+    return Response(credentials.redacted(content), retrieved_at, response.content_type, headers=read_headers)
 
 
 async def _read_body(entry: Entry, response: aiohttp.ClientResponse, progress: AnswerProgress) -> bytes:

@@ -10,7 +10,7 @@ which takes as long as a page does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import ModuleType
@@ -49,6 +49,8 @@ class Request:
     whole_period: Period | None = None
     body: str | None = None
     """Of a POST; its `Content-Type` is among the headers."""
+    answered: tuple[tuple[str, str], ...] = ()
+    """Headers of the answer, names in small letters, which are known when it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,9 @@ class Page:
     total: int | None = None
     following: Sequence[Request] = ()
     skipped: Sequence[Skipped] = ()
+    more: Iterable[pa.Table] = ()
+    """Observations after those in `observations`, of a body too large to be read at once; `skipped` is whole once they
+    are read."""
 
 
 class Source(Protocol):

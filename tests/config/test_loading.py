@@ -189,7 +189,7 @@ def test_a_rate_limit_may_be_one_text() -> None:
 
 def test_one_value_column_may_be_one_text() -> None:
     """`"value": "mw"` is `"value": ["mw"]`."""
-    assert entry(value="mw").value == ("mw",)
+    assert list(entry(value="mw").value) == ["mw"] == list(entry(value=["mw"]).value)
 
 
 @pytest.mark.parametrize("rule", [{"day_before": "13:00", "timezone": "America/New_York"}, {"lag": "-PT1H"}])

@@ -1,0 +1,221 @@
+"""How an answer of the generic source is laid out: a frozen struct for each group of keys, checked before asking.
+
+The keys stand in an entry itself (`"delimiter": ";"`) or in an object of their group (`"csv": {"delimiter": ";"}`):
+`spelled_out` brings both into the groups.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from msgspec import Meta
+
+from gridtide.entries.field_types import PrintableText, Text
+from gridtide.entries.structs import StrictStruct, read_value
+
+RecordLayout = Literal["records", "rows", "columns", "keyed", "lines", "positions"]
+
+
+def _character(written_text: str) -> None:
+    if len(written_text) != 1:
+        raise ValueError(f'is "{written_text}"; give one character, such as ";"')
+
+
+def _charset(name: str) -> None:
+    try:
+        "".encode(name)
+    except LookupError as error:
+        raise ValueError(f'"{name}" is no encoding; use such as "shift_jis", "cp1252" or "utf-16"') from error
+
+
+def _jmespath(written_text: str) -> None:
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
+    try:
+        jmespath.compile(written_text)
+    except JMESPathError as error:
+        raise ValueError(f'"{written_text}" is no JMESPath expression: {" ".join(str(error).split())}') from error
+
+
+def _skipped_lines(written_text: str) -> None:
+    if not re.fullmatch(r"until:.+", written_text):
+        raise ValueError(
+            f'"{written_text}" is no number of lines; give one, or "until:" and what the header begins with'
+        )
+
+
+def _time_format(written_text: str) -> None:
+    if written_text not in ("unix", "unix_ms", "dotnet") and not re.search(r"%[A-Za-z]", written_text):
+        raise ValueError(
+            f'"{written_text}" is no format; use strptime\'s such as "%d.%m.%Y %H:%M", "unix", "unix_ms" or "dotnet"'
+        )
+
+
+def _hour_columns(written_text: str) -> None:
+    if not re.search(r"\{hour(:[^{}]*)?\}", written_text):
+        raise ValueError(f'"{written_text}" says no hour; write it as the header does, such as "HE{{hour:02}}"')
+    try:
+        written_text.format(hour=1, minute=0)
+    except (ValueError, KeyError, IndexError) as error:
+        raise ValueError(f'"{written_text}" cannot be filled: {error}; write such as "HE{{hour:02}}"') from error
+
+
+Character = Annotated[str, _character]
+Lines = Annotated[int, Meta(ge=0)]
+Path = Annotated[str, Meta(min_length=1), _jmespath]
+TimeFormat = Annotated[str, _time_format]
+Header = Annotated[int, Meta(ge=1, le=10)] | tuple[str, ...] | Text
+
+
+class Csv(StrictStruct, frozen=True):
+    """How a CSV is written: between fields, around them, and what stands before and after its rows."""
+
+    delimiter: Character | None = None
+    encoding: Annotated[str, _charset] | None = None
+    skip: Lines | Annotated[str, _skipped_lines] = 0
+    comment: Text | None = None
+    header: Header = 1
+    footer: Lines = 0
+    quote: Character = '"'
+
+
+class NumberStyle(StrictStruct, frozen=True):
+    """How numbers are written, and which texts and numbers mean nothing besides the usual ones."""
+
+    decimal: Character = "."
+    thousands: Character | None = None
+    nulls: tuple[str | int | float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` where one character would mean two things."""
+        if self.decimal == self.thousands:
+            raise ValueError('has the same character as "decimal" and "thousands"; correct one')
+
+
+class Hours(StrictStruct, frozen=True):
+    """Columns that are the hours of a row's day; `repeated` holds the second of the hour that comes twice."""
+
+    columns: Annotated[str, _hour_columns]
+    label: Literal["start", "end"] = "end"
+    repeated: Text | None = None
+
+
+class Melt(StrictStruct, frozen=True):
+    """Columns, by name or by patterns with `*`, that become series; the header names their variable or location."""
+
+    columns: Annotated[tuple[Text, ...], Meta(min_length=1)] = ("*",)
+    into: Literal["variable", "location"] = "variable"
+    variable: PrintableText = "value"
+
+
+class SeriesNames(StrictStruct, frozen=True):
+    """What a column of values holds, where its name does not say it."""
+
+    variable: PrintableText | None = None
+    unit: PrintableText | None = None
+
+
+class Pages(StrictStruct, frozen=True):
+    """How the next page of an answer is asked for. Paths are JMESPath expressions into the JSON answer."""
+
+    next: Path | None = None
+    link: bool = False
+    page: Text | None = None
+    last: Path | None = None
+    first: int = 1
+    offset: Text | None = None
+    limit: tuple[Text, Annotated[int, Meta(ge=1)]] | None = None
+    total: Path | None = None
+    cursor: Path | None = None
+    param: Text | None = None
+    single: bool = False
+    """The answer is whole, whatever it says of pages."""
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` unless it is one way of paging, complete."""
+        ways_of_paging = [key for key in ("next", "link", "page", "offset", "cursor", "single") if getattr(self, key)]
+        if len(ways_of_paging) != 1:
+            raise ValueError('give one of "next", "link", "page", "offset", "cursor" and "single"')
+        if self.offset is not None and (self.limit is None or self.total is None):
+            raise ValueError(
+                '"offset" needs "limit", such as ["limit", 1000], and "total", a path to the number of rows'
+            )
+        if self.page is not None and self.last is None:
+            raise ValueError('"page" needs "last", a path to the number of pages')
+        if (self.cursor is None) != (self.param is None):
+            raise ValueError('"cursor", a path, and "param", the parameter that takes it, go together')
+
+
+GROUPS: Mapping[str, type[StrictStruct]] = {"csv": Csv, "numbers": NumberStyle}
+"""Groups whose keys may stand in the entry itself."""
+
+
+def spelled_out(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """`entry` with the keys of `GROUPS` in their groups and the short forms of the others spelled out."""
+    whole = dict(entry)
+    group_objects = [dict(whole.pop(group)) for group in GROUPS if isinstance(whole.get(group), dict)]
+    for group, struct in GROUPS.items():
+        keys = [key for key in struct.__struct_fields__ if key in whole]
+        group_values = {key: whole.pop(key) for key in keys}
+        for keys_of_group in group_objects:
+            group_values |= {key: keys_of_group.pop(key) for key in struct.__struct_fields__ if key in keys_of_group}
+        if group_values:
+            whole[group] = group_values
+    for unknown in group_objects:
+        if unknown:
+            whole["csv"] = unknown | whole.get("csv", {})
+    return whole | _short_forms(whole)
+
+
+def column_problems(entry: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a list of columns of values in `entry`, before `spelled_out` makes an object of it."""
+    problems: list[str] = []
+    value = [entry["value"]] if isinstance(entry.get("value"), str) else entry.get("value")
+    if isinstance(value, list):
+        read_value(tuple[Text, ...], value, "value", problems)
+    return problems
+
+
+def _short_forms(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of `entry` that have a short form, in the long one."""
+    long_forms: dict[str, Any] = {}
+    if isinstance(entry.get("time"), str):
+        long_forms["time"] = [entry["time"]]
+    value = entry.get("value")
+    if isinstance(value, str | list):
+        columns = [value] if isinstance(value, str) else value
+        long_forms["value"] = {column: {} for column in columns if isinstance(column, str) and column}
+    elif isinstance(value, dict):
+        long_forms["value"] = {
+            key: {"variable": word} if isinstance(word, str) else word for key, word in value.items()
+        }
+    melt = entry.get("melt")
+    if isinstance(melt, str | list):
+        long_forms["melt"] = {"columns": [melt] if isinstance(melt, str) else melt}
+    if isinstance(entry.get("pages"), dict) and isinstance(entry["pages"].get("limit"), int):
+        long_forms["pages"] = entry["pages"] | {"limit": ["limit", entry["pages"]["limit"]]}
+    interval = entry.get("interval")
+    if isinstance(interval, str) and not re.match(r"[+-]?P[\dT]", interval):
+        long_forms |= {"interval": None, "interval_from": interval}
+    return long_forms | _zones(entry.get("timezone"))
+
+
+def _zones(timezone: Any) -> dict[str, Any]:
+    """A `timezone` that is a column, or an object of a column and the zone of what is asked."""
+    if isinstance(timezone, dict) and set(timezone) <= {"column", "zone"}:
+        return {"timezone": timezone.get("zone", "UTC"), "timezone_from": timezone.get("column")}
+    if isinstance(timezone, str) and timezone and "/" not in timezone and not _is_zone(timezone):
+        return {"timezone": "UTC", "timezone_from": timezone}
+    return {}
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except Exception:  # what zoneinfo raises for a name depends on the name
+        return False
+    return True

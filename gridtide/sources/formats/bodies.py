@@ -1,0 +1,138 @@
+"""Bodies as texts: unpacked, decoded, and told apart from what is no answer."""
+
+from __future__ import annotations
+
+import fnmatch
+import gzip
+import io
+import re
+import zipfile
+import zlib
+from typing import Literal
+
+from gridtide.errors import FormatError, UpstreamError
+
+BodyKind = Literal["json", "xml", "csv"]
+
+SPREADSHEETS = {b"\xd0\xcf\x11\xe0": "a spreadsheet of Excel (xls)", b"%PDF": "a PDF"}
+"""First bytes of documents that hold no table that can be read here, and what they are."""
+
+UNPACKED_LIMIT = 2 * 2**30
+"""Bytes that a packed body may grow to."""
+
+
+def unpack_members(entry: str, body: bytes, pattern: str | None) -> list[tuple[str, bytes]]:
+    """The files in `body`, each with its name: the members of a zip that match `pattern` in their order, what a gzip
+    holds, or the body itself, which has no name.
+
+    Raises `FormatError` where no member matches and for spreadsheets and PDFs, `UpstreamError` for a broken archive.
+    """
+    for start, what in SPREADSHEETS.items():
+        if body.startswith(start):
+            raise FormatError(entry, f"the body is {what}, not a table", "Ask for CSV, JSON or XML")
+    try:
+        if body.startswith(b"\x1f\x8b"):
+            return unpack_members(entry, _gunzip(entry, body), pattern)
+        if body.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+            return _members_of_zip(entry, body, pattern)
+    except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
+        raise UpstreamError(entry, f"the archive is cut or broken: {error}") from error
+    return [("", body)]
+
+
+def _gunzip(entry: str, body: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed:
+        content = packed.read(UNPACKED_LIMIT + 1)
+    if len(content) > UNPACKED_LIMIT:
+        raise FormatError(entry, f"the body unpacks to more than {UNPACKED_LIMIT >> 30} GiB", "Ask for less at a time")
+    return content
+
+
+def _members_of_zip(entry: str, body: bytes, pattern: str | None) -> list[tuple[str, bytes]]:
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        infos = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
+        names = [info.filename for info in infos]
+        if "[Content_Types].xml" in names:
+            raise FormatError(
+                entry, "the body is a spreadsheet of Excel (xlsx), not a table", "Ask for CSV, JSON or XML"
+            )
+        if pattern is not None:
+            infos = [info for info in infos if fnmatch.fnmatch(info.filename, pattern)]
+            if not infos:
+                happened = f'unpack: no member of the archive matches "{pattern}"; there are: {", ".join(names)}'
+                raise FormatError(entry, happened, 'Correct "unpack", such as "*.csv"')
+        if sum(info.file_size for info in infos) > UNPACKED_LIMIT:
+            raise FormatError(entry, "the archive unpacks to more than 2 GiB", 'Name fewer members with "unpack"')
+        members: list[tuple[str, bytes]] = []
+        for info in infos:
+            for name, content in unpack_members(entry, archive.read(info), pattern):
+                members.append((f"{info.filename}/{name}".rstrip("/"), content))
+        return members
+
+
+def decode_body(entry: str, body: bytes, encoding: str | None, content_type: str) -> str:
+    """`body` as text: by its byte order mark, by `encoding`, by what `content_type` declares, as UTF-8, or as
+    `charset-normalizer` finds it to be written. Raises `FormatError` where it cannot be told."""
+    marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+    marked = next((name for mark, name in marks.items() if body.startswith(mark)), None)
+    declared = re.search(r"charset=[\"']?([\w.:-]+)", content_type)
+    for name in filter(None, (marked, encoding)):
+        try:
+            return body.decode(name)
+        except UnicodeDecodeError as error:
+            raise FormatError(entry, f"the body is not written in {name}: {error}", 'Correct "encoding"') from error
+    for name in filter(None, (declared and declared[1], "utf-8")):
+        try:
+            return body.decode(name)
+        except (UnicodeDecodeError, LookupError):
+            continue
+    return _detected(entry, body)
+
+
+def _detected(entry: str, body: bytes) -> str:
+    """A body whose encoding nobody says."""
+    import charset_normalizer
+
+    best = charset_normalizer.from_bytes(body[: 1 << 20]).best()
+    fix = 'Name it, such as "encoding": "shift_jis" or "cp1252"'
+    if best is None or "\0" in str(best):
+        raise FormatError(
+            entry, "the body is neither JSON nor XML, nor can it be read as CSV: its encoding is unknown", fix
+        )
+    try:
+        return body.decode(best.encoding)
+    except UnicodeDecodeError as error:
+        raise FormatError(entry, f"the body is not written in {best.encoding} throughout: {error}", fix) from error
+
+
+def kind_of(entry: str, text: str) -> BodyKind:
+    """What the body `text` holds, of which XML may be the beginning alone. Raises `UpstreamError` for web pages and for
+    no body."""
+    start = text[:2000].lstrip("\ufeff \t\r\n")
+    if not start:
+        raise UpstreamError(entry, "the body is empty")
+    if is_page(start):
+        raise UpstreamError(entry, f"the body is a web page, not data: {' '.join(start[:120].split())}")
+    if start[0] in "{[":
+        return "json"
+    if start[0] == "<":
+        return "xml"
+    return "json" if _is_wrapped_json(start, text) else "csv"
+
+
+def is_page(start: str) -> bool:
+    """Whether a text that begins with `start` is HTML, as a proxy or a maintenance notice answers."""
+    bare = re.sub(r"(?s)\A(\s*(<!--.*?-->|<\?xml.*?\?>))*\s*", "", start).lower()
+    return bare.startswith(
+        ("<!doctype html", "<html", "<script", "<head", "<body", "<title", "<meta", "<center", "<h1")
+    )
+
+
+def _is_wrapped_json(start: str, text: str) -> bool:
+    """Whether it is the argument of a callback, a JSON text within a JSON text, or the word null."""
+    stripped = text.strip()
+    if stripped == "null":
+        return True
+    if re.match(r"(/\*.*?\*/)?\s*[A-Za-z_$][\w$.]*\s*\(\s*[\[{\"]", start):
+        return stripped.endswith((")", ");"))
+    return re.match(r'"\s*[\[{]', start) is not None and stripped.endswith('"')

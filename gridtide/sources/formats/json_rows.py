@@ -1,0 +1,297 @@
+"""JSON in its layouts: lists of objects or of lists, objects of lists or by time, and lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from gridtide.entries.table_layout import NumberStyle, RecordLayout
+from gridtide.errors import FormatError, UpstreamError
+from gridtide.sources.formats.cells import CellTable, numbered, string_array, table_of_columns, table_of_records
+
+KEY_COLUMN = "key"
+"""The column of the keys of an object that is keyed by time."""
+
+
+def load_json(entry: str, text: str) -> Any:
+    """What `text` says: JSON, the argument of a callback, a JSON text within a JSON text, or JSON lines (a list of what
+    each says). Raises `UpstreamError` where it is cut or broken."""
+    bare = text.strip().removeprefix("\ufeff")
+    wrapped = re.fullmatch(r"(?s)(?:/\*.*?\*/)?\s*[A-Za-z_$][\w$.]*\s*\((.*)\)\s*;?", bare)
+    if wrapped:
+        bare = wrapped[1]
+    try:
+        document = json.loads(bare)
+        return json.loads(document) if isinstance(document, str) and document.lstrip()[:1] in ("{", "[") else document
+    except ValueError as error:
+        lines = [line for line in bare.splitlines() if line.strip()]
+        if len(lines) > 1 and lines[0].lstrip()[:1] == "{" and lines[0].rstrip()[-1:] == "}":
+            return _load_lines(entry, lines)
+        raise UpstreamError(entry, f"the JSON is cut or broken: {error}") from error
+
+
+def _load_lines(entry: str, lines: Sequence[str]) -> list[Any]:
+    values = []
+    for number, line in enumerate(lines, 1):
+        try:
+            values.append(json.loads(line))
+        except ValueError as error:
+            raise UpstreamError(entry, f"line {number} of the JSON lines is cut or broken: {error}") from error
+    return values
+
+
+def read_json(
+    entry: str,
+    document: Any,
+    path: str,
+    layout: RecordLayout,
+    header: int | str | tuple[str, ...],
+    written: NumberStyle,
+) -> CellTable:
+    """The records of `document` at `path`, laid out as `layout` says; `header` names the columns of lists of lists.
+
+    Raises `FormatError` where the path leads nowhere and where something else stands there.
+    """
+    reader = _JsonReader(entry, path, written)
+    if layout == "rows":
+        return reader.rows(_at_path(entry, document, path)[0], _header_of(entry, document, header))
+    if layout == "columns":
+        return reader.columns(_at_path(entry, document, path)[0])
+    if layout == "keyed":
+        return reader.keyed(_at_path(entry, document, path)[0])
+    return reader.records(document)
+
+
+def _header_of(entry: str, document: Any, header: int | str | tuple[str, ...]) -> Sequence[str] | None:
+    if isinstance(header, int):
+        return None
+    if isinstance(header, str):
+        import jmespath
+
+        names = jmespath.search(header, document)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise FormatError(entry, f'header: "{header}" leads to no list of names', 'Correct "header"')
+        return [name.strip() for name in names]
+    return header
+
+
+def _at_path(entry: str, document: Any, path: str) -> tuple[Any, bool]:
+    """What stands at `path`, and whether the path says where each record lies, so that what is above is known."""
+    if not path:
+        return document, True
+    if re.fullmatch(r"[^\[\]|{}()&@*`'\"<>=!?:]+", path) and isinstance(document, dict | list):
+        return _walk(entry, document, path), True
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
+    try:
+        found_value = jmespath.search(path, document)
+    except JMESPathError as error:
+        raise FormatError(entry, f'records: "{path}" cannot be followed: {error}', 'Correct "records"') from error
+    if found_value is None:
+        raise FormatError(entry, f'records: "{path}" leads nowhere: {_present(document)}', 'Correct "records"')
+    return found_value, False
+
+
+def _walk(entry: str, document: Any, path: str) -> Any:
+    """What stands at the dotted `path`; of lists on the way, what stands in each of their elements, in one list."""
+    value = document
+    keys = path.split(".")
+    for place, key in enumerate(keys):
+        if isinstance(value, list) and place and value and all(isinstance(element, dict) for element in value):
+            return _Nested(value, keys[place:], place)
+        if not isinstance(value, dict) or key not in value:
+            raise FormatError(entry, f'records: "{path}" leads nowhere: where "{key}" should be, {_present(value)}')
+        value = value[key]
+    return value
+
+
+class _Nested(list[Any]):
+    """Elements of a list that records stand in, and the keys that lead from each of them to its records."""
+
+    def __init__(self, elements: list[Any], keys: Sequence[str], depth: int) -> None:
+        super().__init__(elements)
+        self.keys = keys
+        self.depth = depth
+
+
+def _present(value: Any) -> str:
+    return f"there are {', '.join(map(str, value))}" if isinstance(value, dict) else f"there is a {_kind(value)}"
+
+
+def _kind(value: Any) -> str:
+    return {str: "text", list: "list", type(None): "null", dict: "object"}.get(type(value), "number")
+
+
+class _JsonReader:
+    """Reads what stands at the `path` of one answer."""
+
+    def __init__(self, entry: str, path: str, written: NumberStyle) -> None:
+        self.entry, self.path, self.written = entry, path, written
+
+    def records(self, document: Any) -> CellTable:
+        """A list of objects, or one."""
+        value, _ = _at_path(self.entry, document, self.path)
+        inherited: set[str] = set()
+        if isinstance(value, _Nested):
+            records = [self._flat(below, above, inherited) for above, below in self._descend(value, value.keys, {})]
+            return table_of_records(records, numbered("record"), frozenset(inherited))
+        if value is None:
+            return table_of_records([], numbered("record"))
+        elements = value if isinstance(value, list) else [value]
+        strange = next((element for element in elements if not isinstance(element, dict)), None)
+        if strange is not None or (None in elements):
+            raise self._strange(elements, strange)
+        if isinstance(value, dict) and self._is_columns(value):
+            raise self._objects_of_lists(value)
+        table = table_of_records([self._flat(element, {}, inherited) for element in elements], numbered("record"))
+        return replace(table, hint=self._hint(elements[0])) if elements else table
+
+    def _hint(self, record: Mapping[str, Any], path: str = "") -> str:
+        """Where in `record` there is a list of objects, which may be the records."""
+        for key, value in record.items():
+            place = f"{path}{key}"
+            if isinstance(value, list) and value and isinstance(value[0], dict):
+                whole = f"{self.path}.{place}" if self.path else place
+                return f'If the records are those in {place}, give "records": {json.dumps(whole, ensure_ascii=False)}'
+            if isinstance(value, dict) and (hint := self._hint(value, f"{place}.")):
+                return hint
+        return ""
+
+    def _descend(
+        self, elements: Sequence[Any], keys: Sequence[str], above: Mapping[str, str]
+    ) -> Iterator[tuple[Mapping[str, str], Any]]:
+        """Each record below `elements`, with the cells of what it stands in."""
+        for element in elements:
+            value: Any = element
+            inherited = dict(above)
+            for place, key in enumerate(keys):
+                if not isinstance(value, dict) or key not in value:
+                    raise FormatError(
+                        self.entry, f'records: "{self.path}" leads nowhere: where "{key}" should be, {_present(value)}'
+                    )
+                inherited |= {
+                    name: self._text(cell) for name, cell in value.items() if not isinstance(cell, dict | list)
+                }
+                value = value[key]
+                if isinstance(value, list) and place + 1 < len(keys):
+                    yield from self._descend(value, keys[place + 1 :], inherited)
+                    break
+            else:
+                for record in value if isinstance(value, list) else [] if value is None else [value]:
+                    yield inherited, record
+
+    def _flat(self, record: Any, above: Mapping[str, str], inherited: set[str]) -> dict[str, str]:
+        """The cells of `record`, nested ones by path, after those `above` whose names it does not have."""
+        if not isinstance(record, dict):
+            raise self._strange([record], record)
+        cells = dict(self._leaves(record))
+        outer = {name if name not in cells else f"above.{name}": text for name, text in above.items()}
+        inherited |= set(outer)
+        return outer | cells
+
+    def _leaves(self, record: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+        for key, value in record.items():
+            if isinstance(value, dict):
+                yield from self._leaves(value, f"{path}{key}.")
+            else:
+                yield path + key, self._text(value)
+
+    def _text(self, value: Any) -> str:
+        """`value` as a cell: numbers as the entry says that they are written."""
+        if isinstance(value, str):
+            return value
+        if value is None:
+            return ""
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, int | float):
+            return repr(value).replace(".", self.written.decimal) if self.written.decimal != "." else repr(value)
+        return json.dumps(value)
+
+    def rows(self, value: Any, names: Sequence[str] | None) -> CellTable:
+        """A list of lists, whose columns have the `names` given or those in the first."""
+        if isinstance(value, _Nested) or not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+            raise FormatError(
+                self.entry, f"layout: {self._where()} holds no list of lists", 'Correct "records" or "layout"'
+            )
+        first = 1
+        if names is None:
+            if not value:
+                return table_of_records([], numbered("row"))
+            if not all(isinstance(name, str) for name in value[0]):
+                raise FormatError(
+                    self.entry, f"header: the first row holds no names: {value[0]!r:.80}", self._names_fix(value)
+                )
+            names, value, first = [name.strip() for name in value[0]], value[1:], 2
+        if len(set(names)) < len(names):
+            raise FormatError(
+                self.entry, f"header: a name stands twice: {', '.join(names)}", 'Give other names with "header"'
+            )
+        wrong = next((place for place, row in enumerate(value) if len(row) != len(names)), None)
+        if wrong is not None:
+            happened = f"row {wrong + first} has {len(value[wrong])} fields, its header {len(names)}"
+            raise FormatError(self.entry, happened, 'Correct "header"')
+        cells = {name: string_array([self._text(row[place]) for row in value]) for place, name in enumerate(names)}
+        return table_of_columns(cells, numbered("row", first))
+
+    def _names_fix(self, rows: Sequence[Sequence[Any]]) -> str:
+        names = ", ".join(["time", "value", *(f"value {place}" for place in range(2, 100))][: len(rows[0])])
+        return f'Name the columns, such as "header": {json.dumps(names.split(", "))}'
+
+    def columns(self, value: Any) -> CellTable:
+        """An object of equally long lists; what else is in it belongs to all records."""
+        if not isinstance(value, dict) or not any(isinstance(cells, list) for cells in value.values()):
+            raise FormatError(
+                self.entry, f"layout: {self._where()} holds no object of lists", 'Correct "records" or "layout"'
+            )
+        lists = {name: cells for name, cells in value.items() if isinstance(cells, list)}
+        lengths = {name: len(cells) for name, cells in lists.items()}
+        if len(set(lengths.values())) > 1:
+            counts = ", ".join(f"{name} has {count}" for name, count in lengths.items())
+            raise FormatError(self.entry, f"layout: the columns are not equally long: {counts}", 'Correct "records"')
+        rows = next(iter(lengths.values()))
+        cells = {name: string_array([self._text(cell) for cell in column]) for name, column in lists.items()}
+        scalars = {name: cell for name, cell in value.items() if not isinstance(cell, list | dict) and rows}
+        cells |= {name: string_array([self._text(cell)] * rows) for name, cell in scalars.items()}
+        return table_of_columns(cells, numbered("element"), frozenset(scalars))
+
+    def keyed(self, value: Any) -> CellTable:
+        """An object of records, or of numbers, by their times, which are the column `key`."""
+        if not isinstance(value, dict):
+            raise FormatError(self.entry, f"layout: {self._where()} holds no object", 'Correct "records" or "layout"')
+        records = []
+        for key, record in value.items():
+            cells = dict(self._leaves(record)) if isinstance(record, dict) else {"value": self._text(record)}
+            if KEY_COLUMN in cells:
+                raise FormatError(self.entry, f'layout: the record of {key!r} has a column "{KEY_COLUMN}" of its own')
+            records.append({KEY_COLUMN: str(key)} | cells)
+        return table_of_records(records, numbered("record"))
+
+    def _where(self) -> str:
+        return f'"{self.path}"' if self.path else "the answer"
+
+    def _is_columns(self, value: Mapping[str, Any]) -> bool:
+        lengths = [
+            len(cells)
+            for cells in value.values()
+            if isinstance(cells, list) and not any(isinstance(cell, dict | list) for cell in cells)
+        ]
+        return len(lengths) > 1 and len(set(lengths)) == 1
+
+    def _objects_of_lists(self, value: Mapping[str, Any]) -> FormatError:
+        names = ", ".join(name for name, cells in value.items() if isinstance(cells, list))
+        return FormatError(self.entry, f"{self._where()} is an object of lists ({names})", 'Add "layout": "columns"')
+
+    def _strange(self, elements: Sequence[Any], element: Any) -> FormatError:
+        happened = f'records: "{self.path}" holds a {_kind(element)}, no objects'
+        if isinstance(element, list):
+            named = bool(elements[0]) and all(isinstance(name, str) for name in elements[0]) and len(elements) > 1
+            names = "" if named else f", and {self._names_fix(elements).removeprefix('Name the columns, such as ')}"
+            return FormatError(
+                self.entry, happened, f'Add "layout": "rows"{names}, or the path of the names as "header"'
+            )
+        return FormatError(self.entry, happened, "Correct the path to the records")

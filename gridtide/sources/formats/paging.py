@@ -1,0 +1,216 @@
+"""Answers that come in pages: how the next is asked for, and what says that there is more where nobody asked for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
+
+from gridtide.entries.table_layout import Pages
+from gridtide.errors import FormatError, IncompleteError
+from gridtide.sources.contract import Request
+
+COUNT_FIELDS = re.compile(r"(?i)(total|matched|count|records|rows|results|items)")
+"""Names of fields that may say how many records there are."""
+
+SURE_COUNTS = re.compile(
+    r"(?i)(total_?(records|count|rows|results|items|hits|elements)|number_?matched|record_?count|records_?total)"
+)
+"""Names of fields that say it beyond doubt."""
+
+SUREST = ("next", "cursor", "page", "offset")
+"""Ways of paging, the one that an answer says most of first."""
+
+PAGE_COUNTS = re.compile(r"(?i)(total_?pages|page_?count|last_?page|num_?pages|pages)")
+PAGE_FIELDS = re.compile(
+    r"(?i)(limit|offset|page(_?(size|number|no))?|per_?page|current_?page|next\w*|start_?row|skip|rows_?per_?page)"
+)
+"""Names of fields that stand beside a count where answers come in pages."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One page: its JSON, None where it is something else, how many records it holds, and the headers it came with."""
+
+    document: Any
+    records: int
+    headers: Mapping[str, str]
+
+
+def first_page(request: Request, pages: Pages | None) -> Request:
+    """`request` as it asks for the first page."""
+    if pages is None:
+        return request
+    if pages.offset is not None and pages.limit is not None:
+        name, limit = pages.limit
+        return with_param(with_param(request, name, str(limit)), pages.offset, "0")
+    if pages.page is not None and _param(request, pages.page) is None:
+        return with_param(request, pages.page, str(pages.first))
+    return request
+
+
+def next_page(
+    entry: str, request: Request, pages: Pages | None, answered: Answered
+) -> tuple[list[Request], int | None]:
+    """What asks for the page after `request`, and how many records the upstream says there are, None where it does not.
+
+    Raises `IncompleteError` where there are more pages and `pages` says nothing of them.
+    """
+    if pages is None:
+        _refuse_more(entry, request, answered)
+        return [], None
+    total = _total(entry, pages, answered)
+    following = _following(entry, request, pages, answered, total)
+    number = int(re.search(r"page (\d+)$", request.label)[1]) if " page " in request.label else 1  # type: ignore[index]
+    label = f"{request.label.rpartition(' page ')[0] or request.label} page {number + 1}"
+    offset = request.offset + answered.records
+    return [replace(page, label=label, offset=offset, answered=()) for page in following], total
+
+
+def _following(entry: str, request: Request, pages: Pages, answered: Answered, total: int | None) -> Iterator[Request]:
+    received = request.offset + answered.records
+    if pages.next is not None:
+        yield from _at(request, _search(answered.document, pages.next))
+    elif pages.link:
+        yield from _at(request, link_to_next(answered.headers.get("link", "")))
+    elif pages.page is not None and pages.last is not None:
+        last = _number(entry, "pages.last", pages.last, answered.document)
+        page = int(_param(request, pages.page) or pages.first)
+        if page < last + pages.first - 1:
+            yield with_param(request, pages.page, str(page + 1))
+    elif pages.offset is not None and total is not None:
+        if received < total and answered.records:
+            yield with_param(request, pages.offset, str(received))
+    elif pages.cursor is not None and pages.param is not None:
+        cursor = _search(answered.document, pages.cursor)
+        if cursor not in (None, "", False) and str(cursor) != _param(request, pages.param):
+            yield with_param(request, pages.param, str(cursor))
+
+
+def _at(request: Request, address: Any) -> Iterator[Request]:
+    """The page at `address`, where that is one."""
+    if isinstance(address, str) and address.strip():
+        url = urljoin(request.url, address.strip())
+        if (url, ()) != (request.url, request.params):
+            yield replace(request, url=url, params=())
+
+
+def _total(entry: str, pages: Pages, answered: Answered) -> int | None:
+    return None if pages.total is None else _number(entry, "pages.total", pages.total, answered.document)
+
+
+def _number(entry: str, key: str, path: str, document: Any) -> int:
+    value = _search(document, path)
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        happened = f'{key}: "{path}" leads to {json.dumps(value)[:80]}, which is no number'
+        raise FormatError(entry, happened, f'Correct "{key}"') from error
+
+
+def _search(document: Any, path: str) -> Any:
+    import jmespath
+
+    return jmespath.search(path, document)
+
+
+def _param(request: Request, name: str) -> str | None:
+    """The value of the parameter `name` of `request`."""
+    in_url = dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
+    return dict(request.params).get(name, in_url.get(name))
+
+
+def with_param(request: Request, name: str, value: str) -> Request:
+    """`request` with the parameter `name` of that `value`, wherever it stood before."""
+    parts = urlsplit(request.url)
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    url = request.url
+    if any(key == name for key, _ in pairs):
+        url = urlunsplit(parts._replace(query=urlencode([pair for pair in pairs if pair[0] != name])))
+    params = tuple(pair for pair in request.params if pair[0] != name)
+    return replace(request, url=url, params=(*params, (name, value)))
+
+
+def link_to_next(header: str) -> str | None:
+    """The address of the next page in a Link header.
+
+    >>> link_to_next('<https://grid.example/load?page=2>; rel="next"')
+    'https://grid.example/load?page=2'
+    """
+    for match in re.finditer(r"<([^>]*)>([^<]*)", header):
+        if re.search(r"""rel\s*=\s*["']?[^"';,]*\bnext\b""", match[2]):
+            return match[1]
+    return None
+
+
+def _refuse_more(entry: str, request: Request, answered: Answered) -> None:
+    """Raise where an answer says that there is more."""
+    if link_to_next(answered.headers.get("link", "")):
+        raise _incomplete(entry, request, "its Link header names a next page", {"link": True})
+    counted = answered.headers.get("x-total-count", "")
+    if counted.isdecimal() and int(counted) > answered.records:
+        raise _incomplete(
+            entry, request, f"X-Total-Count says {counted} records, {answered.records} came", {"link": True}
+        )
+    signs = [
+        sign
+        for path, fields in _objects(answered.document)
+        for name, value in fields.items()
+        if (sign := _more(path, name, value, fields, answered.records)) is not None
+    ]
+    if signs:
+        raise _incomplete(entry, request, *min(signs, key=lambda sign: SUREST.index(next(iter(sign[1])))))
+
+
+def _objects(document: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The object that an answer is, and those in it that may speak of pages, each with the path to it."""
+    if isinstance(document, dict):
+        yield "", document
+        for name, value in document.items():
+            if isinstance(value, dict):
+                yield f"{_quoted(name)}.", value
+
+
+def _quoted(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name) else json.dumps(name)
+
+
+def _more(
+    path: str, name: str, value: Any, fields: Mapping[str, Any], records: int
+) -> tuple[str, dict[str, Any]] | None:
+    """What the field `name` of `fields` says of more, and the `pages` that ask for it; None where it says nothing."""
+    place = f"{path}{_quoted(name)}"
+    if re.fullmatch(r"(?i)next(_?(page|url|link|href))?", name):
+        if isinstance(value, str) and re.match(r"https?:|/|\?", value):
+            return f'"{name}" names a next page', {"next": place}
+        if isinstance(value, dict) and isinstance(value.get("href"), str):
+            return f'"{name}" names a next page', {"next": f"{place}.href"}
+    if re.fullmatch(r"(?i)next_?(cursor|token|page_?token)|continuation_?token", name) and value:
+        return f'"{name}" names a next page', {"cursor": place, "param": re.sub(r"(?i)^next_?", "", name) or name}
+    if name == "links" and isinstance(value, list):
+        rels = [link for link in value if isinstance(link, dict) and link.get("rel") == "next" and link.get("href")]
+        if rels:
+            return '"links" names a next page', {"next": f"{path}links[?rel=='next'].href | [0]"}
+    if not isinstance(value, int | str) or isinstance(value, bool) or not str(value).isdecimal():
+        return None
+    if PAGE_COUNTS.fullmatch(name) and int(value) > 1:
+        return f'"{name}" says {value} pages', {"page": "page", "last": place}
+    beside = any(PAGE_FIELDS.fullmatch(other_name) for other_name in fields if other_name != name)
+    if (SURE_COUNTS.fullmatch(name) or (COUNT_FIELDS.fullmatch(name) and beside)) and int(value) > records > 0:
+        pages = {"offset": "offset", "limit": ["limit", max(records, 1)], "total": place}
+        return f'"{name}" says {value} records, {records} came', pages
+    return None
+
+
+def _incomplete(entry: str, request: Request, happened: str, pages: Mapping[str, Any]) -> IncompleteError:
+    """The error for an answer of which there is more; asking again does not help."""
+    error = IncompleteError(
+        entry,
+        f"{request.label or 'the answer'} is one page of several: {happened}",
+        f'Add "pages": {json.dumps(pages)}, or "pages": {{"single": true}} where it is whole',
+    )
+    error.retryable = False
+    return error

@@ -1,0 +1,239 @@
+"""XML: elements that are records, and points that are numbered from the start of a period."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from xml.etree.ElementTree import Element
+
+from gridtide.entries.table_layout import RecordLayout
+from gridtide.errors import FormatError, UpstreamError
+from gridtide.sources.formats.cells import CellTable, numbered, table_of_records
+from gridtide.sources.formats.xml import tree
+
+POSITION, RESOLUTION = "position", "resolution"
+"""The columns of the times and the lengths of points."""
+
+NO_MATCHING_DATA = "999"
+"""The code of an acknowledgement that says that there is nothing, as ENTSO-E's."""
+
+MOST_POSITIONS = 1_000_000
+"""Positions of a period that a variable-sized curve may fill."""
+
+_ERROR = re.compile(r"(?i)(error|fault|exception|message|denied|failure)s?$")
+_LENGTH = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+
+
+def read_xml(entry: str, body: bytes, path: str, layout: RecordLayout) -> CellTable:
+    """The records of `body`: the elements at `path`, or points by position.
+
+    Raises `UpstreamError` for cut XML and for documents that are an error, `FormatError` where the elements are missing
+    or a record holds several children of one name.
+    """
+    root = tree(entry, body)
+    if root.tag.startswith("Acknowledgement"):
+        return _acknowledged(entry, root)
+    _refuse_error(entry, root)
+    if layout == "positions":
+        return _points(entry, root)
+    return _elements(entry, root, path)
+
+
+def _acknowledged(entry: str, root: Element) -> CellTable:
+    """No records where the upstream says so; raises `FormatError` with its reason where it refuses what was asked."""
+    codes = [(element.text or "").strip() for element in root.iter("code")]
+    reasons = " ".join(" ".join((element.text or "").split()) for element in root.iter("text"))
+    if NO_MATCHING_DATA in codes and not re.search(r"(?i)exceed|limit|not valid|invalid", reasons):
+        return table_of_records([], numbered("point"))
+    raise FormatError(entry, f"the upstream refuses the question: {reasons[:300] or codes}", 'Correct "params"')
+
+
+def _refuse_error(entry: str, root: Element) -> None:
+    """Raise where the document is an error, or holds words instead of elements."""
+    words = " ".join(filter(None, [*root.attrib.values(), " ".join("".join(root.itertext()).split())]))
+    is_error = _ERROR.search(root.tag) is not None and len(list(root.iter())) < 10
+    says_more = not len(root) and (bool((root.text or "").strip()) or any(map(_ERROR.search, root.attrib)))
+    if is_error or says_more:
+        raise UpstreamError(entry, f"the upstream answers with an error: <{root.tag}> {words[:300]}".strip())
+
+
+def _elements(entry: str, root: Element, path: str) -> CellTable:
+    found_elements, holders = _at_path(entry, root, path)
+    if len(root) and not holders and not found_elements:
+        tags = ", ".join(dict.fromkeys(element.tag for element in root.iter()))
+        raise FormatError(
+            entry,
+            f'records: no "{path}" among the elements {tags}',
+            'Correct "records", as "rows.row" if rows may be empty',
+        )
+    above = _Ancestors(root) if found_elements else None
+    records, inherited = [], set()
+    for number, element in enumerate(found_elements, 1):
+        cells = _cells(entry, element, number)
+        outer = {name: text for name, text in (above.cells(element) if above else {}).items() if name not in cells}
+        inherited |= set(outer)
+        records.append(outer | cells)
+    return table_of_records(records, numbered("record"), frozenset(inherited))
+
+
+def _at_path(entry: str, root: Element, path: str) -> tuple[Sequence[Element], Sequence[Element]]:
+    """The elements that are records, and those that they may stand in."""
+    if re.search(r"[/\[\]@]", path):
+        try:
+            elements = root.findall(path.removeprefix("/"))
+        except (SyntaxError, KeyError) as error:
+            raise FormatError(entry, f'records: "{path}" is no element path: {error}', 'Correct "records"') from error
+        return elements, elements
+    *outer, name = path.split(".")
+    if outer:
+        holders = list(root.iter(outer[-1]))
+        return [element for holder in holders for element in holder if element.tag == name], holders
+    elements = list(root.iter(name)) if name else list(root)
+    return elements, elements
+
+
+def _cells(entry: str, element: Element, number: int) -> dict[str, str]:
+    """The cells of a record; raises `FormatError` where two have one name, as only one could be stored."""
+    cells: dict[str, str] = {}
+    for name, text in _texts(element):
+        if name in cells:
+            raise FormatError(
+                entry,
+                f"records: record {number}, <{element.tag}>, holds {name} more than once",
+                _repeated_fix(element, name.partition(".")[0]),
+            )
+        cells[name] = text
+    return cells
+
+
+def _repeated_fix(element: Element, tag: str) -> str:
+    """How the repeated children `tag` of `element` are read, each as a record."""
+    point = element.find(tag)
+    if point is None or point.find(POSITION) is None:
+        return f'Make them the records: "records": "{element.tag}.{tag}"'
+    values = [child.tag for child in point if child.tag != POSITION]
+    return f'Add "layout": "positions", with "time": "position" and "value": {json.dumps(values)}'
+
+
+def _texts(element: Element, path: str = "") -> Iterator[tuple[str, str]]:
+    """The attributes of `element` and the texts of the elements in it."""
+    for key, value in element.attrib.items():
+        yield path + key, value
+    for child in element:
+        yield from _texts(child, f"{path}{child.tag}.")
+        if not len(child):
+            yield path + child.tag, (child.text or "").strip()
+    if not path and not len(element) and (element.text or "").strip():
+        yield element.tag, (element.text or "").strip()
+
+
+class _Ancestors:
+    """What the records of a document stand in."""
+
+    def __init__(self, root: Element) -> None:
+        self.parents = {child: element for element in root.iter() for child in element}
+        self.known_cells: dict[tuple[Element, str], dict[str, str]] = {}
+
+    def cells(self, element: Element) -> dict[str, str]:
+        """The cells beside and above `element`; of two of one name the nearer one, the other by its element's name."""
+        parent = self.parents.get(element)
+        if parent is None:
+            return {}
+        if (parent, element.tag) not in self.known_cells:
+            own = dict(parent.attrib)
+            leaves = [
+                leaf for leaf in parent if not len(leaf) and leaf.tag != element.tag and (leaf.text or "").strip()
+            ]
+            counts = {child.tag: sum(other_leaf.tag == child.tag for other_leaf in leaves) for child in leaves}
+            own |= {child.tag: (child.text or "").strip() for child in leaves if counts[child.tag] == 1}
+            own |= _single_branches(parent, element.tag)
+            outer = self.cells(parent)
+            grandparent = self.parents.get(parent)
+            prefix = grandparent.tag if grandparent is not None else ""
+            renamed = {name if name not in own else f"{prefix}.{name}": text for name, text in outer.items()}
+            self.known_cells[parent, element.tag] = renamed | own
+        return self.known_cells[parent, element.tag]
+
+
+def _single_branches(parent: Element, without: str) -> dict[str, str]:
+    """The texts below children of `parent` but `without` that have one of each name, as `MktPSRType.psrType`."""
+    branches = [child for child in parent if len(child) and child.tag != without]
+    tags = [child.tag for child in branches]
+    single = [child for child in branches if tags.count(child.tag) == 1 and len(child) < 10]
+    return {f"{child.tag}.{leaf.tag}": (leaf.text or "").strip() for child in single for leaf in child if not len(leaf)}
+
+
+def _points(entry: str, root: Element) -> CellTable:
+    """The points of all periods of `root` at their times, which are the column `position`."""
+    above = _Ancestors(root)
+    records: list[dict[str, str]] = []
+    inherited: set[str] = set()
+    periods = [
+        element for element in root.iter() if element.find("timeInterval") is not None and len(element.findall("Point"))
+    ]
+    if not periods and len(root):
+        tags = ", ".join(dict.fromkeys(element.tag for element in root.iter()))
+        raise FormatError(
+            entry, f"layout: no period with a timeInterval and Points among the elements {tags}", 'Correct "layout"'
+        )
+    for period in periods:
+        outer = above.cells(period[0])
+        outer = {
+            name: text for name, text in outer.items() if not name.startswith("timeInterval.") and name != RESOLUTION
+        }
+        variable_sized = outer.get("curveType") == "A03"
+        for cells in _of_period(entry, period, variable_sized):
+            beside = {name: text for name, text in outer.items() if name not in cells}
+            inherited |= {*beside, RESOLUTION}
+            records.append(beside | cells)
+    return table_of_records(records, numbered("point"), frozenset(inherited))
+
+
+def _of_period(entry: str, period: Element, variable_sized: bool) -> Iterator[dict[str, str]]:
+    """The points of `period`; where it is variable-sized, a position that is left out repeats the one before.
+
+    start ├─1─┼─2─┼─(2)─┼─4─┤ end
+    """
+    resolution = (period.findtext("resolution") or "").strip()
+    length = _duration(entry, resolution)
+    start, end = (_moment(entry, period.findtext(f"timeInterval/{bound}")) for bound in ("start", "end"))
+    last = round((end - start) / length) if length else 0
+    if last > MOST_POSITIONS:
+        raise FormatError(entry, f"a period from {start:%Y-%m-%dT%H:%MZ} has {last} positions of {resolution}")
+    points = [_cells(entry, point, number) for number, point in enumerate(period.findall("Point"), 1)]
+    numbers = [_position(entry, cells) for cells in points]
+    if sorted(set(numbers)) != numbers or (numbers and (numbers[0] < 1 or numbers[-1] > last)):
+        happened = (
+            f"the positions of the period from {start:%Y-%m-%dT%H:%MZ} do not run from 1 to {last}: {numbers[:5]}…"
+        )
+        raise FormatError(entry, happened)
+    following = [*numbers[1:], last + 1] if variable_sized else [number + 1 for number in numbers]
+    for cells, number, until in zip(points, numbers, following, strict=True):
+        for position in range(number, until):
+            moment = start + (position - 1) * length
+            yield cells | {POSITION: f"{moment:%Y-%m-%dT%H:%M:%SZ}", RESOLUTION: resolution}
+
+
+def _position(entry: str, cells: dict[str, str]) -> int:
+    text = cells.get(POSITION, "")
+    if not text.isdecimal():
+        raise FormatError(entry, f"a point has the position {text!r}, which is no number")
+    return int(text)
+
+
+def _duration(entry: str, text: str) -> timedelta:
+    match = _LENGTH.fullmatch(text)
+    if not match or not any(match.groups()):
+        raise FormatError(entry, f"a period has the resolution {text!r}, which is no duration of days or less")
+    days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def _moment(entry: str, text: str | None) -> datetime:
+    try:
+        moment = datetime.fromisoformat((text or "").strip())
+    except ValueError as error:
+        raise FormatError(entry, f"a period begins or ends at {text!r}, which is no ISO 8601 time") from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

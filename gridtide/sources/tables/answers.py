@@ -1,0 +1,82 @@
+"""The body of an answer as a page of observations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import date, datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from gridtide.errors import FormatError
+from gridtide.observations.table import concat
+from gridtide.sources.contract import BOM, Page, Request, Skipped
+from gridtide.sources.formats.bodies import decode_body, kind_of, unpack_members
+from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable
+from gridtide.sources.formats.csv_rows import read_csv
+from gridtide.sources.formats.json_rows import load_json, read_json
+from gridtide.sources.formats.paging import Answered, next_page
+from gridtide.sources.formats.xml_rows import read_xml
+from gridtide.sources.tables.reading import AnswerContext, read_observations
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from gridtide.entries.entry import Entry
+
+
+def read_answer(entry: Entry, request: Request, body: bytes, retrieved_at: datetime, day: date | None) -> Page:
+    """The page that `body` is, with the requests that follow; a time of day in it is one of the local `day`.
+
+    A body of more than `CELLS_IN_ONE` cells is read as its observations are: `Page.more` makes them piece by piece.
+    """
+    headers = dict(request.answered)
+    context = AnswerContext(day, headers, retrieved_at)
+    skipped: list[Skipped] = []
+    pieces: list[Iterator[pa.Table]] = []
+    received, cells, document = 0, 0, None
+    for name, content in unpack_members(entry.name, body, entry.unpack):
+        table, document = read_cells(entry, content, headers)
+        if name:
+            table = replace(table, place=_in_member(name, table.place))
+        received += table.rows
+        cells += table.rows * len(table.names)
+        pieces.append(read_observations(entry, table, context, skipped))
+    following, total = next_page(entry.name, request, entry.pages, Answered(document, received, headers))
+    tables = chain.from_iterable(pieces)
+    if cells <= CELLS_IN_ONE:
+        observations = concat(list(tables))
+        return Page(observations, received, total, tuple(following), tuple(skipped))
+    return Page(next(tables), received, total, following, skipped, tables)
+
+
+def read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tuple[CellTable, Any]:
+    """The cells of `content`, a body or a member of one that came with `headers`, and its JSON where it is that."""
+    try:
+        return _read_cells(entry, content, headers)
+    except RecursionError as error:
+        raise FormatError(entry.name, "the records are nested too deep") from error
+
+
+def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tuple[CellTable, Any]:
+    is_markup = content[:200].removeprefix(BOM).lstrip()[:1] == b"<"
+    text = content[:2000].removeprefix(BOM).decode("latin-1") if is_markup else _text(entry, content, headers)
+    kind = kind_of(entry.name, text)
+    if kind == "xml":
+        return read_xml(entry.name, content, entry.records or "", entry.layout), None
+    if kind == "json" or entry.layout == "lines":
+        document = load_json(entry.name, text)
+        return read_json(
+            entry.name, document, entry.records or "", entry.layout, entry.csv.header, entry.numbers
+        ), document
+    columns = [column for column in (*entry.time, *entry.value) if not entry.hours or column in entry.time]
+    length_known = not headers or bool({"content-length", "transfer-encoding"} & set(headers))
+    return read_csv(entry.name, text, entry.csv, columns, length_known=length_known), None
+
+
+def _text(entry: Entry, content: bytes, headers: Mapping[str, str]) -> str:
+    return decode_body(entry.name, content, entry.csv.encoding, headers.get("content-type", ""))
+
+
+def _in_member(name: str, place: Callable[[int], str]) -> Callable[[int], str]:
+    return lambda row: f"{name}, {place(row)}"

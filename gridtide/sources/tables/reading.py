@@ -1,0 +1,405 @@
+"""A table of cells as observations, every record and cell of it stored, counted or refused.
+
+columns ─► series, timing ─► repeats ─► numbers, piece by piece ─► observations
+                                            └► skipped
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+
+from gridtide.errors import FormatError
+from gridtide.periods import EPOCH
+from gridtide.sources.contract import Skipped
+from gridtide.sources.formats import clocks
+from gridtide.sources.formats.cells import CellColumns, CellTable, factorised
+from gridtide.sources.formats.json_rows import KEY_COLUMN
+from gridtide.sources.formats.xml_rows import POSITION, RESOLUTION
+from gridtide.sources.tables import repeats
+from gridtide.sources.tables.numbers import read_numbers
+from gridtide.sources.tables.series import (
+    RowLabels,
+    ValueColumn,
+    is_nothing,
+    locations,
+    refuse_other_style,
+    value_columns,
+    variables,
+)
+from gridtide.sources.tables.timing import Timing, read_timing
+from gridtide.sources.tables.wide import unfold_hours
+
+if TYPE_CHECKING:
+    from gridtide.entries.entry import Entry
+
+
+@dataclass(frozen=True)
+class AnswerContext:
+    """What an answer was context with: the local `day` it is about, if it is about one, and the `headers` it came with,
+    by their names in small letters."""
+
+    day: date | None
+    headers: dict[str, str]
+    retrieved_at: datetime
+
+
+def read_observations(
+    entry: Entry, table: CellTable, context: AnswerContext, skipped: list[Skipped]
+) -> Iterator[pa.Table]:
+    """The observations of `table`, piece by piece; what is not stored is added to `skipped`, the last of it at the end.
+
+    Raises `FormatError` that names place and fix for what can be neither stored nor counted.
+    """
+    if not table.rows:
+        return iter(())
+    if not entry.time:
+        entry = _with_time(entry, table)
+    _check_time(entry, table)
+    entry, table = unfold_hours(entry, table, entry.time[0])
+    if entry.layout == "positions" and RESOLUTION in table.names and entry.interval_from is None:
+        import msgspec
+
+        entry = msgspec.structs.replace(entry, interval_from=RESOLUTION)
+    return _TableReader(entry, table, context, skipped).pieces()
+
+
+def _with_time(entry: Entry, table: CellTable) -> Entry:
+    """`entry` with the column of the times, where only one can be that."""
+    import msgspec
+
+    preset = {"positions": POSITION, "keyed": KEY_COLUMN}.get(entry.layout)
+    if preset in table.names:
+        return msgspec.structs.replace(entry, time=(str(preset),))
+    cells = table.read(table.own)
+    columns = [name for name in table.own if _are_times(cells[name])]
+    if len(columns) != 1:
+        which = f"more than one ({', '.join(columns)})" if columns else f"none of {', '.join(table.own)}"
+        happened = f"the column of the times is not clear: {which} holds ISO 8601 times"
+        raise FormatError(entry.name, happened, table.hint or _time_fix(cells, columns))
+    return msgspec.structs.replace(entry, time=(columns[0],))
+
+
+def _are_times(column: pa.StringArray) -> bool:
+    """Whether all cells of `column` that hold something are dates or times as ISO 8601 writes them."""
+    _, texts = factorised(column)
+    bare = [text.strip() for text in texts if text and text.strip()]
+    return bool(bare) and len(bare) == len([text for text in texts if text is not None]) and all(map(_is_iso, bare))
+
+
+def _is_iso(text: str) -> bool:
+    try:
+        return (
+            "-" in text and clocks.parse_label(text, None, None) is not None and not clocks.EPOCH_DIGITS.fullmatch(text)
+        )
+    except (ValueError, OverflowError):
+        return False
+
+
+def _time_fix(cells: CellColumns, columns: Sequence[str]) -> str:
+    if not columns:
+        for name, column in cells.items():
+            _, texts = factorised(column)
+            bare = [text.strip() for text in texts if text and text.strip()]
+            if bare and all(map(clocks.EPOCH_DIGITS.fullmatch, bare)):
+                return f'If it is {name}, add "time": {json.dumps(name, ensure_ascii=False)}'
+            formats = clocks.proposed_formats(bare)
+            if formats:
+                return (
+                    f'If it is {name}, add "time": {json.dumps(name, ensure_ascii=False)} and {clocks.quoted(formats)}'
+                )
+    return 'Name it with "time"'
+
+
+def _check_time(entry: Entry, table: CellTable) -> None:
+    missing = [column for column in entry.time if column not in table.names]
+    if missing:
+        happened = f"no record has a column {', '.join(missing)}; the columns are: {', '.join(table.names)}"
+        ends = {name: name.rpartition(".")[2] for name in missing}
+        fix = 'Correct "time" or "value"'
+        if all(end in table.names for end in ends.values()):
+            fix = f'Add "time": {json.dumps([ends.get(name, name) for name in entry.time], ensure_ascii=False)}'
+        raise FormatError(entry.name, happened, table.hint or fix)
+
+
+class _TableReader:
+    """Reads one table whose time columns are there."""
+
+    def __init__(self, entry: Entry, table: CellTable, context: AnswerContext, skipped: list[Skipped]) -> None:
+        self.entry, self.table, self.asked, self.skipped = entry, table, context, skipped
+        self.counts: dict[str, list[Any]] = {}
+        skipped += table.skipped
+
+    def pieces(self) -> Iterator[pa.Table]:
+        """All that can be refused from keys alone is refused before the first piece."""
+        unlabelled = self._unlabelled()
+        places = locations(self.entry, self.table, unlabelled)
+        names = variables(self.entry, self.table, unlabelled)
+        published = self._published()
+        series = _combined(
+            [places.codes, *([names.codes] if names else []), *([published] if published is not None else [])]
+        )
+        timing = read_timing(self.entry, self.table, self.entry.time, series, self.asked.day, self._valued)
+        if timing.blank.all():
+            happened = (
+                f"time: {', '.join(self.entry.time)} holds None, which is no ISO 8601 time, in {self.table.place(0)}"
+            )
+            raise FormatError(self.entry.name, happened, 'Name the column of the times with "time"')
+        live = ~(timing.blank | timing.skipped | timing.elsewhere)
+        self._count_rows(timing)
+        columns = [value.column for value in self.values]
+        groups = repeats.repeated_keys(series, timing, live)
+        dropped: dict[str, np.ndarray] = {}
+        if (groups >= 0).any():
+            repeats.refuse_unnamed_labels(self.entry, self.table, groups, [*self._used, *columns], columns, timing)
+            dropped = repeats.settle_conflicts(self.entry, self.table, groups, columns, timing, self.skipped)
+        repeats.refuse_overlaps(self.entry, self.table, series, timing, live)
+        return self._observations(_Rows(timing, live, places, names, published, dropped))
+
+    @cached_property
+    def _used(self) -> list[str]:
+        """The columns that are no values as the entry says what they are."""
+        entry = self.entry
+        named = [entry.variable, entry.published, entry.timezone_from, entry.interval_from, entry.ambiguous]
+        places = [entry.location] if isinstance(entry.location, str) else list(entry.location or ())
+        columns = [*entry.time, *places, *(name for name in named if name)]
+        return [name for name in dict.fromkeys(columns) if name in self.table.names]
+
+    @cached_property
+    def values(self) -> list[ValueColumn]:
+        """The columns of values."""
+        return value_columns(self.entry, self.table, self._used, self.skipped)
+
+    def _unlabelled(self) -> np.ndarray:
+        """Which records (rows,) hold nothing in any column of times."""
+        cells = self.table.read(self.entry.time)
+        blank = np.ones(self.table.rows, bool)
+        for column in cells.values():
+            codes, texts = factorised(column)
+            blank &= np.array([not (text or "").strip() for text in texts], bool)[codes]
+        return blank
+
+    def _valued(self) -> np.ndarray:
+        """Which records (rows,) hold a value."""
+        parts = [np.zeros(0, bool)]
+        for piece in self.table.pieces([value.column for value in self.values]):
+            held_values = np.zeros(len(next(iter(piece.values()))), bool)
+            for column in piece.values():
+                codes, texts = factorised(column)
+                held_values |= np.array([not is_nothing(text) for text in texts], bool)[codes]
+            parts.append(held_values)
+        return np.concatenate(parts)
+
+    def _count_rows(self, timing: Timing) -> None:
+        """Count the records that have no interval: those without a label only where they hold a value."""
+        reasons = {
+            "records of an hour that the clock skips, without a value": timing.skipped,
+            "records of the next day's first moment, which its own answer holds": timing.elsewhere,
+        }
+        if timing.blank.any():
+            reasons["records without a time"] = timing.blank & self._valued()
+        for reason, rows in reasons.items():
+            if rows.any():
+                first = int(np.flatnonzero(rows)[0])
+                cells = self.table.read([value.column for value in self.values])
+                example = ", ".join(str(column[first].as_py()) for column in list(cells.values())[:5])
+                self.skipped.append(
+                    Skipped(reason, int(rows.sum()) * len(self.values), f"{self.table.place(first)}: {example}")
+                )
+
+    def _published(self) -> np.ndarray | None:
+        """When each record was published, (rows,), in microseconds since 1970; None where it is not said."""
+        name = self.entry.published
+        if name is None:
+            return None
+        if name not in self.table.names:
+            return np.full(self.table.rows, self._published_by_header(name))
+        codes, texts = factorised(self.table.read([name])[name])
+        zone = ZoneInfo(self.entry.timezone)
+        moments = []
+        for code, text in enumerate(texts):
+            try:
+                moments.append(NOT_PUBLISHED if is_nothing(text) else _moment(str(text), self.entry.time_format, zone))
+            except (ValueError, OverflowError) as error:
+                where = self.table.place(int(np.flatnonzero(codes == code)[0]))
+                raise FormatError(
+                    self.entry.name,
+                    f"published: {name} holds {text!r:.80}, which is no time, in {where}",
+                    'Correct "published"',
+                ) from error
+        return np.take(np.array(moments, np.int64), codes)
+
+    def _published_by_header(self, name: str) -> int:
+        text = self.asked.headers.get(name.lower(), "")
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError as error:
+            columns = ", ".join(self.table.names)
+            happened = f"published: there is no column {name} and no such header; the columns are: {columns}"
+            raise FormatError(self.entry.name, happened, 'Correct "published", or leave it out') from error
+        return _microseconds(moment)
+
+    def _observations(self, rows: _Rows) -> Iterator[pa.Table]:
+        label_columns = _LabelColumns.of(self.values, rows)
+        start = 0
+        for piece in self.table.pieces([value.column for value in self.values]):
+            length = len(next(iter(piece.values())))
+            yield self._piece(piece, slice(start, start + length), rows, label_columns)
+            start += length
+        self._finish()
+
+    def _piece(self, piece: CellColumns, span: slice, rows: _Rows, label_columns: _LabelColumns) -> pa.Table:
+        """The observations of the records `span`, row by row."""
+        from gridtide.observations.table import from_columns
+
+        shape = (span.stop - span.start, len(self.values))
+        numbers = np.empty(shape)
+        stored = np.repeat(rows.live[span], shape[1]).reshape(shape)
+        for place, value in enumerate(self.values):
+            read = read_numbers(piece[value.column], self.entry.numbers)
+            numbers[:, place] = read.values
+            self._count_cells(
+                value.column, read.unread & rows.live[span], ~(read.unread | read.absent), piece, span.start
+            )
+            stored[:, place] &= ~(read.absent | read.unread)
+            losers = rows.dropped.get(value.column)
+            if losers is not None:
+                stored[losers[(losers >= span.start) & (losers < span.stop)] - span.start, place] = False
+        chosen = None if stored.all() else np.flatnonzero(stored.ravel())
+
+        def spread(column: np.ndarray) -> np.ndarray:
+            whole = np.repeat(column, shape[1])
+            return whole if chosen is None else whole[chosen]
+
+        flat = numbers.ravel() if chosen is None else numbers.ravel()[chosen]
+        return from_columns(
+            "generic",
+            self.asked.retrieved_at,
+            interval_start=spread(rows.timing.starts[span]),
+            interval_end=spread(rows.timing.ends[span]),
+            value=flat,
+            published_at=None if rows.published is None else _times_or_null(spread(rows.published[span])),
+            **label_columns.columns(span, chosen),
+        )
+
+    def _count_cells(self, column: str, unread: np.ndarray, read: np.ndarray, piece: CellColumns, start: int) -> None:
+        """Remember the cells that hold no number; raises where they are numbers of another style."""
+        count = self.counts.setdefault(column, [0, 0, ""])
+        count[0] += int(read.sum())
+        bad_rows = np.flatnonzero(unread)
+        if len(bad_rows):
+            texts = [piece[column][int(row)].as_py() for row in bad_rows[:1000]]
+            refuse_other_style(self.entry, self.table, column, texts, start + int(bad_rows[0]))
+            count[1] += len(bad_rows)
+            count[2] = count[2] or f"{self.table.place(start + int(bad_rows[0]))}, {column}: {texts[0]!r:.80}"
+
+    def _finish(self) -> None:
+        """Raise for columns of nothing but texts, and count what else is no number."""
+        for column, (read, unread, example) in self.counts.items():
+            if unread and not read:
+                happened = f"value: {column} holds no numbers: {example}, which is no number"
+                raise FormatError(self.entry.name, happened, 'Leave it out of "value"')
+            if unread:
+                self.skipped.append(Skipped(f"cells of {column} that hold no number", unread, example))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What is known of all records: when, which are stored, and whose they are."""
+
+    timing: Timing
+    live: np.ndarray
+    locations: RowLabels
+    variables: RowLabels | None
+    published: np.ndarray | None
+    dropped: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _LabelColumns:
+    """Locations, variables and units as codes of records, (rows,), and of columns of values, (values,)."""
+
+    rows: _Rows
+    locations: Sequence[str]
+    location_codes: np.ndarray | None
+    variables: Sequence[str]
+    units: Sequence[str]
+
+    @classmethod
+    def of(cls, values: Sequence[ValueColumn], rows: _Rows) -> _LabelColumns:
+        """The label_columns of `rows` and of the columns of `values`."""
+        by_header = [value.location for value in values if value.location is not None]
+        variables = [value.variable for value in values]
+        if rows.variables is not None:
+            single = len(values) == 1
+            variables = [
+                name if single else f"{name}_{value.variable}" for name in rows.variables.names for value in values
+            ]
+        return cls(
+            rows,
+            by_header or rows.locations.names,
+            np.arange(len(values)) if by_header else None,
+            variables,
+            [value.unit for value in values],
+        )
+
+    def columns(self, span: slice, chosen: np.ndarray | None) -> dict[str, pa.DictionaryArray]:
+        """The columns of labels of the records `span`, of which the cells `chosen` (stored,) are stored."""
+        from gridtide.observations.arrays import dictionary_array
+
+        length, width = span.stop - span.start, len(self.units)
+        of_values = np.tile(np.arange(width), length)
+        places = np.repeat(self.rows.locations.codes[span], width) if self.location_codes is None else of_values
+        variables = of_values
+        if self.rows.variables is not None:
+            variables = np.repeat(self.rows.variables.codes[span], width) * width + of_values
+        codes = {"location": places, "variable": variables, "unit": of_values}
+        names = {"location": self.locations, "variable": self.variables, "unit": self.units}
+        return {
+            key: dictionary_array((column if chosen is None else column[chosen]).astype(np.int32), names[key])
+            for key, column in codes.items()
+        }
+
+
+NOT_PUBLISHED = -(1 << 62)
+"""Stands for no time of publishing among microseconds since 1970."""
+
+
+def _times_or_null(moments: np.ndarray) -> pa.Array:
+    return pa.array(moments, pa.int64(), mask=moments == NOT_PUBLISHED).cast(pa.timestamp("us", "UTC"))
+
+
+def _moment(text: str, time_format: str | None, zone: ZoneInfo) -> int:
+    """`text` as microseconds since 1970, as ISO 8601 or else by `time_format`; a local time is one of `zone`."""
+    try:
+        label = clocks.parse_label(text, None, None)
+    except ValueError:
+        label = clocks.parse_label(text, time_format, None)
+    if label.is_utc:
+        return label.moment
+    first, _ = clocks.both_passes(np.array([label.moment]), zone)
+    return int(first[0])
+
+
+def _microseconds(moment: datetime) -> int:
+    from datetime import UTC, timedelta
+
+    return (moment.replace(tzinfo=moment.tzinfo or UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+def _combined(codes: Sequence[np.ndarray]) -> np.ndarray:
+    """Codes (rows,) of the combinations of several, each (rows,)."""
+    whole = np.asarray(codes[0], np.int64)
+    for column in codes[1:]:
+        _, own = np.unique(column, return_inverse=True)
+        _, whole = np.unique(whole * (int(own.max(initial=0)) + 1) + own, return_inverse=True)
+    return whole

@@ -1,0 +1,136 @@
+"""Labels of time on the clock of a zone."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from gridtide.periods import EPOCH, local_day
+from gridtide.sources.formats import clocks
+from gridtide.sources.formats.clocks import Clock, LabelError, parse_label, proposed_formats
+
+NEW_YORK = ZoneInfo("America/New_York")
+
+
+def to_utc(times: Sequence[datetime], zone: ZoneInfo, ambiguous: str = "refuse") -> list[datetime]:
+    """The local `times` of one series as UTC."""
+    local_times = [(time.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) for time in times]
+    moments = clocks.to_utc(np.array(local_times, np.int64), np.zeros(len(times), np.int64), Clock(zone, ambiguous))
+    assert not moments.skipped.any()
+    return [EPOCH + timedelta(microseconds=int(moment)) for moment in moments.utc]
+
+
+def local(text: str) -> datetime:
+    """A local time of 2024 without an offset."""
+    return datetime.fromisoformat(f"2024-{text}")
+
+
+def test_times_become_utc_by_the_offset_of_their_season() -> None:
+    """New York is five hours behind in winter and four in summer."""
+    assert to_utc([local("01-01T12:00"), local("07-01T12:00")], NEW_YORK) == [
+        datetime(2024, 1, 1, 17, tzinfo=UTC),
+        datetime(2024, 7, 1, 16, tzinfo=UTC),
+    ]
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_the_hour_that_comes_twice_is_told_by_order(backward: bool) -> None:
+    """Half-hours of the 25-hour day, newest last or first, are its 50 moments without a gap."""
+    day = local_day(datetime(2024, 11, 3).date(), NEW_YORK)
+    moments = [day.start + n * timedelta(minutes=30) for n in range(50)]
+    assert moments[-1] + timedelta(minutes=30) == day.end
+    if backward:
+        moments.reverse()
+    shown = [moment.astimezone(NEW_YORK).replace(tzinfo=None, fold=0) for moment in moments]
+    assert to_utc(shown, NEW_YORK) == moments
+
+
+def test_pairs_side_by_side_are_told_apart_too() -> None:
+    """01:00, 01:00, 01:30, 01:30 are summer and winter time in turn."""
+    times = [local("11-03T01:00"), local("11-03T01:00"), local("11-03T01:30"), local("11-03T01:30")]
+    assert [f"{moment:%H:%M}" for moment in to_utc(times, NEW_YORK)] == ["05:00", "06:00", "05:30", "06:30"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_an_hour_that_comes_twice_but_stands_once_is_not_guessed(count: int) -> None:
+    """It could be either, which the message says."""
+    with pytest.raises(LabelError, match=rf"2024-11-03T01:30 comes twice in America/New_York, but {count} times"):
+        to_utc([local("11-03T00:30"), *[local("11-03T01:30")] * count], NEW_YORK)
+
+
+@pytest.mark.parametrize(("ambiguous", "hour"), [("first", 5), ("second", 6), ("order", 5)])
+def test_an_hour_that_stands_once_is_the_one_that_the_entry_says(ambiguous: str, hour: int) -> None:
+    """By order it is the first, as the clock was not turned back before it."""
+    times = [local("11-03T00:30"), local("11-03T01:30"), local("11-03T02:30")]
+    assert to_utc(times, NEW_YORK, ambiguous)[1].hour == hour
+
+
+def test_rows_after_the_clock_was_turned_back_are_of_the_second_pass() -> None:
+    """By order, even where not every label comes twice."""
+    labels = ("00:30", "01:00", "01:40", "01:00", "01:20", "01:40", "02:00")
+    moments = to_utc([local(f"11-03T{label}") for label in labels], NEW_YORK, "order")
+    assert [f"{moment:%H:%M}" for moment in moments] == ["04:30", "05:00", "05:40", "06:00", "06:20", "06:40", "07:00"]
+
+
+def test_an_hour_that_the_clock_skips_is_marked() -> None:
+    """02:30 does not exist on the day of the spring change."""
+    skipped = (local("03-10T02:30").replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+    assert clocks.to_utc(np.array([skipped]), np.zeros(1, np.int64), Clock(NEW_YORK)).skipped.tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("zone", "hour"), [("EST", 6), ("EDT", 5), ("-05:00", 6), ("UTC-4", 5), ("America/Chicago", 7), ("MESZ", 23)]
+)
+def test_a_zone_beside_a_label_says_which_clock_it_is_of(zone: str, hour: int) -> None:
+    """A short name, an offset or an IANA zone; 01:00 of a winter or a summer clock."""
+    label = (local("01-20T01:00").replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+    moment = clocks.to_utc(np.array([label]), np.zeros(1, np.int64), Clock(NEW_YORK, zones=[zone])).utc[0]
+    assert (EPOCH + timedelta(microseconds=int(moment))).hour == hour
+
+
+@pytest.mark.parametrize(
+    ("text", "time_format", "utc"),
+    [
+        ("2026-01-10T24:00", None, "2026-01-11T00:00"),
+        ("2026-01-10 24:00:00", None, "2026-01-11T00:00"),
+        ("24.01.2026 24:00", "%d.%m.%Y %H:%M", "2026-01-25T00:00"),
+        ("2026011024", "%Y%m%d%H", "2026-01-11T00:00"),
+        ("20260110 100", "%Y%m%d %H%M", "2026-01-10T01:00"),
+        ("20260110 2400", "%Y%m%d %H%M", "2026-01-11T00:00"),
+        ("1768003200", "unix", "2026-01-10T00:00"),
+        ("1768003200000", "unix_ms", "2026-01-10T00:00"),
+        ("/Date(1768003200000-0400)/", "dotnet", "2026-01-10T00:00"),
+        ("10-Mar-2025 - Interval 04:00 EST", "%d-%b-%Y - Interval %H:%M EST", "2025-03-10T04:00"),
+    ],
+)
+def test_labels_are_read_by_their_format(text: str, time_format: str | None, utc: str) -> None:
+    """The hour 24 is the next midnight, `%H%M` may lack a zero."""
+    assert EPOCH + timedelta(microseconds=parse_label(text, time_format, None).moment) == datetime.fromisoformat(
+        f"{utc}+00:00"
+    )
+
+
+@pytest.mark.parametrize("text", ["2026-01-10T25:00", "2026-01-10T24:30", "tomorrow", "9999-01-01", "1"])
+def test_what_is_no_time_is_none(text: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(ValueError, match=r"."):
+        parse_label(text, None, None)
+
+
+def test_formats_are_proposed_only_where_they_read_every_label() -> None:
+    """A day above 12 tells months from days, an ambiguous one leaves both."""
+    assert proposed_formats(["01/31/2026 00:00"]) == ["%m/%d/%Y %H:%M"]
+    assert proposed_formats(["01/10/2026 00:00"]) == ["%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M"]
+    assert proposed_formats(["01/31/2026 00:00", "Total"]) == []
+
+
+def test_equal_times_of_other_hours_stay_equal() -> None:
+    """Duplicates are not the business of the clock."""
+    assert to_utc([local("01-01T00:00")] * 3, NEW_YORK) == [datetime(2024, 1, 1, 5, tzinfo=UTC)] * 3
+
+
+def test_no_times_are_no_moments() -> None:
+    """An empty series has an empty answer."""
+    assert to_utc([], NEW_YORK) == []
