@@ -81,7 +81,7 @@ class PageChecks:
             self.totals.setdefault(request.period, set()).add(page.total)
         asked = request.period or self.period
         if asked and page.observations.num_rows and self.elsewhere.get(asked, True):
-            self.elsewhere[asked] = not expectations.overlaps(page.observations, asked)
+            self.elsewhere[asked] = not expectations.overlaps_period(page.observations, asked)
         self.draft.append(page.observations, parsed.marks)
         for piece in page.more:
             self._add_piece(piece)
@@ -159,7 +159,7 @@ class PageChecks:
         if expect.required or expect.ranges:
             from gridtide.observations import expectations
 
-            broken = expectations.unexpected(self.draft.table(), expect.required, expect.ranges)
+            broken = expectations.find_unexpected(self.draft.table(), expect.required, expect.ranges)
             if broken:
                 raise FormatError(self.entry.name, broken, 'Check the upstream, or "expect"')
 

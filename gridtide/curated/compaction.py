@@ -82,11 +82,11 @@ async def compact(lake: Lake, entry: Entry, *, row_group_rows: int = MONTH_ROW_G
     A file that is damaged is left out and told in `problems`. Raises `StorageError` where the lake
     cannot be read or written, or a month must be made anew from a file that is gone.
     """
-    dataset = await Dataset.open(lake, entry.output_folder, entry.file_prefix)
+    dataset = await Dataset.of_entry(lake, entry)
     work = Work(dataset, Compaction(entry.name), row_group_rows=row_group_rows)
-    behind = await work.behind()
-    await work.put(work.dataset.new())
-    await work.write(behind)
+    stale = await work.find_stale()
+    await work.add_files(work.dataset.new_files())
+    await work.write_months(stale)
     return work.compaction
 
 
@@ -106,87 +106,90 @@ class Work:
     ) -> None:
         self.dataset, self.lake, self.compaction, self.within = dataset, dataset.lake, compaction, within
         self.row_group_rows = row_group_rows
-        self.record = CompactionRecord(dataset.compacted().files, {})
-        self.held: dict[str, CompactedFile] = {}
+        self.record = CompactionRecord(dataset.valid_record().files, {})
+        self.unrecorded: dict[str, CompactedFile] = {}
         self.rows: dict[str, dict[str, pa.Table]] = defaultdict(dict)
         self.waiting = 0
 
-    async def put(self, files: Iterable[File]) -> None:
+    async def add_files(self, files: Iterable[File]) -> None:
         """Read `files` and write the months they touch, by batches.
 
         Those with a period come by its start, so that a month is made once, of all that touch it.
         """
         ordered = sorted(files, key=lambda file: file.period.start if file.period else LAST)
         following = iter(ordered[1:])
-        async for file, loaded in read_ahead(self._load, ordered):
+        async for file, loaded in read_ahead(self._load_file, ordered):
             if loaded is not None:
-                self._take(file, *loaded)
+                self._add_rows(file, *loaded)
             after = next(following, None)
             if self.waiting >= BATCH_ROWS:
-                await self.write([month for month in self.rows if after is None or not _touches(after, month)])
-        await self.write(self.rows)
+                await self.write_months([month for month in self.rows if after is None or not _may_touch(after, month)])
+        await self.write_months(self.rows)
 
-    async def write(self, months: Collection[str]) -> None:
+    async def write_months(self, months: Collection[str]) -> None:
         """Put `months`, of what is read and what the record has in them; then the record if it says anything new."""
         for month in sorted(months):
             rows = self.rows.pop(month, {})
-            await self._merge(month, rows)
+            await self._merge_month(month, rows)
             self.waiting -= sum(table.num_rows for table in rows.values())
         waiting = {path for rows in self.rows.values() for path in rows}
-        self.record.files |= {path: held for path, held in self.held.items() if path not in waiting}
-        self.held = {path: held for path, held in self.held.items() if path in waiting}
+        self.record.files |= {path: compacted for path, compacted in self.unrecorded.items() if path not in waiting}
+        self.unrecorded = {path: compacted for path, compacted in self.unrecorded.items() if path in waiting}
         if self.within is None and self.record != self.dataset.record:
             await self.lake.put(f"{self.dataset.path}/{RECORD_NAME}", self.record.encode(), replace=True)
 
-    async def behind(self) -> set[str]:
+    async def find_stale(self) -> set[str]:
         """The months without a file that the record has in them, from which another compaction took it away, or
         with one that was superseded."""
-        behind = {month for held in self.record.files.values() for month in held.months} - self.dataset.tags.keys()
-        async for month, about in read_ahead(self.dataset.about, self.dataset.tags):
+        recorded = {month for compacted in self.record.files.values() for month in compacted.months}
+        stale = recorded - self.dataset.tags.keys()
+        async for month, about in read_ahead(self.dataset.describe_month, self.dataset.tags):
             if (
                 about is None
                 or self.record.inputs(month).items() - about.inputs.items()
                 or not self.dataset.superseded.keys().isdisjoint(about.inputs)
             ):
-                behind.add(month)
+                stale.add(month)
             else:
                 self.record.months[month] = CompactedMonth(self.dataset.tags[month], about.newest)
-        return behind
+        return stale
 
-    async def _load(self, file: File) -> tuple[Metadata, pa.Table] | None:
+    async def _load_file(self, file: File) -> tuple[Metadata, pa.Table] | None:
         try:
             return (await load_files(self.lake, [file], {}, verify=True))[0]
         except DamagedError as error:
             self.compaction.problems.append(str(error))
             return None
 
-    def _take(self, file: File, metadata: Metadata, table: pa.Table) -> None:
+    def _add_rows(self, file: File, metadata: Metadata, table: pa.Table) -> None:
         if self.within is not None:
             table = starting_in(table, self.within)
         months = split_months(as_stored(table, metadata.stored_at, file.path))
         for month, rows in months.items():
             self.rows[month][file.path] = rows
         self.waiting += table.num_rows
-        self.held[file.path] = CompactedFile(file.size, metadata.content_hash, metadata.stored_at, tuple(months))
+        self.unrecorded[file.path] = CompactedFile(file.size, metadata.content_hash, metadata.stored_at, tuple(months))
         self.compaction.files += 1
         self.compaction.rows += table.num_rows
 
-    async def _merge(self, month: str, rows: Mapping[str, pa.Table]) -> None:
+    async def _merge_month(self, month: str, rows: Mapping[str, pa.Table]) -> None:
         """Put `month` with all that the record has in it and `rows`, by path, unless it is so already."""
         path = month_path(self.dataset.path, month)
-        there = await self.dataset.month(month, month_period(month)) if await self.lake.exists(path) else None
-        base = there if there and self.dataset.superseded.keys().isdisjoint(there.inputs) else Month()
-        wanted = self.record.inputs(month) | {name: self.held[name].content_hash for name in rows}
-        late = dict(wanted.items() - base.inputs.items())
-        if there and not wanted:  # all that it held was superseded
+        stored = await self.dataset.read_month(month, month_period(month)) if await self.lake.exists(path) else None
+        base = stored if stored and self.dataset.superseded.keys().isdisjoint(stored.inputs) else Month()
+        expected = self.record.inputs(month) | {name: self.unrecorded[name].content_hash for name in rows}
+        late = dict(expected.items() - base.inputs.items())
+        if stored and not expected:  # all that it held was superseded
             await self.lake.remove([path])
         if not late:
             return
-        tables = [rows[name] if name in rows else await self._again(month, name, wanted[name]) for name in late]
+        tables = [rows[name] if name in rows else await self._reload_rows(month, name, expected[name]) for name in late]
         if min(map(earliest_retrieval, tables)) > base.newest:
             tables.append(base.table)
         else:  # they may divide what was one vintage
-            tables += [await self._again(month, *one) for one in base.inputs.items() if one[0] not in late]
+            tables += [
+                await self._reload_rows(month, *earlier) for earlier in base.inputs.items() if earlier[0] not in late
+            ]
         merged = Month(
             {**base.inputs, **late},
             max(base.newest, *map(latest_retrieval, tables[: len(late)])),
@@ -197,7 +200,7 @@ class Work:
         self.compaction.months.append(month)
         self.compaction.bytes += len(body)
 
-    async def _again(self, month: str, path: str, content_hash: str) -> pa.Table:
+    async def _reload_rows(self, month: str, path: str, content_hash: str) -> pa.Table:
         """The rows of `month` in a file that was compacted before."""
         file = self.dataset.files.get(path)
         if file is None or file.removed:
@@ -207,7 +210,7 @@ class Work:
         return split_months(as_stored(table, metadata.stored_at, path))[month]
 
 
-def _touches(file: File, month: str) -> bool:
+def _may_touch(file: File, month: str) -> bool:
     """Whether `file`, or one that comes after it by the start of its period, may hold values of `month`.
 
     Where files say no period, any may: such months are written all the same, and again.

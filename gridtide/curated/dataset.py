@@ -23,7 +23,7 @@ from gridtide.curated.months import (
     is_month,
     month_path,
 )
-from gridtide.entries.entry import TABULAR
+from gridtide.entries.entry import TABULAR, Entry
 from gridtide.errors import DamagedError, StorageError
 from gridtide.lake import EXTENSIONS, File, Lake, Metadata
 from gridtide.lake.names import RemovedFile, parse_name
@@ -59,28 +59,32 @@ class Dataset:
     tags: Mapping[str, str | None]
 
     @classmethod
+    async def of_entry(cls, lake: Lake, entry: Entry) -> Dataset:
+        """The files of `entry`, as `open` finds them."""
+        return await cls.open(lake, entry.output_folder, entry.file_prefix)
+
+    @classmethod
     async def open(cls, lake: Lake, output_folder: str, file_prefix: str) -> Dataset:
         """The files that `file_prefix` names in `output_folder`; asks the lake for two lists and one small file."""
         path = dataset_folder(output_folder, file_prefix)
         listing = lake.files(output_folder, file_prefix, superseded=True)
         listed, objects = await asyncio.gather(listing, lake.objects(path))
         tabular = {EXTENSIONS[name] for name in TABULAR}
-        there = {one.path: one.e_tag for one in objects}
-        months = {one.rpartition("/")[2].removesuffix(".parquet"): tag for one, tag in there.items()}
-        named = {month: tag for month, tag in months.items() if month_path(path, month) in there}
+        tags_by_path = {stored.path: stored.e_tag for stored in objects}
+        months = {name.rpartition("/")[2].removesuffix(".parquet"): tag for name, tag in tags_by_path.items()}
+        named = {month: tag for month, tag in months.items() if month_path(path, month) in tags_by_path}
         tags = {month: tag for month, tag in named.items() if is_month(month)}
         for name in sorted(named.keys() - tags.keys()):
             logger.warning("%s: passed over, no name of a month", month_path(path, name))
-        record = (
-            await _record(lake, f"{path}/{RECORD_NAME}") if f"{path}/{RECORD_NAME}" in there else CompactionRecord()
-        )
+        record_path = f"{path}/{RECORD_NAME}"
+        record = await _read_record(lake, record_path) if record_path in tags_by_path else CompactionRecord()
         files = {file.path: file for file in listed if file.extension in tabular}
         removed = {name: _as_compacted(file.size, file.removed) for name, file in files.items() if file.removed}
         record = CompactionRecord({**removed, **record.files}, record.months)
-        gone = {name: _as_removed(name, compacted) for name, compacted in record.files.items() if name not in files}
-        return cls(lake, path, files | gone, record, tags)
+        missing = {name: _as_removed(name, compacted) for name, compacted in record.files.items() if name not in files}
+        return cls(lake, path, files | missing, record, tags)
 
-    def new(self) -> list[File]:
+    def new_files(self) -> list[File]:
         """The files that are not compacted and still count."""
         return [
             file for file in self.files.values() if file.path not in self.record.files and file.superseded_at is None
@@ -91,30 +95,30 @@ class Dataset:
         """From when on files count no more, by path."""
         return {file.path: file.superseded_at for file in self.files.values() if file.superseded_at}
 
-    def counts(self, path: str, as_of: datetime | None) -> bool:
+    def still_counts(self, path: str, as_of: datetime | None) -> bool:
         """Whether the file at `path` still counts, or did so at `as_of`."""
         moment = self.superseded.get(path)
         return moment is None or (as_of is not None and as_of < moment)
 
-    def compacted(self) -> CompactionRecord:
+    def valid_record(self) -> CompactionRecord:
         """What the record says, without the files that were superseded since and the months that hold them."""
-        gone = {path: held for path, held in self.record.files.items() if path in self.superseded}
-        stale = {month for held in gone.values() for month in held.months}
+        superseded = {path: compacted for path, compacted in self.record.files.items() if path in self.superseded}
+        stale = {month for compacted in superseded.values() for month in compacted.months}
         return CompactionRecord(
-            {path: held for path, held in self.record.files.items() if path not in gone},
-            {month: one for month, one in self.record.months.items() if month not in stale},
+            {path: compacted for path, compacted in self.record.files.items() if path not in superseded},
+            {month: recorded for month, recorded in self.record.months.items() if month not in stale},
         )
 
     def content_hash(self, file: File) -> str | None:
         """That of `file` if it is compacted; one that changed since then is named in a warning."""
-        held = self.record.files.get(file.path)
-        if held is None:
+        compacted = self.record.files.get(file.path)
+        if compacted is None:
             return None
-        if held.size != file.size:
+        if compacted.size != file.size:
             logger.warning("%s: is not the file that was compacted; what was compacted counts", file.path)
-        return held.content_hash
+        return compacted.content_hash
 
-    async def month(
+    async def read_month(
         self, month: str, period: Period, *, only_latest: bool = False, locations: Collection[str] | None = None
     ) -> Month | None:
         """`month` as `Month.decode` reads it; None, with a warning, where it is damaged or gone."""
@@ -127,7 +131,7 @@ class Dataset:
             logger.warning("%s: passed over, the files it was compacted from are read instead: %s", path, error)
             return None
 
-    async def about(self, month: str) -> Month | None:
+    async def describe_month(self, month: str) -> Month | None:
         """`month` without its rows: as the record has it if that is of what is there, else from its footer."""
         recorded = self.record.months.get(month)
         if recorded is not None and recorded.e_tag == self.tags[month] is not None:
@@ -144,7 +148,7 @@ def group_small(files: Iterable[File]) -> Iterator[list[File]]:
     """`files` in that order, those that follow each other as one while that is within `GROUP_BYTES` bytes."""
     waiting: list[File] = []
     for file in files:
-        if waiting and sum(one.size for one in (*waiting, file)) > GROUP_BYTES:
+        if waiting and sum(small.size for small in (*waiting, file)) > GROUP_BYTES:
             yield waiting
             waiting = []
         waiting.append(file)
@@ -165,15 +169,15 @@ async def load_files(
     """
     loaded = await lake.observations([file.path for file in files], only_varying=not verify)
     return [
-        (metadata, await _checked(file, metadata, table, hashes.get(file.path), verify=verify))
+        (metadata, await _check_rows(file, metadata, table, hashes.get(file.path), verify=verify))
         for file, (metadata, table) in zip(files, loaded, strict=True)
     ]
 
 
-async def _checked(
+async def _check_rows(
     file: File, metadata: Metadata, table: pa.Table, content_hash: str | None, *, verify: bool
 ) -> pa.Table:
-    """The rows of `table` near the period of `file`; raises as `load` does."""
+    """The rows of `table` near the period of `file`; raises as `load_files` does."""
     if error := find_mismatch(file, metadata):
         raise error
     if content_hash not in (None, metadata.content_hash):
@@ -208,10 +212,10 @@ def starting_in(table: pa.Table, period: Period) -> pa.Table:
 def split_months(table: pa.Table) -> dict[str, pa.Table]:
     """`table` by the month in which each interval starts, UTC."""
     months = to_microseconds(table["interval_start"]).astype("M8[us]").astype("M8[M]")
-    found = np.unique(months)
-    if len(found) == 1:
-        return {str(found[0]): table}
-    return {str(month): table.filter(pa.array(months == month)) for month in found}
+    distinct = np.unique(months)
+    if len(distinct) == 1:
+        return {str(distinct[0]): table}
+    return {str(month): table.filter(pa.array(months == month)) for month in distinct}
 
 
 def earliest_retrieval(table: pa.Table) -> int:
@@ -229,17 +233,17 @@ async def read_ahead(
 ) -> AsyncIterator[tuple[Item, Result]]:
     """Each of `items` with what `ask` says of it, in that order, `limit` being asked at a time."""
     waiting = iter(items)
-    asked: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+    requests: deque[tuple[Item, asyncio.Future[Result]]] = deque()
     try:
         while True:
-            while len(asked) < limit and (item := next(waiting, None)) is not None:
-                asked.append((item, asyncio.ensure_future(ask(item))))
-            if not asked:
+            while len(requests) < limit and (item := next(waiting, None)) is not None:
+                requests.append((item, asyncio.ensure_future(ask(item))))
+            if not requests:
                 return
-            item, answer = asked.popleft()
+            item, answer = requests.popleft()
             yield item, await answer
     finally:
-        for _, answer in asked:
+        for _, answer in requests:
             answer.cancel()
 
 
@@ -257,7 +261,7 @@ def _as_removed(path: str, compacted: CompactedFile) -> File:
     return File(path, stamp, period, extension, compacted.size, removed=removed)
 
 
-async def _record(lake: Lake, path: str) -> CompactionRecord:
+async def _read_record(lake: Lake, path: str) -> CompactionRecord:
     try:
         return CompactionRecord.decode(await lake.read(path))
     except ValueError as error:

@@ -107,7 +107,7 @@ class CompactionRecord(msgspec.Struct):
 
     def inputs(self, month: str) -> dict[str, str]:
         """The content hashes, by path, of the files that hold values of `month`."""
-        return {path: held.content_hash for path, held in self.files.items() if month in held.months}
+        return {path: compacted.content_hash for path, compacted in self.files.items() if month in compacted.months}
 
 
 @dataclass(frozen=True)
@@ -127,18 +127,18 @@ class Month:
         sink = io.BytesIO()
         rows: list[int] = []
         older: list[pa.Table] = []
-        same: list[Constants] = []
+        constants: list[Constants] = []
 
-        def latest() -> Iterator[pa.Table]:
+        def sort_latest() -> Iterator[pa.Table]:
             for piece in split_by_location(self.table, sorted_rows):
-                same.append(find_constants(piece))
-                newest, rest = compact_rows(piece)
-                older.append(rest)
+                constants.append(find_constants(piece))
+                newest, earlier = compact_rows(piece)
+                older.append(earlier)
                 yield newest
 
         summed = ChecksummingSink(sink)
 
-        def write(group: pa.Table) -> None:
+        def write_group(group: pa.Table) -> None:
             writer.write_table(group)
             summed.end_group()
             rows.append(group.num_rows)
@@ -152,15 +152,17 @@ class Month:
             write_statistics=FILTER_COLUMNS,
             write_page_checksum=True,
         ) as writer:
-            for group in _row_groups(latest(), row_group_rows):
-                write(group)
+            for group in _row_groups(sort_latest(), row_group_rows):
+                write_group(group)
             groups = len(rows)
             for group in _row_groups(older, row_group_rows):
-                write(group)
+                write_group(group)
             metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest)}
             metadata |= {_LATEST: str(groups), _ROWS: json.dumps(rows)}
             writer.add_key_value_metadata(metadata)
-            constant = {CONSTANTS_KEY: encode_constants(functools.reduce(common_constants, same) if same else {})}
+            constant = {
+                CONSTANTS_KEY: encode_constants(functools.reduce(common_constants, constants) if constants else {})
+            }
             writer.add_key_value_metadata(constant | summed.footer())
         return sink.getvalue()
 
@@ -184,7 +186,7 @@ class Month:
             chosen = [
                 group
                 for group in groups
-                if _overlaps(file.metadata, group, period) and _has_any(file.metadata, group, locations)
+                if _may_overlap(file.metadata, group, period) and _may_have_any(file.metadata, group, locations)
             ]
             verify_row_groups(pairs, body, chosen)
             table = file.read_row_groups(chosen, schema.names, use_threads=False)
@@ -203,8 +205,8 @@ class Month:
             rows, latest = _footer_value(pairs, _ROWS, list[int]), _footer_value(pairs, _LATEST, int)
         except KeyError as error:
             raise ValueError("it does not say what it was compacted from") from error
-        there = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        if there != rows or not 0 <= latest <= len(rows):
+        row_counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        if row_counts != rows or not 0 <= latest <= len(rows):
             raise ValueError("it does not hold the rows it was written with")
         if not metadata.schema.to_arrow_schema().equals(STORED):
             raise ValueError(f"its columns are not those of a compacted month: {', '.join(metadata.schema.names)}")
@@ -258,26 +260,27 @@ def months_of(period: Period) -> list[str]:
     >>> months_of(Period(EPOCH, EPOCH + timedelta(days=32)))
     ['1970-01', '1970-02']
     """
-    found = [f"{period.start:%Y-%m}"]
-    while month_period(found[-1]).end < period.end:
-        found.append(f"{month_period(found[-1]).end:%Y-%m}")
-    return found
+    months = [f"{period.start:%Y-%m}"]
+    while month_period(months[-1]).end < period.end:
+        months.append(f"{month_period(months[-1]).end:%Y-%m}")
+    return months
 
 
-def _statistics(metadata: pq.FileMetaData, group: int, name: str) -> pq.Statistics | None:
+def _read_statistics(metadata: pq.FileMetaData, group: int, name: str) -> pq.Statistics | None:
     """The bounds of a column in a row group, None where the file does not say them."""
-    found = metadata.row_group(group).column(STORED.get_field_index(name)).statistics
-    return found if found is not None and found.has_min_max else None
+    statistics = metadata.row_group(group).column(STORED.get_field_index(name)).statistics
+    return statistics if statistics is not None and statistics.has_min_max else None
 
 
-def _overlaps(metadata: pq.FileMetaData, group: int, period: Period) -> bool:
-    found = _statistics(metadata, group, "interval_start")
-    return found is None or bool(found.min < period.end and found.max >= period.start)
+def _may_overlap(metadata: pq.FileMetaData, group: int, period: Period) -> bool:
+    bounds = _read_statistics(metadata, group, "interval_start")
+    return bounds is None or bool(bounds.min < period.end and bounds.max >= period.start)
 
 
-def _has_any(metadata: pq.FileMetaData, group: int, locations: Collection[str] | None) -> bool:
+def _may_have_any(metadata: pq.FileMetaData, group: int, locations: Collection[str] | None) -> bool:
     """Whether a row group may hold values at `locations`, or at what they are the first part of (`A` of `A/B`)."""
-    found = _statistics(metadata, group, "location")
-    if locations is None or found is None:
+    bounds = _read_statistics(metadata, group, "location")
+    if locations is None or bounds is None:
         return True
-    return any(found.min < f"{one}0" and one <= found.max for one in locations)  # 0 comes after the slash
+    # 0 is the character after the slash: all of `A/…` sorts before `A0`.
+    return any(bounds.min < f"{location}0" and location <= bounds.max for location in locations)

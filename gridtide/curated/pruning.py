@@ -49,7 +49,7 @@ async def prune(lake: Lake, entry: Entry, now: datetime | None = None) -> Prunin
     it, and one that changed after it was compacted. Raises `StorageError`.
     """
     now = now or datetime.now(UTC)
-    dataset = await Dataset.open(lake, entry.output_folder, entry.file_prefix)
+    dataset = await Dataset.of_entry(lake, entry)
     pruning = Pruning(entry.name)
     months = await _ready_months(dataset, now, pruning)
     files = [file for file in dataset.files.values() if _may_remove(dataset, file, months)]

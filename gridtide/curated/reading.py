@@ -70,21 +70,21 @@ class Input:
 async def inputs(lake: Lake, entries: Iterable[Entry], period: Period, as_of: datetime | None = None) -> list[Input]:
     """The files that by their names may hold values of `period`, oldest first; with `as_of` only those
     stored by then. Only files that are not compacted are opened."""
-    found: list[tuple[datetime, str, Input]] = []
+    dated_inputs: list[tuple[datetime, str, Input]] = []
     for entry in entries:
-        dataset = await _dataset(lake, entry)
+        dataset = await Dataset.of_entry(lake, entry)
         files = _by_name(dataset, period, as_of)
-        known: dict[str, CompactedFile | Metadata] = {}
+        contents: dict[str, CompactedFile | Metadata] = {}
         for file in files:
-            held = dataset.record.files.get(file.path)
-            if held is not None and held.size == file.size:
-                known[file.path] = held
-        others = [file.path for file in files if file.path not in known]
-        known |= zip(others, await lake.described(others), strict=True)
-        for path, one in known.items():
-            if as_of is None or one.stored_at <= as_of:
-                found.append((one.stored_at, path, Input(entry.name, path, one.content_hash)))
-    return [one for _, _, one in sorted(found, key=lambda each: each[:2])]
+            recorded = dataset.record.files.get(file.path)
+            if recorded is not None and recorded.size == file.size:
+                contents[file.path] = recorded
+        not_recorded = [file.path for file in files if file.path not in contents]
+        contents |= zip(not_recorded, await lake.described(not_recorded), strict=True)
+        for path, content in contents.items():
+            if as_of is None or content.stored_at <= as_of:
+                dated_inputs.append((content.stored_at, path, Input(entry.name, path, content.content_hash)))
+    return [pinned for _, _, pinned in sorted(dated_inputs, key=lambda dated: dated[:2])]
 
 
 async def verify(lake: Lake, pinned: Iterable[Input]) -> None:
@@ -92,13 +92,13 @@ async def verify(lake: Lake, pinned: Iterable[Input]) -> None:
 
     A file that was removed after it was compacted holds what it held where its months do; `tables` says where not.
     """
-    pinned = await _present(lake, pinned)
-    for one, metadata in zip(pinned, await lake.described([one.path for one in pinned]), strict=True):
-        if metadata.content_hash != one.content_hash:
-            raise StorageError(one.path, "is not the file that was pinned", "Prepare anew, without pinned inputs")
+    pinned = await _select_present(lake, pinned)
+    for file, metadata in zip(pinned, await lake.described([file.path for file in pinned]), strict=True):
+        if metadata.content_hash != file.content_hash:
+            raise StorageError(file.path, "is not the file that was pinned", "Prepare anew, without pinned inputs")
 
 
-async def _present(lake: Lake, pinned: Iterable[Input]) -> list[Input]:
+async def _select_present(lake: Lake, pinned: Iterable[Input]) -> list[Input]:
     """Those of `pinned` whose files are there; raises `StorageError` for one that is gone and that no month holds."""
     folders: dict[tuple[str, str], list[Input]] = defaultdict(list)
     for file in pinned:
@@ -135,17 +135,17 @@ async def tables(
     `locations` are given, what lies elsewhere may not. Rows with the same retrieval come in the order of
     `pinned`. A table may lack columns that `read_constants` tells.
     """
-    of_entry: dict[str, dict[str, str]] = defaultdict(dict)
-    for one in pinned:
-        of_entry[one.entry][one.path] = one.content_hash
+    hashes_by_entry: dict[str, dict[str, str]] = defaultdict(dict)
+    for file in pinned:
+        hashes_by_entry[file.entry][file.path] = file.content_hash
     by_name = {entry.name: entry for entry in entries}
-    for name, hashes in of_entry.items():
+    for name, hashes in hashes_by_entry.items():
         if name not in by_name:
             happened = "files of it are pinned, but there is no such entry"
             raise ConfigurationError(name, happened, "Use the configuration they were made with")
-        dataset = await _dataset(lake, by_name[name])
-
-        async for table in _gathered(_pieces(_ReadPlan(dataset, hashes, period, pinned=True, locations=locations))):
+        dataset = await Dataset.of_entry(lake, by_name[name])
+        plan = _ReadPlan(dataset, hashes, period, pinned=True, locations=locations)
+        async for table in _gather_small(_read_pieces(plan)):
             yield name, table
 
 
@@ -166,17 +166,17 @@ async def read(
     was first seen last counts. Raises `StorageError` for a file that is damaged or not what its name
     says, `ConfigurationError` for moments without zone or an end that is not after the start.
     """
-    period = _period(start, end, as_of)
-    found = []
+    period = _checked_period(start, end, as_of)
+    results = []
     for entry in entries:
-        dataset = await _dataset(lake, entry)
+        dataset = await Dataset.of_entry(lake, entry)
         files = {file.path: dataset.content_hash(file) for file in _by_name(dataset, period, as_of)}
-        pieces = [piece async for piece in _pieces(_ReadPlan(dataset, files, period, as_of))]
+        pieces = [piece async for piece in _read_pieces(_ReadPlan(dataset, files, period, as_of))]
         rows = await run_computing(select_vintages if all_vintages else select_latest, concat_stored(pieces))
-        found.append(with_available(rows, entry.available) if all_vintages else rows)
+        results.append(with_available(rows, entry.available) if all_vintages else rows)
     if all_vintages:
-        return arrange_rows(concat_stored(found, VINTAGES))
-    return (await run_computing(select_latest, concat_stored(found))).select(SCHEMA.names)
+        return arrange_rows(concat_stored(results, VINTAGES))
+    return (await run_computing(select_latest, concat_stored(results))).select(SCHEMA.names)
 
 
 @dataclass(frozen=True)
@@ -194,44 +194,45 @@ class _ReadPlan:
     def may_stand(self, month: Month) -> bool:
         """Whether `month` holds nothing but what is wanted, as far as it lies in the period."""
         if not self.pinned:
-            return all(self.dataset.counts(path, self.as_of) for path in month.inputs)
+            return all(self.dataset.still_counts(path, self.as_of) for path in month.inputs)
         if not self.dataset.superseded.keys().isdisjoint(self.files):  # which would not come in their order
             return False
         return all(
-            self.files.get(path) == content_hash or not self.near(path) for path, content_hash in month.inputs.items()
+            self.files.get(path) == content_hash or not self.is_near(path)
+            for path, content_hash in month.inputs.items()
         )
 
-    def near(self, path: str) -> bool:
+    def is_near(self, path: str) -> bool:
         """Whether the file at `path` may hold values of the period; one that is gone may."""
         file = self.dataset.files.get(path)
         return file is None or may_hold(file, self.period)
 
-    def lacking(self, path: str, compacted: Mapping[str, Month]) -> bool:
+    def is_lacking(self, path: str, compacted: Mapping[str, Month]) -> bool:
         """Whether the file at `path` may hold what is not in `compacted`."""
-        held = self.dataset.record.files.get(path)
-        if held is None or self.files[path] != held.content_hash:
+        recorded = self.dataset.record.files.get(path)
+        if recorded is None or self.files[path] != recorded.content_hash:
             return True
-        months = [month for month in held.months if month_period(month).overlaps(self.period)]
+        months = [month for month in recorded.months if month_period(month).overlaps(self.period)]
         return any(month not in compacted or path not in compacted[month].inputs for month in months)
 
-    def there(self, paths: Iterable[str]) -> Iterator[File]:
+    def existing_files(self, paths: Iterable[str]) -> Iterator[File]:
         """The files at `paths`, but not those that are known to be stored after `as_of`."""
         for path in paths:
-            file, held = self.dataset.files.get(path), self.dataset.record.files.get(path)
-            if held is not None and self.as_of is not None and held.stored_at > self.as_of:
+            file, recorded = self.dataset.files.get(path), self.dataset.record.files.get(path)
+            if recorded is not None and self.as_of is not None and recorded.stored_at > self.as_of:
                 continue
             if file is None or file.removed:
                 fix = f"Put it back, or go on without it: remove {self.dataset.path} and compact"
                 raise StorageError(path, "is gone, and the months it was compacted into cannot stand for it", fix)
             yield file
 
-    async def rows(self, paths: Iterable[str]) -> AsyncIterator[tuple[str, pa.Table]]:
+    async def read_rows(self, paths: Iterable[str]) -> AsyncIterator[tuple[str, pa.Table]]:
         """The rows of each of the files at `paths` in the period, as `STORED`, but not of those stored after `as_of`.
 
         Of a pinned file all its observations as they are: pinning says all about when they were stored.
         """
         read = partial(load_files, self.dataset.lake, hashes=self.files, verify=not self.pinned)
-        async for files, loaded in read_ahead(read, group_small(self.there(paths))):
+        async for files, loaded in read_ahead(read, group_small(self.existing_files(paths))):
             for file, (metadata, table) in zip(files, loaded, strict=True):
                 if self.pinned:
                     yield file.path, table
@@ -239,7 +240,7 @@ class _ReadPlan:
                     yield file.path, as_stored(starting_in(table, self.period), metadata.stored_at, file.path)
 
 
-async def _pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
+async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
     """The rows of `plan`: of files that are not compacted, then of the months that stand for the others.
 
     A month before whose latest retrieval something was retrieved that it lacks, or that another
@@ -247,31 +248,36 @@ async def _pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
     """
     dataset, period = plan.dataset, plan.period
     compacted = {}
-    async for month, about in read_ahead(dataset.about, [m for m in dataset.tags if month_period(m).overlaps(period)]):
+    in_period = [month for month in dataset.tags if month_period(month).overlaps(period)]
+    async for month, about in read_ahead(dataset.describe_month, in_period):
         if about is not None and plan.may_stand(about):
             compacted[month] = about
     earliest: dict[str, int] = defaultdict(lambda: NO_RETRIEVAL)
-    async for path, table in plan.rows(path for path in plan.files if plan.lacking(path, compacted)):
+    async for path, table in plan.read_rows(path for path in plan.files if plan.is_lacking(path, compacted)):
         for month, rows in split_months(table).items() if compacted else [("", table)]:
             if month not in compacted or path not in compacted[month].inputs:
                 earliest[month] = min(earliest[month], earliest_retrieval(rows)) if compacted else NO_RETRIEVAL
                 yield rows
-    read_month = partial(dataset.month, period=period, only_latest=plan.pinned, locations=plan.locations)
-    async for month, there in read_ahead(read_month, compacted):
+    read_month = partial(dataset.read_month, period=period, only_latest=plan.pinned, locations=plan.locations)
+    async for month, complete in read_ahead(read_month, compacted):
         about = compacted[month]
-        if there is not None and about.inputs.items() <= there.inputs.items() and there.newest < earliest[month]:
-            yield there.table if plan.pinned else stored_by(plan.as_of, starting_in(there.table, period))
+        if (
+            complete is not None
+            and about.inputs.items() <= complete.inputs.items()
+            and complete.newest < earliest[month]
+        ):
+            yield complete.table if plan.pinned else stored_by(plan.as_of, starting_in(complete.table, period))
             continue
-        async for _, table in plan.rows(filter(plan.near, about.inputs)):
+        async for _, table in plan.read_rows(filter(plan.is_near, about.inputs)):
             yield split_months(table).get(month, STORED.empty_table())
 
 
-async def _gathered(tables: AsyncIterator[pa.Table]) -> AsyncIterator[pa.Table]:
+async def _gather_small(tables: AsyncIterator[pa.Table]) -> AsyncIterator[pa.Table]:
     """Of `tables` those that follow each other as one, while that is within `GATHERED_ROWS` rows."""
     waiting: list[pa.Table] = []
     async for table in tables:
         alone = table.num_rows > GATHERED_ROWS // 4
-        rows = sum(one.num_rows for one in (*waiting, table))
+        rows = sum(small.num_rows for small in (*waiting, table))
         if waiting and (alone or rows > GATHERED_ROWS or _has_retrievals(table) != _has_retrievals(waiting[0])):
             yield join_tables(waiting)
             waiting = []
@@ -287,17 +293,15 @@ def _has_retrievals(table: pa.Table) -> bool:
     return RETRIEVALS.name in table.column_names
 
 
-async def _dataset(lake: Lake, entry: Entry) -> Dataset:
-    return await Dataset.open(lake, entry.output_folder, entry.file_prefix)
-
-
 def _by_name(dataset: Dataset, period: Period, as_of: datetime | None) -> list[File]:
     """The files that by their names may hold values of `period`, stored by `as_of` and not superseded by then."""
-    files = [file for file in dataset.files.values() if may_hold(file, period) and dataset.counts(file.path, as_of)]
+    files = [
+        file for file in dataset.files.values() if may_hold(file, period) and dataset.still_counts(file.path, as_of)
+    ]
     return files if as_of is None else [file for file in files if file.stamp <= as_of + LATE]
 
 
-def _period(start: datetime, end: datetime, as_of: datetime | None) -> Period:
+def _checked_period(start: datetime, end: datetime, as_of: datetime | None) -> Period:
     try:
         if as_of is not None and as_of.tzinfo is None:
             raise ValueError(f"as_of needs a time zone, got {as_of!r}")

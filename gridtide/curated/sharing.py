@@ -40,36 +40,40 @@ class CompactionShare:
 
 @dataclass(frozen=True)
 class CompactedShare:
-    """What came of a share: what was `done`, and the `record` of its months and what its files hold in them."""
+    """What came of a share: its `compaction`, and the `record` of its months and what its files hold in them."""
 
-    done: Compaction
+    compaction: Compaction
     record: CompactionRecord
 
 
 async def plan_shares(lake: Lake, entry: Entry, *, share_bytes: int = SHARE_BYTES) -> list[CompactionShare]:
     """The months that new files with a period may touch, those that follow each other together up to `share_bytes`."""
-    dataset = await _dataset(lake, entry)
-    new = [(file, file.period) for file in dataset.new() if file.period is not None]
+    dataset = await Dataset.of_entry(lake, entry)
+    new = [(file, file.period) for file in dataset.new_files() if file.period is not None]
     sizes: Counter[str] = Counter()
     for file, period in new:
         sizes.update(dict.fromkeys(months_of(Period(period.start - REACH, period.end + REACH)), 0))
         sizes[months_of(period)[0]] += file.size
-    found: list[CompactionShare] = []
+    shares: list[CompactionShare] = []
     together: list[str] = []
     for month in sorted(sizes):
         together.append(month)
-        if sum(sizes[one] for one in together) >= share_bytes or len(together) == SHARE_MONTHS or month == max(sizes):
+        if (
+            sum(sizes[shared] for shared in together) >= share_bytes
+            or len(together) == SHARE_MONTHS
+            or month == max(sizes)
+        ):
             months = Period(month_period(together[0]).start, month_period(month).end)
-            found.append(CompactionShare(months, tuple(file.path for file, _ in new if may_hold(file, months))))
+            shares.append(CompactionShare(months, tuple(file.path for file, _ in new if may_hold(file, months))))
             together = []
-    return found
+    return shares
 
 
 async def compact_share(lake: Lake, entry: Entry, share: CompactionShare) -> CompactedShare:
     """Put the months of `share`; raises as `compact` does."""
-    dataset = await _dataset(lake, entry)
+    dataset = await Dataset.of_entry(lake, entry)
     work = Work(dataset, Compaction(entry.name), share.months)
-    await work.put(dataset.files[path] for path in share.paths if path in dataset.files)
+    await work.add_files(dataset.files[path] for path in share.paths if path in dataset.files)
     files = {path: work.record.files[path] for path in share.paths if path in work.record.files}
     return CompactedShare(work.compaction, CompactionRecord(files, work.record.months))
 
@@ -81,25 +85,23 @@ async def join_shares(
 
     Returns what all of it did together.
     """
-    dataset = await _dataset(lake, entry)
+    dataset = await Dataset.of_entry(lake, entry)
     expected = Counter(path for share in planned for path in share.paths)
-    held: dict[str, list[CompactedFile]] = defaultdict(list)
+    pieces_of: dict[str, list[CompactedFile]] = defaultdict(list)
     for part in parts:
-        for path, one in part.record.files.items():
-            held[path].append(one)
+        for path, compacted in part.record.files.items():
+            pieces_of[path].append(compacted)
     whole = {
-        path: msgspec.structs.replace(pieces[0], months=tuple(sorted(month for one in pieces for month in one.months)))
-        for path, pieces in held.items()
+        path: msgspec.structs.replace(
+            pieces[0], months=tuple(sorted(month for piece in pieces for month in piece.months))
+        )
+        for path, pieces in pieces_of.items()
         if len(pieces) == expected[path]
     }
-    months = {month: one for part in parts for month, one in part.record.months.items()}
+    months = {month: stored for part in parts for month, stored in part.record.months.items()}
     if whole:
-        before = dataset.compacted()
+        before = dataset.valid_record()
         record = CompactionRecord({**before.files, **whole}, {**before.months, **months})
         await lake.put(f"{dataset.path}/{RECORD_NAME}", record.encode(), replace=True)
-    rows, size = (sum(getattr(part.done, name) for part in parts) for name in ("rows", "bytes"))
+    rows, size = (sum(getattr(part.compaction, name) for part in parts) for name in ("rows", "bytes"))
     return Compaction(entry.name, len(whole), rows, sorted(months), size)
-
-
-async def _dataset(lake: Lake, entry: Entry) -> Dataset:
-    return await Dataset.open(lake, entry.output_folder, entry.file_prefix)

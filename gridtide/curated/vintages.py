@@ -58,10 +58,10 @@ def compact_rows(table: pa.Table) -> tuple[pa.Table, pa.Table]:
     These are the first of each vintage, and of the others those stored before all that precede them in
     it. Rows that were retrieved later than all of `table` may be added to the result as to `table`.
     """
-    return _divided(_changed(_arranged(table)))
+    return _divide_rows(_keep_changes(_sort_rows(table)))
 
 
-def _changed(rows: _Rows) -> _Rows:
+def _keep_changes(rows: _Rows) -> _Rows:
     if not rows.table.num_rows:
         return rows
     _, stored = np.unique(to_microseconds(rows.table["stored_at"]), return_inverse=True)
@@ -69,13 +69,13 @@ def _changed(rows: _Rows) -> _Rows:
     first = np.ones(len(fall), bool)
     first[1:] = fall[1:] < np.minimum.accumulate(fall)[:-1]
     counts = np.add.reduceat(retrievals(rows.table), np.flatnonzero(first))
-    kept = rows.table if first.all() else rows.table.filter(pa.array(first))
-    return _Rows(_counted(kept, counts), rows.new_key[first], rows.new_vintage[first])
+    first_rows = rows.table if first.all() else rows.table.filter(pa.array(first))
+    return _Rows(_set_counts(first_rows, counts), rows.new_key[first], rows.new_vintage[first])
 
 
 def select_vintages(table: pa.Table) -> pa.Table:
     """Every vintage in `table` (`STORED`), sorted by key and retrieval."""
-    rows = _arranged(table)
+    rows = _sort_rows(table)
     return relabel(rows.table.filter(pa.array(rows.new_vintage)))
 
 
@@ -89,11 +89,11 @@ def divide_latest(table: pa.Table) -> tuple[pa.Table, pa.Table]:
 
     The latest stands for all retrieved of its key.
     """
-    newest, older = _divided(_arranged(table))
+    newest, older = _divide_rows(_sort_rows(table))
     return relabel(newest), relabel(older)
 
 
-def _divided(rows: _Rows) -> tuple[pa.Table, pa.Table]:
+def _divide_rows(rows: _Rows) -> tuple[pa.Table, pa.Table]:
     if not rows.table.num_rows:
         return rows.table, rows.table
     begins = np.flatnonzero(rows.new_vintage)
@@ -102,12 +102,12 @@ def _divided(rows: _Rows) -> tuple[pa.Table, pa.Table]:
     newest = rows.table if is_latest.all() else rows.table.filter(pa.array(is_latest))
     older = rows.table.filter(pa.array(~is_latest))
     counts = np.add.reduceat(retrievals(rows.table), np.flatnonzero(rows.new_key))
-    return _counted(newest, counts), _counted(older, np.zeros(older.num_rows))
+    return _set_counts(newest, counts), _set_counts(older, np.zeros(older.num_rows))
 
 
 def arrange_rows(table: pa.Table) -> pa.Table:
     """All rows of `table` (`STORED` or `VINTAGES`), sorted by key and retrieval."""
-    return relabel(_arranged(table).table)
+    return relabel(_sort_rows(table).table)
 
 
 def with_available(table: pa.Table, rule: Available) -> pa.Table:
@@ -127,7 +127,7 @@ def as_stored(table: pa.Table, stored_at: datetime, path: str) -> pa.Table:
     return table.append_column(RETRIEVALS, from_numpy(np.ones(rows, np.int32), RETRIEVALS.type))
 
 
-def _counted(table: pa.Table, counts: npt.NDArray[np.generic]) -> pa.Table:
+def _set_counts(table: pa.Table, counts: npt.NDArray[np.generic]) -> pa.Table:
     """`table` with `counts` (rows,) as what each row stands for."""
     column = from_numpy(counts.astype(np.int32), RETRIEVALS.type)
     return table.set_column(table.schema.get_field_index(RETRIEVALS.name), RETRIEVALS, column)
@@ -148,37 +148,37 @@ def split_by_location(table: pa.Table, rows: int) -> Iterator[pa.Table]:
     if table.num_rows <= rows:
         yield table.unify_dictionaries()
         return
-    source, location = (_ranks(table[name]).astype(np.int32) for name in ("source", "location"))
+    source, location = (_rank_labels(table[name]).astype(np.int32) for name in ("source", "location"))
     place = source * (location.max() + 1) + location
     number = (np.cumsum(np.bincount(place)) // rows).astype(np.int32)[place]
-    for one in np.unique(number):
-        yield table.filter(pa.array(number == one)).unify_dictionaries()
+    for piece in np.unique(number):
+        yield table.filter(pa.array(number == piece)).unify_dictionaries()
 
 
-def _arranged(table: pa.Table) -> _Rows:
+def _sort_rows(table: pa.Table) -> _Rows:
     table = table.combine_chunks()
     if not table.num_rows:
         return _Rows(table, np.empty(0, bool), np.empty(0, bool))
-    key = [_ranks(table[name]) for name in ("source", "location", "variable")]
+    key = [_rank_labels(table[name]) for name in ("source", "location", "variable")]
     key += [to_microseconds(table[name]) for name in ("interval_start", "interval_end", "published_at")]
-    within = [to_microseconds(table["retrieved_at"]), to_microseconds(table["stored_at"]), _ranks(table["file"])]
+    within = [to_microseconds(table["retrieved_at"]), to_microseconds(table["stored_at"]), _rank_labels(table["file"])]
     differing = [column for column in (*key, *within) if (column != column[0]).any()]
     order = np.lexsort([np.arange(table.num_rows), *reversed(differing)])
-    new_key = _differs([column[order] for column in key])
+    new_key = _find_changes([column[order] for column in key])
     value = table["value"].combine_chunks()
-    there = not_null(value)
-    said = [there, np.where(there, to_numpy(value, "i8"), 0), _ranks(table["unit"])]
-    return _Rows(table.take(pa.array(order)), new_key, new_key | _differs([column[order] for column in said]))
+    is_reported = not_null(value)
+    statement = [is_reported, np.where(is_reported, to_numpy(value, "i8"), 0), _rank_labels(table["unit"])]
+    return _Rows(table.take(pa.array(order)), new_key, new_key | _find_changes([column[order] for column in statement]))
 
 
-def _differs(columns: list[npt.NDArray[np.generic]]) -> Flags:
+def _find_changes(columns: list[npt.NDArray[np.generic]]) -> Flags:
     """Whether each row differs from the one before it in any of `columns`; the first does."""
     differs = np.ones(len(columns[0]), bool)
     differs[1:] = np.any([column[1:] != column[:-1] for column in columns], axis=0)
     return differs
 
 
-def _ranks(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def _rank_labels(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """Where the label of each row stands among the labels in order, shape (rows,)."""
     labels = column.unify_dictionaries().combine_chunks()
     _, ranks = np.unique(np.array(labels.dictionary.to_pylist(), np.str_), return_inverse=True)
@@ -189,17 +189,17 @@ def _ranks(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
 def relabel(table: pa.Table) -> pa.Table:
     """`table` with dictionaries of the labels it has, in the order they occur: equal rows, equal tables."""
     columns = [
-        _anew(column) if field.type == LABEL else column.combine_chunks()
+        _renew_labels(column) if field.type == LABEL else column.combine_chunks()
         for field, column in zip(table.schema, table.columns, strict=True)
     ]
     return pa.Table.from_arrays(columns, schema=table.schema)
 
 
-def _anew(column: pa.ChunkedArray) -> pa.DictionaryArray:
+def _renew_labels(column: pa.ChunkedArray) -> pa.DictionaryArray:
     labels = column.unify_dictionaries().combine_chunks()
     numbers: dict[str, int] = {}
-    same = np.array([numbers.setdefault(text, len(numbers)) for text in labels.dictionary.to_pylist()], np.int32)
-    codes = same[to_numpy(labels.indices, "i4")]
+    merged = np.array([numbers.setdefault(text, len(numbers)) for text in labels.dictionary.to_pylist()], np.int32)
+    codes = merged[to_numpy(labels.indices, "i4")]
     first = np.full(len(numbers), len(codes))
     first[codes[::-1]] = np.arange(len(codes))[::-1]  # of several the last written, which occurs first
     order = np.argsort(first)[: np.count_nonzero(first < len(codes))]

@@ -30,8 +30,8 @@ def from_numpy(data: np.ndarray, kind: pa.DataType) -> pa.Array:
     """
     validity = None
     if data.dtype.kind == "f":
-        known = ~np.isnan(data)
-        validity = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
+        is_number = ~np.isnan(data)
+        validity = None if is_number.all() else pa.py_buffer(np.packbits(is_number, bitorder="little"))
     dense = np.ascontiguousarray(data, np.dtype(f"{data.dtype.kind}{kind.bit_width // 8}"))
     return pa.Array.from_buffers(kind, len(data), [validity, pa.py_buffer(dense)])
 

@@ -32,7 +32,7 @@ def available_at(rule: Available, start: Integers, end: Integers) -> Integers:
 
     days = local_times(start, rule.timezone).astype("datetime64[D]")
     unique, places = np.unique(days, return_inverse=True)
-    return np.array([microseconds(_opening(rule, day)) for day in unique.tolist()], np.int64)[places]
+    return np.array([microseconds(_find_opening(rule, day)) for day in unique.tolist()], np.int64)[places]
 
 
 def find_due_end(entry: Entry, now: datetime) -> datetime:
@@ -42,11 +42,11 @@ def find_due_end(entry: Entry, now: datetime) -> datetime:
         return floor(now - rule.lag, entry.resolution)
     zone = ZoneInfo(rule.timezone)
     tomorrow = now.astimezone(zone).date() + timedelta(days=1)
-    after_last = tomorrow + timedelta(days=1) if _opening(rule, tomorrow) <= now else tomorrow
+    after_last = tomorrow + timedelta(days=1) if _find_opening(rule, tomorrow) <= now else tomorrow
     return local_midnight(after_last, zone)
 
 
-def _opening(rule: Available, operating_day: date) -> datetime:
+def _find_opening(rule: Available, operating_day: date) -> datetime:
     """When `rule` makes the values of `operating_day` available; the first where clocks show that time twice."""
     moment = time.fromisoformat(rule.day_before or "")
     before = operating_day - timedelta(days=1)

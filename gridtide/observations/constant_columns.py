@@ -30,7 +30,7 @@ CONSTANTS_KEY = "gridtide.constant"
 Micros = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 
-class _Said(msgspec.Struct, forbid_unknown_fields=True):
+class _FooterValues(msgspec.Struct, forbid_unknown_fields=True):
     """What a footer may say."""
 
     source: str | msgspec.UnsetType = msgspec.UNSET
@@ -46,63 +46,63 @@ def find_constants(table: pa.Table) -> Constants:
     """What is the same in every row of `table` (observations)."""
     if not table.num_rows:
         return {}
-    found: dict[str, Any] = {}
+    constants: dict[str, Any] = {}
     for name in (field.name for field in SCHEMA if field.type == LABEL):
         labels = one_chunk(table[name].unify_dictionaries()).dictionary
         if len(labels) == 1:
-            found[name] = labels[0].as_py()
+            constants[name] = labels[0].as_py()
     times = {
         name: one_chunk(table[name]) for name in ("interval_start", "interval_end", "published_at", "retrieved_at")
     }
     moments = {name: to_numpy(chunk, "i8") for name, chunk in times.items()}
     for name in ("published_at", "retrieved_at"):
         if times[name].null_count == table.num_rows:
-            found[name] = None
+            constants[name] = None
         elif not times[name].null_count and (moments[name] == moments[name][0]).all():
-            found[name] = int(moments[name][0])
+            constants[name] = int(moments[name][0])
     lengths = moments["interval_end"] - moments["interval_start"]
     if (lengths == lengths[0]).all():
-        found["interval"] = int(lengths[0])
-    return found
+        constants["interval"] = int(lengths[0])
+    return constants
 
 
-def common_constants(one: Constants, other: Constants) -> Constants:
+def common_constants(first: Constants, second: Constants) -> Constants:
     """What is the same in both."""
-    return {name: value for name, value in one.items() if name in other and other[name] == value}
+    return {name: value for name, value in first.items() if name in second and second[name] == value}
 
 
-def encode_constants(same: Constants) -> str:
+def encode_constants(constants: Constants) -> str:
     """As a footer has it; a checksum goes before, as footers have none of their own."""
-    text = json.dumps(same, sort_keys=True)
+    text = json.dumps(constants, sort_keys=True)
     return f"{zlib.crc32(text.encode()):08x} {text}"
 
 
 def decode_constants(pairs: Mapping[bytes, bytes]) -> Constants:
     """What a footer says, nothing where it says nothing; raises `ValueError` if it is damaged, or says what
     `find_constants` does not."""
-    said = pairs.get(CONSTANTS_KEY.encode())
-    return {} if said is None else _decoded(said)
+    footer_value = pairs.get(CONSTANTS_KEY.encode())
+    return {} if footer_value is None else _decode_value(footer_value)
 
 
 @functools.lru_cache
-def _decoded(said: bytes) -> Constants:
-    checksum, _, text = said.partition(b" ")
+def _decode_value(footer_value: bytes) -> Constants:
+    checksum, _, text = footer_value.partition(b" ")
     if int(checksum, 16) != zlib.crc32(text):
         raise ValueError("what its footer says of constant columns is damaged")
-    same: Constants = msgspec.to_builtins(msgspec.json.decode(text, type=_Said))
-    return same
+    constants: Constants = msgspec.to_builtins(msgspec.json.decode(text, type=_FooterValues))
+    return constants
 
 
-def varying_schema(schema: pa.Schema, same: Constants) -> pa.Schema:
+def varying_schema(schema: pa.Schema, constants: Constants) -> pa.Schema:
     """The columns of `schema` that `same` does not tell."""
-    names = {"interval_end" if name == "interval" else name for name in same}
+    names = {"interval_end" if name == "interval" else name for name in constants}
     return pa.schema([field for field in schema if field.name not in names]) if names else schema
 
 
 def attach_constants(table: pa.Table, pairs: Mapping[bytes, bytes]) -> pa.Table:
     """`table`, which has the columns of `varying_schema`, with what the footer `pairs` tells of the others."""
-    said = pairs.get(CONSTANTS_KEY.encode())
-    return table.replace_schema_metadata({CONSTANTS_KEY: said} if said else None)
+    footer_value = pairs.get(CONSTANTS_KEY.encode())
+    return table.replace_schema_metadata({CONSTANTS_KEY: footer_value} if footer_value else None)
 
 
 def read_constants(table: pa.Table) -> Constants:
@@ -114,23 +114,29 @@ def join_tables(tables: Sequence[pa.Table]) -> pa.Table:
     """`tables` one after the other; it lacks the columns that all lack, and that are the same in all."""
     if len(tables) == 1:
         return tables[0]
-    each = [read_constants(table) for table in tables]
-    same = functools.reduce(common_constants, each)
-    everywhere = {name for name in each[0] if all(one.get(name) is not None for one in each)}
+    constants_by_table = [read_constants(table) for table in tables]
+    shared = functools.reduce(common_constants, constants_by_table)
+    everywhere = {
+        name
+        for name in constants_by_table[0]
+        if all(constants.get(name) is not None for constants in constants_by_table)
+    }
     pieces = [
-        _with(table, [one], [table.num_rows], one.keys() - same.keys() - everywhere)
-        for table, one in zip(tables, each, strict=True)
+        _add_columns(table, [constants], [table.num_rows], constants.keys() - shared.keys() - everywhere)
+        for table, constants in zip(tables, constants_by_table, strict=True)
     ]
     rows = [table.num_rows for table in tables]
-    table = _with(pa.concat_tables(pieces), each, rows, everywhere - same.keys())
-    return table.replace_schema_metadata({CONSTANTS_KEY: encode_constants(same)} if same else None)
+    table = _add_columns(pa.concat_tables(pieces), constants_by_table, rows, everywhere - shared.keys())
+    return table.replace_schema_metadata({CONSTANTS_KEY: encode_constants(shared)} if shared else None)
 
 
-def _with(table: pa.Table, each: Sequence[Constants], rows: Sequence[int], names: Iterable[str]) -> pa.Table:
+def _add_columns(
+    table: pa.Table, constants_by_table: Sequence[Constants], rows: Sequence[int], names: Iterable[str]
+) -> pa.Table:
     """`table` with the columns that `names` are told of in `each` of its parts, which have so many `rows`."""
     columns = {name: table[name] for name in table.column_names}
     for name in names:
-        values = [one[name] for one in each]
+        values = [constants[name] for constants in constants_by_table]
         if name == "interval":
             starts = to_numpy(one_chunk(table["interval_start"]), "i8")
             columns["interval_end"] = from_numpy(starts + np.repeat(values, rows), SCHEMA.field("interval_end").type)
@@ -142,10 +148,10 @@ def _with(table: pa.Table, each: Sequence[Constants], rows: Sequence[int], names
             columns[name] = from_numpy(np.repeat(values, rows), SCHEMA.field(name).type)
     if len(columns) == table.num_columns:
         return table
-    schema = _schema(frozenset(columns))
+    schema = _select_fields(frozenset(columns))
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
 @functools.lru_cache
-def _schema(names: frozenset[str]) -> pa.Schema:
+def _select_fields(names: frozenset[str]) -> pa.Schema:
     return pa.schema([field for field in (*SCHEMA, RETRIEVALS) if field.name in names])

@@ -11,7 +11,7 @@ from gridtide.observations.arrays import not_null, to_numpy
 from gridtide.periods import EPOCH, Period
 
 
-def overlaps(table: pa.Table, period: Period) -> bool:
+def overlaps_period(table: pa.Table, period: Period) -> bool:
     """Whether any interval starts, or was published, in `period`."""
     first, end = ((moment - EPOCH) // timedelta(microseconds=1) for moment in (period.start, period.end))
     for chunk in (*table["interval_start"].chunks, *table["published_at"].chunks):
@@ -22,7 +22,7 @@ def overlaps(table: pa.Table, period: Period) -> bool:
     return False
 
 
-def unexpected(table: pa.Table, required: Sequence[str], ranges: Mapping[str, tuple[float, float]]) -> str | None:
+def find_unexpected(table: pa.Table, required: Sequence[str], ranges: Mapping[str, tuple[float, float]]) -> str | None:
     """What in `table` is not as expected: a required variable that is absent, or a value of a
     variable outside its range; None where all is as expected."""
     import pyarrow.compute as pc

@@ -23,7 +23,7 @@ def fingerprints(table: pa.Table) -> np.ndarray:
     """
     marks = np.zeros(table.num_rows, np.uint64)
     for name in KEY:
-        marks = _mixed(marks, _integers(table[name]))
+        marks = _mix_column(marks, to_integers(table[name]))
     return marks
 
 
@@ -38,8 +38,8 @@ def content_hash(
     digest = hashlib.sha256() if digest is None else digest
     rows = np.empty((table.num_rows, 3), np.uint64)
     rows[:, 0] = fingerprints(table) if marks is None else marks
-    rows[:, 1] = _integers(table["unit"])
-    rows[:, 2] = _integers(table["value"])
+    rows[:, 1] = to_integers(table["unit"])
+    rows[:, 2] = to_integers(table["value"])
     digest.update(rows.data)
     return digest
 
@@ -56,11 +56,11 @@ def drop_duplicates(table: pa.Table, entry: str) -> pa.Table:
     for name in ("source", "location", "variable"):
         column = keys[name].cast(pa.string())
         keys = keys.set_column(keys.schema.get_field_index(name), name, column)
-    wanted = [("row", "min"), ("row", "count"), ("value", "min"), ("value", "max"), ("value", "count")]
-    found = keys.group_by(list(KEY), use_threads=False).aggregate(wanted)
-    same = pc.fill_null(pc.equal(found["value_min"], found["value_max"]), True)
-    nulls_agree = pc.or_(pc.equal(found["value_count"], 0), pc.equal(found["value_count"], found["row_count"]))
-    conflicts = found.filter(pc.invert(pc.and_(same, nulls_agree)))
+    aggregates = [("row", "min"), ("row", "count"), ("value", "min"), ("value", "max"), ("value", "count")]
+    grouped = keys.group_by(list(KEY), use_threads=False).aggregate(aggregates)
+    values_agree = pc.fill_null(pc.equal(grouped["value_min"], grouped["value_max"]), True)
+    nulls_agree = pc.or_(pc.equal(grouped["value_count"], 0), pc.equal(grouped["value_count"], grouped["row_count"]))
+    conflicts = grouped.filter(pc.invert(pc.and_(values_agree, nulls_agree)))
     if conflicts.num_rows:
         row = conflicts.slice(0, 1).to_pylist()[0]
         raise FormatError(
@@ -69,7 +69,7 @@ def drop_duplicates(table: pa.Table, entry: str) -> pa.Table:
             f"{row['source']}/{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ} "
             f"with {row['value_min']} and {row['value_max']}",
         )
-    return table.take(pa.array(np.sort(found["row_min"].to_numpy())))
+    return table.take(pa.array(np.sort(grouped["row_min"].to_numpy())))
 
 
 def has_repeats(marks: Sequence[np.ndarray]) -> bool:
@@ -79,7 +79,7 @@ def has_repeats(marks: Sequence[np.ndarray]) -> bool:
     return bool((ordered[1:] == ordered[:-1]).any())
 
 
-def _mixed(marks: np.ndarray, column: np.ndarray) -> np.ndarray:
+def _mix_column(marks: np.ndarray, column: np.ndarray) -> np.ndarray:
     """One multiply-xorshift round (the finaliser of SplitMix64) over `marks` plus `column`."""
     marks = (marks + column) * np.uint64(0x9E3779B97F4A7C15)
     marks ^= marks >> np.uint64(32)
@@ -91,13 +91,13 @@ def _mixed(marks: np.ndarray, column: np.ndarray) -> np.ndarray:
 _NULL = np.uint64(0x6E756C6C)
 
 
-def _integers(column: pa.ChunkedArray) -> np.ndarray:
+def to_integers(column: pa.ChunkedArray) -> np.ndarray:
     """`column` as uint64: microseconds of a time, a hash of a label's text."""
-    parts = [_chunk_integers(chunk) for chunk in column.chunks]
+    parts = [_convert_chunk(chunk) for chunk in column.chunks]
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.uint64), *parts])
 
 
-def _chunk_integers(chunk: pa.Array) -> np.ndarray:
+def _convert_chunk(chunk: pa.Array) -> np.ndarray:
     if pa.types.is_dictionary(chunk.type):
         labels = np.array([_label_hash(label) for label in chunk.dictionary.to_pylist()], np.uint64)
         coded: np.ndarray = labels[to_numpy(chunk.indices, "i4")]

@@ -23,29 +23,31 @@ class SeriesNumbers:
     def __init__(self, number: Callable[[str, str, str, str], int]) -> None:
         self._number = number
         self._labels: list[list[str]] = []
-        self._found: Integers = np.empty(0, np.int64)
+        self._numbered: Integers = np.empty(0, np.int64)
 
     def of(self, table: pa.Table) -> Integers:
         """The number of the series of each row, shape (rows,)."""
         if not table.num_rows:
             return np.empty(0, np.int64)
-        same = read_constants(table)
+        constants = read_constants(table)
         labels: list[list[str]] = []
         mixed = np.zeros(1, np.int64)
         for name in ("source", "location", "variable", "unit"):
-            if name in same:
-                labels.append([str(same[name])])
+            if name in constants:
+                labels.append([str(constants[name])])
                 continue
             column = arrays.one_chunk(table[name].unify_dictionaries())
             labels.append(column.dictionary.to_pylist())
             if len(column.dictionary) > 1:
                 mixed = mixed * len(column.dictionary) + arrays.to_numpy(column.indices, "i4")
         if labels != self._labels:
-            self._labels, self._found = labels, np.full(math.prod(map(len, labels)), _UNASKED)
-        found = self._found[mixed]
-        if found.min() == _UNASKED:
-            for asked in np.unique(mixed[found == _UNASKED]):
-                codes = np.unravel_index(asked, [len(texts) for texts in labels])
-                self._found[asked] = self._number(*(texts[code] for texts, code in zip(labels, codes, strict=True)))
-            found = self._found[mixed]
-        return found if len(mixed) == table.num_rows else arrays.repeat_number(found[0], table.num_rows)
+            self._labels, self._numbered = labels, np.full(math.prod(map(len, labels)), _UNASKED)
+        numbers = self._numbered[mixed]
+        if numbers.min() == _UNASKED:
+            for mixed_code in np.unique(mixed[numbers == _UNASKED]):
+                codes = np.unravel_index(mixed_code, [len(texts) for texts in labels])
+                self._numbered[mixed_code] = self._number(
+                    *(texts[code] for texts, code in zip(labels, codes, strict=True))
+                )
+            numbers = self._numbered[mixed]
+        return numbers if len(mixed) == table.num_rows else arrays.repeat_number(numbers[0], table.num_rows)

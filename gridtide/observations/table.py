@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from gridtide.errors import FormatError
 from gridtide.observations.arrays import dictionary_array, from_numpy, has_blanks, one_chunk, repeat_number, to_numpy
-from gridtide.observations.identity import _integers
+from gridtide.observations.identity import to_integers
 from gridtide.periods import EPOCH
 
 TIME = pa.timestamp("us", "UTC")
@@ -106,7 +106,7 @@ def from_columns(
     }
     length = len(value)
     try:
-        arrays = [_column(columns[field.name], field, length) for field in SCHEMA]
+        arrays = [_build_column(columns[field.name], field, length) for field in SCHEMA]
         table = pa.Table.from_arrays(arrays, schema=SCHEMA)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise FormatError(source, f"a column cannot be read as its type: {error}") from error
@@ -115,13 +115,13 @@ def from_columns(
             raise FormatError(source, f"{table[field.name].null_count} rows have no {field.name}")
     if has_blanks(table["location"]):
         raise FormatError(source, "a row has no location")
-    starts, ends = (_integers(table[name]).view(np.int64) for name in ("interval_start", "interval_end"))
+    starts, ends = (to_integers(table[name]).view(np.int64) for name in ("interval_start", "interval_end"))
     if length and (starts.min() < CENTURIES[0] or ends.max() >= CENTURIES[1] or (ends < starts).any()):
         raise FormatError(source, "an interval lies before 1900 or after 2199, or ends before it starts")
     return table
 
 
-def _column(data: Any, field: pa.Field, length: int) -> pa.Array | pa.ChunkedArray:
+def _build_column(data: Any, field: pa.Field, length: int) -> pa.Array | pa.ChunkedArray:
     match data:
         case None:
             return pa.nulls(length, field.type)

@@ -36,13 +36,13 @@ def interval_lengths(table: pa.Table, start: Integers) -> Integers:
 
 
 def read_times(table: pa.Table, name: str) -> Integers:
-    """The times `name` of `table`, which may lack the column, as `integers` has them."""
+    """The times of column `name`, in µs since 1970, shape (rows,); also where `table` lacks a constant column."""
     if name in table.column_names:
         return to_microseconds(table[name])
-    same = read_constants(table)
+    constants = read_constants(table)
     if name == "interval_end":
-        return read_times(table, "interval_start") + np.int64(same["interval"])
-    return arrays.repeat_number(UNPUBLISHED if same[name] is None else same[name], table.num_rows)
+        return read_times(table, "interval_start") + np.int64(constants["interval"])
+    return arrays.repeat_number(UNPUBLISHED if constants[name] is None else constants[name], table.num_rows)
 
 
 def to_microseconds(times: pa.ChunkedArray) -> Integers:
