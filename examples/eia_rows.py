@@ -19,7 +19,7 @@ from gridtide.entries.entry import Config
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.table import from_columns
 from gridtide.periods import Period
-from gridtide.sources.eia import FUELS
+from gridtide.sources.eia import FUELS_BY_CODE
 from gridtide.training import preparation
 
 ZONES = {"ISNE": "America/New_York", "PACW": "America/Los_Angeles", "ERCO": "America/Chicago"}
@@ -63,7 +63,7 @@ async def _prepared(rows: pa.Table, config: Config) -> str:
 def _observations(rows: pa.Table) -> pa.Table:
     ends = rows["timestamp"].to_numpy().astype("datetime64[us]").astype(np.int64)
     variables = [
-        "demand" if kind == "demand" else f"generation_{FUELS[fuel]}"
+        "demand" if kind == "demand" else f"generation_{FUELS_BY_CODE[fuel]}"
         for kind, fuel in zip(rows["data_type"].to_pylist(), rows["fuel_type"].to_pylist(), strict=True)
     ]
     return from_columns(

@@ -31,7 +31,7 @@ Values = NDArray[np.float64]
 Market = Literal["day_ahead", "real_time", "real_time_preliminary", "five_minute"]
 
 FUELS = ("coal", "natural_gas", "nuclear", "petroleum", "solar", "hydro", "wind", "other")
-SECOND, HOUR = np.timedelta64(1, "s"), np.timedelta64(3600, "s")
+SECOND_STEP, HOUR_STEP = np.timedelta64(1, "s"), np.timedelta64(3600, "s")
 SETTLED_AFTER = 72
 """Hours until a published actual value is revised no more."""
 
@@ -400,7 +400,7 @@ class Grid:
         """Actual `values` of intervals with these ends as they are published at `now`: up to 2 % off
         at first, nearer after each day, and what they stay after `SETTLES` hours."""
         stage = np.clip((_to_hours(to_times([now])) - _to_hours(ends)) // 24, 0, SETTLED_AFTER // 24)
-        error = 2 * self.draw_uniform(f"{name} revision", ends + stage.astype(np.int64) * SECOND) - 1
+        error = 2 * self.draw_uniform(f"{name} revision", ends + stage.astype(np.int64) * SECOND_STEP) - 1
         return values * (1 + 0.02 * (1 - stage * 24 / SETTLED_AFTER) * error)
 
     def draw_uniform(self, name: str, times: Times) -> Values:
@@ -569,7 +569,7 @@ def _error_share(lead_hours: Values | float, scale: float) -> Values:
 
 
 def _to_hours(times: Times) -> Values:
-    return (times - np.datetime64(0, "s")) / HOUR
+    return (times - np.datetime64(0, "s")) / HOUR_STEP
 
 
 @lru_cache(maxsize=8192)

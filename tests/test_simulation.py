@@ -8,7 +8,7 @@ import pytest
 
 from gridtide.simulation import (
     FUELS,
-    HOUR,
+    HOUR_STEP,
     WEATHER,
     Grid,
     count_day_ahead_lead,
@@ -95,7 +95,10 @@ def test_demand_has_its_day_week_and_year():
     """Evenings exceed nights, working days weekends, and the summer peak of New England its spring."""
     demand = GRID.state_at("ISNE", YEAR).demand
     local = YEAR + find_utc_offset(YEAR, "America/New_York")
-    hour, weekday = (local - local.astype("datetime64[D]")) // HOUR, (local.astype("datetime64[D]").astype(int) + 3) % 7
+    hour, weekday = (
+        (local - local.astype("datetime64[D]")) // HOUR_STEP,
+        (local.astype("datetime64[D]").astype(int) + 3) % 7,
+    )
     month = local.astype("datetime64[M]").astype(int) % 12 + 1
     assert demand[hour == 18].mean() > 1.25 * demand[hour == 3].mean()
     assert demand[weekday < 5].mean() > 1.02 * demand[weekday >= 5].mean()
@@ -156,7 +159,7 @@ def test_recent_values_are_revised_until_they_settle():
     ends, truth = YEAR[1:1001], np.full(1000, 100.0)
     now = ends[-1].astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC)
     seen = GRID.publish_values("x", truth, ends, now)
-    age = (ends[-1] - ends) / HOUR
+    age = (ends[-1] - ends) / HOUR_STEP
     np.testing.assert_array_equal(seen[age >= 72], 100.0)
     for day, most in ((0, 2.0), (1, 4 / 3), (2, 2 / 3)):
         off = np.abs(seen[(age >= 24 * day) & (age < 24 * (day + 1))] - 100)

@@ -1,9 +1,9 @@
 """CAISO OASIS: https://www.caiso.com/documents/oasis-interfacespecification.pdf
 
 `SingleZip` answers with a zip of one CSV, and with HTTP 200 and an XML error where it cannot. The
-columns differ in order between reports and the rows come in none, so the report is known by its
-columns and read by name; the price is in column `MW`, `VALUE` or `PRC`. Only the `…_GMT` columns
-tell the time: `OPR_HR` runs 1, 2, 4 in spring and 1, 2, 25, 3 in autumn. A report is asked for the
+columns differ in order between reports and the rows are not sorted, so a report is identified by its
+columns and read by column name; the price is in column `MW`, `VALUE` or `PRC`. Only the `…_GMT` columns
+give the time: `OPR_HR` runs 1, 2, 4 in spring and 1, 2, 25, 3 in autumn. A request returns the
 intervals that start in [startdatetime, enddatetime).
 """
 
@@ -35,32 +35,32 @@ HOSTS = ("oasis.caiso.com",)
 SYSTEM_LOCATIONS = ("CA ISO-TAC", "NP15", "SP15", "ZP26")
 """Load is of the whole system; solar and wind are of three trading hubs, which make it up together."""
 
-LONGEST = timedelta(days=30)
+LONGEST_REPORT = timedelta(days=30)
 """OASIS answers at most 31 days a request, and has refused exactly 31."""
 
 MAX_BYTES = 256 << 20
 """The most an answer may hold once unzipped, so that a zip bomb does no harm."""
 
 NO_ROWS = "1000"
-PASSING = ("1003", "1006", "1008", "1009", "1010", "1012", "1013", "1015")
+PASSING_CODES = ("1003", "1006", "1008", "1009", "1010", "1012", "1013", "1015")
 """Error codes of OASIS itself: time-outs, its own failures, and "in processing, try later"."""
 
-FIXES = {
+ERROR_FIXES = {
     "1004": 'Set "chunk" to P30D or less',
     "1014": "Start later: OASIS keeps prices for about 39 months",
     "1017": 'Name at most 10 nodes in "params"',
     "1020": 'Set "version" in "params" to the one the report has',
 }
 
-DAY_AHEAD = frozenset({"DAM", "RUC", "2DA", "7DA"})
+DAY_AHEAD_MARKETS = frozenset({"DAM", "RUC", "2DA", "7DA"})
 """Markets that are published by noon of the day before."""
 
 START, END, MARKET = "INTERVALSTARTTIME_GMT", "INTERVALENDTIME_GMT", "MARKET_RUN_ID"
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """A kind of report: the column of its location, those that `name` its variable, its values' unit."""
+class OasisReport:
+    """A kind of report: the column of its location, the columns from which `name` makes its variable, and its unit."""
 
     location: str
     labels: tuple[str, ...]
@@ -68,52 +68,52 @@ class Report:
     unit: str = "MW"
 
 
-def _market(market: str) -> str:
+def _name_market(market: str) -> str:
     words = {"DAM": "day_ahead", "RTM": "real_time", "2DA": "two_day_ahead", "7DA": "seven_day_ahead"}
     return words.get(market, snake_case(market))
 
 
-def _load(market: str) -> str:
-    return "load" if market == "ACTUAL" else f"load_forecast_{_market(market)}"
+def _name_load(market: str) -> str:
+    return "load" if market == "ACTUAL" else f"load_forecast_{_name_market(market)}"
 
 
-def _renewable(market: str, kind: str) -> str:
-    return f"generation_{snake_case(kind)}" + ("" if market == "ACTUAL" else f"_forecast_{_market(market)}")
+def _name_renewable(market: str, kind: str) -> str:
+    return f"generation_{snake_case(kind)}" + ("" if market == "ACTUAL" else f"_forecast_{_name_market(market)}")
 
 
-def _schedule(market: str, kind: str) -> str:
-    return f"schedule_{snake_case(kind)}_{_market(market)}"
+def _name_schedule(market: str, kind: str) -> str:
+    return f"schedule_{snake_case(kind)}_{_name_market(market)}"
 
 
-def _price(market: str, component: str) -> str:
+def _name_price(market: str, component: str) -> str:
     """RTM prices are those of the five-minute dispatch, RTPD of the fifteen-minute market."""
     words = {"RTM": "five_minute", "RTPD": "fifteen_minute"}
     endings = {"LMP": "", "MCE": "_energy", "MCC": "_congestion", "MCL": "_loss", "MGHG": "_ghg"}
-    return f"lmp_{words.get(market, _market(market))}" + endings.get(component, f"_{snake_case(component)}")
+    return f"lmp_{words.get(market, _name_market(market))}" + endings.get(component, f"_{snake_case(component)}")
 
 
-REPORTS = (
-    Report("NODE_ID", (MARKET, "LMP_TYPE"), _price, "USD/MWh"),
-    Report("TAC_ZONE_NAME", (MARKET, "SCHEDULE"), _schedule),
-    Report("TRADING_HUB", (MARKET, "RENEWABLE_TYPE"), _renewable),
-    Report("TAC_AREA_NAME", (MARKET,), _load),
+OASIS_REPORTS = (
+    OasisReport("NODE_ID", (MARKET, "LMP_TYPE"), _name_price, "USD/MWh"),
+    OasisReport("TAC_ZONE_NAME", (MARKET, "SCHEDULE"), _name_schedule),
+    OasisReport("TRADING_HUB", (MARKET, "RENEWABLE_TYPE"), _name_renewable),
+    OasisReport("TAC_AREA_NAME", (MARKET,), _name_load),
 )
-VALUES = ("MW", "VALUE", "PRC")
+VALUE_COLUMNS = ("MW", "VALUE", "PRC")
 """The columns a value may be in: PRC_LMP says `MW`, PRC_INTVL_LMP `VALUE`, PRC_RTPD_LMP `PRC`."""
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """OASIS's politeness limit and longest request, and the lag of the report and market."""
-    asked = _asked(url, params)
-    report = asked.get("queryname", "").upper()
-    markets = set(asked.get("market_run_id", "DAM" if report == "PRC_LMP" else "").upper().split(","))
+    parameters = _read_params(url, params)
+    report = parameters.get("queryname", "").upper()
+    markets = set(parameters.get("market_run_id", "DAM" if report == "PRC_LMP" else "").upper().split(","))
     lag = "PT1H" if report.startswith("PRC_") else "PT2H"
     return {
         "rate_limit": {"name": "caiso", "rates": ["1/5second"]},
         "available": {"day_before": "13:00", "timezone": "America/Los_Angeles"}
-        if markets <= DAY_AHEAD
+        if markets <= DAY_AHEAD_MARKETS
         else {"lag": lag},
-        "resolution": _resolution(report, markets, asked.get("execution_type", "").upper()),
+        "resolution": _find_resolution(report, markets, parameters.get("execution_type", "").upper()),
         "reread": "P3D",
         "chunk": "P30D",
         "concurrency": 2,
@@ -121,8 +121,8 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def _resolution(report: str, markets: Set[str], execution: str) -> str:
-    """How long the intervals of a report are: those of the real-time markets are 5 or 15 minutes."""
+def _find_resolution(report: str, markets: Set[str], execution: str) -> str:
+    """The length of a report's intervals; those of the real-time markets are 5 or 15 minutes long."""
     if report in ("PRC_INTVL_LMP", "PRC_RTPD_LMP"):
         return "PT5M" if report == "PRC_INTVL_LMP" else "PT15M"
     if report not in ("SLD_FCST", "SLD_REN_FCST", "ENE_SLRS"):
@@ -137,20 +137,20 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
 
     Raises `ConfigurationError` where the entry names no report.
     """
-    asked = _asked(entry.url, entry.params)
-    if "queryname" not in asked:
+    parameters = _read_params(entry.url, entry.params)
+    if "queryname" not in parameters:
         raise ConfigurationError(
             entry.name, "params.queryname: is missing", 'Name the report, such as "queryname": "SLD_FCST"'
         )
     if period is None:
         raise ConfigurationError(entry.name, "OASIS answers periods only", "Give a start and an end")
-    return [_request(entry, asked, piece) for piece in split(period, min(entry.chunk, LONGEST))]
+    return [_build_request(entry, parameters, piece) for piece in split(period, min(entry.chunk, LONGEST_REPORT))]
 
 
-def _request(entry: Entry, asked: Mapping[str, str], period: Period) -> Request:
+def _build_request(entry: Entry, parameters: Mapping[str, str], period: Period) -> Request:
     params = {
         "version": "1",
-        **asked,
+        **parameters,
         "resultformat": "6",
         "startdatetime": f"{period.start:%Y%m%dT%H:%M}-0000",
         "enddatetime": f"{period.end:%Y%m%dT%H:%M}-0000",
@@ -159,12 +159,12 @@ def _request(entry: Entry, asked: Mapping[str, str], period: Period) -> Request:
     return Request(url, tuple(params.items()), label=str(period), period=period)
 
 
-def _asked(url: str, params: Mapping[str, Any]) -> dict[str, str]:
+def _read_params(url: str, params: Mapping[str, Any]) -> dict[str, str]:
     """The parameters in the URL's query and in `params`; several values make one, with commas."""
-    asked = dict(parse_qsl(urlsplit(url).query))
+    parameters = dict(parse_qsl(urlsplit(url).query))
     for key, value in params.items():
-        asked[key] = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return asked
+        parameters[key] = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return parameters
 
 
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
@@ -177,16 +177,16 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     from gridtide.observations.table import concat
 
     tables = []
-    for member in _members(entry, body):
+    for member in _read_members(entry, body):
         if member[:200].removeprefix(BOM).lstrip().startswith(b"<"):
             _raise_error(entry, member)
         elif entry.tabular:
-            tables.append(_observations(entry, member, retrieved_at))
+            tables.append(_read_observations(entry, member, retrieved_at))
     table = concat(tables)
     return Page(table, table.num_rows)
 
 
-def _members(entry: Entry, body: bytes) -> list[bytes]:
+def _read_members(entry: Entry, body: bytes) -> list[bytes]:
     if not body.startswith(b"PK"):
         if not body[:200].strip():
             raise UpstreamError(entry.name, "the body is empty")
@@ -209,7 +209,7 @@ def _members(entry: Entry, body: bytes) -> list[bytes]:
 
 
 def _raise_error(entry: Entry, body: bytes) -> None:
-    """Raises what the XML of an error means; says nothing where it means "no rows"."""
+    """Raises the error that the XML stands for; returns where it means "no rows"."""
     if is_html(body):
         raise UpstreamError(entry.name, "OASIS answers with a web page", "It may be down, or asked too often")
     report = tree(entry.name, body)
@@ -220,21 +220,21 @@ def _raise_error(entry: Entry, body: bytes) -> None:
         if report.tag.startswith("OASIS"):
             raise FormatError(entry.name, happened)
         raise UpstreamError(entry.name, happened, "It is tried again")
-    if code in PASSING:
+    if code in PASSING_CODES:
         raise UpstreamError(entry.name, what)
     if code != NO_ROWS:
-        fix = FIXES.get(code, 'Compare "params" with the OASIS interface specification')
+        fix = ERROR_FIXES.get(code, 'Compare "params" with the OASIS interface specification')
         raise ConfigurationError(entry.name, what, fix)
 
 
-def _observations(entry: Entry, body: bytes, retrieved_at: datetime) -> pa.Table:
+def _read_observations(entry: Entry, body: bytes, retrieved_at: datetime) -> pa.Table:
     import pyarrow.compute as pc
 
     from gridtide.observations import arrays
     from gridtide.observations.table import from_columns
 
-    report, value = _report(entry, body)
-    rows = _rows(entry, body, report, value)
+    report, value = _identify_report(entry, body)
+    rows = _read_rows(entry, body, report, value)
     if pc.any(pc.is_inf(rows[value])).as_py():
         raise FormatError(entry.name, f"a value in {value} is infinite")
     for column in (report.location, *report.labels):
@@ -246,13 +246,13 @@ def _observations(entry: Entry, body: bytes, retrieved_at: datetime) -> pa.Table
         interval_start=rows[START],
         interval_end=rows[END],
         location=rows[report.location],
-        variable=_variables(rows, report),
+        variable=_name_variables(rows, report),
         unit=report.unit,
         value=rows[value],
     )
 
 
-def _variables(rows: pa.Table, report: Report) -> pa.Array:
+def _name_variables(rows: pa.Table, report: OasisReport) -> pa.Array:
     """The variable of each of `rows`, named once for each combination of labels."""
     import numpy as np
 
@@ -267,15 +267,15 @@ def _variables(rows: pa.Table, report: Report) -> pa.Array:
     return arrays.dictionary_array(codes, [name() for name in names])
 
 
-def _report(entry: Entry, body: bytes) -> tuple[Report, str]:
-    """Which report the CSV's header says it is, and the column its values are in."""
+def _identify_report(entry: Entry, body: bytes) -> tuple[OasisReport, str]:
+    """The report whose columns the CSV's header has, and the column of its values."""
     header = io.BytesIO(body).readline().decode("utf-8-sig", "replace")
     try:
         columns = next(csv.reader([header]), [])
     except csv.Error as error:
         raise FormatError(entry.name, f"the header of the CSV cannot be read: {error}") from error
-    values = [column for column in VALUES if column in columns]
-    for report in REPORTS:
+    values = [column for column in VALUE_COLUMNS if column in columns]
+    for report in OASIS_REPORTS:
         if values and {START, END, report.location, *report.labels} <= set(columns):
             return report, values[0]
     raise FormatError(
@@ -285,7 +285,7 @@ def _report(entry: Entry, body: bytes) -> tuple[Report, str]:
     )
 
 
-def _rows(entry: Entry, body: bytes, report: Report, value: str) -> pa.Table:
+def _read_rows(entry: Entry, body: bytes, report: OasisReport, value: str) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 

@@ -45,29 +45,29 @@ DEMAND_ZONES = tuple(str(number) for number in range(4001, 4009))
 HEADERS = (("Accept", "application/json"),)
 """Without it the upstream answers in XML."""
 
-Record = Mapping[str, Any]
-Columns = Mapping[str, Any]
+ApiRecord = Mapping[str, Any]
+ColumnValues = Mapping[str, Any]
 """What `observations.from_columns` takes; times are datetimes or microseconds since 1970."""
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Basic authentication, a polite rate (none is documented, 429 occurs) and what fits the resource."""
-    product = _product(url)
+    product = _find_product(url)
     return {
         "auth": {"kind": "basic", "username_env": "ISO_NE_USERNAME", "password_env": "ISO_NE_PASSWORD"},
         "rate_limit": {"name": "iso_ne", "rates": ["5/second"]},
         "timeout": 60,
-        **(product.policy if product else HOURLY),
+        **(product.policy if product else HOURLY_POLICY),
     }
 
 
 def takes_period(entry: Entry) -> bool:
     """Whether the URL is one of the API's that leaves the day open, of a resource that has whole days."""
     path = urlsplit(entry.url).path
-    product = _product(entry.url)
+    product = _find_product(entry.url)
     if product is None or not _API.search(path) or _FIXED.search(path):
         return False
-    return not product.by_location or _place(entry.url) is not None
+    return not product.by_location or _find_place(entry.url) is not None
 
 
 def days(entry: Entry) -> ZoneInfo:
@@ -86,22 +86,22 @@ def due_period(entry: Entry, now: datetime) -> Period | None:
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:
-    """The URL as it is for a snapshot, one request for each operating day that shares a moment with `period`."""
-    params = tuple((key, str(v)) for key, value in entry.params.items() for v in _items(value))
+    """The URL unchanged for a snapshot; else one request for each operating day that overlaps `period`."""
+    params = tuple((key, str(v)) for key, value in entry.params.items() for v in _as_items(value))
     if period is None or not takes_period(entry):
         return [Request(entry.url, params, HEADERS, "current")]
-    product = _product(entry.url)
-    zones = product.zones if product and _place(entry.url) is None else ()
+    product = _find_product(entry.url)
+    zones = product.zones if product and _find_place(entry.url) is None else ()
     return [
         Request(url, params, HEADERS, " ".join((day.isoformat(), *label)), local_day(day, ZONE))
         for day in local_days(period, ZONE)
-        for url, label in _day_urls(entry.url, day, zones)
+        for url, label in _build_day_urls(entry.url, day, zones)
     ]
 
 
-def _day_urls(url: str, day: date, zones: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """The URL of one operating day, or one for each of `zones`, each with what its label says of the zone."""
-    day_url = _day_url(url, day)
+def _build_day_urls(url: str, day: date, zones: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """The URL of one operating day, or one for each of `zones`, each with the words of its label that name the zone."""
+    day_url = _build_day_url(url, day)
     if not zones:
         return [(day_url, ())]
     parts = urlsplit(day_url)
@@ -116,12 +116,12 @@ _WITHOUT_HISTORY = re.compile(r"/(current/(?:all|locationType)|previous|info)(?=
 
 
 def problems(entry: Mapping[str, Any]) -> list[str]:
-    """A form of a known resource that answers no day, so that it has no history; the message has one that does."""
+    """A form of a resource that cannot be requested by day, so it has no history; the message names one that can."""
     url = entry.get("url")
     if not isinstance(url, str) or entry.get("format") in ("json", "raw"):
         return []
     parts = urlsplit(url)
-    match, product = _WITHOUT_HISTORY.search(parts.path), _product(url)
+    match, product = _WITHOUT_HISTORY.search(parts.path), _find_product(url)
     if match is None or product is None or not _API.search(parts.path):
         return []
     location = "/location/4000" if product.located else ""
@@ -130,7 +130,7 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
 
 
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
-    """The observations in a JSON body, a null for each reported nothing (null, `""`, `"-"`).
+    """The observations in a JSON body; a value reported as nothing (null, `""`, `"-"`) is a null.
 
     Raises `UpstreamError` for a body that is no JSON, `FormatError` for one that is not of the
     URL's resource, lacks what its records must have, or leaves open which product it holds.
@@ -141,12 +141,12 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
         document = msgspec.json.decode(body.removeprefix(BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
-    product = _product(request.url) or _product_of(document, entry)
+    product = _find_product(request.url) or _identify_product(document, entry)
     if product is None:
         return Page(empty(), 0)
-    place = _place(request.url)
+    place = _find_place(request.url)
     try:
-        records = _records(document, product)
+        records = _find_records(document, product)
         parts = product.read(product, records, place)
         table = concat([from_columns("iso_ne", retrieved_at, **part) for part in parts])
     except KeyError as error:
@@ -162,13 +162,13 @@ _CURRENT = re.compile(r"/current(?=[/.]|$)")
 _TAIL = re.compile(r"(/location/[^/]+?)?(\.json)?/?$")
 
 
-def _product(url: str) -> Product | None:
+def _find_product(url: str) -> Product | None:
     """The product whose words are all in the URL's path."""
     words = set(re.split(r"[^a-z0-9]+", urlsplit(url).path.lower()))
     return next((product for product in PRODUCTS if words.issuperset(product.path.split("/"))), None)
 
 
-def _product_of(document: Any, entry: Entry) -> Product | None:
+def _identify_product(document: Any, entry: Entry) -> Product | None:
     """The product by the root of its answer, None for an answer without any."""
     if _is_nothing(document):
         return None
@@ -191,13 +191,13 @@ def _product_of(document: Any, entry: Entry) -> Product | None:
     )
 
 
-def _place(url: str) -> str | None:
+def _find_place(url: str) -> str | None:
     """The location that the URL asks for."""
     match = re.search(r"/location/([^/.]+)", urlsplit(url).path)
     return match[1] if match else None
 
 
-def _day_url(url: str, day: date) -> str:
+def _build_day_url(url: str, day: date) -> str:
     """`url` for one operating day: in place of `/current`, else before the location."""
     parts = urlsplit(url)
     path, count = _CURRENT.subn(f"/day/{day:%Y%m%d}", parts.path, count=1)
@@ -207,27 +207,27 @@ def _day_url(url: str, day: date) -> str:
 
 
 def _is_nothing(value: Any) -> bool:
-    """Whether `value` is one of the ways in which the upstream says that there is none."""
+    """Whether `value` is one of the spellings by which the upstream says that there is no value."""
     return value is None or value in ({}, []) or (isinstance(value, str) and value.strip() in ("", "-"))
 
 
-def _items(value: Any) -> Sequence[Any]:
-    """`value` as a list: a lone one is a list of one, nothing is an empty list."""
+def _as_items(value: Any) -> Sequence[Any]:
+    """`value` as a list: a single item becomes a list of one, nothing an empty list."""
     if _is_nothing(value):
         return []
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _objects(value: Any) -> Sequence[Record]:
+def _as_objects(value: Any) -> Sequence[ApiRecord]:
     """`value` as a list of objects; raises `ValueError` where it holds anything else."""
-    objects = _items(value)
+    objects = _as_items(value)
     for item in objects:
         if not isinstance(item, dict):
             raise ValueError(f"{str(item)[:60]!r} is no object")
     return objects
 
 
-def _records(document: Any, product: Product) -> Sequence[Record]:
+def _find_records(document: Any, product: Product) -> Sequence[ApiRecord]:
     """The records of `product` in any of the shapes they come in, also bare."""
     inner = document
     for root in product.roots:
@@ -237,18 +237,18 @@ def _records(document: Any, product: Product) -> Sequence[Record]:
         return []  # nothing in the root but attributes, such as its @xmlns
     if inner is document and isinstance(inner, dict) and inner and "BeginDate" not in inner:
         raise ValueError(f"the answer holds {', '.join(sorted(inner))}")
-    return _objects(inner)
+    return _as_objects(inner)
 
 
-def _fuel_mix(product: Product, records: Sequence[Record], place: str | None) -> Iterator[Columns]:
-    """Output, and where it is said whether the fuel is marginal, at the instant of the reading."""
-    yield _of_fuels(records, "generation", [_number(record["GenMw"]) for record in records])
+def _read_fuel_mix(product: Product, records: Sequence[ApiRecord], place: str | None) -> Iterator[ColumnValues]:
+    """Output, and whether the fuel is marginal where the record says so, at the instant of the reading."""
+    yield _build_fuel_columns(records, "generation", [_read_number(record["GenMw"]) for record in records])
     flagged = [record for record in records if "MarginalFlag" in record]
-    yield _of_fuels(flagged, "marginal", [_flag(record["MarginalFlag"]) for record in flagged])
+    yield _build_fuel_columns(flagged, "marginal", [_read_flag(record["MarginalFlag"]) for record in flagged])
 
 
-def _of_fuels(records: Sequence[Record], quantity: str, values: Sequence[float | None]) -> Columns:
-    at = [_microseconds(str(record["BeginDate"])) for record in records]
+def _build_fuel_columns(records: Sequence[ApiRecord], quantity: str, values: Sequence[float | None]) -> ColumnValues:
+    at = [_to_microseconds(str(record["BeginDate"])) for record in records]
     fuels = [record.get("FuelCategory") or record["FuelCategoryRollup"] for record in records]
     return {
         "interval_start": at,
@@ -257,55 +257,55 @@ def _of_fuels(records: Sequence[Record], quantity: str, values: Sequence[float |
         "variable": [f"{quantity}_{_snake(str(fuel))}" for fuel in fuels],
         "unit": unit_of("iso_ne", f"{quantity}_any"),
         "value": values,
-        "published_at": _published(records),
+        "published_at": _read_published(records),
     }
 
 
-def _intervals(product: Product, records: Sequence[Record], place: str | None) -> Iterator[Columns]:
+def _read_intervals(product: Product, records: Sequence[ApiRecord], place: str | None) -> Iterator[ColumnValues]:
     """Each field of the records that have it, over the interval of `product.step` from BeginDate."""
     for record in records:
         if record.keys().isdisjoint(product.fields):
             raise KeyError(" nor ".join(product.fields))
     step = product.step // timedelta(microseconds=1)
     for name, variable in product.fields.items():
-        found = [record for record in records if name in record]
-        starts = [_microseconds(str(record["BeginDate"])) for record in found]
+        holders = [record for record in records if name in record]
+        starts = [_to_microseconds(str(record["BeginDate"])) for record in holders]
         yield {
             "interval_start": starts,
             "interval_end": [start + step for start in starts],
-            "location": [_location(record, place) for record in found] if product.located else SYSTEM,
+            "location": [_read_location(record, place) for record in holders] if product.located else SYSTEM,
             "variable": variable,
             "unit": unit_of("iso_ne", variable),
-            "value": [_number(record[name]) for record in found],
-            "published_at": _published(found),
+            "value": [_read_number(record[name]) for record in holders],
+            "published_at": _read_published(holders),
         }
 
 
-def _morning_report(product: Product, records: Sequence[Record], place: str | None) -> Iterator[Columns]:
+def _read_morning_report(product: Product, records: Sequence[ApiRecord], place: str | None) -> Iterator[ColumnValues]:
     """The numbers of each report, about the operating day of BeginDate; nothing is a null only
     where the field's unit says that it would have been a number."""
     for record in records:
         numbers = [
-            (variable, _number(value))
-            for variable, value in _scalars(record, "morning_report")
+            (variable, _read_number(value))
+            for variable, value in _list_scalars(record, "morning_report")
             if _is_number(value) or (_is_nothing(value) and unit_of("iso_ne", variable) != "1")
         ]
-        yield _of_day(record["BeginDate"], numbers, record)
+        yield _build_day_columns(record["BeginDate"], numbers, record)
 
 
-def _seven_days(product: Product, records: Sequence[Record], place: str | None) -> Iterator[Columns]:
+def _read_seven_days(product: Product, records: Sequence[ApiRecord], place: str | None) -> Iterator[ColumnValues]:
     """The numbers and flags about each MarketDay; the record's own BeginDate has no fixed meaning."""
     for record in records:
-        for market_day in _objects(record["MarketDay"]):
+        for market_day in _as_objects(record["MarketDay"]):
             numbers = [
-                (variable, _flag(value))
-                for variable, value in _scalars(market_day, "seven_day")
+                (variable, _read_flag(value))
+                for variable, value in _list_scalars(market_day, "seven_day")
                 if _is_number(value) or _is_nothing(value) or value in FLAGS
             ]
-            yield _of_day(market_day["MarketDate"], numbers, record)
+            yield _build_day_columns(market_day["MarketDate"], numbers, record)
 
 
-def _of_day(midnight: Any, numbers: Sequence[tuple[str, float | None]], record: Record) -> Columns:
+def _build_day_columns(midnight: Any, numbers: Sequence[tuple[str, float | None]], record: ApiRecord) -> ColumnValues:
     """What `record` says about the operating day that starts at `midnight`, as that is spelled: an
     offset from before a clock change does not move the day."""
     day = local_day(date.fromisoformat(str(midnight)[:10]), ZONE)
@@ -316,22 +316,22 @@ def _of_day(midnight: Any, numbers: Sequence[tuple[str, float | None]], record: 
         "variable": [variable for variable, _ in numbers],
         "unit": [unit_of("iso_ne", variable) for variable, _ in numbers],
         "value": [number for _, number in numbers],
-        "published_at": _published([record]) * len(numbers),
+        "published_at": _read_published([record]) * len(numbers),
     }
 
 
 HOLDERS = {"Weather", "CityWeather"}
-"""What holds the cities' fields, also where it is empty."""
+"""The fields that hold the cities' fields; they are no values themselves, even where they are empty."""
 
 
-def _scalars(node: Record, prefix: str, suffix: str = "") -> Iterator[tuple[str, Any]]:
+def _list_scalars(node: ApiRecord, prefix: str, suffix: str = "") -> Iterator[tuple[str, Any]]:
     """The fields of `node` as variables, those of objects within it followed by the object's name:
     `TieDelivery: [{TieName: "NYISO AC", TieFlowMw: 1}]` is `<prefix>_tie_flow_mw_nyiso_ac`."""
     for key, value in node.items():
         if isinstance(value, dict | list):
-            for item in _objects(value):
+            for item in _as_objects(value):
                 name = next((text for part, text in item.items() if part.endswith("Name")), None)
-                yield from _scalars(item, prefix, suffix if name is None else f"{suffix}_{_snake(str(name))}")
+                yield from _list_scalars(item, prefix, suffix if name is None else f"{suffix}_{_snake(str(name))}")
         elif key not in HOLDERS:
             yield f"{prefix}_{_snake(key)}{suffix}", value
 
@@ -346,7 +346,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _number(value: Any) -> float | None:
+def _read_number(value: Any) -> float | None:
     """Numbers in any spelling; raises `ValueError` for what is neither a number nor nothing."""
     if _is_number(value) and math.isfinite(number := float(value)):
         return number
@@ -355,11 +355,11 @@ def _number(value: Any) -> float | None:
     raise ValueError(f"{value!r} is no number")
 
 
-def _flag(value: Any) -> float | None:
-    return FLAGS[value] if isinstance(value, str) and value in FLAGS else _number(value)
+def _read_flag(value: Any) -> float | None:
+    return FLAGS[value] if isinstance(value, str) and value in FLAGS else _read_number(value)
 
 
-def _location(record: Record, place: str | None) -> str:
+def _read_location(record: ApiRecord, place: str | None) -> str:
     """The record's location id, else the one that was asked for."""
     location = record.get("Location")
     identifier = location.get("@LocId", location.get("LocId")) if isinstance(location, dict) else location
@@ -370,14 +370,14 @@ def _location(record: Record, place: str | None) -> str:
     return str(identifier)
 
 
-def _published(records: Sequence[Record]) -> list[int | None]:
+def _read_published(records: Sequence[ApiRecord]) -> list[int | None]:
     """When each record was created, where it says so."""
     created = [record.get("CreationDate") for record in records]
-    return [None if time is None or _is_nothing(time) else _microseconds(str(time)) for time in created]
+    return [None if time is None or _is_nothing(time) else _to_microseconds(str(time)) for time in created]
 
 
 @functools.lru_cache(maxsize=4096)
-def _microseconds(time: str) -> int:
+def _to_microseconds(time: str) -> int:
     """A time with its offset as microseconds since 1970; raises `ValueError` for anything else."""
     moment = datetime.fromisoformat(time)
     if moment.tzinfo is None:
@@ -388,27 +388,27 @@ def _microseconds(time: str) -> int:
 _snake = functools.lru_cache(maxsize=1024)(snake_case)
 
 
-HOURLY = {
+HOURLY_POLICY = {
     "resolution": "PT1H",
     "available": {"lag": "PT2H"},
     "reread": "P3D",
     "chunk": "P30D",
     "fresh": "PT30M",
 }
-FREQUENT = {
+FREQUENT_POLICY = {
     "resolution": "PT5M",
     "available": {"lag": "PT15M"},
     "reread": "P1D",
     "chunk": "P7D",
     "fresh": "PT5M",
 }
-FINAL = {"available": {"lag": "P7D"}, "reread": "P7D"}
-SETTLED = HOURLY | FINAL
+FINAL_POLICY = {"available": {"lag": "P7D"}, "reread": "P7D"}
+SETTLED_POLICY = HOURLY_POLICY | FINAL_POLICY
 """What is final after about five business days."""
-DAY_AHEAD = HOURLY | {"available": {"day_before": "13:30", "timezone": ZONE.key}, "reread": "P2D"}
+DAY_AHEAD_POLICY = HOURLY_POLICY | {"available": {"day_before": "13:30", "timezone": ZONE.key}, "reread": "P2D"}
 """What the day-ahead market publishes by 13:30 on the day before."""
-FORECAST = HOURLY | {"available": {"day_before": "10:00", "timezone": ZONE.key}, "reread": "P2D"}
-REPORT = HOURLY | {"resolution": "P1D", "available": {"lag": "PT0S"}, "reread": "P2D"}
+FORECAST_POLICY = HOURLY_POLICY | {"available": {"day_before": "10:00", "timezone": ZONE.key}, "reread": "P2D"}
+REPORT_POLICY = HOURLY_POLICY | {"resolution": "P1D", "available": {"lag": "PT0S"}, "reread": "P2D"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,7 +425,7 @@ class Product:
     path: str
     root: str
     policy: Mapping[str, Any]
-    read: Callable[[Product, Sequence[Record], str | None], Iterator[Columns]] = _intervals
+    read: Callable[[Product, Sequence[ApiRecord], str | None], Iterator[ColumnValues]] = _read_intervals
     fields: Mapping[str, str] = field(default_factory=dict)
     step: timedelta = timedelta(hours=1)
     located: bool = False
@@ -438,7 +438,7 @@ class Product:
         return (f"{self.root}es" if self.root.endswith("x") else f"{self.root}s", self.root)
 
 
-def _lmp(path: str, root: str, policy: Mapping[str, Any], variable: str, **more: Any) -> Product:
+def _make_lmp(path: str, root: str, policy: Mapping[str, Any], variable: str, **more: Any) -> Product:
     fields = {
         "LmpTotal": variable,
         "EnergyComponent": f"{variable}_energy",
@@ -448,33 +448,33 @@ def _lmp(path: str, root: str, policy: Mapping[str, Any], variable: str, **more:
     return Product(path, root, policy, fields=fields, located=True, **more)
 
 
-def _frequent_lmp(path: str, root: str, minutes: int, variable: str, **policy: Any) -> Product:
-    policy = FREQUENT | {"resolution": f"PT{minutes}M"} | policy
-    return _lmp(path, root, policy, variable, step=timedelta(minutes=minutes), by_location=True)
+def _make_frequent_lmp(path: str, root: str, minutes: int, variable: str, **policy: Any) -> Product:
+    policy = FREQUENT_POLICY | {"resolution": f"PT{minutes}M"} | policy
+    return _make_lmp(path, root, policy, variable, step=timedelta(minutes=minutes), by_location=True)
 
 
 PRODUCTS = (
-    Product("genfuelmix", "GenFuelMix", FREQUENT, _fuel_mix),
-    _lmp("hourlylmp/da", "HourlyLmp", DAY_AHEAD, "lmp_day_ahead"),
-    _lmp("hourlylmp/rt/final", "HourlyLmp", SETTLED, "lmp_real_time"),
-    _lmp("hourlylmp/rt/prelim", "HourlyLmp", HOURLY, "lmp_real_time_preliminary"),
-    _frequent_lmp("fiveminutelmp/final", "FiveMinLmp", 5, "lmp_five_minute_final", **FINAL),
-    _frequent_lmp("fiveminutelmp/prelim", "FiveMinLmp", 5, "lmp_five_minute_preliminary"),
-    _frequent_lmp("fiveminutelmp", "FiveMinLmp", 5, "lmp_five_minute"),
-    _frequent_lmp("fifteenminutelmp/final", "FifteenMinLmp", 15, "lmp_fifteen_minute_final", **FINAL),
-    _frequent_lmp("fifteenminutelmp/prelim", "FifteenMinLmp", 15, "lmp_fifteen_minute_preliminary"),
-    _frequent_lmp("fifteenminutelmp", "FifteenMinLmp", 15, "lmp_fifteen_minute"),
+    Product("genfuelmix", "GenFuelMix", FREQUENT_POLICY, _read_fuel_mix),
+    _make_lmp("hourlylmp/da", "HourlyLmp", DAY_AHEAD_POLICY, "lmp_day_ahead"),
+    _make_lmp("hourlylmp/rt/final", "HourlyLmp", SETTLED_POLICY, "lmp_real_time"),
+    _make_lmp("hourlylmp/rt/prelim", "HourlyLmp", HOURLY_POLICY, "lmp_real_time_preliminary"),
+    _make_frequent_lmp("fiveminutelmp/final", "FiveMinLmp", 5, "lmp_five_minute_final", **FINAL_POLICY),
+    _make_frequent_lmp("fiveminutelmp/prelim", "FiveMinLmp", 5, "lmp_five_minute_preliminary"),
+    _make_frequent_lmp("fiveminutelmp", "FiveMinLmp", 5, "lmp_five_minute"),
+    _make_frequent_lmp("fifteenminutelmp/final", "FifteenMinLmp", 15, "lmp_fifteen_minute_final", **FINAL_POLICY),
+    _make_frequent_lmp("fifteenminutelmp/prelim", "FifteenMinLmp", 15, "lmp_fifteen_minute_preliminary"),
+    _make_frequent_lmp("fifteenminutelmp", "FifteenMinLmp", 15, "lmp_fifteen_minute"),
     Product(
         "hourlysysload",
         "HourlySystemLoad",
-        HOURLY,
+        HOURLY_POLICY,
         fields={"Load": "load", "NativeLoad": "load_native", "ArdDemand": "load_ard"},
         located=True,
     ),
     Product(
         "fiveminutesystemload",
         "FiveMinSystemLoad",
-        FREQUENT,
+        FREQUENT_POLICY,
         fields={
             "LoadMw": "load_five_minute",
             "NativeLoad": "load_native_five_minute",
@@ -487,13 +487,13 @@ PRODUCTS = (
     Product(
         "hourlyloadforecast",
         "HourlyLoadForecast",
-        FORECAST,
+        FORECAST_POLICY,
         fields={"LoadMw": "load_forecast", "NetLoadMw": "net_load_forecast"},
     ),
     Product(
         "realtimehourlydemand",
         "HourlyRtDemand",
-        SETTLED,
+        SETTLED_POLICY,
         fields={"Load": "demand_real_time"},
         located=True,
         zones=DEMAND_ZONES,
@@ -501,11 +501,11 @@ PRODUCTS = (
     Product(
         "dayaheadhourlydemand",
         "HourlyDaDemand",
-        DAY_AHEAD,
+        DAY_AHEAD_POLICY,
         fields={"Load": "demand_day_ahead"},
         located=True,
         zones=DEMAND_ZONES,
     ),
-    Product("morningreport", "MorningReport", REPORT, _morning_report),
-    Product("sevendayforecast", "SevenDayForecast", REPORT, _seven_days),
+    Product("morningreport", "MorningReport", REPORT_POLICY, _read_morning_report),
+    Product("sevendayforecast", "SevenDayForecast", REPORT_POLICY, _read_seven_days),
 )

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
-from gridtide.periods import Period, split
+from gridtide.periods import HOUR, Period, split
 from gridtide.sources.contract import BOM, Page, Request, Skipped
 
 if TYPE_CHECKING:
@@ -38,10 +38,9 @@ HOSTS = (
     "customer-previous-runs-api.open-meteo.com",
     "customer-ensemble-api.open-meteo.com",
 )
-HOUR = timedelta(hours=1)
 GMT = ZoneInfo("GMT")
-LONGEST = timedelta(days=365)
-"""What one request asks for at most: longer ones count as many and are cut off sooner."""
+LONGEST_SPAN = timedelta(days=365)
+"""The longest period of one request: a longer one counts as several and is more likely to be cut off."""
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -63,7 +62,7 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def takes_period(entry: Entry) -> bool:
     """Whether it is an archive and its days are not in the configuration already."""
-    return _is_archive(entry.url) and "start_date" not in _asked(entry)
+    return _is_archive(entry.url) and "start_date" not in _read_params(entry)
 
 
 def problems(entry: Mapping[str, Any]) -> list[str]:
@@ -102,17 +101,17 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
 
     Raises `ConfigurationError` where the locations have no names, or not one for each coordinate.
     """
-    _locations(entry)
+    _name_locations(entry)
     if period is None or not takes_period(entry):
-        return [_request(entry, {}, "current", None)]
+        return [_build_request(entry, {}, "current", None)]
     return [
-        _request(entry, _days(entry, piece), f"{piece.start:%Y-%m-%dT%H:%M}", piece)
-        for piece in split(period, min(entry.chunk, LONGEST))
+        _build_request(entry, _list_days(entry, piece), f"{piece.start:%Y-%m-%dT%H:%M}", piece)
+        for piece in split(period, min(entry.chunk, LONGEST_SPAN))
     ]
 
 
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
-    """The hourly block of each location, one series a variable; other blocks are passed over.
+    """The hourly block of each location, one series for each variable; other blocks are not read.
 
     Raises `UpstreamError` for a body that is no JSON, `QuotaError` for one that says that a limit is exceeded,
     `ConfigurationError` for one that says what was wrong with the request, `FormatError` for one that is
@@ -120,21 +119,21 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     """
     from gridtide.observations.table import concat
 
-    answers = sorted(_decode(entry, body, retrieved_at), key=lambda answer: answer.location_id)
-    locations = _locations(entry)
+    answers = sorted(_decode_answers(entry, body, retrieved_at), key=lambda answer: answer.location_id)
+    locations = _name_locations(entry)
     if len(answers) != len(locations):
         raise FormatError(entry.name, f"{len(locations)} locations were asked for, the answer has {len(answers)}")
     tables = [
         table
         for location, answer in zip(locations, answers, strict=True)
-        for table in _series(entry, location, answer, retrieved_at)
+        for table in _build_tables(entry, location, answer, retrieved_at)
     ]
     received = sum(len((answer.hourly or {})["time"]) for answer in answers)
     return Page(concat(tables), received, skipped=_count_nans(body))
 
 
-class Answer(msgspec.Struct):
-    """What one location's answer may hold."""
+class LocationAnswer(msgspec.Struct):
+    """What the answer about one location may hold."""
 
     location_id: int = 0
     utc_offset_seconds: int = 0
@@ -144,7 +143,9 @@ class Answer(msgspec.Struct):
     reason: str = ""
 
 
-_DECODER: msgspec.json.Decoder[list[Answer] | Answer] = msgspec.json.Decoder(list[Answer] | Answer)
+_DECODER: msgspec.json.Decoder[list[LocationAnswer] | LocationAnswer] = msgspec.json.Decoder(
+    list[LocationAnswer] | LocationAnswer
+)
 
 
 _NAN = re.compile(rb"(?i)(?<=[\[:,])\s*[-+]?(?:nan|inf(?:inity)?)\s*(?=[,\]}])")
@@ -161,7 +162,7 @@ def _count_nans(body: bytes) -> list[Skipped]:
     return [Skipped("no number", len(texts), f"hourly: {texts[0].decode().strip()}")] if texts else []
 
 
-def _decode(entry: Entry, body: bytes, retrieved_at: datetime) -> list[Answer]:
+def _decode_answers(entry: Entry, body: bytes, retrieved_at: datetime) -> list[LocationAnswer]:
     try:
         answer = _DECODER.decode(_without_nans(body.removeprefix(BOM)))
     except msgspec.ValidationError as error:
@@ -169,8 +170,8 @@ def _decode(entry: Entry, body: bytes, retrieved_at: datetime) -> list[Answer]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
     answers = answer if isinstance(answer, list) else [answer]
-    for one in answers:
-        _check(entry, one, retrieved_at)
+    for location_answer in answers:
+        _check_answer(entry, location_answer, retrieved_at)
     return answers
 
 
@@ -178,7 +179,7 @@ _PASSING = re.compile(r"(?i)overloaded|unavailable|time.?out|timed out|try again
 """Reasons that say nothing about the request."""
 
 
-def _check(entry: Entry, answer: Answer, retrieved_at: datetime) -> None:
+def _check_answer(entry: Entry, answer: LocationAnswer, retrieved_at: datetime) -> None:
     """Raises where the answer is an error, not in GMT, or without hours."""
     if answer.error:
         refused = f"Open-Meteo refuses: {answer.reason}"
@@ -198,7 +199,7 @@ def _check(entry: Entry, answer: Answer, retrieved_at: datetime) -> None:
         )
 
 
-def _series(entry: Entry, location: str, answer: Answer, retrieved_at: datetime) -> list[pa.Table]:
+def _build_tables(entry: Entry, location: str, answer: LocationAnswer, retrieved_at: datetime) -> list[pa.Table]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -260,34 +261,34 @@ def _is_archive(url: str) -> bool:
     return "archive" in parts.path or _PAST.search(parts.hostname or "") is not None
 
 
-def _asked(entry: Entry) -> dict[str, str]:
+def _read_params(entry: Entry) -> dict[str, str]:
     """The parameters of the URL and of the entry, several values with commas between them."""
-    asked: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for key, text in parse_qsl(urlsplit(entry.url).query):
-        asked[key] = (*asked.get(key, ()), text)
-    asked |= entry.params
-    several = {key: value if isinstance(value, tuple) else (value,) for key, value in asked.items()}
+        parameters[key] = (*parameters.get(key, ()), text)
+    parameters |= entry.params
+    several = {key: value if isinstance(value, tuple) else (value,) for key, value in parameters.items()}
     return {key: re.sub(r"\s*,\s*", ",", ",".join(map(str, values))) for key, values in several.items()}
 
 
-def _request(entry: Entry, days: Mapping[str, str], label: str, period: Period | None) -> Request:
-    params = {**_asked(entry), **days, "timezone": "GMT", "timeformat": "iso8601"}
+def _build_request(entry: Entry, days: Mapping[str, str], label: str, period: Period | None) -> Request:
+    params = {**_read_params(entry), **days, "timezone": "GMT", "timeformat": "iso8601"}
     url = urlunsplit(urlsplit(entry.url)._replace(query=""))
     return Request(url, tuple(params.items()), label=label, period=period)
 
 
-def _days(entry: Entry, period: Period) -> dict[str, str]:
+def _list_days(entry: Entry, period: Period) -> dict[str, str]:
     """The inclusive days that hold the labels of all interval starts in `period`; the last hour of a
     sum is labelled by its end, which at midnight is the day after."""
-    sums = any(map(covers_preceding_hour, _asked(entry).get("hourly", "").split(",")))
+    sums = any(map(covers_preceding_hour, _read_params(entry).get("hourly", "").split(",")))
     last = period.end if sums else period.end - timedelta(microseconds=1)
     return {"start_date": f"{period.start:%Y-%m-%d}", "end_date": f"{last:%Y-%m-%d}"}
 
 
-def _locations(entry: Entry) -> Sequence[str]:
-    """What each location is called: the entry's names, else `lat,lon` as asked."""
-    asked = _asked(entry)
-    places = [asked[key].split(",") if asked.get(key) else [] for key in ("latitude", "longitude")]
+def _name_locations(entry: Entry) -> Sequence[str]:
+    """The name of each location: the entry's names, else `lat,lon` as in the request."""
+    parameters = _read_params(entry)
+    places = [parameters[key].split(",") if parameters.get(key) else [] for key in ("latitude", "longitude")]
     coordinates = list(map(",".join, zip(*places, strict=False)))
     names = (entry.location,) if isinstance(entry.location, str) else entry.location or coordinates
     if len(places[0]) != len(places[1]) or (coordinates and len(names) != len(coordinates)) or not names:

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 NEEDS_URL = False
 
 PIECE = timedelta(days=60)
-"""How much is made at once, so that memory stays flat."""
+"""The longest period that is simulated at once, so that memory stays flat."""
 
 COMPONENTS = {"": "total", "_energy": "energy", "_congestion": "congestion", "_loss": "loss"}
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An hour a value, known at once; there is no body to keep raw."""
+    """Hourly values that are available at once; there is no raw body to store."""
     return {"resolution": "PT1H", "available": {"lag": "PT0S"}, "reread": "P1D", "chunk": "P365D", "raw": False}
 
 
@@ -42,7 +42,7 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
 
     Raises `ConfigurationError` for parameters or variables that do not exist.
     """
-    _check(entry)
+    _check_params(entry)
     if period is None:
         raise ConfigurationError(entry.name, "synthetic data are made for periods only", "Give a start and an end")
     return [Request("", label=f"{piece.start:%Y-%m-%dT%H:%M}", period=piece) for piece in split(period, PIECE)]
@@ -58,24 +58,24 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     if request.period is None:
         raise ConfigurationError(entry.name, "synthetic data are made for periods only", "Give a start and an end")
     step = np.timedelta64(int(entry.resolution.total_seconds()), "s")
-    asked = list_interval_starts(request.period.start, request.period.end, entry.resolution)
-    grid = Grid(int(_several(entry, "seed", "0")[0]))
-    wanted = frozenset(_several(entry, "variables"))
+    starts = list_interval_starts(request.period.start, request.period.end, entry.resolution)
+    grid = Grid(int(_read_param(entry, "seed", "0")[0]))
+    chosen = frozenset(_read_param(entry, "variables"))
     table = concat(
         [
             from_columns("synthetic", retrieved_at, **series.columns())
-            for code in _several(entry, "authority", "ISNE")
-            for names, make in _products()
-            if not wanted or wanted & names
-            for series in make(grid, find_authority(code), asked, step)
-            if not wanted or series.variable in wanted
+            for code in _read_param(entry, "authority", "ISNE")
+            for names, make in _list_products()
+            if not chosen or chosen & names
+            for series in make(grid, find_authority(code), starts, step)
+            if not chosen or series.variable in chosen
         ]
     )
     return Page(table, table.num_rows, table.num_rows)
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class SimulatedSeries:
     """One variable of one location, arrays of shape (T,)."""
 
     location: str
@@ -99,14 +99,20 @@ class Series:
         }
 
 
-Make = Callable[["Grid", "Authority", "Times", "np.timedelta64"], Iterator[Series]]
+SeriesSimulator = Callable[["Grid", "Authority", "Times", "np.timedelta64"], Iterator[SimulatedSeries]]
 
 
-def _energy(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -> Iterator[Series]:
+def _simulate_energy(
+    grid: Grid, authority: Authority, starts: Times, step: np.timedelta64
+) -> Iterator[SimulatedSeries]:
     """Demand, generation and interchange in MWh, load in MW, as the grid is in the intervals' middles."""
-    from gridtide.simulation import HOUR
+    from gridtide.simulation import HOUR_STEP
 
-    state, ends, hours = grid.state_at(known.code, starts + step // 2).whole(), starts + step, float(step / HOUR)
+    state, ends, hours = (
+        grid.state_at(authority.code, starts + step // 2).whole(),
+        starts + step,
+        float(step / HOUR_STEP),
+    )
     power = {
         "demand": state.demand,
         "net_generation": state.net_generation,
@@ -114,80 +120,91 @@ def _energy(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -
         **{f"generation_{fuel}": output for fuel, output in state.generation.items()},
     }
     for variable, values in power.items():
-        yield Series(known.code, variable, unit_of("synthetic", variable), starts, ends, values * hours)
+        yield SimulatedSeries(authority.code, variable, unit_of("synthetic", variable), starts, ends, values * hours)
     for to, flow in state.exports.items():
-        yield Series(f"{known.code}>{to}", "interchange", "MWh", starts, ends, flow * hours)
-    yield Series(known.code, "load_native", "MW", starts, ends, state.demand)
-    yield Series(known.code, "load", "MW", starts, ends, (state.demand + state.pumping).round(3))
+        yield SimulatedSeries(f"{authority.code}>{to}", "interchange", "MWh", starts, ends, flow * hours)
+    yield SimulatedSeries(authority.code, "load_native", "MW", starts, ends, state.demand)
+    yield SimulatedSeries(authority.code, "load", "MW", starts, ends, (state.demand + state.pumping).round(3))
 
 
-def _forecast(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -> Iterator[Series]:
-    from gridtide.simulation import HOUR, count_day_ahead_lead, find_day_ahead_issue
+def _simulate_forecast(
+    grid: Grid, authority: Authority, starts: Times, step: np.timedelta64
+) -> Iterator[SimulatedSeries]:
+    from gridtide.simulation import HOUR_STEP, count_day_ahead_lead, find_day_ahead_issue
 
     middles = starts + step // 2
-    energy = grid.state_at(known.code, middles, count_day_ahead_lead(middles, known.zone)).whole().demand * float(
-        step / HOUR
-    )
-    made = find_day_ahead_issue(middles, known.zone)
-    yield Series(known.code, "demand_forecast_day_ahead", "MWh", starts, starts + step, energy, made)
+    energy = grid.state_at(
+        authority.code, middles, count_day_ahead_lead(middles, authority.zone)
+    ).whole().demand * float(step / HOUR_STEP)
+    issued = find_day_ahead_issue(middles, authority.zone)
+    yield SimulatedSeries(authority.code, "demand_forecast_day_ahead", "MWh", starts, starts + step, energy, issued)
 
 
-def _prices(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -> Iterator[Series]:
+def _simulate_prices(
+    grid: Grid, authority: Authority, starts: Times, step: np.timedelta64
+) -> Iterator[SimulatedSeries]:
     from gridtide.simulation import find_day_ahead_issue
 
     middles, ends = starts + step // 2, starts + step
-    markets: dict[Market, Times | None] = {"day_ahead": find_day_ahead_issue(middles, known.zone), "real_time": None}
-    for market, made in markets.items():
-        price = grid.price_nodes(known.code, [known.code], middles, market)[known.code]
+    markets: dict[Market, Times | None] = {
+        "day_ahead": find_day_ahead_issue(middles, authority.zone),
+        "real_time": None,
+    }
+    for market, issued in markets.items():
+        price = grid.price_nodes(authority.code, [authority.code], middles, market)[authority.code]
         for suffix, part in COMPONENTS.items():
             variable = f"lmp_{market}{suffix}"
-            yield Series(known.code, variable, "USD/MWh", starts, ends, getattr(price, part), made)
+            yield SimulatedSeries(authority.code, variable, "USD/MWh", starts, ends, getattr(price, part), issued)
 
 
-def _weather(grid: Grid, known: Authority, starts: Times, step: np.timedelta64) -> Iterator[Series]:
+def _simulate_weather(
+    grid: Grid, authority: Authority, starts: Times, step: np.timedelta64
+) -> Iterator[SimulatedSeries]:
     """Instants at the intervals' starts; sums and means of an hour stand for the interval."""
     from gridtide.simulation import WEATHER
 
     skies = {
-        True: grid.average_weather(known.code, starts + step // 2),
-        False: grid.average_weather(known.code, starts),
+        True: grid.average_weather(authority.code, starts + step // 2),
+        False: grid.average_weather(authority.code, starts),
     }
     for variable, measure in WEATHER.items():
         values = measure.of(skies[measure.preceding]).round(measure.decimals) + 0.0  # no -0
         ends = starts + step if measure.preceding else starts
-        yield Series(known.code, variable, measure.unit, starts, ends, values)
+        yield SimulatedSeries(authority.code, variable, measure.unit, starts, ends, values)
 
 
-def _products() -> list[tuple[frozenset[str], Make]]:
-    """The names of the variables that go together, and what makes them."""
+def _list_products() -> list[tuple[frozenset[str], SeriesSimulator]]:
+    """The names of the variables that are simulated together, with the function that simulates them."""
     from gridtide.simulation import FUELS, WEATHER
 
     fuels = (f"generation_{fuel}" for fuel in FUELS)
     prices = (f"lmp_{market}{suffix}" for market in ("day_ahead", "real_time") for suffix in COMPONENTS)
     power = ("demand", "net_generation", "net_interchange", "interchange", "load", "load_native", *fuels)
     return [
-        (frozenset(power), _energy),
-        (frozenset(("demand_forecast_day_ahead",)), _forecast),
-        (frozenset(prices), _prices),
-        (frozenset(WEATHER), _weather),
+        (frozenset(power), _simulate_energy),
+        (frozenset(("demand_forecast_day_ahead",)), _simulate_forecast),
+        (frozenset(prices), _simulate_prices),
+        (frozenset(WEATHER), _simulate_weather),
     ]
 
 
-def _check(entry: Entry) -> None:
+def _check_params(entry: Entry) -> None:
     unknown = set(entry.params) - {"authority", "variables", "seed"}
     if unknown:
         raise ConfigurationError(
             entry.name, f"params.{min(unknown)}: is unknown", "The simulated grid knows authority, variables and seed"
         )
-    known = frozenset().union(*(names for names, _ in _products()))
-    strange = set(_several(entry, "variables")) - known
+    simulated = frozenset().union(*(names for names, _ in _list_products()))
+    strange = set(_read_param(entry, "variables")) - simulated
     if strange:
         raise ConfigurationError(
-            entry.name, f"params.variables: {min(strange)!r} is not simulated", f"There are: {', '.join(sorted(known))}"
+            entry.name,
+            f"params.variables: {min(strange)!r} is not simulated",
+            f"There are: {', '.join(sorted(simulated))}",
         )
 
 
-def _several(entry: Entry, key: str, *otherwise: str) -> tuple[str, ...]:
-    """What `params` holds under `key`, one or several."""
-    found = entry.params.get(key, otherwise)
-    return tuple(map(str, found if isinstance(found, tuple | list) else (found,)))
+def _read_param(entry: Entry, key: str, *otherwise: str) -> tuple[str, ...]:
+    """The values of `params` under `key`, of which there may be several."""
+    setting = entry.params.get(key, otherwise)
+    return tuple(map(str, setting if isinstance(setting, tuple | list) else (setting,)))

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from gridtide.simulation import HOUR, Grid, count_day_ahead_lead, list_interval_starts
+from gridtide.simulation import HOUR_STEP, Grid, count_day_ahead_lead, list_interval_starts
 from tests.support.sandbox_server import serving
 
 
@@ -67,7 +67,7 @@ async def test_the_system_is_the_sum_of_its_areas_and_the_simulation():
     begins = list_interval_starts(
         datetime(2025, 11, 1, 7, tzinfo=UTC), datetime(2025, 11, 2, 7, tzinfo=UTC), timedelta(hours=1)
     )
-    demand = Grid(0).state_at("CISO", begins + HOUR // 2).demand
+    demand = Grid(0).state_at("CISO", begins + HOUR_STEP // 2).demand
     for number, (hour, total) in enumerate(sorted(loads["CA ISO-TAC"].items())):
         assert total == sum(loads[f"{area}-TAC"][hour] for area in ("PGE", "SCE", "SDGE", "VEA"))
         assert total == pytest.approx(demand[number], abs=2)
@@ -147,7 +147,7 @@ async def test_renewable_forecasts_are_the_day_ahead_view_of_the_hubs():
     begins = list_interval_starts(
         datetime(2025, 11, 1, 7, tzinfo=UTC), datetime(2025, 11, 2, 7, tzinfo=UTC), timedelta(hours=1)
     )
-    middles = begins + HOUR // 2
+    middles = begins + HOUR_STEP // 2
     solar = Grid(0).state_at("CISO", middles, count_day_ahead_lead(middles, "America/Los_Angeles")).generation["solar"]
     summed = defaultdict(float)
     for row in found:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gridtide.sandbox import SECRETS
-from gridtide.simulation import HOUR, Grid, list_interval_starts
+from gridtide.simulation import HOUR_STEP, Grid, list_interval_starts
 from tests.support.sandbox_server import KEY, NOW, serving
 
 ROUTE = "/v2/electricity/rto/{}/data/"
@@ -88,7 +88,7 @@ async def test_labels_name_the_hour_that_ends_and_both_bounds_are_included():
     begins = list_interval_starts(
         datetime(2024, 3, 9, 23, tzinfo=UTC), datetime(2024, 3, 10, 3, tzinfo=UTC), timedelta(hours=1)
     )
-    expected = Grid(0).state_at("ISNE", begins + HOUR // 2).whole().demand
+    expected = Grid(0).state_at("ISNE", begins + HOUR_STEP // 2).whole().demand
     assert [int(row["value"]) for row in answer["response"]["data"]] == expected.astype(int).tolist()
 
 

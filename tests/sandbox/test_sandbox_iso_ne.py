@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gridtide.sandbox.formats.iso_ne import draw_fuel_mix, list_readings
-from gridtide.simulation import HOUR, Grid, list_interval_starts
+from gridtide.simulation import HOUR_STEP, Grid, list_interval_starts
 from tests.support.sandbox_server import BASIC, NOW, serving
 
 
@@ -93,7 +93,7 @@ async def test_hourly_load_is_the_simulation_and_begins_its_hour():
     begins = list_interval_starts(
         datetime(2024, 3, 9, 5, tzinfo=UTC), datetime(2024, 3, 10, 5, tzinfo=UTC), timedelta(hours=1)
     )
-    state = Grid(0).state_at("ISNE", begins + HOUR // 2)
+    state = Grid(0).state_at("ISNE", begins + HOUR_STEP // 2)
     assert records[0]["BeginDate"] == "2024-03-09T00:00:00.000-05:00"
     assert [record["NativeLoad"] for record in records] == state.demand.round(3).tolist()
     for record in records:

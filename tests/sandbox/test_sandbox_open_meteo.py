@@ -7,7 +7,7 @@ import pytest
 
 from gridtide.sandbox.formats.exchange import Question
 from gridtide.sandbox.formats.open_meteo import count_calls
-from gridtide.simulation import HOUR, Grid, list_interval_starts
+from gridtide.simulation import HOUR_STEP, Grid, list_interval_starts
 from tests.support.sandbox_server import NOW, serving
 
 BOSTON = {"latitude": "42.36", "longitude": "-71.06"}
@@ -39,7 +39,7 @@ async def test_the_archive_is_the_simulation_under_gmt_labels():
     assert answer["hourly_units"] == {"time": "iso8601", "temperature_2m": "°C", "shortwave_radiation": "W/m²"}
     assert (answer["utc_offset_seconds"], answer["timezone"]) == (0, "GMT")
     grid = Grid(0)
-    warm, bright = (grid.weather_at([42.36], [-71.06], t) for t in (times, times - HOUR // 2))
+    warm, bright = (grid.weather_at([42.36], [-71.06], t) for t in (times, times - HOUR_STEP // 2))
     np.testing.assert_array_equal(answer["hourly"]["temperature_2m"], warm.temperature[0].round(1))
     np.testing.assert_array_equal(answer["hourly"]["shortwave_radiation"], bright.irradiance[0].round(1))
 

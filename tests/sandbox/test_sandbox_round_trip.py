@@ -17,7 +17,7 @@ from gridtide.periods import Period
 from gridtide.sandbox import SECRETS, redirect
 from gridtide.sandbox.formats import eia
 from gridtide.sandbox.formats.iso_ne import LOCATIONS, draw_fuel_mix, list_readings
-from gridtide.simulation import CALIFORNIA, HOUR, WEATHER, Grid, count_day_ahead_lead, list_interval_starts
+from gridtide.simulation import CALIFORNIA, HOUR_STEP, WEATHER, Grid, count_day_ahead_lead, list_interval_starts
 from gridtide.sources.registry import source
 from gridtide.variables import snake_case
 from tests.support.sandbox_server import serving
@@ -27,7 +27,7 @@ AUTUMN = Period(datetime(2025, 11, 1, 4, tzinfo=UTC), datetime(2025, 11, 4, 5, t
 """Three days of New York, the 25-hour one in the middle."""
 
 BEGINS = list_interval_starts(AUTUMN.start, AUTUMN.end, timedelta(hours=1))
-MIDDLES = BEGINS + HOUR // 2
+MIDDLES = BEGINS + HOUR_STEP // 2
 
 
 async def collected(entry, period):
@@ -66,7 +66,7 @@ def same(table, variable, location, begins, values, **near):
 def odd(name, values):
     """`values` as EIA writes them, with its rare nulls and zeros without their zero."""
     one = next(one for route in eia.IMITATED_ROUTES.values() for one in route.series() if one.name == name)
-    kind = eia.find_quirks(GRID, one, BEGINS + HOUR, values)
+    kind = eia.find_quirks(GRID, one, BEGINS + HOUR_STEP, values)
     return np.select([kind == 3, kind > 0], [0.306, np.nan], values)
 
 
@@ -218,7 +218,7 @@ async def test_open_meteo_history():
         for variable in ("temperature_2m", "shortwave_radiation", "precipitation"):
             begins, read = series(table, variable, entry.location[number])
             measure = WEATHER[variable]
-            moments = begins + HOUR // 2 if measure.preceding else begins
+            moments = begins + HOUR_STEP // 2 if measure.preceding else begins
             sky = GRID.weather_at([point[0]], [point[1]], moments)
             np.testing.assert_array_equal(read, measure.of(sky)[0].round(measure.decimals))
             assert set(BEGINS) <= set(begins)

@@ -340,7 +340,10 @@ def test_recorded_answers_are_read_as_they_say(path: Any) -> None:
         if "toba" in row:
             place, name = f"{row['fromba']}>{row['toba']}", "interchange"
         elif "fueltype" in row:
-            place, name = row["respondent"], "generation_" + eia.FUELS.get(row["fueltype"], row["fueltype"].lower())
+            place, name = (
+                row["respondent"],
+                "generation_" + eia.FUELS_BY_CODE.get(row["fueltype"], row["fueltype"].lower()),
+            )
         else:
             place, name = row["respondent"], {"D": "demand"}[row["type"]]
         value = None if row.get("value") is None else float(row["value"])

@@ -15,7 +15,7 @@ from gridtide.observations.table import SCHEMA, concat
 from gridtide.periods import Period
 from gridtide.simulation import (
     FUELS,
-    HOUR,
+    HOUR_STEP,
     WEATHER,
     Grid,
     count_day_ahead_lead,
@@ -63,7 +63,7 @@ def test_values_are_the_simulation():
     """Demand, fuels, interchange, forecast, price and weather are what the grid of that seed has."""
     grid, table = Grid(3), collected(entry(params={"authority": "CISO", "seed": 3}))
     begins = list_interval_starts(WEEK.start, WEEK.end, timedelta(hours=1))
-    state = grid.state_at("CISO", begins + HOUR // 2).whole()
+    state = grid.state_at("CISO", begins + HOUR_STEP // 2).whole()
 
     def column(variable, location="CISO"):
         return values(table, variable, location)["value"].to_numpy()
@@ -72,10 +72,10 @@ def test_values_are_the_simulation():
     np.testing.assert_array_equal(column("generation_wind"), state.generation["wind"])
     np.testing.assert_array_equal(column("interchange", "CISO>BPAT"), state.exports["BPAT"])
     foreseen = grid.state_at(
-        "CISO", begins + HOUR // 2, count_day_ahead_lead(begins + HOUR // 2, "America/Los_Angeles")
+        "CISO", begins + HOUR_STEP // 2, count_day_ahead_lead(begins + HOUR_STEP // 2, "America/Los_Angeles")
     )
     np.testing.assert_array_equal(column("demand_forecast_day_ahead"), foreseen.whole().demand)
-    price = grid.price_nodes("CISO", ["CISO"], begins + HOUR // 2, "day_ahead")["CISO"]
+    price = grid.price_nodes("CISO", ["CISO"], begins + HOUR_STEP // 2, "day_ahead")["CISO"]
     np.testing.assert_array_equal(column("lmp_day_ahead"), price.total)
     np.testing.assert_array_equal(column("temperature_2m"), grid.average_weather("CISO", begins).temperature.round(1))
 

@@ -21,7 +21,7 @@ from gridtide.periods import Period, local_midnight
 from gridtide.sandbox.formats.exchange import Question, WireAnswer, write_html
 from gridtide.simulation import (
     CALIFORNIA,
-    HOUR,
+    HOUR_STEP,
     Grid,
     GridState,
     Times,
@@ -202,10 +202,10 @@ def _write_csv(question: Question, report: ImitatedReport, market: str, begins: 
 def _write_interval_columns(begins: Times, step: np.timedelta64) -> dict[str, list[str]]:
     """The columns that tell the interval, in GMT and as operating day and hour."""
     offset = find_utc_offset(begins, ZONE.key)
-    again = find_utc_offset(begins - HOUR, ZONE.key) > offset  # the autumn hour that the clock shows twice
+    again = find_utc_offset(begins - HOUR_STEP, ZONE.key) > offset  # the autumn hour that the clock shows twice
     local = begins + offset
-    hours = np.where(again, 25, (local - local.astype("datetime64[D]")) // HOUR + 1)
-    intervals = np.where(step < HOUR, (local - local.astype("datetime64[h]")) // step + 1, 0)
+    hours = np.where(again, 25, (local - local.astype("datetime64[D]")) // HOUR_STEP + 1)
+    intervals = np.where(step < HOUR_STEP, (local - local.astype("datetime64[h]")) // step + 1, 0)
     return {
         "INTERVALSTARTTIME_GMT": [f"{text}-00:00" for text in np.datetime_as_string(begins, unit="s").tolist()],
         "INTERVALENDTIME_GMT": [f"{text}-00:00" for text in np.datetime_as_string(begins + step, unit="s").tolist()],
@@ -231,7 +231,9 @@ def _make_load_series(question: Question, middles: Times, market: str) -> list[t
     grid, actual = question.grid, market == "ACTUAL"
     state = grid.state_at(CODE, middles) if actual else _forecast_state(grid, middles, market)
     demand = (
-        grid.publish_values("caiso load", state.demand, middles + HOUR // 2, question.now) if actual else state.demand
+        grid.publish_values("caiso load", state.demand, middles + HOUR_STEP // 2, question.now)
+        if actual
+        else state.demand
     )
     loads = {area: np.round(CALIFORNIA.zones[zone] * demand) for area, zone in LOAD_AREAS.items()}
     areas = {"CA ISO-TAC": sum(loads.values(), np.zeros(len(middles))), **loads}

@@ -21,7 +21,17 @@ from numpy.typing import NDArray
 from gridtide.periods import local_midnight
 from gridtide.sandbox import SECRETS
 from gridtide.sandbox.formats.exchange import Question, WireAnswer, write_json
-from gridtide.simulation import FUELS, HOUR, TIES, Grid, GridState, Times, Values, count_day_ahead_lead, find_authority
+from gridtide.simulation import (
+    FUELS,
+    HOUR_STEP,
+    TIES,
+    Grid,
+    GridState,
+    Times,
+    Values,
+    count_day_ahead_lead,
+    find_authority,
+)
 
 RATE_LIMITS = ((5, 1.0), (9000, 3600.0))
 """Requests in seconds."""
@@ -398,7 +408,7 @@ class _States(dict[tuple[str, bool], GridState]):
 
     def __missing__(self, key: tuple[str, bool]) -> GridState:
         code, forecast = key
-        middles = self.ends - HOUR // 2
+        middles = self.ends - HOUR_STEP // 2
         lead = count_day_ahead_lead(middles, find_authority(code).zone) if forecast else 0.0
         state = self[key] = self.grid.state_at(code, middles, lead).whole()
         return state

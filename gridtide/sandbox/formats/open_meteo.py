@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from gridtide.sandbox.formats.exchange import Question, WireAnswer, write_json
-from gridtide.simulation import HOUR, WEATHER, Times, Values, Weather, list_interval_starts, to_times
+from gridtide.simulation import HOUR_STEP, WEATHER, Times, Values, Weather, list_interval_starts, to_times
 
 RATE_LIMITS = ((600, 60.0), (5000, 3600.0), (10_000, 86_400.0))
 """Calls in seconds."""
@@ -175,7 +175,7 @@ def _write_columns(
     question: Question, forecast_request: _ForecastRequest, times: Times
 ) -> dict[str, tuple[str, list[list[float | None]]]]:
     """By column its unit and the values of each point; hours the archive does not have yet are null."""
-    hours = (times - to_times([_find_model_run(question.now)])) / HOUR
+    hours = (times - to_times([_find_model_run(question.now)])) / HOUR_STEP
     lead: Values | float = np.maximum(hours, 0.0) if question.path == FORECAST else 0.0
     known_hours = (
         int(np.sum(times <= to_times([question.now - ARCHIVE_LAG])[0])) if question.path == ARCHIVE else len(times)
@@ -185,7 +185,7 @@ def _write_columns(
     for name in forecast_request.variables:
         measure = WEATHER[name]
         if measure.preceding not in skies:
-            moment = times - HOUR // 2 if measure.preceding else times
+            moment = times - HOUR_STEP // 2 if measure.preceding else times
             skies[measure.preceding] = question.grid.weather_at(
                 forecast_request.latitudes, forecast_request.longitudes, moment, lead
             )
