@@ -110,17 +110,17 @@ LAYOUT = ReportLayout(
 )
 
 
-async def _clear_entry(store: Lake, entry: Entry, before: datetime, dry_run: bool) -> dict[str, Any]:
+async def _clear_entry(lake: Lake, entry: Entry, before: datetime, dry_run: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"name": entry.name, "bodies": 0, "bytes": 0, "oldest": None, "removed": 0, "error": None}
     try:
-        bodies = await find_expired(store, entry, before)
+        bodies = await find_expired(lake, entry, before)
         oldest = bodies[0].last_modified.isoformat(timespec="seconds") if bodies else None
         row |= {"bodies": len(bodies), "bytes": sum(body.size for body in bodies), "oldest": oldest}
         while not dry_run and row["removed"] < len(bodies):
             batch = bodies[row["removed"] : row["removed"] + BATCH]
-            await store.remove([body.path for body in batch])
+            await lake.store.remove([body.path for body in batch])
             row["removed"] += len(batch)
-            await store.prune(body_folders(entry, batch))
+            await lake.store.prune(body_folders(entry, batch))
     except GridtideError as failure:
         row["error"] = one_line(failure)
     return row

@@ -193,7 +193,7 @@ def _local(path: str | Path) -> Iterator[Path]:
     folder = str(path).removesuffix(FILE).rstrip("/")
     with TemporaryDirectory() as temporary:
         copy = Path(temporary, FILE)
-        copy.write_bytes(_awaited(Lake.open(folder).read(FILE)))
+        copy.write_bytes(_awaited(Lake.open(folder).store.read(FILE)))
         yield copy
 
 

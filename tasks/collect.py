@@ -132,7 +132,7 @@ class _CollectionAttempts:
 
     async def is_stored(self, collected: dict[str, Any]) -> bool:
         """Whether the lake still holds the file of an earlier result."""
-        return collected["file"] is None or await self.run.lake.exists(collected["file"])
+        return collected["file"] is None or await self.run.lake.store.exists(collected["file"])
 
 
 def _attempt(work: _CollectionAttempts, refresh: bool) -> Awaitable[State[dict[str, Any]]]:

@@ -274,7 +274,7 @@ def test_impossible_batches_are_refused(store: "mlx_store.Store") -> None:
 def test_a_set_in_a_bucket_is_opened_by_its_uri(store: "mlx_store.Store", bucket: str) -> None:
     """Batches and the context of now are those of the local file, which needs not stay."""
     uri = f"s3://{bucket}/grid/features/two"
-    asyncio.run(Lake.open(uri).put("sequences.safetensors", path_of(store).read_bytes()))
+    asyncio.run(Lake.open(uri).store.put("sequences.safetensors", path_of(store).read_bytes()))
     for remote in (uri, f"{uri}/sequences.safetensors"):
         batch = next(mlx_store.get_training_sequences(remote, "test", batch_size=2))
         expected = next(mlx_store.iterate_batches(store, "test", batch_size=2))

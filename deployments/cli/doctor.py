@@ -191,7 +191,7 @@ async def _check_lake(config: Config, address: str, now: datetime) -> list[Check
 
 
 async def _check_writable(lake: Any) -> list[CheckResult]:
-    await lake.probe()
+    await lake.store.probe()
     return []
 
 

@@ -70,7 +70,7 @@ async def _try_lake(address: str) -> GridtideError | None:
     try:
         async with connect_for_blocks(address):
             lake = await open_lake(address)
-        await lake.probe()
+        await lake.store.probe()
     except GridtideError as error:
         return error
     return None

@@ -64,7 +64,7 @@ async def list_collections(lake: Lake, entry: Entry) -> list[KeptCollection]:
 async def bodies_by_collection(lake: Lake, entry: Entry) -> dict[KeptCollection, list[Object]]:
     """The bodies of `entry`. Other things under `raw/` are left out."""
     in_folder: dict[str, list[Object]] = defaultdict(list)
-    for one in await lake.objects(f"raw/{entry.output_folder}"):
+    for one in await lake.store.objects(f"raw/{entry.output_folder}"):
         folder, _, name = one.path.rpartition("/")
         if name.endswith(".zst"):
             in_folder[folder].append(one)
@@ -76,8 +76,8 @@ async def list_answers(lake: Lake, chosen: Iterable[KeptCollection]) -> dict[str
     """The path of the body that answers each question asked in the `chosen` collections, the newest last."""
     answers: dict[str, str] = {}
     for collection in chosen:
-        _, paths = await lake.listing(collection.folder)
-        numbered = [(_number(path), path) for path in paths]
+        _, bodies = await lake.store.listing(collection.folder)
+        numbered = [(_number(body.path), body.path) for body in bodies]
         answers.update(
             {path.rpartition("/")[2].partition("-")[0].removesuffix(".zst"): path for _, path in sorted(numbered)}
         )

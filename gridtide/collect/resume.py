@@ -52,7 +52,7 @@ async def open_resumed(
     """A fetcher that takes what the run `stamp` kept of this very period before it asks `http`; with
     `earlier`, also what other runs kept of it in the last `RESUME`."""
     own = KeptCollection(collection_folder(entry, stamp, period), stamp, period)
-    folders = (await lake.listing(own.folder.rpartition("/")[0]))[0] if earlier else []
+    folders = (await lake.store.listing(own.folder.rpartition("/")[0]))[0] if earlier else []
     found = [one for one in (parse_collection_folder(entry, folder) for folder in folders) if one]
     others = _earlier(sorted(found, key=lambda one: one.stamp), own)
     return Resumed(http, lake, await list_answers(lake, [*others, own]))

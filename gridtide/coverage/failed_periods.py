@@ -82,10 +82,10 @@ async def note(lake: Lake, entry: Entry, answers: Mapping[Period, str], now: dat
 async def recall(lake: Lake, entry: Entry) -> list[Failure]:
     """What failed of `entry` and no later run made good; nothing, with a warning, where that is damaged."""
     path = _path(entry)
-    if not await lake.exists(path):
+    if not await lake.store.exists(path):
         return []
     try:
-        return [_from_json(item) for item in json.loads(await lake.read(path))]
+        return [_from_json(item) for item in json.loads(await lake.store.read(path))]
     except (ValueError, KeyError, TypeError) as error:
         logger.warning("%s: is damaged and passed over, what failed before is asked for at once: %r", path, error)
         return []
@@ -94,7 +94,7 @@ async def recall(lake: Lake, entry: Entry) -> list[Failure]:
 async def remember(lake: Lake, entry: Entry, failures: Sequence[Failure]) -> None:
     """Replace what is remembered of `entry`."""
     text = json.dumps([failure.as_dict() for failure in failures], indent=2)
-    await lake.put(_path(entry), text.encode() + b"\n", replace=True)
+    await lake.store.put(_path(entry), text.encode() + b"\n", replace=True)
 
 
 def _from_json(item: Mapping[str, Any]) -> Failure:

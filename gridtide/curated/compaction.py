@@ -136,7 +136,7 @@ class Work:
         self.record.files |= {path: compacted for path, compacted in self.unrecorded.items() if path not in waiting}
         self.unrecorded = {path: compacted for path, compacted in self.unrecorded.items() if path in waiting}
         if self.within is None and self.record != self.dataset.record:
-            await self.lake.put(f"{self.dataset.path}/{RECORD_NAME}", self.record.encode(), replace=True)
+            await self.lake.store.put(f"{self.dataset.path}/{RECORD_NAME}", self.record.encode(), replace=True)
 
     async def find_stale(self) -> set[str]:
         """The months without a file that the record has in them, from which another compaction took it away, or
@@ -175,12 +175,14 @@ class Work:
     async def _merge_month(self, month: str, rows: Mapping[str, pa.Table]) -> None:
         """Put `month` with all that the record has in it and `rows`, by path, unless it is so already."""
         path = month_path(self.dataset.path, month)
-        stored = await self.dataset.read_month(month, month_period(month)) if await self.lake.exists(path) else None
+        stored = (
+            await self.dataset.read_month(month, month_period(month)) if await self.lake.store.exists(path) else None
+        )
         base = stored if stored and self.dataset.superseded.keys().isdisjoint(stored.inputs) else Month()
         expected = self.record.inputs(month) | {name: self.unrecorded[name].content_hash for name in rows}
         late = dict(expected.items() - base.inputs.items())
         if stored and not expected:  # all that it held was superseded
-            await self.lake.remove([path])
+            await self.lake.store.remove([path])
         if not late:
             return
         tables = [rows[name] if name in rows else await self._reload_rows(month, name, expected[name]) for name in late]
@@ -196,7 +198,7 @@ class Work:
             pa.concat_tables(tables),
         )
         body = await run_computing(merged.encode, row_group_rows=self.row_group_rows)
-        self.record.months[month] = CompactedMonth(await self.lake.put(path, body, replace=True), merged.newest)
+        self.record.months[month] = CompactedMonth(await self.lake.store.put(path, body, replace=True), merged.newest)
         self.compaction.months.append(month)
         self.compaction.bytes += len(body)
 

@@ -68,7 +68,7 @@ class Dataset:
         """The files that `file_prefix` names in `output_folder`; asks the lake for two lists and one small file."""
         path = dataset_folder(output_folder, file_prefix)
         listing = lake.files(output_folder, file_prefix, superseded=True)
-        listed, objects = await asyncio.gather(listing, lake.objects(path))
+        listed, objects = await asyncio.gather(listing, lake.store.objects(path))
         tabular = {EXTENSIONS[name] for name in TABULAR}
         tags_by_path = {stored.path: stored.e_tag for stored in objects}
         months = {name.rpartition("/")[2].removesuffix(".parquet"): tag for name, tag in tags_by_path.items()}
@@ -125,7 +125,7 @@ class Dataset:
         path = month_path(self.path, month)
         try:
             return await run_decoding(
-                Month.decode, await self.lake.read(path), period, only_latest=only_latest, locations=locations
+                Month.decode, await self.lake.store.read(path), period, only_latest=only_latest, locations=locations
             )
         except (StorageError, ValueError) as error:
             logger.warning("%s: passed over, the files it was compacted from are read instead: %s", path, error)
@@ -263,7 +263,7 @@ def _as_removed(path: str, compacted: CompactedFile) -> File:
 
 async def _read_record(lake: Lake, path: str) -> CompactionRecord:
     try:
-        return CompactionRecord.decode(await lake.read(path))
+        return CompactionRecord.decode(await lake.store.read(path))
     except ValueError as error:
         logger.warning("%s: is damaged and passed over; compact again: %s", path, error)
         return CompactionRecord()

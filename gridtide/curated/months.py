@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from gridtide.curated.vintages import STORED, compact_rows, relabel, split_by_location
 from gridtide.lake.files.checksums import ChecksummingSink, open_checked, verify_row_groups
 from gridtide.lake.files.encoding import ENCODINGS, LABEL_COLUMNS
-from gridtide.lake.store import PROCESSED
+from gridtide.lake.names import PROCESSED
 from gridtide.observations.constant_columns import (
     CONSTANTS_KEY,
     Constants,

@@ -64,9 +64,9 @@ async def prune(lake: Lake, entry: Entry, now: datetime | None = None) -> Prunin
         else:
             pruning.problems.append(f"{file.path} is left: it is not the file that was compacted")
     if removed:
-        await lake.put(f"{dataset.path}/{removed_name(datetime.now(UTC))}", encode_removed(removed))
-        await lake.remove(list(removed))
-        await lake.remove([path + SIDECAR for path in removed if not path.endswith(".parquet")])
+        await lake.store.put(f"{dataset.path}/{removed_name(datetime.now(UTC))}", encode_removed(removed))
+        await lake.store.remove(list(removed))
+        await lake.store.remove([path + SIDECAR for path in removed if not path.endswith(".parquet")])
         pruning.files, pruning.bytes = len(removed), sum(size for size, _ in removed.values())
     return pruning
 
@@ -83,7 +83,7 @@ def _may_remove(dataset: Dataset, file: File, months: dict[str, Month]) -> bool:
 
 async def _ready_months(dataset: Dataset, now: datetime, pruning: Pruning) -> dict[str, Month]:
     """The months that are old enough and sound, without their rows."""
-    written = {stored.path: stored.last_modified for stored in await dataset.lake.objects(dataset.path)}
+    written = {stored.path: stored.last_modified for stored in await dataset.lake.store.objects(dataset.path)}
     months: dict[str, Month] = {}
     for month in dataset.tags:
         path = month_path(dataset.path, month)
@@ -91,7 +91,7 @@ async def _ready_months(dataset: Dataset, now: datetime, pruning: Pruning) -> di
         if not stored or max(stored) > now - STORED_FOR or written[path] > now - WRITTEN_FOR:
             continue
         try:
-            whole = await run_decoding(Month.decode, await dataset.lake.read(path), month_period(month))
+            whole = await run_decoding(Month.decode, await dataset.lake.store.read(path), month_period(month))
         except (StorageError, ValueError) as error:
             pruning.problems.append(f"{path} is damaged, and its files are left: {error}")
             continue

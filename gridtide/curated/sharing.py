@@ -102,6 +102,6 @@ async def join_shares(
     if whole:
         before = dataset.valid_record()
         record = CompactionRecord({**before.files, **whole}, {**before.months, **months})
-        await lake.put(f"{dataset.path}/{RECORD_NAME}", record.encode(), replace=True)
+        await lake.store.put(f"{dataset.path}/{RECORD_NAME}", record.encode(), replace=True)
     rows, size = (sum(getattr(part.compaction, name) for part in parts) for name in ("rows", "bytes"))
     return Compaction(entry.name, len(whole), rows, sorted(months), size)

@@ -19,11 +19,13 @@ request to an upstream is on its way before they are loaded.
 
 from gridtide.lake.files.draft import Draft
 from gridtide.lake.files.metadata import Metadata, Provenance
+from gridtide.lake.lake import Lake, Stored
 from gridtide.lake.names import EXTENSIONS, File, Name, file_name, folder_name, parse_folder_name
-from gridtide.lake.store import Lake, Object, Stored
+from gridtide.lake.store import ByteStore, Object
 
 __all__ = [
     "EXTENSIONS",
+    "ByteStore",
     "Draft",
     "File",
     "Lake",

@@ -18,6 +18,9 @@ EXTENSIONS = {"parquet": "parquet", "csv": "csv", "json": "json", "raw": "raw"}
 SIDECAR = ".meta.json"
 """What follows a file's name in that of its sidecar."""
 
+PROCESSED = "processed"
+"""The folder of compacted months."""
+
 _SUPERSEDED = ".superseded_"
 _MOMENT = "%Y%m%dT%H%M%S%f"
 _STAMP = "%Y%m%d_%H%M%S"

@@ -40,35 +40,35 @@ class LocationExchange:
     async def begin(cls, plan: ReadingPlan, lake: Lake, folder: str) -> LocationExchange:
         """Put the list of the files of `plan` in `folder`."""
         listed = [asdict(file) for file in plan.files]
-        await lake.put(f"{folder}/inputs.json", manifest.to_json(listed).encode(), replace=True)
+        await lake.store.put(f"{folder}/inputs.json", manifest.to_json(listed).encode(), replace=True)
         return cls(replace(plan, files=()), folder)
 
     async def gather(self, lake: Lake, number: int) -> LocationInputs:
         """Put the series of the `number`-th location; what it has. Raises as `locate_series` does."""
-        listed = json.loads(await lake.read(f"{self.folder}/inputs.json"))
+        listed = json.loads(await lake.store.read(f"{self.folder}/inputs.json"))
         plan = replace(self.plan.at_location(number), files=tuple(Input(**file) for file in listed))
         gathered = await gather_series(plan, lake)
         (series,) = locate_series(plan.spec, gathered.hourly, gathered.stored)
-        await lake.put_parts(f"{self.folder}/{number}.series", _encode_series(gathered))
+        await lake.store.put_parts(f"{self.folder}/{number}.series", _encode_series(gathered))
         return measure_delays(gathered.hourly, series, splits.train_slice(plan.spec, plan.rows, plan.hours))
 
     async def derive(self, lake: Lake, number: int, shifts: Mapping[SeriesKind, Sequence[int]]) -> None:
         """Put the base of the `number`-th location, whose series have been put; raises as `derive_bases` does."""
         plan = self.plan.at_location(number)
-        gathered = _decode_series(await lake.read(f"{self.folder}/{number}.series"))
+        gathered = _decode_series(await lake.store.read(f"{self.folder}/{number}.series"))
         located = locate_series(plan.spec, gathered.hourly, gathered.stored)
         (base,) = derive_bases(plan.spec, gathered.hourly, plan.rows, located, shifts)
-        await lake.put_parts(f"{self.folder}/{number}.base", _encode_base(base))
+        await lake.store.put_parts(f"{self.folder}/{number}.base", _encode_base(base))
 
     async def read(self, lake: Lake) -> list[Base]:
         """The bases of all locations, which have been put."""
         numbers = range(len(self.plan.spec.locations))
-        bodies = [await lake.read(f"{self.folder}/{number}.base") for number in numbers]
+        bodies = [await lake.store.read(f"{self.folder}/{number}.base") for number in numbers]
         return align_bases([_decode_base(body) for body in bodies])
 
     async def clear(self, lake: Lake) -> None:
         """Remove all that was exchanged."""
-        await lake.remove([file.path for file in await lake.objects(self.folder)])
+        await lake.store.remove([file.path for file in await lake.store.objects(self.folder)])
 
 
 def _encode_series(gathered: GatheredSeries) -> list[bytes | memoryview]:

@@ -51,16 +51,16 @@ async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: La
     staging = f"{folder}/new-{manifest['fingerprint'][:16]}"
     try:
         for name, parts in bodies.items():
-            await lake.put_parts(f"{staging}/{name}", parts)
+            await lake.store.put_parts(f"{staging}/{name}", parts)
         for name in bodies:
-            await lake.move(f"{staging}/{name}", f"{folder}/{name}")
+            await lake.store.move(f"{staging}/{name}", f"{folder}/{name}")
     except BaseException:
         with suppress(StorageError):  # what happened before is what is to be told
-            await lake.remove([f"{staging}/{name}" for name in bodies])
+            await lake.store.remove([f"{staging}/{name}" for name in bodies])
         raise
     finally:
-        await lake.prune([staging])
-    await lake.remove([f"{folder}/{name}" for name in sorted(OPTIONAL - bodies.keys())])  # of the set before
+        await lake.store.prune([staging])
+    await lake.store.remove([f"{folder}/{name}" for name in sorted(OPTIONAL - bodies.keys())])  # of the set before
     sizes = {name: sum(map(len, parts)) for name, parts in bodies.items()}
     return report_set(training_set, manifest, folder, sizes)
 

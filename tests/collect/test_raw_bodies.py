@@ -15,7 +15,7 @@ from gridtide.collect.collection import collect
 from gridtide.entries.entry import Entry
 from gridtide.errors import IncompleteError, StorageError, UpstreamError
 from gridtide.http.client import Http, Response
-from gridtide.lake import Lake
+from gridtide.lake import ByteStore, Lake, Object
 from gridtide.periods import Period
 from gridtide.sources.contract import Request
 from tests.support.eia_upstream import HOURS, JANUARY, EiaUpstream, StartUpstream
@@ -162,14 +162,14 @@ async def test_what_is_gone_on_from_is_found_among_many(
     for of, stamp, day in [(one, STAMP, day) for day in days] + [(other, STAMP, days[3]), (one, STAMP - DAY, days[3])]:
         await raw_bodies.keep_body(lake, of, stamp, day, Request("/", {}), Response(b"body", stamp, "text/plain", 1))
     listed: list[str] = []
-    listing = Lake.listing
+    listing = ByteStore.listing
 
-    async def counted(self: Lake, folder: str) -> tuple[list[str], list[str]]:
+    async def counted(self: ByteStore, folder: str) -> tuple[list[str], list[Object]]:
         found = await listing(self, folder)
-        listed.extend([*found[0], *found[1]])
+        listed.extend([*found[0], *(file.path for file in found[1])])
         return found
 
-    monkeypatch.setattr(Lake, "listing", counted)
+    monkeypatch.setattr(ByteStore, "listing", counted)
     async with Http({}) as http:
         await resume.open_resumed(http, lake, one, STAMP + HOUR, days[3], earlier=True)
     assert [path.removeprefix("raw/one/20240104T0000_20240105T0000/") for path in listed] == [

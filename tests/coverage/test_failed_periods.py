@@ -45,6 +45,6 @@ async def test_it_is_kept_in_the_lake(caplog: pytest.LogCaptureFixture) -> None:
     failures = [Failure(period(0, 1), 2, START, "demand: HTTP 500")]
     await failed_periods.remember(lake, of, failures)
     assert await failed_periods.recall(lake, of) == failures
-    await lake.put("failed/demand/demand.json", b"{", replace=True)
+    await lake.store.put("failed/demand/demand.json", b"{", replace=True)
     assert await failed_periods.recall(lake, of) == []
     assert "failed/demand/demand.json: is damaged" in caplog.text

@@ -52,7 +52,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 async def tags(lake: Lake) -> dict[str, str | None]:
     """What the store says of everything that is compacted."""
-    return {one.path: one.e_tag for one in await lake.objects("processed")}
+    return {one.path: one.e_tag for one in await lake.store.objects("processed")}
 
 
 async def test_only_months_that_new_files_touch_are_written(lake: Lake) -> None:
@@ -77,12 +77,12 @@ async def test_a_month_says_what_it_was_made_of(lake: Lake) -> None:
     of = entry()
     stored = [await put(lake, of, asked, [row(0, value)]) for asked, value in enumerate((1.0, 1.0, 2.0, 1.0))]
     await curated.compact(lake, of)
-    body = await lake.read(MONTHS[0])
+    body = await lake.store.read(MONTHS[0])
     month = Month.decode(body, WHOLE)
     inputs = {one.path: one.content_hash for one in stored}
     assert month.inputs == inputs
     assert sorted(month.table["file"].to_pylist()) == [stored[n].path for n in (0, 2, 3)]
-    record = CompactionRecord.decode(await lake.read("processed/demand/demand/inputs.json"))
+    record = CompactionRecord.decode(await lake.store.read("processed/demand/demand/inputs.json"))
     assert {path: held.content_hash for path, held in record.files.items()} == inputs
     assert [record.files[one.path].stored_at for one in stored] == [one.stored_at for one in stored]
 
@@ -93,7 +93,7 @@ async def test_the_latest_of_a_month_are_read_without_what_is_constant(lake: Lak
     for asked, value in enumerate((1.0, 2.0)):
         await put(lake, of, asked, [row(hour, value) for hour in (0, 2)])
     await curated.compact(lake, of)
-    body = await lake.read(MONTHS[0])
+    body = await lake.store.read(MONTHS[0])
     latest = Month.decode(body, WHOLE, only_latest=True).table
     assert latest.column_names == ["interval_start", "value", "retrieved_at", "retrievals"]
     assert complete_table(latest).drop_columns(["retrievals"]).to_pylist() == [
@@ -172,7 +172,7 @@ async def test_two_at_once_lose_nothing(lake: Lake) -> None:
         assert await values(lake, of) == sorted(expected.items())
     await curated.compact(lake, of)
     assert (await curated.compact(lake, of)).months == []
-    table = Month.decode(await lake.read(MONTHS[0]), WHOLE)
+    table = Month.decode(await lake.store.read(MONTHS[0]), WHOLE)
     assert len(table.inputs) == 18
     assert await values(lake, of) == sorted(expected.items())
 
@@ -182,13 +182,13 @@ async def test_what_another_compaction_took_away_is_put_back(lake: Lake) -> None
     of = entry()
     await put(lake, of, 1, [row(0, 1.0)])
     await curated.compact(lake, of)
-    old = await lake.read(MONTHS[0])
+    old = await lake.store.read(MONTHS[0])
     await put(lake, of, 2, [row(0, 2.0), row(1, 2.0)])
     await curated.compact(lake, of)
-    await lake.put(MONTHS[0], old, replace=True)
+    await lake.store.put(MONTHS[0], old, replace=True)
     assert await values(lake, of) == [(0, 2.0), (1, 2.0)]
     assert (await curated.compact(lake, of)).months == ["2024-01"]
-    assert Month.decode(await lake.read(MONTHS[0]), WHOLE).table.num_rows == 3
+    assert Month.decode(await lake.store.read(MONTHS[0]), WHOLE).table.num_rows == 3
     assert await values(lake, of) == [(0, 2.0), (1, 2.0)]
 
 
@@ -201,15 +201,15 @@ async def test_a_damaged_month_is_made_anew(
     for asked, value in ((1, 1.0), (2, 2.0)):
         await put(lake, of, asked, [row(0, value), row(10, value)])
     await curated.compact(lake, of)
-    whole = await lake.read(MONTHS[0])
+    whole = await lake.store.read(MONTHS[0])
     if damage is None:
-        await lake.remove([MONTHS[0]])
+        await lake.store.remove([MONTHS[0]])
     else:
-        await lake.put(MONTHS[0], whole[: len(whole) // 2] if isinstance(damage, str) else damage, replace=True)
+        await lake.store.put(MONTHS[0], whole[: len(whole) // 2] if isinstance(damage, str) else damage, replace=True)
     assert await values(lake, of) == [(0, 2.0), (10, 2.0)]
     assert any(MONTHS[0] in warning for warning in warnings(caplog)) == (damage is not None)
     assert (await curated.compact(lake, of)).months == ["2024-01"]
-    assert await lake.read(MONTHS[0]) == whole
+    assert await lake.store.read(MONTHS[0]) == whole
 
 
 def saying(table: pa.Table, text: bytes) -> pa.Table:
@@ -337,7 +337,7 @@ async def test_what_is_named_like_no_month_is_passed_over(
     await put(lake, of, 1, [row(0, 1.0), row(10, 1.0)])
     await curated.compact(lake, of)
     foreign = f"processed/demand/demand/{name}.parquet"
-    await lake.put(foreign, b"")
+    await lake.store.put(foreign, b"")
     assert await values(lake, of) == [(0, 1.0), (10, 1.0)]
     assert (await curated.compact(lake, of)).months == []
     assert warnings(caplog) == [f"{foreign}: passed over, no name of a month"] * 2
@@ -348,12 +348,12 @@ async def test_a_lost_record_costs_nothing_but_time(lake: Lake, caplog: pytest.L
     of = entry()
     await put(lake, of, 1, [row(0, 1.0), row(10, 1.0)])
     await curated.compact(lake, of)
-    record = await lake.read("processed/demand/demand/inputs.json")
-    await lake.put("processed/demand/demand/inputs.json", b"{", replace=True)
+    record = await lake.store.read("processed/demand/demand/inputs.json")
+    await lake.store.put("processed/demand/demand/inputs.json", b"{", replace=True)
     assert await values(lake, of) == [(0, 1.0), (10, 1.0)]
     assert "processed/demand/demand/inputs.json" in caplog.text
     assert (await curated.compact(lake, of)).months == []
-    assert await lake.read("processed/demand/demand/inputs.json") == record
+    assert await lake.store.read("processed/demand/demand/inputs.json") == record
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])
@@ -466,11 +466,11 @@ async def test_moments_that_are_no_period_are_refused(tmp_path: Path) -> None:
 KILLED = """
 import asyncio, os, sys
 from gridtide import curated
-from gridtide.lake import Lake
+from gridtide.lake import ByteStore, Lake
 from gridtide.observations import SCHEMA
 from tests.support.lakes import entry
 
-put, left = Lake.put, int(sys.argv[2])
+put, left = ByteStore.put, int(sys.argv[2])
 
 async def dying(self, path, body, **options):
     global left
@@ -479,7 +479,7 @@ async def dying(self, path, body, **options):
         os.kill(os.getpid(), 9)
     return await put(self, path, body, **options)
 
-Lake.put = dying
+ByteStore.put = dying
 asyncio.run(curated.compact(Lake.open(sys.argv[1]), entry()))
 """
 
@@ -518,12 +518,12 @@ async def test_a_training_set_is_the_same_before_and_after(tmp_path: Path) -> No
     }
     wanted = {"name": "set", "locations": [place], "seq_len": 24, "horizon": 6}
     await preparation.prepare(wanted, settings, lake)
-    before = {one.path: await lake.read(one.path) for one in await lake.objects("features")}
+    before = {one.path: await lake.store.read(one.path) for one in await lake.store.objects("features")}
     for of in settings.apis:
         assert (await curated.compact(lake, of)).months
     await preparation.prepare(wanted, settings, lake)
-    assert {one.path: await lake.read(one.path) for one in await lake.objects("features")} == before
+    assert {one.path: await lake.store.read(one.path) for one in await lake.store.objects("features")} == before
     pinned = [curated.Input(**one) for one in json.loads(before["features/set/manifest.json"])["inputs"]]
     assert len(pinned) == 22
     await preparation.prepare(wanted, settings, lake, inputs=pinned)
-    assert {one.path: await lake.read(one.path) for one in await lake.objects("features")} == before
+    assert {one.path: await lake.store.read(one.path) for one in await lake.store.objects("features")} == before

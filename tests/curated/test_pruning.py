@@ -61,7 +61,7 @@ async def everything(lake: Lake, of: Entry) -> list[Any]:
 
 async def present(lake: Lake, of: Entry) -> list[str]:
     """What is left in the folder of the entry."""
-    return [stored.path for stored in await lake.objects(of.output_folder)]
+    return [stored.path for stored in await lake.store.objects(of.output_folder)]
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])
@@ -74,7 +74,7 @@ async def test_every_reader_sees_the_same_after_pruning(lake: Lake, form: str) -
     assert (pruning.files, pruning.problems) == (3, [])
     assert await present(lake, of) == []
     assert await everything(lake, of) == before
-    await lake.remove(["processed/demand/demand/inputs.json"])
+    await lake.store.remove(["processed/demand/demand/inputs.json"])
     assert await everything(lake, of) == before
     assert (await curated.compact(lake, of)).months == []
     assert await everything(lake, of) == before
@@ -87,7 +87,7 @@ async def test_files_removed_by_hand_are_read_from_months(lake: Lake) -> None:
     await fill(lake, of)
     before = (await everything(lake, of))[:5]
     for path in await present(lake, of):
-        await lake.remove([path])
+        await lake.store.remove([path])
         assert (await everything(lake, of))[:5] == before
 
 

@@ -34,12 +34,14 @@ async def shared(lake: Lake, of: Entry, size: int = 1) -> Compaction:
 
 async def bodies(lake: Lake) -> dict[str, bytes]:
     """Everything that is compacted, but for the record."""
-    return {one.path: await lake.read(one.path) for one in await lake.objects("processed") if "/20" in one.path}
+    return {
+        one.path: await lake.store.read(one.path) for one in await lake.store.objects("processed") if "/20" in one.path
+    }
 
 
 async def record(lake: Lake) -> CompactionRecord:
     """What is noted as compacted."""
-    return CompactionRecord.decode(await lake.read("processed/demand/demand/inputs.json"))
+    return CompactionRecord.decode(await lake.store.read("processed/demand/demand/inputs.json"))
 
 
 @pytest.mark.parametrize("size", [1, 1 << 30], ids=["a month each", "all together"])
@@ -48,7 +50,7 @@ async def test_shares_make_the_months_of_one_compaction(tmp_path: Path, size: in
     of, alone, together = entry(), Lake.open(str(tmp_path / "alone")), Lake.open(str(tmp_path / "together"))
     await fill(alone, of)
     for file in (tmp_path / "alone" / "demand").iterdir():
-        await together.put(f"demand/{file.name}", file.read_bytes())
+        await together.store.put(f"demand/{file.name}", file.read_bytes())
     whole = await curated.compact(alone, of)
     done = await shared(together, of, size)
     assert await bodies(together) == await bodies(alone)

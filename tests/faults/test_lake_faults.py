@@ -83,10 +83,10 @@ async def test_a_full_disk_leaves_nothing(small_disk: Path) -> None:
 async def test_a_full_disk_leaves_what_was_there(small_disk: Path) -> None:
     """Replacing a file on a full disk fails and leaves the file as it was."""
     lake = Lake.open(str(small_disk / "lake"))
-    await lake.put("features/manifest.json", b"1" * 100_000)
+    await lake.store.put("features/manifest.json", b"1" * 100_000)
     with pytest.raises(StorageError, match="No space left"):
-        await lake.put("features/manifest.json", b"2" * 200_000, replace=True)
-    assert await lake.read("features/manifest.json") == b"1" * 100_000
+        await lake.store.put("features/manifest.json", b"2" * 200_000, replace=True)
+    assert await lake.store.read("features/manifest.json") == b"1" * 100_000
     assert files(small_disk) == ["manifest.json"]
 
 
@@ -108,7 +108,7 @@ async def test_a_read_only_disk_can_be_read(small_disk: Path) -> None:
     stored = await put(lake, 10)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)  # noqa: ASYNC221, S607
     assert (await Lake.open(str(small_disk / "lake")).table(stored.path)).num_rows == 10
-    for attempt in (put(lake, 11), lake.probe(), lake.put_raw("raw/a.zst", b"")):
+    for attempt in (put(lake, 11), lake.store.probe(), lake.put_raw("raw/a.zst", b"")):
         with pytest.raises(StorageError, match=r"Read-only file system.*Make it writable for this user"):
             await attempt
 
@@ -120,13 +120,13 @@ from gridtide.errors import StorageError
 from gridtide.lake import Lake
 
 async def attempt(lake, said):
-    for act in (lake.put("eia/new.json", b"1"), lake.put("new/new.json", b"1"), lake.probe()):
+    for act in (lake.store.put("eia/new.json", b"1"), lake.store.put("new/new.json", b"1"), lake.store.probe()):
         try:
             await act
             said.append("no error")
         except StorageError as error:
             said.append(str(error))
-    return await lake.read("eia/old.json")
+    return await lake.store.read("eia/old.json")
 
 with suppress(StorageError):
     asyncio.run(attempt(Lake.open("memory://"), []))  # all is imported by now, also what a stranger may not read
@@ -141,7 +141,7 @@ def test_a_lake_of_somebody_else_can_be_read_only() -> None:
     """Without permission to write, reading works, and each attempt to write says what to mend."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        asyncio.run(Lake.open(name).put("eia/old.json", b"content"))
+        asyncio.run(Lake.open(name).store.put("eia/old.json", b"content"))
         for place in (folder, folder / "eia"):
             place.chmod(0o555)
         done = subprocess.run([sys.executable, "-c", STRANGER, name], capture_output=True, text=True, check=True)

@@ -115,7 +115,9 @@ async def struck(run: Any, folder: Path, begun: str) -> Any:
 
 async def contents(lake: Lake, folder: str, name: str) -> dict[str, bytes]:
     """All files of `folder` whose paths end with `name`."""
-    return {one.path: await lake.read(one.path) for one in await lake.objects(folder) if one.path.endswith(name)}
+    return {
+        one.path: await lake.store.read(one.path) for one in await lake.store.objects(folder) if one.path.endswith(name)
+    }
 
 
 @pytest.mark.slow
@@ -130,7 +132,7 @@ async def test_a_killed_worker_changes_no_month(tmp_path: Path, monkeypatch: pyt
             rows = [Row(begin + n * HOUR, begin + (n + 1) * HOUR, "ISNE", "demand", "MWh", n) for n in range(240)]
             await put(one, of, 10_000, rows, Period(begin, begin + 240 * HOUR))
         for path, body in (await contents(one, of.name, ".parquet")).items():
-            await two.put(path, body)
+            await two.store.put(path, body)
     keys = ("name", "url", "output_folder", "format")
     asked: dict[str, Any] = {"apis": [{key: getattr(of, key) for key in keys} for of in apis]}
     alone = await compact(asked, lake=one.uri)

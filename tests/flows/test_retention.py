@@ -100,9 +100,9 @@ async def test_a_collection_that_is_writing_is_not_disturbed(tmp_path: Path) -> 
     async def remove() -> None:
         for _ in range(1000):
             path = await put.get()
-            [body] = [one for one in await lake.objects("raw") if one.path == path]
-            await lake.remove([path])
-            await lake.prune(body_folders(of, [body]))
+            [body] = [one for one in await lake.store.objects("raw") if one.path == path]
+            await lake.store.remove([path])
+            await lake.store.prune(body_folders(of, [body]))
 
     await asyncio.gather(write(), remove())
     assert [str(path) for path in (tmp_path / "raw").rglob("*")] == [str(tmp_path / "raw" / "demand")]
@@ -117,8 +117,8 @@ async def test_bodies_on_s3_are_removed(bucket: str) -> None:
     (first, *_) = bodies = await find_expired(lake, entry(), START.replace(year=2100))
     assert len(bodies) == 1001
     assert await find_expired(lake, entry(), first.last_modified) == []
-    await lake.remove([body.path for body in bodies])
-    assert await lake.objects("raw") == []
+    await lake.store.remove([body.path for body in bodies])
+    assert await lake.store.objects("raw") == []
 
 
 async def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:

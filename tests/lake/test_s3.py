@@ -47,7 +47,7 @@ def keys(bucket: str) -> list[str]:
 async def test_a_file_goes_to_s3_and_comes_back(bucket: str, format: str) -> None:  # noqa: A002
     """Through the AWS chain: the key is prefix, folder and name; rows, metadata and listing are as on disk."""
     lake = Lake.open(f"s3://{bucket}/some/prefix/")
-    await lake.probe()
+    await lake.store.probe()
     stored = await put(lake, 100, format)
     name = f"eia/demand_20240310_061200.{format}"
     assert stored.path == name
@@ -64,11 +64,11 @@ async def test_raw_bodies_and_plain_files_on_s3(bucket: str) -> None:
     for body in (b"first", b"second"):
         await lake.put_raw("raw/eia/page.zst", body)
     assert await lake.raw("raw/eia/page.zst") == b"first"
-    await lake.put("features/a", b"1")
+    await lake.store.put("features/a", b"1")
     with pytest.raises(StorageError, match="is there already"):
-        await lake.put("features/a", b"2")
-    await lake.put("features/a", b"3", replace=True)
-    assert await lake.read("features/a") == b"3"
+        await lake.store.put("features/a", b"2")
+    await lake.store.put("features/a", b"3", replace=True)
+    assert await lake.store.read("features/a") == b"3"
 
 
 async def test_nothing_is_overwritten_on_s3(bucket: str) -> None:
@@ -151,7 +151,7 @@ async def test_a_profile_gives_credentials_region_and_endpoint(
 def test_the_region_is_that_of_the_environment(bucket: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both names of the region are heard, as by AWS's other tools."""
     monkeypatch.setenv(name, "eu-north-1")
-    assert Lake.open(f"s3://{bucket}/lake").store.config["region"] == "eu-north-1"
+    assert Lake.open(f"s3://{bucket}/lake").store.client.config["region"] == "eu-north-1"
 
 
 async def test_an_s3_endpoint_goes_before_the_general_one(
@@ -248,7 +248,7 @@ async def test_wrong_credentials_are_refused_at_once(strict_s3: str, s3_url: str
     """A key that S3 does not know fails without retries, says so, and shows no secret."""
     lake = Lake.open(f"s3://{strict_s3}/lake")
     _authenticate_after(s3_url, "0")
-    for attempt in (put(lake, 1), lake.probe(), lake.files("eia", "demand"), lake.read("a")):
+    for attempt in (put(lake, 1), lake.store.probe(), lake.files("eia", "demand"), lake.store.read("a")):
         with pytest.raises(StorageError, match=r"InvalidAccessKeyId.*Check the credentials") as caught:
             await attempt
         assert "some-secret" not in str(caught.value)
@@ -265,7 +265,7 @@ async def test_no_such_bucket_says_so_at_once(bucket: str) -> None:
         "eia_demand: eia/demand_20240310_061200.parquet cannot be stored in s3://no-such-bucket-anywhere/lake: "
         "The specified bucket does not exist (NoSuchBucket). Create the bucket, or mend its name in the lake's address"
     )
-    for attempt in (lake.probe(), lake.files("eia", "demand"), lake.read("a")):
+    for attempt in (lake.store.probe(), lake.files("eia", "demand"), lake.store.read("a")):
         with pytest.raises(StorageError, match="NoSuchBucket"):
             await attempt
     assert time.monotonic() - started < 10

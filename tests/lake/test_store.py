@@ -95,14 +95,14 @@ async def test_files_are_listed_by_stamp_and_path(lake: Lake) -> None:
     assert found[0].path == "eia/demand_20240310_071200_20240303T0000_20240310T0600.parquet"
     assert {file.period for file in found} == {PERIOD}
     assert {file.extension for file in found} == {"parquet"}
-    assert found[0].size == len(await lake.read(found[0].path))
+    assert found[0].size == len(await lake.store.read(found[0].path))
 
 
 async def test_a_prefix_of_a_prefix_is_another(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
     """`demand` does not list files of `demand_forecast`, and neither is foreign to the other."""
     for prefix in ("demand", "demand_forecast", "demand_20240101_000000"):
-        await lake.put(f"eia/{file_name(prefix, STAMP, PERIOD, 'parquet')}", b"")
-        await lake.put(f"eia/{file_name(prefix, STAMP, None, 'csv')}", b"")
+        await lake.store.put(f"eia/{file_name(prefix, STAMP, PERIOD, 'parquet')}", b"")
+        await lake.store.put(f"eia/{file_name(prefix, STAMP, None, 'csv')}", b"")
     for prefix in ("demand", "demand_forecast", "demand_20240101_000000"):
         found = await lake.files("eia", prefix)
         assert sorted(file.path for file in found) == [
@@ -116,8 +116,8 @@ async def test_foreign_names_are_named_in_one_warning(lake: Lake, caplog: pytest
     """Files that no run wrote are passed over and said; sidecars and hidden files are no news."""
     await put(lake, page(0, 1), format="csv")
     for name in ("notes.txt", "demand_20241399_000000.csv", "demand_20240310_061200.parquet.bak", ".DS_Store"):
-        await lake.put(f"eia/{name}", b"?")
-    await lake.put("eia/below/demand_20240310_061200.csv", b"?")
+        await lake.store.put(f"eia/{name}", b"?")
+    await lake.store.put("eia/below/demand_20240310_061200.csv", b"?")
     with caplog.at_level(logging.WARNING, logger="gridtide.lake"):
         assert len(await lake.files("eia", "demand")) == 1
     [record] = caplog.records
@@ -140,7 +140,7 @@ async def test_observations_come_back_as_they_were(lake: Lake, format: str) -> N
     pages += [page(140_000, 3, value=None), empty()]
     stored = await put(lake, *pages, format=format)
     assert stored.rows == 140_003
-    assert stored.bytes == len(await lake.read(stored.path))
+    assert stored.bytes == len(await lake.store.read(stored.path))
     table = await lake.table(stored.path)
     assert table.schema.equals(SCHEMA, check_metadata=True)
     assert plain(table).equals(plain(concat(pages)))
@@ -207,7 +207,7 @@ async def test_parquet_is_encoded_for_size_and_speed(tmp_path: Path) -> None:
 async def test_the_same_content_gives_the_same_bytes(lake: Lake) -> None:
     """Two files of the same pages differ in nothing but when they were stored."""
     first, second = [await put(lake, page(0, 100), stamp=STAMP + i * HOUR) for i in range(2)]
-    bodies = [await lake.read(stored.path) for stored in (first, second)]
+    bodies = [await lake.store.read(stored.path) for stored in (first, second)]
     moments = [stored.stored_at.isoformat(timespec="microseconds").encode() for stored in (first, second)]
     assert moments[0] in bodies[0]
     assert bodies[0].replace(moments[0], moments[1]) == bodies[1]
@@ -246,7 +246,7 @@ async def test_bodies_are_kept_as_they_are(lake: Lake) -> None:
     again = await lake.put_body(body, "odd", "odd", STAMP, FROM, "json")
     other = await lake.put_body(b"{}", "odd", "odd", STAMP, FROM, "json")
     assert stored.path == "odd/odd_20240310_061200_20240303T0000_20240310T0600.json"
-    assert (await lake.read(stored.path), stored.bytes, stored.created) == (body, 8, True)
+    assert (await lake.store.read(stored.path), stored.bytes, stored.created) == (body, 8, True)
     assert (again.path, again.created, again.stored_at) == (stored.path, False, stored.stored_at)
     assert other.path == "odd/odd_20240310_061201_20240303T0000_20240310T0600.json"
     assert (await lake.metadata(stored.path)).fingerprint == "0123456789ab"
@@ -259,7 +259,7 @@ async def test_raw_bodies_are_compressed_and_come_back(lake: Lake) -> None:
     assert await lake.put_raw("raw/eia/page_1.zst", body)
     assert not await lake.put_raw("raw/eia/page_1.zst", b"other")
     assert await lake.raw("raw/eia/page_1.zst") == body
-    assert len(await lake.read("raw/eia/page_1.zst")) < len(body) / 100
+    assert len(await lake.store.read("raw/eia/page_1.zst")) < len(body) / 100
 
 
 # Create-only
@@ -269,11 +269,11 @@ async def test_raw_bodies_are_compressed_and_come_back(lake: Lake) -> None:
 async def test_the_same_content_is_stored_once(lake: Lake, format: str) -> None:  # noqa: A002
     """A retry that brings the same rows, however cut and whenever asked, finds its file there and leaves it."""
     first = await put(lake, page(0, 10), format=format)
-    before = await lake.read(first.path)
+    before = await lake.store.read(first.path)
     second = await put(lake, page(0, 4), page(4, 6), format=format)
     assert (first.created, second.created) == (True, False)
     assert (second.path, second.bytes, second.stored_at) == (first.path, first.bytes, first.stored_at)
-    assert await lake.read(first.path) == before
+    assert await lake.store.read(first.path) == before
     assert len(await lake.files("eia", "demand")) == 1
 
 
@@ -294,10 +294,10 @@ async def test_other_content_takes_the_next_free_second(lake: Lake, format: str)
 async def test_a_claimed_name_without_its_file_is_left(lake: Lake) -> None:
     """A sidecar whose writer was killed before the file does not vouch for what comes later."""
     name = file_name("demand", STAMP, PERIOD, "csv")
-    await lake.put(f"eia/{name}.meta.json", b"{}")
+    await lake.store.put(f"eia/{name}.meta.json", b"{}")
     stored = await put(lake, page(0, 1), format="csv")
     assert stored.path == "eia/demand_20240310_061201_20240303T0000_20240310T0600.csv"
-    assert await lake.read(f"eia/{name}.meta.json") == b"{}"
+    assert await lake.store.read(f"eia/{name}.meta.json") == b"{}"
     assert [file.path for file in await lake.files("eia", "demand")] == [stored.path]
 
 
@@ -309,10 +309,10 @@ async def test_a_stranger_under_our_name_is_left(
 ) -> None:
     """A file that somebody put under the name of a run stays, and the log says so."""
     path = f"eia/{file_name('demand', STAMP, PERIOD, format)}"
-    await lake.put(path, b"mine")
+    await lake.store.put(path, b"mine")
     stored = await put(lake, page(0, 1), format=format)
     assert "_061201_" in stored.path
-    assert await lake.read(path) == b"mine"
+    assert await lake.store.read(path) == b"mine"
     assert path in caplog.text
 
 
@@ -372,14 +372,14 @@ async def test_processes_at_once_lose_nothing_and_show_nothing_half(tmp_path: Pa
 
 async def test_put_replaces_only_when_told_to(lake: Lake) -> None:
     """What is made from other files may be replaced; nothing else is."""
-    await lake.put("features/a/manifest.json", b"1")
+    await lake.store.put("features/a/manifest.json", b"1")
     with pytest.raises(StorageError, match=r"features/a/manifest\.json: is there already"):
-        await lake.put("features/a/manifest.json", b"2")
-    assert await lake.read("features/a/manifest.json") == b"1"
-    await lake.put("features/a/manifest.json", b"3", replace=True)
-    assert await lake.read("features/a/manifest.json") == b"3"
-    assert await lake.exists("features/a/manifest.json")
-    assert not await lake.exists("features/b/manifest.json")
+        await lake.store.put("features/a/manifest.json", b"2")
+    assert await lake.store.read("features/a/manifest.json") == b"1"
+    await lake.store.put("features/a/manifest.json", b"3", replace=True)
+    assert await lake.store.read("features/a/manifest.json") == b"3"
+    assert await lake.store.exists("features/a/manifest.json")
+    assert not await lake.store.exists("features/b/manifest.json")
 
 
 # Damage and bad input
@@ -388,10 +388,12 @@ async def test_put_replaces_only_when_told_to(lake: Lake) -> None:
 async def test_damage_is_noticed_wherever_it_is(lake: Lake) -> None:
     """A byte changed anywhere either leaves the table as it was or is a StorageError with the file's name."""
     stored = await put(lake, page(0, 400))
-    whole, table = await lake.read(stored.path), await lake.table(stored.path)
+    whole, table = await lake.store.read(stored.path), await lake.table(stored.path)
     noticed = []
     for place in range(0, len(whole), 23):
-        await lake.put(stored.path, whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :], replace=True)
+        await lake.store.put(
+            stored.path, whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :], replace=True
+        )
         try:
             read = await lake.table(stored.path)
         except StorageError as error:
@@ -407,7 +409,7 @@ async def test_damage_is_noticed_wherever_it_is(lake: Lake) -> None:
 async def test_a_cut_file_is_noticed(lake: Lake, format: str, kept: int) -> None:  # noqa: A002
     """A file that ends early is damaged, whatever is left of it."""
     stored = await put(lake, page(0, 50), format=format)
-    await lake.put(stored.path, (await lake.read(stored.path))[:kept], replace=True)
+    await lake.store.put(stored.path, (await lake.store.read(stored.path))[:kept], replace=True)
     with pytest.raises(StorageError, match=f"{stored.path}: is damaged"):
         await lake.table(stored.path)
 
@@ -415,9 +417,9 @@ async def test_a_cut_file_is_noticed(lake: Lake, format: str, kept: int) -> None
 async def test_a_csv_that_was_edited_is_noticed(lake: Lake) -> None:
     """A digit changed by hand, or a whole line gone, is not what was stored."""
     stored = await put(lake, page(0, 50, value=1.5), format="csv")
-    whole = await lake.read(stored.path)
+    whole = await lake.store.read(stored.path)
     for edited in (whole.replace(b",7.5,", b",8.5,"), b"".join(whole.splitlines(keepends=True)[:-1])):
-        await lake.put(stored.path, edited, replace=True)
+        await lake.store.put(stored.path, edited, replace=True)
         with pytest.raises(StorageError, match="its bytes are not those that were stored"):
             await lake.table(stored.path)
 
@@ -426,7 +428,7 @@ async def test_a_file_of_other_columns_is_named(lake: Lake) -> None:
     """A Parquet file that holds no observations says which columns it has instead."""
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"a": [1]}), sink)
-    await lake.put("eia/demand_20240310_061200.parquet", sink.getvalue().to_pybytes())
+    await lake.store.put("eia/demand_20240310_061200.parquet", sink.getvalue().to_pybytes())
     with pytest.raises(StorageError, match=r"demand_20240310_061200.parquet: .*columns are not those.*: a"):
         await lake.table("eia/demand_20240310_061200.parquet")
     with pytest.raises(StorageError, match="no metadata of a lake file: nothing says its period"):
@@ -436,7 +438,7 @@ async def test_a_file_of_other_columns_is_named(lake: Lake) -> None:
 @pytest.mark.parametrize("path", ["eia/none.parquet", "eia/none.csv"])
 async def test_a_file_that_is_not_there_is_an_error(lake: Lake, path: str) -> None:
     """Reading what is not there names it."""
-    for reading in (lake.read(path), lake.table(path), lake.metadata(path), lake.raw(path)):
+    for reading in (lake.store.read(path), lake.table(path), lake.metadata(path), lake.raw(path)):
         with pytest.raises(StorageError, match=path):
             await reading
 
@@ -444,7 +446,12 @@ async def test_a_file_that_is_not_there_is_an_error(lake: Lake, path: str) -> No
 @pytest.mark.parametrize("path", ["../out.json", "a/../../out.json", "a//b.json"])
 async def test_no_path_leaves_the_lake(lake: Lake, path: str) -> None:
     """A path with `..` or without names is refused, by every way in."""
-    for attempt in (lake.put(path, b""), lake.put(path, b"", replace=True), lake.put_raw(path, b""), lake.read(path)):
+    for attempt in (
+        lake.store.put(path, b""),
+        lake.store.put(path, b"", replace=True),
+        lake.put_raw(path, b""),
+        lake.store.read(path),
+    ):
         with pytest.raises(StorageError, match="cannot be"):
             await attempt
 
@@ -484,7 +491,7 @@ def test_a_lake_cannot_be_where_a_file_is(tmp_path: Path) -> None:
 
 def test_a_probe_leaves_nothing(tmp_path: Path) -> None:
     """A lake that works is said to work, and is as it was."""
-    asyncio.run(Lake.open(str(tmp_path)).probe())
+    asyncio.run(Lake.open(str(tmp_path)).store.probe())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -548,7 +555,7 @@ async def test_a_mark_of_the_future_is_passed_over(lake: Lake, caplog: pytest.Lo
     """The file counts as it did, and a warning names the mark."""
     one = await put(lake, page(0, 2))
     mark = f"{one.path}.superseded_29990101T000000000000"
-    await lake.put(mark, b"")
+    await lake.store.put(mark, b"")
     [file] = await lake.files("eia", "demand", superseded=True)
     assert (file.path, file.superseded_at) == (one.path, None)
     [warning] = [record.getMessage() for record in caplog.records]

@@ -58,7 +58,7 @@ async def make_apart(plan: ReadingPlan, lake: Lake) -> list[Base]:
 
 async def written(lake: Lake) -> dict[str, bytes]:
     """Everything of the set."""
-    return {one.path: await lake.read(one.path) for one in await lake.objects("features/two")}
+    return {one.path: await lake.store.read(one.path) for one in await lake.store.objects("features/two")}
 
 
 @pytest.mark.slow

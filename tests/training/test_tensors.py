@@ -95,7 +95,7 @@ def test_a_file_that_is_replaced_stays_what_it_was_for_who_has_it_open(tmp_path:
     lake = Lake.open(str(tmp_path))
     for number in (1, 2):
         ones = {"values": np.full((1, 1 << 20), number, np.float32)}
-        asyncio.run(lake.put_parts("set/some.safetensors", tensors.encode_tensors(ones, {})))
+        asyncio.run(lake.store.put_parts("set/some.safetensors", tensors.encode_tensors(ones, {})))
         if number == 1:
             old, _ = tensors.open_mapped(tmp_path / "set" / "some.safetensors")
     new, _ = tensors.open_mapped(tmp_path / "set" / "some.safetensors")

@@ -1,0 +1,345 @@
+"""The lake: files of observations in a store, put under their names and read again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gridtide.entries.lake_address import resolve_lake_address
+from gridtide.errors import ConfigurationError, DamagedError
+from gridtide.lake.connect import connect_store
+from gridtide.lake.files.metadata import Metadata, Provenance, verify_sidecar
+from gridtide.lake.names import (
+    EXTENSIONS,
+    PROCESSED,
+    SIDECAR,
+    File,
+    file_name,
+    parse_name,
+    parse_superseded_name,
+    superseded_name,
+)
+from gridtide.lake.removed import decode_removed, is_removed_name
+from gridtide.lake.store import ByteStore
+from gridtide.threads import run_blocking, run_computing, run_decoding
+
+if TYPE_CHECKING:
+    import boto3
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from gridtide.lake.files.draft import Draft
+
+logger = logging.getLogger("gridtide.lake")
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+FOOTER_BYTES = 1 << 14
+"""Bytes read from a file's end at first; the footer of a file of few row groups is smaller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file that is in the lake. `created` is False where the same content was there already, and
+    `stored_at` then says since when; `path` is relative to the lake."""
+
+    path: str
+    rows: int
+    bytes: int
+    content_hash: str
+    stored_at: datetime
+    created: bool
+
+
+class Lake:
+    """Files of observations in one folder, bucket or prefix; files of any other content are read and written through
+    `store`. Paths are relative to `uri`, with `/` between their parts.
+
+    Every method raises `StorageError` that says why the lake could not be read or written, `DamagedError` where
+    a file is not what was stored.
+    """
+
+    def __init__(self, store: ByteStore) -> None:
+        self.store = store
+        self.uri = store.uri
+
+    def __repr__(self) -> str:
+        return f"Lake({self.uri!r})"
+
+    @classmethod
+    def open(
+        cls, uri: str, credentials: boto3.Session | None = None, endpoint_url: str | None = None, *, make: bool = True
+    ) -> Lake:
+        """The lake at `uri`: a folder, `file://`, `s3://bucket/prefix`, `gs://`, `az://` or `memory://`.
+
+        A folder that is not there is made; without `make`, for those that only read, it is an empty lake.
+
+        For S3, `credentials` is a boto3 session (default: the AWS chain, with AWS_PROFILE and
+        AWS_REGION), asked anew before what it gave expires; `endpoint_url` overrides
+        AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and the profile's. Nothing is asked of S3 yet. Raises
+        `ConfigurationError` for an address that is none, `CredentialsError` where there are none.
+        """
+        try:
+            uri = resolve_lake_address(uri)
+        except ValueError as error:
+            raise ConfigurationError("the lake", f"its address {error}") from None
+        return cls(ByteStore(connect_store(uri, credentials, endpoint_url, make=make), uri))
+
+    async def put_draft(self, draft: Draft, folder: str, prefix: str, stamp: datetime) -> Stored:
+        """Put the observations of `draft` as `<folder>/<prefix>_<stamp>…`, see the package's contract."""
+        body, metadata = await run_computing(draft.finish)
+        return await self._put_under_free_name(body, metadata, folder, prefix, stamp, EXTENSIONS[draft.format])
+
+    async def put_body(
+        self, body: bytes, folder: str, prefix: str, stamp: datetime, provenance: Provenance, extension: str
+    ) -> Stored:
+        """Put `body` as it is, with a sidecar, as `<folder>/<prefix>_<stamp>….<extension>`."""
+        metadata = Metadata.now(provenance, 0, hashlib.sha256(body).hexdigest())
+        return await self._put_under_free_name(body, metadata, folder, prefix, stamp, extension)
+
+    async def put_raw(self, path: str, body: bytes) -> bool:
+        """Put `body`, zstd-compressed, at `path`, which is under `raw/`; False where one is there, which is left."""
+        from gridtide.lake.files import encoding
+
+        return await self.store.create(path, await run_computing(encoding.compress, body), path)
+
+    async def raw(self, path: str) -> bytes:
+        """The body that `put_raw` put at `path`."""
+        from gridtide.lake.files import encoding
+
+        body = await self.store.read_buffer(path)
+        try:
+            return await run_computing(encoding.decompress, body)
+        except ValueError as error:
+            raise _damaged_error(path, error) from error
+
+    async def files(self, folder: str, prefix: str, *, superseded: bool = False) -> list[File]:
+        """The files of `folder` that `file_name` names with `prefix`, by stamp and path, with `superseded` also those
+        that count no more.
+
+        Among them are those that were removed after they were compacted (`File.removed`).
+
+        Sidecars, hidden files and those of other prefixes are passed over; names that are no lake
+        files are named in one warning, and so are marks of files that are superseded only in the future.
+        """
+        listing, foreign, early = [], [], []
+        now = datetime.now(UTC)
+        until: dict[str, datetime] = {}
+        (_, stored), removed = await asyncio.gather(self.store.listing(folder), self._read_removed(folder, prefix))
+        for item in stored:
+            name = item.path.rpartition("/")[2]
+            if name.startswith(".") or name.endswith(SIDECAR):
+                continue
+            parsed = parse_name(name)
+            if parsed is None and (marked := parse_superseded_name(name)):
+                of, moment = marked
+                if moment > now:
+                    early.append(name)
+                else:
+                    until[of] = min(moment, until.get(of, moment))
+            elif parsed is None:
+                foreign.append(name)
+            elif parsed.prefix == prefix:
+                listing.append(File(item.path, parsed.stamp, parsed.period, parsed.extension, item.size))
+        present = {file.path for file in listing}
+        listing += [file for file in removed if file.path not in present]
+        if foreign:
+            logger.warning("%s/%s: passed over, no names of lake files: %s", self.uri, folder, _name_first(foreign))
+        if early:
+            logger.warning(
+                "%s/%s: passed over, their moment is in the future: %s", self.uri, folder, _name_first(early)
+            )
+        if until:
+            listing = [replace(file, superseded_at=until.get(file.path.rpartition("/")[2])) for file in listing]
+            listing = [file for file in listing if superseded or file.superseded_at is None]
+        return sorted(listing, key=lambda file: (file.stamp, file.path))
+
+    async def supersede(self, path: str) -> datetime:
+        """Let the file at `path` count no more from now on, as others hold what it should; returns that moment."""
+        moment = datetime.now(UTC)
+        await self.store.put(superseded_name(path, moment), b"")
+        return moment
+
+    async def table(self, path: str) -> pa.Table:
+        """The observations in the Parquet or CSV file at `path`, exactly as they were put.
+
+        A file that is damaged, or no longer what its sidecar says, raises `DamagedError`.
+        """
+        from gridtide.lake.files import encoding
+
+        extension = path.rpartition(".")[2]
+        body = await self.store.read_buffer(path)
+        try:
+            if extension == "csv":  # which has no checksums of its own
+                verify_sidecar(await self._read_sidecar(path), body)
+            return await run_computing(encoding.decode_table, extension, body)
+        except ValueError as error:
+            raise _damaged_error(path, error) from error
+
+    async def observations(
+        self, paths: Sequence[str], *, only_varying: bool = False
+    ) -> list[tuple[Metadata, pa.Table]]:
+        """What each of the files at `paths`, small ones if there are several, says of itself, and its observations.
+        Raises as `table` does.
+
+        With `only_varying`, tables may lack columns that `read_constants` tells.
+        """
+        if not all(path.endswith(".parquet") for path in paths):
+            return [(await self.metadata(path), await self.table(path)) for path in paths]
+        decode = partial(self._decode_files, only_varying=only_varying)
+        if not self.store.is_local:
+            return await _call_each(decode, paths)
+        if len(paths) > 1:  # sharing the interpreter with another thread takes as long, and half as much CPU again
+            return decode(paths)
+        return await run_decoding(decode, paths)
+
+    async def footer(self, path: str) -> pq.FileMetaData:
+        """The footer of the Parquet file at `path`; no more of it is read."""
+        try:
+            return await run_blocking(self._read_footer, path)
+        except ValueError as error:
+            raise _damaged_error(path, error) from error
+
+    async def metadata(self, path: str) -> Metadata:
+        """What the file at `path` says of itself; of a Parquet file only the footer is read."""
+        try:
+            return await self._read_metadata(path)
+        except ValueError as error:
+            raise _damaged_error(path, error) from error
+
+    async def described(self, paths: Sequence[str]) -> list[Metadata]:
+        """`metadata` of each of the files at `paths`."""
+        if not all(path.endswith(".parquet") for path in paths):
+            return list(await asyncio.gather(*map(self.metadata, paths)))
+        return (
+            await run_blocking(self._read_footers, paths)
+            if self.store.is_local
+            else await _call_each(self._read_footers, paths)
+        )
+
+    async def _put_under_free_name(
+        self, body: Any, metadata: Metadata, folder: str, prefix: str, stamp: datetime, extension: str
+    ) -> Stored:
+        """Put `body` under the first name from `stamp` on that is free, or find it there already."""
+        while True:
+            path = f"{folder}/{file_name(prefix, stamp, metadata.period, extension)}"
+            if await self._claim_name(path, body, metadata):
+                return _describe_stored(path, len(body), metadata, created=True)
+            present = await self._find_same(path, metadata.content_hash)
+            if present is not None:
+                return present
+            stamp += timedelta(seconds=1)
+
+    async def _claim_name(self, path: str, body: Any, metadata: Metadata) -> bool:
+        """Put `body` at `path` if that is free. A sidecar goes first: no reader sees a file without it,
+        and whoever puts the sidecar owns the name."""
+        if not path.endswith(".parquet"):
+            if await self.store.exists(path):
+                return False
+            sidecar = await run_computing(metadata.sidecar, body)
+            if not await self.store.create(path + SIDECAR, sidecar, metadata.entry):
+                return False
+        return await self.store.create(path, body, metadata.entry)
+
+    async def _find_same(self, path: str, content_hash: str) -> Stored | None:
+        """The file at `path` if it holds that content."""
+        size = await self.store.find_size(path)
+        if size is None:
+            return None
+        try:
+            present = await self._read_metadata(path)
+        except ValueError as error:
+            logger.warning("%s: left as it is, its name is taken by a file that is none of the lake's: %s", path, error)
+            return None
+        return _describe_stored(path, size, present, created=False) if present.content_hash == content_hash else None
+
+    async def _read_removed(self, folder: str, prefix: str) -> list[File]:
+        """The files of `folder` with `prefix` that were removed after they were compacted."""
+        _, processed = await self.store.listing(f"{PROCESSED}/{folder}/{prefix}")
+        lists = [file.path for file in processed if is_removed_name(file.path.rpartition("/")[2])]
+        files: dict[str, File] = {}
+        for path, body in zip(lists, await asyncio.gather(*map(self.store.read, lists)), strict=True):
+            try:
+                files |= {file.path: file for file in decode_removed(body)}
+            except ValueError as error:
+                fix = "Put it back from a backup: it says which files the months stand for"
+                raise DamagedError(path, f"is damaged: {error}", fix) from error
+        return list(files.values())
+
+    async def _read_metadata(self, path: str) -> Metadata:
+        """As `metadata`, but raises `ValueError` where the file is there and says nothing of the kind."""
+        if not path.endswith(".parquet"):
+            return Metadata.from_sidecar(await self._read_sidecar(path))
+        return _parse_footer(await run_blocking(self._read_footer, path))
+
+    def _decode_files(self, paths: Sequence[str], *, only_varying: bool) -> list[tuple[Metadata, pa.Table]]:
+        """As `observations`, of Parquet files."""
+        from gridtide.lake.files import encoding
+
+        files = _apply_step(encoding.open_sound, paths, list(map(self.store.read_blocking, paths)))
+        tables = _apply_step(partial(encoding.decode_rows, only_varying=only_varying), paths, files)
+        return list(zip(_apply_step(_parse_footer, paths, [file.metadata for file in files]), tables, strict=True))
+
+    def _read_footers(self, paths: Sequence[str]) -> list[Metadata]:
+        """As `described`, of Parquet files."""
+        return _apply_step(_parse_footer, paths, _apply_step(self._read_footer, paths, paths))
+
+    def _read_footer(self, path: str) -> pq.FileMetaData:
+        """As `footer`, but raises `ValueError` where there is none."""
+        from gridtide.lake.files import encoding
+
+        tail = self.store.read_blocking(path, FOOTER_BYTES)
+        size = encoding.footer_size(tail)
+        if size > len(tail):
+            tail = self.store.read_blocking(path, size)
+        return encoding.decode_footer(tail)
+
+    async def _read_sidecar(self, path: str) -> bytes:
+        if not await self.store.exists(path + SIDECAR):
+            raise ValueError("it has no sidecar")
+        return await self.store.read(path + SIDECAR)
+
+
+async def _call_each(call: Callable[[Sequence[str]], list[T]], paths: Sequence[str]) -> list[T]:
+    """What `call` makes of the files at `paths`, each by itself, as their store answers many at once."""
+    return list(chain.from_iterable(await asyncio.gather(*(run_blocking(call, [path]) for path in paths))))
+
+
+def _describe_stored(path: str, size: int, metadata: Metadata, *, created: bool) -> Stored:
+    return Stored(path, metadata.rows, size, metadata.content_hash, metadata.stored_at, created)
+
+
+def _apply_step(step: Callable[[S], T], paths: Iterable[str], items: Iterable[S]) -> list[T]:
+    """What `step` makes of each of `items`, which are of the files at `paths`; the first that is damaged is named.
+
+    Of many files each step is taken with all of them in turn: one whole file after the other takes a fifth longer,
+    as each step then finds its code gone from the processor's cache.
+    """
+    results = []
+    for path, item in zip(paths, items, strict=True):
+        try:
+            results.append(step(item))
+        except ValueError as error:
+            raise _damaged_error(path, error) from error
+    return results
+
+
+def _parse_footer(footer: pq.FileMetaData) -> Metadata:
+    return Metadata.from_footer(footer.metadata or {})
+
+
+def _damaged_error(path: str, error: ValueError) -> DamagedError:
+    return DamagedError(path, f"is damaged: {error}", "Move it out of the lake and collect its period again")
+
+
+def _name_first(names: list[str]) -> str:
+    first_names = ", ".join(sorted(names)[:5])
+    return f"{first_names} and {len(names) - 5} more" if len(names) > 5 else first_names
