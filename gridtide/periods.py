@@ -1,6 +1,6 @@
 """Half-open UTC periods and the algebra of coverage.
 
-wanted    |-----------------------------|
+target    |-----------------------------|
 covered       |------|        |----|
 missing   |--|        |------|      |---|
 """
@@ -48,10 +48,10 @@ DAY = timedelta(days=1)
 
 
 def describe_duration(duration: timedelta) -> str:
-    """`duration` in its one or two largest units, as a person says it.
+    """`duration` in its one or two largest units, as a person would write it.
 
-    >>> spoken(timedelta(seconds=40)), spoken(timedelta(minutes=125)), spoken(timedelta(days=60)), spoken(timedelta(0))
-    ('40 s', '2 h 5 min', '60 days', '0 s')
+    >>> [describe_duration(timedelta(minutes=minutes)) for minutes in (0.5, 125, 86400, 0)]
+    ['30 s', '2 h 5 min', '60 days', '0 s']
     """
     seconds = max(0, int(duration.total_seconds()))
     units = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
@@ -117,18 +117,18 @@ def union(periods: Iterable[Period]) -> list[Period]:
     return joined
 
 
-def missing(wanted: Period, covered: Iterable[Period]) -> list[Period]:
-    """What of `wanted` lies in none of `covered`: wanted − covered."""
+def missing(target: Period, covered: Iterable[Period]) -> list[Period]:
+    """The parts of `target` that none of `covered` overlaps: target − covered."""
     holes = []
-    start = wanted.start
+    start = target.start
     for period in union(covered):
-        if period.start >= wanted.end:
+        if period.start >= target.end:
             break
         if period.start > start:
             holes.append(Period(start, period.start))
         start = max(start, period.end)
-    if start < wanted.end:
-        holes.append(Period(start, wanted.end))
+    if start < target.end:
+        holes.append(Period(start, target.end))
     return holes
 
 

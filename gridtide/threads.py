@@ -25,18 +25,18 @@ Python objects when the interpreter ends, which then aborts, about one run in si
 
 async def run_computing(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """What `call` returns, which keeps a core busy."""
-    return await _in(_COMPUTING, call, *arguments, **options)
+    return await _run_in(_COMPUTING, call, *arguments, **options)
 
 
 async def run_decoding(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """What `call` returns, which decodes Parquet."""
-    return await _in(_DECODING, call, *arguments, **options)
+    return await _run_in(_DECODING, call, *arguments, **options)
 
 
 async def run_blocking(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
     """What `call` returns, which waits for a store."""
-    return await _in(_BLOCKING, call, *arguments, **options)
+    return await _run_in(_BLOCKING, call, *arguments, **options)
 
 
-async def _in(threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
+async def _run_in(threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any, **options: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(threads, partial(call, *arguments, **options))

@@ -128,7 +128,7 @@ def _envelope(request: Request, answer: Response) -> bytes:
 
 async def open_body(lake: Lake, path: str) -> tuple[str, Response]:
     """The URL that was asked, and the answer that is kept at `path`."""
-    line, _, body = (await lake.raw(path)).partition(b"\n")
+    line, _, body = (await lake.read_raw(path)).partition(b"\n")
     try:
         asked = json.loads(line)
         moment, absent = datetime.fromisoformat(asked["retrieved_at"]), bool(asked.get("absent"))

@@ -163,7 +163,7 @@ class Month:
             constant = {
                 CONSTANTS_KEY: encode_constants(functools.reduce(common_constants, constants) if constants else {})
             }
-            writer.add_key_value_metadata(constant | summed.footer())
+            writer.add_key_value_metadata(constant | summed.as_footer())
         return sink.getvalue()
 
     @classmethod

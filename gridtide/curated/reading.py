@@ -80,7 +80,7 @@ async def inputs(lake: Lake, entries: Iterable[Entry], period: Period, as_of: da
             if recorded is not None and recorded.size == file.size:
                 contents[file.path] = recorded
         not_recorded = [file.path for file in files if file.path not in contents]
-        contents |= zip(not_recorded, await lake.described(not_recorded), strict=True)
+        contents |= zip(not_recorded, await lake.metadata_of(not_recorded), strict=True)
         for path, content in contents.items():
             if as_of is None or content.stored_at <= as_of:
                 dated_inputs.append((content.stored_at, path, Input(entry.name, path, content.content_hash)))
@@ -93,7 +93,7 @@ async def verify(lake: Lake, pinned: Iterable[Input]) -> None:
     A file that was removed after it was compacted holds what it held where its months do; `tables` says where not.
     """
     pinned = await _select_present(lake, pinned)
-    for file, metadata in zip(pinned, await lake.described([file.path for file in pinned]), strict=True):
+    for file, metadata in zip(pinned, await lake.metadata_of([file.path for file in pinned]), strict=True):
         if metadata.content_hash != file.content_hash:
             raise StorageError(file.path, "is not the file that was pinned", "Prepare anew, without pinned inputs")
 

@@ -30,30 +30,30 @@ RETRIES: RetryConfig = {
 TIMEOUTS: ClientConfig = {"connect_timeout": "5s", "timeout": "120s"}
 
 CREDENTIALS_LAST = timedelta(minutes=10)
-"""How long what the session hands out is used: it renews what has less than that to live."""
+"""How long credentials from the session are used; the session renews those that expire within this time."""
 
 
 def connect_store(uri: str, session: boto3.Session | None, endpoint_url: str | None, *, make: bool) -> ObjectStore:
-    """The store at `uri`, as `gridtide.address.absolute` returns it.
+    """The store at `uri`, as `resolve_lake_address` returns it.
 
-    A local folder that is not there is made; without `make` it is told of in a warning, and stays an empty lake.
-    Raises `StorageError` where that cannot be, `CredentialsError` where there are none.
+    A local folder that does not exist is made; without `make` a warning says so, and the lake is empty.
+    Raises `StorageError` if the store cannot be opened, `CredentialsError` if there are no credentials.
     """
     with translate_errors(uri, "cannot be opened as a lake"):
         scheme = urlsplit(uri).scheme if "://" in uri else "file"
         if scheme == "file":
-            if not make and not _is_there(uri):
+            if not make and not _folder_exists(uri):
                 logger.warning("%s: there is no such folder; it is made when something is collected", uri)
                 return MemoryStore()
             return LocalStore(uri, mkdir=make)
         if scheme == "memory":
             return MemoryStore()
         if scheme == "s3":
-            return _s3(uri, session, endpoint_url)
+            return _connect_s3(uri, session, endpoint_url)
         return from_url(uri, retry_config=RETRIES, client_options=TIMEOUTS)
 
 
-def _is_there(folder: str) -> bool:
+def _folder_exists(folder: str) -> bool:
     try:
         Path(folder).stat()
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def _is_there(folder: str) -> bool:
     return True
 
 
-def _s3(uri: str, session: boto3.Session | None, endpoint_url: str | None) -> S3Store:
+def _connect_s3(uri: str, session: boto3.Session | None, endpoint_url: str | None) -> S3Store:
     """The bucket, region and endpoint as boto3 resolves them: environment, profile, then AWS's own."""
     import boto3
     from botocore.exceptions import BotoCoreError

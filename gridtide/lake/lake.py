@@ -48,8 +48,10 @@ FOOTER_BYTES = 1 << 14
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file that is in the lake. `created` is False where the same content was there already, and
-    `stored_at` then says since when; `path` is relative to the lake."""
+    """A file that is in the lake; `path` is relative to the lake.
+
+    `created` is False if the same content had been stored before; `stored_at` is then that earlier moment.
+    """
 
     path: str
     rows: int
@@ -80,12 +82,12 @@ class Lake:
     ) -> Lake:
         """The lake at `uri`: a folder, `file://`, `s3://bucket/prefix`, `gs://`, `az://` or `memory://`.
 
-        A folder that is not there is made; without `make`, for those that only read, it is an empty lake.
+        A folder that does not exist is made; without `make`, for commands that only read, it is an empty lake.
 
         For S3, `credentials` is a boto3 session (default: the AWS chain, with AWS_PROFILE and
-        AWS_REGION), asked anew before what it gave expires; `endpoint_url` overrides
-        AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and the profile's. Nothing is asked of S3 yet. Raises
-        `ConfigurationError` for an address that is none, `CredentialsError` where there are none.
+        AWS_REGION), which is asked again before its credentials expire; `endpoint_url` overrides
+        AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and the profile's. No request to S3 is made yet. Raises
+        `ConfigurationError` for an invalid address, `CredentialsError` if there are no credentials.
         """
         try:
             uri = resolve_lake_address(uri)
@@ -106,29 +108,29 @@ class Lake:
         return await self._put_under_free_name(body, metadata, folder, prefix, stamp, extension)
 
     async def put_raw(self, path: str, body: bytes) -> bool:
-        """Put `body`, zstd-compressed, at `path`, which is under `raw/`; False where one is there, which is left."""
+        """Put `body`, zstd-compressed, at `path`, which is under `raw/`; False where a file is there, which stays."""
         from gridtide.lake.files import encoding
 
-        return await self.store.create(path, await run_computing(encoding.compress, body), path)
+        return await self.store.create(path, await run_computing(encoding.compress_body, body), path)
 
-    async def raw(self, path: str) -> bytes:
+    async def read_raw(self, path: str) -> bytes:
         """The body that `put_raw` put at `path`."""
         from gridtide.lake.files import encoding
 
         body = await self.store.read_buffer(path)
         try:
-            return await run_computing(encoding.decompress, body)
+            return await run_computing(encoding.decompress_body, body)
         except ValueError as error:
             raise _damaged_error(path, error) from error
 
     async def files(self, folder: str, prefix: str, *, superseded: bool = False) -> list[File]:
-        """The files of `folder` that `file_name` names with `prefix`, by stamp and path, with `superseded` also those
-        that count no more.
+        """The files of `folder` whose names have `prefix`, by stamp and path; with `superseded` also those that other
+        files have superseded.
 
         Among them are those that were removed after they were compacted (`File.removed`).
 
-        Sidecars, hidden files and those of other prefixes are passed over; names that are no lake
-        files are named in one warning, and so are marks of files that are superseded only in the future.
+        Sidecars, hidden files and files of other prefixes are passed over. One warning lists the names that are not
+        those of lake files, another the marks whose moment is in the future.
         """
         listing, foreign, early = [], [], []
         now = datetime.now(UTC)
@@ -140,11 +142,11 @@ class Lake:
                 continue
             parsed = parse_name(name)
             if parsed is None and (marked := parse_superseded_name(name)):
-                of, moment = marked
+                original, moment = marked
                 if moment > now:
                     early.append(name)
                 else:
-                    until[of] = min(moment, until.get(of, moment))
+                    until[original] = min(moment, until.get(original, moment))
             elif parsed is None:
                 foreign.append(name)
             elif parsed.prefix == prefix:
@@ -163,7 +165,7 @@ class Lake:
         return sorted(listing, key=lambda file: (file.stamp, file.path))
 
     async def supersede(self, path: str) -> datetime:
-        """Let the file at `path` count no more from now on, as others hold what it should; returns that moment."""
+        """Mark the file at `path` as superseded by other files from now on; returns that moment."""
         moment = datetime.now(UTC)
         await self.store.put(superseded_name(path, moment), b"")
         return moment
@@ -187,10 +189,9 @@ class Lake:
     async def observations(
         self, paths: Sequence[str], *, only_varying: bool = False
     ) -> list[tuple[Metadata, pa.Table]]:
-        """What each of the files at `paths`, small ones if there are several, says of itself, and its observations.
-        Raises as `table` does.
+        """The metadata and the observations of each of the files at `paths`, which are small if there are several.
 
-        With `only_varying`, tables may lack columns that `read_constants` tells.
+        Raises as `table` does. With `only_varying`, tables may lack the columns that `read_constants` returns.
         """
         if not all(path.endswith(".parquet") for path in paths):
             return [(await self.metadata(path), await self.table(path)) for path in paths]
@@ -209,13 +210,13 @@ class Lake:
             raise _damaged_error(path, error) from error
 
     async def metadata(self, path: str) -> Metadata:
-        """What the file at `path` says of itself; of a Parquet file only the footer is read."""
+        """The metadata of the file at `path`; of a Parquet file only the footer is read."""
         try:
             return await self._read_metadata(path)
         except ValueError as error:
             raise _damaged_error(path, error) from error
 
-    async def described(self, paths: Sequence[str]) -> list[Metadata]:
+    async def metadata_of(self, paths: Sequence[str]) -> list[Metadata]:
         """`metadata` of each of the files at `paths`."""
         if not all(path.endswith(".parquet") for path in paths):
             return list(await asyncio.gather(*map(self.metadata, paths)))
@@ -228,7 +229,7 @@ class Lake:
     async def _put_under_free_name(
         self, body: Any, metadata: Metadata, folder: str, prefix: str, stamp: datetime, extension: str
     ) -> Stored:
-        """Put `body` under the first name from `stamp` on that is free, or find it there already."""
+        """Put `body` under the first free name from `stamp` on, unless a file on the way has the same content."""
         while True:
             path = f"{folder}/{file_name(prefix, stamp, metadata.period, extension)}"
             if await self._claim_name(path, body, metadata):
@@ -239,18 +240,20 @@ class Lake:
             stamp += timedelta(seconds=1)
 
     async def _claim_name(self, path: str, body: Any, metadata: Metadata) -> bool:
-        """Put `body` at `path` if that is free. A sidecar goes first: no reader sees a file without it,
-        and whoever puts the sidecar owns the name."""
+        """Put `body` at `path` if that is free; False if it is not.
+
+        The sidecar goes first: no reader sees a file without it, and the writer that puts the sidecar owns the name.
+        """
         if not path.endswith(".parquet"):
             if await self.store.exists(path):
                 return False
-            sidecar = await run_computing(metadata.sidecar, body)
+            sidecar = await run_computing(metadata.as_sidecar, body)
             if not await self.store.create(path + SIDECAR, sidecar, metadata.entry):
                 return False
         return await self.store.create(path, body, metadata.entry)
 
     async def _find_same(self, path: str, content_hash: str) -> Stored | None:
-        """The file at `path` if it holds that content."""
+        """The file at `path` if it has that content, else None."""
         size = await self.store.find_size(path)
         if size is None:
             return None
@@ -275,13 +278,13 @@ class Lake:
         return list(files.values())
 
     async def _read_metadata(self, path: str) -> Metadata:
-        """As `metadata`, but raises `ValueError` where the file is there and says nothing of the kind."""
+        """As `metadata`, but raises `ValueError` where the file has no metadata of a lake file."""
         if not path.endswith(".parquet"):
             return Metadata.from_sidecar(await self._read_sidecar(path))
         return _parse_footer(await run_blocking(self._read_footer, path))
 
     def _decode_files(self, paths: Sequence[str], *, only_varying: bool) -> list[tuple[Metadata, pa.Table]]:
-        """As `observations`, of Parquet files."""
+        """As `observations`, for Parquet files."""
         from gridtide.lake.files import encoding
 
         files = _apply_step(encoding.open_sound, paths, list(map(self.store.read_blocking, paths)))
@@ -289,11 +292,11 @@ class Lake:
         return list(zip(_apply_step(_parse_footer, paths, [file.metadata for file in files]), tables, strict=True))
 
     def _read_footers(self, paths: Sequence[str]) -> list[Metadata]:
-        """As `described`, of Parquet files."""
+        """As `metadata_of`, for Parquet files."""
         return _apply_step(_parse_footer, paths, _apply_step(self._read_footer, paths, paths))
 
     def _read_footer(self, path: str) -> pq.FileMetaData:
-        """As `footer`, but raises `ValueError` where there is none."""
+        """As `footer`, but blocking, and raises `ValueError` where there is none."""
         from gridtide.lake.files import encoding
 
         tail = self.store.read_blocking(path, FOOTER_BYTES)
@@ -309,7 +312,7 @@ class Lake:
 
 
 async def _call_each(call: Callable[[Sequence[str]], list[T]], paths: Sequence[str]) -> list[T]:
-    """What `call` makes of the files at `paths`, each by itself, as their store answers many at once."""
+    """The results of `call` for the files at `paths`, one call per file: the store answers many at once."""
     return list(chain.from_iterable(await asyncio.gather(*(run_blocking(call, [path]) for path in paths))))
 
 
@@ -318,10 +321,10 @@ def _describe_stored(path: str, size: int, metadata: Metadata, *, created: bool)
 
 
 def _apply_step(step: Callable[[S], T], paths: Iterable[str], items: Iterable[S]) -> list[T]:
-    """What `step` makes of each of `items`, which are of the files at `paths`; the first that is damaged is named.
+    """The results of `step` for `items`, which belong to the files at `paths`; an error names the first damaged file.
 
-    Of many files each step is taken with all of them in turn: one whole file after the other takes a fifth longer,
-    as each step then finds its code gone from the processor's cache.
+    Each step runs over all files before the next step: all steps of one file after the other take a fifth longer,
+    as the code of each step then leaves the processor's cache.
     """
     results = []
     for path, item in zip(paths, items, strict=True):

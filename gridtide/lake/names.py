@@ -53,7 +53,7 @@ class RemovedFile:
 @dataclass(frozen=True, slots=True)
 class File:
     """One file of the lake by its name; `path` is relative to the lake, `size` in bytes. From `superseded_at` on
-    others count instead of it. One that was `removed` covers what it covered, and months hold its rows."""
+    other files count instead. A file that was `removed` still covers its period; compacted months hold its rows."""
 
     path: str
     stamp: datetime
@@ -76,12 +76,12 @@ def file_name(prefix: str, stamp: datetime, period: Period | None, extension: st
 
 
 def folder_name(prefix: str, stamp: datetime, period: Period | None) -> str:
-    """The same without an extension: what the folder of what that run keeps for `period` under `raw/` is called."""
+    """As `file_name`, without the extension: the name of the folder under `raw/` with the bodies of that run."""
     if stamp.tzinfo is None:
         raise ValueError(f"a stamp needs a time zone, got {stamp!r}")
     parts = [prefix, stamp.astimezone(UTC).strftime(_STAMP)]
     if period is not None:
-        parts += [_bound(period.start), _bound(period.end)]
+        parts += [_format_bound(period.start), _format_bound(period.end)]
     return "_".join(parts)
 
 
@@ -91,36 +91,36 @@ def parse_name(name: str) -> Name | None:
     if match is None:
         return None
     try:
-        period = Period(_utc(match["start"]), _utc(match["end"])) if match["start"] else None
-        return Name(match["prefix"], _utc(match["stamp"]), period, match["extension"])
+        period = Period(_parse_utc(match["start"]), _parse_utc(match["end"])) if match["start"] else None
+        return Name(match["prefix"], _parse_utc(match["stamp"]), period, match["extension"])
     except ValueError:  # digits that are no date, or a period that ends before it starts
         return None
 
 
 def superseded_name(name: str, moment: datetime) -> str:
-    """The name of the empty file that says that the one called `name` counts no more from `moment` on."""
+    """The name of the empty file that says that the file called `name` is superseded from `moment` on."""
     return f"{name}{_SUPERSEDED}{moment.astimezone(UTC):{_MOMENT}}"
 
 
 def parse_superseded_name(name: str) -> tuple[str, datetime] | None:
-    """The inverse of `superseded_name`, None if `name` is none."""
-    of, marked, moment = name.rpartition(_SUPERSEDED)
+    """The inverse of `superseded_name`: original name and moment; None if `name` is no such name."""
+    original, marked, moment = name.rpartition(_SUPERSEDED)
     try:
-        return (of, datetime.strptime(moment, _MOMENT).replace(tzinfo=UTC)) if marked else None
+        return (original, datetime.strptime(moment, _MOMENT).replace(tzinfo=UTC)) if marked else None
     except ValueError:
         return None
 
 
 def parse_folder_name(name: str) -> Name | None:
-    """The inverse of `folder_name`, None if `name` is none; the extension is then `raw`."""
+    """The inverse of `folder_name`, with `raw` as the extension; None if `name` is no such name."""
     return parse_name(f"{name}.raw")
 
 
-def _bound(moment: datetime) -> str:
+def _format_bound(moment: datetime) -> str:
     if moment.second or moment.microsecond:
         raise ValueError(f"a period's bounds are whole minutes, got {moment.isoformat()}")
     return moment.astimezone(UTC).strftime(_BOUND)
 
 
-def _utc(text: str) -> datetime:
+def _parse_utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)  # in a twentieth of the time of `strptime`

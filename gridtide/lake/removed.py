@@ -1,10 +1,10 @@
-"""Files that were removed after they were compacted: what each of them was.
+"""The record of files that were removed after they were compacted.
 
     processed/<output_folder>/<file_prefix>/removed_<moment>.json
         {"<path>": {"size": …, "months": […], "metadata": {…}}}
 
-Such a file is put before its files are removed, and is never replaced. It is no cache: coverage, and which rows a month
-stands for, cannot be told otherwise.
+A record is put before the files in it are removed, and is never replaced. It is no cache: coverage, and which rows a
+month holds, cannot be known without it.
 """
 
 from __future__ import annotations

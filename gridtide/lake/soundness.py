@@ -1,4 +1,4 @@
-"""What files say of themselves, or what is wrong with them, without reading their rows."""
+"""The metadata of many files, or what is wrong with them, without reading their rows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from gridtide.lake import File, Lake, Metadata
 from gridtide.periods import Period
 
 METADATA_BATCH = 256
-"""How many files are asked what they hold at a time."""
+"""How many files are read at a time."""
 
 
 async def read_metadata(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageError]:
-    """The metadata of each of `files`, or why there is none to be believed: it is damaged, or contradicts its name.
+    """The metadata of each of `files`, or the error if the file cannot be read, is damaged, or contradicts its name.
 
-    Of files that were removed after they were compacted it is what was written down then.
+    Of a file that was removed after it was compacted, it is the metadata noted at its removal.
     """
     removed = {file.path: file.removed.metadata for file in files if file.removed}
     present = [file for file in files if not file.removed]
@@ -24,9 +24,9 @@ async def read_metadata(lake: Lake, files: Sequence[File]) -> list[Metadata | St
     for first in range(0, len(present), METADATA_BATCH):
         batch = present[first : first + METADATA_BATCH]
         try:
-            contents: Sequence[Metadata | StorageError] = await lake.described([file.path for file in batch])
-        except StorageError:  # of one file: each is asked alone, to learn of which
-            contents = await asyncio.gather(*(_alone(lake, file) for file in batch))
+            contents: Sequence[Metadata | StorageError] = await lake.metadata_of([file.path for file in batch])
+        except StorageError:  # of some file: reading each alone tells which
+            contents = await asyncio.gather(*(_read_alone(lake, file) for file in batch))
         for file, content in zip(batch, contents, strict=True):
             mismatch = find_mismatch(file, content) if isinstance(content, Metadata) else None
             checked[file.path] = mismatch or content
@@ -34,8 +34,10 @@ async def read_metadata(lake: Lake, files: Sequence[File]) -> list[Metadata | St
 
 
 async def find_damaged(lake: Lake, files: Sequence[File], period: Period) -> tuple[frozenset[str], list[str]]:
-    """The paths of those of `files` that by their names answer some of `period` and are not what was stored; and the
-    problems of these and of files that cannot be read just now, whose names are believed."""
+    """Which of the `files` whose names overlap `period` are damaged: their paths, and all problems as texts.
+
+    The problems include those of files that cannot be read just now; these count as sound.
+    """
     within = [file for file in files if file.period and file.period.overlaps(period)]
     contents = await read_metadata(lake, within)
     problems = [str(content) for content in contents if isinstance(content, StorageError)]
@@ -44,8 +46,8 @@ async def find_damaged(lake: Lake, files: Sequence[File], period: Period) -> tup
 
 
 def find_mismatch(file: File, metadata: Metadata) -> DamagedError | None:
-    """What is wrong if `file` says by its `metadata` to be of another period than its name does, or of another size
-    than the lake."""
+    """The error if the `metadata` of `file` states another period than its name, or another size than the lake lists;
+    None if they agree."""
     if metadata.period != file.period:
         happened = f"says of itself to be of {metadata.period or 'no period'}, its name says {file.period or 'none'}"
     elif metadata.size not in (None, file.size):
@@ -55,7 +57,7 @@ def find_mismatch(file: File, metadata: Metadata) -> DamagedError | None:
     return DamagedError(file.path, happened, "Move it out of the lake and collect its period again")
 
 
-async def _alone(lake: Lake, file: File) -> Metadata | StorageError:
+async def _read_alone(lake: Lake, file: File) -> Metadata | StorageError:
     try:
         return await lake.metadata(file.path)
     except StorageError as error:

@@ -1,4 +1,4 @@
-"""What a store's error means, in words of the lake."""
+"""From the errors of a store to `StorageError`, with cause and fix."""
 
 from __future__ import annotations
 
@@ -62,19 +62,19 @@ def translate_errors(subject: str, happened: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError, ValueError) as error:
-        raise StorageError(subject, f"{happened}: {_cause(error)}", _fix(error)) from None
+        raise StorageError(subject, f"{happened}: {_describe_cause(error)}", _find_fix(error)) from None
 
 
-def _text(error: Exception) -> str:
-    """What the store says, or the system as the store would put it."""
+def _error_text(error: Exception) -> str:
+    """The text of the store's error; an error of the system is put in the form that the store uses."""
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.strerror} (os error {error.errno})"
     return str(error)
 
 
-def _cause(error: Exception) -> str:
+def _describe_cause(error: Exception) -> str:
     """The first line of the error without debugging detail, or what S3 says in its XML."""
-    text = _text(error)
+    text = _error_text(error)
     if code := _CODE.search(text):
         message = _MESSAGE.search(text)
         return f"{message[1].rstrip('.')} ({code[1]})" if message else code[1]
@@ -82,9 +82,9 @@ def _cause(error: Exception) -> str:
     return re.sub(r"^Generic \S+ error: |\?\S+", "", line).strip(" :")  # a query may hold a signature
 
 
-def _fix(error: Exception) -> str:
-    """The store hands the system's error number and S3's code over in its text only."""
-    text = _text(error)
+def _find_fix(error: Exception) -> str:
+    """The fix for `error`; the store gives the system's error number and S3's code in its text only."""
+    text = _error_text(error)
     match = _ERRNO.search(text) or _CODE.search(text)
     if match and match[1] in STORE_FIXES:
         return STORE_FIXES[match[1]]

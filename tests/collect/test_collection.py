@@ -137,7 +137,7 @@ async def test_raw_bodies_are_kept_without_the_key(eia_upstream: StartUpstream, 
     _, entry = await eia_upstream(10)
     done = await run(entry, tmp_path)
     [raw] = [name for name in files(tmp_path) if name.startswith("raw/")]
-    body = await Lake.open(str(tmp_path)).raw(raw)
+    body = await Lake.open(str(tmp_path)).read_raw(raw)
     asked, _, answer = body.partition(b"\n")
     assert json.loads(asked)["url"] == entry.url
     assert json.loads(answer)["response"]["total"] == "10"

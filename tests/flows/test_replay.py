@@ -38,9 +38,9 @@ async def collected(folder: Path) -> tuple[dict[str, Any], Path, Path]:
 
 def rewritten(body: Path, old: str, new: str) -> None:
     """As if a mended parser read `new` where the bytes of `body` say `old`."""
-    said = encoding.decompress(body.read_bytes()).decode()
+    said = encoding.decompress_body(body.read_bytes()).decode()
     assert old in said
-    body.write_bytes(encoding.compress(said.replace(old, new).encode()))
+    body.write_bytes(encoding.compress_body(said.replace(old, new).encode()))
 
 
 async def test_what_reads_the_same_is_left(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ async def test_values_that_vanish_are_not_read_any_more(tmp_path: Path) -> None:
 async def test_what_says_nothing_any_more_leaves_nothing(tmp_path: Path) -> None:
     """Where the mended parser finds no row, none is read."""
     config, file, body = await collected(tmp_path)
-    said = encoding.decompress(body.read_bytes()).decode().partition("\n")[2]
+    said = encoding.decompress_body(body.read_bytes()).decode().partition("\n")[2]
     rewritten(body, said, "[]")
     report = await replay(config=config)
     assert report["results"][0]["superseded"] == [f"grid/{file.name}"]
@@ -188,7 +188,7 @@ async def test_a_body_that_cannot_be_read_fails_its_collection_alone(tmp_path: P
 async def test_a_damaged_body_is_named(tmp_path: Path) -> None:
     """Cut, or none of ours: the error says which file it is."""
     config, _, body = await collected(tmp_path)
-    for damage in (body.read_bytes()[:-5], encoding.compress(b"no envelope")):
+    for damage in (body.read_bytes()[:-5], encoding.compress_body(b"no envelope")):
         body.write_bytes(damage)
         with pytest.raises(RunError, match=rf"raw/grid/{body.parent.name}/{body.name} is "):
             await replay(config=config)
@@ -211,7 +211,9 @@ async def test_what_was_interrupted_is_passed_over(tmp_path: Path) -> None:
     """A collection that did not live to keep all bodies, nor to leave a file, fails no replay; one with a file does."""
     config, _, body = await collected(tmp_path)
     lake = Lake.open(str(tmp_path))
-    await lake.put_raw("raw/grid/grid_20240101_000000/0123456789abcdef.zst", encoding.decompress(body.read_bytes()))
+    await lake.put_raw(
+        "raw/grid/grid_20240101_000000/0123456789abcdef.zst", encoding.decompress_body(body.read_bytes())
+    )
     report = await replay(config=config)
     assert (report["pipeline_status"], report["summary"]["interrupted"], report["summary"]["unchanged"]) == (
         "success",

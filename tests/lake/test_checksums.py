@@ -18,7 +18,7 @@ def written(*groups: list[int]) -> tuple[bytes, dict[bytes, bytes]]:
         for group in groups:
             writer.write_table(pa.table({"number": group}, schema))
             summed.end_group()
-        writer.add_key_value_metadata(summed.footer())
+        writer.add_key_value_metadata(summed.as_footer())
     body = sink.getvalue()
     return body, pq.read_metadata(pa.BufferReader(body)).metadata
 

@@ -63,7 +63,7 @@ async def test_raw_bodies_and_plain_files_on_s3(bucket: str) -> None:
     lake = Lake.open(f"s3://{bucket}")
     for body in (b"first", b"second"):
         await lake.put_raw("raw/eia/page.zst", body)
-    assert await lake.raw("raw/eia/page.zst") == b"first"
+    assert await lake.read_raw("raw/eia/page.zst") == b"first"
     await lake.store.put("features/a", b"1")
     with pytest.raises(StorageError, match="is there already"):
         await lake.store.put("features/a", b"2")

@@ -258,7 +258,7 @@ async def test_raw_bodies_are_compressed_and_come_back(lake: Lake) -> None:
     body = b'{"response": {"data": []}}' * 1_000
     assert await lake.put_raw("raw/eia/page_1.zst", body)
     assert not await lake.put_raw("raw/eia/page_1.zst", b"other")
-    assert await lake.raw("raw/eia/page_1.zst") == body
+    assert await lake.read_raw("raw/eia/page_1.zst") == body
     assert len(await lake.store.read("raw/eia/page_1.zst")) < len(body) / 100
 
 
@@ -438,7 +438,7 @@ async def test_a_file_of_other_columns_is_named(lake: Lake) -> None:
 @pytest.mark.parametrize("path", ["eia/none.parquet", "eia/none.csv"])
 async def test_a_file_that_is_not_there_is_an_error(lake: Lake, path: str) -> None:
     """Reading what is not there names it."""
-    for reading in (lake.store.read(path), lake.table(path), lake.metadata(path), lake.raw(path)):
+    for reading in (lake.store.read(path), lake.table(path), lake.metadata(path), lake.read_raw(path)):
         with pytest.raises(StorageError, match=path):
             await reading
 

@@ -1,9 +1,9 @@
-"""A checksum of each row group, told in the footer of its file: what was changed since is not believed.
+"""A checksum of each row group, in the footer of its file, so that a file that was changed is not believed.
 
     gridtide.checksums    [[<end>, <CRC-32>], …]
 
-A row group is the bytes from the end of the one before it, or from the start of the file, to its own end. Page
-checksums, which Parquet has of its own, are made anew by who writes a file anew, and tell damage alone.
+A row group is the bytes from the end of the row group before it, or from the start of the file, to its own end.
+Parquet has checksums of pages too. They reveal damage, but not that a program has rewritten the file.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ CHECKSUMS_KEY = "gridtide.checksums"
 
 
 class ChecksummingSink:
-    """An open file to write row groups to, that sums what is written."""
+    """An open file to write row groups to; computes the checksum of each. Arrow writes to `sink`."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._end = self._sum = 0
-        self._told: list[tuple[int, int]] = []
+        self._checksums: list[tuple[int, int]] = []
         self.sink = pa.PythonFile(self, mode="w")
 
     def write(self, data: bytes) -> int:
@@ -44,13 +44,13 @@ class ChecksummingSink:
         self._file.flush()
 
     def end_group(self) -> None:
-        """A row group ends here."""
-        self._told.append((self._end, self._sum))
+        """Note that a row group ends here."""
+        self._checksums.append((self._end, self._sum))
         self._sum = 0
 
-    def footer(self) -> dict[str, str]:
-        """What the footer is to say of the row groups."""
-        return {CHECKSUMS_KEY: msgspec.json.encode(self._told).decode()}
+    def as_footer(self) -> dict[str, str]:
+        """The key-value pair of the Parquet footer that holds the checksums."""
+        return {CHECKSUMS_KEY: msgspec.json.encode(self._checksums).decode()}
 
 
 def open_checked(body: Any) -> pq.ParquetFile:
@@ -62,14 +62,16 @@ def open_checked(body: Any) -> pq.ParquetFile:
 
 
 def verify_row_groups(pairs: Mapping[bytes, bytes], body: Any, groups: Iterable[int]) -> None:
-    """Raises `ValueError` unless the row `groups` of the file `body` are those that its footer `pairs` tell of; what
-    these say nothing of is believed."""
-    said = pairs.get(CHECKSUMS_KEY.encode())
-    if said is None:
+    """Check the row `groups` of the file `body` against the checksums in its footer `pairs`.
+
+    Raises `ValueError` if a row group differs. A file without checksums is believed.
+    """
+    encoded = pairs.get(CHECKSUMS_KEY.encode())
+    if encoded is None:
         return
-    told = msgspec.json.decode(said, type=list[tuple[int, int]])
-    starts = [0, *(end for end, _ in told)]
+    checksums = msgspec.json.decode(encoded, type=list[tuple[int, int]])
+    starts = [0, *(end for end, _ in checksums)]
     view = memoryview(body)
     for group in groups:
-        if group >= len(told) or zlib.crc32(view[starts[group] : told[group][0]]) != told[group][1]:
+        if group >= len(checksums) or zlib.crc32(view[starts[group] : checksums[group][0]]) != checksums[group][1]:
             raise ValueError("its row groups are not those it was written with")

@@ -35,7 +35,7 @@ class Draft:
         self.format = format
         self.provenance = provenance
         self._sink: Sink | None = None
-        self._start()
+        self._start_file()
 
     def __enter__(self) -> Draft:
         return self
@@ -53,7 +53,7 @@ class Draft:
         self._marks.append(fingerprints(table) if marks is None else marks)
         self._waiting_rows += table.num_rows
         if self._waiting_rows >= ROW_GROUP_ROWS:
-            self._flush(ROW_GROUP_ROWS)
+            self._write_groups(ROW_GROUP_ROWS)
 
     def table(self) -> pa.Table:
         """All observations appended so far, in memory."""
@@ -62,28 +62,28 @@ class Draft:
 
         if self._sink is None:
             return concat(self._waiting)
-        whole = encoding.decode_table(self.format, self._close({}))
-        self._start()  # a file that was closed to be read cannot be gone on with
+        whole = encoding.decode_table(self.format, self._complete_file({}))
+        self._start_file()  # a file that was closed to be read takes no more rows
         self.append(whole)
         return whole
 
     def finish(self) -> tuple[mmap.mmap, Metadata]:
         """The whole file and its metadata, `stored_at` being now; nothing can be appended afterwards."""
-        self._flush(1)
+        self._write_groups(1)
         metadata = Metadata.now(self.provenance, self.rows, self._digest.hexdigest())
-        return self._close(metadata.footer()), metadata
+        return self._complete_file(metadata.as_footer()), metadata
 
-    def _start(self) -> None:
+    def _start_file(self) -> None:
         self.rows = 0
         self._waiting: list[pa.Table] = []
         self._marks: list[np.ndarray] = []
         self._waiting_rows = 0
         self._digest = hashlib.sha256()
-        with self._failures():
+        with self._translate_failures():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `__exit__`
 
-    def _flush(self, least: int) -> None:
-        """Write what waits, in row groups; fewer than `least` rows go on waiting."""
+    def _write_groups(self, least: int) -> None:
+        """Write the waiting rows in row groups, until fewer than `least` wait."""
         import numpy as np
 
         from gridtide.observations.identity import content_hash
@@ -91,15 +91,15 @@ class Draft:
 
         table = concat(self._waiting).combine_chunks()
         marks = np.concatenate([np.empty(0, np.uint64), *self._marks])
-        done = 0
-        while table.num_rows - done >= least:
-            group = table.slice(done, ROW_GROUP_ROWS)
-            content_hash(group, self._digest, marks[done : done + ROW_GROUP_ROWS])
-            with self._failures():
+        written = 0
+        while table.num_rows - written >= least:
+            group = table.slice(written, ROW_GROUP_ROWS)
+            content_hash(group, self._digest, marks[written : written + ROW_GROUP_ROWS])
+            with self._translate_failures():
                 self._open_sink().write(group)
-            done += group.num_rows
-        self._waiting, self._marks = [table.slice(done)], [marks[done:]]
-        self._waiting_rows = table.num_rows - done
+            written += group.num_rows
+        self._waiting, self._marks = [table.slice(written)], [marks[written:]]
+        self._waiting_rows = table.num_rows - written
 
     def _open_sink(self) -> Sink:
         from gridtide.lake.files.encoding import SINKS
@@ -108,10 +108,10 @@ class Draft:
             self._sink = SINKS[self.format](self._file)
         return self._sink
 
-    def _close(self, footer: dict[str, str]) -> mmap.mmap:
-        """Complete the file and map it: what is put is read from there, not copied into memory."""
-        self._flush(1)
-        with self._failures():
+    def _complete_file(self, footer: dict[str, str]) -> mmap.mmap:
+        """Complete the file and map it, so that it is put from there and not copied into memory."""
+        self._write_groups(1)
+        with self._translate_failures():
             self._open_sink().close(footer)
             self._sink = None
             self._file.flush()
@@ -119,7 +119,7 @@ class Draft:
                 return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
 
     @contextmanager
-    def _failures(self) -> Iterator[None]:
+    def _translate_failures(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

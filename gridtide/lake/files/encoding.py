@@ -62,10 +62,10 @@ class Sink(Protocol):
 
 
 class ParquetSink:
-    """One row group per table, with page checksums and its own, so that neither damage nor changes go unnoticed."""
+    """One row group per table, with page checksums and its own, so that damage and changes are noticed."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._same: Constants | None = None
+        self._constants: Constants | None = None
         self._summed = ChecksummingSink(file)
         self._writer = pq.ParquetWriter(
             self._summed.sink,
@@ -79,15 +79,15 @@ class ParquetSink:
 
     def write(self, table: pa.Table) -> None:
         """Append `table` as one row group."""
-        same = find_constants(table)
-        self._same = same if self._same is None else common_constants(self._same, same)
+        constants = find_constants(table)
+        self._constants = constants if self._constants is None else common_constants(self._constants, constants)
         self._writer.write_table(table)
         self._summed.end_group()
 
     def close(self, footer: Mapping[str, str]) -> None:
         """Write the Parquet footer."""
-        same = {CONSTANTS_KEY: encode_constants(self._same or {})}
-        self._writer.add_key_value_metadata({**footer, **same, **self._summed.footer()})
+        constants = {CONSTANTS_KEY: encode_constants(self._constants or {})}
+        self._writer.add_key_value_metadata({**footer, **constants, **self._summed.as_footer()})
         self._writer.close()
 
 
@@ -102,11 +102,11 @@ class CsvSink:
 
     def write(self, table: pa.Table) -> None:
         """Append `table`."""
-        columns = [_iso(table[name]) if name in TIME_COLUMNS else table[name] for name in self._schema.names]
+        columns = [_format_times(table[name]) if name in TIME_COLUMNS else table[name] for name in self._schema.names]
         self._writer.write(pa.Table.from_arrays(columns, schema=self._schema))
 
     def close(self, footer: Mapping[str, str]) -> None:
-        """Nothing but close: a CSV has no footer, its metadata goes into a sidecar."""
+        """Close the file; a CSV has no footer, its metadata goes into a sidecar."""
         self._writer.close()
 
 
@@ -120,14 +120,14 @@ def decode_table(extension: str, body: Any) -> pa.Table:
     """
     if extension != "csv":
         return decode_rows(open_sound(body))
-    with _damage_told():
-        return _observations(_read_csv(pa.py_buffer(body)), SCHEMA)
+    with _translate_damage():
+        return _check_columns(_read_csv(pa.py_buffer(body)), SCHEMA)
 
 
 def open_sound(body: Any) -> pq.ParquetFile:
     """The Parquet file in `body`, whose row groups are those it was written with; raises `ValueError` if not."""
     buffer = pa.py_buffer(body)
-    with _damage_told():
+    with _translate_damage():
         file = open_checked(buffer)
         verify_row_groups(file.metadata.metadata or {}, buffer, range(file.metadata.num_row_groups))
     return file
@@ -136,18 +136,18 @@ def open_sound(body: Any) -> pq.ParquetFile:
 def decode_rows(file: pq.ParquetFile, *, only_varying: bool = False) -> pa.Table:
     """The observations in `file`; raises `ValueError` if it is damaged.
 
-    With `only_varying` without the columns that its footer tells, as `attach_constants` has them.
+    With `only_varying` the columns that the footer says are constant may be left out, see `attach_constants`.
     """
     pairs = (file.metadata.metadata or {}) if only_varying else {}
-    with _damage_told():
-        schema = _varying(frozenset(decode_constants(pairs)))
+    with _translate_damage():
+        schema = _schema_without(frozenset(decode_constants(pairs)))
         table = file.read(None if schema is SCHEMA else schema.names, use_threads=False)
-    return attach_constants(_observations(table, schema), pairs)
+    return attach_constants(_check_columns(table, schema), pairs)
 
 
 def decode_footer(tail: Any) -> pq.FileMetaData:
     """The footer of a Parquet file, given its last `footer_size` bytes or more; raises `ValueError` if it has none."""
-    with _damage_told():
+    with _translate_damage():
         return pq.ParquetFile(pa.py_buffer(tail)).metadata  # half the time of `read_metadata`
 
 
@@ -156,29 +156,29 @@ def footer_size(tail: Any) -> int:
     return int.from_bytes(memoryview(tail)[-8:-4], "little") + 8
 
 
-def compress(body: bytes) -> bytes:
+def compress_body(body: bytes) -> bytes:
     """`body` as one zstd frame."""
     compressed: bytes = pa.compress(body, codec="zstd", asbytes=True)
     return compressed
 
 
-def decompress(body: Any) -> bytes:
+def decompress_body(body: Any) -> bytes:
     """The inverse of `compress`; raises `ValueError` if it is damaged."""
-    with _damage_told(), pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(body)), "zstd") as stream:
+    with _translate_damage(), pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(body)), "zstd") as stream:
         plain: bytes = stream.read()
     return plain
 
 
 @contextmanager
-def _damage_told() -> Iterator[None]:
-    """Raises `ValueError` for what Arrow raises within."""
+def _translate_damage() -> Iterator[None]:
+    """Turns the errors of Arrow into a `ValueError`."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
         raise ValueError(str(error)) from error
 
 
-def _observations(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def _check_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """`table`; raises `ValueError` where its columns are not those of `schema`."""
     if not table.schema.equals(schema):
         raise ValueError(f"its columns are not those of observations: {', '.join(table.schema.names)}")
@@ -186,7 +186,7 @@ def _observations(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 @functools.lru_cache
-def _varying(constant: frozenset[str]) -> pa.Schema:
+def _schema_without(constant: frozenset[str]) -> pa.Schema:
     return varying_schema(SCHEMA, dict.fromkeys(constant))
 
 
@@ -203,11 +203,11 @@ def _read_csv(buffer: pa.Buffer) -> pa.Table:
     return table.cast(SCHEMA)  # which of the columns may hold nulls; raises where one does that may not
 
 
-def _iso(column: pa.ChunkedArray) -> pa.DictionaryArray:
+def _format_times(column: pa.ChunkedArray) -> pa.DictionaryArray:
     """UTC times as text, to the second where that says all: `2024-01-01T00:00:00Z`."""
     import pyarrow.compute as pc
 
-    coded = column.combine_chunks().dictionary_encode()  # few differ, and each takes its time to spell
+    coded = column.combine_chunks().dictionary_encode()  # few differ, and formatting each is slow
     times = coded.dictionary.cast(pa.timestamp("us"))  # without zone, with which it takes a hundred times as long
     with suppress(pa.ArrowInvalid):  # raised where there are fractions, which would be lost
         times = times.cast(pa.timestamp("s"))

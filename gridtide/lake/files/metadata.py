@@ -1,4 +1,4 @@
-"""What a file says of itself: in a Parquet footer under `gridtide.*`, else in a JSON sidecar."""
+"""The metadata of a file: in a Parquet footer under `gridtide.*`, else in a JSON sidecar."""
 
 from __future__ import annotations
 
@@ -60,22 +60,23 @@ class Metadata:
             __version__,
         )
 
-    def footer(self) -> dict[str, str]:
+    def as_footer(self) -> dict[str, str]:
         """The key-value pairs of a Parquet footer."""
         return {_FOOTER + key: text for key, text in self.as_texts().items()}
 
-    def sidecar(self, body: Any) -> bytes:
-        """The JSON of the sidecar of a file that holds `body`, with the size and SHA-256 of that."""
-        return json.dumps({**self.as_texts(), _SIZE: str(len(body)), _SHA256: _sha256(body)}, indent=2).encode() + b"\n"
+    def as_sidecar(self, body: Any) -> bytes:
+        """The JSON of the sidecar of a file that holds `body`, with its size and SHA-256."""
+        texts = {**self.as_texts(), _SIZE: str(len(body)), _SHA256: _hash_body(body)}
+        return json.dumps(texts, indent=2).encode() + b"\n"
 
     @classmethod
     def from_footer(cls, pairs: Mapping[bytes, bytes]) -> Metadata:
-        """The inverse of `footer`; raises `ValueError` if it is not one of ours."""
+        """The inverse of `as_footer`; raises `ValueError` if the pairs are not those of a lake file."""
         return cls.from_texts({name: pairs[key].decode() for key, name in _KEYS.items() if key in pairs})
 
     @classmethod
     def from_sidecar(cls, body: bytes) -> Metadata:
-        """The inverse of `sidecar`; raises `ValueError` if it is not one of ours."""
+        """The inverse of `as_sidecar`; raises `ValueError` if `body` is no sidecar of a lake file."""
         return cls.from_texts(json.loads(body))
 
     def as_texts(self) -> dict[str, str]:
@@ -112,14 +113,14 @@ class Metadata:
 
 
 def verify_sidecar(sidecar: bytes, body: Any) -> None:
-    """Raises `ValueError` unless `body` is what the file was put with."""
-    if json.loads(sidecar).get(_SHA256) != _sha256(body):
+    """Raises `ValueError` unless `body` has the SHA-256 that its `sidecar` states."""
+    if json.loads(sidecar).get(_SHA256) != _hash_body(body):
         raise ValueError("its bytes are not those that were stored")
 
 
-def _sha256(body: Any) -> str:
+def _hash_body(body: Any) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-_KEYS = {f"{_FOOTER}{one.name}".encode(): one.name for one in fields(Metadata)}
+_KEYS = {f"{_FOOTER}{field.name}".encode(): field.name for field in fields(Metadata)}
 """The keys in a Parquet footer, and what is under them."""
