@@ -22,6 +22,7 @@ from gridtide.entries.entry import Config, Entry
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.table import Row, from_rows
 from gridtide.training.spec import load_spec as load_spec
+from tests.support.prefect_servers import furnish
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -145,10 +146,31 @@ def test_history_is_read_as_shown(tmp_path: Path) -> None:
     ], done.stderr
 
 
+def snippets() -> list[list[list[str]]]:
+    """The processes that run README's Python, the shell it says needs no account and the example, top to bottom, in
+    groups that need nothing of each other: what asks the sandbox begins one, unless it is a dry run; what does not
+    ask it reads what the one before stored."""
+    groups: list[list[list[str]]] = []
+    for fence in fences(README):
+        shell = [["bash", "-euc", line] for line in fence.text.splitlines()] if fence.run else []
+        python = [[sys.executable, "-c", fence.text]] if fence.language == "python" else []
+        for command in shell + python:
+            if "sandbox" in command[-1] and "--dry-run" not in command[-1]:
+                groups.append([])
+            groups[-1].append(command)
+    return [*groups[:-1], [*groups[-1], [sys.executable, "examples/train_mlx.py"]]]
+
+
+def test_every_snippet_is_in_a_group() -> None:
+    """`validate`, `ingest`, and `backfill` with what reads its lake; then the same from Python."""
+    assert [len(group) for group in snippets()] == [1, 1, 4, 1, 3]
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_the_snippets_run_top_to_bottom(tmp_path: Path) -> None:
-    """README's Python, the shell it says needs no account, and the example, in a folder with the shipped files."""
+@pytest.mark.timeout(600)  # servers and commands import Prefect and MLX, which is long on a loaded machine
+@pytest.mark.parametrize("group", snippets(), ids=["validate", "ingest", "backfill", "ingest-python", "train-python"])
+def test_the_snippets_run_top_to_bottom(group: list[list[str]], tmp_path: Path, migrated: Path) -> None:
+    """Each group in a folder with the shipped files."""
     pytest.importorskip("mlx.core", reason="MLX has no build for this platform")
     shutil.copy(ROOT / "api_config.json", tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
@@ -156,6 +178,8 @@ def test_the_snippets_run_top_to_bottom(tmp_path: Path) -> None:
     scripts.mkdir()
     (scripts / "gridtide").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m deployments.cli "$@"\n')
     (scripts / "gridtide").chmod(0o755)
+    if not group[0][-1].startswith("gridtide ingest"):  # this one's server makes the database, as on first use
+        furnish(tmp_path / "prefect", migrated)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
         "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
@@ -169,11 +193,7 @@ def test_the_snippets_run_top_to_bottom(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{command[-1]}\n{done.stdout}{done.stderr}"
 
     try:
-        for fence in fences(README):
-            if fence.language == "python":
-                run(sys.executable, "-c", fence.text)
-            elif fence.run:
-                run("bash", "-euc", fence.text)
-        run(sys.executable, "examples/train_mlx.py")
+        for command in group:
+            run(*command)
     finally:
         run("gridtide", "down")

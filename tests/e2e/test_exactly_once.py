@@ -125,43 +125,54 @@ def everything(period: Period) -> list[tuple[Any, ...]]:
     return [(hour, place, float(value(hour, place))) for hour in hours for place in PLACES]
 
 
+async def kill_at_half(upstream: CountingUpstream, path: Path, server: str) -> None:
+    """kill -9 a backfill of a chunk of 71 pages when it asks for the 36th; the lake has no file of it yet."""
+    upstream.alarm = 36
+    command = await gridtide("backfill", path, server, YEAR)
+    await upstream.alarmed.wait()
+    command.kill()
+    await command.communicate()
+    assert await Lake.open(load(path).lake).files("demand", "demand") == []
+
+
 async def test_a_killed_backfill_goes_on_from_its_pages(
     upstream: CountingUpstream, tmp_path: Path, prefect_server: str
 ) -> None:
-    """kill -9 at half of a chunk of 71 pages: only those in flight are asked for again, and all is there once."""
+    """Only the pages in flight are asked for again, and all is there once; a third backfill asks for nothing."""
     path = upstream.configured(tmp_path / "killed", "P400D")
-    upstream.alarm = 36
-    first = await gridtide("backfill", path, prefect_server, YEAR)
-    await upstream.alarmed.wait()
-    first.kill()
-    await first.wait()
-    lake = Lake.open(load(path).lake)
-    assert await lake.files("demand", "demand") == []
+    await kill_at_half(upstream, path, prefect_server)
     before = upstream.asked.total()
 
-    second = await gridtide("backfill", path, prefect_server, YEAR)
-    await done(second)
+    await done(await gridtide("backfill", path, prefect_server, YEAR))
     assert len(upstream.asked) == 71
     assert upstream.asked.total() <= 71 + HELD
     assert max(upstream.asked.values()) <= 2
     assert before >= 36
     assert await read(path, YEAR) == everything(YEAR)
+    lake = Lake.open(load(path).lake)
     (file,) = await lake.files("demand", "demand")
     assert (await lake.metadata(file.path)).rows == 350_400
 
-    other = upstream.configured(tmp_path / "whole", "P400D")
-    whole = await gridtide("backfill", other, prefect_server, YEAR)
-    await done(whole)
-    elsewhere = Lake.open(load(other).lake)
-    (undisturbed,) = await elsewhere.files("demand", "demand")
-    tables = [await lake.table(file.path), await elsewhere.table(undisturbed.path)]
-    one, another = (table.drop_columns("retrieved_at") for table in tables)
-    assert one.equals(another)
-
     asked = upstream.asked.total()
-    third = await gridtide("backfill", path, prefect_server, YEAR)
-    await done(third)
+    await done(await gridtide("backfill", path, prefect_server, YEAR))
     assert upstream.asked.total() == asked
+
+
+async def test_a_killed_backfill_ends_with_the_rows_of_an_undisturbed_one(
+    upstream: CountingUpstream, tmp_path: Path, prefect_server: str
+) -> None:
+    """In the same order and of the same types, but for when they were retrieved."""
+    paths = [upstream.configured(tmp_path / name, "P400D") for name in ("killed", "whole")]
+    await kill_at_half(upstream, paths[0], prefect_server)
+    await done(*[await gridtide("backfill", path, prefect_server, YEAR) for path in paths])
+    tables = []
+    for path in paths:
+        lake = Lake.open(load(path).lake)
+        (file,) = await lake.files("demand", "demand")
+        tables.append((await lake.table(file.path)).drop_columns("retrieved_at"))
+    killed, whole = tables
+    assert killed.num_rows == 350_400
+    assert killed.equals(whole)
 
 
 async def test_commands_at_the_same_time_read_as_one(
