@@ -16,7 +16,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.run.local_server import server_status
-from tests.support.machine import gridtide, start, started, until
+from tests.support.machine import gridtide, start, started, until, until_events
 from tests.support.planted import holding
 from tests.support.upstream import ROWS
 
@@ -76,7 +76,7 @@ def api(name: str, url: str, auth: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(600)  # server, worker and runs import Prefect one after the other: long on a loaded machine
 def test_credentials_are_nowhere_to_be_read_after_a_deployed_run(machine: Path, echo: str) -> None:
     """Not in the server's database, results, logs, the lake or what is temporary, in no spelling, although upstream and
     receiver fail and repeat them."""
@@ -103,13 +103,12 @@ def test_credentials_are_nowhere_to_be_read_after_a_deployed_run(machine: Path, 
         temporary_settings({PREFECT_API_URL: server.url, PREFECT_API_AUTH_STRING: server_password}),
         get_client(sync_client=True) as client,
     ):
-        run = client.create_flow_run_from_deployment(client.read_deployment_by_name("ingest/hourly").id)
-        failed = until(client, run, "Failed", "Completed", "Crashed")
+        failed = until(client, start(client, "ingest/hourly"), "Failed", "Completed", "Crashed")
         assert "2 of 4 entries failed: bad_key, bad_password" in str(failed.state)
         assert "400" in str(failed.state), "what is told says why"
-        retold = client.read_deployment_by_name("notify/untold")
-        untold = client.create_flow_run_from_deployment(retold.id)
-        until(client, untold, "AwaitingRetry", "Running", "Completed", "Failed", "Cancelled")
+        start(client, "notify/untold")
+        # of this run or of the one that the failed delivery starts; the other waits for its end
+        until_events(client, "prefect.task-run.AwaitingRetry", 1)
     stopped, _ = gridtide(machine, "down", **own).communicate()
     files = [path for path in machine.rglob("*") if path.is_file() and path.name != ".env"]
     assert {"prefect.db", "server.log", "worker.log"} <= {path.name for path in files}
@@ -120,7 +119,7 @@ def test_credentials_are_nowhere_to_be_read_after_a_deployed_run(machine: Path, 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(600)  # server, worker and runs import Prefect one after the other: long on a loaded machine
 def test_a_key_that_is_changed_in_the_file_is_used_by_the_next_run(machine: Path, echo: str) -> None:
     """Although the worker was started with the old one."""
     (machine / ".env").write_text("ROTATED_KEY=old-key\n")

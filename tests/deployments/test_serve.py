@@ -46,7 +46,7 @@ def test_the_form_explains_every_parameter() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(600)  # each run imports Prefect anew: long on a loaded machine
 @pytest.mark.usefixtures("nobody")
 def test_a_run_starts_from_the_server(
     prefect_server: str, prefect_home: Path, tmp_path: Path, unused_tcp_port: int

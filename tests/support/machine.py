@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.machine.worker import worker_status
@@ -64,6 +65,17 @@ def until(client: SyncPrefectClient, run: FlowRun, *states: str) -> FlowRun:
         time.sleep(0.2)
         run = client.read_flow_run(run.id)
     return run
+
+
+def until_events(client: SyncPrefectClient, name: str, times: int, resource: str | None = None) -> None:
+    """Wait until the server knows of so many events called `name`, of `resource` if one is given."""
+    of = EventResourceFilter(id=[resource]) if resource else EventResourceFilter()
+    # a new filter each time: it ends at the moment at which it was made
+    while (
+        len(client.read_events(EventFilter(event=EventNameFilter(name=[name]), resource=of), limit=times).events)
+        < times
+    ):
+        time.sleep(0.5)
 
 
 @contextmanager

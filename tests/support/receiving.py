@@ -32,8 +32,9 @@ class Inbox:
             self.arrived.append(time.monotonic())
             self.messages.append((subject, body))
 
-    def until(self, number: int, seconds: float = 60) -> list[tuple[str, str]]:
-        """The messages, once there are `number`; fails where there are fewer after `seconds`."""
+    def until(self, number: int, seconds: float = 240) -> list[tuple[str, str]]:
+        """The messages, once there are `number`; fails where there are fewer after `seconds`, which are many more than
+        a message takes: a loaded machine is slow, and a wait that is in vain is rare."""
         deadline = time.monotonic() + seconds
         while len(self.messages) < number:
             assert time.monotonic() < deadline, f"{len(self.messages)} of {number} arrived: {self.messages}"

@@ -26,7 +26,13 @@ def synthetic(name: str, schedule: str) -> dict[str, Any]:
 def served(config: dict[str, Any], folder: Path, server: str, home: Path, **variables: str) -> Iterator[Path]:
     """Serve `config` from `folder` with the Prefect server at `server`; gives the process's log."""
     (folder / "api_config.json").write_text(json.dumps(config))
-    environment = {"PREFECT_API_URL": server, "PREFECT_HOME": str(home), "PYTHONPATH": str(ROOT), **variables}
+    environment = {
+        "PREFECT_API_URL": server,
+        "PREFECT_HOME": str(home),
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",  # how often it asks for runs; the default is 10 s
+        "PYTHONPATH": str(ROOT),
+        **variables,
+    }
     log = folder / "serve.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
