@@ -19,7 +19,7 @@ from gridtide.config.loading import load
 from gridtide.lake import Lake
 from gridtide.periods import EPOCH, Period, floor
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # commands import Prefect: long on a loaded machine
 
 ROOT = Path(__file__).parents[2]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
