@@ -19,7 +19,7 @@ from typing import Any
 from prefect import runtime
 
 from flows.run.coverage_artifact import show_coverage
-from flows.run.filling import collect_chunks, collect_chunks_on, entry_row, settle
+from flows.run.filling import answers_of, collect_chunks, collect_chunks_on, entry_row, settle
 from flows.run.local_flow import local_flow
 from flows.run.report import Column, ReportLayout, Row, RunReport, error_kind, finish, status_of
 from flows.run.session import collecting, period_of, selected
@@ -114,9 +114,7 @@ def backfill_report(
     collected, failed, rows = (sum(row[key] for row in results) for key in ("collected", "failed", "rows"))
     chunks = sum(len(plan.chunks) for plan in plans)
     names = ", ".join(row["name"] for row in results if row["failed"])
-    may_pass = any(isinstance(outcome.error, GridtideError) and outcome.error.retryable for outcome in outcomes)
-    again = "Run it again" if may_pass else "Correct what the messages name, then run it again"
-    fix = f"{again}: only what is missing is asked for"
+    fix = _propose_fix(outcomes)
     return RunReport(
         LAYOUT,
         status_of(failed, collected),
@@ -139,6 +137,16 @@ def backfill_report(
     )
 
 
+def _propose_fix(outcomes: Sequence[Outcome]) -> str:
+    """What to do about the failures of `outcomes`: to run the backfill again is proposed only where that can help."""
+    may_pass = any(isinstance(outcome.error, GridtideError) and outcome.error.retryable for outcome in outcomes)
+    if may_pass or any(hole["failed"] and not hole["lasting"] for outcome in outcomes for hole in outcome.holes):
+        return "Run it again: only what is missing is asked for"
+    if all(answer.lasting for outcome in outcomes for answer in answers_of(outcome) if answer.reason):
+        return "Why stands in the report and in gridtide status; the monitor asks again, after longer and longer times"
+    return "Correct what the messages name, then run it again: only what is missing is asked for"
+
+
 def _headline(report: Mapping[str, Any]) -> str:
     summary, statistics = report["summary"], report["statistics"]
     return (
@@ -151,7 +159,7 @@ def _status(row: Row) -> str:
     """`open` is an entry that lacks something although all that was missing was asked for."""
     if row["failed"] or row["skipped"]:
         return "failed" if row["failed"] else "skipped"
-    return "open" if row["collected"] and row["missing"] else "ok"
+    return "open" if row["missing"] and (row["collected"] or not row["chunks"]) else "ok"
 
 
 def _note(row: Row) -> str:

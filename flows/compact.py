@@ -18,12 +18,12 @@ from prefect import runtime
 from flows.run.cluster import Workers, workers
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
-from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, finish, one_line, status_of
+from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, finish, status_of
 from flows.run.session import selected
 from gridtide import curated
 from gridtide.curated import Compaction
 from gridtide.entries.entry import Config, Entry
-from gridtide.errors import ConfigurationError, GridtideError
+from gridtide.errors import ConfigurationError, GridtideError, one_line
 from gridtide.lake import Lake
 from tasks import remote
 from tasks.lake import open_lake

@@ -19,13 +19,13 @@ from prefect import runtime
 from flows.run.coverage_artifact import show_coverage
 from flows.run.filling import collect_chunks, entry_row, settle
 from flows.run.local_flow import local_flow
-from flows.run.report import Column, ReportLayout, Row, RunError, RunReport, error_kind, finish, one_line, status_of
+from flows.run.report import Column, ReportLayout, Row, RunError, RunReport, error_kind, finish, status_of
 from flows.run.session import collecting, selected
 from gridtide.coverage.findings import Finding, find_lacking, find_unpublished
 from gridtide.coverage.gaps import last_days
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.plan import Plan
-from gridtide.errors import ConfigurationError, StorageError
+from gridtide.errors import ConfigurationError, StorageError, one_line
 from gridtide.periods import Period
 from tasks.collect import CollectionRun, Outcome, run_collection
 from tasks.notify.events import GAPS, MISSING_DATA, STALE

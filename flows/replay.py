@@ -20,14 +20,14 @@ from prefect import runtime
 
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
-from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, finish, one_line, status_of
+from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, finish, status_of
 from flows.run.session import moment, selected
 from gridtide.collect.collected import Collected
 from gridtide.collect.collection import collect
 from gridtide.collect.raw_bodies import KeptCollection, list_collections
 from gridtide.collect.resume import NotKeptError, Replayed, open_replay
 from gridtide.entries.entry import Entry
-from gridtide.errors import ConfigurationError, GridtideError
+from gridtide.errors import ConfigurationError, GridtideError, one_line
 from gridtide.lake import File, Lake
 from gridtide.periods import Period
 from tasks.lake import open_lake

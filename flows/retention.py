@@ -14,11 +14,11 @@ from prefect import runtime
 
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
-from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, finish, one_line, status_of
+from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, finish, status_of
 from flows.run.session import selected
 from gridtide.collect.retention import body_folders, find_expired
 from gridtide.entries.entry import Entry
-from gridtide.errors import ConfigurationError, GridtideError
+from gridtide.errors import ConfigurationError, GridtideError, one_line
 from gridtide.lake import Lake
 from tasks.lake import open_lake
 

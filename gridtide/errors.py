@@ -85,6 +85,12 @@ class TrainingError(GridtideError):
     """A training set cannot be prepared from what the lake holds."""
 
 
+def one_line(error: BaseException) -> str:
+    """`error` on one line; one that nobody foresaw comes with its type."""
+    text = str(error) if isinstance(error, GridtideError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
 def _rebuild_passing(
     kind: type[PassingError], subject: str, happened: str, fix: str, wait: float | None
 ) -> PassingError:

@@ -30,10 +30,24 @@ class Period:
     def __str__(self) -> str:
         return f"{self.start:%Y-%m-%dT%H:%M}/{self.end:%Y-%m-%dT%H:%M}"
 
+    @classmethod
+    def parse(cls, text: str) -> Period:
+        """The inverse of `str`.
+
+        >>> str(Period.parse("2024-01-01T00:00/2024-01-02T00:00"))
+        '2024-01-01T00:00/2024-01-02T00:00'
+        """
+        start, end = (datetime.fromisoformat(bound).replace(tzinfo=UTC) for bound in text.split("/"))
+        return cls(start, end)
+
     @property
     def duration(self) -> timedelta:
         """How long it is."""
         return self.end - self.start
+
+    def clip(self, bounds: Period) -> Period:
+        """What of it lies in `bounds`; raises `ValueError` if nothing does."""
+        return Period(max(self.start, bounds.start), min(self.end, bounds.end))
 
     def overlaps(self, period: Period) -> bool:
         """Whether it shares a moment with `period`; periods that only touch do not."""

@@ -19,9 +19,11 @@ from prefect.serializers import JSONSerializer
 from prefect.tasks import exponential_backoff
 
 from gridtide.collect import collection
+from gridtide.collect.collected import Collected, merge_collected
+from gridtide.collect.holes import Hole
 from gridtide.collect.resume import Fetcher
 from gridtide.entries.entry import Entry, TaskRetries
-from gridtide.errors import GridtideError, PassingError
+from gridtide.errors import GridtideError, PassingError, one_line
 from gridtide.lake import Lake
 from gridtide.periods import Period
 
@@ -66,6 +68,18 @@ class Outcome:
     error: BaseException | None = None
     from_cache: bool = False
 
+    @property
+    def holes(self) -> list[dict[str, Any]]:
+        """The parts of the period that were not answered, as `gridtide.collect.holes.Hole.as_dict`."""
+        return list((self.collected or {}).get("holes", ()))
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why requests failed, by the period that they left open; of a collection that failed as a whole, by its."""
+        if self.error:
+            return {str(self.period) if self.period else "snapshot": one_line(self.error)}
+        return {hole["period"]: hole["reason"] for hole in self.holes if hole["failed"]}
+
 
 async def run_collection(run: CollectionRun, entry: Entry, period: Period | None = None) -> Outcome:
     """Collect `entry` for `period` (a snapshot if None) as one task run; no error is raised.
@@ -92,6 +106,8 @@ class _CollectionAttempts:
         self.run, self.entry, self.period = run, entry, period
         self.begun: float | None = None
         self.not_before = 0.0
+        self.open_periods = [period]
+        self.collected: list[Collected] = []
 
     @property
     def name(self) -> str:
@@ -104,24 +120,63 @@ class _CollectionAttempts:
         return cache_key(self.entry, self.period, self.run.lake.uri)
 
     async def attempt(self) -> dict[str, Any]:
-        """Collect once, as soon as a slot is free and the upstream allows it."""
+        """Collect what is still open, as soon as a slot is free and the upstream allows it.
+
+        What was answered is stored by then. Raises the error of a hole that another attempt may close.
+        """
         await asyncio.sleep(self.not_before - time.monotonic())
         async with self.run.slots:
             if self.begun is None:  # waiting for a slot does not count against the deadline
                 self.begun = time.monotonic()
-            try:
-                collected = await collection.collect(
-                    self.entry,
-                    lake=self.run.lake,
-                    http=self.run.http,
-                    stamp=self.run.stamp,
-                    period=self.period,
-                    resume=self.run.resume,
-                )
-            except PassingError as error:
-                self.not_before = time.monotonic() + (error.wait or 0)
+            while self.open_periods:
+                await self._collect_first()
+        passing = [hole for collected in self.collected for hole in collected.holes if self._may_close(hole)]
+        if passing:
+            closed = {hole.period for hole in passing}
+            self.open_periods = list(closed)
+            self.collected = [collected.without_holes(closed) for collected in self.collected]
+            error = passing[0].error
+            assert error is not None  # noqa: S101  # what is not an error does not pass
+            raise error
+        return merge_collected(self.collected).as_dict()
+
+    async def _collect_first(self) -> None:
+        """Collect the first open period."""
+        try:
+            collected = await collection.collect(
+                self.entry,
+                lake=self.run.lake,
+                http=self.run.http,
+                stamp=self.run.stamp,
+                period=self.open_periods[0],
+                resume=self.run.resume,
+            )
+        except PassingError as error:
+            self.not_before = time.monotonic() + (error.wait or 0)
+            if not self.collected or self._has_attempts():
                 raise
-        return collected.as_dict()
+            self._give_up(error)
+        except GridtideError as error:
+            # parts of the period are stored already: they are reported with the hole, not lost with the error
+            if not self.collected or (self.is_retryable(error) and self._has_attempts()):
+                raise
+            self._give_up(error)
+        else:
+            self.collected.append(collected)
+            self.open_periods.pop(0)
+
+    def _give_up(self, error: GridtideError) -> None:
+        holes = tuple(Hole(period, error) for period in self.open_periods if period)
+        self.collected.append(Collected.of_nothing(self.entry.name, holes))
+        self.open_periods = []
+
+    def _may_close(self, hole: Hole) -> bool:
+        return hole.error is not None and self.is_retryable(hole.error) and self._has_attempts()
+
+    def _has_attempts(self) -> bool:
+        """Whether Prefect runs this task once more if it raises."""
+        context = TaskRunContext.get()
+        return context is not None and context.task_run.run_count <= self.run.retries.count
 
     def is_retryable(self, error: object) -> bool:
         """Whether another attempt may succeed before the deadline of the entry, which is counted from the first one."""
@@ -131,8 +186,10 @@ class _CollectionAttempts:
         return next_attempt < self.begun + self.entry.deadline.total_seconds()
 
     async def is_stored(self, collected: dict[str, Any]) -> bool:
-        """Whether the lake still holds the file of an earlier result."""
-        return collected["file"] is None or await self.run.lake.store.exists(collected["file"])
+        """Whether the lake still holds the files of an earlier result, which left nothing open."""
+        files = collected.get("files", [collected["file"]] if collected["file"] else [])
+        exist = [await self.run.lake.store.exists(file) for file in files]
+        return all(exist) and not collected.get("holes")
 
 
 def _attempt(work: _CollectionAttempts, refresh: bool) -> Awaitable[State[dict[str, Any]]]:

@@ -14,13 +14,16 @@ from prefect.logging import get_run_logger
 
 from flows.run.cluster import workers
 from flows.run.progress import Progress
-from flows.run.report import collection_row, one_line
+from flows.run.report import collection_row
+from gridtide.collect.holes import count_skipped
 from gridtide.coverage import failed_periods
+from gridtide.coverage.failed_periods import PeriodAnswer
 from gridtide.coverage.picture import Coverage, measure_coverage
 from gridtide.coverage.plan import Plan
 from gridtide.entries.entry import Entry, TaskRetries
-from gridtide.errors import StorageError
+from gridtide.errors import FormatError, StorageError, one_line
 from gridtide.periods import Period, describe_duration
+from gridtide.sources.contract import Skipped
 from tasks import remote
 from tasks.collect import CollectionRun, Outcome, run_collection
 from tasks.remote import Destination, RemoteCall
@@ -73,9 +76,7 @@ async def settle(
     """
     coverages: dict[str, Coverage] = {}
     for entry, period in periods:
-        answers = {
-            outcome.period: why_open(outcome) for outcome in outcomes if outcome.entry is entry and outcome.period
-        }
+        answers = [answer for outcome in outcomes if outcome.entry is entry for answer in answers_of(outcome)]
         try:
             await failed_periods.note(run.lake, entry, answers, run.stamp)
             coverage = await measure_coverage(run.lake, entry, period, run.stamp, damaged)
@@ -86,33 +87,42 @@ async def settle(
     return coverages
 
 
-def why_open(outcome: Outcome) -> str:
-    """Why what was asked for was not answered, empty if it was."""
+def answers_of(outcome: Outcome) -> list[PeriodAnswer]:
+    """Which parts of the period of `outcome` were answered, and why the others were not."""
+    if outcome.period is None:
+        return []
     if outcome.error:
-        return one_line(outcome.error)
+        lasting = isinstance(outcome.error, FormatError)
+        return [PeriodAnswer(outcome.period, one_line(outcome.error), lasting)]
     collected = outcome.collected or {}
-    return "" if collected.get("period") else "; ".join(collected.get("warnings", ()))
+    answered = [PeriodAnswer(Period.parse(part)) for part in collected.get("answered", ())]
+    holes = [PeriodAnswer(Period.parse(hole["period"]), hole["reason"], hole["lasting"]) for hole in outcome.holes]
+    return answered + holes
 
 
 def entry_row(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[str, Coverage]) -> dict[str, Any]:
     """What a report says of the entry of `plan`: `name`, `chunks` that were missing, `collected` and `failed` ones,
     `rows`, `bytes`, `reused` (pages that an interrupted run left), `files`, `covered` (what the lake held before, as
-    text), `skipped` (why, or null), `warnings` and `errors` (lists of `period: what happened`), `missing` (the periods
+    text), `skipped` (why it was not asked, or null), `skipped_records` (what answers held and is not stored: `reason`,
+    `count` and one `example` each), `warnings` and `errors` (lists of `period: what happened`), `missing` (the periods
     that are due and not in the lake afterwards)."""
     entry = plan.entry
-    rows = [collection_row(outcome) for outcome in outcomes if outcome.entry is entry]
+    own = [outcome for outcome in outcomes if outcome.entry is entry]
+    rows = [collection_row(outcome) for outcome in own]
     collected = [row for row in rows if row["error"] is None]
+    skipped = count_skipped(Skipped(**item) for row in rows for item in row["skipped"])
     return {
         "name": entry.name,
         "chunks": len(plan.chunks),
         "collected": len(collected),
         "failed": len(rows) - len(collected),
-        **{key: sum(row[key] for row in collected) for key in ("rows", "bytes", "reused")},
-        "files": [row["file"] for row in collected],
+        **{key: sum(row[key] for row in rows) for key in ("rows", "bytes", "reused")},
+        "files": [file for row in rows for file in row["files"] or [row["file"]] if file],
         "covered": describe_duration(plan.covered) if plan.covered else "nothing",
         "skipped": plan.skipped,
-        "warnings": [*plan.warnings, *(f"{_period(row)}: {text}" for row in collected for text in row["warnings"])],
-        "errors": [f"{_period(row)}: {row['error']}" for row in rows if row["error"]],
+        "skipped_records": [item.as_dict() for item in skipped],
+        "warnings": [*plan.warnings, *(f"{_period(row)}: {text}" for row in rows for text in row["warnings"])],
+        "errors": [f"{period}: {reason}" for outcome in own for period, reason in outcome.failures.items()],
         "missing": [str(period) for period in coverages[entry.name].missing] if entry.name in coverages else [],
     }
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
 
-from gridtide.errors import CredentialsError, GridtideError, StorageError
+from gridtide.errors import CredentialsError, GridtideError, StorageError, one_line
 from tasks.collect import Outcome
 
 REASONS_SHOWN = 3
@@ -133,43 +133,45 @@ def failure_of(results: Sequence[Row]) -> tuple[str, str] | None:
 
 def error_kind(outcomes: Sequence[Outcome]) -> type[RunError]:
     """The error that a run with these collections ends with: refused, if credentials are all that is wrong."""
-    errors = [outcome.error for outcome in outcomes if outcome.error]
-    refused = errors and all(isinstance(error, CredentialsError) for error in errors)
+    failed = [outcome for outcome in outcomes if outcome.failures]
+    refused = failed and all(isinstance(outcome.error, CredentialsError) for outcome in failed)
     return RefusedError if refused else RunError
 
 
 def collection_row(outcome: Outcome) -> dict[str, Any]:
-    """One collection: `name`, `period`, `file`, `rows`, `bytes`, `upload_status`, `error`,
-    `from_cache`, `reused` pages, `warnings` and `stages` with seconds and peak memory (MB).
+    """One collection: `name`, `period`, `file`, `files`, `rows`, `bytes`, `upload_status`, `error`,
+    `from_cache`, `reused` pages, `warnings`, `skipped` (what the answer held and is not stored: `reason`, `count` and
+    one `example` each) and `stages` with seconds and peak memory (MB).
 
-    `upload_status` is `success`, `failed`, or `skipped` where there was nothing to write.
+    There is more than one file, and an `error`, where only parts of the period were answered. `upload_status` is
+    `success`, `failed`, or `skipped` where there was nothing to write.
     """
     collected = outcome.collected or {}
     return {
         "name": outcome.entry.name,
         "period": str(outcome.period) if outcome.period else None,
         "file": collected.get("file"),
+        "files": collected.get("files", []),
         "rows": collected.get("rows", 0),
         "bytes": collected.get("bytes", 0),
         "upload_status": _upload_status(outcome),
-        "error": one_line(outcome.error) if outcome.error else None,
+        "error": one_line(outcome.error) if outcome.error else _describe_failures(outcome),
         "from_cache": outcome.from_cache,
         "reused": collected.get("reused", 0),
         "warnings": collected.get("warnings", []),
+        "skipped": collected.get("skipped", []),
         "stages": collected.get("stages", {}),
     }
+
+
+def _describe_failures(outcome: Outcome) -> str | None:
+    return "; ".join(f"{period} {reason}" for period, reason in outcome.failures.items()) or None
 
 
 def _upload_status(outcome: Outcome) -> str:
     if isinstance(outcome.error, StorageError):
         return "failed"
     return "success" if outcome.collected and outcome.collected["file"] else "skipped"
-
-
-def one_line(error: BaseException) -> str:
-    """`error` on one line; one that nobody foresaw comes with its type."""
-    text = str(error) if isinstance(error, GridtideError) else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())
 
 
 def cell_text(cell: str | float) -> str:

@@ -1,4 +1,8 @@
-"""What the pages of one collection must keep: each key once, the upstream's own counts, the entry's expectations."""
+"""What the pages of one collection must keep: each key once, the upstream's own counts, the entry's expectations.
+
+A request is the unit of failure: what breaks a promise opens a hole of the period of its request, and the rest of the
+collection is stored.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from gridtide.collect.holes import Hole, count_skipped, parts_of_rows
 from gridtide.entries.entry import Entry
-from gridtide.errors import FormatError, IncompleteError
-from gridtide.periods import Period
-from gridtide.sources.contract import Page, Request
+from gridtide.errors import FormatError, GridtideError, IncompleteError
+from gridtide.periods import Period, missing
+from gridtide.sources.contract import Page, Request, Skipped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,22 +24,29 @@ if TYPE_CHECKING:
     from gridtide.lake import Draft
 
 
-ABSENT_NAMED = 5
-"""How many requests that the upstream has nothing for a warning names."""
-
-
 NOTHING = (
     'the upstream has nothing for this period; it is asked again while "reread" lasts, later only without its file'
 )
 
+ABSENT_NAMED = 5
+"""How many requests to which an upstream has nothing a warning names."""
+
+CONFLICT_FIX = 'Choose with "conflict": "first" or "last"'
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedPage:
-    """A page with each key once, the fingerprints of its rows, and how many exact duplicates there were."""
+    """A page with each key once, the fingerprints of its rows, and how many exact duplicates there were.
+
+    `conflicts` are the holes where its keys come with different values, of which none is stored; `skipped` counts what
+    was taken out of it here.
+    """
 
     page: Page
     marks: np.ndarray
     repeated: int = 0
+    conflicts: Sequence[Hole] = ()
+    skipped: Sequence[Skipped] = ()
     absent: bool = False
     """Whether the upstream says by its status that it has nothing for the request."""
 
@@ -44,18 +56,33 @@ class ParsedPage:
         return self.page.following
 
 
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """`rows` of a draft that answer `request`, which follows from the first request number `root`."""
+
+    root: int
+    request: Request
+    rows: int
+
+
 class PageChecks:
     """Writes pages to a draft and holds them to what the upstream and the entry promise.
 
-    Use it as a context manager: the draft is gone at its end.
+    Use it as a context manager: the drafts are gone at its end.
     """
 
     def __init__(self, entry: Entry, period: Period | None) -> None:
         self.entry, self.period = entry, period
-        self.draft = self._new_draft()
+        self.draft = self._new_draft(period)
+        self.drafts: list[Draft] = []
         self.marks: list[np.ndarray] = []
+        self.slices: list[Slice] = []
+        self.failed_roots: set[int] = set()
+        self.holes: list[Hole] = []
+        self.skipped: list[Skipped] = []
         self.repeated = 0
         self.received: Counter[Period | None] = Counter()
+        self.repeats: Counter[Period | None] = Counter()
         self.totals: dict[Period | None, set[int]] = {}
         self.elsewhere: dict[Period, bool] = {}
         self.absent: list[str] = []
@@ -65,106 +92,244 @@ class PageChecks:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.draft.__exit__(*exc)
+        for draft in (self.draft, *self.drafts):
+            draft.__exit__(*exc)
 
-    def add(self, request: Request, parsed: ParsedPage) -> None:
+    def add(self, root: int, request: Request, parsed: ParsedPage) -> None:
         """Append the observations of a page and remember its counts."""
-        from gridtide.observations import expectations
-
         page = parsed.page
-        self.marks.append(parsed.marks)
-        self.repeated += parsed.repeated
+        self._append(root, request, parsed)
+        for piece in page.more:  # of a body too large to be read at once
+            self._append(root, request, settle_page(Page(piece, 0), self.entry, request, self.period))
+        self.skipped += page.skipped  # whole once all pieces are read
         if parsed.absent:
             self.absent.append(request.label or "the snapshot")
         self.received[request.period] += page.received
         if page.total is not None:
             self.totals.setdefault(request.period, set()).add(page.total)
-        asked = request.period or self.period
-        if asked and page.observations.num_rows and self.elsewhere.get(asked, True):
-            self.elsewhere[asked] = not expectations.overlaps_period(page.observations, asked)
-        self.draft.append(page.observations, parsed.marks)
-        for piece in page.more:
-            self._add_piece(piece)
 
-    def _add_piece(self, piece: pa.Table) -> None:
-        """Append a further piece of a page too large to be read at once, in itself with each key once."""
-        from gridtide.observations.identity import drop_duplicates, fingerprints, has_repeats
+    def _append(self, root: int, request: Request, parsed: ParsedPage) -> None:
+        from gridtide.observations import expectations
 
-        marks = fingerprints(piece)
-        if has_repeats([marks]):
-            whole = drop_duplicates(piece, self.entry.name)
-            self.repeated += piece.num_rows - whole.num_rows
-            piece, marks = whole, fingerprints(whole)
-        self.marks.append(marks)
-        self.draft.append(piece, marks)
+        rows = parsed.page.observations
+        self.marks.append(parsed.marks)
+        self.slices.append(Slice(root, request, rows.num_rows))
+        self.repeated += parsed.repeated
+        self.repeats[request.period] += parsed.repeated
+        self.skipped += parsed.skipped
+        self.holes += parsed.conflicts
+        asked_period = request.period or self.period
+        if asked_period and rows.num_rows and self.elsewhere.get(asked_period, True):
+            self.elsewhere[asked_period] = not expectations.overlaps_period(rows, asked_period)
+        self.draft.append(rows, parsed.marks)
 
-    def complete(self) -> Draft:
-        """The draft with each key once. Raises `IncompleteError` or `FormatError`."""
-        self._check_counts()
+    def fail(self, root: int, request: Request, error: GridtideError) -> None:
+        """Open a hole where `request` failed; what else the first request number `root` led to is not stored."""
+        self.failed_roots.add(root)
+        self._open(request.whole_period or request.period, error)
+
+    def _open(self, period: Period | None, error: GridtideError | None) -> None:
+        """Open a hole of what of `period` was asked for: a request may be for a whole day of which only a part was."""
+        if period and self.period and period.overlaps(self.period):
+            self.holes.append(Hole(period.clip(self.period), error))
+
+    def complete(self) -> list[Draft]:
+        """What is to be stored, each key once: one draft for the whole period, or without it where there are holes
+        a draft for each part that was answered, and one without a period for rows that cover nothing.
+
+        Raises `IncompleteError` or `FormatError`; where nothing can be stored, the error of the first hole.
+        """
         repeated = self.repeated + self._drop_repeats()
-        self._check_repeats(repeated)
-        self._check_expected()
+        self._check_counts()
         if repeated:
             self.warnings.append(f"{repeated} exact duplicates collapsed")
         if self.absent:
             named = ", ".join(self.absent[:ABSENT_NAMED]) + ", …" * (len(self.absent) > ABSENT_NAMED)
             self.warnings.append(f"the upstream has nothing, by its status, for {named}")
-        if self.period is not None and not self.draft.rows:
+        for period, is_elsewhere in self.elsewhere.items():
+            if is_elsewhere:
+                self._open(period, None)
+                self.warnings.append(
+                    f"of what the upstream answered for {period} nothing lies in it: the rows are kept, the period "
+                    "stays open"
+                )
+        self.skipped = count_skipped(self.skipped)
+        self.warnings += [
+            f"{skipped.count} not stored: {skipped.reason}, such as {skipped.example}" for skipped in self.skipped
+        ]
+        self.drafts = self._split() if self.holes and self.period else [self.draft]
+        self._check_expected()
+        if self.period is not None and not self.holes and not self.draft.rows:
             self.warnings.append(NOTHING)
-        if any(self.elsewhere.values()):
-            self.warnings.append(self._about_something_else())
-        return self.draft
-
-    def _about_something_else(self) -> str:
-        """Let the file answer no period, as what was asked was not answered; returns what to say of that."""
-        self.draft.provenance = replace(self.draft.provenance, period=None)
-        first = next(asked for asked, elsewhere in self.elsewhere.items() if elsewhere)
-        return f"of what the upstream answered for {first} nothing lies in it: the rows are kept, the period stays open"
+        for draft in self.drafts:
+            draft.provenance = replace(draft.provenance, skipped=[skipped.as_dict() for skipped in self.skipped])
+        return self.drafts
 
     def _check_counts(self) -> None:
         """Rows received are as many as the upstream's own count, which stays the same on every page."""
         for period, totals in self.totals.items():
+            # a page that repeats another must not make up for one that is missing
+            received = self.received[period] - self.repeats[period]
+            if totals == {received}:
+                continue
+            rows = "different rows" if self.repeats[period] else "rows"
+            happened = f"{received} {rows} received, the upstream says there are {max(totals)}"
             if len(totals) > 1:
                 happened = f"the upstream's count changed while it was paged, from {min(totals)} to {max(totals)}"
-                raise IncompleteError(self.entry.name, f"{period or 'snapshot'}: {happened}", "Try again")
-            if totals != {self.received[period]}:
-                happened = f"{self.received[period]} rows received, the upstream says there are {max(totals)}"
-                raise IncompleteError(self.entry.name, f"{period or 'snapshot'}: {happened}", "Try again")
-
-    def _check_repeats(self, repeated: int) -> None:
-        """A row that comes twice stands where another is missing, as the rows are as many as the upstream counts."""
-        if repeated and self.totals:
-            total = sum(map(max, self.totals.values()))
-            happened = f"{total - repeated} different rows received, the upstream says there are {total}"
-            raise IncompleteError(self.entry.name, f"{self.period or 'snapshot'}: {happened}", "Try again")
+            error = IncompleteError(self.entry.name, f"{period or 'snapshot'}: {happened}", "Try again")
+            if period is None:
+                raise error
+            self._open(period, error)
+            self.failed_roots |= {part.root for part in self.slices if part.request.period == period}
 
     def _drop_repeats(self) -> int:
-        """Where pages share a key, make the whole distinct, as each page is in itself; how many rows
+        """Where pages share a key, make the whole distinct, as each page is in itself; how many exact duplicates
         that took away."""
-        from gridtide.observations.identity import drop_duplicates, has_repeats
+        from gridtide.observations.identity import has_repeats, resolve_repeats
 
-        before = self.draft.rows
-        if has_repeats(self.marks):
-            whole = drop_duplicates(self.draft.table(), self.entry.name)
-            self.draft.__exit__(None, None, None)
-            self.draft = self._new_draft()
-            self.draft.append(whole)
-        return before - self.draft.rows
+        if not has_repeats(self.marks):
+            return 0
+        table = self.draft.table()
+        repeats = resolve_repeats(table, self.entry.conflict or "refuse")
+        owners = self._owners()[repeats.rows]
+        dropped = [part.rows - int((owners == number).sum()) for number, part in enumerate(self.slices)]
+        if not repeats.refused:  # conflicts are counted as such, not as rows that were never received
+            for part, count in zip(self.slices, dropped, strict=True):
+                self.repeats[part.request.period] += count
+        if repeats.conflicts.num_rows:
+            self.skipped.append(conflict_skipped(repeats.refused, self.entry, repeats.describe_first_conflict()))
+            if self.entry.conflict not in ("first", "last") and self.period:
+                self.holes += conflict_holes(repeats.conflicts, self.entry, self.period)
+        self.slices = [replace(part, rows=part.rows - count) for part, count in zip(self.slices, dropped, strict=True)]
+        self.draft.__exit__(None, None, None)
+        self.draft = self._new_draft(self.period)
+        self.draft.append(table.take(repeats.rows))
+        return sum(dropped) - repeats.refused
+
+    def _owners(self) -> np.ndarray:
+        """The number of the slice that each row of the draft belongs to, shape (rows,)."""
+        import numpy as np
+
+        return np.repeat(np.arange(len(self.slices)), [part.rows for part in self.slices])
+
+    def _split(self) -> list[Draft]:
+        """The draft without what failed, cut at the holes. Raises the error of a hole if nothing is left to store."""
+        assert self.period is not None  # noqa: S101
+        parts = missing(self.period, [hole.period for hole in self.holes])
+        errors = [hole.error for hole in self.holes if hole.error]
+        table = self.draft.table()
+        places = parts_of_rows(table, self._owners(), self.slices, self.failed_roots, parts)
+        if errors and not parts and not (places >= 0).any():
+            raise errors[0]
+        drafts = [self._fill(table, places == number, part) for number, part in enumerate(parts)]
+        outside = places == len(parts)
+        return [*drafts, self._fill(table, outside, None)] if outside.any() else drafts
+
+    def _fill(self, table: pa.Table, chosen: np.ndarray, period: Period | None) -> Draft:
+        import pyarrow as pa
+
+        draft = self._new_draft(period)
+        self.drafts.append(draft)  # so that it is gone at the end, whatever happens
+        draft.append(table.filter(pa.array(chosen)))
+        return draft
 
     def _check_expected(self) -> None:
+        """What is expected of an answer as a whole; where it has holes, it is expected of those who ask again."""
         expect = self.entry.expect
+        if self.holes:
+            return
         if self.draft.rows < expect.minimum_rows:
             happened = f"{self.draft.rows} rows, at least {expect.minimum_rows} are expected"
             raise IncompleteError(self.entry.name, happened, 'Check the upstream, or "expect"')
-        if expect.required or expect.ranges:
+        if expect.required:
             from gridtide.observations import expectations
 
-            broken = expectations.find_unexpected(self.draft.table(), expect.required, expect.ranges)
+            broken = expectations.find_unexpected(self.draft.table(), expect.required, {})
             if broken:
                 raise FormatError(self.entry.name, broken, 'Check the upstream, or "expect"')
 
-    def _new_draft(self) -> Draft:
+    def _new_draft(self, period: Period | None) -> Draft:
         from gridtide.lake import Draft, Provenance
 
         form: Literal["parquet", "csv"] = "csv" if self.entry.format == "csv" else "parquet"
-        return Draft(form, Provenance(self.entry.name, self.period, self.entry.fingerprint))
+        return Draft(form, Provenance(self.entry.name, period, self.entry.fingerprint))
+
+
+def settle_page(page: Page, entry: Entry, request: Request, period: Period | None) -> ParsedPage:
+    """`page`, which answers `request`, without the values that `entry` rejects, and with each key once.
+
+    Raises `FormatError` where the entry lets neither pass.
+    """
+    from gridtide.observations.identity import fingerprints, has_repeats, resolve_repeats
+
+    rows, skipped = _reject_out_of_range(page.observations, entry)
+    marks = fingerprints(rows)
+    if not has_repeats([marks]):
+        return ParsedPage(replace(page, observations=rows), marks, skipped=skipped)
+    repeats = resolve_repeats(rows, entry.conflict or "refuse")
+    distinct = rows.take(repeats.rows)
+    repeated = rows.num_rows - distinct.num_rows - repeats.refused
+    holes: list[Hole] = []
+    if repeats.conflicts.num_rows:
+        if entry.conflict == "refuse":
+            happened = f"keys come with different values, the first is {repeats.describe_first_conflict()}"
+            raise FormatError(entry.name, happened, CONFLICT_FIX)
+        skipped.append(conflict_skipped(repeats.refused, entry, repeats.describe_first_conflict()))
+        if entry.conflict is None and period:
+            asked_period = request.period or period
+            clipped = asked_period.clip(period) if asked_period.overlaps(period) else period
+            holes = conflict_holes(repeats.conflicts, entry, clipped)
+    return ParsedPage(replace(page, observations=distinct), fingerprints(distinct), repeated, holes, skipped)
+
+
+def _reject_out_of_range(rows: pa.Table, entry: Entry) -> tuple[pa.Table, list[Skipped]]:
+    """`rows` without the values that the entry rejects. Raises `FormatError` where it does not let them pass."""
+    from gridtide.observations import expectations
+
+    expect = entry.expect
+    broken = expectations.find_unexpected(rows, (), expect.ranges) if expect.ranges else None
+    if not broken:
+        return rows, []
+    if expect.otherwise == "fail":
+        raise FormatError(entry.name, broken, 'Check the upstream, or "expect"')
+    within = rows.filter(expectations.within_ranges(rows, expect.ranges))
+    count = rows.num_rows - within.num_rows
+    return within, [Skipped('values outside the "ranges" that are expected', count, broken)]
+
+
+def conflict_skipped(count: int, entry: Entry, example: str) -> Skipped:
+    """`count` rows that are not stored, because their keys come with different values."""
+    stored = f"only the {entry.conflict}" if entry.conflict in ("first", "last") else "none"
+    return Skipped(f"different values of one key, of which {stored} is stored", count, example)
+
+
+def conflict_holes(conflicts: pa.Table, entry: Entry, period: Period) -> list[Hole]:
+    """The days of `period` in which keys of `conflicts` lie, all of `period` for a key that lies outside it.
+
+    Days are those by which the upstream answers, else UTC's.
+    """
+    from gridtide.collect.holes import day_of
+
+    days: dict[Period, list[str]] = {}
+    columns = conflicts.select(["source", "location", "variable", "interval_start", "value_min", "value_max"])
+    for row in columns.to_pylist():
+        text = (
+            f"{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ} comes with "
+            f"{row['value_min']} and {row['value_max']}"
+        )
+        days.setdefault(day_of(row["interval_start"], entry, period), []).append(text)
+    return [
+        Hole(
+            day,
+            FormatError(
+                entry.name,
+                f"{_count_keys(texts)} with different values, none is stored: {texts[0]}",
+                CONFLICT_FIX,
+            ),
+        )
+        for day, texts in days.items()
+    ]
+
+
+def _count_keys(keys: Sequence[str]) -> str:
+    return "1 key comes" if len(keys) == 1 else f"{len(keys)} keys come"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from gridtide.periods import Period
+from gridtide.collect.holes import Hole, count_skipped
+from gridtide.periods import Period, union
+from gridtide.sources.contract import Skipped
 
 if TYPE_CHECKING:
     pass
@@ -28,9 +30,10 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a collection did. `file` is None where a snapshot held no rows; `period` is what it answers, None for a
-    snapshot and for an answer about something else than was asked; `created` is False where
-    the lake held the same content under that name already; `reused` pages came from `raw/`."""
+    """What a collection did. `file` is the first of `files`, None where a snapshot held no rows; `period` is what it
+    answers, None for a snapshot and where `holes` of what was asked were not answered; `answered` are the parts that
+    were. `created` is False where the lake held the same content under these names already; `reused` pages came from
+    `raw/`; `skipped` counts what the answer held and no file does."""
 
     entry: str
     file: str | None
@@ -43,6 +46,19 @@ class Collected:
     reused: int = 0
     warnings: tuple[str, ...] = ()
     stages: Mapping[str, Effort] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    answered: tuple[Period, ...] = ()
+    holes: tuple[Hole, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+    @classmethod
+    def of_nothing(cls, entry: str, holes: tuple[Hole, ...]) -> Collected:
+        """What a collection did that answered nothing of `holes`."""
+        return cls(entry, None, 0, 0, None, created=False, requests=0, retries=0, holes=holes)
+
+    def without_holes(self, periods: Collection[Period]) -> Collected:
+        """The same without the holes of `periods`, which are asked for again."""
+        return replace(self, holes=tuple(hole for hole in self.holes if hole.period not in periods))
 
     def as_dict(self) -> dict[str, Any]:
         """The same as small JSON."""
@@ -53,9 +69,13 @@ class Collected:
         return {
             "entry": self.entry,
             "file": self.file,
+            "files": list(self.files),
             "rows": self.rows,
             "bytes": self.bytes,
             "period": str(self.period) if self.period else None,
+            "answered": [str(part) for part in self.answered],
+            "holes": [hole.as_dict() for hole in self.holes],
+            "skipped": [item.as_dict() for item in self.skipped],
             "created": self.created,
             "requests": self.requests,
             "retries": self.retries,
@@ -63,6 +83,39 @@ class Collected:
             "warnings": list(self.warnings),
             "stages": stages,
         }
+
+
+def merge_collected(parts: Sequence[Collected]) -> Collected:
+    """What the collections of `parts` of one period did together."""
+    if len(parts) == 1:
+        return parts[0]
+    files = tuple(file for part in parts for file in part.files)
+    answered = union(period for part in parts for period in part.answered)
+    holes = tuple(hole for part in parts for hole in part.holes)
+    stages = {
+        name: Effort(
+            sum(part.stages[name].seconds for part in parts if name in part.stages),
+            max((part.stages[name].peak_mb for part in parts if name in part.stages), default=0.0),
+        )
+        for name in STAGES
+    }
+    return Collected(
+        parts[0].entry,
+        files[0] if files else None,
+        sum(part.rows for part in parts),
+        sum(part.bytes for part in parts),
+        answered[0] if len(answered) == 1 and not holes else None,
+        any(part.created for part in parts),
+        sum(part.requests for part in parts),
+        sum(part.retries for part in parts),
+        sum(part.reused for part in parts),
+        tuple(warning for part in parts for warning in part.warnings),
+        stages,
+        files,
+        tuple(answered),
+        holes,
+        tuple(count_skipped(item for part in parts for item in part.skipped)),
+    )
 
 
 def peak_memory() -> float:

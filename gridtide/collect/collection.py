@@ -35,6 +35,9 @@ async def collect(
 ) -> Collected:
     """Fetch what `entry` has for `period` (a snapshot if None) and write it to `lake` as one file.
 
+    Where some of its requests fail, what the others answered is stored, in a file for each part of `period` without
+    a hole; `Collected.holes` tells the rest.
+
     `stamp` names the file: the start of the run's first attempt, so that a retry finds what was
     written before it, and goes on from the pages of the period that are kept under `raw/`; with
     `resume` also from those that other runs kept of it within a day. Raises the errors of
@@ -49,7 +52,7 @@ async def collect(
                 return await PageCollector(entry, lake, http, stamp, period).observations()
             kept = await open_resumed(http, lake, entry, stamp, period, earlier=resume)
             try:
-                return await PageCollector(entry, lake, kept, stamp, period).observations()
+                return await PageCollector(entry, lake, kept, stamp, period).observations(refuse_mixed=True)
             except (FormatError, IncompleteError):
                 if not kept.reused:
                     raise

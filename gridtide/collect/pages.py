@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from gridtide.collect import raw_bodies
-from gridtide.collect.checks import PageChecks, ParsedPage
+from gridtide.collect.checks import PageChecks, ParsedPage, settle_page
 from gridtide.collect.collected import STAGES, Collected, Effort, peak_memory
+from gridtide.collect.holes import Hole, merge_equal
 from gridtide.collect.resume import Fetcher
 from gridtide.entries.entry import Entry
-from gridtide.errors import FormatError
+from gridtide.errors import CredentialsError, FormatError, GridtideError, IncompleteError, QuotaError, StorageError
 from gridtide.http.client import Response
-from gridtide.periods import Period
+from gridtide.periods import Period, missing
 from gridtide.sources.contract import Page, Request, Source
 from gridtide.sources.registry import source
 from gridtide.threads import run_computing
@@ -39,37 +40,54 @@ class PageCollector:
         self.stages = {name: Effort() for name in STAGES}
         self.requests = self.retries = self.reused = 0
 
-    async def observations(self) -> Collected:
-        """The answer as a file of observations."""
+    async def observations(self, refuse_mixed: bool = False) -> Collected:
+        """The answer as a file of observations, or as several around the holes where requests failed.
+
+        With `refuse_mixed`, a hole that may come from mixing pages of two moments is an error.
+        """
         arrow = asyncio.create_task(run_computing(_load_arrow))
         pages = self._pages(self._read)
         with ExitStack() as stack:
             checks = None
             async with aclosing(pages):
-                async for request, page in pages:
+                async for root, request, page in pages:
                     await arrow
                     with self._stage("write"):
                         checks = checks or stack.enter_context(PageChecks(self.entry, self.period))
-                        await run_computing(checks.add, request, page)
+                        if isinstance(page, GridtideError):
+                            checks.fail(root, request, page)
+                        else:
+                            await run_computing(checks.add, root, request, page)
             with self._stage("write"):
                 checks = checks or stack.enter_context(PageChecks(self.entry, self.period))
-                draft = await run_computing(checks.complete)
-                if self.period is None and not draft.rows:
-                    return self._collected(
-                        None, 0, [*checks.warnings, "the snapshot holds no rows, no file is written"], None
-                    )
-                stored = await self.lake.put_draft(draft, self.entry.output_folder, self.entry.file_prefix, self.stamp)
-        return self._collected(stored, stored.bytes, checks.warnings, draft.provenance.period)
+                drafts = await run_computing(checks.complete)
+                self._refuse(checks.holes, refuse_mixed)
+                if self.period is None and not drafts[0].rows:
+                    checks.warnings.append("the snapshot holds no rows, no file is written")
+                    drafts = []
+                stored = [
+                    await self.lake.put_draft(draft, self.entry.output_folder, self.entry.file_prefix, self.stamp)
+                    for draft in drafts
+                ]
+        answered = tuple(draft.provenance.period for draft in drafts if draft.provenance.period)
+        return self._collected(stored, checks, answered)
+
+    def _refuse(self, holes: Sequence[Hole], refuse_mixed: bool) -> None:
+        """Raise the error of one of `holes` that asking all pages at one moment may close."""
+        errors = [hole.error for hole in holes if isinstance(hole.error, FormatError | IncompleteError)]
+        if refuse_mixed and self.reused and errors:
+            raise errors[0]
 
     async def bodies(self) -> Collected:
         """The answer as it came, a file a page."""
         from gridtide.lake import Provenance
 
         provenance = Provenance(self.entry.name, self.period, self.entry.fingerprint)
-        first: Stored | None = None
-        size = 0
+        files: list[Stored] = []
         async with aclosing(self._pages(self._keep)) as pages:
-            async for _, page in pages:
+            async for _, _, page in pages:
+                if isinstance(page, GridtideError):
+                    raise page
                 with self._stage("write"):
                     stored = await self.lake.put_body(
                         page.body,
@@ -79,27 +97,47 @@ class PageCollector:
                         provenance,
                         self.entry.format,
                     )
-                first = first or stored
-                size += stored.bytes
-        return self._collected(first, size, [], self.period)
+                files.append(stored)
+        return self._collected(files, None, (self.period,) if self.period else ())
 
-    async def _pages(self, read: _Reader) -> AsyncGenerator[tuple[Request, Any], None]:
-        """The pages in the order of asking, with at most twice the allowed requests held at once."""
-        waiting = deque(self.source.requests(self.entry, self.period))
-        running: deque[tuple[Request, asyncio.Task[Any]]] = deque()
+    async def _pages(self, read: _Reader) -> AsyncGenerator[tuple[int, Request, Any], None]:
+        """The pages in the order of asking, with at most twice the allowed requests held at once; each with its request
+        and the number of the first request that led to it. Of a request that failed alone, its error is the page."""
+        waiting = deque(enumerate(merge_equal(self.source.requests(self.entry, self.period))))
+        running: deque[tuple[int, Request, asyncio.Task[Any]]] = deque()
+        answers = 0
         try:
             while waiting or running:
                 while waiting and len(running) < 2 * self.entry.concurrency:
-                    request = waiting.popleft()
-                    running.append((request, asyncio.create_task(self._page(request, read))))
-                request, task = running.popleft()
-                page = await task
-                waiting.extend(page.following)
-                yield request, page
+                    root, request = waiting.popleft()
+                    running.append((root, request, asyncio.create_task(self._page(request, read))))
+                root, request, task = running.popleft()
+                try:
+                    page = await task
+                except GridtideError as error:
+                    if not self._fails_alone(request, error, answers):
+                        raise
+                    page = error
+                else:
+                    answers += 1
+                    waiting.extend((root, following) for following in page.following)
+                yield root, request, page
         finally:
-            for _, task in running:
+            for _, _, task in running:
                 task.cancel()
-            await asyncio.gather(*(task for _, task in running), return_exceptions=True)
+            await asyncio.gather(*(task for _, _, task in running), return_exceptions=True)
+
+    def _fails_alone(self, request: Request, error: GridtideError, answers: int) -> bool:
+        """Whether `error` says something of `request` only, so that what the others answer is stored.
+
+        An upstream that refuses credentials before it has answered anything is not asked on, as it may lock them out;
+        a used-up quota and a lake that cannot be written concern every request.
+        """
+        if isinstance(error, QuotaError | StorageError) or request.period is None or self.period is None:
+            return False
+        if not missing(self.period, [request.whole_period or request.period]):  # nothing else was asked
+            return False
+        return answers > 0 or not isinstance(error, CredentialsError)
 
     async def _page(self, request: Request, read: _Reader) -> Any:
         if not request.url:  # generated here, not fetched
@@ -145,37 +183,35 @@ class PageCollector:
 
     def _parse(self, request: Request, answer: Response) -> ParsedPage:
         """The page with each key once."""
-        from gridtide.observations import identity as identity_module
-        from gridtide.observations.identity import fingerprints, has_repeats
-
         if answer.absent:
+            from gridtide.observations.identity import fingerprints
             from gridtide.observations.table import empty
 
             return ParsedPage(Page(empty(), 0), fingerprints(empty()), absent=True)
         answered = replace(request, answered=answer.headers)
         page = self.source.parse(self.entry, answered, answer.body, answer.retrieved_at)
-        marks = fingerprints(page.observations)
-        if not has_repeats([marks]):
-            return ParsedPage(page, marks)
-        distinct = identity_module.drop_duplicates(page.observations, self.entry.name)
-        repeated = page.observations.num_rows - distinct.num_rows
-        return ParsedPage(replace(page, observations=distinct), fingerprints(distinct), repeated)
+        return settle_page(page, self.entry, request, self.period)
 
     def _collected(
-        self, stored: Stored | None, size: int, warnings: Sequence[str], answers: Period | None
+        self, stored: Sequence[Stored], checks: PageChecks | None, answered: tuple[Period, ...]
     ) -> Collected:
+        holes = tuple(checks.holes) if checks else ()
         return Collected(
             self.entry.name,
-            stored.path if stored else None,
-            stored.rows if stored else 0,
-            size,
-            answers,
-            stored.created if stored else False,
+            stored[0].path if stored else None,
+            sum(file.rows for file in stored),
+            sum(file.bytes for file in stored),
+            self.period if not holes else None,
+            any(file.created for file in stored),
             self.requests,
             self.retries,
             self.reused,
-            tuple(warnings),
+            tuple(checks.warnings) if checks else (),
             self.stages,
+            tuple(file.path for file in stored),
+            answered,
+            holes,
+            tuple(checks.skipped) if checks else (),
         )
 
     @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,11 +35,19 @@ class Failure:
     attempts: int
     last: datetime
     error: str
+    lasting: bool = False
+    """Whether asking again at once cannot help: only the monitor asks again, when it is worth it."""
+    fingerprint: str = ""
+    """That of the entry that was asked, empty where an older version noted the failure."""
 
     @property
     def next(self) -> datetime:
         """When it is worth asking again: 1, 2, 4 … hours after the last time."""
         return self.last + FIRST * (1 << min(self.attempts - 1, 16))
+
+    def waits(self, entry: Entry, now: datetime) -> bool:
+        """Whether asking `entry` for it before `next` cannot help: the reason lasts, and the entry is as it was."""
+        return self.lasting and self.fingerprint == entry.fingerprint and now < self.next
 
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON, times in ISO 8601."""
@@ -49,15 +57,31 @@ class Failure:
             "last": self.last.isoformat(timespec="seconds"),
             "next": self.next.isoformat(timespec="seconds"),
             "error": self.error,
+            "lasting": self.lasting,
+            "fingerprint": self.fingerprint,
         }
 
 
+@dataclass(frozen=True, slots=True)
+class PeriodAnswer:
+    """Whether a `period` that was asked for was answered: `reason` says why not, empty if it was."""
+
+    period: Period
+    reason: str = ""
+    lasting: bool = False
+
+
 def after_run(
-    before: Sequence[Failure], answered: Iterable[Period], failed: Mapping[Period, str], now: datetime
+    before: Sequence[Failure], answers: Sequence[PeriodAnswer], now: datetime, fingerprint: str = ""
 ) -> list[Failure]:
-    """What is to be remembered after a run at `now`: without what was `answered`, with what `failed` and why."""
-    latest = [Failure(period, 1 + _attempts(before, period), now, reason) for period, reason in failed.items()]
-    asked_again = [*answered, *failed]
+    """What is to be remembered after a run at `now` with these `answers`: what they leave open, and what was open
+    before and was not asked for."""
+    latest = [
+        Failure(answer.period, 1 + _attempts(before, answer.period), now, answer.reason, answer.lasting, fingerprint)
+        for answer in answers
+        if answer.reason
+    ]
+    asked_again = [answer.period for answer in answers]
     open_before = [
         replace(failure, period=piece) for failure in before for piece in missing(failure.period, asked_again)
     ]
@@ -69,12 +93,10 @@ def _attempts(before: Sequence[Failure], period: Period) -> int:
     return max((failure.attempts for failure in before if failure.period.overlaps(period)), default=0)
 
 
-async def note(lake: Lake, entry: Entry, answers: Mapping[Period, str], now: datetime) -> None:
-    """Remember of the periods in `answers` those that were not answered, with the reason; forget those whose reason
-    is empty, as they were."""
+async def note(lake: Lake, entry: Entry, answers: Sequence[PeriodAnswer], now: datetime) -> None:
+    """Remember what `answers` leave open, and forget what they close."""
     before = await recall(lake, entry)
-    failed = {period: reason for period, reason in answers.items() if reason}
-    failures = after_run(before, answers.keys() - failed.keys(), failed, now)
+    failures = after_run(before, answers, now, entry.fingerprint)
     if failures != before:
         await remember(lake, entry, failures)
 
@@ -99,7 +121,9 @@ async def remember(lake: Lake, entry: Entry, failures: Sequence[Failure]) -> Non
 
 def _from_json(item: Mapping[str, Any]) -> Failure:
     start, end = map(datetime.fromisoformat, item["period"])
-    return Failure(Period(start, end), int(item["attempts"]), datetime.fromisoformat(item["last"]), item["error"])
+    last = datetime.fromisoformat(item["last"])
+    lasting, fingerprint = item.get("lasting", False), item.get("fingerprint", "")
+    return Failure(Period(start, end), int(item["attempts"]), last, item["error"], lasting, fingerprint)
 
 
 def _path(entry: Entry) -> str:

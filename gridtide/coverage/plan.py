@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gridtide.coverage import gaps
+from gridtide.coverage import failed_periods, gaps
 from gridtide.entries.entry import Entry
 from gridtide.lake import Lake, soundness
 from gridtide.observations.availability import find_due_end
-from gridtide.periods import Period
+from gridtide.periods import Period, missing
 from gridtide.sources.registry import in_chunks, source
 
 
@@ -29,6 +29,7 @@ class Plan:
 async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake) -> Plan:
     """What of `period` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`.
 
+    What failed for a reason that lasts is left to the monitor until it is worth asking again; the warnings name it.
     Damaged files cover nothing, whatever their names say. The warnings name them, and the files that cannot be read.
     Raises `StorageError`.
     """
@@ -40,9 +41,20 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake) -
     files = await lake.files(entry.output_folder, entry.file_prefix)
     damaged, problems = await soundness.find_damaged(lake, files, due)
     holes = gaps.find_gaps(entry, period, now, [file for file in files if file.path not in damaged])
-    chunks = [chunk for hole in holes for chunk in in_chunks(entry, hole)]
+    waiting = [
+        failure
+        for failure in await failed_periods.recall(lake, entry)
+        if failure.waits(entry, now) and any(failure.period.overlaps(hole) for hole in holes)
+    ]
+    pieces = [piece for hole in holes for piece in missing(hole, [failure.period for failure in waiting])]
+    chunks = [chunk for piece in pieces for chunk in in_chunks(entry, piece)]
     covered = due.duration - sum((hole.duration for hole in holes), timedelta(0))
-    return Plan(entry, chunks, covered, warnings=[*not_due, *problems], damaged=damaged)
+    not_asked = [
+        f"{failure.period} is not asked for again before {failure.next:%Y-%m-%dT%H:%MZ}, when the monitor does, or "
+        f"once the entry is changed; attempts: {failure.attempts}, the last one: {failure.error}"
+        for failure in waiting
+    ]
+    return Plan(entry, chunks, covered, warnings=[*not_due, *problems, *not_asked], damaged=damaged)
 
 
 def why_not_asked(entry: Entry, period: Period, now: datetime) -> str | None:

@@ -76,6 +76,8 @@ class Expect(StrictStruct, frozen=True):
     minimum_rows: Annotated[int, Meta(ge=0)] = 0
     required: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = msgspec.field(default_factory=dict)
+    otherwise: Literal["fail", "reject"] = "fail"
+    """What becomes of a value outside its range: its answer fails, or it alone is rejected and counted."""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for a range that is none."""
@@ -143,6 +145,7 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     pages: Pages | None = None
     per: Literal["day", "month", "year"] | None = None
     conflict: Literal["first", "last", "refuse"] | None = None
+    """Which of several values of one key in an answer is stored: none without it; with `refuse` the answer fails."""
 
     @property
     def auths(self) -> tuple[Auth, ...]:

@@ -22,6 +22,19 @@ def overlaps_period(table: pa.Table, period: Period) -> bool:
     return False
 
 
+def within_ranges(table: pa.Table, ranges: Mapping[str, tuple[float, float]]) -> pa.Array:
+    """Whether each value of `table` lies within the range of its variable, shape (rows,); a null does, as does a value
+    of a variable without a range."""
+    import pyarrow.compute as pc
+
+    variables, values = table["variable"].cast(pa.string()), table["value"]
+    within = pa.array([True]).take(pa.array([0] * table.num_rows, pa.int32()))
+    for variable, (low, high) in ranges.items():
+        outside = pc.and_(pc.equal(variables, variable), pc.or_(pc.less(values, low), pc.greater(values, high)))
+        within = pc.and_(within, pc.invert(pc.fill_null(outside, False)))
+    return within
+
+
 def find_unexpected(table: pa.Table, required: Sequence[str], ranges: Mapping[str, tuple[float, float]]) -> str | None:
     """What in `table` is not as expected: a required variable that is absent, or a value of a
     variable outside its range; None where all is as expected."""

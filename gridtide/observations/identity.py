@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -44,32 +46,65 @@ def content_hash(
     return digest
 
 
+ConflictRule = Literal["first", "last", "refuse"]
+"""Which of several values of one key is stored: the first, the last, or none of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """What `resolve_repeats` does with the rows of a table: `rows` (kept,) are the places of those that stay, in order;
+    `conflicts` are the keys that came with different values, with `value_min`, `value_max` and `row_count`."""
+
+    rows: np.ndarray
+    conflicts: pa.Table
+    refused: int
+
+    def describe_first_conflict(self) -> str:
+        """The first conflicting key and two of its values."""
+        row = self.conflicts.slice(0, 1).to_pylist()[0]
+        return (
+            f"{row['source']}/{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ} "
+            f"with {row['value_min']} and {row['value_max']}"
+        )
+
+
 def drop_duplicates(table: pa.Table, entry: str) -> pa.Table:
     """`table` with each key once, the first of exact duplicates kept, in the order given.
 
     Worth its time where `has_repeats` of the fingerprints says so. Raises `FormatError` naming the
     first key that comes with two different values.
     """
+    repeats = resolve_repeats(table, "refuse")
+    if repeats.conflicts.num_rows:
+        raise FormatError(
+            entry,
+            f"{repeats.conflicts.num_rows} keys come with different values in one answer, the first is "
+            f"{repeats.describe_first_conflict()}",
+        )
+    return table.take(pa.array(repeats.rows))
+
+
+def resolve_repeats(table: pa.Table, conflict: ConflictRule) -> Repeats:
+    """Which rows of `table` stay if each key is to be there once: the first of exact duplicates, and of a key with
+    different values what `conflict` says. `refused` counts the rows of such keys that do not stay."""
     import pyarrow.compute as pc
 
     keys = table.select([*KEY, "value"]).append_column("row", pa.array(np.arange(table.num_rows)))
     for name in ("source", "location", "variable"):
         column = keys[name].cast(pa.string())
         keys = keys.set_column(keys.schema.get_field_index(name), name, column)
-    aggregates = [("row", "min"), ("row", "count"), ("value", "min"), ("value", "max"), ("value", "count")]
-    grouped = keys.group_by(list(KEY), use_threads=False).aggregate(aggregates)
-    values_agree = pc.fill_null(pc.equal(grouped["value_min"], grouped["value_max"]), True)
-    nulls_agree = pc.or_(pc.equal(grouped["value_count"], 0), pc.equal(grouped["value_count"], grouped["row_count"]))
-    conflicts = grouped.filter(pc.invert(pc.and_(values_agree, nulls_agree)))
-    if conflicts.num_rows:
-        row = conflicts.slice(0, 1).to_pylist()[0]
-        raise FormatError(
-            entry,
-            f"{conflicts.num_rows} keys come with different values in one answer, the first is "
-            f"{row['source']}/{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ} "
-            f"with {row['value_min']} and {row['value_max']}",
-        )
-    return table.take(pa.array(np.sort(grouped["row_min"].to_numpy())))
+    sums = [("row", "min"), ("row", "max"), ("row", "count"), ("value", "min"), ("value", "max"), ("value", "count")]
+    groups = keys.group_by(list(KEY), use_threads=False).aggregate(sums)
+    values_agree = pc.fill_null(pc.equal(groups["value_min"], groups["value_max"]), True)
+    nulls_agree = pc.or_(pc.equal(groups["value_count"], 0), pc.equal(groups["value_count"], groups["row_count"]))
+    agrees = pc.and_(values_agree, nulls_agree)
+    conflicts = groups.filter(pc.invert(agrees))
+    rows = groups.filter(agrees)["row_min"].to_numpy()
+    refused = int(np.sum(conflicts["row_count"].to_numpy()))
+    if conflict != "refuse":
+        rows = np.concatenate([rows, conflicts["row_min" if conflict == "first" else "row_max"].to_numpy()])
+        refused -= conflicts.num_rows
+    return Repeats(np.sort(rows), conflicts, refused)
 
 
 def has_repeats(marks: Sequence[np.ndarray]) -> bool:

@@ -62,6 +62,10 @@ class Skipped:
     count: int
     example: str
 
+    def as_dict(self) -> dict[str, Any]:
+        """The same as small JSON."""
+        return {"reason": self.reason, "count": self.count, "example": self.example}
+
 
 @dataclass(frozen=True, slots=True)
 class Page:

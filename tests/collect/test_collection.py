@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -16,10 +17,10 @@ from gridtide.collect.collection import collect, scheduled_period
 from gridtide.config.loading import parse
 from gridtide.coverage import gaps
 from gridtide.entries.entry import Entry
-from gridtide.errors import FormatError, IncompleteError, UpstreamError
+from gridtide.errors import FormatError, GridtideError, IncompleteError, UpstreamError
 from gridtide.http.client import Http
 from gridtide.lake import Lake
-from gridtide.periods import Period
+from gridtide.periods import Period, missing
 from tests.support.eia_upstream import JANUARY, StartUpstream
 
 STAMP = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -69,6 +70,40 @@ async def test_slices_cost_no_row(eia_upstream: StartUpstream, tmp_path: Path) -
     done = await run(entry, tmp_path, Period(JANUARY, JANUARY + timedelta(hours=12_000)))
     assert await values(tmp_path, done.file) == list(range(12_000))
     assert upstream.asked == 3
+
+
+@pytest.mark.parametrize(("refused", "holes"), [(2, 1), (3, 1)])
+async def test_a_slice_that_fails_leaves_a_hole_of_its_own_period(
+    eia_upstream: StartUpstream, tmp_path: Path, refused: int, holes: int
+) -> None:
+    """What files cover and the holes are the whole period, without overlap, and every covered hour is stored once."""
+    upstream, entry = await eia_upstream(
+        12_000, raw=False, params={"facets[respondent][]": "ISNE", "facets[type][]": "D"}, concurrency=1
+    )
+    upstream.fault = lambda ordinal, request: web.Response(status=404, text="no") if ordinal == refused else None
+    whole = Period(JANUARY, JANUARY + timedelta(hours=12_000))
+    done = await run(entry, tmp_path, whole)
+    assert len(done.holes) == holes
+    assert missing(whole, done.answered) == sorted(hole.period for hole in done.holes)
+    stored = [value for path in done.files for value in await values(tmp_path, path)]
+    hours = [
+        float((part.start - JANUARY) // timedelta(hours=1) + hour)
+        for part in done.answered
+        for hour in range(part.duration // timedelta(hours=1))
+    ]
+    assert sorted(stored) == sorted(hours)
+
+
+async def test_where_the_first_of_many_slices_fails_nothing_is_covered(
+    eia_upstream: StartUpstream, tmp_path: Path
+) -> None:
+    """What was never asked, because the answer that leads to it failed, is not answered: the collection fails."""
+    params = {"facets[respondent][]": "ISNE", "facets[type][]": "D"}
+    upstream, entry = await eia_upstream(12_000, raw=False, params=params)
+    upstream.fault = lambda ordinal, request: web.Response(status=404, text="no") if ordinal == 1 else None
+    with pytest.raises(GridtideError):
+        await run(entry, tmp_path, Period(JANUARY, JANUARY + timedelta(hours=12_000)))
+    assert files(tmp_path) == []
 
 
 @pytest.mark.parametrize("status", [503, 429])
@@ -123,13 +158,26 @@ async def test_a_repeated_row_does_not_make_up_for_a_missing_one(eia_upstream: S
     assert files(tmp_path) == []
 
 
-async def test_a_conflict_across_pages_fails(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """The same key with two values on two pages fails the entry, and no file is written."""
+async def test_of_a_conflict_across_pages_neither_value_is_stored(eia_upstream: StartUpstream, tmp_path: Path) -> None:
+    """The same key with two values on two pages is not stored, and counted with both in the report and the file."""
     upstream, entry = await eia_upstream(7_000, raw=False)
     upstream.rows.append({**upstream.rows[3], "value": "-1"})
-    with pytest.raises(FormatError, match="demand: 1 keys come with different values"):
-        await run(entry, tmp_path)
-    assert files(tmp_path) == []
+    done = await run(entry, tmp_path)
+    assert await values(tmp_path, done.file) == [number for number in range(7_000) if number != 3]
+    [skipped] = done.skipped
+    assert (skipped.count, "-1.0 and 3.0" in skipped.example) == (2, True)
+
+
+@pytest.mark.parametrize(("rule", "value"), [("first", 3), ("last", -1)])
+async def test_an_entry_chooses_between_conflicting_values(
+    eia_upstream: StartUpstream, tmp_path: Path, rule: str, value: int
+) -> None:
+    """With `conflict`, the first or the last of several values of one key is stored, and the other is counted."""
+    upstream, entry = await eia_upstream(7_000, raw=False)
+    upstream.rows.append({**upstream.rows[3], "value": "-1"})
+    done = await run(msgspec.structs.replace(entry, conflict=rule), tmp_path)
+    assert sorted(await values(tmp_path, done.file)) == sorted([*range(3), value, *range(4, 7_000)])
+    assert [skipped.count for skipped in done.skipped] == [1]
 
 
 async def test_raw_bodies_are_kept_without_the_key(eia_upstream: StartUpstream, tmp_path: Path) -> None:
@@ -209,8 +257,8 @@ async def test_an_answer_about_another_period_covers_nothing(eia_upstream: Start
     assert table["value"].to_pylist() == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
-async def test_one_day_that_is_answered_with_another_leaves_the_whole_period_open(tmp_path: Path) -> None:
-    """A day's answer that comes for each of three days is no answer to the other two."""
+async def test_days_that_are_answered_with_another_stay_open(tmp_path: Path) -> None:
+    """A day's answer that comes for each of three days is no answer to the other two, which cover nothing."""
     load = {"BeginDate": "2024-01-02T00:00:00.000-05:00", "Location": {"@LocId": "32"}, "Load": 10}
 
     async def always(request: web.Request) -> web.Response:
@@ -226,7 +274,9 @@ async def test_one_day_that_is_answered_with_another_leaves_the_whole_period_ope
         done = await run(entry, tmp_path, days)
         one_day = await run(entry, tmp_path, Period(JANUARY + timedelta(hours=29), JANUARY + timedelta(hours=53)))
     assert (done.rows, done.period, one_day.rows) == (1, None, 1)
-    assert "answered for 2024-01-01T05:00/2024-01-02T05:00 nothing lies in it" in done.warnings[-1]
+    assert "answered for 2024-01-01T05:00/2024-01-02T05:00 nothing lies in it" in done.warnings[-2]
+    assert "answered for 2024-01-03T05:00/2024-01-04T05:00 nothing lies in it" in done.warnings[-1]
+    assert [str(part) for part in done.answered] == ["2024-01-02T05:00/2024-01-03T05:00"]
     assert str(one_day.period) == "2024-01-02T05:00/2024-01-03T05:00"
 
 
@@ -259,7 +309,7 @@ async def test_expectations_are_held(
     _, entry = await eia_upstream(10, raw=False, expect=expect)
     with pytest.raises(error, match=f"demand: {message}"):
         await run(entry, tmp_path)
-    assert files(tmp_path) == []
+    assert [name for name in files(tmp_path) if not name.startswith("raw/")] == []
 
 
 async def test_a_deadline_ends_an_entry(eia_upstream: StartUpstream, tmp_path: Path) -> None:

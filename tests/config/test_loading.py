@@ -453,7 +453,10 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ),
         ({"timeout": 0}, "grid: timeout: Expected a number > 0.0"),
         ({"timeout": float("inf")}, "grid: timeout: Expected a number <= 86400.0"),
-        ({"expect": 5}, "grid: expect: is a whole number, not an object; its keys are minimum_rows, required, ranges"),
+        (
+            {"expect": 5},
+            "grid: expect: is a whole number, not an object; its keys are minimum_rows, required, ranges, otherwise",
+        ),
         ({"file_prefix": []}, "grid: file_prefix: is a list, not a text"),
         (
             {"rate_limit": "1/9999999999second"},

@@ -1,11 +1,12 @@
 """What failed is remembered, asked for less and less, and forgotten when it was made good."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from gridtide.coverage import failed_periods
-from gridtide.coverage.failed_periods import Failure
+from gridtide.coverage.failed_periods import Failure, PeriodAnswer
 from gridtide.lake import Lake
 from gridtide.periods import Period
 from tests.support.lakes import entry
@@ -30,12 +31,23 @@ def test_a_run_adds_to_what_failed_and_takes_away_what_it_made_good() -> None:
     """Overlapping failures count on, whatever the chunks; half of one that was made good leaves the other half."""
     before = [Failure(period(0, 10), 3, START, "old"), Failure(period(20, 30), 1, START, "old")]
     now = START + 40 * HOUR
-    found = failed_periods.after_run(before, [period(20, 25)], {period(8, 12): "new"}, now)
+    answers = [PeriodAnswer(period(20, 25)), PeriodAnswer(period(8, 12), "new", lasting=True)]
+    found = failed_periods.after_run(before, answers, now, "0123")
     assert found == [
         Failure(period(0, 8), 3, START, "old"),
-        Failure(period(8, 12), 4, now, "new"),
+        Failure(period(8, 12), 4, now, "new", lasting=True, fingerprint="0123"),
         Failure(period(25, 30), 1, START, "old"),
     ]
+
+
+def test_only_what_lasts_waits_and_only_while_the_entry_is_as_it_was() -> None:
+    """An outage is asked for again at once; a day that is malformed waits, unless its entry was changed since."""
+    of = entry()
+    lasting = Failure(period(0, 1), 1, START, "cut", lasting=True, fingerprint=of.fingerprint)
+    assert lasting.waits(of, START)
+    assert not lasting.waits(of, lasting.next)
+    assert not replace(lasting, lasting=False).waits(of, START)
+    assert not replace(lasting, fingerprint="another").waits(of, START)
 
 
 async def test_it_is_kept_in_the_lake(caplog: pytest.LogCaptureFixture) -> None:

@@ -42,6 +42,12 @@ def values(page: Page, *columns: str) -> list[Any]:
     return found[0] if len(found) == 1 else list(zip(*found, strict=True))
 
 
+def test_the_name_of_an_entry_is_never_taken_for_a_column_of_locations() -> None:
+    """Without `location`, the entry's name is the location, also where a column of values is called the same."""
+    page = read("time,load\n2024-01-01T05:00Z,7\n2024-01-01T06:00Z,8\n", name="load")
+    assert values(page, "location", "variable", "value") == [("load", "load", 7.0), ("load", "load", 8.0)]
+
+
 def test_an_unknown_host_gets_the_generic_source() -> None:
     """The least an entry can say is enough for one column of times and some of numbers."""
     page = read([{"when": "2024-01-01T05:00:00Z", "Load MW": 17.5, "note": "x"}])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +28,8 @@ class Provenance:
     entry: str
     period: Period | None
     fingerprint: str
+    skipped: Sequence[Mapping[str, Any]] = ()
+    """What the answer held and the file does not: `reason`, `count` and one `example` each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Metadata:
     stored_at: datetime
     version: str
     size: int | None = None
+    skipped: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
     def now(cls, provenance: Provenance, rows: int, content_hash: str) -> Metadata:
@@ -58,6 +61,7 @@ class Metadata:
             content_hash,
             datetime.now(UTC),
             __version__,
+            skipped=tuple(provenance.skipped),
         )
 
     def as_footer(self) -> dict[str, str]:
@@ -81,7 +85,7 @@ class Metadata:
 
     def as_texts(self) -> dict[str, str]:
         """Each field as text."""
-        return {
+        texts = {
             "entry": self.entry,
             "period": f"{self.period.start.isoformat()}/{self.period.end.isoformat()}" if self.period else "",
             "fingerprint": self.fingerprint,
@@ -90,6 +94,7 @@ class Metadata:
             "stored_at": self.stored_at.isoformat(timespec="microseconds"),
             "version": self.version,
         }
+        return texts | ({"skipped": json.dumps(list(self.skipped))} if self.skipped else {})
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, str]) -> Metadata:
@@ -105,6 +110,7 @@ class Metadata:
                 datetime.fromisoformat(texts["stored_at"]),
                 texts["version"],
                 int(texts[_SIZE]) if _SIZE in texts else None,
+                tuple(json.loads(texts.get("skipped", "[]"))),
             )
         except KeyError as error:
             raise ValueError(f"no metadata of a lake file: nothing says its {error.args[0]}") from error

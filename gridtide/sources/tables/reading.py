@@ -161,7 +161,8 @@ class _TableReader:
         dropped: dict[str, np.ndarray] = {}
         if (groups >= 0).any():
             repeats.refuse_unnamed_labels(self.entry, self.table, groups, [*self._used, *columns], columns, timing)
-            dropped = repeats.settle_conflicts(self.entry, self.table, groups, columns, timing, self.skipped)
+            if self.entry.conflict in ("first", "last"):  # else the core counts them, names the day and stores neither
+                dropped = repeats.choose_values(self.entry, self.table, groups, columns, timing, self.skipped)
         repeats.refuse_overlaps(self.entry, self.table, series, timing, live)
         return self._observations(_Rows(timing, live, places, names, published, dropped))
 

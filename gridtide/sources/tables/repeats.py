@@ -113,13 +113,11 @@ def _are_days(table: CellTable, column: str) -> bool:
     )
 
 
-def settle_conflicts(
+def choose_values(
     entry: Entry, table: CellTable, groups: np.ndarray, columns: Sequence[str], timing: Timing, skipped: list[Skipped]
 ) -> dict[str, np.ndarray]:
-    """The rows of each of `columns` that are not stored as another record of their key holds another value: all of
-    them, or, with `conflict`, all but the first or the last. They are added to `skipped`.
-
-    Raises `FormatError` where `conflict` is `refuse`.
+    """The rows of each of `columns` that are not stored as another record of their key holds another value: all but
+    the first or the last, as the entry's `conflict` says. They are added to `skipped`.
     """
     repeated = np.flatnonzero(groups >= 0)
     dropped: dict[str, np.ndarray] = {}
@@ -138,25 +136,15 @@ def settle_conflicts(
             example = (
                 example or f"{column} at {show_moment(int(timing.starts[first]))}, in {table.place(first)}: {listed}"
             )
-            if entry.conflict == "refuse":
-                raise FormatError(entry.name, f"records of one key hold different values: {example}", _CHOICE)
             losers += _losers(rivals, entry.conflict)
         if losers:
             dropped[column] = repeated[losers]
-            reason = (
-                "another value of its time is stored" if entry.conflict else f"different values of one time ({_CHOICE})"
-            )
-            skipped.append(Skipped(reason, len(losers), example))
+            skipped.append(Skipped("another value of its time is stored", len(losers), example))
     return dropped
 
 
-_CHOICE = 'choose with "conflict": "first" or "last"'
-
-
 def _losers(rivals: np.ndarray, conflict: str | None) -> list[int]:
-    if conflict == "first":
-        return [int(rival) for rival in rivals[1:]]
-    return [int(rival) for rival in (rivals[:-1] if conflict == "last" else rivals)]
+    return [int(rival) for rival in (rivals[1:] if conflict == "first" else rivals[:-1])]
 
 
 def _agree(numbers: np.ndarray) -> bool:

@@ -204,9 +204,10 @@ def refuse_other_style(entry: Entry, table: CellTable, column: str, texts: Seque
 
 
 def locations(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels:
-    """The location of each record: the columns that `location` names, else that word; `blank` (rows,) need none."""
+    """The location of each record: the columns that `location` names, else that word, else the entry's name, though a
+    column may be called the same; `blank` (rows,) need none."""
     named = entry.location if entry.location is not None else entry.name
-    if isinstance(named, str) and named not in table.names:
+    if isinstance(named, str) and (entry.location is None or named not in table.names):
         return RowLabels(np.zeros(table.rows, np.int32), [named])
     columns = [named] if isinstance(named, str) else list(named)
     _check_locations(entry, table, columns)

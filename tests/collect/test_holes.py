@@ -1,0 +1,153 @@
+"""One bad day never sinks its chunk: what was answered well is stored, what was not is an open, named hole."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from gridtide import curated
+from gridtide.collect import Collected, collect
+from gridtide.config.loading import parse
+from gridtide.coverage import gaps
+from gridtide.entries.entry import Entry
+from gridtide.http.client import Http
+from gridtide.lake import Lake
+from gridtide.periods import Period, union
+from tests.support.daily_files import FAULTS, DailyFiles, load
+
+DAY = timedelta(days=1)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+STAMP = datetime(2026, 2, 1, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+async def daily() -> AsyncIterator[tuple[DailyFiles, Entry]]:
+    """The files on a server, and the entry that collects ten of them in one chunk."""
+    files = DailyFiles()
+    app = web.Application()
+    app.router.add_get("/{day}.csv", files.answer)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/")) + "{start:%Y-%m-%d}.csv"
+        api = {"name": "load", "url": url, "output_folder": "load", "time": "time", "chunk": "P10D", "retries": 1}
+        yield files, parse({"apis": [api]}).apis[0]
+
+
+async def run(entry: Entry, lake: Lake, period: Period, stamp: datetime = STAMP) -> Collected:
+    """Collect `period` as one chunk."""
+    async with Http({}) as http:
+        return await collect(entry, lake=lake, http=http, stamp=stamp, period=period)
+
+
+def days_period(first: int, end: int) -> Period:
+    """Days after the start."""
+    return Period(START + first * DAY, START + end * DAY)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_good_days_are_stored_once_and_bad_days_are_named(
+    daily: tuple[DailyFiles, Entry], tmp_path: Path, seed: int
+) -> None:
+    """Whatever days fail and how: the rows of all others are stored once, the holes are those days, and asking for
+    just these closes them once they are good."""
+    files, entry = daily
+    dice = random.Random(seed)  # noqa: S311
+    whole, lake = days_period(0, 10), Lake.open(str(tmp_path))
+    bad = sorted(dice.sample(range(1, 10), dice.randint(1, 6)))  # the first is good: a refusal of it is of all
+    files.faults = {(START + day * DAY).date(): dice.choice(FAULTS) for day in bad}
+    done = await run(entry, lake, whole)
+    assert sorted(hole.period for hole in done.holes) == [days_period(day, day + 1) for day in bad]
+    assert all(hole.error and "load: " in str(hole.error) for hole in done.holes)
+    covered = gaps.join_covered(await lake.files("load", "load"))
+    assert covered == union(days_period(day, day + 1) for day in range(10) if day not in bad) == list(done.answered)
+    assert await stored(lake, entry, whole) == expected_rows(files)
+    files.faults.clear()
+    for hole in done.holes:
+        await run(entry, lake, hole.period, STAMP + DAY)
+    assert await stored(lake, entry, whole) == expected_rows(files)
+    assert gaps.join_covered(await lake.files("load", "load")) == [whole]
+
+
+def expected_rows(files: DailyFiles) -> list[tuple[datetime, float]]:
+    """What the lake must hold: every hour of a good day, and those of a conflicting day that do not conflict."""
+    rows = []
+    for number in range(10):
+        start = START + number * DAY
+        fault = files.faults.get(start.date())
+        hours = [hour for hour in range(24) if fault is None or (fault == "conflicting" and hour != 5)]
+        rows += [(start + hour * timedelta(hours=1), float(load(start.date(), hour))) for hour in hours]
+    return rows
+
+
+async def stored(lake: Lake, entry: Entry, period: Period) -> list[tuple[datetime, float]]:
+    """What is read back."""
+    table = await curated.read(lake, [entry], period.start, period.end)
+    return sorted(zip(table["interval_start"].to_pylist(), table["value"].to_pylist(), strict=True))
+
+
+async def test_a_conflict_says_how_to_choose_and_choosing_stores_the_day(
+    daily: tuple[DailyFiles, Entry], tmp_path: Path
+) -> None:
+    """The message of a conflicting day names key and values and proposes `conflict`, which covers the day."""
+    files, entry = daily
+    files.faults = {START.date() + DAY: "conflicting"}
+    lake = Lake.open(str(tmp_path))
+    done = await run(entry, lake, days_period(0, 3))
+    [hole], [skipped] = done.holes, done.skipped
+    assert "at 2026-01-02T05:00Z comes with -1.0 and" in str(hole.error)
+    assert 'Choose with "conflict": "first" or "last"' in str(hole.error)
+    assert skipped.count == 2
+    metadata = await lake.metadata(str(done.file))
+    assert [item["count"] for item in metadata.skipped] == [2]
+    chosen = parse(
+        {"apis": [{"name": "load", "url": entry.url, "output_folder": "load", "time": "time", "conflict": "last"}]}
+    ).apis[0]
+    done = await run(chosen, lake, days_period(0, 3), STAMP + DAY)
+    assert (done.holes, [item.count for item in done.skipped]) == ((), [1])
+
+
+async def test_every_day_bad_is_the_error_of_the_first(daily: tuple[DailyFiles, Entry], tmp_path: Path) -> None:
+    """Where nothing can be stored, the collection fails, and no file is written."""
+    files, entry = daily
+    files.faults = {(START + day * DAY).date(): "malformed" for day in range(3)}
+    lake = Lake.open(str(tmp_path))
+    with pytest.raises(Exception, match=r"the body is kept in raw/load/"):
+        await run(entry, lake, days_period(0, 3))
+    assert await lake.files("load", "load") == []
+
+
+async def test_values_out_of_range_are_rejected_and_counted(daily: tuple[DailyFiles, Entry], tmp_path: Path) -> None:
+    """With `"otherwise": "reject"` only the values outside the range are not stored; they are counted."""
+    _, entry = daily
+    first = load(START.date(), 0)
+    api = {"name": "load", "url": entry.url, "output_folder": "load", "time": "time"}
+    expect = {"ranges": {"load": [first, first + 20]}, "otherwise": "reject"}
+    rejecting = parse({"apis": [{**api, "expect": expect}]}).apis[0]
+    lake = Lake.open(str(tmp_path))
+    done = await run(rejecting, lake, days_period(0, 1))
+    assert (done.rows, [skipped.count for skipped in done.skipped]) == (21, [3])
+    assert done.period == days_period(0, 1)
+
+
+async def test_a_file_that_holds_many_days_is_asked_for_once(tmp_path: Path) -> None:
+    """Requests that are the same for all days of a month are one request, whose rows come once."""
+    asked = []
+
+    async def month(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        lines = [f"2026-01-{day:02}T{hour:02}:00Z,{day}" for day in range(1, 32) for hour in range(24)]
+        return web.Response(text="\n".join(["time,load", *lines]) + "\n", content_type="text/csv")
+
+    app = web.Application()
+    app.router.add_get("/{month}.csv", month)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/")) + "{start:%Y-%m}.csv"
+        entry = parse({"apis": [{"name": "load", "url": url, "output_folder": "load", "time": "time"}]}).apis[0]
+        done = await run(entry, Lake.open(str(tmp_path)), days_period(0, 7))
+    assert (asked, done.period) == (["/2026-01.csv"], days_period(0, 7))
+    assert not any("duplicates" in warning for warning in done.warnings)

@@ -1,0 +1,88 @@
+"""A bad day on a real Prefect server: named by everyone, left to the monitor, and healed by it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from deployments.cli.status import read_status
+from flows.backfill import backfill
+from flows.monitor import monitor
+from flows.run.report import RunError
+from gridtide import curated
+from gridtide.config.loading import parse
+from gridtide.coverage import failed_periods
+from gridtide.lake import Lake
+from gridtide.periods import Period, floor
+from tests.support.daily_files import DailyFiles
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+DAY = timedelta(days=1)
+TODAY = floor(datetime.now(UTC), DAY)
+WEEK = Period(TODAY - 7 * DAY, TODAY)
+BAD = Period(TODAY - 4 * DAY, TODAY - 3 * DAY)
+
+
+@pytest.fixture
+async def daily(tmp_path: Path) -> AsyncIterator[tuple[DailyFiles, dict[str, Any]]]:
+    """The files on a server, and the configuration that collects them."""
+    files = DailyFiles()
+    app = web.Application()
+    app.router.add_get("/{day}.csv", files.answer)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/")) + "{start:%Y-%m-%d}.csv"
+        api = {"name": "load", "url": url, "output_folder": "load", "time": "time", "chunk": "P7D", "retries": 1}
+        yield files, {"lake": str(tmp_path), "task_retries": {"count": 0}, "apis": [api]}
+
+
+@pytest.mark.parametrize("fault", ["absent", "malformed", "conflicting"])
+async def test_a_bad_day_is_named_left_to_the_monitor_and_healed(
+    daily: tuple[DailyFiles, dict[str, Any]], tmp_path: Path, fault: str
+) -> None:
+    """The good days are stored, the bad one is named with its reason by backfill and status; a second backfill does not
+    ask for it and says so; the monitor does when it is worth it, and then nothing is missing."""
+    files, config = daily
+    files.faults = {BAD.start.date(): fault}
+    with pytest.raises(RunError, match="the monitor asks again") as caught:
+        await backfill(WEEK.start, WEEK.end, config=config)
+    [row] = caught.value.report["results"]
+    [error] = row["errors"]
+    assert error.startswith(f"{BAD}: load: ")
+    assert row["missing"] == [str(BAD)]
+
+    asked_before = len(files.requests)
+    again = (await backfill(WEEK.start, WEEK.end, config=config))["results"][0]
+    assert len(files.requests) == asked_before
+    assert (again["missing"], str(BAD) in again["warnings"][0]) == ([str(BAD)], True)
+
+    lake, [entry] = Lake.open(str(tmp_path)), parse(config).apis
+    [status] = await read_status([entry], lake, datetime.now(UTC))
+    [failure] = status.failed
+    assert (failure.period, failure.lasting) == (BAD, True)
+    await failed_periods.remember(lake, entry, [replace(failure, last=failure.last - 2 * timedelta(hours=1))])
+    files.faults.clear()
+    healed = (await monitor(config=config, days=7))["results"][0]
+    assert (healed["missing"], healed["errors"]) == ([], [])
+    assert await failed_periods.recall(lake, entry) == []
+    table = await curated.read(lake, [entry], WEEK.start, WEEK.end)
+    assert table.num_rows == len(set(table["interval_start"].to_pylist())) == 7 * 24
+
+
+async def test_an_outage_of_one_day_is_asked_for_again_by_the_next_run(
+    daily: tuple[DailyFiles, dict[str, Any]], tmp_path: Path
+) -> None:
+    """What may pass is worth running again: the next backfill asks for that day, and for no other."""
+    files, config = daily
+    files.faults = {BAD.start.date(): "outage"}
+    with pytest.raises(RunError, match="Run it again: only what is missing is asked for"):
+        await backfill(WEEK.start, WEEK.end, config=config)
+    files.faults.clear()
+    files.requests.clear()
+    again = (await backfill(WEEK.start, WEEK.end, config=config))["results"][0]
+    assert (again["missing"], files.requests) == ([], [BAD.start.date()])
