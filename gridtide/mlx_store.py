@@ -1,7 +1,7 @@
 """Training sets as MLX arrays. The only module that imports MLX.
 
 The base of each location stays one array of rows; a batch is gathered from it by row blocks
-(`mx.as_strided` views every block of L rows, `mx.take` copies those that are wanted), while the model
+(`mx.as_strided` views every block of L rows, `mx.take` copies the blocks of the batch), while the model
 works on the batch before it.
 """
 
@@ -149,7 +149,7 @@ class Blocks:
         if (piece == piece[0]).all():
             within = (firsts - piece[0] * self.step).astype(np.uint32)
             return mx.take(self.pieces[piece[0]], mx.array(within), axis=0)
-        parts = [self.take(firsts[piece == one]) for one in np.unique(piece)]
+        parts = [self.take(firsts[piece == number]) for number in np.unique(piece)]
         back = np.argsort(np.argsort(piece, kind="stable")).astype(np.uint32)
         return mx.take(mx.concatenate(parts), mx.array(back), axis=0)
 
@@ -164,25 +164,25 @@ def open_store(path: str | Path, shard: Shard | None = None) -> Store:
     Raises `StorageError` where there is no such file or it is none of Gridtide's, `TrainingError`
     where the group has not as many ranks as the ring.
     """
-    with _local(path) as file:
-        manifest, mapped = _opened(file)
-        shard = shard or _shard(manifest)
-        wanted = manifest["spec"]["seq_len"]
-        length = shard.rounded(wanted)
+    with _local_file(path) as file:
+        manifest, mapped = _open_file(file)
+        shard = shard or _own_shard(manifest)
+        window_length = manifest["spec"]["seq_len"]
+        length = shard.rounded(window_length)
         run = shard.runs(length)[0][1]
         mx.set_cache_limit(max(CACHE, mx.set_cache_limit(CACHE)))
         with mx.stream(REMAINDER):
             loaded: Any = mx.load(str(file))
             blocks = {
-                name: Blocks.of(_dealt(loaded[tensor], length - wanted, shard), run)
+                name: Blocks.of(_deal_rows(loaded[tensor], length - window_length, shard), run)
                 for name, tensor in (CONTEXT_TENSORS | (LABEL_TENSORS if shard.ranks > 1 else {})).items()
             }
-            mx.async_eval([each.pieces for each in blocks.values()])  # type: ignore[no-untyped-call]  # it has no types
+            mx.async_eval([views.pieces for views in blocks.values()])  # type: ignore[no-untyped-call]  # it has no types
     return Store(manifest, mapped, shard, blocks, mx.array(shard.positions(length)))
 
 
 @contextmanager
-def _local(path: str | Path) -> Iterator[Path]:
+def _local_file(path: str | Path) -> Iterator[Path]:
     """The file at `path` or in that folder; of one at a URI a copy, which may go once it has been opened."""
     if "://" not in str(path):
         path = Path(path)
@@ -193,17 +193,17 @@ def _local(path: str | Path) -> Iterator[Path]:
     folder = str(path).removesuffix(FILE).rstrip("/")
     with TemporaryDirectory() as temporary:
         copy = Path(temporary, FILE)
-        copy.write_bytes(_awaited(Lake.open(folder).store.read(FILE)))
+        copy.write_bytes(_run_awaited(Lake.open(folder).store.read(FILE)))
         yield copy
 
 
-def _mapped(path: str | Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
-    """As `_opened`, wherever the file is."""
-    with _local(path) as file:
-        return _opened(file)
+def _map_anywhere(path: str | Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
+    """As `_open_file`, wherever the file is."""
+    with _local_file(path) as file:
+        return _open_file(file)
 
 
-def _opened(file: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
+def _open_file(file: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
     """The manifest of a training set, and its tensors as memory maps."""
     mapped, metadata = tensors.open_mapped(file)
     if "manifest" not in metadata:
@@ -211,7 +211,7 @@ def _opened(file: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generi
     return json.loads(metadata["manifest"]), mapped
 
 
-def _shard(manifest: Mapping[str, Any]) -> Shard:
+def _own_shard(manifest: Mapping[str, Any]) -> Shard:
     """The share of this process by the ring of the spec."""
     ring = manifest["spec"]["ring"]
     group = mx.distributed.init() if ring["ranks"] > 1 else None
@@ -241,7 +241,7 @@ def get_training_sequences(
     is raised, `iterate_batches` and `open_store` say.
     """
     store = source if isinstance(source, Store) else open_store(source)
-    return _batches(store, split, batch_size, shuffle, seed, range(epochs), prefetch=True)
+    return _iterate_plans(store, split, batch_size, shuffle, seed, range(epochs), prefetch=True)
 
 
 def iterate_batches(
@@ -271,10 +271,10 @@ def iterate_batches(
     is used, from when the one before is let go: there are no more than two, or some 24 MB of short ones.
     Raises `TrainingError` when there is no whole batch, and for a split that the spec leaves out.
     """
-    return _batches(store, split, batch_size, shuffle, seed, (epoch,), prefetch)
+    return _iterate_plans(store, split, batch_size, shuffle, seed, (epoch,), prefetch)
 
 
-def _batches(
+def _iterate_plans(
     store: Store, split: str, size: int, shuffle: bool | None, seed: int, epochs: Iterable[int], prefetch: bool
 ) -> Iterator[Batch]:
     """The batches of `epochs`, as `iterate_batches` gives those of one."""
@@ -290,8 +290,10 @@ def _batches(
     together = max(BYTES_AT_ONCE // (4 * values), 1)
     plans = (batch_windows(len(windows), size, shuffle=shuffled, seed=seed, epoch=epoch) for epoch in epochs)
     groups = (plan[first : first + together] for plan in plans for first in range(0, len(plan), together))
-    gather = partial(_gathered, store, windows)
-    return _ahead(gather, groups, early=together > 1) if prefetch else chain.from_iterable(map(gather, groups))
+    gather = partial(_gather_batches, store, windows)
+    return (
+        _prefetch_groups(gather, groups, early=together > 1) if prefetch else chain.from_iterable(map(gather, groups))
+    )
 
 
 def get_real_time_context(
@@ -320,7 +322,7 @@ def get_real_time_context(
 
     manifest: Mapping[str, Any]
     mapped: Mapping[str, npt.NDArray[np.generic]]
-    manifest, mapped = (source.manifest, source.mapped) if isinstance(source, Store) else _mapped(source)
+    manifest, mapped = (source.manifest, source.mapped) if isinstance(source, Store) else _map_anywhere(source)
     if config is None and (lake is not None or until is not None):
         raise TrainingError(
             manifest["spec"]["name"],
@@ -332,7 +334,7 @@ def get_real_time_context(
     else:
         settings = config if isinstance(config, Config) else load(config)
         place = lake if isinstance(lake, Lake) else Lake.open(lake or settings.lake)
-        context = _awaited(realtime.gather_newest_hours(manifest, mapped, settings, place, lookback_hours, until))
+        context = _run_awaited(realtime.gather_newest_hours(manifest, mapped, settings, place, lookback_hours, until))
     shape = context.values.shape[:2]
     numbers, positions = (np.arange(size, dtype=np.int32) for size in shape)
     return {
@@ -344,7 +346,7 @@ def get_real_time_context(
     }
 
 
-def _awaited(coroutine: Coroutine[Any, Any, Returned]) -> Returned:
+def _run_awaited(coroutine: Coroutine[Any, Any, Returned]) -> Returned:
     """What `coroutine` returns, run in a thread of its own, because this one may be running a loop already."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, coroutine).result()
@@ -362,7 +364,9 @@ class _Lent(Batch):
         self._let_go()
 
 
-def _ahead(gather: Callable[[Integers], list[Batch]], groups: Iterator[Integers], *, early: bool) -> Iterator[Batch]:
+def _prefetch_groups(
+    gather: Callable[[Integers], list[Batch]], groups: Iterator[Integers], *, early: bool
+) -> Iterator[Batch]:
     """The batches of `groups`, while those of the next group that `gather` describes are being gathered.
 
     Who asks for a batch still holds the one before. The group after next is therefore begun when that one
@@ -404,32 +408,36 @@ def _ahead(gather: Callable[[Integers], list[Batch]], groups: Iterator[Integers]
         described.clear()  # a loop that is left wants no more
 
 
-def _gathered(store: Store, windows: npt.NDArray[np.int64], chosen: Integers) -> list[Batch]:
+def _gather_batches(store: Store, windows: npt.NDArray[np.int64], chosen: Integers) -> list[Batch]:
     """The batches of those of `windows` (N, 2) that are `chosen` (batches, B), −1 for a filler."""
     location, start = np.moveaxis(windows[chosen], 2, 0)
     rows = (location * (store.front + store.steps) + start).reshape(-1)
     with mx.stream(VALUES):
-        held = {"x": mx.split(_held(store, "x", rows), len(chosen))}
+        context = {"x": mx.split(_gather_rank_blocks(store, "x", rows), len(chosen))}
     with mx.stream(REMAINDER):
-        held["mask"] = mx.split(_held(store, "mask", rows), len(chosen))
+        context["mask"] = mx.split(_gather_rank_blocks(store, "mask", rows), len(chosen))
         if store.shard.ranks > 1:
-            held |= {name: mx.split(_held(store, name, rows + 1), len(chosen)) for name in LABEL_TENSORS}
+            context |= {
+                name: mx.split(_gather_rank_blocks(store, name, rows + 1), len(chosen)) for name in LABEL_TENSORS
+            }
     return [
-        _batch(store, {name: parts[number] for name, parts in held.items()}, location[number], start[number], real)
+        _build_batch(
+            store, {name: parts[number] for name, parts in context.items()}, location[number], start[number], real
+        )
         for number, real in enumerate(chosen >= 0)
     ]
 
 
-def _batch(
+def _build_batch(
     store: Store,
-    held: Batch,
+    context: Batch,
     location: npt.NDArray[np.int64],
     start: npt.NDArray[np.int64],
     real: npt.NDArray[np.bool_],
 ) -> Batch:
-    """What the rank holds of the context, `held`, with all that is small and comes from NumPy."""
-    asked = store.manifest["spec"]
-    ahead = location[:, None], start[:, None] + (asked["seq_len"] + np.arange(asked["horizon"]))
+    """The batch of what the rank holds of the `context`, with the small arrays that come from NumPy."""
+    spec = store.manifest["spec"]
+    ahead = location[:, None], start[:, None] + (spec["seq_len"] + np.arange(spec["horizon"]))
     small = {
         "y": mx.array(store.mapped["targets"][ahead]),
         "y_mask": mx.array(store.mapped["target_mask"][ahead]),
@@ -437,14 +445,14 @@ def _batch(
         "start": mx.array(start.astype(np.int32)),
         "location_id": mx.array(location.astype(np.int32)),
     }
-    batch = held | small
+    batch = context | small
     if not real.all():
         batch["start"] = mx.where(mx.array(real), batch["start"], -1)
         batch |= {name: batch[name] & mx.array(real)[:, None, None] for name in batch if name.endswith("mask")}
     return batch
 
 
-def _dealt(tensor: Any, front: int, shard: Shard) -> Any:
+def _deal_rows(tensor: Any, front: int, shard: Shard) -> Any:
     """`tensor` (R, T, C) as rows (N, C), `front` empty ones before each location.
 
     Striped, row `i` of the `ranks` that have the same remainder is next to row `i + ranks`, so that
@@ -460,12 +468,12 @@ def _dealt(tensor: Any, front: int, shard: Shard) -> Any:
     return rows
 
 
-def _held(store: Store, name: str, rows: npt.NDArray[np.int64]) -> Any:
+def _gather_rank_blocks(store: Store, name: str, rows: npt.NDArray[np.int64]) -> Any:
     """What the rank holds of the windows that begin at `rows` (B,): (B, length / ranks, C)."""
     shard, blocks = store.shard, store.blocks[name]
     firsts = rows[:, None] + np.array([first for first, _ in shard.runs(store.length)])
     if shard.layout == "striped":
-        each = -(-store.mapped["values"].shape[0] * (store.front + store.steps) // shard.ranks)
-        firsts = firsts % shard.ranks * each + firsts // shard.ranks
-    taken = blocks.take(firsts.reshape(-1))
-    return taken.reshape(len(rows), -1, taken.shape[-1])
+        rows_per_rank = -(-store.mapped["values"].shape[0] * (store.front + store.steps) // shard.ranks)
+        firsts = firsts % shard.ranks * rows_per_rank + firsts // shard.ranks
+    gathered = blocks.take(firsts.reshape(-1))
+    return gathered.reshape(len(rows), -1, gathered.shape[-1])

@@ -25,6 +25,9 @@ from gridtide.training.series.hourly import Hourly, Vintages
 from gridtide.training.series.matching import LocationInputs, SeriesKind, locate_series, measure_delays
 from gridtide.training.windows import splits
 
+VINTAGE_ARRAYS = ("row", "known", "value")
+"""The names of the arrays of `Vintages` in the files that are exchanged."""
+
 
 @dataclass(frozen=True)
 class LocationExchange:
@@ -73,9 +76,9 @@ class LocationExchange:
 
 def _encode_series(gathered: GatheredSeries) -> list[bytes | memoryview]:
     hourly = gathered.hourly
-    arrays: dict[str, Any] = {"values": hourly.values, "known": hourly.known, "repeats": hourly.repeats}
+    arrays: dict[str, Any] = {"values": hourly.values, "known": hourly.known_row, "repeats": hourly.repeats}
     for series, vintages in hourly.vintages.items():
-        arrays |= {f"{name}.{series}": column for name, column in vintages._asdict().items()}
+        arrays |= {f"{name}.{series}": column for name, column in zip(VINTAGE_ARRAYS, vintages, strict=True)}
     about = {
         "names": hourly.names,
         "units": hourly.units,
@@ -95,7 +98,7 @@ def _decode_series(body: bytes) -> GatheredSeries:
         tuple(about["units"]),
         arrays["values"],
         arrays["known"],
-        {n: Vintages(*(arrays[f"{name}.{n}"] for name in Vintages._fields)) for n in about["vintages"]},
+        {n: Vintages(*(arrays[f"{name}.{n}"] for name in VINTAGE_ARRAYS)) for n in about["vintages"]},
         arrays["repeats"],
     )
     return GatheredSeries(hourly, frozenset(about["stored"]))

@@ -70,7 +70,7 @@ def build_files(training_set: TrainingSet, manifest: Mapping[str, Any]) -> dict[
     arrays = to_tensors(training_set)
     files = {"sequences.safetensors": tensors.encode_tensors(arrays, {"manifest": to_json(manifest)})}
     if "npz" in training_set.spec.export:
-        files["sequences.npz"] = [_npz(arrays)]
+        files["sequences.npz"] = [_encode_npz(arrays)]
     if training_set.spec.pictures and find_spec("matplotlib"):
         files["report.html"] = [report_page.render_page(training_set, manifest).encode()]
     elif training_set.spec.pictures:
@@ -78,7 +78,7 @@ def build_files(training_set: TrainingSet, manifest: Mapping[str, Any]) -> dict[
     return files | {"manifest.json": [to_json(manifest, indent=2).encode()]}
 
 
-def _npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
+def _encode_npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
     """`arrays` as `numpy.load` opens them; the same bytes for the same arrays."""
     body = io.BytesIO()
     np.savez(body, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
@@ -95,15 +95,15 @@ def to_tensors(training_set: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
         "targets": training_set.targets,
         "target_mask": training_set.target_mask,
         "time": seconds,
-        "mean": _float32(scale.mean for scale in training_set.scales),
-        "deviation": _float32(scale.deviation for scale in training_set.scales),
-        "target_mean": _float32(scale.mean for scale in training_set.target_scales),
-        "target_deviation": _float32(scale.deviation for scale in training_set.target_scales),
+        "mean": _stack_float32(scale.mean for scale in training_set.scales),
+        "deviation": _stack_float32(scale.deviation for scale in training_set.scales),
+        "target_mean": _stack_float32(scale.mean for scale in training_set.target_scales),
+        "target_deviation": _stack_float32(scale.deviation for scale in training_set.target_scales),
         **{f"windows.{name}": windows for name, windows in training_set.windows.items()},
     }
 
 
-def _float32(rows: Iterable[npt.NDArray[np.float64]]) -> npt.NDArray[np.float32]:
+def _stack_float32(rows: Iterable[npt.NDArray[np.float64]]) -> npt.NDArray[np.float32]:
     return np.stack(list(rows)).astype(np.float32)
 
 
@@ -133,7 +133,7 @@ def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str
                 "repeats": base.repeats,
                 "limits": base.limits,
                 "unscaled": list(training_set.unscaled[number]),
-                "largest": _largest(training_set, number),
+                "largest": _describe_largest(training_set, number),
             }
             for number, base in enumerate(training_set.bases)
         ],
@@ -144,7 +144,7 @@ def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str
     }
 
 
-def _largest(training_set: TrainingSet, location: int) -> dict[str, dict[str, float]]:
+def _describe_largest(training_set: TrainingSet, location: int) -> dict[str, dict[str, float]]:
     """By column and split the largest scaled value of `location`, of columns that it has."""
     largest = training_set.largest_scaled(location)
     return {
@@ -176,7 +176,7 @@ def report_set(
             },
             "rejected": {name: counts for name, counts in base.rejected.items() if any(counts.values())},
             "unscaled": list(training_set.unscaled[number]),
-            "largest": _largest(training_set, number),
+            "largest": _describe_largest(training_set, number),
         }
         for number, base in enumerate(training_set.bases)
     }

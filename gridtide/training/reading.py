@@ -58,7 +58,7 @@ class ReadingPlan:
     @property
     def patterns(self) -> tuple[str, ...]:
         """Which series are read, with wildcards."""
-        return tuple(pattern for location in self.spec.locations for pattern in _patterns(location))
+        return tuple(pattern for location in self.spec.locations for pattern in _location_patterns(location))
 
     def at_location(self, number: int) -> ReadingPlan:
         """What is read for the `number`-th location alone."""
@@ -108,7 +108,9 @@ async def gather_series(plan: ReadingPlan, lake: Lake) -> GatheredSeries:
 
 def select_entries(spec: TrainingSpec, config: Config) -> list[Entry]:
     """The entries whose files may hold what `spec` names; raises `TrainingError` when there are none."""
-    sources = {SeriesName.parse(pattern).source for location in spec.locations for pattern in _patterns(location)}
+    sources = {
+        SeriesName.parse(pattern).source for location in spec.locations for pattern in _location_patterns(location)
+    }
     entries = [entry for entry in config.apis if entry.tabular and matches_any(entry.source, sources)]
     if not entries:
         configured = sorted({entry.source for entry in config.apis if entry.tabular})
@@ -223,5 +225,5 @@ async def find_extent(
     return Period(EPOCH + first * HOUR, EPOCH + last * HOUR), stored
 
 
-def _patterns(location: Location) -> tuple[str, ...]:
+def _location_patterns(location: Location) -> tuple[str, ...]:
     return (*location.inputs, *location.targets)

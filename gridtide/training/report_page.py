@@ -74,23 +74,23 @@ STRONGEST = 24
 """Features whose correlation is shown."""
 
 
-def render_page(made: TrainingSet, described: Mapping[str, Any]) -> str:
-    """The page of `made`, whose manifest is `described`; raises `TrainingError` without matplotlib."""
-    sections = [_summary(made, described)]
-    for number, base in enumerate(made.bases):
+def render_page(training_set: TrainingSet, described: Mapping[str, Any]) -> str:
+    """The page of `training_set`, whose manifest is `described`; raises `TrainingError` without matplotlib."""
+    sections = [_summary_table(training_set, described)]
+    for number, base in enumerate(training_set.bases):
         sections.append(f"<h2>{escape(base.location)}</h2>")
         for title, says, draw in PICTURES:
-            picture = base64.b64encode(render_picture(made, number, draw)).decode()
+            picture = base64.b64encode(render_picture(training_set, number, draw)).decode()
             alt = escape(f"{title} of {base.location}")
             sections.append(f"<h3>{title}</h3><p>{says}</p><img alt='{alt}' src='data:image/png;base64,{picture}'>")
-    return HTML.format(title=escape(made.spec.name), body="\n".join(sections))
+    return HTML.format(title=escape(training_set.spec.name), body="\n".join(sections))
 
 
 Draw = Callable[["Figure", "TrainingSet", int], None]
 
 
-def render_picture(made: TrainingSet, location: int, draw: Draw) -> bytes:
-    """One picture of a location of `made`, as a PNG file; the same bytes for the same set."""
+def render_picture(training_set: TrainingSet, location: int, draw: Draw) -> bytes:
+    """One picture of a location of `training_set`, as a PNG file; the same bytes for the same set."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -98,17 +98,17 @@ def render_picture(made: TrainingSet, location: int, draw: Draw) -> bytes:
         raise TrainingError("pictures", f"need matplotlib: {error}", "Install gridtide[report]") from error
     with mpl.rc_context(STYLE):
         figure = Figure(layout="constrained")
-        draw(figure, made, location)
+        draw(figure, training_set, location)
         body = io.BytesIO()
         figure.savefig(body, format="png", metadata={"Software": None})
     return body.getvalue()
 
 
-def draw_coverage(figure: Figure, made: TrainingSet, location: int) -> None:
+def draw_coverage(figure: Figure, training_set: TrainingSet, location: int) -> None:
     """Draw which share of each input is reported, over time."""
-    base = made.bases[location]
-    names, quality = _inputs(base)
-    edges = _edges(len(quality), BINS)
+    base = training_set.bases[location]
+    names, quality = _input_qualities(base)
+    edges = _stretch_edges(len(quality), BINS)
     reported = np.add.reduceat((quality == REPORTED).astype(float), edges[:-1], axis=0) / np.diff(edges)[:, None]
     figure.set_size_inches(11, 1.2 + 0.19 * len(names))
     axes = figure.subplots()
@@ -119,30 +119,30 @@ def draw_coverage(figure: Figure, made: TrainingSet, location: int) -> None:
         cmap="YlGnBu",
         vmin=0,
         vmax=1,
-        extent=(*_dates(made, 0, len(quality)), len(names) - 0.5, -0.5),  # type: ignore[arg-type]  # numbers of days
+        extent=(*_matplotlib_dates(training_set, 0, len(quality)), len(names) - 0.5, -0.5),  # type: ignore[arg-type]  # numbers of days
     )
     axes.set_yticks(range(len(names)), names, fontsize=7.5)
     _time_axis(axes)
-    _bounds(axes, made, "white")
+    _draw_bounds(axes, training_set, "white")
     bar = figure.colorbar(image, ax=axes, fraction=0.02, pad=0.01)
-    bar.ax.yaxis.set_major_formatter(_percent())
+    bar.ax.yaxis.set_major_formatter(_percent_format())
 
 
-def draw_targets(figure: Figure, made: TrainingSet, location: int) -> None:
+def draw_targets(figure: Figure, training_set: TrainingSet, location: int) -> None:
     """Draw each target over time, within its splits."""
-    base = made.bases[location]
+    base = training_set.bases[location]
     figure.set_size_inches(11, 2.6 * len(base.target_names))
     panels = figure.subplots(len(base.target_names), squeeze=False, sharex=True)[:, 0]
     for axes, name, values in zip(panels, base.target_names, base.targets.T, strict=True):
-        edges = _edges(len(values), 4 * BINS)
-        low, mean, high = _binned(values, edges)
-        middle = _dates(made, *((edges[:-1] + edges[1:]) / 2))
-        for split in requested_splits(made.spec):
-            begin, end = made.bounds.ranges()[split]
-            axes.axvspan(*_dates(made, begin, end), color=COLOURS[split], alpha=0.13, lw=0)
-            count = len(made.windows[split])
+        edges = _stretch_edges(len(values), 4 * BINS)
+        low, mean, high = _bin_values(values, edges)
+        middle = _matplotlib_dates(training_set, *((edges[:-1] + edges[1:]) / 2))
+        for split in requested_splits(training_set.spec):
+            begin, end = training_set.bounds.ranges()[split]
+            axes.axvspan(*_matplotlib_dates(training_set, begin, end), color=COLOURS[split], alpha=0.13, lw=0)
+            count = len(training_set.windows[split])
             axes.text(
-                _dates(made, (begin + end) / 2)[0],
+                _matplotlib_dates(training_set, (begin + end) / 2)[0],
                 1.0,
                 f"{split}\n{count:,} window{'s' * (count != 1)}",
                 transform=axes.get_xaxis_transform(),
@@ -152,40 +152,40 @@ def draw_targets(figure: Figure, made: TrainingSet, location: int) -> None:
             )
         axes.fill_between(middle, low, high, color="#888888", alpha=0.35, lw=0)
         axes.plot(middle, mean, color="#222222", lw=0.9)
-        axes.set_ylabel(_with_unit(made, location, name))
+        axes.set_ylabel(_with_unit(training_set, location, name))
         axes.margins(x=0)
     _time_axis(panels[-1])
 
 
-def draw_distributions(figure: Figure, made: TrainingSet, location: int) -> None:
+def draw_distributions(figure: Figure, training_set: TrainingSet, location: int) -> None:
     """Draw how targets and the inputs are distributed in train and in test steps."""
-    base = made.bases[location]
-    shown: list[tuple[str, FloatArray]] = [
+    base = training_set.bases[location]
+    distributions: list[tuple[str, FloatArray]] = [
         (name, np.asarray(values)) for name, values in zip(base.target_names, base.targets.T, strict=True)
     ]
     strongest: dict[str | None, int] = {}  # one feature of each series: those of one look much alike
-    for index in _strongest(made, location).tolist():
+    for index in _rank_features(training_set, location).tolist():
         strongest.setdefault(base.columns[index].series, index)
-    for index in list(strongest.values())[: max(3 * ACROSS - len(shown), 0)]:
-        shown.append((base.columns[index].name, np.where(base.mask[:, index], base.values[:, index], np.nan)))
-    rows = -(-len(shown) // ACROSS)
+    for index in list(strongest.values())[: max(3 * ACROSS - len(distributions), 0)]:
+        distributions.append((base.columns[index].name, np.where(base.mask[:, index], base.values[:, index], np.nan)))
+    rows = -(-len(distributions) // ACROSS)
     figure.set_size_inches(11, 1.9 * rows)
     panels = figure.subplots(rows, ACROSS, squeeze=False).ravel()
-    for axes, (name, values) in zip(panels, shown, strict=False):
-        _distribution(axes, values, made.bounds.ranges())
-        axes.set_title(_broken(name), fontsize=7.5)
+    for axes, (name, values) in zip(panels, distributions, strict=False):
+        _draw_histogram(axes, values, training_set.bounds.ranges())
+        axes.set_title(_break_name(name), fontsize=7.5)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-    for axes in panels[len(shown) :]:
+    for axes in panels[len(distributions) :]:
         axes.set_visible(False)
     panels[0].legend(loc="upper right", fontsize=8)
 
 
-def _distribution(axes: Axes, values: FloatArray, ranges: Mapping[str, tuple[int, int]]) -> None:
-    known = values[~np.isnan(values)]
-    if not known.size:
+def _draw_histogram(axes: Axes, values: FloatArray, ranges: Mapping[str, tuple[int, int]]) -> None:
+    present = values[~np.isnan(values)]
+    if not present.size:
         return
-    low, high = (float(one) for one in np.quantile(known, [0.001, 0.999]))
+    low, high = (float(quantile) for quantile in np.quantile(present, [0.001, 0.999]))
     bins = np.linspace(low, high if high > low else low + 1, 40).tolist()
     for split in ("train", "test"):
         part = values[slice(*ranges[split])]
@@ -196,9 +196,9 @@ def _distribution(axes: Axes, values: FloatArray, ranges: Mapping[str, tuple[int
             axes.hist(part, bins, weights=weights, histtype="step", color=COLOURS[split], label=split)
 
 
-def draw_qualities(figure: Figure, made: TrainingSet, location: int) -> None:
+def draw_qualities(figure: Figure, training_set: TrainingSet, location: int) -> None:
     """Draw which share of each input is reported, imputed, rejected and missing."""
-    names, quality = _inputs(made.bases[location])
+    names, quality = _input_qualities(training_set.bases[location])
     figure.set_size_inches(11, 1.0 + 0.19 * len(names))
     axes = figure.subplots()
     before = np.zeros(len(names))
@@ -209,22 +209,24 @@ def draw_qualities(figure: Figure, made: TrainingSet, location: int) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=7.5)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(_percent())
+    axes.xaxis.set_major_formatter(_percent_format())
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=len(QUALITIES))
 
 
-def draw_correlations(figure: Figure, made: TrainingSet, location: int) -> None:
+def draw_correlations(figure: Figure, training_set: TrainingSet, location: int) -> None:
     """Draw the features that go most with the first target, one step and a whole horizon ahead."""
-    base = made.bases[location]
-    chosen = _strongest(made, location)[:STRONGEST]
-    horizon = made.spec.horizon
-    found = {ahead: correlate_target(made, location, ahead)[chosen] for ahead in dict.fromkeys((1, horizon))}
+    base = training_set.bases[location]
+    chosen = _rank_features(training_set, location)[:STRONGEST]
+    horizon = training_set.spec.horizon
+    correlations = {
+        ahead: correlate_target(training_set, location, ahead)[chosen] for ahead in dict.fromkeys((1, horizon))
+    }
     figure.set_size_inches(11, 1.0 + 0.21 * len(chosen))
     axes = figure.subplots()
     rows = np.arange(len(chosen))
-    ends = np.stack(list(found.values()))
+    ends = np.stack(list(correlations.values()))
     axes.hlines(rows, ends.min(axis=0), ends.max(axis=0), color="#bbbbbb", lw=1.5)
-    for (ahead, values), colour in zip(found.items(), ("#4477aa", "#ee6677"), strict=False):
+    for (ahead, values), colour in zip(correlations.items(), ("#4477aa", "#ee6677"), strict=False):
         axes.scatter(values, rows, s=26, color=colour, label=f"{ahead} h ahead", zorder=3)
     axes.axvline(0, color="#444444", lw=0.8)
     axes.set_yticks(rows, [base.columns[index].name for index in chosen], fontsize=7.5)
@@ -267,45 +269,50 @@ PICTURES: tuple[tuple[str, str, Draw], ...] = (
 )
 
 
-def correlate_target(made: TrainingSet, location: int, ahead: int) -> npt.NDArray[np.float64]:
+def correlate_target(training_set: TrainingSet, location: int, ahead: int) -> npt.NDArray[np.float64]:
     """How each feature (F,) goes with the first target `ahead` steps later, over train steps where both are
     observed: Pearson's r, 0 where one of them does not vary."""
-    steps, columns = made.bounds.train_end, made.values.shape[2]
-    found = np.zeros(columns)
+    steps, columns = training_set.bounds.train_end, training_set.values.shape[2]
+    correlations = np.zeros(columns)
     if steps <= ahead:
-        return found
-    y, seen = made.targets[location, ahead:steps, 0], made.target_mask[location, ahead:steps, 0]
-    y = np.where(seen, y, 0)
+        return correlations
+    y, target_observed = (
+        training_set.targets[location, ahead:steps, 0],
+        training_set.target_mask[location, ahead:steps, 0],
+    )
+    y = np.where(target_observed, y, 0)
     for first in range(0, columns, COLUMNS_AT_ONCE):
         part = slice(first, first + COLUMNS_AT_ONCE)
-        both = made.mask[location, : steps - ahead, part].astype(np.float32)
-        x = made.values[location, : steps - ahead, part] * both
-        found[part] = _pearson(x, both, y, seen.astype(np.float32))
-    return found
+        paired = training_set.mask[location, : steps - ahead, part].astype(np.float32)
+        x = training_set.values[location, : steps - ahead, part] * paired
+        correlations[part] = _pearson(x, paired, y, target_observed.astype(np.float32))
+    return correlations
 
 
-def _pearson(x: FloatArray, known: FloatArray, y: FloatArray, seen: FloatArray) -> FloatArray:
+def _pearson(x: FloatArray, observed: FloatArray, y: FloatArray, target_observed: FloatArray) -> FloatArray:
     """Of `x` (T, F) with `y` (T,), both 0 where they are not known (T, F) and not seen (T,)."""
-    count = np.maximum(seen @ known, 1).astype(np.float64)
-    x_, y_, xx, yy, xy = (total / count for total in (seen @ x, y @ known, seen @ x**2, y**2 @ known, y @ x))
+    count = np.maximum(target_observed @ observed, 1).astype(np.float64)
+    x_, y_, xx, yy, xy = (
+        total / count for total in (target_observed @ x, y @ observed, target_observed @ x**2, y**2 @ observed, y @ x)
+    )
     spread = (xx - x_**2) * (yy - y_**2)
     varies = spread > LEAST_VARIANCE
     return np.where(varies, np.clip((xy - x_ * y_) / np.sqrt(np.where(varies, spread, 1.0)), -1, 1), 0.0)
 
 
-def _strongest(made: TrainingSet, location: int) -> npt.NDArray[np.int64]:
+def _rank_features(training_set: TrainingSet, location: int) -> npt.NDArray[np.int64]:
     """The features by how much they go with the target a horizon ahead, strongest first."""
-    found = np.abs(correlate_target(made, location, made.spec.horizon)).round(6)
-    return np.argsort(-found, kind="stable")
+    strengths = np.abs(correlate_target(training_set, location, training_set.spec.horizon)).round(6)
+    return np.argsort(-strengths, kind="stable")
 
 
-def _inputs(base: Base) -> tuple[list[str], npt.NDArray[np.uint8]]:
+def _input_qualities(base: Base) -> tuple[list[str], npt.NDArray[np.uint8]]:
     """Names and quality (T, I) of the inputs that the place has, as many as fit."""
-    there = [index for index in range(base.quality.shape[1]) if base.columns[index].series is not None][:ROWS]
-    return [base.columns[index].name for index in there], base.quality[:, there]
+    indices = [index for index in range(base.quality.shape[1]) if base.columns[index].series is not None][:ROWS]
+    return [base.columns[index].name for index in indices], base.quality[:, indices]
 
 
-def _edges(steps: int, most: int) -> npt.NDArray[np.int64]:
+def _stretch_edges(steps: int, most: int) -> npt.NDArray[np.int64]:
     """Where at most `most` stretches of `steps` begin, and their end; of whole days where there are many, since
     anything else shows a pattern that is not there."""
     length = -(-steps // most)
@@ -314,21 +321,21 @@ def _edges(steps: int, most: int) -> npt.NDArray[np.int64]:
     return np.append(np.arange(0, steps, length), steps)
 
 
-def _binned(values: FloatArray, edges: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _bin_values(values: FloatArray, edges: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The lowest, mean and highest of `values` (T,) between `edges`, NaN where there is none."""
-    known = ~np.isnan(values)
-    count = np.add.reduceat(known.astype(float), edges[:-1])
+    observed = ~np.isnan(values)
+    count = np.add.reduceat(observed.astype(float), edges[:-1])
     count[count == 0] = np.nan
-    total = np.add.reduceat(np.where(known, values, 0.0), edges[:-1])
+    total = np.add.reduceat(np.where(observed, values, 0.0), edges[:-1])
     low, high = np.fmin.reduceat(values, edges[:-1]), np.fmax.reduceat(values, edges[:-1])
     return low, total / count, high
 
 
-def _dates(made: TrainingSet, *steps: float) -> list[float]:
+def _matplotlib_dates(training_set: TrainingSet, *steps: float) -> list[float]:
     """`steps` as the days since 1970 that matplotlib counts in."""
     from matplotlib.dates import date2num
 
-    return [float(date2num(made.period.start + float(step) * timedelta(hours=1))) for step in steps]
+    return [float(date2num(training_set.period.start + float(step) * timedelta(hours=1))) for step in steps]
 
 
 def _time_axis(axes: Axes) -> None:
@@ -340,30 +347,30 @@ def _time_axis(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
-def _bounds(axes: Axes, made: TrainingSet, colour: str) -> None:
-    for split in requested_splits(made.spec)[1:]:
-        begin, _ = made.bounds.ranges()[split]
-        axes.axvline(_dates(made, begin)[0], color="#ee6677", lw=1.2)
+def _draw_bounds(axes: Axes, training_set: TrainingSet, colour: str) -> None:
+    for split in requested_splits(training_set.spec)[1:]:
+        begin, _ = training_set.bounds.ranges()[split]
+        axes.axvline(_matplotlib_dates(training_set, begin)[0], color="#ee6677", lw=1.2)
 
 
-def _percent() -> Any:
+def _percent_format() -> Any:
     from matplotlib.ticker import PercentFormatter
 
     return PercentFormatter(1.0, decimals=0)
 
 
-def _with_unit(made: TrainingSet, location: int, name: str) -> str:
-    units = {column.series: column.unit for column in made.bases[location].columns if " " not in column.name}
+def _with_unit(training_set: TrainingSet, location: int, name: str) -> str:
+    units = {column.series: column.unit for column in training_set.bases[location].columns if " " not in column.name}
     unit = units.get(name)
     return f"{name}\n{unit}" if unit else name
 
 
-def _broken(name: str) -> str:
+def _break_name(name: str) -> str:
     """`name` in lines of at most 30 characters, broken after a slash or at a blank."""
-    return "\n".join(_lines(name, 30))
+    return "\n".join(_break_lines(name, 30))
 
 
-def _lines(text: str, width: int) -> Iterator[str]:
+def _break_lines(text: str, width: int) -> Iterator[str]:
     while len(text) > width:
         at = max(text.rfind("/", 0, width), text.rfind(" ", 0, width), text.rfind("_", 0, width))
         at = at if at > 0 else width - 1
@@ -372,38 +379,38 @@ def _lines(text: str, width: int) -> Iterator[str]:
     yield text
 
 
-def _summary(made: TrainingSet, described: Mapping[str, Any]) -> str:
-    count, steps, features = made.values.shape
-    spec = made.spec
+def _summary_table(training_set: TrainingSet, described: Mapping[str, Any]) -> str:
+    count, steps, features = training_set.values.shape
+    spec = training_set.spec
     rows = {
-        "period": f"{made.period}, {steps:,} hours",
-        "locations": f"{count}: {', '.join(base.location for base in made.bases)}",
-        "targets": ", ".join(made.bases[0].target_names),
-        "features": f"{features:,}, of them {made.quality.shape[2]:,} inputs",
+        "period": f"{training_set.period}, {steps:,} hours",
+        "locations": f"{count}: {', '.join(base.location for base in training_set.bases)}",
+        "targets": ", ".join(training_set.bases[0].target_names),
+        "features": f"{features:,}, of them {training_set.quality.shape[2]:,} inputs",
         "windows": f"{spec.seq_len:,} + {spec.horizon} hours, one every {spec.stride}: "
-        + ", ".join(f"{len(windows):,} {name}" for name, windows in made.windows.items()),
-        "left out": ", ".join(made.dropped) or "nothing",
+        + ", ".join(f"{len(windows):,} {name}" for name, windows in training_set.windows.items()),
+        "left out": ", ".join(training_set.dropped) or "nothing",
         "as of": spec.as_of.isoformat() if spec.as_of else "all that was stored",
         "files read": f"{len(described['inputs']):,}",
         "fingerprint": described["fingerprint"],
     }
     cells = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
-    return f"<p>{escape(spec.description)}</p><table>{cells}</table>{_rejections(made)}"
+    return f"<p>{escape(spec.description)}</p><table>{cells}</table>{_rejection_table(training_set)}"
 
 
-def _rejections(made: TrainingSet) -> str:
+def _rejection_table(training_set: TrainingSet) -> str:
     """A table of what each rule rejected, where it did."""
-    found = [
+    correlations = [
         f"<tr><td>{escape(base.location)}</td><td>{escape(name)}</td><td>{rule}</td><td class='n'>{count:,}</td></tr>"
-        for base in made.bases
+        for base in training_set.bases
         for name, rules in base.rejected.items()
         for rule, count in rules.items()
         if count
     ]
-    if not found:
+    if not correlations:
         return "<p>No value was rejected.</p>"
     head = "<tr><th>location</th><th>series</th><th>rule</th><th>rejected</th></tr>"
-    return f"<h3>Rejected values</h3><table>{head}{''.join(found)}</table>"
+    return f"<h3>Rejected values</h3><table>{head}{''.join(correlations)}</table>"
 
 
 HTML = """<!doctype html>

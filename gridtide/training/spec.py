@@ -28,12 +28,12 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _zone(name: str) -> str:
+def _check_zone(name: str) -> str:
     check_zone(name)
     return name
 
 
-def _pattern(text: str) -> str:
+def _check_pattern(text: str) -> str:
     SeriesName.parse(text)
     return text
 
@@ -54,7 +54,7 @@ def _once_each(items: tuple[T, ...]) -> tuple[T, ...]:
     return items
 
 
-def _region(text: str) -> str:
+def _check_region(text: str) -> str:
     import holidays
 
     country, _, part = text.partition("-")
@@ -67,16 +67,16 @@ def _region(text: str) -> str:
     return text
 
 
-KnownZone = Annotated[str, AfterValidator(_zone)]
+KnownZone = Annotated[str, AfterValidator(_check_zone)]
 
 
-Pattern = Annotated[str, AfterValidator(_pattern)]
+Pattern = Annotated[str, AfterValidator(_check_pattern)]
 
 
 Hour = Annotated[AwareDatetime, AfterValidator(_on_the_hour)]
 
 
-Region = Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"), AfterValidator(_region)]
+Region = Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"), AfterValidator(_check_region)]
 
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -281,17 +281,17 @@ def load_spec(spec: TrainingSpec | Mapping[str, Any] | str | Path) -> TrainingSp
     """
     if isinstance(spec, TrainingSpec):
         return spec
-    origin, data = ("training spec", spec) if isinstance(spec, Mapping) else (str(spec), _read(Path(spec)))
+    origin, data = ("training spec", spec) if isinstance(spec, Mapping) else (str(spec), _read_yaml(Path(spec)))
     try:
         return TrainingSpec.model_validate(data)
     except ValidationError as error:
         problems = error.errors()
         within = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
         causes = [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in within]
-        raise TrainingError(origin, "\n".join(map(_problem, causes))) from error
+        raise TrainingError(origin, "\n".join(map(_describe_problem, causes))) from error
 
 
-def _read(path: Path) -> Any:
+def _read_yaml(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -300,15 +300,15 @@ def _read(path: Path) -> Any:
         raise TrainingError(str(path), f"is not JSON: {error}", "Mend the JSON at that place") from error
 
 
-def _problem(error: Any) -> str:
+def _describe_problem(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     says = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        says = f"is no key; there are {', '.join(_keys(error['loc']))}"
+        says = f"is no key; there are {', '.join(_key_path(error['loc']))}"
     return f"{where}: {says}" if where else says
 
 
-def _keys(where: tuple[str | int, ...]) -> list[str]:
+def _key_path(where: tuple[str | int, ...]) -> list[str]:
     """The keys that there are beside the one at `where`."""
     parts: dict[str, type[StrictModel]] = {
         "locations": Location,

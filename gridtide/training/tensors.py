@@ -44,18 +44,18 @@ def encode_tensors(tensors: Mapping[str, Array], metadata: Mapping[str, str]) ->
     for number, (name, tensor) in enumerate(tensors.items()):
         data = np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data
         padding = bytes(-len(data) % PAGE)
-        header[name] = _field(_CODES[tensor.dtype.name], tensor.shape, offset, len(data))
+        header[name] = _header_field(_CODES[tensor.dtype.name], tensor.shape, offset, len(data))
         offset += len(data)
         parts += [data, padding]
         if padding:
-            header[f"{PADDING}{number}"] = _field("U8", (len(padding),), offset, len(padding))
+            header[f"{PADDING}{number}"] = _header_field("U8", (len(padding),), offset, len(padding))
             offset += len(padding)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-(8 + len(text)) % PAGE)
     return [len(text).to_bytes(8, "little"), text, *parts]
 
 
-def _field(code: str, shape: tuple[int, ...], offset: int, size: int) -> dict[str, object]:
+def _header_field(code: str, shape: tuple[int, ...], offset: int, size: int) -> dict[str, object]:
     return {"dtype": code, "shape": list(shape), "data_offsets": [offset, offset + size]}
 
 
@@ -82,7 +82,7 @@ def open_mapped(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
     """
     path = Path(path)
     try:
-        return _opened(path)
+        return _open_local(path)
     except OSError as error:
         raise StorageError(str(path), f"cannot be read: {error.strerror}", "Run `gridtide prepare` first") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -90,7 +90,7 @@ def open_mapped(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
         raise StorageError(str(path), f"is damaged: {says}", "Run `gridtide prepare` again") from error
 
 
-def _opened(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+def _open_local(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -102,10 +102,10 @@ def _opened(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     if end != size:
         raise ValueError(f"it has {size} bytes, it should have {end}")
     fields = {name: field for name, field in header.items() if not name.startswith(PADDING)}
-    return {name: _mapped(path, 8 + length, field) for name, field in fields.items()}, metadata
+    return {name: _map_tensor(path, 8 + length, field) for name, field in fields.items()}, metadata
 
 
-def _mapped(path: Path, begin: int, field: Mapping[str, Any]) -> Array:
+def _map_tensor(path: Path, begin: int, field: Mapping[str, Any]) -> Array:
     shape, dtype = tuple(field["shape"]), np.dtype(_TYPES[field["dtype"]])
     first, last = field["data_offsets"]
     if last - first != dtype.itemsize * math.prod(shape):

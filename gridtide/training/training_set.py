@@ -52,9 +52,9 @@ def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> Train
     if not alive.any():
         raise TrainingError(spec.name, "no input varies in the train steps", "Choose another period or inputs")
     dead = {c.name for base in bases for c, keep in zip(base.columns, alive, strict=True) if not keep}
-    dropped = sorted(dead | {name for base in bases for name in _unused(base)})
+    dropped = sorted(dead | {name for base in bases for name in _unused_columns(base)})
     if not alive.all():
-        settled = [_keep(base, alive) for base in settled]
+        settled = [_keep_columns(base, alive) for base in settled]
         scales = [scale.take(alive) for scale in scales]
     targets = [np.where(cells, np.nan, base.targets) for base, cells in zip(bases, targets_unscaled, strict=True)]
     settled = [replace(base, targets=values) for base, values in zip(settled, targets, strict=True)]
@@ -69,7 +69,7 @@ def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> Train
         stack_bases([base.quality for base in settled]),
         scale_bases(targets, target_scales),
         np.stack([~np.isnan(values) for values in targets]),
-        _windows(spec, period, bounds, settled),
+        _divide_windows(spec, period, bounds, settled),
         tuple(scales),
         tuple(target_scales),
         tuple(_name_unscaled(*pair) for pair in zip(bases, unscaled, targets_unscaled, strict=True)),
@@ -88,10 +88,12 @@ def _scale_inputs(spec: TrainingSpec, bases: Sequence[Base], train: slice) -> tu
     ]
     if spec.unscaled_inputs == "pool":
         scales = _fill_pooled(scales, counts, concerned)
-    unscaled = [some & (scale.spread == 0) for scale, some in zip(scales, concerned, strict=True)]
+    unscaled = [mask & (scale.spread == 0) for scale, mask in zip(scales, concerned, strict=True)]
     if spec.unscaled_inputs == "refuse" and any(cells.any() for cells in unscaled):
         raise _without_scale(
-            spec, "inputs", {base.location: _names(base, cells) for base, cells in zip(bases, unscaled, strict=True)}
+            spec,
+            "inputs",
+            {base.location: _column_names(base, cells) for base, cells in zip(bases, unscaled, strict=True)},
         )
     return scales, unscaled
 
@@ -122,7 +124,7 @@ def _fill_pooled(
     """`scales` with that of all parts together where one has none and is `concerned`."""
     pooled = scaling.pool_scales(scales, counts)
     return [
-        scale.replace_where(some & (scale.spread == 0), pooled) for scale, some in zip(scales, concerned, strict=True)
+        scale.replace_where(mask & (scale.spread == 0), pooled) for scale, mask in zip(scales, concerned, strict=True)
     ]
 
 
@@ -135,14 +137,14 @@ def _without_scale(spec: TrainingSpec, kind: str, names: Mapping[str, Sequence[s
     )
 
 
-def _names(base: Base, chosen: Mask) -> list[str]:
+def _column_names(base: Base, chosen: Mask) -> list[str]:
     return [column.name for column, cell in zip(base.columns, chosen, strict=True) if cell]
 
 
 def _name_unscaled(base: Base, columns: Mask, targets: Mask) -> tuple[str, ...]:
     """What of `base` has no scale: the names of columns, and of targets."""
     goals = (f"target {name}" for name, cell in zip(base.target_names, targets, strict=True) if cell)
-    return (*_names(base, columns), *goals)
+    return (*_column_names(base, columns), *goals)
 
 
 def _leave_out(base: Base, columns: Mask) -> Base:
@@ -163,7 +165,7 @@ def _leave_out(base: Base, columns: Mask) -> Base:
     )
 
 
-def _windows(
+def _divide_windows(
     spec: TrainingSpec, period: Period, bounds: splits.Bounds, bases: Sequence[Base]
 ) -> dict[str, npt.NDArray[np.int64]]:
     """Location and start (N, 2) of the windows of each split."""
@@ -200,12 +202,12 @@ def _windows(
     return windows
 
 
-def _unused(base: Base) -> set[str]:
+def _unused_columns(base: Base) -> set[str]:
     """The inputs of which there is no column: nothing is known of them, or they are known ahead without a lead."""
     return base.repeats.keys() - {column.series for column in base.columns} - set(base.target_names)
 
 
-def _keep(base: Base, alive: npt.NDArray[np.bool_]) -> Base:
+def _keep_columns(base: Base, alive: npt.NDArray[np.bool_]) -> Base:
     columns = tuple(column for column, keep in zip(base.columns, alive, strict=True) if keep)
     inputs = alive[: base.quality.shape[1]]
     return replace(
@@ -220,7 +222,7 @@ def _keep(base: Base, alive: npt.NDArray[np.bool_]) -> Base:
 def scale_bases(parts: Sequence[npt.NDArray[np.floating]], scales: Sequence[scaling.Scale]) -> npt.NDArray[np.float32]:
     """Each of `parts` (T, F) scaled, with 0 (the train mean) where they are missing: (R, T, F)."""
     stack = np.empty((len(parts), *parts[0].shape), np.float32)
-    for part, rows in _blocks(stack):
+    for part, rows in _scale_blocks(stack):
         block = scales[part].apply(parts[part][rows])
         np.copyto(block, 0.0, where=np.isnan(block))
         stack[part, rows] = block
@@ -230,12 +232,12 @@ def scale_bases(parts: Sequence[npt.NDArray[np.floating]], scales: Sequence[scal
 def stack_bases(parts: Sequence[npt.NDArray[A]]) -> npt.NDArray[A]:
     """`parts`, each (T, F), as one array (R, T, F) whose rows lie together."""
     stack = np.empty((len(parts), *parts[0].shape), parts[0].dtype)
-    for part, rows in _blocks(stack):
+    for part, rows in _scale_blocks(stack):
         stack[part, rows] = parts[part][rows]
     return stack
 
 
-def _blocks(stack: npt.NDArray[np.generic]) -> list[Cells]:
+def _scale_blocks(stack: npt.NDArray[np.generic]) -> list[Cells]:
     """`BLOCK` rows at a time of `stack` (R, T, F): they stay in the cache, whichever way its parts are laid out."""
     count, steps = stack.shape[:2]
     return [

@@ -152,7 +152,7 @@ def test_compaction_changes_no_table(files: list[File], seen: int) -> None:
         ]
         return [
             *tables,
-            [(hourly.names[n], repr(hourly.values[n]), repr(hourly.known[n]), hourly.repeats[n]) for n in order],
+            [(hourly.names[n], repr(hourly.values[n]), repr(hourly.known_row[n]), hourly.repeats[n]) for n in order],
         ]
 
     asyncio.run(check())

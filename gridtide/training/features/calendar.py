@@ -52,7 +52,7 @@ def calendar_columns(period: Period, timezone: str, region: str | None = None) -
     ):
         columns[season] = (f"1 in the months {', '.join(map(str, months))}", np.isin(month, months))
     if region:
-        free = _holidays(region, day)
+        free = _public_holidays(region, day)
         for name, days, text in (
             ("holiday", 0, "on"),
             ("day_before_holiday", 1, "on the day before"),
@@ -62,11 +62,11 @@ def calendar_columns(period: Period, timezone: str, region: str | None = None) -
     features = [
         Feature(f"calendar/{name}", "1", text, 0, None, f"calendar/{name}") for name, (text, _) in columns.items()
     ]
-    found = np.stack([values.astype(np.float64) for _, values in columns.values()])
-    return Columns(tuple(features), found, np.ones_like(found, bool))
+    table = np.stack([values.astype(np.float64) for _, values in columns.values()])
+    return Columns(tuple(features), table, np.ones_like(table, bool))
 
 
-def _holidays(region: str, days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
+def _public_holidays(region: str, days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
     """The public holidays of `region` in the years of `days` and those beside them."""
     import holidays
 

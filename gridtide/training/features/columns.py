@@ -67,20 +67,20 @@ class Columns:
         """Those where `chosen` (C,)."""
         if all(chosen):
             return self
-        kept = tuple(feature for feature, keep in zip(self.features, chosen, strict=True) if keep)
+        features = tuple(feature for feature, keep in zip(self.features, chosen, strict=True) if keep)
         where = np.asarray(chosen, bool)
-        return Columns(kept, self.values[where], self.observed[where])
+        return Columns(features, self.values[where], self.observed[where])
 
 
 def align_columns(places: Sequence[Columns]) -> list[Columns]:
     """The columns of each of `places`, which all have the same ones first, with those of the others between:
     all missing, called absent."""
     every = {feature.key: feature for place in places for feature in place.features}
-    found = []
+    aligned = []
     for place in places:
         have = {feature.key: number for number, feature in enumerate(place.features)}
         if list(have) == list(every):
-            found.append(place)
+            aligned.append(place)
             continue
         values = np.full((len(every), place.values.shape[1]), np.nan, place.values.dtype)
         observed = np.zeros(values.shape, bool)
@@ -91,15 +91,15 @@ def align_columns(places: Sequence[Columns]) -> list[Columns]:
                 features.append(place.features[have[key]])
             else:
                 features.append(replace(feature, name="absent", unit="", formula=ABSENT, series=None))
-        found.append(Columns(tuple(features), values, observed))
-    return found
+        aligned.append(Columns(tuple(features), values, observed))
+    return aligned
 
 
 def shift_mask_later(observed: Mask, hours: int) -> Mask:
     """`observed` (…, T) of `hours` rows before, False where there is no such row."""
-    found = np.zeros_like(observed)
-    found[..., hours:] = observed[..., : max(observed.shape[-1] - hours, 0)]
-    return found
+    shifted = np.zeros_like(observed)
+    shifted[..., hours:] = observed[..., : max(observed.shape[-1] - hours, 0)]
+    return shifted
 
 
 class ColumnBuilder:
@@ -113,10 +113,10 @@ class ColumnBuilder:
 
     def add(self, feature: Feature, values: Floats, observed: Mask) -> None:
         """Take in `values` and `observed` (T,), but for what float32 does not hold, such as an absurd one's cube."""
-        held = np.abs(values) <= FLOAT32
+        representable = np.abs(values) <= FLOAT32
         self._features.append(feature)
-        self._values.append(np.where(held, values, np.nan))
-        self._observed.append(observed & held)
+        self._values.append(np.where(representable, values, np.nan))
+        self._observed.append(observed & representable)
 
     def build(self) -> Columns:
         """All columns that were added, in this order."""
@@ -130,6 +130,6 @@ class ColumnBuilder:
 
 def shift_later(values: Floats, hours: int) -> Floats:
     """`values` (…, T) of `hours` rows before."""
-    found = np.full_like(values, np.nan)
-    found[..., hours:] = values[..., : max(values.shape[-1] - hours, 0)]
-    return found
+    shifted = np.full_like(values, np.nan)
+    shifted[..., hours:] = values[..., : max(values.shape[-1] - hours, 0)]
+    return shifted

@@ -29,44 +29,44 @@ def derive_columns(inputs: Columns, period: Period, place: Location, groups: Fea
     """
     own = inputs.take([feature.series is not None for feature in inputs.features])
     past = own.take([f.lookback >= -1 and groups.concerns(f.series or "") for f in own.features])
-    parts = [_as_they_are(inputs)]
+    parts = [_copy_part(inputs)]
     if groups.power:
-        parts.append(_as_they_are(power_columns(own)))
+        parts.append(_copy_part(power_columns(own)))
     if groups.prices:
-        parts.append(_as_they_are(price_columns(own)))
+        parts.append(_copy_part(price_columns(own)))
     if groups.weather:
-        parts.append(_as_they_are(weather_columns(own, period, place.timezone)))
-    parts += [_lag(past, hours) for hours in groups.lags]
+        parts.append(_copy_part(weather_columns(own, period, place.timezone)))
+    parts += [_lag_part(past, hours) for hours in groups.lags]
     if groups.rolling:
-        parts.append(_statistics(past, groups.rolling, groups.statistics))
+        parts.append(_statistics_part(past, groups.rolling, groups.statistics))
     if groups.calendar:
-        parts.append(_as_they_are(calendar_columns(period, place.timezone, place.holidays)))
-    return _written(parts, inputs.values.shape[1])
+        parts.append(_copy_part(calendar_columns(period, place.timezone, place.holidays)))
+    return _write_parts(parts, inputs.values.shape[1])
 
 
 _Part = tuple[tuple[Feature, ...], Callable[[FloatArray, Mask], None]]
 """Features, and what writes their values and mask (C, T) to where they are to stand: copies would be gigabytes."""
 
 
-def _written(parts: Sequence[_Part], steps: int) -> Columns:
-    features = tuple(feature for some, _ in parts for feature in some)
-    ends = np.cumsum([len(some) for some, _ in parts])
+def _write_parts(parts: Sequence[_Part], steps: int) -> Columns:
+    features = tuple(feature for part_features, _ in parts for feature in part_features)
+    ends = np.cumsum([len(part_features) for part_features, _ in parts])
     shape = len(features), steps
     values, observed = np.empty(shape, np.float32), np.empty(shape, bool)
-    for (some, into), end in zip(parts, ends, strict=True):
-        rows = slice(end - len(some), end)
-        into(values[rows], observed[rows])
+    for (part_features, write), end in zip(parts, ends, strict=True):
+        rows = slice(end - len(part_features), end)
+        write(values[rows], observed[rows])
     return Columns(features, values, observed)
 
 
-def _as_they_are(columns: Columns) -> _Part:
+def _copy_part(columns: Columns) -> _Part:
     def write(values: FloatArray, observed: Mask) -> None:
         values[:], observed[:] = columns.values, columns.observed
 
     return columns.features, write
 
 
-def _lag(past: Columns, hours: int) -> _Part:
+def _lag_part(past: Columns, hours: int) -> _Part:
     features = tuple(f.then(f" lag {hours}h", f"{f.name} of {hours} rows before", more=hours) for f in past.features)
 
     def write(values: FloatArray, observed: Mask) -> None:
@@ -76,7 +76,7 @@ def _lag(past: Columns, hours: int) -> _Part:
     return features, write
 
 
-def _statistics(past: Columns, windows: Sequence[int], statistics: Sequence[str]) -> _Part:
+def _statistics_part(past: Columns, windows: Sequence[int], statistics: Sequence[str]) -> _Part:
     features = tuple(
         f.then(
             f" {statistic} {hours}h",
@@ -89,8 +89,10 @@ def _statistics(past: Columns, windows: Sequence[int], statistics: Sequence[str]
     )
 
     def write(values: FloatArray, observed: Mask) -> None:
-        known = np.where(past.observed, past.values, np.nan)
-        rolling_statistics(known, windows, statistics, values.reshape(len(windows), len(statistics), *known.shape))
+        observed_values = np.where(past.observed, past.values, np.nan)
+        rolling_statistics(
+            observed_values, windows, statistics, values.reshape(len(windows), len(statistics), *observed_values.shape)
+        )
         np.logical_not(np.isnan(values, out=observed), out=observed)
 
     return features, write

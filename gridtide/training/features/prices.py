@@ -12,10 +12,10 @@ PRICES = ("lmp_real_time", "lmp_real_time_preliminary", "lmp_five_minute")
 
 def price_columns(inputs: Columns) -> Columns:
     """Real-time less day-ahead prices at each place, and each place's price less that of the source's first."""
-    made, parts = ColumnBuilder(inputs.values.shape[1]), SeriesTable(inputs)
+    builder, table = ColumnBuilder(inputs.values.shape[1]), SeriesTable(inputs)
     first: dict[tuple[str, str], str] = {}
     counts: dict[str, int] = defaultdict(int)
-    for (source, place), names in sorted(parts.places.items()):
+    for (source, place), names in sorted(table.places.items()):
         priced = [variable for variable in ("lmp_day_ahead", *PRICES) if variable in names]
         if not priced:
             continue
@@ -25,19 +25,19 @@ def price_columns(inputs: Columns) -> Columns:
         for variable in priced:
             series = names[variable]
             if variable in PRICES and "lmp_day_ahead" in names:
-                both = {series: 1, names["lmp_day_ahead"]: -1}
-                spreads.append((f"{variable}_less_day_ahead", both, [parts.common(both)]))
+                difference = {series: 1, names["lmp_day_ahead"]: -1}
+                spreads.append((f"{variable}_less_day_ahead", difference, [table.common(difference)]))
             hub = first.setdefault((source, variable), series)
             if hub != series:
-                common = [back for back in parts.lookbacks(series) if back in parts.lookbacks(hub)]
+                common = [back for back in table.lookbacks(series) if back in table.lookbacks(hub)]
                 spreads.append((f"{variable}_less_{hub.split('/')[1]}", {series: 1, hub: -1}, common))
         for name, terms, lookbacks in spreads:
             for back in lookbacks:
                 label = f"{name}{-back:+d}h"
                 text = f"{format_formula(terms)}, of the row's hour {-back:+d} h"
-                unit = parts.unit(next(iter(terms)))
-                made.add(
+                unit = table.unit(next(iter(terms)))
+                builder.add(
                     Feature(f"{source}/{place}/{label}", unit, text, back, None, f"{source}/{nth}/{label}"),
-                    *parts.total(terms, back),
+                    *table.total(terms, back),
                 )
-    return made.build()
+    return builder.build()

@@ -32,49 +32,49 @@ def rolling_statistics(
     `values` (C, T) give (windows, statistics, C, T) in float32, or in `out` if that is given. The deviation
     is that of the population.
     """
-    found = np.empty((len(windows), len(statistics), *values.shape), np.float32) if out is None else out
+    rolled = np.empty((len(windows), len(statistics), *values.shape), np.float32) if out is None else out
     earlier = max(windows) - 1
     for column in range(len(values)):
         for first in range(0, values.shape[1], ROLLED_ROWS):
             begin = max(first - earlier, 0)
             piece = values[column, begin : first + ROLLED_ROWS]
-            made = np.empty((len(windows), len(statistics), len(piece)), found.dtype)
-            _rolling_of(piece, windows, statistics, made)
-            found[:, :, column, first : first + ROLLED_ROWS] = made[:, :, first - begin :]
-    return found
+            piece_rolled = np.empty((len(windows), len(statistics), len(piece)), rolled.dtype)
+            _roll_column(piece, windows, statistics, piece_rolled)
+            rolled[:, :, column, first : first + ROLLED_ROWS] = piece_rolled[:, :, first - begin :]
+    return rolled
 
 
-def _rolling_of(values: Floats, windows: Sequence[int], statistics: Sequence[str], found: FloatArray) -> None:
-    """Write the statistics of one column `values` (T,) to `found` (windows, statistics, T).
+def _roll_column(values: Floats, windows: Sequence[int], statistics: Sequence[str], rolled: FloatArray) -> None:
+    """Write the statistics of one column `values` (T,) to `rolled` (windows, statistics, T).
 
     Sums are put together of runs of 2ᵏ rows, all in the window: an absurd value before it takes no digit from them.
     """
-    known, longest, asked = ~np.isnan(values), max(windows), set(statistics)
-    plain = np.where(known, values, 0.0)
-    totals = _doubling(plain, longest, np.add) if asked & {"mean", "std"} else []
-    squares = _doubling(plain * plain, longest, np.add) if "std" in asked else []
-    lows = _doubling(np.where(known, values, np.inf), longest, np.minimum) if asked & {"min", "std"} else []
-    highs = _doubling(np.where(known, values, -np.inf), longest, np.maximum) if asked & {"max", "std"} else []
-    for window, into in zip(windows, found, strict=True):
-        number = _count(known, window)
-        mean = _total(totals, window) / number if totals else number
+    observed, longest, requested = ~np.isnan(values), max(windows), set(statistics)
+    plain = np.where(observed, values, 0.0)
+    totals = _double_runs(plain, longest, np.add) if requested & {"mean", "std"} else []
+    squares = _double_runs(plain * plain, longest, np.add) if "std" in requested else []
+    lows = _double_runs(np.where(observed, values, np.inf), longest, np.minimum) if requested & {"min", "std"} else []
+    highs = _double_runs(np.where(observed, values, -np.inf), longest, np.maximum) if requested & {"max", "std"} else []
+    for window, into in zip(windows, rolled, strict=True):
+        number = _count_observed(observed, window)
+        mean = _sum_window(totals, window) / number if totals else number
         for statistic, out in zip(statistics, into, strict=True):
             if statistic == "mean":
                 out[:] = mean
             elif statistic == "std":
-                variance = _total(squares, window)
+                variance = _sum_window(squares, window)
                 variance /= number
                 variance -= mean**2
                 close = np.flatnonzero(variance < CANCELLED * mean**2)
-                _mend(variance, close[number[close] > 1], values, window, lows, highs)
+                _mend_variance(variance, close[number[close] > 1], values, window, lows, highs)
                 np.sqrt(variance, out=out)
             else:
                 extreme, steps = (np.minimum, lows) if statistic == "min" else (np.maximum, highs)
-                _extreme(steps, window, extreme, out)
+                _window_extreme(steps, window, extreme, out)
                 out[np.isnan(number)] = np.nan
 
 
-def _mend(
+def _mend_variance(
     variance: Floats,
     close: npt.NDArray[np.int64],
     values: Floats,
@@ -87,7 +87,7 @@ def _mend(
     if not close.size:
         return
     least, most = (
-        _extreme(steps, window, extreme, np.empty_like(values))
+        _window_extreme(steps, window, extreme, np.empty_like(values))
         for steps, extreme in ((lows, np.minimum), (highs, np.maximum))
     )
     variance[close] = 0.0
@@ -96,33 +96,33 @@ def _mend(
     variance[rows] = np.nanvar(np.lib.stride_tricks.sliding_window_view(before, window)[rows], axis=1)
 
 
-def _count(known: Mask, window: int) -> Floats:
-    """How many of the last `window` rows are `known` (T,), NaN where none is."""
-    counts: Floats = np.cumsum(known, dtype=np.float64)
+def _count_observed(observed: Mask, window: int) -> Floats:
+    """How many of the last `window` rows are `observed` (T,), NaN where none is."""
+    counts: Floats = np.cumsum(observed, dtype=np.float64)
     counts[window:] -= counts[: max(len(counts) - window, 0)].copy()
     counts[counts == 0] = np.nan
     return counts
 
 
-def _total(steps: Sequence[Floats], window: int) -> Floats:
+def _sum_window(steps: Sequence[Floats], window: int) -> Floats:
     """The sums over the last `window` rows: those of runs of 2ᵏ rows, one after the other."""
     powers = [power for power in range(window.bit_length()) if window >> power & 1]
-    found, length = steps[powers[0]].copy(), 2 ** powers[0]
+    totals, length = steps[powers[0]].copy(), 2 ** powers[0]
     for power in powers[1:]:
-        found[length:] += steps[power][: max(len(found) - length, 0)]
+        totals[length:] += steps[power][: max(len(totals) - length, 0)]
         length += 2**power
-    return found
+    return totals
 
 
-def _doubling(values: Floats, longest: int, extreme: np.ufunc) -> list[Floats]:
+def _double_runs(values: Floats, longest: int, extreme: np.ufunc) -> list[Floats]:
     """The extremes, or sums, over the last 1, 2, 4, … rows, up to `longest`."""
-    found = [values]
-    while (length := 2 ** len(found)) <= longest:
-        found.append(_with_earlier(found[-1], length // 2, extreme, np.empty_like(values)))
-    return found
+    extremes = [values]
+    while (length := 2 ** len(extremes)) <= longest:
+        extremes.append(_with_earlier(extremes[-1], length // 2, extreme, np.empty_like(values)))
+    return extremes
 
 
-def _extreme(steps: Sequence[Floats], window: int, extreme: np.ufunc, out: N) -> N:
+def _window_extreme(steps: Sequence[Floats], window: int, extreme: np.ufunc, out: N) -> N:
     """The extremes over the last `window` rows, in `out`: those of two runs of 2ᵏ rows that overlap."""
     power = window.bit_length() - 1
     return _with_earlier(steps[power], window - 2**power, extreme, out)

@@ -42,7 +42,7 @@ class SeriesTable:
 
     def at(self, series: str, lookback: int) -> tuple[Floats, Mask]:
         """Values and mask (T,) of `series` for the hour `lookback` before each row, as last known by then or before."""
-        nearest = max((one for one in self._columns[series] if one <= lookback), default=None)
+        nearest = max((candidate for candidate in self._columns[series] if candidate <= lookback), default=None)
         if nearest is None:
             raise KeyError(f"{series} is not known {lookback} hours back")
         number = self._columns[series][nearest]
@@ -55,25 +55,28 @@ class SeriesTable:
         steps = self._inputs.values.shape[1]
         values, observed = np.zeros(steps), np.ones(steps, bool)
         for series, sign in terms.items():
-            value, seen = self.at(series, lookback)
+            value, present = self.at(series, lookback)
             values += sign * value
-            observed &= seen
+            observed &= present
         return values, observed
 
     def common(self, series: Iterable[str]) -> int:
         """The freshest lookback at which all of `series` are there."""
-        return max(self.lookbacks(one)[0] for one in series)
+        return max(self.lookbacks(name)[0] for name in series)
 
     def groups(self) -> dict[tuple[str, str], dict[str, tuple[str, ...]]]:
         """What belongs together, by source and place: each variable's series. A system is one place."""
-        found: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
+        groups: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
         for (source, place), names in sorted(self.places.items()):
             system = system_locations(source)
-            owner = next((one for one in found if one[0] == source and {one[1], place} <= set(system)), (source, place))
-            group = found.setdefault(owner, {})
+            owner = next(
+                (candidate for candidate in groups if candidate[0] == source and {candidate[1], place} <= set(system)),
+                (source, place),
+            )
+            group = groups.setdefault(owner, {})
             for variable, series in names.items():
                 group[variable] = (*group.get(variable, ()), series)
-        return {owner: group for owner, group in found.items() if any(map(_of_grid, group))}
+        return {owner: group for owner, group in groups.items() if any(map(_of_grid, group))}
 
 
 def _of_grid(variable: str) -> bool:

@@ -21,38 +21,38 @@ METRES_A_SECOND = {"m/s": 1.0, "km/h": 1 / 3.6, "mp/h": 0.44704, "kn": 0.514444}
 def weather_columns(inputs: Columns, period: Period, timezone: str) -> Columns:
     """Of temperatures: degrees of heating and cooling, by hour and by day, means of a day and three, and how they
     meet the hour of the day; of wind speeds: the cube, which the power in the wind follows."""
-    made = ColumnBuilder(inputs.values.shape[1])
+    builder = ColumnBuilder(inputs.values.shape[1])
     for feature, values, observed in zip(inputs.features, inputs.values, inputs.observed, strict=True):
         if feature.series is None:
             continue
         variable = SeriesName.parse(feature.series).variable
         if variable.startswith("wind_speed") and feature.unit in METRES_A_SECOND:
             cube = (values * METRES_A_SECOND[feature.unit]) ** 3
-            made.add(feature.then(" cubed", f"({feature.name} in m/s)³", unit="m³/s³"), cube, observed)
+            builder.add(feature.then(" cubed", f"({feature.name} in m/s)³", unit="m³/s³"), cube, observed)
         if variable.startswith("temperature_") and feature.unit in COMFORT:
-            _temperature(made, feature, values, observed, _local_hour(period, timezone, -feature.lookback))
-    return made.build()
+            _add_temperature(builder, feature, values, observed, _local_hour(period, timezone, -feature.lookback))
+    return builder.build()
 
 
-def _temperature(made: ColumnBuilder, feature: Feature, values: Floats, observed: Mask, hour: Floats) -> None:
+def _add_temperature(builder: ColumnBuilder, feature: Feature, values: Floats, observed: Mask, hour: Floats) -> None:
     comfort, unit = COMFORT[feature.unit], feature.unit
     degrees = {
         "heating": (f"max({comfort:g} {unit} − {feature.name}, 0)", np.maximum(comfort - values, 0)),
         "cooling": (f"max({feature.name} − {comfort:g} {unit}, 0)", np.maximum(values - comfort, 0)),
     }
-    known = np.where(observed, values, np.nan)
-    for name, (text, found) in degrees.items():
-        made.add(feature.then(f" {name}", text), found, observed)
-        day = rolling_statistics(np.where(observed, found, np.nan)[None], (24,), ("mean",))[0, 0, 0]
+    observed_values = np.where(observed, values, np.nan)
+    for name, (text, degrees_off) in degrees.items():
+        builder.add(feature.then(f" {name}", text), degrees_off, observed)
+        day = rolling_statistics(np.where(observed, degrees_off, np.nan)[None], (24,), ("mean",))[0, 0, 0]
         text = f"mean of {text} over the last 24 rows: degree days"
-        made.add(feature.then(f" {name} 24h", text, more=23), day, ~np.isnan(day))
-    for hours, (mean,) in zip((24, 72), rolling_statistics(known[None], (24, 72), ("mean",)), strict=True):
+        builder.add(feature.then(f" {name} 24h", text, more=23), day, ~np.isnan(day))
+    for hours, (mean,) in zip((24, 72), rolling_statistics(observed_values[None], (24, 72), ("mean",)), strict=True):
         text = f"mean of what is observed of {feature.name} over the last {hours} rows"
-        made.add(feature.then(f" past {hours}h", text, more=hours - 1), mean[0], ~np.isnan(mean[0]))
+        builder.add(feature.then(f" past {hours}h", text, more=hours - 1), mean[0], ~np.isnan(mean[0]))
     for function in (np.sin, np.cos):
         text = f"{feature.name} · {function.__name__}(2π · local hour / 24), of the hour it speaks of"
         by_hour = values * function(2 * np.pi * hour / 24)
-        made.add(feature.then(f" × hour_{function.__name__}", text), by_hour, observed)
+        builder.add(feature.then(f" × hour_{function.__name__}", text), by_hour, observed)
 
 
 def _local_hour(period: Period, timezone: str, shift: int) -> Floats:

@@ -164,16 +164,16 @@ def find_spikes(values: Floats, times: float) -> Mask:
     """
     limit = times * _usual_step(values)
     cells = np.zeros(len(values), bool)
-    rows = _jumping(values, limit / 3)
+    rows = _jump_rows(values, limit / 3)
     before = {back: values[np.maximum(rows - back, 0)] for back in (1, 2, 3, ROWS_PER_DAY, ROWS_PER_WEEK)}
-    around = np.stack([np.where(rows >= back, found, np.nan) for back, found in before.items()])
+    around = np.stack([np.where(rows >= back, earlier, np.nan) for back, earlier in before.items()])
     judged = ~np.isnan(around[:3]).any(axis=0)
     expected = np.sort(np.where(np.isnan(around), around[0], around), axis=0)[2]
     cells[rows] = judged & (np.abs(values[rows] - expected) > limit[rows // ROWS_PER_DAY])
     return cells
 
 
-def _jumping(values: Floats, limit: Floats) -> npt.NDArray[np.int64]:
+def _jump_rows(values: Floats, limit: Floats) -> npt.NDArray[np.int64]:
     """The rows of `values` (T,) with a step above their day's `limit` in the last three.
 
     No others can be spikes: what is off the median of the five is off one of the last three values.
@@ -194,18 +194,18 @@ def _usual_step(values: Floats) -> Floats:
     steps[1 : len(values)] = np.abs(values[1:] - values[:-1])
     largest = np.fmax.reduce(steps.reshape(days, ROWS_PER_DAY), axis=1)
     largest[largest < 0] = np.nan
-    recent = np.sort(np.stack([_earlier(largest, day) for day in range(1, 8)]), axis=0)  # NaN comes last
+    recent = np.sort(np.stack([_shift_later(largest, day) for day in range(1, 8)]), axis=0)  # NaN comes last
     count = (~np.isnan(recent)).sum(axis=0)
     every = np.arange(days)
     usual = (recent[np.maximum(count - 1, 0) // 2, every] + recent[np.minimum(count // 2, 6), every]) / 2
     return np.where((count >= 3) & (usual > 0), usual, np.nan)
 
 
-def _earlier(values: Floats, rows: int) -> Floats:
+def _shift_later(values: Floats, rows: int) -> Floats:
     """`values` (…, T) of `rows` rows before."""
-    found = np.full_like(values, np.nan)
-    found[..., rows:] = values[..., : max(values.shape[-1] - rows, 0)]
-    return found
+    shifted = np.full_like(values, np.nan)
+    shifted[..., rows:] = values[..., : max(values.shape[-1] - rows, 0)]
+    return shifted
 
 
 def fill_forward(values: Floats, limit: int) -> Floats:
@@ -220,10 +220,10 @@ def fill_forward(values: Floats, limit: int) -> Floats:
         gaps = tuple(axis[inside] for axis in gaps)
         if not gaps[0].size:
             break
-        found = values[(*gaps[:-1], gaps[-1] - back)]
-        there = ~np.isnan(found)
-        filled[tuple(axis[there] for axis in gaps)] = found[there]
-        gaps = tuple(axis[~there] for axis in gaps)
+        earlier = values[(*gaps[:-1], gaps[-1] - back)]
+        present = ~np.isnan(earlier)
+        filled[tuple(axis[present] for axis in gaps)] = earlier[present]
+        gaps = tuple(axis[~present] for axis in gaps)
     return filled
 
 
@@ -233,16 +233,16 @@ def find_outliers(values: Floats, train: slice, share: float) -> Mask:
     Liu, Ting and Zhou, Isolation Forest, 2008. `share` of the train rows count as outliers. Columns
     with less than two days of values in `train` are left as they are.
     """
-    forest = _learner("ensemble").IsolationForest
+    forest = _import_sklearn("ensemble").IsolationForest
     cells = np.zeros(values.shape, bool)
-    steps = values - _earlier(fill_forward(values, ROWS_PER_DAY), 1)
+    steps = values - _shift_later(fill_forward(values, ROWS_PER_DAY), 1)
     for column, (value, step) in enumerate(zip(values, steps, strict=True)):
         points = np.stack([value, np.nan_to_num(step)], axis=1)
-        there = ~np.isnan(value)
-        fitted = points[train][there[train]]
+        present = ~np.isnan(value)
+        fitted = points[train][present[train]]
         if len(fitted) >= 2 * ROWS_PER_DAY:
             model = forest(contamination=share, random_state=0).fit(fitted)
-            cells[column, there] = model.predict(points[there]) < 0
+            cells[column, present] = model.predict(points[present]) < 0
     return cells
 
 
@@ -257,28 +257,28 @@ def interpolate_gaps(values: Floats, train: slice) -> Floats:
     rows = np.arange(values.shape[-1])
     filled = values.copy()
     for column in np.flatnonzero(share < SPARSE):
-        known = np.flatnonzero(~np.isnan(values[column]))
-        inside = rows[known[0] : known[-1] + 1]
-        filled[column, inside] = np.interp(inside, known, values[column, known])
+        present = np.flatnonzero(~np.isnan(values[column]))
+        inside = rows[present[0] : present[-1] + 1]
+        filled[column, inside] = np.interp(inside, present, values[column, present])
     sparse = (share >= SPARSE) & (share < 1)
     if sparse.any():
         used = np.flatnonzero(share < 1)
-        regressed = _regressed(filled[used], train)
+        regressed = _impute_columns(filled[used], train)
         filled[sparse] = regressed[np.isin(used, np.flatnonzero(sparse))]
     return filled
 
 
-def _regressed(values: Floats, train: slice) -> Floats:
+def _impute_columns(values: Floats, train: slice) -> Floats:
     """`values` (C, T), each with a value in `train`, with gaps as the others of their row say."""
-    _learner("experimental.enable_iterative_imputer")
-    imputer = _learner("impute").IterativeImputer(max_iter=ROUNDS, n_nearest_features=NEAREST, random_state=0)
-    with _one_thread(), warnings.catch_warnings():  # sums in another order would end in other bits
-        warnings.simplefilter("ignore", _learner("exceptions").ConvergenceWarning)  # so many rounds are meant
+    _import_sklearn("experimental.enable_iterative_imputer")
+    imputer = _import_sklearn("impute").IterativeImputer(max_iter=ROUNDS, n_nearest_features=NEAREST, random_state=0)
+    with _limit_threads(), warnings.catch_warnings():  # sums in another order would end in other bits
+        warnings.simplefilter("ignore", _import_sklearn("exceptions").ConvergenceWarning)  # so many rounds are meant
         imputer.fit(values[:, train].T)
         return np.ascontiguousarray(imputer.transform(values.T).T)
 
 
-def _learner(name: str) -> Any:
+def _import_sklearn(name: str) -> Any:
     from importlib import import_module
 
     try:
@@ -291,7 +291,7 @@ def _learner(name: str) -> Any:
         ) from error
 
 
-def _one_thread() -> Any:
+def _limit_threads() -> Any:
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(limits=1)

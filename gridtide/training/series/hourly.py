@@ -5,12 +5,12 @@ hourly is its rule in `variables`: MWh are summed, MW and prices averaged, weath
 of the hour, daily values repeated. An hour of shorter intervals counts as observed when at least
 75 % of it is.
 
-Two rows belong to a value: the hour it speaks of, and `known`, the row by whose end it was available
+Two rows belong to a value: the hour it speaks of, and `known_row`, the row by whose end it was available
 (`published_at`, else the entry's `available` rule). `Hourly.as_known` puts both together:
 
     published            x
     known      |----|----x----|                row r sees the value of hour r + shift
-    speaks of                      |----|      only if the value's `known` row is r or before
+    speaks of                      |----|      only if the value's `known_row` is r or before
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from gridtide.periods import Period
 class Vintages(NamedTuple):
     """All published versions of one series, by the order in which they became known.
 
-    `row` (N,) the hour each speaks of, `known` (N,) the row by whose end it was available, `value` (N,).
+    `row` (N,) the hour each speaks of, `known_row` (N,) the row by whose end it was available, `value` (N,).
     """
 
     row: Integers
-    known: Integers
+    known_row: Integers
     value: Floats
 
 
@@ -51,7 +51,7 @@ class Delay(NamedTuple):
 class Hourly:
     """C series over the T hours of `period`.
 
-    `values` (C, T): the latest version of each value, NaN where not observed. `known` (C, T): the row
+    `values` (C, T): the latest version of each value, NaN where not observed. `known_row` (C, T): the row
     by whose end it was available. `vintages`: by series number, where the upstream says when it published.
     `repeats` (C,): how many observations had the key of another, the latest of which counts.
     """
@@ -60,18 +60,18 @@ class Hourly:
     names: tuple[str, ...]
     units: tuple[str, ...]
     values: Floats
-    known: npt.NDArray[np.int32]
+    known_row: npt.NDArray[np.int32]
     vintages: dict[int, Vintages]
     repeats: Integers
 
     def delay(self, series: int, rows: slice = slice(None)) -> Delay | None:
         """After how many rows the values of `series` for hours in `rows` are known; None where it has none there."""
         if series in self.vintages:
-            row, known, _ = self.vintages[series]
+            row, known_rows, _ = self.vintages[series]
             first = np.full(self.values.shape[1], NEVER_KNOWN, np.int64)
-            np.minimum.at(first, row, known)
+            np.minimum.at(first, row, known_rows)
         else:
-            first = np.where(np.isnan(self.values[series]), NEVER_KNOWN, self.known[series]).astype(np.int64)
+            first = np.where(np.isnan(self.values[series]), NEVER_KNOWN, self.known_row[series]).astype(np.int64)
         hours = np.arange(len(first))[rows]
         hours = hours[first[hours] != NEVER_KNOWN]
         if not hours.size:
@@ -85,16 +85,16 @@ class Hourly:
         NaN where nothing was known by then, or the hour lies outside the period.
         """
         steps = self.values.shape[1]
-        seen = np.full(steps, np.nan)
+        visible_values = np.full(steps, np.nan)
         if series in self.vintages:
             versions = self.vintages[series]
             at = versions.row - shift
-            visible = (at >= 0) & (at < steps) & (versions.known <= at)
-            seen[at[visible]] = versions.value[visible]  # in the order they became known: the last one stays
-            return seen
+            visible = (at >= 0) & (at < steps) & (versions.known_row <= at)
+            visible_values[at[visible]] = versions.value[visible]  # in the order they became known: the last one stays
+            return visible_values
         first, last = max(0, -shift), min(steps, steps - shift)
         if first < last:
-            known = self.known[series, first + shift : last + shift]
+            known_rows = self.known_row[series, first + shift : last + shift]
             value = self.values[series, first + shift : last + shift]
-            seen[first:last] = np.where(known <= np.arange(first, last), value, np.nan)
-        return seen
+            visible_values[first:last] = np.where(known_rows <= np.arange(first, last), value, np.nan)
+        return visible_values

@@ -78,10 +78,10 @@ class HourlyGrid:
         self._rules: list[str] = []
         self._values = np.empty((0, self._steps))
         self._retrieved = np.empty((0, self._steps), np.int64)
-        self._taken: dict[tuple[Available, bool], Integers] = {}
+        self._retrieval_counts: dict[tuple[Available, bool], Integers] = {}
         self._latest = UNPUBLISHED
-        self._rest: list[_Rows] = []
-        self._numbers = SeriesNumbers(self._number)
+        self._irregular: list[_Rows] = []
+        self._numbers = SeriesNumbers(self._series_number)
         np.empty(FREED_ONCE, np.uint8)
 
     def add(self, table: pa.Table, available: Available) -> None:
@@ -99,51 +99,53 @@ class HourlyGrid:
         since = rows.start - self._first
         hour = since // MICROSECONDS_PER_HOUR
         whole = (hour * MICROSECONDS_PER_HOUR == since) & (hour >= 0)
-        if len(hour) and _range(rows.length) != (MICROSECONDS_PER_HOUR, MICROSECONDS_PER_HOUR):
+        if len(hour) and _least_greatest(rows.length) != (MICROSECONDS_PER_HOUR, MICROSECONDS_PER_HOUR):
             at_start = np.array([rule == "start" for rule in self._rules], bool)
             whole &= (rows.length == MICROSECONDS_PER_HOUR) | ((rows.length == 0) & at_start[rows.series])
-        if len(hour) and _range(rows.published)[1] > UNPUBLISHED:
+        if len(hour) and _least_greatest(rows.published)[1] > UNPUBLISHED:
             whole &= rows.published == UNPUBLISHED
         if whole.all():
-            self._scatter(rows, hour, available)
+            self._scatter_hours(rows, hour, available)
         else:
-            self._scatter(rows.where(whole), hour[whole], available)
-            rest = rows.where(~whole)
-            by_rule = available_at(available, rest.start, rest.end)
-            known = np.where(rest.published == UNPUBLISHED, by_rule, rest.published)
-            self._rest.append(rest._replace(available=known))
+            self._scatter_hours(rows.where(whole), hour[whole], available)
+            irregular = rows.where(~whole)
+            by_rule = available_at(available, irregular.start, irregular.end)
+            known_rows = np.where(irregular.published == UNPUBLISHED, by_rule, irregular.published)
+            self._irregular.append(irregular._replace(available=known_rows))
 
     def expect(self, series: str, unit: str) -> None:
         """Count `series` (`source/location/variable`) in, missing throughout unless something of it comes.
 
         Raises `TrainingError` when it came in another unit.
         """
-        self._number(*SeriesName.parse(series), unit)
-        self._grow()
+        self._series_number(*SeriesName.parse(series), unit)
+        self._make_room()
 
     def finish(self) -> Hourly:
         """All that was taken in, hourly."""
         count = len(self._names)
-        known = np.full((count, self._steps), NEVER_KNOWN, np.int32)
+        known_rows = np.full((count, self._steps), NEVER_KNOWN, np.int32)
         repeats = -np.count_nonzero(self._retrieved[:count] != UNPUBLISHED, axis=1)
         hours = self._first + np.arange(self._steps) * MICROSECONDS_PER_HOUR
-        for (rule, instant), taken in self._taken.items():
+        for (rule, instant), counts in self._retrieval_counts.items():
             row = self._row_of(available_at(rule, hours, hours if instant else hours + MICROSECONDS_PER_HOUR))
-            for number in np.flatnonzero(taken):
-                there = known[number, 0] != NEVER_KNOWN
-                known[number] = np.maximum(known[number], row) if there else row
-            repeats[: len(taken)] += taken.astype(np.int64)
-        made = Hourly(self.period, tuple(self._names), tuple(self._units), self._values[:count], known, {}, repeats)
-        if self._rest:
-            every = _Rows(*map(np.concatenate, zip(*self._rest, strict=True)))
-            rest = _newest(every)
+            for number in np.flatnonzero(counts):
+                already_set = known_rows[number, 0] != NEVER_KNOWN
+                known_rows[number] = np.maximum(known_rows[number], row) if already_set else row
+            repeats[: len(counts)] += counts.astype(np.int64)
+        hourly = Hourly(
+            self.period, tuple(self._names), tuple(self._units), self._values[:count], known_rows, {}, repeats
+        )
+        if self._irregular:
+            every = _Rows(*map(np.concatenate, zip(*self._irregular, strict=True)))
+            irregular = _newest_retrievals(every)
             retrieved = np.bincount(every.series, every.retrievals, count).astype(np.int64)
-            repeats += retrieved - np.bincount(rest.series, minlength=count)
-            at_start = np.array([rule == "start" for rule in self._rules])[rest.series]
-            short = (rest.length < MICROSECONDS_PER_HOUR) & ~at_start
-            self._add_short(made, rest.where(short))
-            self._add_long(made, rest.where(~short))
-        return made
+            repeats += retrieved - np.bincount(irregular.series, minlength=count)
+            at_start = np.array([rule == "start" for rule in self._rules])[irregular.series]
+            short = (irregular.length < MICROSECONDS_PER_HOUR) & ~at_start
+            self._add_short(hourly, irregular.where(short))
+            self._add_long(hourly, irregular.where(~short))
+        return hourly
 
     def _rows(self, table: pa.Table) -> _Rows:
         start = read_times(table, "interval_start")
@@ -158,7 +160,7 @@ class HourlyGrid:
             table_module.retrievals(table),
         )
 
-    def _number(self, source: str, location: str, variable: str, unit: str) -> int:
+    def _series_number(self, source: str, location: str, variable: str, unit: str) -> int:
         name = str(SeriesName(source, location, variable))
         self.names_read.add(name)
         if not self.selects(name):
@@ -175,19 +177,19 @@ class HourlyGrid:
             )
         return number
 
-    def _scatter(self, rows: _Rows, hour: Integers, available: Available) -> None:
+    def _scatter_hours(self, rows: _Rows, hour: Integers, available: Available) -> None:
         """Put whole hours, the `hour`-th of the period each, into their cells, unless what is there was retrieved
         later."""
-        self._grow()
+        self._make_room()
         if not len(hour):
             return
         if (instant := rows.length == 0).any():
-            self._count(rows.where(~instant), (available, False))
-            self._count(rows.where(instant), (available, True))
+            self._count_retrievals(rows.where(~instant), (available, False))
+            self._count_retrievals(rows.where(instant), (available, True))
         else:
-            self._count(rows, (available, False))
+            self._count_retrievals(rows, (available, False))
         cell = rows.series * self._steps + hour
-        oldest, newest = _range(rows.retrieved)
+        oldest, newest = _least_greatest(rows.retrieved)
         if oldest < newest and (rows.retrieved[1:] < rows.retrieved[:-1]).any() and (cell[1:] <= cell[:-1]).any():
             order = np.argsort(rows.retrieved, kind="stable")  # of a cell that comes again the newest is put last
             rows, cell = rows.where(order), cell[order]
@@ -200,30 +202,30 @@ class HourlyGrid:
         retrieved[cell] = np.ascontiguousarray(rows.retrieved)  # what repeats without memory is put in more slowly
         self._latest = max(self._latest, newest)
 
-    def _count(self, rows: _Rows, rule: tuple[Available, bool]) -> None:
+    def _count_retrievals(self, rows: _Rows, rule: tuple[Available, bool]) -> None:
         """Count the retrieved observations of each series that become known by `rule`."""
         if not len(rows.start):
             return
-        once = _range(rows.retrievals) == (1, 1)
-        taken = np.bincount(rows.series, None if once else rows.retrievals, len(self._names))
-        before = self._taken.get(rule, taken[:0])
-        taken[: len(before)] += before.astype(taken.dtype)
-        self._taken[rule] = taken
+        once = _least_greatest(rows.retrievals) == (1, 1)
+        counts = np.bincount(rows.series, None if once else rows.retrievals, len(self._names))
+        before = self._retrieval_counts.get(rule, counts[:0])
+        counts[: len(before)] += before.astype(counts.dtype)
+        self._retrieval_counts[rule] = counts
 
-    def _grow(self) -> None:
+    def _make_room(self) -> None:
         """Make room for series that came since, by doubling."""
         have = len(self._values)
         if have < len(self._names):
             room = max(len(self._names), 2 * have)
-            self._values = _longer(self._values, room, np.nan)
-            self._retrieved = _longer(self._retrieved, room, UNPUBLISHED)
+            self._values = _extend_rows(self._values, room, np.nan)
+            self._retrieved = _extend_rows(self._retrieved, room, UNPUBLISHED)
 
     def _row_of(self, moment: Integers) -> Integers:
         """The row by whose end `moment` has come."""
         row = -((self._first - moment) // MICROSECONDS_PER_HOUR) - 1
         return np.minimum(row, NEVER_KNOWN - 1)
 
-    def _add_short(self, made: Hourly, rows: _Rows) -> None:
+    def _add_short(self, hourly: Hourly, rows: _Rows) -> None:
         """Sum or average what is shorter than an hour into its hour; of several vintages the latest counts."""
         rows = rows.where(_last_of(rows.series, rows.start, rows.length))
         rows = rows.where(~np.isnan(rows.value) & (rows.start >= self._first))
@@ -238,39 +240,43 @@ class HourlyGrid:
         latest = np.full(len(cell), UNPUBLISHED)
         np.maximum.at(latest, where, rows.available)
         enough = covered >= OBSERVED
-        made.values.reshape(-1)[cell[enough]] = np.where(summed, total, average)[enough]
-        made.known.reshape(-1)[cell[enough]] = self._row_of(latest[enough])
+        hourly.values.reshape(-1)[cell[enough]] = np.where(summed, total, average)[enough]
+        hourly.known_row.reshape(-1)[cell[enough]] = self._row_of(latest[enough])
 
-    def _add_long(self, made: Hourly, rows: _Rows) -> None:
+    def _add_long(self, hourly: Hourly, rows: _Rows) -> None:
         """Repeat each value over the hours that start in its interval; published ones become vintages."""
         first = np.maximum(-((self._first - rows.start) // MICROSECONDS_PER_HOUR), 0)
         last = np.minimum(-((self._first - np.maximum(rows.end, rows.start + 1)) // MICROSECONDS_PER_HOUR), self._steps)
         times = np.maximum(last - first, 0)
         row = np.arange(times.sum()) + np.repeat(first - np.cumsum(times) + times, times)
         rows = rows.where(np.repeat(np.arange(len(times)), times))
-        known = self._row_of(rows.available)
+        known_rows = self._row_of(rows.available)
         dated = np.isin(rows.series, rows.series[rows.published != UNPUBLISHED])
         for number in np.unique(rows.series[dated]):
             mine = rows.series == number
-            made.vintages[int(number)] = self._vintages(made, int(number), row[mine], known[mine], rows.where(mine))
-        absent = ~dated & np.isnan(made.values[rows.series, row])
-        made.values[rows.series[absent], row[absent]] = rows.value[absent]
-        made.known[rows.series[absent], row[absent]] = known[absent]
+            hourly.vintages[int(number)] = self._collect_vintages(
+                hourly, int(number), row[mine], known_rows[mine], rows.where(mine)
+            )
+        absent = ~dated & np.isnan(hourly.values[rows.series, row])
+        hourly.values[rows.series[absent], row[absent]] = rows.value[absent]
+        hourly.known_row[rows.series[absent], row[absent]] = known_rows[absent]
 
-    def _vintages(self, made: Hourly, number: int, row: Integers, known: Integers, rows: _Rows) -> Vintages:
+    def _collect_vintages(
+        self, hourly: Hourly, number: int, row: Integers, known_rows: Integers, rows: _Rows
+    ) -> Vintages:
         """All versions of series `number`, those without a publication time before the others."""
-        plain = np.flatnonzero(~np.isnan(made.values[number]))
+        plain = np.flatnonzero(~np.isnan(hourly.values[number]))
         row = np.concatenate([plain, row])
-        known = np.concatenate([made.known[number, plain], known])
-        value = np.concatenate([made.values[number, plain], rows.value])
+        known_rows = np.concatenate([hourly.known_row[number, plain], known_rows])
+        value = np.concatenate([hourly.values[number, plain], rows.value])
         published = np.concatenate([np.full(len(plain), UNPUBLISHED), rows.published])
-        order = np.lexsort((published, known))
-        made.values[number, row[order]] = value[order]
-        made.known[number, row[order]] = known[order]
-        return Vintages(row[order], known[order], value[order])
+        order = np.lexsort((published, known_rows))
+        hourly.values[number, row[order]] = value[order]
+        hourly.known_row[number, row[order]] = known_rows[order]
+        return Vintages(row[order], known_rows[order], value[order])
 
 
-def _longer(array: npt.NDArray[Any], length: int, fill: float) -> npt.NDArray[Any]:
+def _extend_rows(array: npt.NDArray[Any], length: int, fill: float) -> npt.NDArray[Any]:
     """`array` with `fill` in as many items more as make it `length` long."""
     longer = np.empty((length, *array.shape[1:]), array.dtype)
     longer[: len(array)] = array
@@ -278,13 +284,13 @@ def _longer(array: npt.NDArray[Any], length: int, fill: float) -> npt.NDArray[An
     return longer
 
 
-def _range(column: npt.NDArray[np.signedinteger[Any]]) -> tuple[int, int]:
+def _least_greatest(column: npt.NDArray[np.signedinteger[Any]]) -> tuple[int, int]:
     """The least and the greatest of `column`, which is not empty; of what is the same in every row at once."""
-    seen = column if column.strides[0] else column[:1]
-    return int(seen.min()), int(seen.max())
+    distinct = column if column.strides[0] else column[:1]
+    return int(distinct.min()), int(distinct.max())
 
 
-def _newest(rows: _Rows) -> _Rows:
+def _newest_retrievals(rows: _Rows) -> _Rows:
     """The latest retrieval of each key, sorted by series, start, end and publication."""
     rows = rows.where(np.lexsort((rows.retrieved, rows.published, rows.length, rows.start, rows.series)))
     return rows.where(_last_of(rows.series, rows.start, rows.length, rows.published))

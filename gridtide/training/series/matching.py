@@ -132,10 +132,10 @@ def common_shifts(spec: TrainingSpec, locations: Sequence[LocationInputs]) -> di
     for location in locations:
         for kind, delay in location.delays.items():
             delays[kind] += [] if delay is None else [delay]
-    return {kind: _shifts(spec, delays[kind]) for kind in sorted(delays)}
+    return {kind: _lookback_shifts(spec, delays[kind]) for kind in sorted(delays)}
 
 
-def _shifts(spec: TrainingSpec, delays: Sequence[Delay]) -> tuple[int, ...]:
+def _lookback_shifts(spec: TrainingSpec, delays: Sequence[Delay]) -> tuple[int, ...]:
     """Which hours the columns of a kind look at, whose series are known after `delays` rows."""
     if not delays:
         return ()

@@ -39,10 +39,11 @@ class Scale:
         varies = None if self.varies is None else self.varies[columns]
         return Scale(self.mean[columns], self.deviation[columns], varies)
 
-    def replace_where(self, columns: Mask, other: Scale) -> Scale:
-        """This scale with that of `other` in `columns` (F,)."""
+    def replace_where(self, columns: Mask, replacement: Scale) -> Scale:
+        """This scale with that of `replacement` in `columns` (F,)."""
         mean, deviation, spread = (
-            np.where(columns, getattr(other, name), getattr(self, name)) for name in ("mean", "deviation", "spread")
+            np.where(columns, getattr(replacement, name), getattr(self, name))
+            for name in ("mean", "deviation", "spread")
         )
         return Scale(mean, deviation, spread > 0)
 
@@ -74,7 +75,7 @@ def fit_scale(values: npt.NDArray[np.floating], observed: npt.NDArray[np.bool_])
             width = np.sqrt(np.square(steps, out=steps).mean())
             if width > LEAST_SPREAD * max(abs(mean[column]), 1e-30):
                 deviation[column], varies[column] = width, True
-    return Scale(_short(mean), _short(deviation), varies)
+    return Scale(_round_float32(mean), _round_float32(deviation), varies)
 
 
 def pool_scales(scales: Sequence[Scale], counts: npt.NDArray[np.int64]) -> Scale:
@@ -85,7 +86,7 @@ def pool_scales(scales: Sequence[Scale], counts: npt.NDArray[np.int64]) -> Scale
     squares = np.stack([scale.spread for scale in scales]) ** 2 + (means - mean) ** 2
     deviation = np.sqrt((counts * squares).sum(axis=0) / total)
     varies = deviation > LEAST_SPREAD * np.maximum(np.abs(mean), 1e-30)
-    return Scale(_short(mean), _short(np.where(varies, deviation, 1.0)), varies)
+    return Scale(_round_float32(mean), _round_float32(np.where(varies, deviation, 1.0)), varies)
 
 
 def identity_scale(columns: int) -> Scale:
@@ -93,5 +94,5 @@ def identity_scale(columns: int) -> Scale:
     return Scale(np.zeros(columns), np.ones(columns))
 
 
-def _short(values: Floats) -> Floats:
+def _round_float32(values: Floats) -> Floats:
     return values.astype(np.float32).astype(np.float64)

@@ -142,7 +142,7 @@ def test_what_is_constant_need_not_be_a_column(rows: list[Row]) -> None:
         made.append(grid.finish())
     for one in made[1:]:
         np.testing.assert_array_equal(one.values, made[0].values)
-        np.testing.assert_array_equal(one.known, made[0].known)
+        np.testing.assert_array_equal(one.known_row, made[0].known_row)
         assert one.names == made[0].names
 
 
