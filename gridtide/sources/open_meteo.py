@@ -69,7 +69,7 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
     """An `available` that would call a forecast known before it was made: Open-Meteo replaces its forecasts until
     their hour, and does not say when."""
     rule = entry.get("available")
-    if not isinstance(rule, dict) or ("day_before" not in rule and not str(rule.get("lag")).startswith("-")):
+    if not isinstance(rule, dict) or (rule.get("day_before") is None and not str(rule.get("lag")).startswith("-")):
         return []
     return ['available: what Open-Meteo foretells is replaced until its hour; give "lag", of "PT0S" at least']
 

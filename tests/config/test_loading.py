@@ -208,7 +208,9 @@ def test_nothing_of_open_meteo_counts_as_known_before_its_hour(keys: dict[str, s
         ConfigurationError, match=r'weather: available: .* replaced until its hour; give "lag", of "PT0S"'
     ):
         parse({"apis": [raw]})
-    assert parse({"apis": [raw | {"available": {"lag": "PT0S"}}]}).apis[0].available.lag == timedelta(0)
+    at_once = {"lag": "PT0S", "day_before": None}
+    for usable in ({"lag": "PT0S"}, at_once):
+        assert parse({"apis": [raw | {"available": usable}]}).apis[0].available.lag == timedelta(0)
 
 
 @pytest.mark.parametrize(

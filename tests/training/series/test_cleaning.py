@@ -141,6 +141,7 @@ def test_every_cell_is_counted_by_what_was_done_to_it() -> None:
     made = cleaning.clean_columns(np.stack([demand, price]), [DEMAND, PRICE], Cleaning(), slice(0))
     assert {rule: cells.sum(axis=1).tolist() for rule, cells in made.rejected.items()} == {
         "impossible": [1, 0],
+        "absurd": [0, 0],
         "stale": [0, 7],
         "spike": [0, 0],
     }
@@ -159,6 +160,7 @@ def test_rules_can_be_left_out() -> None:
     np.testing.assert_array_equal(made.values, np.where(np.isinf(values), np.nan, values))
     assert {rule: int(cells.sum()) for rule, cells in made.rejected.items()} == {
         "impossible": 1,
+        "absurd": 0,
         "stale": 0,
         "spike": 0,
     }
