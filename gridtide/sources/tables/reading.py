@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from gridtide.errors import FormatError
+from gridtide.observations.arrays import not_null
 from gridtide.periods import EPOCH
 from gridtide.sources.contract import Skipped
 from gridtide.sources.formats import clocks
@@ -201,7 +202,7 @@ class _TableReader:
         return np.concatenate(parts)
 
     def _count_rows(self, timing: Timing) -> None:
-        """Count the records that have no interval: those without a label only where they hold a value."""
+        """Count the cells of records that have no interval: of those without a label only where they hold a value."""
         reasons = {
             "records of an hour that the clock skips, without a value": timing.skipped,
             "records of the next day's first moment, which its own answer holds": timing.elsewhere,
@@ -213,9 +214,8 @@ class _TableReader:
                 first = int(np.flatnonzero(rows)[0])
                 cells = self.table.read([value.column for value in self.values])
                 example = ", ".join(str(column[first].as_py()) for column in list(cells.values())[:5])
-                self.skipped.append(
-                    Skipped(reason, int(rows.sum()) * len(self.values), f"{self.table.place(first)}: {example}")
-                )
+                present = sum(int((not_null(column) & rows).sum()) for column in cells.values())
+                self.skipped.append(Skipped(reason, present, f"{self.table.place(first)}: {example}"))
 
     def _published(self) -> np.ndarray | None:
         """When each record was published, (rows,), in microseconds since 1970; None where it is not said."""

@@ -1,0 +1,152 @@
+"""Every cell of a table that is there is stored or counted, whatever the table is written in."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from xml.sax.saxutils import quoteattr
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gridtide.config.loading import parse
+from gridtide.errors import FormatError
+from gridtide.sources import generic
+from gridtide.sources.contract import Request
+
+START = datetime(2026, 1, 10, tzinfo=UTC)
+STYLES: list[dict[str, str]] = [{}, {"decimal": ",", "thousands": "."}, {"thousands": ","}]
+NULLS = ["", "-", "--", "n/a", "NaN", "*"]
+WORDS = ["closed", "see note", "12 MW"]
+VALUES = ("load", "price")
+
+Cell = float | str | None
+"""A number, a text, or None for a cell that its record does not have."""
+
+
+class Record(NamedTuple):
+    """A record: its hour, None for no time, and its cells."""
+
+    hour: int | None
+    load: Cell
+    price: Cell
+    note: str
+
+
+NUMBERS = st.integers(-8_000_000, 8_000_000).map(lambda quarters: quarters / 4)
+CELLS: st.SearchStrategy[Cell] = st.one_of(NUMBERS, NUMBERS, st.sampled_from([*NULLS, *WORDS, None]))
+RECORDS = st.builds(
+    Record, st.one_of(st.integers(0, 6), st.integers(0, 6), st.none()), CELLS, CELLS, st.sampled_from(["x", "y"])
+)
+TABLES = st.lists(RECORDS, max_size=12).map(lambda records: [Record(0, 1.5, 2.5, "x"), *records])
+
+
+def written(cell: Cell, style: dict[str, str]) -> str:
+    """`cell` as a text, its number in the `style`."""
+    if not isinstance(cell, float):
+        return cell or ""
+    plain = f"{cell:,.2f}" if "thousands" in style else f"{cell:.2f}"
+    return plain.translate(str.maketrans(",.", ".,")) if style.get("decimal") == "," else plain
+
+
+def fields(record: Record, style: dict[str, str]) -> dict[str, str]:
+    """The texts of `record` by column, without the cells that it does not have."""
+    time = "" if record.hour is None else f"{START + timedelta(hours=record.hour):%Y-%m-%dT%H:%MZ}"
+    cells = {"load": record.load, "price": record.price}
+    return {"at": time, **{name: written(cell, style) for name, cell in cells.items() if cell is not None}} | {
+        "note": record.note
+    }
+
+
+def as_csv(records: Sequence[Record], style: dict[str, str]) -> str:
+    """A CSV, in which a cell that is not there is empty."""
+    rows = [fields(record, style) for record in records]
+    lines = [";".join(row.get(name, "") for name in ("at", *VALUES, "note")) for row in rows]
+    return "\n".join(["at;load;price;note", *lines, ""])
+
+
+def as_json(records: Sequence[Record], style: dict[str, str]) -> str:
+    """JSON: numbers as numbers where they are not written in a style."""
+    rows: list[dict[str, Any]] = [dict(fields(record, style)) for record in records]
+    for row, record in zip(rows, records, strict=True):
+        if not style:
+            row |= {name: cell for name in VALUES if isinstance(cell := getattr(record, name), float)}
+    return json.dumps(rows)
+
+
+def as_xml(records: Sequence[Record], style: dict[str, str]) -> str:
+    """XML: times as attributes, other cells as elements."""
+    rows = []
+    for record in records:
+        cells = fields(record, style)
+        time = cells.pop("at")
+        rows.append(f"<row at={quoteattr(time)}>{''.join(f'<{k}>{v}</{k}>' for k, v in cells.items())}</row>")
+    return f"<table>{''.join(rows)}</table>"
+
+
+WRITERS = {"csv": as_csv, "json": as_json, "xml": as_xml}
+
+
+def is_read(cell: Cell) -> bool:
+    """Whether `cell` is there and holds a number or a null."""
+    return isinstance(cell, float) or cell in NULLS
+
+
+def outcome(records: Sequence[Record], conflict: str | None) -> tuple[list[tuple[int, str, str]], int]:
+    """What is stored, as hours, variables and values, and how many cells are counted, by plain loops."""
+    stored, there = [], 0
+    for name in VALUES:
+        groups = defaultdict(list)
+        for record in records:
+            cell = getattr(record, name)
+            has_value = any(not (value is None or value in NULLS) for value in (record.load, record.price))
+            if cell is not None and (record.hour is not None or has_value):
+                there += 1
+            if record.hour is not None and is_read(cell):
+                groups[record.hour].append(str(cell) if isinstance(cell, float) else "null")
+        for hour, texts in groups.items():
+            chosen = texts if len(set(texts)) == 1 else {"first": texts[:1], "last": texts[-1:], None: []}[conflict]
+            stored += [(hour, name, text) for text in chosen]
+    return sorted(stored), there - len(stored)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    records=TABLES,
+    kind=st.sampled_from(sorted(WRITERS)),
+    style=st.sampled_from(STYLES),
+    conflict=st.sampled_from([None, "first", "last"]),
+)
+def test_what_is_not_stored_is_counted(
+    records: list[Record], kind: str, style: dict[str, str], conflict: str | None
+) -> None:
+    """Stored and counted cells are those that were there; a table of unnamed series is refused instead."""
+    if kind == "csv":
+        records = [
+            record._replace(**{name: "" for name in VALUES if getattr(record, name) is None}) for record in records
+        ]
+    keys = {"time": "at", "value": list(VALUES), "interval": "PT1H", "conflict": conflict, **style}
+    keys |= {"records": "row"} if kind == "xml" else {}
+    base = {"name": "table", "url": "https://grid.example/table", "output_folder": "table"}
+    entry = parse({"apis": [base | {key: value for key, value in keys.items() if value is not None}]}).apis[0]
+    body = WRITERS[kind](records, style).encode()
+    try:
+        page = generic.parse(entry, Request(entry.url), body, START)
+    except FormatError as error:
+        if "differ in note" not in str(error):
+            raise
+        return
+    rows = page.observations.to_pylist()
+    stored = sorted(
+        (
+            (row["interval_start"] - START) // timedelta(hours=1),
+            row["variable"],
+            "null" if row["value"] is None else str(row["value"]),
+        )
+        for row in rows
+    )
+    counted = sum(skipped.count for skipped in page.skipped)
+    assert (stored, counted) == outcome(records, conflict)

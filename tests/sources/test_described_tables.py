@@ -1,0 +1,192 @@
+"""Keys that describe tables, each on a small table: wide hours, melting, publishing, archives, conflicts and pages."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
+from gridtide.errors import FormatError
+from gridtide.periods import Period, local_day
+from gridtide.sources import generic
+from gridtide.sources.contract import Page, Request
+
+RETRIEVED = datetime(2026, 12, 1, tzinfo=UTC)
+ZONE = ZoneInfo("America/New_York")
+
+
+def described(**keys: Any) -> Entry:
+    """A complete entry with `keys`."""
+    base = {"name": "table", "url": "https://grid.example/table", "output_folder": "table"}
+    return parse({"apis": [base | keys]}).apis[0]
+
+
+def read(body: str | bytes, request: Request | None = None, **keys: Any) -> Page:
+    """What `body` says to an entry with `keys`."""
+    entry = described(**keys)
+    content = body.encode() if isinstance(body, str) else body
+    return generic.parse(entry, request or Request(entry.url), content, RETRIEVED)
+
+
+@pytest.mark.parametrize(("day", "length"), [("2026-03-08", 23), ("2026-07-01", 24), ("2026-11-01", 25)])
+def test_columns_of_hours_make_the_hours_of_their_day(day: str, length: int) -> None:
+    """A row of 23, 24 or 25 hours becomes them without a gap, in order."""
+    # The clock skips the hour that ends at 03:00; the 25th column is the second of the hour that ends at 02:00.
+    cells = {hour: str(hour) for hour in range(1, 25) if length > 23 or hour != 3}
+    names = [f"HE{hour:02}" for hour in range(1, 26)]
+    row = [cells.get(hour, "") for hour in range(1, 25)] + ["99" if length == 25 else ""]
+    hours = {"columns": "HE{hour:02}", "label": "end", "repeated": "HE25"}
+    body = f"DATE,{','.join(names)}\n{day},{','.join(row)}\n"
+    page = read(body, time="DATE", timezone="America/New_York", hours=hours)
+    rows = sorted((item["interval_start"], item["value"]) for item in page.observations.to_pylist())
+    start = local_day(date.fromisoformat(day), ZONE).start
+    assert [moment for moment, value in rows if value is not None] == [
+        start + timedelta(hours=number) for number in range(length)
+    ]
+    expected = {23: [1, 2, 4, 5], 24: [1, 2, 3, 4], 25: [1, 2, 99, 3]}[length]
+    assert [value for _, value in rows if value is not None][:4] == expected
+
+
+def test_melted_columns_are_variables_or_locations() -> None:
+    """Columns that a pattern matches are series by their header; others are left alone."""
+    body = "time,Zone A,Zone B,id\n2026-01-10T00:00Z,1,2,77\n"
+    page = read(body, melt="Zone *")
+    assert page.observations["variable"].to_pylist() == ["zone_a", "zone_b"]
+    page = read(body, melt={"columns": ["Zone *"], "into": "location", "variable": "load"})
+    rows = page.observations.to_pylist()
+    assert [(row["location"], row["variable"], row["value"]) for row in rows] == [
+        ("Zone A", "load", 1.0),
+        ("Zone B", "load", 2.0),
+    ]
+
+
+def test_when_values_were_published_comes_from_a_column_or_a_header() -> None:
+    """A column says it for each record, a header for all; a name that is neither fails."""
+    body = "time,issued,mw\n2026-01-11T00:00Z,2026-01-10T09:30Z,1\n2026-01-11T00:00Z,2026-01-10T10:30Z,2\n"
+    page = read(body, time="time", value="mw", published="issued")
+    issued = [datetime(2026, 1, 10, 9, 30, tzinfo=UTC), datetime(2026, 1, 10, 10, 30, tzinfo=UTC)]
+    assert page.observations["published_at"].to_pylist() == issued
+    request = Request("https://grid.example/table", answered=(("last-modified", "Sat, 10 Jan 2026 09:30:00 GMT"),))
+    page = read("time,mw\n2026-01-11T00:00Z,1\n", request, published="Last-Modified")
+    assert page.observations["published_at"].to_pylist() == issued[:1]
+    with pytest.raises(FormatError, match='Correct "published"'):
+        read(body, time="time", value="mw", published="issue")
+
+
+def packed(members: dict[str, str]) -> bytes:
+    """A zip of `members`."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return sink.getvalue()
+
+
+def test_members_of_an_archive_are_chosen_by_a_pattern() -> None:
+    """Members that match are read in order; a pattern that matches none lists what is there."""
+    body = packed(
+        {
+            "a_zone.csv": "time,mw\n2026-01-10T00:00Z,1\n",
+            "readme.txt": "no table",
+            "b_zone.csv": "time,mw\n2026-01-11T00:00Z,2\n",
+        }
+    )
+    assert read(body, unpack="*_zone.csv").observations["value"].to_pylist() == [1.0, 2.0]
+    with pytest.raises(FormatError, match=r"there are: a_zone\.csv, readme\.txt, b_zone\.csv"):
+        read(body, unpack="*.xml")
+
+
+@pytest.mark.parametrize(
+    ("conflict", "stored", "counted"),
+    [(None, [5.0, 5.0], 2), ("first", [1.0, 5.0, 5.0], 1), ("last", [2.0, 5.0, 5.0], 1)],
+)
+def test_different_values_of_one_time_are_counted(conflict: str | None, stored: list[float], counted: int) -> None:
+    """None of them, the first or the last is stored, and equal repeats are no conflict."""
+    body = "time,mw\n" + "".join(
+        f"2026-01-10T{hour},{value}\n" for hour, value in [("00:00Z", 1), ("00:00Z", 2), ("01:00Z", 5), ("01:00Z", 5)]
+    )
+    page = read(body, **({"conflict": conflict} if conflict else {}))
+    assert page.observations["value"].to_pylist() == stored
+    assert sum(skipped.count for skipped in page.skipped) == counted
+
+
+def test_different_values_of_one_time_are_refused_where_the_entry_says_so() -> None:
+    """The message names both values."""
+    with pytest.raises(FormatError, match=r"different values: mw at 2026-01-10T00:00Z, in line 2: 1, 2"):
+        read("time,mw\n2026-01-10T00:00Z,1\n2026-01-10T00:00Z,2\n", conflict="refuse")
+
+
+@pytest.mark.parametrize(
+    ("per", "name", "asked"),
+    [
+        ("day", "{start:%Y%m%d}", ["20260130", "20260131", "20260201"]),
+        ("month", "{start:%Y%m}", ["202601", "202602"]),
+        ("year", "{start:%Y}", ["2026"]),
+    ],
+)
+def test_files_of_a_period_are_asked_once_each(per: str, name: str, asked: list[str]) -> None:
+    """Three days ask for three days, two months or one year, which answer the period and no more."""
+    entry = described(url=f"https://grid.example/{name}.csv", per=per)
+    period = Period(datetime(2026, 1, 30, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC))
+    requests = generic.requests(entry, period)
+    assert [request.url for request in requests] == [f"https://grid.example/{word}.csv" for word in asked]
+    periods = [request.period for request in requests if request.period]
+    assert (periods[0].start, periods[-1].end) == (period.start, period.end)
+    assert all(before.end == after.start for before, after in pairwise(periods))
+
+
+ROW = {"t": "2026-01-10T00:00Z", "v": 1}
+
+
+@pytest.mark.parametrize(
+    ("pages", "answers", "asked"),
+    [
+        (
+            {"next": "next"},
+            [{"next": "/table?p=2"}, {"next": None}],
+            [("https://grid.example/table", {}), ("https://grid.example/table?p=2", {})],
+        ),
+        (
+            {"page": "page", "last": "pages"},
+            [{"pages": 2}, {"pages": 2}],
+            [("https://grid.example/table", {"page": "1"}), ("https://grid.example/table", {"page": "2"})],
+        ),
+        (
+            {"offset": "from", "limit": ["size", 1], "total": "total"},
+            [{"total": 2}, {"total": 2}],
+            [
+                ("https://grid.example/table", {"size": "1", "from": "0"}),
+                ("https://grid.example/table", {"size": "1", "from": "1"}),
+            ],
+        ),
+        (
+            {"cursor": "mark", "param": "after"},
+            [{"mark": "abc"}, {"mark": ""}],
+            [("https://grid.example/table", {}), ("https://grid.example/table", {"after": "abc"})],
+        ),
+    ],
+    ids=["next", "page", "offset", "cursor"],
+)
+def test_pages_are_asked_for_until_the_last(
+    pages: dict[str, Any], answers: list[dict[str, Any]], asked: list[tuple[str, dict[str, str]]]
+) -> None:
+    """Each way of paging asks for the second page as it says, and for none after that."""
+    entry = described(records="rows", pages=pages)
+    waiting, requested = generic.requests(entry, None), []
+    for number, answer in enumerate(answers):
+        (request,) = waiting
+        requested.append((request.url, dict(request.params)))
+        row = {**ROW, "t": f"2026-01-10T0{number}:00Z"}
+        page = generic.parse(entry, request, json.dumps({**answer, "rows": [row]}).encode(), RETRIEVED)
+        assert page.observations.num_rows == 1
+        waiting = list(page.following)
+    assert waiting == []
+    assert requested == asked
