@@ -77,6 +77,11 @@ def describe_duration(duration: timedelta) -> str:
     return " ".join(parts)
 
 
+def microseconds(moment: datetime) -> int:
+    """`moment` in µs since 1970, as the table of observations counts time."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
 def floor(moment: datetime, step: timedelta) -> datetime:
     """The latest multiple of `step` since 1970 that is not after `moment`.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from gridtide.periods import EPOCH, Period
+from gridtide.periods import EPOCH, Period, microseconds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,12 +49,8 @@ def find_holes(
             continue
         there = np.unique(moments // step)
         for period in complete:
-            first, last = -(-_micros(period.start) // step), _micros(period.end) // step
+            first, last = -(-microseconds(period.start) // step), microseconds(period.end) // step
             cells = np.setdiff1d(np.arange(first, last), there)
             for run in np.split(cells, np.flatnonzero(np.diff(cells) > 1) + 1) if len(cells) else []:
                 lacking[Period(EPOCH + int(run[0]) * resolution, EPOCH + (int(run[-1]) + 1) * resolution)].append(name)
     return dict(sorted(lacking.items()))
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(microseconds=1)

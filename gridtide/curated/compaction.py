@@ -143,15 +143,15 @@ class Work:
         with one that was superseded."""
         recorded = {month for compacted in self.record.files.values() for month in compacted.months}
         stale = recorded - self.dataset.tags.keys()
-        async for month, about in read_ahead(self.dataset.describe_month, self.dataset.tags):
+        async for month, described in read_ahead(self.dataset.describe_month, self.dataset.tags):
             if (
-                about is None
-                or self.record.inputs(month).items() - about.inputs.items()
-                or not self.dataset.superseded.keys().isdisjoint(about.inputs)
+                described is None
+                or self.record.inputs(month).items() - described.inputs.items()
+                or not self.dataset.superseded.keys().isdisjoint(described.inputs)
             ):
                 stale.add(month)
             else:
-                self.record.months[month] = CompactedMonth(self.dataset.tags[month], about.newest)
+                self.record.months[month] = CompactedMonth(self.dataset.tags[month], described.newest)
         return stale
 
     async def _load_file(self, file: File) -> tuple[Metadata, pa.Table] | None:

@@ -29,8 +29,8 @@ from gridtide.lake import EXTENSIONS, File, Lake, Metadata
 from gridtide.lake.names import RemovedFile, parse_name
 from gridtide.lake.soundness import find_mismatch
 from gridtide.observations import identity as identity_module
-from gridtide.observations.times import microseconds, read_times, to_microseconds
-from gridtide.periods import Period
+from gridtide.observations.times import read_times, to_microseconds
+from gridtide.periods import Period, microseconds
 from gridtide.threads import run_computing, run_decoding
 
 logger = logging.getLogger("gridtide.curated")
@@ -71,9 +71,9 @@ class Dataset:
         listed, objects = await asyncio.gather(listing, lake.store.objects(path))
         tabular = {EXTENSIONS[name] for name in TABULAR}
         tags_by_path = {stored.path: stored.e_tag for stored in objects}
-        months = {name.rpartition("/")[2].removesuffix(".parquet"): tag for name, tag in tags_by_path.items()}
-        named = {month: tag for month, tag in months.items() if month_path(path, month) in tags_by_path}
-        tags = {month: tag for month, tag in named.items() if is_month(month)}
+        months = {name.rpartition("/")[2].removesuffix(".parquet"): e_tag for name, e_tag in tags_by_path.items()}
+        named = {month: e_tag for month, e_tag in months.items() if month_path(path, month) in tags_by_path}
+        tags = {month: e_tag for month, e_tag in named.items() if is_month(month)}
         for name in sorted(named.keys() - tags.keys()):
             logger.warning("%s: passed over, no name of a month", month_path(path, name))
         record_path = f"{path}/{RECORD_NAME}"
@@ -165,7 +165,7 @@ async def load_files(
 
     Raises `DamagedError` where one is damaged or says to hold another period than its name, with `verify` also where
     its rows are not those it was stored with; `StorageError` where it is not what `hashes` says of its path, or cannot
-    be read. Without `verify`, tables may lack columns that `read_constants` tells.
+    be read. Without `verify`, tables may lack their constant columns (`ConstantColumns`).
     """
     loaded = await lake.observations([file.path for file in files], only_varying=not verify)
     return [

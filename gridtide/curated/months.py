@@ -10,7 +10,6 @@ the footer. Losing it, or an update of it, costs time and nothing else.
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 import re
@@ -27,18 +26,8 @@ from gridtide.curated.vintages import STORED, compact_rows, relabel, split_by_lo
 from gridtide.lake.files.checksums import ChecksummingSink, open_checked, verify_row_groups
 from gridtide.lake.files.encoding import ENCODINGS, LABEL_COLUMNS
 from gridtide.lake.names import PROCESSED
-from gridtide.observations.constant_columns import (
-    CONSTANTS_KEY,
-    Constants,
-    Micros,
-    attach_constants,
-    common_constants,
-    decode_constants,
-    encode_constants,
-    find_constants,
-    varying_schema,
-)
-from gridtide.observations.table import RETRIEVALS, SCHEMA
+from gridtide.observations.constant_columns import ConstantColumns, ConstantsFinder
+from gridtide.observations.table import RETRIEVALS, SCHEMA, Micros
 from gridtide.periods import EPOCH, Period
 
 RECORD_NAME = "inputs.json"
@@ -127,11 +116,11 @@ class Month:
         sink = io.BytesIO()
         rows: list[int] = []
         older: list[pa.Table] = []
-        constants: list[Constants] = []
+        constants = ConstantsFinder()
 
         def sort_latest() -> Iterator[pa.Table]:
             for piece in split_by_location(self.table, sorted_rows):
-                constants.append(find_constants(piece))
+                constants.add(piece)
                 newest, earlier = compact_rows(piece)
                 older.append(earlier)
                 yield newest
@@ -160,10 +149,7 @@ class Month:
             metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest)}
             metadata |= {_LATEST: str(groups), _ROWS: json.dumps(rows)}
             writer.add_key_value_metadata(metadata)
-            constant = {
-                CONSTANTS_KEY: encode_constants(functools.reduce(common_constants, constants) if constants else {})
-            }
-            writer.add_key_value_metadata(constant | summed.as_footer())
+            writer.add_key_value_metadata(constants.as_footer() | summed.as_footer())
         return sink.getvalue()
 
     @classmethod
@@ -172,16 +158,16 @@ class Month:
     ) -> Month:
         """The inverse of `encode`, with those row groups that may hold values of `period`, at `locations` if given.
 
-        With `only_latest` these are the latest vintages alone, without file, moment of storing and columns that
-        `read_constants` tells. Raises `ValueError` if it is damaged.
+        With `only_latest` these are the latest vintages alone, without file, moment of storing and constant columns
+        (`ConstantColumns`). Raises `ValueError` if it is damaged.
         """
         schema = SCHEMA.append(RETRIEVALS) if only_latest else STORED
         try:
             file = open_checked(pa.py_buffer(body))
             about = cls.of_footer(file.metadata)
             pairs = file.metadata.metadata
-            if only_latest:
-                schema = varying_schema(schema, decode_constants(pairs))
+            constants = ConstantColumns.read(pairs) if only_latest else ConstantColumns()
+            schema = constants.drop_from(schema)
             groups = range(int(pairs[_LATEST]) if only_latest else file.metadata.num_row_groups)
             chosen = [
                 group
@@ -192,14 +178,14 @@ class Month:
             table = file.read_row_groups(chosen, schema.names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(str(error)) from error
-        return cls(about.inputs, about.newest, attach_constants(table, pairs if only_latest else {}))
+        return cls(about.inputs, about.newest, constants.attach(table))
 
     @classmethod
     def of_footer(cls, metadata: pq.FileMetaData) -> Month:
         """What the footer says, without rows; raises `ValueError` if it is not that of a month, or tells of other
         columns or rows than were written."""
         pairs = metadata.metadata or {}
-        decode_constants(pairs)
+        ConstantColumns.read(pairs)
         try:
             about = cls(_footer_value(pairs, _INPUTS, dict[str, str]), _footer_value(pairs, _NEWEST, Micros))
             rows, latest = _footer_value(pairs, _ROWS, list[int]), _footer_value(pairs, _LATEST, int)

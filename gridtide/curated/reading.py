@@ -133,7 +133,7 @@ async def tables(
     Of each key in `period` at least the latest, whether from files or from months, where it stands for
     all `observations.retrievals` of its key; what lies beyond the period may come too, and where
     `locations` are given, what lies elsewhere may not. Rows with the same retrieval come in the order of
-    `pinned`. A table may lack columns that `read_constants` tells.
+    `pinned`. A table may lack its constant columns (`ConstantColumns`).
     """
     hashes_by_entry: dict[str, dict[str, str]] = defaultdict(dict)
     for file in pinned:
@@ -249,9 +249,9 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
     dataset, period = plan.dataset, plan.period
     compacted = {}
     in_period = [month for month in dataset.tags if month_period(month).overlaps(period)]
-    async for month, about in read_ahead(dataset.describe_month, in_period):
-        if about is not None and plan.may_stand(about):
-            compacted[month] = about
+    async for month, described in read_ahead(dataset.describe_month, in_period):
+        if described is not None and plan.may_stand(described):
+            compacted[month] = described
     earliest: dict[str, int] = defaultdict(lambda: NO_RETRIEVAL)
     async for path, table in plan.read_rows(path for path in plan.files if plan.is_lacking(path, compacted)):
         for month, rows in split_months(table).items() if compacted else [("", table)]:
@@ -260,15 +260,15 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
                 yield rows
     read_month = partial(dataset.read_month, period=period, only_latest=plan.pinned, locations=plan.locations)
     async for month, complete in read_ahead(read_month, compacted):
-        about = compacted[month]
+        described = compacted[month]
         if (
             complete is not None
-            and about.inputs.items() <= complete.inputs.items()
+            and described.inputs.items() <= complete.inputs.items()
             and complete.newest < earliest[month]
         ):
             yield complete.table if plan.pinned else stored_by(plan.as_of, starting_in(complete.table, period))
             continue
-        async for _, table in plan.read_rows(filter(plan.is_near, about.inputs)):
+        async for _, table in plan.read_rows(filter(plan.is_near, described.inputs)):
             yield split_months(table).get(month, STORED.empty_table())
 
 

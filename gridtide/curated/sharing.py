@@ -55,17 +55,17 @@ async def plan_shares(lake: Lake, entry: Entry, *, share_bytes: int = SHARE_BYTE
         sizes.update(dict.fromkeys(months_of(Period(period.start - REACH, period.end + REACH)), 0))
         sizes[months_of(period)[0]] += file.size
     shares: list[CompactionShare] = []
-    together: list[str] = []
+    consecutive: list[str] = []
     for month in sorted(sizes):
-        together.append(month)
+        consecutive.append(month)
         if (
-            sum(sizes[shared] for shared in together) >= share_bytes
-            or len(together) == SHARE_MONTHS
+            sum(sizes[shared] for shared in consecutive) >= share_bytes
+            or len(consecutive) == SHARE_MONTHS
             or month == max(sizes)
         ):
-            months = Period(month_period(together[0]).start, month_period(month).end)
+            months = Period(month_period(consecutive[0]).start, month_period(month).end)
             shares.append(CompactionShare(months, tuple(file.path for file, _ in new if may_hold(file, months))))
-            together = []
+            consecutive = []
     return shares
 
 

@@ -24,7 +24,8 @@ from gridtide.observations import arrays
 from gridtide.observations.arrays import from_numpy, not_null, to_numpy
 from gridtide.observations.availability import available_at
 from gridtide.observations.table import LABEL, RETRIEVALS, SCHEMA, TIME, retrievals
-from gridtide.observations.times import UNPUBLISHED, microseconds, to_microseconds
+from gridtide.observations.times import UNPUBLISHED, to_microseconds
+from gridtide.periods import microseconds
 
 STORED = pa.schema(
     [
@@ -159,12 +160,16 @@ def _sort_rows(table: pa.Table) -> _Rows:
     table = table.combine_chunks()
     if not table.num_rows:
         return _Rows(table, np.empty(0, bool), np.empty(0, bool))
-    key = [_rank_labels(table[name]) for name in ("source", "location", "variable")]
-    key += [to_microseconds(table[name]) for name in ("interval_start", "interval_end", "published_at")]
-    within = [to_microseconds(table["retrieved_at"]), to_microseconds(table["stored_at"]), _rank_labels(table["file"])]
-    differing = [column for column in (*key, *within) if (column != column[0]).any()]
+    key_columns = [_rank_labels(table[name]) for name in ("source", "location", "variable")]
+    key_columns += [to_microseconds(table[name]) for name in ("interval_start", "interval_end", "published_at")]
+    order_columns = [
+        to_microseconds(table["retrieved_at"]),
+        to_microseconds(table["stored_at"]),
+        _rank_labels(table["file"]),
+    ]
+    differing = [column for column in (*key_columns, *order_columns) if (column != column[0]).any()]
     order = np.lexsort([np.arange(table.num_rows), *reversed(differing)])
-    new_key = _find_changes([column[order] for column in key])
+    new_key = _find_changes([column[order] for column in key_columns])
     value = table["value"].combine_chunks()
     is_reported = not_null(value)
     statement = [is_reported, np.where(is_reported, to_numpy(value, "i8"), 0), _rank_labels(table["unit"])]

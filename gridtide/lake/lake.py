@@ -191,7 +191,7 @@ class Lake:
     ) -> list[tuple[Metadata, pa.Table]]:
         """The metadata and the observations of each of the files at `paths`, which are small if there are several.
 
-        Raises as `table` does. With `only_varying`, tables may lack the columns that `read_constants` returns.
+        Raises as `table` does. With `only_varying`, tables may lack their constant columns (`ConstantColumns`).
         """
         if not all(path.endswith(".parquet") for path in paths):
             return [(await self.metadata(path), await self.table(path)) for path in paths]

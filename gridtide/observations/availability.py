@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from gridtide.entries.entry import Available, Entry
-from gridtide.periods import floor, local_midnight
+from gridtide.periods import floor, local_midnight, microseconds
 
 if TYPE_CHECKING:
     from gridtide.observations.array_types import Integers
@@ -28,7 +28,7 @@ def available_at(rule: Available, start: Integers, end: Integers) -> Integers:
     # Imported here: the commands that only ask what is due start without Arrow.
     import numpy as np
 
-    from gridtide.observations.times import local_times, microseconds
+    from gridtide.observations.times import local_times
 
     days = local_times(start, rule.timezone).astype("datetime64[D]")
     unique, places = np.unique(days, return_inverse=True)

@@ -1,9 +1,13 @@
-"""Columns that hold the same in every row, told once: in the footer of a file, so that a reader need not decode them.
+"""Columns that hold the same value in every row, written once into the footer of a file.
 
     gridtide.constant    <CRC-32> {"interval": 3600000000, "published_at": null, "source": "eia", "unit": "MWh", …}
 
-A label is its text, a time µs since 1970 or null, and `interval` how many µs each interval lasts, which tells
-`interval_end`. The columns are in the file all the same, for readers that know nothing of this.
+A label is its text, a time is µs since 1970 or null, and `interval` is the length of every interval in µs, which
+stands for `interval_end`. The file holds these columns all the same, for readers that do not know the footer; readers
+that know it do not decode them.
+
+A table without its constant columns has their values in the metadata of its schema. `times.read_times`,
+`times.interval_lengths` and `series.SeriesNumbers` read such a table as they read a whole one.
 """
 
 from __future__ import annotations
@@ -12,26 +16,22 @@ import functools
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
 from gridtide.observations.arrays import dictionary_array, from_numpy, one_chunk, to_numpy
-from gridtide.observations.table import LABEL, RETRIEVALS, SCHEMA
+from gridtide.observations.table import LABEL, RETRIEVALS, SCHEMA, Micros
 
-Constants = Mapping[str, Any]
-
-
-CONSTANTS_KEY = "gridtide.constant"
-
-
-Micros = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_KEY = "gridtide.constant"
 
 
 class _FooterValues(msgspec.Struct, forbid_unknown_fields=True):
-    """What a footer may say."""
+    """The values that a footer may hold."""
 
     source: str | msgspec.UnsetType = msgspec.UNSET
     location: str | msgspec.UnsetType = msgspec.UNSET
@@ -42,101 +42,130 @@ class _FooterValues(msgspec.Struct, forbid_unknown_fields=True):
     interval: Micros | msgspec.UnsetType = msgspec.UNSET
 
 
-def find_constants(table: pa.Table) -> Constants:
-    """What is the same in every row of `table` (observations)."""
-    if not table.num_rows:
-        return {}
-    constants: dict[str, Any] = {}
-    for name in (field.name for field in SCHEMA if field.type == LABEL):
+@dataclass(frozen=True)
+class ConstantColumns:
+    """The columns that are constant in a table or a file, with their `values` as a footer has them."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def find(cls, table: pa.Table) -> ConstantColumns:
+        """The columns of `table` (observations, all columns) that are constant; none where it has no rows."""
+        return cls(_find_values(table) if table.num_rows else {})
+
+    @classmethod
+    def read(cls, pairs: Mapping[bytes, bytes]) -> ConstantColumns:
+        """The constant columns that the footer `pairs` names; none where it says nothing of them.
+
+        Raises `ValueError` if that part of the footer is damaged, or names what `find` does not.
+        """
+        footer_value = pairs.get(_KEY.encode())
+        return cls() if footer_value is None else _decode_value(footer_value)
+
+    @classmethod
+    def of_table(cls, table: pa.Table) -> ConstantColumns:
+        """The constant columns that were left out of `table`."""
+        return cls.read(table.schema.metadata or {})
+
+    def __and__(self, second: ConstantColumns) -> ConstantColumns:
+        """The columns that have the same value in both."""
+        shared = self.values.items() & second.values.items()
+        return ConstantColumns(dict(shared))
+
+    def encode(self) -> dict[str, str]:
+        """The pair of key and value for a footer, the inverse of `read`.
+
+        The checksum comes first in the value: Parquet has none for footers.
+        """
+        return {_KEY: self._text}
+
+    @cached_property
+    def _text(self) -> str:
+        text = json.dumps(self.values, sort_keys=True)
+        return f"{zlib.crc32(text.encode()):08x} {text}"
+
+    def drop_from(self, schema: pa.Schema) -> pa.Schema:
+        """The columns of `schema` (of observations, with `retrievals` or without) that vary."""
+        names = {"interval_end" if name == "interval" else name for name in self.values}
+        return _select_fields(frozenset(schema.names) - names) if names else schema
+
+    def attach(self, table: pa.Table) -> pa.Table:
+        """`table`, which has the columns that `drop_from` leaves, with the values of the others in its metadata."""
+        return table.replace_schema_metadata(self.encode() if self.values else None)
+
+
+class ConstantsFinder:
+    """Finds the columns that are constant in all tables of a file that is being written."""
+
+    def __init__(self) -> None:
+        self._common: ConstantColumns | None = None
+
+    def add(self, table: pa.Table) -> None:
+        """Take in `table`, the next one of the file."""
+        constants = ConstantColumns.find(table)
+        self._common = constants if self._common is None else self._common & constants
+
+    def as_footer(self) -> dict[str, str]:
+        """The pair of key and value for the footer of the file."""
+        return (self._common or ConstantColumns()).encode()
+
+
+def _find_values(table: pa.Table) -> dict[str, Any]:
+    """The values of the columns that are constant in `table`, which has rows."""
+    values: dict[str, Any] = {}
+    for name in (column.name for column in SCHEMA if column.type == LABEL):
         labels = one_chunk(table[name].unify_dictionaries()).dictionary
         if len(labels) == 1:
-            constants[name] = labels[0].as_py()
+            values[name] = labels[0].as_py()
     times = {
         name: one_chunk(table[name]) for name in ("interval_start", "interval_end", "published_at", "retrieved_at")
     }
     moments = {name: to_numpy(chunk, "i8") for name, chunk in times.items()}
     for name in ("published_at", "retrieved_at"):
         if times[name].null_count == table.num_rows:
-            constants[name] = None
+            values[name] = None
         elif not times[name].null_count and (moments[name] == moments[name][0]).all():
-            constants[name] = int(moments[name][0])
+            values[name] = int(moments[name][0])
     lengths = moments["interval_end"] - moments["interval_start"]
     if (lengths == lengths[0]).all():
-        constants["interval"] = int(lengths[0])
-    return constants
-
-
-def common_constants(first: Constants, second: Constants) -> Constants:
-    """What is the same in both."""
-    return {name: value for name, value in first.items() if name in second and second[name] == value}
-
-
-def encode_constants(constants: Constants) -> str:
-    """As a footer has it; a checksum goes before, as footers have none of their own."""
-    text = json.dumps(constants, sort_keys=True)
-    return f"{zlib.crc32(text.encode()):08x} {text}"
-
-
-def decode_constants(pairs: Mapping[bytes, bytes]) -> Constants:
-    """What a footer says, nothing where it says nothing; raises `ValueError` if it is damaged, or says what
-    `find_constants` does not."""
-    footer_value = pairs.get(CONSTANTS_KEY.encode())
-    return {} if footer_value is None else _decode_value(footer_value)
+        values["interval"] = int(lengths[0])
+    return values
 
 
 @functools.lru_cache
-def _decode_value(footer_value: bytes) -> Constants:
+def _decode_value(footer_value: bytes) -> ConstantColumns:
     checksum, _, text = footer_value.partition(b" ")
     if int(checksum, 16) != zlib.crc32(text):
         raise ValueError("what its footer says of constant columns is damaged")
-    constants: Constants = msgspec.to_builtins(msgspec.json.decode(text, type=_FooterValues))
-    return constants
-
-
-def varying_schema(schema: pa.Schema, constants: Constants) -> pa.Schema:
-    """The columns of `schema` that `same` does not tell."""
-    names = {"interval_end" if name == "interval" else name for name in constants}
-    return pa.schema([field for field in schema if field.name not in names]) if names else schema
-
-
-def attach_constants(table: pa.Table, pairs: Mapping[bytes, bytes]) -> pa.Table:
-    """`table`, which has the columns of `varying_schema`, with what the footer `pairs` tells of the others."""
-    footer_value = pairs.get(CONSTANTS_KEY.encode())
-    return table.replace_schema_metadata({CONSTANTS_KEY: footer_value} if footer_value else None)
-
-
-def read_constants(table: pa.Table) -> Constants:
-    """What is to be known of the columns that `table` lacks."""
-    return decode_constants(table.schema.metadata or {})
+    return ConstantColumns(msgspec.to_builtins(msgspec.json.decode(text, type=_FooterValues)))
 
 
 def join_tables(tables: Sequence[pa.Table]) -> pa.Table:
-    """`tables` one after the other; it lacks the columns that all lack, and that are the same in all."""
+    """`tables` one after the other. Columns that all of them lack, with the same value, are left out of it too."""
     if len(tables) == 1:
         return tables[0]
-    constants_by_table = [read_constants(table) for table in tables]
-    shared = functools.reduce(common_constants, constants_by_table)
+    values_by_table = [ConstantColumns.of_table(table).values for table in tables]
+    shared = functools.reduce(lambda first, second: first & second, map(ConstantColumns.of_table, tables))
+    # What every table lacks is added to the joined table at once; with nulls, or in some tables only, table by table.
     everywhere = {
-        name
-        for name in constants_by_table[0]
-        if all(constants.get(name) is not None for constants in constants_by_table)
+        name for name in values_by_table[0] if all(values.get(name) is not None for values in values_by_table)
     }
     pieces = [
-        _add_columns(table, [constants], [table.num_rows], constants.keys() - shared.keys() - everywhere)
-        for table, constants in zip(tables, constants_by_table, strict=True)
+        _add_columns(table, [values], [table.num_rows], values.keys() - shared.values.keys() - everywhere)
+        for table, values in zip(tables, values_by_table, strict=True)
     ]
     rows = [table.num_rows for table in tables]
-    table = _add_columns(pa.concat_tables(pieces), constants_by_table, rows, everywhere - shared.keys())
-    return table.replace_schema_metadata({CONSTANTS_KEY: encode_constants(shared)} if shared else None)
+    table = _add_columns(pa.concat_tables(pieces), values_by_table, rows, everywhere - shared.values.keys())
+    return shared.attach(table)
 
 
 def _add_columns(
-    table: pa.Table, constants_by_table: Sequence[Constants], rows: Sequence[int], names: Iterable[str]
+    table: pa.Table, values_by_table: Sequence[Mapping[str, Any]], rows: Sequence[int], names: Iterable[str]
 ) -> pa.Table:
-    """`table` with the columns that `names` are told of in `each` of its parts, which have so many `rows`."""
+    """`table` with the columns `names`: it consists of parts of so many `rows`, each with its own constant values."""
     columns = {name: table[name] for name in table.column_names}
     for name in names:
-        values = [constants[name] for constants in constants_by_table]
+        values = [part[name] for part in values_by_table]
         if name == "interval":
             starts = to_numpy(one_chunk(table["interval_start"]), "i8")
             columns["interval_end"] = from_numpy(starts + np.repeat(values, rows), SCHEMA.field("interval_end").type)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 import pyarrow as pa
 
 from gridtide.observations.arrays import not_null, to_numpy
-from gridtide.periods import EPOCH, Period
+from gridtide.periods import Period, microseconds
 
 
 def overlaps_period(table: pa.Table, period: Period) -> bool:
     """Whether any interval starts, or was published, in `period`."""
-    first, end = ((moment - EPOCH) // timedelta(microseconds=1) for moment in (period.start, period.end))
+    first, end = (microseconds(moment) for moment in (period.start, period.end))
     for chunk in (*table["interval_start"].chunks, *table["published_at"].chunks):
         if chunk.null_count < len(chunk):
             moments = to_numpy(chunk, "i8")

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from gridtide.observations import arrays
 from gridtide.observations.array_types import Integers
-from gridtide.observations.constant_columns import read_constants
+from gridtide.observations.constant_columns import ConstantColumns
 
 _UNASKED = -2
 """Stands for the number of a series that `SeriesNumbers` has not asked for yet."""
@@ -29,9 +29,9 @@ class SeriesNumbers:
         """The number of the series of each row, shape (rows,)."""
         if not table.num_rows:
             return np.empty(0, np.int64)
-        constants = read_constants(table)
+        constants = ConstantColumns.of_table(table).values
         labels: list[list[str]] = []
-        mixed = np.zeros(1, np.int64)
+        combined_codes = np.zeros(1, np.int64)
         for name in ("source", "location", "variable", "unit"):
             if name in constants:
                 labels.append([str(constants[name])])
@@ -39,15 +39,15 @@ class SeriesNumbers:
             column = arrays.one_chunk(table[name].unify_dictionaries())
             labels.append(column.dictionary.to_pylist())
             if len(column.dictionary) > 1:
-                mixed = mixed * len(column.dictionary) + arrays.to_numpy(column.indices, "i4")
+                combined_codes = combined_codes * len(column.dictionary) + arrays.to_numpy(column.indices, "i4")
         if labels != self._labels:
             self._labels, self._numbered = labels, np.full(math.prod(map(len, labels)), _UNASKED)
-        numbers = self._numbered[mixed]
+        numbers = self._numbered[combined_codes]
         if numbers.min() == _UNASKED:
-            for mixed_code in np.unique(mixed[numbers == _UNASKED]):
-                codes = np.unravel_index(mixed_code, [len(texts) for texts in labels])
-                self._numbered[mixed_code] = self._number(
+            for combined_code in np.unique(combined_codes[numbers == _UNASKED]):
+                codes = np.unravel_index(combined_code, [len(texts) for texts in labels])
+                self._numbered[combined_code] = self._number(
                     *(texts[code] for texts, code in zip(labels, codes, strict=True))
                 )
-            numbers = self._numbered[mixed]
-        return numbers if len(mixed) == table.num_rows else arrays.repeat_number(numbers[0], table.num_rows)
+            numbers = self._numbered[combined_codes]
+        return numbers if len(combined_codes) == table.num_rows else arrays.repeat_number(numbers[0], table.num_rows)

@@ -15,16 +15,17 @@ What every collection needs is made with NumPy: the first use of Arrow's compute
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Annotated, Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from gridtide.errors import FormatError
 from gridtide.observations.arrays import dictionary_array, from_numpy, has_blanks, one_chunk, repeat_number, to_numpy
 from gridtide.observations.identity import to_integers
-from gridtide.periods import EPOCH
+from gridtide.periods import microseconds
 
 TIME = pa.timestamp("us", "UTC")
 
@@ -47,8 +48,12 @@ SCHEMA = pa.schema(
 )
 
 
-CENTURIES = [(datetime(year, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) for year in (1900, 2200)]
+CENTURIES = [microseconds(datetime(year, 1, 1, tzinfo=UTC)) for year in (1900, 2200)]
 """Between these moments, in µs since 1970, an interval can lie; what is beyond is a misread time."""
+
+
+Micros = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+"""A moment in µs since 1970, or a length in µs, as JSON has it: an integer of 64 bits."""
 
 
 RETRIEVALS = pa.field("retrievals", pa.int32(), nullable=False)
@@ -128,7 +133,7 @@ def _build_column(data: Any, field: pa.Field, length: int) -> pa.Array | pa.Chun
         case str():
             return dictionary_array(np.zeros(length, np.int32), [data])
         case datetime():
-            return from_numpy(np.full(length, (data - EPOCH) // timedelta(microseconds=1)), field.type)
+            return from_numpy(np.full(length, microseconds(data)), field.type)
         case np.ndarray():
             return from_numpy(data, field.type)
     if not isinstance(data, pa.Array | pa.ChunkedArray):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -11,8 +9,7 @@ import pyarrow.compute as pc
 
 from gridtide.observations import arrays
 from gridtide.observations.array_types import Floats, Integers
-from gridtide.observations.constant_columns import read_constants
-from gridtide.periods import EPOCH
+from gridtide.observations.constant_columns import ConstantColumns
 
 MICROSECONDS_PER_HOUR = 3_600_000_000
 """Microseconds of an hour."""
@@ -29,17 +26,18 @@ def local_times(moments: Integers, timezone: str) -> npt.NDArray[np.datetime64]:
 
 
 def interval_lengths(table: pa.Table, start: Integers) -> Integers:
-    """How long the intervals of `table`, which begin at `start`, last; shape (rows,)."""
+    """The length of the intervals of `table`, which begin at `start`, in µs, shape (rows,); also where `table` lacks
+    `interval_end` as a constant column."""
     if "interval_end" in table.column_names:
         return to_microseconds(table["interval_end"]) - start
-    return arrays.repeat_number(read_constants(table)["interval"], table.num_rows)
+    return arrays.repeat_number(ConstantColumns.of_table(table).values["interval"], table.num_rows)
 
 
 def read_times(table: pa.Table, name: str) -> Integers:
     """The times of column `name`, in µs since 1970, shape (rows,); also where `table` lacks a constant column."""
     if name in table.column_names:
         return to_microseconds(table[name])
-    constants = read_constants(table)
+    constants = ConstantColumns.of_table(table).values
     if name == "interval_end":
         return read_times(table, "interval_start") + np.int64(constants["interval"])
     return arrays.repeat_number(UNPUBLISHED if constants[name] is None else constants[name], table.num_rows)
@@ -61,8 +59,3 @@ def to_floats(values: pa.ChunkedArray) -> Floats:
     if not chunk.null_count:
         return arrays.to_numpy(chunk, "f8")
     return np.where(arrays.not_null(chunk), arrays.to_numpy(chunk, "f8"), np.nan)
-
-
-def microseconds(moment: datetime) -> int:
-    """`moment` in µs since 1970."""
-    return (moment - EPOCH) // timedelta(microseconds=1)

@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from gridtide.errors import FormatError, UpstreamError
-from gridtide.periods import EPOCH, Period, local_day, local_days
+from gridtide.periods import Period, local_day, local_days, microseconds
 from gridtide.sources.contract import BOM, Page, Request
 from gridtide.variables import snake_case, unit_of
 
@@ -382,7 +382,7 @@ def _to_microseconds(time: str) -> int:
     moment = datetime.fromisoformat(time)
     if moment.tzinfo is None:
         raise ValueError(f"{time!r} has no offset")
-    return (moment - EPOCH) // timedelta(microseconds=1)
+    return microseconds(moment)
 
 
 _snake = functools.lru_cache(maxsize=1024)(snake_case)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from gridtide import __version__
 from gridtide.curated import Input
 from gridtide.errors import StorageError
-from gridtide.observations.times import microseconds
+from gridtide.periods import microseconds
 from gridtide.training import report_page, tensors
 from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
 from gridtide.training.training_set import TrainingSet

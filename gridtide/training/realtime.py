@@ -18,8 +18,7 @@ from gridtide import curated
 from gridtide.entries.entry import Config
 from gridtide.errors import TrainingError
 from gridtide.observations.array_types import Mask
-from gridtide.observations.times import microseconds
-from gridtide.periods import DAY, HOUR, Period
+from gridtide.periods import DAY, HOUR, Period, microseconds
 from gridtide.training import training_set
 from gridtide.training.features.bases import Base, derive_bases
 from gridtide.training.reading import (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Available, Entry
 from gridtide.observations.availability import available_at, find_due_end
-from gridtide.observations.times import microseconds
+from gridtide.periods import microseconds
 
 
 def entry(**keys: Any) -> Entry:

@@ -1,6 +1,7 @@
 """What is the same in every row is told once, and comes back as it was."""
 
 import zlib
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,15 +15,7 @@ from gridtide.errors import StorageError
 from gridtide.lake import Lake
 from gridtide.lake.files import encoding
 from gridtide.lake.files.encoding import ParquetSink
-from gridtide.observations.constant_columns import (
-    CONSTANTS_KEY,
-    common_constants,
-    decode_constants,
-    encode_constants,
-    find_constants,
-    join_tables,
-    read_constants,
-)
+from gridtide.observations.constant_columns import ConstantColumns, join_tables
 from gridtide.observations.table import SCHEMA, TIME, Row, empty, from_rows
 from gridtide.observations.times import read_times, to_microseconds
 from tests.support.lakes import HOUR, START, complete_table, entry, put, row
@@ -45,6 +38,16 @@ def micros(moment: object) -> int:
     return int(pa.scalar(moment, TIME).value)
 
 
+def find_values(table: pa.Table) -> Mapping[str, object]:
+    """The values of the constant columns of `table`."""
+    return ConstantColumns.find(table).values
+
+
+def footer_pairs(constants: ConstantColumns) -> dict[bytes, bytes]:
+    """`constants` as Arrow returns a footer."""
+    return {key.encode(): text.encode() for key, text in constants.encode().items()}
+
+
 def body(tmp_path: Path, *tables: pa.Table) -> bytes:
     """A Parquet file of a row group each."""
     with (tmp_path / "some.parquet").open("wb") as file:
@@ -58,7 +61,7 @@ def body(tmp_path: Path, *tables: pa.Table) -> bytes:
 def test_what_is_constant_is_found() -> None:
     """Labels, moments and lengths that all rows share, and nothing of what they do not."""
     one = row(0, 1.0)
-    assert find_constants(two()) == {
+    assert find_values(two()) == {
         "source": "eia",
         "location": one.location,
         "variable": one.variable,
@@ -67,19 +70,19 @@ def test_what_is_constant_is_found() -> None:
         "retrieved_at": micros(RETRIEVED),
         "interval": 3_600_000_000,
     }
-    assert "location" not in find_constants(two(location="other"))
-    assert "interval" not in find_constants(two(interval_end=START + 3 * HOUR))
-    assert "published_at" not in find_constants(two(published_at=START))
-    assert find_constants(empty()) == {}
+    assert "location" not in find_values(two(location="other"))
+    assert "interval" not in find_values(two(interval_end=START + 3 * HOUR))
+    assert "published_at" not in find_values(two(published_at=START))
+    assert find_values(empty()) == {}
 
 
 def test_what_two_row_groups_share_is_constant(tmp_path: Path) -> None:
     """A footer tells what holds in the whole file."""
     file = encoding.open_sound(body(tmp_path, two(), table(row(2, 1.0)._replace(unit="MW"))))
     pairs = file.metadata.metadata or {}
-    assert set(find_constants(two())) - set(decode_constants(pairs)) == {"unit"}
-    assert common_constants({"unit": "MWh", "published_at": None}, {"unit": "MW"}) == {}
-    assert decode_constants({}) == {}
+    assert find_values(two()).keys() - ConstantColumns.read(pairs).values.keys() == {"unit"}
+    assert ConstantColumns({"unit": "MWh", "published_at": None}) & ConstantColumns({"unit": "MW"}) == ConstantColumns()
+    assert ConstantColumns.read({}) == ConstantColumns()
 
 
 published = st.none() | st.sampled_from([START, START + HOUR])
@@ -111,10 +114,11 @@ def test_columns_left_out_come_back(
 
 def test_a_damaged_footer_is_refused() -> None:
     """One other byte in what it tells, and it is not believed."""
-    said = encode_constants({"unit": "MWh"}).encode()
-    assert decode_constants({CONSTANTS_KEY.encode(): said}) == {"unit": "MWh"}
+    pairs = footer_pairs(ConstantColumns({"unit": "MWh"}))
+    assert pairs == {b"gridtide.constant": b'955a3cf5 {"unit": "MWh"}'}
+    assert ConstantColumns.read(pairs) == ConstantColumns({"unit": "MWh"})
     with pytest.raises(ValueError, match="damaged"):
-        decode_constants({CONSTANTS_KEY.encode(): said.replace(b"MWh", b"kWh")})
+        ConstantColumns.read({key: text.replace(b"MWh", b"kWh") for key, text in pairs.items()})
 
 
 @pytest.mark.parametrize(
@@ -140,18 +144,14 @@ def test_a_damaged_footer_is_refused() -> None:
 def test_what_no_footer_of_ours_says_is_refused(text: bytes) -> None:
     """Other names and types, with a checksum that fits them."""
     with pytest.raises(ValueError, match=r"."):
-        decode_constants({CONSTANTS_KEY.encode(): b"%08x %s" % (zlib.crc32(text), text)})
+        ConstantColumns.read({b"gridtide.constant": b"%08x %s" % (zlib.crc32(text), text)})
 
 
 def test_all_that_a_footer_may_say_comes_back() -> None:
     """Null for no publication, and names that are not said stay unsaid."""
-    for same in (
-        find_constants(two()),
-        find_constants(two(published_at=START)),
-        {"published_at": 1, "interval": 0},
-        {},
-    ):
-        assert decode_constants({CONSTANTS_KEY.encode(): encode_constants(same).encode()}) == same
+    for values in (find_values(two()), find_values(two(published_at=START)), {"published_at": 1, "interval": 0}, {}):
+        constants = ConstantColumns(values)
+        assert ConstantColumns.read(footer_pairs(constants)) == constants
 
 
 async def test_a_file_whose_footer_is_damaged_is_named(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_other_readers_see_all_columns(tmp_path: Path) -> None:
     """A constant column is in the file all the same."""
     body(tmp_path, two())
     assert pq.read_table(tmp_path / "some.parquet").select(SCHEMA.names).num_rows == 2
-    assert read_constants(two()) == {}
+    assert ConstantColumns.of_table(two()) == ConstantColumns()
 
 
 @given(st.lists(st.lists(rows, min_size=1, max_size=3), min_size=1, max_size=4), st.data())

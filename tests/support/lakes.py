@@ -12,7 +12,7 @@ from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.lake import Draft, Lake, Provenance, Stored
 from gridtide.observations.arrays import dictionary_array
-from gridtide.observations.constant_columns import read_constants
+from gridtide.observations.constant_columns import ConstantColumns
 from gridtide.observations.table import RETRIEVALS, SCHEMA, TIME, Row, from_rows
 from gridtide.observations.times import UNPUBLISHED, read_times
 from gridtide.periods import Period
@@ -45,7 +45,7 @@ async def put(lake: Lake, of: Entry, asked: float, rows: Sequence[Row], period: 
 
 def complete_table(table: pa.Table) -> pa.Table:
     """`table`, which may lack columns that hold the same in every row, with all of them, as others read it."""
-    constants = read_constants(table)
+    constants = ConstantColumns.of_table(table).values
     columns = []
     for field in SCHEMA:
         if field.name in table.column_names:

@@ -6,7 +6,6 @@ takes a cold process 30 ms.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import IO, Any, Protocol
@@ -15,16 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gridtide.lake.files.checksums import ChecksummingSink, open_checked, verify_row_groups
-from gridtide.observations.constant_columns import (
-    CONSTANTS_KEY,
-    Constants,
-    attach_constants,
-    common_constants,
-    decode_constants,
-    encode_constants,
-    find_constants,
-    varying_schema,
-)
+from gridtide.observations.constant_columns import ConstantColumns, ConstantsFinder
 from gridtide.observations.table import LABEL, SCHEMA
 
 LABEL_COLUMNS = [field.name for field in SCHEMA if pa.types.is_dictionary(field.type)]
@@ -65,7 +55,7 @@ class ParquetSink:
     """One row group per table, with page checksums and its own, so that damage and changes are noticed."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._constants: Constants | None = None
+        self._constants = ConstantsFinder()
         self._summed = ChecksummingSink(file)
         self._writer = pq.ParquetWriter(
             self._summed.sink,
@@ -79,15 +69,13 @@ class ParquetSink:
 
     def write(self, table: pa.Table) -> None:
         """Append `table` as one row group."""
-        constants = find_constants(table)
-        self._constants = constants if self._constants is None else common_constants(self._constants, constants)
+        self._constants.add(table)
         self._writer.write_table(table)
         self._summed.end_group()
 
     def close(self, footer: Mapping[str, str]) -> None:
         """Write the Parquet footer."""
-        constants = {CONSTANTS_KEY: encode_constants(self._constants or {})}
-        self._writer.add_key_value_metadata({**footer, **constants, **self._summed.as_footer()})
+        self._writer.add_key_value_metadata({**footer, **self._constants.as_footer(), **self._summed.as_footer()})
         self._writer.close()
 
 
@@ -136,13 +124,14 @@ def open_sound(body: Any) -> pq.ParquetFile:
 def decode_rows(file: pq.ParquetFile, *, only_varying: bool = False) -> pa.Table:
     """The observations in `file`; raises `ValueError` if it is damaged.
 
-    With `only_varying` the columns that the footer says are constant may be left out, see `attach_constants`.
+    With `only_varying` without its constant columns, as `ConstantColumns.attach` returns it.
     """
     pairs = (file.metadata.metadata or {}) if only_varying else {}
     with _translate_damage():
-        schema = _schema_without(frozenset(decode_constants(pairs)))
+        constants = ConstantColumns.read(pairs)
+        schema = constants.drop_from(SCHEMA)
         table = file.read(None if schema is SCHEMA else schema.names, use_threads=False)
-    return attach_constants(_check_columns(table, schema), pairs)
+    return constants.attach(_check_columns(table, schema))
 
 
 def decode_footer(tail: Any) -> pq.FileMetaData:
@@ -183,11 +172,6 @@ def _check_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     if not table.schema.equals(schema):
         raise ValueError(f"its columns are not those of observations: {', '.join(table.schema.names)}")
     return table
-
-
-@functools.lru_cache
-def _schema_without(constant: frozenset[str]) -> pa.Schema:
-    return varying_schema(SCHEMA, dict.fromkeys(constant))
 
 
 def _read_csv(buffer: pa.Buffer) -> pa.Table:

@@ -7,8 +7,8 @@ from datetime import timedelta
 import numpy as np
 import numpy.typing as npt
 
-from gridtide.observations.times import MICROSECONDS_PER_HOUR, local_times, microseconds
-from gridtide.periods import Period
+from gridtide.observations.times import MICROSECONDS_PER_HOUR, local_times
+from gridtide.periods import Period, microseconds
 from gridtide.training.features.columns import Columns, Feature
 
 

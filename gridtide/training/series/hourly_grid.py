@@ -21,11 +21,10 @@ from gridtide.observations.times import (
     MICROSECONDS_PER_HOUR,
     UNPUBLISHED,
     interval_lengths,
-    microseconds,
     read_times,
     to_floats,
 )
-from gridtide.periods import Period
+from gridtide.periods import Period, microseconds
 from gridtide.training.series.hourly import Hourly, Vintages
 from gridtide.variables import SeriesName, hourly_rule
 
@@ -85,7 +84,7 @@ class HourlyGrid:
         np.empty(FREED_ONCE, np.uint8)
 
     def add(self, table: pa.Table, available: Available) -> None:
-        """Take in `table` (observations, which may lack what `constant.told` tells), whose values become available by
+        """Take in `table` (observations, maybe without their constant columns), whose values become available by
         the rule `available`.
 
         Raises `TrainingError` when a series comes in two units.

@@ -11,8 +11,7 @@ from gridtide.entries.entry import Available
 from gridtide.errors import TrainingError
 from gridtide.observations.availability import available_at
 from gridtide.observations.table import Row
-from gridtide.observations.times import microseconds
-from gridtide.periods import Period
+from gridtide.periods import Period, microseconds
 from gridtide.training.features.bases import Base, build_bases
 from gridtide.training.series.hourly_grid import HourlyGrid
 from gridtide.training.spec import TrainingSpec, load_spec

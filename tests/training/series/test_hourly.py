@@ -8,17 +8,10 @@ import pytest
 from gridtide.entries.entry import Available
 from gridtide.errors import TrainingError
 from gridtide.observations.availability import available_at
-from gridtide.observations.constant_columns import (
-    CONSTANTS_KEY,
-    attach_constants,
-    encode_constants,
-    find_constants,
-    varying_schema,
-)
+from gridtide.observations.constant_columns import ConstantColumns
 from gridtide.observations.series import SeriesNumbers
 from gridtide.observations.table import SCHEMA, Row, empty, from_rows
-from gridtide.observations.times import microseconds
-from gridtide.periods import Period
+from gridtide.periods import Period, microseconds
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.hourly_grid import HourlyGrid
 
@@ -129,10 +122,8 @@ def test_what_is_constant_need_not_be_a_column(rows: list[Row]) -> None:
     """A table without the columns that are the same in every row says the same, in whichever order tables come."""
     whole = from_rows("iso_ne", rows, START + timedelta(days=30))
     older = from_rows("iso_ne", [one._replace(value=-1.0) for one in rows], START)
-    same = find_constants(whole)
-    bare = attach_constants(
-        whole.select(varying_schema(SCHEMA, same).names), {CONSTANTS_KEY.encode(): encode_constants(same).encode()}
-    )
+    constants = ConstantColumns.find(whole)
+    bare = constants.attach(whole.select(constants.drop_from(SCHEMA).names))
     assert not rows or bare.num_columns < whole.num_columns
     made = []
     for tables in ((whole,), (bare,), (older, bare), (bare, older)):
