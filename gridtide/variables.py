@@ -68,6 +68,9 @@ class Variable:
     unit: str
     hourly: HourlyRule
     meaning: str
+    listing_zone: str = ""
+    """The zone of the days on which a series that a reading does not list, while it lists others of this row, is 0;
+    empty where what is not reported is missing."""
 
 
 REGISTRY: tuple[Variable, ...] = (
@@ -77,8 +80,8 @@ REGISTRY: tuple[Variable, ...] = (
     Variable("eia", "net_interchange", "MWh", "sum", "Total net interchange"),
     Variable("eia", r"generation_\w+", "MWh", "sum", "Net generation by fuel"),
     Variable("eia", "interchange", "MWh", "sum", "Interchange with a neighbour, `FROMBA>TOBA`"),
-    Variable("iso_ne", r"generation_\w+", "MW", "mean", "Output of a fuel category"),
-    Variable("iso_ne", r"marginal_\w+", "1", "mean", "1 where the fuel category is marginal"),
+    Variable("iso_ne", r"generation_\w+", "MW", "mean", "Output of a fuel category", "America/New_York"),
+    Variable("iso_ne", r"marginal_\w+", "1", "mean", "1 where the fuel category is marginal", "America/New_York"),
     Variable(
         "iso_ne",
         r"lmp_(day_ahead|real_time(_preliminary)?|(five|fifteen)_minute(_final|_preliminary)?)(_energy|_congestion|_loss)?",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ from gridtide.observations.times import (
 )
 from gridtide.periods import Period, microseconds
 from gridtide.training.series.hourly import Hourly, Vintages
+from gridtide.training.series.listings import Listing, find_listing, find_midnights, find_unlisted
 from gridtide.variables import SeriesName, hourly_rule
 
 OBSERVED = 0.75
@@ -35,6 +36,11 @@ OBSERVED = 0.75
 FREED_ONCE = 1 << 24
 """Bytes that are taken and freed once: glibc then keeps what is freed up to so much, where it gave each
 array of a table's rows back to the kernel, and took it again page by page, for half the time of `HourlyGrid.add`."""
+
+NOT_GATHERED = -1
+FIRST_LISTING = -3
+"""The numbers of series that are not gathered: those of the first listing, of the next listing -4, and so on. Their
+values are dropped, but their readings say what the gathered series of the same listing do not report."""
 
 
 class _Rows(NamedTuple):
@@ -80,6 +86,9 @@ class HourlyGrid:
         self._retrieval_counts: dict[tuple[Available, bool], Integers] = {}
         self._latest = UNPUBLISHED
         self._irregular: list[_Rows] = []
+        self._listings: dict[Listing, int] = {}
+        self._listing_of: list[int] = []
+        self._other_readings: list[_Rows] = []
         self._numbers = SeriesNumbers(self._series_number)
         np.empty(FREED_ONCE, np.uint8)
 
@@ -94,7 +103,11 @@ class HourlyGrid:
         rows = self._rows(table)
         end = self._first + self._steps * MICROSECONDS_PER_HOUR
         if rows.series.min() < 0 or rows.start.min() < self._first or rows.start.max() >= end:
-            rows = rows.where((rows.series >= 0) & (rows.end >= self._first) & (rows.start < end))
+            inside = (rows.end >= self._first) & (rows.start < end)
+            listed = inside & (rows.series <= FIRST_LISTING)
+            if listed.any():
+                self._other_readings.append(_distinct_readings(_date_rows(rows.where(listed), available)))
+            rows = rows.where(inside & (rows.series >= 0))
         since = rows.start - self._first
         hour = since // MICROSECONDS_PER_HOUR
         whole = (hour * MICROSECONDS_PER_HOUR == since) & (hour >= 0)
@@ -107,10 +120,7 @@ class HourlyGrid:
             self._scatter_hours(rows, hour, available)
         else:
             self._scatter_hours(rows.where(whole), hour[whole], available)
-            irregular = rows.where(~whole)
-            by_rule = available_at(available, irregular.start, irregular.end)
-            known_rows = np.where(irregular.published == UNPUBLISHED, by_rule, irregular.published)
-            self._irregular.append(irregular._replace(available=known_rows))
+            self._irregular.append(_date_rows(rows.where(~whole), available))
 
     def expect(self, series: str, unit: str) -> None:
         """Count `series` (`source/location/variable`) in, missing throughout unless something of it comes.
@@ -136,10 +146,11 @@ class HourlyGrid:
             self.period, tuple(self._names), tuple(self._units), self._values[:count], known_rows, {}, repeats
         )
         if self._irregular:
-            every = _Rows(*map(np.concatenate, zip(*self._irregular, strict=True)))
+            every = _join_rows(self._irregular)
             irregular = _newest_retrievals(every)
             retrieved = np.bincount(every.series, every.retrievals, count).astype(np.int64)
             repeats += retrieved - np.bincount(irregular.series, minlength=count)
+            irregular = self._add_unlisted(irregular)
             at_start = np.array([rule == "start" for rule in self._rules])[irregular.series]
             short = (irregular.length < MICROSECONDS_PER_HOUR) & ~at_start
             self._add_short(hourly, irregular.where(short))
@@ -159,14 +170,33 @@ class HourlyGrid:
             table_module.retrievals(table),
         )
 
+    def _add_unlisted(self, rows: _Rows) -> _Rows:
+        """`rows`, the newest of each key, and a 0 for each series of a listing at each reading that does not list it,
+        on the days that know it."""
+        listing_of, parts = np.array(self._listing_of)[rows.series], [rows]
+        for key, number in self._listings.items():
+            listing = FIRST_LISTING - number
+            members = rows.where((listing_of == listing) & (rows.length == 0))
+            other_readings = (readings.where(readings.series == listing) for readings in self._other_readings)
+            joined = _join_rows([members, *other_readings])
+            readings = _distinct_readings(joined._replace(series=np.full_like(joined.series, listing)))
+            midnights = find_midnights(key, self.period)
+            for series in np.unique(members.series):
+                unlisted = find_unlisted(members.start[members.series == series], readings.start, midnights)
+                parts.append(_make_zeros(readings.where(unlisted), int(series)))
+        return rows if len(parts) == 1 else _newest_retrievals(_join_rows(parts))
+
     def _series_number(self, source: str, location: str, variable: str, unit: str) -> int:
         name = str(SeriesName(source, location, variable))
         self.names_read.add(name)
+        key = find_listing(source, location, variable)
+        listing = NOT_GATHERED if key is None else FIRST_LISTING - self._listings.setdefault(key, len(self._listings))
         if not self.selects(name):
-            return -1
+            return listing
         number = self._names.setdefault(name, len(self._names))
         if number == len(self._units):
             self._units.append(unit)
+            self._listing_of.append(listing)
             self._rules.append(hourly_rule(source, variable, unit))
         elif self._units[number] != unit:
             raise TrainingError(
@@ -287,6 +317,29 @@ def _least_greatest(column: npt.NDArray[np.signedinteger[Any]]) -> tuple[int, in
     """The least and the greatest of `column`, which is not empty; of what is the same in every row at once."""
     distinct = column if column.strides[0] else column[:1]
     return int(distinct.min()), int(distinct.max())
+
+
+def _join_rows(parts: Iterable[_Rows]) -> _Rows:
+    """The rows of `parts`, one after the other."""
+    return _Rows(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _date_rows(rows: _Rows, available: Available) -> _Rows:
+    """`rows` with the time at which each is available: when it was published, else by the rule `available`."""
+    by_rule = available_at(available, rows.start, rows.end)
+    return rows._replace(available=np.where(rows.published == UNPUBLISHED, by_rule, rows.published))
+
+
+def _distinct_readings(rows: _Rows) -> _Rows:
+    """The readings (instants) among `rows`: of several with one number and start the first to be available."""
+    rows = rows.where(rows.length == 0)
+    rows = rows.where(np.lexsort((-rows.available, rows.start, rows.series)))
+    return rows.where(_last_of(rows.series, rows.start))
+
+
+def _make_zeros(readings: _Rows, series: int) -> _Rows:
+    """A 0 of `series` at each of `readings`."""
+    return readings._replace(series=np.full_like(readings.series, series), value=np.zeros_like(readings.value))
 
 
 def _newest_retrievals(rows: _Rows) -> _Rows:
