@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from gridtide.entries.entry import Entry
 from gridtide.errors import GridtideError, one_line
-from gridtide.periods import Period, floor, local_day
+from gridtide.periods import Period, floor, local_day, microseconds
 from gridtide.sources.contract import Request, Skipped
 from gridtide.sources.registry import source
 
@@ -75,7 +75,7 @@ def parts_of_rows(
     """
     import numpy as np
 
-    from gridtide.observations.times import microseconds, to_microseconds
+    from gridtide.observations.times import to_microseconds
 
     starts = to_microseconds(table["interval_start"])
     places = np.full(table.num_rows, len(parts))

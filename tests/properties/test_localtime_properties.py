@@ -3,11 +3,12 @@
 from datetime import UTC, date, timedelta
 from zoneinfo import ZoneInfo
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridtide.periods import local_day
-from gridtide.sources.formats.local_times import to_utc
+from gridtide.periods import local_day, microseconds
+from gridtide.sources.formats.clocks import Clock, to_utc
 
 CHANGES = (
     ("America/New_York", date(2024, 3, 10)),
@@ -43,4 +44,7 @@ def test_what_a_clock_showed_is_told_back(
     if backward:
         moments.reverse()
     shown = [moment.astimezone(zone).replace(tzinfo=None, fold=0) for moment in moments]
-    assert to_utc(shown, zone) == [moment.astimezone(UTC) for moment in moments]
+    local = np.array(shown, "datetime64[us]").astype(np.int64)
+    told = to_utc(local, np.zeros(len(local), np.int64), Clock(zone))
+    assert told.utc.tolist() == [microseconds(moment.astimezone(UTC)) for moment in moments]
+    assert not told.skipped.any()

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from gridtide.collect.checks import ParsedPage, settle_page
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError
@@ -34,6 +35,12 @@ def read(body: str | bytes, request: Request | None = None, **keys: Any) -> Page
     entry = described(**keys)
     content = body.encode() if isinstance(body, str) else body
     return generic.parse(entry, request or Request(entry.url), content, RETRIEVED)
+
+
+def settle(body: str, **keys: Any) -> ParsedPage:
+    """What `read` says, as the core settles it for every source."""
+    entry = described(**keys)
+    return settle_page(read(body, **keys), entry, Request(entry.url), None)
 
 
 @pytest.mark.parametrize(("day", "length"), [("2026-03-08", 23), ("2026-07-01", 24), ("2026-11-01", 25)])
@@ -106,22 +113,25 @@ def test_members_of_an_archive_are_chosen_by_a_pattern() -> None:
 
 @pytest.mark.parametrize(
     ("conflict", "stored", "counted"),
-    [(None, [5.0, 5.0], 2), ("first", [1.0, 5.0, 5.0], 1), ("last", [2.0, 5.0, 5.0], 1)],
+    [(None, [5.0], 2), ("first", [1.0, 5.0], 1), ("last", [2.0, 5.0], 1)],
 )
 def test_different_values_of_one_time_are_counted(conflict: str | None, stored: list[float], counted: int) -> None:
     """None of them, the first or the last is stored, and equal repeats are no conflict."""
     body = "time,mw\n" + "".join(
         f"2026-01-10T{hour},{value}\n" for hour, value in [("00:00Z", 1), ("00:00Z", 2), ("01:00Z", 5), ("01:00Z", 5)]
     )
-    page = read(body, **({"conflict": conflict} if conflict else {}))
-    assert page.observations["value"].to_pylist() == stored
-    assert sum(skipped.count for skipped in page.skipped) == counted
+    settled = settle(body, **({"conflict": conflict} if conflict else {}))
+    assert settled.page.observations["value"].to_pylist() == stored
+    assert sum(skipped.count for skipped in (*settled.page.skipped, *settled.skipped)) == counted
+    assert settled.repeated == 1
 
 
 def test_different_values_of_one_time_are_refused_where_the_entry_says_so() -> None:
-    """The message names both values."""
-    with pytest.raises(FormatError, match=r"different values: mw at 2026-01-10T00:00Z, in line 2: 1, 2"):
-        read("time,mw\n2026-01-10T00:00Z,1\n2026-01-10T00:00Z,2\n", conflict="refuse")
+    """The message names series, time and both values."""
+    with pytest.raises(
+        FormatError, match=r"the first is .*/mw at 2026-01-10T00:00Z with 1.0 and 2.0"
+    ):
+        settle("time,mw\n2026-01-10T00:00Z,1\n2026-01-10T00:00Z,2\n", conflict="refuse")
 
 
 @pytest.mark.parametrize(

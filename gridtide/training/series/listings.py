@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gridtide.observations.array_types import Integers
-from gridtide.observations.times import microseconds
-from gridtide.periods import Period, local_days, local_midnight
+from gridtide.periods import Period, local_days, local_midnight, microseconds
 from gridtide.variables import find_variable
 
 
