@@ -21,7 +21,7 @@ from prefect import runtime
 from flows.run.coverage_artifact import show_coverage
 from flows.run.filling import answers_of, collect_chunks, collect_chunks_on, entry_row, settle
 from flows.run.local_flow import local_flow
-from flows.run.report import Column, ReportLayout, Row, RunReport, error_kind, finish, status_of
+from flows.run.report import Column, EntryRow, ReportLayout, RunReport, error_kind, finish, status_of
 from flows.run.session import collecting, period_of, selected
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.plan import Plan, plan_chunks, why_not_asked
@@ -35,7 +35,7 @@ NOTES_SHOWN = 3
 """Of how many chunks of an entry the table tells what there is to say; all of it is in the report."""
 
 
-def _check(start: Any, end: Any, config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
+def _check_parameters(start: Any, end: Any, config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
     entries = selected(config, select)[1]
     period, now = period_of(start, end), datetime.now(UTC)
     reasons = {entry.name: why_not_asked(entry, period, now) for entry in entries}
@@ -50,7 +50,7 @@ def _run_name() -> str:
     return f"backfill {names} {period_of(parameters['start'], parameters['end'])}"
 
 
-@local_flow(name="backfill", flow_run_name=_run_name, check=_check)
+@local_flow(name="backfill", flow_run_name=_run_name, check=_check_parameters)
 async def backfill(
     start: datetime,
     end: datetime,
@@ -147,7 +147,7 @@ def _propose_fix(outcomes: Sequence[Outcome]) -> str:
     return "Correct what the messages name, then run it again: only what is missing is asked for"
 
 
-def _headline(report: Mapping[str, Any]) -> str:
+def _write_headline(report: Mapping[str, Any]) -> str:
     summary, statistics = report["summary"], report["statistics"]
     return (
         f"backfill {report['period']}: {report['pipeline_status']}, {statistics['successful_chunks']} of "
@@ -155,14 +155,14 @@ def _headline(report: Mapping[str, Any]) -> str:
     )
 
 
-def _status(row: Row) -> str:
+def _entry_status(row: EntryRow) -> str:
     """`open` is an entry that lacks something although all that was missing was asked for."""
     if row["failed"] or row["skipped"]:
         return "failed" if row["failed"] else "skipped"
     return "open" if row["missing"] and (row["collected"] or not row["chunks"]) else "ok"
 
 
-def _note(row: Row) -> str:
+def _entry_note(row: EntryRow) -> str:
     if row["skipped"]:
         return f"it {row['skipped']}"
     notes = [*row["errors"], *row["warnings"]]
@@ -172,13 +172,13 @@ def _note(row: Row) -> str:
 
 LAYOUT = ReportLayout(
     "backfill",
-    _headline,
+    _write_headline,
     (
         Column("entry", lambda row: row["name"]),
-        Column("", _status),
+        Column("", _entry_status),
         Column("missing chunks", lambda row: row["chunks"]),
         Column("collected", lambda row: row["collected"]),
         Column("rows", lambda row: row["rows"]),
-        Column("note", _note),
+        Column("note", _entry_note),
     ),
 )

@@ -18,7 +18,7 @@ from prefect import runtime
 from flows.run.cluster import Workers, workers
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
-from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, finish, status_of
+from flows.run.report import Column, EntryRow, ReportLayout, RunReport, failure_of, finish, status_of
 from flows.run.session import selected
 from gridtide import curated
 from gridtide.curated import Compaction
@@ -30,15 +30,15 @@ from tasks.lake import open_lake
 from tasks.remote import RemoteCall
 
 
-def _check(config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
-    _tabular(config, select)
+def _check_parameters(config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
+    _select_tabular(config, select)
 
 
 def _run_name() -> str:
     return f"compact {', '.join(runtime.flow_run.parameters.get('select') or ()) or 'all'}"
 
 
-@local_flow(name="compact", flow_run_name=_run_name, check=_check)
+@local_flow(name="compact", flow_run_name=_run_name, check=_check_parameters)
 async def compact(
     config: str | dict[str, Any] = "api_config.json",
     select: list[str] | None = None,
@@ -61,13 +61,13 @@ async def compact(
         prune: Whether to remove files that months have held whole for 30 days, after these months were verified.
     """
     started = time.monotonic()
-    loaded, entries = _tabular(config, select)
+    loaded, entries = _select_tabular(config, select)
     address = lake or loaded.lake
     store = await open_lake(address)
     progress = await Progress.begin("compact-progress", {entry.name: 1 for entry in entries})
 
     async def compact_entry(way: Callable[[Lake, Entry], Awaitable[Compaction]], entry: Entry) -> dict[str, Any]:
-        row = await _row(_and_prune(store, entry, way) if prune else way(store, entry), entry.name)
+        row = await _entry_row(_and_prune(store, entry, way) if prune else way(store, entry), entry.name)
         await progress.advance(entry.name)
         return row
 
@@ -89,7 +89,7 @@ async def _and_prune(store: Lake, entry: Entry, way: Callable[[Lake, Entry], Awa
     return compaction
 
 
-def compact_report(rows: Sequence[Row], seconds: float) -> RunReport:
+def compact_report(rows: Sequence[EntryRow], seconds: float) -> RunReport:
     """The report of a compaction that took `seconds`:
 
     - `pipeline_status`: `success`, `partial` or `failed`
@@ -109,7 +109,7 @@ def compact_report(rows: Sequence[Row], seconds: float) -> RunReport:
     )
 
 
-def _headline(report: Mapping[str, Any]) -> str:
+def _write_headline(report: Mapping[str, Any]) -> str:
     summary = report["summary"]
     return (
         f"compact: {report['pipeline_status']}, {summary['files']:,} files with {summary['rows']:,} rows into "
@@ -117,7 +117,7 @@ def _headline(report: Mapping[str, Any]) -> str:
     )
 
 
-def _note(row: Row) -> str:
+def _entry_note(row: EntryRow) -> str:
     if row["removed"] and not row["error"]:
         return f"{row['removed']:,} compacted files removed"
     return row["error"] or (f"{row['months'][0]} to {row['months'][-1]}" if row["months"] else "nothing new")
@@ -125,7 +125,7 @@ def _note(row: Row) -> str:
 
 LAYOUT = ReportLayout(
     "compact",
-    _headline,
+    _write_headline,
     (
         Column("entry", lambda row: row["name"]),
         Column("", lambda row: "failed" if row["error"] else "ok"),
@@ -133,12 +133,12 @@ LAYOUT = ReportLayout(
         Column("rows", lambda row: row["rows"]),
         Column("months", lambda row: len(row["months"])),
         Column("bytes", lambda row: row["bytes"]),
-        Column("note", _note),
+        Column("note", _entry_note),
     ),
 )
 
 
-def _tabular(config: str | dict[str, Any], select: list[str] | None) -> tuple[Config, list[Entry]]:
+def _select_tabular(config: str | dict[str, Any], select: list[str] | None) -> tuple[Config, list[Entry]]:
     """The configuration, and those of the entries that hold observations."""
     loaded, entries = selected(config, select)
     tabular = [entry for entry in entries if entry.tabular]
@@ -164,7 +164,7 @@ async def _compact_shares(pool: Workers, address: str, store: Lake, entry: Entry
     return joined + await pool.run("compact", RemoteCall(f"{entry.name} rest", remote.compact_remotely, entry, address))
 
 
-async def _row(compacting: Awaitable[Compaction], name: str) -> dict[str, Any]:
+async def _entry_row(compacting: Awaitable[Compaction], name: str) -> dict[str, Any]:
     """What the report says of the entry `name`."""
     compaction, error = Compaction(name), None
     try:

@@ -19,8 +19,8 @@ from flows.run.local_flow import local_flow
 from flows.run.progress import tell
 from flows.run.report import (
     Column,
+    EntryRow,
     ReportLayout,
-    Row,
     RunReport,
     collection_row,
     error_kind,
@@ -34,7 +34,7 @@ from gridtide.entries.entry import Entry
 from tasks.collect import CollectionRun, Outcome, run_collection
 
 
-def _check(config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
+def _check_parameters(config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
     selected(config, select)
 
 
@@ -42,7 +42,7 @@ def _run_name() -> str:
     return f"ingest {', '.join(runtime.flow_run.parameters.get('select') or ()) or 'all'}"
 
 
-@local_flow(name="ingest", flow_run_name=_run_name, check=_check)
+@local_flow(name="ingest", flow_run_name=_run_name, check=_check_parameters)
 async def ingest(
     config: str | dict[str, Any] = "api_config.json",
     select: list[str] | None = None,
@@ -113,7 +113,7 @@ def ingest_report(outcomes: Sequence[Outcome], seconds: float) -> RunReport:
     )
 
 
-def _headline(report: Mapping[str, Any]) -> str:
+def _write_headline(report: Mapping[str, Any]) -> str:
     summary = report["summary"]
     return (
         f"ingest: {report['pipeline_status']}, {summary['rows']:,} rows, {summary['bytes']:,} bytes in "
@@ -121,16 +121,16 @@ def _headline(report: Mapping[str, Any]) -> str:
     )
 
 
-def _status(row: Row) -> str:
+def _entry_status(row: EntryRow) -> str:
     return "failed" if row["error"] else "cached" if row["from_cache"] else "ok"
 
 
 LAYOUT = ReportLayout(
     "ingest",
-    _headline,
+    _write_headline,
     (
         Column("entry", lambda row: row["name"]),
-        Column("", _status),
+        Column("", _entry_status),
         Column("rows", lambda row: row["rows"]),
         Column("seconds", lambda row: round(sum(stage["seconds"] for stage in row["stages"].values()), 2)),
         Column("file or note", lambda row: row["error"] or "; ".join(row["warnings"]) or row["file"] or ""),

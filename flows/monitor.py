@@ -19,7 +19,7 @@ from prefect import runtime
 from flows.run.coverage_artifact import show_coverage
 from flows.run.filling import collect_chunks, entry_row, settle
 from flows.run.local_flow import local_flow
-from flows.run.report import Column, ReportLayout, Row, RunError, RunReport, error_kind, finish, status_of
+from flows.run.report import Column, EntryRow, ReportLayout, RunError, RunReport, error_kind, finish, status_of
 from flows.run.session import collecting, selected
 from gridtide.coverage.findings import Finding, find_lacking, find_unpublished
 from gridtide.coverage.gaps import last_days
@@ -38,7 +38,7 @@ PERIODS_NAMED = 5
 """How many missing periods a notification names."""
 
 
-def _check(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
+def _check_parameters(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
     selected(config, select)
     if not 1 <= days <= 3660:
         raise ConfigurationError("monitor", f"{days} days cannot be looked back", "Give 1 to 3660")
@@ -49,7 +49,7 @@ def _run_name() -> str:
     return f"monitor {', '.join(parameters.get('select') or ()) or 'all'}, {parameters['days']} days"
 
 
-@local_flow(name="monitor", flow_run_name=_run_name, check=_check)
+@local_flow(name="monitor", flow_run_name=_run_name, check=_check_parameters)
 async def monitor(
     config: str | dict[str, Any] = "api_config.json",
     select: list[str] | None = None,
@@ -79,22 +79,22 @@ async def monitor(
             await find_lacking(entry, loaded.schedules.get(entry.schedule or ""), period, run.stamp, run.lake)
             for entry in entries
         ]
-        outcomes = [] if dry_run else await _heal(findings, run)
+        outcomes = [] if dry_run else await _collect_lacking(findings, run)
         damaged = {path for finding in findings for path in finding.damaged}
-        asked = [(finding.entry, finding.period) for finding in findings if not finding.skipped]
-        coverages = await settle(asked, outcomes, run, damaged)
-        rows = [await _row(finding, outcomes, coverages, run) for finding in findings]
+        periods = [(finding.entry, finding.period) for finding in findings if not finding.skipped]
+        coverages = await settle(periods, outcomes, run, damaged)
+        rows = [await _entry_row(finding, outcomes, coverages, run) for finding in findings]
     await show_coverage("monitor-coverage", f"The last {days} days, at {run.stamp:%Y-%m-%d %H:%M} UTC", coverages)
     if not dry_run:
-        troubles = [_troubles(row, period) for row in rows]
+        troubles = [_find_troubles(row, period) for row in rows]
         await announce_changes(
-            run.lake.uri, days, {about: trouble for each in troubles for about, trouble in each.items()}
+            run.lake.uri, days, {about: trouble for of_entry in troubles for about, trouble in of_entry.items()}
         )
     report = monitor_report(rows, period, dry_run, time.monotonic() - started)
     return await finish(report, error_kind(outcomes) if any(outcome.error for outcome in outcomes) else RunError)
 
 
-async def _heal(findings: Sequence[Finding], run: CollectionRun) -> list[Outcome]:
+async def _collect_lacking(findings: Sequence[Finding], run: CollectionRun) -> list[Outcome]:
     """Collect what is lacking; what files answer already is asked anew, not taken from the bodies under `raw/`."""
     anew = replace(run, resume=False, refresh=True)
     return [
@@ -104,7 +104,7 @@ async def _heal(findings: Sequence[Finding], run: CollectionRun) -> list[Outcome
     ]
 
 
-async def _row(
+async def _entry_row(
     finding: Finding, outcomes: Sequence[Outcome], coverages: Mapping[str, Coverage], run: CollectionRun
 ) -> dict[str, Any]:
     """What the report says of an entry."""
@@ -129,7 +129,7 @@ async def _row(
     }
 
 
-def monitor_report(rows: Sequence[Row], period: Period, dry_run: bool, seconds: float) -> RunReport:
+def monitor_report(rows: Sequence[EntryRow], period: Period, dry_run: bool, seconds: float) -> RunReport:
     """The report of a run that took `seconds`:
 
     - `pipeline_status`: `success`, `partial` or `failed`; `period`: what was looked at
@@ -164,27 +164,27 @@ def monitor_report(rows: Sequence[Row], period: Period, dry_run: bool, seconds: 
             "open": len(open_rows),
         },
         {"period": str(period)},
-        _failure(open_rows) if open_rows and not dry_run else None,
+        _describe_open(open_rows) if open_rows and not dry_run else None,
     )
 
 
-def _failure(open_rows: Sequence[Row]) -> tuple[str, str]:
+def _describe_open(open_rows: Sequence[EntryRow]) -> tuple[str, str]:
     """What the run could not close."""
     names = "; ".join(f"{row['name']} {', '.join(_open_parts(row))}" for row in open_rows)
     what = MISSING_DATA if all(row["missing"] and not row["problem"] for row in open_rows) else "still open"
     return f"{what}: {names}", "Why stands in the report; what failed is asked again later"
 
 
-def _open_parts(row: Row) -> list[str]:
+def _open_parts(row: EntryRow) -> list[str]:
     return row["missing"] or row["errors"] or [row["problem"]]
 
 
-def is_open(row: Row) -> bool:
+def is_open(row: EntryRow) -> bool:
     """Whether something of an entry is still lacking."""
     return bool(row["missing"] or row["failed"] or row["problem"])
 
 
-def _troubles(row: Row, period: Period) -> dict[tuple[str, str], Trouble | None]:
+def _find_troubles(row: EntryRow, period: Period) -> dict[tuple[str, str], Trouble | None]:
     """By kind, the trouble of an entry: it is late, or it lacks something although that was asked for; None where it
     has no such trouble. A kind is left out where neither can be said."""
     name, missing_parts = row["name"], row["missing"]
@@ -199,20 +199,20 @@ def _troubles(row: Row, period: Period) -> dict[tuple[str, str], Trouble | None]
         start, end = missing_parts[0].partition("/")[0], missing_parts[-1].rpartition("/")[2]
         named = ", ".join(missing_parts[:PERIODS_NAMED]) + ", …" * (len(missing_parts) > PERIODS_NAMED)
         fix = f"gridtide backfill --start {start} --end {end} --select {name}"
-        troubles[GAPS, name] = Trouble(f"still missing: {named}", start, fix, _mark(missing_parts, period))
+        troubles[GAPS, name] = Trouble(f"still missing: {named}", start, fix, _mark_holes(missing_parts, period))
     elif not is_open(row):
         troubles[GAPS, name] = None
     return troubles
 
 
-def _mark(missing_parts: Sequence[str], period: Period) -> str:
+def _mark_holes(missing_parts: Sequence[str], period: Period) -> str:
     """Where holes begin: they are the same while they grow at the end, or lose what is too old to be in `period`."""
     first = str(period).partition("/")[0]
     starts = (part.partition("/")[0] for part in missing_parts)
     return " ".join("before" if start == first else start for start in starts)
 
 
-def _headline(report: Mapping[str, Any]) -> str:
+def _write_headline(report: Mapping[str, Any]) -> str:
     counts = report["statistics"]
     return (
         f"monitor {report['period']}: {report['pipeline_status']}, {counts['gaps']} gaps, "
@@ -221,11 +221,11 @@ def _headline(report: Mapping[str, Any]) -> str:
     )
 
 
-def _status(row: Row) -> str:
+def _entry_status(row: EntryRow) -> str:
     return "open" if is_open(row) else "skipped" if row["skipped"] else "ok"
 
 
-def _note(row: Row) -> str:
+def _entry_note(row: EntryRow) -> str:
     """What an entry lacks, on one line."""
     notes = [f"skipped: it {row['skipped']}"] if row["skipped"] else []
     notes += [f"late: the run of {row['late']} left no file"] if row["late"] else []
@@ -246,14 +246,14 @@ def _note(row: Row) -> str:
 
 LAYOUT = ReportLayout(
     "monitor",
-    _headline,
+    _write_headline,
     (
         Column("entry", lambda row: row["name"]),
-        Column("", _status),
+        Column("", _entry_status),
         Column("gaps", lambda row: len(row["gaps"])),
         Column("revisions", lambda row: len(row["revisions"])),
         Column("collected", lambda row: f"{row['collected']} of {row['chunks']}"),
         Column("rows", lambda row: row["rows"]),
-        Column("note", _note),
+        Column("note", _entry_note),
     ),
 )

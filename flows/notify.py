@@ -30,17 +30,17 @@ async def notify(hours: float = 24) -> dict[str, Any]:
         hours: How far back to look for what was not told.
     """
     async with get_client() as client:
-        there = await read_receivers(client)
-    results = await asyncio.gather(*(_tell(one, timedelta(hours=hours)) for one in there))
+        receivers = await read_receivers(client)
+    results = await asyncio.gather(*(_notify_receiver(receiver, timedelta(hours=hours)) for receiver in receivers))
     failed = [str(result) for result in results if isinstance(result, BaseException)]
     if failed:
         raise GridtideError("notify", "; ".join(failed), "What was not told is told by the next run")
-    told = {one.name: result for one, result in zip(there, results, strict=True)}
-    get_run_logger().info("Told %s", ", ".join(f"{name} of {count}" for name, count in told.items()) or "nobody")
-    return told
+    counts = {receiver.name: result for receiver, result in zip(receivers, results, strict=True)}
+    get_run_logger().info("Told %s", ", ".join(f"{name} of {count}" for name, count in counts.items()) or "nobody")
+    return counts
 
 
-async def _tell(receiver: Receiver, window: timedelta) -> Any:
+async def _notify_receiver(receiver: Receiver, window: timedelta) -> Any:
     """Of how many things the receiver was told, or why it was not."""
     state: State[int] = await deliver(receiver, window, return_state=True)  # type: ignore[misc]  # it says a State, not what gives one
     return await state.aresult(raise_on_failure=False)

@@ -30,7 +30,7 @@ from tasks.lake import open_lake
 from tasks.remote import RemoteCall
 
 
-def _check(spec: TrainingSpec | dict[str, Any] | str, config: str | dict[str, Any], **_: Any) -> None:
+def _check_parameters(spec: TrainingSpec | dict[str, Any] | str, config: str | dict[str, Any], **_: Any) -> None:
     load_spec(spec)
     selected(config, None)
 
@@ -39,7 +39,7 @@ def _run_name() -> str:
     return f"prepare {load_spec(runtime.flow_run.parameters['spec']).name}"
 
 
-@local_flow(name="prepare_training", flow_run_name=_run_name, check=_check)
+@local_flow(name="prepare_training", flow_run_name=_run_name, check=_check_parameters)
 async def prepare_training(
     spec: TrainingSpec | dict[str, Any] | str,
     config: str | dict[str, Any] = "api_config.json",
@@ -66,7 +66,7 @@ async def prepare_training(
             report = await preparation.prepare(spec, loaded, opened, make=partial(_make_remotely, pool, address))
     else:
         report = await preparation.prepare(spec, loaded, opened)
-    text = markdown(report, opened.uri)
+    text = write_markdown(report, opened.uri)
     get_run_logger().info("Prepared a training set: %s", " · ".join(text.split("\n\n")[:2]))
     await acreate_markdown_artifact(text, key="training-set", description=f"Training set {report['name']}")
     return report
@@ -87,7 +87,7 @@ async def _make_remotely(pool: Workers, address: str, plan: ReadingPlan, lake: L
         await exchange.clear(lake)
 
 
-def markdown(report: dict[str, Any], lake: str) -> str:
+def write_markdown(report: dict[str, Any], lake: str) -> str:
     """`report` of a set in `lake` as a person reads it: what is in it, its pictures, and how whole its inputs are."""
     shape, windows = report["shape"], report["splits"]
     lines = [

@@ -20,8 +20,8 @@ from prefect import runtime
 
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
-from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, finish, status_of
-from flows.run.session import moment, selected
+from flows.run.report import Column, EntryRow, ReportLayout, RunReport, failure_of, finish, status_of
+from flows.run.session import read_moment, selected
 from gridtide.collect.collected import Collected
 from gridtide.collect.collection import collect
 from gridtide.collect.raw_bodies import KeptCollection, list_collections
@@ -39,16 +39,16 @@ COUNTS = ("unchanged", "rewritten", "interrupted", "failed", "rows")
 """What a report counts."""
 
 
-def _check(config: str | dict[str, Any], select: list[str] | None, **parameters: Any) -> None:
+def _check_parameters(config: str | dict[str, Any], select: list[str] | None, **parameters: Any) -> None:
     selected(config, select)
-    _bounds(parameters["start"], parameters["end"])
+    _read_bounds(parameters["start"], parameters["end"])
 
 
 def _run_name() -> str:
     return f"replay {', '.join(runtime.flow_run.parameters.get('select') or ()) or 'all'}"
 
 
-@local_flow(name="replay", flow_run_name=_run_name, check=_check)
+@local_flow(name="replay", flow_run_name=_run_name, check=_check_parameters)
 async def replay(
     config: str | dict[str, Any] = "api_config.json",
     select: list[str] | None = None,
@@ -72,7 +72,7 @@ async def replay(
     """
     started = monotonic()
     loaded, entries = selected(config, select)
-    first, last = _bounds(start, end)
+    first, last = _read_bounds(start, end)
     store = await open_lake(lake or loaded.lake)
     stored = {entry.name: await list_collections(store, entry) for entry in entries if entry.tabular}
     chosen = {
@@ -89,13 +89,15 @@ async def replay(
         row = _new_row(entry, chosen.get(entry.name, []))
         files = await _by_stamp(store, entry)
         for collection in [] if dry_run else chosen.get(entry.name, []):
-            await _replay(store, entry, collection, stored[entry.name], _readings(files, collection), row)
+            await _replay_collection(
+                store, entry, collection, stored[entry.name], _find_readings(files, collection), row
+            )
             await progress.advance(entry.name)
         rows.append(row)
     return await finish(replay_report(rows, dry_run, monotonic() - started))
 
 
-def replay_report(rows: Sequence[Row], dry_run: bool, seconds: float) -> RunReport:
+def replay_report(rows: Sequence[EntryRow], dry_run: bool, seconds: float) -> RunReport:
     """The report of a run that took `seconds`:
 
     - `pipeline_status`: `success`, `partial` or `failed`; `dry_run`
@@ -115,7 +117,7 @@ def replay_report(rows: Sequence[Row], dry_run: bool, seconds: float) -> RunRepo
     )
 
 
-def _headline(report: Mapping[str, Any]) -> str:
+def _write_headline(report: Mapping[str, Any]) -> str:
     summary = report["summary"]
     headline = f"replay: {report['pipeline_status']}, {summary['collections']:,} collections are kept"
     if report["dry_run"]:
@@ -128,7 +130,7 @@ def _headline(report: Mapping[str, Any]) -> str:
 
 LAYOUT = ReportLayout(
     "replay",
-    _headline,
+    _write_headline,
     (
         Column("entry", lambda row: row["name"]),
         Column("collections", lambda row: row["collections"]),
@@ -147,7 +149,7 @@ def _new_row(entry: Entry, chosen: Sequence[KeptCollection]) -> dict[str, Any]:
     return {"name": entry.name, "collections": len(chosen), **counts, **lists, "error": None}
 
 
-async def _replay(
+async def _replay_collection(
     store: Lake,
     entry: Entry,
     collection: KeptCollection,
@@ -159,8 +161,8 @@ async def _replay(
     try:
         bodies = await open_replay(store, collection, all_of_entry)
         superseded_before = {file.path: file for file in earlier if file.superseded_at}
-        collected = await _store(store, entry, collection, bodies, superseded_before)
-        superseded = await _supersede(store, collected.file, earlier, bodies.moments)
+        collected = await _store_reading(store, entry, collection, bodies, superseded_before)
+        superseded = await _supersede_readings(store, collected.file, earlier, bodies.moments)
         row["rewritten" if collected.created or superseded else "unchanged"] += 1
         row["superseded"] += superseded
         if collected.created and collected.file:
@@ -175,7 +177,7 @@ async def _replay(
         row["error"] = row["error"] or row["errors"][0]
 
 
-async def _store(
+async def _store_reading(
     store: Lake, entry: Entry, collection: KeptCollection, bodies: Replayed, superseded: Mapping[str, File]
 ) -> Collected:
     """What the bodies of `collection` say, in a file that counts: not in one of those that were `superseded`, which a
@@ -189,18 +191,20 @@ async def _store(
         stamp = taken_by.stamp + timedelta(seconds=1)
 
 
-async def _supersede(store: Lake, current: str | None, earlier: list[File], moments: set[datetime]) -> list[str]:
+async def _supersede_readings(
+    store: Lake, current: str | None, earlier: list[File], moments: set[datetime]
+) -> list[str]:
     """Let those `earlier` files count no more whose rows are all from the `moments` of the bodies that `current` was
     read from; their paths."""
     paths = []
     for file in earlier:
-        if file.path != current and not file.superseded_at and await _retrievals(store, file.path) <= moments:
+        if file.path != current and not file.superseded_at and await _read_retrievals(store, file.path) <= moments:
             await store.supersede(file.path)
             paths.append(file.path)
     return paths
 
 
-async def _retrievals(store: Lake, path: str) -> set[datetime]:
+async def _read_retrievals(store: Lake, path: str) -> set[datetime]:
     """When the rows of the file at `path` were retrieved."""
     return set((await store.table(path))["retrieved_at"].unique().to_pylist())
 
@@ -213,7 +217,7 @@ async def _by_stamp(store: Lake, entry: Entry) -> Files:
     return files
 
 
-def _readings(files: Files, collection: KeptCollection) -> list[File]:
+def _find_readings(files: Files, collection: KeptCollection) -> list[File]:
     """Those of `files` that may have been read from the bodies of `collection`: its own, and those that moved on from
     its name by a second each."""
     readings, stamp = [], collection.stamp
@@ -228,9 +232,9 @@ def _without_raw(entry: Entry) -> Entry:
     return msgspec.structs.replace(entry, raw=False)
 
 
-def _bounds(start: Any, end: Any) -> tuple[datetime | None, datetime | None]:
+def _read_bounds(start: Any, end: Any) -> tuple[datetime | None, datetime | None]:
     try:
-        first, last = (None if time is None else moment(time) for time in (start, end))
+        first, last = (None if time is None else read_moment(time) for time in (start, end))
     except ValueError as error:
         raise ConfigurationError("replay", f"{start} to {end}: {error}", "Give times such as 2024-01-01") from error
     if first and last and last <= first:

@@ -14,7 +14,7 @@ from prefect import runtime
 
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
-from flows.run.report import Column, ReportLayout, Row, RunReport, failure_of, finish, status_of
+from flows.run.report import Column, EntryRow, ReportLayout, RunReport, failure_of, finish, status_of
 from flows.run.session import selected
 from gridtide.collect.retention import body_folders, find_expired
 from gridtide.entries.entry import Entry
@@ -26,7 +26,7 @@ BATCH = 1000
 """Bodies removed by one request, which is what S3 takes."""
 
 
-def _check(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
+def _check_parameters(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
     selected(config, select)
     if days < 1:
         raise ConfigurationError(
@@ -39,7 +39,7 @@ def _run_name() -> str:
     return f"retention {parameters['days']} days{' (dry run)' if parameters['dry_run'] else ''}"
 
 
-@local_flow(name="retention", flow_run_name=_run_name, check=_check)
+@local_flow(name="retention", flow_run_name=_run_name, check=_check_parameters)
 async def retention(
     config: str | dict[str, Any] = "api_config.json",
     select: list[str] | None = None,
@@ -72,7 +72,7 @@ async def retention(
     return await finish(retention_report(rows, before, dry_run, time.monotonic() - started))
 
 
-def retention_report(rows: Sequence[Row], before: datetime, dry_run: bool, seconds: float) -> RunReport:
+def retention_report(rows: Sequence[EntryRow], before: datetime, dry_run: bool, seconds: float) -> RunReport:
     """The report of a run that took `seconds`:
 
     - `pipeline_status`: `success`, `partial` or `failed`; `dry_run`; `before`: what was put earlier has expired
@@ -92,7 +92,7 @@ def retention_report(rows: Sequence[Row], before: datetime, dry_run: bool, secon
     )
 
 
-def _headline(report: Mapping[str, Any]) -> str:
+def _write_headline(report: Mapping[str, Any]) -> str:
     summary = report["summary"]
     what = "would be removed (dry run)" if report["dry_run"] else "expired and were removed"
     return f"retention: {summary['bodies']:,} bodies ({summary['bytes']:,} bytes) from before {report['before']} {what}"
@@ -100,7 +100,7 @@ def _headline(report: Mapping[str, Any]) -> str:
 
 LAYOUT = ReportLayout(
     "retention",
-    _headline,
+    _write_headline,
     (
         Column("entry", lambda row: row["name"]),
         Column("bodies", lambda row: row["bodies"]),

@@ -103,7 +103,7 @@ LakeUri = Annotated[
 Select = Annotated[list[str] | None, typer.Option("--select", metavar="NAME", help="Only this entry; repeat for more.")]
 
 
-Sandbox = Annotated[bool, typer.Option("--sandbox", help="Ask simulated upstreams, not the real ones.")]
+SandboxFlag = Annotated[bool, typer.Option("--sandbox", help="Ask simulated upstreams, not the real ones.")]
 
 
 SandboxUrl = Annotated[
@@ -147,7 +147,10 @@ def set_up_process(
 
 @app.command("up")
 def up_command(
-    config: ConfigPath = DEFAULT_CONFIG, lake: LakeUri = None, sandbox: Sandbox = False, sandbox_url: SandboxUrl = None
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    sandbox: SandboxFlag = False,
+    sandbox_url: SandboxUrl = None,
 ) -> None:
     """Start the server, the deployments and the worker: the schedules run on this machine from now on."""
     loaded = load(config)
@@ -176,7 +179,7 @@ def down_command() -> None:
 def deploy_command(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
-    sandbox: Sandbox = False,
+    sandbox: SandboxFlag = False,
     sandbox_url: SandboxUrl = None,
     pool: Annotated[
         str,
@@ -228,7 +231,7 @@ def validate_command(
     probe: Annotated[
         bool, typer.Option("--probe", help="Also send each upstream one request, and try the lake.")
     ] = False,
-    sandbox: Sandbox = False,
+    sandbox: SandboxFlag = False,
     sandbox_url: SandboxUrl = None,
 ) -> None:
     """Report every problem of the configuration."""
@@ -247,7 +250,7 @@ def ingest_command(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     select: Select = None,
-    sandbox: Sandbox = False,
+    sandbox: SandboxFlag = False,
     sandbox_url: SandboxUrl = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask even if the last answer is fresh.")] = False,
 ) -> None:
@@ -270,7 +273,7 @@ def backfill_command(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     select: Select = None,
-    sandbox: Sandbox = False,
+    sandbox: SandboxFlag = False,
     sandbox_url: SandboxUrl = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what is missing; ask for nothing.")] = False,
     cluster: Cluster = None,
@@ -290,7 +293,7 @@ def monitor_command(
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     select: Select = None,
-    sandbox: Sandbox = False,
+    sandbox: SandboxFlag = False,
     sandbox_url: SandboxUrl = None,
     days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=3660, help="How far to look back.")] = 30,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what is lacking; ask for nothing.")] = False,
@@ -449,7 +452,10 @@ def sandbox_command(
 
 @app.command("serve")
 def serve_command(
-    config: ConfigPath = DEFAULT_CONFIG, lake: LakeUri = None, sandbox: Sandbox = False, sandbox_url: SandboxUrl = None
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    sandbox: SandboxFlag = False,
+    sandbox_url: SandboxUrl = None,
 ) -> None:
     """Run the scheduled flows of the configuration, and those started in the UI, until interrupted."""
     loaded = load(config)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -21,12 +21,10 @@ from gridtide.entries.entry import Config, Entry
 from gridtide.errors import CredentialsError, GridtideError
 from gridtide.http.client import Http, Response
 from gridtide.observations.availability import find_due_end
-from gridtide.periods import Period
+from gridtide.periods import DAY, Period
 from gridtide.sources.registry import source
 from tasks.lake import open_lake
 from tasks.secrets import read_credentials
-
-DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime) -> EntrySt
     sound = [file for file, content in zip(files, contents, strict=True) if not isinstance(content, StorageError)]
     covered = tuple(union(file.period for file in sound if file.period)) if periodic else None
     due_end = find_due_end(entry, now)
-    failures = await failed_periods.recall(lake, entry)
+    failures = await failed_periods.recall_failures(lake, entry)
     failed = tuple(failure for failure in failures if missing(failure.period, covered or ()))
     if not files:
         return EntryStatus(entry.name, 0, covered=covered, until=due_end, failed=failed)

@@ -16,13 +16,13 @@ PERIODS_SHOWN = 5
 
 async def show_coverage(key: str, title: str, coverages: Mapping[str, Coverage]) -> None:
     """Show the coverage of each entry, by name, as the artifact `key`."""
-    lines = [f"| {name} | `{coverage}` | {_listed(coverage.missing)} |" for name, coverage in coverages.items()]
+    lines = [f"| {name} | `{coverage}` | {_list_periods(coverage.missing)} |" for name, coverage in coverages.items()]
     legend = f"A cell is as high as the share of it that is complete; `{picture.FAILED}` was asked for in vain."
     text = "\n".join([f"### {title}", "", "| entry | complete | missing |", "|---|---|---|", *lines, "", legend])
     await acreate_markdown_artifact(text, key=key, description=title)
 
 
-def _listed(periods: Sequence[Period]) -> str:
+def _list_periods(periods: Sequence[Period]) -> str:
     if not periods:
         return "nothing"
     listed = "; ".join(map(str, periods[:PERIODS_SHOWN]))

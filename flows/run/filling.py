@@ -78,7 +78,7 @@ async def settle(
     for entry, period in periods:
         answers = [answer for outcome in outcomes if outcome.entry is entry for answer in answers_of(outcome)]
         try:
-            await failed_periods.note(run.lake, entry, answers, run.stamp)
+            await failed_periods.note_answers(run.lake, entry, answers, run.stamp)
             coverage = await measure_coverage(run.lake, entry, period, run.stamp, damaged)
         except StorageError as error:
             get_run_logger().warning("%s has no picture of its coverage: %s", entry.name, one_line(error))
@@ -121,13 +121,13 @@ def entry_row(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[str, C
         "covered": describe_duration(plan.covered) if plan.covered else "nothing",
         "skipped": plan.skipped,
         "skipped_records": [item.as_dict() for item in skipped],
-        "warnings": [*plan.warnings, *(f"{_period(row)}: {text}" for row in rows for text in row["warnings"])],
+        "warnings": [*plan.warnings, *(f"{_period_text(row)}: {text}" for row in rows for text in row["warnings"])],
         "errors": [f"{period}: {reason}" for outcome in own for period, reason in outcome.failures.items()],
         "missing": [str(period) for period in coverages[entry.name].missing] if entry.name in coverages else [],
     }
 
 
-def _period(row: Mapping[str, Any]) -> str:
+def _period_text(row: Mapping[str, Any]) -> str:
     return row["period"] or "snapshot"
 
 

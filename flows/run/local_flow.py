@@ -82,7 +82,7 @@ def local_flow(
 
     # Whoever starts a run of a deployment reads its result from where it is kept: as JSON, never a
     # pickle, and no `{"__class__": …}` in some data is ever called.
-    kept = {"persist_result": True, "result_serializer": JSONSerializer(object_decoder=None)}
+    stored_as_json = {"persist_result": True, "result_serializer": JSONSerializer(object_decoder=None)}
 
     def decorate(fn: Callable[P, Coroutine[Any, Any, R]]) -> LocalFlow[P, R]:
         @functools.wraps(fn)
@@ -92,7 +92,7 @@ def local_flow(
 
         # Prefect validates parameters by these types, and would look up their names in this module.
         run_unless_superseded.__signature__ = inspect.signature(fn, eval_str=True)  # type: ignore[attr-defined]
-        return LocalFlow(run_unless_superseded, check, **{**kept, **options})
+        return LocalFlow(run_unless_superseded, check, **{**stored_as_json, **options})
 
     return decorate
 

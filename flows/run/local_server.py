@@ -90,11 +90,11 @@ def ensure_server() -> str:
     which is started if it does not run yet. Raises `GridtideError` if there is no answer, `CredentialsError`
     if it is refused.
     """
-    given = get_current_settings().api.url
-    if given:
-        _check_answers(given)
-        return given
-    server = server_status() or _start()
+    url = get_current_settings().api.url
+    if url:
+        _check_answers(url)
+        return url
+    server = server_status() or _start_server()
     check_lets_in(server)
     return server.url
 
@@ -107,7 +107,7 @@ def server_status() -> Server | None:
         return None
     server = Server(**state)
     try:
-        answer = _ask(server, "/api/health")
+        answer = _ask_server(server, "/api/health")
     except (OSError, http.client.HTTPException):
         return None
     return server if answer.status == 200 and answer.getheader(IDENTITY) == server.identity else None
@@ -118,12 +118,12 @@ def check_lets_in(server: Server) -> None:
     password = get_current_settings().api.auth_string
     token = b64encode((password.get_secret_value() if password else "").encode()).decode()
     # by hand, as Prefect's client takes 50 ms to make
-    answer = _ask(server, "/api/admin/version", Authorization=f"Basic {token}")
+    answer = _ask_server(server, "/api/admin/version", Authorization=f"Basic {token}")
     if answer.status in REFUSALS:
-        raise _refused(server.url)
+        raise _is_refused(server.url)
 
 
-def _ask(server: Server, path: str, **headers: str) -> http.client.HTTPResponse:
+def _ask_server(server: Server, path: str, **headers: str) -> http.client.HTTPResponse:
     connection = http.client.HTTPConnection(HOST, server.port, timeout=ANSWER_TIMEOUT)
     try:
         connection.request("GET", path, headers=headers)
@@ -175,10 +175,10 @@ def _check_answers(url: str) -> None:
         except PrefectHTTPStatusError as refusal:
             if refusal.response.status_code not in REFUSALS:
                 raise
-            raise _refused(url) from refusal
+            raise _is_refused(url) from refusal
 
 
-def _refused(url: str) -> CredentialsError:
+def _is_refused(url: str) -> CredentialsError:
     return CredentialsError(
         "PREFECT_API_AUTH_STRING",
         f"the Prefect API at {url} refuses it, or there is none",
@@ -186,31 +186,31 @@ def _refused(url: str) -> CredentialsError:
     )
 
 
-def _start() -> Server:
+def _start_server() -> Server:
     folder = make_writable(state_folder())
     deadline = time.monotonic() + START_TIMEOUT
-    process = _spawn(folder)
+    process = _spawn_server(folder)
     while time.monotonic() < deadline:
         server = server_status()
         if server is not None:
             get_logger("gridtide").info("The local Prefect server is up, its UI is at %s", server.ui)
             return server
         if process.poll():
-            raise _failure(folder, f"its process ended with code {process.returncode}")
+            raise _describe_failure(folder, f"its process ended with code {process.returncode}")
         if process.poll() == 0 and not (folder / "server.json").exists():
-            process = _spawn(folder)  # the one that ours made way for has ended
+            process = _spawn_server(folder)  # the one that ours made way for has ended
         time.sleep(0.2)
-    raise _failure(folder, f"it did not answer within {START_TIMEOUT:g} s")
+    raise _describe_failure(folder, f"it did not answer within {START_TIMEOUT:g} s")
 
 
-def _spawn(folder: Path) -> subprocess.Popen[bytes]:
+def _spawn_server(folder: Path) -> subprocess.Popen[bytes]:
     """A server process that outlives this one and its terminal."""
-    given = get_current_settings().to_environment_variables(exclude_unset=True)
+    settings = get_current_settings().to_environment_variables(exclude_unset=True)
     with (folder / "server.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603  # our own script
             # -P: the folder of the script is not searched for modules
             [sys.executable, "-P", str(Path(__file__).with_name("server_process.py")), str(folder)],
-            env={**SETTINGS, **os.environ, **given, **LOGGED},
+            env={**SETTINGS, **os.environ, **settings, **LOGGED},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -219,7 +219,7 @@ def _spawn(folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _failure(folder: Path, happened: str) -> GridtideError:
+def _describe_failure(folder: Path, happened: str) -> GridtideError:
     log = folder / "server.log"
     last = log.read_text(errors="replace").strip().rpartition("\n")[2]
     return GridtideError("the local Prefect server", f"{happened}: {last}" if last else happened, f"Its log is {log}")

@@ -29,11 +29,11 @@ def watched(watcher: Watcher) -> Iterator[None]:
         _watcher.reset(token)
 
 
-def tell(name: str, done: int, pieces: int) -> None:
+def tell(name: str, finished: int, pieces: int) -> None:
     """Tell the watcher, if there is one."""
     watcher = _watcher.get()
     if watcher is not None:
-        watcher(name, done, pieces)
+        watcher(name, finished, pieces)
 
 
 class Progress:
@@ -41,8 +41,8 @@ class Progress:
 
     def __init__(self, pieces: dict[str, int], artifact: UUID) -> None:
         self.pieces, self.artifact = pieces, artifact
-        self.done = dict.fromkeys(pieces, 0)
-        self.shown = 0.0
+        self.finished = dict.fromkeys(pieces, 0)
+        self.percent = 0.0
 
     @classmethod
     async def begin(cls, key: str, pieces: dict[str, int]) -> Progress:
@@ -54,9 +54,9 @@ class Progress:
 
     async def advance(self, name: str) -> None:
         """One more piece of the entry `name` is done."""
-        self.done[name] += 1
-        tell(name, self.done[name], self.pieces[name])
-        percent = 100.0 * sum(self.done.values()) / sum(self.pieces.values())
-        if percent - self.shown >= 5 or percent == 100:  # a request to the server each time
-            self.shown = percent
+        self.finished[name] += 1
+        tell(name, self.finished[name], self.pieces[name])
+        percent = 100.0 * sum(self.finished.values()) / sum(self.pieces.values())
+        if percent - self.percent >= 5 or percent == 100:  # a request to the server each time
+            self.percent = percent
             await aupdate_progress_artifact(self.artifact, percent)

@@ -21,7 +21,7 @@ from tasks.collect import Outcome
 REASONS_SHOWN = 3
 """Of how many failed entries the error of a run says why; it is what a notification shows."""
 
-Row = Mapping[str, Any]
+EntryRow = Mapping[str, Any]
 """What a report says of one entry."""
 
 PipelineStatus = Literal["success", "partial", "failed"]
@@ -47,7 +47,7 @@ class Column:
     """A column of a report for people: its heading, and its cell for an entry."""
 
     heading: str
-    cell: Callable[[Row], str | int | float]
+    cell: Callable[[EntryRow], str | int | float]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class RunReport:
 
     layout: ReportLayout
     status: PipelineStatus
-    results: Sequence[Row]
+    results: Sequence[EntryRow]
     summary: Mapping[str, Any]
     statistics: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -120,7 +120,7 @@ def status_of(failures: int, successes: int) -> PipelineStatus:
     return "success" if not failures else "partial" if successes else "failed"
 
 
-def failure_of(results: Sequence[Row]) -> tuple[str, str] | None:
+def failure_of(results: Sequence[EntryRow]) -> tuple[str, str] | None:
     """Which entries have an `error` and why, None if none has."""
     failed = [row for row in results if row["error"]]
     if not failed:

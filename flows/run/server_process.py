@@ -35,32 +35,32 @@ def main(folder: Path) -> None:
         os.ftruncate(sys.stderr.fileno(), 0)  # the log of the server before this one
         state = folder / "server.json"
         state.unlink(missing_ok=True)
-        with _bound(int(os.environ.get("PREFECT_SERVER_API_PORT", USUAL_PORT))) as listening:
+        with _bind_port(int(os.environ.get("PREFECT_SERVER_API_PORT", USUAL_PORT))) as listening:
             port = listening.getsockname()[1]
             identity = secrets.token_hex(8)
             draft = state.with_suffix(".draft")
             draft.write_text(json.dumps({"port": port, "pid": os.getpid(), "identity": identity}))
             draft.replace(state)
             try:
-                _serve(listening, port, identity)
+                _serve_api(listening, port, identity)
             finally:
                 state.unlink(missing_ok=True)
 
 
-def _bound(port: int) -> socket.socket:
+def _bind_port(port: int) -> socket.socket:
     """A socket bound to `port`, to a free port if it is another's."""
-    for wanted in (port, 0):
+    for candidate in (port, 0):
         bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            bound.bind((HOST, wanted))
+            bound.bind((HOST, candidate))
             return bound
         except OSError:
             bound.close()
     raise OSError(f"no port of {HOST} is free")
 
 
-def _serve(listening: socket.socket, port: int, identity: str) -> None:
+def _serve_api(listening: socket.socket, port: int, identity: str) -> None:
     # Prefect tells the UI where the API is by these settings, which it reads when it is imported.
     os.environ["PREFECT_SERVER_API_HOST"], os.environ["PREFECT_SERVER_API_PORT"] = HOST, str(port)
     os.environ.setdefault("PREFECT_UI_URL", f"http://{HOST}:{port}")  # for the links in notifications

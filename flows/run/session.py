@@ -43,7 +43,7 @@ def period_of(start: Any, end: Any) -> Period:
     Raises `ConfigurationError` for what is no time, or no period.
     """
     try:
-        period = Period(moment(start), moment(end))
+        period = Period(read_moment(start), read_moment(end))
         if period.start.year < EARLIEST:
             raise ValueError(f"it begins before {EARLIEST}")
     except ValueError as error:
@@ -53,7 +53,7 @@ def period_of(start: Any, end: Any) -> Period:
     return period
 
 
-def moment(value: Any) -> datetime:
+def read_moment(value: Any) -> datetime:
     """A time given as a datetime or as text, UTC unless it says otherwise, up to the whole minute that file
     names can say. Raises `ValueError` for what is no time."""
     try:
@@ -85,10 +85,10 @@ async def collecting(
         http = Http(embedded.SECRETS if sandbox else await read_credentials(entries), limiter)
         await stack.enter_async_context(http)
         store = await open_lake(lake or loaded.lake)
-        yield CollectionRun(store, http, _started(), loaded.task_retries, refresh, resume), entries
+        yield CollectionRun(store, http, _find_start(), loaded.task_retries, refresh, resume), entries
 
 
-def _started() -> datetime:
+def _find_start() -> datetime:
     """The start of this flow run's first attempt: what a retry writes has the same names."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or context.flow_run.start_time is None:

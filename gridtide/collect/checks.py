@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gridtide.lake import Draft
 
 
-NOTHING = (
+EMPTY_ANSWER = (
     'the upstream has nothing for this period; it is asked again while "reread" lasts, later only without its file'
 )
 
@@ -98,9 +98,9 @@ class PageChecks:
     def add(self, root: int, request: Request, parsed: ParsedPage) -> None:
         """Append the observations of a page and remember its counts."""
         page = parsed.page
-        self._append(root, request, parsed)
+        self._append_rows(root, request, parsed)
         for piece in page.more:  # of a body too large to be read at once
-            self._append(root, request, settle_page(Page(piece, 0), self.entry, request, self.period))
+            self._append_rows(root, request, settle_page(Page(piece, 0), self.entry, request, self.period))
         self.skipped += page.skipped  # whole once all pieces are read
         if parsed.absent:
             self.absent.append(request.label or "the snapshot")
@@ -108,7 +108,7 @@ class PageChecks:
         if page.total is not None:
             self.totals.setdefault(request.period, set()).add(page.total)
 
-    def _append(self, root: int, request: Request, parsed: ParsedPage) -> None:
+    def _append_rows(self, root: int, request: Request, parsed: ParsedPage) -> None:
         from gridtide.observations import expectations
 
         rows = parsed.page.observations
@@ -126,9 +126,9 @@ class PageChecks:
     def fail(self, root: int, request: Request, error: GridtideError) -> None:
         """Open a hole where `request` failed; what else the first request number `root` led to is not stored."""
         self.failed_roots.add(root)
-        self._open(request.whole_period or request.period, error)
+        self._open_hole(request.whole_period or request.period, error)
 
-    def _open(self, period: Period | None, error: GridtideError | None) -> None:
+    def _open_hole(self, period: Period | None, error: GridtideError | None) -> None:
         """Open a hole of what of `period` was asked for: a request may be for a whole day of which only a part was."""
         if period and self.period and period.overlaps(self.period):
             self.holes.append(Hole(period.clip(self.period), error))
@@ -148,7 +148,7 @@ class PageChecks:
             self.warnings.append(f"the upstream has nothing, by its status, for {named}")
         for period, is_elsewhere in self.elsewhere.items():
             if is_elsewhere:
-                self._open(period, None)
+                self._open_hole(period, None)
                 self.warnings.append(
                     f"of what the upstream answered for {period} nothing lies in it: the rows are kept, the period "
                     "stays open"
@@ -157,10 +157,10 @@ class PageChecks:
         self.warnings += [
             f"{skipped.count} not stored: {skipped.reason}, such as {skipped.example}" for skipped in self.skipped
         ]
-        self.drafts = self._split() if self.holes and self.period else [self.draft]
+        self.drafts = self._split_at_holes() if self.holes and self.period else [self.draft]
         self._check_expected()
         if self.period is not None and not self.holes and not self.draft.rows:
-            self.warnings.append(NOTHING)
+            self.warnings.append(EMPTY_ANSWER)
         for draft in self.drafts:
             draft.provenance = replace(draft.provenance, skipped=[skipped.as_dict() for skipped in self.skipped])
         return self.drafts
@@ -179,7 +179,7 @@ class PageChecks:
             error = IncompleteError(self.entry.name, f"{period or 'snapshot'}: {happened}", "Try again")
             if period is None:
                 raise error
-            self._open(period, error)
+            self._open_hole(period, error)
             self.failed_roots |= {part.root for part in self.slices if part.request.period == period}
 
     def _drop_repeats(self) -> int:
@@ -191,7 +191,7 @@ class PageChecks:
             return 0
         table = self.draft.table()
         repeats = resolve_repeats(table, self.entry.conflict or "refuse")
-        owners = self._owners()[repeats.rows]
+        owners = self._owner_numbers()[repeats.rows]
         dropped = [part.rows - int((owners == number).sum()) for number, part in enumerate(self.slices)]
         if not repeats.refused:  # conflicts are counted as such, not as rows that were never received
             for part, count in zip(self.slices, dropped, strict=True):
@@ -206,26 +206,26 @@ class PageChecks:
         self.draft.append(table.take(repeats.rows))
         return sum(dropped) - repeats.refused
 
-    def _owners(self) -> np.ndarray:
+    def _owner_numbers(self) -> np.ndarray:
         """The number of the slice that each row of the draft belongs to, shape (rows,)."""
         import numpy as np
 
         return np.repeat(np.arange(len(self.slices)), [part.rows for part in self.slices])
 
-    def _split(self) -> list[Draft]:
+    def _split_at_holes(self) -> list[Draft]:
         """The draft without what failed, cut at the holes. Raises the error of a hole if nothing is left to store."""
         assert self.period is not None  # noqa: S101
         parts = missing(self.period, [hole.period for hole in self.holes])
         errors = [hole.error for hole in self.holes if hole.error]
         table = self.draft.table()
-        places = parts_of_rows(table, self._owners(), self.slices, self.failed_roots, parts)
+        places = parts_of_rows(table, self._owner_numbers(), self.slices, self.failed_roots, parts)
         if errors and not parts and not (places >= 0).any():
             raise errors[0]
-        drafts = [self._fill(table, places == number, part) for number, part in enumerate(parts)]
+        drafts = [self._fill_draft(table, places == number, part) for number, part in enumerate(parts)]
         outside = places == len(parts)
-        return [*drafts, self._fill(table, outside, None)] if outside.any() else drafts
+        return [*drafts, self._fill_draft(table, outside, None)] if outside.any() else drafts
 
-    def _fill(self, table: pa.Table, chosen: np.ndarray, period: Period | None) -> Draft:
+    def _fill_draft(self, table: pa.Table, chosen: np.ndarray, period: Period | None) -> Draft:
         import pyarrow as pa
 
         draft = self._new_draft(period)

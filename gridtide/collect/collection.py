@@ -50,11 +50,11 @@ async def collect(
                 return await PageCollector(entry, lake, http, stamp, period).bodies()
             if period is None or not entry.raw:
                 return await PageCollector(entry, lake, http, stamp, period).observations()
-            kept = await open_resumed(http, lake, entry, stamp, period, earlier=resume)
+            resumed = await open_resumed(http, lake, entry, stamp, period, earlier=resume)
             try:
-                return await PageCollector(entry, lake, kept, stamp, period).observations(refuse_mixed=True)
+                return await PageCollector(entry, lake, resumed, stamp, period).observations(refuse_mixed=True)
             except (FormatError, IncompleteError):
-                if not kept.reused:
+                if not resumed.reused:
                     raise
             # Pages of two moments need not fit together.
             return await PageCollector(entry, lake, http, stamp, period).observations()

@@ -127,7 +127,7 @@ def merge_equal(requests: Iterable[Request]) -> list[Request]:
         question = (request.url, request.params, request.headers, request.offset, request.body)
         place = places.setdefault(question, len(merged))
         earlier = merged[place] if place < len(merged) else None
-        joined = earlier and _join(earlier, request)
+        joined = earlier and _join_requests(earlier, request)
         if joined:
             merged[place] = joined
         else:
@@ -135,7 +135,7 @@ def merge_equal(requests: Iterable[Request]) -> list[Request]:
     return merged
 
 
-def _join(earlier: Request, later: Request) -> Request | None:
+def _join_requests(earlier: Request, later: Request) -> Request | None:
     """One request for the periods of both, None if a gap lies between them."""
     if not request_touches(earlier.period, later.period) or not request_touches(
         earlier.whole_period, later.whole_period
@@ -143,8 +143,8 @@ def _join(earlier: Request, later: Request) -> Request | None:
         return None
     return replace(
         earlier,
-        period=_span(earlier.period, later.period),
-        whole_period=_span(earlier.whole_period, later.whole_period),
+        period=_span_periods(earlier.period, later.period),
+        whole_period=_span_periods(earlier.whole_period, later.whole_period),
     )
 
 
@@ -155,7 +155,7 @@ def request_touches(earlier: Period | None, later: Period | None) -> bool:
     return earlier.start <= later.end and later.start <= earlier.end
 
 
-def _span(earlier: Period | None, later: Period | None) -> Period | None:
+def _span_periods(earlier: Period | None, later: Period | None) -> Period | None:
     if earlier is None or later is None:
         return None
     return Period(min(earlier.start, later.start), max(earlier.end, later.end))

@@ -46,22 +46,22 @@ class PageCollector:
         With `refuse_mixed`, a hole that may come from mixing pages of two moments is an error.
         """
         arrow = asyncio.create_task(run_computing(_load_arrow))
-        pages = self._pages(self._read)
+        pages = self._fetch_pages(self._read_page)
         with ExitStack() as stack:
             checks = None
             async with aclosing(pages):
                 async for root, request, page in pages:
                     await arrow
-                    with self._stage("write"):
+                    with self._time_stage("write"):
                         checks = checks or stack.enter_context(PageChecks(self.entry, self.period))
                         if isinstance(page, GridtideError):
                             checks.fail(root, request, page)
                         else:
                             await run_computing(checks.add, root, request, page)
-            with self._stage("write"):
+            with self._time_stage("write"):
                 checks = checks or stack.enter_context(PageChecks(self.entry, self.period))
                 drafts = await run_computing(checks.complete)
-                self._refuse(checks.holes, refuse_mixed)
+                self._refuse_mixed(checks.holes, refuse_mixed)
                 if self.period is None and not drafts[0].rows:
                     checks.warnings.append("the snapshot holds no rows, no file is written")
                     drafts = []
@@ -70,9 +70,9 @@ class PageCollector:
                     for draft in drafts
                 ]
         answered = tuple(draft.provenance.period for draft in drafts if draft.provenance.period)
-        return self._collected(stored, checks, answered)
+        return self._sum_up(stored, checks, answered)
 
-    def _refuse(self, holes: Sequence[Hole], refuse_mixed: bool) -> None:
+    def _refuse_mixed(self, holes: Sequence[Hole], refuse_mixed: bool) -> None:
         """Raise the error of one of `holes` that asking all pages at one moment may close."""
         errors = [hole.error for hole in holes if isinstance(hole.error, FormatError | IncompleteError)]
         if refuse_mixed and self.reused and errors:
@@ -84,11 +84,11 @@ class PageCollector:
 
         provenance = Provenance(self.entry.name, self.period, self.entry.fingerprint)
         files: list[Stored] = []
-        async with aclosing(self._pages(self._keep)) as pages:
+        async with aclosing(self._fetch_pages(self._keep_body)) as pages:
             async for _, _, page in pages:
                 if isinstance(page, GridtideError):
                     raise page
-                with self._stage("write"):
+                with self._time_stage("write"):
                     stored = await self.lake.put_body(
                         page.body,
                         self.entry.output_folder,
@@ -98,9 +98,9 @@ class PageCollector:
                         self.entry.format,
                     )
                 files.append(stored)
-        return self._collected(files, None, (self.period,) if self.period else ())
+        return self._sum_up(files, None, (self.period,) if self.period else ())
 
-    async def _pages(self, read: _Reader) -> AsyncGenerator[tuple[int, Request, Any], None]:
+    async def _fetch_pages(self, read: _Reader) -> AsyncGenerator[tuple[int, Request, Any], None]:
         """The pages in the order of asking, with at most twice the allowed requests held at once; each with its request
         and the number of the first request that led to it. Of a request that failed alone, its error is the page."""
         waiting = deque(enumerate(merge_equal(self.source.requests(self.entry, self.period))))
@@ -110,7 +110,7 @@ class PageCollector:
             while waiting or running:
                 while waiting and len(running) < 2 * self.entry.concurrency:
                     root, request = waiting.popleft()
-                    running.append((root, request, asyncio.create_task(self._page(request, read))))
+                    running.append((root, request, asyncio.create_task(self._fetch_page(request, read))))
                 root, request, task = running.popleft()
                 try:
                     page = await task
@@ -139,38 +139,38 @@ class PageCollector:
             return False
         return answers > 0 or not isinstance(error, CredentialsError)
 
-    async def _page(self, request: Request, read: _Reader) -> Any:
+    async def _fetch_page(self, request: Request, read: _Reader) -> Any:
         if not request.url:  # generated here, not fetched
             return await read(request, Response(b"", datetime.now(UTC), "", 1))
-        asked = time.perf_counter()
+        started = time.perf_counter()
 
         async def arrived(answer: Response) -> Any:
-            self._spent("fetch", asked)
+            self._add_effort("fetch", started)
             self.requests += answer.attempt
             self.retries += max(answer.attempt - 1, 0)
-            found = await read(request, answer)
+            page_result = await read(request, answer)
             self.reused += answer.attempt == 0
-            return found
+            return page_result
 
         return await self.http.fetch(self.entry, request, arrived)
 
-    async def _read(self, request: Request, answer: Response) -> ParsedPage:
+    async def _read_page(self, request: Request, answer: Response) -> ParsedPage:
         """The page in `answer`; its body goes to `raw/` where the entry wants it or it breaks its promise."""
         started = time.perf_counter()
         new = bool(request.url) and answer.attempt > 0
         try:
-            parsed = await run_computing(self._parse, request, answer)
+            parsed = await run_computing(self._parse_page, request, answer)
         except FormatError as error:
             if not new:
                 raise
             path = await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)
             raise FormatError(error.subject, f"{error.happened}; the body is kept in {path}", error.fix) from error
-        self._spent("parse", started)
+        self._add_effort("parse", started)
         if self.entry.raw and new:
             await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)
         return parsed
 
-    async def _keep(self, request: Request, answer: Response) -> _Body:
+    async def _keep_body(self, request: Request, answer: Response) -> _Body:
         """The body of `answer`, read as observations only to find its other pages and the errors it may be."""
         if answer.absent:
             return _Body(answer.body)
@@ -181,7 +181,7 @@ class PageCollector:
             return _Body(answer.body)
         return _Body(answer.body, page.following)
 
-    def _parse(self, request: Request, answer: Response) -> ParsedPage:
+    def _parse_page(self, request: Request, answer: Response) -> ParsedPage:
         """The page with each key once."""
         if answer.absent:
             from gridtide.observations.identity import fingerprints
@@ -192,9 +192,7 @@ class PageCollector:
         page = self.source.parse(self.entry, answered, answer.body, answer.retrieved_at)
         return settle_page(page, self.entry, request, self.period)
 
-    def _collected(
-        self, stored: Sequence[Stored], checks: PageChecks | None, answered: tuple[Period, ...]
-    ) -> Collected:
+    def _sum_up(self, stored: Sequence[Stored], checks: PageChecks | None, answered: tuple[Period, ...]) -> Collected:
         holes = tuple(checks.holes) if checks else ()
         return Collected(
             self.entry.name,
@@ -215,12 +213,12 @@ class PageCollector:
         )
 
     @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
+    def _time_stage(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        self._spent(name, started)
+        self._add_effort(name, started)
 
-    def _spent(self, name: str, started: float) -> None:
+    def _add_effort(self, name: str, started: float) -> None:
         self.stages[name].seconds += time.perf_counter() - started
         self.stages[name].peak_mb = peak_memory()
 

@@ -48,7 +48,7 @@ async def keep_body(
 ) -> str:
     """Put the body of `answer` where it belongs; returns its path in the lake."""
     place = f"{collection_folder(entry, stamp, period)}/{question_hash(request)}"
-    body = _envelope(request, answer)
+    body = _write_envelope(request, answer)
     for number in count(1):
         path = f"{place}-{number}.zst" if number > 1 else f"{place}.zst"
         if await lake.put_raw(path, body):
@@ -58,18 +58,18 @@ async def keep_body(
 
 async def list_collections(lake: Lake, entry: Entry) -> list[KeptCollection]:
     """The collections of `entry` of which a body is left, oldest first."""
-    return sorted(await bodies_by_collection(lake, entry), key=lambda one: (one.stamp, one.folder))
+    return sorted(await bodies_by_collection(lake, entry), key=lambda collection: (collection.stamp, collection.folder))
 
 
 async def bodies_by_collection(lake: Lake, entry: Entry) -> dict[KeptCollection, list[Object]]:
     """The bodies of `entry`. Other things under `raw/` are left out."""
     in_folder: dict[str, list[Object]] = defaultdict(list)
-    for one in await lake.store.objects(f"raw/{entry.output_folder}"):
-        folder, _, name = one.path.rpartition("/")
+    for body in await lake.store.objects(f"raw/{entry.output_folder}"):
+        folder, _, name = body.path.rpartition("/")
         if name.endswith(".zst"):
-            in_folder[folder].append(one)
-    named = {parse_collection_folder(entry, folder): found for folder, found in in_folder.items()}
-    return {one: found for one, found in named.items() if one}
+            in_folder[folder].append(body)
+    named = {parse_collection_folder(entry, folder): bodies for folder, bodies in in_folder.items()}
+    return {collection: bodies for collection, bodies in named.items() if collection}
 
 
 async def list_answers(lake: Lake, chosen: Iterable[KeptCollection]) -> dict[str, str]:
@@ -77,7 +77,7 @@ async def list_answers(lake: Lake, chosen: Iterable[KeptCollection]) -> dict[str
     answers: dict[str, str] = {}
     for collection in chosen:
         _, bodies = await lake.store.listing(collection.folder)
-        numbered = [(_number(body.path), body.path) for body in bodies]
+        numbered = [(_body_number(body.path), body.path) for body in bodies]
         answers.update(
             {path.rpartition("/")[2].partition("-")[0].removesuffix(".zst"): path for _, path in sorted(numbered)}
         )
@@ -96,9 +96,9 @@ def parse_collection_folder(entry: Entry, folder: str) -> KeptCollection | None:
     name = parse_folder_name(folder.rpartition("/")[2])
     if name is None or name.prefix != entry.file_prefix:
         return None
-    one = KeptCollection(folder, name.stamp, name.period)
+    collection = KeptCollection(folder, name.stamp, name.period)
     beside = f"raw/{entry.output_folder}/{folder.rpartition('/')[2]}"
-    return one if folder in (beside, collection_folder(entry, one.stamp, one.period)) else None
+    return collection if folder in (beside, collection_folder(entry, collection.stamp, collection.period)) else None
 
 
 def question_hash(request: Request) -> str:
@@ -107,13 +107,13 @@ def question_hash(request: Request) -> str:
     return hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]
 
 
-def _number(path: str) -> int:
+def _body_number(path: str) -> int:
     match = re.search(r"-(\d+)\.zst$", path)
     return int(match[1]) if match else 1
 
 
-def _envelope(request: Request, answer: Response) -> bytes:
-    asked = {
+def _write_envelope(request: Request, answer: Response) -> bytes:
+    envelope = {
         "url": request.url,
         "params": request.params,
         "label": request.label,
@@ -123,17 +123,17 @@ def _envelope(request: Request, answer: Response) -> bytes:
         **({"absent": True} if answer.absent else {}),
         "headers": answer.headers,
     }
-    return json.dumps(asked).encode() + b"\n" + answer.body
+    return json.dumps(envelope).encode() + b"\n" + answer.body
 
 
 async def open_body(lake: Lake, path: str) -> tuple[str, Response]:
     """The URL that was asked, and the answer that is kept at `path`."""
     line, _, body = (await lake.read_raw(path)).partition(b"\n")
     try:
-        asked = json.loads(line)
-        moment, absent = datetime.fromisoformat(asked["retrieved_at"]), bool(asked.get("absent"))
-        headers = tuple((name, text) for name, text in asked.get("headers", ()))
-        answer = Response(body, moment, asked["content_type"], attempt=0, absent=absent, headers=headers)
-        return asked["url"], answer
+        envelope = json.loads(line)
+        moment, absent = datetime.fromisoformat(envelope["retrieved_at"]), bool(envelope.get("absent"))
+        headers = tuple((name, text) for name, text in envelope.get("headers", ()))
+        answer = Response(body, moment, envelope["content_type"], attempt=0, absent=absent, headers=headers)
+        return envelope["url"], answer
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(path, f"is no kept body: {error!r}", "Remove it") from error

@@ -43,7 +43,7 @@ class Fetcher(Protocol):
 
 async def open_replay(lake: Lake, collection: KeptCollection, among: Iterable[KeptCollection]) -> Replayed:
     """A fetcher that answers what `collection` asked, also from what it went on from `among` the entry's others."""
-    return Replayed(lake, await list_answers(lake, [*_earlier(among, collection), collection]))
+    return Replayed(lake, await list_answers(lake, [*_find_earlier(among, collection), collection]))
 
 
 async def open_resumed(
@@ -53,9 +53,9 @@ async def open_resumed(
     `earlier`, also what other runs kept of it in the last `RESUME`."""
     own = KeptCollection(collection_folder(entry, stamp, period), stamp, period)
     folders = (await lake.store.listing(own.folder.rpartition("/")[0]))[0] if earlier else []
-    found = [one for one in (parse_collection_folder(entry, folder) for folder in folders) if one]
-    others = _earlier(sorted(found, key=lambda one: one.stamp), own)
-    return Resumed(http, lake, await list_answers(lake, [*others, own]))
+    parsed = (parse_collection_folder(entry, folder) for folder in folders)
+    collections = sorted((collection for collection in parsed if collection), key=lambda collection: collection.stamp)
+    return Resumed(http, lake, await list_answers(lake, [*_find_earlier(collections, own), own]))
 
 
 class Resumed:
@@ -71,12 +71,12 @@ class Resumed:
         if path is not None:
             try:
                 _, answer = await open_body(self._lake, path)
-                found = await read(answer)
+                result = await read(answer)
             except GridtideError as error:
                 logger.warning("%s: %s is asked again: %s", entry.name, request.label or "a page", error)
             else:
                 self.reused += 1
-                return found
+                return result
         return await self._http.fetch(entry, request, read)
 
 
@@ -106,23 +106,27 @@ class Replayed:
         """Why nothing answers `request`: what is kept was asked of another host, as of a sandbox, or else."""
         what = request.label or request.url
         for path in islice(self._answers.values(), 1):
-            host, asked = _host(request.url), _host((await self._open(entry, path))[0])
-            if host != asked:
-                happened = f"{what} is asked of {host} now, and what is kept was asked of {asked}"
+            host, earlier_host = _host_of(request.url), _host_of((await self._open(entry, path))[0])
+            if host != earlier_host:
+                happened = f"{what} is asked of {host} now, and what is kept was asked of {earlier_host}"
                 return NotKeptError(entry.name, happened, "Replay with the configuration it was collected with")
         happened = f"the body of {what} is not kept any more, or was asked at another URL or with other params than now"
         fix = "Replay with the configuration it was collected with; what has expired keeps its file: --start after it"
         return NotKeptError(entry.name, happened, fix)
 
 
-def _host(url: str) -> str:
+def _host_of(url: str) -> str:
     """Whom `url` asks, without what."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _earlier(among: Iterable[KeptCollection], one: KeptCollection) -> list[KeptCollection]:
-    """Those `among` collections that `one` may have gone on from: of the same period, at most `RESUME` before it."""
-    if one.period is None:
+def _find_earlier(collections: Iterable[KeptCollection], current: KeptCollection) -> list[KeptCollection]:
+    """Those `collections` that `current` may have gone on from: of the same period, at most `RESUME` before it."""
+    if current.period is None:
         return []
-    return [each for each in among if each.period == one.period and one.stamp - RESUME <= each.stamp < one.stamp]
+    return [
+        collection
+        for collection in collections
+        if collection.period == current.period and current.stamp - RESUME <= collection.stamp < current.stamp
+    ]

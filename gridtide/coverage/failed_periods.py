@@ -77,7 +77,9 @@ def after_run(
     """What is to be remembered after a run at `now` with these `answers`: what they leave open, and what was open
     before and was not asked for."""
     latest = [
-        Failure(answer.period, 1 + _attempts(before, answer.period), now, answer.reason, answer.lasting, fingerprint)
+        Failure(
+            answer.period, 1 + _count_attempts(before, answer.period), now, answer.reason, answer.lasting, fingerprint
+        )
         for answer in answers
         if answer.reason
     ]
@@ -88,22 +90,22 @@ def after_run(
     return sorted([*latest, *open_before], key=lambda failure: failure.period)
 
 
-def _attempts(before: Sequence[Failure], period: Period) -> int:
+def _count_attempts(before: Sequence[Failure], period: Period) -> int:
     """How often some of `period` was asked for in vain."""
     return max((failure.attempts for failure in before if failure.period.overlaps(period)), default=0)
 
 
-async def note(lake: Lake, entry: Entry, answers: Sequence[PeriodAnswer], now: datetime) -> None:
+async def note_answers(lake: Lake, entry: Entry, answers: Sequence[PeriodAnswer], now: datetime) -> None:
     """Remember what `answers` leave open, and forget what they close."""
-    before = await recall(lake, entry)
+    before = await recall_failures(lake, entry)
     failures = after_run(before, answers, now, entry.fingerprint)
     if failures != before:
-        await remember(lake, entry, failures)
+        await remember_failures(lake, entry, failures)
 
 
-async def recall(lake: Lake, entry: Entry) -> list[Failure]:
+async def recall_failures(lake: Lake, entry: Entry) -> list[Failure]:
     """What failed of `entry` and no later run made good; nothing, with a warning, where that is damaged."""
-    path = _path(entry)
+    path = _state_path(entry)
     if not await lake.store.exists(path):
         return []
     try:
@@ -113,10 +115,10 @@ async def recall(lake: Lake, entry: Entry) -> list[Failure]:
         return []
 
 
-async def remember(lake: Lake, entry: Entry, failures: Sequence[Failure]) -> None:
+async def remember_failures(lake: Lake, entry: Entry, failures: Sequence[Failure]) -> None:
     """Replace what is remembered of `entry`."""
     text = json.dumps([failure.as_dict() for failure in failures], indent=2)
-    await lake.store.put(_path(entry), text.encode() + b"\n", replace=True)
+    await lake.store.put(_state_path(entry), text.encode() + b"\n", replace=True)
 
 
 def _from_json(item: Mapping[str, Any]) -> Failure:
@@ -126,5 +128,5 @@ def _from_json(item: Mapping[str, Any]) -> Failure:
     return Failure(Period(start, end), int(item["attempts"]), last, item["error"], lasting, fingerprint)
 
 
-def _path(entry: Entry) -> str:
+def _state_path(entry: Entry) -> str:
     return f"{FOLDER}/{entry.output_folder}/{entry.file_prefix}.json"

@@ -75,7 +75,7 @@ async def find_lacking(entry: Entry, schedule: Schedule | None, period: Period, 
     revisions = find_revisions(entry, period, now, sound, schedule)
     waiting = [
         failure
-        for failure in await failed_periods.recall(lake, entry)
+        for failure in await failed_periods.recall_failures(lake, entry)
         if failure.next > now and any(failure.period.overlaps(hole) for hole in (*gaps, *revisions))
     ]
     return Finding(

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from gridtide.coverage.schedules import last_run, spacing
+from gridtide.coverage.schedules import last_run, longest_spacing
 from gridtide.entries.entry import TABULAR, Entry, Schedule
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, floor, missing, union
@@ -39,16 +39,16 @@ class Filed(Protocol):
         ...
 
 
-def clip_to_due(entry: Entry, wanted: Period, now: datetime) -> Period | None:
-    """What of `wanted` can be available at `now`, None if nothing can."""
-    end = min(wanted.end, find_due_end(entry, now))
-    return Period(wanted.start, end) if end > wanted.start else None
+def clip_to_due(entry: Entry, period: Period, now: datetime) -> Period | None:
+    """What of `period` can be available at `now`, None if nothing can."""
+    end = min(period.end, find_due_end(entry, now))
+    return Period(period.start, end) if end > period.start else None
 
 
-def clip_to_schedule(entry: Entry, schedule: Schedule | None, wanted: Period, now: datetime) -> Period:
-    """What of `wanted` the runs of the entry's `schedule` should have collected by `now`; all without a schedule."""
-    end = find_due_end(entry, last_run(schedule, now - entry.deadline)) if schedule else wanted.end
-    return Period(wanted.start, min(wanted.end, end)) if end > wanted.start else wanted
+def clip_to_schedule(entry: Entry, schedule: Schedule | None, period: Period, now: datetime) -> Period:
+    """What of `period` the runs of the entry's `schedule` should have collected by `now`; all without a schedule."""
+    end = find_due_end(entry, last_run(schedule, now - entry.deadline)) if schedule else period.end
+    return Period(period.start, min(period.end, end)) if end > period.start else period
 
 
 def join_covered(files: Iterable[Filed]) -> list[Period]:
@@ -56,30 +56,30 @@ def join_covered(files: Iterable[Filed]) -> list[Period]:
     return union(file.period for file in files if file.period and file.extension in TABULAR)
 
 
-def find_gaps(entry: Entry, wanted: Period, now: datetime, files: Iterable[Filed]) -> list[Period]:
-    """What of `wanted` is due at `now` and in no file."""
-    asked = clip_to_due(entry, wanted, now)
-    return missing(asked, join_covered(files)) if asked else []
+def find_gaps(entry: Entry, period: Period, now: datetime, files: Iterable[Filed]) -> list[Period]:
+    """What of `period` is due at `now` and in no file."""
+    due = clip_to_due(entry, period, now)
+    return missing(due, join_covered(files)) if due else []
 
 
 def find_revisions(
-    entry: Entry, wanted: Period, now: datetime, files: Sequence[Filed], schedule: Schedule | None = None
+    entry: Entry, period: Period, now: datetime, files: Sequence[Filed], schedule: Schedule | None = None
 ) -> list[Period]:
-    """What of `wanted` is in files that were all made before it settled, though it has by `now`.
+    """What of `period` is in files that were all made before it settled, though it has by `now`.
 
     A value has settled when it is `entry.reread` old, counted from when it was due. The last scheduled run
     that asks for it may come up to the time between two runs of its `schedule` before that, and counts.
     """
-    settled = clip_to_due(entry, wanted, now - entry.reread)
+    settled = clip_to_due(entry, period, now - entry.reread)
     if settled is None:
         return []
-    spare = max(entry.reread - (spacing(schedule, now) if schedule else timedelta()), timedelta())
+    spare = max(entry.reread - (longest_spacing(schedule, now) if schedule else timedelta()), timedelta())
     final = []
     for file in files:
         if file.period and file.extension in TABULAR:
             then = clip_to_due(entry, file.period, file.stamp - spare)
             final += [then] if then else []
-    absent = find_gaps(entry, wanted, now, files)
+    absent = find_gaps(entry, period, now, files)
     return [piece for hole in missing(settled, final) for piece in missing(hole, absent)]
 
 

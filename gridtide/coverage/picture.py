@@ -76,5 +76,5 @@ async def measure_coverage(
     if span is None:
         return None
     files = [file for file in await lake.files(entry.output_folder, entry.file_prefix) if file.path not in damaged]
-    failed = tuple(failure.period for failure in await failed_periods.recall(lake, entry))
+    failed = tuple(failure.period for failure in await failed_periods.recall_failures(lake, entry))
     return Coverage(span, tuple(gaps.join_covered(files)), failed)

@@ -43,7 +43,7 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake) -
     holes = gaps.find_gaps(entry, period, now, [file for file in files if file.path not in damaged])
     waiting = [
         failure
-        for failure in await failed_periods.recall(lake, entry)
+        for failure in await failed_periods.recall_failures(lake, entry)
         if failure.waits(entry, now) and any(failure.period.overlaps(hole) for hole in holes)
     ]
     pieces = [piece for hole in holes for piece in missing(hole, [failure.period for failure in waiting])]

@@ -29,7 +29,7 @@ def last_run(schedule: Schedule, before: datetime) -> datetime:
     return next(CronSim(schedule.cron, local, reverse=True)).astimezone(UTC)
 
 
-def spacing(schedule: Schedule, before: datetime, runs: int = 10) -> timedelta:
+def longest_spacing(schedule: Schedule, before: datetime, runs: int = 10) -> timedelta:
     """The longest time between two of the last `runs` of `schedule`."""
     moments = [last_run(schedule, before)]
     for _ in range(runs):

@@ -47,10 +47,10 @@ def find_holes(
     for name, moments in series.items():
         if (moments % raster).any():
             continue
-        there = np.unique(moments // step)
+        present = np.unique(moments // step)
         for period in complete:
             first, last = -(-microseconds(period.start) // step), microseconds(period.end) // step
-            cells = np.setdiff1d(np.arange(first, last), there)
+            cells = np.setdiff1d(np.arange(first, last), present)
             for run in np.split(cells, np.flatnonzero(np.diff(cells) > 1) + 1) if len(cells) else []:
                 lacking[Period(EPOCH + int(run[0]) * resolution, EPOCH + (int(run[-1]) + 1) * resolution)].append(name)
     return dict(sorted(lacking.items()))

@@ -60,8 +60,8 @@ def _fix_credentials(entry: Entry) -> str:
     """Where the credentials travelled: the value may be right and the place wrong."""
     if all(isinstance(auth, NoAuth) for auth in entry.auths):
         return 'No credentials were sent: name them with "auth"'
-    sent = describe_credentials(entry)
-    return f'Check the credentials that "auth" names: {sent}; "in" and "name" of "auth" say where a key travels'
+    places = describe_credentials(entry)
+    return f'Check the credentials that "auth" names: {places}; "in" and "name" of "auth" say where a key travels'
 
 
 def _fix_request(entry: Entry, status: int) -> str:

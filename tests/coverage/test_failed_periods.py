@@ -53,10 +53,10 @@ def test_only_what_lasts_waits_and_only_while_the_entry_is_as_it_was() -> None:
 async def test_it_is_kept_in_the_lake(caplog: pytest.LogCaptureFixture) -> None:
     """What is remembered is recalled; an entry without failures has none; one that is damaged is named."""
     lake, of = Lake.open("memory://"), entry()
-    assert await failed_periods.recall(lake, of) == []
+    assert await failed_periods.recall_failures(lake, of) == []
     failures = [Failure(period(0, 1), 2, START, "demand: HTTP 500")]
-    await failed_periods.remember(lake, of, failures)
-    assert await failed_periods.recall(lake, of) == failures
+    await failed_periods.remember_failures(lake, of, failures)
+    assert await failed_periods.recall_failures(lake, of) == failures
     await lake.store.put("failed/demand/demand.json", b"{", replace=True)
-    assert await failed_periods.recall(lake, of) == []
+    assert await failed_periods.recall_failures(lake, of) == []
     assert "failed/demand/demand.json: is damaged" in caplog.text

@@ -111,8 +111,8 @@ def test_a_run_is_late_when_it_should_be_done() -> None:
 
 def test_the_longest_time_between_runs() -> None:
     """On weekdays that is three days."""
-    assert schedules.spacing(Schedule(cron="0 6 * * 1-5"), START) == 3 * DAY
-    assert schedules.spacing(Schedule(cron="*/15 * * * *"), START) == HOUR / 4
+    assert schedules.longest_spacing(Schedule(cron="0 6 * * 1-5"), START) == 3 * DAY
+    assert schedules.longest_spacing(Schedule(cron="*/15 * * * *"), START) == HOUR / 4
 
 
 def test_what_was_never_published_is_told_by_series() -> None:

@@ -318,7 +318,7 @@ async def test_status_shows_what_failed(tmp_path: Path) -> None:
     lake, entry = Lake.open(str(tmp_path / "lake")), load(written(tmp_path, DEMAND)).apis[0]
     await put(lake, day, 24, day + 90 * HOUR)
     failures = [Failure(Period(day + n * 24 * HOUR, day + (n + 1) * 24 * HOUR), n + 1, day, "HTTP 404") for n in (0, 1)]
-    await failed_periods.remember(lake, entry, failures)
+    await failed_periods.remember_failures(lake, entry, failures)
     (found,) = await status.read_status([entry], lake, day + 74 * HOUR)
     assert str(found.coverage) == "2024-01-01 ██████××××××××       2024-01-04  33%"
     assert [one["period"][0] for one in found.as_dict()["failed"]] == ["2024-01-02T00:00:00+00:00"]

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from gridtide import curated, sandbox
 from gridtide.collect.collection import collect
 from gridtide.config.loading import parse
-from gridtide.coverage.failed_periods import recall
+from gridtide.coverage.failed_periods import recall_failures
 from gridtide.entries.entry import Entry
 from gridtide.http.client import Http
 from gridtide.lake import Lake
@@ -102,7 +102,7 @@ async def test_a_set_is_prepared_from_it(folder: Path, compacting: bool) -> None
 async def test_an_interrupted_collection_is_resumed(folder: Path) -> None:
     """The page that was kept is not asked for again, and the failed period is recalled."""
     lake = Lake.open(str(folder))
-    [failure] = await recall(lake, LOAD)
+    [failure] = await recall_failures(lake, LOAD)
     assert (failure.period, failure.attempts, failure.last) == (INTERRUPTED, 1, NOW)
     async with sandbox.running(port=PORT) as url, Http(sandbox.SECRETS) as http:
         entry = sandbox.redirect(CONFIG, url).apis[2]

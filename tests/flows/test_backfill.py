@@ -214,7 +214,7 @@ async def test_the_end_is_a_picture_in_the_ui(tmp_path: Path) -> None:
     assert f"| grid | `2024-03-01 {20 * '█'} 2024-03-11 100%` | nothing |" in str(artifact.data)
     assert f"| weather | `2024-03-01 {20 * '×'} 2024-03-11   0%` | {Period(START, END)} |" in str(artifact.data)
     (weather,) = parse(config(tmp_path, entry)).apis
-    assert [failure.attempts for failure in await failed_periods.recall(store, weather)] == [1, 1, 1, 1]
+    assert [failure.attempts for failure in await failed_periods.recall_failures(store, weather)] == [1, 1, 1, 1]
 
 
 async def test_unknown_entries_are_refused(tmp_path: Path) -> None:

@@ -65,11 +65,11 @@ async def test_a_bad_day_is_named_left_to_the_monitor_and_healed(
     [status] = await read_status([entry], lake, datetime.now(UTC))
     [failure] = status.failed
     assert (failure.period, failure.lasting) == (BAD, True)
-    await failed_periods.remember(lake, entry, [replace(failure, last=failure.last - 2 * timedelta(hours=1))])
+    await failed_periods.remember_failures(lake, entry, [replace(failure, last=failure.last - 2 * timedelta(hours=1))])
     files.faults.clear()
     healed = (await monitor(config=config, days=7))["results"][0]
     assert (healed["missing"], healed["errors"]) == ([], [])
-    assert await failed_periods.recall(lake, entry) == []
+    assert await failed_periods.recall_failures(lake, entry) == []
     table = await curated.read(lake, [entry], WEEK.start, WEEK.end)
     assert table.num_rows == len(set(table["interval_start"].to_pylist())) == 7 * 24
 

@@ -128,9 +128,7 @@ def test_different_values_of_one_time_are_counted(conflict: str | None, stored: 
 
 def test_different_values_of_one_time_are_refused_where_the_entry_says_so() -> None:
     """The message names series, time and both values."""
-    with pytest.raises(
-        FormatError, match=r"the first is .*/mw at 2026-01-10T00:00Z with 1.0 and 2.0"
-    ):
+    with pytest.raises(FormatError, match=r"the first is .*/mw at 2026-01-10T00:00Z with 1.0 and 2.0"):
         settle("time,mw\n2026-01-10T00:00Z,1\n2026-01-10T00:00Z,2\n", conflict="refuse")
 
 

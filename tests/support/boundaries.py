@@ -254,7 +254,7 @@ async def _collected(run: CollectionRun, what: Plan) -> list[Exception]:
         for chunk, one, error in zip(what.chunks, done, errors, strict=True)
     ]
     answers = [answer for outcome in outcomes for answer in answers_of(outcome)]
-    await failed_periods.note(run.lake, what.entry, answers, run.stamp)
+    await failed_periods.note_answers(run.lake, what.entry, answers, run.stamp)
     return [error for error in errors if error]
 
 

@@ -136,7 +136,7 @@ class _TableReader:
     """Reads one table whose time columns are there."""
 
     def __init__(self, entry: Entry, table: CellTable, context: AnswerContext, skipped: list[Skipped]) -> None:
-        self.entry, self.table, self.asked, self.skipped = entry, table, context, skipped
+        self.entry, self.table, self.context, self.skipped = entry, table, context, skipped
         self.counts: dict[str, list[Any]] = {}
         skipped += table.skipped
 
@@ -149,7 +149,7 @@ class _TableReader:
         series = _combined(
             [places.codes, *([names.codes] if names else []), *([published] if published is not None else [])]
         )
-        timing = read_timing(self.entry, self.table, self.entry.time, series, self.asked.day, self._valued)
+        timing = read_timing(self.entry, self.table, self.entry.time, series, self.context.day, self._valued)
         if timing.blank.all():
             happened = (
                 f"time: {', '.join(self.entry.time)} holds None, which is no ISO 8601 time, in {self.table.place(0)}"
@@ -240,7 +240,7 @@ class _TableReader:
         return np.take(np.array(moments, np.int64), codes)
 
     def _published_by_header(self, name: str) -> int:
-        text = self.asked.headers.get(name.lower(), "")
+        text = self.context.headers.get(name.lower(), "")
         try:
             moment = parsedate_to_datetime(text)
         except ValueError as error:
@@ -284,7 +284,7 @@ class _TableReader:
         flat = numbers.ravel() if chosen is None else numbers.ravel()[chosen]
         return from_columns(
             "generic",
-            self.asked.retrieved_at,
+            self.context.retrieved_at,
             interval_start=spread(rows.timing.starts[span]),
             interval_end=spread(rows.timing.ends[span]),
             value=flat,
