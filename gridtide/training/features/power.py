@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,79 +22,123 @@ RENEWABLE_FORECASTS = ("generation_wind_forecast_day_ahead", "generation_solar_f
 RENEWABLE = ("wind", "solar", "hydro", "geo", "wood", "refuse", "landfill_gas", "biomass")
 
 
+class PowerSum(NamedTuple):
+    """A feature that is the sum of the parts `plus` less the parts `minus` (see `_power_parts`), where a place has all.
+
+    `ramps`: the hours over which its changes are features too. `every_lookback`: whether it is taken at every
+    lookback of its first series, else at the freshest that all its series have.
+    """
+
+    name: str
+    plus: str
+    minus: str = ""
+    ramps: tuple[int, ...] = ()
+    every_lookback: bool = False
+
+
+POWER_SUMS = (
+    PowerSum("variable_generation", "variable_generation", ramps=RAMPS),
+    PowerSum("load", "load", ramps=RAMPS),
+    PowerSum("net_load", "load", "variable_generation", ramps=RAMPS),
+    PowerSum("balance", "generation", "load_and_interchange"),
+    *chain.from_iterable(
+        (
+            PowerSum(f"{forecast}_error", "load", forecast),
+            PowerSum(f"net_{forecast}", forecast, "renewable_forecast", every_lookback=True),
+        )
+        for forecast in LOAD_FORECASTS
+    ),
+)
+"""The sums of power of a place, in the order of their columns."""
+
+
+class Labels(NamedTuple):
+    """What the features of a place begin with, in their name and in their key."""
+
+    name: str
+    key: str
+
+
 def power_columns(inputs: Columns) -> Columns:
-    """Renewable share, net load, balance, their ramps, forecasts of net load, and how load forecasts erred."""
+    """Renewable share, net load, balance, their ramps, forecasts of net load, and errors of load forecasts."""
     builder, table = ColumnBuilder(inputs.values.shape[1]), SeriesTable(inputs)
     counts: dict[str, int] = defaultdict(int)
     for (source, place), names in table.groups().items():
-        nth = counts[source]
+        labels = Labels(f"{source}/{place}", f"{source}/{counts[source]}")
         counts[source] += 1
-        _power_of(builder, table, names, (f"{source}/{place}", f"{source}/{nth}"))
+        parts = _power_parts(names)
+        _add_share(builder, table, parts, labels)
+        for power_sum in POWER_SUMS:
+            _add_sum(builder, table, power_sum, parts, labels)
     return builder.build()
 
 
-def _power_of(
-    builder: ColumnBuilder, table: SeriesTable, names: Mapping[str, tuple[str, ...]], label: tuple[str, str]
-) -> None:
-    """Add what can be made of `names` (variable → series) of one place, called `label` in name and key."""
-
-    def feature(name: str, unit: str, terms: Mapping[str, int], lookback: int) -> Feature:
-        full, key = (f"{prefix}/{name}{-lookback:+d}h" for prefix in label)
-        return Feature(full, unit, f"{format_formula(terms)}, of the row's hour {-lookback:+d} h", lookback, None, key)
-
-    def add(name: str, terms: Mapping[str, int], *, ramps: bool = False, back: int | None = None) -> None:
-        back = table.common(terms) if back is None else back
-        values, observed = table.total(terms, back)
-        made_of = feature(name, table.unit(next(iter(terms))), terms, back)
-        if len(terms) > 1:
-            builder.add(made_of, values, observed)
-        for hours in RAMPS if ramps else ():
-            text = f"change of ({format_formula(terms)}) over {hours} h, of the row's hour {-back:+d} h"
-            ramp = made_of.then(f" ramp {hours}h", text, more=hours)
-            builder.add(ramp, values - shift_later(values, hours), observed & shift_mask_later(observed, hours))
-
-    fuels = {v: all_ for v, all_ in names.items() if v.startswith("generation_") and "_forecast" not in v}
-    weather_made = _signed(1, *(fuels.get(f"generation_{fuel}", ()) for fuel in ("wind", "solar")))
-    load = _signed(1, next((names[variable][:1] for variable in LOADS if variable in names), ()))
-    if len(fuels) > 1:
-        _share(builder, table, fuels, feature)
-    if weather_made:
-        add("variable_generation", weather_made, ramps=True)
-    if load:
-        add("load", load, ramps=True)
-    if load and weather_made:
-        add("net_load", load | _signed(-1, weather_made), ramps=True)
-    generation = _signed(1, names["net_generation"]) if "net_generation" in names else _signed(1, *fuels.values())
-    if load and ("net_generation" in names or len(fuels) > 1):
-        add("balance", generation | _signed(-1, load, names.get("net_interchange", ())))
-    for forecast in (variable for variable in LOAD_FORECASTS if variable in names):
-        expected = names[forecast][:1]
-        if load:
-            add(f"{forecast}_error", load | _signed(-1, expected))
-        renewable = _signed(-1, *(names.get(variable, ()) for variable in RENEWABLE_FORECASTS))
-        terms = _signed(1, expected) | renewable
-        for back in table.lookbacks(expected[0]) if renewable else ():
-            if back >= table.common(terms):
-                add(f"net_{forecast}", terms, back=back)
+def _power_parts(names: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The series of each part of a place's power; `names`: its series by variable. A part that it lacks is empty."""
+    fuels = {variable: series for variable, series in names.items() if _is_fuel(variable)}
+    load = next((names[variable][:1] for variable in LOADS if variable in names), ())
+    mix = _join(fuels.values()) if len(fuels) > 1 else ()
+    renewable = (series for variable, series in fuels.items() if variable.removeprefix("generation_") in RENEWABLE)
+    return {
+        "load": load,
+        "load_and_interchange": load and load + names.get("net_interchange", ()),
+        "variable_generation": _join(fuels.get(f"generation_{fuel}", ()) for fuel in ("wind", "solar")),
+        "mix": mix,
+        "renewable_mix": _join(renewable) if mix else (),
+        "generation": names.get("net_generation", mix),
+        "renewable_forecast": _join(names.get(variable, ()) for variable in RENEWABLE_FORECASTS),
+        **{forecast: names.get(forecast, ())[:1] for forecast in LOAD_FORECASTS},
+    }
 
 
-def _signed(sign: int, *series: Iterable[str]) -> dict[str, int]:
-    return {name: sign for names in series for name in names}
+def _is_fuel(variable: str) -> bool:
+    return variable.startswith("generation_") and "_forecast" not in variable
 
 
-def _share(
+def _join(series: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(chain.from_iterable(series))
+
+
+def _add_sum(
     builder: ColumnBuilder,
     table: SeriesTable,
-    fuels: Mapping[str, tuple[str, ...]],
-    feature: Callable[[str, str, Mapping[str, int], int], Feature],
+    power_sum: PowerSum,
+    parts: Mapping[str, tuple[str, ...]],
+    labels: Labels,
 ) -> None:
-    """Add which share of the generation by `fuels` is renewable, NaN where there is none."""
-    renewable = _signed(1, *(series for v, series in fuels.items() if v.removeprefix("generation_") in RENEWABLE))
-    every = _signed(1, *fuels.values())
+    """Add `power_sum` and its ramps, unless the place lacks a part of it. A single series is no new column."""
+    plus, minus = parts[power_sum.plus], parts[power_sum.minus] if power_sum.minus else ()
+    if not plus or (power_sum.minus and not minus):
+        return
+    terms = dict.fromkeys(plus, 1) | dict.fromkeys(minus, -1)
+    freshest = table.common(terms)
+    lookbacks = table.lookbacks(plus[0]) if power_sum.every_lookback else [freshest]
+    for lookback in (hours for hours in lookbacks if hours >= freshest):
+        values, observed = table.total(terms, lookback)
+        formula = format_formula(terms)
+        feature = _describe(labels, power_sum.name, table.unit(plus[0]), formula, lookback)
+        if len(terms) > 1:
+            builder.add(feature, values, observed)
+        for hours in power_sum.ramps:
+            text = f"change of ({formula}) over {hours} h, of the row's hour {-lookback:+d} h"
+            ramp = feature.then(f" ramp {hours}h", text, more=hours)
+            builder.add(ramp, values - shift_later(values, hours), observed & shift_mask_later(observed, hours))
+
+
+def _add_share(
+    builder: ColumnBuilder, table: SeriesTable, parts: Mapping[str, tuple[str, ...]], labels: Labels
+) -> None:
+    """Add the share of the generation mix that is renewable, NaN where nothing is generated."""
+    renewable, mix = (dict.fromkeys(parts[part], 1) for part in ("renewable_mix", "mix"))
     if not renewable:
         return
-    back = table.common(every)
-    (renewable_power, _), (total, observed) = table.total(renewable, back), table.total(every, back)
+    lookback = table.common(mix)
+    (renewable_power, _), (total, observed) = table.total(renewable, lookback), table.total(mix, lookback)
     share = np.divide(renewable_power, total, out=np.full_like(total, np.nan), where=total > 0)
-    text = f"({format_formula(renewable)}) / ({format_formula(every)}), of the row's hour {-back:+d} h"
-    builder.add(replace(feature("renewable_share", "1", every, back), formula=text), share, observed)
+    formula = f"({format_formula(renewable)}) / ({format_formula(mix)})"
+    builder.add(_describe(labels, "renewable_share", "1", formula, lookback), share, observed)
+
+
+def _describe(labels: Labels, name: str, unit: str, formula: str, lookback: int) -> Feature:
+    full, key = (f"{label}/{name}{-lookback:+d}h" for label in labels)
+    return Feature(full, unit, f"{formula}, of the row's hour {-lookback:+d} h", lookback, None, key)
