@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -111,9 +114,25 @@ def stop_worker() -> Worker | None:
             try:
                 os.killpg(worker.pid, 0)
             except ProcessLookupError:
+                _remove_temporary_files()
                 return worker
             time.sleep(0.1)
+    _remove_temporary_files()
     return worker
+
+
+def _temporary_folder() -> Path:
+    """Where the worker and its runs put temporary files.
+
+    Prefect writes the whole environment of a run, credentials with it, to a temporary file while the run lasts. A run
+    that is killed leaves that file behind, so that the folder is removed whenever the worker was ended.
+    """
+    machine = hashlib.sha256(str(state_folder()).encode()).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"gridtide-worker-{machine}"
+
+
+def _remove_temporary_files() -> None:
+    shutil.rmtree(_temporary_folder(), ignore_errors=True)
 
 
 async def report_lost_runs(pool: str, *, end: bool = False) -> None:
@@ -164,10 +183,13 @@ def _kill_tree(process: psutil.Process) -> None:
 
 def _spawn_worker(folder: Path, api: str, pool: str) -> subprocess.Popen[bytes]:
     configured = get_current_settings().to_environment_variables(exclude_unset=True)
+    _remove_temporary_files()
+    _temporary_folder().mkdir(mode=0o700, parents=True)
+    environment = {**RUN_SETTINGS, **os.environ, **configured, **LOGGED, "PREFECT_API_URL": api}
     with (folder / "worker.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603  # our own script
             [sys.executable, "-P", str(Path(__file__).with_name("worker_process.py")), str(folder), pool],
-            env={**RUN_SETTINGS, **os.environ, **configured, **LOGGED, "PREFECT_API_URL": api},
+            env=environment | {"TMPDIR": str(_temporary_folder())},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -94,7 +94,7 @@ async def test_every_receiver_is_told_at_once(
             assert "/runs/flow-run/" in link
 
         well = f"prefect.flow-run.{await end('at-once', 'Completed', StateType.COMPLETED)}"
-        await recorded(lambda found: any(event.resource.id == well for event in found.well))
+        await recorded(lambda found: any(event.resource.id == well for event in found.recoveries))
         assert sum((await notify()).values()) == 2
         assert inbox.subjects == mail.subjects == ["ingest/at-once failed", "ingest/at-once works again"]
         assert sum((await notify()).values()) == 0
@@ -162,7 +162,7 @@ async def test_nothing_is_lost_while_a_receiver_is_away(
     monkeypatch.setattr("tasks.notify.history.GRACE", timedelta(0))
     await deployed(tmp_path, "away")
     lost = {f"prefect.flow-run.{await end('away', 'Crashed', StateType.CRASHED, 'killed')}" for _ in range(3)}
-    await recorded(lambda found: lost <= {one.resource.id for one in found.troubles} and any(found.in_vain.values()))
+    await recorded(lambda found: lost <= {one.resource.id for one in found.troubles} and any(found.failed.values()))
     telling = asyncio.create_task(notify(hours=1))
     await asyncio.sleep(7)  # the first attempts are in vain
     assert not telling.done()
