@@ -63,7 +63,7 @@ async def test_a_sound_installation_has_no_problem(tmp_path: Path) -> None:
 )
 async def test_a_clock_that_is_off_is_told(tmp_path: Path, ahead: timedelta, level: str, words: str) -> None:
     """By how much, and in which direction, from the `Date` of an upstream's answer."""
-    async with sandbox.running() as url:
+    async with sandbox.run_sandbox() as url:
         findings = await findings_of(tmp_path, upstream_entry(url), now=lambda: datetime.now(UTC) + ahead)
     (clock,) = findings["clock"]
     assert clock.level == level

@@ -104,7 +104,7 @@ async def test_an_interrupted_collection_is_resumed(folder: Path) -> None:
     lake = Lake.open(str(folder))
     [failure] = await recall_failures(lake, LOAD)
     assert (failure.period, failure.attempts, failure.last) == (INTERRUPTED, 1, NOW)
-    async with sandbox.running(port=PORT) as url, Http(sandbox.SECRETS) as http:
+    async with sandbox.run_sandbox(port=PORT) as url, Http(sandbox.SECRETS) as http:
         entry = sandbox.redirect(CONFIG, url).apis[2]
         done = await collect(entry, lake=lake, http=http, stamp=NOW + HOUR, period=INTERRUPTED, resume=True)
     assert (done.requests, done.reused, done.rows) == (1, 1, 144)
