@@ -13,6 +13,7 @@ import pytest
 from gridtide import variables
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
+from gridtide.entries.table_layout import GROUPS, Hours, Melt, Pages
 from gridtide.periods import Period
 from gridtide.sources.registry import NAMES, source
 
@@ -138,27 +139,30 @@ def test_no_variable_of_the_registry_is_undocumented(name: str) -> None:
     assert {row for row in variables.REGISTRY if row.source == name} - found == set()
 
 
-def test_the_page_of_the_generic_source_has_the_keys_of_an_entry() -> None:
-    """All that say how records are read, with their defaults."""
-    keys = re.findall(r"^\| `(\w+)` \|", page("generic"), re.MULTILINE)
-    assert keys == ["records", "time", "timezone", "value", "location", "unit", "interval"]
-    fields = {field.name: field for field in msgspec.structs.fields(Entry)}
-    assert set(keys) <= set(fields)
-    assert fields["unit"].default == "1"
-    assert fields["timezone"].default == "UTC"
+def test_the_page_of_the_generic_source_names_the_keys_of_a_table() -> None:
+    """Every key of its own, and each key of their groups."""
+    fields = {field.name for field in msgspec.structs.fields(Entry)}
+    of_groups = {field.name for group in GROUPS.values() for field in msgspec.structs.fields(group)}
+    of_tables = {field.name for group in (Hours, Melt, Pages) for field in msgspec.structs.fields(group)}
+    own = set("records layout time time_format ambiguous label interval location value melt pages hours".split())
+    assert own <= fields
+    named = set(re.findall(r"[\"`](\w+)[\"`]", page("generic")))
+    assert (own | of_groups | of_tables) - named == set()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_entry_of_each_page_works(name: str) -> None:
     """It is read as an entry of that source, and asks something for a period that it answers."""
-    (example,) = re.findall(r"```json\n(.*?)```", page(name), re.DOTALL)
-    entry = parse({"apis": [json.loads(example)]}).apis[0]
-    assert entry.source == name
-    assert source(name).takes_period(entry)
-    start = datetime(2024, 3, 9, tzinfo=UTC)
-    asked = source(name).requests(entry, Period(start, start + timedelta(days=3)))
-    assert asked
-    assert len({request.label for request in asked}) == len(asked)
+    examples = re.findall(r"```json\n(\{\n  \"name\".*?)```", page(name), re.DOTALL)
+    assert len(examples) == (3 if name == "generic" else 1)
+    for example in examples:
+        entry = parse({"apis": [json.loads(example)]}).apis[0]
+        assert entry.source == name
+        assert source(name).takes_period(entry)
+        start = datetime(2024, 3, 9, tzinfo=UTC)
+        requests = source(name).requests(entry, Period(start, start + timedelta(days=3)))
+        assert requests
+        assert len({request.label for request in requests}) == len(requests)
 
 
 def test_the_index_names_every_source_and_host() -> None:
@@ -173,10 +177,14 @@ def test_the_index_names_every_source_and_host() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_page_has_the_same_parts(name: str) -> None:
-    """What it serves, then irregularities, limits, history and an entry."""
-    assert re.findall(r"^## (.*)$", page(name), re.MULTILINE) == [
-        *("Notable irregularities", "Limits", "History", "An entry")
-    ]
+    """What it serves, then irregularities, limits, history and an entry; the generic one, how a table is described."""
+    parts = ["Notable irregularities", "Limits", "History", "An entry"]
+    if name == "generic":
+        parts = [
+            *("Records and layouts", "CSV", "Numbers", "Series: values, variables, locations", "Time", "Wide tables"),
+            *("Several files", "Pages", "Requests", "Three entries", "Notable irregularities"),
+        ]
+    assert re.findall(r"^## (.*)$", page(name), re.MULTILINE) == parts
 
 
 @pytest.mark.parametrize(

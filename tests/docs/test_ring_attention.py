@@ -1,8 +1,11 @@
 """Ring attention over real processes is full attention."""
 
+import random
 import re
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,9 +17,23 @@ pytest.importorskip("mlx.core", reason="MLX is an extra")
 ROOT = Path(__file__).parents[2]
 
 
+def free_ports(count: int) -> int:
+    """The first of `count` ports in a row that nobody listens at: two rings at the same ports wait for each other."""
+    while True:
+        first = random.randrange(20_000, 30_000)
+        with ExitStack() as sockets:
+            try:
+                for port in range(first, first + count):
+                    sockets.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return first
+
+
 def launched(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     """What `ranks` processes of the example say."""
     launch = [str(Path(sys.executable).parent / "mlx.launch"), "-n", str(ranks), "--backend", "ring"]
+    launch += ["--starting-port", str(free_ports(ranks))]
     program = [sys.executable, str(ROOT / "examples" / "ring_attention.py"), *arguments]
     command = [*launch, "--env", f"PYTHONPATH={ROOT}", "--", *program]
     return subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=ROOT, check=False)

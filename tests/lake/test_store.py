@@ -511,7 +511,7 @@ def test_opening_a_lake_loads_neither_arrow_nor_boto() -> None:
 PEAK = """
 import asyncio, resource, sys
 sys.path.insert(0, sys.argv[1])
-from test_lake import FROM, STAMP, page
+from test_store import FROM, STAMP, page
 from gridtide.lake import Draft, Lake
 
 async def write(pages):
@@ -531,7 +531,7 @@ def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
     """Four times the rows (350,000 and 1,400,000) take no more memory than a row group or two."""
     peaks = []
     for pages in (70, 280):
-        command = [sys.executable, "-c", PEAK, str(Path(__file__).parents[1]), str(tmp_path / str(pages)), str(pages)]
+        command = [sys.executable, "-c", PEAK, str(Path(__file__).parent), str(tmp_path / str(pages)), str(pages)]
         done = subprocess.run(
             command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": "."}
         )
