@@ -144,7 +144,8 @@ def test_the_page_of_the_generic_source_names_the_keys_of_a_table() -> None:
     fields = {field.name for field in msgspec.structs.fields(Entry)}
     of_groups = {field.name for group in GROUPS.values() for field in msgspec.structs.fields(group)}
     of_tables = {field.name for group in (Hours, Melt, Pages) for field in msgspec.structs.fields(group)}
-    own = set("records layout time time_format ambiguous label interval location value melt pages hours".split())
+    own = {"records", "layout", "time", "time_format", "ambiguous", "label", "interval", "location", "value"}
+    own |= {"melt", "pages", "hours"}
     assert own <= fields
     named = set(re.findall(r"[\"`](\w+)[\"`]", page("generic")))
     assert (own | of_groups | of_tables) - named == set()

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 def free_ports(count: int) -> int:
     """The first of `count` ports in a row that nobody listens at: two rings at the same ports wait for each other."""
     while True:
-        first = random.randrange(20_000, 30_000)
+        first = random.randrange(20_000, 30_000)  # noqa: S311
         with ExitStack() as sockets:
             try:
                 for port in range(first, first + count):
