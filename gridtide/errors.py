@@ -1,25 +1,25 @@
-"""What can go wrong, as one tree.
+"""The tree of errors.
 
 GridtideError
-├── ConfigurationError      the configuration asks for what cannot be: fix the file
-├── CredentialsError        401 and 403, or none at all: mend the credentials, never retried
+├── ConfigurationError      the configuration asks for something impossible: correct the file
+├── CredentialsError        401 or 403, or no credentials at all: correct them; never retried
 ├── PassingError            may pass: retried, after the wait that the upstream asks for
-│   ├── QuotaError          429, or a 403 that speaks of a rate limit
-│   └── UpstreamError       5xx, 202, timeouts, resets, cut or non-JSON bodies
-├── FormatError             parsed, but not what was promised: the body is kept in `raw/`
+│   ├── QuotaError          429, or a 403 that names a rate limit
+│   └── UpstreamError       5xx, 202, timeouts, resets, truncated or non-JSON bodies
+├── FormatError             the body parses but does not have the documented format; it is stored in `raw/`
 ├── IncompleteError         fewer or more rows than the upstream says it has
 ├── StorageError            the lake could not be read or written
-│   └── DamagedError        a file in it is not what was stored: move it away and collect its period again
-└── TrainingError           the training spec asks for what the lake does not hold
+│   └── DamagedError        a file is not as it was stored: move it away and collect its period again
+└── TrainingError           the training spec asks for data that the lake does not hold
 
-Every error names the entry (or the file), says what happened and what to do.
+Every error names its subject (an entry or a file), what happened, and what to do.
 """
 
 from __future__ import annotations
 
 
 class GridtideError(Exception):
-    """The root: `subject` (entry, file or command), what `happened`, how to `fix` it."""
+    """The root: `subject` (entry, file or command), what `happened`, and how to `fix` it."""
 
     retryable = False
 
@@ -35,15 +35,16 @@ class GridtideError(Exception):
 
 
 class ConfigurationError(GridtideError):
-    """The configuration, or a command's arguments, ask for something that cannot be."""
+    """The configuration, or the arguments of a command, ask for something impossible."""
 
 
 class CredentialsError(GridtideError):
-    """The upstream refuses the credentials (401, 403), or there are none for it or the lake."""
+    """The upstream refuses the credentials (401, 403), or there are none for the upstream or the lake."""
 
 
 class PassingError(GridtideError):
-    """What may pass: `wait` is how many seconds the upstream asks us to wait, None where it names no time."""
+    """An error that may pass. `wait` is the time in seconds that the upstream asks us to wait, None if it names
+    none."""
 
     retryable = True
 
@@ -56,19 +57,19 @@ class PassingError(GridtideError):
 
 
 class QuotaError(PassingError):
-    """The upstream's quota is used up: 429, or a 403 that speaks of a limit."""
+    """The upstream's quota is used up: 429, or a 403 that names a limit."""
 
 
 class UpstreamError(PassingError):
-    """The upstream failed in a way that may pass: 5xx, 202, a time-out, a reset, a cut body, no JSON."""
+    """The upstream failed in a way that may pass: 5xx, 202, a timeout, a reset, a truncated body, no JSON."""
 
 
 class FormatError(GridtideError):
-    """The upstream answered something that parses but is not what its format promises."""
+    """The body parses but does not have the documented format."""
 
 
 class IncompleteError(GridtideError):
-    """The rows received are not as many as the upstream says there are."""
+    """The number of received rows differs from the upstream's own count."""
 
     retryable = True
 
@@ -78,7 +79,7 @@ class StorageError(GridtideError):
 
 
 class DamagedError(StorageError):
-    """A file in the lake is not what was stored; that a file cannot be read just now is no such error."""
+    """A file in the lake is not as it was stored. A file that cannot be read for the moment is a `StorageError`."""
 
 
 class TrainingError(GridtideError):
@@ -86,7 +87,7 @@ class TrainingError(GridtideError):
 
 
 def one_line(error: BaseException) -> str:
-    """`error` on one line; one that nobody foresaw comes with its type."""
+    """Returns `error` on one line; an unexpected error is preceded by its type."""
     text = str(error) if isinstance(error, GridtideError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())
 

@@ -32,7 +32,7 @@ class Period:
 
     @classmethod
     def parse(cls, text: str) -> Period:
-        """The inverse of `str`.
+        """Parses the output of `str`.
 
         >>> str(Period.parse("2024-01-01T00:00/2024-01-02T00:00"))
         '2024-01-01T00:00/2024-01-02T00:00'
@@ -42,15 +42,15 @@ class Period:
 
     @property
     def duration(self) -> timedelta:
-        """How long it is."""
+        """The length of the period."""
         return self.end - self.start
 
     def clip(self, bounds: Period) -> Period:
-        """What of it lies in `bounds`; raises `ValueError` if nothing does."""
+        """Returns the part of the period that lies in `bounds`; raises `ValueError` if there is none."""
         return Period(max(self.start, bounds.start), min(self.end, bounds.end))
 
     def overlaps(self, period: Period) -> bool:
-        """Whether it shares a moment with `period`; periods that only touch do not."""
+        """Whether the two periods share a moment; periods that only touch do not."""
         return self.start < period.end and period.start < self.end
 
 
@@ -62,14 +62,14 @@ DAY = timedelta(days=1)
 
 
 def describe_duration(duration: timedelta) -> str:
-    """`duration` in its one or two largest units, as a person would write it.
+    """Writes `duration` in its one or two largest units.
 
     >>> [describe_duration(timedelta(minutes=minutes)) for minutes in (0.5, 125, 86400, 0)]
     ['30 s', '2 h 5 min', '60 days', '0 s']
     """
     seconds = max(0, int(duration.total_seconds()))
     units = ((86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
-    largest = next((i for i, (length, _) in enumerate(units) if seconds >= length), len(units) - 1)
+    largest = next((index for index, (length, _) in enumerate(units) if seconds >= length), len(units) - 1)
     parts: list[str] = []
     for length, name in units[largest : largest + (1 if largest >= 2 else 2)]:
         count, seconds = divmod(seconds, length)
@@ -78,12 +78,12 @@ def describe_duration(duration: timedelta) -> str:
 
 
 def microseconds(moment: datetime) -> int:
-    """`moment` in µs since 1970, as the table of observations counts time."""
+    """Returns `moment` in µs since 1970, the unit of time in the table of observations."""
     return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def floor(moment: datetime, step: timedelta) -> datetime:
-    """The latest multiple of `step` since 1970 that is not after `moment`.
+    """Returns the latest multiple of `step` since 1970 that is not after `moment`.
 
     >>> floor(datetime(2024, 1, 1, 5, 59, tzinfo=UTC), timedelta(hours=1)).hour
     5
@@ -92,7 +92,7 @@ def floor(moment: datetime, step: timedelta) -> datetime:
 
 
 def split(period: Period, step: timedelta) -> list[Period]:
-    """`period` in touching pieces of at most `step`, counted from its start.
+    """Splits `period` into adjacent pieces of at most `step`, counted from its start.
 
     >>> hour = timedelta(hours=1)
     >>> [str(p) for p in split(Period(EPOCH, EPOCH + 3 * hour), 2 * hour)]
@@ -110,22 +110,22 @@ def split(period: Period, step: timedelta) -> list[Period]:
 
 
 def split_days(period: Period, count: int, zone: ZoneInfo) -> list[Period]:
-    """`period` in touching pieces of at most `count` calendar days of `zone`, cut at its midnights.
+    """Splits `period` into adjacent pieces of at most `count` calendar days of `zone`, cut at its midnights.
 
     >>> spring = Period(datetime(2024, 3, 9, 12, tzinfo=UTC), datetime(2024, 3, 12, tzinfo=UTC))
     >>> [str(p) for p in split_days(spring, 1, ZoneInfo("America/New_York"))][:2]
     ['2024-03-09T12:00/2024-03-10T05:00', '2024-03-10T05:00/2024-03-11T04:00']
     """
     if count < 1:
-        raise ValueError(f"a piece holds a day at least, got {count}")
-    firsts = [local_midnight(day, zone) for day in [*local_days(period, zone)][count::count]]
-    minute = timedelta(minutes=1)  # before 1900 midnights have seconds, which bounds that are written down have not
-    bounds = sorted({period.start, *(floor(first, minute) for first in firsts), period.end})
+        raise ValueError(f"a piece must hold at least one day, got {count}")
+    midnights = [local_midnight(day, zone) for day in [*local_days(period, zone)][count::count]]
+    minute = timedelta(minutes=1)  # before 1900 midnights have seconds; bounds in file names do not
+    bounds = sorted({period.start, *(floor(midnight, minute) for midnight in midnights), period.end})
     return [Period(start, end) for start, end in pairwise(bounds)]
 
 
 def union(periods: Iterable[Period]) -> list[Period]:
-    """The same moments as `periods`, sorted, with overlapping and touching ones joined."""
+    """Returns the same moments as sorted periods; overlapping and touching periods are joined."""
     joined: list[Period] = []
     for period in sorted(periods):
         if joined and period.start <= joined[-1].end:
@@ -137,7 +137,7 @@ def union(periods: Iterable[Period]) -> list[Period]:
 
 
 def missing(target: Period, covered: Iterable[Period]) -> list[Period]:
-    """The parts of `target` that none of `covered` overlaps: target − covered."""
+    """Returns the parts of `target` that no period of `covered` overlaps: target − covered."""
     holes = []
     start = target.start
     for period in union(covered):
@@ -152,21 +152,21 @@ def missing(target: Period, covered: Iterable[Period]) -> list[Period]:
 
 
 def local_days(period: Period, zone: ZoneInfo) -> Iterator[date]:
-    """The calendar days of `zone` that share a moment with `period`."""
+    """Yields the calendar days of `zone` that share a moment with `period`."""
     day = period.start.astimezone(zone).date()
-    last = (period.end - timedelta(microseconds=1)).astimezone(zone).date()
-    while day <= last:
+    last_day = (period.end - timedelta(microseconds=1)).astimezone(zone).date()
+    while day <= last_day:
         yield day
         day += timedelta(days=1)
 
 
 def local_midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The start of the local day `day`, in UTC; days are 23, 24 or 25 hours long."""
+    """Returns the start of the local day `day` in UTC; local days are 23, 24 or 25 hours long."""
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
 def local_day(day: date, zone: ZoneInfo) -> Period:
-    """The operating day `day`, local midnight to local midnight, in UTC.
+    """Returns the operating day `day`, from local midnight to local midnight, in UTC.
 
     >>> local_day(date(2024, 11, 3), ZoneInfo("America/New_York")).duration
     datetime.timedelta(days=1, seconds=3600)

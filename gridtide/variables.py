@@ -1,7 +1,7 @@
-"""How series are called, and the registry of variables: which unit each has and how it becomes hourly.
+"""Names of series, and the registry of variables: their units and how they become hourly.
 
-One (source, variable) is one product with one unit. `open_meteo` and `generic` take their units
-from the answer and the configuration, so they have no row here but for their hourly rule.
+A variable of a source is one product with one unit. `open_meteo` and `generic` take their units from the answer and the
+configuration, so they have no rows here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 
 class SeriesName(NamedTuple):
-    """What a series is called: `source/location/variable`. Locations may hold slashes, such as `UN.A/1`.
+    """The name of a series: `source/location/variable`. Locations may contain slashes, such as `UN.A/1`.
 
     >>> SeriesName.parse("iso_ne/UN.A/1/lmp_day_ahead").location
     'UN.A/1'
@@ -29,20 +29,20 @@ class SeriesName(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> SeriesName:
-        """The parts of a name, or of a pattern of names; raises `ValueError` where `text` has fewer than three."""
+        """Splits a name, or a pattern of names, into its parts; raises `ValueError` if there are fewer than three."""
         source, _, remainder = text.partition("/")
         location, _, variable = remainder.rpartition("/")
         if not (source and location and variable):
-            raise ValueError(f'"{text}" is no series; use source/location/variable such as "eia/ISNE/generation_*"')
+            raise ValueError(f'"{text}" is not a series; use source/location/variable such as "eia/ISNE/generation_*"')
         return cls(source, location, variable)
 
 
 WILDCARDS = {"*": "[^/]*", "?": "[^/]"}
-"""What stands for any characters of a part of a name, and for any one of them; all other characters are themselves."""
+"""`*` matches any characters within one part of a name, `?` exactly one; all other characters match themselves."""
 
 
 def matches_any(name: str, patterns: Iterable[str]) -> bool:
-    """Whether `name`, of a series or of a part of one, is as one of `patterns` says. A wildcard crosses no slash.
+    """Whether `name`, of a series or a part of one, matches one of `patterns`. A wildcard does not match a slash.
 
     >>> matches_any("eia/ISNE/demand", ["eia/*/demand"]), matches_any("eia/ISNE/4001/demand", ["eia/*/demand"])
     (True, False)
@@ -61,7 +61,7 @@ HourlyRule = Literal["sum", "mean", "start", "repeat"]
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """What a source calls a product: a full-match `pattern` of names, its unit, its hourly rule."""
+    """A product of a source: a full-match `pattern` of names, its unit, its hourly rule."""
 
     source: str
     pattern: str
@@ -69,8 +69,8 @@ class Variable:
     hourly: HourlyRule
     meaning: str
     listing_zone: str = ""
-    """The zone of the days on which a series that a reading does not list, while it lists others of this row, is 0;
-    empty where what is not reported is missing."""
+    """The time zone whose days decide when an unlisted series is 0: on a day with other series of this row, a series
+    that a reading does not list is 0. Empty if an absent value is missing."""
 
 
 REGISTRY: tuple[Variable, ...] = (
@@ -110,11 +110,11 @@ REGISTRY: tuple[Variable, ...] = (
 
 
 NAMED_BY = {"synthetic": ("eia", "iso_ne")}
-"""The sources whose names another source takes over, the first that has the name."""
+"""Sources that use the variable names of other sources; the first one with the name applies."""
 
 
 def find_variable(source: str, variable: str) -> Variable | None:
-    """The registry's row of `variable`, or None where its unit comes with the data."""
+    """Returns the registry's row of `variable`, or None if its unit comes with the data."""
     for namer in NAMED_BY.get(source, (source,)):
         for row in REGISTRY:
             if row.source == namer and re.fullmatch(row.pattern, variable):
@@ -123,7 +123,7 @@ def find_variable(source: str, variable: str) -> Variable | None:
 
 
 def unit_of(source: str, variable: str) -> str:
-    """The one unit of `variable`; raises `KeyError` for a name the registry does not hold."""
+    """Returns the unit of `variable`; raises `KeyError` for a name that is not in the registry."""
     row = find_variable(source, variable)
     if row is None:
         raise KeyError(f"{source}/{variable} is not in the registry of variables")
@@ -131,7 +131,7 @@ def unit_of(source: str, variable: str) -> str:
 
 
 def hourly_rule(source: str, variable: str, unit: str) -> HourlyRule:
-    """How `variable` becomes hourly, by the registry, else by what its unit means."""
+    """Returns how `variable` becomes hourly: by the registry, or else by its unit."""
     row = find_variable(source, variable)
     if row is not None:
         return row.hourly
@@ -141,7 +141,7 @@ def hourly_rule(source: str, variable: str, unit: str) -> HourlyRule:
 
 
 def snake_case(name: str) -> str:
-    """`name` as the table spells it.
+    """Converts `name` to snake case, as in the table of observations.
 
     >>> snake_case("UncommitedAvailDRRMw"), snake_case("Natural Gas"), snake_case("ExpActOp4Mw")
     ('uncommited_avail_drr_mw', 'natural_gas', 'exp_act_op4_mw')

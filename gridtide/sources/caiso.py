@@ -1,10 +1,9 @@
 """CAISO OASIS: https://www.caiso.com/documents/oasis-interfacespecification.pdf
 
-`SingleZip` answers with a zip of one CSV, and with HTTP 200 and an XML error where it cannot. The
-columns differ in order between reports and the rows are not sorted, so a report is identified by its
-columns and read by column name; the price is in column `MW`, `VALUE` or `PRC`. Only the `…_GMT` columns
-give the time: `OPR_HR` runs 1, 2, 4 in spring and 1, 2, 25, 3 in autumn. A request returns the
-intervals that start in [startdatetime, enddatetime).
+`SingleZip` answers with a zip of one CSV; on an error it answers HTTP 200 and an XML document. The order of columns
+differs between reports and the rows are not sorted, so a report is identified by its columns and read by column name.
+The value is in column `MW`, `VALUE` or `PRC`. Only the `…_GMT` columns give the time: `OPR_HR` runs 1, 2, 4 in spring
+and 1, 2, 25, 3 in autumn. A request returns the intervals that start in [startdatetime, enddatetime).
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ if TYPE_CHECKING:
 
 HOSTS = ("oasis.caiso.com",)
 SYSTEM_LOCATIONS = ("CA ISO-TAC", "NP15", "SP15", "ZP26")
-"""Load is of the whole system; solar and wind are of three trading hubs, which make it up together."""
+"""Load is that of the whole system; solar and wind are those of three trading hubs, which together are the system."""
 
 LONGEST_REPORT = timedelta(days=30)
-"""OASIS answers at most 31 days a request, and has refused exactly 31."""
+"""The longest period of one request. OASIS answers at most 31 days, and has refused exactly 31."""
 
 MAX_BYTES = 256 << 20
-"""The most an answer may hold once unzipped, so that a zip bomb does no harm."""
+"""The largest unzipped answer, as a protection against zip bombs."""
 
 NO_ROWS = "1000"
 PASSING_CODES = ("1003", "1006", "1008", "1009", "1010", "1012", "1013", "1015")
@@ -53,14 +52,14 @@ ERROR_FIXES = {
 }
 
 DAY_AHEAD_MARKETS = frozenset({"DAM", "RUC", "2DA", "7DA"})
-"""Markets that are published by noon of the day before."""
+"""Markets whose results are published by noon of the day before."""
 
 START, END, MARKET = "INTERVALSTARTTIME_GMT", "INTERVALENDTIME_GMT", "MARKET_RUN_ID"
 
 
 @dataclass(frozen=True, slots=True)
 class OasisReport:
-    """A kind of report: the column of its location, the columns from which `name` makes its variable, and its unit."""
+    """A kind of report: its location column, the columns from which `name` makes the variable, and its unit."""
 
     location: str
     labels: tuple[str, ...]
@@ -86,7 +85,7 @@ def _name_schedule(market: str, kind: str) -> str:
 
 
 def _name_price(market: str, component: str) -> str:
-    """RTM prices are those of the five-minute dispatch, RTPD of the fifteen-minute market."""
+    """RTM prices are those of the five-minute dispatch; RTPD prices are those of the fifteen-minute market."""
     words = {"RTM": "five_minute", "RTPD": "fifteen_minute"}
     endings = {"LMP": "", "MCE": "_energy", "MCC": "_congestion", "MCL": "_loss", "MGHG": "_ghg"}
     return f"lmp_{words.get(market, _name_market(market))}" + endings.get(component, f"_{snake_case(component)}")
@@ -99,11 +98,11 @@ OASIS_REPORTS = (
     OasisReport("TAC_AREA_NAME", (MARKET,), _name_load),
 )
 VALUE_COLUMNS = ("MW", "VALUE", "PRC")
-"""The columns a value may be in: PRC_LMP says `MW`, PRC_INTVL_LMP `VALUE`, PRC_RTPD_LMP `PRC`."""
+"""The possible columns of the value: `MW` in PRC_LMP, `VALUE` in PRC_INTVL_LMP, `PRC` in PRC_RTPD_LMP."""
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """OASIS's politeness limit and longest request, and the lag of the report and market."""
+    """OASIS's rate limit and longest request, and the lag and resolution of the report and market."""
     parameters = _read_params(url, params)
     report = parameters.get("queryname", "").upper()
     markets = set(parameters.get("market_run_id", "DAM" if report == "PRC_LMP" else "").upper().split(","))
@@ -122,7 +121,7 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _find_resolution(report: str, markets: Set[str], execution: str) -> str:
-    """The length of a report's intervals; those of the real-time markets are 5 or 15 minutes long."""
+    """Returns the length of a report's intervals; those of the real-time markets are 5 or 15 minutes."""
     if report in ("PRC_INTVL_LMP", "PRC_RTPD_LMP"):
         return "PT5M" if report == "PRC_INTVL_LMP" else "PT15M"
     if report not in ("SLD_FCST", "SLD_REN_FCST", "ENE_SLRS"):
@@ -133,9 +132,9 @@ def _find_resolution(report: str, markets: Set[str], execution: str) -> str:
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:
-    """One request for each piece of `period` that OASIS answers at once, at most 30 days long.
+    """Splits `period` into requests of at most 30 days, the most that OASIS answers at once.
 
-    Raises `ConfigurationError` where the entry names no report.
+    Raises `ConfigurationError` if the entry names no report.
     """
     parameters = _read_params(entry.url, entry.params)
     if "queryname" not in parameters:
@@ -160,7 +159,7 @@ def _build_request(entry: Entry, parameters: Mapping[str, str], period: Period) 
 
 
 def _read_params(url: str, params: Mapping[str, Any]) -> dict[str, str]:
-    """The parameters in the URL's query and in `params`; several values make one, with commas."""
+    """Merges the parameters of the URL's query and of `params`; several values are joined by commas."""
     parameters = dict(parse_qsl(urlsplit(url).query))
     for key, value in params.items():
         parameters[key] = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
@@ -168,11 +167,11 @@ def _read_params(url: str, params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
-    """The rows of one answer: a zip of CSV members, or a CSV or XML by itself.
+    """Reads the rows of one answer: a zip of CSV members, or a bare CSV or XML.
 
-    Of an entry that keeps bodies only, nothing but the errors is read: its report may be any.
-    Raises `UpstreamError` for a cut zip, a web page and the errors of OASIS that pass,
-    `ConfigurationError` for those that do not, `FormatError` for a report of other columns.
+    For an entry that stores only bodies, only errors are read: any report is allowed. Raises `UpstreamError` for a
+    truncated zip, a web page and the OASIS errors that may pass, `ConfigurationError` for those that do not pass,
+    `FormatError` for a report with unknown columns.
     """
     from gridtide.observations.table import concat
 
@@ -209,22 +208,22 @@ def _read_members(entry: Entry, body: bytes) -> list[bytes]:
 
 
 def _raise_error(entry: Entry, body: bytes) -> None:
-    """Raises the error that the XML stands for; returns where it means "no rows"."""
+    """Raises the error that the XML describes; returns if the XML means "no rows"."""
     if is_html(body):
         raise UpstreamError(entry.name, "OASIS answers with a web page", "It may be down, or asked too often")
     report = tree(entry.name, body)
-    code = (report.findtext(".//ERR_CODE") or "").strip()
-    what = f"OASIS answers error {code}: {(report.findtext('.//ERR_DESC') or '').strip()}"
-    if not code:
-        happened = f"OASIS answers <{report.tag}> without an error in it, where CSV was asked for"
+    error_code = (report.findtext(".//ERR_CODE") or "").strip()
+    description = f"OASIS answers error {error_code}: {(report.findtext('.//ERR_DESC') or '').strip()}"
+    if not error_code:
+        unexpected = f"OASIS answers <{report.tag}> without an error in it; CSV was requested"
         if report.tag.startswith("OASIS"):
-            raise FormatError(entry.name, happened)
-        raise UpstreamError(entry.name, happened, "It is tried again")
-    if code in PASSING_CODES:
-        raise UpstreamError(entry.name, what)
-    if code != NO_ROWS:
-        fix = ERROR_FIXES.get(code, 'Compare "params" with the OASIS interface specification')
-        raise ConfigurationError(entry.name, what, fix)
+            raise FormatError(entry.name, unexpected)
+        raise UpstreamError(entry.name, unexpected, "It is tried again")
+    if error_code in PASSING_CODES:
+        raise UpstreamError(entry.name, description)
+    if error_code != NO_ROWS:
+        fix = ERROR_FIXES.get(error_code, 'Compare "params" with the OASIS interface specification')
+        raise ConfigurationError(entry.name, description, fix)
 
 
 def _read_observations(entry: Entry, body: bytes, retrieved_at: datetime) -> pa.Table:
@@ -253,7 +252,7 @@ def _read_observations(entry: Entry, body: bytes, retrieved_at: datetime) -> pa.
 
 
 def _name_variables(rows: pa.Table, report: OasisReport) -> pa.Array:
-    """The variable of each of `rows`, named once for each combination of labels."""
+    """Returns the variable of each row of `rows`, shape (rows,). Each combination of labels is named only once."""
     import numpy as np
 
     from gridtide.observations import arrays
@@ -268,7 +267,7 @@ def _name_variables(rows: pa.Table, report: OasisReport) -> pa.Array:
 
 
 def _identify_report(entry: Entry, body: bytes) -> tuple[OasisReport, str]:
-    """The report whose columns the CSV's header has, and the column of its values."""
+    """Returns the report that has the columns of the CSV's header, and the column of its values."""
     header = io.BytesIO(body).readline().decode("utf-8-sig", "replace")
     try:
         columns = next(csv.reader([header]), [])

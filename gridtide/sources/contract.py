@@ -1,11 +1,11 @@
-"""What a source must say about its upstream, and what is assumed where it says nothing.
+"""The contract between the core and a source: what a source must define, and the defaults for the rest.
 
-A source is one module. It says which requests come first, what a body holds, and (in the page that it
-returns) which requests come next. It is pure: it opens no socket and knows no credential.
+A source is one module for one upstream. It builds the first requests, parses a response body, and returns the requests
+that follow with the parsed page. A source is pure: it opens no socket and never sees a credential.
 
-`requests` and `parse` are all that a module must define; for everything else in `Source` there is a default.
-A module imports Arrow inside `parse`, not at the top: the first request is on its way before Arrow is loaded,
-which takes as long as a page does.
+A module must define `requests` and `parse`; everything else in `Source` has a default. A module imports Arrow inside
+`parse`, not at the top: the first request is then sent before Arrow is loaded, and loading Arrow takes as long as
+fetching a page.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
 
 BOM = b"\xef\xbb\xbf"
-"""UTF-8's byte order mark, which JSON should not begin with and sometimes does."""
+"""The UTF-8 byte order mark. JSON should not begin with it, and sometimes does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to an upstream, without credentials.
+    """One request to an upstream, without credentials.
 
-    `label` is what a log line or an error calls it (`2024-03-10`, `offset 5000`), unique within a
-    collection. `period` is the part of the collection's period that this request answers, where it answers one.
-    `offset` counts the rows before this page. `whole_period` is set on a request whose answer decides which
-    others follow: it is the period that all of them must answer.
+    `label` names the request in logs and errors (`2024-03-10`, `offset 5000`); it is unique within a collection.
+    `period` is the part of the collected period that this request answers, or None. `offset` is the number of rows
+    before this page. `whole_period` is set on a request whose answer decides which requests follow; together they must
+    answer `whole_period`.
     """
 
     url: str
@@ -48,32 +48,32 @@ class Request:
     offset: int = 0
     whole_period: Period | None = None
     body: str | None = None
-    """Of a POST; its `Content-Type` is among the headers."""
+    """The body of a POST; its `Content-Type` is in `headers`."""
     answered: tuple[tuple[str, str], ...] = ()
-    """Headers of the answer, names in small letters, which are known when it is read."""
+    """The headers of the response, with names in lower case, set before the body is parsed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Records or cells of an answer that are not stored: why, how many, and one of them with its place in the answer
-    (`row 7, load: '1,204.5'`)."""
+    """Records or cells of a response that are not stored: the reason, their number, and an example with its position in
+    the response (`row 7, load: '1,204.5'`)."""
 
     reason: str
     count: int
     example: str
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as small JSON."""
+        """Returns the fields as a small JSON object."""
         return {"reason": self.reason, "count": self.count, "example": self.example}
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one body says: its observations and what is still to be asked.
+    """The content of one response body: its observations, and the requests that follow.
 
-    `received` counts the upstream's own rows in it; `total` is how many the upstream says there are
-    for the request's period, on all its pages together, None where it does not say. `skipped` counts what the
-    body holds and `observations` do not: every record and cell is in one or the other.
+    `received` counts the upstream's own rows in the body. `total` is the number of rows that the upstream reports for
+    the request's period over all pages, or None if it reports none. `skipped` counts what is in the body but not in
+    `observations`: every record and cell is in one or the other.
     """
 
     observations: pa.Table
@@ -82,52 +82,55 @@ class Page:
     following: Sequence[Request] = ()
     skipped: Sequence[Skipped] = ()
     more: Iterable[pa.Table] = ()
-    """Observations after those in `observations`, of a body too large to be read at once; `skipped` is whole once they
-    are read."""
+    """Further observations, after those in `observations`, of a body too large to be read at once; `skipped` is
+    complete only after they are read."""
 
 
 class Source(Protocol):
-    """What the core asks a source. A module defines these names at its top level, as far as they differ from here."""
+    """What the core asks a source. A module defines these names at its top level where it differs from the defaults
+    here."""
 
     HOSTS: Sequence[str] = ()
-    """The hosts whose URLs are of this source where an entry does not name one."""
+    """The hosts of this source; an entry without `source` gets the source whose host its URL has."""
 
     NEEDS_URL: bool = True
-    """Whether an entry must have a URL; without one nothing is fetched and `parse` makes the observations."""
+    """Whether an entry must have a URL. Without one nothing is fetched, and `parse` makes the observations."""
 
     SYSTEM_LOCATIONS: Sequence[str] = ()
-    """The locations by which the products of one market call its whole system, where they differ between products:
-    training derives features, such as net load, from the series of all of them together."""
+    """The locations by which different products of one market name its whole system. Training derives features such as
+    net load from the series of all these locations together."""
 
     def requests(self, entry: Entry, period: Period | None) -> list[Request]:
-        """The first requests that answer `period`, or the snapshot if it is None."""
+        """Returns the first requests for `period`, or for the snapshot if `period` is None."""
         raise NotImplementedError
 
     def parse(self, entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
-        """What `body` says. Raises `FormatError` where it is not what the upstream promises, `UpstreamError` where
-        it is an error that may pass, `ConfigurationError` where the request was wrong."""
+        """Parses `body`, the response to `request`. Raises `FormatError` if the body does not have the documented
+        format, `UpstreamError` for an error that may pass, `ConfigurationError` for a wrong request."""
         raise NotImplementedError
 
     def defaults(self, url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What an entry has where it says nothing, by the keys of `entries.Entry` as in JSON."""
+        """Returns the defaults of an entry's settings, by the keys of `entries.Entry` as in JSON."""
         return {}
 
     def problems(self, entry: Mapping[str, Any]) -> Sequence[str]:
-        """What is wrong with an entry of this source, complete and as in JSON, before anything is asked; each as
-        `key: what is wrong; what would be right`. Types and formats are checked elsewhere and may be wrong here."""
+        """Returns the problems of an entry of this source, found before anything is requested. `entry` is complete and
+        as in JSON. Each problem reads `key: what is wrong; what would be right`. Types and formats are checked
+        elsewhere, so values may have a wrong type here."""
         return ()
 
     def takes_period(self, entry: Entry) -> bool:
-        """Whether the entry can be asked for a period; if not, its answer is a snapshot."""
+        """Whether the entry can be requested for a period; if not, its response is a snapshot."""
         return True
 
     def days(self, entry: Entry) -> ZoneInfo | None:
-        """The zone of the calendar days by which the upstream answers, so that a part of one is asked as the whole;
-        None where it answers any period."""
+        """Returns the time zone of the calendar days in which the upstream answers, so that only whole days are
+        requested; None if it answers any period."""
         return None
 
     def due_period(self, entry: Entry, now: datetime) -> Period | None:
-        """What a scheduled run at `now` asks: `reread` before what is due, None for a snapshot."""
+        """Returns the period that a scheduled run at `now` requests: `reread` before the end of what is due, or None
+        for a snapshot."""
         from gridtide.observations.availability import find_due_end
 
         if not self.takes_period(entry):
@@ -136,25 +139,27 @@ class Source(Protocol):
         return Period(due - entry.reread, due)
 
     def actual_status(self, status: int, body: bytes) -> int:
-        """The HTTP status that an error answer should have had, where an upstream uses another one."""
+        """Returns the HTTP status that an error response should have, for upstreams that send a wrong one."""
         return status
 
     def requested_wait(self, message: str, now: datetime) -> float | None:
-        """The seconds from `now` (UTC) that an error message asks us to wait, None where it does not say so in words
-        of the upstream's own. Headers, and numbers with a unit, are understood without it."""
+        """Returns the seconds from `now` (UTC) that an error message asks us to wait, or None if it names no time in
+        the upstream's own words. The core understands headers, and numbers with a unit, by itself."""
         return None
 
 
 def complete(module: ModuleType) -> Source:
-    """`module` as a source, with the defaults of `Source` for what it does not define.
+    """Returns `module` as a source, with the defaults of `Source` for what the module does not define.
 
-    Raises `TypeError` where it lacks what has no default.
+    Raises `TypeError` if the module lacks `requests` or `parse`.
     """
-    absent = [name for name in ("requests", "parse") if not hasattr(module, name)]
-    if absent:
-        raise TypeError(f"{module.__name__} is no source: it defines no {' and no '.join(absent)}")
-    names = [name for name in vars(Source) if not name.startswith("_") and hasattr(module, name)]
-    values = {name: getattr(module, name) for name in names}
-    members = {name: staticmethod(value) if callable(value) else value for name, value in values.items()}
-    kind: type[Source] = type(module.__name__, (Source,), members)
-    return kind()
+    missing_names = [name for name in ("requests", "parse") if not hasattr(module, name)]
+    if missing_names:
+        raise TypeError(f"{module.__name__} is no source: it defines no {' and no '.join(missing_names)}")
+    member_names = [name for name in vars(Source) if not name.startswith("_") and hasattr(module, name)]
+    attributes = {name: getattr(module, name) for name in member_names}
+    members = {
+        name: staticmethod(attribute) if callable(attribute) else attribute for name, attribute in attributes.items()
+    }
+    source_type: type[Source] = type(module.__name__, (Source,), members)
+    return source_type()

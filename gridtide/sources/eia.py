@@ -1,9 +1,9 @@
 """EIA API v2, hourly electric grid monitor (form EIA-930): https://www.eia.gov/opendata/documentation.php
 
-`period` names the hour *ending*, in UTC without a suffix; `end` is inclusive. An answer holds at
-most 5,000 rows and says in `total` how many there are. Where the number of series is predictable
-the period is asked in slices that fit one answer, without offsets: a slice fetched before a crash
-stays valid after it, and no page shifts while the upstream adds rows.
+`period` names the hour *ending*, in UTC without a suffix; `end` is inclusive. A response holds at most 5,000 rows and
+gives their total number in `total`. If the number of series is predictable, the period is requested in slices that fit
+one response, without offsets: a slice fetched before a crash stays valid after it, and no page shifts while the
+upstream adds rows.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ if TYPE_CHECKING:
 
 HOSTS = ("api.eia.gov",)
 MOST_ANSWER_ROWS = 5000
-"""The most rows the upstream puts into one JSON answer."""
+"""The largest number of rows in one JSON response."""
 
 MOST_ROUTE_ROWS = 200_000_000
-"""More than the grid monitor holds of any route. A larger total is refused, as every page of it would be requested."""
+"""More rows than any route of the grid monitor has. A larger total is refused, because every page of it would be
+requested."""
 
 FUELS_BY_CODE = {
     "COL": "coal",
@@ -62,8 +63,8 @@ VARIABLES_BY_TYPE = {
 
 @dataclass(frozen=True, slots=True)
 class MonitorRoute:
-    """How one route's rows are read: the columns of the key beside `period`, which of them is the
-    location facet and which splits it into series, and about how many series a location has."""
+    """How the rows of one route are read: its two key columns beside `period`, which of them is the location facet and
+    which one splits a location into series, and the approximate number of series per location."""
 
     columns: tuple[str, str]
     facet: str
@@ -80,7 +81,7 @@ MONITOR_ROUTES = {
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The key from `EIA_API_KEY`, the documented limits, and the lag of the route."""
+    """The API key from `EIA_API_KEY`, the documented limits, and the lag of the route."""
     lag = {"fuel-type-data": "PT5H", "interchange-data": "PT28H"}.get(_find_route_name(url) or "", "PT2H")
     forecast = _read_facet(params, "type") == ("DF",)
     return {
@@ -94,9 +95,9 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def problems(entry: Mapping[str, Any]) -> list[str]:
-    """A route without `/data/`, which answers with a description of itself, and any frequency but `hourly`.
+    """Refuses a route without `/data/`, which answers with a description of itself, and any frequency but `hourly`.
 
-    An entry that keeps bodies only may ask for either.
+    An entry that stores only bodies may request either.
     """
     url, params = entry.get("url"), entry.get("params")
     if not isinstance(url, str) or entry.get("format") in ("json", "raw"):
@@ -114,7 +115,7 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:
-    """The one request whose answer decides which requests follow: the first slice, else the first page."""
+    """Returns the one request whose answer decides which requests follow: the first slice, or else the first page."""
     slices = _slice_period(entry, period)
     if period is None or len(slices) < 2:
         return [_build_request(entry, period)]
@@ -122,10 +123,10 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
 
 
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
-    """The rows of one answer; the first page of a period names its other pages.
+    """Parses the rows of one response; the first page of a period lists its other pages.
 
-    Raises `UpstreamError` for a body that is no JSON, `FormatError` for one of another shape, and for one that is an
-    error what that means: `QuotaError`, `CredentialsError`, `ConfigurationError` or `UpstreamError`.
+    Raises `UpstreamError` for a body that is not JSON, `FormatError` for a body of another shape, and for an error in
+    the body the matching `QuotaError`, `CredentialsError`, `ConfigurationError` or `UpstreamError`.
     """
     answer, route = _decode_answer(entry, body, request.url)
     table = _read_observations(entry, answer.data, route, retrieved_at)
@@ -134,8 +135,8 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
 
 
 def actual_status(status: int, body: bytes) -> int:
-    """400 or 404 where the body names it: `{"error": …, "code": 404}` arrives under HTTP 500. 429 for
-    `OVER_RATE_LIMIT`, which may arrive under HTTP 403."""
+    """Returns 400 or 404 if the body names it, as in `{"error": …, "code": 404}` under HTTP 500; 429 for
+    `OVER_RATE_LIMIT`, which may come with HTTP 403."""
     if b"OVER_RATE_LIMIT" in body[:4000]:
         return 429
     try:
@@ -156,8 +157,8 @@ def _list_following(entry: Entry, request: Request, page: Page) -> list[Request]
 
 
 def _ignores_period(entry: Entry, request: Request, page: Page) -> bool:
-    """Whether the answer to a slice covers more than the slice. Then it is paged by offset alone, as every other slice
-    would return the same rows again."""
+    """Whether the answer covers more than the requested slice. Then only offsets are used for paging, because every
+    other slice would return the same rows again."""
     if request.period is None or not page.received:
         return False
     starts = page.observations["interval_start"]
@@ -166,7 +167,7 @@ def _ignores_period(entry: Entry, request: Request, page: Page) -> bool:
 
 
 def _slice_period(entry: Entry, period: Period | None) -> list[Period]:
-    """`period` in pieces whose rows should fit one answer; whole where the number of series is unknown."""
+    """Splits `period` into slices whose rows should fit one answer; one slice if the number of series is unknown."""
     route = MONITOR_ROUTES.get(_find_route_name(entry.url) or "")
     locations = _read_facet(entry.params, route.facet) if route else ()
     if period is None or route is None or not locations:
@@ -176,7 +177,8 @@ def _slice_period(entry: Entry, period: Period | None) -> list[Period]:
 
 
 def _build_request(entry: Entry, period: Period | None) -> Request:
-    """The first page of `period`: interval starts `[A, B)` are the hour-ending labels `A + 1 h … B`."""
+    """Builds the request for the first page of `period`. The interval starts `[A, B)` have the hour-ending labels `A +
+    1 h … B`."""
     route = MONITOR_ROUTES.get(_find_route_name(entry.url) or "")
     query: dict[str, Any] = {"frequency": "hourly", "data[0]": "value", **entry.params}
     if period is not None:
@@ -184,7 +186,7 @@ def _build_request(entry: Entry, period: Period | None) -> Request:
     for number, column in enumerate(("period", *(route.columns if route else ()))):
         query |= {f"sort[{number}][column]": column, f"sort[{number}][direction]": "asc"}
     query["length"] = MOST_ANSWER_ROWS
-    params = tuple((key, str(v)) for key, value in query.items() for v in _as_sequence(value))
+    params = tuple((key, str(item)) for key, setting in query.items() for item in _as_sequence(setting))
     return Request(entry.url, params, label=f"{period} from row 0" if period else "from row 0", period=period)
 
 
@@ -212,10 +214,10 @@ _ANY_ROUTE = msgspec.json.Decoder(_AnyAnswer, strict=False)
 
 @functools.cache
 def _make_decoder(route: MonitorRoute, value: Any) -> msgspec.json.Decoder[Any]:
-    """A decoder that builds objects of only the columns that are read: twice as fast as dictionaries.
+    """Returns a decoder that builds objects with only the columns that are read: twice as fast as dictionaries.
 
-    `first` and `second` are the columns of the route. Values are of the type `value`; one that is absent
-    reads like a null, as does an absent unit.
+    `first` and `second` are the key columns of the route. Values have the type `value`; an absent value or unit is read
+    as a null.
     """
     row = msgspec.defstruct(
         "Row",
@@ -234,7 +236,7 @@ def _make_decoder(route: MonitorRoute, value: Any) -> msgspec.json.Decoder[Any]:
 
 
 def _decode_answer(entry: Entry, body: bytes, url: str) -> tuple[_AnyResponse, MonitorRoute]:
-    """The answer, and its route: by the URL, else by the columns that the first row has."""
+    """Decodes an answer and returns it with its route, which the URL or else the columns of the first row identify."""
     body = body.removeprefix(BOM)
     try:
         route = MONITOR_ROUTES.get(_find_route_name(url) or "")
@@ -242,24 +244,24 @@ def _decode_answer(entry: Entry, body: bytes, url: str) -> tuple[_AnyResponse, M
             route = _identify_route(entry, url, _ANY_ROUTE.decode(body).response.data)
         answer = _decode_rows(body, route)
     except msgspec.ValidationError as error:
-        what = FormatError(entry.name, f"the answer has not the promised shape: {error}")
-        raise _find_refusal(entry, body) or what from error
+        shape_error = FormatError(entry.name, f"the answer does not have the documented shape: {error}")
+        raise _find_refusal(entry, body) or shape_error from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
+        raise UpstreamError(entry.name, f"the answer is not JSON: {error}", "It is tried again") from error
     refusal = None if answer.data else _find_refusal(entry, body)
     if refusal:
         raise refusal
     if answer.total > MOST_ROUTE_ROWS:
-        raise FormatError(entry.name, f"the answer says that there are {answer.total:,} rows, more than can be")
+        raise FormatError(entry.name, f"the answer says that there are {answer.total:,} rows, more than EIA has")
     return answer, route
 
 
 def _find_refusal(entry: Entry, body: bytes) -> GridtideError | None:
-    """What an answer means that is an error under HTTP 200, None for any other: `{"error": {"code": …, "message": …}}`
-    or `{"error": …, "code": …}`, also within `response`."""
+    """Returns the error that an answer under HTTP 200 describes, or None: `{"error": {"code": …, "message": …}}` or
+    `{"error": …, "code": …}`, also within `response`."""
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # broken behind what was read of it
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # broken after the part that was read
         return None
     parts = (document, document.get("response")) if isinstance(document, dict) else ()
     container = next((part for part in parts if isinstance(part, dict) and part.get("error")), None)
@@ -269,19 +271,20 @@ def _find_refusal(entry: Entry, body: bytes) -> GridtideError | None:
     details = error if isinstance(error, dict) else {**container, "message": error}
     code, message = (str(details.get(key) or "") for key in ("code", "message"))
     description = ": ".join(text for text in (code, message) if text) or msgspec.json.encode(details).decode()
-    happened = f"instead of rows EIA answers: {' '.join(description.split())[:300]}"
+    explanation = f"EIA answers an error instead of rows: {' '.join(description.split())[:300]}"
     if code in ("429", "OVER_RATE_LIMIT"):
-        return QuotaError(entry.name, happened, 'Ask less often: lower the rates in "rate_limit"')
+        return QuotaError(entry.name, explanation, 'Ask less often: lower the rates in "rate_limit"')
     if code in ("401", "403") or code.startswith("API_KEY"):
-        return CredentialsError(entry.name, happened, 'Check the credentials that "auth" names')
+        return CredentialsError(entry.name, explanation, 'Check the credentials that "auth" names')
     if code in ("400", "404", "NOT_FOUND"):
-        return ConfigurationError(entry.name, happened, 'Correct "url" or "params"')
-    return UpstreamError(entry.name, happened, "Try again later")
+        return ConfigurationError(entry.name, explanation, 'Correct "url" or "params"')
+    return UpstreamError(entry.name, explanation, "Try again later")
 
 
 def _decode_rows(body: bytes, route: MonitorRoute) -> _AnyResponse:
-    """Numbers in strings are read as such while decoding, which saves a third of the time; one as `".306"`,
-    which is none in JSON, is read after it. `"null"` is a null, whatever stands beside it."""
+    """Decodes the rows of a response. Numbers in strings are converted while decoding, which saves a third of the time;
+    spellings such as `".306"`, which JSON does not allow, are converted afterwards. `"null"` is a null, whatever else
+    is in the column."""
     try:
         answer: _AnyResponse = _make_decoder(route, float).decode(body).response
     except msgspec.ValidationError:
@@ -298,10 +301,10 @@ def _find_route_name(url: str) -> str | None:
 
 
 def _identify_route(entry: Entry, url: str, rows: Sequence[Any]) -> MonitorRoute:
-    """The route whose columns the first row has.
+    """Returns the route that has the columns of the first row.
 
-    Raises `ConfigurationError` where no route has them and the URL names another route of EIA, `FormatError` where
-    the URL names none.
+    Raises `ConfigurationError` if no route has them and the URL names another route of EIA, `FormatError` if the URL
+    names none.
     """
     for route in MONITOR_ROUTES.values():
         if not rows or all(isinstance(rows[0], dict) and rows[0].get(column) is not None for column in route.columns):
@@ -310,9 +313,13 @@ def _identify_route(entry: Entry, url: str, rows: Sequence[Any]) -> MonitorRoute
     fix = f"Ask one of {', '.join(MONITOR_ROUTES)} under /v2/electricity/rto/"
     route_path = re.search(r"/v2/([a-z0-9/-]+?)(?:/data)?/?(?:\?|$)", url)
     if route_path:
-        happened = f'"{route_path[1]}" is no hourly route of EIA\'s grid monitor: the columns of its rows are {columns}'
-        raise ConfigurationError(entry.name, happened, fix)
-    raise FormatError(entry.name, f"the answer is of no route of EIA's grid monitor: its columns are {columns}", fix)
+        description = (
+            f'"{route_path[1]}" is not an hourly route of EIA\'s grid monitor: the columns of its rows are {columns}'
+        )
+        raise ConfigurationError(entry.name, description, fix)
+    raise FormatError(
+        entry.name, f"the answer belongs to no route of EIA's grid monitor: its columns are {columns}", fix
+    )
 
 
 def _read_observations(entry: Entry, rows: Sequence[Any], route: MonitorRoute, retrieved_at: datetime) -> pa.Table:
@@ -356,39 +363,40 @@ def _name_variable(route: MonitorRoute, key: tuple[str, str]) -> str:
 
 
 def _read_hour_ends(entry: Entry, labels: Iterable[str]) -> np.ndarray:
-    """Microseconds since 1970 of hour-ending `labels` such as `2024-01-01T00`, shape (labels,)."""
+    """Returns hour-ending `labels` such as `2024-01-01T00` as microseconds since 1970, shape (labels,)."""
     import numpy as np
 
     for label in labels:
         if len(label) != len("2024-01-01T00"):
             raise FormatError(
                 entry.name,
-                f"the period {label!r} is no hour such as '2024-01-01T00'",
+                f"the period {label!r} is not an hour such as '2024-01-01T00'",
                 "Ask an hourly route; the daily ones return a row per time zone",
             )
     try:
         hours = np.array(list(labels), "datetime64[h]")
     except ValueError as error:
-        raise FormatError(entry.name, f"a period is no hour such as '2024-01-01T00': {error}") from error
+        raise FormatError(entry.name, f"a period is not an hour such as '2024-01-01T00': {error}") from error
     return hours.astype("datetime64[us]").astype(np.int64)
 
 
 def _convert_values(entry: Entry, values: list[str | float | None]) -> np.ndarray:
-    """Numbers, strings of numbers (`".306"`) and nulls, also mixed, shape (rows,); NaN for null."""
+    """Converts numbers, strings of numbers (`".306"`) and nulls, also mixed, to floats, shape (rows,); a null becomes
+    NaN."""
     import numpy as np
 
     try:
         numbers = np.array(values, np.float64)
     except ValueError as error:
-        raise FormatError(entry.name, f"a value is no number: {error}") from error
+        raise FormatError(entry.name, f"a value is not a number: {error}") from error
     if np.isinf(numbers).any():
         raise FormatError(entry.name, "a value is infinite")
     return numbers
 
 
 def _number_regular_rows(periods: list[str], firsts: list[str], seconds: list[str]) -> _NumberedRows | None:
-    """The same as `_number_irregular_rows`, in a third of the time, where all hours have the same series in the same
-    order, as they do in most answers; None elsewhere."""
+    """Returns the same as `_number_irregular_rows` in a third of the time, or None. It works if all hours have the same
+    series in the same order, as in most answers."""
     import numpy as np
 
     series_count = periods.count(periods[0]) if periods else 1
@@ -405,13 +413,13 @@ def _number_regular_rows(periods: list[str], firsts: list[str], seconds: list[st
 
 
 def _number_irregular_rows(periods: list[str], firsts: list[str], seconds: list[str]) -> _NumberedRows:
-    """The distinct labels of hours, the number of each row's label, shape (rows,), the distinct series as pairs of the
-    values of the two key columns, and the number of each row's series, shape (rows,)."""
+    """Returns the distinct hour labels, the index of each row's label, shape (rows,), the distinct series as pairs of
+    key values, and the index of each row's series, shape (rows,)."""
     return *_number_keys(periods), *_combine_codes(_number_keys(firsts), _number_keys(seconds))
 
 
 class _Codes(dict[Any, int]):
-    """Numbers keys in the order of their first use."""
+    """Assigns numbers to keys in the order of their first use."""
 
     def __missing__(self, key: Any) -> int:
         code = self[key] = len(self)
@@ -419,7 +427,7 @@ class _Codes(dict[Any, int]):
 
 
 def _number_keys(keys: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """The distinct values of `keys` by first use, and the number of each row's value, shape (rows,)."""
+    """Returns the distinct `keys` in the order of their first use, and the index of each row's key, shape (rows,)."""
     import numpy as np
 
     codes = _Codes()
@@ -430,7 +438,7 @@ def _number_keys(keys: Sequence[str]) -> tuple[list[str], np.ndarray]:
 def _combine_codes(
     first: tuple[list[str], np.ndarray], second: tuple[list[str], np.ndarray]
 ) -> tuple[list[tuple[str, str]], np.ndarray]:
-    """The distinct pairs of values of two columns, and the number of each row's pair, shape (rows,)."""
+    """Returns the distinct pairs of values of two columns, and the index of each row's pair, shape (rows,)."""
     import numpy as np
 
     (firsts, first_codes), (seconds, second_codes) = first, second
@@ -440,10 +448,10 @@ def _combine_codes(
     return series, (np.cumsum(used) - 1)[pairs]
 
 
-def _read_facet(params: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """The values asked for `facets[name][]`, in any of its spellings (`facets[name][0]`)."""
-    entries = (value for key, value in params.items() if key.startswith(f"facets[{name}]"))
-    return tuple(str(v) for value in entries for v in _as_sequence(value))
+def _read_facet(params: Mapping[str, Any], facet: str) -> tuple[str, ...]:
+    """Returns the values of `facets[name][]`, in any of its spellings (`facets[name][0]`)."""
+    settings = (setting for parameter, setting in params.items() if parameter.startswith(f"facets[{facet}]"))
+    return tuple(str(item) for setting in settings for item in _as_sequence(setting))
 
 
 def _as_sequence(value: Any) -> Sequence[Any]:

@@ -1,9 +1,9 @@
-"""Any other upstream: any table of JSON, CSV or XML, read as the entry describes it.
+"""Any other upstream: tables of JSON, CSV or XML, read as the entry describes them.
 
-`{start}` and `{end}` in the URL or in `params` make an entry answer periods; they are written in
-the entry's `timezone`, as ISO 8601 or by a strftime format (`{start:%Y-%m-%d}`). With `{start}`
-alone the upstream has one answer per local day, or `per` month or year, which is units once for each of the
-period. Without placeholders the answer is a snapshot.
+With `{start}` and `{end}` in the URL or in `params` an entry answers periods. The placeholders are written in the
+entry's `timezone`, as ISO 8601 or by a strftime format (`{start:%Y-%m-%d}`). With `{start}` alone, the upstream has one
+answer per local day (or per month or year, by `per`), and each of them is requested once. Without placeholders the
+answer is a snapshot.
 
     body ─► unpacked ─► text ─► table of cells ─► times, series ─► numbers ─► observations
             `unpack`   `encoding`  `records`,       `time`, …        `decimal`, …
@@ -34,7 +34,7 @@ PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}")
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Nothing is known of the upstream, so few requests run at once."""
+    """Few concurrent requests, as nothing is known about the upstream."""
     return {"concurrency": 2}
 
 
@@ -44,15 +44,16 @@ def takes_period(entry: Entry) -> bool:
 
 
 def days(entry: Entry) -> ZoneInfo | None:
-    """Days of the entry's `timezone` where only `{start}` is units or `per` says so, else None."""
+    """Returns the entry's `timezone` if requests are per local day, month or year (`{start}` alone, or `per`), else
+    None."""
     by_day = entry.per is not None or _placeholders(entry) == {"start"}
     return ZoneInfo(entry.timezone) if by_day and takes_period(entry) else None
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:
-    """One request for the snapshot or the period, or one for each local day, month or year of it.
+    """Returns one request for the snapshot or the period, or one for each local day, month or year of it.
 
-    Equal requests, as those for the days of a month whose URL names the month alone, are one.
+    Equal requests are merged, such as those for the days of a month if the URL names only the month.
     """
     if period is None:
         return [_request(entry, None, None)]
@@ -64,22 +65,24 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
 
 
 def _calendar_unit(day: date, per: str, zone: ZoneInfo) -> Period:
-    """The local day, month or year that `day` lies in."""
+    """Returns the local day, month or year that contains `day`."""
     if per == "day":
         return local_day(day, zone)
-    first = day.replace(day=1) if per == "month" else day.replace(month=1, day=1)
-    following = (first + timedelta(days=32 if per == "month" else 366)).replace(day=1)
-    return Period(local_midnight(first, zone), local_midnight(following, zone))
+    first_day = day.replace(day=1) if per == "month" else day.replace(month=1, day=1)
+    next_first_day = (first_day + timedelta(days=32 if per == "month" else 366)).replace(day=1)
+    return Period(local_midnight(first_day, zone), local_midnight(next_first_day, zone))
 
 
 def _without_equals(requests_in_order: list[Request]) -> list[Request]:
-    """The requests, each once; of equal ones the first answers the periods of all."""
+    """Merges equal requests; the merged request has the period of all of them."""
     merged: dict[tuple[str, tuple[tuple[str, str], ...]], Request] = {}
     for request in requests_in_order:
-        first = merged.setdefault((request.url, request.params), request)
-        if first is not request and first.period and request.period:
-            whole = Period(min(first.period.start, request.period.start), max(first.period.end, request.period.end))
-            merged[request.url, request.params] = replace(first, period=whole, label=str(whole))
+        earliest = merged.setdefault((request.url, request.params), request)
+        if earliest is not request and earliest.period and request.period:
+            whole = Period(
+                min(earliest.period.start, request.period.start), max(earliest.period.end, request.period.end)
+            )
+            merged[request.url, request.params] = replace(earliest, period=whole, label=str(whole))
     return list(merged.values())
 
 
@@ -93,14 +96,14 @@ def _placeholders(entry: Entry) -> set[str]:
 
 
 def _pairs(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The parameters one by one: a list of values repeats its key."""
-    for key, value in params.items():
-        for single in value if isinstance(value, list | tuple) else [value]:
-            yield key, single
+    """Yields the parameters; a list of values repeats its key."""
+    for key, setting in params.items():
+        for item in setting if isinstance(setting, list | tuple) else [setting]:
+            yield key, item
 
 
 def _request(entry: Entry, units: Period | None, answers: Period | None) -> Request:
-    """The question for `units`, which answers `answers` of the period."""
+    """Builds the request for `units` (the bounds in its URL), which answers the period `answers`."""
     zone = ZoneInfo(entry.timezone)
     url = _filled(entry.url, units, zone, quoted=True)
     params = tuple((key, _filled(str(value), units, zone)) for key, value in _pairs(entry.params))
@@ -108,28 +111,29 @@ def _request(entry: Entry, units: Period | None, answers: Period | None) -> Requ
     request = first_page(Request(url, params, label=label, period=answers), entry.pages)
     if entry.body is None:
         return request
-    quoted = isinstance(entry.body, str)  # a text is a form already
-    body, kind = write_body(entry.body, entry.headers, lambda text: _filled(text, units, zone, quoted=quoted))
-    return replace(request, body=body, headers=(("Content-Type", kind),))
+    quoted = isinstance(entry.body, str)  # a string is already form-encoded
+    body, content_type = write_body(entry.body, entry.headers, lambda text: _filled(text, units, zone, quoted=quoted))
+    return replace(request, body=body, headers=(("Content-Type", content_type),))
 
 
-def _filled(text: str, period: Period | None, zone: ZoneInfo, *, quoted: bool = False) -> str:
-    """`text` with its placeholders replaced by the bounds of `period` in `zone`."""
+def _filled(template: str, period: Period | None, zone: ZoneInfo, *, quoted: bool = False) -> str:
+    """Replaces the placeholders in `template` by the bounds of `period` in `zone`."""
 
-    def bound(match: re.Match[str]) -> str:
+    def format_bound(match: re.Match[str]) -> str:
         moment = getattr(period, match[1]).astimezone(zone)
         written = moment.strftime(match[2]) if match[2] else moment.isoformat().replace("+00:00", "Z")
         return quote(written) if quoted else written
 
-    return PLACEHOLDER.sub(bound, text) if period else text
+    return PLACEHOLDER.sub(format_bound, template) if period else template
 
 
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
-    """The records of one answer as observations, one for each column of values.
+    """Parses one response into observations, one for each column of values.
 
-    A value absent from a record is no observation, a null one is a null; what is neither is among the page's `skipped`.
-    Raises `UpstreamError` for what may pass, `IncompleteError` where the answer says that there is more, and
-    `FormatError`, which names place and fix, for what can be neither stored nor counted.
+    A value that is absent from a record gives no observation, a null gives a null; anything else that is not stored is
+    counted in the page's `skipped`.
+    Raises `UpstreamError` for an error that may pass, `IncompleteError` if the response says that there are more rows,
+    and `FormatError`, which names the position and a fix, for content that can be neither stored nor counted.
     """
     from gridtide.sources.tables.answers import read_answer
 
@@ -137,9 +141,9 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
 
 
 def _day(entry: Entry, request: Request) -> date | None:
-    """The local day that the request is about, where it is about one."""
+    """Returns the local day that the request is for, or None if it is for another period."""
     zone = days(entry)
     if request.period is None or zone is None:
         return None
-    first, *further = local_days(request.period, zone)
-    return None if further else first
+    day, *further_days = local_days(request.period, zone)
+    return None if further_days else day

@@ -1,12 +1,12 @@
 """ISO New England Web Services v1.1: https://webservices.iso-ne.com/docs/v1.1/
 
-Everything is in the path, `<resource>/current` or `<resource>/day/<YYYYMMDD>`, each perhaps with
-`/location/<id>`; there is no query and no paging. Times carry their Eastern offset and name the
-*beginning* of an interval, so a spring day has 23 hours and an autumn day two that read 01:00.
+The whole request is in the path: `<resource>/current` or `<resource>/day/<YYYYMMDD>`, either with an optional
+`/location/<id>`. There is no query and no paging. Times carry their Eastern offset and name the *beginning* of an
+interval, so a spring day has 23 hours, and an autumn day has two hours that begin at 01:00.
 
-The JSON is XML in disguise: attributes are `@LocId`, texts are `$`, one record may come as an
-object under the plural root, as an object under the singular, or as a list of one, and no records
-as an empty object, an empty string, null, an empty list or no root at all.
+The JSON is converted from XML: attributes are `@LocId`, texts are `$`. A single record may be an object under the
+plural root, an object under the singular root, or a list of one. No records may be an empty object, an empty string,
+null, an empty list, or no root at all.
 """
 
 from __future__ import annotations
@@ -34,24 +34,25 @@ if TYPE_CHECKING:
 ZONE = ZoneInfo("America/New_York")
 HOSTS = ("webservices.iso-ne.com",)
 SYSTEM_LOCATIONS = ("32", "ISNE")
-"""`hourlysysload` is about location 32, the fuel mix about no location."""
+"""`hourlysysload` has location 32, the fuel mix has no location."""
 
 SYSTEM = "ISNE"
-"""The location of what is about all of New England."""
+"""The location of values for all of New England."""
 
 DEMAND_ZONES = tuple(str(number) for number in range(4001, 4009))
-"""Maine, New Hampshire, Vermont, Connecticut, Rhode Island, and three of Massachusetts: all of New England."""
+"""Maine, New Hampshire, Vermont, Connecticut, Rhode Island, and three zones of Massachusetts: all of New England."""
 
 HEADERS = (("Accept", "application/json"),)
-"""Without it the upstream answers in XML."""
+"""Without this header the upstream answers in XML."""
 
 ApiRecord = Mapping[str, Any]
 ColumnValues = Mapping[str, Any]
-"""What `observations.from_columns` takes; times are datetimes or microseconds since 1970."""
+"""The arguments of `observations.from_columns`; times are datetimes or microseconds since 1970."""
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Basic authentication, a polite rate (none is documented, 429 occurs) and what fits the resource."""
+    """Basic authentication, 5 requests per second (no limit is documented, but 429 occurs), and the policy of the
+    resource."""
     product = _find_product(url)
     return {
         "auth": {"kind": "basic", "username_env": "ISO_NE_USERNAME", "password_env": "ISO_NE_PASSWORD"},
@@ -62,7 +63,7 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def takes_period(entry: Entry) -> bool:
-    """Whether the URL is one of the API's that leaves the day open, of a resource that has whole days."""
+    """Whether the URL belongs to the API and names no day, and its resource has whole days."""
     path = urlsplit(entry.url).path
     product = _find_product(entry.url)
     if product is None or not _API.search(path) or _FIXED.search(path):
@@ -71,12 +72,12 @@ def takes_period(entry: Entry) -> bool:
 
 
 def days(entry: Entry) -> ZoneInfo:
-    """Operating days."""
+    """Operating days, in `America/New_York`."""
     return ZONE
 
 
 def due_period(entry: Entry, now: datetime) -> Period | None:
-    """None for a URL that says `/current`: it is asked for just that, its days are for backfills."""
+    """None for a URL with `/current`, which is requested unchanged; its days are for backfills."""
     from gridtide.observations.availability import find_due_end
 
     if _CURRENT.search(urlsplit(entry.url).path) or not takes_period(entry):
@@ -86,8 +87,8 @@ def due_period(entry: Entry, now: datetime) -> Period | None:
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:
-    """The URL unchanged for a snapshot; else one request for each operating day that overlaps `period`."""
-    params = tuple((key, str(v)) for key, value in entry.params.items() for v in _as_items(value))
+    """Returns the URL unchanged for a snapshot, or one request for each operating day that overlaps `period`."""
+    params = tuple((key, str(item)) for key, setting in entry.params.items() for item in _as_items(setting))
     if period is None or not takes_period(entry):
         return [Request(entry.url, params, HEADERS, "current")]
     product = _find_product(entry.url)
@@ -100,7 +101,8 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
 
 
 def _build_day_urls(url: str, day: date, zones: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """The URL of one operating day, or one for each of `zones`, each with the words of its label that name the zone."""
+    """Returns the URL of one operating day, or one URL for each of `zones`; each with the words that its label gets for
+    the zone."""
     day_url = _build_day_url(url, day)
     if not zones:
         return [(day_url, ())]
@@ -116,7 +118,8 @@ _WITHOUT_HISTORY = re.compile(r"/(current/(?:all|locationType)|previous|info)(?=
 
 
 def problems(entry: Mapping[str, Any]) -> list[str]:
-    """A form of a resource that cannot be requested by day, so it has no history; the message names one that can."""
+    """Refuses a form of a resource that cannot be requested by day and so has no history; the message names a form that
+    can."""
     url = entry.get("url")
     if not isinstance(url, str) or entry.get("format") in ("json", "raw"):
         return []
@@ -130,25 +133,25 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
 
 
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
-    """The observations in a JSON body; a value reported as nothing (null, `""`, `"-"`) is a null.
+    """Parses the observations of a JSON body; an empty value (null, `""`, `"-"`) becomes a null.
 
-    Raises `UpstreamError` for a body that is no JSON, `FormatError` for one that is not of the
-    URL's resource, lacks what its records must have, or leaves open which product it holds.
+    Raises `UpstreamError` for a body that is not JSON, `FormatError` for a body that does not match the URL's resource,
+    lacks required fields, or could be one of several products.
     """
     from gridtide.observations.table import concat, empty, from_columns
 
     try:
         document = msgspec.json.decode(body.removeprefix(BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
+        raise UpstreamError(entry.name, f"the answer is not JSON: {error}", "It is tried again") from error
     product = _find_product(request.url) or _identify_product(document, entry)
     if product is None:
         return Page(empty(), 0)
     place = _find_place(request.url)
     try:
         records = _find_records(document, product)
-        parts = product.read(product, records, place)
-        table = concat([from_columns("iso_ne", retrieved_at, **part) for part in parts])
+        columns = product.read(product, records, place)
+        table = concat([from_columns("iso_ne", retrieved_at, **values) for values in columns])
     except KeyError as error:
         raise FormatError(entry.name, f"a {product.root} has no {error.args[0]}") from error
     except (ValueError, OverflowError) as error:
@@ -163,13 +166,13 @@ _TAIL = re.compile(r"(/location/[^/]+?)?(\.json)?/?$")
 
 
 def _find_product(url: str) -> Product | None:
-    """The product whose words are all in the URL's path."""
+    """Returns the product whose words are all in the URL's path."""
     words = set(re.split(r"[^a-z0-9]+", urlsplit(url).path.lower()))
     return next((product for product in PRODUCTS if words.issuperset(product.path.split("/"))), None)
 
 
 def _identify_product(document: Any, entry: Entry) -> Product | None:
-    """The product by the root of its answer, None for an answer without any."""
+    """Returns the product that has the root of the answer, or None for an empty answer."""
     if _is_nothing(document):
         return None
     keys = set(document) if isinstance(document, dict) else set()
@@ -186,19 +189,19 @@ def _identify_product(document: Any, entry: Entry) -> Product | None:
     roots = ", ".join(dict.fromkeys(product.roots[0] for product in PRODUCTS))
     raise FormatError(
         entry.name,
-        f"the answer holds {', '.join(sorted(keys)) or 'no object'}, which is no series known here",
+        f"the answer holds {', '.join(sorted(keys)) or 'no object'}, which is no resource that Gridtide reads",
         f'Ask a resource that answers with one of {roots}; or keep bodies only, with "format": "json"',
     )
 
 
 def _find_place(url: str) -> str | None:
-    """The location that the URL asks for."""
+    """Returns the location that the URL requests, or None."""
     match = re.search(r"/location/([^/.]+)", urlsplit(url).path)
     return match[1] if match else None
 
 
 def _build_day_url(url: str, day: date) -> str:
-    """`url` for one operating day: in place of `/current`, else before the location."""
+    """Returns `url` for one operating day: `/day/<day>` replaces `/current`, or is inserted before the location."""
     parts = urlsplit(url)
     path, count = _CURRENT.subn(f"/day/{day:%Y%m%d}", parts.path, count=1)
     if not count:
@@ -207,52 +210,52 @@ def _build_day_url(url: str, day: date) -> str:
 
 
 def _is_nothing(value: Any) -> bool:
-    """Whether `value` is one of the spellings by which the upstream says that there is no value."""
+    """Whether `value` is one of the upstream's spellings of an absent value."""
     return value is None or value in ({}, []) or (isinstance(value, str) and value.strip() in ("", "-"))
 
 
 def _as_items(value: Any) -> Sequence[Any]:
-    """`value` as a list: a single item becomes a list of one, nothing an empty list."""
+    """Returns `value` as a list: a single item becomes a list of one, an absent value an empty list."""
     if _is_nothing(value):
         return []
     return value if isinstance(value, list | tuple) else [value]
 
 
 def _as_objects(value: Any) -> Sequence[ApiRecord]:
-    """`value` as a list of objects; raises `ValueError` where it holds anything else."""
+    """Returns `value` as a list of objects; raises `ValueError` for any other item."""
     objects = _as_items(value)
     for item in objects:
         if not isinstance(item, dict):
-            raise ValueError(f"{str(item)[:60]!r} is no object")
+            raise ValueError(f"{str(item)[:60]!r} is not an object")
     return objects
 
 
 def _find_records(document: Any, product: Product) -> Sequence[ApiRecord]:
-    """The records of `product` in any of the shapes they come in, also bare."""
+    """Returns the records of `product` from any shape of answer, also one without a root."""
     inner = document
     for root in product.roots:
         if isinstance(inner, dict) and root in inner:
             inner = inner[root]
     if isinstance(inner, dict) and all(key.startswith("@") for key in inner):
-        return []  # nothing in the root but attributes, such as its @xmlns
+        return []  # the root has only attributes, such as @xmlns
     if inner is document and isinstance(inner, dict) and inner and "BeginDate" not in inner:
         raise ValueError(f"the answer holds {', '.join(sorted(inner))}")
     return _as_objects(inner)
 
 
 def _read_fuel_mix(product: Product, records: Sequence[ApiRecord], place: str | None) -> Iterator[ColumnValues]:
-    """Output, and whether the fuel is marginal where the record says so, at the instant of the reading."""
+    """Reads the output, and whether the fuel is marginal if the record says so, at the instant of the reading."""
     yield _build_fuel_columns(records, "generation", [_read_number(record["GenMw"]) for record in records])
     flagged = [record for record in records if "MarginalFlag" in record]
     yield _build_fuel_columns(flagged, "marginal", [_read_flag(record["MarginalFlag"]) for record in flagged])
 
 
 def _build_fuel_columns(records: Sequence[ApiRecord], quantity: str, values: Sequence[float | None]) -> ColumnValues:
-    at = [_to_microseconds(str(record["BeginDate"])) for record in records]
+    instants = [_to_microseconds(str(record["BeginDate"])) for record in records]
     fuels = [record.get("FuelCategory") or record["FuelCategoryRollup"] for record in records]
     return {
-        "interval_start": at,
-        "interval_end": at,
+        "interval_start": instants,
+        "interval_end": instants,
         "location": SYSTEM,
         "variable": [f"{quantity}_{_snake(str(fuel))}" for fuel in fuels],
         "unit": unit_of("iso_ne", f"{quantity}_any"),
@@ -262,7 +265,7 @@ def _build_fuel_columns(records: Sequence[ApiRecord], quantity: str, values: Seq
 
 
 def _read_intervals(product: Product, records: Sequence[ApiRecord], place: str | None) -> Iterator[ColumnValues]:
-    """Each field of the records that have it, over the interval of `product.step` from BeginDate."""
+    """Reads each field of the records that have it, over the interval of length `product.step` from BeginDate."""
     for record in records:
         if record.keys().isdisjoint(product.fields):
             raise KeyError(" nor ".join(product.fields))
@@ -282,8 +285,8 @@ def _read_intervals(product: Product, records: Sequence[ApiRecord], place: str |
 
 
 def _read_morning_report(product: Product, records: Sequence[ApiRecord], place: str | None) -> Iterator[ColumnValues]:
-    """The numbers of each report, about the operating day of BeginDate; nothing is a null only
-    where the field's unit says that it would have been a number."""
+    """Reads the numbers of each report, for the operating day of BeginDate. An absent value becomes a null only if the
+    unit of the field shows that it is a number."""
     for record in records:
         numbers = [
             (variable, _read_number(value))
@@ -294,7 +297,7 @@ def _read_morning_report(product: Product, records: Sequence[ApiRecord], place: 
 
 
 def _read_seven_days(product: Product, records: Sequence[ApiRecord], place: str | None) -> Iterator[ColumnValues]:
-    """The numbers and flags about each MarketDay; the record's own BeginDate has no fixed meaning."""
+    """Reads the numbers and flags for each MarketDay; the BeginDate of the record itself has no fixed meaning."""
     for record in records:
         for market_day in _as_objects(record["MarketDay"]):
             numbers = [
@@ -306,7 +309,7 @@ def _read_seven_days(product: Product, records: Sequence[ApiRecord], place: str 
 
 
 def _build_day_columns(midnight: Any, numbers: Sequence[tuple[str, float | None]], record: ApiRecord) -> ColumnValues:
-    """What `record` says about the operating day that starts at `midnight`, as that is spelled: an
+    """Returns the values of `record` for the operating day that starts at `midnight`. Only the date is read, so that an
     offset from before a clock change does not move the day."""
     day = local_day(date.fromisoformat(str(midnight)[:10]), ZONE)
     return {
@@ -321,12 +324,12 @@ def _build_day_columns(midnight: Any, numbers: Sequence[tuple[str, float | None]
 
 
 HOLDERS = {"Weather", "CityWeather"}
-"""The fields that hold the cities' fields; they are no values themselves, even where they are empty."""
+"""Fields that contain the fields of the cities. They are not values, even if they are empty."""
 
 
 def _list_scalars(node: ApiRecord, prefix: str, suffix: str = "") -> Iterator[tuple[str, Any]]:
-    """The fields of `node` as variables, those of objects within it followed by the object's name:
-    `TieDelivery: [{TieName: "NYISO AC", TieFlowMw: 1}]` is `<prefix>_tie_flow_mw_nyiso_ac`."""
+    """Yields the fields of `node` as variables; the name of an object within it is a suffix: `TieDelivery: [{TieName:
+    "NYISO AC", TieFlowMw: 1}]` becomes `<prefix>_tie_flow_mw_nyiso_ac`."""
     for key, value in node.items():
         if isinstance(value, dict | list):
             for item in _as_objects(value):
@@ -347,38 +350,38 @@ def _is_number(value: Any) -> bool:
 
 
 def _read_number(value: Any) -> float | None:
-    """Numbers in any spelling; raises `ValueError` for what is neither a number nor nothing."""
+    """Reads a number in any spelling, and an absent value as None; raises `ValueError` for anything else."""
     if _is_number(value) and math.isfinite(number := float(value)):
         return number
     if _is_nothing(value):
         return None
-    raise ValueError(f"{value!r} is no number")
+    raise ValueError(f"{value!r} is not a number")
 
 
 def _read_flag(value: Any) -> float | None:
     return FLAGS[value] if isinstance(value, str) and value in FLAGS else _read_number(value)
 
 
-def _read_location(record: ApiRecord, place: str | None) -> str:
-    """The record's location id, else the one that was asked for."""
+def _read_location(record: ApiRecord, requested_location: str | None) -> str:
+    """Returns the location id of the record, or else the requested location."""
     location = record.get("Location")
     identifier = location.get("@LocId", location.get("LocId")) if isinstance(location, dict) else location
     if _is_nothing(identifier):
-        identifier = place
+        identifier = requested_location
     if not isinstance(identifier, str | int):
         raise KeyError("Location with an @LocId")
     return str(identifier)
 
 
 def _read_published(records: Sequence[ApiRecord]) -> list[int | None]:
-    """When each record was created, where it says so."""
+    """Returns the creation time of each record in microseconds since 1970, None for a record without one."""
     created = [record.get("CreationDate") for record in records]
     return [None if time is None or _is_nothing(time) else _to_microseconds(str(time)) for time in created]
 
 
 @functools.lru_cache(maxsize=4096)
 def _to_microseconds(time: str) -> int:
-    """A time with its offset as microseconds since 1970; raises `ValueError` for anything else."""
+    """Converts a time with its offset to microseconds since 1970; raises `ValueError` for anything else."""
     moment = datetime.fromisoformat(time)
     if moment.tzinfo is None:
         raise ValueError(f"{time!r} has no offset")
@@ -404,22 +407,21 @@ FREQUENT_POLICY = {
 }
 FINAL_POLICY = {"available": {"lag": "P7D"}, "reread": "P7D"}
 SETTLED_POLICY = HOURLY_POLICY | FINAL_POLICY
-"""What is final after about five business days."""
+"""For data that are final after about five business days."""
 DAY_AHEAD_POLICY = HOURLY_POLICY | {"available": {"day_before": "13:30", "timezone": ZONE.key}, "reread": "P2D"}
-"""What the day-ahead market publishes by 13:30 on the day before."""
+"""For results of the day-ahead market, which are published by 13:30 on the day before."""
 FORECAST_POLICY = HOURLY_POLICY | {"available": {"day_before": "10:00", "timezone": ZONE.key}, "reread": "P2D"}
 REPORT_POLICY = HOURLY_POLICY | {"resolution": "P1D", "available": {"lag": "PT0S"}, "reread": "P2D"}
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """What one resource of the API holds and how it is read.
+    """A resource of the API: its defaults and how it is read.
 
-    `path` are the words that its URL has, `root` is the element that repeats in its answers,
-    `policy` are an entry's defaults. `fields` leads from the upstream's fields to variables where
-    `read` takes them from there. `located` records name a location, the others are about the whole
-    system. `by_location` resources give a whole day of one location only. Of `zones`
-    a day is asked one by one where the URL names no location.
+    `path` are the words that its URL contains, `root` is the element that repeats in its answers, `policy` are the
+    defaults of an entry. `fields` maps the upstream's fields to variables, for readers that use it. Records of a
+    `located` product name a location; other records are for the whole system. A `by_location` resource gives whole days
+    of only one location. If the URL names no location, a day is requested once for each of `zones`.
     """
 
     path: str
@@ -434,18 +436,18 @@ class Product:
 
     @property
     def roots(self) -> tuple[str, str]:
-        """The names its answers may stand under: `GenFuelMixes`, `GenFuelMix`."""
+        """The plural and singular name of the root: `GenFuelMixes`, `GenFuelMix`."""
         return (f"{self.root}es" if self.root.endswith("x") else f"{self.root}s", self.root)
 
 
-def _make_lmp(path: str, root: str, policy: Mapping[str, Any], variable: str, **more: Any) -> Product:
+def _make_lmp(path: str, root: str, policy: Mapping[str, Any], variable: str, **options: Any) -> Product:
     fields = {
         "LmpTotal": variable,
         "EnergyComponent": f"{variable}_energy",
         "CongestionComponent": f"{variable}_congestion",
         "LossComponent": f"{variable}_loss",
     }
-    return Product(path, root, policy, fields=fields, located=True, **more)
+    return Product(path, root, policy, fields=fields, located=True, **options)
 
 
 def _make_frequent_lmp(path: str, root: str, minutes: int, variable: str, **policy: Any) -> Product:

@@ -1,9 +1,10 @@
-"""Open-Meteo, archive (ERA5) and forecast: https://open-meteo.com/en/docs/historical-weather-api, https://open-meteo.com/en/docs
+"""Open-Meteo, archive (ERA5) and forecast: https://open-meteo.com/en/docs/historical-weather-api,
+https://open-meteo.com/en/docs
 
-Times are asked for in GMT, as any other zone comes with one fixed offset for the whole answer.
-Most variables are instants. Those that the documentation calls a sum, mean or probability of the
-*preceding hour* (precipitation in all its kinds, radiation and irradiance, sunshine, evapotranspiration)
-cover `[t − 1 h, t)`, but for their `_instant` variants. Gusts, a maximum, stay at their label.
+Times are requested in GMT, because in any other zone the whole answer has one fixed offset. Most variables are
+instants. Those that the documentation calls a sum, mean or probability of the *preceding hour* (all kinds of
+precipitation, radiation and irradiance, sunshine, evapotranspiration) cover `[t − 1 h, t)`, except for their `_instant`
+variants. Gusts are a maximum of the preceding hour and are stored at their label.
 """
 
 from __future__ import annotations
@@ -40,12 +41,12 @@ HOSTS = (
 )
 GMT = ZoneInfo("GMT")
 LONGEST_SPAN = timedelta(days=365)
-"""The longest period of one request: a longer one counts as several and is more likely to be cut off."""
+"""The longest period of one request: a longer one counts as several requests and is truncated more often."""
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The customers' key from `OPEN_METEO_API_KEY`, and the documented limits; the archive lags five days and is
-    revised for some more."""
+    """The customers' key from `OPEN_METEO_API_KEY`, and the documented limits. The archive lags five days and is
+    revised for some days more."""
     customer = (urlsplit(url).hostname or "").startswith("customer-")
     key = {"kind": "api_key", "env": "OPEN_METEO_API_KEY", "in": "query", "name": "apikey"}
     return {
@@ -61,21 +62,23 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def takes_period(entry: Entry) -> bool:
-    """Whether it is an archive and its days are not in the configuration already."""
+    """Whether the URL is an archive and the entry does not fix the days itself."""
     return _is_archive(entry.url) and "start_date" not in _read_params(entry)
 
 
 def problems(entry: Mapping[str, Any]) -> list[str]:
-    """An `available` that would call a forecast known before it was made: Open-Meteo replaces its forecasts until
-    their hour, and does not say when."""
-    rule = entry.get("available")
-    if not isinstance(rule, dict) or (rule.get("day_before") is None and not str(rule.get("lag")).startswith("-")):
+    """Refuses an `available` by which a forecast would be known before it was made: Open-Meteo replaces its forecasts
+    until their hour, and does not give the time of publication."""
+    availability = entry.get("available")
+    if not isinstance(availability, dict) or (
+        availability.get("day_before") is None and not str(availability.get("lag")).startswith("-")
+    ):
         return []
-    return ['available: what Open-Meteo foretells is replaced until its hour; give "lag", of "PT0S" at least']
+    return ['available: Open-Meteo replaces a forecast until its hour; give "lag", of "PT0S" at least']
 
 
 def requested_wait(message: str, now: datetime) -> float | None:
-    """The seconds until the minute, the hour or the day whose limit the message names is over.
+    """Returns the seconds until the end of the minute, hour or day whose limit the message names, or None.
 
     >>> from datetime import UTC
     >>> requested_wait("Please try again in the next hour.", datetime(2024, 1, 1, 5, 59, 30, tzinfo=UTC))
@@ -97,9 +100,9 @@ def days(entry: Entry) -> ZoneInfo:
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:
-    """A request for each year or less of `period`, whole days of GMT; one for the forecast.
+    """Returns one request for each year or less of `period`, in whole days of GMT; one request for the forecast.
 
-    Raises `ConfigurationError` where the locations have no names, or not one for each coordinate.
+    Raises `ConfigurationError` if the locations have no names, or not one name for each coordinate.
     """
     _name_locations(entry)
     if period is None or not takes_period(entry):
@@ -111,18 +114,17 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
 
 
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
-    """The hourly block of each location, one series for each variable; other blocks are not read.
+    """Parses the hourly block of each location, one series per variable; other blocks are ignored.
 
-    Raises `UpstreamError` for a body that is no JSON, `QuotaError` for one that says that a limit is exceeded,
-    `ConfigurationError` for one that says what was wrong with the request, `FormatError` for one that is
-    not in GMT or lacks what it promises.
+    Raises `UpstreamError` for a body that is not JSON, `QuotaError` for an exceeded limit, `ConfigurationError` for a
+    refused request, `FormatError` for a body that is not in GMT or lacks documented fields.
     """
     from gridtide.observations.table import concat
 
     answers = sorted(_decode_answers(entry, body, retrieved_at), key=lambda answer: answer.location_id)
     locations = _name_locations(entry)
     if len(answers) != len(locations):
-        raise FormatError(entry.name, f"{len(locations)} locations were asked for, the answer has {len(answers)}")
+        raise FormatError(entry.name, f"{len(locations)} locations were requested, the answer has {len(answers)}")
     tables = [
         table
         for location, answer in zip(locations, answers, strict=True)
@@ -133,7 +135,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
 
 
 class LocationAnswer(msgspec.Struct):
-    """What the answer about one location may hold."""
+    """The part of the answer for one location."""
 
     location_id: int = 0
     utc_offset_seconds: int = 0
@@ -152,23 +154,24 @@ _NAN = re.compile(rb"(?i)(?<=[\[:,])\s*[-+]?(?:nan|inf(?:inity)?)\s*(?=[,\]}])")
 
 
 def _without_nans(body: bytes) -> bytes:
-    """`body` with a null for each `nan` and `inf`, which a model that fails at one location writes and JSON has not."""
+    """Replaces `nan` and `inf` by nulls. A model that fails at one location writes them, and JSON does not allow
+    them."""
     return _NAN.sub(b"null", body) if b"nan" in body or b"inf" in body else body
 
 
 def _count_nans(body: bytes) -> list[Skipped]:
-    """How many values of hourly blocks are no numbers, where the body has any; they are stored as nulls."""
-    texts = [text for block in re.findall(rb'"hourly":\s*\{.*?\}', body, re.DOTALL) for text in _NAN.findall(block)]
-    return [Skipped("no number", len(texts), f"hourly: {texts[0].decode().strip()}")] if texts else []
+    """Counts the values in hourly blocks that are not numbers; they are stored as nulls."""
+    spellings = [text for block in re.findall(rb'"hourly":\s*\{.*?\}', body, re.DOTALL) for text in _NAN.findall(block)]
+    return [Skipped("not a number", len(spellings), f"hourly: {spellings[0].decode().strip()}")] if spellings else []
 
 
 def _decode_answers(entry: Entry, body: bytes, retrieved_at: datetime) -> list[LocationAnswer]:
     try:
         answer = _DECODER.decode(_without_nans(body.removeprefix(BOM)))
     except msgspec.ValidationError as error:
-        raise FormatError(entry.name, f"the answer has not the promised shape: {error}") from error
+        raise FormatError(entry.name, f"the answer does not have the documented shape: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UpstreamError(entry.name, f"the answer is no JSON: {error}", "It is tried again") from error
+        raise UpstreamError(entry.name, f"the answer is not JSON: {error}", "It is tried again") from error
     answers = answer if isinstance(answer, list) else [answer]
     for location_answer in answers:
         _check_answer(entry, location_answer, retrieved_at)
@@ -176,21 +179,21 @@ def _decode_answers(entry: Entry, body: bytes, retrieved_at: datetime) -> list[L
 
 
 _PASSING = re.compile(r"(?i)overloaded|unavailable|time.?out|timed out|try again|internal")
-"""Reasons that say nothing about the request."""
+"""Reasons that are no fault of the request."""
 
 
 def _check_answer(entry: Entry, answer: LocationAnswer, retrieved_at: datetime) -> None:
-    """Raises where the answer is an error, not in GMT, or without hours."""
+    """Raises if the answer is an error, not in GMT, or has no hourly block."""
     if answer.error:
-        refused = f"Open-Meteo refuses: {answer.reason}"
+        refusal = f"Open-Meteo refuses: {answer.reason}"
         if "limit exceeded" in answer.reason:
             fix = 'Ask less often: lower the rates in "rate_limit"'
-            raise QuotaError(entry.name, refused, fix, wait=requested_wait(answer.reason, retrieved_at))
+            raise QuotaError(entry.name, refusal, fix, wait=requested_wait(answer.reason, retrieved_at))
         if _PASSING.search(answer.reason):
-            raise UpstreamError(entry.name, refused, "It is tried again")
-        raise ConfigurationError(entry.name, refused, 'Correct "params"')
+            raise UpstreamError(entry.name, refusal, "It is tried again")
+        raise ConfigurationError(entry.name, refusal, 'Correct "params"')
     if answer.utc_offset_seconds:
-        raise FormatError(entry.name, f"times are {answer.utc_offset_seconds} s off GMT, which was asked for")
+        raise FormatError(entry.name, f"times are {answer.utc_offset_seconds} s off GMT, which was requested")
     if answer.hourly is None or "time" not in answer.hourly:
         raise FormatError(
             entry.name,
@@ -210,7 +213,7 @@ def _build_tables(entry: Entry, location: str, answer: LocationAnswer, retrieved
         labels = pa.array(hourly.pop("time"), pa.string()).cast(pa.timestamp("us"))
         columns = {name: pa.array(values, pa.float64()) for name, values in hourly.items()}
     except pa.ArrowException as error:
-        raise FormatError(entry.name, f"hourly holds what is no time, or no number: {error}") from error
+        raise FormatError(entry.name, f"hourly holds a value that is not a time or a number: {error}") from error
     if labels.null_count:
         raise FormatError(entry.name, f"hourly.time has {labels.null_count} nulls")
     hour_before = pc.subtract(labels, HOUR)
@@ -239,7 +242,7 @@ _PRECEDING = re.compile(
 
 
 def covers_preceding_hour(name: str) -> bool:
-    """Whether the value at `t` is about `[t − 1 h, t)`, with any model's suffix.
+    """Whether the value at `t` covers `[t − 1 h, t)`; `name` may end with the name of a model.
 
     >>> covers_preceding_hour("shortwave_radiation"), covers_preceding_hour("shortwave_radiation_instant")
     (True, False)
@@ -248,7 +251,7 @@ def covers_preceding_hour(name: str) -> bool:
 
 
 def _is_forecast(url: str) -> bool:
-    """Whether it is a forecast, which is all that is not the archive, at any host."""
+    """Whether the URL is a forecast: any host and path that is not the archive."""
     return "archive" not in urlsplit(url).path
 
 
@@ -256,19 +259,19 @@ _PAST = re.compile(r"(^|-)(historical-forecast|previous-runs)-api\.")
 
 
 def _is_archive(url: str) -> bool:
-    """Whether the URL answers for past days: the archive, or the archived forecasts."""
+    """Whether the URL has past days: the archive, or the archived forecasts."""
     parts = urlsplit(url)
     return "archive" in parts.path or _PAST.search(parts.hostname or "") is not None
 
 
 def _read_params(entry: Entry) -> dict[str, str]:
-    """The parameters of the URL and of the entry, several values with commas between them."""
+    """Merges the parameters of the URL and of the entry; several values are joined by commas."""
     parameters: dict[str, Any] = {}
     for key, text in parse_qsl(urlsplit(entry.url).query):
         parameters[key] = (*parameters.get(key, ()), text)
     parameters |= entry.params
-    several = {key: value if isinstance(value, tuple) else (value,) for key, value in parameters.items()}
-    return {key: re.sub(r"\s*,\s*", ",", ",".join(map(str, values))) for key, values in several.items()}
+    settings = {key: value if isinstance(value, tuple) else (value,) for key, value in parameters.items()}
+    return {key: re.sub(r"\s*,\s*", ",", ",".join(map(str, values))) for key, values in settings.items()}
 
 
 def _build_request(entry: Entry, days: Mapping[str, str], label: str, period: Period | None) -> Request:
@@ -278,23 +281,24 @@ def _build_request(entry: Entry, days: Mapping[str, str], label: str, period: Pe
 
 
 def _list_days(entry: Entry, period: Period) -> dict[str, str]:
-    """The inclusive days that hold the labels of all interval starts in `period`; the last hour of a
-    sum is labelled by its end, which at midnight is the day after."""
-    sums = any(map(covers_preceding_hour, _read_params(entry).get("hourly", "").split(",")))
-    last = period.end if sums else period.end - timedelta(microseconds=1)
-    return {"start_date": f"{period.start:%Y-%m-%d}", "end_date": f"{last:%Y-%m-%d}"}
+    """Returns the first and last day, both inclusive, that contain the labels of all interval starts in `period`. The
+    last hour of a sum is labelled by its end, which at midnight is the next day."""
+    has_sums = any(map(covers_preceding_hour, _read_params(entry).get("hourly", "").split(",")))
+    last_label = period.end if has_sums else period.end - timedelta(microseconds=1)
+    return {"start_date": f"{period.start:%Y-%m-%d}", "end_date": f"{last_label:%Y-%m-%d}"}
 
 
 def _name_locations(entry: Entry) -> Sequence[str]:
-    """The name of each location: the entry's names, else `lat,lon` as in the request."""
+    """Returns the name of each location: the entry's names, or else `lat,lon` as in the request."""
     parameters = _read_params(entry)
-    places = [parameters[key].split(",") if parameters.get(key) else [] for key in ("latitude", "longitude")]
-    coordinates = list(map(",".join, zip(*places, strict=False)))
+    axis_values = [parameters[key].split(",") if parameters.get(key) else [] for key in ("latitude", "longitude")]
+    coordinates = list(map(",".join, zip(*axis_values, strict=False)))
     names = (entry.location,) if isinstance(entry.location, str) else entry.location or coordinates
-    if len(places[0]) != len(places[1]) or (coordinates and len(names) != len(coordinates)) or not names:
+    if len(axis_values[0]) != len(axis_values[1]) or (coordinates and len(names) != len(coordinates)) or not names:
+        latitudes, longitudes = map(len, axis_values)
         raise ConfigurationError(
             entry.name,
-            f"has {len(places[0])} latitudes, {len(places[1])} longitudes and {len(names)} locations",
+            f"has {latitudes} latitudes, {longitudes} longitudes and {len(names)} locations",
             'Give one each, such as "latitude": [42.36], "longitude": [-71.06] in params and "location": ["Boston"]',
         )
     return names

@@ -1,7 +1,7 @@
-"""Which sources exist, and whose upstream a host is.
+"""The registry of sources, and the source of a host.
 
-A module of this package is a source by its name (`eia`). A source that is not of this package is named by the path
-from which it is imported (`our_grid.operator`); `parse` then gives that same name to its observations.
+The name of a source in this package is its module's name (`eia`). The name of any other source is its import path
+(`our_grid.operator`); its `parse` must give that same name to its observations.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 NAMES = ("iso_ne", "eia", "caiso", "open_meteo", "synthetic", "generic")
-"""The modules of this package that are sources, in the order in which a host is looked up."""
+"""The modules of this package that are sources; a host is looked up in this order."""
 
 
 @functools.cache
 def source(name: str) -> Source:
-    """The source called `name`: one of `NAMES`, or the path of a module that can be imported.
+    """Returns the source called `name`: one of `NAMES`, or the path of a module that can be imported.
 
-    Raises `LookupError` for any other name, and whatever the import of the module raises.
+    Raises `LookupError` for any other name, and any error that importing the module raises.
     """
     if name not in NAMES and "." not in name:
         raise LookupError(f'"{name}" is unknown; use one of {", ".join(NAMES)}, or the path of a module of your own')
@@ -35,12 +35,12 @@ def source(name: str) -> Source:
 
 
 def source_of_host(host: str) -> str:
-    """The name of the source whose upstream `host` is, `generic` where it is of none."""
+    """Returns the name of the source that `host` belongs to, or `generic`."""
     return next((name for name in NAMES if host in source(name).HOSTS), "generic")
 
 
 def find_source_problem(name: str) -> str | None:
-    """What is wrong with `name` as that of a source, None where it is one."""
+    """Returns what is wrong with `name` as the name of a source, or None."""
     try:
         source(name)
     except LookupError as error:
@@ -51,14 +51,15 @@ def find_source_problem(name: str) -> str | None:
 
 
 def system_locations(name: str) -> Sequence[str]:
-    """The locations that are one system in the observations of the source `name`; none where it is no source here."""
+    """Returns the locations that name the whole system in the source `name`; empty if there is no such source."""
     return () if find_source_problem(name) else source(name).SYSTEM_LOCATIONS
 
 
 def in_chunks(entry: Entry, period: Period) -> list[Period]:
-    """`period` in the touching slices that are collected one by one, each at most `entry.chunk` long.
+    """Splits `period` into adjacent chunks of at most `entry.chunk`, each collected by itself.
 
-    Where the upstream answers by day, they are cut between its days, so that each is asked once, and no shorter.
+    If the upstream answers by day, chunks end at its midnights, so that each day is requested once; the shortest chunk
+    is one day.
     """
     zone = source(entry.source).days(entry)
     if zone is None:

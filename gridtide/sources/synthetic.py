@@ -1,9 +1,9 @@
-"""The simulated grid as a source of its own: no URL, no network, any authority and period.
+"""The simulated grid as a source: no URL, no network, any authority and period.
 
-`params` choose `"authority": ["ISNE"]`, `"variables": ["demand", "generation_wind", "temperature_2m"]`
-(all, if none are named) and `"seed": 0`. Variables, units and intervals are those of EIA, ISO-NE and
-Open-Meteo; the location is the authority, whose weather is that of its load centres by their share
-of demand. Values are settled: asking again gives the same. Day-ahead products say when they were made.
+`params` select `"authority": ["ISNE"]`, `"variables": ["demand", "generation_wind", "temperature_2m"]` (all, if none
+are named) and `"seed": 0`. Variables, units and intervals are those of EIA, ISO-NE and Open-Meteo. The location is the
+authority; its weather is the mean over its load centres, weighted by their demand. Values never change: a second
+request returns the same. Day-ahead products carry their time of publication.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 NEEDS_URL = False
 
 PIECE = timedelta(days=60)
-"""The longest period that is simulated at once, so that memory stays flat."""
+"""The longest period that is simulated at once, which keeps memory flat."""
 
 COMPONENTS = {"": "total", "_energy": "energy", "_congestion": "congestion", "_loss": "loss"}
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Hourly values that are available at once; there is no raw body to store."""
+    """Hourly values that are available immediately; there is no raw body to store."""
     return {"resolution": "PT1H", "available": {"lag": "PT0S"}, "reread": "P1D", "chunk": "P365D", "raw": False}
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:
-    """One request without URL for each piece of `period`.
+    """Returns one request without a URL for each piece of `period`.
 
     Raises `ConfigurationError` for parameters or variables that do not exist.
     """
@@ -49,7 +49,7 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
 
 
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
-    """The values of the intervals that start in the request's period; there is no body to read."""
+    """Simulates the intervals that start in the request's period; there is no body to read."""
     import numpy as np
 
     from gridtide.observations.table import concat, from_columns
@@ -57,7 +57,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
 
     if request.period is None:
         raise ConfigurationError(entry.name, "synthetic data are made for periods only", "Give a start and an end")
-    step = np.timedelta64(int(entry.resolution.total_seconds()), "s")
+    interval_length = np.timedelta64(int(entry.resolution.total_seconds()), "s")
     starts = list_interval_starts(request.period.start, request.period.end, entry.resolution)
     grid = Grid(int(_read_param(entry, "seed", "0")[0]))
     chosen = frozenset(_read_param(entry, "variables"))
@@ -65,9 +65,9 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
         [
             from_columns("synthetic", retrieved_at, **series.columns())
             for code in _read_param(entry, "authority", "ISNE")
-            for names, make in _list_products()
-            if not chosen or chosen & names
-            for series in make(grid, find_authority(code), starts, step)
+            for variables, simulate in _list_products()
+            if not chosen or chosen & variables
+            for series in simulate(grid, find_authority(code), starts, interval_length)
             if not chosen or series.variable in chosen
         ]
     )
@@ -87,7 +87,7 @@ class SimulatedSeries:
     published: Times | None = None
 
     def columns(self) -> dict[str, Any]:
-        """What `observations.from_columns` takes."""
+        """Returns the arguments of `observations.from_columns`."""
         return {
             "interval_start": self.starts.astype("datetime64[us]"),
             "interval_end": self.ends.astype("datetime64[us]"),
@@ -103,15 +103,15 @@ SeriesSimulator = Callable[["Grid", "Authority", "Times", "np.timedelta64"], Ite
 
 
 def _simulate_energy(
-    grid: Grid, authority: Authority, starts: Times, step: np.timedelta64
+    grid: Grid, authority: Authority, starts: Times, interval_length: np.timedelta64
 ) -> Iterator[SimulatedSeries]:
     """Demand, generation and interchange in MWh, load in MW, as the grid is in the intervals' middles."""
     from gridtide.simulation import HOUR_STEP
 
     state, ends, hours = (
-        grid.state_at(authority.code, starts + step // 2).whole(),
-        starts + step,
-        float(step / HOUR_STEP),
+        grid.state_at(authority.code, starts + interval_length // 2).whole(),
+        starts + interval_length,
+        float(interval_length / HOUR_STEP),
     )
     power = {
         "demand": state.demand,
@@ -121,31 +121,33 @@ def _simulate_energy(
     }
     for variable, values in power.items():
         yield SimulatedSeries(authority.code, variable, unit_of("synthetic", variable), starts, ends, values * hours)
-    for to, flow in state.exports.items():
-        yield SimulatedSeries(f"{authority.code}>{to}", "interchange", "MWh", starts, ends, flow * hours)
+    for neighbour, flow in state.exports.items():
+        yield SimulatedSeries(f"{authority.code}>{neighbour}", "interchange", "MWh", starts, ends, flow * hours)
     yield SimulatedSeries(authority.code, "load_native", "MW", starts, ends, state.demand)
     yield SimulatedSeries(authority.code, "load", "MW", starts, ends, (state.demand + state.pumping).round(3))
 
 
 def _simulate_forecast(
-    grid: Grid, authority: Authority, starts: Times, step: np.timedelta64
+    grid: Grid, authority: Authority, starts: Times, interval_length: np.timedelta64
 ) -> Iterator[SimulatedSeries]:
     from gridtide.simulation import HOUR_STEP, count_day_ahead_lead, find_day_ahead_issue
 
-    middles = starts + step // 2
+    middles = starts + interval_length // 2
     energy = grid.state_at(
         authority.code, middles, count_day_ahead_lead(middles, authority.zone)
-    ).whole().demand * float(step / HOUR_STEP)
+    ).whole().demand * float(interval_length / HOUR_STEP)
     issued = find_day_ahead_issue(middles, authority.zone)
-    yield SimulatedSeries(authority.code, "demand_forecast_day_ahead", "MWh", starts, starts + step, energy, issued)
+    yield SimulatedSeries(
+        authority.code, "demand_forecast_day_ahead", "MWh", starts, starts + interval_length, energy, issued
+    )
 
 
 def _simulate_prices(
-    grid: Grid, authority: Authority, starts: Times, step: np.timedelta64
+    grid: Grid, authority: Authority, starts: Times, interval_length: np.timedelta64
 ) -> Iterator[SimulatedSeries]:
     from gridtide.simulation import find_day_ahead_issue
 
-    middles, ends = starts + step // 2, starts + step
+    middles, ends = starts + interval_length // 2, starts + interval_length
     markets: dict[Market, Times | None] = {
         "day_ahead": find_day_ahead_issue(middles, authority.zone),
         "real_time": None,
@@ -158,23 +160,23 @@ def _simulate_prices(
 
 
 def _simulate_weather(
-    grid: Grid, authority: Authority, starts: Times, step: np.timedelta64
+    grid: Grid, authority: Authority, starts: Times, interval_length: np.timedelta64
 ) -> Iterator[SimulatedSeries]:
     """Instants at the intervals' starts; sums and means of an hour stand for the interval."""
     from gridtide.simulation import WEATHER
 
     skies = {
-        True: grid.average_weather(authority.code, starts + step // 2),
+        True: grid.average_weather(authority.code, starts + interval_length // 2),
         False: grid.average_weather(authority.code, starts),
     }
     for variable, measure in WEATHER.items():
         values = measure.of(skies[measure.preceding]).round(measure.decimals) + 0.0  # no -0
-        ends = starts + step if measure.preceding else starts
+        ends = starts + interval_length if measure.preceding else starts
         yield SimulatedSeries(authority.code, variable, measure.unit, starts, ends, values)
 
 
 def _list_products() -> list[tuple[frozenset[str], SeriesSimulator]]:
-    """The names of the variables that are simulated together, with the function that simulates them."""
+    """Lists the variables that are simulated together, with the function that simulates them."""
     from gridtide.simulation import FUELS, WEATHER
 
     fuels = (f"generation_{fuel}" for fuel in FUELS)
@@ -189,22 +191,24 @@ def _list_products() -> list[tuple[frozenset[str], SeriesSimulator]]:
 
 
 def _check_params(entry: Entry) -> None:
-    unknown = set(entry.params) - {"authority", "variables", "seed"}
-    if unknown:
-        raise ConfigurationError(
-            entry.name, f"params.{min(unknown)}: is unknown", "The simulated grid knows authority, variables and seed"
-        )
-    simulated = frozenset().union(*(names for names, _ in _list_products()))
-    strange = set(_read_param(entry, "variables")) - simulated
-    if strange:
+    unknown_params = set(entry.params) - {"authority", "variables", "seed"}
+    if unknown_params:
         raise ConfigurationError(
             entry.name,
-            f"params.variables: {min(strange)!r} is not simulated",
+            f"params.{min(unknown_params)}: is unknown",
+            "The simulated grid knows authority, variables and seed",
+        )
+    simulated = frozenset().union(*(names for names, _ in _list_products()))
+    unknown_variables = set(_read_param(entry, "variables")) - simulated
+    if unknown_variables:
+        raise ConfigurationError(
+            entry.name,
+            f"params.variables: {min(unknown_variables)!r} is not simulated",
             f"There are: {', '.join(sorted(simulated))}",
         )
 
 
 def _read_param(entry: Entry, key: str, *otherwise: str) -> tuple[str, ...]:
-    """The values of `params` under `key`, of which there may be several."""
+    """Returns the values of the parameter `key`, of which there may be several."""
     setting = entry.params.get(key, otherwise)
     return tuple(map(str, setting if isinstance(setting, tuple | list) else (setting,)))

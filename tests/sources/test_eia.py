@@ -148,13 +148,13 @@ def test_names_are_those_of_the_registry(route: str, columns: dict[str, str], lo
 
 def test_a_daily_route_is_refused() -> None:
     """Daily rows come once per time zone; they would be counted several times."""
-    with pytest.raises(FormatError, match=r"'2024-01-01' is no hour"):
+    with pytest.raises(FormatError, match=r"'2024-01-01' is not an hour"):
         parse(an_answer(a_row("2024-01-01")))
 
 
 def test_another_unit_is_refused() -> None:
     """One variable has one unit."""
-    with pytest.raises(FormatError, match="has not the promised shape"):
+    with pytest.raises(FormatError, match="does not have the documented shape"):
         parse(an_answer({**a_row(), "value-units": "megawatts"}))
 
 
@@ -163,7 +163,7 @@ def test_another_unit_is_refused() -> None:
 )
 def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
     """HTML under 200 and a cut JSON are the upstream's passing trouble."""
-    with pytest.raises(UpstreamError, match="no JSON"):
+    with pytest.raises(UpstreamError, match="not JSON"):
         parse(body)
 
 
@@ -180,7 +180,7 @@ def test_a_row_without_its_location_is_a_format_error() -> None:
 
 def test_a_text_that_is_not_utf_8_may_pass() -> None:
     """A byte that no text has is passing trouble too, not a crash."""
-    with pytest.raises(UpstreamError, match="no JSON"):
+    with pytest.raises(UpstreamError, match="not JSON"):
         parse(an_answer(a_row(respondent="ISNE", type="D")).replace(b"ISNE", b"ISN\xff"))
 
 
@@ -194,7 +194,7 @@ def test_a_body_of_another_shape_is_a_format_error() -> None:
     """JSON without `response` is not what was promised."""
     with pytest.raises(FormatError, match="missing required field `response`"):
         parse(b'{"request":{"command":"/v2/electricity"}}')
-    with pytest.raises(FormatError, match="the answer has not the promised shape"):
+    with pytest.raises(FormatError, match="the answer does not have the documented shape"):
         parse(b'{"response":5,"error":')
 
 
@@ -232,7 +232,7 @@ def test_an_error_under_http_200_is_told(
     document = {"response": {**error, **rest}} if within else {**error, **({"response": rest} if rest else {})}
     with pytest.raises(kind) as raised:
         parse(json.dumps(document).encode())
-    assert str(raised.value) == f"grid: instead of rows EIA answers: {says}"
+    assert str(raised.value) == f"grid: EIA answers an error instead of rows: {says}"
 
 
 @pytest.mark.parametrize("text", ["null", "Null", "5", "1e3", "-0.5", "+5", "5.", " 5", "nan"])
@@ -255,7 +255,7 @@ def test_an_unknown_route_says_which_there_are() -> None:
     with pytest.raises(ConfigurationError) as raised:
         parse(an_answer(row), request=Request(url))
     assert str(raised.value) == (
-        'grid: "electricity/retail-sales" is no hourly route of EIA\'s grid monitor: the columns of its rows are '
+        'grid: "electricity/retail-sales" is not an hourly route of EIA\'s grid monitor: the columns of its rows are '
         "period, stateid, sales. Ask one of region-data, fuel-type-data, interchange-data, region-sub-ba-data "
         "under /v2/electricity/rto/"
     )
@@ -266,7 +266,7 @@ def test_an_unknown_route_says_which_there_are() -> None:
 )
 def test_rows_of_no_route_are_the_fault_of_the_answer_where_the_url_names_none(row: Any, columns: str) -> None:
     """A mirror may be right about what it was asked; its answer is not what was promised."""
-    with pytest.raises(FormatError, match=rf"grid: the answer is of no route .*: its columns are {columns}\. Ask one"):
+    with pytest.raises(FormatError, match=rf"the answer belongs to no route .*: its columns are {columns}\. Ask one"):
         parse(an_answer(row), request=Request("http://host/answer.json"))
 
 
@@ -331,7 +331,7 @@ def test_recorded_answers_are_read_as_they_say(path: Any) -> None:
     """Every recorded answer gives the rows that a plain reading of its JSON gives."""
     said = json.loads(path.read_bytes())
     if "response" not in said:
-        with pytest.raises((CredentialsError, ConfigurationError), match="instead of rows EIA answers"):
+        with pytest.raises((CredentialsError, ConfigurationError), match="EIA answers an error instead of rows"):
             parse(path.read_bytes())
         return
     expected = set()

@@ -209,7 +209,7 @@ def test_a_byte_order_mark_is_passed_over() -> None:
 )
 def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
     """HTML, XML and cut or empty bodies are an upstream error, which is retried."""
-    with pytest.raises(UpstreamError, match="grid: the answer is no JSON"):
+    with pytest.raises(UpstreamError, match="grid: the answer is not JSON"):
         parse(body)
 
 
@@ -217,14 +217,14 @@ def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
     ("document", "missing"),
     [
         ({"Locations": {"Location": []}}, "HourlySystemLoads: the answer holds Locations"),
-        ({"HourlySystemLoad": ["x"]}, "'x' is no object"),
-        ("text", "'text' is no object"),
+        ({"HourlySystemLoad": ["x"]}, "'x' is not an object"),
+        ("text", "'text' is not an object"),
         ({"HourlySystemLoad": {"Load": 1, "Location": {"@LocId": "32"}}}, "has no BeginDate"),
         ({"HourlySystemLoad": {"BeginDate": "2024-07-01T00:00:00-04:00"}}, "has no Load nor NativeLoad nor ArdDemand"),
         ({"HourlySystemLoad": {"BeginDate": "2024-07-01T00:00:00-04:00", "Load": 1}}, "has no Location"),
         ({"HourlySystemLoad": a_load("2024-07-01T00:00:00")}, "has no offset"),
         ({"HourlySystemLoad": a_load("yesterday")}, "yesterday"),
-        ({"HourlySystemLoad": a_load(load="many")}, "'many' is no number"),
+        ({"HourlySystemLoad": a_load(load="many")}, "'many' is not a number"),
     ],
 )
 def test_another_shape_breaks_the_promise(document: Any, missing: str) -> None:

@@ -282,7 +282,7 @@ def test_names_and_coordinates_must_agree(params: dict[str, Any], location: Any)
 )
 def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
     """Cut and empty bodies and pages of HTML are an upstream error, which is retried."""
-    with pytest.raises(UpstreamError, match="weather: the answer is no JSON"):
+    with pytest.raises(UpstreamError, match="weather: the answer is not JSON"):
         parse(body)
 
 
@@ -323,14 +323,14 @@ def test_a_refusal_names_its_reason() -> None:
         ({"hourly": {"temperature_2m": [1.0]}}, "no hourly block"),
         ({"hourly": {"time": ["2024-01-01T00:00"], "temperature_2m": [1.0, 2.0]}}, "2 values for 1 hours"),
         ({"hourly": {"time": ["2024-01-01T00:00"], "rain": [1.0]}}, "or no unit"),
-        ({"hourly": {"time": ["soon"], "temperature_2m": [1.0]}}, "no time"),
-        ({"hourly": {"time": [1704067200], "temperature_2m": [1.0]}}, "no time"),
+        ({"hourly": {"time": ["soon"], "temperature_2m": [1.0]}}, "not a time"),
+        ({"hourly": {"time": [1704067200], "temperature_2m": [1.0]}}, "not a time"),
         ({"hourly": {"time": [None], "temperature_2m": [1.0]}}, "hourly.time has 1 nulls"),
         (
             {"hourly": {"time": ["2024-01-01T00:00"], "temperature_2m": ["warm"]}},
-            "weather: hourly holds what is no time, or no number",
+            "weather: hourly holds a value that is not a time or a number",
         ),
-        ({"hourly": [1]}, "promised shape"),
+        ({"hourly": [1]}, "documented shape"),
     ],
 )
 def test_another_shape_breaks_the_promise(changes: dict[str, Any], missing: str) -> None:
@@ -342,7 +342,7 @@ def test_another_shape_breaks_the_promise(changes: dict[str, Any], missing: str)
 @pytest.mark.parametrize("document", [[], [an_answer(temperature_2m=[1.0])] * 3])
 def test_an_answer_for_other_places_is_refused(document: Any) -> None:
     """As many locations as were asked for, or none can be told from another."""
-    with pytest.raises(FormatError, match=f"2 locations were asked for, the answer has {len(document)}"):
+    with pytest.raises(FormatError, match=f"2 locations were requested, the answer has {len(document)}"):
         parse(document, an_entry(params=TWO))
 
 
@@ -412,7 +412,7 @@ def test_a_location_that_fails_does_not_lose_the_others() -> None:
         ("b", 2.0),
         ("b", 2.5),
     ]
-    assert page.skipped == [Skipped("no number", 1, "hourly: -nan")]
+    assert page.skipped == [Skipped("not a number", 1, "hourly: -nan")]
 
 
 def test_members_of_an_ensemble_and_models_are_series_of_their_own() -> None:
