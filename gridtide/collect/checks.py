@@ -16,6 +16,7 @@ from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, GridtideError, IncompleteError
 from gridtide.periods import Period, missing
 from gridtide.sources.contract import Page, Request, Skipped
+from gridtide.sources.registry import scope_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -252,7 +253,8 @@ class PageChecks:
         from gridtide.lake import Draft, Provenance
 
         form: Literal["parquet", "csv"] = "csv" if self.entry.format == "csv" else "parquet"
-        return Draft(form, Provenance(self.entry.name, period, self.entry.fingerprint))
+        scope = scope_of(self.entry).as_text()
+        return Draft(form, Provenance(self.entry.name, period, self.entry.fingerprint, scope=scope))
 
 
 def settle_page(page: Page, entry: Entry, request: Request, period: Period | None) -> ParsedPage:

@@ -82,7 +82,8 @@ class PageCollector:
         """The answer as it came, a file a page."""
         from gridtide.lake import Provenance
 
-        provenance = Provenance(self.entry.name, self.period, self.entry.fingerprint)
+        scope = self.source.scope(self.entry).as_text()
+        provenance = Provenance(self.entry.name, self.period, self.entry.fingerprint, scope=scope)
         files: list[Stored] = []
         async with aclosing(self._fetch_pages(self._keep_body)) as pages:
             async for _, _, page in pages:

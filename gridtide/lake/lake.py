@@ -234,7 +234,7 @@ class Lake:
             path = f"{folder}/{file_name(prefix, stamp, metadata.period, extension)}"
             if await self._claim_name(path, body, metadata):
                 return _describe_stored(path, len(body), metadata, created=True)
-            present = await self._find_same(path, metadata.content_hash)
+            present = await self._find_same(path, metadata)
             if present is not None:
                 return present
             stamp += timedelta(seconds=1)
@@ -252,8 +252,11 @@ class Lake:
                 return False
         return await self.store.create(path, body, metadata.entry)
 
-    async def _find_same(self, path: str, content_hash: str) -> Stored | None:
-        """The file at `path` if it has that content, else None."""
+    async def _find_same(self, path: str, metadata: Metadata) -> Stored | None:
+        """The file at `path` if it has the content of `metadata` and answers the same scope, else None.
+
+        A file that does not say what was asked may answer any.
+        """
         size = await self.store.find_size(path)
         if size is None:
             return None
@@ -262,7 +265,9 @@ class Lake:
         except ValueError as error:
             logger.warning("%s: left as it is, its name is taken by a file that is none of the lake's: %s", path, error)
             return None
-        return _describe_stored(path, size, present, created=False) if present.content_hash == content_hash else None
+        if present.content_hash != metadata.content_hash or present.scope not in ("", metadata.scope):
+            return None
+        return _describe_stored(path, size, present, created=False)
 
     async def _read_removed(self, folder: str, prefix: str) -> list[File]:
         """The files of `folder` with `prefix` that were removed after they were compacted."""

@@ -12,13 +12,16 @@ import csv
 import io
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
+
+from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.periods import Period, split
 from gridtide.sources.contract import BOM, Page, Request
@@ -36,6 +39,9 @@ SYSTEM_LOCATIONS = ("CA ISO-TAC", "NP15", "SP15", "ZP26")
 
 LONGEST_REPORT = timedelta(days=30)
 """The longest period of one request. OASIS answers at most 31 days, and has refused exactly 31."""
+
+_SET_BY_REQUESTS = ("resultformat", "startdatetime", "enddatetime")
+"""Parameters that every request sets anew."""
 
 MAX_BYTES = 256 << 20
 """The largest unzipped answer, as a protection against zip bombs."""
@@ -129,6 +135,26 @@ def _find_resolution(report: str, markets: Set[str], execution: str) -> str:
     if "RTD" in markets or ("RTM" in markets and execution != "RTPD"):
         return "PT5M"
     return "PT15M" if markets & {"RTPD", "RTM"} else "PT1H"
+
+
+def scope(entry: Entry) -> Scope:
+    """The parameters, of which each value between commas counts."""
+    parameters = _read_params(entry.url, entry.params)
+    facets = {name: text.split(",") for name, text in parameters.items() if name not in _SET_BY_REQUESTS}
+    return build_scope(entry, {"request path": [urlsplit(entry.url).path], **facets})
+
+
+def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
+    """The entry with fewer values of its parameters, where they stand in `params`."""
+    whole, parameters = scope(entry).values(), _read_params(entry.url, entry.params)
+    shorter = {name: values for name, values in part.facets if values != whole[name]}
+    if not shorter.keys() <= entry.params.keys():
+        return ()
+    params = {
+        name: ",".join(value for value in parameters[name].split(",") if value in values)
+        for name, values in shorter.items()
+    }
+    return [msgspec.structs.replace(entry, params={**entry.params, **params})]
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gridtide.entries.entry import Entry
+    from gridtide.entries.scope import Scope
 
 
 BOM = b"\xef\xbb\xbf"
@@ -127,6 +128,17 @@ class Source(Protocol):
         """Returns the time zone of the calendar days in which the upstream answers, so that only whole days are
         requested; None if it answers any period."""
         return None
+
+    def scope(self, entry: Entry) -> Scope:
+        """What the entry asks, apart from the period: coverage is by this. By default each parameter is a facet."""
+        from gridtide.entries.scope import describe_scope
+
+        return describe_scope(entry)
+
+    def narrow(self, entry: Entry, part: Scope) -> Sequence[Entry]:
+        """Entries that differ from `entry` in what they ask, and together ask for just `part` of its scope; none
+        where the upstream cannot be asked for that part alone."""
+        return ()
 
     def due_period(self, entry: Entry, now: datetime) -> Period | None:
         """Returns the period that a scheduled run at `now` requests: `reread` before the end of what is due, or None

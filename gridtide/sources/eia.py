@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from gridtide.entries.scope import ANY, Scope, build_scope, read_parameters, split_values
 from gridtide.errors import (
     ConfigurationError,
     CredentialsError,
@@ -112,6 +113,44 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
     if frequency != "hourly":
         refusals.append(f'params.frequency: is "{frequency}", whose times are not in UTC; use "hourly" or leave it out')
     return refusals
+
+
+def scope(entry: Entry) -> Scope:
+    """The route, its facets, of which one that is not named means all values, and the other parameters that count."""
+    route_name = _find_route_name(entry.url)
+    route = MONITOR_ROUTES.get(route_name or "")
+    facets: dict[str, list[str]] = {column: [] for column in (route.columns if route else ())}
+    settings: dict[str, list[str]] = {"frequency": ["hourly"]}
+    for key, value in read_parameters(entry).items():
+        if name := _find_facet(key):
+            facets.setdefault(name, []).extend(map(str, _as_sequence(value)))
+        elif not _WITHOUT_MEANING.match(key):
+            settings[key] = split_values(value)
+    chosen = {name: values or [ANY] for name, values in facets.items()}
+    return build_scope(entry, {"route": [route_name or urlsplit(entry.url).path], **settings, **chosen})
+
+
+def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
+    """The entry with fewer values of its facets, where they stand in `params`."""
+    whole = scope(entry).values()
+    shorter = {name: values for name, values in part.facets if values != whole[name]}
+    params = {key: value for key, value in entry.params.items() if _find_facet(key) not in shorter}
+    for name, values in shorter.items():
+        chosen = tuple(value for value in _read_facet(entry.params, name) if value in values)
+        if set(chosen) != values:
+            return ()
+        params[f"facets[{name}][]"] = chosen
+    return [msgspec.structs.replace(entry, params=params)]
+
+
+_FACET = re.compile(r"facets\[([^\]]+)\]")
+_WITHOUT_MEANING = re.compile(r"(data|sort)\[|data$|(start|end|offset|length|api_key)$")
+"""Parameters that change neither which rows there are nor what is read of them, and those that are set here."""
+
+
+def _find_facet(key: str) -> str | None:
+    match = _FACET.match(key)
+    return match[1] if match else None
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:

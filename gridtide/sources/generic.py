@@ -15,13 +15,16 @@ The keys are those of `entries/table_layout`, each with an example in `docs/sour
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+import msgspec
+
+from gridtide.entries.scope import ANY, Scope, describe_columns, describe_scope, narrow_params
 from gridtide.periods import Period, local_day, local_days, local_midnight
 from gridtide.sources.contract import Page, Request
 from gridtide.sources.formats.paging import first_page
@@ -48,6 +51,34 @@ def days(entry: Entry) -> ZoneInfo | None:
     None."""
     by_day = entry.per is not None or _placeholders(entry) == {"start"}
     return ZoneInfo(entry.timezone) if by_day and takes_period(entry) else None
+
+
+def scope(entry: Entry) -> Scope:
+    """Each parameter, and the columns of values, of which none named means all."""
+    whole = describe_scope(entry)
+    columns = describe_columns(entry) or [ANY]
+    if not _has_plain_columns(entry) and entry.value:
+        columns = [", ".join(columns)]
+    return Scope.of_facets({**whole.values(), "value": columns}, whole.reading)
+
+
+def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
+    """The entry with fewer values of one list in `params`, or fewer columns of values. Where two lists are shorter
+    nothing is known of how they belong together."""
+    whole = scope(entry).values()
+    shorter = [name for name, values in part.facets if values != whole[name]]
+    if shorter == ["value"]:
+        columns = zip(entry.value, describe_columns(entry), strict=True)
+        names = {column: entry.value[column] for column, text in columns if text in part.values()["value"]}
+        return [msgspec.structs.replace(entry, value=names)]
+    if len(shorter) != 1 or not isinstance(entry.params.get(shorter[0]), tuple):
+        return ()
+    return [narrow_params(entry, {shorter[0]: part.values()[shorter[0]]})]
+
+
+def _has_plain_columns(entry: Entry) -> bool:
+    """Whether each column of values is a series of its own, whose name depends on no other column."""
+    return entry.variable is None and entry.melt is None and entry.hours is None
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:

@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from gridtide.entries.scope import ANY, Scope, build_scope, read_parameters, split_values
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period, local_day, local_days, microseconds
 from gridtide.sources.contract import BOM, Page, Request
@@ -100,18 +101,45 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
     ]
 
 
+def scope(entry: Entry) -> Scope:
+    """The resource, and the locations that are asked for one by one."""
+    parts = urlsplit(entry.url)
+    resource = _CURRENT.sub("", re.sub(r"/location/[^/.]+", "", parts.path)).removesuffix(".json").strip("/")
+    parameters = {name: split_values(value) for name, value in read_parameters(entry).items()}
+    return build_scope(entry, {**parameters, "resource": [resource], "location": _list_asked_places(entry)})
+
+
+def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
+    """An entry for each location of `part`, where `entry` asks for them one by one."""
+    whole, values = scope(entry).values(), part.values()
+    if any(values[name] != whole[name] for name in whole if name != "location"):
+        return ()
+    zones = [zone for zone in _list_asked_places(entry) if zone in values["location"]]
+    return [msgspec.structs.replace(entry, url=_add_location(entry.url, zone)) for zone in zones]
+
+
+def _list_asked_places(entry: Entry) -> Sequence[str]:
+    """The location in the URL, else those that are asked for one by one, else all that the resource has."""
+    place, product = _find_place(entry.url), _find_product(entry.url)
+    if place is not None:
+        return (place,)
+    return (product.zones if product else ()) or (ANY,)
+
+
 def _build_day_urls(url: str, day: date, zones: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
     """Returns the URL of one operating day, or one URL for each of `zones`; each with the words that its label gets for
     the zone."""
     day_url = _build_day_url(url, day)
     if not zones:
         return [(day_url, ())]
-    parts = urlsplit(day_url)
+    return [(_add_location(day_url, zone), (f"location {zone}",)) for zone in zones]
+
+
+def _add_location(url: str, zone: str) -> str:
+    """`url`, which names no location, for `zone`."""
+    parts = urlsplit(url)
     stem, suffix = (parts.path.removesuffix(".json"), ".json") if parts.path.endswith(".json") else (parts.path, "")
-    path = stem.rstrip("/")
-    return [
-        (urlunsplit(parts._replace(path=f"{path}/location/{zone}{suffix}")), (f"location {zone}",)) for zone in zones
-    ]
+    return urlunsplit(parts._replace(path=f"{stem.rstrip('/')}/location/{zone}{suffix}"))
 
 
 _WITHOUT_HISTORY = re.compile(r"/(current/(?:all|locationType)|previous|info)(?=[/.]|$)")

@@ -10,7 +10,7 @@ variants. Gusts are a maximum of the preceding hour and are stored at their labe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
 from gridtide.periods import HOUR, Period, split
 from gridtide.sources.contract import BOM, Page, Request, Skipped
@@ -40,6 +41,12 @@ HOSTS = (
     "customer-ensemble-api.open-meteo.com",
 )
 GMT = ZoneInfo("GMT")
+PLACE_KEYS = ("latitude", "longitude", "elevation")
+"""Parameters with a value for each location."""
+
+_SET_BY_REQUESTS = ("start_date", "end_date", "timezone", "timeformat", "apikey")
+"""Parameters that every request sets anew, or that change nothing in what is answered."""
+
 LONGEST_SPAN = timedelta(days=365)
 """The longest period of one request: a longer one counts as several requests and is truncated more often."""
 
@@ -97,6 +104,55 @@ def requested_wait(message: str, now: datetime) -> float | None:
 def days(entry: Entry) -> ZoneInfo:
     """Days of GMT."""
     return GMT
+
+
+def scope(entry: Entry) -> Scope:
+    """The places, each with its name, the hourly variables, and the other parameters, of which each is one choice:
+    the names of variables depend on the list of models."""
+    parameters = _read_params(entry)
+    hourly = parameters.pop("hourly", "").split(",")
+    places = _list_places(entry)
+    settings = {key: [text] for key, text in parameters.items() if key not in (*PLACE_KEYS, *_SET_BY_REQUESTS)}
+    path = urlsplit(entry.url).path
+    kind = "archive" if takes_period(entry) else "forecast"
+    return build_scope(entry, {"request path": [path], "kind": [kind], "place": places, "hourly": hourly, **settings})
+
+
+def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
+    """The entry with fewer places or variables, where they stand in `params`."""
+    whole, values = scope(entry).values(), part.values()
+    shorter = {name for name in whole if values[name] != whole[name]}
+    if not shorter <= {"place", "hourly"}:
+        return ()
+    keys = [*(PLACE_KEYS if "place" in shorter else ()), *(("hourly",) if "hourly" in shorter else ())]
+    parameters = _read_params(entry)
+    if any(key in parameters and key not in entry.params for key in keys):
+        return ()
+    positions = [number for number, place in enumerate(_list_places(entry)) if place in values["place"]]
+    lists = {key: parameters[key].split(",") for key in keys if key in parameters}
+    chosen = {
+        key: tuple(items[number] for number in positions) if key in PLACE_KEYS else _choose(items, values["hourly"])
+        for key, items in lists.items()
+    }
+    location = entry.location
+    if isinstance(location, tuple) and "place" in shorter:
+        location = tuple(location[number] for number in positions)
+    return [msgspec.structs.replace(entry, params={**entry.params, **chosen}, location=location)]
+
+
+def _list_places(entry: Entry) -> list[str]:
+    """Each location by its name and its values of `PLACE_KEYS`."""
+    parameters = _read_params(entry)
+    columns = [parameters[key].split(",") for key in PLACE_KEYS if parameters.get(key)]
+    try:
+        columns.insert(0, list(_name_locations(entry)))
+    except ConfigurationError:  # which is raised when it is asked
+        return ["; ".join(map(",".join, columns))]
+    return [", ".join(place) for place in zip(*columns, strict=False)]
+
+
+def _choose(items: Sequence[str], values: Collection[str]) -> tuple[str, ...]:
+    return tuple(item for item in items if item in values)
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:

@@ -17,6 +17,7 @@ from gridtide.sources.contract import Source, complete
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
+    from gridtide.entries.scope import Scope
 
 
 NAMES = ("iso_ne", "eia", "caiso", "open_meteo", "synthetic", "generic")
@@ -53,6 +54,21 @@ def find_source_problem(name: str) -> str | None:
 def system_locations(name: str) -> Sequence[str]:
     """Returns the locations that name the whole system in the source `name`; empty if there is no such source."""
     return () if find_source_problem(name) else source(name).SYSTEM_LOCATIONS
+
+
+def scope_of(entry: Entry) -> Scope:
+    """What `entry` asks, apart from the period, as its source says."""
+    return source(entry.source).scope(entry)
+
+
+def narrow_entry(entry: Entry, part: Scope) -> Sequence[Entry]:
+    """The entries that together ask for just `part` of the scope of `entry`: itself where that is all, none where
+    its upstream cannot be asked for that part alone, or where what is expected of an answer is about a whole one."""
+    if part == scope_of(entry):
+        return [entry]
+    if entry.expect.required or entry.expect.minimum_rows:
+        return ()
+    return source(entry.source).narrow(entry, part)
 
 
 def in_chunks(entry: Entry, period: Period) -> list[Period]:

@@ -8,11 +8,12 @@ request returns the same. Day-ahead products carry their time of publication.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from gridtide.entries.scope import ANY, Scope, build_scope, narrow_params
 from gridtide.errors import ConfigurationError
 from gridtide.periods import Period, split
 from gridtide.sources.contract import Page, Request
@@ -35,6 +36,25 @@ COMPONENTS = {"": "total", "_energy": "energy", "_congestion": "congestion", "_l
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Hourly values that are available immediately; there is no raw body to store."""
     return {"resolution": "PT1H", "available": {"lag": "PT0S"}, "reread": "P1D", "chunk": "P365D", "raw": False}
+
+
+def scope(entry: Entry) -> Scope:
+    """The authorities, the variables, of which none named means all, and the seed."""
+    return build_scope(
+        entry,
+        {
+            "authority": _read_param(entry, "authority", "ISNE"),
+            "variables": _read_param(entry, "variables", ANY),
+            "seed": _read_param(entry, "seed", "0"),
+        },
+    )
+
+
+def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
+    """The entry with fewer authorities or variables."""
+    whole = scope(entry).values()
+    shorter = {name: values for name, values in part.facets if values != whole[name]}
+    return [narrow_params(entry, shorter)] if shorter.keys() <= {"authority", "variables"} else ()
 
 
 def requests(entry: Entry, period: Period | None) -> list[Request]:

@@ -30,6 +30,8 @@ class Provenance:
     fingerprint: str
     skipped: Sequence[Mapping[str, Any]] = ()
     """What the answer held and the file does not: `reason`, `count` and one `example` each."""
+    scope: str = ""
+    """What was asked, apart from the period, as `entries.scope` writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Metadata:
     version: str
     size: int | None = None
     skipped: Sequence[Mapping[str, Any]] = ()
+    scope: str = ""
+    """What was asked, apart from the period; empty in files of versions that did not note it."""
 
     @classmethod
     def now(cls, provenance: Provenance, rows: int, content_hash: str) -> Metadata:
@@ -62,6 +66,7 @@ class Metadata:
             datetime.now(UTC),
             __version__,
             skipped=tuple(provenance.skipped),
+            scope=provenance.scope,
         )
 
     def as_footer(self) -> dict[str, str]:
@@ -94,6 +99,7 @@ class Metadata:
             "stored_at": self.stored_at.isoformat(timespec="microseconds"),
             "version": self.version,
         }
+        texts |= {"scope": self.scope} if self.scope else {}
         return texts | ({"skipped": json.dumps(list(self.skipped))} if self.skipped else {})
 
     @classmethod
@@ -111,6 +117,7 @@ class Metadata:
                 texts["version"],
                 int(texts[_SIZE]) if _SIZE in texts else None,
                 tuple(json.loads(texts.get("skipped", "[]"))),
+                scope=texts.get("scope", ""),
             )
         except KeyError as error:
             raise ValueError(f"no metadata of a lake file: nothing says its {error.args[0]}") from error
