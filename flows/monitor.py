@@ -115,7 +115,7 @@ async def _entry_row(
         except StorageError as error:
             problem = one_line(error)
     chunks = finding.plan([*finding.gaps, *finding.revisions]).chunks
-    plan = Plan(finding.entry, chunks, skipped=finding.skipped)
+    plan = Plan(finding.entry, chunks, skipped=finding.skipped, warnings=finding.warnings)
     return {
         **entry_row(plan, outcomes, coverages),
         "chunks": len(chunks) + finding.snapshot,
@@ -241,6 +241,7 @@ def _entry_note(row: EntryRow) -> str:
             f"{first['series']} by {first['file']}"
         )
     notes += [row["problem"]] if row["problem"] else []
+    notes += row["warnings"]
     return "; ".join(notes) or "complete"
 
 

@@ -8,6 +8,7 @@ GridtideError
 │   └── UpstreamError       5xx, 202, timeouts, resets, truncated or non-JSON bodies
 ├── FormatError             the body parses but does not have the documented format; it is stored in `raw/`
 ├── IncompleteError         fewer or more rows than the upstream says it has
+├── ClockError              this machine's clock is wrong: nothing is stored until it is set
 ├── StorageError            the lake could not be read or written
 │   └── DamagedError        a file is not as it was stored: move it away and collect its period again
 └── TrainingError           the training spec asks for data that the lake does not hold
@@ -72,6 +73,10 @@ class IncompleteError(GridtideError):
     """The number of received rows differs from the upstream's own count."""
 
     retryable = True
+
+
+class ClockError(GridtideError):
+    """This machine's clock is off by more than minutes: nothing can be stored under the right time."""
 
 
 class StorageError(GridtideError):

@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from prefect.context import TaskRunContext
 from prefect.serializers import JSONSerializer
 from prefect.tasks import exponential_backoff
 
+from gridtide.clock import is_future
 from gridtide.collect import collection
 from gridtide.collect.collected import Collected, merge_collected
 from gridtide.collect.holes import Hole
@@ -25,6 +26,7 @@ from gridtide.collect.resume import Fetcher
 from gridtide.entries.entry import Entry, TaskRetries
 from gridtide.errors import GridtideError, PassingError, one_line
 from gridtide.lake import Lake
+from gridtide.lake.names import parse_name
 from gridtide.periods import Period
 
 
@@ -186,10 +188,15 @@ class _CollectionAttempts:
         return next_attempt < self.begun + self.entry.deadline.total_seconds()
 
     async def is_stored(self, collected: dict[str, Any]) -> bool:
-        """Whether the lake still holds the files of an earlier result, which left nothing open."""
+        """Whether the lake still holds the files of an earlier result, which left nothing open.
+
+        Not where they have stamps in the future: by a clock that was ahead, the result would be fresh until then.
+        """
         files = collected.get("files", [collected["file"]] if collected["file"] else [])
         exist = [await self.run.lake.store.exists(file) for file in files]
-        return all(exist) and not collected.get("holes")
+        names = [parse_name(file.rpartition("/")[2]) for file in files]
+        is_early = any(name and is_future(name.stamp, datetime.now(UTC)) for name in names)
+        return all(exist) and not collected.get("holes") and not is_early
 
 
 def _attempt(work: _CollectionAttempts, refresh: bool) -> Awaitable[State[dict[str, Any]]]:

@@ -27,7 +27,7 @@ from tests.support.source_tree import (
 )
 
 ROOMS = (
-    *("errors", "periods", "variables", "threads", "simulation"),
+    *("errors", "periods", "clock", "variables", "threads", "simulation"),
     *("entries", "observations", "sources", "sandbox", "config"),
     *("http", "lake", "collect", "curated", "coverage", "quality", "training"),
     *("mlx_store", "ring"),
@@ -46,7 +46,7 @@ BACKWARDS: dict[tuple[str, str], str] = {}
 MOST_MODULES = 10
 """Modules in one folder; more are a folder of their own."""
 
-PURE = ("errors", "periods", "variables", "observations")
+PURE = ("errors", "periods", "clock", "variables", "observations")
 DOORS = {"aiohttp", "obstore", "boto3", "requests", "httpx", "urllib.request", "socket"}
 """What only the doors to network and storage may use."""
 
@@ -63,7 +63,7 @@ MEAN_LENGTH = 7.0
 ONE_WORD = 0.45
 """The share of functions whose name is one word."""
 
-GROUND = ("errors", "periods", "variables", "threads", "simulation", "mlx_store", "ring")
+GROUND = ("errors", "periods", "clock", "variables", "threads", "simulation", "mlx_store", "ring")
 """The rooms that are one file; their names are counted together."""
 
 MEAN_LENGTHS = {

@@ -36,7 +36,7 @@ LOW_DISK, FULL_DISK = 2**30, 100 * 2**20
 """Free bytes below which a disk is low, and below which runs fail."""
 
 
-CLOCK_TOLERANCE = timedelta(minutes=2)
+CLOCK_WARNING = timedelta(minutes=2)
 """How far the clock may be off. Availability rules and schedules are in minutes; `Date` has whole seconds."""
 
 
@@ -210,7 +210,7 @@ async def _check_clock(entries: Sequence[Entry], now: Callable[[], datetime]) ->
             CheckResult("clock", "warning", message, "Check the network connection, then gridtide validate --probe")
         ]
     offset = min(measured, key=abs)  # one upstream with a wrong clock proves nothing
-    if abs(offset) <= CLOCK_TOLERANCE:
+    if abs(offset) <= CLOCK_WARNING:
         return [CheckResult("clock", "ok", f"{abs(offset).total_seconds():.0f} s from the clocks of the upstreams")]
     direction = "ahead of" if offset > timedelta(0) else "behind"
     message = f"this clock is {abs(offset)} {direction} those of the upstreams"

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from deployments.cli.console import counted, text_table
 from gridtide.coverage import failed_periods
+from gridtide.coverage.answered import answered_period, describe_future_files
 from gridtide.coverage.failed_periods import Failure
 from gridtide.coverage.picture import Coverage
 from gridtide.entries.entry import Entry
@@ -28,8 +29,8 @@ class EntryStatus:
 
     `last` is None without files. `rows` is None where they cannot be read: formats that keep bodies, damaged files.
     `covered` are the periods of the sound files, None for an entry whose files are snapshots. `problems` name the
-    files without readable metadata: truncated, empty or foreign ones. `failed` are the periods that were requested
-    without success and are still missing.
+    files without readable metadata (truncated, empty or foreign ones), and those with stamps in the future. `failed`
+    are the periods that were requested without success and are still missing.
     """
 
     entry: str
@@ -77,7 +78,7 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime) -> EntrySt
     contents = await soundness.read_metadata(lake, files) if entry.tabular else [None] * len(files)
     periodic = source(entry.source).takes_period(entry)
     sound = [file for file, content in zip(files, contents, strict=True) if not isinstance(content, StorageError)]
-    covered = tuple(union(file.period for file in sound if file.period)) if periodic else None
+    covered = tuple(union(filter(None, (answered_period(entry, file, now) for file in sound)))) if periodic else None
     due_end = find_due_end(entry, now)
     failures = await failed_periods.recall_failures(lake, entry)
     failed = tuple(failure for failure in failures if missing(failure.period, covered or ()))
@@ -85,7 +86,8 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime) -> EntrySt
         return EntryStatus(entry.name, 0, covered=covered, until=due_end, failed=failed)
     newest = files[-1]
     rows = contents[-1].rows if isinstance(contents[-1], Metadata) else None
-    problems = tuple(str(content) for content in contents if isinstance(content, StorageError))
+    damage = [str(content) for content in contents if isinstance(content, StorageError)]
+    problems = (*damage, *describe_future_files(files, now))
     age = now - newest.stamp
     return EntryStatus(entry.name, len(files), newest.path, rows, age, covered, due_end, failed, problems)
 

@@ -21,7 +21,7 @@ from gridtide.coverage.failed_periods import PeriodAnswer
 from gridtide.coverage.picture import Coverage, measure_coverage
 from gridtide.coverage.plan import Plan
 from gridtide.entries.entry import Entry, TaskRetries
-from gridtide.errors import FormatError, StorageError, one_line
+from gridtide.errors import ClockError, FormatError, StorageError, one_line
 from gridtide.periods import Period, describe_duration
 from gridtide.sources.contract import Skipped
 from tasks import remote
@@ -89,7 +89,7 @@ async def settle(
 
 def answers_of(outcome: Outcome) -> list[PeriodAnswer]:
     """Which parts of the period of `outcome` were answered, and why the others were not."""
-    if outcome.period is None:
+    if outcome.period is None or isinstance(outcome.error, ClockError):  # when it failed cannot be noted rightly
         return []
     if outcome.error:
         lasting = isinstance(outcome.error, FormatError)

@@ -10,9 +10,10 @@ time, so that the same answers give the same file whatever came first.
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from gridtide.clock import check_run_start
 from gridtide.collect.collected import Collected
 from gridtide.collect.pages import PageCollector
 from gridtide.collect.resume import Fetcher, open_resumed
@@ -42,8 +43,9 @@ async def collect(
     written before it, and goes on from the pages of the period that are kept under `raw/`; with
     `resume` also from those that other runs kept of it within a day. Raises the errors of
     `Http.fetch`, `FormatError` and `IncompleteError` for answers that do not keep their promise,
-    `StorageError`; then no file of observations is written.
+    `StorageError`, `ClockError`; then no file of observations is written.
     """
+    check_run_start(entry.name, stamp, datetime.now(UTC))
     try:
         async with asyncio.timeout(entry.deadline.total_seconds()):
             if not entry.tabular:

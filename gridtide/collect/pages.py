@@ -11,13 +11,22 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from gridtide.clock import check_run_start
 from gridtide.collect import raw_bodies
 from gridtide.collect.checks import PageChecks, ParsedPage, settle_page
 from gridtide.collect.collected import STAGES, Collected, Effort, peak_memory
 from gridtide.collect.holes import Hole, merge_equal
 from gridtide.collect.resume import Fetcher
 from gridtide.entries.entry import Entry
-from gridtide.errors import CredentialsError, FormatError, GridtideError, IncompleteError, QuotaError, StorageError
+from gridtide.errors import (
+    ClockError,
+    CredentialsError,
+    FormatError,
+    GridtideError,
+    IncompleteError,
+    QuotaError,
+    StorageError,
+)
 from gridtide.http.client import Response
 from gridtide.periods import Period, missing
 from gridtide.sources.contract import Page, Request, Source
@@ -65,6 +74,7 @@ class PageCollector:
                 if self.period is None and not drafts[0].rows:
                     checks.warnings.append("the snapshot holds no rows, no file is written")
                     drafts = []
+                check_run_start(self.entry.name, self.stamp, datetime.now(UTC))
                 stored = [
                     await self.lake.put_draft(draft, self.entry.output_folder, self.entry.file_prefix, self.stamp)
                     for draft in drafts
@@ -89,6 +99,7 @@ class PageCollector:
             async for _, _, page in pages:
                 if isinstance(page, GridtideError):
                     raise page
+                check_run_start(self.entry.name, self.stamp, datetime.now(UTC))
                 with self._time_stage("write"):
                     stored = await self.lake.put_body(
                         page.body,
@@ -132,9 +143,9 @@ class PageCollector:
         """Whether `error` says something of `request` only, so that what the others answer is stored.
 
         An upstream that refuses credentials before it has answered anything is not asked on, as it may lock them out;
-        a used-up quota and a lake that cannot be written concern every request.
+        a used-up quota, a wrong clock and a lake that cannot be written concern every request.
         """
-        if isinstance(error, QuotaError | StorageError) or request.period is None or self.period is None:
+        if isinstance(error, QuotaError | StorageError | ClockError) or request.period is None or self.period is None:
             return False
         if not missing(self.period, [request.whole_period or request.period]):  # nothing else was asked
             return False

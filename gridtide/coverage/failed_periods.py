@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from gridtide.clock import is_future
 from gridtide.entries.entry import Entry
 from gridtide.lake import Lake
 from gridtide.periods import Period, missing
@@ -45,9 +46,13 @@ class Failure:
         """When it is worth asking again: 1, 2, 4 … hours after the last time."""
         return self.last + FIRST * (1 << min(self.attempts - 1, 16))
 
+    def is_waiting(self, now: datetime) -> bool:
+        """Whether `next` is still to come; not where it failed after `now`, by a clock that was ahead."""
+        return now < self.next and not is_future(self.last, now)
+
     def waits(self, entry: Entry, now: datetime) -> bool:
         """Whether asking `entry` for it before `next` cannot help: the reason lasts, and the entry is as it was."""
-        return self.lasting and self.fingerprint == entry.fingerprint and now < self.next
+        return self.lasting and self.fingerprint == entry.fingerprint and self.is_waiting(now)
 
     def as_dict(self) -> dict[str, Any]:
         """The same as JSON, times in ISO 8601."""

@@ -9,15 +9,9 @@ from datetime import datetime
 from gridtide import curated
 from gridtide.collect.collection import scheduled_period
 from gridtide.coverage import failed_periods
+from gridtide.coverage.answered import answered_period, clip_to_due, describe_future_files, join_answered
 from gridtide.coverage.failed_periods import Failure
-from gridtide.coverage.gaps import (
-    clip_to_due,
-    clip_to_schedule,
-    find_gaps,
-    find_missed_run,
-    find_revisions,
-    join_covered,
-)
+from gridtide.coverage.gaps import clip_to_schedule, find_gaps, find_missed_run, find_revisions
 from gridtide.coverage.plan import Plan, why_not_asked
 from gridtide.coverage.upstream_holes import find_holes, starts_by_series
 from gridtide.entries.entry import Entry, Schedule
@@ -36,7 +30,7 @@ class Finding:
     `gaps` are in no file; `revisions` are to be asked for again, as they have settled since; what is `waiting` failed
     before and is not asked for yet. `missed_run` is the run of the schedule that left no file; `snapshot` says whether
     a snapshot makes that good. An entry is `skipped` for a reason. `damaged` files (paths) cover nothing; `problem`
-    tells which files are damaged or cannot be read.
+    tells which files are damaged or cannot be read. `warnings` tell which files have stamps in the future.
     """
 
     entry: Entry
@@ -49,6 +43,7 @@ class Finding:
     skipped: str | None = None
     damaged: Collection[str] = ()
     problem: str | None = None
+    warnings: Sequence[str] = ()
 
     def plan(self, periods: Sequence[Period]) -> Plan:
         """`periods` in chunks, without what waits for another attempt."""
@@ -76,10 +71,13 @@ async def find_lacking(entry: Entry, schedule: Schedule | None, period: Period, 
     waiting = [
         failure
         for failure in await failed_periods.recall_failures(lake, entry)
-        if failure.next > now and any(failure.period.overlaps(hole) for hole in (*gaps, *revisions))
+        if failure.is_waiting(now) and any(failure.period.overlaps(hole) for hole in (*gaps, *revisions))
     ]
     return Finding(
-        entry, period, gaps, revisions, waiting, missed_run, damaged=damaged, problem="; ".join(problems) or None
+        *(entry, period, gaps, revisions, waiting, missed_run),
+        damaged=damaged,
+        problem="; ".join(problems) or None,
+        warnings=describe_future_files(files, now),
     )
 
 
@@ -93,14 +91,18 @@ async def find_unpublished(entry: Entry, period: Period, now: datetime, lake: La
     if settled is None:
         return []
     files = await lake.files(entry.output_folder, entry.file_prefix)
-    complete = missing(settled, missing(settled, join_covered(files)))
+    complete = missing(settled, missing(settled, join_answered(entry, files, now)))
     table = await curated.read(lake, [entry], settled.start, settled.end)
     holes = find_holes(starts_by_series(table), complete, entry.resolution)
     return [
         {
             "period": str(hole),
             "series": ", ".join(series[:SERIES_NAMED]) + ", …" * (len(series) > SERIES_NAMED),
-            "file": next(f.path for f in reversed(files) if f.period and f.period.start <= hole.start < f.period.end),
+            "file": next(
+                file.path
+                for file in reversed(files)
+                if (answered := answered_period(entry, file, now)) and answered.start <= hole.start < answered.end
+            ),
         }
         for hole, series in holes.items()
     ]

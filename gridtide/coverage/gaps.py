@@ -12,37 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
+from gridtide.clock import is_future
+from gridtide.coverage.answered import Filed, clip_to_due, join_answered
 from gridtide.coverage.schedules import last_run, longest_spacing
 from gridtide.entries.entry import TABULAR, Entry, Schedule
 from gridtide.observations.availability import find_due_end
-from gridtide.periods import Period, floor, missing, union
-
-
-class Filed(Protocol):
-    """What the name of a file says."""
-
-    @property
-    def stamp(self) -> datetime:
-        """When the run started that made it."""
-        ...
-
-    @property
-    def period(self) -> Period | None:
-        """What it answers, None for a snapshot."""
-        ...
-
-    @property
-    def extension(self) -> str:
-        """Its format."""
-        ...
-
-
-def clip_to_due(entry: Entry, period: Period, now: datetime) -> Period | None:
-    """What of `period` can be available at `now`, None if nothing can."""
-    end = min(period.end, find_due_end(entry, now))
-    return Period(period.start, end) if end > period.start else None
+from gridtide.periods import Period, floor, missing
 
 
 def clip_to_schedule(entry: Entry, schedule: Schedule | None, period: Period, now: datetime) -> Period:
@@ -51,15 +27,10 @@ def clip_to_schedule(entry: Entry, schedule: Schedule | None, period: Period, no
     return Period(period.start, min(period.end, end)) if end > period.start else period
 
 
-def join_covered(files: Iterable[Filed]) -> list[Period]:
-    """The periods that files of observations answer, joined."""
-    return union(file.period for file in files if file.period and file.extension in TABULAR)
-
-
 def find_gaps(entry: Entry, period: Period, now: datetime, files: Iterable[Filed]) -> list[Period]:
-    """What of `period` is due at `now` and in no file."""
+    """What of `period` is due at `now` and answered by no file."""
     due = clip_to_due(entry, period, now)
-    return missing(due, join_covered(files)) if due else []
+    return missing(due, join_answered(entry, files, now)) if due else []
 
 
 def find_revisions(
@@ -76,7 +47,7 @@ def find_revisions(
     spare = max(entry.reread - (longest_spacing(schedule, now) if schedule else timedelta()), timedelta())
     final = []
     for file in files:
-        if file.period and file.extension in TABULAR:
+        if file.period and file.extension in TABULAR and not is_future(file.stamp, now):
             then = clip_to_due(entry, file.period, file.stamp - spare)
             final += [then] if then else []
     absent = find_gaps(entry, period, now, files)
@@ -86,7 +57,7 @@ def find_revisions(
 def find_missed_run(entry: Entry, schedule: Schedule, now: datetime, files: Sequence[Filed]) -> datetime | None:
     """The latest run of `schedule` that must be done by `now`, if no file of it, or of a later one, is there."""
     run = last_run(schedule, now - entry.deadline)
-    return run if not any(file.stamp >= run for file in files) else None
+    return run if not any(file.stamp >= run and not is_future(file.stamp, now) for file in files) else None
 
 
 def last_days(now: datetime, days: int) -> Period:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gridtide.coverage import failed_periods, gaps
+from gridtide.coverage import answered, failed_periods
 from gridtide.entries.entry import Entry
 from gridtide.lake import Lake
 from gridtide.periods import Period, missing
@@ -72,9 +72,9 @@ async def measure_coverage(
 
     None where nothing is due. Raises `StorageError`.
     """
-    span = gaps.clip_to_due(entry, period, now)
+    span = answered.clip_to_due(entry, period, now)
     if span is None:
         return None
     files = [file for file in await lake.files(entry.output_folder, entry.file_prefix) if file.path not in damaged]
     failed = tuple(failure.period for failure in await failed_periods.recall_failures(lake, entry))
-    return Coverage(span, tuple(gaps.join_covered(files)), failed)
+    return Coverage(span, tuple(answered.join_answered(entry, files, now)), failed)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gridtide.coverage import failed_periods, gaps
+from gridtide.coverage import answered, failed_periods, gaps
 from gridtide.entries.entry import Entry
 from gridtide.lake import Lake, soundness
 from gridtide.observations.availability import find_due_end
@@ -36,7 +36,7 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake) -
     skipped = why_not_asked(entry, period, now)
     if skipped:
         return Plan(entry, skipped=skipped)
-    due = gaps.clip_to_due(entry, period, now) or period
+    due = answered.clip_to_due(entry, period, now) or period
     not_due = [f"{Period(due.end, period.end)} is not due yet and left out"] if due.end < period.end else []
     files = await lake.files(entry.output_folder, entry.file_prefix)
     damaged, problems = await soundness.find_damaged(lake, files, due)
@@ -54,7 +54,8 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake) -
         f"once the entry is changed; attempts: {failure.attempts}, the last one: {failure.error}"
         for failure in waiting
     ]
-    return Plan(entry, chunks, covered, warnings=[*not_due, *problems, *not_asked], damaged=damaged)
+    warnings = [*not_due, *problems, *not_asked, *answered.describe_future_files(files, now)]
+    return Plan(entry, chunks, covered, warnings=warnings, damaged=damaged)
 
 
 def why_not_asked(entry: Entry, period: Period, now: datetime) -> str | None:

@@ -103,6 +103,8 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     """A PEM file of certificates that are trusted beside the usual ones."""
     absent: tuple[Annotated[int, Meta(ge=204, le=599)], ...] = ()
     """HTTP statuses that mean that the upstream has nothing for what was asked."""
+    compare_clock: bool = True
+    """Whether a `Date` of its answers that differs from this clock means that this clock is wrong."""
     output_folder: Text
     file_prefix: Text
     format: Format = "parquet"

@@ -20,7 +20,15 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from gridtide.entries.entry import Entry
-from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, PassingError, UpstreamError
+from gridtide.errors import (
+    ClockError,
+    ConfigurationError,
+    CredentialsError,
+    GridtideError,
+    PassingError,
+    UpstreamError,
+)
+from gridtide.http.clocks import UpstreamClocks
 from gridtide.http.credentials import Credentials, build_credentials
 from gridtide.http.error_statuses import error_of_status
 from gridtide.http.failures import AnswerProgress, explaining, time_limits
@@ -79,6 +87,7 @@ class Http:
         self._connector: aiohttp.TCPConnector | None = None
         self._logins = Logins(secrets)
         self._trusted = TrustedAuthorities()
+        self._clocks = UpstreamClocks()
 
     async def __aenter__(self) -> Http:
         self._connector = aiohttp.TCPConnector(limit=256, limit_per_host=64)
@@ -95,7 +104,8 @@ class Http:
 
         Both are tried up to `entry.retries` times while the error is one that may pass, also one
         that `read` raises. Raises the last error: `CredentialsError`, `QuotaError`,
-        `UpstreamError`, `ConfigurationError` for 400 and 404, or what `read` raises.
+        `UpstreamError`, `ConfigurationError` for 400 and 404, or what `read` raises. Raises `ClockError`, and reads
+        nothing, where the clocks of upstreams say that this one is wrong.
         """
         attempts = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(entry.retries),
@@ -108,6 +118,7 @@ class Http:
             with attempt:
                 async with slots:  # not while reading or waiting: the next request leaves meanwhile
                     answer = await self._ask_with_credentials(entry, request)
+                self._clocks.check(entry.name)
                 return await read(replace(answer, attempt=attempt.retry_state.attempt_number))
         raise AssertionError("tenacity ends by returning or raising")
 
@@ -167,6 +178,8 @@ class Http:
                         if response.status < 307:
                             method, body = "GET", None
                         continue
+                    if entry.compare_clock:
+                        self._clocks.compare(response.url.host or "", response.headers, retrieved_at, datetime.now(UTC))
                     return await _read_response(entry, request, response, credentials, retrieved_at, progress)
         raise UpstreamError(entry.name, f"{home.host} redirects in circles", "Check the url")
 
@@ -211,6 +224,8 @@ def _same_site(home: URL, url: URL) -> bool:
 
 
 def _worth_waiting(error: BaseException) -> bool:
+    if isinstance(error, ClockError):  # the answer of another host may prove this clock right
+        return True
     if not isinstance(error, GridtideError) or not error.retryable:
         return False
     return not isinstance(error, PassingError) or (error.wait or 0) <= LONGEST_WAIT

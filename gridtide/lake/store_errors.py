@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
+from gridtide.clock import SET_CLOCK
 from gridtide.errors import StorageError
 
 _UNWRITABLE = "Make it writable for this user, or choose another lake"
@@ -39,6 +40,7 @@ STORE_FIXES: dict[str, str] = {
     "NoSuchBucket": "Create the bucket, or mend its name in the lake's address",
     **dict.fromkeys(("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"), _REFUSED),
     **dict.fromkeys(("ExpiredToken", "InvalidToken"), _EXPIRED),
+    "RequestTimeTooSkewed": SET_CLOCK,
     "PermanentRedirect": "Set AWS_REGION to the region of the bucket",
 }
 """By error number of the system, or error code of S3."""

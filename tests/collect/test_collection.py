@@ -15,7 +15,7 @@ from gridtide import curated
 from gridtide.collect.collected import Collected
 from gridtide.collect.collection import collect, scheduled_period
 from gridtide.config.loading import parse
-from gridtide.coverage import gaps
+from gridtide.coverage.answered import join_answered
 from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, GridtideError, IncompleteError, UpstreamError
 from gridtide.http.client import Http
@@ -290,7 +290,7 @@ async def test_rows_beyond_the_period_cover_no_more_than_was_asked(eia_upstream:
     done = await run(entry, tmp_path, asked)
     assert (done.rows, done.period) == (48, asked)
     lake = Lake.open(str(tmp_path))
-    assert gaps.join_covered(await lake.files("eia_demand", "demand")) == [asked]
+    assert join_answered(entry, await lake.files("eia_demand", "demand"), STAMP) == [asked]
     assert (await curated.read(lake, [entry], JANUARY, JANUARY + timedelta(days=2))).num_rows == 48
 
 

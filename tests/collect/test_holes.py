@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from gridtide import curated
 from gridtide.collect import Collected, collect
 from gridtide.config.loading import parse
-from gridtide.coverage import gaps
+from gridtide.coverage.answered import join_answered
 from gridtide.entries.entry import Entry
 from gridtide.http.client import Http
 from gridtide.lake import Lake
@@ -63,14 +63,14 @@ async def test_good_days_are_stored_once_and_bad_days_are_named(
     done = await run(entry, lake, whole)
     assert sorted(hole.period for hole in done.holes) == [days_period(day, day + 1) for day in bad]
     assert all(hole.error and "load: " in str(hole.error) for hole in done.holes)
-    covered = gaps.join_covered(await lake.files("load", "load"))
+    covered = join_answered(entry, await lake.files("load", "load"), STAMP + DAY)
     assert covered == union(days_period(day, day + 1) for day in range(10) if day not in bad) == list(done.answered)
     assert await stored(lake, entry, whole) == expected_rows(files)
     files.faults.clear()
     for hole in done.holes:
         await run(entry, lake, hole.period, STAMP + DAY)
     assert await stored(lake, entry, whole) == expected_rows(files)
-    assert gaps.join_covered(await lake.files("load", "load")) == [whole]
+    assert join_answered(entry, await lake.files("load", "load"), STAMP + DAY) == [whole]
 
 
 def expected_rows(files: DailyFiles) -> list[tuple[datetime, float]]:

@@ -61,15 +61,21 @@ FILES = st.lists(st.builds(file, st.integers(0, 40), st.integers(-3, 30), st.int
 
 @given(FILES, st.integers(0, 45))
 def test_every_hour_is_a_gap_a_revision_or_neither(files: list[File], now: int) -> None:
-    """Due and in no file: a gap. In files, settled by now, settled when none of them was made: a revision."""
+    """Due and answered by no file: a gap. Answered, settled by now, settled when no file was made: a revision.
+
+    A file answers the hours of its period that were due when it was made, none if that is after now.
+    """
     gaps, revisions = set(), set()
     for hour in range(24):
         if hour + 1 > now - 2:  # its end and the lag
             continue
-        answering = [one for one in files if one.period and hour in hours([one.period])]
+        made = [(one, (one.stamp - START) // HOUR) for one in files]
+        answering = [
+            asked for one, asked in made if one.period and hour in hours([one.period]) and hour + 3 <= asked <= now
+        ]
         if not answering:
             gaps.add(hour)
-        elif hour + 1 <= now - 8 and all(hour + 1 > (one.stamp - START) // HOUR - 8 for one in answering):
+        elif hour + 1 <= now - 8 and all(hour + 1 > asked - 8 for asked in answering):
             revisions.add(hour)
     moment = START + now * HOUR
     assert hours(find_gaps(ENTRY, WANTED, moment, files)) == gaps

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gridtide import curated
-from gridtide.coverage.gaps import join_covered
+from gridtide.coverage.answered import join_answered
 from gridtide.curated.months import month_path
 from gridtide.entries.entry import Entry
 from gridtide.errors import StorageError
@@ -56,7 +56,7 @@ async def everything(lake: Lake, of: Entry) -> list[Any]:
     damaged = await soundness.find_damaged(lake, files, WHOLE)
     pinned = sorted((table["value"].to_pylist() for table in tables), key=repr)
     tabular = [table.to_pylist() for table in (values, vintages, as_of)]
-    return [*tabular, inputs, pinned, join_covered(files), contents, damaged]
+    return [*tabular, inputs, pinned, join_answered(of, files, datetime.now(UTC)), contents, damaged]
 
 
 async def present(lake: Lake, of: Entry) -> list[str]:

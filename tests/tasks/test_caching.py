@@ -2,12 +2,16 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from gridtide.config.loading import parse
-from gridtide.entries.entry import Entry
+from gridtide.entries.entry import Entry, TaskRetries
+from gridtide.http.client import Http
+from gridtide.lake import Draft, Lake, Provenance
+from gridtide.observations.table import Row, from_rows
 from gridtide.periods import Period
-from tasks.collect import cache_key
+from tasks.collect import CollectionRun, _CollectionAttempts, cache_key
 
 DAY = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
 
@@ -35,3 +39,14 @@ def test_a_key_is_what_is_asked_and_where_it_goes() -> None:
 def test_a_key_is_a_plain_name() -> None:
     """Results and locks are files of that name: no separator, no dot."""
     assert re.fullmatch(r"[A-Za-z0-9_-]+", cache_key(entry(name="a/../b"), DAY, "s3://x/y"))
+
+
+async def test_a_result_of_the_future_is_not_used_again(tmp_path: Path) -> None:
+    """A clock that was ahead made it: it would be fresh until its time comes, and the entry would not be asked."""
+    lake, now = Lake.open(str(tmp_path)), datetime.now(UTC)
+    work = _CollectionAttempts(CollectionRun(lake, Http({}), now, TaskRetries()), entry(), None)
+    for stamp, is_usable in ((now, True), (now + timedelta(days=20), False)):
+        with Draft("parquet", Provenance("a", None, "")) as draft:
+            draft.append(from_rows("generic", [Row(now, now, "A", "load", "MW", 1.0)], now))
+            stored = await lake.put_draft(draft, "a", "a", stamp)
+        assert await work.is_stored({"file": stored.path}) == is_usable

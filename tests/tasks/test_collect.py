@@ -1,5 +1,7 @@
 """The patience of the task around a collection."""
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from flows.ingest import ingest
+from flows.monitor import monitor
 from flows.run.report import RunError
 from tests.support import upstream
 
@@ -66,3 +69,25 @@ async def test_a_lake_that_cannot_be_written_is_a_failed_upload(tmp_path: Path) 
         "failed_uploads": 1,
     }
     assert [row["upload_status"] for row in report["results"]] == ["failed", "skipped", "success"]
+
+
+async def test_a_run_with_a_wrong_clock_stores_nothing(tmp_path: Path) -> None:
+    """Neither files nor bodies nor what failed: the clock is 20 days ahead of the upstream's; no retry changes that."""
+    asked = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        moment = format_datetime(datetime.now(UTC) - timedelta(days=20), usegmt=True)
+        return web.json_response(upstream.ROWS, headers={"Date": moment})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        api = {"name": "grid", "url": f"{server.make_url('/grid')}?start={{start}}&end={{end}}", "retries": 1}
+        layout = {"time": "time", "value": "mw", "interval": "PT1H", "output_folder": "grid"}
+        for flow in (ingest, monitor):
+            with pytest.raises(RunError) as caught:
+                await flow(config={"lake": str(tmp_path / "lake"), "apis": [api | layout]})
+            (row,) = caught.value.report["results"]
+            assert "the clock of this machine is 20 days ahead of that of 127.0.0.1" in str(row)
+    assert [path for path in (tmp_path / "lake").rglob("*") if path.is_file()] == []

@@ -1,0 +1,75 @@
+"""What the `Date` of the answers of a run says of this machine's clock."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+
+from gridtide.clock import CLOCK_TOLERANCE, SET_CLOCK, describe_offset, measure_offset
+from gridtide.errors import ClockError
+
+logger = logging.getLogger("gridtide.http")
+
+
+class UpstreamClocks:
+    """The clocks of the hosts that answered in this run.
+
+    A clock of another machine that agrees proves this one right: a host that differs has a wrong clock itself, and is
+    named in a warning. While none agrees, a host that differs stops the run.
+    """
+
+    def __init__(self) -> None:
+        self._agreeing: set[str] = set()
+        self._differing: dict[str, timedelta] = {}
+        self._reported: set[str] = set()
+
+    def compare(self, host: str, headers: Mapping[str, str], sent_at: datetime, received_at: datetime) -> None:
+        """Note what an answer of `host` says; one without a `Date` says nothing."""
+        moment = read_date(headers)
+        if moment is None:
+            return
+        offset = measure_offset(moment, sent_at, received_at)
+        if abs(offset) > CLOCK_TOLERANCE:
+            self._differing[host] = offset
+        elif not is_this_machine(host):
+            self._agreeing.add(host)
+            self._differing.pop(host, None)
+
+    def check(self, subject: str) -> None:
+        """Raises `ClockError` about `subject` if this clock is off by more than `CLOCK_TOLERANCE`."""
+        for host, offset in self._differing.items():
+            if not self._agreeing:
+                happened = f"the clock of this machine is {describe_offset(offset)} that of {host}; nothing is stored"
+                fix = f'{SET_CLOCK}. If the clock of {host} is wrong, set "compare_clock": false in its entries'
+                raise ClockError(subject, happened, fix)
+            if host not in self._reported:
+                self._reported.add(host)
+                agreeing = ", ".join(sorted(self._agreeing))
+                logger.warning(
+                    "the clock of %s is wrong: this clock is %s it, and agrees with %s",
+                    *(host, describe_offset(offset), agreeing),
+                )
+
+
+def read_date(headers: Mapping[str, str]) -> datetime | None:
+    """When the upstream made the answer with these headers, later by its `Age` if it comes from a cache; UTC.
+
+    None without a `Date`, or one that cannot be read.
+    """
+    try:
+        moment = parsedate_to_datetime(headers["Date"])
+        age = timedelta(seconds=int(headers.get("Age", "0")))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC) + age
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether `host` is this machine, whose clock agrees with itself."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
