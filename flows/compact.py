@@ -1,6 +1,6 @@
-"""Gather the timestamped files of the lake into one file a month, which keeps every vintage.
+"""Merges the files of each entry into one file per month, which keeps every vintage.
 
-files ─► new ones ─► months they touch, made anew ─► processed/<output_folder>/<file_prefix>/2024/2024-03.parquet
+files ─► new files ─► their months are written again ─► processed/<output_folder>/<file_prefix>/2024/2024-03.parquet
 
 On a cluster, the workers share the months of all entries.
 """
@@ -13,13 +13,20 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from prefect import runtime
-
-from flows.run.cluster import Workers, workers
+from flows.run.cluster import Workers, connect_workers
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
-from flows.run.report import Column, EntryRow, ReportLayout, RunReport, failure_of, finish, status_of
-from flows.run.session import selected
+from flows.run.report import (
+    Column,
+    EntryResult,
+    ReportLayout,
+    RunReport,
+    describe_failure,
+    finish,
+    pipeline_status,
+    sum_results,
+)
+from flows.run.session import load_selected, name_entries
 from gridtide import curated
 from gridtide.curated import Compaction
 from gridtide.entries.entry import Config, Entry
@@ -29,13 +36,16 @@ from tasks import remote
 from tasks.lake import open_lake
 from tasks.remote import RemoteCall
 
+Compactor = Callable[[Lake, Entry], Awaitable[Compaction]]
+"""Compacts an entry of a lake."""
+
 
 def _check_parameters(config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
     _select_tabular(config, select)
 
 
 def _run_name() -> str:
-    return f"compact {', '.join(runtime.flow_run.parameters.get('select') or ()) or 'all'}"
+    return f"compact {name_entries()}"
 
 
 @local_flow(name="compact", flow_run_name=_run_name, check=_check_parameters)
@@ -46,66 +56,66 @@ async def compact(
     cluster: str | None = None,
     prune: bool = False,
 ) -> dict[str, Any]:
-    """Bring the months of the entries up to their files; where they are, nothing is written.
+    """Write the months of the entries that new files affect; if there are no new files, nothing is written.
 
-    Returns the report that `compact_report` describes. Raises `ConfigurationError` before anything is
-    read, and `RunError`, which carries the report, after everything is done if an entry failed or a
-    file of it had to be left out.
+    Returns the report that `compact_report` describes. Raises `ConfigurationError` before anything is read, and
+    `RunError`, which carries the report, if an entry failed or one of its files was left out, and all others are done.
 
     Args:
         config: The configuration: the path of the file, or its content.
-        select: Names of the entries to compact; all that hold observations if empty.
+        select: Names of the entries to compact; all entries with observations if empty.
         lake: Folder or URI of the lake; the configuration's if empty.
-        cluster: Where months are made: the address of a Dask scheduler, "local" for a process per core of
+        cluster: Where months are written: the address of a Dask scheduler, or "local" for a process per core of
             this machine; in this process if empty.
-        prune: Whether to remove files that months have held whole for 30 days, after these months were verified.
+        prune: Remove the files that verified months have contained completely for 30 days.
     """
     started = time.monotonic()
     loaded, entries = _select_tabular(config, select)
     address = lake or loaded.lake
-    store = await open_lake(address)
+    opened_lake = await open_lake(address)
     progress = await Progress.begin("compact-progress", {entry.name: 1 for entry in entries})
 
-    async def compact_entry(way: Callable[[Lake, Entry], Awaitable[Compaction]], entry: Entry) -> dict[str, Any]:
-        row = await _entry_row(_and_prune(store, entry, way) if prune else way(store, entry), entry.name)
+    async def compact_entry(compactor: Compactor, entry: Entry) -> dict[str, Any]:
+        compacting = _compact_and_prune(opened_lake, entry, compactor) if prune else compactor(opened_lake, entry)
+        result = await _entry_result(compacting, entry.name)
         await progress.advance(entry.name)
-        return row
+        return result
 
     if cluster:
-        with workers(cluster, loaded.task_retries) as pool:
-            way = partial(_compact_shares, pool, address)
-            rows = await asyncio.gather(*(compact_entry(way, entry) for entry in entries))
-    else:  # one after the other, so that memory is bounded
-        rows = [await compact_entry(curated.compact, entry) for entry in entries]
-    return await finish(compact_report(rows, time.monotonic() - started))
+        with connect_workers(cluster, loaded.task_retries) as dask_workers:
+            compactor = partial(_compact_shares, dask_workers, address)
+            results = await asyncio.gather(*(compact_entry(compactor, entry) for entry in entries))
+    else:  # one entry after the other, to bound the memory
+        results = [await compact_entry(curated.compact, entry) for entry in entries]
+    return await finish(compact_report(results, time.monotonic() - started))
 
 
-async def _and_prune(store: Lake, entry: Entry, way: Callable[[Lake, Entry], Awaitable[Compaction]]) -> Compaction:
-    """Compact `entry`, then remove the files that its months hold; what was removed is counted in the compaction."""
-    compaction = await way(store, entry)
-    pruning = await curated.prune(store, entry)
+async def _compact_and_prune(lake: Lake, entry: Entry, compactor: Compactor) -> Compaction:
+    """Compact `entry`, then remove the files that its months contain; the compaction counts the removed files."""
+    compaction = await compactor(lake, entry)
+    pruning = await curated.prune(lake, entry)
     compaction.removed = pruning.files
     compaction.problems += pruning.problems
     return compaction
 
 
-def compact_report(rows: Sequence[EntryRow], seconds: float) -> RunReport:
+def compact_report(results: Sequence[EntryResult], seconds: float) -> RunReport:
     """The report of a compaction that took `seconds`:
 
     - `pipeline_status`: `success`, `partial` or `failed`
-    - `summary`: `files` that went in, their `rows`, `months` and `bytes` written, files `removed`, `seconds`
+    - `summary`: `files` that were compacted, their `rows`, `months` and `bytes` written, files `removed`, `seconds`
     - `results` per entry: `name`, `files`, `rows`, `months` (a list), `bytes`, `removed`, `problems` (one for
       each file that was left out or could not be removed), `error`
     """
-    failed = sum(row["error"] is not None for row in rows)
-    summary = {key: sum(row[key] for row in rows) for key in ("files", "rows", "bytes", "removed")}
-    months = sum(len(row["months"]) for row in rows)
+    failed = sum(result["error"] is not None for result in results)
+    totals = sum_results(results, "files", "rows", "bytes", "removed")
+    months = sum(len(result["months"]) for result in results)
     return RunReport(
         LAYOUT,
-        status_of(failed, len(rows) - failed),
-        rows,
-        {**summary, "months": months, "seconds": round(seconds, 3)},
-        failure=failure_of(rows),
+        pipeline_status(failed, len(results) - failed),
+        results,
+        {**totals, "months": months, "seconds": round(seconds, 3)},
+        failure=describe_failure(results),
     )
 
 
@@ -117,55 +127,63 @@ def _write_headline(report: Mapping[str, Any]) -> str:
     )
 
 
-def _entry_note(row: EntryRow) -> str:
-    if row["removed"] and not row["error"]:
-        return f"{row['removed']:,} compacted files removed"
-    return row["error"] or (f"{row['months'][0]} to {row['months'][-1]}" if row["months"] else "nothing new")
+def _entry_note(result: EntryResult) -> str:
+    if result["removed"] and not result["error"]:
+        return f"{result['removed']:,} compacted files removed"
+    return result["error"] or (
+        f"{result['months'][0]} to {result['months'][-1]}" if result["months"] else "nothing new"
+    )
 
 
 LAYOUT = ReportLayout(
     "compact",
     _write_headline,
     (
-        Column("entry", lambda row: row["name"]),
-        Column("", lambda row: "failed" if row["error"] else "ok"),
-        Column("files", lambda row: row["files"]),
-        Column("rows", lambda row: row["rows"]),
-        Column("months", lambda row: len(row["months"])),
-        Column("bytes", lambda row: row["bytes"]),
+        Column("entry", "name"),
+        Column("", lambda result: "failed" if result["error"] else "ok"),
+        Column("files", "files"),
+        Column("rows", "rows"),
+        Column("months", lambda result: len(result["months"])),
+        Column("bytes", "bytes"),
         Column("note", _entry_note),
     ),
 )
 
 
 def _select_tabular(config: str | dict[str, Any], select: list[str] | None) -> tuple[Config, list[Entry]]:
-    """The configuration, and those of the entries that hold observations."""
-    loaded, entries = selected(config, select)
+    """The configuration, and its selected entries that yield observations.
+
+    Raises `ConfigurationError` if none of them does.
+    """
+    loaded, entries = load_selected(config, select)
     tabular = [entry for entry in entries if entry.tabular]
     if not tabular:
-        names = ", ".join(entry.name for entry in entries)
-        raise ConfigurationError(names, "keeps bodies only, which are not compacted", "Name another entry")
+        entry_names = ", ".join(entry.name for entry in entries)
+        raise ConfigurationError(entry_names, "keeps bodies only, which are not compacted", "Select another entry")
     return loaded, tabular
 
 
-async def _compact_shares(pool: Workers, address: str, store: Lake, entry: Entry) -> Compaction:
-    """Compact `entry` of the lake `store`, which is at `address`, share by share, then what is left of it."""
-    planned = await curated.plan_shares(store, entry)
-    calls = [
+async def _compact_shares(dask_workers: Workers, address: str, lake: Lake, entry: Entry) -> Compaction:
+    """Compact `entry` of `lake`, which is at `address`: first its shares in parallel, then its other files."""
+    planned = await curated.plan_shares(lake, entry)
+    remote_calls = [
         RemoteCall(f"{entry.name} {share.months}", remote.compact_share_remotely, entry, share, address)
         for share in planned
     ]
-    ended = await asyncio.gather(*(pool.run("compact", call) for call in calls), return_exceptions=True)
-    parts = [part for part in ended if not isinstance(part, BaseException)]
-    joined = await curated.join_shares(store, entry, planned, parts)
-    for failure in ended:
-        if isinstance(failure, BaseException):
-            raise failure
-    return joined + await pool.run("compact", RemoteCall(f"{entry.name} rest", remote.compact_remotely, entry, address))
+    outcomes = await asyncio.gather(
+        *(dask_workers.run("compact", remote_call) for remote_call in remote_calls), return_exceptions=True
+    )
+    compacted = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    joined = await curated.join_shares(lake, entry, planned, compacted)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    other_files = RemoteCall(f"{entry.name} rest", remote.compact_remotely, entry, address)
+    return joined + await dask_workers.run("compact", other_files)
 
 
-async def _entry_row(compacting: Awaitable[Compaction], name: str) -> dict[str, Any]:
-    """What the report says of the entry `name`."""
+async def _entry_result(compacting: Awaitable[Compaction], name: str) -> dict[str, Any]:
+    """The result of `compacting` in the report; `name` is the name of the entry."""
     compaction, error = Compaction(name), None
     try:
         compaction = await compacting

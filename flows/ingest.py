@@ -1,7 +1,7 @@
-"""Collect entries of the configuration, all at the same time, each into one file of the lake.
+"""Collects the current data of the entries, all at the same time, each into one file of the lake.
 
 api_config.json ─► entries ─► collect ─► lake
-                              collect ─► lake     a failing entry stops no other
+                              collect ─► lake     the failure of an entry does not stop the others
                               collect ─► lake
                                  └─────► report
 """
@@ -13,33 +13,32 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prefect import runtime
-
 from flows.run.local_flow import local_flow
-from flows.run.progress import tell
+from flows.run.progress import report_progress
 from flows.run.report import (
     Column,
-    EntryRow,
+    EntryResult,
     ReportLayout,
     RunReport,
-    collection_row,
-    error_kind,
-    failure_of,
+    choose_error,
+    collection_result,
+    describe_failure,
     finish,
-    status_of,
+    pipeline_status,
+    sum_results,
 )
-from flows.run.session import collecting, selected
+from flows.run.session import collecting, load_selected, name_entries
 from gridtide.collect.collection import scheduled_period
 from gridtide.entries.entry import Entry
 from tasks.collect import CollectionRun, Outcome, run_collection
 
 
 def _check_parameters(config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
-    selected(config, select)
+    load_selected(config, select)
 
 
 def _run_name() -> str:
-    return f"ingest {', '.join(runtime.flow_run.parameters.get('select') or ()) or 'all'}"
+    return f"ingest {name_entries()}"
 
 
 @local_flow(name="ingest", flow_run_name=_run_name, check=_check_parameters)
@@ -50,29 +49,29 @@ async def ingest(
     sandbox: bool | str = False,
     refresh: bool = False,
 ) -> dict[str, Any]:
-    """Collect what is current of the entries and write it to the lake.
+    """Collect the current data of the entries and write it to the lake.
 
-    Returns the report that `ingest_report` describes. Raises `ConfigurationError` before anything is
-    asked, and `RunError`, which carries the report, after everything is done if any entry failed.
+    Returns the report that `ingest_report` describes. Raises `ConfigurationError` before any request, and `RunError`,
+    which carries the report, if an entry failed and all others are done.
 
     Args:
         config: The configuration: the path of the file, or its content.
         select: Names of the entries to collect; all if empty.
         lake: Folder or URI of the lake; the configuration's if empty.
-        sandbox: Ask simulated upstreams instead of the real ones; or the URL of a sandbox that runs.
-        refresh: Ask although the last answer is still fresh.
+        sandbox: Request data from simulated upstreams instead of the real ones; or the URL of a running sandbox.
+        refresh: Send a request even if the last result is still fresh.
     """
     started = time.monotonic()
     async with collecting(config, select, lake, sandbox, refresh) as (run, entries):
         for entry in entries:
-            tell(entry.name, 0, 1)
+            report_progress(entry.name, 0, 1)
         outcomes = await asyncio.gather(*(_collect_current(run, entry) for entry in entries))
-    return await finish(ingest_report(outcomes, time.monotonic() - started), error_kind(outcomes))
+    return await finish(ingest_report(outcomes, time.monotonic() - started), choose_error(outcomes))
 
 
 async def _collect_current(run: CollectionRun, entry: Entry) -> Outcome:
     outcome = await run_collection(run, entry, scheduled_period(entry, run.stamp))
-    tell(entry.name, 1, 1)
+    report_progress(entry.name, 1, 1)
     return outcome
 
 
@@ -81,35 +80,33 @@ def ingest_report(outcomes: Sequence[Outcome], seconds: float) -> RunReport:
 
     - `pipeline_status`: `success`, `partial` or `failed`
     - `statistics`: `total_apis`, `successful_collections`, `failed_collections`,
-      `successful_uploads`, `failed_uploads`; collecting is fetching and reading, uploading is
-      writing to the lake
+      `successful_uploads`, `failed_uploads`; a collection is fetched and parsed, an upload writes it to the lake
     - `summary`: `success_rate` (0 to 1), `rows`, `bytes`, `seconds`, `rows_per_second`
-    - `results`: what `flows.run.report.collection_row` says, one per entry
+    - `results`: per entry, as `flows.run.report.collection_result` describes
     """
-    results = [collection_row(outcome) for outcome in outcomes]
-    failed = sum(row["error"] is not None for row in results)
+    results = [collection_result(outcome) for outcome in outcomes]
+    failed = sum(result["error"] is not None for result in results)
     succeeded = len(results) - failed
-    not_written = sum(row["upload_status"] == "failed" for row in results)
-    rows = sum(row["rows"] for row in results)
+    totals = sum_results(results, "rows", "bytes")
+    not_written = sum(result["upload_status"] == "failed" for result in results)
     return RunReport(
         LAYOUT,
-        status_of(failed, succeeded),
+        pipeline_status(failed, succeeded),
         results,
         {
             "success_rate": round(succeeded / len(results), 4),
-            "rows": rows,
-            "bytes": sum(row["bytes"] for row in results),
+            **totals,
             "seconds": round(seconds, 3),
-            "rows_per_second": round(rows / seconds, 1),
+            "rows_per_second": round(totals["rows"] / seconds, 1),
         },
         {
             "total_apis": len(results),
             "successful_collections": succeeded + not_written,
             "failed_collections": failed - not_written,
-            "successful_uploads": sum(row["upload_status"] == "success" for row in results),
+            "successful_uploads": sum(result["upload_status"] == "success" for result in results),
             "failed_uploads": not_written,
         },
-        failure=failure_of(results),
+        failure=describe_failure(results),
     )
 
 
@@ -121,18 +118,18 @@ def _write_headline(report: Mapping[str, Any]) -> str:
     )
 
 
-def _entry_status(row: EntryRow) -> str:
-    return "failed" if row["error"] else "cached" if row["from_cache"] else "ok"
+def _entry_status(result: EntryResult) -> str:
+    return "failed" if result["error"] else "cached" if result["from_cache"] else "ok"
 
 
 LAYOUT = ReportLayout(
     "ingest",
     _write_headline,
     (
-        Column("entry", lambda row: row["name"]),
+        Column("entry", "name"),
         Column("", _entry_status),
-        Column("rows", lambda row: row["rows"]),
-        Column("seconds", lambda row: round(sum(stage["seconds"] for stage in row["stages"].values()), 2)),
-        Column("file or note", lambda row: row["error"] or "; ".join(row["warnings"]) or row["file"] or ""),
+        Column("rows", "rows"),
+        Column("seconds", lambda result: round(sum(stage["seconds"] for stage in result["stages"].values()), 2)),
+        Column("file or note", lambda result: result["error"] or "; ".join(result["warnings"]) or result["file"] or ""),
     ),
 )

@@ -1,7 +1,7 @@
-"""Tell what automations could not: what did not arrive, what came in a burst, and what is well again.
+"""Delivers the notifications that automations could not: failed ones, those of a burst, and recoveries.
 
-automations ─► receiver            at once, also when no worker lives
-     └ events ─► notify ─► deliver ─► receiver     one message for all that it was not told, until it arrives
+automations ─► receiver            at once, even when no worker runs
+     └ events ─► notify ─► deliver ─► receiver     one message with all pending notices, retried until it is delivered
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from tasks.notify.deliver import Receiver, deliver, read_receivers
 
 @local_flow(name="notify")
 async def notify(hours: float = 24) -> dict[str, Any]:
-    """Tell every receiver what it was not told yet.
+    """Send every receiver its pending notices in one message.
 
-    Returns by receiver of how many things it was told. Raises `GridtideError` for those that could not
-    be reached in half an hour, after all others were told; the next run tries again.
+    Returns the number of notices by receiver. Raises `GridtideError` if a receiver could not be reached for half an
+    hour, after all others have their message; the next run tries again.
 
     Args:
-        hours: How far back to look for what was not told.
+        hours: The age in hours up to which troubles are notified of.
     """
     async with get_client() as client:
         receivers = await read_receivers(client)
     results = await asyncio.gather(*(_notify_receiver(receiver, timedelta(hours=hours)) for receiver in receivers))
     failed = [str(result) for result in results if isinstance(result, BaseException)]
     if failed:
-        raise GridtideError("notify", "; ".join(failed), "What was not told is told by the next run")
+        raise GridtideError("notify", "; ".join(failed), "The next run delivers the pending notices")
     counts = {receiver.name: result for receiver, result in zip(receivers, results, strict=True)}
-    get_run_logger().info("Told %s", ", ".join(f"{name} of {count}" for name, count in counts.items()) or "nobody")
+    delivered = ", ".join(f"{count} to {name}" for name, count in counts.items())
+    get_run_logger().info("Delivered notices: %s", delivered or "there are no receivers")
     return counts
 
 
 async def _notify_receiver(receiver: Receiver, window: timedelta) -> Any:
-    """Of how many things the receiver was told, or why it was not."""
-    state: State[int] = await deliver(receiver, window, return_state=True)  # type: ignore[misc]  # it says a State, not what gives one
+    """The number of notices that the receiver got, or the error of the delivery."""
+    state: State[int] = await deliver(receiver, window, return_state=True)  # type: ignore[misc]  # its type is a State, not an awaitable of one
     return await state.aresult(raise_on_failure=False)

@@ -1,8 +1,8 @@
-"""The flow that makes a training set from the lake's files.
+"""Prepares a training set from the files of the lake.
 
-spec ─► files of its series ─► hourly, as known then ─► windows ─► features/<name>/ ─► report
+spec ─► files of its series ─► hourly values as they were available ─► windows ─► features/<name>/ ─► report
 
-On a cluster, the workers share its locations.
+On a cluster, the workers share the locations of the set.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from prefect import runtime
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.logging import get_run_logger
 
-from flows.run.cluster import Workers, workers
+from flows.run.cluster import Workers, connect_workers
 from flows.run.local_flow import local_flow
-from flows.run.session import selected
+from flows.run.session import load_selected
 from gridtide.lake import Lake
 from gridtide.training import preparation
 from gridtide.training.by_location import LocationExchange
@@ -32,7 +32,7 @@ from tasks.remote import RemoteCall
 
 def _check_parameters(spec: TrainingSpec | dict[str, Any] | str, config: str | dict[str, Any], **_: Any) -> None:
     load_spec(spec)
-    selected(config, None)
+    load_selected(config, None)
 
 
 def _run_name() -> str:
@@ -46,49 +46,56 @@ async def prepare_training(
     lake: str | None = None,
     cluster: str | None = None,
 ) -> dict[str, Any]:
-    """Make a training set from the files that the lake holds, and write it to `features/` there.
+    """Prepare a training set from the files of the lake, and write it to `features/` in the lake.
 
-    Returns the report that `gridtide.training.prepare` describes. Raises `TrainingError` where the
-    spec asks for what the lake does not hold.
+    Returns the report that `gridtide.training.prepare` describes. Raises `TrainingError` if the lake does not contain
+    the data that the spec requests.
 
     Args:
-        spec: What to predict from what; the path of a JSON file, or its content.
+        spec: The training spec, which lists targets and inputs: the path of a JSON file, or its content.
         config: The configuration whose entries' files are read: the path of the file, or its content.
         lake: Folder or URI of the lake; the configuration's if empty.
-        cluster: Where locations are made: the address of a Dask scheduler, "local" for a process per core
-            of this machine; in this process if empty.
+        cluster: Where locations are prepared: the address of a Dask scheduler, or "local" for a process per core of
+            this machine; in this process if empty.
     """
-    loaded, _ = selected(config, None)
+    loaded, _ = load_selected(config, None)
     address = lake or loaded.lake
-    opened = await open_lake(address)
+    opened_lake = await open_lake(address)
     if cluster:
-        with workers(cluster, loaded.task_retries) as pool:
-            report = await preparation.prepare(spec, loaded, opened, make=partial(_make_remotely, pool, address))
+        with connect_workers(cluster, loaded.task_retries) as dask_workers:
+            report = await preparation.prepare(
+                spec, loaded, opened_lake, make=partial(_build_bases, dask_workers, address)
+            )
     else:
-        report = await preparation.prepare(spec, loaded, opened)
-    text = write_markdown(report, opened.uri)
-    get_run_logger().info("Prepared a training set: %s", " · ".join(text.split("\n\n")[:2]))
-    await acreate_markdown_artifact(text, key="training-set", description=f"Training set {report['name']}")
+        report = await preparation.prepare(spec, loaded, opened_lake)
+    markdown = write_markdown(report, opened_lake.uri)
+    get_run_logger().info("Prepared a training set: %s", " · ".join(markdown.split("\n\n")[:2]))
+    await acreate_markdown_artifact(markdown, key="training-set", description=f"Training set {report['name']}")
     return report
 
 
-async def _make_remotely(pool: Workers, address: str, plan: ReadingPlan, lake: Lake) -> list[Base]:
-    """The bases of `plan`, each location gathered and derived by a worker, which finds `lake` at `address`."""
+async def _build_bases(dask_workers: Workers, address: str, plan: ReadingPlan, lake: Lake) -> list[Base]:
+    """The bases of `plan`; workers gather and derive each location. They open `lake` at its `address`."""
     spec = plan.spec
     exchange = await LocationExchange.begin(plan, lake, f"features/{spec.name}/parts/{runtime.flow_run.id}")
-    names = list(enumerate(location.name for location in spec.locations))
+    locations = list(enumerate(location.name for location in spec.locations))
     try:
-        gathering = (RemoteCall(name, remote.gather_remotely, exchange, n, address) for n, name in names)
-        shifts = common_shifts(spec, await pool.run_all("gather", gathering))
-        deriving = (RemoteCall(name, remote.derive_remotely, exchange, n, shifts, address) for n, name in names)
-        await pool.run_all("derive", deriving)
+        gathering = (RemoteCall(name, remote.gather_remotely, exchange, number, address) for number, name in locations)
+        shifts = common_shifts(spec, await dask_workers.run_all("gather", gathering))
+        deriving = (
+            RemoteCall(name, remote.derive_remotely, exchange, number, shifts, address) for number, name in locations
+        )
+        await dask_workers.run_all("derive", deriving)
         return await exchange.read(lake)
     finally:
         await exchange.clear(lake)
 
 
 def write_markdown(report: dict[str, Any], lake: str) -> str:
-    """`report` of a set in `lake` as a person reads it: what is in it, its pictures, and how whole its inputs are."""
+    """The `report` of a training set as Markdown: its sizes, its pictures, and the quality of its inputs.
+
+    `lake` is the URI of the lake that contains the set.
+    """
     shape, windows = report["shape"], report["splits"]
     lines = [
         f"**{report['name']}** · {report['period']} · {report['path']} ({report['bytes'] / 1e6:.1f} MB)",
@@ -115,16 +122,16 @@ def write_markdown(report: dict[str, Any], lake: str) -> str:
 
 
 FURTHEST = 5
-"""Columns whose largest scaled values are told; the manifest has all."""
+"""The number of columns whose largest scaled values are shown; the manifest has all."""
 
 
 def _scaling_lines(name: str, location: dict[str, Any]) -> list[str]:
-    """What of a location has no scale, and how far its furthest columns lie from the mean of training."""
+    """The columns of a location without a scale, and its largest scaled values, in deviations of the train hours."""
     lines = []
     if location["unscaled"]:
-        names = ", ".join(location["unscaled"])
-        lines += ["", f"Without a scale in {name}, because never observed or constant in training: {names}"]
-    furthest = sorted(location["largest"].items(), key=lambda item: -max(item[1].values()))[:FURTHEST]
+        unscaled = ", ".join(location["unscaled"])
+        lines += ["", f"Without a scale in {name}, because never observed or constant in training: {unscaled}"]
+    furthest = sorted(location["largest"].items(), key=lambda column: -max(column[1].values()))[:FURTHEST]
     if furthest:
         lines += ["", f"| {name}, largest scaled | " + " | ".join(furthest[0][1]) + " |", "|---|---:|---:|---:|"]
     for column, by_split in furthest:

@@ -1,10 +1,10 @@
-"""Make observations anew from the response bodies under `raw/`, after a parser was mended.
+"""Parses the response bodies under `raw/` again, after a parser was fixed.
 
-raw/<collection> ─► parse ─► the same content ─► nothing to do
+raw/<collection> ─► parse ─► the same content ─► nothing is written
                              other content    ─► a new file, which supersedes the old one
-                             no body is left          ─► it has expired, and is no collection any more
-                             a body is missing, and there is no file ─► it was interrupted, and is passed over
-                             a body is missing, or still breaks its promise ─► told, the others go on
+                             all bodies have expired ─► not a collection any more
+                             a body is missing, and there is no file ─► it was interrupted: counted, left out
+                             a body is missing, or cannot be parsed  ─► reported; the others are replayed
 """
 
 from __future__ import annotations
@@ -16,12 +16,20 @@ from time import monotonic
 from typing import Any
 
 import msgspec
-from prefect import runtime
 
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
-from flows.run.report import Column, EntryRow, ReportLayout, RunReport, failure_of, finish, status_of
-from flows.run.session import read_moment, selected
+from flows.run.report import (
+    Column,
+    EntryResult,
+    ReportLayout,
+    RunReport,
+    describe_failure,
+    finish,
+    pipeline_status,
+    sum_results,
+)
+from flows.run.session import load_selected, name_entries, parse_time
 from gridtide.collect.collected import Collected
 from gridtide.collect.collection import collect
 from gridtide.collect.raw_bodies import KeptCollection, list_collections
@@ -33,19 +41,19 @@ from gridtide.periods import Period
 from tasks.lake import open_lake
 
 Files = dict[tuple[datetime, Period | None], list[File]]
-"""By stamp and period."""
+"""Files by stamp and period."""
 
 COUNTS = ("unchanged", "rewritten", "interrupted", "failed", "rows")
-"""What a report counts."""
+"""The counts in a result of the report."""
 
 
 def _check_parameters(config: str | dict[str, Any], select: list[str] | None, **parameters: Any) -> None:
-    selected(config, select)
+    load_selected(config, select)
     _read_bounds(parameters["start"], parameters["end"])
 
 
 def _run_name() -> str:
-    return f"replay {', '.join(runtime.flow_run.parameters.get('select') or ()) or 'all'}"
+    return f"replay {name_entries()}"
 
 
 @local_flow(name="replay", flow_run_name=_run_name, check=_check_parameters)
@@ -57,69 +65,68 @@ async def replay(
     end: datetime | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
-    """Parse the bodies that are kept once more, and store what differs; no upstream is asked.
+    """Parse the stored response bodies again, and store the results that differ; sends no requests.
 
-    Returns the report that `replay_report` describes. Raises `ConfigurationError` before anything is
-    read, and `RunError`, which carries the report, after everything is done if a collection failed.
+    Returns the report that `replay_report` describes. Raises `ConfigurationError` before anything is read, and
+    `RunError`, which carries the report, if a collection failed and all others are done.
 
     Args:
         config: The configuration: the path of the file, or its content.
         select: Names of the entries; all if empty.
         lake: Folder or URI of the lake; the configuration's if empty.
-        start: Only collections that were made from then on; UTC unless it says otherwise.
-        end: Only collections that were made before then.
-        dry_run: Only say what is kept.
+        start: Replay only collections from this time on; UTC if it has no offset.
+        end: Replay only collections before this time.
+        dry_run: Report which collections are stored, and write nothing.
     """
     started = monotonic()
-    loaded, entries = selected(config, select)
-    first, last = _read_bounds(start, end)
-    store = await open_lake(lake or loaded.lake)
-    stored = {entry.name: await list_collections(store, entry) for entry in entries if entry.tabular}
+    loaded, entries = load_selected(config, select)
+    earliest, latest = _read_bounds(start, end)
+    opened_lake = await open_lake(lake or loaded.lake)
+    stored = {entry.name: await list_collections(opened_lake, entry) for entry in entries if entry.tabular}
     chosen = {
         name: [
             collection
-            for collection in of_entry
-            if (not first or collection.stamp >= first) and (not last or collection.stamp < last)
+            for collection in collections
+            if (not earliest or collection.stamp >= earliest) and (not latest or collection.stamp < latest)
         ]
-        for name, of_entry in stored.items()
+        for name, collections in stored.items()
     }
-    progress = await Progress.begin("replay-progress", {name: len(of_entry) for name, of_entry in chosen.items()})
-    rows = []
+    progress = await Progress.begin("replay-progress", {name: len(chosen[name]) for name in chosen})
+    results = []
     for entry in entries:
-        row = _new_row(entry, chosen.get(entry.name, []))
-        files = await _by_stamp(store, entry)
+        result = _new_result(entry, chosen.get(entry.name, []))
+        files = await _list_files(opened_lake, entry)
         for collection in [] if dry_run else chosen.get(entry.name, []):
-            await _replay_collection(
-                store, entry, collection, stored[entry.name], _find_readings(files, collection), row
-            )
+            readings = _find_readings(files, collection)
+            await _replay_collection(opened_lake, entry, collection, stored[entry.name], readings, result)
             await progress.advance(entry.name)
-        rows.append(row)
-    return await finish(replay_report(rows, dry_run, monotonic() - started))
+        results.append(result)
+    return await finish(replay_report(results, dry_run, monotonic() - started))
 
 
-def replay_report(rows: Sequence[EntryRow], dry_run: bool, seconds: float) -> RunReport:
+def replay_report(results: Sequence[EntryResult], dry_run: bool, seconds: float) -> RunReport:
     """The report of a run that took `seconds`:
 
     - `pipeline_status`: `success`, `partial` or `failed`; `dry_run`
     - `summary`: `collections`, `unchanged`, `rewritten`, `interrupted`, `failed`, `rows`, `seconds`
-    - `results` per entry: `name`, `collections` under `raw/`, how many of them were `unchanged`, `rewritten`,
-      `interrupted` before there was a file of them, and `failed`, the `rows` and `files` that were written,
-      the files that they `superseded`, `errors` (a list of texts), and the first of these as `error`
+    - `results` per entry: `name`, the number of `collections` under `raw/`, and of those that were `unchanged`,
+      `rewritten`, `interrupted` before they had a file, or `failed`; the `rows` and `files` that were written, the
+      files that they `superseded`, `errors` (a list of texts), and the first of these as `error`
     """
-    summary = {key: sum(row[key] for row in rows) for key in ("collections", *COUNTS)}
+    totals = sum_results(results, "collections", *COUNTS)
     return RunReport(
         LAYOUT,
-        status_of(summary["failed"], summary["unchanged"] + summary["rewritten"]),
-        rows,
-        {**summary, "seconds": round(seconds, 3)},
-        about={"dry_run": dry_run},
-        failure=failure_of(rows),
+        pipeline_status(totals["failed"], totals["unchanged"] + totals["rewritten"]),
+        results,
+        {**totals, "seconds": round(seconds, 3)},
+        parameters={"dry_run": dry_run},
+        failure=describe_failure(results),
     )
 
 
 def _write_headline(report: Mapping[str, Any]) -> str:
     summary = report["summary"]
-    headline = f"replay: {report['pipeline_status']}, {summary['collections']:,} collections are kept"
+    headline = f"replay: {report['pipeline_status']}, {summary['collections']:,} collections are stored"
     if report["dry_run"]:
         return headline
     return (
@@ -132,94 +139,100 @@ LAYOUT = ReportLayout(
     "replay",
     _write_headline,
     (
-        Column("entry", lambda row: row["name"]),
-        Column("collections", lambda row: row["collections"]),
-        Column("unchanged", lambda row: row["unchanged"]),
-        Column("rewritten", lambda row: row["rewritten"]),
-        Column("interrupted", lambda row: row["interrupted"]),
-        Column("failed", lambda row: row["failed"]),
-        Column("note", lambda row: "; ".join(row["errors"])),
+        Column("entry", "name"),
+        Column("collections", "collections"),
+        Column("unchanged", "unchanged"),
+        Column("rewritten", "rewritten"),
+        Column("interrupted", "interrupted"),
+        Column("failed", "failed"),
+        Column("note", lambda result: "; ".join(result["errors"])),
     ),
 )
 
 
-def _new_row(entry: Entry, chosen: Sequence[KeptCollection]) -> dict[str, Any]:
+def _new_result(entry: Entry, chosen: Sequence[KeptCollection]) -> dict[str, Any]:
     counts = dict.fromkeys(COUNTS, 0)
-    lists: dict[str, list[str]] = {name: [] for name in ("files", "superseded", "errors")}
+    lists: dict[str, list[str]] = {key: [] for key in ("files", "superseded", "errors")}
     return {"name": entry.name, "collections": len(chosen), **counts, **lists, "error": None}
 
 
 async def _replay_collection(
-    store: Lake,
+    lake: Lake,
     entry: Entry,
     collection: KeptCollection,
-    all_of_entry: list[KeptCollection],
-    earlier: list[File],
-    row: dict[str, Any],
+    collections: list[KeptCollection],
+    readings: list[File],
+    result: dict[str, Any],
 ) -> None:
-    """Replay one collection, of which there are `earlier` readings, and add to `row` what came of it."""
+    """Replay one of the `collections` of `entry`, and add the outcome to `result`.
+
+    `readings` are the files that were written from its bodies before.
+    """
     try:
-        bodies = await open_replay(store, collection, all_of_entry)
-        superseded_before = {file.path: file for file in earlier if file.superseded_at}
-        collected = await _store_reading(store, entry, collection, bodies, superseded_before)
-        superseded = await _supersede_readings(store, collected.file, earlier, bodies.moments)
-        row["rewritten" if collected.created or superseded else "unchanged"] += 1
-        row["superseded"] += superseded
+        bodies = await open_replay(lake, collection, collections)
+        superseded_before = {file.path: file for file in readings if file.superseded_at}
+        collected = await _store_reading(lake, entry, collection, bodies, superseded_before)
+        superseded = await _supersede_readings(lake, collected.file, readings, bodies.moments)
+        result["rewritten" if collected.created or superseded else "unchanged"] += 1
+        result["superseded"] += superseded
         if collected.created and collected.file:
-            row["rows"] += collected.rows
-            row["files"].append(collected.file)
+            result["rows"] += collected.rows
+            result["files"].append(collected.file)
     except GridtideError as error:
-        if isinstance(error, NotKeptError) and not earlier:
-            row["interrupted"] += 1
+        if isinstance(error, NotKeptError) and not readings:
+            result["interrupted"] += 1
             return
-        row["failed"] += 1
-        row["errors"].append(f"{collection.folder}: {one_line(error)}")
-        row["error"] = row["error"] or row["errors"][0]
+        result["failed"] += 1
+        result["errors"].append(f"{collection.folder}: {one_line(error)}")
+        result["error"] = result["error"] or result["errors"][0]
 
 
 async def _store_reading(
-    store: Lake, entry: Entry, collection: KeptCollection, bodies: Replayed, superseded: Mapping[str, File]
+    lake: Lake, entry: Entry, collection: KeptCollection, bodies: Replayed, superseded: Mapping[str, File]
 ) -> Collected:
-    """What the bodies of `collection` say, in a file that counts: not in one of those that were `superseded`, which a
-    parser that was put back finds there, but after it, stored now."""
+    """Store the observations in the bodies of `collection` in a file that counts.
+
+    If a file with this content is one of those that were `superseded`, because a parser was changed back, the content
+    is stored once more under the next free second.
+    """
     stamp = collection.stamp
     while True:
-        collected = await collect(_without_raw(entry), lake=store, http=bodies, stamp=stamp, period=collection.period)
-        taken_by = superseded.get(collected.file or "")
-        if taken_by is None:
+        collected = await collect(_without_raw(entry), lake=lake, http=bodies, stamp=stamp, period=collection.period)
+        superseded_file = superseded.get(collected.file or "")
+        if superseded_file is None:
             return collected
-        stamp = taken_by.stamp + timedelta(seconds=1)
+        stamp = superseded_file.stamp + timedelta(seconds=1)
 
 
 async def _supersede_readings(
-    store: Lake, current: str | None, earlier: list[File], moments: set[datetime]
+    lake: Lake, current: str | None, readings: list[File], moments: set[datetime]
 ) -> list[str]:
-    """Let those `earlier` files count no more whose rows are all from the `moments` of the bodies that `current` was
-    read from; their paths."""
-    paths = []
-    for file in earlier:
-        if file.path != current and not file.superseded_at and await _read_retrievals(store, file.path) <= moments:
-            await store.supersede(file.path)
-            paths.append(file.path)
-    return paths
+    """Mark as superseded by the file `current` those `readings` whose rows were all retrieved at `moments`, the times
+    of the bodies of `current`; returns their paths."""
+    superseded = []
+    for file in readings:
+        if file.path != current and not file.superseded_at and await _read_retrievals(lake, file.path) <= moments:
+            await lake.supersede(file.path)
+            superseded.append(file.path)
+    return superseded
 
 
-async def _read_retrievals(store: Lake, path: str) -> set[datetime]:
-    """When the rows of the file at `path` were retrieved."""
-    return set((await store.table(path))["retrieved_at"].unique().to_pylist())
+async def _read_retrievals(lake: Lake, path: str) -> set[datetime]:
+    """The times at which the rows of the file at `path` were retrieved."""
+    return set((await lake.table(path))["retrieved_at"].unique().to_pylist())
 
 
-async def _by_stamp(store: Lake, entry: Entry) -> Files:
-    """The files of `entry` as they are before the replay."""
+async def _list_files(lake: Lake, entry: Entry) -> Files:
+    """The files of `entry` before the replay, including superseded ones."""
     files: Files = defaultdict(list)
-    for file in await store.files(entry.output_folder, entry.file_prefix, superseded=True):
+    for file in await lake.files(entry.output_folder, entry.file_prefix, superseded=True):
         files[file.stamp, file.period].append(file)
     return files
 
 
 def _find_readings(files: Files, collection: KeptCollection) -> list[File]:
-    """Those of `files` that may have been read from the bodies of `collection`: its own, and those that moved on from
-    its name by a second each."""
+    """The `files` that may have been written from the bodies of `collection`: that of its stamp, and those of the
+    following seconds without a gap, which earlier replays may have written."""
     readings, stamp = [], collection.stamp
     while at_stamp := files.get((stamp, collection.period)):
         readings += at_stamp
@@ -228,15 +241,15 @@ def _find_readings(files: Files, collection: KeptCollection) -> list[File]:
 
 
 def _without_raw(entry: Entry) -> Entry:
-    """`entry` without bodies under `raw/`: a replay reads every body once, and stores none again."""
+    """`entry` with `raw` off: a replay must not store the bodies that it reads again."""
     return msgspec.structs.replace(entry, raw=False)
 
 
 def _read_bounds(start: Any, end: Any) -> tuple[datetime | None, datetime | None]:
     try:
-        first, last = (None if time is None else read_moment(time) for time in (start, end))
+        earliest, latest = (None if bound is None else parse_time(bound) for bound in (start, end))
     except ValueError as error:
         raise ConfigurationError("replay", f"{start} to {end}: {error}", "Give times such as 2024-01-01") from error
-    if first and last and last <= first:
+    if earliest and latest and latest <= earliest:
         raise ConfigurationError("replay", f"the end {end} is not after the start {start}", "Give the start first")
-    return first, last
+    return earliest, latest

@@ -80,7 +80,7 @@ MEAN_LENGTHS = {
     "gridtide.coverage": 5.9,
     "gridtide.training": 6.4,
     "tasks": 7.0,
-    "flows": 6.1,
+    "flows": 7.0,
     "deployments": 7.0,
 }
 """Per room, how long its names are at least on average, each counted as often as it is bound; a room that has reached

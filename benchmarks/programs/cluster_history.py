@@ -20,7 +20,7 @@ from benchmarks.eia_entries import AUTHORITIES, FACETS, entries
 from flows.backfill import backfill
 from flows.compact import compact
 from flows.prepare_training import prepare_training
-from flows.run.cluster import workers
+from flows.run.cluster import connect_workers
 from flows.run.local_flow import local_flow
 from gridtide.entries.entry import TaskRetries
 from tasks.remote import RemoteCall
@@ -42,7 +42,7 @@ async def nothing() -> None:
 @local_flow(name="nothing")
 async def many(cluster: str) -> None:
     """Run `TASKS` task runs that do nothing."""
-    with workers(cluster, TaskRetries()) as there:
+    with connect_workers(cluster, TaskRetries()) as there:
         await there.run_all("nothing", [RemoteCall(str(n), nothing) for n in range(TASKS)])
 
 

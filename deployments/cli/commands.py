@@ -58,7 +58,7 @@ T = TypeVar("T")
 
 
 def _checked_lake(uri: T) -> T:
-    """`uri` if it is the address of a lake."""
+    """`uri`; raises `ConfigurationError` if it is not the address of a lake."""
     try:
         if uri is not None:
             lake_address.check_lake_address(str(uri))
@@ -68,7 +68,7 @@ def _checked_lake(uri: T) -> T:
 
 
 def _checked_pool(name: str) -> str:
-    """`name` if a work pool may have that name."""
+    """`name`; raises `ConfigurationError` if a work pool cannot have that name."""
     try:
         check_server_name(name)
     except ValueError as error:
@@ -77,12 +77,12 @@ def _checked_pool(name: str) -> str:
 
 
 def _checked_url(text: str | None) -> str | None:
-    """`text` if it is a URL at which a sandbox may answer."""
+    """`text`; raises `ConfigurationError` if it cannot be the URL of a sandbox."""
     parts = split_url({"url": text})
     if text is not None and not (parts and parts.scheme in ("http", "https") and parts.hostname):
-        raise ConfigurationError("--sandbox-url", "is no http or https URL", "Use such as http://127.0.0.1:8787")
+        raise ConfigurationError("--sandbox-url", "is no http or https URL", "Give a URL such as http://127.0.0.1:8787")
     if parts and "@" in parts.netloc:
-        raise ConfigurationError("--sandbox-url", "holds a user or password", "Leave it out; a sandbox asks for none")
+        raise ConfigurationError("--sandbox-url", "holds a user or password", "Remove them; a sandbox needs none")
     return text
 
 
@@ -103,7 +103,7 @@ LakeUri = Annotated[
 Select = Annotated[list[str] | None, typer.Option("--select", metavar="NAME", help="Only this entry; repeat for more.")]
 
 
-SandboxFlag = Annotated[bool, typer.Option("--sandbox", help="Ask simulated upstreams, not the real ones.")]
+SandboxFlag = Annotated[bool, typer.Option("--sandbox", help="Use simulated upstreams instead of the real ones.")]
 
 
 SandboxUrl = Annotated[
@@ -112,7 +112,7 @@ SandboxUrl = Annotated[
         "--sandbox-url",
         metavar="URL",
         callback=_checked_url,
-        help="Ask the sandbox that `gridtide sandbox` serves at this URL.",
+        help="Use the sandbox that `gridtide sandbox` serves at this URL.",
     ),
 ]
 
@@ -135,9 +135,9 @@ DEFAULT_CONFIG = Path("api_config.json")
 def set_up_process(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and the whole log.")] = False,
 ) -> None:
-    """Collect power-grid data on schedule, backfill its history, prepare training sequences from it.
+    """Collect power-grid data on a schedule, backfill its history, and prepare training sequences.
 
-    Exit codes: 0 all well · 1 an entry or a step failed · 2 wrong use, configuration or training spec
+    Exit codes: 0 success · 1 an entry or a step failed · 2 wrong usage, or invalid configuration or training spec
     · 3 credentials missing or refused · 130 interrupted.
     """
     load_dotenv(".env", encoding="utf-8-sig")  # editors on Windows write a byte order mark
@@ -229,7 +229,7 @@ def validate_command(
     lake: LakeUri = None,
     select: Select = None,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Also send each upstream one request, and try the lake.")
+        bool, typer.Option("--probe", help="Also send one request to each upstream, and test access to the lake.")
     ] = False,
     sandbox: SandboxFlag = False,
     sandbox_url: SandboxUrl = None,
@@ -252,7 +252,7 @@ def ingest_command(
     select: Select = None,
     sandbox: SandboxFlag = False,
     sandbox_url: SandboxUrl = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask even if the last answer is fresh.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Send requests even if results are fresh.")] = False,
 ) -> None:
     """Collect the current data of the entries, each into one file of the lake."""
     _check_options(config, select, sandbox_url)
@@ -275,10 +275,10 @@ def backfill_command(
     select: Select = None,
     sandbox: SandboxFlag = False,
     sandbox_url: SandboxUrl = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what is missing; ask for nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what is missing; send no requests.")] = False,
     cluster: Cluster = None,
 ) -> None:
-    """Fetch the data that the lake lacks, for interval starts in [A, B)."""
+    """Collect the data that is missing in the lake, of intervals that start in [A, B)."""
     _check_options(config, select, sandbox_url)
     period = _parse_period(start, end)
     check_prefect_home()
@@ -295,10 +295,10 @@ def monitor_command(
     select: Select = None,
     sandbox: SandboxFlag = False,
     sandbox_url: SandboxUrl = None,
-    days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=3660, help="How far to look back.")] = 30,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what is lacking; ask for nothing.")] = False,
+    days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=3660, help="How many days to check.")] = 30,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what is missing; send no requests.")] = False,
 ) -> None:
-    """Find gaps, late entries and due revisions in the last N days, and fetch them."""
+    """Find gaps, late entries and due revisions in the last N days, and collect them."""
     _check_options(config, select, sandbox_url)
     check_prefect_home()
     from deployments.cli import flow_commands as flows
@@ -314,7 +314,7 @@ def prepare_command(
     lake: LakeUri = None,
     cluster: Cluster = None,
 ) -> None:
-    """Build the training set of SPEC from the files of the lake, as features/NAME/ in the lake."""
+    """Prepare the training set of SPEC from the files of the lake, in features/NAME/ of the lake."""
     load(config)
     from gridtide.training.spec import load_spec as load_spec
 
@@ -333,10 +333,10 @@ def compact_command(
     select: Select = None,
     cluster: Cluster = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove files that months have held for 30 days; months are verified before")
+        bool, typer.Option("--prune", help="Remove files that verified months have contained for 30 days.")
     ] = False,
 ) -> None:
-    """Combine the files of each entry into one file per month under processed/, which keeps every vintage."""
+    """Merge the files of each entry into one file per month under processed/, which keeps every vintage."""
     _check_options(config, select)
     check_prefect_home()
     from deployments.cli import flow_commands as flows
@@ -375,7 +375,7 @@ def replay_command(
     end: Annotated[str | None, typer.Option("--end", metavar="TIME", help="Collections before this time.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what is stored; write nothing.")] = False,
 ) -> None:
-    """Build the observations again from the response bodies under raw/; no upstream is asked."""
+    """Parse the response bodies under raw/ again, and store results that differ; sends no requests."""
     _check_options(config, select)
     check_prefect_home()
     from deployments.cli import flow_commands as flows
@@ -391,7 +391,7 @@ def status_command(
     select: Select = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Show what the lake holds of each entry: last file, rows, age, coverage."""
+    """Show what the lake contains of each entry: last file, rows, age, coverage."""
     from deployments.cli.status import EntryStatus, read_status, status_table
     from deployments.machine.prefect_api import connect_for_blocks
     from tasks.lake import open_lake
@@ -440,8 +440,8 @@ def sandbox_command(
 
     async def serve_sandbox() -> None:
         async with embedded.run_sandbox(port=port, seed=seed, latency=latency, faults=_parse_faults(faults)) as url:
-            out.print(f"The sandbox answers at {url} (Ctrl-C ends it). {embedded.NOTICE}", soft_wrap=True)
-            out.print(f"Ask it:      gridtide ingest --sandbox-url {url}", soft_wrap=True)
+            out.print(f"The sandbox answers at {url} (Ctrl-C stops it). {embedded.NOTICE}", soft_wrap=True)
+            out.print(f"Use it:      gridtide ingest --sandbox-url {url}", soft_wrap=True)
             out.print(f"In a config: {url} in place of https://api.eia.gov and the like, and in .env:", soft_wrap=True)
             for name, value in embedded.SECRETS.items():
                 out.print(f"             {name}={value}", soft_wrap=True)
@@ -463,7 +463,7 @@ def serve_command(
     from deployments.machine.serving import serve_deployments
 
     def show_url(api: str) -> None:
-        out.print(f"Serving; the deployments are at {api.removesuffix('/api')}/deployments (Ctrl-C ends)")
+        out.print(f"Serving; the deployments are at {api.removesuffix('/api')}/deployments (Ctrl-C stops)")
 
     asyncio.run(serve_deployments(loaded, str(config.resolve()), lake, sandbox_url or sandbox, show_url))
 
@@ -478,7 +478,7 @@ def _check_options(config: Path, select: list[str] | None, sandbox_url: str | No
 
 
 def _parse_period(start: str, end: str) -> Period:
-    """The interval starts [start, end); a time without a zone is UTC."""
+    """The period [start, end); a time without an offset is UTC. Raises `ConfigurationError` for wrong times."""
     moments = []
     for option, text in (("--start", start), ("--end", end)):
         try:
@@ -486,7 +486,7 @@ def _parse_period(start: str, end: str) -> Period:
             moments.append(moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC))
         except (ValueError, OverflowError) as error:
             raise ConfigurationError(
-                option, f'"{text}" is no date', "Use one such as 2024-01-01 or 2024-01-01T06:00"
+                option, f'"{text}" is not a date', "Give a date such as 2024-01-01 or 2024-01-01T06:00"
             ) from error
     if moments[1] <= moments[0]:
         raise ConfigurationError("--end", f"{end} is not after {start}", "Give [A, B) with A before B")

@@ -14,7 +14,7 @@ from rich.table import Table
 from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, TrainingError
 
 OUTPUT_WIDTH = max(110, shutil.get_terminal_size((200, 25)).columns)
-"""Columns of a result; where there is no terminal, enough for a path on one line."""
+"""The width of the output in columns; without a terminal, wide enough for a path on one line."""
 
 
 out = Console(highlight=False, width=OUTPUT_WIDTH)
@@ -24,7 +24,7 @@ err = Console(stderr=True, highlight=False)
 
 
 FAILED, MISUSED, REFUSED = 1, 2, 3
-"""An entry or a step failed · wrong use, configuration or training spec · credentials missing or refused."""
+"""Exit codes: an entry or a step failed · wrong usage, configuration or spec · credentials missing or refused."""
 
 
 def exit_code(error: GridtideError) -> int:

@@ -1,4 +1,4 @@
-"""Every step once with simulated upstreams, from an empty lake to a batch of training data."""
+"""The demo: runs every step once with simulated upstreams, from an empty lake to a batch of training data."""
 
 from __future__ import annotations
 
@@ -28,34 +28,34 @@ HISTORY = timedelta(days=60)
 async def run_demo(path: str, config: Config, lake: str) -> None:
     """Collect every entry of `config`, backfill the hourly entries, and prepare training data, all in `lake`.
 
-    `path` is the file of `config`. Raises `RunError` where an entry failed, after the table of results is printed.
+    `path` is the file of `config`. Raises `RunError` if an entry failed, after the table of results is printed.
     """
     started = time.monotonic()
     end = floor(datetime.now(UTC), timedelta(hours=1))
     hourly = [entry.name for entry in config.apis if _is_hourly(entry)]
-    ingested, filled, durations = None, None, Durations(float)
+    ingested, backfilled, durations = None, None, Durations(float)
     async with embedded.run_sandbox() as sandbox, flow_commands.announced_server(sandbox):
         try:
             ingested = await flow_commands.run_ingest(
                 FlowOptions(path, None, lake, sandbox), refresh=True, durations=durations
             )
-            filled = await flow_commands.run_backfill(
+            backfilled = await flow_commands.run_backfill(
                 FlowOptions(path, hourly, lake, sandbox), Period(end - HISTORY, end), durations=durations
             )
         except RunError as error:
             _show_results(ingested or error.report, error.report if ingested else None, durations)
             raise
         training = await flow_commands.run_prepare(FlowOptions(path, lake=lake), str(DEMO_SPEC))
-    _show_results(ingested, filled, durations)
-    statistics = filled["statistics"]
+    _show_results(ingested, backfilled, durations)
+    statistics = backfilled["statistics"]
     out.print(
-        f"Backfill of {filled['period']}: {statistics['chunks']} chunks were missing, "
-        f"{statistics['successful_chunks']} fetched; data that the lake held was not asked for again",
+        f"Backfill of {backfilled['period']}: {statistics['chunks']} chunks were missing, "
+        f"{statistics['successful_chunks']} collected; data that was in the lake was not requested again",
         soft_wrap=True,
     )
     flow_commands.show_training(training)
     _show_batch(Path(lake) / training["path"])
-    out.print(f"All of it took {time.monotonic() - started:.0f} s. What to try next:")
+    out.print(f"The demo took {time.monotonic() - started:.0f} s. Commands to try next:")
     for command in _next_commands(lake):
         out.print(f"  {command}", soft_wrap=True)
 
@@ -64,9 +64,9 @@ def _is_hourly(entry: Entry) -> bool:
     return entry.tabular and entry.resolution == timedelta(hours=1) and source(entry.source).takes_period(entry)
 
 
-def _show_results(ingested: Report, filled: Report | None, durations: Durations) -> None:
-    """Print a line per entry: the rows of both runs, the seconds until it was complete, its files or its problem."""
-    history = {row["name"]: row for row in filled["results"]} if filled else {}
+def _show_results(ingested: Report, backfilled: Report | None, durations: Durations) -> None:
+    """Print a row per entry: the rows of both runs, the seconds until it was complete, its files or its error."""
+    history = {row["name"]: row for row in backfilled["results"]} if backfilled else {}
     rows = []
     for row in ingested["results"]:
         past = history.get(row["name"], {"rows": 0, "files": [], "errors": []})
@@ -101,7 +101,7 @@ def _show_batch(path: Path) -> None:
 
 
 def _next_commands(lake: str) -> list[str]:
-    """Three commands to try next, as they can be typed on this machine."""
+    """Three commands to try next; each can be typed on this machine."""
     gridtide = "gridtide" if shutil.which("gridtide") else sys.argv[0]
     return [
         f"{gridtide} status --lake {lake}",

@@ -1,6 +1,6 @@
-"""One page about this installation: what is wrong with versions, folders, clock, lake, credentials and server.
+"""Checks this installation: versions, folders, disk, configuration, credentials, lake, clock, server and worker.
 
-Every check reads only, apart from the test file that shows whether the lake can be written to. No server is started.
+The checks only read, except for a test file that shows whether the lake can be written to. They start no server.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ LOW_DISK, FULL_DISK = 2**30, 100 * 2**20
 
 
 CLOCK_WARNING = timedelta(minutes=2)
-"""How far the clock may be off. Availability rules and schedules are in minutes; `Date` has whole seconds."""
+"""The largest error of the clock without a warning. Availability rules and schedules are in minutes."""
 
 
 CLOCK_HOSTS = 3
-"""Upstreams whose clocks are read; one wrong clock among them is then told from ours."""
+"""The number of upstreams whose clocks are read, so that one wrong clock among them can be recognised."""
 
 
 CLOCK_TIMEOUT = 10.0
-"""Seconds that an upstream has to answer."""
+"""The timeout of a request to an upstream, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of a check: `level`, what was found, and the `fix` of a warning or problem."""
+    """The result of a check: `level`, `message`, and the `fix` of a warning or problem."""
 
     check: str
     level: Literal["ok", "warning", "problem"]
@@ -60,7 +60,7 @@ class CheckResult:
 
 
 async def examine(config: Path, lake: str | None, now: Callable[[], datetime]) -> list[CheckResult]:
-    """The findings of all checks with the configuration at `config`; `lake` overrides its lake, `now` is the clock."""
+    """The results of all checks with the configuration at `config`; `lake` overrides its lake, `now` is the clock."""
     findings = [*check_versions(), *await _findings("PREFECT_HOME", _check_home())]
     try:
         loaded = load(config)
@@ -84,7 +84,7 @@ def exit_code_of(findings: Iterable[CheckResult]) -> int:
 
 
 def findings_table(findings: Sequence[CheckResult]) -> Table:
-    """The findings as a table for people."""
+    """The results of the checks as a table."""
     rows = [
         (finding.check, finding.level, f"{finding.message.removesuffix('.')}. {finding.fix}".strip(". "))
         for finding in findings
@@ -93,7 +93,7 @@ def findings_table(findings: Sequence[CheckResult]) -> Table:
 
 
 def as_dicts(findings: Sequence[CheckResult]) -> list[dict[str, Any]]:
-    """The findings as JSON: `check`, `level`, `message`, `fix`."""
+    """The results of the checks as JSON: `check`, `level`, `message`, `fix`."""
     return [{name: value for name, value in asdict(item).items() if name != "exit_code"} for item in findings]
 
 
@@ -107,7 +107,7 @@ def _problem(check: str, error: GridtideError) -> CheckResult:
 
 
 async def _findings(check: str, findings: Awaitable[list[CheckResult]]) -> list[CheckResult]:
-    """The `findings` of a check, or its error as a problem: one check that fails hides no other."""
+    """The `findings` of a check, or its error as a problem, so that the other checks still run."""
     try:
         return await findings
     except GridtideError as error:
@@ -174,7 +174,7 @@ def _is_block(name: str) -> bool:
 
 async def _check_lake(config: Config, address: str, now: datetime) -> list[CheckResult]:
     if address.startswith(BLOCKS):
-        message = f"{address} is a Prefect block, which is not read without a run"
+        message = f"{address} is a Prefect block, which is read only by runs"
         return [CheckResult("lake", "warning", message, "gridtide validate --probe")]
     lake = await open_lake(address, make=False)
     folder = Path(lake.uri.removeprefix("file://"))
@@ -196,7 +196,7 @@ async def _check_writable(lake: Any) -> list[CheckResult]:
 
 
 async def _check_clock(entries: Sequence[Entry], now: Callable[[], datetime]) -> list[CheckResult]:
-    """Compare this clock with the `Date` of the upstreams' answers, whatever their status is."""
+    """Compare the clock of this machine with the `Date` header of the upstreams' answers, which may be errors."""
     parts = [urlsplit(entry.url) for entry in entries if entry.url]
     hosts = list(dict.fromkeys(f"{part.scheme}://{part.netloc}/" for part in parts))[:CLOCK_HOSTS]
     if not hosts:
@@ -205,7 +205,7 @@ async def _check_clock(entries: Sequence[Entry], now: Callable[[], datetime]) ->
         offsets = await asyncio.gather(*(_clock_offset(session, host, now) for host in hosts))
     measured = [offset for offset in offsets if offset is not None]
     if not measured:
-        message = f"could not be compared: no answer of {', '.join(hosts)}"
+        message = f"could not be compared: no answer from {', '.join(hosts)}"
         return [
             CheckResult("clock", "warning", message, "Check the network connection, then gridtide validate --probe")
         ]
@@ -227,18 +227,18 @@ async def _clock_offset(session: aiohttp.ClientSession, host: str, now: Callable
 
 
 async def _check_server() -> list[CheckResult]:
-    """Whether the Prefect server answers, and whether what is registered there can run with this version."""
+    """Whether the Prefect server answers, and whether its deployments can run with this version."""
     try:
         check_prefect_home()
     except ConfigurationError:
-        return []  # told above; Prefect cannot even be imported without a home folder
+        return []  # reported by the check of PREFECT_HOME; without a home folder Prefect cannot be imported
     from prefect.settings import get_current_settings
 
     from deployments.machine.worker import worker_status
-    from flows.run.local_server import server_status
+    from flows.run.local_server import find_server
 
     configured = get_current_settings().api.url
-    if not configured and server_status() is None:
+    if not configured and find_server() is None:
         fix = "gridtide up starts server and worker; other commands start a server when they need it"
         return [CheckResult("server", "warning", "no local Prefect server is running", fix)]
     findings = await _findings("server", _check_registered())
@@ -267,10 +267,10 @@ async def _check_registered() -> list[CheckResult]:
     broken = [name for name, deployment in registered.items() if not _can_start(deployment.entrypoint)]
     older = [name for name, deployment in registered.items() if deployment.version != __version__]
     if broken:
-        message = f"runs of {', '.join(broken)} cannot start: their entrypoint does not exist any more"
+        message = f"runs of {', '.join(broken)} cannot start: their entrypoint no longer exists"
         return [*findings, CheckResult("deployments", "problem", message, "gridtide deploy")]
     if older:
-        message = f"{', '.join(older)} were registered by another version; they run, with the settings of that time"
+        message = f"{', '.join(older)} were registered by another version; they run with the settings of that version"
         return [*findings, CheckResult("deployments", "warning", message, "gridtide deploy")]
     return [*findings, CheckResult("deployments", "ok", f"{len(registered)} registered by version {__version__}")]
 

@@ -1,4 +1,4 @@
-"""Run flows from the command line: a progress bar while they run, a table of their report at the end."""
+"""Runs flows from the command line, with a progress bar, and prints the table of their report at the end."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ Durations = defaultdict[str, float]
 """Seconds from the start of a run until an entry was complete, by entry; runs add to it."""
 
 
-TEST_MESSAGE = "Nothing happened; this is how you are told when it does."
+TEST_MESSAGE = "This is a test. Notifications of problems will arrive here."
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ async def run_prepare(options: FlowOptions, spec: str, cluster: str | None = Non
 
 @asynccontextmanager
 async def announced_server(sandbox: bool | str = False) -> AsyncIterator[None]:
-    """A Prefect API for the flows inside. Prints the URL of its UI, and with `sandbox` that the data is simulated."""
+    """Connect the flows of this context to a Prefect API; print the URL of its UI, and with `sandbox` a notice."""
     async with AsyncExitStack() as stack:
         with err.status("Connecting to the Prefect server; a local server is started if none runs"):
             url = await stack.enter_async_context(connect_prefect())
@@ -147,11 +147,11 @@ RUNNERS: dict[str, tuple[Callable[..., Awaitable[Report]], ReportLayout]] = {
     "retention": (run_retention, RETENTION_LAYOUT),
     "replay": (run_replay, REPLAY_LAYOUT),
 }
-"""How each command with a report of entries runs its flow, and how it prints the report."""
+"""The function that runs the flow of each command, and the layout of its report."""
 
 
 async def run_and_show(command: str, options: FlowOptions, *arguments: Any) -> None:
-    """Run the flow of `command` with a Prefect API, and print its report, also when a part of the run failed.
+    """Run the flow of `command` with a Prefect API, and print its report, even if a part of the run failed.
 
     Raises the `RunError` of the flow after its report is printed.
     """
@@ -178,16 +178,16 @@ async def show_deploy(config: Config, path: Path, lake: str | None, sandbox: boo
 
 
 async def send_test_message() -> int:
-    """Send a test message to each receiver and print whether it took it; returns the exit code.
+    """Send a test message to each receiver and print whether it accepted the message; returns the exit code.
 
-    Raises `ConfigurationError` where there is no receiver.
+    Raises `ConfigurationError` if there is no receiver.
     """
     rows = []
     async with announced_server(), get_client() as client:
         for receiver in await read_receivers(client):
             try:
                 await send_message(client, receiver, "A test of Gridtide", TEST_MESSAGE)
-                rows.append((receiver.name, "ok", "took it"))
+                rows.append((receiver.name, "ok", "accepted"))
             except GridtideError as error:
                 rows.append((receiver.name, "failed", str(error)))
     if not rows:
@@ -197,7 +197,7 @@ async def send_test_message() -> int:
 
 
 def show_report(layout: ReportLayout, report: Report) -> None:
-    """Print a row per entry, and a line about all of them below."""
+    """Print the table of the report, and its headline below."""
     rows = layout.table(report)
     headings = [column.heading for column in layout.columns]
     numbers = [heading for heading in headings if any(not isinstance(row[heading], str) for row in rows)]
@@ -214,7 +214,7 @@ class _RateColumn(ProgressColumn):
 
 @contextmanager
 def show_progress(title: str, durations: Durations | None = None) -> Iterator[None]:
-    """A progress bar on the terminal for the flow that is called in the context."""
+    """Show a progress bar on the terminal for the flow that is called in this context."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),

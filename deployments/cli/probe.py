@@ -1,7 +1,4 @@
-"""Try each upstream with the credentials of this machine, and try whether the lake can be written to.
-
-Each upstream gets one small request; no answer is stored.
-"""
+"""Sends one small request to each upstream, and tests whether the lake can be written to. Stores no answer."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ from tasks.secrets import read_credentials
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The result of a request for an entry: the number of `rows` (None where only bodies are kept), or `error`."""
+    """The result of a request for an entry: the number of `rows` (None if it keeps only bodies), or the `error`."""
 
     entry: str
     seconds: float
@@ -38,13 +35,13 @@ class Probe:
 
 
 async def run_probes(config: Config, entries: Sequence[Entry], lake: str, sandbox: bool | str) -> int:
-    """Try `entries` and the lake at the address `lake`, print the results, and return the exit code."""
+    """Probe `entries` and the lake at the address `lake`, print the results, and return the exit code."""
     async with AsyncExitStack() as stack:
         if sandbox:
             url = sandbox if isinstance(sandbox, str) else await stack.enter_async_context(embedded.run_sandbox())
             entries = embedded.redirect(config, url).select(entry.name for entry in entries)
         http = await stack.enter_async_context(Http(embedded.SECRETS if sandbox else await _read_credentials(entries)))
-        with err.status(f"Asking the upstreams of {counted(len(entries), 'entry', 'entries')}"):
+        with err.status(f"Sending a request for each of {counted(len(entries), 'entry', 'entries')}"):
             probes = await probe_entries(entries, http, datetime.now(UTC))
     rows = [
         (probe.entry, "failed" if probe.error else "ok", f"{probe.seconds:.2f}", str(probe.error or _answered(probe)))
@@ -94,7 +91,7 @@ async def _probe_entry(entry: Entry, http: Http, now: datetime) -> Probe:
 
 
 async def _request_rows(entry: Entry, http: Http, now: datetime) -> int | None:
-    """The number of rows in the answer to the first request, None where only bodies are kept."""
+    """The number of rows in the answer to the first request, None if the entry keeps only bodies."""
     upstream = source(entry.source)
     due = find_due_end(entry, now)
     period = Period(due - DAY, due) if upstream.takes_period(entry) else None

@@ -1,4 +1,4 @@
-"""What the lake holds of each entry, read from the lake alone."""
+"""The status of each entry: its files and coverage, read only from the lake."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gridtide.sources.registry import source
 class EntryStatus:
     """The files of an entry: their number, the path and rows of the latest by its stamp, its age, and the coverage.
 
-    `last` is None without files. `rows` is None where they cannot be read: formats that keep bodies, damaged files.
+    `last` is None without files. `rows` is None if they cannot be read: formats that keep bodies, damaged files.
     `covered` are the periods of the sound files, None for an entry whose files are snapshots. `problems` name the
     files without readable metadata (truncated, empty or foreign ones), and those with stamps in the future. `failed`
     are the periods that were requested without success and are still missing.
@@ -53,7 +53,7 @@ class EntryStatus:
         return Coverage(Period(requested[0].start, max(self.until, requested[-1].end)), self.covered, failed)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as JSON: times in ISO 8601, the age in seconds."""
+        """The status as JSON: times in ISO 8601, the age in seconds."""
         coverage = self.coverage
         return {
             "entry": self.entry,
@@ -69,7 +69,7 @@ class EntryStatus:
 
 
 async def read_status(entries: Sequence[Entry], lake: Lake, now: datetime) -> list[EntryStatus]:
-    """The status of each of `entries` at `now`; raises `StorageError` where the lake cannot be listed."""
+    """The status of each of `entries` at `now`; raises `StorageError` if the lake cannot be listed."""
     return list(await asyncio.gather(*(_read_entry_status(entry, lake, now) for entry in entries)))
 
 
@@ -93,7 +93,7 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime) -> EntrySt
 
 
 def status_table(statuses: Sequence[EntryStatus]) -> Table:
-    """`statuses` as a table for people; coverage as a picture (`Coverage.picture`)."""
+    """`statuses` as a table, with the coverage as a bar."""
     rows = [
         (
             status.entry,
@@ -116,7 +116,7 @@ def _describe_coverage(status: EntryStatus) -> str:
 
 
 def _describe_damage(status: EntryStatus) -> str:
-    """The first damaged file with its fix, and how many more there are."""
+    """The first damaged file with its fix, and the number of others."""
     more = len(status.problems) - 1
     return f"{status.problems[0]} (and {more} more, see --json)" if more > 0 else "".join(status.problems)
 

@@ -1,4 +1,4 @@
-"""Everything on one machine: Prefect server, deployments, worker."""
+"""Starts and stops Gridtide on this machine: Prefect server, deployments and worker."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from deployments.machine.worker import ensure_worker, machine_lock, report_lost_
 from deployments.registry import notifications
 from deployments.registry.changes import Change
 from deployments.registry.deploy import POOL, ensure_work_pool, register_deployments
-from flows.run.local_server import check_lets_in, server_status, stop_server
+from flows.run.local_server import check_access, find_server, stop_server
 from gridtide.entries.entry import Config
 from tasks.secrets import defer_to_dotenv
 
 
 async def start_machine(config: Config, path: Path, lake: str | None, sandbox: bool | str) -> tuple[str, list[Change]]:
-    """Start what does not run yet, deploy `config`; returns the URL of the Prefect API and what was deployed.
+    """Start server and worker unless they run, and deploy `config`; returns the URL of the Prefect API and the changes.
 
-    Raises `ConfigurationError`, before anything is started, for a receiver that is no URL Apprise takes.
+    Raises `ConfigurationError`, before anything is started, if the URL of a receiver is not one that Apprise accepts.
     """
     notifications.read_receiver_blocks()
     defer_to_dotenv(config.apis, path.parent)
@@ -36,15 +36,15 @@ async def start_machine(config: Config, path: Path, lake: str | None, sandbox: b
 
 
 async def stop_machine() -> list[str]:
-    """Stop the worker and its runs, also runs that a killed worker left behind, mark them Crashed, stop the server.
+    """Stop the worker and all runs, including those of a killed worker, mark the runs as Crashed, and stop the server.
 
-    Returns what was running. Raises `CredentialsError`, before anything is stopped, where the server refuses its
-    credentials.
+    Returns the names of what was running. Raises `CredentialsError`, before anything is stopped, if the server refuses
+    the password.
     """
     with machine_lock():
-        worker, server = worker_status(), server_status()
+        worker, server = worker_status(), find_server()
         if server:
-            check_lets_in(server)
+            check_access(server)
         stop_worker()
         if server:
             with temporary_settings({PREFECT_API_URL: server.url}):

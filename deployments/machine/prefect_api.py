@@ -1,7 +1,7 @@
-"""The connection to the Prefect API for commands that run outside flows.
+"""Connects commands that run outside flows to the Prefect API.
 
-Prefect takes seconds to import. It is imported only where a command needs its API, or where the configuration names
-a Prefect block.
+Prefect takes seconds to import. It is imported only if a command needs its API or the configuration names a Prefect
+block.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gridtide.entries.lake_address import BLOCKS
 
 @asynccontextmanager
 async def connect_prefect() -> AsyncIterator[str]:
-    """The URL of a Prefect API that answers; Prefect's clients use it inside the context.
+    """Connect Prefect's clients in this context to a Prefect API that answers; gives its URL.
 
     Raises `GridtideError` as `flows.run.local_server.ensure_server` does.
     """
@@ -32,9 +32,9 @@ async def connect_prefect() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def connect_for_blocks(lake: str, entries: Sequence[Entry] = ()) -> AsyncIterator[None]:
-    """A context in which the blocks that the address `lake` and the `auth` of `entries` name can be read.
+    """Connect to the Prefect API if the address `lake` or the `auth` of `entries` names a block to be read.
 
-    Where they name no block, nothing is imported, started or asked.
+    Otherwise nothing is imported or started, and no request is sent.
     """
     if lake.startswith(BLOCKS) or any(_names_block(entry) for entry in entries):
         async with connect_prefect():

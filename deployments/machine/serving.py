@@ -1,4 +1,4 @@
-"""The deployments of the configuration, served by one process."""
+"""Serves the deployments of the configuration in one process, without a worker."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ async def serve_deployments(
 ) -> None:
     """Serve the deployments of `config` until interrupted, and set up the notifications.
 
-    `started` is called with the URL of the Prefect API once the runs are about to be taken. Raises
-    `ConfigurationError`, before anything is started, for a receiver that is no URL Apprise takes.
+    `started` is called with the URL of the Prefect API when runs are about to be served. Raises `ConfigurationError`,
+    before anything is started, if the URL of a receiver is not one that Apprise accepts.
     """
     receivers = notifications.read_receiver_blocks()
     defer_to_dotenv(config.apis, Path())
-    async with connect_prefect() as url:
+    async with connect_prefect() as api_url:
         os.environ.update({name: os.environ.get(name, value) for name, value in RUN_SETTINGS.items()})  # for the runs
         runner = Runner(name="gridtide", limit=4)
         for deployment in build_deployments(config, path, lake, sandbox):
             await runner.aadd_deployment(deployment)
         async with get_client() as client:
             await notifications.apply_notifications(client, receivers)
-        started(url)
+        started(api_url)
         await runner.start()

@@ -1,4 +1,4 @@
-"""The local process worker: started detached, found by the lock that it holds, stopped together with its runs."""
+"""Starts, finds and stops the local worker. It runs in the background, and is found by the lock that it holds."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WORKER_START_TIMEOUT = 120.0
 
 @contextmanager
 def machine_lock() -> Iterator[None]:
-    """A lock: no other process of this machine changes deployments, server or worker meanwhile."""
+    """Hold a lock, so that no other process of this machine changes deployments, server or worker in the meantime."""
     with (make_writable(state_folder()) / "up.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -75,10 +75,10 @@ def worker_status() -> Worker | None:
 
 
 async def ensure_worker(api: str, pool: str) -> None:
-    """Have a local worker take the runs of the existing `pool` from the Prefect API at `api`. A worker of
-    another pool or API is stopped.
+    """Start a local worker of the existing `pool` at the Prefect API `api`, unless it runs. A worker of another pool or
+    API is stopped.
 
-    Raises `GridtideError` if it does not start, or does not report to the server.
+    Raises `GridtideError` if the worker does not start, or does not send a heartbeat to the server.
     """
     running = worker_status()
     if running == Worker(running.pid if running else 0, api, pool):
@@ -96,13 +96,13 @@ async def ensure_worker(api: str, pool: str) -> None:
             if any(heartbeat.timestamp() > started for heartbeat in heartbeats):
                 return
             await asyncio.sleep(0.2)
-    log = folder / "worker.log"
-    last = log.read_text(errors="replace").strip().rpartition("\n")[2]
-    raise GridtideError("the local worker", f"did not start: {last}", f"Its log is {log}")
+    log_file = folder / "worker.log"
+    last_line = log_file.read_text(errors="replace").strip().rpartition("\n")[2]
+    raise GridtideError("the local worker", f"did not start: {last_line}", f"Read its log, {log_file}")
 
 
 def stop_worker() -> Worker | None:
-    """End the local worker and its runs; returns the worker that was ended, None if none ran."""
+    """Stop the local worker and its runs; returns the worker, None if none runs."""
     worker = worker_status()
     if worker is None:
         return None
@@ -122,10 +122,10 @@ def stop_worker() -> Worker | None:
 
 
 def _temporary_folder() -> Path:
-    """Where the worker and its runs put temporary files.
+    """The folder for temporary files of the worker and its runs.
 
-    Prefect writes the whole environment of a run, credentials with it, to a temporary file while the run lasts. A run
-    that is killed leaves that file behind, so that the folder is removed whenever the worker was ended.
+    Prefect writes the environment of a run, including credentials, to a temporary file for the duration of the run. A
+    killed run leaves this file behind, so the folder is removed whenever the worker has ended.
     """
     machine = hashlib.sha256(str(state_folder()).encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"gridtide-worker-{machine}"
@@ -136,10 +136,10 @@ def _remove_temporary_files() -> None:
 
 
 async def report_lost_runs(pool: str, *, end: bool = False) -> None:
-    """Mark as Crashed those runs of `pool` that this machine's worker started and that have no process any more.
+    """Mark as Crashed the runs of `pool` that the worker of this machine started and whose process has ended.
 
-    With `end`, the processes of the others, which a killed worker leaves behind, are ended first. Nobody else reports
-    a run that a signal ended together with its worker.
+    With `end`, processes of runs that a killed worker left behind are killed first. If a signal ends a run together
+    with its worker, nothing else reports it.
     """
     under_way = FlowRunFilterState(
         type=FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
@@ -157,12 +157,12 @@ async def report_lost_runs(pool: str, *, end: bool = False) -> None:
                 continue
             if process:
                 _kill_tree(process)
-            state: State[Any] = Crashed(message="Its process on this machine was ended together with the worker")
+            state: State[Any] = Crashed(message="Its process on this machine was stopped together with the worker")
             await client.set_flow_run_state(run.id, state, force=True)
 
 
 def _find_process(run: FlowRun) -> psutil.Process | None:
-    """The process of `run` on this machine, if it lives. Its pid alone proves nothing: it may be reused by now."""
+    """The process of `run` on this machine, None if it has ended. The pid alone is not enough, as it may be reused."""
     with suppress(psutil.Error):
         process = psutil.Process(int(run.infrastructure_pid or 0))
         if process.environ().get("PREFECT__FLOW_RUN_ID") == str(run.id):

@@ -1,7 +1,6 @@
-"""The local worker's own process, `python worker_process.py FOLDER POOL`.
+"""The process of the local worker, `python worker_process.py FOLDER POOL`.
 
-It holds the lock in FOLDER until it ends, so that there is one worker per FOLDER; the lock file holds its JSON
-description (pid, api, pool).
+It holds a lock in FOLDER until it ends, so that FOLDER has one worker. The lock file has pid, api and pool as JSON.
 """
 
 from __future__ import annotations
@@ -17,25 +16,23 @@ LOCK = "worker.lock"
 
 
 NAME = f"gridtide-{socket.gethostname()}"
-"""The name of the worker on the server; runs carry it, which tells them from runs of other machines."""
+"""The name of the worker on the server. Its runs have it as a label, unlike the runs of other machines."""
 
 
 def main(folder: Path, pool: str) -> None:
-    """Become a worker of `pool`; return at once if another process is this folder's."""
+    """Become a worker of `pool`; return at once if another process is the worker of this folder."""
     with (folder / LOCK).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        os.ftruncate(sys.stderr.fileno(), 0)  # the log of the worker before this one
+        os.ftruncate(sys.stderr.fileno(), 0)  # remove the log of the previous worker
         os.ftruncate(lock.fileno(), 0)
         json.dump({"pid": os.getpid(), "api": os.environ["PREFECT_API_URL"], "pool": pool}, lock)
         lock.flush()
-        os.set_inheritable(
-            lock.fileno(), True
-        )  # by the program below, so that the lock outlives this exec; the runs do not inherit it
+        os.set_inheritable(lock.fileno(), True)  # the lock must survive the exec below; runs do not inherit it
         command = ["-m", "prefect", "worker", "start", "--type", "process", "--pool", pool, "--name", NAME]
-        os.execv(sys.executable, [sys.executable, *command])  # noqa: S606  # no shell is wanted
+        os.execv(sys.executable, [sys.executable, *command])  # noqa: S606  # no shell is needed
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The flows that are deployed, their schedules and parameters: one item per deployment.
+"""The catalogue of deployments: flows with their schedules and parameters.
 
-Everything that registers deployments (`gridtide deploy`, `gridtide serve`, `prefect.yaml`) reads this list.
+`gridtide deploy`, `gridtide serve` and `prefect.yaml` all use this catalogue.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BY_HAND = "by-hand"
 
 
 SIDE_BY_SIDE = 8
-"""Backfills of different entries or periods that may run at the same time."""
+"""The number of backfills that may run at the same time."""
 
 
 NIGHTLY = Schedule(cron="25 3 * * *", description="After the last ingests of the day, when few other runs are due")
@@ -58,8 +58,8 @@ EVERY_TEN_MINUTES = Schedule(
 
 @dataclass(frozen=True)
 class PlannedDeployment:
-    """A deployment `flow/name`. `parameters` are those that no other deployment shares; `limit` is the number of runs
-    at a time; a run beyond it waits."""
+    """A deployment `flow/name`. `parameters` are its own, in addition to those of all deployments. At most `limit`
+    runs are active at a time; further runs wait."""
 
     flow: Flow[..., Any]
     name: str = BY_HAND
@@ -70,7 +70,7 @@ class PlannedDeployment:
 
     @property
     def description(self) -> str:
-        """What it does, when, and the reason for that time."""
+        """The first line of the flow's docstring, the schedule with its reason, and the entries."""
         parts = [(inspect.getdoc(self.flow.fn) or "").partition("\n")[0]]
         if self.schedule:
             parts.append(f"At `{self.schedule.cron}` {self.schedule.timezone}. {self.schedule.description}".strip())
@@ -101,7 +101,7 @@ def plan_deployments(config: Config) -> list[PlannedDeployment]:
 
 
 def build_deployments(config: Config, path: str, lake: str | None, sandbox: bool | str) -> list[RunnerDeployment]:
-    """The deployments of `config`; each flow gets those of `path`, `lake` and `sandbox` that it has parameters for."""
+    """The deployments of `config`; `path`, `lake` and `sandbox` are passed to the flows that have such parameters."""
     common = {"config": path, "lake": lake, "sandbox": sandbox}
     return [_build_deployment(planned, common) for planned in plan_deployments(config)]
 
@@ -116,14 +116,14 @@ def _build_deployment(planned: PlannedDeployment, common: Mapping[str, Any]) -> 
         tags=[TAG, *planned.tags],
         schedules=_build_schedules(planned),
         parameters={**{name: value for name, value in common.items() if name in accepted}, **planned.parameters},
-        # A run beyond the limit waits, also one that a person started; of late runs, one does what all would have
-        # (`flows.run.local_flow`). The strategy that cancels new runs would cancel both kinds.
+        # Runs beyond the limit wait, even if a person started them; superseded late runs end as Skipped
+        # (`flows.run.local_flow`). The strategy that cancels new runs would cancel both.
         concurrency_limit=ConcurrencyLimitConfig(
             limit=planned.limit, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE
         ),
-        entrypoint_type=EntrypointType.MODULE_PATH,  # the installed package, wherever the run is
+        entrypoint_type=EntrypointType.MODULE_PATH,  # the package that is installed where the run is
     )
-    deployment.work_pool_name = None  # set explicitly, so that a deployment that had a pool before loses it
+    deployment.work_pool_name = None  # set explicitly, to remove the pool of an existing deployment
     return deployment
 
 

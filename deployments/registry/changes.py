@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Change:
-    """What was done to one deployment (`flow/name`), automation or receiver, and the parts of it that differed."""
+    """A change of a deployment (`flow/name`), automation or receiver: the action, and the parts that differed."""
 
     name: str
     action: Literal["created", "changed", "unchanged", "removed"]

@@ -1,7 +1,7 @@
-"""Register the deployments of the catalogue on a Prefect server, and change nothing else there.
+"""Registers the deployments of the catalogue on a Prefect server.
 
-A deployment that is unchanged is not updated, because every update deletes the runs that are scheduled already.
-Whether a deployment or a schedule is paused is the user's choice and is never changed.
+An unchanged deployment is not updated, because every update deletes the runs that are already scheduled. Whether a
+deployment or a schedule is paused is the choice of the user and is never changed.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from gridtide.entries.entry import Config
 from gridtide.errors import ConfigurationError
 
 POOL = "gridtide"
-"""The work pool of this machine's own worker."""
+"""The work pool of the local worker."""
 
 
 PAGE_SIZE = 200
-"""The most deployments that the server lists in one answer."""
+"""The maximum number of deployments in an answer of the server."""
 
 
 async def register_deployments(
     config: Config, path: Path, lake: str | None, sandbox: bool | str, pool: str
 ) -> list[Change]:
-    """Make the server's deployments those of `config`, run by the workers of `pool`.
+    """Create, update and remove deployments on the server to match `config`; the workers of `pool` run them.
 
     Workers of a process pool share the files of this machine: their runs start in the folder of the configuration.
     Workers of other pools run an image that has the configuration at `path` of its working directory.
-    Raises `ConfigurationError`, before anything is changed, for a receiver that is no URL Apprise takes and for a pool
-    that does not exist; the pool `POOL` is created.
+    Raises `ConfigurationError`, before anything is changed, if the URL of a receiver is not one that Apprise accepts,
+    or if the pool does not exist; the pool `POOL` is created.
     """
     receivers = notifications.read_receiver_blocks()
     async with get_client() as client:
@@ -64,7 +64,7 @@ async def register_deployments(
 
 
 def _locate_config(path: Path, pool: WorkPool) -> tuple[str, dict[str, str]]:
-    """The path of the configuration for runs in `pool`, and the job variables of the pool that this needs."""
+    """The path of the configuration for runs in `pool`, and the job variables that this path needs."""
     if pool.type != "process":
         return str(path), {}
     absolute = path.resolve()
@@ -105,7 +105,7 @@ async def _apply(
     infrastructure: dict[str, Any],
     registered: DeploymentResponse | None,
 ) -> Change:
-    """Create the `planned` deployment on the server, or update the `registered` one where they differ."""
+    """Create the `planned` deployment on the server, or update the `registered` one if they differ."""
     fields = {**_planned_fields(planned), **infrastructure}
     if registered is None:
         flow = await client.create_flow_from_name(planned.flow_name or "")
@@ -122,7 +122,7 @@ async def _apply(
     for schedule in registered.schedules:
         if schedule.slug not in slugs:
             await client.delete_deployment_schedule(registered.id, schedule.id)
-    # Updates do not say whether a schedule is active, so that one that was paused stays paused.
+    # Updates leave out whether a schedule is active, so that a paused schedule stays paused.
     updates = [DeploymentScheduleUpdate(schedule=schedule, slug=slug) for slug, schedule in slugs.items()]
     await client.update_deployment(registered.id, DeploymentUpdate(**fields, schedules=updates))
     return Change(planned.full_name, "changed", differing)
@@ -139,7 +139,7 @@ def _planned_fields(planned: RunnerDeployment) -> dict[str, Any]:
         **fields,
         "concurrency_options": planned.concurrency_options,
         "parameter_openapi_schema": schema,
-        # The entrypoint is a module of the installed package: nothing is pulled, and no path is searched.
+        # The entrypoint is a module of the installed package, so nothing is pulled.
         "path": None,
         "pull_steps": [],
     }
@@ -147,6 +147,6 @@ def _planned_fields(planned: RunnerDeployment) -> dict[str, Any]:
 
 def _registered_field(registered: DeploymentResponse, name: str) -> Any:
     if name == "concurrency_limit":
-        # A field of the request, but an object of its own in the answer.
+        # In the answer, the limit is an object of its own.
         return registered.global_concurrency_limit.limit if registered.global_concurrency_limit else None
     return getattr(registered, name)

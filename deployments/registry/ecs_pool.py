@@ -1,7 +1,7 @@
-"""The base job template of an ECS work pool, `python -m deployments.registry.ecs_pool NAME=VALUE … > pool.json`.
+"""Writes the base job template of an ECS work pool: `python -m deployments.registry.ecs_pool NAME=VALUE … > pool.json`.
 
-The template of prefect-aws with defaults for all runs: image, cluster, vpc_id, task_role_arn, execution_role_arn,
-log_group (of CloudWatch), and any other of its variables that is given.
+This is the template of prefect-aws with defaults for all runs. Required are image, cluster, vpc_id, task_role_arn,
+execution_role_arn and log_group (of CloudWatch); all other variables of the template may be set too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ REQUIRED = ("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn",
 
 
 RESULT_STORAGE = {"PREFECT_DEFAULT_RESULT_STORAGE_BLOCK": "s3-bucket/results"}
-"""Runs share no disk: the results that one run takes from another are stored where this block says."""
+"""Runs share no disk, so the results that runs reuse are stored in the bucket of this block."""
 
 
 def pool_template(**defaults: Any) -> dict[str, Any]:
@@ -34,9 +34,9 @@ def pool_template(**defaults: Any) -> dict[str, Any]:
         raise ConfigurationError(
             "ECS work pool",
             f"{', '.join(wrong)}: unknown or missing",
-            f"Give {', '.join(REQUIRED)} and what else it has",
+            f"Set {', '.join(REQUIRED)}, and only variables of the template",
         )
-    # prefect-aws would write to a group called prefect, which the role that starts runs may not.
+    # By default prefect-aws writes to a log group named prefect, for which the execution role has no permission.
     logs = {"configure_cloudwatch_logs": True, "cloudwatch_logs_options": {"awslogs-group": defaults.pop("log_group")}}
     common = {"cpu": 512, "memory": 1024, "env": {**RUN_SETTINGS, **RESULT_STORAGE}, **logs}
     for name, value in {**common, **defaults}.items():

@@ -1,4 +1,4 @@
-"""Receivers of notifications as Prefect blocks, and the files of `automations/` as Prefect automations."""
+"""Registers the receivers of notifications as Prefect blocks, and the files of `automations/` as automations."""
 
 from __future__ import annotations
 
@@ -37,10 +37,9 @@ WEBHOOKS = {"http": "json", "https": "jsons"}
 async def apply_notifications(
     client: PrefectClient, blocks: Mapping[str, SlackWebhook], folder: Path = AUTOMATIONS
 ) -> list[Change]:
-    """Make the receivers on the server `blocks`, if there are any, and the automations those of `folder`.
+    """Make the automations of the server match `folder`, and its receivers match `blocks`, unless `blocks` is empty.
 
-    A disabled automation stays disabled. An automation whose only action is a notification is left out where there is
-    no receiver.
+    A disabled automation stays disabled. An automation that only notifies is left out if there is no receiver.
     """
     for name, block in blocks.items():
         await _save_block(name, block)
@@ -55,7 +54,7 @@ async def apply_notifications(
     for name in sorted(registered.keys() - {automation.name for automation in planned}):
         await client.delete_automation(registered[name].id)
         changes.append(Change(name, "removed"))
-    for receiver in obsolete:  # only now, when no automation refers to their blocks any more
+    for receiver in obsolete:  # last, when no automation refers to their blocks
         await client.delete_block_document(receiver.block)  # type: ignore[arg-type]  # takes text as well
         changes.append(Change(receiver.name, "removed"))
     return changes
@@ -88,8 +87,8 @@ def _comparable(automation: AutomationCore, part: str) -> Any:
 
 
 def _read_files(folder: Path) -> list[dict[str, Any]]:
-    """The files of `folder`: automations in Prefect's form, except that `notify` stands for one action per receiver,
-    and that a deployment to run is named `flow/name`."""
+    """The contents of the files of `folder`. They are automations in Prefect's format, with two differences: `notify`
+    stands for an action per receiver, and a deployment is named `flow/name`."""
     return [yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml"))]
 
 
@@ -106,7 +105,7 @@ async def _build_automation(client: PrefectClient, data: dict[str, Any], block_i
 
 
 async def _save_block(name: str, block: SlackWebhook) -> None:
-    """Save a receiver as a block, which the server encrypts; one with the same URL is not written again."""
+    """Save a receiver as a block, which the server encrypts, unless a block with the same URL exists."""
     try:
         saved: SlackWebhook = await SlackWebhook.aload(name)
         unchanged = saved.url == block.url
@@ -119,31 +118,30 @@ async def _save_block(name: str, block: SlackWebhook) -> None:
 def read_receiver_blocks() -> dict[str, SlackWebhook]:
     """The receivers that the environment variable `VARIABLE` lists, by the names of their blocks.
 
-    Raises `ConfigurationError` for a URL that Apprise does not take.
+    Raises `ConfigurationError` for a URL that Apprise does not accept.
     """
     urls = os.environ.get(VARIABLE, "").split()
     return {f"{RECEIVER_PREFIX}-{number}": receiver_block(url) for number, url in enumerate(urls, 1)}
 
 
 def receiver_block(url: str) -> SlackWebhook:
-    """The notify block for `url`: a webhook that takes JSON, or another URL that Apprise takes (Slack, `mailtos://…`).
+    """The notify block for `url`: a webhook that accepts JSON, or another URL of Apprise (Slack, `mailtos://…`).
 
-    Raises `ConfigurationError` for any other; its text leaves out the URL, which may hold a secret.
+    Raises `ConfigurationError` for any other URL. The message does not contain the URL, which may contain a secret.
     """
     parts = urlsplit(url)
-    if parts.scheme.startswith("mailto"):
-        url = urlunsplit(parts._replace(query=f"{parts.query}&format=text".lstrip("&")))  # HTML would join the lines
+    if parts.scheme.startswith("mailto"):  # as HTML, the lines would be joined
+        url = urlunsplit(parts._replace(query=f"{parts.query}&format=text".lstrip("&")))
     if parts.scheme in WEBHOOKS and not (parts.hostname or "").startswith("hooks.slack"):
-        query = urlencode(
-            [(f"-{key}", value) for key, value in parse_qsl(parts.query)]
-        )  # with the dash, Apprise passes them on
+        # Apprise passes query parameters on to the webhook if they begin with a dash.
+        query = urlencode([(f"-{key}", value) for key, value in parse_qsl(parts.query)])
         url = urlunsplit(parts._replace(scheme=WEBHOOKS[parts.scheme], query=query))
     if not Apprise().add(url):
         raise ConfigurationError(
             VARIABLE,
-            f"a receiver with the scheme {parts.scheme or 'missing'} is none that Apprise takes",
+            f"a receiver with the scheme {parts.scheme or 'missing'} is not one that Apprise accepts",
             "Use https://… for a webhook or Slack, mailtos://user:password@host?to=you@host for e-mail, or another "
             "URL of Apprise",
         )
-    # SlackWebhook is the one block type of the server that passes any URL on to Apprise unchanged.
+    # SlackWebhook is the only block type of the server that passes any URL on to Apprise unchanged.
     return SlackWebhook(url=SecretStr(url))

@@ -1,4 +1,4 @@
-"""The catalogue as a `prefect.yaml`, for those who deploy with Prefect's own command."""
+"""Writes the catalogue as a `prefect.yaml`, for `prefect deploy`."""
 
 from __future__ import annotations
 

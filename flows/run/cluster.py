@@ -1,7 +1,7 @@
-"""Work on the workers of a Dask cluster, the lake being what they share.
+"""Runs calls on the workers of a Dask cluster. All data goes through the lake.
 
 flow ─► calls ─► scheduler ─► worker ─► lake
-                     └──────► worker ─► lake     one that dies: its call goes to another
+                     └──────► worker ─► lake     if a worker dies, another one gets its call
 """
 
 from __future__ import annotations
@@ -23,59 +23,62 @@ T = TypeVar("T")
 
 
 LOCAL = "local"
-"""The cluster that a run starts for itself: a process per core of this machine."""
+"""The name of the cluster that a run starts by itself: a process per core of this machine."""
 
 
 class Workers:
-    """The workers of a cluster; use `workers` to get them."""
+    """The workers of a cluster; `connect_workers` returns them."""
 
     def __init__(self, runner: DaskTaskRunner, retries: TaskRetries) -> None:
         self.runner, self.retries = runner, retries
 
-    async def run(self, kind: str, call: RemoteCall[T]) -> T:
-        """What came of `call`, done by a worker as a task called `kind`; it waits there for its next attempt.
+    async def run(self, task_name: str, remote_call: RemoteCall[T]) -> T:
+        """The result of `remote_call`, which a worker runs, with its retries, as a task named `task_name`.
 
-        Raises what the call raised, and `GridtideError` if worker after worker died of it, or the scheduler did.
+        Raises the error of the call, and `GridtideError` if the call killed several workers or the scheduler is gone.
         """
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
 
-        future = self.runner.submit(remote_task(kind, self.retries), parameters={"call": call})
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        future = self.runner.submit(remote_task(task_name, self.retries), parameters={"call": remote_call})
+        loop, completed = asyncio.get_running_loop(), asyncio.Event()
         future.wrapped_future.add_done_callback(  # type: ignore[no-untyped-call]
-            lambda _: loop.call_soon_threadsafe(ended.set)
+            lambda _: loop.call_soon_threadsafe(completed.set)
         )
-        await ended.wait()
+        await completed.wait()
         try:
             result: T = await asyncio.to_thread(future.result)
         except KilledWorker as error:
-            happened = "one worker after the other died of it"
-            raise GridtideError(call.name, happened, "Give workers more memory; their logs say more") from error
+            happened = "the workers that ran it died, one after the other"
+            raise GridtideError(remote_call.name, happened, "Give workers more memory; see their logs") from error
         except FutureCancelledError as error:
-            raise GridtideError(call.name, "the scheduler went away", "Start it, and run this again") from error
+            raise GridtideError(remote_call.name, "the scheduler is gone", "Start it, then run this again") from error
         return result
 
-    async def run_all(self, kind: str, calls: Iterable[RemoteCall[T]]) -> list[T]:
-        """What came of each of `calls`; raises the first error once all have ended."""
-        ended = await asyncio.gather(*(self.run(kind, call) for call in calls), return_exceptions=True)
-        for result in ended:
+    async def run_all(self, task_name: str, remote_calls: Iterable[RemoteCall[T]]) -> list[T]:
+        """The results of `remote_calls` in their order; raises the first error, after all calls have ended."""
+        running = (self.run(task_name, remote_call) for remote_call in remote_calls)
+        results = await asyncio.gather(*running, return_exceptions=True)
+        for result in results:
             if isinstance(result, BaseException):
                 raise result
-        return cast(list[T], ended)
+        return cast(list[T], results)
 
 
 @contextmanager
-def workers(cluster: str, retries: TaskRetries) -> Iterator[Workers]:
-    """The workers of `cluster`, `LOCAL` or the address of a scheduler, as patient as `retries` say.
+def connect_workers(cluster: str, retries: TaskRetries) -> Iterator[Workers]:
+    """Connect to the workers of `cluster`, `LOCAL` or the address of a scheduler; they retry as `retries` says.
 
-    Raises `ConfigurationError` where there is no such cluster, or prefect-dask is not installed.
+    Raises `ConfigurationError` if there is no such cluster, or prefect-dask is not installed.
     """
     try:
         from prefect_dask.task_runners import DaskTaskRunner
     except ImportError as error:
         raise ConfigurationError("cluster", f"cannot be used: {error}", "Install gridtide[dask]") from error
-    local: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None}
-    with DaskTaskRunner(cluster_kwargs=local) if cluster == LOCAL else DaskTaskRunner(address=cluster) as runner:
+    local_cluster: dict[str, Any] = {"threads_per_worker": 1, "dashboard_address": None}
+    with (
+        DaskTaskRunner(cluster_kwargs=local_cluster) if cluster == LOCAL else DaskTaskRunner(address=cluster) as runner
+    ):
         try:
             _ = runner.client  # connects
         except (OSError, ValueError) as error:

@@ -11,15 +11,17 @@ from gridtide.coverage.picture import Coverage
 from gridtide.periods import Period
 
 PERIODS_SHOWN = 5
-"""How many missing periods of an entry the artifact lists."""
+"""The number of missing periods of an entry that the artifact lists."""
 
 
 async def show_coverage(key: str, title: str, coverages: Mapping[str, Coverage]) -> None:
     """Show the coverage of each entry, by name, as the artifact `key`."""
     lines = [f"| {name} | `{coverage}` | {_list_periods(coverage.missing)} |" for name, coverage in coverages.items()]
-    legend = f"A cell is as high as the share of it that is complete; `{picture.FAILED}` was asked for in vain."
-    text = "\n".join([f"### {title}", "", "| entry | complete | missing |", "|---|---|---|", *lines, "", legend])
-    await acreate_markdown_artifact(text, key=key, description=title)
+    legend = (
+        f"The height of a cell is the share of its period that is complete; `{picture.FAILED}` marks failed requests."
+    )
+    markdown = "\n".join([f"### {title}", "", "| entry | complete | missing |", "|---|---|---|", *lines, "", legend])
+    await acreate_markdown_artifact(markdown, key=key, description=title)
 
 
 def _list_periods(periods: Sequence[Period]) -> str:

@@ -1,7 +1,7 @@
-"""Collecting the chunks of plans, which is what backfill and monitor have in common.
+"""Collects the chunks of plans; backfill and monitor share this.
 
-plans ─► chunks ─► collect ─► lake        of one entry at most `concurrency` at a time
-                      └─► outcomes ─► failed/ ─► coverage ─► a row per entry
+plans ─► chunks ─► collect ─► lake        at most `concurrency` chunks of an entry at a time
+                      └─► outcomes ─► failed/ ─► coverage ─► a result per entry
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 from prefect.logging import get_run_logger
 
-from flows.run.cluster import workers
+from flows.run.cluster import connect_workers
 from flows.run.progress import Progress
-from flows.run.report import collection_row
+from flows.run.report import EntryResult, collection_result, sum_results
 from gridtide.collect.holes import count_skipped
 from gridtide.coverage import failed_periods
 from gridtide.coverage.failed_periods import PeriodAnswer
@@ -30,12 +30,12 @@ from tasks.remote import Destination, RemoteCall
 
 
 async def collect_chunks(plans: Sequence[Plan], run: CollectionRun) -> list[Outcome]:
-    """Collect all chunks here; of one entry at most `entry.concurrency` at a time."""
+    """Collect all chunks in this process, at most `entry.concurrency` of an entry at a time."""
     progress = await _begin_progress(plans)
-    turns = {plan.entry.name: asyncio.Semaphore(plan.entry.concurrency) for plan in plans}
+    semaphores = {plan.entry.name: asyncio.Semaphore(plan.entry.concurrency) for plan in plans}
 
     async def collect_chunk(entry: Entry, chunk: Period) -> Outcome:
-        async with turns[entry.name]:
+        async with semaphores[entry.name]:
             outcome = await run_collection(run, entry, chunk)
         await progress.advance(entry.name)
         return outcome
@@ -44,52 +44,52 @@ async def collect_chunks(plans: Sequence[Plan], run: CollectionRun) -> list[Outc
 
 
 async def collect_chunks_on(
-    cluster: str, plans: Sequence[Plan], place: Destination, retries: TaskRetries
+    cluster: str, plans: Sequence[Plan], destination: Destination, retries: TaskRetries
 ) -> list[Outcome]:
     """Collect all chunks on the workers of `cluster`."""
     progress = await _begin_progress(plans)
 
     async def collect_chunk(entry: Entry, chunk: Period) -> Outcome:
-        call = RemoteCall(f"{entry.name} {chunk}", remote.collect_remotely, entry, chunk, place)
+        remote_call = RemoteCall(f"{entry.name} {chunk}", remote.collect_remotely, entry, chunk, destination)
         try:
-            collected = await pool.run("collect", call)
+            collected = await dask_workers.run("collect", remote_call)
             outcome = Outcome(entry, chunk, collected)
-        except Exception as error:  # whatever it was: one chunk's failure stops no other
+        except Exception as error:  # any error: the failure of a chunk must not stop the others
             outcome = Outcome(entry, chunk, error=error)
         await progress.advance(entry.name)
         return outcome
 
-    with workers(cluster, retries) as pool:
+    with connect_workers(cluster, retries) as dask_workers:
         return await asyncio.gather(*(collect_chunk(plan.entry, chunk) for plan in plans for chunk in plan.chunks))
 
 
-async def settle(
+async def record_answers(
     periods: Sequence[tuple[Entry, Period]],
     outcomes: Sequence[Outcome],
     run: CollectionRun,
     damaged: Collection[str] = (),
 ) -> dict[str, Coverage]:
-    """Note in the lake what failed of `outcomes`; returns the coverage of each entry's period, by name.
+    """Record in the lake which periods of `outcomes` failed; returns the coverage of each entry's period, by name.
 
-    `damaged` files (paths) cover nothing. An entry whose part of the lake cannot be read or written is left out with
-    a warning.
+    `damaged` are the paths of files that cover nothing. If the lake cannot be read or written for an entry, the entry
+    is left out, with a warning.
     """
     coverages: dict[str, Coverage] = {}
     for entry, period in periods:
-        answers = [answer for outcome in outcomes if outcome.entry is entry for answer in answers_of(outcome)]
+        answers = [answer for outcome in outcomes if outcome.entry is entry for answer in answered_periods(outcome)]
         try:
             await failed_periods.note_answers(run.lake, entry, answers, run.stamp)
             coverage = await measure_coverage(run.lake, entry, period, run.stamp, damaged)
         except StorageError as error:
-            get_run_logger().warning("%s has no picture of its coverage: %s", entry.name, one_line(error))
+            get_run_logger().warning("The coverage of %s cannot be shown: %s", entry.name, one_line(error))
         else:
             coverages |= {entry.name: coverage} if coverage else {}
     return coverages
 
 
-def answers_of(outcome: Outcome) -> list[PeriodAnswer]:
-    """Which parts of the period of `outcome` were answered, and why the others were not."""
-    if outcome.period is None or isinstance(outcome.error, ClockError):  # when it failed cannot be noted rightly
+def answered_periods(outcome: Outcome) -> list[PeriodAnswer]:
+    """The parts of the period of `outcome` that were answered, and the other parts with their reasons."""
+    if outcome.period is None or isinstance(outcome.error, ClockError):  # the time of this failure is not known
         return []
     if outcome.error:
         lasting = isinstance(outcome.error, FormatError)
@@ -100,35 +100,36 @@ def answers_of(outcome: Outcome) -> list[PeriodAnswer]:
     return answered + holes
 
 
-def entry_row(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[str, Coverage]) -> dict[str, Any]:
-    """What a report says of the entry of `plan`: `name`, `chunks` that were missing, `collected` and `failed` ones,
-    `rows`, `bytes`, `reused` (pages that an interrupted run left), `files`, `covered` (what the lake held before, as
-    text), `skipped` (why it was not asked, or null), `skipped_records` (what answers held and is not stored: `reason`,
-    `count` and one `example` each), `warnings` and `errors` (lists of `period: what happened`), `missing` (the periods
-    that are due and not in the lake afterwards)."""
+def entry_result(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[str, Coverage]) -> dict[str, Any]:
+    """The result of the entry of `plan` in a report: `name`, the number of missing `chunks`, of `collected` and of
+    `failed` ones, `rows`, `bytes`, `reused` (pages that an interrupted run stored), `files`, `covered` (the duration
+    that the lake covered before, as text), `skipped` (why nothing was requested, or null), `skipped_records` (contents
+    of answers that are not stored: `reason`, `count` and one `example` each), `warnings` and `errors` (lists of
+    `period: text`), `missing` (the periods that are due and still not in the lake)."""
     entry = plan.entry
-    own = [outcome for outcome in outcomes if outcome.entry is entry]
-    rows = [collection_row(outcome) for outcome in own]
-    collected = [row for row in rows if row["error"] is None]
-    skipped = count_skipped(Skipped(**item) for row in rows for item in row["skipped"])
+    entry_outcomes = [outcome for outcome in outcomes if outcome.entry is entry]
+    results = [collection_result(outcome) for outcome in entry_outcomes]
+    collected = sum(result["error"] is None for result in results)
+    skipped = count_skipped(Skipped(**record) for result in results for record in result["skipped"])
     return {
         "name": entry.name,
         "chunks": len(plan.chunks),
-        "collected": len(collected),
-        "failed": len(rows) - len(collected),
-        **{key: sum(row[key] for row in rows) for key in ("rows", "bytes", "reused")},
-        "files": [file for row in rows for file in row["files"] or [row["file"]] if file],
+        "collected": collected,
+        "failed": len(results) - collected,
+        **sum_results(results, "rows", "bytes", "reused"),
+        "files": [file for result in results for file in result["files"] or [result["file"]] if file],
         "covered": describe_duration(plan.covered) if plan.covered else "nothing",
         "skipped": plan.skipped,
-        "skipped_records": [item.as_dict() for item in skipped],
-        "warnings": [*plan.warnings, *(f"{_period_text(row)}: {text}" for row in rows for text in row["warnings"])],
-        "errors": [f"{period}: {reason}" for outcome in own for period, reason in outcome.failures.items()],
+        "skipped_records": [record.as_dict() for record in skipped],
+        "warnings": [*plan.warnings, *_list_warnings(results)],
+        "errors": [f"{period}: {reason}" for outcome in entry_outcomes for period, reason in outcome.failures.items()],
         "missing": [str(period) for period in coverages[entry.name].missing] if entry.name in coverages else [],
     }
 
 
-def _period_text(row: Mapping[str, Any]) -> str:
-    return row["period"] or "snapshot"
+def _list_warnings(results: Sequence[EntryResult]) -> list[str]:
+    """The warnings of collections, each with its period."""
+    return [f"{result['period'] or 'snapshot'}: {warning}" for result in results for warning in result["warnings"]]
 
 
 async def _begin_progress(plans: Sequence[Plan]) -> Progress:

@@ -1,12 +1,12 @@
-"""Flows that bring their own server when they are called from Python, and skip late runs whose work is done.
+"""Flows that start a local server when they are called from Python, and skip late runs whose work is done.
 
     due  01:12   02:12   03:12      the machine sleeps      06:30
           │       │       │                                   │
-          └───────┴───────┴──── late, all start now ─────────►├─ run of 01:12: asks for everything until now
+          └───────┴───────┴──── late, all start now ─────────►├─ run of 01:12: requests everything until now
                                                               ├─ run of 02:12: skipped
                                                               └─ run of 03:12: skipped
 
-A run asks for everything that is due when it starts. So a run is superseded by a run of the same deployment, with the
+A run requests everything that is due when it starts. So a run is superseded by a run of the same deployment, with the
 same parameters, that started after the run was due. Runs that a person started are never skipped.
 """
 
@@ -46,9 +46,9 @@ R = TypeVar("R")
 
 
 class LocalFlow(Flow[P, Coroutine[Any, Any, R]]):
-    """An async flow that, awaited as a function, first makes sure that there is a Prefect server.
+    """An async flow that, when it is called as a function, first connects to a Prefect server or starts one.
 
-    Runs of its deployments do not come this way: their process is told its server.
+    Runs of its deployments do not use this call: their process gets the URL of its server from the worker.
     """
 
     def __init__(
@@ -56,18 +56,18 @@ class LocalFlow(Flow[P, Coroutine[Any, Any, R]]):
     ) -> None:
         super().__init__(fn, **options)
         self.check = check
-        run_log.follow()
+        run_log.forward_logs()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:  # type: ignore[override]  # one for all
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:  # type: ignore[override]  # one signature for all flows
         """Run the flow; `return_state=True` gives its final state instead of its result."""
         return self._run(super().__call__, *args, **kwargs)
 
     async def _run(self, call: Callable[..., Any], *args: Any, return_state: bool = False, **kwargs: Any) -> Any:
-        with reading_once():  # what was checked is what is run
+        with reading_once():  # the check and the run use the same configuration
             if self.check is not None:
                 self.check(**get_call_parameters(self.fn, args, kwargs))
-            url = await asyncio.to_thread(ensure_server)
-            with temporary_settings({PREFECT_API_URL: url}):
+            api_url = await asyncio.to_thread(ensure_server)
+            with temporary_settings({PREFECT_API_URL: api_url}):
                 return await call(*args, return_state=return_state, **kwargs)
 
 
@@ -76,61 +76,63 @@ def local_flow(
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], LocalFlow[P, R]]:
     """Make an async function a `LocalFlow`; `options` are those of Prefect's `flow`.
 
-    `check` is called with the flow's parameters before anything is started or recorded, and raises
-    what is wrong with them. A run that is superseded ends at once.
+    `check` is called with the flow's parameters before anything is started or recorded, and raises an error if they
+    are wrong. A run that is superseded ends at once.
     """
 
-    # Whoever starts a run of a deployment reads its result from where it is kept: as JSON, never a
-    # pickle, and no `{"__class__": …}` in some data is ever called.
+    # Other processes read the result of a deployment's run from storage. JSON, not pickle: reading a pickle could run
+    # code, and so could `{"__class__": …}` with an object decoder.
     stored_as_json = {"persist_result": True, "result_serializer": JSONSerializer(object_decoder=None)}
 
-    def decorate(fn: Callable[P, Coroutine[Any, Any, R]]) -> LocalFlow[P, R]:
-        @functools.wraps(fn)
+    def decorate(function: Callable[P, Coroutine[Any, Any, R]]) -> LocalFlow[P, R]:
+        @functools.wraps(function)
         async def run_unless_superseded(*args: P.args, **kwargs: P.kwargs) -> R:
             # A state that a flow function returns is the final state of its run.
-            return await skip_superseded() or await fn(*args, **kwargs)  # type: ignore[return-value]
+            return await skip_superseded() or await function(*args, **kwargs)  # type: ignore[return-value]
 
-        # Prefect validates parameters by these types, and would look up their names in this module.
-        run_unless_superseded.__signature__ = inspect.signature(fn, eval_str=True)  # type: ignore[attr-defined]
+        # Prefect validates parameters by these types; unevaluated, it would look up their names in this module.
+        run_unless_superseded.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
         return LocalFlow(run_unless_superseded, check, **{**stored_as_json, **options})
 
     return decorate
 
 
 SKIPPED = "Skipped"
-"""The name of the final state of a superseded run. Its type is Completed: nothing is left to do."""
+"""The name of the final state of a superseded run; the type of the state is Completed."""
 
 
 async def skip_superseded() -> State[None] | None:
     """The final state of the current run if it is superseded, else None."""
     context = FlowRunContext.get()
-    run = context.flow_run if context else None
-    if run is None or not _is_automatic(run):
+    flow_run = context.flow_run if context else None
+    if flow_run is None or not _is_automatic(flow_run):
         return None
-    superseding = await _find_superseding(run)
+    superseding = await _find_superseding(flow_run)
     if superseding is None:
         return None
-    message = f'Run "{superseding.name}" started after this one was due at {run.expected_start_time} and did its work'
+    due = flow_run.expected_start_time
+    message = f'Run "{superseding.name}" started after this one was due at {due} and did its work'
     return Completed(name=SKIPPED, message=message)
 
 
-def _is_automatic(run: FlowRun) -> bool:
-    """Whether a schedule or an automation, not a person, started `run`."""
-    return run.auto_scheduled or (run.created_by is not None and run.created_by.type == "AUTOMATION")
+def _is_automatic(flow_run: FlowRun) -> bool:
+    """Whether a schedule or an automation, not a person, started `flow_run`."""
+    return flow_run.auto_scheduled or (flow_run.created_by is not None and flow_run.created_by.type == "AUTOMATION")
 
 
-async def _find_superseding(run: FlowRun) -> FlowRun | None:
-    """A run of the same deployment and parameters that started after `run` was due, and that has ended.
+async def _find_superseding(flow_run: FlowRun) -> FlowRun | None:
+    """A run of the same deployment with the same parameters that started after `flow_run` was due, and that has ended.
 
-    A failed run counts: it tried the same. A skipped or crashed run does not.
+    A failed run counts, as it tried the same. A skipped or crashed run does not count.
     """
-    if run.deployment_id is None or run.expected_start_time is None:
+    if flow_run.deployment_id is None or flow_run.expected_start_time is None:
         return None
-    ended = FlowRunFilter(
+    ended_since = FlowRunFilter(
         state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Completed", "Failed"])),
-        start_time=FlowRunFilterStartTime(after_=run.expected_start_time),
+        start_time=FlowRunFilterStartTime(after_=flow_run.expected_start_time),
     )
-    same_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[run.deployment_id]))
+    same_deployment = DeploymentFilter(id=DeploymentFilterId(any_=[flow_run.deployment_id]))
     async with get_client() as client:
-        candidates = await client.read_flow_runs(flow_run_filter=ended, deployment_filter=same_deployment)
-    return next((item for item in candidates if item.parameters == run.parameters and item.id != run.id), None)
+        candidates = await client.read_flow_runs(flow_run_filter=ended_since, deployment_filter=same_deployment)
+    alike = (candidate for candidate in candidates if candidate.parameters == flow_run.parameters)
+    return next((candidate for candidate in alike if candidate.id != flow_run.id), None)

@@ -1,13 +1,13 @@
-"""The embedded default: one local Prefect server on SQLite, shared by all commands of a user.
+"""The local Prefect server: one server on SQLite that all commands of a user share. It is used by default.
 
-    ensure_server ─► PREFECT_API_URL set? ─► that one, if it answers
-                  └► ours answers?        ─► that one
-                  └► start server_process, detached; several may be started at the same moment,
-                     all but one leave at once, and everybody waits for the one
+    ensure_server ─► PREFECT_API_URL is set?    ─► that server, if it answers
+                  └► the local server answers?  ─► the local server
+                  └► start server_process in the background. If several processes start one at the same moment,
+                     all but one of them end at once, and every command uses the remaining one
 
-State is in `PREFECT_HOME/gridtide`: server.json (port, pid, identity), server.lock (held by the
-server while it lives) and server.log. A server is ours if it shows the identity of the state file,
-so neither a dead or reused pid nor a stranger at the port is taken for it.
+Its state is in `PREFECT_HOME/gridtide`: server.json (port, pid, identity), server.lock (locked while the server runs)
+and server.log. The local server is the one that shows the identity of the state file in its answers, so that a dead
+process, a reused pid or another program at the port is not mistaken for it.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from tasks.prefect_home import make_writable
 SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-    # In memory, a restart of the server would leak the slots of concurrency limits.
+    # With leases in memory, a restart of the server would leak the slots of concurrency limits.
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-    # The defaults write every task run by itself, at three times the CPU.
+    # The defaults write every task run in a transaction of its own, which takes three times the CPU.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
@@ -45,11 +45,11 @@ SETTINGS = {
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "50",
     "PREFECT_SERVER_SERVICES_TRIGGERS_READ_BATCH_SIZE": "50",
 }
-"""What the local server is started with, unless the environment or the profile says otherwise."""
+"""The Prefect settings of the local server, unless the environment or the profile sets them."""
 
 
 LOGGED = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING"}
-"""What server and worker write to their logs, however quiet the command is that starts them."""
+"""The log level of server and worker, whatever that of the command that starts them is."""
 
 
 START_TIMEOUT = 300.0
@@ -74,32 +74,31 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where its API is."""
+        """The URL of its API."""
         return f"{self.ui}/api"
 
     @property
     def ui(self) -> str:
-        """Where its UI is."""
+        """The URL of its UI."""
         return f"http://{HOST}:{self.port}"
 
 
 def ensure_server() -> str:
-    """The URL of the Prefect API to use, once it answers.
+    """The URL of a Prefect API that answers.
 
-    That is `PREFECT_API_URL` where the environment or the profile sets it, else the local server,
-    which is started if it does not run yet. Raises `GridtideError` if there is no answer, `CredentialsError`
-    if it is refused.
+    This is `PREFECT_API_URL` if the environment or the profile sets it, else that of the local server, which is started
+    if it does not run. Raises `GridtideError` if the API does not answer, `CredentialsError` if it refuses access.
     """
-    url = get_current_settings().api.url
-    if url:
-        _check_answers(url)
-        return url
-    server = server_status() or _start_server()
-    check_lets_in(server)
+    api_url = get_current_settings().api.url
+    if api_url:
+        _check_api(api_url)
+        return api_url
+    server = find_server() or _start_server()
+    check_access(server)
     return server.url
 
 
-def server_status() -> Server | None:
+def find_server() -> Server | None:
     """The local server if it answers, else None."""
     try:
         state = json.loads((state_folder() / "server.json").read_text())
@@ -107,23 +106,23 @@ def server_status() -> Server | None:
         return None
     server = Server(**state)
     try:
-        answer = _ask_server(server, "/api/health")
+        response = _send_request(server, "/api/health")
     except (OSError, http.client.HTTPException):
         return None
-    return server if answer.status == 200 and answer.getheader(IDENTITY) == server.identity else None
+    return server if response.status == 200 and response.getheader(IDENTITY) == server.identity else None
 
 
-def check_lets_in(server: Server) -> None:
-    """Raise `CredentialsError` where the local server, which tells its health to anybody, answers nothing else."""
+def check_access(server: Server) -> None:
+    """Raise `CredentialsError` if the local server, whose health check needs no password, refuses other requests."""
     password = get_current_settings().api.auth_string
     token = b64encode((password.get_secret_value() if password else "").encode()).decode()
-    # by hand, as Prefect's client takes 50 ms to make
-    answer = _ask_server(server, "/api/admin/version", Authorization=f"Basic {token}")
-    if answer.status in REFUSALS:
-        raise _is_refused(server.url)
+    # without Prefect's client, which takes 50 ms to create
+    response = _send_request(server, "/api/admin/version", Authorization=f"Basic {token}")
+    if response.status in REFUSALS:
+        raise _refused_password(server.url)
 
 
-def _ask_server(server: Server, path: str, **headers: str) -> http.client.HTTPResponse:
+def _send_request(server: Server, path: str, **headers: str) -> http.client.HTTPResponse:
     connection = http.client.HTTPConnection(HOST, server.port, timeout=ANSWER_TIMEOUT)
     try:
         connection.request("GET", path, headers=headers)
@@ -133,26 +132,27 @@ def _ask_server(server: Server, path: str, **headers: str) -> http.client.HTTPRe
 
 
 def stop_server() -> Server | None:
-    """End the local server and return which it was, None if none ran."""
-    server = server_status()
+    """Stop the local server and return it, None if none runs."""
+    server = find_server()
     if server is None:
         return None
     os.kill(server.pid, signal.SIGTERM)
-    state = state_folder() / "server.json"
+    state_file = state_folder() / "server.json"
     deadline = time.monotonic() + STOP_TIMEOUT
-    while state.exists() and time.monotonic() < deadline:
+    while state_file.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    if server_status() == server:
+    if find_server() == server:
         os.kill(server.pid, signal.SIGKILL)
     return server
 
 
 def state_folder() -> Path:
-    """Where the state, locks and logs of what runs on this machine are."""
+    """The folder with the state, locks and logs of server and worker on this machine."""
     return get_current_settings().home / "gridtide"
 
 
-def _check_answers(url: str) -> None:
+def _check_api(api_url: str) -> None:
+    """Raise the error that `ensure_server` describes if there is no Prefect API at `api_url`."""
     with (
         temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
         get_client(httpx_settings={"timeout": ANSWER_TIMEOUT}, sync_client=True) as client,
@@ -161,28 +161,28 @@ def _check_answers(url: str) -> None:
         if isinstance(error, PrefectHTTPStatusError):
             raise GridtideError(
                 "PREFECT_API_URL",
-                f"what answers at {url} is no Prefect API (HTTP {error.response.status_code})",
+                f"the server at {api_url} is not a Prefect API (HTTP {error.response.status_code})",
                 "Give its URL with /api at the end, or unset PREFECT_API_URL to use the local one",
             ) from error
         if error is not None:
             raise GridtideError(
                 "PREFECT_API_URL",
-                f"the Prefect API at {url} does not answer: {str(error).rstrip('.')}",
+                f"the Prefect API at {api_url} does not answer: {str(error).rstrip('.')}",
                 "Start that server, or unset PREFECT_API_URL to use the local one",
             ) from error
         try:
-            client.read_flows(limit=1)  # its health it tells to anybody
+            client.read_flows(limit=1)  # the health check above needs no password
         except PrefectHTTPStatusError as refusal:
             if refusal.response.status_code not in REFUSALS:
                 raise
-            raise _is_refused(url) from refusal
+            raise _refused_password(api_url) from refusal
 
 
-def _is_refused(url: str) -> CredentialsError:
+def _refused_password(api_url: str) -> CredentialsError:
     return CredentialsError(
         "PREFECT_API_AUTH_STRING",
-        f"the Prefect API at {url} refuses it, or there is none",
-        "Set it to what that server was started with (PREFECT_SERVER_API_AUTH_STRING)",
+        f"the Prefect API at {api_url} refuses it, or it is not set",
+        "Set it to the password of that server (its PREFECT_SERVER_API_AUTH_STRING)",
     )
 
 
@@ -191,20 +191,20 @@ def _start_server() -> Server:
     deadline = time.monotonic() + START_TIMEOUT
     process = _spawn_server(folder)
     while time.monotonic() < deadline:
-        server = server_status()
+        server = find_server()
         if server is not None:
             get_logger("gridtide").info("The local Prefect server is up, its UI is at %s", server.ui)
             return server
         if process.poll():
             raise _describe_failure(folder, f"its process ended with code {process.returncode}")
         if process.poll() == 0 and not (folder / "server.json").exists():
-            process = _spawn_server(folder)  # the one that ours made way for has ended
+            process = _spawn_server(folder)  # ours ended in favour of another server, which has ended too
         time.sleep(0.2)
     raise _describe_failure(folder, f"it did not answer within {START_TIMEOUT:g} s")
 
 
 def _spawn_server(folder: Path) -> subprocess.Popen[bytes]:
-    """A server process that outlives this one and its terminal."""
+    """Start a server process that continues after this process and its terminal end."""
     settings = get_current_settings().to_environment_variables(exclude_unset=True)
     with (folder / "server.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603  # our own script
@@ -220,6 +220,8 @@ def _spawn_server(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def _describe_failure(folder: Path, happened: str) -> GridtideError:
-    log = folder / "server.log"
-    last = log.read_text(errors="replace").strip().rpartition("\n")[2]
-    return GridtideError("the local Prefect server", f"{happened}: {last}" if last else happened, f"Its log is {log}")
+    log_file = folder / "server.log"
+    last_line = log_file.read_text(errors="replace").strip().rpartition("\n")[2]
+    if last_line:
+        happened = f"{happened}: {last_line}"
+    return GridtideError("the local Prefect server", happened, f"Read its log, {log_file}")

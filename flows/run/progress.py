@@ -1,4 +1,4 @@
-"""How far a run is: for whoever watches in this process, and as an artifact in the UI."""
+"""The progress of a run: for a watcher in this process, such as a progress bar, and as an artifact in the UI."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
 Watcher = Callable[[str, int, int], None]
-"""Called with an entry's name, how many of its pieces are done, and how many it has."""
+"""Called with the name of an entry, the number of its pieces that are done, and the number of all its pieces."""
 
 
 _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
@@ -18,9 +18,9 @@ _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 @contextmanager
 def watched(watcher: Watcher) -> Iterator[None]:
-    """Within it, flows that are called here tell `watcher` of each piece that is done.
+    """Flows that are called in this context call `watcher` after each piece.
 
-    A progress bar is no parameter: it cannot be recorded with a run or filled into a form.
+    The watcher is not a parameter of the flows, as Prefect records parameters and shows a form for them.
     """
     token = _watcher.set(watcher)
     try:
@@ -29,15 +29,15 @@ def watched(watcher: Watcher) -> Iterator[None]:
         _watcher.reset(token)
 
 
-def tell(name: str, finished: int, pieces: int) -> None:
-    """Tell the watcher, if there is one."""
+def report_progress(name: str, finished: int, pieces: int) -> None:
+    """Call the watcher, if there is one."""
     watcher = _watcher.get()
     if watcher is not None:
         watcher(name, finished, pieces)
 
 
 class Progress:
-    """The progress of one run over `pieces`: how many each entry has."""
+    """The progress of one run; `pieces` are the numbers of pieces by entry."""
 
     def __init__(self, pieces: dict[str, int], artifact: UUID) -> None:
         self.pieces, self.artifact = pieces, artifact
@@ -46,17 +46,17 @@ class Progress:
 
     @classmethod
     async def begin(cls, key: str, pieces: dict[str, int]) -> Progress:
-        """Start at nothing, with the artifact `key`."""
+        """Create the artifact `key`, and start with nothing done."""
         artifact = await acreate_progress_artifact(0.0 if any(pieces.values()) else 100.0, key=key)
         for name, number in pieces.items():
-            tell(name, 0, number)
+            report_progress(name, 0, number)
         return cls(pieces, artifact)
 
     async def advance(self, name: str) -> None:
-        """One more piece of the entry `name` is done."""
+        """Count one more piece of the entry `name` as done."""
         self.finished[name] += 1
-        tell(name, self.finished[name], self.pieces[name])
+        report_progress(name, self.finished[name], self.pieces[name])
         percent = 100.0 * sum(self.finished.values()) / sum(self.pieces.values())
-        if percent - self.percent >= 5 or percent == 100:  # a request to the server each time
+        if percent - self.percent >= 5 or percent == 100:  # each update is a request to the server
             self.percent = percent
             await aupdate_progress_artifact(self.artifact, percent)

@@ -1,9 +1,9 @@
-"""What every flow run says at its end: one report, with one way to print it, to show it and to end the run.
+"""The report of a flow run. Every flow builds one, and ends with `finish`, which logs, shows and returns it.
 
-    results, a row per entry ─► RunReport ─► finish ─► the log, the artifact in the UI, what the flow returns
-                                                └────► RunError, if something failed, after all else was done
+    results, one per entry ─► RunReport ─► finish ─► the log, the artifact in the UI, the result of the flow
+                                              └────► RunError, if something failed, after everything else is done
 
-A `ReportLayout` says how the report of a flow looks to people; the log, the artifact and the command line share it.
+A `ReportLayout` describes the table of a flow's report; the log, the artifact and the command line share it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from gridtide.errors import CredentialsError, GridtideError, StorageError, one_l
 from tasks.collect import Outcome
 
 REASONS_SHOWN = 3
-"""Of how many failed entries the error of a run says why; it is what a notification shows."""
+"""The number of failed entries whose reasons the error of a run contains; notifications show that error."""
 
-EntryRow = Mapping[str, Any]
-"""What a report says of one entry."""
+EntryResult = Mapping[str, Any]
+"""The result of one entry in a report."""
+
+Cell = str | int | float
 
 PipelineStatus = Literal["success", "partial", "failed"]
 
 
 class RunError(GridtideError):
-    """Some of what a run was to collect failed, after all else was done; `report` is the run's, as a dict."""
+    """A part of a run failed; everything else was completed. `report` is the report of the run as a dict."""
 
     def __init__(self, subject: str, happened: str, fix: str, report: dict[str, Any]) -> None:
         super().__init__(subject, happened, fix)
@@ -39,62 +41,68 @@ class RunError(GridtideError):
 
 
 class RefusedError(RunError, CredentialsError):
-    """Credentials, missing or refused, are all that is wrong."""
+    """A run failed only because credentials are missing or were refused."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a report for people: its heading, and its cell for an entry."""
+    """A column of a report's table: its heading, and the value of its cells, a key of the results or a function."""
 
     heading: str
-    cell: Callable[[EntryRow], str | int | float]
+    value: str | Callable[[EntryResult], Cell]
+
+    def cell(self, result: EntryResult) -> Cell:
+        """The cell of the entry with `result`."""
+        cell: Cell = result[self.value] if isinstance(self.value, str) else self.value(result)
+        return cell
 
 
 @dataclass(frozen=True)
 class ReportLayout:
-    """How the report of `flow` looks to people: one line above a table with a row per entry.
+    """The layout of the report of `flow` as text: one line, then a table with a row per entry.
 
-    `headline` gets the report as a dict; the cells of `columns` get its rows.
+    `headline` takes the report as a dict and returns the line; `columns` are the columns of the table.
     """
 
     flow: str
     headline: Callable[[Mapping[str, Any]], str]
     columns: tuple[Column, ...]
 
-    def table(self, report: Mapping[str, Any]) -> list[dict[str, str | int | float]]:
-        """The results of `report` as rows, by heading."""
-        return [{column.heading: column.cell(row) for column in self.columns} for row in report["results"]]
+    def table(self, report: Mapping[str, Any]) -> list[dict[str, Cell]]:
+        """The rows of the table of `report`, as cells by heading."""
+        return [{column.heading: column.cell(result) for column in self.columns} for result in report["results"]]
 
     def text(self, report: Mapping[str, Any]) -> str:
-        """`report` as one readable block."""
-        rows = [[cell_text(column.cell(row)) for column in self.columns] for row in report["results"]]
-        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        """`report` as text: the headline, and the table in aligned columns."""
+        table = [[cell_text(cell) for cell in row.values()] for row in self.table(report)]
+        widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
         return "\n".join([self.headline(report), *lines])
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a run of a flow did.
+    """The report of a run of a flow.
 
-    `results` has a row per entry in the order of the configuration; `statistics` counts them, `summary` sums them up,
-    `about` says what the run was asked for. `failure` is what failed and what to do about it, None if nothing did.
+    `results` are in the order of the configuration, one per entry; `statistics` are counts and `summary` sums of them.
+    `parameters` are those parameters of the run that the report repeats. `failure` is what failed and the fix, None if
+    nothing failed.
     """
 
     layout: ReportLayout
     status: PipelineStatus
-    results: Sequence[EntryRow]
+    results: Sequence[EntryResult]
     summary: Mapping[str, Any]
     statistics: Mapping[str, Any] = field(default_factory=dict)
-    about: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     failure: tuple[str, str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for programs: `pipeline_status`, what the run was asked for, `statistics`, `summary`, `results`."""
+        """The report as a dict: `pipeline_status`, the `parameters` by name, `statistics`, `summary`, `results`."""
         counts = {"statistics": dict(self.statistics)} if self.statistics else {}
         return {
             "pipeline_status": self.status,
-            **self.about,
+            **self.parameters,
             **counts,
             "summary": dict(self.summary),
             "results": list(self.results),
@@ -102,9 +110,9 @@ class RunReport:
 
 
 async def finish(report: RunReport, error: type[RunError] = RunError) -> dict[str, Any]:
-    """End a run: log its report, show it as an artifact, and return it as a dict.
+    """End a run: write its report to the log and to an artifact, and return it as a dict.
 
-    Raises `error`, which carries the dict, if something failed.
+    Raises `error` with the dict as its `report` if something failed.
     """
     content = report.as_dict()
     flow = report.layout.flow
@@ -115,36 +123,41 @@ async def finish(report: RunReport, error: type[RunError] = RunError) -> dict[st
     return content
 
 
-def status_of(failures: int, successes: int) -> PipelineStatus:
-    """`success` without failures, else `partial` if something succeeded."""
+def pipeline_status(failures: int, successes: int) -> PipelineStatus:
+    """`success` without failures; with failures `partial` if something succeeded, else `failed`."""
     return "success" if not failures else "partial" if successes else "failed"
 
 
-def failure_of(results: Sequence[EntryRow]) -> tuple[str, str] | None:
-    """Which entries have an `error` and why, None if none has."""
-    failed = [row for row in results if row["error"]]
+def describe_failure(results: Sequence[EntryResult]) -> tuple[str, str] | None:
+    """The names of the entries that have an `error`, and the reasons; None if no entry has one."""
+    failed = [result for result in results if result["error"]]
     if not failed:
         return None
-    names = ", ".join(row["name"] for row in failed)
-    more = f" … and {len(failed) - REASONS_SHOWN} more, in the report" if len(failed) > REASONS_SHOWN else ""
-    reasons = " · ".join(row["error"] for row in failed[:REASONS_SHOWN])
-    return f"{len(failed)} of {len(results)} entries failed: {names}", reasons + more
+    entry_names = ", ".join(result["name"] for result in failed)
+    omitted = f" … and {len(failed) - REASONS_SHOWN} more, in the report" if len(failed) > REASONS_SHOWN else ""
+    reasons = " · ".join(result["error"] for result in failed[:REASONS_SHOWN])
+    return f"{len(failed)} of {len(results)} entries failed: {entry_names}", reasons + omitted
 
 
-def error_kind(outcomes: Sequence[Outcome]) -> type[RunError]:
-    """The error that a run with these collections ends with: refused, if credentials are all that is wrong."""
+def sum_results(results: Sequence[EntryResult], *keys: str) -> dict[str, int]:
+    """For each of `keys`, the sum over `results`."""
+    return {key: sum(result[key] for result in results) for key in keys}
+
+
+def choose_error(outcomes: Sequence[Outcome]) -> type[RunError]:
+    """The class of the error for a run with failed `outcomes`: `RefusedError` if only credentials are wrong."""
     failed = [outcome for outcome in outcomes if outcome.failures]
     refused = failed and all(isinstance(outcome.error, CredentialsError) for outcome in failed)
     return RefusedError if refused else RunError
 
 
-def collection_row(outcome: Outcome) -> dict[str, Any]:
-    """One collection: `name`, `period`, `file`, `files`, `rows`, `bytes`, `upload_status`, `error`,
-    `from_cache`, `reused` pages, `warnings`, `skipped` (what the answer held and is not stored: `reason`, `count` and
-    one `example` each) and `stages` with seconds and peak memory (MB).
+def collection_result(outcome: Outcome) -> dict[str, Any]:
+    """The result of one collection: `name`, `period`, `file`, `files`, `rows`, `bytes`, `upload_status`, `error`,
+    `from_cache`, `reused` pages, `warnings`, `skipped` (contents of the answer that are not stored: `reason`, `count`
+    and one `example` each) and `stages` with seconds and peak memory (MB).
 
-    There is more than one file, and an `error`, where only parts of the period were answered. `upload_status` is
-    `success`, `failed`, or `skipped` where there was nothing to write.
+    If only parts of the period were answered, there is an `error` and there may be several files. `upload_status` is
+    `success`, `failed`, or `skipped` if there was nothing to write.
     """
     collected = outcome.collected or {}
     return {
@@ -175,7 +188,7 @@ def _upload_status(outcome: Outcome) -> str:
 
 
 def cell_text(cell: str | float) -> str:
-    """A cell as text, numbers with commas between thousands.
+    """A cell as text; numbers have commas between thousands.
 
     >>> cell_text(1200), cell_text(0.5), cell_text("ok")
     ('1,200', '0.50', 'ok')

@@ -1,4 +1,4 @@
-"""What the domain warns of, such as a foreign file in the lake, in the log of the run, as the UI shows it."""
+"""Writes the log records of `gridtide`, such as warnings of foreign files, to the log of the flow run in the UI."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from prefect.context import FlowRunContext
 from prefect.logging.handlers import APILogHandler
 
 
-def follow() -> None:
-    """From now on, what `gridtide`'s loggers say within a run goes to its log too; twice is once."""
+def forward_logs() -> None:
+    """Forward the records of `gridtide`'s loggers within a run to the log of that run; a second call does nothing."""
     logger = logging.getLogger("gridtide")
     if any(isinstance(handler, _Handler) for handler in logger.handlers):
         return
@@ -17,8 +17,8 @@ def follow() -> None:
 
 
 class _Handler(APILogHandler):
-    """Prefect's own, which outside of a run would warn of each record that it has no run for."""
+    """Prefect's handler, but without a warning for each record outside of a run."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether there is a run that `record` is of."""
+        """Whether `record` was logged within a run."""
         return FlowRunContext.get() is not None

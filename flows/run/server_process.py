@@ -1,7 +1,7 @@
-"""The local Prefect server's own process, `python server_process.py FOLDER`.
+"""The process of the local Prefect server, `python server_process.py FOLDER`.
 
-It imports nothing of Gridtide. A lock that it holds for life makes it the only one in FOLDER, its
-socket is bound before anybody is told of it, and FOLDER/server.json says where it answers.
+It imports nothing of Gridtide. While it runs, it holds a lock in FOLDER, so that FOLDER has one server. It binds its
+socket before it writes its address to FOLDER/server.json.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ USUAL_PORT = 4200
 
 
 IDENTITY = "gridtide-server"
-"""The response header by which a server shows that it is the one a state file speaks of."""
+"""The response header with the identity of the server, the same as in its state file."""
 
 
 def main(folder: Path) -> None:
-    """Serve until ended; return at once if another process serves this folder."""
+    """Serve until the process is ended; return at once if another process serves this folder."""
     with (folder / "server.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
-        os.ftruncate(sys.stderr.fileno(), 0)  # the log of the server before this one
-        state = folder / "server.json"
-        state.unlink(missing_ok=True)
+        os.ftruncate(sys.stderr.fileno(), 0)  # remove the log of the previous server
+        state_file = folder / "server.json"
+        state_file.unlink(missing_ok=True)
         with _bind_port(int(os.environ.get("PREFECT_SERVER_API_PORT", USUAL_PORT))) as listening:
             port = listening.getsockname()[1]
             identity = secrets.token_hex(8)
-            draft = state.with_suffix(".draft")
+            draft = state_file.with_suffix(".draft")
             draft.write_text(json.dumps({"port": port, "pid": os.getpid(), "identity": identity}))
-            draft.replace(state)
+            draft.replace(state_file)
             try:
                 _serve_api(listening, port, identity)
             finally:
-                state.unlink(missing_ok=True)
+                state_file.unlink(missing_ok=True)
 
 
 def _bind_port(port: int) -> socket.socket:
-    """A socket bound to `port`, to a free port if it is another's."""
+    """A socket that is bound to `port`, or to a free port if `port` is in use."""
     for candidate in (port, 0):
         bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,7 +61,7 @@ def _bind_port(port: int) -> socket.socket:
 
 
 def _serve_api(listening: socket.socket, port: int, identity: str) -> None:
-    # Prefect tells the UI where the API is by these settings, which it reads when it is imported.
+    # Prefect gives the UI the address of the API from these settings, which it reads when it is imported.
     os.environ["PREFECT_SERVER_API_HOST"], os.environ["PREFECT_SERVER_API_PORT"] = HOST, str(port)
     os.environ.setdefault("PREFECT_UI_URL", f"http://{HOST}:{port}")  # for the links in notifications
     import uvicorn
@@ -74,7 +74,7 @@ def _serve_api(listening: socket.socket, port: int, identity: str) -> None:
         headers=[(IDENTITY, identity)],
         timeout_graceful_shutdown=5,
     )
-    # uvicorn raises the signal that ended it once more; the default handler would skip the clean-up
+    # uvicorn raises the signal that ended it again; the default handler would then skip the clean-up
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     uvicorn.Server(config).run(sockets=[listening])
 

@@ -1,4 +1,4 @@
-"""What the flows that collect have in common: from their parameters to entries and a `Run`."""
+"""Reads the parameters that flows share, and opens what the collections of a run share."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from prefect import runtime
 from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from pydantic import TypeAdapter, ValidationError
@@ -23,27 +24,32 @@ from tasks.rate_limits import SharedLimiter
 from tasks.secrets import read_credentials
 
 EARLIEST = 1900
-"""The first year that may be asked for: none before it has a grid, and names of files write four digits."""
+"""The first year of a period: no grid has data of earlier years, and file names write years with four digits."""
 
 
-def selected(config: Config | str | dict[str, Any], select: list[str] | None) -> tuple[Config, list[Entry]]:
-    """The configuration (already read, the path of its file, or its content) and those of its entries that are named,
-    all if none are.
+def load_selected(config: Config | str | dict[str, Any], select: list[str] | None) -> tuple[Config, list[Entry]]:
+    """The configuration, and its entries with the names in `select`, all entries if it is empty.
 
-    Raises `ConfigurationError` that lists everything wrong with either.
+    `config` is a configuration, the path of its file, or the content of the file. Raises `ConfigurationError`, which
+    lists all problems of the configuration, or the unknown names.
     """
     if not isinstance(config, Config):
         config = parse(config) if isinstance(config, dict) else load(config)
     return config, config.select(select or ())
 
 
-def period_of(start: Any, end: Any) -> Period:
-    """The period between two times, as datetimes or text, to whole minutes as file names have them.
+def name_entries() -> str:
+    """The names of the entries that the current flow run selects, or `all`; for the name of the run."""
+    return ", ".join(runtime.flow_run.parameters.get("select") or ()) or "all"
 
-    Raises `ConfigurationError` for what is no time, or no period.
+
+def parse_period(start: Any, end: Any) -> Period:
+    """The period from `start` to `end`, datetimes or texts, rounded up to whole minutes, the precision of file names.
+
+    Raises `ConfigurationError` if one of them is no time, or the period is empty or begins before the year `EARLIEST`.
     """
     try:
-        period = Period(read_moment(start), read_moment(end))
+        period = Period(parse_time(start), parse_time(end))
         if period.start.year < EARLIEST:
             raise ValueError(f"it begins before {EARLIEST}")
     except ValueError as error:
@@ -53,13 +59,13 @@ def period_of(start: Any, end: Any) -> Period:
     return period
 
 
-def read_moment(value: Any) -> datetime:
-    """A time given as a datetime or as text, UTC unless it says otherwise, up to the whole minute that file
-    names can say. Raises `ValueError` for what is no time."""
+def parse_time(value: Any) -> datetime:
+    """The time in UTC of a datetime or a text (UTC if it has no offset), rounded up to the whole minute, the precision
+    of file names. Raises `ValueError` if `value` is no time."""
     try:
         parsed = TypeAdapter(datetime).validate_python(value)
     except ValidationError as error:
-        raise ValueError(f"that is no time: {error.errors()[0]['msg']}") from error
+        raise ValueError(f"not a time: {error.errors()[0]['msg']}") from error
     utc = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     minute = utc.replace(second=0, microsecond=0)
     return minute if minute == utc else minute + timedelta(minutes=1)
@@ -74,24 +80,29 @@ async def collecting(
     refresh: bool = False,
     resume: bool = False,
 ) -> AsyncIterator[tuple[CollectionRun, list[Entry]]]:
-    """The shared things of this flow run and the entries to collect; all is closed at the end."""
-    loaded, entries = selected(config, select)
+    """Open what the collections of this flow run share, and close it at the end; gives it with the entries to collect.
+
+    With `sandbox`, the entries are those of a sandbox, at this URL or started here.
+    """
+    loaded, entries = load_selected(config, select)
     async with AsyncExitStack() as stack:
         if sandbox:
-            url = sandbox if isinstance(sandbox, str) else await stack.enter_async_context(embedded.run_sandbox())
+            sandbox_url = (
+                sandbox if isinstance(sandbox, str) else await stack.enter_async_context(embedded.run_sandbox())
+            )
             get_run_logger().info(embedded.NOTICE)
-            entries = embedded.redirect(loaded, url).select(entry.name for entry in entries)
+            entries = embedded.redirect(loaded, sandbox_url).select(entry.name for entry in entries)
         limiter = await stack.enter_async_context(SharedLimiter())
         http = Http(embedded.SECRETS if sandbox else await read_credentials(entries), limiter)
         await stack.enter_async_context(http)
-        store = await open_lake(lake or loaded.lake)
-        yield CollectionRun(store, http, _find_start(), loaded.task_retries, refresh, resume), entries
+        opened_lake = await open_lake(lake or loaded.lake)
+        yield CollectionRun(opened_lake, http, _find_start(), loaded.task_retries, refresh, resume), entries
 
 
 def _find_start() -> datetime:
-    """The start of this flow run's first attempt: what a retry writes has the same names."""
+    """The start of the first attempt of this flow run, so that the files of a retry have the same names."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or context.flow_run.start_time is None:
-        raise RuntimeError("a flow is run by Prefect, not by calling its function")
-    # Prefect's own datetimes do not divide by a timedelta
+        raise RuntimeError("this flow must be run by Prefect, not by a call of its plain function")
+    # Prefect's own datetimes cannot be divided by a timedelta
     return datetime.fromtimestamp(context.flow_run.start_time.timestamp(), UTC)

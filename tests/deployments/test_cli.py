@@ -541,5 +541,5 @@ def test_the_demo_runs_from_nothing_and_again(tmp_path: Path) -> None:
         assert entry.name in first
         assert list((tmp_path / "lake" / entry.output_folder).iterdir())
     assert "168 + 24 hours" in first
-    assert "What to try next" in first
+    assert "Commands to try next" in first
     assert ": 0 chunks were missing" in again

@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.machine.worker import Worker, worker_status
-from flows.run.local_server import server_status
+from flows.run.local_server import find_server
 from tests.support.machine import gridtide, start, started, until
 from tests.support.served import synthetic
 
@@ -37,7 +37,7 @@ def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) ->
         output, _ = each.communicate()
         assert each.returncode == 0, output
         assert "Server and worker are running" in output
-    server, worker = server_status(), worker_status()
+    server, worker = find_server(), worker_status()
     assert server is not None
     assert worker == Worker(worker.pid if worker else 0, server.url, "gridtide")
 
@@ -50,12 +50,12 @@ def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) ->
 
     output, _ = gridtide(machine, "down").communicate()
     assert f"Stopped the worker of the pool gridtide and the Prefect server at {server.ui}" in output
-    assert (server_status(), worker_status()) == (None, None)
+    assert (find_server(), worker_status()) == (None, None)
 
     output, _ = gridtide(machine, "up").communicate()
     assert "unchanged" in output
     assert "created" not in output
-    again = server_status()
+    again = find_server()
     assert again is not None
     with temporary_settings({PREFECT_API_URL: again.url}), get_client(sync_client=True) as client:
         ended = client.read_flow_run(hanging.id)

@@ -13,7 +13,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.run.local_server import server_status
+from flows.run.local_server import find_server
 from gridtide import curated
 from gridtide.config.loading import load
 from gridtide.lake import Lake
@@ -60,7 +60,7 @@ def test_workers_of_a_pool_share_a_backfill_and_one_is_killed(machine: Path) -> 
     with upstream() as held:
         (machine / "api_config.json").write_text(json.dumps({"apis": [held.entry("hours")]}))
         output, _ = gridtide(machine, "deploy").communicate()
-        server = server_status()
+        server = find_server()
         assert server is not None, output
         with (
             temporary_settings({PREFECT_API_URL: server.url}),

@@ -15,7 +15,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from flows.run.local_server import server_status
+from flows.run.local_server import find_server
 from tests.support.machine import gridtide, start, started, until, until_events
 from tests.support.planted import holding
 from tests.support.upstream import ROWS
@@ -97,7 +97,7 @@ def test_credentials_are_nowhere_to_be_read_after_a_deployed_run(machine: Path, 
     own |= {"PREFECT_SERVER_API_AUTH_STRING": server_password, "PREFECT_API_AUTH_STRING": server_password}
     hook = f"http://{quote(USER, safe='')}:x@{echo}/{quote(HOOK, safe='')}?token={quote(HOOK, safe='')}"
     output, _ = gridtide(machine, "up", GRIDTIDE_NOTIFY=hook, **own).communicate()
-    server = server_status()
+    server = find_server()
     assert server is not None, output
     with (
         temporary_settings({PREFECT_API_URL: server.url, PREFECT_API_AUTH_STRING: server_password}),

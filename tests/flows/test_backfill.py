@@ -268,7 +268,7 @@ async def test_damaged_files_are_named_and_their_periods_asked_for(tmp_path: Pat
 @pytest.mark.parametrize(
     ("error", "fix"),
     [
-        (UpstreamError("grid", "HTTP 503"), "Run it again: only what is missing is asked for"),
+        (UpstreamError("grid", "HTTP 503"), "Run it again: only what is missing is requested"),
         (ConfigurationError("grid", "HTTP 400"), "Correct what the messages name, then run it again: only what is"),
     ],
 )

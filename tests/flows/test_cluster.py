@@ -15,7 +15,7 @@ from aiohttp import web
 from flows.backfill import backfill
 from flows.compact import compact
 from flows.prepare_training import prepare_training
-from flows.run.cluster import workers
+from flows.run.cluster import connect_workers
 from gridtide import curated
 from gridtide.config.loading import parse
 from gridtide.entries.entry import TaskRetries
@@ -172,8 +172,8 @@ async def fatal() -> None:
 async def test_what_kills_worker_after_worker_is_told() -> None:
     """As an error that names the work, not as a crash of the run."""
     with (
-        workers("local", TaskRetries()) as there,
-        pytest.raises(GridtideError, match="too much: one worker after the other"),
+        connect_workers("local", TaskRetries()) as there,
+        pytest.raises(GridtideError, match="too much: the workers that ran it died"),
     ):
         await there.run("fatal", RemoteCall("too much", fatal))
 

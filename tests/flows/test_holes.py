@@ -49,7 +49,7 @@ async def test_a_bad_day_is_named_left_to_the_monitor_and_healed(
     ask for it and says so; the monitor does when it is worth it, and then nothing is missing."""
     files, config = daily
     files.faults = {BAD.start.date(): fault}
-    with pytest.raises(RunError, match="the monitor asks again") as caught:
+    with pytest.raises(RunError, match="the monitor requests them again") as caught:
         await backfill(WEEK.start, WEEK.end, config=config)
     [row] = caught.value.report["results"]
     [error] = row["errors"]
@@ -80,7 +80,7 @@ async def test_an_outage_of_one_day_is_asked_for_again_by_the_next_run(
     """What may pass is worth running again: the next backfill asks for that day, and for no other."""
     files, config = daily
     files.faults = {BAD.start.date(): "outage"}
-    with pytest.raises(RunError, match="Run it again: only what is missing is asked for"):
+    with pytest.raises(RunError, match="Run it again: only what is missing is requested"):
         await backfill(WEEK.start, WEEK.end, config=config)
     files.faults.clear()
     files.requests.clear()

@@ -20,7 +20,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows.run.local_server import ensure_server, server_status, stop_server
+from flows.run.local_server import ensure_server, find_server, stop_server
 from gridtide.errors import CredentialsError, GridtideError
 
 PRINT_URL = "from flows.run.local_server import ensure_server; print(ensure_server())"
@@ -44,7 +44,7 @@ def remember(home: Path, port: int, pid: int) -> None:
 
 def test_without_a_server_there_is_none_to_report_or_stop(home: Path) -> None:
     """An empty folder is no error."""
-    assert server_status() is None
+    assert find_server() is None
     assert stop_server() is None
 
 
@@ -59,14 +59,14 @@ async def test_a_stranger_at_the_port_is_not_ours(home: Path) -> None:
     async with TestServer(app) as stranger:
         assert stranger.port is not None
         remember(home, stranger.port, os.getpid())
-        assert await asyncio.to_thread(server_status) is None
+        assert await asyncio.to_thread(find_server) is None
         assert await asyncio.to_thread(stop_server) is None
 
 
 def test_a_reused_pid_is_left_alone(home: Path, unused_tcp_port: int) -> None:
     """The pid of a dead server that now is another process's is not signalled."""
     remember(home, unused_tcp_port, os.getpid())
-    assert server_status() is None
+    assert find_server() is None
     assert stop_server() is None
 
 
@@ -83,7 +83,7 @@ def test_a_given_api_that_does_not_answer_is_named(home: Path, unused_tcp_port: 
 def test_what_is_no_prefect_api_is_named(prefect_server: str) -> None:
     """Such as the URL of the UI, which lacks the path."""
     ui = prefect_server.removesuffix("/api")
-    said = rf"what answers at {ui} is no Prefect API \(HTTP 404\)\. Give its URL with /api at the end"
+    said = rf"the server at {ui} is not a Prefect API \(HTTP 404\)\. Give its URL with /api at the end"
     with temporary_settings({PREFECT_API_URL: ui}), pytest.raises(GridtideError, match=said):
         ensure_server()
 
@@ -111,9 +111,9 @@ def test_a_given_api_that_answers_is_used(prefect_server: str) -> None:
 def test_the_running_server_is_found_again(prefect_server: str) -> None:
     """A command of another process gets the server that runs, without starting one."""
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
-        before = server_status()
+        before = find_server()
         assert ensure_server() == prefect_server
-        assert server_status() == before
+        assert find_server() == before
 
 
 @pytest.mark.slow
@@ -128,18 +128,18 @@ def test_one_server_for_all_and_a_new_one_for_the_dead(home: Path) -> None:
         for _ in range(3)
     ]
     urls = {command.communicate()[0].strip() for command in commands}
-    first = server_status()
+    first = find_server()
     assert first is not None
     assert urls == {first.url}
 
     os.kill(first.pid, 9)
     ensure_server()
-    second = server_status()
+    second = find_server()
     assert second is not None
     assert second.pid != first.pid
 
     assert stop_server() == second
-    assert server_status() is None
+    assert find_server() is None
 
 
 @pytest.mark.slow

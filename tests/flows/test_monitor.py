@@ -364,5 +364,5 @@ async def test_what_the_schedule_has_yet_to_ask_for_is_no_gap(upstream: GappyUps
 @pytest.mark.parametrize("days", [0, -1, 100_000])
 async def test_days_that_cannot_be_are_refused(upstream: GappyUpstream, tmp_path: Path, days: int) -> None:
     """Before anything is asked."""
-    with pytest.raises(ConfigurationError, match="cannot be looked back"):
+    with pytest.raises(ConfigurationError, match="not a possible number of days"):
         await monitor(config=upstream.config(tmp_path), days=days)
