@@ -19,7 +19,14 @@ from typing import Any
 from prefect import runtime
 
 from flows.run.coverage_artifact import show_coverage
-from flows.run.filling import answered_periods, collect_chunks, collect_chunks_on, entry_result, record_answers
+from flows.run.filling import (
+    answered_periods,
+    collect_chunks,
+    collect_chunks_on,
+    entry_result,
+    record_answers,
+    warn_of_changed_series,
+)
 from flows.run.local_flow import local_flow
 from flows.run.report import (
     Column,
@@ -99,6 +106,7 @@ async def backfill(
             outcomes = await collect_chunks_on(cluster, plans, destination, run.retries)
         else:
             outcomes = await collect_chunks(plans, run)
+        outcomes = await warn_of_changed_series(outcomes, run.lake)
         damaged = {path for plan in plans for path in plan.damaged}
         coverages = await record_answers(
             [(plan.entry, period) for plan in plans if not plan.skipped], outcomes, run, damaged

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flows.run.filling import warn_of_changed_series
 from flows.run.local_flow import local_flow
 from flows.run.progress import report_progress
 from flows.run.report import (
@@ -66,6 +67,7 @@ async def ingest(
         for entry in entries:
             report_progress(entry.name, 0, 1)
         outcomes = await asyncio.gather(*(_collect_current(run, entry) for entry in entries))
+        outcomes = await warn_of_changed_series(outcomes, run.lake)
     return await finish(ingest_report(outcomes, time.monotonic() - started), choose_error(outcomes))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from prefect import runtime
 
 from flows.run.coverage_artifact import show_coverage
-from flows.run.filling import collect_chunks, entry_result, record_answers
+from flows.run.filling import collect_chunks, entry_result, record_answers, warn_of_changed_series
 from flows.run.local_flow import local_flow
 from flows.run.report import (
     Column,
@@ -89,6 +89,7 @@ async def monitor(
             for entry in entries
         ]
         outcomes = [] if dry_run else await _collect_lacking(findings, run)
+        outcomes = await warn_of_changed_series(outcomes, run.lake)
         damaged = {path for finding in findings for path in finding.damaged}
         periods = [(finding.entry, finding.period) for finding in findings if not finding.skipped]
         coverages = await record_answers(periods, outcomes, run, damaged)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from prefect.logging import get_run_logger
@@ -17,11 +18,13 @@ from flows.run.progress import Progress
 from flows.run.report import EntryResult, collection_result, sum_results
 from gridtide.collect.holes import count_skipped
 from gridtide.coverage import failed_periods
+from gridtide.coverage.changed_series import find_changed_series
 from gridtide.coverage.failed_periods import PeriodAnswer
 from gridtide.coverage.picture import Coverage, measure_coverage
 from gridtide.coverage.plan import Plan
 from gridtide.entries.entry import Entry, TaskRetries
 from gridtide.errors import ClockError, FormatError, StorageError, one_line
+from gridtide.lake import Lake
 from gridtide.periods import Period, describe_duration
 from gridtide.sources.contract import Skipped
 from tasks import remote
@@ -134,3 +137,37 @@ def _list_warnings(results: Sequence[EntryResult]) -> list[str]:
 
 async def _begin_progress(plans: Sequence[Plan]) -> Progress:
     return await Progress.begin("backfill-progress", {plan.entry.name: len(plan.chunks) for plan in plans})
+
+
+async def warn_of_changed_series(outcomes: Sequence[Outcome], lake: Lake) -> list[Outcome]:
+    """`outcomes` with a warning for each of their new files whose series are not those of the file before.
+
+    An entry whose files cannot be read is passed over with a line in the log: what it collected is in the lake.
+    """
+    entries = list({id(outcome.entry): outcome.entry for outcome in outcomes}.values())
+    warnings: dict[str, list[str]] = {}
+    for texts in await asyncio.gather(*(_find_warnings(lake, entry, outcomes) for entry in entries)):
+        warnings |= texts
+    return [_add_warnings(outcome, warnings) for outcome in outcomes]
+
+
+async def _find_warnings(lake: Lake, entry: Entry, outcomes: Sequence[Outcome]) -> dict[str, list[str]]:
+    own = [outcome for outcome in outcomes if outcome.entry is entry]
+    paths = [path for outcome in own for path in _new_files(outcome)]
+    try:
+        return await find_changed_series(lake, entry, paths) if paths else {}
+    except StorageError as error:
+        get_run_logger().warning("%s: its series are not compared with those before: %s", entry.name, one_line(error))
+        return {}
+
+
+def _new_files(outcome: Outcome) -> list[str]:
+    collected = outcome.collected or {}
+    return list(collected["files"]) if collected.get("created") and not outcome.from_cache else []
+
+
+def _add_warnings(outcome: Outcome, warnings: dict[str, list[str]]) -> Outcome:
+    texts = [text for path in _new_files(outcome) for text in warnings.get(path, ())]
+    if not outcome.collected or not texts:
+        return outcome
+    return replace(outcome, collected={**outcome.collected, "warnings": [*outcome.collected["warnings"], *texts]})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from gridtide.collect.holes import Hole, count_skipped, parts_of_rows
@@ -158,6 +159,7 @@ class PageChecks:
         self.warnings += [
             f"{skipped.count} not stored: {skipped.reason}, such as {skipped.example}" for skipped in self.skipped
         ]
+        self._warn_of_changed_series()
         self.drafts = self._split_at_holes() if self.holes and self.period else [self.draft]
         self._check_expected()
         if self.period is not None and not self.holes and not self.draft.rows:
@@ -165,6 +167,22 @@ class PageChecks:
         for draft in self.drafts:
             draft.provenance = replace(draft.provenance, skipped=[skipped.as_dict() for skipped in self.skipped])
         return self.drafts
+
+    def _warn_of_changed_series(self) -> None:
+        """Name the series that begin or end within the period, where it has settled: what is late is not over yet."""
+        from gridtide.observations.series_days import describe_days
+
+        settled = datetime.now(UTC) - self.entry.reread
+        if self.period is None or self.period.start >= settled:
+            return
+        settled_period = Period(self.period.start, min(self.period.end, settled))
+        begun, ended = self.draft.series_days.begin_or_end(settled_period)
+        if ended:
+            verb = "ends" if len(ended) == 1 else "end"
+            self.warnings.append(f"{len(ended)} series {verb} within the period: {describe_days(ended)}")
+        if begun:
+            verb = "begins" if len(begun) == 1 else "begin"
+            self.warnings.append(f"{len(begun)} series {verb} within the period: {describe_days(begun)}")
 
     def _check_counts(self) -> None:
         """Rows received are as many as the upstream's own count, which stays the same on every page."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -151,3 +151,26 @@ async def test_a_file_that_holds_many_days_is_asked_for_once(tmp_path: Path) -> 
         done = await run(entry, Lake.open(str(tmp_path)), days_period(0, 7))
     assert (asked, done.period) == (["/2026-01.csv"], days_period(0, 7))
     assert not any("duplicates" in warning for warning in done.warnings)
+
+
+async def test_a_column_that_is_renamed_within_a_chunk_is_named(tmp_path: Path) -> None:
+    """The series that ends and the one that begins are named with their days, and all of both is stored."""
+
+    async def renamed(request: web.Request) -> web.Response:
+        day = date.fromisoformat(request.match_info["day"])
+        column = "load" if day.day < 4 else "system_load"
+        return web.Response(text=f"time,{column}\n{day}T00:00Z,7\n", content_type="text/csv")
+
+    app = web.Application()
+    app.router.add_get("/{day}.csv", renamed)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/")) + "{start:%Y-%m-%d}.csv"
+        api = {"name": "load", "url": url, "output_folder": "load", "time": "time", "interval": "P1D"}
+        collected = await run(parse({"apis": [api]}).apis[0], Lake.open(str(tmp_path)), days_period(0, 6))
+    assert (collected.rows, collected.warnings) == (
+        6,
+        (
+            "1 series ends within the period: load/load on 2026-01-03",
+            "1 series begins within the period: load/system_load on 2026-01-04",
+        ),
+    )

@@ -186,6 +186,7 @@ async def test_parquet_is_read_by_others(tmp_path: Path) -> None:
             "version",
             "constant",
             "checksums",
+            "series",
         )
     }
     assert pairs[b"gridtide.period"] == b"2024-03-03T00:00:00+00:00/2024-03-10T06:00:00+00:00"

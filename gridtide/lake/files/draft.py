@@ -49,6 +49,7 @@ class Draft:
         from gridtide.observations.identity import fingerprints
 
         self.rows += table.num_rows
+        self.series_days.add(table)
         self._waiting.append(table)
         self._marks.append(fingerprints(table) if marks is None else marks)
         self._waiting_rows += table.num_rows
@@ -69,12 +70,18 @@ class Draft:
 
     def finish(self) -> tuple[mmap.mmap, Metadata]:
         """The whole file and its metadata, `stored_at` being now; nothing can be appended afterwards."""
+        from gridtide.observations.series_days import encode_series
+
         self._write_groups(1)
-        metadata = Metadata.now(self.provenance, self.rows, self._digest.hexdigest())
+        series = encode_series(self.series_days.names)
+        metadata = Metadata.now(self.provenance, self.rows, self._digest.hexdigest(), series)
         return self._complete_file(metadata.as_footer()), metadata
 
     def _start_file(self) -> None:
+        from gridtide.observations.series_days import SeriesDays
+
         self.rows = 0
+        self.series_days = SeriesDays()
         self._waiting: list[pa.Table] = []
         self._marks: list[np.ndarray] = []
         self._waiting_rows = 0

@@ -53,9 +53,12 @@ class Metadata:
     skipped: Sequence[Mapping[str, Any]] = ()
     scope: str = ""
     """What was asked, apart from the period; empty in files of versions that did not note it."""
+    series: str = ""
+    """The file's series, as `observations.series_days.encode_series` writes them; empty for a body, and for a file of
+    an older version."""
 
     @classmethod
-    def now(cls, provenance: Provenance, rows: int, content_hash: str) -> Metadata:
+    def now(cls, provenance: Provenance, rows: int, content_hash: str, series: str = "") -> Metadata:
         """The metadata of a file that is about to be put."""
         return cls(
             provenance.entry,
@@ -67,6 +70,7 @@ class Metadata:
             __version__,
             skipped=tuple(provenance.skipped),
             scope=provenance.scope,
+            series=series,
         )
 
     def as_footer(self) -> dict[str, str]:
@@ -100,6 +104,7 @@ class Metadata:
             "version": self.version,
         }
         texts |= {"scope": self.scope} if self.scope else {}
+        texts |= {"series": self.series} if self.series else {}
         return texts | ({"skipped": json.dumps(list(self.skipped))} if self.skipped else {})
 
     @classmethod
@@ -118,6 +123,7 @@ class Metadata:
                 int(texts[_SIZE]) if _SIZE in texts else None,
                 tuple(json.loads(texts.get("skipped", "[]"))),
                 scope=texts.get("scope", ""),
+                series=texts.get("series", ""),
             )
         except KeyError as error:
             raise ValueError(f"no metadata of a lake file: nothing says its {error.args[0]}") from error
