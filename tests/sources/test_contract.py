@@ -1,5 +1,7 @@
-"""The contract of a source: a sixth operator is one module, and nothing else knows it."""
+"""The contract of a source: a sixth operator is one module, and no other module knows it."""
 
+import asyncio
+import json
 import textwrap
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -10,7 +12,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from typer.testing import CliRunner, Result
 
+from deployments.cli import app
 from flows.backfill import backfill
 from flows.ingest import ingest
 from flows.monitor import monitor
@@ -128,16 +132,16 @@ def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def island() -> AsyncIterator[Island]:
     """The operator's server, on a port of its own."""
     server_of_island = Island()
-    app = web.Application()
-    app.router.add_get("/hours", server_of_island.answer)
-    async with TestServer(app) as server:
+    application = web.Application()
+    application.router.add_get("/hours", server_of_island.answer)
+    async with TestServer(application) as server:
         server_of_island.url = str(server.make_url("/hours"))
         yield server_of_island
 
 
 @pytest.mark.usefixtures("operator", "prefect_server")
 async def test_a_sixth_operator_is_one_module(tmp_path: Path, island: Island) -> None:
-    """Ingest, backfill, monitor and prepare work with a module that the core has never heard of."""
+    """Ingest, backfill, monitor and prepare work with an operator whose module is outside Gridtide."""
     now = datetime.now(UTC)
     start = floor(now, DAY) - 9 * DAY
     settings = island.config(tmp_path / "lake")
@@ -165,9 +169,29 @@ async def test_a_sixth_operator_is_one_module(tmp_path: Path, island: Island) ->
     assert "net_load" in manifest  # SYSTEM_LOCATIONS puts the load of one area and the wind of the other together
 
 
+async def validate(folder: Path, settings: dict[str, Any]) -> Result:
+    """The result of `gridtide validate --probe` with `settings`, in a thread, as the operator answers in this one."""
+    path = folder / "api_config.json"
+    path.write_text(json.dumps(settings))
+    return await asyncio.to_thread(CliRunner().invoke, app, ["validate", "--probe", "--config", str(path)])
+
+
 @pytest.mark.usefixtures("operator")
-def test_what_an_operator_refuses_is_told_before_anything_is_asked(tmp_path: Path, island: Island) -> None:
-    """`problems` of a module is among the problems of the configuration, with the entry's name."""
+async def test_a_sixth_operator_is_validated(tmp_path: Path, island: Island) -> None:
+    """`gridtide validate --probe` requests the last due day of each entry, and reports what the module refuses."""
+    result = await validate(tmp_path, island.config(tmp_path / "lake"))
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("answers, 24 rows") == 2
+    assert sorted(query["what"] for query in island.requests) == ["load", "wind"]
+    result = await validate(tmp_path, island.config(tmp_path / "lake", params={"what": "rain"}))
+    assert result.exit_code == 2
+    assert "island_load: params.what: is no series; use load or wind" in result.stderr
+    assert len(island.requests) == 2
+
+
+@pytest.mark.usefixtures("operator")
+def test_the_problems_of_a_module_are_reported_before_any_request(tmp_path: Path, island: Island) -> None:
+    """The `problems` of a module are among the problems of the configuration, with the name of the entry."""
     with pytest.raises(ConfigurationError, match="no series; use load or wind"):
         parse(island.config(tmp_path, params={"what": "rain"}))
     with pytest.raises(ConfigurationError, match=r'source: "island_grid.nobody" cannot be imported: .*set PYTHONPATH'):
@@ -177,7 +201,7 @@ def test_what_an_operator_refuses_is_told_before_anything_is_asked(tmp_path: Pat
 
 
 def test_a_module_without_requests_or_parse_is_no_source() -> None:
-    """It is refused with what it lacks; all else has a default."""
+    """A module without them is refused, and the message names them; all other functions have defaults."""
     module = ModuleType("half")
     with pytest.raises(TypeError, match="half is no source: it defines no requests and no parse"):
         contract.complete(module)
@@ -185,13 +209,13 @@ def test_a_module_without_requests_or_parse_is_no_source() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_host_leads_to_its_source(name: str) -> None:
-    """A host is of one source, whatever the order of looking; an unknown one is generic."""
+    """Each host belongs to one source, and an unknown host to the generic source."""
     assert [source_of_host(host) for host in source(name).HOSTS] == [name] * len(source(name).HOSTS)
     assert source_of_host("grid.example") == "generic"
 
 
 def test_a_generic_entry_with_current_and_placeholders_is_asked_for_a_period() -> None:
-    """`/current` in a URL means a snapshot to ISO-NE alone: `{start}` never reaches another upstream as it stands."""
+    """`/current` in a URL means a snapshot only for ISO-NE; no other upstream is sent a literal `{start}`."""
     url = "https://grid.example/current/load?from={start}&to={end}"
     api = {"name": "load", "url": url, "output_folder": "load", "time": "t", "reread": "P1D"}
     entry = parse({"apis": [api]}).apis[0]
