@@ -1,6 +1,7 @@
-"""A training set of three regions from a Parquet file of EIA's hourly rows, in MWh.
+"""Prepares a training set of three regions from a Parquet file of EIA's hourly rows.
 
-Columns: `timestamp` (the end of the hour, UTC), `region`, `data_type` (demand, generation), `fuel_type`, `value`.
+The columns of the file are `timestamp` (the end of the hour, UTC), `region`, `data_type` (demand, generation),
+`fuel_type` and `value` (MWh).
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ SPEC = {
 
 
 def prepare_rows(path: Path, lake: str) -> str:
-    """Put the rows of `path` into `lake`, prepare the set there, and give its folder."""
-    report = asyncio.run(_prepared(pq.read_table(path), parse({"lake": lake, "apis": [API]})))
-    return str((Path(lake) / report).parent)
+    """Write the rows of the file at `path` into `lake`, prepare the set there, and return its folder."""
+    report_path = asyncio.run(_store_and_prepare(pq.read_table(path), parse({"lake": lake, "apis": [API]})))
+    return str((Path(lake) / report_path).parent)
 
 
-async def _prepared(rows: pa.Table, config: Config) -> str:
+async def _store_and_prepare(rows: pa.Table, config: Config) -> str:
     lake, entry = Lake.open(config.lake), config.entry("eia_rows")
     table = _observations(rows)
     bounds = pc.min_max(table["interval_start"]).as_py()

@@ -1,11 +1,11 @@
-"""Causal attention over windows that no single process holds, checked against attention over whole ones.
+"""Computes causal attention over windows that are split over several processes, and compares it with whole windows.
 
     mlx.launch -n 2 --backend ring examples/ring_attention.py lake/features/isne_demand --layout zigzag
 
-Without a layout, the training set's own `ring` says what each process holds.
+Without `--layout`, the `ring` of the training set determines the share of each process.
 
-Every process gets its share of each window (`Shard`), and keys and values travel round the ring while
-each adds what its own queries make of them (Liu et al., Ring Attention, https://arxiv.org/abs/2310.01889).
+Every process gets its share of each window (`Shard`). Keys and values are passed around the ring, and each process
+computes the attention of its own queries to them (Liu et al., Ring Attention, https://arxiv.org/abs/2310.01889).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ LOWEST = -1e30
 
 
 def pass_on(group: mx.distributed.Group, *arrays: mx.array) -> list[mx.array]:
-    """`arrays` of the rank before this one, while this one's go to the rank after it.
+    """Send `arrays` to the next rank, and return those of the previous rank.
 
-    Even ranks send first and odd ones receive first, so that nobody waits for everybody.
+    Even ranks send first and odd ranks receive first, so that not all ranks wait for each other.
     """
     rank, ranks = group.rank(), group.size()
     received = []
@@ -44,28 +44,29 @@ def ring_attention(
 ) -> tuple[mx.array, int]:
     """Causal attention of this rank's queries over the keys of all ranks.
 
-    `q`, `k`, `v` (B, heads, L, D) of the rank's share, `positions` (L,) its places in the window, int32.
-    Returns the outcome (B, heads, L, D), and how many pairs of places the rank worked on.
+    `q`, `k` and `v` (B, heads, L, D) belong to the share of the rank; `positions` (L,), int32, are the positions of the
+    share in the window. Returns the attention (B, heads, L, D), and the number of pairs of positions that the rank
+    computed.
     """
     scale = q.shape[-1] ** -0.5
-    best = mx.full((*q.shape[:3], 1), LOWEST)
-    total, outcome = mx.zeros_like(best), mx.zeros_like(q)
-    theirs, work = positions, 0
+    largest = mx.full((*q.shape[:3], 1), LOWEST)
+    total, attention = mx.zeros_like(largest), mx.zeros_like(q)
+    key_positions, work = positions, 0
     for turn in range(group.size()):
-        visible = positions[:, None] >= theirs[None, :]
+        visible = positions[:, None] >= key_positions[None, :]
         scores = mx.where(visible, (q * scale) @ k.swapaxes(-1, -2), LOWEST)
-        better = mx.maximum(best, scores.max(axis=-1, keepdims=True))
-        weights = mx.where(visible, mx.exp(scores - better), 0)
-        shrink = mx.exp(best - better)
-        best, total = better, total * shrink + weights.sum(axis=-1, keepdims=True)
-        outcome = outcome * shrink + weights @ v
+        new_largest = mx.maximum(largest, scores.max(axis=-1, keepdims=True))
+        weights = mx.where(visible, mx.exp(scores - new_largest), 0)
+        shrink = mx.exp(largest - new_largest)
+        largest, total = new_largest, total * shrink + weights.sum(axis=-1, keepdims=True)
+        attention = attention * shrink + weights @ v
         work += int(visible.sum().item())
         if turn < group.size() - 1:
-            k, v, theirs = pass_on(group, k, v, theirs)
-    return outcome / total, work
+            k, v, key_positions = pass_on(group, k, v, key_positions)
+    return attention / total, work
 
 
-def heads(x: mx.array, count: int, width: int, seed: int) -> list[mx.array]:
+def project_heads(x: mx.array, count: int, width: int, seed: int) -> list[mx.array]:
     """Queries, keys and values (B, count, L, width) of `x` (B, L, F), by fixed random projections."""
     keys = mx.random.split(mx.random.key(seed), 3)
     weights = [mx.random.normal((x.shape[-1], count * width), key=key) * x.shape[-1] ** -0.5 for key in keys]
@@ -73,26 +74,28 @@ def heads(x: mx.array, count: int, width: int, seed: int) -> list[mx.array]:
 
 
 def main() -> None:
-    """Compare the two on the first batch of the training set, and say how even the work was."""
+    """Compare both on the first batch of the training set, and print how evenly the work was shared."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", help="folder of a training set")
-    parser.add_argument("--layout", choices=("contiguous", "zigzag", "striped"), help="instead of the set's own ring")
+    parser.add_argument(
+        "--layout", choices=("contiguous", "zigzag", "striped"), help="instead of that of the training set"
+    )
     arguments = parser.parse_args()
     group = mx.distributed.init(strict=True, backend="ring")
     rank, ranks = group.rank(), group.size()
     store = open_store(arguments.path, Shard(arguments.layout, rank, ranks) if arguments.layout else None)
     if store.shard.ranks != ranks:
-        raise SystemExit(f"the set is not for a ring of {ranks}; say with --layout how to deal it out")
+        raise SystemExit(f"the training set is not for a ring of {ranks} processes; give a --layout")
     batch = next(iterate_batches(store, "train", batch_size=2))
     positions = batch["position_ids"][0]
-    mine, work = ring_attention(*heads(batch["x"], 2, 32, seed=0), positions, group)
+    own_attention, work = ring_attention(*project_heads(batch["x"], 2, 32, seed=0), positions, group)
     shares = mx.distributed.all_gather(mx.array([work]), group=group)
-    place = mx.distributed.all_gather(positions, group=group)
+    all_positions = mx.distributed.all_gather(positions, group=group)
     parts = mx.distributed.all_gather(mx.swapaxes(batch["x"], 0, 1), group=group)
-    mx.eval(shares, place, parts)
-    whole = mx.swapaxes(parts[mx.argsort(place)], 0, 1)
-    full = mx.fast.scaled_dot_product_attention(*heads(whole, 2, 32, seed=0), scale=32**-0.5, mask="causal")
-    difference = mx.distributed.all_gather(mx.abs(mine - full[:, :, positions]).max()[None], group=group)
+    mx.eval(shares, all_positions, parts)
+    whole = mx.swapaxes(parts[mx.argsort(all_positions)], 0, 1)
+    full = mx.fast.scaled_dot_product_attention(*project_heads(whole, 2, 32, seed=0), scale=32**-0.5, mask="causal")
+    difference = mx.distributed.all_gather(mx.abs(own_attention - full[:, :, positions]).max()[None], group=group)
     mx.eval(difference)
     if rank == 0:
         worked = np.array(shares, dtype=np.float64)
@@ -102,7 +105,9 @@ def main() -> None:
             f"work of the busiest rank / mean {worked.max() / worked.mean():.2f}",
             flush=True,
         )
-    mx.eval(mx.distributed.all_sum(mx.array(1.0), group=group))  # nobody leaves while another still listens
+    mx.eval(
+        mx.distributed.all_sum(mx.array(1.0), group=group)
+    )  # all ranks wait here, as a rank that ended could no longer send
 
 
 if __name__ == "__main__":

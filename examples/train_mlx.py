@@ -1,10 +1,10 @@
-"""Train a small forecaster on a training set, and compare it with the same hours of the day and the week before.
+"""Trains a small forecaster on a training set, and compares it with the values of one day and one week earlier.
 
     python examples/train_mlx.py [lake/features/isne_demand]
     python examples/train_mlx.py --rows eia_hourly.parquet
 
-The set predicts the next 24 hours of one series, of which an input says what was known of it. The second
-form makes a set of three regions from a file of EIA's hourly rows, see `eia_rows.py`.
+The set must predict the next 24 hours of one series, and have this series as an input. The second form prepares a set
+of three regions from a file of EIA's hourly rows, see `eia_rows.py`.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from gridtide.mlx_store import Batch, Store, get_training_sequences, open_store
 
 DAY, WEEK = 24, 168
 EPOCHS, PATIENCE = 60, 15
-"""Training ends after so many epochs, or so many without a better validation error."""
+"""Training ends after `EPOCHS` epochs, or after `PATIENCE` epochs without a smaller validation error."""
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
-"""Learning rates that are tried; validation chooses, so that the test says how good the choice is."""
+"""The learning rates that are tried. The validation error selects one, so that the test split stays unseen."""
 
 USUAL = 4
-"""Deviations from the mean beyond which an input counts as this much: some reported values are absurd."""
+"""Scaled inputs are clipped to this many deviations, because some reported values are absurd."""
 
 
 class Forecaster(nn.Module):
-    """x (B, L, F) → y (B, 24): the latest known value of each hour of the day, and what is learned to add to it."""
+    """Maps x (B, L, F) to y (B, 24): the latest available value of each hour of the day plus a learned correction."""
 
     def __init__(self, store: Store) -> None:
         super().__init__()
         days = store.length // DAY
         place = store.manifest["locations"][0]
         self.own = [column["series"] for column in place["columns"]].index(place["targets"][0])
-        delay = place["columns"][self.own]["lookback"]  # row r holds the value of hour r − delay
+        delay = place["columns"][self.own]["lookback"]  # row r contains the value of hour r − delay
         self.rows = np.arange(days * DAY).reshape(days, DAY)[:, (np.arange(DAY) + delay) % DAY]
         self.units = [np.array(store.mapped[name][:, self.own]) for name in ("mean", "deviation")]
         self.scaled = [np.array(store.mapped[f"target_{name}"][:, 0]) for name in ("mean", "deviation")]
@@ -48,7 +48,7 @@ class Forecaster(nn.Module):
         self.hidden = nn.Linear(days * DAY + len(place["columns"]), 32)
         self.dropout = nn.Dropout(0.5)
         self.out = nn.Linear(32, DAY)
-        for layer in (self.mix, self.out):  # it begins as the latest known values
+        for layer in (self.mix, self.out):  # so that the untrained model returns the latest available values
             layer.update({name: mx.zeros_like(weight) for name, weight in layer.parameters().items()})
 
     def __call__(self, batch: Batch) -> mx.array:
@@ -61,18 +61,18 @@ class Forecaster(nn.Module):
         latest = own[:, -1]
         mixed = self.mix((own - latest[:, None]).swapaxes(1, 2))[..., 0]
         shape = (own - latest.mean(axis=-1)[:, None, None]).reshape(len(x), -1)
-        seen = mx.concatenate([shape, x[:, -1]], axis=-1)
-        return latest + mixed + self.out(self.dropout(nn.relu(self.hidden(seen))))
+        features = mx.concatenate([shape, x[:, -1]], axis=-1)
+        return latest + mixed + self.out(self.dropout(nn.relu(self.hidden(features))))
 
 
 def loss(model: Forecaster, batch: Batch) -> mx.array:
-    """The mean absolute error over the targets that were observed."""
+    """The mean absolute error over the observed targets."""
     error = mx.abs(model(batch) - batch["y"][..., 0]) * batch["y_mask"][..., 0]
     return error.sum() / mx.maximum(batch["y_mask"].sum(), 1)
 
 
-def before(store: Store, hours: int) -> Callable[[Batch], mx.array]:
-    """Seasonal-naive: each hour of the target as it was `hours` before, even where that was not reported yet."""
+def seasonal_naive(store: Store, hours: int) -> Callable[[Batch], mx.array]:
+    """A seasonal-naive forecast: the target `hours` earlier, even if that was not reported yet at the time."""
 
     def forecast(batch: Batch) -> mx.array:
         rows = np.array(batch["start"])[:, None] + store.manifest["spec"]["seq_len"] + np.arange(DAY) - hours
@@ -81,29 +81,29 @@ def before(store: Store, hours: int) -> Callable[[Batch], mx.array]:
     return forecast
 
 
-def errors(store: Store, split: str, forecast: Callable[[Batch], mx.array]) -> list[float]:
-    """The mean absolute error of `forecast` over `split`, by location, in the target's unit."""
+def mean_errors(store: Store, split: str, forecast: Callable[[Batch], mx.array]) -> list[float]:
+    """The mean absolute error of `forecast` over `split` per location, in the unit of the target."""
     sums = np.zeros((2, len(store.manifest["locations"])))
     for batch in get_training_sequences(store, split, batch_size=32, shuffle=False):
-        seen = np.array(batch["y_mask"][..., 0])
-        wrong = np.abs(np.array(forecast(batch)) - np.array(batch["y"][..., 0])) * seen
+        observed = np.array(batch["y_mask"][..., 0])
+        errors = np.abs(np.array(forecast(batch)) - np.array(batch["y"][..., 0])) * observed
         for row, place in enumerate(batch["location_id"].tolist()):
-            sums[:, place] += wrong[row].sum(), seen[row].sum()
+            sums[:, place] += errors[row].sum(), observed[row].sum()
     return (sums[0] / sums[1] * store.mapped["target_deviation"][:, 0]).tolist()
 
 
 def train(store: Store) -> Forecaster:
-    """The forecaster of the learning rate and the epoch with the least validation error."""
-    return min((trained(store, rate) for rate in RATES), key=lambda one: one[0])[1]
+    """The forecaster of the learning rate and the epoch with the smallest validation error."""
+    return min((train_at(store, rate) for rate in RATES), key=lambda candidate: candidate[0])[1]
 
 
-def trained(store: Store, rate: float) -> tuple[float, Forecaster]:
-    """The least validation error of all epochs at `rate`, in deviations of the target, and the forecaster of then."""
+def train_at(store: Store, rate: float) -> tuple[float, Forecaster]:
+    """The smallest validation error at the learning rate `rate`, in deviations of the target, and its forecaster."""
     mx.random.seed(0)
     model = Forecaster(store)
     optimizer = optim.AdamW(rate)
     step = nn.value_and_grad(model, loss)
-    best, kept, since = float("inf"), model.parameters(), 0
+    smallest, parameters, epochs_since = float("inf"), model.parameters(), 0
     for epoch in range(EPOCHS):
         model.train()
         for batch in get_training_sequences(store, batch_size=8, seed=epoch):
@@ -111,21 +111,21 @@ def trained(store: Store, rate: float) -> tuple[float, Forecaster]:
             optimizer.update(model, gradients)
             mx.eval(model.parameters(), optimizer.state)
         model.eval()
-        error = float(np.mean(errors(store, "validation", model) / store.mapped["target_deviation"][:, 0]))
-        if error < best:
-            best, kept, since = error, dict(model.parameters()), 0
-        since += 1
-        if since > PATIENCE:
+        error = float(np.mean(mean_errors(store, "validation", model) / store.mapped["target_deviation"][:, 0]))
+        if error < smallest:
+            smallest, parameters, epochs_since = error, dict(model.parameters()), 0
+        epochs_since += 1
+        if epochs_since > PATIENCE:
             break
-    model.update(kept)
-    return best, model
+    model.update(parameters)
+    return smallest, model
 
 
 def main() -> None:
-    """Train on what the arguments name, and print the errors on the held-out test."""
+    """Train on the set of the arguments, and print the errors on the test split."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", default="lake/features/isne_demand", help="folder of a training set")
-    parser.add_argument("--rows", type=Path, help="make the set from this Parquet file of EIA's rows instead")
+    parser.add_argument("--rows", type=Path, help="prepare the set from this Parquet file of EIA's rows")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.rows:
@@ -133,10 +133,11 @@ def main() -> None:
 
             arguments.path = prepare_rows(arguments.rows, folder)
         store = open_store(arguments.path)
-        found = [errors(store, "test", each) for each in (train(store), before(store, DAY), before(store, WEEK))]
+        forecasts = train(store), seasonal_naive(store, DAY), seasonal_naive(store, WEEK)
+        test_errors = [mean_errors(store, "test", forecast) for forecast in forecasts]
     windows = len(store.windows("test"))
     print(f"mean absolute error over {windows} test windows, MWh: the model, the day before, the week before")
-    for place, *numbers in zip(store.manifest["locations"], *found, strict=True):
+    for place, *numbers in zip(store.manifest["locations"], *test_errors, strict=True):
         print(f"{place['name']:<10}", *(f"{number:10,.1f}" for number in numbers))
 
 
