@@ -1,1 +1,1 @@
-"""How fast the hot paths are, beside a peer and the limit, measured in one run."""
+"""Measures the speed of the hot paths, beside other libraries and the limits of the hardware."""

@@ -1,6 +1,6 @@
-"""`make bench`: every section in one run, written to `benchmarks/results.json` and printed as ratios.
+"""`make bench`: runs every section, writes the results to `benchmarks/results.json` and prints them as ratios.
 
-python -m benchmarks [SECTION …]
+`python -m benchmarks [SECTION …]`
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RESULTS = Path(__file__).parent / "results.json"
 
 
 def main(sections: list[str]) -> None:
-    """Measure `sections` (all if none are named) and keep the other sections' last results."""
+    """Measure `sections` (all if empty); the results of other sections are kept."""
     unknown = set(sections) - set(SECTIONS)
     if unknown:
         raise SystemExit(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
@@ -44,11 +44,11 @@ def main(sections: list[str]) -> None:
 
 
 def _measure(section: str) -> None:
-    found = [{"section": section, **row} for row in importlib.import_module(f"benchmarks.{section}").measure()]
-    kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
-    results = [row for row in kept if row["section"] != section] + found
+    measured = [{"section": section, **row} for row in importlib.import_module(f"benchmarks.{section}").measure()]
+    earlier = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
+    results = [row for row in earlier if row["section"] != section] + measured
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    Console(width=160).print(_table(found))
+    Console(width=160).print(_table(measured))
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

@@ -1,4 +1,4 @@
-"""A backfill of ten years of hourly demand and generation of eight balancing authorities, through Prefect."""
+"""Measures a backfill of ten years of hourly demand and generation of eight balancing authorities, through Prefect."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ PROGRAMS_OF = {"ours": "history_backfill", "raw": "history_download", "pandas": 
 
 
 def measure() -> list[Row]:
-    """Rows a second of whole processes, the Prefect server being up, and the peak memory of two and of ten years."""
-    told = {"PREFECT_API_URL": ensure_server(), "EIA_API_KEY": "benchmark-key"}
+    """The rows per second of whole processes, with a running Prefect server, and the peak memory for two and for ten
+    years."""
+    environment = {"PREFECT_API_URL": ensure_server(), "EIA_API_KEY": "benchmark-key"}
     with (
-        patch.dict(os.environ, told),
+        patch.dict(os.environ, environment),
         serving(sys.executable, str(PROGRAMS / "eia_history.py")) as base,
         tempfile.TemporaryDirectory() as folder,
     ):
-        ten = {name: _run(name, base, YEARS, folder) for name in PROGRAMS_OF}
-        two = _run("ours", base, 2, folder)
-    speed = {name: YEARS * 8760 * SERIES / each.wall for name, each in ten.items()}
+        ten_years = {name: _run(name, base, YEARS, folder) for name in PROGRAMS_OF}
+        two_years = _run("ours", base, 2, folder)
+    speed = {name: YEARS * 8760 * SERIES / run_of_program.wall for name, run_of_program in ten_years.items()}
     return [
         {
             "name": f"backfill of {YEARS} years, {YEARS * 8760 * SERIES / 1e6:.1f} M rows, through Prefect",
@@ -41,10 +42,10 @@ def measure() -> list[Row]:
         {
             "name": f"backfill of {YEARS} years, peak memory",
             "unit": "MB",
-            "ours": ten["ours"].peak_mb,
-            "peer": ten["pandas"].peak_mb,
+            "ours": ten_years["ours"].peak_mb,
+            "peer": ten_years["pandas"].peak_mb,
             "peer_name": "requests + pandas",
-            "limit": two.peak_mb,
+            "limit": two_years.peak_mb,
             "limit_name": "ours, 2 years",
         },
     ]

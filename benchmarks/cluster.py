@@ -1,7 +1,8 @@
-"""A backfill, its compaction and a training set of it on a Dask cluster of one and of two processes of this machine.
+"""Measures a backfill, its compaction and its training set on a Dask cluster of one and of two processes.
 
-The upstream, the flow and the Prefect server take their part of the same cores, and cores share what makes them fast:
-two processes cannot be twice as fast as one. How much faster they can be is measured beside them, with plain processes.
+The upstream, the flow and the Prefect server run on the same cores, and cores share caches and memory. So two
+processes cannot be twice as fast as one. Plain processes, measured in turn with the cluster, show how much faster
+they can be.
 """
 
 from __future__ import annotations
@@ -40,32 +41,32 @@ Figures = dict[str, dict[str, float]]
 
 def measure(repeats: int = 2) -> list[Row]:
     """The least time of each step with one and two processes, run in turn, and the CPU time without a cluster."""
-    told = {"PREFECT_API_URL": ensure_server(), "EIA_API_KEY": "benchmark-key", "PREFECT_LOGGING_LEVEL": "ERROR"}
-    found: dict[int, list[Figures]] = {0: [], 1: [], 2: []}
+    environment = {"PREFECT_API_URL": ensure_server(), "EIA_API_KEY": "benchmark-key", "PREFECT_LOGGING_LEVEL": "ERROR"}
+    figures: dict[int, list[Figures]] = {0: [], 1: [], 2: []}
     plain: dict[int, list[float]] = {1: [], 2: []}
     with (
-        patch.dict(os.environ, told),
+        patch.dict(os.environ, environment),
         serving(sys.executable, str(PROGRAMS / "eia_history.py")) as base,
         tempfile.TemporaryDirectory() as folder,
     ):
         for turn in range(repeats):
             for processes, seconds in plain.items():
                 seconds += [_plain(processes) for _ in range(PLAIN)]
-            for processes, runs in found.items():
+            for processes, runs in figures.items():
                 output = run(
                     "cluster_history", base, str(YEARS), str(Path(folder, f"{processes}-{turn}")), str(processes)
                 )
                 runs.append(json.loads(output.output.splitlines()[-1]))
     gain = min(2 * min(plain[1]) / min(plain[2]), 2.0)  # more is what else ran while one process was measured
-    rows = [row for step in STEPS for row in _rows(step, found, gain)]
-    return [_machine(gain), *rows, _task(found[1]), *_month()]
+    rows = [row for step in STEPS for row in _rows(step, figures, gain)]
+    return [_machine(gain), *rows, _task(figures[1]), *_month()]
 
 
 def _plain(processes: int) -> float:
-    """Seconds until the last of as many plain processes at once has done its work."""
+    """The seconds until the last of `processes` plain processes, started at the same time, has done its work."""
     with ThreadPoolExecutor(processes) as pool:
         runs = list(pool.map(lambda _: run("plain_work", str(ROUNDS)), range(processes)))
-    return max(float(one.output) for one in runs)
+    return max(float(figures_of_run.output) for figures_of_run in runs)
 
 
 def _machine(gain: float) -> Row:
@@ -74,16 +75,16 @@ def _machine(gain: float) -> Row:
     return {"name": name, "unit": "× one process", "ours": gain, **none}
 
 
-def _rows(step: str, found: dict[int, list[Figures]], gain: float) -> list[Row]:
-    """Speed and CPU time of a step, beside one process and no cluster; two plain processes do `gain` times the work of
-    one.
+def _rows(step: str, figures: dict[int, list[Figures]], gain: float) -> list[Row]:
+    """The speed and CPU time of a step, compared with one process and with no cluster.
 
-    What the busiest process takes is how long the step would be with a core for each.
+    Two plain processes do `gain` times the work of one. The time of the busiest process is the time of the step if
+    each process has a core.
     """
     pieces = STEPS[step]
-    count = found[0][0][step][pieces]
+    count = figures[0][0][step][pieces]
     wall, cpu, busiest = (
-        {processes: min(one[step][what] for one in runs) for processes, runs in found.items()}
+        {processes: min(figures_of_run[step][what] for figures_of_run in runs) for processes, runs in figures.items()}
         for what in ("wall", "cpu", "busiest")
     )
     name = f"{step} of {YEARS} years, {count / 1e6:.1f} M {pieces}"
@@ -103,23 +104,27 @@ def _rows(step: str, found: dict[int, list[Figures]], gain: float) -> list[Row]:
 
 
 def _task(runs: list[Figures]) -> Row:
-    each: dict[str, Any] = min((one["tasks"] for one in runs), key=lambda tasks: tasks["cpu"])
-    spent = 1000 * each["cpu"] / each["tasks"]
+    tasks_figures: dict[str, Any] = min(
+        (figures_of_run["tasks"] for figures_of_run in runs), key=lambda tasks: tasks["cpu"]
+    )
+    spent = 1000 * tasks_figures["cpu"] / tasks_figures["tasks"]
     row: Row = {"name": "an empty task run on a worker, CPU of worker and flow", "unit": "ms", "ours": spent}
     return row | {"peer": None, "peer_name": "", "limit": None, "limit_name": ""}
 
 
 def _month() -> list[Row]:
-    """What a row more of a month takes to compact, and what a row takes on disk before and after: prices that are all
-    different, so that what is real takes no more."""
+    """The memory and CPU time of a row in the compaction of a month, and the size of a row on disk before and after.
+
+    All prices are different, so real data takes no more space.
+    """
     runs: list[tuple[int, Run]] = []
     for nodes in NODES:
         with tempfile.TemporaryDirectory() as folder:
             run("nodal_month", folder, str(nodes), "fill")
             files = _bytes(folder)
-            done = run("nodal_month", folder, str(nodes), "compact")
+            compaction = run("nodal_month", folder, str(nodes), "compact")
             month = _bytes(folder) - files
-            runs.append((int(done.output), done))
+            runs.append((int(compaction.output), compaction))
     (few, small), (many, large) = runs
     more = (many - few) / 1e6
     name = f"compacting a month of {NODES[1]:,} nodes, {many / 1e6:.1f} M rows"
@@ -134,5 +139,5 @@ def _month() -> list[Row]:
 
 
 def _bytes(folder: str) -> int:
-    """Of all Parquet files in it."""
+    """The size of all Parquet files in `folder`."""
     return sum(path.stat().st_size for path in Path(folder).rglob("*.parquet"))

@@ -1,4 +1,4 @@
-"""A scheduled run of 15 entries with a worker that waits for it: what being deployed costs."""
+"""Measures a scheduled run of 15 entries with a waiting worker, to show the cost of deployments."""
 
 from __future__ import annotations
 
@@ -33,13 +33,15 @@ START, TASK = 3.0, 0.005
 
 
 def measure(repeats: int = 3) -> list[Row]:
-    """Seconds from the time a run was scheduled for to its end, medians, beside the same flow called in a
-    running process; the limit is what Prefect alone takes. And those of a run that has nothing to do."""
+    """The medians of the seconds from the scheduled time of a run to its end, with 15 entries and with nothing to do.
+
+    The peer is the same flow called in a running process; the limit is the time that Prefect alone takes.
+    """
     with tempfile.TemporaryDirectory() as folder, _up(Path(folder)) as config:
         scheduled = [_seconds("ingest/hourly") for _ in range(repeats)]
         idle = [_seconds("notify/untold") for _ in range(repeats)]
         called = [_called(config) for _ in range(repeats + 1)][1:]  # the first imports
-    ours, nothing, peer = (statistics.median(each) for each in (scheduled, idle, called))
+    ours, idle_seconds, peer = (statistics.median(seconds_of_runs) for seconds_of_runs in (scheduled, idle, called))
     return [
         {
             "name": f"scheduled run of {ENTRIES} entries, from its time to its end",
@@ -53,7 +55,7 @@ def measure(repeats: int = 3) -> list[Row]:
         {
             "name": "scheduled run of nothing, from its time to its end",
             "unit": "s",
-            "ours": nothing,
+            "ours": idle_seconds,
             "peer": None,
             "peer_name": "",
             "limit": START,
@@ -64,7 +66,7 @@ def measure(repeats: int = 3) -> list[Row]:
 
 @contextmanager
 def _up(folder: Path) -> Iterator[str]:
-    """A machine that runs ENTRIES synthetic entries; the path of their configuration."""
+    """Run `gridtide up` with ENTRIES synthetic entries; gives the path of their configuration."""
     apis = [
         {"name": f"e{n}", "source": "synthetic", "output_folder": f"e{n}", "schedule": "hourly"}
         | {"params": {"variables": ["demand"]}}
@@ -89,7 +91,7 @@ def _up(folder: Path) -> Iterator[str]:
 
 
 def _seconds(deployment: str) -> float:
-    """How long after its time a run of `deployment` that was there before ended."""
+    """The seconds from the scheduled time of a run of `deployment` to its end; the run is created before that time."""
     with get_client(sync_client=True) as client:
         due = datetime.now(UTC) + AHEAD
         run: Any = client.create_flow_run_from_deployment(

@@ -1,4 +1,4 @@
-"""The entries of which benchmarks fetch history: demand and generation of eight balancing authorities."""
+"""The entries whose history benchmarks collect: demand and generation of eight balancing authorities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FACETS = {
 
 
 def entries(base: str) -> list[dict[str, Any]]:
-    """One for each route of the upstream at `base`, with no quota and no bodies kept."""
+    """An entry for each route of the upstream at `base`, without quota and without stored bodies."""
     return [
         {
             "name": route,

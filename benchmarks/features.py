@@ -1,4 +1,5 @@
-"""Ten years of 60 series, from the lake's files to the features of a training set, beside a pandas loop."""
+"""Measures the features of ten years of 60 series, from the files of the lake to the saved set, beside a pandas
+loop."""
 
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ SPEC: dict[str, Any] = {
 
 
 def measure() -> list[Row]:
-    """Seconds from files to the saved set: ours as they were collected and once compacted, and the pandas loop."""
+    """The seconds from files to the saved set, before and after a compaction, and those of the pandas loop."""
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(_fill(Lake.open(folder)))
         collected = min(_ours(folder) for _ in range(3))
@@ -88,7 +89,8 @@ def measure() -> list[Row]:
 
 
 def _rolling() -> Row:
-    """Seconds of all statistics of 60 series over two windows, and of pandas, which takes each by itself."""
+    """The seconds of all rolling statistics of 60 series over two windows, beside pandas, which computes them one by
+    one."""
     values = np.random.default_rng(0).normal(size=(60, HOURS))
     values[values > 2] = np.nan
     frame = pd.DataFrame(values.T)
@@ -115,8 +117,8 @@ def _rolling() -> Row:
 
 
 async def _fill(lake: Lake) -> None:
-    """As many snapshots as runs with a reread leave, each overlapping the one before; 1 % of the values is missing,
-    and 1 % is revised."""
+    """Write overlapping snapshots, as scheduled runs with a `reread` do; 1 % of the values is missing, and 1 % is
+    revised."""
     random = np.random.default_rng(0)
     entry = CONFIG.entry("regions")
     first = int(START.timestamp()) * 1_000_000
@@ -153,7 +155,8 @@ def _ours(folder: str) -> float:
 
 
 def _pandas_loop(folder: Path) -> float:
-    """What most people write: read file by file, keep the newest, pivot, then series by series."""
+    """The seconds of the usual pandas code: read each file, keep the newest values, pivot, then derive column by
+    column."""
     began = time.perf_counter()
     files = sorted(folder.glob("regions/*.parquet"))
     table = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)

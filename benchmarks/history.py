@@ -1,4 +1,5 @@
-"""Reading history back: 1,200 overlapping snapshots to an hourly matrix, newest first, beside pandas and the limit."""
+"""Measures reading 1,200 overlapping snapshots as an hourly matrix of the newest values, beside pandas and the
+limit."""
 
 from __future__ import annotations
 
@@ -21,25 +22,25 @@ Row = dict[str, object]
 
 
 def measure(repeats: int = 3) -> list[Row]:
-    """The rows of the table: seconds and memory, of the files as they are and of the months made of them."""
+    """The rows of the table: seconds and memory with the collected files, and with the compacted months."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         lake = Lake.open(str(folder / "lake"))
         np.save(folder / "expected.npy", asyncio.run(snapshots.fill(lake)))
         files = _least(scratch, repeats, "snapshots_gridtide", "snapshots_pandas", "snapshots_columns")
         started = time.perf_counter()
-        done = asyncio.run(curated.compact(lake, snapshots.ENTRY))
+        compaction = asyncio.run(curated.compact(lake, snapshots.ENTRY))
         seconds = time.perf_counter() - started
         months = _least(scratch, repeats, "snapshots_gridtide", "snapshots_pandas", "snapshots_columns")
     return [
-        *_rows(f"{done.files:,} snapshots", files),
-        *_rows(f"the same in {len(set(done.months))} months", months),
-        _row("compacting them", "rows/s", done.rows / seconds, None, None, ""),
+        *_rows(f"{compaction.files:,} snapshots", files),
+        *_rows(f"the same in {len(set(compaction.months))} months", months),
+        _row("compacting them", "rows/s", compaction.rows / seconds, None, None, ""),
     ]
 
 
-def _rows(name: str, found: dict[str, dict[str, float]]) -> list[Row]:
-    ours, peer, limit = (found[f"snapshots_{program}"] for program in ("gridtide", "pandas", "columns"))
+def _rows(name: str, figures: dict[str, dict[str, float]]) -> list[Row]:
+    ours, peer, limit = (figures[f"snapshots_{program}"] for program in ("gridtide", "pandas", "columns"))
     return [
         _row(f"{name}: newest by hour", "s", ours["seconds"], peer["seconds"], limit["seconds"], "reading 4 columns"),
         _row(f"{name}: CPU", "s", ours["cpu"], peer["cpu"], limit["cpu"], "reading 4 columns"),
@@ -48,13 +49,14 @@ def _rows(name: str, found: dict[str, dict[str, float]]) -> list[Row]:
 
 
 def _least(folder: str, repeats: int, *programs: str) -> dict[str, dict[str, float]]:
-    """The least of each figure that the `programs` print, all run in turn: what else runs only adds."""
-    found: dict[str, list[dict[str, float]]] = {program: [] for program in programs}
+    """The least of each figure that the `programs` print; they run in turn, as other load only adds time."""
+    figures: dict[str, list[dict[str, float]]] = {program: [] for program in programs}
     for _ in range(repeats):
         for program in programs:
-            found[program].append(json.loads(run(program, folder).output))
+            figures[program].append(json.loads(run(program, folder).output))
     return {
-        program: {figure: min(one[figure] for one in each) for figure in each[0]} for program, each in found.items()
+        program: {figure: min(run_figures[figure] for run_figures in runs) for figure in runs[0]}
+        for program, runs in figures.items()
     }
 
 

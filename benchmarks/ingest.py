@@ -1,4 +1,4 @@
-"""Ingest: rows a second of whole cold processes, beside a raw download and two peers."""
+"""Measures the rows per second of an ingest as a whole cold process, beside a raw download and two peers."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Row = dict[str, object]
 
 
 def measure(repeats: int = 3) -> list[Row]:
-    """The rows of the ingest table; empty, saying so, where the imitation is not there."""
+    """The rows of the ingest table; empty, with a message, if the imitation of EIA does not exist."""
     if not SERVER.is_file():
         print(f"ingest: left out, {SERVER.name} is not beside the project")
         return []
     year = {latency: _medians(YEAR, latency, repeats) for latency in (0, 200)}
     four = _medians(4 * YEAR, 0, repeats, only=("raw download", "gridtide", "dlt, hand-tuned"))
     rows: list[Row] = []
-    for latency, found in year.items():
-        speed = {name: YEAR / each.wall for name, each in found.items()}
+    for latency, medians in year.items():
+        speed = {name: YEAR / measured_run.wall for name, measured_run in medians.items()}
         for name in ("gridtide", "gridtide with raw/"):
             rows.append(
                 _row(
@@ -48,10 +48,10 @@ def measure(repeats: int = 3) -> list[Row]:
             _row(
                 f"ingest of a year, {latency} ms, CPU",
                 "s",
-                found["gridtide"].cpu,
-                found["requests + pandas"].cpu,
+                medians["gridtide"].cpu,
+                medians["requests + pandas"].cpu,
                 "requests + pandas",
-                found["raw download"].cpu,
+                medians["raw download"].cpu,
                 "raw download",
             )
         )
@@ -67,13 +67,13 @@ def measure(repeats: int = 3) -> list[Row]:
             "raw download",
         )
     )
-    for label, found in (("350 k rows", year[0]), ("1.4 M rows", four)):
+    for label, medians in (("350 k rows", year[0]), ("1.4 M rows", four)):
         rows.append(
             _row(
                 f"ingest, peak memory at {label}",
                 "MB",
-                found["gridtide"].peak_mb,
-                found["dlt, hand-tuned"].peak_mb,
+                medians["gridtide"].peak_mb,
+                medians["dlt, hand-tuned"].peak_mb,
                 "dlt, hand-tuned",
                 200.0,
                 "goal",
@@ -95,7 +95,7 @@ def _row(name: str, unit: str, ours: float, peer: float, peer_name: str, limit: 
 
 
 def _medians(rows: int, latency: int, repeats: int, only: tuple[str, ...] = tuple(PROGRAMS)) -> dict[str, Run]:
-    """The median run of each program, all programs in turn `repeats` times after one warm-up."""
+    """The median run of each program. All programs run in turn `repeats` times, after one warm-up."""
     runs: dict[str, list[Run]] = {name: [] for name in only}
     command = (sys.executable, str(SERVER), "--hours", str(rows // 40), "--latency-ms", str(latency))
     with serving(*command) as base, tempfile.TemporaryDirectory() as scratch:
@@ -103,10 +103,11 @@ def _medians(rows: int, latency: int, repeats: int, only: tuple[str, ...] = tupl
             for name in only:
                 program, *extra = PROGRAMS[name]
                 folder = str(Path(scratch) / f"{name}-{turn}".replace(" ", "_").replace("/", ""))
-                found = run(program, base, str(rows), folder, *extra)
+                measured_run = run(program, base, str(rows), folder, *extra)
                 if turn:
-                    runs[name].append(found)
-    return {name: sorted(each, key=lambda r: r.wall)[len(each) // 2] for name, each in runs.items()}
+                    runs[name].append(measured_run)
+    by_time = {name: sorted(program_runs, key=lambda process: process.wall) for name, program_runs in runs.items()}
+    return {name: ordered[len(ordered) // 2] for name, ordered in by_time.items()}
 
 
 if __name__ == "__main__":

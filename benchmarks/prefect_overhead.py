@@ -1,4 +1,4 @@
-"""What Prefect costs: 1,000 one-page entries in one flow run, in plain asyncio, and as empty tasks."""
+"""Measures the cost of Prefect: 1,000 one-page entries in one flow run, in plain asyncio, and as empty tasks."""
 
 from __future__ import annotations
 
@@ -35,34 +35,34 @@ ENTRIES = 1000
 
 
 def measure(entries: int = ENTRIES, repeats: int = 3) -> list[Row]:
-    """Milliseconds and CPU milliseconds an entry, medians of runs in turn, the server being up.
+    """The milliseconds and CPU milliseconds per entry, as medians of runs in turn, with a running server.
 
-    The limit is what the same work costs in plain asyncio plus what Prefect takes for as many
-    tasks that do nothing. CPU is this process's: the server's and the upstream's are not in it.
+    The limit is the cost of the same work in plain asyncio plus that of as many empty Prefect tasks. CPU time is
+    that of this process, without the server and the upstream.
     """
     ensure_server()
     ways: dict[str, Callable[[str, str], Awaitable[Any]]] = {"plain": _plain, "empty": _empty, "flow": _flow}
-    found: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    spent_by_way: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     with _quiet(), serving(sys.executable, str(PROGRAMS / "page_server.py")) as url:
         for round_ in range(repeats + 1):
             for way, run in ways.items():
                 spent = _timed(run, _configuration(url, entries))
                 if round_:  # the first warms up
-                    found[way].append(spent)
+                    spent_by_way[way].append(spent)
     wall, cpu = (
-        {way: 1000 / entries * statistics.median(spent[i] for spent in spents) for way, spents in found.items()}
+        {way: 1000 / entries * statistics.median(spent[i] for spent in spents) for way, spents in spent_by_way.items()}
         for i in (0, 1)
     )
     return [
-        _row(f"{entries:,} one-page entries in one flow run, {name}", each)
-        for name, each in (("wall", wall), ("CPU", cpu))
+        _row(f"{entries:,} one-page entries in one flow run, {name}", per_entry)
+        for name, per_entry in (("wall", wall), ("CPU", cpu))
     ]
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The runs' lines go to the server alone, not to the terminal."""
-    consoles = [each for each in logging.getLogger().handlers if isinstance(each, PrefectConsoleHandler)]
+    """Send the log lines of the runs only to the server, not to the terminal."""
+    consoles = [per_entry for per_entry in logging.getLogger().handlers if isinstance(per_entry, PrefectConsoleHandler)]
     for console in consoles:
         console.setLevel(logging.ERROR)
     yield
@@ -70,14 +70,14 @@ def _quiet() -> Iterator[None]:
         console.setLevel(logging.NOTSET)
 
 
-def _row(name: str, each: dict[str, float]) -> Row:
+def _row(name: str, per_entry: dict[str, float]) -> Row:
     return {
         "name": name,
         "unit": "ms/entry",
-        "ours": each["flow"],
-        "peer": each["plain"],
+        "ours": per_entry["flow"],
+        "peer": per_entry["plain"],
         "peer_name": "plain asyncio",
-        "limit": each["plain"] + each["empty"],
+        "limit": per_entry["plain"] + per_entry["empty"],
         "limit_name": "plain asyncio + empty tasks",
     }
 
@@ -92,7 +92,7 @@ def _configuration(url: str, entries: int) -> str:
 
 
 def _timed(run: Callable[[str, str], Awaitable[Any]], configuration: str) -> tuple[float, float]:
-    """Wall and CPU seconds of `run` over an empty lake."""
+    """The wall and CPU seconds of `run` with an empty lake."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "api_config.json")
         path.write_text(configuration)
@@ -113,22 +113,22 @@ async def _plain(config: str, lake: str) -> None:
     slots, store, stamp = asyncio.Semaphore(SLOTS), Lake.open(lake), datetime.now(UTC)
     async with Http({}) as http:
 
-        async def one(entry: Any) -> None:
+        async def collect_entry(entry: Any) -> None:
             async with slots:
                 await collect(entry, lake=store, http=http, stamp=stamp, period=scheduled_period(entry, stamp))
 
-        await asyncio.gather(*(one(entry) for entry in load(config).apis))
+        await asyncio.gather(*(collect_entry(entry) for entry in load(config).apis))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-async def _nothing() -> None:
+async def _do_nothing() -> None:
     pass
 
 
 @local_flow(name="empty tasks")
 async def _empty_tasks(number: int) -> None:
-    """As many tasks that do nothing."""
-    await asyncio.gather(*(_nothing(return_state=True) for _ in range(number)))
+    """Run `number` tasks that do nothing."""
+    await asyncio.gather(*(_do_nothing(return_state=True) for _ in range(number)))
 
 
 async def _empty(config: str, lake: str) -> None:

@@ -1,4 +1,4 @@
-"""Whole processes, measured from outside."""
+"""Runs whole processes and measures their time and memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one process took: wall and CPU seconds, peak memory in MB; and what it printed."""
+    """The measured run of a process: wall and CPU seconds, peak memory in MB, and its output."""
 
     wall: float
     cpu: float
@@ -26,7 +26,7 @@ class Run:
 
 
 def run(program: str, *arguments: str) -> Run:
-    """Run `programs/<program>.py` cold to its end; raises `RuntimeError` with its output if it fails."""
+    """Run `programs/<program>.py` as a cold process; raises `RuntimeError` with its output if it fails."""
     command = [sys.executable, str(PROGRAMS / f"{program}.py"), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(PROGRAMS.parents[1])}
     started = time.perf_counter()
@@ -43,7 +43,7 @@ def run(program: str, *arguments: str) -> Run:
 
 @contextlib.contextmanager
 def serving(*command: str) -> Iterator[str]:
-    """Start `command --port N` on a free loopback port; gives its URL once it listens."""
+    """Start `command --port N` on a free local port, and stop it at the end; gives its URL once it listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

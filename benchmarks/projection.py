@@ -140,9 +140,9 @@ def memory(dataset: Dataset) -> float:
     return UNITS.base + dataset.rows / MONTHS * UNITS.memory / 1e9
 
 
-def size(needed: float) -> tuple[int, float]:
-    """vCPU and GB of the smallest Fargate task with `needed` GB."""
-    return next((vcpu, max(needed, 2.0 * vcpu)) for vcpu, most in SIZES if needed <= most)
+def size(gigabytes: float) -> tuple[int, float]:
+    """vCPU and GB of the smallest Fargate task with `gigabytes`."""
+    return next((vcpu, max(gigabytes, 2.0 * vcpu)) for vcpu, most in SIZES if gigabytes <= most)
 
 
 def hours(dataset: Dataset) -> float:

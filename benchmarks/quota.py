@@ -1,4 +1,5 @@
-"""One quota for four processes: how long a key of 5 requests a second takes, and how often it is refused."""
+"""Measures four processes with one quota of 5 requests per second: the time that they take, and the refused
+requests."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ PROCESSES, REQUESTS, RATE = 4, 17, 5.0
 
 @dataclass
 class Upstream:
-    """Lets 5.5 requests a second pass with a burst of one second, and refuses what is more with 429."""
+    """An upstream that answers 5.5 requests per second, with a burst of one second, and refuses others with 429."""
 
     tokens: float = 1.1 * RATE
     filled: float = field(default_factory=time.monotonic)
@@ -33,7 +34,7 @@ class Upstream:
     refused: int = 0
 
     async def answer(self, request: web.Request) -> web.Response:
-        """A token, or 429 with a second to wait."""
+        """Answer if a token is left, else refuse with 429 and `Retry-After: 1`."""
         now = time.monotonic()
         self.tokens, self.filled = min(1.1 * RATE, self.tokens + 1.1 * RATE * (now - self.filled)), now
         if self.tokens < 1:
@@ -45,19 +46,21 @@ class Upstream:
 
 
 def measure() -> list[Row]:
-    """Seconds from the first to the last answered request, and refusals, of ours, of Prefect's own rate
-    limit, and of four processes that know nothing of each other."""
+    """The seconds from the first to the last answered request, and the refused requests.
+
+    The peers are Prefect's own rate limit, and four processes that share nothing.
+    """
     url = ensure_server()
-    found = {mode: asyncio.run(_run(mode, url)) for mode in ("gridtide", "prefect", "alone")}
-    span = {mode: upstream.passed[-1] - upstream.passed[0] for mode, upstream in found.items()}
+    upstreams = {mode: asyncio.run(_run(mode, url)) for mode in ("gridtide", "prefect", "alone")}
+    span = {mode: upstream.passed[-1] - upstream.passed[0] for mode, upstream in upstreams.items()}
     ideal = (PROCESSES * REQUESTS - 1) / RATE
     peers = {"prefect": "Prefect's rate_limit", "alone": "no sharing"}
     return [
         {
             "name": f"{PROCESSES} processes on one {RATE:g}/s key, {what}, beside {peer}",
             "unit": unit,
-            "ours": of(found["gridtide"], span["gridtide"]),
-            "peer": of(found[mode], span[mode]),
+            "ours": of(upstreams["gridtide"], span["gridtide"]),
+            "peer": of(upstreams[mode], span[mode]),
             "peer_name": peer,
             "limit": limit,
             "limit_name": limit_name,

@@ -1,7 +1,7 @@
-"""Batches of windows: bytes a second of whole processes beside memcpy, torch, pandas and mlx-data; memory; disk; ring.
+"""Measures batches of windows: speed beside memcpy, torch, pandas and mlx-data; memory; reading from disk; rings.
 
-The rate of a loader is that of all arrays of a batch (x, mask, y, y_mask), because that is what training
-needs, and the limit is the rate at which memcpy moves x.
+The rate of a loader counts all arrays of a batch (x, mask, y, y_mask), because training needs all of them. The limit
+is the rate of memcpy of x.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ MODULES = {"torch": "torch", "mlx_data": "mlx.data", "pandas": "pandas"}
 
 
 def measure() -> list[Row]:
-    """Windows of a year on ten years, and of a month on a hundred; what of the peers is installed."""
+    """The rows for windows of a year in ten years and of a month in a hundred years, with the peers that are
+    installed."""
     with tempfile.TemporaryDirectory() as folder:
         day, year, month = (Path(folder, f"{name}.safetensors") for name in ("day", "year", "month"))
         run("sequence_set", str(day), "1440", "24")
@@ -43,14 +44,14 @@ def measure() -> list[Row]:
 
 def _loaded(loader: str, path: Path, batches: int, rounds: int = 15) -> dict[str, float]:
     arguments = loader, str(path), str(BATCH), str(batches), str(rounds)
-    found: dict[str, float] = json.loads(run("sequence_batches", *arguments).output)
-    return found
+    figures: dict[str, float] = json.loads(run("sequence_batches", *arguments).output)
+    return figures
 
 
 def _first(loader: str, path: Path) -> dict[str, float]:
-    """Seconds to open the set, and from then on to the first batch, cold: the medians of five processes."""
-    found = [_loaded(loader, path, 1, rounds=0) for _ in range(5)]
-    return {name: statistics.median(one[name] for one in found) for name in found[0]}
+    """The seconds to open a set, and from then to the first batch, in a cold process: the medians of five processes."""
+    figures = [_loaded(loader, path, 1, rounds=0) for _ in range(5)]
+    return {name: statistics.median(process_figures[name] for process_figures in figures) for name in figures[0]}
 
 
 def _batches(path: Path, what: str, batches: int) -> list[Row]:
@@ -81,10 +82,10 @@ def _batches(path: Path, what: str, batches: int) -> list[Row]:
 
 
 def _memory(path: Path, small: Path) -> list[Row]:
-    """Above what the same takes of a `small` set, which is code."""
-    loaders, rest = ("gridtide", "no_prefetch"), (str(BATCH), "5", "0")
-    code = {name: run("sequence_batches", name, str(small), *rest).peak_mb for name in loaders}
-    used = {name: run("sequence_batches", name, str(path), *rest).peak_mb - code[name] for name in loaders}
+    """The peak memory without that of a `small` set, which is the memory of the code."""
+    loaders, arguments = ("gridtide", "no_prefetch"), (str(BATCH), "5", "0")
+    code = {name: run("sequence_batches", name, str(small), *arguments).peak_mb for name in loaders}
+    used = {name: run("sequence_batches", name, str(path), *arguments).peak_mb - code[name] for name in loaders}
     store = open_store(path)
     base = sum(store.mapped[name].nbytes for name in ("values", "mask"))
     limit = base * (1 + 2 * BATCH * store.length / store.steps) / 2**20
@@ -97,9 +98,9 @@ def _memory(path: Path, small: Path) -> list[Row]:
 
 
 def _from_disk(path: Path, hours: int) -> Row:
-    """A window of the opened file, whose pages are in memory, as MLX arrays."""
+    """The time to get a window of an open file, whose pages are in memory, as MLX arrays."""
     store = open_store(path)
-    mx.eval([each.pieces for each in store.blocks.values()])  # else it is still being read meanwhile
+    mx.eval([block.pieces for block in store.blocks.values()])  # else it is still being read meanwhile
     values, mask = np.array(store.mapped["values"][0, -hours:]), np.array(store.mapped["mask"][0, -hours:])
     buffers = np.zeros_like(values), np.zeros_like(mask)
 
@@ -124,8 +125,8 @@ def _ranks(path: Path) -> list[Row]:
     rows = []
     for layout in ("contiguous", "zigzag", "striped"):
         for ranks in (2, 4):
-            found = _loaded(f"{layout}_{ranks}", path, 24)
-            rows.append(_row(f"a rank's block, {layout}, {ranks} ranks", "GB/s", found["all"], found["memcpy"]))
+            figures = _loaded(f"{layout}_{ranks}", path, 24)
+            rows.append(_row(f"a rank's block, {layout}, {ranks} ranks", "GB/s", figures["all"], figures["memcpy"]))
     return rows
 
 

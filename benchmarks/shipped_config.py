@@ -1,4 +1,4 @@
-"""Seven days of every entry of the shipped configuration, from the sandbox, through Prefect."""
+"""Measures seven days of every entry of the shipped configuration, from the sandbox, through Prefect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GOAL = 30.0
 
 
 def measure() -> list[Row]:
-    """Seconds of a backfill of what takes a period and an ingest of the snapshots, the server being up."""
+    """The seconds of a backfill of the entries with periods and an ingest of the snapshots, with a running server."""
     ensure_server()
     seconds = asyncio.run(_week())
     return [

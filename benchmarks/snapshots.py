@@ -1,6 +1,7 @@
-"""1,200 snapshots of 60 series by the hour, each overlapping the one before by half: ten years, 10.4 M rows.
+"""Writes 1,200 hourly snapshots of 60 series, each overlapping the previous one by half: ten years, 10.4 M rows.
 
-Of a value that two snapshots hold the newer counts; 1 % is missing. Shared by what reads them.
+If two snapshots contain a value, the newer one counts; 1 % of the values is missing. Several programs read these
+snapshots.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ ENTRY = parse({"apis": [{"name": "snapshots", "url": URL, "output_folder": "snap
 
 
 async def fill(lake: Lake) -> Matrix:
-    """Put the snapshots into `lake`; returns what the newest say, (hours, series)."""
+    """Write the snapshots into `lake`; returns the newest values, (hours, series)."""
     noise = np.random.default_rng(0)
     level = np.cumsum(noise.standard_normal((HOURS, len(SERIES))), axis=0) + 1000 * np.arange(len(SERIES))
     level[noise.random(level.shape) < 0.01] = np.nan
@@ -49,17 +50,17 @@ async def fill(lake: Lake) -> Matrix:
         hours = slice(max(0, end - 2 * STEP), end)
         values = level[hours] + 0.001 * number
         newest[hours] = np.where(np.isnan(values), newest[hours], values)
-        asked = START + timedelta(hours=end + 5)
+        retrieved_at = START + timedelta(hours=end + 5)
         with Draft("parquet", Provenance(ENTRY.name, None, ENTRY.fingerprint)) as draft:
-            draft.append(_table(values, hours.start, asked))
-            await lake.put_draft(draft, ENTRY.output_folder, ENTRY.file_prefix, asked)
+            draft.append(_table(values, hours.start, retrieved_at))
+            await lake.put_draft(draft, ENTRY.output_folder, ENTRY.file_prefix, retrieved_at)
     return newest
 
 
 def measured(read: Callable[[Lake], Matrix]) -> None:
-    """Read the lake that the command line names, and print seconds, CPU seconds and MB beyond the result.
+    """Read the lake of the command line with `read`, and print seconds, CPU seconds, and MB in addition to the result.
 
-    The clock starts when all is imported. Ends with an error unless the result is what was expected.
+    The measurement starts after all imports. Ends with an error if the result is not the expected one.
     """
     folder = Path(sys.argv[1])
     lake = Lake.open(str(folder / "lake"))
@@ -73,18 +74,18 @@ def measured(read: Callable[[Lake], Matrix]) -> None:
 
 
 def _memory_mb(line: str) -> float:
-    """What Linux says of this process: `VmRSS` now, `VmHWM` at most; 0 elsewhere."""
+    """The memory of this process that Linux reports: `VmRSS` now, `VmHWM` at most; 0 on other systems."""
     status = Path("/proc/self/status")
     text = status.read_text() if status.exists() else ""
-    return sum(int(one.split()[1]) for one in text.splitlines() if one.startswith(line)) / 2**10
+    return sum(int(text_line.split()[1]) for text_line in text.splitlines() if text_line.startswith(line)) / 2**10
 
 
-def _table(values: Matrix, first: int, asked: datetime) -> pa.Table:
+def _table(values: Matrix, first: int, retrieved_at: datetime) -> pa.Table:
     hour, series = np.nonzero(~np.isnan(values))
     start = int(START.timestamp() * 1e6) + (first + hour) * 3_600_000_000
     return from_columns(
         "eia",
-        asked,
+        retrieved_at,
         interval_start=start,
         interval_end=start + 3_600_000_000,
         location=arrays.dictionary_array(series // len(VARIABLES), LOCATIONS),

@@ -105,9 +105,8 @@ def main() -> None:
             f"work of the busiest rank / mean {worked.max() / worked.mean():.2f}",
             flush=True,
         )
-    mx.eval(
-        mx.distributed.all_sum(mx.array(1.0), group=group)
-    )  # all ranks wait here, as a rank that ended could no longer send
+    # All ranks wait for each other here, because a rank that has ended no longer sends.
+    mx.eval(mx.distributed.all_sum(mx.array(1.0), group=group))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Ours: backfill, compaction and preparation of eight balancing authorities on a Dask cluster of this machine.
+"""Gridtide: backfill, compaction and training set of eight balancing authorities on a local Dask cluster.
 
-argv: base years folder processes. Prints, by step, seconds, CPU seconds of this process and the workers together and
-of the busiest of them, what went in and the bytes written; `tasks` are task runs that do nothing. With 0 processes
-there is no cluster.
+Usage: base years folder processes; with 0 processes there is no cluster. Prints for each step the wall seconds, the
+CPU seconds of this process and the workers together and of the busiest of them, the rows or cells, and the bytes
+written. The step `tasks` runs empty task runs.
 """
 
 import asyncio
@@ -35,25 +35,25 @@ def cpu() -> float:
     return times.user + times.system
 
 
-async def nothing() -> None:
-    """What an empty task does."""
+async def do_nothing() -> None:
+    """Do nothing, as the body of an empty task."""
 
 
 @local_flow(name="nothing")
 async def many(cluster: str) -> None:
     """Run `TASKS` task runs that do nothing."""
-    with connect_workers(cluster, TaskRetries()) as there:
-        await there.run_all("nothing", [RemoteCall(str(n), nothing) for n in range(TASKS)])
+    with connect_workers(cluster, TaskRetries()) as dask_workers:
+        await dask_workers.run_all("nothing", [RemoteCall(str(n), do_nothing) for n in range(TASKS)])
 
 
 def written(folder: Path, pattern: str) -> int:
-    """The bytes of the files in `folder` like `pattern`."""
+    """The size of the files in `folder` that match `pattern`."""
     return sum(path.stat().st_size for path in folder.glob(pattern))
 
 
 @contextlib.contextmanager
 def cluster_of(processes: int) -> Iterator[tuple[str | None, Callable[[], list[float]]]]:
-    """The address of a cluster of `processes`, and what gives the CPU seconds of this process and of each worker."""
+    """Start a cluster of `processes`; gives its address, and a function for the CPU seconds of each process."""
     if not processes:
         yield None, lambda: [cpu()]
         return
@@ -68,8 +68,8 @@ def cluster_of(processes: int) -> Iterator[tuple[str | None, Callable[[], list[f
 
 
 def main(base: str, years: int, folder: Path, processes: int) -> dict[str, Any]:
-    """The figures."""
-    found: dict[str, Any] = {}
+    """Run the steps and return their figures."""
+    figures: dict[str, Any] = {}
     config = {"lake": str(folder), "apis": entries(base)}
     end = START + timedelta(hours=8760 * years)
     places = [{"name": n, "targets": [f"eia/{n}/demand"], "inputs": [f"eia/{n}/*"]} for n in AUTHORITIES]
@@ -88,25 +88,31 @@ def main(base: str, years: int, folder: Path, processes: int) -> dict[str, Any]:
             before, started = busy(), time.perf_counter()
             report: dict[str, Any] = asyncio.run(awaited(flow))
             wall, spent = time.perf_counter() - started, [now - then for now, then in zip(busy(), before, strict=True)]
-            found[name] = {"wall": wall, "cpu": sum(spent), "busiest": max(spent)}
+            figures[name] = {"wall": wall, "cpu": sum(spent), "busiest": max(spent)}
             return report
 
         report = step("backfill", backfill(START, end, config, cluster=address))
-        found["backfill"] |= {"rows": report["summary"]["rows"], "bytes": sum(written(folder / n, "*") for n in FACETS)}
+        figures["backfill"] |= {
+            "rows": report["summary"]["rows"],
+            "bytes": sum(written(folder / n, "*") for n in FACETS),
+        }
         report = step("compact", compact(config, cluster=address))
         months = written(folder, "processed/*/*/*/*.parquet")
-        found["compact"] |= {"rows": report["summary"]["rows"], "bytes": months}
+        figures["compact"] |= {"rows": report["summary"]["rows"], "bytes": months}
         report = step("prepare", prepare_training(spec, config, cluster=address))
         shape = report["shape"]
-        found["prepare"] |= {"cells": shape["locations"] * shape["steps"] * shape["features"], "bytes": report["bytes"]}
+        figures["prepare"] |= {
+            "cells": shape["locations"] * shape["steps"] * shape["features"],
+            "bytes": report["bytes"],
+        }
         if address:
             step("tasks", many(address))
-            found["tasks"]["tasks"] = TASKS
-    return found
+            figures["tasks"]["tasks"] = TASKS
+    return figures
 
 
 async def awaited(flow: Awaitable[Any]) -> Any:
-    """What `flow` gives."""
+    """The result of `flow`."""
     return await flow
 
 

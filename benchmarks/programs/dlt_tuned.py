@@ -1,4 +1,5 @@
-"""The best peer: dlt, tuned by hand (pages deferred to threads, Arrow tables, Parquet). argv: base rows folder"""
+"""The best peer of ingest: dlt, tuned by hand (pages deferred to threads, Arrow tables, Parquet). Usage: base rows
+folder"""
 
 import os
 import sys
@@ -20,7 +21,7 @@ SCHEMA = pa.schema([(column, pa.string()) for column in COLUMNS])
 
 @dlt.resource(name="region_data", parallelized=True)
 def region_data() -> Iterator[object]:
-    """Deferred pages."""
+    """Yield the pages, deferred to threads."""
 
     @dlt.defer
     def page(offset: int) -> pa.Table:

@@ -1,4 +1,4 @@
-"""EIA's hourly demand and generation of eight balancing authorities, any period, page by page."""
+"""Serves EIA's hourly demand and generation of eight balancing authorities, for any period, page by page."""
 
 import argparse
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ WEEK = 168
 
 
 def fragments(facet: str, kinds: tuple[str, ...]) -> list[bytes]:
-    """What follows the period of each row of a week, series by series."""
+    """The JSON after the period of each row of a week, series by series."""
     return [
         f'","respondent":"{authority}","respondent-name":"{authority}","{facet}":"{kind}","{facet}-name":"{kind}",'
         f'"value":"{1000 * number + (hour * 7919 + 31 * number) % 997}","value-units":"megawatthours"}}'.encode()
@@ -29,12 +29,12 @@ ROUTES = {
 
 
 def hour(text: str) -> int:
-    """The hour's number since 1970."""
+    """The number of an hour since 1970."""
     return (datetime.strptime(text, "%Y-%m-%dT%H") - EPOCH) // timedelta(hours=1)
 
 
 async def answer(request: web.Request) -> web.Response:
-    """One page of the hours from `start` to `end`, both included."""
+    """Answer with a page of the hours from `start` to `end`, both inclusive."""
     rows, series = ROUTES[request.match_info["route"]]
     first, last = hour(request.query["start"]), hour(request.query["end"])
     total = (last - first + 1) * series

@@ -1,4 +1,4 @@
-"""Ours: one entry through the core into a local lake. argv: base rows folder raw"""
+"""Gridtide: collects one entry into a local lake, without Prefect. Usage: base rows folder raw"""
 
 import asyncio
 import sys
@@ -28,12 +28,12 @@ ENTRY = parse(
 
 
 async def main() -> None:
-    """Everything the upstream has, as one file."""
+    """Collect all rows of the upstream into one file."""
     lake = Lake.open(folder)
     async with Http({"EIA_API_KEY": "k" + "0123456789" * 4}) as http:
-        done = await collect(ENTRY, lake=lake, http=http, stamp=datetime.now(UTC))
-    if done.rows != rows:
-        raise SystemExit(f"{done.rows} rows, {rows} expected")
+        collected = await collect(ENTRY, lake=lake, http=http, stamp=datetime.now(UTC))
+    if collected.rows != rows:
+        raise SystemExit(f"{collected.rows} rows, {rows} expected")
 
 
 asyncio.run(main())

@@ -1,4 +1,4 @@
-"""Ours: `backfill` of two entries through Prefect into a local lake. argv: base years folder"""
+"""Gridtide: runs `backfill` with two entries through Prefect into a local lake. Usage: base years folder"""
 
 import asyncio
 import sys
@@ -12,7 +12,7 @@ START = datetime(2014, 1, 1, tzinfo=UTC)
 
 
 async def main() -> None:
-    """All years."""
+    """Backfill all years."""
     report = await backfill(START, START + timedelta(hours=8760 * years), {"lake": folder, "apis": entries(base)})
     if report["summary"]["rows"] != years * 8760 * 64:
         raise SystemExit(f"{report['summary']['rows']} rows")

@@ -1,4 +1,4 @@
-"""The limit of a backfill: the same slices, ten at a time, bodies thrown away. argv: base years"""
+"""The limit of a backfill: downloads the same slices, ten at a time, and discards the bodies. Usage: base years"""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ SLICES = {"region-data": 5000 // 16, "fuel-type-data": 5000 // 48}
 
 
 async def worker(session: aiohttp.ClientSession, slices: Iterator[tuple[str, int, int]]) -> None:
-    """Takes the next slice until there is none."""
+    """Download slice after slice until none is left."""
     for route, first, hours in slices:
         last = min(first + hours, HOURS)
         params = {
@@ -24,7 +24,7 @@ async def worker(session: aiohttp.ClientSession, slices: Iterator[tuple[str, int
 
 
 async def main() -> None:
-    """All slices of both routes."""
+    """Download all slices of both routes."""
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         slices = iter([(route, at, hours) for route, hours in SLICES.items() for at in range(0, HOURS, hours)])
         await asyncio.gather(*(worker(session, slices) for _ in range(10)))

@@ -1,4 +1,4 @@
-"""A peer: requests and pandas, slice by slice, a file a year. argv: base years folder"""
+"""A peer of backfill: requests and pandas, slice by slice, one file per year. Usage: base years folder"""
 
 import sys
 from datetime import datetime, timedelta

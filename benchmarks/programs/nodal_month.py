@@ -1,6 +1,6 @@
-"""A month of hourly day-ahead prices and their four components, a file a day. argv: folder nodes fill|compact
+"""Writes or compacts a month of hourly day-ahead prices with four components. Usage: folder nodes fill|compact
 
-Prints how many rows there are.
+`fill` writes a file per day; `compact` prints the number of compacted rows.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ HOUR = 3_600_000_000
 
 
 def day(number: int, nodes: int, random: np.random.Generator) -> pa.Table:
-    """The rows of a day, hour by hour."""
+    """The rows of the day `number`, hour by hour."""
     shape = (HOURS, nodes, len(PARTS))
     hour, node, part = (axis.ravel() for axis in np.indices(shape))
     values = random.normal(40, 10, shape).round(5)
@@ -51,7 +51,7 @@ def day(number: int, nodes: int, random: np.random.Generator) -> pa.Table:
 
 
 async def fill(lake: Lake, nodes: int) -> None:
-    """Put a file a day."""
+    """Write a file for each day."""
     random = np.random.default_rng(0)
     for number in range(DAYS):
         begin = START + timedelta(days=number)
@@ -62,7 +62,7 @@ async def fill(lake: Lake, nodes: int) -> None:
 
 
 async def compact(lake: Lake) -> int:
-    """The rows that were compacted."""
+    """Compact the files, and return the number of rows."""
     return (await curated.compact(lake, ENTRY)).rows
 
 

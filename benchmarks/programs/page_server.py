@@ -1,4 +1,4 @@
-"""An upstream of one-page answers, a day of hourly values on every path."""
+"""Serves a page with a day of hourly values at every path."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ BODY = json.dumps([{"time": f"2024-01-01T{hour:02}:00Z", "mw": 1000.0 + hour} fo
 
 
 async def answer(request: web.Request) -> web.Response:
-    """The page."""
+    """Answer with the page."""
     return web.Response(body=BODY, content_type="application/json")
 
 

@@ -1,4 +1,4 @@
-"""A peer: what most people write, requests and pandas page by page. argv: base rows folder"""
+"""A peer of ingest: the usual code with requests and pandas, page by page. Usage: base rows folder"""
 
 import sys
 from pathlib import Path

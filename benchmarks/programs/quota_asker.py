@@ -1,4 +1,4 @@
-"""One process under a shared limit of 5 a second. argv: url name requests mode(gridtide|prefect|alone)"""
+"""Sends requests under a shared limit of 5 per second. Usage: url name requests mode(gridtide|prefect|alone)"""
 
 import asyncio
 import sys
@@ -19,26 +19,26 @@ PATIENT = {"concurrency": 2, "retries": 20}  # who does not share is refused oft
 
 
 class PrefectLimiter:
-    """Prefect's own rate limit, asked for each request."""
+    """Prefect's own rate limit, requested for each request."""
 
     async def acquire(self, limit: RateLimit) -> None:
-        """Wait for a slot."""
+        """Wait for a slot of the limit."""
         await rate_limit(limit.name, strict=True)
 
 
 async def body(answer: Response) -> bytes:
-    """The body, which is thrown away."""
+    """The body, which is discarded."""
     return answer.body
 
 
 async def ask(limiter: Limiter) -> None:
-    """All requests, two at a time."""
+    """Send all requests, two at a time."""
     async with Http({}, limiter) as http:
         await asyncio.gather(*(http.fetch(ENTRY, Request(url, label=str(n)), body) for n in range(requests)))
 
 
 async def main() -> None:
-    """By one of the ways to keep the limit."""
+    """Send the requests with the limiter of `mode`."""
     if mode == "gridtide":
         async with SharedLimiter() as limiter:
             await ask(limiter)

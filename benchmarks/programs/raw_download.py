@@ -1,4 +1,4 @@
-"""The limit of ingest: the same pages, eight at a time, bodies thrown away. argv: base rows"""
+"""The limit of ingest: downloads the same pages, eight at a time, and discards the bodies. Usage: base rows"""
 
 import asyncio
 import sys
@@ -11,7 +11,7 @@ PATH = "/v2/electricity/rto/region-data/data/"
 
 
 async def worker(session: aiohttp.ClientSession, offsets: Iterator[int]) -> None:
-    """Takes the next page until there is none."""
+    """Download page after page until none is left."""
     for offset in offsets:
         params: dict[str, str | int] = {"offset": offset, "length": 5000, "frequency": "hourly", "data[0]": "value"}
         async with session.get(base + PATH, params=params) as response:
@@ -19,7 +19,7 @@ async def worker(session: aiohttp.ClientSession, offsets: Iterator[int]) -> None
 
 
 async def main() -> None:
-    """All pages."""
+    """Download all pages."""
     connector = aiohttp.TCPConnector(limit=8)
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         offsets = iter(range(0, rows, 5000))

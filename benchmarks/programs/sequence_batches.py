@@ -1,7 +1,7 @@
-"""One loader over a training set, beside memcpy in the same process. argv: loader file batch_size batches [rounds]
+"""Measures one loader of a training set beside memcpy. Usage: loader file batch_size batches [rounds]
 
-Prints JSON: seconds to open the set, and from then on to the first batch (`first`); and unless there are 0
-rounds, GB/s of all arrays of a batch (`all`), of `x` alone while all come (`x`), and of memcpy, which is
+Prints JSON: the seconds to open the set (`open`), and from then to the first batch (`first`). Unless `rounds` is 0,
+also GB/s of all arrays of a batch (`all`), of `x` alone while all arrays are loaded (`x`), and of memcpy, which is
 `numpy.copyto` of the windows of one batch's x into one buffer.
 """
 
@@ -25,13 +25,13 @@ Loader = Callable[[Path, int, int], Batches]
 
 
 def order(windows: Any, size: int) -> Iterator[Any]:
-    """Starts of the windows, shuffled, `size` at a time."""
+    """The starts of the windows, shuffled, `size` at a time."""
     starts = np.random.default_rng(0).permutation(windows[:, 1])
     return iter(starts[: len(starts) // size * size].reshape(-1, size))
 
 
 def gridtide(layout: Any = "contiguous", rank: int = 0, ranks: int = 1, *, read: bool = False, **keys: Any) -> Loader:
-    """Ours, as a rank of a ring gets it; with `read`, opening takes until the base has been read."""
+    """Gridtide's loader for one rank of a ring. With `read`, opening includes reading the whole base."""
 
     def loader(path: Path, length: int, size: int) -> Batches:
         from gridtide.mlx_store import iterate_batches, mx, open_store
@@ -39,7 +39,7 @@ def gridtide(layout: Any = "contiguous", rank: int = 0, ranks: int = 1, *, read:
 
         store = open_store(path, Shard(layout, rank, ranks))
         if read:
-            mx.eval([each.pieces for each in store.blocks.values()])
+            mx.eval([blocks.pieces for blocks in store.blocks.values()])
 
         def batches() -> Iterator[Any]:
             for batch in iterate_batches(store, "train", batch_size=size, **keys):
@@ -52,7 +52,7 @@ def gridtide(layout: Any = "contiguous", rank: int = 0, ranks: int = 1, *, read:
 
 
 def torch(path: Path, length: int, size: int) -> Batches:
-    """torch's DataLoader over slices of tensors in memory, in this process, which is its fastest here."""
+    """torch's DataLoader over slices of tensors in memory, without worker processes, which is its fastest mode here."""
     import torch
     from torch.utils.data import DataLoader, Dataset
 
@@ -77,7 +77,7 @@ def torch(path: Path, length: int, size: int) -> Batches:
 
 
 def pandas(path: Path, length: int, size: int) -> Batches:
-    """A table sliced window by window into lists, then stacked."""
+    """A loader that slices a table window by window into lists and stacks them."""
     import mlx.core as mx
     import pandas as pd
 
@@ -86,14 +86,14 @@ def pandas(path: Path, length: int, size: int) -> Batches:
 
     def batches() -> Iterator[Any]:
         for starts in order(mapped["windows.train"], size):
-            found: dict[str, list[Any]] = {"x": [], "mask": [], "y": [], "y_mask": []}
+            arrays: dict[str, list[Any]] = {"x": [], "mask": [], "y": [], "y_mask": []}
             for start in starts:
                 t0 = start + length
-                found["x"].append(values.iloc[start:t0].to_numpy())
-                found["mask"].append(mask.iloc[start:t0].to_numpy())
-                found["y"].append(targets.iloc[t0 : t0 + H].to_numpy())
-                found["y_mask"].append(target_mask.iloc[t0 : t0 + H].to_numpy())
-            batch = {name: mx.array(np.stack(parts)) for name, parts in found.items()}
+                arrays["x"].append(values.iloc[start:t0].to_numpy())
+                arrays["mask"].append(mask.iloc[start:t0].to_numpy())
+                arrays["y"].append(targets.iloc[t0 : t0 + H].to_numpy())
+                arrays["y_mask"].append(target_mask.iloc[t0 : t0 + H].to_numpy())
+            batch = {name: mx.array(np.stack(parts)) for name, parts in arrays.items()}
             mx.eval(batch)
             yield batch
 
@@ -101,7 +101,7 @@ def pandas(path: Path, length: int, size: int) -> Batches:
 
 
 def mlx_data(path: Path, length: int, size: int) -> Batches:
-    """mlx-data's buffer of starts, each turned into its window."""
+    """mlx-data's buffer of starts, each mapped to its window."""
     import mlx.core as mx
     import mlx.data as dx
 
@@ -142,7 +142,7 @@ LOADERS: dict[str, Loader] = {
 
 
 def memcpy(path: Path, length: int, size: int, share: int) -> Batches:
-    """The windows of one batch's x (a rank's `share`th of each) into one buffer."""
+    """Copy the windows of one batch's x (a `share`th of each, for a rank) into one buffer."""
     mapped, _ = tensors.open_mapped(path)
     values, run = np.array(mapped["values"][0]), length // share
     buffer = np.zeros((size, run, values.shape[1]), np.float32)
@@ -157,7 +157,7 @@ def memcpy(path: Path, length: int, size: int, share: int) -> Batches:
 
 
 def spent(batches: Iterator[Any], count: int) -> tuple[float, int, int]:
-    """Seconds of `count` batches, and the bytes of all arrays and of x of one of them."""
+    """The seconds of `count` batches, and the sizes of all arrays and of x of one batch."""
     began = time.perf_counter()
     for number, batch in enumerate(islice(batches, count), 1):
         if number == count:
@@ -167,7 +167,7 @@ def spent(batches: Iterator[Any], count: int) -> tuple[float, int, int]:
 
 
 def main(name: str, file: str, size: int, count: int, rounds: int = 15) -> None:
-    """Measure `name`, in short turns with memcpy, so that what else runs here meets both."""
+    """Measure the loader `name` in short turns with memcpy, so that other load affects both."""
     if name not in PEERS:
         from gridtide import mlx_store  # noqa: F401  # which is no part of opening
     path = Path(file)
@@ -184,14 +184,14 @@ def main(name: str, file: str, size: int, count: int, rounds: int = 15) -> None:
         print(json.dumps(times))
         return
     limit = memcpy(path, length, size, int(name.rpartition("_")[2]) if name[-1].isdigit() else 1)
-    found: dict[str, list[float]] = {"all": [], "x": [], "memcpy": []}
+    rates: dict[str, list[float]] = {"all": [], "x": [], "memcpy": []}
     for _ in range(rounds):
         seconds, _, nbytes = spent(limit(), count)
-        found["memcpy"].append(count * nbytes / seconds / 1e9)
-        seconds, everything, x = spent(ours(), count)
-        found["all"].append(count * everything / seconds / 1e9)
-        found["x"].append(count * x / seconds / 1e9)
-    middle = {key: statistics.median(rates) for key, rates in found.items()}
+        rates["memcpy"].append(count * nbytes / seconds / 1e9)
+        seconds, batch_bytes, x = spent(ours(), count)
+        rates["all"].append(count * batch_bytes / seconds / 1e9)
+        rates["x"].append(count * x / seconds / 1e9)
+    middle = {key: statistics.median(turns) for key, turns in rates.items()}
     print(json.dumps({**middle, **times}))
 
 

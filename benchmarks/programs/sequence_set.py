@@ -1,4 +1,4 @@
-"""A training set of one location with random values, nine in ten of them observed. argv: file steps seq_len"""
+"""Writes a training set of one location with random values, 90 % of them observed. Usage: file steps seq_len"""
 
 import json
 import sys
@@ -13,7 +13,7 @@ FEATURES, HORIZON = 64, 24
 path, steps, seq_len = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 random = np.random.default_rng(0)
 starts = np.arange(0, steps - seq_len - HORIZON + 1, 24)
-given = {
+arrays = {
     "values": random.standard_normal((1, steps, FEATURES), np.float32),
     "mask": random.random((1, steps, FEATURES), np.float32) < 0.9,
     "targets": random.standard_normal((1, steps, 1), np.float32),
@@ -21,5 +21,5 @@ given = {
     "time": 3600 * np.arange(steps),
     "windows.train": np.stack([np.zeros_like(starts), starts], axis=1),
 }
-asked = {"name": "random", "seq_len": seq_len, "horizon": HORIZON, "ring": {"layout": "contiguous", "ranks": 1}}
-path.write_bytes(b"".join(tensors.encode_tensors(given, {"manifest": json.dumps({"spec": asked})})))
+spec = {"name": "random", "seq_len": seq_len, "horizon": HORIZON, "ring": {"layout": "contiguous", "ranks": 1}}
+path.write_bytes(b"".join(tensors.encode_tensors(arrays, {"manifest": json.dumps({"spec": spec})})))

@@ -1,4 +1,5 @@
-"""The limit: read time, location, variable and value of all files, and do nothing with them. argv: folder"""
+"""The limit of reading history: reads time, location, variable and value of all files, and nothing else. Usage:
+folder"""
 
 import json
 import sys

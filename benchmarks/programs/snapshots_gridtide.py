@@ -1,4 +1,4 @@
-"""Ours: the files, or the months they are compacted into, to hourly rows. argv: folder"""
+"""Gridtide: reads the collected files, or the compacted months, as hourly rows. Usage: folder"""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from gridtide.training.series.hourly_grid import HourlyGrid
 
 
 async def gathered(lake: Lake) -> HourlyGrid:
-    """As the preparation of a training set does: pin the files, then gather what they hold."""
+    """Pin the files and gather their series, as the preparation of a training set does."""
     grid = HourlyGrid(PERIOD, lambda name: True)
     pinned = await curated.inputs(lake, [ENTRY], PERIOD)
     async for _, table in curated.tables(lake, [ENTRY], pinned, PERIOD):

@@ -1,4 +1,4 @@
-"""The peer: concatenate all files, keep the newest of each key, pivot. argv: folder"""
+"""A peer of reading history: concatenates all files, keeps the newest of each key, pivots. Usage: folder"""
 
 from pathlib import Path
 
