@@ -24,6 +24,7 @@ SECTIONS = (
     "sequences",
     "shipped_config",
     "features",
+    "large_csv",
     "deployed",
     "cluster",
 )

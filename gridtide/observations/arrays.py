@@ -19,7 +19,12 @@ def dictionary_array(codes: np.ndarray, labels: Sequence[str]) -> pa.DictionaryA
     merged = np.array([numbers.setdefault(label, len(numbers)) for label in labels], np.int32)
     dictionary = pa.lib.StringBuilder()
     dictionary.append_values(list(numbers))
-    return pa.DictionaryArray.from_arrays(from_numpy(merged[codes], pa.int32()), dictionary.finish())
+    words = dictionary.finish()
+    if len(words) == 1:
+        indices = np.zeros(len(codes), np.int32)
+    else:
+        indices = codes if len(words) == len(labels) else merged[codes]
+    return pa.DictionaryArray.from_arrays(from_numpy(indices, pa.int32()), words)
 
 
 def from_numpy(data: np.ndarray, kind: pa.DataType) -> pa.Array:

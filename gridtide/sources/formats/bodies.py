@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fnmatch
 import gzip
 import io
@@ -11,11 +12,15 @@ import zlib
 from typing import Literal
 
 from gridtide.errors import FormatError, UpstreamError
+from gridtide.sources.contract import BOM
 
 BodyKind = Literal["json", "xml", "csv"]
 
 SPREADSHEETS = {b"\xd0\xcf\x11\xe0": "a spreadsheet of Excel (xls)", b"%PDF": "a PDF"}
 """First bytes of documents that hold no table that can be read here, and what they are."""
+
+PIECE_BYTES = 1 << 20
+"""Bytes of a body that are decoded at a time."""
 
 UNPACKED_LIMIT = 2 * 2**30
 """Bytes that a packed body may grow to."""
@@ -70,26 +75,42 @@ def _members_of_zip(entry: str, body: bytes, pattern: str | None) -> list[tuple[
         return members
 
 
-def decode_body(entry: str, body: bytes, encoding: str | None, content_type: str) -> str:
-    """`body` as text: by its byte order mark, by `encoding`, by what `content_type` declares, as UTF-8, or as
-    `charset-normalizer` finds it to be written. Raises `FormatError` where it cannot be told."""
-    marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+def encode_utf8(entry: str, body: bytes, encoding: str | None, content_type: str) -> bytes:
+    """`body` in UTF-8: itself, copied only where it is written otherwise. How it is written is told by its byte order
+    mark, by `encoding`, by what `content_type` declares, or found by `charset-normalizer`.
+
+    Raises `FormatError` where it cannot be told.
+    """
+    marks = {BOM: "utf-8", b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
     marked = next((name for mark, name in marks.items() if body.startswith(mark)), None)
     declared = re.search(r"charset=[\"']?([\w.:-]+)", content_type)
     for name in filter(None, (marked, encoding)):
         try:
-            return body.decode(name)
+            return _recoded(body, name)
         except UnicodeDecodeError as error:
             raise FormatError(entry, f"the body is not written in {name}: {error}", 'Correct "encoding"') from error
     for name in filter(None, (declared and declared[1], "utf-8")):
         try:
-            return body.decode(name)
+            return _recoded(body, name)
         except (UnicodeDecodeError, LookupError):
             continue
     return _detected(entry, body)
 
 
-def _detected(entry: str, body: bytes) -> str:
+def _recoded(body: bytes, encoding: str) -> bytes:
+    """`body`, which is written in `encoding`, in UTF-8; read piece by piece, so that no large text is held."""
+    reader = codecs.getincrementaldecoder(encoding)()
+    name = codecs.lookup(encoding).name
+    sink = None if name in ("utf-8", "ascii") else bytearray()
+    for begin in range(0, len(body), PIECE_BYTES):
+        text = reader.decode(body[begin : begin + PIECE_BYTES])
+        if sink is not None:
+            sink += text.encode()
+    text = reader.decode(b"", final=True)
+    return body if sink is None else bytes(sink + text.encode())
+
+
+def _detected(entry: str, body: bytes) -> bytes:
     """A body whose encoding nobody says."""
     import charset_normalizer
 
@@ -100,24 +121,23 @@ def _detected(entry: str, body: bytes) -> str:
             entry, "the body is neither JSON nor XML, nor can it be read as CSV: its encoding is unknown", fix
         )
     try:
-        return body.decode(best.encoding)
+        return _recoded(body, best.encoding)
     except UnicodeDecodeError as error:
         raise FormatError(entry, f"the body is not written in {best.encoding} throughout: {error}", fix) from error
 
 
-def kind_of(entry: str, text: str) -> BodyKind:
-    """What the body `text` holds, of which XML may be the beginning alone. Raises `UpstreamError` for web pages and for
-    no body."""
-    start = text[:2000].lstrip("\ufeff \t\r\n")
-    if not start:
+def kind_of(entry: str, body: bytes) -> BodyKind:
+    """What `body`, a text in UTF-8, holds. Raises `UpstreamError` for web pages and for no body."""
+    start = body[:2000].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    if not start and not body.removeprefix(BOM).strip():
         raise UpstreamError(entry, "the body is empty")
     if is_page(start):
         raise UpstreamError(entry, f"the body is a web page, not data: {' '.join(start[:120].split())}")
-    if start[0] in "{[":
+    if start[:1] in ("{", "["):
         return "json"
-    if start[0] == "<":
+    if start[:1] == "<":
         return "xml"
-    return "json" if _is_wrapped_json(start, text) else "csv"
+    return "json" if _is_wrapped_json(start, body[-2000:].decode("utf-8", "replace").rstrip()) else "csv"
 
 
 def is_page(start: str) -> bool:
@@ -128,11 +148,10 @@ def is_page(start: str) -> bool:
     )
 
 
-def _is_wrapped_json(start: str, text: str) -> bool:
+def _is_wrapped_json(start: str, end: str) -> bool:
     """Whether it is the argument of a callback, a JSON text within a JSON text, or the word null."""
-    stripped = text.strip()
-    if stripped == "null":
+    if start.strip() == "null":
         return True
     if re.match(r"(/\*.*?\*/)?\s*[A-Za-z_$][\w$.]*\s*\(\s*[\[{\"]", start):
-        return stripped.endswith((")", ");"))
-    return re.match(r'"\s*[\[{]', start) is not None and stripped.endswith('"')
+        return end.endswith((")", ");"))
+    return re.match(r'"\s*[\[{]', start) is not None and end.endswith('"')

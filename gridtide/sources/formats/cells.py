@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
+from gridtide.entries.table_layout import NumberStyle
 from gridtide.observations.arrays import to_numpy
 from gridtide.sources.contract import Skipped
 
-CellColumns = Mapping[str, pa.StringArray]
+CellColumn: TypeAlias = pa.Array
+"""Cells of a column, shape (rows,): texts, or numbers where all of them are numbers or nulls."""
+
+CellColumns = Mapping[str, CellColumn]
 
 CELLS_IN_ONE = 4_000_000
 """Cells of a table that is read in one piece; larger ones are read in pieces to bound memory."""
@@ -25,7 +30,8 @@ CELLS_IN_ONE = 4_000_000
 class CellTable:
     """The `rows` records of an answer.
 
-    `read` gives whole columns by name, each of shape (rows,); `pieces` gives some of them piece by piece. `inherited`
+    `read` gives whole columns of texts by name, each of shape (rows,); `pieces` gives some of them piece by piece, as
+    numbers written in a style where a piece of one holds nothing else. `inherited`
     columns belong to what the records stand in and are never values by themselves. `place` says where the record of a
     number is (`row 7`). `skipped` are records that could not be read.
     """
@@ -33,7 +39,7 @@ class CellTable:
     names: Sequence[str]
     rows: int
     read: Callable[[Sequence[str]], CellColumns]
-    pieces: Callable[[Sequence[str]], Iterator[CellColumns]]
+    pieces: Callable[[Sequence[str], NumberStyle], Iterator[CellColumns]]
     place: Callable[[int], str]
     inherited: frozenset[str] = frozenset()
     skipped: list[Skipped] = field(default_factory=list)
@@ -58,7 +64,7 @@ def table_of_columns(
     def read(names: Sequence[str]) -> CellColumns:
         return {name: columns[name] for name in names}
 
-    def pieces(names: Sequence[str]) -> Iterator[CellColumns]:
+    def pieces(names: Sequence[str], written: NumberStyle) -> Iterator[CellColumns]:
         step = max(CELLS_IN_ONE // max(len(names), 1), 1)
         for start in range(0, rows, step):
             yield {name: columns[name].slice(start, step) for name in names}

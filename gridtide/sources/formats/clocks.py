@@ -280,6 +280,8 @@ def to_utc(local: np.ndarray, series: np.ndarray, clock: Clock, second: np.ndarr
 
 def both_passes(moments: np.ndarray, zone: ZoneInfo) -> tuple[np.ndarray, np.ndarray]:
     """Local `moments` (rows,) as UTC in the first pass of their hour and in the second, which are mostly one."""
+    if zone.key == "UTC":
+        return moments, moments
     offsets = np.empty((2, len(moments)), np.int64)
     for place, moment in enumerate(moments.tolist()):
         naive = (EPOCH + timedelta(microseconds=moment)).replace(tzinfo=None)

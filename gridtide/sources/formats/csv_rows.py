@@ -1,4 +1,10 @@
-"""CSV: a text cut into rows and fields, block by block, after what stands before, between and after them is away."""
+"""CSV: the bytes of a text cut into rows and cells, block by block, after what stands around the rows is away.
+
+    bytes (UTF-8) ─► rows ─► labels, whole          tokenised once, which counts the rows
+                          └► values, block by block  numbers where a column of a block holds nothing else
+
+A body may be as large as memory allows, so it is never copied: rows are a span of its bytes.
+"""
 
 from __future__ import annotations
 
@@ -8,79 +14,149 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
 
 import pyarrow as pa
 
-from gridtide.entries.table_layout import Csv
+from gridtide.entries.table_layout import Csv, NumberStyle
 from gridtide.errors import FormatError, UpstreamError
-from gridtide.sources.contract import Skipped
+from gridtide.observations.arrays import one_chunk
+from gridtide.sources.contract import BOM, Skipped
 from gridtide.sources.formats.cells import CellColumns, CellTable, numbered, string_array
+from gridtide.sources.formats.numbers import has_infinite, null_texts, plain_numbers, without_group_marks
 
-BLOCK_BYTES = 1 << 20
-"""Bytes of text that are cut into cells at a time."""
+BLOCK_BYTES = 1 << 21
+"""Bytes of rows that are cut into cells at a time."""
+
+HEAD_LINES = 1000
+"""Lines among which the header stands once those before it are passed over."""
 
 NAMELESS = "column {}"
 """What a column without a name in the header is called."""
 
 
 @dataclass(frozen=True)
-class _Lines:
-    """The rows of a CSV as UTF-8, its columns, and the numbers of lines, from 1, on which the rows begin."""
+class _Line:
+    """A line of a body: its number, from 1, the bytes that it takes, and its text."""
+
+    number: int
+    begin: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a CSV, which are the bytes from `begin` to `end` of `body`, its columns, and the number of the line,
+    from 1, on which they begin."""
 
     body: bytes
+    begin: int
+    end: int
     names: list[str]
     first_line: int
     delimiter: str
 
+    @property
+    def newline(self) -> bytes:
+        """What ends a row."""
+        return _newline(self.body)
 
-def read_csv(entry: str, text: str, written: Csv, columns: Sequence[str], *, length_known: bool = True) -> CellTable:
-    """The table in `text`, as `written` says. `columns` are some that its header must hold, by which it is told from a
-    line of words.
+
+def read_csv(
+    entry: str,
+    body: bytes,
+    written: Csv,
+    columns: Sequence[str],
+    labels: Sequence[str] = (),
+    *,
+    length_known: bool = True,
+) -> CellTable:
+    """The table in `body`, a text in UTF-8, as `written` says. `columns` are some that its header must hold, by which
+    it is told from a line of words; `labels` are columns that will be read whole.
 
     Raises `UpstreamError` where the text ends in the middle of a line, `FormatError` where there is no header or a row
     has more fields than that.
     """
-    lines = _cut_around(entry, text.removeprefix("\ufeff"), written, columns)
-    _refuse_cut_text(entry, text, lines, written, length_known)
-    return _table(entry, lines, written)
+    rows = _cut_around(entry, body, written, columns)
+    _refuse_cut_text(entry, rows, written, length_known)
+    return _table(entry, rows, written, [name for name in labels if name in rows.names])
 
 
-def _cut_around(entry: str, text: str, written: Csv, columns: Sequence[str]) -> _Lines:
-    """`text` without the lines before its header, the header, comments and the lines after its rows."""
-    all_lines = (
-        text.splitlines(keepends=True)
-        if "\v" not in text and "\f" not in text
-        else re.findall(r"[^\n]*\n|[^\n]+", text)
-    )
-    begin = _first_line(entry, all_lines, written)
-    numbered = [(number, line) for number, line in enumerate(all_lines[begin:], begin + 1) if line.strip()]
-    if written.comment is not None:
-        numbered = [(number, line) for number, line in numbered if not line.startswith(written.comment)]
-    if not numbered:
+def _newline(body: bytes) -> bytes:
+    return b"\n" if body.find(b"\n") >= 0 or body.find(b"\r") < 0 else b"\r"
+
+
+def _lines(body: bytes) -> Iterator[_Line]:
+    """The lines of `body` in order, each with its end."""
+    newline = _newline(body)
+    begin, number = len(BOM) if body.startswith(BOM) else 0, 0
+    while begin < len(body):
+        end = body.find(newline, begin) + 1 or len(body)
+        number += 1
+        yield _Line(number, begin, end, body[begin:end].decode("utf-8", "replace"))
+        begin = end
+
+
+def _cut_around(entry: str, body: bytes, written: Csv, columns: Sequence[str]) -> _Rows:
+    """The rows of `body`, without the lines before its header, the header, comments and the lines after its rows."""
+    lines = (line for line in _after_skipped(entry, body, written) if _is_row(line.text, written))
+    head = list(islice(lines, HEAD_LINES))
+    if not head:
         raise FormatError(entry, "the CSV has no header", 'Correct "skip" or "comment"')
-    delimiter = written.delimiter or max(",;\t|", key=numbered[0][1].count)
-    names, used = _header(entry, [line for _, line in numbered], written, delimiter, columns)
-    rows = numbered[used : len(numbered) - written.footer]
-    first = rows[0][0] if rows else len(all_lines) + 1
-    return _Lines("".join(line for _, line in rows).encode(), names, first, delimiter)
+    delimiter = written.delimiter or max(",;\t|", key=head[0].text.count)
+    names, used = _header(entry, [line.text for line in head], written, delimiter, columns)
+    begin = head[used].begin if used < len(head) else len(body)
+    end = max(begin, _end_of_rows(body, written))
+    first = head[used].number if used < len(head) else head[-1].number + 1
+    rows = _Rows(body, begin, end, names, first, delimiter)
+    return rows if written.comment is None else _without_comments(rows, written)
 
 
-def _first_line(entry: str, lines: Sequence[str], written: Csv) -> int:
-    """How many lines stand before the header."""
+def _is_row(text: str, written: Csv) -> bool:
+    return bool(text.strip()) and (written.comment is None or not text.startswith(written.comment))
+
+
+def _after_skipped(entry: str, body: bytes, written: Csv) -> Iterator[_Line]:
+    """The lines from the header on."""
+    lines = _lines(body)
     if isinstance(written.skip, int):
-        return written.skip
+        return islice(lines, written.skip, None)
     begins = written.skip.removeprefix("until:")
-    for number, line in enumerate(lines):
-        if line.startswith(begins) or line.lstrip('" \t').startswith(begins):
-            return number
-    raise FormatError(
-        entry, f'skip: no line of the CSV begins with "{begins}"; the first is {_first_shown(lines)}', 'Correct "skip"'
-    )
+    first = ""
+    for line in lines:
+        first = first or repr(line.text.strip()[:80])
+        if line.text.startswith(begins) or line.text.lstrip('" \t').startswith(begins):
+            return _with_first(line, lines)
+    happened = f'skip: no line of the CSV begins with "{begins}"; the first is {first or "none"}'
+    raise FormatError(entry, happened, 'Correct "skip"')
 
 
-def _first_shown(lines: Sequence[str]) -> str:
-    return repr(lines[0].strip()[:80]) if lines else "none"
+def _with_first(line: _Line, lines: Iterator[_Line]) -> Iterator[_Line]:
+    yield line
+    yield from lines
+
+
+def _end_of_rows(body: bytes, written: Csv) -> int:
+    """Where the rows of `body` end: before as many of its last lines as the `footer` has."""
+    end, footer, newline = len(body), written.footer, _newline(body)
+    while footer and end:
+        begin = body.rfind(newline, 0, max(end - 1, 0)) + 1
+        footer -= _is_row(body[begin:end].decode("utf-8", "replace"), written)
+        end = begin
+    return end
+
+
+def _without_comments(rows: _Rows, written: Csv) -> _Rows:
+    """`rows` without the lines that begin with the mark of comments, of which the first is none."""
+    mark = (written.comment or "").encode()
+    if rows.body.find(rows.newline + mark, rows.begin, rows.end) < 0:
+        return rows
+    lines = rows.body[rows.begin : rows.end].split(rows.newline)
+    body = rows.newline.join(line for line in lines if not line.startswith(mark))
+    return _Rows(body, 0, len(body), rows.names, rows.first_line, rows.delimiter)
 
 
 def _header(
@@ -153,13 +229,14 @@ def _names(entry: str, rows: Sequence[Sequence[str]], first: list[str]) -> list[
     return names
 
 
-def _refuse_cut_text(entry: str, text: str, lines: _Lines, written: Csv, length_known: bool) -> None:
-    """Raise where `text` ends in the middle of a line, or maybe of a number where nobody said how long it is."""
-    if text.endswith(("\n", "\r")) or not lines.body or written.footer:
+def _refuse_cut_text(entry: str, rows: _Rows, written: Csv, length_known: bool) -> None:
+    """Raise where the body ends in the middle of a line, or maybe of a number where nobody said how long it is."""
+    if rows.body.endswith((b"\n", b"\r")) or rows.begin >= rows.end or written.footer:
         return
-    last = lines.body.decode().rpartition("\n")[2]
-    fields = next(csv.reader([last], delimiter=lines.delimiter, quotechar=written.quote), [])
-    if len(fields) < len(lines.names) or not length_known:
+    begin = max(rows.begin, rows.body.rfind(rows.newline, rows.begin, rows.end) + 1)
+    last = rows.body[begin : rows.end].decode("utf-8", "replace")
+    fields = next(csv.reader([last], delimiter=rows.delimiter, quotechar=written.quote), [])
+    if len(fields) < len(rows.names) or not length_known:
         raise UpstreamError(entry, f"the CSV is cut in its last line: {last[-80:]!r}")
 
 
@@ -167,105 +244,198 @@ NO_FIELD = "\x00absent"
 """What stands in a CSV for a field that its row does not have."""
 
 
-def _table(entry: str, lines: _Lines, written: Csv) -> CellTable:
-    """The table of `lines`; fields that rows do not have are among its `skipped`."""
-    blocks = _Blocks(entry, lines.body, lines.delimiter, written.quote, lines.names)
+def _table(entry: str, rows: _Rows, written: Csv, labels: Sequence[str]) -> CellTable:
+    """The table of `rows`; fields that they do not have are among its `skipped`."""
+    cells = _Cells(rows, written.quote)
     short: list[tuple[int, int]] = []
-    rows = blocks.count_rows()
-    if rows is None:
-        body, short = _repaired(entry, lines, written)
-        blocks = _Blocks(entry, body, lines.delimiter, written.quote, lines.names)
-        rows = blocks.count_rows() or 0
+    if not cells.count(labels):
+        repaired, short = _repaired(entry, rows, written)
+        cells = _Cells(repaired, written.quote, repaired=True)
+        cells.count(labels)
     skipped = []
     if short:
         number, fields = short[0]
-        missing = sum(len(lines.names) - count for _, count in short)
-        example = f"line {number} has {fields} of {len(lines.names)} fields"
+        missing = sum(len(rows.names) - count for _, count in short)
+        example = f"line {number} has {fields} of {len(rows.names)} fields"
         skipped.append(Skipped("fields that rows of the CSV do not have", missing, example))
-    plain = rows == lines.body.count(b"\n") + (not lines.body.endswith(b"\n"))  # no row takes several lines
-    place = numbered("line", lines.first_line) if plain else numbered("row")
-    return CellTable(lines.names, rows, blocks.read, blocks.pieces, place, skipped=skipped)
+    place = numbered("line", rows.first_line) if cells.one_line_each else numbered("row")
+    return CellTable(rows.names, cells.row_count, cells.read, cells.pieces, place, skipped=skipped)
 
 
-def _repaired(entry: str, lines: _Lines, written: Csv) -> tuple[bytes, list[tuple[int, int]]]:
+def _repaired(entry: str, rows: _Rows, written: Csv) -> tuple[_Rows, list[tuple[int, int]]]:
     """The rows with as many fields each as there are names, and the lines that had fewer, with how many.
 
     Raises `FormatError` for a row that has more.
     """
     short = []
-    width = len(lines.names)
-    sink = io.StringIO()
-    writer = csv.writer(sink, delimiter=lines.delimiter, quotechar=written.quote, lineterminator="\n")
-    text = io.StringIO(lines.body.decode(), newline="")
-    reader = csv.reader(text, delimiter=lines.delimiter, quotechar=written.quote, strict=True)
+    width = len(rows.names)
+    sink = io.BytesIO()
+    text = io.TextIOWrapper(sink, "utf-8", newline="", write_through=True)
+    writer = csv.writer(text, delimiter=rows.delimiter, quotechar=written.quote, lineterminator="\n")
+    source = io.TextIOWrapper(io.BytesIO(memoryview(rows.body)[rows.begin : rows.end]), "utf-8", newline="")
+    reader = csv.reader(source, delimiter=rows.delimiter, quotechar=written.quote, strict=True)
     try:
         for row in reader:
+            if len(row) < 2 and not "".join(row).strip():
+                continue
             while len(row) > width and not row[-1].strip():
                 row.pop()
-            number = lines.first_line + reader.line_num - 1
+            number = rows.first_line + reader.line_num - 1
             if len(row) > width:
                 happened = f"row {number} of the CSV has {len(row)} fields, its header {width}"
                 fix = 'Name all columns with "header", or pass over such rows with "skip", "comment" or "footer"'
-                raise FormatError(entry, f"{happened}: {lines.delimiter.join(row)[:80]!r}", fix)
+                raise FormatError(entry, f"{happened}: {rows.delimiter.join(row)[:80]!r}", fix)
             if len(row) < width:
                 short.append((number, len(row)))
             writer.writerow(row + [NO_FIELD] * (width - len(row)))
     except csv.Error as error:
         happened = f"the body is neither JSON nor XML, nor can it be read as CSV: {error}"
         raise FormatError(entry, happened, 'Correct "quote" or "delimiter"') from error
-    return sink.getvalue().encode(), short
+    body = sink.getvalue()
+    return _Rows(body, 0, len(body), rows.names, rows.first_line, rows.delimiter), short
 
 
-class _Blocks:
-    """The cells of rows that all have as many fields as there are `names`."""
+@dataclass
+class _Cells:
+    """The cells of rows that all have as many fields as there are names.
 
-    def __init__(self, entry: str, body: bytes, delimiter: str, quote: str, names: Sequence[str]) -> None:
-        self.entry, self.body, self.delimiter, self.quote, self.names = entry, body, delimiter, quote, names
-        mark = re.escape(delimiter.encode())
-        self.spaced = re.search(rb"[ \xa0\t](?:%b|[\r\n\"])|(?:%b|[\n\"])[ \xa0\t]|\0" % (mark, mark), body) is not None
+    `count` comes first. It tells whether each row takes one line: such rows can be cut at the ends of lines, so that a
+    block of them can be read again where one of its columns holds more than numbers.
+    """
 
-    def _batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    rows: _Rows
+    quote: str
+    repaired: bool = False
+    row_count: int = 0
+    one_line_each: bool = False
+    labels: dict[str, pa.StringArray] = field(default_factory=dict)
+
+    def count(self, labels: Sequence[str]) -> bool:
+        """Count the rows and remember the columns `labels`; whether all rows have as many fields as there are names."""
+        columns = list(labels) or self.rows.names[:1]
+        try:
+            parts = [self._texts(batch, columns) for batch in self._batches(columns)]
+        except pa.ArrowInvalid:
+            return False
+        self.row_count = sum(len(part[columns[0]]) for part in parts)
+        self.labels = {name: pa.concat_arrays([part[name] for part in parts]) for name in columns} if parts else {}
+        body, begin, end = self.rows.body, self.rows.begin, self.rows.end
+        lines = body.count(self.rows.newline, begin, end) + (not body.endswith(self.rows.newline, begin, end))
+        self.one_line_each = self.row_count == lines
+        return True
+
+    def read(self, names: Sequence[str]) -> CellColumns:
+        """The `names` columns, whole."""
+        absent = [name for name in names if name not in self.labels]
+        parts = [self._texts(batch, absent) for batch in self._batches(absent)] if absent else []
+        columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in absent if parts}
+        return {name: self.labels.get(name, columns.get(name, string_array([]))) for name in names}
+
+    def pieces(self, names: Sequence[str], written: NumberStyle) -> Iterator[CellColumns]:
+        """The `names` columns, piece by piece: as numbers where a piece of one holds nothing else, else as texts."""
+        if not names or not self.one_line_each or self.repaired:
+            batches = self._batches(names) if names else iter(())
+            yield from (self._texts(batch, names) for batch in batches)
+            return
+        wordy: set[str] = set()
+        for block in self._blocks():
+            yield self._numbers(block, names, written, wordy)
+
+    def _numbers(self, block: pa.Buffer, names: Sequence[str], written: NumberStyle, wordy: set[str]) -> CellColumns:
+        """The columns of a block. Those that hold more than numbers become `wordy`: they are read as texts later."""
+        numeric = [name for name in names if name not in wordy]
+        try:
+            cells = self._read(self._without_group_marks(block, written), numeric, written, numeric)
+        except pa.ArrowInvalid:
+            cells, numeric = {}, []
+        cells |= self._read(block, [name for name in names if name not in numeric], written, [])
+        overflown = [name for name in numeric if has_infinite(cells[name])]
+        if overflown:
+            cells |= self._read(block, overflown, written, [])
+        columns: dict[str, pa.Array] = {}
+        for name, column in cells.items():
+            numbers = plain_numbers(column, written)
+            if numbers is None:
+                wordy.add(name)
+            columns[name] = column if numbers is None else numbers
+        return columns
+
+    def _without_group_marks(self, block: pa.Buffer, written: NumberStyle) -> pa.Buffer:
+        """`block` with its numbers as they are without marks between thousands, as far as that is sure."""
+        mark = (written.thousands or "").encode()
+        if len(mark) != 1:
+            return block
+        delimiter, quote = self.rows.delimiter.encode(), self.quote.encode()
+        inside = mark == delimiter
+        edges = quote + (b"" if inside else delimiter + b"\r\n \t")
+        return pa.py_buffer(without_group_marks(block, mark[0], edges, quote[0] if inside else None))
+
+    def _blocks(self) -> Iterator[pa.Buffer]:
+        """The rows, cut at the ends of lines."""
+        whole = pa.py_buffer(self.rows.body)
+        begin, end = self.rows.begin, self.rows.end
+        while begin < end:
+            until = self.rows.body.find(self.rows.newline, min(begin + BLOCK_BYTES, end), end) + 1 or end
+            yield whole.slice(begin, until - begin)
+            begin = until
+
+    def _read(
+        self, block: pa.Buffer, names: Sequence[str], written: NumberStyle, numeric: Sequence[str]
+    ) -> dict[str, pa.Array]:
+        """The `names` columns of a block, those `numeric` as numbers. Raises `ArrowInvalid` where one holds more."""
         from pyarrow import csv as arrow_csv
 
-        if not self.body.strip():
+        if not names:
+            return {}
+        table = arrow_csv.read_csv(
+            pa.BufferReader(block),
+            read_options=self._read_options(len(block) + 1),
+            parse_options=self._parse_options(newlines=False),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()) | dict.fromkeys(numeric, pa.float64()),
+                include_columns=list(names),
+                strings_can_be_null=False,
+                null_values=null_texts(written),
+                decimal_point=written.decimal,
+            ),
+        )
+        return {name: one_chunk(table[name]) for name in names}
+
+    def _batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The `names` columns of the rows as texts, whatever lines they take. Raises `ArrowInvalid` where a row has
+        another number of fields than there are names."""
+        from pyarrow import csv as arrow_csv
+
+        body, begin, end = self.rows.body, self.rows.begin, self.rows.end
+        if body[begin : min(end, begin + BLOCK_BYTES)].strip() == b"":
             return
         yield from arrow_csv.open_csv(
-            pa.BufferReader(self.body),
-            read_options=arrow_csv.ReadOptions(
-                column_names=list(self.names), block_size=BLOCK_BYTES, use_threads=False
-            ),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter=self.delimiter, quote_char=self.quote, newlines_in_values=self.quote.encode() in self.body
-            ),
+            pa.BufferReader(pa.py_buffer(body).slice(begin, end - begin)),
+            read_options=self._read_options(BLOCK_BYTES),
+            parse_options=self._parse_options(newlines=body.find(self.quote.encode(), begin, end) >= 0),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), include_columns=list(names), strings_can_be_null=False
             ),
         )
 
-    def count_rows(self) -> int | None:
-        """How many rows there are, None where some have another number of fields."""
-        try:
-            return sum(int(batch.num_rows) for batch in self._batches(self.names[:1]))
-        except pa.ArrowInvalid:
-            return None
+    def _read_options(self, block_size: int) -> Any:
+        from pyarrow import csv as arrow_csv
 
-    def pieces(self, names: Sequence[str]) -> Iterator[CellColumns]:
-        """The `names` columns, piece by piece."""
-        for batch in self._batches(names):
-            yield {name: self._cells(batch.column(place)) for place, name in enumerate(names)}
+        return arrow_csv.ReadOptions(column_names=list(self.rows.names), block_size=block_size, use_threads=False)
 
-    def read(self, names: Sequence[str]) -> CellColumns:
-        """The `names` columns, whole."""
-        parts = list(self.pieces(names)) if names else []
-        if not parts:
-            return {name: string_array([]) for name in names}
-        return {name: pa.concat_arrays([part[name] for part in parts]) for name in names}
+    def _parse_options(self, *, newlines: bool) -> Any:
+        from pyarrow import csv as arrow_csv
 
-    def _cells(self, column: pa.StringArray) -> pa.StringArray:
-        """`column` without the spaces around its texts, a field that there is not as null."""
-        if not self.spaced:
-            return column
+        return arrow_csv.ParseOptions(delimiter=self.rows.delimiter, quote_char=self.quote, newlines_in_values=newlines)
+
+    def _texts(self, batch: pa.RecordBatch, names: Sequence[str]) -> dict[str, pa.StringArray]:
+        """The columns of `batch` without the spaces around their texts, a field that there is not as null."""
+        return {name: self._trimmed(batch.column(place)) for place, name in enumerate(names)}
+
+    def _trimmed(self, column: pa.StringArray) -> pa.StringArray:
         import pyarrow.compute as pc
 
         trimmed = pc.utf8_trim_whitespace(column)
+        if not self.repaired:
+            return trimmed
         return pc.if_else(pc.equal(trimmed, NO_FIELD), pa.scalar(None, pa.string()), trimmed)

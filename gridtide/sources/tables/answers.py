@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from gridtide.errors import FormatError
 from gridtide.observations.table import concat
 from gridtide.sources.contract import BOM, Page, Request, Skipped
-from gridtide.sources.formats.bodies import decode_body, kind_of, unpack_members
+from gridtide.sources.formats.bodies import encode_utf8, kind_of, unpack_members
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable
 from gridtide.sources.formats.csv_rows import read_csv
 from gridtide.sources.formats.json_rows import load_json, read_json
 from gridtide.sources.formats.paging import Answered, next_page
 from gridtide.sources.formats.xml_rows import read_xml
-from gridtide.sources.tables.reading import AnswerContext, read_observations
+from gridtide.sources.tables.reading import AnswerContext, label_columns, read_observations
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,23 +59,22 @@ def read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tupl
 
 
 def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tuple[CellTable, Any]:
-    is_markup = content[:200].removeprefix(BOM).lstrip()[:1] == b"<"
-    text = content[:2000].removeprefix(BOM).decode("latin-1") if is_markup else _text(entry, content, headers)
-    kind = kind_of(entry.name, text)
+    is_markup = content[:200].removeprefix(BOM).lstrip()[:1] == b"<"  # which declares its encoding itself
+    body = content
+    if not is_markup:
+        body = encode_utf8(entry.name, content, entry.csv.encoding, headers.get("content-type", ""))
+    kind = kind_of(entry.name, body)
     if kind == "xml":
         return read_xml(entry.name, content, entry.records or "", entry.layout), None
     if kind == "json" or entry.layout == "lines":
-        document = load_json(entry.name, text)
+        document = load_json(entry.name, body.decode("utf-8-sig"))
         return read_json(
             entry.name, document, entry.records or "", entry.layout, entry.csv.header, entry.numbers
         ), document
     columns = [column for column in (*entry.time, *entry.value) if not entry.hours or column in entry.time]
     length_known = not headers or bool({"content-length", "transfer-encoding"} & set(headers))
-    return read_csv(entry.name, text, entry.csv, columns, length_known=length_known), None
-
-
-def _text(entry: Entry, content: bytes, headers: Mapping[str, str]) -> str:
-    return decode_body(entry.name, content, entry.csv.encoding, headers.get("content-type", ""))
+    labels = label_columns(entry)
+    return read_csv(entry.name, body, entry.csv, columns, labels, length_known=length_known), None
 
 
 def _in_member(name: str, place: Callable[[int], str]) -> Callable[[int], str]:

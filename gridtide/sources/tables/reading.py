@@ -19,15 +19,14 @@ import numpy as np
 import pyarrow as pa
 
 from gridtide.errors import FormatError
-from gridtide.observations.arrays import not_null
 from gridtide.periods import EPOCH
 from gridtide.sources.contract import Skipped
 from gridtide.sources.formats import clocks
-from gridtide.sources.formats.cells import CellColumns, CellTable, factorised
+from gridtide.sources.formats.cells import CellColumn, CellColumns, CellTable, factorised
 from gridtide.sources.formats.json_rows import KEY_COLUMN
+from gridtide.sources.formats.numbers import ReadNumbers, read_numbers
 from gridtide.sources.formats.xml_rows import POSITION, RESOLUTION
 from gridtide.sources.tables import repeats
-from gridtide.sources.tables.numbers import read_numbers
 from gridtide.sources.tables.series import (
     RowLabels,
     ValueColumn,
@@ -81,17 +80,21 @@ def _with_time(entry: Entry, table: CellTable) -> Entry:
     preset = {"positions": POSITION, "keyed": KEY_COLUMN}.get(entry.layout)
     if preset in table.names:
         return msgspec.structs.replace(entry, time=(str(preset),))
-    cells = table.read(table.own)
-    columns = [name for name in table.own if _are_times(cells[name])]
+    beginning = next(iter(table.pieces(table.own, entry.numbers)), {})
+    candidates = [name for name, column in beginning.items() if _are_times(column)]
+    cells = table.read(candidates)
+    columns = [name for name in candidates if _are_times(cells[name])]
     if len(columns) != 1:
         which = f"more than one ({', '.join(columns)})" if columns else f"none of {', '.join(table.own)}"
         happened = f"the column of the times is not clear: {which} holds ISO 8601 times"
-        raise FormatError(entry.name, happened, table.hint or _time_fix(cells, columns))
+        raise FormatError(entry.name, happened, table.hint or _time_fix(table, columns))
     return msgspec.structs.replace(entry, time=(columns[0],))
 
 
-def _are_times(column: pa.StringArray) -> bool:
+def _are_times(column: CellColumn) -> bool:
     """Whether all cells of `column` that hold something are dates or times as ISO 8601 writes them."""
+    if pa.types.is_floating(column.type):
+        return False
     _, texts = factorised(column)
     bare = [text.strip() for text in texts if text and text.strip()]
     return bool(bare) and len(bare) == len([text for text in texts if text is not None]) and all(map(_is_iso, bare))
@@ -106,10 +109,10 @@ def _is_iso(text: str) -> bool:
         return False
 
 
-def _time_fix(cells: CellColumns, columns: Sequence[str]) -> str:
+def _time_fix(table: CellTable, columns: Sequence[str]) -> str:
     if not columns:
-        for name, column in cells.items():
-            _, texts = factorised(column)
+        for name in table.own:
+            _, texts = factorised(table.read([name])[name])
             bare = [text.strip() for text in texts if text and text.strip()]
             if bare and all(map(clocks.EPOCH_DIGITS.fullmatch, bare)):
                 return f'If it is {name}, add "time": {json.dumps(name, ensure_ascii=False)}'
@@ -130,6 +133,13 @@ def _check_time(entry: Entry, table: CellTable) -> None:
         if all(end in table.names for end in ends.values()):
             fix = f'Add "time": {json.dumps([ends.get(name, name) for name in entry.time], ensure_ascii=False)}'
         raise FormatError(entry.name, happened, table.hint or fix)
+
+
+def label_columns(entry: Entry) -> list[str]:
+    """What `entry` names beside its columns of values: columns that say when records are and what they belong to."""
+    named = [entry.variable, entry.published, entry.timezone_from, entry.interval_from, entry.ambiguous]
+    places = [entry.location] if isinstance(entry.location, str) else list(entry.location or ())
+    return list(dict.fromkeys([*entry.time, *places, *(name for name in named if name)]))
 
 
 class _TableReader:
@@ -170,11 +180,7 @@ class _TableReader:
     @cached_property
     def _used(self) -> list[str]:
         """The columns that are no values as the entry says what they are."""
-        entry = self.entry
-        named = [entry.variable, entry.published, entry.timezone_from, entry.interval_from, entry.ambiguous]
-        places = [entry.location] if isinstance(entry.location, str) else list(entry.location or ())
-        columns = [*entry.time, *places, *(name for name in named if name)]
-        return [name for name in dict.fromkeys(columns) if name in self.table.names]
+        return [name for name in label_columns(self.entry) if name in self.table.names]
 
     @cached_property
     def values(self) -> list[ValueColumn]:
@@ -193,13 +199,14 @@ class _TableReader:
     def _valued(self) -> np.ndarray:
         """Which records (rows,) hold a value."""
         parts = [np.zeros(0, bool)]
-        for piece in self.table.pieces([value.column for value in self.values]):
-            held_values = np.zeros(len(next(iter(piece.values()))), bool)
-            for column in piece.values():
-                codes, texts = factorised(column)
-                held_values |= np.array([not is_nothing(text) for text in texts], bool)[codes]
-            parts.append(held_values)
+        for piece in self._pieces():
+            cells = [read_numbers(column, self.entry.numbers) for column in piece.values()]
+            parts.append(np.any([read.unread | ~np.isnan(read.values) for read in cells], axis=0))
         return np.concatenate(parts)
+
+    def _pieces(self) -> Iterator[CellColumns]:
+        """The columns of values, piece by piece."""
+        return self.table.pieces([value.column for value in self.values], self.entry.numbers)
 
     def _count_rows(self, timing: Timing) -> None:
         """Count the cells of records that have no interval: of those without a label only where they hold a value."""
@@ -211,11 +218,21 @@ class _TableReader:
             reasons["records without a time"] = timing.blank & self._valued()
         for reason, rows in reasons.items():
             if rows.any():
-                first = int(np.flatnonzero(rows)[0])
-                cells = self.table.read([value.column for value in self.values])
-                example = ", ".join(str(column[first].as_py()) for column in list(cells.values())[:5])
-                present = sum(int((not_null(column) & rows).sum()) for column in cells.values())
-                self.skipped.append(Skipped(reason, present, f"{self.table.place(first)}: {example}"))
+                self.skipped.append(self._skipped_rows(reason, rows))
+
+    def _skipped_rows(self, reason: str, rows: np.ndarray) -> Skipped:
+        """The cells of the records `rows` (rows,), which are not stored, with the first of them."""
+        first = int(np.flatnonzero(rows)[0])
+        cells = self.table.read([value.column for value in self.values[:5]])
+        example = ", ".join(str(column[first].as_py()) for column in cells.values())
+        present, start = 0, 0
+        for piece in self._pieces():
+            for column in piece.values():
+                span = rows[start : start + len(column)]
+                read = read_numbers(column, self.entry.numbers)
+                present += int((span & ~read.absent).sum())
+            start += len(column)
+        return Skipped(reason, present, f"{self.table.place(first)}: {example}")
 
     def _published(self) -> np.ndarray | None:
         """When each record was published, (rows,), in microseconds since 1970; None where it is not said."""
@@ -250,55 +267,64 @@ class _TableReader:
         return _microseconds(moment)
 
     def _observations(self, rows: _Rows) -> Iterator[pa.Table]:
-        label_columns = _LabelColumns.of(self.values, rows)
+        labels = _LabelColumns.of(self.values, rows)
         start = 0
-        for piece in self.table.pieces([value.column for value in self.values]):
+        for piece in self._pieces():
             length = len(next(iter(piece.values())))
-            yield self._piece(piece, slice(start, start + length), rows, label_columns)
+            yield self._piece(piece, slice(start, start + length), rows, labels)
             start += length
         self._finish()
 
-    def _piece(self, piece: CellColumns, span: slice, rows: _Rows, label_columns: _LabelColumns) -> pa.Table:
+    def _piece(self, piece: CellColumns, span: slice, rows: _Rows, labels: _LabelColumns) -> pa.Table:
         """The observations of the records `span`, row by row."""
         from gridtide.observations.table import from_columns
 
         shape = (span.stop - span.start, len(self.values))
-        numbers = np.empty(shape)
-        stored = np.repeat(rows.live[span], shape[1]).reshape(shape)
-        for place, value in enumerate(self.values):
-            read = read_numbers(piece[value.column], self.entry.numbers)
-            numbers[:, place] = read.values
-            self._count_cells(
-                value.column, read.unread & rows.live[span], ~(read.unread | read.absent), piece, span.start
-            )
-            stored[:, place] &= ~(read.absent | read.unread)
-            losers = rows.dropped.get(value.column)
-            if losers is not None:
-                stored[losers[(losers >= span.start) & (losers < span.stop)] - span.start, place] = False
-        chosen = None if stored.all() else np.flatnonzero(stored.ravel())
+        numbers, stored = self._numbers(piece, span, rows)
+        chosen = None if stored is None else np.flatnonzero(stored.ravel())
 
         def spread(column: np.ndarray) -> np.ndarray:
-            whole = np.repeat(column, shape[1])
+            whole = np.broadcast_to(column[:, None], shape).ravel()
             return whole if chosen is None else whole[chosen]
 
-        flat = numbers.ravel() if chosen is None else numbers.ravel()[chosen]
         return from_columns(
             "generic",
             self.context.retrieved_at,
             interval_start=spread(rows.timing.starts[span]),
             interval_end=spread(rows.timing.ends[span]),
-            value=flat,
+            value=numbers.ravel() if chosen is None else numbers.ravel()[chosen],
             published_at=None if rows.published is None else _times_or_null(spread(rows.published[span])),
-            **label_columns.columns(span, chosen),
+            **labels.columns(span, chosen),
         )
 
-    def _count_cells(self, column: str, unread: np.ndarray, read: np.ndarray, piece: CellColumns, start: int) -> None:
+    def _numbers(self, piece: CellColumns, span: slice, rows: _Rows) -> tuple[np.ndarray, np.ndarray | None]:
+        """The numbers of the records `span`, (records, values), and which of them are stored, None where all are."""
+        shape = (span.stop - span.start, len(self.values))
+        numbers = np.empty(shape)
+        live = rows.live[span]
+        stored = None if live.all() else np.broadcast_to(live[:, None], shape).copy()
+        for place, value in enumerate(self.values):
+            read = read_numbers(piece[value.column], self.entry.numbers)
+            numbers[:, place] = read.values
+            self._count_cells(value.column, read, live, piece[value.column], span.start)
+            losers = rows.dropped.get(value.column, np.zeros(0, np.int64))
+            losers = losers[(losers >= span.start) & (losers < span.stop)] - span.start
+            if len(losers) or not read.complete:
+                stored = np.ones(shape, bool) if stored is None else stored
+                stored[:, place] &= ~(read.absent | read.unread)
+                stored[losers, place] = False
+        return numbers, stored
+
+    def _count_cells(self, column: str, read: ReadNumbers, live: np.ndarray, cells: CellColumn, start: int) -> None:
         """Remember the cells that hold no number; raises where they are numbers of another style."""
         count = self.counts.setdefault(column, [0, 0, ""])
-        count[0] += int(read.sum())
-        bad_rows = np.flatnonzero(unread)
+        if read.complete:
+            count[0] += len(cells)
+            return
+        count[0] += int((~(read.unread | read.absent)).sum())
+        bad_rows = np.flatnonzero(read.unread & live)
         if len(bad_rows):
-            texts = [piece[column][int(row)].as_py() for row in bad_rows[:1000]]
+            texts = [cells[int(row)].as_py() for row in bad_rows[:1000]]
             refuse_other_style(self.entry, self.table, column, texts, start + int(bad_rows[0]))
             count[1] += len(bad_rows)
             count[2] = count[2] or f"{self.table.place(start + int(bad_rows[0]))}, {column}: {texts[0]!r:.80}"
@@ -358,15 +384,16 @@ class _LabelColumns:
         from gridtide.observations.arrays import dictionary_array
 
         length, width = span.stop - span.start, len(self.units)
-        of_values = np.tile(np.arange(width), length)
-        places = np.repeat(self.rows.locations.codes[span], width) if self.location_codes is None else of_values
-        variables = of_values
+        of_values = np.tile(np.arange(width, dtype=np.int32), length)
+        places, variables = of_values, of_values
+        if self.location_codes is None:
+            places = np.repeat(self.rows.locations.codes[span].astype(np.int32), width)
         if self.rows.variables is not None:
-            variables = np.repeat(self.rows.variables.codes[span], width) * width + of_values
+            variables = np.repeat(self.rows.variables.codes[span].astype(np.int32), width) * width + of_values
         codes = {"location": places, "variable": variables, "unit": of_values}
         names = {"location": self.locations, "variable": self.variables, "unit": self.units}
         return {
-            key: dictionary_array((column if chosen is None else column[chosen]).astype(np.int32), names[key])
+            key: dictionary_array(column if chosen is None else column[chosen], names[key])
             for key, column in codes.items()
         }
 

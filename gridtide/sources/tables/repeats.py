@@ -13,7 +13,7 @@ from gridtide.errors import FormatError
 from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CellColumns, CellTable, factorised
 from gridtide.sources.formats.clocks import NUMBERED, TIME_OF_DAY
-from gridtide.sources.tables.numbers import read_numbers
+from gridtide.sources.formats.numbers import read_numbers
 from gridtide.sources.tables.timing import Timing, show_moment
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _values_of(
     """The numbers of some `rows` (chosen,) of each of `columns`, and which of them are there."""
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {column: [] for column in columns}
     offset = 0
-    for piece in table.pieces(columns):
+    for piece in table.pieces(columns, entry.numbers):
         length = len(next(iter(piece.values())))
         inside = rows[(rows >= offset) & (rows < offset + length)] - offset
         for column, cells in piece.items():

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from gridtide.errors import ConfigurationError, FormatError
 from gridtide.sources.contract import Skipped
-from gridtide.sources.formats.cells import CellTable, factorised
-from gridtide.sources.tables.numbers import NO_VALUE, TRUTH_WORDS, looks_numeric, other_styles, read_numbers
+from gridtide.sources.formats.cells import CELLS_IN_ONE, CellColumn, CellTable, factorised
+from gridtide.sources.formats.numbers import NO_VALUE, TRUTH_WORDS, looks_numeric, other_styles, read_numbers
 from gridtide.variables import snake_case
 
 if TYPE_CHECKING:
@@ -107,7 +107,10 @@ def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: li
         columns = [
             name for name in columns if any(fnmatch.fnmatchcase(name, pattern) for pattern in entry.melt.columns)
         ]
-    judged = _judge(entry, table, columns)
+    judged = _judge(entry, table, columns, CELLS_IN_ONE)
+    if table.rows * len(columns) > CELLS_IN_ONE:  # what began with nothing but numbers is taken for numbers
+        mixed = [column for column, judgement in judged.items() if judgement.texts or not judgement.numbers]
+        judged |= _judge(entry, table, mixed)
     numeric = [column for column, judgement in judged.items() if judgement.numbers > judgement.texts]
     if not numeric:
         raise FormatError(
@@ -156,11 +159,14 @@ class _Judgement:
     place: str = ""
 
 
-def _judge(entry: Entry, table: CellTable, columns: Sequence[str]) -> dict[str, _Judgement]:
-    """What each of `columns` holds. Raises `FormatError` where one holds numbers of another style."""
+def _judge(
+    entry: Entry, table: CellTable, columns: Sequence[str], most_cells: int | None = None
+) -> dict[str, _Judgement]:
+    """What each of `columns` holds, in all of its cells or in about the first `most_cells` of all columns. Raises
+    `FormatError` where one holds numbers of another style."""
     judged = {column: _Judgement() for column in columns}
     offset = 0
-    for piece in table.pieces(columns):
+    for piece in table.pieces(columns, entry.numbers):
         for column, cells in piece.items():
             judgement = judged[column]
             read = read_numbers(cells, entry.numbers)
@@ -177,11 +183,15 @@ def _judge(entry: Entry, table: CellTable, columns: Sequence[str]) -> dict[str, 
                     judgement.place = table.place(offset + int(texts[0]))
                 judgement.texts += len(texts)
         offset += len(next(iter(piece.values())))
+        if most_cells is not None and offset * len(columns) >= most_cells:
+            break
     return judged
 
 
-def _words(cells: pa.StringArray) -> np.ndarray:
+def _words(cells: CellColumn) -> np.ndarray:
     """Which cells (rows,) are true or false, which are numbers only where they are asked for."""
+    if pa.types.is_floating(cells.type):
+        return np.broadcast_to(False, len(cells))
     codes, texts = factorised(cells)
     are_words = np.array([(text or "").strip().lower() in TRUTH_WORDS for text in texts], bool)
     return np.take(are_words, codes)

@@ -204,12 +204,12 @@ def test_csv_records_have_the_columns_of_the_header(body: bytes, keys: dict[str,
 
 def test_the_charset_is_the_declared_one_else_what_the_text_tells() -> None:
     """Latin-1, Shift_JIS and what the entry names."""
-    from gridtide.sources.formats.bodies import decode_body
+    from gridtide.sources.formats.bodies import encode_utf8
 
     japanese = "日時,需要\n2026-01-10T00:00,2102\n2026-01-10T01:00,2080\n"
-    assert decode_body("x", "é,b".encode("latin-1"), None, "text/csv; charset=iso-8859-1") == "é,b"
-    assert decode_body("x", japanese.encode("cp932"), None, "text/csv") == japanese
-    assert decode_body("x", japanese.encode("euc-jp"), "euc-jp", "text/csv; charset=utf-8") == japanese
+    assert encode_utf8("x", "é,b".encode("latin-1"), None, "text/csv; charset=iso-8859-1") == "é,b".encode()
+    assert encode_utf8("x", japanese.encode("cp932"), None, "text/csv") == japanese.encode()
+    assert encode_utf8("x", japanese.encode("euc-jp"), "euc-jp", "text/csv; charset=utf-8") == japanese.encode()
 
 
 def test_a_csv_value_may_hold_commas_and_lines_when_quoted() -> None:
