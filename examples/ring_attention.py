@@ -1,6 +1,6 @@
 """Computes causal attention over windows that are split over several processes, and compares it with whole windows.
 
-    mlx.launch -n 2 --backend ring examples/ring_attention.py lake/features/isne_demand --layout zigzag
+    mlx.launch -n 2 --backend ring -- python examples/ring_attention.py lake/features/isne_demand --layout zigzag
 
 Without `--layout`, the `ring` of the training set determines the share of each process.
 

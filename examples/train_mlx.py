@@ -72,24 +72,31 @@ def loss(model: Forecaster, batch: Batch) -> mx.array:
 
 
 def seasonal_naive(store: Store, hours: int) -> Callable[[Batch], mx.array]:
-    """A seasonal-naive forecast: the target `hours` earlier, even if that was not reported yet at the time."""
+    """A seasonal-naive forecast: the target `hours` earlier, even if that was not reported yet at the time; NaN where
+    it is missing."""
 
     def forecast(batch: Batch) -> mx.array:
         rows = np.array(batch["start"])[:, None] + store.manifest["spec"]["seq_len"] + np.arange(DAY) - hours
-        return mx.array(store.mapped["targets"][np.array(batch["location_id"])[:, None], rows, 0])
+        cells = np.array(batch["location_id"])[:, None], rows, 0
+        return mx.array(np.where(store.mapped["target_mask"][cells], store.mapped["targets"][cells], np.nan))
 
     return forecast
 
 
-def mean_errors(store: Store, split: str, forecast: Callable[[Batch], mx.array]) -> list[float]:
-    """The mean absolute error of `forecast` over `split` per location, in the unit of the target."""
-    sums = np.zeros((2, len(store.manifest["locations"])))
+def mean_errors(store: Store, split: str, *forecasts: Callable[[Batch], mx.array]) -> list[list[float]]:
+    """The mean absolute error of each of `forecasts` over `split` per location, in the unit of the target.
+
+    They are compared over the same hours: those that were observed, and for which all forecasts have a value.
+    """
+    sums, counts = (np.zeros((len(forecasts), len(store.manifest["locations"]))) for _ in range(2))
     for batch in get_training_sequences(store, split, batch_size=32, shuffle=False):
-        observed = np.array(batch["y_mask"][..., 0])
-        errors = np.abs(np.array(forecast(batch)) - np.array(batch["y"][..., 0])) * observed
+        values = np.stack([np.array(forecast(batch)) for forecast in forecasts])
+        errors = np.abs(values - np.array(batch["y"][..., 0]))
+        compared = np.array(batch["y_mask"][..., 0]).astype(bool) & ~np.isnan(errors).any(axis=0)
         for row, place in enumerate(batch["location_id"].tolist()):
-            sums[:, place] += errors[row].sum(), observed[row].sum()
-    return (sums[0] / sums[1] * store.mapped["target_deviation"][:, 0]).tolist()
+            sums[:, place] += errors[:, row, compared[row]].sum(axis=-1)
+            counts[:, place] += compared[row].sum()
+    return (sums / counts * store.mapped["target_deviation"][:, 0]).tolist()
 
 
 def train(store: Store) -> Forecaster:
@@ -111,7 +118,7 @@ def train_at(store: Store, rate: float) -> tuple[float, Forecaster]:
             optimizer.update(model, gradients)
             mx.eval(model.parameters(), optimizer.state)
         model.eval()
-        error = float(np.mean(mean_errors(store, "validation", model) / store.mapped["target_deviation"][:, 0]))
+        error = float(np.mean(mean_errors(store, "validation", model)[0] / store.mapped["target_deviation"][:, 0]))
         if error < smallest:
             smallest, parameters, epochs_since = error, dict(model.parameters()), 0
         epochs_since += 1
@@ -133,8 +140,7 @@ def main() -> None:
 
             arguments.path = prepare_rows(arguments.rows, folder)
         store = open_store(arguments.path)
-        forecasts = train(store), seasonal_naive(store, DAY), seasonal_naive(store, WEEK)
-        test_errors = [mean_errors(store, "test", forecast) for forecast in forecasts]
+        test_errors = mean_errors(store, "test", train(store), seasonal_naive(store, DAY), seasonal_naive(store, WEEK))
     windows = len(store.windows("test"))
     print(f"mean absolute error over {windows} test windows, MWh: the model, the day before, the week before")
     for place, *numbers in zip(store.manifest["locations"], *test_errors, strict=True):

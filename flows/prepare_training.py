@@ -22,6 +22,7 @@ from gridtide.lake import Lake
 from gridtide.training import preparation
 from gridtide.training.by_location import LocationExchange
 from gridtide.training.features.bases import Base
+from gridtide.training.manifest import read_manifest
 from gridtide.training.reading import ReadingPlan
 from gridtide.training.series.matching import common_shifts
 from gridtide.training.spec import TrainingSpec, load_spec
@@ -45,6 +46,8 @@ async def prepare_training(
     config: str | dict[str, Any] = "api_config.json",
     lake: str | None = None,
     cluster: str | None = None,
+    replace: bool = False,
+    files_of: str | None = None,
 ) -> dict[str, Any]:
     """Prepare a training set from the files of the lake, and write it to `features/` in the lake.
 
@@ -57,17 +60,20 @@ async def prepare_training(
         lake: Folder or URI of the lake; the configuration's if empty.
         cluster: Where locations are prepared: the address of a Dask scheduler, or "local" for a process per core of
             this machine; in this process if empty.
+        replace: Replace a set of the same name that was made of another spec.
+        files_of: The path of an earlier set's manifest, on this machine or in the lake: exactly the files that it
+            names are read.
     """
     loaded, _ = load_selected(config, None)
     address = lake or loaded.lake
     opened_lake = await open_lake(address)
+    inputs = (await read_manifest(files_of, opened_lake))["inputs"] if files_of else None
+    prepare = partial(preparation.prepare, spec, loaded, opened_lake, inputs=inputs, replace=replace)
     if cluster:
         with connect_workers(cluster, loaded.task_retries) as dask_workers:
-            report = await preparation.prepare(
-                spec, loaded, opened_lake, make=partial(_build_bases, dask_workers, address)
-            )
+            report = await prepare(make=partial(_build_bases, dask_workers, address))
     else:
-        report = await preparation.prepare(spec, loaded, opened_lake)
+        report = await prepare()
     markdown = write_markdown(report, opened_lake.uri)
     get_run_logger().info("Prepared a training set: %s", " · ".join(markdown.split("\n\n")[:2]))
     await acreate_markdown_artifact(markdown, key="training-set", description=f"Training set {report['name']}")
@@ -116,6 +122,9 @@ def write_markdown(report: dict[str, Any], lake: str) -> str:
             counts = ", ".join(f"{count} {rule}" for rule, count in rules.items() if count)
             lines += ["", f"Rejected of {series}: {counts}"]
         lines += _scaling_lines(name, location)
+        for target, share in location["known_before"].items():
+            if share:
+                lines += ["", f"{share:.1%} of the values of {target} were published before their window's t0"]
     if report["dropped"]:
         lines += ["", f"Left out, because never observed or constant in training: {', '.join(report['dropped'])}"]
     return "\n".join(lines)

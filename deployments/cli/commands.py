@@ -309,21 +309,31 @@ def monitor_command(
 
 @app.command("prepare")
 def prepare_command(
-    spec: Annotated[Path, typer.Argument(help="The training spec, a JSON file.")],
+    spec: Annotated[Path | None, typer.Argument(help="The training spec, a JSON file; not needed with --from.")] = None,
     config: ConfigPath = DEFAULT_CONFIG,
     lake: LakeUri = None,
     cluster: Cluster = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a set of this name that was made of another spec.")
+    ] = False,
+    files_of: Annotated[
+        str | None,
+        typer.Option("--from", metavar="MANIFEST", help="Read exactly the files of this earlier manifest.json."),
+    ] = None,
 ) -> None:
     """Prepare the training set of SPEC from the files of the lake, in features/NAME/ of the lake."""
     load(config)
     from gridtide.training.spec import load_spec as load_spec
 
-    load_spec(str(spec))
+    if spec is not None:
+        load_spec(str(spec))
+    elif files_of is None:
+        raise typer.BadParameter("name the training spec, or an earlier manifest with --from")
     check_prefect_home()
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), lake=lake)
-    asyncio.run(flows.prepare_and_show(options, str(spec), cluster))
+    asyncio.run(flows.prepare_and_show(options, str(spec) if spec else None, cluster, replace, files_of))
 
 
 @app.command("compact")

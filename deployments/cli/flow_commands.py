@@ -45,9 +45,12 @@ from flows.retention import retention
 from flows.run.progress import watched
 from flows.run.report import ReportLayout, RunError, cell_text
 from gridtide import sandbox as embedded
+from gridtide.config.loading import load
 from gridtide.entries.entry import Config
 from gridtide.errors import ConfigurationError, GridtideError
+from gridtide.lake import Lake
 from gridtide.periods import Period
+from gridtide.training.manifest import read_manifest
 from tasks.notify.deliver import read_receivers, send_message
 
 Report = dict[str, Any]
@@ -120,10 +123,21 @@ async def run_replay(options: FlowOptions, start: str | None, end: str | None, d
     return report
 
 
-async def run_prepare(options: FlowOptions, spec: str, cluster: str | None = None) -> Report:
-    """Run the flow `prepare_training` of the training spec at the path `spec`."""
+async def run_prepare(
+    options: FlowOptions,
+    spec: str | None,
+    cluster: str | None = None,
+    replace: bool = False,
+    files_of: str | None = None,
+) -> Report:
+    """Run the flow `prepare_training` of the training spec at the path `spec`, or else of the manifest `files_of`."""
     with err.status("Preparing the training set"):
-        report: Report = await prepare_training(spec, options.config, options.lake, cluster)
+        if spec is None:
+            lake = Lake.open(options.lake or load(options.config).lake)
+            loaded: str | dict[str, Any] = (await read_manifest(str(files_of), lake))["spec"]
+        else:
+            loaded = spec
+        report: Report = await prepare_training(loaded, options.config, options.lake, cluster, replace, files_of)
     return report
 
 
@@ -164,10 +178,12 @@ async def run_and_show(command: str, options: FlowOptions, *arguments: Any) -> N
             raise
 
 
-async def prepare_and_show(options: FlowOptions, spec: str, cluster: str | None) -> None:
+async def prepare_and_show(
+    options: FlowOptions, spec: str | None, cluster: str | None, replace: bool, files_of: str | None
+) -> None:
     """Run the flow `prepare_training` with a Prefect API, and print the sizes of the training set."""
     async with announced_server():
-        show_training(await run_prepare(options, spec, cluster))
+        show_training(await run_prepare(options, spec, cluster, replace, files_of))
 
 
 async def show_deploy(config: Config, path: Path, lake: str | None, sandbox: bool | str, pool: str) -> None:

@@ -106,7 +106,7 @@ def _decode_series(body: bytes) -> GatheredSeries:
 
 def _encode_base(base: Base) -> list[bytes | memoryview]:
     """Arrays are kept by column, as they are in memory: sums over them come out the same to the bit."""
-    arrays = {name: getattr(base, name).T for name in ("values", "mask", "quality", "targets")}
+    arrays = {name: getattr(base, name).T for name in ("values", "mask", "quality", "targets", "targets_known")}
     about = {
         "location": base.location,
         "columns": [asdict(column) for column in base.columns],

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +19,12 @@ import numpy.typing as npt
 
 from gridtide import __version__
 from gridtide.curated import Input
-from gridtide.errors import StorageError
+from gridtide.errors import StorageError, TrainingError
 from gridtide.periods import microseconds
+from gridtide.threads import run_blocking
 from gridtide.training import report_page, tensors
 from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
+from gridtide.training.spec import TrainingSpec, load_spec
 from gridtide.training.training_set import TrainingSet
 
 if TYPE_CHECKING:
@@ -39,6 +42,46 @@ FORMAT = 1
 """Version of the files written here."""
 
 
+def set_folder(spec: TrainingSpec) -> str:
+    """The folder in the lake of the set that is made of `spec`."""
+    return f"features/{spec.name}"
+
+
+async def read_manifest(path: str, lake: Lake) -> dict[str, Any]:
+    """The manifest at `path`, of this machine or else in `lake`; raises `TrainingError` where it is none."""
+    try:
+        local = await run_blocking(_read_local_file, path)
+        manifest = json.loads(await lake.store.read(path) if local is None else local)
+    except (StorageError, OSError, ValueError) as error:
+        raise TrainingError(
+            path, f"cannot be read as a manifest: {error}", "Name the manifest.json of a set, here or in the lake"
+        ) from error
+    if not isinstance(manifest, dict) or not {"spec", "inputs"} <= manifest.keys():
+        raise TrainingError(path, "is no manifest: it has no spec and inputs", "Name the manifest.json of a set")
+    return manifest
+
+
+def _read_local_file(path: str) -> bytes | None:
+    return Path(path).read_bytes() if Path(path).is_file() else None
+
+
+async def refuse_another_spec(spec: TrainingSpec, lake: Lake) -> None:
+    """Raises `TrainingError` where `lake` has a set of the name of `spec` that was made of another spec."""
+    path = f"{set_folder(spec)}/manifest.json"
+    if not await lake.store.exists(path):
+        return
+    stored = json.loads(await lake.store.read(path))["spec"]
+    asked_for = spec.model_dump(mode="json")
+    with suppress(TrainingError):
+        stored = load_spec(stored).model_dump(mode="json")  # with the defaults of keys that came since
+    if changed := sorted(key for key in {*stored, *asked_for} if stored.get(key) != asked_for.get(key)):
+        raise TrainingError(
+            spec.name,
+            f"{set_folder(spec)}/ holds a set of another spec ({', '.join(changed)} differ)",
+            'Give the spec another name, or replace the set: "gridtide prepare SPEC --replace"',
+        )
+
+
 async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: Lake) -> dict[str, Any]:
     """Write `training_set`, made from the files `inputs`, to `lake`; returns what `report_set` describes.
 
@@ -47,7 +90,7 @@ async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: La
     """
     manifest = describe_set(training_set, inputs)
     bodies = build_files(training_set, manifest)
-    folder = f"features/{training_set.spec.name}"
+    folder = set_folder(training_set.spec)
     staging = f"{folder}/new-{manifest['fingerprint'][:16]}"
     try:
         for name, parts in bodies.items():
@@ -134,6 +177,7 @@ def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str
                 "limits": base.limits,
                 "unscaled": list(training_set.unscaled[number]),
                 "largest": _describe_largest(training_set, number),
+                "known_before": training_set.shares_known_before(number),
             }
             for number, base in enumerate(training_set.bases)
         ],
@@ -161,8 +205,9 @@ def report_set(
 
     `name`, `path` and `bytes` of the sequences, `pictures` (a path, or None), `period`, `shape`, `splits`:
     windows of each, `locations`: targets, columns, of the inputs the shares that are reported, imputed,
-    rejected and missing, how many cells each rule `rejected`, what is `unscaled` and was left out, and the
-    `largest` scaled values by column and split; `dropped` columns, number of `inputs`, `fingerprint`.
+    rejected and missing, how many cells each rule `rejected`, what is `unscaled` and was left out, the `largest`
+    scaled values by column and split, and of each target the share that was `known_before` t0; `dropped` columns,
+    number of `inputs`, `fingerprint`.
     """
     codes = {"reported": REPORTED, "imputed": IMPUTED, "rejected": REJECTED, "missing": MISSING}
     locations = {
@@ -177,6 +222,7 @@ def report_set(
             "rejected": {name: counts for name, counts in base.rejected.items() if any(counts.values())},
             "unscaled": list(training_set.unscaled[number]),
             "largest": _describe_largest(training_set, number),
+            "known_before": training_set.shares_known_before(number),
         }
         for number, base in enumerate(training_set.bases)
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gridtide.curated import Input
 from gridtide.entries.entry import Config
 from gridtide.training.features.bases import Base, build_bases
-from gridtide.training.manifest import write_set
+from gridtide.training.manifest import refuse_another_spec, write_set
 from gridtide.training.reading import ReadingPlan, gather_series, plan_reading
 from gridtide.training.spec import TrainingSpec, load_spec
 from gridtide.training.training_set import assemble
@@ -37,6 +37,7 @@ async def prepare(
     lake: Lake,
     *,
     inputs: Sequence[Input | Mapping[str, str]] | None = None,
+    replace: bool = False,
     make: BaseMaker = make_bases,
 ) -> dict[str, Any]:
     """Make the training set of `spec` from the files of `config`'s entries, and write it to `lake`.
@@ -44,9 +45,13 @@ async def prepare(
     Beside the sequences go a manifest, a page of pictures where matplotlib is installed, and what else
     `export` asks for. Returns what `report_set` describes. With `inputs`, as they stand in an earlier manifest,
     exactly those files are read: same inputs, same bytes. Raises `TrainingError` where the spec asks for what
-    the lake does not hold.
+    the lake does not hold, and where the lake has a set of the same name and of another spec, unless it is to be
+    replaced (`replace`).
     """
     pinned = [file if isinstance(file, Input) else Input(**file) for file in inputs] if inputs is not None else None
-    plan = await plan_reading(load_spec(spec), config, lake, pinned)
+    loaded = load_spec(spec)
+    if not replace:
+        await refuse_another_spec(loaded, lake)
+    plan = await plan_reading(loaded, config, lake, pinned)
     training_set = assemble(plan.spec, plan.rows, await make(plan, lake))
     return await write_set(training_set, plan.files, lake)

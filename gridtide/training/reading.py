@@ -26,7 +26,7 @@ from gridtide.periods import DAY, EPOCH, HOUR, Period
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.hourly_grid import HourlyGrid
 from gridtide.training.series.matching import similar_names
-from gridtide.training.spec import Location, TrainingSpec
+from gridtide.training.spec import TrainingSpec
 from gridtide.training.windows import splits
 from gridtide.variables import WILDCARDS, SeriesName, matches_any
 
@@ -58,7 +58,7 @@ class ReadingPlan:
     @property
     def patterns(self) -> tuple[str, ...]:
         """Which series are read, with wildcards."""
-        return tuple(pattern for location in self.spec.locations for pattern in _location_patterns(location))
+        return tuple(pattern for location in self.spec.locations for pattern in location.patterns)
 
     def at_location(self, number: int) -> ReadingPlan:
         """What is read for the `number`-th location alone."""
@@ -108,9 +108,7 @@ async def gather_series(plan: ReadingPlan, lake: Lake) -> GatheredSeries:
 
 def select_entries(spec: TrainingSpec, config: Config) -> list[Entry]:
     """The entries whose files may hold what `spec` names; raises `TrainingError` when there are none."""
-    sources = {
-        SeriesName.parse(pattern).source for location in spec.locations for pattern in _location_patterns(location)
-    }
+    sources = {SeriesName.parse(pattern).source for location in spec.locations for pattern in location.patterns}
     entries = [entry for entry in config.apis if entry.tabular and matches_any(entry.source, sources)]
     if not entries:
         configured = sorted({entry.source for entry in config.apis if entry.tabular})
@@ -125,7 +123,7 @@ def history_length(spec: TrainingSpec, entries: Mapping[str, Entry]) -> timedelt
     lags = [entry.available.lag + entry.resolution for entry in entries.values() if entry.available.lag]
     back = timedelta(hours=max((*spec.features.lags, *spec.features.rolling), default=0))
     later = -((PUNCTUAL - max(lags, default=PUNCTUAL)) // DAY)  # whole days: rows are hours
-    return HISTORY + max(later, 0) * DAY + back
+    return max(HISTORY, spec.cleaning.stale * HOUR) + max(later, 0) * DAY + back
 
 
 def lead_length(spec: TrainingSpec) -> timedelta:
@@ -223,7 +221,3 @@ async def find_extent(
     if first is None or last is None:
         return None, stored
     return Period(EPOCH + first * HOUR, EPOCH + last * HOUR), stored
-
-
-def _location_patterns(location: Location) -> tuple[str, ...]:
-    return (*location.inputs, *location.targets)

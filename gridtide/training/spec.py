@@ -73,6 +73,11 @@ KnownZone = Annotated[str, AfterValidator(_check_zone)]
 Pattern = Annotated[str, AfterValidator(_check_pattern)]
 
 
+InputsByRole = dict[
+    Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Annotated[tuple[Pattern, ...], Field(min_length=1)]
+]
+
+
 Hour = Annotated[AwareDatetime, AfterValidator(_on_the_hour)]
 
 
@@ -97,14 +102,25 @@ class Location(StrictModel):
     )
     timezone: KnownZone = Field("UTC", description="Whose local time its calendar features use")
     targets: tuple[Pattern, ...] = Field(min_length=1, description="Series to predict, source/location/variable")
-    inputs: tuple[Pattern, ...] = Field(
-        min_length=1,
-        description="Series to predict from, with * and ? for anything but slashes, such as eia/ISNE/generation_*",
+    inputs: Annotated[tuple[Pattern, ...], Field(min_length=1)] | Annotated[InputsByRole, Field(min_length=1)] = Field(
+        description="Series to predict from, with * and ? for anything but slashes, such as eia/ISNE/generation_*; "
+        "or several such lists by role, such as own and neighbour: a role has the same columns in all locations",
     )
     holidays: Region | None = Field(
         "US",
         description="Whose public holidays count: a country, or with its part, such as US-MA; empty for none",
     )
+
+    @property
+    def patterns_by_role(self) -> Mapping[str, tuple[str, ...]]:
+        """The patterns of the inputs by role; the role of inputs without one is empty."""
+        return self.inputs if isinstance(self.inputs, dict) else {"": self.inputs}
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The patterns of all inputs and targets."""
+        inputs = (pattern for patterns in self.patterns_by_role.values() for pattern in patterns)
+        return (*inputs, *self.targets)
 
 
 class Splits(StrictModel):
@@ -150,6 +166,7 @@ class Features(StrictModel):
     statistics: Annotated[tuple[Literal["mean", "std", "min", "max"], ...], OnceEach] = Field(
         ("mean", "std", "min", "max"), min_length=1, description="Which statistics are taken over them"
     )
+    known_share: Fraction = Field(0.1, description="Share of its hours that a statistic must know; below it is missing")
     of: tuple[Pattern, ...] = Field(
         ALL_INPUTS,
         min_length=1,

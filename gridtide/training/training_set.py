@@ -279,3 +279,15 @@ class TrainingSet:
             extremes = np.maximum(values.max(axis=0, initial=0), -values.min(axis=0, initial=0))
             largest[split] = extremes
         return largest
+
+    def shares_known_before(self, location: int) -> dict[str, float]:
+        """By target of `location` the share of its observed values, over all windows, that were known before t0."""
+        base, length = self.bases[location], self.spec.seq_len
+        starts = np.concatenate([windows[windows[:, 0] == location, 1] for windows in self.windows.values()])
+        published, observed = np.zeros((2, len(base.target_names)), np.int64)
+        for first in starts + length:
+            steps = slice(first, first + self.spec.horizon)
+            mask = self.target_mask[location, steps]
+            observed += mask.sum(axis=0)
+            published += (mask & (base.targets_known[steps] < first)).sum(axis=0)
+        return dict(zip(base.target_names, (published / np.maximum(observed, 1)).tolist(), strict=True))

@@ -513,7 +513,18 @@ class TestRuns:
         done = gridtide("prepare", spec, "--config", config)
         assert done.exit_code == 0, done.output
         assert "744 hours" in done.stdout
-        assert (tmp_path / "lake" / "features" / "small" / "sequences.safetensors").is_file()
+        tensors = tmp_path / "lake" / "features" / "small" / "sequences.safetensors"
+        first = tensors.read_bytes()
+        assert gridtide("backfill", *asked[:-1], "2024-02-05").exit_code == 0
+        manifest = tensors.parent / "manifest.json"
+        assert gridtide("prepare", "--from", manifest, "--config", config).exit_code == 0
+        assert tensors.read_bytes() == first, "the files of the manifest alone are read"
+        spec.write_text(spec.read_text().replace('"horizon": 24', '"horizon": 12'))
+        refused = gridtide("prepare", spec, "--config", config)
+        assert refused.exit_code == 2
+        assert "horizon differ" in refused.stderr
+        assert gridtide("prepare", spec, "--config", config, "--replace").exit_code == 0
+        assert gridtide("prepare", "--config", config).exit_code == 2
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """Ring attention over real processes is full attention."""
 
+import os
 import random
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -71,3 +73,18 @@ def test_a_ring_of_another_size_is_refused(tmp_path: Path) -> None:
     write_training_set(tmp_path / "sequences.safetensors", 20, seq_len=97, horizon=24, ring=ring)
     done = launched(2, str(tmp_path))
     assert "is for a ring of 4 ranks, here are 2" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["docs/sequences.md", "examples/ring_attention.py"])
+def test_the_line_of_the_docs_works_as_it_stands(tmp_path: Path, page: str) -> None:
+    """In an activated environment, but for the folder of the set and the ports."""
+    [line] = re.findall(r"(mlx\.launch .*?)(?:`|$)", (ROOT / page).read_text(), re.MULTILINE)[:1]
+    write_training_set(tmp_path / "sequences.safetensors", 20, seq_len=97, horizon=24)
+    command = line.replace("lake/features/isne_demand", str(tmp_path))
+    command = command.replace("mlx.launch", f"mlx.launch --starting-port {free_ports(2)}")
+    activated = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        shlex.split(command), capture_output=True, text=True, timeout=240, cwd=ROOT, env=activated, check=False
+    )
+    assert "zigzag, 2 ranks" in done.stdout, done.stdout + done.stderr

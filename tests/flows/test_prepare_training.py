@@ -32,5 +32,6 @@ async def test_the_artifact_says_what_is_in_the_set_and_links_its_pictures(tmp_p
 
 def test_parameters_of_types_that_only_the_flow_imports_are_validated() -> None:
     """Whatever wraps the function of a flow: the names of its types are looked up in the flow's own module."""
-    parameters = {"spec": "spec.json", "config": "api_config.json", "lake": None, "cluster": None}
+    parameters: dict[str, object] = {"spec": "spec.json", "config": "api_config.json", "lake": None, "cluster": None}
+    parameters |= {"replace": False, "files_of": None}
     assert prepare_training.validate_parameters(parameters) == parameters

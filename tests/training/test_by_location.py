@@ -67,7 +67,7 @@ async def written(lake: Lake) -> dict[str, bytes]:
 )
 async def test_the_set_is_the_same_to_the_byte(lake: Lake, keys: dict[str, Any]) -> None:
     """With columns that one location lacks, vintages, rejected values and fitted cleaning; nothing is left over."""
-    report = await preparation.prepare(SPEC | keys, CONFIG, lake)
+    report = await preparation.prepare(SPEC | keys, CONFIG, lake, replace=True)
     together = await written(lake)
     assert await preparation.prepare(SPEC | keys, CONFIG, lake, make=make_apart) == report
     assert await written(lake) == together

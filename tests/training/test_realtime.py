@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def prepared(folder: Path, **keys: Any) -> Path:
     """The sequences of a set of `SPEC` with `keys`."""
-    report = asyncio.run(preparation.prepare(SPEC | keys, CONFIG, Lake.open(str(folder))))
+    report = asyncio.run(preparation.prepare(SPEC | keys, CONFIG, Lake.open(str(folder)), replace=True))
     return folder / report["path"]
 
 
@@ -119,7 +119,7 @@ def test_what_becomes_known_late_is_in_the_first_rows_and_in_those_of_now(tmp_pa
         "end": None,
         "splits": {},
     }
-    report = asyncio.run(preparation.prepare(SPEC | keys, config, Lake.open(str(tmp_path))))
+    report = asyncio.run(preparation.prepare(SPEC | keys, config, Lake.open(str(tmp_path)), replace=True))
     assert report["locations"]["one"]["columns"][1] == f"iso_ne/ISNE/generation_wind-{24 * late - 1}h"
     assert tensors.open_mapped(tmp_path / report["path"])[0]["mask"].all()
     until = START + timedelta(days=LATER)

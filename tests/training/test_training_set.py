@@ -46,7 +46,7 @@ def prepare(folder: Path, rows: list[Row], **keys: Any) -> tuple[dict[str, Any],
     """Report, tensors and manifest of a set of `SPEC` with `keys` from ISNE's demand and `rows`."""
     kinds = {"demand": (SOURCE, RULE, [*ROWS, *rows])}
     asyncio.run(fill(Lake.open(str(folder)), kinds))
-    report = asyncio.run(preparation.prepare(SPEC | keys, configuration(kinds), Lake.open(str(folder))))
+    report = asyncio.run(preparation.prepare(SPEC | keys, configuration(kinds), Lake.open(str(folder)), replace=True))
     mapped, metadata = tensors.open_mapped(folder / report["path"])
     return report, dict(mapped), json.loads(metadata["manifest"])
 
@@ -149,3 +149,52 @@ def test_days_on_which_a_forecast_is_late_take_no_column_away(tmp_path: Path, la
     spoken_of = (np.arange(len(ahead)) + 1) // 24
     assert not ahead[np.isin(spoken_of, list(late))].any()
     assert ahead[~np.isin(spoken_of, list(late)) & (spoken_of < DAYS)].mean() > 0.99
+
+
+def test_the_share_of_targets_that_were_published_before_is_told(tmp_path: Path) -> None:
+    """Of day-ahead prices published at 13:00 UTC of the day before all hours of a window at 00Z; of demand none."""
+    prices = [
+        row._replace(variable="demand_forecast_day_ahead", published_at=row.interval_start.replace(hour=0) - 11 * HOUR)
+        for row in ROWS
+    ]
+    places = [
+        place | {"targets": ["eia/ISNE/demand", "eia/ISNE/demand_forecast_day_ahead"]}
+        for place in SPEC["locations"][:1]
+    ]
+    report, _, manifest = prepare(tmp_path, prices, locations=places)
+    shares = {"eia/ISNE/demand": 0.0, "eia/ISNE/demand_forecast_day_ahead": 1.0}
+    assert report["locations"]["ISNE"]["known_before"] == manifest["locations"][0]["known_before"] == shares
+
+
+def test_another_spec_of_the_same_name_replaces_a_set_only_if_told_to(tmp_path: Path) -> None:
+    """The refusal says what differs, and the set is as it was; the same spec replaces it."""
+    kinds = {"demand": (SOURCE, RULE, ROWS)}
+    lake = Lake.open(str(tmp_path))
+    asyncio.run(fill(lake, kinds))
+    spec = SPEC | {"locations": SPEC["locations"][:1]}
+    first = asyncio.run(preparation.prepare(spec, configuration(kinds), lake))
+    before = (tmp_path / first["path"]).read_bytes()
+    with pytest.raises(
+        TrainingError, match=r"features/scales/ holds a set of another spec \(horizon differ.*--replace"
+    ):
+        asyncio.run(preparation.prepare(spec | {"horizon": 1}, configuration(kinds), lake))
+    assert (tmp_path / first["path"]).read_bytes() == before
+    assert asyncio.run(preparation.prepare(spec, configuration(kinds), lake)) == first
+    other = asyncio.run(preparation.prepare(spec | {"horizon": 1}, configuration(kinds), lake, replace=True))
+    assert other["fingerprint"] != first["fingerprint"]
+
+
+def test_equal_hours_are_judged_alike_wherever_a_set_begins(tmp_path: Path) -> None:
+    """Values that stand still for 40 days are stale from the 600th hour on, also where a set begins amid them."""
+    level = [row._replace(value=9000.0) if n > 24 else row for n, row in enumerate(ROWS)]
+    kinds = {"demand": (SOURCE, RULE, level)}
+    asyncio.run(fill(Lake.open(str(tmp_path)), kinds))
+    spec = SPEC | {"locations": SPEC["locations"][:1], "cleaning": {"stale": 600, "absurd": 0}, "scaling": "none"}
+    qualities = []
+    for days in (0, 20):
+        start = (START + timedelta(days=days)).isoformat()
+        keys = {"name": f"from-{days}", "start": start, "splits": {"validation": 0, "test": 0}}
+        report = asyncio.run(preparation.prepare(spec | keys, configuration(kinds), Lake.open(str(tmp_path))))
+        mapped, _ = tensors.open_mapped(tmp_path / report["path"])
+        qualities.append(np.array(mapped["quality"])[0, :, 0])
+    assert qualities[0][20 * 24 :].tolist() == qualities[1].tolist()

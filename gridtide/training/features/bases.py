@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gridtide.errors import TrainingError
-from gridtide.observations.array_types import Floats, Mask
+from gridtide.observations.array_types import Floats, Integers, Mask
 from gridtide.periods import HOUR, Period
 from gridtide.training.features.columns import ABSENT, Columns, Feature, align_columns
 from gridtide.training.features.derive import derive_columns
@@ -41,7 +41,8 @@ class Base:
 
     `values` (T, F): gaps filled within the limit, NaN beyond. `mask` (T, F): what was observed.
     `quality` (T, I): of the first I columns, which are the inputs, what each cell is (see `cleaning`).
-    `targets` (T, K): NaN where not observed, or rejected. `target_names`: K series. `rejected`: by input
+    `targets` (T, K): NaN where not observed, or rejected. `targets_known` (T, K): the step by whose end a first
+    version of each was known. `target_names`: K series. `rejected`: by input
     or target, by rule, how many cells were thrown out. `repeats`: by series, how many observations had
     the key of another. `limits`: by input, the lowest and highest that are believed, where there are any.
     """
@@ -53,6 +54,7 @@ class Base:
     quality: npt.NDArray[np.uint8]
     target_names: tuple[str, ...]
     targets: Floats
+    targets_known: Integers
     rejected: Mapping[str, Mapping[str, int]]
     repeats: Mapping[str, int]
     limits: Mapping[str, Sequence[float]]
@@ -116,6 +118,7 @@ def _derive_base(
         cleaned.quality[:, inside].T,
         tuple(hourly.names[goal] for goal in goals),
         truth,
+        np.array([hourly.first_known_rows(goal)[inside] - first for goal in goals], np.int64).reshape(-1, len(truth)).T,
         _count_rejected(inputs.features, cleaned, inside) | rejected,
         {hourly.names[number]: int(hourly.repeats[number]) for number in (*series.inputs.values(), *goals)},
         limits,
@@ -145,7 +148,7 @@ def _clean_inputs(
     features, natures = [], []
     values = np.full((len(planned), hourly.values.shape[1]), np.nan)
     for index, (kind, number, shift) in enumerate(planned):
-        key, (_, variable, _) = format_key(kind, shift), kind
+        key, variable = format_key(kind, shift), kind.variable
         if number is None:
             features.append(Feature("absent", "", ABSENT, -shift, None, key))
             natures.append(find_nature(variable, ""))
@@ -159,7 +162,8 @@ def _clean_inputs(
         bounds = fit_limits(values[:, splits.train_slice(spec, rows, hourly.period)], spec.cleaning.absurd)
     else:
         bounds = np.array([limits.get(feature.name, (-np.inf, np.inf)) for feature in features]).reshape(-1, 2)
-    cleaned = clean_columns(values, natures, spec.cleaning, _train_rows(spec, hourly, rows), bounds)
+    ahead = [feature.lookback < 0 for feature in features]
+    cleaned = clean_columns(values, natures, spec.cleaning, _train_rows(spec, hourly, rows), bounds, ahead)
     believed = {
         feature.name: (float(low), float(high))
         for feature, (low, high) in zip(features, bounds, strict=True)

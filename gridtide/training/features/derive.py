@@ -38,7 +38,7 @@ def derive_columns(inputs: Columns, period: Period, place: Location, groups: Fea
         parts.append(_copy_part(weather_columns(own, period, place.timezone)))
     parts += [_lag_part(past, hours) for hours in groups.lags]
     if groups.rolling:
-        parts.append(_statistics_part(past, groups.rolling, groups.statistics))
+        parts.append(_statistics_part(past, groups))
     if groups.calendar:
         parts.append(_copy_part(calendar_columns(period, place.timezone, place.holidays)))
     return _write_parts(parts, inputs.values.shape[1])
@@ -76,7 +76,8 @@ def _lag_part(past: Columns, hours: int) -> _Part:
     return features, write
 
 
-def _statistics_part(past: Columns, windows: Sequence[int], statistics: Sequence[str]) -> _Part:
+def _statistics_part(past: Columns, groups: Features) -> _Part:
+    windows, statistics = groups.rolling, groups.statistics
     features = tuple(
         f.then(
             f" {statistic} {hours}h",
@@ -90,9 +91,8 @@ def _statistics_part(past: Columns, windows: Sequence[int], statistics: Sequence
 
     def write(values: FloatArray, observed: Mask) -> None:
         observed_values = np.where(past.observed, past.values, np.nan)
-        rolling_statistics(
-            observed_values, windows, statistics, values.reshape(len(windows), len(statistics), *observed_values.shape)
-        )
+        rolled = values.reshape(len(windows), len(statistics), *observed_values.shape)
+        rolling_statistics(observed_values, windows, statistics, rolled, groups.known_share)
         np.logical_not(np.isnan(values, out=observed), out=observed)
 
     return features, write

@@ -26,11 +26,12 @@ def rolling_statistics(
     windows: Sequence[int],
     statistics: Sequence[str] = ROLLING_STATISTICS,
     out: FloatArray | None = None,
+    known_share: float = 0.0,
 ) -> FloatArray:
     """`statistics` over the last rows up to each, of what is known there, for each of `windows` (in rows).
 
     `values` (C, T) give (windows, statistics, C, T) in float32, or in `out` if that is given. The deviation
-    is that of the population.
+    is that of the population. NaN where less than `known_share` of a window's rows, or none, is known.
     """
     rolled = np.empty((len(windows), len(statistics), *values.shape), np.float32) if out is None else out
     earlier = max(windows) - 1
@@ -39,12 +40,14 @@ def rolling_statistics(
             begin = max(first - earlier, 0)
             piece = values[column, begin : first + ROLLED_ROWS]
             piece_rolled = np.empty((len(windows), len(statistics), len(piece)), rolled.dtype)
-            _roll_column(piece, windows, statistics, piece_rolled)
+            _roll_column(piece, windows, statistics, piece_rolled, known_share)
             rolled[:, :, column, first : first + ROLLED_ROWS] = piece_rolled[:, :, first - begin :]
     return rolled
 
 
-def _roll_column(values: Floats, windows: Sequence[int], statistics: Sequence[str], rolled: FloatArray) -> None:
+def _roll_column(
+    values: Floats, windows: Sequence[int], statistics: Sequence[str], rolled: FloatArray, known_share: float
+) -> None:
     """Write the statistics of one column `values` (T,) to `rolled` (windows, statistics, T).
 
     Sums are put together of runs of 2ᵏ rows, all in the window: an absurd value before it takes no digit from them.
@@ -56,7 +59,7 @@ def _roll_column(values: Floats, windows: Sequence[int], statistics: Sequence[st
     lows = _double_runs(np.where(observed, values, np.inf), longest, np.minimum) if requested & {"min", "std"} else []
     highs = _double_runs(np.where(observed, values, -np.inf), longest, np.maximum) if requested & {"max", "std"} else []
     for window, into in zip(windows, rolled, strict=True):
-        number = _count_observed(observed, window)
+        number = _count_observed(observed, window, known_share)
         mean = _sum_window(totals, window) / number if totals else number
         for statistic, out in zip(statistics, into, strict=True):
             if statistic == "mean":
@@ -96,11 +99,11 @@ def _mend_variance(
     variance[rows] = np.nanvar(np.lib.stride_tricks.sliding_window_view(before, window)[rows], axis=1)
 
 
-def _count_observed(observed: Mask, window: int) -> Floats:
-    """How many of the last `window` rows are `observed` (T,), NaN where none is."""
+def _count_observed(observed: Mask, window: int, known_share: float) -> Floats:
+    """How many of the last `window` rows are `observed` (T,), NaN where none or less than `known_share` of them is."""
     counts: Floats = np.cumsum(observed, dtype=np.float64)
     counts[window:] -= counts[: max(len(counts) - window, 0)].copy()
-    counts[counts == 0] = np.nan
+    counts[counts < max(1, known_share * window)] = np.nan
     return counts
 
 

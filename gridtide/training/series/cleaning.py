@@ -48,13 +48,19 @@ class Cleaned:
 
 
 def clean_columns(
-    values: Floats, natures: Sequence[Nature], rules: Cleaning, train: slice, limits: Floats | None = None
+    values: Floats,
+    natures: Sequence[Nature],
+    rules: Cleaning,
+    train: slice,
+    limits: Floats | None = None,
+    ahead: Sequence[bool] | None = None,
 ) -> Cleaned:
     """`values` (C, T), whose columns are of `natures`, without what `rules` reject and with gaps filled.
 
-    `limits` (C, 2) are the lowest and highest of each column that are believed, all without. Only rows `train`
-    are fitted on, where a rule is fitted. Raises `TrainingError` where that needs scikit-learn and it is not
-    installed.
+    `limits` (C, 2) are the lowest and highest of each column that are believed; without them all are. What is known
+    `ahead` (C,) is not filled forward: the row before speaks of another hour, which had another price. Only rows
+    `train` are fitted on, where a rule is fitted. Raises `TrainingError` where that needs scikit-learn and it is
+    not installed.
     """
     believed, rejected = reject_values(values, natures, rules, limits)
     if rules.outliers == "isolation_forest_fitted_on_train":
@@ -64,7 +70,7 @@ def clean_columns(
     filled, quality = believed if forward else interpolate_gaps(believed, train), np.empty(believed.shape, np.uint8)
     for column in range(len(believed)):  # one by one, so that a column stays in the cache
         gaps = np.flatnonzero(np.isnan(believed[column]))
-        if forward:
+        if forward and not (ahead and ahead[column]):
             filled[column] = fill_forward(believed[column], rules.fill_limit)
         quality[column] = REPORTED
         quality[column, gaps] = np.where(np.isnan(filled[column, gaps]), MISSING, IMPUTED)

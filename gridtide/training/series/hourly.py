@@ -66,18 +66,22 @@ class Hourly:
 
     def delay(self, series: int, rows: slice = slice(None)) -> Delay | None:
         """After how many rows the values of `series` for hours in `rows` are known; None where it has none there."""
-        if series in self.vintages:
-            row, known_rows, _ = self.vintages[series]
-            first = np.full(self.values.shape[1], NEVER_KNOWN, np.int64)
-            np.minimum.at(first, row, known_rows)
-        else:
-            first = np.where(np.isnan(self.values[series]), NEVER_KNOWN, self.known_row[series]).astype(np.int64)
+        first = self.first_known_rows(series)
         hours = np.arange(len(first))[rows]
         hours = hours[first[hours] != NEVER_KNOWN]
         if not hours.size:
             return None
         usual, longest = np.quantile(first[hours] - hours, [0.9, 0.99], method="higher")
         return Delay(int(usual), int(longest))
+
+    def first_known_rows(self, series: int) -> Integers:
+        """The row by whose end a first version of each hour's value of `series` was known, (T,)."""
+        if series not in self.vintages:
+            return np.where(np.isnan(self.values[series]), NEVER_KNOWN, self.known_row[series]).astype(np.int64)
+        row, known_rows, _ = self.vintages[series]
+        first = np.full(self.values.shape[1], NEVER_KNOWN, np.int64)
+        np.minimum.at(first, row, known_rows)
+        return first
 
     def as_known(self, series: int, shift: int) -> Floats:
         """What was known by the end of each row about the hour `shift` rows later, shape (T,).

@@ -2,7 +2,8 @@
 
     patterns ─► the series of each location, by kind ─► after how many rows each is known ─► shifts
 
-What two locations have in common is a kind: source, variable, and a number among those of a location.
+What two locations have in common is a kind: source, variable, role, and a number among those of a location that
+have these three.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import NamedTuple
 
 from gridtide.errors import TrainingError
 from gridtide.training.series.hourly import Delay, Hourly
@@ -23,8 +25,17 @@ KNOWN_AHEAD = -2
 it comes later on some days is missing on these days."""
 
 
-SeriesKind = tuple[str, str, int]
-"""Source, variable, and the number of a series among those of a location that have both, from 0."""
+class SeriesKind(NamedTuple):
+    """What series of several locations have in common: their columns are the same ones.
+
+    `role` is the spec's, such as `own` or `neighbour`, empty for inputs without roles and for targets. `number`
+    counts, from 0, the series of a location that have the same source, variable and role, in the spec's order.
+    """
+
+    source: str
+    variable: str
+    role: str
+    number: int
 
 
 @dataclass(frozen=True)
@@ -51,43 +62,53 @@ class LocationInputs:
 def locate_series(spec: TrainingSpec, hourly: Hourly, stored: Collection[str]) -> list[LocationSeries]:
     """The series in `hourly` of each location of `spec`; `stored` are the names of all that were read.
 
-    Raises `TrainingError` for a pattern without a series, and a series in another unit than its variable has.
+    Raises `TrainingError` for a pattern without a series, for a series in another unit than its variable has, and for
+    one that has two roles.
     """
     return [
-        LocationSeries(*(_by_kind(spec, hourly, patterns, stored) for patterns in (location.inputs, location.targets)))
+        LocationSeries(
+            _by_kind(spec, hourly, location.patterns_by_role, stored),
+            _by_kind(spec, hourly, {"": location.targets}, stored),
+        )
         for location in spec.locations
     ]
 
 
 def _by_kind(
-    spec: TrainingSpec, hourly: Hourly, patterns: Sequence[str], stored: Collection[str]
+    spec: TrainingSpec, hourly: Hourly, patterns: Mapping[str, Sequence[str]], stored: Collection[str]
 ) -> dict[SeriesKind, int]:
-    """The number in `hourly` of every series that matches, by its kind, sorted by kind."""
+    """The number in `hourly` of every series that matches the `patterns` of a role, by its kind, sorted by kind."""
     numbers = {name: number for number, name in enumerate(hourly.names)}
-    alike: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for name in match_series(patterns, hourly.names, spec, stored):
-        source, _, variable = SeriesName.parse(name)
-        registered, unit = find_variable(source, variable), hourly.units[numbers[name]]
-        if registered is not None and registered.unit != unit:
-            raise TrainingError(
-                spec.name,
-                f"{name} comes in {unit}, not in {registered.unit}",
-                "Leave it out, or mend the entry that stores it",
-            )
-        alike[source, variable].append(numbers[name])
-    return {(*key, place): number for key in sorted(alike) for place, number in enumerate(alike[key])}
+    roles: dict[str, str] = {}
+    alike: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for role, patterns_of_role in patterns.items():
+        for name in match_series(patterns_of_role, hourly.names, spec, stored):
+            if roles.setdefault(name, role) != role:
+                raise TrainingError(
+                    spec.name, f"{name} is both {roles[name]} and {role}", "Name each series in one role only"
+                )
+            source, _, variable = SeriesName.parse(name)
+            registered, unit = find_variable(source, variable), hourly.units[numbers[name]]
+            if registered is not None and registered.unit != unit:
+                raise TrainingError(
+                    spec.name,
+                    f"{name} comes in {unit}, not in {registered.unit}",
+                    "Leave it out, or mend the entry that stores it",
+                )
+            alike[source, variable, role].append(numbers[name])
+    return {SeriesKind(*key, place): number for key in sorted(alike) for place, number in enumerate(alike[key])}
 
 
 def match_series(
     patterns: Iterable[str], names: Collection[str], spec: TrainingSpec, stored: Collection[str]
 ) -> list[str]:
-    """Those of `names` that match any of `patterns`, sorted.
+    """Those of `names` that match any of `patterns`, in the order of the patterns, and sorted within one.
 
     Raises `TrainingError` for a pattern that matches none, with names that it may have meant, of those `stored`.
     """
-    matching: set[str] = set()
+    matching: dict[str, None] = {}  # in this order, each once
     for pattern in patterns:
-        hits = [name for name in names if matches_any(name, [pattern])]
+        hits = sorted(name for name in names if matches_any(name, [pattern]))
         if not hits:
             fix = (
                 f"The lake has {len(stored)} series in this period, such as {', '.join(similar_names(pattern, stored))}"
@@ -95,8 +116,8 @@ def match_series(
                 else "The lake has no series of these entries in this period; ingest or backfill first"
             )
             raise TrainingError(spec.name, f'"{pattern}" matches no series', fix)
-        matching.update(hits)
-    return sorted(matching)
+        matching |= dict.fromkeys(hits)
+    return list(matching)
 
 
 def similar_names(pattern: str, names: Collection[str]) -> list[str]:
@@ -147,29 +168,32 @@ def _lookback_shifts(spec: TrainingSpec, delays: Sequence[Delay]) -> tuple[int, 
 def format_key(kind: SeriesKind, shift: int) -> str:
     """What the input columns of all locations that have `kind` and look at `shift` are called.
 
-    >>> format_key(("eia", "demand", 0), -2)
+    >>> format_key(SeriesKind("eia", "demand", "", 0), -2)
     'eia/0/demand-2h'
+    >>> format_key(SeriesKind("eia", "demand", "neighbour", 1), -2)
+    'eia/neighbour.1/demand-2h'
     """
-    source, variable, number = kind
-    return f"{source}/{number}/{variable}{shift:+d}h"
+    place = f"{kind.role}.{kind.number}" if kind.role else str(kind.number)
+    return f"{kind.source}/{place}/{kind.variable}{shift:+d}h"
 
 
 def parse_key(key: str) -> tuple[SeriesKind, int]:
     """The kind and the shift that `format_key` made `key` of.
 
     >>> parse_key("open_meteo/0/temperature_2m_forecast+24h")
-    (('open_meteo', 'temperature_2m_forecast', 0), 24)
+    (SeriesKind(source='open_meteo', variable='temperature_2m_forecast', role='', number=0), 24)
     """
-    source, number, label = key.split("/", 2)
+    source, place, label = key.split("/", 2)
     variable, shift = re.fullmatch(r"(.+)([+-]\d+)h", label).groups()  # type: ignore[union-attr]  # as formatted above
-    return (source, variable, int(number)), int(shift)
+    role, _, number = place.rpartition(".")
+    return SeriesKind(source, variable, role, int(number)), int(shift)
 
 
 def parse_shifts(keys: Iterable[str]) -> dict[SeriesKind, tuple[int, ...]]:
     """By kind, which hours the input columns with these `keys` look at.
 
-    >>> parse_shifts(["eia/0/demand-2h", "open_meteo/0/temperature_2m_forecast+24h"])
-    {('eia', 'demand', 0): (-2,), ('open_meteo', 'temperature_2m_forecast', 0): (24,)}
+    >>> parse_shifts(["eia/0/demand-2h"])
+    {SeriesKind(source='eia', variable='demand', role='', number=0): (-2,)}
     """
     shifts: dict[SeriesKind, tuple[int, ...]] = {}
     for kind, shift in map(parse_key, keys):

@@ -212,3 +212,74 @@ def test_a_target_without_a_value_is_refused() -> None:
     kinds["demand"] = (*kinds["demand"][:2], [r._replace(value=None) for r in kinds["demand"][2]])
     with pytest.raises(TrainingError, match="the target eia/ISNE/demand has no value in 2024-02-06"):
         base(kinds)
+
+
+def hourly_price(published: datetime, hours: range) -> list[Row]:
+    """Day-ahead prices of `hours` from `START` on, each another one, published together."""
+    return [
+        Row(START + n * HOUR, START + (n + 1) * HOUR, "4000", "lmp_day_ahead", "USD/MWh", float(n), published)
+        for n in hours
+    ]
+
+
+def test_a_missing_hour_of_a_day_ahead_product_is_not_filled_with_another_hour() -> None:
+    """The column of a lead is missing there, though an hour before and after is known."""
+    missing = 24 * 10 + 13
+    rows = [
+        row
+        for day in range(DAYS)
+        for row in hourly_price(START + (24 * day - 11) * HOUR, range(24 * day, 24 * day + 24))
+    ]
+    kinds = {"prices": ("iso_ne", Available(lag=HOUR), [row for n, row in enumerate(rows) if n != missing])}
+    place = {"name": "NE", "targets": ["iso_ne/4000/*"], "inputs": ["iso_ne/4000/*"]}
+    made = base(every_kind(DAYS) | kinds, locations=[place], leads=[12])
+    [column] = [number for number, column in enumerate(made.columns) if column.name.endswith("+12h")]
+    step = missing - 12 - 24 * 5
+    assert np.isnan(made.values[step, column])
+    assert made.values[[step - 1, step + 1], column].tolist() == [missing - 1, missing + 1]
+
+
+ROLES = [
+    {
+        "name": name,
+        "targets": [f"eia/{name}/demand"],
+        "inputs": {"own": [f"eia/{name}/*"], "neighbour": [f"eia/{other}/*"]},
+    }
+    for name, other in (("ISNE", "AAAA"), ("AAAA", "ISNE"))
+]
+
+
+@pytest.mark.parametrize("by_role", [True, False], ids=["roles", "order of the patterns"])
+def test_a_column_means_the_same_in_all_locations(by_role: bool) -> None:
+    """A location's own demand is in one column and its neighbour's in another, whatever their names."""
+    source, rule, rows = every_kind(DAYS)["demand"]
+    kinds = {
+        "demand": (source, rule, [*rows, *(row._replace(location="AAAA", value=7.0 * n) for n, row in enumerate(rows))])
+    }
+    grid = HourlyGrid(Period(START, START + timedelta(days=DAYS + 2)), lambda name: True)
+    for available, table in tables(kinds):
+        grid.add(table, available)
+    places = [
+        place
+        | {"inputs": place["inputs"] if by_role else [p for patterns in place["inputs"].values() for p in patterns]}
+        for place in ROLES
+    ]
+    bases = build_bases(wanted(locations=places), grid.finish(), PERIOD, grid.names_read)
+    names = {made.location: {column.key: column.series for column in made.columns} for made in bases}
+    own, neighbour = ("own.0", "neighbour.0") if by_role else ("0", "1")
+    for name, other in (("ISNE", "AAAA"), ("AAAA", "ISNE")):
+        assert names[name] == {
+            f"eia/{own}/demand-5h": f"eia/{name}/demand",
+            f"eia/{neighbour}/demand-5h": f"eia/{other}/demand",
+        }
+
+
+def test_a_series_of_two_roles_is_refused() -> None:
+    """The message names it and both."""
+    place = {
+        "name": "ISNE",
+        "targets": ["eia/ISNE/demand"],
+        "inputs": {"own": ["eia/ISNE/*"], "other": ["eia/*/demand"]},
+    }
+    with pytest.raises(TrainingError, match=r"eia/ISNE/demand is both own and other"):
+        base(every_kind(DAYS), locations=[place])

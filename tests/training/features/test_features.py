@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -378,3 +379,13 @@ def test_columns_of_places_are_aligned() -> None:
     np.testing.assert_array_equal(second.values[[0, 2]], other.values)
     assert np.isnan(second.values[1]).all()
     assert not second.observed[1].any()
+
+
+@pytest.mark.parametrize("window", [3, 24, 168])
+def test_a_statistic_of_too_few_rows_is_missing(window: int) -> None:
+    """It is there where at least the given share of its rows is known, as counted one by one."""
+    values = np.where(np.arange(400) % 24 < 3, 1.0 * np.arange(400), np.nan)
+    rolled = rolling.rolling_statistics(values[None], [window], ["mean"], known_share=0.1)[0, 0, 0]
+    for row in range(400):
+        known_values = [value for value in values[max(row - window + 1, 0) : row + 1] if not np.isnan(value)]
+        assert np.isnan(rolled[row]) == (len(known_values) < max(1, 0.1 * window)), row
