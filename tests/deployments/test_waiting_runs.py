@@ -10,7 +10,6 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.server.api.server import SQLITE_LOCKED_MSG
 
 from tests.support.machine import start, started, until
 
@@ -22,6 +21,8 @@ def failed_writes(machine: Path) -> list[str]:
 
     A write that met a locked database is not lost: Prefect answers 503, and the request is sent again.
     """
+    from prefect.server.api.server import SQLITE_LOCKED_MSG  # here, as it takes two seconds
+
     log = (machine / "home" / "gridtide" / "server.log").read_text()
     errors = re.findall(r"^(sqlalchemy\.\S*Error: .*)\n(\[SQL: .*)", log, re.MULTILINE)
     return [

@@ -22,7 +22,7 @@ from gridtide.entries.entry import Config, Entry
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.table import Row, from_rows
 from gridtide.training.spec import load_spec as load_spec
-from tests.support.prefect_servers import furnish
+from tests.support.prefect_servers import LATER_START, furnish
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -178,7 +178,8 @@ def test_the_snippets_run_top_to_bottom(group: list[list[str]], tmp_path: Path, 
     scripts.mkdir()
     (scripts / "gridtide").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m deployments.cli "$@"\n')
     (scripts / "gridtide").chmod(0o755)
-    if not group[0][-1].startswith("gridtide ingest"):  # this one's server makes the database, as on first use
+    first_use = group[0][-1].startswith("gridtide ingest")  # this one's server makes the database
+    if not first_use:
         furnish(tmp_path / "prefect", migrated)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
@@ -186,6 +187,7 @@ def test_the_snippets_run_top_to_bottom(group: list[list[str]], tmp_path: Path, 
         "PYTHONPATH": str(ROOT),
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_SERVER_API_PORT": "0",
+        **({} if first_use else LATER_START),
     }
 
     def run(*command: str) -> None:

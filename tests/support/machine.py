@@ -22,6 +22,7 @@ from deployments.machine.worker import worker_status
 from deployments.registry.deploy import POOL
 from deployments.registry.run_settings import RUN_SETTINGS
 from flows.run.local_server import find_server
+from tests.support.prefect_servers import LATER_START
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,6 +54,7 @@ def _environment(folder: Path) -> dict[str, str]:
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
         "PREFECT_HOME": str(folder / "home"),
         "PREFECT_SERVER_API_PORT": "0",
+        **LATER_START,
         # no run comes between those that a test asks for, whatever the time of day
         "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
         "PYTHONPATH": str(ROOT),
