@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from prefect import runtime
@@ -35,8 +36,11 @@ from gridtide.coverage.findings import Finding, find_lacking, find_unpublished
 from gridtide.coverage.gaps import last_days
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.plan import Plan
+from gridtide.coverage.schedules import DueRuns
+from gridtide.entries.entry import Config, Entry
 from gridtide.errors import ConfigurationError, StorageError, one_line
 from gridtide.periods import Period
+from tasks.calendar import find_due_runs
 from tasks.collect import CollectionRun, Outcome, run_collection
 from tasks.notify.events import GAPS, MISSING_DATA, STALE
 from tasks.notify.troubles import Trouble, announce_changes
@@ -85,7 +89,7 @@ async def monitor(
     async with collecting(loaded, select, lake, sandbox, resume=True) as (run, entries):
         period = last_days(run.stamp, days)
         findings = [
-            await find_lacking(entry, loaded.schedules.get(entry.schedule or ""), period, run.stamp, run.lake)
+            await find_lacking(entry, await _find_runs(loaded, entry, run.stamp), period, run.stamp, run.lake)
             for entry in entries
         ]
         outcomes = [] if dry_run else await _collect_lacking(findings, run)
@@ -102,6 +106,12 @@ async def monitor(
         await announce_changes(run.lake.uri, days, troubles)
     report = monitor_report(results, period, dry_run, time.monotonic() - started)
     return await finish(report, choose_error(outcomes) if any(outcome.error for outcome in outcomes) else RunError)
+
+
+async def _find_runs(config: Config, entry: Entry, now: datetime) -> DueRuns | None:
+    """The runs of the entry's schedule that must be done by `now`, None without a schedule."""
+    schedule = config.schedules.get(entry.schedule or "")
+    return await find_due_runs(schedule, now - entry.deadline) if schedule else None
 
 
 async def _collect_lacking(findings: Sequence[Finding], run: CollectionRun) -> list[Outcome]:

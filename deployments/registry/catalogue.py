@@ -13,7 +13,6 @@ from typing import Any
 from prefect import Flow
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.types.entrypoint import EntrypointType
 
@@ -27,6 +26,7 @@ from flows.replay import replay
 from flows.retention import retention
 from gridtide import __version__
 from gridtide.entries.entry import Config, Schedule
+from tasks.calendar import build_cron_schedule
 
 TAG = "gridtide"
 """The tag of every deployment of Gridtide and of its runs."""
@@ -130,5 +130,4 @@ def _build_deployment(planned: PlannedDeployment, common: Mapping[str, Any]) -> 
 def _build_schedules(planned: PlannedDeployment) -> list[DeploymentScheduleCreate]:
     if planned.schedule is None:
         return []
-    cron = CronSchedule(cron=planned.schedule.cron, timezone=planned.schedule.timezone)
-    return [DeploymentScheduleCreate(schedule=cron, slug=planned.name)]
+    return [DeploymentScheduleCreate(schedule=build_cron_schedule(planned.schedule), slug=planned.name)]

@@ -13,8 +13,9 @@ from gridtide.coverage.answered import answered_period, clip_to_due, describe_fu
 from gridtide.coverage.failed_periods import Failure
 from gridtide.coverage.gaps import clip_to_schedule, find_gaps, find_missed_run, find_revisions
 from gridtide.coverage.plan import Plan, why_not_asked
+from gridtide.coverage.schedules import DueRuns
 from gridtide.coverage.upstream_holes import find_holes, starts_by_series
-from gridtide.entries.entry import Entry, Schedule
+from gridtide.entries.entry import Entry
 from gridtide.lake import Lake, soundness
 from gridtide.periods import Period, missing
 from gridtide.sources.registry import in_chunks
@@ -52,14 +53,15 @@ class Finding:
         return Plan(self.entry, [chunk for piece in pieces for chunk in in_chunks(self.entry, piece)])
 
 
-async def find_lacking(entry: Entry, schedule: Schedule | None, period: Period, now: datetime, lake: Lake) -> Finding:
+async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: datetime, lake: Lake) -> Finding:
     """What the lake lacks of what should be there of `period`, by the names of sound files and what failed before.
 
+    `runs` are those of the entry's schedule that must be done by `now`, None for an entry without a schedule.
     Raises `StorageError`.
     """
-    period = clip_to_schedule(entry, schedule, period, now)
+    period = clip_to_schedule(entry, runs, period)
     files = await lake.files(entry.output_folder, entry.file_prefix)
-    missed_run = find_missed_run(entry, schedule, now, files) if schedule else None
+    missed_run = find_missed_run(runs, now, files) if runs else None
     skipped = why_not_asked(entry, period, now)
     if skipped:
         snapshot = missed_run is not None and scheduled_period(entry, now) is None
@@ -67,7 +69,7 @@ async def find_lacking(entry: Entry, schedule: Schedule | None, period: Period, 
     damaged, problems = await soundness.find_damaged(lake, files, period)
     sound = [file for file in files if file.path not in damaged]
     gaps = find_gaps(entry, period, now, sound)
-    revisions = find_revisions(entry, period, now, sound, schedule)
+    revisions = find_revisions(entry, period, now, sound, runs)
     waiting = [
         failure
         for failure in await failed_periods.recall_failures(lake, entry)

@@ -15,15 +15,15 @@ from datetime import datetime, timedelta
 
 from gridtide.clock import is_future
 from gridtide.coverage.answered import Filed, clip_to_due, join_answered
-from gridtide.coverage.schedules import last_run, longest_spacing
-from gridtide.entries.entry import TABULAR, Entry, Schedule
+from gridtide.coverage.schedules import DueRuns
+from gridtide.entries.entry import TABULAR, Entry
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, floor, missing
 
 
-def clip_to_schedule(entry: Entry, schedule: Schedule | None, period: Period, now: datetime) -> Period:
-    """What of `period` the runs of the entry's `schedule` should have collected by `now`; all without a schedule."""
-    end = find_due_end(entry, last_run(schedule, now - entry.deadline)) if schedule else period.end
+def clip_to_schedule(entry: Entry, runs: DueRuns | None, period: Period) -> Period:
+    """What of `period` the `runs` of the entry's schedule should have collected; all without a schedule."""
+    end = find_due_end(entry, runs.last) if runs else period.end
     return Period(period.start, min(period.end, end)) if end > period.start else period
 
 
@@ -34,17 +34,17 @@ def find_gaps(entry: Entry, period: Period, now: datetime, files: Iterable[Filed
 
 
 def find_revisions(
-    entry: Entry, period: Period, now: datetime, files: Sequence[Filed], schedule: Schedule | None = None
+    entry: Entry, period: Period, now: datetime, files: Sequence[Filed], runs: DueRuns | None = None
 ) -> list[Period]:
     """What of `period` is in files that were all made before it settled, though it has by `now`.
 
     A value has settled when it is `entry.reread` old, counted from when it was due. The last scheduled run
-    that asks for it may come up to the time between two runs of its `schedule` before that, and counts.
+    that asks for it may come up to the time between two `runs` of its schedule before that, and counts.
     """
     settled = clip_to_due(entry, period, now - entry.reread)
     if settled is None:
         return []
-    spare = max(entry.reread - (longest_spacing(schedule, now) if schedule else timedelta()), timedelta())
+    spare = max(entry.reread - (runs.longest_spacing if runs else timedelta()), timedelta())
     final = []
     for file in files:
         if file.period and file.extension in TABULAR and not is_future(file.stamp, now):
@@ -54,10 +54,9 @@ def find_revisions(
     return [piece for hole in missing(settled, final) for piece in missing(hole, absent)]
 
 
-def find_missed_run(entry: Entry, schedule: Schedule, now: datetime, files: Sequence[Filed]) -> datetime | None:
-    """The latest run of `schedule` that must be done by `now`, if no file of it, or of a later one, is there."""
-    run = last_run(schedule, now - entry.deadline)
-    return run if not any(file.stamp >= run and not is_future(file.stamp, now) for file in files) else None
+def find_missed_run(runs: DueRuns, now: datetime, files: Sequence[Filed]) -> datetime | None:
+    """The latest run that must be done by `now`, if no file of it, or of a later one, is there."""
+    return runs.last if not any(file.stamp >= runs.last and not is_future(file.stamp, now) for file in files) else None
 
 
 def last_days(now: datetime, days: int) -> Period:

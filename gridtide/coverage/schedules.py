@@ -1,37 +1,67 @@
-"""When a schedule was last due."""
+"""The runs of a schedule that are over, and schedules that lose no hour where clocks are set back."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+import msgspec
 from cronsim import CronSim
 
 from gridtide.entries.entry import Schedule
-from gridtide.periods import floor
+from gridtide.periods import EPOCH, HOUR
 
-if TYPE_CHECKING:
-    pass
+FIRST_YEAR, LAST_YEAR = 2024, 2037
+"""The years by whose clock changes zones are told apart; tables of zones end there and go on by rule."""
+
+EVERY_HOUR, EVERY_DAY, EVERY_MONTH, EVERY_WEEKDAY = set(range(24)), set(range(1, 32)), set(range(1, 13)), set(range(7))
 
 
-MINUTE = timedelta(minutes=1)
+@dataclass(frozen=True, slots=True)
+class DueRuns:
+    """The runs of a schedule that must be done: the `last` one, and the `longest_spacing` between two of the latest."""
+
+    last: datetime
+    longest_spacing: timedelta
+
+    @classmethod
+    def from_moments(cls, moments: Sequence[datetime]) -> DueRuns:
+        """Of the latest runs, oldest first, at least one."""
+        return cls(moments[-1], max((later - earlier for earlier, later in pairwise(moments)), default=timedelta()))
 
 
-def last_run(schedule: Schedule, before: datetime) -> datetime:
-    """When `schedule` was last due, at `before` or earlier.
+def keep_repeated_hour(schedule: Schedule) -> Schedule:
+    """The same schedule in UTC if it runs in every hour of every day in a zone whose clocks change.
 
-    >>> str(last_run(Schedule(cron="12 * * * *"), EPOCH + timedelta(minutes=11)))
-    '1969-12-31 23:12:00+00:00'
+    Prefect runs nothing in the hour that comes for the second time when clocks are set back, so that the snapshots of
+    that hour would be lost. UTC repeats no hour. All other schedules are returned as they are.
+
+    >>> keep_repeated_hour(Schedule(cron="12 * * * *", timezone="Australia/Adelaide")).cron
+    '42 * * * *'
     """
-    local = floor(before + MINUTE, MINUTE).astimezone(ZoneInfo(schedule.timezone))
-    return next(CronSim(schedule.cron, local, reverse=True)).astimezone(UTC)
+    zone_minutes = find_zone_minutes(schedule.timezone)
+    cron = CronSim(schedule.cron, EPOCH)
+    weekdays = {weekday % 7 for weekday in cron.weekdays if isinstance(weekday, int)}
+    fields = (cron.hours, cron.days, cron.months, weekdays)
+    if zone_minutes is None or fields != (EVERY_HOUR, EVERY_DAY, EVERY_MONTH, EVERY_WEEKDAY):
+        return schedule
+    minutes = sorted({(minute - zone_minutes) % 60 for minute in cron.minutes})
+    return msgspec.structs.replace(schedule, cron=f"{','.join(map(str, minutes))} * * * *", timezone="UTC")
 
 
-def longest_spacing(schedule: Schedule, before: datetime, runs: int = 10) -> timedelta:
-    """The longest time between two of the last `runs` of `schedule`."""
-    moments = [last_run(schedule, before)]
-    for _ in range(runs):
-        moments.append(last_run(schedule, moments[-1] - MINUTE))
-    return max(after - earlier for after, earlier in pairwise(moments))
+@lru_cache
+def find_zone_minutes(timezone: str) -> int | None:
+    """By how many minutes the clocks of a zone differ from UTC, beyond whole hours.
+
+    None where its clocks do not change, or change by less than an hour.
+    """
+    zone = ZoneInfo(timezone)
+    days = (datetime(LAST_YEAR, 12, 31, tzinfo=UTC) - datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)).days
+    moments = (datetime(FIRST_YEAR, 1, 1, tzinfo=UTC) + timedelta(days=day) for day in range(0, days, 7))
+    offsets = {moment.astimezone(zone).utcoffset() or timedelta() for moment in moments}
+    minutes = {offset % HOUR // timedelta(minutes=1) for offset in offsets}
+    return minutes.pop() if len(offsets) > 1 and len(minutes) == 1 else None

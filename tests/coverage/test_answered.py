@@ -16,7 +16,8 @@ from gridtide.coverage.findings import find_lacking
 from gridtide.coverage.gaps import find_missed_run
 from gridtide.coverage.picture import measure_coverage
 from gridtide.coverage.plan import plan_chunks
-from gridtide.entries.entry import Entry, Schedule
+from gridtide.coverage.schedules import DueRuns
+from gridtide.entries.entry import Entry
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.availability import available_at
 from gridtide.periods import HOUR, Period, microseconds
@@ -114,11 +115,10 @@ async def test_hours_that_had_not_come_are_open_when_they_come(tmp_path: Path) -
 
 def test_files_of_the_future_do_not_hide_that_a_schedule_stands_still() -> None:
     """They are no sign of a run; a few seconds ahead are no future."""
-    schedule = Schedule(cron="12 * * * *")
-    entry = entry_with({"lag": "PT0S"})
+    due = DueRuns(TODAY + HOUR / 5, HOUR)
     early = File(TODAY + 20 * DAY, None)
-    assert find_missed_run(entry, schedule, TODAY + HOUR, [early]) == TODAY + HOUR / 5
-    assert find_missed_run(entry, schedule, TODAY + HOUR, [early, File(TODAY + HOUR + HOUR / 60, None)]) is None
+    assert find_missed_run(due, TODAY + HOUR, [early]) == TODAY + HOUR / 5
+    assert find_missed_run(due, TODAY + HOUR, [early, File(TODAY + HOUR + HOUR / 60, None)]) is None
 
 
 def test_a_failure_of_the_future_is_asked_again_now() -> None:

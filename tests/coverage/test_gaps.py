@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtide.config.loading import parse
-from gridtide.coverage import schedules, upstream_holes
+from gridtide.coverage import upstream_holes
 from gridtide.coverage.gaps import find_gaps, find_missed_run, find_revisions
 from gridtide.coverage.picture import Coverage
-from gridtide.entries.entry import Schedule
+from gridtide.coverage.schedules import DueRuns
 from gridtide.observations.availability import find_due_end
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import EPOCH, Period
@@ -87,13 +87,13 @@ def test_a_schedule_that_rereads_leaves_nothing_to_revise() -> None:
 
     Without three of the runs, what no run asked for so late is a revision, and what none asked for a gap.
     """
-    schedule = Schedule(cron="30 */2 * * *")
+    two_hourly = DueRuns(START, 2 * HOUR)
     runs = [START + timedelta(hours=n, minutes=31) for n in range(0, 60, 2)]
     files = [File(run, Period(find_due_end(ENTRY, run) - ENTRY.reread, find_due_end(ENTRY, run))) for run in runs]
-    assert find_revisions(ENTRY, WANTED, runs[-1], files, schedule) == []
+    assert find_revisions(ENTRY, WANTED, runs[-1], files, two_hourly) == []
     assert hours(find_revisions(ENTRY, WANTED, runs[-1], files)) != set()
     without = [one for one in files if not START + 8 * HOUR < one.stamp < START + 14 * HOUR]
-    assert hours(find_revisions(ENTRY, WANTED, runs[-1], without, schedule)) == {0, 1, 2, 3}
+    assert hours(find_revisions(ENTRY, WANTED, runs[-1], without, two_hourly)) == {0, 1, 2, 3}
     assert hours(find_gaps(ENTRY, WANTED, runs[-1], without)) == {4, 5}
 
 
@@ -104,21 +104,14 @@ def test_files_of_bodies_and_snapshots_answer_no_period() -> None:
     assert find_revisions(ENTRY, WANTED, START + 2 * DAY, files) == []
 
 
-def test_a_run_is_late_when_it_should_be_done() -> None:
-    """Half an hour after the schedule, the entry's deadline, its file must be there."""
-    daily = Schedule(cron="40 13 * * *", timezone="America/New_York")
-    run = datetime(2024, 3, 11, 17, 40, tzinfo=UTC)  # the clocks went forward the day before
-    before = [File(run - DAY, None)]
-    assert find_missed_run(ENTRY, daily, run + timedelta(minutes=29), [File(run - 23 * HOUR, None)]) is None
-    assert find_missed_run(ENTRY, daily, run + timedelta(minutes=30), before) == run
-    assert find_missed_run(ENTRY, daily, run + timedelta(minutes=30), [*before, File(run + HOUR / 60, None)]) is None
-    assert find_missed_run(ENTRY, daily, run + timedelta(minutes=30), []) == run
-
-
-def test_the_longest_time_between_runs() -> None:
-    """On weekdays that is three days."""
-    assert schedules.longest_spacing(Schedule(cron="0 6 * * 1-5"), START) == 3 * DAY
-    assert schedules.longest_spacing(Schedule(cron="*/15 * * * *"), START) == HOUR / 4
+def test_a_run_is_late_without_a_file_of_it_or_of_a_later_one() -> None:
+    """A file of the run before is none of it."""
+    due = DueRuns(START, DAY)
+    before = [File(START - HOUR / 60, None)]
+    assert find_missed_run(due, START + DAY, []) == START
+    assert find_missed_run(due, START + DAY, before) == START
+    assert find_missed_run(due, START + DAY, [*before, File(START, None)]) is None
+    assert find_missed_run(due, START + DAY, [*before, File(START + HOUR, None)]) is None
 
 
 def test_what_was_never_published_is_told_by_series() -> None:
