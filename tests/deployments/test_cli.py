@@ -316,7 +316,7 @@ async def test_status_shows_what_failed(tmp_path: Path) -> None:
     """What was asked for in vain is a cross in the picture, with why; what a file covers by now is none."""
     day = datetime(2024, 1, 1, tzinfo=UTC)
     lake, entry = Lake.open(str(tmp_path / "lake")), load(written(tmp_path, DEMAND)).apis[0]
-    await put(lake, day, 24, day + 90 * HOUR)
+    await put(lake, day, 24, day + 30 * HOUR)
     failures = [Failure(Period(day + n * 24 * HOUR, day + (n + 1) * 24 * HOUR), n + 1, day, "HTTP 404") for n in (0, 1)]
     await failed_periods.remember_failures(lake, entry, failures)
     (found,) = await status.read_status([entry], lake, day + 74 * HOUR)

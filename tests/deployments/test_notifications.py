@@ -181,7 +181,7 @@ async def test_a_receiver_that_is_none_leaves_all_as_it_was(tmp_path: Path, monk
     """Also those named before it, and the deployments."""
     await deployed(tmp_path)
     monkeypatch.setenv(VARIABLE, "https://example.com/hook mailto://nobody")
-    with pytest.raises(ConfigurationError, match="GRIDTIDE_NOTIFY: a receiver with the scheme mailto is none"):
+    with pytest.raises(ConfigurationError, match="GRIDTIDE_NOTIFY: a receiver with the scheme mailto is not one"):
         await register_deployments(
             parse(scheduled("hourly", "a", "more")), tmp_path / "api_config.json", None, False, POOL
         )
