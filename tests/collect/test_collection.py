@@ -1,4 +1,4 @@
-"""The core: pages in order, counts, keys, raw bodies, and nothing half-written."""
+"""Collections: the order of pages, counts, keys, raw bodies, and no partial files."""
 
 import asyncio
 import json
@@ -27,25 +27,25 @@ STAMP = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 async def run(entry: Entry, folder: Path, period: Period | None = None) -> Collected:
-    """Collects `entry` into the lake at `folder`."""
+    """Collect `entry` into the lake at `folder`."""
     async with Http({"EIA_API_KEY": "s3cret-key"}) as http:
         return await collect(entry, lake=Lake.open(str(folder)), http=http, stamp=STAMP, period=period)
 
 
 def files(folder: Path) -> list[str]:
-    """Every file below `folder`, relative."""
+    """The relative paths of all files below `folder`."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
 async def values(folder: Path, path: str | None) -> list[float]:
-    """The values of one file of the lake."""
+    """The values of a file of the lake."""
     assert path is not None
     column: list[float] = (await Lake.open(str(folder)).table(path))["value"].to_pylist()
     return column
 
 
 async def test_a_period_becomes_one_file_in_order(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """Three pages fetched at once are one file whose rows are in the order of asking."""
+    """Three pages that are requested concurrently are one file with the rows in the order of the requests."""
     _, entry = await eia_upstream(12_000, raw=False)
     period = Period(JANUARY, JANUARY + timedelta(hours=12_000))
     done = await run(entry, tmp_path, period)
@@ -58,14 +58,14 @@ async def test_a_period_becomes_one_file_in_order(eia_upstream: StartUpstream, t
 
 
 async def test_only_the_period_is_asked(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """Interval starts [10 h, 20 h) are exactly ten rows."""
+    """The interval starts [10 h, 20 h) are exactly ten rows."""
     _, entry = await eia_upstream(100)
     done = await run(entry, tmp_path, Period(JANUARY + timedelta(hours=10), JANUARY + timedelta(hours=20)))
     assert await values(tmp_path, done.file) == list(range(10, 20))
 
 
 async def test_slices_cost_no_row(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """A period asked in slices has every row once, and no more requests than slices."""
+    """A period that is requested in slices has every row once, and as many requests as slices."""
     upstream, entry = await eia_upstream(12_000, params={"facets[respondent][]": "ISNE", "facets[type][]": "D"})
     done = await run(entry, tmp_path, Period(JANUARY, JANUARY + timedelta(hours=12_000)))
     assert await values(tmp_path, done.file) == list(range(12_000))
@@ -76,7 +76,7 @@ async def test_slices_cost_no_row(eia_upstream: StartUpstream, tmp_path: Path) -
 async def test_a_slice_that_fails_leaves_a_hole_of_its_own_period(
     eia_upstream: StartUpstream, tmp_path: Path, refused: int, holes: int
 ) -> None:
-    """What files cover and the holes are the whole period, without overlap, and every covered hour is stored once."""
+    """Covered periods and holes are the whole period without overlap, and every covered hour is stored once."""
     upstream, entry = await eia_upstream(
         12_000, raw=False, params={"facets[respondent][]": "ISNE", "facets[type][]": "D"}, concurrency=1
     )
@@ -97,7 +97,7 @@ async def test_a_slice_that_fails_leaves_a_hole_of_its_own_period(
 async def test_where_the_first_of_many_slices_fails_nothing_is_covered(
     eia_upstream: StartUpstream, tmp_path: Path
 ) -> None:
-    """What was never asked, because the answer that leads to it failed, is not answered: the collection fails."""
+    """If the answer that leads to the other requests fails, the collection fails and covers nothing."""
     params = {"facets[respondent][]": "ISNE", "facets[type][]": "D"}
     upstream, entry = await eia_upstream(12_000, raw=False, params=params)
     upstream.fault = lambda ordinal, request: web.Response(status=404, text="no") if ordinal == 1 else None
@@ -108,7 +108,7 @@ async def test_where_the_first_of_many_slices_fails_nothing_is_covered(
 
 @pytest.mark.parametrize("status", [503, 429])
 async def test_faults_cost_their_own_requests_only(eia_upstream: StartUpstream, tmp_path: Path, status: int) -> None:
-    """With every second request refused, the rows are exact and requests are pages plus faults."""
+    """If every second request is refused, the rows are exact and the number of requests is pages plus faults."""
     upstream, entry = await eia_upstream(30_000, concurrency=2)
     faults = 0
 
@@ -127,7 +127,7 @@ async def test_faults_cost_their_own_requests_only(eia_upstream: StartUpstream, 
 
 
 async def test_a_wrong_total_fails_loudly(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """Fewer rows than the upstream says there are is an error, and no file."""
+    """Fewer rows than the upstream reports are an error, and no file is written."""
     upstream, entry = await eia_upstream(100, raw=False)
     upstream.total = 101
     with pytest.raises(IncompleteError, match=r"demand: snapshot: 100 rows received, the upstream says there are 101"):
@@ -136,7 +136,7 @@ async def test_a_wrong_total_fails_loudly(eia_upstream: StartUpstream, tmp_path:
 
 
 async def test_a_total_that_changes_while_paging_fails(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """Rows that come and go between pages cannot be told from lost ones."""
+    """A total that changes between pages is an error, because rows may be lost."""
     upstream, entry = await eia_upstream(12_000, raw=False, concurrency=1)
 
     def grow(ordinal: int, request: web.Request) -> None:
@@ -181,7 +181,7 @@ async def test_an_entry_chooses_between_conflicting_values(
 
 
 async def test_raw_bodies_are_kept_without_the_key(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """`raw/` holds what was asked and the body, and the echoed key is nowhere in the lake."""
+    """`raw/` contains the request and the body, and no file of the lake contains the key."""
     _, entry = await eia_upstream(10)
     done = await run(entry, tmp_path)
     [raw] = [name for name in files(tmp_path) if name.startswith("raw/")]
@@ -195,7 +195,7 @@ async def test_raw_bodies_are_kept_without_the_key(eia_upstream: StartUpstream, 
 
 
 async def test_a_broken_promise_is_kept_in_raw(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """A body of the wrong shape fails with the path of the body, also where raw bodies are not kept."""
+    """The error of a malformed body names the path of that body under `raw/`, also with `"raw": false`."""
     upstream, entry = await eia_upstream(10, raw=False)
     upstream.fault = lambda ordinal, request: web.json_response({"rows": []})
     with pytest.raises(FormatError, match=r"demand: .*the body is kept in (raw/\S+)") as caught:
@@ -205,7 +205,7 @@ async def test_a_broken_promise_is_kept_in_raw(eia_upstream: StartUpstream, tmp_
 
 
 async def test_html_under_200_is_asked_again(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """A maintenance page may pass: it is a retry, not a failure."""
+    """A maintenance page with HTTP 200 is requested again."""
     upstream, entry = await eia_upstream(10)
     upstream.fault = lambda ordinal, request: web.Response(text="<html>soon</html>") if ordinal == 1 else None
     done = await run(entry, tmp_path)
@@ -213,7 +213,7 @@ async def test_html_under_200_is_asked_again(eia_upstream: StartUpstream, tmp_pa
 
 
 async def test_the_same_run_again_writes_nothing_new(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """Under the same stamp the same content is the same file; other content takes the next second."""
+    """With the same stamp, the same content is the same file, and other content gets the next second."""
     upstream, entry = await eia_upstream(10, raw=False)
     first = await run(entry, tmp_path)
     again = await run(entry, tmp_path)
@@ -225,7 +225,7 @@ async def test_the_same_run_again_writes_nothing_new(eia_upstream: StartUpstream
 
 
 async def test_an_empty_period_is_a_file_that_says_so(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """What the upstream has nothing for is recorded as asked; an empty snapshot is not."""
+    """A period without data becomes a file without rows that covers it; an empty snapshot becomes no file."""
     _, entry = await eia_upstream(1, raw=False)
     later = Period(JANUARY + timedelta(days=9), JANUARY + timedelta(days=10))
     done = await run(entry, tmp_path, later)
@@ -238,7 +238,7 @@ async def test_an_empty_period_is_a_file_that_says_so(eia_upstream: StartUpstrea
 
 
 async def test_an_answer_about_another_period_covers_nothing(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """Rows that all lie elsewhere are kept, as a snapshot, and pointed out: the period stays open."""
+    """Rows that are all outside the period are stored as a snapshot with a warning; the period stays missing."""
     upstream, entry = await eia_upstream(5)
     upstream.fault = lambda ordinal, request: web.json_response(
         {"response": {"total": 5, "data": upstream.rows}, "request": {}}
@@ -258,7 +258,7 @@ async def test_an_answer_about_another_period_covers_nothing(eia_upstream: Start
 
 
 async def test_days_that_are_answered_with_another_stay_open(tmp_path: Path) -> None:
-    """A day's answer that comes for each of three days is no answer to the other two, which cover nothing."""
+    """If the answer of one day comes for three days, the other two days stay missing."""
     load = {"BeginDate": "2024-01-02T00:00:00.000-05:00", "Location": {"@LocId": "32"}, "Load": 10}
 
     async def always(request: web.Request) -> web.Response:
@@ -281,7 +281,7 @@ async def test_days_that_are_answered_with_another_stay_open(tmp_path: Path) -> 
 
 
 async def test_rows_beyond_the_period_cover_no_more_than_was_asked(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """What comes along is kept and read; the file says the hours that were asked for, and no others."""
+    """Rows outside the period are stored, and the file covers only the requested hours."""
     upstream, entry = await eia_upstream(48)
     upstream.fault = lambda ordinal, request: web.json_response(
         {"response": {"total": 48, "data": upstream.rows}, "request": {}}
@@ -305,7 +305,7 @@ async def test_rows_beyond_the_period_cover_no_more_than_was_asked(eia_upstream:
 async def test_expectations_are_held(
     eia_upstream: StartUpstream, tmp_path: Path, expect: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    """What the entry expects and does not get fails it before anything is written."""
+    """An answer that does not meet the expectations of the entry fails before anything is written."""
     _, entry = await eia_upstream(10, raw=False, expect=expect)
     with pytest.raises(error, match=f"demand: {message}"):
         await run(entry, tmp_path)
@@ -313,7 +313,7 @@ async def test_expectations_are_held(
 
 
 async def test_a_deadline_ends_an_entry(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """An entry that takes too long fails with its deadline, leaving nothing behind."""
+    """An entry that exceeds its deadline fails and writes nothing."""
     _, entry = await eia_upstream(
         10, raw=False, deadline="PT0.2S", rate_limit={"name": "slow", "rates": ["1/60second"]}
     )
@@ -326,7 +326,7 @@ async def test_a_deadline_ends_an_entry(eia_upstream: StartUpstream, tmp_path: P
 
 
 async def test_a_raw_entry_keeps_the_bytes(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """`raw` and `json` entries keep each body as it came, without the key."""
+    """`raw` and `json` entries store each body unchanged except for the key."""
     for extension in ("raw", "json"):
         _, entry = await eia_upstream(3, format=extension)
         done = await run(entry, tmp_path)
@@ -337,7 +337,7 @@ async def test_a_raw_entry_keeps_the_bytes(eia_upstream: StartUpstream, tmp_path
 
 
 async def test_a_cancelled_collection_leaves_nothing(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """Cancelling in the middle ends every request and writes no file."""
+    """A cancelled collection ends its requests and writes no file."""
     upstream, entry = await eia_upstream(12_000, raw=False)
     second = asyncio.Event()
 
@@ -355,7 +355,7 @@ async def test_a_cancelled_collection_leaves_nothing(eia_upstream: StartUpstream
 
 
 def test_a_scheduled_run_rereads_what_is_due() -> None:
-    """An hourly run at 10:12 with a lag of 1 h and a reread of a day asks for 24 hours up to 09:00."""
+    """A run at 10:12 with a lag of 1 h and a reread of a day requests the 24 hours up to 09:00."""
     api = {
         "name": "demand",
         "url": "https://api.eia.gov/v2/electricity/rto/region-data/data/",

@@ -1,4 +1,4 @@
-"""One bad day never sinks its chunk: what was answered well is stored, what was not is an open, named hole."""
+"""A failed day does not lose its chunk: the other days are stored, and the failed one is a named hole."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STAMP = datetime(2026, 2, 1, 3, 4, 5, tzinfo=UTC)
 
 @pytest.fixture
 async def daily() -> AsyncIterator[tuple[DailyFiles, Entry]]:
-    """The files on a server, and the entry that collects ten of them in one chunk."""
+    """Daily files on a server, and the entry that collects ten of them in one chunk."""
     files = DailyFiles()
     app = web.Application()
     app.router.add_get("/{day}.csv", files.answer)
@@ -45,7 +45,7 @@ async def run(entry: Entry, lake: Lake, period: Period, stamp: datetime = STAMP)
 
 
 def days_period(first: int, end: int) -> Period:
-    """Days after the start."""
+    """A period of days after the start."""
     return Period(START + first * DAY, START + end * DAY)
 
 
@@ -53,8 +53,8 @@ def days_period(first: int, end: int) -> Period:
 async def test_good_days_are_stored_once_and_bad_days_are_named(
     daily: tuple[DailyFiles, Entry], tmp_path: Path, seed: int
 ) -> None:
-    """Whatever days fail and how: the rows of all others are stored once, the holes are those days, and asking for
-    just these closes them once they are good."""
+    """The rows of all good days are stored once, the holes are the failed days, and collecting them again closes
+    them once they are good."""
     files, entry = daily
     dice = random.Random(seed)  # noqa: S311
     whole, lake = days_period(0, 10), Lake.open(str(tmp_path))
@@ -74,7 +74,7 @@ async def test_good_days_are_stored_once_and_bad_days_are_named(
 
 
 def expected_rows(files: DailyFiles) -> list[tuple[datetime, float]]:
-    """What the lake must hold: every hour of a good day, and those of a conflicting day that do not conflict."""
+    """The expected rows: every hour of a good day, and the hours without conflict of a conflicting day."""
     rows = []
     for number in range(10):
         start = START + number * DAY
@@ -85,7 +85,7 @@ def expected_rows(files: DailyFiles) -> list[tuple[datetime, float]]:
 
 
 async def stored(lake: Lake, entry: Entry, period: Period) -> list[tuple[datetime, float]]:
-    """What is read back."""
+    """The rows of the lake."""
     table = await curated.read(lake, [entry], period.start, period.end)
     return sorted(zip(table["interval_start"].to_pylist(), table["value"].to_pylist(), strict=True))
 
@@ -93,7 +93,7 @@ async def stored(lake: Lake, entry: Entry, period: Period) -> list[tuple[datetim
 async def test_a_conflict_says_how_to_choose_and_choosing_stores_the_day(
     daily: tuple[DailyFiles, Entry], tmp_path: Path
 ) -> None:
-    """The message of a conflicting day names key and values and proposes `conflict`, which covers the day."""
+    """The message of a conflicting day names key and values and proposes `conflict`, and this fix stores the day."""
     files, entry = daily
     files.faults = {START.date() + DAY: "conflicting"}
     lake = Lake.open(str(tmp_path))
@@ -112,7 +112,7 @@ async def test_a_conflict_says_how_to_choose_and_choosing_stores_the_day(
 
 
 async def test_every_day_bad_is_the_error_of_the_first(daily: tuple[DailyFiles, Entry], tmp_path: Path) -> None:
-    """Where nothing can be stored, the collection fails, and no file is written."""
+    """If no day can be stored, the collection fails with the error of the first, and no file is written."""
     files, entry = daily
     files.faults = {(START + day * DAY).date(): "malformed" for day in range(3)}
     lake = Lake.open(str(tmp_path))
@@ -122,7 +122,7 @@ async def test_every_day_bad_is_the_error_of_the_first(daily: tuple[DailyFiles, 
 
 
 async def test_values_out_of_range_are_rejected_and_counted(daily: tuple[DailyFiles, Entry], tmp_path: Path) -> None:
-    """With `"otherwise": "reject"` only the values outside the range are not stored; they are counted."""
+    """With `"otherwise": "reject"`, values outside the range are counted and not stored."""
     _, entry = daily
     first = load(START.date(), 0)
     api = {"name": "load", "url": entry.url, "output_folder": "load", "time": "time"}
@@ -135,7 +135,7 @@ async def test_values_out_of_range_are_rejected_and_counted(daily: tuple[DailyFi
 
 
 async def test_a_file_that_holds_many_days_is_asked_for_once(tmp_path: Path) -> None:
-    """Requests that are the same for all days of a month are one request, whose rows come once."""
+    """The same request for all days of a month is sent once, and its rows are stored once."""
     asked = []
 
     async def month(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""Bodies under `raw/`: what a collection goes on from, and what is asked again all the same."""
+"""Bodies under `raw/`: from which of them a collection resumes, and which pages are requested again."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -27,21 +27,21 @@ WHOLE = Period(JANUARY, JANUARY + timedelta(hours=HOURS))
 
 
 async def run(entry: Entry, folder: Path, stamp: datetime = STAMP, **options: Any) -> Collected:
-    """Collects all hours of `entry` into the lake at `folder`."""
+    """Collect all hours of `entry` into the lake at `folder`."""
     async with Http({"EIA_API_KEY": "s3cret-key"}) as http:
         lake = Lake.open(str(folder))
         return await collect(entry, lake=lake, http=http, stamp=stamp, period=WHOLE, **options)
 
 
 async def values(folder: Path, done: Collected) -> list[float]:
-    """The values of the file that was written."""
+    """The values of the written file."""
     assert done.file is not None
     column: list[float] = (await Lake.open(str(folder)).table(done.file))["value"].to_pylist()
     return column
 
 
 async def interrupted(eia_upstream: StartUpstream, folder: Path, after: int) -> tuple[EiaUpstream, Entry]:
-    """An upstream that went away for good after `after` answers, and comes back."""
+    """An upstream that fails permanently after `after` answers, and recovers afterwards."""
     upstream, entry = await eia_upstream(HOURS, concurrency=1, retries=1)
     upstream.fault = lambda ordinal, request: web.Response(status=503) if ordinal > after else None
     with pytest.raises(UpstreamError):
@@ -52,7 +52,7 @@ async def interrupted(eia_upstream: StartUpstream, folder: Path, after: int) -> 
 
 
 async def test_a_retry_asks_only_for_the_pages_that_are_not_kept(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """Three of four pages came before the upstream went away: the next attempt asks for one."""
+    """After three of four pages were stored, the next attempt requests one page."""
     upstream, entry = await interrupted(eia_upstream, tmp_path, after=3)
     done = await run(entry, tmp_path)
     assert await values(tmp_path, done) == list(range(HOURS))
@@ -60,7 +60,7 @@ async def test_a_retry_asks_only_for_the_pages_that_are_not_kept(eia_upstream: S
 
 
 async def test_another_run_goes_on_only_when_told(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """With `resume` the pages of a run an hour before are taken, without it or after a day they are not."""
+    """A later run reuses the pages only with `resume`, and only within a day."""
     upstream, entry = await interrupted(eia_upstream, tmp_path, after=3)
     resumed = await run(entry, tmp_path, STAMP + timedelta(hours=1), resume=True)
     assert (await values(tmp_path, resumed), resumed.reused, upstream.asked) == (list(range(HOURS)), 3, 1)
@@ -71,7 +71,7 @@ async def test_another_run_goes_on_only_when_told(eia_upstream: StartUpstream, t
 
 
 async def test_pages_of_two_moments_that_do_not_fit_are_asked_anew(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """Where the upstream's count changed since, nothing that is kept counts."""
+    """If the upstream's count has changed since, all pages are requested again."""
     upstream, entry = await interrupted(eia_upstream, tmp_path, after=3)
     upstream.total = HOURS - 1
     upstream.rows.pop()
@@ -85,7 +85,7 @@ async def test_pages_of_two_moments_that_do_not_fit_are_asked_anew(eia_upstream:
 async def test_a_body_that_cannot_be_read_is_asked_again(
     eia_upstream: StartUpstream, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A kept body that is damaged is named and replaced by a new answer."""
+    """A damaged stored body is named in a warning and requested again."""
     _, entry = await interrupted(eia_upstream, tmp_path, after=2)
     first, _ = sorted((tmp_path / "raw").rglob("*.zst"))
     first.write_bytes(b"no zstd")
@@ -96,7 +96,7 @@ async def test_a_body_that_cannot_be_read_is_asked_again(
 
 
 async def test_nothing_is_gone_on_from_where_bodies_are_not_kept(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """`"raw": false` keeps nothing, and asks for everything again."""
+    """With `"raw": false`, nothing is stored and everything is requested again."""
     upstream, entry = await eia_upstream(HOURS, raw=False)
     await run(entry, tmp_path)
     await run(entry, tmp_path)
@@ -105,7 +105,7 @@ async def test_nothing_is_gone_on_from_where_bodies_are_not_kept(eia_upstream: S
 
 
 async def test_a_collection_is_replayed_without_the_upstream(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """What is kept of a collection gives the very rows that were asked for, `retrieved_at` included."""
+    """A replay of stored bodies gives the same rows, including `retrieved_at`, without requests."""
     upstream, entry = await eia_upstream(HOURS)
     done = await run(entry, tmp_path)
     lake = Lake.open(str(tmp_path))
@@ -121,7 +121,7 @@ async def test_a_collection_is_replayed_without_the_upstream(eia_upstream: Start
 
 
 async def test_a_replay_without_all_pages_says_which_is_missing(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """Nothing is asked for and no file is written."""
+    """A replay with a missing page names the page, sends no request and writes no file."""
     _, entry = await interrupted(eia_upstream, tmp_path, after=1)
     lake = Lake.open(str(tmp_path))
     replayed = resume.Replayed(
@@ -133,7 +133,7 @@ async def test_a_replay_without_all_pages_says_which_is_missing(eia_upstream: St
 
 
 async def test_two_attempts_at_once_keep_both_bodies(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """Racing runs of one stamp lose no body and write one file."""
+    """Concurrent attempts with one stamp lose no body and write one file."""
     _, entry = await eia_upstream(HOURS)
     first, second = await asyncio.gather(run(entry, tmp_path), run(entry, tmp_path))
     assert first.file == second.file
@@ -141,7 +141,7 @@ async def test_two_attempts_at_once_keep_both_bodies(eia_upstream: StartUpstream
 
 
 async def test_incomplete_answers_are_not_repaired_by_repetition(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """A count that stays wrong fails every attempt, after asking anew."""
+    """If the count stays wrong, every attempt fails, and each requests all pages again."""
     upstream, entry = await eia_upstream(HOURS)
     upstream.total = HOURS + 1
     for attempt in (1, 2):
@@ -154,7 +154,7 @@ async def test_incomplete_answers_are_not_repaired_by_repetition(eia_upstream: S
 async def test_what_is_gone_on_from_is_found_among_many(
     place: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many collections of other periods and entries are kept, no more is listed than those of the period."""
+    """A collection lists only the bodies of its own period, however many others are stored."""
     lake = Lake.open(str(tmp_path) if place == "folder" else f"s3://{request.getfixturevalue('bucket')}/lake")
     one, other = (entry(name) for name in ("one", "other"))
     other = msgspec.structs.replace(other, output_folder=one.output_folder)

@@ -1,4 +1,4 @@
-"""The shipped configuration: complete, scheduled, and with the folders that its users know."""
+"""The shipped configuration: every upstream, schedules, descriptions, and the documented folders."""
 
 from pathlib import Path
 
@@ -20,13 +20,13 @@ CONFIG = load(Path(__file__).parents[2] / "api_config.json")
     ],
 )
 def test_new_englands_files_are_where_they_always_were(name, folder, prefix):
-    """Folder and prefix of each ISO-NE entry."""
+    """Every ISO-NE entry has its documented folder and prefix."""
     entry = CONFIG.entry(name)
     assert (entry.output_folder, entry.file_prefix, entry.source) == (folder, prefix, "iso_ne")
 
 
 def test_every_upstream_is_there():
-    """EIA's three products and the forecast, CAISO's four reports, both of Open-Meteo's, and the simulation."""
+    """The configuration has the products of EIA, CAISO, Open-Meteo and the simulation."""
     asked = {(entry.source, entry.url.rstrip("/").rsplit("/", 1)[-1]) for entry in CONFIG.apis}
     assert {("open_meteo", "archive"), ("open_meteo", "forecast"), ("synthetic", "")} <= asked
     eia = {(e.url.split("/")[-3], e.params.get("facets[type][]")) for e in CONFIG.apis if e.source == "eia"}
@@ -47,12 +47,12 @@ def test_every_upstream_is_there():
 
 
 def test_every_entry_has_a_schedule_that_says_why_it_is_when_it_is():
-    """Each entry is scheduled, each schedule used, each described."""
+    """Each entry has a schedule, each schedule is used, and its description gives the reason for its time."""
     assert {entry.schedule for entry in CONFIG.apis} == set(CONFIG.schedules)
     for name, schedule in CONFIG.schedules.items():
         assert len(schedule.description) > 40, name
 
 
 def test_every_entry_is_described():
-    """Nobody has to guess what an entry is."""
+    """Every entry has a description."""
     assert all(entry.description for entry in CONFIG.apis)

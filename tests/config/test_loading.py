@@ -1,4 +1,4 @@
-"""What `api_config.json` may say, what it means, and what is refused with which words."""
+"""`api_config.json`: what its keys mean, and the messages for what is refused."""
 
 import json
 import os
@@ -23,12 +23,12 @@ BASE = {"name": "grid", "url": "https://grid.example/load", "output_folder": "gr
 
 
 def entry(**keys: Any) -> Entry:
-    """The complete entry of an unknown host, with `keys`."""
+    """The complete entry with `keys`, for an unknown host."""
     return parse({"apis": [BASE | keys]}).apis[0]
 
 
 def refused(*entries: Any, **keys: Any) -> list[str]:
-    """The problems of a configuration of `entries`, one a line."""
+    """The problems of a configuration with `entries`, one per line."""
     with pytest.raises(ConfigurationError) as raised:
         parse({"apis": list(entries), **keys}, "api_config.json")
     first, *problems = str(raised.value).splitlines()
@@ -50,7 +50,8 @@ LEGACY = {
 
 
 def test_a_legacy_entry_keeps_working_as_it_is() -> None:
-    """The host tells the source, `csv_prefix` asks for CSV, the password comes from the environment."""
+    """In an entry of the old form, the host gives the source, `csv_prefix` selects CSV, and the password comes from
+    the environment."""
     made = parse({"apis": [LEGACY]}).apis[0]
     assert made.source == "iso_ne"
     assert (made.format, made.file_prefix, made.output_folder) == ("csv", "fuel_mix", "iso_ne_fuel_mix")
@@ -61,7 +62,7 @@ def test_a_legacy_entry_keeps_working_as_it_is() -> None:
 
 
 def test_the_least_entry_is_a_name_a_url_and_a_folder() -> None:
-    """Everything else has a default: Parquet, the name in snake case, no credentials, no schedule."""
+    """All other keys have defaults: Parquet, the name in snake case, no credentials, no schedule."""
     made = parse({"apis": [BASE | {"name": "Grid Load 2"}]}).apis[0]
     assert (made.source, made.format, made.file_prefix) == ("generic", "parquet", "grid_load_2")
     assert made.auth.kind == "none"
@@ -84,25 +85,25 @@ def test_the_least_entry_is_a_name_a_url_and_a_folder() -> None:
     ],
 )
 def test_the_host_tells_the_source(url: str, source: str) -> None:
-    """Only the whole host counts; an unknown one gets the generic source."""
+    """The whole host determines the source; an unknown host gets the generic source."""
     assert entry(url=url).source == source
 
 
 def test_a_named_source_goes_before_the_host() -> None:
-    """A mirror of an upstream is read as that upstream."""
+    """`source` takes precedence over the host."""
     made = entry(url="http://127.0.0.1:8900/oasisapi/SingleZip", source="caiso")
     assert made.source == "caiso"
     assert made.rate_limit == RateLimit(name="caiso", rates=("1/5second",))
 
 
 def test_synthetic_alone_has_no_url() -> None:
-    """Its values are made here."""
+    """Only the synthetic source needs no URL."""
     assert parse({"apis": [{"name": "s", "source": "synthetic", "output_folder": "s"}]}).apis[0].url == ""
     assert refused({"name": "s", "output_folder": "s"}) == ["s: url: is missing; only synthetic entries have none"]
 
 
 def test_what_an_entry_says_goes_before_the_defaults_of_its_source() -> None:
-    """Each key by itself."""
+    """Each key of an entry takes precedence over the default of its source."""
     made = entry(
         url="http://oasis.caiso.com/oasisapi/SingleZip",
         params={"queryname": "SLD_FCST", "market_run_id": "DAM"},
@@ -127,14 +128,14 @@ def test_what_an_entry_says_goes_before_the_defaults_of_its_source() -> None:
     ],
 )
 def test_a_csv_prefix_alone_asks_for_csv(keys: dict[str, Any], format: str, prefix: str) -> None:  # noqa: A002  # its name
-    """`csv_prefix` is the old name of `file_prefix`."""
+    """`csv_prefix` sets `file_prefix` and selects CSV."""
     made = entry(**keys)
     assert (made.format, made.file_prefix) == (format, prefix)
 
 
 @pytest.mark.parametrize("format", ["json", "raw"])
 def test_bodies_alone_are_no_observations(format: str) -> None:  # noqa: A002  # its name
-    """Such entries take no part in backfill and training."""
+    """Entries that keep only bodies are not tabular."""
     assert not entry(format=format).tabular
 
 
@@ -154,7 +155,7 @@ def test_bodies_alone_are_no_observations(format: str) -> None:  # noqa: A002  #
     ],
 )
 def test_auth_names_where_the_secret_is(auth: dict[str, str], made: Any) -> None:
-    """Environment variables or a Secret block; names such as `password_env` are no secrets."""
+    """`auth` names environment variables or a Secret block; keys such as `password_env` do not count as secrets."""
     assert entry(auth=auth).auth == (made or BasicAuth(**auth))  # type: ignore[arg-type]  # kind is given
 
 
@@ -171,19 +172,19 @@ def test_auth_names_where_the_secret_is(auth: dict[str, str], made: Any) -> None
     ],
 )
 def test_rates_are_counts_in_a_time(text: str, count: int, seconds: float) -> None:
-    """`N/unit` or `N/M unit`."""
+    """Rates are read in the forms `N/unit` and `N/M unit`."""
     assert Rate.parse(text) == Rate(count=count, seconds=seconds)
 
 
 @pytest.mark.parametrize("text", ["", "5", "5/week", "0/second", "-1/second", "5/0second", "five/second", "1.5/second"])
 def test_other_rates_are_refused(text: str) -> None:
-    """The message gives the form."""
+    """Any other rate is refused with the right form."""
     with pytest.raises(ValueError, match="is no rate; use N/second"):
         Rate.parse(text)
 
 
 def test_a_rate_limit_may_be_one_text() -> None:
-    """It is then shared by the entries of the same host."""
+    """A rate as text is a limit that the entries of a host share."""
     assert entry(rate_limit="2/second").rate_limit == RateLimit(name="grid.example", rates=("2/second",))
 
 
@@ -202,7 +203,8 @@ def test_one_value_column_may_be_one_text() -> None:
     ],
 )
 def test_nothing_of_open_meteo_counts_as_known_before_its_hour(keys: dict[str, str], rule: dict[str, str]) -> None:
-    """What is stored of a forecast is the last that was made: training would see those made after the rule's time."""
+    """An Open-Meteo entry is refused if `available` lies before the hour, because later forecasts replace earlier
+    ones."""
     raw = {"name": "weather", "output_folder": "weather", "available": rule} | keys
     with pytest.raises(
         ConfigurationError, match=r'weather: available: .* replaced until its hour; give "lag", of "PT0S"'
@@ -235,12 +237,12 @@ def test_nothing_of_open_meteo_counts_as_known_before_its_hour(keys: dict[str, s
     ],
 )
 def test_the_fingerprint_changes_with_what_is_asked_read_or_written(keys: dict[str, Any]) -> None:
-    """So that a cached result of another question is never reused."""
+    """The fingerprint changes with every key that affects requests, parsing or files."""
     assert entry(**keys).fingerprint != entry().fingerprint
 
 
 def test_the_fingerprint_stays_with_how_it_is_asked() -> None:
-    """Schedule, patience, politeness and wording change nothing; nor does the order of parameters."""
+    """Schedule, retries, rate limits, descriptions and the order of parameters do not change the fingerprint."""
     other = parse(
         {
             "schedules": {"hourly": {"cron": "12 * * * *"}},
@@ -267,7 +269,7 @@ def test_the_fingerprint_stays_with_how_it_is_asked() -> None:
 
 
 def test_entries_are_selected_by_name_in_the_order_of_the_file() -> None:
-    """No names mean all; an unknown one is refused with those there are."""
+    """Without names all entries are selected; an unknown name is refused with the existing ones."""
     made = parse({"apis": [BASE | {"name": name, "output_folder": name} for name in ("c", "a", "b")]})
     assert [e.name for e in made.select()] == ["c", "a", "b"]
     assert [e.name for e in made.select(["b", "c"])] == ["c", "b"]
@@ -568,7 +570,7 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
     ],
 )
 def test_each_refusal_says_entry_key_and_what_would_be_right(keys: dict[str, Any], problem: str) -> None:
-    """Word for word; nothing else is found wrong."""
+    """Each wrong entry gives exactly this message, with entry, key and fix."""
     found = refused(BASE | keys)
     assert found == [problem]
 
@@ -577,12 +579,12 @@ def test_each_refusal_says_entry_key_and_what_would_be_right(keys: dict[str, Any
     ("key", "missing"), [("name", "apis[0]: name: is missing"), ("output_folder", "grid: output_folder: is missing")]
 )
 def test_what_an_entry_must_have(key: str, missing: str) -> None:
-    """A name, and a folder to write to."""
+    """An entry needs a name and a folder."""
     assert missing in refused({k: v for k, v in BASE.items() if k != key})
 
 
 def test_duplicate_names_are_refused() -> None:
-    """Even if one of the two has a problem of its own."""
+    """Two entries of one name are refused, even if one of them has another problem."""
     again = BASE | {"output_folder": "again"}
     assert refused(BASE, again) == ["grid: name: two entries have it; give each its own"]
     assert refused(BASE, again | {"colour": 1}) == [
@@ -592,7 +594,7 @@ def test_duplicate_names_are_refused() -> None:
 
 
 def test_two_entries_never_write_the_same_files() -> None:
-    """The same folder is fine with another prefix."""
+    """Two entries with the same folder and prefix are refused; another prefix is accepted."""
     problem = (
         "other: output_folder: writes the same files as grid (grid/load_…); "
         "give it its own output_folder or file_prefix"
@@ -603,7 +605,7 @@ def test_two_entries_never_write_the_same_files() -> None:
 
 
 def test_entries_that_share_a_rate_limit_agree_on_it() -> None:
-    """A name means one limit."""
+    """Entries with the same name of a rate limit must have the same rates."""
     limits = [{"name": "grid", "rates": rates} for rates in (["1/second"], ["2/second"])]
     entries = [
         BASE | {"name": n, "output_folder": n, "rate_limit": limit} for n, limit in zip("ab", limits, strict=True)
@@ -620,7 +622,7 @@ def test_entries_that_share_a_rate_limit_agree_on_it() -> None:
 
 
 def test_all_problems_are_told_at_once() -> None:
-    """Of every entry and of the file, each with its subject."""
+    """The problems of all entries and of the file are reported together, each with its subject."""
     assert refused(
         BASE | {"source": "nyiso", "timeout": -1, "colour": "red", "output_folder": ".."},
         "text",
@@ -647,7 +649,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_all_problems_of_one_key_are_told_at_once() -> None:
-    """Each at its place."""
+    """All problems of one key are reported, each with its place."""
     assert refused(
         BASE | {"available": {"lag": 5, "day_before": "1 pm", "zone": 1}, "expect": {"ranges": {"mw": [1]}}}
     ) == [
@@ -663,7 +665,7 @@ def test_all_problems_of_one_key_are_told_at_once() -> None:
     "cron", ["12 * * * *", "*/5 0-6,12 1 1-12/3 *", "0 6 * * MON-FRI", "0 0 1 jan,jul 7", "0 9 * * sun"]
 )
 def test_crons_have_five_fields_of_numbers_or_names(cron: str) -> None:
-    """Lists, ranges, steps, months and days of the week."""
+    """Crons with lists, ranges, steps, and names of months and weekdays are accepted."""
     assert Schedule(cron=cron).cron == cron
 
 
@@ -675,13 +677,13 @@ def test_crons_have_five_fields_of_numbers_or_names(cron: str) -> None:
     ],
 )
 def test_bad_crons_are_refused(cron: str) -> None:
-    """With the form they should have."""
+    """A wrong cron is refused with the right form."""
     (problem,) = refused(BASE, schedules={"s": {"cron": cron}})
     assert problem == f'api_config.json: schedules.s.cron: "{cron}" is no cron; use five fields such as "12 * * * *"'
 
 
 def test_a_schedule_has_a_name_that_the_server_takes() -> None:
-    """It becomes that of a deployment."""
+    """The name of a schedule must be a valid name of a deployment."""
     assert refused(BASE, schedules={"six/hourly": {"cron": "0 6 * * *"}}) == [
         "api_config.json: schedules.six/hourly: 'six/hourly' is no name for the Prefect server; "
         "use letters, digits, _ . and -"
@@ -689,7 +691,7 @@ def test_a_schedule_has_a_name_that_the_server_takes() -> None:
 
 
 def test_a_day_that_no_month_has_is_refused() -> None:
-    """Such a schedule would be deployed and never run; the 29th of February comes."""
+    """A cron that never matches is refused; the 29th of February is accepted."""
     (problem,) = refused(BASE, schedules={"s": {"cron": "0 6 30 2 *"}})
     assert (
         problem == 'api_config.json: schedules.s.cron: "0 6 30 2 *" never comes; name a day that one of its months has'
@@ -697,7 +699,7 @@ def test_a_day_that_no_month_has_is_refused() -> None:
 
 
 def test_all_wrong_elements_of_a_list_are_told_at_once() -> None:
-    """Each at its place, also where places are of different types, and where a list is of the wrong length."""
+    """Each wrong element of a list is reported with its place, also in a list of the wrong length."""
     assert refused(
         BASE
         | {
@@ -723,7 +725,7 @@ def test_all_wrong_elements_of_a_list_are_told_at_once() -> None:
 
 
 def test_what_is_no_entry_is_called_as_in_json() -> None:
-    """A text, a number, a list; never as Python calls it."""
+    """Messages use the names of JSON types, not those of Python."""
     words = ["a text", "a whole number", "a number", "true or false", "null", "a list"]
     assert refused("a", 5, 1.5, True, None, []) == [
         f"apis[{place}]: is {word}, not an object" for place, word in enumerate(words)
@@ -741,7 +743,7 @@ def test_what_is_no_entry_is_called_as_in_json() -> None:
     ],
 )
 def test_a_file_without_entries_is_refused(file: dict[str, Any], what: str) -> None:
-    """With what it should hold, beside all else that is wrong with it."""
+    """A file without `apis` is refused together with its other problems."""
     with pytest.raises(ConfigurationError) as raised:
         parse(file | {"colour": "red", "lake": 5, "schedules": []}, "api_config.json")
     assert str(raised.value).splitlines() == [
@@ -755,7 +757,7 @@ def test_a_file_without_entries_is_refused(file: dict[str, Any], what: str) -> N
 
 @pytest.mark.parametrize(("file", "what"), [(None, "null"), (5, "a whole number"), ([], "a list"), ("a", "a text")])
 def test_a_file_that_is_no_object_is_refused(file: Any, what: str) -> None:
-    """With what it should be."""
+    """A file that is not an object is refused with the right form."""
     with pytest.raises(ConfigurationError, match=rf"api_config\.json: is {what}, not an object\. Give {{\"apis\": "):
         parse(file, "api_config.json")
 
@@ -774,7 +776,7 @@ def test_a_file_that_is_no_object_is_refused(file: Any, what: str) -> None:
     ],
 )
 def test_a_lake_that_is_none_is_a_problem_of_the_file(lake: str, problem: str) -> None:
-    """Told with the others, and no secret repeated."""
+    """An invalid lake is reported with the other problems, without its secrets."""
     found = refused(BASE | {"colour": "red"}, lake=lake)
     assert [line.partition(";")[0] for line in found] == [
         "grid: colour: unknown key",
@@ -785,19 +787,19 @@ def test_a_lake_that_is_none_is_a_problem_of_the_file(lake: str, problem: str) -
 
 @pytest.mark.parametrize("lake", ["lake", "/data/lake", "~/lake", "s3://bucket/a", "s3-bucket/b", "memory://"])
 def test_a_lake_may_be_a_folder_a_store_or_a_block(lake: str) -> None:
-    """As it stands in the file."""
+    """Folders, URIs and blocks are accepted and kept unchanged."""
     assert parse({"apis": [BASE], "lake": lake}).lake == lake
 
 
 def test_the_longest_file_prefix_fits_file_systems() -> None:
-    """With stamp, period, extension and the longest mark, and what a store adds while it writes."""
+    """A file name with the longest prefix, stamp, period, extension and mark fits the limits of file systems."""
     name = file_name("a" * raw_entry.LONGEST_PREFIX, AT, Period(AT, AT + timedelta(days=1)), "parquet")
     assert len(superseded_name(name, AT)) + len("#99999") <= 255
     assert len(f"{name}{SIDECAR}#99999") <= 255
 
 
 def test_load_reads_the_file(tmp_path: Path) -> None:
-    """UTF-8, with or without a byte order mark; the lake is beside it unless said otherwise."""
+    """The file is UTF-8 with or without a byte order mark, and the default lake is beside it."""
     path = tmp_path / "api_config.json"
     for start in ("", "\ufeff"):
         path.write_text(start + json.dumps({"apis": [BASE | {"description": "Größe"}]}), encoding="utf-8")
@@ -806,7 +808,7 @@ def test_load_reads_the_file(tmp_path: Path) -> None:
 
 
 def test_a_command_reads_the_file_once(tmp_path: Path) -> None:
-    """Inside `reading_once` a changed file stays as it was first read, by whatever path; outside it does not."""
+    """Inside `reading_once`, a changed file keeps its first content under any path; outside, it is read again."""
     path = tmp_path / "api_config.json"
     path.write_text(json.dumps({"apis": [BASE]}))
     with reading_once():
@@ -831,7 +833,7 @@ def test_a_command_reads_the_file_once(tmp_path: Path) -> None:
     ],
 )
 def test_a_malformed_file_is_refused_by_name(tmp_path: Path, body: bytes, says: str) -> None:
-    """The message begins with the path and says what is wrong where."""
+    """The message contains the path, and the place and kind of the error."""
     path = tmp_path / "api_config.json"
     path.write_bytes(body)
     with pytest.raises(ConfigurationError, match=says) as raised:
@@ -840,7 +842,7 @@ def test_a_malformed_file_is_refused_by_name(tmp_path: Path, body: bytes, says: 
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
-    """With how to name another; a folder is no file either."""
+    """A missing file, or a folder, is refused with the option that names another file."""
     with pytest.raises(ConfigurationError, match=r"none\.json: cannot be read: No such file .*--config"):
         load(tmp_path / "none.json")
     with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
@@ -848,14 +850,15 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_complete_configuration_cannot_be_changed_by_accident() -> None:
-    """Entries are frozen; a change is a copy."""
+    """Entries are frozen; a change returns a copy."""
     with pytest.raises(AttributeError, match="immutable"):
         entry().url = "https://other.example/"  # type: ignore[misc]  # that it is refused is the test
     assert msgspec.structs.replace(entry(), url="https://other.example/").url == "https://other.example/"
 
 
 def test_the_shipped_configuration_is_complete() -> None:
-    """Every source but the generic one, a schedule for each entry, and the folders that users know."""
+    """Every source except the generic one has an entry, every entry has a schedule, and the folders are the
+    documented ones."""
     shipped = load(Path(__file__).parents[2] / "api_config.json")
     assert {e.source for e in shipped.apis} == {"iso_ne", "eia", "caiso", "open_meteo", "synthetic"}
     assert all(e.schedule for e in shipped.apis)

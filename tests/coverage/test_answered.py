@@ -1,4 +1,4 @@
-"""What files cover when clocks were wrong, and when what they answer is a forecast."""
+"""The periods that files cover if clocks were wrong, and if the values are forecasts."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -38,7 +38,7 @@ def entry_with(rule: dict[str, str], **keys: Any) -> Entry:
 
 @dataclass(frozen=True)
 class File:
-    """What the name of a file says."""
+    """The contents of a file name."""
 
     stamp: datetime
     period: Period | None
@@ -54,7 +54,7 @@ class File:
 def test_a_file_covers_what_was_available_when_it_was_made(
     rule: dict[str, str], files: list[tuple[int, int, int]], now: int
 ) -> None:
-    """Hour by hour, for measured values, forecasts and day-ahead products: by the rule that training reads, too."""
+    """A file covers the hours that were available when it was written, by the rule that training uses."""
     entry = entry_with(rule)
     named = [
         File(TODAY + stamp * HOUR, Period(TODAY + first * HOUR, TODAY + (first + hours) * HOUR))
@@ -80,13 +80,14 @@ def read_array(value: int) -> Any:
 
 
 async def put_empty(lake: Lake, entry: Entry, stamp: datetime, period: Period) -> None:
-    """Store a file without rows that says that it answers `period`."""
+    """Write a file without rows that covers `period`."""
     with Draft("parquet", Provenance(entry.name, period, entry.fingerprint)) as draft:
         await lake.put_draft(draft, entry.output_folder, entry.file_prefix, stamp)
 
 
 async def test_after_the_clock_is_set_back_the_future_is_open(tmp_path: Path) -> None:
-    """A run 20 days ahead answered them with nothing. Each day that comes is asked for, told, and shown as missing."""
+    """Days that a run with a clock 20 days ahead covered are requested when they come, reported, and shown as
+    missing."""
     lake, entry = Lake.open(str(tmp_path)), entry_with({"lag": "PT0S"})
     ahead = TODAY + 20 * DAY
     await put_empty(lake, entry, ahead, Period(TODAY - 10 * DAY, ahead))
@@ -105,7 +106,8 @@ async def test_after_the_clock_is_set_back_the_future_is_open(tmp_path: Path) ->
 
 
 async def test_hours_that_had_not_come_are_open_when_they_come(tmp_path: Path) -> None:
-    """A file of today and tomorrow, made today at noon, covers half a day; the rest is due later and asked for then."""
+    """A file of today and tomorrow that was written at noon covers half a day; the other hours are requested when
+    they are due."""
     lake, entry = Lake.open(str(tmp_path)), entry_with({"lag": "PT0S"})
     noon, whole = TODAY + 12 * HOUR, Period(TODAY, TODAY + 2 * DAY)
     await put_empty(lake, entry, noon, whole)
@@ -114,7 +116,7 @@ async def test_hours_that_had_not_come_are_open_when_they_come(tmp_path: Path) -
 
 
 def test_files_of_the_future_do_not_hide_that_a_schedule_stands_still() -> None:
-    """They are no sign of a run; a few seconds ahead are no future."""
+    """Files with stamps in the future are not evidence of a run; a few seconds do not count as future."""
     due = DueRuns(TODAY + HOUR / 5, HOUR)
     early = File(TODAY + 20 * DAY, None)
     assert find_missed_run(due, TODAY + HOUR, [early]) == TODAY + HOUR / 5
@@ -122,7 +124,7 @@ def test_files_of_the_future_do_not_hide_that_a_schedule_stands_still() -> None:
 
 
 def test_a_failure_of_the_future_is_asked_again_now() -> None:
-    """It would wait until its own time has come."""
+    """A failure with a time in the future is retried at once."""
     failure = Failure(Period(TODAY, TODAY + DAY), 1, TODAY, "down")
     assert failure.is_waiting(TODAY + HOUR / 2)
     assert not replace(failure, last=TODAY + 20 * DAY).is_waiting(TODAY + HOUR / 2)
@@ -130,7 +132,7 @@ def test_a_failure_of_the_future_is_asked_again_now() -> None:
 
 @pytest.mark.parametrize(("count", "named"), [(0, ""), (1, "1 file was"), (5, "5 files were")])
 def test_files_of_the_future_are_named_in_one_warning(count: int, named: str) -> None:
-    """The first three of them."""
+    """One warning names the first three files with stamps in the future."""
     files = [File(TODAY + DAY, None, path=f"grid/{number}") for number in range(count)]
     warnings = describe_future_files([*files, File(TODAY, None)], TODAY)
     assert len(warnings) == (count > 0)

@@ -1,4 +1,4 @@
-"""What failed is remembered, asked for less and less, and forgotten when it was made good."""
+"""Failed periods are recorded, requested at growing intervals, and removed when they are answered."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,19 +16,19 @@ START = datetime(2024, 3, 1, tzinfo=UTC)
 
 
 def period(start: int, end: int) -> Period:
-    """Hours after the start."""
+    """A period of hours after the start."""
     return Period(START + start * HOUR, START + end * HOUR)
 
 
 def test_each_attempt_doubles_the_wait() -> None:
-    """1, 2, 4 … hours: ten attempts in a month, and never a moment beyond the calendar."""
+    """The waits are 1, 2, 4 … hours: ten attempts in a month, and never a time beyond the calendar."""
     waits = [Failure(period(0, 1), n, START, "").next - START for n in (1, 2, 3, 10)]
     assert waits == [HOUR, 2 * HOUR, 4 * HOUR, 512 * HOUR]
     assert Failure(period(0, 1), 10_000, START, "").next > START
 
 
 def test_a_run_adds_to_what_failed_and_takes_away_what_it_made_good() -> None:
-    """Overlapping failures count on, whatever the chunks; half of one that was made good leaves the other half."""
+    """Overlapping failures add up, whatever the chunks; if half of a period is answered, the other half stays."""
     before = [Failure(period(0, 10), 3, START, "old"), Failure(period(20, 30), 1, START, "old")]
     now = START + 40 * HOUR
     answers = [PeriodAnswer(period(20, 25)), PeriodAnswer(period(8, 12), "new", lasting=True)]
@@ -41,7 +41,7 @@ def test_a_run_adds_to_what_failed_and_takes_away_what_it_made_good() -> None:
 
 
 def test_only_what_lasts_waits_and_only_while_the_entry_is_as_it_was() -> None:
-    """An outage is asked for again at once; a day that is malformed waits, unless its entry was changed since."""
+    """After an outage a period is requested at once; a malformed day waits, unless its entry was changed since."""
     of = entry()
     lasting = Failure(period(0, 1), 1, START, "cut", lasting=True, fingerprint=of.fingerprint)
     assert lasting.waits(of, START)
@@ -51,7 +51,7 @@ def test_only_what_lasts_waits_and_only_while_the_entry_is_as_it_was() -> None:
 
 
 async def test_it_is_kept_in_the_lake(caplog: pytest.LogCaptureFixture) -> None:
-    """What is remembered is recalled; an entry without failures has none; one that is damaged is named."""
+    """Recorded failures are read back, an entry without failures has none, and a damaged record is named."""
     lake, of = Lake.open("memory://"), entry()
     assert await failed_periods.recall_failures(lake, of) == []
     failures = [Failure(period(0, 1), 2, START, "demand: HTTP 500")]

@@ -1,4 +1,4 @@
-"""Gaps, revisions and lateness, held against counting hour by hour."""
+"""Gaps, revisions and late entries, compared with counting hour by hour."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,7 +37,7 @@ ENTRY = parse(
 
 @dataclass(frozen=True)
 class File:
-    """What the name of a file says."""
+    """The contents of a file name."""
 
     stamp: datetime
     period: Period | None
@@ -45,14 +45,14 @@ class File:
 
 
 def hours(periods: list[Period]) -> set[int]:
-    """The hours since the start that `periods` hold, each at most once."""
+    """The hours since the start that lie in `periods`, each at most once."""
     found = [n for one in periods for n in range((one.start - START) // HOUR, (one.end - START) // HOUR)]
     assert len(found) == len(set(found))
     return set(found)
 
 
 def file(asked: int, start: int, length: int) -> File:
-    """A file of a run `asked` hours after the start, of the hours from `start` on."""
+    """A file of a run `asked` hours after the start, with the hours from `start` on."""
     return File(START + asked * HOUR, Period(START + start * HOUR, START + (start + length) * HOUR))
 
 
@@ -98,7 +98,7 @@ def test_a_schedule_that_rereads_leaves_nothing_to_revise() -> None:
 
 
 def test_files_of_bodies_and_snapshots_answer_no_period() -> None:
-    """They leave a gap as large as the whole."""
+    """Bodies and snapshots cover nothing, so the whole period is a gap."""
     files = [File(START + DAY, WANTED, "json"), File(START + DAY, None)]
     assert find_gaps(ENTRY, WANTED, START + 2 * DAY, files) == [WANTED]
     assert find_revisions(ENTRY, WANTED, START + 2 * DAY, files) == []
@@ -115,7 +115,7 @@ def test_a_run_is_late_without_a_file_of_it_or_of_a_later_one() -> None:
 
 
 def test_what_was_never_published_is_told_by_series() -> None:
-    """Two series lack the same two hours, one of them a third; readings at odd seconds say nothing."""
+    """Hours without values are reported per series; readings at irregular seconds are not checked."""
 
     def row(moment: datetime, location: str) -> Row:
         return Row(moment, moment, location, "load", "MW", 1.0)
@@ -138,7 +138,7 @@ def test_what_was_never_published_is_told_by_series() -> None:
 
 
 def test_a_picture_shows_complete_missing_and_failed() -> None:
-    """A full cell, a part of one, an empty one, and one that was asked for in vain; what is complete has not failed."""
+    """A cell shows complete, partly complete, missing or failed; a complete period is not shown as failed."""
     span = Period(START, START + 4 * DAY)
     complete = (Period(START, START + DAY), Period(START + DAY, START + DAY + 12 * HOUR))
     failed = (Period(START, START + HOUR), Period(START + 3 * DAY, START + 4 * DAY))

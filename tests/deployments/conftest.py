@@ -1,4 +1,4 @@
-"""What the tests of deployments share."""
+"""Fixtures for the tests of deployments."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Pa
 
 @pytest.fixture(scope="module")
 def prefect_server(prefect_home: Path) -> Iterator[str]:
-    """The URL of a Prefect server of this module's own: deployments and automations act on all that a server has."""
+    """The URL of a Prefect server for this module only, as deployments and automations affect the whole server."""
     with serving(prefect_home) as url:
         yield url
 
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """The URL of an upstream that takes connections and never answers."""
+    """The URL of an upstream that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
@@ -53,7 +53,7 @@ def machine(tmp_path: Path, silent: str, migrated: Path) -> Iterator[Path]:
 
 @pytest.fixture
 async def nobody(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """A server that tells nobody, and is left so; what happened there before is long ago."""
+    """A server without receivers before and after the test, and without recent events."""
     monkeypatch.delenv(VARIABLE, raising=False)
     yield
     async with get_client() as client:

@@ -1,4 +1,4 @@
-"""The `gridtide` command: what it says, where, and with which exit code."""
+"""The `gridtide` command: its output on stdout and stderr, and its exit codes."""
 
 import asyncio
 import json
@@ -45,18 +45,18 @@ DEMAND = {
 
 
 def filled(said: str) -> str:
-    """The period that `demo` says it filled."""
+    """The period that the output of `demo` names."""
     return said.partition("Backfill of ")[2].partition(": ")[0]
 
 
 def gridtide(*arguments: object) -> Result:
-    """The command, run in this process, whose environment is afterwards as it was."""
+    """Run the command in this process, and restore the environment afterwards."""
     runner = CliRunner(env={"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"})
     return runner.invoke(app, [str(argument) for argument in arguments])
 
 
 def written(folder: Path, *apis: dict[str, Any], **rest: Any) -> Path:
-    """A configuration of `apis` in `folder`, whose lake is beside it."""
+    """Write a configuration of `apis` into `folder`; its lake is beside it."""
     path = folder / "api_config.json"
     path.write_text(json.dumps({"lake": str(folder / "lake"), "apis": apis, **rest}))
     return path
@@ -79,7 +79,7 @@ def upstream() -> Iterator[str]:
 
 @contextmanager
 def http_server(folder: Path) -> Iterator[str]:
-    """The URL of a server of files."""
+    """The URL of a file server."""
     handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)
@@ -92,7 +92,7 @@ def http_server(folder: Path) -> Iterator[str]:
 
 
 def test_help_names_every_command() -> None:
-    """--help is a page with all commands and the exit codes."""
+    """`--help` lists all commands and the exit codes."""
     page = gridtide("--help").stdout
     for command in [
         *("up", "down", "deploy", "notify", "demo", "validate", "ingest", "backfill", "monitor", "compact"),
@@ -103,7 +103,7 @@ def test_help_names_every_command() -> None:
 
 
 def test_the_shipped_configuration_is_valid() -> None:
-    """validate ends with 0 and counts the entries."""
+    """`validate` ends with 0 and counts the entries."""
     done = gridtide("validate", "--config", SHIPPED)
     assert (done.exit_code, done.stderr) == (0, "")
     assert f"{len(load(SHIPPED).apis)} entries, no problems" in done.stdout
@@ -112,7 +112,7 @@ def test_the_shipped_configuration_is_valid() -> None:
 
 
 def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
-    """Each problem comes with its entry and key, on stderr, with exit code 2 and no traceback."""
+    """All problems are on stderr with entry and key, with exit code 2 and no traceback."""
     bad = [{**DEMAND, "tiemout": 3}, {**DEMAND, "name": "b", "output_folder": "../b"}, {**DEMAND, "schedule": "never"}]
     done = gridtide("validate", "--config", written(tmp_path, *bad))
     assert (done.exit_code, done.stdout) == (2, "")
@@ -127,7 +127,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["validate", "status", "ingest", "serve", "demo"])
 def test_a_missing_configuration_is_wrong_use(command: str, tmp_path: Path) -> None:
-    """Every command says which file it misses, and ends with 2 before it starts anything."""
+    """Every command names the missing file and ends with 2 before it starts anything."""
     done = gridtide(command, "--config", tmp_path / "none.json")
     assert done.exit_code == 2
     assert "none.json: cannot be read" in done.stderr
@@ -148,7 +148,7 @@ COMMANDS = [
     ],
 )
 def test_a_lake_that_is_none_is_wrong_use(command: list[str], lake: str, said: str) -> None:
-    """Told by every command before it starts anything, without a secret."""
+    """Every command refuses an invalid `--lake` before it starts anything, without showing a secret."""
     done = gridtide(*command, "--config", SHIPPED, "--lake", lake)
     assert (done.exit_code, done.stdout) == (2, "")
     assert f"error: --lake: {said}" in done.stderr
@@ -156,7 +156,7 @@ def test_a_lake_that_is_none_is_wrong_use(command: list[str], lake: str, said: s
 
 
 def test_a_lake_of_the_configuration_that_is_none_is_a_problem_of_it(tmp_path: Path) -> None:
-    """Which `validate` tells with the others."""
+    """`validate` reports an invalid lake of the configuration with the other problems."""
     done = gridtide("validate", "--config", written(tmp_path, {**DEMAND, "tiemout": 3}, lake="s3://"))
     assert done.exit_code == 2
     assert "demand: tiemout: unknown key" in done.stderr
@@ -177,7 +177,7 @@ def test_a_lake_of_the_configuration_that_is_none_is_a_problem_of_it(tmp_path: P
     ids=lambda given: given[0] if isinstance(given, list) else None,
 )
 def test_an_option_that_cannot_be_is_wrong_use(command: list[str], said: str) -> None:
-    """Told by its name before anything is started."""
+    """An invalid option is named before anything is started."""
     done = gridtide(*command, "--config", SHIPPED)
     assert done.exit_code == 2
     assert said in done.stderr
@@ -186,7 +186,7 @@ def test_an_option_that_cannot_be_is_wrong_use(command: list[str], said: str) ->
 
 @pytest.mark.parametrize("command", [*COMMANDS[:3], ["validate", "--probe"]], ids=lambda command: command[0])
 def test_a_sandbox_that_is_not_there_is_wrong_use(command: list[str]) -> None:
-    """Told before anything is asked for, retried or started."""
+    """A `--sandbox-url` that does not answer is refused before any request, retry or start."""
     done = gridtide(*command, "--config", SHIPPED, "--sandbox-url", "http://127.0.0.1:1/?key=s3cret")
     assert done.exit_code == 2
     assert "error: --sandbox-url: no sandbox answers at http://127.0.0.1:1. Start one" in done.stderr
@@ -194,7 +194,7 @@ def test_a_sandbox_that_is_not_there_is_wrong_use(command: list[str]) -> None:
 
 
 def test_another_server_is_no_sandbox(tmp_path: Path) -> None:
-    """Something answers there, but nothing that can be asked for data."""
+    """A `--sandbox-url` of another server is refused."""
     with http_server(tmp_path) as url:
         done = gridtide("ingest", "--config", SHIPPED, "--sandbox-url", url)
     assert done.exit_code == 2
@@ -213,7 +213,7 @@ def test_another_server_is_no_sandbox(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("command", ["ingest", "deploy"])
 def test_a_sandbox_has_a_url(command: str, url: str, said: str) -> None:
-    """One that is none is not asked; nor one with a password, which would be kept with the run."""
+    """An invalid `--sandbox-url` is refused, and so is one with a password, which would be recorded with the run."""
     done = gridtide(command, "--config", SHIPPED, "--sandbox-url", url)
     assert done.exit_code == 2
     assert f"error: --sandbox-url: {said}" in done.stderr
@@ -221,7 +221,7 @@ def test_a_sandbox_has_a_url(command: str, url: str, said: str) -> None:
 
 
 def test_an_unknown_entry_is_wrong_use() -> None:
-    """--select of a name that is not there lists those that are."""
+    """`--select` with an unknown name lists the existing names."""
     done = gridtide("ingest", "--config", SHIPPED, "--select", "eia_demnad")
     assert done.exit_code == 2
     assert "eia_demnad: no such entry" in done.stderr
@@ -238,20 +238,20 @@ def test_an_unknown_entry_is_wrong_use() -> None:
     ],
 )
 def test_a_period_that_is_none_is_wrong_use(start: str, end: str, said: str) -> None:
-    """backfill names the option that is wrong."""
+    """`backfill` names the option with the wrong time."""
     done = gridtide("backfill", "--config", SHIPPED, "--start", start, "--end", end)
     assert done.exit_code == 2
     assert f"error: {said}: " in done.stderr
 
 
 def test_debug_shows_where_an_error_comes_from(tmp_path: Path) -> None:
-    """With --debug the error itself leaves the command."""
+    """With `--debug` the command raises the error itself."""
     done = gridtide("--debug", "validate", "--config", tmp_path / "none.json")
     assert type(done.exception).__name__ == "ConfigurationError"
 
 
 async def put(lake: Lake, start: datetime, hours: int, stamp: datetime) -> None:
-    """One file of `hours` values from `start` on."""
+    """Write a file of `hours` values from `start` on."""
     rows = [Row(start + i * HOUR, start + (i + 1) * HOUR, "ISNE", "demand", "MWh", float(i)) for i in range(hours)]
     period = Period(start, start + hours * HOUR)
     with Draft("parquet", Provenance("demand", period, "0" * 12)) as draft:
@@ -260,7 +260,7 @@ async def put(lake: Lake, start: datetime, hours: int, stamp: datetime) -> None:
 
 
 async def test_status_tells_what_the_lake_holds(tmp_path: Path) -> None:
-    """Last file, its rows, its age, what is covered and what is missing: a hole of a day, and all since."""
+    """`status` shows the last file, its rows, its age, the coverage and the missing periods."""
     day = datetime(2024, 1, 1, tzinfo=UTC)
     lake = Lake.open(str(tmp_path / "lake"))
     await put(lake, day, 24, day + 90 * HOUR)
@@ -289,7 +289,7 @@ async def test_status_tells_what_the_lake_holds(tmp_path: Path) -> None:
 
 
 async def test_status_names_a_damaged_file_and_goes_on(tmp_path: Path) -> None:
-    """Whichever file cannot be read is told in the line of its entry; the command succeeds."""
+    """`status` shows a damaged file in the row of its entry, and succeeds."""
     day = datetime(2024, 1, 1, tzinfo=UTC)
     for number in range(3):
         await put(Lake.open(str(tmp_path / "lake")), day + number * 24 * HOUR, 24, day + (number + 90) * HOUR)
@@ -313,7 +313,7 @@ async def test_status_names_a_damaged_file_and_goes_on(tmp_path: Path) -> None:
 
 
 async def test_status_shows_what_failed(tmp_path: Path) -> None:
-    """What was asked for in vain is a cross in the picture, with why; what a file covers by now is none."""
+    """`status` marks failed periods with a cross and the reason, unless a file covers them now."""
     day = datetime(2024, 1, 1, tzinfo=UTC)
     lake, entry = Lake.open(str(tmp_path / "lake")), load(written(tmp_path, DEMAND)).apis[0]
     await put(lake, day, 24, day + 30 * HOUR)
@@ -327,7 +327,7 @@ async def test_status_shows_what_failed(tmp_path: Path) -> None:
 
 
 async def test_an_empty_lake_has_a_status(tmp_path: Path) -> None:
-    """An entry without files is said to have none; a lake that is not there is told of, and is not made."""
+    """`status` shows that an entry has no files, and does not create a missing lake."""
     process = await in_process("status", "--config", str(written(tmp_path, DEMAND)))
     assert process.returncode == 0
     assert "no files yet" in process.stdout
@@ -336,7 +336,7 @@ async def test_an_empty_lake_has_a_status(tmp_path: Path) -> None:
 
 
 def test_a_lake_that_cannot_be_read_fails(tmp_path: Path) -> None:
-    """A lake below a file is one message and exit code 1."""
+    """A lake that cannot be read is one message and exit code 1."""
     (tmp_path / "file").write_text("")
     done = gridtide("status", "--config", written(tmp_path, DEMAND), "--lake", tmp_path / "file" / "lake")
     assert done.exit_code == 1
@@ -344,7 +344,7 @@ def test_a_lake_that_cannot_be_read_fails(tmp_path: Path) -> None:
 
 
 def test_a_probe_asks_every_upstream(tmp_path: Path) -> None:
-    """With the sandbox all entries of the shipped configuration answer, the lake can be written to; no file is left."""
+    """In the sandbox, all entries of the shipped configuration answer a probe, and no file is left in the lake."""
     done = gridtide("validate", "--probe", "--sandbox", "--config", SHIPPED, "--lake", tmp_path / "lake")
     assert done.exit_code == 0, done.output
     for entry in load(SHIPPED).apis:
@@ -353,7 +353,7 @@ def test_a_probe_asks_every_upstream(tmp_path: Path) -> None:
 
 
 def test_a_probe_tells_refused_credentials(tmp_path: Path, upstream: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong key is exit code 3; the other entries are asked all the same, and the key is not shown."""
+    """A wrong key gives exit code 3; the other entries are probed, and the key is not shown."""
     monkeypatch.setenv("EIA_API_KEY", "planted-key")
     there = {**DEMAND, "source": "eia", "url": DEMAND["url"].replace("https://api.eia.gov", upstream)}  # type: ignore[attr-defined]  # a string
     fine = {"name": "fine", "source": "synthetic", "output_folder": "fine"}
@@ -366,7 +366,7 @@ def test_a_probe_tells_refused_credentials(tmp_path: Path, upstream: str, monkey
 
 
 def test_a_probe_tells_an_upstream_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A closed port is exit code 1 and a line of its entry."""
+    """An upstream that cannot be reached gives exit code 1 and a message in the row of its entry."""
     monkeypatch.setenv("EIA_API_KEY", "planted-key")
     gone = {**DEMAND, "source": "eia", "url": "http://127.0.0.1:9/v2/electricity/rto/region-data/data/"}
     done = gridtide("validate", "--probe", "--config", written(tmp_path, gone))
@@ -378,7 +378,7 @@ def test_a_probe_tells_an_upstream_that_is_not_there(tmp_path: Path, monkeypatch
 def test_a_probe_with_more_wrong_than_credentials_is_exit_code_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exit code 3 says that only credentials are missing, as it does after a run."""
+    """If anything besides credentials is wrong, the exit code is 1, as after a run."""
     monkeypatch.delenv("EIA_API_KEY", raising=False)
     gone = {"name": "gone", "url": "http://127.0.0.1:9/weather", "source": "open_meteo", "output_folder": "gone"}
     gone["params"] = {"latitude": 42.36, "longitude": -71.06, "hourly": ["temperature_2m"]}  # type: ignore[assignment]  # JSON
@@ -387,7 +387,7 @@ def test_a_probe_with_more_wrong_than_credentials_is_exit_code_1(
 
 
 def test_the_sandbox_says_how_to_use_it_and_ends_with_ctrl_c() -> None:
-    """`gridtide sandbox` prints its URL and the credentials; Ctrl-C ends it with 130."""
+    """`gridtide sandbox` prints its URL and credentials, and ends with 130 after Ctrl-C."""
     process = subprocess.Popen(
         [sys.executable, "-m", "deployments.cli", "sandbox", "--port", "0"],
         cwd=ROOT,
@@ -409,17 +409,17 @@ def test_the_sandbox_says_how_to_use_it_and_ends_with_ctrl_c() -> None:
 
 
 async def in_process(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, for tests that run in a loop."""
+    """Run the command in a process of its own, for tests that run in an event loop."""
     command = [sys.executable, "-m", "deployments.cli", *arguments]
     return await asyncio.to_thread(subprocess.run, command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.usefixtures("prefect_server")
 class TestRuns:
-    """Commands that run flows, on a Prefect server of the session's own."""
+    """Commands that run flows, on the Prefect server of the session."""
 
     def test_ingest_shows_what_came_of_each_entry(self, tmp_path: Path, upstream: str) -> None:
-        """A failing entry ends the command with 1, after the table with the others' files."""
+        """If an entry fails, the command prints the table with the files of the others and ends with 1."""
         config = written(
             tmp_path,
             {**DEMAND, "fresh": "PT0S"},
@@ -437,7 +437,7 @@ class TestRuns:
         assert "Traceback" not in done.stderr
 
     def test_missing_credentials_are_exit_code_3(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where credentials are all that is wrong, a script can tell; beside another failure it is 1."""
+        """If only credentials are missing the exit code is 3; with another failure it is 1."""
         monkeypatch.delenv("EIA_API_KEY", raising=False)
         lost = {"name": "lost", "url": "http://127.0.0.1:9/x", "output_folder": "lost", "retries": 1}
         alone = written(tmp_path, DEMAND)
@@ -448,7 +448,7 @@ class TestRuns:
         assert gridtide("ingest", "--config", both).exit_code == 1
 
     def test_backfill_tells_what_is_worth_knowing(self, tmp_path: Path, upstream: str) -> None:
-        """What the upstream has nothing for stands in the table; what it did not answer is open."""
+        """The table shows periods without data and periods that are still missing."""
         command = ["backfill", "--config", written(tmp_path, DEMAND), "--sandbox-url", upstream]
         done = gridtide(*command, "--start", "1930-01-01", "--end", "1930-01-02")
         assert "the upstream has nothing for this period" in " ".join(done.stdout.split())
@@ -464,7 +464,7 @@ class TestRuns:
         assert "note 0; note 1; note 2; and 2 more" in line
 
     def test_backfill_fetches_what_is_missing_once(self, tmp_path: Path, upstream: str) -> None:
-        """A dry run fetches nothing, the first run all, the second none."""
+        """A dry run collects nothing, the first run everything, and the second nothing."""
         config = written(tmp_path, DEMAND)
         command = [
             "backfill",
@@ -488,7 +488,7 @@ class TestRuns:
         assert len(list((tmp_path / "lake" / "demand").glob("*.parquet"))) == 1
 
     def test_monitor_tells_what_was_lacking_and_fetches_it(self, tmp_path: Path, upstream: str) -> None:
-        """A dry run names the gap and fetches nothing; a run closes it, and the next finds it closed."""
+        """A dry run names the gap and collects nothing; a run closes it, and the next run finds none."""
         config = written(tmp_path, DEMAND)
         asked = ["monitor", "--config", config, "--sandbox-url", upstream, "--days", 2]
         dry, done, again = gridtide(*asked, "--dry-run"), gridtide(*asked), gridtide(*asked)
@@ -500,7 +500,7 @@ class TestRuns:
 
     @pytest.mark.slow
     def test_prepare_tells_what_is_in_the_set(self, tmp_path: Path, upstream: str) -> None:
-        """The shapes and windows of the training set, or exit code 2 where the spec asks for what is not there."""
+        """`prepare` prints shapes and windows; the exit code is 2 if the lake lacks the data of the spec."""
         config = written(tmp_path, DEMAND)
         spec = tmp_path / "spec.json"
         series = {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": ["eia/ISNE/*"]}
@@ -530,7 +530,7 @@ class TestRuns:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_demo_runs_from_nothing_and_again(tmp_path: Path) -> None:
-    """It collects, backfills and prepares every shipped entry; again, no history is asked for a second time."""
+    """The demo collects, backfills and prepares all shipped entries; a second demo requests no history again."""
     home = {**os.environ, "PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_SERVER_API_PORT": "0"}
     home.pop("PREFECT_API_URL", None)
     command = [sys.executable, "-m", "deployments.cli"]

@@ -1,4 +1,4 @@
-"""What of Docker and AWS can be checked without them."""
+"""Checks of the files for Docker and AWS that need neither of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DOCKERFILE = (DEPLOYMENTS / "docker" / "Dockerfile").read_text()
 
 
 def test_the_image_is_built_of_what_is_there_and_not_run_as_root() -> None:
-    """Every file that is copied exists and is let through, and the user is not root."""
+    """Every file that the Dockerfile copies exists and is not ignored, and the user is not root."""
     ignored = (DEPLOYMENTS / "docker" / "Dockerfile.dockerignore").read_text().splitlines()
     copied = [name for line in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE) for name in line.split()]
     assert len(copied) == 9
@@ -44,8 +44,7 @@ def test_the_image_is_built_of_what_is_there_and_not_run_as_root() -> None:
 
 
 def test_no_container_runs_as_root_and_each_says_whether_it_is_well() -> None:
-    """Those of our image have its user, the others one of their own; none has a capability left, and all that go on
-    running have a check. Every version is one and the same tomorrow."""
+    """No container runs as root or has capabilities, services have a health check, and all versions are pinned."""
     for name, service in SERVICES.items():
         own = re.findall(r"^USER (\S+)$", service.get("build", {}).get("dockerfile_inline", ""), re.MULTILINE)
         assert service["image"] == "gridtide" or service.get("user") == "postgres" or own == ["10001:10001"], name
@@ -63,8 +62,8 @@ def test_no_container_runs_as_root_and_each_says_whether_it_is_well() -> None:
 def test_the_composed_server_shows_its_ui_although_it_may_not_write_to_its_program(
     tmp_path: Path, unused_tcp_port: int
 ) -> None:
-    """Started as somebody else, who may read all of it, it has unpacked the UI to its own folder; and the UI asks for
-    the API where the browser can reach it."""
+    """As another user, the server unpacks the UI to its own folder, and the UI uses the API at an address that
+    browsers can reach."""
     composed = SERVICES["server"]["environment"]
     volume = SERVICES["server"]["volumes"][0].partition(":")[2]
     assert composed["PREFECT_SERVER_UI_STATIC_DIRECTORY"].startswith(f"{volume}/")
@@ -91,7 +90,7 @@ def test_the_composed_server_shows_its_ui_although_it_may_not_write_to_its_progr
 
 
 def answer(url: str, server: subprocess.Popen[bytes]) -> str:
-    """What a server says to a browser, once it does."""
+    """The answer of a server to a browser, once it answers."""
     while server.poll() is None:
         with suppress(httpx.ConnectError):
             return httpx.get(url, headers={"Accept": "text/html"}).text
@@ -100,7 +99,7 @@ def answer(url: str, server: subprocess.Popen[bytes]) -> str:
 
 
 def test_the_services_depend_on_each_other_and_on_volumes_that_are_there() -> None:
-    """No name leads nowhere; who is waited for to be healthy can be."""
+    """All named services and volumes exist, and services that others wait for have a health check."""
     for service in SERVICES.values():
         for name, condition in service.get("depends_on", {}).items():
             assert condition["condition"] != "service_healthy" or "healthcheck" in SERVICES[name]
@@ -109,7 +108,7 @@ def test_the_services_depend_on_each_other_and_on_volumes_that_are_there() -> No
 
 
 def test_the_composed_server_and_worker_have_the_settings_of_the_local_ones() -> None:
-    """One set of settings, wherever they run, and each known to Prefect."""
+    """Server and worker in compose have the settings of the local ones, and Prefect knows each setting."""
     server, client = SERVICES["server"]["environment"], SERVICES["worker"]["environment"]
     assert local_server.SETTINGS.items() <= server.items()
     assert RUN_SETTINGS.items() <= client.items()
@@ -121,7 +120,8 @@ def test_the_composed_server_and_worker_have_the_settings_of_the_local_ones() ->
 
 
 def test_no_secret_stands_in_the_files_and_the_api_asks_for_one() -> None:
-    """Every password comes from the environment, must be set, and is in the example; nothing is open to the network."""
+    """Every password comes from the environment, is required, and is in the example; ports are open only on this
+    machine."""
     text = (DEPLOYMENTS / "docker" / "compose.yaml").read_text()
     asked = set(re.findall(r"\$\{(\w+):\?", text))
     example = (DEPLOYMENTS / "docker" / ".env.example").read_text()
@@ -138,14 +138,14 @@ def test_no_secret_stands_in_the_files_and_the_api_asks_for_one() -> None:
 
 @pytest.mark.slow
 def test_the_stack_is_valid() -> None:
-    """cfn-lint, which knows every resource and property of CloudFormation, finds nothing."""
+    """cfn-lint finds no problem in the stack."""
     command = [str(Path(sys.executable).with_name("cfn-lint")), "-t", str(DEPLOYMENTS / "ecs" / "stack.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_a_run_may_do_no_more_than_it_needs() -> None:
-    """It reads and writes its own prefixes, removes nothing but bodies, and has no action with a wildcard."""
+    """The role of a run may read and write its own prefixes, delete only bodies, and has no action with a wildcard."""
     text = re.sub(r"!(\w+)", "", STACK)
     roles = {name: one for name, one in yaml.safe_load(text)["Resources"].items() if one["Type"] == "AWS::IAM::Role"}
     allowed = {
@@ -166,7 +166,7 @@ def test_a_run_may_do_no_more_than_it_needs() -> None:
 
 
 def test_the_worker_of_ecs_may_do_what_it_does() -> None:
-    """Every call that prefect-aws makes is an action of its role."""
+    """The role of the worker allows every call that prefect-aws makes."""
     package = Path(inspect.getfile(prefect_aws)).parent
     code = "".join((package / path).read_text() for path in ("workers/ecs_worker.py", "observers/ecs.py"))
     calls = set(re.findall(r"(?:ecs|ec2|sqs|logs)_client\.([a-z]\w+)\(", code))
@@ -176,7 +176,7 @@ def test_the_worker_of_ecs_may_do_what_it_does() -> None:
 
 
 def test_the_worker_of_ecs_may_tag_what_it_starts_and_nothing_else() -> None:
-    """prefect-aws tags each task with the labels of its run; tagging is asked by what creates, not by cluster."""
+    """The worker may tag tasks when it creates them, as prefect-aws does, and nothing else."""
     worker = yaml.safe_load(re.sub(r"!(\w+)", "", STACK))["Resources"]["WorkerRole"]
     statements = worker["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
     [tagging] = [one for one in statements if "ecs:TagResource" in one["Action"]]
@@ -185,7 +185,7 @@ def test_the_worker_of_ecs_may_tag_what_it_starts_and_nothing_else() -> None:
 
 
 def test_runs_on_ecs_write_their_logs_where_they_may() -> None:
-    """To the group of the stack, which the pool's template is told of."""
+    """Runs write their logs to the log group of the stack."""
     given = dict.fromkeys(("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn"), "x")
     variables = pool_template(**given, log_group="ours")["variables"]["properties"]
     assert variables["cloudwatch_logs_options"]["default"] == {"awslogs-group": "ours"}
@@ -195,7 +195,7 @@ def test_runs_on_ecs_write_their_logs_where_they_may() -> None:
 
 
 def test_the_pool_has_defaults_for_what_runs_have_in_common() -> None:
-    """A name that ECS's template has not, or one that is missing, is told."""
+    """The pool template has defaults for all runs; unknown and missing names are refused."""
     given = dict.fromkeys(("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn", "log_group"), "x")
     variables = pool_template(**given, cpu=256)["variables"]["properties"]
     assert (variables["image"]["default"], variables["cpu"]["default"]) == ("x", 256)

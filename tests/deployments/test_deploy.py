@@ -1,4 +1,4 @@
-"""Deployments as the configuration says, and no change where there is nothing to change."""
+"""Deployments match the configuration, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 async def deployed(data: dict[str, Any], folder: Path) -> dict[str, tuple[str, ...]]:
-    """Deploy `data` from a file in `folder`: what became of each deployment, and what of it changed."""
+    """Deploy `data` from a file in `folder`; returns the action for each deployment and its changed parts."""
     changes = await register_deployments(parse(data), folder / "api_config.json", None, False, POOL)
     return {change.name: (change.action, *sorted(change.parts)) for change in changes}
 
 
 async def there(name: str) -> DeploymentResponse:
-    """The deployment called `name`, `flow/name`."""
+    """The deployment named `name`, `flow/name`."""
     async with get_client() as client:
         return await client.read_deployment_by_name(name)
 
 
 async def test_a_deployment_says_what_when_and_why(tmp_path: Path) -> None:
-    """It has schedule, zone, reason, entries, sources, version, and a limit beyond which runs wait."""
+    """A deployment has schedule, zone, reason, entries, sources, version, and a limit beyond which runs wait."""
     await deployed(CONFIG, tmp_path)
     made = await there("ingest/daily")
     (schedule,) = made.schedules
@@ -83,7 +83,7 @@ async def test_a_deployment_says_what_when_and_why(tmp_path: Path) -> None:
 
 
 async def test_a_second_deploy_changes_nothing(tmp_path: Path) -> None:
-    """Every deployment is told unchanged, and on the server not even touched."""
+    """A second deploy reports every deployment as unchanged and does not update it on the server."""
     await deployed(CONFIG, tmp_path)
     before = [await there(name) for name in ("ingest/hourly", *OTHERS)]
     again = await deployed(CONFIG, tmp_path)
@@ -93,7 +93,7 @@ async def test_a_second_deploy_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_a_removed_schedule_disappears(tmp_path: Path) -> None:
-    """Its deployment is deleted; the others stay as they are."""
+    """The deployment of a removed schedule is deleted; the others stay unchanged."""
     await deployed(CONFIG, tmp_path)
     rest = {**CONFIG, "apis": [api for api in CONFIG["apis"] if api["schedule"] == "hourly"]}
     again = await deployed(rest, tmp_path)
@@ -103,7 +103,7 @@ async def test_a_removed_schedule_disappears(tmp_path: Path) -> None:
 
 
 async def test_what_is_paused_stays_paused(tmp_path: Path) -> None:
-    """Deployment and schedule, also when their cron changes; the deployment keeps its identity."""
+    """A paused deployment or schedule stays paused when its cron changes, and keeps its id."""
     await deployed(CONFIG, tmp_path)
     before = await there("ingest/hourly")
     async with get_client() as client:
@@ -125,7 +125,7 @@ async def test_what_is_paused_stays_paused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_what_was_changed_by_hand_is_mended(tmp_path: Path) -> None:
-    """A schedule that is not in the configuration goes, parameters come back."""
+    """A deploy reverts schedules and parameters that were changed by hand."""
     from prefect.client.schemas.actions import DeploymentUpdate
     from prefect.client.schemas.schedules import CronSchedule
 
@@ -141,13 +141,13 @@ async def test_what_was_changed_by_hand_is_mended(tmp_path: Path) -> None:
 
 
 async def test_a_pool_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """With the command that makes it; nothing is deployed."""
+    """A pool that does not exist is refused with the command that creates it, and nothing is deployed."""
     with pytest.raises(ConfigurationError, match=r"work pool ecs: does not exist.*prefect work-pool create ecs"):
         await register_deployments(parse(CONFIG), tmp_path / "api_config.json", None, False, "ecs")
 
 
 def test_prefect_yaml_is_fresh() -> None:
-    """deployments/prefect.yaml is what `gridtide deploy --yaml` writes, in the form that Prefect reads."""
+    """deployments/prefect.yaml is the output of `gridtide deploy --yaml`, in Prefect's format."""
     text = (ROOT / "deployments" / "prefect.yaml").read_text()
     assert text == render_prefect_yaml(load(ROOT / "api_config.json"), "api_config.json", None, False)
     manifest = PrefectYamlModel.model_validate(yaml.safe_load(text))
@@ -157,7 +157,7 @@ def test_prefect_yaml_is_fresh() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_prefects_own_command_deploys_the_same(prefect_server: str) -> None:
-    """`prefect deploy --all` takes the file; afterwards only where the runs start is different."""
+    """`prefect deploy --all` with this file gives the same deployments, except for the folder of the runs."""
     shipped = load(ROOT / "api_config.json")
     await register_deployments(shipped, ROOT / "api_config.json", None, False, POOL)
     command = [str(Path(sys.executable).with_name("prefect")), "--no-prompt", "deploy", "--all", "--prefect-file"]

@@ -1,4 +1,4 @@
-"""`gridtide doctor`: each thing that can be wrong is found, with its fix, and hides no other."""
+"""`gridtide doctor`: each problem is reported with its fix, and hides no other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCHEDULES = {"hourly": {"cron": "12 * * * *"}}
 
 
 def upstream_entry(url: str, **auth: Any) -> dict[str, Any]:
-    """An entry of EIA that is served at `url`."""
+    """An entry of EIA at `url`."""
     return {"name": "demand", "source": "eia", "url": f"{url}/v2/electricity/rto/region-data/data/", **auth} | {
         "output_folder": "demand"
     }
@@ -34,7 +34,7 @@ def upstream_entry(url: str, **auth: Any) -> dict[str, Any]:
 async def findings_of(
     folder: Path, *apis: dict[str, Any], now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> dict[str, list[CheckResult]]:
-    """The findings by check, with a configuration and a lake in `folder`."""
+    """The findings by check, for a configuration and a lake in `folder`."""
     config = folder / "api_config.json"
     config.write_text(json.dumps({"schedules": SCHEDULES, "apis": [GRID, *apis]}))
     findings: dict[str, list[CheckResult]] = {}
@@ -44,7 +44,7 @@ async def findings_of(
 
 
 async def test_a_sound_installation_has_no_problem(tmp_path: Path) -> None:
-    """Every check is there, and the exit code is 0; a lake that does not exist yet is not made."""
+    """Without problems every check is listed and the exit code is 0; a missing lake is not created."""
     findings = await findings_of(tmp_path)
     assert {"versions", "PREFECT_HOME", "configuration", "credentials", "lake", "clock", "server"} <= findings.keys()
     listed = [finding for group in findings.values() for finding in group]
@@ -62,7 +62,7 @@ async def test_a_sound_installation_has_no_problem(tmp_path: Path) -> None:
     ],
 )
 async def test_a_clock_that_is_off_is_told(tmp_path: Path, ahead: timedelta, level: str, words: str) -> None:
-    """By how much, and in which direction, from the `Date` of an upstream's answer."""
+    """A wrong clock is reported with size and direction, measured with the `Date` of an upstream's answer."""
     async with sandbox.run_sandbox() as url:
         findings = await findings_of(tmp_path, upstream_entry(url), now=lambda: datetime.now(UTC) + ahead)
     (clock,) = findings["clock"]
@@ -71,13 +71,13 @@ async def test_a_clock_that_is_off_is_told(tmp_path: Path, ahead: timedelta, lev
 
 
 async def test_an_upstream_that_is_away_proves_nothing_about_the_clock(tmp_path: Path, unused_tcp_port: int) -> None:
-    """It is a warning, not a problem."""
+    """If no upstream answers, the check of the clock is a warning."""
     (clock,) = (await findings_of(tmp_path, upstream_entry(f"http://127.0.0.1:{unused_tcp_port}")))["clock"]
     assert clock.level == "warning"
 
 
 async def test_a_missing_credential_names_variable_and_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exit code is that of credentials."""
+    """A missing variable is reported with its entries, and with the exit code of credentials."""
     monkeypatch.delenv("SOME_KEY", raising=False)
     auth = {"auth": {"kind": "api_key", "env": "SOME_KEY"}}
     findings = await findings_of(tmp_path, upstream_entry("https://127.0.0.1:1", **auth))
@@ -91,7 +91,7 @@ async def test_a_missing_credential_names_variable_and_entries(tmp_path: Path, m
 
 
 async def test_damaged_files_of_the_lake_are_counted(tmp_path: Path) -> None:
-    """The first is named, and where the others are listed."""
+    """Damaged files are counted; the message names the first, and the command that lists all."""
     folder = tmp_path / "lake" / "grid"
     folder.mkdir(parents=True)
     (folder / "grid_20240101_000000_20240101T0000_20240102T0000.parquet").write_bytes(b"cut")
@@ -100,7 +100,7 @@ async def test_damaged_files_of_the_lake_are_counted(tmp_path: Path) -> None:
 
 
 async def test_a_broken_configuration_hides_no_other_check(tmp_path: Path) -> None:
-    """The server is still looked at; the exit code is that of wrong use."""
+    """With a broken configuration the server is checked too, and the exit code is that of wrong usage."""
     (tmp_path / "api_config.json").write_text("{")
     findings = await examine(tmp_path / "api_config.json", None, lambda: datetime.now(UTC))
     assert {finding.check for finding in findings} >= {"versions", "configuration", "server"}
@@ -108,7 +108,7 @@ async def test_a_broken_configuration_hides_no_other_check(tmp_path: Path) -> No
 
 
 async def test_deployments_of_another_version_are_told(tmp_path: Path) -> None:
-    """As a warning while their runs start, as a problem where their module is gone."""
+    """Deployments of another version are a warning; deployments whose module is gone are a problem."""
     config = parse({"schedules": SCHEDULES, "apis": [GRID]})
     await register_deployments(config, tmp_path / "api_config.json", None, False, POOL)
     (registered,) = (await findings_of(tmp_path))["deployments"]

@@ -1,4 +1,4 @@
-"""Processes that are killed, and who hears of it."""
+"""Killed processes, and the notifications about them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def runs_of(worker: int) -> list[psutil.Process]:
 
 
 def until_it_beats(client: SyncPrefectClient, run: FlowRun, times: int = 1) -> None:
-    """Wait until the server knows of so many heartbeats of `run`."""
+    """Wait until the server has this number of heartbeats of `run`."""
     until_events(client, "prefect.flow-run.heartbeat", times, f"prefect.flow-run.{run.id}")
 
 
 def wait_less_for_life(folder: Path) -> None:
-    """Have a run be lifeless on the server after 40 s, which is more than the 30 s from one heartbeat to the next."""
+    """Let the server consider a run dead after 40 s, more than the 30 s between two heartbeats."""
     shutil.copytree(AUTOMATIONS, folder)
     lifeless = folder / LIFELESS
     lifeless.write_text(lifeless.read_text().replace("within: 90", "within: 40"))
@@ -49,7 +49,7 @@ def wait_less_for_life(folder: Path) -> None:
 
 
 def test_a_run_is_lifeless_after_three_heartbeats() -> None:
-    """What the automation waits is three times what a run lets pass between two of them."""
+    """The automation waits three times the interval of the heartbeats."""
     trigger = yaml.safe_load((AUTOMATIONS / LIFELESS).read_text())["trigger"]
     assert trigger["within"] == 3 * int(RUN_SETTINGS["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
 
@@ -57,7 +57,7 @@ def test_a_run_is_lifeless_after_three_heartbeats() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # server, worker and runs import Prefect one after the other: long on a loaded machine
 def test_a_killed_run_is_told_as_crashed(machine: Path) -> None:
-    """The run alone is killed; its worker tells."""
+    """If only the run is killed, its worker reports it as crashed."""
     inbox = Inbox()
     with webhook(inbox) as hook, started(machine, GRIDTIDE_NOTIFY=hook) as (client, worker):
         run = until(client, start(client, "ingest/daily"), "Running")
@@ -73,7 +73,7 @@ def test_a_killed_run_is_told_as_crashed(machine: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # server, worker and runs import Prefect one after the other: long on a loaded machine
 def test_a_run_killed_with_its_worker_is_told_as_crashed(machine: Path) -> None:
-    """Nobody is left to tell but the server, which misses the heartbeats."""
+    """If run and worker are killed, the server reports the run as crashed because heartbeats are missing."""
     inbox = Inbox()
     with webhook(inbox) as hook, started(machine, GRIDTIDE_NOTIFY=hook) as (client, worker):
         wait_less_for_life(machine / "automations")
@@ -91,7 +91,7 @@ def test_a_run_killed_with_its_worker_is_told_as_crashed(machine: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # server, worker and runs import Prefect one after the other: long on a loaded machine
 def test_a_run_that_no_worker_takes_is_told_as_late(machine: Path) -> None:
-    """It is run as soon as `gridtide up` brought a worker back."""
+    """A run without a worker is reported as late, and runs after `gridtide up` started a worker."""
     inbox = Inbox()
     with webhook(inbox) as hook, started(machine, GRIDTIDE_NOTIFY=hook) as (client, worker):
         psutil.Process(worker).kill()
@@ -111,8 +111,7 @@ def test_a_run_that_no_worker_takes_is_told_as_late(machine: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # the fifth heartbeat is two minutes after the first; Prefect allows none under 30 s
 def test_a_run_outlives_its_worker(machine: Path) -> None:
-    """The worker alone is killed: its run goes on, shows that it lives, ends and is recorded, and is not told as
-    crashed."""
+    """If only the worker is killed, its run continues, ends and is recorded, and is not reported as crashed."""
     inbox = Inbox()
     with (
         webhook(inbox) as hook,

@@ -1,4 +1,4 @@
-"""`gridtide up` and `down`: a machine that runs the schedules, and then does not."""
+"""`gridtide up` and `down`: starting and stopping schedules on this machine."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ GONE = {
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) -> None:
-    """Two `up` at the same moment share one server and one worker, which runs what is asked for; `down` ends both
-    and what runs, and the server knows that."""
+    """Two concurrent `up` share one server and one worker; `down` ends both and their runs, and the server records
+    it."""
     both = [gridtide(machine, "up") for _ in range(2)]
     for each in both:
         output, _ = each.communicate()
@@ -65,7 +65,7 @@ def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) ->
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_down_ends_what_a_killed_worker_left(machine: Path) -> None:
-    """The run that went on without its worker is gone, and the server knows."""
+    """`down` ends a run whose worker was killed, and the server records it."""
     with started(machine) as (client, worker):
         orphan = until(client, start(client, "ingest/daily"), "Running")
         psutil.Process(worker).kill()
@@ -80,7 +80,7 @@ def test_down_ends_what_a_killed_worker_left(machine: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_what_goes_wrong_is_in_the_logs(machine: Path) -> None:
-    """What failed in a run is in the worker's, although the command that started it is quiet."""
+    """Failures of runs are in the log of the worker, although the command that started it is quiet."""
     (machine / "api_config.json").write_text(
         json.dumps({"schedules": HOURLY, "task_retries": {"count": 0}, "apis": [GONE]})
     )
@@ -92,8 +92,7 @@ def test_what_goes_wrong_is_in_the_logs(machine: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_what_is_due_is_run_without_being_asked_for(machine: Path) -> None:
-    """The server's scheduler, which other tests do without, writes down the runs to come of each schedule, and the one
-    of the next minute is taken and completes."""
+    """The scheduler of the server creates the runs of each schedule, and the run of the next minute completes."""
     schedules = {"minutely": {"cron": "* * * * *"}, "daily": {"cron": "35 7 * * *", "timezone": "America/New_York"}}
     apis = [synthetic("grid", "minutely"), synthetic("later", "daily")]
     (machine / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))

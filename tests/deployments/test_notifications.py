@@ -1,4 +1,4 @@
-"""What a failure leads to: a message to each receiver, at once or as soon as it can be reached, once."""
+"""Notifications: each receiver gets one message, at once or as soon as it can be reached."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ from tests.support.served import synthetic
 
 
 def scheduled(schedule: str, *names: str) -> dict[str, Any]:
-    """A configuration of entries called `names`, all of that schedule."""
+    """A configuration of entries called `names` with one schedule."""
     apis = [synthetic(name, schedule) for name in names]
     return {"schedules": {schedule: {"cron": "12 * * * *"}}, "apis": apis}
 
 
 async def deployed(folder: Path, schedule: str = "hourly") -> dict[str, str]:
-    """What a deploy of an entry with that schedule did to each automation."""
+    """The action for each automation of a deploy of an entry with that schedule."""
     changes = await register_deployments(parse(scheduled(schedule, "a")), folder / "api_config.json", None, False, POOL)
     return {change.name: change.action for change in changes if change.name.startswith(PREFIX)}
 
 
 async def end(schedule: str, name: str, kind: StateType, message: str = "") -> UUID:
-    """A run of `ingest/<schedule>` that ends in the state `name`."""
+    """Create a run of `ingest/<schedule>` that ends in the state `name`."""
     async with get_client() as client:
         deployment = await client.read_deployment_by_name(f"ingest/{schedule}")
         run = await client.create_flow_run_from_deployment(deployment.id, state=Scheduled())
@@ -59,7 +59,7 @@ async def end(schedule: str, name: str, kind: StateType, message: str = "") -> U
 
 
 async def recorded(seen: Callable[[History], bool] = lambda _: True) -> History:
-    """What the server's events say of the last minutes, once `seen` holds of it."""
+    """The events of the last minutes on the server, once `seen` is true for them."""
     async with get_client() as client:
         for _ in range(300):
             found = await read_history(client, datetime.now(UTC) - timedelta(minutes=5))
@@ -74,8 +74,8 @@ async def recorded(seen: Callable[[History], bool] = lambda _: True) -> History:
 async def test_every_receiver_is_told_at_once(
     tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What failed, why, since when, what to do and where to look, to a webhook and by e-mail; then that it is well
-    again, once. A run that failed for what its entries tell is not told."""
+    """A failure is sent at once to a webhook and by e-mail with reason, time, fix and link, and so is its recovery;
+    a run that failed only for reasons that its entries report is not."""
     inbox, mail = Inbox("ingest/at-once"), Inbox("ingest/at-once")
     with webhook(inbox) as hook, mailbox(mail, unused_tcp_port) as smtp:
         monkeypatch.setenv(VARIABLE, f"{hook} {smtp}")
@@ -103,7 +103,7 @@ async def test_every_receiver_is_told_at_once(
 @pytest.mark.slow
 @pytest.mark.usefixtures("nobody")
 async def test_each_kind_of_trouble_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One message each, that says what to do; a run that is late and then not started is told of twice."""
+    """Each kind of trouble sends one message with the fix; a run that is late and never starts sends two."""
     inbox = Inbox("each-kind")
     patient = tmp_path / "automations"
     shutil.copytree(AUTOMATIONS, patient)
@@ -137,7 +137,7 @@ async def test_each_kind_of_trouble_is_told(tmp_path: Path, monkeypatch: pytest.
 async def test_a_receiver_that_cannot_be_reached_is_named(
     tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`gridtide notify` tells who took a test message and who did not; where there is nobody, what to set."""
+    """`gridtide notify` reports which receivers accepted a test message; without receivers it says what to set."""
     with pytest.raises(ConfigurationError, match="there is no receiver"):
         await send_test_message()
     inbox = Inbox()
@@ -156,7 +156,7 @@ async def test_a_receiver_that_cannot_be_reached_is_named(
 async def test_nothing_is_lost_while_a_receiver_is_away(
     tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What could not be delivered is tried again until it arrives, in one message with a count, and not twice."""
+    """Failed deliveries are retried until they succeed, in one message with a count, and are not sent twice."""
     inbox = Inbox("ingest/away")
     monkeypatch.setenv(VARIABLE, f"http://127.0.0.1:{unused_tcp_port}/hook")
     monkeypatch.setattr("tasks.notify.history.GRACE", timedelta(0))
@@ -178,7 +178,7 @@ async def test_nothing_is_lost_while_a_receiver_is_away(
 
 @pytest.mark.usefixtures("nobody")
 async def test_a_receiver_that_is_none_leaves_all_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also those named before it, and the deployments."""
+    """An invalid receiver changes nothing, neither the receivers before it nor the deployments."""
     await deployed(tmp_path)
     monkeypatch.setenv(VARIABLE, "https://example.com/hook mailto://nobody")
     with pytest.raises(ConfigurationError, match="GRIDTIDE_NOTIFY: a receiver with the scheme mailto is not one"):
@@ -192,8 +192,8 @@ async def test_a_receiver_that_is_none_leaves_all_as_it_was(tmp_path: Path, monk
 
 @pytest.mark.usefixtures("nobody")
 async def test_automations_are_changed_only_where_they_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without receivers only those that act are there; with one all are; a second time nothing changes, and what
-    is disabled stays so."""
+    """Automations that only notify exist only with a receiver; a second deploy changes nothing, and disabled ones
+    stay disabled."""
     acting = await deployed(tmp_path)
     assert sorted(acting) == ["gridtide: undelivered", "gridtide: zombie"]
     monkeypatch.setenv(VARIABLE, "https://example.com/hook?key=1")
@@ -211,8 +211,8 @@ async def test_automations_are_changed_only_where_they_differ(tmp_path: Path, mo
 
 @pytest.mark.usefixtures("nobody")
 async def test_who_is_named_no_more_is_told_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A receiver that the variable does not name any more leaves the server and all automations; without the variable
-    those that are there stay."""
+    """A receiver that the variable no longer names is removed from server and automations; without the variable,
+    receivers stay."""
     monkeypatch.setenv(VARIABLE, "https://example.com/one https://example.com/other")
     await deployed(tmp_path)
     async with get_client() as client:
@@ -227,7 +227,7 @@ async def test_who_is_named_no_more_is_told_no_more(tmp_path: Path, monkeypatch:
 
 
 def test_what_was_not_delivered_is_of_those_that_tell() -> None:
-    """The flow `notify` is started for every automation with receivers, and for no other."""
+    """A failed delivery of every automation with receivers, and of no other, starts the flow `notify`."""
     files = [yaml.safe_load(path.read_text()) for path in AUTOMATIONS.glob("*.yaml")]
     [match] = [data["trigger"]["match"] for data in files if data["name"] == f"{PREFIX}undelivered"]
     about = {
@@ -239,7 +239,7 @@ def test_what_was_not_delivered_is_of_those_that_tell() -> None:
 
 
 def test_a_receiver_that_is_none_is_refused_without_its_secret() -> None:
-    """The scheme is named, the URL is not."""
+    """The message names the scheme of an invalid receiver, not its URL."""
     with pytest.raises(ConfigurationError, match="GRIDTIDE_NOTIFY: a receiver with the scheme gopher") as caught:
         receiver_block("gopher://me:planted@example.com")
     assert "planted" not in str(caught.value)
@@ -254,7 +254,7 @@ def test_a_receiver_that_is_none_is_refused_without_its_secret() -> None:
     ],
 )
 def test_receivers_are_handed_on_to_apprise(url: str, known_as: str) -> None:
-    """A webhook takes JSON and keeps its query, Slack is known by its host, mails keep their lines."""
+    """A webhook gets JSON and keeps its query, Slack is recognised by its host, and e-mails keep their lines."""
     if "slack" in url:
         url = known_as = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
     assert receiver_block(url).url.get_secret_value() == known_as

@@ -1,4 +1,4 @@
-"""What goes away while work is under way, a receiver or one worker of several, and is made up for."""
+"""Outages of a receiver, or of one of several workers, during the work."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ from tests.support.receiving import Inbox, webhook
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # `notify` leaves what came in a burst to the automations for the 90 s of its GRACE
 def test_a_receiver_that_was_away_hears_everything_once(machine: Path, silent: str, unused_tcp_port: int) -> None:
-    """Two runs are killed while nobody listens. The flow `notify`, which the failed delivery starts and which has tried
-    twice in vain, tells of the first as soon as the receiver is back; its next run of the second, which no automation
-    told as it came in a burst."""
+    """Of two runs that were killed while the receiver could not be reached, each is reported once after its return."""
     inbox, keys = Inbox(), ("name", "output_folder", "schedule")
     apis = [{**dict.fromkeys(keys, schedule), "url": silent, "timeout": 300} for schedule in ("daily", "hourly")]
     with started(machine, *apis, GRIDTIDE_NOTIFY=f"http://127.0.0.1:{unused_tcp_port}/hook") as (client, _):
@@ -53,8 +51,8 @@ def test_a_receiver_that_was_away_hears_everything_once(machine: Path, silent: s
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # server, worker and runs import Prefect one after the other: long on a loaded machine
 def test_workers_of_a_pool_share_a_backfill_and_one_is_killed(machine: Path) -> None:
-    """Its runs, of four days each, are two workers' at the same time; what died with one of them is filled by running
-    it again, and every hour is read once."""
+    """Two workers share the pieces of a backfill; after one is killed, starting its piece again completes it, and
+    every hour is stored once."""
     first = datetime(2024, 1, 1, tzinfo=UTC)
     pieces = [(first + timedelta(days=4 * n), first + timedelta(days=4 * n + 4)) for n in range(4)]
     with upstream() as held:

@@ -1,4 +1,4 @@
-"""A PREFECT_HOME or HOME that cannot be written: one message with the fix, and commands that need none go on."""
+"""A PREFECT_HOME or HOME that cannot be written: one message with the fix, and commands without Prefect work."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COMMANDS = [
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The command in `folder`, with these environment variables."""
+    """Run the command in `folder` with these environment variables."""
     (folder / "api_config.json").write_text(
         json.dumps({"schedules": {"hourly": {"cron": "12 * * * *"}}, "apis": [synthetic("grid", "hourly")]})
     )
@@ -37,7 +37,7 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
 @pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
 @pytest.mark.parametrize("variable", ["PREFECT_HOME", "HOME"])
 def test_every_command_names_the_folder_and_the_fix(variable: str, arguments: list[str], tmp_path: Path) -> None:
-    """One message, exit code 2, no traceback."""
+    """Every command that needs Prefect ends with one message and exit code 2, without a traceback."""
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "below"  # which not even root can make
     ended = run(tmp_path, *arguments, **{variable: str(folder)})
@@ -50,12 +50,12 @@ def test_every_command_names_the_folder_and_the_fix(variable: str, arguments: li
 
 @pytest.mark.parametrize("arguments", [["status"], ["validate"]], ids=lambda arguments: arguments[0])
 def test_commands_without_prefect_need_no_home(arguments: list[str], tmp_path: Path) -> None:
-    """They end well."""
+    """Commands without Prefect succeed."""
     assert run(tmp_path, *arguments, HOME="/proc/nowhere").returncode == 0
 
 
 def test_a_user_without_an_account_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user id that no account has, as containers use them, and no HOME."""
+    """A user id without an account and without HOME, as in containers, gives a message with the fix."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.delenv("PREFECT_HOME", raising=False)
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])

@@ -1,4 +1,4 @@
-"""Credentials of upstreams and receivers, where runs are those of a worker."""
+"""Credentials of upstreams and receivers in runs of a worker."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ NEW = "another-key"
 
 
 class Echo(BaseHTTPRequestHandler):
-    """An upstream that repeats the credentials it is sent, under /bad/ in an error, under /new/ in one if they are not
-    the new ones; a receiver that is broken."""
+    """A server that repeats the credentials that it gets, under /bad/ in an error, and under /new/ in an error if
+    they are not the new ones; as a receiver it always fails."""
 
     def do_GET(self) -> None:
         """Answer with rows and the credentials."""
@@ -41,7 +41,7 @@ class Echo(BaseHTTPRequestHandler):
         self.answer(400 if refused else 200, {"error": f"refused: {asked} {said}", "rows": ROWS})
 
     def do_POST(self) -> None:
-        """Take nothing."""
+        """Fail."""
         self.rfile.read(int(self.headers["Content-Length"]))
         self.answer(500, {"path": self.path})
 
@@ -55,7 +55,7 @@ class Echo(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_: Any) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def echo() -> Iterator[str]:
 
 
 def api(name: str, url: str, auth: dict[str, Any]) -> dict[str, Any]:
-    """An entry of the echo."""
+    """An entry at the echo."""
     keys = {"records": "rows", "time": "time", "value": "mw", "fresh": "PT1H", "schedule": "hourly"}
     return {"name": name, "url": url, "auth": auth, "output_folder": name, **keys}
 
@@ -78,8 +78,8 @@ def api(name: str, url: str, auth: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # server, worker and runs import Prefect one after the other: long on a loaded machine
 def test_credentials_are_nowhere_to_be_read_after_a_deployed_run(machine: Path, echo: str) -> None:
-    """Not in the server's database, results, logs, the lake or what is temporary, in no spelling, although upstream and
-    receiver fail and repeat them."""
+    """Credentials are not in the database, results, logs, lake or temporary files, in any encoding, although
+    upstream and receiver fail and repeat them."""
     key = {"kind": "api_key", "env": "PLANTED_KEY"}
     password = {"kind": "basic", "username": "me@example.com"}
     apis = [
@@ -121,7 +121,7 @@ def test_credentials_are_nowhere_to_be_read_after_a_deployed_run(machine: Path, 
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # server, worker and runs import Prefect one after the other: long on a loaded machine
 def test_a_key_that_is_changed_in_the_file_is_used_by_the_next_run(machine: Path, echo: str) -> None:
-    """Although the worker was started with the old one."""
+    """The next run uses a key that was changed in `.env`, although the worker was started with the old key."""
     (machine / ".env").write_text("ROTATED_KEY=old-key\n")
     entry = api("rotated", f"http://{echo}/new/key", {"kind": "api_key", "env": "ROTATED_KEY"})
     with started(machine, entry) as (client, _):

@@ -1,4 +1,4 @@
-"""Serving every schedule of the configuration from one process."""
+"""`gridtide serve`: all schedules of the configuration in one process."""
 
 import time
 from pathlib import Path
@@ -23,7 +23,7 @@ CONFIG: dict[str, Any] = {
 
 
 def test_each_schedule_is_a_deployment_of_its_entries() -> None:
-    """It has the cron and zone of the configuration and asks for the entries that name it, no others."""
+    """A deployment has the cron and zone of its schedule and selects the entries of that schedule."""
     made = build_deployments(parse(CONFIG), "/etc/api_config.json", "/lake", sandbox=False)
     ingests = {deployment.name: deployment for deployment in made if deployment.flow_name == "ingest"}
     assert list(ingests) == ["hourly", "daily"]
@@ -37,7 +37,7 @@ def test_each_schedule_is_a_deployment_of_its_entries() -> None:
 
 
 def test_the_form_explains_every_parameter() -> None:
-    """What the UI asks for comes with its type, its default and a sentence."""
+    """Each parameter in the form has its type, its default and a description."""
     made = build_deployments(parse(CONFIG), "api_config.json", None, sandbox=False)
     forms = {deployment.flow_name: deployment._parameter_openapi_schema.model_dump() for deployment in made}
     for flow in ("ingest", "backfill"):
@@ -51,8 +51,8 @@ def test_the_form_explains_every_parameter() -> None:
 def test_a_run_starts_from_the_server(
     prefect_server: str, prefect_home: Path, tmp_path: Path, unused_tcp_port: int
 ) -> None:
-    """One process serves the deployments from any folder; a run that the server asks for is done, and who is to be told
-    hears of one that fails."""
+    """The process runs a run that was created on the server, from any folder, and receivers are notified of
+    failures."""
     away = {"url": f"http://127.0.0.1:{unused_tcp_port}/", "records": "rows", "time": "time", "value": "mw"}
     gone = {"name": "gone", "output_folder": "gone", "schedule": "gone", "retries": 1, **away}
     schedules = {**CONFIG["schedules"], "gone": HOURLY}

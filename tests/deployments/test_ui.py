@@ -1,4 +1,4 @@
-"""The Prefect UI in a real browser: a run is started from the form, and what it left is looked at."""
+"""The Prefect UI in a real browser: a run is started with the form, and its results are shown."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def browser() -> Iterator[webdriver.Chrome]:
 
 
 def wait_for(browser: webdriver.Chrome, xpath: str, seconds: float = 60) -> WebElement:
-    """The element at `xpath`, once it is seen."""
+    """The element at `xpath`, once it is visible."""
     return WebDriverWait(browser, seconds).until(seen.visibility_of_element_located((By.XPATH, xpath)))
 
 
 def click(browser: webdriver.Chrome, xpath: str) -> None:
-    """Click on the element at `xpath`, once nothing moves over it any more."""
+    """Click on the element at `xpath`, once no animation covers it."""
 
     def clicked(browser: webdriver.Chrome) -> bool:
         browser.find_element(By.XPATH, xpath).click()
@@ -114,7 +114,7 @@ def submitted(browser: webdriver.Chrome, client: SyncPrefectClient, deployment: 
 
 
 def picture(browser: webdriver.Chrome, name: str) -> None:
-    """Keep what the browser shows, where asked to."""
+    """Save a screenshot, if requested."""
     if PICTURES:
         browser.save_screenshot(str(Path(PICTURES) / f"{name}.png"))
 
@@ -124,7 +124,7 @@ def picture(browser: webdriver.Chrome, name: str) -> None:
 def test_a_run_is_started_from_the_form(
     browser: webdriver.Chrome, prefect_server: str, prefect_home: Path, tmp_path: Path
 ) -> None:
-    """The form explains each parameter; the run that it submits completes, and its report is an artifact."""
+    """The form explains each parameter; the submitted run completes, and its report is an artifact."""
     ui = prefect_server.removesuffix("/api")
     with served(CONFIG, tmp_path, prefect_server, prefect_home), get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("ingest/hourly")
@@ -176,7 +176,7 @@ def drawn(browser: webdriver.Chrome, page: str, wanted: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_graph_of_fifty_entries_shows_each(browser: webdriver.Chrome, prefect_server: str, tmp_path: Path) -> None:
-    """A bar for each, called by entry and period, in the order of the configuration; none depends on another."""
+    """The graph has a bar for each entry, named by entry and period, in the order of the configuration."""
     names = [f"{area}_{quantity}" for area in AREAS for quantity in QUANTITIES]
     config = {"lake": str(tmp_path), **CONFIG, "apis": [synthetic(name, "hourly") for name in names]}
     state = asyncio.run(ingest(config=config, return_state=True))

@@ -1,4 +1,4 @@
-"""Runs beyond the limit of a deployment: runs by hand wait; of late scheduled runs one does what all would have."""
+"""Runs beyond the limit of a deployment: runs started by hand wait, and superseded late runs are skipped."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def failed_writes(machine: Path) -> list[str]:
 
 
 def schedule_in_the_past(client: SyncPrefectClient, deployment: str, start_time: datetime, count: int) -> list[FlowRun]:
-    """The first `count` runs that the server's scheduler makes from `start_time` on, all of them late."""
+    """The first `count` runs that the server's scheduler creates from `start_time` on, all of them late."""
     body = {"start_time": start_time.isoformat(), "end_time": datetime.now(UTC).isoformat(), "max_runs": count}
     found = client.read_deployment_by_name(deployment)
     client._client.post(f"/deployments/{found.id}/schedule", json={**body, "min_runs": count}).raise_for_status()
@@ -57,7 +57,7 @@ def test_runs_by_hand_wait_for_their_turn(machine: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_after_hours_of_sleep_a_single_run_does_what_all_would_have(machine: Path) -> None:
-    """Of six late scheduled runs one completes and five are skipped, which say by which; no write of a state fails."""
+    """Of six late scheduled runs one completes and five are skipped, and name that run; no write of a state fails."""
     with started(machine) as (client, _):
         slept = datetime.now(UTC) - timedelta(hours=6, minutes=30)
         late = schedule_in_the_past(client, "ingest/hourly", slept, 6)

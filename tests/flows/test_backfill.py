@@ -32,12 +32,12 @@ def api(name: str = "grid", **keys: Any) -> dict[str, Any]:
 
 
 def config(lake: Path, *apis: dict[str, Any]) -> dict[str, Any]:
-    """A configuration of these entries, whose tasks do not retry."""
+    """A configuration of the entries in `apis`, whose tasks do not retry."""
     return {"lake": str(lake), "task_retries": {"count": 0}, "apis": list(apis)}
 
 
 async def starts(lake: Path, name: str = "grid") -> list[datetime]:
-    """The interval starts that the lake holds, in order, each as often as it occurs."""
+    """The interval starts in the lake, in order, each as often as it occurs."""
     store = Lake.open(str(lake))
     tables = [await store.table(file.path) for file in await store.files(name, name)]
     return sorted(moment for table in tables for moment in table["interval_start"].to_pylist())
@@ -49,7 +49,7 @@ async def periods(lake: Path, name: str = "grid") -> list[Period]:
 
 
 async def test_what_is_missing_comes_in_chunks(tmp_path: Path) -> None:
-    """Ten days in chunks of three are four touching files that hold every hour once."""
+    """Ten days in chunks of three days become four adjacent files with every hour once."""
     report = await backfill(START, END, config=config(tmp_path, api()))
     found = await periods(tmp_path)
     assert [period.duration.days for period in found] == [3, 3, 3, 1]
@@ -67,7 +67,7 @@ async def test_what_is_missing_comes_in_chunks(tmp_path: Path) -> None:
 
 
 async def test_a_second_run_asks_for_nothing_and_a_wider_one_for_the_rest(tmp_path: Path) -> None:
-    """What files cover is not asked for again; of a wider period only the two ends are."""
+    """A second run requests nothing; a run with a longer period requests only its two ends."""
     settings = config(tmp_path, api())
     await backfill(START, END, config=settings)
     again = await backfill(START, END, config=settings)
@@ -79,7 +79,7 @@ async def test_a_second_run_asks_for_nothing_and_a_wider_one_for_the_rest(tmp_pa
 
 
 async def test_a_dry_run_only_says_what_is_missing(tmp_path: Path) -> None:
-    """It reports the chunks and leaves the lake as it was."""
+    """A dry run reports the missing chunks and does not change the lake."""
     report = await backfill(START, END, config=config(tmp_path, api()), dry_run=True)
     assert report["statistics"]["chunks"] == 4
     assert report["statistics"]["successful_chunks"] == 0
@@ -87,7 +87,7 @@ async def test_a_dry_run_only_says_what_is_missing(tmp_path: Path) -> None:
 
 
 async def test_it_stops_at_what_is_due(tmp_path: Path) -> None:
-    """A period into the future is filled up to the latest hour that can be known, no further."""
+    """A period that ends in the future is collected up to the latest hour that is due."""
     begun = datetime.now(UTC)
     entry = api(available={"lag": "PT5H"})
     await backfill(begun - timedelta(days=1), begun + timedelta(days=1), config=config(tmp_path, entry))
@@ -96,7 +96,7 @@ async def test_it_stops_at_what_is_due(tmp_path: Path) -> None:
 
 
 async def test_entries_without_periods_are_skipped_with_the_reason(tmp_path: Path) -> None:
-    """A snapshot entry and one that keeps bodies only are named in the report, and stop no other."""
+    """Snapshots and entries that keep only bodies are skipped with the reason, and the others are collected."""
     snapshot = {"name": "snapshot", "url": "http://127.0.0.1:1/x", "output_folder": "snapshot"}
     bodies = api("bodies", format="json")
     report = await backfill(START, END, config=config(tmp_path, snapshot, bodies, api()))
@@ -109,7 +109,7 @@ async def test_entries_without_periods_are_skipped_with_the_reason(tmp_path: Pat
 
 
 async def test_a_failed_chunk_stops_no_other_and_is_asked_for_again(tmp_path: Path) -> None:
-    """The run ends with an error that carries the report; the next run collects that chunk alone."""
+    """The run ends with an error that carries the report; the next run collects only the failed chunk."""
     entry = {
         "name": "weather",
         "url": "https://archive-api.open-meteo.com/v1/archive",
@@ -131,7 +131,7 @@ async def test_a_failed_chunk_stops_no_other_and_is_asked_for_again(tmp_path: Pa
 
 
 async def test_a_watcher_is_told_of_every_chunk(tmp_path: Path) -> None:
-    """It hears the number of chunks at the start, then each one that is done."""
+    """A watcher gets the number of chunks at the start, then each finished chunk."""
     told: list[tuple[str, int, int]] = []
     with watched(lambda name, done, pieces: told.append((name, done, pieces))):
         await backfill(START, END, config=config(tmp_path, api()))
@@ -150,20 +150,20 @@ async def test_a_watcher_is_told_of_every_chunk(tmp_path: Path) -> None:
     ],
 )
 async def test_a_bad_period_is_refused(tmp_path: Path, start: Any, end: Any, says: str) -> None:
-    """It is named before anything runs."""
+    """A wrong period is refused, with a message that names it, before anything runs."""
     with pytest.raises(ConfigurationError, match=says):
         await backfill(start, end, config=config(tmp_path, api()))
 
 
 async def test_days_may_be_given_as_text(tmp_path: Path) -> None:
-    """As the command line and the form give them; without a zone they are UTC."""
+    """Texts as from the command line and the form are accepted; without an offset they are UTC."""
     report = await backfill("2024-03-01", "2024-03-01T06:00", config=config(tmp_path, api()))
     assert report["period"] == "2024-03-01T00:00/2024-03-01T06:00"
     assert report["summary"]["rows"] == 6
 
 
 async def test_what_is_not_due_is_left_out_and_told(tmp_path: Path) -> None:
-    """A period that reaches into the future says up to when it was filled."""
+    """A warning gives the time up to which a period that ends in the future was collected."""
     begun = datetime.now(UTC)
     report = await backfill(begun - timedelta(days=1), begun + timedelta(days=1), config=config(tmp_path, api()))
     (warning,) = report["results"][0]["warnings"]
@@ -173,7 +173,8 @@ async def test_what_is_not_due_is_left_out_and_told(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_before_the_history_of_an_upstream_there_is_no_endless_hole(tmp_path: Path) -> None:
-    """Where it says that there is nothing, that is told once and not asked again; where it refuses, that is named."""
+    """If the upstream answers that it has no data, this is reported once and not requested again; if it refuses, the
+    error is reported."""
     eia = {
         "name": "demand",
         "url": "https://api.eia.gov/v2/electricity/rto/region-data/data/",
@@ -203,7 +204,7 @@ async def test_before_the_history_of_an_upstream_there_is_no_endless_hole(tmp_pa
 
 
 async def test_the_end_is_a_picture_in_the_ui(tmp_path: Path) -> None:
-    """Complete, failed and missing of each entry as an artifact; what failed is remembered for `status`."""
+    """An artifact shows what is complete, failed and missing; failed periods are recorded for `status`."""
     entry = api("weather", url="http://127.0.0.1:9/x?start={start}&end={end}", source="generic", params={}, retries=1)
     store = Lake.open(str(tmp_path))
     await backfill(START, END, config=config(tmp_path, api()))
@@ -218,13 +219,14 @@ async def test_the_end_is_a_picture_in_the_ui(tmp_path: Path) -> None:
 
 
 async def test_unknown_entries_are_refused(tmp_path: Path) -> None:
-    """Before anything runs, with the names there are."""
+    """An unknown name of an entry is refused before anything runs, with the existing names."""
     with pytest.raises(ConfigurationError, match=r"gird: no such entry. The entries are: grid"):
         await backfill(START, END, config=config(tmp_path, api()), select=["gird"])
 
 
 async def test_foreign_files_cover_nothing_and_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Names that are no lake files, periods that end before they start, days that do not exist, other prefixes."""
+    """Files with other names, impossible periods or days, or other prefixes cover nothing and are named in a
+    warning."""
     folder = tmp_path / "grid"
     folder.mkdir()
     strange = [
@@ -241,8 +243,8 @@ async def test_foreign_files_cover_nothing_and_are_named(tmp_path: Path, caplog:
 
 
 async def test_damaged_files_are_named_and_their_periods_asked_for(tmp_path: Path) -> None:
-    """An empty file, one without its sidecar and the content of another: each in the warnings, and missing, until its
-    period is collected again; outside of the period none is read."""
+    """An empty file, one without its sidecar and one with the content of another are named in warnings, and their
+    periods are collected again; files outside the period are not read."""
     settings = config(tmp_path, api())
     await backfill(START, END, config=settings)
     first, second, third, last = sorted((tmp_path / "grid").glob("*.parquet"), key=lambda path: path.stem.split("_")[3])
@@ -273,7 +275,7 @@ async def test_damaged_files_are_named_and_their_periods_asked_for(tmp_path: Pat
     ],
 )
 def test_running_again_is_proposed_where_it_can_help(error: GridtideError, fix: str) -> None:
-    """An outage may pass by itself; what the configuration asks wrongly stays wrong."""
+    """The message proposes another run after an outage, and not after an error of the configuration."""
     api = {"name": "grid", "url": "https://grid.example/", "output_folder": "grid"}
     entry = parse({"apis": [api]}).apis[0]
     period = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))

@@ -36,14 +36,14 @@ END = JANUARY + timedelta(hours=HOURS)
 
 
 def config(entry: Any, lake: Path) -> dict[str, Any]:
-    """A configuration of the one entry, in chunks of ten days."""
+    """A configuration of one entry, in chunks of ten days."""
     keys = ("name", "source", "url", "output_folder", "auth")
     api = {key: msgspec.to_builtins(getattr(entry, key)) for key in keys}
     return {"lake": str(lake), "apis": [{**api, "rate_limit": None, "chunk": "P10D"}]}
 
 
 async def values(asked: dict[str, Any]) -> list[float]:
-    """What a reader gets."""
+    """The values that a reader gets."""
     table = await curated.read(Lake.open(asked["lake"]), parse(asked).apis, JANUARY, END)
     column: list[float] = table["value"].to_pylist()
     return column
@@ -53,7 +53,7 @@ async def values(asked: dict[str, Any]) -> list[float]:
 async def test_a_killed_worker_costs_nothing(
     eia_upstream: StartUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two processes share the chunks; one is killed while it asks, and every hour is there once all the same."""
+    """If one of two workers is killed while it collects, the lake still has every hour once."""
     from distributed import Client, LocalCluster
 
     monkeypatch.setenv("EIA_API_KEY", "s3cret-key")
@@ -84,7 +84,7 @@ async def test_a_killed_worker_costs_nothing(
 async def test_a_cluster_of_this_machine(
     eia_upstream: StartUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`local` starts its own processes; what fails there fails by name here."""
+    """`local` starts processes of its own, and an error in one of them is raised here."""
     monkeypatch.setenv("EIA_API_KEY", "s3cret-key")
     _, entry = await eia_upstream(HOURS)
     asked = config(entry, tmp_path)
@@ -94,8 +94,8 @@ async def test_a_cluster_of_this_machine(
 
 
 async def struck(run: Any, folder: Path, begun: str) -> Any:
-    """What `run` of a cluster's address gives, one of whose two workers is killed at its work once there is a
-    file in `folder` like `begun`."""
+    """The result of `run` with the address of a cluster, one of whose two workers is killed once `folder` has a file
+    that matches `begun`."""
     from distributed import Client, LocalCluster
 
     with (
@@ -114,7 +114,7 @@ async def struck(run: Any, folder: Path, begun: str) -> Any:
 
 
 async def contents(lake: Lake, folder: str, name: str) -> dict[str, bytes]:
-    """All files of `folder` whose paths end with `name`."""
+    """The contents of all files of `folder` whose paths end with `name`."""
     return {
         one.path: await lake.store.read(one.path) for one in await lake.store.objects(folder) if one.path.endswith(name)
     }
@@ -122,7 +122,7 @@ async def contents(lake: Lake, folder: str, name: str) -> dict[str, bytes]:
 
 @pytest.mark.slow
 async def test_a_killed_worker_changes_no_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two processes share the months of two entries; one is killed; every month is to the byte that of one process."""
+    """If one of two workers is killed, every compacted month is identical to that of one process."""
     monkeypatch.setattr(curated, "plan_shares", partial(curated.plan_shares, share_bytes=1))
     one, two = Lake.open(str(tmp_path / "one")), Lake.open(str(tmp_path / "two"))
     apis = [entry(name) for name in ("a", "b")]
@@ -146,7 +146,7 @@ async def test_a_killed_worker_changes_no_month(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.slow
 async def test_a_killed_worker_changes_no_byte_of_a_training_set(tmp_path: Path) -> None:
-    """Two processes share the locations; one is killed; file and manifest are those of one process."""
+    """If one of two workers is killed, the training set and its manifest are identical to those of one process."""
     kinds = {name: kind for name, kind in grids.every_kind(60).items() if name == "demand"}
     source, rule, rows = kinds["demand"]
     names = [f"N{number}" for number in range(12)]
@@ -170,7 +170,7 @@ async def fatal() -> None:
 
 @pytest.mark.slow
 async def test_what_kills_worker_after_worker_is_told() -> None:
-    """As an error that names the work, not as a crash of the run."""
+    """A call that kills every worker is an error that names the call, not a crash of the run."""
     with (
         connect_workers("local", TaskRetries()) as there,
         pytest.raises(GridtideError, match="too much: the workers that ran it died"),
@@ -179,7 +179,7 @@ async def test_what_kills_worker_after_worker_is_told() -> None:
 
 
 async def test_no_such_scheduler(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """The address and what to do are named, and nothing was asked."""
+    """The error names the address and the fix, and no request was sent."""
     upstream, entry = await eia_upstream(HOURS)
     with pytest.raises(ConfigurationError, match="there is no Dask scheduler at nowhere"):
         await backfill(datetime(2024, 1, 1, tzinfo=UTC), END, config(entry, tmp_path), cluster="nowhere")

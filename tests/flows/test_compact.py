@@ -16,14 +16,14 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 def config(lake: Path | str, *names: str) -> dict[str, Any]:
-    """A configuration of the entries that `tests.lakes.entry` makes."""
+    """A configuration of the entries that `tests.support.lakes.entry` makes."""
     keys = ("name", "url", "output_folder", "format")
     apis = [{**{key: getattr(entry(name), key) for key in keys}, "available": {"lag": "PT2H"}} for name in names]
     return {"lake": str(lake), "apis": apis}
 
 
 async def test_each_entry_becomes_months(tmp_path: Path) -> None:
-    """The report and the artifact tell files, rows and months of each; a second run writes nothing."""
+    """The report and the artifact give files, rows and months of each entry; a second run writes nothing."""
     lake = Lake.open(str(tmp_path))
     for name in ("one", "two"):
         await put(lake, entry(name), 1, [row(3, 1.0), row(4, 2.0)])
@@ -45,7 +45,7 @@ async def test_each_entry_becomes_months(tmp_path: Path) -> None:
 
 
 async def test_a_damaged_file_fails_its_entry_after_the_others(tmp_path: Path) -> None:
-    """The error names the file; what is sound of the same entry is compacted all the same."""
+    """The error names the damaged file; the other files of the entry are compacted."""
     lake = Lake.open(str(tmp_path))
     bad = await put(lake, entry("bad"), 1, [row(3, 1.0)])
     await put(lake, entry("bad"), 2, [row(3, 2.0)])
@@ -60,7 +60,7 @@ async def test_a_damaged_file_fails_its_entry_after_the_others(tmp_path: Path) -
 
 
 async def test_what_holds_no_observations_is_refused(tmp_path: Path) -> None:
-    """Before anything runs."""
+    """An entry that keeps only bodies is refused before anything runs."""
     asked = config(tmp_path, "one")
     asked["apis"][0]["format"] = "json"
     with pytest.raises(ConfigurationError, match="keeps bodies only"):

@@ -1,4 +1,4 @@
-"""A bad day on a real Prefect server: named by everyone, left to the monitor, and healed by it."""
+"""A failed day on a real Prefect server: it is named in every report, and the monitor collects it later."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -31,7 +31,7 @@ BAD = Period(TODAY - 4 * DAY, TODAY - 3 * DAY)
 
 @pytest.fixture
 async def daily(tmp_path: Path) -> AsyncIterator[tuple[DailyFiles, dict[str, Any]]]:
-    """The files on a server, and the configuration that collects them."""
+    """Daily files on a server, and the configuration that collects them."""
     files = DailyFiles()
     app = web.Application()
     app.router.add_get("/{day}.csv", files.answer)
@@ -45,8 +45,8 @@ async def daily(tmp_path: Path) -> AsyncIterator[tuple[DailyFiles, dict[str, Any
 async def test_a_bad_day_is_named_left_to_the_monitor_and_healed(
     daily: tuple[DailyFiles, dict[str, Any]], tmp_path: Path, fault: str
 ) -> None:
-    """The good days are stored, the bad one is named with its reason by backfill and status; a second backfill does not
-    ask for it and says so; the monitor does when it is worth it, and then nothing is missing."""
+    """The good days are stored, and backfill and status name the failed day with the reason. A second backfill
+    leaves it out with a warning; the monitor requests it after its wait, and then nothing is missing."""
     files, config = daily
     files.faults = {BAD.start.date(): fault}
     with pytest.raises(RunError, match="the monitor requests them again") as caught:
@@ -77,7 +77,7 @@ async def test_a_bad_day_is_named_left_to_the_monitor_and_healed(
 async def test_an_outage_of_one_day_is_asked_for_again_by_the_next_run(
     daily: tuple[DailyFiles, dict[str, Any]], tmp_path: Path
 ) -> None:
-    """What may pass is worth running again: the next backfill asks for that day, and for no other."""
+    """After an outage, the next backfill requests that day and no other."""
     files, config = daily
     files.faults = {BAD.start.date(): "outage"}
     with pytest.raises(RunError, match="Run it again: only what is missing is requested"):

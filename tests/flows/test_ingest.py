@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 async def test_every_entry_becomes_a_file_and_a_line_of_the_report(tmp_path: Path) -> None:
-    """A run without faults ends Completed with the report of all entries; the files hold their rows."""
+    """A run without faults ends as Completed with the report of all entries, and each file has its rows."""
     async with upstream.running() as up:
         report = await ingest(config=up.config(tmp_path, up.api("one"), up.api("two")))
     assert report["pipeline_status"] == "success"
@@ -43,7 +43,7 @@ async def test_every_entry_becomes_a_file_and_a_line_of_the_report(tmp_path: Pat
 
 
 async def test_a_failing_entry_stops_no_other(tmp_path: Path) -> None:
-    """The run ends Failed after the others are done, and the error carries the report."""
+    """The run ends as Failed after the other entries are done, and the error carries the report."""
     async with upstream.running(bad=[400]) as up:
         config = up.config(tmp_path, up.api("bad"), up.api("good"))
         with pytest.raises(RunError, match="1 of 2 entries failed: bad") as caught:
@@ -59,7 +59,7 @@ async def test_a_failing_entry_stops_no_other(tmp_path: Path) -> None:
 
 
 async def test_what_passes_is_retried_by_the_task(tmp_path: Path) -> None:
-    """An upstream that is well at the third attempt of the task succeeds; the entry beside it is asked once."""
+    """An upstream that answers at the third attempt of the task succeeds; the other entry is requested once."""
     async with upstream.running(ill=[503, 503]) as up:
         report = await ingest(config=up.config(tmp_path, up.api("ill"), up.api("well")))
     assert report["pipeline_status"] == "success"
@@ -68,7 +68,7 @@ async def test_what_passes_is_retried_by_the_task(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403])
 async def test_a_refusal_is_not_retried(tmp_path: Path, status: int) -> None:
-    """A wrong question or credentials are asked about once."""
+    """A wrong request and refused credentials are requested once."""
     async with upstream.running(refused=[status]) as up:
         with pytest.raises(RunError) as caught:
             await ingest(config=up.config(tmp_path, up.api("refused")))
@@ -78,7 +78,7 @@ async def test_a_refusal_is_not_retried(tmp_path: Path, status: int) -> None:
 
 @pytest.mark.slow
 async def test_a_retry_that_waits_holds_no_slot(tmp_path: Path) -> None:
-    """More ill entries than slots, all waiting for their next attempt, keep no healthy one waiting."""
+    """Failing entries that wait for their next attempt hold no slot, even if there are more of them than slots."""
     names = [f"ill{n}" for n in range(40)]
     async with upstream.running(**{name: [503] for name in names}) as up:
         config = up.config(tmp_path, *map(up.api, names), up.api("well"))
@@ -90,7 +90,8 @@ async def test_a_retry_that_waits_holds_no_slot(tmp_path: Path) -> None:
 
 
 async def test_a_fresh_result_is_not_asked_for_again(tmp_path: Path) -> None:
-    """Within `fresh` a second run takes the first one's file; `refresh` asks, and so does a lost file."""
+    """Within `fresh`, a second run reuses the file of the first; with `refresh`, or if the file is lost, it sends a
+    request."""
     async with upstream.running() as up:
         config = up.config(tmp_path, up.api("one", fresh="PT1H"))
         first = (await ingest(config=config))["results"][0]
@@ -110,7 +111,7 @@ async def test_a_fresh_result_is_not_asked_for_again(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_cached_unless_the_entry_says_so(tmp_path: Path, prefect_home: Path) -> None:
-    """Without `fresh` every run asks, and leaves no result behind."""
+    """Without `fresh`, every run sends requests and stores no result."""
     before = set((prefect_home / "storage").glob("collect-*"))
     async with upstream.running() as up:
         for _ in range(2):
@@ -120,8 +121,7 @@ async def test_nothing_is_cached_unless_the_entry_says_so(tmp_path: Path, prefec
 
 
 async def test_a_retried_flow_writes_the_same_names(tmp_path: Path) -> None:
-    """Another attempt of the same flow run goes on under the first one's stamp: what was written before
-    is found there, not doubled."""
+    """A second attempt of a flow run uses the stamp of the first, and finds its files instead of duplicating them."""
     async with upstream.running(flaky=[400]) as up:
         config = up.config(tmp_path, up.api("flaky"), up.api("sound"))
         report = await ingest.with_options(retries=1, retry_delay_seconds=1)(config=config)
@@ -142,7 +142,7 @@ async def test_a_retried_flow_writes_the_same_names(tmp_path: Path) -> None:
     ],
 )
 async def test_a_bad_configuration_is_refused_before_anything_runs(config: Any, select: Any, says: str) -> None:
-    """It raises what is wrong; no flow run is created."""
+    """An invalid configuration raises its problems, and no flow run is created."""
     async with get_client() as client:
         before = await client.count_flow_runs()
         with pytest.raises(ConfigurationError, match=says):
@@ -151,7 +151,7 @@ async def test_a_bad_configuration_is_refused_before_anything_runs(config: Any, 
 
 
 async def test_runs_are_named_and_tagged(tmp_path: Path) -> None:
-    """The flow run says which entries, the task run is called like its entry and tagged with its source."""
+    """The flow run is named by its entries; a task run has the name of its entry and the tag of its source."""
     async with upstream.running() as up:
         config = up.config(tmp_path, up.api("one"), up.api("two"))
         state: State[Any] = await ingest(config=config, select=["two"], return_state=True)
@@ -169,7 +169,7 @@ async def test_runs_are_named_and_tagged(tmp_path: Path) -> None:
 
 
 def test_it_is_called_from_python_twice(tmp_path: Path) -> None:
-    """`asyncio.run(ingest(…))` works in a plain script, again and again."""
+    """`asyncio.run(ingest(…))` works repeatedly in a plain script."""
 
     async def both() -> list[dict[str, Any]]:
         async with upstream.running() as up:
@@ -180,7 +180,7 @@ def test_it_is_called_from_python_twice(tmp_path: Path) -> None:
 
 
 async def test_a_run_reads_its_configuration_once(tmp_path: Path) -> None:
-    """From the check of its parameters to its report; what is changed meanwhile counts for the next run."""
+    """A run uses the configuration of its check until its report; later changes affect the next run."""
     opened: list[str] = []
 
     def count(event: str, arguments: tuple[Any, ...]) -> None:

@@ -1,4 +1,4 @@
-"""The shared local Prefect server: one, found again, replaced when dead, never mistaken."""
+"""The local Prefect server: shared, found again, replaced if it died, never confused with another."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ PRINT_URL = "from flows.run.local_server import ensure_server; print(ensure_serv
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """A PREFECT_HOME without a server; one that was started in it is ended."""
+    """A PREFECT_HOME without a server; a server that a test starts in it is stopped at the end."""
     settings = {PREFECT_HOME: tmp_path, PREFECT_SERVER_API_PORT: 0}
     with temporary_settings(settings, restore_defaults={PREFECT_API_URL}):
         (tmp_path / "gridtide").mkdir()
@@ -37,19 +37,19 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 def remember(home: Path, port: int, pid: int) -> None:
-    """Leave the state file of a server."""
+    """Write the state file of a server."""
     state = {"port": port, "pid": pid, "identity": "0123456789abcdef"}
     (home / "gridtide" / "server.json").write_text(json.dumps(state))
 
 
 def test_without_a_server_there_is_none_to_report_or_stop(home: Path) -> None:
-    """An empty folder is no error."""
+    """Without a server there is nothing to find or stop, and no error."""
     assert find_server() is None
     assert stop_server() is None
 
 
 async def test_a_stranger_at_the_port_is_not_ours(home: Path) -> None:
-    """A server that answers but shows another identity is neither used nor stopped, whatever its pid."""
+    """A server that shows another identity is neither used nor stopped, whatever its pid."""
 
     async def healthy(request: web.Request) -> web.Response:
         return web.json_response(True)
@@ -64,14 +64,14 @@ async def test_a_stranger_at_the_port_is_not_ours(home: Path) -> None:
 
 
 def test_a_reused_pid_is_left_alone(home: Path, unused_tcp_port: int) -> None:
-    """The pid of a dead server that now is another process's is not signalled."""
+    """If another process has the pid of a dead server, it gets no signal."""
     remember(home, unused_tcp_port, os.getpid())
     assert find_server() is None
     assert stop_server() is None
 
 
 def test_a_given_api_that_does_not_answer_is_named(home: Path, unused_tcp_port: int) -> None:
-    """PREFECT_API_URL is used as it is: nothing is started in its place."""
+    """If PREFECT_API_URL does not answer, the error names it, and no other server is started."""
     url = f"http://127.0.0.1:{unused_tcp_port}/api"
     with temporary_settings({PREFECT_API_URL: url}), pytest.raises(GridtideError, match="does not answer") as caught:
         ensure_server()
@@ -81,7 +81,7 @@ def test_a_given_api_that_does_not_answer_is_named(home: Path, unused_tcp_port: 
 
 
 def test_what_is_no_prefect_api_is_named(prefect_server: str) -> None:
-    """Such as the URL of the UI, which lacks the path."""
+    """A URL that is not a Prefect API, such as that of the UI, is refused with the fix."""
     ui = prefect_server.removesuffix("/api")
     said = rf"the server at {ui} is not a Prefect API \(HTTP 404\)\. Give its URL with /api at the end"
     with temporary_settings({PREFECT_API_URL: ui}), pytest.raises(GridtideError, match=said):
@@ -91,7 +91,7 @@ def test_what_is_no_prefect_api_is_named(prefect_server: str) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("home")
 def test_a_server_that_refuses_the_password_is_named() -> None:
-    """The local one as well as one that is given; with the right password it is used."""
+    """A wrong password is an error, for the local server and for a given one; the right password works."""
     right, wrong = {PREFECT_API_AUTH_STRING: "operator:right"}, {PREFECT_API_AUTH_STRING: "operator:wrong"}
     with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: "operator:right", **right}):
         url = ensure_server()
@@ -103,13 +103,13 @@ def test_a_server_that_refuses_the_password_is_named() -> None:
 
 
 def test_a_given_api_that_answers_is_used(prefect_server: str) -> None:
-    """The URL comes back as it was given."""
+    """If PREFECT_API_URL answers, it is used unchanged."""
     with temporary_settings({PREFECT_API_URL: prefect_server}):
         assert ensure_server() == prefect_server
 
 
 def test_the_running_server_is_found_again(prefect_server: str) -> None:
-    """A command of another process gets the server that runs, without starting one."""
+    """A command of another process uses the running server without starting one."""
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         before = find_server()
         assert ensure_server() == prefect_server
@@ -119,7 +119,7 @@ def test_the_running_server_is_found_again(prefect_server: str) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_one_server_for_all_and_a_new_one_for_the_dead(home: Path) -> None:
-    """Commands started at the same moment share one server, which outlives them; a killed one is replaced;
+    """Commands that start at the same moment share one server, which outlives them; a killed server is replaced, and
     a stopped one is gone."""
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     environment |= {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_PORT": "0"}
@@ -145,7 +145,7 @@ def test_one_server_for_all_and_a_new_one_for_the_dead(home: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_server_that_cannot_start_names_its_log(home: Path) -> None:
-    """What its process said last is in the error, and where all of it stands."""
+    """The error of a server that cannot start contains the last line and the path of its log."""
     (home / "prefect.db").mkdir()
     with pytest.raises(GridtideError, match="its process ended with code") as caught:
         ensure_server()

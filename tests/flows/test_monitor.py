@@ -1,4 +1,4 @@
-"""Healing on a real Prefect server: what is lacking is found, asked for once, and told."""
+"""The monitor on a real Prefect server: missing data is found, requested once, and reported."""
 
 import asyncio
 import json
@@ -34,8 +34,8 @@ TODAY = floor(NOW, DAY)
 
 
 class GappyUpstream:
-    """Hourly values of all time, but for `silent` hours; days that are `refused` are none of its business. It may
-    answer with hours that are `shifted`."""
+    """An upstream with hourly values for all times except `silent` hours. It refuses the days in `refused`, and may
+    answer with `shifted` hours."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -46,7 +46,7 @@ class GappyUpstream:
         self.shifted = timedelta()
 
     async def answer(self, request: web.Request) -> web.Response:
-        """The hours from start to end."""
+        """Answer with the hours from `start` to `end`."""
         if "start" not in request.query:
             return web.json_response([{"time": TODAY.isoformat(), "mw": 1.0}])
         period = Period(*(datetime.fromisoformat(request.query[key]) for key in ("start", "end")))
@@ -59,11 +59,11 @@ class GappyUpstream:
         return web.json_response(rows)
 
     def value(self, hour: datetime) -> float:
-        """What it says of `hour` now."""
+        """The current value of `hour`."""
         return (hour - EPOCH) / HOUR + self.revision
 
     def config(self, lake: Path, **keys: Any) -> dict[str, Any]:
-        """One entry that asks it by day, in a lake of its own."""
+        """A configuration of one entry that is requested by day, with a lake of its own."""
         entry = {
             "name": "grid",
             "url": f"{self.url}hours?start={{start}}&end={{end}}",
@@ -93,19 +93,19 @@ async def upstream() -> AsyncIterator[GappyUpstream]:
 
 
 def entry_of(settings: dict[str, Any]) -> Entry:
-    """Its one entry."""
+    """The only entry of the upstream."""
     return parse(settings).apis[0]
 
 
 async def read(settings: dict[str, Any], period: Period) -> list[float]:
-    """The values that the lake holds of `period`."""
+    """The values of `period` in the lake."""
     table = await curated.read(Lake.open(settings["lake"]), [entry_of(settings)], period.start, period.end)
     values: list[float] = table["value"].to_pylist()
     return values
 
 
 async def test_a_gap_is_found_and_only_it_is_asked_for(upstream: GappyUpstream, tmp_path: Path) -> None:
-    """Two days that no file answers, and today: a dry run says so, a run fills them, the next asks for nothing."""
+    """A dry run reports two missing days and today, a run collects only them, and the next run requests nothing."""
     settings = upstream.config(tmp_path)
     await backfill(TODAY - 10 * DAY, TODAY - 6 * DAY, config=settings)
     await backfill(TODAY - 4 * DAY, TODAY, config=settings)
@@ -132,7 +132,7 @@ async def test_a_gap_is_found_and_only_it_is_asked_for(upstream: GappyUpstream, 
 async def test_what_is_due_before_its_time_is_asked_for_up_to_the_last_full_hour(
     upstream: GappyUpstream, tmp_path: Path
 ) -> None:
-    """Values published a day ahead, of which the lake has nothing: files say periods in whole minutes."""
+    """Values published a day ahead are requested up to the last full hour, as file names have whole minutes."""
     settings = upstream.config(tmp_path, available={"day_before": "00:00", "timezone": "UTC"})
     report = await monitor(config=settings, days=1)
     end = datetime.fromisoformat(report["period"].partition("/")[2]).replace(tzinfo=UTC)
@@ -141,7 +141,7 @@ async def test_what_is_due_before_its_time_is_asked_for_up_to_the_last_full_hour
 
 
 async def test_nothing_is_asked_for_again_until_it_settled(upstream: GappyUpstream, tmp_path: Path) -> None:
-    """A day for which the upstream had nothing on the day after is asked for once more, whatever it says then."""
+    """A day without data is requested once more after it has settled, whatever the answer is."""
     settings = upstream.config(tmp_path)
     filled, empty = (Period(TODAY - n * DAY, TODAY - (n - 1) * DAY) for n in (8, 7))
     hours = {day.start + n * HOUR for day in (filled, empty) for n in range(24)}
@@ -167,7 +167,8 @@ async def test_nothing_is_asked_for_again_until_it_settled(upstream: GappyUpstre
 
 
 async def test_an_answer_about_something_else_leaves_a_gap_that_waits(upstream: GappyUpstream, tmp_path: Path) -> None:
-    """A day that is answered with the rows of another stays open, and is asked for again later, not at each run."""
+    """A day that is answered with rows of another day stays missing, and is requested again after a wait, not by
+    each run."""
     settings = upstream.config(tmp_path)
     await backfill(TODAY - 3 * DAY, TODAY, config=settings)
     upstream.shifted = -30 * DAY
@@ -186,7 +187,7 @@ async def test_an_answer_about_something_else_leaves_a_gap_that_waits(upstream: 
 async def test_what_was_asked_for_before_it_settled_is_asked_again_once(
     upstream: GappyUpstream, tmp_path: Path
 ) -> None:
-    """A day that was collected on the next day, and is revised within three: its revision is what is read."""
+    """A day that is revised after it was collected is requested again once, and readers get the revision."""
     settings = upstream.config(tmp_path)
     day = Period(TODAY - 8 * DAY, TODAY - 7 * DAY)
     await backfill(TODAY - 10 * DAY, day.start, config=settings)
@@ -208,7 +209,7 @@ async def test_what_was_asked_for_before_it_settled_is_asked_again_once(
 async def test_what_an_upstream_never_published_is_told_and_not_asked_for(
     upstream: GappyUpstream, tmp_path: Path
 ) -> None:
-    """Five hours of a settled day: the file is the evidence, nothing fails, nothing is asked."""
+    """Hours that the upstream never published are reported with the file as evidence, and are not requested again."""
     settings = upstream.config(tmp_path)
     hole = Period(TODAY - 6 * DAY + 3 * HOUR, TODAY - 6 * DAY + 8 * HOUR)
     upstream.silent = {hole.start + n * HOUR for n in range(5)}
@@ -224,7 +225,7 @@ async def test_what_an_upstream_never_published_is_told_and_not_asked_for(
 
 @pytest.mark.slow
 async def test_what_fails_is_named_and_asked_for_less_and_less(upstream: GappyUpstream, tmp_path: Path) -> None:
-    """A day that the upstream refuses: told each time, asked for again after a while, closed when it can be."""
+    """A refused day is reported by each run, requested at growing intervals, and closed once it is answered."""
     settings = upstream.config(tmp_path)
     day = TODAY - 5 * DAY
     upstream.refused = {day}
@@ -257,7 +258,7 @@ async def test_what_fails_is_named_and_asked_for_less_and_less(upstream: GappyUp
 
 
 async def told(entry: str, number: int) -> list[Event]:
-    """The events about gaps of `entry`, oldest first, once there are `number`."""
+    """The events about gaps of `entry`, oldest first, once there are `number` of them."""
     names = EventNameFilter(name=["gridtide.entry.gaps", "gridtide.entry.gaps.over"])
     about = EventResourceFilter(id=[f"gridtide.entry.{entry}"])
     async with get_client() as client:
@@ -271,8 +272,8 @@ async def told(entry: str, number: int) -> list[Event]:
 
 @pytest.mark.slow
 async def test_a_gap_that_cannot_be_closed_is_told_once(upstream: GappyUpstream, tmp_path: Path) -> None:
-    """As an event of the entry: what is missing, since when, and what asks for it; again when there is another; and
-    that there is none any more, also once."""
+    """A gap emits one event with its period, start and fix, another event when another gap appears, and one when
+    none is left."""
     settings = upstream.config(tmp_path, name="holed", raw=False)
     day, later = TODAY - 5 * DAY, TODAY - 3 * DAY
     await backfill(TODAY - 7 * DAY, day, config=settings)
@@ -306,7 +307,8 @@ async def test_a_gap_that_cannot_be_closed_is_told_once(upstream: GappyUpstream,
 
 
 async def test_a_late_snapshot_is_collected(upstream: GappyUpstream, tmp_path: Path) -> None:
-    """The schedule's last run left no file: it is told since when, and made good; then it is not late any more."""
+    """A snapshot whose scheduled run wrote no file is reported as late since then and collected; afterwards it is
+    not late."""
     settings = upstream.config(tmp_path, url=f"{upstream.url}now", schedule="hourly")
     settings["schedules"] = {"hourly": {"cron": "0 * * * *"}}
     row = (await monitor(config=settings))["results"][0]
@@ -318,8 +320,7 @@ async def test_a_late_snapshot_is_collected(upstream: GappyUpstream, tmp_path: P
 
 
 async def test_a_damaged_file_is_named(upstream: GappyUpstream, tmp_path: Path) -> None:
-    """What covers by its name and cannot be read leaves the run failed, with the files' names, and what they should
-    hold is asked for, once."""
+    """A damaged file makes the run fail with the name of the file, and its period is requested once."""
     settings = upstream.config(tmp_path, raw=False)
     await backfill(TODAY - 10 * DAY, TODAY, config=settings)
     damaged = sorted((tmp_path / "lake" / "grid").iterdir())[2:4]
@@ -342,7 +343,7 @@ async def test_a_damaged_file_is_named(upstream: GappyUpstream, tmp_path: Path) 
 
 
 async def test_an_empty_lake_is_filled(upstream: GappyUpstream, tmp_path: Path) -> None:
-    """Everything that is due of the days looked at is a gap."""
+    """With an empty lake, everything due in the checked days is a gap, and is collected."""
     settings = upstream.config(tmp_path)
     await monitor(config=settings, days=3)
     (found,) = union(f.period for f in await Lake.open(settings["lake"]).files("grid", "grid") if f.period)
@@ -351,7 +352,7 @@ async def test_an_empty_lake_is_filled(upstream: GappyUpstream, tmp_path: Path) 
 
 
 async def test_what_the_schedule_has_yet_to_ask_for_is_no_gap(upstream: GappyUpstream, tmp_path: Path) -> None:
-    """Of a daily schedule what came due since its last run is the next run's."""
+    """Data that became due since the last scheduled run is left to the next scheduled run."""
     settings = upstream.config(tmp_path, schedule="daily")
     settings["schedules"] = {"daily": {"cron": f"{(NOW - 3 * HOUR):%M %H} * * *"}}
     last = floor(NOW - 3 * HOUR, HOUR)
@@ -363,6 +364,6 @@ async def test_what_the_schedule_has_yet_to_ask_for_is_no_gap(upstream: GappyUps
 
 @pytest.mark.parametrize("days", [0, -1, 100_000])
 async def test_days_that_cannot_be_are_refused(upstream: GappyUpstream, tmp_path: Path, days: int) -> None:
-    """Before anything is asked."""
+    """An impossible number of days is refused before any request."""
     with pytest.raises(ConfigurationError, match="not a possible number of days"):
         await monitor(config=upstream.config(tmp_path), days=days)

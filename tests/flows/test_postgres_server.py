@@ -1,4 +1,4 @@
-"""The Prefect server on PostgreSQL and behind a password, as it runs where more than one machine works."""
+"""The Prefect server on PostgreSQL with a password, as it is used with several machines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ENTRY = {"name": "grid", "source": "synthetic", "output_folder": "grid", "params
 
 
 def programs() -> Path:
-    """The folder of PostgreSQL's programs; skips where there are none, or no pg_trgm, which Prefect asks for."""
+    """The folder of PostgreSQL's programs; skips without them or without the extension pg_trgm, which Prefect needs."""
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     found = next((path for path in reversed(installed) if (path / "initdb").exists()), None)
     if found is None or not list(Path("/usr/share/postgresql").glob(f"{found.parent.name}/extension/pg_trgm.control")):
@@ -41,7 +41,8 @@ def programs() -> Path:
 
 @pytest.fixture
 def postgres(unused_tcp_port: int) -> Iterator[Callable[[str], str]]:
-    """A PostgreSQL server with a database `prefect`: called with SQL, it gives the answer; with nothing, its URL."""
+    """A PostgreSQL server with a database `prefect`: a function that runs SQL and returns its output, or without SQL
+    the URL."""
     folder_of_programs = programs()
     folder = Path(tempfile.mkdtemp())  # not in tmp_path, which the user that PostgreSQL runs as may not enter
     user = "postgres" if os.getuid() == 0 else getpass.getuser()
@@ -66,7 +67,7 @@ def postgres(unused_tcp_port: int) -> Iterator[Callable[[str], str]]:
 
 @pytest.fixture
 def server(postgres: Callable[[str], str], tmp_path: Path) -> Iterator[str]:
-    """The URL of a Prefect server on that database, behind a password."""
+    """The URL of a Prefect server on that database, with a password."""
     settings = {
         PREFECT_SERVER_DATABASE_CONNECTION_URL: postgres(""),
         PREFECT_SERVER_API_AUTH_STRING: PASSWORD,

@@ -1,4 +1,4 @@
-"""The flow that makes a training set, on a real Prefect server."""
+"""The flow that prepares a training set, on a real Prefect server."""
 
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from tests.support.grids import configuration, every_kind, fill
 
 
 async def test_the_artifact_says_what_is_in_the_set_and_links_its_pictures(tmp_path: Path, prefect_server: str) -> None:
-    """Windows, the quality of each input, what was rejected, and where the page is; the run is named after the set."""
+    """The artifact shows windows, the quality of each input, rejected values and a link to the pictures; the run is
+    named after the set."""
     kinds = {name: kind for name, kind in every_kind(20).items() if name == "demand"}
     source, rule, rows = kinds["demand"]
     kinds["demand"] = (source, rule, [*rows[:99], rows[99]._replace(value=-1), *rows[100:]])
@@ -31,7 +32,7 @@ async def test_the_artifact_says_what_is_in_the_set_and_links_its_pictures(tmp_p
 
 
 def test_parameters_of_types_that_only_the_flow_imports_are_validated() -> None:
-    """Whatever wraps the function of a flow: the names of its types are looked up in the flow's own module."""
+    """Prefect validates the parameters of a wrapped flow by the types of the flow's own module."""
     parameters: dict[str, object] = {"spec": "spec.json", "config": "api_config.json", "lake": None, "cluster": None}
     parameters |= {"replace": False, "files_of": None}
     assert prepare_training.validate_parameters(parameters) == parameters

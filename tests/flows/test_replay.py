@@ -1,4 +1,4 @@
-"""Observations made anew from what is kept, without the upstream."""
+"""Replays: observations are parsed again from stored bodies, without the upstream."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 async def collected(folder: Path) -> tuple[dict[str, Any], Path, Path]:
-    """A configuration, the file of its one collection, and the body it came from; the upstream is gone."""
+    """A configuration, the file of its one collection, and the body of that file; the upstream no longer answers."""
     async with running() as up:
         config = up.config(folder, up.api("grid"))
         await ingest(config=config)
@@ -37,14 +37,14 @@ async def collected(folder: Path) -> tuple[dict[str, Any], Path, Path]:
 
 
 def rewritten(body: Path, old: str, new: str) -> None:
-    """As if a mended parser read `new` where the bytes of `body` say `old`."""
+    """Let the parser read `new` where the bytes of `body` have `old`, like a fixed parser."""
     said = encoding.decompress_body(body.read_bytes()).decode()
     assert old in said
     body.write_bytes(encoding.compress_body(said.replace(old, new).encode()))
 
 
 async def test_what_reads_the_same_is_left(tmp_path: Path) -> None:
-    """A replay without a change of the parser writes nothing, and asks nobody."""
+    """Without a change of the parser, a replay writes nothing and sends no request."""
     config, file, _ = await collected(tmp_path)
     before = file.read_bytes()
     report = await replay(config=config)
@@ -63,7 +63,8 @@ async def test_what_reads_the_same_is_left(tmp_path: Path) -> None:
 
 
 async def test_what_reads_otherwise_is_a_new_file_that_counts(tmp_path: Path) -> None:
-    """The old file stays, a reader gets the new values, as of before the replay the old ones; twice is once."""
+    """The old file stays; readers get the new values, and the old ones with an earlier `as_of`; a second replay
+    writes nothing."""
     config, file, body = await collected(tmp_path)
     rewritten(body, "2.5", "7.5")
     lake, entries = Lake.open(str(tmp_path)), parse(config).apis
@@ -84,14 +85,14 @@ COLUMNS = ("interval_start", "value")
 
 
 async def read(config: dict[str, Any], as_of: datetime | None = None) -> list[tuple[int, float]]:
-    """The hours of the day that the lake holds, with their values."""
+    """The hours of the day in the lake, with their values."""
     lake, entries = Lake.open(config["lake"]), parse(config).apis
     table = await curated.read(lake, entries, datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC), as_of)
     return [(at.hour, value) for at, value in zip(*(table[n].to_pylist() for n in COLUMNS), strict=True)]
 
 
 async def test_values_that_vanish_are_not_read_any_more(tmp_path: Path) -> None:
-    """A key that the bodies do not say any more is read as of before the replay only, compacted or not."""
+    """A key that the parser no longer finds is read only with an `as_of` before the replay, compacted or not."""
     config, file, body = await collected(tmp_path)
     lake, [entry] = Lake.open(str(tmp_path)), parse(config).apis
     stored_at = (await lake.metadata(f"grid/{file.name}")).stored_at
@@ -112,7 +113,7 @@ async def test_values_that_vanish_are_not_read_any_more(tmp_path: Path) -> None:
 
 
 async def test_what_says_nothing_any_more_leaves_nothing(tmp_path: Path) -> None:
-    """Where the mended parser finds no row, none is read."""
+    """If the fixed parser finds no row, readers get none."""
     config, file, body = await collected(tmp_path)
     said = encoding.decompress_body(body.read_bytes()).decode().partition("\n")[2]
     rewritten(body, said, "[]")
@@ -122,7 +123,7 @@ async def test_what_says_nothing_any_more_leaves_nothing(tmp_path: Path) -> None
 
 
 async def test_a_replay_that_was_killed_is_made_good(tmp_path: Path) -> None:
-    """The new file was put, and the old one not superseded yet: the next replay does it."""
+    """If a replay is killed between writing the new file and marking the old one, the next replay marks it."""
     config, file, body = await collected(tmp_path)
     rewritten(body, "2024-01-01T01:00Z", "2024-01-01T02:00Z")
     await replay(config=config)
@@ -135,7 +136,8 @@ async def test_a_replay_that_was_killed_is_made_good(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_a_parser_that_is_put_back_counts_from_then_on(tmp_path: Path) -> None:
-    """What it reads is stored anew, however often it changes, and as of each moment before all reads as it did."""
+    """If a parser is changed back, its result is stored again and counts from then on; reading with an earlier
+    `as_of` does not change."""
     config, file, body = await collected(tmp_path)
     lake, [entry] = Lake.open(str(tmp_path)), parse(config).apis
     at = {1: (await lake.metadata(f"grid/{file.name}")).stored_at}
@@ -158,7 +160,7 @@ async def test_a_parser_that_is_put_back_counts_from_then_on(tmp_path: Path) -> 
 
 
 async def test_another_answer_of_the_next_second_still_counts(tmp_path: Path) -> None:
-    """A file whose name moved on because two runs began at once is no reading of the same bodies."""
+    """A file whose stamp is a second later because two runs started at once is not marked as superseded."""
     config, file, body = await collected(tmp_path)
     lake, [entry] = Lake.open(str(tmp_path)), parse(config).apis
     at = datetime(2024, 1, 1, 5, tzinfo=UTC)
@@ -173,7 +175,7 @@ async def test_another_answer_of_the_next_second_still_counts(tmp_path: Path) ->
 
 
 async def test_a_body_that_cannot_be_read_fails_its_collection_alone(tmp_path: Path) -> None:
-    """The others are replayed; the run ends failed and names the folder."""
+    """The other collections are replayed; the run ends as Failed and names the folder."""
     async with running() as up:
         config = up.config(tmp_path, up.api("good"), up.api("bad"))
         await ingest(config=config)
@@ -186,7 +188,7 @@ async def test_a_body_that_cannot_be_read_fails_its_collection_alone(tmp_path: P
 
 
 async def test_a_damaged_body_is_named(tmp_path: Path) -> None:
-    """Cut, or none of ours: the error says which file it is."""
+    """The error of a truncated or foreign body names its file."""
     config, _, body = await collected(tmp_path)
     for damage in (body.read_bytes()[:-5], encoding.compress_body(b"no envelope")):
         body.write_bytes(damage)
@@ -195,7 +197,7 @@ async def test_a_damaged_body_is_named(tmp_path: Path) -> None:
 
 
 async def test_what_was_asked_otherwise_is_told(tmp_path: Path) -> None:
-    """Of another host, as of a sandbox, and with other params: what is kept answers neither, and is not called gone."""
+    """Bodies of another host, of a sandbox or of other params fail the replay, and do not count as missing."""
     config, _, _ = await collected(tmp_path)
     [api] = config["apis"]
     host = api["url"].rpartition("/")[0]
@@ -208,7 +210,7 @@ async def test_what_was_asked_otherwise_is_told(tmp_path: Path) -> None:
 
 
 async def test_what_was_interrupted_is_passed_over(tmp_path: Path) -> None:
-    """A collection that did not live to keep all bodies, nor to leave a file, fails no replay; one with a file does."""
+    """A collection that was interrupted before it had a file does not fail the replay; one that has a file does."""
     config, _, body = await collected(tmp_path)
     lake = Lake.open(str(tmp_path))
     await lake.put_raw(
@@ -226,7 +228,8 @@ async def test_what_was_interrupted_is_passed_over(tmp_path: Path) -> None:
 
 
 async def test_what_lost_some_of_its_bodies_is_told_once(eia_upstream: StartUpstream, tmp_path: Path) -> None:
-    """Its folder and what to do, while all others are replayed and its file stays; begun after it, nothing fails."""
+    """A collection that lost bodies is reported with its folder and the fix, its file stays and the others are
+    replayed; a later `start` skips it."""
     upstream, entry = await eia_upstream(HOURS)
     lake, whole = Lake.open(str(tmp_path)), Period(JANUARY, JANUARY + timedelta(hours=HOURS))
     api = {"name": entry.name, "source": "eia", "url": entry.url, "output_folder": entry.output_folder}
@@ -253,7 +256,7 @@ async def test_what_lost_some_of_its_bodies_is_told_once(eia_upstream: StartUpst
 
 
 async def test_what_expired_is_no_collection(tmp_path: Path) -> None:
-    """Retention removed all bodies and left the folder: nothing is counted, and nothing fails."""
+    """A collection whose bodies were all removed by retention is not counted and does not fail."""
     config, file, body = await collected(tmp_path)
     body.unlink()
     assert body.parent.is_dir()
@@ -265,7 +268,7 @@ async def test_what_expired_is_no_collection(tmp_path: Path) -> None:
 
 
 async def test_a_dry_run_and_a_selection_read_nothing_else(tmp_path: Path) -> None:
-    """What is kept is counted; collections outside of start and end are not."""
+    """A dry run counts the stored collections; those outside `start` and `end` do not count."""
     config, _, body = await collected(tmp_path)
     body.write_bytes(b"damaged")
     assert (await replay(config=config, dry_run=True))["summary"]["collections"] == 1

@@ -22,14 +22,14 @@ PERIOD = "20240101T0000_20240102T0000"
 
 
 def config(lake: Path | str) -> dict[str, Any]:
-    """Two entries that write to one folder, and one to a folder within that."""
+    """A configuration with two entries that write to one folder, and one that writes to a folder inside it."""
     url = "https://api.eia.gov/v2/x/"
     places = {"one": "eia", "two": "eia", "three": "eia/deep"}
     return {"lake": str(lake), "apis": [{"name": n, "url": url, "output_folder": f} for n, f in places.items()]}
 
 
 async def keep(lake: Lake, path: str, days: float, size: int = 10) -> Path:
-    """A body at `path`, put `days` ago."""
+    """Store a body at `path` that is `days` old."""
     await lake.put_raw(path, os.urandom(size))
     file = Path(lake.uri) / path
     then = time.time() - days * DAY
@@ -38,7 +38,8 @@ async def keep(lake: Lake, path: str, days: float, size: int = 10) -> Path:
 
 
 async def test_bodies_that_are_old_are_told_then_removed(tmp_path: Path) -> None:
-    """By default nothing is removed; when it is, then of the chosen entries collections that are older as a whole."""
+    """By default nothing is removed; with `dry_run` off, collections of the selected entries are removed if all
+    their bodies are old."""
     lake = Lake.open(str(tmp_path))
     old = [
         await keep(lake, "raw/eia/one_20240101_000000/0123.zst", 40),
@@ -69,7 +70,7 @@ async def test_bodies_that_are_old_are_told_then_removed(tmp_path: Path) -> None
 
 
 async def test_folders_that_became_empty_are_removed(tmp_path: Path) -> None:
-    """Of collections and of periods, under `raw/` alone; one that holds something else stays, and so does the lake."""
+    """Empty folders of collections and periods under `raw/` are removed; folders with other files and the lake stay."""
     (tmp_path / "lake").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "lake")
     lake = Lake.open(str(tmp_path / "link"))
@@ -87,7 +88,7 @@ async def test_folders_that_became_empty_are_removed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_a_collection_that_is_writing_is_not_disturbed(tmp_path: Path) -> None:
-    """Bodies of a period are put all the time while its older ones, and the folders that these leave, are removed."""
+    """Bodies can be written all the time while older bodies of the same period and their folders are removed."""
     lake, of = Lake.open(str(tmp_path)), entry()
     put: asyncio.Queue[str] = asyncio.Queue()
 
@@ -110,7 +111,7 @@ async def test_a_collection_that_is_writing_is_not_disturbed(tmp_path: Path) -> 
 
 @pytest.mark.slow
 async def test_bodies_on_s3_are_removed(bucket: str) -> None:
-    """More than one request takes; as old as the bucket says they are."""
+    """Bodies on S3 are removed in several requests, by the age that the bucket reports."""
     lake = Lake.open(f"s3://{bucket}/lake")
     for number in range(1001):
         await lake.put_raw(f"raw/demand/demand_20240101_000000/{number:04}.zst", b"body")
@@ -122,14 +123,14 @@ async def test_bodies_on_s3_are_removed(bucket: str) -> None:
 
 
 async def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
-    """Collections go on from bodies of the last day."""
+    """Less than a day is refused, because collections resume from the bodies of the last day."""
     with pytest.raises(ConfigurationError, match="cannot be kept for 0 days"):
         await retention(config(tmp_path), days=0)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may remove anything")
 async def test_what_cannot_be_removed_fails_its_entry(tmp_path: Path) -> None:
-    """The run ends Failed, with what was removed in the report."""
+    """If bodies cannot be removed, the run ends as Failed, with the removed ones in the report."""
     body = await keep(Lake.open(str(tmp_path)), "raw/eia/one_20240101_000000/0123.zst", 40)
     body.parent.chmod(0o500)
     with pytest.raises(RunError, match="failed: one"):

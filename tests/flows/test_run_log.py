@@ -1,4 +1,4 @@
-"""What the domain warns of is in the log of the run."""
+"""Warnings of the domain are in the log of the flow run."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from tests.support import upstream
 
 @pytest.mark.usefixtures("prefect_server")
 async def test_a_warning_of_the_lake_is_in_the_log_of_the_run(tmp_path: Path) -> None:
-    """A file that is none of the lake's is named where the UI shows the run."""
+    """A warning about a foreign file of the lake is in the log of the run in the UI."""
     async with upstream.running() as up:
         config = up.config(tmp_path, up.api("grid"))
         await ingest(config=config)

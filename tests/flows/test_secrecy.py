@@ -25,7 +25,8 @@ CLIENT_SECRET, ACCESS, COOKIE = (
 
 
 async def echo(request: web.Request) -> web.Response:
-    """Answers with the credentials it was sent, as EIA does; `/bad/…` as an error; `/login` with a token."""
+    """An upstream that repeats the credentials in its answers, as EIA does; `/bad/…` answers with an error, `/login`
+    with a token."""
     if request.path == "/login":
         return web.json_response({"access_token": ACCESS, "expires_in": 3600})
     said = {key: request.headers.get(key, "") for key in ("X-Api-Key", "X-Other-Key", "Authorization")}
@@ -39,8 +40,8 @@ async def echo(request: web.Request) -> web.Response:
 async def test_credentials_are_nowhere_to_be_read(
     tmp_path: Path, prefect_home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not in the database (but for the block, which is encrypted), the results, the server's log, the lake,
-    the error, the report or this process's log, although the upstream repeats them."""
+    """Credentials that the upstream repeats are not in the database (except in the encrypted block), results, logs,
+    lake, error or report."""
     monkeypatch.setenv("PLANTED_KEY", KEY)
     monkeypatch.setenv("ISO_NE_PASSWORD", PASSWORD)
     monkeypatch.setenv("PLANTED_CLIENT_SECRET", CLIENT_SECRET)
@@ -88,7 +89,7 @@ async def test_credentials_are_nowhere_to_be_read(
 
 @pytest.mark.slow
 def test_a_script_finds_the_local_server(prefect_server: str, prefect_home: Path, tmp_path: Path) -> None:
-    """`asyncio.run(ingest(…))` in a plain script needs no setting: it uses the server that runs."""
+    """`asyncio.run(ingest(…))` in a plain script uses the running server without any setting."""
     script = "import asyncio; from flows.ingest import ingest; print(asyncio.run(ingest(config=CONFIG)))"
     entry = {"name": "grid", "source": "synthetic", "output_folder": "grid", "params": {"variables": ["demand"]}}
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}

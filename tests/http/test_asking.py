@@ -1,4 +1,4 @@
-"""How an entry may ask: credentials in any place, logins, bodies, cookies, certificates, limits of time, waits."""
+"""Requests of an entry: credentials in any place, logins, bodies, cookies, certificates, time limits, waits."""
 
 import asyncio
 import base64
@@ -27,24 +27,24 @@ DAY = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
 
 
 def an_entry(url: str, **keys: Any) -> Entry:
-    """A generic entry at `url` that tries once."""
+    """A generic entry at `url` without retries."""
     api = {"name": "grid", "url": url, "output_folder": "grid", "source": "generic", "retries": 1, **keys}
     return parse({"apis": [api]}).apis[0]
 
 
 async def whole(answer: Response) -> Response:
-    """Reads an answer as it is."""
+    """Return the answer unchanged."""
     return answer
 
 
 async def fetch(entry: Entry, secrets: dict[str, str] | None = None, period: Period | None = None) -> Response:
-    """The answer to the first request of `entry`, in a session of its own."""
+    """The answer to the first request of `entry`, in a new session."""
     async with Http(secrets or {}) as http:
         return await http.fetch(entry, source("generic").requests(entry, period)[0], whole)
 
 
 async def show(request: web.Request) -> web.Response:
-    """Answers with what it was asked."""
+    """Answer with the contents of the request."""
     return web.json_response(
         {
             "method": request.method,
@@ -56,7 +56,7 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def test_a_key_travels_where_the_entry_says_and_is_hidden_there() -> None:
-    """In a query parameter, in a header of any name, and several at once; no answer repeats them."""
+    """A key is sent in the query parameter or header that the entry names, and no stored answer contains it."""
     auth = [
         {"kind": "api_key", "env": "KEY", "in": "query", "name": "securityToken"},
         {"kind": "api_key", "env": "OTHER", "name": "Ocp-Apim-Subscription-Key"},
@@ -76,7 +76,7 @@ async def test_a_key_travels_where_the_entry_says_and_is_hidden_there() -> None:
 
 
 async def test_an_empty_password_is_one() -> None:
-    """Some upstreams take a key as the user of HTTP Basic; a variable that is not set is still said to be missing."""
+    """A password that is set and empty is sent; one that is not set is reported as missing."""
     auth = {"kind": "basic", "username_env": "KEY", "password_env": "EMPTY"}
     arrived: list[str] = []
 
@@ -92,7 +92,7 @@ async def test_an_empty_password_is_one() -> None:
 
 
 async def test_a_refused_key_says_where_it_was_sent() -> None:
-    """The value may be right and the place wrong: the message names both, and setting the place helps."""
+    """The message for a refused key names the variable and the place of the key, and the proposed fix works."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.Response(status=200 if "securityToken" in request.query else 401, text="missing securityToken")
@@ -108,7 +108,7 @@ async def test_a_refused_key_says_where_it_was_sent() -> None:
 
 @pytest.mark.parametrize("target", ["http://[bad?k={key}", "//127.0.0.1:99999/?k={key}", "file:///x?k={key}"])
 async def test_no_error_repeats_a_key_in_the_url(target: str) -> None:
-    """Not in the message, nor in what Python shows as its cause, wherever a redirect leads."""
+    """No error contains a key of the URL, neither in its message nor in its cause, also after redirects."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.Response(status=302, headers={"Location": target.format(key=request.query["k"])})
@@ -122,7 +122,7 @@ async def test_no_error_repeats_a_key_in_the_url(target: str) -> None:
 
 
 async def test_a_key_in_the_query_stays_on_its_host() -> None:
-    """A redirect to another host loses it, also where the redirect repeats it."""
+    """A redirect to another host is followed without the key, even if the redirect repeats it."""
     arrived: list[str] = []
 
     async def foreign(request: web.Request) -> web.Response:
@@ -141,7 +141,7 @@ async def test_a_key_in_the_query_stays_on_its_host() -> None:
 
 
 class LoginServer:
-    """A login at `/token` and values at every other path, for whoever has the newest token."""
+    """A login at `/token`, and values at every other path for clients with the newest token."""
 
     def __init__(self, lifetime: float | None = 3600) -> None:
         self.lifetime = lifetime
@@ -150,7 +150,7 @@ class LoginServer:
         self.valid = ""
 
     async def answer(self, request: web.Request) -> web.Response:
-        """One answer."""
+        """Handle a request."""
         if request.path == "/token":
             form = dict(await request.post())
             self.forms.append({name: str(value) for name, value in form.items()})
@@ -169,13 +169,13 @@ PERSON = {"kind": "oauth", "grant": "password", "client_id": "me", "username_env
 
 
 async def ask_often(entry: Entry, secrets: dict[str, str], count: int = 5) -> list[Response]:
-    """The answers to as many requests at once, in one session."""
+    """The answers to several concurrent requests in one session."""
     async with Http(secrets) as http:
         return await asyncio.gather(*(http.fetch(entry, Request(entry.url), whole) for _ in range(count)))
 
 
 async def test_a_login_yields_one_token_for_the_whole_run() -> None:
-    """By the client grant, with the client's secret by HTTP Basic; no answer repeats the token."""
+    """All requests of a run use one token of the client grant, and no stored answer contains it."""
     upstream = LoginServer()
     async with serving(upstream.answer) as url:
         answers = await ask_often(an_entry(url, auth=CLIENT | {"url": f"{url}token", "scope": "read"}), {"KEY": KEY})
@@ -185,7 +185,8 @@ async def test_a_login_yields_one_token_for_the_whole_run() -> None:
 
 
 async def test_a_login_with_a_password_sends_it_in_the_form_alone() -> None:
-    """The password grant of a public client; `params` are further fields, `token` names the key of the token."""
+    """The password grant sends the password only in the form, with `params` as further fields; `token` names the key
+    of the token."""
     upstream = LoginServer()
     auth = PERSON | {"params": {"response_type": "id_token"}, "token": "id_token"}
     async with serving(upstream.answer) as url:
@@ -196,7 +197,7 @@ async def test_a_login_with_a_password_sends_it_in_the_form_alone() -> None:
 
 
 async def test_a_token_is_renewed_before_it_ends() -> None:
-    """One that lasts a moment is used no longer."""
+    """A token that expires within a minute is not used."""
     upstream = LoginServer(lifetime=0.2)
     async with serving(upstream.answer) as url, Http({"KEY": KEY}) as http:
         entry = an_entry(url, auth=CLIENT | {"url": f"{url}token"})
@@ -207,7 +208,7 @@ async def test_a_token_is_renewed_before_it_ends() -> None:
 
 
 async def test_a_token_that_is_refused_is_renewed_once() -> None:
-    """An upstream may end it early; one that refuses the new one, too, is not asked for ever."""
+    """A refused token is renewed once; if the new token is refused too, the request fails."""
     upstream = LoginServer(lifetime=None)
     async with serving(upstream.answer) as url, Http({"KEY": KEY}) as http:
         entry = an_entry(url, auth=CLIENT | {"url": f"{url}token"})
@@ -226,7 +227,8 @@ async def test_a_token_that_is_refused_is_renewed_once() -> None:
 
 
 async def test_a_login_that_is_refused_says_why_without_the_password() -> None:
-    """OAuth's own words, and what to check; an answer without a token names its keys, and naming one helps."""
+    """The error of a refused login has the words of OAuth and a fix; that of an answer without a token lists its
+    keys."""
     upstream = LoginServer()
     async with serving(upstream.answer) as url:
         auth = PERSON | {"url": f"{url}token"}
@@ -258,7 +260,7 @@ async def test_a_login_that_is_refused_says_why_without_the_password() -> None:
     ],
 )
 async def test_a_post_carries_its_body(keys: dict[str, Any], body: str, kind: str) -> None:
-    """JSON or a form, filled with the bounds of the period; the entry's own headers go along."""
+    """A POST sends its body as JSON or as a form, with the bounds of the period, and the headers of the entry."""
     arrived: list[tuple[str, str, str, str]] = []
 
     async def handler(request: web.Request) -> web.Response:
@@ -274,7 +276,7 @@ async def test_a_post_carries_its_body(keys: dict[str, Any], body: str, kind: st
 
 
 async def test_cookies_stay_within_an_entry() -> None:
-    """What the first answer sets, its later requests carry; another entry's do not."""
+    """Cookies are sent with later requests of the same entry, and not with those of another entry."""
     arrived: list[str | None] = []
 
     async def handler(request: web.Request) -> web.Response:
@@ -290,7 +292,7 @@ async def test_cookies_stay_within_an_entry() -> None:
 
 
 async def test_an_incomplete_chain_is_called_so_and_its_certificates_can_be_trusted(tmp_path: Path) -> None:
-    """A server that leaves out its intermediate certificate is refused with what to do, and doing that helps."""
+    """A server without its intermediate certificate is refused with a fix, and the fix works."""
     chain = Chain(tmp_path)
     async with serving(show, chain.context()) as url:
         with pytest.raises(
@@ -308,7 +310,7 @@ async def test_an_incomplete_chain_is_called_so_and_its_certificates_can_be_trus
 
 
 def trickle(pieces: int, pause: float, then: float = 0) -> Callable[[web.Request], Any]:
-    """A handler that sends a byte every `pause` seconds, and then nothing for `then` seconds before it ends."""
+    """A handler that sends a byte every `pause` seconds, and then waits `then` seconds before it ends."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -323,13 +325,13 @@ def trickle(pieces: int, pause: float, then: float = 0) -> Callable[[web.Request
 
 
 async def test_a_slow_steady_answer_is_waited_for() -> None:
-    """`timeout` bounds silence: an answer that takes much longer than that is whole where bytes keep coming."""
+    """`timeout` limits the time without a byte: an answer that takes longer but keeps coming is complete."""
     async with serving(trickle(30, 0.05)) as url:
         assert (await fetch(an_entry(url, timeout=0.3))).body == b"1" * 30
 
 
 async def test_each_limit_of_time_is_named_when_it_is_hit() -> None:
-    """Silence in the middle of an answer, and the deadline of the whole."""
+    """The error names the limit that was reached: `timeout` or `deadline`."""
     async with serving(trickle(3, 0.01, then=30)) as url:
         with pytest.raises(UpstreamError, match=r'sent 3 bytes and then none for 0\.3 s\. .*raise "timeout"'):
             await fetch(an_entry(url, timeout=0.3))
@@ -342,7 +344,7 @@ async def test_each_limit_of_time_is_named_when_it_is_hit() -> None:
     ("status", "keys"), [(204, {}), (404, {"absent": [404]}), (500, {"absent": [204, 500]}), (204, {"absent": [404]})]
 )
 async def test_what_is_absent_is_an_answer(status: int, keys: dict[str, Any]) -> None:
-    """204 by itself, and any status that the entry lists: asked once, and nothing."""
+    """204, and the statuses in `absent`, are answers without rows and are not retried."""
     asked: list[int] = []
 
     async def handler(request: web.Request) -> web.Response:
@@ -355,7 +357,7 @@ async def test_what_is_absent_is_an_answer(status: int, keys: dict[str, Any]) ->
 
 
 async def test_a_missing_page_names_the_way_to_say_that_it_is_absent() -> None:
-    """The fix that the message proposes works."""
+    """The fix that the error of a 404 proposes works."""
 
     async def handler(request: web.Request) -> web.Response:
         return web.Response(status=404, text="no content found")
@@ -383,14 +385,14 @@ async def test_a_missing_page_names_the_way_to_say_that_it_is_absent() -> None:
 def test_a_wait_is_understood_however_it_is_told(
     status: int, headers: dict[str, str], body: str, seconds: float | None
 ) -> None:
-    """In Retry-After with whole seconds or fractions, or in words, on 429, 503, 202 and a 403 of a quota."""
+    """Waits are read from Retry-After, with fractions too, and from words, on 429, 503, 202 and a 403 of a quota."""
     error = error_of_status(an_entry("https://grid.example/"), "page", status, headers, body.encode())
     assert isinstance(error, QuotaError if status in (429, 403) else UpstreamError)
     assert error.wait == seconds
 
 
 def test_a_wait_may_be_told_as_a_date() -> None:
-    """In Retry-After, by the clock."""
+    """A date in Retry-After is a wait until that time."""
     after = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     error = error_of_status(an_entry("https://grid.example/"), "page", 503, {"Retry-After": after}, b"")
     assert isinstance(error, UpstreamError)
@@ -400,7 +402,7 @@ def test_a_wait_may_be_told_as_a_date() -> None:
 
 @pytest.mark.parametrize("status", [202, 503, 403])
 async def test_a_told_wait_is_kept_before_asking_again(status: int) -> None:
-    """For an answer that is not ready, an upstream that is busy, and a quota under 403."""
+    """The requested wait passes before the next attempt, after 202, 503 and a 403 of a quota."""
     moments: list[float] = []
 
     async def handler(request: web.Request) -> web.Response:

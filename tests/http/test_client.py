@@ -1,4 +1,4 @@
-"""The one door to the network, against a real server on the loopback."""
+"""The HTTP client, against a real local server."""
 
 import asyncio
 import html
@@ -35,7 +35,7 @@ Serve = Callable[[Handler], Awaitable[str]]
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Starts a server that answers every path with a handler; gives its URL."""
+    """Start a server that answers every path with a handler; returns its URL."""
     servers: list[TestServer] = []
 
     async def start(handler: Handler) -> str:
@@ -58,18 +58,18 @@ def an_entry(url: str, **keys: Any) -> Entry:
 
 
 async def body_of(answer: Response) -> bytes:
-    """Reads an answer as its body."""
+    """Return the body of the answer."""
     return answer.body
 
 
 async def fetch(entry: Entry, secrets: dict[str, str] | None = None, url: str | None = None) -> bytes:
-    """One request of `entry` in a session of its own."""
+    """Send one request of `entry` in a new session."""
     async with Http(secrets or {}) as http:
         return await http.fetch(entry, Request(url or entry.url, label="page"), body_of)
 
 
 def answers(*responses: Callable[[], web.StreamResponse]) -> tuple[Handler, list[web.Request]]:
-    """A handler that gives `responses` in turn (the last one for ever), and what it was asked."""
+    """A handler that returns `responses` in turn (the last one again and again), and the list of its requests."""
     asked: list[web.Request] = []
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -81,7 +81,7 @@ def answers(*responses: Callable[[], web.StreamResponse]) -> tuple[Handler, list
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408, 429])
 async def test_what_may_pass_is_retried(serve: Serve, status: int) -> None:
-    """A passing error costs one more request and nothing else."""
+    """A temporary error costs one more request, and the answer is complete."""
     handler, asked = answers(lambda: web.Response(status=status), lambda: web.Response(text="rows"))
     assert await fetch(an_entry(await serve(handler))) == b"rows"
     assert len(asked) == 2
@@ -104,7 +104,7 @@ async def test_what_may_pass_is_retried(serve: Serve, status: int) -> None:
 async def test_what_cannot_pass_is_not_retried(
     serve: Serve, status: int, body: str, expected: type[GridtideError]
 ) -> None:
-    """401, 403, 400, 404 and EIA's 500 that means 404 are asked once and say what the upstream said."""
+    """401, 403, 400, 404 and EIA's 500 that means 404 are requested once; the error contains the upstream's message."""
     handler, asked = answers(lambda: web.Response(status=status, text=body))
     with pytest.raises(expected, match=rf"grid: page: HTTP {status}, the upstream says: \w+") as caught:
         await fetch(an_entry(await serve(handler), source="eia", auth={"kind": "none"}))
@@ -113,7 +113,7 @@ async def test_what_cannot_pass_is_not_retried(
 
 
 async def test_the_number_of_attempts_is_bounded(serve: Serve) -> None:
-    """`retries` counts HTTP attempts; the last error is raised."""
+    """`retries` is the number of HTTP attempts; the last error is raised."""
     handler, asked = answers(lambda: web.Response(status=503, text="down"))
     with pytest.raises(UpstreamError, match="HTTP 503, the upstream says: down"):
         await fetch(an_entry(await serve(handler), retries=3))
@@ -121,7 +121,7 @@ async def test_the_number_of_attempts_is_bounded(serve: Serve) -> None:
 
 
 async def test_a_cut_body_is_asked_again(serve: Serve) -> None:
-    """A body shorter than its Content-Length never counts as an answer."""
+    """A body shorter than its Content-Length is requested again."""
     asked = 0
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -141,7 +141,7 @@ async def test_a_cut_body_is_asked_again(serve: Serve) -> None:
 
 
 async def test_a_reset_connection_is_asked_again(serve: Serve) -> None:
-    """A connection that dies before the answer is a passing error."""
+    """A connection that breaks before the answer is a temporary error."""
     asked = 0
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -157,7 +157,7 @@ async def test_a_reset_connection_is_asked_again(serve: Serve) -> None:
 
 
 async def test_silence_ends_in_a_timeout(serve: Serve) -> None:
-    """An upstream that never answers is given up after `timeout`, saying so."""
+    """An upstream that never answers is given up after `timeout`, and the error says so."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         await asyncio.Event().wait()
@@ -189,7 +189,7 @@ async def test_an_unreadable_body_is_asked_again(serve: Serve) -> None:
 
 
 async def test_a_told_wait_is_kept(serve: Serve) -> None:
-    """Retry-After is waited for before the next attempt."""
+    """The wait of Retry-After passes before the next attempt."""
     handler, _ = answers(
         lambda: web.Response(status=429, headers={"Retry-After": "1"}), lambda: web.Response(text="rows")
     )
@@ -208,7 +208,7 @@ async def test_a_told_wait_is_kept(serve: Serve) -> None:
     ],
 )
 def test_the_upstreams_words_for_waiting_are_understood(body: str, low: float, high: float) -> None:
-    """CAISO and Open-Meteo say in words how long to wait."""
+    """The waits that CAISO and Open-Meteo give in words are respected."""
     entry = an_entry(URL, source="caiso" if body.startswith("<") else "open_meteo")
     error = error_of_status(entry, "page", 429, {}, body.encode())
     assert isinstance(error, QuotaError)
@@ -217,18 +217,18 @@ def test_the_upstreams_words_for_waiting_are_understood(body: str, low: float, h
 
 
 def test_an_error_body_nested_without_end_is_told_as_text() -> None:
-    """It says nothing, but the status still does."""
+    """An error body nested too deeply to be parsed is shown as text, with the error of its status."""
     assert isinstance(error_of_status(an_entry(URL), "page", 503, {}, b"[" * 10_000), UpstreamError)
 
 
 def test_a_used_up_key_is_a_quota_even_in_the_shape_of_a_403() -> None:
-    """EIA's OVER_RATE_LIMIT means waiting, not wrong credentials."""
+    """EIA's OVER_RATE_LIMIT under 403 is a quota error, not one of credentials."""
     body = b'{"error": {"code": "OVER_RATE_LIMIT", "message": "too many"}}'
     assert isinstance(error_of_status(an_entry(URL, source="eia"), "page", 403, {}, body), QuotaError)
 
 
 async def test_a_long_wait_is_left_to_the_caller(serve: Serve) -> None:
-    """Told to come back tomorrow, a request does not wait in place."""
+    """A request does not wait until tomorrow; it raises an error with the wait."""
     handler, asked = answers(lambda: web.Response(status=429, headers={"Retry-After": "7200"}))
     with pytest.raises(QuotaError):
         await fetch(an_entry(await serve(handler)))
@@ -239,7 +239,7 @@ KEY = {"auth": {"kind": "api_key", "env": "GRID_KEY"}}
 
 
 async def test_the_key_travels_in_a_header(serve: Serve) -> None:
-    """An API key is in X-Api-Key, never in the URL."""
+    """An API key is sent in X-Api-Key, never in the URL."""
     handler, asked = answers(lambda: web.Response(text="rows"))
     await fetch(an_entry(await serve(handler), **KEY), {"GRID_KEY": "s3cret"})
     assert asked[0].headers["X-Api-Key"] == "s3cret"
@@ -248,7 +248,7 @@ async def test_the_key_travels_in_a_header(serve: Serve) -> None:
 
 @pytest.mark.parametrize("key", ["s3cret\n", "s3cret\udce9", "s3\x00cret"])
 async def test_credentials_that_are_no_text_say_which(serve: Serve, key: str) -> None:
-    """A line break at the end of a pasted key is told without the key, and nothing is asked."""
+    """A key with a line break is refused before any request, and the message does not contain the key."""
     handler, asked = answers(lambda: web.Response(text="rows"))
     with pytest.raises(CredentialsError, match="the environment variable GRID_KEY holds a line break") as caught:
         await fetch(an_entry(await serve(handler), **KEY), {"GRID_KEY": key})
@@ -257,7 +257,7 @@ async def test_credentials_that_are_no_text_say_which(serve: Serve, key: str) ->
 
 
 async def test_missing_credentials_say_what_to_set(serve: Serve) -> None:
-    """Without the variable nothing is asked."""
+    """Without the variable no request is sent, and the message names the variable."""
     handler, asked = answers(lambda: web.Response(text="rows"))
     with pytest.raises(CredentialsError, match="grid: the environment variable GRID_KEY is not set"):
         await fetch(an_entry(await serve(handler), **KEY))
@@ -265,14 +265,14 @@ async def test_missing_credentials_say_what_to_set(serve: Serve) -> None:
 
 
 async def test_an_echoed_key_is_cut_out_of_the_body(serve: Serve) -> None:
-    """EIA echoes the key in every answer; it never gets past the door."""
+    """A key that the upstream repeats in its answer is removed from the body."""
     handler, _ = answers(lambda: web.Response(text='{"api_key":"s3c\\/ret","x":"s3c/ret"}'))
     body = await fetch(an_entry(await serve(handler), **KEY), {"GRID_KEY": "s3c/ret"})
     assert body == b'{"api_key":"REDACTED","x":"REDACTED"}'
 
 
 async def test_an_error_message_holds_no_secret(serve: Serve) -> None:
-    """What an upstream says of a refused key is shown without the key."""
+    """The upstream's message about a refused key is shown without the key."""
     handler, _ = answers(lambda: web.Response(status=403, text='{"error":"key s3cret-key is unknown"}'))
     with pytest.raises(CredentialsError, match="key REDACTED is unknown") as caught:
         await fetch(an_entry(await serve(handler), **KEY), {"GRID_KEY": "s3cret-key"})
@@ -280,7 +280,7 @@ async def test_an_error_message_holds_no_secret(serve: Serve) -> None:
 
 
 async def test_redirects_keep_credentials_on_their_host(serve: Serve) -> None:
-    """A redirect within the host carries the key, one to another host (or port) does not."""
+    """A redirect within the host sends the key again; one to another host or port does not."""
     foreign, foreign_asked = answers(lambda: web.Response(text="foreign"))
     there = await serve(foreign)
 
@@ -297,7 +297,7 @@ async def test_redirects_keep_credentials_on_their_host(serve: Serve) -> None:
 
 @pytest.mark.parametrize("target", ["http://host:99999/", "http://[::1", "file:///etc/passwd"])
 async def test_a_redirect_to_nowhere_is_refused(serve: Serve, target: str) -> None:
-    """Where it leads is no URL that could be asked, now or later."""
+    """A redirect to an invalid URL is an error that is not retried."""
     handler, asked = answers(lambda: web.Response(status=302, headers={"Location": target}))
     with pytest.raises(ConfigurationError, match="cannot be asked"):
         await fetch(an_entry(await serve(handler)))
@@ -305,13 +305,13 @@ async def test_a_redirect_to_nowhere_is_refused(serve: Serve, target: str) -> No
 
 
 async def test_a_host_that_is_none_is_named() -> None:
-    """A name no resolver takes is the configuration's mistake."""
+    """A host name that cannot be resolved is a configuration error that names it."""
     with pytest.raises(ConfigurationError, match=r"grid: a\.\.b cannot be asked"):
         await fetch(an_entry("http://a..b/"))
 
 
 async def test_an_endless_redirect_ends(serve: Serve) -> None:
-    """Redirects in circles are an error, not a hang."""
+    """A circle of redirects is an error."""
     handler, asked = answers(lambda: web.Response(status=302, headers={"Location": "/again"}))
     with pytest.raises(UpstreamError, match="redirects in circles"):
         await fetch(an_entry(await serve(handler), retries=1))
@@ -319,7 +319,7 @@ async def test_an_endless_redirect_ends(serve: Serve) -> None:
 
 
 async def test_a_body_over_the_limit_is_refused(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body is counted as it comes in, decompressed, and refused beyond the limit."""
+    """A body is refused as soon as its decompressed size exceeds the limit."""
     monkeypatch.setattr("gridtide.http.client.BODY_LIMIT", 1000)
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -332,7 +332,7 @@ async def test_a_body_over_the_limit_is_refused(serve: Serve, monkeypatch: pytes
 
 
 async def test_repeated_parameters_all_arrive(serve: Serve) -> None:
-    """A facet given twice is asked twice, beside what the URL holds already."""
+    """A parameter with two values is sent twice, in addition to those in the URL."""
     handler, asked = answers(lambda: web.Response(text="rows"))
     url = await serve(handler) + "data?frequency=hourly"
     async with Http({}) as http:
@@ -343,7 +343,7 @@ async def test_repeated_parameters_all_arrive(serve: Serve) -> None:
 
 
 async def test_a_short_window_is_kept_by_spacing() -> None:
-    """50 a second means 20 ms between any two, also for those who ask at the same moment."""
+    """With 50 per second, any two requests are 20 ms apart, also concurrent ones."""
     limiter, limit = LocalLimiter(), RateLimit(name="grid", rates=("50/second",))
     moments: list[float] = []
 
@@ -357,7 +357,7 @@ async def test_a_short_window_is_kept_by_spacing() -> None:
 
 
 async def test_a_long_window_is_kept_by_counting() -> None:
-    """A budget of an hour may be used at once, and no further."""
+    """The requests of an hourly limit may be sent at once, but not more than the limit."""
     limiter, limit = LocalLimiter(), RateLimit(name="grid", rates=("3/hour",))
     for _ in range(3):
         await limiter.acquire(limit)
@@ -380,7 +380,7 @@ async def test_a_long_window_is_kept_by_counting() -> None:
     ],
 )
 def test_a_secret_is_cut_out_however_it_is_spelled(spell: Callable[[str], str]) -> None:
-    """In JSON, in JSON within JSON, in a URL and in HTML; what is around it stays."""
+    """A secret is removed if it is encoded in JSON, JSON within JSON, a URL or HTML; the text around it stays."""
     basic = {"kind": "basic", "username": "me@example.com"}
     secret = "pass/word+5 é&'\"<%="
     credentials = build_credentials(an_entry(URL, auth=basic), {"ISO_NE_PASSWORD": secret}, {})
@@ -390,7 +390,7 @@ def test_a_secret_is_cut_out_however_it_is_spelled(spell: Callable[[str], str]) 
 
 
 def test_a_short_secret_is_cut_out_without_cutting_into_data() -> None:
-    """A password such as 2024 is hidden where it is echoed, and dates and values that contain it stay."""
+    """A password such as 2024 is removed where it is repeated, but dates and values that contain it stay."""
     basic = {"kind": "basic", "username": "me@example.com"}
     credentials = build_credentials(an_entry(URL, auth=basic), {"ISO_NE_PASSWORD": "2024"}, {})
     body = b'{"BeginDate":"2024-01-01","Load":2024,"password":"2024","url":"/x?pw=2024&a=1"}'

@@ -26,7 +26,7 @@ def entry_at(url: str, **keys: object) -> Entry:
 
 
 async def shifted(request: web.Request) -> web.Response:
-    """An answer whose `Date` is as many hours from now as the path says; none at `/silent`."""
+    """Answer with a `Date` shifted by the seconds in the path; `/silent` has no `Date`."""
     path = request.match_info["path"]
     answer = web.Response(text="rows")
     if path == "silent":
@@ -37,7 +37,7 @@ async def shifted(request: web.Request) -> web.Response:
 
 
 async def read_body(answer: Response) -> bytes:
-    """Reads an answer as its body."""
+    """Return the body of the answer."""
     return answer.body
 
 
@@ -71,7 +71,8 @@ async def test_seconds_no_date_and_a_clock_that_is_not_compared_are_no_error() -
 
 
 def test_a_clock_that_agrees_proves_this_one_right(caplog: pytest.LogCaptureFixture) -> None:
-    """The host that differs is named once in a warning; this machine agreeing with itself proves nothing."""
+    """If one host agrees with this clock, a host that differs is named in one warning; this machine itself does not
+    count."""
     clocks = UpstreamClocks()
     wrong = {"Date": "Thu, 01 Jan 1970 00:00:00 GMT"}
     right = {"Date": "Fri, 02 Jan 1970 00:00:01 GMT"}
@@ -90,7 +91,7 @@ def test_a_clock_that_agrees_proves_this_one_right(caplog: pytest.LogCaptureFixt
 
 
 def test_an_answer_from_a_cache_is_as_old_as_its_age_says() -> None:
-    """`Date` is when it was made, `Age` how many seconds ago; what is no date says nothing."""
+    """`Date` is compared after adding `Age`; a `Date` that cannot be read is ignored."""
     assert read_date({"Date": "Thu, 01 Jan 1970 00:00:00 GMT", "Age": "7200"}) == EPOCH + 2 * HOUR
     assert read_date({"Date": "Thu, 01 Jan 1970 00:00:00 -0000"}) == EPOCH
     for headers in ({}, {"Date": "soon"}, {"Date": "Thu, 01 Jan 1970 00:00:00 GMT", "Age": "old"}):
@@ -98,6 +99,6 @@ def test_an_answer_from_a_cache_is_as_old_as_its_age_says() -> None:
 
 
 def test_which_hosts_are_this_machine() -> None:
-    """By the address or the name."""
+    """The hosts of this machine are recognised by address and by name."""
     assert all(map(is_this_machine, ("localhost", "127.0.0.1", "127.1.2.3", "[::1]", "::1")))
     assert not any(map(is_this_machine, ("10.0.0.1", "api.eia.gov", "")))

@@ -1,4 +1,4 @@
-"""Which collections share a result."""
+"""The cache keys of collections."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -17,13 +17,13 @@ DAY = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
 
 
 def entry(**keys: Any) -> Entry:
-    """An entry that may be reused within an hour."""
+    """An entry whose result may be reused for an hour."""
     raw = {"name": "a", "url": "https://grid.example/a", "output_folder": "a", "fresh": "PT1H", **keys}
     return parse({"apis": [raw]}).apis[0]
 
 
 def test_a_key_is_what_is_asked_and_where_it_goes() -> None:
-    """Another name, question, period or lake is another key; another time-out is not."""
+    """Another name, request, period or lake gives another key; another timeout does not."""
     key = cache_key(entry(), DAY, "/lake")
     assert cache_key(entry(timeout=5), DAY, "/lake") == key
     others = [
@@ -37,12 +37,12 @@ def test_a_key_is_what_is_asked_and_where_it_goes() -> None:
 
 
 def test_a_key_is_a_plain_name() -> None:
-    """Results and locks are files of that name: no separator, no dot."""
+    """A key is a valid file name without separators and dots."""
     assert re.fullmatch(r"[A-Za-z0-9_-]+", cache_key(entry(name="a/../b"), DAY, "s3://x/y"))
 
 
 async def test_a_result_of_the_future_is_not_used_again(tmp_path: Path) -> None:
-    """A clock that was ahead made it: it would be fresh until its time comes, and the entry would not be asked."""
+    """A result with a stamp in the future is not reused, because it would count as fresh until then."""
     lake, now = Lake.open(str(tmp_path)), datetime.now(UTC)
     work = _CollectionAttempts(CollectionRun(lake, Http({}), now, TaskRetries()), entry(), None)
     for stamp, is_usable in ((now, True), (now + timedelta(days=20), False)):

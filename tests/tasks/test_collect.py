@@ -1,4 +1,4 @@
-"""The patience of the task around a collection."""
+"""The retries of the task of a collection."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 async def test_a_quota_is_not_waited_for_beyond_the_deadline(tmp_path: Path) -> None:
-    """Told to come back in an hour, an entry that has a minute fails at once and is not asked again."""
+    """If the requested wait is longer than the deadline, the entry fails at once and is not requested again."""
     asked = []
 
     async def refuse(request: web.Request) -> web.Response:
@@ -35,7 +35,7 @@ async def test_a_quota_is_not_waited_for_beyond_the_deadline(tmp_path: Path) -> 
 
 
 async def test_retries_end(tmp_path: Path) -> None:
-    """An upstream that stays away is asked once and then as often as `task_retries` says."""
+    """An upstream that keeps failing is requested once and then `task_retries` times."""
     async with upstream.running(gone=[503] * 9) as up:
         with pytest.raises(RunError):
             await ingest(config=up.config(tmp_path, up.api("gone")))
@@ -43,7 +43,7 @@ async def test_retries_end(tmp_path: Path) -> None:
 
 
 async def test_missing_credentials_fail_their_entry_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the variable; the upstream is not asked; the other entry is collected."""
+    """The error names the variable, no request is sent, and the other entry is collected."""
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     async with upstream.running() as up:
         keyed = up.api("keyed", auth={"kind": "api_key", "env": "NO_SUCH_KEY"})
@@ -54,7 +54,7 @@ async def test_missing_credentials_fail_their_entry_alone(tmp_path: Path, monkey
 
 
 async def test_a_lake_that_cannot_be_written_is_a_failed_upload(tmp_path: Path) -> None:
-    """What was collected and could not be stored counts as such, apart from what could not be collected."""
+    """If a collection cannot be stored, the report counts a failed upload, not a failed collection."""
     (tmp_path / "taken").write_text("a file where the entry's folder should be")
     async with upstream.running(bad=[400]) as up:
         apis = up.api("taken", raw=False), up.api("bad"), up.api("good")

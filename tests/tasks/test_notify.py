@@ -1,4 +1,4 @@
-"""What people are told, from what happened and what they were told before."""
+"""Pending notices, from the events of troubles and of notifications."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SINCE = NOON - 24 * HOUR
 
 
 def happened(name: str, when: datetime, deployment: str = "hourly", flow: str = "ingest") -> Event:
-    """A run of `flow/deployment` came into a state."""
+    """The event of a run of `flow/deployment` that entered a state."""
     related = [("flow", "prefect.flow.1", flow), ("deployment", f"prefect.deployment.{deployment}", deployment)]
     return event(
         f"prefect.flow-run.{name}",
@@ -30,13 +30,13 @@ def happened(name: str, when: datetime, deployment: str = "hourly", flow: str = 
 
 
 def said(name: str, about: Event, when: datetime, role: str = "triggering-event") -> Event:
-    """The receiver b was told of an event, or not."""
+    """The event that the receiver b was notified of an event, or that this failed."""
     related = [("block", "prefect.block-document.b", "x"), (role, f"prefect.event.{about.id}", "")]
     return event(name, {"prefect.resource.id": "prefect.automation.1"}, when, related)
 
 
 def event(name: str, resource: dict[str, str], when: datetime, related: list[tuple[str, str, str]]) -> Event:
-    """An event with what it is related to: role, id, name."""
+    """An event with its related resources: role, id, name."""
     labels = [
         {"prefect.resource.role": role, "prefect.resource.id": key, "prefect.resource.name": called}
         for role, key, called in related
@@ -47,7 +47,7 @@ def event(name: str, resource: dict[str, str], when: datetime, related: list[tup
 
 
 def untold(*events: Event, at: datetime = NOON + 2 * HOUR) -> list[Any]:
-    """Subjects of what the receiver b is to be told."""
+    """The subjects of the pending notices of the receiver b."""
     return [notice.subject for notice in History.from_events(events).pending_notices("b", SINCE, at)]
 
 
@@ -55,7 +55,8 @@ DELIVERED, IN_VAIN = "prefect.automation.action.executed", "prefect.automation.a
 
 
 def test_what_an_automation_told_is_not_told_again() -> None:
-    """Nor what was told by us; another receiver is another matter."""
+    """An event that an automation or `notify` delivered to a receiver is not pending for it; for another receiver it
+    is."""
     one, two = happened("Failed", NOON), happened("Crashed", NOON)
     events = [one, two, said(DELIVERED, one, NOON), said("gridtide.notified", two, NOON)]
     assert untold(*events) == []
@@ -66,7 +67,7 @@ def test_what_an_automation_told_is_not_told_again() -> None:
 
 
 def test_an_automation_has_a_while_to_tell_by_itself() -> None:
-    """Only what it failed to deliver is told before that."""
+    """A recent event is pending only if its automation could not deliver it."""
     one, two = happened("Failed", NOON), happened("TimedOut", NOON)
     assert untold(one, two, at=NOON + GRACE) == []
     assert untold(one, two, said(IN_VAIN, two, NOON), at=NOON + GRACE) == ["ingest/hourly timed out"]
@@ -74,12 +75,12 @@ def test_an_automation_has_a_while_to_tell_by_itself() -> None:
 
 
 def test_notify_says_nothing_of_itself() -> None:
-    """Or a receiver that is away would keep it busy with its own failures."""
+    """Failures of `notify` itself are not pending, as a missing receiver would cause them again and again."""
     assert untold(happened("Failed", NOON, "untold", "notify")) == []
 
 
 def test_good_news_is_told_once_and_only_after_bad() -> None:
-    """When the last run completed, to who knows or hears of the failure, of each deployment for itself."""
+    """A recovery is pending once, for receivers that were or are notified of the trouble, per deployment."""
     bad, good = happened("Failed", NOON), happened("Completed", NOON + HOUR)
     other = happened("Completed", NOON + HOUR, "daily")
     told = said(DELIVERED, bad, NOON)
@@ -91,13 +92,13 @@ def test_good_news_is_told_once_and_only_after_bad() -> None:
 
 
 def of_entry(name: str, when: datetime, lake: str = "/lake", **payload: Any) -> Event:
-    """Something about the data of the entry `a` in a lake."""
+    """An event about the data of the entry `a` in a lake."""
     labels = {"prefect.resource.id": "gridtide.entry.a", "prefect.resource.name": "a", "gridtide.lake": lake}
     return event(name, labels, when, []).model_copy(update={"payload": payload})
 
 
 def test_data_is_well_again_in_the_lake_and_of_the_kind_that_was_told() -> None:
-    """Also after days; another lake's or another kind's good news is none."""
+    """A recovery matches a trouble of the same lake and kind, also after days."""
     gaps = of_entry(GAPS, NOON - 90 * HOUR, what="still missing: a day")
     told = said(DELIVERED, gaps, NOON - 90 * HOUR)
     assert untold(gaps, told, of_entry(f"{GAPS}{RESOLVED_SUFFIX}", NOON)) == ["a has no gaps any more"]
@@ -109,7 +110,7 @@ def test_data_is_well_again_in_the_lake_and_of_the_kind_that_was_told() -> None:
 
 
 def test_trouble_is_news_when_it_is_new_or_another() -> None:
-    """The same is not, nor is that there is none where there was none; a shorter look does not change what is known."""
+    """A trouble is news if it is new or another one; a check of fewer days proves no change."""
     hole, other = (Trouble("missing", "noon", "backfill", mark) for mark in ("noon", "noon midnight"))
     last = of_entry(GAPS, NOON, mark="noon", days=30)
     over = of_entry(f"{GAPS}{RESOLVED_SUFFIX}", NOON)
@@ -125,7 +126,8 @@ def test_trouble_is_news_when_it_is_new_or_another() -> None:
 
 
 def test_a_failed_monitor_is_told_unless_its_entries_tell_it() -> None:
-    """Neither by the flow `notify` nor by the automation, which go by the same words."""
+    """A failed monitor run is not notified of if its entries have events of their own, by the flow and by the
+    automation."""
     failed = happened("Failed", NOON, "six_hourly", "monitor")
     missing = (
         "Flow run encountered an exception: RunError: monitor: data is missing: a 2026-03-01T00:00/2026-03-02T00:00."
@@ -137,7 +139,7 @@ def test_a_failed_monitor_is_told_unless_its_entries_tell_it() -> None:
 
 
 def test_many_things_are_one_message_with_a_count() -> None:
-    """It lists twenty and counts the rest; one thing is told as it is."""
+    """A message lists twenty notices and counts the others; a single notice is sent unchanged."""
     notices = [Notice(str(n), f"ingest/{n} failed", "why") for n in range(25)]
     assert compose_message(notices[:1]) == ("ingest/0 failed", "why")
     subject, body = compose_message(notices)

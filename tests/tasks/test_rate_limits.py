@@ -1,4 +1,4 @@
-"""One quota for all processes of a Prefect server."""
+"""One quota for all processes that use a Prefect server."""
 
 import asyncio
 import logging
@@ -43,7 +43,7 @@ asyncio.run(main())
 
 
 class ThrottlingUpstream:
-    """Answers 5.5 requests a second, with a burst of one second, and refuses what is more."""
+    """An upstream that answers 5.5 requests per second, with a burst of one second, and refuses others."""
 
     def __init__(self) -> None:
         self.tokens, self.filled = 5.5, time.monotonic()
@@ -52,7 +52,7 @@ class ThrottlingUpstream:
         self.asked_thrice = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.Response:
-        """A token, or 429."""
+        """Answer, or refuse with 429."""
         now = time.monotonic()
         self.tokens, self.filled = min(5.5, self.tokens + 5.5 * (now - self.filled)), now
         if self.tokens < 1:
@@ -66,21 +66,21 @@ class ThrottlingUpstream:
 
 
 def asker(url: str, name: str, requests: int, prefect_server: str) -> subprocess.Popen[str]:
-    """A process that asks `url` under the limit `name`."""
+    """Start a process that sends requests to `url` under the limit `name`."""
     environment = {**os.environ, "PREFECT_API_URL": prefect_server, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", ASKER, url, name, str(requests)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 async def active(name: str) -> int:
-    """How many hold a slot of the limit."""
+    """The number of processes that hold a slot of the limit."""
     async with get_client() as client:
         return (await client.read_global_concurrency_limit_by_name(f"gridtide-{name}")).active_slots
 
 
 @pytest.mark.slow
 async def test_four_processes_share_one_key_without_a_refusal(prefect_server: str) -> None:
-    """Four processes on one 5/s key: every request is answered, none is refused, all slots go back."""
+    """Four processes on one key of 5 requests per second get all answers without a refusal, and release all slots."""
     upstream = ThrottlingUpstream()
     app = web.Application()
     app.router.add_get("/", upstream.answer)
@@ -95,7 +95,7 @@ async def test_four_processes_share_one_key_without_a_refusal(prefect_server: st
 
 @pytest.mark.slow
 async def test_the_share_of_a_killed_process_comes_back(prefect_server: str) -> None:
-    """Its slot is free again when the lease ends, and the others go on meanwhile."""
+    """The slot of a killed process is free when its lease ends, and the others continue."""
     upstream = ThrottlingUpstream()
     app = web.Application()
     app.router.add_get("/", upstream.answer)
@@ -112,7 +112,7 @@ async def test_the_share_of_a_killed_process_comes_back(prefect_server: str) -> 
 
 
 async def test_one_process_alone_has_the_whole_limit(prefect_server: str) -> None:
-    """The slot is taken with the first request, and given back at the end."""
+    """A single process takes its slot with the first request, has the whole limit, and releases the slot at the end."""
     async with SharedLimiter() as limiter:
         await limiter.acquire(LIMIT)
         assert await active(LIMIT.name) == 1
@@ -121,7 +121,7 @@ async def test_one_process_alone_has_the_whole_limit(prefect_server: str) -> Non
 
 @pytest.mark.slow
 async def test_two_in_one_process_share_too(prefect_server: str) -> None:
-    """Who comes second sees the first, and each then keeps to its half."""
+    """Two limiters in one process each use half of the limit."""
     async with SharedLimiter() as first, SharedLimiter() as second:
         await asyncio.gather(first.acquire(LIMIT), second.acquire(LIMIT))
         assert await active(LIMIT.name) == 2
@@ -132,7 +132,7 @@ async def test_two_in_one_process_share_too(prefect_server: str) -> None:
 async def test_who_comes_later_leaves_no_error_in_the_log_of_the_server(
     prefect_server: str, prefect_home: Path
 ) -> None:
-    """A limit that is there is not made again, which the server would write down as an error each time."""
+    """An existing limit is not created again, because the server would log an error each time."""
     again = RateLimit(name="test-again", rates=("5/second",))
     for _ in range(2):
         async with SharedLimiter() as limiter:
@@ -141,7 +141,7 @@ async def test_who_comes_later_leaves_no_error_in_the_log_of_the_server(
 
 
 async def test_without_a_server_the_limit_is_kept_alone(caplog: pytest.LogCaptureFixture) -> None:
-    """The log says so once, and requests go on."""
+    """Without a server, one warning is logged and the process applies the whole limit."""
     gone = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
     with temporary_settings(gone), caplog.at_level(logging.WARNING, "gridtide.quota"):
         logging.getLogger("prefect.gridtide.quota").propagate = True

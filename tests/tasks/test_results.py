@@ -1,4 +1,4 @@
-"""Results of collections kept in a bucket, for processes that share no disk."""
+"""Results of collections in a bucket, for processes that share no disk."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tests.support import upstream
 
 @pytest.fixture
 async def results(prefect_server: str, bucket: str, s3_url: str) -> AsyncIterator[str]:
-    """The name of a block that leads to the folder `results` of the bucket, where results go meanwhile."""
+    """The name of a block for the folder `results` of the bucket, in which results are stored during the test."""
     endpoint = AwsClientParameters(endpoint_url=s3_url)
     credentials = AwsCredentials(
         aws_access_key_id="some-key",
@@ -33,7 +33,7 @@ async def results(prefect_server: str, bucket: str, s3_url: str) -> AsyncIterato
 
 
 def results_on_disk(home: Path) -> set[Path]:
-    """The results that a PREFECT_HOME holds."""
+    """The results in a PREFECT_HOME."""
     return set(home.glob("storage/*"))
 
 
@@ -41,7 +41,7 @@ def results_on_disk(home: Path) -> set[Path]:
 async def test_a_result_in_a_bucket_serves_the_next_process(
     prefect_server: str, prefect_home: Path, tmp_path: Path, bucket: str, results: str
 ) -> None:
-    """It does not ask the upstream again while the result is fresh; what is kept is JSON, all of it in the bucket."""
+    """The next process reuses a fresh result without a request; results are JSON, and all of them are in the bucket."""
     at_hand = results_on_disk(prefect_home)
     async with upstream.running() as up:
         config = {**up.config(tmp_path, up.api("one", fresh="PT1H")), "lake": f"s3://{bucket}/lake"}

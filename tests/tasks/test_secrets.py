@@ -1,4 +1,4 @@
-"""Where credentials are found."""
+"""Reading credentials from the environment, `.env` and Secret blocks."""
 
 import os
 from pathlib import Path
@@ -27,13 +27,13 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_the_environment_goes_before_the_file() -> None:
-    """`.env` fills what the environment lacks and overrides nothing."""
+    """Variables of the environment take precedence over those of `.env`."""
     found = await read_credentials([entry(kind="api_key", env="GRID_KEY"), entry(kind="bearer", env="GRID_TOKEN")])
     assert found == {"GRID_KEY": "from the environment", "GRID_TOKEN": "from the file"}
 
 
 async def test_what_the_file_gave_is_read_there_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that a command took from `.env` is left to it; what the environment sets otherwise stays."""
+    """Variables with the value of `.env` are removed from the environment; others stay."""
     monkeypatch.setenv("GRID_TOKEN", "from the file")
     monkeypatch.setenv("ELSE", "from the file")
     entries = [entry(kind="api_key", env="GRID_KEY"), entry(kind="bearer", env="GRID_TOKEN")]
@@ -44,12 +44,12 @@ async def test_what_the_file_gave_is_read_there_anew(tmp_path: Path, monkeypatch
 
 
 async def test_only_what_entries_name_is_taken() -> None:
-    """Nothing else of the environment leaves it."""
+    """Only variables that entries name are read."""
     assert await read_credentials([entry(kind="none")]) == {}
 
 
 async def test_a_literal_user_needs_its_password_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user named in the configuration is not looked for; what is nowhere is left out."""
+    """A user name in the configuration is not looked up; a missing value is left out."""
     monkeypatch.setenv("ISO_NE_USERNAME", "not asked for")
     monkeypatch.delenv("ISO_NE_PASSWORD", raising=False)
     assert await read_credentials([entry(kind="basic", username="me@example.com")]) == {}
@@ -59,7 +59,7 @@ async def test_a_literal_user_needs_its_password_alone(monkeypatch: pytest.Monke
 
 @pytest.mark.usefixtures("prefect_server")
 async def test_secret_blocks_are_read() -> None:
-    """A block comes under its name; one that does not exist is left out."""
+    """The value of a block has the name of the block; a missing block is left out."""
     await Secret(value="from the block").save("grid-key", overwrite=True)
     found = await read_credentials(
         [entry(kind="api_key", secret="grid-key"), entry(kind="basic", secret="no-such-block")]
@@ -68,7 +68,7 @@ async def test_secret_blocks_are_read() -> None:
 
 
 async def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An editor that writes one before `.env` hides no credential."""
+    """The first variable of a `.env` with a byte order mark is read."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MARKED_KEY", raising=False)
     (tmp_path / ".env").write_text("MARKED_KEY=value\n", encoding="utf-8-sig")
