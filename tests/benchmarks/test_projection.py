@@ -1,4 +1,4 @@
-"""What docs/scaling.md calculates is what the program calculates, and that by hand."""
+"""The calculation of docs/scaling.md is that of the program, and equals one by hand."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_rows_files_and_quota() -> None:
 
 
 def test_time_and_room() -> None:
-    """Each unit cost times what it is a cost of."""
+    """Times and sizes are the unit costs times their amounts."""
     collect, compact, tasks = projection.cpu_hours(SMALL)
     assert round(collect, 4) == round(175.32 * 2 / 3600, 4)
     assert round(compact, 4) == round(175.32 * 1.5 / 3600, 4)
@@ -51,7 +51,7 @@ def test_requests() -> None:
 
 
 def test_the_smallest_task_with_enough_memory() -> None:
-    """As Fargate has them."""
+    """The size is the smallest Fargate task with enough memory."""
     assert [projection.size(needed) for needed in (1, 8, 8.1, 50, 77)] == [
         (1, 2.0),
         (1, 8),

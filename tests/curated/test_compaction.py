@@ -1,4 +1,4 @@
-"""Files into months: what is written, by two at once, through a kill, on S3, beside what is no file of ours."""
+"""Compaction: which months are written, with concurrent runs, kills, S3 and damaged or foreign files."""
 
 import asyncio
 import json
@@ -40,23 +40,23 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
 
 
 async def values(lake: Lake, of: Entry) -> list[tuple[int, float | None]]:
-    """Hour and value of all that is read."""
+    """Hour and value of all rows that are read."""
     table = await curated.read(lake, [of], WHOLE.start, WHOLE.end)
     return [((r["interval_start"] - START) // HOUR, r["value"]) for r in table.to_pylist()]
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What Gridtide warned of."""
+    """The warnings of Gridtide."""
     return [record.getMessage() for record in caplog.records if record.name.startswith("gridtide")]
 
 
 async def tags(lake: Lake) -> dict[str, str | None]:
-    """What the store says of everything that is compacted."""
+    """The entity tags of all compacted files in the store."""
     return {one.path: one.e_tag for one in await lake.store.objects("processed")}
 
 
 async def test_only_months_that_new_files_touch_are_written(lake: Lake) -> None:
-    """Three months and the record; then the one that changed; then nothing."""
+    """The first run writes three months and the record, the next only the changed month, and the third nothing."""
     of = entry()
     await put(lake, of, 1, [row(hour, 1.0) for hour in (0, 10, 1000)])
     done = await curated.compact(lake, of)
@@ -73,7 +73,8 @@ async def test_only_months_that_new_files_touch_are_written(lake: Lake) -> None:
 
 
 async def test_a_month_says_what_it_was_made_of(lake: Lake) -> None:
-    """Names and hashes in its footer and in the record; what was retrieved again unchanged is not in it."""
+    """A month lists the names and hashes of its input files; values that were retrieved again unchanged add no
+    vintage."""
     of = entry()
     stored = [await put(lake, of, asked, [row(0, value)]) for asked, value in enumerate((1.0, 1.0, 2.0, 1.0))]
     await curated.compact(lake, of)
@@ -88,7 +89,7 @@ async def test_a_month_says_what_it_was_made_of(lake: Lake) -> None:
 
 
 async def test_the_latest_of_a_month_are_read_without_what_is_constant(lake: Lake) -> None:
-    """Labels, lengths and moments that all rows of the month share stand in its footer, and come back from there."""
+    """Labels, lengths and times that all rows share are in the footer, and are read from there."""
     of = entry()
     for asked, value in enumerate((1.0, 2.0)):
         await put(lake, of, asked, [row(hour, value) for hour in (0, 2)])
@@ -104,7 +105,7 @@ async def test_the_latest_of_a_month_are_read_without_what_is_constant(lake: Lak
 
 
 async def test_readers_pass_over_row_groups_by_their_statistics(tmp_path: Path) -> None:
-    """The file says of each row group which locations and hours it holds; a period without rows reads none."""
+    """The statistics of a row group give its locations and hours, so readers skip groups outside a period."""
     lake, of = Lake.open(str(tmp_path)), entry()
     rows = [row(4 + hour, 1.0, location=f"N{node:03}") for node in range(150) for hour in range(600)]
     await put(lake, of, 1000, rows)
@@ -120,7 +121,7 @@ async def test_readers_pass_over_row_groups_by_their_statistics(tmp_path: Path) 
 
 
 def test_a_month_is_the_same_in_pieces() -> None:
-    """Sorted some locations at a time, with vintages and row groups across them: the same bytes."""
+    """A month that is sorted by a few locations at a time has the same bytes."""
     tables = []
     for asked in (1000, 1001, 1002):
         stamp = START + asked * HOUR
@@ -137,7 +138,7 @@ def test_a_month_is_the_same_in_pieces() -> None:
 
 
 async def test_what_lies_elsewhere_is_not_decoded(tmp_path: Path) -> None:
-    """Asked for locations, of a month only the row groups that may hold them, or what begins with them, are read."""
+    """Reading some locations of a month decodes only the row groups that may contain them."""
     lake, of = Lake.open(str(tmp_path)), entry()
     names = ["A", "A/B", "A0", "B", "C"]
     await put(lake, of, 1000, [row(4 + hour, 1.0, location=name) for name in names for hour in range(10)])
@@ -158,7 +159,7 @@ async def test_what_lies_elsewhere_is_not_decoded(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_two_at_once_lose_nothing(lake: Lake) -> None:
-    """Compactions that run into each other while files come: what is read is right all the time, and stays so."""
+    """With concurrent compactions and new files, every read gives the right values."""
     of = entry()
     expected: dict[int, float] = {}
     for turn in range(6):
@@ -178,7 +179,8 @@ async def test_two_at_once_lose_nothing(lake: Lake) -> None:
 
 
 async def test_what_another_compaction_took_away_is_put_back(lake: Lake) -> None:
-    """A month replaced by an older state of it, as a slow compaction does: read right, then mended."""
+    """If a slow compaction replaces a month by an older state, readers get the right values, and the next compaction
+    writes it again."""
     of = entry()
     await put(lake, of, 1, [row(0, 1.0)])
     await curated.compact(lake, of)
@@ -196,7 +198,7 @@ async def test_what_another_compaction_took_away_is_put_back(lake: Lake) -> None
 async def test_a_damaged_month_is_made_anew(
     lake: Lake, damage: bytes | str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Gone, empty, foreign or cut: named in a warning, read from the files, and mended by the next compaction."""
+    """A missing, empty, foreign or truncated month is named in a warning, read from its files, and written again."""
     of = entry()
     for asked, value in ((1, 1.0), (2, 2.0)):
         await put(lake, of, asked, [row(0, value), row(10, value)])
@@ -213,7 +215,7 @@ async def test_a_damaged_month_is_made_anew(
 
 
 def saying(table: pa.Table, text: bytes) -> pa.Table:
-    """`table`, whose footer says `text` of constant columns."""
+    """`table` with a footer whose constant columns are `text`."""
     said = b"%08x %s" % (zlib.crc32(text), text)
     return table.replace_schema_metadata({**table.schema.metadata, b"gridtide.constant": said})
 
@@ -234,7 +236,7 @@ REWRITTEN: dict[str, Callable[[pa.Table], tuple[pa.Table, int]]] = {
 async def test_a_month_that_was_rewritten_is_not_believed(
     tmp_path: Path, rewritten: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another tool wrote it otherwise, with what its footer said: read and made anew as one that is damaged."""
+    """A month that another tool wrote, with the old footer, counts as damaged."""
     lake, of = Lake.open(str(tmp_path)), entry()
     for asked, value in ((1000, 1.0), (1001, 2.0)):
         await put(lake, of, asked, [row(4 + hour, value) for hour in range(40)])
@@ -262,7 +264,7 @@ async def test_a_month_that_was_rewritten_is_not_believed(
 async def test_a_month_whose_footer_says_something_else_is_not_believed(
     tmp_path: Path, key: str, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """JSON of another kind than was written: named in a warning, read from the files, and made anew."""
+    """A month with another kind of JSON in its footer counts as damaged."""
     lake, of = Lake.open(str(tmp_path)), entry()
     await put(lake, of, 1000, [row(10, 1.0)])
     await curated.compact(lake, of)
@@ -278,7 +280,7 @@ async def test_a_month_whose_footer_says_something_else_is_not_believed(
 
 @pytest.mark.parametrize("statistics", [False, ["value"]])
 async def test_a_month_without_statistics_loses_no_rows(tmp_path: Path, statistics: bool | list[str]) -> None:
-    """Another tool wrote it without: every row group may hold what is asked for, at every location."""
+    """Without statistics, every row group is read."""
     lake, of = Lake.open(str(tmp_path)), entry()
     for asked in (1000, 1001):
         await put(lake, of, asked, [row(10 + hour, float(asked)) for hour in range(5)])
@@ -297,7 +299,7 @@ async def test_a_month_without_statistics_loses_no_rows(tmp_path: Path, statisti
 
 
 def with_other_values(path: Path) -> None:
-    """Writes the Parquet file at `path` anew with every value a tenth more, and all that its footer said."""
+    """Write the Parquet file at `path` again with all values raised by 10 % and the same footer."""
     table, rows = pq.ParquetFile(path).read(), pq.read_metadata(path).row_group(0).num_rows
     values = pa.array([1.1 * value for value in table["value"].to_pylist()])
     pq.write_table(table.set_column(table.column_names.index("value"), "value", values), path, row_group_size=rows)
@@ -306,7 +308,8 @@ def with_other_values(path: Path) -> None:
 async def test_values_that_were_changed_on_purpose_are_not_believed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of a month, which is read from its files and made anew; a file is refused, also for a training set."""
+    """A month with changed values is read from its files and written again; a changed file is refused, also for
+    training sets."""
     lake, of = Lake.open(str(tmp_path)), entry()
     for asked in (1000, 1001):
         await put(lake, of, asked, [row(10 + hour, float(asked)) for hour in range(5)])
@@ -332,7 +335,7 @@ async def test_values_that_were_changed_on_purpose_are_not_believed(
 async def test_what_is_named_like_no_month_is_passed_over(
     tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Among the months it is named in a warning, whether they are read or made."""
+    """A foreign file among the months is named in a warning, when reading and when compacting."""
     lake, of = Lake.open(str(tmp_path)), entry()
     await put(lake, of, 1, [row(0, 1.0), row(10, 1.0)])
     await curated.compact(lake, of)
@@ -344,7 +347,7 @@ async def test_what_is_named_like_no_month_is_passed_over(
 
 
 async def test_a_lost_record_costs_nothing_but_time(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
-    """Damaged or gone: what is read is the same, and the next compaction writes only the record."""
+    """With a damaged or missing record, the same values are read, and the next compaction writes only the record."""
     of = entry()
     await put(lake, of, 1, [row(0, 1.0), row(10, 1.0)])
     await curated.compact(lake, of)
@@ -359,7 +362,7 @@ async def test_a_lost_record_costs_nothing_but_time(lake: Lake, caplog: pytest.L
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "swapped", "foreign", "sidecar"])
 async def test_files_that_are_not_sound_are_named(tmp_path: Path, form: str, damage: str) -> None:
-    """Reading refuses them by name, compacting leaves them out by name; the sound one is compacted."""
+    """Readers refuse damaged files by name; a compaction leaves them out and compacts the others."""
     lake, of = Lake.open(str(tmp_path)), entry(form=form)
     periods = [Period(START + n * HOUR, START + (n + 1) * HOUR) for n in range(3)]
     stored = [await put(lake, of, 1 + n, [row(n, float(n))], period) for n, period in enumerate(periods)]
@@ -395,7 +398,7 @@ async def test_files_that_are_not_sound_are_named(tmp_path: Path, form: str, dam
 
 
 async def test_other_things_in_the_folder_are_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Names that are none of the lake's are told; folders and hidden files are none of our business."""
+    """Foreign names are reported; folders and hidden files are ignored."""
     lake, of = Lake.open(str(tmp_path)), entry()
     await put(lake, of, 1, [row(0, 1.0)])
     for name in ("notes.txt", "demand_today.parquet", ".DS_Store", "old/demand_20240101_000000.parquet"):
@@ -409,7 +412,7 @@ async def test_other_things_in_the_folder_are_passed_over(tmp_path: Path, caplog
 async def test_a_file_that_changed_after_it_was_compacted_does_not_count(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was compacted does, with a warning that names the file; also where the file is gone."""
+    """If a file is changed or deleted after its compaction, the compacted rows count, with a warning."""
     lake, of = Lake.open(str(tmp_path)), entry()
     stored = await put(lake, of, 1, [row(0, 1.0)])
     await curated.compact(lake, of)
@@ -427,7 +430,7 @@ async def test_a_file_that_changed_after_it_was_compacted_does_not_count(
 async def test_rows_far_from_the_period_of_the_name_are_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Before and after a compaction alike; the warning names the file."""
+    """Rows far from the period of the name are left out before and after a compaction, with a warning."""
     lake, of = Lake.open(str(tmp_path)), entry()
     stored = await put(lake, of, 1, [row(0, 1.0), row(400, 1.0)], Period(START, START + HOUR))
     for _ in range(2):
@@ -437,7 +440,7 @@ async def test_rows_far_from_the_period_of_the_name_are_left_out(
 
 
 async def test_as_of_and_pins_open_no_file_that_is_compacted(tmp_path: Path) -> None:
-    """With every compacted file made unreadable, all of it is read: names and record say enough."""
+    """Reading compacted rows, with `as_of` or pinned inputs, opens no compacted file."""
     lake, of = Lake.open(str(tmp_path)), entry()
     stored = [await put(lake, of, asked, [row(0, float(asked))]) for asked in range(5)]
     await curated.compact(lake, of)
@@ -451,7 +454,7 @@ async def test_as_of_and_pins_open_no_file_that_is_compacted(tmp_path: Path) -> 
 
 
 async def test_moments_that_are_no_period_are_refused(tmp_path: Path) -> None:
-    """An end that is not after the start, and moments without a zone."""
+    """An end that is not after the start, and times without a zone, are refused."""
     lake = Lake.open(str(tmp_path))
     for start, end, as_of in (
         (START, START, None),
@@ -487,7 +490,8 @@ asyncio.run(curated.compact(Lake.open(sys.argv[1]), entry()))
 @pytest.mark.slow
 @pytest.mark.parametrize("puts", [0, 1, 2, 3])
 def test_a_killed_compaction_is_gone_on_with(tmp_path: Path, puts: int) -> None:
-    """Killed by the system before each of its writes: what is read stays right, and another completes it."""
+    """If a compaction is killed before any of its writes, readers get the right values, and the next one completes
+    it."""
     lake, of = Lake.open(str(tmp_path)), entry()
     asyncio.run(put(lake, of, 1, [row(hour, 1.0) for hour in (0, 10, 1000)]))
     asyncio.run(curated.compact(lake, of))
@@ -504,7 +508,7 @@ def test_a_killed_compaction_is_gone_on_with(tmp_path: Path, puts: int) -> None:
 
 @pytest.mark.slow
 async def test_a_training_set_is_the_same_before_and_after(tmp_path: Path) -> None:
-    """From the same pinned inputs the same bytes, with every kind of interval, vintages and revisions."""
+    """A training set from pinned inputs has the same bytes before and after a compaction."""
     kinds = every_kind(40)
     settings = configuration(kinds)
     lake = Lake.open(str(tmp_path))

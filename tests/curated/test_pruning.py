@@ -1,4 +1,4 @@
-"""Files removed after compaction: every reader of the lake sees what it saw before, wherever a pruning is killed."""
+"""Pruning: after files are removed, every reader of the lake gets the same results, wherever a pruning is killed."""
 
 import asyncio
 import signal
@@ -34,7 +34,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
 
 
 async def fill(lake: Lake, of: Entry) -> None:
-    """Three files with a period, over two months, the last of which revises a value of the first; all compacted."""
+    """Write and compact three files over two months, the last of which revises a value of the first."""
     for asked, hours in ((1000, range(10)), (1001, range(10, 20)), (1002, range(5))):
         period = Period(START + hours[0] * HOUR, START + (hours[-1] + 1) * HOUR)
         await put(lake, of, asked, [row(hour, float(asked + hour)) for hour in hours], period)
@@ -42,7 +42,7 @@ async def fill(lake: Lake, of: Entry) -> None:
 
 
 async def everything(lake: Lake, of: Entry) -> list[Any]:
-    """What each reader sees: values, vintages, values as of then, inputs, tables of inputs, coverage, metadata."""
+    """The results of all readers: values, vintages, values as of a time, inputs, coverage, metadata."""
     end = WHOLE.end
     values = await curated.read(lake, [of], START, end)
     vintages = await curated.read(lake, [of], START, end, all_vintages=True)
@@ -60,13 +60,13 @@ async def everything(lake: Lake, of: Entry) -> list[Any]:
 
 
 async def present(lake: Lake, of: Entry) -> list[str]:
-    """What is left in the folder of the entry."""
+    """The files in the folder of the entry."""
     return [stored.path for stored in await lake.store.objects(of.output_folder)]
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 async def test_every_reader_sees_the_same_after_pruning(lake: Lake, form: str) -> None:
-    """Values, vintages, inputs, coverage and metadata; also after the record is lost, and compacting finds nothing."""
+    """All readers get the same results after a pruning, also without the record, and a compaction writes nothing."""
     of = entry(form=form)
     await fill(lake, of)
     before = await everything(lake, of)
@@ -82,7 +82,7 @@ async def test_every_reader_sees_the_same_after_pruning(lake: Lake, form: str) -
 
 
 async def test_files_removed_by_hand_are_read_from_months(lake: Lake) -> None:
-    """Any of the files: what is read, and from which inputs, stays as it was."""
+    """If any file is deleted by hand, values and inputs stay the same."""
     of = entry()
     await fill(lake, of)
     before = (await everything(lake, of))[:5]
@@ -92,7 +92,7 @@ async def test_files_removed_by_hand_are_read_from_months(lake: Lake) -> None:
 
 
 async def test_young_files_are_left(lake: Lake) -> None:
-    """Nothing is removed within 30 days of the last file of a month, nor within a day of the month being written."""
+    """Files are kept for 30 days after the last file of a month, and for a day after the month was written."""
     of = entry()
     await fill(lake, of)
     for now in (None, datetime.now(UTC) + timedelta(days=29)):
@@ -101,7 +101,7 @@ async def test_young_files_are_left(lake: Lake) -> None:
 
 
 async def test_later_files_join_months_whose_files_are_gone(lake: Lake) -> None:
-    """A revision that is retrieved later is read and compacted with them."""
+    """A later revision is read and compacted together with a month whose files were removed."""
     of = entry()
     await fill(lake, of)
     await curated.prune(lake, of, LATER)
@@ -114,7 +114,7 @@ async def test_later_files_join_months_whose_files_are_gone(lake: Lake) -> None:
 
 
 async def test_a_damaged_month_keeps_its_files(tmp_path: Path) -> None:
-    """Months are read whole before anything is removed."""
+    """Files of a damaged month are kept, because months are read completely first."""
     lake, of = Lake.open(str(tmp_path)), entry()
     await fill(lake, of)
     path = tmp_path / month_path("processed/demand/demand", "2024-01")
@@ -127,7 +127,7 @@ async def test_a_damaged_month_keeps_its_files(tmp_path: Path) -> None:
 
 
 async def test_pinned_files_that_months_cannot_stand_for_are_refused(lake: Lake) -> None:
-    """A month that holds a later revision is not what was pinned: refused with the file and the reason."""
+    """Pinned files that were removed are refused with the reason if their month contains later revisions."""
     of = entry()
     await fill(lake, of)
     pinned = await curated.inputs(lake, [of], WHOLE)
@@ -173,7 +173,7 @@ asyncio.run(curated.prune(Lake.open(folder), entry(form="csv"), now))
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("number", range(1, 4))
 def test_a_killed_pruning_is_gone_on_with(tmp_path: Path, number: int, after: bool) -> None:
-    """Killed before or after any of its writes and removals, the lake reads the same, and the next run removes all."""
+    """If a pruning is killed at any write or removal, readers get the same results, and the next one completes it."""
     lake, of = Lake.open(str(tmp_path)), entry(form="csv")
     asyncio.run(fill(lake, of))
     before = asyncio.run(everything(lake, of))

@@ -1,4 +1,4 @@
-"""Reading the lake's files back as one table."""
+"""Reading the files of the lake as one table."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,7 +36,7 @@ async def put(lake: Lake, entry: Entry, asked: int, rows: list[Row], period: Per
 
 
 async def test_the_latest_retrieval_of_a_key_is_read(tmp_path: Path) -> None:
-    """From CSV and Parquet together; a revision to null counts; a vintage is a key of its own."""
+    """The latest retrieval of a key counts, from CSV and Parquet, also if it is null; a vintage is a key of its own."""
     lake = Lake.open(str(tmp_path))
     csv, parquet = ENTRIES
     early = START - HOUR
@@ -56,7 +56,7 @@ async def test_the_latest_retrieval_of_a_key_is_read(tmp_path: Path) -> None:
 
 
 async def test_only_what_starts_in_the_period_is_read(tmp_path: Path) -> None:
-    """Half-open: the start is in, the end is not."""
+    """The period is half-open: rows at its start are read, rows at its end are not."""
     lake = Lake.open(str(tmp_path))
     await put(lake, ENTRIES[1], 10, [row(hour, float(hour)) for hour in range(5)], Period(START, START + 5 * HOUR))
     read = await curated.read(lake, ENTRIES, START + HOUR, START + 3 * HOUR)
@@ -64,12 +64,12 @@ async def test_only_what_starts_in_the_period_is_read(tmp_path: Path) -> None:
 
 
 async def test_an_empty_lake_reads_as_no_observations(tmp_path: Path) -> None:
-    """No files, no rows, no error."""
+    """An empty lake gives no rows and no error."""
     assert (await curated.read(Lake.open(str(tmp_path)), ENTRIES, START, START + HOUR)).equals(empty())
 
 
 async def test_as_of_reads_what_was_stored_then(tmp_path: Path) -> None:
-    """A file stored later does not count."""
+    """With `as_of`, files that were stored later do not count."""
     lake = Lake.open(str(tmp_path))
     await put(lake, ENTRIES[1], 10, [row(0, 1.0)])
     (file,) = await lake.files(ENTRIES[1].output_folder, ENTRIES[1].file_prefix)

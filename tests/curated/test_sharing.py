@@ -1,4 +1,4 @@
-"""Months made by several processes are those that one makes."""
+"""Months that several processes write are equal to those of one process."""
 
 from pathlib import Path
 
@@ -33,20 +33,20 @@ async def shared(lake: Lake, of: Entry, size: int = 1) -> Compaction:
 
 
 async def bodies(lake: Lake) -> dict[str, bytes]:
-    """Everything that is compacted, but for the record."""
+    """All compacted files except the record."""
     return {
         one.path: await lake.store.read(one.path) for one in await lake.store.objects("processed") if "/20" in one.path
     }
 
 
 async def record(lake: Lake) -> CompactionRecord:
-    """What is noted as compacted."""
+    """The record of compacted files."""
     return CompactionRecord.decode(await lake.store.read("processed/demand/demand/inputs.json"))
 
 
 @pytest.mark.parametrize("size", [1, 1 << 30], ids=["a month each", "all together"])
 async def test_shares_make_the_months_of_one_compaction(tmp_path: Path, size: int) -> None:
-    """The same bytes; the record names the same files and months of each; nothing is left to do."""
+    """Shares give the same bytes and the same record as one compaction, and leave nothing to do."""
     of, alone, together = entry(), Lake.open(str(tmp_path / "alone")), Lake.open(str(tmp_path / "together"))
     await fill(alone, of)
     for file in (tmp_path / "alone" / "demand").iterdir():
@@ -61,7 +61,7 @@ async def test_shares_make_the_months_of_one_compaction(tmp_path: Path, size: in
 
 
 async def test_a_share_is_whole_months_with_their_files(tmp_path: Path) -> None:
-    """A file is in each share whose months lie within eight days of its period; snapshots are in none."""
+    """A file belongs to the shares of all months within eight days of its period; snapshots belong to none."""
     of, lake = entry(), Lake.open(str(tmp_path))
     late = await put(lake, of, 2000, [row(700, 1.0)], Period(START + 696 * HOUR, START + 720 * HOUR))
     early = await put(lake, of, 2001, [row(300, 1.0)], Period(START + 300 * HOUR, START + 301 * HOUR))
@@ -74,7 +74,7 @@ async def test_a_share_is_whole_months_with_their_files(tmp_path: Path) -> None:
 
 
 async def test_what_a_lost_share_held_is_left_to_the_next(tmp_path: Path) -> None:
-    """A file of which one share put its part and another did not is not noted, and compacted again."""
+    """A file of which one share wrote its part and another did not is compacted again."""
     of, lake = entry(), Lake.open(str(tmp_path))
     both = await put(lake, of, 2000, [row(0, 1.0), row(10, 2.0)], Period(START, START + 20 * HOUR))
     one = await put(lake, of, 2000, [row(400, 3.0)], Period(START + 400 * HOUR, START + 401 * HOUR))
@@ -87,7 +87,7 @@ async def test_what_a_lost_share_held_is_left_to_the_next(tmp_path: Path) -> Non
 
 
 async def test_damaged_files_are_told_once(tmp_path: Path) -> None:
-    """By the compaction of what is left."""
+    """Damaged files are reported once, by the compaction of the other files."""
     of, lake = entry(), Lake.open(str(tmp_path))
     bad = await put(lake, of, 2000, [row(0, 1.0)], Period(START, START + HOUR))
     await put(lake, of, 2000, [row(1, 1.0)], Period(START + HOUR, START + 2 * HOUR))

@@ -1,4 +1,4 @@
-"""The examples do what they say: the forecaster beats what needs no training."""
+"""The forecaster of the examples beats forecasts without training."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ REAL = SHARED / "real" / "eia_hourly_2019_PACW_ISNE_ERCO.parquet"
 
 
 async def prepared(folder: Path) -> str:
-    """The set of README over a year, from the sandbox."""
+    """The training set of the README over a year, from the sandbox."""
     config, lake = load(ROOT / "api_config.json"), Lake.open(str(folder))
     period = Period(datetime(2023, 7, 1, tzinfo=UTC), datetime(2024, 7, 1, tzinfo=UTC))
     async with sandbox.run_sandbox() as url, Http(sandbox.SECRETS) as http:
@@ -42,7 +42,7 @@ async def prepared(folder: Path) -> str:
 
 
 def errors(*arguments: str) -> dict[str, list[float]]:
-    """What `train_mlx.py` prints: by location, the errors of the model, the day before and the week before."""
+    """The errors that `train_mlx.py` prints: by location, of the model, the day before and the week before."""
     command = [sys.executable, str(ROOT / "examples" / "train_mlx.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=240)
     assert done.returncode == 0, done.stderr
@@ -52,7 +52,7 @@ def errors(*arguments: str) -> dict[str, list[float]]:
 
 @pytest.mark.slow
 def test_the_forecaster_beats_seasonal_naive_on_the_sandbox(tmp_path: Path) -> None:
-    """On the held-out test, both the day and the week before."""
+    """On the test split, the forecaster beats the values of the day and of the week before."""
     path = asyncio.run(prepared(tmp_path))
     found = errors(str(tmp_path / path))
     assert list(found) == ["ISNE"]
@@ -63,7 +63,7 @@ def test_the_forecaster_beats_seasonal_naive_on_the_sandbox(tmp_path: Path) -> N
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_file(), reason=f"{REAL.name} is not beside the project")
 def test_the_forecaster_beats_seasonal_naive_on_real_rows() -> None:
-    """A year of three regions; in each of them."""
+    """The forecaster beats both in each of three regions over a year."""
     found = errors("--rows", str(REAL))
     assert set(found) == {"ISNE", "PACW", "ERCO"}
     for model, day, week in found.values():

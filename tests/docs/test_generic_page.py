@@ -1,4 +1,4 @@
-"""Each body that docs/sources/generic.md shows is read by the keys that it shows next."""
+"""Each body on docs/sources/generic.md is read by the keys that follow it."""
 
 import json
 import re
@@ -21,7 +21,7 @@ COUNTED = {11}
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_the_keys_read_the_body_before_them(number: int) -> None:
-    """As many values are stored as the page's body holds, and nothing else is counted."""
+    """All values of the body are stored, and nothing else is counted."""
     language, body, keys = EXAMPLES[number]
     shown = json.loads(keys if keys.startswith("{") else f"{{{keys}}}")
     defaults = {"name": "shown", "url": "https://example.com/table", "output_folder": "shown"}

@@ -1,4 +1,4 @@
-"""What README and docs show works: snippets are run, configurations loaded, commands parsed, links followed."""
+"""README and docs: snippets run, configurations are valid, commands parse, links work."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ def commands(fence: Fence) -> list[list[str]]:
 
 @pytest.mark.parametrize("fence", [f for f in FENCES if f.language in ("bash", "console") and commands(f)], ids=str)
 def test_every_command_shown_can_be_typed(fence: Fence) -> None:
-    """Each command exists and takes these options."""
+    """Each command on a page exists and has these options."""
     group = typer.main.get_command(app)
     for arguments in commands(fence):
         with group.make_context("gridtide", list(arguments)) as context:
@@ -68,7 +68,7 @@ def test_every_command_shown_can_be_typed(fence: Fence) -> None:
 
 @pytest.mark.parametrize("fence", [f for f in FENCES if f.language == "json"], ids=str)
 def test_every_configuration_shown_is_valid(fence: Fence) -> None:
-    """A file, an entry, some keys of an entry, or a training spec."""
+    """Each file, entry, part of an entry or training spec on a page is valid."""
     shown = json.loads(fence.text if fence.text.startswith("{") else f"{{{fence.text}}}")
     if not fence.text.startswith("{"):
         shown = {"name": "shown", "url": "https://example.com/{start}", "output_folder": "shown"} | shown
@@ -112,13 +112,13 @@ def test_every_command_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    """Each relative link is a file of the project."""
+    """Each relative link leads to a file of the project."""
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
         assert "://" in target or (page.parent / target).exists(), target
 
 
 def test_history_is_read_as_shown(tmp_path: Path) -> None:
-    """The Python of docs/history.md, beside the shipped configuration and a lake with two answers about an hour."""
+    """The Python of docs/history.md runs with the shipped configuration and a lake with two answers about an hour."""
     shutil.copy(ROOT / "api_config.json", tmp_path)
     (of,) = load(tmp_path / "api_config.json").select(["eia_demand"])
     lake, start = Lake.open(str(tmp_path / "lake")), datetime(2024, 1, 31, 23, tzinfo=UTC)
@@ -162,7 +162,7 @@ def snippets() -> list[list[list[str]]]:
 
 
 def test_every_snippet_is_in_a_group() -> None:
-    """`validate`, `ingest`, and `backfill` with what reads its lake; then the same from Python."""
+    """The groups contain every snippet of the README that needs no account."""
     assert [len(group) for group in snippets()] == [1, 1, 4, 1, 4]
 
 
@@ -170,7 +170,7 @@ def test_every_snippet_is_in_a_group() -> None:
 @pytest.mark.timeout(600)  # servers and commands import Prefect and MLX, which is long on a loaded machine
 @pytest.mark.parametrize("group", snippets(), ids=["validate", "ingest", "backfill", "ingest-python", "train-python"])
 def test_the_snippets_run_top_to_bottom(group: list[list[str]], tmp_path: Path, migrated: Path) -> None:
-    """Each group in a folder with the shipped files."""
+    """Each group of snippets runs in a folder with the shipped files."""
     pytest.importorskip("mlx.core", reason="MLX has no build for this platform")
     shutil.copy(ROOT / "api_config.json", tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")

@@ -1,4 +1,4 @@
-"""Ring attention over real processes is full attention."""
+"""Ring attention with real processes equals full attention."""
 
 import os
 import random
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that nobody listens at: two rings at the same ports wait for each other."""
+    """The first of `count` consecutive free ports; two rings at the same ports would wait for each other."""
     while True:
         first = random.randrange(20_000, 30_000)  # noqa: S311
         with ExitStack() as sockets:
@@ -33,7 +33,7 @@ def free_ports(count: int) -> int:
 
 
 def launched(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What `ranks` processes of the example say."""
+    """The output of `ranks` processes of the example."""
     launch = [str(Path(sys.executable).parent / "mlx.launch"), "-n", str(ranks), "--backend", "ring"]
     launch += ["--starting-port", str(free_ports(ranks))]
     program = [sys.executable, str(ROOT / "examples" / "ring_attention.py"), *arguments]
@@ -54,8 +54,7 @@ def launched(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_the_ranks_attend_as_one_process_does(tmp_path: Path, layout: str, ranks: int, most: float) -> None:
-    """The outcomes differ by less than 1e-5, and zigzag gives all ranks the same work; two are told the layout,
-    four know it from the set's own ring."""
+    """The result differs by less than 1e-5 from full attention, and with zigzag all ranks have the same work."""
     ring = {"layout": layout, "ranks": 4}
     write_training_set(tmp_path / "sequences.safetensors", 20, seq_len=97, horizon=24, ring=ring)
     done = launched(ranks, str(tmp_path), *(("--layout", layout) if ranks == 2 else ()))
@@ -68,7 +67,7 @@ def test_the_ranks_attend_as_one_process_does(tmp_path: Path, layout: str, ranks
 
 @pytest.mark.slow
 def test_a_ring_of_another_size_is_refused(tmp_path: Path) -> None:
-    """Two processes of a set for four say so."""
+    """Two processes with a set for four end with a message."""
     ring = {"layout": "zigzag", "ranks": 4}
     write_training_set(tmp_path / "sequences.safetensors", 20, seq_len=97, horizon=24, ring=ring)
     done = launched(2, str(tmp_path))
@@ -78,7 +77,7 @@ def test_a_ring_of_another_size_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["docs/sequences.md", "examples/ring_attention.py"])
 def test_the_line_of_the_docs_works_as_it_stands(tmp_path: Path, page: str) -> None:
-    """In an activated environment, but for the folder of the set and the ports."""
+    """The command of the docs works unchanged, except for the folder of the set and the ports."""
     [line] = re.findall(r"(mlx\.launch .*?)(?:`|$)", (ROOT / page).read_text(), re.MULTILINE)[:1]
     write_training_set(tmp_path / "sequences.safetensors", 20, seq_len=97, horizon=24)
     command = line.replace("lake/features/isne_demand", str(tmp_path))

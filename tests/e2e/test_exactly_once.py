@@ -1,4 +1,4 @@
-"""Real commands against a real upstream: killed, started twice, run beside the schedule. Every value is read once."""
+"""Real commands against a real upstream: if they are killed or run concurrently, readers still get every value once."""
 
 import asyncio
 import json
@@ -33,7 +33,8 @@ HELD = 2 * CONCURRENCY
 
 
 class CountingUpstream:
-    """EIA's region-data of all time; it counts how often each page is asked for, and tells when `alarm` were."""
+    """An upstream with EIA's region-data for all times. It counts the requests of each page, and sets an event after
+    `alarm` requests."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -42,7 +43,7 @@ class CountingUpstream:
         self.alarmed = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Every hour from start to end, of every place."""
+        """Answer with every hour of every location from `start` to `end`."""
         start, end = (datetime.fromisoformat(f"{request.query[key]}:00+00:00") for key in ("start", "end"))
         self.asked[request.query["start"]] += 1
         if self.asked.total() == self.alarm:
@@ -56,7 +57,7 @@ class CountingUpstream:
         return web.json_response({"response": {"total": str(len(rows)), "data": rows}})
 
     def configured(self, folder: Path, chunk: str) -> Path:
-        """A configuration of one entry that asks this upstream, with a lake in `folder`."""
+        """A configuration of one entry for this upstream, with a lake in `folder`."""
         entry = {
             "name": "demand",
             "source": "eia",
@@ -74,7 +75,7 @@ class CountingUpstream:
 
 
 def value(start: datetime, place: str) -> int:
-    """The demand of the hour that begins at `start`."""
+    """The demand of the hour that starts at `start`."""
     return (start - EPOCH) // HOUR * 100 + PLACES.index(place)
 
 
@@ -92,7 +93,7 @@ async def upstream() -> AsyncIterator[CountingUpstream]:
 
 
 async def gridtide(command: str, path: Path, server: str, period: Period | None = None) -> asyncio.subprocess.Process:
-    """The command, started as a process of its own."""
+    """Start the command in a process of its own."""
     bounds = ["--start", period.start.isoformat(), "--end", period.end.isoformat()] if period else []
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deployments.cli", command, "--config", str(path), *bounds),
@@ -104,7 +105,7 @@ async def gridtide(command: str, path: Path, server: str, period: Period | None 
 
 
 async def done(*commands: asyncio.subprocess.Process) -> None:
-    """Wait for the ends of `commands`, which are good ones."""
+    """Wait for the end of `commands`, which must succeed."""
     for (said, _), command in zip(
         await asyncio.gather(*(one.communicate() for one in commands)), commands, strict=True
     ):
@@ -112,7 +113,7 @@ async def done(*commands: asyncio.subprocess.Process) -> None:
 
 
 async def read(path: Path, period: Period) -> list[tuple[Any, ...]]:
-    """Hour, place and value of everything that the lake of a configuration holds of `period`, as often as it does."""
+    """Hour, location and value of all rows of `period` in the lake, as often as they occur."""
     loaded = load(path)
     table = await curated.read(Lake.open(loaded.lake), loaded.apis, period.start, period.end)
     columns = (table[name].to_pylist() for name in ("interval_start", "location", "value"))
@@ -120,13 +121,13 @@ async def read(path: Path, period: Period) -> list[tuple[Any, ...]]:
 
 
 def everything(period: Period) -> list[tuple[Any, ...]]:
-    """What the upstream says of `period`."""
+    """The expected values of `period`."""
     hours = [period.start + n * HOUR for n in range(period.duration // HOUR)]
     return [(hour, place, float(value(hour, place))) for hour in hours for place in PLACES]
 
 
 async def kill_at_half(upstream: CountingUpstream, path: Path, server: str) -> None:
-    """kill -9 a backfill of a chunk of 71 pages when it asks for the 36th; the lake has no file of it yet."""
+    """Kill a backfill of a chunk of 71 pages when it requests the 36th; the lake has no file of it yet."""
     upstream.alarm = 36
     command = await gridtide("backfill", path, server, YEAR)
     await upstream.alarmed.wait()
@@ -138,7 +139,8 @@ async def kill_at_half(upstream: CountingUpstream, path: Path, server: str) -> N
 async def test_a_killed_backfill_goes_on_from_its_pages(
     upstream: CountingUpstream, tmp_path: Path, prefect_server: str
 ) -> None:
-    """Only the pages in flight are asked for again, and all is there once; a third backfill asks for nothing."""
+    """After a kill, only pages in flight are requested again, all values are stored once, and a third backfill
+    requests nothing."""
     path = upstream.configured(tmp_path / "killed", "P400D")
     await kill_at_half(upstream, path, prefect_server)
     before = upstream.asked.total()
@@ -161,7 +163,7 @@ async def test_a_killed_backfill_goes_on_from_its_pages(
 async def test_a_killed_backfill_ends_with_the_rows_of_an_undisturbed_one(
     upstream: CountingUpstream, tmp_path: Path, prefect_server: str
 ) -> None:
-    """In the same order and of the same types, but for when they were retrieved."""
+    """Except for retrieval times, the rows equal those of a backfill without a kill, in order and types."""
     paths = [upstream.configured(tmp_path / name, "P400D") for name in ("killed", "whole")]
     await kill_at_half(upstream, paths[0], prefect_server)
     await done(*[await gridtide("backfill", path, prefect_server, YEAR) for path in paths])
@@ -178,7 +180,7 @@ async def test_a_killed_backfill_ends_with_the_rows_of_an_undisturbed_one(
 async def test_commands_at_the_same_time_read_as_one(
     upstream: CountingUpstream, tmp_path: Path, prefect_server: str
 ) -> None:
-    """Two backfills of one period, and a scheduled collection beside them: every hour of every place once."""
+    """Two concurrent backfills and a scheduled collection store every hour of every location once."""
     path = upstream.configured(tmp_path / "many", "P1D")
     now = floor(datetime.now(UTC), DAY)
     period = Period(now - 6 * DAY, now - DAY)

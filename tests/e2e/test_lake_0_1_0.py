@@ -1,4 +1,5 @@
-"""A lake that version 0.1.0 wrote is read, resumed, compacted and prepared from, with the values written out here."""
+"""A lake that version 0.1.0 wrote can be read, resumed, compacted and used for training sets, with the values
+written here."""
 
 import json
 import shutil
@@ -38,7 +39,7 @@ DEMAND_HEAD = [1000.0, 1001.0, 1002.0, 1003.0, 1004.0, 1005.0, 12378.0, 12303.0]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the lake, whose files all have new times."""
+    """A copy of the lake, with new modification times."""
     return shutil.copytree(FIXTURE / "lake", tmp_path / "lake", copy_function=shutil.copyfile)
 
 
@@ -50,13 +51,13 @@ async def values(lake: Lake, entry: Entry) -> list[float]:
 
 
 def pinned_inputs(folder: Path) -> list[curated.Input]:
-    """What the manifest of the training set says it was made from."""
+    """The inputs in the manifest of the training set."""
     manifest = json.loads((folder / "features" / "small" / "manifest.json").read_text())
     return [curated.Input(**fields) for fields in manifest["inputs"]]
 
 
 async def assert_values(lake: Lake) -> None:
-    """What was stored is read."""
+    """Check that the stored values are read."""
     demand, weather = await values(lake, DEMAND), await values(lake, WEATHER)
     assert (len(demand), demand[:8], demand[-3:], sum(demand)) == (
         *(312, DEMAND_HEAD),
@@ -67,12 +68,12 @@ async def assert_values(lake: Lake) -> None:
 
 
 async def test_it_is_read(folder: Path) -> None:
-    """Months, a file beside them, and CSV files, but not the superseded one, give the values that were stored."""
+    """Months, newer files and CSV files give the stored values; the superseded file does not count."""
     await assert_values(Lake.open(str(folder)))
 
 
 async def test_it_is_compacted(folder: Path) -> None:
-    """Only what is new goes into months, and everything reads as before."""
+    """A compaction adds only new files to months, and all values stay the same."""
     lake = Lake.open(str(folder))
     demand, weather = await curated.compact(lake, DEMAND), await curated.compact(lake, WEATHER)
     assert (demand.files, demand.rows, demand.months, demand.problems) == (1, 24, ["2024-02"], [])
@@ -83,7 +84,7 @@ async def test_it_is_compacted(folder: Path) -> None:
 
 @pytest.mark.parametrize("compacting", [False, True])
 async def test_a_set_is_prepared_from_it(folder: Path, compacting: bool) -> None:
-    """From the files of today or those of the manifest, the arrays and inputs are those of the set of that version."""
+    """From the current files and from those of the manifest, arrays and inputs equal the set of that version."""
     before, inputs = load_file(folder / "features" / "small" / "sequences.safetensors"), pinned_inputs(folder)
     assert len(inputs) == 7
     lake = Lake.open(str(folder))
@@ -100,7 +101,7 @@ async def test_a_set_is_prepared_from_it(folder: Path, compacting: bool) -> None
 
 
 async def test_an_interrupted_collection_is_resumed(folder: Path) -> None:
-    """The page that was kept is not asked for again, and the failed period is recalled."""
+    """The stored page is not requested again, and the failed period is read."""
     lake = Lake.open(str(folder))
     [failure] = await recall_failures(lake, LOAD)
     assert (failure.period, failure.attempts, failure.last) == (INTERRUPTED, 1, NOW)

@@ -1,7 +1,7 @@
-"""The whole way from an upstream's recorded bytes to the lake, against an independent reading.
+"""The whole way from recorded bytes of the upstreams to the lake, compared with an independent reading.
 
-The replay answers from real EIA rows and from recorded bytes of the four upstreams; the expected
-observations are read here from the same bytes with nothing but json, csv and zipfile.
+A local server answers with real EIA rows and with recorded bytes of the four upstreams. The expected observations
+are read here from the same bytes, with only json, csv and zipfile.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ Reading = set[tuple[datetime, datetime, str, str, str, str, float | None]]
 
 @pytest.fixture(scope="module")
 def replay() -> Iterator[str]:
-    """The replay on a free port; gives its URL."""
+    """Start the server; gives its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -58,7 +58,7 @@ def replay() -> Iterator[str]:
 
 
 def collected(folder: Path, period: Period | None = None, **keys: Any) -> Reading:
-    """What the lake holds after one collection of an entry, without the time axes."""
+    """The contents of the lake after a collection of an entry, without retrieval times."""
     entry = parse({"apis": [{"name": "entry", "output_folder": "entry", "rate_limit": None, **keys}]}).apis[0]
 
     async def run() -> Reading:
@@ -81,7 +81,7 @@ def recorded(path: str) -> Any:
 
 @pytest.mark.slow
 def test_a_year_of_real_eia_demand(replay: str, tmp_path: Path) -> None:
-    """Every real row of 2019 of two balancing authorities, hour ending, in slices and pages."""
+    """Every real row of 2019 of two balancing authorities is stored, from slices and pages."""
     import pyarrow.parquet as pq
 
     rows = pq.read_table(next((SHARED / "real").glob("*.parquet"))).to_pylist()
@@ -98,7 +98,7 @@ def test_a_year_of_real_eia_demand(replay: str, tmp_path: Path) -> None:
 
 
 def test_recorded_eia_interchange(replay: str, tmp_path: Path) -> None:
-    """Interchange by pair, values as signed strings."""
+    """Interchange is stored by pair, from values that are signed strings."""
     expected = set()
     for row in recorded("eia/interchange-data_CISO_2024-01-01_2024-01-02.json")["response"]["data"]:
         end = datetime.fromisoformat(f"{row['period']}:00+00:00")
@@ -110,7 +110,7 @@ def test_recorded_eia_interchange(replay: str, tmp_path: Path) -> None:
 
 
 def test_recorded_iso_ne_prices_on_the_day_of_25_hours(replay: str, tmp_path: Path) -> None:
-    """25 distinct hours with four components each."""
+    """The day of 25 hours has 25 different hours with four components each."""
     expected = set()
     for row in recorded("isone/hourlylmp_da_final_day_20251102_location_4000.json")["HourlyLmps"]["HourlyLmp"]:
         start = datetime.fromisoformat(row["BeginDate"]).astimezone(UTC)
@@ -124,7 +124,7 @@ def test_recorded_iso_ne_prices_on_the_day_of_25_hours(replay: str, tmp_path: Pa
 
 
 def test_recorded_iso_ne_fuel_mix_on_the_day_of_23_hours(replay: str, tmp_path: Path) -> None:
-    """Instants at irregular seconds, generation and marginal flag of each category."""
+    """Generation and marginal flag of each fuel are stored as instants at irregular seconds."""
     expected = set()
     for row in recorded("isone/genfuelmix_day_20240310.json")["GenFuelMixes"]["GenFuelMix"]:
         at = datetime.fromisoformat(row["BeginDate"]).astimezone(UTC)
@@ -148,7 +148,7 @@ def test_recorded_iso_ne_fuel_mix_on_the_day_of_23_hours(replay: str, tmp_path: 
     ids=lambda value: value.get("queryname") if isinstance(value, dict) else "",
 )
 def test_recorded_caiso_reports(replay: str, tmp_path: Path, params: dict[str, str], pattern: str) -> None:
-    """Every row of a report by its GMT columns, whatever the order of rows and columns."""
+    """Every row of a report is stored by its GMT columns, in any order of rows and columns."""
     [path] = (PAYLOADS / "caiso").glob(pattern)
     body = path.read_bytes()
     if path.suffix == ".zip":
@@ -165,7 +165,7 @@ def test_recorded_caiso_reports(replay: str, tmp_path: Path, params: dict[str, s
 
 
 def caiso_name(row: dict[str, str]) -> tuple[str, str, str]:
-    """Location, variable and unit of a row of a report, by the registry's words."""
+    """Location, variable and unit of a row of a report."""
     if "LMP_TYPE" in row:
         suffix = {"LMP": "", "MCE": "_energy", "MCC": "_congestion", "MCL": "_loss", "MGHG": "_ghg"}[row["LMP_TYPE"]]
         return row["NODE_ID"], f"lmp_day_ahead{suffix}", "USD/MWh"
@@ -177,7 +177,7 @@ def caiso_name(row: dict[str, str]) -> tuple[str, str, str]:
 
 
 def test_recorded_open_meteo_history(replay: str, tmp_path: Path) -> None:
-    """Every hour of the recorded archive, at the location of the entry, in the upstream's units."""
+    """Every hour of the recorded archive is stored at the location of the entry, in the upstream's units."""
     recording = sorted((PAYLOADS / "openmeteo").glob("archive*.json"))[-1]
     answer = json.loads(recording.read_bytes())
     hourly, units = answer["hourly"], answer["hourly_units"]

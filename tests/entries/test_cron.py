@@ -1,4 +1,4 @@
-"""Which crons a schedule may have."""
+"""The crons that a schedule may have."""
 
 import re
 
@@ -49,13 +49,13 @@ FIELDS = st.lists(PARTS, min_size=1, max_size=3).map(",".join)
 @example("0 6 30 2 *")
 @example("*/5 0-6,12 1 1-12/3 *")
 def test_what_crontab_defines_is_accepted_and_the_rest_is_not(text: str) -> None:
-    """CronSim and the definition agree about everything made of numbers."""
+    """For everything made of numbers, a cron is accepted exactly if crontab(5) defines it."""
     assert is_accepted(text) == is_plain_cron(text)
 
 
 @given(st.tuples(*(st.sampled_from(["*", str(low), *names]) for (low, _), names in zip(BOUNDS, NAMES, strict=True))))
 def test_what_is_accepted_prefect_schedules(fields: tuple[str, ...]) -> None:
-    """Names of months and days in any case, each in its own field."""
+    """Accepted names of months and days, in any case, work in Prefect."""
     cron = " ".join(fields)
     assert is_accepted(cron)
     assert CronSchedule(cron=cron).cron == cron
@@ -66,6 +66,6 @@ def test_what_is_accepted_prefect_schedules(fields: tuple[str, ...]) -> None:
     ["0 0 L * *", "0 0 LW * *", "0 0 15W * *", "0 0 * * 5L", "0 0 * * MON#2", "0 0 ? * *", "0 0 l * *", "0 0 0 1 1 *"],
 )
 def test_what_schedulers_read_differently_is_refused(cron: str) -> None:
-    """The last day, the nearest weekday, the second Monday, seconds: extensions that are not the same everywhere."""
+    """Extensions that schedulers read differently are refused, such as the last day or seconds."""
     with pytest.raises(ValueError, match="is no cron; use five fields"):
         check_cron(cron)

@@ -1,4 +1,4 @@
-"""What is the address of a lake, and what is refused without repeating it."""
+"""Addresses of lakes: which are accepted, and messages that do not repeat the others."""
 
 from pathlib import Path
 
@@ -22,13 +22,13 @@ from gridtide.entries import lake_address
     ],
 )
 def test_an_address_has_one_form(given: str, found: str) -> None:
-    """Folders are absolute paths, stores end without a slash."""
+    """Folders become absolute paths, and stores end without a slash."""
     assert lake_address.resolve_lake_address(given) == found
     lake_address.check_lake_address(given)
 
 
 def test_a_folder_may_be_relative_or_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is then the absolute one."""
+    """A relative folder or one with `~` becomes an absolute path."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/somebody")
     assert lake_address.resolve_lake_address("./lake") == str(tmp_path / "lake")
@@ -37,7 +37,7 @@ def test_a_folder_may_be_relative_or_at_home(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("given", ["s3-bucket/mine", "aws-credentials/keys@s3://bucket/prefix"])
 def test_blocks_are_addresses(given: str) -> None:
-    """Of a bucket, or of credentials with the place they are for."""
+    """Blocks of a bucket, and of credentials with a URI, are accepted."""
     lake_address.check_lake_address(given)
 
 
@@ -83,7 +83,7 @@ BLOCK = "use s3-bucket/NAME or aws-credentials/NAME@s3://bucket/prefix"
     ],
 )
 def test_what_is_no_address_is_refused_with_what_would_be(given: str, problem: str) -> None:
-    """Word for word; what was given is not repeated."""
+    """An invalid address gives exactly this message, which does not repeat it."""
     with pytest.raises(ValueError, match=r"^") as raised:
         lake_address.check_lake_address(given)
     assert str(raised.value) == problem

@@ -1,4 +1,4 @@
-"""Whatever fails or is killed, and wherever: going on gives what an undisturbed backfill gives."""
+"""A fault or a kill at any request, read, write or listing: the next run gives the rows of an undisturbed backfill."""
 
 import asyncio
 import sys
@@ -27,12 +27,13 @@ pytestmark = [
 
 @pytest.fixture
 def lakes(place: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """The address below which lakes can be: a folder, or a bucket of an S3 that answers over HTTP."""
+    """The address under which lakes can be created: a folder, or a bucket of an S3 server."""
     return str(tmp_path) if place == "folder" else f"s3://{request.getfixturevalue('bucket')}"
 
 
 async def test_a_run_that_fails_anywhere_is_made_good_by_the_next(lakes: str, form: str, after: bool) -> None:
-    """Each request, read, write and listing fails once, before or after it is done; a retry and a later run go on."""
+    """Each request, read, write and listing fails once, before or after it is done; a retry or a later run completes
+    the backfill."""
     async with sandbox.run_sandbox() as url:
         story = Story.of(url, form, lakes)
         whole, doors = await boundaries.undisturbed(story, f"{lakes}/whole")
@@ -51,14 +52,14 @@ async def test_a_run_that_fails_anywhere_is_made_good_by_the_next(lakes: str, fo
 
 
 def _asked_again(doors: Doors) -> bool:
-    """Whether what was struck is made good at once: a body that is not read is asked for, and what a file says of
-    itself, for which it is read first, is read once more."""
+    """Whether the failed operation is repeated at once, as with a body that is requested again, or metadata that are
+    read again."""
     kind = doors.struck.partition("/")[0]
     return kind == "get raw" or (kind in ("get load", "head load") and doors.struck not in doors.passed[: doors.at - 1])
 
 
 async def test_a_run_that_is_killed_anywhere_is_made_good_by_the_next(lakes: str, form: str, after: bool) -> None:
-    """At each boundary a process is killed, before or after it; another goes on."""
+    """A process is killed before or after each operation, and another process completes the backfill."""
     async with sandbox.run_sandbox() as url:
         _, doors = await boundaries.undisturbed(Story.of(url, form, lakes), f"{lakes}/here")
         command = [sys.executable, "-m", "tests.support.boundaries", url, f"{lakes}/killed", form, *["after"] * after]

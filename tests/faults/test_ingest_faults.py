@@ -1,4 +1,4 @@
-"""A year of EIA rows from an upstream that misbehaves: every row once, no request too many."""
+"""A year of EIA rows from a faulty upstream: every row once, and no unnecessary request."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ Serve = Callable[..., str]
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Starts the imitation of EIA v2, 40 rows an hour, with a fault; gives its URL."""
+    """Start the imitation of EIA v2, with 40 rows per hour and a fault; gives its URL."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(*options: str) -> str:
@@ -56,7 +56,7 @@ def serve() -> Iterator[Serve]:
 
 
 def run(base: str, folder: Path, rate: str | None = None) -> tuple[Collected, dict[str, int]]:
-    """One collection of everything; what it says and what the upstream counted."""
+    """Collect all rows; returns the collection and the counts of the upstream."""
     api = {
         "name": "eia_region",
         "source": "eia",
@@ -77,7 +77,7 @@ def run(base: str, folder: Path, rate: str | None = None) -> tuple[Collected, di
 
 
 def distinct_rows(folder: Path, done: Collected) -> int:
-    """How many different keys the file holds."""
+    """The number of different keys in the file."""
     assert done.file is not None
     table = asyncio.run(Lake.open(str(folder)).table(done.file))
     keys = zip(*(table[name].to_pylist() for name in ("location", "variable", "interval_start")), strict=True)
@@ -88,7 +88,7 @@ def distinct_rows(folder: Path, done: Collected) -> int:
     "fault", [("--fault-every", "10"), ("--truncate-every", "20"), ("--fault-every", "10", "--truncate-every", "7")]
 )
 def test_faults_lose_and_double_nothing(serve: Serve, tmp_path: Path, fault: tuple[str, ...]) -> None:
-    """503s and cut bodies cost a request each, and the file has every row once."""
+    """Each 503 and each truncated body costs one request, and the file has every row once."""
     done, asked = run(serve(*fault), tmp_path)
     assert asked["fault"] > 0
     assert done.rows == distinct_rows(tmp_path, done) == ROWS
@@ -97,7 +97,7 @@ def test_faults_lose_and_double_nothing(serve: Serve, tmp_path: Path, fault: tup
 
 
 def test_a_configured_rate_is_never_exceeded(serve: Serve, tmp_path: Path) -> None:
-    """Under the upstream's own 5 requests a second there is not one 429."""
+    """Under the upstream's own limit of 5 requests per second, there is no 429."""
     done, asked = run(serve("--rate", "5"), tmp_path, "5/second")
     assert done.rows == distinct_rows(tmp_path, done) == ROWS
     assert (asked["n"], asked["r429"]) == (PAGES, 0)

@@ -1,4 +1,5 @@
-"""A lake that is full, read-only, not ours, or whose writer is killed: one clear error, nothing half-written."""
+"""A lake that is full, read-only or of another user, or whose writer is killed: one clear error, and no partial
+files."""
 
 import asyncio
 import os
@@ -27,7 +28,7 @@ needs_mounts = pytest.mark.skipif(
 
 
 def mount(folder: Path, options: str) -> None:
-    """Mount a disk in memory on `folder`; skip where even root may not."""
+    """Mount a disk in memory on `folder`; skip if root may not mount."""
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True)  # noqa: S607
     if done.returncode:
         pytest.skip(f"no small disk can be mounted: {done.stderr.decode().strip()}")
@@ -35,14 +36,14 @@ def mount(folder: Path, options: str) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of 256 kB of its own."""
+    """A folder on a disk of 256 kB."""
     mount(tmp_path, "size=256k")
     yield tmp_path
     subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)  # noqa: S607
 
 
 def noise(rows: int) -> obs.pa.Table:
-    """Rows of values that do not compress, 8 bytes each."""
+    """Rows with values that cannot be compressed, 8 bytes each."""
     values = np.random.default_rng(0).normal(size=rows)
     return from_columns(
         "eia", STAMP, interval_start=[STAMP] * rows, interval_end=[STAMP] * rows, location=list(map(str, range(rows))),
@@ -51,20 +52,21 @@ def noise(rows: int) -> obs.pa.Table:
 
 
 async def put(lake: Lake, rows: int, format: str = "parquet") -> Stored:  # noqa: A002
-    """`rows` rows put as one file."""
+    """Write `rows` rows as one file."""
     with Draft(format, Provenance("eia_demand", None, "0123456789ab")) as draft:
         draft.append(noise(rows))
         return await lake.put_draft(draft, "eia", "demand", STAMP)
 
 
 def files(folder: Path) -> list[str]:
-    """Every file below `folder`, temporary ones too."""
+    """Every file below `folder`, including temporary files."""
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 @needs_mounts
 async def test_a_full_disk_leaves_nothing(small_disk: Path) -> None:
-    """What does not fit is told with entry, lake and fix, leaves no part behind, and fits once there is room."""
+    """A file that does not fit is an error with entry, lake and fix, leaves nothing behind, and can be written once
+    there is space."""
     lake = Lake.open(str(small_disk / "lake"))
     (small_disk / "ballast").write_bytes(bytes(200_000))
     with pytest.raises(StorageError) as caught:
@@ -81,7 +83,7 @@ async def test_a_full_disk_leaves_nothing(small_disk: Path) -> None:
 
 @needs_mounts
 async def test_a_full_disk_leaves_what_was_there(small_disk: Path) -> None:
-    """Replacing a file on a full disk fails and leaves the file as it was."""
+    """If a file cannot be replaced on a full disk, the old file stays unchanged."""
     lake = Lake.open(str(small_disk / "lake"))
     await lake.store.put("features/manifest.json", b"1" * 100_000)
     with pytest.raises(StorageError, match="No space left"):
@@ -92,7 +94,7 @@ async def test_a_full_disk_leaves_what_was_there(small_disk: Path) -> None:
 
 @needs_mounts
 def test_a_full_temporary_folder_names_the_entry(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A draft that does not fit where drafts are kept says which entry it was for and what to set."""
+    """If a draft does not fit in the temporary folder, the error names the entry and the variable to set."""
     monkeypatch.setattr("tempfile.tempdir", str(small_disk))
     with (
         pytest.raises(StorageError, match=r"eia_demand: its file cannot be written in .*No space left.*set TMPDIR"),
@@ -103,7 +105,7 @@ def test_a_full_temporary_folder_names_the_entry(small_disk: Path, monkeypatch: 
 
 @needs_mounts
 async def test_a_read_only_disk_can_be_read(small_disk: Path) -> None:
-    """A lake on a disk that became read-only is read as before; writing is told with its fix."""
+    """A lake on a read-only disk can be read; writing is an error with its fix."""
     lake = Lake.open(str(small_disk / "lake"))
     stored = await put(lake, 10)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)  # noqa: ASYNC221, S607
@@ -138,7 +140,7 @@ print(asyncio.run(attempt(Lake.open(sys.argv[1]), said)).decode(), *said, sep="\
 
 
 def test_a_lake_of_somebody_else_can_be_read_only() -> None:
-    """Without permission to write, reading works, and each attempt to write says what to mend."""
+    """Without permission to write, the lake can be read, and each attempt to write is an error with its fix."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         asyncio.run(Lake.open(name).store.put("eia/old.json", b"content"))
@@ -171,7 +173,7 @@ asyncio.run(write())
 
 
 async def test_a_killed_writer_leaves_nothing_visible(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Killed in the middle of a file: a reader sees none of it, and the next run writes all of it."""
+    """If a writer is killed in the middle of a file, readers see nothing of it, and the next run writes all of it."""
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     writer = subprocess.Popen(command)  # noqa: ASYNC220  # polled below
     while writer.poll() is None and not list((tmp_path / "odd").glob("*.raw*#1")):

@@ -1,4 +1,4 @@
-"""Checksums of row groups: told by the footer, and held against what is read."""
+"""Checksums of row groups: written to the footer, and checked when a row group is read."""
 
 import io
 
@@ -10,7 +10,7 @@ from gridtide.lake.files.checksums import CHECKSUMS_KEY, ChecksummingSink, open_
 
 
 def written(*groups: list[int]) -> tuple[bytes, dict[bytes, bytes]]:
-    """A Parquet file of a row group each, and what its footer says."""
+    """A Parquet file of a row group each, and its metadata."""
     sink = io.BytesIO()
     summed = ChecksummingSink(sink)
     schema = pa.schema([("number", pa.int64())])
@@ -24,7 +24,7 @@ def written(*groups: list[int]) -> tuple[bytes, dict[bytes, bytes]]:
 
 
 def test_each_row_group_is_held_to_its_own() -> None:
-    """One that was changed is refused where it is asked for, and hides none of the others."""
+    """A changed row group is refused when it is read, and the others can still be read."""
     body, pairs = written([1111], [2222], [3333])
     verify_row_groups(pairs, body, range(3))
     at = body.index((2222).to_bytes(8, "little"))
@@ -36,7 +36,7 @@ def test_each_row_group_is_held_to_its_own() -> None:
 
 
 def test_all_bytes_before_the_footer_are_summed() -> None:
-    """The last row group ends where the footer begins, so that none of its columns is left out."""
+    """The checksums cover all bytes up to the footer, with every column of the last row group."""
     body, pairs = written([1], [2])
     size = pq.read_metadata(pa.BufferReader(body)).serialized_size + 8
     assert pairs[CHECKSUMS_KEY.encode()].startswith(b"[[")
@@ -48,7 +48,7 @@ def test_all_bytes_before_the_footer_are_summed() -> None:
 
 
 def test_a_footer_that_says_nothing_is_believed() -> None:
-    """Files of those who do not write checksums stay readable; a row group more than told does not."""
+    """Files of other tools, without checksums, can be read; a row group that the footer does not list is refused."""
     body, pairs = written([1])
     verify_row_groups({}, body, range(5))
     with pytest.raises(ValueError, match="are not those it was written with"):
@@ -58,7 +58,7 @@ def test_a_footer_that_says_nothing_is_believed() -> None:
 
 
 def test_pages_are_held_to_theirs_where_a_footer_tells_none() -> None:
-    """A flipped bit is found in a file of those who do not write checksums of row groups, too."""
+    """A flipped bit in a file without checksums of row groups is detected by the checksums of its pages."""
     sink, table = io.BytesIO(), pa.table({"number": [1111]})
     plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     pq.write_table(table, sink, write_page_checksum=True, **plain)

@@ -31,21 +31,21 @@ def page(rows: int) -> obs.pa.Table:
 
 
 async def put(lake: Lake, rows: int, format: str = "parquet") -> Stored:  # noqa: A002
-    """`rows` rows put as one file of prefix `demand` in folder `eia`."""
+    """Write `rows` rows as one file with the prefix `demand` in the folder `eia`."""
     with Draft(format, Provenance("eia_demand", None, "0123456789ab")) as draft:
         draft.append(page(rows))
         return await lake.put_draft(draft, "eia", "demand", STAMP)
 
 
 def keys(bucket: str) -> list[str]:
-    """All keys in the bucket, as S3 itself has them."""
+    """All keys in the bucket, as S3 lists them."""
     listed = boto3.client("s3", region_name="us-east-1").list_objects_v2(Bucket=bucket)
     return [item["Key"] for item in listed.get("Contents", [])]
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])
 async def test_a_file_goes_to_s3_and_comes_back(bucket: str, format: str) -> None:  # noqa: A002
-    """Through the AWS chain: the key is prefix, folder and name; rows, metadata and listing are as on disk."""
+    """With the AWS chain, the key is prefix, folder and name; rows, metadata and listing are as on disk."""
     lake = Lake.open(f"s3://{bucket}/some/prefix/")
     await lake.store.probe()
     stored = await put(lake, 100, format)
@@ -59,7 +59,7 @@ async def test_a_file_goes_to_s3_and_comes_back(bucket: str, format: str) -> Non
 
 
 async def test_raw_bodies_and_plain_files_on_s3(bucket: str) -> None:
-    """Bodies are kept once, plain files replaced only when told to."""
+    """Bodies are stored once, and plain files are replaced only on request."""
     lake = Lake.open(f"s3://{bucket}")
     for body in (b"first", b"second"):
         await lake.put_raw("raw/eia/page.zst", body)
@@ -72,7 +72,7 @@ async def test_raw_bodies_and_plain_files_on_s3(bucket: str) -> None:
 
 
 async def test_nothing_is_overwritten_on_s3(bucket: str) -> None:
-    """The same content is found there, another takes the next free second: S3 itself refuses the put."""
+    """The same content is found, and other content gets the next free second, because S3 refuses to overwrite."""
     lake = Lake.open(f"s3://{bucket}/lake")
     stored = [await put(lake, rows) for rows in (1, 2, 1)]
     assert [s.created for s in stored] == [True, True, False]
@@ -80,7 +80,7 @@ async def test_nothing_is_overwritten_on_s3(bucket: str) -> None:
 
 
 async def test_writers_at_once_lose_nothing_on_s3(bucket: str) -> None:
-    """Six contents put under one name at once by two clients are six files; the same one is one file."""
+    """Six contents that two clients write at once under one name are six files; the same content is one file."""
     lakes = [Lake.open(f"s3://{bucket}/lake") for _ in range(2)]
     await asyncio.gather(*(put(lakes[rows % 2], rows) for rows in range(1, 7)))
     files = await lakes[0].files("eia", "demand")
@@ -114,7 +114,7 @@ asyncio.run(write(int(sys.argv[2])))
 
 @pytest.mark.slow
 async def test_processes_at_once_lose_nothing_on_s3(bucket: str) -> None:
-    """Three processes write four contents each under one name."""
+    """Three processes that write four contents each under one name lose none."""
     command = [sys.executable, "-c", WRITER, f"s3://{bucket}/lake"]
     writers = [await asyncio.create_subprocess_exec(*command, str(first)) for first in (1, 5, 9)]
     assert [await writer.wait() for writer in writers] == [0, 0, 0]
@@ -127,7 +127,7 @@ async def test_processes_at_once_lose_nothing_on_s3(bucket: str) -> None:
 
 
 def other_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment that leads nowhere: whoever still arrives was led by something else."""
+    """An environment with wrong credentials and endpoint, to show that it is not used."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "wrong")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
@@ -136,7 +136,7 @@ def other_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_profile_gives_credentials_region_and_endpoint(
     bucket: str, s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """AWS_PROFILE alone is enough, with its own endpoint."""
+    """AWS_PROFILE alone gives credentials, region and endpoint."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name)
     (tmp_path / "config").write_text(
@@ -149,7 +149,7 @@ async def test_a_profile_gives_credentials_region_and_endpoint(
 
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
 def test_the_region_is_that_of_the_environment(bucket: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both names of the region are heard, as by AWS's other tools."""
+    """Both variables for the region are used, as in other tools of AWS."""
     monkeypatch.setenv(name, "eu-north-1")
     assert Lake.open(f"s3://{bucket}/lake").store.client.config["region"] == "eu-north-1"
 
@@ -157,7 +157,7 @@ def test_the_region_is_that_of_the_environment(bucket: str, name: str, monkeypat
 async def test_an_s3_endpoint_goes_before_the_general_one(
     bucket: str, s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """AWS_ENDPOINT_URL_S3 is S3's, whatever AWS_ENDPOINT_URL says of the other services."""
+    """AWS_ENDPOINT_URL_S3 takes precedence over AWS_ENDPOINT_URL."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_url)
     assert (await put(Lake.open(f"s3://{bucket}/lake"), 1)).created
@@ -166,7 +166,7 @@ async def test_an_s3_endpoint_goes_before_the_general_one(
 async def test_a_session_and_endpoint_go_before_the_environment(
     bucket: str, s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is handed in counts, not what the environment says."""
+    """A session and an endpoint that are passed in take precedence over the environment."""
     other_environment(monkeypatch)
     session = boto3.Session("key", "secret", region_name="us-east-1")
     assert (await put(Lake.open(f"s3://{bucket}/lake", session, s3_url), 1)).created
@@ -207,7 +207,7 @@ BLOCKS: dict[str, Block] = {
 
 @pytest.mark.parametrize("kind", BLOCKS)
 async def test_a_block_is_enough(bucket: str, s3_url: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A prefect-aws block gives credentials, endpoint, bucket and folder; the environment does not count."""
+    """A prefect-aws block gives credentials, endpoint, bucket and folder; the environment is not used."""
     with monkeypatch.context() as elsewhere:
         other_environment(elsewhere)
         lake = BLOCKS[kind](s3_url, bucket)
@@ -217,7 +217,7 @@ async def test_a_block_is_enough(bucket: str, s3_url: str, kind: str, monkeypatc
 
 @pytest.mark.slow
 async def test_a_block_is_found_by_its_name(bucket: str, s3_url: str, prefect_server: str) -> None:
-    """`s3-bucket/NAME` and `aws-credentials/NAME@s3://…` lead to the same lake; an unknown name is told."""
+    """`s3-bucket/NAME` and `aws-credentials/NAME@s3://…` open the same lake; an unknown name is an error."""
     keys_to_it = aws_credentials(s3_url)
     await keys_to_it.save("grid-keys", overwrite=True)
     await S3Bucket(bucket_name=bucket, bucket_folder="lake", credentials=keys_to_it).save("grid-lake", overwrite=True)
@@ -232,7 +232,7 @@ async def test_a_block_is_found_by_its_name(bucket: str, s3_url: str, prefect_se
 
 @pytest.fixture
 def strict_s3(s3_url: str, bucket: str) -> Iterator[str]:
-    """The bucket of an S3 that lets only keys in that it gave out, which nobody here has."""
+    """The bucket of an S3 that accepts only its own keys, which the test does not have."""
     yield bucket
     _authenticate_after(s3_url, "inf")
 
@@ -245,7 +245,7 @@ def _authenticate_after(s3_url: str, requests: str) -> None:
 
 
 async def test_wrong_credentials_are_refused_at_once(strict_s3: str, s3_url: str) -> None:
-    """A key that S3 does not know fails without retries, says so, and shows no secret."""
+    """A key that S3 does not know fails without retries, and the message contains no secret."""
     lake = Lake.open(f"s3://{strict_s3}/lake")
     _authenticate_after(s3_url, "0")
     for attempt in (put(lake, 1), lake.store.probe(), lake.files("eia", "demand"), lake.store.read("a")):
@@ -256,7 +256,7 @@ async def test_wrong_credentials_are_refused_at_once(strict_s3: str, s3_url: str
 
 
 async def test_no_such_bucket_says_so_at_once(bucket: str) -> None:
-    """A bucket that is not there is no outage: one clear message that names entry, lake and fix, no waiting."""
+    """A missing bucket is one message with entry, lake and fix, without retries."""
     lake = Lake.open("s3://no-such-bucket-anywhere/lake")
     started = time.monotonic()
     with pytest.raises(StorageError) as caught:
@@ -274,7 +274,7 @@ async def test_no_such_bucket_says_so_at_once(bucket: str) -> None:
 async def test_an_endpoint_that_does_not_answer_is_an_error_within_seconds(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Retries are few; the message names the endpoint and says what to check."""
+    """An endpoint that does not answer is an error within seconds; the message names it and the fix."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     lake = Lake.open(f"s3://{bucket}/lake")
     with pytest.raises(StorageError, match=r"http://127\.0\.0\.1:9/.*Check that the lake is there and can be reached"):
@@ -282,14 +282,14 @@ async def test_an_endpoint_that_does_not_answer_is_an_error_within_seconds(
 
 
 def test_no_credentials_at_all_say_what_to_set(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty AWS chain is told when the lake is opened."""
+    """An empty AWS chain is an error when the lake is opened."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     with pytest.raises(CredentialsError, match=r"there are no AWS credentials.*AWS_PROFILE"):
         Lake.open(f"s3://{bucket}/lake")
 
 
 def test_an_unknown_profile_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """AWS_PROFILE that no file has is told when the lake is opened."""
+    """An unknown AWS_PROFILE is an error when the lake is opened."""
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(StorageError, match="nobody"):
         Lake.open(f"s3://{bucket}/lake")

@@ -1,4 +1,4 @@
-"""What files say of themselves, the damaged ones beside the others."""
+"""Reading the metadata of files of which some are damaged."""
 
 import json
 from datetime import timedelta
@@ -15,7 +15,7 @@ path_of = attrgetter("path")
 
 
 async def test_each_file_is_told_in_its_place(tmp_path: Path) -> None:
-    """A file that is empty, and one with the content of another, hide none of those around them."""
+    """An empty file and one with the content of another are reported, and the files around them are read."""
     lake = Lake.open(str(tmp_path))
     for n in range(4):
         with Draft("parquet", Provenance("grid", Period(START + n * DAY, START + (n + 1) * DAY), "")) as draft:
@@ -34,7 +34,7 @@ async def test_each_file_is_told_in_its_place(tmp_path: Path) -> None:
 
 
 async def test_a_csv_of_another_size_than_its_sidecar_says_is_damaged(tmp_path: Path) -> None:
-    """Junk beside an intact sidecar is told without reading it; a sidecar that says no size is believed."""
+    """A CSV of another size than in its sidecar is damaged; without a size in the sidecar it is accepted."""
     lake = Lake.open(str(tmp_path))
     for n in range(3):
         with Draft("csv", Provenance("grid", Period(START + n * DAY, START + (n + 1) * DAY), "")) as draft:
@@ -55,7 +55,7 @@ async def test_a_csv_of_another_size_than_its_sidecar_says_is_damaged(tmp_path: 
 
 
 async def test_a_file_that_cannot_be_read_is_not_damaged(tmp_path: Path) -> None:
-    """What a store does not hand out just now is told, and believed: nothing is collected again for that."""
+    """A file that is temporarily unreadable is reported, but not as damaged, so it is not collected again."""
     lake = Lake.open(str(tmp_path))
     with Draft("parquet", Provenance("grid", Period(START, START + DAY), "")) as draft:
         stored = await lake.put_draft(draft, "grid", "grid", START)

@@ -50,7 +50,7 @@ def page(first: int, rows: int, locations: tuple[str, ...] = ("ISNE", "CISO"), v
 
 
 async def put(lake: Lake, *pages: pa.Table, format: str = "parquet", stamp: datetime = STAMP) -> Stored:  # noqa: A002
-    """`pages` put as one file of prefix `demand` in folder `eia`."""
+    """Write `pages` as one file with the prefix `demand` in the folder `eia`."""
     with Draft(format, FROM) as draft:
         for one in pages:
             draft.append(one)
@@ -58,7 +58,7 @@ async def put(lake: Lake, *pages: pa.Table, format: str = "parquet", stamp: date
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """`table` with labels as text and values as their bits, equal where the rows are, however stored."""
+    """`table` with labels as text and values as their bits, so that equal rows are equal however they are encoded."""
     columns = {name: table[name].combine_chunks() for name in table.column_names}
     for name, column in columns.items():
         if pa.types.is_dictionary(column.type):
@@ -70,7 +70,7 @@ def plain(table: pa.Table) -> pa.Table:
 
 
 def test_a_name_says_stamp_and_period_in_utc() -> None:
-    """The stamp is that of UTC, wherever the run was started; the bounds are to the minute."""
+    """The stamp is in UTC, whatever the local zone is; the bounds are in minutes."""
     eastern = timezone(timedelta(hours=-5))
     stamp = datetime(2024, 3, 10, 1, 12, 9, 999_999, tzinfo=eastern)
     assert file_name("demand", stamp, None, "csv") == "demand_20240310_061209.csv"
@@ -79,7 +79,7 @@ def test_a_name_says_stamp_and_period_in_utc() -> None:
 
 
 def test_what_a_name_cannot_say_is_refused() -> None:
-    """A stamp without zone and bounds within a minute are errors, not silently wrong names."""
+    """A stamp without a zone and bounds within a minute are errors."""
     with pytest.raises(ValueError, match="zone"):
         file_name("demand", datetime(2024, 3, 10), None, "csv")
     with pytest.raises(ValueError, match="whole minutes"):
@@ -87,7 +87,7 @@ def test_what_a_name_cannot_say_is_refused() -> None:
 
 
 async def test_files_are_listed_by_stamp_and_path(lake: Lake) -> None:
-    """A listing says of each file what its name says, oldest first, and its size."""
+    """A listing gives the contents of each name and the size, oldest first."""
     for hours in (5, 1, 3):
         await put(lake, page(0, 1), stamp=STAMP + hours * HOUR)
     found = await lake.files("eia", "demand")
@@ -113,7 +113,7 @@ async def test_a_prefix_of_a_prefix_is_another(lake: Lake, caplog: pytest.LogCap
 
 
 async def test_foreign_names_are_named_in_one_warning(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
-    """Files that no run wrote are passed over and said; sidecars and hidden files are no news."""
+    """Foreign files are left out with one warning; sidecars and hidden files are not foreign."""
     await put(lake, page(0, 1), format="csv")
     for name in ("notes.txt", "demand_20241399_000000.csv", "demand_20240310_061200.parquet.bak", ".DS_Store"):
         await lake.store.put(f"eia/{name}", b"?")
@@ -126,7 +126,7 @@ async def test_foreign_names_are_named_in_one_warning(lake: Lake, caplog: pytest
 
 
 async def test_a_folder_that_is_not_there_holds_no_files(lake: Lake) -> None:
-    """An entry that was never collected has no files, which is no error."""
+    """An entry without a folder has no files, and this is no error."""
     assert await lake.files("eia", "demand") == []
 
 
@@ -149,7 +149,7 @@ async def test_observations_come_back_as_they_were(lake: Lake, format: str) -> N
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])
 async def test_no_rows_are_a_file_too(lake: Lake, format: str) -> None:  # noqa: A002
-    """An answer without rows is stored: the period was asked, and its file says so."""
+    """An answer without rows becomes a file that covers its period."""
     stored = await put(lake, format=format)
     assert stored.rows == 0
     assert (await lake.table(stored.path)).equals(empty())
@@ -158,7 +158,7 @@ async def test_no_rows_are_a_file_too(lake: Lake, format: str) -> None:  # noqa:
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])
 async def test_a_file_says_where_it_is_from(lake: Lake, format: str) -> None:  # noqa: A002
-    """Metadata names entry, period, fingerprint, rows, hash and version; stored_at is when it was put."""
+    """The metadata has entry, period, fingerprint, rows, hash and version; `stored_at` is the time of writing."""
     before = datetime.now(UTC)
     stored = await put(lake, page(0, 7), format=format)
     metadata = await lake.metadata(stored.path)
@@ -193,7 +193,7 @@ async def test_parquet_is_read_by_others(tmp_path: Path) -> None:
 
 
 async def test_parquet_is_encoded_for_size_and_speed(tmp_path: Path) -> None:
-    """Row groups of 65,536 rows; labels stay dictionaries although each page brings its own; values are packed best."""
+    """Row groups have 65,536 rows, labels are dictionaries, and values are compressed best."""
     pages = [page(i * 5_000, 5_000, locations=(f"BA{i}",)) for i in range(14)]
     stored = await put(Lake.open(str(tmp_path)), *pages)
     metadata = pq.read_metadata(tmp_path / stored.path)
@@ -206,7 +206,7 @@ async def test_parquet_is_encoded_for_size_and_speed(tmp_path: Path) -> None:
 
 
 async def test_the_same_content_gives_the_same_bytes(lake: Lake) -> None:
-    """Two files of the same pages differ in nothing but when they were stored."""
+    """Two files of the same pages differ only in the time of writing."""
     first, second = [await put(lake, page(0, 100), stamp=STAMP + i * HOUR) for i in range(2)]
     bodies = [await lake.store.read(stored.path) for stored in (first, second)]
     moments = [stored.stored_at.isoformat(timespec="microseconds").encode() for stored in (first, second)]
@@ -215,7 +215,7 @@ async def test_the_same_content_gives_the_same_bytes(lake: Lake) -> None:
 
 
 async def test_csv_is_iso_8601_in_utc_with_empty_nulls(tmp_path: Path) -> None:
-    """The file is what anyone would expect to open, and its sidecar says where it is from."""
+    """A CSV has ISO 8601 times in UTC and empty nulls, and its sidecar has the provenance."""
     table = pa.concat_tables([page(0, 1, value=0.1), page(1, 1, locations=("a,b",), value=None)])
     stored = await put(Lake.open(str(tmp_path)), table, format="csv")
     assert (tmp_path / stored.path).read_text().splitlines() == [
@@ -230,7 +230,7 @@ async def test_csv_is_iso_8601_in_utc_with_empty_nulls(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format", ["parquet", "csv"])
 @pytest.mark.parametrize("rows", [10, 70_000])
 async def test_a_draft_can_be_read_before_it_is_put(lake: Lake, format: str, rows: int) -> None:  # noqa: A002
-    """`Draft.table` gives the rows so far, written out or not, and the draft can be gone on with."""
+    """`Draft.table` returns the rows so far, and the draft can be continued."""
     with Draft(format, FROM) as draft:
         draft.append(page(0, rows))
         assert plain(draft.table()).equals(plain(page(0, rows)))
@@ -241,7 +241,7 @@ async def test_a_draft_can_be_read_before_it_is_put(lake: Lake, format: str, row
 
 
 async def test_bodies_are_kept_as_they_are(lake: Lake) -> None:
-    """A json or raw entry's body is stored byte for byte, with a sidecar; twice is once."""
+    """The body of a json or raw entry is stored unchanged with a sidecar, once."""
     body = b'{"a": 1}'
     stored = await lake.put_body(body, "odd", "odd", STAMP, FROM, "json")
     again = await lake.put_body(body, "odd", "odd", STAMP, FROM, "json")
@@ -255,7 +255,7 @@ async def test_bodies_are_kept_as_they_are(lake: Lake) -> None:
 
 
 async def test_raw_bodies_are_compressed_and_come_back(lake: Lake) -> None:
-    """A body under `raw/` takes less room and reads back; the first one put there stays."""
+    """A body under `raw/` is compressed and read back unchanged; it is not replaced."""
     body = b'{"response": {"data": []}}' * 1_000
     assert await lake.put_raw("raw/eia/page_1.zst", body)
     assert not await lake.put_raw("raw/eia/page_1.zst", b"other")
@@ -268,7 +268,7 @@ async def test_raw_bodies_are_compressed_and_come_back(lake: Lake) -> None:
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])
 async def test_the_same_content_is_stored_once(lake: Lake, format: str) -> None:  # noqa: A002
-    """A retry that brings the same rows, however cut and whenever asked, finds its file there and leaves it."""
+    """A retry with the same rows finds its file and does not change it."""
     first = await put(lake, page(0, 10), format=format)
     before = await lake.store.read(first.path)
     second = await put(lake, page(0, 4), page(4, 6), format=format)
@@ -280,7 +280,7 @@ async def test_the_same_content_is_stored_once(lake: Lake, format: str) -> None:
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])
 async def test_other_content_takes_the_next_free_second(lake: Lake, format: str) -> None:  # noqa: A002
-    """Nothing is overwritten: another content under the same name is filed a second later."""
+    """Other content under the same name gets the stamp of the next second; nothing is overwritten."""
     stored = [await put(lake, page(0, rows), format=format) for rows in (1, 2, 3, 2)]
     assert [(s.path[11:26], s.created) for s in stored] == [
         ("20240310_061200", True),
@@ -293,7 +293,7 @@ async def test_other_content_takes_the_next_free_second(lake: Lake, format: str)
 
 
 async def test_a_claimed_name_without_its_file_is_left(lake: Lake) -> None:
-    """A sidecar whose writer was killed before the file does not vouch for what comes later."""
+    """A sidecar whose file was never written is not used for a later file."""
     name = file_name("demand", STAMP, PERIOD, "csv")
     await lake.store.put(f"eia/{name}.meta.json", b"{}")
     stored = await put(lake, page(0, 1), format="csv")
@@ -308,7 +308,7 @@ async def test_a_stranger_under_our_name_is_left(
     format: str,  # noqa: A002
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A file that somebody put under the name of a run stays, and the log says so."""
+    """A foreign file under the name of a run stays, with a warning."""
     path = f"eia/{file_name('demand', STAMP, PERIOD, format)}"
     await lake.store.put(path, b"mine")
     stored = await put(lake, page(0, 1), format=format)
@@ -318,14 +318,14 @@ async def test_a_stranger_under_our_name_is_left(
 
 
 async def test_writers_at_once_lose_nothing(lake: Lake) -> None:
-    """Twenty contents put under one name at once are twenty files."""
+    """Twenty contents that are written at once under one name are twenty files."""
     await asyncio.gather(*(put(lake, page(0, rows)) for rows in range(1, 21)))
     files = await lake.files("eia", "demand")
     assert sorted([(await lake.table(file.path)).num_rows for file in files]) == list(range(1, 21))
 
 
 async def test_the_same_content_at_once_is_one_file(lake: Lake) -> None:
-    """Of twenty writers of one content one creates the file and nineteen find it."""
+    """Of twenty concurrent writers of one content, one creates the file and nineteen find it."""
     stored = await asyncio.gather(*(put(lake, page(0, 5)) for _ in range(20)))
     assert sorted(s.created for s in stored) == [False] * 19 + [True]
     assert len({s.path for s in stored}) == len(await lake.files("eia", "demand")) == 1
@@ -354,7 +354,7 @@ for rows in range(int(first), int(first) + 5):
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])
 async def test_processes_at_once_lose_nothing_and_show_nothing_half(tmp_path: Path, format: str) -> None:  # noqa: A002
-    """Three processes write five contents each under one name while a reader reads each as soon as it shows."""
+    """Three processes write five contents each under one name, and a concurrent reader sees only complete files."""
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     writers = [await asyncio.create_subprocess_exec(*command, str(first), format) for first in (1, 6, 11)]
     lake = Lake.open(str(tmp_path))
@@ -372,7 +372,7 @@ async def test_processes_at_once_lose_nothing_and_show_nothing_half(tmp_path: Pa
 
 
 async def test_put_replaces_only_when_told_to(lake: Lake) -> None:
-    """What is made from other files may be replaced; nothing else is."""
+    """Only files that are derived from others may be replaced."""
     await lake.store.put("features/a/manifest.json", b"1")
     with pytest.raises(StorageError, match=r"features/a/manifest\.json: is there already"):
         await lake.store.put("features/a/manifest.json", b"2")
@@ -387,7 +387,7 @@ async def test_put_replaces_only_when_told_to(lake: Lake) -> None:
 
 
 async def test_damage_is_noticed_wherever_it_is(lake: Lake) -> None:
-    """A byte changed anywhere either leaves the table as it was or is a StorageError with the file's name."""
+    """A changed byte either does not change the table or is a StorageError with the name of the file."""
     stored = await put(lake, page(0, 400))
     whole, table = await lake.store.read(stored.path), await lake.table(stored.path)
     noticed = []
@@ -408,7 +408,7 @@ async def test_damage_is_noticed_wherever_it_is(lake: Lake) -> None:
 @pytest.mark.parametrize("format", ["parquet", "csv"])
 @pytest.mark.parametrize("kept", [0, 1, 3, 100, -1, -40])
 async def test_a_cut_file_is_noticed(lake: Lake, format: str, kept: int) -> None:  # noqa: A002
-    """A file that ends early is damaged, whatever is left of it."""
+    """A truncated file is damaged, wherever it ends."""
     stored = await put(lake, page(0, 50), format=format)
     await lake.store.put(stored.path, (await lake.store.read(stored.path))[:kept], replace=True)
     with pytest.raises(StorageError, match=f"{stored.path}: is damaged"):
@@ -416,7 +416,7 @@ async def test_a_cut_file_is_noticed(lake: Lake, format: str, kept: int) -> None
 
 
 async def test_a_csv_that_was_edited_is_noticed(lake: Lake) -> None:
-    """A digit changed by hand, or a whole line gone, is not what was stored."""
+    """A CSV with a changed digit or a missing line is refused."""
     stored = await put(lake, page(0, 50, value=1.5), format="csv")
     whole = await lake.store.read(stored.path)
     for edited in (whole.replace(b",7.5,", b",8.5,"), b"".join(whole.splitlines(keepends=True)[:-1])):
@@ -426,7 +426,7 @@ async def test_a_csv_that_was_edited_is_noticed(lake: Lake) -> None:
 
 
 async def test_a_file_of_other_columns_is_named(lake: Lake) -> None:
-    """A Parquet file that holds no observations says which columns it has instead."""
+    """A Parquet file without observations is refused with the list of its columns."""
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"a": [1]}), sink)
     await lake.store.put("eia/demand_20240310_061200.parquet", sink.getvalue().to_pybytes())
@@ -438,7 +438,7 @@ async def test_a_file_of_other_columns_is_named(lake: Lake) -> None:
 
 @pytest.mark.parametrize("path", ["eia/none.parquet", "eia/none.csv"])
 async def test_a_file_that_is_not_there_is_an_error(lake: Lake, path: str) -> None:
-    """Reading what is not there names it."""
+    """Reading a missing file is an error with its name."""
     for reading in (lake.store.read(path), lake.table(path), lake.metadata(path), lake.read_raw(path)):
         with pytest.raises(StorageError, match=path):
             await reading
@@ -446,7 +446,7 @@ async def test_a_file_that_is_not_there_is_an_error(lake: Lake, path: str) -> No
 
 @pytest.mark.parametrize("path", ["../out.json", "a/../../out.json", "a//b.json"])
 async def test_no_path_leaves_the_lake(lake: Lake, path: str) -> None:
-    """A path with `..` or without names is refused, by every way in."""
+    """A path with `..` or empty parts is refused by every function."""
     for attempt in (
         lake.store.put(path, b""),
         lake.store.put(path, b"", replace=True),
@@ -458,7 +458,7 @@ async def test_no_path_leaves_the_lake(lake: Lake, path: str) -> None:
 
 
 def test_a_lake_is_one_place_wherever_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative folder, its absolute path and its file URL are one address."""
+    """A relative folder, its absolute path and its file URL are the same address."""
     monkeypatch.chdir(tmp_path)
     spellings = ("some lake", f"{tmp_path}/some lake", f"file://{tmp_path}/some%20lake", "./some lake/")
     assert {Lake.open(spelling).uri for spelling in spellings} == {f"{tmp_path}/some lake"}
@@ -468,20 +468,20 @@ def test_a_lake_is_one_place_wherever_it_is_named(tmp_path: Path, monkeypatch: p
     "uri", ["", " ", "ftp://host/lake", "http://host/lake", "file://lake", "s3://", "s3:///prefix"]
 )
 def test_what_is_no_lake_is_refused(uri: str) -> None:
-    """An address that names no store is refused with those that would do."""
+    """An invalid address is refused with the valid forms."""
     with pytest.raises(ConfigurationError, match=r"^the lake: its address .* use .*s3://bucket/prefix"):
         Lake.open(uri)
 
 
 def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
-    """Credentials come from a profile or a block, and are never shown."""
+    """An address with a password is refused, and the message does not contain it."""
     with pytest.raises(ConfigurationError, match="holds a user or password") as caught:
         Lake.open("s3://AKIAEXAMPLE:s3cret@bucket/lake")
     assert "s3cret" not in str(caught.value)
 
 
 def test_a_lake_cannot_be_where_a_file_is(tmp_path: Path) -> None:
-    """A folder that cannot be made is said at once, and what is in its way; so is one that is only read from."""
+    """A folder that cannot be created is refused at once with the reason, also for reading only."""
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"file: cannot be opened as a lake: .* is no folder"):
         Lake.open(str(tmp_path / "file"))
@@ -491,7 +491,7 @@ def test_a_lake_cannot_be_where_a_file_is(tmp_path: Path) -> None:
 
 
 def test_a_probe_leaves_nothing(tmp_path: Path) -> None:
-    """A lake that works is said to work, and is as it was."""
+    """A probe of a working lake succeeds and does not change it."""
     asyncio.run(Lake.open(str(tmp_path)).store.probe())
     assert list(tmp_path.iterdir()) == []
 
@@ -500,7 +500,7 @@ def test_a_probe_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_opening_a_lake_loads_neither_arrow_nor_boto() -> None:
-    """A cold process has its lake open before the slow imports, so that requests need not wait for them."""
+    """Opening a lake in a new process imports neither Arrow nor boto, so that the first request is not delayed."""
     code = (
         "import sys; from gridtide.lake import Lake; Lake.open('memory://'); "
         "print([name for name in ('pyarrow', 'numpy', 'pandas', 'boto3', 'prefect') if name in sys.modules])"
@@ -529,7 +529,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 @pytest.mark.slow
 def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
-    """Four times the rows (350,000 and 1,400,000) take no more memory than a row group or two."""
+    """Four times the rows take at most the memory of one or two row groups more."""
     peaks = []
     for pages in (70, 280):
         command = [sys.executable, "-c", PEAK, str(Path(__file__).parent), str(tmp_path / str(pages)), str(pages)]
@@ -541,7 +541,7 @@ def test_memory_is_flat_in_the_rows(tmp_path: Path) -> None:
 
 
 async def test_a_superseded_file_is_told_by_its_name(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
-    """From the first of such marks on it is left out, unless it is asked for; what it holds stays."""
+    """A file is left out from its first mark on, unless superseded files are requested; its content stays."""
     one, other = await put(lake, page(0, 2)), await put(lake, page(0, 3))
     moment = await lake.supersede(one.path)
     await lake.supersede(one.path)
@@ -553,7 +553,7 @@ async def test_a_superseded_file_is_told_by_its_name(lake: Lake, caplog: pytest.
 
 
 async def test_a_mark_of_the_future_is_passed_over(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
-    """The file counts as it did, and a warning names the mark."""
+    """A mark with a time in the future has no effect, with a warning."""
     one = await put(lake, page(0, 2))
     mark = f"{one.path}.superseded_29990101T000000000000"
     await lake.store.put(mark, b"")

@@ -1,4 +1,4 @@
-"""When values can be known, and up to where they are due."""
+"""When values are available, and up to when they are due."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from gridtide.periods import microseconds
 
 
 def entry(**keys: Any) -> Entry:
-    """The complete entry of an unknown host, with `keys`."""
+    """The complete entry with `keys`, for an unknown host."""
     return parse(
         {"apis": [{"name": "grid", "url": "https://grid.example/load", "output_folder": "grid", **keys}]}
     ).apis[0]
@@ -37,7 +37,7 @@ NEW_YORK = ZoneInfo("America/New_York")
     ],
 )
 def test_due_is_the_lag_before_now_at_a_whole_interval(lag: str, resolution: str, due: str) -> None:
-    """At 07:44Z on the day of the spring change: hours are hours of UTC."""
+    """Data is due up to the last whole interval before now minus the lag, in UTC also on the day of a clock change."""
     made = entry(available={"lag": lag}, resolution=resolution)
     assert find_due_end(made, datetime(2024, 3, 10, 7, 44, 59, tzinfo=UTC)) == datetime.fromisoformat(f"{due}Z")
 
@@ -56,14 +56,14 @@ def test_due_is_the_lag_before_now_at_a_whole_interval(lag: str, resolution: str
     ],
 )
 def test_day_ahead_products_are_due_to_the_end_of_tomorrow(now: str, due: str) -> None:
-    """From 13:00 local time on; days of 23 and 25 hours are due whole."""
+    """From 13:00 local time on, day-ahead products are due to the end of tomorrow, also on days of 23 and 25 hours."""
     made = entry(available={"day_before": "13:00", "timezone": "America/New_York"})
     moment = datetime.fromisoformat(now).replace(tzinfo=NEW_YORK)
     assert find_due_end(made, moment.astimezone(UTC)) == datetime.fromisoformat(due).replace(tzinfo=NEW_YORK)
 
 
 def test_due_never_goes_back() -> None:
-    """Minute by minute over the change to winter time."""
+    """The end of what is due never moves back, checked minute by minute over a clock change."""
     made = entry(available={"day_before": "13:00", "timezone": "America/New_York"})
     start = datetime(2024, 11, 2, 12, tzinfo=UTC)
     due = [find_due_end(made, start + n * timedelta(minutes=1)) for n in range(3 * 24 * 60)]
@@ -89,7 +89,7 @@ MINUTES = st.one_of(
 
 @given(RULES, MINUTES, st.sampled_from([5, 15, 60]), st.integers(-80, 80))
 def test_what_is_due_is_what_is_available(rule: Available, minute: int, resolution: int, step: int) -> None:
-    """An interval ends by the end of what is due exactly if its value can be known at that moment."""
+    """An interval is due exactly if its value is available."""
     now = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
     length = timedelta(minutes=resolution)
     due = find_due_end(msgspec.structs.replace(entry(), available=rule, resolution=length), now)

@@ -1,4 +1,4 @@
-"""What is the same in every row is told once, and comes back as it was."""
+"""Constant columns: recorded once in the footer, and restored unchanged."""
 
 import zlib
 from collections.abc import Mapping
@@ -24,12 +24,12 @@ RETRIEVED = START + timedelta(days=3)
 
 
 def table(*rows: Row, source: str = "eia") -> pa.Table:
-    """`rows`, retrieved at once."""
+    """`rows`, all retrieved at once."""
     return from_rows(source, rows, RETRIEVED)
 
 
 def two(**changes: object) -> pa.Table:
-    """Two hours of a series, the second changed."""
+    """Two hours of a series, the second one changed."""
     return table(row(0, 1.0), row(1, 2.0)._replace(**changes))
 
 
@@ -44,12 +44,12 @@ def find_values(table: pa.Table) -> Mapping[str, object]:
 
 
 def footer_pairs(constants: ConstantColumns) -> dict[bytes, bytes]:
-    """`constants` as Arrow returns a footer."""
+    """`constants` in the form in which Arrow returns a footer."""
     return {key.encode(): text.encode() for key, text in constants.encode().items()}
 
 
 def body(tmp_path: Path, *tables: pa.Table) -> bytes:
-    """A Parquet file of a row group each."""
+    """A Parquet file with one row group per table."""
     with (tmp_path / "some.parquet").open("wb") as file:
         sink = ParquetSink(file)
         for one in tables:
@@ -59,7 +59,7 @@ def body(tmp_path: Path, *tables: pa.Table) -> bytes:
 
 
 def test_what_is_constant_is_found() -> None:
-    """Labels, moments and lengths that all rows share, and nothing of what they do not."""
+    """Labels, times and lengths that all rows share are found, and nothing else."""
     one = row(0, 1.0)
     assert find_values(two()) == {
         "source": "eia",
@@ -77,7 +77,7 @@ def test_what_is_constant_is_found() -> None:
 
 
 def test_what_two_row_groups_share_is_constant(tmp_path: Path) -> None:
-    """A footer tells what holds in the whole file."""
+    """A column is constant if it is the same in all row groups of the file."""
     file = encoding.open_sound(body(tmp_path, two(), table(row(2, 1.0)._replace(unit="MW"))))
     pairs = file.metadata.metadata or {}
     assert find_values(two()).keys() - ConstantColumns.read(pairs).values.keys() == {"unit"}
@@ -102,7 +102,7 @@ rows = st.builds(
 def test_columns_left_out_come_back(
     tmp_path_factory: pytest.TempPathFactory, first: list[Row], more: list[Row]
 ) -> None:
-    """Without what the footer tells and with it are the same table, also column by column."""
+    """A table without its constant columns, restored from the footer, equals the whole table, also column by column."""
     groups = [table(*some) for some in (first, more) if some]
     file = encoding.open_sound(body(tmp_path_factory.mktemp("file"), *groups))
     whole, bare = encoding.decode_rows(file), encoding.decode_rows(file, only_varying=True)
@@ -113,7 +113,7 @@ def test_columns_left_out_come_back(
 
 
 def test_a_damaged_footer_is_refused() -> None:
-    """One other byte in what it tells, and it is not believed."""
+    """A footer with one changed byte is refused."""
     pairs = footer_pairs(ConstantColumns({"unit": "MWh"}))
     assert pairs == {b"gridtide.constant": b'955a3cf5 {"unit": "MWh"}'}
     assert ConstantColumns.read(pairs) == ConstantColumns({"unit": "MWh"})
@@ -142,20 +142,20 @@ def test_a_damaged_footer_is_refused() -> None:
     ],
 )
 def test_what_no_footer_of_ours_says_is_refused(text: bytes) -> None:
-    """Other names and types, with a checksum that fits them."""
+    """A footer with other names or types is refused, even with a matching checksum."""
     with pytest.raises(ValueError, match=r"."):
         ConstantColumns.read({b"gridtide.constant": b"%08x %s" % (zlib.crc32(text), text)})
 
 
 def test_all_that_a_footer_may_say_comes_back() -> None:
-    """Null for no publication, and names that are not said stay unsaid."""
+    """Nulls of a footer are restored, and columns that it does not list are not constant."""
     for values in (find_values(two()), find_values(two(published_at=START)), {"published_at": 1, "interval": 0}, {}):
         constants = ConstantColumns(values)
         assert ConstantColumns.read(footer_pairs(constants)) == constants
 
 
 async def test_a_file_whose_footer_is_damaged_is_named(tmp_path: Path) -> None:
-    """The lake says which file it is."""
+    """The error about a damaged footer names the file."""
     lake, of = Lake.open(str(tmp_path)), entry()
     stored = await put(lake, of, 1, [row(0, 1.0)])
     path = tmp_path / stored.path
@@ -165,7 +165,7 @@ async def test_a_file_whose_footer_is_damaged_is_named(tmp_path: Path) -> None:
 
 
 def test_other_readers_see_all_columns(tmp_path: Path) -> None:
-    """A constant column is in the file all the same."""
+    """The file contains constant columns too, for other readers."""
     body(tmp_path, two())
     assert pq.read_table(tmp_path / "some.parquet").select(SCHEMA.names).num_rows == 2
     assert ConstantColumns.of_table(two()) == ConstantColumns()
@@ -175,7 +175,7 @@ def test_other_readers_see_all_columns(tmp_path: Path) -> None:
 def test_tables_are_joined_as_they_are(
     tmp_path_factory: pytest.TempPathFactory, some: list[list[Row]], data: st.DataObject
 ) -> None:
-    """Whatever each lacks, and whatever of that is the same in all; with all columns they are the same rows."""
+    """Tables with different constant columns are joined to the same rows as complete tables."""
     folder = tmp_path_factory.mktemp("file")
     wholes, bares = [], []
     for one in some:

@@ -1,4 +1,4 @@
-"""The one table: its schema, its keys, its duplicates."""
+"""The table of observations: its schema, keys and duplicates."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,20 +25,20 @@ def table(*rows: Row) -> pa.Table:
 
 @pytest.mark.parametrize("location", ["", " "])
 def test_a_location_says_something(location: str) -> None:
-    """A row about no place is no observation."""
+    """A row with an empty location is refused."""
     with pytest.raises(FormatError, match="eia: a row has no location"):
         table(row(0, 1.0), row(0, 2.0, location=location))
 
 
 @pytest.mark.parametrize("hours", [-24 * 365 * 200, 24 * 365 * 200])
 def test_an_interval_lies_in_the_centuries_of_grids(hours: int) -> None:
-    """A time that was misread, as seconds for milliseconds, is not stored."""
+    """A time outside the possible years, such as seconds read as milliseconds, is refused."""
     with pytest.raises(FormatError, match="before 1900 or after 2199"):
         table(row(0, 1.0), row(hours, 2.0))
 
 
 def test_an_interval_does_not_end_before_it_starts() -> None:
-    """An instant may end when it starts."""
+    """An interval must not end before it starts; an instant ends when it starts."""
     instant = Row(AT, AT, "ISNE", "demand", "MWh", 1.0)
     assert table(instant).num_rows == 1
     with pytest.raises(FormatError, match="ends before it starts"):
@@ -46,7 +46,7 @@ def test_an_interval_does_not_end_before_it_starts() -> None:
 
 
 def test_rows_become_the_one_table() -> None:
-    """Columns, types and values are those of the schema, in the order given."""
+    """Columns, types and values are those of the schema, in the order of the rows."""
     made = table(row(1, 2.0), row(0, None))
     assert made.schema == SCHEMA
     assert made["value"].to_pylist() == [2.0, None]
@@ -56,12 +56,12 @@ def test_rows_become_the_one_table() -> None:
 
 
 def test_no_rows_are_an_empty_table() -> None:
-    """An answer without rows is a table of no rows, not an error."""
+    """No rows become an empty table."""
     assert table().equals(empty())
 
 
 def test_a_missing_location_is_refused() -> None:
-    """A null where none may be is a format error that names the column."""
+    """A null in a column without nulls is a format error that names the column."""
     with pytest.raises(FormatError, match="location"):
         from_columns(
             "eia",
@@ -76,26 +76,26 @@ def test_a_missing_location_is_refused() -> None:
 
 
 def test_exact_duplicates_collapse_in_order() -> None:
-    """Of equal rows the first stays; nulls equal nulls."""
+    """Of equal rows the first is kept; nulls are equal to nulls."""
     doubled = table(row(2, 3.0), row(0, 1.0), row(1, None), row(0, 1.0), row(1, None))
     assert drop_duplicates(doubled, "x")["value"].to_pylist() == [3.0, 1.0, None]
 
 
 @pytest.mark.parametrize("other", [2.0, None])
 def test_conflicting_duplicates_fail_the_entry(other: float | None) -> None:
-    """The same key with two values is refused, naming entry and key."""
+    """One key with two values is refused, and the message names entry and key."""
     with pytest.raises(FormatError, match=r"some_entry: 1 keys .* eia/ISNE/demand at 2024-01-01T00:00Z"):
         drop_duplicates(table(row(0, 1.0), row(0, other)), "some_entry")
 
 
 def test_distinct_keys_stay_apart() -> None:
-    """Location, variable and time are all part of the key."""
+    """Rows that differ in location, variable or time are different keys."""
     rows = [row(0, 1.0), row(1, 1.0), row(0, 1.0, "net_generation"), row(0, 1.0, location="CISO")]
     assert drop_duplicates(table(*rows), "x").num_rows == 4
 
 
 def test_the_content_hash_sees_values_but_not_retrieval_or_chunking() -> None:
-    """Same keys and values in the same order hash alike however they are cut; another value does not."""
+    """The hash depends on keys, values and their order, not on retrieval times and chunks."""
     whole = table(row(0, 1.0), row(1, None))
     later = from_rows("eia", [row(0, 1.0), row(1, None)], AT + HOUR)
     digest = content_hash(table(row(0, 1.0)))

@@ -1,4 +1,4 @@
-"""Batches and the blocks of a ring, against plain loops over the rows."""
+"""Batches, and the shares of a ring, compared with plain loops over the rows."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ LAYOUTS: tuple[Layout, ...] = ("contiguous", "zigzag", "striped")
 
 
 def dealt(layout: Layout, position: int, length: int, ranks: int) -> int:
-    """The rank that holds `position` of a window of `length` steps."""
+    """The rank of `position` in a window of `length` steps."""
     if layout == "striped":
         return position % ranks
     if layout == "contiguous":
@@ -27,7 +27,7 @@ def dealt(layout: Layout, position: int, length: int, ranks: int) -> int:
 
 
 def row(tensor: Any, mask: Any, place: int, step: int) -> tuple[list[float], list[bool]]:
-    """Values and mask of one step, nothing before the first."""
+    """Values and mask of a step; nothing before the first step."""
     if step < 0:
         return [0.0] * tensor.shape[2], [False] * tensor.shape[2]
     return tensor[place, step].tolist(), mask[place, step].tolist()
@@ -55,8 +55,8 @@ def test_every_rank_gets_its_rows_of_every_window(
     locations: int,
     size: int,
 ) -> None:
-    """Step by step: values, masks, labels one step on, targets and global positions; of a window that is rounded up
-    the history before it, masked where there is none; also of a window as long as the data."""
+    """Values, masks, labels, targets and positions of each rank are right at every step, also with rounded windows
+    and with windows as long as the data."""
     path = tmp_path / "random.safetensors"
     shape = {"locations": locations, "steps": seq_len + horizon + more, "seq_len": seq_len, "horizon": horizon}
     made = write_random_set(path, random, **shape)

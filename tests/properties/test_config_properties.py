@@ -1,4 +1,4 @@
-"""Whatever JSON a configuration holds, it is read or refused in words."""
+"""A configuration with any JSON is read, or refused with a message."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,7 +46,7 @@ LIKELY = st.builds(
 
 
 def refusal(data: object) -> str | None:
-    """What is said against `data`, None if it is read."""
+    """The message that refuses `data`, None if it is read."""
     try:
         parse(data, "file")
     except ConfigurationError as error:
@@ -60,7 +60,7 @@ def refusal(data: object) -> str | None:
     | VALUES
 )
 def test_any_json_is_a_configuration_or_refused_in_words(data: object) -> None:
-    """Nothing but `ConfigurationError` is raised, and it says at least one problem."""
+    """Only `ConfigurationError` is raised, with at least one problem."""
     said = refusal(data)
     assert said is None or ", not an object. Give {" in said or "\n  - " in said
 
@@ -70,7 +70,7 @@ def test_any_json_is_a_configuration_or_refused_in_words(data: object) -> None:
     st.text("0123456789abcdef", min_size=16, max_size=40),
 )
 def test_a_secret_is_never_repeated_in_the_refusal(key: str, secret: str) -> None:
-    """Wherever a literal secret stands, the message names its key alone."""
+    """A message about a literal secret contains only its key."""
     entry = {"name": "a", "url": "https://grid.example/", "output_folder": "a"}
     places = [
         {"params": {key: secret}},

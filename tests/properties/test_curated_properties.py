@@ -1,4 +1,4 @@
-"""Whatever was stored, and whenever it was compacted, reading gives what a plain loop over all rows gives."""
+"""With any files and compactions, reading gives the result of a plain loop over all rows."""
 
 import asyncio
 from collections import defaultdict
@@ -26,8 +26,8 @@ WHOLE = Period(START, START + HOURS * HOUR)
 
 
 class File(NamedTuple):
-    """One file to be put: when its rows were retrieved, and the rows; then maybe a compaction. It may supersede the
-    file that was put so many before it."""
+    """A file with rows and their retrieval time, perhaps followed by a compaction. It may supersede the file that
+    was written so many files before it."""
 
     asked: int
     rows: list[Row]
@@ -57,7 +57,7 @@ DIVIDED = [  # what was one vintage when it was compacted is two by what comes l
 
 
 async def filled(files: list[File], of: Entry, *, compacting: bool) -> tuple[Lake, list[dict[str, Any]]]:
-    """A lake with `files`, and all their rows with path, when they were stored, and from when on they do not count."""
+    """A lake with `files`, and all their rows with path, time of writing, and the time from which they do not count."""
     lake, rows = Lake.open("memory://"), []
     paths: list[str] = []
     for file in files:
@@ -91,7 +91,7 @@ def expected(rows: list[dict[str, Any]], as_of: datetime | None) -> list[dict[st
 
 
 def last_of_each_key(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The last of the `rows` of each key, without what only vintages have."""
+    """The last of the `rows` of each key, without the columns of vintages."""
     latest = {tuple(r[name] for name in KEY): r for r in rows}
     return [{name: r[name] for name in SCHEMA.names} for r in latest.values()]
 
@@ -102,7 +102,7 @@ def last_of_each_key(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @example([DIVIDED[0], DIVIDED[1], DIVIDED[2]._replace(compact=True)], 8, 0, HOURS, "csv")
 @given(FILES, st.integers(0, 12), st.integers(0, HOURS - 1), st.integers(1, HOURS), st.sampled_from(["parquet", "csv"]))
 def test_reading_is_the_plain_loop(files: list[File], seen: int, first: int, hours: int, form: str) -> None:
-    """Latest and all vintages, now and as of any file's storing, with compactions anywhere between the files."""
+    """Latest and all vintages are right, now and as of the time of any file, with compactions between any files."""
 
     async def check() -> None:
         of = entry(form=form)
@@ -126,7 +126,7 @@ def test_reading_is_the_plain_loop(files: list[File], seen: int, first: int, hou
 @settings(max_examples=100)
 @given(FILES, st.integers(0, 12))
 def test_compaction_changes_no_table(files: list[File], seen: int) -> None:
-    """Read as of any moment, or from pinned files, before and after a compaction: equal tables, equal grids."""
+    """A compaction changes neither tables nor grids, as of any time and from pinned files."""
 
     async def check() -> None:
         of = entry()

@@ -1,4 +1,4 @@
-"""Hourly alignment and what was known when, against plain loops over the rows."""
+"""Hourly values and their availability, compared with plain loops over the rows."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ Reading = tuple[Row, datetime]
 
 @st.composite
 def readings(draw: st.DrawFn, kind: str) -> list[Reading]:
-    """Rows of one series, some null, some retrieved twice, and some in several vintages."""
+    """Rows of one series: some null, some retrieved twice, some in several vintages."""
     _, variable, unit, length, step, dated = KINDS[kind]
     most = min(HOURS * 60 // step + 1, 60)
     found = []
@@ -48,7 +48,7 @@ def readings(draw: st.DrawFn, kind: str) -> list[Reading]:
 
 
 def latest(rows: list[Reading]) -> list[Row]:
-    """Of each key the row that was retrieved last."""
+    """The row of each key that was retrieved last."""
     kept: dict[object, Reading] = {}
     for row, retrieved in rows:
         key = (row.interval_start, row.interval_end, row.published_at)
@@ -58,7 +58,7 @@ def latest(rows: list[Reading]) -> list[Row]:
 
 
 def versions(kind: str, rows: list[Row], lag: timedelta, hour: int) -> list[tuple[datetime, float]]:
-    """When each version of the value of `hour` became available, and what it was, earliest first."""
+    """The versions of the value of `hour` with the times when they became available, earliest first."""
     source, variable, unit, length, _, _ = KINDS[kind]
     begin = START + hour * HOUR
     rule = rule_of(source, variable, unit)
@@ -83,7 +83,7 @@ def versions(kind: str, rows: list[Row], lag: timedelta, hour: int) -> list[tupl
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(sorted(KINDS)), lag=st.integers(0, 300), shift=st.integers(-6, 6))
 def test_hourly_values_are_those_of_a_plain_loop(data: st.DataObject, kind: str, lag: int, shift: int) -> None:
-    """Every hour holds the latest version of its value, and every row shows only what was available by its end."""
+    """Every hour has the latest version of its value, and every row has only values that were available by its end."""
     rows = data.draw(readings(kind))
     source = KINDS[kind][0]
     grid = HourlyGrid(Period(START, START + HOURS * HOUR), lambda name: True)

@@ -1,4 +1,4 @@
-"""However ISO-NE spells and orders its records, the observations are the same; nothing breaks the reader."""
+"""Any spelling and order of ISO-NE records gives the same observations, and no document breaks the reader."""
 
 import functools
 import json
@@ -24,7 +24,7 @@ def an_entry(path: str) -> Entry:
 
 
 def read(document: Any, path: str) -> set[tuple[Any, ...]]:
-    """The rows of `document` as the answer to `path`."""
+    """The rows of `document`, as the answer to `path`."""
     entry = an_entry(path)
     page = iso_ne.parse(entry, iso_ne.requests(entry, None)[0], json.dumps(document).encode(), AT)
     return {tuple(row.values()) for row in page.observations.to_pylist()}
@@ -35,7 +35,7 @@ numbers = st.one_of(st.integers(-20000, 20000), st.integers(-400000, 400000).map
 
 
 def spelled(number: float) -> st.SearchStrategy[Any]:
-    """`number` as the upstream may write it."""
+    """`number` in one of the upstream's spellings."""
     ways: list[Any] = [float(number), str(number)]
     return st.sampled_from([*ways, int(number)] if number == int(number) else ways)
 
@@ -50,7 +50,7 @@ def instant(quarter: int) -> st.SearchStrategy[str]:
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_shape_order_and_spelling_do_not_matter(data: st.DataObject) -> None:
-    """The same loads in any order, shape and spelling are the same set of observations."""
+    """The same loads in any order, shape and spelling give the same observations."""
     loads = data.draw(st.dictionaries(quarters, numbers, max_size=5))
     expected = set()
     records = []
@@ -103,7 +103,7 @@ documents = st.recursive(
 @settings(max_examples=150, deadline=None)
 @given(documents, st.sampled_from(iso_ne.PRODUCTS), st.booleans(), st.booleans())
 def test_any_document_is_read_or_refused(document: Any, product: iso_ne.Product, rooted: bool, known: bool) -> None:
-    """Whatever JSON comes, it is observations or one of our own errors, which names the entry."""
+    """Any JSON gives observations, or an error of Gridtide that names the entry."""
     refusal = None
     try:
         read({product.root: document} if rooted else document, f"{product.path}/current" if known else "anything")

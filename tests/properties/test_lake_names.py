@@ -1,4 +1,4 @@
-"""Names and tables of lake files: whatever is written is what is read."""
+"""Names and contents of lake files are read as they were written."""
 
 import io
 from contextlib import suppress
@@ -23,7 +23,7 @@ PREFIXES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,30}", fullmatch=True)
 
 @given(PREFIXES, MOMENTS, st.none() | PERIODS, st.sampled_from(list(EXTENSIONS.values())))
 def test_a_name_says_what_it_was_made_of(prefix: str, stamp: datetime, period: Period | None, extension: str) -> None:
-    """Prefix, stamp to the second and period come back in UTC, also where the prefix looks like a stamp."""
+    """Prefix, stamp in seconds and period are read back in UTC, also if the prefix looks like a stamp."""
     assert parse_name(file_name(prefix, stamp, period, extension)) == Name(
         prefix, stamp.astimezone(UTC).replace(microsecond=0), period, extension
     )
@@ -33,7 +33,7 @@ def test_a_name_says_what_it_was_made_of(prefix: str, stamp: datetime, period: P
 def test_a_mark_says_whose_it_is_and_from_when_on(
     prefix: str, stamp: datetime, period: Period | None, moment: datetime
 ) -> None:
-    """The name of a superseded file, and the moment to the microsecond; no file is taken for a mark."""
+    """A mark gives the name of the superseded file and the time in microseconds; no file looks like a mark."""
     name = file_name(prefix, stamp, period, "csv")
     mark = superseded_name(name, moment)
     assert parse_superseded_name(mark) == (name, moment)
@@ -43,7 +43,7 @@ def test_a_mark_says_whose_it_is_and_from_when_on(
 
 @given(PREFIXES, PREFIXES, MOMENTS, st.none() | PERIODS)
 def test_no_file_is_of_two_prefixes(prefix: str, rest: str, stamp: datetime, period: Period | None) -> None:
-    """A file of `<prefix>_<rest>` is never taken for one of `<prefix>`, whatever the rest."""
+    """A file of `<prefix>_<rest>` never counts as a file of `<prefix>`."""
     found = parse_name(file_name(f"{prefix}_{rest}", stamp, period, "csv"))
     assert found is not None
     assert found.prefix == f"{prefix}_{rest}"
@@ -51,7 +51,7 @@ def test_no_file_is_of_two_prefixes(prefix: str, rest: str, stamp: datetime, per
 
 @given(st.text(st.sampled_from("0123456789T_.abcsvj-"), max_size=60))
 def test_what_parses_is_a_name(text: str) -> None:
-    """Any text is either no name, or exactly the name of what it says."""
+    """A text that can be parsed is exactly the name of its contents."""
     found = parse_name(text)
     assert found is None or file_name(found.prefix, found.stamp, found.period, found.extension) == text
 
@@ -70,7 +70,7 @@ ROWS = st.lists(
 
 @given(st.sampled_from(["parquet", "csv"]), st.lists(ROWS, max_size=3), LABELS, TIMES)
 def test_any_observations_come_back(format: str, pages: list[list[Row]], source: str, asked: datetime) -> None:  # noqa: A002
-    """Labels with quotes, commas and line ends, nulls, infinities, minus zero: all read back to the bit."""
+    """Labels with quotes, commas and line ends, nulls, infinities and minus zero are read back exactly."""
     tables = [from_rows(source, rows, asked) for rows in pages]
     file = io.BytesIO()
     sink = encoding.SINKS[format](file)
@@ -86,12 +86,12 @@ def test_any_observations_come_back(format: str, pages: list[list[Row]], source:
 
 @given(st.binary(max_size=2_000))
 def test_any_body_comes_back(body: bytes) -> None:
-    """Compression is undone exactly."""
+    """Any body is read back unchanged."""
     assert encoding.decompress_body(encoding.compress_body(body)) == body
 
 
 @given(st.binary(max_size=300), st.sampled_from(["parquet", "csv"]))
 def test_no_bytes_break_the_reader(body: bytes, format: str) -> None:  # noqa: A002
-    """What is no file of observations is a ValueError, whatever it is."""
+    """Bytes that are not a file of observations are a ValueError."""
     with suppress(ValueError):
         assert encoding.decode_table(format, body).schema.equals(SCHEMA)

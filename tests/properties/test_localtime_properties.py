@@ -35,7 +35,7 @@ CHANGES = (
 def test_what_a_clock_showed_is_told_back(
     change: tuple[str, date], before: int, after: int, minutes: int, backward: bool
 ) -> None:
-    """Readings of whole local days, shown without an offset, are the same moments again."""
+    """Times of whole local days, written without offsets, are read as the same times."""
     zone, day = ZoneInfo(change[0]), change[1]
     start = local_day(day - timedelta(days=before), zone).start
     end = local_day(day + timedelta(days=after), zone).end

@@ -1,4 +1,4 @@
-"""The algebra of periods against sets of minutes, counted out."""
+"""Operations on periods, compared with sets of minutes."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import chain, pairwise
@@ -30,7 +30,7 @@ many = st.lists(periods, max_size=8)
 
 @given(many)
 def test_union_is_the_same_minutes_apart_and_sorted(found: list[Period]) -> None:
-    """No minute is lost or added, and what is left neither overlaps nor touches."""
+    """A union has the same minutes, in sorted periods that neither overlap nor touch."""
     joined = union(found)
     assert minutes(*joined) == minutes(*found)
     assert all(a.end < b.start for a, b in pairwise(joined))
@@ -38,7 +38,7 @@ def test_union_is_the_same_minutes_apart_and_sorted(found: list[Period]) -> None
 
 @given(periods, many)
 def test_missing_is_wanted_without_covered(wanted: Period, covered: list[Period]) -> None:
-    """Set difference, in order, in pieces that do not touch."""
+    """`missing` is the set difference, in sorted periods that do not touch."""
     holes = missing(wanted, covered)
     assert minutes(*holes) == minutes(wanted) - minutes(*covered)
     assert all(a.end < b.start for a, b in pairwise(holes))
@@ -46,13 +46,13 @@ def test_missing_is_wanted_without_covered(wanted: Period, covered: list[Period]
 
 @given(periods, many)
 def test_covering_what_is_missing_leaves_nothing(wanted: Period, covered: list[Period]) -> None:
-    """A backfill of the holes ends the backfill."""
+    """After the missing periods are covered, nothing is missing."""
     assert missing(wanted, [*covered, *missing(wanted, covered)]) == []
 
 
 @given(periods, st.integers(1, 40))
 def test_split_covers_the_period_in_touching_steps(whole: Period, length: int) -> None:
-    """All pieces but the last are of the step's length, and together they are the period."""
+    """The pieces cover the period without gaps, and all except the last have the length of the step."""
     step = length * MINUTE
     pieces = split(whole, step)
     assert union(pieces) == [whole]
@@ -66,7 +66,7 @@ def test_split_covers_the_period_in_touching_steps(whole: Period, length: int) -
     st.integers(1, 10_000),
 )
 def test_floor_is_the_last_multiple_before(moment: datetime, seconds: int) -> None:
-    """A whole number of steps since 1970, at most one step before the moment; also before 1970."""
+    """`floor` gives a whole number of steps since 1970, at most one step earlier, also before 1970."""
     step = timedelta(seconds=seconds)
     found = floor(moment, step)
     assert (found - EPOCH) % step == timedelta(0)
@@ -85,7 +85,8 @@ zones = st.sampled_from(["America/New_York", "America/Los_Angeles", "Asia/Kolkat
     st.integers(1, 9),
 )
 def test_days_are_cut_at_local_midnights(zone: ZoneInfo, start: datetime, length: int, count: int) -> None:
-    """Touching pieces of `count` local days but the last, which share none, with bounds that names can say."""
+    """The pieces touch at local midnights, all except the last have `count` days, and their bounds are whole
+    minutes."""
     whole = Period(start, start + length * MINUTE)
     pieces = split_days(whole, count, zone)
     assert union(pieces) == [whole]
@@ -100,7 +101,7 @@ def test_days_are_cut_at_local_midnights(zone: ZoneInfo, start: datetime, length
 
 @given(zones, st.datetimes(datetime(2015, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)), st.integers(1, 28_800))
 def test_local_days_cover_a_period_and_touch_it(zone: ZoneInfo, start: datetime, length: int) -> None:
-    """The days of a period, end to end, hold it, and each shares a moment with it."""
+    """The local days of a period cover it without gaps, and each overlaps it."""
     whole = Period(start, start + length * MINUTE)
     days = [local_day(day, zone) for day in local_days(whole, zone)]
     assert missing(whole, days) == []

@@ -1,4 +1,4 @@
-"""A good answer that is spoilt in one place is read without a wrong number, or refused as one of our errors."""
+"""A good answer with one wrong place is read without a wrong number, or refused with an error of Gridtide."""
 
 import copy
 import csv
@@ -83,7 +83,7 @@ junk = st.one_of(
 
 
 def places(document: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of everything in `document`."""
+    """The path of every value in `document`."""
     inner = (
         document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
     )
@@ -103,7 +103,7 @@ def spoilt(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 def read(keys: dict[str, Any], body: bytes) -> Page | None:
-    """The page that `body` is, None where it is refused."""
+    """The page of `body`, None if it is refused."""
     entry = parse({"apis": [{"name": "grid", "output_folder": "grid", **keys}]}).apis[0]
     of = source(entry.source)
     period = Period(AT, AT.replace(day=2)) if entry.source == "caiso" else None
@@ -114,7 +114,7 @@ def read(keys: dict[str, Any], body: bytes) -> Page | None:
 
 
 def check(page: Page | None) -> None:
-    """Values are numbers or nulls, and times those of a grid."""
+    """Values must be numbers or nulls, and times must be in the years of power grids."""
     if page is None or not page.observations.num_rows:
         return
     table = page.observations
@@ -130,7 +130,7 @@ def check(page: Page | None) -> None:
 @settings(max_examples=400)
 @given(st.data())
 def test_any_value_anywhere_in_json(data: st.DataObject) -> None:
-    """Each field of each source may hold anything."""
+    """Any value in any field of each source is read or refused."""
     keys, document = data.draw(st.sampled_from(JSON))
     path = data.draw(st.sampled_from(list(places(document))))
     check(read(keys, json.dumps(spoilt(document, path, data.draw(junk))).encode()))
@@ -139,7 +139,7 @@ def test_any_value_anywhere_in_json(data: st.DataObject) -> None:
 @settings(max_examples=200)
 @given(st.sampled_from([(0, n) for n in range(5)] + [(1, n) for n in range(5)]), texts, st.booleans())
 def test_any_text_anywhere_in_a_csv(place: tuple[int, int], text: str, ours: bool) -> None:
-    """Each cell of a report, and of any CSV, may hold anything."""
+    """Any text in any cell of a CSV is read or refused."""
     body = io.StringIO(newline="")
     csv.writer(body).writerows(spoilt(LOADS, place, text))
     keys = (
@@ -151,7 +151,7 @@ def test_any_text_anywhere_in_a_csv(place: tuple[int, int], text: str, ours: boo
 @settings(max_examples=200)
 @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 255)), min_size=1, max_size=4), st.integers(0, 3))
 def test_any_bytes_anywhere_in_a_zip_or_xml(changes: list[tuple[int, int]], kind: int) -> None:
-    """A damaged archive and damaged XML are refused, whatever their readers make of them."""
+    """A damaged zip or XML is refused."""
     text = "\n".join(map(",".join, LOADS))
     error = "<?xml version='1.0' encoding='UTF-8'?><r><ERROR><ERR_CODE>1000</ERR_CODE></ERROR></r>"
     packed = io.BytesIO()

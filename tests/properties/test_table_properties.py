@@ -1,4 +1,4 @@
-"""Every cell of a table that is there is stored or counted, whatever the table is written in."""
+"""Every existing cell of a table is stored or counted, in any format."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Cell = float | str | None
 
 
 class Record(NamedTuple):
-    """A record: its hour, None for no time, and its cells."""
+    """A record with its hour (None without a time) and its cells."""
 
     hour: int | None
     load: Cell
@@ -46,7 +46,7 @@ TABLES = st.lists(RECORDS, max_size=12).map(lambda records: [Record(0, 1.5, 2.5,
 
 
 def written(cell: Cell, style: dict[str, str]) -> str:
-    """`cell` as a text, its number in the `style`."""
+    """`cell` as text, with its number in the `style`."""
     if not isinstance(cell, float):
         return cell or ""
     plain = f"{cell:,.2f}" if "thousands" in style else f"{cell:.2f}"
@@ -54,7 +54,7 @@ def written(cell: Cell, style: dict[str, str]) -> str:
 
 
 def fields(record: Record, style: dict[str, str]) -> dict[str, str]:
-    """The texts of `record` by column, without the cells that it does not have."""
+    """The texts of `record` by column, without missing cells."""
     time = "" if record.hour is None else f"{START + timedelta(hours=record.hour):%Y-%m-%dT%H:%MZ}"
     cells = {"load": record.load, "price": record.price}
     return {"at": time, **{name: written(cell, style) for name, cell in cells.items() if cell is not None}} | {
@@ -63,14 +63,14 @@ def fields(record: Record, style: dict[str, str]) -> dict[str, str]:
 
 
 def as_csv(records: Sequence[Record], style: dict[str, str]) -> str:
-    """A CSV, in which a cell that is not there is empty."""
+    """A CSV in which missing cells are empty."""
     rows = [fields(record, style) for record in records]
     lines = [";".join(row.get(name, "") for name in ("at", *VALUES, "note")) for row in rows]
     return "\n".join(["at;load;price;note", *lines, ""])
 
 
 def as_json(records: Sequence[Record], style: dict[str, str]) -> str:
-    """JSON: numbers as numbers where they are not written in a style."""
+    """JSON with numbers, unless they have a style."""
     rows: list[dict[str, Any]] = [dict(fields(record, style)) for record in records]
     for row, record in zip(rows, records, strict=True):
         if not style:
@@ -79,7 +79,7 @@ def as_json(records: Sequence[Record], style: dict[str, str]) -> str:
 
 
 def as_xml(records: Sequence[Record], style: dict[str, str]) -> str:
-    """XML: times as attributes, other cells as elements."""
+    """XML with times as attributes and other cells as elements."""
     rows = []
     for record in records:
         cells = fields(record, style)
@@ -92,12 +92,12 @@ WRITERS = {"csv": as_csv, "json": as_json, "xml": as_xml}
 
 
 def is_read(cell: Cell) -> bool:
-    """Whether `cell` is there and holds a number or a null."""
+    """Whether `cell` exists and contains a number or a null."""
     return isinstance(cell, float) or cell in NULLS
 
 
 def outcome(records: Sequence[Record], conflict: str | None) -> tuple[list[tuple[int, str, str]], int]:
-    """What is stored, as hours, variables and values, and how many cells are counted, by plain loops."""
+    """The stored hours, variables and values, and the number of counted cells, by plain loops."""
     stored, there = [], 0
     for name in VALUES:
         groups = defaultdict(list)
@@ -124,7 +124,7 @@ def outcome(records: Sequence[Record], conflict: str | None) -> tuple[list[tuple
 def test_what_is_not_stored_is_counted(
     records: list[Record], kind: str, style: dict[str, str], conflict: str | None
 ) -> None:
-    """Stored and counted cells are those that were there; a table of unnamed series is refused instead."""
+    """Stored and counted cells together are the existing cells; a table of unnamed series is refused."""
     if kind == "csv":
         records = [
             record._replace(**{name: "" for name in VALUES if getattr(record, name) is None}) for record in records

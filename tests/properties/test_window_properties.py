@@ -1,4 +1,4 @@
-"""Windows, splits, masks, filling and scaling, against plain loops."""
+"""Windows, splits, masks, filling and scaling, compared with plain loops."""
 
 import math
 
@@ -17,14 +17,14 @@ randoms = st.integers(0, 2**32 - 1).map(np.random.default_rng)  # faster than ar
 
 @given(steps=st.integers(0, 60), seq_len=lengths, horizon=lengths, stride=lengths)
 def test_starts_are_all_that_fit(steps: int, seq_len: int, horizon: int, stride: int) -> None:
-    """Every multiple of the stride whose window ends within the data, also when it is all of it."""
+    """The starts are all multiples of the stride whose window ends within the data."""
     expected = [s for s in range(0, steps, stride) if s + seq_len + horizon <= steps]
     assert windows_module.window_starts(steps, seq_len=seq_len, horizon=horizon, stride=stride).tolist() == expected
 
 
 @given(seq_len=lengths, horizon=lengths, stride=lengths)
 def test_a_window_as_long_as_the_data_is_kept(seq_len: int, horizon: int, stride: int) -> None:
-    """Exactly one."""
+    """A window as long as the data is the only one."""
     assert windows_module.window_starts(
         seq_len + horizon, seq_len=seq_len, horizon=horizon, stride=stride
     ).tolist() == [0]
@@ -40,7 +40,7 @@ def test_a_window_as_long_as_the_data_is_kept(seq_len: int, horizon: int, stride
 def test_valid_starts_are_those_with_enough_observed(
     random: np.random.Generator, seq_len: int, horizon: int, inputs: float, targets: float
 ) -> None:
-    """Shares counted cell by cell."""
+    """Valid windows have enough observed cells, counted one by one."""
     mask, target_mask = random.random((30, 3)) < random.random(), random.random((30, 2)) < random.random()
     candidates = windows_module.window_starts(30, seq_len=seq_len, horizon=horizon, stride=1)
     expected = []
@@ -66,7 +66,7 @@ def test_valid_starts_are_those_with_enough_observed(
 def test_splits_hold_the_windows_whose_targets_they_hold(
     steps: int, train: float, rest: float, gap: int, seq_len: int, horizon: int, strict: bool
 ) -> None:
-    """Target step by target step; strictly, context step by context step too; no window in two splits."""
+    """A split has the windows whose targets (and contexts, if strict) lie in it; no window is in two splits."""
     train_end = round(steps * train)
     validation_end = train_end + round((steps - train_end) * rest)
     bounds = splits.Bounds(train_end, validation_end, steps, gap)
@@ -88,7 +88,7 @@ def test_splits_hold_the_windows_whose_targets_they_hold(
 
 @given(random=randoms, limit=st.integers(0, 30), cut=st.integers(1, 25))
 def test_filling_copies_the_last_value_within_the_limit(random: np.random.Generator, limit: int, cut: int) -> None:
-    """Cell by cell; and what comes later changes nothing before it."""
+    """Filling copies the last value within the limit, and later values change nothing before them."""
     values = np.where(random.random((3, 25)) < random.random(), random.normal(size=(3, 25)), math.nan)
     filled = fill_forward(values, limit)
     for row in range(3):
@@ -102,7 +102,7 @@ def test_filling_copies_the_last_value_within_the_limit(random: np.random.Genera
 def test_scaling_is_inverted_and_fitted_on_observed_train_steps(
     random: np.random.Generator, size: float, train: int
 ) -> None:
-    """Mean and deviation are those of the observed train cells; values come back; nothing is divided by zero."""
+    """Mean and deviation are those of observed train cells; scaling can be inverted, and nothing is divided by zero."""
     values, observed = random.normal(size, size, (20, 2)), random.random((20, 2)) < random.random()
     scale = scaling.fit_scale(values[:train], observed[:train])
     np.testing.assert_allclose(scale.invert(scale.apply(values)), values, rtol=1e-9, atol=1e-6)
@@ -120,7 +120,7 @@ def test_scaling_is_inverted_and_fitted_on_observed_train_steps(
 
 @given(count=st.integers(0, 40), size=st.integers(1, 12), seed=st.integers(0, 5), epoch=st.integers(0, 5))
 def test_batches_hold_each_window_at_most_once(count: int, size: int, seed: int, epoch: int) -> None:
-    """Shuffled: whole batches of different windows. In order: every window, then −1 up to a whole batch."""
+    """Shuffled batches are complete and have different windows; ordered batches have every window, then −1."""
     shuffled = [b.tolist() for b in batch_windows(count, size, shuffle=True, seed=seed, epoch=epoch)]
     assert [len(b) for b in shuffled] == [size] * (count // size)
     together = [index for batch in shuffled for index in batch]
