@@ -22,7 +22,7 @@ from gridtide.lake import Lake
 from gridtide.training import preparation
 from gridtide.training.by_location import LocationExchange
 from gridtide.training.features.bases import Base
-from gridtide.training.manifest import read_manifest
+from gridtide.training.manifest import read_manifest, set_folder
 from gridtide.training.reading import ReadingPlan
 from gridtide.training.series.matching import common_shifts
 from gridtide.training.spec import TrainingSpec, load_spec
@@ -48,8 +48,9 @@ async def prepare_training(
     cluster: str | None = None,
     replace: bool = False,
     files_of: str | None = None,
+    out: str | None = None,
 ) -> dict[str, Any]:
-    """Prepare a training set from the files of the lake, and write it to `features/` in the lake.
+    """Prepare a training set from the files of the lake, and write it to `features/` in the lake or in another place.
 
     Returns the report that `gridtide.training.prepare` describes. Raises `TrainingError` if the lake does not contain
     the data that the spec requests.
@@ -63,38 +64,48 @@ async def prepare_training(
         replace: Replace a set of the same name that was made of another spec.
         files_of: The path of an earlier set's manifest, on this machine or in the lake: exactly the files that it
             names are read.
+        out: Folder or URI to which the set is written, in `features/NAME/`; the lake if empty. Otherwise the lake is
+            only read.
     """
     loaded, _ = load_selected(config, None)
     address = lake or loaded.lake
-    opened_lake = await open_lake(address)
+    opened_lake = await open_lake(address, make=out is None)
+    target = opened_lake if out is None else await open_lake(out)
     inputs = (await read_manifest(files_of, opened_lake))["inputs"] if files_of else None
-    prepare = partial(preparation.prepare, spec, loaded, opened_lake, inputs=inputs, replace=replace)
+    prepare = partial(preparation.prepare, spec, loaded, opened_lake, out=target, inputs=inputs, replace=replace)
     if cluster:
         with connect_workers(cluster, loaded.task_retries) as dask_workers:
-            report = await prepare(make=partial(_build_bases, dask_workers, address))
+            report = await prepare(make=partial(_build_bases, dask_workers, address, out or address, target))
     else:
         report = await prepare()
-    markdown = write_markdown(report, opened_lake.uri)
+    markdown = write_markdown(report, target.uri)
     get_run_logger().info("Prepared a training set: %s", " · ".join(markdown.split("\n\n")[:2]))
     await acreate_markdown_artifact(markdown, key="training-set", description=f"Training set {report['name']}")
     return report
 
 
-async def _build_bases(dask_workers: Workers, address: str, plan: ReadingPlan, lake: Lake) -> list[Base]:
-    """The bases of `plan`; workers gather and derive each location. They open `lake` at its `address`."""
+async def _build_bases(
+    dask_workers: Workers, address: str, target_address: str, target: Lake, plan: ReadingPlan, _: Lake
+) -> list[Base]:
+    """The bases of `plan`; workers gather and derive each location. They open the lake at `address`, and exchange
+    arrays through `target`, which they open at `target_address`."""
     spec = plan.spec
-    exchange = await LocationExchange.begin(plan, lake, f"features/{spec.name}/parts/{runtime.flow_run.id}")
+    exchange = await LocationExchange.begin(plan, target, f"{set_folder(spec)}/parts/{runtime.flow_run.id}")
     locations = list(enumerate(location.name for location in spec.locations))
     try:
-        gathering = (RemoteCall(name, remote.gather_remotely, exchange, number, address) for number, name in locations)
+        gathering = (
+            RemoteCall(name, remote.gather_remotely, exchange, number, address, target_address)
+            for number, name in locations
+        )
         shifts = common_shifts(spec, await dask_workers.run_all("gather", gathering))
         deriving = (
-            RemoteCall(name, remote.derive_remotely, exchange, number, shifts, address) for number, name in locations
+            RemoteCall(name, remote.derive_remotely, exchange, number, shifts, target_address)
+            for number, name in locations
         )
         await dask_workers.run_all("derive", deriving)
-        return await exchange.read(lake)
+        return await exchange.read(target)
     finally:
-        await exchange.clear(lake)
+        await exchange.clear(target)
 
 
 def write_markdown(report: dict[str, Any], lake: str) -> str:

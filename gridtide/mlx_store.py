@@ -333,7 +333,7 @@ def get_real_time_context(
         context = realtime.take_last_hours(manifest, mapped, lookback_hours)
     else:
         settings = config if isinstance(config, Config) else load(config)
-        place = lake if isinstance(lake, Lake) else Lake.open(lake or settings.lake)
+        place = lake if isinstance(lake, Lake) else Lake.open(lake or settings.lake, make=False)
         context = _run_awaited(realtime.gather_newest_hours(manifest, mapped, settings, place, lookback_hours, until))
     shape = context.values.shape[:2]
     numbers, positions = (np.arange(size, dtype=np.int32) for size in shape)

@@ -15,13 +15,28 @@ FIX = "Set PREFECT_HOME to a folder that this user may write to, such as PREFECT
 def check_prefect_home() -> Path:
     """The folder PREFECT_HOME, by default `~/.prefect`, which is created if it does not exist.
 
-    Raises `ConfigurationError` where it cannot be written, and where the user has no home folder.
+    Raises `ConfigurationError` where it cannot be written, and as `find_prefect_home` does.
     """
+    return make_writable(find_prefect_home())
+
+
+def find_prefect_home() -> Path:
+    """The folder PREFECT_HOME, by default `~/.prefect`; raises `ConfigurationError` where the user has no home folder,
+    so that Prefect cannot be imported."""
     try:
-        home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+        return Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
     except RuntimeError as error:  # a user id without an account, in a container, and no HOME
         raise ConfigurationError("PREFECT_HOME", "is not set, and this user has no home folder", FIX) from error
-    return make_writable(home)
+
+
+def set_missing_home() -> None:
+    """Set HOME to PREFECT_HOME where this user has no home folder: Prefect looks for one when it is imported, even if
+    it then uses PREFECT_HOME."""
+    try:
+        Path.home()
+    except RuntimeError:
+        if home := os.environ.get("PREFECT_HOME"):
+            os.environ["HOME"] = home
 
 
 def make_writable(folder: Path) -> Path:

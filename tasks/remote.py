@@ -81,16 +81,16 @@ async def compact_remotely(entry: Entry, lake: str) -> Compaction:
     return await curated.compact(await open_lake(lake), entry)
 
 
-async def gather_remotely(exchange: LocationExchange, number: int, lake: str) -> LocationInputs:
-    """Write the series of location `number` into the lake at the address `lake`."""
-    return await exchange.gather(await open_lake(lake), number)
+async def gather_remotely(exchange: LocationExchange, number: int, lake: str, out: str) -> LocationInputs:
+    """Read the series of location `number` from the lake at the address `lake`, and write them to that at `out`."""
+    return await exchange.gather(await open_lake(lake, make=False), await open_lake(out), number)
 
 
 async def derive_remotely(
-    exchange: LocationExchange, number: int, shifts: Mapping[SeriesKind, Sequence[int]], lake: str
+    exchange: LocationExchange, number: int, shifts: Mapping[SeriesKind, Sequence[int]], out: str
 ) -> None:
-    """Write the base of location `number` into the lake at the address `lake`."""
-    await exchange.derive(await open_lake(lake), number, shifts)
+    """Write the base of location `number`, whose series are there, to the place at the address `out`."""
+    await exchange.derive(await open_lake(out), number, shifts)
 
 
 @cache

@@ -26,7 +26,7 @@ from gridtide.entries import lake_address
 from gridtide.entries.field_types import check_server_name
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.periods import Period
-from tasks.prefect_home import check_prefect_home
+from tasks.prefect_home import check_prefect_home, find_prefect_home, set_missing_home
 
 
 class Commands(TyperGroup):
@@ -59,12 +59,22 @@ T = TypeVar("T")
 
 def _checked_lake(uri: T) -> T:
     """`uri`; raises `ConfigurationError` if it is not the address of a lake."""
+    _check_address("--lake", uri)
+    return uri
+
+
+def _checked_out(uri: T) -> T:
+    """`uri`; raises `ConfigurationError` if it is not the address of a place for training sets."""
+    _check_address("--out", uri)
+    return uri
+
+
+def _check_address(option: str, uri: object) -> None:
     try:
         if uri is not None:
             lake_address.check_lake_address(str(uri))
     except ValueError as error:
-        raise ConfigurationError("--lake", str(error)) from None
-    return uri
+        raise ConfigurationError(option, str(error)) from None
 
 
 def _checked_pool(name: str) -> str:
@@ -141,6 +151,7 @@ def set_up_process(
     · 3 credentials missing or refused · 130 interrupted.
     """
     load_dotenv(".env", encoding="utf-8-sig")  # editors on Windows write a byte order mark
+    set_missing_home()
     # The commands print the results of a run themselves; its whole log is in the UI.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "DEBUG" if debug else "CRITICAL")
 
@@ -190,6 +201,7 @@ def deploy_command(
     """Register the deployments of the configuration on the Prefect server, and remove those that it no longer has."""
     loaded = load(config)
     if as_yaml:
+        find_prefect_home()
         from deployments.registry.prefect_yaml import render_prefect_yaml
 
         typer.echo(render_prefect_yaml(loaded, str(config), lake, sandbox_url or sandbox, pool), nl=False)
@@ -320,8 +332,17 @@ def prepare_command(
         str | None,
         typer.Option("--from", metavar="MANIFEST", help="Read exactly the files of this earlier manifest.json."),
     ] = None,
+    out_address: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            metavar="PATH_OR_URI",
+            callback=_checked_out,
+            help="Write features/NAME/ to this folder or URI; default: the lake.",
+        ),
+    ] = None,
 ) -> None:
-    """Prepare the training set of SPEC from the files of the lake, in features/NAME/ of the lake."""
+    """Prepare the training set of SPEC from the files of the lake, in features/NAME/ of the lake or elsewhere."""
     load(config)
     from gridtide.training.spec import load_spec as load_spec
 
@@ -333,7 +354,7 @@ def prepare_command(
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), lake=lake)
-    asyncio.run(flows.prepare_and_show(options, str(spec) if spec else None, cluster, replace, files_of))
+    asyncio.run(flows.prepare_and_show(options, str(spec) if spec else None, cluster, replace, files_of, out_address))
 
 
 @app.command("compact")

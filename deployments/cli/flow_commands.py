@@ -129,15 +129,18 @@ async def run_prepare(
     cluster: str | None = None,
     replace: bool = False,
     files_of: str | None = None,
+    out_address: str | None = None,
 ) -> Report:
     """Run the flow `prepare_training` of the training spec at the path `spec`, or else of the manifest `files_of`."""
     with err.status("Preparing the training set"):
         if spec is None:
-            lake = Lake.open(options.lake or load(options.config).lake)
+            lake = Lake.open(options.lake or load(options.config).lake, make=False)
             loaded: str | dict[str, Any] = (await read_manifest(str(files_of), lake))["spec"]
         else:
             loaded = spec
-        report: Report = await prepare_training(loaded, options.config, options.lake, cluster, replace, files_of)
+        report: Report = await prepare_training(
+            loaded, options.config, options.lake, cluster, replace, files_of, out_address
+        )
     return report
 
 
@@ -179,11 +182,16 @@ async def run_and_show(command: str, options: FlowOptions, *arguments: Any) -> N
 
 
 async def prepare_and_show(
-    options: FlowOptions, spec: str | None, cluster: str | None, replace: bool, files_of: str | None
+    options: FlowOptions,
+    spec: str | None,
+    cluster: str | None,
+    replace: bool,
+    files_of: str | None,
+    out_address: str | None,
 ) -> None:
     """Run the flow `prepare_training` with a Prefect API, and print the sizes of the training set."""
     async with announced_server():
-        show_training(await run_prepare(options, spec, cluster, replace, files_of))
+        show_training(await run_prepare(options, spec, cluster, replace, files_of, out_address), out_address)
 
 
 async def show_deploy(config: Config, path: Path, lake: str | None, sandbox: bool | str, pool: str) -> None:
@@ -263,14 +271,15 @@ def show_changes(changes: Sequence[Change]) -> None:
     out.print(text_table(("deployment", "", "what"), rows))
 
 
-def show_training(report: Report) -> None:
-    """Print the sizes of a training set."""
+def show_training(report: Report, out_address: str | None = None) -> None:
+    """Print the sizes of a training set, and where it is if that is not the lake."""
+    place = f" in {out_address}" if out_address else ""
     shape = report["shape"]
     windows = ", ".join(f"{count} {name}" for name, count in report["splits"].items())
     locations = counted(shape["locations"], "location", "locations")
     inputs, targets = counted(shape["features"], "input", "inputs"), counted(shape["targets"], "target", "targets")
     out.print(
-        f"Training set {report['path']}: {locations}, {shape['steps']} hours, {inputs}, {targets}; "
+        f"Training set {report['path']}{place}: {locations}, {shape['steps']} hours, {inputs}, {targets}; "
         f"windows of {shape['seq_len']} + {shape['horizon']} hours: {windows}",
         soft_wrap=True,
     )

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from gridtide.entries.auth import secret_names
 from gridtide.entries.entry import Entry
 from gridtide.entries.lake_address import BLOCKS
+from tasks.prefect_home import check_prefect_home
 
 
 @asynccontextmanager
@@ -21,6 +22,7 @@ async def connect_prefect() -> AsyncIterator[str]:
 
     Raises `GridtideError` as `flows.run.local_server.ensure_server` does.
     """
+    check_prefect_home()
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.run.local_server import ensure_server

@@ -14,10 +14,15 @@ async def find_expired(lake: Lake, entry: Entry, before: datetime) -> list[Objec
     """The bodies of those collections of `entry` all of whose bodies were put before `before`, as the store has it,
     oldest first: a collection with some of its bodies could not be replayed.
 
-    Other things under `raw/` are no bodies of the entry, and left alone.
+    A body is never older than the run whose stamp its folder has, whatever times a copy of the lake got. Other things
+    under `raw/` are no bodies of the entry, and left alone.
     """
-    collections = (await bodies_by_collection(lake, entry)).values()
-    expired = [bodies for bodies in collections if all(body.last_modified < before for body in bodies)]
+    collections = await bodies_by_collection(lake, entry)
+    expired = [
+        bodies
+        for collection, bodies in collections.items()
+        if collection.stamp < before and all(body.last_modified < before for body in bodies)
+    ]
     return sorted((body for bodies in expired for body in bodies), key=lambda body: (body.last_modified, body.path))
 
 

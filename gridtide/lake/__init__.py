@@ -20,8 +20,9 @@ is loaded. What a file holds is the matter of `Lake`; its store, a `ByteStore`, 
 from gridtide.lake.files.draft import Draft
 from gridtide.lake.files.metadata import Metadata, Provenance
 from gridtide.lake.lake import Lake, Stored
+from gridtide.lake.listings import Object
 from gridtide.lake.names import EXTENSIONS, File, Name, file_name, folder_name, parse_folder_name
-from gridtide.lake.store import ByteStore, Object
+from gridtide.lake.store import ByteStore
 
 __all__ = [
     "EXTENSIONS",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,11 +13,13 @@ from urllib.parse import urlsplit
 from obstore.store import LocalStore, MemoryStore, S3Store, from_url
 
 from gridtide.errors import CredentialsError, StorageError
+from gridtide.lake.listings import list_bucket
+from gridtide.lake.store import ByteStore
 from gridtide.lake.store_errors import translate_errors
 
 if TYPE_CHECKING:
     import boto3
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+    from obstore.store import ClientConfig, RetryConfig
 
 logger = logging.getLogger("gridtide.lake")
 
@@ -33,8 +36,8 @@ CREDENTIALS_LAST = timedelta(minutes=10)
 """How long credentials from the session are used; the session renews those that expire within this time."""
 
 
-def connect_store(uri: str, session: boto3.Session | None, endpoint_url: str | None, *, make: bool) -> ObjectStore:
-    """The store at `uri`, as `resolve_lake_address` returns it.
+def connect_store(uri: str, session: boto3.Session | None, endpoint_url: str | None, *, make: bool) -> ByteStore:
+    """The files at `uri`, as `resolve_lake_address` returns it.
 
     A local folder that does not exist is made; without `make` a warning says so, and the lake is empty.
     Raises `StorageError` if the store cannot be opened, `CredentialsError` if there are no credentials.
@@ -44,13 +47,13 @@ def connect_store(uri: str, session: boto3.Session | None, endpoint_url: str | N
         if scheme == "file":
             if not make and not _folder_exists(uri):
                 logger.warning("%s: there is no such folder; it is made when something is collected", uri)
-                return MemoryStore()
-            return LocalStore(uri, mkdir=make)
+                return ByteStore(MemoryStore(), uri)
+            return ByteStore(LocalStore(uri, mkdir=make), uri)
         if scheme == "memory":
-            return MemoryStore()
+            return ByteStore(MemoryStore(), uri)
         if scheme == "s3":
             return _connect_s3(uri, session, endpoint_url)
-        return from_url(uri, retry_config=RETRIES, client_options=TIMEOUTS)
+        return ByteStore(from_url(uri, retry_config=RETRIES, client_options=TIMEOUTS), uri)
 
 
 def _folder_exists(folder: str) -> bool:
@@ -61,26 +64,29 @@ def _folder_exists(folder: str) -> bool:
     return True
 
 
-def _connect_s3(uri: str, session: boto3.Session | None, endpoint_url: str | None) -> S3Store:
+def _connect_s3(uri: str, session: boto3.Session | None, endpoint_url: str | None) -> ByteStore:
     """The bucket, region and endpoint as boto3 resolves them: environment, profile, then AWS's own."""
     import boto3
     from botocore.exceptions import BotoCoreError
     from obstore.auth.boto3 import Boto3CredentialProvider
 
     parts = urlsplit(uri)
+    prefix = parts.path.strip("/")
     try:
         session = session or boto3.Session(region_name=os.environ.get("AWS_REGION"))
-        resolved = session.client("s3", endpoint_url=endpoint_url).meta
+        client = session.client("s3", endpoint_url=endpoint_url)
+        resolved = client.meta
         if session.get_credentials() is None:
             raise CredentialsError(uri, "there are no AWS credentials", "Set AWS_PROFILE, or name a block")
         credentials = Boto3CredentialProvider(session, ttl=CREDENTIALS_LAST)
     except BotoCoreError as error:
         raise StorageError(uri, f"AWS cannot be asked: {error}", "Mend the AWS configuration or AWS_PROFILE") from error
-    return S3Store(
+    store = S3Store(
         parts.netloc,
-        prefix=parts.path.strip("/") or None,
+        prefix=prefix or None,
         config={"aws_endpoint_url_s3": resolved.endpoint_url, "region": resolved.region_name},
         client_options={**TIMEOUTS, "allow_http": resolved.endpoint_url.startswith("http://")},
         retry_config=RETRIES,
         credential_provider=credentials,
     )
+    return ByteStore(store, uri, partial(list_bucket, client, parts.netloc, prefix))

@@ -93,7 +93,7 @@ class Lake:
             uri = resolve_lake_address(uri)
         except ValueError as error:
             raise ConfigurationError("the lake", f"its address {error}") from None
-        return cls(ByteStore(connect_store(uri, credentials, endpoint_url, make=make), uri))
+        return cls(connect_store(uri, credentials, endpoint_url, make=make))
 
     async def put_draft(self, draft: Draft, folder: str, prefix: str, stamp: datetime) -> Stored:
         """Put the observations of `draft` as `<folder>/<prefix>_<stamp>…`, see the package's contract."""

@@ -3,48 +3,48 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import obstore
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, GenericError, InvalidPathError
 from obstore.store import LocalStore
 
 from gridtide.errors import StorageError
+from gridtide.lake.listings import FolderContent, ListFolder, Object, list_local_folder, list_store
 from gridtide.lake.store_errors import translate_errors
 from gridtide.threads import run_blocking
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, ObjectMeta
+    from obstore import GetOptions
     from obstore.store import ObjectStore
 
 
-@dataclass(frozen=True, slots=True)
-class Object:
-    """What a store says of the file at `path` without opening it; `e_tag` changes when its content does."""
+logger = logging.getLogger("gridtide.lake")
 
-    path: str
-    size: int
-    last_modified: datetime
-    e_tag: str | None
+
+NAMED = 5
+"""Names that a warning lists; of more it says that there are more."""
 
 
 class ByteStore:
-    """The files in one folder, bucket or prefix, as bytes; `client` is how obstore reaches it.
+    """The files in one folder, bucket or prefix, as bytes; `client` is how obstore reaches it, `list_folder` how it is
+    listed where it has names that obstore refuses (by default as a local folder, or not at all).
 
     Paths are relative to `uri`, with `/` between their parts. Every method raises `StorageError` that says why the
     store could not be read or written.
     """
 
-    def __init__(self, client: ObjectStore, uri: str) -> None:
+    def __init__(self, client: ObjectStore, uri: str, list_folder: ListFolder | None = None) -> None:
         self.client = client
         self.uri = uri
         self.is_local = isinstance(client, LocalStore)
+        self._list_folder = partial(list_local_folder, uri) if self.is_local else list_folder
 
     async def create(self, path: str, body: Any, subject: str) -> bool:
         """Put `body` at `path` whole or not at all; False where a file is there already, which stays as it is.
@@ -112,15 +112,12 @@ class ByteStore:
 
     async def listing(self, folder: str) -> tuple[list[str], list[Object]]:
         """The paths of the folders, and the files, that lie directly in `folder`, both by path."""
-        with translate_errors(folder, f"cannot be listed in {self.uri}"):
-            listing = await run_blocking(obstore.list_with_delimiter, self.client, folder)
-        return sorted(listing["common_prefixes"]), _as_objects(listing["objects"])
+        listing = await self._list(folder, recursive=False)
+        return listing.folders, listing.objects
 
     async def objects(self, folder: str) -> list[Object]:
         """The files in `folder` and its subfolders, by path."""
-        with translate_errors(folder, f"cannot be listed in {self.uri}"):
-            files = await run_blocking(lambda: obstore.list(self.client, folder).collect())
-        return _as_objects(files)
+        return (await self._list(folder, recursive=True)).objects
 
     async def remove(self, paths: Sequence[str]) -> None:
         """Remove the files at `paths`; a file that is gone already is fine."""
@@ -140,11 +137,35 @@ class ByteStore:
 
     async def probe(self) -> None:
         """Raises `StorageError` unless files can be listed, written and deleted."""
-        path = f".probe-{os.urandom(8).hex()}"
         with translate_errors(self.uri, "cannot be used as a lake"):
-            await run_blocking(obstore.list_with_delimiter, self.client)
-            await run_blocking(obstore.put, self.client, path, b"", mode="create")
-            await run_blocking(obstore.delete, self.client, path)
+            await self._list("", recursive=False)
+            await self._put_and_delete(_probe_name())
+
+    async def check_writable(self, folder: str) -> None:
+        """Raises `StorageError` unless files can be written to `folder`, which need not exist, and deleted there."""
+        with translate_errors(folder, f"cannot be written in {self.uri}"):
+            await self._put_and_delete(f"{folder}/{_probe_name()}")
+        await self.prune([folder, *map(str, PurePosixPath(folder).parents[:-1])])
+
+    async def _list(self, folder: str, *, recursive: bool) -> FolderContent:
+        """What is in `folder`; names that the store library refuses are passed over, with a warning."""
+        with translate_errors(folder, f"cannot be listed in {self.uri}"):
+            try:
+                return await run_blocking(list_store, self.client, folder, recursive)
+            except (InvalidPathError, GenericError) as error:
+                refused_name = isinstance(error, InvalidPathError) or self.is_local  # also a link that leads to itself
+                if self._list_folder is None or not refused_name:
+                    raise
+            listing = await run_blocking(self._list_folder, folder, recursive)
+        names = ", ".join(map(ascii, listing.refused[:NAMED])) + ", …" * (len(listing.refused) > NAMED)
+        logger.warning(
+            "%s/%s: passed over, no names that can be read: %s; rename or move them", self.uri, folder, names
+        )
+        return listing
+
+    async def _put_and_delete(self, path: str) -> None:
+        await run_blocking(obstore.put, self.client, path, b"", mode="create")
+        await run_blocking(obstore.delete, self.client, path)
 
 
 def read_local_file(path: str, folder: str, last: int | None) -> bytes:
@@ -158,10 +179,9 @@ def read_local_file(path: str, folder: str, last: int | None) -> bytes:
         return file.read()
 
 
-def _as_objects(files: Iterable[ObjectMeta]) -> list[Object]:
-    """What the store says of `files`, by path."""
-    objects = (Object(file["path"], file["size"], file["last_modified"], file["e_tag"]) for file in files)
-    return sorted(objects, key=lambda file: file.path)
+def _probe_name() -> str:
+    """A name that no file has; readers of a lake pass over hidden files."""
+    return f".probe-{os.urandom(8).hex()}"
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

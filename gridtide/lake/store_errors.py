@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, InvalidPathError, PermissionDeniedError, UnauthenticatedError
 
 from gridtide.clock import SET_CLOCK
 from gridtide.errors import StorageError
@@ -22,6 +22,9 @@ _NO_FOLDER = "What stands there is no folder: name another one, or move it away"
 
 
 _REFUSED = "Check the credentials (AWS_PROFILE or the block), and that they may list, read, write and delete there"
+
+
+_UNREADABLE = "Rename or move what has that name: no file of a lake has such a one"
 
 
 _EXPIRED = "Sign in anew (such as `aws sso login`), or renew the credentials of the block"
@@ -77,6 +80,8 @@ def _error_text(error: Exception) -> str:
 def _describe_cause(error: Exception) -> str:
     """The first line of the error without debugging detail, or what S3 says in its XML."""
     text = _error_text(error)
+    if isinstance(error, InvalidPathError):  # the name in it may have line breaks
+        return ascii(text.partition("\n\nDebug source")[0])[1:-1]
     if code := _CODE.search(text):
         message = _MESSAGE.search(text)
         return f"{message[1].rstrip('.')} ({code[1]})" if message else code[1]
@@ -90,6 +95,8 @@ def _find_fix(error: Exception) -> str:
     match = _ERRNO.search(text) or _CODE.search(text)
     if match and match[1] in STORE_FIXES:
         return STORE_FIXES[match[1]]
+    if isinstance(error, InvalidPathError):
+        return _UNREADABLE
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         return _REFUSED
     return "Check that the lake is there and can be reached"

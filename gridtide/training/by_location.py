@@ -1,4 +1,4 @@
-"""The locations of a training set made by several processes, which exchange arrays through the lake.
+"""The locations of a training set made by several processes, which exchange arrays through the place it is written to.
 
     location ─► gather ─► its series by the hour ─┐               ┌─► derive ─► its base ─┐
     location ─► gather ─► its series by the hour ─┴─► the shifts ─┴─► derive ─► its base ─┴─► read
@@ -31,7 +31,7 @@ VINTAGE_ARRAYS = ("row", "known", "value")
 
 @dataclass(frozen=True)
 class LocationExchange:
-    """The locations of `plan`, whose arrays are exchanged through `folder` of the lake.
+    """The locations of `plan`, whose arrays are exchanged through `folder` of `out`, the lake or another place.
 
     The plan's files are listed there too, and left out of `plan`, so that not every call carries them.
     """
@@ -40,38 +40,38 @@ class LocationExchange:
     folder: str
 
     @classmethod
-    async def begin(cls, plan: ReadingPlan, lake: Lake, folder: str) -> LocationExchange:
+    async def begin(cls, plan: ReadingPlan, out: Lake, folder: str) -> LocationExchange:
         """Put the list of the files of `plan` in `folder`."""
         listed = [asdict(file) for file in plan.files]
-        await lake.store.put(f"{folder}/inputs.json", manifest.to_json(listed).encode(), replace=True)
+        await out.store.put(f"{folder}/inputs.json", manifest.to_json(listed).encode(), replace=True)
         return cls(replace(plan, files=()), folder)
 
-    async def gather(self, lake: Lake, number: int) -> LocationInputs:
-        """Put the series of the `number`-th location; what it has. Raises as `locate_series` does."""
-        listed = json.loads(await lake.store.read(f"{self.folder}/inputs.json"))
+    async def gather(self, lake: Lake, out: Lake, number: int) -> LocationInputs:
+        """Put the series of the `number`-th location in `lake`; what it has. Raises as `locate_series` does."""
+        listed = json.loads(await out.store.read(f"{self.folder}/inputs.json"))
         plan = replace(self.plan.at_location(number), files=tuple(Input(**file) for file in listed))
         gathered = await gather_series(plan, lake)
         (series,) = locate_series(plan.spec, gathered.hourly, gathered.stored)
-        await lake.store.put_parts(f"{self.folder}/{number}.series", _encode_series(gathered))
+        await out.store.put_parts(f"{self.folder}/{number}.series", _encode_series(gathered))
         return measure_delays(gathered.hourly, series, splits.train_slice(plan.spec, plan.rows, plan.hours))
 
-    async def derive(self, lake: Lake, number: int, shifts: Mapping[SeriesKind, Sequence[int]]) -> None:
+    async def derive(self, out: Lake, number: int, shifts: Mapping[SeriesKind, Sequence[int]]) -> None:
         """Put the base of the `number`-th location, whose series have been put; raises as `derive_bases` does."""
         plan = self.plan.at_location(number)
-        gathered = _decode_series(await lake.store.read(f"{self.folder}/{number}.series"))
+        gathered = _decode_series(await out.store.read(f"{self.folder}/{number}.series"))
         located = locate_series(plan.spec, gathered.hourly, gathered.stored)
         (base,) = derive_bases(plan.spec, gathered.hourly, plan.rows, located, shifts)
-        await lake.store.put_parts(f"{self.folder}/{number}.base", _encode_base(base))
+        await out.store.put_parts(f"{self.folder}/{number}.base", _encode_base(base))
 
-    async def read(self, lake: Lake) -> list[Base]:
+    async def read(self, out: Lake) -> list[Base]:
         """The bases of all locations, which have been put."""
         numbers = range(len(self.plan.spec.locations))
-        bodies = [await lake.store.read(f"{self.folder}/{number}.base") for number in numbers]
+        bodies = [await out.store.read(f"{self.folder}/{number}.base") for number in numbers]
         return align_bases([_decode_base(body) for body in bodies])
 
-    async def clear(self, lake: Lake) -> None:
+    async def clear(self, out: Lake) -> None:
         """Remove all that was exchanged."""
-        await lake.store.remove([file.path for file in await lake.store.objects(self.folder)])
+        await out.store.remove([file.path for file in await out.store.objects(self.folder)])
 
 
 def _encode_series(gathered: GatheredSeries) -> list[bytes | memoryview]:

@@ -42,8 +42,18 @@ FORMAT = 1
 """Version of the files written here."""
 
 
+async def check_writable(lake: Lake, spec: TrainingSpec) -> None:
+    """Raise `StorageError` unless `lake` lets the files of the set of `spec` be written, and removed again."""
+    folder = set_folder(spec)
+    try:
+        await lake.store.check_writable(folder)
+    except StorageError as error:
+        fix = f"{error.fix}; or write the set elsewhere: gridtide prepare --out FOLDER"
+        raise StorageError(error.subject, error.happened, fix) from error
+
+
 def set_folder(spec: TrainingSpec) -> str:
-    """The folder in the lake of the set that is made of `spec`."""
+    """The folder of the set that is made of `spec`, in a lake or another place."""
     return f"features/{spec.name}"
 
 

@@ -1,4 +1,5 @@
-"""From a training spec to a training set in the lake: `features/<name>/sequences.safetensors` and `manifest.json`.
+"""From a training spec to a training set: `features/<name>/sequences.safetensors` and `manifest.json`, in the lake or
+elsewhere.
 
 spec ─► plan ─► gather ─► derive ─► assemble ─► write
 """
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gridtide.curated import Input
 from gridtide.entries.entry import Config
 from gridtide.training.features.bases import Base, build_bases
-from gridtide.training.manifest import refuse_another_spec, write_set
+from gridtide.training.manifest import check_writable, refuse_another_spec, write_set
 from gridtide.training.reading import ReadingPlan, gather_series, plan_reading
 from gridtide.training.spec import TrainingSpec, load_spec
 from gridtide.training.training_set import assemble
@@ -36,22 +37,26 @@ async def prepare(
     config: Config,
     lake: Lake,
     *,
+    out: Lake | None = None,
     inputs: Sequence[Input | Mapping[str, str]] | None = None,
     replace: bool = False,
     make: BaseMaker = make_bases,
 ) -> dict[str, Any]:
-    """Make the training set of `spec` from the files of `config`'s entries, and write it to `lake`.
+    """Make the training set of `spec` from the files of `config`'s entries in `lake`, and write it to `out`.
+
+    `out` is `lake` itself by default; with another, `lake` is only read.
 
     Beside the sequences go a manifest, a page of pictures where matplotlib is installed, and what else
     `export` asks for. Returns what `report_set` describes. With `inputs`, as they stand in an earlier manifest,
     exactly those files are read: same inputs, same bytes. Raises `TrainingError` where the spec asks for what
-    the lake does not hold, and where the lake has a set of the same name and of another spec, unless it is to be
-    replaced (`replace`).
+    the lake does not hold, and where `out` has a set of the same name and of another spec, unless it is to be
+    replaced (`replace`); `StorageError` before the series are read where `out` cannot be written.
     """
+    loaded, target = load_spec(spec), out or lake
     pinned = [file if isinstance(file, Input) else Input(**file) for file in inputs] if inputs is not None else None
-    loaded = load_spec(spec)
     if not replace:
-        await refuse_another_spec(loaded, lake)
+        await refuse_another_spec(loaded, target)
     plan = await plan_reading(loaded, config, lake, pinned)
+    await check_writable(target, loaded)
     training_set = assemble(plan.spec, plan.rows, await make(plan, lake))
-    return await write_set(training_set, plan.files, lake)
+    return await write_set(training_set, plan.files, target)

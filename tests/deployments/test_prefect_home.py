@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gridtide.errors import ConfigurationError
-from tasks.prefect_home import check_prefect_home
+from tasks.prefect_home import check_prefect_home, set_missing_home
 from tests.support.machine import ROOT
 from tests.support.served import synthetic
 
@@ -48,6 +48,13 @@ def test_every_command_names_the_folder_and_the_fix(variable: str, arguments: li
     assert "Traceback" not in ended.stderr
 
 
+def test_a_lake_in_a_block_needs_prefect_and_says_so(tmp_path: Path) -> None:
+    """One message, and no warning of Prefect's before it."""
+    ended = run(tmp_path, "status", "--lake", "s3-bucket/grid", HOME="/proc/nowhere")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: PREFECT_HOME: /proc/nowhere/.prefect cannot be written")
+
+
 @pytest.mark.parametrize("arguments", [["status"], ["validate"]], ids=lambda arguments: arguments[0])
 def test_commands_without_prefect_need_no_home(arguments: list[str], tmp_path: Path) -> None:
     """Commands without Prefect succeed."""
@@ -61,3 +68,13 @@ def test_a_user_without_an_account_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
     with pytest.raises(ConfigurationError, match="this user has no home folder"):
         check_prefect_home()
+
+
+def test_a_user_without_an_account_goes_on_with_prefect_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect asks for a home folder when it is imported: it is given the one of PREFECT_HOME."""
+    monkeypatch.setenv("HOME", "/root")  # restored afterwards
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    set_missing_home()
+    assert Path.home() == check_prefect_home() == tmp_path

@@ -34,5 +34,5 @@ async def test_the_artifact_says_what_is_in_the_set_and_links_its_pictures(tmp_p
 def test_parameters_of_types_that_only_the_flow_imports_are_validated() -> None:
     """Prefect validates the parameters of a wrapped flow by the types of the flow's own module."""
     parameters: dict[str, object] = {"spec": "spec.json", "config": "api_config.json", "lake": None, "cluster": None}
-    parameters |= {"replace": False, "files_of": None}
+    parameters |= {"replace": False, "files_of": None, "out": None}
     assert prepare_training.validate_parameters(parameters) == parameters

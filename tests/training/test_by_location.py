@@ -47,7 +47,7 @@ async def make_apart(plan: ReadingPlan, lake: Lake) -> list[Base]:
     """A `BaseMaker` that exchanges all through the lake, the last location first."""
     exchange = await LocationExchange.begin(plan, lake, "features/two/parts")
     numbers = range(len(plan.spec.locations))
-    inputs = {number: await exchange.gather(lake, number) for number in reversed(numbers)}
+    inputs = {number: await exchange.gather(lake, lake, number) for number in reversed(numbers)}
     shifts = common_shifts(plan.spec, [inputs[number] for number in numbers])
     for number in reversed(numbers):
         await exchange.derive(lake, number, shifts)

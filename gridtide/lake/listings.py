@@ -1,0 +1,158 @@
+"""What a store lists; also where it has names that the store library refuses, which fail its own listing as a whole.
+
+Such names hold control characters, bytes that are no UTF-8, or parts that are empty, `.` or `..`. No file of a lake has
+one; they are passed over and named.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import obstore
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+REFUSED = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+"""Control characters, and what stands for bytes that are no UTF-8."""
+
+PASSING = (errno.ENOENT, errno.ELOOP)
+"""Errors of a file that is gone, of a link that leads nowhere, and of one that leads to itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """What a store says of the file at `path` without opening it; `e_tag` changes when its content does."""
+
+    path: str
+    size: int
+    last_modified: datetime
+    e_tag: str | None
+
+
+@dataclass
+class FolderContent:
+    """The paths of the folders, and the files, that lie in a folder; `refused` are the names that were passed over."""
+
+    folders: list[str] = field(default_factory=list)
+    objects: list[Object] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def sort(self) -> FolderContent:
+        """The same, with folders and files by path."""
+        return FolderContent(
+            sorted(self.folders), sorted(self.objects, key=lambda file: file.path), sorted(self.refused)
+        )
+
+
+ListFolder = Callable[[str, bool], FolderContent]
+"""Lists a folder, "" for the whole store, with its subfolders if asked; passes over names that are refused."""
+
+
+def is_readable(path: str) -> bool:
+    """Whether the store library reads the file at `path`.
+
+    >>> is_readable("eia/ü [1].csv"), is_readable("eia/a\\nb.csv"), is_readable("eia//a.csv")
+    (True, False, False)
+    """
+    return not REFUSED.search(path) and {"", ".", ".."}.isdisjoint(path.split("/"))
+
+
+def list_store(client: ObjectStore, folder: str, recursive: bool) -> FolderContent:
+    """As the store library lists `folder`; raises what it raises, `InvalidPathError` for a name that it refuses."""
+    prefix = folder or None
+    if recursive:
+        folders, files = [], obstore.list(client, prefix).collect()
+    else:
+        content = obstore.list_with_delimiter(client, prefix)
+        folders, files = list(content["common_prefixes"]), content["objects"]
+    objects = [Object(file["path"], file["size"], file["last_modified"], file["e_tag"]) for file in files]
+    return FolderContent(folders, objects).sort()
+
+
+def list_local_folder(root: str, folder: str, recursive: bool) -> FolderContent:
+    """`folder` of the store whose files are in `root` on this machine, as the store library lists it otherwise.
+
+    Raises `OSError` for what cannot be looked at.
+    """
+    listing = FolderContent()
+    _scan_folder(root, folder, recursive, listing, ())
+    return listing.sort()
+
+
+def _scan_folder(root: str, folder: str, recursive: bool, listing: FolderContent, above: tuple[int, ...]) -> None:
+    """Add what is in `folder` to `listing`; `above` are the inodes of the folders around it."""
+    for name in _list_names(os.path.join(root, folder)):  # noqa: PTH118  # names may be no text
+        path = f"{folder}/{name}" if folder else name
+        try:
+            status = os.stat(os.path.join(root, path))  # noqa: PTH116, PTH118
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+            if error.errno == errno.ELOOP:
+                listing.refused.append(path)
+            continue
+        if not is_readable(path) or status.st_ino in above:
+            listing.refused.append(path)
+        elif stat.S_ISDIR(status.st_mode) and recursive:
+            _scan_folder(root, path, recursive, listing, (*above, status.st_ino))
+        elif stat.S_ISDIR(status.st_mode):
+            listing.folders.append(path)
+        elif stat.S_ISREG(status.st_mode) and not _is_staged(name):
+            listing.objects.append(_describe_file(path, status))
+
+
+def _list_names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208
+    except FileNotFoundError:
+        return []
+
+
+def _is_staged(name: str) -> bool:
+    """Whether `name` is that of a file which the store library is still writing."""
+    return name.rpartition("#")[2].isdigit() and "#" in name
+
+
+def _describe_file(path: str, status: os.stat_result) -> Object:
+    tag = f'"{status.st_ino:x}-{status.st_mtime_ns // 1000:x}-{status.st_size:x}"'  # as the store library makes it
+    return Object(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC), tag)
+
+
+def list_bucket(client: Any, bucket: str, prefix: str, folder: str, recursive: bool) -> FolderContent:
+    """`folder` below `prefix` of `bucket`, as `client` of boto3 lists it; raises `OSError` where S3 gives no answer."""
+    root = f"{prefix}/" if prefix else ""
+    listing = FolderContent()
+    for page in _list_pages(client, bucket, f"{root}{folder}/" if folder else root, recursive):
+        for item in page.get("CommonPrefixes", []):
+            path = item["Prefix"].removeprefix(root)[:-1]
+            (listing.folders if is_readable(path) else listing.refused).append(path)
+        for item in page.get("Contents", []):
+            path = item["Key"].removeprefix(root)
+            if is_readable(path):
+                listing.objects.append(Object(path, item["Size"], item["LastModified"], item["ETag"]))
+            elif not _marks_folder(path):
+                listing.refused.append(path)
+    return listing.sort()
+
+
+def _marks_folder(path: str) -> bool:
+    """Whether `path` is that of an empty object which stands for a folder, such as `eia/`."""
+    return not path or (path.endswith("/") and is_readable(path[:-1]))
+
+
+def _list_pages(client: Any, bucket: str, prefix: str, recursive: bool) -> Iterator[dict[str, Any]]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    options = {} if recursive else {"Delimiter": "/"}
+    try:
+        yield from client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **options)
+    except (BotoCoreError, ClientError) as error:
+        raise OSError(str(error)) from None
