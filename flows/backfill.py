@@ -1,12 +1,13 @@
 """Collects the parts of a period that the lake does not cover, in chunks.
 
     period    |--------------------------------|····  clipped to what is due now
-    covered        |-----|         |-----|            read from the names of the files
+    covered        |-----|         |-----|            by the names of the files, and what they were asked for
     missing   |----|     |---------|     |-----|
     chunks    |----|     |-----|---|     |-----|      each is one collection and one file
 
 A second run over the same period finds it covered and requests nothing. If a run was killed or failed in part, the
-next run collects what is still missing.
+next run collects what is still missing. If files cover a part of the scope of an entry, such as some of its regions,
+only the other part is requested, where the upstream can be asked for it alone.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ async def backfill(
     sandbox: bool | str = False,
     dry_run: bool = False,
     cluster: str | None = None,
+    refresh: bool = False,
 ) -> dict[str, Any]:
     """Collect the intervals that start in [start, end), UTC, and are missing in the lake.
 
@@ -93,24 +95,24 @@ async def backfill(
         dry_run: Report what is missing, and request nothing.
         cluster: Where chunks are collected: the address of a Dask scheduler, or "local" for a process per core of
             this machine; in this process if empty.
+        refresh: Request the whole period again, also what the lake covers.
     """
     started = time.monotonic()
     period = parse_period(start, end)
     loaded, _ = load_selected(config, select)
-    async with collecting(loaded, select, lake, sandbox, resume=True) as (run, entries):
-        plans = [await plan_chunks(entry, period, run.stamp, run.lake) for entry in entries]
+    async with collecting(loaded, select, lake, sandbox, refresh=refresh, resume=not refresh) as (run, entries):
+        plans = [await plan_chunks(entry, period, run.stamp, run.lake, refresh=refresh) for entry in entries]
         if dry_run:
             outcomes = []
         elif cluster:
-            destination = Destination(lake or loaded.lake, run.stamp, SECRETS if sandbox else None)
+            destination = Destination(lake or loaded.lake, run.stamp, SECRETS if sandbox else None, run.resume)
             outcomes = await collect_chunks_on(cluster, plans, destination, run.retries)
         else:
             outcomes = await collect_chunks(plans, run)
         outcomes = await warn_of_changed_series(outcomes, run.lake)
-        damaged = {path for plan in plans for path in plan.damaged}
-        coverages = await record_answers(
-            [(plan.entry, period) for plan in plans if not plan.skipped], outcomes, run, damaged
-        )
+        checked = {plan.entry.name: plan.checked for plan in plans}
+        periods = [(plan.entry, period) for plan in plans if not plan.skipped]
+        coverages = await record_answers(periods, outcomes, run, checked)
     await show_coverage("backfill-coverage", f"Backfill of {period}", coverages)
     report = backfill_report(period, plans, outcomes, coverages, time.monotonic() - started)
     return await finish(report, choose_error(outcomes))

@@ -1,6 +1,6 @@
 """Finds data of the last days that is missing in the lake or due for revision, and collects only that.
 
-             ┌─► gaps: due, and in no file ──────────────────────────┐
+             ┌─► gaps: due, and in no file that was asked for it ─────┐
 files ───────┼─► revisions: settled, and last requested before that ─┼─► collect ─► lake
 by names     ├─► snapshots whose scheduled run wrote no file ────────┘
              └─► rows ─► holes of the upstream itself: reported with the file, not requested
@@ -40,6 +40,7 @@ from gridtide.coverage.schedules import DueRuns
 from gridtide.entries.entry import Config, Entry
 from gridtide.errors import ConfigurationError, StorageError, one_line
 from gridtide.periods import Period
+from gridtide.sources.registry import scope_of
 from tasks.calendar import find_due_runs
 from tasks.collect import CollectionRun, Outcome, run_collection
 from tasks.notify.events import GAPS, MISSING_DATA, STALE
@@ -94,9 +95,9 @@ async def monitor(
         ]
         outcomes = [] if dry_run else await _collect_lacking(findings, run)
         outcomes = await warn_of_changed_series(outcomes, run.lake)
-        damaged = {path for finding in findings for path in finding.damaged}
+        checked = {finding.entry.name: finding.checked for finding in findings}
         periods = [(finding.entry, finding.period) for finding in findings if not finding.skipped]
-        coverages = await record_answers(periods, outcomes, run, damaged)
+        coverages = await record_answers(periods, outcomes, run, checked)
         results = [await _entry_result(finding, outcomes, coverages, run) for finding in findings]
     await show_coverage("monitor-coverage", f"The last {days} days, at {run.stamp:%Y-%m-%d %H:%M} UTC", coverages)
     if not dry_run:
@@ -131,16 +132,18 @@ async def _entry_result(
     holes, problem = [], finding.problem
     if not finding.skipped and not problem:
         try:
-            holes = await find_unpublished(finding.entry, finding.period, run.stamp, run.lake)
+            holes = await find_unpublished(finding.entry, finding.period, run.stamp, run.lake, finding.checked)
         except StorageError as error:
             problem = one_line(error)
     chunks = finding.plan([*finding.gaps, *finding.revisions]).chunks
     plan = Plan(finding.entry, chunks, skipped=finding.skipped, warnings=finding.warnings)
+    whole = scope_of(finding.entry)
     return {
         **entry_result(plan, outcomes, coverages),
         "chunks": len(chunks) + finding.snapshot,
-        "gaps": [str(period) for period in finding.gaps],
-        "revisions": [str(period) for period in finding.revisions],
+        "gaps": [part.describe_within(whole) for part in finding.gaps],
+        "revisions": [part.describe_within(whole) for part in finding.revisions],
+        "scopes": list(finding.scopes),
         "waiting": [failure.as_dict() for failure in finding.waiting],
         "late": finding.missed_run.isoformat() if finding.missed_run else None,
         "unpublished": holes[:HOLES_SHOWN],
@@ -156,10 +159,11 @@ def monitor_report(results: Sequence[EntryResult], period: Period, dry_run: bool
     - `statistics`: `entries`, `gaps` and `revisions`, `late` entries, requested `chunks`, `successful_chunks`,
       `failed_chunks`, `open` (entries of which data is still missing)
     - `summary`: `rows`, `bytes`, `seconds`
-    - `results` per entry: as `flows.run.filling.entry_result` describes, and `gaps`, `revisions`, `waiting` (periods
-      that failed before: `period`, `attempts`, `last`, `next`, `error`), `late` (the scheduled run that wrote no file,
-      or null), `unpublished` (the first holes of the upstream itself: `period`, `series`, `file`), the number of
-      `unpublished_periods`, `problem` (which files cannot be read, and the fix, or null)
+    - `results` per entry: as `flows.run.filling.entry_result` describes, and `gaps`, `revisions`, `scopes` (what files
+      were not asked for, and where that is not certain), `waiting` (periods that failed before: `period`, `attempts`,
+      `last`, `next`, `error`), `late` (the scheduled run that wrote no file, or null), `unpublished` (the first holes
+      of the upstream itself: `period`, `series`, `file`), the number of `unpublished_periods`, `problem` (which files
+      cannot be read, and the fix, or null)
 
     A dry run never fails, as it requests nothing.
     """
@@ -250,6 +254,7 @@ def _entry_note(result: EntryResult) -> str:
     notes += [f"late: the run of {result['late']} wrote no file"] if result["late"] else []
     notes += [f"gap {period}" for period in result["gaps"]]
     notes += [f"revision {period}" for period in result["revisions"]]
+    notes += result["scopes"]
     notes += [f"waits until {failure['next']}: {failure['error']}" for failure in result["waiting"]]
     notes += [f"failed {error}" for error in result["errors"]]
     notes += [f"still missing {period}" for period in result["missing"]]

@@ -47,15 +47,17 @@ class RemoteCall(Generic[T]):
 class Destination:
     """Where collected files go: the address of the lake, and the start of the run, which names them.
 
-    `credentials` are public ones, those of the sandbox; if None, the process reads its own."""
+    `credentials` are public ones, those of the sandbox; if None, the process reads its own. With `resume`, pages that
+    an interrupted run stored are not asked for again."""
 
     lake: str
     stamp: datetime
     credentials: dict[str, str] | None = None
+    resume: bool = True
 
 
 async def collect_remotely(entry: Entry, period: Period, destination: Destination) -> dict[str, Any]:
-    """Collect `period` of `entry` into `destination`; pages that an interrupted run stored are not asked for again.
+    """Collect `period` of `entry` into `destination`.
 
     Returns `gridtide.collect.Collected.as_dict`.
     """
@@ -66,7 +68,7 @@ async def collect_remotely(entry: Entry, period: Period, destination: Destinatio
         http = await stack.enter_async_context(Http(credentials, limiter))
         lake = await open_lake(destination.lake)
         collected = await collection.collect(
-            entry, lake=lake, http=http, stamp=destination.stamp, period=period, resume=True
+            entry, lake=lake, http=http, stamp=destination.stamp, period=period, resume=destination.resume
         )
     return collected.as_dict()
 

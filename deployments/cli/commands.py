@@ -289,6 +289,9 @@ def backfill_command(
     sandbox_url: SandboxUrl = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what is missing; send no requests.")] = False,
     cluster: Cluster = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Ask for the whole period again, also for what the lake has.")
+    ] = False,
 ) -> None:
     """Collect the data that is missing in the lake, of intervals that start in [A, B)."""
     _check_options(config, select, sandbox_url)
@@ -297,7 +300,7 @@ def backfill_command(
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake, sandbox_url or sandbox)
-    asyncio.run(flows.run_and_show("backfill", options, period, dry_run, cluster))
+    asyncio.run(flows.run_and_show("backfill", options, period, dry_run, cluster, refresh))
 
 
 @app.command("monitor")

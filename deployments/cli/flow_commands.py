@@ -85,12 +85,14 @@ async def run_backfill(
     period: Period,
     dry_run: bool = False,
     cluster: str | None = None,
+    refresh: bool = False,
     durations: Durations | None = None,
 ) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
+    start, end = period.start, period.end
     with show_progress("Backfilling", durations):
         report: Report = await backfill(
-            period.start, period.end, options.config, options.select, options.lake, options.sandbox, dry_run, cluster
+            start, end, options.config, options.select, options.lake, options.sandbox, dry_run, cluster, refresh
         )
     return report
 

@@ -12,15 +12,17 @@ from rich.table import Table
 
 from deployments.cli.console import counted, text_table
 from gridtide.coverage import failed_periods
-from gridtide.coverage.answered import answered_period, describe_future_files
+from gridtide.coverage.answered import describe_future_files, join_answered
 from gridtide.coverage.failed_periods import Failure
 from gridtide.coverage.picture import Coverage
+from gridtide.coverage.scopes import Part, describe_scopes, find_unanswered, read_answers
 from gridtide.entries.entry import Entry
 from gridtide.errors import StorageError
 from gridtide.lake import Lake, Metadata, soundness
+from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, describe_duration, missing, union
-from gridtide.sources.registry import source
+from gridtide.sources.registry import scope_of, source
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +30,11 @@ class EntryStatus:
     """The files of an entry: their number, the path and rows of the latest by its stamp, its age, and the coverage.
 
     `last` is None without files. `rows` is None if they cannot be read: formats that keep bodies, damaged files.
-    `covered` are the periods of the sound files, None for an entry whose files are snapshots. `problems` name the
-    files without readable metadata (truncated, empty or foreign ones), and those with stamps in the future. `failed`
-    are the periods that were requested without success and are still missing.
+    `answered` are the periods of the sound files, `covered` those for which they were asked for all that the entry
+    asks; it is None for an entry whose files are snapshots. `problems` name the files without readable metadata
+    (truncated, empty or foreign ones), and those with stamps in the future. `failed` are the periods that were
+    requested without success and are still missing. `scopes` say what the files were not asked for although the entry
+    asks it now, and where that is not certain.
     """
 
     entry: str
@@ -42,12 +46,14 @@ class EntryStatus:
     until: datetime | None = None
     failed: tuple[Failure, ...] = ()
     problems: tuple[str, ...] = ()
+    answered: tuple[Period, ...] = ()
+    scopes: tuple[str, ...] = ()
 
     @property
     def coverage(self) -> Coverage | None:
         """The coverage from the first period that is covered or failed to what is due by now."""
         failed = tuple(failure.period for failure in self.failed)
-        requested = union([*(self.covered or ()), *failed])
+        requested = union([*self.answered, *failed])
         if not requested or self.covered is None or self.until is None:
             return None
         return Coverage(Period(requested[0].start, max(self.until, requested[-1].end)), self.covered, failed)
@@ -65,6 +71,7 @@ class EntryStatus:
             "missing": None if self.covered is None else [_bounds(gap) for gap in coverage.missing] if coverage else [],
             "failed": [failure.as_dict() for failure in self.failed],
             "problems": list(self.problems),
+            "scopes": list(self.scopes),
         }
 
 
@@ -76,20 +83,33 @@ async def read_status(entries: Sequence[Entry], lake: Lake, now: datetime) -> li
 async def _read_entry_status(entry: Entry, lake: Lake, now: datetime) -> EntryStatus:
     files = await lake.files(entry.output_folder, entry.file_prefix)
     contents = await soundness.read_metadata(lake, files) if entry.tabular else [None] * len(files)
-    periodic = source(entry.source).takes_period(entry)
-    sound = [file for file, content in zip(files, contents, strict=True) if not isinstance(content, StorageError)]
-    covered = tuple(union(filter(None, (answered_period(entry, file, now) for file in sound)))) if periodic else None
-    due_end = find_due_end(entry, now)
-    failures = await failed_periods.recall_failures(lake, entry)
-    failed = tuple(failure for failure in failures if missing(failure.period, covered or ()))
-    if not files:
-        return EntryStatus(entry.name, 0, covered=covered, until=due_end, failed=failed)
-    newest = files[-1]
-    rows = contents[-1].rows if isinstance(contents[-1], Metadata) else None
+    by_path = {file.path: content for file, content in zip(files, contents, strict=True)}
     damage = [str(content) for content in contents if isinstance(content, StorageError)]
-    problems = (*damage, *describe_future_files(files, now))
-    age = now - newest.stamp
-    return EntryStatus(entry.name, len(files), newest.path, rows, age, covered, due_end, failed, problems)
+    sound = [file for file in files if not isinstance(by_path[file.path], StorageError)]
+    periodic = source(entry.source).takes_period(entry)
+    answered = tuple(join_answered(entry, sound, now)) if periodic else ()
+    covered, scopes = answered, []
+    if entry.tabular and answered:
+        metadata = {path: content for path, content in by_path.items() if isinstance(content, Metadata)}
+        answers = read_answers(entry, sound, CheckedFiles(contents=metadata), now)
+        whole = Part(Period(answered[0].start, answered[-1].end), scope_of(entry))
+        covered = tuple(missing(whole.period, [part.period for part in find_unanswered([whole], answers)]))
+        scopes = describe_scopes(entry.name, whole, answers)
+    failures = await failed_periods.recall_failures(lake, entry)
+    newest = contents[-1] if contents else None
+    return EntryStatus(
+        entry.name,
+        len(files),
+        last=files[-1].path if files else None,
+        rows=newest.rows if isinstance(newest, Metadata) else None,
+        age=now - files[-1].stamp if files else None,
+        covered=covered if periodic else None,
+        until=find_due_end(entry, now),
+        failed=tuple(failure for failure in failures if missing(failure.period, covered)),
+        problems=(*damage, *describe_future_files(files, now)),
+        answered=answered,
+        scopes=tuple(scopes),
+    )
 
 
 def status_table(statuses: Sequence[EntryStatus]) -> Table:
@@ -100,7 +120,11 @@ def status_table(statuses: Sequence[EntryStatus]) -> Table:
             _describe_coverage(status),
             "" if status.age is None else describe_duration(status.age),
             "" if status.rows is None else f"{status.rows:,}",
-            _describe_damage(status) or _describe_failure(status) or status.last or "no files yet",
+            _describe_first(status.problems)
+            or _describe_failure(status)
+            or _describe_first(status.scopes)
+            or status.last
+            or "no files yet",
         )
         for status in statuses
     ]
@@ -115,10 +139,9 @@ def _describe_coverage(status: EntryStatus) -> str:
     return str(coverage)
 
 
-def _describe_damage(status: EntryStatus) -> str:
-    """The first damaged file with its fix, and the number of others."""
-    more = len(status.problems) - 1
-    return f"{status.problems[0]} (and {more} more, see --json)" if more > 0 else "".join(status.problems)
+def _describe_first(notes: Sequence[str]) -> str:
+    """The first of `notes`, and the number of others."""
+    return f"{notes[0]} (and {len(notes) - 1} more, see --json)" if len(notes) > 1 else "".join(notes)
 
 
 def _describe_failure(status: EntryStatus) -> str:

@@ -7,7 +7,7 @@ plans ─► chunks ─► collect ─► lake        at most `concurrency` chun
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from gridtide.coverage.plan import Plan
 from gridtide.entries.entry import Entry, TaskRetries
 from gridtide.errors import ClockError, FormatError, StorageError, one_line
 from gridtide.lake import Lake
+from gridtide.lake.soundness import CheckedFiles
 from gridtide.periods import Period, describe_duration
 from gridtide.sources.contract import Skipped
 from tasks import remote
@@ -43,7 +44,7 @@ async def collect_chunks(plans: Sequence[Plan], run: CollectionRun) -> list[Outc
         await progress.advance(entry.name)
         return outcome
 
-    return await asyncio.gather(*(collect_chunk(plan.entry, chunk) for plan in plans for chunk in plan.chunks))
+    return await asyncio.gather(*(collect_chunk(entry, chunk) for plan in plans for entry, chunk in plan.chunks))
 
 
 async def collect_chunks_on(
@@ -63,26 +64,27 @@ async def collect_chunks_on(
         return outcome
 
     with connect_workers(cluster, retries) as dask_workers:
-        return await asyncio.gather(*(collect_chunk(plan.entry, chunk) for plan in plans for chunk in plan.chunks))
+        return await asyncio.gather(*(collect_chunk(entry, chunk) for plan in plans for entry, chunk in plan.chunks))
 
 
 async def record_answers(
     periods: Sequence[tuple[Entry, Period]],
     outcomes: Sequence[Outcome],
     run: CollectionRun,
-    damaged: Collection[str] = (),
+    checked: Mapping[str, CheckedFiles],
 ) -> dict[str, Coverage]:
     """Record in the lake which periods of `outcomes` failed; returns the coverage of each entry's period, by name.
 
-    `damaged` are the paths of files that cover nothing. If the lake cannot be read or written for an entry, the entry
-    is left out, with a warning.
+    `checked` is the result of an earlier check of the files of each entry, by name. If the lake cannot be read or
+    written for an entry, the entry is left out, with a warning.
     """
     coverages: dict[str, Coverage] = {}
     for entry, period in periods:
-        answers = [answer for outcome in outcomes if outcome.entry is entry for answer in answered_periods(outcome)]
+        entry_outcomes = [outcome for outcome in outcomes if outcome.entry.name == entry.name]
+        answers = [answer for outcome in entry_outcomes for answer in answered_periods(outcome)]
         try:
             await failed_periods.note_answers(run.lake, entry, answers, run.stamp)
-            coverage = await measure_coverage(run.lake, entry, period, run.stamp, damaged)
+            coverage = await measure_coverage(run.lake, entry, period, run.stamp, checked.get(entry.name))
         except StorageError as error:
             get_run_logger().warning("The coverage of %s cannot be shown: %s", entry.name, one_line(error))
         else:
@@ -110,7 +112,7 @@ def entry_result(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[str
     of answers that are not stored: `reason`, `count` and one `example` each), `warnings` and `errors` (lists of
     `period: text`), `missing` (the periods that are due and still not in the lake)."""
     entry = plan.entry
-    entry_outcomes = [outcome for outcome in outcomes if outcome.entry is entry]
+    entry_outcomes = [outcome for outcome in outcomes if outcome.entry.name == entry.name]
     results = [collection_result(outcome) for outcome in entry_outcomes]
     collected = sum(result["error"] is None for result in results)
     skipped = count_skipped(Skipped(**record) for result in results for record in result["skipped"])
@@ -152,7 +154,7 @@ async def warn_of_changed_series(outcomes: Sequence[Outcome], lake: Lake) -> lis
 
 
 async def _find_warnings(lake: Lake, entry: Entry, outcomes: Sequence[Outcome]) -> dict[str, list[str]]:
-    own = [outcome for outcome in outcomes if outcome.entry is entry]
+    own = [outcome for outcome in outcomes if outcome.entry.name == entry.name]
     paths = [path for outcome in own for path in _new_files(outcome)]
     try:
         return await find_changed_series(lake, entry, paths) if paths else {}

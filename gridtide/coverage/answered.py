@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from gridtide.clock import is_future
-from gridtide.entries.entry import TABULAR, Entry
+from gridtide.entries.entry import Entry
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, union
 
@@ -37,11 +37,6 @@ class Filed(Protocol):
     @property
     def period(self) -> Period | None:
         """What it answers, None for a snapshot."""
-        ...
-
-    @property
-    def extension(self) -> str:
-        """Its format."""
         ...
 
 
@@ -68,10 +63,8 @@ def answered_period(entry: Entry, file: Filed, now: datetime) -> Period | None:
 
 
 def join_answered(entry: Entry, files: Iterable[Filed], now: datetime) -> list[Period]:
-    """The periods that files of observations answer, joined."""
-    return union(
-        period for file in files if file.extension in TABULAR and (period := answered_period(entry, file, now))
-    )
+    """The periods that files answer, joined."""
+    return union(period for file in files if (period := answered_period(entry, file, now)))
 
 
 def describe_future_files(files: Sequence[NamedFile], now: datetime) -> list[str]:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from gridtide import curated
 from gridtide.collect.collection import scheduled_period
 from gridtide.coverage import failed_periods
-from gridtide.coverage.answered import answered_period, clip_to_due, describe_future_files, join_answered
+from gridtide.coverage.answered import clip_to_due, describe_future_files
 from gridtide.coverage.failed_periods import Failure
 from gridtide.coverage.gaps import clip_to_schedule, find_gaps, find_missed_run, find_revisions
-from gridtide.coverage.plan import Plan, why_not_asked
+from gridtide.coverage.plan import Plan, cut_chunks, why_not_asked
 from gridtide.coverage.schedules import DueRuns
+from gridtide.coverage.scopes import Part, certain_answers, describe_scopes, find_unanswered, read_answers
 from gridtide.coverage.upstream_holes import find_holes, starts_by_series
 from gridtide.entries.entry import Entry
 from gridtide.lake import Lake, soundness
+from gridtide.lake.soundness import CheckedFiles
 from gridtide.periods import Period, missing
-from gridtide.sources.registry import in_chunks
+from gridtide.sources.registry import scope_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 SERIES_NAMED = 5
 """How many series a report names for a hole."""
@@ -30,27 +37,31 @@ class Finding:
 
     `gaps` are in no file; `revisions` are to be asked for again, as they have settled since; what is `waiting` failed
     before and is not asked for yet. `missed_run` is the run of the schedule that left no file; `snapshot` says whether
-    a snapshot makes that good. An entry is `skipped` for a reason. `damaged` files (paths) cover nothing; `problem`
-    tells which files are damaged or cannot be read. `warnings` tell which files have stamps in the future.
+    a snapshot makes that good. An entry is `skipped` for a reason. What was `checked` says which files are damaged and
+    cover nothing; `warnings` tell which files have stamps in the future; `scopes` say what files were not asked for,
+    and where that is not certain.
     """
 
     entry: Entry
     period: Period
-    gaps: Sequence[Period] = ()
-    revisions: Sequence[Period] = ()
+    gaps: Sequence[Part] = ()
+    revisions: Sequence[Part] = ()
     waiting: Sequence[Failure] = ()
     missed_run: datetime | None = None
     snapshot: bool = False
     skipped: str | None = None
-    damaged: Collection[str] = ()
-    problem: str | None = None
+    checked: CheckedFiles = field(default_factory=CheckedFiles)
     warnings: Sequence[str] = ()
+    scopes: Sequence[str] = ()
 
-    def plan(self, periods: Sequence[Period]) -> Plan:
-        """`periods` in chunks, without what waits for another attempt."""
-        waiting = [failure.period for failure in self.waiting]
-        pieces = [piece for period in periods for piece in missing(period, waiting)]
-        return Plan(self.entry, [chunk for piece in pieces for chunk in in_chunks(self.entry, piece)])
+    @property
+    def problem(self) -> str | None:
+        """Which files are damaged or cannot be read."""
+        return "; ".join(self.checked.problems) or None
+
+    def plan(self, parts: Sequence[Part]) -> Plan:
+        """`parts` in chunks, without what waits for another attempt."""
+        return Plan(self.entry, cut_chunks(self.entry, parts, self.waiting))
 
 
 async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: datetime, lake: Lake) -> Finding:
@@ -66,45 +77,66 @@ async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: 
     if skipped:
         snapshot = missed_run is not None and scheduled_period(entry, now) is None
         return Finding(entry, period, missed_run=missed_run, snapshot=snapshot, skipped=skipped)
-    damaged, problems = await soundness.find_damaged(lake, files, period)
-    sound = [file for file in files if file.path not in damaged]
-    gaps = find_gaps(entry, period, now, sound)
-    revisions = find_revisions(entry, period, now, sound, runs)
+    checked = await soundness.check_files(lake, files, period)
+    answers = read_answers(entry, files, checked, now)
+    gaps = find_gaps(entry, period, now, answers)
+    revisions = find_revisions(entry, period, now, answers, runs)
     waiting = [
         failure
         for failure in await failed_periods.recall_failures(lake, entry)
-        if failure.is_waiting(now) and any(failure.period.overlaps(hole) for hole in (*gaps, *revisions))
+        if failure.is_waiting(now) and any(failure.period.overlaps(hole.period) for hole in (*gaps, *revisions))
     ]
+    scopes = describe_scopes(entry.name, Part(period, scope_of(entry)), answers)
+    warnings = describe_future_files(files, now)
     return Finding(
-        *(entry, period, gaps, revisions, waiting, missed_run),
-        damaged=damaged,
-        problem="; ".join(problems) or None,
-        warnings=describe_future_files(files, now),
+        *(entry, period, gaps, revisions, waiting, missed_run), checked=checked, warnings=warnings, scopes=scopes
     )
 
 
-async def find_unpublished(entry: Entry, period: Period, now: datetime, lake: Lake) -> list[dict[str, str]]:
+async def find_unpublished(
+    entry: Entry, period: Period, now: datetime, lake: Lake, before: CheckedFiles
+) -> list[dict[str, str]]:
     """Where `entry` has no values in settled parts of `period` that files answer: `period`, `series`, and the
     newest such `file`, whose rows were all that the upstream had.
 
+    A file counts for what it was certainly asked for, and for no more. What was checked `before` is not read again.
     Raises `StorageError` for a file that is damaged.
     """
     settled = clip_to_due(entry, period, now - entry.reread)
     if settled is None:
         return []
     files = await lake.files(entry.output_folder, entry.file_prefix)
-    complete = missing(settled, missing(settled, join_answered(entry, files, now)))
-    table = await curated.read(lake, [entry], settled.start, settled.end)
-    holes = find_holes(starts_by_series(table), complete, entry.resolution)
+    checked = await soundness.check_files(lake, files, settled, before)
+    answers = read_answers(entry, files, checked, now)
+    whole = Part(settled, scope_of(entry))
+    certain = certain_answers(answers)
+    complete = missing(settled, [part.period for part in find_unanswered([whole], certain)])
+    wider_files = {answer.path for answer in answers if answer.doubt or answer.scope.without(whole.scope)}
+    series = await _read_series(entry, settled, lake, wider_files)
+    holes = find_holes(series, complete, entry.resolution)
     return [
         {
             "period": str(hole),
-            "series": ", ".join(series[:SERIES_NAMED]) + ", …" * (len(series) > SERIES_NAMED),
+            "series": ", ".join(names[:SERIES_NAMED]) + ", …" * (len(names) > SERIES_NAMED),
             "file": next(
-                file.path
-                for file in reversed(files)
-                if (answered := answered_period(entry, file, now)) and answered.start <= hole.start < answered.end
+                answer.path for answer in reversed(certain) if answer.period.start <= hole.start < answer.period.end
             ),
         }
-        for hole, series in holes.items()
+        for hole, names in holes.items()
     ]
+
+
+async def _read_series(
+    entry: Entry, period: Period, lake: Lake, wider_files: Collection[str]
+) -> dict[str, npt.NDArray[np.int64]]:
+    """The interval starts of each series of `entry`, but not of those that only `wider_files` (paths) hold: they were
+    asked for more than the entry asks now, so that nothing says whether it asks for such a series."""
+    if not wider_files:
+        return starts_by_series(await curated.read(lake, [entry], period.start, period.end))
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = await curated.read(lake, [entry], period.start, period.end, all_vintages=True)
+    wider = pc.is_in(table["file"].cast(pa.string()), pa.array(sorted(wider_files), pa.string()))
+    asked_series = starts_by_series(table.filter(pc.invert(wider)))
+    return {name: starts for name, starts in starts_by_series(table).items() if name in asked_series}

@@ -14,11 +14,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from gridtide.clock import is_future
-from gridtide.coverage.answered import Filed, clip_to_due, join_answered
+from gridtide.coverage.answered import Filed, clip_to_due
 from gridtide.coverage.schedules import DueRuns
-from gridtide.entries.entry import TABULAR, Entry
+from gridtide.coverage.scopes import FileAnswer, Part, find_unanswered
+from gridtide.entries.entry import Entry
 from gridtide.observations.availability import find_due_end
-from gridtide.periods import Period, floor, missing
+from gridtide.periods import Period, floor
+from gridtide.sources.registry import scope_of
 
 
 def clip_to_schedule(entry: Entry, runs: DueRuns | None, period: Period) -> Period:
@@ -27,15 +29,15 @@ def clip_to_schedule(entry: Entry, runs: DueRuns | None, period: Period) -> Peri
     return Period(period.start, min(period.end, end)) if end > period.start else period
 
 
-def find_gaps(entry: Entry, period: Period, now: datetime, files: Iterable[Filed]) -> list[Period]:
-    """What of `period` is due at `now` and answered by no file."""
+def find_gaps(entry: Entry, period: Period, now: datetime, answers: Iterable[FileAnswer]) -> list[Part]:
+    """What of `period` is due at `now` and answered by no file: all that `entry` asks, or a part of it."""
     due = clip_to_due(entry, period, now)
-    return missing(due, join_answered(entry, files, now)) if due else []
+    return find_unanswered([Part(due, scope_of(entry))], answers) if due else []
 
 
 def find_revisions(
-    entry: Entry, period: Period, now: datetime, files: Sequence[Filed], runs: DueRuns | None = None
-) -> list[Period]:
+    entry: Entry, period: Period, now: datetime, answers: Sequence[FileAnswer], runs: DueRuns | None = None
+) -> list[Part]:
     """What of `period` is in files that were all made before it settled, though it has by `now`.
 
     A value has settled when it is `entry.reread` old, counted from when it was due. The last scheduled run
@@ -45,13 +47,13 @@ def find_revisions(
     if settled is None:
         return []
     spare = max(entry.reread - (runs.longest_spacing if runs else timedelta()), timedelta())
-    final = []
-    for file in files:
-        if file.period and file.extension in TABULAR and not is_future(file.stamp, now):
-            then = clip_to_due(entry, file.period, file.stamp - spare)
-            final += [then] if then else []
-    absent = find_gaps(entry, period, now, files)
-    return [piece for hole in missing(settled, final) for piece in missing(hole, absent)]
+    final = [
+        Part(then, answer.scope)
+        for answer in answers
+        if (then := clip_to_due(entry, answer.period, answer.stamp - spare)) is not None
+    ]
+    absent = find_gaps(entry, period, now, answers)
+    return find_unanswered(find_unanswered([Part(settled, scope_of(entry))], final), absent)
 
 
 def find_missed_run(runs: DueRuns, now: datetime, files: Sequence[Filed]) -> datetime | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gridtide.coverage import answered, failed_periods
+from gridtide.coverage import failed_periods, gaps
+from gridtide.coverage.answered import clip_to_due
+from gridtide.coverage.scopes import read_answers
 from gridtide.entries.entry import Entry
-from gridtide.lake import Lake
+from gridtide.lake import Lake, soundness
+from gridtide.lake.soundness import CheckedFiles
 from gridtide.periods import Period, missing
 
 WIDTH = 20
@@ -66,15 +68,17 @@ class Coverage:
 
 
 async def measure_coverage(
-    lake: Lake, entry: Entry, period: Period, now: datetime, damaged: Collection[str] = ()
+    lake: Lake, entry: Entry, period: Period, now: datetime, before: CheckedFiles | None = None
 ) -> Coverage | None:
-    """How much of `period` the lake holds of what is due at `now`, without `damaged` files (paths).
+    """How much of `period` the lake holds of what is due at `now`, without damaged files.
 
-    None where nothing is due. Raises `StorageError`.
+    What was checked `before` is not read again. None where nothing is due. Raises `StorageError`.
     """
-    span = answered.clip_to_due(entry, period, now)
+    span = clip_to_due(entry, period, now)
     if span is None:
         return None
-    files = [file for file in await lake.files(entry.output_folder, entry.file_prefix) if file.path not in damaged]
+    files = await lake.files(entry.output_folder, entry.file_prefix)
+    checked = await soundness.check_files(lake, files, span, before)
+    holes = gaps.find_gaps(entry, span, now, read_answers(entry, files, checked, now))
     failed = tuple(failure.period for failure in await failed_periods.recall_failures(lake, entry))
-    return Coverage(span, tuple(answered.join_answered(entry, files, now)), failed)
+    return Coverage(span, tuple(missing(span, [part.period for part in holes])), failed)

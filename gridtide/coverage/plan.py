@@ -2,60 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from gridtide.coverage import answered, failed_periods, gaps
+from gridtide.coverage import failed_periods, gaps
+from gridtide.coverage.answered import clip_to_due, describe_future_files
+from gridtide.coverage.failed_periods import Failure
+from gridtide.coverage.scopes import Part, describe_scopes, narrow_parts, read_answers
 from gridtide.entries.entry import Entry
 from gridtide.lake import Lake, soundness
+from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.availability import find_due_end
-from gridtide.periods import Period, missing
-from gridtide.sources.registry import in_chunks, source
+from gridtide.periods import Period, missing, union
+from gridtide.sources.registry import in_chunks, scope_of, source
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done for one entry: `chunks` to collect, or why it is `skipped`; the paths of `damaged` files."""
+    """What is to be done for one entry: `chunks` to collect, or why it is `skipped`.
+
+    A chunk is a period with the entry that is asked for it: `entry`, or one that asks only for a part of its scope.
+    """
 
     entry: Entry
-    chunks: Sequence[Period] = ()
+    chunks: Sequence[tuple[Entry, Period]] = ()
     covered: timedelta = timedelta(0)
     skipped: str | None = None
     warnings: Sequence[str] = ()
-    damaged: Collection[str] = ()
+    checked: CheckedFiles = field(default_factory=CheckedFiles)
 
 
-async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake) -> Plan:
-    """What of `period` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`.
+async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *, refresh: bool = False) -> Plan:
+    """What of `period` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`; with `refresh` all that
+    is due.
 
     What failed for a reason that lasts is left to the monitor until it is worth asking again; the warnings name it.
-    Damaged files cover nothing, whatever their names say. The warnings name them, and the files that cannot be read.
-    Raises `StorageError`.
+    Damaged files cover nothing, whatever their names say. The warnings name them, the files that cannot be read, and
+    those of which it is not certain what they answer. Raises `StorageError`.
     """
     skipped = why_not_asked(entry, period, now)
     if skipped:
         return Plan(entry, skipped=skipped)
-    due = answered.clip_to_due(entry, period, now) or period
-    not_due = [f"{Period(due.end, period.end)} is not due yet and left out"] if due.end < period.end else []
+    whole = Part(clip_to_due(entry, period, now) or period, scope_of(entry))
+    due_end = whole.period.end
+    not_due = [f"{Period(due_end, period.end)} is not due yet and left out"] if due_end < period.end else []
     files = await lake.files(entry.output_folder, entry.file_prefix)
-    damaged, problems = await soundness.find_damaged(lake, files, due)
-    holes = gaps.find_gaps(entry, period, now, [file for file in files if file.path not in damaged])
+    checked = await soundness.check_files(lake, files, whole.period)
+    answers = read_answers(entry, files, checked, now)
+    if refresh:
+        return Plan(entry, cut_chunks(entry, [whole]), warnings=[*not_due, *checked.problems], checked=checked)
+    holes = gaps.find_gaps(entry, period, now, answers)
     waiting = [
         failure
         for failure in await failed_periods.recall_failures(lake, entry)
-        if failure.waits(entry, now) and any(failure.period.overlaps(hole) for hole in holes)
+        if failure.waits(entry, now) and any(failure.period.overlaps(hole.period) for hole in holes)
     ]
-    pieces = [piece for hole in holes for piece in missing(hole, [failure.period for failure in waiting])]
-    chunks = [chunk for piece in pieces for chunk in in_chunks(entry, piece)]
-    covered = due.duration - sum((hole.duration for hole in holes), timedelta(0))
-    not_asked = [
+    open_periods = union(hole.period for hole in holes)
+    covered = whole.period.duration - sum((hole.duration for hole in open_periods), timedelta(0))
+    notes = [*not_due, *checked.problems, *_describe_waiting(waiting), *describe_future_files(files, now)]
+    notes += describe_scopes(entry.name, whole, answers)
+    return Plan(entry, cut_chunks(entry, holes, waiting), covered, warnings=notes, checked=checked)
+
+
+def cut_chunks(entry: Entry, parts: Sequence[Part], waiting: Sequence[Failure] = ()) -> list[tuple[Entry, Period]]:
+    """`parts` in chunks, each with the entry that is asked for it, without the periods that are `waiting`."""
+    periods = [failure.period for failure in waiting]
+    return [
+        (narrow, chunk)
+        for narrow, period in narrow_parts(entry, parts)
+        for piece in missing(period, periods)
+        for chunk in in_chunks(narrow, piece)
+    ]
+
+
+def _describe_waiting(waiting: Sequence[Failure]) -> list[str]:
+    return [
         f"{failure.period} is not asked for again before {failure.next:%Y-%m-%dT%H:%MZ}, when the monitor does, or "
         f"once the entry is changed; attempts: {failure.attempts}, the last one: {failure.error}"
         for failure in waiting
     ]
-    warnings = [*not_due, *problems, *not_asked, *answered.describe_future_files(files, now)]
-    return Plan(entry, chunks, covered, warnings=warnings, damaged=damaged)
 
 
 def why_not_asked(entry: Entry, period: Period, now: datetime) -> str | None:

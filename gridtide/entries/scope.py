@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -112,8 +113,8 @@ def describe_scope(entry: Entry) -> Scope:
 
 def build_scope(entry: Entry, facets: Mapping[str, Iterable[str]]) -> Scope:
     """The scope of `entry` with these values of facets, and the length of the intervals it asks for."""
-    resolution = msgspec.to_builtins(entry.resolution)
-    return Scope.of_facets({**facets, "interval length": [resolution]}, _mark_reading(entry))
+    minutes = entry.resolution // timedelta(minutes=1)
+    return Scope.of_facets({**facets, "interval length": [f"{minutes} min"]}, _mark_reading(entry))
 
 
 def read_parameters(entry: Entry) -> dict[str, Any]:

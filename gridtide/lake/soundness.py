@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gridtide.errors import DamagedError, StorageError
 from gridtide.lake import File, Lake, Metadata
@@ -33,16 +34,31 @@ async def read_metadata(lake: Lake, files: Sequence[File]) -> list[Metadata | St
     return [checked[file.path] for file in files]
 
 
-async def find_damaged(lake: Lake, files: Sequence[File], period: Period) -> tuple[frozenset[str], list[str]]:
-    """Which of the `files` whose names overlap `period` are damaged: their paths, and all problems as texts.
+@dataclass(frozen=True, slots=True)
+class CheckedFiles:
+    """The paths of `damaged` files, all `problems` as texts, and the `contents` of the sound files that were read.
 
-    The problems include those of files that cannot be read just now; these count as sound.
+    The problems include those of files that cannot be read just now; these count as sound, and have no contents.
     """
+
+    damaged: frozenset[str] = frozenset()
+    problems: Sequence[str] = ()
+    contents: Mapping[str, Metadata] = field(default_factory=dict)
+
+
+async def check_files(
+    lake: Lake, files: Sequence[File], period: Period, before: CheckedFiles | None = None
+) -> CheckedFiles:
+    """What is wrong with those of `files` whose names overlap `period`. What was checked `before` is not read again."""
+    before = before or CheckedFiles()
     within = [file for file in files if file.period and file.period.overlaps(period)]
-    contents = await read_metadata(lake, within)
-    problems = [str(content) for content in contents if isinstance(content, StorageError)]
-    paths = [file.path for file, content in zip(within, contents, strict=True) if isinstance(content, DamagedError)]
-    return frozenset(paths), problems
+    unread = [file for file in within if file.path not in before.contents and file.path not in before.damaged]
+    results = dict(zip((file.path for file in unread), await read_metadata(lake, unread), strict=True))
+    return CheckedFiles(
+        before.damaged | {path for path, result in results.items() if isinstance(result, DamagedError)},
+        [*before.problems, *(str(result) for result in results.values() if isinstance(result, StorageError))],
+        {**before.contents, **{path: result for path, result in results.items() if isinstance(result, Metadata)}},
+    )
 
 
 def find_mismatch(file: File, metadata: Metadata) -> DamagedError | None:

@@ -95,10 +95,10 @@ async def test_after_the_clock_is_set_back_the_future_is_open(tmp_path: Path) ->
         now = TODAY + days * DAY
         period = Period(TODAY - 10 * DAY, now)
         plan = await plan_chunks(entry, period, now, lake)
-        assert sum((chunk.duration for chunk in plan.chunks), timedelta()) == period.duration
+        assert sum((chunk.duration for _, chunk in plan.chunks), timedelta()) == period.duration
         assert "1 file was made while the clock was ahead" in plan.warnings[-1]
         finding = await find_lacking(entry, None, period, now, lake)
-        assert finding.gaps == [period]
+        assert [part.period for part in finding.gaps] == [period]
         assert list(finding.warnings) == [plan.warnings[-1]]
         coverage = await measure_coverage(lake, entry, period, now)
         assert coverage is not None
@@ -112,7 +112,7 @@ async def test_hours_that_had_not_come_are_open_when_they_come(tmp_path: Path) -
     noon, whole = TODAY + 12 * HOUR, Period(TODAY, TODAY + 2 * DAY)
     await put_empty(lake, entry, noon, whole)
     assert (await plan_chunks(entry, whole, noon, lake)).chunks == []
-    assert (await plan_chunks(entry, whole, whole.end, lake)).chunks == [Period(noon, whole.end)]
+    assert (await plan_chunks(entry, whole, whole.end, lake)).chunks == [(entry, Period(noon, whole.end))]
 
 
 def test_files_of_the_future_do_not_hide_that_a_schedule_stands_still() -> None:

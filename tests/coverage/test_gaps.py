@@ -1,6 +1,6 @@
 """Gaps, revisions and late entries, compared with counting hour by hour."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,9 +12,13 @@ from gridtide.coverage import upstream_holes
 from gridtide.coverage.gaps import find_gaps, find_missed_run, find_revisions
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.schedules import DueRuns
+from gridtide.coverage.scopes import FileAnswer, Part, Scoped, read_answers
+from gridtide.lake import File
+from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.availability import find_due_end
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import EPOCH, Period
+from gridtide.sources.registry import scope_of
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -35,25 +39,27 @@ ENTRY = parse(
 ).apis[0]
 
 
-@dataclass(frozen=True)
-class File:
-    """The contents of a file name."""
-
-    stamp: datetime
-    period: Period | None
-    extension: str = "parquet"
+def read_all(files: list[File], now: datetime) -> list[FileAnswer]:
+    """What the files answer, none of which says what it was asked."""
+    return read_answers(ENTRY, files, CheckedFiles(), now)
 
 
-def hours(periods: list[Period]) -> set[int]:
-    """The hours since the start that lie in `periods`, each at most once."""
+def hours(parts: Sequence[Scoped]) -> set[int]:
+    """The hours since the start that lie in `parts`, each at most once."""
+    periods = [part.period for part in parts]
     found = [n for one in periods for n in range((one.start - START) // HOUR, (one.end - START) // HOUR)]
     assert len(found) == len(set(found))
     return set(found)
 
 
+def made(stamp: datetime, period: Period | None, extension: str = "parquet") -> File:
+    """A file of this name."""
+    return File("grid/file", stamp, period, extension, 1)
+
+
 def file(asked: int, start: int, length: int) -> File:
-    """A file of a run `asked` hours after the start, with the hours from `start` on."""
-    return File(START + asked * HOUR, Period(START + start * HOUR, START + (start + length) * HOUR))
+    """A file of a run `asked` hours after the start, of the hours from `start` on."""
+    return made(START + asked * HOUR, Period(START + start * HOUR, START + (start + length) * HOUR))
 
 
 FILES = st.lists(st.builds(file, st.integers(0, 40), st.integers(-3, 30), st.integers(1, 12)), max_size=6)
@@ -69,17 +75,20 @@ def test_every_hour_is_a_gap_a_revision_or_neither(files: list[File], now: int) 
     for hour in range(24):
         if hour + 1 > now - 2:  # its end and the lag
             continue
-        made = [(one, (one.stamp - START) // HOUR) for one in files]
         answering = [
-            asked for one, asked in made if one.period and hour in hours([one.period]) and hour + 3 <= asked <= now
+            asked
+            for one in files
+            if one.period and one.period.start <= START + hour * HOUR < one.period.end
+            if hour + 3 <= (asked := (one.stamp - START) // HOUR) <= now
         ]
         if not answering:
             gaps.add(hour)
         elif hour + 1 <= now - 8 and all(hour + 1 > asked - 8 for asked in answering):
             revisions.add(hour)
     moment = START + now * HOUR
-    assert hours(find_gaps(ENTRY, WANTED, moment, files)) == gaps
-    assert hours(find_revisions(ENTRY, WANTED, moment, files)) == revisions
+    answers = read_all(files, moment)
+    assert hours(find_gaps(ENTRY, WANTED, moment, answers)) == gaps
+    assert hours(find_revisions(ENTRY, WANTED, moment, answers)) == revisions
 
 
 def test_a_schedule_that_rereads_leaves_nothing_to_revise() -> None:
@@ -89,7 +98,8 @@ def test_a_schedule_that_rereads_leaves_nothing_to_revise() -> None:
     """
     two_hourly = DueRuns(START, 2 * HOUR)
     runs = [START + timedelta(hours=n, minutes=31) for n in range(0, 60, 2)]
-    files = [File(run, Period(find_due_end(ENTRY, run) - ENTRY.reread, find_due_end(ENTRY, run))) for run in runs]
+    due_ends = [(run, find_due_end(ENTRY, run)) for run in runs]
+    files = read_all([made(run, Period(end - ENTRY.reread, end)) for run, end in due_ends], runs[-1])
     assert find_revisions(ENTRY, WANTED, runs[-1], files, two_hourly) == []
     assert hours(find_revisions(ENTRY, WANTED, runs[-1], files)) != set()
     without = [one for one in files if not START + 8 * HOUR < one.stamp < START + 14 * HOUR]
@@ -99,19 +109,20 @@ def test_a_schedule_that_rereads_leaves_nothing_to_revise() -> None:
 
 def test_files_of_bodies_and_snapshots_answer_no_period() -> None:
     """Bodies and snapshots cover nothing, so the whole period is a gap."""
-    files = [File(START + DAY, WANTED, "json"), File(START + DAY, None)]
-    assert find_gaps(ENTRY, WANTED, START + 2 * DAY, files) == [WANTED]
-    assert find_revisions(ENTRY, WANTED, START + 2 * DAY, files) == []
+    moment = START + 2 * DAY
+    answers = read_all([made(START + DAY, WANTED, "json"), made(START + DAY, None)], moment)
+    assert find_gaps(ENTRY, WANTED, moment, answers) == [Part(WANTED, scope_of(ENTRY))]
+    assert find_revisions(ENTRY, WANTED, moment, answers) == []
 
 
 def test_a_run_is_late_without_a_file_of_it_or_of_a_later_one() -> None:
     """A file of the run before is none of it."""
     due = DueRuns(START, DAY)
-    before = [File(START - HOUR / 60, None)]
+    before = [made(START - HOUR / 60, None)]
     assert find_missed_run(due, START + DAY, []) == START
     assert find_missed_run(due, START + DAY, before) == START
-    assert find_missed_run(due, START + DAY, [*before, File(START, None)]) is None
-    assert find_missed_run(due, START + DAY, [*before, File(START + HOUR, None)]) is None
+    assert find_missed_run(due, START + DAY, [*before, made(START, None)]) is None
+    assert find_missed_run(due, START + DAY, [*before, made(START + HOUR, None)]) is None
 
 
 def test_what_was_never_published_is_told_by_series() -> None:

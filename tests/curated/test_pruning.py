@@ -53,10 +53,11 @@ async def everything(lake: Lake, of: Entry) -> list[Any]:
     files = await lake.files(of.output_folder, of.file_prefix)
     metadata = [entry for entry in await soundness.read_metadata(lake, files) if isinstance(entry, Metadata)]
     contents = [replace(entry, size=None) for entry in metadata]  # which sidecars alone say
-    damaged = await soundness.find_damaged(lake, files, WHOLE)
+    checked = await soundness.check_files(lake, files, WHOLE)
     pinned = sorted((table["value"].to_pylist() for table in tables), key=repr)
     tabular = [table.to_pylist() for table in (values, vintages, as_of)]
-    return [*tabular, inputs, pinned, join_answered(of, files, datetime.now(UTC)), contents, damaged]
+    answered = join_answered(of, files, datetime.now(UTC))
+    return [*tabular, inputs, pinned, *answered, contents, checked.damaged, checked.problems]
 
 
 async def present(lake: Lake, of: Entry) -> list[str]:

@@ -25,7 +25,7 @@ from deployments.cli.console import out
 from deployments.cli.flow_commands import show_report
 from flows.backfill import LAYOUT
 from gridtide import sandbox
-from gridtide.config.loading import load
+from gridtide.config.loading import load, parse
 from gridtide.coverage import failed_periods
 from gridtide.coverage.failed_periods import Failure
 from gridtide.lake import Draft, Lake, Provenance
@@ -254,7 +254,8 @@ async def put(lake: Lake, start: datetime, hours: int, stamp: datetime) -> None:
     """Write a file of `hours` values from `start` on."""
     rows = [Row(start + i * HOUR, start + (i + 1) * HOUR, "ISNE", "demand", "MWh", float(i)) for i in range(hours)]
     period = Period(start, start + hours * HOUR)
-    with Draft("parquet", Provenance("demand", period, "0" * 12)) as draft:
+    fingerprint = parse({"apis": [DEMAND]}).apis[0].fingerprint
+    with Draft("parquet", Provenance("demand", period, fingerprint)) as draft:
         draft.append(from_rows("eia", rows, stamp))
         await lake.put_draft(draft, "demand", "demand", stamp)
 

@@ -10,7 +10,7 @@ from prefect.artifacts import Artifact
 from flows.backfill import backfill, backfill_report
 from flows.run.progress import watched
 from flows.run.report import RunError
-from gridtide import sandbox
+from gridtide import curated, sandbox
 from gridtide.config.loading import parse
 from gridtide.coverage import failed_periods
 from gridtide.coverage.plan import Plan
@@ -76,6 +76,26 @@ async def test_a_second_run_asks_for_nothing_and_a_wider_one_for_the_rest(tmp_pa
     wider = await backfill(START - HOUR, END + HOUR, config=settings)
     assert wider["statistics"]["chunks"] == 2
     assert await starts(tmp_path) == [START + n * HOUR for n in range(-1, 241)]
+
+
+async def test_of_a_wider_entry_only_what_is_new_is_asked_for_and_with_refresh_all(tmp_path: Path) -> None:
+    """A variable that is added is collected over the history, alone; each hour of both is read once, also after all
+    was asked for again."""
+    settings = config(tmp_path, api())
+    await backfill(START, END, config=settings)
+    wider = config(tmp_path, api(params={"variables": ["demand", "load"]}))
+    report = await backfill(START, END, config=wider)
+    assert report["statistics"]["successful_chunks"] == 4
+    assert report["summary"]["rows"] == 240
+    note = "2024-03-01T00:00/2024-03-11T00:00: the files were not asked for variables: load"
+    assert report["results"][0]["warnings"] == [note]
+    assert (await backfill(START, END, config=wider))["statistics"]["chunks"] == 0
+    again = await backfill(START, END, config=wider, refresh=True)
+    assert (again["statistics"]["successful_chunks"], again["summary"]["rows"]) == (4, 480)
+    table = await curated.read(Lake.open(str(tmp_path)), [parse(wider).apis[0]], START, END)
+    assert sorted(zip(table["variable"].to_pylist(), table["interval_start"].to_pylist(), strict=True)) == [
+        (variable, START + n * HOUR) for variable in ("demand", "load") for n in range(240)
+    ]
 
 
 async def test_a_dry_run_only_says_what_is_missing(tmp_path: Path) -> None:

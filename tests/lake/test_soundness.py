@@ -46,11 +46,12 @@ async def test_a_csv_of_another_size_than_its_sidecar_says_is_damaged(tmp_path: 
     sidecar = old.with_name(f"{old.name}.meta.json")
     sidecar.write_text(json.dumps({k: v for k, v in json.loads(sidecar.read_text()).items() if k != "size"}))
     files = await lake.files("grid", "grid")
-    found, problems = await soundness.find_damaged(lake, files, Period(START, START + 3 * DAY))
-    assert found == {f"grid/{junk.name}"}
-    assert len(problems) == 1
-    assert f"{junk.name}: is damaged: it has 4 bytes, its sidecar says {size}." in problems[0]
-    assert await soundness.find_damaged(lake, files, Period(START + 2 * DAY, START + 4 * DAY)) == (frozenset(), [])
+    checked = await soundness.check_files(lake, files, Period(START, START + 3 * DAY))
+    assert checked.damaged == {f"grid/{junk.name}"}
+    assert len(checked.problems) == 1
+    assert f"{junk.name}: is damaged: it has 4 bytes, its sidecar says {size}." in checked.problems[0]
+    later = await soundness.check_files(lake, files, Period(START + 2 * DAY, START + 4 * DAY))
+    assert (later.damaged, later.problems) == (frozenset(), [])
     assert (await lake.metadata(f"grid/{sound.name}")).size == sound.stat().st_size
 
 
@@ -61,7 +62,23 @@ async def test_a_file_that_cannot_be_read_is_not_damaged(tmp_path: Path) -> None
         stored = await lake.put_draft(draft, "grid", "grid", START)
     files = await lake.files("grid", "grid")
     (tmp_path / stored.path).unlink()
-    damaged, problems = await soundness.find_damaged(lake, files, Period(START, START + DAY))
-    assert damaged == frozenset()
-    assert len(problems) == 1
-    assert problems[0].startswith(f"{stored.path}: cannot be read")
+    checked = await soundness.check_files(lake, files, Period(START, START + DAY))
+    assert (checked.damaged, checked.contents) == (frozenset(), {})
+    assert len(checked.problems) == 1
+    assert checked.problems[0].startswith(f"{stored.path}: cannot be read")
+
+
+async def test_what_was_checked_before_is_not_read_again(tmp_path: Path) -> None:
+    """A file that is gone since is sound as it was; a new one is read, and what was wrong before is still told."""
+    lake = Lake.open(str(tmp_path))
+    periods = [Period(START + n * DAY, START + (n + 1) * DAY) for n in range(2)]
+    paths = []
+    for period in periods:
+        with Draft("parquet", Provenance("grid", period, "")) as draft:
+            paths.append((await lake.put_draft(draft, "grid", "grid", START)).path)
+    files = await lake.files("grid", "grid")
+    before = await soundness.check_files(lake, files, periods[0])
+    assert before.contents.keys() == {paths[0]}
+    (tmp_path / paths[0]).unlink()
+    after = await soundness.check_files(lake, files, Period(START, START + 2 * DAY), before)
+    assert (after.contents.keys(), after.problems) == (set(paths), [])

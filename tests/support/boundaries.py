@@ -244,14 +244,14 @@ async def healed(story: Story, lake: Lake, http: Fetcher, stamp: datetime) -> li
 
 async def _collected(run: CollectionRun, what: Plan) -> list[Exception]:
     asked = (
-        collect(what.entry, lake=run.lake, http=run.http, stamp=run.stamp, period=chunk, resume=run.resume)
-        for chunk in what.chunks
+        collect(entry, lake=run.lake, http=run.http, stamp=run.stamp, period=chunk, resume=run.resume)
+        for entry, chunk in what.chunks
     )
     done = await asyncio.gather(*asked, return_exceptions=True)
     errors = [one if isinstance(one, Exception) else None for one in done]
     outcomes = [
-        Outcome(what.entry, chunk, error=error, collected=None if error else one.as_dict())
-        for chunk, one, error in zip(what.chunks, done, errors, strict=True)
+        Outcome(entry, chunk, error=error, collected=None if error else one.as_dict())
+        for (entry, chunk), one, error in zip(what.chunks, done, errors, strict=True)
     ]
     answers = [answer for outcome in outcomes for answer in answered_periods(outcome)]
     await failed_periods.note_answers(run.lake, what.entry, answers, run.stamp)
