@@ -1,4 +1,4 @@
-"""What tests of more than one place share."""
+"""Fixtures that tests of several folders share."""
 
 import gc
 import os
@@ -41,14 +41,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def shares_with_module(item: pytest.Item) -> bool:
-    """Whether a test uses a fixture that is made once for its module, class or package."""
+    """Whether a test uses a fixture of its module, class or package."""
     fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]  # of test functions
     return any(definitions[-1].scope not in ("function", "session") for definitions in fixtures)
 
 
 @pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of Prefect to copy, the same for all processes of the session."""
+    """A Prefect database to copy, the same for all processes of the session."""
     folder = tmp_path_factory.getbasetemp()
     folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "migrated"
     folder.mkdir(exist_ok=True)
@@ -63,14 +63,14 @@ def prefect_home(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Pa
 
 @pytest.fixture(scope="session")
 def prefect_server(prefect_home: Path) -> Iterator[str]:
-    """The URL of a Prefect server of this session's own, which the flows in it use."""
+    """The URL of a Prefect server for this session, which its flows use."""
     with serving(prefect_home) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
-    """The endpoint of an S3 of this session's own, over real HTTP; it takes any credentials."""
+    """The endpoint of an S3 server for this session, over HTTP, that accepts any credentials."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -82,7 +82,7 @@ def s3_url() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of an empty bucket, which the AWS chain of the environment leads to."""
+    """The name of an empty bucket, for which the environment has the AWS chain."""
     import boto3
 
     for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -100,7 +100,7 @@ def bucket(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 async def eia_upstream() -> AsyncIterator[StartUpstream]:
-    """Starts an `EiaUpstream`, and gives an entry that asks it; all end with the test."""
+    """A function that starts an `EiaUpstream` and returns an entry for it; all stop with the test."""
     servers: list[TestServer] = []
 
     async def start(hours: int, **keys: Any) -> tuple[EiaUpstream, Entry]:

@@ -1,4 +1,4 @@
-"""The shape of the code: who may import whom, what things are called, and that what is public says what it does."""
+"""The structure of the code: imports, names, docstrings, and the page that describes them."""
 
 import ast
 import re
@@ -103,7 +103,7 @@ CONTRACTS = {"gridtide.sources": "gridtide.sources.contract", "gridtide.sandbox.
 
 
 def banned_words(paths: list[Path]) -> list[str]:
-    """The names in these files that are banned words, as often as they are bound."""
+    """The banned words among the names in these files, as often as they are bound."""
     return sorted(name for name in count_names(paths).elements() if name.strip("_").lower() in BANNED.split())
 
 
@@ -116,7 +116,7 @@ def room_files(room: str) -> list[Path]:
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_imports_run_one_way(path: Path) -> None:
-    """deployments → flows → tasks → gridtide, never back."""
+    """Imports run deployments → flows → tasks → gridtide, and never back."""
     outer = set(LAYERS[: LAYERS.index(path.parts[0])])
     assert [name for name in imports(path) if within(name, outer)] == []
 
@@ -129,7 +129,7 @@ def room_of(module: str) -> str | None:
 
 @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module)])
 def test_rooms_import_only_rooms_before_them(module: str) -> None:
-    """A module of gridtide imports its own room and rooms before it, and no neighbour; imports for types count."""
+    """A module of gridtide imports only its own room and rooms before it, and no neighbour; imports for types count."""
     room = room_of(module)
     assert room in ROOMS, f"{room} has no place in ROOMS"
     allowed = set(ROOMS[: ROOMS.index(room) + 1])
@@ -142,24 +142,24 @@ def test_rooms_import_only_rooms_before_them(module: str) -> None:
 
 @pytest.mark.parametrize("folder", folders())
 def test_no_circle_in_any_folder(folder: str) -> None:
-    """The modules and packages directly in a folder import one another in no circle; imports for types count."""
+    """The modules and packages of a folder have no circular imports; imports for types count."""
     assert circle(child_graph(folder, without=BACKWARDS)) == []
 
 
 def test_backwards_imports_are_listed_only_while_they_last() -> None:
-    """Each import that is listed as running backwards is still there; one that is mended leaves the list."""
+    """Each listed backwards import still exists."""
     assert [edge for edge in BACKWARDS if edge[0] not in MODULES or edge[1] not in own_imports(edge[0])] == []
 
 
 def test_a_circle_is_found() -> None:
-    """What looks for circles finds one, and none where there is none."""
+    """The search finds a circle, and none in a graph without circles."""
     assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})) == {"a", "b", "c"}
     assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
 @pytest.mark.parametrize("folder", folders())
 def test_folders_stay_small(folder: str) -> None:
-    """No folder holds more than ten modules."""
+    """A folder has at most ten modules."""
     modules = [path for path in (ROOT / folder.replace(".", "/")).glob("*.py") if path.name != "__init__.py"]
     assert len(modules) <= MOST_MODULES
 
@@ -169,8 +169,8 @@ KINDS_OF_TESTS = {"properties", "faults", "e2e", "docs", "benchmarks", "support"
 
 
 def test_tests_mirror_the_rooms() -> None:
-    """Every folder of tests has the name of a room or a layer, or is one of the kinds that go across; every module at
-    the top of the tests is about a room that is one file."""
+    """Every folder of tests is named after a room or a layer, or is of a general kind; every module at the top tests
+    a room of one file."""
     tests = ROOT / "tests"
     folders = {path.name for path in tests.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders <= {*ROOMS, *LAYERS[:-1], *KINDS_OF_TESTS}
@@ -183,7 +183,7 @@ FLOWS = sorted(path.stem for path in (ROOT / "flows").glob("*.py") if path.stem 
 
 @pytest.mark.parametrize("flow", FLOWS)
 def test_flows_import_no_other_flow(flow: str) -> None:
-    """A flow uses what flows share (`flows.run`), and no other flow."""
+    """A flow imports shared code (`flows.run`), and no other flow."""
     flows = {f"flows.{name}" for name in FLOWS if name != flow}
     backwards = {target for module, target in BACKWARDS if module == f"flows.{flow}"}
     assert [name for name in own_imports(f"flows.{flow}") if within(name, flows - backwards)] == []
@@ -202,7 +202,7 @@ def drawn_tree() -> list[tuple[str, str]]:
 
 
 def test_the_tree_in_the_docs_is_the_tree_of_folders() -> None:
-    """docs/architecture.md draws every folder with files, and every file at the top of gridtide, and nothing else."""
+    """docs/architecture.md lists exactly the folders with files, and the files at the top of gridtide."""
     drawn = {path: text for path, text in drawn_tree() if not text.startswith("(planned)")}
     files = [path for layer in LAYERS for path in (ROOT / layer).rglob("*") if path.is_file()]
     directories = {path.parent.relative_to(ROOT) for path in files if "__pycache__" not in path.parts}
@@ -211,7 +211,7 @@ def test_the_tree_in_the_docs_is_the_tree_of_folders() -> None:
 
 
 def test_the_tree_in_the_docs_is_in_the_order_of_imports() -> None:
-    """The rooms stand in docs/architecture.md as in ROOMS, and those that are planned are called so."""
+    """docs/architecture.md lists the rooms in the order of ROOMS, and marks planned ones."""
     rooms = [(path.split("/")[1].removesuffix(".py"), text) for path, text in drawn_tree() if re.fullmatch(ROOM, path)]
     assert [room for room, _ in rooms] == list(ROOMS)
     assert {room for room, text in rooms if text.startswith("(planned)")} == PLANNED
@@ -226,7 +226,7 @@ CODE_PATH = rf"`((?:{'|'.join([*LAYERS, 'tests', 'docs', 'examples'])})/[\w./]*)
 
 @pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
 def test_paths_in_the_docs_exist(page: str) -> None:
-    """Every path to code that a page names is there, but for rooms that are planned."""
+    """Every path of code on a page exists, except for planned rooms."""
     paths = re.findall(CODE_PATH, (ROOT / page).read_text())
     planned = {f"gridtide/{room}/" for room in PLANNED}
     assert [path for path in paths if path not in planned and not (ROOT / path).exists()] == []
@@ -234,13 +234,13 @@ def test_paths_in_the_docs_exist(page: str) -> None:
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] == "gridtide"], ids=str)
 def test_the_domain_knows_no_orchestrator_and_one_file_knows_mlx(path: Path) -> None:
-    """No Prefect in gridtide; MLX in mlx_store.py alone."""
+    """gridtide does not import Prefect, and only mlx_store.py imports MLX."""
     unknown = {"prefect", "prefect_aws"} | ({"mlx"} if path.name != "mlx_store.py" else set())
     assert [name for name in imports(path) if within(name, unknown)] == []
 
 
 def is_pure(path: Path) -> bool:
-    """Whether a file is to do no I/O: the sources, the table of observations and the ground."""
+    """Whether a file must do no I/O: the sources, the observations and the ground."""
     return path.parts[:2] == ("gridtide", "sources") or (
         path.parts[0] == "gridtide" and path.with_suffix("").parts[1] in PURE
     )
@@ -248,7 +248,7 @@ def is_pure(path: Path) -> bool:
 
 @pytest.mark.parametrize("path", [p for p in FILES if is_pure(p)], ids=str)
 def test_pure_code_opens_no_door(path: Path) -> None:
-    """Sources and numerical modules use neither network nor storage, nor the modules that do."""
+    """Pure modules import neither network and storage nor the modules that use them."""
     doors = DOORS | {"gridtide.http", "gridtide.lake", "gridtide.collect", "gridtide.mlx_store"}
     assert [name for name in imports(path) if within(name, doors)] == []
 
@@ -264,7 +264,7 @@ def public(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.AST]]:
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_what_is_public_says_what_it_does(path: Path) -> None:
-    """Every module, public class, function and method has a docstring."""
+    """Every public module, class, function and method has a docstring."""
     tree = parsed(path)
     assert ast.get_docstring(tree), path
     silent = [name for name, node in public(tree) if not ast.get_docstring(node)]  # type: ignore[arg-type]
@@ -281,14 +281,14 @@ def test_functions_stay_short(path: Path) -> None:
 
 
 def test_every_room_has_its_names_counted() -> None:
-    """Each room of gridtide, and each outer layer, has a line in the count of names."""
+    """Each room of gridtide, and each outer layer, has a limit for its names."""
     rooms = {"ground", *(f"gridtide.{room}" for room in ROOMS if room not in {*GROUND, *PLANNED})}
     assert set(MEAN_LENGTHS) == rooms | set(LAYERS[:-1])
 
 
 @pytest.mark.parametrize("room", MEAN_LENGTHS)
 def test_names_say_what_they_name(room: str) -> None:
-    """No banned word is bound as a name, names are long enough to say something, and few functions are one word."""
+    """No banned word is used as a name, names are long enough, and few functions have a one-word name."""
     paths = room_files(room)
     counts = count_names(paths)
     functions = [name for path in paths for name in function_names(parsed(path))]
@@ -300,7 +300,7 @@ def test_names_say_what_they_name(room: str) -> None:
 
 
 def contract_functions(package: str) -> set[str]:
-    """The functions and constants of the protocols that the modules of `package` fulfil."""
+    """The functions and constants of the protocols that the modules of `package` implement."""
     classes = [node for node in parsed(MODULES[CONTRACTS[package]]).body if isinstance(node, ast.ClassDef)]
     protocols = [node for node in classes if any(isinstance(b, ast.Name) and b.id == "Protocol" for b in node.bases)]
     constants = (line.target for node in protocols for line in node.body if isinstance(line, ast.AnnAssign))
@@ -309,7 +309,7 @@ def contract_functions(package: str) -> set[str]:
 
 
 def test_no_public_name_means_two_things() -> None:
-    """A public name is defined in one module, unless the modules of a package all define it as their contract says."""
+    """A public name is defined in one module, except by modules of a package that implement its protocol."""
     contracts = {package: contract_functions(package) for package in CONTRACTS}
     doubled = set()
     for name, modules in doubled_names().items():
@@ -322,7 +322,7 @@ def test_no_public_name_means_two_things() -> None:
 
 @pytest.mark.parametrize("module", ["gridtide.config", "gridtide.collect", "deployments.cli", "deployments.cli.status"])
 def test_what_must_start_quickly_loads_no_prefect(module: str) -> None:
-    """Importing these loads neither Prefect nor MLX, in a process of its own."""
+    """Importing these modules in a new process imports neither Prefect nor MLX nor pandas."""
     code = f"import {module}, sys; print([m for m in ('prefect', 'mlx', 'pandas') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"

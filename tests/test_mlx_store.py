@@ -1,4 +1,4 @@
-"""Batches as MLX arrays are the windows that NumPy would slice."""
+"""Batches as MLX arrays equal the windows that NumPy slices."""
 
 import asyncio
 import subprocess
@@ -34,13 +34,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> "mlx_store.Store":
 
 
 def path_of(store: "mlx_store.Store") -> Path:
-    """Where its file is."""
+    """The path of the file of the training set."""
     return Path(store.mapped["values"].base.filename)
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_batches_are_the_slices_of_the_base(store: "mlx_store.Store", split: str) -> None:
-    """Shapes, types and every value, for every window of the split."""
+    """Shapes, types and every value are right, for every window of the split."""
     mapped = store.mapped
     count = 0
     for batch in mlx_store.iterate_batches(store, split, batch_size=3, shuffle=False):
@@ -75,8 +75,8 @@ def test_batches_are_the_slices_of_the_base(store: "mlx_store.Store", split: str
 def test_the_ranks_of_a_ring_hold_the_windows_between_them(
     store: "mlx_store.Store", layout: Layout, ranks: int
 ) -> None:
-    """Put together by their positions, the shares are the window, rounded up into history; labels are the
-    targets one step on; what lies before the data is masked."""
+    """The shares of all ranks, ordered by position, are the window; labels are the targets one step later, and steps
+    before the data are masked."""
     path = path_of(store)
     mapped, length = store.mapped, Shard(layout, 0, ranks).rounded(L)
     front = length - L
@@ -106,7 +106,7 @@ def test_the_ranks_of_a_ring_hold_the_windows_between_them(
 def test_batches_gathered_together_are_those_gathered_alone(
     store: "mlx_store.Store", monkeypatch: pytest.MonkeyPatch, together: int, prefetch: bool
 ) -> None:
-    """However many short windows come at a time, before they are asked for or then, the batches are the same."""
+    """Batches are the same, however many are gathered at a time and whether in advance or on request."""
 
     def batches(prefetch: bool) -> list[dict[str, list[object]]]:
         found = mlx_store.iterate_batches(store, "validation", batch_size=2, prefetch=prefetch)
@@ -119,7 +119,7 @@ def test_batches_gathered_together_are_those_gathered_alone(
 
 
 def test_a_store_is_used_in_other_threads_than_it_was_opened_in(store: "mlx_store.Store") -> None:
-    """Such as a loader of one's own: the batches are those of the first thread."""
+    """Another thread gets the same batches."""
 
     def starts(store: "mlx_store.Store") -> list[float]:
         return [float(batch["x"].sum()) for batch in mlx_store.iterate_batches(store, "test", batch_size=2)]
@@ -132,7 +132,7 @@ def test_a_store_is_used_in_other_threads_than_it_was_opened_in(store: "mlx_stor
 @settings(max_examples=60)
 @given(random=st.integers(0, 2**32 - 1).map(np.random.default_rng), rows=st.integers(1, 40), data=st.data())
 def test_blocks_of_an_array_viewed_in_pieces(random: np.random.Generator, rows: int, data: st.DataObject) -> None:
-    """As many elements at a time as one block has at least, every block is the slice, in the order asked for."""
+    """With any size of pieces, every block is the slice, in the requested order."""
     length, width = data.draw(st.integers(1, rows)), data.draw(st.integers(1, 4))
     most = length * width + data.draw(st.integers(0, 30))
     array = random.random((rows, width), np.float32)
@@ -142,13 +142,13 @@ def test_blocks_of_an_array_viewed_in_pieces(random: np.random.Generator, rows: 
 
 
 def test_a_window_too_large_to_view_is_refused() -> None:
-    """Not even one block fits."""
+    """A window that is larger than a view is refused."""
     with pytest.raises(TrainingError, match="a window of 3 × 2: has over 5 values"):
         mlx_store.Blocks.of(mx.zeros((9, 2)), 3, 5)
 
 
 def test_batches_may_be_kept(store: "mlx_store.Store") -> None:
-    """No batch is overwritten by a later one, nor by what is computed from it later."""
+    """A batch is never overwritten by a later one or by later computations."""
     kept = list(mlx_store.iterate_batches(store, "train", batch_size=2))
     sums = [batch["x"].sum() for batch in kept]
     alone = [np.array(b["x"]).sum(dtype=np.float64) for b in mlx_store.iterate_batches(store, "train", batch_size=2)]
@@ -157,7 +157,7 @@ def test_batches_may_be_kept(store: "mlx_store.Store") -> None:
 
 @pytest.mark.parametrize("prefetch", [True, False])
 def test_no_more_than_two_batches_are_there_at_a_time(tmp_path: Path, prefetch: bool) -> None:
-    """The one a loop holds while it asks for the next, and that one; nothing is left of a loop that was left."""
+    """Memory contains the batch of the loop and the next one, and none after the loop was left."""
     path, random = tmp_path / "sequences.safetensors", np.random.default_rng(0)
     write_random_set(path, random, locations=1, steps=200_000, seq_len=100_000, horizon=1)
     store = mlx_store.open_store(path)
@@ -174,7 +174,7 @@ def test_no_more_than_two_batches_are_there_at_a_time(tmp_path: Path, prefetch: 
 
 
 def test_batches_are_let_go_in_any_order_and_thread(store: "mlx_store.Store") -> None:
-    """What comes next is the same, and comes once."""
+    """Batches can be released in any order and thread, and the next batches are the same."""
     expected = [b["start"].tolist() for b in mlx_store.iterate_batches(store, "validation", batch_size=1)]
     held: list[dict[str, object]] = []
     found = []
@@ -191,7 +191,7 @@ def test_batches_are_let_go_in_any_order_and_thread(store: "mlx_store.Store") ->
 
 
 def test_training_sequences_are_the_batches_of_some_epochs(store: "mlx_store.Store") -> None:
-    """From the path of the folder, in an order of their own each."""
+    """`get_training_sequences` gives the batches of all epochs, each in its own order, from the path of the folder."""
     found = [
         batch["start"].tolist()
         for batch in mlx_store.get_training_sequences(path_of(store).parent, batch_size=4, epochs=2, seed=3)
@@ -205,7 +205,7 @@ def test_training_sequences_are_the_batches_of_some_epochs(store: "mlx_store.Sto
 
 
 def test_the_context_of_now_is_the_end_of_the_set(store: "mlx_store.Store") -> None:
-    """The last hours of both locations, with their times."""
+    """Without a configuration, the context is the last hours of both locations, with their times."""
     mapped = store.mapped
     context = mlx_store.get_real_time_context(store, lookback_hours=30)
     np.testing.assert_array_equal(np.array(context["x"]), mapped["values"][:, -30:])
@@ -218,7 +218,7 @@ def test_the_context_of_now_is_the_end_of_the_set(store: "mlx_store.Store") -> N
 
 
 def test_a_process_that_is_alone_gets_whole_windows(tmp_path: Path) -> None:
-    """Also where the spec has a ring; the ranks of one are tested in processes of their own."""
+    """A single process gets whole windows, even if the spec has a ring."""
     path = tmp_path / "sequences.safetensors"
     write_training_set(path, DAYS, seq_len=L, horizon=H, ring={"layout": "zigzag", "ranks": 5})
     batch = next(mlx_store.get_training_sequences(path))
@@ -238,7 +238,7 @@ def test_train_is_shuffled_by_seed_and_epoch(store: "mlx_store.Store") -> None:
 
 
 def test_targets_come_back_in_their_units(store: "mlx_store.Store") -> None:
-    """The inverse of the scale gives the demand that was written."""
+    """Undoing the scale gives the original demand."""
     batch = next(mlx_store.iterate_batches(store, "test", batch_size=1))
     start = int(batch["start"][0]) + L
     demand = [row.value for row in every_kind(DAYS)["demand"][2]][start : start + H]
@@ -252,7 +252,7 @@ def test_mlx_loads_the_same_file(store: "mlx_store.Store") -> None:
 
 
 def test_without_mlx_there_is_one_clear_error() -> None:
-    """Preparing works without MLX; opening a store says what to install."""
+    """Without MLX, sets can be prepared, and opening a store says what to install."""
     program = (
         "import sys; sys.modules['mlx'] = None\n"
         "from gridtide import errors, training; training.prepare\n"
@@ -264,7 +264,7 @@ def test_without_mlx_there_is_one_clear_error() -> None:
 
 
 def test_impossible_batches_are_refused(store: "mlx_store.Store") -> None:
-    """An unknown split, and a batch that no split fills, say what there is."""
+    """An unknown split, and a batch larger than any split, are refused with the alternatives."""
     with pytest.raises(TrainingError, match="The splits are: train, validation, test"):
         next(mlx_store.iterate_batches(store, "dev", batch_size=1))
     with pytest.raises(TrainingError, match="train has"):
@@ -272,7 +272,7 @@ def test_impossible_batches_are_refused(store: "mlx_store.Store") -> None:
 
 
 def test_a_set_in_a_bucket_is_opened_by_its_uri(store: "mlx_store.Store", bucket: str) -> None:
-    """Batches and the context of now are those of the local file, which needs not stay."""
+    """Batches and context of a set in a bucket equal those of the local file, which may be deleted."""
     uri = f"s3://{bucket}/grid/features/two"
     asyncio.run(Lake.open(uri).store.put("sequences.safetensors", path_of(store).read_bytes()))
     for remote in (uri, f"{uri}/sequences.safetensors"):
@@ -286,7 +286,7 @@ def test_a_set_in_a_bucket_is_opened_by_its_uri(store: "mlx_store.Store", bucket
 
 
 def test_a_file_of_something_else_is_no_training_set(tmp_path: Path) -> None:
-    """Safetensors without a manifest."""
+    """A safetensors file without a manifest is refused."""
     mx.save_safetensors(str(tmp_path / "weights.safetensors"), {"weight": mx.zeros(3)})
     with pytest.raises(StorageError, match="is no training set"):
         mlx_store.open_store(tmp_path / "weights.safetensors")

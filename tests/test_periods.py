@@ -1,4 +1,4 @@
-"""Half-open periods and their algebra, with the answers written out."""
+"""Half-open periods and operations on them, with the results written out."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 
 
 def at(hour: int) -> datetime:
-    """An hour of the first of January 2024, UTC; 24 and more are in the days after."""
+    """An hour of the first of January 2024, UTC; from 24 on it is on later days."""
     return datetime(2024, 1, 1, tzinfo=UTC) + hour * HOUR
 
 
@@ -42,19 +42,19 @@ def hours(start: int, end: int) -> Period:
     ],
 )
 def test_a_period_is_never_empty_backward_or_naive(start: datetime, end: datetime, says: str) -> None:
-    """Each is refused with what is wrong."""
+    """Empty and reversed periods and those without zones are refused."""
     with pytest.raises(ValueError, match=says):
         Period(start, end)
 
 
 def test_a_period_reads_as_its_bounds() -> None:
-    """The form of log lines and reports."""
+    """The text of a period is that of log lines and reports."""
     assert str(hours(0, 25)) == "2024-01-01T00:00/2024-01-02T01:00"
     assert hours(0, 25).duration == timedelta(days=1, hours=1)
 
 
 def test_days_of_23_and_25_hours_are_not_cut() -> None:
-    """A piece a day of New York, the first and the last as much of one as is wanted."""
+    """The pieces are the days of New York, and the first and last may be parts of a day."""
     spring = Period(datetime(2024, 3, 9, tzinfo=UTC), datetime(2024, 3, 12, tzinfo=UTC))
     assert [str(piece) for piece in split_days(spring, 1, NEW_YORK)] == [
         "2024-03-09T00:00/2024-03-09T05:00",
@@ -98,12 +98,12 @@ def test_union_sorts_and_joins(found: list[Period], joined: list[Period]) -> Non
     ],
 )
 def test_missing_is_wanted_minus_covered(covered: list[Period], holes: list[Period]) -> None:
-    """Of the hours 2 to 8, what lies in none of the covered ones."""
+    """The missing hours from 2 to 8 are those that no covered period has."""
     assert missing(hours(2, 8), covered) == holes
 
 
 def test_split_makes_steps_from_the_start() -> None:
-    """The last step is what is left."""
+    """All steps have the length except the last."""
     assert split(hours(0, 5), 2 * HOUR) == [hours(0, 2), hours(2, 4), hours(4, 5)]
     assert split(hours(0, 4), 2 * HOUR) == [hours(0, 2), hours(2, 4)]
     assert split(hours(0, 1), 2 * HOUR) == [hours(0, 1)]
@@ -111,13 +111,13 @@ def test_split_makes_steps_from_the_start() -> None:
 
 @pytest.mark.parametrize("step", [timedelta(0), -HOUR])
 def test_split_needs_a_step_forward(step: timedelta) -> None:
-    """It would never end."""
+    """A step that is not positive is refused."""
     with pytest.raises(ValueError, match="a step must be positive"):
         split(hours(0, 1), step)
 
 
 def test_floor_goes_to_the_step_at_or_before() -> None:
-    """Five minutes to five minutes, hours to hours, days to UTC midnight; also before 1970."""
+    """Times are rounded down to five minutes, hours and UTC days, also before 1970."""
     moment = datetime(2024, 3, 10, 7, 59, 59, 999999, tzinfo=UTC)
     assert floor(moment, timedelta(minutes=5)) == datetime(2024, 3, 10, 7, 55, tzinfo=UTC)
     assert floor(moment, HOUR) == datetime(2024, 3, 10, 7, tzinfo=UTC)
@@ -136,20 +136,20 @@ def test_floor_goes_to_the_step_at_or_before() -> None:
     ],
 )
 def test_an_operating_day_has_23_24_or_25_hours(day: date, start: datetime, length: int) -> None:
-    """From local midnight to local midnight."""
+    """An operating day lasts from local midnight to local midnight."""
     assert local_midnight(day, NEW_YORK) == start
     assert local_day(day, NEW_YORK) == Period(start, start + length * HOUR)
 
 
 def test_a_day_whose_midnight_the_clock_skips_starts_when_the_clock_does() -> None:
-    """In Cairo the last Friday of April 2024 began at 01:00 summer time."""
+    """In Cairo the last Friday of April 2024 starts at 01:00 summer time."""
     cairo = ZoneInfo("Africa/Cairo")
     assert local_midnight(date(2024, 4, 26), cairo) == datetime(2024, 4, 25, 22, tzinfo=UTC)
     assert local_day(date(2024, 4, 26), cairo).duration == 23 * HOUR
 
 
 def test_local_days_are_those_that_share_a_moment() -> None:
-    """05:00Z is New York's midnight in winter: a period that ends there has no part of the next day."""
+    """A period that ends at local midnight does not include the next day."""
     midnight = datetime(2024, 1, 2, 5, tzinfo=UTC)
     assert list(local_days(Period(at(12), midnight), NEW_YORK)) == [date(2024, 1, 1)]
     assert list(local_days(Period(at(3), midnight + HOUR), NEW_YORK)) == [
@@ -175,5 +175,5 @@ def test_local_days_are_those_that_share_a_moment() -> None:
     ],
 )
 def test_a_duration_is_said_in_its_largest_units(duration: timedelta, said: str) -> None:
-    """One or two of them; days by their name."""
+    """A duration is described by its one or two largest units."""
     assert describe_duration(duration) == said

@@ -1,4 +1,4 @@
-"""The simulated grid: it balances, repeats itself exactly, and knows its future better the nearer it is."""
+"""The simulated grid: it balances, is reproducible, and its forecasts are better the nearer they are."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -27,7 +27,7 @@ YEAR = list_interval_starts(datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 
 @pytest.mark.parametrize("code", ["ISNE", "CISO", "NYIS", "any other"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_demand_and_exports_are_what_is_generated(code, seed):
-    """Demand = generation + net import, as floats and in whole MW, and no fuel makes less than nothing."""
+    """Demand = generation + net import, as floats and in whole MW, and no generation is negative."""
     state = Grid(seed).state_at(code, YEAR[::5])
     np.testing.assert_allclose(state.demand + state.net_interchange, state.net_generation, rtol=1e-9)
     whole = state.whole()
@@ -39,7 +39,7 @@ def test_demand_and_exports_are_what_is_generated(code, seed):
 
 @pytest.mark.parametrize("step", [ONE_HOUR, timedelta(minutes=5)])
 def test_a_value_does_not_depend_on_the_period_asked(step):
-    """A day within a month is the same as that day alone, for every kind of value."""
+    """A day within a month equals that day alone, for every kind of value."""
     month = list_interval_starts(datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 4, 1, tzinfo=UTC), step)
     day = list_interval_starts(datetime(2024, 3, 10, tzinfo=UTC), datetime(2024, 3, 11, tzinfo=UTC), step)
     inside = np.isin(month, day)
@@ -57,7 +57,7 @@ def test_a_value_does_not_depend_on_the_period_asked(step):
 
 
 def test_a_point_asked_alone_has_the_weather_it_has_among_others():
-    """Asking for two points gives each what it has alone."""
+    """A location has the same weather alone and with others."""
     both = GRID.weather_at([42.36, 34.05], [-71.06, -118.24], YEAR[:100]).temperature
     alone = GRID.weather_at([34.05], [-118.24], YEAR[:100]).temperature
     np.testing.assert_allclose(both[1], alone[0])
@@ -76,7 +76,7 @@ def test_what_one_exports_its_neighbour_imports():
 
 
 def test_a_forecast_is_better_the_nearer_its_time():
-    """Errors of demand, wind and solar are zero now and grow from 1 over 24 to 168 hours ahead."""
+    """Errors of demand, wind and solar are zero now, and grow with the lead time up to 168 hours."""
     truth = GRID.state_at("CISO", YEAR)
     np.testing.assert_array_equal(GRID.state_at("CISO", YEAR, 0.0).demand, truth.demand)
 
@@ -92,7 +92,7 @@ def test_a_forecast_is_better_the_nearer_its_time():
 
 
 def test_demand_has_its_day_week_and_year():
-    """Evenings exceed nights, working days weekends, and the summer peak of New England its spring."""
+    """Evenings have more demand than nights, working days than weekends, and New England's summer than its spring."""
     demand = GRID.state_at("ISNE", YEAR).demand
     local = YEAR + find_utc_offset(YEAR, "America/New_York")
     hour, weekday = (
@@ -106,7 +106,7 @@ def test_demand_has_its_day_week_and_year():
 
 
 def test_solar_and_wind_follow_the_weather():
-    """No sun, no solar; wind power rises with the wind."""
+    """Without sun there is no solar, and wind power rises with the wind."""
     state, sky = GRID.state_at("CISO", YEAR), GRID.average_weather("CISO", YEAR)
     assert (state.generation["solar"][sky.irradiance < 1e-6] < 1e-6).all()
     unspilled = state.spilled == 0
@@ -115,7 +115,7 @@ def test_solar_and_wind_follow_the_weather():
 
 
 def test_weather_stays_within_what_is_possible():
-    """Every variable keeps its physical bounds over a year, in both regions."""
+    """Every variable stays within its physical limits over a year, in both regions."""
     sky = GRID.weather_at([44.5, 33.0], [-73.2, -117.0], YEAR)
     bounds = {
         "temperature_2m": (-40, 48),
@@ -138,7 +138,7 @@ def test_weather_stays_within_what_is_possible():
 
 
 def test_prices_add_up_and_are_sometimes_negative():
-    """Total = energy + congestion + loss to the cent; California has negative hours, most are not."""
+    """Total = energy + congestion + loss to the cent; California has some negative hours."""
     for market in ("day_ahead", "real_time"):
         price = GRID.price_nodes("CISO", ["TH_NP15_GEN-APND"], YEAR, market)["TH_NP15_GEN-APND"]
         np.testing.assert_allclose(price.total, price.energy + price.congestion + price.loss, atol=0.005)
@@ -147,7 +147,7 @@ def test_prices_add_up_and_are_sometimes_negative():
 
 
 def test_prices_rise_with_what_gas_must_give():
-    """Hours that need most gas are dearer than those that need least."""
+    """Hours with the most gas generation are more expensive than hours with the least."""
     gas = GRID.state_at("ISNE", YEAR).generation["natural_gas"]
     total = GRID.price_nodes("ISNE", ["4000"], YEAR, "real_time")["4000"].total
     low, high = np.quantile(gas, [0.1, 0.9])
@@ -155,7 +155,7 @@ def test_prices_rise_with_what_gas_must_give():
 
 
 def test_recent_values_are_revised_until_they_settle():
-    """Up to 2 % off at first, less after each day, exact after 72 hours, and the same whenever asked again."""
+    """Values are up to 2 % off at first, less after each day, and exact after 72 hours."""
     ends, truth = YEAR[1:1001], np.full(1000, 100.0)
     now = ends[-1].astype("datetime64[s]").astype(datetime).replace(tzinfo=UTC)
     seen = GRID.publish_values("x", truth, ends, now)
@@ -170,7 +170,7 @@ def test_recent_values_are_revised_until_they_settle():
 
 @pytest.mark.parametrize("zone", ["America/New_York", "America/Los_Angeles", "Europe/Berlin", "UTC"])
 def test_local_offsets_are_those_of_the_zone(zone):
-    """At every half hour of two years, clock changes included, as zoneinfo has it one by one."""
+    """Offsets equal those of zoneinfo at every half hour of two years."""
     times = list_interval_starts(
         datetime(2024, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), timedelta(minutes=30)
     )
@@ -182,7 +182,7 @@ def test_local_offsets_are_those_of_the_zone(zone):
 
 
 def test_day_ahead_forecasts_are_made_at_ten_on_the_day_before():
-    """Every hour of the 25-hour day of 3 November 2024 in New York is foreseen on 2 November, 14:00 UTC."""
+    """Every hour of the 25-hour day of 3 November 2024 in New York is forecast on 2 November, 14:00 UTC."""
     hours = to_times([datetime(2024, 11, 3, 4, tzinfo=UTC), datetime(2024, 11, 4, 4, tzinfo=UTC)])
     issued = find_day_ahead_issue(hours, "America/New_York")
     assert issued.tolist() == [datetime(2024, 11, 2, 14), datetime(2024, 11, 2, 14)]
@@ -190,7 +190,7 @@ def test_day_ahead_forecasts_are_made_at_ten_on_the_day_before():
 
 
 def test_starts_are_aligned():
-    """Only multiples of the step that lie in the period, however it begins and ends."""
+    """Starts are the multiples of the step in the period."""
     found = list_interval_starts(
         datetime(2024, 1, 1, 0, 20, tzinfo=UTC), datetime(2024, 1, 1, 3, 0, tzinfo=UTC), ONE_HOUR
     )
@@ -198,7 +198,7 @@ def test_starts_are_aligned():
 
 
 def test_any_code_is_an_authority():
-    """A code nobody knows has a size, a place and a zone, always the same; known ones have centres and zones."""
+    """An unknown code always has the same size, location and zone; known ones have their real ones."""
     unknown = find_authority("XYZ1")
     assert unknown == find_authority("XYZ1")
     assert 400 < unknown.demand < 13_000

@@ -1,4 +1,4 @@
-"""The registry of variables, and that the pages about the sources say what it says."""
+"""The registry of variables, and its agreement with the pages about the sources."""
 
 import json
 import re
@@ -38,7 +38,7 @@ PAGES = Path(__file__).parents[1] / "docs" / "sources"
     ],
 )
 def test_names_are_spelled_in_snake_case(name: str, spelled: str) -> None:
-    """Capitals, abbreviations, digits, spaces and signs; once spelled they stay."""
+    """Capitals, abbreviations, digits, spaces and signs become snake case, and snake case stays unchanged."""
     assert variables.snake_case(name) == spelled
     assert variables.snake_case(spelled) == spelled
 
@@ -66,7 +66,7 @@ def test_names_are_spelled_in_snake_case(name: str, spelled: str) -> None:
     ],
 )
 def test_a_variable_has_one_unit(source: str, variable: str, unit: str) -> None:
-    """The same name means another unit in another source only."""
+    """A variable of a source has one unit; in another source it may have another."""
     assert variables.unit_of(source, variable) == unit
 
 
@@ -91,12 +91,12 @@ def test_an_unknown_variable_is_refused(source: str, variable: str) -> None:
     ],
 )
 def test_how_a_value_becomes_hourly(source: str, variable: str, unit: str, rule: str) -> None:
-    """By the registry, else by what the unit means."""
+    """The rule is that of the registry, else that of the unit."""
     assert variables.hourly_rule(source, variable, unit) == rule
 
 
 class Documented(NamedTuple):
-    """A row of a page's table of variables: its names spelled out, their unit and hourly rule."""
+    """A row of the table of variables on a page: its names, unit and hourly rule."""
 
     names: list[str]
     unit: str
@@ -104,12 +104,12 @@ class Documented(NamedTuple):
 
 
 def page(name: str) -> str:
-    """The page about a source."""
+    """The text of the page about a source."""
     return (PAGES / f"{name}.md").read_text(encoding="utf-8")
 
 
 def table(name: str) -> Iterator[Documented]:
-    """The rows of the page's table of variables; endings in a row are put behind its names."""
+    """The rows of the table of variables on a page, with names for all endings."""
     header, _, *rows = [line for line in page(name).splitlines() if line.startswith("|")]
     assert header == "| answer | variable | unit | interval | location | to the hour |"
     for row in rows:
@@ -122,7 +122,7 @@ def table(name: str) -> Iterator[Documented]:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "generic"])
 def test_the_page_of_a_source_has_units_and_rules_as_the_code_has_them(name: str) -> None:
-    """Each documented name has its unit in the registry, and its rule for the hour."""
+    """Each name on a page has the unit and the hourly rule of the registry."""
     for row in table(name):
         assert row.names
         for variable in row.names:
@@ -134,13 +134,13 @@ def test_the_page_of_a_source_has_units_and_rules_as_the_code_has_them(name: str
 
 @pytest.mark.parametrize("name", sorted({row.source for row in variables.REGISTRY}))
 def test_no_variable_of_the_registry_is_undocumented(name: str) -> None:
-    """Each row of the registry is the one that some documented name finds."""
+    """Each row of the registry matches a name on a page."""
     found = {variables.find_variable(name, variable) for row in table(name) for variable in row.names}
     assert {row for row in variables.REGISTRY if row.source == name} - found == set()
 
 
 def test_the_page_of_the_generic_source_names_the_keys_of_a_table() -> None:
-    """Every key of its own, and each key of their groups."""
+    """The page names every key of the generic source and of its groups."""
     fields = {field.name for field in msgspec.structs.fields(Entry)}
     of_groups = {field.name for group in GROUPS.values() for field in msgspec.structs.fields(group)}
     of_tables = {field.name for group in (Hours, Melt, Pages) for field in msgspec.structs.fields(group)}
@@ -153,7 +153,7 @@ def test_the_page_of_the_generic_source_names_the_keys_of_a_table() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_entry_of_each_page_works(name: str) -> None:
-    """It is read as an entry of that source, and asks something for a period that it answers."""
+    """The entry of each page is valid, belongs to its source, and sends requests for a period."""
     examples = re.findall(r"```json\n(\{\n  \"name\".*?)```", page(name), re.DOTALL)
     assert len(examples) == (3 if name == "generic" else 1)
     for example in examples:
@@ -167,7 +167,7 @@ def test_the_entry_of_each_page_works(name: str) -> None:
 
 
 def test_the_index_names_every_source_and_host() -> None:
-    """A page for each, and each host that is recognised."""
+    """The index has a page for each source, and every host."""
     index = page("README")
     assert re.findall(r"^\| \[`(\w+)`\]\((\w+)\.md\)", index, re.MULTILINE) == [
         (name, name) for name in ("iso_ne", "eia", "caiso", "open_meteo", "synthetic", "generic")
@@ -178,7 +178,7 @@ def test_the_index_names_every_source_and_host() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_page_has_the_same_parts(name: str) -> None:
-    """What it serves, then irregularities, limits, history and an entry; the generic one, how a table is described."""
+    """The pages have the same headings in the same order; that of the generic source has its own."""
     parts = ["Notable irregularities", "Limits", "History", "An entry"]
     if name == "generic":
         parts = [
@@ -200,6 +200,6 @@ def test_each_page_has_the_same_parts(name: str) -> None:
     ],
 )
 def test_only_two_characters_are_wildcards_and_neither_crosses_a_slash(pattern: str, matching: set[str]) -> None:
-    """Sub-regions are no part of their region, brackets are themselves, and case counts."""
+    """Only `*` and `?` are wildcards, neither matches a slash, and case counts."""
     names = ["eia/ISNE/demand", "eia/ISNE/generation_wind", "eia/ISNE/4001/demand", "eia/I[S]NE/demand"]
     assert {name for name in names if variables.matches_any(name, [pattern])} == matching

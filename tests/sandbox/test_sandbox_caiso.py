@@ -1,4 +1,4 @@
-"""CAISO OASIS as the sandbox serves it: zips, unsorted rows, column orders, operating hours, errors under 200."""
+"""CAISO OASIS in the sandbox: zips, unsorted rows, orders of columns, operating hours, errors with HTTP 200."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from tests.support.sandbox_server import serving
 
 
 async def member(client, queryname, market, start, end, **more):
-    """Name and text of the one member of the zip that answers."""
+    """Name and text of the file in the zip of the answer."""
     params = {"queryname": queryname, "market_run_id": market, "resultformat": "6", "version": "1", **more}
     params |= {"startdatetime": f"{start}-0000", "enddatetime": f"{end}-0000"}
     async with client.get("/oasisapi/SingleZip", params=params) as response:
@@ -27,14 +27,14 @@ async def member(client, queryname, market, start, end, **more):
 
 
 async def rows(*asked, **more):
-    """The rows of the CSV that answers."""
+    """The rows of the CSV of the answer."""
     name, text = await member(*asked, **more)
     assert name.endswith(".csv"), text
     return list(csv.DictReader(io.StringIO(text)))
 
 
 async def error_code(*asked, **more):
-    """Member name and error code of the XML that answers."""
+    """The name of the file and the error code of the XML of the answer."""
     name, text = await member(*asked, **more)
     root = ElementTree.fromstring(text)  # noqa: S314  # our own server's
     return name, root.findtext(".//{*}ERR_CODE")
@@ -44,7 +44,7 @@ DAY = ("20251101T07:00", "20251102T07:00")
 
 
 async def test_rows_are_unsorted_and_complete():
-    """Every area has each hour once; neither times nor areas stand in order."""
+    """Every area has each hour once, and neither times nor areas are sorted."""
     async with serving() as client:
         found = await rows(client, "SLD_FCST", "ACTUAL", *DAY)
     keys = [(row["TAC_AREA_NAME"], row["INTERVALSTARTTIME_GMT"]) for row in found]
@@ -58,7 +58,8 @@ async def test_rows_are_unsorted_and_complete():
 
 
 async def test_the_system_is_the_sum_of_its_areas_and_the_simulation():
-    """CA ISO-TAC = PGE-TAC + SCE-TAC + SDGE-TAC + VEA-TAC, within rounding the demand of CISO."""
+    """CA ISO-TAC is the sum of PGE-TAC, SCE-TAC, SDGE-TAC and VEA-TAC, and the simulated demand of CISO within
+    rounding."""
     async with serving() as client:
         found = await rows(client, "SLD_FCST", "ACTUAL", *DAY)
     loads = defaultdict(dict)
@@ -81,7 +82,7 @@ async def test_the_system_is_the_sum_of_its_areas_and_the_simulation():
     ],
 )
 async def test_operating_hours_skip_and_repeat_with_the_clock(period, hours):
-    """OPR_HR runs 1, 2, 25, 3 in autumn and 1, 2, 4 in spring; GMT runs on."""
+    """OPR_HR runs 1, 2, 25, 3 in autumn and 1, 2, 4 in spring, and GMT is continuous."""
     async with serving() as client:
         found = await rows(client, "PRC_LMP", "DAM", *period, node="TH_NP15_GEN-APND")
     lmp = sorted((r["INTERVALSTARTTIME_GMT"], r["OPR_HR"], r["OPR_DT"]) for r in found if r["LMP_TYPE"] == "LMP")
@@ -114,7 +115,7 @@ async def test_columns_stand_in_another_order_in_every_report():
     [(DAY, {"LMP", "MCC", "MCE", "MCL", "MGHG"}), (("20240601T07:00", "20240602T07:00"), {"LMP", "MCC", "MCE", "MCL"})],
 )
 async def test_prices_have_components_and_greenhouse_gases_since_2025(period, parts):
-    """LMP is the sum of the other types, for each node and hour asked."""
+    """LMP is the sum of its components, for each requested node and hour."""
     async with serving() as client:
         found = await rows(client, "PRC_LMP", "DAM", *period, node="TH_NP15_GEN-APND,TH_SP15_GEN-APND")
     prices = defaultdict(dict)
@@ -127,7 +128,7 @@ async def test_prices_have_components_and_greenhouse_gases_since_2025(period, pa
 
 
 async def test_schedules_balance():
-    """Generation + import = load + export in the totals, and zones add up to them."""
+    """Generation + import = load + export in the totals, and the zones add up to the totals."""
     async with serving() as client:
         found = await rows(client, "ENE_SLRS", "DAM", *DAY)
     hours = defaultdict(lambda: defaultdict(float))
@@ -141,7 +142,7 @@ async def test_schedules_balance():
 
 
 async def test_renewable_forecasts_are_the_day_ahead_view_of_the_hubs():
-    """The hubs' solar sums to the day-ahead solar of the simulation."""
+    """The solar of the hubs adds up to the day-ahead solar of the simulation."""
     async with serving() as client:
         found = await rows(client, "SLD_REN_FCST", "DAM", *DAY)
     begins = list_interval_starts(
@@ -165,7 +166,7 @@ async def test_five_minute_prices_number_their_intervals():
 
 
 async def test_day_ahead_comes_at_noon_and_actual_after_the_hour():
-    """At 11:30 Pacific today's day-ahead is the last there is; half an hour later tomorrow's is out."""
+    """At 11:30 Pacific the latest day-ahead product is today's; half an hour later it is tomorrow's."""
     asked = ("SLD_FCST", "DAM", "20260610T07:00", "20260613T07:00")
     async with serving() as client:
         before = await rows(client, *asked)
@@ -178,7 +179,7 @@ async def test_day_ahead_comes_at_noon_and_actual_after_the_hour():
 
 
 async def test_errors_are_zips_of_xml_under_200():
-    """Unknown reports and parameters 1001, over 31 days 1004, no data 1000 in a member of its own name."""
+    """Unknown reports and parameters give 1001, more than 31 days 1004, and no data 1000."""
     async with serving() as client:
         assert await error_code(client, "SLD_RTO", "RTM", *DAY) == ("INVALID_REQUEST.xml", "1001")
         assert (await error_code(client, "PRC_LMP", "DAM", *DAY))[1] == "1001"

@@ -1,4 +1,4 @@
-"""EIA v2 as the sandbox serves it: envelope, labels, paging, facets, lags, revisions, quirks and errors."""
+"""EIA v2 in the sandbox: envelope, labels, paging, facets, lags, revisions, irregularities and errors."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ ISNE_DEMAND = [("facets[respondent][]", "ISNE"), ("facets[type][]", "D")]
 
 
 async def ask(client, route, *params, headers=KEY, status=200):
-    """The decoded answer to a question with these parameters, of this status."""
+    """The decoded answer to a request with these parameters, which must have this status."""
     async with client.get(ROUTE.format(route), params=[*HOURLY, *params], headers=headers) as response:
         assert response.status == status, await response.text()
         assert response.content_type == "application/json"
@@ -29,7 +29,8 @@ def period(start, end):
 
 
 async def test_only_a_valid_key_gets_data_by_header_or_query():
-    """No key and a wrong key are 403 in EIA's shape; the right one works both ways and is echoed."""
+    """A missing or wrong key gives a 403 of EIA; the right key works in header and query, and is repeated in the
+    answer."""
     async with serving() as client:
         for headers, code in (({}, "API_KEY_MISSING"), ({"X-Api-Key": "no"}, "API_KEY_INVALID")):
             refused = await ask(client, "region-data", headers=headers, status=403)
@@ -44,7 +45,7 @@ async def test_only_a_valid_key_gets_data_by_header_or_query():
 
 
 async def test_the_envelope_is_eias():
-    """Total as a string, rows as recorded, the request echoed with its brackets as lists and objects."""
+    """The envelope has the total as a string, the rows, and the request with its brackets as lists and objects."""
     async with serving() as client:
         answer = await ask(
             client, "region-data", *ISNE_DEMAND, *period("2024-01-01T01", "2024-01-01T01"), *SORTED, ("length", "5000")
@@ -80,7 +81,7 @@ async def test_the_envelope_is_eias():
 
 
 async def test_labels_name_the_hour_that_ends_and_both_bounds_are_included():
-    """Labels 00 to 03 are the four hours from 23:00 to 03:00, with the simulation's demand of each."""
+    """The labels 00 to 03 are the hours from 23:00 to 03:00, with their simulated demand."""
     async with serving() as client:
         answer = await ask(client, "region-data", *ISNE_DEMAND, *period("2024-03-10", "2024-03-10T03"), *SORTED)
     labels = [row["period"] for row in answer["response"]["data"]]
@@ -93,7 +94,7 @@ async def test_labels_name_the_hour_that_ends_and_both_bounds_are_included():
 
 
 async def test_pages_together_are_the_total_without_gap_or_repeat():
-    """Offsets of 5,000 over two weeks of all fuels: every key once, a warning on each page, also the last."""
+    """All pages together have every key once, and each page has a warning, even the last."""
     keys, offset, total = Counter(), 0, None
     async with serving() as client:
         while total is None or offset < total:
@@ -116,7 +117,7 @@ async def test_pages_together_are_the_total_without_gap_or_repeat():
 
 
 async def test_a_page_cuts_an_hour_where_it_must():
-    """Pages of seven rows over four series an hour are the rows asked at once."""
+    """Pages that end within an hour have the same rows as one request."""
     asked = ("region-data", ("facets[respondent][]", "ISNE"), *period("2024-02-01T00", "2024-02-01T09"), *SORTED)
     async with serving() as client:
         whole = (await ask(client, *asked))["response"]["data"]
@@ -129,14 +130,14 @@ async def test_a_page_cuts_an_hour_where_it_must():
 
 
 async def test_no_warning_where_everything_fits():
-    """5,000 rows or fewer come without warnings."""
+    """Answers with at most 5,000 rows in total have no warning."""
     async with serving() as client:
         answer = await ask(client, "region-data", *ISNE_DEMAND, *period("2024-01-01T00", "2024-01-02T00"))
     assert "warnings" not in answer["response"]
 
 
 async def test_unknown_facet_values_are_no_error_but_unknown_facets_are():
-    """An unknown value is total "0" and no rows; an unknown facet is 400 with a string."""
+    """An unknown value gives total "0" and no rows; an unknown facet gives 400 with a text."""
     async with serving() as client:
         nothing = await ask(client, "region-data", ("facets[respondent][]", "NOWHERE"))
         refused = await ask(client, "region-data", ("facets[colour][]", "red"), status=400)
@@ -147,7 +148,7 @@ async def test_unknown_facet_values_are_no_error_but_unknown_facets_are():
 
 
 async def test_rows_come_in_no_order_unless_sorted():
-    """Ascending and descending are as asked; without sort the same rows come in neither."""
+    """Rows are sorted as requested; without `sort` they are unsorted."""
     asked = ("region-data", *ISNE_DEMAND, *period("2024-02-01T00", "2024-02-05T00"))
     async with serving() as client:
         rising, unsorted = [await ask(client, *asked, *more) for more in (SORTED, ())]
@@ -160,7 +161,7 @@ async def test_rows_come_in_no_order_unless_sorted():
 
 
 async def test_each_kind_is_published_after_its_own_lag():
-    """At 18:30 UTC: demand to 17, generation to 13, interchange to 14 of yesterday, forecasts to tomorrow's end."""
+    """At 18:30 UTC demand reaches 17, generation 13, interchange 14 of yesterday, and forecasts the end of tomorrow."""
     last = {}
     async with serving() as client:
         for route, facet, kind in (
@@ -185,7 +186,7 @@ async def test_each_kind_is_published_after_its_own_lag():
 
 
 async def test_totals_count_only_what_is_out():
-    """With all kinds asked for the last days, the total is the number of rows that all pages have."""
+    """The total of the last days is the number of rows on all pages."""
     asked = ("region-data", ("facets[respondent][]", "ISNE"), ("start", "2026-06-01T00"), *SORTED)
     async with serving() as client:
         answer = await ask(client, *asked)
@@ -195,7 +196,7 @@ async def test_totals_count_only_what_is_out():
 
 
 async def test_recent_hours_are_revised_and_old_ones_are_not():
-    """A day later most of the last day's values differ, those of a week before none."""
+    """A day later, most values of the last day differ, and no value of a week earlier."""
     answers = []
     for now in (NOW, NOW + timedelta(days=1)):
         async with serving(now=now) as client:
@@ -208,7 +209,7 @@ async def test_recent_hours_are_revised_and_old_ones_are_not():
 
 
 async def test_values_are_rarely_null_absent_or_without_their_zero():
-    """In 20,000 rows each oddity occurs, together in less than half a percent."""
+    """In 20,000 rows each irregularity occurs, together in less than half a percent."""
     rows = []
     async with serving() as client:
         for year in (2020, 2021, 2022, 2023):
@@ -225,7 +226,7 @@ async def test_values_are_rarely_null_absent_or_without_their_zero():
 
 
 async def test_rows_of_every_route_have_their_own_columns():
-    """Fuel, neighbours and subregions are named as the upstream names them."""
+    """Fuels, neighbours and subregions have the upstream's columns."""
     day = period("2024-01-01T05", "2024-01-01T05")
     async with serving() as client:
         [fuel] = (
@@ -255,7 +256,7 @@ async def test_rows_of_every_route_have_their_own_columns():
     ],
 )
 async def test_what_is_not_understood_is_400_with_a_string(wrong):
-    """The error is a string and names what is wrong."""
+    """A wrong request gives 400 with a text that names the problem."""
     async with serving() as client:
         refused = await ask(client, "region-data", wrong, status=400)
     assert refused["code"] == 400
@@ -263,13 +264,13 @@ async def test_what_is_not_understood_is_400_with_a_string(wrong):
 
 
 async def test_an_unknown_route_is_a_500_that_means_404():
-    """As recorded: HTTP 500 with {"error": "Not found.", "code": 404}."""
+    """An unknown route gives HTTP 500 with {"error": "Not found.", "code": 404}, as recorded."""
     async with serving() as client:
         assert await ask(client, "wholesale-prices", status=500) == {"error": "Not found.", "code": 404}
 
 
 async def test_rows_have_values_only_if_data_are_asked_for():
-    """Without data[0]=value rows name their keys alone."""
+    """Without data[0]=value, rows have only their keys."""
     async with (
         serving() as client,
         client.get(

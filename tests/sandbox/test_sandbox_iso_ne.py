@@ -1,4 +1,5 @@
-"""ISO-NE web services as the sandbox serves them: shapes, days of 23 and 25 hours, drift, emptiness, errors."""
+"""ISO-NE web services in the sandbox: shapes, days of 23 and 25 hours, changes over the years, empty answers,
+errors."""
 
 import json
 from collections import Counter
@@ -15,14 +16,14 @@ from tests.support.sandbox_server import BASIC, NOW, serving
 
 
 async def ask(client, tail, status=200, headers=BASIC):
-    """The decoded answer at this path below /api/v1.1/, of this status."""
+    """The decoded answer at this path below /api/v1.1/, which must have this status."""
     async with client.get(f"/api/v1.1/{tail}", headers=headers) as response:
         assert response.status == status, await response.text()
         return json.loads(await response.text()) if status == 200 else await response.text()
 
 
 async def test_without_credentials_there_is_a_challenge_in_html():
-    """No credentials and wrong ones are 401, HTML, with a Basic challenge."""
+    """Missing and wrong credentials give 401 and HTML with a Basic challenge."""
     async with serving() as client:
         for headers in ({}, {"Authorization": "Basic bm86bm8="}):
             async with client.get("/api/v1.1/genfuelmix/current", headers=headers) as response:
@@ -32,7 +33,7 @@ async def test_without_credentials_there_is_a_challenge_in_html():
 
 
 async def test_json_comes_by_accept_or_suffix_and_xml_otherwise():
-    """Both JSON spellings are the same; XML has attributes and texts where JSON has @ and $."""
+    """Both ways to request JSON give the same; XML has attributes and texts where JSON has @ and $."""
     plain = {"Authorization": BASIC["Authorization"]}
     async with serving() as client:
         by_accept = await ask(client, "hourlysysload/current")
@@ -48,7 +49,7 @@ async def test_json_comes_by_accept_or_suffix_and_xml_otherwise():
 
 
 async def test_one_record_comes_in_three_shapes():
-    """Object under the plural, object under the singular, list of one under the singular."""
+    """A single record is an object under the plural, an object under the singular, or a list of one."""
     async with serving() as client:
         load = await ask(client, "hourlysysload/current")
         demand = await ask(client, "realtimehourlydemand/current/location/4001")
@@ -59,7 +60,7 @@ async def test_one_record_comes_in_three_shapes():
 
 
 async def test_days_without_data_are_empty_in_several_ways():
-    """Five days to come give five different ways of saying so."""
+    """Five days in the future give five forms of empty answers."""
     async with serving() as client:
         forms = {json.dumps(await ask(client, f"hourlysysload/day/202606{day}")) for day in range(20, 25)}
     assert forms == {
@@ -76,7 +77,7 @@ async def test_days_without_data_are_empty_in_several_ways():
     [("20240310", 23, {"-05:00": 2, "-04:00": 21}), ("20251102", 25, {"-04:00": 2, "-05:00": 23})],
 )
 async def test_clock_changes_make_days_of_23_and_25_hours(day, hours, offsets):
-    """Spring and autumn days mix both offsets; their moments are an hour apart without gap."""
+    """Days of clock changes have both offsets, and their hours are continuous."""
     async with serving() as client:
         records = (await ask(client, f"hourlylmp/da/final/day/{day}/location/4000"))["HourlyLmps"]["HourlyLmp"]
     stamps = [record["BeginDate"] for record in records]
@@ -87,7 +88,7 @@ async def test_clock_changes_make_days_of_23_and_25_hours(day, hours, offsets):
 
 
 async def test_hourly_load_is_the_simulation_and_begins_its_hour():
-    """A settled day's native load is the grid's demand; Load = NativeLoad + ArdDemand."""
+    """The native load of a settled day is the simulated demand; Load = NativeLoad + ArdDemand."""
     async with serving() as client:
         records = (await ask(client, "hourlysysload/day/20240309"))["HourlySystemLoads"]["HourlySystemLoad"]
     begins = list_interval_starts(
@@ -102,7 +103,7 @@ async def test_hourly_load_is_the_simulation_and_begins_its_hour():
 
 
 async def test_prices_add_up_and_whole_ones_are_integers():
-    """LmpTotal is the sum of its components; a congestion of nothing is 0, not 0.0."""
+    """LmpTotal is the sum of its components; a congestion of zero is 0, not 0.0."""
     async with serving() as client:
         text = json.dumps(await ask(client, "hourlylmp/da/final/day/20240309"))
     records = json.loads(text)["HourlyLmps"]["HourlyLmp"]
@@ -115,7 +116,8 @@ async def test_prices_add_up_and_whole_ones_are_integers():
 
 
 async def test_the_fuel_mix_is_read_at_odd_seconds_and_sums_to_the_generation():
-    """188 to 267 readings a day at irregular seconds, each with 9 to 12 fuels whose sum is the grid's."""
+    """There are 188 to 267 readings a day at irregular seconds, each with 9 to 12 fuels that add up to the
+    generation."""
     async with serving() as client:
         records = (await ask(client, "genfuelmix/day/20240309"))["GenFuelMixes"]["GenFuelMix"]
     by_time = {}
@@ -132,7 +134,7 @@ async def test_the_fuel_mix_is_read_at_odd_seconds_and_sums_to_the_generation():
 
 
 async def test_batteries_are_listed_since_2026():
-    """The category exists on 1 January 2026, not on the day before; flags are Y, N or rarely absent."""
+    """Batteries are listed from 1 January 2026 on; flags are Y, N or rarely absent."""
     async with serving() as client:
         before, since = [
             (await ask(client, f"genfuelmix/day/{day}"))["GenFuelMixes"]["GenFuelMix"]
@@ -145,7 +147,7 @@ async def test_batteries_are_listed_since_2026():
 
 
 async def test_fuel_mix_now_is_the_last_reading_of_the_day():
-    """`current` is what the day's list ends with."""
+    """`current` is the last reading of the day."""
     async with serving() as client:
         now = (await ask(client, "genfuelmix/current"))["GenFuelMixes"]["GenFuelMix"]
         day = (await ask(client, "genfuelmix/day/20260610"))["GenFuelMixes"]["GenFuelMix"]
@@ -154,7 +156,7 @@ async def test_fuel_mix_now_is_the_last_reading_of_the_day():
 
 
 async def test_forecasts_come_in_vintages():
-    """6 to 9 creations an hour, all before now, each hour of each; `day` has the newest alone."""
+    """An hour has 6 to 9 vintages, all created before now; `day` has only the newest."""
     async with serving() as client:
         every = (await ask(client, "hourlyloadforecast/all/day/20240501"))["HourlyLoadForecasts"]["HourlyLoadForecast"]
         newest = (await ask(client, "hourlyloadforecast/day/20240501"))["HourlyLoadForecasts"]["HourlyLoadForecast"]
@@ -169,7 +171,7 @@ async def test_forecasts_come_in_vintages():
 
 
 async def test_what_is_final_comes_later_than_what_is_preliminary():
-    """Day-ahead prices reach tomorrow, preliminary ones the last hour, final ones five days back."""
+    """Day-ahead prices reach tomorrow, preliminary ones the last hour, and final ones five days ago."""
     async with serving() as client:
         assert (
             len((await ask(client, "hourlylmp/da/final/day/20260611/location/4000"))["HourlyLmps"]["HourlyLmp"]) == 24
@@ -181,7 +183,7 @@ async def test_what_is_final_comes_later_than_what_is_preliminary():
 
 
 async def test_reports_drift_over_the_years():
-    """Types and fields differ between 2019 and 2026: a number as a string, `@Day` as a string, other fields."""
+    """Types and fields of reports differ between 2019 and 2026."""
     async with serving() as client:
         [old] = (await ask(client, "morningreport/day/20190130"))["MorningReports"]["MorningReport"]
         [new] = (await ask(client, "morningreport/day/20260609"))["MorningReports"]["MorningReport"]
@@ -197,7 +199,7 @@ async def test_reports_drift_over_the_years():
 
 
 async def test_a_report_is_there_once_it_is_made():
-    """At 14:30 Eastern today's reports are current; at 07:00 yesterday's are, and today's is empty."""
+    """At 14:30 Eastern today's reports exist; at 07:00 yesterday's exist, and today's are empty."""
     async with serving() as client:
         current = (await ask(client, "morningreport/current"))["MorningReports"]["MorningReport"]
     async with serving(now=datetime(2026, 6, 10, 11, tzinfo=UTC)) as client:
@@ -222,13 +224,13 @@ async def test_a_report_is_there_once_it_is_made():
     ],
 )
 async def test_paths_that_do_not_exist_are_errors(tail, status):
-    """Unknown resources, locations and days are HTML with their status."""
+    """Unknown resources, locations and days give HTML with their status."""
     async with serving() as client:
         assert "<html>" in await ask(client, tail, status)
 
 
 def test_small_fuels_are_taken_from_gas():
-    """Whatever is listed at a reading, the sum stays the generation."""
+    """Whatever fuels a reading lists, their sum is the generation."""
     times = list_readings(Grid(0), date(2026, 2, 1))
     state = Grid(0).state_at("ISNE", times).whole()
     total = sum(np.nan_to_num(output) for output in draw_fuel_mix(Grid(0), times, state).values())

@@ -1,4 +1,4 @@
-"""Open-Meteo as the sandbox serves it: one or several points, the archive's lag, forecasts, zones, errors."""
+"""Open-Meteo in the sandbox: one or several locations, the lag of the archive, forecasts, zones, errors."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,14 +14,14 @@ BOSTON = {"latitude": "42.36", "longitude": "-71.06"}
 
 
 async def ask(client, path, status=200, **params):
-    """The decoded answer, of this status."""
+    """The decoded answer, which must have this status."""
     async with client.get(f"/v1/{path}", params=params) as response:
         assert response.status == status, await response.text()
         return await response.json()
 
 
 async def test_the_archive_is_the_simulation_under_gmt_labels():
-    """Instants at their label, radiation over the hour before it, with units and decimals of the variable."""
+    """Instants are at their label and radiation covers the hour before it, in the unit of the variable."""
     async with serving() as client:
         answer = await ask(
             client,
@@ -45,7 +45,7 @@ async def test_the_archive_is_the_simulation_under_gmt_labels():
 
 
 async def test_several_points_are_a_list_numbered_from_the_second():
-    """A list in the order asked; only from the second on is there a location_id."""
+    """Several locations are a list in the order of the request, with a location_id from the second on."""
     async with serving() as client:
         answer = await ask(
             client, "archive", latitude="42.36,34.05", longitude="-71.06,-118.24", hourly="temperature_2m",
@@ -57,7 +57,7 @@ async def test_several_points_are_a_list_numbered_from_the_second():
 
 
 async def test_the_archive_knows_nothing_of_the_last_five_days():
-    """Hours after now − 5 days are null, those before are not."""
+    """Hours of the last five days are null, earlier ones are not."""
     async with serving() as client:
         answer = await ask(
             client, "archive", **BOSTON, hourly="temperature_2m", start_date="2026-06-05", end_date="2026-06-10"
@@ -67,7 +67,7 @@ async def test_the_archive_knows_nothing_of_the_last_five_days():
 
 
 async def test_a_forecast_reaches_a_week_ahead_and_differs_from_what_comes():
-    """Seven days from today's midnight; the past of it is exact, the end of it is off."""
+    """A forecast has seven days from midnight; its past is exact, and its end differs from the actual values."""
     async with serving() as client:
         answer = await ask(client, "forecast", **BOSTON, hourly="temperature_2m")
     times = list_interval_starts(
@@ -81,7 +81,7 @@ async def test_a_forecast_reaches_a_week_ahead_and_differs_from_what_comes():
 
 
 async def test_forecasts_change_with_the_six_hourly_run():
-    """Half an hour later within a run nothing changes; after the next run the future does."""
+    """A forecast changes with each six-hourly run, not in between."""
     seen = []
     for minutes in (0, 20, 360):
         async with serving(now=NOW + timedelta(minutes=minutes)) as client:
@@ -91,7 +91,7 @@ async def test_forecasts_change_with_the_six_hourly_run():
 
 
 async def test_another_zone_has_one_offset_for_all():
-    """New York's labels start at local midnight with the offset of today."""
+    """Labels of another zone start at local midnight, with one offset for all hours."""
     async with serving() as client:
         answer = await ask(
             client, "archive", **BOSTON, hourly="temperature_2m", start_date="2024-01-10", end_date="2024-01-10",
@@ -103,7 +103,7 @@ async def test_another_zone_has_one_offset_for_all():
 
 
 async def test_several_models_have_suffixed_columns():
-    """Two models: `<variable>_<model>` columns, each with its unit."""
+    """Two models give columns `<variable>_<model>`, each with its unit."""
     async with serving() as client:
         answer = await ask(client, "forecast", **BOSTON, hourly="precipitation", models="gfs,icon", forecast_days="1")
     assert set(answer["hourly"]) == {"time", "precipitation_gfs", "precipitation_icon"}
@@ -122,7 +122,7 @@ async def test_several_models_have_suffixed_columns():
     ],
 )
 async def test_errors_are_400_with_a_reason(changed, reason):
-    """{"error": true, "reason": …} as upstream."""
+    """Errors are 400 with {"error": true, "reason": …}."""
     asked = {**BOSTON, "hourly": "temperature_2m", "start_date": "2026-06-01", "end_date": "2026-06-02", **changed}
     async with serving() as client:
         answer = await ask(client, "archive", 400, **asked)
@@ -131,7 +131,7 @@ async def test_errors_are_400_with_a_reason(changed, reason):
 
 
 def test_long_and_wide_requests_count_more():
-    """28 days of two points count as four calls, one day of one point as one."""
+    """A request of 28 days of two locations counts as four, one of a day of one location as one."""
 
     def asked(**params):
         return Question("/v1/archive", tuple(params.items()), {}, Grid(0), NOW)

@@ -1,4 +1,4 @@
-"""Each source, through the real HTTP door, reads from the sandbox exactly what is simulated."""
+"""Each source reads from the sandbox, over HTTP, exactly the simulated values."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -31,7 +31,7 @@ MIDDLES = BEGINS + HOUR_STEP // 2
 
 
 async def collected(entry, period):
-    """What the entry's source makes of the sandbox's answers to `period`."""
+    """The observations of the entry's source from the sandbox's answers about `period`."""
     asked = source(entry.source)
     async with serving() as client:
         [moved] = redirect(Config(apis=(entry,)), str(client.make_url("/"))).apis
@@ -50,21 +50,21 @@ async def collected(entry, period):
 
 
 def series(table, variable, location):
-    """Values by interval start, in order of time."""
+    """Values by interval start, in order."""
     mask = pc.and_(pc.equal(table["variable"], variable), pc.equal(table["location"], location))
     rows = table.filter(mask).sort_by("interval_start")
     return rows["interval_start"].to_numpy().astype("datetime64[s]"), rows["value"].to_numpy(zero_copy_only=False)
 
 
 def same(table, variable, location, begins, values, **near):
-    """Asserts that the series is there for exactly these starts with these values."""
+    """Assert that the series has exactly these starts and values."""
     found, read = series(table, variable, location)
     np.testing.assert_array_equal(found, begins, err_msg=f"{variable} {location}")
     np.testing.assert_allclose(read, values, **{"rtol": 0, "atol": 1e-9, **near}, err_msg=f"{variable} {location}")
 
 
 def odd(name, values):
-    """`values` as EIA writes them, with its rare nulls and zeros without their zero."""
+    """`values` as EIA writes them, with rare nulls and zeros."""
     one = next(one for route in eia.IMITATED_ROUTES.values() for one in route.series() if one.name == name)
     kind = eia.find_quirks(GRID, one, BEGINS + HOUR_STEP, values)
     return np.select([kind == 3, kind > 0], [0.306, np.nan], values)
@@ -75,7 +75,7 @@ def shipped(name):
 
 
 async def test_eia():
-    """Demand, forecast, fuels and interchange of both authorities, to the last digit and null."""
+    """Demand, forecast, fuels and interchange of both authorities are exact, with nulls."""
     demand, forecast, fuels, flows = [
         await collected(shipped(f"eia_{name}"), AUTUMN)
         for name in ("demand", "demand_forecast", "generation", "interchange")
@@ -93,7 +93,7 @@ async def test_eia():
 
 
 async def test_eia_pages_and_slices():
-    """Sixty days of two authorities' fuels are many answers, and every key comes once."""
+    """Sixty days of two authorities' fuels are many answers, and every key occurs once."""
     period = Period(datetime(2025, 9, 1, tzinfo=UTC), datetime(2025, 10, 31, tzinfo=UTC))
     table = await collected(shipped("eia_generation"), period)
     series_count = len(GRID.state_at("ISNE", MIDDLES[:1]).generation) + len(
@@ -104,7 +104,7 @@ async def test_eia_pages_and_slices():
 
 
 async def test_iso_ne_hourly_load_and_prices():
-    """The 25-hour day is whole, with load and price of every hour."""
+    """A day of 25 hours has load and price of every hour."""
     load = await collected(shipped("iso_ne_hourly_system_load"), AUTUMN)
     state = GRID.state_at("ISNE", MIDDLES)
     for variable, values in (
@@ -120,7 +120,7 @@ async def test_iso_ne_hourly_load_and_prices():
 
 
 async def test_iso_ne_fuel_mix():
-    """Each reading of three days at its second, for all fuels listed then."""
+    """Each reading of three days has its second and all its fuels."""
     table = await collected(shipped("iso_ne_fuel_mix"), AUTUMN)
     times = np.concatenate([list_readings(GRID, date(2025, 11, day)) for day in (1, 2, 3)])
     mixed = draw_fuel_mix(GRID, times, GRID.state_at("ISNE", times).whole())
@@ -142,7 +142,7 @@ async def test_iso_ne_fuel_mix():
     ],
 )
 async def test_iso_ne_other_prices(path, variable, market, step):
-    """Real-time prices, final, preliminary and of five minutes, at a zone."""
+    """Final, preliminary and five-minute real-time prices at a zone are exact."""
     url = f"https://webservices.iso-ne.com/api/v1.1/{path}/current/location/4001"
     [entry] = parse_config({"apis": [{"name": "p", "url": url, "output_folder": "p"}]}).apis
     begins = list_interval_starts(AUTUMN.start, AUTUMN.end, timedelta(minutes=step))
@@ -154,7 +154,7 @@ async def test_iso_ne_other_prices(path, variable, market, step):
 
 @pytest.mark.parametrize("name", ["iso_ne_morning_report", "iso_ne_seven_day_forecast"])
 async def test_iso_ne_reports(name):
-    """Peaks of each day are read as numbers over operating days, with their creation."""
+    """Peaks of each operating day are numbers, with the creation of their report."""
     table = await collected(shipped(name), AUTUMN)
     variable = "morning_report_peak_load_today_mw" if "morning" in name else "seven_day_peak_load_mw"
     rows = table.filter(pc.equal(table["variable"], variable))
@@ -166,7 +166,7 @@ async def test_iso_ne_reports(name):
 
 @pytest.mark.parametrize("url", ["hourlysysload", "fiveminutelmp", "genfuelmix", "hourlyloadforecast", "morningreport"])
 async def test_iso_ne_snapshots(url):
-    """Every `current`, in whatever shape, is read to some rows."""
+    """Every `current`, in any shape, gives rows."""
     asked = f"https://webservices.iso-ne.com/api/v1.1/{url}/current"
     [entry] = parse_config({"apis": [{"name": "p", "url": asked, "output_folder": "p"}]}).apis
     table = await collected(entry, None)
@@ -176,7 +176,7 @@ async def test_iso_ne_snapshots(url):
 
 
 async def test_caiso_load_and_forecast():
-    """Zones, and the system as their sum, actual and day-ahead."""
+    """Zones, and the system as their sum, are exact, actual and day-ahead."""
     for name, variable, lead in (
         ("caiso_load", "load", 0.0),
         ("caiso_load_forecast", "load_forecast_day_ahead", count_day_ahead_lead(MIDDLES, CALIFORNIA.zone)),
@@ -189,7 +189,7 @@ async def test_caiso_load_and_forecast():
 
 
 async def test_caiso_renewables_schedules_and_prices():
-    """Hub forecasts, total schedules and the components of prices."""
+    """Hub forecasts, total schedules and components of prices are exact."""
     foreseen = GRID.state_at("CISO", MIDDLES, count_day_ahead_lead(MIDDLES, CALIFORNIA.zone))
     hubs = await collected(shipped("caiso_renewables_forecast"), AUTUMN)
     same(hubs, "generation_solar_forecast_day_ahead", "SP15", BEGINS, (0.72 * foreseen.generation["solar"]).round(2))
@@ -210,7 +210,7 @@ async def test_caiso_renewables_schedules_and_prices():
 
 
 async def test_open_meteo_history():
-    """Temperature at its instants and radiation over its hours, for each named place."""
+    """Temperature at its instants and radiation over its hours are exact, for each named location."""
     entry = shipped("open_meteo_history")
     table = await collected(entry, AUTUMN)
     for number in (0, 5):
@@ -225,7 +225,7 @@ async def test_open_meteo_history():
 
 
 async def test_open_meteo_forecast():
-    """A week for ten places under `…_forecast` names."""
+    """A week for ten locations has `…_forecast` names."""
     entry = shipped("open_meteo_forecast")
     table = await collected(entry, None)
     assert set(table["location"].to_pylist()) == set(entry.location)

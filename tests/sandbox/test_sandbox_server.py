@@ -1,4 +1,4 @@
-"""The sandbox's server: faults, quotas, latency, log; and the process and configuration around it."""
+"""The sandbox's server: faults, quotas, latency, log, its process and its configuration."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ async def status(client, path=EIA, headers=KEY):
 
 
 async def test_a_rule_strikes_each_nth_request_of_its_path_alone():
-    """every 3, nth 1 and 2, and path: other requests are not counted; the first rule that strikes wins."""
+    """A rule with `every`, `nth` and `path` counts only requests of its path; the first matching rule applies."""
     rules = parse_rules(
         [{"path": "region-data", "every": 3, "fault": 503}, {"path": "/v1/", "nth": [1, 2], "fault": 500}]
     )
@@ -49,14 +49,14 @@ async def test_a_rule_strikes_each_nth_request_of_its_path_alone():
 
 
 async def test_without_condition_a_rule_always_strikes():
-    """{"fault": 503} alone spoils everything but the sandbox's own paths."""
+    """{"fault": 503} fails all requests except those to the sandbox's own paths."""
     async with serving(rules=parse_rules({"fault": 503})) as client:
         assert [await status(client) for _ in range(3)] == [503] * 3
         assert await status(client, "/__log") == 200
 
 
 async def test_status_faults_have_the_upstreams_shape():
-    """429 and 403 look like each upstream's own; a redirect leads back to itself."""
+    """429 and 403 have the format of each upstream; a redirect leads back to the same path."""
     async with serving() as client:
         for fault, path, words in (
             (429, EIA, "OVER_RATE_LIMIT"),
@@ -76,7 +76,7 @@ async def test_status_faults_have_the_upstreams_shape():
 
 
 async def test_a_cut_body_is_shorter_than_it_promises():
-    """The length is the whole body's, the connection closes at half of it."""
+    """The length is that of the whole body, and the connection closes after half of it."""
     async with serving(rules=parse_rules({"fault": "cut", "nth": [1]})) as client:
         async with client.get(EIA, headers=KEY) as response:
             promised = int(response.headers["Content-Length"])
@@ -87,14 +87,14 @@ async def test_a_cut_body_is_shorter_than_it_promises():
 
 
 async def test_a_reset_gives_no_answer():
-    """The client sees the connection end before any header."""
+    """The connection ends before any header."""
     async with serving(rules=parse_rules({"fault": "reset"})) as client:
         with pytest.raises(aiohttp.ClientConnectionError):
             await status(client)
 
 
 async def test_a_hang_lasts_until_the_client_gives_up():
-    """No answer comes within the client's patience, and the server goes on."""
+    """The client gets no answer before its timeout, and the server continues."""
     async with serving(rules=parse_rules({"fault": "hang", "nth": [1]})) as client:
         with pytest.raises(TimeoutError):
             async with client.get(EIA, headers=KEY, timeout=aiohttp.ClientTimeout(total=0.3)):
@@ -103,7 +103,7 @@ async def test_a_hang_lasts_until_the_client_gives_up():
 
 
 async def test_html_bad_json_and_wrong_totals_come_under_200():
-    """A web page; half a document, correctly framed; a total one too many."""
+    """With HTTP 200 there are a web page, half a document, and a total that is one too high."""
     async with serving() as client:
         async with client.get(EIA, headers=KEY) as response:
             total = int((await response.json())["response"]["total"])
@@ -121,7 +121,7 @@ async def test_html_bad_json_and_wrong_totals_come_under_200():
 
 
 async def test_a_slow_body_is_complete():
-    """It takes its seconds and is whole."""
+    """A slow body takes its seconds and is complete."""
     async with serving(rules=parse_rules({"fault": "slow", "seconds": 0.2, "nth": [1]})) as client:
         started = time.monotonic()
         async with client.get(EIA, headers=KEY) as response:
@@ -144,7 +144,7 @@ async def test_a_slow_body_is_complete():
     ],
 )
 async def test_a_wrong_rule_is_refused_and_changes_nothing(rule):
-    """400 with what is wrong; the rules before stay."""
+    """A wrong rule is a 400 with the reason, and the earlier rules stay."""
     async with serving(rules=parse_rules({"fault": 503})) as client:
         async with client.post("/__faults", json=rule) as response:
             assert response.status == 400
@@ -153,13 +153,13 @@ async def test_a_wrong_rule_is_refused_and_changes_nothing(rule):
 
 
 def test_every_kind_of_fault_is_known():
-    """The kinds promised are the kinds parsed."""
+    """All documented kinds of faults are accepted."""
     assert set(KINDS) == {"cut", "reset", "hang", "html", "badjson", "wrong_total", "slow"}
     assert [rule.fault for rule in parse_rules([{"fault": kind} for kind in KINDS])] == list(KINDS)
 
 
 async def test_the_log_tells_what_was_asked_without_secrets():
-    """Number, path, query and status of each request; the key in the query and every credential are out."""
+    """The log has number, path, query and status of each request, without keys and credentials."""
     async with serving() as client:
         await status(client, f"{EIA}&api_key={SECRETS['EIA_API_KEY']}", {})
         await status(client, "/api/v1.1/genfuelmix/current", BASIC)
@@ -178,12 +178,12 @@ async def test_the_log_tells_what_was_asked_without_secrets():
 
 
 def test_redaction_knows_the_names_of_secrets():
-    """Values of anything called a key, token, secret or password go, others stay."""
+    """Values of parameters named key, token, secret or password are removed, others stay."""
     assert redact_path("a=1&api_key=x&b=2&Access_Token=y") == "a=1&api_key=REDACTED&b=2&Access_Token=REDACTED"
 
 
 async def test_reset_forgets_counts_and_keeps_rules():
-    """After a reset the log is empty and the rules count from one again."""
+    """A reset empties the log and the counts of rules, and keeps the rules."""
     async with serving(rules=parse_rules({"fault": 503, "nth": [1]})) as client:
         assert [await status(client) for _ in range(2)] == [503, 200]
         await client.post("/__reset")
@@ -193,7 +193,7 @@ async def test_reset_forgets_counts_and_keeps_rules():
 
 
 async def test_peak_is_how_many_were_asked_at_once():
-    """Five concurrent requests under latency are five at once."""
+    """Five concurrent requests give a peak of five."""
     async with serving(latency=0.2) as client:
         await asyncio.gather(*(status(client) for _ in range(5)))
         async with client.get("/__log") as response:
@@ -206,7 +206,7 @@ def quota(limits, speed=1.0):
 
 
 def test_a_quota_lets_through_its_rate_and_no_more():
-    """5 in 1 second: six at once for jitter, then one each fifth of a second."""
+    """With 5 in 1 second, six requests pass at once, then one per fifth of a second."""
     bucket, clock = quota([(5, 1.0)])
     assert [bucket.take() for _ in range(7)] == [None] * 6 + [1.0]
     clock[0] = 0.21
@@ -214,7 +214,7 @@ def test_a_quota_lets_through_its_rate_and_no_more():
 
 
 def test_a_caller_who_keeps_the_limit_is_never_refused():
-    """One in five seconds, each up to a second early or late by turns, for an hour."""
+    """One request in five seconds, each up to a second early or late, is never refused in an hour."""
     bucket, clock = quota([(1, 5.0)])
     for number in range(720):
         clock[0] = 5.0 * number + (0.9 if number % 2 else -0.9)
@@ -222,14 +222,14 @@ def test_a_caller_who_keeps_the_limit_is_never_refused():
 
 
 def test_a_stall_does_not_refuse_what_came_evenly_spaced():
-    """At speed 100, five requests a twentieth of a second apart that are taken at once pass all."""
+    """At speed 100, five requests a twentieth of a second apart all pass, even if they are handled at once."""
     bucket, clock = quota([(1, 5.0)], speed=100.0)
     clock[0] = 0.2
     assert [bucket.take() for _ in range(5)] == [None] * 5
 
 
 def test_the_limit_that_refuses_is_named_and_speed_shortens_it():
-    """The hour's limit refuses what the minute's would let pass; at speed 100 its refill takes 36 s."""
+    """The hourly limit refuses requests that the limit per minute allows; at speed 100 it refills in 36 s."""
     bucket, clock = quota([(10, 60.0), (12, 3600.0)], speed=100.0)
     assert [bucket.take(5) for _ in range(4)] == [None, None, None, 60.0]
     clock[0] = 0.6
@@ -239,7 +239,7 @@ def test_the_limit_that_refuses_is_named_and_speed_shortens_it():
 
 
 async def test_quotas_answer_as_each_upstream_does():
-    """CAISO's page names its seconds, scaled; Open-Meteo's reason its period; the log counts refusals."""
+    """Refusals of CAISO give scaled seconds, those of Open-Meteo the period; the log counts them."""
     async with serving(speed=1.0) as client:
         for _ in range(2):
             assert await status(client, OASIS) == 200
@@ -258,14 +258,15 @@ async def test_quotas_answer_as_each_upstream_does():
 
 
 async def test_another_upstreams_path_is_a_404_that_says_so():
-    """Nothing is pretended for paths of none of the four."""
+    """Paths of no simulated upstream are a 404 with a message."""
     async with serving() as client, client.get("/api/other") as response:
         assert response.status == 404
         assert "none of them has /api/other" in await response.text()
 
 
 def test_redirect_changes_where_and_how_fast_and_nothing_else():
-    """URL host, credentials and limits change; path, params and all other keys stay; synthetic is untouched."""
+    """Redirected entries have another host, credentials and limits; all other keys and synthetic entries stay the
+    same."""
     config = load_config(Path(__file__).parents[2] / "api_config.json")
     moved = redirect(config, "http://127.0.0.1:8123")
     assert [entry.name for entry in moved.apis] == [entry.name for entry in config.apis]
@@ -285,7 +286,7 @@ def test_redirect_changes_where_and_how_fast_and_nothing_else():
 
 
 def test_redirect_gives_an_unknown_upstream_no_credentials():
-    """A generic entry keeps its path and loses its key: no real secret goes to the sandbox."""
+    """A generic entry keeps its path and loses its key, so that no real secret is sent to the sandbox."""
     entry = {
         "name": "x",
         "url": "https://example.org/a/b?c=1",
@@ -297,7 +298,7 @@ def test_redirect_gives_an_unknown_upstream_no_credentials():
 
 
 async def test_it_runs_in_a_process_of_its_own_with_its_options():
-    """It starts on a free port, obeys its options, and is gone at the end."""
+    """The process starts on a free port with its options, and ends at the end."""
     rules = [{"path": "/v1/", "fault": 503}]
     async with run_sandbox(seed=3, now=datetime(2024, 5, 1, tzinfo=UTC), faults=rules) as url:
         assert url.startswith("http://127.0.0.1:")
@@ -312,7 +313,7 @@ async def test_it_runs_in_a_process_of_its_own_with_its_options():
 
 
 async def test_wrong_options_say_so_and_do_not_start(capfd):
-    """A rule that is none ends the process with a message, and `running` says that it did not start."""
+    """A wrong rule ends the process with a message, and the start fails with it."""
     with pytest.raises(ConfigurationError, match="did not start"):
         async with run_sandbox(faults=[{"fault": "fire"}]):
             pass
@@ -333,7 +334,7 @@ asyncio.run(main())
 
 
 async def test_it_dies_with_its_parent_even_when_that_is_killed():
-    """SIGKILL to the process that started it closes its standard input, and the port falls silent."""
+    """If the parent process is killed, the sandbox ends too."""
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PARENT),
         stdout=asyncio.subprocess.PIPE,

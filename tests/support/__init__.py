@@ -1,1 +1,1 @@
-"""What the tests of several rooms use: lakes, grids, servers, upstreams."""
+"""Support for the tests of several rooms: lakes, grids, servers, upstreams."""

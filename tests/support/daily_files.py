@@ -1,4 +1,4 @@
-"""An upstream with a CSV file for each day, some of which go wrong."""
+"""An upstream with a CSV file for each day, some of which fail."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ FAULTS = ("absent", "malformed", "conflicting", "outage", "refused")
 
 
 class DailyFiles:
-    """A CSV of 24 hourly loads for each day; `faults` says which days go wrong, and how."""
+    """A CSV of 24 hourly loads for each day; `faults` gives the days that fail, and how."""
 
     def __init__(self) -> None:
         self.faults: dict[date, str] = {}
         self.requests: list[date] = []
 
     async def answer(self, request: web.Request) -> web.Response:
-        """The file of a day."""
+        """Answer with the file of a day."""
         day = date.fromisoformat(request.match_info["day"])
         self.requests.append(day)
         fault = self.faults.get(day)
@@ -34,5 +34,5 @@ class DailyFiles:
 
 
 def load(day: date, hour: int) -> int:
-    """The load of an hour, another one each."""
+    """The load of an hour; all hours differ."""
     return 100 * day.toordinal() % 10_000 + hour

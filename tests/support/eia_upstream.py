@@ -1,4 +1,4 @@
-"""EIA's region-data, as small as a test can count."""
+"""EIA's region-data with few series."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class EiaUpstream:
         self.fault: Callable[[int, web.Request], web.StreamResponse | None] = lambda ordinal, request: None
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """One page of what lies between start and end."""
+        """Answer with a page of the hours between start and end."""
         self.asked += 1
         fault = self.fault(self.asked, request)
         if fault is not None:

@@ -31,13 +31,13 @@ Value = Callable[[float], float]
 
 
 def hourly(variable: str, hours: int, value: Value, location: str = "ISNE") -> list[Row]:
-    """EIA's hourly MWh."""
+    """EIA's hourly values in MWh."""
     times = [START + hour * HOUR for hour in range(hours)]
     return [Row(t, t + HOUR, location, variable, "MWh", value(n)) for n, t in enumerate(times)]
 
 
 def forecast(hours: int, value: Value) -> list[Row]:
-    """ISO-NE's load forecast: each hour in three vintages, 40, 16 and 4 hours before."""
+    """ISO-NE's load forecast: three vintages of each hour, 40, 16 and 4 hours before it."""
     rows = []
     for hour in range(hours):
         time = START + hour * HOUR
@@ -55,20 +55,20 @@ def five_minute(hours: int, value: Value) -> list[Row]:
 
 
 def instants(source_variable: str, unit: str, hours: int, value: Value, location: str) -> list[Row]:
-    """Readings on the hour."""
+    """Readings at full hours."""
     times = [START + hour * HOUR for hour in range(hours)]
     return [Row(t, t, location, source_variable, unit, value(n)) for n, t in enumerate(times)]
 
 
 def daily(days: int, value: Value) -> list[Row]:
-    """The morning report's figure of each operating day in New York."""
+    """The morning report's value of each operating day in New York."""
     times = [START + 5 * HOUR + timedelta(days=day) for day in range(days)]
     name = "morning_report_peak_load_today_mw"
     return [Row(t, t + timedelta(days=1), "ISNE", name, "MW", value(24 * n)) for n, t in enumerate(times)]
 
 
 def every_kind(days: int, seed: int = 0) -> dict[str, tuple[str, Available, list[Row]]]:
-    """Source, rule and rows by a name for each; the values follow the hour of the day with some noise."""
+    """Source, rule and rows by name; the values follow the hour of the day with some noise."""
     noise = np.random.default_rng(seed)
     hours = days * 24
 
@@ -97,7 +97,7 @@ def every_kind(days: int, seed: int = 0) -> dict[str, tuple[str, Available, list
 
 
 def tables(kinds: dict[str, tuple[str, Available, Sequence[Row]]]) -> list[Table]:
-    """`kinds` as observations, retrieved long after."""
+    """`kinds` as observations, retrieved long after their hours."""
     asked = START + timedelta(days=400)
     return [(rule, from_rows(source, rows, asked)) for source, rule, rows in kinds.values()]
 
@@ -117,7 +117,7 @@ APIS = {  # the entry that would write each kind: what it asks, and its format
 
 
 def configuration(kinds: dict[str, tuple[str, Available, Sequence[Row]]]) -> Config:
-    """One entry for each of `kinds`, with its rule of availability."""
+    """An entry for each of `kinds`, with its `available` rule."""
     apis = []
     for name, (_, rule, _) in kinds.items():
         url, form = APIS[name]

@@ -1,4 +1,4 @@
-"""An upstream in this process that can be made to keep everybody waiting."""
+"""An upstream in this process that can delay all answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOUR = timedelta(hours=1)
 
 
 class WaitingUpstream(ThreadingHTTPServer):
-    """A value for every hour of all time, its number since 1970; it answers while it is `willing`."""
+    """An upstream with a value for every hour, the number of the hour since 1970; it answers while it is `willing`."""
 
     daemon_threads = True
 
@@ -28,7 +28,7 @@ class WaitingUpstream(ThreadingHTTPServer):
         """Released by each question."""
 
     def entry(self, name: str, schedule: str | None = None) -> dict[str, Any]:
-        """An entry that asks it, by the day."""
+        """An entry that requests its data by day."""
         return {
             "name": name,
             "url": f"http://127.0.0.1:{self.server_port}/{name}?start={{start}}&end={{end}}",
@@ -44,12 +44,12 @@ class WaitingUpstream(ThreadingHTTPServer):
 
 
 class Answer(BaseHTTPRequestHandler):
-    """The hours from start to end."""
+    """Answers with the hours from start to end."""
 
     server: WaitingUpstream
 
     def do_GET(self) -> None:
-        """Answer, once that is wanted."""
+        """Answer, once the upstream is willing."""
         self.server.asked.release()
         self.server.willing.wait()
         asked = parse_qs(urlsplit(self.path).query)
@@ -63,12 +63,12 @@ class Answer(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 @contextmanager
 def upstream() -> Iterator[WaitingUpstream]:
-    """An `WaitingUpstream` that is not willing yet."""
+    """A `WaitingUpstream` that does not answer yet."""
     with WaitingUpstream() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

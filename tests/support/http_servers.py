@@ -1,4 +1,4 @@
-"""Servers of one handler for tests of asking, with and without TLS."""
+"""Servers with one handler for tests of requests, with and without TLS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """A server on a free port that answers every method and path with `handler`; yields its URL."""
+    """Start a server on a free port that answers every method and path with `handler`; yields its URL."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
     server = TestServer(app, scheme="https" if tls else "http")
@@ -51,7 +51,7 @@ class Chain:
         )
 
     def context(self) -> ssl.SSLContext:
-        """Of a server that sends its own certificate alone, without the intermediate one."""
+        """The TLS context of a server that sends only its own certificate, without the intermediate one."""
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(self.leaf, self.key)
         return context
@@ -60,7 +60,7 @@ class Chain:
 def issue(
     name: str, key: ec.EllipticCurvePrivateKey, issuer: str, signer: ec.EllipticCurvePrivateKey, *, authority: bool
 ) -> x509.Certificate:
-    """A certificate of `name`, signed by `issuer`, that is valid today."""
+    """A certificate of `name`, signed by `issuer`, valid today."""
     now = datetime.now(UTC)
     builder = (
         x509.CertificateBuilder()

@@ -1,4 +1,4 @@
-"""Lakes filled file by file, each put whole, for the tests of what is read back."""
+"""Lakes filled file by file, for tests of reading."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOUR = timedelta(hours=1)
 
 
 def entry(name: str = "demand", form: str = "parquet") -> Entry:
-    """An entry of that name, with files of `form` in a folder of that name, available after two hours."""
+    """An entry named so, with files of `form` in a folder of this name, available after two hours."""
     api = {"name": name, "url": "https://api.eia.gov/v2/x/", "output_folder": name, "format": form}
     return parse({"apis": [api | {"available": {"lag": "PT2H"}}]}).apis[0]
 
@@ -44,7 +44,7 @@ async def put(lake: Lake, of: Entry, asked: float, rows: Sequence[Row], period: 
 
 
 def complete_table(table: pa.Table) -> pa.Table:
-    """`table`, which may lack columns that hold the same in every row, with all of them, as others read it."""
+    """`table` with all its constant columns."""
     constants = ConstantColumns.of_table(table).values
     columns = []
     for field in SCHEMA:

@@ -1,4 +1,4 @@
-"""A machine of its own: a folder with a configuration and a PREFECT_HOME, in which commands are run."""
+"""A separate machine: a folder with a configuration and a PREFECT_HOME, in which commands are run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def gridtide(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    """The command, started in `folder`."""
+    """Start the command in `folder`."""
     command = [sys.executable, "-m", "deployments.cli", *arguments]
     environment = _environment(folder) | variables
     return subprocess.Popen(
@@ -38,7 +38,7 @@ def gridtide(folder: Path, *arguments: str, **variables: str) -> subprocess.Pope
 
 @contextmanager
 def another_worker(folder: Path, api: str, limit: int) -> Iterator[psutil.Process]:
-    """A further worker of our pool, as another machine would have one, with at most `limit` runs at a time."""
+    """Start another worker of our pool, as on another machine, with at most `limit` runs at a time."""
     command = ["prefect", "worker", "start", "--type", "process", "--pool", POOL, "--limit", str(limit)]
     environment = {**RUN_SETTINGS, **_environment(folder), "PREFECT_API_URL": api}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -70,7 +70,7 @@ def until(client: SyncPrefectClient, run: FlowRun, *states: str) -> FlowRun:
 
 
 def until_events(client: SyncPrefectClient, name: str, times: int, resource: str | None = None) -> None:
-    """Wait until the server knows of so many events called `name`, of `resource` if one is given."""
+    """Wait until the server has so many events named `name`, of `resource` if it is given."""
     of = EventResourceFilter(id=[resource]) if resource else EventResourceFilter()
     # a new filter each time: it ends at the moment at which it was made
     while (
@@ -82,7 +82,8 @@ def until_events(client: SyncPrefectClient, name: str, times: int, resource: str
 
 @contextmanager
 def started(machine: Path, *apis: dict[str, Any], **variables: str) -> Iterator[tuple[SyncPrefectClient, int]]:
-    """A client of the machine's server, and the pid of its worker, once it is up with `apis`, or what it has."""
+    """Start the machine with `apis`, or its own configuration; gives a client of its server and the pid of its
+    worker."""
     if apis:
         schedules = {"hourly": {"cron": "12 * * * *"}, "daily": {"cron": "35 7 * * *"}}
         (machine / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))
@@ -95,6 +96,6 @@ def started(machine: Path, *apis: dict[str, Any], **variables: str) -> Iterator[
 
 
 def start(client: SyncPrefectClient, deployment: str, **parameters: Any) -> FlowRun:
-    """A new run of `deployment`."""
+    """Create a run of `deployment`."""
     found = client.read_deployment_by_name(deployment)
     return client.create_flow_run_from_deployment(found.id, parameters=parameters)

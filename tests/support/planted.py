@@ -1,4 +1,4 @@
-"""Looking for planted secrets in all that was left behind, however it is packed and spelled."""
+"""Searches for planted secrets in all files, in any compression and encoding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 
 def spellings(secret: str) -> set[bytes]:
-    """The ways in which texts hold `secret`: as it is, in JSON (also twice), URLs, HTML, hexadecimal and Base64."""
+    """The encodings of `secret` in texts: plain, JSON (also twice), URLs, HTML, hexadecimal and Base64."""
     once = json.dumps(secret)[1:-1]
     said = {secret, repr(secret)[1:-1], once, json.dumps(once)[1:-1], secret.replace("/", "\\/"), html.escape(secret)}
     url = quote(secret, safe="")
@@ -26,7 +26,7 @@ def spellings(secret: str) -> set[bytes]:
 
 
 def _in_base64(secret: bytes) -> Iterator[bytes]:
-    """What Base64 of any text that holds `secret` contains: three, by how many bytes go before it."""
+    """The three forms of `secret` in Base64, by the number of bytes before it."""
     for before in range(3):
         packed = base64.b64encode(bytes(before) + secret)
         whole = packed[-(-before * 4 // 3) : (before + len(secret)) // 3 * 4]  # what depends on nothing else
@@ -34,7 +34,7 @@ def _in_base64(secret: bytes) -> Iterator[bytes]:
 
 
 def holding(files: Iterable[Path], secrets: Iterable[str]) -> set[tuple[Path, str]]:
-    """The files that hold a secret in any spelling, and which."""
+    """The files that contain a secret in any encoding, with that secret."""
     sought = {secret: spellings(secret) for secret in secrets}
     read = {path: path.read_bytes() for path in files}  # before a database is opened, which tidies up beside it
     return {
@@ -47,7 +47,7 @@ def holding(files: Iterable[Path], secrets: Iterable[str]) -> set[tuple[Path, st
 
 
 def _unpacked(path: Path, raw: bytes) -> Iterator[bytes]:
-    """What is not to be seen in a file as it is: bodies and Parquet are compressed, databases have values in pieces."""
+    """The contents of compressed files, Parquet files and databases, in which text cannot be found directly."""
     if path.suffix == ".zst":
         with pa.CompressedInputStream(pa.BufferReader(raw), "zstd") as stream:
             yield stream.read()

@@ -1,4 +1,4 @@
-"""Prefect servers of the tests' own."""
+"""Prefect servers for tests."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def prefect_database(folder: Path) -> Path:
 
 
 def furnish(home: Path, database: Path) -> Path:
-    """`home` as a PREFECT_HOME with a copy of `database`."""
+    """Make `home` a PREFECT_HOME with a copy of `database`."""
     home.mkdir(parents=True, exist_ok=True)
     shutil.copy(database, home / "prefect.db")
     return home

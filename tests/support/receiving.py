@@ -1,4 +1,4 @@
-"""Receivers of notifications: a webhook and an SMTP server, in this process."""
+"""Receivers of notifications in this process: a webhook and an SMTP server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Inbox:
     arrived: list[float] = field(default_factory=list)
 
     def add(self, subject: str, body: str) -> None:
-        """Something arrives."""
+        """Add a message."""
         if self.about in f"{subject}\n{body}":
             self.arrived.append(time.monotonic())
             self.messages.append((subject, body))
@@ -43,13 +43,13 @@ class Inbox:
 
     @property
     def subjects(self) -> list[str]:
-        """What the messages are about."""
+        """The subjects of the messages."""
         return [subject for subject, _ in self.messages]
 
 
 @contextmanager
 def webhook(inbox: Inbox, port: int = 0) -> Iterator[str]:
-    """The URL of a webhook that puts what it gets into `inbox`."""
+    """The URL of a webhook that adds its messages to `inbox`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -73,7 +73,7 @@ def webhook(inbox: Inbox, port: int = 0) -> Iterator[str]:
 
 @contextmanager
 def mailbox(inbox: Inbox, port: int) -> Iterator[str]:
-    """The URL of an SMTP server at `port` that puts what it gets into `inbox`."""
+    """The URL of an SMTP server at `port` that adds its messages to `inbox`."""
 
     class Handler:
         async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802  # its name

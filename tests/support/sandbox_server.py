@@ -1,4 +1,4 @@
-"""The sandbox on a real loopback socket, inside the test's own process."""
+"""The sandbox on a local port in the process of the test."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ BASIC = {
 
 @asynccontextmanager
 async def serving(**options) -> AsyncIterator[TestClient]:
-    """A client of a sandbox with these options; by default at `NOW` and without felt quotas."""
+    """Start a sandbox with these options and give a client for it; by default at `NOW` and practically without
+    quotas."""
     server = TestServer(Sandbox(**{"now": NOW, "speed": UNLIMITED, **options}).application())
     async with TestClient(server) as client:
         yield client

@@ -1,4 +1,4 @@
-"""A `gridtide serve` of its own process."""
+"""`gridtide serve` in a process of its own."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def synthetic(name: str, schedule: str) -> dict[str, Any]:
-    """An entry that needs no upstream."""
+    """An entry without an upstream."""
     params = {"variables": ["demand"]}
     return {"name": name, "source": "synthetic", "output_folder": name, "params": params, "schedule": schedule}
 
 
 @contextmanager
 def served(config: dict[str, Any], folder: Path, server: str, home: Path, **variables: str) -> Iterator[Path]:
-    """Serve `config` from `folder` with the Prefect server at `server`; gives the process's log."""
+    """Serve `config` from `folder` with the Prefect server at `server`; gives the log of the process."""
     (folder / "api_config.json").write_text(json.dumps(config))
     environment = {
         "PREFECT_API_URL": server,

@@ -1,4 +1,4 @@
-"""Small training sets, made without a lake."""
+"""Small training sets without a lake."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.grids import PATTERNS, START, every_kind, tables
 
 
 def training_set(days: int, **keys: Any) -> TrainingSet:
-    """What predicts the demand of two locations over `days` days; `keys` are those of the spec."""
+    """A set that predicts the demand of two locations over `days` days; `keys` are keys of the spec."""
     kinds = every_kind(days)
     source, rule, rows = kinds["demand"]
     kinds["other"] = (source, rule, [row._replace(location="NYIS") for row in rows])
@@ -45,7 +45,7 @@ def write_training_set(path: Path, days: int, **keys: Any) -> None:
 def write_random_set(
     path: Path, random: np.random.Generator, *, locations: int, steps: int, seq_len: int, horizon: int
 ) -> dict[str, Any]:
-    """Write to `path` a set with random values, all windows of which are in train, and give its tensors."""
+    """Write a set with random values to `path`, with all windows in train; returns its tensors."""
     starts = windows_module.window_starts(steps, seq_len=seq_len, horizon=horizon, stride=1)
     numbers = np.repeat(np.arange(locations), len(starts))
     given = {

@@ -1,4 +1,4 @@
-"""Where the recorded payloads of the upstreams are, if they are there at all."""
+"""The folder of recorded answers of the upstreams, if it exists."""
 
 from __future__ import annotations
 

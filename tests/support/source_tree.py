@@ -1,4 +1,4 @@
-"""The project's own modules as trees of syntax: who imports whom, and which names they bind."""
+"""The modules of the project as syntax trees: their imports and the names that they bind."""
 
 import ast
 from collections import Counter, defaultdict
@@ -29,7 +29,7 @@ def parsed(path: Path) -> ast.Module:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """What a file imports, wherever in it and be it for types alone: modules, and names as `module.name`."""
+    """The imports of a file, anywhere in it and also for types: modules, and names as `module.name`."""
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -44,7 +44,7 @@ def within(module: str, packages: Iterable[str]) -> bool:
 
 
 def own_module(name: str) -> str | None:
-    """The module of ours that `name` is, or is defined in; None for what is not ours."""
+    """The module of the project that `name` is, or is defined in; None for other names."""
     while name and name not in MODULES:
         name = name.rpartition(".")[0]
     return name or None
@@ -52,7 +52,7 @@ def own_module(name: str) -> str | None:
 
 @cache
 def own_imports(module: str) -> frozenset[str]:
-    """Which of our other modules `module` imports."""
+    """The other modules of the project that `module` imports."""
     targets = {own_module(name) for name in imports(MODULES[module])}
     return frozenset(target for target in targets if target is not None and target != module)
 
@@ -63,7 +63,7 @@ def folders() -> list[str]:
 
 
 def child_graph(folder: str, without: Container[tuple[str, str]] = ()) -> dict[str, set[str]]:
-    """Of the modules and packages directly in `folder`: which imports which, with all that is inside them.
+    """The imports between the modules and packages directly in `folder`, with everything inside them.
 
     The imports `without`, as pairs of modules, do not count.
     """
@@ -81,7 +81,7 @@ def child_graph(folder: str, without: Container[tuple[str, str]] = ()) -> dict[s
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:
-    """Some circle of `graph`, in the order of its arrows; empty where it has none."""
+    """A circle of `graph`, in the order of its arrows; empty if there is none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -1,4 +1,4 @@
-"""A small upstream of hourly values for tests of flows: JSON, one answer scripted per path."""
+"""A small upstream of hourly values in JSON for tests of flows, with a scripted answer per path."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ScriptedUpstream:
     headers: list[dict[str, str]] = field(default_factory=list)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """One answer; remembers that it was asked for."""
+        """Answer, and count the request."""
         path = request.match_info["path"]
         self.asked[path] += 1
         self.first[path].set()
@@ -39,7 +39,7 @@ class ScriptedUpstream:
         return web.json_response(ROWS) if status == 200 else web.json_response({"error": "said so"}, status=status)
 
     def api(self, name: str, **keys: Any) -> dict[str, Any]:
-        """The configuration of an entry `name` that asks this upstream at the path of its name."""
+        """The configuration of an entry `name`, with the path of its name."""
         return {
             "name": name,
             "url": f"{self.url}{name}",
@@ -53,7 +53,7 @@ class ScriptedUpstream:
         }
 
     def config(self, lake: object, *apis: dict[str, Any], **keys: Any) -> dict[str, Any]:
-        """A configuration of these entries, whose tasks retry twice without much delay."""
+        """A configuration of these entries, whose tasks retry twice with a short delay."""
         retries = {"count": 2, "delay": "PT0.01S"}
         return {"lake": str(lake), "task_retries": retries, "apis": list(apis), **keys}
 

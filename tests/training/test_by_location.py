@@ -1,4 +1,4 @@
-"""Locations made apart are those that are made together."""
+"""Locations that are prepared separately give the same set as together."""
 
 import asyncio
 from typing import Any
@@ -37,14 +37,14 @@ SPEC: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """Every kind of interval of one location, the demand of another."""
+    """A lake with every kind of interval for one location, and the demand of another."""
     lake = Lake.open(str(tmp_path_factory.mktemp("lake")))
     asyncio.run(fill(lake, KINDS))
     return lake
 
 
 async def make_apart(plan: ReadingPlan, lake: Lake) -> list[Base]:
-    """A `BaseMaker` that exchanges all through the lake, the last location first."""
+    """A `BaseMaker` that exchanges all data through the lake, the last location first."""
     exchange = await LocationExchange.begin(plan, lake, "features/two/parts")
     numbers = range(len(plan.spec.locations))
     inputs = {number: await exchange.gather(lake, lake, number) for number in reversed(numbers)}
@@ -57,7 +57,7 @@ async def make_apart(plan: ReadingPlan, lake: Lake) -> list[Base]:
 
 
 async def written(lake: Lake) -> dict[str, bytes]:
-    """Everything of the set."""
+    """The bytes of the set."""
     return {one.path: await lake.store.read(one.path) for one in await lake.store.objects("features/two")}
 
 
@@ -66,7 +66,8 @@ async def written(lake: Lake) -> dict[str, bytes]:
     "keys", [{}, {"start": "2024-02-03T00:00Z", "end": "2024-02-28T05:00Z", "scaling": "none"}], ids=["open", "given"]
 )
 async def test_the_set_is_the_same_to_the_byte(lake: Lake, keys: dict[str, Any]) -> None:
-    """With columns that one location lacks, vintages, rejected values and fitted cleaning; nothing is left over."""
+    """Missing columns, vintages, rejected values and fitted cleaning give the same bytes, and no intermediate file
+    is left."""
     report = await preparation.prepare(SPEC | keys, CONFIG, lake, replace=True)
     together = await written(lake)
     assert await preparation.prepare(SPEC | keys, CONFIG, lake, make=make_apart) == report
@@ -77,7 +78,7 @@ async def test_the_set_is_the_same_to_the_byte(lake: Lake, keys: dict[str, Any])
 
 
 async def test_different_targets_are_refused(lake: Lake) -> None:
-    """As if made together."""
+    """Different targets are refused, as if prepared together."""
     first, second = SPEC["locations"]
     spec = SPEC | {"locations": [first, second | {"targets": ["iso_ne/ISNE/generation_wind"]}]}
     messages = []

@@ -1,4 +1,4 @@
-"""From the lake's files to a training set, whole."""
+"""From the files of the lake to a training set."""
 
 import asyncio
 import json
@@ -45,19 +45,19 @@ RICH = SPEC | {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake with every kind of interval, CSV and Parquet mixed."""
+    """A lake with every kind of interval, in CSV and Parquet."""
     path = tmp_path_factory.mktemp("lake")
     asyncio.run(fill(Lake.open(str(path)), KINDS))
     return path
 
 
 def prepare(folder: Path, **keys: Any) -> dict[str, Any]:
-    """The report of a set of `SPEC` with `keys`."""
+    """The report of a set with `SPEC` and `keys`."""
     return asyncio.run(preparation.prepare(SPEC | keys, CONFIG, Lake.open(str(folder)), replace=True))
 
 
 def test_everything_that_was_ingested_is_in_the_set(folder: Path) -> None:
-    """The period is that of the target; all kinds are columns; the file holds what the report says."""
+    """The period is that of the target, all series are columns, and the file matches the report."""
     report = prepare(folder)
     assert report["period"] == "2024-02-01T00:00/2024-03-02T00:00"
     assert report["shape"] == {"locations": 1, "steps": 720, "features": 9, "targets": 1, "seq_len": 48, "horizon": 24}
@@ -80,12 +80,12 @@ def test_everything_that_was_ingested_is_in_the_set(folder: Path) -> None:
     ],
 )
 def test_locations_that_patterns_name(patterns: list[str], places: set[str] | None) -> None:
-    """None as soon as one may match any."""
+    """Patterns give their locations, or None if one of them may match any location."""
     assert reading.named_locations(patterns) == places
 
 
 def test_values_are_scaled_by_train_hours_alone(folder: Path) -> None:
-    """Mean 0 and deviation 1 over the observed train cells; missing cells are 0."""
+    """Observed train cells have mean 0 and deviation 1; missing cells are 0."""
     report = prepare(folder)
     mapped, _ = tensors.open_mapped(folder / report["path"])
     train = slice(0, 504)
@@ -99,7 +99,7 @@ def test_values_are_scaled_by_train_hours_alone(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_values_after_the_train_hours_change_no_statistic(folder: Path, tmp_path: Path) -> None:
-    """A lake that differs only after the train period gives the same scales."""
+    """Values after the train period do not change the scales."""
     split = START + 504 * HOUR
     other = {
         name: (source, rule, [r._replace(value=(r.value or 0) + 7) if r.interval_end > split else r for r in rows])
@@ -114,7 +114,7 @@ def test_values_after_the_train_hours_change_no_statistic(folder: Path, tmp_path
 
 
 def test_a_later_retrieval_counts_unless_as_of_is_before_it(folder: Path, tmp_path: Path) -> None:
-    """A correction stored later is in the set, and is not in one as of a moment before it."""
+    """A correction is in the set unless `as_of` is before its storage."""
     lake = Lake.open(str(tmp_path))
     asyncio.run(fill(lake, KINDS))
     files = [file for name in KINDS for file in asyncio.run(lake.files(name, name))]
@@ -131,7 +131,7 @@ def test_a_later_retrieval_counts_unless_as_of_is_before_it(folder: Path, tmp_pa
 
 @pytest.mark.slow
 def test_pinned_inputs_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    """In two processes with other hash seeds and thread counts, also when newer files came since."""
+    """Pinned inputs give the same bytes with other hash seeds and thread counts, and after newer files came."""
     asyncio.run(fill(Lake.open(str(tmp_path)), KINDS))
     asyncio.run(preparation.prepare(RICH, CONFIG, Lake.open(str(tmp_path))))
     first = {path.name: path.read_bytes() for path in (tmp_path / "features/rich").iterdir()}
@@ -155,7 +155,7 @@ def test_pinned_inputs_give_the_same_bytes(folder: Path, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_compaction_changes_no_byte(tmp_path: Path) -> None:
-    """A set from months that were compacted since is the one from the files they were made of, revisions included."""
+    """Compacted months give the same bytes as their files, including revisions."""
     lake = Lake.open(str(tmp_path))
     asyncio.run(fill(lake, KINDS))
     source, rule, rows = KINDS["demand"]
@@ -168,7 +168,7 @@ def test_compaction_changes_no_byte(tmp_path: Path) -> None:
 
 
 def test_the_export_holds_the_same_arrays(folder: Path) -> None:
-    """Those of the safetensors file, as NumPy opens them."""
+    """The npz export has the arrays of the safetensors file."""
     report = prepare(folder, name="exported", export=["npz"])
     mapped, _ = tensors.open_mapped(folder / report["path"])
     with np.load(folder / "features/exported/sequences.npz") as exported:
@@ -179,7 +179,7 @@ def test_the_export_holds_the_same_arrays(folder: Path) -> None:
 
 
 def test_nothing_of_an_earlier_set_stays_beside_a_new_one(tmp_path: Path) -> None:
-    """Of the same name: an export and pictures that the new spec does not ask for would be those of other arrays."""
+    """Exports and pictures of an earlier set of the same name are removed."""
     asyncio.run(fill(Lake.open(str(tmp_path)), KINDS))
     prepare(tmp_path, export=["npz"], pictures=True)
     prepare(tmp_path, seq_len=24)
@@ -187,7 +187,7 @@ def test_nothing_of_an_earlier_set_stays_beside_a_new_one(tmp_path: Path) -> Non
 
 
 def test_the_manifest_says_what_each_column_is_and_what_was_rejected(tmp_path: Path) -> None:
-    """Formula, unit and lookback of every column; counts by rule; versions of what it was made with."""
+    """The manifest has formula, unit and look-back of every column, counts by rule, and versions."""
     source, rule, rows = KINDS["demand"]
     broken = [r._replace(value=-5) if n in (100, 101) else r for n, r in enumerate(rows)]
     asyncio.run(fill(Lake.open(str(tmp_path)), KINDS | {"demand": (source, rule, broken)}))
@@ -210,7 +210,7 @@ def test_the_manifest_says_what_each_column_is_and_what_was_rejected(tmp_path: P
 
 
 def test_a_pinned_file_that_changed_is_refused(folder: Path) -> None:
-    """The error names the file; those of a manifest, as they stand in it, give the same set."""
+    """A changed pinned file is refused by name; the inputs of a manifest give the same set."""
     prepare(folder)
     pinned = [Input(**one) for one in json.loads((folder / "features/small/manifest.json").read_text())["inputs"]]
     manifest = json.loads((folder / "features/small/manifest.json").read_text())
@@ -253,13 +253,13 @@ def test_a_pinned_file_that_changed_is_refused(folder: Path) -> None:
     ],
 )
 def test_an_impossible_spec_says_what_there_is(folder: Path, keys: dict[str, Any], says: str) -> None:
-    """What is wrong, with figures, and what exists instead."""
+    """A spec that cannot be fulfilled is refused, with the reason, figures and alternatives."""
     with pytest.raises(TrainingError, match=says):
         prepare(folder, **keys)
 
 
 def test_a_target_that_is_null_throughout_is_not_offered_instead_of_itself(tmp_path: Path) -> None:
-    """But the others of its entries are."""
+    """The alternatives for a target without values do not include the target itself."""
     source, rule, rows = KINDS["day_ahead"]
     asyncio.run(
         fill(Lake.open(str(tmp_path)), KINDS | {"day_ahead": (source, rule, [r._replace(value=None) for r in rows])})
@@ -270,7 +270,7 @@ def test_a_target_that_is_null_throughout_is_not_offered_instead_of_itself(tmp_p
 
 
 def test_inputs_of_which_nothing_is_known_are_told(tmp_path: Path) -> None:
-    """A forecast that is null throughout has no column; weather that begins after the train hours is left out."""
+    """A forecast without values has no column; weather that starts after the train hours is left out."""
     kinds = dict(KINDS)
     for name in ("day_ahead", "weather"):
         source, rule, rows = KINDS[name]
@@ -284,7 +284,7 @@ def test_inputs_of_which_nothing_is_known_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("calendar", [False, True])
 def test_a_window_that_saw_nothing_of_its_inputs_is_none(tmp_path: Path, calendar: bool) -> None:
-    """However many columns of the calendar, which are always known, stand beside them."""
+    """Calendar columns do not count for the observed share of a window."""
     first, last = START + timedelta(days=4), START + timedelta(days=12)
     source, rule, rows = KINDS["weather"]
     kinds = KINDS | {"weather": (source, rule, [row for row in rows if not first <= row.interval_start < last])}
@@ -297,8 +297,8 @@ def test_a_window_that_saw_nothing_of_its_inputs_is_none(tmp_path: Path, calenda
 
 @pytest.mark.slow
 def test_data_exactly_as_long_as_a_window_are_one_train_window(folder: Path) -> None:
-    """Where the spec asks for neither validation nor test: by shares of 0, or by moments and those. What is left out
-    has no window, no hour, and says so when it is read."""
+    """With shares of 0, or split times at the end, data of one window gives one train window, and reading another
+    split is an error."""
     mlx_store = pytest.importorskip("gridtide.mlx_store", reason="MLX is an extra")
     end = START + 72 * HOUR
     none = {"validation": 0, "test": 0}
@@ -321,7 +321,7 @@ def test_data_exactly_as_long_as_a_window_are_one_train_window(folder: Path) -> 
 
 
 def test_only_one_of_validation_and_test_may_be_asked_for(folder: Path) -> None:
-    """The gap is then between the two that are there."""
+    """With one of validation and test, the gap lies between the two remaining splits."""
     first = prepare(folder, splits={"validation": 0, "test": 0.25, "gap": 24})
     assert first["splits"] == {"train": 20, "validation": 0, "test": 6}
     second = prepare(folder, splits={"validation": 0.25, "test": 0, "gap": 24})
@@ -336,7 +336,7 @@ def test_a_window_exactly_as_long_as_a_split_allows_is_kept(folder: Path) -> Non
 
 @pytest.mark.parametrize("most", [10_000, 150_000], ids=["sequences", "pictures"])
 def test_a_set_whose_successor_cannot_be_written_stays_as_it_was(tmp_path: Path, most: int) -> None:
-    """Whichever file does not fit, as on a full disk: all files of the old set are there, and none of the new one."""
+    """If any file of a new set cannot be written, all files of the old set stay, and none of the new set exists."""
     pytest.importorskip("matplotlib", reason="matplotlib is an extra")
     asyncio.run(fill(Lake.open(str(tmp_path)), KINDS))
     prepare(tmp_path, pictures=True)

@@ -1,4 +1,4 @@
-"""What a model is asked with now is what a training set would hold of these hours."""
+"""The context for inference equals the rows that a training set would have for these hours."""
 
 import asyncio
 import re
@@ -42,14 +42,14 @@ SPEC: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A lake with values beyond the end of the training set in it."""
+    """A lake with values after the end of the training set."""
     path = tmp_path_factory.mktemp("lake")
     asyncio.run(fill(Lake.open(str(path)), KINDS))
     return path
 
 
 def prepared(folder: Path, **keys: Any) -> Path:
-    """The sequences of a set of `SPEC` with `keys`."""
+    """The sequences of a set with `SPEC` and `keys`."""
     report = asyncio.run(preparation.prepare(SPEC | keys, CONFIG, Lake.open(str(folder)), replace=True))
     return folder / report["path"]
 
@@ -58,8 +58,8 @@ def prepared(folder: Path, **keys: Any) -> Path:
     "cleaning", [{}, pytest.param({"gaps": "interpolate_from_the_future"}, id="fitted on train hours")]
 )
 def test_the_newest_files_give_what_a_later_set_holds(folder: Path, cleaning: dict[str, str]) -> None:
-    """Value by value and cell by cell of the mask, for every column of both locations: the hours after the end of
-    the set are those of a set that goes on for ten days and has the same train hours."""
+    """Hours after the end of the set equal those of a later set with the same train hours, for every column of both
+    locations."""
     if cleaning:
         pytest.importorskip("sklearn", reason="scikit-learn is an extra")
     earlier = prepared(folder, cleaning=cleaning)
@@ -79,7 +79,7 @@ def test_the_newest_files_give_what_a_later_set_holds(folder: Path, cleaning: di
 )
 @pytest.mark.parametrize("day", [20, 30])
 def test_the_hours_asked_for_may_be_within_the_set(folder: Path, day: int, cleaning: dict[str, str]) -> None:
-    """Its own hours come out as they are in it, those of training and those after it."""
+    """Hours of the set itself are equal to its rows, in and after training."""
     if cleaning:
         pytest.importorskip("sklearn", reason="scikit-learn is an extra")
     path = prepared(folder, cleaning=cleaning)
@@ -93,7 +93,7 @@ def test_the_hours_asked_for_may_be_within_the_set(folder: Path, day: int, clean
 
 
 def test_hours_before_those_that_cleaning_was_fitted_on_are_refused(folder: Path) -> None:
-    """How many there are is said."""
+    """More hours than exist before the fitted ones are refused, with their number."""
     pytest.importorskip("sklearn", reason="scikit-learn is an extra")
     path = prepared(folder, cleaning={"gaps": "interpolate_from_the_future"})
     until = START + timedelta(days=2)
@@ -105,7 +105,7 @@ def test_hours_before_those_that_cleaning_was_fitted_on_are_refused(folder: Path
 
 @pytest.mark.parametrize("late", [10, 30])
 def test_what_becomes_known_late_is_in_the_first_rows_and_in_those_of_now(tmp_path: Path, late: int) -> None:
-    """However many days after its hour: as much more history is read."""
+    """Values that become available days later are used, because enough history is read."""
     source, _, rows = KINDS["fuel_mix"]
     kinds = {"demand": KINDS["demand"], "fuel_mix": (source, Available(lag=timedelta(days=late)), rows)}
     config = configuration(kinds)
@@ -136,22 +136,22 @@ def test_what_becomes_known_late_is_in_the_first_rows_and_in_those_of_now(tmp_pa
     ],
 )
 def test_hours_that_cannot_be_are_refused(folder: Path, hours: int, until: datetime, says: str) -> None:
-    """None, and those before a moment that is another one on every machine."""
+    """Zero hours, and a time without a zone, are refused."""
     with pytest.raises(TrainingError, match=says):
         mlx_store.get_real_time_context(prepared(folder), hours, config=CONFIG, lake=str(folder), until=until)
 
 
 @pytest.mark.parametrize("keys", [{"until": START}, {"lake": "lake"}])
 def test_other_hours_than_its_own_need_a_configuration(folder: Path, keys: dict[str, Any]) -> None:
-    """They would be the last of the set whatever was asked for."""
+    """Other hours than those of the set are refused without a configuration."""
     with pytest.raises(TrainingError, match=r"earlier: .*Give config as well"):
         mlx_store.get_real_time_context(prepared(folder), 24, **keys)
 
 
 @pytest.mark.parametrize(("kind", "series"), [("fuel_mix", "generation_wind"), ("demand", "eia/ISNE/demand")])
 def test_a_series_that_is_not_in_the_lake_is_missing(folder: Path, tmp_path: Path, kind: str, series: str) -> None:
-    """What is made of it is 0 and masked, all else as ever; also where the spec names it without wildcards, as an
-    input and as the target."""
+    """Columns of a missing series are 0 and masked, and all others are unchanged, also for an input or target
+    without wildcards."""
     path = prepared(folder)
     less = {name: rows for name, rows in KINDS.items() if name != kind}
     asyncio.run(fill(Lake.open(str(tmp_path)), less))
@@ -169,7 +169,7 @@ def test_a_series_that_is_not_in_the_lake_is_missing(folder: Path, tmp_path: Pat
 
 
 def test_a_lake_with_none_of_the_series_is_refused(folder: Path, tmp_path: Path) -> None:
-    """Such as a wrong one: the error says over which hours, and what there is."""
+    """A lake without any of the series is refused, with the hours and the existing series."""
     path = prepared(folder)
     until = START + timedelta(days=LATER)
     with pytest.raises(TrainingError, match=r"earlier: the lake has none of its \d+ input series over .*Ingest"):
@@ -179,7 +179,8 @@ def test_a_lake_with_none_of_the_series_is_refused(folder: Path, tmp_path: Path)
 def test_a_region_that_comes_later_changes_nothing_and_is_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Though the spec matches it and it comes first in the order of names: columns are found by name."""
+    """A region that the spec matches but that was added later is left out with a warning, and all columns stay the
+    same."""
     kinds = {"demand": KINDS["demand"]}
     source, rule, rows = kinds["demand"]
     config, lake = configuration(kinds), Lake.open(str(tmp_path))

@@ -1,4 +1,4 @@
-"""The page of pictures that goes beside a training set."""
+"""The page of pictures beside a training set."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.mark.slow
 def test_a_page_holds_every_picture_of_every_location() -> None:
-    """As PNG inside the page, with what they show in words; the same page for the same set."""
+    """The page contains every picture as PNG with a description, and is the same for the same set."""
     made = training_set(30, seq_len=48, horizon=24)
     page = report_page.render_page(made, manifest.describe_set(made, []))
     found = [base64.b64decode(text) for text in re.findall(r"base64,([^']+)'", page)]
@@ -32,13 +32,13 @@ def test_a_page_holds_every_picture_of_every_location() -> None:
 
 
 def test_names_cannot_write_html() -> None:
-    """A description is shown as text."""
+    """HTML in a description is shown as text."""
     made = training_set(30, seq_len=48, horizon=24, description="<script>alert(1)</script>")
     assert "<script>" not in report_page.render_page(made, manifest.describe_set(made, []))
 
 
 def test_correlations_are_those_of_plain_numpy() -> None:
-    """Over train steps in which feature and later target are both observed."""
+    """Correlations use the train steps at which feature and target are observed."""
     made = training_set(30, seq_len=48, horizon=24)
     for ahead in (1, 24):
         found = report_page.correlate_target(made, 0, ahead)
@@ -65,7 +65,7 @@ def prepared(folder: Path, **keys: Any) -> dict[str, Any]:
 
 
 def test_the_page_is_written_beside_the_sequences(tmp_path: Path) -> None:
-    """Where it is asked for."""
+    """The page is written if the spec requests it."""
     report = prepared(tmp_path)
     assert report["pictures"] == "features/small/report.html"
     assert "<img" in (tmp_path / report["pictures"]).read_text()
@@ -76,7 +76,7 @@ def test_the_page_is_written_beside_the_sequences(tmp_path: Path) -> None:
 def test_without_matplotlib_the_set_is_written_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And a warning says what to install; drawing itself is an error that says so too."""
+    """Without matplotlib, the set is written with a warning, and drawing is an error; both say what to install."""
     made = training_set(30, seq_len=48, horizon=24)
     for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(__import__("sys").modules, name, None)

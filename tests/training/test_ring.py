@@ -19,13 +19,13 @@ LAYOUTS: tuple[Layout, ...] = ("contiguous", "zigzag", "striped")
     ],
 )
 def test_positions_written_out(layout: Layout, expected: list[list[int]]) -> None:
-    """Eight steps over two ranks."""
+    """The positions of eight steps on two ranks are these."""
     assert [Shard(layout, rank, 2).positions(8).tolist() for rank in (0, 1)] == expected
 
 
 @given(layout=st.sampled_from(LAYOUTS), ranks=st.integers(1, 9), length=st.integers(1, 200))
 def test_every_step_is_held_once(layout: Layout, ranks: int, length: int) -> None:
-    """Any length is rounded up by less than a multiple, and then dealt out evenly and disjointly."""
+    """Any length is rounded up by less than a multiple, and each step belongs to one rank."""
     shards = [Shard(layout, rank, ranks) for rank in range(ranks)]
     rounded = shards[0].rounded(length)
     assert length <= rounded < length + shards[0].multiple
@@ -36,8 +36,7 @@ def test_every_step_is_held_once(layout: Layout, ranks: int, length: int) -> Non
 
 @pytest.mark.parametrize("ranks", [2, 4, 8])
 def test_zigzag_evens_out_the_work_of_causal_attention(ranks: int) -> None:
-    """Each step attends to itself and all before it: work is the sum of positions + 1. Zigzag is even to 1.00,
-    contiguous gives the last rank nearly twice the mean."""
+    """With zigzag the work of all ranks is equal; with contiguous blocks the last rank does nearly twice the mean."""
     length = 16 * ranks
 
     def uneven(layout: Layout) -> float:
@@ -50,12 +49,12 @@ def test_zigzag_evens_out_the_work_of_causal_attention(ranks: int) -> None:
 
 
 def test_an_unknown_layout_is_refused() -> None:
-    """Which would have been dealt out like one of the others."""
+    """An unknown layout is an error."""
     with pytest.raises(ValueError, match="zig-zag is no layout; there are contiguous, zigzag, striped"):
         Shard("zig-zag", 0, 2)  # type: ignore[arg-type]
 
 
 def test_a_rank_outside_the_ring_is_refused() -> None:
-    """Ranks count from 0."""
+    """A rank must be from 0 to the number of ranks − 1."""
     with pytest.raises(ValueError, match="rank 2 is not one of 2"):
         Shard("zigzag", 2, 2)

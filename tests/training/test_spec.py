@@ -1,4 +1,4 @@
-"""Training specs: what is asked, and what is wrong with it."""
+"""Training specs: their keys, and the messages for wrong ones."""
 
 import json
 from datetime import timedelta
@@ -16,19 +16,19 @@ PLACE = {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": ["eia/ISNE/*"
 
 
 def load(**keys: Any) -> TrainingSpec:
-    """A spec with `keys` beside what every one needs."""
+    """A spec with `keys` and the required ones."""
     return spec_module.load_spec({"name": "test", "locations": [PLACE]} | keys)
 
 
 def test_defaults_are_a_year_of_hours_a_day_ahead() -> None:
-    """What a spec leaves out."""
+    """The defaults are a context of a year and a horizon of a day."""
     made = load()
     assert (made.seq_len, made.horizon, made.stride, made.resolution) == (8760, 24, 24, timedelta(hours=1))
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.json")), ids=lambda path: path.stem)
 def test_shipped_specs_load(path: Path) -> None:
-    """Each is valid and named like its file."""
+    """Each shipped spec is valid and has the name of its file."""
     assert spec_module.load_spec(path).name == path.stem
 
 
@@ -80,19 +80,19 @@ def test_shipped_specs_load(path: Path) -> None:
     ],
 )
 def test_a_bad_spec_says_what_is_wrong(keys: dict[str, Any], says: str) -> None:
-    """The error names the key and what would be right."""
+    """The error names the key and the right value."""
     with pytest.raises(TrainingError, match=says):
         load(**keys)
 
 
 def test_moments_are_those_of_utc() -> None:
-    """In whichever zone they are given, so that one moment is one spec, and one fingerprint."""
+    """The same time in another zone is the same spec with the same fingerprint."""
     assert load(start="2024-01-01T00:00-05:00") == load(start="2024-01-01T05:00Z")
     assert load(start="2024-01-01T00:00-05:00").model_dump(mode="json")["start"] == "2024-01-01T05:00:00Z"
 
 
 def test_every_problem_is_told_at_once() -> None:
-    """Two bad keys are two lines."""
+    """Two wrong keys are two lines of the message."""
     with pytest.raises(TrainingError) as raised:
         load(horizon=0, stride=0)
     assert "horizon" in str(raised.value)
@@ -100,14 +100,14 @@ def test_every_problem_is_told_at_once() -> None:
 
 
 def test_a_list_whose_items_are_wrong_is_not_called_empty_too() -> None:
-    """Only the item is to be mended."""
+    """A list with a wrong element gives one problem."""
     with pytest.raises(TrainingError) as raised:
         load(locations=[PLACE | {"targets": ["demand"]}])
     assert str(raised.value).count("\n") == 0
 
 
 def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
-    """No file, and no JSON."""
+    """A missing file and a file that is not JSON are named."""
     with pytest.raises(TrainingError, match=r"none\.json: cannot be read"):
         spec_module.load_spec(tmp_path / "none.json")
     (tmp_path / "bad.json").write_text("{")
@@ -116,7 +116,7 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
 
 
 def test_every_key_says_what_it_is_for() -> None:
-    """In the schema that the form of the UI is drawn from, all the way down."""
+    """Every key has a description in the schema, from which the UI builds its form."""
     schema = TrainingSpec.model_json_schema()
     silent = [
         f"{name}.{key}"
@@ -128,7 +128,7 @@ def test_every_key_says_what_it_is_for() -> None:
 
 
 def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
-    """As editors on Windows write it."""
+    """A file with a byte order mark is read."""
     path = tmp_path / "spec.json"
     content = {"name": "marked", "locations": [{"name": "A", "targets": ["a/b/c"], "inputs": ["a/b/c"]}]}
     path.write_text(json.dumps(content), encoding="utf-8-sig")

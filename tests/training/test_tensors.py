@@ -1,4 +1,4 @@
-"""One safetensors file that loads and maps alike."""
+"""A safetensors file that can be loaded and memory-mapped."""
 
 import asyncio
 import json
@@ -25,14 +25,14 @@ GIVEN = {
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """The file with what is `GIVEN`."""
+    """A file with the tensors `GIVEN`."""
     path = tmp_path / "some.safetensors"
     path.write_bytes(b"".join(tensors.encode_tensors(GIVEN, {"name": "ö"})))
     return path
 
 
 def test_what_was_written_is_mapped(path: Path) -> None:
-    """Names, shapes, types, values and metadata come back."""
+    """Names, shapes, types, values and metadata are read back."""
     mapped, metadata = tensors.open_mapped(path)
     assert metadata == {"name": "ö"}
     assert list(mapped) == list(GIVEN)
@@ -42,14 +42,14 @@ def test_what_was_written_is_mapped(path: Path) -> None:
 
 
 def test_other_readers_read_it(path: Path) -> None:
-    """The reference reader checks the format, and that there are no holes."""
+    """The reference reader accepts the file, and there are no gaps between tensors."""
     loaded = load_file(path)
     for name, tensor in GIVEN.items():
         np.testing.assert_array_equal(loaded[name], tensor)
 
 
 def test_every_tensor_starts_on_a_page(path: Path) -> None:
-    """Counted from the beginning of the file."""
+    """Every tensor starts at a multiple of the page size in the file."""
     body = path.read_bytes()
     length = int.from_bytes(body[:8], "little")
     header = json.loads(body[8 : 8 + length])
@@ -58,7 +58,7 @@ def test_every_tensor_starts_on_a_page(path: Path) -> None:
 
 
 def test_a_missing_file_is_named(path: Path) -> None:
-    """The error says which file, and what to do."""
+    """The error of a missing file has its name and the fix."""
     with pytest.raises(StorageError, match=r"none.*gridtide prepare"):
         tensors.open_mapped(path.with_name("none"))
 
@@ -67,7 +67,7 @@ def test_a_missing_file_is_named(path: Path) -> None:
 @given(share=st.floats(0, 1, exclude_max=True))
 @example(share=0)
 def test_a_cut_file_is_damaged(path: Path, share: float) -> None:
-    """Wherever it is cut."""
+    """A truncated file is damaged, wherever it ends."""
     body = b"".join(tensors.encode_tensors(GIVEN, {"name": "ö"}))
     path.write_bytes(body[: int(share * len(body))])
     with pytest.raises(StorageError, match=r"some\.safetensors: is damaged: .*gridtide prepare"):
@@ -78,7 +78,7 @@ def test_a_cut_file_is_damaged(path: Path, share: float) -> None:
 @given(place=st.integers(0, 900), byte=st.integers(0, 255))
 @example(place=241, byte=ord("."))  # of two offsets one is left
 def test_a_changed_header_never_opens_as_something_else_unnoticed(path: Path, place: int, byte: int) -> None:
-    """It is damaged, or what opens has no more bytes than the file, whatever byte of the header changed."""
+    """With any changed byte in the header, the file is damaged, or the tensors fit in the file."""
     body = bytearray(b"".join(tensors.encode_tensors(GIVEN, {"name": "ö"})))
     body[place] = byte
     path.write_bytes(body)
@@ -91,7 +91,7 @@ def test_a_changed_header_never_opens_as_something_else_unnoticed(path: Path, pl
 
 
 def test_a_file_that_is_replaced_stays_what_it_was_for_who_has_it_open(tmp_path: Path) -> None:
-    """Whoever opened it reads the old one, whoever opens it anew the new one; never a mixture."""
+    """A process that has the old file open keeps reading it; a new process reads the new file."""
     lake = Lake.open(str(tmp_path))
     for number in (1, 2):
         ones = {"values": np.full((1, 1 << 20), number, np.float32)}

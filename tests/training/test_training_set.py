@@ -1,4 +1,4 @@
-"""What a set does about columns, targets and values that would spoil its scales."""
+"""Columns, targets and values that would spoil the scales of a set."""
 
 import asyncio
 import json
@@ -38,12 +38,12 @@ LATE = START + timedelta(days=TRAIN)
 
 
 def moved(location: str, variable: str = "demand", factor: float = 1000.0) -> list[Row]:
-    """The demand under another name, and larger."""
+    """The demand under another name and with larger values."""
     return [row._replace(location=location, variable=variable, value=factor * (row.value or 0.0)) for row in ROWS]
 
 
 def prepare(folder: Path, rows: list[Row], **keys: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Report, tensors and manifest of a set of `SPEC` with `keys` from ISNE's demand and `rows`."""
+    """Report, tensors and manifest of a set with `SPEC` and `keys`, from ISNE's demand and `rows`."""
     kinds = {"demand": (SOURCE, RULE, [*ROWS, *rows])}
     asyncio.run(fill(Lake.open(str(folder)), kinds))
     report = asyncio.run(preparation.prepare(SPEC | keys, configuration(kinds), Lake.open(str(folder)), replace=True))
@@ -53,14 +53,14 @@ def prepare(folder: Path, rows: list[Row], **keys: Any) -> tuple[dict[str, Any],
 
 @pytest.mark.parametrize("level", [None, 5.0], ids=["never observed", "constant"])
 def test_a_location_whose_target_nothing_scales_is_refused(tmp_path: Path, level: float | None) -> None:
-    """The message names it, and what else may be done."""
+    """A location with an unscaled target is refused, with its name and the alternatives."""
     rows = [row if row.interval_start >= LATE else row._replace(value=level) for row in moved("ERCO")]
     with pytest.raises(TrainingError, match=r"targets are never observed.*ERCO: eia/ERCO/demand.*unscaled_targets"):
         prepare(tmp_path, rows, unscaled_inputs="drop", cleaning={"stale": 0})
 
 
 def test_a_location_that_is_dropped_has_no_windows_and_no_raw_values(tmp_path: Path) -> None:
-    """With `drop`: nothing of it is in any split, and report and manifest name it."""
+    """With `drop`, the location is in no split, and report and manifest name it."""
     rows = [row for row in moved("ERCO") if row.interval_start >= LATE]
     report, mapped, manifest = prepare(tmp_path, rows, unscaled_targets="drop")
     assert all((mapped[f"windows.{split}"][:, 0] == 0).all() for split in ("train", "validation", "test"))
@@ -72,7 +72,7 @@ def test_a_location_that_is_dropped_has_no_windows_and_no_raw_values(tmp_path: P
 
 @pytest.mark.parametrize("level", [None, 0.0], ids=["never observed", "constant"])
 def test_an_input_that_nothing_scales_is_left_out_where_it_is_so(tmp_path: Path, level: float | None) -> None:
-    """The other location keeps it; what is left out is masked and named, and no raw value stands in x."""
+    """An unscaled input is masked and named for its location, and kept for the other."""
     solar = [
         row if row.interval_start >= LATE else row._replace(value=level) for row in moved("ERCO", "net_generation")
     ]
@@ -88,7 +88,7 @@ def test_an_input_that_nothing_scales_is_left_out_where_it_is_so(tmp_path: Path,
 
 
 def test_an_input_that_nothing_scales_may_be_pooled_or_refused(tmp_path: Path) -> None:
-    """Pooled it gets the scale of the location that has it; refused it is named."""
+    """With `pool` it gets the scale of the other location; with `refuse` the message names it."""
     late = [row for row in moved("ERCO", "net_generation") if row.interval_start >= LATE]
     rows = [*moved("ERCO"), *moved("ISNE", "net_generation"), *late]
     _, mapped, manifest = prepare(tmp_path, rows, unscaled_inputs="pool")
@@ -101,7 +101,7 @@ def test_an_input_that_nothing_scales_may_be_pooled_or_refused(tmp_path: Path) -
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_absurd_values_of_training_do_not_kill_their_column(tmp_path: Path, count: int) -> None:
-    """Sentinels within what the variable may have are rejected and counted; the rest is scaled as without them."""
+    """Sentinels in the train hours are rejected and counted, and the other values are scaled as without them."""
     rows = moved("ISNE", "net_generation", 1.0)
     spoilt = [row._replace(value=900_000.0) if 100 <= n < 100 + count else row for n, row in enumerate(rows)]
     keys = {"locations": SPEC["locations"][:1]}
@@ -114,7 +114,7 @@ def test_absurd_values_of_training_do_not_kill_their_column(tmp_path: Path, coun
 
 
 def test_the_largest_scaled_values_are_told_by_split(tmp_path: Path) -> None:
-    """Of each column, as they stand in the file."""
+    """The report has the largest scaled values of each column by split, as in the file."""
     report, mapped, manifest = prepare(tmp_path, [], locations=SPEC["locations"][:1])
     bounds = manifest["bounds"]
     ranges = {
@@ -130,7 +130,7 @@ def test_the_largest_scaled_values_are_told_by_split(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("late", [range(10, 12), range(38, 40)], ids=["in training", "in test"])
 def test_days_on_which_a_forecast_is_late_take_no_column_away(tmp_path: Path, late: range) -> None:
-    """Two of 40 days: it stays known ahead, and is missing where it was not there yet."""
+    """A forecast that is late on two of 40 days keeps its leads, and is missing on these days."""
     rows = []
     for row in KINDS["forecast"][2]:
         day = (row.interval_start - START) // timedelta(days=1)

@@ -1,4 +1,4 @@
-"""Bases show at each step what was known then, and nothing else."""
+"""Bases contain at each step only values that were available by its end."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ PERIOD = Period(START + timedelta(days=5), START + timedelta(days=DAYS))
 
 
 def wanted(**keys: Any) -> TrainingSpec:
-    """A spec over everything of `every_kind`."""
+    """A spec with all series of `every_kind`."""
     place = {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": PATTERNS}
     return load_spec(
         {"name": "test", "locations": [place], "seq_len": 48, "horizon": 24, "leads": [1, 24], "features": PLAIN} | keys
@@ -31,7 +31,7 @@ def wanted(**keys: Any) -> TrainingSpec:
 
 
 def base(kinds: Any, **keys: Any) -> Base:
-    """The one base of `kinds`."""
+    """The base of `kinds`, which have one location."""
     grid = HourlyGrid(Period(START, START + timedelta(days=DAYS + 2)), lambda name: True)
     for rule, table in tables(kinds):
         grid.add(table, rule)
@@ -39,7 +39,7 @@ def base(kinds: Any, **keys: Any) -> Base:
 
 
 def test_columns_look_at_the_freshest_hour_that_is_known() -> None:
-    """Lagged series look back by their lag, a daily report by its day, forecasts ahead by each lead."""
+    """A lagged series looks back by its lag, a daily report by its day, and a forecast ahead by each lead."""
     shifts = [column.name for column in base(every_kind(DAYS)).columns]
     assert shifts == [
         "eia/ISNE/demand-5h",
@@ -66,10 +66,10 @@ EVERYTHING = {
 
 @pytest.mark.parametrize("moment", [PERIOD.start + 50 * HOUR, PERIOD.start + 133 * HOUR, PERIOD.end - 150 * HOUR])
 def test_nothing_that_is_not_yet_available_moves_a_row(moment: datetime) -> None:
-    """Whatever values become available after a moment, no row that ends by then changes, to the bit.
+    """Values that become available after a time change no row that ends by then, not by a bit.
 
-    Whether what comes later is plausible, impossible, stale, or missing; with all groups of features
-    and all cleaning that is on by default. All columns but the calendar's do change from then on.
+    This holds for plausible, impossible, stale and missing values, with all groups of features and all default rules
+    of cleaning. Later rows change in all columns except those of the calendar.
     """
     kinds = every_kind(DAYS) | priced(DAYS)
     before = base(kinds, features=EVERYTHING, locations=[PRICED])
@@ -99,7 +99,7 @@ PRICED = {
 
 
 def priced(days: int) -> dict[str, tuple[str, Available, list[Row]]]:
-    """What `every_kind` lacks for all groups of features: fuels, interchange, prices of two places, wind."""
+    """Series for all groups of features that `every_kind` lacks: fuels, interchange, prices of two locations, wind."""
     hours = days * 24
 
     def value(level: float) -> Callable[[float], float]:
@@ -155,14 +155,14 @@ def since(kinds: Any, moment: datetime, changed: Callable[[int, float], float | 
 
 
 def test_targets_are_the_truth_of_their_own_hour() -> None:
-    """Row r of the targets is the value of hour r, whenever it became known."""
+    """Row r of the targets is the value of hour r, whenever it became available."""
     kinds = every_kind(DAYS)
     values = [row.value for row in kinds["demand"][2]]
     np.testing.assert_array_equal(base(kinds).targets[:, 0], values[5 * 24 :])
 
 
 def test_gaps_are_filled_forward_and_masked() -> None:
-    """Three missing hours: with a limit of two the third stays missing, and none counts as observed."""
+    """With a limit of two, the third missing hour stays missing, and filled hours do not count as observed."""
     kinds = every_kind(DAYS)
     source, rule, rows = kinds["demand"]
     hole = 6 * 24
@@ -175,7 +175,7 @@ def test_gaps_are_filled_forward_and_masked() -> None:
 
 
 def test_locations_share_their_columns() -> None:
-    """What a location lacks is a column without values there, so that all bases have the same columns."""
+    """A column that a location lacks has no values there, so that all bases have the same columns."""
     kinds = every_kind(DAYS)
     kinds["other"] = ("eia", kinds["demand"][1], [r._replace(location="NYIS") for r in kinds["demand"][2]])
     places = [
@@ -192,14 +192,14 @@ def test_locations_share_their_columns() -> None:
 
 
 def test_a_pattern_without_a_series_says_what_there_is() -> None:
-    """The error names the pattern and series that are alike."""
+    """The error of a pattern without a series names the pattern and similar series."""
     place = {"name": "ISNE", "targets": ["eia/ISNE/demnd"], "inputs": PATTERNS}
     with pytest.raises(TrainingError, match=r'"eia/ISNE/demnd" matches no series.*such as eia/ISNE/demand'):
         base(every_kind(DAYS), locations=[place])
 
 
 def test_features_of_what_is_no_input_are_refused() -> None:
-    """A pattern that matches no input of any location would silently make no lags nor statistics."""
+    """A pattern in `of` that matches no input is refused, instead of giving no columns."""
     rule = {"calendar": False, "of": ["iso_ne/*/*", "eia/ISNE/demnd"]}
     with pytest.raises(TrainingError, match=r'features.of: "eia/ISNE/demnd" matches no input.*as eia/ISNE/demand'):
         base(every_kind(DAYS), features=rule | {"lags": [24]})
@@ -207,7 +207,7 @@ def test_features_of_what_is_no_input_are_refused() -> None:
 
 
 def test_a_target_without_a_value_is_refused() -> None:
-    """An all-missing target names itself and the period."""
+    """A target without any value is refused, and the message names it and the period."""
     kinds = every_kind(DAYS)
     kinds["demand"] = (*kinds["demand"][:2], [r._replace(value=None) for r in kinds["demand"][2]])
     with pytest.raises(TrainingError, match="the target eia/ISNE/demand has no value in 2024-02-06"):
@@ -215,7 +215,7 @@ def test_a_target_without_a_value_is_refused() -> None:
 
 
 def hourly_price(published: datetime, hours: range) -> list[Row]:
-    """Day-ahead prices of `hours` from `START` on, each another one, published together."""
+    """Day-ahead prices of `hours` from `START` on, all different, published together."""
     return [
         Row(START + n * HOUR, START + (n + 1) * HOUR, "4000", "lmp_day_ahead", "USD/MWh", float(n), published)
         for n in hours

@@ -1,4 +1,4 @@
-"""Features against plain loops, and what they say of themselves."""
+"""Features, compared with plain loops, and their descriptions."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ PLACE = Location(name="ISNE", targets=("eia/ISNE/demand",), inputs=("eia/ISNE/*"
 
 
 def some_numbers(seed: int) -> np.ndarray:
-    """Two columns of 30 rows, a part of them missing."""
+    """Two columns of 30 rows, partly missing."""
     random = np.random.default_rng(seed)
     values = random.integers(-99, 100, (2, 30)).astype(float)
     values[random.random((2, 30)) < random.random()] = math.nan
@@ -31,7 +31,7 @@ numbers = st.integers(0, 2**32 - 1).map(some_numbers)
 
 @given(values=numbers, hours=st.integers(1, 40))
 def test_rolling_statistics_are_those_of_a_plain_loop(values: np.ndarray, hours: int) -> None:
-    """Over what is known of the last hours, row by row."""
+    """Each row has the statistics of the observed values of its window."""
     found = rolling.rolling_statistics(values, [hours])[0]
     for column in range(2):
         for row in range(30):
@@ -44,7 +44,7 @@ def test_rolling_statistics_are_those_of_a_plain_loop(values: np.ndarray, hours:
 def test_what_comes_later_changes_nothing_before_it(
     values: np.ndarray, later: np.ndarray, cut: int, hours: int
 ) -> None:
-    """Not by one bit: whatever replaces the rows from a cut on."""
+    """Later rows change no earlier row, not by a bit."""
     changed = np.concatenate([values[:, :cut], later[:, cut:]], axis=1)
     pairs = [(shift_later(values, hours), shift_later(changed, hours))]
     pairs.append((rolling.rolling_statistics(values, [hours]), rolling.rolling_statistics(changed, [hours])))
@@ -54,14 +54,14 @@ def test_what_comes_later_changes_nothing_before_it(
 
 @given(values=numbers, hours=st.integers(1, 40))
 def test_lags_are_rows_before(values: np.ndarray, hours: int) -> None:
-    """And missing where there is no such row."""
+    """A lag is the value of that many rows earlier, and missing before the first row."""
     found = shift_later(values, hours)
     for row in range(30):
         np.testing.assert_array_equal(found[:, row], values[:, row - hours] if row >= hours else [math.nan] * 2)
 
 
 def test_the_calendar_is_that_of_local_clocks() -> None:
-    """Over a whole leap year in New York, hour by hour, by the standard library."""
+    """Calendar columns equal those of the standard library for every hour of a leap year in New York."""
     zone, start = ZoneInfo("America/New_York"), datetime(2024, 1, 1, 5, tzinfo=UTC)
     made = calendar.calendar_columns(Period(start, start + timedelta(days=366)), "America/New_York")
     found = dict(zip((feature.name for feature in made.features), made.values, strict=True))
@@ -85,7 +85,7 @@ def test_the_calendar_is_that_of_local_clocks() -> None:
 
 
 def test_features_say_how_far_they_look_back() -> None:
-    """From the row's own hour: the delay of the input, and what the feature adds. Forecasts get none."""
+    """The look-back of a feature is the delay of its input plus that of the feature; forecasts have none."""
     period = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 3, tzinfo=UTC))
     given_ = (
         Feature("demand-5h", "MWh", "", 5, "eia/ISNE/demand", "demand"),
@@ -106,7 +106,7 @@ def test_features_say_how_far_they_look_back() -> None:
 
 
 def columns(seed: int = 0, **units: tuple[str, int, str]) -> Columns:
-    """Columns of 60 rows by series (with __ for /): unit, lookback, and what to call it; a tenth not observed."""
+    """Columns of 60 rows by series (with __ for /): unit, look-back and name; a tenth is not observed."""
     random = np.random.default_rng(seed)
     made = []
     for text, (unit, lookback, key) in units.items():
@@ -119,7 +119,7 @@ def columns(seed: int = 0, **units: tuple[str, int, str]) -> Columns:
 
 
 def at(inputs: Columns, series: str, lookback: int, row: int) -> tuple[float, bool]:
-    """Value and mask of the hour `lookback` before `row`, by the column that is the freshest at that lookback."""
+    """Value and mask of the hour `lookback` before `row`, from the column that is the latest at that look-back."""
     fitting = [(f.lookback, n) for n, f in enumerate(inputs.features) if f.series == series and f.lookback <= lookback]
     own, number = max(fitting)
     source = row - (lookback - own)
@@ -143,7 +143,7 @@ def named(made: Columns) -> dict[str, tuple[Feature, np.ndarray, np.ndarray]]:
 
 @given(seed=st.integers(0, 2**32 - 1))
 def test_power_features_are_sums_of_the_same_hour(seed: int) -> None:
-    """Net load, balance, share, error and ramps, row by row, at the freshest hour that all of it is known of."""
+    """Net load, balance, share, error and ramps use the latest hour at which all their series are available."""
     inputs = columns(seed, **POWER)
     found = named(power.power_columns(inputs))
     demand, wind, solar, coal, forecast, export = (
@@ -181,7 +181,7 @@ def test_power_features_are_sums_of_the_same_hour(seed: int) -> None:
 
 
 def test_power_features_are_made_by_place_where_a_source_has_several() -> None:
-    """Two authorities are two groups; one that is all there is of its source is one, whatever its places."""
+    """Two authorities of a source are two groups; the locations of a source with one system are one group."""
     two = columns(
         eia__ISNE__demand=("MWh", 2, ""),
         eia__ISNE__generation_wind=("MWh", 2, ""),
@@ -211,7 +211,7 @@ def test_power_features_are_made_by_place_where_a_source_has_several() -> None:
 
 
 def test_a_system_is_one_place_whatever_its_products_call_it() -> None:
-    """The forecast net load of California, at each lead that all of it is known at."""
+    """California's forecast net load is computed at each lead at which all its series are available."""
     caiso = {
         "caiso__CA ISO-TAC__load_forecast_day_ahead": ("MW", -24, ""),
         "caiso__NP15__generation_solar_forecast_day_ahead": ("MW", -24, ""),
@@ -227,7 +227,7 @@ def test_a_system_is_one_place_whatever_its_products_call_it() -> None:
 
 @given(seed=st.integers(0, 2**32 - 1))
 def test_price_spreads_are_differences_of_the_same_hour(seed: int) -> None:
-    """Real time less day ahead at each place; each place less the first."""
+    """Spreads are real time less day ahead per location, and each location less the first."""
     inputs = columns(
         seed,
         iso_ne__4000__lmp_day_ahead=("USD/MWh", -24, ""),
@@ -253,7 +253,7 @@ def test_price_spreads_are_differences_of_the_same_hour(seed: int) -> None:
 
 @given(seed=st.integers(0, 2**32 - 1))
 def test_weather_features_are_those_of_plain_pandas(seed: int) -> None:
-    """Degrees and degree days, means, temperature by local hour, and the cube of the wind in m/s."""
+    """Degree hours, degree days, means, temperature by local hour and cubed wind equal those of pandas."""
     inputs = columns(
         seed, open_meteo__boston__temperature_2m=("°C", 1, ""), open_meteo__boston__wind_speed_10m=("km/h", 1, "")
     )
@@ -279,7 +279,7 @@ def test_weather_features_are_those_of_plain_pandas(seed: int) -> None:
 
 @given(values=numbers, windows=st.lists(st.integers(1, 40), min_size=1, max_size=4))
 def test_rolling_statistics_are_those_of_plain_pandas(values: np.ndarray, windows: list[int]) -> None:
-    """All windows at once, each as pandas makes it."""
+    """Several windows computed together equal those of pandas."""
     found = rolling.rolling_statistics(values, windows)
     for number, hours in enumerate(windows):
         rolled = pd.DataFrame(values.T).rolling(hours, min_periods=1)
@@ -289,7 +289,7 @@ def test_rolling_statistics_are_those_of_plain_pandas(values: np.ndarray, window
 
 
 def test_rolling_statistics_of_many_rows_are_those_of_plain_pandas() -> None:
-    """Also where sums begin anew."""
+    """Statistics equal those of pandas also over many rows, where running sums are restarted."""
     random = np.random.default_rng(0)
     values = random.normal(1000, 10, 2 * rolling.ROLLED_ROWS + 7)
     values[random.random(len(values)) < 0.1] = math.nan
@@ -311,7 +311,7 @@ def test_rolling_statistics_of_many_rows_are_those_of_plain_pandas() -> None:
 def test_statistics_have_the_digits_of_what_is_in_their_window(
     seed: int, level: float, width: float, absurd: list[tuple[int, float]], window: int
 ) -> None:
-    """Whatever came before it, an absurd value too; equal values do not deviate at all."""
+    """An extreme value before a window does not reduce the precision in it; equal values have a deviation of 0."""
     random = np.random.default_rng(seed)
     values = level + width * random.normal(size=200)
     for row, value in absurd:
@@ -336,7 +336,8 @@ def test_statistics_have_the_digits_of_what_is_in_their_window(
 
 
 def test_holidays_are_those_of_the_region() -> None:
-    """Patriots' Day is one in Massachusetts only; the days beside a holiday know of it; none is none."""
+    """Patriots' Day is a holiday only in Massachusetts; the days beside a holiday are marked; without a region there
+    are none."""
     period = Period(datetime(2024, 4, 12, tzinfo=UTC), datetime(2024, 4, 20, tzinfo=UTC))
 
     def days(region: str | None, name: str) -> set[int]:
@@ -352,7 +353,7 @@ def test_holidays_are_those_of_the_region() -> None:
 
 
 def test_all_groups_make_about_25_columns_of_each_series() -> None:
-    """And each says formula, unit and lookback; no two have the same name or key."""
+    """All groups give about 25 columns per series, each with formula, unit and look-back, and with different names."""
     series = POWER | {
         "iso_ne__4000__lmp_day_ahead": ("USD/MWh", -1, "p"),
         "iso_ne__4000__lmp_real_time": ("USD/MWh", 3, "q"),
@@ -370,7 +371,7 @@ def test_all_groups_make_about_25_columns_of_each_series() -> None:
 
 
 def test_columns_of_places_are_aligned() -> None:
-    """What one place lacks is a column that is all missing there; the order is that of the first place."""
+    """Columns that a location lacks are missing there; the order is that of the first location."""
     one = columns(eia__ISNE__demand=("MWh", 2, "demand"), eia__ISNE__generation_wind=("MWh", 2, "wind"))
     other = columns(eia__NYIS__demand=("MWh", 2, "demand"), eia__NYIS__generation_coal=("MWh", 2, "coal"))
     first, second = align_columns([one, other])
@@ -383,7 +384,7 @@ def test_columns_of_places_are_aligned() -> None:
 
 @pytest.mark.parametrize("window", [3, 24, 168])
 def test_a_statistic_of_too_few_rows_is_missing(window: int) -> None:
-    """It is there where at least the given share of its rows is known, as counted one by one."""
+    """A statistic exists if at least the given share of its rows is observed."""
     values = np.where(np.arange(400) % 24 < 3, 1.0 * np.arange(400), np.nan)
     rolled = rolling.rolling_statistics(values[None], [window], ["mean"], known_share=0.1)[0, 0, 0]
     for row in range(400):

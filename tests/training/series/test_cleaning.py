@@ -1,4 +1,4 @@
-"""Cleaning against plain loops, and what it never does."""
+"""Rules of cleaning, compared with plain loops."""
 
 import math
 import statistics
@@ -20,12 +20,12 @@ FITTED = Cleaning(outliers="isolation_forest_fitted_on_train", outlier_share=0.0
 
 
 def wave(hours: int, seed: int = 0) -> np.ndarray:
-    """A day's rhythm about 1,000 with a little noise."""
+    """A daily rhythm around 1,000 with a little noise."""
     return 1000 + 200 * np.sin(np.arange(hours) * 2 * np.pi / 24) + np.random.default_rng(seed).normal(0, 5, hours)
 
 
 def some(seed: int) -> np.ndarray:
-    """Twelve days with gaps, equal runs and jumps."""
+    """Twelve days with gaps, runs of equal values and jumps."""
     random = np.random.default_rng(seed)
     values = np.round(wave(288, seed) / 20) * 20
     for _ in range(random.integers(0, 8)):
@@ -63,13 +63,13 @@ series = st.integers(0, 2**32 - 1).map(some)
     ],
 )
 def test_what_a_variable_can_be(variable: str, unit: str, value: float, possible: bool) -> None:
-    """Signs and physical bounds by variable and unit; never what the file's float32 cannot hold, such as infinity."""
+    """Signs and limits depend on variable and unit; values outside the range of float32 are never possible."""
     assert cleaning.find_impossible(np.array([value]), plausible.find_nature(variable, unit)).tolist() == [not possible]
 
 
 @given(values=series, run=st.integers(1, 30))
 def test_stale_values_are_those_of_a_plain_loop(values: np.ndarray, run: int) -> None:
-    """The `run`-th of equal values in a row and those after it, unless they are 0."""
+    """From the `run`-th equal value on, values are stale, except zeros."""
     expected, length = [], 0
     for at, value in enumerate(values):
         length = length + 1 if at and value == values[at - 1] else 1
@@ -78,7 +78,7 @@ def test_stale_values_are_those_of_a_plain_loop(values: np.ndarray, run: int) ->
 
 
 def spikes_by_loop(values: np.ndarray, times: float) -> list[bool]:
-    """The rule as its docstring says it."""
+    """The rule of its docstring as a plain loop."""
     found = []
     for at, value in enumerate(values):
         days = []
@@ -100,12 +100,12 @@ def spikes_by_loop(values: np.ndarray, times: float) -> list[bool]:
 @pytest.mark.slow
 @given(values=series, times=st.sampled_from([1.0, 2.0, 5.0]), length=st.integers(1, 288))
 def test_spikes_are_those_of_a_plain_loop(values: np.ndarray, times: float, length: int) -> None:
-    """Row by row, over whole days or not."""
+    """Spikes equal those of a plain loop, also if the rows are not whole days."""
     assert cleaning.find_spikes(values[:length], times).tolist() == spikes_by_loop(values[:length], times)
 
 
 def test_a_spike_in_the_last_row_need_not_end_a_day() -> None:
-    """It is one, wherever the rows end."""
+    """A spike in the last row is found at any hour."""
     for hours in range(240, 265):
         values = wave(hours)
         values[-1] *= 9
@@ -113,7 +113,7 @@ def test_a_spike_in_the_last_row_need_not_end_a_day() -> None:
 
 
 def test_a_spike_of_two_hours_goes_and_what_follows_it_stays() -> None:
-    """Also a step to another level is taken on after three hours."""
+    """A spike of two hours is rejected; a step to another level is accepted after three hours."""
     values = wave(24 * 20)
     values[300:302] *= 9
     values[400:] += 5000
@@ -122,7 +122,7 @@ def test_a_spike_of_two_hours_goes_and_what_follows_it_stays() -> None:
 
 @given(values=series, later=series, cut=st.integers(1, 287))
 def test_no_default_rule_sees_what_comes_later(values: np.ndarray, later: np.ndarray, cut: int) -> None:
-    """Whatever follows a row, if anything, values and quality up to it are the same to the bit."""
+    """Values and quality up to a row do not depend on later rows, not by a bit."""
     changed = np.concatenate([values[:cut], later[cut:]])
     first, *others = (
         cleaning.clean_columns(v[None], [DEMAND], Cleaning(), slice(0)) for v in (values, changed, values[:cut])
@@ -133,7 +133,7 @@ def test_no_default_rule_sees_what_comes_later(values: np.ndarray, later: np.nda
 
 
 def test_every_cell_is_counted_by_what_was_done_to_it() -> None:
-    """Of two series: a negative demand, a stuck price, a gap longer than the limit, and the rest as reported."""
+    """Rejected, imputed, missing and reported cells are counted by rule."""
     demand, price = wave(240), wave(240, 1)
     demand[50] = -4
     demand[100:108] = math.nan
@@ -152,7 +152,7 @@ def test_every_cell_is_counted_by_what_was_done_to_it() -> None:
 
 
 def test_rules_can_be_left_out() -> None:
-    """With all of them off, nothing is touched but gaps, and these not with a limit of 0; and what no file can hold."""
+    """With all rules off and a limit of 0, only values outside the range of float32 are rejected."""
     values = some(3)[None]
     values[0, 5:8] = -5, 1e36, math.inf
     off = Cleaning(impossible=False, stale=0, spike=0, fill_limit=0)
@@ -167,7 +167,7 @@ def test_rules_can_be_left_out() -> None:
 
 
 def test_zeros_and_repeated_values_of_a_day_are_not_stale() -> None:
-    """Solar nights and daily figures stay; so does what is constant by nature."""
+    """Solar nights, daily values and variables that may be constant are not stale."""
     made = cleaning.clean_columns(np.zeros((1, 99)), [DEMAND], Cleaning(), slice(0))
     assert (made.quality == REPORTED).all()
     daily = plausible.find_nature("morning_report_peak_load_today_mw", "MW")
@@ -177,7 +177,7 @@ def test_zeros_and_repeated_values_of_a_day_are_not_stale() -> None:
 
 @pytest.mark.slow
 def test_an_isolation_forest_is_fitted_on_train_alone() -> None:
-    """It rejects what is far off, and other values after the train rows do not change what it says of the first."""
+    """The forest rejects distant values, and later values do not change its results on train rows."""
     values = np.stack([wave(1000)])
     values[0, [200, 900]] = 9000
     free = [Nature("x", (), -math.inf, math.inf)]
@@ -191,7 +191,8 @@ def test_an_isolation_forest_is_fitted_on_train_alone() -> None:
 
 
 def test_interpolation_reads_both_sides_of_a_gap() -> None:
-    """Below 5 % missing in time; above it from the other columns; a column without train values stays empty."""
+    """With less than 5 % missing, gaps are interpolated in time, otherwise from other columns; a column without
+    train values stays empty."""
     first, second = wave(1000), 2 * wave(1000) + 10
     third = np.full(1000, math.nan)
     first[100:103], truth = math.nan, second.copy()
@@ -205,7 +206,7 @@ def test_interpolation_reads_both_sides_of_a_gap() -> None:
 
 
 def test_a_rule_that_learns_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without scikit-learn the error names the extra."""
+    """Without scikit-learn, the error names the extra to install."""
     monkeypatch.setitem(__import__("sys").modules, "sklearn.ensemble", None)
     with pytest.raises(TrainingError, match=r"Install gridtide\[learn\]"):
         cleaning.clean_columns(wave(100)[None], [DEMAND], FITTED, slice(0, 90))

@@ -1,4 +1,4 @@
-"""Observations of any interval become hourly, and stay hidden until they could be known."""
+"""Observations of any interval become hourly, and are hidden until they are available."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -29,20 +29,20 @@ def made(
     available: Available = AT_ONCE,
     retrieved: datetime = START + timedelta(days=30),
 ) -> Hourly:
-    """`rows` of `source` over the first `hours`."""
+    """The hourly values of `rows` of `source` over the first `hours`."""
     grid = HourlyGrid(Period(START, START + hours * HOUR), lambda name: True)
     grid.add(from_rows(source, rows, retrieved), available)
     return grid.finish()
 
 
 def row(minute: float, length: float, value: float | None, variable: str, unit: str = "MW") -> Row:
-    """One value over `length` minutes from `minute` after the start."""
+    """A value over `length` minutes from `minute` after the start."""
     start = START + minute * MINUTE
     return Row(start, start + length * MINUTE, "here", variable, unit, value)
 
 
 def test_whole_hours_stay_what_they_are() -> None:
-    """An hourly value is the value of its hour; a reported null is missing."""
+    """An hourly value stays unchanged; a reported null is missing."""
     hourly = made("eia", row(60, 60, 5.0, "demand", "MWh"), row(120, 60, None, "demand", "MWh"), hours=3)
     np.testing.assert_array_equal(hourly.values, [[NAN, 5.0, NAN]])
     assert hourly.names == ("eia/here/demand",)
@@ -50,7 +50,7 @@ def test_whole_hours_stay_what_they_are() -> None:
 
 
 def test_repeats_of_a_key_are_counted() -> None:
-    """Of whole hours and of shorter intervals; what is one observation each is none."""
+    """Repeats of a key are counted, for hours and for shorter intervals; single observations are not."""
     grid = HourlyGrid(Period(START, START + 2 * HOUR), lambda name: True)
     rows = [row(0, 60, 5.0, "demand", "MWh"), row(60, 60, 6.0, "demand", "MWh")]
     short = [row(5 * n, 5, 1.0, "load_five_minute") for n in range(12)]
@@ -60,33 +60,33 @@ def test_repeats_of_a_key_are_counted() -> None:
 
 
 def test_five_minute_power_is_averaged_when_three_quarters_are_there() -> None:
-    """Nine of twelve five-minute values make an hour, eight do not."""
+    """Nine of twelve five-minute values give an hour, eight do not."""
     nine = [row(5 * n, 5, float(n), "load_five_minute") for n in range(9)]
     eight = [row(60 + 5 * n, 5, float(n), "load_five_minute") for n in range(8)]
     np.testing.assert_array_equal(made("iso_ne", *nine, *eight, hours=2).values, [[4.0, NAN]])
 
 
 def test_a_null_does_not_count_as_observed() -> None:
-    """Eight values and four nulls are eight values."""
+    """Eight values and four nulls count as eight values."""
     rows = [row(5 * n, 5, float(n) if n < 8 else None, "load_five_minute") for n in range(12)]
     assert np.isnan(made("iso_ne", *rows, hours=1).values).all()
 
 
 def test_energy_is_summed() -> None:
-    """Quarters of an hour in MWh add up; with one missing the sum is that of a whole hour at the same rate."""
+    """Quarters of an hour in MWh are summed; if one is missing, the sum is scaled to the whole hour."""
     quarters = [row(15 * n, 15, 2.0, "demand", "MWh") for n in range(4)]
     three = [row(60 + 15 * n, 15, 2.0, "demand", "MWh") for n in range(3)]
     np.testing.assert_array_equal(made("eia", *quarters, *three, hours=2).values, [[8.0, 8.0]])
 
 
 def test_instants_are_averaged_within_their_hour() -> None:
-    """Readings at 00:00, 00:59 and 01:00 fall into the hours 0, 0 and 1."""
+    """Readings at 00:00, 00:59 and 01:00 belong to the hours 0, 0 and 1."""
     rows = [row(0, 0, 1.0, "generation_wind"), row(59, 0, 3.0, "generation_wind"), row(60, 0, 9.0, "generation_wind")]
     np.testing.assert_array_equal(made("iso_ne", *rows, hours=3).values, [[2.0, 9.0, NAN]])
 
 
 def test_weather_is_that_of_the_start_of_the_hour() -> None:
-    """Of readings at :00 and :30 the first counts, and a preceding-hour sum belongs to the hour it covers."""
+    """Of readings at :00 and :30 the first counts, and a preceding-hour sum belongs to the hour that it covers."""
     rows = [row(60, 0, 1.0, "temperature_2m", "°C"), row(90, 0, 7.0, "temperature_2m", "°C")]
     rain = [row(60, 60, 0.5, "precipitation", "mm")]
     hourly = made("open_meteo", *rows, *rain, hours=3)
@@ -94,7 +94,7 @@ def test_weather_is_that_of_the_start_of_the_hour() -> None:
 
 
 def test_daily_values_repeat_over_their_day() -> None:
-    """A day of 23 hours (the clocks go forward on March 10) fills 23 rows."""
+    """A value of a day of 23 hours fills 23 rows."""
     start = START + 5 * HOUR  # midnight in New York
     day = Row(start, start + 23 * HOUR, "ISNE", "morning_report_peak_load_today_mw", "MW", 17.0)
     values = made("iso_ne", day, hours=40).values[0]
@@ -102,7 +102,7 @@ def test_daily_values_repeat_over_their_day() -> None:
 
 
 def test_the_latest_retrieval_wins_in_any_order() -> None:
-    """A file read later but asked earlier changes nothing."""
+    """The latest retrieval counts, in any order of the files."""
     grid = HourlyGrid(Period(START, START + HOUR), lambda name: True)
     newer, older = START + timedelta(days=2), START + timedelta(days=1)
     for retrieved, value in ((newer, 2.0), (older, 1.0)):
@@ -119,7 +119,7 @@ WEATHER = [row(60 * n, 0, float(n), "temperature_2m", "°C") for n in range(4)]
 
 @pytest.mark.parametrize("rows", [HOURLY, FIVE_MINUTES, FORECAST, WEATHER, HOURLY[:1], HOURLY + FIVE_MINUTES, []])
 def test_what_is_constant_need_not_be_a_column(rows: list[Row]) -> None:
-    """A table without the columns that are the same in every row says the same, in whichever order tables come."""
+    """A table without its constant columns gives the same result, in any order of tables."""
     whole = from_rows("iso_ne", rows, START + timedelta(days=30))
     older = from_rows("iso_ne", [one._replace(value=-1.0) for one in rows], START)
     constants = ConstantColumns.find(whole)
@@ -138,7 +138,7 @@ def test_what_is_constant_need_not_be_a_column(rows: list[Row]) -> None:
 
 
 def test_series_are_asked_for_once_and_only_if_they_occur() -> None:
-    """Each by its four labels; none of a table without rows; again after a table with other labels."""
+    """Each series of a table is looked up once, and again for a table with other labels."""
     asked: list[str] = []
 
     def number(source: str, location: str, variable: str, unit: str) -> int:
@@ -159,7 +159,7 @@ def test_series_are_asked_for_once_and_only_if_they_occur() -> None:
 
 
 def test_a_lag_hides_a_value_until_it_has_passed() -> None:
-    """With a lag of 90 minutes the hour 0 is known by the end of the hour 2."""
+    """With a lag of 90 minutes, hour 0 is available by the end of hour 2."""
     rows = [row(60 * n, 60, float(n), "demand", "MWh") for n in range(6)]
     hourly = made("eia", *rows, available=Available(lag=timedelta(minutes=90)))
     assert hourly.delay(0).longest == 2
@@ -168,7 +168,7 @@ def test_a_lag_hides_a_value_until_it_has_passed() -> None:
 
 
 def test_weather_of_an_instant_is_known_at_that_instant() -> None:
-    """The reading at the end of an hour is known by the end of that hour."""
+    """A reading at the end of an hour is available by the end of that hour."""
     rows = [row(60 * n, 0, float(n), "temperature_2m", "°C") for n in range(4)]
     hourly = made("open_meteo", *rows, hours=4)
     assert hourly.delay(0).longest == -1
@@ -176,7 +176,7 @@ def test_weather_of_an_instant_is_known_at_that_instant() -> None:
 
 
 def test_vintages_show_what_was_published_by_then() -> None:
-    """A forecast for hour 4, published at 01:30 and again at 03:00, changes at the end of hour 2."""
+    """Each row has the vintage of a forecast that was published by its end."""
     hour_4 = row(240, 60, 10.0, "load_forecast")
     first = hour_4._replace(published_at=START + 90 * MINUTE)
     second = hour_4._replace(published_at=START + 180 * MINUTE, value=11.0)
@@ -187,7 +187,7 @@ def test_vintages_show_what_was_published_by_then() -> None:
 
 
 def test_a_day_ahead_rule_counts_in_local_time() -> None:
-    """Known at 13:00 in New York the day before: 18:00 UTC in winter, 17:00 in summer."""
+    """A value of 13:00 in New York is available at 18:00 UTC in winter and 17:00 UTC in summer."""
     rule = Available(day_before="13:00", timezone="America/New_York")
     hours = [
         datetime(2024, 3, 10, 4, tzinfo=UTC),
@@ -204,13 +204,13 @@ def test_a_day_ahead_rule_counts_in_local_time() -> None:
 
 
 def test_one_series_in_two_units_is_refused() -> None:
-    """The error names the series and both units."""
+    """A series in two units is refused, and the message names it and both units."""
     with pytest.raises(TrainingError, match=r"generic/here/power.*MW and kW"):
         made("generic", row(0, 60, 1.0, "power", "MW"), row(60, 60, 1.0, "power", "kW"))
 
 
 def test_only_wanted_series_are_gathered_but_all_are_seen() -> None:
-    """What is not wanted takes no room, and can still be named in an error."""
+    """Series that are not selected take no memory, and can be named in errors."""
     grid = HourlyGrid(Period(START, START + HOUR), lambda name: name.endswith("demand"))
     rows = [row(0, 60, 1.0, "net_generation", "MWh"), row(0, 60, 2.0, "demand", "MWh")]
     grid.add(from_rows("eia", rows, START), AT_ONCE)
