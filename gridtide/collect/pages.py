@@ -24,6 +24,7 @@ from gridtide.errors import (
     FormatError,
     GridtideError,
     IncompleteError,
+    PassingError,
     QuotaError,
     StorageError,
 )
@@ -172,15 +173,23 @@ class PageCollector:
         new = bool(request.url) and answer.attempt > 0
         try:
             parsed = await run_computing(self._parse_page, request, answer)
-        except FormatError as error:
-            if not new:
-                raise
-            path = await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)
-            raise FormatError(error.subject, f"{error.happened}; the body is kept in {path}", error.fix) from error
+        except GridtideError as error:
+            path = await self._keep_failed_body(request, answer, error) if new else None
+            if request.label not in error.happened:
+                error.happened = f"{request.label}: {error.happened}"
+            error.happened += f"; the body is kept in {path}" if path else ""
+            raise
         self._add_effort("parse", started)
         if self.entry.raw and new:
             await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)
         return parsed
+
+    async def _keep_failed_body(self, request: Request, answer: Response, error: GridtideError) -> str | None:
+        """Keep a body that cannot be read, so that it can be looked at; its path. Of an answer that is asked for again,
+        the last body is kept."""
+        if isinstance(error, PassingError) and answer.attempt < self.entry.retries:
+            return None
+        return await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)
 
     async def _keep_body(self, request: Request, answer: Response) -> _Body:
         """The body of `answer`, read as observations only to find its other pages and the errors it may be."""

@@ -26,9 +26,11 @@ from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.periods import Period, split
 from gridtide.sources.contract import BOM, Page, Request
 from gridtide.sources.formats.xml import is_html, tree
+from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
 from gridtide.variables import snake_case
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
     from gridtide.entries.entry import Entry
@@ -103,6 +105,39 @@ OASIS_REPORTS = (
     OasisReport("TRADING_HUB", (MARKET, "RENEWABLE_TYPE"), _name_renewable),
     OasisReport("TAC_AREA_NAME", (MARKET,), _name_load),
 )
+OASIS_LABELS = frozenset(
+    [
+        "INTERVALSTARTTIME_GMT",
+        "INTERVALENDTIME_GMT",
+        "OPR_DT",
+        "OPR_HR",
+        "OPR_INTERVAL",
+        "OPR_TYPE",
+        "MARKET_RUN_ID",
+        "MARKET_RUN_ID_POS",
+        "NODE",
+        "NODE_ID",
+        "NODE_ID_XML",
+        "PNODE_RESMRID",
+        "GRP_TYPE",
+        "LMP_TYPE",
+        "TAC_AREA_NAME",
+        "TAC_ZONE_NAME",
+        "TRADING_HUB",
+        "RENEWABLE_TYPE",
+        "RENEW_POS",
+        "SCHEDULE",
+        "SLRS_TYPE",
+        "LOAD_TYPE",
+        "LABEL",
+        "XML_DATA_ITEM",
+        "EXECUTION_TYPE",
+        "POS",
+        "GROUP",
+    ]
+)
+"""The columns that say what the value of a row is about, or repeat that."""
+
 VALUE_COLUMNS = ("MW", "VALUE", "PRC")
 """The possible columns of the value: `MW` in PRC_LMP, `VALUE` in PRC_INTVL_LMP, `PRC` in PRC_RTPD_LMP."""
 
@@ -202,13 +237,17 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     from gridtide.observations.table import concat
 
     tables = []
+    left_out = LeftOut()
     for member in _read_members(entry, body):
         if member[:200].removeprefix(BOM).lstrip().startswith(b"<"):
             _raise_error(entry, member)
         elif entry.tabular:
-            tables.append(_read_observations(entry, member, retrieved_at))
+            tables.append(_read_observations(entry, member, retrieved_at, left_out))
     table = concat(tables)
-    return Page(table, table.num_rows)
+    unread = left_out.first_of(NO_NUMBER)
+    if unread and not table.num_rows:
+        raise FormatError(entry.name, f"no value is a number, the first is {unread}")
+    return Page(table, table.num_rows, skipped=left_out.list_skipped())
 
 
 def _read_members(entry: Entry, body: bytes) -> list[bytes]:
@@ -252,19 +291,16 @@ def _raise_error(entry: Entry, body: bytes) -> None:
         raise ConfigurationError(entry.name, description, fix)
 
 
-def _read_observations(entry: Entry, body: bytes, retrieved_at: datetime) -> pa.Table:
-    import pyarrow.compute as pc
-
-    from gridtide.observations import arrays
+def _read_observations(entry: Entry, body: bytes, retrieved_at: datetime, left_out: LeftOut) -> pa.Table:
     from gridtide.observations.table import from_columns
 
-    report, value = _identify_report(entry, body)
-    rows = _read_rows(entry, body, report, value)
-    if pc.any(pc.is_inf(rows[value])).as_py():
-        raise FormatError(entry.name, f"a value in {value} is infinite")
+    report, value, unread = _identify_report(entry, body)
+    rows, numbers = _read_rows(entry, body, report, value)
+    for column in unread:
+        left_out.add(NOT_READ, f"{column} in row 1", rows.num_rows)
     for column in (report.location, *report.labels):
-        if arrays.has_blanks(rows[column]):
-            raise FormatError(entry.name, f"a row has no {column}")
+        _refuse_blanks(entry, rows, column)
+    rows, numbers = _leave_out_unread(rows, numbers, report, value, left_out)
     return from_columns(
         "caiso",
         retrieved_at,
@@ -273,8 +309,39 @@ def _read_observations(entry: Entry, body: bytes, retrieved_at: datetime) -> pa.
         location=rows[report.location],
         variable=_name_variables(rows, report),
         unit=report.unit,
-        value=rows[value],
+        value=numbers,
     )
+
+
+def _refuse_blanks(entry: Entry, rows: pa.Table, column: str) -> None:
+    """Raises `FormatError` if a label in `column` is blank: nothing else says what the row is about."""
+    from gridtide.observations import arrays
+
+    if arrays.has_blanks(rows[column]):
+        place = next(row for row, label in enumerate(rows[column].to_pylist()) if not (label or "").strip())
+        happened = f"a row has no {column}: row {place + 1}, of {rows[START][place].as_py():%Y-%m-%dT%H:%MZ}"
+        raise FormatError(entry.name, happened)
+
+
+def _leave_out_unread(
+    rows: pa.Table, numbers: np.ndarray, report: OasisReport, value: str, left_out: LeftOut
+) -> tuple[pa.Table, np.ndarray]:
+    """Returns the rows whose value is a number or a null, and these values; counts the others."""
+    import numpy as np
+    import pyarrow as pa
+
+    infinite = np.isinf(numbers)
+    if not infinite.any():
+        return rows, numbers
+    place = int(np.flatnonzero(infinite)[0])
+    start, location = rows[START][place].as_py(), rows[report.location][place].as_py()
+    written = str(rows[value][place].as_py())[:60]
+    left_out.add(
+        NO_NUMBER,
+        f"{value} in row {place + 1}, {location} at {start:%Y-%m-%dT%H:%MZ}: {written!r}",
+        int(infinite.sum()),
+    )
+    return rows.filter(pa.array(~infinite)).unify_dictionaries(), numbers[~infinite]
 
 
 def _name_variables(rows: pa.Table, report: OasisReport) -> pa.Array:
@@ -292,17 +359,19 @@ def _name_variables(rows: pa.Table, report: OasisReport) -> pa.Array:
     return arrays.dictionary_array(codes, [name() for name in names])
 
 
-def _identify_report(entry: Entry, body: bytes) -> tuple[OasisReport, str]:
-    """Returns the report that has the columns of the CSV's header, and the column of its values."""
+def _identify_report(entry: Entry, body: bytes) -> tuple[OasisReport, str, list[str]]:
+    """Returns the report that has the columns of the CSV's header, the column of its values, and the columns that are
+    neither read nor known to be labels."""
     header = io.BytesIO(body).readline().decode("utf-8-sig", "replace")
     try:
         columns = next(csv.reader([header]), [])
     except csv.Error as error:
-        raise FormatError(entry.name, f"the header of the CSV cannot be read: {error}") from error
+        happened = f"the header of the CSV cannot be read: {error}"
+        raise FormatError(entry.name, happened) from error
     values = [column for column in VALUE_COLUMNS if column in columns]
     for report in OASIS_REPORTS:
         if values and {START, END, report.location, *report.labels} <= set(columns):
-            return report, values[0]
+            return report, values[0], [column for column in columns if column not in {values[0], *OASIS_LABELS}]
     raise FormatError(
         entry.name,
         f"the columns {', '.join(columns) or '(none)'} are of no report that Gridtide reads",
@@ -310,19 +379,42 @@ def _identify_report(entry: Entry, body: bytes) -> tuple[OasisReport, str]:
     )
 
 
-def _read_rows(entry: Entry, body: bytes, report: OasisReport, value: str) -> pa.Table:
+def _read_rows(entry: Entry, body: bytes, report: OasisReport, value: str) -> tuple[pa.Table, np.ndarray]:
+    """Returns the rows of a CSV and their values, shape (rows,): NaN for a null, an infinity for what is not a number.
+
+    The column of values is text in the rows if some of it is not a number.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    from gridtide.observations.times import to_floats
+
+    try:
+        rows = _read_csv(body, report, value, pa.float64())
+        numbers = to_floats(rows[value])
+        if not np.isinf(numbers).any():
+            return rows, numbers
+    except pa.ArrowInvalid:
+        pass  # a cell is not what its column holds: perhaps a value
+    try:
+        rows = _read_csv(body, report, value, pa.string())
+    except pa.ArrowInvalid as error:
+        raise FormatError(entry.name, f"the CSV cannot be read: {error}") from error
+    return rows, to_numbers(rows[value].to_pylist())
+
+
+def _read_csv(body: bytes, report: OasisReport, value: str, value_type: pa.DataType) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
     time, label = pa.timestamp("us", "UTC"), pa.dictionary(pa.int32(), pa.string())
-    types = {START: time, END: time, value: pa.float64()}
+    types = {START: time, END: time, value: value_type}
     types |= dict.fromkeys((report.location, *report.labels), label)
-    try:
-        rows = arrow_csv.read_csv(
-            io.BytesIO(body),
-            read_options=arrow_csv.ReadOptions(use_threads=False),
-            convert_options=arrow_csv.ConvertOptions(column_types=types, include_columns=list(types)),
-        )
-        return rows.unify_dictionaries()
-    except pa.ArrowInvalid as error:
-        raise FormatError(entry.name, f"the CSV cannot be read: {error}") from error
+    rows = arrow_csv.read_csv(
+        io.BytesIO(body),
+        read_options=arrow_csv.ReadOptions(use_threads=False),
+        convert_options=arrow_csv.ConvertOptions(
+            column_types=types, include_columns=list(types), strings_can_be_null=value_type == pa.string()
+        ),
+    )
+    return rows.unify_dictionaries()

@@ -29,6 +29,7 @@ from gridtide.errors import (
 )
 from gridtide.periods import HOUR, Period, split
 from gridtide.sources.contract import BOM, Page, Request
+from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,8 +169,11 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     the body the matching `QuotaError`, `CredentialsError`, `ConfigurationError` or `UpstreamError`.
     """
     answer, route = _decode_answer(entry, body, request.url)
-    table = _read_observations(entry, answer.data, route, retrieved_at)
-    page = Page(table, len(answer.data), answer.total)
+    left_out = LeftOut()
+    rows, values = _read_values(entry, request, answer.data, left_out)
+    _count_unread_columns(body, route, len(answer.data), left_out)
+    table = _read_observations(entry, rows, values, route, retrieved_at)
+    page = Page(table, len(answer.data), answer.total, skipped=left_out.list_skipped())
     return page if request.offset else replace(page, following=_list_following(entry, request, page))
 
 
@@ -361,8 +365,21 @@ def _identify_route(entry: Entry, url: str, rows: Sequence[Any]) -> MonitorRoute
     )
 
 
-def _read_observations(entry: Entry, rows: Sequence[Any], route: MonitorRoute, retrieved_at: datetime) -> pa.Table:
+_FIRST_ROW = re.compile(rb'"data"\s*:\s*\[\s*(\{[^{}]*\})')
 
+
+def _count_unread_columns(body: bytes, route: MonitorRoute, rows: int, left_out: LeftOut) -> None:
+    """Counts the cells of the columns that are neither read nor names nor units, by those of the first row."""
+    match = _FIRST_ROW.search(body)
+    first_row = msgspec.json.decode(match[1]) if match else {}
+    for name in first_row.keys() - {"period", "value", *route.columns}:
+        if not name.endswith(("-name", "-units")):
+            left_out.add(NOT_READ, f"{name} in row 1: {str(first_row[name])[:60]!r}", rows)
+
+
+def _read_observations(
+    entry: Entry, rows: Sequence[Any], values: np.ndarray, route: MonitorRoute, retrieved_at: datetime
+) -> pa.Table:
     from gridtide.observations import arrays
     from gridtide.observations.table import from_columns
 
@@ -377,7 +394,7 @@ def _read_observations(entry: Entry, rows: Sequence[Any], route: MonitorRoute, r
         location=arrays.dictionary_array(codes, [_name_location(route, key) for key in series]),
         variable=arrays.dictionary_array(codes, [_name_variable(route, key) for key in series]),
         unit="MWh",
-        value=_convert_values(entry, [row.value for row in rows]),
+        value=values,
     )
 
 
@@ -419,18 +436,23 @@ def _read_hour_ends(entry: Entry, labels: Iterable[str]) -> np.ndarray:
     return hours.astype("datetime64[us]").astype(np.int64)
 
 
-def _convert_values(entry: Entry, values: list[str | float | None]) -> np.ndarray:
-    """Converts numbers, strings of numbers (`".306"`) and nulls, also mixed, to floats, shape (rows,); a null becomes
-    NaN."""
+def _read_values(
+    entry: Entry, request: Request, rows: Sequence[Any], left_out: LeftOut
+) -> tuple[Sequence[Any], np.ndarray]:
+    """Returns the rows whose value is a number, a string of one (`".306"`) or a null, and these values as floats, shape
+    (rows,), a null as NaN; counts the other rows. Raises `FormatError` if no value is any of these."""
     import numpy as np
 
-    try:
-        numbers = np.array(values, np.float64)
-    except ValueError as error:
-        raise FormatError(entry.name, f"a value is not a number: {error}") from error
-    if np.isinf(numbers).any():
-        raise FormatError(entry.name, "a value is infinite")
-    return numbers
+    numbers = to_numbers([row.value for row in rows])
+    infinite = np.isinf(numbers)
+    if not infinite.any():
+        return rows, numbers
+    place = int(np.flatnonzero(infinite)[0])
+    example = f"row {place + 1 + request.offset} of {rows[place].period}: {str(rows[place].value)[:60]!r}"
+    if infinite.all():
+        raise FormatError(entry.name, f"no value is a number, the first is {example}")
+    left_out.add(NO_NUMBER, example, int(infinite.sum()))
+    return [row for row, skipped in zip(rows, infinite, strict=True) if not skipped], numbers[~infinite]
 
 
 def _number_regular_rows(periods: list[str], firsts: list[str], seconds: list[str]) -> _NumberedRows | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from gridtide.entries.scope import ANY, Scope, build_scope, read_parameters, spl
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period, local_day, local_days, microseconds
 from gridtide.sources.contract import BOM, Page, Request
+from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut
 from gridtide.variables import snake_case, unit_of
 
 if TYPE_CHECKING:
@@ -176,15 +177,20 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     if product is None:
         return Page(empty(), 0)
     place = _find_place(request.url)
+    left_out = LeftOut()
     try:
         records = _find_records(document, product)
-        columns = product.read(product, records, place)
+        columns = product.read(product, records, place, left_out)
         table = concat([from_columns("iso_ne", retrieved_at, **values) for values in columns])
     except KeyError as error:
         raise FormatError(entry.name, f"a {product.root} has no {error.args[0]}") from error
     except (ValueError, OverflowError) as error:
-        raise FormatError(entry.name, f"the answer cannot be read as {product.roots[0]}: {error}") from error
-    return Page(table, len(records))
+        happened = f"the answer cannot be read as {product.roots[0]}: {error}"
+        raise FormatError(entry.name, happened) from error
+    unread = left_out.first_of(NO_NUMBER)
+    if unread and not table.num_rows:
+        raise FormatError(entry.name, f"no value can be read, the first is {unread}")
+    return Page(table, len(records), skipped=left_out.list_skipped())
 
 
 _API = re.compile(r"/api/v\d[\d.]*/")
@@ -271,14 +277,51 @@ def _find_records(document: Any, product: Product) -> Sequence[ApiRecord]:
     return _as_objects(inner)
 
 
-def _read_fuel_mix(product: Product, records: Sequence[ApiRecord], place: str | None) -> Iterator[ColumnValues]:
+def _read_fuel_mix(
+    product: Product, records: Sequence[ApiRecord], place: str | None, left_out: LeftOut
+) -> Iterator[ColumnValues]:
     """Reads the output, and whether the fuel is marginal if the record says so, at the instant of the reading."""
-    yield _build_fuel_columns(records, "generation", [_read_number(record["GenMw"]) for record in records])
-    flagged = [record for record in records if "MarginalFlag" in record]
-    yield _build_fuel_columns(flagged, "marginal", [_read_flag(record["MarginalFlag"]) for record in flagged])
+    for record in records:
+        if "GenMw" not in record:
+            raise KeyError(f"GenMw{_describe_place(record)}")
+    _count_unread_fields(records, ("GenMw", "MarginalFlag"), left_out)
+    yield _build_fuel_columns(*_read_cells(records, "GenMw", left_out, _read_number), "generation")
+    yield _build_fuel_columns(*_read_cells(records, "MarginalFlag", left_out, _read_flag), "marginal")
 
 
-def _build_fuel_columns(records: Sequence[ApiRecord], quantity: str, values: Sequence[float | None]) -> ColumnValues:
+def _read_cells(
+    records: Sequence[ApiRecord], name: str, left_out: LeftOut, read: Callable[[Any], float | None]
+) -> tuple[list[ApiRecord], list[float | None]]:
+    """Returns the records whose field `name` can be read, and its values; counts the fields that cannot."""
+    holders: list[ApiRecord] = []
+    values: list[float | None] = []
+    for record in records:
+        if name in record:
+            try:
+                values.append(read(record[name]))
+                holders.append(record)
+            except ValueError as error:
+                left_out.add(NO_NUMBER, f"{name}{_describe_place(record)}: {error}")
+    return holders, values
+
+
+LABEL_FIELDS = frozenset({"BeginDate", "CreationDate", "Location", "FuelCategory", "FuelCategoryRollup"})
+"""The fields that say what the values of a record are about."""
+
+
+def _count_unread_fields(records: Sequence[ApiRecord], fields: Collection[str], left_out: LeftOut) -> None:
+    """Counts the fields that are neither labels nor attributes nor among `fields`."""
+    for record in records:
+        for name in sorted(record.keys() - LABEL_FIELDS - set(fields)):
+            if not name.startswith("@"):
+                left_out.add(NOT_READ, f"{name}{_describe_place(record)}: {str(record[name])[:60]!r}")
+
+
+def _describe_place(record: ApiRecord) -> str:
+    return f" at {record['BeginDate']}" if "BeginDate" in record else ""
+
+
+def _build_fuel_columns(records: Sequence[ApiRecord], values: Sequence[float | None], quantity: str) -> ColumnValues:
     instants = [_to_microseconds(str(record["BeginDate"])) for record in records]
     fuels = [record.get("FuelCategory") or record["FuelCategoryRollup"] for record in records]
     return {
@@ -292,14 +335,17 @@ def _build_fuel_columns(records: Sequence[ApiRecord], quantity: str, values: Seq
     }
 
 
-def _read_intervals(product: Product, records: Sequence[ApiRecord], place: str | None) -> Iterator[ColumnValues]:
+def _read_intervals(
+    product: Product, records: Sequence[ApiRecord], place: str | None, left_out: LeftOut
+) -> Iterator[ColumnValues]:
     """Reads each field of the records that have it, over the interval of length `product.step` from BeginDate."""
     for record in records:
         if record.keys().isdisjoint(product.fields):
-            raise KeyError(" nor ".join(product.fields))
+            raise KeyError(f"{' nor '.join(product.fields)}{_describe_place(record)}")
+    _count_unread_fields(records, product.fields, left_out)
     step = product.step // timedelta(microseconds=1)
     for name, variable in product.fields.items():
-        holders = [record for record in records if name in record]
+        holders, values = _read_cells(records, name, left_out, _read_number)
         starts = [_to_microseconds(str(record["BeginDate"])) for record in holders]
         yield {
             "interval_start": starts,
@@ -307,33 +353,54 @@ def _read_intervals(product: Product, records: Sequence[ApiRecord], place: str |
             "location": [_read_location(record, place) for record in holders] if product.located else SYSTEM,
             "variable": variable,
             "unit": unit_of("iso_ne", variable),
-            "value": [_read_number(record[name]) for record in holders],
+            "value": values,
             "published_at": _read_published(holders),
         }
 
 
-def _read_morning_report(product: Product, records: Sequence[ApiRecord], place: str | None) -> Iterator[ColumnValues]:
+def _read_morning_report(
+    product: Product, records: Sequence[ApiRecord], place: str | None, left_out: LeftOut
+) -> Iterator[ColumnValues]:
     """Reads the numbers of each report, for the operating day of BeginDate. An absent value becomes a null only if the
     unit of the field shows that it is a number."""
     for record in records:
         numbers = [
             (variable, _read_number(value))
             for variable, value in _list_scalars(record, "morning_report")
-            if _is_number(value) or (_is_nothing(value) and unit_of("iso_ne", variable) != "1")
+            if _may_be_number(variable, value, record["BeginDate"], left_out)
+            and not (_is_nothing(value) and unit_of("iso_ne", variable) == "1")
         ]
         yield _build_day_columns(record["BeginDate"], numbers, record)
 
 
-def _read_seven_days(product: Product, records: Sequence[ApiRecord], place: str | None) -> Iterator[ColumnValues]:
+def _read_seven_days(
+    product: Product, records: Sequence[ApiRecord], place: str | None, left_out: LeftOut
+) -> Iterator[ColumnValues]:
     """Reads the numbers and flags for each MarketDay; the BeginDate of the record itself has no fixed meaning."""
     for record in records:
         for market_day in _as_objects(record["MarketDay"]):
             numbers = [
                 (variable, _read_flag(value))
                 for variable, value in _list_scalars(market_day, "seven_day")
-                if _is_number(value) or _is_nothing(value) or value in FLAGS
+                if _is_flag(value) or _may_be_number(variable, value, market_day["MarketDate"], left_out)
             ]
             yield _build_day_columns(market_day["MarketDate"], numbers, record)
+
+
+_TEXTS = re.compile(
+    r"(morning_report|seven_day)_(begin_date|creation_date|market_date|day|report_type|ny_iso_sar_avail"
+    r"|peak_load_(to|yester)day_hour|geo_mag_dist_\w+|(city_name|tie_name|weather_conditions|wind_dir_speed)(_.*)?)"
+)
+"""The variables of fields that hold texts and times, which are not values."""
+
+
+def _may_be_number(variable: str, value: Any, day: Any, left_out: LeftOut) -> bool:
+    """Returns whether a field holds a number or is empty; counts what else it holds, unless it is a field of texts."""
+    if _is_nothing(value) or _is_finite(value):
+        return True
+    if not _TEXTS.fullmatch(variable):
+        left_out.add(NO_NUMBER, f"{variable} of {str(day)[:10]}: {str(value)[:60]!r}")
+    return False
 
 
 def _build_day_columns(midnight: Any, numbers: Sequence[tuple[str, float | None]], record: ApiRecord) -> ColumnValues:
@@ -377,17 +444,29 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _is_finite(value: Any) -> bool:
+    """Returns whether `value` is a number that float64 can hold."""
+    try:
+        return _is_number(value) and math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
 def _read_number(value: Any) -> float | None:
     """Reads a number in any spelling, and an absent value as None; raises `ValueError` for anything else."""
-    if _is_number(value) and math.isfinite(number := float(value)):
-        return number
+    if _is_finite(value):
+        return float(value)
     if _is_nothing(value):
         return None
-    raise ValueError(f"{value!r} is not a number")
+    raise ValueError(f"{str(value)[:60]!r} is not a number")
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, str) and value in FLAGS
 
 
 def _read_flag(value: Any) -> float | None:
-    return FLAGS[value] if isinstance(value, str) and value in FLAGS else _read_number(value)
+    return FLAGS[value] if _is_flag(value) else _read_number(value)
 
 
 def _read_location(record: ApiRecord, requested_location: str | None) -> str:
@@ -455,7 +534,7 @@ class Product:
     path: str
     root: str
     policy: Mapping[str, Any]
-    read: Callable[[Product, Sequence[ApiRecord], str | None], Iterator[ColumnValues]] = _read_intervals
+    read: Callable[[Product, Sequence[ApiRecord], str | None, LeftOut], Iterator[ColumnValues]] = _read_intervals
     fields: Mapping[str, str] = field(default_factory=dict)
     step: timedelta = timedelta(hours=1)
     located: bool = False

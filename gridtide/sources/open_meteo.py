@@ -22,6 +22,7 @@ from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
 from gridtide.periods import HOUR, Period, split
 from gridtide.sources.contract import BOM, Page, Request, Skipped
+from gridtide.sources.left_out import NO_NUMBER, LeftOut, to_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -181,13 +182,16 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     locations = _name_locations(entry)
     if len(answers) != len(locations):
         raise FormatError(entry.name, f"{len(locations)} locations were requested, the answer has {len(answers)}")
-    tables = [
-        table
-        for location, answer in zip(locations, answers, strict=True)
-        for table in _build_tables(entry, location, answer, retrieved_at)
-    ]
+    left_out = LeftOut()
+    tables = []
+    for location, answer in zip(locations, answers, strict=True):
+        _count_unread_blocks(location, answer, left_out)
+        tables += _build_tables(entry, location, answer, retrieved_at, left_out)
+    if left_out.first_of(NO_NUMBER) and not any(table.num_rows for table in tables):
+        happened = f"no value is a number, the first is {left_out.first_of(NO_NUMBER)}"
+        raise FormatError(entry.name, happened)
     received = sum(len((answer.hourly or {})["time"]) for answer in answers)
-    return Page(concat(tables), received, skipped=_count_nans(body))
+    return Page(concat(tables), received, skipped=[*left_out.list_skipped(), *_count_nans(body)])
 
 
 class LocationAnswer(msgspec.Struct):
@@ -199,6 +203,25 @@ class LocationAnswer(msgspec.Struct):
     hourly: dict[str, list[str | float | None]] | None = None
     error: bool = False
     reason: str = ""
+    current: dict[str, Any] = {}
+    minutely_15: dict[str, Any] = {}
+    six_hourly: dict[str, Any] = {}
+    daily: dict[str, Any] = {}
+    weekly: dict[str, Any] = {}
+    monthly: dict[str, Any] = {}
+
+
+UNREAD_BLOCKS = ("current", "minutely_15", "six_hourly", "daily", "weekly", "monthly")
+"""The blocks beside `hourly`, of other intervals."""
+
+
+def _count_unread_blocks(location: str, answer: LocationAnswer, left_out: LeftOut) -> None:
+    """Counts the values of the blocks that are not read."""
+    for block in UNREAD_BLOCKS:
+        for name, values in getattr(answer, block).items():
+            if name not in ("time", "interval"):
+                count = len(values) if isinstance(values, list) else 1
+                left_out.add('blocks other than "hourly" are not read', f"{block}.{name} of {location}", count)
 
 
 _DECODER: msgspec.json.Decoder[list[LocationAnswer] | LocationAnswer] = msgspec.json.Decoder(
@@ -258,35 +281,48 @@ def _check_answer(entry: Entry, answer: LocationAnswer, retrieved_at: datetime) 
         )
 
 
-def _build_tables(entry: Entry, location: str, answer: LocationAnswer, retrieved_at: datetime) -> list[pa.Table]:
+def _build_tables(
+    entry: Entry,
+    location: str,
+    answer: LocationAnswer,
+    retrieved_at: datetime,
+    left_out: LeftOut,
+) -> list[pa.Table]:
+    import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
+    from gridtide.observations import arrays
     from gridtide.observations.table import from_columns
 
     hourly = dict(answer.hourly or {})
+    times = hourly.pop("time")
     try:
-        labels = pa.array(hourly.pop("time"), pa.string()).cast(pa.timestamp("us"))
-        columns = {name: pa.array(values, pa.float64()) for name, values in hourly.items()}
+        labels = pa.array(times, pa.string()).cast(pa.timestamp("us"))
     except pa.ArrowException as error:
-        raise FormatError(entry.name, f"hourly holds a value that is not a time or a number: {error}") from error
+        raise FormatError(entry.name, f"{location}: hourly.time holds a value that is not a time: {error}") from error
     if labels.null_count:
-        raise FormatError(entry.name, f"hourly.time has {labels.null_count} nulls")
-    hour_before = pc.subtract(labels, HOUR)
+        raise FormatError(entry.name, f"{location}: hourly.time has {labels.null_count} nulls")
+    hours = arrays.to_numpy(labels, "i8")
     tables = []
-    for name, values in columns.items():
+    for name, values in hourly.items():
         if len(values) != len(labels) or name not in answer.hourly_units:
-            raise FormatError(entry.name, f"{name} has {len(values)} values for {len(labels)} hours, or no unit")
+            happened = f"{location}: {name} has {len(values)} values for {len(labels)} hours, or no unit"
+            raise FormatError(entry.name, happened)
+        numbers = to_numbers(values)
+        stored = ~np.isinf(numbers)
+        for hour in np.flatnonzero(~stored):
+            left_out.add(NO_NUMBER, f"{name} of {location} at {times[hour]}: {str(values[hour])[:60]!r}")
+        starts = hours - HOUR // timedelta(microseconds=1) if covers_preceding_hour(name) else hours
         tables.append(
             from_columns(
                 "open_meteo",
                 retrieved_at,
-                interval_start=hour_before if covers_preceding_hour(name) else labels,
-                interval_end=labels,
+                interval_start=starts[stored],
+                interval_end=hours[stored],
                 location=location,
                 variable=f"{name}_forecast" if _is_forecast(entry.url) else name,
                 unit=answer.hourly_units[name],
-                value=values,
+                value=numbers[stored],
             )
         )
     return tables

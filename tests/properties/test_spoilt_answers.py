@@ -4,17 +4,19 @@ import copy
 import csv
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridtide.config.loading import parse
-from gridtide.errors import GridtideError
+from gridtide.errors import FormatError, GridtideError
 from gridtide.observations import arrays
 from gridtide.observations.table import CENTURIES
 from gridtide.periods import Period
@@ -161,3 +163,80 @@ def test_any_bytes_anywhere_in_a_zip_or_xml(changes: list[tuple[int, int]], kind
     for position, byte in changes:
         body[position % len(body)] = byte
     check(read(OASIS if kind != 2 else {"url": "https://grid.example/load"}, bytes(body)))
+
+
+def hourly_loads(values: list[Any]) -> Any:
+    """An answer of ISO-NE with a load for each of `values`."""
+    loads = [{**HOUR, "BeginDate": f"2024-03-11T{hour:02}:00:00.000-04:00", "Load": text} for hour, text in values]
+    return {"HourlySystemLoads": {"HourlySystemLoad": loads}}
+
+
+def mixes(values: list[Any]) -> Any:
+    """An answer of ISO-NE with a reading of hydro for each of `values`."""
+    mix = {key: text for key, text in MIX.items() if key != "MarginalFlag"}
+    readings = [{**mix, "BeginDate": f"2024-03-11T{hour:02}:00:00.000-04:00", "GenMw": text} for hour, text in values]
+    return {"GenFuelMixes": {"GenFuelMix": readings}}
+
+
+def monitor_rows(values: list[Any]) -> Any:
+    """An answer of EIA with a demand for each of `values`."""
+    rows = [{**DEMAND, "period": f"2024-01-01T{hour:02}", "value": text} for hour, text in values]
+    return {"response": {"total": str(len(rows)), "data": rows}}
+
+
+def weather(values: list[Any]) -> Any:
+    """An answer of Open-Meteo with a temperature for each of `values`."""
+    hourly = {
+        "time": [f"2024-01-01T{hour:02}:00" for hour, _ in values],
+        "temperature_2m": [text for _, text in values],
+    }
+    return {**WEATHER, "hourly": hourly}
+
+
+def oasis_csv(values: list[Any]) -> str:
+    """A report of OASIS with a load for each of `values`."""
+    rows = [
+        [f"2024-01-01T{hour:02}:00:00-00:00", f"2024-01-02T{hour:02}:00:00-00:00", "ACTUAL", "PGE", text]
+        for hour, text in values
+    ]
+    body = io.StringIO(newline="")
+    csv.writer(body).writerows([LOADS[0], *rows])
+    return body.getvalue()
+
+
+COUNTED = {
+    "iso_ne loads": (JSON[0][0], hourly_loads),
+    "iso_ne fuels": (JSON[1][0], mixes),
+    "eia": (JSON[4][0], monitor_rows),
+    "open_meteo": (JSON[5][0], weather),
+    "caiso": (OASIS, oasis_csv),
+}
+cells = st.one_of(
+    st.floats(-1e6, 1e6).map(lambda number: f"{number:.3f}"),
+    st.sampled_from(["many", "1,204.5", "12 MW", "1e999", "-inf", "--", "Ω", "12:00", "0x1F"]),
+)
+
+
+@pytest.mark.parametrize("name", COUNTED)
+@settings(max_examples=40)
+@given(st.lists(cells, min_size=1, max_size=20))
+def test_what_is_not_stored_of_a_known_source_is_counted(name: str, values: list[str]) -> None:
+    """Whatever stands in the cells of values: those that are stored and those that are counted are all there are, an
+    example names the first of the others, and an answer without any number is refused with that."""
+    keys, write = COUNTED[name]
+    answer = write(list(enumerate(values)))
+    body = answer if isinstance(answer, str) else json.dumps(answer)
+    entry = parse({"apis": [{"name": "grid", "output_folder": "grid", **keys}]}).apis[0]
+    of = source(entry.source)
+    request = of.requests(entry, Period(AT, AT.replace(day=2)))[0]
+    numbers = [text for text in values if re.fullmatch(r"-?\d+\.\d{3}", text)]
+    others = [text for text in values if text not in numbers]
+    if not numbers:
+        with pytest.raises(FormatError, match=re.escape(repr(others[0]))):
+            of.parse(entry, request, body.encode(), AT)
+        return
+    page = of.parse(entry, request, body.encode(), AT)
+    assert page.observations["value"].to_pylist() == [float(text) for text in numbers]
+    assert sum(skipped.count for skipped in page.skipped) == len(others)
+    assert all(repr(others[0]) in skipped.example for skipped in page.skipped)
+    assert len(page.skipped) == bool(others)

@@ -431,7 +431,7 @@ def test_an_entry_that_keeps_bodies_may_ask_any_report() -> None:
     ("columns", "says"),
     [
         ({"MW": "many"}, "many"),
-        ({"MW": "-inf"}, "a value in MW is infinite"),
+        ({"MW": "-inf"}, "no value is a number, the first is MW in row 1, PGE at 2024-01-01T08:00Z: '-inf'"),
         ({"MW": "1", "INTERVALSTARTTIME_GMT": "01/01/2024 08:00"}, "01/01/2024"),
         ({"MW": "1", "INTERVALSTARTTIME_GMT": "2024-01-01T08:00:00"}, "zone offset"),
         ({"MW": "1", "INTERVALSTARTTIME_GMT": ""}, "no interval_start"),

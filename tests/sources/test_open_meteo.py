@@ -328,7 +328,7 @@ def test_a_refusal_names_its_reason() -> None:
         ({"hourly": {"time": [None], "temperature_2m": [1.0]}}, "hourly.time has 1 nulls"),
         (
             {"hourly": {"time": ["2024-01-01T00:00"], "temperature_2m": ["warm"]}},
-            "weather: hourly holds a value that is not a time or a number",
+            "weather: no value is a number, the first is temperature_2m of .* at 2024-01-01T00:00: .warm.",
         ),
         ({"hourly": [1]}, "documented shape"),
     ],
