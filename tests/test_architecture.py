@@ -35,33 +35,33 @@ ROOMS = (
 """The rooms of `gridtide/` from the ground up; each may import those before it; see `docs/architecture.md`."""
 
 NEIGHBOURS = ({"http", "lake"}, {"collect", "curated"}, {"training", "coverage"})
-"""Rooms that know nothing of one another, whatever their order."""
+"""Rooms that do not import each other, whatever their order."""
 
 PLANNED = {"quality"}
 """Rooms that have a place in the order and no modules yet."""
 
 BACKWARDS: dict[tuple[str, str], str] = {}
-"""Imports that run backwards still, and why. The list only becomes shorter."""
+"""Imports that still run backwards, with the reason. No import may be added."""
 
 MOST_MODULES = 10
-"""Modules in one folder; more are a folder of their own."""
+"""The maximum number of modules in a folder."""
 
 PURE = ("errors", "periods", "clock", "variables", "observations")
 DOORS = {"aiohttp", "obstore", "boto3", "requests", "httpx", "urllib.request", "socket"}
-"""What only the doors to network and storage may use."""
+"""Packages that only `http` and `lake` may use."""
 
 BANNED = """
     one ones two other others another each both such same rest some this that these those it there here
     found made said told wanted known taken asked kept given left seen held done gone got shown sent lost meant needed
     brought something anything nothing everything
 """
-"""Words that are no names: they say nothing where the line that binds them is out of sight."""
+"""Words that are not allowed as names, because they say nothing away from the line that binds them."""
 
 MEAN_LENGTH = 7.0
-"""Characters that a name has on average, each counted as often as it is bound."""
+"""The required mean length of names, each counted as often as it is bound."""
 
 ONE_WORD = 0.45
-"""The share of functions whose name is one word."""
+"""The largest share of functions with a one-word name."""
 
 GROUND = ("errors", "periods", "clock", "variables", "threads", "simulation", "mlx_store", "ring")
 """The rooms that are one file; their names are counted together."""
@@ -83,8 +83,7 @@ MEAN_LENGTHS = {
     "flows": 7.0,
     "deployments": 7.0,
 }
-"""Per room, how long its names are at least on average, each counted as often as it is bound; a room that has reached
-`MEAN_LENGTH` stays there."""
+"""The required mean length of names per room, until it has reached `MEAN_LENGTH`."""
 
 SHARED_NAMES: dict[str, str] = {
     "main": "where a process begins",
@@ -165,7 +164,7 @@ def test_folders_stay_small(folder: str) -> None:
 
 
 KINDS_OF_TESTS = {"properties", "faults", "e2e", "docs", "benchmarks", "support", "fixtures"}
-"""Folders of tests that are about more than one room, or are no tests."""
+"""Folders of tests about more than one room, and folders without tests."""
 
 
 def test_tests_mirror_the_rooms() -> None:

@@ -1,4 +1,4 @@
-"""CAISO OASIS: what is asked, and what its zips, CSVs and errors mean."""
+"""CAISO OASIS: its requests, and the meaning of its zips, CSVs and errors."""
 
 import csv
 import io
@@ -55,12 +55,12 @@ def zipped(*members: str | bytes) -> bytes:
 
 
 def read(body: bytes | str) -> Page:
-    """What OASIS says with `body`."""
+    """The observations in `body`."""
     return caiso.parse(entry(), REQUEST, body.encode() if isinstance(body, str) else body, AT)
 
 
 def error(code: str, description: str) -> str:
-    """The XML in which OASIS tells an error."""
+    """An XML error of OASIS."""
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<m:OASISReport xmlns:m="http://www.caiso.com/soa/OASISReport_v1.xsd">'
         "<m:MessagePayload><m:RTO><m:name>CAISO</m:name><m:ERROR>\n"
@@ -81,7 +81,7 @@ def row(header: str, **columns: Any) -> str:
 
 
 def test_a_period_is_asked_in_gmt_in_touching_pieces_of_at_most_thirty_days() -> None:
-    """The end is exclusive, so the pieces touch and no interval is asked twice."""
+    """The end of a request is exclusive, so the pieces touch and no interval is requested twice."""
     period = Period(datetime(2024, 1, 1, 8, tzinfo=UTC), datetime(2024, 3, 1, 8, tzinfo=UTC))
     asked = caiso.requests(entry(), period)
     bounds = [(dict(r.params)["startdatetime"], dict(r.params)["enddatetime"]) for r in asked]
@@ -97,14 +97,15 @@ def test_a_period_is_asked_in_gmt_in_touching_pieces_of_at_most_thirty_days() ->
 
 
 def test_a_chunk_cuts_shorter_but_never_longer_than_oasis_answers() -> None:
-    """`chunk` is heeded below the limit of OASIS and capped above it."""
+    """`chunk` is used up to the maximum of OASIS."""
     period = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC))
     assert len(caiso.requests(entry(chunk="P10D"), period)) == 6
     assert max(r.period.duration for r in caiso.requests(entry(chunk="P90D"), period) if r.period) == timedelta(days=30)
 
 
 def test_parameters_are_the_entrys_own_lists_joined_by_commas() -> None:
-    """Version 1 unless given; the format is always CSV; the period replaces one in the entry."""
+    """Lists are joined by commas, the default version is 1, the format is CSV, and the period replaces that of the
+    entry."""
     asked = caiso.requests(
         entry(
             params={
@@ -130,7 +131,7 @@ def test_parameters_are_the_entrys_own_lists_joined_by_commas() -> None:
 
 
 def test_parameters_may_stand_in_the_url() -> None:
-    """A URL copied from a browser works; `params` override it."""
+    """Parameters in the URL are used, and `params` take precedence."""
     url = "http://oasis.caiso.com/oasisapi/SingleZip?queryname=SLD_FCST&market_run_id=DAM&version=1"
     asked = caiso.requests(entry(url=url, params={"market_run_id": "2DA"}), Period(AT, AT + timedelta(hours=1)))
     assert asked[0].url == "http://oasis.caiso.com/oasisapi/SingleZip"
@@ -139,7 +140,7 @@ def test_parameters_may_stand_in_the_url() -> None:
 
 
 def test_an_entry_without_a_report_is_refused() -> None:
-    """OASIS cannot be asked without `queryname`; the message says which entry and key."""
+    """An entry without `queryname` is refused with its name and the key."""
     with pytest.raises(ConfigurationError, match=r"caiso_load: params\.queryname: is missing"):
         caiso.requests(entry(params={}), Period(AT, AT + timedelta(hours=1)))
 
@@ -158,7 +159,7 @@ def test_an_entry_without_a_report_is_refused() -> None:
     ],
 )
 def test_defaults_know_when_a_market_is_published(params: Any, available: Any, resolution: timedelta) -> None:
-    """Day-ahead products are there on the day before, the others some time after the interval."""
+    """Day-ahead products are available on the day before, others some time after the interval."""
     made = entry(params=params)
     assert (made.available.day_before or made.available.lag) == available
     assert made.available.timezone == ("America/Los_Angeles" if available == "13:00" else "UTC")
@@ -166,7 +167,7 @@ def test_defaults_know_when_a_market_is_published(params: Any, available: Any, r
 
 
 def test_defaults_are_polite() -> None:
-    """One request in five seconds, shared by all entries of OASIS, and no credentials."""
+    """By default all entries of OASIS share one request in five seconds, without credentials."""
     made = entry()
     assert made.source == "caiso"
     assert made.rate_limit == RateLimit(name="caiso", rates=("1/5second",))
@@ -237,7 +238,7 @@ def test_defaults_are_polite() -> None:
 def test_report_and_market_make_the_variable(
     header: str, columns: dict[str, str], location: str, variable: str, unit: str
 ) -> None:
-    """The columns say which report it is, the rows which market, whatever was asked."""
+    """The columns give the report and the rows the market, whatever was requested."""
     page = read(zipped(row(header, **columns, MW="-1.5")))
     assert page.received == 1
     assert page.observations.to_pylist() == [
@@ -261,7 +262,7 @@ def test_report_and_market_make_the_variable(
     [("VALUE", "RTM", 5, "lmp_five_minute_ghg"), ("PRC", "RTPD", 15, "lmp_fifteen_minute_ghg")],
 )
 def test_real_time_prices_have_a_column_of_their_own(column: str, market: str, minutes: int, variable: str) -> None:
-    """PRC_INTVL_LMP says VALUE and PRC_RTPD_LMP says PRC where PRC_LMP says MW."""
+    """The price is in VALUE for PRC_INTVL_LMP, in PRC for PRC_RTPD_LMP, and in MW for PRC_LMP."""
     body = row(
         PRICE.replace("MW", column),
         **{"MARKET_RUN_ID": market, "NODE_ID": "N", "LMP_TYPE": "MGHG", column: "0.25"},
@@ -273,7 +274,7 @@ def test_real_time_prices_have_a_column_of_their_own(column: str, market: str, m
 
 
 def test_columns_are_found_by_name_whatever_their_order_and_quoting() -> None:
-    """A byte order mark, CRLF, quotes, other columns and another order change nothing."""
+    """A byte order mark, CRLF, quotes, other columns and another order do not change the result."""
     plain = read(row(LOAD, MARKET_RUN_ID="ACTUAL", TAC_AREA_NAME="CA ISO-TAC", MW="20536"))
     header = "MW,LABEL,TAC_AREA_NAME,INTERVALENDTIME_GMT,MARKET_RUN_ID,INTERVALSTARTTIME_GMT"
     quoted = ",".join(f'"{column}"' for column in header.split(","))
@@ -282,7 +283,7 @@ def test_columns_are_found_by_name_whatever_their_order_and_quoting() -> None:
 
 
 def test_an_empty_value_is_a_reported_null() -> None:
-    """A row without a value is kept with a null; zero is a value."""
+    """A row without a value gives a null, and zero is a value."""
     null = read(row(LOAD, MARKET_RUN_ID="ACTUAL", TAC_AREA_NAME="PGE", MW=""))
     zero = read(row(LOAD, MARKET_RUN_ID="ACTUAL", TAC_AREA_NAME="PGE", MW="0"))
     assert null.observations["value"].to_pylist() == [None]
@@ -290,7 +291,7 @@ def test_an_empty_value_is_a_reported_null() -> None:
 
 
 def test_a_header_alone_has_no_rows() -> None:
-    """A CSV of its header is an answer without rows."""
+    """A CSV with only a header is an answer without rows."""
     assert read(LOAD + "\n") == Page(empty(), 0)
 
 
@@ -303,7 +304,7 @@ def test_a_header_alone_has_no_rows() -> None:
     ],
 )
 def test_the_days_of_the_time_change_have_23_and_25_hours(day: str, hours: int, labels: list[int]) -> None:
-    """Hours follow GMT and are all there once, though OPR_HR skips 3 in spring and says 25 in autumn."""
+    """All hours of GMT occur once, although OPR_HR skips 3 in spring and has 25 in autumn."""
     operating = local_day(datetime.fromisoformat(day).date(), PACIFIC)
     starts = [operating.start + timedelta(hours=hour) for hour in range(hours)]
     assert len(labels) == hours
@@ -317,7 +318,7 @@ def test_the_days_of_the_time_change_have_23_and_25_hours(day: str, hours: int, 
 
 
 def test_rows_are_kept_in_the_order_given_and_duplicates_left_to_the_caller() -> None:
-    """Nothing is sorted or dropped here: the caller tells exact from conflicting duplicates."""
+    """Rows are neither sorted nor removed."""
     one = row(LOAD, MARKET_RUN_ID="ACTUAL", TAC_AREA_NAME="PGE", MW="2").splitlines()
     two = row(LOAD, MARKET_RUN_ID="ACTUAL", TAC_AREA_NAME="PGE", MW="1").splitlines()
     page = read("\n".join([*one, two[1], one[1]]))
@@ -325,7 +326,7 @@ def test_rows_are_kept_in_the_order_given_and_duplicates_left_to_the_caller() ->
 
 
 def test_a_zip_of_several_csvs_is_one_answer() -> None:
-    """Members are read one after the other."""
+    """The CSVs of a zip are read one after the other."""
     members = [row(LOAD, MARKET_RUN_ID="ACTUAL", TAC_AREA_NAME=area, MW="1") for area in ("PGE", "SCE")]
     assert read(zipped(*members)).observations["location"].to_pylist() == ["PGE", "SCE"]
 
@@ -333,7 +334,7 @@ def test_a_zip_of_several_csvs_is_one_answer() -> None:
 @pytest.mark.parametrize("wrap", [zipped, str.encode], ids=["zip", "bare"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_error_1000_means_no_rows(wrap: Any, mark: str) -> None:
-    """ "No data returned" is an empty answer, not an error, in a zip or not, with a byte order mark or not."""
+    """Error 1000 is an answer without rows, in a zip or not, with a byte order mark or not."""
     page = read(wrap(mark + error("1000", "No data returned for the specified selection")))
     assert page == Page(empty(), 0)
 
@@ -356,7 +357,7 @@ def test_error_1000_means_no_rows(wrap: Any, mark: str) -> None:
 def test_other_errors_say_entry_code_description_and_fix(
     code: str, description: str, kind: type[GridtideError], says: str
 ) -> None:
-    """Errors under HTTP 200 are errors: those that may pass are retried, the others are not."""
+    """Errors with HTTP 200 are raised; temporary ones are retried, the others are not."""
     with pytest.raises(kind) as raised:
         read(zipped(error(code, description)))
     assert str(raised.value).startswith(f"caiso_load: OASIS answers error {code}: {description}")
@@ -379,13 +380,13 @@ def test_other_errors_say_entry_code_description_and_fix(
     ids=["empty", "html", "doctype", "zipped html", "cut zip", "short zip", "empty zip", "cut xml"],
 )
 def test_bodies_that_are_no_answer_may_pass(body: bytes) -> None:
-    """Web pages and cut bodies are the upstream's trouble, to be retried."""
+    """Web pages and truncated bodies are upstream errors, which are retried."""
     with pytest.raises(UpstreamError, match="caiso_load: "):
         read(body)
 
 
 def test_a_damaged_member_may_pass() -> None:
-    """A zip whose checksum does not agree was damaged on its way."""
+    """A zip with a wrong checksum is an upstream error, which is retried."""
     body = bytearray(zipped(row(LOAD, MARKET_RUN_ID="ACTUAL", TAC_AREA_NAME="PGE", MW="1")))
     body[60] ^= 0xFF
     with pytest.raises(UpstreamError, match="cut or broken"):
@@ -393,7 +394,7 @@ def test_a_damaged_member_may_pass() -> None:
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unzipped() -> None:
-    """The size the zip declares is bounded, and no member is read beyond what it declares."""
+    """A zip that declares too much content is refused, and no file is read beyond its declared size."""
     body = bytearray(zipped("x"))
     size = body.rindex(b"PK\x01\x02") + 24
     body[size : size + 4] = struct.pack("<I", 1 << 31)
@@ -402,25 +403,25 @@ def test_a_zip_bomb_is_refused_before_it_is_unzipped() -> None:
 
 
 def test_xml_with_a_document_type_is_refused() -> None:
-    """Entities are never expanded."""
+    """XML with a document type is refused, so entities are never expanded."""
     with pytest.raises(FormatError, match="document type"):
         read('<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>')
 
 
 def test_xml_without_an_error_is_not_what_was_asked_for() -> None:
-    """OASIS answers CSV to resultformat 6; a report in XML is a format error."""
+    """A report in XML instead of CSV is a format error."""
     with pytest.raises(FormatError, match="OASISReport> without an error"):
         read("<OASISReport><MessagePayload/></OASISReport>")
 
 
 def test_a_report_that_is_not_known_is_named_by_its_columns() -> None:
-    """The message lists the columns and the reports that are read."""
+    """The message lists the columns and the supported reports."""
     with pytest.raises(FormatError, match=r"caiso_load: the columns A, B are of no report .* SLD_FCST"):
         read("A,B\n1,2\n")
 
 
 def test_an_entry_that_keeps_bodies_may_ask_any_report() -> None:
-    """Its rows are not read, but an error under HTTP 200 is still one."""
+    """The rows of any report are accepted, but an error with HTTP 200 is raised."""
     made = entry(format="raw", params={"queryname": "PRC_FUEL"})
     assert caiso.parse(made, REQUEST, zipped("A,B\n1,2\n"), AT) == Page(empty(), 0)
     with pytest.raises(ConfigurationError, match="1005"):
@@ -441,13 +442,13 @@ def test_an_entry_that_keeps_bodies_may_ask_any_report() -> None:
     ],
 )
 def test_values_and_times_that_cannot_be_read_are_format_errors(columns: dict[str, str], says: str) -> None:
-    """The message says what stands in the row."""
+    """The message contains the text in the row."""
     with pytest.raises(FormatError, match=says):
         read(row(LOAD, **{"MARKET_RUN_ID": "ACTUAL", "TAC_AREA_NAME": "PGE", **columns}))
 
 
 def test_a_price_without_its_node_is_a_format_error() -> None:
-    """Which of the rows' many nodes it is of cannot be told."""
+    """A price without a node is refused."""
     prices = row(PRICE, NODE_ID="TH_NP15_GEN-APND", MARKET_RUN_ID="DAM", LMP_TYPE="LMP", MW="31.5")
     nameless = row(PRICE, MARKET_RUN_ID="DAM", LMP_TYPE="LMP", MW="32.5").partition("\n")[2]
     with pytest.raises(FormatError, match="a row has no NODE_ID"):
@@ -455,7 +456,7 @@ def test_a_price_without_its_node_is_a_format_error() -> None:
 
 
 def test_a_row_with_too_few_fields_is_a_format_error() -> None:
-    """A CSV cut within a row is not read up to there."""
+    """A CSV that ends within a row is refused."""
     with pytest.raises(FormatError, match="cannot be read"):
         read(row(LOAD, MARKET_RUN_ID="ACTUAL", TAC_AREA_NAME="PGE", MW="1") + "2024-01-01T09:00:00-00:00,20")
 
@@ -470,7 +471,7 @@ RECORDED = {
 
 
 def expected(record: dict[str, str]) -> tuple[Any, ...]:
-    """(start, end, location, variable, unit, value) of a recorded row, by the table of variables."""
+    """(start, end, location, variable, unit, value) of a recorded row."""
     times = [datetime.fromisoformat(record[f"INTERVAL{end}TIME_GMT"]) for end in ("START", "END")]
     match record:
         case {"LMP_TYPE": component, "NODE_ID": location}:
@@ -487,7 +488,7 @@ def expected(record: dict[str, str]) -> tuple[Any, ...]:
 
 
 def rows(table: pa.Table) -> list[tuple[Any, ...]]:
-    """The rows of `table` as `expected` has them."""
+    """The rows of `table` in the form of `expected`."""
     names = ("interval_start", "interval_end", "location", "variable", "unit", "value")
     return list(zip(*(table[name].to_pylist() for name in names), strict=True))
 
@@ -496,7 +497,7 @@ def rows(table: pa.Table) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(("name", "count"), RECORDED.items())
 @pytest.mark.parametrize("packed", [True, False], ids=["zip", "bare"])
 def test_recorded_reports_equal_an_independent_reading(name: str, count: int, packed: bool) -> None:
-    """Every recorded row, read with the csv module, is an observation, and nothing else is."""
+    """Every recorded row, read with the csv module, is an observation, and there is no other."""
     recorded = (SHARED / "payloads" / "caiso" / name).read_bytes()
     if name.endswith(".zip"):
         archive = zipfile.ZipFile(io.BytesIO(recorded))
@@ -512,14 +513,14 @@ def test_recorded_reports_equal_an_independent_reading(name: str, count: int, pa
 
 @needs_shared
 def test_a_recorded_zip_is_read_as_it_came() -> None:
-    """The zip of the upstream itself, not one of ours."""
+    """A recorded zip of the upstream is read."""
     name = "20250204_20250211_SLD_REN_FCST_DAM_20250214_04_52_10_v1.zip"
     assert read((SHARED / "payloads" / "caiso" / name).read_bytes()).received == 1008
 
 
 @needs_shared
 def test_the_recorded_march_has_an_hour_less() -> None:
-    """The month of the spring change has 743 hours, without a gap in GMT."""
+    """The month of the spring change has 743 continuous hours in GMT."""
     name = "20190301_20190401_PRC_LMP_DAM_20200603_09_21_36_v1.csv"
     table = read((SHARED / "payloads" / "caiso" / name).read_bytes()).observations
     starts = sorted(set(table["interval_start"].to_pylist()))
@@ -536,14 +537,14 @@ def test_the_recorded_march_has_an_hour_less() -> None:
     ],
 )
 def test_recorded_errors_are_told(name: str, kind: type[GridtideError], says: str) -> None:
-    """The recorded error zip and the recorded web page."""
+    """The recorded error zip and the recorded web page raise errors."""
     with pytest.raises(kind, match=says):
         read((SHARED / "payloads" / "caiso" / name).read_bytes())
 
 
 @needs_shared
 def test_the_recorded_answer_without_data_has_no_rows() -> None:
-    """ERR_CODE 1000, as recorded."""
+    """The recorded ERR_CODE 1000 is an answer without rows."""
     assert read((SHARED / "payloads" / "caiso" / "oasis_SLD_REN_FCST_no_data_1000.xml").read_bytes()).received == 0
 
 
@@ -561,14 +562,14 @@ def test_the_recorded_answer_without_data_has_no_rows() -> None:
     ],
 )
 def test_reports_of_the_real_time_markets_have_their_resolution(params: dict[str, str], minutes: int) -> None:
-    """Holes shorter than an hour are found only where the resolution is that of the report."""
+    """Entries of real-time reports have the resolution of the report."""
     api = {"name": "report", "url": "http://oasis.caiso.com/oasisapi/SingleZip", "params": params}
     assert parse({"apis": [api | {"output_folder": "report"}]}).apis[0].resolution == timedelta(minutes=minutes)
 
 
 @pytest.mark.parametrize("body", [b"<script>location='/challenge'</script>", b'<error code="17" message="quota"/>'])
 def test_markup_that_is_no_report_is_tried_again(body: bytes) -> None:
-    """A page of a script, and an error in other words than those of OASIS, are no answer without rows."""
+    """A page with a script, and an error in an unknown form, are retried."""
     asked = caiso.requests(entry(), Period(AT - timedelta(days=1), AT))[0]
     with pytest.raises(UpstreamError, match=r"OASIS answers <(script|error)> without an error in it"):
         caiso.parse(entry(), asked, body, AT)

@@ -1,4 +1,4 @@
-"""How what is missing is cut into what is collected one by one."""
+"""Chunks: how missing periods are divided into collections."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -20,12 +20,12 @@ DAY = timedelta(days=1)
 
 
 def an_entry(url: str, **keys: Any) -> Entry:
-    """One entry that asks `url`."""
+    """An entry with `url`."""
     return parse({"apis": [{"name": "a", "url": url, "output_folder": "a", **keys}]}).apis[0]
 
 
 def a_period(start: str, end: str) -> Period:
-    """The period between two moments of UTC."""
+    """The period between two times in UTC."""
     return Period(*(datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (start, end)))
 
 
@@ -33,7 +33,7 @@ HALF_A_YEAR = a_period("2024-01-01", "2024-07-01")
 
 
 def asked(entry: Entry, chunks: list[Period]) -> Counter[str]:
-    """How often each URL is asked for `chunks`."""
+    """How often each URL is requested for `chunks`."""
     return Counter(request.url for chunk in chunks for request in source(entry.source).requests(entry, chunk))
 
 
@@ -48,7 +48,7 @@ def asked(entry: Entry, chunks: list[Period]) -> Counter[str]:
     ],
 )
 def test_each_day_is_asked_once(entry: Entry, days: int) -> None:
-    """Of an upstream that answers by day: 182 days of UTC lie in 183 local ones, and no hour is lost or doubled."""
+    """If the upstream answers by local day, each day is requested once, and no hour is lost or doubled."""
     chunks = in_chunks(entry, HALF_A_YEAR)
     found = asked(entry, chunks)
     assert (len(found), set(found.values())) == (days, {1})
@@ -57,7 +57,7 @@ def test_each_day_is_asked_once(entry: Entry, days: int) -> None:
 
 
 def test_a_day_of_the_clock_change_is_one_chunk() -> None:
-    """Of New York: 23 hours in spring, 25 in autumn."""
+    """A day of 23 or 25 hours in New York is one chunk."""
     entry = an_entry(ISO_NE, chunk="P1D")
     assert in_chunks(entry, a_period("2024-03-10T05:00", "2024-03-12T04:00")) == [
         a_period("2024-03-10T05:00", "2024-03-11T04:00"),
@@ -69,7 +69,7 @@ def test_a_day_of_the_clock_change_is_one_chunk() -> None:
 
 
 def test_what_was_cut_elsewhere_stays_held() -> None:
-    """Of files cut at midnights of UTC nothing is asked again but the days that they end in."""
+    """With files that end at UTC midnights, only the days in which they end are requested again."""
     entry = an_entry(ISO_NE)
     held = [a_period("2024-01-01", "2024-01-31"), a_period("2024-03-01", "2024-05-30")]
     holes = missing(HALF_A_YEAR, held)
@@ -80,7 +80,7 @@ def test_what_was_cut_elsewhere_stays_held() -> None:
 
 
 def test_the_archive_of_weather_is_cut_between_days_of_utc() -> None:
-    """It answers whole ones, so that years from noon on share none."""
+    """Chunks of the weather archive end at UTC midnights, so that no day is requested twice."""
     chunks = in_chunks(an_entry(ARCHIVE), a_period("2022-01-01T12:00", "2024-06-01T00:00"))
     assert chunks == [
         a_period("2022-01-01T12:00", "2023-01-01"),
@@ -93,7 +93,7 @@ def test_the_archive_of_weather_is_cut_between_days_of_utc() -> None:
     "url", [EIA, CAISO, "http://localhost/load?from={start}&to={end}"], ids=["eia", "caiso", "generic"]
 )
 def test_who_answers_any_period_is_asked_from_where_it_begins(url: str) -> None:
-    """In steps of the entry's chunk, also of hours."""
+    """If the upstream answers any period, chunks start with the missing period, in steps of `chunk`."""
     chunks = in_chunks(an_entry(url, chunk="PT36H"), a_period("2024-03-09T12:00", "2024-03-12T12:00"))
     assert chunks == [
         a_period("2024-03-09T12:00", "2024-03-11T00:00"),

@@ -84,8 +84,8 @@ OPERATOR = '''
 
 
 class Island:
-    """The operator's server. Wind is reported by area `NORTH`, load by area `SOUTH`. `refusals` is how many requests
-    it still refuses, each under HTTP 400 although they come too often."""
+    """The server of the operator, with wind for area `NORTH` and load for area `SOUTH`. It refuses the next
+    `refusals` requests with HTTP 400, although they are only too frequent."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -93,7 +93,7 @@ class Island:
         self.requests: list[dict[str, str]] = []
 
     async def answer(self, request: web.Request) -> web.Response:
-        """A line for each hour."""
+        """Answer with a line for each hour."""
         self.requests.append(dict(request.query))
         if self.refusals:
             self.refusals -= 1
@@ -120,7 +120,7 @@ class Island:
 
 @pytest.fixture
 def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operator's module, where Python finds it."""
+    """Put the module of the operator on the import path."""
     package = tmp_path / "modules" / "island_grid"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
@@ -130,7 +130,7 @@ def operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def island() -> AsyncIterator[Island]:
-    """The operator's server, on a port of its own."""
+    """Start the server of the operator on a free port."""
     server_of_island = Island()
     application = web.Application()
     application.router.add_get("/hours", server_of_island.answer)

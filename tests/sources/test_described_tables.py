@@ -1,4 +1,4 @@
-"""Keys that describe tables, each on a small table: wide hours, melting, publishing, archives, conflicts and pages."""
+"""Keys of the generic source, each with a small table: hours as columns, melt, published, zips, conflicts and pages."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def described(**keys: Any) -> Entry:
 
 
 def read(body: str | bytes, request: Request | None = None, **keys: Any) -> Page:
-    """What `body` says to an entry with `keys`."""
+    """The observations in `body`, for an entry with `keys`."""
     entry = described(**keys)
     content = body.encode() if isinstance(body, str) else body
     return generic.parse(entry, request or Request(entry.url), content, RETRIEVED)
 
 
 def settle(body: str, **keys: Any) -> ParsedPage:
-    """What `read` says, as the core settles it for every source."""
+    """The same after conflicts are settled, as for every source."""
     entry = described(**keys)
     return settle_page(read(body, **keys), entry, Request(entry.url), None)
 
 
 @pytest.mark.parametrize(("day", "length"), [("2026-03-08", 23), ("2026-07-01", 24), ("2026-11-01", 25)])
 def test_columns_of_hours_make_the_hours_of_their_day(day: str, length: int) -> None:
-    """A row of 23, 24 or 25 hours becomes them without a gap, in order."""
+    """A row of 23, 24 or 25 hours becomes continuous hours in order."""
     # The clock skips the hour that ends at 03:00; the 25th column is the second of the hour that ends at 02:00.
     cells = {hour: str(hour) for hour in range(1, 25) if length > 23 or hour != 3}
     names = [f"HE{hour:02}" for hour in range(1, 26)]
@@ -63,7 +63,7 @@ def test_columns_of_hours_make_the_hours_of_their_day(day: str, length: int) -> 
 
 
 def test_melted_columns_are_variables_or_locations() -> None:
-    """Columns that a pattern matches are series by their header; others are left alone."""
+    """Columns that match a pattern are series named by their header; others are not stored."""
     body = "time,Zone A,Zone B,id\n2026-01-10T00:00Z,1,2,77\n"
     page = read(body, melt="Zone *")
     assert page.observations["variable"].to_pylist() == ["zone_a", "zone_b"]
@@ -76,7 +76,7 @@ def test_melted_columns_are_variables_or_locations() -> None:
 
 
 def test_when_values_were_published_comes_from_a_column_or_a_header() -> None:
-    """A column says it for each record, a header for all; a name that is neither fails."""
+    """`published` is a column, or a header of the answer; another name fails."""
     body = "time,issued,mw\n2026-01-11T00:00Z,2026-01-10T09:30Z,1\n2026-01-11T00:00Z,2026-01-10T10:30Z,2\n"
     page = read(body, time="time", value="mw", published="issued")
     issued = [datetime(2026, 1, 10, 9, 30, tzinfo=UTC), datetime(2026, 1, 10, 10, 30, tzinfo=UTC)]
@@ -98,7 +98,7 @@ def packed(members: dict[str, str]) -> bytes:
 
 
 def test_members_of_an_archive_are_chosen_by_a_pattern() -> None:
-    """Members that match are read in order; a pattern that matches none lists what is there."""
+    """Matching files of a zip are read in order; a pattern without a match lists the files."""
     body = packed(
         {
             "a_zone.csv": "time,mw\n2026-01-10T00:00Z,1\n",
@@ -116,7 +116,7 @@ def test_members_of_an_archive_are_chosen_by_a_pattern() -> None:
     [(None, [5.0], 2), ("first", [1.0, 5.0], 1), ("last", [2.0, 5.0], 1)],
 )
 def test_different_values_of_one_time_are_counted(conflict: str | None, stored: list[float], counted: int) -> None:
-    """None of them, the first or the last is stored, and equal repeats are no conflict."""
+    """None of several values, the first or the last is stored, and equal values are no conflict."""
     body = "time,mw\n" + "".join(
         f"2026-01-10T{hour},{value}\n" for hour, value in [("00:00Z", 1), ("00:00Z", 2), ("01:00Z", 5), ("01:00Z", 5)]
     )
@@ -141,7 +141,7 @@ def test_different_values_of_one_time_are_refused_where_the_entry_says_so() -> N
     ],
 )
 def test_files_of_a_period_are_asked_once_each(per: str, name: str, asked: list[str]) -> None:
-    """Three days ask for three days, two months or one year, which answer the period and no more."""
+    """Each day, month or year of the period is requested once, and answers only its part of the period."""
     entry = described(url=f"https://grid.example/{name}.csv", per=per)
     period = Period(datetime(2026, 1, 30, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC))
     requests = generic.requests(entry, period)
@@ -186,7 +186,7 @@ ROW = {"t": "2026-01-10T00:00Z", "v": 1}
 def test_pages_are_asked_for_until_the_last(
     pages: dict[str, Any], answers: list[dict[str, Any]], asked: list[tuple[str, dict[str, str]]]
 ) -> None:
-    """Each way of paging asks for the second page as it says, and for none after that."""
+    """Each kind of `pages` requests the second page correctly, and none after the last."""
     entry = described(records="rows", pages=pages)
     waiting, requested = generic.requests(entry, None), []
     for number, answer in enumerate(answers):

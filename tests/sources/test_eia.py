@@ -28,7 +28,7 @@ BASE = "https://api.eia.gov/v2/electricity/rto"
 
 
 def an_entry(route: str = "region-data", **params: Any) -> Entry:
-    """An entry of an hourly route."""
+    """An entry with an hourly route."""
     api = {"name": "grid", "url": f"{BASE}/{route}/data/", "output_folder": "grid", "params": params}
     return loading.parse({"apis": [api]}).apis[0]
 
@@ -46,13 +46,13 @@ def an_answer(*rows: dict[str, Any], total: Any = None) -> bytes:
 
 
 def parse(body: bytes, entry: Entry | None = None, request: Request | None = None) -> Page:
-    """The page that `body` is the answer to."""
+    """The page of `body`."""
     entry = entry or an_entry()
     return eia.parse(entry, request or eia.requests(entry, None)[0], body, AT)
 
 
 def hours(start: int, end: int) -> Period:
-    """Hours counted from 2024."""
+    """A time given in hours since 2024."""
     return Period(
         datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=start),
         datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=end),
@@ -60,7 +60,7 @@ def hours(start: int, end: int) -> Period:
 
 
 def test_a_label_names_the_hour_that_ends() -> None:
-    """`2024-01-01T00` is the last hour of 2023, UTC; rows across midnight stay an hour apart."""
+    """`2024-01-01T00` is the last hour of 2023 in UTC, and rows across midnight are an hour apart."""
     page = parse(an_answer(a_row("2023-12-31T23"), a_row("2024-01-01T00"), a_row("2024-01-01T01")))
     starts = page.observations["interval_start"].to_pylist()
     assert starts == [
@@ -73,7 +73,7 @@ def test_a_label_names_the_hour_that_ends() -> None:
 
 
 def test_the_hours_of_a_clock_change_are_all_there() -> None:
-    """Labels are UTC, so the 23- and the 25-hour local days have as many distinct hours as UTC has."""
+    """Local days of 23 and 25 hours have as many different hours in UTC."""
     for day, length in (("2024-03-10", 23), ("2024-11-03", 25)):
         first = (
             datetime.fromisoformat(f"{day}T05:00+00:00")
@@ -98,13 +98,13 @@ def test_the_hours_of_a_clock_change_are_all_there() -> None:
     ],
 )
 def test_values_of_every_type_are_numbers(sent: tuple[Any, ...], read: list[float | None]) -> None:
-    """Strings, ints, floats and nulls, also mixed, are the numbers they say."""
+    """Strings, ints, floats and nulls, also mixed, are read as numbers."""
     rows = [a_row(f"2024-01-01T0{hour}", value) for hour, value in enumerate(sent)]
     assert parse(an_answer(*rows)).observations["value"].to_pylist() == read
 
 
 def test_an_absent_value_is_null() -> None:
-    """A row without `value` is a reported null."""
+    """A row without `value` gives a null."""
     row = a_row()
     del row["value"]
     assert parse(an_answer(row)).observations["value"].to_pylist() == [None]
@@ -112,13 +112,13 @@ def test_an_absent_value_is_null() -> None:
 
 @pytest.mark.parametrize("total", [2, "2"])
 def test_the_total_may_be_a_string(total: Any) -> None:
-    """`total` was an int until 2023 and is a string since."""
+    """`total` is read as an int and as a string."""
     page = parse(an_answer(a_row("2024-01-01T00"), a_row("2024-01-01T01"), total=total))
     assert (page.received, page.total) == (2, 2)
 
 
 def test_no_rows_are_an_empty_page() -> None:
-    """An unknown facet value gives 200 with total "0"."""
+    """An answer with total "0" is a page without rows."""
     page = parse(an_answer())
     assert (page.received, page.total, page.observations.num_rows, list(page.following)) == (0, 0, 0, [])
 
@@ -140,20 +140,20 @@ def test_no_rows_are_an_empty_page() -> None:
     ],
 )
 def test_names_are_those_of_the_registry(route: str, columns: dict[str, str], location: str, variable: str) -> None:
-    """Route and codes give the location and variable, with and without the route in the URL."""
+    """Route and codes give location and variable, also if the URL does not name the route."""
     for request in (eia.requests(an_entry(route), None)[0], Request("http://host/answer.json")):
         row = parse(an_answer(a_row(**columns)), an_entry(route), request).observations.to_pylist()[0]
         assert (row["source"], row["location"], row["variable"], row["unit"]) == ("eia", location, variable, "MWh")
 
 
 def test_a_daily_route_is_refused() -> None:
-    """Daily rows come once per time zone; they would be counted several times."""
+    """Daily rows are refused, because they occur once per time zone."""
     with pytest.raises(FormatError, match=r"'2024-01-01' is not an hour"):
         parse(an_answer(a_row("2024-01-01")))
 
 
 def test_another_unit_is_refused() -> None:
-    """One variable has one unit."""
+    """A row in another unit is refused."""
     with pytest.raises(FormatError, match="does not have the documented shape"):
         parse(an_answer({**a_row(), "value-units": "megawatts"}))
 
@@ -162,36 +162,36 @@ def test_another_unit_is_refused() -> None:
     "body", [b"<html>maintenance</html>", b'{"response": {"total": "3", "data": [', b"", b'{"a":' * 10_000]
 )
 def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
-    """HTML under 200 and a cut JSON are the upstream's passing trouble."""
+    """HTML with HTTP 200 and truncated JSON are upstream errors, which are retried."""
     with pytest.raises(UpstreamError, match="not JSON"):
         parse(body)
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
-    """JSON that begins with one is read as without."""
+    """JSON with a byte order mark is read."""
     assert parse(BOM + an_answer(a_row())).received == 1
 
 
 def test_a_row_without_its_location_is_a_format_error() -> None:
-    """A respondent that is there and empty names no place."""
+    """An empty respondent is a format error."""
     with pytest.raises(FormatError, match="a row has no location"):
         parse(an_answer(a_row(), a_row(respondent=" ", type="D")))
 
 
 def test_a_text_that_is_not_utf_8_may_pass() -> None:
-    """A byte that no text has is passing trouble too, not a crash."""
+    """Bytes that are not UTF-8 are an upstream error."""
     with pytest.raises(UpstreamError, match="not JSON"):
         parse(an_answer(a_row(respondent="ISNE", type="D")).replace(b"ISNE", b"ISN\xff"))
 
 
 def test_a_total_beyond_reason_is_refused() -> None:
-    """It would otherwise become a request for each of its pages."""
+    """An impossible total is refused, because every page of it would be requested."""
     with pytest.raises(FormatError, match="grid: the answer says that there are 1,180,591,620,717,411,303,424 rows"):
         parse(an_answer(a_row(), total=2**70))
 
 
 def test_a_body_of_another_shape_is_a_format_error() -> None:
-    """JSON without `response` is not what was promised."""
+    """JSON without `response` is a format error."""
     with pytest.raises(FormatError, match="missing required field `response`"):
         parse(b'{"request":{"command":"/v2/electricity"}}')
     with pytest.raises(FormatError, match="the answer does not have the documented shape"):
@@ -228,7 +228,7 @@ def test_a_body_of_another_shape_is_a_format_error() -> None:
 def test_an_error_under_http_200_is_told(
     error: dict[str, Any], kind: type[GridtideError], says: str, within: bool, rest: dict[str, Any]
 ) -> None:
-    """What EIA says and what to do, also where it says beside it that there are no rows."""
+    """An error with HTTP 200 is raised with EIA's text and a fix, even beside an empty list of rows."""
     document = {"response": {**error, **rest}} if within else {**error, **({"response": rest} if rest else {})}
     with pytest.raises(kind) as raised:
         parse(json.dumps(document).encode())
@@ -237,7 +237,7 @@ def test_an_error_under_http_200_is_told(
 
 @pytest.mark.parametrize("text", ["null", "Null", "5", "1e3", "-0.5", "+5", "5.", " 5", "nan"])
 def test_a_value_is_the_same_whatever_stands_beside_it(text: str) -> None:
-    """Also beside one that JSON would not call a number."""
+    """A value is read the same beside values that are not valid JSON numbers."""
     alone, beside = (
         parse(an_answer(*rows)).observations["value"].to_pylist()[0]
         for rows in (
@@ -249,7 +249,7 @@ def test_a_value_is_the_same_whatever_stands_beside_it(text: str) -> None:
 
 
 def test_an_unknown_route_says_which_there_are() -> None:
-    """With the entry, what it asks, and what came; the routes that are read are the fix."""
+    """The message has the entry, the route, the columns, and the supported routes as fix."""
     row = {"period": "2024-01", "stateid": "MA", "sales": "1"}
     url = "https://api.eia.gov/v2/electricity/retail-sales/data/"
     with pytest.raises(ConfigurationError) as raised:
@@ -265,13 +265,13 @@ def test_an_unknown_route_says_which_there_are() -> None:
     ("row", "columns"), [({"period": "2024-01-01T00", "x": 1}, "period, x"), ([1], "none"), ({}, "none")]
 )
 def test_rows_of_no_route_are_the_fault_of_the_answer_where_the_url_names_none(row: Any, columns: str) -> None:
-    """A mirror may be right about what it was asked; its answer is not what was promised."""
+    """If the URL names no route, rows with unknown columns are a format error."""
     with pytest.raises(FormatError, match=rf"the answer belongs to no route .*: its columns are {columns}\. Ask one"):
         parse(an_answer(row), request=Request("http://host/answer.json"))
 
 
 def test_a_period_is_asked_by_its_labels() -> None:
-    """Interval starts [00:00, 03:00) are the labels 01 to 03, `end` being inclusive."""
+    """Interval starts [00:00, 03:00) are requested as the labels 01 to 03, as `end` is inclusive."""
     params = dict(eia.requests(an_entry(), hours(0, 3))[0].params)
     assert (params["start"], params["end"]) == ("2024-01-01T01", "2024-01-01T03")
     assert params["length"] == "5000"
@@ -279,7 +279,7 @@ def test_a_period_is_asked_by_its_labels() -> None:
 
 
 def test_an_unpredictable_period_is_paged_by_offset() -> None:
-    """Without a location facet the number of series is unknown: pages of 5,000 after the first."""
+    """Without a location facet, pages of 5,000 rows after the first are requested by offset."""
     entry = an_entry()
     first = eia.requests(entry, hours(0, 5000))
     assert len(first) == 1
@@ -291,7 +291,7 @@ def test_an_unpredictable_period_is_paged_by_offset() -> None:
 
 
 def test_a_predictable_period_is_asked_in_slices_that_touch() -> None:
-    """2 locations × 2 types give 1,250 hours a slice; the first slice's answer releases the others."""
+    """2 locations × 2 types give slices of 1,250 hours, and the answer of the first leads to the others."""
     entry = an_entry(**{"facets[respondent][]": ["ISNE", "CISO"], "facets[type][]": ["D", "DF"]})
     first = eia.requests(entry, hours(0, 3000))
     assert [request.period for request in first] == [hours(0, 1250)]
@@ -303,7 +303,7 @@ def test_a_predictable_period_is_asked_in_slices_that_touch() -> None:
 
 
 def test_a_slice_with_more_rows_than_predicted_is_paged() -> None:
-    """More fuels than thought cost another page of the slice, and lose nothing."""
+    """A slice with more rows than expected has another page, and no row is lost."""
     entry = an_entry("fuel-type-data", **{"facets[respondent][]": "ISNE"})
     first = eia.requests(entry, hours(0, 1000))[0]
     rows = [a_row("2024-01-01T01", respondent="ISNE", fueltype=f"F{n}") for n in range(5000)]
@@ -315,7 +315,7 @@ def test_a_slice_with_more_rows_than_predicted_is_paged() -> None:
 
 
 def test_an_upstream_that_ignores_the_slice_is_paged_by_offset_alone() -> None:
-    """Rows outside the slice say that start and end do nothing: other slices would double the work."""
+    """If rows lie outside the slice, the answer is paged by offset, and no other slice is requested."""
     entry = an_entry(**{"facets[respondent][]": "ISNE", "facets[type][]": "D"})
     first = eia.requests(entry, hours(0, 20000))[0]
     rows = [a_row(f"{datetime(2019, 1, 1) + timedelta(hours=h)}"[:13].replace(" ", "T")) for h in range(5000)]
@@ -328,7 +328,7 @@ def test_an_upstream_that_ignores_the_slice_is_paged_by_offset_alone() -> None:
     "path", sorted((SHARED / "payloads" / "eia").glob("*data_*_20*.json")) or [None], ids=lambda p: p and p.name
 )
 def test_recorded_answers_are_read_as_they_say(path: Any) -> None:
-    """Every recorded answer gives the rows that a plain reading of its JSON gives."""
+    """Every recorded answer gives the rows of a plain reading of its JSON."""
     said = json.loads(path.read_bytes())
     if "response" not in said:
         with pytest.raises((CredentialsError, ConfigurationError), match="EIA answers an error instead of rows"):
@@ -358,7 +358,7 @@ def test_recorded_answers_are_read_as_they_say(path: Any) -> None:
 
 @given(st.data())
 def test_each_row_is_read_whatever_the_hours_have(data: st.DataObject) -> None:
-    """Where all hours have the same series in the same order, where one lacks a row, and where none is in order."""
+    """All rows are read, whether all hours have the same series in the same order or not."""
     series = data.draw(
         st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from(["D", "NG"])), min_size=1, max_size=4)
     )
@@ -394,7 +394,7 @@ def test_each_row_is_read_whatever_the_hours_have(data: st.DataObject) -> None:
 def test_what_eia_does_not_answer_with_hours_is_refused_with_the_fix(
     url: str, params: dict[str, Any], problem: str
 ) -> None:
-    """A route without /data/ and a frequency other than hourly are told before anything is asked; the fix is valid."""
+    """A route without /data/ and another frequency than hourly are refused before any request, and the fix works."""
     api = {"name": "grid", "url": url, "output_folder": "grid", "params": params}
     with pytest.raises(ConfigurationError, match=problem):
         loading.parse({"apis": [api]})

@@ -1,4 +1,4 @@
-"""Upstreams that only the configuration knows."""
+"""The generic source: upstreams that are described only in the configuration."""
 
 import csv
 import io
@@ -25,13 +25,13 @@ REQUEST = Request("https://grid.example/load")
 
 
 def entry(**keys: Any) -> Entry:
-    """A complete entry of an unknown host."""
+    """A complete entry with an unknown host."""
     raw = {"name": "grid_load", "url": "https://grid.example/load", "output_folder": "grid_load"}
     return parse({"apis": [raw | keys]}).apis[0]
 
 
 def read(body: Any, request: Request = REQUEST, **keys: Any) -> Page:
-    """What `body` (JSON unless it is text) says to an entry with `keys`."""
+    """The observations in `body` (JSON unless it is text), for an entry with `keys`."""
     text = body if isinstance(body, str) else json.dumps(body)
     return generic.parse(entry(**keys), request, text.encode(), AT)
 
@@ -43,13 +43,13 @@ def values(page: Page, *columns: str) -> list[Any]:
 
 
 def test_the_name_of_an_entry_is_never_taken_for_a_column_of_locations() -> None:
-    """Without `location`, the entry's name is the location, also where a column of values is called the same."""
+    """Without `location`, the location is the name of the entry, even if a column has this name."""
     page = read("time,load\n2024-01-01T05:00Z,7\n2024-01-01T06:00Z,8\n", name="load")
     assert values(page, "location", "variable", "value") == [("load", "load", 7.0), ("load", "load", 8.0)]
 
 
 def test_an_unknown_host_gets_the_generic_source() -> None:
-    """The least an entry can say is enough for one column of times and some of numbers."""
+    """A minimal entry reads one column of times and one of numbers."""
     page = read([{"when": "2024-01-01T05:00:00Z", "Load MW": 17.5, "note": "x"}])
     assert entry().source == "generic"
     assert page.received == 1
@@ -84,7 +84,7 @@ KEYS = {"time": "at", "value": ["mw"], "location": "NO2", "unit": "MW", "interva
     ids=["json", "csv", "xml"],
 )
 def test_json_csv_and_xml_say_the_same(body: Any, path: str | None) -> None:
-    """Time, value, location, unit and interval are read alike in all three."""
+    """JSON, CSV and XML give the same time, value, location, unit and interval."""
     page = read(body, records=path, **KEYS)
     assert values(page, "interval_start", "interval_end", "location", "variable", "unit", "value") == [
         (datetime(2024, 1, 1, 4, tzinfo=UTC), datetime(2024, 1, 1, 4, 15, tzinfo=UTC), "NO2", "mw", "MW", 1.0),
@@ -107,14 +107,14 @@ def test_json_csv_and_xml_say_the_same(body: Any, path: str | None) -> None:
     ],
 )
 def test_times_with_and_without_offset_and_since_1970(time: Any, utc: datetime) -> None:
-    """A time without an offset is in the entry's time zone, a number counts from 1970 in UTC."""
+    """A time without an offset is in the time zone of the entry; a number counts from 1970 in UTC."""
     page = read([{"t": time, "v": 1}], time="t", timezone="America/New_York")
     assert values(page, "interval_start") == [utc]
 
 
 @pytest.mark.parametrize(("day", "hours"), [("2024-03-10", 23), ("2024-11-03", 25), ("2024-07-01", 24)])
 def test_the_days_of_the_time_change_have_23_and_25_hours(day: str, hours: int) -> None:
-    """Local hours become UTC without a gap, in each location by itself."""
+    """Local hours become continuous hours in UTC, in each location."""
     zone = ZoneInfo("America/New_York")
     operating = local_day(datetime.fromisoformat(day).date(), zone)
     starts = [operating.start + n * HOUR for n in range(hours)]
@@ -149,7 +149,7 @@ def test_times_that_cannot_be_read_are_format_errors(time: Any, says: str) -> No
 
 
 def test_an_interval_of_days_is_counted_on_the_local_clock() -> None:
-    """The days of the time change are 23 and 25 hours long; an interval of hours never changes."""
+    """A day of a clock change has 23 or 25 hours; an interval of hours has a fixed length."""
     body = [{"t": "2024-03-10", "v": 1}, {"t": "2024-11-03", "v": 2}]
     days = read(body, timezone="America/New_York", interval="P1D")
     lengths = [end - start for start, end in values(days, "interval_start", "interval_end")]
@@ -159,7 +159,7 @@ def test_an_interval_of_days_is_counted_on_the_local_clock() -> None:
 
 
 def test_several_numeric_columns_are_series_where_the_entry_says_so() -> None:
-    """Numbers in text count, words and true/false do not; names become snake case."""
+    """Columns of numbers that the entry names are series, also numbers in text; names become snake case."""
     body = [
         {"t": "2024-01-01T00:00Z", "Natural Gas": 1, "main": {"windMW": "2.5"}, "flag": True, "id": "N-7"},
         {"t": "2024-01-01T01:00Z", "Natural Gas": None, "main": {"windMW": "-"}, "flag": False, "id": "8"},
@@ -177,7 +177,7 @@ def test_several_numeric_columns_are_series_where_the_entry_says_so() -> None:
 
 @pytest.mark.parametrize("missing", [None, "", "-", "NA", "n/a", "NaN", "null"])
 def test_a_reported_null_stays_and_an_absent_value_does_not(missing: Any) -> None:
-    """Null in its usual spellings is an observation without a value; no column is no observation."""
+    """A null in its usual forms is an observation without a value; a missing column is no observation."""
     page = read([{"t": "2024-01-01T00:00Z", "v": missing}, {"t": "2024-01-01T01:00Z"}], value="v")
     assert (page.received, values(page, "value")) == (2, [None])
 
@@ -190,7 +190,7 @@ def test_a_value_that_is_no_number_is_a_format_error(value: Any) -> None:
 
 
 def test_the_location_is_a_column_if_there_is_one_of_that_name() -> None:
-    """Otherwise the word itself; a number is a location too."""
+    """`location` is a column if one has this name, else the location itself; it may be a number."""
     body = [{"t": "2024-01-01T00:00Z", "node": 4000, "v": 1}, {"t": "2024-01-01T00:00Z", "node": 0, "v": 2}]
     assert values(read(body, location="node"), "location", "variable") == [("4000", "v"), ("0", "v")]
     assert set(values(read(body[:1], location="NYISO", value="v"), "location")) == {"NYISO"}
@@ -199,7 +199,7 @@ def test_the_location_is_a_column_if_there_is_one_of_that_name() -> None:
 
 
 def test_a_record_without_its_location_is_a_format_error() -> None:
-    """The message says which record it is."""
+    """The message names the record."""
     with pytest.raises(FormatError, match="record 2 has no location in node"):
         read(
             [{"t": "2024-01-01T00:00Z", "node": "A", "v": 1}, {"t": "2024-01-01T00:00Z", "node": None, "v": 2}],
@@ -208,7 +208,7 @@ def test_a_record_without_its_location_is_a_format_error() -> None:
 
 
 def test_a_list_of_locations_is_refused() -> None:
-    """One answer has one literal location or a column of them."""
+    """A list in `location` is refused."""
     with pytest.raises(ConfigurationError, match="grid_load: location: is a list"):
         read([{"t": "2024-01-01T00:00Z", "v": 1}], location=["A", "B"])
 
@@ -227,20 +227,20 @@ def test_a_list_of_locations_is_refused() -> None:
     ],
 )
 def test_answers_of_another_shape_say_what_is_there(body: Any, keys: dict[str, Any], says: str) -> None:
-    """Each message names the columns there are, so that the entry can be corrected."""
+    """Each message names the existing columns."""
     with pytest.raises(FormatError, match=f"grid_load: .*{says}"):
         read(body, **keys)
 
 
 @pytest.mark.parametrize("body", ["", "<html><body>maintenance</body></html>", '[{"a":'])
 def test_bodies_that_are_no_answer_may_pass(body: str) -> None:
-    """Cut bodies and web pages are retried."""
+    """Truncated bodies and web pages are retried."""
     with pytest.raises(UpstreamError, match="grid_load: "):
         read(body)
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
-    """JSON, CSV and XML that begin with one are read as without."""
+    """JSON, CSV and XML with a byte order mark are read."""
     time = "2024-01-01T00:00Z"
     bodies = (f'[{{"t": "{time}", "mw": 1}}]', f"t,mw\n{time},1\n", f"<r><a t='{time}' mw='1'/></r>")
     assert [values(read("\ufeff" + body), "value") for body in bodies] == [[1.0]] * 3
@@ -253,7 +253,7 @@ def test_no_records_are_no_rows(body: str, keys: dict[str, Any]) -> None:
 
 
 def test_without_placeholders_the_answer_is_a_snapshot() -> None:
-    """One request, asked as the entry says; a list of values repeats its key."""
+    """Without placeholders there is one request, in which a list of values repeats its key."""
     made = entry(params={"zone": ["A", "B"], "limit": 10})
     assert not generic.takes_period(made)
     assert generic.requests(made, None) == [
@@ -264,7 +264,7 @@ def test_without_placeholders_the_answer_is_a_snapshot() -> None:
 
 
 def test_placeholders_are_filled_in_the_entrys_time_zone() -> None:
-    """ISO 8601 with an offset unless a format is given; quoted in the URL, plain in parameters."""
+    """Placeholders become ISO 8601 with an offset or the given format, quoted in the URL and plain in parameters."""
     made = entry(
         url="https://grid.example/{start:%Y/%m}/load?until={end}",
         params={"from": "{start:%Y-%m-%d %H:%M}", "to": "{end:%d.%m.%Y}"},
@@ -281,7 +281,7 @@ def test_placeholders_are_filled_in_the_entrys_time_zone() -> None:
 
 
 def test_a_start_alone_is_asked_for_each_local_day() -> None:
-    """Each request answers the part of the period that lies in its day, the days of 23 hours too."""
+    """With `{start}` alone, each local day is requested, and answers its part of the period."""
     made = entry(url="https://grid.example/{start:%Y%m%d}.csv", timezone="America/New_York")
     period = Period(datetime(2024, 3, 9, 12, tzinfo=UTC), datetime(2024, 3, 11, 6, tzinfo=UTC))
     asked = generic.requests(made, period)
@@ -295,7 +295,7 @@ def test_a_start_alone_is_asked_for_each_local_day() -> None:
 
 
 def test_times_of_day_take_their_date_from_the_day_asked_for() -> None:
-    """On the 25-hour day the hour that comes twice is told by order."""
+    """Times of day get the date of the requested day; on a day of 25 hours the repeated hour is read by order."""
     keys = {
         "url": "https://grid.example/{start:%Y%m%d}.csv",
         "time": "Time",
@@ -322,7 +322,7 @@ OUTLOOK = {
 
 @needs_shared
 def test_the_recorded_outlook_of_caiso_equals_an_independent_reading() -> None:
-    """Thirteen fuels every five minutes of a local day; the date comes from the URL."""
+    """Thirteen fuels are read every five minutes of a local day, with the date of the URL."""
     body = (SHARED / "payloads" / "caiso" / "outlook_history_20230101_fuelsource.csv").read_bytes()
     day = local_day(datetime(2023, 1, 1).date(), ZoneInfo("America/Los_Angeles"))
     (request,) = generic.requests(entry(**OUTLOOK), day)
@@ -340,7 +340,7 @@ def test_the_recorded_outlook_of_caiso_equals_an_independent_reading() -> None:
 
 @needs_shared
 def test_the_recorded_outlook_without_a_day_says_what_is_wrong() -> None:
-    """As a snapshot its times of day have no date."""
+    """As a snapshot, times of day without a date are refused."""
     body = (SHARED / "payloads" / "caiso" / "outlook_history_20230101_fuelsource.csv").read_text()
     with pytest.raises(FormatError, match=r"Time holds '00:00', a time of day without its date\. Name the day"):
         read(body, time="Time")

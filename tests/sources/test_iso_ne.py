@@ -1,4 +1,4 @@
-"""ISO-NE Web Services: shapes, drift, local days, and every recorded answer read a second time."""
+"""ISO-NE Web Services: shapes, changes over the years, local days, and every recorded answer in a second reading."""
 
 import json
 import math
@@ -26,13 +26,13 @@ HOUR = timedelta(hours=1)
 
 
 def an_entry(path: str = "hourlysysload/current", base: str = BASE, **keys: Any) -> Entry:
-    """An entry of one resource."""
+    """An entry with one resource."""
     api = {"name": "grid", "source": "iso_ne", "url": f"{base}/{path}", "output_folder": "grid", **keys}
     return loading.parse({"apis": [api]}).apis[0]
 
 
 def parse(document: Any, path: str = "hourlysysload/current", base: str = BASE) -> Page:
-    """The page that `document` is as the answer to `path`."""
+    """The page of `document`, as the answer to `path`."""
     entry = an_entry(path, base)
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     return iso_ne.parse(entry, iso_ne.requests(entry, None)[0], body, AT)
@@ -85,7 +85,7 @@ def period(start: str, end: str) -> Period:
     ],
 )
 def test_a_period_is_asked_by_operating_day(path: str, expected: str) -> None:
-    """The day takes the place of `current`, or stands before the location where there is none."""
+    """The day replaces `current`, or precedes the location in a URL without it."""
     entry = an_entry(path)
     asked = iso_ne.requests(entry, period("2024-03-10T12:00", "2024-03-10T13:00"))
     assert iso_ne.takes_period(entry)
@@ -93,7 +93,7 @@ def test_a_period_is_asked_by_operating_day(path: str, expected: str) -> None:
 
 
 def test_each_local_day_that_shares_a_moment_is_asked_once() -> None:
-    """UTC midnights lie in the evening before; a request says its own day, 23 hours in spring."""
+    """Each local day that overlaps the period is requested once, and the request has the period of its day."""
     asked = iso_ne.requests(an_entry("genfuelmix/current"), period("2024-03-10T04:59", "2024-03-11T04:01"))
     assert [(r.label, r.period) for r in asked] == [
         ("2024-03-09", period("2024-03-09T05:00", "2024-03-10T05:00")),
@@ -103,7 +103,7 @@ def test_each_local_day_that_shares_a_moment_is_asked_once() -> None:
 
 
 def test_a_snapshot_asks_the_url_as_it_is_for_json() -> None:
-    """Without a period the URL is left alone; the Accept header asks for JSON, as XML is the default."""
+    """Without a period the URL is unchanged, and the Accept header requests JSON."""
     asked = iso_ne.requests(an_entry("genfuelmix/current"), None)
     assert asked == [Request(f"{BASE}/genfuelmix/current", (), (("Accept", "application/json"),), "current")]
 
@@ -119,7 +119,7 @@ def test_a_snapshot_asks_the_url_as_it_is_for_json() -> None:
     ],
 )
 def test_what_cannot_be_asked_by_day_is_a_snapshot(path: str) -> None:
-    """A URL that fixes a day, five-minute prices of all locations and unknown resources take no period."""
+    """A URL with a fixed day, five-minute prices of all locations and unknown resources take no period."""
     entry = an_entry(path)
     assert not iso_ne.takes_period(entry)
     asked = iso_ne.requests(entry, period("2024-03-10T12:00", "2024-03-12T13:00"))
@@ -127,19 +127,19 @@ def test_what_cannot_be_asked_by_day_is_a_snapshot(path: str) -> None:
 
 
 def test_a_recorded_answer_behind_another_url_is_a_snapshot() -> None:
-    """Without the API's path there is no day to put into it."""
+    """A URL without the path of the API takes no period."""
     assert not iso_ne.takes_period(an_entry("genfuelmix_current.json", "http://localhost:8900/file/isone"))
 
 
 def test_params_are_passed_on() -> None:
-    """Parameters of the configuration reach the upstream, though it documents none."""
+    """Parameters of the configuration are sent."""
     entry = an_entry(params={"page": 2, "zone": ["a", "b"]})
     assert iso_ne.requests(entry, None)[0].params == (("page", "2"), ("zone", "a"), ("zone", "b"))
 
 
 @pytest.mark.parametrize("product", iso_ne.PRODUCTS, ids=lambda product: product.path)
 def test_every_product_has_defaults_and_units(product: iso_ne.Product) -> None:
-    """Its defaults make a valid entry with Basic credentials, its variables are in the registry."""
+    """The defaults of each product give a valid entry with Basic credentials, and its variables are in the registry."""
     entry = an_entry(f"{product.path}/current")
     assert entry.auth == BasicAuth(kind="basic")
     assert entry.rate_limit is not None
@@ -147,7 +147,7 @@ def test_every_product_has_defaults_and_units(product: iso_ne.Product) -> None:
 
 
 def test_day_ahead_prices_are_known_on_the_day_before() -> None:
-    """They are out at 13:30 Eastern on the day before, final real-time prices days later."""
+    """Day-ahead prices are available at 13:30 Eastern on the day before, final real-time prices days later."""
     assert an_entry("hourlylmp/da/final/current").available.day_before == "13:30"
     assert an_entry("hourlylmp/da/final/current").available.timezone == "America/New_York"
     assert an_entry("hourlylmp/rt/final").available.lag == timedelta(days=7)
@@ -171,7 +171,7 @@ def test_day_ahead_prices_are_known_on_the_day_before() -> None:
 )
 @pytest.mark.parametrize("base", [BASE, "http://localhost:8900/file/hourlysysload"])
 def test_one_record_comes_in_several_shapes(document: Any, base: str) -> None:
-    """Under the plural or the singular root, bare or in a list, it is the same observation."""
+    """A record under the plural or singular root, bare or in a list, gives the same observation."""
     page = parse(document, base=base)
     assert page.received == 1
     assert values(page) == {"load": 10.0}
@@ -180,7 +180,7 @@ def test_one_record_comes_in_several_shapes(document: Any, base: str) -> None:
 @pytest.mark.parametrize("nothing", [{}, "", None, []])
 @pytest.mark.parametrize("path", ["hourlysysload/current", "anything"])
 def test_no_rows_are_said_in_five_ways(nothing: Any, path: str) -> None:
-    """An empty object, an empty string, null, an empty list or no root: all are no rows, no error."""
+    """An empty object, an empty string, null, an empty list and a missing root are answers without rows."""
     for document in (
         nothing,
         {"HourlySystemLoads": nothing},
@@ -192,7 +192,7 @@ def test_no_rows_are_said_in_five_ways(nothing: Any, path: str) -> None:
 
 
 def test_a_root_that_holds_nothing_but_attributes_has_no_rows() -> None:
-    """Its namespace is no record."""
+    """A root with only attributes, such as a namespace, is an answer without rows."""
     attributes = {"@xmlns": "http://WEBSERV.iso-ne.com", "@version": "1.1"}
     for document in ({"HourlySystemLoads": attributes}, {"HourlySystemLoads": {"HourlySystemLoad": attributes}}):
         assert parse(document).received == 0
@@ -200,7 +200,7 @@ def test_a_root_that_holds_nothing_but_attributes_has_no_rows() -> None:
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
-    """JSON that begins with one is read as without."""
+    """JSON with a byte order mark is read."""
     assert values(parse(BOM + json.dumps({"HourlySystemLoad": a_load()}).encode())) == {"load": 10.0}
 
 
@@ -208,7 +208,7 @@ def test_a_byte_order_mark_is_passed_over() -> None:
     "body", [b"", b"<html>401</html>", b'{"HourlySystemLoads": {', b"\xff\xfe{}", b"<?xml ?><a/>", b"[" * 10_000]
 )
 def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
-    """HTML, XML and cut or empty bodies are an upstream error, which is retried."""
+    """HTML, XML and truncated or empty bodies are upstream errors, which are retried."""
     with pytest.raises(UpstreamError, match="grid: the answer is not JSON"):
         parse(body)
 
@@ -228,13 +228,13 @@ def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
     ],
 )
 def test_another_shape_breaks_the_promise(document: Any, missing: str) -> None:
-    """What parses but lacks what the resource promises is refused, with the part that is missing."""
+    """JSON that lacks a part of the resource is refused, and the message names the part."""
     with pytest.raises(FormatError, match=missing):
         parse(document)
 
 
 def test_an_unknown_answer_names_what_is_known() -> None:
-    """A resource without series is refused with the roots that can be read."""
+    """A resource without series is refused with the supported roots."""
     with pytest.raises(FormatError, match=r'holds Locations.* GenFuelMixes, HourlyLmps.*"format": "json"'):
         parse({"Locations": {"Location": []}}, "locations/all")
 
@@ -247,19 +247,19 @@ def test_an_unknown_answer_names_what_is_known() -> None:
     [(7, 7.0), (7.25, 7.25), ("7.25", 7.25), (" -3 ", -3.0), (".5", 0.5), ("-", None), ("", None), (None, None)],
 )
 def test_values_come_as_numbers_strings_and_nothing(spelled: Any, expected: float | None) -> None:
-    """Integers, floats and strings of numbers are equal; nothing is a reported null."""
+    """Integers, floats and strings of numbers are equal, and an empty value is a null."""
     assert values(parse({"HourlySystemLoad": a_load(load=spelled)})) == {"load": expected}
 
 
 @pytest.mark.parametrize("value", [True, 10**400, "9" * 400, {"$": "7"}, "7,5"])
 def test_what_is_no_number_is_refused(value: Any) -> None:
-    """Also what Python would make one of."""
+    """Texts that are not numbers are refused, even if Python would convert them."""
     with pytest.raises(FormatError):
         parse({"HourlySystemLoad": a_load(load=value)})
 
 
 def test_an_absent_field_is_no_observation() -> None:
-    """Only fields that a record has are reported, each record for itself."""
+    """Only fields that a record has become observations."""
     records = [a_load(NativeLoad=9.0), a_load("2024-07-01T01:00:00.000-04:00", ArdDemand=None)]
     table = parse({"HourlySystemLoads": {"HourlySystemLoad": records}}).observations
     found = zip(table["variable"].to_pylist(), table["value"].to_pylist(), strict=True)
@@ -278,7 +278,7 @@ def test_an_absent_field_is_no_observation() -> None:
     ],
 )
 def test_the_location_is_its_id(location: Any, path: str, expected: str) -> None:
-    """The id is an attribute of the location, or the one that was asked for."""
+    """The location is the id in the record, or that of the URL."""
     page = parse({"HourlyRtDemand": {"BeginDate": "2024-03-09T00:00:00-05:00", "Location": location, "Load": 1}}, path)
     assert page.observations["location"].to_pylist() == [expected]
     assert values(page) == {"demand_real_time": 1.0}
@@ -286,7 +286,7 @@ def test_the_location_is_its_id(location: Any, path: str, expected: str) -> None
 
 @pytest.mark.parametrize(("day", "hours"), [(date(2024, 3, 10), 23), (date(2024, 11, 3), 25), (date(2024, 7, 1), 24)])
 def test_clock_changes_leave_no_gap_and_no_doubt(day: date, hours: int) -> None:
-    """A day of 23, 24 or 25 hours, in local time with its offsets, is that many touching UTC hours."""
+    """A day of 23, 24 or 25 local hours with offsets becomes that many continuous hours in UTC."""
     starts = local_hours(day)
     records = [a_load(start.astimezone(EASTERN).isoformat(timespec="milliseconds")) for start in starts]
     table = parse({"HourlySystemLoads": {"HourlySystemLoad": records}}).observations
@@ -299,7 +299,7 @@ def test_clock_changes_leave_no_gap_and_no_doubt(day: date, hours: int) -> None:
 
 
 def test_the_fuel_mix_is_read_at_its_instant() -> None:
-    """Each fuel has its output and, where it is said, whether it is marginal; the rollup stands in for a fuel."""
+    """Each fuel has its output and, if reported, its marginal flag; the rollup replaces a missing fuel."""
     begin = "2024-11-25T16:07:59.000-05:00"
     records = [
         {"BeginDate": begin, "GenMw": 8586, "FuelCategoryRollup": "Natural Gas", "FuelCategory": "Natural Gas"}
@@ -337,7 +337,7 @@ LMP = {"LmpTotal": -1.5, "EnergyComponent": 30, "CongestionComponent": 0, "LossC
     ],
 )
 def test_the_path_says_which_price_it_is(path: str, root: str, variable: str, minutes: int) -> None:
-    """Each market and step has its own variable, with its components, over its own interval."""
+    """Each market and step has variables of its own, with components and intervals."""
     record = {"BeginDate": "2024-03-10T03:00:00.000-04:00", "Location": {"@LocId": "4000"}, **LMP}
     page = parse({f"{root}s": {root: record}}, path)
     assert values(page) == {
@@ -353,7 +353,7 @@ def test_the_path_says_which_price_it_is(path: str, root: str, variable: str, mi
 
 
 def test_a_price_without_a_market_is_refused() -> None:
-    """The answer of HourlyLmps is the same for all markets: without the API's path none is guessed."""
+    """Prices are refused if neither URL nor answer gives their market."""
     record = {"BeginDate": "2024-03-10T03:00:00.000-04:00", "Location": {"@LocId": "4000"}, **LMP}
     with pytest.raises(
         FormatError, match=r"hourlylmp/da, hourlylmp/rt/final, hourlylmp/rt/prelim.*/api/v1.1/hourlylmp"
@@ -362,7 +362,7 @@ def test_a_price_without_a_market_is_refused() -> None:
 
 
 def test_five_minute_loads_have_names_of_their_own() -> None:
-    """They are another product than the hourly ones, and about the whole system."""
+    """Five-minute loads have other names than hourly loads, and the location of the whole system."""
     record = {"BeginDate": "2026-07-27T17:20:00.000-04:00", "LoadMw": 1, "NativeLoad": 2, "ArdDemand": 3}
     page = parse(
         {"FiveMinSystemLoad": [record | {"SystemLoadBtmPv": 4, "NativeLoadBtmPv": 5}]}, "fiveminutesystemload/current"
@@ -379,7 +379,7 @@ def test_five_minute_loads_have_names_of_their_own() -> None:
 
 
 def test_each_vintage_of_a_forecast_is_kept() -> None:
-    """The same hour forecast twice is two observations, told apart by when they were published."""
+    """Two forecasts of one hour are two observations with different publication times."""
     created = ["2023-04-29T03:36:01.000-04:00", "2023-05-01T13:54:02.000-04:00"]
     records = [
         {"BeginDate": "2023-05-01T00:00:00.000-04:00", "CreationDate": creation, "LoadMw": mw, "NetLoadMw": mw}
@@ -411,7 +411,8 @@ REPORT = {
 
 
 def test_a_morning_report_is_one_series_a_number() -> None:
-    """Numbers in any spelling, those of arrays by the item's name; texts, times and flags are no series."""
+    """Each number of a morning report is a series, those of lists with the name of their item; texts, times and
+    flags are not."""
     page = parse({"MorningReports": {"MorningReport": [REPORT]}}, "morningreport/current")
     assert values(page) == {
         "morning_report_peak_load_today_mw": 17600.0,
@@ -430,7 +431,7 @@ def test_a_morning_report_is_one_series_a_number() -> None:
 
 
 def test_a_morning_report_is_about_the_operating_day() -> None:
-    """From local midnight to local midnight, 23 hours in spring, published when it was created."""
+    """A morning report covers the operating day, and is published at its creation."""
     table = parse({"MorningReport": REPORT}, "morningreport/current").observations
     assert set(table["interval_start"].to_pylist()) == {datetime(2024, 3, 10, 5, tzinfo=UTC)}
     assert set(table["interval_end"].to_pylist()) == {datetime(2024, 3, 11, 4, tzinfo=UTC)}
@@ -439,7 +440,7 @@ def test_a_morning_report_is_about_the_operating_day() -> None:
 
 
 def a_seven_day_forecast(**market_day: Any) -> dict[str, Any]:
-    """A forecast of one day; its own BeginDate means nothing."""
+    """A forecast of one day; its own BeginDate has no meaning."""
     forecast = {
         "BeginDate": "1999-01-01T00:00:00-05:00",
         "CreationDate": "2024-11-01T09:33:49.344-04:00",
@@ -450,13 +451,13 @@ def a_seven_day_forecast(**market_day: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("number", [{"@Day": "2"}, {"Day": 2}])
 def test_the_number_of_a_market_day_has_one_name(number: dict[str, Any]) -> None:
-    """`@Day` of 2017 and `Day` of 2026 are the same field."""
+    """`@Day` of 2017 and `Day` of 2026 give the same variable."""
     page = parse(a_seven_day_forecast(PeakLoadMw=18050, **number), "sevendayforecast/current")
     assert values(page) == {"seven_day_peak_load_mw": 18050.0, "seven_day_day": 2.0}
 
 
 def test_flags_are_one_zero_or_null() -> None:
-    """Y is 1, N is 0 and a dash is a null; numbers may be strings; cities follow their fields' names."""
+    """Y is 1, N is 0 and a dash is a null; numbers may be strings; cities follow the names of their fields."""
     weather = {"CityWeather": [{"CityName": "Boston", "DewPointF": 15}, {"CityName": "New Haven", "HighTempF": "30"}]}
     page = parse(
         a_seven_day_forecast(
@@ -476,7 +477,7 @@ def test_flags_are_one_zero_or_null() -> None:
 
 @pytest.mark.parametrize("weather", [{}, "", None, {"CityWeather": ""}])
 def test_no_weather_is_no_series(weather: Any) -> None:
-    """Where the cities are missing nothing is reported of them."""
+    """Missing cities give no observations."""
     page = parse(a_seven_day_forecast(PeakLoadMw=1, Weather=weather), "sevendayforecast/current")
     assert values(page) == {"seven_day_peak_load_mw": 1.0}
 
@@ -491,14 +492,14 @@ def test_no_weather_is_no_series(weather: Any) -> None:
     ],
 )
 def test_a_market_day_lasts_from_midnight_to_midnight(spelled: str, start: str, end: str) -> None:
-    """It has 25 hours in autumn, and an offset from before the clock change does not move it."""
+    """A market day has 25 hours in autumn, and an offset from before the clock change does not move it."""
     table = parse(a_seven_day_forecast(MarketDate=spelled, CsoMw=1), "sevendayforecast/current").observations
     assert Period(table["interval_start"][0].as_py(), table["interval_end"][0].as_py()) == period(start, end)
     assert table["published_at"].to_pylist() == [datetime(2024, 11, 1, 13, 33, 49, 344000, tzinfo=UTC)]
 
 
 def test_a_forecast_without_days_breaks_the_promise() -> None:
-    """A forecast without MarketDay is refused, not taken for one of nothing."""
+    """A forecast without MarketDay is refused."""
     with pytest.raises(FormatError, match="a SevenDayForecast has no MarketDay"):
         parse({"SevenDayForecast": {"BeginDate": "1999-01-01T00:00:00-05:00"}}, "sevendayforecast/current")
 
@@ -521,7 +522,7 @@ def every(root: str, document: Any) -> list[dict[str, Any]]:
 
 
 def recorded_fuel_mix(document: Any) -> Found:
-    """Two instants a record."""
+    """Two instants per record."""
     for row in every("GenFuelMix", document):
         at = utc(row["BeginDate"])
         fuel = row["FuelCategory"].lower().replace(" ", "_")
@@ -530,7 +531,7 @@ def recorded_fuel_mix(document: Any) -> Found:
 
 
 def recorded_intervals(root: str, minutes: int, measure: str, fields: dict[str, str], document: Any) -> Found:
-    """One value for each of `fields` over `minutes` from BeginDate."""
+    """A value for each of `fields`, over `minutes` from BeginDate."""
     for row in every(root, document):
         start = utc(row["BeginDate"])
         published = utc(row["CreationDate"]) if "CreationDate" in row else None
@@ -576,7 +577,7 @@ def recorded_unit(field: str) -> str:
 
 
 def recorded_morning_report(document: Any) -> Found:
-    """All numbers, those of lists with the item's name."""
+    """All numbers, those of lists with the name of their item."""
     for report in every("MorningReport", document):
         start, end = local_day_of(report["BeginDate"])
         fields = [(field, "", value) for field, value in report.items() if not isinstance(value, list)]
@@ -682,7 +683,7 @@ def recorded(name: str) -> bytes:
 @pytest.mark.parametrize("name", RECORDED)
 @pytest.mark.parametrize("known", ["by its path", "by its file's name or root"])
 def test_a_recorded_answer_is_what_a_second_reading_finds(name: str, known: str) -> None:
-    """Keys, units, locations, publication times and values agree exactly, each key once."""
+    """Keys, units, locations, publication times and values equal those of a second reading, each key once."""
     path, read, count = RECORDED[name]
     body = recorded(name)
     page = parse(body, path) if known == "by its path" else parse(body, f"{name}.json", "http://localhost:8900/file")
@@ -697,7 +698,7 @@ def test_a_recorded_answer_is_what_a_second_reading_finds(name: str, known: str)
 
 @needs_shared
 def test_every_recorded_answer_is_read_here() -> None:
-    """A recording added beside the others is not forgotten; the list of locations holds no series."""
+    """Every recorded answer is tested, and the list of locations has no series."""
     files = {file.stem for file in (SHARED / "payloads" / "isone").glob("*.json")}
     assert files == RECORDED.keys() | NO_SERIES
     with pytest.raises(FormatError, match="holds Locations"):
@@ -706,7 +707,7 @@ def test_every_recorded_answer_is_read_here() -> None:
 
 @needs_shared
 def test_recorded_values_are_the_ones_in_the_file() -> None:
-    """A few values, looked up by hand: the autumn hour that comes twice, and the spring hour that does not."""
+    """A few values equal those found by hand, including the hours of clock changes."""
     table = parse(recorded("hourlylmp_da_final_day_20251102_location_4000"), "hourlylmp/da/final/current").observations
     prices = {
         start: value
@@ -734,7 +735,7 @@ def test_recorded_values_are_the_ones_in_the_file() -> None:
     ],
 )
 def test_final_prices_never_mix_with_preliminary_prices(path: str, variable: str, lag: int) -> None:
-    """Each has its own name, and final prices are not known before they are settled."""
+    """Final and preliminary prices have different names, and final prices are not available before they are settled."""
     entry = an_entry(f"{path}/current/location/4000")
     root = "FifteenMinLmp" if path.startswith("fifteen") else "FiveMinLmp"
     record = {"BeginDate": "2024-03-10T01:00:00.000-05:00", "Location": {"@LocId": "4000"}, "LmpTotal": 31.5}
@@ -747,7 +748,7 @@ def test_final_prices_never_mix_with_preliminary_prices(path: str, variable: str
 @pytest.mark.parametrize("resource", ["realtimehourlydemand", "dayaheadhourlydemand"])
 @pytest.mark.parametrize("suffix", ["", ".json"])
 def test_hourly_demand_without_a_location_is_asked_by_load_zone(resource: str, suffix: str) -> None:
-    """The API answers a day of one location only, so each of the eight zones is asked for each day."""
+    """Without a location, each of the eight zones is requested for each day."""
     entry = an_entry(f"{resource}/current{suffix}")
     two_days = period("2024-03-09T05:00", "2024-03-11T04:00")
     asked = iso_ne.requests(entry, two_days)
@@ -769,7 +770,7 @@ def test_hourly_demand_without_a_location_is_asked_by_load_zone(resource: str, s
     ],
 )
 def test_a_url_without_history_is_refused_with_a_form_that_has_it(path: str, form: str) -> None:
-    """The URL of the message is an entry that takes periods; where only bodies are kept the form is allowed."""
+    """The proposed URL takes periods; an entry that keeps only bodies is accepted."""
     with pytest.raises(ConfigurationError, match=rf"url: no history exists of .*; use {BASE}/{form}$"):
         an_entry(path)
     assert iso_ne.takes_period(an_entry(form))

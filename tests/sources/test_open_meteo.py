@@ -1,4 +1,4 @@
-"""Open-Meteo: what covers the preceding hour, whose value it is, and every recorded answer read again."""
+"""Open-Meteo: preceding hours, locations, and every recorded answer in a second reading."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,7 @@ def an_entry(url: str = ARCHIVE, params: dict[str, Any] | None = None, **keys: A
 
 
 def an_answer(units: dict[str, str] | None = None, **columns: list[Any]) -> dict[str, Any]:
-    """An answer of as many hours from 2024 on as the columns are long, in °C unless `units` say otherwise."""
+    """An answer with an hour from 2024 on for each value, in °C unless `units` say otherwise."""
     hours = len(next(iter(columns.values()), []))
     times = [f"2024-01-01T{hour:02}:00" for hour in range(hours)]
     return {
@@ -44,7 +44,7 @@ def an_answer(units: dict[str, str] | None = None, **columns: list[Any]) -> dict
 
 
 def parse(document: Any, entry: Entry | None = None) -> Page:
-    """The page that `document` is as the answer to `entry`."""
+    """The page of `document`, as the answer to `entry`."""
     entry = entry or an_entry()
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     return open_meteo.parse(entry, open_meteo.requests(entry, None)[0], body, AT)
@@ -75,7 +75,7 @@ def period(start: str, end: str) -> Period:
     ],
 )
 def test_a_period_is_asked_in_whole_days(hourly: list[str], start: str, end: str, days: tuple[str, str]) -> None:
-    """`end_date` is inclusive; the last hour of a sum is labelled with its end, perhaps on the next day."""
+    """`end_date` is inclusive, and the last hour of a sum is labelled with its end, perhaps on the next day."""
     (asked,) = open_meteo.requests(an_entry(params=BOSTON | {"hourly": hourly}), period(start, end))
     params = dict(asked.params)
     assert (params["start_date"], params["end_date"]) == days
@@ -83,7 +83,7 @@ def test_a_period_is_asked_in_whole_days(hourly: list[str], start: str, end: str
 
 
 def test_a_long_period_is_asked_by_the_year() -> None:
-    """At most 365 days a request, or the entry's chunk, touching and with labels of their own."""
+    """A request has at most 365 days, or `chunk`; requests touch and have different labels."""
     whole = period("2019-01-01T00:00", "2024-01-01T00:00")
     asked = open_meteo.requests(an_entry(chunk="P1000D"), whole)
     assert len(asked) == len({request.label for request in asked}) == 6
@@ -96,7 +96,7 @@ def test_a_long_period_is_asked_by_the_year() -> None:
 
 @pytest.mark.parametrize("url", [ARCHIVE, FORECAST])
 def test_times_are_always_asked_for_in_gmt(url: str) -> None:
-    """Whatever zone and format the configuration asks for: any other has one offset for all the answer."""
+    """Times are requested in GMT, whatever zone and format the configuration has."""
     entry = an_entry(
         url, BOSTON | {"timezone": "America/New_York", "timeformat": "unixtime", "models": ["era5", "ifs"]}
     )
@@ -113,7 +113,7 @@ def test_times_are_always_asked_for_in_gmt(url: str) -> None:
 
 
 def test_parameters_may_stand_in_the_url() -> None:
-    """They are asked once, and those of the entry win."""
+    """Parameters in the URL are sent once, and those of the entry take precedence."""
     entry = an_entry(f"{FORECAST}?latitude=1&longitude=2&hourly=rain&hourly=showers&past_days=1", {"latitude": 3})
     (asked,) = open_meteo.requests(entry, None)
     assert asked.url == FORECAST
@@ -135,7 +135,7 @@ def test_parameters_may_stand_in_the_url() -> None:
     ],
 )
 def test_archives_take_a_period_and_forecasts_are_snapshots(url: str, params: dict[str, Any], expected: bool) -> None:
-    """An archive answers for past days unless the configuration has fixed them; a forecast is what is current."""
+    """An archive takes a period unless its days are in the configuration; a forecast is a snapshot."""
     entry = an_entry(url, params)
     assert open_meteo.takes_period(entry) is expected
     asked = open_meteo.requests(entry, period("2023-01-01T00:00", "2023-01-02T00:00"))
@@ -143,7 +143,7 @@ def test_archives_take_a_period_and_forecasts_are_snapshots(url: str, params: di
 
 
 def test_defaults_are_the_documented_limits() -> None:
-    """A key for customers alone, three rates at once, five days of lag for the archive and none for the forecast."""
+    """Defaults are a key only for customers, three rates, and five days of lag for the archive."""
     archive, forecast = an_entry(ARCHIVE), an_entry(FORECAST)
     assert archive.auth == NoAuth()
     customer = an_entry("https://customer-api.open-meteo.com/v1/forecast")
@@ -165,7 +165,7 @@ def test_defaults_are_the_documented_limits() -> None:
     ],
 )
 def test_sums_and_means_cover_the_preceding_hour(name: str) -> None:
-    """The value at `t` is about `[t − 1 h, t)`."""
+    """The value at `t` covers `[t − 1 h, t)`."""
     page = parse(an_answer(**{name: [1.0, 2.0]}))
     labels = [datetime(2024, 1, 1, hour, tzinfo=UTC) for hour in (0, 1)]
     assert column(page, "interval_start") == [label - HOUR for label in labels]
@@ -181,7 +181,7 @@ def test_sums_and_means_cover_the_preceding_hour(name: str) -> None:
     ],
 )
 def test_everything_else_is_an_instant(name: str) -> None:
-    """The interval starts and ends at the label."""
+    """The interval of other variables starts and ends at the label."""
     page = parse(an_answer(**{name: [1.0, 2.0]}))
     labels = [datetime(2024, 1, 1, hour, tzinfo=UTC) for hour in (0, 1)]
     assert column(page, "interval_start") == column(page, "interval_end") == labels
@@ -201,12 +201,13 @@ def test_everything_else_is_an_instant(name: str) -> None:
     ],
 )
 def test_a_forecast_is_another_product(url: str, variable: str) -> None:
-    """The upstream's own name, followed by `_forecast` where it is one."""
+    """Names of forecasts end in `_forecast`."""
     assert column(parse(an_answer(temperature_2m=[1.0]), an_entry(url)), "variable") == [variable]
 
 
 def test_units_are_those_of_the_answer() -> None:
-    """Each variable has its own unit; values may be integers, floats and nulls; models have columns of their own."""
+    """Each variable has the unit of the answer, values may be integers, floats and nulls, and models have columns of
+    their own."""
     page = parse(an_answer({"cloud_cover": "%"}, temperature_2m_era5=[1, None], cloud_cover=[None, 50]))
     assert column(page, "variable") == ["temperature_2m_era5"] * 2 + ["cloud_cover"] * 2
     assert column(page, "unit") == ["°C"] * 2 + ["%"] * 2
@@ -216,7 +217,7 @@ def test_units_are_those_of_the_answer() -> None:
 
 
 def test_other_blocks_are_passed_over() -> None:
-    """What is current, every fifteen minutes or daily is no part of the hourly series."""
+    """Blocks other than the hourly one are not read."""
     other = {"time": ["2024-01-01T00:00"], "temperature_2m": [9.0]}
     current = {"current": {"time": "2024-01-01T00:15", "interval": 900, "temperature_2m": 9.0}}
     page = parse({**an_answer(temperature_2m=[1.0]), **current, "minutely_15": other, "daily": other})
@@ -235,13 +236,13 @@ def test_other_blocks_are_passed_over() -> None:
     ],
 )
 def test_a_location_without_a_name_is_its_coordinates_as_asked(coordinates: dict[str, Any], expected: str) -> None:
-    """Not those of the grid cell, which the answer gives."""
+    """Without a name, the location is the requested coordinates, not those of the grid cell."""
     entry = an_entry(params=BOSTON | coordinates)
     assert column(parse(an_answer(temperature_2m=[1.0]), entry), "location") == [expected]
 
 
 def test_a_named_location_has_its_name() -> None:
-    """The entry's `location` wins over the coordinates."""
+    """The entry's `location` takes precedence over the coordinates."""
     entry = an_entry(location="Boston")
     assert column(parse(an_answer(temperature_2m=[1.0]), entry), "location") == ["Boston"]
 
@@ -250,7 +251,7 @@ def test_a_named_location_has_its_name() -> None:
     ("keys", "expected"), [({"location": ["Boston", "New Haven"]}, ["Boston", "New Haven"]), ({}, None)]
 )
 def test_several_coordinates_are_matched_in_order(keys: dict[str, Any], expected: list[str] | None) -> None:
-    """A list of answers, by `location_id` (the first has none) wherever it stands, in the order asked."""
+    """A list of answers is matched by `location_id` (0 if missing), in any order."""
     first, second = an_answer(temperature_2m=[1.0]), an_answer(temperature_2m=[2.0]) | {"location_id": 1}
     for document in ([first, second], [second, first]):
         page = parse(document, an_entry(params=TWO, **keys))
@@ -269,7 +270,7 @@ def test_spaces_between_coordinates_do_not_matter() -> None:
     [(TWO, "Boston"), (TWO, ["a", "b", "c"]), (TWO | {"longitude": 1}, None), ({"hourly": "rain"}, None)],
 )
 def test_names_and_coordinates_must_agree(params: dict[str, Any], location: Any) -> None:
-    """One name for each pair of coordinates, or none at all: else nothing is asked."""
+    """Without one name for each pair of coordinates, or none, no request is sent."""
     with pytest.raises(ConfigurationError, match=r"weather: has \d latitudes, \d longitudes and \d locations"):
         open_meteo.requests(an_entry(params=params, location=location), None)
 
@@ -281,7 +282,7 @@ def test_names_and_coordinates_must_agree(params: dict[str, Any], location: Any)
     "body", [b"", b"<html>", b'{"hourly": {"time": [', b"\xff", b"Unexpected error while streaming", b'{"a":' * 10_000]
 )
 def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
-    """Cut and empty bodies and pages of HTML are an upstream error, which is retried."""
+    """Truncated and empty bodies and HTML are upstream errors, which are retried."""
     with pytest.raises(UpstreamError, match="weather: the answer is not JSON"):
         parse(body)
 
@@ -296,7 +297,7 @@ def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
     ],
 )
 def test_a_limit_is_a_quota_whatever_the_status_says(reason: str, wait: float | None) -> None:
-    """Under HTTP 200 too it is waited for as told, counted from when was asked."""
+    """An exceeded limit is a quota error with HTTP 200 too, with the wait until the limit ends."""
     body = json.dumps({"error": True, "reason": reason}).encode()
     with pytest.raises(QuotaError, match=r"weather: Open-Meteo refuses: .*limit exceeded") as caught:
         open_meteo.parse(an_entry(), Request(ARCHIVE), body, datetime(2026, 1, 1, 18, 15, tzinfo=UTC))
@@ -304,13 +305,13 @@ def test_a_limit_is_a_quota_whatever_the_status_says(reason: str, wait: float | 
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:
-    """JSON that begins with one is read as without."""
+    """JSON with a byte order mark is read."""
     body = json.dumps(an_answer(temperature_2m=[1.5])).encode()
     assert column(parse(BOM + body), "value") == [1.5]
 
 
 def test_a_refusal_names_its_reason() -> None:
-    """The upstream's own words say what in the request was wrong."""
+    """The error contains the upstream's reason."""
     with pytest.raises(ConfigurationError, match="'start_date' is out of allowed range"):
         parse({"error": True, "reason": "Parameter 'start_date' is out of allowed range from 2016-01-01 to 2026-10-09"})
 
@@ -334,14 +335,14 @@ def test_a_refusal_names_its_reason() -> None:
     ],
 )
 def test_another_shape_breaks_the_promise(changes: dict[str, Any], missing: str) -> None:
-    """What parses but is not in GMT, or not what was asked for, is refused and says why."""
+    """An answer that is not in GMT, or lacks a part, is refused with the reason."""
     with pytest.raises(FormatError, match=missing):
         parse({**an_answer(temperature_2m=[1.0]), **changes})
 
 
 @pytest.mark.parametrize("document", [[], [an_answer(temperature_2m=[1.0])] * 3])
 def test_an_answer_for_other_places_is_refused(document: Any) -> None:
-    """As many locations as were asked for, or none can be told from another."""
+    """An answer with another number of locations than requested is refused."""
     with pytest.raises(FormatError, match=f"2 locations were requested, the answer has {len(document)}"):
         parse(document, an_entry(params=TWO))
 
@@ -363,7 +364,7 @@ REFUSED = {
 @needs_shared
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_recorded_answer_is_what_a_second_reading_finds(name: str) -> None:
-    """Keys, units, locations and values agree exactly; all recorded variables are instants."""
+    """Keys, units, locations and values equal those of a second reading; all recorded variables are instants."""
     url, locations, count = RECORDED[name]
     body = (SHARED / "payloads" / "openmeteo" / name).read_bytes()
     places = {"latitude": [1.0] * len(locations), "longitude": [2.0] * len(locations), "hourly": "temperature_2m"}
@@ -385,7 +386,7 @@ def test_a_recorded_answer_is_what_a_second_reading_finds(name: str) -> None:
 
 @needs_shared
 def test_every_recorded_answer_is_read_here() -> None:
-    """A recording added beside the others is not forgotten; each refusal says its reason."""
+    """Every recorded answer is tested; each refusal has its reason."""
     folder = SHARED / "payloads" / "openmeteo"
     assert {file.name for file in folder.iterdir()} == RECORDED.keys() | REFUSED.keys()
     for name, kind in REFUSED.items():
@@ -396,13 +397,13 @@ def test_every_recorded_answer_is_read_here() -> None:
 
 
 def test_an_overload_under_http_200_may_pass() -> None:
-    """It says nothing about the request, so that it is tried again."""
+    """An overload with HTTP 200 is an upstream error, which is retried."""
     with pytest.raises(UpstreamError, match="The service is overloaded"):
         parse({"error": True, "reason": "The service is overloaded"})
 
 
 def test_a_location_that_fails_does_not_lose_the_others() -> None:
-    """A model that fails writes nan, which is no JSON: a null where it is a value, counted with an example."""
+    """A `nan` is stored as a null and counted with an example, and all other values are read."""
     entry = an_entry(FORECAST, TWO, location=["a", "b"])
     failed = json.dumps(an_answer(temperature_2m=[1.0, 5.0])).replace("42.355", "-nan").replace("5.0]", "-nan]")
     page = parse(f"[{failed},{json.dumps(an_answer(temperature_2m=[2.0, 2.5]) | {'location_id': 1})}]".encode(), entry)
@@ -416,7 +417,7 @@ def test_a_location_that_fails_does_not_lose_the_others() -> None:
 
 
 def test_members_of_an_ensemble_and_models_are_series_of_their_own() -> None:
-    """Each keeps the ending that the upstream gives it, and covers the hour before where its variable does."""
+    """Members and models keep the ending of the upstream, and cover the preceding hour if their variable does."""
     names = ["temperature_2m", "temperature_2m_member01", "precipitation_gfs_seamless"]
     page = parse(
         an_answer(**{name: [1.0] for name in names}), an_entry("https://ensemble-api.open-meteo.com/v1/ensemble")

@@ -1,4 +1,4 @@
-"""The simulated grid as a source: EIA's, ISO-NE's and Open-Meteo's names, units and intervals, no request."""
+"""The simulated grid as a source: names, units and intervals of EIA, ISO-NE and Open-Meteo, without requests."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -45,7 +45,7 @@ def values(table, variable, location="ISNE"):
 
 
 def test_without_any_parameter_new_england_is_complete():
-    """All variables of ISNE for every hour, each key once, source and units as registered."""
+    """By default there are all variables of ISNE for every hour, each key once, with registered units."""
     table = collected(entry())
     assert table.schema == SCHEMA
     assert not has_repeats([fingerprints(table)])
@@ -60,7 +60,7 @@ def test_without_any_parameter_new_england_is_complete():
 
 
 def test_values_are_the_simulation():
-    """Demand, fuels, interchange, forecast, price and weather are what the grid of that seed has."""
+    """Demand, fuels, interchange, forecast, price and weather are those of the simulated grid with this seed."""
     grid, table = Grid(3), collected(entry(params={"authority": "CISO", "seed": 3}))
     begins = list_interval_starts(WEEK.start, WEEK.end, timedelta(hours=1))
     state = grid.state_at("CISO", begins + HOUR_STEP // 2).whole()
@@ -81,7 +81,7 @@ def test_values_are_the_simulation():
 
 
 def test_the_table_balances():
-    """demand + net_interchange = net_generation = Σ fuels, and net_interchange = Σ neighbours, every hour."""
+    """Every hour, demand + net_interchange = net_generation = Σ fuels, and net_interchange = Σ neighbours."""
     table = collected(entry(params={"authority": ["CISO"]}))
     demand, made, out = (
         values(table, name, "CISO")["value"].to_numpy() for name in ("demand", "net_generation", "net_interchange")
@@ -95,7 +95,7 @@ def test_the_table_balances():
 
 
 def test_intervals_are_those_of_the_names():
-    """Energy covers its hour, temperature is an instant at its start, radiation covers the hour."""
+    """Energy and radiation cover their hour, and temperature is an instant at its start."""
     table = collected(entry(params={"variables": ["demand", "temperature_2m", "shortwave_radiation"]}))
     for variable, length in (("demand", 1), ("temperature_2m", 0), ("shortwave_radiation", 1)):
         rows = values(table, variable)
@@ -105,13 +105,14 @@ def test_intervals_are_those_of_the_names():
 
 
 def test_which_weather_covers_its_hour_is_as_open_meteo_says():
-    """The simulation and the Open-Meteo source agree on what stands for the preceding hour."""
+    """The simulation and the Open-Meteo source have the same variables of the preceding hour."""
     for name, measure in WEATHER.items():
         assert measure.preceding == open_meteo.covers_preceding_hour(name), name
 
 
 def test_day_ahead_products_say_when_they_were_made():
-    """published_at is 10:00 local on the day before for forecast and day-ahead price, null for actual values."""
+    """published_at is 10:00 local time on the day before for forecasts and day-ahead prices, and null for actual
+    values."""
     table = collected(entry(params={"variables": ["demand", "demand_forecast_day_ahead", "lmp_day_ahead"]}))
     made = find_day_ahead_issue(list_interval_starts(WEEK.start, WEEK.end, timedelta(hours=1)), "America/New_York")
     for variable in ("demand_forecast_day_ahead", "lmp_day_ahead"):
@@ -122,7 +123,7 @@ def test_day_ahead_products_say_when_they_were_made():
 
 
 def test_five_minutes_of_energy_are_a_twelfth():
-    """At PT5M energy is power over twelve: MWh add up to the hour's, to what the grid varies within it."""
+    """With PT5M, energy is power divided by twelve, and adds up to about that of the hour."""
     params = {"variables": ["demand"]}
     hours, minutes = (collected(entry(params=params, resolution=step)) for step in ("PT1H", "PT5M"))
     assert len(minutes) == 12 * len(hours)
@@ -131,7 +132,7 @@ def test_five_minutes_of_energy_are_a_twelfth():
 
 
 def test_what_is_asked_alone_is_what_it_is_in_a_longer_period():
-    """A day of a year, across the pieces a year is made in, is the day asked alone."""
+    """A day within a year equals that day requested alone."""
     asked = entry(params={"variables": ["demand", "lmp_real_time", "precipitation"]})
     year = Period(datetime(2023, 11, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
     assert len(synthetic.requests(asked, year)) == 4
@@ -143,7 +144,7 @@ def test_what_is_asked_alone_is_what_it_is_in_a_longer_period():
 
 
 def test_any_authority_can_be_asked_and_lacks_only_what_it_has_not():
-    """California has no coal: no such rows; a made-up authority has demand and no neighbours."""
+    """California has no rows of coal; an unknown authority has demand and no neighbours."""
     params = {"authority": ["CISO", "XYZ"], "variables": ["demand", "generation_coal", "interchange"]}
     table = collected(entry(params=params))
     assert len(values(table, "generation_coal", "CISO")) == 0
@@ -160,14 +161,14 @@ def test_any_authority_can_be_asked_and_lacks_only_what_it_has_not():
     ],
 )
 def test_what_is_not_simulated_is_refused(params, said):
-    """An unknown variable or parameter is named, with what there is."""
+    """An unknown variable or parameter is refused with the existing ones."""
     with pytest.raises(ConfigurationError, match=said) as refused:
         synthetic.requests(entry(params=params), WEEK)
     assert "authority" in refused.value.fix or "demand" in refused.value.fix
 
 
 def test_requests_have_no_url_and_cover_the_period():
-    """Nothing is fetched: empty URLs whose periods together are the period asked."""
+    """Requests have no URL, and their periods together are the period."""
     asked = entry()
     pieces = synthetic.requests(asked, WEEK)
     assert source("synthetic").takes_period(asked)
@@ -185,7 +186,7 @@ def test_requests_have_no_url_and_cover_the_period():
     ],
 )
 def test_names_resolve_through_eia_then_iso_ne_then_weather(variable, unit, rule):
-    """Synthetic variables have the units and hourly rules of whoever names them."""
+    """Synthetic variables have the units and hourly rules of the source that has their name."""
     assert variables.hourly_rule("synthetic", variable, unit) == rule
     if variable not in WEATHER:
         assert variables.unit_of("synthetic", variable) == unit

@@ -1,4 +1,4 @@
-"""Tables of public reports, rebuilt, with the keys that read them and the values that must come out."""
+"""Tables like those of public reports, with the keys that read them and the expected values."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ RETRIEVED = datetime(2026, 12, 1, tzinfo=UTC)
 
 
 class Case(NamedTuple):
-    """A body, or a file of a case; keys of an entry; the values at their starts (month-day, hour), and how many cells
-    are counted."""
+    """A body or a file; the keys of an entry; the expected values at their starts (month-day, hour); and the number
+    of counted cells."""
 
     body: str
     keys: dict[str, Any]
@@ -34,7 +34,7 @@ class Case(NamedTuple):
 
 
 def read(body: str, keys: dict[str, Any], headers: tuple[tuple[str, str], ...] = (), day: date | None = None) -> Page:
-    """What the file of a case, or the `body` itself, says to an entry with `keys`."""
+    """The page of the file of a case, or of `body`, for an entry with `keys`."""
     whole = {"name": "table", "url": "https://grid.example/table", "output_folder": "table"} | keys
     entry = parse({"apis": [whole]}).apis[0]
     request = Request(entry.url, answered=headers)
@@ -241,7 +241,7 @@ READ = {
 
 @pytest.mark.parametrize("name", READ)
 def test_a_described_table_is_read(name: str) -> None:
-    """With the keys that describe it, each value of the table stands at its time; nothing else is counted."""
+    """With its keys, each value of the table has its time, and nothing else is counted."""
     case = READ[name]
     page = read(case.body, case.keys, case.headers)
     assert stored(page) == case.values
@@ -266,7 +266,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_table_that_needs_a_key_says_which(name: str) -> None:
-    """Without its keys the entry fails, and the message holds what reads the table or what it is."""
+    """Without its keys the entry fails, and the message contains the keys that read the table, or what it is."""
     body, keys, says = REFUSED[name]
     with pytest.raises(FormatError) as raised:
         read(body, keys)
@@ -285,7 +285,7 @@ def test_a_table_that_needs_a_key_says_which(name: str) -> None:
 def test_one_page_of_several_is_incomplete(
     file: str, keys: dict[str, Any], headers: dict[str, str], pages: dict[str, Any]
 ) -> None:
-    """An answer that says that there is more fails with the key to add; with that key its next page is asked for."""
+    """An answer that has further pages fails with the key to add, and with that key the next page is requested."""
     keys = {"time": "interval_start", "value": "consumption", **keys}
     with pytest.raises(IncompleteError) as raised:
         read(f"c09-*/{file}", keys, tuple(headers.items()))
@@ -313,7 +313,7 @@ OUTLOOK = {
     ],
 )
 def test_c14_rows_without_a_time_of_the_day_do_no_harm(file: str, day: date, half_hours: int, counted: int) -> None:
-    """Empty rows of the skipped hour, the next midnight and a blank row leave the day whole."""
+    """Empty rows of the skipped hour, the next midnight and a blank row do not change the day."""
     page = read(f"c14-*/{file}", OUTLOOK, day=day)
     start = local_day(day, ZoneInfo("America/Los_Angeles")).start
     expected = [start + number * timedelta(minutes=30) for number in range(half_hours)]
@@ -322,7 +322,7 @@ def test_c14_rows_without_a_time_of_the_day_do_no_harm(file: str, day: date, hal
 
 
 def test_c14_an_hour_that_comes_twice_and_stands_once_needs_a_choice() -> None:
-    """The autumn day with each label once fails, and is read where the entry says which pass it is."""
+    """An autumn day with each time once fails, and is read if the entry selects a pass."""
     with pytest.raises(FormatError, match='"ambiguous": "first" or "second"'):
         read("c14-*/autumn.csv", OUTLOOK, day=date(2025, 11, 2))
     page = read("c14-*/autumn.csv", {**OUTLOOK, "ambiguous": "second"}, day=date(2025, 11, 2))
@@ -333,7 +333,7 @@ def test_c14_an_hour_that_comes_twice_and_stands_once_needs_a_choice() -> None:
 
 
 def test_c17_labels_come_from_columns() -> None:
-    """Areas are locations and types are variables; no two of them are merged."""
+    """Areas are locations and types are variables, and all stay separate."""
     page = read(*READ["c17"][:2])
     rows = page.observations.to_pylist()[:6]
     assert [(row["location"], row["variable"], row["value"]) for row in rows] == [

@@ -1,4 +1,4 @@
-"""Labels of time on the clock of a zone."""
+"""Reading local times without offsets."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 
 
 def to_utc(times: Sequence[datetime], zone: ZoneInfo, ambiguous: str = "refuse") -> list[datetime]:
-    """The local `times` of one series as UTC."""
+    """The local `times` of one series in UTC."""
     local_times = [(time.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) for time in times]
     moments = clocks.to_utc(np.array(local_times, np.int64), np.zeros(len(times), np.int64), Clock(zone, ambiguous))
     assert not moments.skipped.any()
@@ -37,7 +37,7 @@ def test_times_become_utc_by_the_offset_of_their_season() -> None:
 
 @pytest.mark.parametrize("backward", [False, True])
 def test_the_hour_that_comes_twice_is_told_by_order(backward: bool) -> None:
-    """Half-hours of the 25-hour day, newest last or first, are its 50 moments without a gap."""
+    """The half-hours of a day of 25 hours, in either order, become 50 continuous times."""
     day = local_day(datetime(2024, 11, 3).date(), NEW_YORK)
     moments = [day.start + n * timedelta(minutes=30) for n in range(50)]
     assert moments[-1] + timedelta(minutes=30) == day.end
@@ -55,27 +55,27 @@ def test_pairs_side_by_side_are_told_apart_too() -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_an_hour_that_comes_twice_but_stands_once_is_not_guessed(count: int) -> None:
-    """It could be either, which the message says."""
+    """A time in the repeated hour that occurs once is refused, and the message says why."""
     with pytest.raises(LabelError, match=rf"2024-11-03T01:30 comes twice in America/New_York, but {count} times"):
         to_utc([local("11-03T00:30"), *[local("11-03T01:30")] * count], NEW_YORK)
 
 
 @pytest.mark.parametrize(("ambiguous", "hour"), [("first", 5), ("second", 6), ("order", 5)])
 def test_an_hour_that_stands_once_is_the_one_that_the_entry_says(ambiguous: str, hour: int) -> None:
-    """By order it is the first, as the clock was not turned back before it."""
+    """By `order`, a time in the repeated hour that occurs once is in the first pass."""
     times = [local("11-03T00:30"), local("11-03T01:30"), local("11-03T02:30")]
     assert to_utc(times, NEW_YORK, ambiguous)[1].hour == hour
 
 
 def test_rows_after_the_clock_was_turned_back_are_of_the_second_pass() -> None:
-    """By order, even where not every label comes twice."""
+    """By `order`, times after the clock was turned back are in the second pass, even if not all times occur twice."""
     labels = ("00:30", "01:00", "01:40", "01:00", "01:20", "01:40", "02:00")
     moments = to_utc([local(f"11-03T{label}") for label in labels], NEW_YORK, "order")
     assert [f"{moment:%H:%M}" for moment in moments] == ["04:30", "05:00", "05:40", "06:00", "06:20", "06:40", "07:00"]
 
 
 def test_an_hour_that_the_clock_skips_is_marked() -> None:
-    """02:30 does not exist on the day of the spring change."""
+    """02:30 on the day of the spring change is marked as not existing."""
     skipped = (local("03-10T02:30").replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
     assert clocks.to_utc(np.array([skipped]), np.zeros(1, np.int64), Clock(NEW_YORK)).skipped.tolist() == [True]
 
@@ -84,7 +84,7 @@ def test_an_hour_that_the_clock_skips_is_marked() -> None:
     ("zone", "hour"), [("EST", 6), ("EDT", 5), ("-05:00", 6), ("UTC-4", 5), ("America/Chicago", 7), ("MESZ", 23)]
 )
 def test_a_zone_beside_a_label_says_which_clock_it_is_of(zone: str, hour: int) -> None:
-    """A short name, an offset or an IANA zone; 01:00 of a winter or a summer clock."""
+    """A short name, an offset or an IANA zone beside a time determines its offset."""
     label = (local("01-20T01:00").replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
     moment = clocks.to_utc(np.array([label]), np.zeros(1, np.int64), Clock(NEW_YORK, zones=[zone])).utc[0]
     assert (EPOCH + timedelta(microseconds=int(moment))).hour == hour
@@ -106,7 +106,7 @@ def test_a_zone_beside_a_label_says_which_clock_it_is_of(zone: str, hour: int) -
     ],
 )
 def test_labels_are_read_by_their_format(text: str, time_format: str | None, utc: str) -> None:
-    """The hour 24 is the next midnight, `%H%M` may lack a zero."""
+    """The hour 24 is the next midnight, and `%H%M` may lack a zero."""
     assert EPOCH + timedelta(microseconds=parse_label(text, time_format, None).moment) == datetime.fromisoformat(
         f"{utc}+00:00"
     )
@@ -114,23 +114,23 @@ def test_labels_are_read_by_their_format(text: str, time_format: str | None, utc
 
 @pytest.mark.parametrize("text", ["2026-01-10T25:00", "2026-01-10T24:30", "tomorrow", "9999-01-01", "1"])
 def test_what_is_no_time_is_none(text: str) -> None:
-    """Nothing is guessed."""
+    """A text that is not a time gives None."""
     with pytest.raises(ValueError, match=r"."):
         parse_label(text, None, None)
 
 
 def test_formats_are_proposed_only_where_they_read_every_label() -> None:
-    """A day above 12 tells months from days, an ambiguous one leaves both."""
+    """Only formats that read all times are proposed; an ambiguous day leaves both orders."""
     assert proposed_formats(["01/31/2026 00:00"]) == ["%m/%d/%Y %H:%M"]
     assert proposed_formats(["01/10/2026 00:00"]) == ["%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M"]
     assert proposed_formats(["01/31/2026 00:00", "Total"]) == []
 
 
 def test_equal_times_of_other_hours_stay_equal() -> None:
-    """Duplicates are not the business of the clock."""
+    """Duplicate times outside the repeated hour stay equal."""
     assert to_utc([local("01-01T00:00")] * 3, NEW_YORK) == [datetime(2024, 1, 1, 5, tzinfo=UTC)] * 3
 
 
 def test_no_times_are_no_moments() -> None:
-    """An empty series has an empty answer."""
+    """An empty series gives an empty result."""
     assert to_utc([], NEW_YORK) == []

@@ -1,4 +1,4 @@
-"""Numbers as upstreams write them: columns at once, as each cell by itself."""
+"""Numbers in the formats of upstreams: reading whole columns gives the same as reading each cell."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_cell(text: str, written: NumberStyle) -> float | str:
 
 
 def shown(values: Sequence[float], unread: Sequence[bool]) -> list[float | str]:
-    """What was read, cell by cell."""
+    """The results, cell by cell."""
     return [
         "unread" if bad else "null" if math.isnan(value) else float(value)
         for value, bad in zip(values, unread, strict=True)
@@ -54,7 +54,7 @@ def shown(values: Sequence[float], unread: Sequence[bool]) -> list[float | str]:
 
 @given(st.sampled_from(STYLES), st.lists(TEXTS, min_size=1, max_size=12))
 def test_a_column_is_read_as_its_cells_are(written: NumberStyle, texts: list[str]) -> None:
-    """Whatever way a column takes, each cell is the number, the null or the text that it is by itself."""
+    """However a column is read, each cell is the number, null or text that it is alone."""
     read = read_numbers(string_array(texts), written)
     assert shown(read.values.tolist(), read.unread.tolist()) == [read_cell(text, written) for text in texts]
 
@@ -63,7 +63,7 @@ def test_a_column_is_read_as_its_cells_are(written: NumberStyle, texts: list[str
 def test_cells_of_a_csv_are_read_as_texts_are(
     written: NumberStyle, texts: list[str], delimiter: str, quoted: bool
 ) -> None:
-    """Numbers that are cut from the bytes of a CSV are those of its cells, quoted or not."""
+    """Numbers read from the bytes of a CSV equal those of its cells, quoted or not."""
     sink = io.StringIO()
     writer = csv.writer(sink, delimiter=delimiter, quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
     writer.writerows([["label", "value", "note"], *(["x", text, "1,000"] for text in texts)])
@@ -75,7 +75,7 @@ def test_cells_of_a_csv_are_read_as_texts_are(
 
 @pytest.mark.parametrize("thousands", [None, ","])
 def test_one_word_among_many_numbers_is_told_from_them(thousands: str | None) -> None:
-    """Over several blocks of a CSV, all cells but the words are numbers, and columns without words are whole."""
+    """In several blocks of a CSV, all cells except words are numbers, and columns without words are complete."""
     lines = ["time,load,price"]
     for number in range(150_000):
         load = "closed" if number in (70_001, 140_000) else f'"{number:,}"' if thousands else str(number)

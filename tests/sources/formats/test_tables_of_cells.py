@@ -13,7 +13,7 @@ BILLION_LAUGHS = b"""<?xml version="1.0"?>
 
 
 def records(body: bytes, **keys: Any) -> list[dict[str, str]]:
-    """The records of `body`, without cells that they do not have."""
+    """The records of `body`, without missing cells."""
     raw = {"name": "x", "url": "https://grid.example/x", "output_folder": "x"}
     table, _ = read_cells(parse({"apis": [raw | keys]}).apis[0], body, {})
     columns = table.read(table.names)
@@ -41,7 +41,8 @@ def records(body: bytes, **keys: Any) -> list[dict[str, str]]:
     ],
 )
 def test_json_records_are_read_by_path(body: bytes, path: str | None, found_records: list[dict[str, str]]) -> None:
-    """A list of objects, one object or nothing, also within each element of a list; nested columns by their path."""
+    """Records are a list of objects, one object or nothing, also within lists; nested columns are named by their
+    path."""
     assert records(body, records=path) == found_records
 
 
@@ -74,7 +75,7 @@ def test_json_records_are_read_by_path(body: bytes, path: str | None, found_reco
     ],
 )
 def test_json_is_read_in_its_layout(body: bytes, keys: dict[str, Any], found_records: list[dict[str, str]]) -> None:
-    """Lists of lists, lists in an object, an object by time, lines, and JSON within something else."""
+    """Lists of lists, lists in an object, an object by time, lines, and JSON inside other text are read."""
     assert records(body, **keys) == found_records
 
 
@@ -91,7 +92,7 @@ def test_json_is_read_in_its_layout(body: bytes, keys: dict[str, Any], found_rec
     ],
 )
 def test_json_of_another_shape_is_a_format_error(body: bytes, path: str | None, says: str) -> None:
-    """The message says what stands where the path leads."""
+    """The message says what is at the path."""
     with pytest.raises(FormatError, match=says):
         records(body, records=path)
 
@@ -106,7 +107,7 @@ def test_json_of_another_shape_is_a_format_error(body: bytes, path: str | None, 
     ],
 )
 def test_json_that_is_not_laid_out_as_said_is_a_format_error(body: bytes, keys: dict[str, Any], says: str) -> None:
-    """The message names what does not fit."""
+    """The message names the part that does not match the layout."""
     with pytest.raises(FormatError, match=says):
         records(body, **keys)
 
@@ -131,7 +132,7 @@ def test_json_that_is_not_laid_out_as_said_is_a_format_error(body: bytes, keys: 
     ],
 )
 def test_cut_bodies_pages_and_errors_may_pass(body: bytes, says: str) -> None:
-    """They are the upstream's trouble, to be retried."""
+    """Truncated bodies, web pages and errors are upstream errors, which are retried."""
     with pytest.raises(UpstreamError, match=f"x: .*{says}"):
         records(body)
 
@@ -158,24 +159,24 @@ def test_cut_bodies_pages_and_errors_may_pass(body: bytes, says: str) -> None:
 def test_xml_records_are_elements_with_attributes_and_texts(
     body: bytes, path: str | None, found_records: list[dict[str, str]]
 ) -> None:
-    """Names are without namespaces; the element above may be named, and what stands in it are columns too."""
+    """Names have no namespaces, the parent element may be named, and its contents are columns too."""
     assert records(body, records=path) == found_records
 
 
 def test_children_that_repeat_in_a_record_are_refused() -> None:
-    """Only one of them could be stored; the message says how each becomes a record."""
+    """Repeated children are refused, because only one could be stored; the message says how each becomes a record."""
     with pytest.raises(FormatError, match=r'record 1, <day>, holds hour\.v more than once.*"records": "day.hour"'):
         records(b"<x><day><hour v='1'/><hour v='2'/></day></x>", records="day")
 
 
 def test_an_xml_without_the_named_element_lists_those_there_are() -> None:
-    """So that the entry can be corrected."""
+    """If the named element is missing, the message lists the existing ones."""
     with pytest.raises(FormatError, match='no "row" among the elements data, line, v'):
         records(b"<data><line><v>7</v></line></data>", records="row")
 
 
 def test_xml_with_a_document_type_is_refused() -> None:
-    """Entities are never expanded, so no body can grow without bound or name a file."""
+    """XML with a document type is refused, so entities are never expanded."""
     with pytest.raises(FormatError, match="document type"):
         records(BILLION_LAUGHS, records="row")
 
@@ -198,12 +199,12 @@ def test_xml_with_a_document_type_is_refused() -> None:
     ],
 )
 def test_csv_records_have_the_columns_of_the_header(body: bytes, keys: dict[str, Any]) -> None:
-    """Values stay text; what stands around them and around the table does not matter."""
+    """Values stay texts, without the spaces around them and the lines around the table."""
     assert records(body, **keys) == [{"time": "2024-01-01", "Natural Gas": "5"}]
 
 
 def test_the_charset_is_the_declared_one_else_what_the_text_tells() -> None:
-    """Latin-1, Shift_JIS and what the entry names."""
+    """Latin-1, Shift_JIS and the encoding of the entry are read."""
     from gridtide.sources.formats.bodies import encode_utf8
 
     japanese = "日時,需要\n2026-01-10T00:00,2102\n2026-01-10T01:00,2080\n"
@@ -213,12 +214,12 @@ def test_the_charset_is_the_declared_one_else_what_the_text_tells() -> None:
 
 
 def test_a_csv_value_may_hold_commas_and_lines_when_quoted() -> None:
-    """Quotes are read as RFC 4180 has them."""
+    """Quoted values are read by RFC 4180."""
     assert records(b'a,b\n"1,5","two\nlines"\n') == [{"a": "1,5", "b": "two\nlines"}]
 
 
 def test_a_csv_of_its_header_has_no_rows_if_the_header_is_the_expected_one() -> None:
-    """A line of text is not taken for an answer without rows."""
+    """A single line of text is not an answer without rows, unless it is the expected header."""
     assert records(b"time,load\n", time="time") == []
     with pytest.raises(FormatError, match="nor CSV with a header: 'Service unavailable, try later'"):
         records(b"Service unavailable, try later", time="time")

@@ -1,4 +1,4 @@
-"""Tables that are too large to be read in one piece."""
+"""Tables that are too large to be read at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ print(rows, next(int(line.split()[1]) // 1024 for line in status.splitlines() if
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux says what a process held at most")
 def test_a_half_year_of_30_million_cells_is_read_within_500_mb(tmp_path: Path) -> None:
-    """300,000 rows of 100 columns, with marks between thousands, are read whole, piece by piece."""
+    """300,000 rows of 100 columns, with thousands separators, are read completely, piece by piece."""
     values = 97
     cells = [
         ",".join(f'"1,{number % 1000:03}"' if number % 7 else "" for number in range(n, n + values)) for n in range(7)
