@@ -1,8 +1,7 @@
 """Training sets as MLX arrays. The only module that imports MLX.
 
-The base of each location stays one array of rows; a batch is gathered from it by row blocks
-(`mx.as_strided` views every block of L rows, `mx.take` copies the blocks of the batch), while the model
-works on the batch before it.
+The base of each location stays one array of rows. A batch is gathered from it in blocks of rows (`mx.as_strided` views
+every block of L rows, `mx.take` copies the blocks of the batch), while the model works on the previous batch.
 """
 
 from __future__ import annotations
@@ -50,35 +49,37 @@ except ImportError as error:
 FILE = "sequences.safetensors"
 
 CACHE = 1 << 30
-"""Bytes MLX may keep for reuse: below a batch's size every batch allocates anew, which takes 8 times as long."""
+"""The bytes that MLX may keep for reuse. Below the size of a batch, every batch allocates new memory, which takes 8
+times as long."""
 
 LARGEST_VIEW = 2**31 - 1
-"""The most elements of an array that MLX views in strides."""
+"""The most elements of an array that MLX can view in strides."""
 
 BYTES_AT_ONCE = 8 << 20
-"""Bytes gathered at a time. Short windows come several batches at once, because each gathering costs some 0.1 ms."""
+"""The bytes gathered at a time. Short windows are gathered in several batches at once, because each gathering costs
+about 0.1 ms."""
 
 VALUES, REMAINDER = (mx.new_thread_local_stream(mx.cpu) for _ in range(2))
-"""What is gathered runs beside the model, `x` beside everything else; Apple's GPU reads the same memory."""
+"""Batches are gathered beside the model, and `x` beside everything else; Apple's GPU reads the same memory."""
 
 CONTEXT_TENSORS = {"x": "values", "mask": "mask"}
 LABEL_TENSORS = {"labels": "targets", "label_mask": "target_mask"}
-"""From which tensors of the file the larger arrays of a batch come."""
+"""The tensors of the file from which the larger arrays of a batch are gathered."""
 
 Batch = dict[str, Any]
 Returned = TypeVar("Returned")
 
 WHOLE = Shard("contiguous", rank=0, ranks=1)
-"""The shard of a process that is alone."""
+"""The shard of a single process."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """An opened training set: R locations, T steps, F inputs, K targets, as one rank sees it.
+    """An opened training set: R locations, T steps, F inputs, K targets, as seen by one rank.
 
-    `mapped`: every tensor of the file as a NumPy memory map. `blocks`: by what a batch calls it, what
-    its context is gathered from. `positions` (length / ranks,): the places in the whole window that
-    the rank holds.
+    `mapped`: every tensor of the file as a NumPy memory map. `blocks`: the arrays from which the context of a batch is
+    gathered, by their names in the batch. `positions` (length / ranks,): the positions in the whole window that the
+    rank holds.
     """
 
     manifest: Mapping[str, Any]
@@ -89,37 +90,39 @@ class Store:
 
     @property
     def steps(self) -> int:
-        """T, the steps of each location."""
+        """T, the number of steps of each location."""
         return int(self.mapped["values"].shape[1])
 
     @property
     def length(self) -> int:
-        """The steps of context over all ranks: `seq_len`, rounded up to what the shard can deal out."""
+        """The number of steps of context over all ranks: `seq_len`, rounded up to a length that the shard can
+        divide."""
         return self.shard.rounded(self.manifest["spec"]["seq_len"])
 
     @property
     def front(self) -> int:
-        """By how many steps the context was rounded up."""
+        """The number of steps by which the context was rounded up."""
         return self.length - int(self.manifest["spec"]["seq_len"])
 
     def windows(self, split: str) -> npt.NDArray[np.int64]:
-        """Location and start step of the windows of `split`, (N, 2); raises `TrainingError` for another name."""
+        """Returns location and start step of the windows of `split`, (N, 2); raises `TrainingError` for an unknown
+        split."""
         if split not in splits.SPLITS:
-            raise TrainingError(split, "is no split", f"The splits are: {', '.join(splits.SPLITS)}")
+            raise TrainingError(split, "is not a split", f"The splits are: {', '.join(splits.SPLITS)}")
         return self.mapped[f"windows.{split}"]  # type: ignore[return-value]  # written as int64
 
     def target_scale(self, location: int = 0) -> Scale:
-        """How the targets (…, K) of `location` were scaled; `invert` gives them back in their units."""
+        """Returns the scale of the targets (…, K) of `location`; `invert` converts them back to their units."""
         mean, deviation = self.mapped["target_mean"], self.mapped["target_deviation"]
         return Scale(np.array(mean[location], np.float64), np.array(deviation[location], np.float64))
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """All blocks of `length` consecutive rows of an array (N, C), as views; one that is taken is copied.
+    """All blocks of `length` consecutive rows of an array (N, C), as views; taking a block copies it.
 
-    An array that is too large for one view is viewed in pieces, each with the blocks that begin in
-    `step` rows: they overlap, but nothing of them is copied.
+    An array that is too large for one view is viewed in pieces, each with the blocks that begin in `step` rows. The
+    pieces overlap, but are not copied.
     """
 
     length: int
@@ -128,53 +131,53 @@ class Blocks:
 
     @classmethod
     def of(cls, rows: Any, length: int, most: int = LARGEST_VIEW) -> Blocks:
-        """The blocks of `rows` (N, C), viewed `most` elements at a time.
+        """Returns the blocks of `rows` (N, C), viewed at most `most` elements at a time.
 
-        Raises `TrainingError` where one block alone has more.
+        Raises `TrainingError` if a single block has more.
         """
-        count, width = rows.shape
+        row_count, width = rows.shape
         step = most // width - length + 1
         if step < 1:
             raise TrainingError(f"a window of {length} × {width}", f"has over {most} values", "Shorten seq_len")
         pieces = []
-        for first in range(0, count - length + 1, step):
-            piece = rows[first : first + step + length - 1]
+        for first_row in range(0, row_count - length + 1, step):
+            piece = rows[first_row : first_row + step + length - 1]
             shape = (piece.shape[0] - length + 1, length, width)
             pieces.append(mx.as_strided(piece, shape, (width, width, 1)))
         return cls(length, step, tuple(pieces))
 
     def take(self, firsts: npt.NDArray[np.int64]) -> Any:
-        """The blocks that begin at rows `firsts` (B,): (B, length, C)."""
+        """Returns the blocks that begin at rows `firsts` (B,): (B, length, C)."""
         piece = firsts // self.step
         if (piece == piece[0]).all():
-            within = (firsts - piece[0] * self.step).astype(np.uint32)
-            return mx.take(self.pieces[piece[0]], mx.array(within), axis=0)
+            rows_in_piece = (firsts - piece[0] * self.step).astype(np.uint32)
+            return mx.take(self.pieces[piece[0]], mx.array(rows_in_piece), axis=0)
         parts = [self.take(firsts[piece == number]) for number in np.unique(piece)]
-        back = np.argsort(np.argsort(piece, kind="stable")).astype(np.uint32)
-        return mx.take(mx.concatenate(parts), mx.array(back), axis=0)
+        original_order = np.argsort(np.argsort(piece, kind="stable")).astype(np.uint32)
+        return mx.take(mx.concatenate(parts), mx.array(original_order), axis=0)
 
 
 def open_store(path: str | Path, shard: Shard | None = None) -> Store:
-    """The training set in the safetensors file at `path`, or in that folder (or URI), as `shard` sees it.
+    """Opens the training set in the safetensors file at `path`, or in that folder (or URI), as seen by `shard`.
 
-    Without `shard`: as the spec's `ring` deals it out to the ranks of this process's group
-    (`mx.distributed`), whole to a process that is alone. The base is being read into MLX's memory when
-    this returns, and MLX may keep `CACHE` bytes for reuse from then on.
+    Without `shard`, the spec's `ring` is distributed over the ranks of this process's group (`mx.distributed`); a
+    single process gets everything. When this returns, the base is being read into MLX's memory, and from then on MLX
+    may keep `CACHE` bytes for reuse.
 
-    Raises `StorageError` where there is no such file or it is none of Gridtide's, `TrainingError`
-    where the group has not as many ranks as the ring.
+    Raises `StorageError` if the file is missing or is not a training set, `TrainingError` if the group has another
+    number of ranks than the ring.
     """
     with _local_file(path) as file:
         manifest, mapped = _open_file(file)
         shard = shard or _own_shard(manifest)
         window_length = manifest["spec"]["seq_len"]
         length = shard.rounded(window_length)
-        run = shard.runs(length)[0][1]
+        run_length = shard.runs(length)[0][1]
         mx.set_cache_limit(max(CACHE, mx.set_cache_limit(CACHE)))
         with mx.stream(REMAINDER):
             loaded: Any = mx.load(str(file))
             blocks = {
-                name: Blocks.of(_deal_rows(loaded[tensor], length - window_length, shard), run)
+                name: Blocks.of(_deal_rows(loaded[tensor], length - window_length, shard), run_length)
                 for name, tensor in (CONTEXT_TENSORS | (LABEL_TENSORS if shard.ranks > 1 else {})).items()
             }
             mx.async_eval([views.pieces for views in blocks.values()])  # type: ignore[no-untyped-call]  # it has no types
@@ -183,7 +186,7 @@ def open_store(path: str | Path, shard: Shard | None = None) -> Store:
 
 @contextmanager
 def _local_file(path: str | Path) -> Iterator[Path]:
-    """The file at `path` or in that folder; of one at a URI a copy, which may go once it has been opened."""
+    """Yields the file at `path` or in that folder; for a URI a copy, which may be deleted once it is open."""
     if "://" not in str(path):
         path = Path(path)
         yield path / FILE if path.is_dir() else path
@@ -198,21 +201,21 @@ def _local_file(path: str | Path) -> Iterator[Path]:
 
 
 def _map_anywhere(path: str | Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
-    """As `_open_file`, wherever the file is."""
+    """As `_open_file`, for a file anywhere."""
     with _local_file(path) as file:
         return _open_file(file)
 
 
 def _open_file(file: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
-    """The manifest of a training set, and its tensors as memory maps."""
+    """Returns the manifest of a training set, and its tensors as memory maps."""
     mapped, metadata = tensors.open_mapped(file)
     if "manifest" not in metadata:
-        raise StorageError(str(file), "is no training set", "Name a file that `gridtide prepare` wrote")
+        raise StorageError(str(file), "is not a training set", "Name a file that `gridtide prepare` wrote")
     return json.loads(metadata["manifest"]), mapped
 
 
 def _own_shard(manifest: Mapping[str, Any]) -> Shard:
-    """The share of this process by the ring of the spec."""
+    """Returns the shard of this process in the ring of the spec."""
     ring = manifest["spec"]["ring"]
     group = mx.distributed.init() if ring["ranks"] > 1 else None
     if group is None or group.size() == 1:
@@ -235,10 +238,10 @@ def get_training_sequences(
     shuffle: bool | None = None,
     seed: int = 0,
 ) -> Iterator[Batch]:
-    """The batches of `split` of the training set `source`, `epochs` times over, each time in another order.
+    """Iterates over the batches of `split` of the training set `source` `epochs` times, each time in another order.
 
-    `source` is a store, or the path or URI of a training set's folder or file. What a batch holds, and what
-    is raised, `iterate_batches` and `open_store` say.
+    `source` is a store, or the path or URI of a training set's folder or file. `iterate_batches` describes a batch;
+    errors are those of `iterate_batches` and `open_store`.
     """
     store = source if isinstance(source, Store) else open_store(source)
     return _iterate_plans(store, split, batch_size, shuffle, seed, range(epochs), prefetch=True)
@@ -254,22 +257,21 @@ def iterate_batches(
     epoch: int = 0,
     prefetch: bool = True,
 ) -> Iterator[Batch]:
-    """The windows of `split`, B at a time, as dicts of MLX arrays of fixed shapes.
+    """Iterates over the windows of `split`, B at a time, as dicts of MLX arrays of fixed shapes.
 
-    `x` (B, L, F) float32 and `mask` (B, L, F) bool: the context and what of it was observed;
-    `y` (B, H, K) float32 and `y_mask` (B, H, K): the targets; `position_ids` (B, L) int32: 0 … L − 1;
-    `start` (B,) int32: the step of the window's first row, −1 in a row that only fills up the last
-    batch (its masks are False); `location_id` (B,) int32.
+    `x` (B, L, F) float32 and `mask` (B, L, F) bool: the context, and where it was observed; `y` (B, H, K) float32 and
+    `y_mask` (B, H, K): the targets; `position_ids` (B, L) int32: 0 … L − 1; `start` (B,) int32: the step of the
+    window's first row, −1 for a filler in the last batch (its masks are False); `location_id` (B,) int32.
 
-    A rank of a ring gets of the context its shard: L is then the rank's share, `position_ids` the
-    places in the whole window (which begins earlier if its length was rounded up: real history, or
-    masked rows where there is none), and `labels`, `label_mask` (B, L, K) the targets one step after
-    each place. `y` and everything of the window as a whole is the same on all ranks.
+    A rank of a ring gets its shard of the context: L is then the number of steps that the rank holds, `position_ids`
+    are their positions in the whole window (which begins earlier if its length was rounded up, with real history, or
+    masked rows where there is none), and `labels`, `label_mask` (B, L, K) are the targets one step after each position.
+    `y` and everything about the window as a whole is the same on all ranks.
 
-    `shuffle` (by default for train only) orders by `seed` and `epoch`, and leaves out the incomplete
-    batch at the end; in order, every window comes. With `prefetch`, the next batch is gathered while one
-    is used, from when the one before is let go: there are no more than two, or some 24 MB of short ones.
-    Raises `TrainingError` when there is no whole batch, and for a split that the spec leaves out.
+    `shuffle` (by default only for train) orders by `seed` and `epoch`, and leaves out the incomplete batch at the end;
+    in order, all windows are included. With `prefetch`, the next batch is gathered while one is in use, starting when
+    the previous one is released: at most two batches exist, or about 24 MB of short ones. Raises `TrainingError` if
+    there is no complete batch, and for a split that the spec leaves out.
     """
     return _iterate_plans(store, split, batch_size, shuffle, seed, (epoch,), prefetch)
 
@@ -277,7 +279,7 @@ def iterate_batches(
 def _iterate_plans(
     store: Store, split: str, size: int, shuffle: bool | None, seed: int, epochs: Iterable[int], prefetch: bool
 ) -> Iterator[Batch]:
-    """The batches of `epochs`, as `iterate_batches` gives those of one."""
+    """Iterates over the batches of `epochs`, like `iterate_batches` for one."""
     windows = store.windows(split)
     shuffled = split == "train" if shuffle is None else shuffle
     if not len(windows):
@@ -286,13 +288,15 @@ def _iterate_plans(
         raise TrainingError(
             f"batch_size {size}", f"{split} has {len(windows)} windows", "Choose one from 1 to that many"
         )
-    values = size * store.length // store.shard.ranks * store.mapped["values"].shape[2]
-    together = max(BYTES_AT_ONCE // (4 * values), 1)
+    values_per_batch = size * store.length // store.shard.ranks * store.mapped["values"].shape[2]
+    batches_at_once = max(BYTES_AT_ONCE // (4 * values_per_batch), 1)
     plans = (batch_windows(len(windows), size, shuffle=shuffled, seed=seed, epoch=epoch) for epoch in epochs)
-    groups = (plan[first : first + together] for plan in plans for first in range(0, len(plan), together))
+    groups = (plan[first : first + batches_at_once] for plan in plans for first in range(0, len(plan), batches_at_once))
     gather = partial(_gather_batches, store, windows)
     return (
-        _prefetch_groups(gather, groups, early=together > 1) if prefetch else chain.from_iterable(map(gather, groups))
+        _prefetch_groups(gather, groups, early=batches_at_once > 1)
+        if prefetch
+        else chain.from_iterable(map(gather, groups))
     )
 
 
@@ -304,21 +308,21 @@ def get_real_time_context(
     lake: Lake | str | None = None,
     until: datetime | None = None,
 ) -> Batch:
-    """The last `lookback_hours` hours as a model of the training set `source` is asked with them.
+    """Returns the last `lookback_hours` hours as input for a model of the training set `source`.
 
-    A row per location: `x` (R, L, F) float32, `mask` (R, L, F), `position_ids` (R, L), `location_id` (R,)
-    as in a batch, and `time` (L,) int64: when each hour begins, in seconds since 1970. Without `config`,
-    they are the last of the set itself, and only they are read. With `config` (or the path of its file)
-    they are those before `until`, by default now, made from the newest files of its `lake` (or the one
-    given) in the columns and scales of the set: the numbers that the set would hold of these hours.
+    One row per location: `x` (R, L, F) float32, `mask` (R, L, F), `position_ids` (R, L), `location_id` (R,) as in a
+    batch, and `time` (L,) int64: the start of each hour in seconds since 1970. Without `config`, these are the last
+    hours of the set itself, and only they are read. With `config` (or the path of its file), they are the hours before
+    `until`, by default now, computed from the newest files of its `lake` (or the given one) in the columns and scales
+    of the set: the same numbers as the set would have for these hours.
 
-    Raises `TrainingError` where the set has not as many hours or the lake lacks its series, and for a `lake` or a
-    moment without `config`.
+    Raises `TrainingError` if the set has fewer hours or the lake lacks its series, and for a `lake` or `until` without
+    `config`.
     """
     from gridtide.config.loading import load
     from gridtide.entries.entry import Config
     from gridtide.lake import Lake
-    from gridtide.training import realtime  # which takes the time of Arrow and pydantic; a training loop needs neither
+    from gridtide.training import realtime  # loads Arrow and pydantic; a training loop needs neither
 
     manifest: Mapping[str, Any]
     mapped: Mapping[str, npt.NDArray[np.generic]]
@@ -333,27 +337,30 @@ def get_real_time_context(
         context = realtime.take_last_hours(manifest, mapped, lookback_hours)
     else:
         settings = config if isinstance(config, Config) else load(config)
-        place = lake if isinstance(lake, Lake) else Lake.open(lake or settings.lake, make=False)
-        context = _run_awaited(realtime.gather_newest_hours(manifest, mapped, settings, place, lookback_hours, until))
+        opened_lake = lake if isinstance(lake, Lake) else Lake.open(lake or settings.lake, make=False)
+        context = _run_awaited(
+            realtime.gather_newest_hours(manifest, mapped, settings, opened_lake, lookback_hours, until)
+        )
     shape = context.values.shape[:2]
     numbers, positions = (np.arange(size, dtype=np.int32) for size in shape)
     return {
         "x": mx.array(context.values),
         "mask": mx.array(context.mask),
-        "position_ids": mx.array(np.broadcast_to(positions, shape)),  # MLX's own would start its threads for it
+        "position_ids": mx.array(np.broadcast_to(positions, shape)),  # MLX's broadcast would start its threads
         "location_id": mx.array(numbers),
         "time": mx.array(context.time),
     }
 
 
 def _run_awaited(coroutine: Coroutine[Any, Any, Returned]) -> Returned:
-    """What `coroutine` returns, run in a thread of its own, because this one may be running a loop already."""
+    """Runs `coroutine` in a separate thread, because this one may already be running an event loop, and returns its
+    result."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, coroutine).result()
 
 
 class _Lent(Batch):
-    """A batch that says when it is let go, once it has let its own arrays go."""
+    """A batch that calls `let_go` when it is released, after releasing its own arrays."""
 
     def __init__(self, batch: Batch, let_go: Callable[[], None]) -> None:
         super().__init__(batch)
@@ -367,10 +374,10 @@ class _Lent(Batch):
 def _prefetch_groups(
     gather: Callable[[Integers], list[Batch]], groups: Iterator[Integers], *, early: bool
 ) -> Iterator[Batch]:
-    """The batches of `groups`, while those of the next group that `gather` describes are being gathered.
+    """Yields the batches of `groups`, while those of the next group, which `gather` describes, are being gathered.
 
-    Who asks for a batch still holds the one before. The group after next is therefore begun when that one
-    is let go, whoever does so, and not before: else there would be three at a time. If `early`, there may be.
+    The caller that requests a batch still holds the previous one. The group after next is therefore started only when
+    that batch is released; otherwise there would be three at a time. If `early`, there may be three.
     """
     waiting, described, begun = deque[Integers](), deque[list[Batch]](), deque[list[Batch]]()
     beginning = Lock()
@@ -383,7 +390,7 @@ def _prefetch_groups(
             waiting.popleft()
 
     def begin(*, wait: bool) -> None:
-        if beginning.acquire(blocking=wait):  # memory may be freed while one is being begun: it is no time to wait
+        if beginning.acquire(blocking=wait):  # a batch may be released while another starts, and must not wait
             try:
                 if not begun and described:
                     mx.async_eval(described[0])  # type: ignore[no-untyped-call]  # MLX declares no types for it
@@ -392,24 +399,24 @@ def _prefetch_groups(
             finally:
                 beginning.release()
 
-    before: ref[Batch] | None = None
+    previous_batch: ref[Batch] | None = None
     describe()
     try:
         while described or begun:
             begin(wait=True)
             group = begun.popleft()
-            if early or before is None or before() is None:
+            if early or previous_batch is None or previous_batch() is None:
                 begin(wait=True)
             group[-1] = _Lent(group[-1], partial(begin, wait=False))
-            before = ref(group[-1])
+            previous_batch = ref(group[-1])
             while group:
                 yield group.pop(0)
     finally:
-        described.clear()  # a loop that is left wants no more
+        described.clear()  # no more batches after the loop is left
 
 
 def _gather_batches(store: Store, windows: npt.NDArray[np.int64], chosen: Integers) -> list[Batch]:
-    """The batches of those of `windows` (N, 2) that are `chosen` (batches, B), −1 for a filler."""
+    """Gathers the batches of the windows (N, 2) at the indices `chosen` (batches, B), −1 for a filler."""
     location, start = np.moveaxis(windows[chosen], 2, 0)
     rows = (location * (store.front + store.steps) + start).reshape(-1)
     with mx.stream(VALUES):
@@ -433,30 +440,29 @@ def _build_batch(
     context: Batch,
     location: npt.NDArray[np.int64],
     start: npt.NDArray[np.int64],
-    real: npt.NDArray[np.bool_],
+    is_real: npt.NDArray[np.bool_],
 ) -> Batch:
-    """The batch of what the rank holds of the `context`, with the small arrays that come from NumPy."""
+    """Builds a batch from the rank's part of the `context` and the small arrays, which come from NumPy."""
     spec = store.manifest["spec"]
-    ahead = location[:, None], start[:, None] + (spec["seq_len"] + np.arange(spec["horizon"]))
-    small = {
-        "y": mx.array(store.mapped["targets"][ahead]),
-        "y_mask": mx.array(store.mapped["target_mask"][ahead]),
+    target_indices = location[:, None], start[:, None] + (spec["seq_len"] + np.arange(spec["horizon"]))
+    small_arrays = {
+        "y": mx.array(store.mapped["targets"][target_indices]),
+        "y_mask": mx.array(store.mapped["target_mask"][target_indices]),
         "position_ids": mx.broadcast_to(store.positions, (len(start), *store.positions.shape)),
         "start": mx.array(start.astype(np.int32)),
         "location_id": mx.array(location.astype(np.int32)),
     }
-    batch = context | small
-    if not real.all():
-        batch["start"] = mx.where(mx.array(real), batch["start"], -1)
-        batch |= {name: batch[name] & mx.array(real)[:, None, None] for name in batch if name.endswith("mask")}
+    batch = context | small_arrays
+    if not is_real.all():
+        batch["start"] = mx.where(mx.array(is_real), batch["start"], -1)
+        batch |= {name: batch[name] & mx.array(is_real)[:, None, None] for name in batch if name.endswith("mask")}
     return batch
 
 
 def _deal_rows(tensor: Any, front: int, shard: Shard) -> Any:
-    """`tensor` (R, T, C) as rows (N, C), `front` empty ones before each location.
+    """Returns `tensor` (R, T, C) as rows (N, C), with `front` empty rows before each location.
 
-    Striped, row `i` of the `ranks` that have the same remainder is next to row `i + ranks`, so that
-    a rank's steps lie together wherever a window starts.
+    If striped, row `i` is next to row `i + ranks`, so that the steps of a rank are adjacent wherever a window starts.
     """
     width = tensor.shape[2]
     if front:
@@ -469,7 +475,7 @@ def _deal_rows(tensor: Any, front: int, shard: Shard) -> Any:
 
 
 def _gather_rank_blocks(store: Store, name: str, rows: npt.NDArray[np.int64]) -> Any:
-    """What the rank holds of the windows that begin at `rows` (B,): (B, length / ranks, C)."""
+    """Gathers the rank's part of the windows that begin at `rows` (B,): (B, length / ranks, C)."""
     shard, blocks = store.shard, store.blocks[name]
     firsts = rows[:, None] + np.array([first for first, _ in shard.runs(store.length)])
     if shard.layout == "striped":

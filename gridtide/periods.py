@@ -79,7 +79,12 @@ def describe_duration(duration: timedelta) -> str:
 
 def microseconds(moment: datetime) -> int:
     """Returns `moment` in µs since 1970, the unit of time in the table of observations."""
-    return (moment - EPOCH) // timedelta(microseconds=1)
+    return count_microseconds(moment - EPOCH)
+
+
+def count_microseconds(duration: timedelta) -> int:
+    """Returns `duration` in µs."""
+    return duration // timedelta(microseconds=1)
 
 
 def floor(moment: datetime, step: timedelta) -> datetime:

@@ -4,12 +4,12 @@
        ├──────> solar ───┤── dispatch ──> natural gas, oil ──> price
        └──────> wind ────┘        (demand + exports = generation)
 
-Every value is a pure function of seed, name and time, made of hashed noise knots, so it never
-depends on which period was asked. A forecast is the same grid under the weather as it is foreseen
-`lead_hours` hours ahead: its error is zero at lead 0 and grows with it.
+Every value is a pure function of seed, name and time, interpolated between hashed noise knots, so it never depends on
+the requested period. A forecast is the same grid with the weather as forecast `lead_hours` hours ahead: its error is
+zero at lead 0 and grows with the lead.
 
-Times are `datetime64[s]` arrays, UTC, shape (T,); results are float64 of the same shape. What an
-interval's value is, is the grid's state at the middle of it.
+Times are `datetime64[s]` arrays, UTC, shape (T,); results are float64 of the same shape. The value of an interval is
+the state of the grid at its middle.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Market = Literal["day_ahead", "real_time", "real_time_preliminary", "five_minute
 FUELS = ("coal", "natural_gas", "nuclear", "petroleum", "solar", "hydro", "wind", "other")
 SECOND_STEP, HOUR_STEP = np.timedelta64(1, "s"), np.timedelta64(3600, "s")
 SETTLED_AFTER = 72
-"""Hours until a published actual value is revised no more."""
+"""Hours after which a published actual value is no longer revised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Authority:
 
     @property
     def fuels(self) -> tuple[str, ...]:
-        """The fuels it has."""
+        """The fuels of the authority."""
         return tuple(fuel for fuel in FUELS if self.capacity.get(fuel))
 
 
@@ -143,39 +143,44 @@ TIES: Mapping[tuple[str, str], tuple[float, float]] = {
     ("MISO", "SWPP"): (200, 600),
     ("ERCO", "SWPP"): (-150, 250),
 }
-"""Who is connected to whom: mean flow from the first to the second and its spread, MW."""
+"""The connections: mean flow from the first authority to the second and its spread, MW."""
 
 
 @lru_cache(maxsize=256)
 def find_authority(authority_code: str) -> Authority:
-    """The authority called `code`; one that is not known gets its size and place from its name, large
-    enough for its ties."""
+    """Returns the authority `authority_code`; an unknown one gets its size and location from its name, large enough for
+    its ties."""
     if authority_code in AUTHORITIES:
         return AUTHORITIES[authority_code]
-    size, latitude, longitude, *mix = _hash_uniform(
+    size, latitude, longitude, *fuel_draws = _hash_uniform(
         _hash_key(0, "authority", authority_code), np.arange(3 + len(FUELS))
     ).tolist()
-    ties = sum(abs(mean) + spread for connection, (mean, spread) in TIES.items() if authority_code in connection)
-    demand = max(round(10 ** (2.7 + 1.4 * size), -1), 4 * ties)
-    place = LoadCentre(authority_code.lower(), round(30 + 16 * latitude, 2), round(-122 + 47 * longitude, 2), 1.0)
+    tie_capacity = sum(
+        abs(mean) + spread for connection, (mean, spread) in TIES.items() if authority_code in connection
+    )
+    demand = max(round(10 ** (2.7 + 1.4 * size), -1), 4 * tie_capacity)
+    load_centre = LoadCentre(authority_code.lower(), round(30 + 16 * latitude, 2), round(-122 + 47 * longitude, 2), 1.0)
     zones = {-114: "America/Los_Angeles", -100: "America/Denver", -86: "America/Chicago", 0: "America/New_York"}
-    typical = {"coal": 0.3, "natural_gas": 1.3, "nuclear": 0.15, "petroleum": 0.3, "solar": 0.2}
-    typical |= {"hydro": 0.25, "wind": 0.3, "other": 0.05}
+    typical_shares = {"coal": 0.3, "natural_gas": 1.3, "nuclear": 0.15, "petroleum": 0.3, "solar": 0.2}
+    typical_shares |= {"hydro": 0.25, "wind": 0.3, "other": 0.05}
     return Authority(
         authority_code,
-        next(zone for east, zone in zones.items() if place.longitude <= east),
+        next(zone for east, zone in zones.items() if load_centre.longitude <= east),
         demand,
         rooftop=round(0.06 * demand),
-        capacity={fuel: round(demand * typical[fuel] * (0.5 + draw)) for fuel, draw in zip(FUELS, mix, strict=True)},
-        places=(place,),
+        capacity={
+            fuel: round(demand * typical_shares[fuel] * (0.5 + draw))
+            for fuel, draw in zip(FUELS, fuel_draws, strict=True)
+        },
+        places=(load_centre,),
         zones={},
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """The weather, arrays (P, T) of points or (T,) of an authority: °C, cloud cover 0–1, wind in m/s
-    at 10 m and degrees, W/m² on the ground, mm/h, hPa. `sun` is the sine of its elevation, 0 at night."""
+    """The weather, arrays (P, T) of points or (T,) of an authority: °C, cloud cover 0–1, wind in m/s at 10 m and
+    degrees, W/m² on the ground, mm/h, hPa. `sun` is the sine of its elevation, 0 at night."""
 
     temperature: Values
     dew_point: Values
@@ -189,25 +194,25 @@ class Weather:
 
     @property
     def direct(self) -> Values:
-        """Radiation straight from the sun on the ground, W/m²."""
+        """Direct solar radiation on the ground, W/m²."""
         return self.irradiance * (1 - self.cloud) ** 1.2 * 0.85
 
     @property
     def humidity(self) -> Values:
-        """Relative humidity in %, by Magnus' formula."""
+        """Relative humidity in %, by the Magnus formula."""
         return np.clip(100 * _vapour_pressure(self.dew_point) / _vapour_pressure(self.temperature), 1, 100)
 
     @property
     def apparent(self) -> Values:
-        """Felt temperature in °C, after Steadman."""
+        """Apparent temperature in °C, after Steadman."""
         vapour = 6.105 * self.humidity / 100 * _vapour_pressure(self.temperature)
         return self.temperature + 0.33 * vapour - 0.7 * self.wind - 4
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A weather variable as Open-Meteo names it: unit, decimals, and whether it stands for the
-    hour before its label (else for the moment)."""
+    """A weather variable as Open-Meteo names it: unit, decimals, and whether it covers the hour before its label
+    instead of the moment."""
 
     unit: str
     decimals: int
@@ -241,10 +246,10 @@ WEATHER: Mapping[str, Measure] = {
 
 @dataclass(frozen=True, slots=True)
 class GridState:
-    """An authority at instants, MW: demand + Σ exports = Σ generation.
+    """The state of an authority at instants, MW: demand + Σ exports = Σ generation.
 
-    `pumping` is what storage takes beside the demand, `rooftop` what customers make behind their
-    meters, `spilled` the share of solar and wind that found no use, 0–1.
+    `pumping` is the load of storage, in addition to demand; `rooftop` is the generation behind customers' meters;
+    `spilled` is the curtailed share of solar and wind, 0–1.
     """
 
     demand: Values
@@ -256,17 +261,17 @@ class GridState:
 
     @property
     def net_generation(self) -> Values:
-        """All fuels together, MW."""
+        """The generation of all fuels, MW."""
         return np.asarray(sum(self.generation.values()))
 
     @property
     def net_interchange(self) -> Values:
-        """What flows out less what flows in, MW."""
+        """Exports less imports, MW."""
         return sum(self.exports.values(), np.zeros_like(self.demand))
 
     def whole(self) -> GridState:
-        """Rounded to whole MW and balanced still: natural gas takes the difference."""
-        demand, exports = np.round(self.demand), {to: np.round(flow) for to, flow in self.exports.items()}
+        """Returns the state rounded to whole MW and still balanced: natural gas takes the difference."""
+        demand, exports = np.round(self.demand), {neighbour: np.round(flow) for neighbour, flow in self.exports.items()}
         generation = {fuel: np.round(output) for fuel, output in self.generation.items()}
         other_output = sum(
             (output for fuel, output in generation.items() if fuel != "natural_gas"), np.zeros_like(demand)
@@ -294,7 +299,8 @@ class Grid:
     def weather_at(
         self, latitude: Sequence[float], longitude: Sequence[float], times: Times, lead_hours: Values | float = 0
     ) -> Weather:
-        """The weather at points, as foreseen `lead_hours` hours ahead (a number or shape (T,)): arrays (P, T)."""
+        """Returns the weather at points, as forecast `lead_hours` hours ahead (a number or shape (T,)): arrays (P,
+        T)."""
         north, east = np.array(latitude, np.float64)[:, None], np.array(longitude, np.float64)[:, None]
         hours = _to_hours(times)
         noon = hours % 24 + east / 15 - 12
@@ -304,43 +310,45 @@ class Grid:
         cloud = 1 / (1 + np.exp(-1.6 * fronts[0]))
         warmth = (6 - 3 * cloud) * afternoon
         temperature = 27 + (np.abs(north) - 25) * (0.75 * season - 0.9) + warmth + 4.2 * fronts[1]
-        shower, turn = self._draw_noise(("rain",), hours, 3), self._draw_noise(("direction",), hours, 40)
+        rain_noise, direction_noise = self._draw_noise(("rain",), hours, 3), self._draw_noise(("direction",), hours, 40)
         sun = _sun_elevation(north, hours, noon)
         return Weather(
             temperature=temperature,
             dew_point=temperature - np.maximum(0.3, 14 * (1 - cloud) + 0.5 * warmth),
             cloud=cloud,
             wind=4.2 * np.exp(0.45 * fronts[2]) * (1 + 0.12 * afternoon),
-            direction=(250 + 80 * turn + 0 * north) % 360,
+            direction=(250 + 80 * direction_noise + 0 * north) % 360,
             sun=sun,
             irradiance=1098 * sun * np.exp(-0.057 / np.maximum(sun, 0.01)) * (1 - 0.75 * cloud**3.4),
-            rain=6 * np.maximum(0, cloud - 0.72) * np.maximum(0, 1.2 + shower),
+            rain=6 * np.maximum(0, cloud - 0.72) * np.maximum(0, 1.2 + rain_noise),
             pressure=1015 - 9 * (cloud - 0.5) - 5 * fronts[1],
         )
 
     def average_weather(self, authority_code: str, times: Times, lead_hours: Values | float = 0) -> Weather:
-        """The weather that the authority's load centres have between them, by their shares: arrays (T,)."""
+        """Returns the mean weather of the authority's load centres, weighted by their shares: arrays (T,)."""
         places = find_authority(authority_code).places
         weather = self.weather_at(
             [place.latitude for place in places], [place.longitude for place in places], times, lead_hours
         )
-        share = np.array([[place.share] for place in places])
-        return Weather(**{field.name: (share * getattr(weather, field.name)).sum(axis=0) for field in fields(Weather)})
+        shares = np.array([[place.share] for place in places])
+        return Weather(**{field.name: (shares * getattr(weather, field.name)).sum(axis=0) for field in fields(Weather)})
 
     def state_at(self, authority_code: str, times: Times, lead_hours: Values | float = 0) -> GridState:
-        """The authority `authority_code` at `times`, as foreseen `lead_hours` hours ahead."""
+        """Returns the state of `authority_code` at `times`, as forecast `lead_hours` hours ahead."""
         region, hours, weather = (
             find_authority(authority_code),
             _to_hours(times),
             self.average_weather(authority_code, times, lead_hours),
         )
         local_hours = _to_hours(times + find_utc_offset(times, region.zone))
-        whims = self._draw_noise((f"{authority_code} demand", f"{authority_code} demand error"), hours, 7)
+        demand_noise = self._draw_noise((f"{authority_code} demand", f"{authority_code} demand error"), hours, 7)
         flicker = self._draw_noise((f"{authority_code} flicker",), hours, 0.5)[0]
         rooftop = 0.0008 * region.rooftop * weather.irradiance
-        whim = 1 + 0.012 * whims[0] + 0.003 * flicker + 0.02 * _error_share(lead_hours, 24) * whims[1]
-        gross = region.demand * _demand_factor(local_hours, weather.temperature) * whim
-        demand = np.maximum(gross - rooftop, 0.25 * region.demand)
+        demand_factor = (
+            1 + 0.012 * demand_noise[0] + 0.003 * flicker + 0.02 * _error_share(lead_hours, 24) * demand_noise[1]
+        )
+        gross_demand = region.demand * _demand_factor(local_hours, weather.temperature) * demand_factor
+        demand = np.maximum(gross_demand - rooftop, 0.25 * region.demand)
         exports = self.flows_out(authority_code, times)
         weather_driven = {
             "solar": 0.00085 * region.capacity.get("solar", 0) * weather.irradiance,
@@ -355,22 +363,22 @@ class Grid:
         return GridState(demand, rooftop, pumping, generation, exports, spilled)
 
     def flows_out(self, authority_code: str, times: Times) -> dict[str, Values]:
-        """What flows from `authority_code` to each of its neighbours, MW; the neighbour sees the negative."""
+        """Returns the flow from `authority_code` to each of its neighbours, MW; the neighbour has the negative."""
         hours, ties = _to_hours(times), [connection for connection in TIES if authority_code in connection]
         names = [">".join(connection) for connection in ties]
         noise = self._draw_noise(names, hours, 9) + self._draw_noise([f"{name} slow" for name in names], hours, 70)
-        day = np.cos(2 * np.pi * (hours - 20) / 24)  # most at midday in the west, where solar is plenty
+        midday_peak = np.cos(2 * np.pi * (hours - 20) / 24)  # highest at midday in the west, where there is much solar
         flows = {}
-        for (first, second), bump in zip(ties, noise, strict=True):
+        for (first, second), tie_noise in zip(ties, noise, strict=True):
             mean, spread = TIES[first, second]
-            flow = mean + spread * (0.5 * bump + 0.5 * day)
+            flow = mean + spread * (0.5 * tie_noise + 0.5 * midday_peak)
             flows[second if authority_code == first else first] = flow if authority_code == first else -flow
         return dict(sorted(flows.items()))
 
     def price_nodes(
         self, authority_code: str, nodes: Sequence[str], times: Times, market: Market, decimals: int = 2
     ) -> dict[str, Price]:
-        """The prices at `nodes` of the authority; day-ahead ones come from the day-ahead forecast."""
+        """Returns the prices at `nodes` of the authority; day-ahead prices are those of the day-ahead forecast."""
         region, hours = find_authority(authority_code), _to_hours(times)
         lead_hours = count_day_ahead_lead(times, region.zone) if market == "day_ahead" else 0.0
         energy = self._price_energy(region, self.state_at(authority_code, times, lead_hours), hours)
@@ -389,7 +397,7 @@ class Grid:
         }
 
     def _price_node(self, authority_code: str, node: str, energy: Values, strain: Values, decimals: int) -> Price:
-        """The price at a node that feels the network's strain and its losses in its own measure."""
+        """Returns the price at a node, whose congestion and losses scale with factors of its own."""
         exposure, losses = _hash_uniform(_hash_key(self.seed, authority_code, node), np.arange(2)).tolist()
         congestion = 14 * (exposure - 0.4) * np.sign(strain) * np.maximum(0, np.abs(strain) - 1.2)
         congestion = np.round(congestion, decimals) + 0.0
@@ -397,27 +405,27 @@ class Grid:
         return Price(np.round(energy + congestion + loss, decimals) + 0.0, energy, congestion, loss)
 
     def publish_values(self, name: str, values: Values, ends: Times, now: datetime) -> Values:
-        """Actual `values` of intervals with these ends as they are published at `now`: up to 2 % off
-        at first, nearer after each day, and what they stay after `SETTLES` hours."""
-        stage = np.clip((_to_hours(to_times([now])) - _to_hours(ends)) // 24, 0, SETTLED_AFTER // 24)
-        error = 2 * self.draw_uniform(f"{name} revision", ends + stage.astype(np.int64) * SECOND_STEP) - 1
-        return values * (1 + 0.02 * (1 - stage * 24 / SETTLED_AFTER) * error)
+        """Returns actual `values` of intervals with these ends as published at `now`: at first up to 2 % off, closer
+        after each day, and final after `SETTLED_AFTER` hours."""
+        revision_days = np.clip((_to_hours(to_times([now])) - _to_hours(ends)) // 24, 0, SETTLED_AFTER // 24)
+        error = 2 * self.draw_uniform(f"{name} revision", ends + revision_days.astype(np.int64) * SECOND_STEP) - 1
+        return values * (1 + 0.02 * (1 - revision_days * 24 / SETTLED_AFTER) * error)
 
     def draw_uniform(self, name: str, times: Times) -> Values:
-        """Numbers in [0, 1), independent for each name and time."""
+        """Returns numbers in [0, 1), independent for each name and time."""
         return _hash_uniform(_hash_key(self.seed, name), times.astype("datetime64[s]").astype(np.int64))
 
     def _draw_noise(self, names: Sequence[str], hours: Values, step: float) -> Values:
-        """Smooth noise for each of `names`, shape (names, T)."""
+        """Returns smooth noise for each of `names`, shape (names, T)."""
         keys = np.array([_hash_key(self.seed, name) for name in names], np.uint64)
         return _join_smoothly(_place_knots(keys, hours / step), hours / step)
 
     def _draw_fronts(
         self, kinds: tuple[str, ...], north: Values, east: Values, hours: Values, lead_hours: Values | float
     ) -> Values:
-        """Weather systems, shape (kinds, P, T): smooth in time and space, variance about 1.
+        """Returns weather systems, shape (kinds, P, T): smooth in time and space, with a variance of about 1.
 
-        They drift east, two hours a degree, in bands of six degrees of latitude.
+        They drift east, two hours per degree, in bands of six degrees of latitude.
         """
         if np.any(lead_hours):
             truth, error = np.split(
@@ -425,7 +433,7 @@ class Grid:
             )
             return truth + 0.9 * _error_share(lead_hours, 120) * error
         band = np.floor(north / 6)
-        near = north / 6 - band
+        band_fraction = north / 6 - band
         fronts = np.zeros((len(kinds), len(north), len(hours)))
         for pace, step, weight in (("slow", 58, 0.95), ("fast", 8, 0.4)):
             steps = (hours - 2 * east) / step
@@ -438,11 +446,11 @@ class Grid:
                 )
                 for row in (band[:, 0], band[:, 0] + 1)
             )
-            fronts += weight * _join_smoothly(low + near * (high - low), steps)
+            fronts += weight * _join_smoothly(low + band_fraction * (high - low), steps)
         return fronts
 
     def _run_steady_plants(self, region: Authority, hours: Values, local_hours: Values) -> dict[str, Values]:
-        """What runs whatever the weather, MW by fuel."""
+        """Returns the output, MW by fuel, that does not depend on the weather."""
         spring = np.cos(2 * np.pi * (hours / 24 - 130) / 365.2425)
         evening = np.cos(2 * np.pi * (local_hours - 19) / 24)
         coal, hydro, other_fuel = self._draw_noise(
@@ -457,38 +465,41 @@ class Grid:
         return {fuel: region.capacity.get(fuel, 0) * fraction for fuel, fraction in share.items()}
 
     def _price_energy(self, region: Authority, state: GridState, hours: Values) -> Values:
-        """Gas price times the heat rate of the marginal unit; oil is dear, spilling turns it negative."""
-        winter = np.cos(2 * np.pi * (hours / 24 - 15) / 365.2425)
-        gas = np.maximum(1.6, 3.6 + 1.1 * winter + 0.9 * self._draw_noise(("gas price",), hours, 700)[0])
-        used = state.generation["natural_gas"] / region.capacity["natural_gas"]
-        oil = state.generation.get("petroleum", np.zeros_like(hours)) / max(region.capacity.get("petroleum", 0), 1)
-        glut = 28 * np.clip(0.12 - used, 0, 0.12) / 0.12 + 45 * state.spilled
-        price: Values = gas * (6.5 + 3 * used + 7 * used**4) + 180 * oil - glut
+        """Returns the gas price times the heat rate of the marginal unit; oil raises the price, curtailment makes it
+        negative."""
+        winter_factor = np.cos(2 * np.pi * (hours / 24 - 15) / 365.2425)
+        gas_price = np.maximum(1.6, 3.6 + 1.1 * winter_factor + 0.9 * self._draw_noise(("gas price",), hours, 700)[0])
+        gas_use = state.generation["natural_gas"] / region.capacity["natural_gas"]
+        oil_use = state.generation.get("petroleum", np.zeros_like(hours)) / max(region.capacity.get("petroleum", 0), 1)
+        surplus_discount = 28 * np.clip(0.12 - gas_use, 0, 0.12) / 0.12 + 45 * state.spilled
+        price: Values = gas_price * (6.5 + 3 * gas_use + 7 * gas_use**4) + 180 * oil_use - surplus_discount
         return price
 
 
 def to_times(times: list[datetime]) -> Times:
-    """Aware datetimes as UTC `datetime64[s]`."""
+    """Converts aware datetimes to UTC `datetime64[s]`."""
     return np.array([moment.astimezone(UTC).replace(tzinfo=None) for moment in times], "datetime64[s]")
 
 
 def list_interval_starts(start: datetime, end: datetime, step: timedelta) -> Times:
-    """The multiples of `step` since 1970 in [start, end), UTC: where intervals of that length start."""
-    first, last = to_times([start, end])
-    length = int(step.total_seconds())
-    number = np.arange(-(-first.astype(np.int64) // length), -(-last.astype(np.int64) // length))
-    return (number * length).astype("datetime64[s]")
+    """Returns the multiples of `step` since 1970 in [start, end), UTC: the starts of intervals of that length."""
+    start_time, end_time = to_times([start, end])
+    step_seconds = int(step.total_seconds())
+    step_numbers = np.arange(
+        -(-start_time.astype(np.int64) // step_seconds), -(-end_time.astype(np.int64) // step_seconds)
+    )
+    return (step_numbers * step_seconds).astype("datetime64[s]")
 
 
 def find_utc_offset(times: Times, zone: str) -> NDArray[np.timedelta64]:
-    """What to add to UTC `times` for the local clock of `zone`, shape (T,)."""
+    """Returns the offset of local time in `zone` from UTC at `times`, shape (T,)."""
     days, position = np.unique(times.astype("datetime64[D]"), return_inverse=True)
-    before, after = _zone_offsets(days, zone), _zone_offsets(days + 1, zone)
-    offset = before[position]
-    for day in days[before != after]:
-        within = times.astype("datetime64[D]") == day
-        offset[within] = _zone_offsets(times[within].astype("datetime64[h]"), zone)
-    return offset
+    offset_before, offset_after = _zone_offsets(days, zone), _zone_offsets(days + 1, zone)
+    offsets = offset_before[position]
+    for day in days[offset_before != offset_after]:
+        is_in_day = times.astype("datetime64[D]") == day
+        offsets[is_in_day] = _zone_offsets(times[is_in_day].astype("datetime64[h]"), zone)
+    return offsets
 
 
 def _zone_offsets(times: Times, zone: str) -> NDArray[np.timedelta64]:
@@ -498,36 +509,37 @@ def _zone_offsets(times: Times, zone: str) -> NDArray[np.timedelta64]:
 
 
 def find_day_ahead_issue(times: Times, zone: str) -> Times:
-    """When the day-ahead forecast of each time is made: 10:00 local on the day before, as UTC."""
+    """Returns when the day-ahead forecast for each time is made: 10:00 local on the day before, in UTC."""
     days, position = np.unique((times + find_utc_offset(times, zone)).astype("datetime64[D]"), return_inverse=True)
-    clock = ZoneInfo(zone)
-    eves = [datetime.combine(day, datetime.min.time(), clock) - timedelta(hours=14) for day in days.tolist()]
-    return to_times(eves)[position]
+    time_zone = ZoneInfo(zone)
+    issue_times = [datetime.combine(day, datetime.min.time(), time_zone) - timedelta(hours=14) for day in days.tolist()]
+    return to_times(issue_times)[position]
 
 
 def count_day_ahead_lead(times: Times, zone: str) -> Values:
-    """Hours from the day-ahead forecast to the time it is for: 14 to 38, an hour off at clock changes."""
+    """Returns the hours from the day-ahead forecast to the time that it is for: 14 to 38, an hour off at clock
+    changes."""
     return _to_hours(times) - _to_hours(find_day_ahead_issue(times, zone))
 
 
 def _dispatch(
     region: Authority, supply_needed: Values, steady: dict[str, Values], weather_driven: dict[str, Values]
 ) -> tuple[dict[str, Values], Values]:
-    """Output by fuel, MW, that sums to `supply_needed`, and the share of solar and wind spilled.
+    """Returns the output by fuel, MW, that sums to `supply_needed`, and the curtailed share of solar and wind.
 
-    Gas never goes below a floor; steady plants give way only when there is no other room.
+    Gas never goes below a floor; steady plants are reduced only if there is no other room.
     """
     floor = 0.02 * region.capacity["natural_gas"]
-    keep = np.clip((supply_needed - floor) / np.maximum(sum(steady.values()), 1), 0, 1)
-    steady = {fuel: output * keep for fuel, output in steady.items()}
-    room = supply_needed - floor - sum(steady.values())
+    kept_share = np.clip((supply_needed - floor) / np.maximum(sum(steady.values()), 1), 0, 1)
+    steady = {fuel: output * kept_share for fuel, output in steady.items()}
+    remaining_need = supply_needed - floor - sum(steady.values())
     offered = np.maximum(sum(weather_driven.values()), 1e-9)
-    used = np.clip(room / offered, 0, 1)
-    weather_driven = {fuel: output * used for fuel, output in weather_driven.items()}
+    used_share = np.clip(remaining_need / offered, 0, 1)
+    weather_driven = {fuel: output * used_share for fuel, output in weather_driven.items()}
     residual = supply_needed - sum(steady.values()) - sum(weather_driven.values())
-    oil = np.clip(residual - 0.78 * region.capacity["natural_gas"], 0, region.capacity.get("petroleum", 0))
-    generation = {**steady, **weather_driven, "petroleum": oil, "natural_gas": residual - oil}
-    return {fuel: generation[fuel] for fuel in region.fuels}, np.where(offered > 1, 1 - used, 0.0)
+    oil_output = np.clip(residual - 0.78 * region.capacity["natural_gas"], 0, region.capacity.get("petroleum", 0))
+    generation = {**steady, **weather_driven, "petroleum": oil_output, "natural_gas": residual - oil_output}
+    return {fuel: generation[fuel] for fuel in region.fuels}, np.where(offered > 1, 1 - used_share, 0.0)
 
 
 _DAY = np.array(
@@ -536,26 +548,29 @@ _DAY = np.array(
 
 
 def _demand_factor(local_hours: Values, warmth: Values) -> Values:
-    """Demand over its mean from local hours since 1970 and °C: people's day, week, heating and cooling."""
-    day = np.interp(local_hours % 24, np.arange(25), _DAY) / 100
-    weekend = np.isin(local_hours // 24 % 7, (2, 3))  # 1970-01-01 was a Thursday
+    """Returns demand over its mean, from local hours since 1970 and °C: daily and weekly patterns, heating and
+    cooling."""
+    day_pattern = np.interp(local_hours % 24, np.arange(25), _DAY) / 100
+    is_weekend = np.isin(local_hours // 24 % 7, (2, 3))  # 1970-01-01 was a Thursday
     growth = 1 + 0.004 * (local_hours / 8766 - 49)
-    climate = 0.009 * np.maximum(0, 14 - warmth) + 0.03 * np.maximum(0, warmth - 21)
-    appetite: Values = growth * (0.7 + day * np.where(weekend, 0.86, 1) + climate)
-    return appetite
+    weather_factor = 0.009 * np.maximum(0, 14 - warmth) + 0.03 * np.maximum(0, warmth - 21)
+    factor: Values = growth * (0.7 + day_pattern * np.where(is_weekend, 0.86, 1) + weather_factor)
+    return factor
 
 
 def _wind_output(wind: Values) -> Values:
-    """Output over capacity from m/s at 10 m: cubic between 3 and 12 m/s at the hub."""
+    """Returns output over capacity from m/s at 10 m: cubic between 3 and 12 m/s at the hub."""
     output: Values = np.clip(((1.7 * wind) ** 3 - 27) / (1728 - 27), 0, 1)
     return output
 
 
 def _sun_elevation(north: Values, hours: Values, noon: Values) -> Values:
-    """The sine of the sun's elevation, 0 at night, `noon` hours after solar noon."""
-    tilt = np.radians(-23.44) * np.cos(2 * np.pi * (hours / 24 + 10) / 365.2425)
-    phi = np.radians(north)
-    height: Values = np.sin(phi) * np.sin(tilt) + np.cos(phi) * np.cos(tilt) * np.cos(np.pi * noon / 12)
+    """Returns the sine of the sun's elevation, 0 at night, `noon` hours after solar noon."""
+    declination = np.radians(-23.44) * np.cos(2 * np.pi * (hours / 24 + 10) / 365.2425)
+    latitude = np.radians(north)
+    height: Values = np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(
+        np.pi * noon / 12
+    )
     return np.maximum(0, height)
 
 
@@ -564,7 +579,7 @@ def _vapour_pressure(celsius: Values) -> Values:
 
 
 def _error_share(lead_hours: Values | float, scale: float) -> Values:
-    """How much of a forecast is error, 0 now to 1 far ahead."""
+    """Returns the error share of a forecast, from 0 now to 1 far ahead."""
     return 1 - np.exp(-np.asarray(lead_hours, np.float64) / scale)
 
 
@@ -578,15 +593,15 @@ def _hash_key(seed: int, *names: str) -> int:
 
 
 def _hash_uniform(key: int | NDArray[np.uint64], numbers: NDArray[np.int64]) -> Values:
-    """[0, 1) by SplitMix64 of key and number: each independent of all others."""
-    mixed = (np.asarray(numbers).astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key)
+    """Returns numbers in [0, 1) by SplitMix64 of key and number, all independent."""
+    hashed = (np.asarray(numbers).astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(key)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return ((mixed ^ (mixed >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        hashed = (hashed ^ (hashed >> np.uint64(shift))) * np.uint64(factor)
+    return ((hashed ^ (hashed >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _place_knots(keys: NDArray[np.uint64], steps: Values) -> Values:
-    """Independent values of unit variance, within ±√3, at the whole numbers about `steps`: (keys…, W)."""
+    """Returns independent values of unit variance, within ±√3, at the whole numbers around `steps`: (keys…, W)."""
     if not steps.size:
         return np.zeros((*keys.shape, 2))
     numbers = np.arange(np.floor(steps.min()), np.floor(steps.max()) + 2).astype(np.int64)
@@ -594,10 +609,10 @@ def _place_knots(keys: NDArray[np.uint64], steps: Values) -> Values:
 
 
 def _join_smoothly(knots: Values, steps: Values) -> Values:
-    """`knots` smoothly joined by 3f² − 2f³ at `steps`, which broadcasts to (keys…, T)."""
-    whole = np.floor(steps)
-    offset = (whole - whole.min(initial=np.inf)).astype(np.int64)
-    fraction = steps - whole
+    """Joins `knots` smoothly by 3f² − 2f³ at `steps`, which broadcasts to (keys…, T)."""
+    whole_steps = np.floor(steps)
+    offset = (whole_steps - whole_steps.min(initial=np.inf)).astype(np.int64)
+    fraction = steps - whole_steps
     offset = offset[(None,) * (knots.ndim - offset.ndim)]
     start, stop = (np.take_along_axis(knots, offset + step, axis=-1) for step in (0, 1))
     joined: Values = start + fraction * fraction * (3 - 2 * fraction) * (stop - start)

@@ -288,5 +288,5 @@ def test_a_set_in_a_bucket_is_opened_by_its_uri(store: "mlx_store.Store", bucket
 def test_a_file_of_something_else_is_no_training_set(tmp_path: Path) -> None:
     """A safetensors file without a manifest is refused."""
     mx.save_safetensors(str(tmp_path / "weights.safetensors"), {"weight": mx.zeros(3)})
-    with pytest.raises(StorageError, match="is no training set"):
+    with pytest.raises(StorageError, match="is not a training set"):
         mlx_store.open_store(tmp_path / "weights.safetensors")

@@ -1,4 +1,4 @@
-"""The core: one entry and period → fetch, parse, check, write."""
+"""The core: fetches, parses, checks and stores one period of one entry."""
 
 from gridtide.collect.collected import Collected
 from gridtide.collect.collection import collect, scheduled_period

@@ -1,7 +1,7 @@
-"""What the pages of one collection must keep: each key once, the upstream's own counts, the entry's expectations.
+"""Checks the pages of one collection: each key once, the upstream's own counts, the entry's expectations.
 
-A request is the unit of failure: what breaks a promise opens a hole of the period of its request, and the rest of the
-collection is stored.
+Failures are per request: a failed check opens a hole for the period of its request, and the rest of the collection is
+stored.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ EMPTY_ANSWER = (
 )
 
 ABSENT_NAMED = 5
-"""How many requests to which an upstream has nothing a warning names."""
+"""The number of requests without data that a warning names."""
 
 CONFLICT_FIX = 'Choose with "conflict": "first" or "last"'
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedPage:
-    """A page with each key once, the fingerprints of its rows, and how many exact duplicates there were.
+    """A page with each key once, the fingerprints of its rows, and the number of exact duplicates.
 
-    `conflicts` are the holes where its keys come with different values, of which none is stored; `skipped` counts what
-    was taken out of it here.
+    `conflicts` are the holes for keys with different values, of which none is stored; `skipped` counts the rows that
+    were removed here.
     """
 
     page: Page
@@ -50,17 +50,17 @@ class ParsedPage:
     conflicts: Sequence[Hole] = ()
     skipped: Sequence[Skipped] = ()
     absent: bool = False
-    """Whether the upstream says by its status that it has nothing for the request."""
+    """Whether the upstream states, by its status, that it has no data for the request."""
 
     @property
     def following(self) -> Sequence[Request]:
-        """What is to be asked next."""
+        """The requests that follow."""
         return self.page.following
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """`rows` of a draft that answer `request`, which follows from the first request number `root`."""
+    """`rows` of a draft that answer `request`, which follows from the first request with number `root`."""
 
     root: int
     request: Request
@@ -68,9 +68,9 @@ class Slice:
 
 
 class PageChecks:
-    """Writes pages to a draft and holds them to what the upstream and the entry promise.
+    """Writes pages to a draft and checks them against the upstream's counts and the entry's expectations.
 
-    Use it as a context manager: the drafts are gone at its end.
+    Use it as a context manager: the drafts are deleted at its end.
     """
 
     def __init__(self, entry: Entry, period: Period | None) -> None:
@@ -98,12 +98,12 @@ class PageChecks:
             draft.__exit__(*exc)
 
     def add(self, root: int, request: Request, parsed: ParsedPage) -> None:
-        """Append the observations of a page and remember its counts."""
+        """Appends the observations of a page and records its counts."""
         page = parsed.page
         self._append_rows(root, request, parsed)
-        for piece in page.more:  # of a body too large to be read at once
+        for piece in page.more:  # for a body too large to be read at once
             self._append_rows(root, request, settle_page(Page(piece, 0), self.entry, request, self.period))
-        self.skipped += page.skipped  # whole once all pieces are read
+        self.skipped += page.skipped  # complete once all pieces are read
         if parsed.absent:
             self.absent.append(request.label or "the snapshot")
         self.received[request.period] += page.received
@@ -126,28 +126,30 @@ class PageChecks:
         self.draft.append(rows, parsed.marks)
 
     def fail(self, root: int, request: Request, error: GridtideError) -> None:
-        """Open a hole where `request` failed; what else the first request number `root` led to is not stored."""
+        """Opens a hole where `request` failed; other pages that the first request with number `root` led to are not
+        stored."""
         self.failed_roots.add(root)
         self._open_hole(request.whole_period or request.period, error)
 
     def _open_hole(self, period: Period | None, error: GridtideError | None) -> None:
-        """Open a hole of what of `period` was asked for: a request may be for a whole day of which only a part was."""
+        """Opens a hole for the requested part of `period`: a request may be for a whole day of which only a part was
+        wanted."""
         if period and self.period and period.overlaps(self.period):
             self.holes.append(Hole(period.clip(self.period), error))
 
     def complete(self) -> list[Draft]:
-        """What is to be stored, each key once: one draft for the whole period, or without it where there are holes
-        a draft for each part that was answered, and one without a period for rows that cover nothing.
+        """Returns the drafts to store, each key once: one for the whole period; or if there are holes, one for each
+        answered part, and one without a period for rows that cover nothing.
 
-        Raises `IncompleteError` or `FormatError`; where nothing can be stored, the error of the first hole.
+        Raises `IncompleteError` or `FormatError`; if nothing can be stored, the error of the first hole.
         """
         repeated = self.repeated + self._drop_repeats()
         self._check_counts()
         if repeated:
             self.warnings.append(f"{repeated} exact duplicates collapsed")
         if self.absent:
-            named = ", ".join(self.absent[:ABSENT_NAMED]) + ", …" * (len(self.absent) > ABSENT_NAMED)
-            self.warnings.append(f"the upstream has nothing, by its status, for {named}")
+            named_labels = ", ".join(self.absent[:ABSENT_NAMED]) + ", …" * (len(self.absent) > ABSENT_NAMED)
+            self.warnings.append(f"the upstream has nothing, by its status, for {named_labels}")
         for period, is_elsewhere in self.elsewhere.items():
             if is_elsewhere:
                 self._open_hole(period, None)
@@ -169,7 +171,7 @@ class PageChecks:
         return self.drafts
 
     def _warn_of_changed_series(self) -> None:
-        """Name the series that begin or end within the period, where it has settled: what is late is not over yet."""
+        """Warns of series that begin or end within the settled part of the period; later values may still come."""
         from gridtide.observations.series_days import describe_days
 
         settled = datetime.now(UTC) - self.entry.reread
@@ -185,9 +187,10 @@ class PageChecks:
             self.warnings.append(f"{len(begun)} series {verb} within the period: {describe_days(begun)}")
 
     def _check_counts(self) -> None:
-        """Rows received are as many as the upstream's own count, which stays the same on every page."""
+        """Checks that the rows received are as many as the upstream's own count, which must be the same on every
+        page."""
         for period, totals in self.totals.items():
-            # a page that repeats another must not make up for one that is missing
+            # a repeated page must not compensate for a missing one
             received = self.received[period] - self.repeats[period]
             if totals == {received}:
                 continue
@@ -202,8 +205,8 @@ class PageChecks:
             self.failed_roots |= {part.root for part in self.slices if part.request.period == period}
 
     def _drop_repeats(self) -> int:
-        """Where pages share a key, make the whole distinct, as each page is in itself; how many exact duplicates
-        that took away."""
+        """Removes keys that several pages share, and returns the number of exact duplicates; each page is distinct
+        already."""
         from gridtide.observations.identity import has_repeats, resolve_repeats
 
         if not has_repeats(self.marks):
@@ -211,28 +214,32 @@ class PageChecks:
         table = self.draft.table()
         repeats = resolve_repeats(table, self.entry.conflict or "refuse")
         owners = self._owner_numbers()[repeats.rows]
-        dropped = [part.rows - int((owners == number).sum()) for number, part in enumerate(self.slices)]
-        if not repeats.refused:  # conflicts are counted as such, not as rows that were never received
-            for part, count in zip(self.slices, dropped, strict=True):
-                self.repeats[part.request.period] += count
+        dropped = [row_slice.rows - int((owners == number).sum()) for number, row_slice in enumerate(self.slices)]
+        if not repeats.refused:  # conflicts are counted as such, not as missing rows
+            for row_slice, count in zip(self.slices, dropped, strict=True):
+                self.repeats[row_slice.request.period] += count
         if repeats.conflicts.num_rows:
             self.skipped.append(conflict_skipped(repeats.refused, self.entry, repeats.describe_first_conflict()))
             if self.entry.conflict not in ("first", "last") and self.period:
                 self.holes += conflict_holes(repeats.conflicts, self.entry, self.period)
-        self.slices = [replace(part, rows=part.rows - count) for part, count in zip(self.slices, dropped, strict=True)]
+        self.slices = [
+            replace(row_slice, rows=row_slice.rows - count)
+            for row_slice, count in zip(self.slices, dropped, strict=True)
+        ]
         self.draft.__exit__(None, None, None)
         self.draft = self._new_draft(self.period)
         self.draft.append(table.take(repeats.rows))
         return sum(dropped) - repeats.refused
 
     def _owner_numbers(self) -> np.ndarray:
-        """The number of the slice that each row of the draft belongs to, shape (rows,)."""
+        """Returns the number of the slice that each row of the draft belongs to, shape (rows,)."""
         import numpy as np
 
         return np.repeat(np.arange(len(self.slices)), [part.rows for part in self.slices])
 
     def _split_at_holes(self) -> list[Draft]:
-        """The draft without what failed, cut at the holes. Raises the error of a hole if nothing is left to store."""
+        """Splits the draft at the holes, without failed rows. Raises the error of a hole if nothing is left to
+        store."""
         assert self.period is not None  # noqa: S101
         parts = missing(self.period, [hole.period for hole in self.holes])
         errors = [hole.error for hole in self.holes if hole.error]
@@ -248,12 +255,12 @@ class PageChecks:
         import pyarrow as pa
 
         draft = self._new_draft(period)
-        self.drafts.append(draft)  # so that it is gone at the end, whatever happens
+        self.drafts.append(draft)  # so that it is deleted at the end, whatever happens
         draft.append(table.filter(pa.array(chosen)))
         return draft
 
     def _check_expected(self) -> None:
-        """What is expected of an answer as a whole; where it has holes, it is expected of those who ask again."""
+        """Checks what is expected of a whole response; one with holes is not checked, because it is requested again."""
         expect = self.entry.expect
         if self.holes:
             return
@@ -270,15 +277,15 @@ class PageChecks:
     def _new_draft(self, period: Period | None) -> Draft:
         from gridtide.lake import Draft, Provenance
 
-        form: Literal["parquet", "csv"] = "csv" if self.entry.format == "csv" else "parquet"
+        file_format: Literal["parquet", "csv"] = "csv" if self.entry.format == "csv" else "parquet"
         scope = scope_of(self.entry).as_text()
-        return Draft(form, Provenance(self.entry.name, period, self.entry.fingerprint, scope=scope))
+        return Draft(file_format, Provenance(self.entry.name, period, self.entry.fingerprint, scope=scope))
 
 
 def settle_page(page: Page, entry: Entry, request: Request, period: Period | None) -> ParsedPage:
-    """`page`, which answers `request`, without the values that `entry` rejects, and with each key once.
+    """Returns `page`, which answers `request`, without the values that `entry` rejects, and with each key once.
 
-    Raises `FormatError` where the entry lets neither pass.
+    Raises `FormatError` if the entry accepts neither.
     """
     from gridtide.observations.identity import fingerprints, has_repeats, resolve_repeats
 
@@ -303,7 +310,7 @@ def settle_page(page: Page, entry: Entry, request: Request, period: Period | Non
 
 
 def _reject_out_of_range(rows: pa.Table, entry: Entry) -> tuple[pa.Table, list[Skipped]]:
-    """`rows` without the values that the entry rejects. Raises `FormatError` where it does not let them pass."""
+    """Returns `rows` without the values that the entry rejects. Raises `FormatError` if the entry fails on them."""
     from gridtide.observations import expectations
 
     expect = entry.expect
@@ -318,26 +325,26 @@ def _reject_out_of_range(rows: pa.Table, entry: Entry) -> tuple[pa.Table, list[S
 
 
 def conflict_skipped(count: int, entry: Entry, example: str) -> Skipped:
-    """`count` rows that are not stored, because their keys come with different values."""
+    """Describes `count` rows that are not stored because their keys have different values."""
     stored = f"only the {entry.conflict}" if entry.conflict in ("first", "last") else "none"
     return Skipped(f"different values of one key, of which {stored} is stored", count, example)
 
 
 def conflict_holes(conflicts: pa.Table, entry: Entry, period: Period) -> list[Hole]:
-    """The days of `period` in which keys of `conflicts` lie, all of `period` for a key that lies outside it.
+    """Returns the days of `period` in which keys of `conflicts` lie; all of `period` for a key outside it.
 
-    Days are those by which the upstream answers, else UTC's.
+    Days are those in which the upstream answers, or else days of UTC.
     """
     from gridtide.collect.holes import day_of
 
     days: dict[Period, list[str]] = {}
     columns = conflicts.select(["source", "location", "variable", "interval_start", "value_min", "value_max"])
     for row in columns.to_pylist():
-        text = (
+        description = (
             f"{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ} comes with "
             f"{row['value_min']} and {row['value_max']}"
         )
-        days.setdefault(day_of(row["interval_start"], entry, period), []).append(text)
+        days.setdefault(day_of(row["interval_start"], entry, period), []).append(description)
     return [
         Hole(
             day,

@@ -1,4 +1,4 @@
-"""What a collection did: its file, its rows, what it cost."""
+"""The result of a collection: its files, its rows, and its cost."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ STAGES = ("fetch", "parse", "write")
 
 @dataclass(slots=True)
 class Effort:
-    """What a stage took: seconds summed over its concurrent parts, and the process's peak memory
-    (MB) when the stage last ended."""
+    """The cost of a stage: seconds summed over its concurrent parts, and the process's peak memory (MB) when the stage
+    last ended."""
 
     seconds: float = 0.0
     peak_mb: float = 0.0
@@ -30,10 +30,13 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a collection did. `file` is the first of `files`, None where a snapshot held no rows; `period` is what it
-    answers, None for a snapshot and where `holes` of what was asked were not answered; `answered` are the parts that
-    were. `created` is False where the lake held the same content under these names already; `reused` pages came from
-    `raw/`; `skipped` counts what the answer held and no file does."""
+    """The result of a collection.
+
+    `file` is the first of `files`, None if a snapshot had no rows. `period` is the answered period, None for a snapshot
+    and if there are `holes`; `answered` are its answered parts. `created` is False if the lake already had the same
+    content under these names; `reused` pages came from `raw/`; `skipped` counts what the responses contained and no
+    file does.
+    """
 
     entry: str
     file: str | None
@@ -53,15 +56,15 @@ class Collected:
 
     @classmethod
     def of_nothing(cls, entry: str, holes: tuple[Hole, ...]) -> Collected:
-        """What a collection did that answered nothing of `holes`."""
+        """Returns the result of a collection that answered nothing of `holes`."""
         return cls(entry, None, 0, 0, None, created=False, requests=0, retries=0, holes=holes)
 
     def without_holes(self, periods: Collection[Period]) -> Collected:
-        """The same without the holes of `periods`, which are asked for again."""
+        """Returns the result without the holes of `periods`, which are requested again."""
         return replace(self, holes=tuple(hole for hole in self.holes if hole.period not in periods))
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as small JSON."""
+        """Returns the result as small JSON."""
         stages = {
             name: {"seconds": round(effort.seconds, 4), "peak_mb": round(effort.peak_mb, 1)}
             for name, effort in self.stages.items()
@@ -86,7 +89,7 @@ class Collected:
 
 
 def merge_collected(parts: Sequence[Collected]) -> Collected:
-    """What the collections of `parts` of one period did together."""
+    """Combines the results of `parts` of one period."""
     if len(parts) == 1:
         return parts[0]
     files = tuple(file for part in parts for file in part.files)
@@ -119,6 +122,6 @@ def merge_collected(parts: Sequence[Collected]) -> Collected:
 
 
 def peak_memory() -> float:
-    """The most memory that this process has held so far, in MB."""
+    """Returns the peak memory of this process so far, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -1,10 +1,10 @@
-"""The core: one entry and period → fetch, parse, check, write.
+"""The core: fetches, parses, checks and stores one period of one entry.
 
     requests ─► fetch ─► parse ─► distinct ─► draft ─► counts, keys ─► lake
                   └► raw/
 
-Pages are fetched concurrently and written in the order of asking, a few row groups in memory at a
-time, so that the same answers give the same file whatever came first.
+Pages are fetched concurrently and written in the order of their requests, with a few row groups in memory at a time, so
+that the same responses give the same file in whatever order they arrive.
 """
 
 from __future__ import annotations
@@ -27,23 +27,22 @@ if TYPE_CHECKING:
 
 
 def scheduled_period(entry: Entry, now: datetime) -> Period | None:
-    """What a scheduled run at `now` asks of `entry`, as its source says; None for a snapshot."""
+    """Returns the period that a scheduled run at `now` requests from `entry`, by its source; None for a snapshot."""
     return source(entry.source).due_period(entry, now)
 
 
 async def collect(
     entry: Entry, *, lake: Lake, http: Fetcher, stamp: datetime, period: Period | None = None, resume: bool = False
 ) -> Collected:
-    """Fetch what `entry` has for `period` (a snapshot if None) and write it to `lake` as one file.
+    """Fetches what `entry` has for `period` (a snapshot if None) and writes it to `lake` as one file.
 
-    Where some of its requests fail, what the others answered is stored, in a file for each part of `period` without
-    a hole; `Collected.holes` tells the rest.
+    If some of its requests fail, the answers to the others are stored, in one file for each part of `period` without a
+    hole; `Collected.holes` lists the rest.
 
-    `stamp` names the file: the start of the run's first attempt, so that a retry finds what was
-    written before it, and goes on from the pages of the period that are kept under `raw/`; with
-    `resume` also from those that other runs kept of it within a day. Raises the errors of
-    `Http.fetch`, `FormatError` and `IncompleteError` for answers that do not keep their promise,
-    `StorageError`, `ClockError`; then no file of observations is written.
+    `stamp` names the file. It is the start of the run's first attempt, so that a retry finds the files written before
+    it and continues from the pages kept under `raw/`; with `resume` also from pages that other runs kept within the
+    last day. Raises the errors of `Http.fetch`, `FormatError` and `IncompleteError` for invalid responses,
+    `StorageError` and `ClockError`; in these cases no file of observations is written.
     """
     check_run_start(entry.name, stamp, datetime.now(UTC))
     try:
@@ -58,7 +57,7 @@ async def collect(
             except (FormatError, IncompleteError):
                 if not resumed.reused:
                     raise
-            # Pages of two moments need not fit together.
+            # Pages that were fetched at different times may not fit together.
             return await PageCollector(entry, lake, http, stamp, period).observations()
     except TimeoutError as error:
         raise UpstreamError(

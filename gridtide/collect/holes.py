@@ -1,9 +1,9 @@
-"""Where a collection has holes: what of its period was not answered, and which rows lie between.
+"""The holes of a collection: the parts of its period without an answer, and the rows between them.
 
 period    |-----------------------------|
 requests  |--ok--|-fail-|--ok--|-ok-|-ok-|
 holes            |------|
-parts     |------|      |-----------------|    a file each
+parts     |------|      |-----------------|    one file each
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 
 ELSEWHERE = "nothing of the answer lies in it: the rows are kept, the period stays open"
-"""Why the period of an answer about something else is open."""
+"""Why a period stays open if its answer lies outside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A `period` that was not answered, because of `error`; without one, the answer was about something else."""
+    """A `period` that was not answered, because of `error`; None if the answer lay outside it."""
 
     period: Period
     error: GridtideError | None
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as small JSON; `lasting` says that asking again at once cannot help."""
+        """Returns the hole as small JSON; `lasting` means that an immediate retry cannot help."""
         reason = one_line(self.error) if self.error else ELSEWHERE
         return {
             "period": str(self.period),
@@ -51,12 +51,12 @@ class RowSlice(Protocol):
 
     @property
     def root(self) -> int:
-        """The number of the first request from which the request follows."""
+        """The number of the first request that led to the request."""
         ...
 
     @property
     def request(self) -> Request:
-        """What was asked."""
+        """The request."""
         ...
 
 
@@ -67,76 +67,78 @@ def parts_of_rows(
     failed_roots: Collection[int],
     parts: Sequence[Period],
 ) -> np.ndarray:
-    """In which of `parts` each row of `table` lies, shape (rows,): its number, `len(parts)` for none of them, -1 for a
-    row that follows from one of `failed_roots`. `owners` (rows,) are the numbers of the `slices` of the rows.
+    """Returns in which of `parts` each row of `table` lies, shape (rows,).
 
-    What a request for a period within one part answers belongs to that part, wherever its intervals start: an issue of
-    a forecast does. Else the start of its interval decides.
+    That is the number of the part, `len(parts)` for no part, or -1 for a row that follows from one of `failed_roots`.
+    `owners` (rows,) are the numbers of the `slices` of the rows. The answer to a request for a period within one part
+    belongs to that part, wherever its intervals start, as for an issue of a forecast. Other rows belong to the part in
+    which their interval starts.
     """
     import numpy as np
 
     from gridtide.observations.times import to_microseconds
 
     starts = to_microseconds(table["interval_start"])
-    places = np.full(table.num_rows, len(parts))
+    part_numbers = np.full(table.num_rows, len(parts))
     bounds = [(microseconds(part.start), microseconds(part.end)) for part in parts]
-    for number, (first, end) in enumerate(bounds):
-        places[(first <= starts) & (starts < end)] = number
+    for number, (begin, end) in enumerate(bounds):
+        part_numbers[(begin <= starts) & (starts < end)] = number
     for owner, part_slice in enumerate(slices):
-        rows = owners == owner
+        is_owned = owners == owner
         asked_period = part_slice.request.period
-        inside = [
+        containing_parts = [
             number
             for number, part in enumerate(parts)
             if asked_period and part.start <= asked_period.start and asked_period.end <= part.end
         ]
-        if inside:  # also where another request from the same root failed: a first page may lead to many periods
-            places[rows] = inside[0]
+        if containing_parts:  # even if another request from the same root failed: a first page may lead to many periods
+            part_numbers[is_owned] = containing_parts[0]
         elif part_slice.root in failed_roots:
-            places[rows] = -1
-    return places
+            part_numbers[is_owned] = -1
+    return part_numbers
 
 
 def day_of(moment: datetime, entry: Entry, period: Period) -> Period:
-    """What of `period` is in the day of `moment`, by which the upstream answers, else in UTC's; all of it if nothing
-    is."""
+    """Returns the part of `period` in the day of `moment`: a day in which the upstream answers, or else a UTC day; all
+    of `period` if they do not overlap."""
     zone = source(entry.source).days(entry)
     day = timedelta(days=1)
     start = floor(moment.astimezone(UTC), day)
-    whole = local_day(moment.astimezone(zone).date(), zone) if zone else Period(start, start + day)
-    if not whole.overlaps(period):
+    whole_day = local_day(moment.astimezone(zone).date(), zone) if zone else Period(start, start + day)
+    if not whole_day.overlaps(period):
         return period
-    return whole.clip(period)
+    return whole_day.clip(period)
 
 
 def count_skipped(skipped: Iterable[Skipped]) -> list[Skipped]:
-    """The same by reason: counts are added, the first example stays."""
+    """Merges entries of the same reason: counts are added, and the first example is kept."""
     by_reason: dict[str, Skipped] = {}
-    for item in skipped:
-        first = by_reason.get(item.reason)
-        by_reason[item.reason] = replace(first, count=first.count + item.count) if first else item
+    for skipped_item in skipped:
+        earlier = by_reason.get(skipped_item.reason)
+        by_reason[skipped_item.reason] = (
+            replace(earlier, count=earlier.count + skipped_item.count) if earlier else skipped_item
+        )
     return list(by_reason.values())
 
 
 def merge_equal(requests: Iterable[Request]) -> list[Request]:
-    """`requests` without those that ask the very same as another for a period that touches the other's: one request
-    then answers both periods."""
+    """Merges equal `requests` for periods that touch: one request then answers both periods."""
     merged: list[Request] = []
-    places: dict[object, int] = {}
+    positions: dict[object, int] = {}
     for request in requests:
         question = (request.url, request.params, request.headers, request.offset, request.body)
-        place = places.setdefault(question, len(merged))
-        earlier = merged[place] if place < len(merged) else None
+        position = positions.setdefault(question, len(merged))
+        earlier = merged[position] if position < len(merged) else None
         joined = earlier and _join_requests(earlier, request)
         if joined:
-            merged[place] = joined
+            merged[position] = joined
         else:
             merged.append(request)
     return merged
 
 
 def _join_requests(earlier: Request, later: Request) -> Request | None:
-    """One request for the periods of both, None if a gap lies between them."""
+    """Returns one request for both periods, None if there is a gap between them."""
     if not request_touches(earlier.period, later.period) or not request_touches(
         earlier.whole_period, later.whole_period
     ):
@@ -149,7 +151,7 @@ def _join_requests(earlier: Request, later: Request) -> Request | None:
 
 
 def request_touches(earlier: Period | None, later: Period | None) -> bool:
-    """Whether no gap lies between the periods of two requests."""
+    """Whether there is no gap between the periods of two requests."""
     if earlier is None or later is None:
         return earlier is later
     return earlier.start <= later.end and later.start <= earlier.end

@@ -1,4 +1,4 @@
-"""The pages of one collection: asked for concurrently, read and written in the order of asking."""
+"""The pages of one collection: fetched concurrently, parsed and written in the order of their requests."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _Reader = Callable[[Request, Response], Awaitable[Any]]
 
 
 class PageCollector:
-    """One collection under way."""
+    """A collection in progress."""
 
     def __init__(self, entry: Entry, lake: Lake, http: Fetcher, stamp: datetime, period: Period | None) -> None:
         self.entry, self.lake, self.http, self.stamp, self.period = entry, lake, http, stamp, period
@@ -51,17 +51,17 @@ class PageCollector:
         self.requests = self.retries = self.reused = 0
 
     async def observations(self, refuse_mixed: bool = False) -> Collected:
-        """The answer as a file of observations, or as several around the holes where requests failed.
+        """Collects the answer into one file of observations, or into several around the holes of failed requests.
 
-        With `refuse_mixed`, a hole that may come from mixing pages of two moments is an error.
+        With `refuse_mixed`, a hole that may result from mixing pages fetched at different times is an error.
         """
-        arrow = asyncio.create_task(run_computing(_load_arrow))
+        arrow_import = asyncio.create_task(run_computing(_load_arrow))
         pages = self._fetch_pages(self._read_page)
         with ExitStack() as stack:
             checks = None
             async with aclosing(pages):
                 async for root, request, page in pages:
-                    await arrow
+                    await arrow_import
                     with self._time_stage("write"):
                         checks = checks or stack.enter_context(PageChecks(self.entry, self.period))
                         if isinstance(page, GridtideError):
@@ -84,13 +84,13 @@ class PageCollector:
         return self._sum_up(stored, checks, answered)
 
     def _refuse_mixed(self, holes: Sequence[Hole], refuse_mixed: bool) -> None:
-        """Raise the error of one of `holes` that asking all pages at one moment may close."""
+        """Raises the error of a hole that fetching all pages at one time may close."""
         errors = [hole.error for hole in holes if isinstance(hole.error, FormatError | IncompleteError)]
         if refuse_mixed and self.reused and errors:
             raise errors[0]
 
     async def bodies(self) -> Collected:
-        """The answer as it came, a file a page."""
+        """Stores the response bodies unchanged, one file per page."""
         from gridtide.lake import Provenance
 
         scope = self.source.scope(self.entry).as_text()
@@ -114,8 +114,9 @@ class PageCollector:
         return self._sum_up(files, None, (self.period,) if self.period else ())
 
     async def _fetch_pages(self, read: _Reader) -> AsyncGenerator[tuple[int, Request, Any], None]:
-        """The pages in the order of asking, with at most twice the allowed requests held at once; each with its request
-        and the number of the first request that led to it. Of a request that failed alone, its error is the page."""
+        """Yields the pages in the order of their requests, each with its request and the number of the first request
+        that led to it. At most twice the allowed number of requests is pending. If a request fails alone, its error is
+        yielded as its page."""
         waiting = deque(enumerate(merge_equal(self.source.requests(self.entry, self.period))))
         running: deque[tuple[int, Request, asyncio.Task[Any]]] = deque()
         answers = 0
@@ -141,14 +142,14 @@ class PageCollector:
             await asyncio.gather(*(task for _, _, task in running), return_exceptions=True)
 
     def _fails_alone(self, request: Request, error: GridtideError, answers: int) -> bool:
-        """Whether `error` says something of `request` only, so that what the others answer is stored.
+        """Whether `error` concerns only `request`, so that the answers to the others are stored.
 
-        An upstream that refuses credentials before it has answered anything is not asked on, as it may lock them out;
-        a used-up quota, a wrong clock and a lake that cannot be written concern every request.
+        An upstream that refuses credentials before it has answered anything is not asked on, as it may lock them out; a
+        used-up quota, a wrong clock and a lake that cannot be written concern every request.
         """
         if isinstance(error, QuotaError | StorageError | ClockError) or request.period is None or self.period is None:
             return False
-        if not missing(self.period, [request.whole_period or request.period]):  # nothing else was asked
+        if not missing(self.period, [request.whole_period or request.period]):  # there is no other request
             return False
         return answers > 0 or not isinstance(error, CredentialsError)
 
@@ -168,19 +169,19 @@ class PageCollector:
         return await self.http.fetch(self.entry, request, arrived)
 
     async def _read_page(self, request: Request, answer: Response) -> ParsedPage:
-        """The page in `answer`; its body goes to `raw/` where the entry wants it or it breaks its promise."""
+        """Parses the page in `answer`; its body goes to `raw/` if the entry keeps bodies or it is invalid."""
         started = time.perf_counter()
-        new = bool(request.url) and answer.attempt > 0
+        is_new = bool(request.url) and answer.attempt > 0
         try:
             parsed = await run_computing(self._parse_page, request, answer)
         except GridtideError as error:
-            path = await self._keep_failed_body(request, answer, error) if new else None
+            path = await self._keep_failed_body(request, answer, error) if is_new else None
             if request.label not in error.happened:
                 error.happened = f"{request.label}: {error.happened}"
             error.happened += f"; the body is kept in {path}" if path else ""
             raise
         self._add_effort("parse", started)
-        if self.entry.raw and new:
+        if self.entry.raw and is_new:
             await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)
         return parsed
 
@@ -192,18 +193,18 @@ class PageCollector:
         return await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)
 
     async def _keep_body(self, request: Request, answer: Response) -> _Body:
-        """The body of `answer`, read as observations only to find its other pages and the errors it may be."""
+        """Returns the body of `answer`, which is parsed only to find further pages and errors."""
         if answer.absent:
             return _Body(answer.body)
         try:
             answered = replace(request, answered=answer.headers)
             page = await run_computing(self.source.parse, self.entry, answered, answer.body, answer.retrieved_at)
-        except FormatError:  # what these entries keep need not be observations
+        except FormatError:  # these bodies need not be observations
             return _Body(answer.body)
         return _Body(answer.body, page.following)
 
     def _parse_page(self, request: Request, answer: Response) -> ParsedPage:
-        """The page with each key once."""
+        """Parses the page, with each key once."""
         if answer.absent:
             from gridtide.observations.identity import fingerprints
             from gridtide.observations.table import empty
@@ -246,14 +247,14 @@ class PageCollector:
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """A page of an entry that keeps bodies only."""
+    """A page of an entry that stores only bodies."""
 
     body: bytes
     following: Sequence[Request] = ()
 
 
 def _load_arrow() -> None:
-    """Import what parsing and writing need, which takes as long as a page does to arrive."""
+    """Imports what parsing and writing need, which takes as long as fetching a page."""
     import pyarrow.parquet  # noqa: F401
 
     import gridtide.observations  # noqa: F401

@@ -1,11 +1,11 @@
-"""Response bodies under `raw/`, a folder a collection: kept to go on from, and to be replayed.
+"""Response bodies under `raw/`, one folder per collection: kept for resuming and for replay.
 
     raw/<output_folder>/<from>_<to>/<prefix>_<stamp>_<from>_<to>/<question>[-<n>].zst
-    raw/<output_folder>/<prefix>_<stamp>/<question>[-<n>].zst                            a snapshot's
+    raw/<output_folder>/<prefix>_<stamp>/<question>[-<n>].zst                            of a snapshot
 
-What may be gone on from lies in the folder of its period, so that finding it takes no longer the more is kept.
-`question` is a hash of what was asked, so that asking again finds its answer. A question that is asked again in the
-same collection takes the next `n`; the highest counts. What was asked, and when, is a line of JSON before the body.
+Bodies for resuming are in the folder of their period, so that finding them does not take longer as more are kept.
+`question` is a hash of the request, so that a repeated request finds its response. A request that is repeated in the
+same collection gets the next `n`; the highest counts. A line of JSON before the body holds the request and its time.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from gridtide.sources.contract import Request
 T = TypeVar("T")
 
 
-logger = logging.getLogger("gridtide.bodies")
+logger = logging.getLogger("gridtide.collect")
 
 
 @dataclass(frozen=True, slots=True)
 class KeptCollection:
-    """One collection whose bodies are kept: its folder, and what the folder's name says."""
+    """One collection with kept bodies: its folder, and the parts of the folder's name."""
 
     folder: str
     stamp: datetime
@@ -46,34 +46,34 @@ class KeptCollection:
 async def keep_body(
     lake: Lake, entry: Entry, stamp: datetime, period: Period | None, request: Request, answer: Response
 ) -> str:
-    """Put the body of `answer` where it belongs; returns its path in the lake."""
-    place = f"{collection_folder(entry, stamp, period)}/{question_hash(request)}"
+    """Stores the body of `answer` in the folder of its collection; returns its path in the lake."""
+    stem = f"{collection_folder(entry, stamp, period)}/{question_hash(request)}"
     body = _write_envelope(request, answer)
     for number in count(1):
-        path = f"{place}-{number}.zst" if number > 1 else f"{place}.zst"
+        path = f"{stem}-{number}.zst" if number > 1 else f"{stem}.zst"
         if await lake.put_raw(path, body):
             break
     return path
 
 
 async def list_collections(lake: Lake, entry: Entry) -> list[KeptCollection]:
-    """The collections of `entry` of which a body is left, oldest first."""
+    """Returns the collections of `entry` with any kept body, oldest first."""
     return sorted(await bodies_by_collection(lake, entry), key=lambda collection: (collection.stamp, collection.folder))
 
 
 async def bodies_by_collection(lake: Lake, entry: Entry) -> dict[KeptCollection, list[Object]]:
-    """The bodies of `entry`. Other things under `raw/` are left out."""
-    in_folder: dict[str, list[Object]] = defaultdict(list)
+    """Returns the kept bodies of `entry` by collection. Other files under `raw/` are ignored."""
+    bodies_by_folder: dict[str, list[Object]] = defaultdict(list)
     for body in await lake.store.objects(f"raw/{entry.output_folder}"):
         folder, _, name = body.path.rpartition("/")
         if name.endswith(".zst"):
-            in_folder[folder].append(body)
-    named = {parse_collection_folder(entry, folder): bodies for folder, bodies in in_folder.items()}
-    return {collection: bodies for collection, bodies in named.items() if collection}
+            bodies_by_folder[folder].append(body)
+    collections = {parse_collection_folder(entry, folder): bodies for folder, bodies in bodies_by_folder.items()}
+    return {collection: bodies for collection, bodies in collections.items() if collection}
 
 
 async def list_answers(lake: Lake, chosen: Iterable[KeptCollection]) -> dict[str, str]:
-    """The path of the body that answers each question asked in the `chosen` collections, the newest last."""
+    """Returns the path of the newest body for each request of the `chosen` collections, the newest last."""
     answers: dict[str, str] = {}
     for collection in chosen:
         _, bodies = await lake.store.listing(collection.folder)
@@ -85,24 +85,29 @@ async def list_answers(lake: Lake, chosen: Iterable[KeptCollection]) -> dict[str
 
 
 def collection_folder(entry: Entry, stamp: datetime, period: Period | None) -> str:
-    """Where the bodies of a collection lie."""
+    """Returns the folder for the bodies of a collection."""
     name = folder_name(entry.file_prefix, stamp, period)
     bounds = [] if period is None else ["_".join(name.split("_")[-2:])]
     return "/".join(["raw", entry.output_folder, *bounds, name])
 
 
 def parse_collection_folder(entry: Entry, folder: str) -> KeptCollection | None:
-    """What `folder` says by its name; None where it is none of the entry's. It may lie beside those of periods."""
+    """Parses the name of `folder`; None if it does not belong to the entry. It may lie beside the folders of
+    periods."""
     name = parse_folder_name(folder.rpartition("/")[2])
     if name is None or name.prefix != entry.file_prefix:
         return None
     collection = KeptCollection(folder, name.stamp, name.period)
-    beside = f"raw/{entry.output_folder}/{folder.rpartition('/')[2]}"
-    return collection if folder in (beside, collection_folder(entry, collection.stamp, collection.period)) else None
+    snapshot_folder = f"raw/{entry.output_folder}/{folder.rpartition('/')[2]}"
+    return (
+        collection
+        if folder in (snapshot_folder, collection_folder(entry, collection.stamp, collection.period))
+        else None
+    )
 
 
 def question_hash(request: Request) -> str:
-    """What names the body that answers `request`: 16 hexadecimal digits of what is asked, without headers."""
+    """Returns the name of the body that answers `request`: 16 hexadecimal digits of the request without headers."""
     question = [request.url, request.params, *([] if request.body is None else [request.body])]
     return hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]
 
@@ -127,13 +132,13 @@ def _write_envelope(request: Request, answer: Response) -> bytes:
 
 
 async def open_body(lake: Lake, path: str) -> tuple[str, Response]:
-    """The URL that was asked, and the answer that is kept at `path`."""
-    line, _, body = (await lake.read_raw(path)).partition(b"\n")
+    """Returns the URL of the request, and the response kept at `path`."""
+    envelope_line, _, body = (await lake.read_raw(path)).partition(b"\n")
     try:
-        envelope = json.loads(line)
-        moment, absent = datetime.fromisoformat(envelope["retrieved_at"]), bool(envelope.get("absent"))
+        envelope = json.loads(envelope_line)
+        retrieved_at, absent = datetime.fromisoformat(envelope["retrieved_at"]), bool(envelope.get("absent"))
         headers = tuple((name, text) for name, text in envelope.get("headers", ()))
-        answer = Response(body, moment, envelope["content_type"], attempt=0, absent=absent, headers=headers)
+        answer = Response(body, retrieved_at, envelope["content_type"], attempt=0, absent=absent, headers=headers)
         return envelope["url"], answer
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(path, f"is no kept body: {error!r}", "Remove it") from error

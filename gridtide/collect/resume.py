@@ -1,4 +1,4 @@
-"""Pages that an earlier attempt kept under `raw/`, so that a collection need not ask for them again."""
+"""Resumes a collection from pages that an earlier attempt kept under `raw/`."""
 
 from __future__ import annotations
 
@@ -26,47 +26,48 @@ from gridtide.periods import Period
 from gridtide.sources.contract import Request
 
 RESUME = timedelta(days=1)
-"""How old what an earlier run kept of a period may be to go on from it."""
+"""The greatest age of pages, kept by an earlier run for the same period, that are used to resume."""
 
 
 class NotKeptError(StorageError):
-    """A body that a collection asked for is not kept, or not any more."""
+    """A requested body is not kept, or no longer kept."""
 
 
 class Fetcher(Protocol):
-    """Whoever answers requests: `Http` from the upstream, `Replayed` from the lake."""
+    """Answers requests: `Http` from the upstream, `Replayed` from the lake."""
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
-        """What `read` makes of the answer to `request`."""
+        """Returns what `read` makes of the response to `request`."""
         ...
 
 
 async def open_replay(lake: Lake, collection: KeptCollection, among: Iterable[KeptCollection]) -> Replayed:
-    """A fetcher that answers what `collection` asked, also from what it went on from `among` the entry's others."""
+    """Returns a fetcher that answers the requests of `collection`, also from earlier collections `among` the entry's
+    that it resumed from."""
     return Replayed(lake, await list_answers(lake, [*_find_earlier(among, collection), collection]))
 
 
 async def open_resumed(
     http: Fetcher, lake: Lake, entry: Entry, stamp: datetime, period: Period, earlier: bool
 ) -> Resumed:
-    """A fetcher that takes what the run `stamp` kept of this very period before it asks `http`; with
-    `earlier`, also what other runs kept of it in the last `RESUME`."""
-    own = KeptCollection(collection_folder(entry, stamp, period), stamp, period)
-    folders = (await lake.store.listing(own.folder.rpartition("/")[0]))[0] if earlier else []
+    """Returns a fetcher that uses the pages that the run `stamp` kept of this period before it asks `http`; with
+    `earlier`, also pages that other runs kept in the last `RESUME`."""
+    own_collection = KeptCollection(collection_folder(entry, stamp, period), stamp, period)
+    folders = (await lake.store.listing(own_collection.folder.rpartition("/")[0]))[0] if earlier else []
     parsed = (parse_collection_folder(entry, folder) for folder in folders)
     collections = sorted((collection for collection in parsed if collection), key=lambda collection: collection.stamp)
-    return Resumed(http, lake, await list_answers(lake, [*_find_earlier(collections, own), own]))
+    return Resumed(http, lake, await list_answers(lake, [*_find_earlier(collections, own_collection), own_collection]))
 
 
 class Resumed:
-    """Answers from bodies that are kept, and asks where there is none or it cannot be read."""
+    """Answers from kept bodies, and asks the upstream if there is none or it cannot be read."""
 
     def __init__(self, http: Fetcher, lake: Lake, answers: Mapping[str, str]) -> None:
         self._http, self._lake, self._answers = http, lake, answers
         self.reused = 0
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
-        """What `read` makes of the body that is kept, whose answer has attempt 0, else of a new answer."""
+        """Returns what `read` makes of the kept body, as a response with attempt 0, or else of a new response."""
         path = self._answers.get(question_hash(request))
         if path is not None:
             try:
@@ -81,14 +82,14 @@ class Resumed:
 
 
 class Replayed:
-    """Answers from bodies that are kept, and from nowhere else; `moments` are those at which what it gave was asked."""
+    """Answers only from kept bodies; `moments` are the times at which the bodies it returned were requested."""
 
     def __init__(self, lake: Lake, answers: Mapping[str, str]) -> None:
         self._lake, self._answers = lake, answers
         self.moments: set[datetime] = set()
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
-        """What `read` makes of the body that is kept; raises `NotKeptError` where there is none."""
+        """Returns what `read` makes of the kept body; raises `NotKeptError` if there is none."""
         path = self._answers.get(question_hash(request))
         if path is None:
             raise await self._missing(entry, request)
@@ -103,26 +104,28 @@ class Replayed:
             raise StorageError(entry.name, f"{path} {error.happened}", error.fix) from error
 
     async def _missing(self, entry: Entry, request: Request) -> NotKeptError:
-        """Why nothing answers `request`: what is kept was asked of another host, as of a sandbox, or else."""
-        what = request.label or request.url
+        """Returns the error for `request` without a kept body: another host was asked, such as a sandbox, or the body
+        is not kept."""
+        request_name = request.label or request.url
         for path in islice(self._answers.values(), 1):
             host, earlier_host = _host_of(request.url), _host_of((await self._open(entry, path))[0])
             if host != earlier_host:
-                happened = f"{what} is asked of {host} now, and what is kept was asked of {earlier_host}"
+                happened = f"{request_name} is asked of {host} now, and what is kept was asked of {earlier_host}"
                 return NotKeptError(entry.name, happened, "Replay with the configuration it was collected with")
-        happened = f"the body of {what} is not kept any more, or was asked at another URL or with other params than now"
+        happened = f"the body of {request_name} is no longer kept, or was requested with another URL or other params"
         fix = "Replay with the configuration it was collected with; what has expired keeps its file: --start after it"
         return NotKeptError(entry.name, happened, fix)
 
 
 def _host_of(url: str) -> str:
-    """Whom `url` asks, without what."""
+    """Returns the scheme and host of `url`."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def _find_earlier(collections: Iterable[KeptCollection], current: KeptCollection) -> list[KeptCollection]:
-    """Those `collections` that `current` may have gone on from: of the same period, at most `RESUME` before it."""
+    """Returns the `collections` that `current` may have resumed from: of the same period, at most `RESUME` before
+    it."""
     if current.period is None:
         return []
     return [

@@ -1,4 +1,4 @@
-"""Which response bodies under `raw/` have been kept long enough."""
+"""Finds response bodies under `raw/` that have been kept long enough."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gridtide.lake import Lake, Object
 
 
 async def find_expired(lake: Lake, entry: Entry, before: datetime) -> list[Object]:
-    """The bodies of those collections of `entry` all of whose bodies were put before `before`, as the store has it,
-    oldest first: a collection with some of its bodies could not be replayed.
+    """Returns the bodies of those collections of `entry` whose bodies were all stored before `before`, oldest first. A
+    collection is kept as a whole, because it cannot be replayed without some of its bodies.
 
-    A body is never older than the run whose stamp its folder has, whatever times a copy of the lake got. Other things
-    under `raw/` are no bodies of the entry, and left alone.
+    A body is never older than the run whose stamp its folder has, whatever times a copy of the lake got. Other files
+    under `raw/` do not belong to the entry and are ignored.
     """
     collections = await bodies_by_collection(lake, entry)
     expired = [
@@ -27,6 +27,8 @@ async def find_expired(lake: Lake, entry: Entry, before: datetime) -> list[Objec
 
 
 def body_folders(entry: Entry, bodies: Iterable[Object]) -> set[str]:
-    """Those under `raw/` that `bodies` lie in, up to the entry's own, which is not among them."""
-    inner = {body.path.rpartition("/")[0] for body in bodies}
-    return (inner | {folder.rpartition("/")[0] for folder in inner}) - {f"raw/{entry.output_folder}"}
+    """Returns the folders under `raw/` that contain `bodies`, up to the entry's own folder, which is not included."""
+    containing_folders = {body.path.rpartition("/")[0] for body in bodies}
+    return (containing_folders | {folder.rpartition("/")[0] for folder in containing_folders}) - {
+        f"raw/{entry.output_folder}"
+    }

@@ -1,8 +1,7 @@
 """Strict models of `api_config.json`: what is collected, one entry per API.
 
-`load(path)` either returns a `Config` in which every entry is complete (source inferred, defaults
-of its source filled in), or raises one `ConfigurationError` that lists every problem at once, each
-with the entry, the key and what would be right.
+`load(path)` either returns a `Config` with every entry complete (source inferred, defaults of its source filled in), or
+raises one `ConfigurationError` that lists all problems, each with the entry, the key and what would be right.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from gridtide.errors import ConfigurationError
 from gridtide.sources.registry import find_source_problem, source, source_of_host
 
 MINIMAL = '[{"name": …, "url": …, "output_folder": …}]'
-"""The shortest list that "apis" may be."""
+"""The shortest list for "apis"."""
 
 
 _READINGS: ContextVar[dict[str, Config] | None] = ContextVar("_READINGS", default=None)
@@ -35,25 +34,25 @@ _READINGS: ContextVar[dict[str, Config] | None] = ContextVar("_READINGS", defaul
 
 @contextmanager
 def reading_once() -> Iterator[None]:
-    """Inside, `load` reads each file once, so that all parts of a command go by the same configuration, also where the
-    file is changed meanwhile."""
+    """Inside this context, `load` reads each file once, so that all parts of a command use the same configuration, even
+    if the file changes meanwhile."""
     readings = _READINGS.get()
-    token = _READINGS.set({} if readings is None else readings)
+    context_token = _READINGS.set({} if readings is None else readings)
     try:
         yield
     finally:
-        _READINGS.reset(token)
+        _READINGS.reset(context_token)
 
 
 def load(path: str | Path) -> Config:
-    """The configuration in the JSON file `path`; raises `ConfigurationError` with every problem."""
+    """Loads the configuration from the JSON file `path`; raises `ConfigurationError` with every problem."""
     readings = _READINGS.get()
     if readings is None:
         return _read_file(Path(path))
-    place = os.path.abspath(path)  # noqa: PTH100  # not where a link leads: that may change meanwhile
-    if place not in readings:
-        readings[place] = _read_file(Path(path))
-    return readings[place]
+    absolute_path = os.path.abspath(path)  # noqa: PTH100  # links are not resolved, because they may change meanwhile
+    if absolute_path not in readings:
+        readings[absolute_path] = _read_file(Path(path))
+    return readings[absolute_path]
 
 
 def _read_file(path: Path) -> Config:
@@ -68,34 +67,37 @@ def _read_file(path: Path) -> Config:
     try:
         data = json.loads(text, object_pairs_hook=_refuse_repeated_keys, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise ConfigurationError(str(path), f"is not JSON: {error}", "Mend the JSON at that place") from error
+        raise ConfigurationError(str(path), f"is not JSON: {error}", "Correct the JSON at that place") from error
     return parse(data, str(path))
 
 
 def parse(data: Any, origin: str = "configuration") -> Config:
-    """The configuration in `data`, as read from JSON; raises `ConfigurationError` with every problem."""
+    """Parses the configuration `data`, as read from JSON; raises `ConfigurationError` with every problem."""
     if not isinstance(data, dict):
         raise ConfigurationError(origin, f"is {json_type(data)}, not an object", f'Give {{"apis": {MINIMAL}}}')
     problems: list[str] = []
     raws = data["apis"] if isinstance(data.get("apis"), list) else []
     entries = [_read_entry(raw, f"apis[{number}]", problems) for number, raw in enumerate(raws)]
     own_problems = [] if raws else [f"apis: {_why_no_list(data)}; give {MINIMAL}"]
-    keys = {key: value for key, value in data.items() if key != "apis"}
-    config: Config | None = read_value(Config, keys, "", own_problems)
+    other_settings = {key: value for key, value in data.items() if key != "apis"}
+    config: Config | None = read_value(Config, other_settings, "", own_problems)
     problems += [f"{origin}: {text}" for text in own_problems]
     problems += raw_entry.find_conflicts([raw for raw in raws if isinstance(raw, dict)], data.get("schedules", {}))
     problems += _find_limit_conflicts(raws)
     if problems or config is None:
         raise ConfigurationError(
             origin,
-            f"{len(problems)} problem{'s'[: len(problems) > 1]}:\n" + "\n".join(f"  - {_escape(p)}" for p in problems),
+            f"{len(problems)} problem{'s'[: len(problems) > 1]}:\n"
+            + "\n".join(f"  - {_escape(problem)}" for problem in problems),
         )
     return msgspec.structs.replace(config, apis=tuple(entry for entry in entries if entry))
 
 
 def _escape(text: str) -> str:
-    """`text` on one line, with characters that cannot be printed as escapes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    """Returns `text` on one line, with unprintable characters as escapes."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
 
 
 def _why_no_list(data: Mapping[str, Any]) -> str:
@@ -105,7 +107,7 @@ def _why_no_list(data: Mapping[str, Any]) -> str:
 
 
 def _read_entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
-    """`raw` as a complete entry; None where it is wrong, after adding all that is wrong with it to `problems`."""
+    """Returns `raw` as a complete entry, or None after adding all of its problems to `problems`."""
     if not isinstance(raw, dict):
         problems.append(f"{where}: is {json_type(raw)}, not an object")
         return None
@@ -117,14 +119,14 @@ def _read_entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     field_problems += table_layout.column_problems(raw)
     field_problems += [*_find_short_periods(raw, complete), *_find_refusals_of_source(complete)]
     field_problems += _find_shared_carriers(entry) + _find_absent_file(raw)
-    # Of one key the first refusal is enough.
+    # One problem per key is enough.
     refusals = [*raw_problems, *(text for text in field_problems if not text.startswith(refused_keys))]
     problems += [f"{raw_entry.get_name(raw, where)}: {text}" for text in dict.fromkeys(refusals)]
     return None if refusals else entry
 
 
 def _complete_entry(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """`raw` with its short forms written in full, and the defaults of its source for the keys that it lacks."""
+    """Returns `raw` with its short forms written in full, and the defaults of its source for missing keys."""
     entry = dict(raw)
     host = raw_entry.get_host(raw)
     source_name = entry.setdefault("source", source_of_host(host))
@@ -160,7 +162,7 @@ def _find_unknown_source(complete: Mapping[str, Any]) -> list[str]:
 
 
 def _find_missing_url(complete: Mapping[str, Any]) -> list[str]:
-    """That an entry whose source asks a network has no URL."""
+    """Returns a problem if an entry that needs the network has no URL."""
     is_source = isinstance(complete["source"], str) and not _find_unknown_source(complete)
     if complete.get("url") or (is_source and not source(complete["source"]).NEEDS_URL):
         return []
@@ -168,14 +170,15 @@ def _find_missing_url(complete: Mapping[str, Any]) -> list[str]:
 
 
 def _find_refusals_of_source(complete: Mapping[str, Any]) -> Sequence[str]:
-    """What the entry's source says against it."""
+    """Returns the problems that the entry's source finds."""
     if not isinstance(complete["source"], str) or _find_unknown_source(complete):
         return []
     return source(complete["source"]).problems(complete)
 
 
 def _find_short_periods(raw: Mapping[str, Any], complete: Mapping[str, Any]) -> list[str]:
-    """Which periods of `raw` are shorter than an interval, so that no interval would begin in them."""
+    """Returns a problem for each period of `raw` that is shorter than an interval, so that no interval would start in
+    it."""
     resolution = read_value(WholeMinutes, complete.get("resolution", "PT1H"), "", [])
     lengths = {key: read_value(WholeMinutes, raw[key], "", []) for key in ("reread", "chunk") if key in raw}
     return [
@@ -186,12 +189,12 @@ def _find_short_periods(raw: Mapping[str, Any], complete: Mapping[str, Any]) -> 
 
 
 def _find_shared_carriers(entry: Entry | None) -> list[str]:
-    """Which credentials of the entry would be sent in one place, where the last alone arrives."""
+    """Returns a problem for each credential that would be sent in the same place as an earlier one and replace it."""
     carriers = [auth.carrier if isinstance(auth, KeyAuth) else "Authorization" for auth in entry.auths] if entry else []
     return [
-        f'auth[{place}]: is sent as {carrier}, as auth[{carriers.index(carrier)}] is; give one another "name"'
-        for place, carrier in enumerate(carriers)
-        if carriers.index(carrier) < place
+        f'auth[{index}]: is sent as {carrier}, as auth[{carriers.index(carrier)}] is; give one another "name"'
+        for index, carrier in enumerate(carriers)
+        if carriers.index(carrier) < index
     ]
 
 
@@ -203,26 +206,29 @@ def _find_absent_file(raw: Mapping[str, Any]) -> list[str]:
 
 
 def _find_limit_conflicts(raws: Iterable[Any]) -> list[str]:
-    """Which entries, complete or not, give a shared limit other rates than an entry before them."""
+    """Returns a problem for each entry, complete or not, that gives a shared limit other rates than an earlier
+    entry."""
     problems = []
     limits: dict[str, tuple[str, tuple[str, ...]]] = {}
     for number, raw in enumerate(raws):
         limit = read_value(RateLimit, _complete_entry(raw).get("rate_limit"), "", []) if isinstance(raw, dict) else None
         if limit:
             name = raw_entry.get_name(raw, f"apis[{number}]")
-            first, rates = limits.setdefault(limit.name, (name, limit.rates))
+            first_entry, rates = limits.setdefault(limit.name, (name, limit.rates))
             if rates != limit.rates:
-                problems.append(f'{name}: rate_limit: "{limit.name}" has other rates in {first}; give both the same')
+                problems.append(
+                    f'{name}: rate_limit: "{limit.name}" has other rates in {first_entry}; give both the same'
+                )
     return problems
 
 
 def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
-    if len(members) < len(pairs):  # Python's own reading would keep the last of them without a word
+    if len(members) < len(pairs):  # Python's JSON reader would silently keep the last one
         keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} stands twice in one object")
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands twice in one object")
     return members
 
 
-def _refuse_constant(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
+def _refuse_constant(constant: str) -> float:
+    raise ValueError(f"{constant} is not a JSON number")

@@ -1,4 +1,4 @@
-"""Refusals of an entry as it stands in the file, before it is completed: places, secrets, contradictions.
+"""Checks of an entry as it is in the file, before it is completed: paths, secrets, contradictions.
 
 Each problem is one line, `key: what is wrong; what would be right`.
 """
@@ -23,7 +23,7 @@ _KEY_IN = (
 
 
 _CREDENTIAL = re.compile(r"(?i)(bearer|basic|digest|apikey) ")
-"""How the value of a header begins that proves who asks."""
+"""The prefixes of header values that carry credentials."""
 
 
 RESERVED = ("raw", "processed", "features", "failed")
@@ -31,12 +31,12 @@ RESERVED = ("raw", "processed", "features", "failed")
 
 
 LONGEST_PREFIX = 160
-"""Characters of a file prefix: what follows it in the longest name of a file, and what a store adds while it
-writes, then fit into the 255 bytes that file systems allow."""
+"""The most characters in a file prefix: the rest of the longest file name, and what a store appends while it writes,
+must fit into the 255 bytes that file systems allow."""
 
 
 LONGEST_PART, LONGEST_FOLDER = 255, 512
-"""Bytes of a folder's name, and of all names on the way to it, so that keys stay within the 1,024 of S3."""
+"""The most bytes in the name of a folder, and in all names of its path, so that keys fit into the 1,024 bytes of S3."""
 
 
 _SECRET = re.compile(
@@ -46,7 +46,7 @@ _SECRET = re.compile(
 
 
 def find_entry_problems(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
-    """What is wrong with `raw` by itself; `auth_keys` are those that "auth" may hold."""
+    """Returns the problems of `raw` itself; `auth_keys` are the keys that "auth" may have."""
     return [
         *_find_bad_url(raw),
         *_find_plain_secrets(raw, auth_keys),
@@ -57,7 +57,7 @@ def find_entry_problems(raw: Mapping[str, Any], auth_keys: Collection[str]) -> l
 
 
 def find_conflicts(raws: Iterable[Mapping[str, Any]], schedules: Any) -> list[str]:
-    """What is wrong between two entries, complete or not, or between an entry and the `schedules`."""
+    """Returns the problems between two entries, complete or not, or between an entry and the `schedules`."""
     problems = []
     names: set[str] = set()
     files: dict[tuple[str, str], str] = {}
@@ -65,11 +65,13 @@ def find_conflicts(raws: Iterable[Mapping[str, Any]], schedules: Any) -> list[st
         name, schedule = get_name(raw), raw.get("schedule")
         if name and name in names:
             problems.append(f"{name}: name: two entries have it; give each its own")
-        place = (str(raw.get("output_folder")), str(get_file_prefix(raw)))
-        first = files.setdefault((place[0].casefold(), place[1].casefold()), name)  # a disk may tell no case apart
-        if name and first != name:
+        destination = (str(raw.get("output_folder")), str(get_file_prefix(raw)))
+        first_entry = files.setdefault(
+            (destination[0].casefold(), destination[1].casefold()), name
+        )  # file systems may ignore case
+        if name and first_entry != name:
             problems.append(
-                f"{name}: output_folder: writes the same files as {first} ({'/'.join(place)}_…); "
+                f"{name}: output_folder: writes the same files as {first_entry} ({'/'.join(destination)}_…); "
                 "give it its own output_folder or file_prefix"
             )
         names.add(name)
@@ -82,36 +84,36 @@ def find_conflicts(raws: Iterable[Mapping[str, Any]], schedules: Any) -> list[st
 
 
 def get_name(raw: Mapping[str, Any], where: str = "") -> str:
-    """The entry's name; `where` it stands in the file if it has no name that can be printed."""
+    """Returns the entry's name, or `where` it is in the file if it has no printable name."""
     name = raw.get("name")
     return name if isinstance(name, str) and name.strip() and name.isprintable() else where
 
 
 def get_file_prefix(raw: Mapping[str, Any]) -> Any:
-    """The file prefix of `raw`: as it stands there, else made of the name."""
+    """Returns the file prefix of `raw`, or one made of its name."""
     prefixes = [raw[key] for key in ("file_prefix", "csv_prefix") if raw.get(key) not in (None, "")]
     return prefixes[0] if prefixes else snake_case(get_name(raw))
 
 
 def get_host(raw: Mapping[str, Any]) -> str:
-    """The host of the entry's URL, empty if there is none."""
+    """Returns the host of the entry's URL, empty if there is none."""
     parts = split_url(raw)
     return (parts.hostname if parts else None) or ""
 
 
 def split_url(raw: Mapping[str, Any]) -> SplitResult | None:
-    """The parts of the entry's URL; None where it has no URL, or one that cannot be split."""
+    """Returns the parts of the entry's URL; None if it has no URL, or one that cannot be split."""
     url = raw.get("url")
     try:
         parts = urlsplit(url) if isinstance(url, str) else None
-        _ = parts and parts.port  # a port that is no number raises only when it is read
+        _ = parts and parts.port  # an invalid port raises only when it is read
     except ValueError:
         return None
     return parts
 
 
 def get_object(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """The object that `raw` has under `key`, empty where it has none."""
+    """Returns the object `raw[key]`, empty if there is none."""
     value = raw.get(key)
     return value if isinstance(value, dict) else {}
 
@@ -130,7 +132,7 @@ def _find_bad_url(raw: Mapping[str, Any]) -> list[str]:
 
 
 def _find_plain_secrets(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
-    """The keys that hold a secret rather than the name of where it is."""
+    """Returns the keys that contain a secret instead of its name."""
     parts = split_url(raw)
     carriers = {f"params.{key}": _key_in("query", key) for key in get_object(raw, "params") if _SECRET.search(key)}
     carriers |= {
@@ -140,28 +142,32 @@ def _find_plain_secrets(raw: Mapping[str, Any], auth_keys: Collection[str]) -> l
     }
     parameters = [*parse_qsl(parts.query), *parse_qsl(parts.fragment), *_split_path_parameters(parts)] if parts else []
     carriers |= {f"url.{key}": _key_in("query", key) for key, _ in parameters if _SECRET.search(key)}
-    places = [("auth", get_object(raw, "auth")), *_number_auths(raw)]
-    keys = [f"{where}.{key}" for where, auth in places for key in auth if _SECRET.search(key) and key not in auth_keys]
-    keys += [f"{where}.params.{key}" for where, auth in places for key in get_object(auth, "params") if _is_secret(key)]
+    auth_objects = [("auth", get_object(raw, "auth")), *_number_auths(raw)]
+    keys = [
+        f"{where}.{key}" for where, auth in auth_objects for key in auth if _SECRET.search(key) and key not in auth_keys
+    ]
+    keys += [
+        f"{where}.params.{key}" for where, auth in auth_objects for key in get_object(auth, "params") if _is_secret(key)
+    ]
     keys += [f"body.{key}" for key in _keys_within(raw.get("body")) if _is_secret(key)]
     keys += [key for key in raw if _SECRET.search(key)]
     return [
-        *(f"{key}: is a secret in plain sight; {fix}" for key, fix in carriers.items()),
-        *(f"{key}: is a secret in plain sight; {IN_ENVIRONMENT}" for key in keys),
+        *(f"{key}: is a secret in plain text; {fix}" for key, fix in carriers.items()),
+        *(f"{key}: is a secret in plain text; {IN_ENVIRONMENT}" for key in keys),
     ]
 
 
 def _key_in(place: str, name: str) -> str:
-    """How to send a secret as the header or parameter `name` without writing it down."""
+    """Describes how to send a secret as the header or parameter `name` without writing it down."""
     if name.lower() == "authorization":
         return f'{IN_ENVIRONMENT}, of kind "bearer" or "basic"'
     return _KEY_IN.format(place=place, name=name)
 
 
 def _number_auths(raw: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """The credentials of an entry that has a list of them, with their keys."""
+    """Returns the credentials of an entry with a list of them, with their keys."""
     auths = raw.get("auth") if isinstance(raw.get("auth"), list) else []
-    return [(f"auth[{place}]", auth) for place, auth in enumerate(auths or []) if isinstance(auth, dict)]
+    return [(f"auth[{index}]", auth) for index, auth in enumerate(auths or []) if isinstance(auth, dict)]
 
 
 def _is_secret(key: str) -> bool:
@@ -169,7 +175,7 @@ def _is_secret(key: str) -> bool:
 
 
 def _keys_within(body: Any) -> list[str]:
-    """The keys of the objects in `body` at any depth, or those of the form that it is."""
+    """Returns the keys of the objects in `body` at any depth, or those of a form."""
     if isinstance(body, dict):
         return [key for name, value in body.items() for key in (name, *_keys_within(value))]
     if isinstance(body, list):
@@ -184,22 +190,24 @@ def _find_unsent_body(raw: Mapping[str, Any]) -> list[str]:
 
 
 def _split_path_parameters(parts: SplitResult) -> list[tuple[str, str]]:
-    """The parameters that a path has after semicolons, `/load;zone=A`."""
-    return [pair for part in parts.path.split(";")[1:] for pair in parse_qsl(part)]
+    """Returns the parameters after semicolons in a path, `/load;zone=A`."""
+    return [pair for segment in parts.path.split(";")[1:] for pair in parse_qsl(segment)]
 
 
 def _find_bad_place(raw: Mapping[str, Any]) -> list[str]:
-    """Folders that lead out of the lake or into its own folders, and prefixes that are no file names."""
+    """Finds folders that leave the lake or are reserved, and prefixes that are not file names."""
     problems = []
     folder = raw.get("output_folder")
-    instead = f"use a folder inside the lake such as {snake_case(get_name(raw)) or 'load'!r}"
+    suggestion = f"use a folder inside the lake such as {snake_case(get_name(raw)) or 'load'!r}"
     if isinstance(folder, str) and folder:
         parts = folder.split("/")
         if folder.startswith(("/", "~")) or "\\" in folder or re.match(r"[A-Za-z]:", folder):
-            problems.append(f"output_folder: {folder!r} is absolute; {instead}")
+            problems.append(f"output_folder: {folder!r} is absolute; {suggestion}")
         elif {"..", ".", ""} & set(parts) or not folder.isprintable():
-            problems.append(f"output_folder: {folder!r} leaves the lake or is no folder name; {instead}")
-        elif len(folder.encode()) > LONGEST_FOLDER or any(len(part.encode()) > LONGEST_PART for part in parts):
+            problems.append(f"output_folder: {folder!r} leaves the lake or is no folder name; {suggestion}")
+        elif len(folder.encode()) > LONGEST_FOLDER or any(
+            len(folder_name.encode()) > LONGEST_PART for folder_name in parts
+        ):
             limits = f"{LONGEST_FOLDER} bytes, {LONGEST_PART} between two /"
             problems.append(f"output_folder: is longer than a lake's names can be; use at most {limits}")
         elif parts[0].lower() in RESERVED:
@@ -222,12 +230,12 @@ def _find_bad_place(raw: Mapping[str, Any]) -> list[str]:
 
 
 def _find_bad_short_forms(raw: Mapping[str, Any]) -> list[str]:
-    """Short forms that are unknown, or that the long form beside them contradicts."""
+    """Finds unknown short forms, and short forms that contradict the long form."""
     problems = []
-    kind = raw.get("auth_type")
-    if kind not in (None, "basic", "none"):
+    auth_type = raw.get("auth_type")
+    if auth_type not in (None, "basic", "none"):
         problems.append('auth_type: is unknown; use "basic" or "none", or "auth" for the other kinds')
-    if "auth" in raw and (kind is not None or raw.get("username") is not None):
+    if "auth" in raw and (auth_type is not None or raw.get("username") is not None):
         problems.append('auth: stands beside auth_type or username; keep "auth" alone')
     if raw.get("csv_prefix") and raw.get("file_prefix") not in (None, raw["csv_prefix"]):
         problems.append('csv_prefix: differs from file_prefix; keep "file_prefix" alone')

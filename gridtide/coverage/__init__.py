@@ -1,1 +1,1 @@
-"""What the lake lacks of what was due: gaps, revisions, late runs, holes of the upstream, failed periods."""
+"""What the lake lacks of the due data: gaps, revisions, late runs, holes of the upstream, failed periods."""

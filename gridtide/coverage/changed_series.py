@@ -1,8 +1,8 @@
-"""Series that a file has and the file before it has not, or the other way round: a column was renamed, a fuel or a
-location came or went.
+"""Finds series that a file has and the previous file lacks, or the reverse: a renamed column, a new or retired fuel or
+location.
 
 before    |---- load, wind ----|
-file           |---- load, solar ----|     wind is not in it any more, solar is new
+file           |---- load, solar ----|     wind is no longer in it, solar is new
 """
 
 from __future__ import annotations
@@ -15,48 +15,56 @@ from gridtide.lake.files.metadata import Metadata
 from gridtide.observations.series_days import SeriesLabel, decode_series, describe_series
 
 FILES_LOOKED_AT = 4
-"""How many earlier files are looked at for one that names its series."""
+"""How many earlier files are read to find one that lists its series."""
 
 
 async def find_changed_series(lake: Lake, entry: Entry, paths: Collection[str]) -> dict[str, list[str]]:
-    """What to say of the files of `entry` at `paths` whose series are not those of the file before, by path.
+    """Returns messages, by path, about the files of `entry` at `paths` whose series differ from those of the previous
+    file.
 
-    Only files of the same configuration are compared, and a file that is shorter than half of the other may lack
-    some of its series. Raises `StorageError`.
+    Only files of the same configuration are compared, and a file that is shorter than half of the other may lack some
+    of its series. Raises `StorageError`.
     """
     files = [file for file in await lake.files(entry.output_folder, entry.file_prefix) if file.removed is None]
     changes = {}
     for file in files:
         if file.path in paths and (earlier := _list_earlier(file, files)):
-            own, *before = await lake.metadata_of([file.path, *(candidate.path for candidate in earlier)])
-            changes[file.path] = _describe_changes(own, before)
+            own_metadata, *earlier_metadata = await lake.metadata_of(
+                [file.path, *(candidate.path for candidate in earlier)]
+            )
+            changes[file.path] = _describe_changes(own_metadata, earlier_metadata)
     return {path: texts for path, texts in changes.items() if texts}
 
 
 def _list_earlier(file: File, files: Sequence[File]) -> list[File]:
-    """The files before `file`, the last one first: by period, those of snapshots by the time of their run."""
-    kind = [
+    """Returns the files before `file`, the last one first: by period; those of snapshots by the time of their run."""
+    candidates = [
         candidate
         for candidate in files
         if (candidate.period is None) == (file.period is None) and candidate.path != file.path
     ]
     if file.period is None:
-        earlier = [candidate for candidate in kind if candidate.stamp < file.stamp]
+        earlier = [candidate for candidate in candidates if candidate.stamp < file.stamp]
     else:
         start = file.period.start
-        earlier = [candidate for candidate in kind if candidate.period and candidate.period.start < start]
+        earlier = [candidate for candidate in candidates if candidate.period and candidate.period.start < start]
         earlier.sort(key=lambda candidate: (candidate.period, candidate.stamp))
     return earlier[: -FILES_LOOKED_AT - 1 : -1]
 
 
-def _describe_changes(own: Metadata, before: Sequence[Metadata]) -> list[str]:
-    """The messages about the series of a file, given the metadata of earlier ones, the last of them first."""
-    earlier = next((metadata for metadata in before if metadata.rows and metadata.series), None)
-    if earlier is None or not own.series or not own.rows or own.fingerprint != earlier.fingerprint:
+def _describe_changes(own_metadata: Metadata, earlier_files: Sequence[Metadata]) -> list[str]:
+    """Returns the messages about the series of a file, given the metadata of earlier ones, the last of them first."""
+    earlier = next((metadata for metadata in earlier_files if metadata.rows and metadata.series), None)
+    if (
+        earlier is None
+        or not own_metadata.series
+        or not own_metadata.rows
+        or own_metadata.fingerprint != earlier.fingerprint
+    ):
         return []
-    names, names_before = decode_series(own.series), decode_series(earlier.series)
-    absent = names_before - names if _lasts_as_long(own, earlier) else set()
-    added = names - names_before if _lasts_as_long(earlier, own) else set()
+    names, names_before = decode_series(own_metadata.series), decode_series(earlier.series)
+    absent = names_before - names if _lasts_as_long(own_metadata, earlier) else set()
+    added = names - names_before if _lasts_as_long(earlier, own_metadata) else set()
     since = f"the answer before, {earlier.period}" if earlier.period else "the answer before"
     return [
         *([f"{_count(absent)} of {since}, not in this one: {describe_series(absent)}"] if absent else []),

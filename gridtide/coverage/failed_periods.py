@@ -1,7 +1,7 @@
-"""What was asked for in vain, remembered in the lake: `failed/<output_folder>/<file_prefix>.json`.
+"""Failed requests, recorded in the lake: `failed/<output_folder>/<file_prefix>.json`.
 
-Each period is asked for again after twice as long as the time before, so that one which an upstream
-always refuses is not asked for without end. What files cover is forgotten.
+Each period is requested again after twice the previous wait, so that a period that an upstream always refuses is not
+requested forever. Periods that files cover are removed from the record.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from gridtide.entries.entry import Entry
 from gridtide.lake import Lake
 from gridtide.periods import Period, missing
 
-logger = logging.getLogger("gridtide.attempts")
+logger = logging.getLogger("gridtide.coverage")
 
 
 FOLDER = "failed"
 
 
 FIRST = timedelta(hours=1)
-"""How long to wait after the first failure."""
+"""The wait after the first failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A `period` that was asked for `attempts` times, at `last` the last time, and why that failed."""
+    """A `period` that was requested `attempts` times, last at `last`, and the error of the last attempt."""
 
     period: Period
     attempts: int
     last: datetime
     error: str
     lasting: bool = False
-    """Whether asking again at once cannot help: only the monitor asks again, when it is worth it."""
+    """Whether an immediate retry cannot help: only the monitor retries, after `next`."""
     fingerprint: str = ""
-    """That of the entry that was asked, empty where an older version noted the failure."""
+    """The fingerprint of the entry that was requested; empty if an older version recorded the failure."""
 
     @property
     def next(self) -> datetime:
-        """When it is worth asking again: 1, 2, 4 … hours after the last time."""
+        """The time of the next attempt: 1, 2, 4 … hours after the last one."""
         return self.last + FIRST * (1 << min(self.attempts - 1, 16))
 
     def is_waiting(self, now: datetime) -> bool:
@@ -51,11 +51,11 @@ class Failure:
         return now < self.next and not is_future(self.last, now)
 
     def waits(self, entry: Entry, now: datetime) -> bool:
-        """Whether asking `entry` for it before `next` cannot help: the reason lasts, and the entry is as it was."""
+        """Whether requesting it before `next` cannot help: the reason lasts, and the entry has not changed."""
         return self.lasting and self.fingerprint == entry.fingerprint and self.is_waiting(now)
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as JSON, times in ISO 8601."""
+        """Returns the fields as JSON, times in ISO 8601."""
         return {
             "period": [self.period.start.isoformat(), self.period.end.isoformat()],
             "attempts": self.attempts,
@@ -69,7 +69,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class PeriodAnswer:
-    """Whether a `period` that was asked for was answered: `reason` says why not, empty if it was."""
+    """Whether a requested `period` was answered: `reason` says why not, and is empty if it was."""
 
     period: Period
     reason: str = ""
@@ -77,53 +77,61 @@ class PeriodAnswer:
 
 
 def after_run(
-    before: Sequence[Failure], answers: Sequence[PeriodAnswer], now: datetime, fingerprint: str = ""
+    earlier_failures: Sequence[Failure], answers: Sequence[PeriodAnswer], now: datetime, fingerprint: str = ""
 ) -> list[Failure]:
-    """What is to be remembered after a run at `now` with these `answers`: what they leave open, and what was open
-    before and was not asked for."""
+    """Returns the failures to record after a run at `now` with these `answers`: the unanswered periods, and the earlier
+    failures that were not requested."""
     latest = [
         Failure(
-            answer.period, 1 + _count_attempts(before, answer.period), now, answer.reason, answer.lasting, fingerprint
+            answer.period,
+            1 + _count_attempts(earlier_failures, answer.period),
+            now,
+            answer.reason,
+            answer.lasting,
+            fingerprint,
         )
         for answer in answers
         if answer.reason
     ]
     asked_again = [answer.period for answer in answers]
     open_before = [
-        replace(failure, period=piece) for failure in before for piece in missing(failure.period, asked_again)
+        replace(failure, period=unanswered)
+        for failure in earlier_failures
+        for unanswered in missing(failure.period, asked_again)
     ]
     return sorted([*latest, *open_before], key=lambda failure: failure.period)
 
 
-def _count_attempts(before: Sequence[Failure], period: Period) -> int:
-    """How often some of `period` was asked for in vain."""
-    return max((failure.attempts for failure in before if failure.period.overlaps(period)), default=0)
+def _count_attempts(earlier_failures: Sequence[Failure], period: Period) -> int:
+    """Returns how often a part of `period` was requested without success."""
+    return max((failure.attempts for failure in earlier_failures if failure.period.overlaps(period)), default=0)
 
 
 async def note_answers(lake: Lake, entry: Entry, answers: Sequence[PeriodAnswer], now: datetime) -> None:
-    """Remember what `answers` leave open, and forget what they close."""
-    before = await recall_failures(lake, entry)
-    failures = after_run(before, answers, now, entry.fingerprint)
-    if failures != before:
+    """Records the periods that `answers` leave open, and removes those that they close."""
+    earlier_failures = await recall_failures(lake, entry)
+    failures = after_run(earlier_failures, answers, now, entry.fingerprint)
+    if failures != earlier_failures:
         await remember_failures(lake, entry, failures)
 
 
 async def recall_failures(lake: Lake, entry: Entry) -> list[Failure]:
-    """What failed of `entry` and no later run made good; nothing, with a warning, where that is damaged."""
+    """Returns the failures of `entry` that no later run has resolved; empty, with a warning, if the record is
+    damaged."""
     path = _state_path(entry)
     if not await lake.store.exists(path):
         return []
     try:
         return [_from_json(item) for item in json.loads(await lake.store.read(path))]
     except (ValueError, KeyError, TypeError) as error:
-        logger.warning("%s: is damaged and passed over, what failed before is asked for at once: %r", path, error)
+        logger.warning("%s: is damaged and ignored, earlier failures are requested again at once: %r", path, error)
         return []
 
 
 async def remember_failures(lake: Lake, entry: Entry, failures: Sequence[Failure]) -> None:
-    """Replace what is remembered of `entry`."""
-    text = json.dumps([failure.as_dict() for failure in failures], indent=2)
-    await lake.store.put(_state_path(entry), text.encode() + b"\n", replace=True)
+    """Replaces the recorded failures of `entry`."""
+    document = json.dumps([failure.as_dict() for failure in failures], indent=2)
+    await lake.store.put(_state_path(entry), document.encode() + b"\n", replace=True)
 
 
 def _from_json(item: Mapping[str, Any]) -> Failure:

@@ -1,4 +1,4 @@
-"""What an entry lacks, and which runs of its schedule left nothing."""
+"""Finds what an entry lacks, and which runs of its schedule stored nothing."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 SERIES_NAMED = 5
-"""How many series a report names for a hole."""
+"""The number of series that a report names for a hole."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What the lake lacks of the `period` that it should hold of an entry.
+    """What the lake lacks of the `period` that it should cover for an entry.
 
-    `gaps` are in no file; `revisions` are to be asked for again, as they have settled since; what is `waiting` failed
-    before and is not asked for yet. `missed_run` is the run of the schedule that left no file; `snapshot` says whether
-    a snapshot makes that good. An entry is `skipped` for a reason. What was `checked` says which files are damaged and
-    cover nothing; `warnings` tell which files have stamps in the future; `scopes` say what files were not asked for,
-    and where that is not certain.
+    `gaps` are in no file; `revisions` have settled since they were requested and must be requested again; `waiting`
+    failed before and must wait for the next attempt. `missed_run` is the run of the schedule that stored no file;
+    `snapshot` tells whether a snapshot replaces it. `skipped` is the reason why an entry is skipped. `checked` tells
+    which files are damaged and cover nothing; `warnings` tell which files have stamps in the future; `scopes` tell what
+    was not requested in files, and where that is uncertain.
     """
 
     entry: Entry
@@ -56,18 +56,18 @@ class Finding:
 
     @property
     def problem(self) -> str | None:
-        """Which files are damaged or cannot be read."""
+        """The files that are damaged or cannot be read."""
         return "; ".join(self.checked.problems) or None
 
     def plan(self, parts: Sequence[Part]) -> Plan:
-        """`parts` in chunks, without what waits for another attempt."""
+        """Returns `parts` in chunks, without those that wait for another attempt."""
         return Plan(self.entry, cut_chunks(self.entry, parts, self.waiting))
 
 
 async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: datetime, lake: Lake) -> Finding:
-    """What the lake lacks of what should be there of `period`, by the names of sound files and what failed before.
+    """Finds what the lake lacks of `period`, from the names of sound files and the earlier failures.
 
-    `runs` are those of the entry's schedule that must be done by `now`, None for an entry without a schedule.
+    `runs` are the runs of the entry's schedule that must be finished by `now`, None for an entry without a schedule.
     Raises `StorageError`.
     """
     period = clip_to_schedule(entry, runs, period)
@@ -96,7 +96,7 @@ async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: 
 async def find_unpublished(
     entry: Entry, period: Period, now: datetime, lake: Lake, before: CheckedFiles
 ) -> list[dict[str, str]]:
-    """Where `entry` has no values in settled parts of `period` that files answer: `period`, `series`, and the
+    """Finds where `entry` has no values in settled parts of `period` that files answer: `period`, `series`, and the
     newest such `file`, whose rows were all that the upstream had.
 
     A file counts for what it was certainly asked for, and for no more. What was checked `before` is not read again.

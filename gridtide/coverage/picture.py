@@ -1,4 +1,4 @@
-"""Coverage as a person looks at it: a line of blocks and the periods that are missing."""
+"""Coverage for people: a bar of blocks, and the missing periods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gridtide.lake.soundness import CheckedFiles
 from gridtide.periods import Period, missing
 
 WIDTH = 20
-"""Cells of a picture."""
+"""The number of cells in a bar."""
 
 
 FAILED = "×"
@@ -25,7 +25,7 @@ LEVELS = " ▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Which parts of `span` are `complete`; what is `missing`, of which `failed` was asked for in vain."""
+    """The parts of `span` that are `complete`, the parts that are `missing`, and the parts whose requests `failed`."""
 
     span: Period
     complete: tuple[Period, ...]
@@ -33,12 +33,12 @@ class Coverage:
 
     @property
     def missing(self) -> list[Period]:
-        """What of the span is not complete."""
+        """The parts of the span that are not complete."""
         return missing(self.span, self.complete)
 
     @property
     def share(self) -> float:
-        """How much of the span is complete, 0 to 1."""
+        """The complete share of the span, 0 to 1."""
         return 1 - sum((hole.duration for hole in self.missing), timedelta()) / self.span.duration
 
     def __str__(self) -> str:
@@ -46,18 +46,22 @@ class Coverage:
         return f"{self.span.start:%Y-%m-%d} {picture} {self.span.end:%Y-%m-%d} {int(100 * self.share):>3}%"
 
     def picture(self, width: int = WIDTH) -> str:
-        """The span as a bar of `width` cells, each as high as the share of it that is complete, `×` where it failed.
+        """Returns the span as a bar of `width` cells. The height of a cell is its complete share; `×` means a failed
+        request.
 
         >>> day = lambda n: EPOCH + n * timedelta(days=1)
         >>> Coverage(Period(day(0), day(4)), (Period(day(0), day(2)),), (Period(day(3), day(4)),)).picture(4)
         '██ ×'
         """
-        step = self.span.duration / width
-        cells = [Period(self.span.start + i * step, self.span.start + (i + 1) * step) for i in range(width)]
+        cell_length = self.span.duration / width
+        cells = [
+            Period(self.span.start + index * cell_length, self.span.start + (index + 1) * cell_length)
+            for index in range(width)
+        ]
         return "".join(self._cell(cell) for cell in cells)
 
     def _cell(self, cell: Period) -> str:
-        """Nothing where nothing is complete, the highest where all is, between them wherever only some is."""
+        """Returns the block of a cell: empty if nothing is complete, full if all is, and between for any part."""
         holes = missing(cell, self.complete)
         if any(hole.overlaps(failed) for hole in holes for failed in self.failed):
             return FAILED
@@ -70,9 +74,9 @@ class Coverage:
 async def measure_coverage(
     lake: Lake, entry: Entry, period: Period, now: datetime, before: CheckedFiles | None = None
 ) -> Coverage | None:
-    """How much of `period` the lake holds of what is due at `now`, without damaged files.
+    """Measures how much of `period`, as far as due at `now`, the lake covers without damaged files.
 
-    What was checked `before` is not read again. None where nothing is due. Raises `StorageError`.
+    What was checked `before` is not read again. Returns None if nothing is due. Raises `StorageError`.
     """
     span = clip_to_due(entry, period, now)
     if span is None:

@@ -1,4 +1,4 @@
-"""What is to be collected for a period: what is due and not in the lake, in chunks."""
+"""Plans what to collect for a period: the data that are due and not in the lake, in chunks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gridtide.sources.registry import in_chunks, scope_of, source
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done for one entry: `chunks` to collect, or why it is `skipped`.
+    """The plan of one entry: the `chunks` to collect, or why it is `skipped`.
 
     A chunk is a period with the entry that is asked for it: `entry`, or one that asks only for a part of its scope.
     """
@@ -34,8 +34,8 @@ class Plan:
 
 
 async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *, refresh: bool = False) -> Plan:
-    """What of `period` is due at `now` and not in `lake`, in chunks of at most `entry.chunk`; with `refresh` all that
-    is due.
+    """Plans the parts of `period` that are due at `now` and not in `lake`, in chunks of at most `entry.chunk`; with
+    `refresh`, everything that is due.
 
     What failed for a reason that lasts is left to the monitor until it is worth asking again; the warnings name it.
     Damaged files cover nothing, whatever their names say. The warnings name them, the files that cannot be read, and
@@ -85,7 +85,7 @@ def _describe_waiting(waiting: Sequence[Failure]) -> list[str]:
 
 
 def why_not_asked(entry: Entry, period: Period, now: datetime) -> str | None:
-    """Why there is nothing to fill for `entry`, None if there may be."""
+    """Returns why there is nothing to collect for `entry`, or None."""
     if not entry.tabular:
         return f'keeps bodies only ("format": "{entry.format}")'
     if not source(entry.source).takes_period(entry):

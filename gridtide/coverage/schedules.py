@@ -1,4 +1,4 @@
-"""The runs of a schedule that are over, and schedules that lose no hour where clocks are set back."""
+"""The runs of a schedule that are over, and schedules that lose no hour when clocks are set back."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ from gridtide.entries.entry import Schedule
 from gridtide.periods import EPOCH, HOUR
 
 FIRST_YEAR, LAST_YEAR = 2024, 2037
-"""The years by whose clock changes zones are told apart; tables of zones end there and go on by rule."""
+"""The years whose clock changes distinguish time zones; zone tables end there and continue by rule."""
 
 EVERY_HOUR, EVERY_DAY, EVERY_MONTH, EVERY_WEEKDAY = set(range(24)), set(range(1, 32)), set(range(1, 13)), set(range(7))
 
 
 @dataclass(frozen=True, slots=True)
 class DueRuns:
-    """The runs of a schedule that must be done: the `last` one, and the `longest_spacing` between two of the latest."""
+    """The runs of a schedule that must be finished: the `last` one, and the `longest_spacing` between two of the
+    latest."""
 
     last: datetime
     longest_spacing: timedelta
 
     @classmethod
     def from_moments(cls, moments: Sequence[datetime]) -> DueRuns:
-        """Of the latest runs, oldest first, at least one."""
+        """Returns the due runs from the latest runs, oldest first, at least one."""
         return cls(moments[-1], max((later - earlier for earlier, later in pairwise(moments)), default=timedelta()))
 
 
 def keep_repeated_hour(schedule: Schedule) -> Schedule:
-    """The same schedule in UTC if it runs in every hour of every day in a zone whose clocks change.
+    """Returns the schedule in UTC if it runs in every hour of every day in a zone whose clocks change.
 
-    Prefect runs nothing in the hour that comes for the second time when clocks are set back, so that the snapshots of
-    that hour would be lost. UTC repeats no hour. All other schedules are returned as they are.
+    Prefect starts no runs in the repeated hour when clocks are set back, so the snapshots of that hour would be lost.
+    UTC repeats no hour. All other schedules are returned unchanged.
 
     >>> keep_repeated_hour(Schedule(cron="12 * * * *", timezone="Australia/Adelaide")).cron
     '42 * * * *'
@@ -55,9 +56,9 @@ def keep_repeated_hour(schedule: Schedule) -> Schedule:
 
 @lru_cache
 def find_zone_minutes(timezone: str) -> int | None:
-    """By how many minutes the clocks of a zone differ from UTC, beyond whole hours.
+    """Returns by how many minutes the clocks of a zone differ from UTC, beyond whole hours.
 
-    None where its clocks do not change, or change by less than an hour.
+    Returns None if its clocks do not change, or change by less than an hour.
     """
     zone = ZoneInfo(timezone)
     days = (datetime(LAST_YEAR, 12, 31, tzinfo=UTC) - datetime(FIRST_YEAR, 1, 1, tzinfo=UTC)).days

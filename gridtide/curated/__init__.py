@@ -1,7 +1,7 @@
-"""The lake's files read back: of each key the latest vintage, or all, now or as of some moment.
+"""Reads the lake's files back: of each key the latest vintage or all vintages, now or as of a given time.
 
-`compact` gathers the timestamped files of an entry into one file a month; `read` and `tables` give the
-same whether that was done, is going on, or was killed halfway.
+`compact` merges the timestamped files of an entry into one file per month; `read` and `tables` return the same before,
+during and after a compaction, and after one that was killed halfway.
 """
 
 from gridtide.curated.compaction import Compaction, compact

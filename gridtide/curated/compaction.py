@@ -1,10 +1,10 @@
-"""Timestamped files → months, each with every vintage.
+"""Compacts timestamped files into months, each with every vintage.
 
-    files not in the record ─► rows by month ─► month + rows, what changed ─► put ─► record
+    files not in the record ─► rows by month ─► month + rows, changes only ─► stored ─► record
 
-A month is put whole with the list of files in its footer, the record when all months of a batch are
-put. Whatever is killed between them, or runs beside it, the footers say what is where: what a month
-lacks is read from the files, and added by the next compaction.
+A month is stored as a whole with the list of its files in its footer; the record is stored after all months of a batch.
+If a compaction is killed in between, or another runs beside it, the footers are authoritative: rows that a month lacks
+are read from their files, and added by the next compaction.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ from gridtide.periods import Period
 from gridtide.threads import run_computing
 
 BATCH_ROWS = 1 << 20
-"""Rows that are read before the months that no later file touches are written: memory is that of a month."""
+"""The number of rows that are read before finished months (those that no later file touches) are written, so that
+memory use stays that of a month."""
 
 
 LAST = datetime.max.replace(tzinfo=UTC)
@@ -52,8 +53,8 @@ LAST = datetime.max.replace(tzinfo=UTC)
 
 @dataclass
 class Compaction:
-    """What a compaction of one entry did: `files` that went in with their `rows`, `months` written, in
-    `bytes`, the `problems` of files that were left out, and how many files were `removed` since."""
+    """The result of compacting one entry: the number of `files` added and their `rows`, the `months` written and their
+    `bytes`, the `problems` of files that were left out, and the number of files `removed` afterwards."""
 
     entry: str
     files: int = 0
@@ -64,7 +65,7 @@ class Compaction:
     removed: int = 0
 
     def __add__(self, later: Compaction) -> Compaction:
-        """What both did together."""
+        """Returns the combined result."""
         return Compaction(
             self.entry,
             self.files + later.files,
@@ -77,10 +78,11 @@ class Compaction:
 
 
 async def compact(lake: Lake, entry: Entry, *, row_group_rows: int = MONTH_ROW_GROUP) -> Compaction:
-    """Bring the months of `entry` up to its files, in row groups of `row_group_rows`; writes nothing where they are.
+    """Brings the months of `entry` up to date with its files, in row groups of `row_group_rows`; writes nothing if they
+    are.
 
-    A file that is damaged is left out and told in `problems`. Raises `StorageError` where the lake
-    cannot be read or written, or a month must be made anew from a file that is gone.
+    A damaged file is left out and listed in `problems`. Raises `StorageError` if the lake cannot be read or written, or
+    if a month must be rebuilt from a missing file.
     """
     dataset = await Dataset.of_entry(lake, entry)
     work = Work(dataset, Compaction(entry.name), row_group_rows=row_group_rows)
@@ -91,9 +93,9 @@ async def compact(lake: Lake, entry: Entry, *, row_group_rows: int = MONTH_ROW_G
 
 
 class Work:
-    """One compaction under way: `rows` of files that are read and not yet written, by month and path.
+    """A compaction in progress: `rows` are read and not yet written, by month and path.
 
-    With `within` only of these months, and what is written is not noted in the lake, only in `record`.
+    With `within` it covers only these months, and updates only `record`, not the record in the lake.
     """
 
     def __init__(
@@ -112,35 +114,39 @@ class Work:
         self.waiting = 0
 
     async def add_files(self, files: Iterable[File]) -> None:
-        """Read `files` and write the months they touch, by batches.
+        """Reads `files` and writes the months that they touch, in batches.
 
-        Those with a period come by its start, so that a month is made once, of all that touch it.
+        Files with a period are read by its start, so that each month is written once, from all files that touch it.
         """
         ordered = sorted(files, key=lambda file: file.period.start if file.period else LAST)
-        following = iter(ordered[1:])
+        next_files = iter(ordered[1:])
         async for file, loaded in read_ahead(self._load_file, ordered):
             if loaded is not None:
                 self._add_rows(file, *loaded)
-            after = next(following, None)
+            next_file = next(next_files, None)
             if self.waiting >= BATCH_ROWS:
-                await self.write_months([month for month in self.rows if after is None or not _may_touch(after, month)])
+                await self.write_months(
+                    [month for month in self.rows if next_file is None or not _may_touch(next_file, month)]
+                )
         await self.write_months(self.rows)
 
     async def write_months(self, months: Collection[str]) -> None:
-        """Put `months`, of what is read and what the record has in them; then the record if it says anything new."""
+        """Stores `months` from the rows read and the files of the record, then the record if it has changed."""
         for month in sorted(months):
             rows = self.rows.pop(month, {})
             await self._merge_month(month, rows)
             self.waiting -= sum(table.num_rows for table in rows.values())
-        waiting = {path for rows in self.rows.values() for path in rows}
-        self.record.files |= {path: compacted for path, compacted in self.unrecorded.items() if path not in waiting}
-        self.unrecorded = {path: compacted for path, compacted in self.unrecorded.items() if path in waiting}
+        waiting_paths = {path for rows in self.rows.values() for path in rows}
+        self.record.files |= {
+            path: compacted for path, compacted in self.unrecorded.items() if path not in waiting_paths
+        }
+        self.unrecorded = {path: compacted for path, compacted in self.unrecorded.items() if path in waiting_paths}
         if self.within is None and self.record != self.dataset.record:
             await self.lake.store.put(f"{self.dataset.path}/{RECORD_NAME}", self.record.encode(), replace=True)
 
     async def find_stale(self) -> set[str]:
-        """The months without a file that the record has in them, from which another compaction took it away, or
-        with one that was superseded."""
+        """Returns the months that lack a file of the record, because another compaction replaced them, or that contain
+        a superseded file."""
         recorded = {month for compacted in self.record.files.values() for month in compacted.months}
         stale = recorded - self.dataset.tags.keys()
         async for month, described in read_ahead(self.dataset.describe_month, self.dataset.tags):
@@ -173,28 +179,32 @@ class Work:
         self.compaction.rows += table.num_rows
 
     async def _merge_month(self, month: str, rows: Mapping[str, pa.Table]) -> None:
-        """Put `month` with all that the record has in it and `rows`, by path, unless it is so already."""
+        """Stores `month` with its files in the record and `rows`, by path, unless it is up to date."""
         path = month_path(self.dataset.path, month)
         stored = (
             await self.dataset.read_month(month, month_period(month)) if await self.lake.store.exists(path) else None
         )
-        base = stored if stored and self.dataset.superseded.keys().isdisjoint(stored.inputs) else Month()
+        earlier_month = stored if stored and self.dataset.superseded.keys().isdisjoint(stored.inputs) else Month()
         expected = self.record.inputs(month) | {name: self.unrecorded[name].content_hash for name in rows}
-        late = dict(expected.items() - base.inputs.items())
-        if stored and not expected:  # all that it held was superseded
+        late_inputs = dict(expected.items() - earlier_month.inputs.items())
+        if stored and not expected:  # all of its files are superseded
             await self.lake.store.remove([path])
-        if not late:
+        if not late_inputs:
             return
-        tables = [rows[name] if name in rows else await self._reload_rows(month, name, expected[name]) for name in late]
-        if min(map(earliest_retrieval, tables)) > base.newest:
-            tables.append(base.table)
-        else:  # they may divide what was one vintage
+        tables = [
+            rows[name] if name in rows else await self._reload_rows(month, name, expected[name]) for name in late_inputs
+        ]
+        if min(map(earliest_retrieval, tables)) > earlier_month.newest:
+            tables.append(earlier_month.table)
+        else:  # older rows may split a vintage, so all files are read again
             tables += [
-                await self._reload_rows(month, *earlier) for earlier in base.inputs.items() if earlier[0] not in late
+                await self._reload_rows(month, *earlier_input)
+                for earlier_input in earlier_month.inputs.items()
+                if earlier_input[0] not in late_inputs
             ]
         merged = Month(
-            {**base.inputs, **late},
-            max(base.newest, *map(latest_retrieval, tables[: len(late)])),
+            {**earlier_month.inputs, **late_inputs},
+            max(earlier_month.newest, *map(latest_retrieval, tables[: len(late_inputs)])),
             pa.concat_tables(tables),
         )
         body = await run_computing(merged.encode, row_group_rows=self.row_group_rows)
@@ -203,18 +213,18 @@ class Work:
         self.compaction.bytes += len(body)
 
     async def _reload_rows(self, month: str, path: str, content_hash: str) -> pa.Table:
-        """The rows of `month` in a file that was compacted before."""
+        """Returns the rows of `month` in a file that was compacted before."""
         file = self.dataset.files.get(path)
         if file is None or file.removed:
-            happened = f"is gone, and {month_path(self.dataset.path, month)} must be made anew from it"
-            raise StorageError(path, happened, f"Put it back, or go on without it: remove {self.dataset.path}")
+            happened = f"is missing, and {month_path(self.dataset.path, month)} must be rebuilt from it"
+            raise StorageError(path, happened, f"Restore it, or continue without it: remove {self.dataset.path}")
         [(metadata, table)] = await load_files(self.lake, [file], {path: content_hash}, verify=True)
         return split_months(as_stored(table, metadata.stored_at, path))[month]
 
 
 def _may_touch(file: File, month: str) -> bool:
-    """Whether `file`, or one that comes after it by the start of its period, may hold values of `month`.
+    """Whether `file`, or one with a later start, may contain values of `month`.
 
-    Where files say no period, any may: such months are written all the same, and again.
+    A file without a period may touch any month: such months are written, and written again if it does.
     """
     return file.period is not None and file.period.start - REACH < month_period(month).end

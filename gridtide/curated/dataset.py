@@ -1,4 +1,4 @@
-"""The files of one entry and what of them is compacted, as the lake has them now."""
+"""The files of one entry, and which of them are compacted, as the lake has them now."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from gridtide.threads import run_computing, run_decoding
 logger = logging.getLogger("gridtide.curated")
 
 REACH = timedelta(days=8)
-"""How far intervals may lie beyond the period of their file: a seven-day forecast is filed under its day of issue."""
+"""How far intervals may lie outside the period of their file: a seven-day forecast is stored under its day of issue."""
 
 READ_AHEAD = 4
-"""How many files, small ones `GROUP_BYTES`, are being read while one is worked on."""
+"""The number of files that are read ahead; small files count by groups of `GROUP_BYTES`."""
 
 GROUP_BYTES = 1 << 20
-"""Bytes of small files that are read at once, some 16 of 9,000 rows: more gain nothing and take memory."""
+"""The bytes of small files that are read together, about 16 files of 9,000 rows: more gain nothing and take memory."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,7 +50,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Dataset:
-    """All files of an entry. `record` says what compacted ones hold, `tags` are those of the months that are there."""
+    """All files of an entry. `record` describes the compacted files, `tags` are those of the months that exist."""
 
     lake: Lake
     path: str
@@ -60,22 +60,25 @@ class Dataset:
 
     @classmethod
     async def of_entry(cls, lake: Lake, entry: Entry) -> Dataset:
-        """The files of `entry`, as `open` finds them."""
+        """Opens the dataset of `entry`, as `open` does."""
         return await cls.open(lake, entry.output_folder, entry.file_prefix)
 
     @classmethod
     async def open(cls, lake: Lake, output_folder: str, file_prefix: str) -> Dataset:
-        """The files that `file_prefix` names in `output_folder`; asks the lake for two lists and one small file."""
+        """Opens the dataset of the files with `file_prefix` in `output_folder`; requests two listings and one small
+        file."""
         path = dataset_folder(output_folder, file_prefix)
         listing = lake.files(output_folder, file_prefix, superseded=True)
         listed, objects = await asyncio.gather(listing, lake.store.objects(path))
         tabular = {EXTENSIONS[name] for name in TABULAR}
         tags_by_path = {stored.path: stored.e_tag for stored in objects}
-        months = {name.rpartition("/")[2].removesuffix(".parquet"): e_tag for name, e_tag in tags_by_path.items()}
-        named = {month: e_tag for month, e_tag in months.items() if month_path(path, month) in tags_by_path}
-        tags = {month: e_tag for month, e_tag in named.items() if is_month(month)}
-        for name in sorted(named.keys() - tags.keys()):
-            logger.warning("%s: passed over, no name of a month", month_path(path, name))
+        tags_by_stem = {name.rpartition("/")[2].removesuffix(".parquet"): e_tag for name, e_tag in tags_by_path.items()}
+        tags_by_name = {
+            month: e_tag for month, e_tag in tags_by_stem.items() if month_path(path, month) in tags_by_path
+        }
+        tags = {month: e_tag for month, e_tag in tags_by_name.items() if is_month(month)}
+        for name in sorted(tags_by_name.keys() - tags.keys()):
+            logger.warning("%s: ignored, not the name of a month", month_path(path, name))
         record_path = f"{path}/{RECORD_NAME}"
         record = await _read_record(lake, record_path) if record_path in tags_by_path else CompactionRecord()
         files = {file.path: file for file in listed if file.extension in tabular}
@@ -85,14 +88,14 @@ class Dataset:
         return cls(lake, path, files | missing, record, tags)
 
     def new_files(self) -> list[File]:
-        """The files that are not compacted and still count."""
+        """Returns the files that are neither compacted nor superseded."""
         return [
             file for file in self.files.values() if file.path not in self.record.files and file.superseded_at is None
         ]
 
     @cached_property
     def superseded(self) -> dict[str, datetime]:
-        """From when on files count no more, by path."""
+        """The time from which each superseded file no longer counts, by path."""
         return {file.path: file.superseded_at for file in self.files.values() if file.superseded_at}
 
     def still_counts(self, path: str, as_of: datetime | None) -> bool:
@@ -101,7 +104,7 @@ class Dataset:
         return moment is None or (as_of is not None and as_of < moment)
 
     def valid_record(self) -> CompactionRecord:
-        """What the record says, without the files that were superseded since and the months that hold them."""
+        """Returns the record without the files that were superseded since, and without the months that contain them."""
         superseded = {path: compacted for path, compacted in self.record.files.items() if path in self.superseded}
         stale = {month for compacted in superseded.values() for month in compacted.months}
         return CompactionRecord(
@@ -110,29 +113,29 @@ class Dataset:
         )
 
     def content_hash(self, file: File) -> str | None:
-        """That of `file` if it is compacted; one that changed since then is named in a warning."""
+        """Returns the content hash of `file` if it is compacted; warns if the file has changed since."""
         compacted = self.record.files.get(file.path)
         if compacted is None:
             return None
         if compacted.size != file.size:
-            logger.warning("%s: is not the file that was compacted; what was compacted counts", file.path)
+            logger.warning("%s: is not the file that was compacted; the compacted rows count", file.path)
         return compacted.content_hash
 
     async def read_month(
         self, month: str, period: Period, *, only_latest: bool = False, locations: Collection[str] | None = None
     ) -> Month | None:
-        """`month` as `Month.decode` reads it; None, with a warning, where it is damaged or gone."""
+        """Reads `month` as `Month.decode` does; None, with a warning, if it is damaged or missing."""
         path = month_path(self.path, month)
         try:
             return await run_decoding(
                 Month.decode, await self.lake.store.read(path), period, only_latest=only_latest, locations=locations
             )
         except (StorageError, ValueError) as error:
-            logger.warning("%s: passed over, the files it was compacted from are read instead: %s", path, error)
+            logger.warning("%s: ignored, the files that it was compacted from are read instead: %s", path, error)
             return None
 
     async def describe_month(self, month: str) -> Month | None:
-        """`month` without its rows: as the record has it if that is of what is there, else from its footer."""
+        """Returns `month` without its rows: from the record if that matches the stored month, else from its footer."""
         recorded = self.record.months.get(month)
         if recorded is not None and recorded.e_tag == self.tags[month] is not None:
             return Month(self.record.inputs(month), recorded.newest)
@@ -140,15 +143,15 @@ class Dataset:
         try:
             return Month.of_footer(await self.lake.footer(path))
         except (StorageError, ValueError) as error:
-            logger.warning("%s: passed over, the files it was compacted from are read instead: %s", path, error)
+            logger.warning("%s: ignored, the files that it was compacted from are read instead: %s", path, error)
             return None
 
 
 def group_small(files: Iterable[File]) -> Iterator[list[File]]:
-    """`files` in that order, those that follow each other as one while that is within `GROUP_BYTES` bytes."""
+    """Groups `files`, in their order: adjacent files form one group of up to `GROUP_BYTES` bytes."""
     waiting: list[File] = []
     for file in files:
-        if waiting and sum(small.size for small in (*waiting, file)) > GROUP_BYTES:
+        if waiting and sum(waiting_file.size for waiting_file in (*waiting, file)) > GROUP_BYTES:
             yield waiting
             waiting = []
         waiting.append(file)
@@ -159,13 +162,14 @@ def group_small(files: Iterable[File]) -> Iterator[list[File]]:
 async def load_files(
     lake: Lake, files: Sequence[File], hashes: Mapping[str, str | None], *, verify: bool = True
 ) -> list[tuple[Metadata, pa.Table]]:
-    """What each of `files` says of itself, and its observations.
+    """Returns the metadata and the observations of each of `files`.
 
-    Rows further from its period than `REACH` are left out with a warning: no reader looks for them there.
+    Rows further than `REACH` from the period of their file are left out with a warning, because no reader looks for
+    them there.
 
-    Raises `DamagedError` where one is damaged or says to hold another period than its name, with `verify` also where
-    its rows are not those it was stored with; `StorageError` where it is not what `hashes` says of its path, or cannot
-    be read. Without `verify`, tables may lack their constant columns (`ConstantColumns`).
+    Raises `DamagedError` if a file is damaged, or its metadata states another period than its name; with `verify` also
+    if its rows are not those it was stored with. Raises `StorageError` if a file does not have the hash in `hashes`, or
+    cannot be read. Without `verify`, tables may lack their constant columns (`ConstantColumns`).
     """
     loaded = await lake.observations([file.path for file in files], only_varying=not verify)
     return [
@@ -177,40 +181,40 @@ async def load_files(
 async def _check_rows(
     file: File, metadata: Metadata, table: pa.Table, content_hash: str | None, *, verify: bool
 ) -> pa.Table:
-    """The rows of `table` near the period of `file`; raises as `load_files` does."""
+    """Returns the rows of `table` near the period of `file`; raises as `load_files` does."""
     if error := find_mismatch(file, metadata):
         raise error
     if content_hash not in (None, metadata.content_hash):
-        fix = "Put that file back, or make anew what was made from it"
+        fix = "Restore that file, or rebuild what was made from it"
         raise StorageError(file.path, "is not the file that was pinned or compacted", fix)
     if metadata.rows != table.num_rows or (verify and metadata.content_hash != await _content_hash(table)):
         happened = "does not hold the rows it was stored with"
         raise DamagedError(file.path, happened, "Move it out of the lake and collect its period again")
     if file.period is not None:
-        near = starting_in(table, Period(file.period.start - REACH, file.period.end + REACH))
-        if near.num_rows < table.num_rows:
-            far = table.num_rows - near.num_rows
-            logger.warning("%s: %d rows lie far from its period and are left out", file.path, far)
-        table = near
+        near_rows = starting_in(table, Period(file.period.start - REACH, file.period.end + REACH))
+        if near_rows.num_rows < table.num_rows:
+            far_count = table.num_rows - near_rows.num_rows
+            logger.warning("%s: %d rows lie far from its period and are left out", file.path, far_count)
+        table = near_rows
     return table
 
 
 def may_hold(file: File, period: Period) -> bool:
-    """Whether by its name `file` can hold values of `period`."""
+    """Whether, by its name, `file` can contain values of `period`."""
     if file.period is None:
         return True
     return bool(file.period.start - REACH < period.end and file.period.end + REACH > period.start)
 
 
 def starting_in(table: pa.Table, period: Period) -> pa.Table:
-    """The rows of `table` whose interval starts in `period`."""
+    """Returns the rows of `table` whose interval starts in `period`."""
     starts = to_microseconds(table["interval_start"])
-    inside = (starts >= microseconds(period.start)) & (starts < microseconds(period.end))
-    return table if inside.all() else table.filter(pa.array(inside))
+    is_inside = (starts >= microseconds(period.start)) & (starts < microseconds(period.end))
+    return table if is_inside.all() else table.filter(pa.array(is_inside))
 
 
 def split_months(table: pa.Table) -> dict[str, pa.Table]:
-    """`table` by the month in which each interval starts, UTC."""
+    """Splits `table` by the month in which each interval starts, UTC."""
     months = to_microseconds(table["interval_start"]).astype("M8[us]").astype("M8[M]")
     distinct = np.unique(months)
     if len(distinct) == 1:
@@ -219,41 +223,42 @@ def split_months(table: pa.Table) -> dict[str, pa.Table]:
 
 
 def earliest_retrieval(table: pa.Table) -> int:
-    """The earliest retrieval in `table`, which is not empty, in µs since 1970."""
+    """Returns the earliest retrieval in `table`, which is not empty, in µs since 1970."""
     return int(read_times(table, "retrieved_at").min())
 
 
 def latest_retrieval(table: pa.Table) -> int:
-    """The latest retrieval in `table`, which is not empty, in µs since 1970."""
+    """Returns the latest retrieval in `table`, which is not empty, in µs since 1970."""
     return int(read_times(table, "retrieved_at").max())
 
 
 async def read_ahead(
     ask: Callable[[Item], Awaitable[Result]], items: Iterable[Item], limit: int = READ_AHEAD
 ) -> AsyncIterator[tuple[Item, Result]]:
-    """Each of `items` with what `ask` says of it, in that order, `limit` being asked at a time."""
+    """Yields each of `items` with its result of `ask`, in their order, while up to `limit` requests run at a time."""
     waiting = iter(items)
     requests: deque[tuple[Item, asyncio.Future[Result]]] = deque()
     try:
         while True:
-            while len(requests) < limit and (item := next(waiting, None)) is not None:
-                requests.append((item, asyncio.ensure_future(ask(item))))
+            while len(requests) < limit and (upcoming := next(waiting, None)) is not None:
+                requests.append((upcoming, asyncio.ensure_future(ask(upcoming))))
             if not requests:
                 return
-            item, answer = requests.popleft()
-            yield item, await answer
+            upcoming, result = requests.popleft()
+            yield upcoming, await result
     finally:
-        for _, answer in requests:
-            answer.cancel()
+        for _, result in requests:
+            result.cancel()
 
 
 def _as_compacted(size: int, removed: RemovedFile) -> CompactedFile:
-    """What the record says of a file that was removed, wherever the record was lost."""
+    """Returns the record of a removed file, for when the record is lost."""
     return CompactedFile(size, removed.metadata.content_hash, removed.metadata.stored_at, removed.months)
 
 
 def _as_removed(path: str, compacted: CompactedFile) -> File:
-    """A compacted file that is gone although nothing says it was removed: months stand for it all the same."""
+    """Returns a compacted file that is missing although no list of removed files names it; its months replace it all
+    the same."""
     name = parse_name(path.rpartition("/")[2])
     period, stamp, extension = (name.period, name.stamp, name.extension) if name else (None, compacted.stored_at, "")
     metadata = Metadata("", period, "", 0, compacted.content_hash, compacted.stored_at, "")
@@ -265,7 +270,7 @@ async def _read_record(lake: Lake, path: str) -> CompactionRecord:
     try:
         return CompactionRecord.decode(await lake.store.read(path))
     except ValueError as error:
-        logger.warning("%s: is damaged and passed over; compact again: %s", path, error)
+        logger.warning("%s: is damaged and ignored; compact again: %s", path, error)
         return CompactionRecord()
 
 

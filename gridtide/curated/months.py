@@ -1,11 +1,11 @@
-"""What is compacted: of the files of a dataset, and in each of its months.
+"""Compacted files: the record of a dataset's compacted files, and its months.
 
-    processed/<output_folder>/<file_prefix>/inputs.json              the files, and what each holds
-    processed/<output_folder>/<file_prefix>/2024/2024-03.parquet     a month; its footer says what went in
+    processed/<output_folder>/<file_prefix>/inputs.json              the files, and the months of each
+    processed/<output_folder>/<file_prefix>/2024/2024-03.parquet     a month; its footer lists its inputs
 
-The footer of a month is the truth about that month, put with its rows in one piece. `inputs.json`
-is put after the months and spares opening files: whoever finds a month other than it says looks at
-the footer. Losing it, or an update of it, costs time and nothing else.
+The footer of a month is authoritative: it is stored together with the rows. `inputs.json` is stored after the months
+and saves opening files; a reader that finds another month than it describes reads the footer. Losing `inputs.json`, or
+an update of it, costs only time.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ RECORD_NAME = "inputs.json"
 
 
 _MONTH = re.compile(r"(?!0000|9999)[0-9]{4}-(0[1-9]|1[0-2])")
-"""Of the years that a datetime has, and can tell the end of."""
+"""Years that a datetime can represent, including the end of their last month."""
 
 
 MONTH_ROW_GROUP = 1 << 16
-"""Rows of a row group: more are decoded for one location, fewer compress worse."""
+"""Rows in a row group: with more rows, more are decoded for one location; with fewer, they compress worse."""
 
 
 SORTED_ROWS = 1 << 20
-"""Rows that are sorted at a time, some 0.5 kB each; the others of a month wait in memory, 0.1 kB each."""
+"""Rows that are sorted at a time, about 0.5 kB each; the other rows of a month wait in memory, 0.1 kB each."""
 
 
 FILTER_COLUMNS = ["source", "location", "variable", "interval_start"]
-"""By these a reader passes over row groups."""
+"""The columns by whose statistics a reader skips row groups."""
 
 
 _INPUTS = b"gridtide.inputs"
@@ -56,15 +56,16 @@ _NEWEST = b"gridtide.newest"
 
 
 _LATEST = b"gridtide.latest"
-"""How many row groups hold the latest vintages, which come first."""
+"""The number of row groups with the latest vintages, which come first."""
 
 
 _ROWS = b"gridtide.rows"
-"""How many rows each row group has: who writes a file anew may keep what its footer says, but divides it otherwise."""
+"""The number of rows of each row group. A program that rewrites a file may copy the footer but divide the rows
+otherwise."""
 
 
 class CompactedFile(msgspec.Struct, frozen=True):
-    """What a file holds: `months` are those its intervals start in, such as `2024-03`."""
+    """A compacted file: `months`, such as `2024-03`, are those in which its intervals start."""
 
     size: int
     content_hash: str
@@ -73,7 +74,7 @@ class CompactedFile(msgspec.Struct, frozen=True):
 
 
 class CompactedMonth(msgspec.Struct, frozen=True):
-    """A month as it was put: the store's tag of it, and the latest retrieval in it, µs since 1970."""
+    """A stored month: the store's tag, and the latest retrieval in it, in µs since 1970."""
 
     e_tag: str | None
     newest: int
@@ -86,22 +87,22 @@ class CompactionRecord(msgspec.Struct):
     months: dict[str, CompactedMonth] = {}
 
     def encode(self) -> bytes:
-        """As JSON, a line a file."""
+        """Encodes the record as JSON, one line per file."""
         return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1) + b"\n"
 
     @classmethod
     def decode(cls, body: bytes) -> CompactionRecord:
-        """The inverse of `encode`; raises `ValueError` if it is none."""
+        """Decodes the output of `encode`; raises `ValueError` for anything else."""
         return msgspec.json.decode(body, type=cls)
 
     def inputs(self, month: str) -> dict[str, str]:
-        """The content hashes, by path, of the files that hold values of `month`."""
+        """Returns the content hashes, by path, of the files with values of `month`."""
         return {path: compacted.content_hash for path, compacted in self.files.items() if month in compacted.months}
 
 
 @dataclass(frozen=True)
 class Month:
-    """What is known of a month, its vintages at least, of which files (content hash by path), and the latest
+    """A month: at least its vintages in `table`, the files that they are from (content hash by path), and the latest
     retrieval in those, in µs since 1970."""
 
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -109,12 +110,13 @@ class Month:
     table: pa.Table = field(default_factory=STORED.empty_table)
 
     def encode(self, *, row_group_rows: int = MONTH_ROW_GROUP, sorted_rows: int = SORTED_ROWS) -> bytes:
-        """As Parquet with statistics by row group: the latest vintages sorted by key, then the others so.
+        """Encodes the month as Parquet with statistics by row group: first the latest vintages, then the others, each
+        sorted by key.
 
-        A row group has `row_group_rows` rows; about `sorted_rows` are sorted at a time.
+        A row group has `row_group_rows` rows; about `sorted_rows` rows are sorted at a time.
         """
         sink = io.BytesIO()
-        rows: list[int] = []
+        group_rows: list[int] = []
         older: list[pa.Table] = []
         constants = ConstantsFinder()
 
@@ -125,15 +127,15 @@ class Month:
                 older.append(earlier)
                 yield newest
 
-        summed = ChecksummingSink(sink)
+        checksumming_sink = ChecksummingSink(sink)
 
-        def write_group(group: pa.Table) -> None:
-            writer.write_table(group)
-            summed.end_group()
-            rows.append(group.num_rows)
+        def write_group(row_group: pa.Table) -> None:
+            writer.write_table(row_group)
+            checksumming_sink.end_group()
+            group_rows.append(row_group.num_rows)
 
         with pq.ParquetWriter(
-            summed.sink,
+            checksumming_sink.sink,
             STORED,
             compression="zstd",
             use_dictionary=[*LABEL_COLUMNS, "file", "stored_at", "retrieved_at", RETRIEVALS.name],
@@ -141,74 +143,75 @@ class Month:
             write_statistics=FILTER_COLUMNS,
             write_page_checksum=True,
         ) as writer:
-            for group in _row_groups(sort_latest(), row_group_rows):
-                write_group(group)
-            groups = len(rows)
-            for group in _row_groups(older, row_group_rows):
-                write_group(group)
+            for row_group in _row_groups(sort_latest(), row_group_rows):
+                write_group(row_group)
+            latest_groups = len(group_rows)
+            for row_group in _row_groups(older, row_group_rows):
+                write_group(row_group)
             metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest)}
-            metadata |= {_LATEST: str(groups), _ROWS: json.dumps(rows)}
+            metadata |= {_LATEST: str(latest_groups), _ROWS: json.dumps(group_rows)}
             writer.add_key_value_metadata(metadata)
-            writer.add_key_value_metadata(constants.as_footer() | summed.as_footer())
+            writer.add_key_value_metadata(constants.as_footer() | checksumming_sink.as_footer())
         return sink.getvalue()
 
     @classmethod
     def decode(
         cls, body: Any, period: Period, *, only_latest: bool = False, locations: Collection[str] | None = None
     ) -> Month:
-        """The inverse of `encode`, with those row groups that may hold values of `period`, at `locations` if given.
+        """Decodes the output of `encode`: the row groups that may contain values of `period`, at `locations` if given.
 
-        With `only_latest` these are the latest vintages alone, without file, moment of storing and constant columns
-        (`ConstantColumns`). Raises `ValueError` if it is damaged.
+        With `only_latest` only the latest vintages are read, without file, time of storing and constant columns
+        (`ConstantColumns`). Raises `ValueError` if the month is damaged.
         """
         schema = SCHEMA.append(RETRIEVALS) if only_latest else STORED
         try:
             file = open_checked(pa.py_buffer(body))
-            about = cls.of_footer(file.metadata)
+            description = cls.of_footer(file.metadata)
             pairs = file.metadata.metadata
             constants = ConstantColumns.read(pairs) if only_latest else ConstantColumns()
             schema = constants.drop_from(schema)
-            groups = range(int(pairs[_LATEST]) if only_latest else file.metadata.num_row_groups)
-            chosen = [
+            group_range = range(int(pairs[_LATEST]) if only_latest else file.metadata.num_row_groups)
+            selected_groups = [
                 group
-                for group in groups
+                for group in group_range
                 if _may_overlap(file.metadata, group, period) and _may_have_any(file.metadata, group, locations)
             ]
-            verify_row_groups(pairs, body, chosen)
-            table = file.read_row_groups(chosen, schema.names, use_threads=False)
+            verify_row_groups(pairs, body, selected_groups)
+            table = file.read_row_groups(selected_groups, schema.names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(str(error)) from error
-        return cls(about.inputs, about.newest, constants.attach(table))
+        return cls(description.inputs, description.newest, constants.attach(table))
 
     @classmethod
     def of_footer(cls, metadata: pq.FileMetaData) -> Month:
-        """What the footer says, without rows; raises `ValueError` if it is not that of a month, or tells of other
-        columns or rows than were written."""
+        """Returns the month of a footer, without rows; raises `ValueError` if the footer is not that of a month, or
+        describes other columns or rows than the file has."""
         pairs = metadata.metadata or {}
         ConstantColumns.read(pairs)
         try:
-            about = cls(_footer_value(pairs, _INPUTS, dict[str, str]), _footer_value(pairs, _NEWEST, Micros))
-            rows, latest = _footer_value(pairs, _ROWS, list[int]), _footer_value(pairs, _LATEST, int)
+            description = cls(_footer_value(pairs, _INPUTS, dict[str, str]), _footer_value(pairs, _NEWEST, Micros))
+            written_rows, latest_groups = _footer_value(pairs, _ROWS, list[int]), _footer_value(pairs, _LATEST, int)
         except KeyError as error:
-            raise ValueError("it does not say what it was compacted from") from error
+            raise ValueError("it does not list the files it was compacted from") from error
         row_counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        if row_counts != rows or not 0 <= latest <= len(rows):
+        if row_counts != written_rows or not 0 <= latest_groups <= len(written_rows):
             raise ValueError("it does not hold the rows it was written with")
         if not metadata.schema.to_arrow_schema().equals(STORED):
             raise ValueError(f"its columns are not those of a compacted month: {', '.join(metadata.schema.names)}")
-        return about
+        return description
 
 
-def _footer_value(pairs: Mapping[bytes, bytes], key: bytes, kind: Any) -> Any:
-    """What a footer says under `key`, of that `kind`; raises `ValueError` for another, `KeyError` for nothing."""
+def _footer_value(pairs: Mapping[bytes, bytes], key: bytes, value_type: Any) -> Any:
+    """Returns the value of `key` in a footer; raises `ValueError` if it is not of type `value_type`, `KeyError` if it
+    is absent."""
     try:
-        return msgspec.json.decode(pairs[key], type=kind)
+        return msgspec.json.decode(pairs[key], type=value_type)
     except msgspec.DecodeError as error:
-        raise ValueError(f"what it says as {key.decode()} is damaged: {error}") from error
+        raise ValueError(f"its {key.decode()} is damaged: {error}") from error
 
 
 def _row_groups(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
-    """The rows of `tables`, one after the other, as row groups of `rows` with the labels that they have."""
+    """Yields the rows of `tables` as row groups of `rows` rows, with dictionaries of only the labels they use."""
     waiting = STORED.empty_table()
     for table in tables:
         waiting = pa.concat_tables([waiting, table])
@@ -220,28 +223,28 @@ def _row_groups(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 
 def dataset_folder(output_folder: str, file_prefix: str) -> str:
-    """The folder of what is compacted from an entry's files, which folder and prefix identify."""
+    """Returns the folder of the months of an entry, which its output folder and file prefix identify."""
     return f"{PROCESSED}/{output_folder}/{file_prefix}"
 
 
 def month_path(dataset: str, month: str) -> str:
-    """Where `month` is."""
+    """Returns the path of `month`."""
     return f"{dataset}/{month[:4]}/{month}.parquet"
 
 
 def is_month(name: str) -> bool:
-    """Whether `name` is that of a month, as `2024-03` is."""
+    """Whether `name` is the name of a month, such as `2024-03`."""
     return _MONTH.fullmatch(name) is not None
 
 
 def month_period(month: str) -> Period:
-    """The interval starts of `month`, UTC."""
+    """Returns the period of `month`, UTC."""
     start = EPOCH.replace(year=int(month[:4]), month=int(month[5:]))
     return Period(start, (start + timedelta(days=31)).replace(day=1))
 
 
 def months_of(period: Period) -> list[str]:
-    """The months that have a part in `period`, UTC.
+    """Returns the months that overlap `period`, UTC.
 
     >>> months_of(Period(EPOCH, EPOCH + timedelta(days=32)))
     ['1970-01', '1970-02']
@@ -253,7 +256,7 @@ def months_of(period: Period) -> list[str]:
 
 
 def _read_statistics(metadata: pq.FileMetaData, group: int, name: str) -> pq.Statistics | None:
-    """The bounds of a column in a row group, None where the file does not say them."""
+    """Returns the bounds of a column in a row group, or None if the file does not state them."""
     statistics = metadata.row_group(group).column(STORED.get_field_index(name)).statistics
     return statistics if statistics is not None and statistics.has_min_max else None
 
@@ -264,9 +267,9 @@ def _may_overlap(metadata: pq.FileMetaData, group: int, period: Period) -> bool:
 
 
 def _may_have_any(metadata: pq.FileMetaData, group: int, locations: Collection[str] | None) -> bool:
-    """Whether a row group may hold values at `locations`, or at what they are the first part of (`A` of `A/B`)."""
+    """Whether a row group may contain values at `locations`, or at locations below them (`A/B` is below `A`)."""
     bounds = _read_statistics(metadata, group, "location")
     if locations is None or bounds is None:
         return True
-    # 0 is the character after the slash: all of `A/…` sorts before `A0`.
+    # 0 is the character after the slash, so all of `A/…` sorts before `A0`.
     return any(bounds.min < f"{location}0" and location <= bounds.max for location in locations)

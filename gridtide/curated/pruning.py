@@ -1,13 +1,14 @@
-"""Files that are compacted are removed, and months stand for them from then on.
+"""Removes files that are compacted; their months replace them from then on.
 
-    months are read and verified ─► removed_<moment>.json is put ─► files are removed
+    months are read and verified ─► removed_<moment>.json is stored ─► files are removed
 
-Whatever is killed between these steps leaves a lake that reads the same: a file that is listed as removed and still
-there counts as it is, and is removed by the next run.
+If this is killed between two steps, the lake reads the same: a file that is listed as removed but still exists counts,
+and the next run removes it.
 
-A month stands for its files only while nothing comes in that was retrieved before what it holds. Bodies under `raw/`,
-which a replay reads once more, are kept 30 days by default; so files are removed 30 days after the last file of their
-months was stored. A month that was written within the last day may be in the hands of another compaction, and is left.
+A month replaces its files only if no file comes in with an earlier retrieval than the month's latest. A replay reads
+the bodies under `raw/`, which are kept 30 days by default; so files are removed 30 days after the last file of their
+months was stored. A month that was written within the last day may be in use by another compaction, and its files are
+kept.
 """
 
 from __future__ import annotations
@@ -26,15 +27,16 @@ from gridtide.lake.soundness import read_metadata
 from gridtide.threads import run_decoding
 
 STORED_FOR = timedelta(days=30)
-"""How long ago the last file of a month was stored when its files are removed."""
+"""The files of a month are removed only this long after the last of them was stored."""
 
 WRITTEN_FOR = timedelta(days=1)
-"""How long ago a month was written when its files are removed."""
+"""The files of a month are removed only this long after the month was written."""
 
 
 @dataclass
 class Pruning:
-    """What a pruning of one entry did: `files` removed, in `bytes`, and `problems` that kept files from removal."""
+    """The result of pruning one entry: the number of `files` removed, their `bytes`, and the `problems` that prevented
+    removals."""
 
     entry: str
     files: int = 0
@@ -43,10 +45,10 @@ class Pruning:
 
 
 async def prune(lake: Lake, entry: Entry, now: datetime | None = None) -> Pruning:
-    """Remove the files of `entry` that months hold whole at `now`; the months are read and verified before.
+    """Removes the files of `entry` that months contain completely at `now`, after reading and verifying the months.
 
-    A file without rows lies in no month and is left; so is a file of which a month is damaged, young or does not hold
-    it, and one that changed after it was compacted. Raises `StorageError`.
+    A file stays if it has no rows and so is in no month, if one of its months is damaged, too recent or lacks it, or if
+    the file changed after it was compacted. Raises `StorageError`.
     """
     now = now or datetime.now(UTC)
     dataset = await Dataset.of_entry(lake, entry)
@@ -72,7 +74,7 @@ async def prune(lake: Lake, entry: Entry, now: datetime | None = None) -> Prunin
 
 
 def _may_remove(dataset: Dataset, file: File, months: dict[str, Month]) -> bool:
-    """Whether `file` is there, and `months` hold all of it."""
+    """Whether `file` exists and `months` contain it completely."""
     compacted = dataset.record.files.get(file.path)
     if compacted is None or file.removed or file.superseded_at or not compacted.months:
         return False
@@ -82,19 +84,21 @@ def _may_remove(dataset: Dataset, file: File, months: dict[str, Month]) -> bool:
 
 
 async def _ready_months(dataset: Dataset, now: datetime, pruning: Pruning) -> dict[str, Month]:
-    """The months that are old enough and sound, without their rows."""
-    written = {stored.path: stored.last_modified for stored in await dataset.lake.store.objects(dataset.path)}
+    """Returns the months that are old enough and sound, without their rows."""
+    written_at = {
+        stored_times.path: stored_times.last_modified for stored_times in await dataset.lake.store.objects(dataset.path)
+    }
     months: dict[str, Month] = {}
     for month in dataset.tags:
         path = month_path(dataset.path, month)
-        stored = [compacted.stored_at for compacted in dataset.record.files.values() if month in compacted.months]
-        if not stored or max(stored) > now - STORED_FOR or written[path] > now - WRITTEN_FOR:
+        stored_times = [compacted.stored_at for compacted in dataset.record.files.values() if month in compacted.months]
+        if not stored_times or max(stored_times) > now - STORED_FOR or written_at[path] > now - WRITTEN_FOR:
             continue
         try:
-            whole = await run_decoding(Month.decode, await dataset.lake.store.read(path), month_period(month))
+            decoded = await run_decoding(Month.decode, await dataset.lake.store.read(path), month_period(month))
         except (StorageError, ValueError) as error:
             pruning.problems.append(f"{path} is damaged, and its files are left: {error}")
             continue
-        if dataset.record.inputs(month).items() <= whole.inputs.items():
-            months[month] = Month(whole.inputs, whole.newest)
+        if dataset.record.inputs(month).items() <= decoded.inputs.items():
+            months[month] = Month(decoded.inputs, decoded.newest)
     return months

@@ -1,10 +1,10 @@
-"""From the lake's files and compacted months to observations, the same whatever is compacted.
+"""Reads observations from the lake's files and compacted months; the result is the same whatever is compacted.
 
-    names, record ─► files that may hold it ─┬─► not compacted: the files ──────┐
-                                             └─► compacted: the months ─────────┴─► of each key the latest
+    names, record ─► files that may match ─┬─► not compacted: the files ──────┐
+                                           └─► compacted: the months ─────────┴─► of each key the latest
 
-What a file's name and the record say decides which files are opened; a month stands for its files
-where all of them are asked for and nothing that is not compacted was retrieved before it.
+The names of files and the record decide which files are opened. A month replaces its files if all of them are requested
+and no file outside it was retrieved earlier than its latest retrieval.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ from gridtide.threads import run_computing
 NO_RETRIEVAL = (1 << 63) - 1
 
 GATHERED_ROWS = 1 << 17
-"""Rows that are handed on at once: small files cost less together, and an array that NumPy works on longer is less
-often in the way of the threads that decode. What has a quarter of that stays alone."""
+"""The number of rows that are passed on together: small files cost less together, and a NumPy operation on a larger
+array interrupts the decoding threads less often. A table with more than a quarter of that is passed on alone."""
 
 LATE = timedelta(days=1)
-"""How much earlier than its name's stamp a file may have been stored: names that were taken move stamps on."""
+"""How much earlier than the stamp in its name a file may have been stored: a stamp moves on if its name is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One file that something is made from: rebuilding from the same inputs gives the same bytes."""
+    """One input file: rebuilding from the same inputs gives the same bytes."""
 
     entry: str
     path: str
@@ -68,29 +68,31 @@ class Input:
 
 
 async def inputs(lake: Lake, entries: Iterable[Entry], period: Period, as_of: datetime | None = None) -> list[Input]:
-    """The files that by their names may hold values of `period`, oldest first; with `as_of` only those
+    """Returns the files that, by their names, may contain values of `period`, oldest first; with `as_of` only those
     stored by then. Only files that are not compacted are opened."""
     dated_inputs: list[tuple[datetime, str, Input]] = []
     for entry in entries:
         dataset = await Dataset.of_entry(lake, entry)
         files = _by_name(dataset, period, as_of)
-        contents: dict[str, CompactedFile | Metadata] = {}
+        contents_by_path: dict[str, CompactedFile | Metadata] = {}
         for file in files:
             recorded = dataset.record.files.get(file.path)
             if recorded is not None and recorded.size == file.size:
-                contents[file.path] = recorded
-        not_recorded = [file.path for file in files if file.path not in contents]
-        contents |= zip(not_recorded, await lake.metadata_of(not_recorded), strict=True)
-        for path, content in contents.items():
-            if as_of is None or content.stored_at <= as_of:
-                dated_inputs.append((content.stored_at, path, Input(entry.name, path, content.content_hash)))
+                contents_by_path[file.path] = recorded
+        not_recorded = [file.path for file in files if file.path not in contents_by_path]
+        contents_by_path |= zip(not_recorded, await lake.metadata_of(not_recorded), strict=True)
+        for path, recorded_content in contents_by_path.items():
+            if as_of is None or recorded_content.stored_at <= as_of:
+                dated_inputs.append(
+                    (recorded_content.stored_at, path, Input(entry.name, path, recorded_content.content_hash))
+                )
     return [pinned for _, _, pinned in sorted(dated_inputs, key=lambda dated: dated[:2])]
 
 
 async def verify(lake: Lake, pinned: Iterable[Input]) -> None:
-    """Raises `StorageError` for a file of `pinned` that is gone, or no longer holds what it held.
+    """Raises `StorageError` if a file of `pinned` is missing or its content has changed.
 
-    A file that was removed after it was compacted holds what it held where its months do; `tables` says where not.
+    A file that was removed after it was compacted counts as unchanged; `tables` raises if its months do not contain it.
     """
     pinned = await _select_present(lake, pinned)
     for file, metadata in zip(pinned, await lake.metadata_of([file.path for file in pinned]), strict=True):
@@ -99,7 +101,7 @@ async def verify(lake: Lake, pinned: Iterable[Input]) -> None:
 
 
 async def _select_present(lake: Lake, pinned: Iterable[Input]) -> list[Input]:
-    """Those of `pinned` whose files are there; raises `StorageError` for one that is gone and that no month holds."""
+    """Returns the files of `pinned` that exist; raises `StorageError` for a missing file that no month contains."""
     folders: dict[tuple[str, str], list[Input]] = defaultdict(list)
     for file in pinned:
         folder, _, name = file.path.rpartition("/")
@@ -112,8 +114,8 @@ async def _select_present(lake: Lake, pinned: Iterable[Input]) -> list[Input]:
             continue
         dataset = await Dataset.open(lake, folder, prefix)
         for file in files:
-            stored, compacted = dataset.files.get(file.path), dataset.record.files.get(file.path)
-            if stored is None or not stored.removed or compacted is None:
+            stored_file, compacted = dataset.files.get(file.path), dataset.record.files.get(file.path)
+            if stored_file is None or not stored_file.removed or compacted is None:
                 present.append(file)
             elif compacted.content_hash != file.content_hash:
                 happened = "was removed after it was compacted, and is not the file that was pinned"
@@ -128,12 +130,12 @@ async def tables(
     period: Period,
     locations: Collection[str] | None = None,
 ) -> AsyncIterator[tuple[str, pa.Table]]:
-    """The observations of the files `pinned`, of `entries`, each table with its entry's name.
+    """Yields the observations of the files `pinned`, which belong to `entries`; each table with the name of its entry.
 
-    Of each key in `period` at least the latest, whether from files or from months, where it stands for
-    all `observations.retrievals` of its key; what lies beyond the period may come too, and where
-    `locations` are given, what lies elsewhere may not. Rows with the same retrieval come in the order of
-    `pinned`. A table may lack its constant columns (`ConstantColumns`).
+    Yields at least the latest row of each key in `period`, from files or from months; it stands for all
+    `observations.retrievals` of its key. Rows outside the period may be included, and if `locations` are given, rows at
+    other locations may be left out. Rows with the same retrieval come in the order of `pinned`. A table may lack its
+    constant columns (`ConstantColumns`).
     """
     hashes_by_entry: dict[str, dict[str, str]] = defaultdict(dict)
     for file in pinned:
@@ -141,7 +143,7 @@ async def tables(
     by_name = {entry.name: entry for entry in entries}
     for name, hashes in hashes_by_entry.items():
         if name not in by_name:
-            happened = "files of it are pinned, but there is no such entry"
+            happened = "its files are pinned, but there is no such entry"
             raise ConfigurationError(name, happened, "Use the configuration they were made with")
         dataset = await Dataset.of_entry(lake, by_name[name])
         plan = _ReadPlan(dataset, hashes, period, pinned=True, locations=locations)
@@ -158,13 +160,13 @@ async def read(
     *,
     all_vintages: bool = False,
 ) -> pa.Table:
-    """The observations of `entries` whose interval starts in `[start, end)`, each key once: its latest vintage.
+    """Reads the observations of `entries` whose interval starts in `[start, end)`, each key once: its latest vintage.
 
-    Sorted by source, location, variable, interval and publication; `retrieved_at` says when the value
-    was first seen. With `as_of`, what was stored by then. With `all_vintages` every vintage, sorted
-    by retrieval too, with `stored_at` and `available_at`. Where entries share a key, the vintage that
-    was first seen last counts. Raises `StorageError` for a file that is damaged or not what its name
-    says, `ConfigurationError` for moments without zone or an end that is not after the start.
+    They are sorted by source, location, variable, interval and publication; `retrieved_at` is the time when the value
+    was first retrieved. With `as_of`, only what was stored by then counts. With `all_vintages`, every vintage is
+    returned, sorted by retrieval too, with `stored_at` and `available_at`. If entries share a key, the vintage whose
+    value was first retrieved last counts. Raises `StorageError` for a file that is damaged or does not match its name,
+    `ConfigurationError` for moments without a time zone or an end that is not after the start.
     """
     period = _checked_period(start, end, as_of)
     results = []
@@ -181,8 +183,8 @@ async def read(
 
 @dataclass(frozen=True)
 class _ReadPlan:
-    """What to read of a dataset: `files` (path and, where it is known, content hash) in `period`, stored by
-    `as_of`; no others if they are `pinned`; of months at least what lies at `locations`, all if None."""
+    """What to read of a dataset: `files` (path and, if known, content hash) in `period`, stored by `as_of`, and no
+    other files if they are `pinned`. Of months at least the rows at `locations` are read, or all rows if None."""
 
     dataset: Dataset
     files: Mapping[str, str | None]
@@ -192,10 +194,12 @@ class _ReadPlan:
     locations: Collection[str] | None = None
 
     def may_stand(self, month: Month) -> bool:
-        """Whether `month` holds nothing but what is wanted, as far as it lies in the period."""
+        """Whether `month` contains, within the period, only files that are to be read."""
         if not self.pinned:
             return all(self.dataset.still_counts(path, self.as_of) for path in month.inputs)
-        if not self.dataset.superseded.keys().isdisjoint(self.files):  # which would not come in their order
+        if not self.dataset.superseded.keys().isdisjoint(
+            self.files
+        ):  # their rows would not come in the order of `files`
             return False
         return all(
             self.files.get(path) == content_hash or not self.is_near(path)
@@ -203,12 +207,12 @@ class _ReadPlan:
         )
 
     def is_near(self, path: str) -> bool:
-        """Whether the file at `path` may hold values of the period; one that is gone may."""
+        """Whether the file at `path` may contain values of the period; a missing file may."""
         file = self.dataset.files.get(path)
         return file is None or may_hold(file, self.period)
 
     def is_lacking(self, path: str, compacted: Mapping[str, Month]) -> bool:
-        """Whether the file at `path` may hold what is not in `compacted`."""
+        """Whether the file at `path` may contain rows that are not in `compacted`."""
         recorded = self.dataset.record.files.get(path)
         if recorded is None or self.files[path] != recorded.content_hash:
             return True
@@ -216,20 +220,21 @@ class _ReadPlan:
         return any(month not in compacted or path not in compacted[month].inputs for month in months)
 
     def existing_files(self, paths: Iterable[str]) -> Iterator[File]:
-        """The files at `paths`, but not those that are known to be stored after `as_of`."""
+        """Yields the files at `paths`, except those known to be stored after `as_of`."""
         for path in paths:
             file, recorded = self.dataset.files.get(path), self.dataset.record.files.get(path)
             if recorded is not None and self.as_of is not None and recorded.stored_at > self.as_of:
                 continue
             if file is None or file.removed:
-                fix = f"Put it back, or go on without it: remove {self.dataset.path} and compact"
-                raise StorageError(path, "is gone, and the months it was compacted into cannot stand for it", fix)
+                fix = f"Restore it, or continue without it: remove {self.dataset.path} and compact"
+                raise StorageError(path, "is missing, and the months it was compacted into cannot replace it", fix)
             yield file
 
     async def read_rows(self, paths: Iterable[str]) -> AsyncIterator[tuple[str, pa.Table]]:
-        """The rows of each of the files at `paths` in the period, as `STORED`, but not of those stored after `as_of`.
+        """Yields the rows in the period of each of the files at `paths`, as `STORED`, except files stored after
+        `as_of`.
 
-        Of a pinned file all its observations as they are: pinning says all about when they were stored.
+        Of a pinned file it yields all observations unchanged, because pinning settles which stored files count.
         """
         read = partial(load_files, self.dataset.lake, hashes=self.files, verify=not self.pinned)
         async for files, loaded in read_ahead(read, group_small(self.existing_files(paths))):
@@ -241,10 +246,10 @@ class _ReadPlan:
 
 
 async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
-    """The rows of `plan`: of files that are not compacted, then of the months that stand for the others.
+    """Yields the rows of `plan`: of files that are not compacted, then of the months that replace the others.
 
-    A month before whose latest retrieval something was retrieved that it lacks, or that another
-    compaction replaced meanwhile, is read from its files.
+    A month is read from its files instead if rows outside it were retrieved before its latest retrieval, or if another
+    compaction has replaced it meanwhile.
     """
     dataset, period = plan.dataset, plan.period
     compacted = {}
@@ -259,29 +264,29 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
                 earliest[month] = min(earliest[month], earliest_retrieval(rows)) if compacted else NO_RETRIEVAL
                 yield rows
     read_month = partial(dataset.read_month, period=period, only_latest=plan.pinned, locations=plan.locations)
-    async for month, complete in read_ahead(read_month, compacted):
+    async for month, stored_month in read_ahead(read_month, compacted):
         described = compacted[month]
         if (
-            complete is not None
-            and described.inputs.items() <= complete.inputs.items()
-            and complete.newest < earliest[month]
+            stored_month is not None
+            and described.inputs.items() <= stored_month.inputs.items()
+            and stored_month.newest < earliest[month]
         ):
-            yield complete.table if plan.pinned else stored_by(plan.as_of, starting_in(complete.table, period))
+            yield stored_month.table if plan.pinned else stored_by(plan.as_of, starting_in(stored_month.table, period))
             continue
         async for _, table in plan.read_rows(filter(plan.is_near, described.inputs)):
             yield split_months(table).get(month, STORED.empty_table())
 
 
 async def _gather_small(tables: AsyncIterator[pa.Table]) -> AsyncIterator[pa.Table]:
-    """Of `tables` those that follow each other as one, while that is within `GATHERED_ROWS` rows."""
+    """Joins adjacent small tables of `tables` into tables of up to `GATHERED_ROWS` rows."""
     waiting: list[pa.Table] = []
     async for table in tables:
-        alone = table.num_rows > GATHERED_ROWS // 4
-        rows = sum(small.num_rows for small in (*waiting, table))
-        if waiting and (alone or rows > GATHERED_ROWS or _has_retrievals(table) != _has_retrievals(waiting[0])):
+        is_large = table.num_rows > GATHERED_ROWS // 4
+        row_count = sum(waiting_table.num_rows for waiting_table in (*waiting, table))
+        if waiting and (is_large or row_count > GATHERED_ROWS or _has_retrievals(table) != _has_retrievals(waiting[0])):
             yield join_tables(waiting)
             waiting = []
-        if alone:
+        if is_large:
             yield table
         else:
             waiting.append(table)
@@ -294,7 +299,8 @@ def _has_retrievals(table: pa.Table) -> bool:
 
 
 def _by_name(dataset: Dataset, period: Period, as_of: datetime | None) -> list[File]:
-    """The files that by their names may hold values of `period`, stored by `as_of` and not superseded by then."""
+    """Returns the files that, by their names, may contain values of `period`, stored by `as_of` and not superseded by
+    then."""
     files = [
         file for file in dataset.files.values() if may_hold(file, period) and dataset.still_counts(file.path, as_of)
     ]

@@ -1,10 +1,10 @@
-"""A compaction by several processes, each of which makes months of its own.
+"""Compaction by several processes, each of which writes its own months.
 
-    new files ─► plan_shares ─┬─► compact_share ─► months ─┬─► join_shares ─► record ─► compact: what is left
+    new files ─► plan_shares ─┬─► compact_share ─► months ─┬─► join_shares ─► record ─► compact: the rest
                               └─► compact_share ─► months ─┘
 
-Files that do not say their period may hold values of any month, and are left to `compact`; so are damaged
-files, which it reports. What is killed on the way leaves months that the next compaction finds as they are.
+Files without a period may contain values of any month, and are left to `compact`; so are damaged files, which it
+reports. If a process is killed, the months that it wrote stay valid for the next compaction.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from gridtide.lake import Lake
 from gridtide.periods import Period
 
 SHARE_BYTES = 1 << 20
-"""Bytes of files from which on months are a share: some half a million rows, a second of work."""
+"""A share has months whose files have at least this many bytes in total: about half a million rows, a second of
+work."""
 
 
 SHARE_MONTHS = 12
-"""Months that are a share in any case."""
+"""The most months in a share."""
 
 
 @dataclass(frozen=True)
 class CompactionShare:
-    """Whole `months`, and the `paths` of all new files that may hold values of them."""
+    """Whole `months`, and the `paths` of all new files that may contain values of them."""
 
     months: Period
     paths: tuple[str, ...]
@@ -40,18 +41,18 @@ class CompactionShare:
 
 @dataclass(frozen=True)
 class CompactedShare:
-    """What came of a share: its `compaction`, and the `record` of its months and what its files hold in them."""
+    """The result of a share: its `compaction`, and the `record` of its months and files."""
 
     compaction: Compaction
     record: CompactionRecord
 
 
 async def plan_shares(lake: Lake, entry: Entry, *, share_bytes: int = SHARE_BYTES) -> list[CompactionShare]:
-    """The months that new files with a period may touch, those that follow each other together up to `share_bytes`."""
+    """Divides the months that new files with a period may touch into shares: consecutive months up to `share_bytes`."""
     dataset = await Dataset.of_entry(lake, entry)
-    new = [(file, file.period) for file in dataset.new_files() if file.period is not None]
+    dated_files = [(file, file.period) for file in dataset.new_files() if file.period is not None]
     sizes: Counter[str] = Counter()
-    for file, period in new:
+    for file, period in dated_files:
         sizes.update(dict.fromkeys(months_of(Period(period.start - REACH, period.end + REACH)), 0))
         sizes[months_of(period)[0]] += file.size
     shares: list[CompactionShare] = []
@@ -64,13 +65,15 @@ async def plan_shares(lake: Lake, entry: Entry, *, share_bytes: int = SHARE_BYTE
             or month == max(sizes)
         ):
             months = Period(month_period(consecutive[0]).start, month_period(month).end)
-            shares.append(CompactionShare(months, tuple(file.path for file, _ in new if may_hold(file, months))))
+            shares.append(
+                CompactionShare(months, tuple(file.path for file, _ in dated_files if may_hold(file, months)))
+            )
             consecutive = []
     return shares
 
 
 async def compact_share(lake: Lake, entry: Entry, share: CompactionShare) -> CompactedShare:
-    """Put the months of `share`; raises as `compact` does."""
+    """Writes the months of `share`; raises as `compact` does."""
     dataset = await Dataset.of_entry(lake, entry)
     work = Work(dataset, Compaction(entry.name), share.months)
     await work.add_files(dataset.files[path] for path in share.paths if path in dataset.files)
@@ -81,27 +84,27 @@ async def compact_share(lake: Lake, entry: Entry, share: CompactionShare) -> Com
 async def join_shares(
     lake: Lake, entry: Entry, planned: Sequence[CompactionShare], parts: Sequence[CompactedShare]
 ) -> Compaction:
-    """Note the months of `parts`, and the files that lie in no other share of those `planned`.
+    """Records the months of `parts`, and the files for which all of the shares `planned` are complete.
 
-    Returns what all of it did together.
+    Returns the combined result.
     """
     dataset = await Dataset.of_entry(lake, entry)
-    expected = Counter(path for share in planned for path in share.paths)
-    pieces_of: dict[str, list[CompactedFile]] = defaultdict(list)
+    expected_parts = Counter(path for share in planned for path in share.paths)
+    parts_by_path: dict[str, list[CompactedFile]] = defaultdict(list)
     for part in parts:
         for path, compacted in part.record.files.items():
-            pieces_of[path].append(compacted)
-    whole = {
+            parts_by_path[path].append(compacted)
+    complete_files = {
         path: msgspec.structs.replace(
-            pieces[0], months=tuple(sorted(month for piece in pieces for month in piece.months))
+            file_parts[0], months=tuple(sorted(month for file_part in file_parts for month in file_part.months))
         )
-        for path, pieces in pieces_of.items()
-        if len(pieces) == expected[path]
+        for path, file_parts in parts_by_path.items()
+        if len(file_parts) == expected_parts[path]
     }
     months = {month: stored for part in parts for month, stored in part.record.months.items()}
-    if whole:
-        before = dataset.valid_record()
-        record = CompactionRecord({**before.files, **whole}, {**before.months, **months})
+    if complete_files:
+        earlier_record = dataset.valid_record()
+        record = CompactionRecord({**earlier_record.files, **complete_files}, {**earlier_record.months, **months})
         await lake.store.put(f"{dataset.path}/{RECORD_NAME}", record.encode(), replace=True)
-    rows, size = (sum(getattr(part.compaction, name) for part in parts) for name in ("rows", "bytes"))
-    return Compaction(entry.name, len(whole), rows, sorted(months), size)
+    total_rows, total_bytes = (sum(getattr(part.compaction, name) for part in parts) for name in ("rows", "bytes"))
+    return Compaction(entry.name, len(complete_files), total_rows, sorted(months), total_bytes)

@@ -1,1 +1,1 @@
-"""One API as frozen structs: what is asked, when, how politely, and where its files go."""
+"""One API as frozen structs: what is requested, when, how often, and where its files go."""

@@ -1,4 +1,4 @@
-"""How an entry proves who asks: the names of its credentials, never their values, and where they travel."""
+"""The credentials of an entry: their names, never their values, and how they are sent."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gridtide.entries.structs import StrictStruct
 
 
 def check_header_name(name: str) -> None:
-    """Raises `ValueError` where `name` is no name of an HTTP header or a query parameter."""
+    """Raises `ValueError` if `name` is not the name of an HTTP header or a query parameter."""
     if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~\[\]-]+", name):
         raise ValueError(f'{name!r} is no name of a header or parameter; use such as "Ocp-Apim-Subscription-Key"')
 
 
 def check_header_value(value: str) -> None:
-    """Raises `ValueError` where no header can hold `value`."""
+    """Raises `ValueError` if no header can hold `value`."""
     if not value.isprintable() or not value.isascii():
         raise ValueError("holds characters that no header can hold; use printable ASCII")
 
@@ -31,14 +31,14 @@ FieldName = Annotated[str, check_header_name]
 
 
 class NoAuth(StrictStruct, frozen=True):
-    """The upstream asks for no credentials."""
+    """The upstream requires no credentials."""
 
     kind: Literal["none"] = "none"
 
 
 class BasicAuth(StrictStruct, frozen=True):
-    """HTTP Basic: names of environment variables, or of a Secret block that holds `user:password`. The password may
-    be empty."""
+    """HTTP Basic: names of environment variables, or of a Secret block with `user:password`. The password may be
+    empty."""
 
     kind: Literal["basic"]
     username: str | None = None
@@ -48,8 +48,8 @@ class BasicAuth(StrictStruct, frozen=True):
 
 
 class KeyAuth(StrictStruct, frozen=True):
-    """An API key or bearer token: the name of an environment variable or of a Secret block, and the header or the
-    query parameter that carries it (JSON: `in` and `name`)."""
+    """An API key or bearer token: the name of an environment variable or of a Secret block, and the header or query
+    parameter that carries it (JSON: `in` and `name`)."""
 
     kind: Literal["api_key", "bearer"]
     env: VariableName | None = None
@@ -58,7 +58,7 @@ class KeyAuth(StrictStruct, frozen=True):
     name: FieldName | None = None
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` unless it has one origin, and a name where there is no usual one."""
+        """Raises `ValueError` unless it has exactly one origin, and a name if there is no usual one."""
         if (self.env is None) == (self.secret is None):
             raise ValueError('name either "env" (an environment variable) or "secret" (a Prefect Secret block)')
         if self.place == "query" and self.name is None:
@@ -68,16 +68,16 @@ class KeyAuth(StrictStruct, frozen=True):
 
     @property
     def carrier(self) -> str:
-        """The name of the header or query parameter that holds the key."""
+        """The name of the header or query parameter that carries the key."""
         return self.name or ("X-Api-Key" if self.kind == "api_key" else "Authorization")
 
 
 class OAuth(StrictStruct, frozen=True):
-    """A login at `url` that yields a bearer token, by OAuth 2.0's client-credentials or password grant (RFC 6749).
+    """A login at `url` that returns a bearer token, by OAuth 2.0's client-credentials or password grant (RFC 6749).
 
-    `secret` is a Secret block that holds `client:secret` (client grant) or `user:password` (password grant). The
-    client and its secret go by HTTP Basic, or in the form with `client_in: body`; a client without a secret goes in the
-    form. `params` are further fields of the form, `token` the key of the answer that holds the token.
+    `secret` is a Secret block with `client:secret` (client grant) or `user:password` (password grant). The client and
+    its secret are sent by HTTP Basic, or in the form with `client_in: body`; a client without a secret is sent in the
+    form. `params` are further fields of the form, `token` is the key of the token in the response.
     """
 
     kind: Literal["oauth"]
@@ -96,7 +96,7 @@ class OAuth(StrictStruct, frozen=True):
     token: PrintableText = "access_token"  # noqa: S105  # the name of a key
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` where the grant lacks what it proves."""
+        """Raises `ValueError` if the grant lacks its credentials."""
         if not re.match(r"https?://[^/@\s]+(/\S*)?$", self.url):
             raise ValueError('"url" is no http or https URL of a login; use such as "https://host/token"')
         client = self.client_id or self.client_id_env
@@ -108,7 +108,7 @@ class OAuth(StrictStruct, frozen=True):
 
     @property
     def identity(self) -> str:
-        """What tells this login from others: entries that log in alike share the token."""
+        """Identifies this login: entries with the same login share its token."""
         return msgspec.json.encode(self).decode()
 
 
@@ -116,13 +116,13 @@ Auth = NoAuth | BasicAuth | KeyAuth | OAuth
 
 
 AUTH_KEYS = frozenset(
-    field.encode_name for kind in (BasicAuth, KeyAuth, OAuth) for field in msgspec.structs.fields(kind)
+    field.encode_name for auth_type in (BasicAuth, KeyAuth, OAuth) for field in msgspec.structs.fields(auth_type)
 )
-"""The keys that "auth" may hold, which name secrets and are none."""
+"""The keys that "auth" may have; their values name secrets but are not secrets."""
 
 
 def secret_names(auth: Auth) -> list[str]:
-    """The environment variables that `auth` refers to, and its Secret block as `secret:NAME`."""
+    """Returns the environment variables that `auth` refers to, and its Secret block as `secret:NAME`."""
     if isinstance(auth, NoAuth):
         return []
     if auth.secret:

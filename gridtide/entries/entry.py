@@ -1,4 +1,4 @@
-"""One API as frozen structs: what to ask, how politely, when, and where its files go."""
+"""One API as frozen structs: what to request, how often, when, and where its files go."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Format = Literal["parquet", "csv", "json", "raw"]
 
 
 TABULAR: tuple[Format, ...] = ("parquet", "csv")
-"""The formats that hold observations; `json` and `raw` keep the body only."""
+"""The formats that contain observations; `json` and `raw` store only the body."""
 
 
 class Schedule(StrictStruct, frozen=True):
@@ -57,37 +57,37 @@ class RateLimit(StrictStruct, frozen=True):
 
 
 class Available(StrictStruct, frozen=True):
-    """When a value can be known: `lag` after its interval's end, or at `day_before` local time on
-    the day before its operating day, for day-ahead products."""
+    """When a value is available: `lag` after the end of its interval, or for day-ahead products at `day_before` local
+    time on the day before its operating day."""
 
     lag: BoundedDuration | None = None
     day_before: Annotated[str, check_time_of_day] | None = None
     timezone: ZoneName = "UTC"
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` unless it is one rule."""
+        """Raises `ValueError` unless it has exactly one rule."""
         if (self.lag is None) == (self.day_before is None):
             raise ValueError('give either "lag" (such as "PT5H") or "day_before" (such as "13:00") with "timezone"')
 
 
 class Expect(StrictStruct, frozen=True):
-    """What an answer must hold, or the entry fails."""
+    """What a response must contain; otherwise the entry fails."""
 
     minimum_rows: Annotated[int, Meta(ge=0)] = 0
     required: tuple[str, ...] = ()
     ranges: Mapping[str, tuple[float, float]] = msgspec.field(default_factory=dict)
     otherwise: Literal["fail", "reject"] = "fail"
-    """What becomes of a value outside its range: its answer fails, or it alone is rejected and counted."""
+    """The treatment of a value outside its range: its response fails, or only the value is rejected and counted."""
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` for a range that is none."""
-        for variable, (low, high) in self.ranges.items():
-            if not low <= high:
+        """Raises `ValueError` for an invalid range."""
+        for variable, (lowest, highest) in self.ranges.items():
+            if not lowest <= highest:
                 raise ValueError(f"the range of {variable} ends before it begins; give [lowest, highest]")
 
 
 class Entry(StrictStruct, frozen=True, kw_only=True):
-    """One API: what to ask, how politely, and where its files go. Durations are ISO 8601."""
+    """One API: what to request, how often, and where its files go. Durations are ISO 8601."""
 
     name: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME), check_printable]
     description: str = ""
@@ -97,14 +97,15 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     params: Mapping[str, Param | tuple[Param, ...]] = msgspec.field(default_factory=dict)
     headers: Mapping[FieldName, HeaderValue] = msgspec.field(default_factory=dict)
     body: Any = None
-    """Of a POST: a text as it is, an object or list as JSON, or as a form where the Content-Type says so."""
+    """The body of a POST: a text is sent unchanged, an object or list as JSON, or as a form if the Content-Type says
+    so."""
     auth: Auth | tuple[Auth, ...] = NoAuth()
     tls_ca: Text | None = None
-    """A PEM file of certificates that are trusted beside the usual ones."""
+    """A PEM file of certificates that are trusted in addition to the usual ones."""
     absent: tuple[Annotated[int, Meta(ge=204, le=599)], ...] = ()
-    """HTTP statuses that mean that the upstream has nothing for what was asked."""
+    """HTTP statuses that mean that the upstream has no data for the request."""
     compare_clock: bool = True
-    """Whether a `Date` of its answers that differs from this clock means that this clock is wrong."""
+    """Whether a `Date` header that differs from the local clock means that the local clock is wrong."""
     output_folder: Text
     file_prefix: Text
     format: Format = "parquet"
@@ -131,7 +132,7 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     time_format: TimeFormat | None = None
     timezone: ZoneName = "UTC"
     timezone_from: Text | None = None
-    """A column of zones or offsets."""
+    """A column of time zones or offsets."""
     label: Literal["start", "end", "instant"] | None = None
     interval: Duration | None = None
     interval_from: Text | None = None
@@ -147,21 +148,22 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     pages: Pages | None = None
     per: Literal["day", "month", "year"] | None = None
     conflict: Literal["first", "last", "refuse"] | None = None
-    """Which of several values of one key in an answer is stored: none without it; with `refuse` the answer fails."""
+    """Which of several values of one key in a response is stored; None stores none of them; with `refuse` the response
+    fails."""
 
     @property
     def auths(self) -> tuple[Auth, ...]:
-        """Its credentials, one or several."""
+        """Its credentials, as a tuple."""
         return self.auth if isinstance(self.auth, tuple) else (self.auth,)
 
     @property
     def tabular(self) -> bool:
-        """Whether its files hold observations, and so take part in backfill and training."""
+        """Whether its files contain observations, and so take part in backfill and training."""
         return self.format in TABULAR
 
     @property
     def fingerprint(self) -> str:
-        """12 hex digits that change when what is asked, or how it is read or written, changes."""
+        """12 hex digits that change when the request, or how its response is read or stored, changes."""
         identity = {
             name: msgspec.to_builtins(getattr(self, name))
             for name in (
@@ -169,19 +171,19 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
                 *("records", "timezone", "unit", "interval"),
             )
         }
-        # Keys that came later count only where they are used: the fingerprints of the entries before them stay.
-        unused: dict[str, Any] = {"method": "GET", "headers": {}, "body": None, "absent": ()}
+        # Newer keys are included only if they are used, so that the fingerprints of older entries do not change.
+        request_defaults: dict[str, Any] = {"method": "GET", "headers": {}, "body": None, "absent": ()}
         identity |= {
             name: msgspec.to_builtins(getattr(self, name))
-            for name, default in unused.items()
+            for name, default in request_defaults.items()
             if getattr(self, name) != default
         }
         identity |= {"time": " ".join(self.time) or None, "value": list(self.value)}
-        plain = {"value": {column: SeriesNames() for column in self.value}} | _DEFAULTS
+        default_values = {"value": {column: SeriesNames() for column in self.value}} | _DEFAULTS
         identity |= {
             f"{name}.": msgspec.to_builtins(getattr(self, name))
             for name in ("value", *_LAYOUT_KEYS)
-            if getattr(self, name) != plain[name]
+            if getattr(self, name) != default_values[name]
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -190,21 +192,22 @@ _LAYOUT_KEYS = (
     *("layout", "csv", "numbers", "time_format", "timezone_from", "label", "interval_from", "ambiguous", "variable"),
     *("published", "hours", "melt", "unpack", "pages", "per", "conflict"),
 )
-"""Keys that count in the fingerprint only where they are given: the fingerprints of entries without them stay."""
+"""Keys that are part of the fingerprint only if they are given, so that the fingerprints of other entries do not
+change."""
 
 
 _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Entry) if field.name in _LAYOUT_KEYS}
 
 
 class TaskRetries(StrictStruct, frozen=True):
-    """The one policy for long outages: how often a failed entry is tried again, and after what first delay."""
+    """The retry policy for long outages: how often a failed entry is retried, and the first delay."""
 
     count: Annotated[int, Meta(ge=0, le=10)] = 3
     delay: Duration = timedelta(minutes=1)
 
 
 class Config(StrictStruct, frozen=True):
-    """All of `api_config.json`, every entry complete."""
+    """The whole of `api_config.json`, with every entry complete."""
 
     lake: Annotated[str, lake_address.check_lake_address] = "lake"
     schedules: Mapping[Label, Schedule] = msgspec.field(default_factory=dict)
@@ -212,11 +215,11 @@ class Config(StrictStruct, frozen=True):
     apis: tuple[Entry, ...] = ()
 
     def entry(self, name: str) -> Entry:
-        """The entry called `name`; raises `ConfigurationError` that lists the names there are."""
+        """Returns the entry called `name`; raises `ConfigurationError` that lists the existing names."""
         return self.select([name])[0]
 
     def select(self, names: Iterable[str] = ()) -> list[Entry]:
-        """The entries called `names`, all if none are named, in the order of the file.
+        """Returns the entries called `names`, or all if none are named, in the order of the file.
 
         Raises `ConfigurationError` for a name that no entry has.
         """

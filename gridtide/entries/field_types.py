@@ -1,4 +1,4 @@
-"""The types of the fields of `api_config.json`, each with the check that its values must pass."""
+"""The types of the fields of `api_config.json`, with the checks of their values."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from msgspec import Meta
 from gridtide.entries.structs import StrictStruct
 
 LONGEST_NAME = 200
-"""Characters of the name of an entry, a schedule or a rate limit."""
+"""The most characters in the name of an entry, a schedule or a rate limit."""
 
 
 LONGEST_DURATION = timedelta(days=36525)
-"""A hundred years: a longer duration would lead out of the calendar."""
+"""A hundred years: adding a longer duration could leave the range of dates."""
 
 
-def check_length(value: timedelta) -> None:
-    """Raises `ValueError` where `value` is too long for the calendar."""
-    if abs(value) > LONGEST_DURATION:
+def check_length(duration: timedelta) -> None:
+    """Raises `ValueError` if `duration` is too long for the range of dates."""
+    if abs(duration) > LONGEST_DURATION:
         raise ValueError('is longer than a hundred years; use such as "P30D"')
 
 
-def _check_positive(value: timedelta) -> None:
-    if value <= timedelta(0):
+def _check_positive(duration: timedelta) -> None:
+    if duration <= timedelta(0):
         raise ValueError('must be longer than nothing, such as "PT1H"')
 
 
-def _check_whole_minutes(value: timedelta) -> None:
-    if value % timedelta(minutes=1):
+def _check_whole_minutes(duration: timedelta) -> None:
+    if duration % timedelta(minutes=1):
         raise ValueError('must be whole minutes, as file names say periods; use such as "PT5M"')
 
 
-def check_not_negative(value: timedelta) -> None:
-    """Raises `ValueError` where `value` is below zero."""
-    if value < timedelta(0):
+def check_not_negative(duration: timedelta) -> None:
+    """Raises `ValueError` if `duration` is negative."""
+    if duration < timedelta(0):
         raise ValueError('must not be negative; use such as "PT1H"')
 
 
 def check_zone(name: str) -> None:
-    """Raises `ValueError` where `name` is no time zone."""
+    """Raises `ValueError` if `name` is not a time zone."""
     try:
         ZoneInfo(name)
     except Exception as error:
@@ -50,7 +50,7 @@ def check_zone(name: str) -> None:
 
 
 def check_printable(name: str) -> None:
-    """Raises `ValueError` where `name` cannot be printed on one line as it is."""
+    """Raises `ValueError` if `name` cannot be printed unchanged on one line."""
     if not name.isprintable():
         raise ValueError(f"{name!r} holds control characters; use letters, digits and _")
     if name != name.strip():
@@ -58,7 +58,7 @@ def check_printable(name: str) -> None:
 
 
 def check_server_name(name: str) -> None:
-    """Raises `ValueError` where the Prefect server would refuse `name`."""
+    """Raises `ValueError` if the Prefect server would refuse `name`."""
     if not name:
         raise ValueError("is empty; give it a text")
     check_printable(name)
@@ -77,12 +77,12 @@ def _check_variable_name(name: str) -> None:
 
 
 def check_rate(text: str) -> None:
-    """Raises `ValueError` where `text` is no rate such as `5/second`."""
+    """Raises `ValueError` if `text` is not a rate such as `5/second`."""
     Rate.parse(text)
 
 
 def check_time_of_day(text: str) -> None:
-    """Raises `ValueError` where `text` is no time such as `13:00`."""
+    """Raises `ValueError` if `text` is not a time such as `13:00`."""
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
         raise ValueError(f'"{text}" is no time of day; use such as "13:00"')
 
@@ -125,9 +125,9 @@ class Rate(StrictStruct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Rate:
-        """`5/second`, `9000/hour`, `1/5second` → a rate; raises `ValueError` otherwise."""
+        """Parses `5/second`, `9000/hour` or `1/5second`; raises `ValueError` for anything else."""
         match = re.fullmatch(r"([1-9]\d{0,8})/(\d{1,9}(?:\.\d{1,9})?)?\s*(second|minute|hour|day)s?", text)
         if match is None or float(match[2] or 1) <= 0:
             raise ValueError(f'"{text}" is no rate; use N/second|minute|hour|day or such as "1/5second"')
-        unit = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}[match[3]]
-        return cls(count=int(match[1]), seconds=float(match[2] or 1) * unit)
+        unit_seconds = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}[match[3]]
+        return cls(count=int(match[1]), seconds=float(match[2] or 1) * unit_seconds)

@@ -1,6 +1,6 @@
 """The address of a lake: a folder, the URI of a store, or a Prefect block that describes one.
 
-No refusal repeats an address, which may hold a secret.
+No error message repeats an address, because it may contain a secret.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 BLOCKS = BUCKET, CREDENTIALS = ("s3-bucket/", "aws-credentials/")
-"""What the address of a lake begins with that a block describes, as Prefect writes it."""
+"""The prefixes of lake addresses that name a block, as Prefect writes them."""
 
 
 STORES = ("s3", "gs", "az", "abfs", "abfss")
-"""The schemes that a bucket or container follows."""
+"""The URI schemes that are followed by a bucket or container."""
 
 
 _USE = "use a folder, file:///folder, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or memory://"
@@ -24,7 +24,7 @@ _BLOCK = "use s3-bucket/NAME or aws-credentials/NAME@s3://bucket/prefix"
 
 
 def check_lake_address(address: str) -> None:
-    """Raises `ValueError` where `address`, of a block or without, is none."""
+    """Raises `ValueError` if `address`, with or without a block, is invalid."""
     if not address.startswith(BLOCKS):
         resolve_lake_address(address)
         return
@@ -36,9 +36,9 @@ def check_lake_address(address: str) -> None:
 
 
 def resolve_lake_address(address: str) -> str:
-    """`address` in the one form that names its lake wherever it is used: a folder as its absolute path.
+    """Returns `address` in the form that names its lake everywhere: a folder becomes an absolute path.
 
-    Raises `ValueError` for one that is none, or that holds a password.
+    Raises `ValueError` for an invalid address, and for one that contains a password.
     """
     if not address.strip():
         raise ValueError(f"is empty; {_USE}")
@@ -51,7 +51,7 @@ def resolve_lake_address(address: str) -> str:
     try:
         return str(Path(address).expanduser().absolute())
     except RuntimeError as error:
-        raise ValueError("begins with ~ and the name of nobody here; write the folder out") from error
+        raise ValueError("begins with ~ and an unknown user name; write the folder out") from error
 
 
 def _resolve_store(uri: str) -> str:
@@ -62,7 +62,7 @@ def _resolve_store(uri: str) -> str:
     if "@" in parts.netloc:
         raise ValueError("holds a user or password; credentials come from the environment, an AWS profile or a block")
     if parts.query or parts.fragment:
-        raise ValueError("holds more than a place, after ? or #; credentials come from the environment or a block")
+        raise ValueError("has a part after ? or #; credentials come from the environment or a block")
     if parts.scheme == "memory":
         return "memory://"
     if parts.scheme == "file":
@@ -70,7 +70,7 @@ def _resolve_store(uri: str) -> str:
             raise ValueError(f"is no folder; {_USE}")
         return unquote(parts.path)
     if parts.scheme not in STORES:
-        raise ValueError(f"is of no kind of store that is known; {_USE}")
+        raise ValueError(f"names an unknown kind of store; {_USE}")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", parts.netloc):
         raise ValueError(f"names no bucket or container; {_USE}")
     return uri.rstrip("/")

@@ -1,11 +1,11 @@
-"""The scope of an entry: what it asks its upstream, apart from the period. Coverage is by period and scope.
+"""The scope of an entry: what it requests from its upstream, apart from the period. Coverage is by period and scope.
 
-A scope is a set of values for each of its facets, and asks for all their combinations: `region: A, B` and
-`type: load` for two. What a scope has beyond an earlier one is again scopes, which share no combination:
+A scope has a set of values for each of its facets, and requests all their combinations: `region: A, B` and `type: load`
+requests two. The part of a scope that an earlier scope lacks is again a list of scopes, which share no combination:
 
            load   wind                     load   wind
-        A    x          asked before    A            2
-        B                               B    1       1      new, if A and B, load and wind are asked now
+        A    x          earlier         A            2
+        B                               B    1       1      new, if A and B, load and wind are requested now
 """
 
 from __future__ import annotations
@@ -25,59 +25,60 @@ from gridtide.entries.entry import Entry
 from gridtide.entries.table_layout import SeriesNames
 
 ANY = "*"
-"""The value of a facet that is not restricted: all that the upstream has."""
+"""The value of a facet without restriction: everything that the upstream has."""
 
 VALUES_NAMED = 5
-"""How many values of a facet a text names."""
+"""The most values of a facet that a text names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is asked: the values of each facet, by name. `reading` changes when answers are read in another way."""
+    """What is requested: the values of each facet, by name. `reading` changes when responses are read in another
+    way."""
 
     facets: tuple[tuple[str, frozenset[str]], ...]
     reading: str
 
     @classmethod
     def of_facets(cls, facets: Mapping[str, Iterable[str]], reading: str) -> Scope:
-        """The scope with these values of facets; a facet without values has the value `""`."""
+        """Returns the scope with these values of facets; a facet without values gets the value `""`."""
         named = ((name, frozenset(values) or frozenset(("",))) for name, values in facets.items())
         return cls(tuple(sorted(named, key=lambda facet: facet[0])), reading)
 
     def as_text(self) -> str:
-        """The scope as JSON, the same for equal scopes."""
+        """Returns the scope as JSON, the same for equal scopes."""
         facets = {name: sorted(values) for name, values in self.facets}
         return json.dumps({"facets": facets, "reading": self.reading}, separators=(",", ":"), ensure_ascii=False)
 
     def values(self) -> dict[str, frozenset[str]]:
-        """The values of each facet."""
+        """Returns the values of each facet."""
         return dict(self.facets)
 
     def without(self, earlier: Scope) -> list[Scope]:
-        """The combinations of this scope that `earlier` does not ask for, as scopes that share none.
+        """Returns the combinations of this scope that `earlier` does not request, as scopes that share none.
 
-        Whole where `earlier` asks for none of them, and where the difference cannot be named, as that of all regions
-        from one. A facet that only one of the two has restricts neither.
+        Returns the whole scope if `earlier` requests none of them, or if the difference cannot be named, such as that
+        of all regions and one. A facet that only one of the two has restricts neither.
         """
-        pieces, inside, before = [], self.values(), earlier.values()
+        added_scopes, remaining_values, earlier_facets = [], self.values(), earlier.values()
         for name, values in self.facets:
-            earlier_values = before.get(name)
+            earlier_values = earlier_facets.get(name)
             if earlier_values is None or ANY in earlier_values:
                 continue
-            outside = values - earlier_values
-            if ANY in values or outside == values:
+            added_values = values - earlier_values
+            if ANY in values or added_values == values:
                 return [self]
-            if outside:
-                pieces.append(Scope.of_facets({**inside, name: outside}, self.reading))
-                inside[name] = values & earlier_values
-        return pieces
+            if added_values:
+                added_scopes.append(Scope.of_facets({**remaining_values, name: added_values}, self.reading))
+                remaining_values[name] = values & earlier_values
+        return added_scopes
 
     def is_comparable(self, earlier: Scope) -> bool:
-        """Whether it has the facets of `earlier` and its answers are read in the same way."""
+        """Whether it has the facets of `earlier` and its responses are read in the same way."""
         return self.reading == earlier.reading and self.values().keys() == earlier.values().keys()
 
     def describe_within(self, whole: Scope) -> str:
-        """What it asks of `whole`, such as `region: A, B`; empty where that is all."""
+        """Describes the part of `whole` that it requests, such as `region: A, B`; empty if that is all of it."""
         whole_values = whole.values()
         parts = [(name, sorted(values)) for name, values in self.facets if values != whole_values.get(name)]
         return "; ".join(
@@ -88,7 +89,7 @@ class Scope:
 
 @functools.lru_cache(maxsize=256)
 def parse_scope(text: str) -> Scope | None:
-    """The inverse of `Scope.as_text`; None for a text of another form, such as that of a later version."""
+    """Parses the output of `Scope.as_text`; None for a text of another form, such as that of a later version."""
     try:
         document = json.loads(text)
         return Scope.of_facets(document["facets"], document["reading"])
@@ -97,8 +98,8 @@ def parse_scope(text: str) -> Scope | None:
 
 
 def describe_scope(entry: Entry) -> Scope:
-    """What `entry` asks, as far as it can be told without knowledge of the upstream: each parameter is a facet, and a
-    list of values under one parameter is its values."""
+    """Returns what `entry` requests, as far as that can be derived without knowledge of the upstream: each parameter is
+    a facet, and a list of values under one parameter gives its values."""
     parts = urlsplit(entry.url)
     facets = {
         "request URL": [f"{parts.netloc}{parts.path}"],
@@ -112,13 +113,13 @@ def describe_scope(entry: Entry) -> Scope:
 
 
 def build_scope(entry: Entry, facets: Mapping[str, Iterable[str]]) -> Scope:
-    """The scope of `entry` with these values of facets, and the length of the intervals it asks for."""
+    """Returns the scope of `entry` with these values of facets, and the length of the requested intervals."""
     minutes = entry.resolution // timedelta(minutes=1)
     return Scope.of_facets({**facets, "interval length": [f"{minutes} min"]}, _mark_reading(entry))
 
 
 def read_parameters(entry: Entry) -> dict[str, Any]:
-    """The parameters of the URL and of `params`, which come first; several values as a tuple."""
+    """Returns the parameters of the URL and of `params`, which take precedence; several values as a tuple."""
     parameters: dict[str, Any] = {}
     for key, text in parse_qsl(urlsplit(entry.url).query, keep_blank_values=True):
         parameters[key] = (*parameters.get(key, ()), text)
@@ -126,13 +127,14 @@ def read_parameters(entry: Entry) -> dict[str, Any]:
 
 
 def split_values(value: Any) -> list[str]:
-    """The values of a parameter as texts; a list in which a value comes twice is one value, as its order matters."""
+    """Returns the values of a parameter as texts; a list with repeated values is a single value, because its order
+    matters."""
     values = [str(single) for single in _as_values(value)]
     return values if len(set(values)) == len(values) else [json.dumps(values)]
 
 
 def narrow_params(entry: Entry, chosen: Mapping[str, Collection[str]]) -> Entry:
-    """`entry` with only the `chosen` ones of the values of parameters that are lists, in their order."""
+    """Returns `entry` with only the `chosen` values of parameters that are lists, in their order."""
     shorter = {
         name: tuple(value for value in _as_values(entry.params[name]) if str(value) in values)
         for name, values in chosen.items()
@@ -141,7 +143,7 @@ def narrow_params(entry: Entry, chosen: Mapping[str, Collection[str]]) -> Entry:
 
 
 def describe_columns(entry: Entry) -> list[str]:
-    """The columns of values that `entry` reads, each with its variable and unit where they are given."""
+    """Returns the value columns that `entry` reads, each with its variable and unit if they are given."""
     return [
         column if names == SeriesNames() else f"{column} as {_as_text(msgspec.to_builtins(names))}"
         for column, names in entry.value.items()
@@ -149,7 +151,8 @@ def describe_columns(entry: Entry) -> list[str]:
 
 
 def _mark_reading(entry: Entry) -> str:
-    """12 hex digits that change when answers are read in another way; not with what is asked, or where files go."""
+    """Returns 12 hex digits that change when responses are read in another way, but not with what is requested, or
+    where files go."""
     empty: dict[str, Any] = {"url": "", "params": {}, "method": "GET", "headers": {}, "body": None, "location": None}
     return msgspec.structs.replace(
         entry, **empty, output_folder="", file_prefix="", format="parquet", value={}, absent=()
@@ -161,7 +164,7 @@ def _as_values(value: Any) -> Sequence[Any]:
 
 
 def _hash_text(text: str) -> str:
-    """What stands for a text that may be private."""
+    """Returns a substitute for a text that may be private."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -1,7 +1,7 @@
-"""How an answer of the generic source is laid out: a frozen struct for each group of keys, checked before asking.
+"""The layout of a response of the generic source: a frozen struct for each group of keys, checked before any request.
 
-The keys stand in an entry itself (`"delimiter": ";"`) or in an object of their group (`"csv": {"delimiter": ";"}`):
-`spelled_out` brings both into the groups.
+The keys are in the entry itself (`"delimiter": ";"`) or in an object of their group (`"csv": {"delimiter": ";"}`);
+`spelled_out` moves both into the groups.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ Header = Annotated[int, Meta(ge=1, le=10)] | tuple[str, ...] | Text
 
 
 class Csv(StrictStruct, frozen=True):
-    """How a CSV is written: between fields, around them, and what stands before and after its rows."""
+    """How a CSV is written: its delimiters, quotes, and the lines before and after its rows."""
 
     delimiter: Character | None = None
     encoding: Annotated[str, _charset] | None = None
@@ -84,20 +84,21 @@ class Csv(StrictStruct, frozen=True):
 
 
 class NumberStyle(StrictStruct, frozen=True):
-    """How numbers are written, and which texts and numbers mean nothing besides the usual ones."""
+    """How numbers are written, and which texts and numbers mean an absent value in addition to the usual ones."""
 
     decimal: Character = "."
     thousands: Character | None = None
     nulls: tuple[str | int | float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` where one character would mean two things."""
+        """Raises `ValueError` if one character has two meanings."""
         if self.decimal == self.thousands:
             raise ValueError('has the same character as "decimal" and "thousands"; correct one')
 
 
 class Hours(StrictStruct, frozen=True):
-    """Columns that are the hours of a row's day; `repeated` holds the second of the hour that comes twice."""
+    """Columns for the hours of a row's day; `repeated` is the second occurrence of the hour that comes twice in
+    autumn."""
 
     columns: Annotated[str, _hour_columns]
     label: Literal["start", "end"] = "end"
@@ -113,14 +114,14 @@ class Melt(StrictStruct, frozen=True):
 
 
 class SeriesNames(StrictStruct, frozen=True):
-    """What a column of values holds, where its name does not say it."""
+    """The variable and unit of a column of values, if its name does not give them."""
 
     variable: PrintableText | None = None
     unit: PrintableText | None = None
 
 
 class Pages(StrictStruct, frozen=True):
-    """How the next page of an answer is asked for. Paths are JMESPath expressions into the JSON answer."""
+    """How the next page of a response is requested. Paths are JMESPath expressions into the JSON response."""
 
     next: Path | None = None
     link: bool = False
@@ -133,10 +134,10 @@ class Pages(StrictStruct, frozen=True):
     cursor: Path | None = None
     param: Text | None = None
     single: bool = False
-    """The answer is whole, whatever it says of pages."""
+    """The response is complete, whatever it says about pages."""
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` unless it is one way of paging, complete."""
+        """Raises `ValueError` unless it describes exactly one way of paging, completely."""
         ways_of_paging = [key for key in ("next", "link", "page", "offset", "cursor", "single") if getattr(self, key)]
         if len(ways_of_paging) != 1:
             raise ValueError('give one of "next", "link", "page", "offset", "cursor" and "single"')
@@ -151,28 +152,28 @@ class Pages(StrictStruct, frozen=True):
 
 
 GROUPS: Mapping[str, type[StrictStruct]] = {"csv": Csv, "numbers": NumberStyle}
-"""Groups whose keys may stand in the entry itself."""
+"""Groups whose keys may be in the entry itself."""
 
 
 def spelled_out(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """`entry` with the keys of `GROUPS` in their groups and the short forms of the others spelled out."""
-    whole = dict(entry)
-    group_objects = [dict(whole.pop(group)) for group in GROUPS if isinstance(whole.get(group), dict)]
+    """Returns `entry` with the keys of `GROUPS` in their groups, and all other short forms replaced by long ones."""
+    long_form = dict(entry)
+    group_objects = [dict(long_form.pop(group)) for group in GROUPS if isinstance(long_form.get(group), dict)]
     for group, struct in GROUPS.items():
-        keys = [key for key in struct.__struct_fields__ if key in whole]
-        group_values = {key: whole.pop(key) for key in keys}
+        keys = [key for key in struct.__struct_fields__ if key in long_form]
+        group_values = {key: long_form.pop(key) for key in keys}
         for keys_of_group in group_objects:
             group_values |= {key: keys_of_group.pop(key) for key in struct.__struct_fields__ if key in keys_of_group}
         if group_values:
-            whole[group] = group_values
+            long_form[group] = group_values
     for unknown in group_objects:
         if unknown:
-            whole["csv"] = unknown | whole.get("csv", {})
-    return whole | _short_forms(whole)
+            long_form["csv"] = unknown | long_form.get("csv", {})
+    return long_form | _short_forms(long_form)
 
 
 def column_problems(entry: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a list of columns of values in `entry`, before `spelled_out` makes an object of it."""
+    """Returns the problems of a list of value columns in `entry`, before `spelled_out` makes an object of it."""
     problems: list[str] = []
     value = [entry["value"]] if isinstance(entry.get("value"), str) else entry.get("value")
     if isinstance(value, list):
@@ -181,7 +182,7 @@ def column_problems(entry: Mapping[str, Any]) -> list[str]:
 
 
 def _short_forms(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of `entry` that have a short form, in the long one."""
+    """Returns the long forms of the keys of `entry` that have short ones."""
     long_forms: dict[str, Any] = {}
     if isinstance(entry.get("time"), str):
         long_forms["time"] = [entry["time"]]
@@ -205,7 +206,8 @@ def _short_forms(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _zones(timezone: Any) -> dict[str, Any]:
-    """A `timezone` that is a column, or an object of a column and the zone of what is asked."""
+    """Returns the long form of a `timezone` that is a column, or an object with a column and the time zone of
+    requests."""
     if isinstance(timezone, dict) and set(timezone) <= {"column", "zone"}:
         return {"timezone": timezone.get("zone", "UTC"), "timezone_from": timezone.get("column")}
     if isinstance(timezone, str) and timezone and "/" not in timezone and not _is_zone(timezone):

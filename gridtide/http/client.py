@@ -1,8 +1,8 @@
-"""The one door to the network: one pool of connections per run, polite, patient and discreet.
+"""The HTTP client: one pool of connections per run, with rate limits, retries and redaction.
 
-A request is retried here over seconds (connection errors, resets, time-outs, cut or unreadable
-bodies, 202, 429, 5xx); what outlasts that is raised for the caller, which waits longer. Credentials never
-travel to another host, and are cut out of every body and message.
+A request is retried here over seconds (connection errors, resets, timeouts, truncated or unreadable bodies, 202, 429,
+5xx); a longer failure is raised for the caller, which waits longer. Credentials are never sent to another host, and are
+removed from every body and message.
 """
 
 from __future__ import annotations
@@ -44,39 +44,40 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 
 BODY_LIMIT = 512 * 2**20
-"""Bytes of a decompressed body beyond which it is refused."""
+"""The largest decompressed body that is accepted, in bytes."""
 
 
 LONGEST_WAIT = 120.0
-"""Seconds a request waits in place when told to; a longer wait is for the caller."""
+"""The longest wait, in seconds, before a retry here when the upstream asks for one; a longer wait is left to the
+caller."""
 
 
 READ_HEADERS = (
     *("content-type", "content-length", "transfer-encoding", "link", "x-total-count", "last-modified", "date"),
 )
-"""Headers of an answer that say how it is to be read."""
+"""Response headers that tell how the response is to be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A successful answer, free of credentials; `retrieved_at` is when it was asked for, `attempt`
-    which attempt it was, from 1."""
+    """A successful response, free of credentials; `retrieved_at` is the time of the request, `attempt` the number of
+    the attempt, from 1."""
 
     body: bytes
     retrieved_at: datetime
     content_type: str
     attempt: int = 1
     absent: bool = False
-    """Whether the upstream says, by its status, that it has nothing for what was asked."""
+    """Whether the upstream states, by its status, that it has no data for the request."""
     headers: tuple[tuple[str, str], ...] = ()
-    """Those of `READ_HEADERS` that it came with, names in small letters."""
+    """The headers of `READ_HEADERS` in the response, with names in lower case."""
 
 
 class Http:
     """The sessions of one run; use it as an async context manager.
 
-    `secrets` maps the environment variables that entries name to their values, and `secret:NAME`
-    to the value of the Secret block NAME.
+    `secrets` maps the environment variables named by entries to their values, and `secret:NAME` to the value of the
+    Secret block NAME.
     """
 
     def __init__(self, secrets: Mapping[str, str], limiter: Limiter | None = None) -> None:
@@ -100,12 +101,13 @@ class Http:
             await self._connector.close()
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
-        """What `read` makes of the answer to `request`; of an entry at most `concurrency` are asked at a time.
+        """Returns what `read` makes of the response to `request`; at most `concurrency` requests of an entry run at a
+        time.
 
-        Both are tried up to `entry.retries` times while the error is one that may pass, also one
-        that `read` raises. Raises the last error: `CredentialsError`, `QuotaError`,
-        `UpstreamError`, `ConfigurationError` for 400 and 404, or what `read` raises. Raises `ClockError`, and reads
-        nothing, where the clocks of upstreams say that this one is wrong.
+        Request and `read` are tried up to `entry.retries` times while the error may pass, also an error of `read`.
+        Raises the last error: `CredentialsError`, `QuotaError`, `UpstreamError`, `ConfigurationError` for 400 and 404,
+        or an error of `read`. Raises `ClockError`, and reads nothing, if the clocks of upstreams show that the local
+        clock is wrong.
         """
         attempts = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(entry.retries),
@@ -116,14 +118,14 @@ class Http:
         slots = self._slots.setdefault(entry.name, asyncio.Semaphore(entry.concurrency))
         async for attempt in attempts:
             with attempt:
-                async with slots:  # not while reading or waiting: the next request leaves meanwhile
-                    answer = await self._ask_with_credentials(entry, request)
+                async with slots:  # released while reading and waiting, so that the next request is sent
+                    response = await self._ask_with_credentials(entry, request)
                 self._clocks.check(entry.name)
-                return await read(replace(answer, attempt=attempt.retry_state.attempt_number))
-        raise AssertionError("tenacity ends by returning or raising")
+                return await read(replace(response, attempt=attempt.retry_state.attempt_number))
+        raise AssertionError("tenacity always returns or raises")
 
     async def _ask_with_credentials(self, entry: Entry, request: Request) -> Response:
-        """One attempt; a token that is refused is renewed once, as an upstream may end it before its time."""
+        """Makes one attempt; a refused token is renewed once, because an upstream may end it early."""
         session = self._session(entry)
         tokens = await self._logins.tokens(entry, session)
         credentials = build_credentials(entry, self._secrets, tokens)
@@ -139,7 +141,7 @@ class Http:
         return await self._ask(session, entry, request, credentials)
 
     def _session(self, entry: Entry) -> aiohttp.ClientSession:
-        """The session of `entry`, which has its cookies alone; connections are shared."""
+        """Returns the session of `entry`, which has only its cookies; connections are shared."""
         if self._connector is None:
             raise RuntimeError("Http is used as an async context manager")
         if entry.name not in self._sessions:
@@ -148,14 +150,14 @@ class Http:
                 connector_owner=False,
                 headers={"User-Agent": "gridtide"},
                 trust_env=bool(getproxies()),  # without a proxy, aiohttp would still read .netrc for every request
-                cookie_jar=aiohttp.CookieJar(unsafe=True),  # also of hosts that are an address
+                cookie_jar=aiohttp.CookieJar(unsafe=True),  # also for hosts that are IP addresses
             )
         return self._sessions[entry.name]
 
     async def _ask(
         self, session: aiohttp.ClientSession, entry: Entry, request: Request, credentials: Credentials
     ) -> Response:
-        """One attempt, following redirects; credentials stay with the host they are for."""
+        """Makes one attempt, following redirects; credentials are sent only to their host."""
         retrieved_at = datetime.now(UTC)
         with explaining(entry, request.label, request.url, credentials) as progress:
             url = home = URL(request.url).extend_query(list(request.params))
@@ -167,7 +169,7 @@ class Http:
                 if _same_site(home, url):
                     headers.update(credentials.headers)
                     url = url.update_query(credentials.params) if credentials.params else url
-                else:  # a redirect may repeat what it was asked
+                else:  # a redirect may repeat the query of the request
                     url = url.without_query_params(*credentials.params)
                 async with session.request(
                     method, url, headers=headers, data=body, ssl=tls, timeout=time_limits(entry), allow_redirects=False
@@ -206,18 +208,18 @@ async def _read_response(
 
 
 async def _read_body(entry: Entry, response: aiohttp.ClientResponse, progress: AnswerProgress) -> bytes:
-    parts: list[bytes] = []
-    async for part in response.content.iter_any():
-        progress.bytes += len(part)
+    chunks: list[bytes] = []
+    async for chunk in response.content.iter_any():
+        progress.bytes += len(chunk)
         if progress.bytes > BODY_LIMIT:
             happened = f"the answer of {response.url.host} is larger than {BODY_LIMIT >> 20} MiB"
             raise ConfigurationError(entry.name, happened, 'Ask for less at a time: shorten "chunk"')
-        parts.append(part)
-    return b"".join(parts)
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _same_site(home: URL, url: URL) -> bool:
-    """Whether `url` may see the credentials of `home`: the same host and port, or its upgrade to https."""
+    """Whether `url` may receive the credentials of `home`: the same host and port, or its upgrade to https."""
     if home.host != url.host or (home.scheme, url.scheme) == ("https", "http"):
         return False
     return home.scheme != url.scheme or home.port == url.port
@@ -235,8 +237,8 @@ _backoff = tenacity.wait_exponential_jitter(multiplier=0.25, max=20, jitter=0.25
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
-    """As long as the upstream says, else exponentially longer with jitter."""
+    """Returns the seconds to wait: as long as the upstream asks, or else exponentially longer with jitter."""
     error = state.outcome.exception() if state.outcome else None
     wait = error.wait if isinstance(error, PassingError) else None
-    # Requests that were refused together do not come back together.
+    # Jitter keeps requests that were refused together from being repeated together.
     return _backoff(state) if wait is None else wait + _backoff(state) / 10

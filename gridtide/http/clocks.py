@@ -1,4 +1,4 @@
-"""What the `Date` of the answers of a run says of this machine's clock."""
+"""Compares this machine's clock with the `Date` headers of a run's responses."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ logger = logging.getLogger("gridtide.http")
 class UpstreamClocks:
     """The clocks of the hosts that answered in this run.
 
-    A clock of another machine that agrees proves this one right: a host that differs has a wrong clock itself, and is
-    named in a warning. While none agrees, a host that differs stops the run.
+    If the clock of any other machine agrees, this one is right: a host that differs has a wrong clock itself, and a
+    warning names it. While no clock agrees, a host that differs stops the run.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class UpstreamClocks:
         self._reported: set[str] = set()
 
     def compare(self, host: str, headers: Mapping[str, str], sent_at: datetime, received_at: datetime) -> None:
-        """Note what an answer of `host` says; one without a `Date` says nothing."""
+        """Compares this clock with the `Date` of a response from `host`; a response without a `Date` is ignored."""
         moment = read_date(headers)
         if moment is None:
             return
@@ -55,9 +55,10 @@ class UpstreamClocks:
 
 
 def read_date(headers: Mapping[str, str]) -> datetime | None:
-    """When the upstream made the answer with these headers, later by its `Age` if it comes from a cache; UTC.
+    """Returns the time at which the upstream made the response with these headers, later by its `Age` if it comes from
+    a cache; UTC.
 
-    None without a `Date`, or one that cannot be read.
+    Returns None if there is no `Date`, or it cannot be read.
     """
     try:
         moment = parsedate_to_datetime(headers["Date"])

@@ -1,4 +1,4 @@
-"""Credentials on the way into a request, and out of every message."""
+"""Puts credentials into requests, and removes them from every message."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from gridtide.entries.entry import Entry
 from gridtide.errors import CredentialsError
 
 SHORT = 8
-"""Characters below which a secret could stand in data by chance."""
+"""A secret with fewer characters could occur in data by chance."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credentials:
-    """The headers and query parameters that carry an entry's credentials, and the texts that must not be seen."""
+    """The headers and query parameters that carry an entry's credentials, and the texts that must be hidden."""
 
     headers: Mapping[str, str]
     hidden: tuple[str, ...] = ()
     params: Mapping[str, str] = field(default_factory=dict)
 
     def redacted(self, body: bytes) -> bytes:
-        """`body` without the credentials, in any spelling JSON, a URL or HTML would give them.
+        """Returns `body` without the credentials, in any spelling of JSON, URLs or HTML.
 
-        A short one is cut out only where it is a whole string or parameter: it may be part of a date or a value.
+        A short secret is removed only if it is a whole string or parameter, because it may be part of a date or a
+        value.
         """
         for secret in self.hidden:
             if len(secret) >= SHORT:
@@ -39,53 +40,55 @@ class Credentials:
         return body
 
     def redacted_text(self, text: str) -> str:
-        """`text` without the credentials."""
+        """Returns `text` without the credentials."""
         return self.redacted_message(text.encode()).decode()
 
     def redacted_message(self, body: bytes) -> bytes:
-        """The body of an error without the credentials: it holds no data that a short one could be a part of."""
+        """Returns the body of an error without the credentials; short secrets are removed too, as it contains no
+        data."""
         for secret in self.hidden:
             body = _replace_secret(secret, body)
         return body
 
 
 def _replace_secret(secret: str, text: bytes) -> bytes:
-    """`text` without `secret`, which is mostly not in it: what every spelling leaves as it is is looked for first."""
-    plain = max(re.findall("[A-Za-z0-9]*", secret), key=len).encode()
-    if plain not in text:
+    """Returns `text` without `secret`. The secret is mostly absent, so the part that every spelling leaves unchanged is
+    searched first."""
+    alphanumeric_part = max(re.findall("[A-Za-z0-9]*", secret), key=len).encode()
+    if alphanumeric_part not in text:
         return text
-    if plain == secret.encode():
-        return text.replace(plain, b"REDACTED")
+    if alphanumeric_part == secret.encode():
+        return text.replace(alphanumeric_part, b"REDACTED")
     return re.sub(_pattern_of_secret(secret), b"REDACTED", text)
 
 
 def _pattern_of_secret(secret: str) -> bytes:
-    """A pattern of the ways in which JSON, URLs and HTML spell `secret`, also one within the other."""
+    """Returns a pattern for the ways in which JSON, URLs and HTML spell `secret`, also nested."""
     return "".join(map(_pattern_of_character, secret)).encode()
 
 
-def _pattern_of_character(char: str) -> str:
-    if char.isascii() and char.isalnum():
-        return char
-    number = ord(char)
-    in_json, in_url, in_html = json.dumps(char)[1:-1], quote(char, safe=""), html.escape(char)
-    ways = [rf"\\*{re.escape(char)}", re.escape(in_json), rf"\\+u{number:04x}", in_url, re.escape(in_html)]
-    ways += [f"&#{number};", f"&#x{number:x};", *([r"\+"] if char == " " else [])]
-    return f"(?i:{'|'.join(ways)})"
+def _pattern_of_character(character: str) -> str:
+    if character.isascii() and character.isalnum():
+        return character
+    number = ord(character)
+    in_json, in_url, in_html = json.dumps(character)[1:-1], quote(character, safe=""), html.escape(character)
+    spellings = [rf"\\*{re.escape(character)}", re.escape(in_json), rf"\\+u{number:04x}", in_url, re.escape(in_html)]
+    spellings += [f"&#{number};", f"&#x{number:x};", *([r"\+"] if character == " " else [])]
+    return f"(?i:{'|'.join(spellings)})"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Login:
-    """The form that asks for a token, its headers, and the texts that must not be seen."""
+    """The form that requests a token, its headers, and the texts that must be hidden."""
 
     form: Mapping[str, str]
     credentials: Credentials
 
 
 def build_credentials(entry: Entry, secrets: Mapping[str, str], tokens: Mapping[str, str]) -> Credentials:
-    """The credentials that the entry's `auth` names, from `secrets` and the `tokens` of its logins.
+    """Builds the credentials that the entry's `auth` names, from `secrets` and the `tokens` of its logins.
 
-    Raises `CredentialsError` that says which variable or block is missing, or holds what no header can.
+    Raises `CredentialsError` with the variable or block that is missing, or whose value no header can hold.
     """
     headers: dict[str, str] = {}
     params: dict[str, str] = {}
@@ -93,14 +96,14 @@ def build_credentials(entry: Entry, secrets: Mapping[str, str], tokens: Mapping[
     for auth in entry.auths:
         match auth:
             case KeyAuth():
-                key = _read_secret(entry, secrets, f"secret:{auth.secret}" if auth.secret else auth.env or "")
+                api_key = _read_secret(entry, secrets, f"secret:{auth.secret}" if auth.secret else auth.env or "")
                 carrier = headers if auth.place == "header" else params
-                carrier[auth.carrier] = f"Bearer {key}" if auth.kind == "bearer" else key
-                hidden.append(key)
+                carrier[auth.carrier] = f"Bearer {api_key}" if auth.kind == "bearer" else api_key
+                hidden.append(api_key)
             case BasicAuth():
-                pair = _read_pair(entry, secrets, auth)
-                headers["Authorization"] = f"Basic {_encode(pair)}"
-                hidden += [_encode(pair), pair.partition(":")[2]]
+                user_password = _read_pair(entry, secrets, auth)
+                headers["Authorization"] = f"Basic {_encode(user_password)}"
+                hidden += [_encode(user_password), user_password.partition(":")[2]]
             case OAuth():
                 headers["Authorization"] = f"Bearer {tokens[auth.identity]}"
                 hidden.append(tokens[auth.identity])
@@ -108,7 +111,7 @@ def build_credentials(entry: Entry, secrets: Mapping[str, str], tokens: Mapping[
 
 
 def build_login(entry: Entry, auth: OAuth, secrets: Mapping[str, str]) -> Login:
-    """What asks for a token of `auth`, by RFC 6749, sections 4.3 and 4.4. Raises `CredentialsError`."""
+    """Builds the request for a token of `auth`, by RFC 6749, sections 4.3 and 4.4. Raises `CredentialsError`."""
     client, client_secret = _read_client(entry, auth, secrets)
     form = {"grant_type": auth.grant, **auth.params}
     hidden = [client_secret]
@@ -145,7 +148,8 @@ def _read_user(entry: Entry, auth: OAuth, secrets: Mapping[str, str]) -> tuple[s
 
 
 def _read_pair(entry: Entry, secrets: Mapping[str, str], auth: BasicAuth) -> str:
-    """`user:password`, whose password may be empty: some upstreams take a key as the user of HTTP Basic."""
+    """Returns `user:password`; the password may be empty, because some upstreams take a key as the user of HTTP
+    Basic."""
     if auth.secret:
         return _read_secret(entry, secrets, f"secret:{auth.secret}")
     user = auth.username or _read_secret(entry, secrets, auth.username_env)
@@ -156,11 +160,11 @@ def _read_secret(entry: Entry, secrets: Mapping[str, str], name: str, *, may_be_
     value = secrets.get(name)
     if value is not None and value.isprintable() and (value or may_be_empty):
         return value
-    kind, fix = "environment variable", "Set it in the environment or in .env"
+    origin_kind, fix = "environment variable", "Set it in the environment or in .env"
     if name.startswith("secret:"):
-        kind, fix = "Prefect Secret block", "Set it in the UI under Blocks"
-    wrong = "holds a line break, or something else that is no text" if value else "is not set"
-    raise CredentialsError(entry.name, f"the {kind} {name.removeprefix('secret:')} {wrong}", fix)
+        origin_kind, fix = "Prefect Secret block", "Set it in the UI under Blocks"
+    problem = "holds a line break, or something else that is no text" if value else "is not set"
+    raise CredentialsError(entry.name, f"the {origin_kind} {name.removeprefix('secret:')} {problem}", fix)
 
 
 def _encode(pair: str) -> str:
@@ -168,7 +172,7 @@ def _encode(pair: str) -> str:
 
 
 def describe_credentials(entry: Entry) -> str:
-    """Where the entry's credentials come from and travel, for a message that they are refused; no value of them."""
+    """Describes the origin of the entry's credentials and how they are sent, without their values."""
     return "; ".join(_describe(auth) for auth in entry.auths)
 
 

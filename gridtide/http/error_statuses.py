@@ -1,4 +1,4 @@
-"""What an HTTP status other than 200 means."""
+"""The errors that HTTP statuses other than 200 mean."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from gridtide.sources.contract import Source
 from gridtide.sources.registry import source
 
 QUOTA_WORDS = re.compile(r"(?i)rate.?limit|too many requests|quota|throttl|slow down")
-"""What a 403 says that means a quota, not wrong credentials: a gateway's "Rate limit exceeded"."""
+"""Words in a 403 that mean a quota instead of wrong credentials: a gateway's "Rate limit exceeded"."""
 
 
 WAIT_WORDS = re.compile(
     r"(?i)\b(?:after|in|within|wait|for)\s+(?:(\d+):(\d\d):(\d\d)|(\d+(?:\.\d+)?)\s*(s(?:ec(?:ond)?s?)?|m(?:in(?:ute)?s?)?|h(?:ours?)?))\b"
 )
-"""How messages tell a time to wait: "Try again in 3 seconds", "quota will be replenished in 01:10:00"."""
+"""Times to wait in messages: "Try again in 3 seconds", "quota will be replenished in 01:10:00"."""
 
 
 def error_of_status(
     entry: Entry, label: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> GridtideError | None:
-    """The error that an answer of this status means, None for success.
+    """Returns the error that a response with this status means, None for success.
 
-    The source of `entry` says where its upstream uses another status than it should, and what its messages ask to wait.
+    The source of `entry` corrects wrong statuses of its upstream, and reads the wait from its messages.
     """
     if 200 <= status < 300 and status != 202:
         return None
@@ -57,7 +57,7 @@ def _fix_rates(entry: Entry) -> str:
 
 
 def _fix_credentials(entry: Entry) -> str:
-    """Where the credentials travelled: the value may be right and the place wrong."""
+    """Describes how the credentials were sent: the value may be right and its place wrong."""
     if all(isinstance(auth, NoAuth) for auth in entry.auths):
         return 'No credentials were sent: name them with "auth"'
     places = describe_credentials(entry)
@@ -73,14 +73,14 @@ def _fix_request(entry: Entry, status: int) -> str:
 
 
 def _read_message(body: bytes) -> str:
-    """What an error body says, on one short line: the message of a JSON or the text of an HTML."""
+    """Returns the message of an error body on one short line: the message of a JSON or the text of an HTML."""
     text = body[:4000].decode(errors="replace")
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
         return " ".join(re.sub(r"<[^>]*>", " ", text).split())[:300]
     if isinstance(content, dict):
-        # Often one key holds a code and another the words: both say what happened.
+        # Often one key holds a code and another the message: both describe the error.
         words = [content[key] for key in ("reason", "error", "message") if isinstance(content.get(key), str)]
         content = ": ".join(dict.fromkeys(words)) or content.get("error") or content
     if isinstance(content, dict):
@@ -90,20 +90,21 @@ def _read_message(body: bytes) -> str:
 
 
 def _read_wait(headers: Mapping[str, str], message: str, upstream: Source) -> float | None:
-    """Seconds the upstream asks us to wait: in Retry-After as seconds or a date, else in words; None without either."""
-    after = headers.get("Retry-After", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", after):
-        return float(after)
+    """Returns the seconds that the upstream asks us to wait: from Retry-After as seconds or a date, or else from the
+    message; None without either."""
+    retry_after = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d+(\.\d+)?", retry_after):
+        return float(retry_after)
     try:
-        return max(0.0, (parsedate_to_datetime(after) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):  # no date, or one without a zone
+        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):  # not a date, or a date without a time zone
         pass
     wait = upstream.requested_wait(message, datetime.now(UTC))
     return _read_wait_words(message) if wait is None else wait
 
 
 def _read_wait_words(message: str) -> float | None:
-    """The seconds that a message asks to wait.
+    """Returns the seconds that a message asks to wait.
 
     >>> _read_wait_words("Rate limit is exceeded. Try again in 3 seconds."), _read_wait_words("in 01:00:05")
     (3.0, 3605.0)

@@ -1,4 +1,4 @@
-"""What can go wrong on the way to an answer, and what to do about it."""
+"""Turns network failures into errors that name the cause and a fix."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from gridtide.errors import ConfigurationError, GridtideError, UpstreamError
 from gridtide.http.credentials import Credentials
 
 LONGEST_CONNECT = 15.0
-"""Seconds until a connection must be there; a shorter `timeout` bounds it, too."""
+"""The longest time to connect, in seconds; a shorter `timeout` limits it too."""
 
 
 UNKNOWN_ISSUER = (2, 18, 19, 20, 21)
-"""OpenSSL's codes of verification that mean that the chain ends in no certificate that is trusted."""
+"""OpenSSL's verification codes for a chain that ends in no trusted certificate."""
 
 
 @dataclass(slots=True)
 class AnswerProgress:
-    """How far an answer has come."""
+    """How much of a response has been received."""
 
     bytes: int = 0
 
 
 def time_limits(entry: Entry) -> aiohttp.ClientTimeout:
-    """`timeout` bounds silence, not the whole answer: one that comes slowly and steadily is as good as any."""
+    """Returns the time limits of a request. `timeout` limits silence, not the whole response: a response may come
+    slowly but steadily."""
     connect = min(entry.timeout, LONGEST_CONNECT)
     return aiohttp.ClientTimeout(total=entry.deadline.total_seconds(), sock_connect=connect, sock_read=entry.timeout)
 
 
 @contextmanager
 def explaining(entry: Entry, label: str, url: str, credentials: Credentials) -> Iterator[AnswerProgress]:
-    """Raises what the network raises inside as errors that name the entry, the host, the limit, and what to do.
+    """Turns network errors raised inside into errors that name the entry, the host, the limit, and a fix.
 
-    No error, and no cause of one, holds a credential: a cause is left out where it could hold the URL with the key.
+    No error, and no cause of one, contains a credential: a cause is left out if it could contain the URL with the key.
     """
     progress = AnswerProgress()
     try:
@@ -48,7 +49,7 @@ def explaining(entry: Entry, label: str, url: str, credentials: Credentials) -> 
     except aiohttp.ClientConnectorCertificateError as error:
         raise _untrusted(entry, error) from error
     except (ValueError, aiohttp.NonHttpUrlClientError) as error:
-        # A host or a redirect that is no URL is a ValueError, aiohttp's or yarl's own.
+        # An invalid host or redirect raises a ValueError of aiohttp or yarl.
         happened = credentials.redacted_text(f"{_host(url)} cannot be asked: {error}")
         raise ConfigurationError(entry.name, happened, "Correct the url") from None
     except aiohttp.ClientConnectorError as error:
@@ -70,8 +71,8 @@ def _host(url: str) -> str:
 
 
 def _timed_out(entry: Entry, label: str, host: str, progress: AnswerProgress, error: TimeoutError) -> UpstreamError:
-    """Which of the three limits was hit: of connecting, of silence, of the whole collection."""
-    later = 'Try again later, or raise "timeout"'
+    """Returns the error for the limit that was exceeded: that of connecting, of silence, or of the whole collection."""
+    fix = 'Try again later, or raise "timeout"'
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         happened = f"{label}: {host} took no connection within {min(entry.timeout, LONGEST_CONNECT):g} s"
         return UpstreamError(entry.name, happened, "Check the url and the network, or try again later")
@@ -79,9 +80,9 @@ def _timed_out(entry: Entry, label: str, host: str, progress: AnswerProgress, er
         happened = f"{label}: the answer of {host} was not whole within {entry.deadline}, the deadline"
         return UpstreamError(entry.name, happened, 'Raise "deadline", or ask for less at a time: shorten "chunk"')
     if not progress.bytes:
-        return UpstreamError(entry.name, f"{label}: no answer from {host} within {entry.timeout:g} s", later)
+        return UpstreamError(entry.name, f"{label}: no answer from {host} within {entry.timeout:g} s", fix)
     happened = f"{label}: {host} sent {progress.bytes:,} bytes and then none for {entry.timeout:g} s"
-    return UpstreamError(entry.name, happened, later)
+    return UpstreamError(entry.name, happened, fix)
 
 
 def _untrusted(entry: Entry, error: aiohttp.ClientConnectorCertificateError) -> ConfigurationError:

@@ -1,4 +1,4 @@
-"""How many requests may be made: rates that entries share."""
+"""Rate limits, which several entries may share."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from gridtide.entries.entry import RateLimit
 from gridtide.entries.field_types import Rate
 
 PACED = 10.0
-"""Windows of at most these seconds are kept by even spacing, longer ones by counting."""
+"""Windows of at most this many seconds are kept by even spacing, longer ones by counting."""
 
 
 class Limiter(Protocol):
     """Lets requests through no faster than a rate limit allows."""
 
     async def acquire(self, limit: RateLimit) -> None:
-        """Return when one more request under `limit` may leave."""
+        """Returns when one more request under `limit` may be sent."""
         ...
 
 
 class LocalLimiter:
     """A limiter for the entries of one process.
 
-    Short windows are kept by even spacing: a burst at the end of one window and the start of the
-    next would exceed a token bucket at the upstream by the network's jitter.
+    Short windows are kept by even spacing: with network jitter, bursts at the end of one window and at the start of the
+    next would exceed a token bucket at the upstream.
     """
 
     def __init__(self) -> None:
@@ -34,18 +34,18 @@ class LocalLimiter:
         self._times: dict[tuple[str, str], deque[float]] = {}
 
     async def acquire(self, limit: RateLimit, share: Callable[[], float] = lambda: 1.0) -> None:
-        """Return when one more request under `limit` may leave, in the order of asking; `share` (0 to 1) says
-        what part of the limit is this process's when its turn comes."""
+        """Returns when one more request under `limit` may be sent, in the order of calls; `share` (0 to 1) returns the
+        part of the limit that this process may use."""
         clock = asyncio.get_running_loop().time
         async with self._queues.setdefault(limit.name, asyncio.Lock()):
-            for text in limit.rates:
-                rate = Rate.parse(text)
-                times = self._times.setdefault((limit.name, text), deque(maxlen=rate.count))
+            for rate_text in limit.rates:
+                rate = Rate.parse(rate_text)
+                request_times = self._times.setdefault((limit.name, rate_text), deque(maxlen=rate.count))
                 slots, window = max(1, int(rate.count * share())), rate.seconds
                 if rate.seconds <= PACED:
                     slots, window = 1, rate.seconds / rate.count / share()
-                if len(times) >= slots:
-                    await asyncio.sleep(times[-slots] + window - clock())
+                if len(request_times) >= slots:
+                    await asyncio.sleep(request_times[-slots] + window - clock())
             now = clock()
-            for text in limit.rates:
-                self._times[limit.name, text].append(now)
+            for rate_text in limit.rates:
+                self._times[limit.name, rate_text].append(now)

@@ -1,4 +1,4 @@
-"""Tokens that a login yields: shared by the requests of a run, renewed before they end, never stored."""
+"""Tokens from logins: shared by the requests of a run, renewed before they expire, never stored."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from gridtide.http.error_statuses import error_of_status
 from gridtide.http.failures import explaining, time_limits
 
 MARGIN = 60.0
-"""Seconds before its end from which a token is not used any more: a request may take that long to be read there."""
+"""A token is not used in its last seconds, because a request may take that long to be read by the upstream."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Token:
     text: str
     until: float
-    """On the monotonic clock."""
+    """Expiry on the monotonic clock."""
 
 
 class Logins:
-    """The tokens of one run, one for each way to log in."""
+    """The tokens of one run, one per login."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         self._secrets = secrets
@@ -38,14 +38,14 @@ class Logins:
         self._queues: dict[str, asyncio.Lock] = {}
 
     async def tokens(self, entry: Entry, session: aiohttp.ClientSession) -> dict[str, str]:
-        """A token for each login of `entry`, by its identity; logs in where there is none that lasts.
+        """Returns a token for each login of `entry`, by its identity; logs in if there is no valid token.
 
-        Raises `CredentialsError` where a login refuses, and what may pass as `Http.fetch` does.
+        Raises `CredentialsError` if a login is refused, and errors that may pass as `Http.fetch` does.
         """
         tokens = {}
         for auth in entry.auths:
             if isinstance(auth, OAuth):
-                async with self._queues.setdefault(auth.identity, asyncio.Lock()):  # many wait for one login
+                async with self._queues.setdefault(auth.identity, asyncio.Lock()):  # one login for all who wait
                     token = self._tokens.get(auth.identity)
                     if token is None or token.until <= time.monotonic():
                         token = await _log_in(entry, auth, build_login(entry, auth, self._secrets), session)
@@ -54,15 +54,15 @@ class Logins:
         return tokens
 
     def forget(self, tokens: Mapping[str, str]) -> None:
-        """Log in anew before the next request, unless another has done so since `tokens` were used."""
-        for identity, text in tokens.items():
-            if identity in self._tokens and self._tokens[identity].text == text:
+        """Forces a new login before the next request, unless another request has renewed `tokens` since."""
+        for identity, token_text in tokens.items():
+            if identity in self._tokens and self._tokens[identity].text == token_text:
                 del self._tokens[identity]
 
 
 async def _log_in(entry: Entry, auth: OAuth, login: Login, session: aiohttp.ClientSession) -> _Token:
     label = "the login"
-    begun = time.monotonic()
+    started_at = time.monotonic()
     headers = {"Accept": "application/json", **login.credentials.headers}
     with explaining(entry, label, auth.url, login.credentials):
         async with session.post(
@@ -81,16 +81,16 @@ async def _log_in(entry: Entry, auth: OAuth, login: Login, session: aiohttp.Clie
             if error is not None:
                 raise error
     answer = _read_json(body)
-    text = answer.get(auth.token)
-    if not isinstance(text, str) or not text or not text.isprintable():
+    token_text = answer.get(auth.token)
+    if not isinstance(token_text, str) or not token_text or not token_text.isprintable():
         keys = ", ".join(answer) or "none"
         happened = f'the answer of the login has no "{auth.token}" that is a token; its keys are: {keys}'
         raise FormatError(entry.name, happened, 'Name the key that holds the token with "token" in "auth"')
-    return _Token(text, begun + _lifetime(answer))
+    return _Token(token_text, started_at + _lifetime(answer))
 
 
 def _lifetime(answer: Mapping[str, Any]) -> float:
-    """Seconds for which the token may be used; without a word of its end, until it is refused."""
+    """Returns the seconds for which the token may be used; infinite if the response does not limit them."""
     try:
         seconds = float(answer.get("expires_in") or "inf")
     except (TypeError, ValueError):
@@ -107,7 +107,7 @@ def _read_json(body: bytes) -> dict[str, Any]:
 
 
 def _read_oauth_error(body: bytes) -> str:
-    """The error of RFC 6749, section 5.2, as `: code: description`; empty where there is none."""
+    """Returns the error of RFC 6749, section 5.2, as `: code: description`; empty if there is none."""
     answer = _read_json(body)
     words = [str(answer[key]) for key in ("error", "error_description") if answer.get(key)]
     return "".join(f": {' '.join(word.split())[:300]}" for word in words)

@@ -1,4 +1,4 @@
-"""Which certificates are trusted beside the usual ones."""
+"""Certificates that are trusted in addition to the usual ones."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from gridtide.errors import ConfigurationError
 
 
 class TrustedAuthorities:
-    """TLS contexts by the file of certificates that entries name; reading one takes tens of milliseconds."""
+    """TLS contexts by the certificate files that entries name; they are cached, because reading a file takes tens of
+    milliseconds."""
 
     def __init__(self) -> None:
         self._contexts: dict[str, ssl.SSLContext] = {}
 
     def context(self, entry: Entry) -> ssl.SSLContext | bool:
-        """How to verify the upstream of `entry`: by the usual certificates, and by those in its `tls_ca`.
+        """Returns how to verify the upstream of `entry`: with the usual certificates, and with those in its `tls_ca`.
 
-        Raises `ConfigurationError` where that file cannot be read or holds no certificate.
+        Raises `ConfigurationError` if that file cannot be read or contains no certificate.
         """
         path = entry.tls_ca
         if path is None:
@@ -29,7 +30,7 @@ class TrustedAuthorities:
 
 def _trust(entry: str, path: str) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    # A certificate that is trusted ends the chain, also where it is an intermediate one that the server left out.
+    # A trusted certificate ends the chain, even an intermediate one that the server did not send.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
         context.load_verify_locations(cafile=path)

@@ -2,19 +2,18 @@
 
     <output_folder>/<prefix>_<stamp>[_<from>_<to>].parquet      observations; Metadata in the footer
     <output_folder>/<prefix>_<stamp>[_<from>_<to>].csv          the same columns
-    <output_folder>/<prefix>_<stamp>[_<from>_<to>].csv.meta.json    its Metadata, put before it
+    <output_folder>/<prefix>_<stamp>[_<from>_<to>].csv.meta.json    its Metadata, stored before it
     <any of these>.superseded_<moment>                          superseded by other files from then on, by a replay
     raw/…                                                       response bodies, see `gridtide.collect.raw_bodies`
     processed/…                                                 compacted months, see `gridtide.curated`
     failed/…                                                    see `gridtide.coverage.failed_periods`
 
-Files of observations are immutable: written whole under a name that was free, never replaced; a reader sees a file
-whole or not at all. If the name is in use, the content hash decides: the same content
-is success, other content goes to the next free second. A sidecar without its file is a name that a writer claimed
-before it ended; it stays unused.
+Files of observations are immutable: written whole under a free name, never replaced; a reader sees a whole file or
+none. If the name is taken, the content hash decides: the same content counts as success, other content gets the next
+free second. A sidecar without its file is a name that a writer claimed before it was interrupted; it stays unused.
 
-Arrow is imported when first needed, not with this package: the first request to an upstream is on its way before it
-is loaded. What a file holds is the matter of `Lake`; its store, a `ByteStore`, knows paths and bytes only.
+Arrow is imported at its first use, not with this package, so that the first request to an upstream is sent before Arrow
+is loaded. `Lake` knows the content of files; its store, a `ByteStore`, knows only paths and bytes.
 """
 
 from gridtide.lake.files.draft import Draft

@@ -1,4 +1,4 @@
-"""From the address of a lake to its store."""
+"""Connects to the store at the address of a lake."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ RETRIES: RetryConfig = {
     "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=5), "base": 2},
     "retry_timeout": timedelta(seconds=60),
 }
-"""For what passes within seconds; longer outages are for the task's own retries."""
+"""For failures that pass within seconds; the task's own retries cover longer outages."""
 
 TIMEOUTS: ClientConfig = {"connect_timeout": "5s", "timeout": "120s"}
 
 CREDENTIALS_LAST = timedelta(minutes=10)
-"""How long credentials from the session are used; the session renews those that expire within this time."""
+"""How long credentials from the session are used; the session renews those that expire sooner."""
 
 
 def connect_store(uri: str, session: boto3.Session | None, endpoint_url: str | None, *, make: bool) -> ByteStore:
-    """The files at `uri`, as `resolve_lake_address` returns it.
+    """Connects to the store at `uri`, as `resolve_lake_address` returns it.
 
-    A local folder that does not exist is made; without `make` a warning says so, and the lake is empty.
-    Raises `StorageError` if the store cannot be opened, `CredentialsError` if there are no credentials.
+    A local folder that does not exist is made; without `make` a warning says so, and the lake is empty. Raises
+    `StorageError` if the store cannot be opened, `CredentialsError` if there are no credentials.
     """
     with translate_errors(uri, "cannot be opened as a lake"):
         scheme = urlsplit(uri).scheme if "://" in uri else "file"
@@ -65,7 +65,8 @@ def _folder_exists(folder: str) -> bool:
 
 
 def _connect_s3(uri: str, session: boto3.Session | None, endpoint_url: str | None) -> ByteStore:
-    """The bucket, region and endpoint as boto3 resolves them: environment, profile, then AWS's own."""
+    """Connects to S3 with bucket, region and endpoint as boto3 resolves them: environment, profile, then AWS's
+    defaults."""
     import boto3
     from botocore.exceptions import BotoCoreError
     from obstore.auth.boto3 import Boto3CredentialProvider
@@ -75,7 +76,7 @@ def _connect_s3(uri: str, session: boto3.Session | None, endpoint_url: str | Non
     try:
         session = session or boto3.Session(region_name=os.environ.get("AWS_REGION"))
         client = session.client("s3", endpoint_url=endpoint_url)
-        resolved = client.meta
+        client_meta = client.meta
         if session.get_credentials() is None:
             raise CredentialsError(uri, "there are no AWS credentials", "Set AWS_PROFILE, or name a block")
         credentials = Boto3CredentialProvider(session, ttl=CREDENTIALS_LAST)
@@ -84,8 +85,8 @@ def _connect_s3(uri: str, session: boto3.Session | None, endpoint_url: str | Non
     store = S3Store(
         parts.netloc,
         prefix=prefix or None,
-        config={"aws_endpoint_url_s3": resolved.endpoint_url, "region": resolved.region_name},
-        client_options={**TIMEOUTS, "allow_http": resolved.endpoint_url.startswith("http://")},
+        config={"aws_endpoint_url_s3": client_meta.endpoint_url, "region": client_meta.region_name},
+        client_options={**TIMEOUTS, "allow_http": client_meta.endpoint_url.startswith("http://")},
         retry_config=RETRIES,
         credential_provider=credentials,
     )

@@ -1,4 +1,4 @@
-"""The lake: files of observations in a store, put under their names and read again."""
+"""The lake: files of observations in a store, written under their names and read back."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 FOOTER_BYTES = 1 << 14
-"""Bytes read from a file's end at first; the footer of a file of few row groups is smaller."""
+"""The number of bytes first read from the end of a file; the footer of a file with few row groups is smaller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file that is in the lake; `path` is relative to the lake.
+    """A file in the lake; `path` is relative to the lake.
 
-    `created` is False if the same content had been stored before; `stored_at` is then that earlier moment.
+    `created` is False if the same content was stored before; `stored_at` is then the time of that.
     """
 
     path: str
@@ -62,11 +62,11 @@ class Stored:
 
 
 class Lake:
-    """Files of observations in one folder, bucket or prefix; files of any other content are read and written through
+    """Files of observations in one folder, bucket or prefix. Files of any other content are read and written through
     `store`. Paths are relative to `uri`, with `/` between their parts.
 
-    Every method raises `StorageError` that says why the lake could not be read or written, `DamagedError` where
-    a file is not what was stored.
+    Every method raises `StorageError` with the reason if the lake cannot be read or written, and `DamagedError` if a
+    file is not as it was stored.
     """
 
     def __init__(self, store: ByteStore) -> None:
@@ -80,14 +80,14 @@ class Lake:
     def open(
         cls, uri: str, credentials: boto3.Session | None = None, endpoint_url: str | None = None, *, make: bool = True
     ) -> Lake:
-        """The lake at `uri`: a folder, `file://`, `s3://bucket/prefix`, `gs://`, `az://` or `memory://`.
+        """Opens the lake at `uri`: a folder, `file://`, `s3://bucket/prefix`, `gs://`, `az://` or `memory://`.
 
         A folder that does not exist is made; without `make`, for commands that only read, it is an empty lake.
 
-        For S3, `credentials` is a boto3 session (default: the AWS chain, with AWS_PROFILE and
-        AWS_REGION), which is asked again before its credentials expire; `endpoint_url` overrides
-        AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and the profile's. No request to S3 is made yet. Raises
-        `ConfigurationError` for an invalid address, `CredentialsError` if there are no credentials.
+        For S3, `credentials` is a boto3 session (default: the AWS chain, with AWS_PROFILE and AWS_REGION), which is
+        asked again before its credentials expire; `endpoint_url` overrides AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and
+        the profile's. No request to S3 is made yet. Raises `ConfigurationError` for an invalid address,
+        `CredentialsError` if there are no credentials.
         """
         try:
             uri = resolve_lake_address(uri)
@@ -96,25 +96,27 @@ class Lake:
         return cls(connect_store(uri, credentials, endpoint_url, make=make))
 
     async def put_draft(self, draft: Draft, folder: str, prefix: str, stamp: datetime) -> Stored:
-        """Put the observations of `draft` as `<folder>/<prefix>_<stamp>…`, see the package's contract."""
+        """Stores the observations of `draft` as `<folder>/<prefix>_<stamp>…`; the package's docstring states the
+        contract."""
         body, metadata = await run_computing(draft.finish)
         return await self._put_under_free_name(body, metadata, folder, prefix, stamp, EXTENSIONS[draft.format])
 
     async def put_body(
         self, body: bytes, folder: str, prefix: str, stamp: datetime, provenance: Provenance, extension: str
     ) -> Stored:
-        """Put `body` as it is, with a sidecar, as `<folder>/<prefix>_<stamp>….<extension>`."""
+        """Stores `body` unchanged, with a sidecar, as `<folder>/<prefix>_<stamp>….<extension>`."""
         metadata = Metadata.now(provenance, 0, hashlib.sha256(body).hexdigest())
         return await self._put_under_free_name(body, metadata, folder, prefix, stamp, extension)
 
     async def put_raw(self, path: str, body: bytes) -> bool:
-        """Put `body`, zstd-compressed, at `path`, which is under `raw/`; False where a file is there, which stays."""
+        """Stores `body`, zstd-compressed, at `path`, which is under `raw/`. Returns False if a file exists there; it is
+        kept."""
         from gridtide.lake.files import encoding
 
         return await self.store.create(path, await run_computing(encoding.compress_body, body), path)
 
     async def read_raw(self, path: str) -> bytes:
-        """The body that `put_raw` put at `path`."""
+        """Returns the body that `put_raw` stored at `path`."""
         from gridtide.lake.files import encoding
 
         body = await self.store.read_buffer(path)
@@ -124,63 +126,67 @@ class Lake:
             raise _damaged_error(path, error) from error
 
     async def files(self, folder: str, prefix: str, *, superseded: bool = False) -> list[File]:
-        """The files of `folder` whose names have `prefix`, by stamp and path; with `superseded` also those that other
-        files have superseded.
+        """Lists the files of `folder` whose names have `prefix`, by stamp and path; with `superseded` also those that
+        other files have superseded.
 
-        Among them are those that were removed after they were compacted (`File.removed`).
+        The list includes files that were removed after they were compacted (`File.removed`).
 
-        Sidecars, hidden files and files of other prefixes are passed over. One warning lists the names that are not
-        those of lake files, another the marks whose moment is in the future.
+        Sidecars, hidden files and files of other prefixes are ignored. One warning lists names that are not those of
+        lake files, another lists superseding marks dated in the future.
         """
-        listing, foreign, early = [], [], []
+        listing, foreign_names, future_marks = [], [], []
         now = datetime.now(UTC)
-        until: dict[str, datetime] = {}
+        superseded_moments: dict[str, datetime] = {}
         (_, stored), removed = await asyncio.gather(self.store.listing(folder), self._read_removed(folder, prefix))
         for item in stored:
             name = item.path.rpartition("/")[2]
             if name.startswith(".") or name.endswith(SIDECAR):
                 continue
             parsed = parse_name(name)
-            if parsed is None and (marked := parse_superseded_name(name)):
-                original, moment = marked
+            if parsed is None and (superseded_mark := parse_superseded_name(name)):
+                original, moment = superseded_mark
                 if moment > now:
-                    early.append(name)
+                    future_marks.append(name)
                 else:
-                    until[original] = min(moment, until.get(original, moment))
+                    superseded_moments[original] = min(moment, superseded_moments.get(original, moment))
             elif parsed is None:
-                foreign.append(name)
+                foreign_names.append(name)
             elif parsed.prefix == prefix:
                 listing.append(File(item.path, parsed.stamp, parsed.period, parsed.extension, item.size))
         present = {file.path for file in listing}
         listing += [file for file in removed if file.path not in present]
-        if foreign:
-            logger.warning("%s/%s: passed over, no names of lake files: %s", self.uri, folder, _name_first(foreign))
-        if early:
+        if foreign_names:
             logger.warning(
-                "%s/%s: passed over, their moment is in the future: %s", self.uri, folder, _name_first(early)
+                "%s/%s: passed over, no names of lake files: %s", self.uri, folder, _name_first(foreign_names)
             )
-        if until:
-            listing = [replace(file, superseded_at=until.get(file.path.rpartition("/")[2])) for file in listing]
+        if future_marks:
+            logger.warning(
+                "%s/%s: passed over, their moment is in the future: %s", self.uri, folder, _name_first(future_marks)
+            )
+        if superseded_moments:
+            listing = [
+                replace(file, superseded_at=superseded_moments.get(file.path.rpartition("/")[2])) for file in listing
+            ]
             listing = [file for file in listing if superseded or file.superseded_at is None]
         return sorted(listing, key=lambda file: (file.stamp, file.path))
 
     async def supersede(self, path: str) -> datetime:
-        """Mark the file at `path` as superseded by other files from now on; returns that moment."""
+        """Marks the file at `path` as superseded by other files from now on; returns the time of the mark."""
         moment = datetime.now(UTC)
         await self.store.put(superseded_name(path, moment), b"")
         return moment
 
     async def table(self, path: str) -> pa.Table:
-        """The observations in the Parquet or CSV file at `path`, exactly as they were put.
+        """Reads the observations of the Parquet or CSV file at `path`, exactly as they were stored.
 
-        A file that is damaged, or no longer what its sidecar says, raises `DamagedError`.
+        Raises `DamagedError` for a file that is damaged or does not match its sidecar.
         """
         from gridtide.lake.files import encoding
 
         extension = path.rpartition(".")[2]
         body = await self.store.read_buffer(path)
         try:
-            if extension == "csv":  # which has no checksums of its own
+            if extension == "csv":  # CSV has no checksums of its own
                 verify_sidecar(await self._read_sidecar(path), body)
             return await run_computing(encoding.decode_table, extension, body)
         except ValueError as error:
@@ -189,7 +195,7 @@ class Lake:
     async def observations(
         self, paths: Sequence[str], *, only_varying: bool = False
     ) -> list[tuple[Metadata, pa.Table]]:
-        """The metadata and the observations of each of the files at `paths`, which are small if there are several.
+        """Reads the metadata and the observations of the files at `paths`; several files should be small ones.
 
         Raises as `table` does. With `only_varying`, tables may lack their constant columns (`ConstantColumns`).
         """
@@ -198,26 +204,26 @@ class Lake:
         decode = partial(self._decode_files, only_varying=only_varying)
         if not self.store.is_local:
             return await _call_each(decode, paths)
-        if len(paths) > 1:  # sharing the interpreter with another thread takes as long, and half as much CPU again
+        if len(paths) > 1:  # a second thread would take as long, and half as much CPU again
             return decode(paths)
         return await run_decoding(decode, paths)
 
     async def footer(self, path: str) -> pq.FileMetaData:
-        """The footer of the Parquet file at `path`; no more of it is read."""
+        """Reads the footer of the Parquet file at `path`, and nothing else of it."""
         try:
             return await run_blocking(self._read_footer, path)
         except ValueError as error:
             raise _damaged_error(path, error) from error
 
     async def metadata(self, path: str) -> Metadata:
-        """The metadata of the file at `path`; of a Parquet file only the footer is read."""
+        """Reads the metadata of the file at `path`; of a Parquet file only the footer is read."""
         try:
             return await self._read_metadata(path)
         except ValueError as error:
             raise _damaged_error(path, error) from error
 
     async def metadata_of(self, paths: Sequence[str]) -> list[Metadata]:
-        """`metadata` of each of the files at `paths`."""
+        """Reads the metadata of each of the files at `paths`."""
         if not all(path.endswith(".parquet") for path in paths):
             return list(await asyncio.gather(*map(self.metadata, paths)))
         return (
@@ -229,7 +235,7 @@ class Lake:
     async def _put_under_free_name(
         self, body: Any, metadata: Metadata, folder: str, prefix: str, stamp: datetime, extension: str
     ) -> Stored:
-        """Put `body` under the first free name from `stamp` on, unless a file on the way has the same content."""
+        """Stores `body` under the first free name from `stamp` on, unless an occupied name has the same content."""
         while True:
             path = f"{folder}/{file_name(prefix, stamp, metadata.period, extension)}"
             if await self._claim_name(path, body, metadata):
@@ -240,9 +246,10 @@ class Lake:
             stamp += timedelta(seconds=1)
 
     async def _claim_name(self, path: str, body: Any, metadata: Metadata) -> bool:
-        """Put `body` at `path` if that is free; False if it is not.
+        """Stores `body` at `path` if that is free; returns False if it is not.
 
-        The sidecar goes first: no reader sees a file without it, and the writer that puts the sidecar owns the name.
+        The sidecar is stored first: no reader sees a file without it, and the writer that stored the sidecar owns the
+        name.
         """
         if not path.endswith(".parquet"):
             if await self.store.exists(path):
@@ -253,12 +260,12 @@ class Lake:
         return await self.store.create(path, body, metadata.entry)
 
     async def _find_same(self, path: str, metadata: Metadata) -> Stored | None:
-        """The file at `path` if it has the content of `metadata` and answers the same scope, else None.
+        """Returns the file at `path` if it has that content, else None.
 
-        A file that does not say what was asked may answer any.
+        A file that does not state what was requested may answer any request.
         """
-        size = await self.store.find_size(path)
-        if size is None:
+        file_size = await self.store.find_size(path)
+        if file_size is None:
             return None
         try:
             present = await self._read_metadata(path)
@@ -267,23 +274,23 @@ class Lake:
             return None
         if present.content_hash != metadata.content_hash or present.scope not in ("", metadata.scope):
             return None
-        return _describe_stored(path, size, present, created=False)
+        return _describe_stored(path, file_size, present, created=False)
 
     async def _read_removed(self, folder: str, prefix: str) -> list[File]:
-        """The files of `folder` with `prefix` that were removed after they were compacted."""
+        """Returns the files of `folder` with `prefix` that were removed after they were compacted."""
         _, processed = await self.store.listing(f"{PROCESSED}/{folder}/{prefix}")
-        lists = [file.path for file in processed if is_removed_name(file.path.rpartition("/")[2])]
+        record_paths = [file.path for file in processed if is_removed_name(file.path.rpartition("/")[2])]
         files: dict[str, File] = {}
-        for path, body in zip(lists, await asyncio.gather(*map(self.store.read, lists)), strict=True):
+        for path, body in zip(record_paths, await asyncio.gather(*map(self.store.read, record_paths)), strict=True):
             try:
                 files |= {file.path: file for file in decode_removed(body)}
             except ValueError as error:
-                fix = "Put it back from a backup: it says which files the months stand for"
+                fix = "Restore it from a backup: it lists the files that the months replace"
                 raise DamagedError(path, f"is damaged: {error}", fix) from error
         return list(files.values())
 
     async def _read_metadata(self, path: str) -> Metadata:
-        """As `metadata`, but raises `ValueError` where the file has no metadata of a lake file."""
+        """As `metadata`, but raises `ValueError` for a file without the metadata of a lake file."""
         if not path.endswith(".parquet"):
             return Metadata.from_sidecar(await self._read_sidecar(path))
         return _parse_footer(await run_blocking(self._read_footer, path))
@@ -301,14 +308,14 @@ class Lake:
         return _apply_step(_parse_footer, paths, _apply_step(self._read_footer, paths, paths))
 
     def _read_footer(self, path: str) -> pq.FileMetaData:
-        """As `footer`, but blocking, and raises `ValueError` where there is none."""
+        """As `footer`, but blocking; raises `ValueError` for a file without a footer."""
         from gridtide.lake.files import encoding
 
-        tail = self.store.read_blocking(path, FOOTER_BYTES)
-        size = encoding.footer_size(tail)
-        if size > len(tail):
-            tail = self.store.read_blocking(path, size)
-        return encoding.decode_footer(tail)
+        footer_bytes = self.store.read_blocking(path, FOOTER_BYTES)
+        footer_length = encoding.footer_size(footer_bytes)
+        if footer_length > len(footer_bytes):
+            footer_bytes = self.store.read_blocking(path, footer_length)
+        return encoding.decode_footer(footer_bytes)
 
     async def _read_sidecar(self, path: str) -> bytes:
         if not await self.store.exists(path + SIDECAR):
@@ -317,7 +324,7 @@ class Lake:
 
 
 async def _call_each(call: Callable[[Sequence[str]], list[T]], paths: Sequence[str]) -> list[T]:
-    """The results of `call` for the files at `paths`, one call per file: the store answers many at once."""
+    """Calls `call` once per file, concurrently, and returns all results: the store answers many requests at once."""
     return list(chain.from_iterable(await asyncio.gather(*(run_blocking(call, [path]) for path in paths))))
 
 
@@ -326,10 +333,11 @@ def _describe_stored(path: str, size: int, metadata: Metadata, *, created: bool)
 
 
 def _apply_step(step: Callable[[S], T], paths: Iterable[str], items: Iterable[S]) -> list[T]:
-    """The results of `step` for `items`, which belong to the files at `paths`; an error names the first damaged file.
+    """Returns the results of `step` for `items`, which belong to the files at `paths`; an error names the first damaged
+    file.
 
-    Each step runs over all files before the next step: all steps of one file after the other take a fifth longer,
-    as the code of each step then leaves the processor's cache.
+    Each step runs over all files before the next step starts: running all steps file by file takes a fifth longer,
+    because the code of each step then leaves the processor's cache.
     """
     results = []
     for path, item in zip(paths, items, strict=True):

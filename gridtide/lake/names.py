@@ -1,4 +1,4 @@
-"""Names of the files one run collects: `<prefix>_<YYYYMMDD>_<HHMMSS>[_<from>_<to>].<ext>`, all UTC.
+"""Names of the files that one run collects: `<prefix>_<YYYYMMDD>_<HHMMSS>[_<from>_<to>].<ext>`, all UTC.
 
 generation_20240310_061200_20240303T0000_20240310T0600.parquet
 """
@@ -16,7 +16,7 @@ EXTENSIONS = {"parquet": "parquet", "csv": "csv", "json": "json", "raw": "raw"}
 """The file extension of each format."""
 
 SIDECAR = ".meta.json"
-"""What follows a file's name in that of its sidecar."""
+"""The suffix that a sidecar adds to the name of its file."""
 
 PROCESSED = "processed"
 """The folder of compacted months."""
@@ -34,7 +34,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """What a file's name says."""
+    """The parts of a file's name."""
 
     prefix: str
     stamp: datetime
@@ -44,7 +44,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class RemovedFile:
-    """What a file was that was removed after it was compacted; `months` such as `2024-03` hold its rows."""
+    """A file that was removed after it was compacted; the `months`, such as `2024-03`, contain its rows."""
 
     metadata: Metadata
     months: tuple[str, ...]
@@ -52,8 +52,8 @@ class RemovedFile:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of the lake by its name; `path` is relative to the lake, `size` in bytes. From `superseded_at` on
-    other files count instead. A file that was `removed` still covers its period; compacted months hold its rows."""
+    """One file of the lake by its name; `path` is relative to the lake, `size` in bytes. From `superseded_at` on other
+    files replace it. A `removed` file still covers its period; compacted months contain its rows."""
 
     path: str
     stamp: datetime
@@ -65,9 +65,10 @@ class File:
 
 
 def file_name(prefix: str, stamp: datetime, period: Period | None, extension: str) -> str:
-    """The name of the file that a run started at `stamp` writes for `period` (None: a snapshot).
+    """Returns the name of the file that a run started at `stamp` writes for `period` (None: a snapshot).
 
-    Raises `ValueError` for a stamp without zone and for bounds within a minute, which no name can say.
+    Raises `ValueError` for a stamp without a time zone and for bounds that are not whole minutes, which a name cannot
+    hold.
 
     >>> file_name("demand", datetime(2024, 3, 10, 6, 12, tzinfo=UTC), None, "csv")
     'demand_20240310_061200.csv'
@@ -76,7 +77,7 @@ def file_name(prefix: str, stamp: datetime, period: Period | None, extension: st
 
 
 def folder_name(prefix: str, stamp: datetime, period: Period | None) -> str:
-    """As `file_name`, without the extension: the name of the folder under `raw/` with the bodies of that run."""
+    """As `file_name`, without the extension: the name of the folder under `raw/` for the bodies of that run."""
     if stamp.tzinfo is None:
         raise ValueError(f"a stamp needs a time zone, got {stamp!r}")
     parts = [prefix, stamp.astimezone(UTC).strftime(_STAMP)]
@@ -86,24 +87,24 @@ def folder_name(prefix: str, stamp: datetime, period: Period | None) -> str:
 
 
 def parse_name(name: str) -> Name | None:
-    """What `name` says, None if it is not the name of a lake file; the inverse of `file_name`."""
+    """Parses `name`, the inverse of `file_name`; None if it is not the name of a lake file."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
     try:
         period = Period(_parse_utc(match["start"]), _parse_utc(match["end"])) if match["start"] else None
         return Name(match["prefix"], _parse_utc(match["stamp"]), period, match["extension"])
-    except ValueError:  # digits that are no date, or a period that ends before it starts
+    except ValueError:  # the digits are not a date, or the period ends before it starts
         return None
 
 
 def superseded_name(name: str, moment: datetime) -> str:
-    """The name of the empty file that says that the file called `name` is superseded from `moment` on."""
+    """Returns the name of the empty file that marks the file `name` as superseded from `moment` on."""
     return f"{name}{_SUPERSEDED}{moment.astimezone(UTC):{_MOMENT}}"
 
 
 def parse_superseded_name(name: str) -> tuple[str, datetime] | None:
-    """The inverse of `superseded_name`: original name and moment; None if `name` is no such name."""
+    """Parses the original name and the moment, the inverse of `superseded_name`; None if `name` is no such name."""
     original, marked, moment = name.rpartition(_SUPERSEDED)
     try:
         return (original, datetime.strptime(moment, _MOMENT).replace(tzinfo=UTC)) if marked else None
@@ -112,7 +113,7 @@ def parse_superseded_name(name: str) -> tuple[str, datetime] | None:
 
 
 def parse_folder_name(name: str) -> Name | None:
-    """The inverse of `folder_name`, with `raw` as the extension; None if `name` is no such name."""
+    """Parses `name`, the inverse of `folder_name`, with `raw` as the extension; None if `name` is no such name."""
     return parse_name(f"{name}.raw")
 
 
@@ -123,4 +124,4 @@ def _format_bound(moment: datetime) -> str:
 
 
 def _parse_utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)  # in a twentieth of the time of `strptime`
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)  # takes a twentieth of the time of `strptime`

@@ -3,8 +3,8 @@
     processed/<output_folder>/<file_prefix>/removed_<moment>.json
         {"<path>": {"size": …, "months": […], "metadata": {…}}}
 
-A record is put before the files in it are removed, and is never replaced. It is no cache: coverage, and which rows a
-month holds, cannot be known without it.
+A record is stored before its files are removed, and is never replaced. It is not a cache: without it, neither coverage
+nor the rows of a month can be known.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def removed_name(moment: datetime) -> str:
-    """The name of the list of files that are removed at `moment`."""
+    """Returns the name of the list of files that are removed at `moment`."""
     return f"{_PREFIX}{moment.astimezone(UTC):%Y%m%dT%H%M%S%f}.json"
 
 
 def is_removed_name(name: str) -> bool:
-    """Whether `name` is that of a list of removed files."""
+    """Whether `name` is the name of a list of removed files."""
     return name.startswith(_PREFIX) and name.endswith(".json")
 
 
 def encode_removed(files: Mapping[str, tuple[int, RemovedFile]]) -> bytes:
-    """Size and description of removed files, by path, as JSON."""
+    """Encodes size and description of removed files, by path, as JSON."""
     entries = {
         path: _Entry(size, removed.months, removed.metadata.as_texts()) for path, (size, removed) in files.items()
     }
@@ -46,12 +46,12 @@ def encode_removed(files: Mapping[str, tuple[int, RemovedFile]]) -> bytes:
 
 
 def decode_removed(body: bytes) -> list[File]:
-    """The removed files that `encode_removed` wrote down; raises `ValueError` if `body` is damaged."""
+    """Decodes the removed files that `encode_removed` wrote; raises `ValueError` if `body` is damaged."""
     files = []
     for path, entry in msgspec.json.decode(body, type=dict[str, _Entry]).items():
         name = parse_name(path.rpartition("/")[2])
         if name is None:
-            raise ValueError(f"{path} is no name of a lake file")
+            raise ValueError(f"{path} is not the name of a lake file")
         removed = RemovedFile(Metadata.from_texts(entry.metadata), entry.months)
         files.append(File(path, name.stamp, name.period, name.extension, entry.size, removed=removed))
     return files

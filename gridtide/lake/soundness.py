@@ -1,4 +1,4 @@
-"""The metadata of many files, or what is wrong with them, without reading their rows."""
+"""Reads the metadata of many files, and finds damaged ones, without reading their rows."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from gridtide.lake import File, Lake, Metadata
 from gridtide.periods import Period
 
 METADATA_BATCH = 256
-"""How many files are read at a time."""
+"""The number of files read at a time."""
 
 
 async def read_metadata(lake: Lake, files: Sequence[File]) -> list[Metadata | StorageError]:
-    """The metadata of each of `files`, or the error if the file cannot be read, is damaged, or contradicts its name.
+    """Returns the metadata of each of `files`, or the error if the file cannot be read, is damaged, or contradicts its
+    name.
 
-    Of a file that was removed after it was compacted, it is the metadata noted at its removal.
+    For a file that was removed after it was compacted, it is the metadata recorded at its removal.
     """
     removed = {file.path: file.removed.metadata for file in files if file.removed}
     present = [file for file in files if not file.removed]
     checked: dict[str, Metadata | StorageError] = {**removed}
-    for first in range(0, len(present), METADATA_BATCH):
-        batch = present[first : first + METADATA_BATCH]
+    for batch_start in range(0, len(present), METADATA_BATCH):
+        batch = present[batch_start : batch_start + METADATA_BATCH]
         try:
-            contents: Sequence[Metadata | StorageError] = await lake.metadata_of([file.path for file in batch])
-        except StorageError:  # of some file: reading each alone tells which
-            contents = await asyncio.gather(*(_read_alone(lake, file) for file in batch))
-        for file, content in zip(batch, contents, strict=True):
-            mismatch = find_mismatch(file, content) if isinstance(content, Metadata) else None
-            checked[file.path] = mismatch or content
+            batch_contents: Sequence[Metadata | StorageError] = await lake.metadata_of([file.path for file in batch])
+        except StorageError:  # reading each file alone tells which one fails
+            batch_contents = await asyncio.gather(*(_read_alone(lake, file) for file in batch))
+        for file, metadata_or_error in zip(batch, batch_contents, strict=True):
+            mismatch = find_mismatch(file, metadata_or_error) if isinstance(metadata_or_error, Metadata) else None
+            checked[file.path] = mismatch or metadata_or_error
     return [checked[file.path] for file in files]
 
 
@@ -62,12 +63,12 @@ async def check_files(
 
 
 def find_mismatch(file: File, metadata: Metadata) -> DamagedError | None:
-    """The error if the `metadata` of `file` states another period than its name, or another size than the lake lists;
-    None if they agree."""
+    """Returns an error if the `metadata` of `file` states another period than its name, or another size than the lake
+    lists; None if they agree."""
     if metadata.period != file.period:
-        happened = f"says of itself to be of {metadata.period or 'no period'}, its name says {file.period or 'none'}"
+        happened = f"states the period {metadata.period or 'none'}, its name {file.period or 'none'}"
     elif metadata.size not in (None, file.size):
-        happened = f"is damaged: it has {file.size} bytes, its sidecar says {metadata.size}"
+        happened = f"is damaged: it has {file.size} bytes, its sidecar states {metadata.size}"
     else:
         return None
     return DamagedError(file.path, happened, "Move it out of the lake and collect its period again")

@@ -1,4 +1,4 @@
-"""The lake's bytes: files at paths, whatever they hold."""
+"""The lake's bytes: files at paths, whatever their content."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ logger = logging.getLogger("gridtide.lake")
 
 
 NAMED = 5
-"""Names that a warning lists; of more it says that there are more."""
+"""The most names in a warning; it says if there are more."""
 
 
 class ByteStore:
-    """The files in one folder, bucket or prefix, as bytes; `client` is how obstore reaches it, `list_folder` how it is
-    listed where it has names that obstore refuses (by default as a local folder, or not at all).
+    """The files in one folder, bucket or prefix, as bytes; `client` is the obstore client. `list_folder` lists folders
+    with names that obstore refuses (by default as a local folder, or not at all).
 
-    Paths are relative to `uri`, with `/` between their parts. Every method raises `StorageError` that says why the
-    store could not be read or written.
+    Paths are relative to `uri`, with `/` between their parts. Every method raises `StorageError` with the reason if the
+    store cannot be read or written.
     """
 
     def __init__(self, client: ObjectStore, uri: str, list_folder: ListFolder | None = None) -> None:
@@ -47,7 +47,7 @@ class ByteStore:
         self._list_folder = partial(list_local_folder, uri) if self.is_local else list_folder
 
     async def create(self, path: str, body: Any, subject: str) -> bool:
-        """Put `body` at `path` whole or not at all; False where a file is there already, which stays as it is.
+        """Stores `body` at `path`, whole or not at all. Returns False if a file exists there; it is kept.
 
         Errors are about `subject`.
         """
@@ -59,38 +59,38 @@ class ByteStore:
         return True
 
     async def put(self, path: str, body: bytes, *, replace: bool = False) -> str | None:
-        """Put `body` at `path`; a file that is there is an error unless it is to be replaced.
+        """Stores `body` at `path`; an existing file is an error unless `replace` is set.
 
-        Returns its tag, as `Object` has it, where it may have replaced a file.
+        Returns its tag, as in `Object`, if `replace` is set.
         """
         if not replace:
             if not await self.create(path, body, path):
                 raise StorageError(path, "is there already", "Remove it, or use another name")
             return None
         with translate_errors(path, f"cannot be stored in {self.uri}"):
-            answer = await run_blocking(obstore.put, self.client, path, body)
-        return answer["e_tag"]
+            put_result = await run_blocking(obstore.put, self.client, path, body)
+        return put_result["e_tag"]
 
     async def put_parts(self, path: str, parts: Iterable[bytes | memoryview]) -> None:
-        """Put a file of `parts`, in their order, at `path`; a file that is there is replaced."""
+        """Stores a file of `parts`, in their order, at `path`; an existing file is replaced."""
         with translate_errors(path, f"cannot be stored in {self.uri}"):
             await run_blocking(obstore.put, self.client, path, iter(parts))
 
     async def move(self, path: str, target: str) -> None:
-        """Move the file at `path` to `target`; a file that is there is replaced."""
+        """Moves the file at `path` to `target`; an existing file is replaced."""
         with translate_errors(target, f"cannot be stored in {self.uri}"):
             await run_blocking(obstore.rename, self.client, path, target, overwrite=True)
 
     async def read(self, path: str) -> bytes:
-        """The bytes of the file at `path`."""
+        """Returns the bytes of the file at `path`."""
         return bytes(await self.read_buffer(path))
 
     async def read_buffer(self, path: str) -> Any:
-        """The bytes of the file at `path` as a buffer, without a copy of them."""
+        """Returns the bytes of the file at `path` as a buffer, without copying them."""
         return await run_blocking(self.read_blocking, path)
 
     def read_blocking(self, path: str, last: int | None = None) -> Any:
-        """As `read_buffer`, for code that runs off the event loop; only the `last` bytes of the file, if given."""
+        """As `read_buffer`, for code that runs outside the event loop; only the `last` bytes of the file, if given."""
         with translate_errors(path, f"cannot be read from {self.uri}"):
             if self.is_local:
                 return read_local_file(path, self.uri, last)
@@ -98,11 +98,11 @@ class ByteStore:
             return obstore.get(self.client, path, options=options).bytes()
 
     async def exists(self, path: str) -> bool:
-        """Whether there is a file at `path`."""
+        """Whether a file exists at `path`."""
         return await self.find_size(path) is not None
 
     async def find_size(self, path: str) -> int | None:
-        """The size of the file at `path` in bytes, None if there is none."""
+        """Returns the size of the file at `path` in bytes, None if there is none."""
         with translate_errors(path, f"cannot be looked for in {self.uri}"):
             try:
                 size: int = (await run_blocking(obstore.head, self.client, path))["size"]
@@ -111,24 +111,24 @@ class ByteStore:
         return size
 
     async def listing(self, folder: str) -> tuple[list[str], list[Object]]:
-        """The paths of the folders, and the files, that lie directly in `folder`, both by path."""
+        """Returns the paths of the folders, and the files, that lie directly in `folder`, both sorted by path."""
         listing = await self._list(folder, recursive=False)
         return listing.folders, listing.objects
 
     async def objects(self, folder: str) -> list[Object]:
-        """The files in `folder` and its subfolders, by path."""
+        """Returns the files in `folder` and its subfolders, sorted by path."""
         return (await self._list(folder, recursive=True)).objects
 
     async def remove(self, paths: Sequence[str]) -> None:
-        """Remove the files at `paths`; a file that is gone already is fine."""
+        """Removes the files at `paths`; missing files are ignored."""
         with translate_errors(self.uri, "files cannot be removed"), suppress(FileNotFoundError):
             await run_blocking(obstore.delete, self.client, list(paths))
 
     async def prune(self, folders: Iterable[str]) -> None:
-        """Remove those of `folders` that are empty, where folders exist without files: on this machine.
+        """Removes the empty folders among `folders`. Only a local store has folders without files.
 
-        Inner folders go before outer ones, and each is removed once: a writer that makes a folder anew finds the
-        folder around it.
+        Inner folders are removed before outer ones, and each is tried once, so that a writer that recreates a folder
+        finds its parent.
         """
         if isinstance(self.client, LocalStore) and self.client.prefix:
             root = Path(self.client.prefix)
@@ -169,11 +169,11 @@ class ByteStore:
 
 
 def read_local_file(path: str, folder: str, last: int | None) -> bytes:
-    """The bytes of the file at `path` in `folder` of this machine; only the `last` bytes, if given.
+    """Returns the bytes of the file at `path` in the local `folder`; only the `last` bytes, if given.
 
-    The client has a thread of its own read each file, which takes up to ten times as long.
+    The obstore client reads each file in a thread of its own, which takes up to ten times as long.
     """
-    with open(f"{folder}/{path}", "rb", buffering=0) as file:  # noqa: PTH123  # a `Path` takes as long as the reading
+    with open(f"{folder}/{path}", "rb", buffering=0) as file:  # noqa: PTH123  # building a `Path` takes as long as reading
         if last is not None:
             file.seek(-min(last, file.seek(0, os.SEEK_END)), os.SEEK_END)
         return file.read()

@@ -1,4 +1,4 @@
-"""From the errors of a store to `StorageError`, with cause and fix."""
+"""Translates the errors of a store into `StorageError`, with cause and fix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNWRITABLE = "Make it writable for this user, or choose another lake"
 _ABSENT = "Check that this is the right lake, and the right path within it"
 
 
-_NO_FOLDER = "What stands there is no folder: name another one, or move it away"
+_NO_FOLDER = "It is not a folder: name another one, or move it away"
 
 
 _REFUSED = "Check the credentials (AWS_PROFILE or the block), and that they may list, read, write and delete there"
@@ -27,7 +27,7 @@ _REFUSED = "Check the credentials (AWS_PROFILE or the block), and that they may 
 _UNREADABLE = "Rename or move what has that name: no file of a lake has such a one"
 
 
-_EXPIRED = "Sign in anew (such as `aws sso login`), or renew the credentials of the block"
+_EXPIRED = "Sign in again (such as `aws sso login`), or renew the credentials of the block"
 
 
 STORE_FIXES: dict[str, str] = {
@@ -40,13 +40,13 @@ STORE_FIXES: dict[str, str] = {
     str(errno.EEXIST): _NO_FOLDER,
     str(errno.ENOTDIR): _NO_FOLDER,
     "NoSuchKey": _ABSENT,
-    "NoSuchBucket": "Create the bucket, or mend its name in the lake's address",
+    "NoSuchBucket": "Create the bucket, or correct its name in the lake's address",
     **dict.fromkeys(("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"), _REFUSED),
     **dict.fromkeys(("ExpiredToken", "InvalidToken"), _EXPIRED),
     "RequestTimeTooSkewed": SET_CLOCK,
     "PermanentRedirect": "Set AWS_REGION to the region of the bucket",
 }
-"""By error number of the system, or error code of S3."""
+"""The fix by error number of the operating system, or by error code of S3."""
 
 
 _ERRNO = re.compile(r"\(os error (\d+)\)")
@@ -60,9 +60,9 @@ _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 
 @contextmanager
 def translate_errors(subject: str, happened: str) -> Iterator[None]:
-    """Turns what the store raises into a `StorageError` about `subject`: `happened`, why, and what to do.
+    """Turns errors of the store into a `StorageError` about `subject`: what `happened`, the cause, and the fix.
 
-    The store's own error is left out of the traceback: S3 echoes session tokens in its answers.
+    The store's own error is left out of the traceback, because S3 echoes session tokens in its responses.
     """
     try:
         yield
@@ -71,28 +71,29 @@ def translate_errors(subject: str, happened: str) -> Iterator[None]:
 
 
 def _error_text(error: Exception) -> str:
-    """The text of the store's error; an error of the system is put in the form that the store uses."""
+    """Returns the text of the store's error; an error of the operating system is put in the form that the store
+    uses."""
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.strerror} (os error {error.errno})"
     return str(error)
 
 
 def _describe_cause(error: Exception) -> str:
-    """The first line of the error without debugging detail, or what S3 says in its XML."""
-    text = _error_text(error)
+    """Returns the first line of the error without debugging detail, or the message in S3's XML."""
+    error_text = _error_text(error)
     if isinstance(error, InvalidPathError):  # the name in it may have line breaks
-        return ascii(text.partition("\n\nDebug source")[0])[1:-1]
-    if code := _CODE.search(text):
-        message = _MESSAGE.search(text)
+        return ascii(error_text.partition("\n\nDebug source")[0])[1:-1]
+    if code := _CODE.search(error_text):
+        message = _MESSAGE.search(error_text)
         return f"{message[1].rstrip('.')} ({code[1]})" if message else code[1]
-    line = text.partition("\n")[0].partition("<?xml")[0]
-    return re.sub(r"^Generic \S+ error: |\?\S+", "", line).strip(" :")  # a query may hold a signature
+    first_line = error_text.partition("\n")[0].partition("<?xml")[0]
+    return re.sub(r"^Generic \S+ error: |\?\S+", "", first_line).strip(" :")  # a query may contain a signature
 
 
 def _find_fix(error: Exception) -> str:
-    """The fix for `error`; the store gives the system's error number and S3's code in its text only."""
-    text = _error_text(error)
-    match = _ERRNO.search(text) or _CODE.search(text)
+    """Returns the fix for `error`; the store gives the system's error number and S3's code only in its text."""
+    error_text = _error_text(error)
+    match = _ERRNO.search(error_text) or _CODE.search(error_text)
     if match and match[1] in STORE_FIXES:
         return STORE_FIXES[match[1]]
     if isinstance(error, InvalidPathError):

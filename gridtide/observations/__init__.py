@@ -1,6 +1,6 @@
-"""The one table every source yields: long, one row per value of a series over an interval.
+"""The one table that every source yields: long, one row per value of a series over an interval.
 
-The names below are imported when first used: Arrow takes as long to load as a page takes to arrive.
+The names below are imported at first use, because loading Arrow takes as long as fetching a page.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The kinds of NumPy arrays that functions take and return; without Arrow, since a training loop needs them too."""
+"""The types of NumPy arrays that functions take and return; without Arrow, because a training loop needs them too."""
 
 from __future__ import annotations
 

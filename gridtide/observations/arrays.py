@@ -1,4 +1,4 @@
-"""Arrow arrays from NumPy and back, without pandas."""
+"""Converts between Arrow and NumPy arrays, without pandas."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import pyarrow as pa
 
 
 def has_blanks(labels: pa.ChunkedArray) -> bool:
-    """Whether any of the dictionaries of `labels` holds a text that says nothing."""
+    """Whether any dictionary of `labels` contains a blank text."""
     return any(not word.strip() for chunk in labels.chunks for word in chunk.dictionary.to_pylist())
 
 
 def dictionary_array(codes: np.ndarray, labels: Sequence[str]) -> pa.DictionaryArray:
-    """Rows of `labels` by their `codes` (rows,); equal labels become one entry of the dictionary."""
+    """Returns an Arrow dictionary array of `labels` at their `codes` (rows,); equal labels share one entry of the
+    dictionary."""
     numbers: dict[str, int] = {}
     merged = np.array([numbers.setdefault(label, len(numbers)) for label in labels], np.int32)
     dictionary = pa.lib.StringBuilder()
@@ -28,10 +29,10 @@ def dictionary_array(codes: np.ndarray, labels: Sequence[str]) -> pa.DictionaryA
 
 
 def from_numpy(data: np.ndarray, kind: pa.DataType) -> pa.Array:
-    """`data` (rows,) as Arrow numbers or as times counted in microseconds since 1970; a NaN is a null.
+    """Converts `data` (rows,) to Arrow numbers, or to times from microseconds since 1970; a NaN becomes a null.
 
-    Made from buffers: `pa.array` and `to_numpy` import pandas, which costs a cold process a quarter
-    of its time and 40 MB.
+    It is built from buffers: `pa.array` and `to_numpy` import pandas, which costs a cold process a quarter of its time
+    and 40 MB.
     """
     validity = None
     if data.dtype.kind == "f":
@@ -42,25 +43,25 @@ def from_numpy(data: np.ndarray, kind: pa.DataType) -> pa.Array:
 
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """`column` in one chunk, copied only where it comes in several."""
+    """Returns `column` in one chunk, copied only if it has several."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def to_numpy(chunk: pa.Array, dtype: str) -> np.ndarray:
-    """The numbers of `chunk` (rows,) as `dtype`, of the same width; what stands at a null is undefined."""
-    whole = np.frombuffer(chunk.buffers()[1] or b"", dtype)
-    return whole[chunk.offset : chunk.offset + len(chunk)]
+    """Returns the numbers of `chunk` (rows,) as `dtype`, of the same width; the value at a null is undefined."""
+    all_values = np.frombuffer(chunk.buffers()[1] or b"", dtype)
+    return all_values[chunk.offset : chunk.offset + len(chunk)]
 
 
 def not_null(chunk: pa.Array) -> np.ndarray:
-    """Which rows of `chunk` are not null, shape (rows,), bool."""
+    """Returns which rows of `chunk` are not null, shape (rows,), bool."""
     validity = chunk.buffers()[0]
     if validity is None:
         return np.ones(len(chunk), bool)
-    bits = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")
-    return bits[chunk.offset : chunk.offset + len(chunk)].astype(bool)
+    is_valid = np.unpackbits(np.frombuffer(validity, np.uint8), bitorder="little")
+    return is_valid[chunk.offset : chunk.offset + len(chunk)].astype(bool)
 
 
-def repeat_number(number: int, rows: int, dtype: str = "i8") -> np.ndarray:
-    """`number` in each of `rows`, shape (rows,), which takes no more room than once."""
-    return np.ndarray((rows,), dtype, np.array(number, dtype), strides=(0,))
+def repeat_number(number: int, row_count: int, dtype: str = "i8") -> np.ndarray:
+    """Returns `number` repeated `row_count` times, shape (rows,), in the memory of a single number."""
+    return np.ndarray((row_count,), dtype, np.array(number, dtype), strides=(0,))

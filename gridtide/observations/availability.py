@@ -1,4 +1,4 @@
-"""When the values of observations can be known, and up to where they are due; one rule, read in both directions.
+"""When the values of observations are available, and until when they are due: one rule in both directions.
 
 lag             start |----interval----| end ----lag----> available
 day_before      |---the day before---|---operating day---|
@@ -12,42 +12,43 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from gridtide.entries.entry import Available, Entry
-from gridtide.periods import floor, local_midnight, microseconds
+from gridtide.periods import count_microseconds, floor, local_midnight, microseconds
 
 if TYPE_CHECKING:
     from gridtide.observations.array_types import Integers
 
 NEVER_KNOWN = 2**31 - 1
-"""The `known` row of a value that is not there: the largest of 32 bits."""
+"""The `known_row` of a missing value: the largest 32-bit integer."""
 
 
 def available_at(rule: Available, start: Integers, end: Integers) -> Integers:
-    """When values over `[start, end)` can be known by `rule`; all in µs since 1970, shape (N,)."""
+    """Returns when values over `[start, end)` are available by `rule`; all in µs since 1970, shape (N,)."""
     if rule.lag is not None:
-        return end + rule.lag // timedelta(microseconds=1)
-    # Imported here: the commands that only ask what is due start without Arrow.
+        return end + count_microseconds(rule.lag)
+    # Imported here, so that commands that only need due times start without Arrow.
     import numpy as np
 
     from gridtide.observations.times import local_times
 
     days = local_times(start, rule.timezone).astype("datetime64[D]")
-    unique, places = np.unique(days, return_inverse=True)
-    return np.array([microseconds(_find_opening(rule, day)) for day in unique.tolist()], np.int64)[places]
+    distinct_days, unique_index = np.unique(days, return_inverse=True)
+    return np.array([microseconds(_find_opening(rule, day)) for day in distinct_days.tolist()], np.int64)[unique_index]
 
 
 def find_due_end(entry: Entry, now: datetime) -> datetime:
-    """The end of the latest interval of `entry` that can be available at `now`, aligned to its resolution; UTC."""
+    """Returns the end of the latest interval of `entry` that can be available at `now`, aligned to its resolution;
+    UTC."""
     rule = entry.available
     if rule.lag is not None:
         return floor(now - rule.lag, entry.resolution)
-    zone = ZoneInfo(rule.timezone)
-    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+    time_zone = ZoneInfo(rule.timezone)
+    tomorrow = now.astimezone(time_zone).date() + timedelta(days=1)
     after_last = tomorrow + timedelta(days=1) if _find_opening(rule, tomorrow) <= now else tomorrow
-    return local_midnight(after_last, zone)
+    return local_midnight(after_last, time_zone)
 
 
 def _find_opening(rule: Available, operating_day: date) -> datetime:
-    """When `rule` makes the values of `operating_day` available; the first where clocks show that time twice."""
-    moment = time.fromisoformat(rule.day_before or "")
-    before = operating_day - timedelta(days=1)
-    return datetime.combine(before, moment, ZoneInfo(rule.timezone)).astimezone(UTC)
+    """Returns when `rule` makes the values of `operating_day` available; the first time if clocks show it twice."""
+    opening_time = time.fromisoformat(rule.day_before or "")
+    day_before = operating_day - timedelta(days=1)
+    return datetime.combine(day_before, opening_time, ZoneInfo(rule.timezone)).astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Which observation is which: keys, their fingerprints, and the content hash of a table."""
+"""The identity of observations: keys, their fingerprints, and the content hash of a table."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gridtide.errors import FormatError
 from gridtide.observations.arrays import not_null, to_numpy
 
 KEY = ("source", "location", "variable", "interval_start", "interval_end", "published_at")
-"""What identifies a value; a later retrieval of the same key is a revision."""
+"""The columns that identify a value; a later retrieval of the same key is a revision."""
 
 
 def fingerprints(table: pa.Table) -> np.ndarray:
-    """A 64-bit hash of each row's key, shape (rows,), uint64: equal keys have equal fingerprints.
+    """Returns a 64-bit hash of each row's key, shape (rows,), uint64: equal keys have equal fingerprints.
 
-    Different keys may share one (about n²/2⁶⁵ of them do), so equality is confirmed exactly.
+    Different keys may share a fingerprint (about n²/2⁶⁵ of them do), so equality must be confirmed exactly.
     """
     marks = np.zeros(table.num_rows, np.uint64)
     for name in KEY:
@@ -32,35 +32,35 @@ def fingerprints(table: pa.Table) -> np.ndarray:
 def content_hash(
     table: pa.Table, digest: hashlib._Hash | None = None, marks: np.ndarray | None = None
 ) -> hashlib._Hash:
-    """SHA-256 of keys, units and values in row order; `retrieved_at` does not count.
+    """Returns the SHA-256 of keys, units and values in row order; `retrieved_at` is not included.
 
-    Given the `digest` of the rows before, goes on with it, so that a stream of tables hashes as
-    their concatenation does. `marks` (rows,) are the `fingerprints` of `table`, where they are known.
+    If the `digest` of earlier rows is given, it is continued, so that a stream of tables hashes like their
+    concatenation. `marks` (rows,) are the `fingerprints` of `table`, if known.
     """
     digest = hashlib.sha256() if digest is None else digest
-    rows = np.empty((table.num_rows, 3), np.uint64)
-    rows[:, 0] = fingerprints(table) if marks is None else marks
-    rows[:, 1] = to_integers(table["unit"])
-    rows[:, 2] = to_integers(table["value"])
-    digest.update(rows.data)
+    hashed_rows = np.empty((table.num_rows, 3), np.uint64)
+    hashed_rows[:, 0] = fingerprints(table) if marks is None else marks
+    hashed_rows[:, 1] = to_integers(table["unit"])
+    hashed_rows[:, 2] = to_integers(table["value"])
+    digest.update(hashed_rows.data)
     return digest
 
 
 ConflictRule = Literal["first", "last", "refuse"]
-"""Which of several values of one key is stored: the first, the last, or none of them."""
+"""Which of several values of one key is stored: the first, the last, or none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """What `resolve_repeats` does with the rows of a table: `rows` (kept,) are the places of those that stay, in order;
-    `conflicts` are the keys that came with different values, with `value_min`, `value_max` and `row_count`."""
+    """The result of `resolve_repeats`: `rows` (kept,) are the positions of the rows that stay, in order; `conflicts`
+    are the keys with different values, with `value_min`, `value_max` and `row_count`."""
 
     rows: np.ndarray
     conflicts: pa.Table
     refused: int
 
     def describe_first_conflict(self) -> str:
-        """The first conflicting key and two of its values."""
+        """Describes the first conflicting key and two of its values."""
         row = self.conflicts.slice(0, 1).to_pylist()[0]
         return (
             f"{row['source']}/{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ} "
@@ -69,10 +69,10 @@ class Repeats:
 
 
 def drop_duplicates(table: pa.Table, entry: str) -> pa.Table:
-    """`table` with each key once, the first of exact duplicates kept, in the order given.
+    """Returns `table` with each key once; of exact duplicates the first stays, in the given order.
 
-    Worth its time where `has_repeats` of the fingerprints says so. Raises `FormatError` naming the
-    first key that comes with two different values.
+    Call it only if `has_repeats` is true for the fingerprints, because it is slow. Raises `FormatError` with the first
+    key that has two different values.
     """
     repeats = resolve_repeats(table, "refuse")
     if repeats.conflicts.num_rows:
@@ -85,37 +85,44 @@ def drop_duplicates(table: pa.Table, entry: str) -> pa.Table:
 
 
 def resolve_repeats(table: pa.Table, conflict: ConflictRule) -> Repeats:
-    """Which rows of `table` stay if each key is to be there once: the first of exact duplicates, and of a key with
-    different values what `conflict` says. `refused` counts the rows of such keys that do not stay."""
+    """Finds the rows of `table` that stay if each key may occur once: the first of exact duplicates, and for a key with
+    different values the row that `conflict` selects. `refused` counts the rows of such keys that do not stay."""
     import pyarrow.compute as pc
 
-    keys = table.select([*KEY, "value"]).append_column("row", pa.array(np.arange(table.num_rows)))
+    key_table = table.select([*KEY, "value"]).append_column("row", pa.array(np.arange(table.num_rows)))
     for name in ("source", "location", "variable"):
-        column = keys[name].cast(pa.string())
-        keys = keys.set_column(keys.schema.get_field_index(name), name, column)
-    sums = [("row", "min"), ("row", "max"), ("row", "count"), ("value", "min"), ("value", "max"), ("value", "count")]
-    groups = keys.group_by(list(KEY), use_threads=False).aggregate(sums)
+        column = key_table[name].cast(pa.string())
+        key_table = key_table.set_column(key_table.schema.get_field_index(name), name, column)
+    aggregations = [
+        ("row", "min"),
+        ("row", "max"),
+        ("row", "count"),
+        ("value", "min"),
+        ("value", "max"),
+        ("value", "count"),
+    ]
+    groups = key_table.group_by(list(KEY), use_threads=False).aggregate(aggregations)
     values_agree = pc.fill_null(pc.equal(groups["value_min"], groups["value_max"]), True)
     nulls_agree = pc.or_(pc.equal(groups["value_count"], 0), pc.equal(groups["value_count"], groups["row_count"]))
-    agrees = pc.and_(values_agree, nulls_agree)
-    conflicts = groups.filter(pc.invert(agrees))
-    rows = groups.filter(agrees)["row_min"].to_numpy()
+    is_agreed = pc.and_(values_agree, nulls_agree)
+    conflicts = groups.filter(pc.invert(is_agreed))
+    kept_rows = groups.filter(is_agreed)["row_min"].to_numpy()
     refused = int(np.sum(conflicts["row_count"].to_numpy()))
     if conflict != "refuse":
-        rows = np.concatenate([rows, conflicts["row_min" if conflict == "first" else "row_max"].to_numpy()])
+        kept_rows = np.concatenate([kept_rows, conflicts["row_min" if conflict == "first" else "row_max"].to_numpy()])
         refused -= conflicts.num_rows
-    return Repeats(np.sort(rows), conflicts, refused)
+    return Repeats(np.sort(kept_rows), conflicts, refused)
 
 
 def has_repeats(marks: Sequence[np.ndarray]) -> bool:
     """Whether any fingerprint occurs twice in all of `marks`, each of shape (rows,), together."""
-    ordered = np.concatenate([np.empty(0, np.uint64), *marks])
-    ordered.sort()
-    return bool((ordered[1:] == ordered[:-1]).any())
+    sorted_marks = np.concatenate([np.empty(0, np.uint64), *marks])
+    sorted_marks.sort()
+    return bool((sorted_marks[1:] == sorted_marks[:-1]).any())
 
 
 def _mix_column(marks: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """One multiply-xorshift round (the finaliser of SplitMix64) over `marks` plus `column`."""
+    """Mixes `column` into `marks` by one multiply-xorshift round (the finaliser of SplitMix64)."""
     marks = (marks + column) * np.uint64(0x9E3779B97F4A7C15)
     marks ^= marks >> np.uint64(32)
     marks *= np.uint64(0xBF58476D1CE4E5B9)
@@ -127,7 +134,7 @@ _NULL = np.uint64(0x6E756C6C)
 
 
 def to_integers(column: pa.ChunkedArray) -> np.ndarray:
-    """`column` as uint64: microseconds of a time, a hash of a label's text."""
+    """Returns `column` as uint64: microseconds of a time, a hash of a label's text."""
     parts = [_convert_chunk(chunk) for chunk in column.chunks]
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.uint64), *parts])
 
@@ -135,8 +142,8 @@ def to_integers(column: pa.ChunkedArray) -> np.ndarray:
 def _convert_chunk(chunk: pa.Array) -> np.ndarray:
     if pa.types.is_dictionary(chunk.type):
         labels = np.array([_label_hash(label) for label in chunk.dictionary.to_pylist()], np.uint64)
-        coded: np.ndarray = labels[to_numpy(chunk.indices, "i4")]
-        return coded
+        hashed_labels: np.ndarray = labels[to_numpy(chunk.indices, "i4")]
+        return hashed_labels
     if chunk.null_count == len(chunk):
         return np.full(len(chunk), _NULL)
     numbers = to_numpy(chunk, "u8")

@@ -1,4 +1,4 @@
-"""The series of observations, numbered."""
+"""Numbers the series of observations."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gridtide.observations.array_types import Integers
 from gridtide.observations.constant_columns import ConstantColumns
 
 _UNASKED = -2
-"""Stands for the number of a series that `SeriesNumbers` has not asked for yet."""
+"""Stands for the number of a series that `SeriesNumbers` has not requested yet."""
 
 
 class SeriesNumbers:
-    """Numbers the series of observations: `number(source, location, variable, unit)` is asked once for each that
-    occurs, however many rows there are, and again where tables come with other labels."""
+    """Numbers the series of observations. `number(source, location, variable, unit)` is called once for each series,
+    however many rows it has, and again if tables have other labels."""
 
     def __init__(self, number: Callable[[str, str, str, str], int]) -> None:
         self._number = number
@@ -26,7 +26,7 @@ class SeriesNumbers:
         self._numbered: Integers = np.empty(0, np.int64)
 
     def of(self, table: pa.Table) -> Integers:
-        """The number of the series of each row, shape (rows,)."""
+        """Returns the number of the series of each row, shape (rows,)."""
         if not table.num_rows:
             return np.empty(0, np.int64)
         constants = ConstantColumns.of_table(table).values

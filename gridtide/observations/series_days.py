@@ -1,4 +1,4 @@
-"""Which series tables hold, and on which days each of them begins and ends."""
+"""The series in tables, and the days on which each of them begins and ends."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import pyarrow as pa
 from gridtide.observations import times
 from gridtide.observations.array_types import Integers
 from gridtide.observations.series import SeriesNumbers
-from gridtide.periods import EPOCH, Period
+from gridtide.periods import EPOCH, Period, count_microseconds
 
 _DAY = timedelta(days=1)
 
 _MOST_CELLS = 1 << 22
-"""Series times days that are counted in one array; a table of more is looked at by sorting."""
+"""The most cells (series times days) that are counted in one array; larger tables are sorted instead."""
 
 SERIES_SHOWN = 5
-"""How many series a message names."""
+"""The most series that a message names."""
 
 SeriesLabel = tuple[str, str]
-"""A location and a variable, of which one source and unit are the same in all files of an entry."""
+"""A location and a variable; source and unit are the same in all files of an entry."""
 
 
 class SeriesDays:
-    """The series of tables that are taken in one after the other, with the first and the last day (UTC) of each."""
+    """The series of tables that are added one after the other, with the first and the last day (UTC) of each."""
 
     def __init__(self) -> None:
         self.names: list[SeriesLabel] = []
@@ -38,18 +38,23 @@ class SeriesDays:
         self._numbers = SeriesNumbers(self._number)
 
     def add(self, table: pa.Table) -> None:
-        """Take in the observations `table`."""
+        """Adds the observations `table`."""
         if not table.num_rows:
             return
         series = self._numbers.of(table)
-        days = times.to_microseconds(table["interval_start"]) // (_DAY // timedelta(microseconds=1))
+        days = times.to_microseconds(table["interval_start"]) // count_microseconds(_DAY)
         origin, width = int(days.min()), int(days.max() - days.min()) + 1
-        cells = series * width + (days - origin)
-        few = len(self.names) * width <= _MOST_CELLS
-        present, offsets = np.divmod(np.flatnonzero(np.bincount(cells)) if few else np.unique(cells), width)
-        numbers, places = np.unique(present, return_index=True)
+        cell_numbers = series * width + (days - origin)
+        is_countable = len(self.names) * width <= _MOST_CELLS
+        series_numbers, offsets = np.divmod(
+            np.flatnonzero(np.bincount(cell_numbers)) if is_countable else np.unique(cell_numbers), width
+        )
+        numbers, series_starts = np.unique(series_numbers, return_index=True)
         self._make_room()
-        first_days, last_days = offsets[places] + origin, offsets[np.append(places[1:], len(present)) - 1] + origin
+        first_days, last_days = (
+            offsets[series_starts] + origin,
+            offsets[np.append(series_starts[1:], len(series_numbers)) - 1] + origin,
+        )
         self._first_days[numbers] = np.minimum(self._first_days[numbers], first_days)
         self._last_days[numbers] = np.maximum(self._last_days[numbers], last_days)
 
@@ -59,20 +64,20 @@ class SeriesDays:
         self._last_days = np.append(self._last_days, np.full(added, limits.min))
 
     def begin_or_end(self, period: Period) -> tuple[dict[SeriesLabel, datetime], dict[SeriesLabel, datetime]]:
-        """The series that begin within the whole days (UTC) of `period`, with the day of their first interval, and
-        those that end within them, with the day of their last.
+        """Returns the series that begin within the whole days (UTC) of `period`, with the day of their first interval,
+        and the series that end within them, with the day of their last interval.
 
-        Days at its bounds on which no series has an interval say nothing; nor does a series that begins and ends
-        within `period`, as a fuel does that is burnt now and then.
+        Days at its bounds on which no series has an interval are ignored; so is a series that begins and ends within
+        `period`, such as that of a fuel that is burnt only occasionally.
         """
-        first, last = _list_whole_days(period)
-        within = (self._first_days <= last) & (self._last_days >= first)
-        if not within.any():
+        first_day, last_day = _list_whole_days(period)
+        is_within = (self._first_days <= last_day) & (self._last_days >= first_day)
+        if not is_within.any():
             return {}, {}
-        first = max(first, int(self._first_days[within].min()))
-        last = min(last, int(self._last_days[within].max()))
-        begins = (self._first_days > first) & (self._first_days <= last) & (self._last_days >= last)
-        ends = (self._last_days < last) & (self._last_days >= first) & (self._first_days <= first)
+        first_day = max(first_day, int(self._first_days[is_within].min()))
+        last_day = min(last_day, int(self._last_days[is_within].max()))
+        begins = (self._first_days > first_day) & (self._first_days <= last_day) & (self._last_days >= last_day)
+        ends = (self._last_days < last_day) & (self._last_days >= first_day) & (self._first_days <= first_day)
         return self._dates(begins, self._first_days), self._dates(ends, self._last_days)
 
     def _dates(self, chosen: np.ndarray, days: Integers) -> dict[SeriesLabel, datetime]:
@@ -87,12 +92,13 @@ class SeriesDays:
 
 
 def _list_whole_days(period: Period) -> tuple[int, int]:
-    """The number since 1970 of the first and the last day (UTC) that lie wholly within `period`."""
+    """Returns the number since 1970 of the first and the last day (UTC) that lie completely within `period`."""
     return -((EPOCH - period.start) // _DAY), (period.end - EPOCH) // _DAY - 1
 
 
 def encode_series(names: Collection[SeriesLabel]) -> str:
-    """`names` as text for a footer, independent of their order: locations with the same variables share a line of them.
+    """Encodes `names` as text for a footer, independent of their order; locations with the same variables share a list
+    of them.
 
     >>> encode_series([("ISNE", "demand"), ("CISO", "demand")])
     '[[["demand"], ["CISO", "ISNE"]]]'
@@ -107,7 +113,7 @@ def encode_series(names: Collection[SeriesLabel]) -> str:
 
 
 def decode_series(text: str) -> set[SeriesLabel]:
-    """The inverse of `encode_series`; nothing for an empty text. Raises `ValueError` where it is none of these."""
+    """Decodes the output of `encode_series`; an empty text gives no series. Raises `ValueError` for any other text."""
     try:
         groups = json.loads(text) if text else []
         return {name for variables, locations in groups for name in product(locations, variables)}
@@ -116,12 +122,12 @@ def decode_series(text: str) -> set[SeriesLabel]:
 
 
 def describe_series(names: Collection[SeriesLabel]) -> str:
-    """The first of `names` in order, as `location/variable`."""
+    """Lists the first of `names` in order, as `location/variable`."""
     return _list_first(["/".join(name) for name in sorted(names)])
 
 
 def describe_days(days: Mapping[SeriesLabel, datetime]) -> str:
-    """The same with the day of each."""
+    """Lists the first series in order, as `location/variable`, each with its day."""
     return _list_first([f"{'/'.join(name)} on {days[name]:%Y-%m-%d}" for name in sorted(days)])
 
 

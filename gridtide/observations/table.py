@@ -6,9 +6,9 @@
 | source, location, variable, unit | dictionary<int32, string> | `eia`, `ISNE`, `demand`, `MWh`                 |
 | value                          | float64, nullable        | a null is a reported null                        |
 | published_at                   | timestamp[us, UTC], nullable | the upstream's own creation time             |
-| retrieved_at                   | timestamp[us, UTC]       | when we asked                                    |
+| retrieved_at                   | timestamp[us, UTC]       | time of our request                              |
 
-What every collection needs is made with NumPy: the first use of Arrow's compute functions takes a cold process
+Code that every collection runs uses NumPy, because the first use of Arrow's compute functions takes a cold process
 30 ms.
 """
 
@@ -49,19 +49,20 @@ SCHEMA = pa.schema(
 
 
 CENTURIES = [microseconds(datetime(year, 1, 1, tzinfo=UTC)) for year in (1900, 2200)]
-"""Between these moments, in µs since 1970, an interval can lie; what is beyond is a misread time."""
+"""Intervals must lie between these moments, in µs since 1970; a time outside them was misread."""
 
 
 Micros = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-"""A moment in µs since 1970, or a length in µs, as JSON has it: an integer of 64 bits."""
+"""A moment in µs since 1970, or a length in µs, as in JSON: a 64-bit integer."""
 
 
 RETRIEVALS = pa.field("retrievals", pa.int32(), nullable=False)
-"""A column that tables read back may have besides: how many retrieved observations of its key a row stands for."""
+"""An additional column of tables that are read back: the number of retrieved observations of its key that a row stands
+for."""
 
 
 class Row(NamedTuple):
-    """One observation as a source with few rows builds it; times are aware datetimes."""
+    """One observation, for sources with few rows; times are aware datetimes."""
 
     interval_start: datetime
     interval_end: datetime
@@ -73,7 +74,7 @@ class Row(NamedTuple):
 
 
 def from_rows(source: str, rows: Iterable[Row], retrieved_at: datetime) -> pa.Table:
-    """`rows` as observations of `source`, in the order given."""
+    """Returns `rows` as observations of `source`, in the given order."""
     columns: dict[str, Any] = {name: [] for name in Row._fields}
     columns.update(zip(Row._fields, zip(*rows, strict=True), strict=False))
     return from_columns(source, retrieved_at, **columns)
@@ -91,12 +92,11 @@ def from_columns(
     value: Any,
     published_at: Any = None,
 ) -> pa.Table:
-    """Observations from equally long columns: sequences, Arrow arrays, or NumPy arrays (times in
-    microseconds since 1970, a NaN for a null).
+    """Builds observations from equally long columns: sequences, Arrow arrays, or NumPy arrays (times in microseconds
+    since 1970, a NaN for a null).
 
-    A plain string stands for a column that holds it in every row. Raises `FormatError` when a
-    column cannot be read as its type or holds a null where none may be, a location says nothing, or an interval
-    is none.
+    A plain string stands for a column with that text in every row. Raises `FormatError` if a column cannot be converted
+    to its type or has a null where none is allowed, a location is blank, or an interval is invalid.
     """
     columns = {
         "interval_start": interval_start,
@@ -126,35 +126,36 @@ def from_columns(
     return table
 
 
-def _build_column(data: Any, field: pa.Field, length: int) -> pa.Array | pa.ChunkedArray:
-    match data:
+def _build_column(column_values: Any, field: pa.Field, length: int) -> pa.Array | pa.ChunkedArray:
+    match column_values:
         case None:
             return pa.nulls(length, field.type)
         case str():
-            return dictionary_array(np.zeros(length, np.int32), [data])
+            return dictionary_array(np.zeros(length, np.int32), [column_values])
         case datetime():
-            return from_numpy(np.full(length, microseconds(data)), field.type)
+            return from_numpy(np.full(length, microseconds(column_values)), field.type)
         case np.ndarray():
-            return from_numpy(data, field.type)
-    if not isinstance(data, pa.Array | pa.ChunkedArray):
-        data = pa.array(data, pa.string() if field.type == LABEL else field.type)
-    if field.type == LABEL and not pa.types.is_dictionary(data.type):
-        data = data.dictionary_encode()
-    return data if data.type == field.type else data.cast(field.type)
+            return from_numpy(column_values, field.type)
+    if not isinstance(column_values, pa.Array | pa.ChunkedArray):
+        column_values = pa.array(column_values, pa.string() if field.type == LABEL else field.type)
+    if field.type == LABEL and not pa.types.is_dictionary(column_values.type):
+        column_values = column_values.dictionary_encode()
+    return column_values if column_values.type == field.type else column_values.cast(field.type)
 
 
 def retrievals(table: pa.Table) -> np.ndarray:
-    """How many retrieved observations each row of `table` stands for, (rows,): one, unless it says otherwise."""
+    """Returns the number of retrieved observations that each row of `table` stands for, (rows,); 1 without that
+    column."""
     if RETRIEVALS.name not in table.column_names:
         return repeat_number(1, table.num_rows, "i4")
     return to_numpy(one_chunk(table[RETRIEVALS.name]), "i4")
 
 
 def empty() -> pa.Table:
-    """No observations."""
+    """Returns a table without observations."""
     return SCHEMA.empty_table()
 
 
 def concat(tables: Sequence[pa.Table]) -> pa.Table:
-    """`tables` one after the other, with one dictionary per column."""
+    """Concatenates `tables`, with one dictionary per column."""
     return pa.concat_tables(tables).unify_dictionaries() if tables else empty()

@@ -1,4 +1,4 @@
-"""Times as integers: microseconds since 1970, in UTC and on local clocks."""
+"""Times as integers: microseconds since 1970, in UTC and in local time."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ import pyarrow.compute as pc
 from gridtide.observations import arrays
 from gridtide.observations.array_types import Floats, Integers
 from gridtide.observations.constant_columns import ConstantColumns
+from gridtide.periods import HOUR, count_microseconds
 
-MICROSECONDS_PER_HOUR = 3_600_000_000
-"""Microseconds of an hour."""
+MICROSECONDS_PER_HOUR = count_microseconds(HOUR)
+"""The microseconds of an hour."""
 
 
 UNPUBLISHED = int(np.iinfo(np.int64).min)
-"""Stands for a missing `published_at`; sorts before every other."""
+"""Stands for a missing `published_at`; sorts before every time."""
 
 
 def local_times(moments: Integers, timezone: str) -> npt.NDArray[np.datetime64]:
-    """What clocks in `timezone` show at `moments` (N,) in µs since 1970."""
-    local = pc.local_timestamp(arrays.from_numpy(moments, pa.timestamp("us", timezone)))
-    return arrays.to_numpy(local, "datetime64[us]")
+    """Returns the local time in `timezone` at `moments` (N,) in µs since 1970."""
+    local_moments = pc.local_timestamp(arrays.from_numpy(moments, pa.timestamp("us", timezone)))
+    return arrays.to_numpy(local_moments, "datetime64[us]")
 
 
 def interval_lengths(table: pa.Table, start: Integers) -> Integers:
-    """The length of the intervals of `table`, which begin at `start`, in µs, shape (rows,); also where `table` lacks
+    """Returns the lengths of the intervals of `table`, which begin at `start`, in µs, shape (rows,); `table` may lack
     `interval_end` as a constant column."""
     if "interval_end" in table.column_names:
         return to_microseconds(table["interval_end"]) - start
@@ -34,7 +35,7 @@ def interval_lengths(table: pa.Table, start: Integers) -> Integers:
 
 
 def read_times(table: pa.Table, name: str) -> Integers:
-    """The times of column `name`, in µs since 1970, shape (rows,); also where `table` lacks a constant column."""
+    """Returns the times of column `name` in µs since 1970, shape (rows,); `table` may lack it as a constant column."""
     if name in table.column_names:
         return to_microseconds(table[name])
     constants = ConstantColumns.of_table(table).values
@@ -44,7 +45,7 @@ def read_times(table: pa.Table, name: str) -> Integers:
 
 
 def to_microseconds(times: pa.ChunkedArray) -> Integers:
-    """`times` as µs since 1970, `UNPUBLISHED` for a null; shape (rows,)."""
+    """Returns `times` in µs since 1970, `UNPUBLISHED` for a null; shape (rows,)."""
     chunk = arrays.one_chunk(times)
     if not chunk.null_count:
         return arrays.to_numpy(chunk, "i8")
@@ -54,7 +55,7 @@ def to_microseconds(times: pa.ChunkedArray) -> Integers:
 
 
 def to_floats(values: pa.ChunkedArray) -> Floats:
-    """`values` as float64, NaN for a null; shape (rows,)."""
+    """Returns `values` as float64, NaN for a null; shape (rows,)."""
     chunk = arrays.one_chunk(values)
     if not chunk.null_count:
         return arrays.to_numpy(chunk, "f8")

@@ -1,10 +1,10 @@
 """The embedded upstream: the simulated grid in the wire formats of EIA, ISO-NE, CAISO and Open-Meteo.
 
-    async with run_sandbox() as url:                 # a server of its own on a free loopback port
+    async with run_sandbox() as url:                 # a separate server on a free loopback port
         config = redirect(load("api_config.json"), url)
 
-It keeps the upstreams' paging, limits, authentication, errors and quirks, so that what works here
-works there. Only the clock of politeness runs faster, `SPEED` times.
+It imitates the upstreams' paging, limits, authentication, errors and quirks, so that code that works here works there.
+Only the rate limits run faster, `SPEED` times.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ SPEED = 100
 """How many times faster than at the upstreams requests may follow each other."""
 
 START_TIMEOUT_SECONDS = 10.0
-"""Seconds the process of a sandbox gets to end by itself, and one that runs to answer."""
+"""The time that the process of a sandbox gets to exit by itself, and a running sandbox gets to answer."""
 
-NOTICE = f"sandbox: simulated data; the upstreams' politeness limits run {SPEED} times faster"
+NOTICE = f"sandbox: simulated data; the upstreams' rate limits run {SPEED} times faster"
 
 
 def redirect(config: Config, url: str) -> Config:
-    """`config` with every entry asking the sandbox at `url`: same paths, its credentials, limits
-    `SPEED` times faster, all else as it was.
+    """Returns `config` with the sandbox at `url` as the upstream of every entry: same paths, the sandbox's credentials,
+    limits `SPEED` times faster, and everything else unchanged.
 
-    An entry of another upstream than the four keeps its path and fails there, alone, with a 404.
+    An entry of any other upstream keeps its path; it alone fails, with a 404.
     """
     return msgspec.structs.replace(config, apis=tuple(_redirect_entry(entry, url) for entry in config.apis))
 
 
 def _redirect_entry(entry: Entry, url: str) -> Entry:
-    # Imported here, as the server itself starts without the configuration's models.
+    # Imported here, because the server itself does not need the models of the configuration.
     from gridtide.entries.auth import Auth
     from gridtide.entries.field_types import Rate
     from gridtide.entries.structs import read_value
@@ -61,38 +61,38 @@ def _redirect_entry(entry: Entry, url: str) -> Entry:
         return entry
     defaults = source(entry.source).defaults(entry.url, entry.params)
     sandbox = urlsplit(url)
-    update: dict[str, Any] = {
+    changes: dict[str, Any] = {
         "url": urlsplit(entry.url)._replace(scheme=sandbox.scheme, netloc=sandbox.netloc).geturl(),
         "auth": read_value(Auth, defaults.get("auth", {"kind": "none"}), "auth", []),
     }
     if entry.rate_limit is not None:
         rates = [Rate.parse(text) for text in entry.rate_limit.rates]
-        faster = tuple(f"{rate.count}/{rate.seconds / SPEED:g}second" for rate in rates)
-        update["rate_limit"] = msgspec.structs.replace(entry.rate_limit, rates=faster)
-    return msgspec.structs.replace(entry, **update)
+        faster_rates = tuple(f"{rate.count}/{rate.seconds / SPEED:g}second" for rate in rates)
+        changes["rate_limit"] = msgspec.structs.replace(entry.rate_limit, rates=faster_rates)
+    return msgspec.structs.replace(entry, **changes)
 
 
 @asynccontextmanager
 async def run_sandbox(**options: Any) -> AsyncIterator[str]:
-    """A sandbox in a process of its own; yields its URL and ends it.
+    """Runs a sandbox in a separate process; yields its URL, and ends the process afterwards.
 
-    `options` are those of `python -m gridtide.sandbox` (`seed=7`, `latency=0.2`, `faults=[…]`,
-    `now=datetime`). It also ends when this process does, however that comes about. Raises
-    `ConfigurationError` where they keep it from starting.
+    `options` are those of `python -m gridtide.sandbox` (`seed=7`, `latency=0.2`, `faults=[…]`, `now=datetime`). The
+    sandbox also ends whenever this process ends, even if it is killed. Raises `ConfigurationError` if it does not
+    start.
     """
     arguments = [text for name, value in options.items() for text in (f"--{name}", _wait_for_url(value))]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gridtide.sandbox", "--exit-with-stdin", *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # it finds what we found
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # the same import paths as here
     )
     stdin, stdout = cast(asyncio.StreamWriter, process.stdin), cast(asyncio.StreamReader, process.stdout)
     try:
         url = (await stdout.readline()).decode().strip()
         if not url:
             happened = f"did not start (exit code {await process.wait()})"
-            raise ConfigurationError("sandbox", happened, "Do as its message above says")
+            raise ConfigurationError("sandbox", happened, "Follow its message above")
         yield url
     finally:
         stdin.close()
@@ -104,19 +104,19 @@ async def run_sandbox(**options: Any) -> AsyncIterator[str]:
 
 
 async def check_running(url: str) -> None:
-    """Raises `ConfigurationError` where no sandbox answers at `url`."""
+    """Raises `ConfigurationError` if no sandbox answers at `url`."""
     import aiohttp
 
     parts = urlsplit(url)
-    place = f"{parts.scheme}://{parts.netloc}"
+    origin = f"{parts.scheme}://{parts.netloc}"
     fix = "Start one with `gridtide sandbox`, which prints its URL, or ask an embedded one with --sandbox"
     try:
         timeout = aiohttp.ClientTimeout(total=START_TIMEOUT_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.head(f"{place}/__log") as answer:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.head(f"{origin}/__log") as answer:
             if not answer.ok:
-                raise ConfigurationError("--sandbox-url", f"what answers at {place} is no sandbox", fix)
+                raise ConfigurationError("--sandbox-url", f"the server at {origin} is not a sandbox", fix)
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise ConfigurationError("--sandbox-url", f"no sandbox answers at {place}", fix) from error
+        raise ConfigurationError("--sandbox-url", f"no sandbox answers at {origin}", fix) from error
 
 
 def _wait_for_url(value: Any) -> str:

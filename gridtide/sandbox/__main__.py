@@ -1,4 +1,4 @@
-"""`python -m gridtide.sandbox`: serve the simulated upstreams; the first line says where."""
+"""`python -m gridtide.sandbox`: serves the simulated upstreams; the first output line is the URL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gridtide.sandbox.server import Sandbox
 
 
 def main() -> None:
-    """Read the command line and serve until told to stop."""
+    """Reads the command line and serves until told to stop."""
     parser = argparse.ArgumentParser(prog="python -m gridtide.sandbox", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="loopback port; 0, the default, takes a free one")
     parser.add_argument("--seed", type=int, default=0, help="which simulated grid")
@@ -37,9 +37,12 @@ def main() -> None:
 
 
 async def serve_sandbox(sandbox: Sandbox, port: int, *, exit_with_stdin: bool) -> None:
-    """Serve on 127.0.0.1 until a signal, or the end of standard input."""
+    """Serves on 127.0.0.1 until a signal, or the end of standard input."""
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):  # before the URL is told: whoever reads it may end us
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # before the URL is printed, because its reader may end this process at once
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runner = web.AppRunner(sandbox.application(), access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
     await runner.setup()
@@ -50,7 +53,7 @@ async def serve_sandbox(sandbox: Sandbox, port: int, *, exit_with_stdin: bool) -
         raise SystemExit(f"port {port} cannot be served: {error}; take another, or 0 for a free one") from error
     print(f"http://127.0.0.1:{runner.addresses[0][1]}", flush=True)
     if exit_with_stdin:
-        # A daemon thread, as no event loop can watch every kind of standard input.
+        # A daemon thread, because no event loop can watch every kind of standard input.
         threading.Thread(target=_wait_for_stdin, args=(asyncio.get_running_loop(), stop), daemon=True).start()
     await stop.wait()
     await runner.cleanup()

@@ -1,4 +1,4 @@
-"""The upstreams' quotas as token buckets, run `speed` times faster."""
+"""The upstreams' quotas as token buckets that are refilled `speed` times faster."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 
 STALL = 0.25
-"""Seconds for which a busy process may stall; what came evenly spaced then seems to come at once."""
+"""The time, in seconds, for which a busy process may stall; evenly spaced requests then seem to arrive at once."""
 
 
 class Quota:
-    """What one upstream allows: at most `count` requests in `seconds`, for each of `limits`.
+    """The quota of one upstream: at most `count` requests in `seconds`, for each of `limits`.
 
-    A bucket holds more than its count by what comes in a `STALL`, at least one, so that a caller who
-    keeps the limit exactly is not refused for the jitter of two processes.
+    A bucket holds more than its count: additionally the requests of one `STALL`, at least one. A caller who keeps the
+    limit exactly is then not refused because of the jitter of two processes.
     """
 
     def __init__(
@@ -27,8 +27,8 @@ class Quota:
         self.filled = clock()
 
     def take(self, cost: float = 1) -> float | None:
-        """Take a request that counts as `cost`: None if it may pass, else the seconds (at real speed)
-        of the limit that refuses it. What passes may overdraw a bucket; it is refilled first."""
+        """Takes a request that counts as `cost`. Returns None if it may pass, or the seconds (at real speed) of the
+        limit that refuses it. A request may overdraw a bucket, which is refilled before the next one."""
         now = self.clock()
         for number, (count, seconds) in enumerate(self.limits):
             refilled = self.tokens[number] + (now - self.filled) * self.speed * count / seconds

@@ -1,8 +1,8 @@
-"""The sandbox's HTTP server: four upstreams on one loopback port, told apart by their paths.
+"""The sandbox's HTTP server: four upstreams on one loopback port, distinguished by their paths.
 
-A request is counted, delayed by the latency, held to its upstream's quota, answered by its module
-and then perhaps spoilt by a fault. `GET /__log` tells what was asked, `POST /__faults` changes the
-rules, `POST /__reset` forgets counts, log and quotas.
+A request is counted, delayed by the latency, checked against its upstream's quota, answered by its module, and possibly
+changed by a fault. `GET /__log` returns the log of requests, `POST /__faults` changes the rules, `POST /__reset` resets
+counts, log and quotas.
 """
 
 from __future__ import annotations
@@ -26,23 +26,24 @@ from gridtide.sandbox.quota import Quota
 from gridtide.simulation import Grid
 
 LOGGED_REQUESTS = 20_000
-"""Requests the log remembers."""
+"""The number of requests in the log."""
 
 HANG_SECONDS, SLOW_SECONDS = 3600.0, 2.0
-"""Seconds that these faults last unless their rule says otherwise."""
+"""The duration of these faults unless their rule gives another."""
 
 
 class ImitatedUpstream(Protocol):
-    """What a wire format's module offers."""
+    """The interface of a module that imitates an upstream."""
 
     RATE_LIMITS: Sequence[tuple[int, float]]
 
     def answer_request(self, question: Question) -> WireAnswer:
-        """What the upstream would answer."""
+        """Returns the response of the upstream."""
         ...
 
     def write_refusal(self, status: int, window: float = ..., speed: float = ...) -> WireAnswer:
-        """Its shape of an error; a 429 for the limit of `window` seconds, `speed` times faster."""
+        """Returns an error in the upstream's format; a 429 is for the limit of `window` seconds, `speed` times
+        faster."""
         ...
 
 
@@ -52,11 +53,11 @@ IMITATED_UPSTREAMS = {
     "/oasisapi/": cast(ImitatedUpstream, caiso),
     "/v1/": cast(ImitatedUpstream, open_meteo),
 }
-"""The upstreams by the beginning of their paths."""
+"""The upstreams by the prefix of their paths."""
 
 
 class Sandbox:
-    """One simulated grid behind one set of faults, quotas and one log."""
+    """One simulated grid with one set of faults and quotas, and one log."""
 
     def __init__(
         self,
@@ -73,7 +74,7 @@ class Sandbox:
         self.live = 0
 
     def forget(self) -> None:
-        """Start anew with counts, log and quotas; the rules stay."""
+        """Resets counts, log and quotas; the rules stay."""
         self.log: deque[dict[str, Any]] = deque(maxlen=LOGGED_REQUESTS)
         self.requests = self.refused = self.peak = 0
         self.faults = Faults(self.faults.rules)
@@ -82,7 +83,7 @@ class Sandbox:
         }
 
     def application(self) -> web.Application:
-        """The application to serve."""
+        """Returns the web application."""
         application = web.Application()
         application.add_routes(
             [
@@ -110,28 +111,28 @@ class Sandbox:
         return web.json_response({"rules": len(self.faults.rules)})
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        """Answer as the upstream whose path it is, and log it."""
+        """Answers as the upstream with this path, and logs the request."""
         self.requests += 1
         self.live += 1
         self.peak = max(self.peak, self.live)
         started = time.monotonic()
         rule = self.faults.next(request.path_qs)
-        entry = {"number": self.requests, "path": request.path, "query": redact_path(request.query_string)}
-        entry |= {"fault": rule.fault if rule else None, "status": None}
+        log_entry = {"number": self.requests, "path": request.path, "query": redact_path(request.query_string)}
+        log_entry |= {"fault": rule.fault if rule else None, "status": None}
         try:
             await asyncio.sleep(self.latency)
             answer = self._answer(request, rule)
-            entry["status"] = answer.status
+            log_entry["status"] = answer.status
             return await _send_answer(request, answer, rule)
         finally:
             self.live -= 1
-            self.log.append({**entry, "seconds": round(time.monotonic() - started, 4)})
+            self.log.append({**log_entry, "seconds": round(time.monotonic() - started, 4)})
 
     def _answer(self, request: web.Request, rule: Rule | None) -> WireAnswer:
         prefix = next((prefix for prefix in IMITATED_UPSTREAMS if request.path.startswith(prefix)), None)
         if prefix is None:
-            text = f"The sandbox imitates EIA, ISO-NE, CAISO and Open-Meteo; none of them has {request.path}"
-            return WireAnswer(text.encode(), 404, "text/plain")
+            message = f"The sandbox imitates EIA, ISO-NE, CAISO and Open-Meteo; none of them has {request.path}"
+            return WireAnswer(message.encode(), 404, "text/plain")
         upstream = IMITATED_UPSTREAMS[prefix]
         now = self.fixed_now or datetime.now(UTC)
         question = Question(request.path, tuple(request.query.items()), request.headers, self.grid, now)
@@ -148,7 +149,7 @@ class Sandbox:
 
 
 def redact_path(query: str) -> str:
-    """`query` without keys and passwords."""
+    """Returns `query` without keys and passwords."""
     query = re.sub(r"(?i)((?:^|&)[^=&]*(?:key|token|secret|password)=)[^&]*", r"\1REDACTED", query)
     for secret in SECRETS.values():
         query = query.replace(secret, "REDACTED")
@@ -156,12 +157,12 @@ def redact_path(query: str) -> str:
 
 
 def _read_location(request: web.Request, status: int) -> dict[str, str]:
-    """A redirect leads back to where it came from."""
+    """Returns a redirect to the requested URL itself."""
     return {"Location": request.path_qs} if status < 400 else {}
 
 
 async def _send_answer(request: web.Request, answer: WireAnswer, rule: Rule | None) -> web.StreamResponse:
-    """Send `answer`, spoilt as `rule` has it."""
+    """Sends `answer`, changed by the fault of `rule`."""
     fault, seconds = (rule.fault, rule.seconds) if rule else (None, None)
     match fault:
         case "html":
@@ -188,7 +189,7 @@ def _reset_connection(request: web.Request) -> web.Response:
 
 
 async def _drip_body(request: web.Request, answer: WireAnswer, fault: str, seconds: float) -> web.StreamResponse:
-    """Half of the body and a closed connection, or all of it in twenty parts over `seconds`."""
+    """Sends half of the body and closes the connection, or sends all of it in twenty parts over `seconds`."""
     headers = {**answer.headers, "Content-Length": str(len(answer.body)), "Content-Type": answer.content_type}
     response = web.StreamResponse(status=answer.status, headers=headers)
     await response.prepare(request)
@@ -197,8 +198,8 @@ async def _drip_body(request: web.Request, answer: WireAnswer, fault: str, secon
         if request.transport is not None:
             request.transport.close()
         return response
-    size = max(1, -(-len(answer.body) // 20))
-    for start in range(0, len(answer.body), size):
+    part_size = max(1, -(-len(answer.body) // 20))
+    for start in range(0, len(answer.body), part_size):
         await asyncio.sleep(seconds / 20)
-        await response.write(answer.body[start : start + size])
+        await response.write(answer.body[start : start + part_size])
     return response

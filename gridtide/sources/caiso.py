@@ -76,27 +76,29 @@ class OasisReport:
 
 
 def _name_market(market: str) -> str:
-    words = {"DAM": "day_ahead", "RTM": "real_time", "2DA": "two_day_ahead", "7DA": "seven_day_ahead"}
-    return words.get(market, snake_case(market))
+    market_names = {"DAM": "day_ahead", "RTM": "real_time", "2DA": "two_day_ahead", "7DA": "seven_day_ahead"}
+    return market_names.get(market, snake_case(market))
 
 
 def _name_load(market: str) -> str:
     return "load" if market == "ACTUAL" else f"load_forecast_{_name_market(market)}"
 
 
-def _name_renewable(market: str, kind: str) -> str:
-    return f"generation_{snake_case(kind)}" + ("" if market == "ACTUAL" else f"_forecast_{_name_market(market)}")
+def _name_renewable(market: str, renewable_type: str) -> str:
+    return f"generation_{snake_case(renewable_type)}" + (
+        "" if market == "ACTUAL" else f"_forecast_{_name_market(market)}"
+    )
 
 
-def _name_schedule(market: str, kind: str) -> str:
-    return f"schedule_{snake_case(kind)}_{_name_market(market)}"
+def _name_schedule(market: str, resource_type: str) -> str:
+    return f"schedule_{snake_case(resource_type)}_{_name_market(market)}"
 
 
 def _name_price(market: str, component: str) -> str:
     """RTM prices are those of the five-minute dispatch; RTPD prices are those of the fifteen-minute market."""
-    words = {"RTM": "five_minute", "RTPD": "fifteen_minute"}
+    market_names = {"RTM": "five_minute", "RTPD": "fifteen_minute"}
     endings = {"LMP": "", "MCE": "_energy", "MCC": "_congestion", "MCL": "_loss", "MGHG": "_ghg"}
-    return f"lmp_{words.get(market, _name_market(market))}" + endings.get(component, f"_{snake_case(component)}")
+    return f"lmp_{market_names.get(market, _name_market(market))}" + endings.get(component, f"_{snake_case(component)}")
 
 
 OASIS_REPORTS = (
@@ -173,16 +175,18 @@ def _find_resolution(report: str, markets: Set[str], execution: str) -> str:
 
 
 def scope(entry: Entry) -> Scope:
-    """The parameters, of which each value between commas counts."""
+    """The parameters; the values between commas count separately."""
     parameters = _read_params(entry.url, entry.params)
-    facets = {name: text.split(",") for name, text in parameters.items() if name not in _SET_BY_REQUESTS}
+    facets = {
+        parameter: setting.split(",") for parameter, setting in parameters.items() if parameter not in _SET_BY_REQUESTS
+    }
     return build_scope(entry, {"request path": [urlsplit(entry.url).path], **facets})
 
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
-    """The entry with fewer values of its parameters, where they stand in `params`."""
-    whole, parameters = scope(entry).values(), _read_params(entry.url, entry.params)
-    shorter = {name: values for name, values in part.facets if values != whole[name]}
+    """The entry with fewer values of the parameters in its `params`."""
+    entry_scope, parameters = scope(entry).values(), _read_params(entry.url, entry.params)
+    shorter = {name: values for name, values in part.facets if values != entry_scope[name]}
     if not shorter.keys() <= entry.params.keys():
         return ()
     params = {
@@ -204,7 +208,9 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
         )
     if period is None:
         raise ConfigurationError(entry.name, "OASIS answers periods only", "Give a start and an end")
-    return [_build_request(entry, parameters, piece) for piece in split(period, min(entry.chunk, LONGEST_REPORT))]
+    return [
+        _build_request(entry, parameters, subperiod) for subperiod in split(period, min(entry.chunk, LONGEST_REPORT))
+    ]
 
 
 def _build_request(entry: Entry, parameters: Mapping[str, str], period: Period) -> Request:
@@ -222,8 +228,8 @@ def _build_request(entry: Entry, parameters: Mapping[str, str], period: Period) 
 def _read_params(url: str, params: Mapping[str, Any]) -> dict[str, str]:
     """Merges the parameters of the URL's query and of `params`; several values are joined by commas."""
     parameters = dict(parse_qsl(urlsplit(url).query))
-    for key, value in params.items():
-        parameters[key] = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    for parameter, value in params.items():
+        parameters[parameter] = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return parameters
 
 
@@ -257,14 +263,14 @@ def _read_members(entry: Entry, body: bytes) -> list[bytes]:
         return [body]
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
-            names = archive.namelist()
-            if sum(archive.getinfo(name).file_size for name in names) > MAX_BYTES:
+            member_names = archive.namelist()
+            if sum(archive.getinfo(name).file_size for name in member_names) > MAX_BYTES:
                 raise FormatError(
                     entry.name,
                     f"the zip holds more than {MAX_BYTES >> 20} MiB",
                     'Ask for less at once: a shorter "chunk", or fewer nodes',
                 )
-            members = [archive.read(name) for name in names]
+            members = [archive.read(name) for name in member_names]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise UpstreamError(entry.name, f"the zip is cut or broken: {error}") from error
     if not members:
@@ -294,13 +300,13 @@ def _raise_error(entry: Entry, body: bytes) -> None:
 def _read_observations(entry: Entry, body: bytes, retrieved_at: datetime, left_out: LeftOut) -> pa.Table:
     from gridtide.observations.table import from_columns
 
-    report, value, unread = _identify_report(entry, body)
-    rows, numbers = _read_rows(entry, body, report, value)
+    report, value_column, unread = _identify_report(entry, body)
+    rows, numbers = _read_rows(entry, body, report, value_column)
     for column in unread:
         left_out.add(NOT_READ, f"{column} in row 1", rows.num_rows)
     for column in (report.location, *report.labels):
         _refuse_blanks(entry, rows, column)
-    rows, numbers = _leave_out_unread(rows, numbers, report, value, left_out)
+    rows, numbers = _leave_out_unread(rows, numbers, report, value_column, left_out)
     return from_columns(
         "caiso",
         retrieved_at,
@@ -350,13 +356,13 @@ def _name_variables(rows: pa.Table, report: OasisReport) -> pa.Array:
 
     from gridtide.observations import arrays
 
-    codes, names = np.zeros(rows.num_rows, np.int32), [report.name]
+    row_codes, names = np.zeros(rows.num_rows, np.int32), [report.name]
     for label in report.labels:
         column = rows[label].combine_chunks()
-        words = column.dictionary.to_pylist()
-        codes = codes * len(words) + arrays.to_numpy(column.indices, "int32")
-        names = [partial(name, word) for name in names for word in words]
-    return arrays.dictionary_array(codes, [name() for name in names])
+        label_texts = column.dictionary.to_pylist()
+        row_codes = row_codes * len(label_texts) + arrays.to_numpy(column.indices, "int32")
+        names = [partial(name, word) for name in names for word in label_texts]
+    return arrays.dictionary_array(row_codes, [name() for name in names])
 
 
 def _identify_report(entry: Entry, body: bytes) -> tuple[OasisReport, str, list[str]]:
@@ -368,10 +374,14 @@ def _identify_report(entry: Entry, body: bytes) -> tuple[OasisReport, str, list[
     except csv.Error as error:
         happened = f"the header of the CSV cannot be read: {error}"
         raise FormatError(entry.name, happened) from error
-    values = [column for column in VALUE_COLUMNS if column in columns]
+    value_columns = [column for column in VALUE_COLUMNS if column in columns]
     for report in OASIS_REPORTS:
-        if values and {START, END, report.location, *report.labels} <= set(columns):
-            return report, values[0], [column for column in columns if column not in {values[0], *OASIS_LABELS}]
+        if value_columns and {START, END, report.location, *report.labels} <= set(columns):
+            return (
+                report,
+                value_columns[0],
+                [column for column in columns if column not in {value_columns[0], *OASIS_LABELS}],
+            )
     raise FormatError(
         entry.name,
         f"the columns {', '.join(columns) or '(none)'} are of no report that Gridtide reads",
@@ -379,7 +389,7 @@ def _identify_report(entry: Entry, body: bytes) -> tuple[OasisReport, str, list[
     )
 
 
-def _read_rows(entry: Entry, body: bytes, report: OasisReport, value: str) -> tuple[pa.Table, np.ndarray]:
+def _read_rows(entry: Entry, body: bytes, report: OasisReport, value_column: str) -> tuple[pa.Table, np.ndarray]:
     """Returns the rows of a CSV and their values, shape (rows,): NaN for a null, an infinity for what is not a number.
 
     The column of values is text in the rows if some of it is not a number.
@@ -390,17 +400,17 @@ def _read_rows(entry: Entry, body: bytes, report: OasisReport, value: str) -> tu
     from gridtide.observations.times import to_floats
 
     try:
-        rows = _read_csv(body, report, value, pa.float64())
-        numbers = to_floats(rows[value])
+        rows = _read_csv(body, report, value_column, pa.float64())
+        numbers = to_floats(rows[value_column])
         if not np.isinf(numbers).any():
             return rows, numbers
     except pa.ArrowInvalid:
         pass  # a cell is not what its column holds: perhaps a value
     try:
-        rows = _read_csv(body, report, value, pa.string())
+        rows = _read_csv(body, report, value_column, pa.string())
     except pa.ArrowInvalid as error:
         raise FormatError(entry.name, f"the CSV cannot be read: {error}") from error
-    return rows, to_numbers(rows[value].to_pylist())
+    return rows, to_numbers(rows[value_column].to_pylist())
 
 
 def _read_csv(body: bytes, report: OasisReport, value: str, value_type: pa.DataType) -> pa.Table:

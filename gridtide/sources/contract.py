@@ -130,14 +130,15 @@ class Source(Protocol):
         return None
 
     def scope(self, entry: Entry) -> Scope:
-        """What the entry asks, apart from the period: coverage is by this. By default each parameter is a facet."""
+        """Returns what the entry requests, apart from the period; coverage is by scope. By default each parameter is a
+        facet."""
         from gridtide.entries.scope import describe_scope
 
         return describe_scope(entry)
 
     def narrow(self, entry: Entry, part: Scope) -> Sequence[Entry]:
-        """Entries that differ from `entry` in what they ask, and together ask for just `part` of its scope; none
-        where the upstream cannot be asked for that part alone."""
+        """Returns entries that differ from `entry` in what they request, and together request exactly `part` of its
+        scope; empty if the upstream cannot be asked for that part alone."""
         return ()
 
     def due_period(self, entry: Entry, now: datetime) -> Period | None:

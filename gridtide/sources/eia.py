@@ -12,7 +12,7 @@ import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
@@ -27,7 +27,7 @@ from gridtide.errors import (
     QuotaError,
     UpstreamError,
 )
-from gridtide.periods import HOUR, Period, split
+from gridtide.periods import HOUR, Period, count_microseconds, split
 from gridtide.sources.contract import BOM, Page, Request
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
 
@@ -105,9 +105,9 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
     if not isinstance(url, str) or entry.get("format") in ("json", "raw"):
         return []
     refusals = []
-    path = urlsplit(url).path.rstrip("/")
-    if _find_route_name(url) in MONITOR_ROUTES and not path.endswith("/data"):
-        corrected = urlsplit(url)._replace(path=f"{path}/data/").geturl()
+    url_path = urlsplit(url).path.rstrip("/")
+    if _find_route_name(url) in MONITOR_ROUTES and not url_path.endswith("/data"):
+        corrected = urlsplit(url)._replace(path=f"{url_path}/data/").geturl()
         refusals.append(f"url: lacks /data/, without which EIA describes the route and gives no rows; use {corrected}")
     queries = {**dict(parse_qsl(urlsplit(url).query)), **(params if isinstance(params, dict) else {})}
     frequency = queries.get("frequency", "hourly")
@@ -117,7 +117,7 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
 
 
 def scope(entry: Entry) -> Scope:
-    """The route, its facets, of which one that is not named means all values, and the other parameters that count."""
+    """The route, its facets, and the other parameters that matter. A facet that is not named means all values."""
     route_name = _find_route_name(entry.url)
     route = MONITOR_ROUTES.get(route_name or "")
     facets: dict[str, list[str]] = {column: [] for column in (route.columns if route else ())}
@@ -132,9 +132,9 @@ def scope(entry: Entry) -> Scope:
 
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
-    """The entry with fewer values of its facets, where they stand in `params`."""
-    whole = scope(entry).values()
-    shorter = {name: values for name, values in part.facets if values != whole[name]}
+    """The entry with fewer values of the facets in its `params`."""
+    entry_scope = scope(entry).values()
+    shorter = {name: values for name, values in part.facets if values != entry_scope[name]}
     params = {key: value for key, value in entry.params.items() if _find_facet(key) not in shorter}
     for name, values in shorter.items():
         chosen = tuple(value for value in _read_facet(entry.params, name) if value in values)
@@ -196,7 +196,7 @@ def _list_following(entry: Entry, request: Request, page: Page) -> list[Request]
     pages = [_build_page_request(request, offset) for offset in offsets]
     if request.whole_period is None or _ignores_period(entry, request, page):
         return pages
-    return pages + [_build_request(entry, piece) for piece in _slice_period(entry, request.whole_period)[1:]]
+    return pages + [_build_request(entry, subperiod) for subperiod in _slice_period(entry, request.whole_period)[1:]]
 
 
 def _ignores_period(entry: Entry, request: Request, page: Page) -> bool:
@@ -229,7 +229,7 @@ def _build_request(entry: Entry, period: Period | None) -> Request:
     for number, column in enumerate(("period", *(route.columns if route else ()))):
         query |= {f"sort[{number}][column]": column, f"sort[{number}][direction]": "asc"}
     query["length"] = MOST_ANSWER_ROWS
-    params = tuple((key, str(item)) for key, setting in query.items() for item in _as_sequence(setting))
+    params = tuple((parameter, str(item)) for parameter, setting in query.items() for item in _as_sequence(setting))
     return Request(entry.url, params, label=f"{period} from row 0" if period else "from row 0", period=period)
 
 
@@ -256,11 +256,11 @@ _ANY_ROUTE = msgspec.json.Decoder(_AnyAnswer, strict=False)
 
 
 @functools.cache
-def _make_decoder(route: MonitorRoute, value: Any) -> msgspec.json.Decoder[Any]:
+def _make_decoder(route: MonitorRoute, value_type: Any) -> msgspec.json.Decoder[Any]:
     """Returns a decoder that builds objects with only the columns that are read: twice as fast as dictionaries.
 
-    `first` and `second` are the key columns of the route. Values have the type `value`; an absent value or unit is read
-    as a null.
+    `first` and `second` are the key columns of the route. Values have the type `value_type`; an absent value or unit is
+    read as a null.
     """
     row = msgspec.defstruct(
         "Row",
@@ -268,7 +268,7 @@ def _make_decoder(route: MonitorRoute, value: Any) -> msgspec.json.Decoder[Any]:
             ("period", str),
             ("first", str),
             ("second", str),
-            ("value", value | None, None),
+            ("value", value_type | None, None),
             ("unit", Literal["megawatthours"] | None, None),
         ],
         gc=False,
@@ -306,8 +306,8 @@ def _find_refusal(entry: Entry, body: bytes) -> GridtideError | None:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # broken after the part that was read
         return None
-    parts = (document, document.get("response")) if isinstance(document, dict) else ()
-    container = next((part for part in parts if isinstance(part, dict) and part.get("error")), None)
+    containers = (document, document.get("response")) if isinstance(document, dict) else ()
+    container = next((part for part in containers if isinstance(part, dict) and part.get("error")), None)
     if container is None:
         return None
     error = container["error"]
@@ -384,37 +384,37 @@ def _read_observations(
     from gridtide.observations.table import from_columns
 
     columns = [row.period for row in rows], [row.first for row in rows], [row.second for row in rows]
-    labels, hours, series, codes = _number_regular_rows(*columns) or _number_irregular_rows(*columns)
+    labels, hours, series, series_codes = _number_regular_rows(*columns) or _number_irregular_rows(*columns)
     ends = _read_hour_ends(entry, labels)[hours]
     return from_columns(
         "eia",
         retrieved_at,
-        interval_start=ends - HOUR // timedelta(microseconds=1),
+        interval_start=ends - count_microseconds(HOUR),
         interval_end=ends,
-        location=arrays.dictionary_array(codes, [_name_location(route, key) for key in series]),
-        variable=arrays.dictionary_array(codes, [_name_variable(route, key) for key in series]),
+        location=arrays.dictionary_array(series_codes, [_name_location(route, key) for key in series]),
+        variable=arrays.dictionary_array(series_codes, [_name_variable(route, key) for key in series]),
         unit="MWh",
         value=values,
     )
 
 
-def _name_location(route: MonitorRoute, key: tuple[str, str]) -> str:
+def _name_location(route: MonitorRoute, series_key: tuple[str, str]) -> str:
     match route.splits:
         case "toba":
-            return f"{key[0]}>{key[1]}"
+            return f"{series_key[0]}>{series_key[1]}"
         case "subba":
-            return f"{key[0]}/{key[1]}"
-    return key[0]
+            return f"{series_key[0]}/{series_key[1]}"
+    return series_key[0]
 
 
-def _name_variable(route: MonitorRoute, key: tuple[str, str]) -> str:
+def _name_variable(route: MonitorRoute, series_key: tuple[str, str]) -> str:
     match route.splits:
         case "toba":
             return "interchange"
         case "fueltype":
-            return f"generation_{FUELS_BY_CODE.get(key[1], key[1].lower())}"
+            return f"generation_{FUELS_BY_CODE.get(series_key[1], series_key[1].lower())}"
         case "type":
-            return VARIABLES_BY_TYPE.get(key[1], key[1].lower())
+            return VARIABLES_BY_TYPE.get(series_key[1], series_key[1].lower())
     return "demand"
 
 
@@ -422,11 +422,11 @@ def _read_hour_ends(entry: Entry, labels: Iterable[str]) -> np.ndarray:
     """Returns hour-ending `labels` such as `2024-01-01T00` as microseconds since 1970, shape (labels,)."""
     import numpy as np
 
-    for label in labels:
-        if len(label) != len("2024-01-01T00"):
+    for hour_label in labels:
+        if len(hour_label) != len("2024-01-01T00"):
             raise FormatError(
                 entry.name,
-                f"the period {label!r} is not an hour such as '2024-01-01T00'",
+                f"the period {hour_label!r} is not an hour such as '2024-01-01T00'",
                 "Ask an hourly route; the daily ones return a row per time zone",
             )
     try:
@@ -464,7 +464,7 @@ def _number_regular_rows(periods: list[str], firsts: list[str], seconds: list[st
     labels = periods[::series_count]
     hours = len(labels)
     if (
-        any(periods[row::series_count] != labels for row in range(series_count))
+        any(periods[position::series_count] != labels for position in range(series_count))
         or firsts != firsts[:series_count] * hours
         or seconds != seconds[:series_count] * hours
     ):
@@ -487,13 +487,14 @@ class _Codes(dict[Any, int]):
         return code
 
 
-def _number_keys(keys: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Returns the distinct `keys` in the order of their first use, and the index of each row's key, shape (rows,)."""
+def _number_keys(row_keys: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Returns the distinct `row_keys` in the order of their first use, and the index of each row's key, shape
+    (rows,)."""
     import numpy as np
 
-    codes = _Codes()
-    numbers = np.fromiter([codes[key] for key in keys], np.int64, len(keys))
-    return list(codes), numbers
+    code_by_key = _Codes()
+    numbers = np.fromiter([code_by_key[key] for key in row_keys], np.int64, len(row_keys))
+    return list(code_by_key), numbers
 
 
 def _combine_codes(
@@ -515,5 +516,5 @@ def _read_facet(params: Mapping[str, Any], facet: str) -> tuple[str, ...]:
     return tuple(str(item) for setting in settings for item in _as_sequence(setting))
 
 
-def _as_sequence(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, tuple | list) else (value,)
+def _as_sequence(setting: Any) -> Sequence[Any]:
+    return setting if isinstance(setting, tuple | list) else (setting,)

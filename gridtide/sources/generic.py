@@ -54,19 +54,19 @@ def days(entry: Entry) -> ZoneInfo | None:
 
 
 def scope(entry: Entry) -> Scope:
-    """Each parameter, and the columns of values, of which none named means all."""
-    whole = describe_scope(entry)
+    """Each parameter, and the value columns; no named columns mean all of them."""
+    entry_scope = describe_scope(entry)
     columns = describe_columns(entry) or [ANY]
     if not _has_plain_columns(entry) and entry.value:
         columns = [", ".join(columns)]
-    return Scope.of_facets({**whole.values(), "value": columns}, whole.reading)
+    return Scope.of_facets({**entry_scope.values(), "value": columns}, entry_scope.reading)
 
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
-    """The entry with fewer values of one list in `params`, or fewer columns of values. Where two lists are shorter
-    nothing is known of how they belong together."""
-    whole = scope(entry).values()
-    shorter = [name for name, values in part.facets if values != whole[name]]
+    """The entry with fewer values of one list in `params`, or with fewer value columns. If two lists got shorter, it is
+    unknown how their values belong together."""
+    entry_scope = scope(entry).values()
+    shorter = [name for name, values in part.facets if values != entry_scope[name]]
     if shorter == ["value"]:
         columns = zip(entry.value, describe_columns(entry), strict=True)
         names = {column: entry.value[column] for column, text in columns if text in part.values()["value"]}
@@ -110,10 +110,10 @@ def _without_equals(requests_in_order: list[Request]) -> list[Request]:
     for request in requests_in_order:
         earliest = merged.setdefault((request.url, request.params), request)
         if earliest is not request and earliest.period and request.period:
-            whole = Period(
+            merged_period = Period(
                 min(earliest.period.start, request.period.start), max(earliest.period.end, request.period.end)
             )
-            merged[request.url, request.params] = replace(earliest, period=whole, label=str(whole))
+            merged[request.url, request.params] = replace(earliest, period=merged_period, label=str(merged_period))
     return list(merged.values())
 
 
@@ -123,14 +123,14 @@ def _overlap(unit: Period, period: Period) -> Period:
 
 def _placeholders(entry: Entry) -> set[str]:
     texts = [entry.url, *(str(value) for _, value in _pairs(entry.params)), *body_texts(entry.body)]
-    return {match[1] for text in texts for match in PLACEHOLDER.finditer(text)}
+    return {match[1] for template in texts for match in PLACEHOLDER.finditer(template)}
 
 
 def _pairs(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yields the parameters; a list of values repeats its key."""
-    for key, setting in params.items():
+    for parameter, setting in params.items():
         for item in setting if isinstance(setting, list | tuple) else [setting]:
-            yield key, item
+            yield parameter, item
 
 
 def _request(entry: Entry, units: Period | None, answers: Period | None) -> Request:

@@ -66,9 +66,9 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def takes_period(entry: Entry) -> bool:
     """Whether the URL belongs to the API and names no day, and its resource has whole days."""
-    path = urlsplit(entry.url).path
+    url_path = urlsplit(entry.url).path
     product = _find_product(entry.url)
-    if product is None or not _API.search(path) or _FIXED.search(path):
+    if product is None or not _API.search(url_path) or _FIXED.search(url_path):
         return False
     return not product.by_location or _find_place(entry.url) is not None
 
@@ -103,7 +103,7 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
 
 
 def scope(entry: Entry) -> Scope:
-    """The resource, and the locations that are asked for one by one."""
+    """The resource, and the locations that are requested one by one."""
     parts = urlsplit(entry.url)
     resource = _CURRENT.sub("", re.sub(r"/location/[^/.]+", "", parts.path)).removesuffix(".json").strip("/")
     parameters = {name: split_values(value) for name, value in read_parameters(entry).items()}
@@ -111,16 +111,17 @@ def scope(entry: Entry) -> Scope:
 
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
-    """An entry for each location of `part`, where `entry` asks for them one by one."""
-    whole, values = scope(entry).values(), part.values()
-    if any(values[name] != whole[name] for name in whole if name != "location"):
+    """One entry for each location of `part`, if `entry` requests locations one by one."""
+    entry_scope, values = scope(entry).values(), part.values()
+    if any(values[name] != entry_scope[name] for name in entry_scope if name != "location"):
         return ()
     zones = [zone for zone in _list_asked_places(entry) if zone in values["location"]]
     return [msgspec.structs.replace(entry, url=_add_location(entry.url, zone)) for zone in zones]
 
 
 def _list_asked_places(entry: Entry) -> Sequence[str]:
-    """The location in the URL, else those that are asked for one by one, else all that the resource has."""
+    """Returns the location in the URL, or else those that are requested one by one, or else all that the resource
+    has."""
     place, product = _find_place(entry.url), _find_product(entry.url)
     if place is not None:
         return (place,)
@@ -137,10 +138,12 @@ def _build_day_urls(url: str, day: date, zones: Sequence[str]) -> list[tuple[str
 
 
 def _add_location(url: str, zone: str) -> str:
-    """`url`, which names no location, for `zone`."""
-    parts = urlsplit(url)
-    stem, suffix = (parts.path.removesuffix(".json"), ".json") if parts.path.endswith(".json") else (parts.path, "")
-    return urlunsplit(parts._replace(path=f"{stem.rstrip('/')}/location/{zone}{suffix}"))
+    """Returns `url`, which names no location, for `zone`."""
+    url_parts = urlsplit(url)
+    stem, suffix = (
+        (url_parts.path.removesuffix(".json"), ".json") if url_parts.path.endswith(".json") else (url_parts.path, "")
+    )
+    return urlunsplit(url_parts._replace(path=f"{stem.rstrip('/')}/location/{zone}{suffix}"))
 
 
 _WITHOUT_HISTORY = re.compile(r"/(current/(?:all|locationType)|previous|info)(?=[/.]|$)")
@@ -152,12 +155,12 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
     url = entry.get("url")
     if not isinstance(url, str) or entry.get("format") in ("json", "raw"):
         return []
-    parts = urlsplit(url)
-    match, product = _WITHOUT_HISTORY.search(parts.path), _find_product(url)
-    if match is None or product is None or not _API.search(parts.path):
+    url_parts = urlsplit(url)
+    match, product = _WITHOUT_HISTORY.search(url_parts.path), _find_product(url)
+    if match is None or product is None or not _API.search(url_parts.path):
         return []
     location = "/location/4000" if product.located else ""
-    form = urlunsplit(parts._replace(path=f"{parts.path[: match.start()]}/current{location}"))
+    form = urlunsplit(url_parts._replace(path=f"{url_parts.path[: match.start()]}/current{location}"))
     return [f"url: no history exists of /{match[1]}; use {form}"]
 
 
@@ -176,11 +179,11 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     product = _find_product(request.url) or _identify_product(document, entry)
     if product is None:
         return Page(empty(), 0)
-    place = _find_place(request.url)
+    url_location = _find_place(request.url)
     left_out = LeftOut()
     try:
         records = _find_records(document, product)
-        columns = product.read(product, records, place, left_out)
+        columns = product.read(product, records, url_location, left_out)
         table = concat([from_columns("iso_ne", retrieved_at, **values) for values in columns])
     except KeyError as error:
         raise FormatError(entry.name, f"a {product.root} has no {error.args[0]}") from error
@@ -201,16 +204,16 @@ _TAIL = re.compile(r"(/location/[^/]+?)?(\.json)?/?$")
 
 def _find_product(url: str) -> Product | None:
     """Returns the product whose words are all in the URL's path."""
-    words = set(re.split(r"[^a-z0-9]+", urlsplit(url).path.lower()))
-    return next((product for product in PRODUCTS if words.issuperset(product.path.split("/"))), None)
+    path_words = set(re.split(r"[^a-z0-9]+", urlsplit(url).path.lower()))
+    return next((product for product in PRODUCTS if path_words.issuperset(product.path.split("/"))), None)
 
 
 def _identify_product(document: Any, entry: Entry) -> Product | None:
     """Returns the product that has the root of the answer, or None for an empty answer."""
     if _is_nothing(document):
         return None
-    keys = set(document) if isinstance(document, dict) else set()
-    matches = [product for product in PRODUCTS if not keys.isdisjoint(product.roots)]
+    root_keys = set(document) if isinstance(document, dict) else set()
+    matches = [product for product in PRODUCTS if not root_keys.isdisjoint(product.roots)]
     candidates = [product for product in matches if "/" not in product.path] or matches
     if len(candidates) == 1:
         return candidates[0]
@@ -223,7 +226,7 @@ def _identify_product(document: Any, entry: Entry) -> Product | None:
     roots = ", ".join(dict.fromkeys(product.roots[0] for product in PRODUCTS))
     raise FormatError(
         entry.name,
-        f"the answer holds {', '.join(sorted(keys)) or 'no object'}, which is no resource that Gridtide reads",
+        f"the answer holds {', '.join(sorted(root_keys)) or 'no object'}, which is no resource that Gridtide reads",
         f'Ask a resource that answers with one of {roots}; or keep bodies only, with "format": "json"',
     )
 
@@ -236,11 +239,11 @@ def _find_place(url: str) -> str | None:
 
 def _build_day_url(url: str, day: date) -> str:
     """Returns `url` for one operating day: `/day/<day>` replaces `/current`, or is inserted before the location."""
-    parts = urlsplit(url)
-    path, count = _CURRENT.subn(f"/day/{day:%Y%m%d}", parts.path, count=1)
+    url_parts = urlsplit(url)
+    path, count = _CURRENT.subn(f"/day/{day:%Y%m%d}", url_parts.path, count=1)
     if not count:
-        path = _TAIL.sub(rf"/day/{day:%Y%m%d}\1\2", parts.path, count=1)
-    return urlunsplit(parts._replace(path=path))
+        path = _TAIL.sub(rf"/day/{day:%Y%m%d}\1\2", url_parts.path, count=1)
+    return urlunsplit(url_parts._replace(path=path))
 
 
 def _is_nothing(value: Any) -> bool:
@@ -248,16 +251,16 @@ def _is_nothing(value: Any) -> bool:
     return value is None or value in ({}, []) or (isinstance(value, str) and value.strip() in ("", "-"))
 
 
-def _as_items(value: Any) -> Sequence[Any]:
-    """Returns `value` as a list: a single item becomes a list of one, an absent value an empty list."""
-    if _is_nothing(value):
+def _as_items(content: Any) -> Sequence[Any]:
+    """Returns `content` as a list: a single item becomes a list of one, an absent value an empty list."""
+    if _is_nothing(content):
         return []
-    return value if isinstance(value, list | tuple) else [value]
+    return content if isinstance(content, list | tuple) else [content]
 
 
-def _as_objects(value: Any) -> Sequence[ApiRecord]:
-    """Returns `value` as a list of objects; raises `ValueError` for any other item."""
-    objects = _as_items(value)
+def _as_objects(content: Any) -> Sequence[ApiRecord]:
+    """Returns `content` as a list of objects; raises `ValueError` for any other item."""
+    objects = _as_items(content)
     for item in objects:
         if not isinstance(item, dict):
             raise ValueError(f"{str(item)[:60]!r} is not an object")
@@ -278,7 +281,7 @@ def _find_records(document: Any, product: Product) -> Sequence[ApiRecord]:
 
 
 def _read_fuel_mix(
-    product: Product, records: Sequence[ApiRecord], place: str | None, left_out: LeftOut
+    product: Product, records: Sequence[ApiRecord], url_location: str | None, left_out: LeftOut
 ) -> Iterator[ColumnValues]:
     """Reads the output, and whether the fuel is marginal if the record says so, at the instant of the reading."""
     for record in records:
@@ -336,7 +339,7 @@ def _build_fuel_columns(records: Sequence[ApiRecord], values: Sequence[float | N
 
 
 def _read_intervals(
-    product: Product, records: Sequence[ApiRecord], place: str | None, left_out: LeftOut
+    product: Product, records: Sequence[ApiRecord], url_location: str | None, left_out: LeftOut
 ) -> Iterator[ColumnValues]:
     """Reads each field of the records that have it, over the interval of length `product.step` from BeginDate."""
     for record in records:
@@ -350,7 +353,7 @@ def _read_intervals(
         yield {
             "interval_start": starts,
             "interval_end": [start + step for start in starts],
-            "location": [_read_location(record, place) for record in holders] if product.located else SYSTEM,
+            "location": [_read_location(record, url_location) for record in holders] if product.located else SYSTEM,
             "variable": variable,
             "unit": unit_of("iso_ne", variable),
             "value": values,
@@ -359,7 +362,7 @@ def _read_intervals(
 
 
 def _read_morning_report(
-    product: Product, records: Sequence[ApiRecord], place: str | None, left_out: LeftOut
+    product: Product, records: Sequence[ApiRecord], url_location: str | None, left_out: LeftOut
 ) -> Iterator[ColumnValues]:
     """Reads the numbers of each report, for the operating day of BeginDate. An absent value becomes a null only if the
     unit of the field shows that it is a number."""
@@ -374,7 +377,7 @@ def _read_morning_report(
 
 
 def _read_seven_days(
-    product: Product, records: Sequence[ApiRecord], place: str | None, left_out: LeftOut
+    product: Product, records: Sequence[ApiRecord], url_location: str | None, left_out: LeftOut
 ) -> Iterator[ColumnValues]:
     """Reads the numbers and flags for each MarketDay; the BeginDate of the record itself has no fixed meaning."""
     for record in records:
@@ -425,13 +428,15 @@ HOLDERS = {"Weather", "CityWeather"}
 def _list_scalars(node: ApiRecord, prefix: str, suffix: str = "") -> Iterator[tuple[str, Any]]:
     """Yields the fields of `node` as variables; the name of an object within it is a suffix: `TieDelivery: [{TieName:
     "NYISO AC", TieFlowMw: 1}]` becomes `<prefix>_tie_flow_mw_nyiso_ac`."""
-    for key, value in node.items():
+    for field_name, value in node.items():
         if isinstance(value, dict | list):
-            for item in _as_objects(value):
-                name = next((text for part, text in item.items() if part.endswith("Name")), None)
-                yield from _list_scalars(item, prefix, suffix if name is None else f"{suffix}_{_snake(str(name))}")
-        elif key not in HOLDERS:
-            yield f"{prefix}_{_snake(key)}{suffix}", value
+            for inner_object in _as_objects(value):
+                object_name = next((text for key, text in inner_object.items() if key.endswith("Name")), None)
+                yield from _list_scalars(
+                    inner_object, prefix, suffix if object_name is None else f"{suffix}_{_snake(str(object_name))}"
+                )
+        elif field_name not in HOLDERS:
+            yield f"{prefix}_{_snake(field_name)}{suffix}", value
 
 
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d\d?)?\s*")
@@ -483,15 +488,18 @@ def _read_location(record: ApiRecord, requested_location: str | None) -> str:
 def _read_published(records: Sequence[ApiRecord]) -> list[int | None]:
     """Returns the creation time of each record in microseconds since 1970, None for a record without one."""
     created = [record.get("CreationDate") for record in records]
-    return [None if time is None or _is_nothing(time) else _to_microseconds(str(time)) for time in created]
+    return [
+        None if created_at is None or _is_nothing(created_at) else _to_microseconds(str(created_at))
+        for created_at in created
+    ]
 
 
 @functools.lru_cache(maxsize=4096)
-def _to_microseconds(time: str) -> int:
+def _to_microseconds(timestamp: str) -> int:
     """Converts a time with its offset to microseconds since 1970; raises `ValueError` for anything else."""
-    moment = datetime.fromisoformat(time)
+    moment = datetime.fromisoformat(timestamp)
     if moment.tzinfo is None:
-        raise ValueError(f"{time!r} has no offset")
+        raise ValueError(f"{timestamp!r} has no offset")
     return microseconds(moment)
 
 

@@ -56,9 +56,9 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """The customers' key from `OPEN_METEO_API_KEY`, and the documented limits. The archive lags five days and is
     revised for some days more."""
     customer = (urlsplit(url).hostname or "").startswith("customer-")
-    key = {"kind": "api_key", "env": "OPEN_METEO_API_KEY", "in": "query", "name": "apikey"}
+    api_key = {"kind": "api_key", "env": "OPEN_METEO_API_KEY", "in": "query", "name": "apikey"}
     return {
-        **({"auth": key} if customer else {}),
+        **({"auth": api_key} if customer else {}),
         "resolution": "PT1H",
         "available": {"lag": "P5D" if _is_archive(url) else "PT0S"},
         "reread": "P7D",
@@ -108,8 +108,8 @@ def days(entry: Entry) -> ZoneInfo:
 
 
 def scope(entry: Entry) -> Scope:
-    """The places, each with its name, the hourly variables, and the other parameters, of which each is one choice:
-    the names of variables depend on the list of models."""
+    """The locations by name, the hourly variables, and the other parameters, each as one choice, because the names of
+    variables depend on the list of models."""
     parameters = _read_params(entry)
     hourly = parameters.pop("hourly", "").split(",")
     places = _list_places(entry)
@@ -120,9 +120,9 @@ def scope(entry: Entry) -> Scope:
 
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
-    """The entry with fewer places or variables, where they stand in `params`."""
-    whole, values = scope(entry).values(), part.values()
-    shorter = {name for name in whole if values[name] != whole[name]}
+    """The entry with fewer of the locations or variables in its `params`."""
+    entry_scope, values = scope(entry).values(), part.values()
+    shorter = {name for name in entry_scope if values[name] != entry_scope[name]}
     if not shorter <= {"place", "hourly"}:
         return ()
     keys = [*(PLACE_KEYS if "place" in shorter else ()), *(("hourly",) if "hourly" in shorter else ())]
@@ -142,7 +142,7 @@ def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
 
 
 def _list_places(entry: Entry) -> list[str]:
-    """Each location by its name and its values of `PLACE_KEYS`."""
+    """Returns each location by its name and its values of `PLACE_KEYS`."""
     parameters = _read_params(entry)
     columns = [parameters[key].split(",") for key in PLACE_KEYS if parameters.get(key)]
     try:
@@ -165,8 +165,8 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
     if period is None or not takes_period(entry):
         return [_build_request(entry, {}, "current", None)]
     return [
-        _build_request(entry, _list_days(entry, piece), f"{piece.start:%Y-%m-%dT%H:%M}", piece)
-        for piece in split(period, min(entry.chunk, LONGEST_SPAN))
+        _build_request(entry, _list_days(entry, subperiod), f"{subperiod.start:%Y-%m-%dT%H:%M}", subperiod)
+        for subperiod in split(period, min(entry.chunk, LONGEST_SPAN))
     ]
 
 
@@ -240,7 +240,9 @@ def _without_nans(body: bytes) -> bytes:
 
 def _count_nans(body: bytes) -> list[Skipped]:
     """Counts the values in hourly blocks that are not numbers; they are stored as nulls."""
-    spellings = [text for block in re.findall(rb'"hourly":\s*\{.*?\}', body, re.DOTALL) for text in _NAN.findall(block)]
+    spellings = [
+        spelling for block in re.findall(rb'"hourly":\s*\{.*?\}', body, re.DOTALL) for spelling in _NAN.findall(block)
+    ]
     return [Skipped("not a number", len(spellings), f"hourly: {spellings[0].decode().strip()}")] if spellings else []
 
 
@@ -352,18 +354,18 @@ _PAST = re.compile(r"(^|-)(historical-forecast|previous-runs)-api\.")
 
 def _is_archive(url: str) -> bool:
     """Whether the URL has past days: the archive, or the archived forecasts."""
-    parts = urlsplit(url)
-    return "archive" in parts.path or _PAST.search(parts.hostname or "") is not None
+    url_parts = urlsplit(url)
+    return "archive" in url_parts.path or _PAST.search(url_parts.hostname or "") is not None
 
 
 def _read_params(entry: Entry) -> dict[str, str]:
     """Merges the parameters of the URL and of the entry; several values are joined by commas."""
     parameters: dict[str, Any] = {}
-    for key, text in parse_qsl(urlsplit(entry.url).query):
-        parameters[key] = (*parameters.get(key, ()), text)
+    for parameter, setting in parse_qsl(urlsplit(entry.url).query):
+        parameters[parameter] = (*parameters.get(parameter, ()), setting)
     parameters |= entry.params
-    settings = {key: value if isinstance(value, tuple) else (value,) for key, value in parameters.items()}
-    return {key: re.sub(r"\s*,\s*", ",", ",".join(map(str, values))) for key, values in settings.items()}
+    settings = {parameter: value if isinstance(value, tuple) else (value,) for parameter, value in parameters.items()}
+    return {parameter: re.sub(r"\s*,\s*", ",", ",".join(map(str, values))) for parameter, values in settings.items()}
 
 
 def _build_request(entry: Entry, days: Mapping[str, str], label: str, period: Period | None) -> Request:
@@ -385,12 +387,16 @@ def _name_locations(entry: Entry) -> Sequence[str]:
     parameters = _read_params(entry)
     axis_values = [parameters[key].split(",") if parameters.get(key) else [] for key in ("latitude", "longitude")]
     coordinates = list(map(",".join, zip(*axis_values, strict=False)))
-    names = (entry.location,) if isinstance(entry.location, str) else entry.location or coordinates
-    if len(axis_values[0]) != len(axis_values[1]) or (coordinates and len(names) != len(coordinates)) or not names:
+    location_names = (entry.location,) if isinstance(entry.location, str) else entry.location or coordinates
+    if (
+        len(axis_values[0]) != len(axis_values[1])
+        or (coordinates and len(location_names) != len(coordinates))
+        or not location_names
+    ):
         latitudes, longitudes = map(len, axis_values)
         raise ConfigurationError(
             entry.name,
-            f"has {latitudes} latitudes, {longitudes} longitudes and {len(names)} locations",
+            f"has {latitudes} latitudes, {longitudes} longitudes and {len(location_names)} locations",
             'Give one each, such as "latitude": [42.36], "longitude": [-71.06] in params and "location": ["Boston"]',
         )
-    return names
+    return location_names

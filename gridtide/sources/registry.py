@@ -57,13 +57,13 @@ def system_locations(name: str) -> Sequence[str]:
 
 
 def scope_of(entry: Entry) -> Scope:
-    """What `entry` asks, apart from the period, as its source says."""
+    """Returns what `entry` requests, apart from the period, by its source."""
     return source(entry.source).scope(entry)
 
 
 def narrow_entry(entry: Entry, part: Scope) -> Sequence[Entry]:
-    """The entries that together ask for just `part` of the scope of `entry`: itself where that is all, none where
-    its upstream cannot be asked for that part alone, or where what is expected of an answer is about a whole one."""
+    """Returns the entries that together request exactly `part` of the scope of `entry`: the entry itself if that is all
+    of it; empty if its upstream cannot be asked for that part alone, or if `expect` is about whole responses."""
     if part == scope_of(entry):
         return [entry]
     if entry.expect.required or entry.expect.minimum_rows:

@@ -39,7 +39,7 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def scope(entry: Entry) -> Scope:
-    """The authorities, the variables, of which none named means all, and the seed."""
+    """The authorities, the variables, and the seed. No named variables mean all of them."""
     return build_scope(
         entry,
         {
@@ -52,8 +52,8 @@ def scope(entry: Entry) -> Scope:
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
     """The entry with fewer authorities or variables."""
-    whole = scope(entry).values()
-    shorter = {name: values for name, values in part.facets if values != whole[name]}
+    entry_scope = scope(entry).values()
+    shorter = {name: values for name, values in part.facets if values != entry_scope[name]}
     return [narrow_params(entry, shorter)] if shorter.keys() <= {"authority", "variables"} else ()
 
 
@@ -65,7 +65,9 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
     _check_params(entry)
     if period is None:
         raise ConfigurationError(entry.name, "synthetic data are made for periods only", "Give a start and an end")
-    return [Request("", label=f"{piece.start:%Y-%m-%dT%H:%M}", period=piece) for piece in split(period, PIECE)]
+    return [
+        Request("", label=f"{subperiod.start:%Y-%m-%dT%H:%M}", period=subperiod) for subperiod in split(period, PIECE)
+    ]
 
 
 def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
@@ -218,7 +220,7 @@ def _check_params(entry: Entry) -> None:
             f"params.{min(unknown_params)}: is unknown",
             "The simulated grid knows authority, variables and seed",
         )
-    simulated = frozenset().union(*(names for names, _ in _list_products()))
+    simulated = frozenset().union(*(simulated_names for simulated_names, _ in _list_products()))
     unknown_variables = set(_read_param(entry, "variables")) - simulated
     if unknown_variables:
         raise ConfigurationError(
@@ -228,7 +230,7 @@ def _check_params(entry: Entry) -> None:
         )
 
 
-def _read_param(entry: Entry, key: str, *otherwise: str) -> tuple[str, ...]:
-    """Returns the values of the parameter `key`, of which there may be several."""
-    setting = entry.params.get(key, otherwise)
+def _read_param(entry: Entry, parameter: str, *otherwise: str) -> tuple[str, ...]:
+    """Returns the values of the parameter `parameter`, of which there may be several."""
+    setting = entry.params.get(parameter, otherwise)
     return tuple(map(str, setting if isinstance(setting, tuple | list) else (setting,)))

@@ -1,6 +1,6 @@
-"""From a training spec to a training set in the lake.
+"""Prepares a training set in the lake from a training spec.
 
-The names below are imported when first used: a training loop needs none of what preparing a set loads.
+The names below are imported at first use, so that a training loop does not load the modules that prepare a set.
 """
 
 from __future__ import annotations

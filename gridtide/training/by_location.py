@@ -1,9 +1,9 @@
-"""The locations of a training set made by several processes, which exchange arrays through the place it is written to.
+"""Prepares the locations of a training set in several processes, which exchange arrays through its destination.
 
-    location ─► gather ─► its series by the hour ─┐               ┌─► derive ─► its base ─┐
-    location ─► gather ─► its series by the hour ─┴─► the shifts ─┴─► derive ─► its base ─┴─► read
+    location ─► gather ─► its hourly series ─┐               ┌─► derive ─► its base ─┐
+    location ─► gather ─► its hourly series ─┴─► the shifts ─┴─► derive ─► its base ─┴─► read
 
-What a column looks at follows from all locations, so that these are gathered before any is derived.
+The shifts of the columns depend on all locations, so all locations are gathered before any is derived.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from gridtide.training.series.matching import LocationInputs, SeriesKind, locate
 from gridtide.training.windows import splits
 
 VINTAGE_ARRAYS = ("row", "known", "value")
-"""The names of the arrays of `Vintages` in the files that are exchanged."""
+"""The names of the arrays of `Vintages` in the exchanged files."""
 
 
 @dataclass(frozen=True)
 class LocationExchange:
-    """The locations of `plan`, whose arrays are exchanged through `folder` of `out`, the lake or another place.
+    """The locations of `plan`, whose arrays are exchanged through `folder` of `out`, which is the lake or another
+    destination.
 
-    The plan's files are listed there too, and left out of `plan`, so that not every call carries them.
+    The list of the plan's files is stored there too and removed from `plan`, so that not every call carries it.
     """
 
     plan: ReadingPlan
@@ -41,22 +42,24 @@ class LocationExchange:
 
     @classmethod
     async def begin(cls, plan: ReadingPlan, out: Lake, folder: str) -> LocationExchange:
-        """Put the list of the files of `plan` in `folder`."""
-        listed = [asdict(file) for file in plan.files]
-        await out.store.put(f"{folder}/inputs.json", manifest.to_json(listed).encode(), replace=True)
+        """Stores the list of the files of `plan` in `folder`."""
+        file_list = [asdict(file) for file in plan.files]
+        await out.store.put(f"{folder}/inputs.json", manifest.to_json(file_list).encode(), replace=True)
         return cls(replace(plan, files=()), folder)
 
     async def gather(self, lake: Lake, out: Lake, number: int) -> LocationInputs:
-        """Put the series of the `number`-th location in `lake`; what it has. Raises as `locate_series` does."""
-        listed = json.loads(await out.store.read(f"{self.folder}/inputs.json"))
-        plan = replace(self.plan.at_location(number), files=tuple(Input(**file) for file in listed))
+        """Gathers the series of the `number`-th location in `lake`, stores them, and returns what its shifts depend on.
+        Raises as `locate_series` does."""
+        file_list = json.loads(await out.store.read(f"{self.folder}/inputs.json"))
+        plan = replace(self.plan.at_location(number), files=tuple(Input(**file) for file in file_list))
         gathered = await gather_series(plan, lake)
         (series,) = locate_series(plan.spec, gathered.hourly, gathered.stored)
         await out.store.put_parts(f"{self.folder}/{number}.series", _encode_series(gathered))
         return measure_delays(gathered.hourly, series, splits.train_slice(plan.spec, plan.rows, plan.hours))
 
     async def derive(self, out: Lake, number: int, shifts: Mapping[SeriesKind, Sequence[int]]) -> None:
-        """Put the base of the `number`-th location, whose series have been put; raises as `derive_bases` does."""
+        """Derives and stores the base of the `number`-th location from its stored series; raises as `derive_bases`
+        does."""
         plan = self.plan.at_location(number)
         gathered = _decode_series(await out.store.read(f"{self.folder}/{number}.series"))
         located = locate_series(plan.spec, gathered.hourly, gathered.stored)
@@ -64,13 +67,13 @@ class LocationExchange:
         await out.store.put_parts(f"{self.folder}/{number}.base", _encode_base(base))
 
     async def read(self, out: Lake) -> list[Base]:
-        """The bases of all locations, which have been put."""
+        """Reads the stored bases of all locations."""
         numbers = range(len(self.plan.spec.locations))
         bodies = [await out.store.read(f"{self.folder}/{number}.base") for number in numbers]
-        return align_bases([_decode_base(body) for body in bodies])
+        return align_bases([_decode_base(encoded) for encoded in bodies])
 
     async def clear(self, out: Lake) -> None:
-        """Remove all that was exchanged."""
+        """Removes all exchanged files."""
         await out.store.remove([file.path for file in await out.store.objects(self.folder)])
 
 
@@ -79,35 +82,38 @@ def _encode_series(gathered: GatheredSeries) -> list[bytes | memoryview]:
     arrays: dict[str, Any] = {"values": hourly.values, "known": hourly.known_row, "repeats": hourly.repeats}
     for series, vintages in hourly.vintages.items():
         arrays |= {f"{name}.{series}": column for name, column in zip(VINTAGE_ARRAYS, vintages, strict=True)}
-    about = {
+    attributes = {
         "names": hourly.names,
         "units": hourly.units,
         "vintages": list(hourly.vintages),
         "stored": sorted(gathered.stored),
         "period": [hourly.period.start.isoformat(), hourly.period.end.isoformat()],
     }
-    return tensors.encode_tensors(arrays, {"about": json.dumps(about)})
+    return tensors.encode_tensors(arrays, {"about": json.dumps(attributes)})
 
 
-def _decode_series(body: bytes) -> GatheredSeries:
-    arrays, metadata = tensors.decode_tensors(body)
-    about = json.loads(metadata["about"])
+def _decode_series(encoded: bytes) -> GatheredSeries:
+    arrays, metadata = tensors.decode_tensors(encoded)
+    attributes = json.loads(metadata["about"])
     hourly = Hourly(
-        Period(*map(datetime.fromisoformat, about["period"])),
-        tuple(about["names"]),
-        tuple(about["units"]),
+        Period(*map(datetime.fromisoformat, attributes["period"])),
+        tuple(attributes["names"]),
+        tuple(attributes["units"]),
         arrays["values"],
         arrays["known"],
-        {n: Vintages(*(arrays[f"{name}.{n}"] for name in VINTAGE_ARRAYS)) for n in about["vintages"]},
+        {
+            series: Vintages(*(arrays[f"{name}.{series}"] for name in VINTAGE_ARRAYS))
+            for series in attributes["vintages"]
+        },
         arrays["repeats"],
     )
-    return GatheredSeries(hourly, frozenset(about["stored"]))
+    return GatheredSeries(hourly, frozenset(attributes["stored"]))
 
 
 def _encode_base(base: Base) -> list[bytes | memoryview]:
-    """Arrays are kept by column, as they are in memory: sums over them come out the same to the bit."""
+    """Encodes `base`. Arrays are stored by column, as in memory, so that sums over them are the same to the bit."""
     arrays = {name: getattr(base, name).T for name in ("values", "mask", "quality", "targets", "targets_known")}
-    about = {
+    attributes = {
         "location": base.location,
         "columns": [asdict(column) for column in base.columns],
         "target_names": base.target_names,
@@ -115,11 +121,11 @@ def _encode_base(base: Base) -> list[bytes | memoryview]:
         "repeats": base.repeats,
         "limits": base.limits,
     }
-    return tensors.encode_tensors(arrays, {"about": json.dumps(about)})
+    return tensors.encode_tensors(arrays, {"about": json.dumps(attributes)})
 
 
-def _decode_base(body: bytes) -> Base:
-    arrays, metadata = tensors.decode_tensors(body)
-    about = json.loads(metadata["about"]) | {name: array.T for name, array in arrays.items()}
-    columns = tuple(Feature(**column) for column in about.pop("columns"))
-    return Base(columns=columns, target_names=tuple(about.pop("target_names")), **about)
+def _decode_base(encoded: bytes) -> Base:
+    arrays, metadata = tensors.decode_tensors(encoded)
+    attributes = json.loads(metadata["about"]) | {name: array.T for name, array in arrays.items()}
+    columns = tuple(Feature(**column) for column in attributes.pop("columns"))
+    return Base(columns=columns, target_names=tuple(attributes.pop("target_names")), **attributes)

@@ -1,4 +1,4 @@
-"""What is written of a training set: tensors, manifest, report."""
+"""Writes a training set: tensors, manifest, report."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ logger = logging.getLogger("gridtide.training")
 
 
 OPTIONAL = {"sequences.npz", "report.html"}
-"""Files that a spec may leave out."""
+"""Files that a training set may lack."""
 
 
 FORMAT = 1
-"""Version of the files written here."""
+"""The version of the file format."""
 
 
 async def check_writable(lake: Lake, spec: TrainingSpec) -> None:
-    """Raise `StorageError` unless `lake` lets the files of the set of `spec` be written, and removed again."""
+    """Raises `StorageError` unless files of the set of `spec` can be written to `lake`, and removed again."""
     folder = set_folder(spec)
     try:
         await lake.store.check_writable(folder)
@@ -53,12 +53,13 @@ async def check_writable(lake: Lake, spec: TrainingSpec) -> None:
 
 
 def set_folder(spec: TrainingSpec) -> str:
-    """The folder of the set that is made of `spec`, in a lake or another place."""
+    """Returns the folder of the set that is made from `spec`, in a lake or elsewhere."""
     return f"features/{spec.name}"
 
 
 async def read_manifest(path: str, lake: Lake) -> dict[str, Any]:
-    """The manifest at `path`, of this machine or else in `lake`; raises `TrainingError` where it is none."""
+    """Reads the manifest at `path`, on this machine or else in `lake`; raises `TrainingError` if it is not a
+    manifest."""
     try:
         local = await run_blocking(_read_local_file, path)
         manifest = json.loads(await lake.store.read(path) if local is None else local)
@@ -76,7 +77,7 @@ def _read_local_file(path: str) -> bytes | None:
 
 
 async def refuse_another_spec(spec: TrainingSpec, lake: Lake) -> None:
-    """Raises `TrainingError` where `lake` has a set of the name of `spec` that was made of another spec."""
+    """Raises `TrainingError` if `lake` has a set with the name of `spec` that was made from another spec."""
     path = f"{set_folder(spec)}/manifest.json"
     if not await lake.store.exists(path):
         return
@@ -93,10 +94,10 @@ async def refuse_another_spec(spec: TrainingSpec, lake: Lake) -> None:
 
 
 async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: Lake) -> dict[str, Any]:
-    """Write `training_set`, made from the files `inputs`, to `lake`; returns what `report_set` describes.
+    """Writes `training_set`, made from the files `inputs`, to `lake`; returns the summary that `report_set` describes.
 
-    An earlier set of this name is replaced whole: all files are stored beside it first and then moved into their
-    places, so that what fails before, such as a full disk, leaves it as it was.
+    An earlier set of this name is replaced as a whole: all files are first stored beside it and then moved into place,
+    so that an earlier failure, such as a full disk, leaves the earlier set unchanged.
     """
     manifest = describe_set(training_set, inputs)
     bodies = build_files(training_set, manifest)
@@ -108,18 +109,18 @@ async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: La
         for name in bodies:
             await lake.store.move(f"{staging}/{name}", f"{folder}/{name}")
     except BaseException:
-        with suppress(StorageError):  # what happened before is what is to be told
+        with suppress(StorageError):  # the first error is the one to report
             await lake.store.remove([f"{staging}/{name}" for name in bodies])
         raise
     finally:
         await lake.store.prune([staging])
-    await lake.store.remove([f"{folder}/{name}" for name in sorted(OPTIONAL - bodies.keys())])  # of the set before
+    await lake.store.remove([f"{folder}/{name}" for name in sorted(OPTIONAL - bodies.keys())])  # of the earlier set
     sizes = {name: sum(map(len, parts)) for name, parts in bodies.items()}
     return report_set(training_set, manifest, folder, sizes)
 
 
 def build_files(training_set: TrainingSet, manifest: Mapping[str, Any]) -> dict[str, list[bytes | memoryview]]:
-    """What is written of `training_set` with its manifest `manifest`, by name, in parts; the sequences come first."""
+    """Returns the files of `training_set` with its manifest `manifest`, by name, in parts; the sequences come first."""
     arrays = to_tensors(training_set)
     files = {"sequences.safetensors": tensors.encode_tensors(arrays, {"manifest": to_json(manifest)})}
     if "npz" in training_set.spec.export:
@@ -132,14 +133,15 @@ def build_files(training_set: TrainingSet, manifest: Mapping[str, Any]) -> dict[
 
 
 def _encode_npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
-    """`arrays` as `numpy.load` opens them; the same bytes for the same arrays."""
+    """Encodes `arrays` for `numpy.load`; the same bytes for the same arrays."""
     body = io.BytesIO()
     np.savez(body, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
     return body.getvalue()
 
 
 def to_tensors(training_set: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
-    """What the file holds: the arrays of the set, the time of each step (T,) in seconds since 1970, the scales."""
+    """Returns the tensors of the file: the arrays of the set, the time of each step (T,) in seconds since 1970, and the
+    scales."""
     seconds = microseconds(training_set.period.start) // 1_000_000 + 3600 * np.arange(training_set.bounds.steps)
     return {
         "values": training_set.values,
@@ -161,12 +163,13 @@ def _stack_float32(rows: Iterable[npt.NDArray[np.float64]]) -> npt.NDArray[np.fl
 
 
 def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str, Any]:
-    """Everything the set was made from, and what its columns mean; the same for the same inputs."""
+    """Returns the manifest: everything that the set was made from, and what its columns mean; the same for the same
+    inputs."""
     spec = training_set.spec.model_dump(mode="json")
     files = [asdict(file) for file in inputs]
-    used = ("numpy", "pyarrow", "holidays", *(("scikit-learn",) if training_set.spec.cleaning.is_fitted else ()))
-    versions = {"gridtide": __version__, **{name: version(name) for name in used}}
-    mark = hashlib.sha256(to_json([FORMAT, spec, files, versions]).encode()).hexdigest()
+    packages = ("numpy", "pyarrow", "holidays", *(("scikit-learn",) if training_set.spec.cleaning.is_fitted else ()))
+    versions = {"gridtide": __version__, **{name: version(name) for name in packages}}
+    fingerprint = hashlib.sha256(to_json([FORMAT, spec, files, versions]).encode()).hexdigest()
     return {
         "format": FORMAT,
         "spec": spec,
@@ -194,12 +197,12 @@ def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str
         "dropped": list(training_set.dropped),
         "inputs": files,
         "versions": versions,
-        "fingerprint": mark,
+        "fingerprint": fingerprint,
     }
 
 
 def _describe_largest(training_set: TrainingSet, location: int) -> dict[str, dict[str, float]]:
-    """By column and split the largest scaled value of `location`, of columns that it has."""
+    """Returns, by column and split, the largest scaled value of `location`, for the columns that it has."""
     largest = training_set.largest_scaled(location)
     return {
         column.name: {split: round(float(values[number]), 2) for split, values in largest.items()}
@@ -211,21 +214,21 @@ def _describe_largest(training_set: TrainingSet, location: int) -> dict[str, dic
 def report_set(
     training_set: TrainingSet, manifest: Mapping[str, Any], folder: str, sizes: Mapping[str, int]
 ) -> dict[str, Any]:
-    """What a person or a flow wants to know of the set `training_set`, JSON-able; `sizes`: bytes by file in `folder`.
+    """Returns a summary of the set for people and flows, JSON-able; `sizes` are bytes by file in `folder`.
 
-    `name`, `path` and `bytes` of the sequences, `pictures` (a path, or None), `period`, `shape`, `splits`:
-    windows of each, `locations`: targets, columns, of the inputs the shares that are reported, imputed,
-    rejected and missing, how many cells each rule `rejected`, what is `unscaled` and was left out, the `largest`
-    scaled values by column and split, and of each target the share that was `known_before` t0; `dropped` columns,
+    `name`, `path` and `bytes` of the sequences, `pictures` (a path, or None), `period`, `shape`, `splits`: the number
+    of windows of each, `locations`: targets, columns, for each input the shares that are reported, imputed, rejected
+    and missing, the number of cells that each rule `rejected`, what is `unscaled` and was left out, the `largest`
+    scaled values by column and split, and the share of each target that was `known_before` t0; `dropped` columns,
     number of `inputs`, `fingerprint`.
     """
-    codes = {"reported": REPORTED, "imputed": IMPUTED, "rejected": REJECTED, "missing": MISSING}
+    codes_by_quality = {"reported": REPORTED, "imputed": IMPUTED, "rejected": REJECTED, "missing": MISSING}
     locations = {
         base.location: {
             "targets": list(base.target_names),
             "columns": [feature.name for feature in base.columns],
             "inputs": {
-                feature.name: {name: round(float((cells == code).mean()), 4) for name, code in codes.items()}
+                feature.name: {name: round(float((cells == code).mean()), 4) for name, code in codes_by_quality.items()}
                 for feature, cells in zip(base.columns, base.quality.T, strict=False)
                 if feature.series is not None
             },
@@ -236,17 +239,17 @@ def report_set(
         }
         for number, base in enumerate(training_set.bases)
     }
-    count, steps, features = training_set.values.shape
+    location_count, steps, features = training_set.values.shape
     spec = training_set.spec
-    first = next(iter(sizes))
+    sequences_name = next(iter(sizes))
     return {
         "name": spec.name,
-        "path": f"{folder}/{first}",
-        "bytes": sizes[first],
+        "path": f"{folder}/{sequences_name}",
+        "bytes": sizes[sequences_name],
         "pictures": f"{folder}/report.html" if "report.html" in sizes else None,
         "period": str(training_set.period),
         "shape": {
-            "locations": count,
+            "locations": location_count,
             "steps": steps,
             "features": features,
             "targets": training_set.targets.shape[2],
@@ -261,6 +264,6 @@ def report_set(
     }
 
 
-def to_json(data: Any, indent: int | None = None) -> str:
-    """`data` as JSON that is the same for equal data."""
-    return json.dumps(data, sort_keys=True, ensure_ascii=False, indent=indent)
+def to_json(document: Any, indent: int | None = None) -> str:
+    """Encodes `document` as JSON, the same for equal data."""
+    return json.dumps(document, sort_keys=True, ensure_ascii=False, indent=indent)

@@ -1,5 +1,4 @@
-"""From a training spec to a training set: `features/<name>/sequences.safetensors` and `manifest.json`, in the lake or
-elsewhere.
+"""Prepares a training set: `features/<name>/sequences.safetensors` and `manifest.json`, in the lake or elsewhere.
 
 spec ─► plan ─► gather ─► derive ─► assemble ─► write
 """
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
 
 
 BaseMaker = Callable[[ReadingPlan, "Lake"], Awaitable[list[Base]]]
-"""Gathers the series of a plan from a lake, and derives the bases of its locations."""
+"""Gathers the series of a plan from a lake and derives the bases of its locations."""
 
 
 async def make_bases(plan: ReadingPlan, lake: Lake) -> list[Base]:
-    """Make all bases in this process, one after the other."""
+    """Makes all bases in this process, one after the other."""
     gathered = await gather_series(plan, lake)
     return build_bases(plan.spec, gathered.hourly, plan.rows, gathered.stored)
 
@@ -42,15 +41,15 @@ async def prepare(
     replace: bool = False,
     make: BaseMaker = make_bases,
 ) -> dict[str, Any]:
-    """Make the training set of `spec` from the files of `config`'s entries in `lake`, and write it to `out`.
+    """Prepares the training set of `spec` from the files of `config`'s entries in `lake`, and writes it to `out`.
 
-    `out` is `lake` itself by default; with another, `lake` is only read.
+    `out` is `lake` by default; if it is another lake, `lake` is only read.
 
-    Beside the sequences go a manifest, a page of pictures where matplotlib is installed, and what else
-    `export` asks for. Returns what `report_set` describes. With `inputs`, as they stand in an earlier manifest,
-    exactly those files are read: same inputs, same bytes. Raises `TrainingError` where the spec asks for what
-    the lake does not hold, and where `out` has a set of the same name and of another spec, unless it is to be
-    replaced (`replace`); `StorageError` before the series are read where `out` cannot be written.
+    Beside the sequences it writes a manifest, a page of pictures if matplotlib is installed, and the formats in
+    `export`. Returns the summary that `report_set` describes. With `inputs`, as listed in an earlier manifest, exactly
+    those files are read: the same inputs give the same bytes. Raises `TrainingError` if the lake does not hold what the
+    spec asks for, and if `out` has a set of the same name with another spec, unless it is to be replaced (`replace`);
+    raises `StorageError`, before the series are read, if `out` cannot be written.
     """
     loaded, target = load_spec(spec), out or lake
     pinned = [file if isinstance(file, Input) else Input(**file) for file in inputs] if inputs is not None else None

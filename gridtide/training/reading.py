@@ -1,4 +1,4 @@
-"""What a training spec reads: first the plan, then the series.
+"""Plans which entries, files and hours a training spec needs, and reads their series.
 
 spec ─► entries, period, hours, files ─► ReadingPlan ─► gather_series ─► hourly series
 
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
 
 
 HISTORY, PUNCTUAL = 15 * DAY, 8 * DAY
-"""How far before the rows values are read at least, for cleaning and for inputs that become known so many days after
-they begin; for later ones further."""
+"""Values are read from `HISTORY` before the first row, for cleaning and for inputs that become known up to `PUNCTUAL`
+after their interval begins; for later inputs, from further back."""
 
 
 @dataclass(frozen=True)
 class ReadingPlan:
-    """What is read for `spec`, decided before any series is.
+    """What is read for `spec`, decided before any series is read.
 
-    `entries`: by name, those whose files may hold its series. `rows`: the hours of the set. `hours`: those
-    of which values are read. `files`: which, oldest first. `expected`: units of series, by name, that have
-    their columns even where the files hold nothing of them.
+    `entries`: by name, the entries whose files may contain its series. `rows`: the hours of the set. `hours`: the hours
+    whose values are read. `files`: the files to read, oldest first. `expected`: units by name of series that get
+    columns even if the files do not contain them.
     """
 
     spec: TrainingSpec
@@ -57,18 +57,18 @@ class ReadingPlan:
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """Which series are read, with wildcards."""
+        """The patterns of the series to read, with wildcards."""
         return tuple(pattern for location in self.spec.locations for pattern in location.patterns)
 
-    def at_location(self, number: int) -> ReadingPlan:
-        """What is read for the `number`-th location alone."""
-        locations = (self.spec.locations[number],)
+    def at_location(self, location_index: int) -> ReadingPlan:
+        """Returns the plan for the `location_index`-th location alone."""
+        locations = (self.spec.locations[location_index],)
         return replace(self, spec=self.spec.model_copy(update={"locations": locations}))
 
 
 @dataclass(frozen=True)
 class GatheredSeries:
-    """The series of a plan by the hour, and the names of all series in the files that were read, used or not."""
+    """The hourly series of a plan, and the names of all series in the files that were read, used or not."""
 
     hourly: Hourly
     stored: frozenset[str]
@@ -77,14 +77,15 @@ class GatheredSeries:
 async def plan_reading(
     spec: TrainingSpec, config: Config, lake: Lake, inputs: Sequence[Input] | None = None
 ) -> ReadingPlan:
-    """What is read for `spec` from the files of `config`'s entries in `lake`, of `inputs` alone if they are given.
+    """Plans what to read for `spec` from the files of `config`'s entries in `lake`; if `inputs` are given, only from
+    those.
 
-    Raises `TrainingError` where the spec asks for what the lake does not hold, `StorageError` for one of
-    `inputs` that is gone or no longer what it was.
+    Raises `TrainingError` if the lake does not hold what the spec asks for, `StorageError` if one of `inputs` is
+    missing or has changed.
     """
     entries = {entry.name: entry for entry in select_entries(spec, config)}
     rows = await resolve_period(spec, entries, lake, inputs)
-    splits.find_bounds(spec, rows)  # what it refuses need not be read
+    splits.find_bounds(spec, rows)  # fails early, before anything is read
     hours = Period(rows.start - history_length(spec, entries), rows.end + lead_length(spec))
     if inputs is None:
         inputs = await curated.inputs(lake, entries.values(), hours, spec.as_of)
@@ -94,7 +95,7 @@ async def plan_reading(
 
 
 async def gather_series(plan: ReadingPlan, lake: Lake) -> GatheredSeries:
-    """The series of `plan` in `lake`; raises `TrainingError` for one that comes in two units."""
+    """Reads the series of `plan` from `lake`; raises `TrainingError` for a series with two units."""
     patterns = plan.patterns
     grid = HourlyGrid(plan.hours, lambda name: matches_any(name, patterns))
     tables = curated.tables(lake, plan.entries.values(), plan.files, plan.hours, named_locations(patterns))
@@ -107,7 +108,7 @@ async def gather_series(plan: ReadingPlan, lake: Lake) -> GatheredSeries:
 
 
 def select_entries(spec: TrainingSpec, config: Config) -> list[Entry]:
-    """The entries whose files may hold what `spec` names; raises `TrainingError` when there are none."""
+    """Returns the entries whose files may contain the series of `spec`; raises `TrainingError` if there are none."""
     sources = {SeriesName.parse(pattern).source for location in spec.locations for pattern in location.patterns}
     entries = [entry for entry in config.apis if entry.tabular and matches_any(entry.source, sources)]
     if not entries:
@@ -119,20 +120,20 @@ def select_entries(spec: TrainingSpec, config: Config) -> list[Entry]:
 
 
 def history_length(spec: TrainingSpec, entries: Mapping[str, Entry]) -> timedelta:
-    """How far before its first row values of `entries` are read for `spec`."""
+    """Returns how far before the first row of `spec` values of `entries` are read."""
     lags = [entry.available.lag + entry.resolution for entry in entries.values() if entry.available.lag]
-    back = timedelta(hours=max((*spec.features.lags, *spec.features.rolling), default=0))
-    later = -((PUNCTUAL - max(lags, default=PUNCTUAL)) // DAY)  # whole days: rows are hours
-    return max(HISTORY, spec.cleaning.stale * HOUR) + max(later, 0) * DAY + back
+    lookback = timedelta(hours=max((*spec.features.lags, *spec.features.rolling), default=0))
+    extra_days = -((PUNCTUAL - max(lags, default=PUNCTUAL)) // DAY)  # whole days: rows are hours
+    return max(HISTORY, spec.cleaning.stale * HOUR) + max(extra_days, 0) * DAY + lookback
 
 
 def lead_length(spec: TrainingSpec) -> timedelta:
-    """How far after its last row values are read for `spec`: what is known ahead."""
+    """Returns how far after the last row of `spec` values are read, for series that are known ahead."""
     return timedelta(hours=max(spec.leads, default=0))
 
 
 def named_locations(patterns: Iterable[str]) -> set[str] | None:
-    """The locations that series patterns name, None where one may match any.
+    """Returns the locations that the series patterns name, or None if a pattern may match any location.
 
     >>> sorted(named_locations(["eia/ISNE/*", "open_meteo/boston/temperature_2m"]))
     ['ISNE', 'boston']
@@ -149,20 +150,20 @@ def named_locations(patterns: Iterable[str]) -> set[str] | None:
 async def resolve_period(
     spec: TrainingSpec, entries: Mapping[str, Entry], lake: Lake, inputs: Sequence[Input] | None
 ) -> Period:
-    """The rows of `spec`; an end it leaves open is where the values of its targets end.
+    """Returns the rows of `spec`; an open start or end is that of the values of its targets.
 
-    Raises `TrainingError` when they have none, or the period is shorter than one window.
+    Raises `TrainingError` if the targets have no values, or the period is shorter than one window.
     """
     start, end = spec.start, spec.end
     if start is None or end is None:
         extent = await _target_extent(spec, entries, lake, inputs)
         start, end = start or extent.start, end or extent.end
-    steps, window = (end - start) // HOUR, spec.seq_len + spec.horizon
-    if steps < window:
+    hour_count, window_length = (end - start) // HOUR, spec.seq_len + spec.horizon
+    if hour_count < window_length:
         raise TrainingError(
             spec.name,
-            f"a window is {window} hours long (seq_len {spec.seq_len} + horizon {spec.horizon}), "
-            f"but there are only {max(steps, 0)} hours of targets from {start:%Y-%m-%dT%HZ} to {end:%Y-%m-%dT%HZ}",
+            f"a window is {window_length} hours long (seq_len {spec.seq_len} + horizon {spec.horizon}), "
+            f"but there are only {max(hour_count, 0)} hours of targets from {start:%Y-%m-%dT%HZ} to {end:%Y-%m-%dT%HZ}",
             "Backfill more, or shorten seq_len or horizon",
         )
     return Period(start, end)
@@ -171,27 +172,29 @@ async def resolve_period(
 async def _target_extent(
     spec: TrainingSpec, entries: Mapping[str, Entry], lake: Lake, inputs: Sequence[Input] | None
 ) -> Period:
-    """The hours over which the targets of `spec` have values; raises `TrainingError` where they have none."""
-    always = Period(spec.start or EPOCH, spec.end or datetime.max.replace(tzinfo=EPOCH.tzinfo))
-    goals = {pattern for location in spec.locations for pattern in location.targets}
+    """Returns the hours over which the targets of `spec` have values; raises `TrainingError` if they have none."""
+    bounds = Period(spec.start or EPOCH, spec.end or datetime.max.replace(tzinfo=EPOCH.tzinfo))
+    target_patterns = {pattern for location in spec.locations for pattern in location.targets}
     if inputs is None:
-        sources = {SeriesName.parse(goal).source for goal in goals}
+        sources = {SeriesName.parse(goal).source for goal in target_patterns}
         of_targets = [entry for entry in entries.values() if matches_any(entry.source, sources)]
-        inputs = await curated.inputs(lake, of_targets, always, spec.as_of)
-    extent, stored = await find_extent(curated.tables(lake, entries.values(), inputs, always), goals)
+        inputs = await curated.inputs(lake, of_targets, bounds, spec.as_of)
+    extent, stored = await find_extent(curated.tables(lake, entries.values(), inputs, bounds), target_patterns)
     if extent is None:
         limits = {"from": spec.start, "before": spec.end, "as of": spec.as_of}
-        limited = "".join(f" {word} {moment:%Y-%m-%dT%H:%M%z}" for word, moment in limits.items() if moment)
-        remaining = {name for name in stored if not matches_any(name, goals)}
-        choice = (
-            f"Of these entries there are {', '.join(similar_names(min(goals), remaining))}"
+        limits_text = "".join(
+            f" {preposition} {moment:%Y-%m-%dT%H:%M%z}" for preposition, moment in limits.items() if moment
+        )
+        remaining = {name for name in stored if not matches_any(name, target_patterns)}
+        suggestion = (
+            f"Of these entries there are {', '.join(similar_names(min(target_patterns), remaining))}"
             if remaining
             else "There are no others"
         )
         raise TrainingError(
             spec.name,
-            f"no values of {', '.join(sorted(goals))} are stored{limited}",
-            f"{choice}; choose one that is there, or ingest or backfill it first",
+            f"no values of {', '.join(sorted(target_patterns))} are stored{limits_text}",
+            f"{suggestion}; choose one that is there, or ingest or backfill it first",
         )
     return extent
 
@@ -199,25 +202,28 @@ async def _target_extent(
 async def find_extent(
     tables: AsyncIterator[tuple[str, Any]], patterns: Iterable[str]
 ) -> tuple[Period | None, set[str]]:
-    """The whole hours over which series that match `patterns` have values, None where they have none; and the names
-    of all series in `tables`."""
-    first, last = None, None
-    goals, stored = sorted(patterns), set[str]()
+    """Returns the whole hours over which the series that match `patterns` have values, or None if they have none; and
+    the names of all series in `tables`."""
+    first_hour, end_hour = None, None
+    sorted_patterns, stored = sorted(patterns), set[str]()
 
     def number(source: str, location: str, variable: str, unit: str) -> int:
         name = str(SeriesName(source, location, variable))
         stored.add(name)
-        return 0 if matches_any(name, goals) else -1
+        return 0 if matches_any(name, sorted_patterns) else -1
 
     numbers = SeriesNumbers(number)
     async for _, table in tables:
-        filled = (numbers.of(table) == 0) & ~np.isnan(to_floats(table["value"]))
-        if filled.any():
+        has_value = (numbers.of(table) == 0) & ~np.isnan(to_floats(table["value"]))
+        if has_value.any():
             start = read_times(table, "interval_start")
             end = np.maximum(read_times(table, "interval_end"), start + 1)
-            begin = int(start[filled].min()) // MICROSECONDS_PER_HOUR
-            until = -(-int(end[filled].max()) // MICROSECONDS_PER_HOUR)
-            first, last = min(begin, begin if first is None else first), max(until, until if last is None else last)
-    if first is None or last is None:
+            begin_hour = int(start[has_value].min()) // MICROSECONDS_PER_HOUR
+            until_hour = -(-int(end[has_value].max()) // MICROSECONDS_PER_HOUR)
+            first_hour, end_hour = (
+                min(begin_hour, begin_hour if first_hour is None else first_hour),
+                max(until_hour, until_hour if end_hour is None else end_hour),
+            )
+    if first_hour is None or end_hour is None:
         return None, stored
-    return Period(EPOCH + first * HOUR, EPOCH + last * HOUR), stored
+    return Period(EPOCH + first_hour * HOUR, EPOCH + end_hour * HOUR), stored

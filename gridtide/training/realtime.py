@@ -1,4 +1,4 @@
-"""The newest hours of the lake in the columns and scales of a training set: what a model predicts from now.
+"""The newest hours of the lake in the columns and scales of a training set, as input for predictions.
 
 manifest ─► plan ─► gather ─► derive ─► the set's columns, by name ─► scale
 """
@@ -44,8 +44,8 @@ logger = logging.getLogger("gridtide.training")
 
 @dataclass(frozen=True)
 class Context:
-    """The last L hours of R locations, F inputs: `values` (R, L, F) float32, scaled, 0 where missing;
-    `mask` (R, L, F) what was observed; `time` (L,) int64 when each hour begins, in seconds since 1970."""
+    """The last L hours of R locations with F inputs: `values` (R, L, F) float32, scaled, 0 where missing; `mask` (R, L,
+    F) where observed; `time` (L,) int64, the start of each hour in seconds since 1970."""
 
     values: npt.NDArray[np.float32]
     mask: npt.NDArray[np.bool_]
@@ -53,9 +53,9 @@ class Context:
 
 
 def take_last_hours(manifest: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]], hours: int) -> Context:
-    """The last `hours` hours of a training set itself; only they are read of its mapped `tensors`.
+    """Returns the last `hours` hours of the training set itself; only these are read from its memory-mapped `tensors`.
 
-    Raises `TrainingError` where it has not as many.
+    Raises `TrainingError` if the set has fewer hours.
     """
     steps = len(tensors["time"])
     if not 0 < hours <= steps:
@@ -72,23 +72,23 @@ async def gather_newest_hours(
     hours: int,
     until: datetime | None = None,
 ) -> Context:
-    """The `hours` hours before `until` (by default the last that are over) from the newest files of `lake`.
+    """Returns the `hours` hours before `until` (default: the last complete ones) from the newest files of `lake`.
 
-    `manifest` and `tensors` are those of the training set whose columns and scales they get: the numbers
-    are those that the set would hold, had it been prepared up to `until` with the statistics it has. Columns
-    are found by the names of their series: one that has come since, and that the spec matches, is left out with
-    a warning. A column of which nothing is in the lake is missing throughout.
+    `manifest` and `tensors` are those of the training set that defines the columns and scales. The numbers are the same
+    as in that set, had it been prepared up to `until` with its present statistics. Columns are matched by the names of
+    their series: a new series that the spec matches is left out with a warning. A column without any value in the lake
+    is missing throughout.
 
-    Raises `TrainingError` where the lake has none of the set's series, for no hours, for a moment without a time
-    zone, for hours before the set's where its cleaning was fitted, and for a series in another unit.
+    Raises `TrainingError` if the lake has none of the set's series, for less than one hour, for a moment without a time
+    zone, for hours before the set's first if its cleaning was fitted, and for a series in another unit.
     """
     spec = _fitted_spec(manifest)
     if hours < 1:
         raise TrainingError(spec.name, f"lookback_hours is {hours}", "Ask for one hour at least")
     if until and until.tzinfo is None:
         raise TrainingError(spec.name, f"until is {until}, without a time zone", "Give it one, such as UTC")
-    end = (until or datetime.now(UTC)).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    plan = await _plan_newest(spec, manifest, config, lake, Period(end - hours * HOUR, end))
+    last_end = (until or datetime.now(UTC)).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    plan = await _plan_newest(spec, manifest, config, lake, Period(last_end - hours * HOUR, last_end))
     gathered = await gather_series(plan, lake)
     _check_series(manifest, plan, gathered)
     inputs = [location["columns"][: tensors["quality"].shape[2]] for location in manifest["locations"]]
@@ -96,29 +96,29 @@ async def gather_newest_hours(
     shifts = parse_shifts(column["key"] for column in inputs[0])
     limits = [location.get("limits", {}) for location in manifest["locations"]]  # sets of 0.1.0 have none
     bases = derive_bases(spec, gathered.hourly, plan.rows, located, shifts, limits)
-    stop = (end - plan.rows.start) // HOUR
-    chosen = [
-        _columns_by_name(base, [column["name"] for column in location["columns"]], slice(stop - hours, stop))
+    end_row = (last_end - plan.rows.start) // HOUR
+    columns_by_location = [
+        _columns_by_name(base, [column["name"] for column in location["columns"]], slice(end_row - hours, end_row))
         for base, location in zip(bases, manifest["locations"], strict=True)
     ]
     scales = [Scale(*pair) for pair in zip(tensors["mean"], tensors["deviation"], strict=True)]
     return Context(
-        training_set.scale_bases([values for values, _ in chosen], scales),
-        np.stack([mask for _, mask in chosen]),
-        microseconds(end) // 1_000_000 - 3600 * np.arange(hours, 0, -1),
+        training_set.scale_bases([values for values, _ in columns_by_location], scales),
+        np.stack([mask for _, mask in columns_by_location]),
+        microseconds(last_end) // 1_000_000 - 3600 * np.arange(hours, 0, -1),
     )
 
 
 async def _plan_newest(
     spec: TrainingSpec, manifest: Mapping[str, Any], config: Config, lake: Lake, asked_for: Period
 ) -> ReadingPlan:
-    """What is read for the hours `asked_for`: from so early on that nothing before matters, or, where the set's
-    cleaning was fitted, from the set's first hour on."""
+    """Plans the reading for the hours `asked_for`: from early enough that nothing before matters, or, if the set's
+    cleaning was fitted, from the set's first hour."""
     set_start = datetime.fromisoformat(manifest["period"][0])
     end = asked_for.end
     rows_start, rows_end = _first_row(spec, set_start, asked_for.start), end
     if spec.cleaning.is_fitted:
-        rows_start, rows_end = set_start, max(end, spec.splits.train_end or end)  # the hours it was fitted on
+        rows_start, rows_end = set_start, max(end, spec.splits.train_end or end)  # the hours that it was fitted on
         if asked_for.start < set_start:
             raise TrainingError(
                 spec.name,
@@ -134,8 +134,8 @@ async def _plan_newest(
 
 
 def _check_series(manifest: Mapping[str, Any], plan: ReadingPlan, gathered: GatheredSeries) -> None:
-    """Warn of series in the lake that the set's spec matches and the set has not; raises `TrainingError` where the
-    lake has none of the set's."""
+    """Warns of series in the lake that match the set's spec but are not in the set; raises `TrainingError` if the lake
+    has none of the set's series."""
     if not plan.expected.keys() & gathered.stored:
         names = ", ".join(sorted(gathered.stored)[:5])
         raise TrainingError(
@@ -144,29 +144,29 @@ def _check_series(manifest: Mapping[str, Any], plan: ReadingPlan, gathered: Gath
             f"In these hours it has {names}" if names else "Ingest or backfill them",
         )
     dropped = tuple(manifest["dropped"])
-    new = [
+    unused_series = [
         name
         for name in sorted(gathered.stored - plan.expected.keys())
         if matches_any(name, plan.patterns) and not any(column.startswith(name) for column in dropped)
     ]
-    if new:
+    if unused_series:
         logger.warning(
             "%s: left out %s: the spec matches them, but the set has no columns of them; prepare it anew to use them",
             plan.spec.name,
-            ", ".join(new),
+            ", ".join(unused_series),
         )
 
 
 def _numbers_by_kind(columns: Sequence[Mapping[str, Any]], hourly: Hourly) -> dict[SeriesKind, int]:
-    """By kind the number in `hourly` of each series that the input `columns` of a location are made of."""
+    """Returns, by kind, the number in `hourly` of each series that the input `columns` of a location are made of."""
     numbers = {name: number for number, name in enumerate(hourly.names)}
     return {parse_key(column["key"])[0]: numbers[column["series"]] for column in columns if column["series"]}
 
 
 def _fitted_spec(manifest: Mapping[str, Any]) -> TrainingSpec:
-    """The set's spec, its splits where they were: what is fitted on train hours is fitted on the same.
+    """Returns the set's spec with its splits fixed, so that what was fitted on train hours is fitted on the same hours.
 
-    Without targets: what is still to be predicted needs not be there.
+    Targets are removed, because the values to predict do not exist yet.
     """
     spec = load_spec(manifest["spec"])
     start, bounds = datetime.fromisoformat(manifest["period"][0]), manifest["bounds"]
@@ -176,19 +176,19 @@ def _fitted_spec(manifest: Mapping[str, Any]) -> TrainingSpec:
 
 
 def _first_row(spec: TrainingSpec, set_start: datetime, first: datetime) -> datetime:
-    """The first row to make for hours from `first` on: so early that nothing before it matters, and whole days from
-    the set's own."""
-    rules = spec.cleaning
-    back = first - (rules.stale + rules.fill_limit) * HOUR
-    return set_start + (back - set_start) // DAY * DAY
+    """Returns the first row needed for hours from `first` on: early enough that nothing before it matters, and a whole
+    number of days from the set's first row."""
+    cleaning = spec.cleaning
+    earliest = first - (cleaning.stale + cleaning.fill_limit) * HOUR
+    return set_start + (earliest - set_start) // DAY * DAY
 
 
 def _columns_by_name(base: Base, names: Sequence[str], rows: slice) -> tuple[npt.NDArray[np.float32], Mask]:
-    """Those `rows` of `base` in the columns `names`: values, NaN where missing, and mask (rows, F)."""
-    places = {feature.name: number for number, feature in enumerate(base.columns)}
+    """Returns the `rows` of `base` in the columns `names`: values, NaN where missing, and mask (rows, F)."""
+    numbers_by_name = {feature.name: number for number, feature in enumerate(base.columns)}
     values = np.full((rows.stop - rows.start, len(names)), np.nan, base.values.dtype)
     mask = np.zeros(values.shape, bool)
-    present = [number for number, name in enumerate(names) if name in places and name != "absent"]
-    chosen = [places[names[number]] for number in present]
-    values[:, present], mask[:, present] = base.values[rows, chosen], base.mask[rows, chosen]
+    present = [number for number, name in enumerate(names) if name in numbers_by_name and name != "absent"]
+    column_numbers = [numbers_by_name[names[number]] for number in present]
+    values[:, present], mask[:, present] = base.values[rows, column_numbers], base.mask[rows, column_numbers]
     return values, mask

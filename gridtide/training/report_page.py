@@ -1,6 +1,6 @@
-"""A training set as a person looks at it: one HTML page with its pictures inside.
+"""The report of a training set: one HTML page with pictures.
 
-Only this module draws. It needs matplotlib, which comes with `gridtide[report]`.
+Only this module draws. It needs matplotlib, which `gridtide[report]` installs.
 """
 
 from __future__ import annotations
@@ -51,38 +51,40 @@ STYLE: Any = {
 
 
 ROWS = 60
-"""Most series in one picture; the manifest has all."""
+"""The most series in one picture; the manifest lists all."""
 
 
 BINS = 240
-"""Stretches of time in one picture."""
+"""The number of time bins in one picture."""
 
 
 ACROSS = 4
-"""Distributions beside each other."""
+"""The number of distributions in a row."""
 
 
 COLUMNS_AT_ONCE = 64
-"""Columns that are worked on at a time."""
+"""The number of columns that are processed at a time."""
 
 
 LEAST_VARIANCE = 1e-10
-"""Below this product of two scaled variances, one of the two does not vary."""
+"""If the product of two scaled variances is below this, one of the two does not vary."""
 
 
 STRONGEST = 24
-"""Features whose correlation is shown."""
+"""The number of features whose correlation is shown."""
 
 
 def render_page(training_set: TrainingSet, described: Mapping[str, Any]) -> str:
-    """The page of `training_set`, whose manifest is `described`; raises `TrainingError` without matplotlib."""
+    """Renders the page of `training_set` with its manifest `described`; raises `TrainingError` without matplotlib."""
     sections = [_summary_table(training_set, described)]
-    for number, base in enumerate(training_set.bases):
+    for location_index, base in enumerate(training_set.bases):
         sections.append(f"<h2>{escape(base.location)}</h2>")
-        for title, says, draw in PICTURES:
-            picture = base64.b64encode(render_picture(training_set, number, draw)).decode()
-            alt = escape(f"{title} of {base.location}")
-            sections.append(f"<h3>{title}</h3><p>{says}</p><img alt='{alt}' src='data:image/png;base64,{picture}'>")
+        for title, caption, draw in PICTURES:
+            picture = base64.b64encode(render_picture(training_set, location_index, draw)).decode()
+            alternative_text = escape(f"{title} of {base.location}")
+            sections.append(
+                f"<h3>{title}</h3><p>{caption}</p><img alt='{alternative_text}' src='data:image/png;base64,{picture}'>"
+            )
     return HTML.format(title=escape(training_set.spec.name), body="\n".join(sections))
 
 
@@ -90,7 +92,7 @@ Draw = Callable[["Figure", "TrainingSet", int], None]
 
 
 def render_picture(training_set: TrainingSet, location: int, draw: Draw) -> bytes:
-    """One picture of a location of `training_set`, as a PNG file; the same bytes for the same set."""
+    """Renders one picture of a location of `training_set` as a PNG file; the same bytes for the same set."""
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure
@@ -99,13 +101,13 @@ def render_picture(training_set: TrainingSet, location: int, draw: Draw) -> byte
     with mpl.rc_context(STYLE):
         figure = Figure(layout="constrained")
         draw(figure, training_set, location)
-        body = io.BytesIO()
-        figure.savefig(body, format="png", metadata={"Software": None})
-    return body.getvalue()
+        png_file = io.BytesIO()
+        figure.savefig(png_file, format="png", metadata={"Software": None})
+    return png_file.getvalue()
 
 
 def draw_coverage(figure: Figure, training_set: TrainingSet, location: int) -> None:
-    """Draw which share of each input is reported, over time."""
+    """Draws the reported share of each input over time."""
     base = training_set.bases[location]
     names, quality = _input_qualities(base)
     edges = _stretch_edges(len(quality), BINS)
@@ -124,41 +126,41 @@ def draw_coverage(figure: Figure, training_set: TrainingSet, location: int) -> N
     axes.set_yticks(range(len(names)), names, fontsize=7.5)
     _time_axis(axes)
     _draw_bounds(axes, training_set, "white")
-    bar = figure.colorbar(image, ax=axes, fraction=0.02, pad=0.01)
-    bar.ax.yaxis.set_major_formatter(_percent_format())
+    colour_bar = figure.colorbar(image, ax=axes, fraction=0.02, pad=0.01)
+    colour_bar.ax.yaxis.set_major_formatter(_percent_format())
 
 
 def draw_targets(figure: Figure, training_set: TrainingSet, location: int) -> None:
-    """Draw each target over time, within its splits."""
+    """Draws each target over time, within its splits."""
     base = training_set.bases[location]
     figure.set_size_inches(11, 2.6 * len(base.target_names))
-    panels = figure.subplots(len(base.target_names), squeeze=False, sharex=True)[:, 0]
-    for axes, name, values in zip(panels, base.target_names, base.targets.T, strict=True):
+    all_axes = figure.subplots(len(base.target_names), squeeze=False, sharex=True)[:, 0]
+    for axes, name, values in zip(all_axes, base.target_names, base.targets.T, strict=True):
         edges = _stretch_edges(len(values), 4 * BINS)
-        low, mean, high = _bin_values(values, edges)
+        lowest, mean, highest = _bin_values(values, edges)
         middle = _matplotlib_dates(training_set, *((edges[:-1] + edges[1:]) / 2))
         for split in requested_splits(training_set.spec):
             begin, end = training_set.bounds.ranges()[split]
             axes.axvspan(*_matplotlib_dates(training_set, begin, end), color=COLOURS[split], alpha=0.13, lw=0)
-            count = len(training_set.windows[split])
+            window_count = len(training_set.windows[split])
             axes.text(
                 _matplotlib_dates(training_set, (begin + end) / 2)[0],
                 1.0,
-                f"{split}\n{count:,} window{'s' * (count != 1)}",
+                f"{split}\n{window_count:,} window{'s' * (window_count != 1)}",
                 transform=axes.get_xaxis_transform(),
                 ha="center",
                 va="bottom",
                 color=COLOURS[split],
             )
-        axes.fill_between(middle, low, high, color="#888888", alpha=0.35, lw=0)
+        axes.fill_between(middle, lowest, highest, color="#888888", alpha=0.35, lw=0)
         axes.plot(middle, mean, color="#222222", lw=0.9)
         axes.set_ylabel(_with_unit(training_set, location, name))
         axes.margins(x=0)
-    _time_axis(panels[-1])
+    _time_axis(all_axes[-1])
 
 
 def draw_distributions(figure: Figure, training_set: TrainingSet, location: int) -> None:
-    """Draw how targets and the inputs are distributed in train and in test steps."""
+    """Draws the distributions of targets and inputs in train and in test steps."""
     base = training_set.bases[location]
     distributions: list[tuple[str, FloatArray]] = [
         (name, np.asarray(values)) for name, values in zip(base.target_names, base.targets.T, strict=True)
@@ -170,42 +172,42 @@ def draw_distributions(figure: Figure, training_set: TrainingSet, location: int)
         distributions.append((base.columns[index].name, np.where(base.mask[:, index], base.values[:, index], np.nan)))
     rows = -(-len(distributions) // ACROSS)
     figure.set_size_inches(11, 1.9 * rows)
-    panels = figure.subplots(rows, ACROSS, squeeze=False).ravel()
-    for axes, (name, values) in zip(panels, distributions, strict=False):
+    all_axes = figure.subplots(rows, ACROSS, squeeze=False).ravel()
+    for axes, (name, values) in zip(all_axes, distributions, strict=False):
         _draw_histogram(axes, values, training_set.bounds.ranges())
         axes.set_title(_break_name(name), fontsize=7.5)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-    for axes in panels[len(distributions) :]:
+    for axes in all_axes[len(distributions) :]:
         axes.set_visible(False)
-    panels[0].legend(loc="upper right", fontsize=8)
+    all_axes[0].legend(loc="upper right", fontsize=8)
 
 
 def _draw_histogram(axes: Axes, values: FloatArray, ranges: Mapping[str, tuple[int, int]]) -> None:
     present = values[~np.isnan(values)]
     if not present.size:
         return
-    low, high = (float(quantile) for quantile in np.quantile(present, [0.001, 0.999]))
-    bins = np.linspace(low, high if high > low else low + 1, 40).tolist()
+    low_quantile, high_quantile = (float(quantile) for quantile in np.quantile(present, [0.001, 0.999]))
+    bins = np.linspace(low_quantile, high_quantile if high_quantile > low_quantile else low_quantile + 1, 40).tolist()
     for split in ("train", "test"):
-        part = values[slice(*ranges[split])]
-        part = part[~np.isnan(part)]
-        if part.size:
-            weights = np.full(part.size, 1 / part.size)
-            axes.hist(part, bins, weights=weights, histtype="stepfilled", alpha=0.25, color=COLOURS[split])
-            axes.hist(part, bins, weights=weights, histtype="step", color=COLOURS[split], label=split)
+        split_values = values[slice(*ranges[split])]
+        split_values = split_values[~np.isnan(split_values)]
+        if split_values.size:
+            weights = np.full(split_values.size, 1 / split_values.size)
+            axes.hist(split_values, bins, weights=weights, histtype="stepfilled", alpha=0.25, color=COLOURS[split])
+            axes.hist(split_values, bins, weights=weights, histtype="step", color=COLOURS[split], label=split)
 
 
 def draw_qualities(figure: Figure, training_set: TrainingSet, location: int) -> None:
-    """Draw which share of each input is reported, imputed, rejected and missing."""
+    """Draws the shares of each input that are reported, imputed, rejected and missing."""
     names, quality = _input_qualities(training_set.bases[location])
     figure.set_size_inches(11, 1.0 + 0.19 * len(names))
     axes = figure.subplots()
-    before = np.zeros(len(names))
+    cumulative_share = np.zeros(len(names))
     for label, code, colour in QUALITIES:
         share = (quality == code).mean(axis=0)
-        axes.barh(range(len(names)), share, left=before, color=colour, label=label, height=0.8)
-        before += share
+        axes.barh(range(len(names)), share, left=cumulative_share, color=colour, label=label, height=0.8)
+        cumulative_share += share
     axes.set_yticks(range(len(names)), names, fontsize=7.5)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(0, 1)
@@ -214,23 +216,23 @@ def draw_qualities(figure: Figure, training_set: TrainingSet, location: int) -> 
 
 
 def draw_correlations(figure: Figure, training_set: TrainingSet, location: int) -> None:
-    """Draw the features that go most with the first target, one step and a whole horizon ahead."""
+    """Draws the features that correlate most with the first target, one step and a whole horizon ahead."""
     base = training_set.bases[location]
-    chosen = _rank_features(training_set, location)[:STRONGEST]
+    strongest = _rank_features(training_set, location)[:STRONGEST]
     horizon = training_set.spec.horizon
     correlations = {
-        ahead: correlate_target(training_set, location, ahead)[chosen] for ahead in dict.fromkeys((1, horizon))
+        ahead: correlate_target(training_set, location, ahead)[strongest] for ahead in dict.fromkeys((1, horizon))
     }
-    figure.set_size_inches(11, 1.0 + 0.21 * len(chosen))
+    figure.set_size_inches(11, 1.0 + 0.21 * len(strongest))
     axes = figure.subplots()
-    rows = np.arange(len(chosen))
-    ends = np.stack(list(correlations.values()))
-    axes.hlines(rows, ends.min(axis=0), ends.max(axis=0), color="#bbbbbb", lw=1.5)
+    rows = np.arange(len(strongest))
+    correlation_pairs = np.stack(list(correlations.values()))
+    axes.hlines(rows, correlation_pairs.min(axis=0), correlation_pairs.max(axis=0), color="#bbbbbb", lw=1.5)
     for (ahead, values), colour in zip(correlations.items(), ("#4477aa", "#ee6677"), strict=False):
         axes.scatter(values, rows, s=26, color=colour, label=f"{ahead} h ahead", zorder=3)
     axes.axvline(0, color="#444444", lw=0.8)
-    axes.set_yticks(rows, [base.columns[index].name for index in chosen], fontsize=7.5)
-    axes.set_ylim(len(chosen) - 0.4, -0.6)
+    axes.set_yticks(rows, [base.columns[index].name for index in strongest], fontsize=7.5)
+    axes.set_ylim(len(strongest) - 0.4, -0.6)
     axes.set_xlim(-1, 1)
     axes.grid(axis="x", color="#eeeeee")
     axes.set_axisbelow(True)
@@ -246,18 +248,18 @@ PICTURES: tuple[tuple[str, str, Draw], ...] = (
     ),
     (
         "Coverage",
-        "Which share of each input was reported and kept, over time; the lines are where validation and test begin.",
+        "The share of each input that was reported and kept, over time; lines show where validation and test begin.",
         draw_coverage,
     ),
     (
-        "What the cells are",
+        "State of the cells",
         "Reported and kept, imputed, reported but rejected, and missing, over the whole period.",
         draw_qualities,
     ),
     (
         "Train beside test",
-        "How targets and the features that go most with them are distributed. Where the two differ, a model meets "
-        "what it has not learned.",
+        "The distributions of targets and of the features that correlate most with them. Where the two differ, a model "
+        "meets values that it has not learned.",
         draw_distributions,
     ),
     (
@@ -270,69 +272,73 @@ PICTURES: tuple[tuple[str, str, Draw], ...] = (
 
 
 def correlate_target(training_set: TrainingSet, location: int, ahead: int) -> npt.NDArray[np.float64]:
-    """How each feature (F,) goes with the first target `ahead` steps later, over train steps where both are
-    observed: Pearson's r, 0 where one of them does not vary."""
-    steps, columns = training_set.bounds.train_end, training_set.values.shape[2]
+    """Returns the correlation of each feature (F,) with the first target `ahead` steps later, over train steps where
+    both are observed: Pearson's r, 0 if one of them does not vary."""
+    train_steps, columns = training_set.bounds.train_end, training_set.values.shape[2]
     correlations = np.zeros(columns)
-    if steps <= ahead:
+    if train_steps <= ahead:
         return correlations
     y, target_observed = (
-        training_set.targets[location, ahead:steps, 0],
-        training_set.target_mask[location, ahead:steps, 0],
+        training_set.targets[location, ahead:train_steps, 0],
+        training_set.target_mask[location, ahead:train_steps, 0],
     )
     y = np.where(target_observed, y, 0)
-    for first in range(0, columns, COLUMNS_AT_ONCE):
-        part = slice(first, first + COLUMNS_AT_ONCE)
-        paired = training_set.mask[location, : steps - ahead, part].astype(np.float32)
-        x = training_set.values[location, : steps - ahead, part] * paired
-        correlations[part] = _pearson(x, paired, y, target_observed.astype(np.float32))
+    for first_column in range(0, columns, COLUMNS_AT_ONCE):
+        column_slice = slice(first_column, first_column + COLUMNS_AT_ONCE)
+        paired = training_set.mask[location, : train_steps - ahead, column_slice].astype(np.float32)
+        x = training_set.values[location, : train_steps - ahead, column_slice] * paired
+        correlations[column_slice] = _pearson(x, paired, y, target_observed.astype(np.float32))
     return correlations
 
 
 def _pearson(x: FloatArray, observed: FloatArray, y: FloatArray, target_observed: FloatArray) -> FloatArray:
-    """Of `x` (T, F) with `y` (T,), both 0 where they are not known (T, F) and not seen (T,)."""
-    count = np.maximum(target_observed @ observed, 1).astype(np.float64)
-    x_, y_, xx, yy, xy = (
-        total / count for total in (target_observed @ x, y @ observed, target_observed @ x**2, y**2 @ observed, y @ x)
+    """Returns Pearson's r of `x` (T, F) with `y` (T,); `observed` (T, F) and `target_observed` (T,) are 0, and so are
+    `x` and `y`, where they are not known."""
+    observed_count = np.maximum(target_observed @ observed, 1).astype(np.float64)
+    x_mean, y_mean, x_square_mean, y_square_mean, product_mean = (
+        total / observed_count
+        for total in (target_observed @ x, y @ observed, target_observed @ x**2, y**2 @ observed, y @ x)
     )
-    spread = (xx - x_**2) * (yy - y_**2)
-    varies = spread > LEAST_VARIANCE
-    return np.where(varies, np.clip((xy - x_ * y_) / np.sqrt(np.where(varies, spread, 1.0)), -1, 1), 0.0)
+    variance_product = (x_square_mean - x_mean**2) * (y_square_mean - y_mean**2)
+    varies = variance_product > LEAST_VARIANCE
+    return np.where(
+        varies, np.clip((product_mean - x_mean * y_mean) / np.sqrt(np.where(varies, variance_product, 1.0)), -1, 1), 0.0
+    )
 
 
 def _rank_features(training_set: TrainingSet, location: int) -> npt.NDArray[np.int64]:
-    """The features by how much they go with the target a horizon ahead, strongest first."""
+    """Returns the features by the strength of their correlation with the target a horizon ahead, strongest first."""
     strengths = np.abs(correlate_target(training_set, location, training_set.spec.horizon)).round(6)
     return np.argsort(-strengths, kind="stable")
 
 
 def _input_qualities(base: Base) -> tuple[list[str], npt.NDArray[np.uint8]]:
-    """Names and quality (T, I) of the inputs that the place has, as many as fit."""
+    """Returns names and quality (T, I) of the inputs that the location has, at most `ROWS`."""
     indices = [index for index in range(base.quality.shape[1]) if base.columns[index].series is not None][:ROWS]
     return [base.columns[index].name for index in indices], base.quality[:, indices]
 
 
-def _stretch_edges(steps: int, most: int) -> npt.NDArray[np.int64]:
-    """Where at most `most` stretches of `steps` begin, and their end; of whole days where there are many, since
-    anything else shows a pattern that is not there."""
-    length = -(-steps // most)
-    if length > 1:
-        length = -(-length // 24) * 24
-    return np.append(np.arange(0, steps, length), steps)
+def _stretch_edges(steps: int, largest_count: int) -> npt.NDArray[np.int64]:
+    """Returns the edges of at most `largest_count` bins over `steps`. Bins longer than a step are whole days, because
+    other lengths would show a pattern that is not in the data."""
+    bin_length = -(-steps // largest_count)
+    if bin_length > 1:
+        bin_length = -(-bin_length // 24) * 24
+    return np.append(np.arange(0, steps, bin_length), steps)
 
 
 def _bin_values(values: FloatArray, edges: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The lowest, mean and highest of `values` (T,) between `edges`, NaN where there is none."""
+    """Returns the lowest, mean and highest of `values` (T,) between `edges`, NaN for a bin without values."""
     observed = ~np.isnan(values)
     count = np.add.reduceat(observed.astype(float), edges[:-1])
     count[count == 0] = np.nan
     total = np.add.reduceat(np.where(observed, values, 0.0), edges[:-1])
-    low, high = np.fmin.reduceat(values, edges[:-1]), np.fmax.reduceat(values, edges[:-1])
-    return low, total / count, high
+    lowest, highest = np.fmin.reduceat(values, edges[:-1]), np.fmax.reduceat(values, edges[:-1])
+    return lowest, total / count, highest
 
 
 def _matplotlib_dates(training_set: TrainingSet, *steps: float) -> list[float]:
-    """`steps` as the days since 1970 that matplotlib counts in."""
+    """Converts `steps` to days since 1970, the unit of matplotlib's dates."""
     from matplotlib.dates import date2num
 
     return [float(date2num(training_set.period.start + float(step) * timedelta(hours=1))) for step in steps]
@@ -366,25 +372,25 @@ def _with_unit(training_set: TrainingSet, location: int, name: str) -> str:
 
 
 def _break_name(name: str) -> str:
-    """`name` in lines of at most 30 characters, broken after a slash or at a blank."""
+    """Breaks `name` into lines of at most 30 characters, after a slash or at a blank."""
     return "\n".join(_break_lines(name, 30))
 
 
-def _break_lines(text: str, width: int) -> Iterator[str]:
-    while len(text) > width:
-        at = max(text.rfind("/", 0, width), text.rfind(" ", 0, width), text.rfind("_", 0, width))
-        at = at if at > 0 else width - 1
-        yield text[: at + 1].rstrip()
-        text = text[at + 1 :]
-    yield text
+def _break_lines(remaining: str, width: int) -> Iterator[str]:
+    while len(remaining) > width:
+        break_at = max(remaining.rfind("/", 0, width), remaining.rfind(" ", 0, width), remaining.rfind("_", 0, width))
+        break_at = break_at if break_at > 0 else width - 1
+        yield remaining[: break_at + 1].rstrip()
+        remaining = remaining[break_at + 1 :]
+    yield remaining
 
 
 def _summary_table(training_set: TrainingSet, described: Mapping[str, Any]) -> str:
-    count, steps, features = training_set.values.shape
+    location_count, steps, features = training_set.values.shape
     spec = training_set.spec
     rows = {
         "period": f"{training_set.period}, {steps:,} hours",
-        "locations": f"{count}: {', '.join(base.location for base in training_set.bases)}",
+        "locations": f"{location_count}: {', '.join(base.location for base in training_set.bases)}",
         "targets": ", ".join(training_set.bases[0].target_names),
         "features": f"{features:,}, of them {training_set.quality.shape[2]:,} inputs",
         "windows": f"{spec.seq_len:,} + {spec.horizon} hours, one every {spec.stride}: "
@@ -394,23 +400,23 @@ def _summary_table(training_set: TrainingSet, described: Mapping[str, Any]) -> s
         "files read": f"{len(described['inputs']):,}",
         "fingerprint": described["fingerprint"],
     }
-    cells = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
-    return f"<p>{escape(spec.description)}</p><table>{cells}</table>{_rejection_table(training_set)}"
+    table_rows = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in rows.items())
+    return f"<p>{escape(spec.description)}</p><table>{table_rows}</table>{_rejection_table(training_set)}"
 
 
 def _rejection_table(training_set: TrainingSet) -> str:
-    """A table of what each rule rejected, where it did."""
-    correlations = [
+    """Returns a table of the values that each rule rejected."""
+    table_rows = [
         f"<tr><td>{escape(base.location)}</td><td>{escape(name)}</td><td>{rule}</td><td class='n'>{count:,}</td></tr>"
         for base in training_set.bases
         for name, rules in base.rejected.items()
         for rule, count in rules.items()
         if count
     ]
-    if not correlations:
+    if not table_rows:
         return "<p>No value was rejected.</p>"
     head = "<tr><th>location</th><th>series</th><th>rule</th><th>rejected</th></tr>"
-    return f"<h3>Rejected values</h3><table>{head}{''.join(correlations)}</table>"
+    return f"<h3>Rejected values</h3><table>{head}{''.join(table_rows)}</table>"
 
 
 HTML = """<!doctype html>

@@ -1,4 +1,4 @@
-"""The training spec: what to predict from what, as one strict model stored as JSON."""
+"""The training spec: what to predict from which series, as one strict model stored as JSON."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gridtide.training.ring import Layout
 from gridtide.variables import SeriesName, matches_any
 
 FIRST_YEAR, LAST_YEAR = 1900, 2200
-"""Between which moments lie; what is read around them is still one."""
+"""The years between which moments must lie; the hours read around them are then valid dates too."""
 
 
 T = TypeVar("T")
 
 
 class StrictModel(BaseModel):
-    """Refuses unknown keys; never changes."""
+    """Refuses unknown keys and is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,38 +33,42 @@ def _check_zone(name: str) -> str:
     return name
 
 
-def _check_pattern(text: str) -> str:
-    SeriesName.parse(text)
-    return text
+def _check_pattern(pattern: str) -> str:
+    SeriesName.parse(pattern)
+    return pattern
 
 
 def _on_the_hour(moment: datetime) -> datetime:
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
         raise ValueError(f"{moment.isoformat()} is not between {FIRST_YEAR} and {LAST_YEAR}")
-    utc = moment.astimezone(UTC)
-    if utc.minute or utc.second or utc.microsecond:
+    utc_moment = moment.astimezone(UTC)
+    if utc_moment.minute or utc_moment.second or utc_moment.microsecond:
         raise ValueError(f"{moment.isoformat()} is not on the hour in UTC")
-    return utc
+    return utc_moment
 
 
 def _once_each(items: tuple[T, ...]) -> tuple[T, ...]:
-    several = sorted({str(item) for item in items if items.count(item) > 1})
-    if several:
-        raise ValueError(f"{', '.join(several)} comes more than once; give each once")
+    repeated = sorted({str(item) for item in items if items.count(item) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(repeated)} comes more than once; give each once")
     return items
 
 
-def _check_region(text: str) -> str:
+def _check_region(region: str) -> str:
     import holidays
 
-    country, _, part = text.partition("-")
+    country, _, subdivision = region.partition("-")
     try:
-        holidays.country_holidays(country, subdiv=part or None)
+        holidays.country_holidays(country, subdiv=subdivision or None)
     except NotImplementedError as error:
-        parts = holidays.list_supported_countries().get(country)
-        choice = f"{country} has {', '.join(parts)}" if parts else "give a country such as US, a part of it, or null"
-        raise ValueError(f"{text} is no region whose holidays are known; {choice}") from error
-    return text
+        subdivisions = holidays.list_supported_countries().get(country)
+        choice = (
+            f"{country} has {', '.join(subdivisions)}"
+            if subdivisions
+            else "give a country such as US, a part of it, or null"
+        )
+        raise ValueError(f"{region} is no region whose holidays are known; {choice}") from error
+    return region
 
 
 KnownZone = Annotated[str, AfterValidator(_check_zone)]
@@ -91,11 +95,11 @@ OnceEach = AfterValidator(_once_each)
 
 
 ALL_INPUTS = ("*/*/*",)
-"""As patterns of inputs: all of them, those of locations with slashes in their names too."""
+"""The pattern that selects all inputs, also those of locations with slashes in their names."""
 
 
 class Location(StrictModel):
-    """One region of the training set, with a base of its own: what to predict there, and from what."""
+    """One region of the training set, with its own base: what to predict there, and from what."""
 
     name: str = Field(
         max_length=100, pattern=r"^[A-Za-z0-9_.-]+$", description="How reports and tensors call it, such as ISNE"
@@ -124,7 +128,8 @@ class Location(StrictModel):
 
 
 class Splits(StrictModel):
-    """By target time: train, then validation, then test. Moments win over shares; a share of 0 leaves a split out."""
+    """Splits by target time: train, then validation, then test. Moments override shares; a share of 0 means no such
+    split."""
 
     train_end: Hour | None = Field(None, description="First hour that is not for training")
     validation_end: Hour | None = Field(None, description="First hour that is for testing")
@@ -148,7 +153,7 @@ class Splits(StrictModel):
 
 
 class Features(StrictModel):
-    """What is made of the inputs, beside themselves, group by group."""
+    """Which features are derived from the inputs, group by group."""
 
     calendar: bool = Field(True, description="Hour, weekday, month, season and holidays in the location's local time")
     power: bool = Field(
@@ -175,19 +180,19 @@ class Features(StrictModel):
 
     @property
     def makes_history(self) -> bool:
-        """Whether earlier values of inputs are looked up at all."""
+        """Whether any lag or rolling statistic is derived."""
         return bool(self.lags or self.rolling)
 
     def concerns(self, series: str) -> bool:
-        """Whether lags and statistics are made of the input `series`."""
+        """Whether lags and statistics are derived from the input `series`."""
         return self.of == ALL_INPUTS or matches_any(series, self.of)
 
 
 class Cleaning(StrictModel):
-    """What is done about values that cannot be right, and about those that are missing.
+    """How impossible and missing values are treated.
 
-    Only the two options that say so see more than the past: they read the future, or are fitted on train hours. What
-    is absurd is judged by the train hours too.
+    Only two options use more than the past, and their names say so: they read the future, or are fitted on train hours.
+    The limits of `absurd` are fitted on train hours too.
     """
 
     impossible: bool = Field(True, description="Reject values that their variable and unit cannot have")
@@ -223,12 +228,12 @@ class Cleaning(StrictModel):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether any of it depends on which hours are for training."""
+        """Whether cleaning depends on which hours are train hours."""
         return self.outliers != "keep" or self.gaps != "forward"
 
 
 class Ring(StrictModel):
-    """How the steps of a window are dealt out to the devices of a ring; one device holds all of them."""
+    """How the steps of a window are distributed to the devices of a ring; a single device holds all of them."""
 
     layout: Layout = Field("contiguous", description="Which steps each device holds; zigzag and striped even the work")
     ranks: int = Field(1, ge=1, le=1024, description="Devices of the ring")
@@ -292,19 +297,19 @@ class TrainingSpec(StrictModel):
 
 
 def load_spec(spec: TrainingSpec | Mapping[str, Any] | str | Path) -> TrainingSpec:
-    """The spec itself, from its JSON as a mapping, or from a JSON file.
+    """Returns the spec itself, or reads it from a mapping (as in JSON) or from a JSON file.
 
-    Raises `TrainingError` with everything that is wrong with it.
+    Raises `TrainingError` with all problems of the spec.
     """
     if isinstance(spec, TrainingSpec):
         return spec
-    origin, data = ("training spec", spec) if isinstance(spec, Mapping) else (str(spec), _read_yaml(Path(spec)))
+    origin, document = ("training spec", spec) if isinstance(spec, Mapping) else (str(spec), _read_yaml(Path(spec)))
     try:
-        return TrainingSpec.model_validate(data)
+        return TrainingSpec.model_validate(document)
     except ValidationError as error:
         problems = error.errors()
-        within = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
-        causes = [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in within]
+        parents = {problem["loc"][:depth] for problem in problems for depth in range(len(problem["loc"]))}
+        causes = [problem for problem in problems if problem["type"] != "too_short" or problem["loc"] not in parents]
         raise TrainingError(origin, "\n".join(map(_describe_problem, causes))) from error
 
 
@@ -314,24 +319,24 @@ def _read_yaml(path: Path) -> Any:
     except OSError as error:
         raise TrainingError(str(path), f"cannot be read: {error.strerror}", "Name a JSON file, or create it") from error
     except ValueError as error:
-        raise TrainingError(str(path), f"is not JSON: {error}", "Mend the JSON at that place") from error
+        raise TrainingError(str(path), f"is not JSON: {error}", "Correct the JSON at that place") from error
 
 
 def _describe_problem(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    says = error["msg"].removeprefix("Value error, ")
+    location = ".".join(str(part) for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        says = f"is no key; there are {', '.join(_key_path(error['loc']))}"
-    return f"{where}: {says}" if where else says
+        message = f"is no key; there are {', '.join(_key_path(error['loc']))}"
+    return f"{location}: {message}" if location else message
 
 
-def _key_path(where: tuple[str | int, ...]) -> list[str]:
-    """The keys that there are beside the one at `where`."""
-    parts: dict[str, type[StrictModel]] = {
+def _key_path(location: tuple[str | int, ...]) -> list[str]:
+    """Returns the valid keys beside the key at `location`."""
+    models: dict[str, type[StrictModel]] = {
         "locations": Location,
         "splits": Splits,
         "features": Features,
         "cleaning": Cleaning,
         "ring": Ring,
     }
-    return list((parts[str(where[0])] if len(where) > 1 else TrainingSpec).model_fields)
+    return list((models[str(location[0])] if len(location) > 1 else TrainingSpec).model_fields)

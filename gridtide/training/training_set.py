@@ -1,4 +1,4 @@
-"""A training set in memory: what is assembled, drawn and written."""
+"""A training set in memory, and how it is assembled from bases."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ A = TypeVar("A", bound=np.generic)
 
 
 Cells = tuple[int, slice]
-"""Rows of one of several bases."""
+"""The number of a base, and a slice of its rows."""
 
 
 SCALED_ROWS = 4096
-"""Rows that are scaled at a time."""
+"""The number of rows that are scaled at a time, so that they stay in the cache."""
 
 
 BOUNDED = "calendar/"
-"""How the keys of columns begin that need no scale: what they hold lies between −1 and 1, whatever is fitted."""
+"""The prefix of the keys of columns that need no scale, because their values always lie between −1 and 1."""
 
 
 def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> TrainingSet:
-    """Windows, splits and scaling of `bases`, each T steps of the same columns.
+    """Divides `bases`, each T steps of the same columns, into windows and splits, and scales them.
 
-    Columns that no location observes in a train step, or that have no scale there, are dropped, and told with the
-    inputs without one. Raises `TrainingError` for a split without windows that is asked for, and for what has no
-    scale where the spec refuses that.
+    Columns that no location observes in a train step, or that have no scale there, are dropped; the set lists them
+    together with the inputs that have no column. Raises `TrainingError` for a requested split without windows, and for
+    columns without a scale if the spec refuses them.
     """
     bounds = splits.find_bounds(spec, period)
     train = slice(0, bounds.train_end)
@@ -47,29 +47,29 @@ def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> Train
         raise TrainingError(spec.name, "no input is observed in any train step", "Choose another period or inputs")
     scales, unscaled = _scale_inputs(spec, bases, train)
     target_scales, targets_unscaled = _scale_targets(spec, bases, train)
-    settled = [_leave_out(base, cells) for base, cells in zip(bases, unscaled, strict=True)]
-    alive = np.any([base.mask[train].any(axis=0) for base in settled], axis=0)
+    scaled_bases = [_leave_out(base, cells) for base, cells in zip(bases, unscaled, strict=True)]
+    alive = np.any([base.mask[train].any(axis=0) for base in scaled_bases], axis=0)
     if not alive.any():
         raise TrainingError(spec.name, "no input varies in the train steps", "Choose another period or inputs")
-    dead = {c.name for base in bases for c, keep in zip(base.columns, alive, strict=True) if not keep}
-    dropped = sorted(dead | {name for base in bases for name in _unused_columns(base)})
+    unobserved = {c.name for base in bases for c, keep in zip(base.columns, alive, strict=True) if not keep}
+    dropped = sorted(unobserved | {name for base in bases for name in _unused_columns(base)})
     if not alive.all():
-        settled = [_keep_columns(base, alive) for base in settled]
+        scaled_bases = [_keep_columns(base, alive) for base in scaled_bases]
         scales = [scale.take(alive) for scale in scales]
     targets = [np.where(cells, np.nan, base.targets) for base, cells in zip(bases, targets_unscaled, strict=True)]
-    settled = [replace(base, targets=values) for base, values in zip(settled, targets, strict=True)]
+    scaled_bases = [replace(base, targets=values) for base, values in zip(scaled_bases, targets, strict=True)]
     return TrainingSet(
         spec,
         period,
         bounds,
-        tuple(settled),
+        tuple(scaled_bases),
         tuple(dropped),
-        scale_bases([base.values for base in settled], scales),
-        stack_bases([base.mask for base in settled]),
-        stack_bases([base.quality for base in settled]),
+        scale_bases([base.values for base in scaled_bases], scales),
+        stack_bases([base.mask for base in scaled_bases]),
+        stack_bases([base.quality for base in scaled_bases]),
         scale_bases(targets, target_scales),
         np.stack([~np.isnan(values) for values in targets]),
-        _divide_windows(spec, period, bounds, settled),
+        _divide_windows(spec, period, bounds, scaled_bases),
         tuple(scales),
         tuple(target_scales),
         tuple(_name_unscaled(*pair) for pair in zip(bases, unscaled, targets_unscaled, strict=True)),
@@ -77,7 +77,7 @@ def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> Train
 
 
 def _scale_inputs(spec: TrainingSpec, bases: Sequence[Base], train: slice) -> tuple[list[scaling.Scale], list[Mask]]:
-    """The scale of each of `bases`, and which of its columns (F,) have none and are to be left out."""
+    """Returns the scale of each of `bases`, and which of its columns (F,) have no scale and are left out."""
     if spec.scaling != "standard":
         identity = scaling.identity_scale(len(bases[0].columns))
         return [identity] * len(bases), [np.zeros(len(base.columns), bool) for base in bases]
@@ -99,7 +99,7 @@ def _scale_inputs(spec: TrainingSpec, bases: Sequence[Base], train: slice) -> tu
 
 
 def _scale_targets(spec: TrainingSpec, bases: Sequence[Base], train: slice) -> tuple[list[scaling.Scale], list[Mask]]:
-    """The scale of the targets of each of `bases`, and which of them (K,) have none and are to be left out."""
+    """Returns the scale of the targets of each of `bases`, and which of them (K,) have no scale and are left out."""
     columns = bases[0].targets.shape[1]
     if spec.scaling != "standard":
         return [scaling.identity_scale(columns)] * len(bases), [np.zeros(columns, bool) for _ in bases]
@@ -121,7 +121,7 @@ def _scale_targets(spec: TrainingSpec, bases: Sequence[Base], train: slice) -> t
 def _fill_pooled(
     scales: Sequence[scaling.Scale], counts: npt.NDArray[np.int64], concerned: Sequence[Mask]
 ) -> list[scaling.Scale]:
-    """`scales` with that of all parts together where one has none and is `concerned`."""
+    """Returns `scales`, with the pooled scale of all locations in the columns of `concerned` that have no spread."""
     pooled = scaling.pool_scales(scales, counts)
     return [
         scale.replace_where(mask & (scale.spread == 0), pooled) for scale, mask in zip(scales, concerned, strict=True)
@@ -142,13 +142,13 @@ def _column_names(base: Base, chosen: Mask) -> list[str]:
 
 
 def _name_unscaled(base: Base, columns: Mask, targets: Mask) -> tuple[str, ...]:
-    """What of `base` has no scale: the names of columns, and of targets."""
-    goals = (f"target {name}" for name, cell in zip(base.target_names, targets, strict=True) if cell)
-    return (*_column_names(base, columns), *goals)
+    """Returns the names of the columns and targets of `base` that have no scale."""
+    target_names = (f"target {name}" for name, cell in zip(base.target_names, targets, strict=True) if cell)
+    return (*_column_names(base, columns), *target_names)
 
 
 def _leave_out(base: Base, columns: Mask) -> Base:
-    """`base` without what is in `columns` (F,): missing throughout, as where a location has no such series."""
+    """Returns `base` without `columns` (F,), which become missing throughout, as if the location had no such series."""
     if not columns.any():
         return base
     inputs = columns[: base.quality.shape[1]]
@@ -168,32 +168,33 @@ def _leave_out(base: Base, columns: Mask) -> Base:
 def _divide_windows(
     spec: TrainingSpec, period: Period, bounds: splits.Bounds, bases: Sequence[Base]
 ) -> dict[str, npt.NDArray[np.int64]]:
-    """Location and start (N, 2) of the windows of each split."""
+    """Returns the location and start of the windows of each split, (N, 2)."""
     shape = {"seq_len": spec.seq_len, "horizon": spec.horizon}
     candidates = windows_module.window_starts(bounds.steps, **shape, stride=spec.stride)
-    chosen: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in splits.SPLITS}
+    parts_by_split: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in splits.SPLITS}
     for number, base in enumerate(bases):
-        own = [feature.series is not None for feature in base.columns[: base.quality.shape[1]]]
-        valid = windows_module.select_observed(
+        is_input = [feature.series is not None for feature in base.columns[: base.quality.shape[1]]]
+        valid_starts = windows_module.select_observed(
             candidates,
-            base.quality[:, own] == REPORTED,
+            base.quality[:, is_input] == REPORTED,
             ~np.isnan(base.targets),
             **shape,
             min_inputs=spec.min_inputs,
             min_targets=spec.min_targets,
         )
-        for name, starts in splits.divide_windows(valid, bounds, **shape, strict=spec.splits.strict).items():
-            chosen[name].append(np.stack([np.full(len(starts), number), starts], axis=1))
-    windows = {name: np.concatenate(parts) for name, parts in chosen.items()}
-    empty = [name for name in splits.requested_splits(spec) if not len(windows[name])]
-    if empty:
-        counts = ", ".join(f"{name} {len(starts)}" for name, starts in windows.items())
+        for name, starts in splits.divide_windows(valid_starts, bounds, **shape, strict=spec.splits.strict).items():
+            parts_by_split[name].append(np.stack([np.full(len(starts), number), starts], axis=1))
+    windows = {name: np.concatenate(parts) for name, parts in parts_by_split.items()}
+    empty_splits = [name for name in splits.requested_splits(spec) if not len(windows[name])]
+    if empty_splits:
+        window_counts = ", ".join(f"{name} {len(starts)}" for name, starts in windows.items())
         ranges = ", ".join(f"{name} {max(end - begin, 0)} h" for name, (begin, end) in bounds.ranges().items())
         steps = np.flatnonzero(np.any([~np.isnan(base.targets).all(axis=1) for base in bases], axis=0))
         observed = Period(*(period.start + int(step) * HOUR for step in (steps[0], steps[-1] + 1)))
         raise TrainingError(
             spec.name,
-            f"no window falls into {' and '.join(empty)} (windows: {counts}; targets: {ranges}, observed in "
+            f"no window falls into {' and '.join(empty_splits)} "
+            f"(windows: {window_counts}; targets: {ranges}, observed in "
             f"{observed}; a window is {spec.seq_len} + {spec.horizon} h, one every {spec.stride} h, "
             f"{len(candidates)} fit)",
             "Use another or longer period, a shorter seq_len, horizon or gap, other splits (a share of 0 is for none), "
@@ -203,7 +204,7 @@ def _divide_windows(
 
 
 def _unused_columns(base: Base) -> set[str]:
-    """The inputs of which there is no column: nothing is known of them, or they are known ahead without a lead."""
+    """Returns the inputs without a column: they have no values, or are known ahead and the spec has no leads."""
     return base.repeats.keys() - {column.series for column in base.columns} - set(base.target_names)
 
 
@@ -220,39 +221,42 @@ def _keep_columns(base: Base, alive: npt.NDArray[np.bool_]) -> Base:
 
 
 def scale_bases(parts: Sequence[npt.NDArray[np.floating]], scales: Sequence[scaling.Scale]) -> npt.NDArray[np.float32]:
-    """Each of `parts` (T, F) scaled, with 0 (the train mean) where they are missing: (R, T, F)."""
+    """Scales each of `parts` (T, F) into one array (R, T, F); missing values become 0, the train mean."""
     stack = np.empty((len(parts), *parts[0].shape), np.float32)
-    for part, rows in _scale_blocks(stack):
-        block = scales[part].apply(parts[part][rows])
-        np.copyto(block, 0.0, where=np.isnan(block))
-        stack[part, rows] = block
+    for location, rows in _scale_blocks(stack):
+        scaled = scales[location].apply(parts[location][rows])
+        np.copyto(scaled, 0.0, where=np.isnan(scaled))
+        stack[location, rows] = scaled
     return stack
 
 
 def stack_bases(parts: Sequence[npt.NDArray[A]]) -> npt.NDArray[A]:
-    """`parts`, each (T, F), as one array (R, T, F) whose rows lie together."""
+    """Stacks `parts`, each (T, F), into one contiguous array (R, T, F)."""
     stack = np.empty((len(parts), *parts[0].shape), parts[0].dtype)
-    for part, rows in _scale_blocks(stack):
-        stack[part, rows] = parts[part][rows]
+    for location, rows in _scale_blocks(stack):
+        stack[location, rows] = parts[location][rows]
     return stack
 
 
 def _scale_blocks(stack: npt.NDArray[np.generic]) -> list[Cells]:
-    """`BLOCK` rows at a time of `stack` (R, T, F): they stay in the cache, whichever way its parts are laid out."""
-    count, steps = stack.shape[:2]
+    """Returns blocks of `SCALED_ROWS` rows of `stack` (R, T, F), which stay in the cache whatever the memory layout of
+    the parts."""
+    location_count, steps = stack.shape[:2]
     return [
-        (part, slice(first, first + SCALED_ROWS)) for part in range(count) for first in range(0, steps, SCALED_ROWS)
+        (location, slice(first, first + SCALED_ROWS))
+        for location in range(location_count)
+        for first in range(0, steps, SCALED_ROWS)
     ]
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """R locations over the T hours of `period`, F inputs, K targets, scaled by train steps.
+    """R locations over the T hours of `period`, with F input columns and K targets, scaled by train steps.
 
-    `values` (R, T, F) float32, 0 where missing; `mask` (R, T, F) what was observed; `quality` (R, T, I)
-    what the cells of the first I columns, the inputs, are (see `cleaning`); `targets` (R, T, K) float32;
-    `target_mask` (R, T, K); `windows` per split (N, 2): location, start step; `scales` and
-    `target_scales`, one per location; `unscaled`: by location what has no scale and was left out.
+    `values` (R, T, F) float32, 0 where missing; `mask` (R, T, F) where observed; `quality` (R, T, I) the state of each
+    cell of the first I columns, the inputs (see `cleaning`); `targets` (R, T, K) float32; `target_mask` (R, T, K);
+    `windows` per split (N, 2): location and start step; `scales` and `target_scales`, one per location; `unscaled`: per
+    location, the columns and targets left out for lack of a scale.
     """
 
     spec: TrainingSpec
@@ -271,8 +275,8 @@ class TrainingSet:
     unscaled: tuple[tuple[str, ...], ...]
 
     def largest_scaled(self, location: int) -> dict[str, npt.NDArray[np.float32]]:
-        """By split the largest distance from the train mean of each column of `location` in its steps, in deviations,
-        (F,); 0 where there is nothing."""
+        """Returns, by split, the largest distance of each column of `location` from its train mean in standard
+        deviations, (F,); 0 where nothing is observed."""
         largest = {}
         for split, (begin, end) in self.bounds.ranges().items():
             values = self.values[location, begin:end]
@@ -281,7 +285,8 @@ class TrainingSet:
         return largest
 
     def shares_known_before(self, location: int) -> dict[str, float]:
-        """By target of `location` the share of its observed values, over all windows, that were known before t0."""
+        """Returns, by target of `location`, the share of its observed values, over all windows, that were known before
+        t0."""
         base, length = self.bases[location], self.spec.seq_len
         starts = np.concatenate([windows[windows[:, 0] == location, 1] for windows in self.windows.values()])
         published, observed = np.zeros((2, len(base.target_names)), np.int64)

@@ -207,7 +207,7 @@ def test_nothing_of_open_meteo_counts_as_known_before_its_hour(keys: dict[str, s
     ones."""
     raw = {"name": "weather", "output_folder": "weather", "available": rule} | keys
     with pytest.raises(
-        ConfigurationError, match=r'weather: available: .* replaced until its hour; give "lag", of "PT0S"'
+        ConfigurationError, match=r'weather: available: .* replaces a forecast until its hour; give "lag", of "PT0S"'
     ):
         parse({"apis": [raw]})
     at_once = {"lag": "PT0S", "day_before": None}
@@ -304,21 +304,21 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ({"url": "https://u:p@grid.example/"}, f"grid: url: holds a user or password; {IN_ENVIRONMENT}"),
         (
             {"url": "https://grid.example/?api_key=1"},
-            f"grid: url.api_key: is a secret in plain sight; {IN_QUERY % 'api_key'}",
+            f"grid: url.api_key: is a secret in plain text; {IN_QUERY % 'api_key'}",
         ),
-        ({"params": {"token": "1"}}, f"grid: params.token: is a secret in plain sight; {IN_QUERY % 'token'}"),
+        ({"params": {"token": "1"}}, f"grid: params.token: is a secret in plain text; {IN_QUERY % 'token'}"),
         (
             {"params": {"securityToken": "1"}},
-            f"grid: params.securityToken: is a secret in plain sight; {IN_QUERY % 'securityToken'}",
+            f"grid: params.securityToken: is a secret in plain text; {IN_QUERY % 'securityToken'}",
         ),
         (
             {"headers": {"Ocp-Apim-Subscription-Key": "1"}},
-            f"grid: headers.Ocp-Apim-Subscription-Key: is a secret in plain sight; "
+            f"grid: headers.Ocp-Apim-Subscription-Key: is a secret in plain text; "
             f"{IN_HEADER % 'Ocp-Apim-Subscription-Key'}",
         ),
         (
             {"headers": {"Authorization": "Bearer 1"}},
-            f'grid: headers.Authorization: is a secret in plain sight; {IN_ENVIRONMENT}, of kind "bearer" or "basic"',
+            f'grid: headers.Authorization: is a secret in plain text; {IN_ENVIRONMENT}, of kind "bearer" or "basic"',
         ),
         (
             {"headers": {"X-Zone": "a\nb"}},
@@ -326,7 +326,7 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ),
         (
             {"method": "POST", "body": {"login": {"password": "1"}}},
-            f"grid: body.password: is a secret in plain sight; {IN_ENVIRONMENT}",
+            f"grid: body.password: is a secret in plain text; {IN_ENVIRONMENT}",
         ),
         ({"body": {"from": "{start}"}}, 'grid: body: is sent by POST alone; add "method": "POST"'),
         (
@@ -355,14 +355,14 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ),
         ({"tls_ca": "no.pem"}, "grid: tls_ca: there is no file 'no.pem' here; name a PEM file of certificates"),
         ({"absent": [200]}, "grid: absent[0]: Expected a whole number >= 204"),
-        ({"password": "1"}, f"grid: password: is a secret in plain sight; {IN_ENVIRONMENT}"),
+        ({"password": "1"}, f"grid: password: is a secret in plain text; {IN_ENVIRONMENT}"),
         (
             {"auth": {"kind": "basic", "username": "u", "password": "p"}},
-            f"grid: auth.password: is a secret in plain sight; {IN_ENVIRONMENT}",
+            f"grid: auth.password: is a secret in plain text; {IN_ENVIRONMENT}",
         ),
         (
             {"auth": {"kind": "api_key", "env": "K", "key": "1"}},
-            f"grid: auth.key: is a secret in plain sight; {IN_ENVIRONMENT}",
+            f"grid: auth.key: is a secret in plain text; {IN_ENVIRONMENT}",
         ),
         (
             {"auth": {"kind": "api_key"}},
@@ -469,11 +469,11 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ),
         (
             {"url": "https://grid.example/#token=1"},
-            f"grid: url.token: is a secret in plain sight; {IN_QUERY % 'token'}",
+            f"grid: url.token: is a secret in plain text; {IN_QUERY % 'token'}",
         ),
         (
             {"url": "https://grid.example/load;apikey=1"},
-            f"grid: url.apikey: is a secret in plain sight; {IN_QUERY % 'apikey'}",
+            f"grid: url.apikey: is a secret in plain text; {IN_QUERY % 'apikey'}",
         ),
         ({"name": "é"}, "é: file_prefix: is missing, and the name has no letter or digit to make one of; give it"),
         ({"concurrency": 0}, "grid: concurrency: Expected a whole number >= 1"),
@@ -516,7 +516,7 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ({"location": ["A", ""]}, "grid: location[1]: is empty; give it a text"),
         ({"value": ""}, "grid: value[0]: is empty; give it a text"),
         ({"unit": "M\nW"}, "grid: unit: 'M\\nW' holds control characters; use letters, digits and _"),
-        ({"description": "\ud800"}, "grid: description: holds half of a character, '\\ud800'; write it whole"),
+        ({"description": "\ud800"}, "grid: description: contains half of a surrogate pair, '\\ud800'; write it whole"),
         ({"\ud800\n": 1}, "grid: \\ud800\\n: unknown key; remove it or correct its spelling"),
         ({"chunk": "PT1H1S"}, 'grid: chunk: must be whole minutes, as file names say periods; use such as "PT5M"'),
         ({"reread": "PT59M"}, 'grid: reread: is shorter than the "resolution" of the values; use a multiple of that'),
@@ -766,12 +766,12 @@ def test_a_file_that_is_no_object_is_refused(file: Any, what: str) -> None:
     ("lake", "problem"),
     [
         ("s3://", "names no bucket or container"),
-        ("s3://bucket/lake?token=s3cret", "holds more than a place, after ? or #"),
+        ("s3://bucket/lake?token=s3cret", "has a part after ? or #"),
         ("s3://AKIA:s3cret@bucket", "holds a user or password"),
-        ("aws-credentials/keys@s3://bucket#s3cret", "holds more than a place, after ? or #"),
+        ("aws-credentials/keys@s3://bucket#s3cret", "has a part after ? or #"),
         ("aws-credentials/keys@", "is empty"),
         ("s3-bucket/", "is no address of a block"),
-        ("ftp://host/lake", "is of no kind of store that is known"),
+        ("ftp://host/lake", "names an unknown kind of store"),
         ("", "is empty"),
     ],
 )
@@ -827,7 +827,7 @@ def test_a_command_reads_the_file_once(tmp_path: Path) -> None:
         (b"{", r"is not JSON: .* line 1 column 2"),
         (b"[" * 10_000, r"is not JSON: maximum recursion depth"),
         (b"\xff\xfe", "is not UTF-8 text"),
-        (b'{"apis": [], "lake": NaN}', r"is not JSON: NaN is no number of JSON"),
+        (b'{"apis": [], "lake": NaN}', r"is not JSON: NaN is not a JSON number"),
         (b'{"apis": [], "apis": []}', r"the key 'apis' stands twice in one object"),
         (b'{"apis": 5}', "apis: is a whole number, not a list"),
     ],

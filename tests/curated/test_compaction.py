@@ -273,7 +273,7 @@ async def test_a_month_whose_footer_says_something_else_is_not_believed(
     table = pq.ParquetFile(path).read()
     pq.write_table(table.replace_schema_metadata({**table.schema.metadata, f"gridtide.{key}".encode(): said}), path)
     assert await values(lake, of) == [(10, 1.0)]
-    assert f"{MONTHS[1]}: passed over" in caplog.text
+    assert f"{MONTHS[1]}: ignored" in caplog.text
     assert (await curated.compact(lake, of)).months == ["2024-02"]
     assert path.read_bytes() == whole
 
@@ -343,7 +343,7 @@ async def test_what_is_named_like_no_month_is_passed_over(
     await lake.store.put(foreign, b"")
     assert await values(lake, of) == [(0, 1.0), (10, 1.0)]
     assert (await curated.compact(lake, of)).months == []
-    assert warnings(caplog) == [f"{foreign}: passed over, no name of a month"] * 2
+    assert warnings(caplog) == [f"{foreign}: ignored, not the name of a month"] * 2
 
 
 async def test_a_lost_record_costs_nothing_but_time(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
@@ -423,7 +423,7 @@ async def test_a_file_that_changed_after_it_was_compacted_does_not_count(
     (tmp_path / stored.path).unlink()
     assert await values(lake, of) == [(0, 1.0)]
     await put(lake, of, 0.5, [row(0, 0.5)])  # retrieved before what was compacted, which has to be looked at again
-    with pytest.raises(StorageError, match=f"{stored.path}: is gone"):
+    with pytest.raises(StorageError, match=f"{stored.path}: is missing"):
         await values(lake, of)
 
 

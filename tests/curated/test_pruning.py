@@ -135,7 +135,7 @@ async def test_pinned_files_that_months_cannot_stand_for_are_refused(lake: Lake)
     await curated.prune(lake, of, LATER)
     await put(lake, of, 2000, [row(3, -1.0)], Period(START + 3 * HOUR, START + 4 * HOUR))
     await curated.compact(lake, of)
-    with pytest.raises(StorageError, match="is gone, and the months it was compacted into cannot stand for it"):
+    with pytest.raises(StorageError, match="is missing, and the months it was compacted into cannot replace it"):
         assert [table async for _, table in curated.tables(lake, [of], pinned, WHOLE)]
     other = [curated.Input(file.entry, file.path, "0" * 64) for file in pinned]
     with pytest.raises(StorageError, match="is not the file that was pinned"):

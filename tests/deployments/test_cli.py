@@ -144,7 +144,7 @@ COMMANDS = [
     ("lake", "said"),
     [
         ("s3://", "names no bucket or container; use a folder, file:///folder, s3://bucket/prefix"),
-        ("s3://bucket/x?token=s3cret", "holds more than a place, after ? or #"),
+        ("s3://bucket/x?token=s3cret", "has a part after ? or #"),
     ],
 )
 def test_a_lake_that_is_none_is_wrong_use(command: list[str], lake: str, said: str) -> None:
@@ -198,7 +198,7 @@ def test_another_server_is_no_sandbox(tmp_path: Path) -> None:
     with http_server(tmp_path) as url:
         done = gridtide("ingest", "--config", SHIPPED, "--sandbox-url", url)
     assert done.exit_code == 2
-    assert f"error: --sandbox-url: what answers at {url} is no sandbox. Start one" in done.stderr
+    assert f"error: --sandbox-url: the server at {url} is not a sandbox. Start one" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ async def test_damaged_files_are_named_and_their_periods_asked_for(tmp_path: Pat
     assert (await backfill(START, END, config=settings))["statistics"]["chunks"] == 0
     empty, other, bare = sorted(report["results"][0]["warnings"])
     assert empty.startswith(f"grid/{first.name}: is damaged")
-    assert other.startswith(f"grid/{second.name}: says of itself to be of 2024-03-07T00:00/2024-03-10T00:00")
+    assert other.startswith(f"grid/{second.name}: states the period 2024-03-07T00:00/2024-03-10T00:00")
     assert bare.startswith(f"grid/{last.stem}.csv: is damaged: it has no sidecar")
     for path in (first, second, last.with_suffix(".csv")):
         path.unlink()

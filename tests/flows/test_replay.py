@@ -249,7 +249,7 @@ async def test_what_lost_some_of_its_bodies_is_told_once(eia_upstream: StartUpst
     assert (row["collections"], row["unchanged"], row["failed"]) == (3, 2, 1)
     [error] = row["errors"]
     assert error.startswith(f"{lost}: demand: the body of ")
-    assert "is not kept any more" in error
+    assert "is no longer kept" in error
     assert "what has expired keeps its file: --start after it" in error
     assert await lake.files("eia_demand", "demand") == files
     assert (await replay(config=config, start=stamps[1]))["summary"]["unchanged"] == 2

@@ -263,7 +263,8 @@ async def test_no_such_bucket_says_so_at_once(bucket: str) -> None:
         await put(lake, 1)
     assert str(caught.value) == (
         "eia_demand: eia/demand_20240310_061200.parquet cannot be stored in s3://no-such-bucket-anywhere/lake: "
-        "The specified bucket does not exist (NoSuchBucket). Create the bucket, or mend its name in the lake's address"
+        "The specified bucket does not exist (NoSuchBucket). "
+        "Create the bucket, or correct its name in the lake's address"
     )
     for attempt in (lake.store.probe(), lake.files("eia", "demand"), lake.store.read("a")):
         with pytest.raises(StorageError, match="NoSuchBucket"):

@@ -30,7 +30,7 @@ async def test_each_file_is_told_in_its_place(tmp_path: Path) -> None:
     assert isinstance(empty, StorageError)
     assert str(empty).startswith(f"{files[1].path}: is damaged")
     assert isinstance(other, StorageError)
-    assert str(other).startswith(f"{files[2].path}: says of itself to be of {files[3].period}, its name says")
+    assert str(other).startswith(f"{files[2].path}: states the period {files[3].period}, its name")
 
 
 async def test_a_csv_of_another_size_than_its_sidecar_says_is_damaged(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ async def test_a_csv_of_another_size_than_its_sidecar_says_is_damaged(tmp_path: 
     checked = await soundness.check_files(lake, files, Period(START, START + 3 * DAY))
     assert checked.damaged == {f"grid/{junk.name}"}
     assert len(checked.problems) == 1
-    assert f"{junk.name}: is damaged: it has 4 bytes, its sidecar says {size}." in checked.problems[0]
+    assert f"{junk.name}: is damaged: it has 4 bytes, its sidecar states {size}." in checked.problems[0]
     later = await soundness.check_files(lake, files, Period(START + 2 * DAY, START + 4 * DAY))
     assert (later.damaged, later.problems) == (frozenset(), [])
     assert (await lake.metadata(f"grid/{sound.name}")).size == sound.stat().st_size

@@ -483,10 +483,10 @@ def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
 def test_a_lake_cannot_be_where_a_file_is(tmp_path: Path) -> None:
     """A folder that cannot be created is refused at once with the reason, also for reading only."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"file: cannot be opened as a lake: .* is no folder"):
+    with pytest.raises(StorageError, match=r"file: cannot be opened as a lake: .* is not a folder"):
         Lake.open(str(tmp_path / "file"))
     reader = Lake.open(str(tmp_path / "file"), make=False)
-    with pytest.raises(StorageError, match=r"cannot be listed .* is no folder"):
+    with pytest.raises(StorageError, match=r"cannot be listed .* is not a folder"):
         asyncio.run(reader.files("demand", "demand"))
 
 

@@ -87,5 +87,5 @@ def test_a_secret_is_never_repeated_in_the_refusal(key: str, secret: str) -> Non
     for place in places:
         said = refusal({"apis": [entry | place]})
         assert said is not None
-        assert f"{key}: is a secret in plain sight" in said
+        assert f"{key}: is a secret in plain text" in said
         assert secret not in said

@@ -50,7 +50,7 @@ def test_zigzag_evens_out_the_work_of_causal_attention(ranks: int) -> None:
 
 def test_an_unknown_layout_is_refused() -> None:
     """An unknown layout is an error."""
-    with pytest.raises(ValueError, match="zig-zag is no layout; there are contiguous, zigzag, striped"):
+    with pytest.raises(ValueError, match="zig-zag is not a layout; use one of contiguous, zigzag, striped"):
         Shard("zig-zag", 0, 2)  # type: ignore[arg-type]
 
 

@@ -1,1 +1,1 @@
-"""Files of observations: how they are drafted, encoded, described and checked."""
+"""Files of observations: drafting, encoding, metadata, checksums."""

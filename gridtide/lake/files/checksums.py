@@ -1,9 +1,9 @@
-"""A checksum of each row group, in the footer of its file, so that a file that was changed is not believed.
+"""Checksums of row groups, in the footer of their file, which reveal a changed file.
 
     gridtide.checksums    [[<end>, <CRC-32>], …]
 
-A row group is the bytes from the end of the row group before it, or from the start of the file, to its own end.
-Parquet has checksums of pages too. They reveal damage, but not that a program has rewritten the file.
+A row group is the bytes from the end of the row group before it, or from the start of the file, to its own end. Parquet
+has checksums of pages too. They reveal damage, but not that a program has rewritten the file.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ class ChecksummingSink:
         self.sink = pa.PythonFile(self, mode="w")
 
     def write(self, data: bytes) -> int:
-        """As the file's own."""
+        """Writes `data` to the file and adds it to the checksum."""
         self._sum = zlib.crc32(data, self._sum)
         self._end += len(data)
         return self._file.write(data)
 
     @property
     def closed(self) -> bool:
-        """As the file's own."""
+        """Whether the file is closed."""
         return self._file.closed
 
     def flush(self) -> None:
-        """As the file's own."""
+        """Flushes the file."""
         self._file.flush()
 
     def end_group(self) -> None:
-        """Note that a row group ends here."""
+        """Records that a row group ends here."""
         self._checksums.append((self._end, self._sum))
         self._sum = 0
 
     def as_footer(self) -> dict[str, str]:
-        """The key-value pair of the Parquet footer that holds the checksums."""
+        """Returns the key-value pair of the Parquet footer that contains the checksums."""
         return {CHECKSUMS_KEY: msgspec.json.encode(self._checksums).decode()}
 
 
 def open_checked(body: Any) -> pq.ParquetFile:
-    """The Parquet file in `body`; without checksums of its row groups, those of its pages are checked."""
+    """Opens the Parquet file in `body`; if its row groups have no checksums, those of its pages are checked."""
     file = pq.ParquetFile(body)
     if CHECKSUMS_KEY.encode() in (file.metadata.metadata or {}):
         return file
@@ -62,9 +62,9 @@ def open_checked(body: Any) -> pq.ParquetFile:
 
 
 def verify_row_groups(pairs: Mapping[bytes, bytes], body: Any, groups: Iterable[int]) -> None:
-    """Check the row `groups` of the file `body` against the checksums in its footer `pairs`.
+    """Checks the row `groups` of the file `body` against the checksums in its footer `pairs`.
 
-    Raises `ValueError` if a row group differs. A file without checksums is believed.
+    Raises `ValueError` if a row group differs. A file without checksums is accepted.
     """
     encoded = pairs.get(CHECKSUMS_KEY.encode())
     if encoded is None:

@@ -1,4 +1,4 @@
-"""A file of observations in the making."""
+"""A file of observations that is being written."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 ROW_GROUP_ROWS = 1 << 16
-"""Rows that are gathered before they are written; small pages share one dictionary that way."""
+"""The number of rows collected before they are written; small pages share one dictionary that way."""
 
 
 class Draft:
-    """A Parquet or CSV file of observations, written outside the lake (in `TMPDIR`) as they come.
+    """A Parquet or CSV file of observations that is written outside the lake (in `TMPDIR`) as they arrive.
 
-    Memory stays flat however many rows are appended. Use it as a context manager: the draft is gone
-    at its end; `Lake.put_draft` puts what it holds into the lake before that. Raises `StorageError`
-    naming the entry when the temporary folder is full.
+    Memory stays flat however many rows are appended. Use it as a context manager: the draft is deleted at its end, and
+    `Lake.put_draft` stores its content in the lake before that. Raises `StorageError` with the name of the entry if the
+    temporary folder is full.
     """
 
     def __init__(self, format: Literal["parquet", "csv"], provenance: Provenance) -> None:  # noqa: A002  # DESIGN's word
@@ -45,7 +45,7 @@ class Draft:
         self._file.close()
 
     def append(self, table: pa.Table, marks: np.ndarray | None = None) -> None:
-        """Add the observations `table` after those before; `marks` (rows,) are their `fingerprints`, where known."""
+        """Appends the observations `table`; `marks` (rows,) are their `fingerprints`, if known."""
         from gridtide.observations.identity import fingerprints
 
         self.rows += table.num_rows
@@ -57,19 +57,19 @@ class Draft:
             self._write_groups(ROW_GROUP_ROWS)
 
     def table(self) -> pa.Table:
-        """All observations appended so far, in memory."""
+        """Returns all observations appended so far, in memory."""
         from gridtide.lake.files import encoding
         from gridtide.observations.table import concat
 
         if self._sink is None:
             return concat(self._waiting)
-        whole = encoding.decode_table(self.format, self._complete_file({}))
-        self._start_file()  # a file that was closed to be read takes no more rows
-        self.append(whole)
-        return whole
+        all_rows = encoding.decode_table(self.format, self._complete_file({}))
+        self._start_file()  # the file was closed to be read, and takes no more rows
+        self.append(all_rows)
+        return all_rows
 
     def finish(self) -> tuple[mmap.mmap, Metadata]:
-        """The whole file and its metadata, `stored_at` being now; nothing can be appended afterwards."""
+        """Returns the whole file and its metadata, with `stored_at` now; nothing can be appended afterwards."""
         from gridtide.observations.series_days import encode_series
 
         self._write_groups(1)
@@ -89,8 +89,8 @@ class Draft:
         with self._translate_failures():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `__exit__`
 
-    def _write_groups(self, least: int) -> None:
-        """Write the waiting rows in row groups, until fewer than `least` wait."""
+    def _write_groups(self, least_rows: int) -> None:
+        """Writes the waiting rows in row groups, until fewer than `least_rows` wait."""
         import numpy as np
 
         from gridtide.observations.identity import content_hash
@@ -98,15 +98,15 @@ class Draft:
 
         table = concat(self._waiting).combine_chunks()
         marks = np.concatenate([np.empty(0, np.uint64), *self._marks])
-        written = 0
-        while table.num_rows - written >= least:
-            group = table.slice(written, ROW_GROUP_ROWS)
-            content_hash(group, self._digest, marks[written : written + ROW_GROUP_ROWS])
+        written_rows = 0
+        while table.num_rows - written_rows >= least_rows:
+            row_group = table.slice(written_rows, ROW_GROUP_ROWS)
+            content_hash(row_group, self._digest, marks[written_rows : written_rows + ROW_GROUP_ROWS])
             with self._translate_failures():
-                self._open_sink().write(group)
-            written += group.num_rows
-        self._waiting, self._marks = [table.slice(written)], [marks[written:]]
-        self._waiting_rows = table.num_rows - written
+                self._open_sink().write(row_group)
+            written_rows += row_group.num_rows
+        self._waiting, self._marks = [table.slice(written_rows)], [marks[written_rows:]]
+        self._waiting_rows = table.num_rows - written_rows
 
     def _open_sink(self) -> Sink:
         from gridtide.lake.files.encoding import SINKS
@@ -116,7 +116,7 @@ class Draft:
         return self._sink
 
     def _complete_file(self, footer: dict[str, str]) -> mmap.mmap:
-        """Complete the file and map it, so that it is put from there and not copied into memory."""
+        """Completes the file and maps it into memory, so that it is stored from there without a copy."""
         self._write_groups(1)
         with self._translate_failures():
             self._open_sink().close(footer)

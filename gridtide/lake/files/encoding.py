@@ -1,7 +1,7 @@
-"""Observations as Parquet or CSV bytes, and back to the bit.
+"""Encodes observations as Parquet or CSV, and decodes them to the same bits.
 
-Identical tables and metadata give identical bytes. What CSV alone needs of Arrow is imported where it is used: it
-takes a cold process 30 ms.
+Identical tables and metadata give identical bytes. The parts of Arrow that only CSV needs are imported where they are
+used, because they take a cold process 30 ms.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ ENCODINGS = {
 
 
 CODEC = "lz4"
-"""Reads and writes these small files in half the time of zstd, which makes them a fifth smaller; compacted months,
-which stay, are zstd."""
+"""Reads and writes these small files in half the time of zstd; zstd would make them a fifth smaller, and is used for
+compacted months, which stay."""
 
 
 _LONGEST = len("2024-01-01T00:00:00.000000")
@@ -43,16 +43,17 @@ class Sink(Protocol):
     """Writes observations to an open file, table by table."""
 
     def write(self, table: pa.Table) -> None:
-        """Append `table`."""
+        """Appends `table`."""
         ...
 
     def close(self, footer: Mapping[str, str]) -> None:
-        """Complete the file, with `footer` where the format has a place for it."""
+        """Completes the file, with `footer` if the format has a place for it."""
         ...
 
 
 class ParquetSink:
-    """One row group per table, with page checksums and its own, so that damage and changes are noticed."""
+    """Writes one row group per table, with checksums of pages and of row groups, so that damage and changes are
+    noticed."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._constants = ConstantsFinder()
@@ -68,33 +69,33 @@ class ParquetSink:
         )
 
     def write(self, table: pa.Table) -> None:
-        """Append `table` as one row group."""
+        """Appends `table` as one row group."""
         self._constants.add(table)
         self._writer.write_table(table)
         self._summed.end_group()
 
     def close(self, footer: Mapping[str, str]) -> None:
-        """Write the Parquet footer."""
+        """Writes the Parquet footer."""
         self._writer.add_key_value_metadata({**footer, **self._constants.as_footer(), **self._summed.as_footer()})
         self._writer.close()
 
 
 class CsvSink:
-    """A header and one line per row: ISO 8601 times in UTC, an empty field for a null."""
+    """Writes a header and one line per row: ISO 8601 times in UTC, an empty field for a null."""
 
     def __init__(self, file: IO[bytes]) -> None:
         from pyarrow import csv
 
-        self._schema = pa.schema([f.with_type(LABEL) if f.name in TIME_COLUMNS else f for f in SCHEMA])
+        self._schema = pa.schema([field.with_type(LABEL) if field.name in TIME_COLUMNS else field for field in SCHEMA])
         self._writer = csv.CSVWriter(file, self._schema)
 
     def write(self, table: pa.Table) -> None:
-        """Append `table`."""
+        """Appends `table`."""
         columns = [_format_times(table[name]) if name in TIME_COLUMNS else table[name] for name in self._schema.names]
         self._writer.write(pa.Table.from_arrays(columns, schema=self._schema))
 
     def close(self, footer: Mapping[str, str]) -> None:
-        """Close the file; a CSV has no footer, its metadata goes into a sidecar."""
+        """Closes the file; a CSV has no footer, its metadata goes into a sidecar."""
         self._writer.close()
 
 
@@ -102,7 +103,7 @@ SINKS: Mapping[str, Callable[[IO[bytes]], Sink]] = {"parquet": ParquetSink, "csv
 
 
 def decode_table(extension: str, body: Any) -> pa.Table:
-    """The observations in `body` (bytes or another buffer); raises `ValueError` if it is damaged.
+    """Decodes the observations in `body` (bytes or another buffer); raises `ValueError` if it is damaged.
 
     Large Parquet files keep one chunk per row group.
     """
@@ -113,7 +114,8 @@ def decode_table(extension: str, body: Any) -> pa.Table:
 
 
 def open_sound(body: Any) -> pq.ParquetFile:
-    """The Parquet file in `body`, whose row groups are those it was written with; raises `ValueError` if not."""
+    """Opens the Parquet file in `body` and verifies its row groups; raises `ValueError` if they differ from those
+    written."""
     buffer = pa.py_buffer(body)
     with _translate_damage():
         file = open_checked(buffer)
@@ -122,9 +124,9 @@ def open_sound(body: Any) -> pq.ParquetFile:
 
 
 def decode_rows(file: pq.ParquetFile, *, only_varying: bool = False) -> pa.Table:
-    """The observations in `file`; raises `ValueError` if it is damaged.
+    """Decodes the observations in `file`; raises `ValueError` if it is damaged.
 
-    With `only_varying` without its constant columns, as `ConstantColumns.attach` returns it.
+    With `only_varying` the table lacks its constant columns, as `ConstantColumns.attach` returns it.
     """
     pairs = (file.metadata.metadata or {}) if only_varying else {}
     with _translate_damage():
@@ -134,33 +136,34 @@ def decode_rows(file: pq.ParquetFile, *, only_varying: bool = False) -> pa.Table
     return constants.attach(_check_columns(table, schema))
 
 
-def decode_footer(tail: Any) -> pq.FileMetaData:
-    """The footer of a Parquet file, given its last `footer_size` bytes or more; raises `ValueError` if it has none."""
+def decode_footer(footer_bytes: Any) -> pq.FileMetaData:
+    """Decodes the footer of a Parquet file from its last `footer_size` bytes or more; raises `ValueError` if it has
+    none."""
     with _translate_damage():
-        return pq.ParquetFile(pa.py_buffer(tail)).metadata  # half the time of `read_metadata`
+        return pq.ParquetFile(pa.py_buffer(footer_bytes)).metadata  # takes half the time of `read_metadata`
 
 
-def footer_size(tail: Any) -> int:
-    """How many bytes the footer of a Parquet file takes, given the last 8 bytes of the file or more."""
-    return int.from_bytes(memoryview(tail)[-8:-4], "little") + 8
+def footer_size(footer_bytes: Any) -> int:
+    """Returns the length of the footer of a Parquet file in bytes, from the last 8 bytes of the file or more."""
+    return int.from_bytes(memoryview(footer_bytes)[-8:-4], "little") + 8
 
 
 def compress_body(body: bytes) -> bytes:
-    """`body` as one zstd frame."""
+    """Compresses `body` into one zstd frame."""
     compressed: bytes = pa.compress(body, codec="zstd", asbytes=True)
     return compressed
 
 
 def decompress_body(body: Any) -> bytes:
-    """The inverse of `compress`; raises `ValueError` if it is damaged."""
+    """Decompresses the output of `compress_body`; raises `ValueError` if it is damaged."""
     with _translate_damage(), pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(body)), "zstd") as stream:
-        plain: bytes = stream.read()
-    return plain
+        decompressed: bytes = stream.read()
+    return decompressed
 
 
 @contextmanager
 def _translate_damage() -> Iterator[None]:
-    """Turns the errors of Arrow into a `ValueError`."""
+    """Turns errors of Arrow into `ValueError`."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
@@ -168,7 +171,7 @@ def _translate_damage() -> Iterator[None]:
 
 
 def _check_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """`table`; raises `ValueError` where its columns are not those of `schema`."""
+    """Returns `table`; raises `ValueError` if its columns are not those of `schema`."""
     if not table.schema.equals(schema):
         raise ValueError(f"its columns are not those of observations: {', '.join(table.schema.names)}")
     return table
@@ -184,17 +187,17 @@ def _read_csv(buffer: pa.Buffer) -> pa.Table:
             column_types=SCHEMA, null_values=[""], strings_can_be_null=False, include_columns=SCHEMA.names
         ),
     )
-    return table.cast(SCHEMA)  # which of the columns may hold nulls; raises where one does that may not
+    return table.cast(SCHEMA)  # sets which columns may hold nulls; raises if another column holds one
 
 
 def _format_times(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    """UTC times as text, to the second where that says all: `2024-01-01T00:00:00Z`."""
+    """Formats UTC times, to the second if none has a fraction: `2024-01-01T00:00:00Z`."""
     import pyarrow.compute as pc
 
-    coded = column.combine_chunks().dictionary_encode()  # few differ, and formatting each is slow
-    times = coded.dictionary.cast(pa.timestamp("us"))  # without zone, with which it takes a hundred times as long
-    with suppress(pa.ArrowInvalid):  # raised where there are fractions, which would be lost
+    encoded = column.combine_chunks().dictionary_encode()  # few times differ, and formatting is slow
+    times = encoded.dictionary.cast(pa.timestamp("us"))  # without a time zone, which would take a hundred times as long
+    with suppress(pa.ArrowInvalid):  # raised if there are fractions, which would be lost
         times = times.cast(pa.timestamp("s"))
-    text = pc.binary_replace_slice(times.cast(pa.string()), start=10, stop=11, replacement="T")
-    text = pc.binary_replace_slice(text, start=_LONGEST, stop=_LONGEST, replacement="Z")
-    return pa.DictionaryArray.from_arrays(coded.indices, text)
+    formatted = pc.binary_replace_slice(times.cast(pa.string()), start=10, stop=11, replacement="T")
+    formatted = pc.binary_replace_slice(formatted, start=_LONGEST, stop=_LONGEST, replacement="Z")
+    return pa.DictionaryArray.from_arrays(encoded.indices, formatted)

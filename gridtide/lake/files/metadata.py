@@ -1,4 +1,4 @@
-"""The metadata of a file: in a Parquet footer under `gridtide.*`, else in a JSON sidecar."""
+"""The metadata of a file: in a Parquet footer under `gridtide.*`, or else in a JSON sidecar."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _SHA256 = "sha256"
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a file's content comes from: the entry, what it was asked, and the entry's fingerprint."""
+    """Where a file's content comes from: the entry, the requested period and scope, and the entry's fingerprint."""
 
     entry: str
     period: Period | None
     fingerprint: str
     skipped: Sequence[Mapping[str, Any]] = ()
-    """What the answer held and the file does not: `reason`, `count` and one `example` each."""
+    """What the response contained and the file does not: `reason`, `count` and one `example` each."""
     scope: str = ""
-    """What was asked, apart from the period, as `entries.scope` writes it."""
+    """What was requested, apart from the period, as `entries.scope` writes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """A file's provenance and content; `stored_at` (UTC) was taken just before the file was put.
+    """A file's provenance and content; `stored_at` (UTC) is the time just before the file was stored.
 
-    `content_hash` is that of `observations.content_hash`, for a body the SHA-256 of its bytes.
-    `version` is that of the code that wrote the file, `size` the bytes that a sidecar says the file has.
+    `content_hash` is that of `observations.content_hash`, or for a body the SHA-256 of its bytes. `version` is that of
+    the code that wrote the file; `size` is the file's size in bytes by its sidecar.
     """
 
     entry: str
@@ -52,14 +52,14 @@ class Metadata:
     size: int | None = None
     skipped: Sequence[Mapping[str, Any]] = ()
     scope: str = ""
-    """What was asked, apart from the period; empty in files of versions that did not note it."""
+    """What was requested, apart from the period; empty in files of older versions, which did not record it."""
     series: str = ""
     """The file's series, as `observations.series_days.encode_series` writes them; empty for a body, and for a file of
     an older version."""
 
     @classmethod
     def now(cls, provenance: Provenance, rows: int, content_hash: str, series: str = "") -> Metadata:
-        """The metadata of a file that is about to be put."""
+        """Returns the metadata of a file that is about to be stored."""
         return cls(
             provenance.entry,
             provenance.period,
@@ -74,26 +74,26 @@ class Metadata:
         )
 
     def as_footer(self) -> dict[str, str]:
-        """The key-value pairs of a Parquet footer."""
+        """Returns the key-value pairs for a Parquet footer."""
         return {_FOOTER + key: text for key, text in self.as_texts().items()}
 
     def as_sidecar(self, body: Any) -> bytes:
-        """The JSON of the sidecar of a file that holds `body`, with its size and SHA-256."""
+        """Returns the JSON of the sidecar of a file with content `body`, with its size and SHA-256."""
         texts = {**self.as_texts(), _SIZE: str(len(body)), _SHA256: _hash_body(body)}
         return json.dumps(texts, indent=2).encode() + b"\n"
 
     @classmethod
     def from_footer(cls, pairs: Mapping[bytes, bytes]) -> Metadata:
-        """The inverse of `as_footer`; raises `ValueError` if the pairs are not those of a lake file."""
+        """Parses the output of `as_footer`; raises `ValueError` if the pairs are not those of a lake file."""
         return cls.from_texts({name: pairs[key].decode() for key, name in _KEYS.items() if key in pairs})
 
     @classmethod
     def from_sidecar(cls, body: bytes) -> Metadata:
-        """The inverse of `as_sidecar`; raises `ValueError` if `body` is no sidecar of a lake file."""
+        """Parses the output of `as_sidecar`; raises `ValueError` if `body` is not the sidecar of a lake file."""
         return cls.from_texts(json.loads(body))
 
     def as_texts(self) -> dict[str, str]:
-        """Each field as text."""
+        """Returns each field as text."""
         texts = {
             "entry": self.entry,
             "period": f"{self.period.start.isoformat()}/{self.period.end.isoformat()}" if self.period else "",
@@ -109,7 +109,7 @@ class Metadata:
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, str]) -> Metadata:
-        """The inverse of `as_texts`; raises `ValueError` where a field is missing or cannot be read."""
+        """Parses the output of `as_texts`; raises `ValueError` if a field is missing or cannot be read."""
         try:
             start, _, end = texts["period"].partition("/")
             return cls(
@@ -142,4 +142,4 @@ def _hash_body(body: Any) -> str:
 
 
 _KEYS = {f"{_FOOTER}{field.name}".encode(): field.name for field in fields(Metadata)}
-"""The keys in a Parquet footer, and what is under them."""
+"""The keys of a Parquet footer, and the fields that they hold."""

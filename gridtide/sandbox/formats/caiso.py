@@ -1,8 +1,8 @@
-"""CAISO OASIS as the sandbox imitates it: /oasisapi/SingleZip?queryname=….
+"""CAISO OASIS, imitated: /oasisapi/SingleZip?queryname=….
 
-Answers are zips of one CSV whose rows come in no order and whose columns stand differently in every
-report; errors are zips of XML under HTTP 200. `OPR_HR` is hour-ending Pacific: 1, 2, 4 in spring and
-1, 2, 25, 3 in autumn; only the GMT columns tell the time.
+Responses are zips of one CSV, whose rows are unsorted and whose columns have a different order in every report; errors
+are zips of XML under HTTP 200. `OPR_HR` is hour-ending Pacific time: 1, 2, 4 in spring and 1, 2, 25, 3 in autumn; only
+the GMT columns give the time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gridtide.simulation import (
 )
 
 RATE_LIMITS = ((1, 5.0),)
-"""Requests in seconds."""
+"""Requests per number of seconds."""
 
 
 CODE, ZONE = CALIFORNIA.code, ZoneInfo(CALIFORNIA.zone)
@@ -43,7 +43,7 @@ LONGEST_REQUEST = timedelta(days=31)
 
 
 PRICES_KEPT = timedelta(days=1187)
-"""Prices older than about 39 months are gone."""
+"""Older prices, of more than about 39 months, are no longer available."""
 
 
 LOAD_AREAS = {"PGE-TAC": "PGAE", "SCE-TAC": "SCE", "SDGE-TAC": "SDGE", "VEA-TAC": "VEA"}
@@ -54,7 +54,7 @@ OUTSIDE_AREAS = (
     *("BPAT", "EPE", "IPCO", "LADWP", "MWD-TAC", "NEVP", "NWMT", "PACE", "PACW", "PGE"),
     *("PNM", "PSEI", "SCL", "SRP", "TEPC", "TIDC", "TPWR", "WALC", "WAUW"),
 )
-"""Areas beside the system's own; PGE is Portland General Electric."""
+"""Areas outside the system; PGE is Portland General Electric."""
 
 
 HUBS = {"NP15": (0.13, 0.35), "SP15": (0.72, 0.6), "ZP26": (0.15, 0.05)}
@@ -76,24 +76,24 @@ SCHEDULES = {
         {"NONTAC": 0, "TAC_ECNTR": 0.47, "TAC_NCNTR": 0.002, "TAC_NORTH": 0.43, "TAC_SOUTH": 0.098},
     ),
 }
-"""By schedule: type, data item, position and shares of the zones."""
+"""By schedule: type, data item, position, and shares of the zones."""
 
 
 NODES = ("TH_NP15_GEN-APND", "TH_SP15_GEN-APND", "TH_ZP26_GEN-APND", "DLAP_PGAE-APND", "DLAP_SCE-APND")
-"""The aggregated nodes that `grp_type=ALL_APNODES` answers with; any other may be asked by name."""
+"""The aggregated nodes of `grp_type=ALL_APNODES`; any other node may be requested by name."""
 
 
 SeriesLabels = Mapping[str, str]
 
 
 SeriesMaker = Callable[[Question, Times, str], Sequence[tuple[SeriesLabels, Values]]]
-"""The labels and values, shape (T,), of all series of a market at the middles of its intervals."""
+"""Makes the labels and values, shape (T,), of all series of a market at the middles of its intervals."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImitatedReport:
-    """A report: its columns in their order, its markets with their intervals, what makes its
-    series, how many decimals it writes and where the value stands."""
+    """A report: its columns in their order, its markets with their interval lengths, the function that makes its
+    series, the number of decimals, and the column of the value."""
 
     columns: tuple[str, ...]
     markets: Mapping[str, timedelta]
@@ -103,7 +103,7 @@ class ImitatedReport:
 
 
 def answer_request(question: Question) -> WireAnswer:
-    """What OASIS would answer."""
+    """Returns the response of OASIS."""
     if question.path != "/oasisapi/SingleZip":
         return write_refusal(404)
     name, market = question.get("queryname"), question.get("market_run_id", "DAM")
@@ -115,19 +115,19 @@ def answer_request(question: Question) -> WireAnswer:
     if period.duration > LONGEST_REQUEST:
         text = "Data can be requested for period of 31 days only"
         return _write_error(question, "INVALID_REQUEST", "1004", text)
-    begins = list_interval_starts(period.start, period.end, report.markets[market])
+    interval_starts = list_interval_starts(period.start, period.end, report.markets[market])
     released = to_times([_find_release(name, market, question.now) - report.markets[market]])[0]
-    begins = begins[begins <= released]
+    interval_starts = interval_starts[interval_starts <= released]
     if name.startswith("PRC_"):
-        begins = begins[begins >= to_times([question.now - PRICES_KEPT])[0]]
+        interval_starts = interval_starts[interval_starts >= to_times([question.now - PRICES_KEPT])[0]]
     member = f"{period.start:%Y%m%d}_{period.end:%Y%m%d}_{name}_{market}_{question.now:%Y%m%d_%H_%M_%S}_v1"
-    if not len(begins):
+    if not len(interval_starts):
         return _write_error(question, member, "1000", "No data returned for the specified selection")
-    return _write_zip(question, member, f"{member}.csv", _write_csv(question, report, market, begins))
+    return _write_zip(question, member, f"{member}.csv", _write_csv(question, report, market, interval_starts))
 
 
 def write_refusal(status: int, window: float = 5, speed: float = 1) -> WireAnswer:
-    """The web page that goes with an error of this status; a 429 asks to wait for the window."""
+    """Returns the web page for an error with this status; a 429 asks to wait for the window."""
     if status == 429:
         text = f"CAISO Acceptable Use Policy Violation. Please retry your request after {window / speed:g} seconds."
         return write_html(text, status)
@@ -143,16 +143,16 @@ def _read_period(question: Question) -> Period | None:
 
 
 def _find_release(name: str, market: str, now: datetime) -> datetime:
-    """The end of what is published: actual values after they are, day-ahead ones at noon Pacific."""
+    """Returns the end of what is published: actual values after their hour, day-ahead ones at noon Pacific time."""
     if market in ("ACTUAL", "RTM"):
         forecast = name == "SLD_FCST" and market == "RTM"
         return now + timedelta(hours=1) if forecast else now - timedelta(hours=1)
-    local = now.astimezone(ZONE)
+    local_time = now.astimezone(ZONE)
     days = {"DAM": 1, "2DA": 2, "7DA": 7}[market]
-    return local_midnight(local.date() + timedelta(days=days + (local.hour >= 12)), ZONE)
+    return local_midnight(local_time.date() + timedelta(days=days + (local_time.hour >= 12)), ZONE)
 
 
-def _write_error(question: Question, member: str, code: str, text: str) -> WireAnswer:
+def _write_error(question: Question, member: str, error_code: str, description: str) -> WireAnswer:
     body = f"""<?xml version="1.0" encoding="UTF-8"?>
 <m:OASISReport xmlns:m="http://www.caiso.com/soa/OASISReport_v1.xsd">
 <m:MessageHeader>
@@ -164,8 +164,8 @@ def _write_error(question: Question, member: str, code: str, text: str) -> WireA
 <m:RTO>
 <m:name>CAISO</m:name>
 <m:ERROR>
-<m:ERR_CODE>{code}</m:ERR_CODE>
-<m:ERR_DESC>{text}</m:ERR_DESC>
+<m:ERR_CODE>{error_code}</m:ERR_CODE>
+<m:ERR_DESC>{description}</m:ERR_DESC>
 </m:ERROR>
 </m:RTO>
 </m:MessagePayload>
@@ -182,34 +182,45 @@ def _write_zip(question: Question, name: str, member: str, text: str) -> WireAns
     return WireAnswer(buffer.getvalue(), content_type="application/x-zip-compressed", headers=headers)
 
 
-def _write_csv(question: Question, report: ImitatedReport, market: str, begins: Times) -> str:
-    """All rows of the report, in no order."""
-    step = np.timedelta64(int(report.markets[market].total_seconds()), "s")
-    shared = _write_interval_columns(begins, step)
+def _write_csv(question: Question, report: ImitatedReport, market: str, interval_starts: Times) -> str:
+    """Returns all rows of the report, unsorted."""
+    interval_length = np.timedelta64(int(report.markets[market].total_seconds()), "s")
+    shared = _write_interval_columns(interval_starts, interval_length)
     rows: list[str] = []
-    for group, (labels, values) in enumerate(report.series(question, begins + step // 2, market), 1):
-        written = [_write_value(value) for value in np.round(values, report.decimals).tolist()]
-        own = {"MARKET_RUN_ID": market, "GROUP": str(group), **labels}
+    for group, (labels, values) in enumerate(
+        report.series(question, interval_starts + interval_length // 2, market), 1
+    ):
+        written_values = [_write_value(value) for value in np.round(values, report.decimals).tolist()]
+        row_labels = {"MARKET_RUN_ID": market, "GROUP": str(group), **labels}
         columns = [
-            shared.get(name) or (written if name == report.value else repeat(own[name], len(begins)))
+            shared.get(name)
+            or (written_values if name == report.value else repeat(row_labels[name], len(interval_starts)))
             for name in report.columns
         ]
         rows += [",".join(parts) for parts in zip(*columns, strict=True)]
-    order = np.argsort(question.grid.draw_uniform("row order", np.arange(len(rows)).astype("datetime64[s]")))
-    return "\n".join([",".join(report.columns), *(rows[number] for number in order.tolist())]) + "\n"
+    row_order = np.argsort(question.grid.draw_uniform("row order", np.arange(len(rows)).astype("datetime64[s]")))
+    return "\n".join([",".join(report.columns), *(rows[number] for number in row_order.tolist())]) + "\n"
 
 
-def _write_interval_columns(begins: Times, step: np.timedelta64) -> dict[str, list[str]]:
-    """The columns that tell the interval, in GMT and as operating day and hour."""
-    offset = find_utc_offset(begins, ZONE.key)
-    again = find_utc_offset(begins - HOUR_STEP, ZONE.key) > offset  # the autumn hour that the clock shows twice
-    local = begins + offset
-    hours = np.where(again, 25, (local - local.astype("datetime64[D]")) // HOUR_STEP + 1)
-    intervals = np.where(step < HOUR_STEP, (local - local.astype("datetime64[h]")) // step + 1, 0)
+def _write_interval_columns(interval_starts: Times, interval_length: np.timedelta64) -> dict[str, list[str]]:
+    """Returns the columns of the interval, in GMT and as operating day and hour."""
+    offset = find_utc_offset(interval_starts, ZONE.key)
+    is_repeated_hour = (
+        find_utc_offset(interval_starts - HOUR_STEP, ZONE.key) > offset
+    )  # the autumn hour that occurs twice
+    local_times = interval_starts + offset
+    hours = np.where(is_repeated_hour, 25, (local_times - local_times.astype("datetime64[D]")) // HOUR_STEP + 1)
+    intervals = np.where(
+        interval_length < HOUR_STEP, (local_times - local_times.astype("datetime64[h]")) // interval_length + 1, 0
+    )
     return {
-        "INTERVALSTARTTIME_GMT": [f"{text}-00:00" for text in np.datetime_as_string(begins, unit="s").tolist()],
-        "INTERVALENDTIME_GMT": [f"{text}-00:00" for text in np.datetime_as_string(begins + step, unit="s").tolist()],
-        "OPR_DT": np.datetime_as_string(local, unit="D").tolist(),
+        "INTERVALSTARTTIME_GMT": [
+            f"{text}-00:00" for text in np.datetime_as_string(interval_starts, unit="s").tolist()
+        ],
+        "INTERVALENDTIME_GMT": [
+            f"{text}-00:00" for text in np.datetime_as_string(interval_starts + interval_length, unit="s").tolist()
+        ],
+        "OPR_DT": np.datetime_as_string(local_times, unit="D").tolist(),
         "OPR_HR": [str(hour) for hour in hours.tolist()],
         "OPR_INTERVAL": [str(interval) for interval in intervals.tolist()],
     }
@@ -220,14 +231,14 @@ def _write_value(value: float) -> str:
 
 
 def _forecast_state(grid: Grid, middles: Times, market: str) -> GridState:
-    """The grid as the market saw it."""
+    """Returns the state of the grid as the market forecast it."""
     days = {"DAM": 0, "2DA": 1, "7DA": 6}.get(market)
     lead = 0.5 if days is None else count_day_ahead_lead(middles, ZONE.key) + 24 * days
     return grid.state_at(CODE, middles, lead)
 
 
 def _make_load_series(question: Question, middles: Times, market: str) -> list[tuple[SeriesLabels, Values]]:
-    """Load by area, whole MW; that of the system is the sum of its own areas."""
+    """Returns the load by area, in whole MW; the load of the system is the sum of its own areas."""
     grid, actual = question.grid, market == "ACTUAL"
     state = grid.state_at(CODE, middles) if actual else _forecast_state(grid, middles, market)
     demand = (
@@ -237,17 +248,17 @@ def _make_load_series(question: Question, middles: Times, market: str) -> list[t
     )
     loads = {area: np.round(CALIFORNIA.zones[zone] * demand) for area, zone in LOAD_AREAS.items()}
     areas = {"CA ISO-TAC": sum(loads.values(), np.zeros(len(middles))), **loads}
-    for area, size in zip(
+    for area, relative_size in zip(
         OUTSIDE_AREAS, grid.draw_uniform("area", np.arange(len(OUTSIDE_AREAS)).astype("datetime64[s]")), strict=True
     ):
         areas[area] = np.round(
-            (0.01 + 0.2 * size) * demand * (0.95 + 0.1 * grid.draw_uniform(f"{area} {market}", middles))
+            (0.01 + 0.2 * relative_size) * demand * (0.95 + 0.1 * grid.draw_uniform(f"{area} {market}", middles))
         )
     label = "Total Actual Hourly Integrated Load" if actual else "Demand Forecast"
-    item = "SYS_FCST_ACT_MW" if actual else f"SYS_FCST_{market}_MW"
-    own = {"LOAD_TYPE": "0", "LABEL": label, "XML_DATA_ITEM": item, "EXECUTION_TYPE": market}
+    data_item = "SYS_FCST_ACT_MW" if actual else f"SYS_FCST_{market}_MW"
+    labels = {"LOAD_TYPE": "0", "LABEL": label, "XML_DATA_ITEM": data_item, "EXECUTION_TYPE": market}
     return [
-        (own | {"TAC_AREA_NAME": area, "POS": f"7.{number}" if number else "7"}, values)
+        (labels | {"TAC_AREA_NAME": area, "POS": f"7.{number}" if number else "7"}, values)
         for number, (area, values) in enumerate(areas.items())
     ]
 
@@ -255,21 +266,21 @@ def _make_load_series(question: Question, middles: Times, market: str) -> list[t
 def _make_renewable_series(question: Question, middles: Times, market: str) -> list[tuple[SeriesLabels, Values]]:
     actual = market == "ACTUAL"
     state = question.grid.state_at(CODE, middles) if actual else _forecast_state(question.grid, middles, market)
-    label, item = ("Actual", "RENEW_ACT_MW") if actual else ("Forecast Day Ahead", "RENEW_FCST_DA_MW")
+    label, data_item = ("Actual", "RENEW_ACT_MW") if actual else ("Forecast Day Ahead", "RENEW_FCST_DA_MW")
     return [
         (
             {
                 "TRADING_HUB": hub,
-                "RENEWABLE_TYPE": kind.capitalize(),
+                "RENEWABLE_TYPE": renewable_type.capitalize(),
                 "LABEL": f"Renewable {label}",
-                "XML_DATA_ITEM": item,
+                "XML_DATA_ITEM": data_item,
                 "MARKET_RUN_ID_POS": "1",
                 "RENEW_POS": str(2 - number),
             },
-            share * state.generation[kind],
+            share * state.generation[renewable_type],
         )
         for hub, shares in HUBS.items()
-        for number, (kind, share) in enumerate(zip(("solar", "wind"), shares, strict=True))
+        for number, (renewable_type, share) in enumerate(zip(("solar", "wind"), shares, strict=True))
     ]
 
 
@@ -284,31 +295,39 @@ def _make_schedule_series(question: Question, middles: Times, market: str) -> li
     }
     members: list[tuple[SeriesLabels, Values]] = []
     for position, (schedule, total) in enumerate(totals.items(), 1):
-        kind, item, place, shares = SCHEDULES[schedule]
-        whole = {"SLRS_TYPE": "ALL", "XML_DATA_ITEM": f"ISO_{item}", "POS": str(position)}
-        members.append((whole | {"TAC_ZONE_NAME": "Caiso_Totals", "SCHEDULE": schedule}, total))
-        part = {"SLRS_TYPE": kind, "XML_DATA_ITEM": item, "POS": str(place), "SCHEDULE": schedule}
-        members += [(part | {"TAC_ZONE_NAME": zone}, share * total) for zone, share in shares.items()]
+        schedule_type, data_item, position_of_part, shares = SCHEDULES[schedule]
+        total_labels = {"SLRS_TYPE": "ALL", "XML_DATA_ITEM": f"ISO_{data_item}", "POS": str(position)}
+        members.append((total_labels | {"TAC_ZONE_NAME": "Caiso_Totals", "SCHEDULE": schedule}, total))
+        zone_labels = {
+            "SLRS_TYPE": schedule_type,
+            "XML_DATA_ITEM": data_item,
+            "POS": str(position_of_part),
+            "SCHEDULE": schedule,
+        }
+        members += [(zone_labels | {"TAC_ZONE_NAME": zone}, share * total) for zone, share in shares.items()]
     return members
 
 
 def _make_price_series(question: Question, middles: Times, market: str) -> list[tuple[SeriesLabels, Values]]:
-    """Each node's price and components; the one for greenhouse gases came with 2025."""
+    """Returns the price of each node and its components; the greenhouse-gas component exists from 2025 on."""
     nodes = question.get("node").split(",") if question.get("node") else list(NODES)
     members: list[tuple[SeriesLabels, Values]] = []
     prices = question.grid.price_nodes(CODE, nodes, middles, "day_ahead" if market == "DAM" else "five_minute", 5)
     for node, price in prices.items():
-        place = dict.fromkeys(("NODE_ID_XML", "NODE_ID", "NODE", "PNODE_RESMRID"), node)
-        parts = {
+        node_labels = dict.fromkeys(("NODE_ID_XML", "NODE_ID", "NODE", "PNODE_RESMRID"), node)
+        components = {
             "LMP": ("LMP_PRC", price.total),
             "MCC": ("LMP_CONG_PRC", price.congestion),
             "MCE": ("LMP_ENE_PRC", price.energy),
             "MCL": ("LMP_LOSS_PRC", price.loss),
         }
         if middles[0] >= np.datetime64("2025-01-01"):
-            parts["MGHG"] = ("LMP_GHG_PRC", np.zeros(len(middles)))
-        own = place | {"GRP_TYPE": "ALL", "POS": "1"}
-        members += [(own | {"LMP_TYPE": part, "XML_DATA_ITEM": item}, values) for part, (item, values) in parts.items()]
+            components["MGHG"] = ("LMP_GHG_PRC", np.zeros(len(middles)))
+        labels = node_labels | {"GRP_TYPE": "ALL", "POS": "1"}
+        members += [
+            (labels | {"LMP_TYPE": part, "XML_DATA_ITEM": data_item}, values)
+            for part, (data_item, values) in components.items()
+        ]
     return members
 
 

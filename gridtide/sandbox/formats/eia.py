@@ -1,8 +1,8 @@
-"""EIA API v2 as the sandbox imitates it: /v2/electricity/rto/<route>/data/.
+"""EIA API v2, imitated: /v2/electricity/rto/<route>/data/.
 
-Labels name the hour *ending* in UTC, `start` and `end` are inclusive, numbers are strings, at most
-5,000 rows come at once and more bring a warning on every page. Rarely a value is null, absent or
-without its zero (`".306"`). An unknown route is the upstream's HTTP 500 that means 404.
+Labels name the hour *ending* in UTC, `start` and `end` are inclusive, numbers are strings. A page has at most 5,000
+rows, and if there are more, every page has a warning. Occasionally a value is null, absent or without its leading zero
+(`".306"`). For an unknown route the upstream answers HTTP 500 with code 404.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gridtide.simulation import (
 )
 
 RATE_LIMITS = ((5, 1.0), (9000, 3600.0))
-"""Requests in seconds."""
+"""Requests per number of seconds."""
 
 
 ROWS_PER_PAGE = 5000
@@ -47,7 +47,7 @@ EASTERN = ZoneInfo("America/New_York")
 
 
 FORECAST_HOUR = 11
-"""The Eastern hour from which tomorrow's day-ahead forecasts are out."""
+"""The Eastern hour from which tomorrow's day-ahead forecasts are published."""
 
 
 AUTHORITY_NAMES = {
@@ -87,7 +87,7 @@ AUTHORITY_NAMES = {
 
 
 FOREIGN = frozenset(("CEN", "HQT", "IESO", "NBSO"))
-"""Neighbours abroad, who report nothing themselves."""
+"""Neighbours abroad, which report nothing themselves."""
 
 
 TYPE_NAMES = {
@@ -107,13 +107,13 @@ FUEL_NAMES = dict(
 
 
 PUBLICATION_LAGS = {"D": 1, "NG": 5, "TI": 28}
-"""Hours from an hour's end to its publication; day-ahead forecasts come by the clock."""
+"""Hours from the end of an hour to its publication; day-ahead forecasts are published at a fixed time."""
 
 
 @dataclass(frozen=True, slots=True)
 class RouteSeries:
-    """One series of a route: its authority, the columns of its rows, what its value is, and the
-    kind (`D`, `DF`, `NG`, `TI`) that decides when it is published."""
+    """One series of a route: its authority, the columns of its rows, the function for its value, and the kind (`D`,
+    `DF`, `NG`, `TI`) that decides when it is published."""
 
     code: str
     columns: tuple[tuple[str, str], ...]
@@ -122,13 +122,13 @@ class RouteSeries:
 
     @property
     def name(self) -> str:
-        """What tells it from all others."""
+        """A unique name of the series."""
         return " ".join(value for key, value in self.columns if not key.endswith("-name"))
 
 
 @dataclass(frozen=True, slots=True)
 class ImitatedRoute:
-    """A route: which columns may be facets, all its series, and what its metadata say it holds."""
+    """A route: its facet columns, all of its series, and its description."""
 
     facets: tuple[str, ...]
     series: Callable[[], Sequence[RouteSeries]]
@@ -167,12 +167,12 @@ def _list_interchange_series() -> list[RouteSeries]:
     pairs = sorted(pair for tie in TIES for pair in (tie, tie[::-1]) if pair[0] not in FOREIGN)
     return [
         RouteSeries(
-            first,
-            (*_name_columns("fromba", first), *_name_columns("toba", second)),
-            lambda state, to=second: state.exports[to],  # type: ignore[misc]  # a default binds the loop's neighbour
+            from_authority,
+            (*_name_columns("fromba", from_authority), *_name_columns("toba", to_authority)),
+            lambda state, to=to_authority: state.exports[to],  # type: ignore[misc]  # a default binds the loop's neighbour
             "TI",
         )
-        for first, second in pairs
+        for from_authority, to_authority in pairs
     ]
 
 
@@ -218,11 +218,11 @@ IMITATED_ROUTES = {
 
 
 class _BadRequestError(Exception):
-    """What the upstream says about a request it does not understand."""
+    """The upstream's message for an invalid request."""
 
 
 def answer_request(question: Question) -> WireAnswer:
-    """What EIA would answer."""
+    """Returns the response of EIA."""
     key = question.headers.get("X-Api-Key") or question.get("api_key")
     if key != SECRETS["EIA_API_KEY"]:
         return _refuse(403, "API_KEY_INVALID" if key else "API_KEY_MISSING")
@@ -237,7 +237,7 @@ def answer_request(question: Question) -> WireAnswer:
 
 
 def write_refusal(status: int, window: float = 1, speed: float = 1) -> WireAnswer:
-    """EIA's own shape of an error of this status."""
+    """Returns an error with this status in EIA's format."""
     codes = {401: "API_KEY_MISSING", 403: "API_KEY_INVALID", 429: "OVER_RATE_LIMIT"}
     if status in codes:
         return _refuse(status, codes[status])
@@ -257,7 +257,7 @@ def _refuse(status: int, code: str) -> WireAnswer:
 
 @dataclass(frozen=True, slots=True)
 class _RowRequest:
-    """A request understood: which series, the hour-ending labels in the order of the rows, the page."""
+    """A parsed request: the series, the hour-ending labels in the order of the rows, and the page."""
 
     series: Sequence[RouteSeries]
     labels: Times
@@ -268,7 +268,7 @@ class _RowRequest:
 
     @classmethod
     def read(cls, question: Question, route: ImitatedRoute) -> _RowRequest:
-        """Raises `_BadRequestError` for what the upstream refuses."""
+        """Parses a request; raises `_BadRequestError` for one that the upstream refuses."""
         frequency = question.get("frequency", "hourly")
         if frequency != "hourly":
             raise _BadRequestError(
@@ -279,14 +279,14 @@ class _RowRequest:
             if column != "value":
                 raise _BadRequestError(f"Invalid data '{column}' provided. The only valid data are 'value'.")
         series = _choose_series(question, route)
-        backward = _read_direction(question) == "desc"
+        is_descending = _read_direction(question) == "desc"
         if _read_direction(question) is None:
             series = series[::-1]
         cutoffs = np.array([_find_cutoff(each_series.kind, question.now) for each_series in series], "datetime64[h]")
         return cls(
-            series[::-1] if backward else series,
+            series[::-1] if is_descending else series,
             _list_labels(question, cutoffs),
-            cutoffs[::-1] if backward else cutoffs,
+            cutoffs[::-1] if is_descending else cutoffs,
             _read_count(question, "offset", 0),
             min(_read_count(question, "length", ROWS_PER_PAGE), ROWS_PER_PAGE),
             bool(columns),
@@ -294,7 +294,7 @@ class _RowRequest:
 
 
 def _choose_series(question: Question, route: ImitatedRoute) -> list[RouteSeries]:
-    """The series that the facets leave."""
+    """Returns the series that match the facets."""
     chosen_values: dict[str, set[str]] = {}
     for key, value in question.query:
         match = re.fullmatch(r"facets\[([^\]]*)\]\[\d*\]", key)
@@ -311,7 +311,7 @@ def _choose_series(question: Question, route: ImitatedRoute) -> list[RouteSeries
 
 
 def _read_direction(question: Question) -> str | None:
-    """asc or desc, None without any sorting."""
+    """Returns asc or desc, or None without a sort."""
     column, direction = question.get("sort[0][column]"), question.get("sort[0][direction]", "asc")
     if not column:
         return None
@@ -321,10 +321,10 @@ def _read_direction(question: Question) -> str | None:
 
 
 def _list_labels(question: Question, cutoffs: Times) -> Times:
-    """The hour-ending labels that may have rows; in no good order unless a sort was asked for."""
-    last = max(cutoffs, default=FIRST_LABEL - 1)
+    """Returns the hour-ending labels that may have rows; in no useful order unless a sort is requested."""
+    last_label = max(cutoffs, default=FIRST_LABEL - 1)
     start = max(_read_hour(question, "start", FIRST_LABEL), FIRST_LABEL)
-    labels = np.arange(start, min(_read_hour(question, "end", last), last) + 1)
+    labels = np.arange(start, min(_read_hour(question, "end", last_label), last_label) + 1)
     direction = _read_direction(question)
     if direction is None and len(labels):
         stride = next(prime for prime in (7919, 7907) if len(labels) % prime)
@@ -333,31 +333,33 @@ def _list_labels(question: Question, cutoffs: Times) -> Times:
 
 
 def _read_hour(question: Question, name: str, otherwise: np.datetime64) -> np.datetime64:
-    text = question.get(name)
-    if not text:
+    parameter = question.get(name)
+    if not parameter:
         return otherwise
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(T\d{2})?", text):
-        raise _BadRequestError(f"Invalid {name} '{text}' provided. The format is 'YYYY-MM-DD\"T\"HH24'.")
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(T\d{2})?", parameter):
+        raise _BadRequestError(f"Invalid {name} '{parameter}' provided. The format is 'YYYY-MM-DD\"T\"HH24'.")
     try:
-        return np.datetime64(text, "h")
+        return np.datetime64(parameter, "h")
     except ValueError as error:
-        raise _BadRequestError(f"Invalid {name} '{text}' provided. The format is 'YYYY-MM-DD\"T\"HH24'.") from error
+        raise _BadRequestError(
+            f"Invalid {name} '{parameter}' provided. The format is 'YYYY-MM-DD\"T\"HH24'."
+        ) from error
 
 
 def _read_count(question: Question, name: str, otherwise: int) -> int:
-    text = question.get(name)
-    if text and not text.isdigit():
-        raise _BadRequestError(f"Invalid {name} '{text}' provided. It must be a whole number.")
-    return int(text) if text else otherwise
+    parameter = question.get(name)
+    if parameter and not parameter.isdigit():
+        raise _BadRequestError(f"Invalid {name} '{parameter}' provided. It must be a whole number.")
+    return int(parameter) if parameter else otherwise
 
 
 def _find_cutoff(kind: str, now: datetime) -> np.datetime64:
-    """The last hour-ending label of this kind that is out at `now`."""
+    """Returns the last hour-ending label of this kind that is published at `now`."""
     if kind != "DF":
         return _to_label(now - timedelta(hours=PUBLICATION_LAGS[kind]))
-    local = now.astimezone(EASTERN)
-    days = 2 if local.hour >= FORECAST_HOUR else 1
-    return _to_label(local_midnight(local.date() + timedelta(days=days), EASTERN))
+    local_time = now.astimezone(EASTERN)
+    days = 2 if local_time.hour >= FORECAST_HOUR else 1
+    return _to_label(local_midnight(local_time.date() + timedelta(days=days), EASTERN))
 
 
 def _to_label(moment: datetime) -> np.datetime64:
@@ -365,34 +367,41 @@ def _to_label(moment: datetime) -> np.datetime64:
 
 
 def _write_envelope(question: Question, route: ImitatedRoute, row_request: _RowRequest, key: str) -> WireAnswer:
-    # Hours before the first cutoff have a row for every series, later ones for fewer: with a running
-    # count the page's hours are found without making the rows before it.
-    before = np.concatenate(
+    # Hours before the first cutoff have a row for every series, later hours for fewer. A running count finds the
+    # hours of the page without making the rows before it.
+    rows_before = np.concatenate(
         [[0], np.cumsum(len(row_request.series) - np.searchsorted(np.sort(row_request.cutoffs), row_request.labels))]
     )
-    total = int(before[-1])
-    first = max(int(np.searchsorted(before, row_request.offset, "right")) - 1, 0)
-    last = int(np.searchsorted(before, min(row_request.offset + row_request.length, total)))
-    rows = _write_rows(question, row_request, row_request.labels[first:last]) if row_request.offset < total else []
-    skipped = row_request.offset - int(before[first])
+    total = int(rows_before[-1])
+    first_hour = max(int(np.searchsorted(rows_before, row_request.offset, "right")) - 1, 0)
+    end_hour = int(np.searchsorted(rows_before, min(row_request.offset + row_request.length, total)))
+    rows = (
+        _write_rows(question, row_request, row_request.labels[first_hour:end_hour])
+        if row_request.offset < total
+        else []
+    )
+    skipped = row_request.offset - int(rows_before[first_hour])
     warning = {
         "warning": "incomplete return",
         "description": "The API can only return 5000 rows in JSON format.  Please consider constraining your request "
         "with facet, start, or end, or using offset to paginate results.",
     }
-    head: dict[str, Any] = {"warnings": [warning]} if total > ROWS_PER_PAGE else {}
-    head |= {"total": str(total), "dateFormat": 'YYYY-MM-DD"T"HH24', "frequency": "hourly"}
+    opening_fields: dict[str, Any] = {"warnings": [warning]} if total > ROWS_PER_PAGE else {}
+    opening_fields |= {"total": str(total), "dateFormat": 'YYYY-MM-DD"T"HH24', "frequency": "hourly"}
     described = f"{route.description}  \n    Source: Form EIA-930\n    Product: Hourly Electric Grid Monitor"
     request = {"command": question.path, "params": {**_nest_query(question.query), "api_key": key}}
-    tail = {"description": described}, {"request": request, "apiVersion": "2.1.8", "ExcelAddInVersion": "2.1.0"}
-    opening, closing, around = (write_json(part).body for part in (head, *tail))
-    data = ",".join(rows[skipped : skipped + row_request.length]).encode()
-    body = b'{"response":' + opening[:-1] + b',"data":[' + data + b"]," + closing[1:] + b"," + around[1:]
+    closing_fields = (
+        {"description": described},
+        {"request": request, "apiVersion": "2.1.8", "ExcelAddInVersion": "2.1.0"},
+    )
+    opening, closing, envelope_end = (write_json(part).body for part in (opening_fields, *closing_fields))
+    joined_rows = ",".join(rows[skipped : skipped + row_request.length]).encode()
+    body = b'{"response":' + opening[:-1] + b',"data":[' + joined_rows + b"]," + closing[1:] + b"," + envelope_end[1:]
     return WireAnswer(body)
 
 
 def _write_rows(question: Question, row_request: _RowRequest, labels: Times) -> list[str]:
-    """The rows of whole hours as JSON, hour by hour."""
+    """Returns the rows of whole hours as JSON, hour by hour."""
     states = _States(question.grid, labels.astype("datetime64[s]"))
     columns = [_write_column(series, states, question.now, row_request.with_value) for series in row_request.series]
     periods = [f'{{"period":"{label}",' for label in np.datetime_as_string(labels, unit="h").tolist()]
@@ -401,7 +410,7 @@ def _write_rows(question: Question, row_request: _RowRequest, labels: Times) -> 
 
 
 class _States(dict[tuple[str, bool], GridState]):
-    """The grid in the hours that end at `ends`, made once for each authority and whether it is a forecast."""
+    """The grid in the hours that end at `ends`, computed once per authority and kind (actual or forecast)."""
 
     def __init__(self, grid: Grid, ends: Times) -> None:
         self.grid, self.ends = grid, ends
@@ -415,7 +424,7 @@ class _States(dict[tuple[str, bool], GridState]):
 
 
 def _write_column(series: RouteSeries, states: _States, now: datetime, with_value: bool) -> list[str]:
-    """What follows the period in the rows of one series, an hour each."""
+    """Returns the part after the period in the rows of one series, one per hour."""
     opening = write_json(dict(series.columns)).body.decode()[1:-1]
     closing = '"value-units":"megawatthours"}'
     if not with_value:
@@ -423,32 +432,33 @@ def _write_column(series: RouteSeries, states: _States, now: datetime, with_valu
     values = series.of(states[series.code, series.kind == "DF"])
     if series.kind != "DF":
         values = np.round(states.grid.publish_values(series.name, values, states.ends, now))
-    written = [f'"value":"{value}",' for value in values.astype(np.int64).tolist()]
-    odd = find_quirks(states.grid, series, states.ends, values)
-    for hour in np.flatnonzero(odd):
-        written[hour] = {1: '"value":null,', 2: "", 3: '"value":".306",'}[int(odd[hour])]
-    return [f"{opening},{value}{closing}" for value in written]
+    written_values = [f'"value":"{value}",' for value in values.astype(np.int64).tolist()]
+    quirks = find_quirks(states.grid, series, states.ends, values)
+    for hour in np.flatnonzero(quirks):
+        written_values[hour] = {1: '"value":null,', 2: "", 3: '"value":".306",'}[int(quirks[hour])]
+    return [f"{opening},{value}{closing}" for value in written_values]
 
 
 def find_quirks(grid: Grid, series: RouteSeries, ends: Times, values: Values) -> NDArray[np.int64]:
-    """Which of (hours,) values are odd on the wire, (hours,): 1 null, 2 absent, 3 a zero that reads `.306`; else 0."""
+    """Returns which values (hours,) are irregular on the wire, (hours,): 1 null, 2 absent, 3 a zero written `.306`;
+    else 0."""
     chance = grid.draw_uniform(f"{series.name} quirk", ends)
     return np.select([chance < 1 / 6000, chance < 2 / 6000, (chance < 1 / 300) & (values == 0)], [1, 2, 3], 0)
 
 
 def _nest_query(query: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """The query as the upstream echoes it: brackets as objects and lists."""
+    """Returns the query as the upstream echoes it: brackets become objects and lists."""
     nested: dict[str, Any] = {}
     for key, value in query:
-        name, *inner = re.findall(r"[^\[\]]+", key)
-        if name == "facets" and inner:
-            nested.setdefault(name, {}).setdefault(inner[0], []).append(value)
-        elif name == "sort" and len(inner) == 2:
-            sorts = nested.setdefault(name, [])
-            sorts += [{} for _ in range(int(inner[0]) + 1 - len(sorts))] if inner[0].isdigit() else []
-            sorts[int(inner[0])][inner[1]] = value
-        elif name == "data":
-            nested.setdefault(name, []).append(value)
+        parameter, *brackets = re.findall(r"[^\[\]]+", key)
+        if parameter == "facets" and brackets:
+            nested.setdefault(parameter, {}).setdefault(brackets[0], []).append(value)
+        elif parameter == "sort" and len(brackets) == 2:
+            sorts = nested.setdefault(parameter, [])
+            sorts += [{} for _ in range(int(brackets[0]) + 1 - len(sorts))] if brackets[0].isdigit() else []
+            sorts[int(brackets[0])][brackets[1]] = value
+        elif parameter == "data":
+            nested.setdefault(parameter, []).append(value)
         else:
-            nested[name] = value
+            nested[parameter] = value
     return nested

@@ -1,4 +1,4 @@
-"""What every imitated upstream gets and gives."""
+"""Requests to and responses from the imitated upstreams."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gridtide.simulation import Grid
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One HTTP request: its path, query and headers (by any case), asked at `now` of `grid`."""
+    """One HTTP request: its path, query and headers (by any case), made at `now` to `grid`."""
 
     path: str
     query: tuple[tuple[str, str], ...]
@@ -22,7 +22,7 @@ class Question:
     now: datetime
 
     def get(self, name: str, otherwise: str = "") -> str:
-        """The last value of a query parameter."""
+        """Returns the last value of a query parameter."""
         return dict(self.query).get(name, otherwise)
 
 
@@ -37,15 +37,15 @@ class WireAnswer:
 
 
 def write_json(document: Any, status: int = 200) -> WireAnswer:
-    """`document` as compact JSON."""
+    """Returns `document` as compact JSON."""
     return WireAnswer(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(), status)
 
 
 def write_html(text: str, status: int, headers: Mapping[str, str] | None = None) -> WireAnswer:
-    """A web page that says `text`."""
+    """Returns a web page with `text`."""
     return WireAnswer(f"<html><body><p>{text}</p></body></html>".encode(), status, "text/html", headers or {})
 
 
 def write_number(value: float) -> int | float:
-    """`value` as upstreams write numbers: whole ones without a point."""
+    """Writes `value` as upstreams do: whole numbers without a point."""
     return int(value) if value == int(value) else value

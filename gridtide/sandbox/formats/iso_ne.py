@@ -1,8 +1,8 @@
-"""ISO New England Web Services v1.1 as the sandbox imitates it: /api/v1.1/<resource>/….
+"""ISO New England Web Services v1.1, imitated: /api/v1.1/<resource>/….
 
-Everything is in the path, behind HTTP Basic; JSON by `Accept` or a `.json` suffix, else XML. Times
-are Eastern with their offset and name the beginning of an interval: spring days have 23 hours,
-autumn days 25. One record comes in three shapes, no record in several, fields drift over the years.
+The whole request is in the path, with HTTP Basic; JSON by `Accept` or a `.json` suffix, else XML. Times are Eastern
+with their offset and name the beginning of an interval: spring days have 23 hours, autumn days 25. A single record has
+three shapes, no record has several, and fields change over the years.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from gridtide.simulation import (
 )
 
 RATE_LIMITS: tuple[tuple[int, float], ...] = ()
-"""None is documented."""
+"""No limits are documented."""
 
 
 FIVE_MINUTES = timedelta(minutes=5)
@@ -71,21 +71,20 @@ SYSTEM_LOCATION = {"@LocId": "32", "$": "NEPOOL AREA"}
 
 
 LOAD_ZONES = {"32": 1.0, **NEW_ENGLAND.zones}
-"""Where demand is metered: shares of the system's."""
+"""The locations with metered demand, and their shares of the system's demand."""
 
 
 Records = Callable[[Question, date | None, str | None], Sequence[ReportRecord]]
-"""The records of an operating day, or of what is current (None), perhaps of one location only."""
+"""Returns the records of an operating day, or the current ones (None), optionally of one location only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource: the element its records are, what makes them, and which paths it has.
+    """One resource: the element of its records, the function that makes them, and its paths.
 
-    `current` is the shape a lone current record comes in: `records` are a list of one like any, an
-    `object` stands under the plural, a `bare` object or a bare `list` under the singular; None where
-    there is no current. `located` are the locations it may be asked for; with `by_location` a day
-    is to be had for one of them only.
+    `current` is the shape of a single current record: `records` are a list of one as usual, an `object` is under the
+    plural root, a `bare` object or a bare `list` under the singular root; None if there is no current record. `located`
+    are the locations that may be requested; with `by_location` a day can be requested for a single location only.
     """
 
     singular: str
@@ -101,12 +100,14 @@ class Resource:
 
 
 def answer_request(question: Question) -> WireAnswer:
-    """What ISO-NE would answer."""
-    pair = f"{SECRETS['ISO_NE_USERNAME']}:{SECRETS['ISO_NE_PASSWORD']}".encode()
-    if question.headers.get("Authorization") != f"Basic {base64.b64encode(pair).decode()}":
+    """Returns the response of ISO-NE."""
+    user_password = f"{SECRETS['ISO_NE_USERNAME']}:{SECRETS['ISO_NE_PASSWORD']}".encode()
+    if question.headers.get("Authorization") != f"Basic {base64.b64encode(user_password).decode()}":
         return write_refusal(401)
-    tail = question.path.removeprefix("/api/v1.1/").rstrip("/")
-    match = re.fullmatch(r"(.+?)(/all)?/(?:current|day/(\d{8}))(?:/location/(\d+))?", tail.removesuffix(".json"))
+    resource_path = question.path.removeprefix("/api/v1.1/").rstrip("/")
+    match = re.fullmatch(
+        r"(.+?)(/all)?/(?:current|day/(\d{8}))(?:/location/(\d+))?", resource_path.removesuffix(".json")
+    )
     resource = RESOURCES.get((match[1] + (match[2] or "")) if match else "")
     if match is None or resource is None or not _has_path(resource, match[3], match[4]):
         return write_refusal(404)
@@ -115,7 +116,7 @@ def answer_request(question: Question) -> WireAnswer:
     except ValueError:
         return write_refusal(400)
     document = _write_document(resource, list(resource.records(question, day, match[4])), question, day)
-    if tail.endswith(".json") or "json" in question.headers.get("Accept", ""):
+    if resource_path.endswith(".json") or "json" in question.headers.get("Accept", ""):
         return write_json(document)
     return WireAnswer(
         b'<?xml version="1.0" encoding="UTF-8"?>' + _write_xml(document).encode(), content_type="application/xml"
@@ -123,7 +124,7 @@ def answer_request(question: Question) -> WireAnswer:
 
 
 def write_refusal(status: int, window: float = 1, speed: float = 1) -> WireAnswer:
-    """The web page that goes with an error of this status."""
+    """Returns the web page for an error with this status."""
     challenge = {"WWW-Authenticate": 'Basic realm="ISO New England Web Services"'} if status == 401 else {}
     return write_html(f"HTTP Status {status}", status, challenge)
 
@@ -135,11 +136,11 @@ def _has_path(resource: Resource, day: str | None, location: str | None) -> bool
 
 
 def _write_document(resource: Resource, records: list[ReportRecord], question: Question, day: date | None) -> Any:
-    """`records` in the shape that the upstream gives them."""
+    """Returns `records` in the shape of the upstream."""
     if not records:
-        forms: list[Any] = [{resource.plural: {}}, {resource.plural: ""}, {resource.plural: None}]
-        forms += [{resource.plural: {resource.singular: []}}, {}]
-        return forms[(day or question.now.date()).toordinal() % len(forms)]
+        empty_documents: list[Any] = [{resource.plural: {}}, {resource.plural: ""}, {resource.plural: None}]
+        empty_documents += [{resource.plural: {resource.singular: []}}, {}]
+        return empty_documents[(day or question.now.date()).toordinal() % len(empty_documents)]
     if day is None and len(records) == 1:
         match resource.current:
             case "object":
@@ -152,39 +153,41 @@ def _write_document(resource: Resource, records: list[ReportRecord], question: Q
 
 
 def _write_xml(node: Any, name: str = "") -> str:
-    """`node` as elements: `@` are attributes, `$` is text."""
+    """Writes `node` as elements: `@` are attributes, `$` is text."""
     if isinstance(node, list):
         return "".join(_write_xml(item, name) for item in node)
     if not isinstance(node, dict):
         return f"<{name}>{escape('' if node is None else str(node))}</{name}>"
-    inner = "".join(_write_xml(value, key) for key, value in node.items() if key[0] not in "@$")
-    inner += escape(str(node.get("$", "")))
+    content = "".join(_write_xml(value, key) for key, value in node.items() if key[0] not in "@$")
+    content += escape(str(node.get("$", "")))
     attributes = "".join(f" {key[1:]}={quoteattr(str(value))}" for key, value in node.items() if key[0] == "@")
-    return f"<{name}{attributes}>{inner}</{name}>" if name else inner
+    return f"<{name}{attributes}>{content}</{name}>" if name else content
 
 
 def _write_stamps(times: Times) -> list[str]:
-    """Eastern times with milliseconds and offset: `2024-11-25T15:31:41.000-05:00`."""
+    """Returns Eastern times with milliseconds and offset: `2024-11-25T15:31:41.000-05:00`."""
     offsets = find_utc_offset(times, ZONE.key)
-    local = np.datetime_as_string(times + offsets, unit="s").tolist()
+    local_times = np.datetime_as_string(times + offsets, unit="s").tolist()
     hours = (offsets // np.timedelta64(3600, "s")).tolist()
-    return [f"{text}.000{'-' if hour < 0 else '+'}{abs(hour):02d}:00" for text, hour in zip(local, hours, strict=True)]
+    return [
+        f"{text}.000{'-' if hour < 0 else '+'}{abs(hour):02d}:00" for text, hour in zip(local_times, hours, strict=True)
+    ]
 
 
 def _name_location(location: str) -> ReportRecord:
-    kind, name = LOCATIONS[location]
-    return {"@LocId": location, "@LocType": kind, "$": name}
+    location_type, name = LOCATIONS[location]
+    return {"@LocId": location, "@LocType": location_type, "$": name}
 
 
 RowMaker = Callable[[Question, Times, Sequence[str]], Mapping[str, Sequence[ReportRecord]]]
-"""The fields of each location at these interval starts."""
+"""Returns the fields of each location at these interval starts."""
 
 
 def _list_intervals(
     step: timedelta, released: Callable[[datetime], datetime], rows: RowMaker, newest: timedelta = timedelta(0)
 ) -> Records:
-    """Records of intervals of length `step`, published up to what `released` says; the current one
-    is the last that has ended, or, with `newest`, the one that runs."""
+    """Returns records of intervals of length `step`, published up to the time from `released`. The current record is
+    that of the last complete interval, or, with `newest`, of the running one."""
 
     def records(question: Question, day: date | None, location: str | None) -> list[ReportRecord]:
         limit = released(question.now)
@@ -211,9 +214,9 @@ def _apply_lag(lag: timedelta) -> Callable[[datetime], datetime]:
 
 
 def _find_market_clearing(now: datetime) -> datetime:
-    """Tomorrow's day-ahead results are out at 13:00 Eastern."""
-    local = now.astimezone(ZONE)
-    return local_midnight(local.date() + timedelta(days=2 if local.hour >= 13 else 1), ZONE)
+    """Returns the end of the published day-ahead results; tomorrow's are published at 13:00 Eastern time."""
+    local_time = now.astimezone(ZONE)
+    return local_midnight(local_time.date() + timedelta(days=2 if local_time.hour >= 13 else 1), ZONE)
 
 
 def _make_prices(market: Market, step: timedelta) -> RowMaker:
@@ -269,21 +272,22 @@ def _make_demand(market: Market) -> RowMaker:
 
 
 def _round_values(fields: Mapping[str, Values]) -> list[ReportRecord]:
-    """Records of numbers with three decimals."""
+    """Returns records of numbers with three decimals."""
     columns = [[write_number(value) for value in np.round(values, 3).tolist()] for values in fields.values()]
     return [dict(zip(fields, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def list_readings(grid: Grid, day: date) -> Times:
-    """When the fuel mix of an operating day was read: 188 to 267 times a day of 24 hours, at odd seconds."""
+    """Returns the times at which the fuel mix of an operating day was read: 188 to 267 times in a day of 24 hours, at
+    irregular seconds."""
     period = local_day(day, ZONE)
     begin = to_times([period.start])
     seconds = int(period.duration.total_seconds())
     count = int((188 + 80 * grid.draw_uniform("readings", begin)[0]) * seconds / 86400)
     number = np.arange(count)
     jitter = 0.15 + 0.7 * grid.draw_uniform("reading", begin + number.astype("timedelta64[s]"))
-    read: Times = begin + np.floor((number + jitter) * seconds / count).astype("timedelta64[s]")
-    return read
+    reading_times: Times = begin + np.floor((number + jitter) * seconds / count).astype("timedelta64[s]")
+    return reading_times
 
 
 def _make_fuel_mix(question: Question, day: date | None, location: str | None) -> list[ReportRecord]:
@@ -307,15 +311,15 @@ def _make_fuel_mix(question: Question, day: date | None, location: str | None) -
                 continue
             record = {"BeginDate": begin, "GenMw": int(output[number]), "FuelCategoryRollup": rollups.get(fuel, fuel)}
             marginal = fuel == "Natural Gas" or (fuel == "Hydro" and flags[number] > 0.85)
-            # On rare readings the upstream does not say which fuel is marginal.
+            # In a few readings the upstream does not state which fuel is marginal.
             flag = {} if flags[number] < 0.004 else {"MarginalFlag": "Y" if marginal else "N"}
             records.append(record | {"FuelCategory": fuel} | flag)
     return records
 
 
 def draw_fuel_mix(grid: Grid, times: Times, state: GridState) -> dict[str, Values]:
-    """Output by ISO-NE's fuel categories in whole MW, NaN where a category is not listed; what the
-    small ones have is taken from natural gas, so that the sum stays."""
+    """Returns the output by ISO-NE's fuel categories in whole MW, NaN for a category that is not listed; the small
+    categories are subtracted from natural gas, so that the sum is unchanged."""
     generation = state.generation
     refuse, wood = np.round(0.45 * generation["other"]), np.round(0.5 * generation["other"])
     other_small = np.where(
@@ -340,28 +344,28 @@ def draw_fuel_mix(grid: Grid, times: Times, state: GridState) -> dict[str, Value
 
 
 ISSUES = ((-2, 3.6), (-2, 9.3), (-2, 15.3), (-1, 3.8), (-1, 9.4), (-1, 15.4), (0, 3.75), (0, 9.3), (0, 13.1))
-"""When forecasts for a day are made: days from it and hours of the clock, more or less."""
+"""When forecasts for a day are made: days relative to it and local hours, approximately."""
 
 
 def list_vintages(grid: Grid, day: date) -> list[datetime]:
-    """The creation times of the 6 to 9 forecasts for an operating day, UTC."""
+    """Returns the creation times of the 6 to 9 forecasts for an operating day, UTC."""
     created = [
         datetime.combine(day, time(), ZONE) + timedelta(days=days, seconds=int(3600 * hour)) for days, hour in ISSUES
     ]
-    chance = grid.draw_uniform("vintage", to_times(created))
-    chosen = [
+    draws = grid.draw_uniform("vintage", to_times(created))
+    selected = [
         (moment, draw)
-        for number, (moment, draw) in enumerate(zip(created, chance, strict=True))
+        for number, (moment, draw) in enumerate(zip(created, draws, strict=True))
         if number in (0, 3, 4, 6, 7, 8) or draw > 0.3
     ]
-    return [(moment + timedelta(seconds=int(900 * draw))).astimezone(UTC) for moment, draw in chosen]
+    return [(moment + timedelta(seconds=int(900 * draw))).astimezone(UTC) for moment, draw in selected]
 
 
 def _make_load_forecast(question: Question, day: date | None, location: str | None) -> list[ReportRecord]:
-    """The newest forecast of each hour; currently that of the last hour there is one for."""
-    last = (question.now - timedelta(hours=4)).astimezone(ZONE).date() + timedelta(days=2)
+    """Returns the newest forecast of each hour; the current one is that of the last hour with a forecast."""
+    last_day = (question.now - timedelta(hours=4)).astimezone(ZONE).date() + timedelta(days=2)
     newest: dict[str, ReportRecord] = {}
-    for record in _make_all_forecasts(question, day or last, location):
+    for record in _make_all_forecasts(question, day or last_day, location):
         newest[record["BeginDate"]] = record
     return list(newest.values())[0 if day else -1 :]
 
@@ -376,8 +380,8 @@ def _make_all_forecasts(question: Question, day: date | None, location: str | No
     ]
     loads = []
     for moment in created:
-        lead = np.maximum((begins - to_times([moment])) / np.timedelta64(3600, "s"), 1.0)
-        state = question.grid.state_at(CODE, begins + HALF_HOUR, lead)
+        lead_hours = np.maximum((begins - to_times([moment])) / np.timedelta64(3600, "s"), 1.0)
+        state = question.grid.state_at(CODE, begins + HALF_HOUR, lead_hours)
         loads.append(np.round(state.demand, -1).astype(int).tolist())
     return [
         {"BeginDate": begin, "CreationDate": write_stamp(moment), "LoadMw": load[number], "NetLoadMw": load[number]}
@@ -387,8 +391,8 @@ def _make_all_forecasts(question: Question, day: date | None, location: str | No
 
 
 def _make_report(hour: float, write: Callable[[Grid, date], ReportRecord]) -> Records:
-    """A daily report, made at this Eastern hour or up to half an hour later; the current one is the
-    last that was made."""
+    """Makes a daily report at this Eastern hour or up to half an hour later; the current one is the last that was
+    made."""
 
     def creation_time(grid: Grid, day: date) -> datetime:
         clock = datetime.combine(day, time(), ZONE) + timedelta(hours=hour)

@@ -1,7 +1,7 @@
-"""The daily reports of ISO New England as the sandbox writes them: morning report and seven-day forecast.
+"""The daily reports of ISO New England, imitated: morning report and seven-day forecast.
 
-Numbers hang together as the upstream's do (capacity less outages plus imports is what is available,
-that less load and reserves the surplus), and fields and types drift over the years as they did.
+The numbers are consistent as the upstream's are (capacity less outages plus imports is the available capacity; less
+load and reserves it is the surplus), and fields and types change over the years as they did.
 """
 
 from __future__ import annotations
@@ -30,20 +30,21 @@ RESERVE = 2048
 
 
 DRIFT = 2020
-"""The year in which the reports' fields and types are taken to have changed."""
+"""The year in which the reports' fields and types change here."""
 
 
 ReportRecord = dict[str, Any]
 
 
 def write_stamp(moment: datetime) -> str:
-    """Eastern time with milliseconds and offset: `2024-11-25T15:31:41.000-05:00`."""
+    """Returns Eastern time with milliseconds and offset: `2024-11-25T15:31:41.000-05:00`."""
     return moment.astimezone(ZONE).isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True, slots=True)
 class _PeakDay:
-    """The highest demand of an operating day as foreseen some hours ahead, and the grid then, whole MW."""
+    """The highest demand of an operating day, as forecast some hours ahead, and the exports at that time, in whole
+    MW."""
 
     moment: datetime
     load: int
@@ -54,32 +55,35 @@ class _PeakDay:
         period = local_day(day, ZONE)
         begins = list_interval_starts(period.start, period.end, ONE_HOUR)
         state = grid.state_at(CODE, begins + np.timedelta64(1800, "s"), lead).whole()
-        top = int(np.argmax(state.demand))
-        exports = {to: int(flow[top]) for to, flow in state.exports.items()}
-        return cls(period.start + top * ONE_HOUR, int(state.demand[top]), exports)
+        peak_index = int(np.argmax(state.demand))
+        exports = {neighbour: int(flow[peak_index]) for neighbour, flow in state.exports.items()}
+        return cls(period.start + peak_index * ONE_HOUR, int(state.demand[peak_index]), exports)
 
 
 def _estimate_ties(exports: Mapping[str, int]) -> dict[str, int]:
-    """Flows by tie line, exports positive."""
-    quebec, york = exports["HQT"], exports["NYIS"]
+    """Returns the flows by tie line, exports positive."""
+    quebec, new_york = exports["HQT"], exports["NYIS"]
     return {
         "Highgate": round(0.15 * quebec),
         "NB": exports["NBSO"],
-        "NYISO AC": york - round(0.3 * york),
-        "NYISO CSC": round(0.2 * york),
-        "NYISO NNC": round(0.3 * york) - round(0.2 * york),
+        "NYISO AC": new_york - round(0.3 * new_york),
+        "NYISO CSC": round(0.2 * new_york),
+        "NYISO NNC": round(0.3 * new_york) - round(0.2 * new_york),
         "Phase 2": quebec - round(0.15 * quebec),
     }
 
 
-def _find_high(grid: Grid, city: str, day: date, lead: float) -> tuple[int, int]:
-    """The day's highest temperature and dew point in a load centre, °F."""
-    place = next(place for place in NEW_ENGLAND.places if place.name == city.lower())
+def _find_high(grid: Grid, city: str, day: date, lead_hours: float) -> tuple[int, int]:
+    """Returns the day's highest temperature and dew point in a load centre, in °F."""
+    load_centre = next(load_centre for load_centre in NEW_ENGLAND.places if load_centre.name == city.lower())
     period = local_day(day, ZONE)
-    sky = grid.weather_at(
-        [place.latitude], [place.longitude], list_interval_starts(period.start, period.end, ONE_HOUR), lead
+    weather = grid.weather_at(
+        [load_centre.latitude],
+        [load_centre.longitude],
+        list_interval_starts(period.start, period.end, ONE_HOUR),
+        lead_hours,
     )
-    return round(float(sky.temperature.max()) * 1.8 + 32), round(float(sky.dew_point.max()) * 1.8 + 32)
+    return round(float(weather.temperature.max()) * 1.8 + 32), round(float(weather.dew_point.max()) * 1.8 + 32)
 
 
 def _draw_outages(grid: Grid, day: date) -> int:
@@ -87,15 +91,15 @@ def _draw_outages(grid: Grid, day: date) -> int:
 
 
 def make_morning_report(grid: Grid, day: date) -> ReportRecord:
-    """The operating day as foreseen on its morning; types and fields are those of its year."""
+    """Returns the report on the operating day as forecast on its morning; types and fields are those of its year."""
     today, yesterday = _PeakDay.of(grid, day, 10.0), _PeakDay.of(grid, day - timedelta(days=1), 0.0)
     outages, imports = _draw_outages(grid, day), -sum(today.exports.values())
     available = INSTALLED - outages + imports
-    early = day.year < DRIFT
+    is_early = day.year < DRIFT
     ties = _estimate_ties(today.exports)
     return {
         "BeginDate": write_stamp(local_midnight(day, ZONE)),
-        "ReportType": "Final" if early else "Operational Capacity Update Report",
+        "ReportType": "Final" if is_early else "Operational Capacity Update Report",
         "PeakLoadTodayHour": write_stamp(today.moment),
         "PeakLoadTodayMw": today.load,
         "PeakLoadYesterdayHour": write_stamp(yesterday.moment),
@@ -118,7 +122,7 @@ def make_morning_report(grid: Grid, day: date) -> ReportRecord:
         "UnitCommMinOrrMw": 0,
         **(
             {"ExpActOp4Mw": 0, "NonCommUnitsCapMw": 0, "NyIsoSarAvail": "Y", "GeoMagDistIsoAction": "None"}
-            if early
+            if is_early
             else {"ExpActOp4Mw": "0", "UncommitedAvailDRRMw": 14, "DRRCapacityMw": 199}
         ),
         "CityForecastDetail": [
@@ -139,7 +143,7 @@ def make_morning_report(grid: Grid, day: date) -> ReportRecord:
 
 
 def make_seven_day_forecast(grid: Grid, day: date) -> ReportRecord:
-    """The six operating days after `day` as foreseen on it, called days 2 to 7."""
+    """Returns the forecast, made on `day`, for the six operating days after it, which are called days 2 to 7."""
     return {
         "BeginDate": write_stamp(local_midnight(day + timedelta(days=1), ZONE)),
         "MarketDay": [_make_market_day(grid, day, number) for number in range(2, 8)],
@@ -148,14 +152,14 @@ def make_seven_day_forecast(grid: Grid, day: date) -> ReportRecord:
 
 def _make_market_day(grid: Grid, issued: date, number: int) -> ReportRecord:
     day = issued + timedelta(days=number - 1)
-    lead = 24.0 * (number - 1) + 10
-    peak = _PeakDay.of(grid, day, lead)
-    outages, imports = _draw_outages(grid, issued), -sum(peak.exports.values())
-    early = issued.year < DRIFT
-    required = peak.load + RESERVE + 160
-    cities = {city: _find_high(grid, city, day, lead) for city in ("Boston", "Hartford")}
+    lead_hours = 24.0 * (number - 1) + 10
+    peak_day = _PeakDay.of(grid, day, lead_hours)
+    outages, imports = _draw_outages(grid, issued), -sum(peak_day.exports.values())
+    is_early = issued.year < DRIFT
+    required = peak_day.load + RESERVE + 160
+    cities = {city: _find_high(grid, city, day, lead_hours) for city in ("Boston", "Hartford")}
     return {
-        **({"@Day": str(number)} if early else {"Day": number}),
+        **({"@Day": str(number)} if is_early else {"Day": number}),
         "MarketDate": write_stamp(local_midnight(day, ZONE)),
         "CsoMw": INSTALLED,
         "DelistMw": 971,
@@ -164,19 +168,20 @@ def _make_market_day(grid: Grid, issued: date, number: int) -> ReportRecord:
         "TotAvailGenMw": INSTALLED - outages,
         "PeakImportMw": imports,
         "TotAvailGenImportMw": INSTALLED - outages + imports,
-        "PeakLoadMw": round(peak.load, -1),
+        "PeakLoadMw": round(peak_day.load, -1),
         "ReplReserveReqMw": 160,
         "ReqdReserveMw": RESERVE,
         "ReqdReserveInclReplMw": RESERVE + 160,
         "TotLoadPlusReqdReserveMw": required,
         "SurplusDeficiencyMw": INSTALLED - outages + imports - required,
-        **({"RtdrMw": 145, "RtegMw": 1, "EnergyEmergency": "N"} if early else {"DrrMw": 245}),
+        **({"RtdrMw": 145, "RtegMw": 1, "EnergyEmergency": "N"} if is_early else {"DrrMw": 245}),
         "PowerWatch": "N",
         "PowerWarn": "N",
         **{f"ColdWeather{kind}": "N" if number < 4 else "-" for kind in ("Watch", "Warn", "Event")},
         "Weather": {
             "CityWeather": [
-                {"CityName": city, "HighTempF": high, "DewPointF": dew} for city, (high, dew) in cities.items()
+                {"CityName": city, "HighTempF": high, "DewPointF": dew_point}
+                for city, (high, dew_point) in cities.items()
             ]
         },
     }

@@ -1,7 +1,7 @@
-"""Open-Meteo as the sandbox imitates it: /v1/archive (ERA5, five days late) and /v1/forecast.
+"""Open-Meteo, imitated: /v1/archive (ERA5, five days late) and /v1/forecast.
 
-Several coordinates give a list, several models suffixed columns; any zone but GMT comes with one
-fixed offset for the whole answer. Errors are HTTP 400 with a reason.
+Several coordinates give a list, several models give columns with suffixes. In any time zone but GMT the whole response
+has one fixed offset. Errors are HTTP 400 with a reason.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gridtide.sandbox.formats.exchange import Question, WireAnswer, write_json
 from gridtide.simulation import HOUR_STEP, WEATHER, Times, Values, Weather, list_interval_starts, to_times
 
 RATE_LIMITS = ((600, 60.0), (5000, 3600.0), (10_000, 86_400.0))
-"""Calls in seconds."""
+"""Calls per number of seconds."""
 
 
 ARCHIVE, FORECAST = "/v1/archive", "/v1/forecast"
@@ -32,16 +32,16 @@ FIRST_DAY = {ARCHIVE: date(1940, 1, 1), FORECAST: date(2016, 1, 1)}
 
 
 DAYS_AHEAD = {ARCHIVE: 0, FORECAST: 16}
-"""Days after today that may be asked for."""
+"""How many days after today may be requested."""
 
 
 class _BadRequestError(Exception):
-    """The reason the upstream gives."""
+    """The reason in the upstream's error."""
 
 
 @dataclass(frozen=True, slots=True)
 class _ForecastRequest:
-    """A request understood: P points, the hours, the variables and the models."""
+    """A parsed request: P points, the days, the variables and the models."""
 
     latitudes: Sequence[float]
     longitudes: Sequence[float]
@@ -53,7 +53,7 @@ class _ForecastRequest:
 
     @classmethod
     def read(cls, question: Question) -> _ForecastRequest:
-        """Raises `_BadRequestError` for what the upstream refuses."""
+        """Parses a request; raises `_BadRequestError` for one that the upstream refuses."""
         latitudes, longitudes = (_read_coordinates(question, name) for name in ("latitude", "longitude"))
         if len(latitudes) != len(longitudes) or not latitudes:
             raise _BadRequestError("Parameter 'latitude' and 'longitude' must have the same number of elements")
@@ -63,25 +63,25 @@ class _ForecastRequest:
             raise _BadRequestError(
                 f"Data corrupted at path ''. Cannot initialize ForecastVariable from invalid String value {unknown[0]}."
             )
-        first, last = _read_days(question)
+        first_day, last_day = _read_days(question)
         zone = question.get("timezone", "GMT")
         try:
             ZoneInfo(zone)
         except (ValueError, OSError, KeyError) as error:
             raise _BadRequestError("Invalid timezone") from error
-        return cls(latitudes, longitudes, first, last, variables, _split_list(question, "models"), zone)
+        return cls(latitudes, longitudes, first_day, last_day, variables, _split_list(question, "models"), zone)
 
 
 def answer_request(question: Question) -> WireAnswer:
-    """What Open-Meteo would answer."""
+    """Returns the response of Open-Meteo."""
     if question.path not in FIRST_DAY:
         return write_refusal(404)
     try:
         forecast_request = _ForecastRequest.read(question)
     except _BadRequestError as error:
         return write_json({"error": True, "reason": str(error)}, 400)
-    clock = ZoneInfo(forecast_request.zone)
-    offset = question.now.astimezone(clock).utcoffset() or timedelta(0)
+    time_zone = ZoneInfo(forecast_request.zone)
+    offset = question.now.astimezone(time_zone).utcoffset() or timedelta(0)
     begin = (
         datetime(forecast_request.first.year, forecast_request.first.month, forecast_request.first.day, tzinfo=UTC)
         - offset
@@ -100,21 +100,21 @@ def answer_request(question: Question) -> WireAnswer:
 
 
 def write_refusal(status: int, window: float = 60, speed: float = 1) -> WireAnswer:
-    """Open-Meteo's own shape of an error of this status; a 429 names the limit of `window` seconds.
+    """Returns an error in Open-Meteo's format; a 429 names the limit of `window` seconds.
 
-    Its wording cannot run faster, so where the limits do, a `Retry-After` says so.
+    The message always names the real limit; if limits run faster, a `Retry-After` gives the wait.
     """
-    which, again = {60: ("Minutely", "in one minute"), 3600: ("Hourly", "in the next hour")}.get(
+    limit_name, retry_time = {60: ("Minutely", "in one minute"), 3600: ("Hourly", "in the next hour")}.get(
         int(window), ("Daily", "tomorrow")
     )
-    reasons = {429: f"{which} API request limit exceeded. Please try again {again}.", 404: "Not Found"}
+    reasons = {429: f"{limit_name} API request limit exceeded. Please try again {retry_time}.", 404: "Not Found"}
     reason = reasons.get(status, "The service is overloaded. Please try again later.")
-    faster = {"Retry-After": str(math.ceil(window / speed))} if status == 429 and speed != 1 else {}
-    return replace(write_json({"reason": reason, "error": True}, status), headers=faster)
+    headers = {"Retry-After": str(math.ceil(window / speed))} if status == 429 and speed != 1 else {}
+    return replace(write_json({"reason": reason, "error": True}, status), headers=headers)
 
 
 def count_calls(question: Question) -> float:
-    """How many calls a request counts as: more than one for many points, days or variables."""
+    """Returns the number of calls that a request counts as: more than one for many points, days or variables."""
     try:
         forecast_request = _ForecastRequest.read(question)
     except _BadRequestError:
@@ -124,24 +124,24 @@ def count_calls(question: Question) -> float:
 
 
 def _split_list(question: Question, name: str) -> list[str]:
-    """The values of a parameter that is repeated or holds commas."""
+    """Returns the values of a parameter that is repeated or contains commas."""
     return [part for key, value in question.query if key == name for part in value.split(",") if part]
 
 
 def _read_coordinates(question: Question, name: str) -> list[float]:
-    limit = 90 if name == "latitude" else 180
+    largest = 90 if name == "latitude" else 180
     try:
         coordinates = [float(text) for text in _split_list(question, name)]
     except ValueError as error:
         raise _BadRequestError(f"Parameter '{name}' has an invalid value") from error
     for value in coordinates:
-        if not abs(value) <= limit or math.isnan(value):
-            raise _BadRequestError(f"{name.capitalize()} must be in range of -{limit} to {limit}°. Given: {value}.")
+        if not abs(value) <= largest or math.isnan(value):
+            raise _BadRequestError(f"{name.capitalize()} must be in range of -{largest} to {largest}°. Given: {value}.")
     return coordinates
 
 
 def _read_days(question: Question) -> tuple[date, date]:
-    """The first and the last day asked for."""
+    """Returns the first and the last requested day."""
     today, earliest = question.now.astimezone(UTC).date(), FIRST_DAY[question.path]
     latest = today + timedelta(days=DAYS_AHEAD[question.path])
     if question.path == FORECAST and not question.get("start_date"):
@@ -165,16 +165,16 @@ def _read_days(question: Question) -> tuple[date, date]:
 
 
 def _read_whole_number(question: Question, name: str, otherwise: int) -> int:
-    text, most = question.get(name, str(otherwise)), {"past_days": 92, "forecast_days": 16}[name]
-    if not text.isdigit() or int(text) > most:
-        raise _BadRequestError(f"{name} is invalid. Allowed range 0 to {most}. Given {text}.")
+    text, largest = question.get(name, str(otherwise)), {"past_days": 92, "forecast_days": 16}[name]
+    if not text.isdigit() or int(text) > largest:
+        raise _BadRequestError(f"{name} is invalid. Allowed range 0 to {largest}. Given {text}.")
     return int(text)
 
 
 def _write_columns(
     question: Question, forecast_request: _ForecastRequest, times: Times
 ) -> dict[str, tuple[str, list[list[float | None]]]]:
-    """By column its unit and the values of each point; hours the archive does not have yet are null."""
+    """Returns, by column, its unit and the values of each point; hours that the archive does not have yet are null."""
     hours = (times - to_times([_find_model_run(question.now)])) / HOUR_STEP
     lead: Values | float = np.maximum(hours, 0.0) if question.path == FORECAST else 0.0
     known_hours = (
@@ -190,27 +190,27 @@ def _write_columns(
                 forecast_request.latitudes, forecast_request.longitudes, moment, lead
             )
         values = np.round(measure.of(skies[measure.preceding]), measure.decimals) + 0.0  # no -0
-        listed = [[*point[:known_hours], *[None] * (len(times) - known_hours)] for point in values.tolist()]
+        rounded_values = [[*point[:known_hours], *[None] * (len(times) - known_hours)] for point in values.tolist()]
         for model in forecast_request.models if len(forecast_request.models) > 1 else [""]:
-            columns[f"{name}_{model}" if model else name] = measure.unit, listed
+            columns[f"{name}_{model}" if model else name] = measure.unit, rounded_values
     return columns
 
 
 def _find_model_run(now: datetime) -> datetime:
-    """The model run that a forecast comes from: one every six hours."""
+    """Returns the time of the model run of a forecast: one every six hours."""
     return now.astimezone(UTC).replace(hour=now.astimezone(UTC).hour // 6 * 6, minute=0, second=0, microsecond=0)
 
 
-def _write_head(forecast_request: _ForecastRequest, number: int, offset: timedelta) -> dict[str, Any]:
-    """What stands before one location's hours; the first of several has no `location_id`."""
+def _write_head(forecast_request: _ForecastRequest, point_number: int, offset: timedelta) -> dict[str, Any]:
+    """Returns the fields before the hours of one location; the first of several has no `location_id`."""
     seconds = int(offset.total_seconds())
     return {
-        "latitude": round(forecast_request.latitudes[number], 1),
-        "longitude": round(forecast_request.longitudes[number], 1),
+        "latitude": round(forecast_request.latitudes[point_number], 1),
+        "longitude": round(forecast_request.longitudes[point_number], 1),
         "generationtime_ms": 0.25,
         "utc_offset_seconds": seconds,
         "timezone": "GMT" if forecast_request.zone == "UTC" else forecast_request.zone,
         "timezone_abbreviation": f"GMT{seconds // 3600:+d}" if seconds else "GMT",
         "elevation": 20.0,
-        **({"location_id": number} if number else {}),
+        **({"location_id": point_number} if point_number else {}),
     }

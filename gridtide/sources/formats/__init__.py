@@ -1,1 +1,1 @@
-"""How answers are written, whatever the upstream: JSON, XML, CSV, local times, requests to wait."""
+"""Readers of response formats: JSON, CSV and XML as tables of cells; times, pages, request bodies."""

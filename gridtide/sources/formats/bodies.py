@@ -1,4 +1,4 @@
-"""Bodies as texts: unpacked, decoded, and told apart from what is no answer."""
+"""Response bodies as text: unpacked, decoded, and distinguished from web pages and empty bodies."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from gridtide.sources.contract import BOM
 BodyKind = Literal["json", "xml", "csv"]
 
 SPREADSHEETS = {b"\xd0\xcf\x11\xe0": "a spreadsheet of Excel (xls)", b"%PDF": "a PDF"}
-"""First bytes of documents that hold no table that can be read here, and what they are."""
+"""The first bytes of documents whose tables cannot be read, and what they are."""
 
 PIECE_BYTES = 1 << 20
 """Bytes of a body that are decoded at a time."""
 
 UNPACKED_LIMIT = 2 * 2**30
-"""Bytes that a packed body may grow to."""
+"""The largest unpacked body, in bytes."""
 
 
 def unpack_members(entry: str, body: bytes, pattern: str | None) -> list[tuple[str, bytes]]:
-    """The files in `body`, each with its name: the members of a zip that match `pattern` in their order, what a gzip
-    holds, or the body itself, which has no name.
+    """Returns the files in `body`, each with its name: the members of a zip that match `pattern` in their order, the
+    content of a gzip, or the body itself, which has no name.
 
-    Raises `FormatError` where no member matches and for spreadsheets and PDFs, `UpstreamError` for a broken archive.
+    Raises `FormatError` if no member matches and for spreadsheets and PDFs, `UpstreamError` for a broken archive.
     """
-    for start, what in SPREADSHEETS.items():
+    for start, description in SPREADSHEETS.items():
         if body.startswith(start):
-            raise FormatError(entry, f"the body is {what}, not a table", "Ask for CSV, JSON or XML")
+            raise FormatError(entry, f"the body is {description}, not a table", "Ask for CSV, JSON or XML")
     try:
         if body.startswith(b"\x1f\x8b"):
             return unpack_members(entry, _gunzip(entry, body), pattern)
@@ -46,8 +46,8 @@ def unpack_members(entry: str, body: bytes, pattern: str | None) -> list[tuple[s
 
 
 def _gunzip(entry: str, body: bytes) -> bytes:
-    with gzip.GzipFile(fileobj=io.BytesIO(body)) as packed:
-        content = packed.read(UNPACKED_LIMIT + 1)
+    with gzip.GzipFile(fileobj=io.BytesIO(body)) as gzip_file:
+        content = gzip_file.read(UNPACKED_LIMIT + 1)
     if len(content) > UNPACKED_LIMIT:
         raise FormatError(entry, f"the body unpacks to more than {UNPACKED_LIMIT >> 30} GiB", "Ask for less at a time")
     return content
@@ -55,41 +55,47 @@ def _gunzip(entry: str, body: bytes) -> bytes:
 
 def _members_of_zip(entry: str, body: bytes, pattern: str | None) -> list[tuple[str, bytes]]:
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
-        infos = [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
-        names = [info.filename for info in infos]
+        members_info = [
+            member_info
+            for member_info in archive.infolist()
+            if not member_info.is_dir() and not member_info.filename.startswith("__MACOSX/")
+        ]
+        names = [member_info.filename for member_info in members_info]
         if "[Content_Types].xml" in names:
             raise FormatError(
                 entry, "the body is a spreadsheet of Excel (xlsx), not a table", "Ask for CSV, JSON or XML"
             )
         if pattern is not None:
-            infos = [info for info in infos if fnmatch.fnmatch(info.filename, pattern)]
-            if not infos:
+            members_info = [
+                member_info for member_info in members_info if fnmatch.fnmatch(member_info.filename, pattern)
+            ]
+            if not members_info:
                 happened = f'unpack: no member of the archive matches "{pattern}"; there are: {", ".join(names)}'
                 raise FormatError(entry, happened, 'Correct "unpack", such as "*.csv"')
-        if sum(info.file_size for info in infos) > UNPACKED_LIMIT:
+        if sum(member_info.file_size for member_info in members_info) > UNPACKED_LIMIT:
             raise FormatError(entry, "the archive unpacks to more than 2 GiB", 'Name fewer members with "unpack"')
         members: list[tuple[str, bytes]] = []
-        for info in infos:
-            for name, content in unpack_members(entry, archive.read(info), pattern):
-                members.append((f"{info.filename}/{name}".rstrip("/"), content))
+        for member_info in members_info:
+            for name, content in unpack_members(entry, archive.read(member_info), pattern):
+                members.append((f"{member_info.filename}/{name}".rstrip("/"), content))
         return members
 
 
 def encode_utf8(entry: str, body: bytes, encoding: str | None, content_type: str) -> bytes:
-    """`body` in UTF-8: itself, copied only where it is written otherwise. How it is written is told by its byte order
-    mark, by `encoding`, by what `content_type` declares, or found by `charset-normalizer`.
+    """Returns `body` in UTF-8; it is copied only if it has another encoding. The encoding is that of its byte order
+    mark, or `encoding`, or declared in `content_type`, or detected by `charset-normalizer`.
 
-    Raises `FormatError` where it cannot be told.
+    Raises `FormatError` if the encoding is unknown.
     """
-    marks = {BOM: "utf-8", b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-    marked = next((name for mark, name in marks.items() if body.startswith(mark)), None)
-    declared = re.search(r"charset=[\"']?([\w.:-]+)", content_type)
-    for name in filter(None, (marked, encoding)):
+    encoding_by_mark = {BOM: "utf-8", b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+    marked_encoding = next((name for mark, name in encoding_by_mark.items() if body.startswith(mark)), None)
+    declared_encoding = re.search(r"charset=[\"']?([\w.:-]+)", content_type)
+    for name in filter(None, (marked_encoding, encoding)):
         try:
             return _recoded(body, name)
         except UnicodeDecodeError as error:
             raise FormatError(entry, f"the body is not written in {name}: {error}", 'Correct "encoding"') from error
-    for name in filter(None, (declared and declared[1], "utf-8")):
+    for name in filter(None, (declared_encoding and declared_encoding[1], "utf-8")):
         try:
             return _recoded(body, name)
         except (UnicodeDecodeError, LookupError):
@@ -98,7 +104,7 @@ def encode_utf8(entry: str, body: bytes, encoding: str | None, content_type: str
 
 
 def _recoded(body: bytes, encoding: str) -> bytes:
-    """`body`, which is written in `encoding`, in UTF-8; read piece by piece, so that no large text is held."""
+    """Converts `body` from `encoding` to UTF-8, piece by piece, so that no large text is held in memory."""
     reader = codecs.getincrementaldecoder(encoding)()
     name = codecs.lookup(encoding).name
     sink = None if name in ("utf-8", "ascii") else bytearray()
@@ -111,23 +117,26 @@ def _recoded(body: bytes, encoding: str) -> bytes:
 
 
 def _detected(entry: str, body: bytes) -> bytes:
-    """A body whose encoding nobody says."""
+    """Detects the encoding of a body that declares none."""
     import charset_normalizer
 
-    best = charset_normalizer.from_bytes(body[: 1 << 20]).best()
+    best_match = charset_normalizer.from_bytes(body[: 1 << 20]).best()
     fix = 'Name it, such as "encoding": "shift_jis" or "cp1252"'
-    if best is None or "\0" in str(best):
+    if best_match is None or "\0" in str(best_match):
         raise FormatError(
             entry, "the body is neither JSON nor XML, nor can it be read as CSV: its encoding is unknown", fix
         )
     try:
-        return _recoded(body, best.encoding)
+        return _recoded(body, best_match.encoding)
     except UnicodeDecodeError as error:
-        raise FormatError(entry, f"the body is not written in {best.encoding} throughout: {error}", fix) from error
+        raise FormatError(
+            entry, f"the body is not written in {best_match.encoding} throughout: {error}", fix
+        ) from error
 
 
 def kind_of(entry: str, body: bytes) -> BodyKind:
-    """What `body`, a text in UTF-8, holds. Raises `UpstreamError` for web pages and for no body."""
+    """Returns the format of the body `text`, of which XML may be only the beginning. Raises `UpstreamError` for web
+    pages and empty bodies."""
     start = body[:2000].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     if not start and not body.removeprefix(BOM).strip():
         raise UpstreamError(entry, "the body is empty")
@@ -141,15 +150,15 @@ def kind_of(entry: str, body: bytes) -> BodyKind:
 
 
 def is_page(start: str) -> bool:
-    """Whether a text that begins with `start` is HTML, as a proxy or a maintenance notice answers."""
-    bare = re.sub(r"(?s)\A(\s*(<!--.*?-->|<\?xml.*?\?>))*\s*", "", start).lower()
-    return bare.startswith(
+    """Whether a text that begins with `start` is HTML, as sent by proxies and maintenance notices."""
+    first_tag = re.sub(r"(?s)\A(\s*(<!--.*?-->|<\?xml.*?\?>))*\s*", "", start).lower()
+    return first_tag.startswith(
         ("<!doctype html", "<html", "<script", "<head", "<body", "<title", "<meta", "<center", "<h1")
     )
 
 
 def _is_wrapped_json(start: str, end: str) -> bool:
-    """Whether it is the argument of a callback, a JSON text within a JSON text, or the word null."""
+    """Whether the text is the argument of a callback, JSON within a JSON string, or the word null."""
     if start.strip() == "null":
         return True
     if re.match(r"(/\*.*?\*/)?\s*[A-Za-z_$][\w$.]*\s*\(\s*[\[{\"]", start):

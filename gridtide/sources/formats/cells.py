@@ -1,7 +1,7 @@
-"""A table of cells as an answer holds it: columns of texts, whatever it is written in.
+"""A table of cells: columns of texts, whatever the format of the response.
 
-A cell is a text; null is a cell that its record does not have, the empty text a cell that holds nothing. NumberStyle of
-JSON are written as the entry says that numbers are, so that all texts are read alike.
+A cell is a text. A null is a cell that its record does not have, an empty text is a cell without content. Numbers of
+JSON are written in the entry's number style, so that all texts are read the same way.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ CellColumn: TypeAlias = pa.Array
 CellColumns = Mapping[str, CellColumn]
 
 CELLS_IN_ONE = 4_000_000
-"""Cells of a table that is read in one piece; larger ones are read in pieces to bound memory."""
+"""The most cells of a table that is read in one piece; larger tables are read in pieces to limit memory."""
 
 
 @dataclass(frozen=True)
 class CellTable:
-    """The `rows` records of an answer.
+    """The `rows` records of a response.
 
-    `read` gives whole columns of texts by name, each of shape (rows,); `pieces` gives some of them piece by piece, as
-    numbers written in a style where a piece of one holds nothing else. `inherited`
-    columns belong to what the records stand in and are never values by themselves. `place` says where the record of a
-    number is (`row 7`). `skipped` are records that could not be read.
+    `read` returns whole columns by name, each of shape (rows,); `pieces` yields columns piece by piece. `inherited`
+    columns belong to the elements that contain the records, and are never values. `place` returns the position of the
+    record with a number (`row 7`). `skipped` are records that could not be read.
     """
 
     names: Sequence[str]
@@ -44,7 +43,7 @@ class CellTable:
     inherited: frozenset[str] = frozenset()
     skipped: list[Skipped] = field(default_factory=list)
     hint: str = ""
-    """Where else the records may be, as a fix says it."""
+    """Where else the records may be, as a fix."""
 
     @property
     def own(self) -> list[str]:
@@ -58,16 +57,16 @@ def table_of_columns(
     inherited: frozenset[str] = frozenset(),
     skipped: Sequence[Skipped] = (),
 ) -> CellTable:
-    """A table whose `columns`, each of shape (rows,), are in memory."""
+    """Returns a table whose `columns`, each of shape (rows,), are in memory."""
     rows = len(next(iter(columns.values()))) if columns else 0
 
     def read(names: Sequence[str]) -> CellColumns:
         return {name: columns[name] for name in names}
 
     def pieces(names: Sequence[str], written: NumberStyle) -> Iterator[CellColumns]:
-        step = max(CELLS_IN_ONE // max(len(names), 1), 1)
-        for start in range(0, rows, step):
-            yield {name: columns[name].slice(start, step) for name in names}
+        piece_rows = max(CELLS_IN_ONE // max(len(names), 1), 1)
+        for start in range(0, rows, piece_rows):
+            yield {name: columns[name].slice(start, piece_rows) for name in names}
 
     return CellTable(list(columns), rows, read, pieces, place, inherited, list(skipped))
 
@@ -75,26 +74,26 @@ def table_of_columns(
 def table_of_records(
     records: Sequence[Mapping[str, str]], place: Callable[[int], str], inherited: frozenset[str] = frozenset()
 ) -> CellTable:
-    """A table of `records`, each by column; a column that a record does not have is an absent cell."""
-    names = list(dict.fromkeys(name for record in records for name in record))
-    columns = {name: string_array([record.get(name) for record in records]) for name in names}
-    table = table_of_columns(columns, place, inherited & set(names))
-    return table if names else CellTable([], len(records), table.read, table.pieces, place)
+    """Returns a table of `records`, each by column; a column that a record lacks is an absent cell."""
+    column_names = list(dict.fromkeys(name for record in records for name in record))
+    columns = {name: string_array([record.get(name) for record in records]) for name in column_names}
+    table = table_of_columns(columns, place, inherited & set(column_names))
+    return table if column_names else CellTable([], len(records), table.read, table.pieces, place)
 
 
 def numbered(noun: str, first: int = 1) -> Callable[[int], str]:
-    """Places called by a number from `first` on: `record 3`."""
+    """Returns positions with a number, counted from `first`: `record 3`."""
     return lambda row: f"{noun} {row + first}"
 
 
 def factorised(column: pa.StringArray) -> tuple[np.ndarray, list[str | None]]:
-    """`column` (rows,) as codes (rows,) of its distinct cells, an absent one being None."""
+    """Returns the codes (rows,) of the cells of `column` (rows,), and its distinct cells; an absent cell is None."""
     encoded = column.dictionary_encode(null_encoding="encode")
     return to_numpy(encoded.indices, "i4"), encoded.dictionary.to_pylist()
 
 
 def string_array(texts: Sequence[str | None]) -> pa.StringArray:
-    """`texts` as an array, without the import of pandas that `pa.array` takes."""
+    """Returns `texts` as an array, without the import of pandas that `pa.array` needs."""
     builder = pa.lib.StringBuilder()
     builder.append_values(texts)
     return builder.finish()

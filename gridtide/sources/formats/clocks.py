@@ -1,6 +1,6 @@
-"""Labels of time as moments: read as they are written, on the clock they are of, one reading for each label.
+"""Time labels as moments: each distinct label is parsed once, in the time zone of its clock.
 
-texts ─► labels (local or UTC) ─► starts on the wall clock ─► UTC, the hour that comes twice told apart
+texts ─► labels (local or UTC) ─► starts in local time ─► UTC; the hour that occurs twice is resolved
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from gridtide.periods import EPOCH
+from gridtide.periods import EPOCH, HOUR, count_microseconds, microseconds
 
-HOUR_LENGTH = 3_600_000_000
+HOUR_LENGTH = count_microseconds(HOUR)
 DAY_LENGTH = 24 * HOUR_LENGTH
 EPOCH_DIGITS = re.compile(r"-?\d{9,}(\.\d+)?")
 TIME_OF_DAY = re.compile(r"(\d{1,2})(:\d{2}(?::\d{2})?)")
@@ -26,7 +26,7 @@ SECOND_PASS = re.compile(r"\s+DST$")
 MIDNIGHT = re.compile(r"([T ])24(:00(:00(\.0+)?)?)?(?=$|Z|[+-])")
 DOTNET = re.compile(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/")
 MILLISECONDS_FROM = 1e11
-"""Larger numbers are milliseconds since 1970; as seconds they would lie beyond the year 5000."""
+"""Larger numbers are milliseconds since 1970; as seconds they would lie after the year 5000."""
 
 COMMON_FORMATS = (
     *("%m/%d/%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %I:%M:%S %p"),
@@ -61,7 +61,7 @@ COMMON_FORMATS = (
     ),
     *("%Y.%m.%d %H:%M:%S", "%Y.%m.%d %H:%M", "%Y.%m.%d", "%m-%d-%Y %H:%M", "%d/%m/%Y %H", "%m/%d/%Y %H"),
 )
-"""Formats that an error proposes where they read all labels."""
+"""Formats that an error message proposes if they fit all labels."""
 
 OFFSETS = {
     "UTC": 0,
@@ -105,11 +105,11 @@ OFFSETS = {
     "AKDT": -8,
     "HST": -10,
 }
-"""Hours east of Greenwich of the zones that stand beside times by their short names."""
+"""The UTC offsets, in hours, of abbreviated time zones beside times."""
 
 
 class LabelError(ValueError):
-    """A label that cannot be read: its row, what is wrong with it, and a fix."""
+    """A label that cannot be read: its row, what is wrong, and a fix."""
 
     def __init__(self, row: int, happened: str, fix: str = "") -> None:
         super().__init__(row, happened, fix)
@@ -117,8 +117,8 @@ class LabelError(ValueError):
 
 
 class ClockLabel(NamedTuple):
-    """A label as it is written: microseconds since 1970 on its clock, whether that is UTC, whether it says by itself
-    that it is of the second pass of an hour, and whether it was a time of day without a date."""
+    """A parsed label: microseconds since 1970 on its clock, whether that is UTC, whether it states that it belongs to
+    the second pass of an hour, and whether it was a time of day without a date."""
 
     moment: int
     is_utc: bool = False
@@ -127,60 +127,56 @@ class ClockLabel(NamedTuple):
 
 
 def parse_label(text: str, time_format: str | None, day: date | None) -> ClockLabel:
-    """`text` as a label; raises `ValueError` where it is none.
+    """Parses `text` as a label; raises `ValueError` if it is not one.
 
     >>> parse_label("2026-01-10T24:00", None, None).moment == parse_label("2026-01-11", None, None).moment
     True
     """
-    bare = text.strip()
-    second = SECOND_PASS.search(bare) is not None
-    if second:
-        bare = SECOND_PASS.sub("", bare)
+    stripped = text.strip()
+    is_second_pass = SECOND_PASS.search(stripped) is not None
+    if is_second_pass:
+        stripped = SECOND_PASS.sub("", stripped)
     if time_format in ("unix", "unix_ms"):
-        return _since_1970(float(bare) * (1e6 if time_format == "unix" else 1e3))
+        return _since_1970(float(stripped) * (1e6 if time_format == "unix" else 1e3))
     if time_format == "dotnet":
-        match = DOTNET.fullmatch(bare)
+        match = DOTNET.fullmatch(stripped)
         if match is None:
             raise ValueError(f"{text!r} is no /Date(…)/")
         return _since_1970(int(match[1]) * 1000)
     if time_format is not None:
-        return _counted(_strptime(bare, time_format), second)
-    if EPOCH_DIGITS.fullmatch(bare):
-        number = float(bare)
+        return _counted(_strptime(stripped, time_format), is_second_pass)
+    if EPOCH_DIGITS.fullmatch(stripped):
+        number = float(stripped)
         return _since_1970(number * (1e3 if abs(number) >= MILLISECONDS_FROM else 1e6))
-    of_day = TIME_OF_DAY.fullmatch(bare)
+    of_day = TIME_OF_DAY.fullmatch(stripped)
     if of_day and day:
-        label = _counted(_iso(f"{day}T{int(of_day[1]):02}{of_day[2]}"), second)
+        label = _counted(_iso(f"{day}T{int(of_day[1]):02}{of_day[2]}"), is_second_pass)
         return label._replace(of_day=True)
-    return _counted(_iso(bare), second)
+    return _counted(_iso(stripped), is_second_pass)
 
 
-def _since_1970(microseconds: float) -> ClockLabel:
-    return _counted(EPOCH + timedelta(microseconds=round(microseconds)), second=False)
+def _since_1970(moment: float) -> ClockLabel:
+    return _counted(EPOCH + timedelta(microseconds=round(moment)), is_second_pass=False)
 
 
-def _counted(moment: datetime, second: bool) -> ClockLabel:
+def _counted(moment: datetime, is_second_pass: bool) -> ClockLabel:
     if not 1900 <= moment.year < 2200:
         raise ValueError(f"{moment} lies before 1900 or after 2199")
-    aware = moment.tzinfo is not None
-    return ClockLabel(_microseconds(moment if aware else moment.replace(tzinfo=UTC)), aware, second)
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(microseconds=1)
+    is_aware = moment.tzinfo is not None
+    return ClockLabel(microseconds(moment if is_aware else moment.replace(tzinfo=UTC)), is_aware, is_second_pass)
 
 
 def _iso(text: str) -> datetime:
-    """ISO 8601, 24:00 being the next midnight."""
+    """Parses ISO 8601; 24:00 is the next midnight."""
     if MIDNIGHT.search(text):
         return datetime.fromisoformat(MIDNIGHT.sub(r"\g<1>00\2", text)) + timedelta(days=1)
     return datetime.fromisoformat(text)
 
 
 def _strptime(text: str, time_format: str) -> datetime:
-    """`text` by `time_format`, its hour 24 being the next midnight, and 100 the hour 01:00 of `%H%M`."""
-    if time_format.endswith("%H%M") and (short := re.search(r"(?<!\d)(\d{1,3})$", text)):
-        text = text[: short.start()] + short[1].zfill(4)
+    """Parses `text` by `time_format`; hour 24 is the next midnight, and 100 is the hour 01:00 of `%H%M`."""
+    if time_format.endswith("%H%M") and (short_hour := re.search(r"(?<!\d)(\d{1,3})$", text)):
+        text = text[: short_hour.start()] + short_hour[1].zfill(4)
     try:
         return datetime.strptime(text, time_format)  # local until its clock is known
     except ValueError:
@@ -195,17 +191,17 @@ def _strptime(text: str, time_format: str) -> datetime:
 
 
 def proposed_formats(texts: Sequence[str]) -> list[str]:
-    """The formats under which all of `texts` can be read, where the usual reading cannot.
+    """Returns the formats that fit all of `texts`, for texts that the default parser cannot read.
 
     >>> proposed_formats(["01/10/2026 00:00", "01/31/2026 00:05"])
     ['%m/%d/%Y %H:%M']
     """
-    bare = [SECOND_PASS.sub("", text.strip()) for text in texts]
-    if bare and all(DOTNET.fullmatch(text) for text in bare):
+    stripped_texts = [SECOND_PASS.sub("", text.strip()) for text in texts]
+    if stripped_texts and all(DOTNET.fullmatch(text) for text in stripped_texts):
         return ["dotnet"]
     return (
-        [time_format for time_format in COMMON_FORMATS if all(_reads(text, time_format) for text in bare)]
-        if bare
+        [time_format for time_format in COMMON_FORMATS if all(_reads(text, time_format) for text in stripped_texts)]
+        if stripped_texts
         else []
     )
 
@@ -218,28 +214,28 @@ def _reads(text: str, time_format: str) -> bool:
 
 
 def zone_offset(text: str) -> int | ZoneInfo | None:
-    """What stands beside a time as its zone: an offset in microseconds, an IANA zone, or None where it is neither.
+    """Parses the time zone beside a time: an offset in microseconds, an IANA zone, or None if it is neither.
 
     >>> [zone_offset(text) / HOUR_LENGTH for text in ("EST", "+05:30", "UTC-3")], zone_offset("?")
     ([-5.0, 5.5, -3.0], None)
     """
-    bare = text.strip()
-    if bare.upper() in OFFSETS:
-        return round(OFFSETS[bare.upper()] * HOUR_LENGTH)
-    match = re.fullmatch(r"(?:UTC|GMT)?([+\-\u2212])(\d{1,2}):?(\d{2})?", bare)
+    stripped = text.strip()
+    if stripped.upper() in OFFSETS:
+        return round(OFFSETS[stripped.upper()] * HOUR_LENGTH)
+    match = re.fullmatch(r"(?:UTC|GMT)?([+\-\u2212])(\d{1,2}):?(\d{2})?", stripped)
     if match:
         length = int(match[2]) * HOUR_LENGTH + int(match[3] or 0) * HOUR_LENGTH // 60
         return length if match[1] == "+" else -length
     try:
-        return ZoneInfo(bare) if "/" in bare else None
+        return ZoneInfo(stripped) if "/" in stripped else None
     except Exception:  # what zoneinfo raises for a name depends on the name
         return None
 
 
 @dataclass(frozen=True)
 class Clock:
-    """What labels without an offset mean: the `zone`, how the hour that comes twice is told (`ambiguous`), and where
-    rows say it themselves, their zones or flags, shape (rows,)."""
+    """The meaning of labels without an offset: their `zone`, how to resolve the hour that occurs twice (`ambiguous`),
+    and, if the rows state them, their zones or flags, shape (rows,)."""
 
     zone: ZoneInfo
     ambiguous: str = "refuse"
@@ -248,103 +244,109 @@ class Clock:
 
 
 class Moments(NamedTuple):
-    """Labels as microseconds since 1970, (rows,), and which rows (rows,) are of an hour that the clock skips."""
+    """Labels as microseconds since 1970, (rows,), and which rows (rows,) lie in an hour that the clock skips."""
 
     utc: np.ndarray
     skipped: np.ndarray
 
 
 def to_utc(local: np.ndarray, series: np.ndarray, clock: Clock, second: np.ndarray | None = None) -> Moments:
-    """`local` (rows,), microseconds on the clock, as UTC; rows of one `series` (rows,) are told apart by their order.
+    """Converts `local` (rows,), microseconds on the clock, to UTC; rows of one `series` (rows,) are resolved by their
+    order.
 
-    `second` (rows,) marks rows that say by themselves that they are of the second pass. Of a pair of equal labels of a
-    series, the one that comes first going forward is the earlier. Raises `LabelError` where only one of the two is
-    there, unless `clock.ambiguous` says which.
+    `second` (rows,) marks rows that state that they belong to the second pass. Of two equal labels of a series in
+    ascending order, the first is the earlier one. Raises `LabelError` if only one of the two is present, unless
+    `clock.ambiguous` resolves it.
     """
     if clock.zones is not None:
         return Moments(local - _row_offsets(local, clock.zones), np.zeros(len(local), bool))
-    moments, codes = np.unique(local, return_inverse=True)
-    first, last = both_passes(moments, clock.zone)
-    utc, twice, skipped = first[codes], (first < last)[codes], (first > last)[codes]
-    if not twice.any():
+    moments, moment_codes = np.unique(local, return_inverse=True)
+    first_pass, second_pass = both_passes(moments, clock.zone)
+    utc, is_ambiguous, skipped = (
+        first_pass[moment_codes],
+        (first_pass < second_pass)[moment_codes],
+        (first_pass > second_pass)[moment_codes],
+    )
+    if not is_ambiguous.any():
         return Moments(utc, skipped)
-    rows = np.flatnonzero(twice)
+    rows = np.flatnonzero(is_ambiguous)
     flagged = (
         clock.second if clock.second is not None else second if second is not None and second[rows].any() else None
     )
-    late = flagged[rows] if flagged is not None else _told_by_order(rows, local, series, clock)
+    is_late = flagged[rows] if flagged is not None else _told_by_order(rows, local, series, clock)
     utc = utc.copy()
-    utc[rows[late]] = last[codes][rows[late]]
+    utc[rows[is_late]] = second_pass[moment_codes][rows[is_late]]
     return Moments(utc, skipped)
 
 
 def both_passes(moments: np.ndarray, zone: ZoneInfo) -> tuple[np.ndarray, np.ndarray]:
-    """Local `moments` (rows,) as UTC in the first pass of their hour and in the second, which are mostly one."""
+    """Returns local `moments` (rows,) as UTC in the first pass of their hour and in the second, which usually are the
+    same."""
     if zone.key == "UTC":
         return moments, moments
     offsets = np.empty((2, len(moments)), np.int64)
-    for place, moment in enumerate(moments.tolist()):
+    for index, moment in enumerate(moments.tolist()):
         naive = (EPOCH + timedelta(microseconds=moment)).replace(tzinfo=None)
         for fold in (0, 1):
             offset = naive.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta(0)
-            offsets[fold, place] = offset // timedelta(microseconds=1)
+            offsets[fold, index] = count_microseconds(offset)
     return moments - offsets[0], moments - offsets[1]
 
 
 def _row_offsets(local: np.ndarray, zones: Sequence[str | None]) -> np.ndarray:
-    """The offset of each of the rows `local` (rows,) from its own zone."""
-    read: dict[str | None, int | ZoneInfo | None] = {name: zone_offset(name or "") for name in set(zones)}
+    """Returns the offset of each of the rows `local` (rows,) from its own zone."""
+    offset_by_name: dict[str | None, int | ZoneInfo | None] = {name: zone_offset(name or "") for name in set(zones)}
     offsets = np.empty(len(local), np.int64)
     for row, (moment, name) in enumerate(zip(local.tolist(), zones, strict=True)):
-        offset = read[name]
+        offset = offset_by_name[name]
         if offset is None:
             raise LabelError(row, f"timezone: {name!r} is no zone and no offset", 'Correct "timezone"')
         if isinstance(offset, ZoneInfo):
-            first, second = both_passes(np.array([moment]), offset)
-            if first[0] != second[0]:
+            first_pass, second_pass = both_passes(np.array([moment]), offset)
+            if first_pass[0] != second_pass[0]:
                 raise LabelError(row, f"the label does not exist once in {offset.key}", "Ask for UTC, or for an offset")
-            offset = int(moment - first[0])
+            offset = int(moment - first_pass[0])
         offsets[row] = offset
     return offsets
 
 
 def _told_by_order(rows: np.ndarray, local: np.ndarray, series: np.ndarray, clock: Clock) -> np.ndarray:
-    """Which of the ambiguous `rows` (ambiguous,) are of the second pass."""
-    late = np.zeros(len(rows), bool)
+    """Returns which of the ambiguous `rows` (ambiguous,) belong to the second pass."""
+    is_late = np.zeros(len(rows), bool)
     for code in np.unique(series[rows]):
-        whole = np.flatnonzero(series == code)
-        inside = np.flatnonzero(series[rows] == code)
-        backward = len(whole) > 1 and local[whole[0]] > local[whole[-1]]
-        ordered = inside[::-1] if backward else inside
+        series_rows = np.flatnonzero(series == code)
+        positions = np.flatnonzero(series[rows] == code)
+        is_descending = len(series_rows) > 1 and local[series_rows[0]] > local[series_rows[-1]]
+        ordered = positions[::-1] if is_descending else positions
         labels = local[rows[ordered]]
         counts = dict(zip(*np.unique(labels, return_counts=True), strict=True))
         if all(count == 2 for count in counts.values()):
-            late[ordered] = _later_of_pairs(labels)
+            is_late[ordered] = _later_of_pairs(labels)
         elif clock.ambiguous == "order":
-            late[ordered] = _after_turning_back(labels)
+            is_late[ordered] = _after_turning_back(labels)
         elif clock.ambiguous in ("first", "second") and all(count <= 2 for count in counts.values()):
-            single = np.array([counts[label] == 1 for label in labels])
-            late[ordered] = np.where(single, clock.ambiguous == "second", _later_of_pairs(labels))
+            is_single = np.array([counts[label] == 1 for label in labels])
+            is_late[ordered] = np.where(is_single, clock.ambiguous == "second", _later_of_pairs(labels))
         else:
             place = next(place for place, label in enumerate(labels) if counts[label] != 2)
             raise _ambiguous_error(int(rows[ordered[place]]), int(labels[place]), counts[labels[place]], clock.zone)
-    return late
+    return is_late
 
 
 def _later_of_pairs(labels: np.ndarray) -> np.ndarray:
-    """Which of `labels` (rows,) stood before already."""
-    _, first, codes = np.unique(labels, return_index=True, return_inverse=True)
-    later: np.ndarray = first[codes] != np.arange(len(labels))
-    return later
+    """Returns which of `labels` (rows,) have occurred before."""
+    _, first_index, codes = np.unique(labels, return_index=True, return_inverse=True)
+    is_later: np.ndarray = first_index[codes] != np.arange(len(labels))
+    return is_later
 
 
 def _after_turning_back(labels: np.ndarray) -> np.ndarray:
-    """Which of `labels` (rows,) stand after the clock of their night was turned back."""
-    late = np.zeros(len(labels), bool)
-    for place in range(1, len(labels)):
-        near = abs(labels[place] - labels[place - 1]) < 4 * HOUR_LENGTH
-        late[place] = near and (late[place - 1] or labels[place] <= labels[place - 1])
-    return late
+    """Returns which of `labels` (rows,) come after the clock of their night was turned back."""
+    is_late = np.zeros(len(labels), bool)
+    for index in range(1, len(labels)):
+        is_near = abs(labels[index] - labels[index - 1]) < 4 * HOUR_LENGTH
+        is_late[index] = is_near and (is_late[index - 1] or labels[index] <= labels[index - 1])
+    return is_late
 
 
 def _ambiguous_error(row: int, label: int, count: int, zone: ZoneInfo) -> LabelError:
@@ -355,14 +357,14 @@ def _ambiguous_error(row: int, label: int, count: int, zone: ZoneInfo) -> LabelE
 
 
 def day_length(day: int, zone: ZoneInfo) -> tuple[int, int]:
-    """When the local day that begins at `day` (microseconds on the clock) begins in UTC, and how long it is, both in
-    microseconds."""
-    start = (EPOCH + timedelta(microseconds=day)).replace(tzinfo=zone)
-    following = (EPOCH + timedelta(microseconds=day + DAY_LENGTH)).replace(tzinfo=zone)
-    begin, end = _microseconds(start.astimezone(UTC)), _microseconds(following.astimezone(UTC))
+    """Returns the start in UTC and the length of the local day that begins at `day` (microseconds on the clock), both
+    in microseconds."""
+    day_start = (EPOCH + timedelta(microseconds=day)).replace(tzinfo=zone)
+    next_day_start = (EPOCH + timedelta(microseconds=day + DAY_LENGTH)).replace(tzinfo=zone)
+    begin, end = microseconds(day_start.astimezone(UTC)), microseconds(next_day_start.astimezone(UTC))
     return begin, end - begin
 
 
 def quoted(formats: Sequence[str]) -> str:
-    """`formats` as values of the key `time_format`."""
+    """Returns `formats` as values of the key `time_format`."""
     return " or ".join(f'"time_format": {json.dumps(time_format)}' for time_format in formats)

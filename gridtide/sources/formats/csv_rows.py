@@ -1,7 +1,7 @@
-"""CSV: the bytes of a text cut into rows and cells, block by block, after what stands around the rows is away.
+"""Cuts the bytes of a CSV into rows and cells, block by block, after removing the lines around its rows.
 
     bytes (UTF-8) ─► rows ─► labels, whole          tokenised once, which counts the rows
-                          └► values, block by block  numbers where a column of a block holds nothing else
+                          └► values, block by block  as numbers if a column of a block has nothing else
 
 A body may be as large as memory allows, so it is never copied: rows are a span of its bytes.
 """
@@ -28,18 +28,18 @@ from gridtide.sources.formats.cells import CellColumns, CellTable, numbered, str
 from gridtide.sources.formats.numbers import has_infinite, null_texts, plain_numbers, without_group_marks
 
 BLOCK_BYTES = 1 << 21
-"""Bytes of rows that are cut into cells at a time."""
+"""The bytes of rows that are cut into cells at a time."""
 
 HEAD_LINES = 1000
-"""Lines among which the header stands once those before it are passed over."""
+"""The lines that are searched for the header, after skipped lines."""
 
 NAMELESS = "column {}"
-"""What a column without a name in the header is called."""
+"""The name of a column without a name in the header."""
 
 
 @dataclass(frozen=True)
 class _Line:
-    """A line of a body: its number, from 1, the bytes that it takes, and its text."""
+    """A line of a body: its number, from 1, its first and end byte, and its text."""
 
     number: int
     begin: int
@@ -49,8 +49,8 @@ class _Line:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows of a CSV, which are the bytes from `begin` to `end` of `body`, its columns, and the number of the line,
-    from 1, on which they begin."""
+    """The rows of a CSV, which are the bytes from `begin` to `end` of `body`, its columns, and the number of their
+    first line, from 1."""
 
     body: bytes
     begin: int
@@ -61,7 +61,7 @@ class _Rows:
 
     @property
     def newline(self) -> bytes:
-        """What ends a row."""
+        """The end of a row."""
         return _newline(self.body)
 
 
@@ -74,11 +74,11 @@ def read_csv(
     *,
     length_known: bool = True,
 ) -> CellTable:
-    """The table in `body`, a text in UTF-8, as `written` says. `columns` are some that its header must hold, by which
-    it is told from a line of words; `labels` are columns that will be read whole.
+    """Reads the table in `body`, a UTF-8 text in the style `written`. Its header must have some of the `columns`, which
+    distinguish it from a line of text; `labels` are columns that will be read whole.
 
-    Raises `UpstreamError` where the text ends in the middle of a line, `FormatError` where there is no header or a row
-    has more fields than that.
+    Raises `UpstreamError` if the text ends in the middle of a line, `FormatError` if there is no header or a row has
+    more fields than the header.
     """
     rows = _cut_around(entry, body, written, columns)
     _refuse_cut_text(entry, rows, written, length_known)
@@ -90,7 +90,7 @@ def _newline(body: bytes) -> bytes:
 
 
 def _lines(body: bytes) -> Iterator[_Line]:
-    """The lines of `body` in order, each with its end."""
+    """Yields the lines of `body` in order, each with its end."""
     newline = _newline(body)
     begin, number = len(BOM) if body.startswith(BOM) else 0, 0
     while begin < len(body):
@@ -101,17 +101,17 @@ def _lines(body: bytes) -> Iterator[_Line]:
 
 
 def _cut_around(entry: str, body: bytes, written: Csv, columns: Sequence[str]) -> _Rows:
-    """The rows of `body`, without the lines before its header, the header, comments and the lines after its rows."""
+    """Returns the rows of `body`, without the lines before its header, the header, comments and the footer."""
     lines = (line for line in _after_skipped(entry, body, written) if _is_row(line.text, written))
-    head = list(islice(lines, HEAD_LINES))
-    if not head:
+    head_lines = list(islice(lines, HEAD_LINES))
+    if not head_lines:
         raise FormatError(entry, "the CSV has no header", 'Correct "skip" or "comment"')
-    delimiter = written.delimiter or max(",;\t|", key=head[0].text.count)
-    names, used = _header(entry, [line.text for line in head], written, delimiter, columns)
-    begin = head[used].begin if used < len(head) else len(body)
+    delimiter = written.delimiter or max(",;\t|", key=head_lines[0].text.count)
+    names, header_lines = _header(entry, [line.text for line in head_lines], written, delimiter, columns)
+    begin = head_lines[header_lines].begin if header_lines < len(head_lines) else len(body)
     end = max(begin, _end_of_rows(body, written))
-    first = head[used].number if used < len(head) else head[-1].number + 1
-    rows = _Rows(body, begin, end, names, first, delimiter)
+    first_line = head_lines[header_lines].number if header_lines < len(head_lines) else head_lines[-1].number + 1
+    rows = _Rows(body, begin, end, names, first_line, delimiter)
     return rows if written.comment is None else _without_comments(rows, written)
 
 
@@ -120,17 +120,17 @@ def _is_row(text: str, written: Csv) -> bool:
 
 
 def _after_skipped(entry: str, body: bytes, written: Csv) -> Iterator[_Line]:
-    """The lines from the header on."""
+    """Returns the lines from the header on."""
     lines = _lines(body)
     if isinstance(written.skip, int):
         return islice(lines, written.skip, None)
-    begins = written.skip.removeprefix("until:")
-    first = ""
+    header_start = written.skip.removeprefix("until:")
+    first_text = ""
     for line in lines:
-        first = first or repr(line.text.strip()[:80])
-        if line.text.startswith(begins) or line.text.lstrip('" \t').startswith(begins):
+        first_text = first_text or repr(line.text.strip()[:80])
+        if line.text.startswith(header_start) or line.text.lstrip('" \t').startswith(header_start):
             return _with_first(line, lines)
-    happened = f'skip: no line of the CSV begins with "{begins}"; the first is {first or "none"}'
+    happened = f'skip: no line of the CSV begins with "{header_start}"; the first is {first_text or "none"}'
     raise FormatError(entry, happened, 'Correct "skip"')
 
 
@@ -140,7 +140,7 @@ def _with_first(line: _Line, lines: Iterator[_Line]) -> Iterator[_Line]:
 
 
 def _end_of_rows(body: bytes, written: Csv) -> int:
-    """Where the rows of `body` end: before as many of its last lines as the `footer` has."""
+    """Returns the end of the rows of `body`: before as many of its last lines as the `footer` has."""
     end, footer, newline = len(body), written.footer, _newline(body)
     while footer and end:
         begin = body.rfind(newline, 0, max(end - 1, 0)) + 1
@@ -150,34 +150,34 @@ def _end_of_rows(body: bytes, written: Csv) -> int:
 
 
 def _without_comments(rows: _Rows, written: Csv) -> _Rows:
-    """`rows` without the lines that begin with the mark of comments, of which the first is none."""
+    """Returns `rows` without comment lines; their first line is not one."""
     mark = (written.comment or "").encode()
     if rows.body.find(rows.newline + mark, rows.begin, rows.end) < 0:
         return rows
-    lines = rows.body[rows.begin : rows.end].split(rows.newline)
-    body = rows.newline.join(line for line in lines if not line.startswith(mark))
+    body_lines = rows.body[rows.begin : rows.end].split(rows.newline)
+    body = rows.newline.join(line for line in body_lines if not line.startswith(mark))
     return _Rows(body, 0, len(body), rows.names, rows.first_line, rows.delimiter)
 
 
 def _header(
     entry: str, lines: Sequence[str], written: Csv, delimiter: str, columns: Sequence[str]
 ) -> tuple[list[str], int]:
-    """The names of the columns, and how many of `lines` say them."""
+    """Returns the names of the columns, and the number of `lines` that contain them."""
     if not isinstance(written.header, int):
         names = [written.header] if isinstance(written.header, str) else list(written.header)
         return names, 0
-    rows, used = _first_rows(entry, lines, written, delimiter)
-    first = [field.strip() for field in rows[0]]
-    missing = [name for name in columns if name not in first]
-    if len(first) < 2 or (missing and len(missing) == len(columns) and written.header == 1):
-        _refuse_header(entry, lines, delimiter, columns, len(first))
-    if used >= len(lines) and columns and missing:
+    rows, header_lines = _first_rows(entry, lines, written, delimiter)
+    first_names = [field.strip() for field in rows[0]]
+    missing = [name for name in columns if name not in first_names]
+    if len(first_names) < 2 or (missing and len(missing) == len(columns) and written.header == 1):
+        _refuse_header(entry, lines, delimiter, columns, len(first_names))
+    if header_lines >= len(lines) and columns and missing:
         raise FormatError(entry, f"the body is neither JSON nor XML, nor CSV with a header: {lines[0][:80]!r}")
-    return _names(entry, rows, first), used
+    return _names(entry, rows, first_names), header_lines
 
 
 def _first_rows(entry: str, lines: Sequence[str], written: Csv, delimiter: str) -> tuple[list[list[str]], int]:
-    """The rows of the header, and how many `lines` they take, as quoted names may hold line breaks."""
+    """Returns the rows of the header, and the number of their `lines`, because quoted names may contain line breaks."""
     reader = csv.reader(iter(lines), delimiter=delimiter, quotechar=written.quote, strict=True)
     try:
         rows = [next(reader) for _ in range(int(written.header)) if reader.line_num < len(lines)]  # type: ignore[arg-type]
@@ -188,7 +188,7 @@ def _first_rows(entry: str, lines: Sequence[str], written: Csv, delimiter: str) 
 
 
 def _refuse_header(entry: str, lines: Sequence[str], delimiter: str, columns: Sequence[str], fields: int) -> None:
-    """Raise where the first line is no header; where a later line is, say how to come to it."""
+    """Raises if the first line is not a header; if a later line is, the error says how to get to it."""
     expected_names = set(columns)
     for number, line in enumerate(lines[:200]):
         for mark in (delimiter, *",;\t|"):
@@ -209,53 +209,54 @@ def _refuse_header(entry: str, lines: Sequence[str], delimiter: str, columns: Se
 
 
 def _common_mark(lines: Sequence[str]) -> str:
-    """The mark that all `lines` begin with, as comments do."""
+    """Returns the prefix that all `lines` have, as comments do."""
     marks = {re.match(r"[^\w\s\"',;]*", line)[0] for line in lines}  # type: ignore[index]
     return marks.pop() if len(marks) == 1 else ""
 
 
-def _names(entry: str, rows: Sequence[Sequence[str]], first: list[str]) -> list[str]:
-    """Names of columns: those of the first row, joined with those below where they would be equal or empty."""
-    named = [name for name in first if name]
-    if len(set(named)) < len(named) and len(rows) > 1:
+def _names(entry: str, rows: Sequence[Sequence[str]], first_names: list[str]) -> list[str]:
+    """Returns the names of the columns: those of the first row, joined with those below if they would be equal or
+    empty."""
+    nonempty_names = [name for name in first_names if name]
+    if len(set(nonempty_names)) < len(nonempty_names) and len(rows) > 1:
         width = max(map(len, rows))
         stacked = [[row[place].strip() if place < len(row) else "" for row in rows] for place in range(width)]
-        first = [" ".join(dict.fromkeys(filter(None, parts))) for parts in stacked]
-    names = [name or NAMELESS.format(place) for place, name in enumerate(first, 1)]
+        first_names = [" ".join(dict.fromkeys(filter(None, parts))) for parts in stacked]
+    names = [name or NAMELESS.format(place) for place, name in enumerate(first_names, 1)]
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
-        happened = f"the header of the CSV holds {doubled[0]!r} more than once: {', '.join(first)}"
+        happened = f"the header of the CSV holds {doubled[0]!r} more than once: {', '.join(first_names)}"
         raise FormatError(entry, happened, 'Give the names with "header", such as ["time", "load", "load 2"]')
     return names
 
 
 def _refuse_cut_text(entry: str, rows: _Rows, written: Csv, length_known: bool) -> None:
-    """Raise where the body ends in the middle of a line, or maybe of a number where nobody said how long it is."""
+    """Raises if the body ends in the middle of a line, or possibly of a number if its length is unknown."""
     if rows.body.endswith((b"\n", b"\r")) or rows.begin >= rows.end or written.footer:
         return
     begin = max(rows.begin, rows.body.rfind(rows.newline, rows.begin, rows.end) + 1)
-    last = rows.body[begin : rows.end].decode("utf-8", "replace")
-    fields = next(csv.reader([last], delimiter=rows.delimiter, quotechar=written.quote), [])
+    last_text = rows.body[begin : rows.end].decode("utf-8", "replace")
+    fields = next(csv.reader([last_text], delimiter=rows.delimiter, quotechar=written.quote), [])
     if len(fields) < len(rows.names) or not length_known:
-        raise UpstreamError(entry, f"the CSV is cut in its last line: {last[-80:]!r}")
+        raise UpstreamError(entry, f"the CSV is cut in its last line: {last_text[-80:]!r}")
 
 
 NO_FIELD = "\x00absent"
-"""What stands in a CSV for a field that its row does not have."""
+"""Stands in a CSV for a field that its row does not have."""
 
 
 def _table(entry: str, rows: _Rows, written: Csv, labels: Sequence[str]) -> CellTable:
-    """The table of `rows`; fields that they do not have are among its `skipped`."""
+    """Returns the table of `rows`; missing fields are in its `skipped`."""
     cells = _Cells(rows, written.quote)
-    short: list[tuple[int, int]] = []
+    short_rows: list[tuple[int, int]] = []
     if not cells.count(labels):
-        repaired, short = _repaired(entry, rows, written)
+        repaired, short_rows = _repaired(entry, rows, written)
         cells = _Cells(repaired, written.quote, repaired=True)
         cells.count(labels)
     skipped = []
-    if short:
-        number, fields = short[0]
-        missing = sum(len(rows.names) - count for _, count in short)
+    if short_rows:
+        number, fields = short_rows[0]
+        missing = sum(len(rows.names) - count for _, count in short_rows)
         example = f"line {number} has {fields} of {len(rows.names)} fields"
         skipped.append(Skipped("fields that rows of the CSV do not have", missing, example))
     place = numbered("line", rows.first_line) if cells.one_line_each else numbered("row")
@@ -263,11 +264,11 @@ def _table(entry: str, rows: _Rows, written: Csv, labels: Sequence[str]) -> Cell
 
 
 def _repaired(entry: str, rows: _Rows, written: Csv) -> tuple[_Rows, list[tuple[int, int]]]:
-    """The rows with as many fields each as there are names, and the lines that had fewer, with how many.
+    """Returns the rows with one field per name, and the lines that had fewer, with their number of fields.
 
-    Raises `FormatError` for a row that has more.
+    Raises `FormatError` for a row with more fields.
     """
-    short = []
+    short_rows = []
     width = len(rows.names)
     sink = io.BytesIO()
     text = io.TextIOWrapper(sink, "utf-8", newline="", write_through=True)
@@ -286,21 +287,21 @@ def _repaired(entry: str, rows: _Rows, written: Csv) -> tuple[_Rows, list[tuple[
                 fix = 'Name all columns with "header", or pass over such rows with "skip", "comment" or "footer"'
                 raise FormatError(entry, f"{happened}: {rows.delimiter.join(row)[:80]!r}", fix)
             if len(row) < width:
-                short.append((number, len(row)))
+                short_rows.append((number, len(row)))
             writer.writerow(row + [NO_FIELD] * (width - len(row)))
     except csv.Error as error:
         happened = f"the body is neither JSON nor XML, nor can it be read as CSV: {error}"
         raise FormatError(entry, happened, 'Correct "quote" or "delimiter"') from error
     body = sink.getvalue()
-    return _Rows(body, 0, len(body), rows.names, rows.first_line, rows.delimiter), short
+    return _Rows(body, 0, len(body), rows.names, rows.first_line, rows.delimiter), short_rows
 
 
 @dataclass
 class _Cells:
-    """The cells of rows that all have as many fields as there are names.
+    """The cells of rows that all have one field per name.
 
-    `count` comes first. It tells whether each row takes one line: such rows can be cut at the ends of lines, so that a
-    block of them can be read again where one of its columns holds more than numbers.
+    `count` must be called first. It finds out whether each row is one line: such rows can be cut at the ends of lines,
+    so that a block can be read again if one of its columns has more than numbers.
     """
 
     rows: _Rows
@@ -311,7 +312,7 @@ class _Cells:
     labels: dict[str, pa.StringArray] = field(default_factory=dict)
 
     def count(self, labels: Sequence[str]) -> bool:
-        """Count the rows and remember the columns `labels`; whether all rows have as many fields as there are names."""
+        """Counts the rows and keeps the columns `labels`; returns whether all rows have one field per name."""
         columns = list(labels) or self.rows.names[:1]
         try:
             parts = [self._texts(batch, columns) for batch in self._batches(columns)]
@@ -325,25 +326,29 @@ class _Cells:
         return True
 
     def read(self, names: Sequence[str]) -> CellColumns:
-        """The `names` columns, whole."""
-        absent = [name for name in names if name not in self.labels]
-        parts = [self._texts(batch, absent) for batch in self._batches(absent)] if absent else []
-        columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in absent if parts}
+        """Returns the `names` columns, whole."""
+        unread_names = [name for name in names if name not in self.labels]
+        parts = [self._texts(batch, unread_names) for batch in self._batches(unread_names)] if unread_names else []
+        columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in unread_names if parts}
         return {name: self.labels.get(name, columns.get(name, string_array([]))) for name in names}
 
     def pieces(self, names: Sequence[str], written: NumberStyle) -> Iterator[CellColumns]:
-        """The `names` columns, piece by piece: as numbers where a piece of one holds nothing else, else as texts."""
+        """Yields the `names` columns, piece by piece: as numbers if a piece of a column has nothing else, or else as
+        texts."""
         if not names or not self.one_line_each or self.repaired:
             batches = self._batches(names) if names else iter(())
             yield from (self._texts(batch, names) for batch in batches)
             return
-        wordy: set[str] = set()
+        text_columns: set[str] = set()
         for block in self._blocks():
-            yield self._numbers(block, names, written, wordy)
+            yield self._numbers(block, names, written, text_columns)
 
-    def _numbers(self, block: pa.Buffer, names: Sequence[str], written: NumberStyle, wordy: set[str]) -> CellColumns:
-        """The columns of a block. Those that hold more than numbers become `wordy`: they are read as texts later."""
-        numeric = [name for name in names if name not in wordy]
+    def _numbers(
+        self, block: pa.Buffer, names: Sequence[str], written: NumberStyle, text_columns: set[str]
+    ) -> CellColumns:
+        """Returns the columns of a block. Those with more than numbers become `text_columns` and are read as texts from
+        then on."""
+        numeric = [name for name in names if name not in text_columns]
         try:
             cells = self._read(self._without_group_marks(block, written), numeric, written, numeric)
         except pa.ArrowInvalid:
@@ -356,33 +361,34 @@ class _Cells:
         for name, column in cells.items():
             numbers = plain_numbers(column, written)
             if numbers is None:
-                wordy.add(name)
+                text_columns.add(name)
             columns[name] = column if numbers is None else numbers
         return columns
 
     def _without_group_marks(self, block: pa.Buffer, written: NumberStyle) -> pa.Buffer:
-        """`block` with its numbers as they are without marks between thousands, as far as that is sure."""
+        """Returns `block` without the thousands separators of its numbers, as far as that is certain."""
         mark = (written.thousands or "").encode()
         if len(mark) != 1:
             return block
         delimiter, quote = self.rows.delimiter.encode(), self.quote.encode()
-        inside = mark == delimiter
-        edges = quote + (b"" if inside else delimiter + b"\r\n \t")
-        return pa.py_buffer(without_group_marks(block, mark[0], edges, quote[0] if inside else None))
+        is_delimiter = mark == delimiter
+        edges = quote + (b"" if is_delimiter else delimiter + b"\r\n \t")
+        return pa.py_buffer(without_group_marks(block, mark[0], edges, quote[0] if is_delimiter else None))
 
     def _blocks(self) -> Iterator[pa.Buffer]:
-        """The rows, cut at the ends of lines."""
-        whole = pa.py_buffer(self.rows.body)
+        """Yields the rows in blocks, cut at the ends of lines."""
+        buffer = pa.py_buffer(self.rows.body)
         begin, end = self.rows.begin, self.rows.end
         while begin < end:
-            until = self.rows.body.find(self.rows.newline, min(begin + BLOCK_BYTES, end), end) + 1 or end
-            yield whole.slice(begin, until - begin)
-            begin = until
+            block_end = self.rows.body.find(self.rows.newline, min(begin + BLOCK_BYTES, end), end) + 1 or end
+            yield buffer.slice(begin, block_end - begin)
+            begin = block_end
 
     def _read(
         self, block: pa.Buffer, names: Sequence[str], written: NumberStyle, numeric: Sequence[str]
     ) -> dict[str, pa.Array]:
-        """The `names` columns of a block, those `numeric` as numbers. Raises `ArrowInvalid` where one holds more."""
+        """Returns the `names` columns of a block, those in `numeric` as numbers. Raises `ArrowInvalid` if one of these
+        has anything else."""
         from pyarrow import csv as arrow_csv
 
         if not names:
@@ -402,8 +408,8 @@ class _Cells:
         return {name: one_chunk(table[name]) for name in names}
 
     def _batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The `names` columns of the rows as texts, whatever lines they take. Raises `ArrowInvalid` where a row has
-        another number of fields than there are names."""
+        """Yields the `names` columns of the rows as texts, also of rows with several lines. Raises `ArrowInvalid` if a
+        row has another number of fields than there are names."""
         from pyarrow import csv as arrow_csv
 
         body, begin, end = self.rows.body, self.rows.begin, self.rows.end
@@ -429,7 +435,7 @@ class _Cells:
         return arrow_csv.ParseOptions(delimiter=self.rows.delimiter, quote_char=self.quote, newlines_in_values=newlines)
 
     def _texts(self, batch: pa.RecordBatch, names: Sequence[str]) -> dict[str, pa.StringArray]:
-        """The columns of `batch` without the spaces around their texts, a field that there is not as null."""
+        """Returns the columns of `batch` without surrounding spaces; a missing field is null."""
         return {name: self._trimmed(batch.column(place)) for place, name in enumerate(names)}
 
     def _trimmed(self, column: pa.StringArray) -> pa.StringArray:

@@ -1,4 +1,4 @@
-"""JSON in its layouts: lists of objects or of lists, objects of lists or by time, and lines."""
+"""JSON in its layouts: lists of objects or of lists, objects of lists or keyed by time, and lines."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from gridtide.errors import FormatError, UpstreamError
 from gridtide.sources.formats.cells import CellTable, numbered, string_array, table_of_columns, table_of_records
 
 KEY_COLUMN = "key"
-"""The column of the keys of an object that is keyed by time."""
+"""The column for the keys of an object that is keyed by time."""
 
 
 def load_json(entry: str, text: str) -> Any:
-    """What `text` says: JSON, the argument of a callback, a JSON text within a JSON text, or JSON lines (a list of what
-    each says). Raises `UpstreamError` where it is cut or broken."""
-    bare = text.strip().removeprefix("\ufeff")
-    wrapped = re.fullmatch(r"(?s)(?:/\*.*?\*/)?\s*[A-Za-z_$][\w$.]*\s*\((.*)\)\s*;?", bare)
-    if wrapped:
-        bare = wrapped[1]
+    """Parses `text`: JSON, the argument of a callback, JSON within a JSON string, or JSON lines (which become a list).
+    Raises `UpstreamError` if it is truncated or broken."""
+    stripped = text.strip().removeprefix("\ufeff")
+    callback = re.fullmatch(r"(?s)(?:/\*.*?\*/)?\s*[A-Za-z_$][\w$.]*\s*\((.*)\)\s*;?", stripped)
+    if callback:
+        stripped = callback[1]
     try:
-        document = json.loads(bare)
+        document = json.loads(stripped)
         return json.loads(document) if isinstance(document, str) and document.lstrip()[:1] in ("{", "[") else document
     except ValueError as error:
-        lines = [line for line in bare.splitlines() if line.strip()]
+        lines = [line for line in stripped.splitlines() if line.strip()]
         if len(lines) > 1 and lines[0].lstrip()[:1] == "{" and lines[0].rstrip()[-1:] == "}":
             return _load_lines(entry, lines)
         raise UpstreamError(entry, f"the JSON is cut or broken: {error}") from error
@@ -51,9 +51,9 @@ def read_json(
     header: int | str | tuple[str, ...],
     written: NumberStyle,
 ) -> CellTable:
-    """The records of `document` at `path`, laid out as `layout` says; `header` names the columns of lists of lists.
+    """Reads the records of `document` at `path` in the given `layout`; `header` names the columns of lists of lists.
 
-    Raises `FormatError` where the path leads nowhere and where something else stands there.
+    Raises `FormatError` if there is nothing at the path, or anything else than records.
     """
     reader = _JsonReader(entry, path, written)
     if layout == "rows":
@@ -79,7 +79,7 @@ def _header_of(entry: str, document: Any, header: int | str | tuple[str, ...]) -
 
 
 def _at_path(entry: str, document: Any, path: str) -> tuple[Any, bool]:
-    """What stands at `path`, and whether the path says where each record lies, so that what is above is known."""
+    """Returns the value at `path`, and whether the path locates each record, so that its ancestors are known."""
     if not path:
         return document, True
     if re.fullmatch(r"[^\[\]|{}()&@*`'\"<>=!?:]+", path) and isinstance(document, dict | list):
@@ -97,20 +97,20 @@ def _at_path(entry: str, document: Any, path: str) -> tuple[Any, bool]:
 
 
 def _walk(entry: str, document: Any, path: str) -> Any:
-    """What stands at the dotted `path`; of lists on the way, what stands in each of their elements, in one list."""
-    value = document
+    """Returns the value at the dotted `path`; lists on the way are flattened into one list."""
+    node = document
     keys = path.split(".")
-    for place, key in enumerate(keys):
-        if isinstance(value, list) and place and value and all(isinstance(element, dict) for element in value):
-            return _Nested(value, keys[place:], place)
-        if not isinstance(value, dict) or key not in value:
-            raise FormatError(entry, f'records: "{path}" leads nowhere: where "{key}" should be, {_present(value)}')
-        value = value[key]
-    return value
+    for index, key in enumerate(keys):
+        if isinstance(node, list) and index and node and all(isinstance(element, dict) for element in node):
+            return _Nested(node, keys[index:], index)
+        if not isinstance(node, dict) or key not in node:
+            raise FormatError(entry, f'records: "{path}" leads nowhere: where "{key}" should be, {_present(node)}')
+        node = node[key]
+    return node
 
 
 class _Nested(list[Any]):
-    """Elements of a list that records stand in, and the keys that lead from each of them to its records."""
+    """Elements of a list that contain records, and the keys that lead from each element to its records."""
 
     def __init__(self, elements: list[Any], keys: Sequence[str], depth: int) -> None:
         super().__init__(elements)
@@ -127,48 +127,49 @@ def _kind(value: Any) -> str:
 
 
 class _JsonReader:
-    """Reads what stands at the `path` of one answer."""
+    """Reads the value at the `path` of one response."""
 
     def __init__(self, entry: str, path: str, written: NumberStyle) -> None:
         self.entry, self.path, self.written = entry, path, written
 
     def records(self, document: Any) -> CellTable:
-        """A list of objects, or one."""
-        value, _ = _at_path(self.entry, document, self.path)
+        """Reads a list of objects, or a single object."""
+        content, _ = _at_path(self.entry, document, self.path)
         inherited: set[str] = set()
-        if isinstance(value, _Nested):
-            records = [self._flat(below, above, inherited) for above, below in self._descend(value, value.keys, {})]
+        if isinstance(content, _Nested):
+            records = [self._flat(below, above, inherited) for above, below in self._descend(content, content.keys, {})]
             return table_of_records(records, numbered("record"), frozenset(inherited))
-        if value is None:
+        if content is None:
             return table_of_records([], numbered("record"))
-        elements = value if isinstance(value, list) else [value]
-        strange = next((element for element in elements if not isinstance(element, dict)), None)
-        if strange is not None or (None in elements):
-            raise self._strange(elements, strange)
-        if isinstance(value, dict) and self._is_columns(value):
-            raise self._objects_of_lists(value)
+        elements = content if isinstance(content, list) else [content]
+        other_element = next((element for element in elements if not isinstance(element, dict)), None)
+        if other_element is not None or (None in elements):
+            raise self._strange(elements, other_element)
+        if isinstance(content, dict) and self._is_columns(content):
+            raise self._objects_of_lists(content)
         table = table_of_records([self._flat(element, {}, inherited) for element in elements], numbered("record"))
         return replace(table, hint=self._hint(elements[0])) if elements else table
 
     def _hint(self, record: Mapping[str, Any], path: str = "") -> str:
-        """Where in `record` there is a list of objects, which may be the records."""
+        """Returns where in `record` there is a list of objects, which may be the records."""
         for key, value in record.items():
-            place = f"{path}{key}"
+            key_path = f"{path}{key}"
             if isinstance(value, list) and value and isinstance(value[0], dict):
-                whole = f"{self.path}.{place}" if self.path else place
-                return f'If the records are those in {place}, give "records": {json.dumps(whole, ensure_ascii=False)}'
-            if isinstance(value, dict) and (hint := self._hint(value, f"{place}.")):
+                full_path = f"{self.path}.{key_path}" if self.path else key_path
+                quoted_path = json.dumps(full_path, ensure_ascii=False)
+                return f'If the records are those in {key_path}, give "records": {quoted_path}'
+            if isinstance(value, dict) and (hint := self._hint(value, f"{key_path}.")):
                 return hint
         return ""
 
     def _descend(
         self, elements: Sequence[Any], keys: Sequence[str], above: Mapping[str, str]
     ) -> Iterator[tuple[Mapping[str, str], Any]]:
-        """Each record below `elements`, with the cells of what it stands in."""
+        """Yields each record below `elements`, with the cells of its ancestors."""
         for element in elements:
             value: Any = element
             inherited = dict(above)
-            for place, key in enumerate(keys):
+            for index, key in enumerate(keys):
                 if not isinstance(value, dict) or key not in value:
                     raise FormatError(
                         self.entry, f'records: "{self.path}" leads nowhere: where "{key}" should be, {_present(value)}'
@@ -177,21 +178,21 @@ class _JsonReader:
                     name: self._text(cell) for name, cell in value.items() if not isinstance(cell, dict | list)
                 }
                 value = value[key]
-                if isinstance(value, list) and place + 1 < len(keys):
-                    yield from self._descend(value, keys[place + 1 :], inherited)
+                if isinstance(value, list) and index + 1 < len(keys):
+                    yield from self._descend(value, keys[index + 1 :], inherited)
                     break
             else:
                 for record in value if isinstance(value, list) else [] if value is None else [value]:
                     yield inherited, record
 
     def _flat(self, record: Any, above: Mapping[str, str], inherited: set[str]) -> dict[str, str]:
-        """The cells of `record`, nested ones by path, after those `above` whose names it does not have."""
+        """Returns the cells of `record`, nested ones by path, after the cells `above` with other names."""
         if not isinstance(record, dict):
             raise self._strange([record], record)
         cells = dict(self._leaves(record))
-        outer = {name if name not in cells else f"above.{name}": text for name, text in above.items()}
-        inherited |= set(outer)
-        return outer | cells
+        outer_cells = {name if name not in cells else f"above.{name}": text for name, text in above.items()}
+        inherited |= set(outer_cells)
+        return outer_cells | cells
 
     def _leaves(self, record: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
         for key, value in record.items():
@@ -201,7 +202,7 @@ class _JsonReader:
                 yield path + key, self._text(value)
 
     def _text(self, value: Any) -> str:
-        """`value` as a cell: numbers as the entry says that they are written."""
+        """Returns `value` as a cell; numbers are written in the entry's number style."""
         if isinstance(value, str):
             return value
         if value is None:
@@ -212,59 +213,63 @@ class _JsonReader:
             return repr(value).replace(".", self.written.decimal) if self.written.decimal != "." else repr(value)
         return json.dumps(value)
 
-    def rows(self, value: Any, names: Sequence[str] | None) -> CellTable:
-        """A list of lists, whose columns have the `names` given or those in the first."""
-        if isinstance(value, _Nested) or not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+    def rows(self, content: Any, names: Sequence[str] | None) -> CellTable:
+        """Reads a list of lists, whose columns have the given `names` or those in the first list."""
+        if (
+            isinstance(content, _Nested)
+            or not isinstance(content, list)
+            or not all(isinstance(row, list) for row in content)
+        ):
             raise FormatError(
                 self.entry, f"layout: {self._where()} holds no list of lists", 'Correct "records" or "layout"'
             )
-        first = 1
+        first_number = 1
         if names is None:
-            if not value:
+            if not content:
                 return table_of_records([], numbered("row"))
-            if not all(isinstance(name, str) for name in value[0]):
+            if not all(isinstance(name, str) for name in content[0]):
                 raise FormatError(
-                    self.entry, f"header: the first row holds no names: {value[0]!r:.80}", self._names_fix(value)
+                    self.entry, f"header: the first row holds no names: {content[0]!r:.80}", self._names_fix(content)
                 )
-            names, value, first = [name.strip() for name in value[0]], value[1:], 2
+            names, content, first_number = [name.strip() for name in content[0]], content[1:], 2
         if len(set(names)) < len(names):
             raise FormatError(
                 self.entry, f"header: a name stands twice: {', '.join(names)}", 'Give other names with "header"'
             )
-        wrong = next((place for place, row in enumerate(value) if len(row) != len(names)), None)
-        if wrong is not None:
-            happened = f"row {wrong + first} has {len(value[wrong])} fields, its header {len(names)}"
+        wrong_row = next((index for index, row in enumerate(content) if len(row) != len(names)), None)
+        if wrong_row is not None:
+            happened = f"row {wrong_row + first_number} has {len(content[wrong_row])} fields, its header {len(names)}"
             raise FormatError(self.entry, happened, 'Correct "header"')
-        cells = {name: string_array([self._text(row[place]) for row in value]) for place, name in enumerate(names)}
-        return table_of_columns(cells, numbered("row", first))
+        cells = {name: string_array([self._text(row[index]) for row in content]) for index, name in enumerate(names)}
+        return table_of_columns(cells, numbered("row", first_number))
 
     def _names_fix(self, rows: Sequence[Sequence[Any]]) -> str:
         names = ", ".join(["time", "value", *(f"value {place}" for place in range(2, 100))][: len(rows[0])])
         return f'Name the columns, such as "header": {json.dumps(names.split(", "))}'
 
-    def columns(self, value: Any) -> CellTable:
-        """An object of equally long lists; what else is in it belongs to all records."""
-        if not isinstance(value, dict) or not any(isinstance(cells, list) for cells in value.values()):
+    def columns(self, content: Any) -> CellTable:
+        """Reads an object of equally long lists; its other values belong to all records."""
+        if not isinstance(content, dict) or not any(isinstance(cells, list) for cells in content.values()):
             raise FormatError(
                 self.entry, f"layout: {self._where()} holds no object of lists", 'Correct "records" or "layout"'
             )
-        lists = {name: cells for name, cells in value.items() if isinstance(cells, list)}
+        lists = {name: cells for name, cells in content.items() if isinstance(cells, list)}
         lengths = {name: len(cells) for name, cells in lists.items()}
         if len(set(lengths.values())) > 1:
             counts = ", ".join(f"{name} has {count}" for name, count in lengths.items())
             raise FormatError(self.entry, f"layout: the columns are not equally long: {counts}", 'Correct "records"')
-        rows = next(iter(lengths.values()))
+        row_count = next(iter(lengths.values()))
         cells = {name: string_array([self._text(cell) for cell in column]) for name, column in lists.items()}
-        scalars = {name: cell for name, cell in value.items() if not isinstance(cell, list | dict) and rows}
-        cells |= {name: string_array([self._text(cell)] * rows) for name, cell in scalars.items()}
+        scalars = {name: cell for name, cell in content.items() if not isinstance(cell, list | dict) and row_count}
+        cells |= {name: string_array([self._text(cell)] * row_count) for name, cell in scalars.items()}
         return table_of_columns(cells, numbered("element"), frozenset(scalars))
 
-    def keyed(self, value: Any) -> CellTable:
-        """An object of records, or of numbers, by their times, which are the column `key`."""
-        if not isinstance(value, dict):
+    def keyed(self, content: Any) -> CellTable:
+        """Reads an object of records, or of numbers, by their times, which become the column `key`."""
+        if not isinstance(content, dict):
             raise FormatError(self.entry, f"layout: {self._where()} holds no object", 'Correct "records" or "layout"')
         records = []
-        for key, record in value.items():
+        for key, record in content.items():
             cells = dict(self._leaves(record)) if isinstance(record, dict) else {"value": self._text(record)}
             if KEY_COLUMN in cells:
                 raise FormatError(self.entry, f'layout: the record of {key!r} has a column "{KEY_COLUMN}" of its own')

@@ -1,4 +1,4 @@
-"""Answers that come in pages: how the next is asked for, and what says that there is more where nobody asked for it."""
+"""Paged responses: how the next page is requested, and signs of further pages that the entry does not request."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from gridtide.errors import FormatError, IncompleteError
 from gridtide.sources.contract import Request
 
 COUNT_FIELDS = re.compile(r"(?i)(total|matched|count|records|rows|results|items)")
-"""Names of fields that may say how many records there are."""
+"""Names of fields that may be the number of records."""
 
 SURE_COUNTS = re.compile(
     r"(?i)(total_?(records|count|rows|results|items|hits|elements)|number_?matched|record_?count|records_?total)"
 )
-"""Names of fields that say it beyond doubt."""
+"""Names of fields that certainly are the number of records."""
 
 SUREST = ("next", "cursor", "page", "offset")
-"""Ways of paging, the one that an answer says most of first."""
+"""Ways of paging, the most certain first."""
 
 PAGE_COUNTS = re.compile(r"(?i)(total_?pages|page_?count|last_?page|num_?pages|pages)")
 PAGE_FIELDS = re.compile(
     r"(?i)(limit|offset|page(_?(size|number|no))?|per_?page|current_?page|next\w*|start_?row|skip|rows_?per_?page)"
 )
-"""Names of fields that stand beside a count where answers come in pages."""
+"""Names of fields beside a count in paged responses."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """One page: its JSON, None where it is something else, how many records it holds, and the headers it came with."""
+    """One page: its JSON, None if it is anything else, its number of records, and its headers."""
 
     document: Any
     records: int
@@ -41,7 +41,7 @@ class Answered:
 
 
 def first_page(request: Request, pages: Pages | None) -> Request:
-    """`request` as it asks for the first page."""
+    """Returns `request` for the first page."""
     if pages is None:
         return request
     if pages.offset is not None and pages.limit is not None:
@@ -55,9 +55,9 @@ def first_page(request: Request, pages: Pages | None) -> Request:
 def next_page(
     entry: str, request: Request, pages: Pages | None, answered: Answered
 ) -> tuple[list[Request], int | None]:
-    """What asks for the page after `request`, and how many records the upstream says there are, None where it does not.
+    """Returns the requests for the page after `request`, and the number of records that the upstream reports, or None.
 
-    Raises `IncompleteError` where there are more pages and `pages` says nothing of them.
+    Raises `IncompleteError` if there are more pages and `pages` does not describe them.
     """
     if pages is None:
         _refuse_more(entry, request, answered)
@@ -77,10 +77,10 @@ def _following(entry: str, request: Request, pages: Pages, answered: Answered, t
     elif pages.link:
         yield from _at(request, link_to_next(answered.headers.get("link", "")))
     elif pages.page is not None and pages.last is not None:
-        last = _number(entry, "pages.last", pages.last, answered.document)
-        page = int(_param(request, pages.page) or pages.first)
-        if page < last + pages.first - 1:
-            yield with_param(request, pages.page, str(page + 1))
+        last_page = _number(entry, "pages.last", pages.last, answered.document)
+        page_number = int(_param(request, pages.page) or pages.first)
+        if page_number < last_page + pages.first - 1:
+            yield with_param(request, pages.page, str(page_number + 1))
     elif pages.offset is not None and total is not None:
         if received < total and answered.records:
             yield with_param(request, pages.offset, str(received))
@@ -91,7 +91,7 @@ def _following(entry: str, request: Request, pages: Pages, answered: Answered, t
 
 
 def _at(request: Request, address: Any) -> Iterator[Request]:
-    """The page at `address`, where that is one."""
+    """Yields the request for the page at `address`, if that is an address."""
     if isinstance(address, str) and address.strip():
         url = urljoin(request.url, address.strip())
         if (url, ()) != (request.url, request.params):
@@ -118,24 +118,24 @@ def _search(document: Any, path: str) -> Any:
 
 
 def _param(request: Request, name: str) -> str | None:
-    """The value of the parameter `name` of `request`."""
-    in_url = dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
-    return dict(request.params).get(name, in_url.get(name))
+    """Returns the value of the parameter `name` of `request`."""
+    url_params = dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
+    return dict(request.params).get(name, url_params.get(name))
 
 
 def with_param(request: Request, name: str, value: str) -> Request:
-    """`request` with the parameter `name` of that `value`, wherever it stood before."""
-    parts = urlsplit(request.url)
-    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    """Returns `request` with the parameter `name` set to `value`, replacing it wherever it was."""
+    url_parts = urlsplit(request.url)
+    pairs = parse_qsl(url_parts.query, keep_blank_values=True)
     url = request.url
     if any(key == name for key, _ in pairs):
-        url = urlunsplit(parts._replace(query=urlencode([pair for pair in pairs if pair[0] != name])))
+        url = urlunsplit(url_parts._replace(query=urlencode([pair for pair in pairs if pair[0] != name])))
     params = tuple(pair for pair in request.params if pair[0] != name)
     return replace(request, url=url, params=(*params, (name, value)))
 
 
 def link_to_next(header: str) -> str | None:
-    """The address of the next page in a Link header.
+    """Returns the address of the next page in a Link header.
 
     >>> link_to_next('<https://grid.example/load?page=2>; rel="next"')
     'https://grid.example/load?page=2'
@@ -147,13 +147,13 @@ def link_to_next(header: str) -> str | None:
 
 
 def _refuse_more(entry: str, request: Request, answered: Answered) -> None:
-    """Raise where an answer says that there is more."""
+    """Raises if a response says that there are more records."""
     if link_to_next(answered.headers.get("link", "")):
         raise _incomplete(entry, request, "its Link header names a next page", {"link": True})
-    counted = answered.headers.get("x-total-count", "")
-    if counted.isdecimal() and int(counted) > answered.records:
+    total_count = answered.headers.get("x-total-count", "")
+    if total_count.isdecimal() and int(total_count) > answered.records:
         raise _incomplete(
-            entry, request, f"X-Total-Count says {counted} records, {answered.records} came", {"link": True}
+            entry, request, f"X-Total-Count says {total_count} records, {answered.records} came", {"link": True}
         )
     signs = [
         sign
@@ -166,7 +166,7 @@ def _refuse_more(entry: str, request: Request, answered: Answered) -> None:
 
 
 def _objects(document: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The object that an answer is, and those in it that may speak of pages, each with the path to it."""
+    """Yields the object of a response, and the objects in it that may describe pages, each with its path."""
     if isinstance(document, dict):
         yield "", document
         for name, value in document.items():
@@ -181,32 +181,35 @@ def _quoted(name: str) -> str:
 def _more(
     path: str, name: str, value: Any, fields: Mapping[str, Any], records: int
 ) -> tuple[str, dict[str, Any]] | None:
-    """What the field `name` of `fields` says of more, and the `pages` that ask for it; None where it says nothing."""
-    place = f"{path}{_quoted(name)}"
+    """Returns what the field `name` of `fields` says about further records, and the `pages` that request them; None if
+    it says nothing."""
+    field_path = f"{path}{_quoted(name)}"
     if re.fullmatch(r"(?i)next(_?(page|url|link|href))?", name):
         if isinstance(value, str) and re.match(r"https?:|/|\?", value):
-            return f'"{name}" names a next page', {"next": place}
+            return f'"{name}" names a next page', {"next": field_path}
         if isinstance(value, dict) and isinstance(value.get("href"), str):
-            return f'"{name}" names a next page', {"next": f"{place}.href"}
+            return f'"{name}" names a next page', {"next": f"{field_path}.href"}
     if re.fullmatch(r"(?i)next_?(cursor|token|page_?token)|continuation_?token", name) and value:
-        return f'"{name}" names a next page', {"cursor": place, "param": re.sub(r"(?i)^next_?", "", name) or name}
+        return f'"{name}" names a next page', {"cursor": field_path, "param": re.sub(r"(?i)^next_?", "", name) or name}
     if name == "links" and isinstance(value, list):
-        rels = [link for link in value if isinstance(link, dict) and link.get("rel") == "next" and link.get("href")]
-        if rels:
+        next_links = [
+            link for link in value if isinstance(link, dict) and link.get("rel") == "next" and link.get("href")
+        ]
+        if next_links:
             return '"links" names a next page', {"next": f"{path}links[?rel=='next'].href | [0]"}
     if not isinstance(value, int | str) or isinstance(value, bool) or not str(value).isdecimal():
         return None
     if PAGE_COUNTS.fullmatch(name) and int(value) > 1:
-        return f'"{name}" says {value} pages', {"page": "page", "last": place}
-    beside = any(PAGE_FIELDS.fullmatch(other_name) for other_name in fields if other_name != name)
-    if (SURE_COUNTS.fullmatch(name) or (COUNT_FIELDS.fullmatch(name) and beside)) and int(value) > records > 0:
-        pages = {"offset": "offset", "limit": ["limit", max(records, 1)], "total": place}
+        return f'"{name}" says {value} pages', {"page": "page", "last": field_path}
+    has_page_field = any(PAGE_FIELDS.fullmatch(other_name) for other_name in fields if other_name != name)
+    if (SURE_COUNTS.fullmatch(name) or (COUNT_FIELDS.fullmatch(name) and has_page_field)) and int(value) > records > 0:
+        pages = {"offset": "offset", "limit": ["limit", max(records, 1)], "total": field_path}
         return f'"{name}" says {value} records, {records} came', pages
     return None
 
 
 def _incomplete(entry: str, request: Request, happened: str, pages: Mapping[str, Any]) -> IncompleteError:
-    """The error for an answer of which there is more; asking again does not help."""
+    """Returns the error for a response with further pages; a retry does not help."""
     error = IncompleteError(
         entry,
         f"{request.label or 'the answer'} is one page of several: {happened}",

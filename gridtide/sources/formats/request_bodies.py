@@ -1,4 +1,4 @@
-"""The body of a POST as an entry gives it: a text as it is, values as JSON or as a form."""
+"""The body of a POST: a text unchanged, values as JSON or as a form."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def body_texts(body: Any) -> Iterator[str]:
-    """The texts in `body` that may hold placeholders, at any depth.
+    """Yields the texts in `body` that may contain placeholders, at any depth.
 
     >>> list(body_texts({"from": "{start}", "zones": ["A", 1]}))
     ['{start}', 'A']
@@ -27,19 +27,19 @@ def body_texts(body: Any) -> Iterator[str]:
 
 
 def write_body(body: Any, headers: Mapping[str, str], fill: Callable[[str], str]) -> tuple[str, str]:
-    """`body` with its texts filled, as it is sent, and its Content-Type: that in `headers`; else a text is a form and
-    all else JSON.
+    """Returns `body` with its placeholders filled, as it is sent, and its Content-Type: that in `headers`, or else a
+    form for a text and JSON for anything else.
 
     >>> write_body({"from": "{start}"}, {"content-type": "application/x-www-form-urlencoded"}, lambda text: "1 Jan")
     ('from=1+Jan', 'application/x-www-form-urlencoded')
     """
-    chosen = next((value for name, value in headers.items() if name.lower() == "content-type"), None)
+    content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), None)
     filled = _fill(body, fill)
     if isinstance(filled, str):
-        return filled, chosen or FORM
-    if chosen and chosen.startswith(FORM) and isinstance(filled, Mapping):
-        return urlencode(filled, doseq=True), chosen
-    return json.dumps(filled, ensure_ascii=False), chosen or "application/json"
+        return filled, content_type or FORM
+    if content_type and content_type.startswith(FORM) and isinstance(filled, Mapping):
+        return urlencode(filled, doseq=True), content_type
+    return json.dumps(filled, ensure_ascii=False), content_type or "application/json"
 
 
 def _fill(body: Any, fill: Callable[[str], str]) -> Any:

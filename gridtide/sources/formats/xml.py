@@ -1,4 +1,4 @@
-"""XML bodies as element trees, read so that a body can do no harm."""
+"""Safe parsing of XML bodies into element trees."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from gridtide.errors import FormatError, UpstreamError
 
 
 def tree(entry: str, body: bytes) -> Element:
-    """The root element of `body`, with names stripped of their namespaces.
+    """Returns the root element of `body`, with names without namespaces.
 
-    Raises `UpstreamError` where the XML is cut or broken, and `FormatError` where it declares a
-    document type: only there can entities grow without bound or name files.
+    Raises `UpstreamError` if the XML is truncated or broken, and `FormatError` if it declares a document type, which
+    alone can define entities that grow without limit or refer to files.
     """
 
     def refuse(*_: object) -> None:
@@ -28,13 +28,13 @@ def tree(entry: str, body: bytes) -> Element:
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(body, True)
-    except (expat.ExpatError, LookupError) as error:  # the latter for an encoding that there is not
+    except (expat.ExpatError, LookupError) as error:  # LookupError for an unknown encoding
         raise UpstreamError(entry, f"the XML is cut or broken: {error}") from error
     return builder.close()
 
 
 def is_html(body: bytes) -> bool:
-    """Whether `body` is a web page, which is what a proxy or a maintenance notice answers with."""
+    """Whether `body` is a web page, as sent by proxies and maintenance notices."""
     start = body[:200].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     return start.startswith((b"<!doctype html", b"<html"))
 

@@ -1,4 +1,4 @@
-"""XML: elements that are records, and points that are numbered from the start of a period."""
+"""XML records: elements, or points that are numbered from the start of a period."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from gridtide.sources.formats.cells import CellTable, numbered, table_of_records
 from gridtide.sources.formats.xml import tree
 
 POSITION, RESOLUTION = "position", "resolution"
-"""The columns of the times and the lengths of points."""
+"""The columns for the times and the lengths of points."""
 
 NO_MATCHING_DATA = "999"
-"""The code of an acknowledgement that says that there is nothing, as ENTSO-E's."""
+"""The code of an acknowledgement without data, as ENTSO-E sends it."""
 
 MOST_POSITIONS = 1_000_000
-"""Positions of a period that a variable-sized curve may fill."""
+"""The most positions of a period that a variable-sized curve may fill."""
 
 _ERROR = re.compile(r"(?i)(error|fault|exception|message|denied|failure)s?$")
 _LENGTH = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 
 def read_xml(entry: str, body: bytes, path: str, layout: RecordLayout) -> CellTable:
-    """The records of `body`: the elements at `path`, or points by position.
+    """Reads the records of `body`: the elements at `path`, or points by position.
 
-    Raises `UpstreamError` for cut XML and for documents that are an error, `FormatError` where the elements are missing
-    or a record holds several children of one name.
+    Raises `UpstreamError` for truncated XML and for error documents, `FormatError` if the elements are missing or a
+    record has several children with one name.
     """
     root = tree(entry, body)
     if root.tag.startswith("Acknowledgement"):
@@ -42,7 +42,7 @@ def read_xml(entry: str, body: bytes, path: str, layout: RecordLayout) -> CellTa
 
 
 def _acknowledged(entry: str, root: Element) -> CellTable:
-    """No records where the upstream says so; raises `FormatError` with its reason where it refuses what was asked."""
+    """Returns no records if the upstream has none; raises `FormatError` with its reason if it refuses the request."""
     codes = [(element.text or "").strip() for element in root.iter("code")]
     reasons = " ".join(" ".join((element.text or "").split()) for element in root.iter("text"))
     if NO_MATCHING_DATA in codes and not re.search(r"(?i)exceed|limit|not valid|invalid", reasons):
@@ -51,51 +51,53 @@ def _acknowledged(entry: str, root: Element) -> CellTable:
 
 
 def _refuse_error(entry: str, root: Element) -> None:
-    """Raise where the document is an error, or holds words instead of elements."""
-    words = " ".join(filter(None, [*root.attrib.values(), " ".join("".join(root.itertext()).split())]))
+    """Raises if the document is an error, or has text instead of elements."""
+    message = " ".join(filter(None, [*root.attrib.values(), " ".join("".join(root.itertext()).split())]))
     is_error = _ERROR.search(root.tag) is not None and len(list(root.iter())) < 10
     says_more = not len(root) and (bool((root.text or "").strip()) or any(map(_ERROR.search, root.attrib)))
     if is_error or says_more:
-        raise UpstreamError(entry, f"the upstream answers with an error: <{root.tag}> {words[:300]}".strip())
+        raise UpstreamError(entry, f"the upstream answers with an error: <{root.tag}> {message[:300]}".strip())
 
 
 def _elements(entry: str, root: Element, path: str) -> CellTable:
-    found_elements, holders = _at_path(entry, root, path)
-    if len(root) and not holders and not found_elements:
+    record_elements, holders = _at_path(entry, root, path)
+    if len(root) and not holders and not record_elements:
         tags = ", ".join(dict.fromkeys(element.tag for element in root.iter()))
         raise FormatError(
             entry,
             f'records: no "{path}" among the elements {tags}',
             'Correct "records", as "rows.row" if rows may be empty',
         )
-    above = _Ancestors(root) if found_elements else None
+    above = _Ancestors(root) if record_elements else None
     records, inherited = [], set()
-    for number, element in enumerate(found_elements, 1):
+    for number, element in enumerate(record_elements, 1):
         cells = _cells(entry, element, number)
-        outer = {name: text for name, text in (above.cells(element) if above else {}).items() if name not in cells}
-        inherited |= set(outer)
-        records.append(outer | cells)
+        outer_cells = {
+            name: text for name, text in (above.cells(element) if above else {}).items() if name not in cells
+        }
+        inherited |= set(outer_cells)
+        records.append(outer_cells | cells)
     return table_of_records(records, numbered("record"), frozenset(inherited))
 
 
 def _at_path(entry: str, root: Element, path: str) -> tuple[Sequence[Element], Sequence[Element]]:
-    """The elements that are records, and those that they may stand in."""
+    """Returns the elements that are records, and those that may contain records."""
     if re.search(r"[/\[\]@]", path):
         try:
             elements = root.findall(path.removeprefix("/"))
         except (SyntaxError, KeyError) as error:
             raise FormatError(entry, f'records: "{path}" is no element path: {error}', 'Correct "records"') from error
         return elements, elements
-    *outer, name = path.split(".")
-    if outer:
-        holders = list(root.iter(outer[-1]))
+    *parent_tags, name = path.split(".")
+    if parent_tags:
+        holders = list(root.iter(parent_tags[-1]))
         return [element for holder in holders for element in holder if element.tag == name], holders
     elements = list(root.iter(name)) if name else list(root)
     return elements, elements
 
 
 def _cells(entry: str, element: Element, number: int) -> dict[str, str]:
-    """The cells of a record; raises `FormatError` where two have one name, as only one could be stored."""
+    """Returns the cells of a record; raises `FormatError` if two have one name, because only one could be stored."""
     cells: dict[str, str] = {}
     for name, text in _texts(element):
         if name in cells:
@@ -109,16 +111,16 @@ def _cells(entry: str, element: Element, number: int) -> dict[str, str]:
 
 
 def _repeated_fix(element: Element, tag: str) -> str:
-    """How the repeated children `tag` of `element` are read, each as a record."""
-    point = element.find(tag)
-    if point is None or point.find(POSITION) is None:
+    """Describes how to read the repeated children `tag` of `element` as records."""
+    first_point = element.find(tag)
+    if first_point is None or first_point.find(POSITION) is None:
         return f'Make them the records: "records": "{element.tag}.{tag}"'
-    values = [child.tag for child in point if child.tag != POSITION]
+    values = [child.tag for child in first_point if child.tag != POSITION]
     return f'Add "layout": "positions", with "time": "position" and "value": {json.dumps(values)}'
 
 
 def _texts(element: Element, path: str = "") -> Iterator[tuple[str, str]]:
-    """The attributes of `element` and the texts of the elements in it."""
+    """Yields the attributes of `element` and the texts of the elements in it."""
     for key, value in element.attrib.items():
         yield path + key, value
     for child in element:
@@ -130,43 +132,51 @@ def _texts(element: Element, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 class _Ancestors:
-    """What the records of a document stand in."""
+    """The elements that contain the records of a document."""
 
     def __init__(self, root: Element) -> None:
         self.parents = {child: element for element in root.iter() for child in element}
         self.known_cells: dict[tuple[Element, str], dict[str, str]] = {}
 
     def cells(self, element: Element) -> dict[str, str]:
-        """The cells beside and above `element`; of two of one name the nearer one, the other by its element's name."""
+        """Returns the cells beside and above `element`; of two with one name the nearer one has it, the other has its
+        element's name as prefix."""
         parent = self.parents.get(element)
         if parent is None:
             return {}
         if (parent, element.tag) not in self.known_cells:
-            own = dict(parent.attrib)
+            own_cells = dict(parent.attrib)
             leaves = [
                 leaf for leaf in parent if not len(leaf) and leaf.tag != element.tag and (leaf.text or "").strip()
             ]
             counts = {child.tag: sum(other_leaf.tag == child.tag for other_leaf in leaves) for child in leaves}
-            own |= {child.tag: (child.text or "").strip() for child in leaves if counts[child.tag] == 1}
-            own |= _single_branches(parent, element.tag)
-            outer = self.cells(parent)
+            own_cells |= {child.tag: (child.text or "").strip() for child in leaves if counts[child.tag] == 1}
+            own_cells |= _single_branches(parent, element.tag)
+            outer_cells = self.cells(parent)
             grandparent = self.parents.get(parent)
             prefix = grandparent.tag if grandparent is not None else ""
-            renamed = {name if name not in own else f"{prefix}.{name}": text for name, text in outer.items()}
-            self.known_cells[parent, element.tag] = renamed | own
+            renamed = {
+                name if name not in own_cells else f"{prefix}.{name}": text for name, text in outer_cells.items()
+            }
+            self.known_cells[parent, element.tag] = renamed | own_cells
         return self.known_cells[parent, element.tag]
 
 
 def _single_branches(parent: Element, without: str) -> dict[str, str]:
-    """The texts below children of `parent` but `without` that have one of each name, as `MktPSRType.psrType`."""
+    """Returns the texts below children of `parent`, except `without`, that occur once, such as `MktPSRType.psrType`."""
     branches = [child for child in parent if len(child) and child.tag != without]
     tags = [child.tag for child in branches]
-    single = [child for child in branches if tags.count(child.tag) == 1 and len(child) < 10]
-    return {f"{child.tag}.{leaf.tag}": (leaf.text or "").strip() for child in single for leaf in child if not len(leaf)}
+    single_branches = [child for child in branches if tags.count(child.tag) == 1 and len(child) < 10]
+    return {
+        f"{child.tag}.{leaf.tag}": (leaf.text or "").strip()
+        for child in single_branches
+        for leaf in child
+        if not len(leaf)
+    }
 
 
 def _points(entry: str, root: Element) -> CellTable:
-    """The points of all periods of `root` at their times, which are the column `position`."""
+    """Returns the points of all periods of `root` with their times, which become the column `position`."""
     above = _Ancestors(root)
     records: list[dict[str, str]] = []
     inherited: set[str] = set()
@@ -179,40 +189,43 @@ def _points(entry: str, root: Element) -> CellTable:
             entry, f"layout: no period with a timeInterval and Points among the elements {tags}", 'Correct "layout"'
         )
     for period in periods:
-        outer = above.cells(period[0])
-        outer = {
-            name: text for name, text in outer.items() if not name.startswith("timeInterval.") and name != RESOLUTION
+        outer_cells = above.cells(period[0])
+        outer_cells = {
+            name: text
+            for name, text in outer_cells.items()
+            if not name.startswith("timeInterval.") and name != RESOLUTION
         }
-        variable_sized = outer.get("curveType") == "A03"
+        variable_sized = outer_cells.get("curveType") == "A03"
         for cells in _of_period(entry, period, variable_sized):
-            beside = {name: text for name, text in outer.items() if name not in cells}
-            inherited |= {*beside, RESOLUTION}
-            records.append(beside | cells)
+            inherited_cells = {name: text for name, text in outer_cells.items() if name not in cells}
+            inherited |= {*inherited_cells, RESOLUTION}
+            records.append(inherited_cells | cells)
     return table_of_records(records, numbered("point"), frozenset(inherited))
 
 
 def _of_period(entry: str, period: Element, variable_sized: bool) -> Iterator[dict[str, str]]:
-    """The points of `period`; where it is variable-sized, a position that is left out repeats the one before.
+    """Yields the points of `period`; if it is variable-sized, an omitted position repeats the previous one.
 
     start ├─1─┼─2─┼─(2)─┼─4─┤ end
     """
     resolution = (period.findtext("resolution") or "").strip()
-    length = _duration(entry, resolution)
+    interval_length = _duration(entry, resolution)
     start, end = (_moment(entry, period.findtext(f"timeInterval/{bound}")) for bound in ("start", "end"))
-    last = round((end - start) / length) if length else 0
-    if last > MOST_POSITIONS:
-        raise FormatError(entry, f"a period from {start:%Y-%m-%dT%H:%MZ} has {last} positions of {resolution}")
+    last_position = round((end - start) / interval_length) if interval_length else 0
+    if last_position > MOST_POSITIONS:
+        raise FormatError(entry, f"a period from {start:%Y-%m-%dT%H:%MZ} has {last_position} positions of {resolution}")
     points = [_cells(entry, point, number) for number, point in enumerate(period.findall("Point"), 1)]
     numbers = [_position(entry, cells) for cells in points]
-    if sorted(set(numbers)) != numbers or (numbers and (numbers[0] < 1 or numbers[-1] > last)):
+    if sorted(set(numbers)) != numbers or (numbers and (numbers[0] < 1 or numbers[-1] > last_position)):
         happened = (
-            f"the positions of the period from {start:%Y-%m-%dT%H:%MZ} do not run from 1 to {last}: {numbers[:5]}…"
+            f"the positions of the period from {start:%Y-%m-%dT%H:%MZ} do not run from 1 to {last_position}: "
+            f"{numbers[:5]}…"
         )
         raise FormatError(entry, happened)
-    following = [*numbers[1:], last + 1] if variable_sized else [number + 1 for number in numbers]
-    for cells, number, until in zip(points, numbers, following, strict=True):
-        for position in range(number, until):
-            moment = start + (position - 1) * length
+    following = [*numbers[1:], last_position + 1] if variable_sized else [number + 1 for number in numbers]
+    for cells, number, next_number in zip(points, numbers, following, strict=True):
+        for position in range(number, next_number):
+            moment = start + (position - 1) * interval_length
             yield cells | {POSITION: f"{moment:%Y-%m-%dT%H:%M:%SZ}", RESOLUTION: resolution}
 
 

@@ -1,1 +1,1 @@
-"""From a table of cells to observations: which columns are what, when, where, and what is not stored."""
+"""Tables of cells as observations: series, times, repeats, and cells that are not stored."""

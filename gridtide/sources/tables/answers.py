@@ -1,4 +1,4 @@
-"""The body of an answer as a page of observations."""
+"""Reads the body of a response as a page of observations."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 def read_answer(entry: Entry, request: Request, body: bytes, retrieved_at: datetime, day: date | None) -> Page:
-    """The page that `body` is, with the requests that follow; a time of day in it is one of the local `day`.
+    """Reads `body` as a page, with the requests that follow; a time of day in it belongs to the local `day`.
 
-    A body of more than `CELLS_IN_ONE` cells is read as its observations are: `Page.more` makes them piece by piece.
+    A body of more than `CELLS_IN_ONE` cells is read lazily: `Page.more` yields its observations piece by piece.
     """
     headers = dict(request.answered)
     context = AnswerContext(day, headers, retrieved_at)
@@ -51,7 +51,8 @@ def read_answer(entry: Entry, request: Request, body: bytes, retrieved_at: datet
 
 
 def read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tuple[CellTable, Any]:
-    """The cells of `content`, a body or a member of one that came with `headers`, and its JSON where it is that."""
+    """Returns the cells of `content`, a body or one of its members that came with `headers`, and its JSON if it is
+    JSON."""
     try:
         return _read_cells(entry, content, headers)
     except RecursionError as error:
@@ -59,22 +60,22 @@ def read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tupl
 
 
 def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tuple[CellTable, Any]:
-    is_markup = content[:200].removeprefix(BOM).lstrip()[:1] == b"<"  # which declares its encoding itself
+    is_markup = content[:200].removeprefix(BOM).lstrip()[:1] == b"<"  # XML declares its encoding itself
     body = content
     if not is_markup:
         body = encode_utf8(entry.name, content, entry.csv.encoding, headers.get("content-type", ""))
-    kind = kind_of(entry.name, body)
-    if kind == "xml":
+    body_kind = kind_of(entry.name, body)
+    if body_kind == "xml":
         return read_xml(entry.name, content, entry.records or "", entry.layout), None
-    if kind == "json" or entry.layout == "lines":
+    if body_kind == "json" or entry.layout == "lines":
         document = load_json(entry.name, body.decode("utf-8-sig"))
         return read_json(
             entry.name, document, entry.records or "", entry.layout, entry.csv.header, entry.numbers
         ), document
-    columns = [column for column in (*entry.time, *entry.value) if not entry.hours or column in entry.time]
+    value_names = [column for column in (*entry.time, *entry.value) if not entry.hours or column in entry.time]
     length_known = not headers or bool({"content-length", "transfer-encoding"} & set(headers))
-    labels = label_columns(entry)
-    return read_csv(entry.name, body, entry.csv, columns, labels, length_known=length_known), None
+    label_names = label_columns(entry)
+    return read_csv(entry.name, body, entry.csv, value_names, label_names, length_known=length_known), None
 
 
 def _in_member(name: str, place: Callable[[int], str]) -> Callable[[int], str]:

@@ -1,4 +1,4 @@
-"""A table of cells as observations, every record and cell of it stored, counted or refused.
+"""Reads a table of cells as observations; every record and cell is stored, counted or refused.
 
 columns ─► series, timing ─► repeats ─► numbers, piece by piece ─► observations
                                             └► skipped
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from gridtide.errors import FormatError
-from gridtide.periods import EPOCH
+from gridtide.periods import microseconds
 from gridtide.sources.contract import Skipped
 from gridtide.sources.formats import clocks
 from gridtide.sources.formats.cells import CellColumn, CellColumns, CellTable, factorised
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AnswerContext:
-    """What an answer was context with: the local `day` it is about, if it is about one, and the `headers` it came with,
-    by their names in small letters."""
+    """The context of a response: the local `day` that it is for, or None, and its `headers`, with names in lower
+    case."""
 
     day: date | None
     headers: dict[str, str]
@@ -56,9 +56,10 @@ class AnswerContext:
 def read_observations(
     entry: Entry, table: CellTable, context: AnswerContext, skipped: list[Skipped]
 ) -> Iterator[pa.Table]:
-    """The observations of `table`, piece by piece; what is not stored is added to `skipped`, the last of it at the end.
+    """Yields the observations of `table`, piece by piece; cells that are not stored are added to `skipped`, the last of
+    them at the end.
 
-    Raises `FormatError` that names place and fix for what can be neither stored nor counted.
+    Raises `FormatError`, which names the position and a fix, for content that can be neither stored nor counted.
     """
     if not table.rows:
         return iter(())
@@ -74,7 +75,7 @@ def read_observations(
 
 
 def _with_time(entry: Entry, table: CellTable) -> Entry:
-    """`entry` with the column of the times, where only one can be that."""
+    """Returns `entry` with the column of the times, if only one column can be that."""
     import msgspec
 
     preset = {"positions": POSITION, "keyed": KEY_COLUMN}.get(entry.layout)
@@ -85,19 +86,23 @@ def _with_time(entry: Entry, table: CellTable) -> Entry:
     cells = table.read(candidates)
     columns = [name for name in candidates if _are_times(cells[name])]
     if len(columns) != 1:
-        which = f"more than one ({', '.join(columns)})" if columns else f"none of {', '.join(table.own)}"
-        happened = f"the column of the times is not clear: {which} holds ISO 8601 times"
+        description = f"more than one ({', '.join(columns)})" if columns else f"none of {', '.join(table.own)}"
+        happened = f"the column of the times is not clear: {description} holds ISO 8601 times"
         raise FormatError(entry.name, happened, table.hint or _time_fix(table, columns))
     return msgspec.structs.replace(entry, time=(columns[0],))
 
 
 def _are_times(column: CellColumn) -> bool:
-    """Whether all cells of `column` that hold something are dates or times as ISO 8601 writes them."""
+    """Whether all nonempty cells of `column` are ISO 8601 dates or times."""
     if pa.types.is_floating(column.type):
         return False
     _, texts = factorised(column)
-    bare = [text.strip() for text in texts if text and text.strip()]
-    return bool(bare) and len(bare) == len([text for text in texts if text is not None]) and all(map(_is_iso, bare))
+    stripped_texts = [text.strip() for text in texts if text and text.strip()]
+    return (
+        bool(stripped_texts)
+        and len(stripped_texts) == len([text for text in texts if text is not None])
+        and all(map(_is_iso, stripped_texts))
+    )
 
 
 def _is_iso(text: str) -> bool:
@@ -113,10 +118,10 @@ def _time_fix(table: CellTable, columns: Sequence[str]) -> str:
     if not columns:
         for name in table.own:
             _, texts = factorised(table.read([name])[name])
-            bare = [text.strip() for text in texts if text and text.strip()]
-            if bare and all(map(clocks.EPOCH_DIGITS.fullmatch, bare)):
+            stripped_texts = [text.strip() for text in texts if text and text.strip()]
+            if stripped_texts and all(map(clocks.EPOCH_DIGITS.fullmatch, stripped_texts)):
                 return f'If it is {name}, add "time": {json.dumps(name, ensure_ascii=False)}'
-            formats = clocks.proposed_formats(bare)
+            formats = clocks.proposed_formats(stripped_texts)
             if formats:
                 return (
                     f'If it is {name}, add "time": {json.dumps(name, ensure_ascii=False)} and {clocks.quoted(formats)}'
@@ -128,22 +133,22 @@ def _check_time(entry: Entry, table: CellTable) -> None:
     missing = [column for column in entry.time if column not in table.names]
     if missing:
         happened = f"no record has a column {', '.join(missing)}; the columns are: {', '.join(table.names)}"
-        ends = {name: name.rpartition(".")[2] for name in missing}
+        last_parts = {name: name.rpartition(".")[2] for name in missing}
         fix = 'Correct "time" or "value"'
-        if all(end in table.names for end in ends.values()):
-            fix = f'Add "time": {json.dumps([ends.get(name, name) for name in entry.time], ensure_ascii=False)}'
+        if all(end in table.names for end in last_parts.values()):
+            fix = f'Add "time": {json.dumps([last_parts.get(name, name) for name in entry.time], ensure_ascii=False)}'
         raise FormatError(entry.name, happened, table.hint or fix)
 
 
 def label_columns(entry: Entry) -> list[str]:
-    """What `entry` names beside its columns of values: columns that say when records are and what they belong to."""
-    named = [entry.variable, entry.published, entry.timezone_from, entry.interval_from, entry.ambiguous]
+    """Returns the columns that `entry` names beside its value columns: those for times, locations and other labels."""
+    named_columns = [entry.variable, entry.published, entry.timezone_from, entry.interval_from, entry.ambiguous]
     places = [entry.location] if isinstance(entry.location, str) else list(entry.location or ())
-    return list(dict.fromkeys([*entry.time, *places, *(name for name in named if name)]))
+    return list(dict.fromkeys([*entry.time, *places, *(name for name in named_columns if name)]))
 
 
 class _TableReader:
-    """Reads one table whose time columns are there."""
+    """Reads a table that has its time columns."""
 
     def __init__(self, entry: Entry, table: CellTable, context: AnswerContext, skipped: list[Skipped]) -> None:
         self.entry, self.table, self.context, self.skipped = entry, table, context, skipped
@@ -151,13 +156,13 @@ class _TableReader:
         skipped += table.skipped
 
     def pieces(self) -> Iterator[pa.Table]:
-        """All that can be refused from keys alone is refused before the first piece."""
+        """Yields the observations. Whatever can be refused by keys alone is refused before the first piece."""
         unlabelled = self._unlabelled()
-        places = locations(self.entry, self.table, unlabelled)
+        locations_by_row = locations(self.entry, self.table, unlabelled)
         names = variables(self.entry, self.table, unlabelled)
         published = self._published()
         series = _combined(
-            [places.codes, *([names.codes] if names else []), *([published] if published is not None else [])]
+            [locations_by_row.codes, *([names.codes] if names else []), *([published] if published is not None else [])]
         )
         timing = read_timing(self.entry, self.table, self.entry.time, series, self.context.day, self._valued)
         if timing.blank.all():
@@ -165,39 +170,39 @@ class _TableReader:
                 f"time: {', '.join(self.entry.time)} holds None, which is no ISO 8601 time, in {self.table.place(0)}"
             )
             raise FormatError(self.entry.name, happened, 'Name the column of the times with "time"')
-        live = ~(timing.blank | timing.skipped | timing.elsewhere)
+        is_live = ~(timing.blank | timing.skipped | timing.elsewhere)
         self._count_rows(timing)
         columns = [value.column for value in self.values]
-        groups = repeats.repeated_keys(series, timing, live)
+        groups = repeats.repeated_keys(series, timing, is_live)
         dropped: dict[str, np.ndarray] = {}
         if (groups >= 0).any():
             repeats.refuse_unnamed_labels(self.entry, self.table, groups, [*self._used, *columns], columns, timing)
             if self.entry.conflict in ("first", "last"):  # else the core counts them, names the day and stores neither
                 dropped = repeats.choose_values(self.entry, self.table, groups, columns, timing, self.skipped)
-        repeats.refuse_overlaps(self.entry, self.table, series, timing, live)
-        return self._observations(_Rows(timing, live, places, names, published, dropped))
+        repeats.refuse_overlaps(self.entry, self.table, series, timing, is_live)
+        return self._observations(_Rows(timing, is_live, locations_by_row, names, published, dropped))
 
     @cached_property
     def _used(self) -> list[str]:
-        """The columns that are no values as the entry says what they are."""
+        """The label columns that the table has."""
         return [name for name in label_columns(self.entry) if name in self.table.names]
 
     @cached_property
     def values(self) -> list[ValueColumn]:
-        """The columns of values."""
+        """The value columns."""
         return value_columns(self.entry, self.table, self._used, self.skipped)
 
     def _unlabelled(self) -> np.ndarray:
-        """Which records (rows,) hold nothing in any column of times."""
+        """Returns which records (rows,) are empty in all time columns."""
         cells = self.table.read(self.entry.time)
-        blank = np.ones(self.table.rows, bool)
+        is_blank = np.ones(self.table.rows, bool)
         for column in cells.values():
             codes, texts = factorised(column)
-            blank &= np.array([not (text or "").strip() for text in texts], bool)[codes]
-        return blank
+            is_blank &= np.array([not (text or "").strip() for text in texts], bool)[codes]
+        return is_blank
 
     def _valued(self) -> np.ndarray:
-        """Which records (rows,) hold a value."""
+        """Returns which records (rows,) have a value."""
         parts = [np.zeros(0, bool)]
         for piece in self._pieces():
             cells = [read_numbers(column, self.entry.numbers) for column in piece.values()]
@@ -205,11 +210,11 @@ class _TableReader:
         return np.concatenate(parts)
 
     def _pieces(self) -> Iterator[CellColumns]:
-        """The columns of values, piece by piece."""
+        """Yields the value columns, piece by piece."""
         return self.table.pieces([value.column for value in self.values], self.entry.numbers)
 
     def _count_rows(self, timing: Timing) -> None:
-        """Count the cells of records that have no interval: of those without a label only where they hold a value."""
+        """Counts the cells of records without an interval; records without a label count only if they have a value."""
         reasons = {
             "records of an hour that the clock skips, without a value": timing.skipped,
             "records of the next day's first moment, which its own answer holds": timing.elsewhere,
@@ -221,21 +226,22 @@ class _TableReader:
                 self.skipped.append(self._skipped_rows(reason, rows))
 
     def _skipped_rows(self, reason: str, rows: np.ndarray) -> Skipped:
-        """The cells of the records `rows` (rows,), which are not stored, with the first of them."""
-        first = int(np.flatnonzero(rows)[0])
+        """Returns the count of the cells of the records `rows` (rows,), which are not stored, with the first as
+        example."""
+        first_row = int(np.flatnonzero(rows)[0])
         cells = self.table.read([value.column for value in self.values[:5]])
-        example = ", ".join(str(column[first].as_py()) for column in cells.values())
-        present, start = 0, 0
+        example = ", ".join(str(column[first_row].as_py()) for column in cells.values())
+        present_count, offset = 0, 0
         for piece in self._pieces():
             for column in piece.values():
-                span = rows[start : start + len(column)]
+                span = rows[offset : offset + len(column)]
                 read = read_numbers(column, self.entry.numbers)
-                present += int((span & ~read.absent).sum())
-            start += len(column)
-        return Skipped(reason, present, f"{self.table.place(first)}: {example}")
+                present_count += int((span & ~read.absent).sum())
+            offset += len(column)
+        return Skipped(reason, present_count, f"{self.table.place(first_row)}: {example}")
 
     def _published(self) -> np.ndarray | None:
-        """When each record was published, (rows,), in microseconds since 1970; None where it is not said."""
+        """Returns when each record was published, (rows,), in microseconds since 1970; None if that is not given."""
         name = self.entry.published
         if name is None:
             return None
@@ -264,19 +270,19 @@ class _TableReader:
             columns = ", ".join(self.table.names)
             happened = f"published: there is no column {name} and no such header; the columns are: {columns}"
             raise FormatError(self.entry.name, happened, 'Correct "published", or leave it out') from error
-        return _microseconds(moment)
+        return microseconds(moment.replace(tzinfo=moment.tzinfo or UTC))
 
     def _observations(self, rows: _Rows) -> Iterator[pa.Table]:
         labels = _LabelColumns.of(self.values, rows)
-        start = 0
+        offset = 0
         for piece in self._pieces():
             length = len(next(iter(piece.values())))
-            yield self._piece(piece, slice(start, start + length), rows, labels)
-            start += length
+            yield self._piece(piece, slice(offset, offset + length), rows, labels)
+            offset += length
         self._finish()
 
     def _piece(self, piece: CellColumns, span: slice, rows: _Rows, labels: _LabelColumns) -> pa.Table:
-        """The observations of the records `span`, row by row."""
+        """Returns the observations of the records in `span`, row by row."""
         from gridtide.observations.table import from_columns
 
         shape = (span.stop - span.start, len(self.values))
@@ -284,8 +290,8 @@ class _TableReader:
         chosen = None if stored is None else np.flatnonzero(stored.ravel())
 
         def spread(column: np.ndarray) -> np.ndarray:
-            whole = np.broadcast_to(column[:, None], shape).ravel()
-            return whole if chosen is None else whole[chosen]
+            broadcast = np.broadcast_to(column[:, None], shape).ravel()
+            return broadcast if chosen is None else broadcast[chosen]
 
         return from_columns(
             "generic",
@@ -298,31 +304,34 @@ class _TableReader:
         )
 
     def _numbers(self, piece: CellColumns, span: slice, rows: _Rows) -> tuple[np.ndarray, np.ndarray | None]:
-        """The numbers of the records `span`, (records, values), and which of them are stored, None where all are."""
+        """Returns the numbers of the records in `span`, (records, values), and which of them are stored; None means
+        all."""
         shape = (span.stop - span.start, len(self.values))
         numbers = np.empty(shape)
-        live = rows.live[span]
-        stored = None if live.all() else np.broadcast_to(live[:, None], shape).copy()
-        for place, value in enumerate(self.values):
-            read = read_numbers(piece[value.column], self.entry.numbers)
-            numbers[:, place] = read.values
-            self._count_cells(value.column, read, live, piece[value.column], span.start)
-            losers = rows.dropped.get(value.column, np.zeros(0, np.int64))
-            losers = losers[(losers >= span.start) & (losers < span.stop)] - span.start
-            if len(losers) or not read.complete:
+        is_live = rows.live[span]
+        stored = None if is_live.all() else np.broadcast_to(is_live[:, None], shape).copy()
+        for index, value in enumerate(self.values):
+            numbers_read = read_numbers(piece[value.column], self.entry.numbers)
+            numbers[:, index] = numbers_read.values
+            self._count_cells(value.column, numbers_read, is_live, piece[value.column], span.start)
+            dropped_rows = rows.dropped.get(value.column, np.zeros(0, np.int64))
+            dropped_rows = dropped_rows[(dropped_rows >= span.start) & (dropped_rows < span.stop)] - span.start
+            if len(dropped_rows) or not numbers_read.complete:
                 stored = np.ones(shape, bool) if stored is None else stored
-                stored[:, place] &= ~(read.absent | read.unread)
-                stored[losers, place] = False
+                stored[:, index] &= ~(numbers_read.absent | numbers_read.unread)
+                stored[dropped_rows, index] = False
         return numbers, stored
 
-    def _count_cells(self, column: str, read: ReadNumbers, live: np.ndarray, cells: CellColumn, start: int) -> None:
-        """Remember the cells that hold no number; raises where they are numbers of another style."""
+    def _count_cells(
+        self, column: str, numbers_read: ReadNumbers, is_live: np.ndarray, cells: CellColumn, start: int
+    ) -> None:
+        """Counts the cells without a number; raises if they are numbers in another style."""
         count = self.counts.setdefault(column, [0, 0, ""])
-        if read.complete:
+        if numbers_read.complete:
             count[0] += len(cells)
             return
-        count[0] += int((~(read.unread | read.absent)).sum())
-        bad_rows = np.flatnonzero(read.unread & live)
+        count[0] += int((~(numbers_read.unread | numbers_read.absent)).sum())
+        bad_rows = np.flatnonzero(numbers_read.unread & is_live)
         if len(bad_rows):
             texts = [cells[int(row)].as_py() for row in bad_rows[:1000]]
             refuse_other_style(self.entry, self.table, column, texts, start + int(bad_rows[0]))
@@ -330,7 +339,7 @@ class _TableReader:
             count[2] = count[2] or f"{self.table.place(start + int(bad_rows[0]))}, {column}: {texts[0]!r:.80}"
 
     def _finish(self) -> None:
-        """Raise for columns of nothing but texts, and count what else is no number."""
+        """Raises for columns that contain only texts, and counts the other cells without a number."""
         for column, (read, unread, example) in self.counts.items():
             if unread and not read:
                 happened = f"value: {column} holds no numbers: {example}, which is no number"
@@ -341,7 +350,7 @@ class _TableReader:
 
 @dataclass(frozen=True)
 class _Rows:
-    """What is known of all records: when, which are stored, and whose they are."""
+    """The properties of all records: their times, which are stored, and their labels."""
 
     timing: Timing
     live: np.ndarray
@@ -353,7 +362,7 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _LabelColumns:
-    """Locations, variables and units as codes of records, (rows,), and of columns of values, (values,)."""
+    """Locations, variables and units as codes of records, (rows,), and of value columns, (values,)."""
 
     rows: _Rows
     locations: Sequence[str]
@@ -363,13 +372,13 @@ class _LabelColumns:
 
     @classmethod
     def of(cls, values: Sequence[ValueColumn], rows: _Rows) -> _LabelColumns:
-        """The label_columns of `rows` and of the columns of `values`."""
+        """Returns the label columns of `rows` and of the value columns `values`."""
         by_header = [value.location for value in values if value.location is not None]
         variables = [value.variable for value in values]
         if rows.variables is not None:
-            single = len(values) == 1
+            is_single = len(values) == 1
             variables = [
-                name if single else f"{name}_{value.variable}" for name in rows.variables.names for value in values
+                name if is_single else f"{name}_{value.variable}" for name in rows.variables.names for value in values
             ]
         return cls(
             rows,
@@ -380,17 +389,17 @@ class _LabelColumns:
         )
 
     def columns(self, span: slice, chosen: np.ndarray | None) -> dict[str, pa.DictionaryArray]:
-        """The columns of labels of the records `span`, of which the cells `chosen` (stored,) are stored."""
+        """Returns the label columns of the records in `span`, of which the cells `chosen` (stored,) are stored."""
         from gridtide.observations.arrays import dictionary_array
 
         length, width = span.stop - span.start, len(self.units)
         of_values = np.tile(np.arange(width, dtype=np.int32), length)
-        places, variables = of_values, of_values
+        location_codes, variables = of_values, of_values
         if self.location_codes is None:
-            places = np.repeat(self.rows.locations.codes[span].astype(np.int32), width)
+            location_codes = np.repeat(self.rows.locations.codes[span].astype(np.int32), width)
         if self.rows.variables is not None:
             variables = np.repeat(self.rows.variables.codes[span].astype(np.int32), width) * width + of_values
-        codes = {"location": places, "variable": variables, "unit": of_values}
+        codes = {"location": location_codes, "variable": variables, "unit": of_values}
         names = {"location": self.locations, "variable": self.variables, "unit": self.units}
         return {
             key: dictionary_array(column if chosen is None else column[chosen], names[key])
@@ -399,7 +408,7 @@ class _LabelColumns:
 
 
 NOT_PUBLISHED = -(1 << 62)
-"""Stands for no time of publishing among microseconds since 1970."""
+"""Stands for a missing publication time, in microseconds since 1970."""
 
 
 def _times_or_null(moments: np.ndarray) -> pa.Array:
@@ -407,27 +416,23 @@ def _times_or_null(moments: np.ndarray) -> pa.Array:
 
 
 def _moment(text: str, time_format: str | None, zone: ZoneInfo) -> int:
-    """`text` as microseconds since 1970, as ISO 8601 or else by `time_format`; a local time is one of `zone`."""
+    """Parses `text` as microseconds since 1970, by ISO 8601 or else by `time_format`; a local time is in `zone`."""
     try:
         label = clocks.parse_label(text, None, None)
     except ValueError:
         label = clocks.parse_label(text, time_format, None)
     if label.is_utc:
         return label.moment
-    first, _ = clocks.both_passes(np.array([label.moment]), zone)
-    return int(first[0])
-
-
-def _microseconds(moment: datetime) -> int:
-    from datetime import UTC, timedelta
-
-    return (moment.replace(tzinfo=moment.tzinfo or UTC) - EPOCH) // timedelta(microseconds=1)
+    first_pass, _ = clocks.both_passes(np.array([label.moment]), zone)
+    return int(first_pass[0])
 
 
 def _combined(codes: Sequence[np.ndarray]) -> np.ndarray:
-    """Codes (rows,) of the combinations of several, each (rows,)."""
-    whole = np.asarray(codes[0], np.int64)
+    """Returns codes (rows,) for the combinations of several codes, each (rows,)."""
+    combined_codes = np.asarray(codes[0], np.int64)
     for column in codes[1:]:
-        _, own = np.unique(column, return_inverse=True)
-        _, whole = np.unique(whole * (int(own.max(initial=0)) + 1) + own, return_inverse=True)
-    return whole
+        _, column_codes = np.unique(column, return_inverse=True)
+        _, combined_codes = np.unique(
+            combined_codes * (int(column_codes.max(initial=0)) + 1) + column_codes, return_inverse=True
+        )
+    return combined_codes

@@ -1,4 +1,4 @@
-"""Records that share a key: labels that nobody named, intervals that overlap, and values that contradict each other."""
+"""Records that share a key: unnamed label columns, overlapping intervals, and contradicting values."""
 
 from __future__ import annotations
 
@@ -21,36 +21,40 @@ if TYPE_CHECKING:
 
 
 _HOURS = re.compile(r"(?i)hour|period|interval|\bhe\b|\bhr\b|hora|heure|stunde")
-"""Names of columns that hold hours."""
+"""Names of columns that contain hours."""
 
 
 def repeated_keys(series: np.ndarray, timing: Timing, live: np.ndarray) -> np.ndarray:
-    """The group of each record that shares its key with another one, (rows,); -1 for others. `live` (rows,) are records
-    that have a key, `series` (rows,) all of it but the interval."""
+    """Returns the group of each record that shares its key with another one, (rows,); -1 for others. `live` (rows,) are
+    records that have a key, `series` (rows,) is the key without the interval."""
     groups = np.full(len(series), -1, np.int64)
     rows = np.flatnonzero(live)
-    order = rows[np.lexsort((rows, timing.ends[rows], timing.starts[rows], series[rows]))]
-    if len(order) < 2:
+    row_order = rows[np.lexsort((rows, timing.ends[rows], timing.starts[rows], series[rows]))]
+    if len(row_order) < 2:
         return groups
-    equal_keys = (series[order][1:] == series[order][:-1]) & (timing.starts[order][1:] == timing.starts[order][:-1])
-    equal_keys &= timing.ends[order][1:] == timing.ends[order][:-1]
+    equal_keys = (series[row_order][1:] == series[row_order][:-1]) & (
+        timing.starts[row_order][1:] == timing.starts[row_order][:-1]
+    )
+    equal_keys &= timing.ends[row_order][1:] == timing.ends[row_order][:-1]
     numbers = np.concatenate([[0], np.cumsum(~equal_keys)])
     repeated = np.concatenate([equal_keys, [False]]) | np.concatenate([[False], equal_keys])
-    groups[order[repeated]] = numbers[repeated]
+    groups[row_order[repeated]] = numbers[repeated]
     return groups
 
 
 def refuse_overlaps(entry: Entry, table: CellTable, series: np.ndarray, timing: Timing, live: np.ndarray) -> None:
-    """Raise where an interval of a series begins before the one before it ends."""
+    """Raises if an interval of a series begins before the previous one ends."""
     rows = np.flatnonzero(live)
-    order = rows[np.lexsort((timing.starts[rows], series[rows]))]
-    starts, ends = timing.starts[order], timing.ends[order]
-    over = (series[order][1:] == series[order][:-1]) & (starts[1:] != starts[:-1]) & (ends[:-1] > starts[1:])
-    if over.any():
-        place = int(np.flatnonzero(over)[0])
+    row_order = rows[np.lexsort((timing.starts[rows], series[rows]))]
+    starts, ends = timing.starts[row_order], timing.ends[row_order]
+    overlaps = (
+        (series[row_order][1:] == series[row_order][:-1]) & (starts[1:] != starts[:-1]) & (ends[:-1] > starts[1:])
+    )
+    if overlaps.any():
+        index = int(np.flatnonzero(overlaps)[0])
         happened = (
-            f"interval: that of {show_moment(int(starts[place]))}, in {table.place(int(order[place]))}, ends after "
-            f"the next begins, at {show_moment(int(starts[place + 1]))}"
+            f"interval: that of {show_moment(int(starts[index]))}, in {table.place(int(row_order[index]))}, ends after "
+            f"the next begins, at {show_moment(int(starts[index + 1]))}"
         )
         raise FormatError(entry.name, happened, 'Add "interval": "gaps", by which each ends where the next begins')
 
@@ -58,44 +62,44 @@ def refuse_overlaps(entry: Entry, table: CellTable, series: np.ndarray, timing: 
 def refuse_unnamed_labels(
     entry: Entry, table: CellTable, groups: np.ndarray, used: Sequence[str], values: Sequence[str], timing: Timing
 ) -> None:
-    """Raise where records of one key are listed apart by a column that nobody named: they are several series, or their
-    times are days alone."""
+    """Raises if records with one key differ in a column that the entry does not name: they are several series, or their
+    times are only days."""
     time = entry.time
     repeated = np.flatnonzero(groups >= 0)
     columns = [column for column in table.names if column not in used]
     hours = [name for name in table.names if name not in used or (name in values and _HOURS.search(name))]
     cells = table.read(list(dict.fromkeys([*columns, *hours])))
-    hour = _hour_column(cells, repeated, hours) if len(time) == 1 and not entry.hours else None
-    if hour is not None and _are_days(table, time[0]):
-        flag = next((column for column in columns if "dst" in column.lower()), None)
-        fix = f'Add "time": {json.dumps([time[0], hour], ensure_ascii=False)}, "label": "end"'
-        fix += f', "ambiguous": "{flag}"' if flag else ""
-        happened = f"{len(repeated)} records come at the equal_keys times, as {time[0]} holds days alone"
+    hour_column = _hour_column(cells, repeated, hours) if len(time) == 1 and not entry.hours else None
+    if hour_column is not None and _are_days(table, time[0]):
+        flag_column = next((column for column in columns if "dst" in column.lower()), None)
+        fix = f'Add "time": {json.dumps([time[0], hour_column], ensure_ascii=False)}, "label": "end"'
+        fix += f', "ambiguous": "{flag_column}"' if flag_column else ""
+        happened = f"{len(repeated)} records have the same times, because {time[0]} holds only days"
         raise FormatError(entry.name, happened, fix)
     for column in columns:
         codes, texts = factorised(cells[column])
         is_label = len(set(codes.tolist())) * 2 <= len(codes) or len(codes) <= 4
-        pairs = np.unique(np.stack([groups[repeated], codes[repeated]]), axis=1).shape[1]
-        if is_label and pairs == len(repeated) and len(set(codes[repeated].tolist())) > 1:
+        pair_count = np.unique(np.stack([groups[repeated], codes[repeated]]), axis=1).shape[1]
+        if is_label and pair_count == len(repeated) and len(set(codes[repeated].tolist())) > 1:
             first, second = (texts[code] for code in list(dict.fromkeys(codes[repeated].tolist()))[:2])
-            where = show_moment(int(timing.starts[repeated[0]]))
+            moment = show_moment(int(timing.starts[repeated[0]]))
             keys = [key for key in ("variable", "location") if key != "variable" or entry.variable is None]
             fix = " or ".join(_naming(entry, table, key, column) for key in keys)
-            happened = f"records of one series and time, as at {where}, differ in {column}: {first!r} and {second!r}"
+            happened = f"records of one series and time, as at {moment}, differ in {column}: {first!r} and {second!r}"
             raise FormatError(entry.name, happened, f"Say what it names: {fix}")
 
 
 def _naming(entry: Entry, table: CellTable, key: str, column: str) -> str:
-    """The key and value that make `column` a label."""
+    """Returns the key and value that make `column` a label."""
     if key == "variable":
         return f'"variable": {json.dumps(column, ensure_ascii=False)}'
-    present = [entry.location] if isinstance(entry.location, str) and entry.location in table.names else []
-    present += list(entry.location) if isinstance(entry.location, tuple) else []
-    return f'"location": {json.dumps([*present, column] if present else column, ensure_ascii=False)}'
+    present_columns = [entry.location] if isinstance(entry.location, str) and entry.location in table.names else []
+    present_columns += list(entry.location) if isinstance(entry.location, tuple) else []
+    return f'"location": {json.dumps([*present_columns, column] if present_columns else column, ensure_ascii=False)}'
 
 
 def _hour_column(cells: CellColumns, repeated: np.ndarray, columns: Sequence[str]) -> str | None:
-    """The column that holds hours or numbers of intervals, where one does that differs among the `repeated` rows."""
+    """Returns the column of hours or interval numbers, if there is one that differs among the `repeated` rows."""
     for column in columns:
         codes, texts = factorised(cells[column])
         words = [(texts[code] or "").strip() for code in dict.fromkeys(codes[repeated].tolist())]
@@ -116,30 +120,30 @@ def _are_days(table: CellTable, column: str) -> bool:
 def choose_values(
     entry: Entry, table: CellTable, groups: np.ndarray, columns: Sequence[str], timing: Timing, skipped: list[Skipped]
 ) -> dict[str, np.ndarray]:
-    """The rows of each of `columns` that are not stored as another record of their key holds another value: all but
-    the first or the last, as the entry's `conflict` says. They are added to `skipped`.
-    """
+    """Returns the rows of each of `columns` that are not stored because another record with their key has another
+    value: all but the first or the last, by the entry's `conflict`. They are added to `skipped`."""
     repeated = np.flatnonzero(groups >= 0)
     dropped: dict[str, np.ndarray] = {}
     values = _values_of(entry, table, repeated, columns)
     by_group = [np.flatnonzero(groups[repeated] == group) for group in np.unique(groups[repeated])]
     for column in columns:
         numbers, present = values[column]
-        losers: list[int] = []
+        losing_rows: list[int] = []
         example = ""
         for members in by_group:
             rivals = members[present[members]]
             if len(rivals) < 2 or _agree(numbers[rivals]):
                 continue
-            first = int(repeated[rivals[0]])
+            first_row = int(repeated[rivals[0]])
             listed = ", ".join(f"{number:g}" for number in numbers[rivals])
             example = (
-                example or f"{column} at {show_moment(int(timing.starts[first]))}, in {table.place(first)}: {listed}"
+                example
+                or f"{column} at {show_moment(int(timing.starts[first_row]))}, in {table.place(first_row)}: {listed}"
             )
-            losers += _losers(rivals, entry.conflict)
-        if losers:
-            dropped[column] = repeated[losers]
-            skipped.append(Skipped("another value of its time is stored", len(losers), example))
+            losing_rows += _losers(rivals, entry.conflict)
+        if losing_rows:
+            dropped[column] = repeated[losing_rows]
+            skipped.append(Skipped("another value of its time is stored", len(losing_rows), example))
     return dropped
 
 
@@ -154,15 +158,15 @@ def _agree(numbers: np.ndarray) -> bool:
 def _values_of(
     entry: Entry, table: CellTable, rows: np.ndarray, columns: Sequence[str]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The numbers of some `rows` (chosen,) of each of `columns`, and which of them are there."""
+    """Returns the numbers of some `rows` (chosen,) of each of `columns`, and which of them are present."""
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {column: [] for column in columns}
     offset = 0
     for piece in table.pieces(columns, entry.numbers):
         length = len(next(iter(piece.values())))
-        inside = rows[(rows >= offset) & (rows < offset + length)] - offset
+        rows_in_piece = rows[(rows >= offset) & (rows < offset + length)] - offset
         for column, cells in piece.items():
             read = read_numbers(cells, entry.numbers)
-            parts[column].append((read.values[inside], ~(read.absent | read.unread)[inside]))
+            parts[column].append((read.values[rows_in_piece], ~(read.absent | read.unread)[rows_in_piece]))
         offset += length
     return {
         column: (np.concatenate([values for values, _ in read]), np.concatenate([present for _, present in read]))

@@ -1,4 +1,4 @@
-"""Which series the cells of a table belong to: its columns of values, and the names of variables and locations."""
+"""Finds the series of a table's cells: its value columns, and the names of variables and locations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ValueColumn:
-    """A column of values: its name in the table, its variable, its unit and, where the header says it, its location."""
+    """A value column: its name in the table, its variable, its unit and, if the header names it, its location."""
 
     column: str
     variable: str
@@ -34,36 +34,36 @@ class ValueColumn:
 
 @dataclass(frozen=True)
 class RowLabels:
-    """What each record belongs to: codes (rows,) and the names that they stand for."""
+    """The label of each record: codes (rows,) and the names that they stand for."""
 
     codes: np.ndarray
     names: Sequence[str]
 
 
 def name_of_variable(text: str) -> str:
-    """`text` as the table spells variables; letters of other alphabets stay.
+    """Returns `text` in the spelling of variables; letters of other alphabets are kept.
 
     >>> name_of_variable("Natural Gas"), name_of_variable("énergie (MWh)"), name_of_variable("需要")
     ('natural_gas', 'énergie_mwh', '需要')
     """
     if text.isascii():
         return snake_case(text) or text
-    words = re.sub(r"([^\W\d_])(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])", r"\1_", text)
-    return re.sub(r"\W+", "_", words.lower()).strip("_") or text
+    spelled = re.sub(r"([^\W\d_])(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])", r"\1_", text)
+    return re.sub(r"\W+", "_", spelled.lower()).strip("_") or text
 
 
 def value_columns(entry: Entry, table: CellTable, used: Iterable[str], skipped: list[Skipped]) -> list[ValueColumn]:
-    """The columns of values of `table`: those that `value` or `melt` name, else the only one that holds numbers beside
-    the `used` ones. What other columns hold is added to `skipped`.
+    """Returns the value columns of `table`: those that `value` or `melt` name, or else the only column of numbers
+    beside the `used` ones. The content of other columns is added to `skipped`.
 
-    Raises `FormatError` where several columns hold numbers, or none does, or two names become one.
+    Raises `FormatError` if several columns have numbers, or none has, or two names become the same.
     """
     if entry.value:
         _check_present(entry, table, entry.value, "value")
-        chosen = list(entry.value)
+        selected = list(entry.value)
     else:
-        chosen = _numeric_columns(entry, table, set(used), skipped)
-    columns = [_value_column(entry, column) for column in chosen]
+        selected = _numeric_columns(entry, table, set(used), skipped)
+    columns = [_value_column(entry, column) for column in selected]
     _refuse_collisions(entry, columns)
     return columns
 
@@ -77,18 +77,18 @@ def _value_column(entry: Entry, column: str) -> ValueColumn:
 
 
 def _refuse_collisions(entry: Entry, columns: Sequence[ValueColumn]) -> None:
-    """Raise where two columns become one series; the fix names them all."""
+    """Raises if two columns become one series; the fix names them all."""
     series = [(value.location, value.variable) for value in columns]
-    doubled = next((name for name in series if series.count(name) > 1), None)
-    if doubled is not None:
-        alike = [value.column for value, name in zip(columns, series, strict=True) if name == doubled]
+    repeated = next((name for name in series if series.count(name) > 1), None)
+    if repeated is not None:
+        colliding = [value.column for value, name in zip(columns, series, strict=True) if name == repeated]
         names: dict[str, str] = {}
         for value, name in zip(columns, series, strict=True):
             number = series[: len(names) + 1].count(name)
             names[value.column] = f"{value.variable}_{number}" if series.count(name) > 1 else value.variable
         raise FormatError(
             entry.name,
-            f"the columns {alike[0]!r} and {alike[1]!r} would both be the variable {doubled[1]}",
+            f"the columns {colliding[0]!r} and {colliding[1]!r} would both be the variable {repeated[1]}",
             f'Give each a name of its own: "value": {json.dumps(names, ensure_ascii=False)}',
         )
 
@@ -101,17 +101,17 @@ def _check_present(entry: Entry, table: CellTable, columns: Iterable[str], key: 
 
 
 def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: list[Skipped]) -> list[str]:
-    """The only column of numbers, or, with `melt`, all of those that its patterns match."""
+    """Returns the only column of numbers, or, with `melt`, all of those that its patterns match."""
     columns = [column for column in table.own if column not in used]
     if entry.melt is not None:
         columns = [
             name for name in columns if any(fnmatch.fnmatchcase(name, pattern) for pattern in entry.melt.columns)
         ]
-    judged = _judge(entry, table, columns, CELLS_IN_ONE)
-    if table.rows * len(columns) > CELLS_IN_ONE:  # what began with nothing but numbers is taken for numbers
-        mixed = [column for column, judgement in judged.items() if judgement.texts or not judgement.numbers]
-        judged |= _judge(entry, table, mixed)
-    numeric = [column for column, judgement in judged.items() if judgement.numbers > judgement.texts]
+    judgements = _judge(entry, table, columns, CELLS_IN_ONE)
+    if table.rows * len(columns) > CELLS_IN_ONE:  # a column that begins with only numbers is taken for numbers
+        mixed = [column for column, judgement in judgements.items() if judgement.texts or not judgement.numbers]
+        judgements |= _judge(entry, table, mixed)
+    numeric = [column for column, judgement in judgements.items() if judgement.numbers > judgement.texts]
     if not numeric:
         raise FormatError(
             entry.name, f"none of {', '.join(columns) or 'the columns'} holds numbers", 'Name the columns with "value"'
@@ -129,29 +129,29 @@ def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: li
             judgement.texts + judgement.numbers,
             f"{judgement.place}: {judgement.example[:60]!r}",
         )
-        for column, judgement in judged.items()
+        for column, judgement in judgements.items()
         if judgement.texts and column not in numeric
     ]
     return numeric
 
 
 def _choice(numeric: Sequence[str]) -> str:
-    """How to say which of the `numeric` columns are series."""
+    """Describes how to select the series among the `numeric` columns."""
     hours = [re.fullmatch(r"(.*?)(\d{1,2})(\D*)", column) for column in numeric]
     shapes = {(match[1], match[3]) for match in hours if match}
     if len(numeric) >= 20 and len(shapes) == 1:
-        ((before, after),) = shapes
+        ((prefix, suffix),) = shapes
         numbers = {int(match[2]): match[2] for match in hours if match}
-        padded = ":02" if any(text.startswith("0") for text in numbers.values()) else ""
-        described = {"columns": f"{before}{{hour{padded}}}{after}", "label": "start" if 0 in numbers else "end"}
-        described |= {"repeated": f"{before}25{after}"} if 25 in numbers else {}
-        return f'If they are the hours of a day, add "hours": {json.dumps(described, ensure_ascii=False)}'
+        padding = ":02" if any(text.startswith("0") for text in numbers.values()) else ""
+        hours_setting = {"columns": f"{prefix}{{hour{padding}}}{suffix}", "label": "start" if 0 in numbers else "end"}
+        hours_setting |= {"repeated": f"{prefix}25{suffix}"} if 25 in numbers else {}
+        return f'If they are the hours of a day, add "hours": {json.dumps(hours_setting, ensure_ascii=False)}'
     return f'Name those that are: "value": {json.dumps(list(numeric), ensure_ascii=False)}'
 
 
 @dataclass
 class _Judgement:
-    """What a column holds: how many numbers, how many other texts, and the first of those with its place."""
+    """The content of a column: the number of numbers and of other texts, and the first of those with its position."""
 
     numbers: int = 0
     texts: int = 0
@@ -162,18 +162,18 @@ class _Judgement:
 def _judge(
     entry: Entry, table: CellTable, columns: Sequence[str], most_cells: int | None = None
 ) -> dict[str, _Judgement]:
-    """What each of `columns` holds, in all of its cells or in about the first `most_cells` of all columns. Raises
-    `FormatError` where one holds numbers of another style."""
-    judged = {column: _Judgement() for column in columns}
+    """Returns the content of each of `columns`, in all of its cells or in about the first `most_cells` of all columns.
+    Raises `FormatError` if one has numbers in another style."""
+    judgements = {column: _Judgement() for column in columns}
     offset = 0
     for piece in table.pieces(columns, entry.numbers):
         for column, cells in piece.items():
-            judgement = judged[column]
-            read = read_numbers(cells, entry.numbers)
+            judgement = judgements[column]
+            numbers_read = read_numbers(cells, entry.numbers)
             is_word = _words(cells) if judgement.numbers == 0 else None
-            numbers = ~np.isnan(read.values) & ~read.unread
+            numbers = ~np.isnan(numbers_read.values) & ~numbers_read.unread
             judgement.numbers += int(numbers.sum()) - (int((numbers & is_word).sum()) if is_word is not None else 0)
-            texts = np.flatnonzero(read.unread | (is_word if is_word is not None else False))
+            texts = np.flatnonzero(numbers_read.unread | (is_word if is_word is not None else False))
             if len(texts):
                 refuse_other_style(
                     entry, table, column, [cells[int(row)].as_py() for row in texts[:1000]], offset + int(texts[0])
@@ -185,11 +185,11 @@ def _judge(
         offset += len(next(iter(piece.values())))
         if most_cells is not None and offset * len(columns) >= most_cells:
             break
-    return judged
+    return judgements
 
 
 def _words(cells: CellColumn) -> np.ndarray:
-    """Which cells (rows,) are true or false, which are numbers only where they are asked for."""
+    """Returns which cells (rows,) are true or false, which are numbers only in columns that the entry names."""
     if pa.types.is_floating(cells.type):
         return np.broadcast_to(False, len(cells))
     codes, texts = factorised(cells)
@@ -198,8 +198,8 @@ def _words(cells: CellColumn) -> np.ndarray:
 
 
 def refuse_other_style(entry: Entry, table: CellTable, column: str, texts: Sequence[str], row: int) -> None:
-    """Raise where all the `texts` of `column` that look like numbers would be numbers in another style; the first
-    text stands in `row`."""
+    """Raises if all the `texts` of `column` that look like numbers would be numbers in another style; the first text is
+    in `row`."""
     numeric = {text for text in texts if looks_numeric([text])}
     styles = other_styles(numeric, entry.numbers)
     if not styles:
@@ -214,12 +214,12 @@ def refuse_other_style(entry: Entry, table: CellTable, column: str, texts: Seque
 
 
 def locations(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels:
-    """The location of each record: the columns that `location` names, else that word, else the entry's name, though a
-    column may be called the same; `blank` (rows,) need none."""
-    named = entry.location if entry.location is not None else entry.name
-    if isinstance(named, str) and (entry.location is None or named not in table.names):
-        return RowLabels(np.zeros(table.rows, np.int32), [named])
-    columns = [named] if isinstance(named, str) else list(named)
+    """Returns the location of each record: from the columns that `location` names, or else `location` itself, or else
+    the entry's name, even if a column has that name; `blank` (rows,) need none."""
+    location_setting = entry.location if entry.location is not None else entry.name
+    if isinstance(location_setting, str) and (entry.location is None or location_setting not in table.names):
+        return RowLabels(np.zeros(table.rows, np.int32), [location_setting])
+    columns = [location_setting] if isinstance(location_setting, str) else list(location_setting)
     _check_locations(entry, table, columns)
     return _labelled(entry, table, columns, blank, "location", str.strip)
 
@@ -235,7 +235,7 @@ def _check_locations(entry: Entry, table: CellTable, columns: Sequence[str]) -> 
 
 
 def variables(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels | None:
-    """The variable of each record where a column says it."""
+    """Returns the variable of each record if a column names it."""
     if entry.variable is None or not table.rows:
         return None
     _check_present(entry, table, [entry.variable], "variable")
@@ -245,34 +245,34 @@ def variables(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels | 
 def _labelled(
     entry: Entry, table: CellTable, columns: Sequence[str], blank: np.ndarray, noun: str, spell: Callable[[str], str]
 ) -> RowLabels:
-    """The names that `columns` give to each record; raises where one gives none, or two names become one."""
+    """Returns the names that `columns` give to each record; raises if one gives none, or two names become the same."""
     cells = table.read(columns)
     codes = np.zeros(table.rows, np.int64)
     texts: list[str] = [""]
-    for place, column in enumerate(columns):
-        own, words = factorised(cells[column])
-        empty = np.array([not (word or "").strip() for word in words], bool)[own] & ~blank
-        if empty.any():
-            where = table.place(int(np.flatnonzero(empty)[0]))
-            raise FormatError(entry.name, f"{where} has no {noun} in {column}", f'Correct "{noun}"')
-        combined = codes * len(words) + own
+    for index, column in enumerate(columns):
+        column_codes, distinct_words = factorised(cells[column])
+        is_empty = np.array([not (word or "").strip() for word in distinct_words], bool)[column_codes] & ~blank
+        if is_empty.any():
+            position = table.place(int(np.flatnonzero(is_empty)[0]))
+            raise FormatError(entry.name, f"{position} has no {noun} in {column}", f'Correct "{noun}"')
+        combined = codes * len(distinct_words) + column_codes
         distinct_codes, codes = np.unique(combined, return_inverse=True)
         texts = [
-            f"{texts[code // len(words)]}{' ' if place else ''}{words[code % len(words)] or ''}"
-            for code in distinct_codes.tolist()
+            f"{texts[prefix]}{' ' if index else ''}{distinct_words[suffix] or ''}"
+            for prefix, suffix in (divmod(code, len(distinct_words)) for code in distinct_codes.tolist())
         ]
     names = [spell(text) for text in texts]
-    first: dict[str, str] = {}
+    text_by_name: dict[str, str] = {}
     for name, text in zip(names, texts, strict=True):
-        if name and first.setdefault(name, text) != text:
+        if name and text_by_name.setdefault(name, text) != text:
             raise FormatError(
                 entry.name,
-                f"{noun}: {first[name]!r} and {text!r} of {', '.join(columns)} would both be {name}",
+                f"{noun}: {text_by_name[name]!r} and {text!r} of {', '.join(columns)} would both be {name}",
                 f'Name another column with "{noun}"',
             )
     return RowLabels(codes, names)
 
 
 def is_nothing(text: str | None) -> bool:
-    """Whether a cell holds nothing."""
+    """Whether a cell has no content."""
     return text is None or text.strip().lower() in NO_VALUE

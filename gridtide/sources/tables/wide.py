@@ -1,4 +1,4 @@
-"""Tables with a column for each hour, as tables with a record for each hour."""
+"""Converts tables with a column for each hour to tables with a record for each hour."""
 
 from __future__ import annotations
 
@@ -18,51 +18,53 @@ if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
 
 HOUR_COLUMN = "hour of the column"
-"""The column that says which column of the wide table a record comes from."""
+"""The column that tells from which column of the wide table a record comes."""
 
 
 def unfold_hours(entry: Entry, table: CellTable, time: str) -> tuple[Entry, CellTable]:
-    """`table` with a record for each of its columns of hours, and `entry` as it reads that: one whose time is the date
-    in `time` and the hour of the column. Raises `FormatError` where there are no such columns."""
+    """Returns `table` with a record for each of its hour columns, and `entry` for reading it: its time is the date in
+    `time` and the hour of the column. Raises `FormatError` if there are no such columns."""
     if entry.hours is None:
         return entry, table
-    hours = _columns_of_hours(entry, table)
-    value = next(iter(entry.value), "value")
-    plain_columns = [name for name in table.names if name not in hours and name != value]
+    hour_columns = _columns_of_hours(entry, table)
+    value_name = next(iter(entry.value), "value")
+    plain_columns = [name for name in table.names if name not in hour_columns and name != value_name]
     cells = table.read(table.names)
-    rows = pa.array(np.repeat(np.arange(table.rows), len(hours)))
+    rows = pa.array(np.repeat(np.arange(table.rows), len(hour_columns)))
     columns: dict[str, pa.StringArray] = {name: cells[name].take(rows) for name in plain_columns}
-    columns[HOUR_COLUMN] = string_array([str(hour) for hour in hours.values()] * table.rows)
-    row_by_row = np.arange(table.rows * len(hours)).reshape(len(hours), table.rows).T.ravel()
-    columns[value] = pa.concat_arrays([cells[name] for name in hours]).take(pa.array(row_by_row))
-    names = list(hours)
+    columns[HOUR_COLUMN] = string_array([str(hour) for hour in hour_columns.values()] * table.rows)
+    row_by_row = np.arange(table.rows * len(hour_columns)).reshape(len(hour_columns), table.rows).T.ravel()
+    columns[value_name] = pa.concat_arrays([cells[name] for name in hour_columns]).take(pa.array(row_by_row))
+    names = list(hour_columns)
     unfolded = table_of_columns(
         columns,
         lambda row: f"{table.place(row // len(names))}, {names[row % len(names)]}",
         table.inherited,
         table.skipped,
     )
-    changed = msgspec.structs.replace(
+    long_entry = msgspec.structs.replace(
         entry,
         time=(*(entry.time or (time,)), HOUR_COLUMN),
         label=entry.hours.label,
         interval=entry.interval or timedelta(hours=1),
-        value=entry.value or {value: SeriesNames()},
+        value=entry.value or {value_name: SeriesNames()},
     )
-    return changed, unfolded
+    return long_entry, unfolded
 
 
 def _columns_of_hours(entry: Entry, table: CellTable) -> dict[str, int]:
-    """The columns that are hours, in their order, and the number of each."""
-    described = entry.hours
-    if described is None:
+    """Returns the hour columns in their order, each with its number."""
+    hours_setting = entry.hours
+    if hours_setting is None:
         return {}
-    first = 1 if described.label == "end" else 0
-    spelled = {described.columns.format(hour=hour, minute=0): hour for hour in range(first, 26)}
-    hours = {name: spelled[name] for name in table.names if name in spelled and name != described.repeated}
-    if len(hours) < 2:
-        happened = f'hours: no columns are called "{described.columns}"; the columns are: {", ".join(table.names)}'
+    first_hour = 1 if hours_setting.label == "end" else 0
+    hour_by_name = {hours_setting.columns.format(hour=hour, minute=0): hour for hour in range(first_hour, 26)}
+    hour_by_column = {
+        name: hour_by_name[name] for name in table.names if name in hour_by_name and name != hours_setting.repeated
+    }
+    if len(hour_by_column) < 2:
+        happened = f'hours: no columns are called "{hours_setting.columns}"; the columns are: {", ".join(table.names)}'
         raise FormatError(entry.name, happened, 'Correct "hours"')
-    if described.repeated is not None and described.repeated in table.names:
-        hours[described.repeated] = REPEATED_HOUR
-    return hours
+    if hours_setting.repeated is not None and hours_setting.repeated in table.names:
+        hour_by_column[hours_setting.repeated] = REPEATED_HOUR
+    return hour_by_column

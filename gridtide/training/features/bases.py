@@ -1,8 +1,8 @@
-"""What a model may see at each step: columns of values as they were known then; pure and causal.
+"""Bases: at each step, the columns of values as they were known then; pure and causal.
 
-Row `r` of a column holds only what was available by the end of hour `r`. A window whose last context
-row is `t0 − 1` therefore sees nothing that was not available at the start of hour `t0`, whatever its
-length: no column needs to know where a window begins.
+Row `r` of a column contains only what was available by the end of hour `r`. A window whose last context row is `t0 − 1`
+therefore sees nothing that was not available at the start of hour `t0`, whatever its length: columns do not depend on
+where a window begins.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from gridtide.variables import SeriesName
 
 @dataclass(frozen=True)
 class Base:
-    """One location's T steps of F columns and K targets.
+    """T steps of F columns and K targets of one location.
 
-    `values` (T, F): gaps filled within the limit, NaN beyond. `mask` (T, F): what was observed.
-    `quality` (T, I): of the first I columns, which are the inputs, what each cell is (see `cleaning`).
-    `targets` (T, K): NaN where not observed, or rejected. `targets_known` (T, K): the step by whose end a first
-    version of each was known. `target_names`: K series. `rejected`: by input
-    or target, by rule, how many cells were thrown out. `repeats`: by series, how many observations had
-    the key of another. `limits`: by input, the lowest and highest that are believed, where there are any.
+    `values` (T, F): gaps filled within the limit, NaN beyond. `mask` (T, F): where observed. `quality` (T, I): the
+    state of each cell of the first I columns, the inputs (see `cleaning`). `targets` (T, K): NaN where not observed, or
+    rejected. `targets_known` (T, K): the step by whose end a first version of each target was known. `target_names`: K
+    series. `rejected`: by input or target and by rule, the number of rejected cells. `repeats`: by series, the number
+    of observations with the key of another one. `limits`: by input, the lowest and highest accepted value, if there are
+    limits.
     """
 
     location: str
@@ -61,11 +61,11 @@ class Base:
 
 
 def build_bases(spec: TrainingSpec, hourly: Hourly, rows: Period, stored: Collection[str]) -> list[Base]:
-    """One base per location of `spec` over the hours `rows`, which lie within those of `hourly`.
+    """Builds one base per location of `spec` over the hours `rows`, which lie within those of `hourly`.
 
-    `stored` are the names of all series that were read. All bases have the same columns, in the same
-    order: one that a location lacks is missing throughout. Raises `TrainingError` as `locate_series` and
-    `common_shifts` do, and for a target without a value.
+    `stored` are the names of all series that were read. All bases have the same columns in the same order; a column
+    that a location lacks is missing throughout. Raises `TrainingError` as `locate_series` and `common_shifts` do, and
+    for a target without a value.
     """
     located = locate_series(spec, hourly, stored)
     train = splits.train_slice(spec, rows, hourly.period)
@@ -81,10 +81,11 @@ def derive_bases(
     shifts: Mapping[SeriesKind, Sequence[int]],
     limits: Sequence[Mapping[str, Sequence[float]]] | None = None,
 ) -> list[Base]:
-    """One base per location of `spec`, of its series `located` in `hourly`, whose columns look at `shifts`.
+    """Derives one base per location of `spec` from its series `located` in `hourly`; the columns show the hours at
+    `shifts`.
 
-    `limits`, by location and input, are those of an earlier set; else they are fitted on the train hours.
-    Raises `TrainingError` for a target without a value.
+    `limits`, by location and input, are those of an earlier set; if None, they are fitted on the train hours. Raises
+    `TrainingError` for a target without a value.
     """
     return align_bases(
         [
@@ -103,30 +104,34 @@ def _derive_base(
     shifts: Mapping[SeriesKind, Sequence[int]],
     limits: Mapping[str, Sequence[float]] | None,
 ) -> Base:
-    """The base of `location`, with the columns that are made of its own series."""
+    """Derives the base of `location`, with the columns made of its own series."""
     inputs, cleaned, limits = _clean_inputs(spec, hourly, rows, series.inputs, shifts, limits)
     columns = derive_columns(inputs, hourly.period, location, spec.features)
-    first = (rows.start - hourly.period.start) // HOUR
-    inside = slice(first, first + rows.duration // HOUR)
-    goals = list(series.targets.values())
-    truth, rejected = _clean_targets(spec, hourly, rows, inside, goals)
+    first_row = (rows.start - hourly.period.start) // HOUR
+    inside = slice(first_row, first_row + rows.duration // HOUR)
+    target_numbers = list(series.targets.values())
+    target_values, rejected = _clean_targets(spec, hourly, rows, inside, target_numbers)
     return Base(
         location.name,
         columns.features,
         columns.values[:, inside].T,
         columns.observed[:, inside].T,
         cleaned.quality[:, inside].T,
-        tuple(hourly.names[goal] for goal in goals),
-        truth,
-        np.array([hourly.first_known_rows(goal)[inside] - first for goal in goals], np.int64).reshape(-1, len(truth)).T,
+        tuple(hourly.names[target_number] for target_number in target_numbers),
+        target_values,
+        np.array(
+            [hourly.first_known_rows(target_number)[inside] - first_row for target_number in target_numbers], np.int64
+        )
+        .reshape(-1, len(target_values))
+        .T,
         _count_rejected(inputs.features, cleaned, inside) | rejected,
-        {hourly.names[number]: int(hourly.repeats[number]) for number in (*series.inputs.values(), *goals)},
+        {hourly.names[number]: int(hourly.repeats[number]) for number in (*series.inputs.values(), *target_numbers)},
         limits,
     )
 
 
 def align_bases(bases: Sequence[Base]) -> list[Base]:
-    """The `bases`, each aligned with some of the others, with the columns of all."""
+    """Gives all `bases` the columns of all of them, in the same order."""
     aligned = align_columns([Columns(base.columns, base.values.T, base.mask.T) for base in bases])
     return [
         replace(base, columns=columns.features, values=columns.values.T, mask=columns.observed.T)
@@ -142,8 +147,8 @@ def _clean_inputs(
     shifts: Mapping[SeriesKind, Sequence[int]],
     limits: Mapping[str, Sequence[float]] | None,
 ) -> tuple[Columns, Cleaned, dict[str, Sequence[float]]]:
-    """One location's inputs over the rows of `hourly`, cleaned, all missing where it lacks a kind; and by their names
-    the `limits` within which they are believed, fitted on train hours where none are there."""
+    """Returns the inputs of one location over the rows of `hourly`, cleaned; a kind that it lacks is missing
+    throughout. Also returns `limits` by input, which are fitted on train hours if None."""
     planned = [(kind, numbers.get(kind), shift) for kind in shifts for shift in shifts[kind]]
     features, natures = [], []
     values = np.full((len(planned), hourly.values.shape[1]), np.nan)
@@ -154,8 +159,8 @@ def _clean_inputs(
             natures.append(find_nature(variable, ""))
             continue
         name, unit = hourly.names[number], hourly.units[number]
-        text = f"latest value of {name} for the row's hour {shift:+d} h that was available by the row's end"
-        features.append(Feature(f"{name}{shift:+d}h", unit, text, -shift, name, key))
+        formula = f"latest value of {name} for the row's hour {shift:+d} h that was available by the row's end"
+        features.append(Feature(f"{name}{shift:+d}h", unit, formula, -shift, name, key))
         natures.append(find_nature(variable, unit))
         values[index] = hourly.as_known(number, shift)
     if limits is None:
@@ -164,16 +169,16 @@ def _clean_inputs(
         bounds = np.array([limits.get(feature.name, (-np.inf, np.inf)) for feature in features]).reshape(-1, 2)
     ahead = [feature.lookback < 0 for feature in features]
     cleaned = clean_columns(values, natures, spec.cleaning, _train_rows(spec, hourly, rows), bounds, ahead)
-    believed = {
-        feature.name: (float(low), float(high))
-        for feature, (low, high) in zip(features, bounds, strict=True)
-        if np.isfinite(low) and feature.series is not None
+    accepted_limits = {
+        feature.name: (float(lowest), float(highest))
+        for feature, (lowest, highest) in zip(features, bounds, strict=True)
+        if np.isfinite(lowest) and feature.series is not None
     }
-    return Columns(tuple(features), cleaned.values, cleaned.quality == REPORTED), cleaned, dict(believed)
+    return Columns(tuple(features), cleaned.values, cleaned.quality == REPORTED), cleaned, dict(accepted_limits)
 
 
 def _train_rows(spec: TrainingSpec, hourly: Hourly, rows: Period) -> slice:
-    """The rows of `hourly` before the end of the training period, which is all that may be fitted on."""
+    """Returns the rows of `hourly` before the end of the training period, the only rows that rules may be fitted on."""
     if not spec.cleaning.is_fitted:
         return slice(0, 0)
     train_end, _ = splits.split_ends(spec, rows)
@@ -181,28 +186,29 @@ def _train_rows(spec: TrainingSpec, hourly: Hourly, rows: Period) -> slice:
 
 
 def _clean_targets(
-    spec: TrainingSpec, hourly: Hourly, rows: Period, inside: slice, goals: Sequence[int]
+    spec: TrainingSpec, hourly: Hourly, rows: Period, inside: slice, target_numbers: Sequence[int]
 ) -> tuple[Floats, dict[str, dict[str, int]]]:
-    """The truth (T, K) of the series `goals`, less what cannot be true, and what was rejected of each.
+    """Returns the true values (T, K) of the series `target_numbers` without impossible ones, and the number rejected of
+    each.
 
-    Raises `TrainingError` for a target of which nothing is left.
+    Raises `TrainingError` for a target without any remaining value.
     """
-    names = [hourly.names[goal] for goal in goals]
+    names = [hourly.names[goal] for goal in target_numbers]
     natures = [
         find_nature(SeriesName.parse(name).variable, hourly.units[goal])
-        for name, goal in zip(names, goals, strict=True)
+        for name, goal in zip(names, target_numbers, strict=True)
     ]
     train = splits.train_slice(spec, rows, hourly.period)
-    limits = fit_limits(hourly.values[goals][:, train], spec.cleaning.absurd)
-    truth, rules = reject_values(hourly.values[goals], natures, spec.cleaning, limits)
+    limits = fit_limits(hourly.values[target_numbers][:, train], spec.cleaning.absurd)
+    target_values, rules = reject_values(hourly.values[target_numbers], natures, spec.cleaning, limits)
     rejected = {
         f"target {name}": {rule: int(cells[index, inside].sum()) for rule, cells in rules.items()}
         for index, name in enumerate(names)
     }
-    for name, values in zip(names, truth[:, inside], strict=True):
+    for name, values in zip(names, target_values[:, inside], strict=True):
         if np.isnan(values).all():
             raise _target_without_values(spec, hourly, rows, name, rejected[f"target {name}"])
-    return truth[:, inside].T, rejected
+    return target_values[:, inside].T, rejected
 
 
 def _target_without_values(
@@ -221,7 +227,7 @@ def _target_without_values(
 
 
 def _count_rejected(features: Sequence[Feature], cleaned: Cleaned, inside: slice) -> dict[str, dict[str, int]]:
-    """By input, by rule, how many cells within the rows `inside` were rejected."""
+    """Returns, by input and rule, the number of rejected cells within the rows `inside`."""
     return {
         feature.name: {rule: int(cells[index, inside].sum()) for rule, cells in cleaned.rejected.items()}
         for index, feature in enumerate(features)

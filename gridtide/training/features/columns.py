@@ -1,4 +1,4 @@
-"""Columns of features, and lagged ones."""
+"""Columns of features, and how they are collected and aligned."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ N = TypeVar("N", bound=FloatArray)
 
 
 ABSENT = "this location has no such series"
-"""The formula of a column that is there for another location's sake."""
+"""The formula of a column that exists only because other locations have it."""
 
 
 UNSCALED = "this location's series is never observed, or constant, in the train hours"
-"""The formula of a column that was left out because nothing scales it."""
+"""The formula of a column that was left out because it has no scale."""
 
 
 FLOAT32 = float(np.finfo(np.float32).max)
@@ -26,11 +26,11 @@ FLOAT32 = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One column of a base: its name, unit, formula, and how many hours before its row it looks back.
+    """One column of a base: its name, unit and formula, and the number of hours that it looks back from its row.
 
-    `series` is what it is made of, None for what is made of several or none, or where a location has no
-    such series. A `lookback` below 0 is a value that was known ahead, about an hour after the row.
-    `key` is the name without the place: what the columns of two locations have in common.
+    `series` is the series that it is made of; None if it is made of several or none, or if a location lacks the series.
+    A negative `lookback` is a value known ahead, for an hour after the row. `key` is the name without the location, by
+    which the columns of two locations correspond.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Feature:
     key: str
 
     def then(self, suffix: str, formula: str, *, more: int = 0, unit: str = "") -> Feature:
-        """What is made of this one by `formula`, looking back `more` hours further."""
+        """Returns the feature made from this one by `formula`, which looks back `more` hours further."""
         return replace(
             self,
             name=self.name + suffix,
@@ -56,7 +56,7 @@ class Feature:
 class Columns:
     """C columns over T rows: `features` (C), `values` (C, T), and `observed` (C, T), False where filled or missing.
 
-    What is still to be worked on is float64, what is made of it float32, as bases hold it.
+    Values are float64 while features are derived from them, float32 in bases.
     """
 
     features: tuple[Feature, ...]
@@ -64,46 +64,42 @@ class Columns:
     observed: Mask
 
     def take(self, chosen: Sequence[bool] | Mask) -> Columns:
-        """Those where `chosen` (C,)."""
+        """Returns the columns where `chosen` (C,) is True."""
         if all(chosen):
             return self
         features = tuple(feature for feature, keep in zip(self.features, chosen, strict=True) if keep)
-        where = np.asarray(chosen, bool)
-        return Columns(features, self.values[where], self.observed[where])
+        is_chosen = np.asarray(chosen, bool)
+        return Columns(features, self.values[is_chosen], self.observed[is_chosen])
 
 
-def align_columns(places: Sequence[Columns]) -> list[Columns]:
-    """The columns of each of `places`, which all have the same ones first, with those of the others between:
-    all missing, called absent."""
-    every = {feature.key: feature for place in places for feature in place.features}
+def align_columns(columns_by_location: Sequence[Columns]) -> list[Columns]:
+    """Gives each of `columns_by_location` the columns of all. All have the same columns first; a column that a location
+    lacks is inserted, all missing and named absent."""
+    all_features = {feature.key: feature for location in columns_by_location for feature in location.features}
     aligned = []
-    for place in places:
-        have = {feature.key: number for number, feature in enumerate(place.features)}
-        if list(have) == list(every):
-            aligned.append(place)
+    for location in columns_by_location:
+        numbers_by_key = {feature.key: number for number, feature in enumerate(location.features)}
+        if list(numbers_by_key) == list(all_features):
+            aligned.append(location)
             continue
-        values = np.full((len(every), place.values.shape[1]), np.nan, place.values.dtype)
+        values = np.full((len(all_features), location.values.shape[1]), np.nan, location.values.dtype)
         observed = np.zeros(values.shape, bool)
         features = []
-        for row, (key, feature) in enumerate(every.items()):
-            if key in have:
-                values[row], observed[row] = place.values[have[key]], place.observed[have[key]]
-                features.append(place.features[have[key]])
+        for row_number, (key, feature) in enumerate(all_features.items()):
+            if key in numbers_by_key:
+                values[row_number], observed[row_number] = (
+                    location.values[numbers_by_key[key]],
+                    location.observed[numbers_by_key[key]],
+                )
+                features.append(location.features[numbers_by_key[key]])
             else:
                 features.append(replace(feature, name="absent", unit="", formula=ABSENT, series=None))
         aligned.append(Columns(tuple(features), values, observed))
     return aligned
 
 
-def shift_mask_later(observed: Mask, hours: int) -> Mask:
-    """`observed` (…, T) of `hours` rows before, False where there is no such row."""
-    shifted = np.zeros_like(observed)
-    shifted[..., hours:] = observed[..., : max(observed.shape[-1] - hours, 0)]
-    return shifted
-
-
 class ColumnBuilder:
-    """Columns in the making."""
+    """Collects columns."""
 
     def __init__(self, steps: int) -> None:
         self._features: list[Feature] = []
@@ -112,24 +108,18 @@ class ColumnBuilder:
         self._steps = steps
 
     def add(self, feature: Feature, values: Floats, observed: Mask) -> None:
-        """Take in `values` and `observed` (T,), but for what float32 does not hold, such as an absurd one's cube."""
+        """Adds `values` and `observed` (T,). Values that float32 cannot hold, such as the cube of an absurd value,
+        become missing."""
         representable = np.abs(values) <= FLOAT32
         self._features.append(feature)
         self._values.append(np.where(representable, values, np.nan))
         self._observed.append(observed & representable)
 
     def build(self) -> Columns:
-        """All columns that were added, in this order."""
+        """Returns all added columns, in the order in which they were added."""
         shape = (len(self._features), self._steps)
         return Columns(
             tuple(self._features),
             np.stack(self._values) if self._values else np.empty(shape),
             np.stack(self._observed) if self._observed else np.empty(shape, bool),
         )
-
-
-def shift_later(values: Floats, hours: int) -> Floats:
-    """`values` (…, T) of `hours` rows before."""
-    shifted = np.full_like(values, np.nan)
-    shifted[..., hours:] = values[..., : max(values.shape[-1] - hours, 0)]
-    return shifted

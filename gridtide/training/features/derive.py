@@ -1,8 +1,7 @@
-"""What is made of the columns as they were known: calendar, lags, rolling statistics, and what grids are judged by.
+"""Derives features from the columns as they were known: calendar, lags, rolling statistics, power, prices, weather.
 
-Pure and causal. Every function takes and gives (columns, T) or (T,) arrays with NaN where nothing is
-known, and row `t` of what it gives depends on rows up to `t` alone, to the bit: nothing is centred or
-scaled by what comes later.
+Pure and causal. Every function takes and returns (columns, T) or (T,) arrays with NaN where nothing is known, and row
+`t` of a result depends only on rows up to `t`, to the bit: nothing is centred or scaled by later values.
 """
 
 from __future__ import annotations
@@ -22,37 +21,39 @@ from gridtide.training.features.weather import weather_columns
 from gridtide.training.spec import Features, Location
 
 
-def derive_columns(inputs: Columns, period: Period, place: Location, groups: Features) -> Columns:
-    """`inputs` over the rows of `period`, and what `groups` makes of them, by groups.
+def derive_columns(inputs: Columns, period: Period, location: Location, groups: Features) -> Columns:
+    """Returns `inputs` over the rows of `period` and the features that `groups` selects, group by group.
 
-    Lags and rolling statistics are made of inputs that are not known ahead, but for the next hour's.
+    Lags and rolling statistics are derived from inputs that look ahead by one hour at most.
     """
-    own = inputs.take([feature.series is not None for feature in inputs.features])
-    past = own.take([f.lookback >= -1 and groups.concerns(f.series or "") for f in own.features])
+    present = inputs.take([feature.series is not None for feature in inputs.features])
+    history = present.take(
+        [feature.lookback >= -1 and groups.concerns(feature.series or "") for feature in present.features]
+    )
     parts = [_copy_part(inputs)]
     if groups.power:
-        parts.append(_copy_part(power_columns(own)))
+        parts.append(_copy_part(power_columns(present)))
     if groups.prices:
-        parts.append(_copy_part(price_columns(own)))
+        parts.append(_copy_part(price_columns(present)))
     if groups.weather:
-        parts.append(_copy_part(weather_columns(own, period, place.timezone)))
-    parts += [_lag_part(past, hours) for hours in groups.lags]
+        parts.append(_copy_part(weather_columns(present, period, location.timezone)))
+    parts += [_lag_part(history, hours) for hours in groups.lags]
     if groups.rolling:
-        parts.append(_statistics_part(past, groups))
+        parts.append(_statistics_part(history, groups))
     if groups.calendar:
-        parts.append(_copy_part(calendar_columns(period, place.timezone, place.holidays)))
+        parts.append(_copy_part(calendar_columns(period, location.timezone, location.holidays)))
     return _write_parts(parts, inputs.values.shape[1])
 
 
 _Part = tuple[tuple[Feature, ...], Callable[[FloatArray, Mask], None]]
-"""Features, and what writes their values and mask (C, T) to where they are to stand: copies would be gigabytes."""
+"""Features, and a function that writes their values and mask (C, T) in place: copies would take gigabytes."""
 
 
 def _write_parts(parts: Sequence[_Part], steps: int) -> Columns:
     features = tuple(feature for part_features, _ in parts for feature in part_features)
     ends = np.cumsum([len(part_features) for part_features, _ in parts])
-    shape = len(features), steps
-    values, observed = np.empty(shape, np.float32), np.empty(shape, bool)
+    array_shape = len(features), steps
+    values, observed = np.empty(array_shape, np.float32), np.empty(array_shape, bool)
     for (part_features, write), end in zip(parts, ends, strict=True):
         rows = slice(end - len(part_features), end)
         write(values[rows], observed[rows])
@@ -67,7 +68,10 @@ def _copy_part(columns: Columns) -> _Part:
 
 
 def _lag_part(past: Columns, hours: int) -> _Part:
-    features = tuple(f.then(f" lag {hours}h", f"{f.name} of {hours} rows before", more=hours) for f in past.features)
+    features = tuple(
+        feature.then(f" lag {hours}h", f"{feature.name} of {hours} rows before", more=hours)
+        for feature in past.features
+    )
 
     def write(values: FloatArray, observed: Mask) -> None:
         values[:, :hours], observed[:, :hours] = np.nan, False
@@ -79,14 +83,14 @@ def _lag_part(past: Columns, hours: int) -> _Part:
 def _statistics_part(past: Columns, groups: Features) -> _Part:
     windows, statistics = groups.rolling, groups.statistics
     features = tuple(
-        f.then(
+        feature.then(
             f" {statistic} {hours}h",
-            f"{statistic} of what is observed of {f.name} over the last {hours} rows",
+            f"{statistic} of what is observed of {feature.name} over the last {hours} rows",
             more=hours - 1,
         )
         for hours in windows
         for statistic in statistics
-        for f in past.features
+        for feature in past.features
     )
 
     def write(values: FloatArray, observed: Mask) -> None:

@@ -1,4 +1,4 @@
-"""Features of power: net load, ramps, shares of renewable generation."""
+"""Power features: net load, ramps, shares of renewable generation."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gridtide.training.features.columns import ColumnBuilder, Columns, Feature, shift_later, shift_mask_later
+from gridtide.training.features.columns import ColumnBuilder, Columns, Feature
 from gridtide.training.features.series_table import LOAD_FORECASTS, LOADS, SeriesTable, format_formula
+from gridtide.training.series.shifting import shift_later, shift_mask_later
 
 RAMPS = (1, 3)
-"""Hours over which changes are taken."""
+"""The hours over which changes are computed."""
 
 
 RENEWABLE_FORECASTS = ("generation_wind_forecast_day_ahead", "generation_solar_forecast_day_ahead")
@@ -23,10 +24,11 @@ RENEWABLE = ("wind", "solar", "hydro", "geo", "wood", "refuse", "landfill_gas", 
 
 
 class PowerSum(NamedTuple):
-    """A feature that is the sum of the parts `plus` less the parts `minus` (see `_power_parts`), where a place has all.
+    """A feature that is the sum of the parts `plus` less the parts `minus` (see `_power_parts`), for a location that
+    has them all.
 
-    `ramps`: the hours over which its changes are features too. `every_lookback`: whether it is taken at every
-    lookback of its first series, else at the freshest that all its series have.
+    `ramps`: the hours over which its changes are features too. `every_lookback`: whether it is computed at every
+    lookback of its first series, or only at the freshest lookback that all its series have.
     """
 
     name: str
@@ -49,22 +51,22 @@ POWER_SUMS = (
         for forecast in LOAD_FORECASTS
     ),
 )
-"""The sums of power of a place, in the order of their columns."""
+"""The sums of power of a location, in the order of their columns."""
 
 
 class Labels(NamedTuple):
-    """What the features of a place begin with, in their name and in their key."""
+    """The prefixes of the features of a location, in their name and in their key."""
 
     name: str
     key: str
 
 
 def power_columns(inputs: Columns) -> Columns:
-    """Renewable share, net load, balance, their ramps, forecasts of net load, and errors of load forecasts."""
+    """Returns the renewable share, net load, balance, their ramps, net-load forecasts, and errors of load forecasts."""
     builder, table = ColumnBuilder(inputs.values.shape[1]), SeriesTable(inputs)
     counts: dict[str, int] = defaultdict(int)
-    for (source, place), names in table.groups().items():
-        labels = Labels(f"{source}/{place}", f"{source}/{counts[source]}")
+    for (source, location), names in table.groups().items():
+        labels = Labels(f"{source}/{location}", f"{source}/{counts[source]}")
         counts[source] += 1
         parts = _power_parts(names)
         _add_share(builder, table, parts, labels)
@@ -74,18 +76,19 @@ def power_columns(inputs: Columns) -> Columns:
 
 
 def _power_parts(names: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """The series of each part of a place's power; `names`: its series by variable. A part that it lacks is empty."""
+    """Returns the series of each part of a location's power; `names` are its series by variable. A missing part is
+    empty."""
     fuels = {variable: series for variable, series in names.items() if _is_fuel(variable)}
-    load = next((names[variable][:1] for variable in LOADS if variable in names), ())
-    mix = _join(fuels.values()) if len(fuels) > 1 else ()
+    load_series = next((names[variable][:1] for variable in LOADS if variable in names), ())
+    mix_series = _join(fuels.values()) if len(fuels) > 1 else ()
     renewable = (series for variable, series in fuels.items() if variable.removeprefix("generation_") in RENEWABLE)
     return {
-        "load": load,
-        "load_and_interchange": load and load + names.get("net_interchange", ()),
+        "load": load_series,
+        "load_and_interchange": load_series and load_series + names.get("net_interchange", ()),
         "variable_generation": _join(fuels.get(f"generation_{fuel}", ()) for fuel in ("wind", "solar")),
-        "mix": mix,
-        "renewable_mix": _join(renewable) if mix else (),
-        "generation": names.get("net_generation", mix),
+        "mix": mix_series,
+        "renewable_mix": _join(renewable) if mix_series else (),
+        "generation": names.get("net_generation", mix_series),
         "renewable_forecast": _join(names.get(variable, ()) for variable in RENEWABLE_FORECASTS),
         **{forecast: names.get(forecast, ())[:1] for forecast in LOAD_FORECASTS},
     }
@@ -106,7 +109,8 @@ def _add_sum(
     parts: Mapping[str, tuple[str, ...]],
     labels: Labels,
 ) -> None:
-    """Add `power_sum` and its ramps, unless the place lacks a part of it. A single series is no new column."""
+    """Adds `power_sum` and its ramps if the location has all of its parts. A sum of a single series is not added as a
+    column."""
     plus, minus = parts[power_sum.plus], parts[power_sum.minus] if power_sum.minus else ()
     if not plus or (power_sum.minus and not minus):
         return
@@ -120,25 +124,25 @@ def _add_sum(
         if len(terms) > 1:
             builder.add(feature, values, observed)
         for hours in power_sum.ramps:
-            text = f"change of ({formula}) over {hours} h, of the row's hour {-lookback:+d} h"
-            ramp = feature.then(f" ramp {hours}h", text, more=hours)
+            ramp_formula = f"change of ({formula}) over {hours} h, of the row's hour {-lookback:+d} h"
+            ramp = feature.then(f" ramp {hours}h", ramp_formula, more=hours)
             builder.add(ramp, values - shift_later(values, hours), observed & shift_mask_later(observed, hours))
 
 
 def _add_share(
     builder: ColumnBuilder, table: SeriesTable, parts: Mapping[str, tuple[str, ...]], labels: Labels
 ) -> None:
-    """Add the share of the generation mix that is renewable, NaN where nothing is generated."""
+    """Adds the renewable share of the generation mix, NaN where nothing is generated."""
     renewable, mix = (dict.fromkeys(parts[part], 1) for part in ("renewable_mix", "mix"))
     if not renewable:
         return
     lookback = table.common(mix)
-    (renewable_power, _), (total, observed) = table.total(renewable, lookback), table.total(mix, lookback)
-    share = np.divide(renewable_power, total, out=np.full_like(total, np.nan), where=total > 0)
+    (renewable_power, _), (total_power, observed) = table.total(renewable, lookback), table.total(mix, lookback)
+    share = np.divide(renewable_power, total_power, out=np.full_like(total_power, np.nan), where=total_power > 0)
     formula = f"({format_formula(renewable)}) / ({format_formula(mix)})"
     builder.add(_describe(labels, "renewable_share", "1", formula, lookback), share, observed)
 
 
 def _describe(labels: Labels, name: str, unit: str, formula: str, lookback: int) -> Feature:
-    full, key = (f"{label}/{name}{-lookback:+d}h" for label in labels)
-    return Feature(full, unit, f"{formula}, of the row's hour {-lookback:+d} h", lookback, None, key)
+    full_name, key = (f"{label}/{name}{-lookback:+d}h" for label in labels)
+    return Feature(full_name, unit, f"{formula}, of the row's hour {-lookback:+d} h", lookback, None, key)

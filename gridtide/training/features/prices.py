@@ -1,4 +1,4 @@
-"""Features of prices: components and spreads."""
+"""Price features: spreads between markets and between locations."""
 
 from __future__ import annotations
 
@@ -11,33 +11,45 @@ PRICES = ("lmp_real_time", "lmp_real_time_preliminary", "lmp_five_minute")
 
 
 def price_columns(inputs: Columns) -> Columns:
-    """Real-time less day-ahead prices at each place, and each place's price less that of the source's first."""
+    """Returns, at each location, real-time less day-ahead prices, and its price less that of the first location of the
+    source."""
     builder, table = ColumnBuilder(inputs.values.shape[1]), SeriesTable(inputs)
-    first: dict[tuple[str, str], str] = {}
+    reference_series: dict[tuple[str, str], str] = {}
     counts: dict[str, int] = defaultdict(int)
-    for (source, place), names in sorted(table.places.items()):
-        priced = [variable for variable in ("lmp_day_ahead", *PRICES) if variable in names]
-        if not priced:
+    for (source, location), names in sorted(table.places.items()):
+        price_variables = [variable for variable in ("lmp_day_ahead", *PRICES) if variable in names]
+        if not price_variables:
             continue
-        nth = counts[source]
+        key_prefix = f"{source}/{counts[source]}"
         counts[source] += 1
         spreads: list[tuple[str, dict[str, int], list[int]]] = []
-        for variable in priced:
+        for variable in price_variables:
             series = names[variable]
             if variable in PRICES and "lmp_day_ahead" in names:
                 difference = {series: 1, names["lmp_day_ahead"]: -1}
                 spreads.append((f"{variable}_less_day_ahead", difference, [table.common(difference)]))
-            hub = first.setdefault((source, variable), series)
-            if hub != series:
-                common = [back for back in table.lookbacks(series) if back in table.lookbacks(hub)]
-                spreads.append((f"{variable}_less_{hub.split('/')[1]}", {series: 1, hub: -1}, common))
+            reference = reference_series.setdefault((source, variable), series)
+            if reference != series:
+                common_lookbacks = [
+                    lookback for lookback in table.lookbacks(series) if lookback in table.lookbacks(reference)
+                ]
+                spreads.append(
+                    (f"{variable}_less_{reference.split('/')[1]}", {series: 1, reference: -1}, common_lookbacks)
+                )
         for name, terms, lookbacks in spreads:
-            for back in lookbacks:
-                label = f"{name}{-back:+d}h"
-                text = f"{format_formula(terms)}, of the row's hour {-back:+d} h"
+            for lookback in lookbacks:
+                label = f"{name}{-lookback:+d}h"
+                formula = f"{format_formula(terms)}, of the row's hour {-lookback:+d} h"
                 unit = table.unit(next(iter(terms)))
                 builder.add(
-                    Feature(f"{source}/{place}/{label}", unit, text, back, None, f"{source}/{nth}/{label}"),
-                    *table.total(terms, back),
+                    Feature(
+                        f"{source}/{location}/{label}",
+                        unit,
+                        formula,
+                        lookback,
+                        None,
+                        f"{key_prefix}/{label}",
+                    ),
+                    *table.total(terms, lookback),
                 )
     return builder.build()

@@ -1,4 +1,4 @@
-"""Rolling statistics over the hours before a step, by sums that stay exact."""
+"""Rolling statistics over the rows up to each row, from sums that stay exact."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ ROLLING_STATISTICS = ("mean", "std", "min", "max")
 
 
 ROLLED_ROWS = 8192
-"""Rows that are rolled over at a time: they stay in the cache; twice as many do not, and take 1.8 times as long."""
+"""The number of rows that are processed at a time, so that they stay in the cache; twice as many do not, and take 1.8
+times as long."""
 
 
 CANCELLED = 1e-9
-"""The share of its mean's square below which a variance has lost its digits as a difference of squares."""
+"""A variance below this share of the squared mean has lost its digits as a difference of squares."""
 
 
 def rolling_statistics(
@@ -28,111 +29,116 @@ def rolling_statistics(
     out: FloatArray | None = None,
     known_share: float = 0.0,
 ) -> FloatArray:
-    """`statistics` over the last rows up to each, of what is known there, for each of `windows` (in rows).
+    """Computes `statistics` of the known values in the last rows up to each row, for each of `windows` (in rows).
 
-    `values` (C, T) give (windows, statistics, C, T) in float32, or in `out` if that is given. The deviation
-    is that of the population. NaN where less than `known_share` of a window's rows, or none, is known.
+    `values` (C, T) become (windows, statistics, C, T), in float32 or in `out` if given. The standard deviation is that
+    of the population. NaN where less than `known_share` of a window's rows, or none, is known.
     """
     rolled = np.empty((len(windows), len(statistics), *values.shape), np.float32) if out is None else out
     earlier = max(windows) - 1
     for column in range(len(values)):
-        for first in range(0, values.shape[1], ROLLED_ROWS):
-            begin = max(first - earlier, 0)
-            piece = values[column, begin : first + ROLLED_ROWS]
-            piece_rolled = np.empty((len(windows), len(statistics), len(piece)), rolled.dtype)
-            _roll_column(piece, windows, statistics, piece_rolled, known_share)
-            rolled[:, :, column, first : first + ROLLED_ROWS] = piece_rolled[:, :, first - begin :]
+        for first_row in range(0, values.shape[1], ROLLED_ROWS):
+            block_begin = max(first_row - earlier, 0)
+            block = values[column, block_begin : first_row + ROLLED_ROWS]
+            block_rolled = np.empty((len(windows), len(statistics), len(block)), rolled.dtype)
+            _roll_column(block, windows, statistics, block_rolled, known_share)
+            rolled[:, :, column, first_row : first_row + ROLLED_ROWS] = block_rolled[:, :, first_row - block_begin :]
     return rolled
 
 
 def _roll_column(
     values: Floats, windows: Sequence[int], statistics: Sequence[str], rolled: FloatArray, known_share: float
 ) -> None:
-    """Write the statistics of one column `values` (T,) to `rolled` (windows, statistics, T).
+    """Writes the statistics of one column `values` (T,) to `rolled` (windows, statistics, T).
 
-    Sums are put together of runs of 2ᵏ rows, all in the window: an absurd value before it takes no digit from them.
+    Sums are combined from runs of 2ᵏ rows that lie within the window, so that an absurd value before the window costs
+    no precision.
     """
     observed, longest, requested = ~np.isnan(values), max(windows), set(statistics)
-    plain = np.where(observed, values, 0.0)
-    totals = _double_runs(plain, longest, np.add) if requested & {"mean", "std"} else []
-    squares = _double_runs(plain * plain, longest, np.add) if "std" in requested else []
-    lows = _double_runs(np.where(observed, values, np.inf), longest, np.minimum) if requested & {"min", "std"} else []
-    highs = _double_runs(np.where(observed, values, -np.inf), longest, np.maximum) if requested & {"max", "std"} else []
-    for window, into in zip(windows, rolled, strict=True):
-        number = _count_observed(observed, window, known_share)
-        mean = _sum_window(totals, window) / number if totals else number
-        for statistic, out in zip(statistics, into, strict=True):
+    zero_filled = np.where(observed, values, 0.0)
+    totals = _double_runs(zero_filled, longest, np.add) if requested & {"mean", "std"} else []
+    squares = _double_runs(zero_filled * zero_filled, longest, np.add) if "std" in requested else []
+    minima = _double_runs(np.where(observed, values, np.inf), longest, np.minimum) if requested & {"min", "std"} else []
+    maxima = (
+        _double_runs(np.where(observed, values, -np.inf), longest, np.maximum) if requested & {"max", "std"} else []
+    )
+    for window, window_rolled in zip(windows, rolled, strict=True):
+        observed_count = _count_observed(observed, window, known_share)
+        mean = _sum_window(totals, window) / observed_count if totals else observed_count
+        for statistic, out in zip(statistics, window_rolled, strict=True):
             if statistic == "mean":
                 out[:] = mean
             elif statistic == "std":
                 variance = _sum_window(squares, window)
-                variance /= number
+                variance /= observed_count
                 variance -= mean**2
-                close = np.flatnonzero(variance < CANCELLED * mean**2)
-                _mend_variance(variance, close[number[close] > 1], values, window, lows, highs)
+                inexact_rows = np.flatnonzero(variance < CANCELLED * mean**2)
+                inexact_rows = inexact_rows[observed_count[inexact_rows] > 1]
+                _mend_variance(variance, inexact_rows, values, window, minima, maxima)
                 np.sqrt(variance, out=out)
             else:
-                extreme, steps = (np.minimum, lows) if statistic == "min" else (np.maximum, highs)
-                _window_extreme(steps, window, extreme, out)
-                out[np.isnan(number)] = np.nan
+                extreme, run_extremes = (np.minimum, minima) if statistic == "min" else (np.maximum, maxima)
+                _window_extreme(run_extremes, window, extreme, out)
+                out[np.isnan(observed_count)] = np.nan
 
 
 def _mend_variance(
     variance: Floats,
-    close: npt.NDArray[np.int64],
+    inexact_rows: npt.NDArray[np.int64],
     values: Floats,
     window: int,
-    lows: Sequence[Floats],
-    highs: Sequence[Floats],
+    run_minima: Sequence[Floats],
+    run_maxima: Sequence[Floats],
 ) -> None:
-    """Write to `variance` (T,) at the rows `close` that of the last `window` of `values` (T,) by their distances from
-    their mean; 0 where all are equal."""
-    if not close.size:
+    """Recomputes `variance` (T,) at the rows `inexact_rows`, from the distances of the last `window` of `values` (T,)
+    from their mean; 0 if all are equal."""
+    if not inexact_rows.size:
         return
-    least, most = (
-        _window_extreme(steps, window, extreme, np.empty_like(values))
-        for steps, extreme in ((lows, np.minimum), (highs, np.maximum))
+    minima, maxima = (
+        _window_extreme(run_extremes, window, extreme, np.empty_like(values))
+        for run_extremes, extreme in ((run_minima, np.minimum), (run_maxima, np.maximum))
     )
-    variance[close] = 0.0
-    rows = close[least[close] < most[close]]
-    before = np.concatenate([np.full(window - 1, np.nan), values])
-    variance[rows] = np.nanvar(np.lib.stride_tricks.sliding_window_view(before, window)[rows], axis=1)
+    variance[inexact_rows] = 0.0
+    rows = inexact_rows[minima[inexact_rows] < maxima[inexact_rows]]
+    padded = np.concatenate([np.full(window - 1, np.nan), values])
+    variance[rows] = np.nanvar(np.lib.stride_tricks.sliding_window_view(padded, window)[rows], axis=1)
 
 
 def _count_observed(observed: Mask, window: int, known_share: float) -> Floats:
-    """How many of the last `window` rows are `observed` (T,), NaN where none or less than `known_share` of them is."""
+    """Returns the number of `observed` (T,) among the last `window` rows, NaN where none or less than `known_share` of
+    them is."""
     counts: Floats = np.cumsum(observed, dtype=np.float64)
     counts[window:] -= counts[: max(len(counts) - window, 0)].copy()
     counts[counts < max(1, known_share * window)] = np.nan
     return counts
 
 
-def _sum_window(steps: Sequence[Floats], window: int) -> Floats:
-    """The sums over the last `window` rows: those of runs of 2ᵏ rows, one after the other."""
+def _sum_window(run_values: Sequence[Floats], window: int) -> Floats:
+    """Returns the sums over the last `window` rows, combined from adjacent runs of 2ᵏ rows."""
     powers = [power for power in range(window.bit_length()) if window >> power & 1]
-    totals, length = steps[powers[0]].copy(), 2 ** powers[0]
+    totals, length = run_values[powers[0]].copy(), 2 ** powers[0]
     for power in powers[1:]:
-        totals[length:] += steps[power][: max(len(totals) - length, 0)]
+        totals[length:] += run_values[power][: max(len(totals) - length, 0)]
         length += 2**power
     return totals
 
 
 def _double_runs(values: Floats, longest: int, extreme: np.ufunc) -> list[Floats]:
-    """The extremes, or sums, over the last 1, 2, 4, … rows, up to `longest`."""
+    """Returns the extremes, or sums, over the last 1, 2, 4, … rows, up to `longest`."""
     extremes = [values]
     while (length := 2 ** len(extremes)) <= longest:
         extremes.append(_with_earlier(extremes[-1], length // 2, extreme, np.empty_like(values)))
     return extremes
 
 
-def _window_extreme(steps: Sequence[Floats], window: int, extreme: np.ufunc, out: N) -> N:
-    """The extremes over the last `window` rows, in `out`: those of two runs of 2ᵏ rows that overlap."""
+def _window_extreme(run_extremes: Sequence[Floats], window: int, extreme: np.ufunc, out: N) -> N:
+    """Writes the extremes over the last `window` rows to `out`, combined from two overlapping runs of 2ᵏ rows."""
     power = window.bit_length() - 1
-    return _with_earlier(steps[power], window - 2**power, extreme, out)
+    return _with_earlier(run_extremes[power], window - 2**power, extreme, out)
 
 
 def _with_earlier(values: Floats, rows: int, extreme: np.ufunc, out: N) -> N:
-    """`extreme` of each of `values` (T,) and the one `rows` before it, where there is one, in `out`."""
+    """Writes to `out` the `extreme` of each of `values` (T,) and the value `rows` before it, if there is one."""
     out[:rows] = values[:rows]
     if rows < len(values):
         extreme(values[rows:], values[: len(values) - rows], out=out[rows:])

@@ -1,4 +1,4 @@
-"""What features of the whole system are derived from: loads, forecasts, generation."""
+"""The series among columns, by location and variable, for features that combine several."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 
 from gridtide.observations.array_types import Floats, Mask
 from gridtide.sources.registry import system_locations
-from gridtide.training.features.columns import Columns, shift_later, shift_mask_later
+from gridtide.training.features.columns import Columns
+from gridtide.training.series.shifting import shift_later, shift_mask_later
 from gridtide.variables import SeriesName
 
 LOADS = ("demand", "load", "load_five_minute")
-"""What a place uses; the first that is there counts."""
+"""The variables for the load of a location; the first that exists is used."""
 
 
 LOAD_FORECASTS = ("demand_forecast_day_ahead", "load_forecast_day_ahead", "load_forecast")
 
 
 class SeriesTable:
-    """The series among columns, by source and variable and place, to be put together at the same hour."""
+    """The series among columns, by source, location and variable, so that they can be combined at the same hour."""
 
     def __init__(self, inputs: Columns) -> None:
         self._inputs = inputs
@@ -28,50 +29,55 @@ class SeriesTable:
         self.places: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
         for number, feature in enumerate(inputs.features):
             if feature.series is not None:
-                source, place, variable = SeriesName.parse(feature.series)
+                source, location, variable = SeriesName.parse(feature.series)
                 self._columns[feature.series][feature.lookback] = number
-                self.places[source, place][variable] = feature.series
+                self.places[source, location][variable] = feature.series
 
     def lookbacks(self, series: str) -> list[int]:
-        """The lookbacks at which `series` is there, the freshest first."""
+        """Returns the lookbacks of `series`, the freshest first."""
         return sorted(self._columns[series])
 
     def unit(self, series: str) -> str:
-        """Its unit."""
+        """Returns the unit of `series`."""
         return self._inputs.features[next(iter(self._columns[series].values()))].unit
 
     def at(self, series: str, lookback: int) -> tuple[Floats, Mask]:
-        """Values and mask (T,) of `series` for the hour `lookback` before each row, as last known by then or before."""
+        """Returns values and mask (T,) of `series` for the hour `lookback` before each row, as known then or
+        earlier."""
         nearest = max((candidate for candidate in self._columns[series] if candidate <= lookback), default=None)
         if nearest is None:
             raise KeyError(f"{series} is not known {lookback} hours back")
-        number = self._columns[series][nearest]
-        values, observed = self._inputs.values[number], self._inputs.observed[number]
-        later = lookback - nearest
-        return (shift_later(values, later), shift_mask_later(observed, later)) if later else (values, observed)
+        column_number = self._columns[series][nearest]
+        values, observed = self._inputs.values[column_number], self._inputs.observed[column_number]
+        delay = lookback - nearest
+        return (shift_later(values, delay), shift_mask_later(observed, delay)) if delay else (values, observed)
 
     def total(self, terms: Mapping[str, int], lookback: int) -> tuple[Floats, Mask]:
-        """The sum of series times sign at the hour `lookback` before each row, known where all are."""
-        steps = self._inputs.values.shape[1]
-        values, observed = np.zeros(steps), np.ones(steps, bool)
+        """Returns the sum of series times sign at the hour `lookback` before each row, observed where all are."""
+        row_count = self._inputs.values.shape[1]
+        values, observed = np.zeros(row_count), np.ones(row_count, bool)
         for series, sign in terms.items():
-            value, present = self.at(series, lookback)
-            values += sign * value
-            observed &= present
+            term_values, term_observed = self.at(series, lookback)
+            values += sign * term_values
+            observed &= term_observed
         return values, observed
 
     def common(self, series: Iterable[str]) -> int:
-        """The freshest lookback at which all of `series` are there."""
+        """Returns the freshest lookback that all of `series` have."""
         return max(self.lookbacks(name)[0] for name in series)
 
     def groups(self) -> dict[tuple[str, str], dict[str, tuple[str, ...]]]:
-        """What belongs together, by source and place: each variable's series. A system is one place."""
+        """Returns, by source and location, the series of each variable. The locations of one system form one group."""
         groups: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
-        for (source, place), names in sorted(self.places.items()):
+        for (source, location), names in sorted(self.places.items()):
             system = system_locations(source)
             owner = next(
-                (candidate for candidate in groups if candidate[0] == source and {candidate[1], place} <= set(system)),
-                (source, place),
+                (
+                    group_key
+                    for group_key in groups
+                    if group_key[0] == source and {group_key[1], location} <= set(system)
+                ),
+                (source, location),
             )
             group = groups.setdefault(owner, {})
             for variable, series in names.items():
@@ -84,10 +90,10 @@ def _of_grid(variable: str) -> bool:
 
 
 def format_formula(terms: Mapping[str, int]) -> str:
-    """`terms` (series → sign) as a person writes them.
+    """Writes `terms` (series → sign) as a formula.
 
     >>> format_formula({"eia/ISNE/demand": 1, "eia/ISNE/generation_wind": -1})
     'eia/ISNE/demand − eia/ISNE/generation_wind'
     """
-    text = " ".join(f"{'+' if sign > 0 else '−'} {series}" for series, sign in terms.items())
-    return text.removeprefix("+ ")
+    formula = " ".join(f"{'+' if sign > 0 else '−'} {series}" for series, sign in terms.items())
+    return formula.removeprefix("+ ")

@@ -1,4 +1,4 @@
-"""Features of the weather: degree hours, wind power, temperature at the local hour."""
+"""Weather features: degree hours, wind power, temperature at the local hour."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from gridtide.training.features.rolling import rolling_statistics
 from gridtide.variables import SeriesName
 
 COMFORT = {"°C": 18.0, "°F": 65.0}
-"""Where neither heating nor cooling is needed."""
+"""The temperature at which neither heating nor cooling is needed."""
 
 
 METRES_A_SECOND = {"m/s": 1.0, "km/h": 1 / 3.6, "mp/h": 0.44704, "kn": 0.514444}
 
 
 def weather_columns(inputs: Columns, period: Period, timezone: str) -> Columns:
-    """Of temperatures: degrees of heating and cooling, by hour and by day, means of a day and three, and how they
-    meet the hour of the day; of wind speeds: the cube, which the power in the wind follows."""
+    """Returns, for temperatures, degrees of heating and cooling by hour and by day, means over one and three days, and
+    products with the hour of the day; for wind speeds, the cube, which is proportional to the power in the wind."""
     builder = ColumnBuilder(inputs.values.shape[1])
     for feature, values, observed in zip(inputs.features, inputs.values, inputs.observed, strict=True):
         if feature.series is None:
             continue
         variable = SeriesName.parse(feature.series).variable
         if variable.startswith("wind_speed") and feature.unit in METRES_A_SECOND:
-            cube = (values * METRES_A_SECOND[feature.unit]) ** 3
-            builder.add(feature.then(" cubed", f"({feature.name} in m/s)³", unit="m³/s³"), cube, observed)
+            cubed_speed = (values * METRES_A_SECOND[feature.unit]) ** 3
+            builder.add(feature.then(" cubed", f"({feature.name} in m/s)³", unit="m³/s³"), cubed_speed, observed)
         if variable.startswith("temperature_") and feature.unit in COMFORT:
             _add_temperature(builder, feature, values, observed, _local_hour(period, timezone, -feature.lookback))
     return builder.build()
@@ -41,21 +41,23 @@ def _add_temperature(builder: ColumnBuilder, feature: Feature, values: Floats, o
         "cooling": (f"max({feature.name} − {comfort:g} {unit}, 0)", np.maximum(values - comfort, 0)),
     }
     observed_values = np.where(observed, values, np.nan)
-    for name, (text, degrees_off) in degrees.items():
-        builder.add(feature.then(f" {name}", text), degrees_off, observed)
-        day = rolling_statistics(np.where(observed, degrees_off, np.nan)[None], (24,), ("mean",))[0, 0, 0]
-        text = f"mean of {text} over the last 24 rows: degree days"
-        builder.add(feature.then(f" {name} 24h", text, more=23), day, ~np.isnan(day))
-    for hours, (mean,) in zip((24, 72), rolling_statistics(observed_values[None], (24, 72), ("mean",)), strict=True):
-        text = f"mean of what is observed of {feature.name} over the last {hours} rows"
-        builder.add(feature.then(f" past {hours}h", text, more=hours - 1), mean[0], ~np.isnan(mean[0]))
+    for name, (formula, degrees_off) in degrees.items():
+        builder.add(feature.then(f" {name}", formula), degrees_off, observed)
+        daily_mean = rolling_statistics(np.where(observed, degrees_off, np.nan)[None], (24,), ("mean",))[0, 0, 0]
+        formula = f"mean of {formula} over the last 24 rows: degree days"
+        builder.add(feature.then(f" {name} 24h", formula, more=23), daily_mean, ~np.isnan(daily_mean))
+    for hours, (mean_values,) in zip(
+        (24, 72), rolling_statistics(observed_values[None], (24, 72), ("mean",)), strict=True
+    ):
+        formula = f"mean of what is observed of {feature.name} over the last {hours} rows"
+        builder.add(feature.then(f" past {hours}h", formula, more=hours - 1), mean_values[0], ~np.isnan(mean_values[0]))
     for function in (np.sin, np.cos):
-        text = f"{feature.name} · {function.__name__}(2π · local hour / 24), of the hour it speaks of"
+        formula = f"{feature.name} · {function.__name__}(2π · local hour / 24), of the hour that it describes"
         by_hour = values * function(2 * np.pi * hour / 24)
-        builder.add(feature.then(f" × hour_{function.__name__}", text), by_hour, observed)
+        builder.add(feature.then(f" × hour_{function.__name__}", formula), by_hour, observed)
 
 
 def _local_hour(period: Period, timezone: str, shift: int) -> Floats:
-    local = local_hours(period, timezone, shift)
-    hours: Floats = (local - local.astype("datetime64[D]")) / np.timedelta64(1, "h")
+    local_time = local_hours(period, timezone, shift)
+    hours: Floats = (local_time - local_time.astype("datetime64[D]")) / np.timedelta64(1, "h")
     return hours

@@ -1,8 +1,7 @@
-"""What is done about values that cannot be right, and about those that are missing; pure.
+"""Rejects impossible values and fills gaps; pure.
 
-Every rule takes columns (C, T) with NaN where nothing is known, and decides on row `t` by rows up to
-`t` alone. The exceptions say so: `fit_limits` and `find_outliers` are fitted on train rows,
-`interpolate_gaps` reads the future.
+Every rule takes columns (C, T) with NaN where nothing is known, and decides on row `t` from rows up to `t` only. The
+exceptions: `fit_limits` and `find_outliers` are fitted on train rows, `interpolate_gaps` reads the future.
 """
 
 from __future__ import annotations
@@ -18,29 +17,30 @@ import numpy.typing as npt
 from gridtide.errors import TrainingError
 from gridtide.observations.array_types import Floats, Mask
 from gridtide.training.series.plausible import UNBOUNDED, Nature
+from gridtide.training.series.shifting import shift_later
 from gridtide.training.spec import Cleaning
 
 MISSING, REPORTED, IMPUTED, REJECTED = range(4)
-"""What a cell is: nothing reported nor filled; reported and kept; filled in; reported and thrown out."""
+"""The state of a cell: neither reported nor filled; reported and kept; filled; reported and rejected."""
 
 
 ROWS_PER_DAY, ROWS_PER_WEEK = 24, 168
-"""In rows."""
+"""Rows are hours."""
 
 
 SPARSE = 0.05
-"""The share of missing train rows from which on a column is not interpolated in time."""
+"""A column is interpolated in time only if less than this share of its train rows is missing."""
 
 
 ROUNDS, NEAREST = 3, 20
-"""How often each column is estimated, and from how many others: for ten years of 60 columns 8 s, within 4 % of the
-error of all others, which take 64 s; more rounds mend nothing."""
+"""How often each column is estimated, and from how many other columns. For ten years of 60 columns this takes 8 s, and
+the error is within 4 % of that with all other columns, which takes 64 s; more rounds do not reduce it."""
 
 
 @dataclass(frozen=True)
 class Cleaned:
     """C columns over T rows: `values` (C, T), NaN where nothing is known; `quality` (C, T) uint8, see `MISSING`;
-    `rejected`: by rule, which cells it threw out (C, T)."""
+    `rejected`: by rule, the rejected cells (C, T)."""
 
     values: Floats
     quality: npt.NDArray[np.uint8]
@@ -55,25 +55,28 @@ def clean_columns(
     limits: Floats | None = None,
     ahead: Sequence[bool] | None = None,
 ) -> Cleaned:
-    """`values` (C, T), whose columns are of `natures`, without what `rules` reject and with gaps filled.
+    """Returns `values` (C, T) without the values that `rules` reject, and with gaps filled.
 
-    `limits` (C, 2) are the lowest and highest of each column that are believed; without them all are. What is known
-    `ahead` (C,) is not filled forward: the row before speaks of another hour, which had another price. Only rows
-    `train` are fitted on, where a rule is fitted. Raises `TrainingError` where that needs scikit-learn and it is
-    not installed.
+    `natures` are those of the columns. `limits` (C, 2) are the lowest and highest accepted value of each column; None
+    means no limits. Columns that are known `ahead` (C,) are not filled forward, because the row before describes
+    another hour with another price. Rules that are fitted are fitted on the rows `train` only. Raises `TrainingError`
+    if such a rule needs scikit-learn and it is not installed.
     """
     believed, rejected = reject_values(values, natures, rules, limits)
     if rules.outliers == "isolation_forest_fitted_on_train":
         rejected["outlier"] = find_outliers(believed, train, rules.outlier_share)
         believed[rejected["outlier"]] = np.nan
-    forward = rules.gaps == "forward"
-    filled, quality = believed if forward else interpolate_gaps(believed, train), np.empty(believed.shape, np.uint8)
-    for column in range(len(believed)):  # one by one, so that a column stays in the cache
-        gaps = np.flatnonzero(np.isnan(believed[column]))
-        if forward and not (ahead and ahead[column]):
+    fills_forward = rules.gaps == "forward"
+    filled, quality = (
+        believed if fills_forward else interpolate_gaps(believed, train),
+        np.empty(believed.shape, np.uint8),
+    )
+    for column in range(len(believed)):  # column by column, so that each stays in the cache
+        gap_rows = np.flatnonzero(np.isnan(believed[column]))
+        if fills_forward and not (ahead and ahead[column]):
             filled[column] = fill_forward(believed[column], rules.fill_limit)
         quality[column] = REPORTED
-        quality[column, gaps] = np.where(np.isnan(filled[column, gaps]), MISSING, IMPUTED)
+        quality[column, gap_rows] = np.where(np.isnan(filled[column, gap_rows]), MISSING, IMPUTED)
         for cells in rejected.values():
             np.copyto(quality[column], REJECTED, where=cells[column])
     return Cleaned(filled, quality, rejected)
@@ -82,11 +85,11 @@ def clean_columns(
 def reject_values(
     values: Floats, natures: Sequence[Nature], rules: Cleaning, limits: Floats | None = None
 ) -> tuple[Floats, dict[str, Mask]]:
-    """`values` (C, T) with NaN for what the causal `rules` reject or lies outside `limits` (C, 2), and by rule which
-    cells those are (C, T)."""
+    """Returns `values` (C, T) with NaN for the values that the causal `rules` reject or that lie outside `limits` (C,
+    2), and by rule the rejected cells (C, T)."""
     bounds = np.tile([-np.inf, np.inf], (len(values), 1)) if limits is None else limits
     everywhere = [True] * len(natures)
-    causal: tuple[tuple[str, list[bool], Callable[[Floats, int], Mask]], ...] = (
+    causal_rules: tuple[tuple[str, list[bool], Callable[[Floats, int], Mask]], ...] = (
         (
             "impossible",
             everywhere,
@@ -105,10 +108,10 @@ def reject_values(
         ),
     )
     believed = np.empty_like(values)
-    rejected = {rule: np.zeros(values.shape, bool) for rule, _, _ in causal}
-    for index in range(len(values)):  # one by one, so that a column stays in the cache
+    rejected = {rule: np.zeros(values.shape, bool) for rule, _, _ in causal_rules}
+    for index in range(len(values)):  # column by column, so that each stays in the cache
         believed[index] = values[index]
-        for rule, concerned, judge in causal:
+        for rule, concerned, judge in causal_rules:
             if concerned[index]:
                 rejected[rule][index] = judge(believed[index], index)
                 np.copyto(believed[index], np.nan, where=rejected[rule][index])
@@ -116,170 +119,176 @@ def reject_values(
 
 
 ENOUGH = 100
-"""Train hours with a value from which on limits are fitted."""
+"""The fewest train hours with a value for which limits are fitted."""
 
 
 def fit_limits(values: Floats, widths: float) -> Floats:
-    """The lowest and highest (C, 2) of the train rows `values` (C, T) that are believed of each column.
+    """Returns the lowest and highest accepted value of each column, (C, 2), from the train rows `values` (C, T).
 
-    They lie `widths` times the width of 98 % of the values away from their median, so that fewer than one in a
-    hundred absurd values do not move them. Infinite for `widths` 0, for a column of fewer than `ENOUGH` values, and
-    for one of which 98 % are equal.
+    The limits lie `widths` times the width of the middle 98 % of the values away from their median, so that absurd
+    values do not move them as long as they are fewer than one in a hundred. They are infinite if `widths` is 0, if a
+    column has fewer than `ENOUGH` values, or if 98 % of its values are equal.
     """
     limits = np.tile([-np.inf, np.inf], (len(values), 1))
     for column, row in enumerate(values if widths else values[:0]):
         known_values = row[~np.isnan(row)]
         if len(known_values) < ENOUGH:
             continue
-        low, middle, high = np.quantile(known_values, [0.01, 0.5, 0.99])
-        if high > low:
-            limits[column] = middle - widths * (high - low), middle + widths * (high - low)
+        low_quantile, median, high_quantile = np.quantile(known_values, [0.01, 0.5, 0.99])
+        if high_quantile > low_quantile:
+            limits[column] = (
+                median - widths * (high_quantile - low_quantile),
+                median + widths * (high_quantile - low_quantile),
+            )
     return limits
 
 
 def find_impossible(values: Floats, nature: Nature) -> Mask:
-    """Which of `values` (T,) lie outside of what their `nature` allows."""
-    cells: Mask = (values < nature.low) | (values > nature.high)
-    return cells
+    """Returns the cells of `values` (T,) that lie outside the range of their `nature`."""
+    is_impossible: Mask = (values < nature.low) | (values > nature.high)
+    return is_impossible
 
 
-def find_stale(values: Floats, run: int) -> Mask:
-    """Which of `values` (T,) are at least the `run`-th of equal ones in a row; zeros and gaps are not."""
-    cells: Mask = (values != 0) & ~np.isnan(values)
-    if run == 1:
-        return cells
+def find_stale(values: Floats, run_length: int) -> Mask:
+    """Returns the cells of `values` (T,) that are at least the `run_length`-th of equal values in a row, except zeros
+    and gaps."""
+    is_stale: Mask = (values != 0) & ~np.isnan(values)
+    if run_length == 1:
+        return is_stale
     equal = np.zeros(len(values), bool)
     np.equal(values[1:], values[:-1], out=equal[1:])
     length = 1
-    while length < run - 1:  # runs of `length` equal steps, doubled
-        step = min(length, run - 1 - length)
+    while length < run_length - 1:  # runs of `length` equal steps, doubled
+        step = min(length, run_length - 1 - length)
         equal[step:] &= equal[:-step].copy()
         equal[:step] = False
         length += step
-    cells &= equal
-    return cells
+    is_stale &= equal
+    return is_stale
 
 
 def find_spikes(values: Floats, times: float) -> Mask:
-    """Which of `values` (T,) jump by more than `times` a usual day's largest step.
+    """Returns the cells of `values` (T,) that jump by more than `times` the largest step of a usual day.
 
-    The jump is from the median of the values 1, 2, 3, 24 and 168 rows before: one or two spikes among
-    them do not move it. Only where the first three are known is it judged; where one of the others is
-    not, the value before takes its place. The largest step of a usual day is the median over the last
-    seven whole days (of 24 rows from the first row on), of which at least three must be known.
+    The jump is measured from the median of the values 1, 2, 3, 24 and 168 rows before, which one or two spikes among
+    them do not move. A cell is judged only if the first three are known; the value before replaces either of the others
+    if it is missing. The largest step of a usual day is the median over the last seven whole days (of 24 rows, counted
+    from the first row), of which at least three must be known.
     """
-    limit = times * _usual_step(values)
-    cells = np.zeros(len(values), bool)
-    rows = _jump_rows(values, limit / 3)
-    before = {back: values[np.maximum(rows - back, 0)] for back in (1, 2, 3, ROWS_PER_DAY, ROWS_PER_WEEK)}
-    around = np.stack([np.where(rows >= back, earlier, np.nan) for back, earlier in before.items()])
-    judged = ~np.isnan(around[:3]).any(axis=0)
-    expected = np.sort(np.where(np.isnan(around), around[0], around), axis=0)[2]
-    cells[rows] = judged & (np.abs(values[rows] - expected) > limit[rows // ROWS_PER_DAY])
-    return cells
+    largest_jumps = times * _usual_step(values)
+    is_spike = np.zeros(len(values), bool)
+    rows = _jump_rows(values, largest_jumps / 3)
+    before = {
+        rows_back: values[np.maximum(rows - rows_back, 0)] for rows_back in (1, 2, 3, ROWS_PER_DAY, ROWS_PER_WEEK)
+    }
+    reference_values = np.stack([np.where(rows >= rows_back, earlier, np.nan) for rows_back, earlier in before.items()])
+    judged = ~np.isnan(reference_values[:3]).any(axis=0)
+    expected = np.sort(np.where(np.isnan(reference_values), reference_values[0], reference_values), axis=0)[2]
+    is_spike[rows] = judged & (np.abs(values[rows] - expected) > largest_jumps[rows // ROWS_PER_DAY])
+    return is_spike
 
 
 def _jump_rows(values: Floats, limit: Floats) -> npt.NDArray[np.int64]:
-    """The rows of `values` (T,) with a step above their day's `limit` in the last three.
+    """Returns the rows of `values` (T,) with a step above their day's `limit` in the last three rows.
 
-    No others can be spikes: what is off the median of the five is off one of the last three values.
+    No other row can be a spike: a value far from the median of the five is far from one of the last three values.
     """
-    steps = np.zeros(len(limit) * ROWS_PER_DAY)
-    np.abs(values[1:] - values[:-1], out=steps[1 : len(values)])
-    largest = steps.copy()
-    for back in (1, 2):
-        np.fmax(largest[back:], steps[:-back], out=largest[back:])
+    step_sizes = np.zeros(len(limit) * ROWS_PER_DAY)
+    np.abs(values[1:] - values[:-1], out=step_sizes[1 : len(values)])
+    largest = step_sizes.copy()
+    for rows_back in (1, 2):
+        np.fmax(largest[rows_back:], step_sizes[:-rows_back], out=largest[rows_back:])
     rows = np.flatnonzero(largest.reshape(-1, ROWS_PER_DAY) > limit[:, None])
     return rows[rows < len(values)]
 
 
 def _usual_step(values: Floats) -> Floats:
-    """The median of the largest steps of the seven days before each day (days,), NaN where unknown or 0."""
-    days = -(-len(values) // ROWS_PER_DAY)
-    steps = np.full(days * ROWS_PER_DAY, -1.0)
-    steps[1 : len(values)] = np.abs(values[1:] - values[:-1])
-    largest = np.fmax.reduce(steps.reshape(days, ROWS_PER_DAY), axis=1)
+    """Returns, for each day, the median of the largest steps of the seven days before, (days,); NaN where unknown or
+    0."""
+    day_count = -(-len(values) // ROWS_PER_DAY)
+    step_sizes = np.full(day_count * ROWS_PER_DAY, -1.0)
+    step_sizes[1 : len(values)] = np.abs(values[1:] - values[:-1])
+    largest = np.fmax.reduce(step_sizes.reshape(day_count, ROWS_PER_DAY), axis=1)
     largest[largest < 0] = np.nan
-    recent = np.sort(np.stack([_shift_later(largest, day) for day in range(1, 8)]), axis=0)  # NaN comes last
-    count = (~np.isnan(recent)).sum(axis=0)
-    every = np.arange(days)
-    usual = (recent[np.maximum(count - 1, 0) // 2, every] + recent[np.minimum(count // 2, 6), every]) / 2
-    return np.where((count >= 3) & (usual > 0), usual, np.nan)
-
-
-def _shift_later(values: Floats, rows: int) -> Floats:
-    """`values` (…, T) of `rows` rows before."""
-    shifted = np.full_like(values, np.nan)
-    shifted[..., rows:] = values[..., : max(values.shape[-1] - rows, 0)]
-    return shifted
+    recent = np.sort(np.stack([shift_later(largest, day) for day in range(1, 8)]), axis=0)  # NaN comes last
+    known_count = (~np.isnan(recent)).sum(axis=0)
+    day_numbers = np.arange(day_count)
+    usual = (
+        recent[np.maximum(known_count - 1, 0) // 2, day_numbers] + recent[np.minimum(known_count // 2, 6), day_numbers]
+    ) / 2
+    return np.where((known_count >= 3) & (usual > 0), usual, np.nan)
 
 
 def fill_forward(values: Floats, limit: int) -> Floats:
-    """`values` (…, T) with gaps filled from the last value before, at most `limit` steps on.
+    """Fills gaps of `values` (…, T) with the last value before, over at most `limit` steps.
 
-    What lies further than `limit` from the last value stays NaN. Nothing after a step changes it.
+    Cells further than `limit` from the last value stay NaN. No later value changes a cell.
     """
     filled = values.copy()
-    gaps = np.nonzero(np.isnan(values))
-    for back in range(1, limit + 1):  # only what is missing is looked at: mostly little
-        inside = gaps[-1] >= back
-        gaps = tuple(axis[inside] for axis in gaps)
-        if not gaps[0].size:
+    gap_indices = np.nonzero(np.isnan(values))
+    for rows_back in range(1, limit + 1):  # only missing cells are visited: usually few
+        has_earlier = gap_indices[-1] >= rows_back
+        gap_indices = tuple(axis[has_earlier] for axis in gap_indices)
+        if not gap_indices[0].size:
             break
-        earlier = values[(*gaps[:-1], gaps[-1] - back)]
-        present = ~np.isnan(earlier)
-        filled[tuple(axis[present] for axis in gaps)] = earlier[present]
-        gaps = tuple(axis[~present] for axis in gaps)
+        earlier = values[(*gap_indices[:-1], gap_indices[-1] - rows_back)]
+        is_known = ~np.isnan(earlier)
+        filled[tuple(axis[is_known] for axis in gap_indices)] = earlier[is_known]
+        gap_indices = tuple(axis[~is_known] for axis in gap_indices)
     return filled
 
 
 def find_outliers(values: Floats, train: slice, share: float) -> Mask:
-    """Which of `values` (C, T) an isolation forest isolates by value and step, fitted on rows `train`.
+    """Returns the cells of `values` (C, T) that an isolation forest isolates by value and step, fitted on the rows
+    `train`.
 
-    Liu, Ting and Zhou, Isolation Forest, 2008. `share` of the train rows count as outliers. Columns
-    with less than two days of values in `train` are left as they are.
+    Liu, Ting and Zhou, Isolation Forest, 2008. `share` is the share of train rows that count as outliers. Columns with
+    less than two days of values in `train` get no outliers.
     """
     forest = _import_sklearn("ensemble").IsolationForest
-    cells = np.zeros(values.shape, bool)
-    steps = values - _shift_later(fill_forward(values, ROWS_PER_DAY), 1)
+    is_outlier = np.zeros(values.shape, bool)
+    steps = values - shift_later(fill_forward(values, ROWS_PER_DAY), 1)
     for column, (value, step) in enumerate(zip(values, steps, strict=True)):
         points = np.stack([value, np.nan_to_num(step)], axis=1)
-        present = ~np.isnan(value)
-        fitted = points[train][present[train]]
-        if len(fitted) >= 2 * ROWS_PER_DAY:
-            model = forest(contamination=share, random_state=0).fit(fitted)
-            cells[column, present] = model.predict(points[present]) < 0
-    return cells
+        is_known = ~np.isnan(value)
+        train_points = points[train][is_known[train]]
+        if len(train_points) >= 2 * ROWS_PER_DAY:
+            model = forest(contamination=share, random_state=0).fit(train_points)
+            is_outlier[column, is_known] = model.predict(points[is_known]) < 0
+    return is_outlier
 
 
 def interpolate_gaps(values: Floats, train: slice) -> Floats:
-    """`values` (C, T) with the gaps inside filled **from both sides, the future too**.
+    """Fills inner gaps of `values` (C, T) **from both sides, so also from the future**.
 
-    Columns of which less than 5 % is missing in rows `train` are interpolated in time, the others by a
-    regression on the other columns of the same row, fitted on `train` (scikit-learn's
-    `IterativeImputer`). Columns without a value in `train` stay as they are.
+    Columns with less than 5 % missing in the rows `train` are interpolated in time, the others by a regression on the
+    other columns of the same row, fitted on `train` (scikit-learn's `IterativeImputer`). Columns without a value in
+    `train` are not filled.
     """
-    share = np.isnan(values[:, train]).mean(axis=1)
+    missing_share = np.isnan(values[:, train]).mean(axis=1)
     rows = np.arange(values.shape[-1])
     filled = values.copy()
-    for column in np.flatnonzero(share < SPARSE):
-        present = np.flatnonzero(~np.isnan(values[column]))
-        inside = rows[present[0] : present[-1] + 1]
-        filled[column, inside] = np.interp(inside, present, values[column, present])
-    sparse = (share >= SPARSE) & (share < 1)
+    for column in np.flatnonzero(missing_share < SPARSE):
+        known_rows = np.flatnonzero(~np.isnan(values[column]))
+        rows_inside = rows[known_rows[0] : known_rows[-1] + 1]
+        filled[column, rows_inside] = np.interp(rows_inside, known_rows, values[column, known_rows])
+    sparse = (missing_share >= SPARSE) & (missing_share < 1)
     if sparse.any():
-        used = np.flatnonzero(share < 1)
-        regressed = _impute_columns(filled[used], train)
-        filled[sparse] = regressed[np.isin(used, np.flatnonzero(sparse))]
+        has_train_values = np.flatnonzero(missing_share < 1)
+        regressed = _impute_columns(filled[has_train_values], train)
+        filled[sparse] = regressed[np.isin(has_train_values, np.flatnonzero(sparse))]
     return filled
 
 
 def _impute_columns(values: Floats, train: slice) -> Floats:
-    """`values` (C, T), each with a value in `train`, with gaps as the others of their row say."""
+    """Fills the gaps of `values` (C, T) by regression on the other columns of the row; each column must have a value in
+    `train`."""
     _import_sklearn("experimental.enable_iterative_imputer")
     imputer = _import_sklearn("impute").IterativeImputer(max_iter=ROUNDS, n_nearest_features=NEAREST, random_state=0)
-    with _limit_threads(), warnings.catch_warnings():  # sums in another order would end in other bits
-        warnings.simplefilter("ignore", _import_sklearn("exceptions").ConvergenceWarning)  # so many rounds are meant
+    with _limit_threads(), warnings.catch_warnings():  # sums in another order would differ in the last bits
+        warnings.simplefilter(
+            "ignore", _import_sklearn("exceptions").ConvergenceWarning
+        )  # the number of rounds is intended
         imputer.fit(values[:, train].T)
         return np.ascontiguousarray(imputer.transform(values.T).T)
 

@@ -1,16 +1,15 @@
-"""Observations over any interval → one value per hour, and the hour by whose end each could be known.
+"""Observations over any interval → one value per hour, and the hour by whose end each value was known.
 
-Hours are rows: row `r` of a period is the hour `[start + r, start + r + 1)`. How a variable becomes
-hourly is its rule in `variables`: MWh are summed, MW and prices averaged, weather taken at the start
-of the hour, daily values repeated. An hour of shorter intervals counts as observed when at least
-75 % of it is.
+Hours are rows: row `r` of a period is the hour `[start + r, start + r + 1)`. The rule in `variables` tells how a
+variable becomes hourly: MWh are summed, MW and prices averaged, weather taken at the start of the hour, daily values
+repeated. An hour made of shorter intervals counts as observed if they cover at least 75 % of it.
 
-Two rows belong to a value: the hour it speaks of, and `known_row`, the row by whose end it was available
-(`published_at`, else the entry's `available` rule). `Hourly.as_known` puts both together:
+Each value has two rows: the hour that it describes, and `known_row`, the row by whose end it was available
+(`published_at`, or else the entry's `available` rule). `Hourly.as_known` combines both:
 
     published            x
     known      |----|----x----|                row r sees the value of hour r + shift
-    speaks of                      |----|      only if the value's `known_row` is r or before
+    describes                      |----|      only if the value's `known_row` is r or before
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from gridtide.periods import Period
 
 
 class Vintages(NamedTuple):
-    """All published versions of one series, by the order in which they became known.
+    """All published versions of one series, in the order in which they became known.
 
-    `row` (N,) the hour each speaks of, `known_row` (N,) the row by whose end it was available, `value` (N,).
+    `row` (N,): the hour that each describes; `known_row` (N,): the row by whose end it was available; `value` (N,).
     """
 
     row: Integers
@@ -38,9 +37,9 @@ class Vintages(NamedTuple):
 
 
 class Delay(NamedTuple):
-    """After how many rows 90 % (`usual`) and 99 % (`longest`) of the values of a series are known.
+    """The number of rows after which 90 % (`usual`) and 99 % (`longest`) of the values of a series are known.
 
-    0 means: by the end of the hour itself; negative: before the hour.
+    0 means by the end of the hour itself, −1 by its start; below that, before the hour begins.
     """
 
     usual: int
@@ -51,9 +50,9 @@ class Delay(NamedTuple):
 class Hourly:
     """C series over the T hours of `period`.
 
-    `values` (C, T): the latest version of each value, NaN where not observed. `known_row` (C, T): the row
-    by whose end it was available. `vintages`: by series number, where the upstream says when it published.
-    `repeats` (C,): how many observations had the key of another, the latest of which counts.
+    `values` (C, T): the latest version of each value, NaN where not observed. `known_row` (C, T): the row by whose end
+    it was available. `vintages`: by series number, if the upstream gives publication times. `repeats` (C,): the number
+    of observations with the key of another one, of which only the latest counts.
     """
 
     period: Period
@@ -65,17 +64,17 @@ class Hourly:
     repeats: Integers
 
     def delay(self, series: int, rows: slice = slice(None)) -> Delay | None:
-        """After how many rows the values of `series` for hours in `rows` are known; None where it has none there."""
-        first = self.first_known_rows(series)
-        hours = np.arange(len(first))[rows]
-        hours = hours[first[hours] != NEVER_KNOWN]
+        """Returns the delay of `series` for hours in `rows`, or None if it has no values there."""
+        first_known_row = self.first_known_rows(series)
+        hours = np.arange(len(first_known_row))[rows]
+        hours = hours[first_known_row[hours] != NEVER_KNOWN]
         if not hours.size:
             return None
-        usual, longest = np.quantile(first[hours] - hours, [0.9, 0.99], method="higher")
+        usual, longest = np.quantile(first_known_row[hours] - hours, [0.9, 0.99], method="higher")
         return Delay(int(usual), int(longest))
 
     def first_known_rows(self, series: int) -> Integers:
-        """The row by whose end a first version of each hour's value of `series` was known, (T,)."""
+        """Returns the row by whose end a first version of each hour's value of `series` was known, (T,)."""
         if series not in self.vintages:
             return np.where(np.isnan(self.values[series]), NEVER_KNOWN, self.known_row[series]).astype(np.int64)
         row, known_rows, _ = self.vintages[series]
@@ -84,21 +83,25 @@ class Hourly:
         return first
 
     def as_known(self, series: int, shift: int) -> Floats:
-        """What was known by the end of each row about the hour `shift` rows later, shape (T,).
+        """Returns, for each row, the value known by its end for the hour `shift` rows later, shape (T,).
 
-        NaN where nothing was known by then, or the hour lies outside the period.
+        NaN where nothing was known by then, or where that hour lies outside the period.
         """
         steps = self.values.shape[1]
         visible_values = np.full(steps, np.nan)
         if series in self.vintages:
             versions = self.vintages[series]
-            at = versions.row - shift
-            visible = (at >= 0) & (at < steps) & (versions.known_row <= at)
-            visible_values[at[visible]] = versions.value[visible]  # in the order they became known: the last one stays
+            known_for_row = versions.row - shift
+            visible = (known_for_row >= 0) & (known_for_row < steps) & (versions.known_row <= known_for_row)
+            visible_values[known_for_row[visible]] = versions.value[
+                visible
+            ]  # in the order in which they became known: the last one stays
             return visible_values
-        first, last = max(0, -shift), min(steps, steps - shift)
-        if first < last:
-            known_rows = self.known_row[series, first + shift : last + shift]
-            value = self.values[series, first + shift : last + shift]
-            visible_values[first:last] = np.where(known_rows <= np.arange(first, last), value, np.nan)
+        first_row, end_row = max(0, -shift), min(steps, steps - shift)
+        if first_row < end_row:
+            known_rows = self.known_row[series, first_row + shift : end_row + shift]
+            shifted_values = self.values[series, first_row + shift : end_row + shift]
+            visible_values[first_row:end_row] = np.where(
+                known_rows <= np.arange(first_row, end_row), shifted_values, np.nan
+            )
         return visible_values

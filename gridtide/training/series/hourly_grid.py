@@ -1,4 +1,4 @@
-"""An hourly grid that observations are added to, the latest vintage of each hour winning."""
+"""An hourly grid that tables of observations are added to; the latest vintage of each hour counts."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ from gridtide.training.series.listings import Listing, find_listing, find_midnig
 from gridtide.variables import SeriesName, hourly_rule
 
 OBSERVED = 0.75
-"""The share of an hour that shorter intervals must cover for the hour to count as observed."""
+"""Shorter intervals must cover at least this share of an hour for it to count as observed."""
 
 
 FREED_ONCE = 1 << 24
-"""Bytes that are taken and freed once: glibc then keeps what is freed up to so much, where it gave each
-array of a table's rows back to the kernel, and took it again page by page, for half the time of `HourlyGrid.add`."""
+"""Bytes that are allocated and freed once. glibc then keeps freed memory up to this size. Without it, glibc returned
+each array of a table's rows to the kernel and took it back page by page, which took half the time of
+`HourlyGrid.add`."""
 
 NOT_GATHERED = -1
 FIRST_LISTING = -3
-"""The numbers of series that are not gathered: those of the first listing, of the next listing -4, and so on. Their
-values are dropped, but their readings say what the gathered series of the same listing do not report."""
+"""The numbers of series that are not gathered: this one for the first listing, -4 for the next, and so on. Their values
+are dropped, but their readings tell at which times the gathered series of the same listing were not reported."""
 
 
 class _Rows(NamedTuple):
@@ -65,10 +66,10 @@ class _Rows(NamedTuple):
 
 @dataclass
 class HourlyGrid:
-    """Gathers tables of observations into hourly rows of `period`; of each key the latest retrieval wins.
+    """Gathers tables of observations into hourly rows of `period`; of each key the latest retrieval counts.
 
-    `selects` says of a series name (`source/location/variable`) whether it is gathered; `names_read` holds
-    every name that came by. Tables may come in any order.
+    `selects` tells whether a series (`source/location/variable`) is gathered; `names_read` contains the names of all
+    series in the tables. Tables may be added in any order.
     """
 
     period: Period
@@ -93,68 +94,68 @@ class HourlyGrid:
         np.empty(FREED_ONCE, np.uint8)
 
     def add(self, table: pa.Table, available: Available) -> None:
-        """Take in `table` (observations, maybe without their constant columns), whose values become available by
-        the rule `available`.
+        """Adds `table` (observations, with or without their constant columns), whose values become available by the
+        rule `available`.
 
-        Raises `TrainingError` when a series comes in two units.
+        Raises `TrainingError` for a series with two units.
         """
         if not table.num_rows:
             return
         rows = self._rows(table)
-        end = self._first + self._steps * MICROSECONDS_PER_HOUR
-        if rows.series.min() < 0 or rows.start.min() < self._first or rows.start.max() >= end:
-            inside = (rows.end >= self._first) & (rows.start < end)
-            listed = inside & (rows.series <= FIRST_LISTING)
-            if listed.any():
-                self._other_readings.append(_distinct_readings(_date_rows(rows.where(listed), available)))
-            rows = rows.where(inside & (rows.series >= 0))
-        since = rows.start - self._first
-        hour = since // MICROSECONDS_PER_HOUR
-        whole = (hour * MICROSECONDS_PER_HOUR == since) & (hour >= 0)
-        if len(hour) and _least_greatest(rows.length) != (MICROSECONDS_PER_HOUR, MICROSECONDS_PER_HOUR):
+        period_end = self._first + self._steps * MICROSECONDS_PER_HOUR
+        if rows.series.min() < 0 or rows.start.min() < self._first or rows.start.max() >= period_end:
+            is_inside = (rows.end >= self._first) & (rows.start < period_end)
+            is_listed = is_inside & (rows.series <= FIRST_LISTING)
+            if is_listed.any():
+                self._other_readings.append(_distinct_readings(_date_rows(rows.where(is_listed), available)))
+            rows = rows.where(is_inside & (rows.series >= 0))
+        time_since_start = rows.start - self._first
+        hour_indices = time_since_start // MICROSECONDS_PER_HOUR
+        is_whole_hour = (hour_indices * MICROSECONDS_PER_HOUR == time_since_start) & (hour_indices >= 0)
+        if len(hour_indices) and _least_greatest(rows.length) != (MICROSECONDS_PER_HOUR, MICROSECONDS_PER_HOUR):
             at_start = np.array([rule == "start" for rule in self._rules], bool)
-            whole &= (rows.length == MICROSECONDS_PER_HOUR) | ((rows.length == 0) & at_start[rows.series])
-        if len(hour) and _least_greatest(rows.published)[1] > UNPUBLISHED:
-            whole &= rows.published == UNPUBLISHED
-        if whole.all():
-            self._scatter_hours(rows, hour, available)
+            is_whole_hour &= (rows.length == MICROSECONDS_PER_HOUR) | ((rows.length == 0) & at_start[rows.series])
+        if len(hour_indices) and _least_greatest(rows.published)[1] > UNPUBLISHED:
+            is_whole_hour &= rows.published == UNPUBLISHED
+        if is_whole_hour.all():
+            self._scatter_hours(rows, hour_indices, available)
         else:
-            self._scatter_hours(rows.where(whole), hour[whole], available)
-            self._irregular.append(_date_rows(rows.where(~whole), available))
+            self._scatter_hours(rows.where(is_whole_hour), hour_indices[is_whole_hour], available)
+            self._irregular.append(_date_rows(rows.where(~is_whole_hour), available))
 
     def expect(self, series: str, unit: str) -> None:
-        """Count `series` (`source/location/variable`) in, missing throughout unless something of it comes.
+        """Includes `series` (`source/location/variable`), which is missing throughout unless values are added.
 
-        Raises `TrainingError` when it came in another unit.
+        Raises `TrainingError` if it has values in another unit.
         """
         self._series_number(*SeriesName.parse(series), unit)
         self._make_room()
 
     def finish(self) -> Hourly:
-        """All that was taken in, hourly."""
-        count = len(self._names)
-        known_rows = np.full((count, self._steps), NEVER_KNOWN, np.int32)
-        repeats = -np.count_nonzero(self._retrieved[:count] != UNPUBLISHED, axis=1)
+        """Returns the hourly values of everything that was added."""
+        series_count = len(self._names)
+        known_rows = np.full((series_count, self._steps), NEVER_KNOWN, np.int32)
+        repeats = -np.count_nonzero(self._retrieved[:series_count] != UNPUBLISHED, axis=1)
         hours = self._first + np.arange(self._steps) * MICROSECONDS_PER_HOUR
         for (rule, instant), counts in self._retrieval_counts.items():
-            row = self._row_of(available_at(rule, hours, hours if instant else hours + MICROSECONDS_PER_HOUR))
+            known_row = self._row_of(available_at(rule, hours, hours if instant else hours + MICROSECONDS_PER_HOUR))
             for number in np.flatnonzero(counts):
                 already_set = known_rows[number, 0] != NEVER_KNOWN
-                known_rows[number] = np.maximum(known_rows[number], row) if already_set else row
+                known_rows[number] = np.maximum(known_rows[number], known_row) if already_set else known_row
             repeats[: len(counts)] += counts.astype(np.int64)
         hourly = Hourly(
-            self.period, tuple(self._names), tuple(self._units), self._values[:count], known_rows, {}, repeats
+            self.period, tuple(self._names), tuple(self._units), self._values[:series_count], known_rows, {}, repeats
         )
         if self._irregular:
-            every = _join_rows(self._irregular)
-            irregular = _newest_retrievals(every)
-            retrieved = np.bincount(every.series, every.retrievals, count).astype(np.int64)
-            repeats += retrieved - np.bincount(irregular.series, minlength=count)
+            all_rows = _join_rows(self._irregular)
+            irregular = _newest_retrievals(all_rows)
+            retrieved = np.bincount(all_rows.series, all_rows.retrievals, series_count).astype(np.int64)
+            repeats += retrieved - np.bincount(irregular.series, minlength=series_count)
             irregular = self._add_unlisted(irregular)
             at_start = np.array([rule == "start" for rule in self._rules])[irregular.series]
-            short = (irregular.length < MICROSECONDS_PER_HOUR) & ~at_start
-            self._add_short(hourly, irregular.where(short))
-            self._add_long(hourly, irregular.where(~short))
+            is_short = (irregular.length < MICROSECONDS_PER_HOUR) & ~at_start
+            self._add_short(hourly, irregular.where(is_short))
+            self._add_long(hourly, irregular.where(~is_short))
         return hourly
 
     def _rows(self, table: pa.Table) -> _Rows:
@@ -171,26 +172,30 @@ class HourlyGrid:
         )
 
     def _add_unlisted(self, rows: _Rows) -> _Rows:
-        """`rows`, the newest of each key, and a 0 for each series of a listing at each reading that does not list it,
-        on the days that know it."""
-        listing_of, parts = np.array(self._listing_of)[rows.series], [rows]
-        for key, number in self._listings.items():
+        """Returns `rows`, the newest of each key, with a 0 for each series of a listing at each reading that does not
+        list it, on days that list it."""
+        listing_of, row_sets = np.array(self._listing_of)[rows.series], [rows]
+        for listing_key, number in self._listings.items():
             listing = FIRST_LISTING - number
             members = rows.where((listing_of == listing) & (rows.length == 0))
             other_readings = (readings.where(readings.series == listing) for readings in self._other_readings)
             joined = _join_rows([members, *other_readings])
             readings = _distinct_readings(joined._replace(series=np.full_like(joined.series, listing)))
-            midnights = find_midnights(key, self.period)
+            midnights = find_midnights(listing_key, self.period)
             for series in np.unique(members.series):
                 unlisted = find_unlisted(members.start[members.series == series], readings.start, midnights)
-                parts.append(_make_zeros(readings.where(unlisted), int(series)))
-        return rows if len(parts) == 1 else _newest_retrievals(_join_rows(parts))
+                row_sets.append(_make_zeros(readings.where(unlisted), int(series)))
+        return rows if len(row_sets) == 1 else _newest_retrievals(_join_rows(row_sets))
 
     def _series_number(self, source: str, location: str, variable: str, unit: str) -> int:
         name = str(SeriesName(source, location, variable))
         self.names_read.add(name)
-        key = find_listing(source, location, variable)
-        listing = NOT_GATHERED if key is None else FIRST_LISTING - self._listings.setdefault(key, len(self._listings))
+        listing_key = find_listing(source, location, variable)
+        listing = (
+            NOT_GATHERED
+            if listing_key is None
+            else FIRST_LISTING - self._listings.setdefault(listing_key, len(self._listings))
+        )
         if not self.selects(name):
             return listing
         number = self._names.setdefault(name, len(self._names))
@@ -207,98 +212,101 @@ class HourlyGrid:
         return number
 
     def _scatter_hours(self, rows: _Rows, hour: Integers, available: Available) -> None:
-        """Put whole hours, the `hour`-th of the period each, into their cells, unless what is there was retrieved
+        """Writes whole hours into their cells (the `hour`-th of the period each), unless the cell was retrieved
         later."""
         self._make_room()
         if not len(hour):
             return
-        if (instant := rows.length == 0).any():
-            self._count_retrievals(rows.where(~instant), (available, False))
-            self._count_retrievals(rows.where(instant), (available, True))
+        if (is_instant := rows.length == 0).any():
+            self._count_retrievals(rows.where(~is_instant), (available, False))
+            self._count_retrievals(rows.where(is_instant), (available, True))
         else:
             self._count_retrievals(rows, (available, False))
-        cell = rows.series * self._steps + hour
+        cells = rows.series * self._steps + hour
         oldest, newest = _least_greatest(rows.retrieved)
-        if oldest < newest and (rows.retrieved[1:] < rows.retrieved[:-1]).any() and (cell[1:] <= cell[:-1]).any():
-            order = np.argsort(rows.retrieved, kind="stable")  # of a cell that comes again the newest is put last
-            rows, cell = rows.where(order), cell[order]
+        if oldest < newest and (rows.retrieved[1:] < rows.retrieved[:-1]).any() and (cells[1:] <= cells[:-1]).any():
+            order = np.argsort(rows.retrieved, kind="stable")  # if a cell occurs twice, the newest is written last
+            rows, cells = rows.where(order), cells[order]
         values, retrieved = self._values.reshape(-1), self._retrieved.reshape(-1)
-        if oldest < self._latest:  # else nothing that is there was retrieved later
-            newer = rows.retrieved >= retrieved[cell]
-            if not newer.all():
-                rows, cell = rows.where(newer), cell[newer]
-        values[cell] = rows.value
-        retrieved[cell] = np.ascontiguousarray(rows.retrieved)  # what repeats without memory is put in more slowly
+        if oldest < self._latest:  # else no cell was retrieved later
+            is_newer = rows.retrieved >= retrieved[cells]
+            if not is_newer.all():
+                rows, cells = rows.where(is_newer), cells[is_newer]
+        values[cells] = rows.value
+        retrieved[cells] = np.ascontiguousarray(rows.retrieved)  # a broadcast array is written more slowly
         self._latest = max(self._latest, newest)
 
     def _count_retrievals(self, rows: _Rows, rule: tuple[Available, bool]) -> None:
-        """Count the retrieved observations of each series that become known by `rule`."""
+        """Counts the retrieved observations of each series that become known by `rule`."""
         if not len(rows.start):
             return
-        once = _least_greatest(rows.retrievals) == (1, 1)
-        counts = np.bincount(rows.series, None if once else rows.retrievals, len(self._names))
-        before = self._retrieval_counts.get(rule, counts[:0])
-        counts[: len(before)] += before.astype(counts.dtype)
+        retrieved_once = _least_greatest(rows.retrievals) == (1, 1)
+        counts = np.bincount(rows.series, None if retrieved_once else rows.retrievals, len(self._names))
+        earlier_counts = self._retrieval_counts.get(rule, counts[:0])
+        counts[: len(earlier_counts)] += earlier_counts.astype(counts.dtype)
         self._retrieval_counts[rule] = counts
 
     def _make_room(self) -> None:
-        """Make room for series that came since, by doubling."""
-        have = len(self._values)
-        if have < len(self._names):
-            room = max(len(self._names), 2 * have)
-            self._values = _extend_rows(self._values, room, np.nan)
-            self._retrieved = _extend_rows(self._retrieved, room, UNPUBLISHED)
+        """Doubles the arrays until they have room for all series."""
+        row_count = len(self._values)
+        if row_count < len(self._names):
+            new_row_count = max(len(self._names), 2 * row_count)
+            self._values = _extend_rows(self._values, new_row_count, np.nan)
+            self._retrieved = _extend_rows(self._retrieved, new_row_count, UNPUBLISHED)
 
     def _row_of(self, moment: Integers) -> Integers:
-        """The row by whose end `moment` has come."""
+        """Returns the row by whose end `moment` has passed."""
         row = -((self._first - moment) // MICROSECONDS_PER_HOUR) - 1
         return np.minimum(row, NEVER_KNOWN - 1)
 
     def _add_short(self, hourly: Hourly, rows: _Rows) -> None:
-        """Sum or average what is shorter than an hour into its hour; of several vintages the latest counts."""
+        """Sums or averages intervals shorter than an hour into their hour; of several vintages the latest counts."""
         rows = rows.where(_last_of(rows.series, rows.start, rows.length))
         rows = rows.where(~np.isnan(rows.value) & (rows.start >= self._first))
-        cell, where = np.unique(
+        cells, cell_index = np.unique(
             rows.series * self._steps + (rows.start - self._first) // MICROSECONDS_PER_HOUR, return_inverse=True
         )
-        length = np.where(rows.length == 0, MICROSECONDS_PER_HOUR, rows.length)  # one reading is enough for its hour
-        covered = np.bincount(where, length) / MICROSECONDS_PER_HOUR
-        average = np.bincount(where, length * rows.value) / MICROSECONDS_PER_HOUR / covered
-        total = np.bincount(where, rows.value) / covered  # what the hour would have, were all of it observed
-        summed = np.array([rule == "sum" for rule in self._rules])[cell // self._steps]
-        latest = np.full(len(cell), UNPUBLISHED)
-        np.maximum.at(latest, where, rows.available)
-        enough = covered >= OBSERVED
-        hourly.values.reshape(-1)[cell[enough]] = np.where(summed, total, average)[enough]
-        hourly.known_row.reshape(-1)[cell[enough]] = self._row_of(latest[enough])
+        length = np.where(rows.length == 0, MICROSECONDS_PER_HOUR, rows.length)  # a single reading covers its hour
+        covered = np.bincount(cell_index, length) / MICROSECONDS_PER_HOUR
+        averages = np.bincount(cell_index, length * rows.value) / MICROSECONDS_PER_HOUR / covered
+        totals = np.bincount(cell_index, rows.value) / covered  # extrapolated to the whole hour
+        is_summed = np.array([rule == "sum" for rule in self._rules])[cells // self._steps]
+        latest_available = np.full(len(cells), UNPUBLISHED)
+        np.maximum.at(latest_available, cell_index, rows.available)
+        is_observed = covered >= OBSERVED
+        hourly.values.reshape(-1)[cells[is_observed]] = np.where(is_summed, totals, averages)[is_observed]
+        hourly.known_row.reshape(-1)[cells[is_observed]] = self._row_of(latest_available[is_observed])
 
     def _add_long(self, hourly: Hourly, rows: _Rows) -> None:
-        """Repeat each value over the hours that start in its interval; published ones become vintages."""
-        first = np.maximum(-((self._first - rows.start) // MICROSECONDS_PER_HOUR), 0)
-        last = np.minimum(-((self._first - np.maximum(rows.end, rows.start + 1)) // MICROSECONDS_PER_HOUR), self._steps)
-        times = np.maximum(last - first, 0)
-        row = np.arange(times.sum()) + np.repeat(first - np.cumsum(times) + times, times)
-        rows = rows.where(np.repeat(np.arange(len(times)), times))
+        """Repeats each value over the hours that start in its interval; values with a publication time become
+        vintages."""
+        first_rows = np.maximum(-((self._first - rows.start) // MICROSECONDS_PER_HOUR), 0)
+        end_rows = np.minimum(
+            -((self._first - np.maximum(rows.end, rows.start + 1)) // MICROSECONDS_PER_HOUR), self._steps
+        )
+        repetitions = np.maximum(end_rows - first_rows, 0)
+        row = np.arange(repetitions.sum()) + np.repeat(first_rows - np.cumsum(repetitions) + repetitions, repetitions)
+        rows = rows.where(np.repeat(np.arange(len(repetitions)), repetitions))
         known_rows = self._row_of(rows.available)
-        dated = np.isin(rows.series, rows.series[rows.published != UNPUBLISHED])
-        for number in np.unique(rows.series[dated]):
-            mine = rows.series == number
+        has_publication = np.isin(rows.series, rows.series[rows.published != UNPUBLISHED])
+        for number in np.unique(rows.series[has_publication]):
+            is_of_series = rows.series == number
             hourly.vintages[int(number)] = self._collect_vintages(
-                hourly, int(number), row[mine], known_rows[mine], rows.where(mine)
+                hourly, int(number), row[is_of_series], known_rows[is_of_series], rows.where(is_of_series)
             )
-        absent = ~dated & np.isnan(hourly.values[rows.series, row])
-        hourly.values[rows.series[absent], row[absent]] = rows.value[absent]
-        hourly.known_row[rows.series[absent], row[absent]] = known_rows[absent]
+        is_absent = ~has_publication & np.isnan(hourly.values[rows.series, row])
+        hourly.values[rows.series[is_absent], row[is_absent]] = rows.value[is_absent]
+        hourly.known_row[rows.series[is_absent], row[is_absent]] = known_rows[is_absent]
 
     def _collect_vintages(
         self, hourly: Hourly, number: int, row: Integers, known_rows: Integers, rows: _Rows
     ) -> Vintages:
-        """All versions of series `number`, those without a publication time before the others."""
-        plain = np.flatnonzero(~np.isnan(hourly.values[number]))
-        row = np.concatenate([plain, row])
-        known_rows = np.concatenate([hourly.known_row[number, plain], known_rows])
-        value = np.concatenate([hourly.values[number, plain], rows.value])
-        published = np.concatenate([np.full(len(plain), UNPUBLISHED), rows.published])
+        """Returns all versions of series `number`; those without a publication time come first."""
+        unpublished_rows = np.flatnonzero(~np.isnan(hourly.values[number]))
+        row = np.concatenate([unpublished_rows, row])
+        known_rows = np.concatenate([hourly.known_row[number, unpublished_rows], known_rows])
+        value = np.concatenate([hourly.values[number, unpublished_rows], rows.value])
+        published = np.concatenate([np.full(len(unpublished_rows), UNPUBLISHED), rows.published])
         order = np.lexsort((published, known_rows))
         hourly.values[number, row[order]] = value[order]
         hourly.known_row[number, row[order]] = known_rows[order]
@@ -306,7 +314,7 @@ class HourlyGrid:
 
 
 def _extend_rows(array: npt.NDArray[Any], length: int, fill: float) -> npt.NDArray[Any]:
-    """`array` with `fill` in as many items more as make it `length` long."""
+    """Extends `array` to `length` items with `fill`."""
     longer = np.empty((length, *array.shape[1:]), array.dtype)
     longer[: len(array)] = array
     longer[len(array) :] = fill
@@ -314,42 +322,43 @@ def _extend_rows(array: npt.NDArray[Any], length: int, fill: float) -> npt.NDArr
 
 
 def _least_greatest(column: npt.NDArray[np.signedinteger[Any]]) -> tuple[int, int]:
-    """The least and the greatest of `column`, which is not empty; of what is the same in every row at once."""
+    """Returns the least and the greatest item of `column`, which is not empty; a broadcast column is read only once."""
     distinct = column if column.strides[0] else column[:1]
     return int(distinct.min()), int(distinct.max())
 
 
 def _join_rows(parts: Iterable[_Rows]) -> _Rows:
-    """The rows of `parts`, one after the other."""
+    """Concatenates the rows of `parts`."""
     return _Rows(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _date_rows(rows: _Rows, available: Available) -> _Rows:
-    """`rows` with the time at which each is available: when it was published, else by the rule `available`."""
+    """Returns `rows` with the time at which each is available: its publication, or else by the rule `available`."""
     by_rule = available_at(available, rows.start, rows.end)
     return rows._replace(available=np.where(rows.published == UNPUBLISHED, by_rule, rows.published))
 
 
 def _distinct_readings(rows: _Rows) -> _Rows:
-    """The readings (instants) among `rows`: of several with one number and start the first to be available."""
+    """Returns the readings (instants) among `rows`; of several with one series number and start, the first to be
+    available."""
     rows = rows.where(rows.length == 0)
     rows = rows.where(np.lexsort((-rows.available, rows.start, rows.series)))
     return rows.where(_last_of(rows.series, rows.start))
 
 
 def _make_zeros(readings: _Rows, series: int) -> _Rows:
-    """A 0 of `series` at each of `readings`."""
+    """Returns a 0 of `series` at each of `readings`."""
     return readings._replace(series=np.full_like(readings.series, series), value=np.zeros_like(readings.value))
 
 
 def _newest_retrievals(rows: _Rows) -> _Rows:
-    """The latest retrieval of each key, sorted by series, start, end and publication."""
+    """Returns the latest retrieval of each key, sorted by series, start, end and publication."""
     rows = rows.where(np.lexsort((rows.retrieved, rows.published, rows.length, rows.start, rows.series)))
     return rows.where(_last_of(rows.series, rows.start, rows.length, rows.published))
 
 
 def _last_of(*keys: Integers) -> npt.NDArray[np.bool_]:
-    """Which of the sorted rows is the last with its keys; shape (N,)."""
-    last = np.ones(len(keys[0]), bool)
-    last[:-1] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
-    return last
+    """Returns which of the sorted rows is the last with its keys; shape (N,)."""
+    is_last = np.ones(len(keys[0]), bool)
+    is_last[:-1] = np.any([sort_key[1:] != sort_key[:-1] for sort_key in keys], axis=0)
+    return is_last

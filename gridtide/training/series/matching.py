@@ -1,9 +1,9 @@
-"""Which series each location of a spec has, and which hours its columns look at.
+"""Finds the series of each location of a spec, and the hours that its columns show.
 
-    patterns ─► the series of each location, by kind ─► after how many rows each is known ─► shifts
+    patterns ─► the series of each location, by kind ─► the delay after which each is known ─► shifts
 
-What two locations have in common is a kind: source, variable, role, and a number among those of a location that
-have these three.
+Series of different locations correspond by their kind: source, variable, role, and a number among those of the location
+that have these three.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from gridtide.training.spec import ALL_INPUTS, TrainingSpec
 from gridtide.variables import SeriesName, find_variable, matches_any
 
 KNOWN_AHEAD = -2
-"""A series with at most this usual delay is known before its hour begins: a forecast, or a day-ahead product. What of
-it comes later on some days is missing on these days."""
+"""A series with at most this usual delay is known before its hour begins: a forecast, or a day-ahead product. On days
+when some of its values come later, those are missing."""
 
 
 class SeriesKind(NamedTuple):
-    """What series of several locations have in common: their columns are the same ones.
+    """The kind of a series: series of several locations with the same kind have the same columns.
 
-    `role` is the spec's, such as `own` or `neighbour`, empty for inputs without roles and for targets. `number`
-    counts, from 0, the series of a location that have the same source, variable and role, in the spec's order.
+    `role` is the spec's, such as `own` or `neighbour`, empty for inputs without roles and for targets. `number` counts,
+    from 0, the series of a location that have the same source, variable and role, in the spec's order.
     """
 
     source: str
@@ -40,7 +40,7 @@ class SeriesKind(NamedTuple):
 
 @dataclass(frozen=True)
 class LocationSeries:
-    """The series of a location, as numbers in an `Hourly`, by kind: its inputs and its targets."""
+    """The inputs and targets of a location: the numbers of the series in an `Hourly`, by kind."""
 
     inputs: Mapping[SeriesKind, int]
     targets: Mapping[SeriesKind, int]
@@ -48,10 +48,10 @@ class LocationSeries:
 
 @dataclass(frozen=True)
 class LocationInputs:
-    """What the shifts of all locations follow from, of one of them.
+    """What the shifts depend on, for one location.
 
-    `delays`: of each kind of input after how many rows its values are known in train hours, None where it has
-    none there; `inputs`: the names of its inputs; `targets`: the kinds of its targets.
+    `delays`: by kind of input, the delay of its values in train hours, None if it has no values there; `inputs`: the
+    names of its inputs; `targets`: the kinds of its targets.
     """
 
     delays: Mapping[SeriesKind, Delay | None]
@@ -60,10 +60,10 @@ class LocationInputs:
 
 
 def locate_series(spec: TrainingSpec, hourly: Hourly, stored: Collection[str]) -> list[LocationSeries]:
-    """The series in `hourly` of each location of `spec`; `stored` are the names of all that were read.
+    """Returns the series in `hourly` of each location of `spec`; `stored` are the names of all series that were read.
 
-    Raises `TrainingError` for a pattern without a series, for a series in another unit than its variable has, and for
-    one that has two roles.
+    Raises `TrainingError` for a pattern without a series, for a series whose unit is not that of its variable, and for
+    a series with two roles.
     """
     return [
         LocationSeries(
@@ -77,10 +77,11 @@ def locate_series(spec: TrainingSpec, hourly: Hourly, stored: Collection[str]) -
 def _by_kind(
     spec: TrainingSpec, hourly: Hourly, patterns: Mapping[str, Sequence[str]], stored: Collection[str]
 ) -> dict[SeriesKind, int]:
-    """The number in `hourly` of every series that matches the `patterns` of a role, by its kind, sorted by kind."""
+    """Returns the number in `hourly` of every series that matches the `patterns` of a role, by its kind, sorted by
+    kind."""
     numbers = {name: number for number, name in enumerate(hourly.names)}
     roles: dict[str, str] = {}
-    alike: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    numbers_by_variable: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for role, patterns_of_role in patterns.items():
         for name in match_series(patterns_of_role, hourly.names, spec, stored):
             if roles.setdefault(name, role) != role:
@@ -93,51 +94,55 @@ def _by_kind(
                 raise TrainingError(
                     spec.name,
                     f"{name} comes in {unit}, not in {registered.unit}",
-                    "Leave it out, or mend the entry that stores it",
+                    "Leave it out, or correct the entry that stores it",
                 )
-            alike[source, variable, role].append(numbers[name])
-    return {SeriesKind(*key, place): number for key in sorted(alike) for place, number in enumerate(alike[key])}
+            numbers_by_variable[source, variable, role].append(numbers[name])
+    return {
+        SeriesKind(*variable_key, index): number
+        for variable_key in sorted(numbers_by_variable)
+        for index, number in enumerate(numbers_by_variable[variable_key])
+    }
 
 
 def match_series(
     patterns: Iterable[str], names: Collection[str], spec: TrainingSpec, stored: Collection[str]
 ) -> list[str]:
-    """Those of `names` that match any of `patterns`, in the order of the patterns, and sorted within one.
+    """Returns the `names` that match any of `patterns`, in the order of the patterns, and sorted within one pattern.
 
-    Raises `TrainingError` for a pattern that matches none, with names that it may have meant, of those `stored`.
+    Raises `TrainingError` for a pattern that matches none; the error lists similar names of those `stored`.
     """
     matching: dict[str, None] = {}  # in this order, each once
     for pattern in patterns:
-        hits = sorted(name for name in names if matches_any(name, [pattern]))
-        if not hits:
+        matches = sorted(name for name in names if matches_any(name, [pattern]))
+        if not matches:
             fix = (
                 f"The lake has {len(stored)} series in this period, such as {', '.join(similar_names(pattern, stored))}"
                 if stored
                 else "The lake has no series of these entries in this period; ingest or backfill first"
             )
             raise TrainingError(spec.name, f'"{pattern}" matches no series', fix)
-        matching |= dict.fromkeys(hits)
+        matching |= dict.fromkeys(matches)
     return list(matching)
 
 
 def similar_names(pattern: str, names: Collection[str]) -> list[str]:
-    """Those of `names` that `pattern` may have meant, or else the first of them."""
+    """Returns the `names` that are most similar to `pattern`, or else the first ten."""
     return get_close_matches(pattern, sorted(names), n=5, cutoff=0.5) or sorted(names)[:10]
 
 
 def measure_delays(hourly: Hourly, series: LocationSeries, train: slice) -> LocationInputs:
-    """After how many rows the inputs `series` of a location are known in the rows `train` of `hourly`."""
+    """Measures the delays of the inputs `series` of a location in the rows `train` of `hourly`."""
     delays = {kind: hourly.delay(number, train) for kind, number in series.inputs.items()}
     inputs = tuple(hourly.names[number] for number in series.inputs.values())
     return LocationInputs(delays, inputs, tuple(series.targets))
 
 
 def common_shifts(spec: TrainingSpec, locations: Sequence[LocationInputs]) -> dict[SeriesKind, tuple[int, ...]]:
-    """Which hours the columns of each kind look at in all `locations`: its leads if it is known ahead everywhere,
-    else the freshest that is known everywhere.
+    """Returns, by kind, the shifts of its columns in all `locations`: the spec's leads if it is known ahead everywhere,
+    else the freshest hour that is known everywhere.
 
-    Raises `TrainingError` where locations have different targets, and for a pattern of what features are
-    made of that matches no input of any location.
+    Raises `TrainingError` if locations have different targets, and for a pattern in `features.of` that matches no input
+    of any location.
     """
     if len({location.targets for location in locations}) > 1:
         raise TrainingError(
@@ -157,7 +162,7 @@ def common_shifts(spec: TrainingSpec, locations: Sequence[LocationInputs]) -> di
 
 
 def _lookback_shifts(spec: TrainingSpec, delays: Sequence[Delay]) -> tuple[int, ...]:
-    """Which hours the columns of a kind look at, whose series are known after `delays` rows."""
+    """Returns the shifts of the columns of a kind whose series have these `delays`."""
     if not delays:
         return ()
     if max(delay.usual for delay in delays) <= KNOWN_AHEAD:
@@ -166,7 +171,7 @@ def _lookback_shifts(spec: TrainingSpec, delays: Sequence[Delay]) -> tuple[int, 
 
 
 def format_key(kind: SeriesKind, shift: int) -> str:
-    """What the input columns of all locations that have `kind` and look at `shift` are called.
+    """Returns the key of the input columns of `kind` at `shift`, the same for all locations.
 
     >>> format_key(SeriesKind("eia", "demand", "", 0), -2)
     'eia/0/demand-2h'
@@ -178,7 +183,7 @@ def format_key(kind: SeriesKind, shift: int) -> str:
 
 
 def parse_key(key: str) -> tuple[SeriesKind, int]:
-    """The kind and the shift that `format_key` made `key` of.
+    """Returns the kind and the shift of a key that `format_key` made.
 
     >>> parse_key("open_meteo/0/temperature_2m_forecast+24h")
     (SeriesKind(source='open_meteo', variable='temperature_2m_forecast', role='', number=0), 24)
@@ -190,7 +195,7 @@ def parse_key(key: str) -> tuple[SeriesKind, int]:
 
 
 def parse_shifts(keys: Iterable[str]) -> dict[SeriesKind, tuple[int, ...]]:
-    """By kind, which hours the input columns with these `keys` look at.
+    """Returns, by kind, the shifts of the input columns with these `keys`.
 
     >>> parse_shifts(["eia/0/demand-2h"])
     {SeriesKind(source='eia', variable='demand', role='', number=0): (-2,)}

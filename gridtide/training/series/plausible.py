@@ -1,4 +1,4 @@
-"""Which values a kind of series can have."""
+"""The plausible values of each kind of series."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Nature:
-    """What a variable can be: within `[low, high]`, changing from hour to hour (unless 0), without jumps."""
+    """The nature of a variable: its range `[low, high]`, whether it `changes` from hour to hour (unless 0), and whether
+    it is `smooth`, without jumps."""
 
     variable: str
     units: tuple[str, ...]
@@ -22,11 +23,11 @@ POWER = ("MW", "MWh")
 
 
 LARGEST_POWER = 1_000_000
-"""MW; the peak of the contiguous United States is about 760,000."""
+"""In MW; the peak of the contiguous United States is about 760,000 MW."""
 
 
 STATION_USE = -500
-"""MW; a plant that makes nothing takes a little."""
+"""In MW; a plant that generates nothing consumes a little."""
 
 
 NATURES = (
@@ -52,17 +53,19 @@ NATURES = (
     Nature(r"\w*(radiation|irradiance)\w*", ("W/m²",), 0, 1500),
     Nature(r"(precipitation|rain|showers)\w*", ("mm",), 0, 500),
 )
-"""The first that matches a variable and its unit counts."""
+"""The first row that matches variable and unit applies."""
 
 
 FLOAT32_LIMIT = 1e37
-"""What float32, and so the file, still holds of any unit, with the differences and sums of some."""
+"""The largest accepted value of any unit: float32, and so the file, can hold it and sums and differences of a few."""
 
 
 UNBOUNDED = Nature(r"\w+", (), -FLOAT32_LIMIT, FLOAT32_LIMIT)
 
 
 def find_nature(variable: str, unit: str) -> Nature:
-    """What `variable` in `unit` can be; anything that float32 holds where nothing is known of it."""
-    fitting = (row for row in NATURES if unit in row.units and re.fullmatch(row.variable, variable))
-    return next(fitting, UNBOUNDED)
+    """Returns the nature of `variable` in `unit`; without a matching row, any value that float32 holds."""
+    matching_natures = (
+        nature for nature in NATURES if unit in nature.units and re.fullmatch(nature.variable, variable)
+    )
+    return next(matching_natures, UNBOUNDED)

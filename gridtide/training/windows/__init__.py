@@ -1,1 +1,1 @@
-"""Windows over a base of T steps: which start where, how they are split and scaled."""
+"""Windows over a base of T steps: their starts, splits and scaling."""

@@ -1,4 +1,4 @@
-"""Zero mean and unit spread, from observed train steps alone, and back."""
+"""Scaling to zero mean and unit deviation, fitted on observed train steps only."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ F = TypeVar("F", bound=np.floating)
 
 
 LEAST_SPREAD = 1e-8
-"""A spread below this share of the mean's size is no spread: such a column is only centred."""
+"""A column whose deviation is below this share of its mean's size counts as constant and is only centred."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """`scaled = (value − mean) / deviation`, per column; both of shape (F,).
+    """Scales columns: `scaled = (value − mean) / deviation`; both of shape (F,).
 
-    `varies` (F,) says which columns have a spread of their own to scale by; all, where it is not given.
+    `varies` (F,) tells which columns vary and so have their own deviation; None means all.
     """
 
     mean: Floats
@@ -31,16 +31,16 @@ class Scale:
 
     @property
     def spread(self) -> Floats:
-        """The deviation of each column, 0 where it has none of its own; (F,)."""
+        """The deviation of each column, 0 for a column that does not vary; (F,)."""
         return self.deviation if self.varies is None else np.where(self.varies, self.deviation, 0.0)
 
     def take(self, columns: Mask) -> Scale:
-        """The scale of those `columns` (F,) alone."""
+        """Returns the scale of the selected `columns` (F,)."""
         varies = None if self.varies is None else self.varies[columns]
         return Scale(self.mean[columns], self.deviation[columns], varies)
 
     def replace_where(self, columns: Mask, replacement: Scale) -> Scale:
-        """This scale with that of `replacement` in `columns` (F,)."""
+        """Returns this scale with the values of `replacement` in the selected `columns` (F,)."""
         mean, deviation, spread = (
             np.where(columns, getattr(replacement, name), getattr(self, name))
             for name in ("mean", "deviation", "spread")
@@ -48,38 +48,39 @@ class Scale:
         return Scale(mean, deviation, spread > 0)
 
     def apply(self, values: npt.NDArray[F]) -> npt.NDArray[F]:
-        """`values` (…, F), scaled; float32 stays float32."""
+        """Scales `values` (…, F); float32 stays float32."""
         scaled = values - self.mean.astype(values.dtype)
         scaled /= self.deviation.astype(values.dtype)
         return scaled
 
     def invert(self, scaled: npt.NDArray[np.floating]) -> Floats:
-        """Back from `scaled` (…, F) to values in their units."""
+        """Converts `scaled` (…, F) back to values in their units."""
         return scaled * self.deviation + self.mean
 
 
 def fit_scale(values: npt.NDArray[np.floating], observed: npt.NDArray[np.bool_]) -> Scale:
-    """The scale of the train steps `values` (T, F), of which only the `observed` (T, F) count.
+    """Fits the scale to the `observed` cells (T, F) of the train steps `values` (T, F).
 
-    A column that is never observed, or does not vary, gets deviation 1. Both are numbers that float32
-    holds, so that a file of float32 (MLX has no float64) keeps them exactly.
+    A column that is never observed, or does not vary, gets deviation 1. Mean and deviation are rounded to float32, so
+    that a float32 file (MLX has no float64) stores them exactly.
     """
     mean, deviation = np.zeros(values.shape[1]), np.ones(values.shape[1])
     varies = np.zeros(values.shape[1], bool)
     for column in range(values.shape[1]):
-        reported, steps = observed[:, column], values[:, column]
-        steps = (steps if reported.all() else steps[reported]).astype(np.float64)
-        if steps.size:
-            mean[column] = steps.mean()
-            steps -= mean[column]
-            width = np.sqrt(np.square(steps, out=steps).mean())
-            if width > LEAST_SPREAD * max(abs(mean[column]), 1e-30):
-                deviation[column], varies[column] = width, True
+        reported, train_values = observed[:, column], values[:, column]
+        train_values = (train_values if reported.all() else train_values[reported]).astype(np.float64)
+        if train_values.size:
+            mean[column] = train_values.mean()
+            train_values -= mean[column]
+            deviation_of_column = np.sqrt(np.square(train_values, out=train_values).mean())
+            if deviation_of_column > LEAST_SPREAD * max(abs(mean[column]), 1e-30):
+                deviation[column], varies[column] = deviation_of_column, True
     return Scale(_round_float32(mean), _round_float32(deviation), varies)
 
 
 def pool_scales(scales: Sequence[Scale], counts: npt.NDArray[np.int64]) -> Scale:
-    """The scale of all train steps together of which `scales` are those of parts, with `counts` (parts, F) values."""
+    """Returns the scale of all locations together from their `scales` and the number of values of each, `counts`
+    (parts, F)."""
     total = np.maximum(counts.sum(axis=0), 1)
     means = np.stack([scale.mean for scale in scales])
     mean = (counts * means).sum(axis=0) / total
@@ -90,7 +91,7 @@ def pool_scales(scales: Sequence[Scale], counts: npt.NDArray[np.int64]) -> Scale
 
 
 def identity_scale(columns: int) -> Scale:
-    """The scale that changes nothing."""
+    """Returns the scale that changes nothing."""
     return Scale(np.zeros(columns), np.ones(columns))
 
 

@@ -1,11 +1,11 @@
-"""Which windows train, validate and test: by the time of what they predict.
+"""Divides windows into train, validation and test by the time of their targets.
 
     train            gap  validation      gap  test
     |----------------|    |---------------|    |----------|
                    [context.........][y]                       a validation window: its context reaches back
 
-A window belongs to the split that holds all of its target steps; its context may reach back into
-earlier splits, unless `strict`, which asks that it does not. Validation and test may be left out.
+A window belongs to the split that contains all of its target steps. Its context may reach back into earlier splits,
+unless `strict` forbids it. Validation and test may be left out.
 """
 
 from __future__ import annotations
@@ -32,44 +32,46 @@ class Bounds:
     gap: int = 0
 
     def ranges(self) -> dict[str, tuple[int, int]]:
-        """The half-open range of target steps of each split."""
+        """Returns the half-open range of target steps of each split."""
         begins = {"train": 0, "validation": self.train_end + self.gap, "test": self.validation_end + self.gap}
         ends = self.train_end, self.validation_end, self.steps
         return {name: (begin, max(begin, end)) for (name, begin), end in zip(begins.items(), ends, strict=True)}
 
 
 def requested_splits(spec: TrainingSpec) -> tuple[str, ...]:
-    """The splits that `spec` is to have: those whose share is not 0."""
+    """Returns the splits that `spec` requests: those whose share is not 0."""
     shares = {"train": 1.0, "validation": spec.splits.validation, "test": spec.splits.test}
     return tuple(name for name in SPLITS if shares[name])
 
 
 def split_ends(spec: TrainingSpec, period: Period) -> tuple[int, int]:
-    """The steps of `period` at which train and validation of `spec` end, wherever they lie."""
-    steps, rule = period.duration // HOUR, spec.splits
-    if rule.train_end and rule.validation_end:
-        return (rule.train_end - period.start) // HOUR, (rule.validation_end - period.start) // HOUR
-    validation_end = round(steps * (1 - rule.test))
-    return validation_end - round(steps * rule.validation), validation_end
+    """Returns the steps of `period` at which train and validation of `spec` end; they may lie outside the period."""
+    hour_count, split_rules = period.duration // HOUR, spec.splits
+    if split_rules.train_end and split_rules.validation_end:
+        return (split_rules.train_end - period.start) // HOUR, (split_rules.validation_end - period.start) // HOUR
+    validation_end = round(hour_count * (1 - split_rules.test))
+    return validation_end - round(hour_count * split_rules.validation), validation_end
 
 
 def train_slice(spec: TrainingSpec, rows: Period, hours: Period) -> slice:
-    """The train hours of a set over `rows`, as places in the longer `hours`."""
-    first = (rows.start - hours.start) // HOUR
+    """Returns the train hours of a set over `rows` as positions in the longer period `hours`."""
+    first_row = (rows.start - hours.start) // HOUR
     train_end, _ = split_ends(spec, rows)
-    return slice(first, first + max(train_end, 0))
+    return slice(first_row, first_row + max(train_end, 0))
 
 
 def find_bounds(spec: TrainingSpec, period: Period) -> Bounds:
-    """The splits of `spec` as steps of `period`; raises `TrainingError` where they do not share it out."""
+    """Returns the splits of `spec` as steps of `period`; raises `TrainingError` if they do not divide the period."""
     steps = period.duration // HOUR
     train_end, validation_end = split_ends(spec, period)
     lengths = {"train": train_end, "validation": validation_end - train_end, "test": steps - validation_end}
     if any(length < 0 or (length > 0) != (name in requested_splits(spec)) for name, length in lengths.items()):
-        first, second = (f"{period.start + step * HOUR:%Y-%m-%dT%H:%M}" for step in (train_end, validation_end))
+        train_moment, validation_moment = (
+            f"{period.start + step * HOUR:%Y-%m-%dT%H:%M}" for step in (train_end, validation_end)
+        )
         raise TrainingError(
             spec.name,
-            f"the splits (train to {first}, validation to {second}) do not lie within "
+            f"the splits (train to {train_moment}, validation to {validation_moment}) do not lie within "
             f"the period {period} of {steps} steps, with a step for each of {', '.join(requested_splits(spec))}",
             "Choose train_end and validation_end inside it, in this order, or larger shares; 0 is for no such split, "
             "which then has no step",
@@ -80,14 +82,14 @@ def find_bounds(spec: TrainingSpec, period: Period) -> Bounds:
 def divide_windows(
     starts: Integers, bounds: Bounds, *, seq_len: int, horizon: int, strict: bool = False
 ) -> Mapping[str, Integers]:
-    """The window `starts` (N,) of each split, in the order given; windows that straddle two belong to none.
+    """Returns the window `starts` (N,) of each split, in the given order; windows that straddle two splits belong to
+    none.
 
-    A window that starts at step `s` has its context in `[s, s + seq_len)` and predicts the `horizon`
-    steps after it.
+    A window that starts at step `s` has its context in `[s, s + seq_len)` and predicts the `horizon` steps after it.
     """
-    first, last = starts + seq_len, starts + seq_len + horizon
-    earliest = starts if strict else first
+    target_begin, target_end = starts + seq_len, starts + seq_len + horizon
+    constrained_begin = starts if strict else target_begin
     return {
-        name: starts[(earliest >= begin) & (first >= begin) & (last <= end)]
+        name: starts[(constrained_begin >= begin) & (target_begin >= begin) & (target_end <= end)]
         for name, (begin, end) in bounds.ranges().items()
     }
