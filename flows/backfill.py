@@ -21,11 +21,11 @@ from prefect import runtime
 
 from flows.run.coverage_artifact import show_coverage
 from flows.run.filling import (
-    answered_periods,
     collect_chunks,
     collect_chunks_on,
-    entry_result,
+    list_period_answers,
     record_answers,
+    summarize_entry,
     warn_of_changed_series,
 )
 from flows.run.local_flow import local_flow
@@ -35,11 +35,11 @@ from flows.run.report import (
     ReportLayout,
     RunReport,
     choose_error,
+    choose_status,
     finish,
-    pipeline_status,
     sum_results,
 )
-from flows.run.session import collecting, load_selected, name_entries, parse_period
+from flows.run.session import load_selected, name_entries, open_collection_run, parse_period
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.plan import Plan, plan_chunks, why_not_asked
 from gridtide.errors import ConfigurationError, GridtideError
@@ -100,7 +100,10 @@ async def backfill(
     started = time.monotonic()
     period = parse_period(start, end)
     loaded, _ = load_selected(config, select)
-    async with collecting(loaded, select, lake, sandbox, refresh=refresh, resume=not refresh) as (run, entries):
+    async with open_collection_run(loaded, select, lake, sandbox, refresh=refresh, resume=not refresh) as (
+        run,
+        entries,
+    ):
         plans = [await plan_chunks(entry, period, run.stamp, run.lake, refresh=refresh) for entry in entries]
         if dry_run:
             outcomes = []
@@ -130,15 +133,15 @@ def backfill_report(
     - `pipeline_status`: `success`, `partial` or `failed`; `period`: the period of the run
     - `statistics`: `entries`, `skipped_entries`, `chunks`, `successful_chunks`, `failed_chunks`
     - `summary`: `rows`, `bytes`, `seconds`, `rows_per_second`
-    - `results`: per entry, as `flows.run.filling.entry_result` describes
+    - `results`: per entry, as `flows.run.filling.summarize_entry` describes
     """
-    results = [entry_result(plan, outcomes, coverages) for plan in plans]
+    results = [summarize_entry(plan, outcomes, coverages) for plan in plans]
     totals = sum_results(results, "chunks", "collected", "failed", "rows", "bytes")
     failed_names = ", ".join(result["name"] for result in results if result["failed"])
     happened = f"{totals['failed']} of {totals['chunks']} chunks failed, of {failed_names}"
     return RunReport(
         LAYOUT,
-        pipeline_status(totals["failed"], totals["collected"]),
+        choose_status(totals["failed"], totals["collected"]),
         results,
         {
             "rows": totals["rows"],
@@ -163,7 +166,7 @@ def _propose_fix(outcomes: Sequence[Outcome]) -> str:
     may_pass = any(isinstance(outcome.error, GridtideError) and outcome.error.retryable for outcome in outcomes)
     if may_pass or any(hole["failed"] and not hole["lasting"] for outcome in outcomes for hole in outcome.holes):
         return "Run it again: only what is missing is requested"
-    if all(answer.lasting for outcome in outcomes for answer in answered_periods(outcome) if answer.reason):
+    if all(answer.lasting for outcome in outcomes for answer in list_period_answers(outcome) if answer.reason):
         return "The report and gridtide status give the reasons; the monitor requests them again, at growing intervals"
     return "Correct what the messages name, then run it again: only what is missing is requested"
 
@@ -176,14 +179,14 @@ def _write_headline(report: Mapping[str, Any]) -> str:
     )
 
 
-def _entry_status(result: EntryResult) -> str:
+def _choose_entry_status(result: EntryResult) -> str:
     """`open` if data is still missing although everything missing was requested."""
     if result["failed"] or result["skipped"]:
         return "failed" if result["failed"] else "skipped"
     return "open" if result["missing"] and (result["collected"] or not result["chunks"]) else "ok"
 
 
-def _entry_note(result: EntryResult) -> str:
+def _write_note(result: EntryResult) -> str:
     if result["skipped"]:
         return f"it {result['skipped']}"
     notes = [*result["errors"], *result["warnings"]]
@@ -196,10 +199,10 @@ LAYOUT = ReportLayout(
     _write_headline,
     (
         Column("entry", "name"),
-        Column("", _entry_status),
+        Column("", _choose_entry_status),
         Column("missing chunks", "chunks"),
         Column("collected", "collected"),
         Column("rows", "rows"),
-        Column("note", _entry_note),
+        Column("note", _write_note),
     ),
 )

@@ -21,9 +21,9 @@ from flows.run.report import (
     EntryResult,
     ReportLayout,
     RunReport,
+    choose_status,
     describe_failure,
     finish,
-    pipeline_status,
     sum_results,
 )
 from flows.run.session import load_selected, name_entries
@@ -77,7 +77,7 @@ async def compact(
 
     async def compact_entry(compactor: Compactor, entry: Entry) -> dict[str, Any]:
         compacting = _compact_and_prune(opened_lake, entry, compactor) if prune else compactor(opened_lake, entry)
-        result = await _entry_result(compacting, entry.name)
+        result = await _summarize_entry(compacting, entry.name)
         await progress.advance(entry.name)
         return result
 
@@ -112,7 +112,7 @@ def compact_report(results: Sequence[EntryResult], seconds: float) -> RunReport:
     months = sum(len(result["months"]) for result in results)
     return RunReport(
         LAYOUT,
-        pipeline_status(failed, len(results) - failed),
+        choose_status(failed, len(results) - failed),
         results,
         {**totals, "months": months, "seconds": round(seconds, 3)},
         failure=describe_failure(results),
@@ -127,7 +127,7 @@ def _write_headline(report: Mapping[str, Any]) -> str:
     )
 
 
-def _entry_note(result: EntryResult) -> str:
+def _write_note(result: EntryResult) -> str:
     if result["removed"] and not result["error"]:
         return f"{result['removed']:,} compacted files removed"
     return result["error"] or (
@@ -145,7 +145,7 @@ LAYOUT = ReportLayout(
         Column("rows", "rows"),
         Column("months", lambda result: len(result["months"])),
         Column("bytes", "bytes"),
-        Column("note", _entry_note),
+        Column("note", _write_note),
     ),
 )
 
@@ -182,7 +182,7 @@ async def _compact_shares(dask_workers: Workers, address: str, lake: Lake, entry
     return joined + await dask_workers.run("compact", other_files)
 
 
-async def _entry_result(compacting: Awaitable[Compaction], name: str) -> dict[str, Any]:
+async def _summarize_entry(compacting: Awaitable[Compaction], name: str) -> dict[str, Any]:
     """The result of `compacting` in the report; `name` is the name of the entry."""
     compaction, error = Compaction(name), None
     try:

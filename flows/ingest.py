@@ -22,13 +22,13 @@ from flows.run.report import (
     ReportLayout,
     RunReport,
     choose_error,
-    collection_result,
+    choose_status,
     describe_failure,
     finish,
-    pipeline_status,
     sum_results,
+    summarize_collection,
 )
-from flows.run.session import collecting, load_selected, name_entries
+from flows.run.session import load_selected, name_entries, open_collection_run
 from gridtide.collect.collection import scheduled_period
 from gridtide.entries.entry import Entry
 from tasks.collect import CollectionRun, Outcome, run_collection
@@ -63,7 +63,7 @@ async def ingest(
         refresh: Send a request even if the last result is still fresh.
     """
     started = time.monotonic()
-    async with collecting(config, select, lake, sandbox, refresh) as (run, entries):
+    async with open_collection_run(config, select, lake, sandbox, refresh) as (run, entries):
         for entry in entries:
             report_progress(entry.name, 0, 1)
         outcomes = await asyncio.gather(*(_collect_current(run, entry) for entry in entries))
@@ -84,16 +84,16 @@ def ingest_report(outcomes: Sequence[Outcome], seconds: float) -> RunReport:
     - `statistics`: `total_apis`, `successful_collections`, `failed_collections`,
       `successful_uploads`, `failed_uploads`; a collection is fetched and parsed, an upload writes it to the lake
     - `summary`: `success_rate` (0 to 1), `rows`, `bytes`, `seconds`, `rows_per_second`
-    - `results`: per entry, as `flows.run.report.collection_result` describes
+    - `results`: per entry, as `flows.run.report.summarize_collection` describes
     """
-    results = [collection_result(outcome) for outcome in outcomes]
+    results = [summarize_collection(outcome) for outcome in outcomes]
     failed = sum(result["error"] is not None for result in results)
     succeeded = len(results) - failed
     totals = sum_results(results, "rows", "bytes")
     not_written = sum(result["upload_status"] == "failed" for result in results)
     return RunReport(
         LAYOUT,
-        pipeline_status(failed, succeeded),
+        choose_status(failed, succeeded),
         results,
         {
             "success_rate": round(succeeded / len(results), 4),
@@ -120,7 +120,7 @@ def _write_headline(report: Mapping[str, Any]) -> str:
     )
 
 
-def _entry_status(result: EntryResult) -> str:
+def _choose_entry_status(result: EntryResult) -> str:
     return "failed" if result["error"] else "cached" if result["from_cache"] else "ok"
 
 
@@ -129,7 +129,7 @@ LAYOUT = ReportLayout(
     _write_headline,
     (
         Column("entry", "name"),
-        Column("", _entry_status),
+        Column("", _choose_entry_status),
         Column("rows", "rows"),
         Column("seconds", lambda result: round(sum(stage["seconds"] for stage in result["stages"].values()), 2)),
         Column("file or note", lambda result: result["error"] or "; ".join(result["warnings"]) or result["file"] or ""),

@@ -18,7 +18,7 @@ from typing import Any
 from prefect import runtime
 
 from flows.run.coverage_artifact import show_coverage
-from flows.run.filling import collect_chunks, entry_result, record_answers, warn_of_changed_series
+from flows.run.filling import collect_chunks, record_answers, summarize_entry, warn_of_changed_series
 from flows.run.local_flow import local_flow
 from flows.run.report import (
     Column,
@@ -27,11 +27,11 @@ from flows.run.report import (
     RunError,
     RunReport,
     choose_error,
+    choose_status,
     finish,
-    pipeline_status,
     sum_results,
 )
-from flows.run.session import collecting, load_selected, name_entries
+from flows.run.session import load_selected, name_entries, open_collection_run
 from gridtide.coverage.findings import Finding, find_lacking, find_unpublished
 from gridtide.coverage.gaps import last_days
 from gridtide.coverage.picture import Coverage
@@ -87,7 +87,7 @@ async def monitor(
     """
     started = time.monotonic()
     loaded, _ = load_selected(config, select)
-    async with collecting(loaded, select, lake, sandbox, resume=True) as (run, entries):
+    async with open_collection_run(loaded, select, lake, sandbox, resume=True) as (run, entries):
         period = last_days(run.stamp, days)
         findings = [
             await find_lacking(entry, await _find_runs(loaded, entry, run.stamp), period, run.stamp, run.lake)
@@ -98,7 +98,7 @@ async def monitor(
         checked = {finding.entry.name: finding.checked for finding in findings}
         periods = [(finding.entry, finding.period) for finding in findings if not finding.skipped]
         coverages = await record_answers(periods, outcomes, run, checked)
-        results = [await _entry_result(finding, outcomes, coverages, run) for finding in findings]
+        results = [await _summarize_entry(finding, outcomes, coverages, run) for finding in findings]
     await show_coverage("monitor-coverage", f"The last {days} days, at {run.stamp:%Y-%m-%d %H:%M} UTC", coverages)
     if not dry_run:
         troubles: dict[tuple[str, str], Trouble | None] = {}
@@ -125,7 +125,7 @@ async def _collect_lacking(findings: Sequence[Finding], run: CollectionRun) -> l
     ]
 
 
-async def _entry_result(
+async def _summarize_entry(
     finding: Finding, outcomes: Sequence[Outcome], coverages: Mapping[str, Coverage], run: CollectionRun
 ) -> dict[str, Any]:
     """The result of an entry in the report."""
@@ -139,7 +139,7 @@ async def _entry_result(
     plan = Plan(finding.entry, chunks, skipped=finding.skipped, warnings=finding.warnings)
     whole = scope_of(finding.entry)
     return {
-        **entry_result(plan, outcomes, coverages),
+        **summarize_entry(plan, outcomes, coverages),
         "chunks": len(chunks) + finding.snapshot,
         "gaps": [part.describe_within(whole) for part in finding.gaps],
         "revisions": [part.describe_within(whole) for part in finding.revisions],
@@ -159,11 +159,11 @@ def monitor_report(results: Sequence[EntryResult], period: Period, dry_run: bool
     - `statistics`: `entries`, `gaps` and `revisions`, `late` entries, requested `chunks`, `successful_chunks`,
       `failed_chunks`, `open` (entries of which data is still missing)
     - `summary`: `rows`, `bytes`, `seconds`
-    - `results` per entry: as `flows.run.filling.entry_result` describes, and `gaps`, `revisions`, `scopes` (what files
-      were not asked for, and where that is not certain), `waiting` (periods that failed before: `period`, `attempts`,
-      `last`, `next`, `error`), `late` (the scheduled run that wrote no file, or null), `unpublished` (the first holes
-      of the upstream itself: `period`, `series`, `file`), the number of `unpublished_periods`, `problem` (which files
-      cannot be read, and the fix, or null)
+    - `results` per entry: as `flows.run.filling.summarize_entry` describes, and `gaps`, `revisions`, `scopes` (parts of
+      the entry that files were not requested for, or perhaps not), `waiting` (periods that failed before: `period`,
+      `attempts`, `last`, `next`, `error`), `late` (the scheduled run that wrote no file, or null), `unpublished` (the
+      first holes of the upstream itself: `period`, `series`, `file`), the number of `unpublished_periods`, `problem`
+      (which files cannot be read, and the fix, or null)
 
     A dry run never fails, as it requests nothing.
     """
@@ -171,7 +171,7 @@ def monitor_report(results: Sequence[EntryResult], period: Period, dry_run: bool
     totals = sum_results(results, "rows", "bytes", "chunks", "collected", "failed")
     return RunReport(
         LAYOUT,
-        pipeline_status(len(open_results), len(results) - len(open_results)),
+        choose_status(len(open_results), len(results) - len(open_results)),
         results,
         {"rows": totals["rows"], "bytes": totals["bytes"], "seconds": round(seconds, 3)},
         {
@@ -244,11 +244,11 @@ def _write_headline(report: Mapping[str, Any]) -> str:
     )
 
 
-def _entry_status(result: EntryResult) -> str:
+def _choose_entry_status(result: EntryResult) -> str:
     return "open" if is_open(result) else "skipped" if result["skipped"] else "ok"
 
 
-def _entry_note(result: EntryResult) -> str:
+def _write_note(result: EntryResult) -> str:
     """What is missing of an entry, on one line."""
     notes = [f"skipped: it {result['skipped']}"] if result["skipped"] else []
     notes += [f"late: the run of {result['late']} wrote no file"] if result["late"] else []
@@ -274,11 +274,11 @@ LAYOUT = ReportLayout(
     _write_headline,
     (
         Column("entry", "name"),
-        Column("", _entry_status),
+        Column("", _choose_entry_status),
         Column("gaps", lambda result: len(result["gaps"])),
         Column("revisions", lambda result: len(result["revisions"])),
         Column("collected", lambda result: f"{result['collected']} of {result['chunks']}"),
         Column("rows", "rows"),
-        Column("note", _entry_note),
+        Column("note", _write_note),
     ),
 )

@@ -132,7 +132,7 @@ def write_markdown(report: dict[str, Any], lake: str) -> str:
         for series, rules in location["rejected"].items():
             counts = ", ".join(f"{count} {rule}" for rule, count in rules.items() if count)
             lines += ["", f"Rejected of {series}: {counts}"]
-        lines += _scaling_lines(name, location)
+        lines += _describe_scaling(name, location)
         for target, share in location["known_before"].items():
             if share:
                 lines += ["", f"{share:.1%} of the values of {target} were published before their window's t0"]
@@ -145,7 +145,7 @@ FURTHEST = 5
 """The number of columns whose largest scaled values are shown; the manifest has all."""
 
 
-def _scaling_lines(name: str, location: dict[str, Any]) -> list[str]:
+def _describe_scaling(name: str, location: dict[str, Any]) -> list[str]:
     """The columns of a location without a scale, and its largest scaled values, in deviations of the train hours."""
     lines = []
     if location["unscaled"]:

@@ -24,9 +24,9 @@ from flows.run.report import (
     EntryResult,
     ReportLayout,
     RunReport,
+    choose_status,
     describe_failure,
     finish,
-    pipeline_status,
     sum_results,
 )
 from flows.run.session import load_selected, name_entries, parse_time
@@ -116,7 +116,7 @@ def replay_report(results: Sequence[EntryResult], dry_run: bool, seconds: float)
     totals = sum_results(results, "collections", *COUNTS)
     return RunReport(
         LAYOUT,
-        pipeline_status(totals["failed"], totals["unchanged"] + totals["rewritten"]),
+        choose_status(totals["failed"], totals["unchanged"] + totals["rewritten"]),
         results,
         {**totals, "seconds": round(seconds, 3)},
         parameters={"dry_run": dry_run},

@@ -19,9 +19,9 @@ from flows.run.report import (
     EntryResult,
     ReportLayout,
     RunReport,
+    choose_status,
     describe_failure,
     finish,
-    pipeline_status,
     sum_results,
 )
 from flows.run.session import load_selected
@@ -95,7 +95,7 @@ def retention_report(results: Sequence[EntryResult], before: datetime, dry_run: 
     failed = sum(result["error"] is not None for result in results)
     return RunReport(
         LAYOUT,
-        pipeline_status(failed, len(results) - failed),
+        choose_status(failed, len(results) - failed),
         results,
         {**sum_results(results, "bodies", "bytes"), "seconds": round(seconds, 3)},
         parameters={"dry_run": dry_run, "before": before.isoformat(timespec="seconds")},

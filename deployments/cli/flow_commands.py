@@ -42,8 +42,8 @@ from flows.replay import LAYOUT as REPLAY_LAYOUT
 from flows.replay import replay
 from flows.retention import LAYOUT as RETENTION_LAYOUT
 from flows.retention import retention
-from flows.run.progress import watched
-from flows.run.report import ReportLayout, RunError, cell_text
+from flows.run.progress import watch_progress
+from flows.run.report import ReportLayout, RunError, format_cell
 from gridtide import sandbox as embedded
 from gridtide.config.loading import load
 from gridtide.entries.entry import Config
@@ -227,7 +227,7 @@ def show_report(layout: ReportLayout, report: Report) -> None:
     rows = layout.table(report)
     headings = [column.heading for column in layout.columns]
     numbers = [heading for heading in headings if any(not isinstance(row[heading], str) for row in rows)]
-    out.print(text_table(headings, [[cell_text(cell) for cell in row.values()] for row in rows], right=numbers))
+    out.print(text_table(headings, [[format_cell(cell) for cell in row.values()] for row in rows], right=numbers))
     out.print(layout.headline(report), soft_wrap=True)
 
 
@@ -263,7 +263,7 @@ def show_progress(title: str, durations: Durations | None = None) -> Iterator[No
             if durations is not None and 0 < total == completed:
                 durations[entry] += time.monotonic() - started
 
-        with watched(follow):
+        with watch_progress(follow):
             yield
 
 

@@ -15,7 +15,7 @@ from prefect.logging import get_run_logger
 
 from flows.run.cluster import connect_workers
 from flows.run.progress import Progress
-from flows.run.report import EntryResult, collection_result, sum_results
+from flows.run.report import EntryResult, sum_results, summarize_collection
 from gridtide.collect.holes import count_skipped
 from gridtide.coverage import failed_periods
 from gridtide.coverage.changed_series import find_changed_series
@@ -81,7 +81,7 @@ async def record_answers(
     coverages: dict[str, Coverage] = {}
     for entry, period in periods:
         entry_outcomes = [outcome for outcome in outcomes if outcome.entry.name == entry.name]
-        answers = [answer for outcome in entry_outcomes for answer in answered_periods(outcome)]
+        answers = [answer for outcome in entry_outcomes for answer in list_period_answers(outcome)]
         try:
             await failed_periods.note_answers(run.lake, entry, answers, run.stamp)
             coverage = await measure_coverage(run.lake, entry, period, run.stamp, checked.get(entry.name))
@@ -92,7 +92,7 @@ async def record_answers(
     return coverages
 
 
-def answered_periods(outcome: Outcome) -> list[PeriodAnswer]:
+def list_period_answers(outcome: Outcome) -> list[PeriodAnswer]:
     """The parts of the period of `outcome` that were answered, and the other parts with their reasons."""
     if outcome.period is None or isinstance(outcome.error, ClockError):  # the time of this failure is not known
         return []
@@ -105,7 +105,7 @@ def answered_periods(outcome: Outcome) -> list[PeriodAnswer]:
     return answered + holes
 
 
-def entry_result(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[str, Coverage]) -> dict[str, Any]:
+def summarize_entry(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[str, Coverage]) -> dict[str, Any]:
     """The result of the entry of `plan` in a report: `name`, the number of missing `chunks`, of `collected` and of
     `failed` ones, `rows`, `bytes`, `reused` (pages that an interrupted run stored), `files`, `covered` (the duration
     that the lake covered before, as text), `skipped` (why nothing was requested, or null), `skipped_records` (contents
@@ -113,7 +113,7 @@ def entry_result(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[str
     `period: text`), `missing` (the periods that are due and still not in the lake)."""
     entry = plan.entry
     entry_outcomes = [outcome for outcome in outcomes if outcome.entry.name == entry.name]
-    results = [collection_result(outcome) for outcome in entry_outcomes]
+    results = [summarize_collection(outcome) for outcome in entry_outcomes]
     collected = sum(result["error"] is None for result in results)
     skipped = count_skipped(Skipped(**record) for result in results for record in result["skipped"])
     return {

@@ -17,7 +17,7 @@ _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 
 @contextmanager
-def watched(watcher: Watcher) -> Iterator[None]:
+def watch_progress(watcher: Watcher) -> Iterator[None]:
     """Flows that are called in this context call `watcher` after each piece.
 
     The watcher is not a parameter of the flows, as Prefect records parameters and shows a form for them.

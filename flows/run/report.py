@@ -74,7 +74,7 @@ class ReportLayout:
 
     def text(self, report: Mapping[str, Any]) -> str:
         """`report` as text: the headline, and the table in aligned columns."""
-        table = [[cell_text(cell) for cell in row.values()] for row in self.table(report)]
+        table = [[format_cell(cell) for cell in row.values()] for row in self.table(report)]
         widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
         return "\n".join([self.headline(report), *lines])
@@ -123,7 +123,7 @@ async def finish(report: RunReport, error: type[RunError] = RunError) -> dict[st
     return content
 
 
-def pipeline_status(failures: int, successes: int) -> PipelineStatus:
+def choose_status(failures: int, successes: int) -> PipelineStatus:
     """`success` without failures; with failures `partial` if something succeeded, else `failed`."""
     return "success" if not failures else "partial" if successes else "failed"
 
@@ -151,7 +151,7 @@ def choose_error(outcomes: Sequence[Outcome]) -> type[RunError]:
     return RefusedError if refused else RunError
 
 
-def collection_result(outcome: Outcome) -> dict[str, Any]:
+def summarize_collection(outcome: Outcome) -> dict[str, Any]:
     """The result of one collection: `name`, `period`, `file`, `files`, `rows`, `bytes`, `upload_status`, `error`,
     `from_cache`, `reused` pages, `warnings`, `skipped` (contents of the answer that are not stored: `reason`, `count`
     and one `example` each) and `stages` with seconds and peak memory (MB).
@@ -187,10 +187,10 @@ def _upload_status(outcome: Outcome) -> str:
     return "success" if outcome.collected and outcome.collected["file"] else "skipped"
 
 
-def cell_text(cell: str | float) -> str:
+def format_cell(cell: str | float) -> str:
     """A cell as text; numbers have commas between thousands.
 
-    >>> cell_text(1200), cell_text(0.5), cell_text("ok")
+    >>> format_cell(1200), format_cell(0.5), format_cell("ok")
     ('1,200', '0.50', 'ok')
     """
     if isinstance(cell, float):

@@ -72,7 +72,7 @@ def parse_time(value: Any) -> datetime:
 
 
 @asynccontextmanager
-async def collecting(
+async def open_collection_run(
     config: Config | str | dict[str, Any],
     select: list[str] | None,
     lake: str | None,

@@ -8,7 +8,7 @@ import pytest
 from prefect.artifacts import Artifact
 
 from flows.backfill import backfill, backfill_report
-from flows.run.progress import watched
+from flows.run.progress import watch_progress
 from flows.run.report import RunError
 from gridtide import curated, sandbox
 from gridtide.config.loading import parse
@@ -153,7 +153,7 @@ async def test_a_failed_chunk_stops_no_other_and_is_asked_for_again(tmp_path: Pa
 async def test_a_watcher_is_told_of_every_chunk(tmp_path: Path) -> None:
     """A watcher gets the number of chunks at the start, then each finished chunk."""
     told: list[tuple[str, int, int]] = []
-    with watched(lambda name, done, pieces: told.append((name, done, pieces))):
+    with watch_progress(lambda name, done, pieces: told.append((name, done, pieces))):
         await backfill(START, END, config=config(tmp_path, api()))
     assert told == [("grid", done, 4) for done in range(5)]
 

@@ -26,7 +26,7 @@ import obstore
 import pandas  # noqa: F401  # Arrow imports it where it is installed; this and the next three before the forks, not in each
 
 import gridtide.observations.expectations  # noqa: F401
-from flows.run.filling import answered_periods
+from flows.run.filling import list_period_answers
 from gridtide import curated, sandbox
 from gridtide.collect.collection import collect
 from gridtide.collect.resume import Fetcher
@@ -253,7 +253,7 @@ async def _collected(run: CollectionRun, what: Plan) -> list[Exception]:
         Outcome(entry, chunk, error=error, collected=None if error else one.as_dict())
         for (entry, chunk), one, error in zip(what.chunks, done, errors, strict=True)
     ]
-    answers = [answer for outcome in outcomes for answer in answered_periods(outcome)]
+    answers = [answer for outcome in outcomes for answer in list_period_answers(outcome)]
     await failed_periods.note_answers(run.lake, what.entry, answers, run.stamp)
     return [error for error in errors if error]
 
