@@ -144,8 +144,8 @@ class PageCollector:
     def _fails_alone(self, request: Request, error: GridtideError, answers: int) -> bool:
         """Whether `error` concerns only `request`, so that the answers to the others are stored.
 
-        An upstream that refuses credentials before it has answered anything is not asked on, as it may lock them out; a
-        used-up quota, a wrong clock and a lake that cannot be written concern every request.
+        If an upstream refuses credentials before any answer, collection stops, because more requests may lock them out;
+        a used-up quota, a wrong clock and a lake that cannot be written concern every request.
         """
         if isinstance(error, QuotaError | StorageError | ClockError) or request.period is None or self.period is None:
             return False
@@ -186,8 +186,8 @@ class PageCollector:
         return parsed
 
     async def _keep_failed_body(self, request: Request, answer: Response, error: GridtideError) -> str | None:
-        """Keep a body that cannot be read, so that it can be looked at; its path. Of an answer that is asked for again,
-        the last body is kept."""
+        """Stores a body that cannot be read, for inspection, and returns its path. Of a response that is requested
+        again, the last body is kept."""
         if isinstance(error, PassingError) and answer.attempt < self.entry.retries:
             return None
         return await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)

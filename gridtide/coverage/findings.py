@@ -129,8 +129,8 @@ async def find_unpublished(
 async def _read_series(
     entry: Entry, period: Period, lake: Lake, wider_files: Collection[str]
 ) -> dict[str, npt.NDArray[np.int64]]:
-    """The interval starts of each series of `entry`, but not of those that only `wider_files` (paths) hold: they were
-    asked for more than the entry asks now, so that nothing says whether it asks for such a series."""
+    """Returns the interval starts of each series of `entry`, except those that only `wider_files` (paths) contain:
+    these were requested for a wider scope, so it is unknown whether the entry requests such a series."""
     if not wider_files:
         return starts_by_series(await curated.read(lake, [entry], period.start, period.end))
     import pyarrow as pa

@@ -22,7 +22,7 @@ from gridtide.sources.registry import in_chunks, scope_of, source
 class Plan:
     """The plan of one entry: the `chunks` to collect, or why it is `skipped`.
 
-    A chunk is a period with the entry that is asked for it: `entry`, or one that asks only for a part of its scope.
+    A chunk is a period with the entry to collect for it: `entry`, or one that requests only a part of its scope.
     """
 
     entry: Entry
@@ -37,9 +37,9 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *
     """Plans the parts of `period` that are due at `now` and not in `lake`, in chunks of at most `entry.chunk`; with
     `refresh`, everything that is due.
 
-    What failed for a reason that lasts is left to the monitor until it is worth asking again; the warnings name it.
-    Damaged files cover nothing, whatever their names say. The warnings name them, the files that cannot be read, and
-    those of which it is not certain what they answer. Raises `StorageError`.
+    Periods that failed for a lasting reason are left to the monitor until their next attempt; the warnings name them.
+    Damaged files cover nothing, whatever their names state. The warnings name them, the files that cannot be read, and
+    those for which it is uncertain what they answer. Raises `StorageError`.
     """
     skipped = why_not_asked(entry, period, now)
     if skipped:
@@ -66,7 +66,7 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *
 
 
 def cut_chunks(entry: Entry, parts: Sequence[Part], waiting: Sequence[Failure] = ()) -> list[tuple[Entry, Period]]:
-    """`parts` in chunks, each with the entry that is asked for it, without the periods that are `waiting`."""
+    """Returns `parts` in chunks, each with the entry to collect for it, without the periods that are `waiting`."""
     periods = [failure.period for failure in waiting]
     return [
         (narrow, chunk)

@@ -1,11 +1,11 @@
-"""Which parts of the scope of an entry its files answer, and for which periods; pure.
+"""Which parts of an entry's scope its files answer, and for which periods; pure.
 
 period        |--------------------------------|
 files         |--- A ---|          |--- A, B --|
-entry asks    A and B
+entry         A and B
 lacking       |--- B ---|-- A, B --|
 
-Rows of one key in several files are read once, so that files may overlap in period and scope.
+Rows with the same key in several files are read once, so files may overlap in period and scope.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gridtide.periods import Period, missing, union
 from gridtide.sources.registry import narrow_entry, scope_of
 
 NOT_NOTED = "do not say what was asked, and the entry is not as it was then"
-"""Why it cannot be told what a file of an older version answers."""
+"""Why it is unknown what a file of an older version answers."""
 
 READ_DIFFERENTLY = "were read with other settings than the entry has now, such as the time zone or the unit"
 
@@ -35,33 +35,33 @@ class Scoped(Protocol):
 
     @property
     def period(self) -> Period:
-        """For which interval starts."""
+        """The period of interval starts."""
         ...
 
     @property
     def scope(self) -> Scope:
-        """Which of what an entry may ask."""
+        """The part of what an entry may request."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is asked, or lacking: `scope` over `period`."""
+    """A requested or lacking part: `scope` over `period`."""
 
     period: Period
     scope: Scope
 
     def describe_within(self, whole: Scope) -> str:
-        """Its period, and its scope where that is not `whole`."""
+        """Returns its period, with its scope if that is not `whole`."""
         described = self.scope.describe_within(whole)
         return f"{self.period} of {described}" if described else str(self.period)
 
 
 @dataclass(frozen=True, slots=True)
 class FileAnswer:
-    """What the file at `path` answers: `scope` over `period`, as it was at `stamp`.
+    """What the file at `path` answers: `scope` over `period`, as of `stamp`.
 
-    `doubt` says why that is not certain; it is empty where it is.
+    `doubt` is the reason why that is uncertain; empty if it is certain.
     """
 
     path: str
@@ -73,29 +73,28 @@ class FileAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """The `periods` of a number of `files` that count as complete although that is not certain, for a `reason`."""
+    """The `periods` of a number of `files` that count as complete although that is uncertain, for a `reason`."""
 
     reason: str
     files: int
     periods: Sequence[Period]
 
     def describe(self, entry: str) -> str:
-        """What is not certain of the entry of this name, and how to be certain."""
+        """Describes what is uncertain about the entry of this name, and how to make it certain."""
         start, end = self.periods[0].start, self.periods[-1].end
         command = (
             f"gridtide backfill --start {start:%Y-%m-%dT%H:%M} --end {end:%Y-%m-%dT%H:%M} --select {entry} --refresh"
         )
-        number = "1 file" if self.files == 1 else f"{self.files} files"
-        return f"{number} of {Period(start, end)} {self.reason}; that counts as complete; to ask again: {command}"
+        file_count = "1 file" if self.files == 1 else f"{self.files} files"
+        return f"{file_count} of {Period(start, end)} {self.reason}; that counts as complete; to ask again: {command}"
 
 
 def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now: datetime) -> list[FileAnswer]:
-    """What each of `files` answers that is sound and holds observations of a period, as its contents in `checked` say.
+    """Returns what each sound file of `files` with observations of a period answers, by its contents in `checked`.
 
-    Its period is what had come when it was made, nothing if that is after `now`.
-
-    A file without contents there counts as an answer to all that `entry` asks, as does a file that does not say what
-    was asked.
+    The period is limited to what was available when the file was made; a file from after `now` answers nothing. A file
+    without contents in `checked`, and a file that does not state what was requested, count as answers to the whole
+    scope of `entry`.
     """
     whole, fingerprint = scope_of(entry), entry.fingerprint
     answers = []
@@ -115,7 +114,8 @@ def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now
 
 
 def _find_doubt(whole: Scope, scope: Scope) -> str:
-    """Why an answer to `scope` may not be one to `whole` where their values do not tell; empty if they do."""
+    """Returns why an answer to `scope` may not be an answer to `whole`, if their values do not tell; empty if they
+    do."""
     names = whole.values().keys() ^ scope.values().keys()
     if names:
         return f"were asked with other parameters ({', '.join(sorted(names))})"
@@ -123,7 +123,8 @@ def _find_doubt(whole: Scope, scope: Scope) -> str:
 
 
 def find_unanswered(parts: Iterable[Part], answers: Iterable[Scoped]) -> list[Part]:
-    """What of `parts` none of `answers` answers, as parts that share neither a period nor a combination of values."""
+    """Returns the parts of `parts` that no answer of `answers` covers; they share neither a period nor a combination of
+    values."""
     periods_by_scope: dict[Scope, list[Period]] = defaultdict(list)
     for answer in answers:
         periods_by_scope[answer.scope].append(answer.period)
@@ -135,18 +136,18 @@ def find_unanswered(parts: Iterable[Part], answers: Iterable[Scoped]) -> list[Pa
 
 
 def _subtract(part: Part, scope: Scope, answered: Sequence[Period]) -> list[Part]:
-    lacking = part.scope.without(scope)
-    if lacking == [part.scope]:
+    lacking_scopes = part.scope.without(scope)
+    if lacking_scopes == [part.scope]:
         return [part]
-    outside = missing(part.period, answered)
-    inside = missing(part.period, outside)
-    return [Part(period, part.scope) for period in outside] + [
-        Part(period, piece) for piece in lacking for period in inside
+    unanswered_periods = missing(part.period, answered)
+    answered_periods = missing(part.period, unanswered_periods)
+    return [Part(period, part.scope) for period in unanswered_periods] + [
+        Part(period, piece) for piece in lacking_scopes for period in answered_periods
     ]
 
 
 def join_parts(parts: Iterable[Part]) -> list[Part]:
-    """The same as `parts`, those of one scope joined where they touch, by period."""
+    """Returns `parts` by period, with touching parts of one scope joined."""
     periods_by_scope: dict[Scope, list[Period]] = defaultdict(list)
     for part in parts:
         periods_by_scope[part.scope].append(part.period)
@@ -155,7 +156,7 @@ def join_parts(parts: Iterable[Part]) -> list[Part]:
 
 
 def find_doubts(whole: Part, answers: Sequence[FileAnswer]) -> list[Doubt]:
-    """Where `whole` counts as answered only by answers that are not certain."""
+    """Finds where `whole` counts as answered only because of uncertain answers."""
     uncertain = [part.period for part in find_unanswered([whole], certain_answers(answers))]
     by_reason: dict[str, list[FileAnswer]] = defaultdict(list)
     for answer in answers:
@@ -168,7 +169,7 @@ def find_doubts(whole: Part, answers: Sequence[FileAnswer]) -> list[Doubt]:
 
 
 def find_partial(whole: Part, answers: Sequence[FileAnswer]) -> list[Part]:
-    """What files were not asked for although they answer its period."""
+    """Finds what was not requested in files, although they answer its period."""
     periods = [answer.period for answer in answers]
     return [
         Part(period, hole.scope)
@@ -178,32 +179,33 @@ def find_partial(whole: Part, answers: Sequence[FileAnswer]) -> list[Part]:
 
 
 def describe_scopes(entry: str, whole: Part, answers: Sequence[FileAnswer]) -> list[str]:
-    """What the files of the entry of this name were not asked for of `whole`, and where that is not certain."""
-    partial = [
+    """Describes which part of `whole` was not requested in the files of the entry of this name, and where that is
+    uncertain."""
+    unrequested = [
         (part.period, part.scope.describe_within(whole.scope) or "what the entry asks now")
         for part in find_partial(whole, answers)
     ]
-    lacking = [f"{period}: the files were not asked for {described}" for period, described in partial]
+    lacking = [f"{period}: the files were not asked for {described}" for period, described in unrequested]
     return lacking + [doubt.describe(entry) for doubt in find_doubts(whole, answers)]
 
 
 def certain_answers(answers: Iterable[FileAnswer]) -> list[FileAnswer]:
-    """Those of `answers` that say what was asked and how it was read."""
+    """Returns the `answers` that state what was requested and how it was read."""
     return [answer for answer in answers if not answer.doubt]
 
 
 def narrow_parts(entry: Entry, parts: Sequence[Part]) -> list[tuple[Entry, Period]]:
-    """The periods of `parts`, each with an entry that asks for just its scope; all of them together ask nothing twice.
+    """Returns the periods of `parts`, each with an entry that requests exactly its scope; together they request nothing
+    twice.
 
-    Where the upstream of `entry` cannot be asked for a part alone, it is `entry`, and other parts of that period are
-    not asked besides.
+    If the upstream of `entry` cannot be asked for a part alone, the period gets `entry` itself, and no other parts.
     """
     narrowed = [(part.period, narrow_entry(entry, part.scope)) for part in parts]
-    whole = union(period for period, entries in narrowed if not entries)
-    pieces = [
+    whole_periods = union(period for period, entries in narrowed if not entries)
+    narrowed_periods = [
         (narrow, period)
         for part_period, entries in narrowed
-        for period in missing(part_period, whole)
+        for period in missing(part_period, whole_periods)
         for narrow in entries
     ]
-    return sorted([*((entry, period) for period in whole), *pieces], key=lambda piece: piece[1])
+    return sorted([*((entry, period) for period in whole_periods), *narrowed_periods], key=lambda piece: piece[1])

@@ -1,7 +1,8 @@
-"""What a store lists; also where it has names that the store library refuses, which fail its own listing as a whole.
+"""Lists the content of a store, including names that the store library refuses, which make its own listing fail as a
+whole.
 
-Such names hold control characters, bytes that are no UTF-8, or parts that are empty, `.` or `..`. No file of a lake has
-one; they are passed over and named.
+Such names contain control characters, bytes that are not UTF-8, or parts that are empty, `.` or `..`. No file of a lake
+has such a name; they are ignored and named in a warning.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 REFUSED = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
-"""Control characters, and what stands for bytes that are no UTF-8."""
+"""Control characters, and the characters that stand for bytes that are not UTF-8."""
 
 PASSING = (errno.ENOENT, errno.ELOOP)
-"""Errors of a file that is gone, of a link that leads nowhere, and of one that leads to itself."""
+"""Errors of a missing file, of a broken link, and of a link to itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """What a store says of the file at `path` without opening it; `e_tag` changes when its content does."""
+    """What a store knows of the file at `path` without opening it; `e_tag` changes with the content."""
 
     path: str
     size: int
@@ -39,34 +40,34 @@ class Object:
 
 @dataclass
 class FolderContent:
-    """The paths of the folders, and the files, that lie in a folder; `refused` are the names that were passed over."""
+    """The paths of the folders and the files in a folder; `refused` are the names that were ignored."""
 
     folders: list[str] = field(default_factory=list)
     objects: list[Object] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
     def sort(self) -> FolderContent:
-        """The same, with folders and files by path."""
+        """Returns the content with folders and files sorted by path."""
         return FolderContent(
             sorted(self.folders), sorted(self.objects, key=lambda file: file.path), sorted(self.refused)
         )
 
 
 ListFolder = Callable[[str, bool], FolderContent]
-"""Lists a folder, "" for the whole store, with its subfolders if asked; passes over names that are refused."""
+"""Lists a folder, "" for the whole store, with its subfolders if requested; ignores refused names."""
 
 
 def is_readable(path: str) -> bool:
-    """Whether the store library reads the file at `path`.
+    r"""Whether the store library can read the file at `path`.
 
-    >>> is_readable("eia/ü [1].csv"), is_readable("eia/a\\nb.csv"), is_readable("eia//a.csv")
+    >>> is_readable("eia/ü [1].csv"), is_readable("eia/a\nb.csv"), is_readable("eia//a.csv")
     (True, False, False)
     """
     return not REFUSED.search(path) and {"", ".", ".."}.isdisjoint(path.split("/"))
 
 
 def list_store(client: ObjectStore, folder: str, recursive: bool) -> FolderContent:
-    """As the store library lists `folder`; raises what it raises, `InvalidPathError` for a name that it refuses."""
+    """Lists `folder` by the store library; raises its errors, such as `InvalidPathError` for a name that it refuses."""
     prefix = folder or None
     if recursive:
         folders, files = [], obstore.list(client, prefix).collect()
@@ -78,9 +79,9 @@ def list_store(client: ObjectStore, folder: str, recursive: bool) -> FolderConte
 
 
 def list_local_folder(root: str, folder: str, recursive: bool) -> FolderContent:
-    """`folder` of the store whose files are in `root` on this machine, as the store library lists it otherwise.
+    """Lists `folder` of the store with files in the local folder `root`, in the same way as the store library.
 
-    Raises `OSError` for what cannot be looked at.
+    Raises `OSError` for anything that cannot be read.
     """
     listing = FolderContent()
     _scan_folder(root, folder, recursive, listing, ())
@@ -88,7 +89,7 @@ def list_local_folder(root: str, folder: str, recursive: bool) -> FolderContent:
 
 
 def _scan_folder(root: str, folder: str, recursive: bool, listing: FolderContent, above: tuple[int, ...]) -> None:
-    """Add what is in `folder` to `listing`; `above` are the inodes of the folders around it."""
+    """Adds the content of `folder` to `listing`; `above` are the inodes of its parent folders."""
     for name in _list_names(os.path.join(root, folder)):  # noqa: PTH118  # names may be no text
         path = f"{folder}/{name}" if folder else name
         try:
@@ -117,17 +118,17 @@ def _list_names(folder: str) -> list[str]:
 
 
 def _is_staged(name: str) -> bool:
-    """Whether `name` is that of a file which the store library is still writing."""
+    """Whether `name` is the name of a file that the store library is still writing."""
     return name.rpartition("#")[2].isdigit() and "#" in name
 
 
 def _describe_file(path: str, status: os.stat_result) -> Object:
-    tag = f'"{status.st_ino:x}-{status.st_mtime_ns // 1000:x}-{status.st_size:x}"'  # as the store library makes it
-    return Object(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC), tag)
+    e_tag = f'"{status.st_ino:x}-{status.st_mtime_ns // 1000:x}-{status.st_size:x}"'  # as the store library makes it
+    return Object(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC), e_tag)
 
 
 def list_bucket(client: Any, bucket: str, prefix: str, folder: str, recursive: bool) -> FolderContent:
-    """`folder` below `prefix` of `bucket`, as `client` of boto3 lists it; raises `OSError` where S3 gives no answer."""
+    """Lists `folder` below `prefix` of `bucket` with the boto3 `client`; raises `OSError` if S3 does not answer."""
     root = f"{prefix}/" if prefix else ""
     listing = FolderContent()
     for page in _list_pages(client, bucket, f"{root}{folder}/" if folder else root, recursive):
@@ -144,7 +145,7 @@ def list_bucket(client: Any, bucket: str, prefix: str, folder: str, recursive: b
 
 
 def _marks_folder(path: str) -> bool:
-    """Whether `path` is that of an empty object which stands for a folder, such as `eia/`."""
+    """Whether `path` is that of an empty object that stands for a folder, such as `eia/`."""
     return not path or (path.endswith("/") and is_readable(path[:-1]))
 
 

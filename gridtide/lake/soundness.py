@@ -50,7 +50,7 @@ class CheckedFiles:
 async def check_files(
     lake: Lake, files: Sequence[File], period: Period, before: CheckedFiles | None = None
 ) -> CheckedFiles:
-    """What is wrong with those of `files` whose names overlap `period`. What was checked `before` is not read again."""
+    """Checks the `files` whose names overlap `period`. Files that were checked `before` are not read again."""
     before = before or CheckedFiles()
     within = [file for file in files if file.period and file.period.overlaps(period)]
     unread = [file for file in within if file.path not in before.contents and file.path not in before.damaged]

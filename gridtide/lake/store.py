@@ -148,7 +148,7 @@ class ByteStore:
         await self.prune([folder, *map(str, PurePosixPath(folder).parents[:-1])])
 
     async def _list(self, folder: str, *, recursive: bool) -> FolderContent:
-        """What is in `folder`; names that the store library refuses are passed over, with a warning."""
+        """Lists the content of a folder; names that the store library refuses are ignored, with a warning."""
         with translate_errors(folder, f"cannot be listed in {self.uri}"):
             try:
                 return await run_blocking(list_store, self.client, folder, recursive)
@@ -180,7 +180,7 @@ def read_local_file(path: str, folder: str, last: int | None) -> bytes:
 
 
 def _probe_name() -> str:
-    """A name that no file has; readers of a lake pass over hidden files."""
+    """Returns a name that no file has; readers of a lake ignore hidden files."""
     return f".probe-{os.urandom(8).hex()}"
 
 

@@ -1,4 +1,4 @@
-"""What a source leaves out of an answer, counted."""
+"""Counts what a source leaves out of a response."""
 
 from __future__ import annotations
 
@@ -13,37 +13,38 @@ if TYPE_CHECKING:
     import numpy as np
 
 NO_NUMBER = "not a number"
-"""Why a cell of a column of numbers is not stored."""
+"""Why a cell in a column of numbers is not stored."""
 
 NOT_READ = "columns that are not read"
-"""Why the cells of a column are not stored that a source does not know."""
+"""Why the cells of a column that the source does not know are not stored."""
 
 
 class LeftOut:
-    """What is not stored of an answer: by reason how many records or cells, and the first of them with its place."""
+    """What is not stored of a response: by reason, the number of records or cells, and the first of them with its
+    position."""
 
     def __init__(self) -> None:
         self._by_reason: dict[str, Skipped] = {}
 
     def add(self, reason: str, example: str, count: int = 1) -> None:
-        """Count `count` records or cells, of which `example` is the first."""
+        """Counts `count` records or cells, of which `example` is the first."""
         first = self._by_reason.get(reason)
         self._by_reason[reason] = (
             replace(first, count=first.count + count) if first else Skipped(reason, count, example)
         )
 
     def first_of(self, reason: str) -> str | None:
-        """The example of `reason`, None where nothing was left out because of it."""
+        """Returns the example of `reason`, or None if nothing was left out for it."""
         first = self._by_reason.get(reason)
         return first.example if first else None
 
     def list_skipped(self) -> Sequence[Skipped]:
-        """All that was counted."""
+        """Returns everything that was counted."""
         return tuple(self._by_reason.values())
 
 
 def to_numbers(values: Sequence[str | float | None]) -> np.ndarray:
-    """`values` as floats, shape (values,): NaN for a null, an infinity for what is not a number."""
+    """Converts `values` to floats, shape (values,): NaN for a null, an infinity for anything that is not a number."""
     import numpy as np
 
     try:
