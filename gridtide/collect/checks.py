@@ -202,7 +202,7 @@ class PageChecks:
             if period is None:
                 raise error
             self._open_hole(period, error)
-            self.failed_roots |= {part.root for part in self.slices if part.request.period == period}
+            self.failed_roots |= {row_slice.root for row_slice in self.slices if row_slice.request.period == period}
 
     def _drop_repeats(self) -> int:
         """Removes keys that several pages share, and returns the number of exact duplicates; each page is distinct
@@ -216,15 +216,15 @@ class PageChecks:
         owners = self._owner_numbers()[repeats.rows]
         dropped = [row_slice.rows - int((owners == number).sum()) for number, row_slice in enumerate(self.slices)]
         if not repeats.refused:  # conflicts are counted as such, not as missing rows
-            for row_slice, count in zip(self.slices, dropped, strict=True):
-                self.repeats[row_slice.request.period] += count
+            for row_slice, dropped_count in zip(self.slices, dropped, strict=True):
+                self.repeats[row_slice.request.period] += dropped_count
         if repeats.conflicts.num_rows:
             self.skipped.append(conflict_skipped(repeats.refused, self.entry, repeats.describe_first_conflict()))
             if self.entry.conflict not in ("first", "last") and self.period:
                 self.holes += conflict_holes(repeats.conflicts, self.entry, self.period)
         self.slices = [
-            replace(row_slice, rows=row_slice.rows - count)
-            for row_slice, count in zip(self.slices, dropped, strict=True)
+            replace(row_slice, rows=row_slice.rows - dropped_count)
+            for row_slice, dropped_count in zip(self.slices, dropped, strict=True)
         ]
         self.draft.__exit__(None, None, None)
         self.draft = self._new_draft(self.period)
@@ -235,7 +235,7 @@ class PageChecks:
         """Returns the number of the slice that each row of the draft belongs to, shape (rows,)."""
         import numpy as np
 
-        return np.repeat(np.arange(len(self.slices)), [part.rows for part in self.slices])
+        return np.repeat(np.arange(len(self.slices)), [row_slice.rows for row_slice in self.slices])
 
     def _split_at_holes(self) -> list[Draft]:
         """Splits the draft at the holes, without failed rows. Raises the error of a hole if nothing is left to

@@ -78,7 +78,7 @@ class Collected:
             "period": str(self.period) if self.period else None,
             "answered": [str(part) for part in self.answered],
             "holes": [hole.as_dict() for hole in self.holes],
-            "skipped": [item.as_dict() for item in self.skipped],
+            "skipped": [skipped_item.as_dict() for skipped_item in self.skipped],
             "created": self.created,
             "requests": self.requests,
             "retries": self.retries,
@@ -88,36 +88,39 @@ class Collected:
         }
 
 
-def merge_collected(parts: Sequence[Collected]) -> Collected:
-    """Combines the results of `parts` of one period."""
-    if len(parts) == 1:
-        return parts[0]
-    files = tuple(file for part in parts for file in part.files)
-    answered = union(period for part in parts for period in part.answered)
-    holes = tuple(hole for part in parts for hole in part.holes)
+def merge_collected(collections: Sequence[Collected]) -> Collected:
+    """Combines the results of `collections` of one period."""
+    if len(collections) == 1:
+        return collections[0]
+    files = tuple(file for collection in collections for file in collection.files)
+    answered = union(period for collection in collections for period in collection.answered)
+    holes = tuple(hole for collection in collections for hole in collection.holes)
     stages = {
         name: Effort(
-            sum(part.stages[name].seconds for part in parts if name in part.stages),
-            max((part.stages[name].peak_mb for part in parts if name in part.stages), default=0.0),
+            sum(collection.stages[name].seconds for collection in collections if name in collection.stages),
+            max(
+                (collection.stages[name].peak_mb for collection in collections if name in collection.stages),
+                default=0.0,
+            ),
         )
         for name in STAGES
     }
     return Collected(
-        parts[0].entry,
+        collections[0].entry,
         files[0] if files else None,
-        sum(part.rows for part in parts),
-        sum(part.bytes for part in parts),
+        sum(collection.rows for collection in collections),
+        sum(collection.bytes for collection in collections),
         answered[0] if len(answered) == 1 and not holes else None,
-        any(part.created for part in parts),
-        sum(part.requests for part in parts),
-        sum(part.retries for part in parts),
-        sum(part.reused for part in parts),
-        tuple(warning for part in parts for warning in part.warnings),
+        any(collection.created for collection in collections),
+        sum(collection.requests for collection in collections),
+        sum(collection.retries for collection in collections),
+        sum(collection.reused for collection in collections),
+        tuple(warning for collection in collections for warning in collection.warnings),
         stages,
         files,
         tuple(answered),
         holes,
-        tuple(count_skipped(item for part in parts for item in part.skipped)),
+        tuple(count_skipped(skipped_item for collection in collections for skipped_item in collection.skipped)),
     )
 
 

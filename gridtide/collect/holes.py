@@ -137,16 +137,16 @@ def merge_equal(requests: Iterable[Request]) -> list[Request]:
     return merged
 
 
-def _join_requests(earlier: Request, later: Request) -> Request | None:
+def _join_requests(earlier_request: Request, later_request: Request) -> Request | None:
     """Returns one request for both periods, None if there is a gap between them."""
-    if not request_touches(earlier.period, later.period) or not request_touches(
-        earlier.whole_period, later.whole_period
+    if not request_touches(earlier_request.period, later_request.period) or not request_touches(
+        earlier_request.whole_period, later_request.whole_period
     ):
         return None
     return replace(
-        earlier,
-        period=_span_periods(earlier.period, later.period),
-        whole_period=_span_periods(earlier.whole_period, later.whole_period),
+        earlier_request,
+        period=_span_periods(earlier_request.period, later_request.period),
+        whole_period=_span_periods(earlier_request.whole_period, later_request.whole_period),
     )
 
 

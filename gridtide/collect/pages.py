@@ -60,14 +60,14 @@ class PageCollector:
         with ExitStack() as stack:
             checks = None
             async with aclosing(pages):
-                async for root, request, page in pages:
+                async for root_number, request, page in pages:
                     await arrow_import
                     with self._time_stage("write"):
                         checks = checks or stack.enter_context(PageChecks(self.entry, self.period))
                         if isinstance(page, GridtideError):
-                            checks.fail(root, request, page)
+                            checks.fail(root_number, request, page)
                         else:
-                            await run_computing(checks.add, root, request, page)
+                            await run_computing(checks.add, root_number, request, page)
             with self._time_stage("write"):
                 checks = checks or stack.enter_context(PageChecks(self.entry, self.period))
                 drafts = await run_computing(checks.complete)
@@ -123,23 +123,23 @@ class PageCollector:
         try:
             while waiting or running:
                 while waiting and len(running) < 2 * self.entry.concurrency:
-                    root, request = waiting.popleft()
-                    running.append((root, request, asyncio.create_task(self._fetch_page(request, read))))
-                root, request, task = running.popleft()
+                    root_number, request = waiting.popleft()
+                    running.append((root_number, request, asyncio.create_task(self._fetch_page(request, read))))
+                root_number, request, page_task = running.popleft()
                 try:
-                    page = await task
+                    page = await page_task
                 except GridtideError as error:
                     if not self._fails_alone(request, error, answers):
                         raise
                     page = error
                 else:
                     answers += 1
-                    waiting.extend((root, following) for following in page.following)
-                yield root, request, page
+                    waiting.extend((root_number, following) for following in page.following)
+                yield root_number, request, page
         finally:
-            for _, _, task in running:
-                task.cancel()
-            await asyncio.gather(*(task for _, _, task in running), return_exceptions=True)
+            for _, _, page_task in running:
+                page_task.cancel()
+            await asyncio.gather(*(page_task for _, _, page_task in running), return_exceptions=True)
 
     def _fails_alone(self, request: Request, error: GridtideError, answers: int) -> bool:
         """Whether `error` concerns only `request`, so that the answers to the others are stored.

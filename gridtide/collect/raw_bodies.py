@@ -76,8 +76,8 @@ async def list_answers(lake: Lake, chosen: Iterable[KeptCollection]) -> dict[str
     """Returns the path of the newest body for each request of the `chosen` collections, the newest last."""
     answers: dict[str, str] = {}
     for collection in chosen:
-        _, bodies = await lake.store.listing(collection.folder)
-        numbered = [(_body_number(body.path), body.path) for body in bodies]
+        _, collection_bodies = await lake.store.listing(collection.folder)
+        numbered = [(_body_number(body.path), body.path) for body in collection_bodies]
         answers.update(
             {path.rpartition("/")[2].partition("-")[0].removesuffix(".zst"): path for _, path in sorted(numbered)}
         )
@@ -94,10 +94,10 @@ def collection_folder(entry: Entry, stamp: datetime, period: Period | None) -> s
 def parse_collection_folder(entry: Entry, folder: str) -> KeptCollection | None:
     """Parses the name of `folder`; None if it does not belong to the entry. It may lie beside the folders of
     periods."""
-    name = parse_folder_name(folder.rpartition("/")[2])
-    if name is None or name.prefix != entry.file_prefix:
+    parsed_name = parse_folder_name(folder.rpartition("/")[2])
+    if parsed_name is None or parsed_name.prefix != entry.file_prefix:
         return None
-    collection = KeptCollection(folder, name.stamp, name.period)
+    collection = KeptCollection(folder, parsed_name.stamp, parsed_name.period)
     snapshot_folder = f"raw/{entry.output_folder}/{folder.rpartition('/')[2]}"
     return (
         collection

@@ -138,8 +138,8 @@ class Lake:
         now = datetime.now(UTC)
         superseded_moments: dict[str, datetime] = {}
         (_, stored), removed = await asyncio.gather(self.store.listing(folder), self._read_removed(folder, prefix))
-        for item in stored:
-            name = item.path.rpartition("/")[2]
+        for listed_file in stored:
+            name = listed_file.path.rpartition("/")[2]
             if name.startswith(".") or name.endswith(SIDECAR):
                 continue
             parsed = parse_name(name)
@@ -152,7 +152,7 @@ class Lake:
             elif parsed is None:
                 foreign_names.append(name)
             elif parsed.prefix == prefix:
-                listing.append(File(item.path, parsed.stamp, parsed.period, parsed.extension, item.size))
+                listing.append(File(listed_file.path, parsed.stamp, parsed.period, parsed.extension, listed_file.size))
         present = {file.path for file in listing}
         listing += [file for file in removed if file.path not in present]
         if foreign_names:
@@ -340,9 +340,9 @@ def _apply_step(step: Callable[[S], T], paths: Iterable[str], items: Iterable[S]
     because the code of each step then leaves the processor's cache.
     """
     results = []
-    for path, item in zip(paths, items, strict=True):
+    for path, step_item in zip(paths, items, strict=True):
         try:
-            results.append(step(item))
+            results.append(step(step_item))
         except ValueError as error:
             raise _damaged_error(path, error) from error
     return results

@@ -40,7 +40,8 @@ def is_removed_name(name: str) -> bool:
 def encode_removed(files: Mapping[str, tuple[int, RemovedFile]]) -> bytes:
     """Encodes size and description of removed files, by path, as JSON."""
     entries = {
-        path: _Entry(size, removed.months, removed.metadata.as_texts()) for path, (size, removed) in files.items()
+        path: _Entry(file_size, removed.months, removed.metadata.as_texts())
+        for path, (file_size, removed) in files.items()
     }
     return msgspec.json.format(msgspec.json.encode(entries, order="sorted"), indent=1) + b"\n"
 
@@ -49,9 +50,11 @@ def decode_removed(body: bytes) -> list[File]:
     """Decodes the removed files that `encode_removed` wrote; raises `ValueError` if `body` is damaged."""
     files = []
     for path, entry in msgspec.json.decode(body, type=dict[str, _Entry]).items():
-        name = parse_name(path.rpartition("/")[2])
-        if name is None:
+        parsed_name = parse_name(path.rpartition("/")[2])
+        if parsed_name is None:
             raise ValueError(f"{path} is not the name of a lake file")
         removed = RemovedFile(Metadata.from_texts(entry.metadata), entry.months)
-        files.append(File(path, name.stamp, name.period, name.extension, entry.size, removed=removed))
+        files.append(
+            File(path, parsed_name.stamp, parsed_name.period, parsed_name.extension, entry.size, removed=removed)
+        )
     return files

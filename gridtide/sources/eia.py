@@ -186,8 +186,8 @@ def actual_status(status: int, body: bytes) -> int:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return status
-    code = document.get("code") if isinstance(document, dict) else None
-    return code if status >= 500 and code in (400, 404) else status
+    error_code = document.get("code") if isinstance(document, dict) else None
+    return error_code if status >= 500 and error_code in (400, 404) else status
 
 
 def _list_following(entry: Entry, request: Request, page: Page) -> list[Request]:
@@ -312,14 +312,14 @@ def _find_refusal(entry: Entry, body: bytes) -> GridtideError | None:
         return None
     error = container["error"]
     details = error if isinstance(error, dict) else {**container, "message": error}
-    code, message = (str(details.get(key) or "") for key in ("code", "message"))
-    description = ": ".join(text for text in (code, message) if text) or msgspec.json.encode(details).decode()
+    error_code, message = (str(details.get(key) or "") for key in ("code", "message"))
+    description = ": ".join(text for text in (error_code, message) if text) or msgspec.json.encode(details).decode()
     explanation = f"EIA answers an error instead of rows: {' '.join(description.split())[:300]}"
-    if code in ("429", "OVER_RATE_LIMIT"):
+    if error_code in ("429", "OVER_RATE_LIMIT"):
         return QuotaError(entry.name, explanation, 'Ask less often: lower the rates in "rate_limit"')
-    if code in ("401", "403") or code.startswith("API_KEY"):
+    if error_code in ("401", "403") or error_code.startswith("API_KEY"):
         return CredentialsError(entry.name, explanation, 'Check the credentials that "auth" names')
-    if code in ("400", "404", "NOT_FOUND"):
+    if error_code in ("400", "404", "NOT_FOUND"):
         return ConfigurationError(entry.name, explanation, 'Correct "url" or "params"')
     return UpstreamError(entry.name, explanation, "Try again later")
 
@@ -430,10 +430,10 @@ def _read_hour_ends(entry: Entry, labels: Iterable[str]) -> np.ndarray:
                 "Ask an hourly route; the daily ones return a row per time zone",
             )
     try:
-        hours = np.array(list(labels), "datetime64[h]")
+        label_hours = np.array(list(labels), "datetime64[h]")
     except ValueError as error:
         raise FormatError(entry.name, f"a period is not an hour such as '2024-01-01T00': {error}") from error
-    return hours.astype("datetime64[us]").astype(np.int64)
+    return label_hours.astype("datetime64[us]").astype(np.int64)
 
 
 def _read_values(

@@ -126,13 +126,13 @@ class ClockLabel(NamedTuple):
     of_day: bool = False
 
 
-def parse_label(text: str, time_format: str | None, day: date | None) -> ClockLabel:
-    """Parses `text` as a label; raises `ValueError` if it is not one.
+def parse_label(label_text: str, time_format: str | None, day: date | None) -> ClockLabel:
+    """Parses `label_text` as a label; raises `ValueError` if it is not one.
 
     >>> parse_label("2026-01-10T24:00", None, None).moment == parse_label("2026-01-11", None, None).moment
     True
     """
-    stripped = text.strip()
+    stripped = label_text.strip()
     is_second_pass = SECOND_PASS.search(stripped) is not None
     if is_second_pass:
         stripped = SECOND_PASS.sub("", stripped)
@@ -141,7 +141,7 @@ def parse_label(text: str, time_format: str | None, day: date | None) -> ClockLa
     if time_format == "dotnet":
         match = DOTNET.fullmatch(stripped)
         if match is None:
-            raise ValueError(f"{text!r} is no /Date(…)/")
+            raise ValueError(f"{label_text!r} is no /Date(…)/")
         return _since_1970(int(match[1]) * 1000)
     if time_format is not None:
         return _counted(_strptime(stripped, time_format), is_second_pass)
@@ -173,16 +173,16 @@ def _iso(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _strptime(text: str, time_format: str) -> datetime:
-    """Parses `text` by `time_format`; hour 24 is the next midnight, and 100 is the hour 01:00 of `%H%M`."""
-    if time_format.endswith("%H%M") and (short_hour := re.search(r"(?<!\d)(\d{1,3})$", text)):
-        text = text[: short_hour.start()] + short_hour[1].zfill(4)
+def _strptime(label_text: str, time_format: str) -> datetime:
+    """Parses `label_text` by `time_format`; hour 24 is the next midnight, and 100 is the hour 01:00 of `%H%M`."""
+    if time_format.endswith("%H%M") and (short_hour := re.search(r"(?<!\d)(\d{1,3})$", label_text)):
+        label_text = label_text[: short_hour.start()] + short_hour[1].zfill(4)
     try:
-        return datetime.strptime(text, time_format)  # local until its clock is known
+        return datetime.strptime(label_text, time_format)  # local until its clock is known
     except ValueError:
-        for match in re.finditer("24", text):
+        for match in re.finditer("24", label_text):
             try:
-                moment = datetime.strptime(f"{text[: match.start()]}00{text[match.end() :]}", time_format)
+                moment = datetime.strptime(f"{label_text[: match.start()]}00{label_text[match.end() :]}", time_format)
             except ValueError:
                 continue
             if (moment.hour, moment.minute, moment.second) == (0, 0, 0):
@@ -213,13 +213,13 @@ def _reads(text: str, time_format: str) -> bool:
         return False
 
 
-def zone_offset(text: str) -> int | ZoneInfo | None:
+def zone_offset(zone_text: str) -> int | ZoneInfo | None:
     """Parses the time zone beside a time: an offset in microseconds, an IANA zone, or None if it is neither.
 
     >>> [zone_offset(text) / HOUR_LENGTH for text in ("EST", "+05:30", "UTC-3")], zone_offset("?")
     ([-5.0, 5.5, -3.0], None)
     """
-    stripped = text.strip()
+    stripped = zone_text.strip()
     if stripped.upper() in OFFSETS:
         return round(OFFSETS[stripped.upper()] * HOUR_LENGTH)
     match = re.fullmatch(r"(?:UTC|GMT)?([+\-\u2212])(\d{1,2}):?(\d{2})?", stripped)
@@ -285,8 +285,8 @@ def both_passes(moments: np.ndarray, zone: ZoneInfo) -> tuple[np.ndarray, np.nda
     if zone.key == "UTC":
         return moments, moments
     offsets = np.empty((2, len(moments)), np.int64)
-    for index, moment in enumerate(moments.tolist()):
-        naive = (EPOCH + timedelta(microseconds=moment)).replace(tzinfo=None)
+    for index, local_moment in enumerate(moments.tolist()):
+        naive = (EPOCH + timedelta(microseconds=local_moment)).replace(tzinfo=None)
         for fold in (0, 1):
             offset = naive.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta(0)
             offsets[fold, index] = count_microseconds(offset)
@@ -295,18 +295,22 @@ def both_passes(moments: np.ndarray, zone: ZoneInfo) -> tuple[np.ndarray, np.nda
 
 def _row_offsets(local: np.ndarray, zones: Sequence[str | None]) -> np.ndarray:
     """Returns the offset of each of the rows `local` (rows,) from its own zone."""
-    offset_by_name: dict[str | None, int | ZoneInfo | None] = {name: zone_offset(name or "") for name in set(zones)}
+    offset_by_name: dict[str | None, int | ZoneInfo | None] = {
+        zone_name: zone_offset(zone_name or "") for zone_name in set(zones)
+    }
     offsets = np.empty(len(local), np.int64)
-    for row, (moment, name) in enumerate(zip(local.tolist(), zones, strict=True)):
-        offset = offset_by_name[name]
+    for row_number, (moment, zone_name) in enumerate(zip(local.tolist(), zones, strict=True)):
+        offset = offset_by_name[zone_name]
         if offset is None:
-            raise LabelError(row, f"timezone: {name!r} is no zone and no offset", 'Correct "timezone"')
+            raise LabelError(row_number, f"timezone: {zone_name!r} is no zone and no offset", 'Correct "timezone"')
         if isinstance(offset, ZoneInfo):
             first_pass, second_pass = both_passes(np.array([moment]), offset)
             if first_pass[0] != second_pass[0]:
-                raise LabelError(row, f"the label does not exist once in {offset.key}", "Ask for UTC, or for an offset")
+                raise LabelError(
+                    row_number, f"the label does not exist once in {offset.key}", "Ask for UTC, or for an offset"
+                )
             offset = int(moment - first_pass[0])
-        offsets[row] = offset
+        offsets[row_number] = offset
     return offsets
 
 

@@ -141,21 +141,21 @@ def _with_first(line: _Line, lines: Iterator[_Line]) -> Iterator[_Line]:
 
 def _end_of_rows(body: bytes, written: Csv) -> int:
     """Returns the end of the rows of `body`: before as many of its last lines as the `footer` has."""
-    end, footer, newline = len(body), written.footer, _newline(body)
-    while footer and end:
-        begin = body.rfind(newline, 0, max(end - 1, 0)) + 1
-        footer -= _is_row(body[begin:end].decode("utf-8", "replace"), written)
-        end = begin
-    return end
+    end_byte, footer, newline = len(body), written.footer, _newline(body)
+    while footer and end_byte:
+        begin = body.rfind(newline, 0, max(end_byte - 1, 0)) + 1
+        footer -= _is_row(body[begin:end_byte].decode("utf-8", "replace"), written)
+        end_byte = begin
+    return end_byte
 
 
 def _without_comments(rows: _Rows, written: Csv) -> _Rows:
     """Returns `rows` without comment lines; their first line is not one."""
-    mark = (written.comment or "").encode()
-    if rows.body.find(rows.newline + mark, rows.begin, rows.end) < 0:
+    comment_mark = (written.comment or "").encode()
+    if rows.body.find(rows.newline + comment_mark, rows.begin, rows.end) < 0:
         return rows
     body_lines = rows.body[rows.begin : rows.end].split(rows.newline)
-    body = rows.newline.join(line for line in body_lines if not line.startswith(mark))
+    body = rows.newline.join(line for line in body_lines if not line.startswith(comment_mark))
     return _Rows(body, 0, len(body), rows.names, rows.first_line, rows.delimiter)
 
 
@@ -187,7 +187,7 @@ def _first_rows(entry: str, lines: Sequence[str], written: Csv, delimiter: str) 
     return rows, reader.line_num
 
 
-def _refuse_header(entry: str, lines: Sequence[str], delimiter: str, columns: Sequence[str], fields: int) -> None:
+def _refuse_header(entry: str, lines: Sequence[str], delimiter: str, columns: Sequence[str], field_count: int) -> None:
     """Raises if the first line is not a header; if a later line is, the error says how to get to it."""
     expected_names = set(columns)
     for number, line in enumerate(lines[:200]):
@@ -203,7 +203,7 @@ def _refuse_header(entry: str, lines: Sequence[str], delimiter: str, columns: Se
                 )
                 happened = f"the first line of the CSV is {lines[0].strip()[:80]!r}, its header is line {number + 1}"
                 raise FormatError(entry, happened, f"Add {fix}")
-    if fields < 2:
+    if field_count < 2:
         happened = f"the body is neither JSON nor XML, nor CSV with a header: {lines[0][:80]!r}"
         raise FormatError(entry, happened, 'Name "delimiter", or pass over lines with "skip" or "comment"')
 
@@ -271,8 +271,8 @@ def _repaired(entry: str, rows: _Rows, written: Csv) -> tuple[_Rows, list[tuple[
     short_rows = []
     width = len(rows.names)
     sink = io.BytesIO()
-    text = io.TextIOWrapper(sink, "utf-8", newline="", write_through=True)
-    writer = csv.writer(text, delimiter=rows.delimiter, quotechar=written.quote, lineterminator="\n")
+    text_sink = io.TextIOWrapper(sink, "utf-8", newline="", write_through=True)
+    writer = csv.writer(text_sink, delimiter=rows.delimiter, quotechar=written.quote, lineterminator="\n")
     source = io.TextIOWrapper(io.BytesIO(memoryview(rows.body)[rows.begin : rows.end]), "utf-8", newline="")
     reader = csv.reader(source, delimiter=rows.delimiter, quotechar=written.quote, strict=True)
     try:

@@ -34,13 +34,13 @@ def load_json(entry: str, text: str) -> Any:
 
 
 def _load_lines(entry: str, lines: Sequence[str]) -> list[Any]:
-    values = []
-    for number, line in enumerate(lines, 1):
+    documents = []
+    for number, json_line in enumerate(lines, 1):
         try:
-            values.append(json.loads(line))
+            documents.append(json.loads(json_line))
         except ValueError as error:
             raise UpstreamError(entry, f"line {number} of the JSON lines is cut or broken: {error}") from error
-    return values
+    return documents
 
 
 def read_json(
@@ -240,8 +240,10 @@ class _JsonReader:
         if wrong_row is not None:
             happened = f"row {wrong_row + first_number} has {len(content[wrong_row])} fields, its header {len(names)}"
             raise FormatError(self.entry, happened, 'Correct "header"')
-        cells = {name: string_array([self._text(row[index]) for row in content]) for index, name in enumerate(names)}
-        return table_of_columns(cells, numbered("row", first_number))
+        text_columns = {
+            name: string_array([self._text(row[index]) for row in content]) for index, name in enumerate(names)
+        }
+        return table_of_columns(text_columns, numbered("row", first_number))
 
     def _names_fix(self, rows: Sequence[Sequence[Any]]) -> str:
         names = ", ".join(["time", "value", *(f"value {place}" for place in range(2, 100))][: len(rows[0])])
@@ -249,20 +251,22 @@ class _JsonReader:
 
     def columns(self, content: Any) -> CellTable:
         """Reads an object of equally long lists; its other values belong to all records."""
-        if not isinstance(content, dict) or not any(isinstance(cells, list) for cells in content.values()):
+        if not isinstance(content, dict) or not any(
+            isinstance(text_columns, list) for text_columns in content.values()
+        ):
             raise FormatError(
                 self.entry, f"layout: {self._where()} holds no object of lists", 'Correct "records" or "layout"'
             )
-        lists = {name: cells for name, cells in content.items() if isinstance(cells, list)}
-        lengths = {name: len(cells) for name, cells in lists.items()}
+        lists = {name: text_columns for name, text_columns in content.items() if isinstance(text_columns, list)}
+        lengths = {name: len(text_columns) for name, text_columns in lists.items()}
         if len(set(lengths.values())) > 1:
             counts = ", ".join(f"{name} has {count}" for name, count in lengths.items())
             raise FormatError(self.entry, f"layout: the columns are not equally long: {counts}", 'Correct "records"')
         row_count = next(iter(lengths.values()))
-        cells = {name: string_array([self._text(cell) for cell in column]) for name, column in lists.items()}
+        text_columns = {name: string_array([self._text(cell) for cell in column]) for name, column in lists.items()}
         scalars = {name: cell for name, cell in content.items() if not isinstance(cell, list | dict) and row_count}
-        cells |= {name: string_array([self._text(cell)] * row_count) for name, cell in scalars.items()}
-        return table_of_columns(cells, numbered("element"), frozenset(scalars))
+        text_columns |= {name: string_array([self._text(cell)] * row_count) for name, cell in scalars.items()}
+        return table_of_columns(text_columns, numbered("element"), frozenset(scalars))
 
     def keyed(self, content: Any) -> CellTable:
         """Reads an object of records, or of numbers, by their times, which become the column `key`."""
@@ -270,10 +274,10 @@ class _JsonReader:
             raise FormatError(self.entry, f"layout: {self._where()} holds no object", 'Correct "records" or "layout"')
         records = []
         for key, record in content.items():
-            cells = dict(self._leaves(record)) if isinstance(record, dict) else {"value": self._text(record)}
-            if KEY_COLUMN in cells:
+            record_cells = dict(self._leaves(record)) if isinstance(record, dict) else {"value": self._text(record)}
+            if KEY_COLUMN in record_cells:
                 raise FormatError(self.entry, f'layout: the record of {key!r} has a column "{KEY_COLUMN}" of its own')
-            records.append({KEY_COLUMN: str(key)} | cells)
+            records.append({KEY_COLUMN: str(key)} | record_cells)
         return table_of_records(records, numbered("record"))
 
     def _where(self) -> str:

@@ -74,10 +74,10 @@ def read_numbers(column: CellColumn, number_style: NumberStyle) -> ReadNumbers:
         values[rows] = _values(numbers_in_style)
         is_remaining[rows] = False
     rows = np.flatnonzero(is_remaining)
-    codes, texts = factorised(_take(column, rows))
-    numbers = [_number(text, number_style) for text in texts]
-    values[rows] = np.array([np.nan if number is None else number for number in numbers], np.float64)[codes]
-    unread[rows] = np.array([number is None for number in numbers], bool)[codes]
+    text_codes, distinct_texts = factorised(_take(column, rows))
+    numbers = [_number(text, number_style) for text in distinct_texts]
+    values[rows] = np.array([np.nan if number is None else number for number in numbers], np.float64)[text_codes]
+    unread[rows] = np.array([number is None for number in numbers], bool)[text_codes]
     unread &= ~absent
     return ReadNumbers(values, absent, unread, complete=not (absent.any() or unread.any()))
 
@@ -198,11 +198,11 @@ def _number(text: str | None, number_style: NumberStyle) -> float | None:
 
 def _is_null(text: str, number_style: NumberStyle) -> bool:
     """Whether `text` is one of the nulls that the entry names; numbers are compared as numbers."""
-    for mark in number_style.nulls:
-        if str(mark) == text:
+    for null_mark in number_style.nulls:
+        if str(null_mark) == text:
             return True
         number = parse_number(text, number_style.decimal, number_style.thousands)
-        if number is not None and not isinstance(mark, str) and number == mark:
+        if number is not None and not isinstance(null_mark, str) and number == null_mark:
             return True
     return False
 

@@ -103,11 +103,11 @@ def _total(entry: str, pages: Pages, answered: Answered) -> int | None:
 
 
 def _number(entry: str, key: str, path: str, document: Any) -> int:
-    value = _search(document, path)
+    field_value = _search(document, path)
     try:
-        return int(value)
+        return int(field_value)
     except (TypeError, ValueError) as error:
-        happened = f'{key}: "{path}" leads to {json.dumps(value)[:80]}, which is no number'
+        happened = f'{key}: "{path}" leads to {json.dumps(field_value)[:80]}, which is no number'
         raise FormatError(entry, happened, f'Correct "{key}"') from error
 
 
@@ -126,10 +126,10 @@ def _param(request: Request, name: str) -> str | None:
 def with_param(request: Request, name: str, value: str) -> Request:
     """Returns `request` with the parameter `name` set to `value`, replacing it wherever it was."""
     url_parts = urlsplit(request.url)
-    pairs = parse_qsl(url_parts.query, keep_blank_values=True)
+    query_pairs = parse_qsl(url_parts.query, keep_blank_values=True)
     url = request.url
-    if any(key == name for key, _ in pairs):
-        url = urlunsplit(url_parts._replace(query=urlencode([pair for pair in pairs if pair[0] != name])))
+    if any(key == name for key, _ in query_pairs):
+        url = urlunsplit(url_parts._replace(query=urlencode([pair for pair in query_pairs if pair[0] != name])))
     params = tuple(pair for pair in request.params if pair[0] != name)
     return replace(request, url=url, params=(*params, (name, value)))
 
@@ -179,32 +179,37 @@ def _quoted(name: str) -> str:
 
 
 def _more(
-    path: str, name: str, value: Any, fields: Mapping[str, Any], records: int
+    path: str, field_name: str, field_value: Any, fields: Mapping[str, Any], records: int
 ) -> tuple[str, dict[str, Any]] | None:
-    """Returns what the field `name` of `fields` says about further records, and the `pages` that request them; None if
-    it says nothing."""
-    field_path = f"{path}{_quoted(name)}"
-    if re.fullmatch(r"(?i)next(_?(page|url|link|href))?", name):
-        if isinstance(value, str) and re.match(r"https?:|/|\?", value):
-            return f'"{name}" names a next page', {"next": field_path}
-        if isinstance(value, dict) and isinstance(value.get("href"), str):
-            return f'"{name}" names a next page', {"next": f"{field_path}.href"}
-    if re.fullmatch(r"(?i)next_?(cursor|token|page_?token)|continuation_?token", name) and value:
-        return f'"{name}" names a next page', {"cursor": field_path, "param": re.sub(r"(?i)^next_?", "", name) or name}
-    if name == "links" and isinstance(value, list):
+    """Returns what the field `field_name` of `fields` says about further records, and the `pages` that request them;
+    None if it says nothing."""
+    field_path = f"{path}{_quoted(field_name)}"
+    if re.fullmatch(r"(?i)next(_?(page|url|link|href))?", field_name):
+        if isinstance(field_value, str) and re.match(r"https?:|/|\?", field_value):
+            return f'"{field_name}" names a next page', {"next": field_path}
+        if isinstance(field_value, dict) and isinstance(field_value.get("href"), str):
+            return f'"{field_name}" names a next page', {"next": f"{field_path}.href"}
+    if re.fullmatch(r"(?i)next_?(cursor|token|page_?token)|continuation_?token", field_name) and field_value:
+        return f'"{field_name}" names a next page', {
+            "cursor": field_path,
+            "param": re.sub(r"(?i)^next_?", "", field_name) or field_name,
+        }
+    if field_name == "links" and isinstance(field_value, list):
         next_links = [
-            link for link in value if isinstance(link, dict) and link.get("rel") == "next" and link.get("href")
+            link for link in field_value if isinstance(link, dict) and link.get("rel") == "next" and link.get("href")
         ]
         if next_links:
             return '"links" names a next page', {"next": f"{path}links[?rel=='next'].href | [0]"}
-    if not isinstance(value, int | str) or isinstance(value, bool) or not str(value).isdecimal():
+    if not isinstance(field_value, int | str) or isinstance(field_value, bool) or not str(field_value).isdecimal():
         return None
-    if PAGE_COUNTS.fullmatch(name) and int(value) > 1:
-        return f'"{name}" says {value} pages', {"page": "page", "last": field_path}
-    has_page_field = any(PAGE_FIELDS.fullmatch(other_name) for other_name in fields if other_name != name)
-    if (SURE_COUNTS.fullmatch(name) or (COUNT_FIELDS.fullmatch(name) and has_page_field)) and int(value) > records > 0:
+    if PAGE_COUNTS.fullmatch(field_name) and int(field_value) > 1:
+        return f'"{field_name}" says {field_value} pages', {"page": "page", "last": field_path}
+    has_page_field = any(PAGE_FIELDS.fullmatch(other_name) for other_name in fields if other_name != field_name)
+    if (SURE_COUNTS.fullmatch(field_name) or (COUNT_FIELDS.fullmatch(field_name) and has_page_field)) and int(
+        field_value
+    ) > records > 0:
         pages = {"offset": "offset", "limit": ["limit", max(records, 1)], "total": field_path}
-        return f'"{name}" says {value} records, {records} came', pages
+        return f'"{field_name}" says {field_value} records, {records} came', pages
     return None
 
 

@@ -96,18 +96,18 @@ def _at_path(entry: str, root: Element, path: str) -> tuple[Sequence[Element], S
     return elements, elements
 
 
-def _cells(entry: str, element: Element, number: int) -> dict[str, str]:
+def _cells(entry: str, record_element: Element, number: int) -> dict[str, str]:
     """Returns the cells of a record; raises `FormatError` if two have one name, because only one could be stored."""
-    cells: dict[str, str] = {}
-    for name, text in _texts(element):
-        if name in cells:
+    record_cells: dict[str, str] = {}
+    for name, text in _texts(record_element):
+        if name in record_cells:
             raise FormatError(
                 entry,
-                f"records: record {number}, <{element.tag}>, holds {name} more than once",
-                _repeated_fix(element, name.partition(".")[0]),
+                f"records: record {number}, <{record_element.tag}>, holds {name} more than once",
+                _repeated_fix(record_element, name.partition(".")[0]),
             )
-        cells[name] = text
-    return cells
+        record_cells[name] = text
+    return record_cells
 
 
 def _repeated_fix(element: Element, tag: str) -> str:
@@ -230,23 +230,23 @@ def _of_period(entry: str, period: Element, variable_sized: bool) -> Iterator[di
 
 
 def _position(entry: str, cells: dict[str, str]) -> int:
-    text = cells.get(POSITION, "")
-    if not text.isdecimal():
-        raise FormatError(entry, f"a point has the position {text!r}, which is no number")
-    return int(text)
+    content = cells.get(POSITION, "")
+    if not content.isdecimal():
+        raise FormatError(entry, f"a point has the position {content!r}, which is no number")
+    return int(content)
 
 
-def _duration(entry: str, text: str) -> timedelta:
-    match = _LENGTH.fullmatch(text)
+def _duration(entry: str, content: str) -> timedelta:
+    match = _LENGTH.fullmatch(content)
     if not match or not any(match.groups()):
-        raise FormatError(entry, f"a period has the resolution {text!r}, which is no duration of days or less")
+        raise FormatError(entry, f"a period has the resolution {content!r}, which is no duration of days or less")
     days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
-def _moment(entry: str, text: str | None) -> datetime:
+def _moment(entry: str, content: str | None) -> datetime:
     try:
-        moment = datetime.fromisoformat((text or "").strip())
+        moment = datetime.fromisoformat((content or "").strip())
     except ValueError as error:
-        raise FormatError(entry, f"a period begins or ends at {text!r}, which is no ISO 8601 time") from error
+        raise FormatError(entry, f"a period begins or ends at {content!r}, which is no ISO 8601 time") from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

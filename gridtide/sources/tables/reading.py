@@ -96,11 +96,11 @@ def _are_times(column: CellColumn) -> bool:
     """Whether all nonempty cells of `column` are ISO 8601 dates or times."""
     if pa.types.is_floating(column.type):
         return False
-    _, texts = factorised(column)
-    stripped_texts = [text.strip() for text in texts if text and text.strip()]
+    _, distinct_texts = factorised(column)
+    stripped_texts = [text.strip() for text in distinct_texts if text and text.strip()]
     return (
         bool(stripped_texts)
-        and len(stripped_texts) == len([text for text in texts if text is not None])
+        and len(stripped_texts) == len([text for text in distinct_texts if text is not None])
         and all(map(_is_iso, stripped_texts))
     )
 
@@ -117,8 +117,8 @@ def _is_iso(text: str) -> bool:
 def _time_fix(table: CellTable, columns: Sequence[str]) -> str:
     if not columns:
         for name in table.own:
-            _, texts = factorised(table.read([name])[name])
-            stripped_texts = [text.strip() for text in texts if text and text.strip()]
+            _, distinct_texts = factorised(table.read([name])[name])
+            stripped_texts = [text.strip() for text in distinct_texts if text and text.strip()]
             if stripped_texts and all(map(clocks.EPOCH_DIGITS.fullmatch, stripped_texts)):
                 return f'If it is {name}, add "time": {json.dumps(name, ensure_ascii=False)}'
             formats = clocks.proposed_formats(stripped_texts)
@@ -197,8 +197,8 @@ class _TableReader:
         cells = self.table.read(self.entry.time)
         is_blank = np.ones(self.table.rows, bool)
         for column in cells.values():
-            codes, texts = factorised(column)
-            is_blank &= np.array([not (text or "").strip() for text in texts], bool)[codes]
+            codes, distinct_texts = factorised(column)
+            is_blank &= np.array([not (text or "").strip() for text in distinct_texts], bool)[codes]
         return is_blank
 
     def _valued(self) -> np.ndarray:
@@ -247,10 +247,10 @@ class _TableReader:
             return None
         if name not in self.table.names:
             return np.full(self.table.rows, self._published_by_header(name))
-        codes, texts = factorised(self.table.read([name])[name])
+        codes, distinct_texts = factorised(self.table.read([name])[name])
         zone = ZoneInfo(self.entry.timezone)
         moments = []
-        for code, text in enumerate(texts):
+        for code, text in enumerate(distinct_texts):
             try:
                 moments.append(NOT_PUBLISHED if is_nothing(text) else _moment(str(text), self.entry.time_format, zone))
             except (ValueError, OverflowError) as error:

@@ -77,11 +77,11 @@ def refuse_unnamed_labels(
         happened = f"{len(repeated)} records have the same times, because {time[0]} holds only days"
         raise FormatError(entry.name, happened, fix)
     for column in columns:
-        codes, texts = factorised(cells[column])
-        is_label = len(set(codes.tolist())) * 2 <= len(codes) or len(codes) <= 4
-        pair_count = np.unique(np.stack([groups[repeated], codes[repeated]]), axis=1).shape[1]
-        if is_label and pair_count == len(repeated) and len(set(codes[repeated].tolist())) > 1:
-            first, second = (texts[code] for code in list(dict.fromkeys(codes[repeated].tolist()))[:2])
+        column_codes, distinct_texts = factorised(cells[column])
+        is_label = len(set(column_codes.tolist())) * 2 <= len(column_codes) or len(column_codes) <= 4
+        pair_count = np.unique(np.stack([groups[repeated], column_codes[repeated]]), axis=1).shape[1]
+        if is_label and pair_count == len(repeated) and len(set(column_codes[repeated].tolist())) > 1:
+            first, second = (distinct_texts[code] for code in list(dict.fromkeys(column_codes[repeated].tolist()))[:2])
             moment = show_moment(int(timing.starts[repeated[0]]))
             keys = [key for key in ("variable", "location") if key != "variable" or entry.variable is None]
             fix = " or ".join(_naming(entry, table, key, column) for key in keys)
@@ -101,8 +101,8 @@ def _naming(entry: Entry, table: CellTable, key: str, column: str) -> str:
 def _hour_column(cells: CellColumns, repeated: np.ndarray, columns: Sequence[str]) -> str | None:
     """Returns the column of hours or interval numbers, if there is one that differs among the `repeated` rows."""
     for column in columns:
-        codes, texts = factorised(cells[column])
-        words = [(texts[code] or "").strip() for code in dict.fromkeys(codes[repeated].tolist())]
+        column_codes, distinct_texts = factorised(cells[column])
+        words = [(distinct_texts[code] or "").strip() for code in dict.fromkeys(column_codes[repeated].tolist())]
         hours = all(TIME_OF_DAY.fullmatch(word) or word == "24:00" for word in words)
         numbers = all(NUMBERED.fullmatch(word) and int(NUMBERED.fullmatch(word)[1]) <= 100 for word in words)  # type: ignore[index]
         if len(words) > 1 and (hours or numbers):
@@ -111,9 +111,10 @@ def _hour_column(cells: CellColumns, repeated: np.ndarray, columns: Sequence[str
 
 
 def _are_days(table: CellTable, column: str) -> bool:
-    _, texts = factorised(table.read([column])[column])
+    _, distinct_texts = factorised(table.read([column])[column])
     return all(
-        len((text or "").strip()) <= 11 or (text or "").strip().endswith(("00:00:00", "00:00")) for text in texts
+        len((text or "").strip()) <= 11 or (text or "").strip().endswith(("00:00:00", "00:00"))
+        for text in distinct_texts
     )
 
 

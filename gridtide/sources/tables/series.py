@@ -173,15 +173,19 @@ def _judge(
             is_word = _words(cells) if judgement.numbers == 0 else None
             numbers = ~np.isnan(numbers_read.values) & ~numbers_read.unread
             judgement.numbers += int(numbers.sum()) - (int((numbers & is_word).sum()) if is_word is not None else 0)
-            texts = np.flatnonzero(numbers_read.unread | (is_word if is_word is not None else False))
-            if len(texts):
+            text_rows = np.flatnonzero(numbers_read.unread | (is_word if is_word is not None else False))
+            if len(text_rows):
                 refuse_other_style(
-                    entry, table, column, [cells[int(row)].as_py() for row in texts[:1000]], offset + int(texts[0])
+                    entry,
+                    table,
+                    column,
+                    [cells[int(row)].as_py() for row in text_rows[:1000]],
+                    offset + int(text_rows[0]),
                 )
                 if not judgement.texts:
-                    judgement.example = cells[int(texts[0])].as_py()
-                    judgement.place = table.place(offset + int(texts[0]))
-                judgement.texts += len(texts)
+                    judgement.example = cells[int(text_rows[0])].as_py()
+                    judgement.place = table.place(offset + int(text_rows[0]))
+                judgement.texts += len(text_rows)
         offset += len(next(iter(piece.values())))
         if most_cells is not None and offset * len(columns) >= most_cells:
             break
@@ -192,9 +196,9 @@ def _words(cells: CellColumn) -> np.ndarray:
     """Returns which cells (rows,) are true or false, which are numbers only in columns that the entry names."""
     if pa.types.is_floating(cells.type):
         return np.broadcast_to(False, len(cells))
-    codes, texts = factorised(cells)
-    are_words = np.array([(text or "").strip().lower() in TRUTH_WORDS for text in texts], bool)
-    return np.take(are_words, codes)
+    text_codes, distinct_texts = factorised(cells)
+    are_words = np.array([(text or "").strip().lower() in TRUTH_WORDS for text in distinct_texts], bool)
+    return np.take(are_words, text_codes)
 
 
 def refuse_other_style(entry: Entry, table: CellTable, column: str, texts: Sequence[str], row: int) -> None:

@@ -128,12 +128,12 @@ class _Reader:
         """Whether a column beside a date has numbers of hours or of intervals."""
         if self.entry.time_format is not None and re.search(r"%[HI]", self.entry.time_format):
             return False
-        _, texts = factorised(column)
-        stripped_texts = [text for text in texts if text and text.strip()]
+        _, distinct_texts = factorised(column)
+        stripped_texts = [text for text in distinct_texts if text and text.strip()]
         return bool(stripped_texts) and all(clocks.NUMBERED.fullmatch(text.strip()) for text in stripped_texts)
 
     def _parsed(self, texts: pa.StringArray) -> _Labels:
-        codes, distinct_texts = factorised(texts)
+        text_codes, distinct_texts = factorised(texts)
         parsed_labels: list[ClockLabel] = []
         unreadable_texts: dict[int, str] = {}
         for code, text in enumerate(distinct_texts):
@@ -147,12 +147,16 @@ class _Reader:
                 parsed_labels.append(ClockLabel(0))
                 unreadable_texts[code] = text or ""
         if unreadable_texts:
-            raise self._unreadable(codes, [text or "" for text in distinct_texts], unreadable_texts)
+            raise self._unreadable(text_codes, [text or "" for text in distinct_texts], unreadable_texts)
         is_blank = np.array([not (text and text.strip()) for text in distinct_texts], bool)
         columns = [np.array(column) for column in zip(*parsed_labels, strict=True)] or [np.zeros(0, int)] * 4
-        moments, is_utc, second, of_day = (column[codes] for column in columns)
+        moments, is_utc, second, of_day = (column[text_codes] for column in columns)
         return _Labels(
-            moments.astype(np.int64), is_utc.astype(bool), second.astype(bool), of_day.astype(bool), is_blank[codes]
+            moments.astype(np.int64),
+            is_utc.astype(bool),
+            second.astype(bool),
+            of_day.astype(bool),
+            is_blank[text_codes],
         )
 
     def _unreadable(self, codes: np.ndarray, texts: Sequence[str], bad: dict[int, str]) -> FormatError:
@@ -264,13 +268,13 @@ class _Reader:
         rows = np.flatnonzero((numbers == REPEATED_HOUR) & ~is_blank)
         number_offset = 1 if self.entry.label == "end" else 0
         missing = np.zeros(len(numbers), bool)
-        for row in rows:
-            hours = labels.moments[row] + np.arange(24) * HOUR_LENGTH
+        for row_number in rows:
+            hours = labels.moments[row_number] + np.arange(24) * HOUR_LENGTH
             first_pass, second_pass = clocks.both_passes(hours, self.zone)
             repeated_hours = np.flatnonzero(first_pass < second_pass)
-            missing[row] = not len(repeated_hours)
-            is_second_pass[row] = True
-            numbers[row] = repeated_hours[0] + number_offset if len(repeated_hours) else REPEATED_HOUR
+            missing[row_number] = not len(repeated_hours)
+            is_second_pass[row_number] = True
+            numbers[row_number] = repeated_hours[0] + number_offset if len(repeated_hours) else REPEATED_HOUR
         return numbers, is_second_pass, is_blank | self._without_value(missing, numbers) if missing.any() else is_blank
 
     def _of_parts(self, texts: pa.StringArray, hours: np.ndarray, parts: np.ndarray) -> _Labels:
@@ -298,11 +302,11 @@ class _Reader:
         midnight = np.flatnonzero(labels.of_day & (local % DAY_LENGTH == 0))
         if len(midnight):
             last_rows = _last_of_series(self.series)
-            for row in midnight:
-                rows_of_series = np.flatnonzero((self.series == self.series[row]) & labels.of_day)
-                if last_rows[self.series[row]] == row and local[rows_of_series].max() > local[row]:
-                    local[row] += DAY_LENGTH
-                    elsewhere[row] = not shift
+            for row_number in midnight:
+                rows_of_series = np.flatnonzero((self.series == self.series[row_number]) & labels.of_day)
+                if last_rows[self.series[row_number]] == row_number and local[rows_of_series].max() > local[row_number]:
+                    local[row_number] += DAY_LENGTH
+                    elsewhere[row_number] = not shift
         return local, elsewhere
 
     def _in_utc(self, labels: _Labels, local: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -410,20 +414,24 @@ class _Reader:
     def _by_column(self, starts: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns intervals whose length or other bound is in a column."""
         name = str(self.entry.interval_from)
-        codes, texts = factorised(self._column(name, "interval"))
-        lengths = [_length(text) for text in texts]
+        text_codes, distinct_texts = factorised(self._column(name, "interval"))
+        lengths = [_length(text) for text in distinct_texts]
         direction = -1 if self.entry.label == "end" else 1
         if any(length is not None for length in lengths):
             missing = next(
-                (code for code, length in enumerate(lengths) if length is None and (codes[~without] == code).any()),
+                (
+                    code
+                    for code, length in enumerate(lengths)
+                    if length is None and (text_codes[~without] == code).any()
+                ),
                 None,
             )
             if missing is not None:
-                row = int(np.flatnonzero((codes == missing) & ~without)[0])
+                row = int(np.flatnonzero((text_codes == missing) & ~without)[0])
                 raise LabelError(
-                    row, f"interval: {name} holds {texts[missing]!r}, which is no length", 'Correct "interval"'
+                    row, f"interval: {name} holds {distinct_texts[missing]!r}, which is no length", 'Correct "interval"'
                 )
-            lengths_by_row = np.array([length or 0 for length in lengths], np.int64)[codes]
+            lengths_by_row = np.array([length or 0 for length in lengths], np.int64)[text_codes]
             return (starts, starts + lengths_by_row) if direction == 1 else (starts - lengths_by_row, starts)
         reader_of_bounds = _Reader(self.entry, self.table, [name], self.series, self.day, self.valued)
         labels = reader_of_bounds._parsed(self.table.read([name])[name])
@@ -447,9 +455,9 @@ def _joined(columns: Sequence[pa.StringArray]) -> pa.StringArray:
 
 def _as_numbers(column: pa.StringArray) -> np.ndarray:
     """Returns the numbers of hours or intervals in `column` (rows,), 0 for none."""
-    codes, texts = factorised(column)
-    matches = [clocks.NUMBERED.fullmatch((text or "").strip()) for text in texts]
-    return np.take(np.array([int(match[1]) if match else 0 for match in matches], np.int64), codes)
+    text_codes, distinct_texts = factorised(column)
+    matches = [clocks.NUMBERED.fullmatch((text or "").strip()) for text in distinct_texts]
+    return np.take(np.array([int(match[1]) if match else 0 for match in matches], np.int64), text_codes)
 
 
 def _last_of_series(series: np.ndarray) -> dict[int, int]:
