@@ -103,7 +103,12 @@ REGISTRY: tuple[Variable, ...] = (
     Variable("iso_ne", r"(morning_report|seven_day)_\w+", "1", "repeat", "Daily counts and flags"),
     Variable("caiso", "load", "MW", "mean", "Actual load"),
     Variable("caiso", r"load_forecast_\w+", "MW", "mean", "Load forecast of a market"),
-    Variable("caiso", r"generation_\w+", "MW", "mean", "Solar and wind, actual and forecast"),
+    Variable("caiso", r"generation_\w+", "MW", "mean", "Solar and wind, actual and forecast; all fuels of the outlook"),
+    Variable("caiso", "imports", "MW", "mean", "Net imports"),
+    Variable(
+        "caiso", r"(net_)?demand(_\w+)?", "MW", "mean", "Demand and net demand of the outlook, with its forecasts"
+    ),
+    Variable("caiso", r"co2_\w+", "t/h", "mean", "Emissions of carbon dioxide, by fuel"),
     Variable("caiso", r"schedule_\w+", "MW", "mean", "System load and resource schedules"),
     Variable("caiso", r"lmp_\w+", "USD/MWh", "mean", "Locational marginal price of a market and its components"),
 )

@@ -58,14 +58,17 @@ class RateLimit(StrictStruct, frozen=True):
 
 class Available(StrictStruct, frozen=True):
     """When a value is available: `lag` after the end of its interval, or for day-ahead products at `day_before` local
-    time on the day before its operating day."""
+    time on the day before its operating day, or `days` days before it for forecasts that reach further."""
 
     lag: BoundedDuration | None = None
     day_before: Annotated[str, check_time_of_day] | None = None
+    days: Annotated[int, Meta(ge=1, le=31)] = 1
     timezone: ZoneName = "UTC"
 
     def __post_init__(self) -> None:
         """Raises `ValueError` unless it has exactly one rule."""
+        if self.days != 1 and self.day_before is None:
+            raise ValueError('"days" goes with "day_before" (such as "13:00")')
         if (self.lag is None) == (self.day_before is None):
             raise ValueError('give either "lag" (such as "PT5H") or "day_before" (such as "13:00") with "timezone"')
 

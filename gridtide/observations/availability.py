@@ -3,6 +3,7 @@
 lag             start |----interval----| end ----lag----> available
 day_before      |---the day before---|---operating day---|
                            ^ 13:00: all of the operating day is available
+                             (of a forecast with `days`: 13:00 on that many days before)
 """
 
 from __future__ import annotations
@@ -42,13 +43,22 @@ def find_due_end(entry: Entry, now: datetime) -> datetime:
     if rule.lag is not None:
         return floor(now - rule.lag, entry.resolution)
     time_zone = ZoneInfo(rule.timezone)
-    tomorrow = now.astimezone(time_zone).date() + timedelta(days=1)
-    after_last = tomorrow + timedelta(days=1) if _find_opening(rule, tomorrow) <= now else tomorrow
+    furthest = now.astimezone(time_zone).date() + timedelta(days=rule.days)
+    after_last = furthest + timedelta(days=1) if _find_opening(rule, furthest) <= now else furthest
     return local_midnight(after_last, time_zone)
+
+
+def latest_opening(rule: Available, now: datetime) -> datetime | None:
+    """Returns the last moment up to `now` at which `rule` made an operating day available; UTC, None for a lag."""
+    if rule.day_before is None:
+        return None
+    today = now.astimezone(ZoneInfo(rule.timezone)).date()
+    openings = [_find_opening(rule, today + timedelta(days=rule.days - back)) for back in range(3)]
+    return next(opening for opening in openings if opening <= now)
 
 
 def _find_opening(rule: Available, operating_day: date) -> datetime:
     """Returns when `rule` makes the values of `operating_day` available; the first time if clocks show it twice."""
     opening_time = time.fromisoformat(rule.day_before or "")
-    day_before = operating_day - timedelta(days=1)
-    return datetime.combine(day_before, opening_time, ZoneInfo(rule.timezone)).astimezone(UTC)
+    issue_day = operating_day - timedelta(days=rule.days)
+    return datetime.combine(issue_day, opening_time, ZoneInfo(rule.timezone)).astimezone(UTC)

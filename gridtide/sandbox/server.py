@@ -20,7 +20,7 @@ from aiohttp import web
 
 from gridtide.sandbox import SECRETS, SPEED, faults
 from gridtide.sandbox.faults import Faults, Rule
-from gridtide.sandbox.formats import caiso, eia, iso_ne, open_meteo
+from gridtide.sandbox.formats import caiso, caiso_outlook, eia, iso_ne, open_meteo
 from gridtide.sandbox.formats.exchange import Question, WireAnswer
 from gridtide.sandbox.quota import Quota
 from gridtide.simulation import Grid
@@ -51,6 +51,7 @@ IMITATED_UPSTREAMS = {
     "/v2/": cast(ImitatedUpstream, eia),
     "/api/v1.1/": cast(ImitatedUpstream, iso_ne),
     "/oasisapi/": cast(ImitatedUpstream, caiso),
+    "/outlook/": cast(ImitatedUpstream, caiso_outlook),
     "/v1/": cast(ImitatedUpstream, open_meteo),
 }
 """The upstreams by the prefix of their paths."""

@@ -18,12 +18,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.periods import Period, split
+from gridtide.sources.caiso_outlook import find_report, list_requests, parse_outlook
 from gridtide.sources.contract import BOM, Page, Request
 from gridtide.sources.formats.xml import is_html, tree
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
 
 HOSTS = ("oasis.caiso.com",)
+MARKET_ZONE = ZoneInfo("America/Los_Angeles")
 SYSTEM_LOCATIONS = ("CA ISO-TAC", "NP15", "SP15", "ZP26")
 """Load is that of the whole system; solar and wind are those of three trading hubs, which together are the system."""
 
@@ -61,6 +64,20 @@ ERROR_FIXES = {
 
 DAY_AHEAD_MARKETS = frozenset({"DAM", "RUC", "2DA", "7DA"})
 """Markets whose results are published by noon of the day before."""
+
+LEAD_DAYS = {"2DA": 2, "7DA": 7}
+"""How many days before its operating day a market is published, where that is not the day before."""
+
+OUTLOOK_POLICY = {
+    "rate_limit": {"name": "caiso_outlook", "rates": ["1/second"]},
+    "available": {"lag": "PT25H"},
+    "resolution": "PT5M",
+    "reread": "P2D",
+    "chunk": "P30D",
+    "concurrency": 2,
+    "timeout": 60,
+}
+"""The file of a day is asked for once the day, which may have 25 hours, is over."""
 
 START, END, MARKET = "INTERVALSTARTTIME_GMT", "INTERVALENDTIME_GMT", "MARKET_RUN_ID"
 
@@ -145,18 +162,22 @@ VALUE_COLUMNS = ("MW", "VALUE", "PRC")
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """OASIS's rate limit and longest request, and the lag and resolution of the report and market."""
+    """OASIS's rate limit and longest request, and the lag and resolution of the report and market; for the outlook a
+    lag by which the file of a day is complete."""
+    if find_report(url):
+        return OUTLOOK_POLICY
     parameters = _read_params(url, params)
     report = parameters.get("queryname", "").upper()
     markets = set(parameters.get("market_run_id", "DAM" if report == "PRC_LMP" else "").upper().split(","))
     lag = "PT1H" if report.startswith("PRC_") else "PT2H"
+    lead = min((LEAD_DAYS.get(market, 1) for market in markets), default=1)
     return {
         "rate_limit": {"name": "caiso", "rates": ["1/5second"]},
-        "available": {"day_before": "13:00", "timezone": "America/Los_Angeles"}
+        "available": {"day_before": "13:00", "timezone": MARKET_ZONE.key} | ({"days": lead} if lead > 1 else {})
         if markets <= DAY_AHEAD_MARKETS
         else {"lag": lag},
         "resolution": _find_resolution(report, markets, parameters.get("execution_type", "").upper()),
-        "reread": "P3D",
+        "reread": f"P{max(lead + 1, 3)}D",  # a forecast that reaches further is issued anew each day
         "chunk": "P30D",
         "concurrency": 2,
         "timeout": 120,
@@ -172,6 +193,24 @@ def _find_resolution(report: str, markets: Set[str], execution: str) -> str:
     if "RTD" in markets or ("RTM" in markets and execution != "RTPD"):
         return "PT5M"
     return "PT15M" if markets & {"RTPD", "RTM"} else "PT1H"
+
+
+def days(entry: Entry) -> ZoneInfo | None:
+    """Local days for the reports of the outlook; OASIS answers any period."""
+    return MARKET_ZONE if find_report(entry.url) else None
+
+
+def problems(entry: Mapping[str, Any]) -> list[str]:
+    """Refuses a URL of the outlook that names no report that is read, and a choice that does not exist."""
+    url = entry.get("url")
+    if not isinstance(url, str) or entry.get("format") in ("json", "raw") or "/outlook/" not in urlsplit(url).path:
+        return []
+    if find_report(url) is None:
+        form = urlsplit(url)._replace(path="/outlook/history/fuelsource.csv", query="").geturl()
+        return [f"url: is no report of the outlook (fuelsource, renewables, demand, netdemand, co2); use {form}"]
+    if entry.get("ambiguous", "refuse") not in ("first", "second", "refuse"):
+        return ['ambiguous: is for the hour that comes twice; give "first" or "second"']
+    return []
 
 
 def scope(entry: Entry) -> Scope:
@@ -201,13 +240,15 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
 
     Raises `ConfigurationError` if the entry names no report.
     """
+    if find_report(entry.url) and period is not None:
+        return list_requests(entry, period, MARKET_ZONE)
     parameters = _read_params(entry.url, entry.params)
-    if "queryname" not in parameters:
+    if find_report(entry.url) is None and "queryname" not in parameters:
         raise ConfigurationError(
             entry.name, "params.queryname: is missing", 'Name the report, such as "queryname": "SLD_FCST"'
         )
     if period is None:
-        raise ConfigurationError(entry.name, "OASIS answers periods only", "Give a start and an end")
+        raise ConfigurationError(entry.name, "CAISO answers periods only", "Give a start and an end")
     return [
         _build_request(entry, parameters, subperiod) for subperiod in split(period, min(entry.chunk, LONGEST_REPORT))
     ]
@@ -242,6 +283,10 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     """
     from gridtide.observations.table import concat
 
+    if find_report(request.url):
+        if entry.tabular:
+            return parse_outlook(entry, request, body, retrieved_at, MARKET_ZONE)
+        return Page(concat([]), 0)
     tables = []
     left_out = LeftOut()
     for member in _read_members(entry, body):
@@ -316,7 +361,25 @@ def _read_observations(entry: Entry, body: bytes, retrieved_at: datetime, left_o
         variable=_name_variables(rows, report),
         unit=report.unit,
         value=numbers,
+        published_at=_find_issues(entry, rows, retrieved_at),
     )
+
+
+def _find_issues(entry: Entry, rows: pa.Table, retrieved_at: datetime) -> list[datetime | None] | None:
+    """Returns when each row was issued, None where nobody knows it and the entry's `available` has to do.
+
+    A forecast for several days ahead is issued anew each day until its operating day. OASIS does not say which issue
+    a value is of, but one whose interval was still to come when it was retrieved is of the latest issue then.
+    """
+    if not any(LEAD_DAYS.keys() & set(chunk.dictionary.to_pylist()) for chunk in rows[MARKET].chunks):
+        return None
+    from gridtide.observations.availability import latest_opening
+
+    issue = latest_opening(entry.available, retrieved_at) or retrieved_at
+    return [
+        issue if market in LEAD_DAYS and start and start > retrieved_at else None
+        for market, start in zip(rows[MARKET].to_pylist(), rows[START].to_pylist(), strict=True)
+    ]
 
 
 def _refuse_blanks(entry: Entry, rows: pa.Table, column: str) -> None:

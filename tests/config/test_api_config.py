@@ -36,8 +36,10 @@ def test_every_upstream_is_there():
         ("fuel-type-data", None),
         ("interchange-data", None),
     }
-    caiso = {(e.params["queryname"], e.params["market_run_id"]) for e in CONFIG.apis if e.source == "caiso"}
-    assert caiso == {
+    outlook = {e.url.rpartition("/")[2] for e in CONFIG.apis if "/outlook/" in e.url}
+    assert outlook == {"fuelsource.csv", "demand.csv", "netdemand.csv", "renewables.csv", "co2.csv"}
+    oasis = {(e.params["queryname"], e.params["market_run_id"]) for e in CONFIG.apis if "/oasisapi/" in e.url}
+    assert oasis == {
         ("SLD_FCST", "ACTUAL"),
         ("SLD_FCST", "DAM"),
         ("SLD_REN_FCST", "DAM"),

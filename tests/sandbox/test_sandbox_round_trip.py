@@ -15,7 +15,7 @@ from gridtide.observations.identity import drop_duplicates, fingerprints, has_re
 from gridtide.observations.table import concat
 from gridtide.periods import Period
 from gridtide.sandbox import SECRETS, redirect
-from gridtide.sandbox.formats import eia
+from gridtide.sandbox.formats import caiso_outlook, eia
 from gridtide.sandbox.formats.iso_ne import LOCATIONS, draw_fuel_mix, list_readings
 from gridtide.simulation import CALIFORNIA, HOUR_STEP, WEATHER, Grid, count_day_ahead_lead, list_interval_starts
 from gridtide.sources.registry import source
@@ -231,3 +231,24 @@ async def test_open_meteo_forecast():
     assert set(table["location"].to_pylist()) == set(entry.location)
     assert set(table["variable"].to_pylist()) == {f"{name}_forecast" for name in entry.params["hourly"]}
     assert table.num_rows == 7 * 24 * len(entry.location) * len(entry.params["hourly"])
+
+
+@pytest.mark.parametrize(
+    ("name", "report", "columns"),
+    [
+        ("caiso_fuel_mix", "fuelsource", {"generation_large_hydro": "Large Hydro", "imports": "Imports"}),
+        ("caiso_renewables", "renewables", {"generation_solar": "Solar"}),
+        ("caiso_demand", "demand", {"demand": "Current demand", "demand_forecast_day_ahead": "Day ahead forecast"}),
+        ("caiso_net_demand", "netdemand", {"net_demand": "Net demand"}),
+        ("caiso_co2", "co2", {"co2_natural_gas": "Natural Gas CO2"}),
+    ],
+)
+async def test_caiso_outlook(name, report, columns):
+    """Three days of five minutes, of which the autumn hour that the clock shows twice is not told apart."""
+    period = Period(datetime(2025, 11, 1, 7, tzinfo=UTC), datetime(2025, 11, 4, 8, tzinfo=UTC))
+    table = await collected(shipped(name), period)
+    begins = list_interval_starts(period.start, period.end, timedelta(minutes=5))
+    twice = (begins >= np.datetime64("2025-11-02T08:00")) & (begins < np.datetime64("2025-11-02T10:00"))
+    made = caiso_outlook.make_columns(GRID, report, begins)
+    for variable, column in columns.items():
+        same(table, variable, "CAISO", begins[~twice], np.round(made[column])[~twice])

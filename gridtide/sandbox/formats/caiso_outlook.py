@@ -1,0 +1,106 @@
+"""CAISO's outlook as the sandbox imitates it: /outlook/history/<YYYYMMDD>/<report>.csv.
+
+A file has 288 rows of local time whatever the day: on that of the spring change the skipped hour has no values, on that
+of the autumn change the hour that comes twice is listed once, as it was the first time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from gridtide.periods import local_day
+from gridtide.sandbox.formats.exchange import Question, WireAnswer, write_html
+from gridtide.simulation import (
+    CALIFORNIA,
+    Grid,
+    Times,
+    Values,
+    count_day_ahead_lead,
+    find_utc_offset,
+    list_interval_starts,
+)
+
+RATE_LIMITS = ((1, 0.5),)
+"""Requests in seconds."""
+
+CODE, CALIFORNIA_CLOCK = CALIFORNIA.code, ZoneInfo(CALIFORNIA.zone)
+
+ROW_LENGTH = timedelta(minutes=5)
+
+FUELS_BY_COLUMN = {
+    "Solar": "solar",
+    "Wind": "wind",
+    "Large Hydro": "hydro",
+    "Nuclear": "nuclear",
+    "Natural Gas": "natural_gas",
+    "Other": "other",
+}
+"""The fuel of each column; other columns of the upstream are 0 here."""
+
+EMISSIONS = {"Natural Gas CO2": 0.4, "Imports CO2": 0.43}
+"""Metric tons for each MWh."""
+
+
+REPORTS = ("fuelsource", "renewables", "demand", "netdemand", "co2")
+
+
+def answer_request(question: Question) -> WireAnswer:
+    """What the outlook would answer: a file for each day that is over, 404 for others."""
+    match = re.fullmatch(r"/outlook/history/(\d{8})/(\w+)\.csv", question.path)
+    if match is None or match[2] not in REPORTS:
+        return write_refusal(404)
+    day = date.fromisoformat(match[1])
+    if day >= question.now.astimezone(CALIFORNIA_CLOCK).date():
+        return write_refusal(404)
+    return WireAnswer(_write_csv(question.grid, match[2], day).encode(), content_type="text/csv")
+
+
+def write_refusal(status: int, window: float = 1, speed: float = 1) -> WireAnswer:
+    """The web page that goes with an error of this status."""
+    return write_html(f"HTTP Status {status}", status)
+
+
+def make_columns(grid: Grid, report: str, begins: Times) -> dict[str, Values]:
+    """The columns of `report` over five minutes from `begins` (T,), each (T,)."""
+    middles = begins + np.timedelta64(ROW_LENGTH) // 2
+    state = grid.state_at(CODE, middles).whole()
+    supply = {column: state.generation[fuel] for column, fuel in FUELS_BY_COLUMN.items()}
+    imports = -state.net_interchange
+    if report == "co2":
+        return {
+            "Natural Gas CO2": EMISSIONS["Natural Gas CO2"] * supply["Natural Gas"],
+            "Imports CO2": EMISSIONS["Imports CO2"] * np.maximum(imports, 0),
+        }
+    if report == "fuelsource":
+        return {**supply, "Batteries": -state.pumping, "Imports": imports}
+    if report == "renewables":
+        return {column: supply[column] for column in ("Solar", "Wind")}
+    ahead = {
+        "Day ahead forecast": grid.state_at(CODE, middles, count_day_ahead_lead(middles, CALIFORNIA_CLOCK.key)).demand,
+        "Hour ahead forecast": grid.state_at(CODE, middles, 1.0).demand,
+    }
+    if report == "demand":
+        return {**ahead, "Current demand": state.demand}
+    net = state.demand - supply["Solar"] - supply["Wind"]
+    return {"Hour ahead forecast": ahead["Hour ahead forecast"], "Current demand": state.demand, "Net demand": net}
+
+
+def _write_csv(grid: Grid, report: str, day: date) -> str:
+    whole = local_day(day, CALIFORNIA_CLOCK)
+    begins = list_interval_starts(whole.start, whole.end, ROW_LENGTH)
+    local = begins + find_utc_offset(begins, CALIFORNIA_CLOCK.key)
+    columns = {name: np.round(values).astype(int) for name, values in make_columns(grid, report, begins).items()}
+    places = {str(label)[11:16]: place for place, label in reversed(list(enumerate(local)))}
+    labels = [f"{datetime.combine(day, datetime.min.time()) + number * ROW_LENGTH:%H:%M}" for number in range(288)]
+    lines = [",".join(["Time", *columns])]
+    lines += [",".join([label, *_write_cells(columns, places.get(label))]) for label in labels]
+    return "\n".join(lines) + "\n"
+
+
+def _write_cells(columns: Mapping[str, Values], place: int | None) -> list[str]:
+    return ["" if place is None else str(values[place]) for values in columns.values()]
