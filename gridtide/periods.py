@@ -129,6 +129,23 @@ def split_days(period: Period, count: int, zone: ZoneInfo) -> list[Period]:
     return [Period(start, end) for start, end in pairwise(bounds)]
 
 
+def split_calendar_months(period: Period, count: int, zone: ZoneInfo) -> list[Period]:
+    """Splits `period` into adjacent pieces of at most `count` calendar months of `zone`, of which the first is counted
+    from a January.
+
+    >>> winter = Period(datetime(2023, 12, 20, tzinfo=UTC), datetime(2024, 2, 10, tzinfo=UTC))
+    >>> [str(p) for p in split_calendar_months(winter, 1, ZoneInfo("UTC"))][:2]
+    ['2023-12-20T00:00/2024-01-01T00:00', '2024-01-01T00:00/2024-02-01T00:00']
+    """
+    if count < 1:
+        raise ValueError(f"a piece must hold at least one month, got {count}")
+    firsts = [day for day in local_days(period, zone) if day.day == 1 and (day.month - 1) % count == 0]
+    midnights = [local_midnight(day, zone) for day in firsts]
+    minute = timedelta(minutes=1)
+    inner = {floor(midnight, minute) for midnight in midnights if period.start < midnight < period.end}
+    return [Period(start, end) for start, end in pairwise(sorted({period.start, *inner, period.end}))]
+
+
 def union(periods: Iterable[Period]) -> list[Period]:
     """Returns the same moments as sorted periods; overlapping and touching periods are joined."""
     joined: list[Period] = []

@@ -88,7 +88,7 @@ async def run_collection(run: CollectionRun, entry: Entry, period: Period | None
 
     A result younger than `entry.fresh` is used again instead, if its file is still in the lake.
     """
-    work = _CollectionAttempts(run, entry, period)
+    work = CollectionAttempts(run, entry, period)
     state = await _attempt(work, run.refresh)
     if state.name == "Cached" and not await work.is_stored(await state.aresult()):
         state = await _attempt(work, refresh=True)
@@ -98,7 +98,7 @@ async def run_collection(run: CollectionRun, entry: Entry, period: Period | None
     return Outcome(entry, period, collected=result, from_cache=state.name == "Cached")
 
 
-class _CollectionAttempts:
+class CollectionAttempts:
     """A collection and the state of its attempts.
 
     Not a dataclass: Prefect reads, hashes and records the fields of a dataclass that is a parameter of a task.
@@ -199,7 +199,7 @@ class _CollectionAttempts:
         return all(exist) and not collected.get("holes") and not is_early
 
 
-def _attempt(work: _CollectionAttempts, refresh: bool) -> Awaitable[State[dict[str, Any]]]:
+def _attempt(work: CollectionAttempts, refresh: bool) -> Awaitable[State[dict[str, Any]]]:
     return _configure_task(work.entry.fresh, work.run.retries, refresh)(work, return_state=True)
 
 
@@ -225,7 +225,7 @@ def _result_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     retry_condition_fn=_may_retry,
     retry_jitter_factor=0.3,
 )
-async def _collect(work: _CollectionAttempts) -> dict[str, Any]:
+async def _collect(work: CollectionAttempts) -> dict[str, Any]:
     context = TaskRunContext.get()
     if context is not None:
         # A tag given to the task itself costs a request to the server's concurrency limits per run.

@@ -19,7 +19,6 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import exponential_backoff
 
 from gridtide import curated
-from gridtide.collect import collection
 from gridtide.curated import CompactedShare, Compaction, CompactionShare
 from gridtide.entries.entry import Entry, TaskRetries
 from gridtide.errors import GridtideError
@@ -27,6 +26,7 @@ from gridtide.http.client import Http
 from gridtide.periods import Period
 from gridtide.training.by_location import LocationExchange
 from gridtide.training.series.matching import LocationInputs, SeriesKind
+from tasks.collect import CollectionAttempts, CollectionRun
 from tasks.lake import open_lake
 from tasks.rate_limits import SharedLimiter
 from tasks.secrets import read_credentials
@@ -56,21 +56,31 @@ class Destination:
     resume: bool = True
 
 
-async def collect_remotely(entry: Entry, period: Period, destination: Destination) -> dict[str, Any]:
-    """Collect `period` of `entry` into `destination`.
+class RemoteCollection:
+    """The collection of `period` of `entry` into `destination`, and the state of its attempts in the worker.
 
-    Returns `gridtide.collect.Collected.as_dict`.
+    With `resume`, pages that an interrupted run stored are not asked for again.
     """
-    async with AsyncExitStack() as stack:
-        limiter = await stack.enter_async_context(SharedLimiter())
-        public = destination.credentials
-        credentials = await read_credentials([entry]) if public is None else public
-        http = await stack.enter_async_context(Http(credentials, limiter))
-        lake = await open_lake(destination.lake)
-        collected = await collection.collect(
-            entry, lake=lake, http=http, stamp=destination.stamp, period=period, resume=destination.resume
-        )
-    return collected.as_dict()
+
+    def __init__(self, entry: Entry, period: Period, destination: Destination, retries: TaskRetries) -> None:
+        self.entry, self.period, self.destination, self.retries = entry, period, destination, retries
+        self.attempts: CollectionAttempts | None = None
+
+    async def attempt(self) -> dict[str, Any]:
+        """Collect what is still open.
+
+        Returns `gridtide.collect.Collected.as_dict`. Raises the error of a hole that another attempt may close.
+        """
+        async with AsyncExitStack() as stack:
+            limiter = await stack.enter_async_context(SharedLimiter())
+            public = self.destination.credentials
+            credentials = await read_credentials([self.entry]) if public is None else public
+            http = await stack.enter_async_context(Http(credentials, limiter))
+            lake = await open_lake(self.destination.lake)
+            run = CollectionRun(lake, http, self.destination.stamp, self.retries, resume=self.destination.resume)
+            self.attempts = self.attempts or CollectionAttempts(run, self.entry, self.period)
+            self.attempts.run = run  # the one before is closed
+            return await self.attempts.attempt()
 
 
 async def compact_share_remotely(entry: Entry, share: CompactionShare, lake: str) -> CompactedShare:

@@ -54,7 +54,9 @@ async def collect_chunks_on(
     progress = await _begin_progress(plans)
 
     async def collect_chunk(entry: Entry, chunk: Period) -> Outcome:
-        remote_call = RemoteCall(f"{entry.name} {chunk}", remote.collect_remotely, entry, chunk, destination)
+        remote_call = RemoteCall(
+            f"{entry.name} {chunk}", remote.RemoteCollection(entry, chunk, destination, retries).attempt
+        )
         try:
             collected = await dask_workers.run("collect", remote_call)
             outcome = Outcome(entry, chunk, collected)

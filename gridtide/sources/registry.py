@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from gridtide.periods import Period, split, split_days
+from gridtide.periods import Period, split, split_calendar_months, split_days
 from gridtide.sources.contract import Source, complete
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NAMES = ("iso_ne", "eia", "caiso", "open_meteo", "synthetic", "generic")
 """The modules of this package that are sources; a host is looked up in this order."""
+
+_MONTH = timedelta(days=31)
 
 
 @functools.cache
@@ -75,9 +77,11 @@ def in_chunks(entry: Entry, period: Period) -> list[Period]:
     """Splits `period` into adjacent chunks of at most `entry.chunk`, each collected by itself.
 
     If the upstream answers by day, chunks end at its midnights, so that each day is requested once; the shortest chunk
-    is one day.
+    is one day. If it answers by month or year, they end with these, for the same reason.
     """
     zone = source(entry.source).days(entry)
     if zone is None:
         return split(period, entry.chunk)
+    if entry.per in ("month", "year"):
+        return split_calendar_months(period, max(entry.chunk // _MONTH, 1) if entry.per == "month" else 12, zone)
     return split_days(period, max(entry.chunk // timedelta(days=1), 1), zone)

@@ -1,8 +1,9 @@
 """A failed day on a real Prefect server: it is named in every report, and the monitor collects it later."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from flows.run.report import RunError
 from gridtide import curated
 from gridtide.config.loading import parse
 from gridtide.coverage import failed_periods
+from gridtide.entries.entry import TaskRetries
 from gridtide.lake import Lake
 from gridtide.periods import Period, floor
+from tasks.remote import Destination, RemoteCall, RemoteCollection, remote_task
 from tests.support.daily_files import DailyFiles
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -86,3 +89,29 @@ async def test_an_outage_of_one_day_is_asked_for_again_by_the_next_run(
     files.requests.clear()
     again = (await backfill(WEEK.start, WEEK.end, config=config))["results"][0]
     assert (again["missing"], files.requests) == ([], [BAD.start.date()])
+
+
+async def test_a_worker_of_a_cluster_asks_again_for_the_open_days_alone(tmp_path: Path) -> None:
+    """A day whose request fails once is asked for once more within the run, the others are not, and all is stored."""
+    files = DailyFiles()
+    files.faults = {BAD.start.date(): "outage"}
+
+    async def answer(request: web.Request) -> web.Response:
+        response = await files.answer(request)
+        files.faults.pop(date.fromisoformat(request.match_info["day"]), None)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/{day}.csv", answer)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/")) + "{start:%Y-%m-%d}.csv"
+        api = {"name": "load", "url": url, "output_folder": "load", "time": "time", "chunk": "P7D", "retries": 1}
+        [entry] = parse({"apis": [api]}).apis
+        retries = TaskRetries(count=1, delay=timedelta(milliseconds=10))
+        destination = Destination(str(tmp_path), datetime.now(UTC), {})
+        call = RemoteCall("load", RemoteCollection(entry, WEEK, destination, retries).attempt)
+        collected = await remote_task("collect", retries)(call=call)
+    assert collected["holes"] == []
+    assert Counter(files.requests) == Counter({(WEEK.start + n * DAY).date(): 1 + (n == 3) for n in range(7)})
+    table = await curated.read(Lake.open(str(tmp_path)), [entry], WEEK.start, WEEK.end)
+    assert table.num_rows == len(set(table["interval_start"].to_pylist())) == 7 * 24

@@ -99,3 +99,18 @@ def test_who_answers_any_period_is_asked_from_where_it_begins(url: str) -> None:
         a_period("2024-03-09T12:00", "2024-03-11T00:00"),
         a_period("2024-03-11T00:00", "2024-03-12T12:00"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("per", "chunk", "files", "chunks"),
+    [("month", "P7D", 7, 7), ("month", "P62D", 7, 4), ("year", "P7D", 2, 2), ("month", "P3650D", 7, 2)],
+)
+def test_each_file_of_a_month_or_year_is_asked_once(per: str, chunk: str, files: int, chunks: int) -> None:
+    """However short a chunk is; chunks of several months end where the same months always do."""
+    form = "%Y-%m" if per == "month" else "%Y"
+    entry = an_entry(f"http://localhost/{{start:{form}}}.csv", per=per, chunk=chunk, timezone="Europe/Berlin")
+    period = a_period("2023-12-10T05:00", "2024-06-20T07:00")
+    pieces = in_chunks(entry, period)
+    requested = asked(entry, pieces)
+    assert (len(requested), set(requested.values()), len(pieces)) == (files, {1}, chunks)
+    assert (pieces[0].start, pieces[-1].end, missing(period, pieces)) == (period.start, period.end, [])
