@@ -143,7 +143,7 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     ambiguous: Text = "refuse"
     value: Mapping[Text, SeriesNames] = msgspec.field(default_factory=dict)
     unit: PrintableText = "1"
-    variable: Text | None = None
+    variable: Text | tuple[Text, ...] | None = None
     published: Text | None = None
     hours: Hours | None = None
     melt: Melt | None = None

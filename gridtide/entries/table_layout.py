@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
+import msgspec
 from msgspec import Meta
 
 from gridtide.entries.field_types import PrintableText, Text
@@ -48,6 +49,22 @@ def _skipped_lines(written_text: str) -> None:
         )
 
 
+def _last_lines(written_text: str) -> None:
+    if written_text != "blank" and not re.fullmatch(r"from:.+", written_text):
+        raise ValueError(
+            f'"{written_text}" is no number of lines; give one, "blank", or "from:" and what the first begins with'
+        )
+
+
+def _pattern(written_text: str) -> None:
+    try:
+        groups = re.compile(written_text).groups
+    except re.error as error:
+        raise ValueError(f'"{written_text}" is no regular expression: {error}') from error
+    if groups != 1:
+        raise ValueError(f'"{written_text}" needs one group in parentheses, such as "Updated: (.*)"')
+
+
 def _time_format(written_text: str) -> None:
     if written_text not in ("unix", "unix_ms", "dotnet") and not re.search(r"%[A-Za-z]", written_text):
         raise ValueError(
@@ -77,9 +94,13 @@ class Csv(StrictStruct, frozen=True):
     delimiter: Character | None = None
     encoding: Annotated[str, _charset] | None = None
     skip: Lines | Annotated[str, _skipped_lines] = 0
-    comment: Text | None = None
+    above: Mapping[Text, Annotated[str, _pattern]] = msgspec.field(default_factory=dict)
+    """Columns whose one text stands in the lines before the header: regular expressions with a group."""
+    comment: Text | tuple[Text, ...] | None = None
     header: Header = 1
-    footer: Lines = 0
+    rows: Text | None = None
+    """What lines that are rows begin with, where lines of other kinds stand among them."""
+    footer: Lines | Annotated[str, _last_lines] = 0
     quote: Character = '"'
 
 
@@ -89,6 +110,8 @@ class NumberStyle(StrictStruct, frozen=True):
     decimal: Character = "."
     thousands: Character | None = None
     nulls: tuple[str | int | float, ...] = ()
+    strip: tuple[Text, ...] = ()
+    """Texts before or after a number that are no part of it, such as a unit."""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if one character has two meanings."""
@@ -127,7 +150,8 @@ class Pages(StrictStruct, frozen=True):
     link: bool = False
     page: Text | None = None
     last: Path | None = None
-    first: int = 1
+    first: int | None = None
+    """The number of the first page, 1, or of the first row, 0, where it is another."""
     offset: Text | None = None
     limit: tuple[Text, Annotated[int, Meta(ge=1)]] | None = None
     total: Path | None = None

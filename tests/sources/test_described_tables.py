@@ -198,3 +198,122 @@ def test_pages_are_asked_for_until_the_last(
         waiting = list(page.following)
     assert waiting == []
     assert requested == asked
+
+
+DAY = local_day(date(2025, 11, 3), ZONE)
+
+
+@pytest.mark.parametrize(
+    ("body", "keys", "stored"),
+    [
+        ("Hour,mw\n1,5\n2,6\n", {"time": "Hour", "value": "mw", "interval": "PT1H", "label": "end"}, [5.0, 6.0]),
+        ("Node,HE 1,HE 2\nA,5,6\n", {"location": "Node", "hours": {"columns": "HE {hour}"}}, [5.0, 6.0]),
+    ],
+)
+def test_hours_without_a_date_are_of_the_day_that_was_asked_for(
+    body: str, keys: dict[str, Any], stored: list[float]
+) -> None:
+    """The first hour is that after the local midnight of the day; without a day asked for, the entry fails."""
+    url = "https://grid.example/{start:%Y%m%d}.csv"
+    request = Request("https://grid.example/20251103.csv", period=DAY)
+    page = read(body, request, url=url, timezone="America/New_York", **keys)
+    assert page.observations["interval_start"].to_pylist() == [DAY.start, DAY.start + timedelta(hours=1)]
+    assert page.observations["value"].to_pylist() == stored
+    with pytest.raises(FormatError, match="time"):
+        read(body, timezone="America/New_York", **keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "stored"),
+    [
+        ({"skip": "until:FUEL"}, None),
+        ({"skip": "until:FUEL", "footer": "blank"}, [5.0, 6.0]),
+        ({"skip": "until:FUEL", "footer": "from:LINE"}, [5.0, 6.0]),
+        ({"skip": "until:FUEL", "rows": "W"}, [6.0]),
+        ({"skip": "until:LINE", "variable": "LINE"}, [7.0]),
+        ({"skip": "until:FUEL", "comment": ["LINE", "North"]}, [5.0, 6.0]),
+    ],
+)
+def test_one_of_several_tables_in_a_file_is_read(keys: dict[str, Any], stored: list[float] | None) -> None:
+    """Rows end where the entry says so; without that the rows of the next table are counted as none."""
+    body = "Updated 2026-01-10T08:00Z\n\nFUEL,MW\nCoal,5\nWind,6\n\nLINE,MW\nNorth,7\n"
+    described_keys = {"above": {"at": "Updated (.*)"}, "time": "at", "variable": "FUEL", "value": "MW"} | keys
+    page = read(body, **described_keys)
+    if stored is None:
+        assert [skipped.count for skipped in page.skipped] == [1]
+    else:
+        assert (page.observations["value"].to_pylist(), page.skipped) == (stored, ())
+    with pytest.raises(FormatError, match='Correct "above"'):
+        read(body, **described_keys | {"above": {"at": "Published (.*)"}})
+
+
+def test_numbers_with_a_unit_are_read_where_the_entry_names_it() -> None:
+    """Without the key the entry fails and proposes it; other units stay unread and are counted."""
+    body = "time,mw\n2026-01-10T00:00Z,5 MW\n2026-01-10T01:00Z,$6\n2026-01-10T02:00Z,7 GW\n"
+    with pytest.raises(FormatError, match=r'add "strip": \["MW"\]'):
+        read(body, value="mw")
+    page = read(body + "2026-01-10T03:00Z,-\n", value="mw", strip=["MW", "$"])
+    assert page.observations["value"].to_pylist() == [5.0, 6.0, None]
+    assert [skipped.example for skipped in page.skipped] == ["line 4, mw: '7 GW'"]
+
+
+def test_labels_of_several_columns_may_lack_some_but_never_become_one() -> None:
+    """A record needs one of them; two records whose labels would be equal are refused."""
+    records = [{"t": "2026-01-10T00:00Z", "into": "FR", "out": "", "v": 1}]
+    records += [{"t": "2026-01-10T00:00Z", "into": "", "out": "DE", "v": 2}]
+    assert read(json.dumps(records), location=["into", "out"], value="v").observations["location"].to_pylist() == [
+        "FR",
+        "DE",
+    ]
+    names = read(json.dumps(records), variable=["into", "out"], value="v").observations["variable"].to_pylist()
+    assert names == ["fr", "de"]
+    with pytest.raises(FormatError, match="would both be FR"):
+        read(json.dumps([records[0], records[1] | {"out": "FR"}]), location=["into", "out"], value="v")
+    with pytest.raises(FormatError, match="no location in into or out"):
+        read(json.dumps([records[0] | {"into": ""}]), location=["into", "out"], value="v")
+
+
+@pytest.mark.parametrize("name", ["docId", "station_id", "PTID", "lat", "hour"])
+def test_an_only_column_of_ids_is_no_series_by_itself(name: str) -> None:
+    """The entry fails and says how to name it; named, it is read."""
+    body = f"time,{name}\n2026-01-10T00:00Z,5\n"
+    with pytest.raises(FormatError, match=f'"value": "{name}"'):
+        read(body)
+    assert read(body, value=name).observations["value"].to_pylist() == [5.0]
+
+
+def test_dates_in_columns_of_their_own_stand_beside_the_number_of_the_hour() -> None:
+    """Year, month, day and hours 1 to 25, as on the day on which the clock is set back in Madrid."""
+    lines = [f"2026;10;25;{hour};{hour}.5" for hour in range(1, 26)]
+    body = "\n".join(["MARGINALPDBC;", *lines, "*", ""])
+    page = read(
+        body,
+        skip=1,
+        header=["year", "month", "day", "hour", "price"],
+        comment="*",
+        delimiter=";",
+        time=["year", "month", "day", "hour"],
+        time_format="%Y %m %d",
+        timezone="Europe/Madrid",
+        label="end",
+        interval="PT1H",
+        value="price",
+    )
+    start = local_day(date(2026, 10, 25), ZoneInfo("Europe/Madrid")).start
+    assert page.observations["interval_start"].to_pylist() == [start + timedelta(hours=hour) for hour in range(25)]
+
+
+def test_fields_beside_the_path_to_the_records_are_columns() -> None:
+    """What an answer says once, as when it was made, is known of each record; it is never a value by itself."""
+    body = '{"made": "2026-01-10T09:00Z", "data": {"zone": "A", "items": [{"t": "2026-01-10T00:00Z", "v": 5}]}}'
+    page = read(body, records="data.items", published="made", location="zone")
+    assert page.observations.select(["location", "published_at", "value"]).to_pylist() == [
+        {"location": "A", "published_at": datetime(2026, 1, 10, 9, tzinfo=UTC), "value": 5.0}
+    ]
+
+
+def test_nested_fields_melt_into_locations_without_their_path() -> None:
+    """As the areas of a record of Nord Pool."""
+    body = '[{"deliveryStart": "2026-01-10T00:00Z", "entryPerArea": {"NO1": 85.1, "NO2": 79.3}}]'
+    page = read(body, melt={"columns": ["entryPerArea.*"], "into": "location", "variable": "price"})
+    assert page.observations["location"].to_pylist() == ["NO1", "NO2"]

@@ -7,7 +7,7 @@ JSON are written in the entry's number style, so that all texts are read the sam
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -69,6 +69,30 @@ def table_of_columns(
             yield {name: columns[name].slice(start, piece_rows) for name in names}
 
     return CellTable(list(columns), rows, read, pieces, place, inherited, list(skipped))
+
+
+def with_constants(table: CellTable, constants: Mapping[str, str]) -> CellTable:
+    """`table` with columns that hold one text in every record and that are no values; those of its own stay."""
+    added = {name: text for name, text in constants.items() if name not in table.names}
+    if not added:
+        return table
+
+    def read(names: Sequence[str]) -> CellColumns:
+        columns = table.read([name for name in names if name not in added])
+        return {name: columns[name] if name in columns else _repeated(added[name], table.rows) for name in names}
+
+    def pieces(names: Sequence[str], written: NumberStyle) -> Iterator[CellColumns]:
+        own = [name for name in names if name not in added] or list(table.names[:1])
+        for piece in table.pieces(own, written):
+            length = len(piece[own[0]])
+            yield {name: piece[name] if name in piece else _repeated(added[name], length) for name in names}
+
+    names = [*table.names, *added]
+    return replace(table, names=names, read=read, pieces=pieces, inherited=table.inherited | frozenset(added))
+
+
+def _repeated(text: str, rows: int) -> pa.StringArray:
+    return pa.repeat(pa.scalar(text, pa.string()), rows)
 
 
 def table_of_records(

@@ -174,7 +174,12 @@ def _iso(text: str) -> datetime:
 
 
 def _strptime(label_text: str, time_format: str) -> datetime:
-    """Parses `label_text` by `time_format`; hour 24 is the next midnight, and 100 is the hour 01:00 of `%H%M`."""
+    """Parses `label_text` by `time_format`; hour 24 is the next midnight, and 100 is the hour 01:00 of `%H%M`.
+
+    A format that ends in `*` ignores the end of the label_text.
+    """
+    if time_format.endswith("*"):
+        return _strptime_beginning(label_text, time_format[:-1].rstrip())
     if time_format.endswith("%H%M") and (short_hour := re.search(r"(?<!\d)(\d{1,3})$", label_text)):
         label_text = label_text[: short_hour.start()] + short_hour[1].zfill(4)
     try:
@@ -188,6 +193,18 @@ def _strptime(label_text: str, time_format: str) -> datetime:
             if (moment.hour, moment.minute, moment.second) == (0, 0, 0):
                 return moment + timedelta(days=1)
         raise
+
+
+def _strptime_beginning(text: str, time_format: str) -> datetime:
+    """The beginning of `text` by `time_format`, as of a range of times."""
+    for spelling in (text, text.replace("24:00", "00:00", 1)):
+        try:
+            return datetime.strptime(spelling, time_format)
+        except ValueError as error:
+            _, remains, behind = str(error).partition("unconverted data remains: ")
+            if remains:
+                return _strptime(text[: len(text) - len(behind)].rstrip(), time_format)
+    raise ValueError(f"{text!r} does not begin as {time_format!r} says")
 
 
 def proposed_formats(texts: Sequence[str]) -> list[str]:

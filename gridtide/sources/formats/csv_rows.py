@@ -24,7 +24,7 @@ from gridtide.entries.table_layout import Csv, NumberStyle
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.observations.arrays import one_chunk
 from gridtide.sources.contract import BOM, Skipped
-from gridtide.sources.formats.cells import CellColumns, CellTable, numbered, string_array
+from gridtide.sources.formats.cells import CellColumns, CellTable, numbered, string_array, with_constants
 from gridtide.sources.formats.numbers import has_infinite, null_texts, plain_numbers, without_group_marks
 
 BLOCK_BYTES = 1 << 21
@@ -80,9 +80,10 @@ def read_csv(
     Raises `UpstreamError` if the text ends in the middle of a line, `FormatError` if there is no header or a row has
     more fields than the header.
     """
-    rows = _cut_around(entry, body, written, columns)
+    rows, above = _cut_around(entry, body, written, [name for name in columns if name not in written.above])
     _refuse_cut_text(entry, rows, written, length_known)
-    return _table(entry, rows, written, [name for name in labels if name in rows.names])
+    table = _table(entry, _without_others(rows, written), written, [name for name in labels if name in rows.names])
+    return with_constants(table, above)
 
 
 def _newline(body: bytes) -> bytes:
@@ -100,23 +101,46 @@ def _lines(body: bytes) -> Iterator[_Line]:
         begin = end
 
 
-def _cut_around(entry: str, body: bytes, written: Csv, columns: Sequence[str]) -> _Rows:
-    """Returns the rows of `body`, without the lines before its header, the header, comments and the footer."""
-    lines = (line for line in _after_skipped(entry, body, written) if _is_row(line.text, written))
-    head_lines = list(islice(lines, HEAD_LINES))
-    if not head_lines:
+def _cut_around(entry: str, body: bytes, written: Csv, columns: Sequence[str]) -> tuple[_Rows, dict[str, str]]:
+    """Returns the rows of `body`, without the lines before its header, the header and the footer; and the columns from
+    the lines before the header."""
+    lines = (line for line in _after_skipped(entry, body, written) if _is_line(line.text, written))
+    head = list(islice(lines, HEAD_LINES))
+    if not head:
         raise FormatError(entry, "the CSV has no header", 'Correct "skip" or "comment"')
-    delimiter = written.delimiter or max(",;\t|", key=head_lines[0].text.count)
-    names, header_lines = _header(entry, [line.text for line in head_lines], written, delimiter, columns)
-    begin = head_lines[header_lines].begin if header_lines < len(head_lines) else len(body)
-    end = max(begin, _end_of_rows(body, written))
-    first_line = head_lines[header_lines].number if header_lines < len(head_lines) else head_lines[-1].number + 1
-    rows = _Rows(body, begin, end, names, first_line, delimiter)
-    return rows if written.comment is None else _without_comments(rows, written)
+    delimiter = written.delimiter or max(",;\t|", key=head[0].text.count)
+    names, used = _header(entry, [line.text for line in head], written, delimiter, columns)
+    begin = head[used].begin if used < len(head) else len(body)
+    end = _end_of_rows(body, head[used - 1].end if used else head[0].begin, delimiter, written)
+    first = head[used].number if used < len(head) else head[-1].number + 1
+    above = _above(entry, body[: head[0].begin].decode("utf-8", "replace"), written)
+    return _Rows(body, min(begin, end), end, names, first, delimiter), above
+
+
+def _above(entry: str, text: str, written: Csv) -> dict[str, str]:
+    """Returns the columns from `text`, the lines before the header."""
+    columns: dict[str, str] = {}
+    for name, pattern in written.above.items():
+        match = re.search(pattern, text)
+        if match is None:
+            happened = f'above: no line before the header holds "{pattern}", which is to be the column {name}'
+            raise FormatError(entry, happened, 'Correct "above" or "skip"')
+        columns[name] = (match[1] or "").strip()
+    return columns
+
+
+def _comments(written: Csv) -> tuple[str, ...]:
+    return (written.comment,) if isinstance(written.comment, str) else written.comment or ()
+
+
+def _is_line(text: str, written: Csv) -> bool:
+    """Whether a line holds something and is no comment."""
+    return bool(text.strip()) and not text.startswith(_comments(written))
 
 
 def _is_row(text: str, written: Csv) -> bool:
-    return bool(text.strip()) and (written.comment is None or not text.startswith(written.comment))
+    """Whether a line after the header is a row."""
+    return _is_line(text, written) and text.startswith(written.rows or "")
 
 
 def _after_skipped(entry: str, body: bytes, written: Csv) -> Iterator[_Line]:
@@ -139,23 +163,32 @@ def _with_first(line: _Line, lines: Iterator[_Line]) -> Iterator[_Line]:
     yield from lines
 
 
-def _end_of_rows(body: bytes, written: Csv) -> int:
-    """Returns the end of the rows of `body`: before as many of its last lines as the `footer` has."""
-    end_byte, footer, newline = len(body), written.footer, _newline(body)
-    while footer and end_byte:
-        begin = body.rfind(newline, 0, max(end_byte - 1, 0)) + 1
-        footer -= _is_row(body[begin:end_byte].decode("utf-8", "replace"), written)
-        end_byte = begin
-    return end_byte
+def _end_of_rows(body: bytes, begin: int, delimiter: str, written: Csv) -> int:
+    """Returns the end of the rows of `body`, which begin at `begin` or after it: the begin of the `footer`."""
+    newline = _newline(body)
+    if isinstance(written.footer, str):
+        first_bytes = b'"?' + re.escape(written.footer.removeprefix("from:").encode())
+        if written.footer == "blank":  # or of empty fields
+            first_bytes = rb'[ \t"%b]*\r?%b' % (re.escape(delimiter.encode()), newline)
+        match = re.compile(newline + first_bytes).search(body, max(begin - 1, 0))
+        return match.start() + 1 if match else len(body)
+    end, footer = len(body), written.footer
+    while footer and end > begin:
+        start = body.rfind(newline, 0, max(end - 1, 0)) + 1
+        footer -= _is_line(body[start:end].decode("utf-8", "replace"), written)
+        end = start
+    return max(end, begin)
 
 
-def _without_comments(rows: _Rows, written: Csv) -> _Rows:
-    """Returns `rows` without comment lines; their first line is not one."""
-    comment_mark = (written.comment or "").encode()
-    if rows.body.find(rows.newline + comment_mark, rows.begin, rows.end) < 0:
+def _without_others(rows: _Rows, written: Csv) -> _Rows:
+    """Returns `rows` without comment lines and, if the entry names what rows begin with, without other lines."""
+    comments = tuple(mark.encode() for mark in _comments(written))
+    present = [mark for mark in comments if rows.body.find(rows.newline + mark, rows.begin, rows.end) >= 0]
+    if not written.rows and not present:
         return rows
-    body_lines = rows.body[rows.begin : rows.end].split(rows.newline)
-    body = rows.newline.join(line for line in body_lines if not line.startswith(comment_mark))
+    lines = rows.body[rows.begin : rows.end].splitlines(keepends=True)
+    start = (written.rows or "").encode()
+    body = b"".join(line for line in lines if line.startswith(start) and not line.startswith(comments))
     return _Rows(body, 0, len(body), rows.names, rows.first_line, rows.delimiter)
 
 
@@ -236,6 +269,8 @@ def _refuse_cut_text(entry: str, rows: _Rows, written: Csv, length_known: bool) 
         return
     begin = max(rows.begin, rows.body.rfind(rows.newline, rows.begin, rows.end) + 1)
     last_text = rows.body[begin : rows.end].decode("utf-8", "replace")
+    if not _is_row(last_text, written):
+        return
     fields = next(csv.reader([last_text], delimiter=rows.delimiter, quotechar=written.quote), [])
     if len(fields) < len(rows.names) or not length_known:
         raise UpstreamError(entry, f"the CSV is cut in its last line: {last_text[-80:]!r}")

@@ -10,7 +10,14 @@ from typing import Any
 
 from gridtide.entries.table_layout import NumberStyle, RecordLayout
 from gridtide.errors import FormatError, UpstreamError
-from gridtide.sources.formats.cells import CellTable, numbered, string_array, table_of_columns, table_of_records
+from gridtide.sources.formats.cells import (
+    CellTable,
+    numbered,
+    string_array,
+    table_of_columns,
+    table_of_records,
+    with_constants,
+)
 
 KEY_COLUMN = "key"
 """The column for the keys of an object that is keyed by time."""
@@ -56,13 +63,16 @@ def read_json(
     Raises `FormatError` if there is nothing at the path, or anything else than records.
     """
     reader = _JsonReader(entry, path, written)
+    value, above = _at_path(entry, document, path)
     if layout == "rows":
-        return reader.rows(_at_path(entry, document, path)[0], _header_of(entry, document, header))
-    if layout == "columns":
-        return reader.columns(_at_path(entry, document, path)[0])
-    if layout == "keyed":
-        return reader.keyed(_at_path(entry, document, path)[0])
-    return reader.records(document)
+        table = reader.rows(value, _header_of(entry, document, header))
+    elif layout == "columns":
+        table = reader.columns(value)
+    elif layout == "keyed":
+        table = reader.keyed(value)
+    else:
+        table = reader.records(value)
+    return with_constants(table, {name: reader.text(cell) for name, cell in above.items()})
 
 
 def _header_of(entry: str, document: Any, header: int | str | tuple[str, ...]) -> Sequence[str] | None:
@@ -78,12 +88,12 @@ def _header_of(entry: str, document: Any, header: int | str | tuple[str, ...]) -
     return header
 
 
-def _at_path(entry: str, document: Any, path: str) -> tuple[Any, bool]:
-    """Returns the value at `path`, and whether the path locates each record, so that its ancestors are known."""
+def _at_path(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]:
+    """Returns the value at `path`, and the fields beside the path by name; of two equal names the inner one."""
     if not path:
-        return document, True
+        return document, {}
     if re.fullmatch(r"[^\[\]|{}()&@*`'\"<>=!?:]+", path) and isinstance(document, dict | list):
-        return _walk(entry, document, path), True
+        return _walk(entry, document, path)
     import jmespath
     from jmespath.exceptions import JMESPathError
 
@@ -93,20 +103,23 @@ def _at_path(entry: str, document: Any, path: str) -> tuple[Any, bool]:
         raise FormatError(entry, f'records: "{path}" cannot be followed: {error}', 'Correct "records"') from error
     if found_value is None:
         raise FormatError(entry, f'records: "{path}" leads nowhere: {_present(document)}', 'Correct "records"')
-    return found_value, False
+    return found_value, {}
 
 
-def _walk(entry: str, document: Any, path: str) -> Any:
-    """Returns the value at the dotted `path`; lists on the way are flattened into one list."""
+def _walk(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]:
+    """Returns the value at the dotted `path`, lists on the way flattened into one list; and the fields of the objects
+    on the way that are neither lists nor objects."""
     node = document
+    above: dict[str, Any] = {}
     keys = path.split(".")
     for index, key in enumerate(keys):
         if isinstance(node, list) and index and node and all(isinstance(element, dict) for element in node):
-            return _Nested(node, keys[index:], index)
+            return _Nested(node, keys[index:], index), above
         if not isinstance(node, dict) or key not in node:
             raise FormatError(entry, f'records: "{path}" leads nowhere: where "{key}" should be, {_present(node)}')
+        above |= {name: cell for name, cell in node.items() if not isinstance(cell, dict | list)}
         node = node[key]
-    return node
+    return node, above
 
 
 class _Nested(list[Any]):
@@ -132,9 +145,8 @@ class _JsonReader:
     def __init__(self, entry: str, path: str, written: NumberStyle) -> None:
         self.entry, self.path, self.written = entry, path, written
 
-    def records(self, document: Any) -> CellTable:
+    def records(self, content: Any) -> CellTable:
         """Reads a list of objects, or a single object."""
-        content, _ = _at_path(self.entry, document, self.path)
         inherited: set[str] = set()
         if isinstance(content, _Nested):
             records = [self._flat(below, above, inherited) for above, below in self._descend(content, content.keys, {})]
@@ -175,7 +187,7 @@ class _JsonReader:
                         self.entry, f'records: "{self.path}" leads nowhere: where "{key}" should be, {_present(value)}'
                     )
                 inherited |= {
-                    name: self._text(cell) for name, cell in value.items() if not isinstance(cell, dict | list)
+                    name: self.text(cell) for name, cell in value.items() if not isinstance(cell, dict | list)
                 }
                 value = value[key]
                 if isinstance(value, list) and index + 1 < len(keys):
@@ -199,9 +211,9 @@ class _JsonReader:
             if isinstance(value, dict):
                 yield from self._leaves(value, f"{path}{key}.")
             else:
-                yield path + key, self._text(value)
+                yield path + key, self.text(value)
 
-    def _text(self, value: Any) -> str:
+    def text(self, value: Any) -> str:
         """Returns `value` as a cell; numbers are written in the entry's number style."""
         if isinstance(value, str):
             return value
@@ -215,6 +227,9 @@ class _JsonReader:
 
     def rows(self, content: Any, names: Sequence[str] | None) -> CellTable:
         """Reads a list of lists, whose columns have the given `names` or those in the first list."""
+        inherited: dict[str, list[str]] = {}
+        if isinstance(content, _Nested) and names is not None:
+            content, inherited = self._nested_rows(content)
         if (
             isinstance(content, _Nested)
             or not isinstance(content, list)
@@ -240,10 +255,15 @@ class _JsonReader:
         if wrong_row is not None:
             happened = f"row {wrong_row + first_number} has {len(content[wrong_row])} fields, its header {len(names)}"
             raise FormatError(self.entry, happened, 'Correct "header"')
-        text_columns = {
-            name: string_array([self._text(row[index]) for row in content]) for index, name in enumerate(names)
-        }
-        return table_of_columns(text_columns, numbered("row", first_number))
+        cells = {name: string_array([self.text(row[index]) for row in content]) for index, name in enumerate(names)}
+        outer = {name: string_array(texts) for name, texts in inherited.items() if name not in cells}
+        return table_of_columns(outer | cells, numbered("row", first_number), frozenset(outer))
+
+    def _nested_rows(self, content: _Nested) -> tuple[list[Any], dict[str, list[str]]]:
+        """Returns the lists within each element of a list, in one list, and the columns of the fields beside them."""
+        pairs = list(self._descend(content, content.keys, {}))
+        names = dict.fromkeys(name for above, _ in pairs for name in above)
+        return [row for _, row in pairs], {name: [above.get(name, "") for above, _ in pairs] for name in names}
 
     def _names_fix(self, rows: Sequence[Sequence[Any]]) -> str:
         names = ", ".join(["time", "value", *(f"value {place}" for place in range(2, 100))][: len(rows[0])])
@@ -263,10 +283,10 @@ class _JsonReader:
             counts = ", ".join(f"{name} has {count}" for name, count in lengths.items())
             raise FormatError(self.entry, f"layout: the columns are not equally long: {counts}", 'Correct "records"')
         row_count = next(iter(lengths.values()))
-        text_columns = {name: string_array([self._text(cell) for cell in column]) for name, column in lists.items()}
+        cells = {name: string_array([self.text(cell) for cell in column]) for name, column in lists.items()}
         scalars = {name: cell for name, cell in content.items() if not isinstance(cell, list | dict) and row_count}
-        text_columns |= {name: string_array([self._text(cell)] * row_count) for name, cell in scalars.items()}
-        return table_of_columns(text_columns, numbered("element"), frozenset(scalars))
+        cells |= {name: string_array([self.text(cell)] * row_count) for name, cell in scalars.items()}
+        return table_of_columns(cells, numbered("element"), frozenset(scalars))
 
     def keyed(self, content: Any) -> CellTable:
         """Reads an object of records, or of numbers, by their times, which become the column `key`."""
@@ -274,10 +294,13 @@ class _JsonReader:
             raise FormatError(self.entry, f"layout: {self._where()} holds no object", 'Correct "records" or "layout"')
         records = []
         for key, record in content.items():
-            record_cells = dict(self._leaves(record)) if isinstance(record, dict) else {"value": self._text(record)}
-            if KEY_COLUMN in record_cells:
-                raise FormatError(self.entry, f'layout: the record of {key!r} has a column "{KEY_COLUMN}" of its own')
-            records.append({KEY_COLUMN: str(key)} | record_cells)
+            several = isinstance(record, list) and all(isinstance(element, dict) for element in record)
+            for element in record if several else [record]:
+                cells = dict(self._leaves(element)) if isinstance(element, dict) else {"value": self.text(element)}
+                if KEY_COLUMN in cells:
+                    happened = f'layout: the record of {key!r} has a column "{KEY_COLUMN}" of its own'
+                    raise FormatError(self.entry, happened)
+                records.append({KEY_COLUMN: str(key)} | cells)
         return table_of_records(records, numbered("record"))
 
     def _where(self) -> str:

@@ -110,6 +110,8 @@ def plain_numbers(column: CellColumn, number_style: NumberStyle) -> pa.DoubleArr
     text is neither, or needs a closer look."""
     if pa.types.is_floating(column.type):
         return _without_null_numbers(column, number_style)
+    if number_style.strip:
+        column = pc.replace_substring_regex(column, _around(number_style), "")
     attempts = [null_texts(number_style)] if number_style.nulls else [[""], null_texts(number_style)]
     for nulls in attempts:
         texts = pc.if_else(pc.is_in(column, value_set=string_array(nulls)), None, column)
@@ -123,6 +125,12 @@ def plain_numbers(column: CellColumn, number_style: NumberStyle) -> pa.DoubleArr
         if not has_infinite(numbers):
             return _without_null_numbers(numbers, number_style)
     return None
+
+
+def _around(number_style: NumberStyle) -> str:
+    """Returns a regular expression for the texts before and after a number that are no part of it."""
+    marks = "|".join(re.escape(mark.strip()) for mark in number_style.strip)
+    return rf"^\s*(?:{marks})?\s*|\s*(?:{marks})?\s*$"
 
 
 def has_infinite(numbers: pa.DoubleArray) -> bool:
@@ -189,6 +197,8 @@ def _number(text: str | None, number_style: NumberStyle) -> float | None:
     if text is None:
         return np.nan
     stripped = text.strip().replace("\u2212", "-")
+    if number_style.strip:
+        stripped = re.sub(_around(number_style), "", stripped)
     if stripped.lower() in NO_VALUE or _is_null(stripped, number_style):
         return np.nan
     if stripped.lower() in TRUTH_WORDS:

@@ -46,10 +46,15 @@ def first_page(request: Request, pages: Pages | None) -> Request:
         return request
     if pages.offset is not None and pages.limit is not None:
         name, limit = pages.limit
-        return with_param(with_param(request, name, str(limit)), pages.offset, "0")
+        return with_param(with_param(request, name, str(limit)), pages.offset, str(pages.first or 0))
     if pages.page is not None and _param(request, pages.page) is None:
-        return with_param(request, pages.page, str(pages.first))
+        return with_param(request, pages.page, str(_first_number(pages)))
     return request
+
+
+def _first_number(pages: Pages) -> int:
+    """Returns the number of the first page."""
+    return 1 if pages.first is None else pages.first
 
 
 def next_page(
@@ -78,12 +83,12 @@ def _following(entry: str, request: Request, pages: Pages, answered: Answered, t
         yield from _at(request, link_to_next(answered.headers.get("link", "")))
     elif pages.page is not None and pages.last is not None:
         last_page = _number(entry, "pages.last", pages.last, answered.document)
-        page_number = int(_param(request, pages.page) or pages.first)
-        if page_number < last_page + pages.first - 1:
+        page_number = int(_param(request, pages.page) or _first_number(pages))
+        if page_number < last_page + _first_number(pages) - 1:
             yield with_param(request, pages.page, str(page_number + 1))
     elif pages.offset is not None and total is not None:
         if received < total and answered.records:
-            yield with_param(request, pages.offset, str(received))
+            yield with_param(request, pages.offset, str(received + (pages.first or 0)))
     elif pages.cursor is not None and pages.param is not None:
         cursor = _search(answered.document, pages.cursor)
         if cursor not in (None, "", False) and str(cursor) != _param(request, pages.param):

@@ -7,6 +7,7 @@ columns ─► series, timing ─► repeats ─► numbers, piece by piece ─�
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -22,7 +23,7 @@ from gridtide.errors import FormatError
 from gridtide.periods import microseconds
 from gridtide.sources.contract import Skipped
 from gridtide.sources.formats import clocks
-from gridtide.sources.formats.cells import CellColumn, CellColumns, CellTable, factorised
+from gridtide.sources.formats.cells import CellColumn, CellColumns, CellTable, factorised, with_constants
 from gridtide.sources.formats.json_rows import KEY_COLUMN
 from gridtide.sources.formats.numbers import ReadNumbers, read_numbers
 from gridtide.sources.formats.xml_rows import POSITION, RESOLUTION
@@ -31,6 +32,7 @@ from gridtide.sources.tables.series import (
     RowLabels,
     ValueColumn,
     is_nothing,
+    listed,
     locations,
     refuse_other_style,
     value_columns,
@@ -63,6 +65,7 @@ def read_observations(
     """
     if not table.rows:
         return iter(())
+    entry, table = _with_day(entry, table, context.day)
     if not entry.time:
         entry = _with_time(entry, table)
     _check_time(entry, table)
@@ -72,6 +75,31 @@ def read_observations(
 
         entry = msgspec.structs.replace(entry, interval_from=RESOLUTION)
     return _TableReader(entry, table, context, skipped).pieces()
+
+
+DAY_COLUMN = "day of the answer"
+"""The column for the local day of an answer whose records do not name it."""
+
+
+def _with_day(entry: Entry, table: CellTable, day: date | None) -> tuple[Entry, CellTable]:
+    """Returns `entry` and `table` with the local `day` of the answer as a column of times, if its records have only
+    hours: columns of hours without a column of dates, or numbers of hours as the only column of times."""
+    import msgspec
+
+    lacks_day = _are_hours(entry, table) if entry.time else entry.hours is not None
+    if day is None or not lacks_day:
+        return entry, table
+    changed = msgspec.structs.replace(entry, time=(DAY_COLUMN, *entry.time))
+    return changed, with_constants(table, {DAY_COLUMN: day.isoformat()})
+
+
+def _are_hours(entry: Entry, table: CellTable) -> bool:
+    """Whether numbers of hours or intervals are the only column of times."""
+    if len(entry.time) != 1 or entry.time_format is not None or entry.time[0] not in table.names:
+        return False
+    _, texts = factorised(table.read(entry.time)[entry.time[0]])
+    bare = [text.strip() for text in texts if text and text.strip()]
+    return bool(bare) and all(re.fullmatch(r"(?i)(HE|H|HR)?\s*\d{1,3}", text) for text in bare)
 
 
 def _with_time(entry: Entry, table: CellTable) -> Entry:
@@ -142,9 +170,9 @@ def _check_time(entry: Entry, table: CellTable) -> None:
 
 def label_columns(entry: Entry) -> list[str]:
     """Returns the columns that `entry` names beside its value columns: those for times, locations and other labels."""
-    named_columns = [entry.variable, entry.published, entry.timezone_from, entry.interval_from, entry.ambiguous]
-    places = [entry.location] if isinstance(entry.location, str) else list(entry.location or ())
-    return list(dict.fromkeys([*entry.time, *places, *(name for name in named_columns if name)]))
+    named_columns = [entry.published, entry.timezone_from, entry.interval_from, entry.ambiguous]
+    labels = [*listed(entry.location), *listed(entry.variable)]
+    return list(dict.fromkeys([*entry.time, *labels, *(name for name in named_columns if name)]))
 
 
 class _TableReader:
@@ -343,7 +371,7 @@ class _TableReader:
         for column, (read, unread, example) in self.counts.items():
             if unread and not read:
                 happened = f"value: {column} holds no numbers: {example}, which is no number"
-                raise FormatError(self.entry.name, happened, 'Leave it out of "value"')
+                raise FormatError(self.entry.name, happened, _units_fix(example) or 'Leave it out of "value"')
             if unread:
                 self.skipped.append(Skipped(f"cells of {column} that hold no number", unread, example))
 
@@ -405,6 +433,13 @@ class _LabelColumns:
             key: dictionary_array(column if chosen is None else column[chosen], names[key])
             for key, column in codes.items()
         }
+
+
+def _units_fix(example: str) -> str:
+    """Returns the fix for numbers with a unit, such as the one in `example`; empty if there is no unit."""
+    match = re.search(r": '([^\d\s.,+-]*) ?[+-]?\d[\d.,]* ?([^\d.,+-]*)'$", example)
+    around = [text.strip() for text in match.groups() if text.strip()] if match else []
+    return f'If it is a unit, add "strip": {json.dumps(around, ensure_ascii=False)}' if around else ""
 
 
 NOT_PUBLISHED = -(1 << 62)

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
 
 
+NO_SERIES = re.compile(
+    r"(?:^|[\W_])(?i:ids?|ptid|code|zip|lat|lon|lng|latitude|longitude|year|month|day|hour|index|version)$|[a-z]I[dD]$"
+)
+"""Names of columns whose numbers are ids, coordinates or parts of times."""
+
+
 @dataclass(frozen=True)
 class ValueColumn:
     """A value column: its name in the table, its variable, its unit and, if the header names it, its location."""
@@ -72,8 +78,14 @@ def _value_column(entry: Entry, column: str) -> ValueColumn:
     series = entry.value.get(column)
     unit = (series and series.unit) or entry.unit
     if entry.melt is not None and entry.melt.into == "location" and not entry.value:
-        return ValueColumn(column, entry.melt.variable, unit, column.strip())
+        return ValueColumn(column, entry.melt.variable, unit, _below_path(column, entry.melt.columns))
     return ValueColumn(column, (series and series.variable) or name_of_variable(column), unit)
+
+
+def _below_path(column: str, patterns: Sequence[str]) -> str:
+    """Returns the name of `column` without the path in a pattern such as `areas.*`."""
+    paths = [pattern[:-1] for pattern in patterns if pattern.endswith(".*") and fnmatch.fnmatchcase(column, pattern)]
+    return column.removeprefix(paths[0] if paths else "").strip()
 
 
 def _refuse_collisions(entry: Entry, columns: Sequence[ValueColumn]) -> None:
@@ -117,6 +129,12 @@ def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: li
             entry.name, f"none of {', '.join(columns) or 'the columns'} holds numbers", 'Name the columns with "value"'
         )
     _refuse_collisions(entry, [_value_column(entry, column) for column in numeric])
+    if entry.melt is None and NO_SERIES.search(numeric[0]) and len(numeric) == 1:
+        raise FormatError(
+            entry.name,
+            f"only {numeric[0]} holds numbers, which by its name are no series",
+            f'If they are, name it: "value": {json.dumps(numeric[0], ensure_ascii=False)}',
+        )
     if len(numeric) > 1 and entry.melt is None:
         raise FormatError(
             entry.name,
@@ -242,8 +260,14 @@ def variables(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels | 
     """Returns the variable of each record if a column names it."""
     if entry.variable is None or not table.rows:
         return None
-    _check_present(entry, table, [entry.variable], "variable")
-    return _labelled(entry, table, [entry.variable], blank, "variable", name_of_variable)
+    columns = listed(entry.variable)
+    _check_present(entry, table, columns, "variable")
+    return _labelled(entry, table, columns, blank, "variable", name_of_variable)
+
+
+def listed(names: str | Sequence[str] | None) -> list[str]:
+    """Returns the columns that a key names, which may be one or several."""
+    return [names] if isinstance(names, str) else list(names or ())
 
 
 def _labelled(
@@ -253,18 +277,19 @@ def _labelled(
     cells = table.read(columns)
     codes = np.zeros(table.rows, np.int64)
     texts: list[str] = [""]
+    is_empty = ~blank
     for index, column in enumerate(columns):
         column_codes, distinct_words = factorised(cells[column])
-        is_empty = np.array([not (word or "").strip() for word in distinct_words], bool)[column_codes] & ~blank
-        if is_empty.any():
-            position = table.place(int(np.flatnonzero(is_empty)[0]))
-            raise FormatError(entry.name, f"{position} has no {noun} in {column}", f'Correct "{noun}"')
+        is_empty &= np.array([not (word or "").strip() for word in distinct_words], bool)[column_codes]
         combined = codes * len(distinct_words) + column_codes
         distinct_codes, codes = np.unique(combined, return_inverse=True)
         texts = [
             f"{texts[prefix]}{' ' if index else ''}{distinct_words[suffix] or ''}"
             for prefix, suffix in (divmod(code, len(distinct_words)) for code in distinct_codes.tolist())
         ]
+    if is_empty.any():
+        position = table.place(int(np.flatnonzero(is_empty)[0]))
+        raise FormatError(entry.name, f"{position} has no {noun} in {' or '.join(columns)}", f'Correct "{noun}"')
     names = [spell(text) for text in texts]
     text_by_name: dict[str, str] = {}
     for name, text in zip(names, texts, strict=True):

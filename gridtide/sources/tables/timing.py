@@ -114,7 +114,7 @@ class _Reader:
         numbers = None
         if dates and self._are_numbers(cells[last_column]):
             parts_of_hour = None
-            if len(dates) > 1 and self._are_numbers(cells[dates[-1]]):
+            if len(dates) > 1 and self._are_numbers(cells[dates[-1]]) and not self._are_dates(dates):
                 *dates, hour = dates
                 parts_of_hour, last_column = _as_numbers(cells[last_column]), hour
             numbers = _as_numbers(cells[last_column])
@@ -123,6 +123,17 @@ class _Reader:
         texts = _joined([cells[name] for name in (dates if numbers is not None else self.columns)])
         labels = self._parsed(texts)
         return labels if numbers is None else self._numbered(labels, numbers)
+
+    def _are_dates(self, columns: Sequence[str]) -> bool:
+        """Whether the joined texts of `columns` are dates in the entry's `time_format`."""
+        if self.entry.time_format is None:
+            return False
+        _, texts = factorised(_joined(list(self.table.read(columns).values())))
+        first = next((text for text in texts if text and text.strip()), "")
+        try:
+            return clocks.parse_label(first, self.entry.time_format, None) is not None
+        except (ValueError, OverflowError):
+            return False
 
     def _are_numbers(self, column: pa.StringArray) -> bool:
         """Whether a column beside a date has numbers of hours or of intervals."""
