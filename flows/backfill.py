@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,7 +43,10 @@ from flows.run.report import (
 from flows.run.session import load_selected, name_entries, open_collection_run, parse_period
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.plan import Plan, plan_chunks, why_not_asked
+from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, GridtideError
+from gridtide.lake import Lake
+from gridtide.lake.moved_files import find_moved
 from gridtide.periods import Period
 from gridtide.sandbox import SECRETS
 from tasks.collect import Outcome
@@ -105,6 +109,7 @@ async def backfill(
         entries,
     ):
         plans = [await plan_chunks(entry, period, run.stamp, run.lake, refresh=refresh) for entry in entries]
+        plans = [await _warn_of_moved_files(plan, run.lake, loaded.apis) for plan in plans]
         if dry_run:
             outcomes = []
         elif cluster:
@@ -119,6 +124,14 @@ async def backfill(
     await show_coverage("backfill-coverage", f"Backfill of {period}", coverages)
     report = backfill_report(period, plans, outcomes, coverages, time.monotonic() - started)
     return await finish(report, choose_error(outcomes))
+
+
+async def _warn_of_moved_files(plan: Plan, lake: Lake, entries: Sequence[Entry]) -> Plan:
+    """`plan` with a warning for each other place of `lake` that holds files of its entry, if its own has none."""
+    if plan.has_files:
+        return plan
+    moved = [files.describe(plan.entry) for files in await find_moved(lake, plan.entry, entries)]
+    return replace(plan, warnings=[*plan.warnings, *moved])
 
 
 def backfill_report(

@@ -19,6 +19,7 @@ from gridtide.coverage.scopes import Part, describe_scopes, find_unanswered, rea
 from gridtide.entries.entry import Entry
 from gridtide.errors import StorageError
 from gridtide.lake import Lake, Metadata, soundness
+from gridtide.lake.moved_files import find_moved
 from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, describe_duration, missing, union
@@ -34,7 +35,7 @@ class EntryStatus:
     asks; it is None for an entry whose files are snapshots. `problems` name the files without readable metadata
     (truncated, empty or foreign ones), and those with stamps in the future. `failed` are the periods that were
     requested without success and are still missing. `scopes` say what the files were not asked for although the entry
-    asks it now, and where that is not certain.
+    asks it now, and where that is not certain. `moved` say where else files of the entry are, if it has none.
     """
 
     entry: str
@@ -48,6 +49,7 @@ class EntryStatus:
     problems: tuple[str, ...] = ()
     answered: tuple[Period, ...] = ()
     scopes: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
 
     @property
     def coverage(self) -> Coverage | None:
@@ -72,15 +74,16 @@ class EntryStatus:
             "failed": [failure.as_dict() for failure in self.failed],
             "problems": list(self.problems),
             "scopes": list(self.scopes),
+            "moved": list(self.moved),
         }
 
 
 async def read_status(entries: Sequence[Entry], lake: Lake, now: datetime) -> list[EntryStatus]:
     """The status of each of `entries` at `now`; raises `StorageError` if the lake cannot be listed."""
-    return list(await asyncio.gather(*(_read_entry_status(entry, lake, now) for entry in entries)))
+    return list(await asyncio.gather(*(_read_entry_status(entry, lake, now, entries) for entry in entries)))
 
 
-async def _read_entry_status(entry: Entry, lake: Lake, now: datetime) -> EntryStatus:
+async def _read_entry_status(entry: Entry, lake: Lake, now: datetime, entries: Sequence[Entry]) -> EntryStatus:
     files = await lake.files(entry.output_folder, entry.file_prefix)
     contents = await soundness.read_metadata(lake, files) if entry.tabular else [None] * len(files)
     by_path = {file.path: content for file, content in zip(files, contents, strict=True)}
@@ -95,6 +98,7 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime) -> EntrySt
         whole = Part(Period(answered[0].start, answered[-1].end), scope_of(entry))
         covered = tuple(missing(whole.period, [part.period for part in find_unanswered([whole], answers)]))
         scopes = describe_scopes(entry.name, whole, answers)
+    moved = [] if files else [place.describe(entry) for place in await find_moved(lake, entry, entries)]
     failures = await failed_periods.recall_failures(lake, entry)
     newest = contents[-1] if contents else None
     return EntryStatus(
@@ -109,6 +113,7 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime) -> EntrySt
         problems=(*damage, *describe_future_files(files, now)),
         answered=answered,
         scopes=tuple(scopes),
+        moved=tuple(moved),
     )
 
 
@@ -123,6 +128,7 @@ def status_table(statuses: Sequence[EntryStatus]) -> Table:
             _describe_first(status.problems)
             or _describe_failure(status)
             or _describe_first(status.scopes)
+            or _describe_first(status.moved)
             or status.last
             or "no files yet",
         )

@@ -31,6 +31,7 @@ class Plan:
     skipped: str | None = None
     warnings: Sequence[str] = ()
     checked: CheckedFiles = field(default_factory=CheckedFiles)
+    has_files: bool = True
 
 
 async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *, refresh: bool = False) -> Plan:
@@ -50,19 +51,19 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *
     files = await lake.files(entry.output_folder, entry.file_prefix)
     checked = await soundness.check_files(lake, files, whole.period)
     answers = read_answers(entry, files, checked, now)
-    if refresh:
-        return Plan(entry, cut_chunks(entry, [whole]), warnings=[*not_due, *checked.problems], checked=checked)
     holes = gaps.find_gaps(entry, period, now, answers)
+    failures = [] if refresh else await failed_periods.recall_failures(lake, entry)
     waiting = [
         failure
-        for failure in await failed_periods.recall_failures(lake, entry)
+        for failure in failures
         if failure.waits(entry, now) and any(failure.period.overlaps(hole.period) for hole in holes)
     ]
     open_periods = union(hole.period for hole in holes)
     covered = whole.period.duration - sum((hole.duration for hole in open_periods), timedelta(0))
     notes = [*not_due, *checked.problems, *_describe_waiting(waiting), *describe_future_files(files, now)]
     notes += describe_scopes(entry.name, whole, answers)
-    return Plan(entry, cut_chunks(entry, holes, waiting), covered, warnings=notes, checked=checked)
+    chunks = cut_chunks(entry, [whole] if refresh else holes, waiting)
+    return Plan(entry, chunks, covered, warnings=notes, checked=checked, has_files=bool(files))
 
 
 def cut_chunks(entry: Entry, parts: Sequence[Part], waiting: Sequence[Failure] = ()) -> list[tuple[Entry, Period]]:

@@ -181,12 +181,17 @@ def find_partial(whole: Part, answers: Sequence[FileAnswer]) -> list[Part]:
 def describe_scopes(entry: str, whole: Part, answers: Sequence[FileAnswer]) -> list[str]:
     """Describes which part of `whole` was not requested in the files of the entry of this name, and where that is
     uncertain."""
-    unrequested = [
-        (part.period, part.scope.describe_within(whole.scope) or "what the entry asks now")
+    lacking = [
+        f"{part.period}: the files were not asked for {_describe_lacking(part, whole.scope, answers)}"
         for part in find_partial(whole, answers)
     ]
-    lacking = [f"{period}: the files were not asked for {described}" for period, described in unrequested]
     return lacking + [doubt.describe(entry) for doubt in find_doubts(whole, answers)]
+
+
+def _describe_lacking(part: Part, whole: Scope, answers: Sequence[FileAnswer]) -> str:
+    """What of `whole` `part` lacks; where that is all, by what it differs from the scope of the last file."""
+    last = next(answer for answer in reversed(answers) if answer.period.overlaps(part.period))
+    return part.scope.describe_within(whole) or whole.describe_beyond(last.scope) or "all that the entry asks"
 
 
 def certain_answers(answers: Iterable[FileAnswer]) -> list[FileAnswer]:

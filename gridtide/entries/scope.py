@@ -80,10 +80,13 @@ class Scope:
     def describe_within(self, whole: Scope) -> str:
         """Describes the part of `whole` that it requests, such as `region: A, B`; empty if that is all of it."""
         whole_values = whole.values()
-        parts = [(name, sorted(values)) for name, values in self.facets if values != whole_values.get(name)]
-        return "; ".join(
-            f"{name}: {', '.join(values[:VALUES_NAMED])}" + ", …" * (len(values) > VALUES_NAMED)
-            for name, values in parts
+        return _describe_facets((name, values) for name, values in self.facets if values != whole_values.get(name))
+
+    def describe_beyond(self, earlier: Scope) -> str:
+        """The facets of which `earlier` asks no value that it asks, such as `interval length: 5 min`."""
+        before = earlier.values()
+        return _describe_facets(
+            (name, values) for name, values in self.facets if name in before and not values & before[name]
         )
 
 
@@ -148,6 +151,13 @@ def describe_columns(entry: Entry) -> list[str]:
         column if names == SeriesNames() else f"{column} as {_as_text(msgspec.to_builtins(names))}"
         for column, names in entry.value.items()
     ]
+
+
+def _describe_facets(facets: Iterable[tuple[str, frozenset[str]]]) -> str:
+    return "; ".join(
+        f"{name}: {', '.join(sorted(values)[:VALUES_NAMED])}" + ", …" * (len(values) > VALUES_NAMED)
+        for name, values in facets
+    )
 
 
 def _mark_reading(entry: Entry) -> str:

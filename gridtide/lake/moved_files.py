@@ -1,0 +1,84 @@
+"""Files of an entry that lie elsewhere in the lake, because the entry was renamed or has another folder by now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from gridtide.entries.entry import Entry
+from gridtide.entries.scope import parse_scope
+from gridtide.errors import StorageError
+from gridtide.lake.files.metadata import Metadata
+from gridtide.lake.lake import Lake
+from gridtide.lake.names import PROCESSED, parse_name
+from gridtide.sources.registry import scope_of
+
+OTHER_FOLDERS = ("raw", PROCESSED, "failed", "features")
+"""Folders of the lake that hold no files of entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovedFiles:
+    """Files of the entry that was called `entry`, in `folder`, whose names begin with `prefix`."""
+
+    folder: str
+    prefix: str
+    entry: str
+
+    def describe(self, now: Entry) -> str:
+        """Where the files are, and how the entry as it is `now` goes on with them."""
+        keys = {"output_folder": (self.folder, now.output_folder), "file_prefix": (self.prefix, now.file_prefix)}
+        changes = ", ".join(f'"{key}": "{old}"' for key, (old, new) in keys.items() if old != new)
+        whose = "files of this entry" if self.entry == now.name else f'files of "{self.entry}", which asks the same'
+        place, moved_place = f"{now.output_folder}/{now.file_prefix}_…", f"{self.folder}/{self.prefix}_…"
+        fix = f"to go on with them, give the entry {changes}"
+        return f"no files are in {place}, but {moved_place} holds {whose}; {fix}"
+
+
+async def find_moved(lake: Lake, entry: Entry, entries: Iterable[Entry]) -> list[MovedFiles]:
+    """Where the lake holds files of `entry` in another place than its own, by folder and prefix.
+
+    They are those of its name, and those of its scope. The places of `entries` are not searched. Raises `StorageError`.
+    """
+    places = {(present.output_folder, present.file_prefix) for present in (entry, *entries)}
+    newest = {place: path for place, path in (await _list_newest(lake, "")).items() if place not in places}
+    contents = await asyncio.gather(*(_read_contents(lake, path) for path in newest.values()))
+    return [
+        MovedFiles(folder, prefix, content.entry)
+        for (folder, prefix), content in zip(newest, contents, strict=True)
+        if content is not None and _is_of(entry, folder, prefix, content)
+    ]
+
+
+async def _list_newest(lake: Lake, folder: str) -> dict[tuple[str, str], str]:
+    """The path of the newest file of each prefix in `folder` and the folders within it, by folder and prefix."""
+    folders, files = await lake.store.listing(folder)
+    newest: dict[tuple[str, str], str] = {}
+    for file in files:  # by path, and so by time within a prefix
+        name = parse_name(file.path.rpartition("/")[2])
+        if name is not None:
+            newest[folder, name.prefix] = file.path
+    inner = [path for path in folders if path not in OTHER_FOLDERS and not path.rpartition("/")[2].startswith(".")]
+    for within in await asyncio.gather(*(_list_newest(lake, path) for path in inner)):
+        newest |= within
+    return newest
+
+
+async def _read_contents(lake: Lake, path: str) -> Metadata | None:
+    """The metadata of the file at `path`, None if it cannot be read: then nothing says whose it is."""
+    try:
+        return await lake.metadata(path)
+    except StorageError:
+        return None
+
+
+def _is_of(entry: Entry, folder: str, prefix: str, content: Metadata) -> bool:
+    """Whether a file with this content is of `entry`, which had this folder and prefix then."""
+    if content.entry == entry.name:
+        return True
+    if content.scope:
+        return parse_scope(content.scope) == scope_of(entry)
+    return content.fingerprint == msgspec.structs.replace(entry, output_folder=folder, file_prefix=prefix).fingerprint
