@@ -1,6 +1,6 @@
-"""When Prefect starts the runs of a schedule: the one rule by which runs are scheduled and missed ones are found.
+"""The times at which Prefect starts the runs of a schedule, for registering schedules and for finding missed runs.
 
-Rules of cron differ in the hours that a clock change skips or repeats, so Prefect's own code is asked here.
+Schedulers differ in the hours that a clock change skips or repeats, so the times come from Prefect's own code.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from prefect.server.schemas import schedules as server_schedules
 
 LATEST_RUNS = 11
-"""Of how many runs the longest spacing is found."""
+"""The number of runs among which the longest spacing is found."""
 
 LONGEST_LOOKBACK = timedelta(days=10 * 366)
-"""How far back runs are looked for; every cron comes within it."""
+"""The longest period in which runs are searched; every cron has a run within it."""
 
 DATES_AT_ONCE = 1000
-"""How many dates Prefect gives at least, if there are as many."""
+"""The minimum number of dates that Prefect returns, if there are so many."""
 
 LONGEST_SHIFT = timedelta(hours=3)
-"""How far a clock change may take the dates of a schedule out of their order."""
+"""The longest time by which a clock change may disturb the order of the dates."""
 
 
 def build_cron_schedule(schedule: Schedule) -> CronSchedule:
-    """`schedule` as it is registered with Prefect."""
+    """The schedule to register with Prefect for `schedule`."""
     registered = keep_repeated_hour(schedule)
     return CronSchedule(cron=registered.cron, timezone=registered.timezone)
 
 
 async def find_due_runs(schedule: Schedule, before: datetime) -> DueRuns:
-    """The latest runs of `schedule` as registered with Prefect, at `before` or earlier."""
+    """The latest runs of `schedule` at or before `before`, as Prefect schedules them."""
     from prefect.server.schemas.schedules import CronSchedule as DatedSchedule  # loads the models of the server
 
     registered = build_cron_schedule(schedule)

@@ -47,8 +47,8 @@ SLOTS = 32
 class CollectionRun:
     """What the collections of one flow run share.
 
-    With `refresh` an entry is asked even if its last answer is fresh; with `resume` the pages of the same period that
-    an interrupted run stored are not asked for again.
+    With `refresh`, requests are sent even if the last result is fresh. With `resume`, pages of the same period that an
+    interrupted run stored are not requested again.
     """
 
     lake: Lake
@@ -77,7 +77,7 @@ class Outcome:
 
     @property
     def failures(self) -> dict[str, str]:
-        """Why requests failed, by the period that they left open; of a collection that failed as a whole, by its."""
+        """The reasons of failed requests by their period; the period of the collection if it failed as a whole."""
         if self.error:
             return {str(self.period) if self.period else "snapshot": one_line(self.error)}
         return {hole["period"]: hole["reason"] for hole in self.holes if hole["failed"]}
@@ -86,7 +86,7 @@ class Outcome:
 async def run_collection(run: CollectionRun, entry: Entry, period: Period | None = None) -> Outcome:
     """Collect `entry` for `period` (a snapshot if None) as one task run; no error is raised.
 
-    A result younger than `entry.fresh` is used again instead, if its file is still in the lake.
+    A result that is younger than `entry.fresh` is reused, if its file is still in the lake.
     """
     work = CollectionAttempts(run, entry, period)
     state = await _attempt(work, run.refresh)
@@ -122,9 +122,9 @@ class CollectionAttempts:
         return cache_key(self.entry, self.period, self.run.lake.uri)
 
     async def attempt(self) -> dict[str, Any]:
-        """Collect what is still open, as soon as a slot is free and the upstream allows it.
+        """Collect the open periods, as soon as a slot is free and the wait that the upstream requested is over.
 
-        What was answered is stored by then. Raises the error of a hole that another attempt may close.
+        Answered parts are stored. Raises the error of a hole that another attempt may close.
         """
         await asyncio.sleep(self.not_before - time.monotonic())
         async with self.run.slots:
@@ -138,7 +138,7 @@ class CollectionAttempts:
             self.open_periods = list(closed)
             self.collected = [collected.without_holes(closed) for collected in self.collected]
             error = passing[0].error
-            assert error is not None  # noqa: S101  # what is not an error does not pass
+            assert error is not None  # noqa: S101  # only holes with an error can be retried
             raise error
         return merge_collected(self.collected).as_dict()
 
@@ -159,7 +159,7 @@ class CollectionAttempts:
                 raise
             self._give_up(error)
         except GridtideError as error:
-            # parts of the period are stored already: they are reported with the hole, not lost with the error
+            # parts of the period are stored already, so report them with the hole instead of raising the error
             if not self.collected or (self.is_retryable(error) and self._has_attempts()):
                 raise
             self._give_up(error)
@@ -188,9 +188,9 @@ class CollectionAttempts:
         return next_attempt < self.begun + self.entry.deadline.total_seconds()
 
     async def is_stored(self, collected: dict[str, Any]) -> bool:
-        """Whether the lake still holds the files of an earlier result, which left nothing open.
+        """Whether the lake still has the files of an earlier result without holes.
 
-        Not where they have stamps in the future: by a clock that was ahead, the result would be fresh until then.
+        Files with stamps in the future do not count: if the clock was ahead, the result would stay fresh until then.
         """
         files = collected.get("files", [collected["file"]] if collected["file"] else [])
         exist = [await self.run.lake.store.exists(file) for file in files]
@@ -228,7 +228,7 @@ def _result_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
 async def _collect(work: CollectionAttempts) -> dict[str, Any]:
     context = TaskRunContext.get()
     if context is not None:
-        # A tag given to the task itself costs a request to the server's concurrency limits per run.
+        # A tag of the task itself would cost a request for the server's concurrency limits per run.
         context.task_run.tags.append(work.entry.source)
     return await work.attempt()
 
@@ -238,6 +238,6 @@ def _configure_task(fresh: timedelta, retries: TaskRetries, refresh: bool) -> Ta
     retried = _collect.with_options(
         retries=retries.count, retry_delay_seconds=exponential_backoff(retries.delay.total_seconds())
     )
-    if not fresh:  # a result that nobody may use again is not stored
+    if not fresh:  # a result that may not be reused is not stored
         return retried.with_options(cache_policy=NO_CACHE, persist_result=False)
     return retried.with_options(cache_expiration=fresh, refresh_cache=refresh)

@@ -1,4 +1,4 @@
-"""Opening the lake, also through a Prefect block."""
+"""Opens the lake, also with the credentials of a Prefect block."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""The folder in which Prefect and the processes of this machine keep their state. Imports nothing of Prefect, whose
-import fails where there is no home folder."""
+"""Finds and checks the folder in which Prefect and the processes of this machine keep their state.
+
+This module does not import Prefect, whose import fails without a home folder.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,16 @@ FIX = "Set PREFECT_HOME to a folder that this user may write to, such as PREFECT
 def check_prefect_home() -> Path:
     """The folder PREFECT_HOME, by default `~/.prefect`, which is created if it does not exist.
 
-    Raises `ConfigurationError` where it cannot be written, and as `find_prefect_home` does.
+    Raises `ConfigurationError` if it cannot be written, or as `find_prefect_home` does.
     """
     return make_writable(find_prefect_home())
 
 
 def find_prefect_home() -> Path:
-    """The folder PREFECT_HOME, by default `~/.prefect`; raises `ConfigurationError` where the user has no home folder,
-    so that Prefect cannot be imported."""
+    """The folder PREFECT_HOME, by default `~/.prefect`.
+
+    Raises `ConfigurationError` if the user has no home folder, as Prefect cannot be imported then.
+    """
     try:
         return Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
     except RuntimeError as error:  # a user id without an account, in a container, and no HOME
@@ -30,8 +34,10 @@ def find_prefect_home() -> Path:
 
 
 def set_missing_home() -> None:
-    """Set HOME to PREFECT_HOME where this user has no home folder: Prefect looks for one when it is imported, even if
-    it then uses PREFECT_HOME."""
+    """Set HOME to PREFECT_HOME if this user has no home folder.
+
+    Prefect needs a home folder when it is imported, even if it uses PREFECT_HOME later.
+    """
     try:
         Path.home()
     except RuntimeError:
@@ -40,7 +46,7 @@ def set_missing_home() -> None:
 
 
 def make_writable(folder: Path) -> Path:
-    """`folder`, created if it does not exist; raises `ConfigurationError` where no file can be written in it."""
+    """`folder`, created if it does not exist; raises `ConfigurationError` if no file can be written in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -1,7 +1,7 @@
 """Rate limits that hold across all processes that use one Prefect server.
 
-    process A ─► joins limit "eia" ─► 1 slot of 2 ─► half of the rate, which A keeps by itself
-    process B ─► joins limit "eia" ─► 1 slot of 2 ─► half of the rate, which B keeps by itself
+    process A ─► joins limit "eia" ─► 1 slot of 2 ─► half of the rate, which A applies by itself
+    process B ─► joins limit "eia" ─► 1 slot of 2 ─► half of the rate, which B applies by itself
 
 Each process that sends requests under a limit holds one slot of a global concurrency limit, and all processes see
 how many slots are held. Prefect's own rate limits grant requests one by one: under contention they let through half of
@@ -53,7 +53,7 @@ logger = get_logger("gridtide.quota")
 class SharedLimiter:
     """A limiter for all processes of one Prefect server; use it as an async context manager.
 
-    While the server does not answer, it keeps the whole limit in this process, and logs a warning.
+    While the server does not answer, this process applies the whole limit by itself, and logs a warning.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class SharedLimiter:
         await self._stack.aclose()
 
     async def acquire(self, limit: RateLimit) -> None:
-        """Return when one more request under `limit` may leave."""
+        """Wait until a request under `limit` may be sent."""
         membership = self._memberships.setdefault(limit.name, _Membership(self._client, limit.name))
         async with membership.used():
             await self._local.acquire(limit, membership.share)
@@ -93,12 +93,12 @@ class _Membership:
         self._alone = False
 
     def share(self) -> float:
-        """The part of the limit that is this process's."""
+        """The share of the limit that this process may use."""
         return 1 / self._members
 
     @asynccontextmanager
     async def used(self) -> AsyncIterator[None]:
-        """Hold a slot while somebody here waits to ask, and `IDLE` seconds longer."""
+        """Hold a slot while a request of this process waits, and `IDLE` seconds longer."""
         self._waiting += 1
         try:
             await self._join()
@@ -108,7 +108,7 @@ class _Membership:
             self._used = time.monotonic()
 
     async def leave(self) -> None:
-        """Give the slot back."""
+        """Release the slot."""
         if self._follower is not None:
             self._follower.cancel()
             await asyncio.gather(self._follower, return_exceptions=True)
@@ -124,14 +124,14 @@ class _Membership:
                 await asyncio.sleep(SETTLE)
 
     async def _follow(self) -> None:
-        """See how many share the limit, keep the lease, and leave when nothing is asked any more."""
+        """Update the number of processes and renew the lease, until no request was sent for `IDLE` seconds."""
         while self._waiting or time.monotonic() < self._used + IDLE:
             await asyncio.sleep(POLL)
             await self._call_server(self._count)
         await self._give_back()
 
     async def _count(self) -> None:
-        if self._lease is None:  # not taken yet, or lost
+        if self._lease is None:  # no lease yet, or it was lost
             await self._take()
         elif time.monotonic() > self._renewed + LEASE / 3:
             lease, self._lease = self._lease, None
@@ -144,7 +144,7 @@ class _Membership:
         try:
             await self._client.read_global_concurrency_limit_by_name(self._name)
         except ObjectNotFound:
-            with suppress(ObjectAlreadyExists):  # made by whoever came first
+            with suppress(ObjectAlreadyExists):  # another process created it
                 await self._client.create_global_concurrency_limit(
                     GlobalConcurrencyLimitCreate(name=self._name, limit=MEMBERS, active=True)
                 )
@@ -163,5 +163,9 @@ class _Membership:
             self._alone = False
         except (HTTPError, PrefectException) as error:
             if not self._alone:
-                logger.warning("%s: this process keeps the limit alone, the Prefect server says: %s", self._name, error)
+                logger.warning(
+                    "%s: this process applies the whole limit by itself, as the Prefect server failed: %s",
+                    self._name,
+                    error,
+                )
             self._alone = True

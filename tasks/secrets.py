@@ -1,4 +1,4 @@
-"""Where credentials come from: the environment, a `.env` file, Prefect Secret blocks."""
+"""Reads credentials from the environment, a `.env` file and Prefect Secret blocks."""
 
 from __future__ import annotations
 

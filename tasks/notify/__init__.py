@@ -1,4 +1,4 @@
-"""Notifications: what is news, what was delivered, and delivering it."""
+"""Notifications: their events, the history of deliveries, and deliveries."""
 
 from tasks.notify.deliver import deliver
 

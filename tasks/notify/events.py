@@ -1,4 +1,4 @@
-"""The Prefect events that notifications are based on: their names, and what they are about."""
+"""The Prefect events of notifications: their names and subjects."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ EVENT_RETENTION = timedelta(days=7)
 
 
 def concern_key(event: Event) -> str:
-    """A key of what an event is about: a deployment, or one kind of trouble with an entry's data in a lake.
+    """The key of the subject of an event: a deployment, or a kind of trouble with an entry's data in a lake.
 
     A trouble and its end have the same key.
     """

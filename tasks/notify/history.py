@@ -1,4 +1,4 @@
-"""Which troubles and recoveries a receiver has to be notified of, from the events of the server."""
+"""Finds the troubles and recoveries that are pending for a receiver, from the events of the server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MESSAGE_LIMIT = 20
 
 @dataclass(frozen=True)
 class Notice:
-    """Something to notify of: the id of its event, a `subject`, and in `body` what a person needs to act on it."""
+    """A notice: the id of its event, a `subject`, and a `body` with the reason and the fix."""
 
     event: str
     subject: str
@@ -97,7 +97,7 @@ class History:
             for event in self.troubles
             if event.occurred >= since
             and str(event.id) not in delivered
-            # A young event may still be delivered by its automation: telling it here as well would double it.
+            # The automation may still deliver a young event; then it would be sent twice.
             and (str(event.id) in failed or event.occurred < now - GRACE)
         ]
         notified = delivered | {notice.event for notice in troubles}

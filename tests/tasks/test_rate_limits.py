@@ -148,4 +148,4 @@ async def test_without_a_server_the_limit_is_kept_alone(caplog: pytest.LogCaptur
         async with SharedLimiter() as limiter:
             for _ in range(3):
                 await limiter.acquire(LIMIT)
-    assert caplog.text.count("this process keeps the limit alone") == 1
+    assert caplog.text.count("this process applies the whole limit by itself") == 1
