@@ -7,6 +7,7 @@ socket before it writes its address to FOLDER/server.json.
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import secrets
@@ -64,11 +65,15 @@ def _serve_api(listening: socket.socket, port: int, identity: str) -> None:
     # Prefect gives the UI the address of the API from these settings, which it reads when it is imported.
     os.environ["PREFECT_SERVER_API_HOST"], os.environ["PREFECT_SERVER_API_PORT"] = HOST, str(port)
     os.environ.setdefault("PREFECT_UI_URL", f"http://{HOST}:{port}")  # for the links in notifications
+    gc.disable()  # nothing that is imported is garbage; the passes over it take a sixth of the time of the start
     import uvicorn
     from prefect.server.api.server import create_app
 
+    app = create_app(final=True)
+    gc.freeze()
+    gc.enable()
     config = uvicorn.Config(
-        create_app(final=True),
+        app,
         log_level="warning",
         access_log=False,
         headers=[(IDENTITY, identity)],

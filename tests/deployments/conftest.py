@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -11,9 +12,9 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from deployments.machine.local import stop_machine
 from deployments.registry.notifications import VARIABLE
 from tasks.notify.deliver import read_receivers
-from tests.support.machine import gridtide
 from tests.support.prefect_servers import furnish, serving
 from tests.support.served import synthetic
 
@@ -48,7 +49,7 @@ def machine(tmp_path: Path, silent: str, migrated: Path) -> Iterator[Path]:
     home = furnish(tmp_path / "home", migrated)
     with temporary_settings({PREFECT_HOME: home}, restore_defaults={PREFECT_API_URL}):
         yield tmp_path
-        gridtide(tmp_path, "down").communicate()
+        asyncio.run(stop_machine())
 
 
 @pytest.fixture

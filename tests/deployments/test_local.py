@@ -99,11 +99,11 @@ def test_what_is_due_is_run_without_being_asked_for(machine: Path) -> None:
     with started(machine, PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED="true") as (client, _):
         daily, minutely = (client.read_deployment_by_name(f"ingest/{name}").id for name in ("daily", "minutely"))
         while not (runs := of(client, daily)):
-            time.sleep(0.2)
+            time.sleep(1)
         due = [run.expected_start_time.astimezone(ZoneInfo("America/New_York")) for run in runs]
         assert {(moment.hour, moment.minute) for moment in due} == {(7, 35)}
         while "Completed" not in {run.state_name for run in of(client, minutely)}:
-            time.sleep(0.2)
+            time.sleep(1)
         assert all(run.auto_scheduled for run in of(client, minutely))
     assert [path.parent.name for path in (machine / "lake").rglob("*.parquet")] == ["grid"]
 

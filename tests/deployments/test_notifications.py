@@ -61,11 +61,11 @@ async def end(schedule: str, name: str, kind: StateType, message: str = "") -> U
 async def recorded(seen: Callable[[History], bool] = lambda _: True) -> History:
     """The events of the last minutes on the server, once `seen` is true for them."""
     async with get_client() as client:
-        for _ in range(300):
+        for _ in range(120):
             found = await read_history(client, datetime.now(UTC) - timedelta(minutes=5))
             if seen(found):
                 return found
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5)
     raise AssertionError(found)
 
 

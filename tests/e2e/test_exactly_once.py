@@ -50,9 +50,10 @@ class CountingUpstream:
             self.alarmed.set()
         hours = [start + n * HOUR for n in range((end - start) // HOUR + 1)]
         rows = [
-            {"period": f"{hour:%Y-%m-%dT%H}", "respondent": place, "type": "D", "value": str(value(hour - HOUR, place))}
+            {"period": period, "respondent": place, "type": "D", "value": str(number)}
             for hour in hours
-            for place in PLACES
+            for period in [f"{hour:%Y-%m-%dT%H}"]
+            for place, number in zip(PLACES, values(hour - HOUR), strict=True)
         ]
         return web.json_response({"response": {"total": str(len(rows)), "data": rows}})
 
@@ -74,9 +75,10 @@ class CountingUpstream:
         return path
 
 
-def value(start: datetime, place: str) -> int:
-    """The demand of the hour that starts at `start`."""
-    return (start - EPOCH) // HOUR * 100 + PLACES.index(place)
+def values(start: datetime) -> list[int]:
+    """The demand of each place in the hour that begins at `start`."""
+    first = (start - EPOCH) // HOUR * 100
+    return [first + number for number in range(len(PLACES))]
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ async def read(path: Path, period: Period) -> list[tuple[Any, ...]]:
 def everything(period: Period) -> list[tuple[Any, ...]]:
     """The expected values of `period`."""
     hours = [period.start + n * HOUR for n in range(period.duration // HOUR)]
-    return [(hour, place, float(value(hour, place))) for hour in hours for place in PLACES]
+    return [(hour, place, float(value)) for hour in hours for place, value in zip(PLACES, values(hour), strict=True)]
 
 
 async def kill_at_half(upstream: CountingUpstream, path: Path, server: str) -> None:

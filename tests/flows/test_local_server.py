@@ -22,6 +22,7 @@ from prefect.settings import (
 
 from flows.run.local_server import ensure_server, find_server, stop_server
 from gridtide.errors import CredentialsError, GridtideError
+from tests.support.prefect_servers import furnish
 
 PRINT_URL = "from flows.run.local_server import ensure_server; print(ensure_server())"
 
@@ -89,9 +90,9 @@ def test_what_is_no_prefect_api_is_named(prefect_server: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("home")
-def test_a_server_that_refuses_the_password_is_named() -> None:
+def test_a_server_that_refuses_the_password_is_named(home: Path, migrated: Path) -> None:
     """A wrong password is an error, for the local server and for a given one; the right password works."""
+    furnish(home, migrated)
     right, wrong = {PREFECT_API_AUTH_STRING: "operator:right"}, {PREFECT_API_AUTH_STRING: "operator:wrong"}
     with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: "operator:right", **right}):
         url = ensure_server()
@@ -118,9 +119,10 @@ def test_the_running_server_is_found_again(prefect_server: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_one_server_for_all_and_a_new_one_for_the_dead(home: Path) -> None:
+def test_one_server_for_all_and_a_new_one_for_the_dead(home: Path, migrated: Path) -> None:
     """Commands that start at the same moment share one server, which outlives them; a killed server is replaced, and
     a stopped one is gone."""
+    furnish(home, migrated)
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     environment |= {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_PORT": "0"}
     commands = [

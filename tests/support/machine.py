@@ -64,7 +64,7 @@ def _environment(folder: Path) -> dict[str, str]:
 def until(client: SyncPrefectClient, run: FlowRun, *states: str) -> FlowRun:
     """`run`, once it is in one of `states`."""
     while run.state is None or run.state.name not in states:
-        time.sleep(0.2)
+        time.sleep(0.5)  # each request takes CPU time from the run that is waited for
         run = client.read_flow_run(run.id)
     return run
 
