@@ -56,7 +56,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 
 HourlyRule = Literal["sum", "mean", "start", "repeat"]
-"""MWh are summed, MW and prices averaged, weather taken at the start, daily values repeated."""
+"""Energy (MWh) is summed, MW and prices averaged, weather taken at the start, daily values repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,57 @@ REGISTRY: tuple[Variable, ...] = (
 )
 
 
+UNITS: dict[str, tuple[str, float, float]] = {
+    **{unit: ("power", factor, 0.0) for unit, factor in (("W", 1e-6), ("kW", 1e-3), ("MW", 1.0), ("GW", 1e3))},
+    **{
+        unit: ("energy", factor, 0.0)
+        for unit, factor in (("Wh", 1e-6), ("kWh", 1e-3), ("MWh", 1.0), ("GWh", 1e3), ("TWh", 1e6))
+    },
+    "°C": ("temperature", 1.0, 0.0),
+    "K": ("temperature", 1.0, -273.15),
+    "°F": ("temperature", 5 / 9, -160 / 9),
+    **{unit: ("speed", factor, 0.0) for unit, factor in (("m/s", 1.0), ("km/h", 1 / 3.6), ("mp/h", 0.44704))},
+    **{f"{money}/MWh": (f"price in {money}", 1.0, 0.0) for money in ("USD", "EUR", "GBP")},
+    **{f"{money}/kWh": (f"price in {money}", 1e3, 0.0) for money in ("USD", "EUR", "GBP")},
+    **{unit: ("pressure", factor, 0.0) for unit, factor in (("Pa", 1.0), ("hPa", 1e2), ("kPa", 1e3))},
+    **{unit: ("length", factor, 0.0) for unit, factor in (("mm", 1.0), ("cm", 10.0), ("inch", 25.4))},
+}
+"""Units that are converted into each other: dimension, and factor and offset to the base unit of the dimension. A value
+in the base unit is `value * factor + offset`."""
+
+
+SPELLINGS = {"degC": "°C", "C": "°C", "degF": "°F", "F": "°F", "mph": "mp/h", "kmh": "km/h"}
+"""Other spellings of units in `UNITS`."""
+
+
+class Conversion(NamedTuple):
+    """From one unit to another: `value * factor + offset`."""
+
+    factor: float
+    offset: float
+
+
+def find_conversion(unit: str, target: str) -> Conversion | None:
+    """Returns how values in `unit` become values in `target`; None if the two have no dimension in common.
+
+    >>> find_conversion("GW", "MW"), find_conversion("MW", "MWh")
+    (Conversion(factor=1000.0, offset=0.0), None)
+    """
+    if unit == target:
+        return Conversion(1.0, 0.0)
+    row, target_row = UNITS.get(SPELLINGS.get(unit, unit)), UNITS.get(SPELLINGS.get(target, target))
+    if row is None or target_row is None or row[0] != target_row[0]:
+        return None
+    (_, factor, offset), (_, target_factor, target_offset) = row, target_row
+    return Conversion(factor / target_factor, (offset - target_offset) / target_factor)
+
+
+def dimension(unit: str) -> str | None:
+    """Returns the dimension of `unit`, such as `power`; None for a unit that is not converted."""
+    row = UNITS.get(SPELLINGS.get(unit, unit))
+    return row[0] if row else None
+
+
 NAMED_BY = {"synthetic": ("eia", "iso_ne")}
 """Sources that use the variable names of other sources; the first one with the name applies."""
 
@@ -142,7 +193,7 @@ def hourly_rule(source: str, variable: str, unit: str) -> HourlyRule:
         return row.hourly
     if source in ("open_meteo", "synthetic"):
         return "start"
-    return {"MWh": "sum"}.get(unit, "mean")  # type: ignore[return-value]  # the literals are of Hourly
+    return "sum" if dimension(unit) == "energy" else "mean"
 
 
 def snake_case(name: str) -> str:

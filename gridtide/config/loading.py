@@ -118,7 +118,7 @@ def _read_entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     entry: Entry | None = read_value(Entry, complete, "", field_problems)
     field_problems += table_layout.column_problems(raw)
     field_problems += [*_find_short_periods(raw, complete), *_find_refusals_of_source(complete)]
-    field_problems += _find_shared_carriers(entry) + _find_absent_file(raw)
+    field_problems += _find_shared_carriers(entry) + _find_absent_file(raw) + _find_foreign_aliases(entry)
     # One problem per key is enough.
     refusals = [*raw_problems, *(text for text in field_problems if not text.startswith(refused_keys))]
     problems += [f"{raw_entry.get_name(raw, where)}: {text}" for text in dict.fromkeys(refusals)]
@@ -195,6 +195,15 @@ def _find_shared_carriers(entry: Entry | None) -> list[str]:
         f'auth[{index}]: is sent as {carrier}, as auth[{carriers.index(carrier)}] is; give one another "name"'
         for index, carrier in enumerate(carriers)
         if carriers.index(carrier) < index
+    ]
+
+
+def _find_foreign_aliases(entry: Entry | None) -> list[str]:
+    """Which aliases of the entry are of another source, so that it stores no such series."""
+    return [
+        f"aliases[{place}]: {alias.old_name} is of another source than the entry; its series are {entry.source}/…"
+        for place, alias in enumerate(entry.aliases if entry else ())
+        if entry and alias.series[0].source != entry.source
     ]
 
 

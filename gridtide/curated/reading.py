@@ -28,6 +28,7 @@ from gridtide.curated.dataset import (
     starting_in,
 )
 from gridtide.curated.months import CompactedFile, Month, month_period
+from gridtide.curated.renaming import rename_series, stored_locations
 from gridtide.curated.vintages import (
     STORED,
     VINTAGES,
@@ -145,10 +146,11 @@ async def tables(
         if name not in by_name:
             happened = "its files are pinned, but there is no such entry"
             raise ConfigurationError(name, happened, "Use the configuration they were made with")
+        aliases = by_name[name].aliases
         dataset = await Dataset.of_entry(lake, by_name[name])
-        plan = _ReadPlan(dataset, hashes, period, pinned=True, locations=locations)
+        plan = _ReadPlan(dataset, hashes, period, pinned=True, locations=stored_locations(locations, aliases))
         async for table in _gather_small(_read_pieces(plan)):
-            yield name, table
+            yield name, rename_series(table, aliases)
 
 
 async def read(
@@ -173,7 +175,8 @@ async def read(
     for entry in entries:
         dataset = await Dataset.of_entry(lake, entry)
         files = {file.path: dataset.content_hash(file) for file in _by_name(dataset, period, as_of)}
-        pieces = [piece async for piece in _read_pieces(_ReadPlan(dataset, files, period, as_of))]
+        plan = _ReadPlan(dataset, files, period, as_of)
+        pieces = [rename_series(piece, entry.aliases) async for piece in _read_pieces(plan)]
         rows = await run_computing(select_vintages if all_vintages else select_latest, concat_stored(pieces))
         results.append(with_available(rows, entry.available) if all_vintages else rows)
     if all_vintages:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from gridtide.entries import lake_address
+from gridtide.entries.aliases import Alias
 from gridtide.entries.auth import Auth, FieldName, HeaderValue, NoAuth
 from gridtide.entries.cron import check_cron
 from gridtide.entries.field_types import (
@@ -127,6 +128,8 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     fresh: Annotated[timedelta, check_length, check_not_negative] = timedelta(0)
     raw: bool = True
     expect: Expect = Expect()
+    aliases: tuple[Alias, ...] = ()
+    """Series that are read under other names than they are stored under."""
     records: Text | None = None
     layout: RecordLayout = "records"
     csv: Csv = Csv()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -87,6 +87,16 @@ def check_time_of_day(text: str) -> None:
         raise ValueError(f'"{text}" is no time of day; use such as "13:00"')
 
 
+def check_moment(text: str) -> None:
+    """Raises `ValueError` where `text` is no time with a zone."""
+    try:
+        zone = datetime.fromisoformat(text).tzinfo
+    except ValueError:
+        zone = None
+    if zone is None:
+        raise ValueError(f'"{text}" is no time with a zone; use such as "2024-04-01T00:00Z"')
+
+
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -112,6 +122,9 @@ WholeMinutes = Annotated[timedelta, check_length, _check_positive, _check_whole_
 
 
 ZoneName = Annotated[str, check_zone]
+
+
+Moment = Annotated[str, check_moment]
 
 
 Param = str | int | float

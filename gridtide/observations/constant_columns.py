@@ -141,6 +141,12 @@ def _decode_value(footer_value: bytes) -> ConstantColumns:
     return ConstantColumns(msgspec.to_builtins(msgspec.json.decode(text, type=_FooterValues)))
 
 
+def add_constants(table: pa.Table) -> pa.Table:
+    """`table`, which may lack its constant columns, with all of them."""
+    values = ConstantColumns.of_table(table).values
+    return _add_columns(table, [values], [table.num_rows], values) if values else table
+
+
 def join_tables(tables: Sequence[pa.Table]) -> pa.Table:
     """Concatenates `tables`. Columns that all of them lack, with the same value, are left out of the result too."""
     if len(tables) == 1:

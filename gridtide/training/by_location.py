@@ -82,10 +82,12 @@ def _encode_series(gathered: GatheredSeries) -> list[bytes | memoryview]:
     arrays: dict[str, Any] = {"values": hourly.values, "known": hourly.known_row, "repeats": hourly.repeats}
     for series, vintages in hourly.vintages.items():
         arrays |= {f"{name}.{series}": column for name, column in zip(VINTAGE_ARRAYS, vintages, strict=True)}
+    arrays |= {f"refused.{series}": hours for series, hours in hourly.refused.items()}
     attributes = {
         "names": hourly.names,
         "units": hourly.units,
         "vintages": list(hourly.vintages),
+        "refused": list(hourly.refused),
         "stored": sorted(gathered.stored),
         "period": [hourly.period.start.isoformat(), hourly.period.end.isoformat()],
     }
@@ -106,6 +108,7 @@ def _decode_series(encoded: bytes) -> GatheredSeries:
             for series in attributes["vintages"]
         },
         arrays["repeats"],
+        {n: arrays[f"refused.{n}"] for n in attributes["refused"]},
     )
     return GatheredSeries(hourly, frozenset(attributes["stored"]))
 

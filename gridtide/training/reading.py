@@ -9,6 +9,7 @@ hours that are read |------------------------------------------------|
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -32,6 +33,9 @@ from gridtide.variables import WILDCARDS, SeriesName, matches_any
 
 if TYPE_CHECKING:
     from gridtide.lake import Lake
+
+
+logger = logging.getLogger("gridtide.training")
 
 
 HISTORY, PUNCTUAL = 15 * DAY, 8 * DAY
@@ -95,7 +99,7 @@ async def plan_reading(
 
 
 async def gather_series(plan: ReadingPlan, lake: Lake) -> GatheredSeries:
-    """Reads the series of `plan` from `lake`; raises `TrainingError` for a series with two units."""
+    """Reads the series of `plan` from `lake`, each in one unit; warns of hours in a unit that cannot be converted."""
     patterns = plan.patterns
     grid = HourlyGrid(plan.hours, lambda name: matches_any(name, patterns))
     tables = curated.tables(lake, plan.entries.values(), plan.files, plan.hours, named_locations(patterns))
@@ -104,7 +108,21 @@ async def gather_series(plan: ReadingPlan, lake: Lake) -> GatheredSeries:
     stored = frozenset(grid.names_read)
     for series, unit in plan.expected.items():
         grid.expect(series, unit)
-    return GatheredSeries(grid.finish(), stored)
+    hourly = grid.finish()
+    _warn_of_units(plan.spec, hourly)
+    return GatheredSeries(hourly, stored)
+
+
+def _warn_of_units(spec: TrainingSpec, hourly: Hourly) -> None:
+    for number, hours in hourly.refused.items():
+        places = np.flatnonzero(hours)
+        if len(places):
+            first, last = (hourly.period.start + int(place) * HOUR for place in places[[0, -1]])
+            logger.warning(
+                "%s: %d hours of %s from %s to %s are left out: they come in a unit that cannot be converted to %s",
+                *(spec.name, len(places), hourly.names[number]),
+                *(f"{first:%Y-%m-%dT%H:%MZ}", f"{last:%Y-%m-%dT%H:%MZ}", hourly.units[number]),
+            )
 
 
 def select_entries(spec: TrainingSpec, config: Config) -> list[Entry]:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from gridtide import curated
+from gridtide.entries.aliases import keep_names
 from gridtide.entries.entry import Config
 from gridtide.errors import TrainingError
 from gridtide.observations.array_types import Mask
@@ -125,11 +127,14 @@ async def _plan_newest(
                 f"its cleaning was fitted on hours from {set_start:%Y-%m-%dT%H:%MZ} on, not before",
                 f"Ask for at most {max((end - set_start) // HOUR, 0)} hours before {end:%Y-%m-%dT%H:%MZ}",
             )
-    entries = {entry.name: entry for entry in select_entries(spec, config)}
-    reading = Period(rows_start - history_length(spec, entries), rows_end + lead_length(spec))
-    files = await curated.inputs(lake, entries.values(), reading)
     columns = [column for location in manifest["locations"] for column in location["columns"] if column["series"]]
     units = {column["series"]: column["unit"] for column in reversed(columns)}  # the first is the series itself
+    entries = {
+        entry.name: msgspec.structs.replace(entry, aliases=keep_names(entry.aliases, units))
+        for entry in select_entries(spec, config)
+    }
+    reading = Period(rows_start - history_length(spec, entries), rows_end + lead_length(spec))
+    files = await curated.inputs(lake, entries.values(), reading)
     return ReadingPlan(spec, entries, Period(rows_start, rows_end), reading, tuple(files), units)
 
 

@@ -34,6 +34,9 @@ from gridtide.training.spec import Location, TrainingSpec
 from gridtide.training.windows import splits
 from gridtide.variables import SeriesName
 
+UNIT_RULE = "unit"
+"""What the hours are counted as that have no value because their newest observation is in another unit."""
+
 
 @dataclass(frozen=True)
 class Base:
@@ -124,7 +127,7 @@ def _derive_base(
         )
         .reshape(-1, len(target_values))
         .T,
-        _count_rejected(inputs.features, cleaned, inside) | rejected,
+        _count_rejected(inputs.features, cleaned, hourly, inside) | rejected,
         {hourly.names[number]: int(hourly.repeats[number]) for number in (*series.inputs.values(), *target_numbers)},
         limits,
     )
@@ -203,6 +206,7 @@ def _clean_targets(
     target_values, rules = reject_values(hourly.values[target_numbers], natures, spec.cleaning, limits)
     rejected = {
         f"target {name}": {rule: int(cells[index, inside].sum()) for rule, cells in rules.items()}
+        | _count_refused(hourly, target_numbers[index], inside)
         for index, name in enumerate(names)
     }
     for name, values in zip(names, target_values[:, inside], strict=True):
@@ -226,10 +230,20 @@ def _target_without_values(
     )
 
 
-def _count_rejected(features: Sequence[Feature], cleaned: Cleaned, inside: slice) -> dict[str, dict[str, int]]:
+def _count_rejected(
+    features: Sequence[Feature], cleaned: Cleaned, hourly: Hourly, inside: slice
+) -> dict[str, dict[str, int]]:
     """Returns, by input and rule, the number of rejected cells within the rows `inside`."""
+    numbers = {name: number for number, name in enumerate(hourly.names)}
     return {
         feature.name: {rule: int(cells[index, inside].sum()) for rule, cells in cleaned.rejected.items()}
+        | _count_refused(hourly, numbers[feature.series], inside)
         for index, feature in enumerate(features)
         if feature.series is not None
     }
+
+
+def _count_refused(hourly: Hourly, number: int, inside: slice) -> dict[str, int]:
+    """How many hours within `inside` of series `number` have no value because of their unit; nothing for none."""
+    refused = hourly.refused.get(number)
+    return {} if refused is None else {UNIT_RULE: int(refused[inside].sum())}

@@ -1,8 +1,8 @@
 """Observations over any interval → one value per hour, and the hour by whose end each value was known.
 
 Hours are rows: row `r` of a period is the hour `[start + r, start + r + 1)`. The rule in `variables` tells how a
-variable becomes hourly: MWh are summed, MW and prices averaged, weather taken at the start of the hour, daily values
-repeated. An hour made of shorter intervals counts as observed if they cover at least 75 % of it.
+variable becomes hourly: energy (MWh) is summed, MW and prices averaged, weather taken at the start of the hour, daily
+values repeated. An hour made of shorter intervals counts as observed if they cover at least 75 % of it.
 
 Each value has two rows: the hour that it describes, and `known_row`, the row by whose end it was available
 (`published_at`, or else the entry's `available` rule). `Hourly.as_known` combines both:
@@ -14,13 +14,13 @@ Each value has two rows: the hour that it describes, and `known_row`, the row by
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from gridtide.observations.array_types import Floats, Integers
+from gridtide.observations.array_types import Floats, Integers, Mask
 from gridtide.observations.availability import NEVER_KNOWN
 from gridtide.periods import Period
 
@@ -52,7 +52,8 @@ class Hourly:
 
     `values` (C, T): the latest version of each value, NaN where not observed. `known_row` (C, T): the row by whose end
     it was available. `vintages`: by series number, if the upstream gives publication times. `repeats` (C,): the number
-    of observations with the key of another one, of which only the latest counts.
+    of observations with the key of another one, of which only the latest counts. `refused`: by series
+    number, the hours (T,) that are left out because their newest observation has a unit that cannot be converted.
     """
 
     period: Period
@@ -62,6 +63,7 @@ class Hourly:
     known_row: npt.NDArray[np.int32]
     vintages: dict[int, Vintages]
     repeats: Integers
+    refused: dict[int, Mask] = field(default_factory=dict)
 
     def delay(self, series: int, rows: slice = slice(None)) -> Delay | None:
         """Returns the delay of `series` for hours in `rows`, or None if it has no values there."""

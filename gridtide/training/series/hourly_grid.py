@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,9 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gridtide.entries.entry import Available
-from gridtide.errors import TrainingError
 from gridtide.observations import table as table_module
-from gridtide.observations.array_types import Floats, Integers
+from gridtide.observations.array_types import Floats, Integers, Mask
 from gridtide.observations.availability import NEVER_KNOWN, available_at
 from gridtide.observations.series import SeriesNumbers
 from gridtide.observations.times import (
@@ -27,6 +27,7 @@ from gridtide.observations.times import (
 from gridtide.periods import Period, microseconds
 from gridtide.training.series.hourly import Hourly, Vintages
 from gridtide.training.series.listings import Listing, find_listing, find_midnights, find_unlisted
+from gridtide.training.series.units import NameUnit, UnitJoin, plan_join
 from gridtide.variables import SeriesName, hourly_rule
 
 OBSERVED = 0.75
@@ -37,6 +38,9 @@ FREED_ONCE = 1 << 24
 """Bytes that are allocated and freed once. glibc then keeps freed memory up to this size. Without it, glibc returned
 each array of a table's rows to the kernel and took it back page by page, which took half the time of
 `HourlyGrid.add`."""
+
+NEVER = (1 << 63) - 1
+"""When a series without observations begins, in µs."""
 
 NOT_GATHERED = -1
 FIRST_LISTING = -3
@@ -79,8 +83,8 @@ class HourlyGrid:
     def __post_init__(self) -> None:
         self._first = microseconds(self.period.start)
         self._steps = self.period.duration // timedelta(hours=1)
-        self._names: dict[str, int] = {}
-        self._units: list[str] = []
+        self._series: dict[NameUnit, int] = {}
+        self._expected: dict[str, str] = {}
         self._rules: list[str] = []
         self._values = np.empty((0, self._steps))
         self._retrieved = np.empty((0, self._steps), np.int64)
@@ -96,8 +100,6 @@ class HourlyGrid:
     def add(self, table: pa.Table, available: Available) -> None:
         """Adds `table` (observations, with or without their constant columns), whose values become available by the
         rule `available`.
-
-        Raises `TrainingError` for a series with two units.
         """
         if not table.num_rows:
             return
@@ -124,16 +126,17 @@ class HourlyGrid:
             self._irregular.append(_date_rows(rows.where(~is_whole_hour), available))
 
     def expect(self, series: str, unit: str) -> None:
-        """Includes `series` (`source/location/variable`), which is missing throughout unless values are added.
-
-        Raises `TrainingError` if it has values in another unit.
-        """
-        self._series_number(*SeriesName.parse(series), unit)
+        """Includes `series` (`source/location/variable`) in `unit`; it is missing where no values are added."""
+        self._expected[series] = unit
+        if not any(name == series for name, _ in self._series):
+            self._series_number(*SeriesName.parse(series), unit)
         self._make_room()
 
     def finish(self) -> Hourly:
-        """Returns the hourly values of everything that was added."""
-        series_count = len(self._names)
+        """Returns the hourly values of everything that was added, each series in one unit."""
+        join = plan_join(self._series, self._earliest_starts(), self._expected)
+        refused = self._join_units(join) if join.changes else {}
+        series_count = len(join.names)
         known_rows = np.full((series_count, self._steps), NEVER_KNOWN, np.int32)
         repeats = -np.count_nonzero(self._retrieved[:series_count] != UNPUBLISHED, axis=1)
         hours = self._first + np.arange(self._steps) * MICROSECONDS_PER_HOUR
@@ -143,9 +146,7 @@ class HourlyGrid:
                 already_set = known_rows[number, 0] != NEVER_KNOWN
                 known_rows[number] = np.maximum(known_rows[number], known_row) if already_set else known_row
             repeats[: len(counts)] += counts.astype(np.int64)
-        hourly = Hourly(
-            self.period, tuple(self._names), tuple(self._units), self._values[:series_count], known_rows, {}, repeats
-        )
+        hourly = Hourly(self.period, join.names, join.units, self._values[:series_count], known_rows, {}, repeats)
         if self._irregular:
             all_rows = _join_rows(self._irregular)
             irregular = _newest_retrievals(all_rows)
@@ -156,6 +157,8 @@ class HourlyGrid:
             is_short = (irregular.length < MICROSECONDS_PER_HOUR) & ~at_start
             self._add_short(hourly, irregular.where(is_short))
             self._add_long(hourly, irregular.where(~is_short))
+        missing = {number: mask & np.isnan(hourly.values[number]) for number, mask in refused.items()}
+        hourly.refused.update({number: mask for number, mask in missing.items() if mask.any()})
         return hourly
 
     def _rows(self, table: pa.Table) -> _Rows:
@@ -198,18 +201,55 @@ class HourlyGrid:
         )
         if not self.selects(name):
             return listing
-        number = self._names.setdefault(name, len(self._names))
-        if number == len(self._units):
-            self._units.append(unit)
+        number = self._series.setdefault(NameUnit(name, unit), len(self._series))
+        if number == len(self._rules):
             self._listing_of.append(listing)
             self._rules.append(hourly_rule(source, variable, unit))
-        elif self._units[number] != unit:
-            raise TrainingError(
-                name,
-                f"comes in two units, {self._units[number]} and {unit}",
-                "Give one of the two entries another location, or leave one out",
-            )
         return number
+
+    def _earliest_starts(self) -> Integers:
+        """When the first observation of each series by name and unit begins, shape (N,), in µs."""
+        count = len(self._series)
+        observed = self._retrieved[:count] != UNPUBLISHED
+        first = self._first + np.argmax(observed, axis=1) * MICROSECONDS_PER_HOUR
+        earliest = np.where(observed.any(axis=1), first, NEVER)
+        for rows in self._irregular:
+            reaches = np.maximum(rows.end, rows.start + 1) > self._first  # an interval may end where the period starts
+            np.minimum.at(earliest, rows.series[reaches], rows.start[reaches])
+        return earliest
+
+    def _join_units(self, join: UnitJoin) -> dict[int, Mask]:
+        """Make of the series by name and unit the series by name that `join` says; by number the hours (T,) of which
+        an observation is in a unit of another dimension, which is left out."""
+        count = len(join.names)
+        values, retrieved = self._values[join.first], self._retrieved[join.first]
+        refused: dict[int, Mask] = defaultdict(lambda: np.zeros(self._steps, bool))
+        for number, (place, factor, offset) in enumerate(zip(join.number, join.factor, join.offset, strict=True)):
+            newer = self._retrieved[number] > retrieved[place]
+            newer |= (self._retrieved[number] == retrieved[place]) & (number == join.first[place])
+            values[place, newer] = self._values[number, newer] * factor + offset
+            retrieved[place, newer] = self._retrieved[number, newer]
+            if join.conversions[number] is None:
+                refused[int(place)] |= newer & (self._retrieved[number] != UNPUBLISHED)
+        for rows in self._irregular:
+            hours = (rows.start - self._first) // MICROSECONDS_PER_HOUR
+            left_out = np.isnan(join.factor[rows.series]) & (hours >= 0)
+            for place, hour in zip(join.number[rows.series[left_out]], hours[left_out], strict=True):
+                refused[int(place)][hour] = True
+        self._values, self._retrieved = values, retrieved
+        self._irregular = [
+            rows._replace(
+                series=join.number[rows.series], value=rows.value * join.factor[rows.series] + join.offset[rows.series]
+            )
+            for rows in self._irregular
+        ]
+        self._retrieval_counts = {
+            rule: np.bincount(join.number[: len(counts)], counts, count).astype(np.int64)
+            for rule, counts in self._retrieval_counts.items()
+        }
+        self._rules = [self._rules[number] for number in join.first]
+        self._listing_of = [self._listing_of[number] for number in join.first]
+        return refused
 
     def _scatter_hours(self, rows: _Rows, hour: Integers, available: Available) -> None:
         """Writes whole hours into their cells (the `hour`-th of the period each), unless the cell was retrieved
@@ -241,7 +281,7 @@ class HourlyGrid:
         if not len(rows.start):
             return
         retrieved_once = _least_greatest(rows.retrievals) == (1, 1)
-        counts = np.bincount(rows.series, None if retrieved_once else rows.retrievals, len(self._names))
+        counts = np.bincount(rows.series, None if retrieved_once else rows.retrievals, len(self._series))
         earlier_counts = self._retrieval_counts.get(rule, counts[:0])
         counts[: len(earlier_counts)] += earlier_counts.astype(counts.dtype)
         self._retrieval_counts[rule] = counts
@@ -249,8 +289,8 @@ class HourlyGrid:
     def _make_room(self) -> None:
         """Doubles the arrays until they have room for all series."""
         row_count = len(self._values)
-        if row_count < len(self._names):
-            new_row_count = max(len(self._names), 2 * row_count)
+        if row_count < len(self._series):
+            new_row_count = max(len(self._series), 2 * row_count)
             self._values = _extend_rows(self._values, new_row_count, np.nan)
             self._retrieved = _extend_rows(self._retrieved, new_row_count, UNPUBLISHED)
 

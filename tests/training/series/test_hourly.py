@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from gridtide.entries.entry import Available
-from gridtide.errors import TrainingError
 from gridtide.observations.availability import available_at
 from gridtide.observations.constant_columns import ConstantColumns
 from gridtide.observations.series import SeriesNumbers
@@ -203,10 +202,61 @@ def test_a_day_ahead_rule_counts_in_local_time() -> None:
     assert available_at(rule, start, start).tolist() == [microseconds(moment) for moment in expected]
 
 
-def test_one_series_in_two_units_is_refused() -> None:
-    """A series in two units is refused, and the message names it and both units."""
-    with pytest.raises(TrainingError, match=r"generic/here/power.*MW and kW"):
-        made("generic", row(0, 60, 1.0, "power", "MW"), row(60, 60, 1.0, "power", "kW"))
+def test_units_of_one_dimension_are_converted_to_that_of_the_earliest_hour() -> None:
+    """Whichever comes first, whole hours and shorter intervals."""
+    rows = [
+        row(0, 60, 2000.0, "power", "kW"),
+        row(60, 60, 3.0, "power", "MW"),
+        *(row(120 + 15 * n, 15, 0.004, "power", "GW") for n in range(4)),
+    ]
+    for order in (rows, rows[::-1]):
+        result = made("generic", *order, hours=3)
+        assert (result.names, result.units) == (("generic/here/power",), ("kW",))
+        np.testing.assert_allclose(result.values, [[2000, 3000, 4000]])
+        assert result.refused == {}
+
+
+def test_energy_in_any_unit_is_summed() -> None:
+    """An hour of kWh and of MWh is the sum of its quarters."""
+    result = made("generic", *(row(15 * n, 15, 250.0, "load", "kWh") for n in range(4)), hours=1)
+    assert result.values.tolist() == [[1000.0]]
+
+
+def test_the_unit_of_the_registry_goes_first() -> None:
+    """EIA's demand is in MWh, also where all of it comes in GWh."""
+    result = made("eia", row(0, 60, 2.0, "demand", "GWh"), hours=1)
+    assert (result.units, result.values.tolist()) == (("MWh",), [[2000.0]])
+
+
+def test_hours_in_a_unit_of_another_dimension_are_missing_and_counted() -> None:
+    """They alone, whichever comes first; an observation in the right unit that is newer counts."""
+    rows = [row(0, 60, 1.0, "power", "MW"), row(60, 60, 2.0, "power", "MWh"), row(120, 60, 3.0, "power", "MW")]
+    for order in (rows, rows[::-1]):
+        result = made("generic", *order, hours=3)
+        assert result.units == ("MW",)
+        np.testing.assert_array_equal(result.values, [[1, np.nan, 3]])
+        assert result.refused[0].tolist() == [False, True, False]
+
+
+def test_quarters_in_a_unit_of_another_dimension_are_counted_too() -> None:
+    """As whole hours are."""
+    quarters = (row(60 + 15 * n, 15, 2.0, "power", "MWh") for n in range(4))
+    result = made("generic", row(0, 60, 1.0, "power", "MW"), *quarters, hours=2)
+    np.testing.assert_array_equal(result.values, [[1, np.nan]])
+    assert result.refused[0].tolist() == [False, True]
+
+
+def test_a_unit_outside_the_hours_touches_none() -> None:
+    """Rows before and after the period are as if they were not."""
+    rows = [row(-60, 60, 9.0, "power", "MWh"), row(0, 60, 1.0, "power", "MW"), row(60, 60, 9.0, "power", "GW")]
+    result = made("generic", *rows, hours=1)
+    assert (result.units, result.values.tolist(), result.refused) == (("MW",), [[1.0]], {})
+
+
+def test_temperatures_are_converted_with_their_zero() -> None:
+    """Of °F and K to °C."""
+    rows = [row(0, 60, 20.0, "t", "°C"), row(60, 60, 68.0, "t", "°F"), row(120, 60, 293.15, "t", "K")]
+    np.testing.assert_allclose(made("generic", *rows, hours=3).values, [[20.0, 20.0, 20.0]])
 
 
 def test_only_wanted_series_are_gathered_but_all_are_seen() -> None:

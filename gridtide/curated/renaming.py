@@ -1,0 +1,69 @@
+"""Observations under the names that an entry's aliases give them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from gridtide.entries.aliases import EVERY, Alias
+from gridtide.observations.array_types import Mask
+from gridtide.observations.arrays import dictionary_array, one_chunk, to_numpy
+from gridtide.observations.constant_columns import add_constants
+from gridtide.observations.times import read_times
+from gridtide.periods import microseconds
+
+
+def rename_series(table: pa.Table, aliases: Sequence[Alias]) -> pa.Table:
+    """`table` (observations, maybe without their constant columns), its series renamed by each of `aliases` in turn."""
+    if not aliases or not table.num_rows:
+        return table
+    table = add_constants(table)
+    for alias in aliases:
+        table = _rename(table, alias)
+    return table
+
+
+def stored_locations(locations: Collection[str] | None, aliases: Sequence[Alias]) -> Collection[str] | None:
+    """The locations under which values are stored that are read under `locations`; None for any location."""
+    if locations is None:
+        return None
+    known_locations = set(locations)
+    for alias in reversed(aliases):
+        stored_series, read_series = alias.series
+        known_locations |= {stored_series.location} if read_series.location in known_locations else set()
+    return known_locations
+
+
+def _rename(table: pa.Table, alias: Alias) -> pa.Table:
+    stored_series, read_series = alias.series
+    chosen_rows = _equals(table, "source", stored_series.source) & _equals(table, "variable", stored_series.variable)
+    if stored_series.location != EVERY:
+        chosen_rows &= _equals(table, "location", stored_series.location)
+    start_times = read_times(table, "interval_start")
+    since, before = alias.bounds
+    if since:
+        chosen_rows &= start_times >= microseconds(since)
+    if before:
+        chosen_rows &= start_times < microseconds(before)
+    if not chosen_rows.any():
+        return table
+    table = _relabel(table, "variable", chosen_rows, read_series.variable)
+    return table if read_series.location == EVERY else _relabel(table, "location", chosen_rows, read_series.location)
+
+
+def _equals(table: pa.Table, column: str, label: str) -> Mask:
+    """The rows of `table` that have `label` in `column`, shape (rows,)."""
+    column_labels = one_chunk(table[column].unify_dictionaries())
+    label_codes = [code for code, text in enumerate(column_labels.dictionary.to_pylist()) if text == label]
+    return np.isin(to_numpy(column_labels.indices, "i4"), label_codes)
+
+
+def _relabel(table: pa.Table, column: str, chosen_rows: Mask, label: str) -> pa.Table:
+    """`table` with `label` in `column` of `chosen_rows`."""
+    column_labels = one_chunk(table[column].unify_dictionaries())
+    label_texts = [*column_labels.dictionary.to_pylist(), label]
+    label_codes = np.where(chosen_rows, len(label_texts) - 1, to_numpy(column_labels.indices, "i4"))
+    place = table.schema.get_field_index(column)
+    return table.set_column(place, table.schema.field(place), dictionary_array(label_codes, label_texts))

@@ -1,0 +1,89 @@
+"""One unit for each series, whichever units its observations came in.
+
+    January – March   MW │   converted    │ MW
+    April – …         GW │ ─────────────► │ MW       a unit of the same dimension
+    June 3            MWh│                │ missing  a unit of another: these hours are left out, and counted
+
+The unit is that of an earlier set, else that of the registry, else that of the earliest hour. It does not depend on the
+order of files, which a compaction changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from gridtide.observations.array_types import Integers
+from gridtide.variables import Conversion, SeriesName, find_conversion, find_variable
+
+
+class NameUnit(NamedTuple):
+    """A series by its name in one of the units that it comes in."""
+
+    name: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class UnitJoin:
+    """How N series by name and unit become M series by name.
+
+    `names`, `units` (M,); `first` (M,): a number among the N of each; `number` (N,): the number among the M of each;
+    `conversions` (N,): how its values get the unit, None where they are left out.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    first: Integers
+    number: Integers
+    conversions: tuple[Conversion | None, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is joined, converted or left out."""
+        return len(self.names) < len(self.number) or any(step != (1.0, 0.0) for step in self.conversions)
+
+    @property
+    def factor(self) -> npt.NDArray[np.float64]:
+        """By which the values of each of the N series are multiplied: NaN where they are left out."""
+        return np.array([np.nan if step is None else step.factor for step in self.conversions])
+
+    @property
+    def offset(self) -> npt.NDArray[np.float64]:
+        """What is added to the values of each of the N series."""
+        return np.array([0.0 if step is None else step.offset for step in self.conversions])
+
+
+def plan_join(series: Mapping[NameUnit, int], earliest: Integers, expected: Mapping[str, str]) -> UnitJoin:
+    """How the `series`, numbered from 0 in their order, are joined by name.
+
+    `earliest` (N,): when the first observation of each begins; `expected`: units of series, by name.
+    """
+    numbers: dict[str, list[int]] = {}
+    for (name, _), place in series.items():
+        numbers.setdefault(name, []).append(place)
+    units = [unit for _, unit in series]
+    chosen = [_choose_unit(name, [(int(earliest[n]), units[n]) for n in numbers[name]], expected) for name in numbers]
+    targets = dict(zip(numbers, chosen, strict=True))
+    places = {name: place for place, name in enumerate(numbers)}
+    return UnitJoin(
+        tuple(numbers),
+        tuple(chosen),
+        np.array([group[0] for group in numbers.values()], np.int64),
+        np.array([places[name] for name, _ in series], np.int64),
+        tuple(find_conversion(unit, targets[name]) for name, unit in series),
+    )
+
+
+def _choose_unit(name: str, candidates: list[tuple[int, str]], expected: Mapping[str, str]) -> str:
+    """The unit of the series `name`, which comes in `candidates`, each with its earliest time."""
+    source, _, variable = SeriesName.parse(name)
+    registered = find_variable(source, variable)
+    for preferred in (expected.get(name), registered.unit if registered else None):
+        if preferred is not None and any(find_conversion(unit, preferred) for _, unit in candidates):
+            return preferred
+    return min(candidates)[1]
