@@ -90,7 +90,9 @@ def _checked_url(text: str | None) -> str | None:
     """`text`; raises `ConfigurationError` if it cannot be the URL of a sandbox."""
     parts = split_url({"url": text})
     if text is not None and not (parts and parts.scheme in ("http", "https") and parts.hostname):
-        raise ConfigurationError("--sandbox-url", "is no http or https URL", "Give a URL such as http://127.0.0.1:8787")
+        raise ConfigurationError(
+            "--sandbox-url", "is not an http or https URL", "Give a URL such as http://127.0.0.1:8787"
+        )
     if parts and "@" in parts.netloc:
         raise ConfigurationError("--sandbox-url", "holds a user or password", "Remove them; a sandbox needs none")
     return text

@@ -141,4 +141,4 @@ async def open_body(lake: Lake, path: str) -> tuple[str, Response]:
         answer = Response(body, retrieved_at, envelope["content_type"], attempt=0, absent=absent, headers=headers)
         return envelope["url"], answer
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(path, f"is no kept body: {error!r}", "Remove it") from error
+        raise StorageError(path, f"is not a kept body: {error!r}", "Remove it") from error

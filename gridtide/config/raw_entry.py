@@ -125,9 +125,9 @@ def _find_bad_url(raw: Mapping[str, Any]) -> list[str]:
     if isinstance(raw["url"], str) and (raw["url"] != raw["url"].strip() or not raw["url"].isprintable()):
         return ["url: holds a line break, or begins or ends with a space; leave it out"]
     if parts is None:
-        return ["url: is no URL; use such as https://host/path"] if isinstance(raw["url"], str) else []
+        return ["url: is not a URL; use such as https://host/path"] if isinstance(raw["url"], str) else []
     if parts.scheme not in ("http", "https") or not parts.hostname or " " in parts.netloc:
-        return ["url: is no http or https URL; use such as https://host/path"]
+        return ["url: is not an http or https URL; use such as https://host/path"]
     return [f"url: holds a user or password; {IN_ENVIRONMENT}"] if "@" in parts.netloc else []
 
 
@@ -204,7 +204,7 @@ def _find_bad_place(raw: Mapping[str, Any]) -> list[str]:
         if folder.startswith(("/", "~")) or "\\" in folder or re.match(r"[A-Za-z]:", folder):
             problems.append(f"output_folder: {folder!r} is absolute; {suggestion}")
         elif {"..", ".", ""} & set(parts) or not folder.isprintable():
-            problems.append(f"output_folder: {folder!r} leaves the lake or is no folder name; {suggestion}")
+            problems.append(f"output_folder: {folder!r} leaves the lake or is not a folder name; {suggestion}")
         elif len(folder.encode()) > LONGEST_FOLDER or any(
             len(folder_name.encode()) > LONGEST_PART for folder_name in parts
         ):
@@ -221,7 +221,7 @@ def _find_bad_place(raw: Mapping[str, Any]) -> list[str]:
         if prefix is not None and not isinstance(prefix, str):
             problems.append(f"{key}: is {json_type(prefix)}, not a text")
         elif isinstance(prefix, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", prefix):
-            problems.append(f"{key}: {prefix!r} is no file name; use letters, digits, _ . and -")
+            problems.append(f"{key}: {prefix!r} is not a file name; use letters, digits, _ . and -")
         elif isinstance(prefix, str) and len(prefix) > LONGEST_PREFIX:
             problems.append(
                 f"{key}: has {len(prefix)} characters; use at most {LONGEST_PREFIX}, so that names of files fit"

@@ -15,7 +15,7 @@ from gridtide.entries.structs import StrictStruct
 def check_header_name(name: str) -> None:
     """Raises `ValueError` if `name` is not the name of an HTTP header or a query parameter."""
     if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~\[\]-]+", name):
-        raise ValueError(f'{name!r} is no name of a header or parameter; use such as "Ocp-Apim-Subscription-Key"')
+        raise ValueError(f'{name!r} is not the name of a header or parameter; use such as "Ocp-Apim-Subscription-Key"')
 
 
 def check_header_value(value: str) -> None:
@@ -98,7 +98,7 @@ class OAuth(StrictStruct, frozen=True):
     def __post_init__(self) -> None:
         """Raises `ValueError` if the grant lacks its credentials."""
         if not re.match(r"https?://[^/@\s]+(/\S*)?$", self.url):
-            raise ValueError('"url" is no http or https URL of a login; use such as "https://host/token"')
+            raise ValueError('"url" is not an http or https URL of a login; use such as "https://host/token"')
         client = self.client_id or self.client_id_env
         if self.grant == "client_credentials" and not self.secret and not (client and self.client_secret_env):
             raise ValueError('needs "client_id" (or "client_id_env") and "client_secret_env", or "secret"')

@@ -18,7 +18,7 @@ def check_cron(text: str) -> None:
     # CronSim gives the same error for the 30th of February and for a 32nd day; checking each field alone tells which.
     if len(fields) == 5 and _is_cron([*fields[:3], "*", fields[4]]) and _is_cron(["*", "*", "*", fields[3], "*"]):
         raise ValueError(f'"{text}" never comes; name a day that one of its months has')
-    raise ValueError(f'"{text}" is no cron; use five fields such as "12 * * * *"')
+    raise ValueError(f'"{text}" is not a cron; use five fields such as "12 * * * *"')
 
 
 def _is_cron(fields: list[str]) -> bool:

@@ -46,7 +46,7 @@ def check_zone(name: str) -> None:
     try:
         ZoneInfo(name)
     except Exception as error:
-        raise ValueError(f'"{name}" is no time zone; use an IANA name such as "America/New_York"') from error
+        raise ValueError(f'"{name}" is not a time zone; use an IANA name such as "America/New_York"') from error
 
 
 def check_printable(name: str) -> None:
@@ -63,17 +63,19 @@ def check_server_name(name: str) -> None:
         raise ValueError("is empty; give it a text")
     check_printable(name)
     if set(name) & set("/%&<>"):
-        raise ValueError(f"{name!r} is no name for the Prefect server; use letters, digits, _ . and -")
+        raise ValueError(f"{name!r} is not a name for the Prefect server; use letters, digits, _ . and -")
 
 
 def _check_block_name(name: str) -> None:
     if not re.fullmatch(r"[a-z0-9-]+", name):
-        raise ValueError('is no name of a Prefect Secret block; use such as "eia-key", never the secret itself')
+        raise ValueError('is not the name of a Prefect Secret block; use such as "eia-key", never the secret itself')
 
 
 def _check_variable_name(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError('is no name of an environment variable; use such as "EIA_API_KEY", never the secret itself')
+        raise ValueError(
+            'is not the name of an environment variable; use such as "EIA_API_KEY", never the secret itself'
+        )
 
 
 def check_rate(text: str) -> None:
@@ -84,7 +86,7 @@ def check_rate(text: str) -> None:
 def check_time_of_day(text: str) -> None:
     """Raises `ValueError` if `text` is not a time such as `13:00`."""
     if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
-        raise ValueError(f'"{text}" is no time of day; use such as "13:00"')
+        raise ValueError(f'"{text}" is not a time of day; use such as "13:00"')
 
 
 def check_moment(text: str) -> None:
@@ -141,6 +143,6 @@ class Rate(StrictStruct, frozen=True):
         """Parses `5/second`, `9000/hour` or `1/5second`; raises `ValueError` for anything else."""
         match = re.fullmatch(r"([1-9]\d{0,8})/(\d{1,9}(?:\.\d{1,9})?)?\s*(second|minute|hour|day)s?", text)
         if match is None or float(match[2] or 1) <= 0:
-            raise ValueError(f'"{text}" is no rate; use N/second|minute|hour|day or such as "1/5second"')
+            raise ValueError(f'"{text}" is not a rate; use N/second|minute|hour|day or such as "1/5second"')
         unit_seconds = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}[match[3]]
         return cls(count=int(match[1]), seconds=float(match[2] or 1) * unit_seconds)

@@ -30,7 +30,7 @@ def check_lake_address(address: str) -> None:
         return
     block, _, uri = address.partition("@")
     if not block.partition("/")[2] or ("@" in address) != address.startswith(CREDENTIALS):
-        raise ValueError(f"is no address of a block; {_BLOCK}")
+        raise ValueError(f"is not an address of a block; {_BLOCK}")
     if block.startswith(CREDENTIALS) and not resolve_lake_address(uri).startswith("s3://"):
         raise ValueError(f"has credentials of AWS for another store; {_BLOCK}")
 
@@ -47,7 +47,7 @@ def resolve_lake_address(address: str) -> str:
     if "://" in address:
         return _resolve_store(address)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", address):
-        raise ValueError(f"has a colon but is no URI; {_USE}")
+        raise ValueError(f"has a colon but is not a URI; {_USE}")
     try:
         return str(Path(address).expanduser().absolute())
     except RuntimeError as error:
@@ -58,7 +58,7 @@ def _resolve_store(uri: str) -> str:
     try:
         parts = urlsplit(uri)
     except ValueError as error:
-        raise ValueError(f"is no URI; {_USE}") from error
+        raise ValueError(f"is not a URI; {_USE}") from error
     if "@" in parts.netloc:
         raise ValueError("holds a user or password; credentials come from the environment, an AWS profile or a block")
     if parts.query or parts.fragment:
@@ -67,7 +67,7 @@ def _resolve_store(uri: str) -> str:
         return "memory://"
     if parts.scheme == "file":
         if parts.netloc or not parts.path:
-            raise ValueError(f"is no folder; {_USE}")
+            raise ValueError(f"is not a folder; {_USE}")
         return unquote(parts.path)
     if parts.scheme not in STORES:
         raise ValueError(f"names an unknown kind of store; {_USE}")

@@ -187,7 +187,7 @@ def _describe_error(error: ValueError, kind: Any) -> str:
         *first_choices, last_choice = map(repr, get_args(kind))
         return f"must be {', '.join(first_choices)} or {last_choice}" if first_choices else f"must be {last_choice}"
     if "duration" in message:
-        return 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "P3D"'
+        return 'is not a duration; use ISO 8601 in days or less, such as "PT1H" or "P3D"'
     if message == "Expected `str` of length >= 1":
         return "is empty; give it a text"
     if message == "Expected `array` of length >= 1":

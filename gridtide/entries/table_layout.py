@@ -29,7 +29,7 @@ def _charset(name: str) -> None:
     try:
         "".encode(name)
     except LookupError as error:
-        raise ValueError(f'"{name}" is no encoding; use such as "shift_jis", "cp1252" or "utf-16"') from error
+        raise ValueError(f'"{name}" is not an encoding; use such as "shift_jis", "cp1252" or "utf-16"') from error
 
 
 def _jmespath(written_text: str) -> None:
@@ -39,13 +39,13 @@ def _jmespath(written_text: str) -> None:
     try:
         jmespath.compile(written_text)
     except JMESPathError as error:
-        raise ValueError(f'"{written_text}" is no JMESPath expression: {" ".join(str(error).split())}') from error
+        raise ValueError(f'"{written_text}" is not a JMESPath expression: {" ".join(str(error).split())}') from error
 
 
 def _skipped_lines(written_text: str) -> None:
     if not re.fullmatch(r"until:.+", written_text):
         raise ValueError(
-            f'"{written_text}" is no number of lines; give one, or "until:" and what the header begins with'
+            f'"{written_text}" is not a number of lines; give one, or "until:" and what the header begins with'
         )
 
 
@@ -68,7 +68,7 @@ def _pattern(written_text: str) -> None:
 def _time_format(written_text: str) -> None:
     if written_text not in ("unix", "unix_ms", "dotnet") and not re.search(r"%[A-Za-z]", written_text):
         raise ValueError(
-            f'"{written_text}" is no format; use strptime\'s such as "%d.%m.%Y %H:%M", "unix", "unix_ms" or "dotnet"'
+            f'"{written_text}" is not a format; use strptime\'s such as "%d.%m.%Y %H:%M", "unix", "unix_ms" or "dotnet"'
         )
 
 

@@ -163,7 +163,7 @@ def _read_secret(entry: Entry, secrets: Mapping[str, str], name: str, *, may_be_
     origin_kind, fix = "environment variable", "Set it in the environment or in .env"
     if name.startswith("secret:"):
         origin_kind, fix = "Prefect Secret block", "Set it in the UI under Blocks"
-    problem = "holds a line break, or something else that is no text" if value else "is not set"
+    problem = "holds a line break, or something else that is not printable text" if value else "is not set"
     raise CredentialsError(entry.name, f"the {origin_kind} {name.removeprefix('secret:')} {problem}", fix)
 
 

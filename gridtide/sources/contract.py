@@ -168,7 +168,7 @@ def complete(module: ModuleType) -> Source:
     """
     missing_names = [name for name in ("requests", "parse") if not hasattr(module, name)]
     if missing_names:
-        raise TypeError(f"{module.__name__} is no source: it defines no {' and no '.join(missing_names)}")
+        raise TypeError(f"{module.__name__} is not a source: it defines no {' and no '.join(missing_names)}")
     member_names = [name for name in vars(Source) if not name.startswith("_") and hasattr(module, name)]
     attributes = {name: getattr(module, name) for name in member_names}
     members = {

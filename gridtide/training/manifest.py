@@ -68,7 +68,7 @@ async def read_manifest(path: str, lake: Lake) -> dict[str, Any]:
             path, f"cannot be read as a manifest: {error}", "Name the manifest.json of a set, here or in the lake"
         ) from error
     if not isinstance(manifest, dict) or not {"spec", "inputs"} <= manifest.keys():
-        raise TrainingError(path, "is no manifest: it has no spec and inputs", "Name the manifest.json of a set")
+        raise TrainingError(path, "is not a manifest: it has no spec and inputs", "Name the manifest.json of a set")
     return manifest
 
 

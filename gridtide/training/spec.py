@@ -67,7 +67,7 @@ def _check_region(region: str) -> str:
             if subdivisions
             else "give a country such as US, a part of it, or null"
         )
-        raise ValueError(f"{region} is no region whose holidays are known; {choice}") from error
+        raise ValueError(f"{region} is not a region whose holidays are known; {choice}") from error
     return region
 
 
@@ -326,7 +326,7 @@ def _describe_problem(error: Any) -> str:
     location = ".".join(str(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
-        message = f"is no key; there are {', '.join(_key_path(error['loc']))}"
+        message = f"is not a key; there are {', '.join(_key_path(error['loc']))}"
     return f"{location}: {message}" if location else message
 
 

@@ -179,7 +179,7 @@ def test_rates_are_counts_in_a_time(text: str, count: int, seconds: float) -> No
 @pytest.mark.parametrize("text", ["", "5", "5/week", "0/second", "-1/second", "5/0second", "five/second", "1.5/second"])
 def test_other_rates_are_refused(text: str) -> None:
     """Any other rate is refused with the right form."""
-    with pytest.raises(ValueError, match="is no rate; use N/second"):
+    with pytest.raises(ValueError, match="is not a rate; use N/second"):
         Rate.parse(text)
 
 
@@ -281,7 +281,7 @@ def test_entries_are_selected_by_name_in_the_order_of_the_file() -> None:
 IN_ENVIRONMENT = 'put it in the environment and name it with "auth": {"kind": …, "env": …}'
 IN_QUERY = IN_ENVIRONMENT.replace('"kind": …, "env": …', '"kind": "api_key", "env": …, "in": "query", "name": "%s"')
 IN_HEADER = IN_QUERY.replace("query", "header")
-NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "P3D"'
+NO_DURATION = 'is not a duration; use ISO 8601 in days or less, such as "PT1H" or "P3D"'
 
 
 @pytest.mark.parametrize(
@@ -293,12 +293,12 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
             "grid: expect: the range of mw ends before it begins; give [lowest, highest]",
         ),
         ({"expect": {"minimum": 1}}, "grid: expect.minimum: unknown key; remove it or correct its spelling"),
-        ({"url": "ftp://grid.example/load"}, "grid: url: is no http or https URL; use such as https://host/path"),
-        ({"url": "file:///etc/passwd"}, "grid: url: is no http or https URL; use such as https://host/path"),
-        ({"url": "grid.example/load"}, "grid: url: is no http or https URL; use such as https://host/path"),
-        ({"url": "https:///load"}, "grid: url: is no http or https URL; use such as https://host/path"),
-        ({"url": "https://[bad/"}, "grid: url: is no URL; use such as https://host/path"),
-        ({"url": "https://h:99999/"}, "grid: url: is no URL; use such as https://host/path"),
+        ({"url": "ftp://grid.example/load"}, "grid: url: is not an http or https URL; use such as https://host/path"),
+        ({"url": "file:///etc/passwd"}, "grid: url: is not an http or https URL; use such as https://host/path"),
+        ({"url": "grid.example/load"}, "grid: url: is not an http or https URL; use such as https://host/path"),
+        ({"url": "https:///load"}, "grid: url: is not an http or https URL; use such as https://host/path"),
+        ({"url": "https://[bad/"}, "grid: url: is not a URL; use such as https://host/path"),
+        ({"url": "https://h:99999/"}, "grid: url: is not a URL; use such as https://host/path"),
         ({"url": ""}, "grid: url: is missing; only synthetic entries have none"),
         ({"url": 7}, "grid: url: Expected a text, got a whole number"),
         ({"url": "https://u:p@grid.example/"}, f"grid: url: holds a user or password; {IN_ENVIRONMENT}"),
@@ -351,7 +351,7 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ),
         (
             {"auth": {"kind": "oauth", "url": "https://me:pw@grid.example/", "grant": "password", "secret": "login"}},
-            'grid: auth: "url" is no http or https URL of a login; use such as "https://host/token"',
+            'grid: auth: "url" is not an http or https URL of a login; use such as "https://host/token"',
         ),
         ({"tls_ca": "no.pem"}, "grid: tls_ca: there is no file 'no.pem' here; name a PEM file of certificates"),
         ({"absent": [200]}, "grid: absent[0]: Expected a whole number >= 204"),
@@ -380,17 +380,17 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ),
         (
             {"output_folder": "../grid"},
-            "grid: output_folder: '../grid' leaves the lake or is no folder name; "
+            "grid: output_folder: '../grid' leaves the lake or is not a folder name; "
             "use a folder inside the lake such as 'grid'",
         ),
         (
             {"output_folder": "a/../../b"},
-            "grid: output_folder: 'a/../../b' leaves the lake or is no folder name; "
+            "grid: output_folder: 'a/../../b' leaves the lake or is not a folder name; "
             "use a folder inside the lake such as 'grid'",
         ),
         (
             {"output_folder": "a\nb"},
-            "grid: output_folder: 'a\\nb' leaves the lake or is no folder name; "
+            "grid: output_folder: 'a\\nb' leaves the lake or is not a folder name; "
             "use a folder inside the lake such as 'grid'",
         ),
         (
@@ -414,8 +414,8 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
             "grid: output_folder: 'failed' is the lake's own; use another than raw, processed, features, failed",
         ),
         ({"output_folder": ""}, "grid: output_folder: is empty; give it a text"),
-        ({"file_prefix": "a/b"}, "grid: file_prefix: 'a/b' is no file name; use letters, digits, _ . and -"),
-        ({"csv_prefix": "../b"}, "grid: csv_prefix: '../b' is no file name; use letters, digits, _ . and -"),
+        ({"file_prefix": "a/b"}, "grid: file_prefix: 'a/b' is not a file name; use letters, digits, _ . and -"),
+        ({"csv_prefix": "../b"}, "grid: csv_prefix: '../b' is not a file name; use letters, digits, _ . and -"),
         (
             {"csv_prefix": "a", "file_prefix": "b"},
             'grid: csv_prefix: differs from file_prefix; keep "file_prefix" alone',
@@ -428,15 +428,15 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ),
         (
             {"timezone": "US/Nowhere"},
-            'grid: timezone: "US/Nowhere" is no time zone; use an IANA name such as "America/New_York"',
+            'grid: timezone: "US/Nowhere" is not a time zone; use an IANA name such as "America/New_York"',
         ),
         (
             {"available": {"day_before": "13:00", "timezone": "EDT5"}},
-            'grid: available.timezone: "EDT5" is no time zone; use an IANA name such as "America/New_York"',
+            'grid: available.timezone: "EDT5" is not a time zone; use an IANA name such as "America/New_York"',
         ),
         (
             {"available": {"day_before": "1 pm"}},
-            'grid: available.day_before: "1 pm" is no time of day; use such as "13:00"',
+            'grid: available.day_before: "1 pm" is not a time of day; use such as "13:00"',
         ),
         (
             {"available": {}},
@@ -453,7 +453,7 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ({"fresh": "-PT5M"}, 'grid: fresh: must not be negative; use such as "PT1H"'),
         (
             {"rate_limit": "often"},
-            'grid: rate_limit.rates[0]: "often" is no rate; use N/second|minute|hour|day or such as "1/5second"',
+            'grid: rate_limit.rates[0]: "often" is not a rate; use N/second|minute|hour|day or such as "1/5second"',
         ),
         ({"timeout": 0}, "grid: timeout: Expected a number > 0.0"),
         ({"timeout": float("inf")}, "grid: timeout: Expected a number <= 86400.0"),
@@ -464,7 +464,7 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ({"file_prefix": []}, "grid: file_prefix: is a list, not a text"),
         (
             {"rate_limit": "1/9999999999second"},
-            'grid: rate_limit.rates[0]: "1/9999999999second" is no rate; '
+            'grid: rate_limit.rates[0]: "1/9999999999second" is not a rate; '
             'use N/second|minute|hour|day or such as "1/5second"',
         ),
         (
@@ -495,11 +495,13 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ),
         (
             {"auth": {"kind": "api_key", "env": "a-1b2c3d-s3cret"}},
-            'grid: auth.env: is no name of an environment variable; use such as "EIA_API_KEY", never the secret itself',
+            "grid: auth.env: is not the name of an environment variable; "
+            'use such as "EIA_API_KEY", never the secret itself',
         ),
         (
             {"auth": {"kind": "api_key", "secret": "s3CRET"}},
-            'grid: auth.secret: is no name of a Prefect Secret block; use such as "eia-key", never the secret itself',
+            "grid: auth.secret: is not the name of a Prefect Secret block; "
+            'use such as "eia-key", never the secret itself',
         ),
         ({"csv_prefix": 5}, "grid: csv_prefix: is a whole number, not a text"),
         (
@@ -510,7 +512,7 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
             {"url": " https://grid.example/"},
             "grid: url: holds a line break, or begins or ends with a space; leave it out",
         ),
-        ({"url": "https://grid .example/"}, "grid: url: is no http or https URL; use such as https://host/path"),
+        ({"url": "https://grid .example/"}, "grid: url: is not an http or https URL; use such as https://host/path"),
         ({"name": "grid "}, "grid : name: 'grid ' begins or ends with a space; leave it out"),
         ({"location": ""}, "grid: location: is empty; give it a text"),
         ({"location": ["A", ""]}, "grid: location[1]: is empty; give it a text"),
@@ -563,7 +565,7 @@ NO_DURATION = 'is no duration; use ISO 8601 in days or less, such as "PT1H" or "
         ),
         (
             {"rate_limit": {"name": "a/b", "rates": ["1/second"]}},
-            "grid: rate_limit.name: 'a/b' is no name for the Prefect server; use letters, digits, _ . and -",
+            "grid: rate_limit.name: 'a/b' is not a name for the Prefect server; use letters, digits, _ . and -",
         ),
         ({"name": ""}, "apis[0]: name: is empty; give it a text"),
         ({"name": "a\nb"}, "apis[0]: name: 'a\\nb' holds control characters; use letters, digits and _"),
@@ -631,7 +633,8 @@ def test_all_problems_are_told_at_once() -> None:
         schedules={"hourly": {"cron": "99 * * * *", "timezone": "Mars/Base"}},
         colour="red",
     ) == [
-        "grid: output_folder: '..' leaves the lake or is no folder name; use a folder inside the lake such as 'grid'",
+        "grid: output_folder: '..' leaves the lake or is not a folder name; "
+        "use a folder inside the lake such as 'grid'",
         'grid: source: "nyiso" is unknown; use one of iso_ne, eia, caiso, open_meteo, synthetic, generic, '
         "or the path of a module of your own",
         "grid: timeout: Expected a number > 0.0",
@@ -639,8 +642,8 @@ def test_all_problems_are_told_at_once() -> None:
         "apis[1]: is a text, not an object",
         "api_config.json: lake: holds a user or password; "
         "credentials come from the environment, an AWS profile or a block",
-        'api_config.json: schedules.hourly.cron: "99 * * * *" is no cron; use five fields such as "12 * * * *"',
-        'api_config.json: schedules.hourly.timezone: "Mars/Base" is no time zone; '
+        'api_config.json: schedules.hourly.cron: "99 * * * *" is not a cron; use five fields such as "12 * * * *"',
+        'api_config.json: schedules.hourly.timezone: "Mars/Base" is not a time zone; '
         'use an IANA name such as "America/New_York"',
         "api_config.json: colour: unknown key; remove it or correct its spelling",
         "grid: name: two entries have it; give each its own",
@@ -654,7 +657,7 @@ def test_all_problems_of_one_key_are_told_at_once() -> None:
         BASE | {"available": {"lag": 5, "day_before": "1 pm", "zone": 1}, "expect": {"ranges": {"mw": [1]}}}
     ) == [
         f"grid: available.lag: {NO_DURATION}",
-        'grid: available.day_before: "1 pm" is no time of day; use such as "13:00"',
+        'grid: available.day_before: "1 pm" is not a time of day; use such as "13:00"',
         "grid: available.zone: unknown key; remove it or correct its spelling",
         "grid: expect.ranges.mw: Expected a list of length 2, got 1",
     ]
@@ -679,13 +682,13 @@ def test_crons_have_five_fields_of_numbers_or_names(cron: str) -> None:
 def test_bad_crons_are_refused(cron: str) -> None:
     """A wrong cron is refused with the right form."""
     (problem,) = refused(BASE, schedules={"s": {"cron": cron}})
-    assert problem == f'api_config.json: schedules.s.cron: "{cron}" is no cron; use five fields such as "12 * * * *"'
+    assert problem == f'api_config.json: schedules.s.cron: "{cron}" is not a cron; use five fields such as "12 * * * *"'
 
 
 def test_a_schedule_has_a_name_that_the_server_takes() -> None:
     """The name of a schedule must be a valid name of a deployment."""
     assert refused(BASE, schedules={"six/hourly": {"cron": "0 6 * * *"}}) == [
-        "api_config.json: schedules.six/hourly: 'six/hourly' is no name for the Prefect server; "
+        "api_config.json: schedules.six/hourly: 'six/hourly' is not a name for the Prefect server; "
         "use letters, digits, _ . and -"
     ]
 
@@ -712,7 +715,7 @@ def test_all_wrong_elements_of_a_list_are_told_at_once() -> None:
         "grid: params.zone[1]: Expected a number or a text, got true or false",
         "grid: params.zone[2]: Expected a number or a text, got null",
         "grid: params.zone[3]: Expected a number or a text, got an object",
-        'grid: rate_limit.rates[0]: "often" is no rate; use N/second|minute|hour|day or such as "1/5second"',
+        'grid: rate_limit.rates[0]: "often" is not a rate; use N/second|minute|hour|day or such as "1/5second"',
         "grid: rate_limit.rates[2]: Expected a text, got a whole number",
         "grid: expect.required[0]: Expected a text, got a whole number",
         "grid: expect.required[1]: Expected a text, got null",
@@ -770,7 +773,7 @@ def test_a_file_that_is_no_object_is_refused(file: Any, what: str) -> None:
         ("s3://AKIA:s3cret@bucket", "holds a user or password"),
         ("aws-credentials/keys@s3://bucket#s3cret", "has a part after ? or #"),
         ("aws-credentials/keys@", "is empty"),
-        ("s3-bucket/", "is no address of a block"),
+        ("s3-bucket/", "is not an address of a block"),
         ("ftp://host/lake", "names an unknown kind of store"),
         ("", "is empty"),
     ],

@@ -166,9 +166,9 @@ def test_a_lake_of_the_configuration_that_is_none_is_a_problem_of_it(tmp_path: P
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["demo", "--lake", "s3://bucket"], "error: --lake: has a colon but is no URI"),
+        (["demo", "--lake", "s3://bucket"], "error: --lake: has a colon but is not a URI"),
         (["deploy", "--pool", ""], "error: --pool: is empty"),
-        (["deploy", "--pool", "a/b"], "error: --pool: 'a/b' is no name for the Prefect server"),
+        (["deploy", "--pool", "a/b"], "error: --pool: 'a/b' is not a name for the Prefect server"),
         (["validate", "--select", ""], 'error: "": no such entry'),
         (["monitor", "--days", "0"], "Invalid value for '--days'"),
         (["retention", "--days", "999999999"], "Invalid value for '--days'"),
@@ -204,10 +204,10 @@ def test_another_server_is_no_sandbox(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("8787", "is no http or https URL"),
-        ("localhost:8787", "is no http or https URL"),
-        ("http://:x/", "is no http or https URL"),
-        ("", "is no http or https URL"),
+        ("8787", "is not an http or https URL"),
+        ("localhost:8787", "is not an http or https URL"),
+        ("http://:x/", "is not an http or https URL"),
+        ("", "is not an http or https URL"),
         ("http://u:s3cret@127.0.0.1:1", "holds a user or password"),
     ],
 )

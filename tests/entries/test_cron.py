@@ -67,5 +67,5 @@ def test_what_is_accepted_prefect_schedules(fields: tuple[str, ...]) -> None:
 )
 def test_what_schedulers_read_differently_is_refused(cron: str) -> None:
     """Extensions that schedulers read differently are refused, such as the last day or seconds."""
-    with pytest.raises(ValueError, match="is no cron; use five fields"):
+    with pytest.raises(ValueError, match="is not a cron; use five fields"):
         check_cron(cron)

@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 def put(folder: Path, name: bytes) -> None:
     """An empty file called `name`."""
-    path = os.path.join(os.fsencode(folder), name)  # noqa: PTH118  # a name that is no text
+    path = os.path.join(os.fsencode(folder), name)  # noqa: PTH118  # a name that is not a text
     os.close(os.open(path, os.O_CREAT))
 
 

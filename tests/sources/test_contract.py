@@ -203,7 +203,7 @@ def test_the_problems_of_a_module_are_reported_before_any_request(tmp_path: Path
 def test_a_module_without_requests_or_parse_is_no_source() -> None:
     """A module without them is refused, and the message names them; all other functions have defaults."""
     module = ModuleType("half")
-    with pytest.raises(TypeError, match="half is no source: it defines no requests and no parse"):
+    with pytest.raises(TypeError, match="half is not a source: it defines no requests and no parse"):
         contract.complete(module)
 
 

@@ -136,10 +136,10 @@ def test_the_days_of_the_time_change_have_23_and_25_hours(day: str, hours: int) 
     [
         ("2024-11-03T01:30", "comes twice in America/New_York"),
         ("2024-03-10T02:30", "does not exist in America/New_York"),
-        ("01/02/2024", "'01/02/2024', which is no ISO 8601 time"),
+        ("01/02/2024", "'01/02/2024', which is not a valid ISO 8601 time"),
         ("05:00", "a time of day without its date.*{start:%Y%m%d}"),
-        (None, "None, which is no ISO 8601 time"),
-        (10**20, "which is no ISO 8601 time"),
+        (None, "None, which is not a valid ISO 8601 time"),
+        (10**20, "which is not a valid ISO 8601 time"),
     ],
 )
 def test_times_that_cannot_be_read_are_format_errors(time: Any, says: str) -> None:
@@ -185,7 +185,7 @@ def test_a_reported_null_stays_and_an_absent_value_does_not(missing: Any) -> Non
 @pytest.mark.parametrize("value", ["12 MW", "1,234", [1], 10**400])
 def test_a_value_that_is_no_number_is_a_format_error(value: Any) -> None:
     """The message names column and text."""
-    with pytest.raises(FormatError, match=r"grid_load: value: v holds .* which is no number"):
+    with pytest.raises(FormatError, match=r"grid_load: value: v holds .* which is not a number"):
         read([{"t": "2024-01-01T00:00Z", "v": value}], value="v")
 
 

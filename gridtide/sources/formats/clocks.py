@@ -141,7 +141,7 @@ def parse_label(label_text: str, time_format: str | None, day: date | None) -> C
     if time_format == "dotnet":
         match = DOTNET.fullmatch(stripped)
         if match is None:
-            raise ValueError(f"{label_text!r} is no /Date(…)/")
+            raise ValueError(f"{label_text!r} is not a /Date(…)/")
         return _since_1970(int(match[1]) * 1000)
     if time_format is not None:
         return _counted(_strptime(stripped, time_format), is_second_pass)
@@ -319,7 +319,9 @@ def _row_offsets(local: np.ndarray, zones: Sequence[str | None]) -> np.ndarray:
     for row_number, (moment, zone_name) in enumerate(zip(local.tolist(), zones, strict=True)):
         offset = offset_by_name[zone_name]
         if offset is None:
-            raise LabelError(row_number, f"timezone: {zone_name!r} is no zone and no offset", 'Correct "timezone"')
+            raise LabelError(
+                row_number, f"timezone: {zone_name!r} is neither a zone nor an offset", 'Correct "timezone"'
+            )
         if isinstance(offset, ZoneInfo):
             first_pass, second_pass = both_passes(np.array([moment]), offset)
             if first_pass[0] != second_pass[0]:

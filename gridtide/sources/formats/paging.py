@@ -112,7 +112,7 @@ def _number(entry: str, key: str, path: str, document: Any) -> int:
     try:
         return int(field_value)
     except (TypeError, ValueError) as error:
-        happened = f'{key}: "{path}" leads to {json.dumps(field_value)[:80]}, which is no number'
+        happened = f'{key}: "{path}" leads to {json.dumps(field_value)[:80]}, which is not a number'
         raise FormatError(entry, happened, f'Correct "{key}"') from error
 
 

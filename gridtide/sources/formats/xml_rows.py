@@ -86,7 +86,9 @@ def _at_path(entry: str, root: Element, path: str) -> tuple[Sequence[Element], S
         try:
             elements = root.findall(path.removeprefix("/"))
         except (SyntaxError, KeyError) as error:
-            raise FormatError(entry, f'records: "{path}" is no element path: {error}', 'Correct "records"') from error
+            raise FormatError(
+                entry, f'records: "{path}" is not an element path: {error}', 'Correct "records"'
+            ) from error
         return elements, elements
     *parent_tags, name = path.split(".")
     if parent_tags:
@@ -232,14 +234,14 @@ def _of_period(entry: str, period: Element, variable_sized: bool) -> Iterator[di
 def _position(entry: str, cells: dict[str, str]) -> int:
     content = cells.get(POSITION, "")
     if not content.isdecimal():
-        raise FormatError(entry, f"a point has the position {content!r}, which is no number")
+        raise FormatError(entry, f"a point has the position {content!r}, which is not a number")
     return int(content)
 
 
 def _duration(entry: str, content: str) -> timedelta:
     match = _LENGTH.fullmatch(content)
     if not match or not any(match.groups()):
-        raise FormatError(entry, f"a period has the resolution {content!r}, which is no duration of days or less")
+        raise FormatError(entry, f"a period has the resolution {content!r}, which is not a duration of days or less")
     days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
@@ -248,5 +250,7 @@ def _moment(entry: str, content: str | None) -> datetime:
     try:
         moment = datetime.fromisoformat((content or "").strip())
     except ValueError as error:
-        raise FormatError(entry, f"a period begins or ends at {content!r}, which is no ISO 8601 time") from error
+        raise FormatError(
+            entry, f"a period begins or ends at {content!r}, which is not a valid ISO 8601 time"
+        ) from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -194,9 +194,8 @@ class _TableReader:
         )
         timing = read_timing(self.entry, self.table, self.entry.time, series, self.context.day, self._valued)
         if timing.blank.all():
-            happened = (
-                f"time: {', '.join(self.entry.time)} holds None, which is no ISO 8601 time, in {self.table.place(0)}"
-            )
+            column, position = ", ".join(self.entry.time), self.table.place(0)
+            happened = f"time: {column} holds None, which is not a valid ISO 8601 time, in {position}"
             raise FormatError(self.entry.name, happened, 'Name the column of the times with "time"')
         is_live = ~(timing.blank | timing.skipped | timing.elsewhere)
         self._count_rows(timing)
@@ -285,7 +284,7 @@ class _TableReader:
                 where = self.table.place(int(np.flatnonzero(codes == code)[0]))
                 raise FormatError(
                     self.entry.name,
-                    f"published: {name} holds {text!r:.80}, which is no time, in {where}",
+                    f"published: {name} holds {text!r:.80}, which is not a valid time, in {where}",
                     'Correct "published"',
                 ) from error
         return np.take(np.array(moments, np.int64), codes)
@@ -370,7 +369,7 @@ class _TableReader:
         """Raises for columns that contain only texts, and counts the other cells without a number."""
         for column, (read, unread, example) in self.counts.items():
             if unread and not read:
-                happened = f"value: {column} holds no numbers: {example}, which is no number"
+                happened = f"value: {column} holds no numbers: {example}, which is not a number"
                 raise FormatError(self.entry.name, happened, _units_fix(example) or 'Leave it out of "value"')
             if unread:
                 self.skipped.append(Skipped(f"cells of {column} that hold no number", unread, example))

@@ -143,7 +143,7 @@ def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: li
         )
     skipped += [
         Skipped(
-            f"column {column} is no column of numbers",
+            f"column {column} is not a column of numbers",
             judgement.texts + judgement.numbers,
             f"{judgement.place}: {judgement.example[:60]!r}",
         )
@@ -230,7 +230,8 @@ def refuse_other_style(entry: Entry, table: CellTable, column: str, texts: Seque
     example = next(text for text in texts if text in numeric)
     raise FormatError(
         entry.name,
-        f"value: {column} holds {example!r:.80}, which is no number as numbers are written here, in {table.place(row)}",
+        f"value: {column} holds {example!r:.80}, which is not a number in the style of the entry, "
+        f"in {table.place(row)}",
         f"Add {' or '.join(keys)}",
     )
 

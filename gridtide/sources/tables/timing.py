@@ -184,7 +184,8 @@ class _Reader:
             "ISO 8601 time" if self.entry.time_format is None else f"time of the format {self.entry.time_format}"
         )
         text_shown = repr(text)[:80] if text else "None"
-        happened = f"time: {column} holds {text_shown}, which is no {description}, in {self.table.place(int(rows[0]))}"
+        position = self.table.place(int(rows[0]))
+        happened = f"time: {column} holds {text_shown}, which is not a valid {description}, in {position}"
         return FormatError(self.entry.name, happened, self._fix(rows, texts))
 
     def _fix(self, rows: np.ndarray, texts: Sequence[str]) -> str:
@@ -303,7 +304,9 @@ class _Reader:
         rows_with_time = np.flatnonzero((labels.moments % DAY_LENGTH != 0) & ~labels.blank)
         if len(rows_with_time):
             fix = 'Name the time alone, or say how all is written with "time_format"'
-            raise LabelError(int(rows_with_time[0]), f"a number stands beside what is no day: {self.columns}", fix)
+            raise LabelError(
+                int(rows_with_time[0]), f"a number stands beside a value that is not a day: {self.columns}", fix
+            )
 
     def _next_midnights(self, labels: _Labels, shift: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the labels with a final 00:00 after later labels as the next midnight, and which rows are only
@@ -440,7 +443,9 @@ class _Reader:
             if missing is not None:
                 row = int(np.flatnonzero((text_codes == missing) & ~without)[0])
                 raise LabelError(
-                    row, f"interval: {name} holds {distinct_texts[missing]!r}, which is no length", 'Correct "interval"'
+                    row,
+                    f"interval: {name} holds {distinct_texts[missing]!r}, which is not a length",
+                    'Correct "interval"',
                 )
             lengths_by_row = np.array([length or 0 for length in lengths], np.int64)[text_codes]
             return (starts, starts + lengths_by_row) if direction == 1 else (starts - lengths_by_row, starts)
