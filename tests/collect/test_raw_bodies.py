@@ -127,7 +127,7 @@ async def test_a_replay_without_all_pages_says_which_is_missing(eia_upstream: St
     replayed = resume.Replayed(
         lake, await raw_bodies.list_answers(lake, await raw_bodies.list_collections(lake, entry))
     )
-    with pytest.raises(StorageError, match=r"demand: the body of .* is not kept"):
+    with pytest.raises(StorageError, match=r"demand: the body of .* is no longer kept"):
         await collect(entry, lake=lake, http=replayed, stamp=STAMP, period=WHOLE)
     assert await lake.files("eia_demand", "demand") == []
 
