@@ -90,13 +90,13 @@ def check_time_of_day(text: str) -> None:
 
 
 def check_moment(text: str) -> None:
-    """Raises `ValueError` where `text` is no time with a zone."""
+    """Raises `ValueError` where `text` is not a valid time with a zone."""
     try:
         zone = datetime.fromisoformat(text).tzinfo
     except ValueError:
         zone = None
     if zone is None:
-        raise ValueError(f'"{text}" is no time with a zone; use such as "2024-04-01T00:00Z"')
+        raise ValueError(f'"{text}" is not a valid time with a zone; use such as "2024-04-01T00:00Z"')
 
 
 Text = Annotated[str, Meta(min_length=1)]

@@ -52,7 +52,7 @@ def _skipped_lines(written_text: str) -> None:
 def _last_lines(written_text: str) -> None:
     if written_text != "blank" and not re.fullmatch(r"from:.+", written_text):
         raise ValueError(
-            f'"{written_text}" is no number of lines; give one, "blank", or "from:" and what the first begins with'
+            f'"{written_text}" is not a number of lines; give one, "blank", or "from:" and what the first begins with'
         )
 
 

@@ -130,7 +130,7 @@ def test_the_next_midnight_belongs_to_the_next_day() -> None:
 
 
 def test_cells_are_values_nulls_or_counted() -> None:
-    """An empty cell is a null; what is no number and what stands in unknown columns of demand is counted."""
+    """An empty cell is a null; what is not a number and what stands in unknown columns of demand is counted."""
     page = read("Time,Net demand,Weather\n00:00,,1\n00:05,many,2\n00:10,3,4\n", date(2024, 1, 1), "netdemand")
     assert stored(page) == [("01-01 08:00", "net_demand", None), ("01-01 08:10", "net_demand", 3.0)]
     assert [(item.reason, item.count, item.example) for item in page.skipped] == [
