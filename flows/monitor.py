@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from prefect import runtime
+from prefect.logging import get_run_logger
 
 from flows.run.coverage_artifact import show_coverage
 from flows.run.filling import collect_chunks, record_answers, summarize_entry, warn_of_changed_series
@@ -33,6 +34,8 @@ from flows.run.report import (
 )
 from flows.run.session import load_selected, name_entries, open_collection_run
 from gridtide.coverage.findings import Finding, find_lacking, find_unpublished
+from gridtide.coverage.freshness.look import SeriesLook, look_at_series
+from gridtide.coverage.freshness.memory import load_memory, save_memory
 from gridtide.coverage.gaps import last_days
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.plan import Plan
@@ -43,11 +46,14 @@ from gridtide.periods import Period
 from gridtide.sources.registry import scope_of
 from tasks.calendar import find_due_runs
 from tasks.collect import CollectionRun, Outcome, run_collection
-from tasks.notify.events import GAPS, MISSING_DATA, STALE
+from tasks.notify.events import GAPS, MISSING_DATA, SILENT, STALE
 from tasks.notify.troubles import Trouble, announce_changes
 
 HOLES_SHOWN = 50
 """The number of holes of an upstream that the report lists for an entry."""
+
+SERIES_LISTED = 20
+"""How many silent, returned or new series a report or notification names."""
 
 PERIODS_NAMED = 5
 """The number of missing periods that a notification names."""
@@ -98,13 +104,19 @@ async def monitor(
         checked = {finding.entry.name: finding.checked for finding in findings}
         periods = [(finding.entry, finding.period) for finding in findings if not finding.skipped]
         coverages = await record_answers(periods, outcomes, run, checked)
-        results = [await _summarize_entry(finding, outcomes, coverages, run) for finding in findings]
+        looks = await _look_at_series(entries, run)
+        results = [
+            await _summarize_entry(finding, outcomes, coverages, run) | _summarize_series(looks.get(finding.entry.name))
+            for finding in findings
+        ]
     await show_coverage("monitor-coverage", f"The last {days} days, at {run.stamp:%Y-%m-%d %H:%M} UTC", coverages)
     if not dry_run:
         troubles: dict[tuple[str, str], Trouble | None] = {}
         for result in results:
             troubles |= _find_troubles(result, period)
+        troubles |= {(SILENT, name): _describe_silence(name, look) for name, look in looks.items() if look.is_news}
         await announce_changes(run.lake.uri, days, troubles)
+        await _save_looks(entries, looks, run)  # after the events: what was not reported is news at the next look
     report = monitor_report(results, period, dry_run, time.monotonic() - started)
     return await finish(report, choose_error(outcomes) if any(outcome.error for outcome in outcomes) else RunError)
 
@@ -123,6 +135,61 @@ async def _collect_lacking(findings: Sequence[Finding], run: CollectionRun) -> l
         *await collect_chunks([finding.plan(finding.revisions) for finding in findings], refreshing),
         *await asyncio.gather(*(run_collection(refreshing, finding.entry) for finding in findings if finding.snapshot)),
     ]
+
+
+async def _look_at_series(entries: Sequence[Entry], run: CollectionRun) -> dict[str, SeriesLook]:
+    """A look at the series of each entry, by name; an entry whose files cannot be read is left out with a warning."""
+    looks = {}
+    for entry in entries:
+        if entry.tabular:
+            try:
+                before = await load_memory(run.lake, entry)
+                looks[entry.name] = await look_at_series(run.lake, entry, before, run.stamp)
+            except StorageError as error:
+                get_run_logger().warning("%s: its series were not compared: %s", entry.name, one_line(error))
+    return looks
+
+
+async def _save_looks(entries: Sequence[Entry], looks: Mapping[str, SeriesLook], run: CollectionRun) -> None:
+    """Keep what the next look compares with; without it, the next look takes longer."""
+    for entry in entries:
+        if entry.name in looks:
+            try:
+                await save_memory(run.lake, entry, looks[entry.name].memory)
+            except StorageError as error:
+                get_run_logger().warning("%s: its series are read again next time: %s", entry.name, one_line(error))
+
+
+def _summarize_series(look: SeriesLook | None) -> dict[str, Any]:
+    """What the report of an entry says of its series."""
+    return {
+        "silent": [series.as_dict() for series in look.silent] if look else [],
+        "back": ["/".join(label) for label in look.back] if look else [],
+        "new_series": ["/".join(label) for label in look.new] if look else [],
+        "series_notes": _write_series_notes(look) if look else [],
+    }
+
+
+def _write_series_notes(look: SeriesLook) -> list[str]:
+    notes = [f"no new values of {_list_first(list(map(str, look.silent)))}"] if look.silent else []
+    notes += [f"new values again of {_list_first(['/'.join(label) for label in look.back])}"] if look.back else []
+    notes += [f"new series: {_list_first(['/'.join(label) for label in look.new])}"] if look.new else []
+    return notes
+
+
+def _list_first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SERIES_LISTED} more" if len(names) > SERIES_LISTED else ""
+    return ", ".join(names[:SERIES_LISTED]) + more
+
+
+def _describe_silence(name: str, look: SeriesLook) -> Trouble | None:
+    """The silent series of an entry as a problem, None if there are none any more."""
+    if not look.silent:
+        return None
+    moments = [series.since.isoformat() for series in look.silent if series.since]
+    fix = f"gridtide validate --probe --select {name}; a region that the upstream retired is no longer to be configured"
+    mark = " ".join("/".join(series.label) for series in look.silent)
+    return Trouble("; ".join(_write_series_notes(look)), max(moments, default="the beginning"), fix, mark)
 
 
 async def _summarize_entry(
@@ -163,7 +230,8 @@ def monitor_report(results: Sequence[EntryResult], period: Period, dry_run: bool
       the entry that files were not requested for, or perhaps not), `waiting` (periods that failed before: `period`,
       `attempts`, `last`, `next`, `error`), `late` (the scheduled run that wrote no file, or null), `unpublished` (the
       first holes of the upstream itself: `period`, `series`, `file`), the number of `unpublished_periods`, `problem`
-      (which files cannot be read, and the fix, or null)
+      (which files cannot be read, and the fix, or null), `silent` series (`location`, `variable`, `since`, `stored`),
+      those that are `back` since the last run, `new_series`, and `series_notes` about them
 
     A dry run never fails, as it requests nothing.
     """
@@ -265,7 +333,7 @@ def _write_note(result: EntryResult) -> str:
             f"{hole['series']} by {hole['file']}"
         )
     notes += [result["problem"]] if result["problem"] else []
-    notes += result["warnings"]
+    notes += [*result["series_notes"], *result["warnings"]]
     return "; ".join(notes) or "complete"
 
 

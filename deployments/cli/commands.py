@@ -438,7 +438,8 @@ def status_command(
 
     async def read_lake() -> list[EntryStatus]:
         async with connect_for_blocks(address):
-            return await read_status(entries, await open_lake(address, make=False), datetime.now(UTC))
+            lake_opened = await open_lake(address, make=False)
+            return await read_status(entries, lake_opened, datetime.now(UTC), all_series=as_json)
 
     statuses = asyncio.run(read_lake())
     if as_json:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -14,6 +14,7 @@ from deployments.cli.console import counted, text_table
 from gridtide.coverage import failed_periods
 from gridtide.coverage.answered import describe_future_files, join_answered
 from gridtide.coverage.failed_periods import Failure
+from gridtide.coverage.freshness.memory import SeriesMemory, load_memory, update_memory
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.scopes import Part, describe_scopes, find_unanswered, read_answers
 from gridtide.entries.entry import Entry
@@ -24,6 +25,30 @@ from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, describe_duration, missing, union
 from gridtide.sources.registry import scope_of, source
+
+if TYPE_CHECKING:
+    from gridtide.observations.series_days import SeriesLabel
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesStatus:
+    """The last row of a series, and its last row with a value; `reported` if the monitor reported it as silent."""
+
+    location: str
+    variable: str
+    last_row: datetime | None
+    last_value: datetime | None
+    reported: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as JSON: starts of intervals in ISO 8601."""
+        moments = {"last_row": self.last_row, "last_value": self.last_value}
+        return {
+            "location": self.location,
+            "variable": self.variable,
+            **{name: moment.isoformat() if moment else None for name, moment in moments.items()},
+            "silent": self.reported,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +75,7 @@ class EntryStatus:
     answered: tuple[Period, ...] = ()
     scopes: tuple[str, ...] = ()
     moved: tuple[str, ...] = ()
+    series: tuple[SeriesStatus, ...] = ()
 
     @property
     def coverage(self) -> Coverage | None:
@@ -75,12 +101,35 @@ class EntryStatus:
             "problems": list(self.problems),
             "scopes": list(self.scopes),
             "moved": list(self.moved),
+            "series": [series.as_dict() for series in self.series],
         }
 
 
-async def read_status(entries: Sequence[Entry], lake: Lake, now: datetime) -> list[EntryStatus]:
-    """The status of each of `entries` at `now`; raises `StorageError` if the lake cannot be listed."""
-    return list(await asyncio.gather(*(_read_entry_status(entry, lake, now, entries) for entry in entries)))
+async def read_status(
+    entries: Sequence[Entry], lake: Lake, now: datetime, *, all_series: bool = False
+) -> list[EntryStatus]:
+    """The status of each of `entries` at `now`, with the silent series that the monitor reported; with `all_series`
+    the last row of every series, for which files that came since its last run are read.
+
+    Raises `StorageError` if the lake cannot be listed.
+    """
+    statuses = await asyncio.gather(*(_read_entry_status(entry, lake, now, entries) for entry in entries))
+    series = [await _read_series(entry, lake, now, all_series) for entry in entries]
+    return [replace(status, series=rows) for status, rows in zip(statuses, series, strict=True)]
+
+
+async def _read_series(entry: Entry, lake: Lake, now: datetime, all_series: bool) -> tuple[SeriesStatus, ...]:
+    memory = await load_memory(lake, entry)
+    if all_series and entry.tabular:
+        memory = await update_memory(lake, entry, memory, now)
+    labels = sorted({*memory.last_rows, *memory.reported}) if all_series else sorted(memory.reported)
+    return tuple(_describe_series(label, memory) for label in labels)
+
+
+def _describe_series(label: SeriesLabel, memory: SeriesMemory) -> SeriesStatus:
+    last_rows = memory.last_rows.get(label)
+    last_row, last_value = (last_rows.row, last_rows.value) if last_rows else (None, None)
+    return SeriesStatus(*label, last_row, last_value, label in memory.reported)
 
 
 async def _read_entry_status(entry: Entry, lake: Lake, now: datetime, entries: Sequence[Entry]) -> EntryStatus:
@@ -129,6 +178,7 @@ def status_table(statuses: Sequence[EntryStatus]) -> Table:
             or _describe_failure(status)
             or _describe_first(status.scopes)
             or _describe_first(status.moved)
+            or _describe_silence(status)
             or status.last
             or "no files yet",
         )
@@ -156,6 +206,17 @@ def _describe_failure(status: EntryStatus) -> str:
         return ""
     latest = max(status.failed, key=lambda failure: failure.last)
     return f"{latest.period} failed {counted(latest.attempts, 'time', 'times')}: {latest.error}"
+
+
+def _describe_silence(status: EntryStatus) -> str:
+    """The first series that the monitor reported as silent, and how many more there are."""
+    silent = [series for series in status.series if series.reported]
+    if not silent:
+        return ""
+    since = f"since {silent[0].last_value:%Y-%m-%dT%H:%MZ}" if silent[0].last_value else "so far"
+    name = "/".join(filter(None, (silent[0].location, silent[0].variable)))
+    more = f" (and {len(silent) - 1} more, see --json)" if len(silent) > 1 else ""
+    return f"no new values of {name} {since}{more}"
 
 
 def _bounds(period: Period) -> list[str]:

@@ -79,6 +79,8 @@ class Expect(StrictStruct, frozen=True):
 
     minimum_rows: Annotated[int, Meta(ge=0)] = 0
     required: tuple[str, ...] = ()
+    locations: tuple[str, ...] = ()
+    """Locations that must have values; the monitor reports those that never had any. No answer fails for them."""
     ranges: Mapping[str, tuple[float, float]] = msgspec.field(default_factory=dict)
     otherwise: Literal["fail", "reject"] = "fail"
     """The treatment of a value outside its range: its response fails, or only the value is rejected and counted."""

@@ -20,17 +20,25 @@ RUN_TROUBLES = {
 }
 
 
-STALE, GAPS = "gridtide.entry.stale", "gridtide.entry.gaps"
+STALE, GAPS, SILENT = "gridtide.entry.stale", "gridtide.entry.gaps", "gridtide.entry.silent"
 
 
-DATA_TROUBLES = {STALE: "is stale", GAPS: "has gaps that could not be filled"}
+DATA_TROUBLES = {
+    STALE: "is stale",
+    GAPS: "has gaps that could not be filled",
+    SILENT: "has series without new values",
+}
 
 
 RESOLVED_SUFFIX = ".over"
 """The suffix of the events that say that a trouble of an entry is over."""
 
 
-RESOLVED = {f"{STALE}{RESOLVED_SUFFIX}": "is no longer stale", f"{GAPS}{RESOLVED_SUFFIX}": "has no gaps any more"}
+RESOLVED = {
+    f"{STALE}{RESOLVED_SUFFIX}": "is no longer stale",
+    f"{GAPS}{RESOLVED_SUFFIX}": "has no gaps any more",
+    f"{SILENT}{RESOLVED_SUFFIX}": "has new values of all series again",
+}
 
 
 LAKE_LABEL = "gridtide.lake"

@@ -14,6 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.events import Event
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 
+from deployments.cli.status import read_status
 from flows.backfill import backfill
 from flows.monitor import monitor
 from flows.run.report import RunError
@@ -25,6 +26,7 @@ from gridtide.errors import ConfigurationError
 from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import EPOCH, Period, floor, union
+from tests.support.http_servers import serving
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -258,8 +260,9 @@ async def test_what_fails_is_named_and_asked_for_less_and_less(upstream: GappyUp
 
 
 async def told(entry: str, number: int) -> list[Event]:
-    """The events about gaps of `entry`, oldest first, once there are `number` of them."""
-    names = EventNameFilter(name=["gridtide.entry.gaps", "gridtide.entry.gaps.over"])
+    """The events about gaps and silent series of `entry`, oldest first, once there are `number` of them."""
+    kinds = ("gaps", "silent")
+    names = EventNameFilter(name=[f"gridtide.entry.{kind}{over}" for kind in kinds for over in ("", ".over")])
     about = EventResourceFilter(id=[f"gridtide.entry.{entry}"])
     async with get_client() as client:
         for _ in range(100):  # with a filter made anew: it ends at the moment it was made
@@ -367,3 +370,49 @@ async def test_days_that_cannot_be_are_refused(upstream: GappyUpstream, tmp_path
     """An impossible number of days is refused before any request."""
     with pytest.raises(ConfigurationError, match="not a possible number of days"):
         await monitor(config=upstream.config(tmp_path), days=days)
+
+
+class PairUpstream(GappyUpstream):
+    """The same for two columns; of the hours in `silent`, the second is null."""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """The hours from start to end."""
+        period = Period(*(datetime.fromisoformat(request.query[key]) for key in ("start", "end")))
+        hours = [period.start + n * HOUR for n in range(period.duration // HOUR)]
+        rows: list[dict[str, Any]] = [
+            {"time": hour.isoformat(), "mw": self.value(hour), "price": self.value(hour)} for hour in hours
+        ]
+        for hour, row in zip(hours, rows, strict=True):
+            if hour in self.silent:
+                row["price"] = None
+        return web.json_response(rows)
+
+
+@pytest.mark.slow
+async def test_a_series_that_falls_silent_is_told_once_and_once_when_it_is_back(tmp_path: Path) -> None:
+    """The run succeeds, its report and `status` name the series; one event says so, and one that it is back."""
+    pair = PairUpstream()
+    pair.silent = {TODAY - 2 * DAY + n * HOUR for n in range(100)}
+    async with serving(pair.answer) as pair.url:
+        keys = {"value": {"mw": {"unit": "MW"}, "price": {"unit": "USD/MWh"}}, "raw": False, "reread": "P1D"}
+        settings = pair.config(tmp_path, name="pair", **keys)
+        await backfill(TODAY - 9 * DAY, TODAY, config=settings)
+        since = (TODAY - 2 * DAY - HOUR).isoformat()
+        for _ in range(2):
+            (row,) = (await monitor(config=settings, days=9))["results"]
+            assert [(series["variable"], series["since"]) for series in row["silent"]] == [("price", since)]
+            (event,) = await told("pair", 1)
+            assert (event.event, event.payload["since"]) == ("gridtide.entry.silent", since)
+        lake = Lake.open(settings["lake"])
+        (status,) = await read_status([entry_of(settings)], lake, NOW, all_series=True)
+        assert [(series.variable, series.reported) for series in status.series] == [("mw", False), ("price", True)]
+
+        pair.silent = set()
+        async with Http({}) as http:
+            period = Period(TODAY - DAY, floor(NOW, HOUR))
+            await collect(entry_of(settings), lake=lake, http=http, stamp=datetime.now(UTC), period=period)
+        for _ in range(2):
+            (row,) = (await monitor(config=settings, days=9))["results"]
+            assert row["silent"] == []
+            assert [event.event for event in await told("pair", 2)][1:] == ["gridtide.entry.silent.over"]
+    assert row["back"] == []

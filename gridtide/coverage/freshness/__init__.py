@@ -1,0 +1,1 @@
+"""Which series of an entry have no new values although others have."""

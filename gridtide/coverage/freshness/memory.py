@@ -1,0 +1,150 @@
+"""The last row of each series of an entry, and which series were reported as silent, kept in the lake:
+`processed/<output_folder>/<file_prefix>/series.json`.
+
+It saves reading all files at each look. Without it, or where it is damaged, all is read again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gridtide.clock import is_future
+from gridtide.coverage.freshness.last_rows import LastRows, merge_last_rows, read_last_rows
+from gridtide.entries.entry import TABULAR, Entry
+from gridtide.errors import StorageError
+from gridtide.lake import EXTENSIONS, File, Lake, Metadata
+from gridtide.lake.names import PROCESSED
+from gridtide.threads import run_computing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from gridtide.observations.series_days import SeriesLabel
+
+logger = logging.getLogger("gridtide.freshness")
+
+MEMORY_NAME = "series.json"
+
+FILES_AT_ONCE = 64
+"""How many files are read at a time."""
+
+OVERLAP = timedelta(days=1)
+"""How much older than the newest file a file may be that came later: runs overlap."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesMemory:
+    """The `last_rows` of each series in the files with stamps up to `stamp` (None: of none), and the series that were
+    `reported` as silent, each with the last row that had a value, None where there is none."""
+
+    last_rows: Mapping[SeriesLabel, LastRows] = field(default_factory=dict)
+    stamp: datetime | None = None
+    reported: Mapping[SeriesLabel, datetime | None] = field(default_factory=dict)
+
+
+class _SeriesRecord(msgspec.Struct, array_like=True):
+    location: str
+    variable: str
+    row: datetime
+    value: datetime | None
+    nonzero: datetime | None
+    fingerprint: str
+
+
+class _Record(msgspec.Struct):
+    stamp: datetime | None
+    series: list[_SeriesRecord]
+    reported: list[tuple[str, str, datetime | None]]
+
+
+async def load_memory(lake: Lake, entry: Entry) -> SeriesMemory:
+    """What was kept of `entry`; empty where nothing was, and with a warning where that is damaged."""
+    path = _memory_path(entry)
+    if not await lake.store.exists(path):
+        return SeriesMemory()
+    try:
+        record = msgspec.json.decode(await lake.store.read(path), type=_Record)
+    except msgspec.DecodeError as error:
+        logger.warning("%s: is damaged and is made anew: %s", path, error)
+        return SeriesMemory()
+    last_rows = {
+        (item.location, item.variable): LastRows(item.row, item.value, item.nonzero, item.fingerprint)
+        for item in record.series
+    }
+    reported = {(location, variable): since for location, variable, since in record.reported}
+    return SeriesMemory(last_rows, record.stamp, reported)
+
+
+async def save_memory(lake: Lake, entry: Entry, memory: SeriesMemory) -> None:
+    """Replace what is kept of `entry`."""
+    series = [
+        _SeriesRecord(*label, rows.row, rows.value, rows.nonzero, rows.fingerprint)
+        for label, rows in sorted(memory.last_rows.items())
+    ]
+    reported = [(*label, since) for label, since in sorted(memory.reported.items())]
+    body = msgspec.json.encode(_Record(memory.stamp, series, reported))
+    await lake.store.put(_memory_path(entry), body, replace=True)
+
+
+async def update_memory(lake: Lake, entry: Entry, memory: SeriesMemory, now: datetime) -> SeriesMemory:
+    """`memory` with what files hold that came since, up to `now`. Files that cannot be read are left out.
+
+    A memory of the future, by a clock that was ahead, is made anew. Raises `StorageError` if the lake cannot be listed.
+    """
+    last_rows, stamp = memory.last_rows, memory.stamp
+    if stamp and is_future(stamp, now):
+        last_rows, stamp = {}, None
+    extensions = {EXTENSIONS[name] for name in TABULAR}
+    files = [file for file in await lake.files(entry.output_folder, entry.file_prefix) if file.extension in extensions]
+    if stamp is None:
+        last_rows = await _read_months(lake, entry)
+    present = [file for file in files if not file.removed and (stamp is None or file.stamp > stamp - OVERLAP)]
+    async for rows in _read_files(lake, present):
+        last_rows = merge_last_rows(last_rows, rows)
+    stamps = [file.stamp for file in files if not is_future(file.stamp, now)]
+    return replace(memory, last_rows=last_rows, stamp=max(stamps, default=stamp))
+
+
+async def _read_months(lake: Lake, entry: Entry) -> Mapping[SeriesLabel, LastRows]:
+    """The last rows in the months of files that were removed after they were compacted."""
+    from gridtide import curated
+    from gridtide.curated.months import month_period
+
+    files = await lake.files(entry.output_folder, entry.file_prefix)
+    months = sorted({month for file in files if file.removed for month in file.removed.months})
+    last_rows: Mapping[SeriesLabel, LastRows] = {}
+    for month in months:
+        period = month_period(month)
+        table = await curated.read(lake, [entry], period.start, period.end)
+        last_rows = merge_last_rows(last_rows, await run_computing(read_last_rows, table))
+    return last_rows
+
+
+async def _read_files(lake: Lake, files: list[File]) -> AsyncIterator[dict[SeriesLabel, LastRows]]:
+    """The last rows in each of `files`."""
+    for first in range(0, len(files), FILES_AT_ONCE):
+        paths = [file.path for file in files[first : first + FILES_AT_ONCE]]
+        try:
+            contents = await lake.observations(paths)
+        except StorageError:  # of some file: reading each alone tells which
+            contents = [content for path in paths for content in await _read_alone(lake, path)]
+        for metadata, table in contents:
+            yield await run_computing(read_last_rows, table, metadata.fingerprint)
+
+
+async def _read_alone(lake: Lake, path: str) -> list[tuple[Metadata, pa.Table]]:
+    try:
+        return await lake.observations([path])
+    except StorageError as error:
+        logger.debug("%s is left out: %s", path, error)  # coverage reports damaged files
+        return []
+
+
+def _memory_path(entry: Entry) -> str:
+    return f"{PROCESSED}/{entry.output_folder}/{entry.file_prefix}/{MEMORY_NAME}"

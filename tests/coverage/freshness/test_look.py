@@ -1,0 +1,147 @@
+"""Looks at the series of a lake, one after the other, with and without what the look before kept."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gridtide import curated
+from gridtide.config.loading import parse
+from gridtide.coverage.freshness.look import SeriesLook, look_at_series
+from gridtide.coverage.freshness.memory import SeriesMemory, load_memory, save_memory, update_memory
+from gridtide.lake import Draft, Lake, Provenance
+from gridtide.observations.table import Row, from_rows
+from gridtide.periods import HOUR, Period
+
+DAY = 24 * HOUR
+TODAY = datetime(2024, 3, 10, tzinfo=UTC)
+API = {"name": "grid", "source": "synthetic", "output_folder": "grid", "expect": {"locations": ["A", "Z"]}}
+ENTRY = parse({"apis": [API]}).apis[0]
+MEMORY = "processed/grid/grid/series.json"
+
+Values = dict[str, Callable[[datetime], float | None]]
+"""By location, the value of each hour."""
+
+
+async def put(lake: Lake, period: Period, values: Values, stamp: datetime) -> None:
+    """Store a file of `period` with the hours of each location, those without a row left out."""
+    hours = [period.start + n * HOUR for n in range(period.duration // HOUR)]
+    rows = [
+        Row(hour, hour + HOUR, location, "load", "MW", value)
+        for location, value_at in values.items()
+        for hour in hours
+        if (value := value_at(hour)) != -1
+    ]
+    with Draft("parquet", Provenance("grid", period, ENTRY.fingerprint)) as draft:
+        draft.append(from_rows("synthetic", rows, stamp))
+        await lake.put_draft(draft, "grid", "grid", stamp)
+
+
+def until(end: datetime, then: float | None = -1) -> Callable[[datetime], float | None]:
+    """Values up to `end`, and `then` afterwards: no row if that is -1."""
+    return lambda hour: 5.0 + hour.hour % 3 if hour < end else then
+
+
+async def look(lake: Lake, now: datetime) -> SeriesLook:
+    """One look, which is kept."""
+    result = await look_at_series(lake, ENTRY, await load_memory(lake, ENTRY), now)
+    await save_memory(lake, ENTRY, result.memory)
+    return result
+
+
+FATES: Values = {
+    "A": until(TODAY),
+    "B": until(TODAY - HOUR),
+    "C": until(TODAY - 10 * DAY),
+    "D": until(TODAY - 60 * DAY),
+    "E": until(TODAY - 10 * DAY, None),
+    "F": until(TODAY - 10 * DAY, 0.0),
+    "sun": lambda hour: float(6 <= hour.hour < 18),
+}
+SILENT = [
+    "C/load since 2024-02-28T23:00Z",
+    "D/load since 2024-01-09T23:00Z",
+    "E/load since 2024-02-28T23:00Z (nulls)",
+    "F/load since 2024-02-28T23:00Z (zeros)",
+    "Z so far",
+]
+
+
+@pytest.mark.parametrize("days", [90, 7])
+async def test_series_that_stop_while_others_go_on_are_silent(tmp_path: Path, days: int) -> None:
+    """Days or months ago, with nulls or with zeros; so is an expected location without values. In one file or many."""
+    lake, start = Lake.open(str(tmp_path)), TODAY - 90 * DAY
+    while start < TODAY:
+        end = min(start + days * DAY, TODAY)
+        await put(lake, Period(start, end), FATES, end)
+        start = end
+    first = await look(lake, TODAY)
+    assert list(map(str, first.silent)) == SILENT
+    assert first.is_news
+    assert first.new == first.back == []
+    second = await look(lake, TODAY + HOUR)
+    assert list(map(str, second.silent)) == SILENT
+    assert not second.is_news
+
+
+async def test_what_is_back_and_what_is_new_is_told_once(tmp_path: Path) -> None:
+    """By a file that came since the look before."""
+    lake = Lake.open(str(tmp_path))
+    await put(lake, Period(TODAY - 40 * DAY, TODAY), FATES, TODAY)
+    await look(lake, TODAY)
+    healed: Values = {name: until(TODAY + DAY) for name in ("A", "B", "C", "F", "G")} | {"E": lambda _: None}
+    tomorrow = TODAY + DAY
+    await put(lake, Period(TODAY, tomorrow), healed, tomorrow)
+    after = await look(lake, tomorrow)
+    assert after.back == [("C", "load"), ("F", "load")]
+    assert after.new == [("G", "load")]
+    assert after.is_news
+    assert [series.location for series in after.silent] == ["E", "sun", "Z"]
+    again = await look(lake, tomorrow)
+    assert (again.back, again.new, again.is_news) == ([], [], False)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"stamp": 5, "series": [], "reported": []}', None])
+async def test_without_its_memory_a_look_only_takes_longer(tmp_path: Path, damage: bytes | None) -> None:
+    """Removed or damaged, it is made anew from the files, also from months whose files were removed."""
+    lake = Lake.open(str(tmp_path))
+    await put(lake, Period(TODAY - 90 * DAY, TODAY - 30 * DAY), FATES, TODAY - 30 * DAY)
+    await put(lake, Period(TODAY - 30 * DAY, TODAY), FATES, TODAY)
+    first = await look(lake, TODAY)
+    await curated.compact(lake, ENTRY)
+    await curated.prune(lake, ENTRY, TODAY + 365 * DAY)
+    if damage is None:
+        await lake.store.remove([MEMORY])
+    else:
+        await lake.store.put(MEMORY, damage, replace=True)
+    again = await look(lake, TODAY)
+    assert list(map(str, again.silent)) == list(map(str, first.silent)) == SILENT
+    moments = [
+        {label: (rows.row, rows.value, rows.nonzero) for label, rows in result.memory.last_rows.items()}
+        for result in (first, again)
+    ]
+    assert moments[0] == moments[1]
+
+
+async def test_a_damaged_file_hides_no_other(tmp_path: Path) -> None:
+    """It is left out; coverage reports it."""
+    lake = Lake.open(str(tmp_path))
+    await put(lake, Period(TODAY - 2 * DAY, TODAY - DAY), {"A": until(TODAY)}, TODAY - DAY)
+    await put(lake, Period(TODAY - DAY, TODAY), {"B": until(TODAY)}, TODAY)
+    newest = max((tmp_path / "grid").glob("*.parquet"))
+    newest.write_bytes(newest.read_bytes()[:-100])
+    memory = await update_memory(lake, ENTRY, SeriesMemory(), TODAY)
+    assert list(memory.last_rows) == [("A", "load")]
+
+
+async def test_files_of_the_future_do_not_stop_the_looks(tmp_path: Path) -> None:
+    """A clock that was ahead made one file, and a memory: files that come after it was set back are read."""
+    lake = Lake.open(str(tmp_path))
+    await put(lake, Period(TODAY - DAY, TODAY), {"A": until(TODAY), "B": until(TODAY)}, TODAY + 20 * DAY)
+    await look(lake, TODAY + 20 * DAY)
+    await put(lake, Period(TODAY, TODAY + DAY), {"A": until(TODAY + DAY)}, TODAY + DAY)
+    after = await look(lake, TODAY + DAY)
+    assert after.memory.stamp == TODAY + DAY
+    assert after.memory.last_rows["A", "load"].value == TODAY + 23 * HOUR
+    assert [series.location for series in after.silent] == ["B", "Z"]

@@ -1,0 +1,100 @@
+"""How long a series may be without new values, by its own history."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from gridtide.config.loading import parse
+from gridtide.coverage.freshness.last_rows import LastRows
+from gridtide.coverage.freshness.silence import Candidate, SeriesHistory, find_candidates, is_silent, longest_pause
+from gridtide.periods import EPOCH, HOUR
+
+DAY = 24 * HOUR
+ENTRY = parse(
+    {"apis": [{"name": "grid", "source": "synthetic", "output_folder": "grid", "available": {"lag": "PT2H"}}]}
+).apis[0]
+MONTH = range(720)
+
+
+def history(hours: Sequence[int], retrieved: Sequence[float], zero_share: float = 0.0) -> SeriesHistory:
+    """Hourly values that start `hours` after 1970 and were first retrieved then."""
+    starts = np.array(hours, np.int64) * 3_600_000_000
+    moments = (np.array(retrieved) * 3_600_000_000).astype(np.int64)
+    return SeriesHistory(starts, starts + 3_600_000_000, moments, zero_share)
+
+
+@pytest.mark.parametrize(
+    ("hours", "retrieved", "expected"),
+    [
+        (MONTH, [hour + 3.2 for hour in MONTH], 3),  # as soon as it is due
+        (MONTH, [hour + 51.2 for hour in MONTH], 50),  # two days later than it is due
+        (MONTH, [hour // 24 * 24 + 60.2 for hour in MONTH], 59),  # a day at once, at noon of the day after the next
+        (MONTH, [900.0] * 720, 3),  # a backfill, in one file
+        (MONTH, [900 + hour // 24 / 60 for hour in MONTH], 3),  # a backfill, day by day
+        (range(0, 720, 6), [900.0] * 120, 18),  # every six hours
+        ([hour for hour in MONTH if hour % 24 < 8], [900.0] * 240, 34),  # in eight hours of a day
+        ([hour for hour in MONTH if not 300 <= hour < 400], [900.0] * 620, 3),  # one outage
+        ([0], [3.0], 3),
+        ([], [], 3),
+    ],
+)
+def test_the_longest_pause_is_the_series_own(hours: Sequence[int], retrieved: Sequence[float], expected: int) -> None:
+    """Usual spacings, its gaps and its delays, but no single outage and no backfill; to the hour."""
+    assert longest_pause(ENTRY, history(hours, retrieved)) // HOUR == expected
+
+
+def test_a_series_that_is_zero_now_and_then_is_not_silent_when_it_is_zero() -> None:
+    """The sun sets; demand is never zero."""
+    rows = {
+        ("A", "load"): LastRows(EPOCH + 9 * DAY, EPOCH + 9 * DAY, EPOCH + 9 * DAY),
+        ("B", "load"): LastRows(EPOCH + 9 * DAY, EPOCH + 9 * DAY, EPOCH + 8 * DAY),
+    }
+    (candidate,) = find_candidates(ENTRY, rows, EPOCH + 10 * DAY)
+    assert (candidate.series.label, candidate.series.stored, candidate.behind) == (("B", "load"), "zeros", DAY)
+    never = history(MONTH, [900.0] * 720)
+    assert is_silent(ENTRY, candidate, never)
+    nightly = history([hour for hour in MONTH if 6 <= hour % 24 < 18], [900.0] * 360, 0.5)
+    assert not is_silent(ENTRY, candidate, nightly)
+
+
+def candidates_of(rows: dict[tuple[str, str], LastRows], hours: int) -> list[Candidate]:
+    """Those of the series with these last rows, so many hours after 1970."""
+    return find_candidates(ENTRY, rows, EPOCH + hours * HOUR)
+
+
+def rows_at(hour: int, fingerprint: str = "") -> LastRows:
+    """A series whose last value starts so many hours after 1970."""
+    moment = EPOCH + hour * HOUR
+    return LastRows(moment, moment, moment, fingerprint)
+
+
+def test_a_series_is_compared_with_others_of_its_variable() -> None:
+    """A forecast reaches further than what was measured, and what is not due yet lags behind nobody."""
+    rows = {("A", "load"): rows_at(95), ("B", "load"): rows_at(91), ("A", "load_forecast"): rows_at(140)}
+    assert [candidate.series.label for candidate in candidates_of(rows, 100)] == [("B", "load")]
+    assert candidates_of({("A", "load"): rows_at(95), ("A", "load_forecast"): rows_at(140)}, 100) == []
+    alone = candidates_of({("A", "load"): rows_at(50), ("A", "wind"): rows_at(97)}, 100)
+    assert [(candidate.series.label, candidate.behind) for candidate in alone] == [(("A", "load"), 47 * HOUR)]
+
+
+def test_when_all_stop_none_is_silent_by_itself() -> None:
+    """That is the entry's trouble, which is reported as late or as gaps."""
+    assert candidates_of({("A", "load"): rows_at(50), ("B", "load"): rows_at(48)}, 1000) == []
+    assert candidates_of({("A", "load"): rows_at(50)}, 1000) == []
+
+
+def test_nulls_in_the_only_series_are_found() -> None:
+    """Rows go on, values do not."""
+    rows = {("A", "load"): LastRows(EPOCH + 97 * HOUR, EPOCH + 50 * HOUR, EPOCH + 50 * HOUR)}
+    (candidate,) = candidates_of(rows, 100)
+    assert (str(candidate.series), candidate.behind) == ("A/load since 1970-01-03T02:00Z (nulls)", 47 * HOUR)
+
+
+def test_what_the_entry_no_longer_asks_for_is_not_silent() -> None:
+    """Its last answer was one to another question."""
+    rows = {("A", "load"): rows_at(97, ENTRY.fingerprint), ("B", "load"): rows_at(50, "another")}
+    assert candidates_of(rows, 100) == []
+    assert len(candidates_of(rows | {("B", "load"): rows_at(50, ENTRY.fingerprint)}, 100)) == 1
+    assert timedelta(0) < candidates_of(rows | {("B", "load"): rows_at(50)}, 100)[0].behind
