@@ -159,7 +159,9 @@ class PageChecks:
                 )
         self.skipped = count_skipped(self.skipped)
         self.warnings += [
-            f"{skipped.count} not stored: {skipped.reason}, such as {skipped.example}" for skipped in self.skipped
+            f"{skipped.count} not stored: {skipped.reason}, such as {skipped.example}"
+            for skipped in self.skipped
+            if not skipped.expected
         ]
         self._warn_of_changed_series()
         self.drafts = self._split_at_holes() if self.holes and self.period else [self.draft]

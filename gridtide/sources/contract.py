@@ -62,6 +62,8 @@ class Skipped:
     reason: str
     count: int
     example: str
+    expected: bool = False
+    """Whether this is so in every response, as of columns of texts: it is recorded, but no run warns of it."""
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the fields as a small JSON object."""

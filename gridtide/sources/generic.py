@@ -81,6 +81,13 @@ def _has_plain_columns(entry: Entry) -> bool:
     return entry.variable is None and entry.melt is None and entry.hours is None
 
 
+def problems(entry: Mapping[str, Any]) -> list[str]:
+    """Returns the keys that contradict each other."""
+    from gridtide.sources.tables.contradictions import find_contradictions
+
+    return list(find_contradictions(entry))
+
+
 def requests(entry: Entry, period: Period | None) -> list[Request]:
     """Returns one request for the snapshot or the period, or one for each local day, month or year of it.
 

@@ -317,3 +317,29 @@ def test_nested_fields_melt_into_locations_without_their_path() -> None:
     body = '[{"deliveryStart": "2026-01-10T00:00Z", "entryPerArea": {"NO1": 85.1, "NO2": 79.3}}]'
     page = read(body, melt={"columns": ["entryPerArea.*"], "into": "location", "variable": "price"})
     assert page.observations["location"].to_pylist() == ["NO1", "NO2"]
+
+
+def test_columns_of_quarter_hours_are_read_by_their_clock_or_number() -> None:
+    """Names with minutes are times of the clock; numbers count through the day, here one of 23 hours."""
+    names = [f"{minutes // 60:02}:{minutes % 60:02}" for minutes in range(0, 24 * 60, 15)]
+    body = f"day;{';'.join(names)}\n10.01.2026;{';'.join(map(str, range(96)))}\n"
+    hours = {"columns": "{hour:02}:{minute:02}", "label": "start"}
+    keys = {"time": "day", "time_format": "%d.%m.%Y", "timezone": "Europe/Berlin", "interval": "PT15M"}
+    page = read(body, hours=hours, **keys)
+    start = local_day(date(2026, 1, 10), ZoneInfo("Europe/Berlin")).start
+    rows = page.observations.to_pylist()
+    assert [(row["interval_start"] - start) / timedelta(minutes=15) for row in rows] == list(range(96))
+    assert [row["value"] for row in rows] == list(range(96))
+    body = f"day;{';'.join(map(str, range(1, 93)))}\n29.03.2026;{';'.join(map(str, range(92)))}\n"
+    page = read(body, hours={"columns": "{hour}", "label": "end"}, **keys)
+    start = local_day(date(2026, 3, 29), ZoneInfo("Europe/Berlin")).start
+    starts = page.observations["interval_start"].to_pylist()
+    assert starts == [start + number * timedelta(minutes=15) for number in range(92)]
+
+
+def test_a_column_of_texts_is_recorded_without_a_warning() -> None:
+    """It is so in every answer; a column of mostly texts that holds a number is warned of."""
+    page = read("time,mw,note\n2026-01-10T00:00Z,5,x\n2026-01-10T01:00Z,6,y\n")
+    assert [(skipped.count, skipped.expected) for skipped in page.skipped] == [(2, True)]
+    page = read("time,mw,note\n2026-01-10T00:00Z,5,x\n2026-01-10T01:00Z,6,y\n2026-01-10T02:00Z,6,7\n")
+    assert [(skipped.count, skipped.expected) for skipped in page.skipped] == [(3, False)]

@@ -146,6 +146,7 @@ def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: li
             f"column {column} is not a column of numbers",
             judgement.texts + judgement.numbers,
             f"{judgement.place}: {judgement.example[:60]!r}",
+            expected=not judgement.numbers,
         )
         for column, judgement in judgements.items()
         if judgement.texts and column not in numeric

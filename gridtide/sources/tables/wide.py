@@ -27,6 +27,7 @@ def unfold_hours(entry: Entry, table: CellTable, time: str) -> tuple[Entry, Cell
     if entry.hours is None:
         return entry, table
     hour_columns = _columns_of_hours(entry, table)
+    is_clock = "{minute" in entry.hours.columns
     value_name = next(iter(entry.value), "value")
     plain_columns = [name for name in table.names if name not in hour_columns and name != value_name]
     cells = table.read(table.names)
@@ -45,6 +46,7 @@ def unfold_hours(entry: Entry, table: CellTable, time: str) -> tuple[Entry, Cell
     long_entry = msgspec.structs.replace(
         entry,
         time=(*(entry.time or (time,)), HOUR_COLUMN),
+        time_format=f"{entry.time_format} %H:%M" if is_clock and entry.time_format else entry.time_format,
         label=entry.hours.label,
         interval=entry.interval or timedelta(hours=1),
         value=entry.value or {value_name: SeriesNames()},
@@ -52,13 +54,21 @@ def unfold_hours(entry: Entry, table: CellTable, time: str) -> tuple[Entry, Cell
     return long_entry, unfolded
 
 
-def _columns_of_hours(entry: Entry, table: CellTable) -> dict[str, int]:
-    """Returns the hour columns in their order, each with its number."""
+def _columns_of_hours(entry: Entry, table: CellTable) -> dict[str, int | str]:
+    """Returns the hour columns in their order, each with its number, or with its time if their names have minutes."""
     hours_setting = entry.hours
     if hours_setting is None:
         return {}
     first_hour = 1 if hours_setting.label == "end" else 0
-    hour_by_name = {hours_setting.columns.format(hour=hour, minute=0): hour for hour in range(first_hour, 26)}
+    hour_by_name: dict[str, int | str] = {}
+    if "{minute" in hours_setting.columns:
+        for minutes in range(24 * 60 + 1):
+            hour, minute = divmod(minutes, 60)
+            hour_by_name[hours_setting.columns.format(hour=hour, minute=minute)] = f"{hour:02}:{minute:02}"
+    else:
+        longest_day = 25 * max(timedelta(hours=1) // (entry.interval or timedelta(hours=1)), 1)
+        numbers = range(first_hour, longest_day + 1)
+        hour_by_name = {hours_setting.columns.format(hour=number): number for number in numbers}
     hour_by_column = {
         name: hour_by_name[name] for name in table.names if name in hour_by_name and name != hours_setting.repeated
     }
