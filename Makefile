@@ -1,14 +1,14 @@
-# Two commands do everything: `make run` shows Gridtide at work, `make test` checks all of it.
-# Both install what they need into .venv first, at the versions of constraints.txt.
+# Two commands are enough to start: `make run` runs the demo, `make test` runs all tests.
+# Both first install what they need into .venv, in the versions of constraints.txt.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
-# Twice as many as two cores: half of the slow tests wait, for servers and for what is late.
+# Twice the number of cores, as half of the slow tests wait for servers and for late runs.
 WORKERS ?= 4
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-# The extras to install: those asked for, report, and mlx where it has wheels, which is on Linux with glibc 2.35
-# or newer and on Apple silicon with macOS 14 or newer.
+# The extras to install: the requested ones, report, and mlx on platforms with wheels (Linux with glibc 2.35 or newer,
+# Apple silicon with macOS 14 or newer).
 define EXTRAS
 import platform, sys
 def version(text): return tuple(int(part) for part in (text or "0").split(".")[:2])
@@ -20,8 +20,8 @@ print("[" + ",".join(names) + "]")
 endef
 export EXTRAS
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
-# pip compiles what it installs, but not what it links to; without this, where PYTHONDONTWRITEBYTECODE is set,
-# every process would compile all of ours again.
+# pip compiles installed packages, but not an editable install. Without this, every process would compile our modules
+# again if PYTHONDONTWRITEBYTECODE is set.
 COMPILE := $(BIN)/python -m compileall -q gridtide tasks flows deployments
 
 .DEFAULT_GOAL := help
@@ -30,31 +30,31 @@ COMPILE := $(BIN)/python -m compileall -q gridtide tasks flows deployments
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-run: .venv/run ## install, then the demo: collect, backfill and prepare training data from an embedded sandbox
+run: .venv/run ## install, then run the demo: collect, backfill and prepare training data from an embedded sandbox
 	$(BIN)/gridtide demo
 
-test: .venv/dev ## install, then the whole test suite
+test: .venv/dev ## install, then run the whole test suite
 	$(PYTEST)
 
-quick: .venv/dev ## the tests that take no more than a few seconds each
+quick: .venv/dev ## run the tests that take a few seconds each
 	$(PYTEST) -m "not slow"
 
-lint: .venv/dev ## ruff: rules and format
+lint: .venv/dev ## check style and format with ruff
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-types: .venv/dev ## mypy, strict
+types: .venv/dev ## check types with mypy --strict
 	$(BIN)/mypy
 
-bench: .venv/bench ## measure against peers and limits; writes benchmarks/results.json
+bench: .venv/bench ## run the benchmarks and write benchmarks/results.json
 	$(BIN)/python -m benchmarks
 
-constraints: ## pin what .venv has now; take newer versions with `.venv/bin/pip install --upgrade …` before
+constraints: ## pin the versions in .venv; upgrade with `.venv/bin/pip install --upgrade …` before
 	{ sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --all --exclude-editable --exclude gridtide --exclude setuptools \
 	  | sed 's/^mlx==\(.*\)/&\nmlx-metal==\1/' | LC_ALL=C sort -fu; } > constraints.new
 	mv constraints.new constraints.txt
 
-clean: ## remove what was installed, built and cached; the lakes stay
+clean: ## remove installed, built and cached files; lakes stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
