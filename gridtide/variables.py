@@ -129,7 +129,7 @@ UNITS: dict[str, tuple[str, float, float]] = {
     **{unit: ("pressure", factor, 0.0) for unit, factor in (("Pa", 1.0), ("hPa", 1e2), ("kPa", 1e3))},
     **{unit: ("length", factor, 0.0) for unit, factor in (("mm", 1.0), ("cm", 10.0), ("inch", 25.4))},
 }
-"""Units that are converted into each other: dimension, and factor and offset to the base unit of the dimension. A value
+"""Units that can be converted: the dimension of each, and factor and offset to the base unit of the dimension. A value
 in the base unit is `value * factor + offset`."""
 
 
@@ -138,7 +138,7 @@ SPELLINGS = {"degC": "°C", "C": "°C", "degF": "°F", "F": "°F", "mph": "mp/h"
 
 
 class Conversion(NamedTuple):
-    """From one unit to another: `value * factor + offset`."""
+    """Converts one unit to another: `value * factor + offset`."""
 
     factor: float
     offset: float

@@ -199,10 +199,11 @@ def _find_shared_carriers(entry: Entry | None) -> list[str]:
 
 
 def _find_foreign_aliases(entry: Entry | None) -> list[str]:
-    """Which aliases of the entry are of another source, so that it stores no such series."""
+    """Returns a problem for each alias whose stored series is of another source than the entry, which stores no such
+    series."""
     return [
-        f"aliases[{place}]: {alias.old_name} is of another source than the entry; its series are {entry.source}/…"
-        for place, alias in enumerate(entry.aliases if entry else ())
+        f"aliases[{number}]: {alias.old_name} is of another source than the entry; its series are {entry.source}/…"
+        for number, alias in enumerate(entry.aliases if entry else ())
         if entry and alias.series[0].source != entry.source
     ]
 

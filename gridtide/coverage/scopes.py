@@ -189,7 +189,8 @@ def describe_scopes(entry: str, whole: Part, answers: Sequence[FileAnswer]) -> l
 
 
 def _describe_lacking(part: Part, whole: Scope, answers: Sequence[FileAnswer]) -> str:
-    """What of `whole` `part` lacks; where that is all, by what it differs from the scope of the last file."""
+    """Describes what of `whole` is missing in `part`; if all of it is, how it differs from the scope of the last
+    file."""
     last = next(answer for answer in reversed(answers) if answer.period.overlaps(part.period))
     return part.scope.describe_within(whole) or whole.describe_beyond(last.scope) or "all that the entry asks"
 

@@ -16,7 +16,8 @@ from gridtide.periods import microseconds
 
 
 def rename_series(table: pa.Table, aliases: Sequence[Alias]) -> pa.Table:
-    """`table` (observations, maybe without their constant columns), its series renamed by each of `aliases` in turn."""
+    """Returns `table` (observations, maybe without their constant columns) with its series renamed by each of `aliases`
+    in turn."""
     if not aliases or not table.num_rows:
         return table
     table = add_constants(table)
@@ -26,7 +27,7 @@ def rename_series(table: pa.Table, aliases: Sequence[Alias]) -> pa.Table:
 
 
 def stored_locations(locations: Collection[str] | None, aliases: Sequence[Alias]) -> Collection[str] | None:
-    """The locations under which values are stored that are read under `locations`; None for any location."""
+    """Returns the locations under which values may be stored that are read under `locations`; None for any location."""
     if locations is None:
         return None
     known_locations = set(locations)
@@ -54,14 +55,14 @@ def _rename(table: pa.Table, alias: Alias) -> pa.Table:
 
 
 def _equals(table: pa.Table, column: str, label: str) -> Mask:
-    """The rows of `table` that have `label` in `column`, shape (rows,)."""
+    """Returns the rows of `table` that have `label` in `column`, shape (rows,)."""
     column_labels = one_chunk(table[column].unify_dictionaries())
     label_codes = [code for code, text in enumerate(column_labels.dictionary.to_pylist()) if text == label]
     return np.isin(to_numpy(column_labels.indices, "i4"), label_codes)
 
 
 def _relabel(table: pa.Table, column: str, chosen_rows: Mask, label: str) -> pa.Table:
-    """`table` with `label` in `column` of `chosen_rows`."""
+    """Returns `table` with `label` in `column` of `chosen_rows`."""
     column_labels = one_chunk(table[column].unify_dictionaries())
     label_texts = [*column_labels.dictionary.to_pylist(), label]
     label_codes = np.where(chosen_rows, len(label_texts) - 1, to_numpy(column_labels.indices, "i4"))

@@ -1,4 +1,4 @@
-"""Aliases: a series that its upstream renamed is one series when it is read; what is stored keeps its name.
+"""Aliases: a series that its upstream renamed is read as one series; stored values keep their old name.
 
 "aliases": [{"from": "generic/A/load", "to": "generic/A/load_mw", "before": "2024-04-01T00:00Z"}]
 
@@ -19,12 +19,12 @@ from gridtide.entries.structs import StrictStruct
 from gridtide.variables import WILDCARDS, SeriesName, matches_any
 
 EVERY = "*"
-"""As a location: each location, which keeps its name."""
+"""As a location: any location, which keeps its name."""
 
 
 class Alias(StrictStruct, frozen=True, kw_only=True):
-    """The values of the series `old_name` whose intervals start from `since` on and before `before` are read as
-    `new_name`; both are names `source/location/variable`, where the location of both may be `*`."""
+    """Values of the series `old_name` in intervals that start from `since` and before `before` are read as `new_name`.
+    Both are names `source/location/variable`; the location of both may be `*`."""
 
     old_name: PrintableText = msgspec.field(name="from")
     new_name: PrintableText = msgspec.field(name="to")
@@ -32,7 +32,7 @@ class Alias(StrictStruct, frozen=True, kw_only=True):
     before: Moment | None = None
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` for names that are none, of two sources, or the same, and for a period that is none."""
+        """Raises `ValueError` if the names are invalid, equal or of two sources, or if the period is empty."""
         stored_series, read_series = self.series
         if stored_series.source != read_series.source:
             raise ValueError(f"{self.old_name} and {self.new_name} are of two sources; an alias stays within one")
@@ -49,22 +49,23 @@ class Alias(StrictStruct, frozen=True, kw_only=True):
 
     @property
     def series(self) -> tuple[SeriesName, SeriesName]:
-        """The name as it is stored, and the name as which it is read; raises `ValueError` for what is none."""
+        """Returns the stored name and the name as which it is read; raises `ValueError` if one is invalid."""
         return SeriesName.parse(self.old_name), SeriesName.parse(self.new_name)
 
     @property
     def bounds(self) -> tuple[datetime | None, datetime | None]:
-        """The moments `since` and `before`."""
+        """Returns the times `since` and `before`."""
         since, before = (datetime.fromisoformat(text) if text else None for text in (self.since, self.before))
         return since, before
 
     def reverse(self) -> Alias:
-        """The alias by which the series keeps its old name: what is stored as `new_name` is read as `old_name`."""
+        """Returns the alias that keeps the old name: values stored as `new_name` are read as `old_name`."""
         return Alias(old_name=self.new_name, new_name=self.old_name, since=self.before)
 
 
 def keep_names(aliases: Iterable[Alias], series_names: Iterable[str]) -> tuple[Alias, ...]:
-    """`aliases`, those reversed that would rename one of `series_names`, by which a model in service knows its series.
+    """Returns `aliases` for a model in service, which knows its series by `series_names`: an alias that would rename
+    one of these is reversed.
 
     >>> alias = Alias(old_name="generic/A/load", new_name="generic/A/load_mw")
     >>> [kept.new_name for kept in keep_names([alias], ["generic/A/load"])]

@@ -80,7 +80,8 @@ class Expect(StrictStruct, frozen=True):
     minimum_rows: Annotated[int, Meta(ge=0)] = 0
     required: tuple[str, ...] = ()
     locations: tuple[str, ...] = ()
-    """Locations that must have values; the monitor reports those that never had any. No answer fails for them."""
+    """Locations that must have values; the monitor reports those that never had any. No answer is refused for lack of
+    them."""
     ranges: Mapping[str, tuple[float, float]] = msgspec.field(default_factory=dict)
     otherwise: Literal["fail", "reject"] = "fail"
     """The treatment of a value outside its range: its response fails, or only the value is rejected and counted."""
@@ -131,7 +132,7 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     raw: bool = True
     expect: Expect = Expect()
     aliases: tuple[Alias, ...] = ()
-    """Series that are read under other names than they are stored under."""
+    """Series that are read under other names than those they are stored under."""
     records: Text | None = None
     layout: RecordLayout = "records"
     csv: Csv = Csv()

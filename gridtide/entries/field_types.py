@@ -90,7 +90,7 @@ def check_time_of_day(text: str) -> None:
 
 
 def check_moment(text: str) -> None:
-    """Raises `ValueError` where `text` is not a valid time with a zone."""
+    """Raises `ValueError` if `text` is not a valid time with a zone."""
     try:
         zone = datetime.fromisoformat(text).tzinfo
     except ValueError:

@@ -83,7 +83,8 @@ class Scope:
         return _describe_facets((name, values) for name, values in self.facets if values != whole_values.get(name))
 
     def describe_beyond(self, earlier: Scope) -> str:
-        """The facets of which `earlier` asks no value that it asks, such as `interval length: 5 min`."""
+        """Describes the facets of which `earlier` requests none of the values of this scope, such as `interval length:
+        5 min`."""
         before = earlier.values()
         return _describe_facets(
             (name, values) for name, values in self.facets if name in before and not values & before[name]

@@ -95,11 +95,11 @@ class Csv(StrictStruct, frozen=True):
     encoding: Annotated[str, _charset] | None = None
     skip: Lines | Annotated[str, _skipped_lines] = 0
     above: Mapping[Text, Annotated[str, _pattern]] = msgspec.field(default_factory=dict)
-    """Columns whose one text stands in the lines before the header: regular expressions with a group."""
+    """Columns whose single text is in the lines before the header: a regular expression with one group for each."""
     comment: Text | tuple[Text, ...] | None = None
     header: Header = 1
     rows: Text | None = None
-    """What lines that are rows begin with, where lines of other kinds stand among them."""
+    """The text with which rows begin, if there are lines of other kinds among them."""
     footer: Lines | Annotated[str, _last_lines] = 0
     quote: Character = '"'
 
@@ -111,7 +111,7 @@ class NumberStyle(StrictStruct, frozen=True):
     thousands: Character | None = None
     nulls: tuple[str | int | float, ...] = ()
     strip: tuple[Text, ...] = ()
-    """Texts before or after a number that are no part of it, such as a unit."""
+    """Texts before or after a number that are not part of it, such as a unit."""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if one character has two meanings."""
@@ -151,7 +151,7 @@ class Pages(StrictStruct, frozen=True):
     page: Text | None = None
     last: Path | None = None
     first: int | None = None
-    """The number of the first page, 1, or of the first row, 0, where it is another."""
+    """The number of the first page, if it is not 1, or of the first row, if it is not 0."""
     offset: Text | None = None
     limit: tuple[Text, Annotated[int, Meta(ge=1)]] | None = None
     total: Path | None = None

@@ -1,4 +1,4 @@
-"""Files of an entry that lie elsewhere in the lake, because the entry was renamed or has another folder by now."""
+"""Files of an entry in another place of the lake, because the entry was renamed or its folder changed."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from gridtide.lake.names import PROCESSED, parse_name
 from gridtide.sources.registry import scope_of
 
 OTHER_FOLDERS = ("raw", PROCESSED, "failed", "features")
-"""Folders of the lake that hold no files of entries."""
+"""Folders of the lake without files of entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class MovedFiles:
-    """Files of the entry that was called `entry`, in `folder`, whose names begin with `prefix`."""
+    """Files stored by the entry `entry` in `folder`, with names that begin with `prefix`."""
 
     folder: str
     prefix: str
     entry: str
 
     def describe(self, now: Entry) -> str:
-        """Where the files are, and how the entry as it is `now` goes on with them."""
+        """Describes where the files are, and how the entry `now` can continue them."""
         keys = {"output_folder": (self.folder, now.output_folder), "file_prefix": (self.prefix, now.file_prefix)}
         changes = ", ".join(f'"{key}": "{old}"' for key, (old, new) in keys.items() if old != new)
         whose = "files of this entry" if self.entry == now.name else f'files of "{self.entry}", which asks the same'
@@ -39,9 +39,9 @@ class MovedFiles:
 
 
 async def find_moved(lake: Lake, entry: Entry, entries: Iterable[Entry]) -> list[MovedFiles]:
-    """Where the lake holds files of `entry` in another place than its own, by folder and prefix.
+    """Finds the files of `entry` in the lake outside its own place, by folder and prefix.
 
-    They are those of its name, and those of its scope. The places of `entries` are not searched. Raises `StorageError`.
+    These are files with its name or with its scope. The places of `entries` are not searched. Raises `StorageError`.
     """
     places = {(present.output_folder, present.file_prefix) for present in (entry, *entries)}
     newest = {place: path for place, path in (await _list_newest(lake, "")).items() if place not in places}
@@ -54,7 +54,7 @@ async def find_moved(lake: Lake, entry: Entry, entries: Iterable[Entry]) -> list
 
 
 async def _list_newest(lake: Lake, folder: str) -> dict[tuple[str, str], str]:
-    """The path of the newest file of each prefix in `folder` and the folders within it, by folder and prefix."""
+    """Returns the path of the newest file of each prefix in `folder` and its subfolders, by folder and prefix."""
     folders, files = await lake.store.listing(folder)
     newest: dict[tuple[str, str], str] = {}
     for file in files:  # by path, and so by time within a prefix
@@ -68,7 +68,7 @@ async def _list_newest(lake: Lake, folder: str) -> dict[tuple[str, str], str]:
 
 
 async def _read_contents(lake: Lake, path: str) -> Metadata | None:
-    """The metadata of the file at `path`, None if it cannot be read: then nothing says whose it is."""
+    """Returns the metadata of the file at `path`, None if it cannot be read: then its entry is unknown."""
     try:
         return await lake.metadata(path)
     except StorageError:
@@ -76,7 +76,7 @@ async def _read_contents(lake: Lake, path: str) -> Metadata | None:
 
 
 def _is_of(entry: Entry, folder: str, prefix: str, content: Metadata) -> bool:
-    """Whether a file with this content is of `entry`, which had this folder and prefix then."""
+    """Whether a file with this content is of `entry`, if the entry had this folder and prefix when it was stored."""
     if content.entry == entry.name:
         return True
     if content.scope:

@@ -142,7 +142,7 @@ def _decode_value(footer_value: bytes) -> ConstantColumns:
 
 
 def add_constants(table: pa.Table) -> pa.Table:
-    """`table`, which may lack its constant columns, with all of them."""
+    """Returns `table`, which may lack its constant columns, with all of them."""
     values = ConstantColumns.of_table(table).values
     return _add_columns(table, [values], [table.num_rows], values) if values else table
 

@@ -66,7 +66,8 @@ DAY_AHEAD_MARKETS = frozenset({"DAM", "RUC", "2DA", "7DA"})
 """Markets whose results are published by noon of the day before."""
 
 LEAD_DAYS = {"2DA": 2, "7DA": 7}
-"""How many days before its operating day a market is published, where that is not the day before."""
+"""The number of days before its operating day that a market is published, for markets that are not published the day
+before."""
 
 OUTLOOK_POLICY = {
     "rate_limit": {"name": "caiso_outlook", "rates": ["1/second"]},
@@ -77,7 +78,7 @@ OUTLOOK_POLICY = {
     "concurrency": 2,
     "timeout": 60,
 }
-"""The file of a day is asked for once the day, which may have 25 hours, is over."""
+"""The file of a day is requested when the day, which may have 25 hours, is over."""
 
 START, END, MARKET = "INTERVALSTARTTIME_GMT", "INTERVALENDTIME_GMT", "MARKET_RUN_ID"
 
@@ -201,13 +202,13 @@ def days(entry: Entry) -> ZoneInfo | None:
 
 
 def problems(entry: Mapping[str, Any]) -> list[str]:
-    """Refuses a URL of the outlook that names no report that is read, and a choice that does not exist."""
+    """Refuses a URL of the outlook that does not name a supported report, and a choice that does not exist."""
     url = entry.get("url")
     if not isinstance(url, str) or entry.get("format") in ("json", "raw") or "/outlook/" not in urlsplit(url).path:
         return []
     if find_report(url) is None:
         form = urlsplit(url)._replace(path="/outlook/history/fuelsource.csv", query="").geturl()
-        return [f"url: is no report of the outlook (fuelsource, renewables, demand, netdemand, co2); use {form}"]
+        return [f"url: is not a report of the outlook (fuelsource, renewables, demand, netdemand, co2); use {form}"]
     if entry.get("ambiguous", "refuse") not in ("first", "second", "refuse"):
         return ['ambiguous: is for the hour that comes twice; give "first" or "second"']
     return []
@@ -366,10 +367,10 @@ def _read_observations(entry: Entry, body: bytes, retrieved_at: datetime, left_o
 
 
 def _find_issues(entry: Entry, rows: pa.Table, retrieved_at: datetime) -> list[datetime | None] | None:
-    """Returns when each row was issued, None where nobody knows it and the entry's `available` has to do.
+    """Returns when each row was issued, None where this is unknown and the entry's `available` applies.
 
-    A forecast for several days ahead is issued anew each day until its operating day. OASIS does not say which issue
-    a value is of, but one whose interval was still to come when it was retrieved is of the latest issue then.
+    A forecast for several days ahead is issued again each day until its operating day. OASIS does not say which issue a
+    value is from, but a value whose interval was in the future when it was retrieved is from the latest issue then.
     """
     if not any(LEAD_DAYS.keys() & set(chunk.dictionary.to_pylist()) for chunk in rows[MARKET].chunks):
         return None

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LastRows:
-    """The latest interval starts (UTC) of a series: of its rows, of those with a value, and of those with a value
-    other than zero. `fingerprint` is that of the entry when the series was last in an answer, empty if not known."""
+    """The latest interval starts (UTC) of one series: of all its rows, of the rows with a value, and of the rows with a
+    value other than zero. `fingerprint` is the entry's when an answer last held the series; it is empty if not
+    known."""
 
     row: datetime
     value: datetime | None = None
@@ -27,7 +28,7 @@ class LastRows:
 
 
 def read_last_rows(table: pa.Table, fingerprint: str = "") -> dict[SeriesLabel, LastRows]:
-    """Those of the series in the observations `table`, which an entry with that `fingerprint` was answered with."""
+    """Returns the last rows of each series in the observations `table`, an answer to an entry with `fingerprint`."""
     import numpy as np
 
     from gridtide.observations.series import SeriesNumbers
@@ -56,7 +57,7 @@ def read_last_rows(table: pa.Table, fingerprint: str = "") -> dict[SeriesLabel, 
 def merge_last_rows(
     earlier: Mapping[SeriesLabel, LastRows], later: Mapping[SeriesLabel, LastRows]
 ) -> dict[SeriesLabel, LastRows]:
-    """Those of both together; `later` is of the later answers."""
+    """Returns the later rows of each series in both; the answers of `later` are newer than those of `earlier`."""
     merged = dict(earlier)
     for label, rows in later.items():
         before = merged.get(label, rows)
@@ -74,5 +75,5 @@ def _choose_later(first: datetime | None, second: datetime | None) -> datetime |
 
 
 def _to_datetime(moment: int) -> datetime:
-    """From µs since 1970."""
+    """Returns the time of `moment`, which is in µs since 1970 (UTC)."""
     return EPOCH + timedelta(microseconds=moment)

@@ -1,4 +1,4 @@
-"""One look at the series of an entry: which are silent, back, or new since the look before."""
+"""One check of the series of an entry: which are silent, back, or new since the check before."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from gridtide.observations.series_days import SeriesLabel
 
 HISTORY_SPAN = timedelta(days=30)
-"""How much of a series before it fell silent shows its own gaps and delays."""
+"""The time before a series fell silent of which the gaps and delays are compared with its pause."""
 
 
 @dataclass(frozen=True)
 class SeriesLook:
-    """The series that are `silent`, those that are `back`, and those that are `new`; `memory` is to be kept, `before`
-    is what was kept."""
+    """The series that are `silent`, those that are `back`, and those that are `new`. `memory` is to be stored; `before`
+    is what was stored."""
 
     memory: SeriesMemory
     before: SeriesMemory
@@ -37,12 +37,13 @@ class SeriesLook:
 
     @property
     def is_news(self) -> bool:
-        """Whether other series are silent than were reported."""
+        """Whether the silent series differ from those that were reported."""
         return self.memory.reported.keys() != self.before.reported.keys()
 
 
 async def look_at_series(lake: Lake, entry: Entry, before: SeriesMemory, now: datetime) -> SeriesLook:
-    """Compare the series of `entry` at `now` with what was kept of the look `before`. Raises `StorageError`."""
+    """Compares the series of `entry` at `now` with the memory `before`, stored at the last check. Raises
+    `StorageError`."""
     memory = await update_memory(lake, entry, before, now)
     silent = [*await _find_silent(lake, entry, memory, now), *find_unheard(entry, memory)]
     reported = {series.label: series.since for series in silent}
@@ -56,13 +57,13 @@ async def look_at_series(lake: Lake, entry: Entry, before: SeriesMemory, now: da
 
 
 def find_unheard(entry: Entry, memory: SeriesMemory) -> list[SilentSeries]:
-    """The locations that are expected and never had a value."""
+    """Returns the expected locations that never had a value."""
     heard = {location for (location, _), rows in memory.last_rows.items() if rows.value}
     return [SilentSeries(location, "", None) for location in entry.expect.locations if location not in heard]
 
 
 async def _find_silent(lake: Lake, entry: Entry, memory: SeriesMemory, now: datetime) -> list[SilentSeries]:
-    """The silent series. Those that were reported, and have had no value since, still are."""
+    """Returns the silent series. A series that was reported stays silent until it has a new value."""
     silent, by_day = [], defaultdict[datetime, list[Candidate]](list)
     for candidate in find_candidates(entry, memory.last_rows, now):
         if memory.reported.get(candidate.series.label) == candidate.since:
@@ -81,7 +82,7 @@ async def _find_silent(lake: Lake, entry: Entry, memory: SeriesMemory, now: date
 
 
 def read_histories(table: pa.Table, chosen: Sequence[SilentSeries]) -> Mapping[SeriesLabel, SeriesHistory]:
-    """The histories of the `chosen` series in the observations `table`, up to their last values."""
+    """Returns the history of each of the `chosen` series in the observations `table`, up to its last value."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -1,7 +1,7 @@
-"""The last row of each series of an entry, and which series were reported as silent, kept in the lake:
+"""The last row of each series of an entry, and the series reported as silent. Both are stored in the lake:
 `processed/<output_folder>/<file_prefix>/series.json`.
 
-It saves reading all files at each look. Without it, or where it is damaged, all is read again.
+So a check need not read all files. If the memory is absent or damaged, all files are read again.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ logger = logging.getLogger("gridtide.freshness")
 MEMORY_NAME = "series.json"
 
 FILES_AT_ONCE = 64
-"""How many files are read at a time."""
+"""The number of files that are read at a time."""
 
 OVERLAP = timedelta(days=1)
-"""How much older than the newest file a file may be that came later: runs overlap."""
+"""Files up to this much older than the newest file are read again: runs overlap, so an older stamp may be stored
+later."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesMemory:
-    """The `last_rows` of each series in the files with stamps up to `stamp` (None: of none), and the series that were
-    `reported` as silent, each with the last row that had a value, None where there is none."""
+    """The `last_rows` of each series in the files with stamps up to `stamp` (None: no files yet), and the series that
+    were `reported` as silent, each with the last row that had a value, None if there is no such row."""
 
     last_rows: Mapping[SeriesLabel, LastRows] = field(default_factory=dict)
     stamp: datetime | None = None
@@ -64,14 +65,14 @@ class _Record(msgspec.Struct):
 
 
 async def load_memory(lake: Lake, entry: Entry) -> SeriesMemory:
-    """What was kept of `entry`; empty where nothing was, and with a warning where that is damaged."""
+    """Returns the memory stored of `entry`; an empty one if there is none, or, with a warning, if it is damaged."""
     path = _memory_path(entry)
     if not await lake.store.exists(path):
         return SeriesMemory()
     try:
         record = msgspec.json.decode(await lake.store.read(path), type=_Record)
     except msgspec.DecodeError as error:
-        logger.warning("%s: is damaged and is made anew: %s", path, error)
+        logger.warning("%s: is damaged and is built again: %s", path, error)
         return SeriesMemory()
     last_rows = {
         (item.location, item.variable): LastRows(item.row, item.value, item.nonzero, item.fingerprint)
@@ -82,7 +83,7 @@ async def load_memory(lake: Lake, entry: Entry) -> SeriesMemory:
 
 
 async def save_memory(lake: Lake, entry: Entry, memory: SeriesMemory) -> None:
-    """Replace what is kept of `entry`."""
+    """Replaces the stored memory of `entry`."""
     series = [
         _SeriesRecord(*label, rows.row, rows.value, rows.nonzero, rows.fingerprint)
         for label, rows in sorted(memory.last_rows.items())
@@ -93,9 +94,10 @@ async def save_memory(lake: Lake, entry: Entry, memory: SeriesMemory) -> None:
 
 
 async def update_memory(lake: Lake, entry: Entry, memory: SeriesMemory, now: datetime) -> SeriesMemory:
-    """`memory` with what files hold that came since, up to `now`. Files that cannot be read are left out.
+    """Returns `memory` with the rows of files stored since then, up to `now`. Files that cannot be read are left out.
 
-    A memory of the future, by a clock that was ahead, is made anew. Raises `StorageError` if the lake cannot be listed.
+    A memory with a future stamp, from a clock that was ahead, is built again. Raises `StorageError` if the lake cannot
+    be listed.
     """
     last_rows, stamp = memory.last_rows, memory.stamp
     if stamp and is_future(stamp, now):
@@ -112,7 +114,7 @@ async def update_memory(lake: Lake, entry: Entry, memory: SeriesMemory, now: dat
 
 
 async def _read_months(lake: Lake, entry: Entry) -> Mapping[SeriesLabel, LastRows]:
-    """The last rows in the months of files that were removed after they were compacted."""
+    """Returns the last rows of each series in the months whose files were removed after they were compacted."""
     from gridtide import curated
     from gridtide.curated.months import month_period
 
@@ -127,12 +129,12 @@ async def _read_months(lake: Lake, entry: Entry) -> Mapping[SeriesLabel, LastRow
 
 
 async def _read_files(lake: Lake, files: list[File]) -> AsyncIterator[dict[SeriesLabel, LastRows]]:
-    """The last rows in each of `files`."""
+    """Yields the last rows of each series in each of `files`."""
     for first in range(0, len(files), FILES_AT_ONCE):
         paths = [file.path for file in files[first : first + FILES_AT_ONCE]]
         try:
             contents = await lake.observations(paths)
-        except StorageError:  # of some file: reading each alone tells which
+        except StorageError:  # one file is damaged: read each of them alone to find it
             contents = [content for path in paths for content in await _read_alone(lake, path)]
         for metadata, table in contents:
             yield await run_computing(read_last_rows, table, metadata.fingerprint)

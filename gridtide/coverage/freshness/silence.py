@@ -1,4 +1,4 @@
-"""Which series are silent: no new values for longer than they ever took, while other series have them; pure.
+"""Which series are silent: without new values for longer than ever before, while other series have them; pure.
 
 another series  |-|-|-|-|-|-|-|-|-|-|-|   reference: up to where others have values
 this one        |-|-|-|-|-|- - - -        behind by more than `longest_pause`: silent, or it sends nulls or zeros
@@ -22,22 +22,23 @@ if TYPE_CHECKING:
     from gridtide.observations.series_days import SeriesLabel
 
 SPACINGS = 3
-"""How many usual spacings a series may lack before it is looked at."""
+"""A series is checked when it is behind by more than this many of its usual spacings."""
 
 USUAL_SHARE = 0.99
-"""The share of the gaps between values, and of the pauses between answers, that are a series' own; more are outages."""
+"""The share of a series' gaps between values, and of its delays, that counts as usual; longer ones are outages."""
 
 FEWEST_ANSWERS = 20
-"""Answers, each in an hour of its own, that show how late values come; a backfill brings old ones within few hours."""
+"""Delays are computed only from more than this many answers, each in an hour of its own: a backfill retrieves many old
+values within a few hours."""
 
 MOST_ZEROS = 0.01
-"""The share of zeros up to which a series is one that is never zero."""
+"""A series with at most this share of zeros is one that is never zero."""
 
 
 @dataclass(frozen=True, slots=True)
 class SilentSeries:
-    """A series that has had no value since the interval that starts `since` (None: never), and what is stored instead:
-    nothing, nulls or zeros. An expected location without any series has no `variable`."""
+    """A series without values since the interval that starts at `since` (None: it never had any), and what is stored
+    instead: nothing, nulls or zeros. An expected location without any series has an empty `variable`."""
 
     location: str
     variable: str
@@ -46,7 +47,7 @@ class SilentSeries:
 
     @property
     def label(self) -> SeriesLabel:
-        """Its location and variable."""
+        """Returns its location and variable."""
         return self.location, self.variable
 
     def __str__(self) -> str:
@@ -55,14 +56,14 @@ class SilentSeries:
         return f"{name} {since}" + (f" ({self.stored})" if self.stored != "nothing" else "")
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as small JSON."""
+        """Returns the series as a JSON object."""
         since = self.since.isoformat() if self.since else None
         return {"location": self.location, "variable": self.variable, "since": since, "stored": self.stored}
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A series that may be silent: it is `behind` others."""
+    """A series that may be silent: it is `behind` other series by this much, since its last value at `since`."""
 
     series: SilentSeries
     since: datetime
@@ -70,10 +71,11 @@ class Candidate:
 
 
 def find_candidates(entry: Entry, last_rows: Mapping[SeriesLabel, LastRows], now: datetime) -> list[Candidate]:
-    """The series of `entry` that are behind others by more than `SPACINGS` of its resolution, of what is due at `now`.
+    """Returns the series of `entry` that are behind others by more than `SPACINGS` of its resolution, among values due
+    at `now`.
 
-    Each is compared with the other locations of its variable, or with all other series where there are none. A series
-    that the entry does not ask for any more, by its fingerprint, is no candidate.
+    Each is compared with the other locations of its variable, or with all other series if there are none. A series
+    that the entry no longer requests, by its fingerprint, is not a candidate.
     """
     current = {label: rows for label, rows in last_rows.items() if rows.fingerprint in ("", entry.fingerprint)}
     by_variable: dict[str, list[LastRows]] = defaultdict(list)
@@ -95,7 +97,8 @@ def find_candidates(entry: Entry, last_rows: Mapping[SeriesLabel, LastRows], now
 def _compare_series(
     entry: Entry, label: SeriesLabel, rows: LastRows, value: datetime, nonzero: datetime
 ) -> list[Candidate]:
-    """The series as a candidate if its last `rows` are behind those of others with a value, or one other than zero."""
+    """Returns the series as a candidate if its last `rows` are behind the last `value` of others, or behind their last
+    value other than zero, `nonzero`."""
     limit = SPACINGS * entry.resolution
     if rows.value and value - rows.value > limit:
         stored: Literal["nothing", "nulls"] = "nulls" if value - rows.row <= limit else "nothing"
@@ -106,7 +109,8 @@ def _compare_series(
 
 
 def is_silent(entry: Entry, candidate: Candidate, history: SeriesHistory) -> bool:
-    """Whether the pause of `candidate` is longer than those in its `history`; zeros count where it has none there."""
+    """Whether the pause of `candidate` is longer than the pauses in its `history`. Zeros count if its history has
+    none."""
     if candidate.series.stored == "zeros" and history.zero_share > MOST_ZEROS:
         return False
     return candidate.behind > longest_pause(entry, history)
@@ -114,8 +118,8 @@ def is_silent(entry: Entry, candidate: Candidate, history: SeriesHistory) -> boo
 
 @dataclass(frozen=True, slots=True)
 class SeriesHistory:
-    """The rows of a series before it fell silent: `starts` and `ends` of intervals with values, and when these were
-    first `retrieved`, all (N,) in µs since 1970; and which share of the values are zeros."""
+    """The rows of a series before it fell silent. `starts` and `ends`: the intervals with values; `retrieved`: when
+    these were first retrieved; all (N,) in µs since 1970. `zero_share`: the share of the values that are zero."""
 
     starts: Integers
     ends: Integers
@@ -124,9 +128,10 @@ class SeriesHistory:
 
 
 def longest_pause(entry: Entry, history: SeriesHistory) -> timedelta:
-    """How long the series may have no new value: some usual spacings, or the longest gaps and delays of its own.
+    """Returns how long the series may have no new value: some usual spacings, or the longest gaps and delays of its
+    history.
 
-    A delay is how old, by what was due, the latest value was when the next one was retrieved.
+    A delay is the age of the latest value, less the entry's lag, when the next one was retrieved.
     """
     import numpy as np
 

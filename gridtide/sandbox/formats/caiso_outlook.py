@@ -1,7 +1,7 @@
-"""CAISO's outlook as the sandbox imitates it: /outlook/history/<YYYYMMDD>/<report>.csv.
+"""Imitates CAISO's outlook: /outlook/history/<YYYYMMDD>/<report>.csv.
 
-A file has 288 rows of local time whatever the day: on that of the spring change the skipped hour has no values, on that
-of the autumn change the hour that comes twice is listed once, as it was the first time.
+A file of any day has 288 rows of local time. On the day of the spring change, the skipped hour has no values; on that
+of the autumn change, the hour that comes twice is listed once, with its first values.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gridtide.simulation import (
 )
 
 RATE_LIMITS = ((1, 0.5),)
-"""Requests in seconds."""
+"""Numbers of requests and the seconds in which they are allowed."""
 
 CODE, CALIFORNIA_CLOCK = CALIFORNIA.code, ZoneInfo(CALIFORNIA.zone)
 
@@ -43,14 +43,14 @@ FUELS_BY_COLUMN = {
 """The fuel of each column; other columns of the upstream are 0 here."""
 
 EMISSIONS = {"Natural Gas CO2": 0.4, "Imports CO2": 0.43}
-"""Metric tons for each MWh."""
+"""The CO2 of each column in metric tons per MWh."""
 
 
 REPORTS = ("fuelsource", "renewables", "demand", "netdemand", "co2")
 
 
 def answer_request(question: Question) -> WireAnswer:
-    """What the outlook would answer: a file for each day that is over, 404 for others."""
+    """Answers with the file of a day that is over, and with 404 for other days."""
     match = re.fullmatch(r"/outlook/history/(\d{8})/(\w+)\.csv", question.path)
     if match is None or match[2] not in REPORTS:
         return write_refusal(404)
@@ -61,12 +61,12 @@ def answer_request(question: Question) -> WireAnswer:
 
 
 def write_refusal(status: int, window: float = 1, speed: float = 1) -> WireAnswer:
-    """The web page that goes with an error of this status."""
+    """Returns the web page that comes with an error of this status."""
     return write_html(f"HTTP Status {status}", status)
 
 
 def make_columns(grid: Grid, report: str, begins: Times) -> dict[str, Values]:
-    """The columns of `report` over five minutes from `begins` (T,), each (T,)."""
+    """Returns the columns of `report` over five minutes from each of `begins` (T,), each (T,)."""
     middles = begins + np.timedelta64(ROW_LENGTH) // 2
     state = grid.state_at(CODE, middles).whole()
     supply = {column: state.generation[fuel] for column, fuel in FUELS_BY_COLUMN.items()}

@@ -72,7 +72,8 @@ def table_of_columns(
 
 
 def with_constants(table: CellTable, constants: Mapping[str, str]) -> CellTable:
-    """`table` with columns that hold one text in every record and that are no values; those of its own stay."""
+    """Returns `table` with columns that hold one text in every record and are not values; its own columns take
+    precedence."""
     added = {name: text for name, text in constants.items() if name not in table.names}
     if not added:
         return table

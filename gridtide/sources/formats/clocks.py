@@ -176,7 +176,7 @@ def _iso(text: str) -> datetime:
 def _strptime(label_text: str, time_format: str) -> datetime:
     """Parses `label_text` by `time_format`; hour 24 is the next midnight, and 100 is the hour 01:00 of `%H%M`.
 
-    A format that ends in `*` ignores the end of the label_text.
+    A format that ends in `*` ignores the end of the text.
     """
     if time_format.endswith("*"):
         return _strptime_beginning(label_text, time_format[:-1].rstrip())
@@ -196,7 +196,7 @@ def _strptime(label_text: str, time_format: str) -> datetime:
 
 
 def _strptime_beginning(text: str, time_format: str) -> datetime:
-    """The beginning of `text` by `time_format`, as of a range of times."""
+    """Parses the beginning of `text` by `time_format`, such as the start of a range of times."""
     for spelling in (text, text.replace("24:00", "00:00", 1)):
         try:
             return datetime.strptime(spelling, time_format)

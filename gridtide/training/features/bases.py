@@ -35,7 +35,8 @@ from gridtide.training.windows import splits
 from gridtide.variables import SeriesName
 
 UNIT_RULE = "unit"
-"""What the hours are counted as that have no value because their newest observation is in another unit."""
+"""The rule by which hours are counted that have no value because their newest observation is in a unit that cannot be
+converted."""
 
 
 @dataclass(frozen=True)
@@ -244,6 +245,7 @@ def _count_rejected(
 
 
 def _count_refused(hourly: Hourly, number: int, inside: slice) -> dict[str, int]:
-    """How many hours within `inside` of series `number` have no value because of their unit; nothing for none."""
+    """Counts the hours within `inside` of series `number` that have no value because of their unit, by rule; empty if
+    there are none."""
     refused = hourly.refused.get(number)
     return {} if refused is None else {UNIT_RULE: int(refused[inside].sum())}

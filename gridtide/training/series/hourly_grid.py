@@ -40,7 +40,7 @@ each array of a table's rows to the kernel and took it back page by page, which 
 `HourlyGrid.add`."""
 
 NEVER = (1 << 63) - 1
-"""When a series without observations begins, in µs."""
+"""The start of a series without observations, in µs since 1970."""
 
 NOT_GATHERED = -1
 FIRST_LISTING = -3
@@ -208,7 +208,7 @@ class HourlyGrid:
         return number
 
     def _earliest_starts(self) -> Integers:
-        """When the first observation of each series by name and unit begins, shape (N,), in µs."""
+        """Returns when the first observation of each series by name and unit begins, shape (N,), in µs."""
         count = len(self._series)
         observed = self._retrieved[:count] != UNPUBLISHED
         first = self._first + np.argmax(observed, axis=1) * MICROSECONDS_PER_HOUR
@@ -219,8 +219,8 @@ class HourlyGrid:
         return earliest
 
     def _join_units(self, join: UnitJoin) -> dict[int, Mask]:
-        """Make of the series by name and unit the series by name that `join` says; by number the hours (T,) of which
-        an observation is in a unit of another dimension, which is left out."""
+        """Joins the series by name and unit to series by name, as `join` states. Returns, by series number, the hours
+        (T,) with an observation that is left out, because its unit has another dimension."""
         count = len(join.names)
         values, retrieved = self._values[join.first], self._retrieved[join.first]
         refused: dict[int, Mask] = defaultdict(lambda: np.zeros(self._steps, bool))

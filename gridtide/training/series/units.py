@@ -1,10 +1,10 @@
-"""One unit for each series, whichever units its observations came in.
+"""Converts each series to one unit, whatever the units of its observations.
 
     January – March   MW │   converted    │ MW
     April – …         GW │ ─────────────► │ MW       a unit of the same dimension
     June 3            MWh│                │ missing  a unit of another: these hours are left out, and counted
 
-The unit is that of an earlier set, else that of the registry, else that of the earliest hour. It does not depend on the
+The unit is that of an earlier set, else that of the registry, else that of the earliest hour. It is independent of the
 order of files, which a compaction changes.
 """
 
@@ -22,7 +22,7 @@ from gridtide.variables import Conversion, SeriesName, find_conversion, find_var
 
 
 class NameUnit(NamedTuple):
-    """A series by its name in one of the units that it comes in."""
+    """The name of a series, and one of the units of its observations."""
 
     name: str
     unit: str
@@ -32,8 +32,8 @@ class NameUnit(NamedTuple):
 class UnitJoin:
     """How N series by name and unit become M series by name.
 
-    `names`, `units` (M,); `first` (M,): a number among the N of each; `number` (N,): the number among the M of each;
-    `conversions` (N,): how its values get the unit, None where they are left out.
+    `names`, `units` (M,); `first` (M,): the number among the N of its first; `number` (N,): the number among the M;
+    `conversions` (N,): how their values are converted, None if they are left out.
     """
 
     names: tuple[str, ...]
@@ -44,22 +44,22 @@ class UnitJoin:
 
     @property
     def changes(self) -> bool:
-        """Whether anything is joined, converted or left out."""
+        """Whether any series is joined, converted or left out."""
         return len(self.names) < len(self.number) or any(step != (1.0, 0.0) for step in self.conversions)
 
     @property
     def factor(self) -> npt.NDArray[np.float64]:
-        """By which the values of each of the N series are multiplied: NaN where they are left out."""
+        """Returns the factor for the values of each of the N series: NaN if they are left out."""
         return np.array([np.nan if step is None else step.factor for step in self.conversions])
 
     @property
     def offset(self) -> npt.NDArray[np.float64]:
-        """What is added to the values of each of the N series."""
+        """Returns what is added to the values of each of the N series."""
         return np.array([0.0 if step is None else step.offset for step in self.conversions])
 
 
 def plan_join(series: Mapping[NameUnit, int], earliest: Integers, expected: Mapping[str, str]) -> UnitJoin:
-    """How the `series`, numbered from 0 in their order, are joined by name.
+    """Plans how the `series`, numbered from 0 in their order, are joined by name.
 
     `earliest` (N,): when the first observation of each begins; `expected`: units of series, by name.
     """
@@ -80,7 +80,8 @@ def plan_join(series: Mapping[NameUnit, int], earliest: Integers, expected: Mapp
 
 
 def _choose_unit(name: str, candidates: list[tuple[int, str]], expected: Mapping[str, str]) -> str:
-    """The unit of the series `name`, which comes in `candidates`, each with its earliest time."""
+    """Returns the unit of the series `name`. `candidates` are its units, each with the time of its earliest
+    observation."""
     source, _, variable = SeriesName.parse(name)
     registered = find_variable(source, variable)
     for preferred in (expected.get(name), registered.unit if registered else None):
