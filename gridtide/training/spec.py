@@ -202,6 +202,13 @@ class Cleaning(StrictModel):
         le=8784,
         description="Reject a value that changes by nature from this many equal hours in a row on; 0 rejects none",
     )
+    zeros: bool = Field(True, description="Reject zeros of demand and load, which upstreams fill gaps with")
+    repeat: int = Field(
+        12,
+        ge=0,
+        le=8784,
+        description="Reject demand and load that equals the day before from this many hours in a row on; 0 for none",
+    )
     spike: float = Field(
         5.0,
         ge=0,

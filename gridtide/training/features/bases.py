@@ -19,7 +19,14 @@ from gridtide.observations.array_types import Floats, Integers, Mask
 from gridtide.periods import HOUR, Period
 from gridtide.training.features.columns import ABSENT, Columns, Feature, align_columns
 from gridtide.training.features.derive import derive_columns
-from gridtide.training.series.cleaning import REPORTED, Cleaned, clean_columns, fit_limits, reject_values
+from gridtide.training.series.cleaning import (
+    REPORTED,
+    Cleaned,
+    clean_columns,
+    extend_repeats,
+    fit_limits,
+    reject_values,
+)
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.matching import (
     LocationSeries,
@@ -204,7 +211,10 @@ def _clean_targets(
     ]
     train = splits.train_slice(spec, rows, hourly.period)
     limits = fit_limits(hourly.values[target_numbers][:, train], spec.cleaning.absurd)
-    target_values, rules = reject_values(hourly.values[target_numbers], natures, spec.cleaning, limits)
+    observed = hourly.values[target_numbers]
+    target_values, rules = reject_values(observed, natures, spec.cleaning, limits)
+    rules["repeat"] = extend_repeats(rules["repeat"], spec.cleaning.repeat) & ~np.isnan(observed)
+    target_values[rules["repeat"]] = np.nan
     rejected = {
         f"target {name}": {rule: int(cells[index, inside].sum()) for rule, cells in rules.items()}
         | _count_refused(hourly, target_numbers[index], inside)

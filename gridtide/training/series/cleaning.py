@@ -28,6 +28,11 @@ ROWS_PER_DAY, ROWS_PER_WEEK = 24, 168
 """Rows are hours."""
 
 
+VARIED = 13 * ROWS_PER_DAY
+"""Rows in which a day must differ from the one before, for days that repeat to be rejected. With the rows that they are
+compared with, they are less than the history that is read."""
+
+
 SPARSE = 0.05
 """A column is interpolated in time only if less than this share of its train rows is missing."""
 
@@ -97,9 +102,19 @@ def reject_values(
         ),
         ("absurd", everywhere, lambda column, index: (column < bounds[index, 0]) | (column > bounds[index, 1])),
         (
+            "zero",
+            [nature.aggregate and rules.zeros for nature in natures],
+            lambda column, _: column == 0,
+        ),
+        (
             "stale",
             [nature.changes and rules.stale > 0 for nature in natures],
             lambda column, _: find_stale(column, rules.stale),
+        ),
+        (
+            "repeat",
+            [nature.aggregate and rules.repeat > 0 for nature in natures],
+            lambda column, _: find_repeats(column, rules.repeat),
         ),
         (
             "spike",
@@ -157,14 +172,46 @@ def find_stale(values: Floats, run_length: int) -> Mask:
         return is_stale
     equal = np.zeros(len(values), bool)
     np.equal(values[1:], values[:-1], out=equal[1:])
-    length = 1
-    while length < run_length - 1:  # runs of `length` equal steps, doubled
-        step = min(length, run_length - 1 - length)
-        equal[step:] &= equal[:-step].copy()
-        equal[:step] = False
-        length += step
-    is_stale &= equal
+    is_stale &= _end_runs(equal, run_length - 1)
     return is_stale
+
+
+def find_repeats(values: Floats, run_length: int) -> Mask:
+    """Returns the cells of `values` (T,) that are at least the `run_length`-th in a row to equal the value of the day
+    before, except zeros.
+
+    A cell counts only if a day differs from the one before in the last `VARIED` rows: series whose days are all equal
+    have no other values.
+    """
+    day_before = shift_later(values, ROWS_PER_DAY)
+    changes = np.cumsum(~np.isnan(values) & ~np.isnan(day_before) & (values != day_before))
+    recent_changes = changes.copy()
+    recent_changes[VARIED:] -= changes[:-VARIED]
+    is_repeated: Mask = _end_runs((values == day_before) & (values != 0), run_length) & (recent_changes > 0)
+    return is_repeated
+
+
+def extend_repeats(is_repeated: Mask, run_length: int) -> Mask:
+    """Adds to the cells `is_repeated` (C, T) of `find_repeats` the first `run_length` - 1 rows of each run.
+
+    This uses later rows, so it is for the true values of targets only.
+    """
+    extended = is_repeated.copy()
+    for back in range(1, run_length):
+        extended[:, :-back] |= is_repeated[:, back:]
+    return extended
+
+
+def _end_runs(cells: Mask, run_length: int) -> Mask:
+    """Returns the cells of `cells` (T,) that are at least the `run_length`-th of true cells in a row."""
+    run_ends = cells.copy()
+    length = 1
+    while length < run_length:  # runs of `length`, doubled
+        step = min(length, run_length - length)
+        run_ends[step:] &= run_ends[:-step].copy()
+        run_ends[:step] = False
+        length += step
+    return run_ends
 
 
 def find_spikes(values: Floats, times: float) -> Mask:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Nature:
-    """The nature of a variable: its range `[low, high]`, whether it `changes` from hour to hour (unless 0), and whether
-    it is `smooth`, without jumps."""
+    """The nature of a variable: its range `[low, high]`, whether it `changes` from hour to hour (unless 0), whether it
+    is `smooth`, without jumps, and whether it is an `aggregate` of so many consumers that it is never 0, and never
+    equal to the day before for half a day."""
 
     variable: str
     units: tuple[str, ...]
@@ -17,6 +18,7 @@ class Nature:
     high: float
     changes: bool = False
     smooth: bool = False
+    aggregate: bool = False
 
 
 POWER = ("MW", "MWh")
@@ -32,7 +34,7 @@ STATION_USE = -500
 
 NATURES = (
     Nature(r"load_(ard|btm_pv)\w*", POWER, 0, LARGEST_POWER),
-    Nature(r"(demand|load)(_\w+)?", POWER, 0, LARGEST_POWER, changes=True, smooth=True),
+    Nature(r"(demand|load)(_\w+)?", POWER, 0, LARGEST_POWER, changes=True, smooth=True, aggregate=True),
     Nature(r"net_load_forecast", POWER, -LARGEST_POWER, LARGEST_POWER, changes=True, smooth=True),
     Nature(r"generation_(coal|natural_gas|nuclear|oil|petroleum|solar|wind)(_\w+)?", POWER, STATION_USE, LARGEST_POWER),
     Nature(r"\w+", POWER, -LARGEST_POWER, LARGEST_POWER),

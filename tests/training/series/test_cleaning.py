@@ -120,6 +120,50 @@ def test_a_spike_of_two_hours_goes_and_what_follows_it_stays() -> None:
     assert np.flatnonzero(cleaning.find_spikes(values, 5.0)).tolist() == [300, 301, 400, 401, 402]
 
 
+def test_zeros_of_demand_are_no_values() -> None:
+    """Two days of zeros amid a month are rejected from the first hour on, and neither filled nor taken for a spike."""
+    values = wave(720)
+    values[300:348] = 0
+    made = cleaning.clean_columns(values[None], [DEMAND], Cleaning(fill_limit=0), slice(0))
+    assert np.flatnonzero(made.quality[0] == REJECTED).tolist() == list(range(300, 348))
+    assert int(made.rejected["zero"].sum()) == 48
+    kept = cleaning.clean_columns(values[None], [DEMAND], Cleaning(zeros=False, stale=0, spike=0), slice(0))
+    assert (kept.quality == REPORTED).all()
+
+
+@given(
+    days=st.lists(st.integers(0, 2), min_size=1, max_size=30),
+    noise=st.lists(st.integers(0, 719), max_size=5),
+    run=st.integers(1, 30),
+)
+def test_repeated_days_are_those_of_a_plain_loop(days: list[int], noise: list[int], run: int) -> None:
+    """From the `run`-th hour on that equals the day before, where a day of the last 13 differs from its own."""
+    values = np.concatenate([wave(24, seed) for seed in days])
+    values[[at for at in noise if at < len(values)]] += 1
+    expected, length = [], 0
+    for at, value in enumerate(values):
+        length = length + 1 if at >= 24 and value == values[at - 24] else 0
+        varied = any(values[t] != values[t - 24] for t in range(max(24, at - 311), at + 1))
+        expected.append(length >= run and varied)
+    assert cleaning.find_repeats(values, run).tolist() == expected
+
+
+def test_ten_repeated_days_are_no_truth() -> None:
+    """All but the first half day of an input, which cannot know; all of a target; ten days that differ stay."""
+    values = wave(720)
+    values[240:480] = np.tile(values[216:240], 10)
+    made = cleaning.clean_columns(values[None], [DEMAND], Cleaning(), slice(0))
+    assert np.flatnonzero(made.rejected["repeat"][0]).tolist() == list(range(251, 480))
+    extended = cleaning.extend_repeats(made.rejected["repeat"], 12)
+    assert np.flatnonzero(extended[0]).tolist() == list(range(240, 480))
+
+
+def test_a_series_whose_days_are_all_the_same_is_kept() -> None:
+    """Profiles and simulations repeat by nature."""
+    made = cleaning.clean_columns(np.tile(wave(24), 60)[None], [DEMAND], Cleaning(spike=0), slice(0))
+    assert (made.quality == REPORTED).all()
+
+
 @given(values=series, later=series, cut=st.integers(1, 287))
 def test_no_default_rule_sees_what_comes_later(values: np.ndarray, later: np.ndarray, cut: int) -> None:
     """Values and quality up to a row do not depend on later rows, not by a bit."""
@@ -142,7 +186,9 @@ def test_every_cell_is_counted_by_what_was_done_to_it() -> None:
     assert {rule: cells.sum(axis=1).tolist() for rule, cells in made.rejected.items()} == {
         "impossible": [1, 0],
         "absurd": [0, 0],
+        "zero": [0, 0],
         "stale": [0, 7],
+        "repeat": [0, 0],
         "spike": [0, 0],
     }
     counts = [[int((row == code).sum()) for code in (REPORTED, IMPUTED, REJECTED, MISSING)] for row in made.quality]
@@ -155,20 +201,23 @@ def test_rules_can_be_left_out() -> None:
     """With all rules off and a limit of 0, only values outside the range of float32 are rejected."""
     values = some(3)[None]
     values[0, 5:8] = -5, 1e36, math.inf
-    off = Cleaning(impossible=False, stale=0, spike=0, fill_limit=0)
+    off = Cleaning(impossible=False, zeros=False, stale=0, repeat=0, spike=0, fill_limit=0)
     made = cleaning.clean_columns(values, [DEMAND], off, slice(0))
     np.testing.assert_array_equal(made.values, np.where(np.isinf(values), np.nan, values))
     assert {rule: int(cells.sum()) for rule, cells in made.rejected.items()} == {
         "impossible": 1,
         "absurd": 0,
+        "zero": 0,
         "stale": 0,
+        "repeat": 0,
         "spike": 0,
     }
 
 
 def test_zeros_and_repeated_values_of_a_day_are_not_stale() -> None:
     """Solar nights, daily values and variables that may be constant are not stale."""
-    made = cleaning.clean_columns(np.zeros((1, 99)), [DEMAND], Cleaning(), slice(0))
+    solar = plausible.find_nature("generation_solar", "MWh")
+    made = cleaning.clean_columns(np.zeros((1, 99)), [solar], Cleaning(), slice(0))
     assert (made.quality == REPORTED).all()
     daily = plausible.find_nature("morning_report_peak_load_today_mw", "MW")
     made = cleaning.clean_columns(np.full((1, 99), 5.0), [daily], Cleaning(), slice(0))
