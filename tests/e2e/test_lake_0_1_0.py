@@ -6,6 +6,7 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -14,6 +15,8 @@ from gridtide import curated, sandbox
 from gridtide.collect.collection import collect
 from gridtide.config.loading import parse
 from gridtide.coverage.failed_periods import recall_failures
+from gridtide.coverage.plan import plan_chunks
+from gridtide.coverage.scopes import NOT_NOTED
 from gridtide.entries.entry import Entry
 from gridtide.http.client import Http
 from gridtide.lake import Lake
@@ -70,6 +73,21 @@ async def assert_values(lake: Lake) -> None:
 async def test_it_is_read(folder: Path) -> None:
     """Months, newer files and CSV files give the stored values; the superseded file does not count."""
     await assert_values(Lake.open(str(folder)))
+
+
+async def test_its_files_cover_what_they_covered(folder: Path) -> None:
+    """Nothing is asked for again; once an entry asks for more, a warning says that its files do not tell."""
+    lake = Lake.open(str(folder))
+    covered = Period(START, START + 13 * DAY)
+    wider = msgspec.structs.replace(DEMAND, params={**DEMAND.params, "authority": ("ISNE", "CISO")})
+    plan, wider_plan = [await plan_chunks(entry, covered, NOW + DAY, lake) for entry in (DEMAND, wider)]
+    assert (plan.chunks, plan.warnings) == ([], [])
+    assert wider_plan.chunks == []
+    assert [warning.partition("; ")[0] for warning in wider_plan.warnings] == [
+        f"5 files of 2024-01-25T00:00/2024-02-07T00:00 {NOT_NOTED}"
+    ]
+    again = await plan_chunks(wider, covered, NOW + DAY, lake, refresh=True)
+    assert again.chunks == [(wider, covered)]
 
 
 async def test_it_is_compacted(folder: Path) -> None:
