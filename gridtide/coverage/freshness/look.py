@@ -100,7 +100,8 @@ def read_histories(table: pa.Table, chosen: Sequence[SilentSeries]) -> Mapping[S
         zeros = values[rows] == 0
         counted = rows & (values != 0) if series.stored == "zeros" else rows
         share = float(zeros.mean()) if len(zeros) else 0.0
-        histories[series.label] = SeriesHistory(starts[counted], ends[counted], retrieved[counted], share)
+        observed = timedelta(microseconds=int(starts[rows].max() - starts.min())) if rows.any() else timedelta()
+        histories[series.label] = SeriesHistory(starts[counted], ends[counted], retrieved[counted], share, observed)
     return histories
 
 

@@ -62,6 +62,8 @@ class _Record(msgspec.Struct):
     stamp: datetime | None
     series: list[_SeriesRecord]
     reported: list[tuple[str, str, datetime | None]]
+    aliases: str = "[]"
+    """Those of the entry, by which series were named."""
 
 
 async def load_memory(lake: Lake, entry: Entry) -> SeriesMemory:
@@ -74,11 +76,13 @@ async def load_memory(lake: Lake, entry: Entry) -> SeriesMemory:
     except msgspec.DecodeError as error:
         logger.warning("%s: is damaged and is built again: %s", path, error)
         return SeriesMemory()
+    reported = {(location, variable): since for location, variable, since in record.reported}
+    if record.aliases != _write_aliases(entry):  # series have other names now
+        return SeriesMemory(reported=reported)
     last_rows = {
         (item.location, item.variable): LastRows(item.row, item.value, item.nonzero, item.fingerprint)
         for item in record.series
     }
-    reported = {(location, variable): since for location, variable, since in record.reported}
     return SeriesMemory(last_rows, record.stamp, reported)
 
 
@@ -89,7 +93,7 @@ async def save_memory(lake: Lake, entry: Entry, memory: SeriesMemory) -> None:
         for label, rows in sorted(memory.last_rows.items())
     ]
     reported = [(*label, since) for label, since in sorted(memory.reported.items())]
-    body = msgspec.json.encode(_Record(memory.stamp, series, reported))
+    body = msgspec.json.encode(_Record(memory.stamp, series, reported, _write_aliases(entry)))
     await lake.store.put(_memory_path(entry), body, replace=True)
 
 
@@ -107,7 +111,7 @@ async def update_memory(lake: Lake, entry: Entry, memory: SeriesMemory, now: dat
     if stamp is None:
         last_rows = await _read_months(lake, entry)
     present = [file for file in files if not file.removed and (stamp is None or file.stamp > stamp - OVERLAP)]
-    async for rows in _read_files(lake, present):
+    async for rows in _read_files(lake, entry, present):
         last_rows = merge_last_rows(last_rows, rows)
     stamps = [file.stamp for file in files if not is_future(file.stamp, now)]
     return replace(memory, last_rows=last_rows, stamp=max(stamps, default=stamp))
@@ -128,8 +132,10 @@ async def _read_months(lake: Lake, entry: Entry) -> Mapping[SeriesLabel, LastRow
     return last_rows
 
 
-async def _read_files(lake: Lake, files: list[File]) -> AsyncIterator[dict[SeriesLabel, LastRows]]:
-    """Yields the last rows of each series in each of `files`."""
+async def _read_files(lake: Lake, entry: Entry, files: list[File]) -> AsyncIterator[dict[SeriesLabel, LastRows]]:
+    """Yields the last rows of each series in each of `files`; series have the names that the entry's aliases give."""
+    from gridtide.curated.renaming import rename_series
+
     for first in range(0, len(files), FILES_AT_ONCE):
         paths = [file.path for file in files[first : first + FILES_AT_ONCE]]
         try:
@@ -137,7 +143,7 @@ async def _read_files(lake: Lake, files: list[File]) -> AsyncIterator[dict[Serie
         except StorageError:  # one file is damaged: read each of them alone to find it
             contents = [content for path in paths for content in await _read_alone(lake, path)]
         for metadata, table in contents:
-            yield await run_computing(read_last_rows, table, metadata.fingerprint)
+            yield await run_computing(read_last_rows, rename_series(table, entry.aliases), metadata.fingerprint)
 
 
 async def _read_alone(lake: Lake, path: str) -> list[tuple[Metadata, pa.Table]]:
@@ -146,6 +152,10 @@ async def _read_alone(lake: Lake, path: str) -> list[tuple[Metadata, pa.Table]]:
     except StorageError as error:
         logger.debug("%s is left out: %s", path, error)  # coverage reports damaged files
         return []
+
+
+def _write_aliases(entry: Entry) -> str:
+    return msgspec.json.encode(entry.aliases).decode()
 
 
 def _memory_path(entry: Entry) -> str:

@@ -31,6 +31,9 @@ FEWEST_ANSWERS = 20
 """Delays are computed only from more than this many answers, each in an hour of its own: a backfill retrieves many old
 values within a few hours."""
 
+REGULAR_SHARE, REGULAR_SPAN = 0.9, timedelta(days=7)
+"""A series is regular that had values in this share of at least this time; a fuel that is burnt now and then is not."""
+
 MOST_ZEROS = 0.01
 """A series with at most this share of zeros is one that is never zero."""
 
@@ -63,11 +66,13 @@ class SilentSeries:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A series that may be silent: it is `behind` other series by this much, since its last value at `since`."""
+    """A series that may be silent: it is `behind` other series by this much, since its last value at `since`. It
+    `has_peers` if other locations have its variable."""
 
     series: SilentSeries
     since: datetime
     behind: timedelta
+    has_peers: bool
 
 
 def find_candidates(entry: Entry, last_rows: Mapping[SeriesLabel, LastRows], now: datetime) -> list[Candidate]:
@@ -90,28 +95,36 @@ def find_candidates(entry: Entry, last_rows: Mapping[SeriesLabel, LastRows], now
         if len(compared) == 1:
             reference = rows.row
         nonzero = max((peer.nonzero for peer in peers if peer.nonzero), default=rows.row)
-        candidates += _compare_series(entry, label, rows, min(reference, last_due), min(nonzero, last_due))
+        value, nonzero = min(reference, last_due), min(nonzero, last_due)
+        if candidate := _compare_series(entry, label, rows, value, nonzero, has_peers=len(peers) > 1):
+            candidates.append(candidate)
     return candidates
 
 
 def _compare_series(
-    entry: Entry, label: SeriesLabel, rows: LastRows, value: datetime, nonzero: datetime
-) -> list[Candidate]:
+    entry: Entry, label: SeriesLabel, rows: LastRows, value: datetime, nonzero: datetime, *, has_peers: bool
+) -> Candidate | None:
     """Returns the series as a candidate if its last `rows` are behind the last `value` of others, or behind their last
     value other than zero, `nonzero`."""
     limit = SPACINGS * entry.resolution
     if rows.value and value - rows.value > limit:
         stored: Literal["nothing", "nulls"] = "nulls" if value - rows.row <= limit else "nothing"
-        return [Candidate(SilentSeries(*label, rows.value, stored), rows.value, value - rows.value)]
+        return Candidate(SilentSeries(*label, rows.value, stored), rows.value, value - rows.value, has_peers)
     if rows.nonzero and nonzero - rows.nonzero > limit:
-        return [Candidate(SilentSeries(*label, rows.nonzero, "zeros"), rows.nonzero, nonzero - rows.nonzero)]
-    return []
+        zeros = SilentSeries(*label, rows.nonzero, "zeros")
+        return Candidate(zeros, rows.nonzero, nonzero - rows.nonzero, has_peers)
+    return None
 
 
 def is_silent(entry: Entry, candidate: Candidate, history: SeriesHistory) -> bool:
-    """Whether the pause of `candidate` is longer than the pauses in its `history`. Zeros count if its history has
-    none."""
+    """Whether the pause of `candidate` is longer than the pauses in its `history`.
+
+    Zeros count if its history has none. A variable that no other location has may come and go, such as a fuel; without
+    rows it counts as silent only if it was regular.
+    """
     if candidate.series.stored == "zeros" and history.zero_share > MOST_ZEROS:
+        return False
+    if candidate.series.stored == "nothing" and not candidate.has_peers and not is_regular(history):
         return False
     return candidate.behind > longest_pause(entry, history)
 
@@ -119,12 +132,24 @@ def is_silent(entry: Entry, candidate: Candidate, history: SeriesHistory) -> boo
 @dataclass(frozen=True, slots=True)
 class SeriesHistory:
     """The rows of a series before it fell silent. `starts` and `ends`: the intervals with values; `retrieved`: when
-    these were first retrieved; all (N,) in µs since 1970. `zero_share`: the share of the values that are zero."""
+    these were first retrieved; all (N,) in µs since 1970. `zero_share`: the share of the values that are zero.
+    `observed`: how long the entry had rows by then, within the time that was read."""
 
     starts: Integers
     ends: Integers
     retrieved: Integers
     zero_share: float = 0.0
+    observed: timedelta = timedelta()
+
+
+def is_regular(history: SeriesHistory) -> bool:
+    """Whether the series had values in nearly all of the time in which the entry had rows, a week at least."""
+    import numpy as np
+
+    starts = np.unique(history.starts)
+    if len(starts) < 2 or history.observed < REGULAR_SPAN:
+        return False
+    return len(starts) * _to_timedelta(np.median(np.diff(starts))) >= REGULAR_SHARE * history.observed
 
 
 def longest_pause(entry: Entry, history: SeriesHistory) -> timedelta:

@@ -145,3 +145,18 @@ async def test_files_of_the_future_do_not_stop_the_looks(tmp_path: Path) -> None
     assert after.memory.stamp == TODAY + DAY
     assert after.memory.last_rows["A", "load"].value == TODAY + 23 * HOUR
     assert [series.location for series in after.silent] == ["B", "Z"]
+
+
+async def test_a_series_that_was_renamed_is_not_silent(tmp_path: Path) -> None:
+    """Its alias joins both names; the names that were kept before it was given are made anew."""
+    lake = Lake.open(str(tmp_path))
+    await put(lake, Period(TODAY - 30 * DAY, TODAY - DAY), {"A": until(TODAY), "old": until(TODAY)}, TODAY - DAY)
+    await look(lake, TODAY - DAY)
+    await put(lake, Period(TODAY - DAY, TODAY), {"A": until(TODAY), "new": until(TODAY)}, TODAY)
+    assert [series.location for series in (await look(lake, TODAY)).silent] == ["old", "Z"]
+    alias = {"from": "synthetic/old/load", "to": "synthetic/new/load"}
+    renamed = parse({"apis": [API | {"aliases": [alias]}]}).apis[0]
+    after = await look_at_series(lake, renamed, await load_memory(lake, renamed), TODAY)
+    assert [series.location for series in after.silent] == ["Z"]
+    assert after.memory.last_rows.keys() == {("A", "load"), ("new", "load")}
+    assert after.is_news

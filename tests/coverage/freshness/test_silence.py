@@ -1,6 +1,7 @@
 """How long a series may be without new values, by its own history."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -57,6 +58,19 @@ def test_a_series_that_is_zero_now_and_then_is_not_silent_when_it_is_zero() -> N
     assert is_silent(ENTRY, candidate, never)
     nightly = history([hour for hour in MONTH if 6 <= hour % 24 < 18], [900.0] * 360, 0.5)
     assert not is_silent(ENTRY, candidate, nightly)
+
+
+@pytest.mark.parametrize(
+    ("hours", "observed", "expected"),
+    [(MONTH, 720, True), (range(700, 720), 720, False), (range(50), 51, False), (range(0, 720, 2), 720, True)],
+)
+def test_a_fuel_that_is_burnt_now_and_then_is_not_silent(hours: Sequence[int], observed: int, expected: bool) -> None:
+    """Where no other location has the variable, it must have been there for a week, nearly always."""
+    rows = {("A", "oil"): rows_at(719), ("A", "gas"): rows_at(997)}
+    (candidate,) = candidates_of(rows, 1000)
+    before = replace(history(hours, [900.0] * len(hours)), observed=observed * HOUR)
+    assert is_silent(ENTRY, candidate, before) == expected
+    assert is_silent(ENTRY, replace(candidate, has_peers=True), before)
 
 
 def candidates_of(rows: dict[tuple[str, str], LastRows], hours: int) -> list[Candidate]:
