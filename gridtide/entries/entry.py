@@ -109,8 +109,8 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     auth: Auth | tuple[Auth, ...] = NoAuth()
     tls_ca: Text | None = None
     """A PEM file of certificates that are trusted in addition to the usual ones."""
-    absent: tuple[Annotated[int, Meta(ge=204, le=599)], ...] = ()
-    """HTTP statuses that mean that the upstream has no data for the request."""
+    absent: tuple[Annotated[int, Meta(ge=204, le=599)] | Literal["empty"], ...] = ()
+    """HTTP statuses that mean that the upstream has nothing for the request; `empty` stands for an empty body."""
     compare_clock: bool = True
     """Whether a `Date` header that differs from the local clock means that the local clock is wrong."""
     output_folder: Text

@@ -195,7 +195,8 @@ async def _read_response(
     progress: AnswerProgress,
 ) -> Response:
     content = await _read_body(entry, response, progress)
-    if response.status == 204 or response.status in entry.absent:
+    is_empty = response.status == 200 and len(content) < 10 and not content.strip()
+    if response.status == 204 or response.status in entry.absent or (is_empty and "empty" in entry.absent):
         return Response(b"", retrieved_at, response.content_type, absent=True)
     message = credentials.redacted_message(content) if response.status != 200 else b""
     error = error_of_status(entry, request.label, response.status, response.headers, message)

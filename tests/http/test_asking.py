@@ -341,15 +341,22 @@ async def test_each_limit_of_time_is_named_when_it_is_hit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "keys"), [(204, {}), (404, {"absent": [404]}), (500, {"absent": [204, 500]}), (204, {"absent": [404]})]
+    ("status", "keys"),
+    [
+        (204, {}),
+        (404, {"absent": [404]}),
+        (500, {"absent": [204, 500]}),
+        (204, {"absent": [404]}),
+        (200, {"absent": ["empty"]}),
+    ],
 )
 async def test_what_is_absent_is_an_answer(status: int, keys: dict[str, Any]) -> None:
-    """204, and the statuses in `absent`, are answers without rows and are not retried."""
+    """204, the statuses in `absent` and, where it says so, an empty body are answers without rows, not retried."""
     asked: list[int] = []
 
     async def handler(request: web.Request) -> web.Response:
         asked.append(status)
-        return web.Response(status=status, text=None if status == 204 else "no content found")
+        return web.Response(status=status, text={200: "\n", 204: None}.get(status, "no content found"))
 
     async with serving(handler) as url:
         answer = await fetch(an_entry(url, retries=3, **keys))

@@ -343,3 +343,42 @@ def test_a_column_of_texts_is_recorded_without_a_warning() -> None:
     assert [(skipped.count, skipped.expected) for skipped in page.skipped] == [(2, True)]
     page = read("time,mw,note\n2026-01-10T00:00Z,5,x\n2026-01-10T01:00Z,6,y\n2026-01-10T02:00Z,6,7\n")
     assert [(skipped.count, skipped.expected) for skipped in page.skipped] == [(3, False)]
+
+
+LONG_TABLE = """item,area,t,v
+15MIN,CA ISO,2026-01-10T00:00Z,26723
+5MIN,PG&E,2026-01-10T00:05Z,11530
+"""
+
+
+def test_series_that_nobody_told_apart_are_warned_of() -> None:
+    """Words that differ within a series, at other times, may be series; the warning proposes the keys."""
+    page = read(LONG_TABLE, time="t", value="v")
+    assert [(skipped.count, skipped.expected) for skipped in page.skipped] == [(2, False), (2, False)]
+    assert '"variable": "item" or "location": "item"' in page.skipped[0].example
+    assert read(LONG_TABLE, time="t", value="v", variable="item", location="area").skipped == ()
+
+
+@pytest.mark.parametrize("column", ["quality", "Day", "remark"])
+def test_columns_that_describe_values_are_not_taken_for_series(column: str) -> None:
+    """A quality or a remark may differ from record to record."""
+    body = f"{column},t,v\ngood,2026-01-10T00:00Z,1\nbad,2026-01-10T01:00Z,2\n"
+    assert all(skipped.expected for skipped in read(body, time="t", value="v").skipped)
+
+
+def test_a_proposal_of_values_leaves_ids_out() -> None:
+    """They are proposed as the location, so that the proposal can be applied as it is."""
+    body = "BeginDate,LocationID,LmpTotal\n2024-01-01T13:00:00-05:00,321,33.84\n"
+    with pytest.raises(FormatError, match=r'"value": \["LmpTotal"\], "location": "LocationID"'):
+        read(body)
+    page = read(body, value=["LmpTotal"], location="LocationID")
+    assert page.observations.select(["location", "value"]).to_pylist() == [{"location": "321", "value": 33.84}]
+
+
+def test_a_column_that_was_renamed_is_proposed_under_its_old_variable() -> None:
+    """The proposal reads the table, and the series goes on by its name."""
+    body = "time,System Load (MW),flag\n2026-01-10T00:00Z,5,x\n"
+    with pytest.raises(FormatError, match=r'"value": \{"System Load \(MW\)": "load_mw"\}'):
+        read(body, value="Load MW")
+    page = read(body, value={"System Load (MW)": "load_mw"})
+    assert page.observations["variable"].to_pylist() == ["load_mw"]

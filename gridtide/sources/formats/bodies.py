@@ -139,7 +139,8 @@ def kind_of(entry: str, body: bytes) -> BodyKind:
     pages and empty bodies."""
     start = body[:2000].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
     if not start and not body.removeprefix(BOM).strip():
-        raise UpstreamError(entry, "the body is empty")
+        fix = 'Ask again later; if that is how the upstream says that it has nothing, add "empty" to "absent"'
+        raise UpstreamError(entry, "the body is empty", fix)
     if is_page(start):
         raise UpstreamError(entry, f"the body is a web page, not data: {' '.join(start[:120].split())}")
     if start[:1] in ("{", "["):

@@ -374,7 +374,8 @@ def _after_turning_back(labels: np.ndarray) -> np.ndarray:
 
 def _ambiguous_error(row: int, label: int, count: int, zone: ZoneInfo) -> LabelError:
     moment = EPOCH + timedelta(microseconds=label)
-    happened = f"{moment:%Y-%m-%dT%H:%M} comes twice in {zone.key}, but {count} times in the answer"
+    times = "once" if count == 1 else f"{count} times"
+    happened = f"{moment:%Y-%m-%dT%H:%M} comes twice in {zone.key}, as the clock is set back, but {times} in the answer"
     fix = 'Say which it is with "ambiguous": "first" or "second", or name the column that flags it, or ask for UTC'
     return LabelError(row, happened, fix)
 

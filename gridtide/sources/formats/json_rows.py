@@ -113,7 +113,7 @@ def _walk(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]:
     above: dict[str, Any] = {}
     keys = path.split(".")
     for index, key in enumerate(keys):
-        if isinstance(node, list) and index and node and all(isinstance(element, dict) for element in node):
+        if isinstance(node, list) and node and all(isinstance(element, dict) for element in node):
             return _Nested(node, keys[index:], index), above
         if not isinstance(node, dict) or key not in node:
             raise FormatError(entry, f'records: "{path}" leads nowhere: where "{key}" should be, {_present(node)}')

@@ -206,6 +206,7 @@ class _TableReader:
             repeats.refuse_unnamed_labels(self.entry, self.table, groups, [*self._used, *columns], columns, timing)
             if self.entry.conflict in ("first", "last"):  # else the core counts them, names the day and stores neither
                 dropped = repeats.choose_values(self.entry, self.table, groups, columns, timing, self.skipped)
+        repeats.note_unnamed_labels(self.entry, self.table, series, [*self._used, *columns], self.skipped)
         repeats.refuse_overlaps(self.entry, self.table, series, timing, is_live)
         return self._observations(_Rows(timing, is_live, locations_by_row, names, published, dropped))
 
@@ -256,8 +257,10 @@ class _TableReader:
         """Returns the count of the cells of the records `rows` (rows,), which are not stored, with the first as
         example."""
         first_row = int(np.flatnonzero(rows)[0])
-        cells = self.table.read([value.column for value in self.values[:5]])
-        example = ", ".join(str(column[first_row].as_py()) for column in cells.values())
+        cells = self.table.read([*self.entry.time, *(value.column for value in self.values[:5])])
+        texts = {name: column[first_row].as_py() for name, column in cells.items()}
+        written = [f"{name} {text!r:.60}" for name, text in texts.items() if text]
+        example = ", ".join(written) or "no time and no value"
         present_count, offset = 0, 0
         for piece in self._pieces():
             for column in piece.values():

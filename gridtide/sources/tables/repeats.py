@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from gridtide.errors import FormatError
 from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CellColumns, CellTable, factorised
 from gridtide.sources.formats.clocks import NUMBERED, TIME_OF_DAY
 from gridtide.sources.formats.numbers import read_numbers
-from gridtide.sources.tables.timing import Timing, show_moment
+from gridtide.sources.tables.series import NO_NUMBERS
+from gridtide.sources.tables.timing import FLAG_WORDS, Timing, show_moment
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
@@ -87,6 +89,36 @@ def refuse_unnamed_labels(
             fix = " or ".join(_naming(entry, table, key, column) for key in keys)
             happened = f"records of one series and time, as at {moment}, differ in {column}: {first!r} and {second!r}"
             raise FormatError(entry.name, happened, f"Say what it names: {fix}")
+
+
+NO_LABELS = re.compile(
+    r"(?i)quality|flag|status|note|remark|comment|revision|version|day|date|time|hour|holiday|unit|season|dst"
+)
+"""Names of columns of texts that describe a value without making another series of it."""
+
+
+def note_unnamed_labels(
+    entry: Entry, table: CellTable, series: np.ndarray, used: Sequence[str], skipped: list[Skipped]
+) -> None:
+    """Adds to `skipped` the columns of texts that no key names, but whose few words differ within one of the `series`
+    (rows,), which may be several series. Only the first piece of a large table is looked at."""
+    columns = [name for name in table.own if name not in used and not NO_LABELS.search(name)]
+    beginning = next(iter(table.pieces(columns, entry.numbers)), {}) if columns else {}
+    for name, column in beginning.items():
+        if pa.types.is_floating(column.type):
+            continue
+        codes, texts = factorised(column)
+        words = [text for text in texts if text and re.search(r"[^\W\d_]{2}", text)]
+        is_label = len(texts) == len(words) > 1 and (len(words) * 2 <= len(codes) or len(codes) <= 4)
+        rows = len(codes)
+        pairs = np.unique(np.stack([series[:rows], codes]), axis=1).shape[1] if is_label else 0
+        if pairs <= len(np.unique(series[:rows])) or {word.strip().lower() for word in words} <= FLAG_WORDS.keys():
+            continue
+        skipped[:] = [item for item in skipped if item.reason != NO_NUMBERS.format(name)]
+        keys = [key for key in ("variable", "location") if key != "variable" or entry.variable is None]
+        fix = " or ".join(_naming(entry, table, key, name) for key in keys)
+        example = f"{words[0]!r:.60} and {words[1]!r:.60}; to keep them apart add {fix}"
+        skipped.append(Skipped(f"cells of {name}, which no key names and which differ within a series", rows, example))
 
 
 def _naming(entry: Entry, table: CellTable, key: str, column: str) -> str:

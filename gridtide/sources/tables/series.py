@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import json
 import re
@@ -26,6 +27,10 @@ NO_SERIES = re.compile(
     r"(?:^|[\W_])(?i:ids?|ptid|code|zip|lat|lon|lng|latitude|longitude|year|month|day|hour|index|version)$|[a-z]I[dD]$"
 )
 """Names of columns whose numbers are ids, coordinates or parts of times."""
+
+
+NO_NUMBERS = "column {} is not a column of numbers"
+"""Why the cells of a column of texts are not stored."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,25 @@ def _check_present(entry: Entry, table: CellTable, columns: Iterable[str], key: 
     missing = [column for column in columns if column not in table.names]
     if missing:
         happened = f"no record has a column {', '.join(missing)}; the columns are: {', '.join(table.names)}"
-        raise FormatError(entry.name, happened, f'Correct "{key}"')
+        raise FormatError(entry.name, happened, _renamed(entry, table, missing, key) or f'Correct "{key}"')
+
+
+def _renamed(entry: Entry, table: CellTable, missing: Sequence[str], key: str) -> str:
+    """Returns the fix for columns of values that are called otherwise, each by the one name like it; else nothing."""
+    words = {name: set(re.findall(r"\w+", name.lower())) for name in [*table.own, *missing]}
+    alike = {
+        name: [own for own in table.own if own not in entry.value and words[name] and words[name] <= words[own]]
+        or difflib.get_close_matches(name, table.own, cutoff=0.8)
+        for name in missing
+    }
+    if key != "value" or any(len(names) != 1 for names in alike.values()):
+        return ""
+    renamed = {(alike[name][0] if name in alike else name): series for name, series in entry.value.items()}
+    values = {
+        name: series.variable or name_of_variable(old)
+        for (name, series), old in zip(renamed.items(), entry.value, strict=True)
+    }
+    return f'If they were renamed, say what they are: "value": {json.dumps(values, ensure_ascii=False)}'
 
 
 def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: list[Skipped]) -> list[str]:
@@ -143,7 +166,7 @@ def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: li
         )
     skipped += [
         Skipped(
-            f"column {column} is not a column of numbers",
+            NO_NUMBERS.format(column),
             judgement.texts + judgement.numbers,
             f"{judgement.place}: {judgement.example[:60]!r}",
             expected=not judgement.numbers,
@@ -165,7 +188,11 @@ def _choice(numeric: Sequence[str]) -> str:
         hours_setting = {"columns": f"{prefix}{{hour{padding}}}{suffix}", "label": "start" if 0 in numbers else "end"}
         hours_setting |= {"repeated": f"{prefix}25{suffix}"} if 25 in numbers else {}
         return f'If they are the hours of a day, add "hours": {json.dumps(hours_setting, ensure_ascii=False)}'
-    return f'Name those that are: "value": {json.dumps(list(numeric), ensure_ascii=False)}'
+    ids = [column for column in numeric if NO_SERIES.search(column)]
+    series = [column for column in numeric if column not in ids] or list(numeric)
+    places = [column for column in ids if column not in series and re.search(r"(?i)id$|code$", column)]
+    location = f', "location": {json.dumps(places[0], ensure_ascii=False)}' if len(places) == 1 else ""
+    return f'Name those that are: "value": {json.dumps(series, ensure_ascii=False)}{location}'
 
 
 @dataclass

@@ -38,6 +38,7 @@ def records(body: bytes, **keys: Any) -> list[dict[str, str]]:
         (b'{"a": [{"t": 1}, {"t": 2}]}', "a[?t > `1`]", [{"t": "2"}]),
         (b'{"a": [{"k": "x", "b": [{"t": 1}, {"t": 2}]}]}', "a.b", [{"k": "x", "t": "1"}, {"k": "x", "t": "2"}]),
         (b'{"a": [{"t": 0, "b": [{"t": 1}]}]}', "a.b", [{"above.t": "0", "t": "1"}]),
+        (b'[{"data": {"b": [{"t": 1}]}}]', "data.b", [{"t": "1"}]),
     ],
 )
 def test_json_records_are_read_by_path(body: bytes, path: str | None, found_records: list[dict[str, str]]) -> None:
@@ -83,7 +84,7 @@ def test_json_is_read_in_its_layout(body: bytes, keys: dict[str, Any], found_rec
     ("body", "path", "says"),
     [
         (b'{"data": {"rows": []}}', "data.items", 'records: "data.items" leads nowhere: .*"items".* there are rows'),
-        (b'[{"a": 1}]', "data", '"data" should be, there is a list'),
+        (b'[{"a": 1}]', "data", '"data" should be, there are a'),
         (b'{"a": {"b": 1}}', "a.b.c", '"c" should be, there is a number'),
         (b'{"a": "x"}', "a", "holds a text, no objects"),
         (b"[[1, 2]]", None, 'holds a list, no objects.*"layout": "rows", and "header": \\["time", "value"\\]'),
