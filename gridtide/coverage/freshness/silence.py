@@ -35,7 +35,7 @@ REGULAR_SHARE, REGULAR_SPAN = 0.9, timedelta(days=7)
 """A series is regular that had values in this share of at least this time; a fuel that is burnt now and then is not."""
 
 MOST_ZEROS = 0.01
-"""A series with at most this share of zeros is one that is never zero."""
+"""A series with at most this share of zeros counts as never zero."""
 
 
 @dataclass(frozen=True, slots=True)
