@@ -60,7 +60,7 @@ def _pattern(written_text: str) -> None:
     try:
         groups = re.compile(written_text).groups
     except re.error as error:
-        raise ValueError(f'"{written_text}" is no regular expression: {error}') from error
+        raise ValueError(f'"{written_text}" is not a regular expression: {error}') from error
     if groups != 1:
         raise ValueError(f'"{written_text}" needs one group in parentheses, such as "Updated: (.*)"')
 

@@ -46,7 +46,7 @@ def connect_store(uri: str, session: boto3.Session | None, endpoint_url: str | N
         scheme = urlsplit(uri).scheme if "://" in uri else "file"
         if scheme == "file":
             if not make and not _folder_exists(uri):
-                logger.warning("%s: there is no such folder; it is made when something is collected", uri)
+                logger.warning("%s: there is no such folder; it is created when something is collected", uri)
                 return ByteStore(MemoryStore(), uri)
             return ByteStore(LocalStore(uri, mkdir=make), uri)
         if scheme == "memory":

@@ -113,7 +113,7 @@ def _name_schedule(market: str, resource_type: str) -> str:
 
 
 def _name_price(market: str, component: str) -> str:
-    """RTM prices are those of the five-minute dispatch; RTPD prices are those of the fifteen-minute market."""
+    """Returns the variable of a price: RTM is the five-minute dispatch, RTPD the fifteen-minute market."""
     market_names = {"RTM": "five_minute", "RTPD": "fifteen_minute"}
     endings = {"LMP": "", "MCE": "_energy", "MCC": "_congestion", "MCL": "_loss", "MGHG": "_ghg"}
     return f"lmp_{market_names.get(market, _name_market(market))}" + endings.get(component, f"_{snake_case(component)}")
@@ -163,8 +163,8 @@ VALUE_COLUMNS = ("MW", "VALUE", "PRC")
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """OASIS's rate limit and longest request, and the lag and resolution of the report and market; for the outlook a
-    lag by which the file of a day is complete."""
+    """Returns OASIS's rate limit and longest request, and the lag and resolution of the report and market; for the
+    outlook, a lag after which the file of a day is complete."""
     if find_report(url):
         return OUTLOOK_POLICY
     parameters = _read_params(url, params)
@@ -197,7 +197,7 @@ def _find_resolution(report: str, markets: Set[str], execution: str) -> str:
 
 
 def days(entry: Entry) -> ZoneInfo | None:
-    """Local days for the reports of the outlook; OASIS answers any period."""
+    """Returns the zone of the outlook's days, for requests per local day; None for OASIS, which answers any period."""
     return MARKET_ZONE if find_report(entry.url) else None
 
 
@@ -215,7 +215,7 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
 
 
 def scope(entry: Entry) -> Scope:
-    """The parameters; the values between commas count separately."""
+    """Returns the parameters as facets; the values between commas count separately."""
     parameters = _read_params(entry.url, entry.params)
     facets = {
         parameter: setting.split(",") for parameter, setting in parameters.items() if parameter not in _SET_BY_REQUESTS
@@ -224,7 +224,7 @@ def scope(entry: Entry) -> Scope:
 
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
-    """The entry with fewer values of the parameters in its `params`."""
+    """Returns the entry with fewer values of the parameters in its `params`."""
     entry_scope, parameters = scope(entry).values(), _read_params(entry.url, entry.params)
     shorter = {name: values for name, values in part.facets if values != entry_scope[name]}
     if not shorter.keys() <= entry.params.keys():

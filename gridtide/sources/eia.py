@@ -83,7 +83,7 @@ MONITOR_ROUTES = {
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The API key from `EIA_API_KEY`, the documented limits, and the lag of the route."""
+    """Returns the API key from `EIA_API_KEY`, the documented limits, and the lag of the route."""
     lag = {"fuel-type-data": "PT5H", "interchange-data": "PT28H"}.get(_find_route_name(url) or "", "PT2H")
     forecast = _read_facet(params, "type") == ("DF",)
     return {
@@ -117,7 +117,8 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
 
 
 def scope(entry: Entry) -> Scope:
-    """The route, its facets, and the other parameters that matter. A facet that is not named means all values."""
+    """Returns the route, its facets, and the other parameters that affect the answer. A facet that is not named means
+    all values."""
     route_name = _find_route_name(entry.url)
     route = MONITOR_ROUTES.get(route_name or "")
     facets: dict[str, list[str]] = {column: [] for column in (route.columns if route else ())}
@@ -132,7 +133,7 @@ def scope(entry: Entry) -> Scope:
 
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
-    """The entry with fewer values of the facets in its `params`."""
+    """Returns the entry with fewer values of the facets in its `params`."""
     entry_scope = scope(entry).values()
     shorter = {name: values for name, values in part.facets if values != entry_scope[name]}
     params = {key: value for key, value in entry.params.items() if _find_facet(key) not in shorter}

@@ -37,7 +37,7 @@ PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}")
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Few concurrent requests, as nothing is known about the upstream."""
+    """Returns few concurrent requests, as nothing is known about the upstream."""
     return {"concurrency": 2}
 
 
@@ -54,7 +54,7 @@ def days(entry: Entry) -> ZoneInfo | None:
 
 
 def scope(entry: Entry) -> Scope:
-    """Each parameter, and the value columns; no named columns mean all of them."""
+    """Returns each parameter and the value columns as facets; no named columns mean all of them."""
     entry_scope = describe_scope(entry)
     columns = describe_columns(entry) or [ANY]
     if not _has_plain_columns(entry) and entry.value:
@@ -63,8 +63,8 @@ def scope(entry: Entry) -> Scope:
 
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
-    """The entry with fewer values of one list in `params`, or with fewer value columns. If two lists got shorter, it is
-    unknown how their values belong together."""
+    """Returns the entry with fewer values of one list in `params`, or with fewer value columns. If two lists are
+    shorter, it is unknown which of their values belong together."""
     entry_scope = scope(entry).values()
     shorter = [name for name, values in part.facets if values != entry_scope[name]]
     if shorter == ["value"]:

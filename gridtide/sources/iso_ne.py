@@ -53,8 +53,8 @@ ColumnValues = Mapping[str, Any]
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Basic authentication, 5 requests per second (no limit is documented, but 429 occurs), and the policy of the
-    resource."""
+    """Returns basic authentication, 5 requests per second (no limit is documented, but 429 occurs), and the policy of
+    the resource."""
     product = _find_product(url)
     return {
         "auth": {"kind": "basic", "username_env": "ISO_NE_USERNAME", "password_env": "ISO_NE_PASSWORD"},
@@ -74,12 +74,13 @@ def takes_period(entry: Entry) -> bool:
 
 
 def days(entry: Entry) -> ZoneInfo:
-    """Operating days, in `America/New_York`."""
+    """Returns the zone of operating days, `America/New_York`."""
     return ZONE
 
 
 def due_period(entry: Entry, now: datetime) -> Period | None:
-    """None for a URL with `/current`, which is requested unchanged; its days are for backfills."""
+    """Returns the last `reread` until what is due, or None for a URL with `/current`, which is requested unchanged; its
+    days are for backfills."""
     from gridtide.observations.availability import find_due_end
 
     if _CURRENT.search(urlsplit(entry.url).path) or not takes_period(entry):
@@ -103,7 +104,7 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
 
 
 def scope(entry: Entry) -> Scope:
-    """The resource, and the locations that are requested one by one."""
+    """Returns the resource, and the locations that are requested one by one."""
     parts = urlsplit(entry.url)
     resource = _CURRENT.sub("", re.sub(r"/location/[^/.]+", "", parts.path)).removesuffix(".json").strip("/")
     parameters = {name: split_values(value) for name, value in read_parameters(entry).items()}
@@ -111,7 +112,7 @@ def scope(entry: Entry) -> Scope:
 
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
-    """One entry for each location of `part`, if `entry` requests locations one by one."""
+    """Returns one entry for each location of `part`, if `entry` requests locations one by one."""
     entry_scope, values = scope(entry).values(), part.values()
     if any(values[name] != entry_scope[name] for name in entry_scope if name != "location"):
         return ()
@@ -226,7 +227,7 @@ def _identify_product(document: Any, entry: Entry) -> Product | None:
     roots = ", ".join(dict.fromkeys(product.roots[0] for product in PRODUCTS))
     raise FormatError(
         entry.name,
-        f"the answer holds {', '.join(sorted(root_keys)) or 'no object'}, which is no resource that Gridtide reads",
+        f"the answer holds {', '.join(sorted(root_keys)) or 'no object'}, which is not a resource that Gridtide reads",
         f'Ask a resource that answers with one of {roots}; or keep bodies only, with "format": "json"',
     )
 

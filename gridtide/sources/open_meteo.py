@@ -53,8 +53,8 @@ LONGEST_SPAN = timedelta(days=365)
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The customers' key from `OPEN_METEO_API_KEY`, and the documented limits. The archive lags five days and is
-    revised for some days more."""
+    """Returns the customers' key from `OPEN_METEO_API_KEY`, and the documented limits. The archive lags five days and
+    is revised for some more days."""
     customer = (urlsplit(url).hostname or "").startswith("customer-")
     api_key = {"kind": "api_key", "env": "OPEN_METEO_API_KEY", "in": "query", "name": "apikey"}
     return {
@@ -103,13 +103,13 @@ def requested_wait(message: str, now: datetime) -> float | None:
 
 
 def days(entry: Entry) -> ZoneInfo:
-    """Days of GMT."""
+    """Returns GMT: requests are per day of GMT."""
     return GMT
 
 
 def scope(entry: Entry) -> Scope:
-    """The locations by name, the hourly variables, and the other parameters, each as one choice, because the names of
-    variables depend on the list of models."""
+    """Returns the locations by name, the hourly variables, and the other parameters, each as one choice, because the
+    names of variables depend on the list of models."""
     parameters = _read_params(entry)
     hourly = parameters.pop("hourly", "").split(",")
     places = _list_places(entry)
@@ -120,7 +120,7 @@ def scope(entry: Entry) -> Scope:
 
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
-    """The entry with fewer of the locations or variables in its `params`."""
+    """Returns the entry with fewer of the locations or variables in its `params`."""
     entry_scope, values = scope(entry).values(), part.values()
     shorter = {name for name in entry_scope if values[name] != entry_scope[name]}
     if not shorter <= {"place", "hourly"}:

@@ -34,12 +34,12 @@ COMPONENTS = {"": "total", "_energy": "energy", "_congestion": "congestion", "_l
 
 
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Hourly values that are available immediately; there is no raw body to store."""
+    """Returns the policy of hourly values that are available immediately; there is no raw body to store."""
     return {"resolution": "PT1H", "available": {"lag": "PT0S"}, "reread": "P1D", "chunk": "P365D", "raw": False}
 
 
 def scope(entry: Entry) -> Scope:
-    """The authorities, the variables, and the seed. No named variables mean all of them."""
+    """Returns the authorities, the variables and the seed. No named variables mean all of them."""
     return build_scope(
         entry,
         {
@@ -51,7 +51,7 @@ def scope(entry: Entry) -> Scope:
 
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
-    """The entry with fewer authorities or variables."""
+    """Returns the entry with fewer authorities or variables."""
     entry_scope = scope(entry).values()
     shorter = {name: values for name, values in part.facets if values != entry_scope[name]}
     return [narrow_params(entry, shorter)] if shorter.keys() <= {"authority", "variables"} else ()
@@ -127,7 +127,7 @@ SeriesSimulator = Callable[["Grid", "Authority", "Times", "np.timedelta64"], Ite
 def _simulate_energy(
     grid: Grid, authority: Authority, starts: Times, interval_length: np.timedelta64
 ) -> Iterator[SimulatedSeries]:
-    """Demand, generation and interchange in MWh, load in MW, as the grid is in the intervals' middles."""
+    """Yields demand, generation and interchange in MWh and load in MW, simulated at the middle of each interval."""
     from gridtide.simulation import HOUR_STEP
 
     state, ends, hours = (

@@ -34,6 +34,7 @@ from gridtide.simulation import (
     Grid,
     GridState,
     Market,
+    Price,
     Times,
     Values,
     find_utc_offset,
@@ -223,16 +224,23 @@ def _make_prices(market: Market, step: timedelta) -> RowMaker:
     def rows(question: Question, begins: Times, locations: Sequence[str]) -> dict[str, list[ReportRecord]]:
         nodes = list(locations) or list(LOCATIONS)
         prices = question.grid.price_nodes(CODE, nodes, begins + np.timedelta64(step // 2, "s"), market)
-        names = ("LmpTotal", "EnergyComponent", "CongestionComponent", "LossComponent")
-        return {
-            node: [
-                {"Location": _name_location(node), **dict(zip(names, map(write_number, parts), strict=True))}
-                for parts in zip(*(part.tolist() for part in (p.total, p.energy, p.congestion, p.loss)), strict=True)
-            ]
-            for node, p in prices.items()
-        }
+        return {node: _list_prices(node, price) for node, price in prices.items()}
 
     return rows
+
+
+def _list_prices(node: str, price: Price) -> list[ReportRecord]:
+    """Returns a record for each value of `price`, the price at `node`."""
+    columns = {
+        "LmpTotal": price.total,
+        "EnergyComponent": price.energy,
+        "CongestionComponent": price.congestion,
+        "LossComponent": price.loss,
+    }
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    return [
+        {"Location": _name_location(node), **dict(zip(columns, map(write_number, row), strict=True))} for row in rows
+    ]
 
 
 def _make_load(question: Question, begins: Times, locations: Sequence[str]) -> dict[str, list[ReportRecord]]:
