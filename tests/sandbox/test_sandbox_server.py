@@ -278,8 +278,9 @@ def test_redirect_changes_where_and_how_fast_and_nothing_else():
         assert after.url.split("/", 3)[3] == before.url.split("/", 3)[3]
         same = {"url", "auth", "rate_limit"}
         assert msgspec.structs.replace(after, **{key: getattr(before, key) for key in same}) == before
-    limits = {entry.source: entry.rate_limit.rates for entry in moved.apis if entry.rate_limit}
+    limits = {entry.rate_limit.name: entry.rate_limit.rates for entry in moved.apis if entry.rate_limit}
     assert limits["caiso"] == (f"1/{5 / SPEED:g}second",)
+    assert limits["caiso_outlook"] == (f"1/{1 / SPEED:g}second",)
     assert limits["eia"] == (f"5/{1 / SPEED:g}second", f"9000/{3600 / SPEED:g}second")
     kinds = {entry.source: type(entry.auth) for entry in moved.apis}
     assert kinds == {"iso_ne": BasicAuth, "eia": KeyAuth, "caiso": NoAuth, "open_meteo": NoAuth, "synthetic": NoAuth}
