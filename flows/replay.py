@@ -10,7 +10,7 @@ raw/<collection> ─► parse ─► the same content ─► nothing is written
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -40,8 +40,8 @@ from gridtide.lake import File, Lake
 from gridtide.periods import Period
 from tasks.lake import open_lake
 
-Files = dict[tuple[datetime, Period | None], list[File]]
-"""Files by stamp and period."""
+Files = dict[datetime, list[File]]
+"""Files by stamp."""
 
 COUNTS = ("unchanged", "rewritten", "interrupted", "failed", "rows")
 """The counts in a result of the report."""
@@ -169,15 +169,16 @@ async def _replay_collection(
     `readings` are the files that were written from its bodies before.
     """
     try:
-        bodies = await open_replay(lake, collection, collections)
+        partly = any(file.period != collection.period for file in readings)
+        bodies = await open_replay(lake, collection, collections, partly=partly)
         superseded_before = {file.path: file for file in readings if file.superseded_at}
         collected = await _store_reading(lake, entry, collection, bodies, superseded_before)
-        superseded = await _supersede_readings(lake, collected.file, readings, bodies.moments)
+        superseded = await _supersede_readings(lake, collected.files, readings, bodies.moments)
         result["rewritten" if collected.created or superseded else "unchanged"] += 1
         result["superseded"] += superseded
         if collected.created and collected.file:
             result["rows"] += collected.rows
-            result["files"].append(collected.file)
+            result["files"] += collected.files
     except GridtideError as error:
         if isinstance(error, NotKeptError) and not readings:
             result["interrupted"] += 1
@@ -198,20 +199,20 @@ async def _store_reading(
     stamp = collection.stamp
     while True:
         collected = await collect(_without_raw(entry), lake=lake, http=bodies, stamp=stamp, period=collection.period)
-        superseded_file = superseded.get(collected.file or "")
-        if superseded_file is None:
+        superseded_stamps = [superseded[path].stamp for path in collected.files if path in superseded]
+        if not superseded_stamps:
             return collected
-        stamp = superseded_file.stamp + timedelta(seconds=1)
+        stamp = max(superseded_stamps) + timedelta(seconds=1)
 
 
 async def _supersede_readings(
-    lake: Lake, current: str | None, readings: list[File], moments: set[datetime]
+    lake: Lake, current: Collection[str], readings: list[File], moments: set[datetime]
 ) -> list[str]:
-    """Mark as superseded by the file `current` those `readings` whose rows were all retrieved at `moments`, the times
+    """Mark as superseded by the files `current` those `readings` whose rows were all retrieved at `moments`, the times
     of the bodies of `current`; returns their paths."""
     superseded = []
     for file in readings:
-        if file.path != current and not file.superseded_at and await _read_retrievals(lake, file.path) <= moments:
+        if file.path not in current and not file.superseded_at and await _read_retrievals(lake, file.path) <= moments:
             await lake.supersede(file.path)
             superseded.append(file.path)
     return superseded
@@ -226,18 +227,27 @@ async def _list_files(lake: Lake, entry: Entry) -> Files:
     """The files of `entry` before the replay, including superseded ones."""
     files: Files = defaultdict(list)
     for file in await lake.files(entry.output_folder, entry.file_prefix, superseded=True):
-        files[file.stamp, file.period].append(file)
+        files[file.stamp].append(file)
     return files
 
 
 def _find_readings(files: Files, collection: KeptCollection) -> list[File]:
-    """The `files` that may have been written from the bodies of `collection`: that of its stamp, and those of the
-    following seconds without a gap, which earlier replays may have written."""
+    """The `files` that may have been written from the bodies of `collection`: those of its stamp, and those of the
+    following seconds without a gap, which earlier replays may have written.
+
+    Of a collection that was answered in part, there is a file for each part of its period.
+    """
     readings, stamp = [], collection.stamp
-    while at_stamp := files.get((stamp, collection.period)):
+    while at_stamp := [file for file in files.get(stamp, ()) if _is_part(file.period, collection.period)]:
         readings += at_stamp
         stamp += timedelta(seconds=1)
     return readings
+
+
+def _is_part(period: Period | None, whole: Period | None) -> bool:
+    if period is None or whole is None:
+        return period is whole
+    return whole.start <= period.start and period.end <= whole.end
 
 
 def _without_raw(entry: Entry) -> Entry:

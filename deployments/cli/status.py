@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from gridtide.coverage.picture import Coverage
 from gridtide.coverage.scopes import Part, describe_scopes, find_unanswered, read_answers
 from gridtide.entries.entry import Entry
 from gridtide.errors import StorageError
-from gridtide.lake import Lake, Metadata, soundness
+from gridtide.lake import File, Lake, Metadata, soundness
 from gridtide.lake.moved_files import find_moved
 from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.availability import find_due_end
@@ -76,6 +76,8 @@ class EntryStatus:
     scopes: tuple[str, ...] = ()
     moved: tuple[str, ...] = ()
     series: tuple[SeriesStatus, ...] = ()
+    absent: tuple[Period, ...] = ()
+    """The covered periods for which the upstream has nothing, as its status said."""
 
     @property
     def coverage(self) -> Coverage | None:
@@ -102,6 +104,7 @@ class EntryStatus:
             "scopes": list(self.scopes),
             "moved": list(self.moved),
             "series": [series.as_dict() for series in self.series],
+            "absent": [_bounds(period) for period in self.absent],
         }
 
 
@@ -163,7 +166,19 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime, entries: S
         answered=answered,
         scopes=tuple(scopes),
         moved=tuple(moved),
+        absent=_find_absent(files, by_path),
     )
+
+
+def _find_absent(files: Sequence[File], by_path: Mapping[str, Metadata | StorageError | None]) -> tuple[Period, ...]:
+    """The periods for which the upstream has nothing, as the newest file about each of them says."""
+    absent: list[Period] = []
+    for file in files:  # by stamp
+        metadata = by_path[file.path]
+        if file.period and isinstance(metadata, Metadata):
+            absent = [part for period in absent for part in missing(period, [file.period])]
+            absent += metadata.absent
+    return tuple(union(absent))
 
 
 def status_table(statuses: Sequence[EntryStatus]) -> Table:
@@ -179,6 +194,7 @@ def status_table(statuses: Sequence[EntryStatus]) -> Table:
             or _describe_first(status.scopes)
             or _describe_first(status.moved)
             or _describe_silence(status)
+            or _describe_absent(status)
             or status.last
             or "no files yet",
         )
@@ -217,6 +233,15 @@ def _describe_silence(status: EntryStatus) -> str:
     name = "/".join(filter(None, (silent[0].location, silent[0].variable)))
     more = f" (and {len(silent) - 1} more, see --json)" if len(silent) > 1 else ""
     return f"no new values of {name} {since}{more}"
+
+
+def _describe_absent(status: EntryStatus) -> str:
+    """How much of the covered periods the upstream has nothing for, and when."""
+    if not status.absent:
+        return ""
+    duration = describe_duration(sum((period.duration for period in status.absent), timedelta()))
+    parts = _describe_first([str(period) for period in status.absent])
+    return f"{status.last}; the upstream has nothing for {duration}: {parts}"
 
 
 def _bounds(period: Period) -> list[str]:

@@ -111,7 +111,8 @@ def summarize_entry(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[
     """The result of the entry of `plan` in a report: `name`, the number of missing `chunks`, of `collected` and of
     `failed` ones, `rows`, `bytes`, `reused` (pages that an interrupted run stored), `files`, `covered` (the duration
     that the lake covered before, as text), `skipped` (why nothing was requested, or null), `skipped_records` (contents
-    of answers that are not stored: `reason`, `count` and one `example` each), `warnings` and `errors` (lists of
+    of answers that are not stored: `reason`, `count` and one `example` each), `absent` (the periods for which the
+    upstream has nothing, as its status says), `warnings` and `errors` (lists of
     `period: text`), `missing` (the periods that are due and still not in the lake)."""
     entry = plan.entry
     entry_outcomes = [outcome for outcome in outcomes if outcome.entry.name == entry.name]
@@ -128,6 +129,7 @@ def summarize_entry(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[
         "covered": describe_duration(plan.covered) if plan.covered else "nothing",
         "skipped": plan.skipped,
         "skipped_records": [record.as_dict() for record in skipped],
+        "absent": [period for result in results for period in result["absent"]],
         "warnings": [*plan.warnings, *_list_warnings(results)],
         "errors": [f"{period}: {reason}" for outcome in entry_outcomes for period, reason in outcome.failures.items()],
         "missing": [str(period) for period in coverages[entry.name].missing] if entry.name in coverages else [],

@@ -154,7 +154,8 @@ def choose_error(outcomes: Sequence[Outcome]) -> type[RunError]:
 def summarize_collection(outcome: Outcome) -> dict[str, Any]:
     """The result of one collection: `name`, `period`, `file`, `files`, `rows`, `bytes`, `upload_status`, `error`,
     `from_cache`, `reused` pages, `warnings`, `skipped` (contents of the answer that are not stored: `reason`, `count`
-    and one `example` each) and `stages` with seconds and peak memory (MB).
+    and one `example` each), `absent` (the periods for which the upstream has nothing, as its status says) and `stages`
+    with seconds and peak memory (MB).
 
     If only parts of the period were answered, there is an `error` and there may be several files. `upload_status` is
     `success`, `failed`, or `skipped` if there was nothing to write.
@@ -173,6 +174,7 @@ def summarize_collection(outcome: Outcome) -> dict[str, Any]:
         "reused": collected.get("reused", 0),
         "warnings": collected.get("warnings", []),
         "skipped": collected.get("skipped", []),
+        "absent": collected.get("absent", []),
         "stages": collected.get("stages", {}),
     }
 

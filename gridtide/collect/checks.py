@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from gridtide.collect.holes import Hole, count_skipped, parts_of_rows
 from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, GridtideError, IncompleteError
-from gridtide.periods import Period, missing
+from gridtide.periods import Period, missing, union
 from gridtide.sources.contract import Page, Request, Skipped
 from gridtide.sources.registry import scope_of
 
@@ -87,7 +87,7 @@ class PageChecks:
         self.repeats: Counter[Period | None] = Counter()
         self.totals: dict[Period | None, set[int]] = {}
         self.elsewhere: dict[Period, bool] = {}
-        self.absent: list[str] = []
+        self.absent: list[Request] = []
         self.warnings: list[str] = []
 
     def __enter__(self) -> PageChecks:
@@ -105,7 +105,7 @@ class PageChecks:
             self._append_rows(root, request, settle_page(Page(piece, 0), self.entry, request, self.period))
         self.skipped += page.skipped  # complete once all pieces are read
         if parsed.absent:
-            self.absent.append(request.label or "the snapshot")
+            self.absent.append(request)
         self.received[request.period] += page.received
         if page.total is not None:
             self.totals.setdefault(request.period, set()).add(page.total)
@@ -148,7 +148,8 @@ class PageChecks:
         if repeated:
             self.warnings.append(f"{repeated} exact duplicates collapsed")
         if self.absent:
-            named_labels = ", ".join(self.absent[:ABSENT_NAMED]) + ", …" * (len(self.absent) > ABSENT_NAMED)
+            labels = [request.label or "the snapshot" for request in self.absent]
+            named_labels = ", ".join(labels[:ABSENT_NAMED]) + ", …" * (len(labels) > ABSENT_NAMED)
             self.warnings.append(f"the upstream has nothing, by its status, for {named_labels}")
         for period, is_elsewhere in self.elsewhere.items():
             if is_elsewhere:
@@ -168,9 +169,22 @@ class PageChecks:
         self._check_expected()
         if self.period is not None and not self.holes and not self.draft.rows:
             self.warnings.append(EMPTY_ANSWER)
+        records = [skipped.as_dict() for skipped in self.skipped]
         for draft in self.drafts:
-            draft.provenance = replace(draft.provenance, skipped=[skipped.as_dict() for skipped in self.skipped])
+            whole = draft.provenance.period
+            absent = [part.clip(whole) for part in self.absent_periods() if whole and part.overlaps(whole)]
+            draft.provenance = replace(draft.provenance, skipped=records, absent=absent)
         return self.drafts
+
+    def absent_periods(self) -> list[Period]:
+        """Returns the parts of the period for which the upstream has nothing, as its status says, and no other request
+        of theirs has either."""
+        if self.period is None:
+            return []
+        present = [part.request.period for part in self.slices if part.rows and part.request.period]
+        absent = [request.period for request in self.absent if request.period]
+        parts = [part for period in union(absent) for part in missing(period, present)]
+        return [part.clip(self.period) for part in parts if part.overlaps(self.period)]
 
     def _warn_of_changed_series(self) -> None:
         """Warns of series that begin or end within the settled part of the period; later values may still come."""

@@ -53,6 +53,8 @@ class Collected:
     answered: tuple[Period, ...] = ()
     holes: tuple[Hole, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    absent: tuple[Period, ...] = ()
+    """The parts that count as answered although the upstream has nothing for them."""
 
     @classmethod
     def of_nothing(cls, entry: str, holes: tuple[Hole, ...]) -> Collected:
@@ -79,6 +81,7 @@ class Collected:
             "answered": [str(part) for part in self.answered],
             "holes": [hole.as_dict() for hole in self.holes],
             "skipped": [skipped_item.as_dict() for skipped_item in self.skipped],
+            "absent": [str(part) for part in self.absent],
             "created": self.created,
             "requests": self.requests,
             "retries": self.retries,
@@ -121,6 +124,7 @@ def merge_collected(collections: Sequence[Collected]) -> Collected:
         tuple(answered),
         holes,
         tuple(count_skipped(skipped_item for collection in collections for skipped_item in collection.skipped)),
+        tuple(union(period for collection in collections for period in collection.absent)),
     )
 
 

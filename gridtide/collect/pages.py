@@ -232,6 +232,7 @@ class PageCollector:
             answered,
             holes,
             tuple(checks.skipped) if checks else (),
+            tuple(checks.absent_periods()) if checks else (),
         )
 
     @contextmanager

@@ -19,7 +19,7 @@ from gridtide.collect.raw_bodies import (
     question_hash,
 )
 from gridtide.entries.entry import Entry
-from gridtide.errors import GridtideError, StorageError
+from gridtide.errors import GridtideError, IncompleteError, StorageError
 from gridtide.http.client import Response
 from gridtide.lake import Lake
 from gridtide.periods import Period
@@ -41,10 +41,12 @@ class Fetcher(Protocol):
         ...
 
 
-async def open_replay(lake: Lake, collection: KeptCollection, among: Iterable[KeptCollection]) -> Replayed:
+async def open_replay(
+    lake: Lake, collection: KeptCollection, among: Iterable[KeptCollection], *, partly: bool = False
+) -> Replayed:
     """Returns a fetcher that answers the requests of `collection`, also from earlier collections `among` the entry's
-    that it resumed from."""
-    return Replayed(lake, await list_answers(lake, [*_find_earlier(among, collection), collection]))
+    that it resumed from. If the collection was `partly` answered, a missing body fails its request alone."""
+    return Replayed(lake, await list_answers(lake, [*_find_earlier(among, collection), collection]), partly=partly)
 
 
 async def open_resumed(
@@ -82,17 +84,20 @@ class Resumed:
 
 
 class Replayed:
-    """Answers only from kept bodies; `moments` are the times at which the bodies it returned were requested."""
+    """Answers only from kept bodies; `moments` are the times at which the bodies it returned were requested. Of a
+    collection that was `partly` answered, the requests that failed have no body."""
 
-    def __init__(self, lake: Lake, answers: Mapping[str, str]) -> None:
-        self._lake, self._answers = lake, answers
+    def __init__(self, lake: Lake, answers: Mapping[str, str], *, partly: bool = False) -> None:
+        self._lake, self._answers, self._partly = lake, answers, partly
         self.moments: set[datetime] = set()
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
-        """Returns what `read` makes of the kept body; raises `NotKeptError` if there is none."""
+        """Returns what `read` makes of the kept body; raises `NotKeptError` if there is none, `IncompleteError` if the
+        collection was answered in part."""
         path = self._answers.get(question_hash(request))
         if path is None:
-            raise await self._missing(entry, request)
+            error = await self._missing(entry, request)
+            raise IncompleteError(error.subject, error.happened, error.fix) if self._partly else error
         _, answer = await self._open(entry, path)
         self.moments.add(answer.retrieved_at)
         return await read(answer)

@@ -11,9 +11,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from deployments.cli.status import read_status
+from deployments.cli.status import _describe_absent, read_status
 from flows.backfill import backfill
 from flows.monitor import monitor
+from flows.replay import replay
 from flows.run.report import RunError
 from gridtide import curated
 from gridtide.config.loading import parse
@@ -115,3 +116,31 @@ async def test_a_worker_of_a_cluster_asks_again_for_the_open_days_alone(tmp_path
     assert Counter(files.requests) == Counter({(WEEK.start + n * DAY).date(): 1 + (n == 3) for n in range(7)})
     table = await curated.read(Lake.open(str(tmp_path)), [entry], WEEK.start, WEEK.end)
     assert table.num_rows == len(set(table["interval_start"].to_pylist())) == 7 * 24
+
+
+async def test_a_day_without_data_is_covered_and_named_and_a_replay_repeats_the_run(tmp_path: Path) -> None:
+    """A status that means nothing covers its day, which report and status name; with a failed day beside it, a replay
+    finds what the run stored, and changes nothing."""
+    files = DailyFiles()
+    absent = Period(TODAY - 6 * DAY, TODAY - 5 * DAY)
+    files.faults = {absent.start.date(): "absent", BAD.start.date(): "outage"}
+    app = web.Application()
+    app.router.add_get("/{day}.csv", files.answer)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/")) + "{start:%Y-%m-%d}.csv"
+        api = {"name": "load", "url": url, "output_folder": "load", "time": "time", "chunk": "P7D", "retries": 1}
+        config = {"lake": str(tmp_path), "task_retries": {"count": 0}, "apis": [{**api, "absent": [404]}]}
+        with pytest.raises(RunError) as raised:
+            await backfill(WEEK.start, WEEK.end, config=config)
+    [result] = raised.value.report["results"]
+    assert (result["absent"], result["missing"]) == ([str(absent)], [str(BAD)])
+    lake, [entry] = Lake.open(str(tmp_path)), parse(config).apis
+    [status] = await read_status([entry], lake, datetime.now(UTC))
+    assert (status.absent, [failure.period for failure in status.failed]) == ((absent,), [BAD])
+    assert f"the upstream has nothing for 1 day: {absent}" in _describe_absent(status)
+
+    before = {file.path: file.stamp for file in await lake.files("load", "load")}
+    report = await replay(config=config)
+    summary = report["summary"]
+    assert (summary["unchanged"], summary["failed"], summary["interrupted"]) == (1, 0, 0)
+    assert {file.path: file.stamp for file in await lake.files("load", "load")} == before

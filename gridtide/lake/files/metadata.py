@@ -32,6 +32,8 @@ class Provenance:
     """What the response contained and the file does not: `reason`, `count` and one `example` each."""
     scope: str = ""
     """What was requested, apart from the period, as `entries.scope` writes it."""
+    absent: Sequence[Period] = ()
+    """The parts of the period for which the upstream has nothing, as its status says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Metadata:
     series: str = ""
     """The file's series, as `observations.series_days.encode_series` writes them; empty for a body, and for a file of
     an older version."""
+    absent: Sequence[Period] = ()
+    """The parts of the period for which the upstream has nothing, as its status says."""
 
     @classmethod
     def now(cls, provenance: Provenance, rows: int, content_hash: str, series: str = "") -> Metadata:
@@ -71,6 +75,7 @@ class Metadata:
             skipped=tuple(provenance.skipped),
             scope=provenance.scope,
             series=series,
+            absent=tuple(provenance.absent),
         )
 
     def as_footer(self) -> dict[str, str]:
@@ -96,7 +101,7 @@ class Metadata:
         """Returns each field as text."""
         texts = {
             "entry": self.entry,
-            "period": f"{self.period.start.isoformat()}/{self.period.end.isoformat()}" if self.period else "",
+            "period": _write_period(self.period) if self.period else "",
             "fingerprint": self.fingerprint,
             "rows": str(self.rows),
             "content_hash": self.content_hash,
@@ -105,16 +110,16 @@ class Metadata:
         }
         texts |= {"scope": self.scope} if self.scope else {}
         texts |= {"series": self.series} if self.series else {}
+        texts |= {"absent": json.dumps([_write_period(period) for period in self.absent])} if self.absent else {}
         return texts | ({"skipped": json.dumps(list(self.skipped))} if self.skipped else {})
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, str]) -> Metadata:
         """Parses the output of `as_texts`; raises `ValueError` if a field is missing or cannot be read."""
         try:
-            start, _, end = texts["period"].partition("/")
             return cls(
                 texts["entry"],
-                Period(datetime.fromisoformat(start), datetime.fromisoformat(end)) if start else None,
+                _read_period(texts["period"]) if texts["period"] else None,
                 texts["fingerprint"],
                 int(texts["rows"]),
                 texts["content_hash"],
@@ -124,11 +129,21 @@ class Metadata:
                 tuple(json.loads(texts.get("skipped", "[]"))),
                 scope=texts.get("scope", ""),
                 series=texts.get("series", ""),
+                absent=tuple(_read_period(text) for text in json.loads(texts.get("absent", "[]"))),
             )
         except KeyError as error:
             raise ValueError(f"no metadata of a lake file: nothing says its {error.args[0]}") from error
         except (TypeError, AttributeError) as error:
             raise ValueError(f"no metadata of a lake file: {error}") from error
+
+
+def _write_period(period: Period) -> str:
+    return f"{period.start.isoformat()}/{period.end.isoformat()}"
+
+
+def _read_period(text: str) -> Period:
+    start, _, end = text.partition("/")
+    return Period(datetime.fromisoformat(start), datetime.fromisoformat(end))
 
 
 def verify_sidecar(sidecar: bytes, body: Any) -> None:
