@@ -33,6 +33,9 @@ EMPTY_ANSWER = (
 ABSENT_NAMED = 5
 """The number of requests without data that a warning names."""
 
+REPEATED = "exact duplicates of other rows"
+"""Why the second of two equal rows is not stored."""
+
 CONFLICT_FIX = 'Choose with "conflict": "first" or "last"'
 
 
@@ -47,6 +50,7 @@ class ParsedPage:
     page: Page
     marks: np.ndarray
     repeated: int = 0
+    repeat_example: str = ""
     conflicts: Sequence[Hole] = ()
     skipped: Sequence[Skipped] = ()
     absent: bool = False
@@ -83,6 +87,7 @@ class PageChecks:
         self.holes: list[Hole] = []
         self.skipped: list[Skipped] = []
         self.repeated = 0
+        self.repeat_example = ""
         self.received: Counter[Period | None] = Counter()
         self.repeats: Counter[Period | None] = Counter()
         self.totals: dict[Period | None, set[int]] = {}
@@ -117,6 +122,7 @@ class PageChecks:
         self.marks.append(parsed.marks)
         self.slices.append(Slice(root, request, rows.num_rows))
         self.repeated += parsed.repeated
+        self.repeat_example = self.repeat_example or parsed.repeat_example
         self.repeats[request.period] += parsed.repeated
         self.skipped += parsed.skipped
         self.holes += parsed.conflicts
@@ -164,6 +170,8 @@ class PageChecks:
             for skipped in self.skipped
             if not skipped.expected
         ]
+        if repeated:  # named above; the reports and the metadata count them with the rest
+            self.skipped.append(Skipped(REPEATED, repeated, self.repeat_example))
         self._warn_of_changed_series()
         self.drafts = self._split_at_holes() if self.holes and self.period else [self.draft]
         self._check_expected()
@@ -245,7 +253,10 @@ class PageChecks:
         self.draft.__exit__(None, None, None)
         self.draft = self._new_draft(self.period)
         self.draft.append(table.take(repeats.rows))
-        return sum(dropped) - repeats.refused
+        repeated = sum(dropped) - repeats.refused
+        if repeated:
+            self.repeat_example = self.repeat_example or repeats.describe_first_repeat(table)
+        return repeated
 
     def _owner_numbers(self) -> np.ndarray:
         """Returns the number of the slice that each row of the draft belongs to, shape (rows,)."""
@@ -322,7 +333,9 @@ def settle_page(page: Page, entry: Entry, request: Request, period: Period | Non
             asked_period = request.period or period
             clipped = asked_period.clip(period) if asked_period.overlaps(period) else period
             holes = conflict_holes(repeats.conflicts, entry, clipped)
-    return ParsedPage(replace(page, observations=distinct), fingerprints(distinct), repeated, holes, skipped)
+    example = repeats.describe_first_repeat(rows) if repeated else ""
+    marks = fingerprints(distinct)
+    return ParsedPage(replace(page, observations=distinct), marks, repeated, example, holes, skipped)
 
 
 def _reject_out_of_range(rows: pa.Table, entry: Entry) -> tuple[pa.Table, list[Skipped]]:

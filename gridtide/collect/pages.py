@@ -176,8 +176,7 @@ class PageCollector:
             parsed = await run_computing(self._parse_page, request, answer)
         except GridtideError as error:
             path = await self._keep_failed_body(request, answer, error) if is_new else None
-            if request.label not in error.happened:
-                error.happened = f"{request.label}: {error.happened}"
+            _name_request(error, request)
             error.happened += f"; the body is kept in {path}" if path else ""
             raise
         self._add_effort("parse", started)
@@ -201,6 +200,9 @@ class PageCollector:
             page = await run_computing(self.source.parse, self.entry, answered, answer.body, answer.retrieved_at)
         except FormatError:  # these bodies need not be observations
             return _Body(answer.body)
+        except GridtideError as error:
+            _name_request(error, request)
+            raise
         return _Body(answer.body, page.following)
 
     def _parse_page(self, request: Request, answer: Response) -> ParsedPage:
@@ -244,6 +246,14 @@ class PageCollector:
     def _add_effort(self, name: str, started: float) -> None:
         self.stages[name].seconds += time.perf_counter() - started
         self.stages[name].peak_mb = peak_memory()
+
+
+def _name_request(error: GridtideError, request: Request) -> None:
+    """Adds to `error`, about an answer, which request it answers, and what to do if the source does not say it."""
+    if request.label not in error.happened:
+        error.happened = f"{request.label}: {error.happened}"
+    if isinstance(error, FormatError) and not error.fix:
+        error.fix = 'If the upstream answers otherwise now, keep its bodies with "format": "raw" until it is read again'
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,12 @@ class Repeats:
     conflicts: pa.Table
     refused: int
 
+    def describe_first_repeat(self, table: pa.Table) -> str:
+        """Describes the first row of `table` that does not stay; its key comes again in another row."""
+        place = int(np.setdiff1d(np.arange(table.num_rows), self.rows)[0])
+        row = table.slice(place, 1).to_pylist()[0]
+        return f"{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ}"
+
     def describe_first_conflict(self) -> str:
         """Describes the first conflicting key and two of its values."""
         row = self.conflicts.slice(0, 1).to_pylist()[0]

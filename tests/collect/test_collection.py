@@ -200,7 +200,8 @@ async def test_a_broken_promise_is_kept_in_raw(eia_upstream: StartUpstream, tmp_
     upstream.fault = lambda ordinal, request: web.json_response({"rows": []})
     with pytest.raises(FormatError, match=r"demand: .*the body is kept in (raw/\S+)") as caught:
         await run(entry, tmp_path)
-    assert [str(caught.value).rpartition("kept in ")[2].rstrip(". ")] == files(tmp_path)
+    assert [caught.value.happened.rpartition("kept in ")[2]] == files(tmp_path)
+    assert '"format": "raw"' in caught.value.fix
     assert upstream.asked == 1
 
 
@@ -366,3 +367,17 @@ def test_a_scheduled_run_rereads_what_is_due() -> None:
     entry = parse({"apis": [api]}).apis[0]
     end = datetime(2026, 3, 1, 9, tzinfo=UTC)
     assert scheduled_period(entry, datetime(2026, 3, 1, 10, 12, tzinfo=UTC)) == Period(end - timedelta(days=1), end)
+
+
+async def test_duplicates_are_counted_with_an_example(eia_upstream: StartUpstream, tmp_path: Path) -> None:
+    """A row that comes twice is stored once, and counted with its key in the report and in the metadata of the file."""
+    upstream, entry = await eia_upstream(10, raw=False)
+    row = {"period": "2024-01-01T05", "respondent": "ISNE", "type": "D", "value": "5", "value-units": "megawatthours"}
+    answer = {"response": {"total": "1", "data": [row, row]}}
+    upstream.fault = lambda ordinal, request: web.json_response(answer)
+    done = await run(entry, tmp_path)
+    [skipped] = done.skipped
+    assert (done.rows, skipped.count, skipped.example) == (1, 1, "ISNE/demand at 2024-01-01T04:00Z")
+    assert done.file
+    [record] = (await Lake.open(str(tmp_path)).metadata(done.file)).skipped
+    assert record == skipped.as_dict()
