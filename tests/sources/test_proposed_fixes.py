@@ -70,7 +70,11 @@ PROPOSING: dict[str, tuple[str, dict[str, Any], date | None]] = {
         {"time": "DATE", "location": "ZONE", "timezone": "America/New_York"},
         None,
     ),
-    "date and hour": ("c05-*/two.csv", {"time": "DeliveryDate", "value": "Load", "interval": "PT1H"}, None),
+    "date and hour": (
+        "c05-*/two.csv",
+        {"time": "DeliveryDate", "value": "Load", "interval": "PT1H", "timezone": "America/Chicago"},
+        None,
+    ),
     "decimal comma": ("c06-*/de2.csv", {"value": "preis"}, None),
     "decimal comma and points": ("c06-*/de.csv", {"time": "Datum von", "value": "Biomasse [MWh]"}, None),
     "columns": ("c07-*/col.json", {"time": "unix_seconds"}, None),
