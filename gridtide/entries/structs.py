@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from itertools import repeat
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -93,7 +94,7 @@ def _read_object(model: type[StrictStruct], data: Any, key: str, problems: list[
         return None
     problem_count, prefix = len(problems), f"{key}." if key else ""
     values = {}
-    fields = {field.encode_name: field for field in msgspec.structs.fields(model)}
+    fields = _fields(model)
     for name, field in fields.items():
         if name in data:
             values[field.name] = read_value(field.type, data[name], prefix + name, problems)
@@ -116,7 +117,7 @@ def _choose_kind(models: list[Any], data: Any, key: str, problems: list[str]) ->
     kinds = {
         kind: model
         for model in models
-        for field in msgspec.structs.fields(model)
+        for field in _fields(model).values()
         if field.name == "kind"
         for kind in get_args(field.type)
     }
@@ -130,6 +131,12 @@ def _choose_kind(models: list[Any], data: Any, key: str, problems: list[str]) ->
     else:
         problems.append(f'{key}: {"has no" if name is None else "has an unknown"} "kind"; use {choices}')
     return None
+
+
+@cache  # msgspec evaluates all annotations of a model at each call
+def _fields(model: type[StrictStruct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """The fields of `model` by their keys in JSON."""
+    return {field.encode_name: field for field in msgspec.structs.fields(model)}
 
 
 def _members(kind: Any) -> tuple[Any, ...]:

@@ -74,30 +74,25 @@ COLUMNS = ("source", "location", "variable", "interval_start", "interval_end", "
 @dataclass(frozen=True)
 class Story:
     """What is to be collected: New England's hourly load of `wanted`, in two chunks with a page for each day that
-    they touch, from the sandbox at `url`, as files of `form`."""
+    they touch, by `entry`."""
 
-    url: str
-    form: str
+    entry: Entry
     wanted: Period
 
     @classmethod
     def of(cls, url: str, form: str, lakes: str) -> Story:
-        """What is collected into lakes below the address `lakes`."""
-        return cls(url, form, BUCKET if "://" in lakes else FOLDER)
-
-    @property
-    def entry(self) -> Entry:
-        """The entry that collects it."""
+        """What is collected from the sandbox at `url`, as files of `form`, into lakes below the address `lakes`."""
+        wanted = BUCKET if "://" in lakes else FOLDER
         api = {
             "name": "load",
             "url": "https://webservices.iso-ne.com/api/v1.1/hourlysysload/current",
             "output_folder": "load",
-            "format": self.form,
-            "chunk": f"PT{self.wanted.duration // HOUR // 2}H",
+            "format": form,
+            "chunk": f"PT{wanted.duration // HOUR // 2}H",
             "concurrency": 2,
             "retries": 1,
         }
-        return sandbox.redirect(parse({"apis": [api]}), self.url).apis[0]
+        return cls(sandbox.redirect(parse({"apis": [api]}), url).apis[0], wanted)
 
     @property
     def last_day(self) -> str:
