@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import os
 import sys
 from asyncio.subprocess import PIPE, STDOUT
@@ -18,7 +19,7 @@ from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 from prefect.client.schemas.responses import DeploymentResponse
 
 from deployments.registry import catalogue
-from deployments.registry.deploy import POOL, register_deployments
+from deployments.registry.deploy import POOL, ensure_work_pool, read_registered, register_deployments
 from deployments.registry.prefect_yaml import render_prefect_yaml
 from gridtide.config.loading import load, parse
 from gridtide.errors import ConfigurationError
@@ -173,3 +174,36 @@ async def test_prefects_own_command_deploys_the_same(prefect_server: str) -> Non
         ("changed", ("parameters", "pull_steps", "job_variables")),
         ("changed", ("pull_steps", "job_variables")),  # of a flow that takes no configuration
     }
+
+
+OLD_DEPLOYMENTS = ROOT / "tests" / "fixtures" / "deployments_0_1_0.json"
+"""What `gridtide deploy` of version 0.1.0 (commit fcc54ec) registered, as the server lists it."""
+
+
+async def test_deployments_of_version_0_1_0_are_replaced_and_not_doubled(tmp_path: Path) -> None:
+    """Each goes on under its name and identity, paused if it was, and its runs wait; others are removed."""
+    old_fields = json.loads(OLD_DEPLOYMENTS.read_text())
+    names = {f"{fields['flow']}/{fields['name']}" for fields in old_fields}
+    async with get_client() as client:
+        await ensure_work_pool(client, POOL)
+        for name in (await read_registered(client)).values():
+            await client.delete_deployment(name.id)
+        for fields in old_fields:
+            flow_id = await client.create_flow_from_name(fields.pop("flow"))
+            answer = await client._client.post("/deployments/", json={"flow_id": str(flow_id), **fields})
+            assert answer.status_code == 201, answer.text
+        before = await read_registered(client)
+        assert before.keys() == names
+        await client.pause_deployment(before["compact/nightly"].id)
+    changes = await deployed(CONFIG, tmp_path)
+    async with get_client() as client:
+        after = await read_registered(client)
+    planned = {"ingest/hourly", "ingest/daily", *OTHERS}
+    assert after.keys() == planned
+    assert {name for name, (action, *_) in changes.items() if action == "changed"} == planned
+    assert {name for name, (action, *_) in changes.items() if action == "removed"} == names - planned
+    assert {name: made.id for name, made in after.items()} == {name: before[name].id for name in planned}
+    assert [name for name, made in after.items() if made.paused] == ["compact/nightly"]
+    assert all(len(made.schedules) <= 1 for made in after.values())
+    options = [made.concurrency_options for made in after.values()]
+    assert {option.collision_strategy for option in options if option} == {ConcurrencyLimitStrategy.ENQUEUE}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from gridtide import curated, sandbox
+from gridtide import curated, mlx_store, sandbox
 from gridtide.collect.collection import collect
 from gridtide.config.loading import parse
 from gridtide.coverage.failed_periods import recall_failures
@@ -102,7 +102,10 @@ async def test_it_is_compacted(folder: Path) -> None:
 
 @pytest.mark.parametrize("compacting", [False, True])
 async def test_a_set_is_prepared_from_it(folder: Path, compacting: bool) -> None:
-    """From the current files and from those of the manifest, arrays and inputs equal the set of that version."""
+    """From the current files and from those of the manifest, arrays and inputs equal the set of that version.
+
+    Inputs that are known ahead are no longer filled forward from another hour: those cells are missing now.
+    """
     before, inputs = load_file(folder / "features" / "small" / "sequences.safetensors"), pinned_inputs(folder)
     assert len(inputs) == 7
     lake = Lake.open(str(folder))
@@ -114,6 +117,10 @@ async def test_a_set_is_prepared_from_it(folder: Path, compacting: bool) -> None
         after = load_file(folder / "features" / "small" / "sequences.safetensors")
         assert pinned_inputs(folder) == inputs
         assert after.keys() == before.keys()
+        filled = before["quality"] != after["quality"]
+        assert (int(filled.sum()), {*before["quality"][filled]}, {*after["quality"][filled]}) == (6, {2}, {0})
+        for name in ("values", "quality"):
+            np.copyto(after[name][..., : filled.shape[2]], before[name][..., : filled.shape[2]], where=filled)
         for name, array in before.items():
             np.testing.assert_allclose(after[name], array, rtol=1e-6, err_msg=name)
 
@@ -130,3 +137,28 @@ async def test_an_interrupted_collection_is_resumed(folder: Path) -> None:
     assert done.file == "load/load_20240601_010000_20240301T1200_20240303T0400.parquet"
     table = await lake.table(done.file)
     assert table["value"].to_pylist()[:2] == [11994.747, 11967.178]
+
+
+def test_its_training_set_is_read(folder: Path) -> None:
+    """Batches hold the windows of its file, as that version wrote them."""
+    path = folder / "features" / "small"
+    arrays = load_file(path / "sequences.safetensors")
+    batches = list(mlx_store.get_training_sequences(path, "train", batch_size=4, shuffle=False))
+    starts = arrays["windows.train"][:, 1]
+    assert sum(int((np.array(batch["start"]) >= 0).sum()) for batch in batches) == len(starts)
+    first = starts[0]
+    np.testing.assert_array_equal(np.array(batches[0]["x"])[0], arrays["values"][0, first : first + 24])
+    np.testing.assert_array_equal(np.array(batches[0]["y"])[0], arrays["targets"][0, first + 24 : first + 30])
+    np.testing.assert_array_equal(np.array(batches[0]["mask"])[0], arrays["mask"][0, first : first + 24])
+
+
+def test_a_model_of_its_training_set_stays_in_service(folder: Path) -> None:
+    """The hours of the set, made again from the lake in the columns and scales of that version."""
+    path = folder / "features" / "small"
+    arrays = load_file(path / "sequences.safetensors")
+    context = mlx_store.get_real_time_context(
+        path, 48, config=CONFIG, lake=str(folder), until=datetime(2024, 2, 5, tzinfo=UTC)
+    )
+    rows = slice(9 * 24, 11 * 24)  # of a set from January 25 on
+    np.testing.assert_array_equal(np.array(context["mask"]), arrays["mask"][:, rows])
+    np.testing.assert_allclose(np.array(context["x"]), arrays["values"][:, rows], rtol=1e-6)
