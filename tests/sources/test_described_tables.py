@@ -382,3 +382,33 @@ def test_a_column_that_was_renamed_is_proposed_under_its_old_variable() -> None:
         read(body, value="Load MW")
     page = read(body, value={"System Load (MW)": "load_mw"})
     assert page.observations["variable"].to_pylist() == ["load_mw"]
+
+
+def test_an_hour_with_a_mark_is_of_the_second_pass() -> None:
+    """02X is the second of the hour that ends at 02:00, as ISO-NE writes it; 2A and 2B are both passes."""
+    keys = {"time": ["Date", "HE"], "timezone": "America/New_York", "label": "end", "interval": "PT1H", "value": "v"}
+    start = datetime(2026, 11, 1, 4, tzinfo=UTC)
+    for hours in (["01", "02", "02X", "03"], ["1", "2A", "2B", "3"]):
+        body = "\n".join(["Date,HE,v", *(f"2026-11-01,{hour},{number}" for number, hour in enumerate(hours)), ""])
+        page = read(body, **keys)
+        assert page.observations["interval_start"].to_pylist() == [start + timedelta(hours=hour) for hour in range(4)]
+
+
+def test_series_that_overlap_are_proposed_as_series() -> None:
+    """Where a column tells records apart whose intervals overlap, the proposal names it, and reads them."""
+    times = [("00:00", "PT60M", "hourly"), *((f"00:{minute:02}", "PT15M", "quarter") for minute in (0, 15, 30, 45))]
+    records = [{"from": f"2026-01-10T{time}Z", "res": res, "product": name, "v": 1} for time, res, name in times]
+    keys = {"time": "from", "interval": "res", "value": "v"}
+    with pytest.raises(FormatError, match='"variable": "product"'):
+        read(json.dumps(records), **keys)
+    names = read(json.dumps(records), variable="product", **keys).observations["variable"].to_pylist()
+    assert names == ["hourly", *["quarter"] * 4]
+
+
+def test_where_another_table_begins_the_message_says_how_to_end_the_first() -> None:
+    """Its header would be a record; with the proposed key the first table is read."""
+    body = "DATE,TIME,a,b\n2026-01-10,00:00,1,2\n\nDATE,TIME,c,d\n2026-01-10,00:05,3,4\n"
+    keys = {"time": ["DATE", "TIME"], "value": ["a", "b"], "interval": "PT1H"}
+    with pytest.raises(FormatError, match='"footer": "blank"'):
+        read(body, **keys)
+    assert read(body, footer="blank", **keys).observations["value"].to_pylist() == [1.0, 2.0]

@@ -21,7 +21,7 @@ HOUR_LENGTH = count_microseconds(HOUR)
 DAY_LENGTH = 24 * HOUR_LENGTH
 EPOCH_DIGITS = re.compile(r"-?\d{9,}(\.\d+)?")
 TIME_OF_DAY = re.compile(r"(\d{1,2})(:\d{2}(?::\d{2})?)")
-NUMBERED = re.compile(r"(?:HE|H|HR)?\s*(\d{1,3})(?:\.0+)?", re.IGNORECASE)
+NUMBERED = re.compile(r"(?:HE|H|HR)?\s*(\d{1,3})(?:\.0+)?([X*B]|A)?", re.IGNORECASE)
 SECOND_PASS = re.compile(r"\s+DST$")
 MIDNIGHT = re.compile(r"([T ])24(:00(:00(\.0+)?)?)?(?=$|Z|[+-])")
 DOTNET = re.compile(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/")

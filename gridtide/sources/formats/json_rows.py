@@ -111,13 +111,15 @@ def _walk(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]:
     on the way that are neither lists nor objects."""
     node = document
     above: dict[str, Any] = {}
+    lists: dict[str, list[Any]] = {}
     keys = path.split(".")
     for index, key in enumerate(keys):
         if isinstance(node, list) and node and all(isinstance(element, dict) for element in node):
-            return _Nested(node, keys[index:], index), above
+            return _Nested(node, keys[index:], index, lists), above
         if not isinstance(node, dict) or key not in node:
             raise FormatError(entry, f'records: "{path}" leads nowhere: where "{key}" should be, {_present(node)}')
         above |= {name: cell for name, cell in node.items() if not isinstance(cell, dict | list)}
+        lists |= {name: cell for name, cell in node.items() if isinstance(cell, list) and name != key}
         node = node[key]
     return node, above
 
@@ -125,8 +127,11 @@ def _walk(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]:
 class _Nested(list[Any]):
     """Elements of a list that contain records, and the keys that lead from each element to its records."""
 
-    def __init__(self, elements: list[Any], keys: Sequence[str], depth: int) -> None:
+    def __init__(
+        self, elements: list[Any], keys: Sequence[str], depth: int, lists: Mapping[str, list[Any]] | None = None
+    ) -> None:
         super().__init__(elements)
+        self.lists = dict(lists or {})
         self.keys = keys
         self.depth = depth
 
@@ -271,6 +276,8 @@ class _JsonReader:
 
     def columns(self, content: Any) -> CellTable:
         """Reads an object of equally long lists; its other values belong to all records."""
+        if isinstance(content, _Nested):
+            content = self._joined_columns(content)
         if not isinstance(content, dict) or not any(
             isinstance(text_columns, list) for text_columns in content.values()
         ):
@@ -287,6 +294,22 @@ class _JsonReader:
         scalars = {name: cell for name, cell in content.items() if not isinstance(cell, list | dict) and row_count}
         cells |= {name: string_array([self.text(cell)] * row_count) for name, cell in scalars.items()}
         return table_of_columns(cells, numbered("element"), frozenset(scalars))
+
+    def _joined_columns(self, content: _Nested) -> dict[str, list[Any]]:
+        """Returns the lists within each element of a list as one, beside what the element says and the lists above."""
+        *outer_keys, name = content.keys
+        columns: dict[str, list[Any]] = {}
+        for element in content:
+            node: Any = element
+            for key in outer_keys:
+                node = node.get(key) if isinstance(node, dict) else None
+            cells = node.get(name) if isinstance(node, dict) else None
+            if not isinstance(cells, list):
+                raise FormatError(self.entry, f'layout: "{self.path}" leads to {_present(cells)}', 'Correct "records"')
+            beside = {key: [cell] * len(cells) for key, cell in element.items() if not isinstance(cell, dict | list)}
+            for key, texts in (content.lists | beside | {name: cells}).items():
+                columns.setdefault(key, []).extend(texts)
+        return columns
 
     def keyed(self, content: Any) -> CellTable:
         """Reads an object of records, or of numbers, by their times, which become the column `key`."""

@@ -207,13 +207,18 @@ class _TableReader:
             if self.entry.conflict in ("first", "last"):  # else the core counts them, names the day and stores neither
                 dropped = repeats.choose_values(self.entry, self.table, groups, columns, timing, self.skipped)
         repeats.note_unnamed_labels(self.entry, self.table, series, [*self._used, *columns], self.skipped)
-        repeats.refuse_overlaps(self.entry, self.table, series, timing, is_live)
+        repeats.refuse_overlaps(self.entry, self.table, series, [*self._named, *columns], timing, is_live)
         return self._observations(_Rows(timing, is_live, locations_by_row, names, published, dropped))
 
     @cached_property
     def _used(self) -> list[str]:
         """The label columns that the table has."""
         return [name for name in label_columns(self.entry) if name in self.table.names]
+
+    @property
+    def _named(self) -> list[str]:
+        """The label columns that the entry names, whatever is added for reading them."""
+        return [name for name in self._used if name != self.entry.interval_from or self.entry.layout != "positions"]
 
     @cached_property
     def values(self) -> list[ValueColumn]:

@@ -44,21 +44,40 @@ def repeated_keys(series: np.ndarray, timing: Timing, live: np.ndarray) -> np.nd
     return groups
 
 
-def refuse_overlaps(entry: Entry, table: CellTable, series: np.ndarray, timing: Timing, live: np.ndarray) -> None:
-    """Raises if an interval of a series begins before the previous one ends."""
+def refuse_overlaps(
+    entry: Entry, table: CellTable, series: np.ndarray, used: Sequence[str], timing: Timing, live: np.ndarray
+) -> None:
+    """Raises if an interval of a series begins before the previous one ends. `used` are columns that no fix names."""
     rows = np.flatnonzero(live)
-    row_order = rows[np.lexsort((timing.starts[rows], series[rows]))]
+    row_order = rows[np.lexsort((timing.ends[rows], timing.starts[rows], series[rows]))]
     starts, ends = timing.starts[row_order], timing.ends[row_order]
-    overlaps = (
-        (series[row_order][1:] == series[row_order][:-1]) & (starts[1:] != starts[:-1]) & (ends[:-1] > starts[1:])
-    )
+    of_one_start = (starts[1:] == starts[:-1]) & (ends[1:] != ends[:-1])
+    into_the_next = (starts[1:] != starts[:-1]) & (ends[:-1] > starts[1:])
+    overlaps = (series[row_order][1:] == series[row_order][:-1]) & (of_one_start | into_the_next)
     if overlaps.any():
         index = int(np.flatnonzero(overlaps)[0])
         happened = (
             f"interval: that of {show_moment(int(starts[index]))}, in {table.place(int(row_order[index]))}, ends after "
             f"the next begins, at {show_moment(int(starts[index + 1]))}"
         )
-        raise FormatError(entry.name, happened, 'Add "interval": "gaps", by which each ends where the next begins')
+        fix = _differing_label(entry, table, row_order[index : index + 2], used)
+        raise FormatError(
+            entry.name, happened, fix or 'Add "interval": "gaps", by which each ends where the next begins'
+        )
+
+
+def _differing_label(entry: Entry, table: CellTable, rows: np.ndarray, used: Sequence[str]) -> str:
+    """Returns the fix that names a column of few words in which two `rows` (2,) differ; empty if there is none."""
+    for name in table.names:
+        if name in used or NO_LABELS.search(name):
+            continue
+        codes, texts = factorised(table.read([name])[name])
+        pair = [texts[code] for code in codes[rows].tolist()]
+        if pair[0] != pair[1] and all(pair) and (len(texts) * 2 <= len(codes) or len(codes) <= 4):
+            keys = [key for key in ("variable", "location") if key != "variable" or entry.variable is None]
+            naming = " or ".join(_naming(entry, table, key, name) for key in keys)
+            return f"If {name} tells series apart, as {pair[0]!r:.60} and {pair[1]!r:.60} do, add {naming}"
+    return ""
 
 
 def refuse_unnamed_labels(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -118,11 +118,14 @@ class _Reader:
                 *dates, hour = dates
                 parts_of_hour, last_column = _as_numbers(cells[last_column]), hour
             numbers = _as_numbers(cells[last_column])
+            is_second_pass = _are_marked(cells[last_column])
             if parts_of_hour is not None:
                 return self._of_parts(_joined([cells[name] for name in dates]), numbers, parts_of_hour)
         texts = _joined([cells[name] for name in (dates if numbers is not None else self.columns)])
         labels = self._parsed(texts)
-        return labels if numbers is None else self._numbered(labels, numbers)
+        if numbers is None:
+            return labels
+        return self._numbered(replace(labels, second=labels.second | is_second_pass), numbers)
 
     def _are_dates(self, columns: Sequence[str]) -> bool:
         """Whether the joined texts of `columns` are dates in the entry's `time_format`."""
@@ -195,6 +198,8 @@ class _Reader:
             return f"Add {clocks.quoted(formats)}"
         if self.columns == ["position"] and all(text.strip().isdecimal() for text in texts):
             return 'If the records are points of periods, add "layout": "positions"'
+        if any(text.split() == " ".join(self.columns).split() for text in texts):
+            return 'If another table begins there, end this one before it: add "footer": "blank", or "from:" and a text'
         around = self._around(rows)
         if around:
             return f"If the first rows belong to the header, or the last are no records, add {around}"
@@ -467,6 +472,14 @@ def _joined(columns: Sequence[pa.StringArray]) -> pa.StringArray:
 
     joined = pc.binary_join_element_wise(*columns, " ", null_handling="replace", null_replacement="")
     return pc.utf8_trim_whitespace(joined)
+
+
+def _are_marked(column: pa.StringArray) -> np.ndarray:
+    """Returns which numbers of hours in `column` (rows,) are marked as the second pass, such as 02X."""
+    text_codes, distinct_texts = factorised(column)
+    matches = [clocks.NUMBERED.fullmatch((text or "").strip()) for text in distinct_texts]
+    are_marked = [bool(match and match[2] and match[2] not in "Aa") for match in matches]
+    return np.take(np.array(are_marked, bool), text_codes)
 
 
 def _as_numbers(column: pa.StringArray) -> np.ndarray:

@@ -53,10 +53,10 @@ def test_pairs_side_by_side_are_told_apart_too() -> None:
     assert [f"{moment:%H:%M}" for moment in to_utc(times, NEW_YORK)] == ["05:00", "06:00", "05:30", "06:30"]
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_an_hour_that_comes_twice_but_stands_once_is_not_guessed(count: int) -> None:
+@pytest.mark.parametrize(("count", "times"), [(1, "once"), (3, "3 times")])
+def test_an_hour_that_comes_twice_but_stands_once_is_not_guessed(count: int, times: str) -> None:
     """A time in the repeated hour that occurs once is refused, and the message says why."""
-    with pytest.raises(LabelError, match=rf"2024-11-03T01:30 comes twice in America/New_York, but {count} times"):
+    with pytest.raises(LabelError, match=rf"2024-11-03T01:30 comes twice in America/New_York, .* but {times} in"):
         to_utc([local("11-03T00:30"), *[local("11-03T01:30")] * count], NEW_YORK)
 
 
