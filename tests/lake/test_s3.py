@@ -10,6 +10,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from aiohttp import web
 from prefect_aws import AwsCredentials, MinIOCredentials, S3Bucket
 from prefect_aws.client_parameters import AwsClientParameters
 
@@ -19,6 +20,7 @@ from gridtide.observations import table as obs
 from gridtide.observations.identity import content_hash
 from gridtide.observations.table import Row, from_rows
 from tasks.lake import open_bucket_lake, open_lake, open_with_credentials
+from tests.support.http_servers import serving
 
 STAMP = datetime(2024, 3, 10, 6, 12, tzinfo=UTC)
 
@@ -253,6 +255,19 @@ async def test_wrong_credentials_are_refused_at_once(strict_s3: str, s3_url: str
             await attempt
         assert "some-secret" not in str(caught.value)
         assert caught.value.__cause__ is None
+
+
+async def test_a_clock_that_the_store_refuses_is_named_as_such(bucket: str) -> None:
+    """Stores refuse requests that were signed a quarter of an hour off; nothing is stored, and the fix is the clock."""
+
+    async def refuse(_request: web.Request) -> web.Response:
+        message = "The difference between the request time and the current time is too large."
+        text = f"<Error><Code>RequestTimeTooSkewed</Code><Message>{message}</Message></Error>"
+        return web.Response(status=403, text=text, content_type="application/xml")
+
+    async with serving(refuse) as url:
+        with pytest.raises(StorageError, match=r"RequestTimeTooSkewed.*Set this machine's clock"):
+            await put(Lake.open(f"s3://{bucket}/lake", endpoint_url=url), 1)
 
 
 async def test_no_such_bucket_says_so_at_once(bucket: str) -> None:
