@@ -117,13 +117,14 @@ async def test_each_kind_of_trouble_is_told(tmp_path: Path, monkeypatch: pytest.
         await end("each-kind", "Late", StateType.SCHEDULED)
         await end("each-kind", "TimedOut", StateType.FAILED)
         await end("each-kind", "Cancelled", StateType.CANCELLED)
-        for kind in ("stale", "gaps"):
+        for kind in ("stale", "gaps", "silent"):
             about = {"prefect.resource.id": "gridtide.entry.each-kind", "prefect.resource.name": "each-kind"}
             said = {"what": "nothing since noon", "since": "2026-03-01 12:00", "fix": "gridtide ingest --select a"}
             emit_event(f"gridtide.entry.{kind}", about, payload=said)
-        await asyncio.to_thread(inbox.until, 6)
+        await asyncio.to_thread(inbox.until, 7)
     assert sorted(inbox.subjects) == [
         "each-kind has gaps that could not be filled",
+        "each-kind has series without new values",
         "each-kind is stale",
         "ingest/each-kind is late",
         "ingest/each-kind never started",
@@ -198,7 +199,7 @@ async def test_automations_are_changed_only_where_they_differ(tmp_path: Path, mo
     assert sorted(acting) == ["gridtide: undelivered", "gridtide: zombie"]
     monkeypatch.setenv(VARIABLE, "https://example.com/hook?key=1")
     all_of_them = await deployed(tmp_path)
-    assert len(all_of_them) == 10
+    assert len(all_of_them) == 11
     async with get_client() as client:
         late = (await client.read_automations_by_name("gridtide: run late"))[0]
         await client.pause_automation(late.id)
