@@ -108,10 +108,10 @@ async def find_unpublished(
     files = await lake.files(entry.output_folder, entry.file_prefix)
     checked = await soundness.check_files(lake, files, settled, before)
     answers = read_answers(entry, files, checked, now)
-    whole = Part(settled, scope_of(entry))
+    settled_part = Part(settled, scope_of(entry))
     certain = certain_answers(answers)
-    complete = missing(settled, [part.period for part in find_unanswered([whole], certain)])
-    wider_files = {answer.path for answer in answers if answer.doubt or answer.scope.without(whole.scope)}
+    complete = missing(settled, [part.period for part in find_unanswered([settled_part], certain)])
+    wider_files = {answer.path for answer in answers if answer.doubt or answer.scope.without(settled_part.scope)}
     series = await _read_series(entry, settled, lake, wider_files)
     holes = find_holes(series, complete, entry.resolution)
     return [

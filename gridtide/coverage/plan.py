@@ -45,11 +45,11 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *
     skipped = why_not_asked(entry, period, now)
     if skipped:
         return Plan(entry, skipped=skipped)
-    whole = Part(clip_to_due(entry, period, now) or period, scope_of(entry))
-    due_end = whole.period.end
+    due_part = Part(clip_to_due(entry, period, now) or period, scope_of(entry))
+    due_end = due_part.period.end
     not_due = [f"{Period(due_end, period.end)} is not due yet and left out"] if due_end < period.end else []
     files = await lake.files(entry.output_folder, entry.file_prefix)
-    checked = await soundness.check_files(lake, files, whole.period)
+    checked = await soundness.check_files(lake, files, due_part.period)
     answers = read_answers(entry, files, checked, now)
     holes = gaps.find_gaps(entry, period, now, answers)
     failures = [] if refresh else await failed_periods.recall_failures(lake, entry)
@@ -59,10 +59,10 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *
         if failure.waits(entry, now) and any(failure.period.overlaps(hole.period) for hole in holes)
     ]
     open_periods = union(hole.period for hole in holes)
-    covered = whole.period.duration - sum((hole.duration for hole in open_periods), timedelta(0))
+    covered = due_part.period.duration - sum((hole.duration for hole in open_periods), timedelta(0))
     notes = [*not_due, *checked.problems, *_describe_waiting(waiting), *describe_future_files(files, now)]
-    notes += describe_scopes(entry.name, whole, answers)
-    chunks = cut_chunks(entry, [whole] if refresh else holes, waiting)
+    notes += describe_scopes(entry.name, due_part, answers)
+    chunks = cut_chunks(entry, [due_part] if refresh else holes, waiting)
     return Plan(entry, chunks, covered, warnings=notes, checked=checked, has_files=bool(files))
 
 

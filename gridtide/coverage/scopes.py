@@ -96,7 +96,7 @@ def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now
     without contents in `checked`, and a file that does not state what was requested, count as answers to the whole
     scope of `entry`.
     """
-    whole, fingerprint = scope_of(entry), entry.fingerprint
+    entry_scope, fingerprint = scope_of(entry), entry.fingerprint
     answers = []
     for file in files:
         period = answered_period(entry, file, now)
@@ -106,20 +106,20 @@ def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now
         scope = parse_scope(content.scope) if content and content.scope else None
         doubt = ""
         if scope is not None:
-            doubt = _find_doubt(whole, scope)
+            doubt = _find_doubt(entry_scope, scope)
         elif content is not None and content.fingerprint != fingerprint:
             doubt = NOT_NOTED
-        answers.append(FileAnswer(file.path, file.stamp, period, scope or whole, doubt))
+        answers.append(FileAnswer(file.path, file.stamp, period, scope or entry_scope, doubt))
     return answers
 
 
-def _find_doubt(whole: Scope, scope: Scope) -> str:
-    """Returns why an answer to `scope` may not be an answer to `whole`, if their values do not tell; empty if they
-    do."""
-    names = whole.values().keys() ^ scope.values().keys()
+def _find_doubt(entry_scope: Scope, scope: Scope) -> str:
+    """Returns why an answer to `scope` may not be an answer to `entry_scope`, if their values do not tell; empty if
+    they do."""
+    names = entry_scope.values().keys() ^ scope.values().keys()
     if names:
         return f"were asked with other parameters ({', '.join(sorted(names))})"
-    return READ_DIFFERENTLY if whole.reading != scope.reading else ""
+    return READ_DIFFERENTLY if entry_scope.reading != scope.reading else ""
 
 
 def find_unanswered(parts: Iterable[Part], answers: Iterable[Scoped]) -> list[Part]:
@@ -155,9 +155,9 @@ def join_parts(parts: Iterable[Part]) -> list[Part]:
     return sorted(joined, key=lambda part: part.period)
 
 
-def find_doubts(whole: Part, answers: Sequence[FileAnswer]) -> list[Doubt]:
-    """Finds where `whole` counts as answered only because of uncertain answers."""
-    uncertain = [part.period for part in find_unanswered([whole], certain_answers(answers))]
+def find_doubts(entry_part: Part, answers: Sequence[FileAnswer]) -> list[Doubt]:
+    """Finds where `entry_part` counts as answered only because of uncertain answers."""
+    uncertain = [part.period for part in find_unanswered([entry_part], certain_answers(answers))]
     by_reason: dict[str, list[FileAnswer]] = defaultdict(list)
     for answer in answers:
         if answer.doubt and any(answer.period.overlaps(period) for period in uncertain):
@@ -168,31 +168,33 @@ def find_doubts(whole: Part, answers: Sequence[FileAnswer]) -> list[Doubt]:
     ]
 
 
-def find_partial(whole: Part, answers: Sequence[FileAnswer]) -> list[Part]:
+def find_partial(entry_part: Part, answers: Sequence[FileAnswer]) -> list[Part]:
     """Finds what was not requested in files, although they answer its period."""
     periods = [answer.period for answer in answers]
     return [
         Part(period, hole.scope)
-        for hole in find_unanswered([whole], answers)
+        for hole in find_unanswered([entry_part], answers)
         for period in missing(hole.period, missing(hole.period, periods))
     ]
 
 
-def describe_scopes(entry: str, whole: Part, answers: Sequence[FileAnswer]) -> list[str]:
-    """Describes which part of `whole` was not requested in the files of the entry of this name, and where that is
+def describe_scopes(entry: str, entry_part: Part, answers: Sequence[FileAnswer]) -> list[str]:
+    """Describes which part of `entry_part` was not requested in the files of the entry of this name, and where that is
     uncertain."""
     lacking = [
-        f"{part.period}: the files were not asked for {_describe_lacking(part, whole.scope, answers)}"
-        for part in find_partial(whole, answers)
+        f"{part.period}: the files were not asked for {_describe_lacking(part, entry_part.scope, answers)}"
+        for part in find_partial(entry_part, answers)
     ]
-    return lacking + [doubt.describe(entry) for doubt in find_doubts(whole, answers)]
+    return lacking + [doubt.describe(entry) for doubt in find_doubts(entry_part, answers)]
 
 
-def _describe_lacking(part: Part, whole: Scope, answers: Sequence[FileAnswer]) -> str:
-    """Describes what of `whole` is missing in `part`; if all of it is, how it differs from the scope of the last
+def _describe_lacking(part: Part, entry_scope: Scope, answers: Sequence[FileAnswer]) -> str:
+    """Describes what of `entry_scope` is missing in `part`; if all of it is, how it differs from the scope of the last
     file."""
     last = next(answer for answer in reversed(answers) if answer.period.overlaps(part.period))
-    return part.scope.describe_within(whole) or whole.describe_beyond(last.scope) or "all that the entry asks"
+    return (
+        part.scope.describe_within(entry_scope) or entry_scope.describe_beyond(last.scope) or "all that the entry asks"
+    )
 
 
 def certain_answers(answers: Iterable[FileAnswer]) -> list[FileAnswer]:

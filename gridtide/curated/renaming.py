@@ -66,5 +66,5 @@ def _relabel(table: pa.Table, column: str, chosen_rows: Mask, label: str) -> pa.
     column_labels = one_chunk(table[column].unify_dictionaries())
     label_texts = [*column_labels.dictionary.to_pylist(), label]
     label_codes = np.where(chosen_rows, len(label_texts) - 1, to_numpy(column_labels.indices, "i4"))
-    place = table.schema.get_field_index(column)
-    return table.set_column(place, table.schema.field(place), dictionary_array(label_codes, label_texts))
+    column_index = table.schema.get_field_index(column)
+    return table.set_column(column_index, table.schema.field(column_index), dictionary_array(label_codes, label_texts))

@@ -213,8 +213,8 @@ def _renew_labels(column: pa.ChunkedArray) -> pa.DictionaryArray:
     first_row[codes[::-1]] = np.arange(len(codes))[
         ::-1
     ]  # of repeated codes the last assignment counts, which is the first occurrence
-    order = np.argsort(first_row)[: np.count_nonzero(first_row < len(codes))]
+    first_order = np.argsort(first_row)[: np.count_nonzero(first_row < len(codes))]
     new_codes = np.empty(len(numbers), np.int32)
-    new_codes[order] = np.arange(len(order))
+    new_codes[first_order] = np.arange(len(first_order))
     distinct_labels = list(numbers)
-    return arrays.dictionary_array(new_codes[codes], [distinct_labels[number] for number in order])
+    return arrays.dictionary_array(new_codes[codes], [distinct_labels[number] for number in first_order])

@@ -87,11 +87,11 @@ def _timed_out(entry: Entry, label: str, host: str, progress: AnswerProgress, er
 
 def _untrusted(entry: Entry, error: aiohttp.ClientConnectorCertificateError) -> ConfigurationError:
     reason = getattr(error.certificate_error, "verify_message", None) or str(error.certificate_error)
-    place = f"{error.host}:{error.port}"
+    host_port = f"{error.host}:{error.port}"
     if getattr(error.certificate_error, "verify_code", None) not in UNKNOWN_ISSUER:
-        happened = f"the certificate of {place} is not valid: {reason}"
+        happened = f"the certificate of {host_port} is not valid: {reason}"
         return ConfigurationError(entry.name, happened, "Check the url; else its operator must renew the certificate")
-    happened = f"the certificate chain of {place} is incomplete, or its authority is unknown here: {reason}"
+    happened = f"the certificate chain of {host_port} is incomplete, or its authority is unknown here: {reason}"
     trusted = f"{entry.tls_ca} lacks them" if entry.tls_ca else 'name that file with "tls_ca"'
     fix = (
         "Save the certificates that are missing between the server's and a known authority in one PEM file "

@@ -31,11 +31,13 @@ class MovedFiles:
     def describe(self, now: Entry) -> str:
         """Describes where the files are, and how the entry `now` can continue them."""
         keys = {"output_folder": (self.folder, now.output_folder), "file_prefix": (self.prefix, now.file_prefix)}
-        changes = ", ".join(f'"{key}": "{old}"' for key, (old, new) in keys.items() if old != new)
+        changes = ", ".join(
+            f'"{key}": "{old_value}"' for key, (old_value, new_value) in keys.items() if old_value != new_value
+        )
         whose = "files of this entry" if self.entry == now.name else f'files of "{self.entry}", which asks the same'
-        place, moved_place = f"{now.output_folder}/{now.file_prefix}_…", f"{self.folder}/{self.prefix}_…"
+        own_place, moved_place = f"{now.output_folder}/{now.file_prefix}_…", f"{self.folder}/{self.prefix}_…"
         fix = f"to go on with them, give the entry {changes}"
-        return f"no files are in {place}, but {moved_place} holds {whose}; {fix}"
+        return f"no files are in {own_place}, but {moved_place} holds {whose}; {fix}"
 
 
 async def find_moved(lake: Lake, entry: Entry, entries: Iterable[Entry]) -> list[MovedFiles]:
@@ -44,11 +46,11 @@ async def find_moved(lake: Lake, entry: Entry, entries: Iterable[Entry]) -> list
     These are files with its name or with its scope. The places of `entries` are not searched. Raises `StorageError`.
     """
     places = {(present.output_folder, present.file_prefix) for present in (entry, *entries)}
-    newest = {place: path for place, path in (await _list_newest(lake, "")).items() if place not in places}
-    contents = await asyncio.gather(*(_read_contents(lake, path) for path in newest.values()))
+    newest_paths = {place: path for place, path in (await _list_newest(lake, "")).items() if place not in places}
+    contents = await asyncio.gather(*(_read_contents(lake, path) for path in newest_paths.values()))
     return [
         MovedFiles(folder, prefix, content.entry)
-        for (folder, prefix), content in zip(newest, contents, strict=True)
+        for (folder, prefix), content in zip(newest_paths, contents, strict=True)
         if content is not None and _is_of(entry, folder, prefix, content)
     ]
 
@@ -56,15 +58,15 @@ async def find_moved(lake: Lake, entry: Entry, entries: Iterable[Entry]) -> list
 async def _list_newest(lake: Lake, folder: str) -> dict[tuple[str, str], str]:
     """Returns the path of the newest file of each prefix in `folder` and its subfolders, by folder and prefix."""
     folders, files = await lake.store.listing(folder)
-    newest: dict[tuple[str, str], str] = {}
+    newest_paths: dict[tuple[str, str], str] = {}
     for file in files:  # by path, and so by time within a prefix
         name = parse_name(file.path.rpartition("/")[2])
         if name is not None:
-            newest[folder, name.prefix] = file.path
+            newest_paths[folder, name.prefix] = file.path
     inner = [path for path in folders if path not in OTHER_FOLDERS and not path.rpartition("/")[2].startswith(".")]
     for within in await asyncio.gather(*(_list_newest(lake, path) for path in inner)):
-        newest |= within
-    return newest
+        newest_paths |= within
+    return newest_paths
 
 
 async def _read_contents(lake: Lake, path: str) -> Metadata | None:

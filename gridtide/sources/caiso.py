@@ -388,8 +388,8 @@ def _refuse_blanks(entry: Entry, rows: pa.Table, column: str) -> None:
     from gridtide.observations import arrays
 
     if arrays.has_blanks(rows[column]):
-        place = next(row for row, label in enumerate(rows[column].to_pylist()) if not (label or "").strip())
-        happened = f"a row has no {column}: row {place + 1}, of {rows[START][place].as_py():%Y-%m-%dT%H:%MZ}"
+        row_number = next(row for row, label in enumerate(rows[column].to_pylist()) if not (label or "").strip())
+        happened = f"a row has no {column}: row {row_number + 1}, of {rows[START][row_number].as_py():%Y-%m-%dT%H:%MZ}"
         raise FormatError(entry.name, happened)
 
 
@@ -403,12 +403,12 @@ def _leave_out_unread(
     infinite = np.isinf(numbers)
     if not infinite.any():
         return rows, numbers
-    place = int(np.flatnonzero(infinite)[0])
-    start, location = rows[START][place].as_py(), rows[report.location][place].as_py()
-    written = str(rows[value][place].as_py())[:60]
+    row_number = int(np.flatnonzero(infinite)[0])
+    start, location = rows[START][row_number].as_py(), rows[report.location][row_number].as_py()
+    written = str(rows[value][row_number].as_py())[:60]
     left_out.add(
         NO_NUMBER,
-        f"{value} in row {place + 1}, {location} at {start:%Y-%m-%dT%H:%MZ}: {written!r}",
+        f"{value} in row {row_number + 1}, {location} at {start:%Y-%m-%dT%H:%MZ}: {written!r}",
         int(infinite.sum()),
     )
     return rows.filter(pa.array(~infinite)).unify_dictionaries(), numbers[~infinite]

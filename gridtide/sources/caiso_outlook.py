@@ -157,18 +157,20 @@ def _read_starts(
     starts: list[datetime | None] = []
     for number, label in enumerate(labels, 1):
         seen_labels[label] += 1
-        first, second = (datetime.combine(day, label, zone).replace(fold=fold).astimezone(UTC) for fold in (0, 1))
-        start: datetime | None = first
+        first_time, second_time = (
+            datetime.combine(day, label, zone).replace(fold=fold).astimezone(UTC) for fold in (0, 1)
+        )
+        start: datetime | None = first_time
         if number == len(labels) > 1 and label == time() and labels[-2] != time():
             left_out.add("the next midnight, which the file of the next day holds", f"row {number}: {label:%H:%M}")
             start = None
-        elif first.astimezone(zone).time() != label:
+        elif first_time.astimezone(zone).time() != label:
             _skip_absent_hour(entry, lines[number - 1], number, label, left_out)
             start = None
-        elif first != second and counts[label] > 1:
-            start = first if seen_labels[label] == 1 else second
-        elif first != second:
-            start = {"first": first, "second": second}.get(entry.ambiguous)
+        elif first_time != second_time and counts[label] > 1:
+            start = first_time if seen_labels[label] == 1 else second_time
+        elif first_time != second_time:
+            start = {"first": first_time, "second": second_time}.get(entry.ambiguous)
             if start is None:
                 left_out.add(AMBIGUOUS, f"row {number}: {label:%H:%M}")
         starts.append(start)
@@ -205,11 +207,15 @@ def _read_column(
 
     cells = [(row[number] if number < len(row) else "").strip() or None for row in lines]
     numbers = to_numbers(cells)
-    stored = [place for place, start in enumerate(starts) if start is not None and not np.isinf(numbers[place])]
-    for place in np.flatnonzero(np.isinf(numbers)).tolist():
-        if starts[place] is not None:
-            left_out.add(NO_NUMBER, f"{name} in row {place + 1}, {lines[place][0]}: {str(cells[place])[:60]!r}")
-    begins = [start for start in (starts[place] for place in stored) if start is not None]
+    stored = [
+        row_number for row_number, start in enumerate(starts) if start is not None and not np.isinf(numbers[row_number])
+    ]
+    for row_number in np.flatnonzero(np.isinf(numbers)).tolist():
+        if starts[row_number] is not None:
+            left_out.add(
+                NO_NUMBER, f"{name} in row {row_number + 1}, {lines[row_number][0]}: {str(cells[row_number])[:60]!r}"
+            )
+    begins = [start for start in (starts[row_number] for row_number in stored) if start is not None]
     return from_columns(
         "caiso",
         retrieved_at,

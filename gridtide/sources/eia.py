@@ -448,8 +448,10 @@ def _read_values(
     infinite = np.isinf(numbers)
     if not infinite.any():
         return rows, numbers
-    place = int(np.flatnonzero(infinite)[0])
-    example = f"row {place + 1 + request.offset} of {rows[place].period}: {str(rows[place].value)[:60]!r}"
+    row_number = int(np.flatnonzero(infinite)[0])
+    example = (
+        f"row {row_number + 1 + request.offset} of {rows[row_number].period}: {str(rows[row_number].value)[:60]!r}"
+    )
     if infinite.all():
         raise FormatError(entry.name, f"no value is a number, the first is {example}")
     left_out.add(NO_NUMBER, example, int(infinite.sum()))

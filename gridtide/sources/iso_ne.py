@@ -25,7 +25,7 @@ import msgspec
 
 from gridtide.entries.scope import ANY, Scope, build_scope, read_parameters, split_values
 from gridtide.errors import FormatError, UpstreamError
-from gridtide.periods import Period, local_day, local_days, microseconds
+from gridtide.periods import Period, count_microseconds, local_day, local_days, microseconds
 from gridtide.sources.contract import BOM, Page, Request
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut
 from gridtide.variables import snake_case, unit_of
@@ -219,9 +219,10 @@ def _identify_product(document: Any, entry: Entry) -> Product | None:
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
+        paths = ", ".join(product.path for product in candidates)
         raise FormatError(
             entry.name,
-            f"neither the URL nor {candidates[0].root} says which of {', '.join(p.path for p in candidates)} this is",
+            f"neither the URL nor {candidates[0].root} says which of {paths} this is",
             f"Ask it as the API does, …/api/v1.1/{candidates[0].path}/final/current",
         )
     roots = ", ".join(dict.fromkeys(product.roots[0] for product in PRODUCTS))
@@ -347,13 +348,13 @@ def _read_intervals(
         if record.keys().isdisjoint(product.fields):
             raise KeyError(f"{' nor '.join(product.fields)}{_describe_place(record)}")
     _count_unread_fields(records, product.fields, left_out)
-    step = product.step // timedelta(microseconds=1)
+    interval_length = count_microseconds(product.step)
     for name, variable in product.fields.items():
         holders, values = _read_cells(records, name, left_out, _read_number)
         starts = [_to_microseconds(str(record["BeginDate"])) for record in holders]
         yield {
             "interval_start": starts,
-            "interval_end": [start + step for start in starts],
+            "interval_end": [start + interval_length for start in starts],
             "location": [_read_location(record, url_location) for record in holders] if product.located else SYSTEM,
             "variable": variable,
             "unit": unit_of("iso_ne", variable),

@@ -20,7 +20,7 @@ import msgspec
 
 from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
-from gridtide.periods import HOUR, Period, split
+from gridtide.periods import HOUR, Period, count_microseconds, split
 from gridtide.sources.contract import BOM, Page, Request, Skipped
 from gridtide.sources.left_out import NO_NUMBER, LeftOut, to_numbers
 
@@ -314,7 +314,7 @@ def _build_tables(
         stored = ~np.isinf(numbers)
         for hour in np.flatnonzero(~stored):
             left_out.add(NO_NUMBER, f"{name} of {location} at {times[hour]}: {str(values[hour])[:60]!r}")
-        starts = hours - HOUR // timedelta(microseconds=1) if covers_preceding_hour(name) else hours
+        starts = hours - count_microseconds(HOUR) if covers_preceding_hour(name) else hours
         tables.append(
             from_columns(
                 "open_meteo",

@@ -108,7 +108,7 @@ def _decode_series(encoded: bytes) -> GatheredSeries:
             for series in attributes["vintages"]
         },
         arrays["repeats"],
-        {n: arrays[f"refused.{n}"] for n in attributes["refused"]},
+        {number: arrays[f"refused.{number}"] for number in attributes["refused"]},
     )
     return GatheredSeries(hourly, frozenset(attributes["stored"]))
 

@@ -115,13 +115,15 @@ async def gather_series(plan: ReadingPlan, lake: Lake) -> GatheredSeries:
 
 def _warn_of_units(spec: TrainingSpec, hourly: Hourly) -> None:
     for number, hours in hourly.refused.items():
-        places = np.flatnonzero(hours)
-        if len(places):
-            first, last = (hourly.period.start + int(place) * HOUR for place in places[[0, -1]])
+        hour_numbers = np.flatnonzero(hours)
+        if len(hour_numbers):
+            first_hour, last_hour = (
+                hourly.period.start + int(hour_number) * HOUR for hour_number in hour_numbers[[0, -1]]
+            )
             logger.warning(
                 "%s: %d hours of %s from %s to %s are left out: they come in a unit that cannot be converted to %s",
-                *(spec.name, len(places), hourly.names[number]),
-                *(f"{first:%Y-%m-%dT%H:%MZ}", f"{last:%Y-%m-%dT%H:%MZ}", hourly.units[number]),
+                *(spec.name, len(hour_numbers), hourly.names[number]),
+                *(f"{first_hour:%Y-%m-%dT%H:%MZ}", f"{last_hour:%Y-%m-%dT%H:%MZ}", hourly.units[number]),
             )
 
 

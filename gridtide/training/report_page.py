@@ -415,8 +415,8 @@ def _rejection_table(training_set: TrainingSet) -> str:
     ]
     if not table_rows:
         return "<p>No value was rejected.</p>"
-    head = "<tr><th>location</th><th>series</th><th>rule</th><th>rejected</th></tr>"
-    return f"<h3>Rejected values</h3><table>{head}{''.join(table_rows)}</table>"
+    table_head = "<tr><th>location</th><th>series</th><th>rule</th><th>rejected</th></tr>"
+    return f"<h3>Rejected values</h3><table>{table_head}{''.join(table_rows)}</table>"
 
 
 HTML = """<!doctype html>

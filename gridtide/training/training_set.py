@@ -51,7 +51,7 @@ def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> Train
     alive = np.any([base.mask[train].any(axis=0) for base in scaled_bases], axis=0)
     if not alive.any():
         raise TrainingError(spec.name, "no input varies in the train steps", "Choose another period or inputs")
-    unobserved = {c.name for base in bases for c, keep in zip(base.columns, alive, strict=True) if not keep}
+    unobserved = {column.name for base in bases for column, keep in zip(base.columns, alive, strict=True) if not keep}
     dropped = sorted(unobserved | {name for base in bases for name in _unused_columns(base)})
     if not alive.all():
         scaled_bases = [_keep_columns(base, alive) for base in scaled_bases]
@@ -84,7 +84,8 @@ def _scale_inputs(spec: TrainingSpec, bases: Sequence[Base], train: slice) -> tu
     counts = np.stack([base.mask[train].sum(axis=0) for base in bases])
     scales = [scaling.fit_scale(base.values[train], base.mask[train]) for base in bases]
     concerned = [
-        np.array([c.name != "absent" and not c.key.startswith(BOUNDED) for c in base.columns]) for base in bases
+        np.array([column.name != "absent" and not column.key.startswith(BOUNDED) for column in base.columns])
+        for base in bases
     ]
     if spec.unscaled_inputs == "pool":
         scales = _fill_pooled(scales, counts, concerned)
@@ -190,7 +191,7 @@ def _divide_windows(
         window_counts = ", ".join(f"{name} {len(starts)}" for name, starts in windows.items())
         ranges = ", ".join(f"{name} {max(end - begin, 0)} h" for name, (begin, end) in bounds.ranges().items())
         steps = np.flatnonzero(np.any([~np.isnan(base.targets).all(axis=1) for base in bases], axis=0))
-        observed = Period(*(period.start + int(step) * HOUR for step in (steps[0], steps[-1] + 1)))
+        observed = Period(*(period.start + int(window_row) * HOUR for window_row in (steps[0], steps[-1] + 1)))
         raise TrainingError(
             spec.name,
             f"no window falls into {' and '.join(empty_splits)} "

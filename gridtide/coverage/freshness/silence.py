@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from gridtide.coverage.freshness.last_rows import LastRows
 from gridtide.entries.entry import Entry
 from gridtide.observations.availability import find_due_end
-from gridtide.periods import HOUR
+from gridtide.periods import HOUR, count_microseconds
 
 if TYPE_CHECKING:
     from gridtide.observations.array_types import Floats, Integers
@@ -165,13 +165,13 @@ def longest_pause(entry: Entry, history: SeriesHistory) -> timedelta:
     pauses = [SPACINGS * entry.resolution]
     if len(gaps):
         pauses += [SPACINGS * _to_timedelta(np.median(gaps)), 2 * _to_timedelta(_find_usual_longest(gaps))]
-    order = np.argsort(history.retrieved, kind="stable")
-    hour = HOUR // timedelta(microseconds=1)
-    answers, places = np.unique(history.retrieved[order] // hour * hour, return_index=True)
+    retrieval_order = np.argsort(history.retrieved, kind="stable")
+    hour = count_microseconds(HOUR)
+    answers, places = np.unique(history.retrieved[retrieval_order] // hour * hour, return_index=True)
     if len(answers) > FEWEST_ANSWERS:
-        newest = np.maximum.accumulate(history.ends[order])
-        lag = (entry.available.lag or timedelta()) // timedelta(microseconds=1)
-        delays = (answers[1:] - lag - newest[places[1:] - 1]).astype(np.float64)
+        latest_ends = np.maximum.accumulate(history.ends[retrieval_order])
+        lag = count_microseconds(entry.available.lag or timedelta())
+        delays = (answers[1:] - lag - latest_ends[places[1:] - 1]).astype(np.float64)
         pauses.append(_to_timedelta(_find_usual_longest(delays)) + entry.resolution)
     return max(pauses)
 

@@ -91,16 +91,16 @@ def make_columns(grid: Grid, report: str, begins: Times) -> dict[str, Values]:
 
 
 def _write_csv(grid: Grid, report: str, day: date) -> str:
-    whole = local_day(day, CALIFORNIA_CLOCK)
-    begins = list_interval_starts(whole.start, whole.end, ROW_LENGTH)
+    day_period = local_day(day, CALIFORNIA_CLOCK)
+    begins = list_interval_starts(day_period.start, day_period.end, ROW_LENGTH)
     local = begins + find_utc_offset(begins, CALIFORNIA_CLOCK.key)
     columns = {name: np.round(values).astype(int) for name, values in make_columns(grid, report, begins).items()}
-    places = {str(label)[11:16]: place for place, label in reversed(list(enumerate(local)))}
+    row_numbers = {str(label)[11:16]: row_number for row_number, label in reversed(list(enumerate(local)))}
     labels = [f"{datetime.combine(day, datetime.min.time()) + number * ROW_LENGTH:%H:%M}" for number in range(288)]
     lines = [",".join(["Time", *columns])]
-    lines += [",".join([label, *_write_cells(columns, places.get(label))]) for label in labels]
+    lines += [",".join([label, *_write_cells(columns, row_numbers.get(label))]) for label in labels]
     return "\n".join(lines) + "\n"
 
 
-def _write_cells(columns: Mapping[str, Values], place: int | None) -> list[str]:
-    return ["" if place is None else str(values[place]) for values in columns.values()]
+def _write_cells(columns: Mapping[str, Values], row_number: int | None) -> list[str]:
+    return ["" if row_number is None else str(values[row_number]) for values in columns.values()]

@@ -351,8 +351,10 @@ def _told_by_order(rows: np.ndarray, local: np.ndarray, series: np.ndarray, cloc
             is_single = np.array([counts[label] == 1 for label in labels])
             is_late[ordered] = np.where(is_single, clock.ambiguous == "second", _later_of_pairs(labels))
         else:
-            place = next(place for place, label in enumerate(labels) if counts[label] != 2)
-            raise _ambiguous_error(int(rows[ordered[place]]), int(labels[place]), counts[labels[place]], clock.zone)
+            label_number = next(label_number for label_number, label in enumerate(labels) if counts[label] != 2)
+            raise _ambiguous_error(
+                int(rows[ordered[label_number]]), int(labels[label_number]), counts[labels[label_number]], clock.zone
+            )
     return is_late
 
 

@@ -112,9 +112,9 @@ def _cut_around(entry: str, body: bytes, written: Csv, columns: Sequence[str]) -
     names, used = _header(entry, [line.text for line in head], written, delimiter, columns)
     begin = head[used].begin if used < len(head) else len(body)
     end = _end_of_rows(body, head[used - 1].end if used else head[0].begin, delimiter, written)
-    first = head[used].number if used < len(head) else head[-1].number + 1
+    first_number = head[used].number if used < len(head) else head[-1].number + 1
     above = _above(entry, body[: head[0].begin].decode("utf-8", "replace"), written)
-    return _Rows(body, min(begin, end), end, names, first, delimiter), above
+    return _Rows(body, min(begin, end), end, names, first_number, delimiter), above
 
 
 def _above(entry: str, text: str, written: Csv) -> dict[str, str]:
@@ -253,9 +253,12 @@ def _names(entry: str, rows: Sequence[Sequence[str]], first_names: list[str]) ->
     nonempty_names = [name for name in first_names if name]
     if len(set(nonempty_names)) < len(nonempty_names) and len(rows) > 1:
         width = max(map(len, rows))
-        stacked = [[row[place].strip() if place < len(row) else "" for row in rows] for place in range(width)]
+        stacked = [
+            [row[column_number].strip() if column_number < len(row) else "" for row in rows]
+            for column_number in range(width)
+        ]
         first_names = [" ".join(dict.fromkeys(filter(None, parts))) for parts in stacked]
-    names = [name or NAMELESS.format(place) for place, name in enumerate(first_names, 1)]
+    names = [name or NAMELESS.format(column_number) for column_number, name in enumerate(first_names, 1)]
     doubled = [name for name, count in Counter(names).items() if count > 1]
     if doubled:
         happened = f"the header of the CSV holds {doubled[0]!r} more than once: {', '.join(first_names)}"
@@ -471,7 +474,7 @@ class _Cells:
 
     def _texts(self, batch: pa.RecordBatch, names: Sequence[str]) -> dict[str, pa.StringArray]:
         """Returns the columns of `batch` without surrounding spaces; a missing field is null."""
-        return {name: self._trimmed(batch.column(place)) for place, name in enumerate(names)}
+        return {name: self._trimmed(batch.column(column_number)) for column_number, name in enumerate(names)}
 
     def _trimmed(self, column: pa.StringArray) -> pa.StringArray:
         import pyarrow.compute as pc

@@ -211,8 +211,8 @@ class HourlyGrid:
         """Returns when the first observation of each series by name and unit begins, shape (N,), in µs."""
         count = len(self._series)
         observed = self._retrieved[:count] != UNPUBLISHED
-        first = self._first + np.argmax(observed, axis=1) * MICROSECONDS_PER_HOUR
-        earliest = np.where(observed.any(axis=1), first, NEVER)
+        first_starts = self._first + np.argmax(observed, axis=1) * MICROSECONDS_PER_HOUR
+        earliest = np.where(observed.any(axis=1), first_starts, NEVER)
         for rows in self._irregular:
             reaches = np.maximum(rows.end, rows.start + 1) > self._first  # an interval may end where the period starts
             np.minimum.at(earliest, rows.series[reaches], rows.start[reaches])
@@ -224,18 +224,20 @@ class HourlyGrid:
         count = len(join.names)
         values, retrieved = self._values[join.first], self._retrieved[join.first]
         refused: dict[int, Mask] = defaultdict(lambda: np.zeros(self._steps, bool))
-        for number, (place, factor, offset) in enumerate(zip(join.number, join.factor, join.offset, strict=True)):
-            newer = self._retrieved[number] > retrieved[place]
-            newer |= (self._retrieved[number] == retrieved[place]) & (number == join.first[place])
-            values[place, newer] = self._values[number, newer] * factor + offset
-            retrieved[place, newer] = self._retrieved[number, newer]
+        for number, (joined_number, factor, offset) in enumerate(
+            zip(join.number, join.factor, join.offset, strict=True)
+        ):
+            is_newer = self._retrieved[number] > retrieved[joined_number]
+            is_newer |= (self._retrieved[number] == retrieved[joined_number]) & (number == join.first[joined_number])
+            values[joined_number, is_newer] = self._values[number, is_newer] * factor + offset
+            retrieved[joined_number, is_newer] = self._retrieved[number, is_newer]
             if join.conversions[number] is None:
-                refused[int(place)] |= newer & (self._retrieved[number] != UNPUBLISHED)
+                refused[int(joined_number)] |= is_newer & (self._retrieved[number] != UNPUBLISHED)
         for rows in self._irregular:
             hours = (rows.start - self._first) // MICROSECONDS_PER_HOUR
             left_out = np.isnan(join.factor[rows.series]) & (hours >= 0)
-            for place, hour in zip(join.number[rows.series[left_out]], hours[left_out], strict=True):
-                refused[int(place)][hour] = True
+            for joined_number, hour in zip(join.number[rows.series[left_out]], hours[left_out], strict=True):
+                refused[int(joined_number)][hour] = True
         self._values, self._retrieved = values, retrieved
         self._irregular = [
             rows._replace(
@@ -265,8 +267,9 @@ class HourlyGrid:
         cells = rows.series * self._steps + hour
         oldest, newest = _least_greatest(rows.retrieved)
         if oldest < newest and (rows.retrieved[1:] < rows.retrieved[:-1]).any() and (cells[1:] <= cells[:-1]).any():
-            order = np.argsort(rows.retrieved, kind="stable")  # if a cell occurs twice, the newest is written last
-            rows, cells = rows.where(order), cells[order]
+            # If a cell occurs twice, the newest value is written last.
+            retrieval_order = np.argsort(rows.retrieved, kind="stable")
+            rows, cells = rows.where(retrieval_order), cells[retrieval_order]
         values, retrieved = self._values.reshape(-1), self._retrieved.reshape(-1)
         if oldest < self._latest:  # else no cell was retrieved later
             is_newer = rows.retrieved >= retrieved[cells]
@@ -347,10 +350,10 @@ class HourlyGrid:
         known_rows = np.concatenate([hourly.known_row[number, unpublished_rows], known_rows])
         value = np.concatenate([hourly.values[number, unpublished_rows], rows.value])
         published = np.concatenate([np.full(len(unpublished_rows), UNPUBLISHED), rows.published])
-        order = np.lexsort((published, known_rows))
-        hourly.values[number, row[order]] = value[order]
-        hourly.known_row[number, row[order]] = known_rows[order]
-        return Vintages(row[order], known_rows[order], value[order])
+        vintage_order = np.lexsort((published, known_rows))
+        hourly.values[number, row[vintage_order]] = value[vintage_order]
+        hourly.known_row[number, row[vintage_order]] = known_rows[vintage_order]
+        return Vintages(row[vintage_order], known_rows[vintage_order], value[vintage_order])
 
 
 def _extend_rows(array: npt.NDArray[Any], length: int, fill: float) -> npt.NDArray[Any]:

@@ -178,8 +178,8 @@ def format_key(kind: SeriesKind, shift: int) -> str:
     >>> format_key(SeriesKind("eia", "demand", "neighbour", 1), -2)
     'eia/neighbour.1/demand-2h'
     """
-    place = f"{kind.role}.{kind.number}" if kind.role else str(kind.number)
-    return f"{kind.source}/{place}/{kind.variable}{shift:+d}h"
+    role_number = f"{kind.role}.{kind.number}" if kind.role else str(kind.number)
+    return f"{kind.source}/{role_number}/{kind.variable}{shift:+d}h"
 
 
 def parse_key(key: str) -> tuple[SeriesKind, int]:
@@ -188,9 +188,9 @@ def parse_key(key: str) -> tuple[SeriesKind, int]:
     >>> parse_key("open_meteo/0/temperature_2m_forecast+24h")
     (SeriesKind(source='open_meteo', variable='temperature_2m_forecast', role='', number=0), 24)
     """
-    source, place, label = key.split("/", 2)
+    source, role_number, label = key.split("/", 2)
     variable, shift = re.fullmatch(r"(.+)([+-]\d+)h", label).groups()  # type: ignore[union-attr]  # as formatted above
-    role, _, number = place.rpartition(".")
+    role, _, number = role_number.rpartition(".")
     return SeriesKind(source, variable, role, int(number)), int(shift)
 
 

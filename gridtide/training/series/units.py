@@ -45,17 +45,17 @@ class UnitJoin:
     @property
     def changes(self) -> bool:
         """Whether any series is joined, converted or left out."""
-        return len(self.names) < len(self.number) or any(step != (1.0, 0.0) for step in self.conversions)
+        return len(self.names) < len(self.number) or any(conversion != (1.0, 0.0) for conversion in self.conversions)
 
     @property
     def factor(self) -> npt.NDArray[np.float64]:
         """Returns the factor for the values of each of the N series: NaN if they are left out."""
-        return np.array([np.nan if step is None else step.factor for step in self.conversions])
+        return np.array([np.nan if conversion is None else conversion.factor for conversion in self.conversions])
 
     @property
     def offset(self) -> npt.NDArray[np.float64]:
         """Returns what is added to the values of each of the N series."""
-        return np.array([0.0 if step is None else step.offset for step in self.conversions])
+        return np.array([0.0 if conversion is None else conversion.offset for conversion in self.conversions])
 
 
 def plan_join(series: Mapping[NameUnit, int], earliest: Integers, expected: Mapping[str, str]) -> UnitJoin:
@@ -64,17 +64,20 @@ def plan_join(series: Mapping[NameUnit, int], earliest: Integers, expected: Mapp
     `earliest` (N,): when the first observation of each begins; `expected`: units of series, by name.
     """
     numbers: dict[str, list[int]] = {}
-    for (name, _), place in series.items():
-        numbers.setdefault(name, []).append(place)
+    for (name, _), number in series.items():
+        numbers.setdefault(name, []).append(number)
     units = [unit for _, unit in series]
-    chosen = [_choose_unit(name, [(int(earliest[n]), units[n]) for n in numbers[name]], expected) for name in numbers]
+    chosen = [
+        _choose_unit(name, [(int(earliest[number]), units[number]) for number in numbers[name]], expected)
+        for name in numbers
+    ]
     targets = dict(zip(numbers, chosen, strict=True))
-    places = {name: place for place, name in enumerate(numbers)}
+    joined_numbers = {name: joined_number for joined_number, name in enumerate(numbers)}
     return UnitJoin(
         tuple(numbers),
         tuple(chosen),
         np.array([group[0] for group in numbers.values()], np.int64),
-        np.array([places[name] for name, _ in series], np.int64),
+        np.array([joined_numbers[name] for name, _ in series], np.int64),
         tuple(find_conversion(unit, targets[name]) for name, unit in series),
     )
 
