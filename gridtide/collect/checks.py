@@ -109,6 +109,7 @@ class PageChecks:
         for piece in page.more:  # for a body too large to be read at once
             self._append_rows(root, request, settle_page(Page(piece, 0), self.entry, request, self.period))
         self.skipped += page.skipped  # complete once all pieces are read
+        self._open_beyond(request, page.reaches)
         if parsed.absent:
             self.absent.append(request)
         self.received[request.period] += page.received
@@ -130,6 +131,14 @@ class PageChecks:
         if asked_period and rows.num_rows and self.elsewhere.get(asked_period, True):
             self.elsewhere[asked_period] = not expectations.overlaps_period(rows, asked_period)
         self.draft.append(rows, parsed.marks)
+
+    def _open_beyond(self, request: Request, reaches: datetime | None) -> None:
+        """Opens a hole of the part of the request's period that a forecast does not reach yet."""
+        if reaches is None or request.period is None or reaches >= request.period.end:
+            return
+        beyond = Period(max(reaches, request.period.start), request.period.end)
+        self._open_hole(beyond, None)
+        self.warnings.append(f"the forecast reaches {reaches:%Y-%m-%dT%H:%MZ}; {beyond} stays open")
 
     def fail(self, root: int, request: Request, error: GridtideError) -> None:
         """Opens a hole where `request` failed; other pages that the first request with number `root` led to are not

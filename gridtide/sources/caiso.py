@@ -24,7 +24,7 @@ import msgspec
 
 from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
-from gridtide.periods import Period, split
+from gridtide.periods import HOUR, Period, floor, split
 from gridtide.sources.caiso_outlook import find_report, list_requests, parse_outlook
 from gridtide.sources.contract import BOM, Page, Request
 from gridtide.sources.formats.xml import is_html, tree
@@ -299,7 +299,18 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     unread = left_out.first_of(NO_NUMBER)
     if unread and not table.num_rows:
         raise FormatError(entry.name, f"no value is a number, the first is {unread}")
-    return Page(table, table.num_rows, skipped=left_out.list_skipped())
+    reaches = _find_reach(entry, request, table, retrieved_at) if entry.tabular else None
+    return Page(table, table.num_rows, skipped=left_out.list_skipped(), reaches=reaches)
+
+
+def _find_reach(entry: Entry, request: Request, table: pa.Table, retrieved_at: datetime) -> datetime | None:
+    """Returns up to where the answer about a forecast for several days ahead reaches; None for other reports, and if
+    the period was over when it was requested."""
+    markets = set(_read_params(entry.url, entry.params).get("market_run_id", "").upper().split(","))
+    if not markets <= LEAD_DAYS.keys() or request.period is None or request.period.end <= retrieved_at:
+        return None
+    ends: list[datetime] = table["interval_end"].to_pylist()
+    return max(floor(retrieved_at, HOUR), *ends) if ends else floor(retrieved_at, HOUR)
 
 
 def _read_members(entry: Entry, body: bytes) -> list[bytes]:

@@ -87,6 +87,8 @@ class Page:
     more: Iterable[pa.Table] = ()
     """Further observations, after those in `observations`, of a body too large to be read at once; `skipped` is
     complete only after they are read."""
+    reaches: datetime | None = None
+    """Up to where a forecast reaches; the rest of the request's period stays open. None if all of it is answered."""
 
 
 class Source(Protocol):

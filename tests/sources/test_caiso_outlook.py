@@ -5,17 +5,23 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from gridtide.collect import collect
 from gridtide.config.loading import parse as parse_config
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
+from gridtide.http.client import Http
+from gridtide.lake import Lake
 from gridtide.observations.availability import available_at, find_due_end
-from gridtide.periods import Period, local_day, microseconds
+from gridtide.periods import Period, floor, local_day, microseconds
 from gridtide.sources import caiso
 from gridtide.sources.contract import Page
 from tests.support.shared import SHARED
@@ -196,3 +202,37 @@ def test_each_issue_of_a_forecast_for_days_ahead_is_a_vintage() -> None:
         page = caiso.parse(made, request, (header + "\n".join(lines) + "\n").encode(), asked)
         issues.append(page.observations["published_at"].to_pylist())
     assert issues == [[None, issue, issue] for issue in (datetime(2025, 2, day, 21, tzinfo=UTC) for day in (20, 21))]
+
+
+async def test_what_a_forecast_does_not_reach_stays_open(tmp_path: Path) -> None:
+    """An answer that ends before the period that was asked for covers what it holds; the rest is asked for again."""
+    now = floor(datetime.now(UTC), timedelta(hours=1))
+    period = Period(now - timedelta(hours=2), now + timedelta(hours=5))
+    header = "INTERVALSTARTTIME_GMT,INTERVALENDTIME_GMT,MARKET_RUN_ID,TAC_AREA_NAME,MW"
+    hours = [period.start + number * timedelta(hours=1) for number in range(5)]
+    lines = [f"{hour:{OASIS_TIME}},{hour + timedelta(hours=1):{OASIS_TIME}},7DA,PGE,5" for hour in hours]
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text="\n".join([header, *lines]) + "\n")
+
+    app = web.Application()
+    app.router.add_get("/oasisapi/SingleZip", answer)
+    async with TestServer(app) as server, Http({}) as http:
+        api = {
+            "name": "load",
+            "source": "caiso",
+            "url": str(server.make_url("/oasisapi/SingleZip")),
+            "params": {"queryname": "SLD_FCST", "market_run_id": "7DA"},
+            "output_folder": "load",
+            "rate_limit": None,
+        }
+        [made] = parse_config({"apis": [api]}).apis
+        lake = Lake.open(str(tmp_path))
+        collected = await collect(made, lake=lake, http=http, stamp=datetime.now(UTC), period=period)
+    reached = now + timedelta(hours=3)
+    assert (collected.rows, collected.answered) == (5, (Period(period.start, reached),))
+    [hole] = collected.holes
+    assert (hole.period, hole.error) == (Period(reached, period.end), None)
+
+
+OASIS_TIME = "%Y-%m-%dT%H:%M:%S-00:00"
