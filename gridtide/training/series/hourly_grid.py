@@ -208,8 +208,11 @@ class HourlyGrid:
         return number
 
     def _earliest_starts(self) -> Integers:
-        """Returns when the first observation of each series by name and unit begins, shape (N,), in µs."""
+        """Returns when the first observation of each series by name and unit begins, shape (N,), in µs; 0 for all if
+        each series has one unit."""
         count = len(self._series)
+        if len({name for name, _ in self._series}) == count:
+            return np.zeros(count, np.int64)
         observed = self._retrieved[:count] != UNPUBLISHED
         first_starts = self._first + np.argmax(observed, axis=1) * MICROSECONDS_PER_HOUR
         earliest = np.where(observed.any(axis=1), first_starts, NEVER)
