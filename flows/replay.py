@@ -35,9 +35,11 @@ from gridtide.collect.collection import collect
 from gridtide.collect.raw_bodies import KeptCollection, list_collections
 from gridtide.collect.resume import NotKeptError, Replayed, open_replay
 from gridtide.entries.entry import Entry
+from gridtide.entries.scope import Scope, parse_scope
 from gridtide.errors import ConfigurationError, GridtideError, one_line
-from gridtide.lake import File, Lake
+from gridtide.lake import File, Lake, Metadata, soundness
 from gridtide.periods import Period
+from gridtide.sources.registry import narrow_entry, scope_of
 from tasks.lake import open_lake
 
 Files = dict[datetime, list[File]]
@@ -169,16 +171,19 @@ async def _replay_collection(
     `readings` are the files that were written from its bodies before.
     """
     try:
-        partly = any(file.period != collection.period for file in readings)
-        bodies = await open_replay(lake, collection, collections, partly=partly)
-        superseded_before = {file.path: file for file in readings if file.superseded_at}
-        collected = await _store_reading(lake, entry, collection, bodies, superseded_before)
-        superseded = await _supersede_readings(lake, collected.files, readings, bodies.moments)
-        result["rewritten" if collected.created or superseded else "unchanged"] += 1
-        result["superseded"] += superseded
-        if collected.created and collected.file:
-            result["rows"] += collected.rows
-            result["files"] += collected.files
+        rewritten = False
+        for part_entry, part_readings in await _split_by_scope(lake, entry, readings):
+            partly = any(file.period != collection.period for file in part_readings)
+            bodies = await open_replay(lake, collection, collections, partly=partly)
+            superseded_before = {file.path: file for file in part_readings if file.superseded_at}
+            collected = await _store_reading(lake, part_entry, collection, bodies, superseded_before)
+            superseded = await _supersede_readings(lake, collected.files, part_readings, bodies.moments)
+            rewritten = rewritten or collected.created or bool(superseded)
+            result["superseded"] += superseded
+            if collected.created and collected.file:
+                result["rows"] += collected.rows
+                result["files"] += collected.files
+        result["rewritten" if rewritten else "unchanged"] += 1
     except GridtideError as error:
         if isinstance(error, NotKeptError) and not readings:
             result["interrupted"] += 1
@@ -186,6 +191,23 @@ async def _replay_collection(
         result["failed"] += 1
         result["errors"].append(f"{collection.folder}: {one_line(error)}")
         result["error"] = result["error"] or result["errors"][0]
+
+
+async def _split_by_scope(lake: Lake, entry: Entry, readings: Sequence[File]) -> list[tuple[Entry, list[File]]]:
+    """The `readings` of a collection by their scope, each with `entry` as it asked for that scope alone: a run may have
+    requested several parts of a period. `entry` as it is where the scope is unknown, or no part of its own."""
+    whole = scope_of(entry)
+    by_scope: dict[Scope, list[File]] = defaultdict(list)
+    contents = await soundness.read_metadata(lake, readings)
+    for file, content in zip(readings, contents, strict=True):
+        scope = parse_scope(content.scope) if isinstance(content, Metadata) else None
+        part = whole if scope is None else Scope(scope.facets, whole.reading)
+        by_scope[part if whole.is_comparable(part) and not part.without(whole) else whole].append(file)
+    return [
+        (narrow, files)
+        for scope, files in (by_scope or {whole: []}).items()
+        for narrow in narrow_entry(entry, scope) or [entry]
+    ]
 
 
 async def _store_reading(

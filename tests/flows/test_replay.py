@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flows.backfill import backfill
 from flows.ingest import ingest
 from flows.replay import replay
 from flows.run.report import RunError
@@ -207,6 +208,24 @@ async def test_what_was_asked_otherwise_is_told(tmp_path: Path) -> None:
     otherwise = {**config, "apis": [{**api, "params": {"zone": "A"}}]}
     with pytest.raises(RunError, match="or was requested with another URL or other params"):
         await replay(config=otherwise)
+
+
+async def test_an_entry_that_asks_for_more_now_is_replayed_as_it_was_asked(tmp_path: Path) -> None:
+    """A region was collected, then another one alone: the bodies of each are replayed, for the entry that asks for
+    both."""
+    day, following = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC)
+    async with running() as up:
+        for regions in (["A"], ["A", "B"]):
+            api = up.api("grid", url=f"{up.url}grid?day={{start:%Y-%m-%d}}", params={"region": regions})
+            config = up.config(tmp_path, api)
+            await backfill(day, following, config=config)
+        assert up.asked["grid"] == 2
+    bodies = sorted((tmp_path / "raw").rglob("*.zst"))
+    assert (await replay(config=config))["summary"]["unchanged"] == 2
+    rewritten(bodies[1], "2.5", "7.5")
+    report = await replay(config=config)
+    assert (report["summary"]["rewritten"], report["summary"]["unchanged"]) == (1, 1)
+    assert await read(config) == [(0, 1.5), (1, 7.5)]
 
 
 async def test_what_was_interrupted_is_passed_over(tmp_path: Path) -> None:
