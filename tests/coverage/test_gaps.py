@@ -40,7 +40,7 @@ ENTRY = parse(
 
 
 def read_all(files: list[File], now: datetime) -> list[FileAnswer]:
-    """What the files answer, none of which says what it was asked."""
+    """The periods of the files, without scopes."""
     return read_answers(ENTRY, files, CheckedFiles(), now)
 
 

@@ -55,7 +55,7 @@ def hours(first: int, length: int) -> Period:
 
 
 def cells(period: Period, scope: Scope) -> Cells:
-    """Everything that is asked for by `scope` over `period`."""
+    """All combinations of `scope` over `period`."""
     first = (period.start - START) // HOUR
     choices = list(product(*(sorted(values) for _, values in scope.facets)))
     return {(first + hour, values) for hour in range(period.duration // HOUR) for values in choices}
@@ -81,7 +81,7 @@ ANSWERS = st.lists(
 
 @given(SCOPES, ANSWERS)
 def test_what_is_asked_next_and_what_was_answered_are_all_that_is_asked(now: Scope, answers: list[FileAnswer]) -> None:
-    """Of every hour each combination is answered by a file, or asked for by exactly one narrowed entry, never both."""
+    """Each combination of every hour is either in a file or requested by exactly one narrowed entry."""
     asked, entry = Part(hours(0, 12), now), ENTRIES[now]
     answered = set().union(*(cells(answer.period, answer.scope) for answer in answers))
     lacking = find_unanswered([asked], answers)
@@ -94,7 +94,8 @@ def test_what_is_asked_next_and_what_was_answered_are_all_that_is_asked(now: Sco
 
 @given(SCOPES, ANSWERS)
 def test_what_cannot_be_asked_in_parts_is_asked_whole_and_once(now: Scope, answers: list[FileAnswer]) -> None:
-    """An entry with an expectation of its whole answer is asked whole where it lacks a part, and nowhere else."""
+    """An entry with an expectation of its whole answer is requested as a whole where a part is missing, and nowhere
+    else."""
     asked = Part(hours(0, 12), now)
     entry = msgspec.structs.replace(ENTRIES[now], expect=Expect(minimum_rows=1))
     lacking = find_unanswered([asked], answers)
@@ -173,7 +174,7 @@ async def store(lake: Lake, of: Entry, period: Period, stamp: datetime, skipped_
 
 
 async def test_a_wider_entry_is_asked_only_for_what_is_new(tmp_path: Path) -> None:
-    """Of three days with one region two regions are lacking, over all three; nothing is once they are there."""
+    """If two regions are added, only these are missing, and nothing is missing once they are collected."""
     lake, narrow, wide = Lake.open(str(tmp_path)), entry_of(["ISNE"]), entry_of()
     await store(lake, narrow, hours(0, 72), NOW)
     plan = await plan_chunks(wide, hours(0, 72), NOW, lake)
@@ -188,7 +189,7 @@ async def test_a_wider_entry_is_asked_only_for_what_is_new(tmp_path: Path) -> No
 
 
 async def test_no_hole_is_the_upstreams_on_the_word_of_a_file_that_did_not_ask(tmp_path: Path) -> None:
-    """Hours without values are told where a file asked for their series, and not where a region came later or left."""
+    """Hours without values are holes of the upstream only if the request of a file included their series."""
     lake = Lake.open(str(tmp_path))
     wide, narrow = entry_of(["ISNE", "CISO"], ["load"]), entry_of(["ISNE"], ["load"])
     await store(lake, narrow, hours(0, 48), START + 4 * DAY, skipped_hours=(5,))

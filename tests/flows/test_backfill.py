@@ -79,8 +79,8 @@ async def test_a_second_run_asks_for_nothing_and_a_wider_one_for_the_rest(tmp_pa
 
 
 async def test_of_a_wider_entry_only_what_is_new_is_asked_for_and_with_refresh_all(tmp_path: Path) -> None:
-    """A variable that is added is collected over the history, alone; each hour of both is read once, also after all
-    was asked for again."""
+    """After a variable is added, only its history is requested, and each hour of both variables is read once;
+    `refresh` requests everything again."""
     settings = config(tmp_path, api())
     await backfill(START, END, config=settings)
     wider = config(tmp_path, api(params={"variables": ["demand", "load"]}))

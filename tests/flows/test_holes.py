@@ -93,7 +93,7 @@ async def test_an_outage_of_one_day_is_asked_for_again_by_the_next_run(
 
 
 async def test_a_worker_of_a_cluster_asks_again_for_the_open_days_alone(tmp_path: Path) -> None:
-    """A day whose request fails once is asked for once more within the run, the others are not, and all is stored."""
+    """A day whose request fails once is requested again within the run, the others are not, and all days are stored."""
     files = DailyFiles()
     files.faults = {BAD.start.date(): "outage"}
 

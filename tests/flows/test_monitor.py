@@ -373,7 +373,7 @@ async def test_days_that_cannot_be_are_refused(upstream: GappyUpstream, tmp_path
 
 
 class PairUpstream(GappyUpstream):
-    """The same for two columns; of the hours in `silent`, the second is null."""
+    """The same upstream with two columns; in the hours of `silent`, the second is null."""
 
     async def answer(self, request: web.Request) -> web.Response:
         """The hours from start to end."""
@@ -390,7 +390,7 @@ class PairUpstream(GappyUpstream):
 
 @pytest.mark.slow
 async def test_a_series_that_falls_silent_is_told_once_and_once_when_it_is_back(tmp_path: Path) -> None:
-    """The run succeeds, its report and `status` name the series; one event says so, and one that it is back."""
+    """The run succeeds, its report and `status` name the silent series, and one event reports it and one its return."""
     pair = PairUpstream()
     pair.silent = {TODAY - 2 * DAY + n * HOUR for n in range(100)}
     async with serving(pair.answer) as pair.url:

@@ -38,7 +38,7 @@ CHANGES = (SPRING, AUTUMN, datetime(2026, 10, 25, 1, tzinfo=UTC), datetime(2027,
 
 
 async def list_dates(schedule: Schedule, period: Period) -> list[datetime]:
-    """What Prefect schedules in a period, asked for in pieces, each from days before it on."""
+    """The runs that Prefect schedules in a period, requested in pieces."""
     registered = build_cron_schedule(schedule)
     dated = CronSchedule(cron=registered.cron, timezone=registered.timezone)
     dates: set[datetime] = set()

@@ -1,4 +1,4 @@
-"""Looks at the series of a lake, one after the other, with and without what the look before kept."""
+"""Checks of the series of a lake, with and without the state of the previous check."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -70,7 +70,8 @@ SILENT = [
 
 @pytest.mark.parametrize("days", [90, 7])
 async def test_series_that_stop_while_others_go_on_are_silent(tmp_path: Path, days: int) -> None:
-    """Days or months ago, with nulls or with zeros; so is an expected location without values. In one file or many."""
+    """Series that stopped, or have only nulls or zeros, while others continue are silent; so is an expected location
+    without values."""
     lake, start = Lake.open(str(tmp_path)), TODAY - 90 * DAY
     while start < TODAY:
         end = min(start + days * DAY, TODAY)
@@ -86,7 +87,7 @@ async def test_series_that_stop_while_others_go_on_are_silent(tmp_path: Path, da
 
 
 async def test_what_is_back_and_what_is_new_is_told_once(tmp_path: Path) -> None:
-    """By a file that came since the look before."""
+    """Series that return or are new since the previous check are reported once."""
     lake = Lake.open(str(tmp_path))
     await put(lake, Period(TODAY - 40 * DAY, TODAY), FATES, TODAY)
     await look(lake, TODAY)
@@ -104,7 +105,8 @@ async def test_what_is_back_and_what_is_new_is_told_once(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b'{"stamp": 5, "series": [], "reported": []}', None])
 async def test_without_its_memory_a_look_only_takes_longer(tmp_path: Path, damage: bytes | None) -> None:
-    """Removed or damaged, it is made anew from the files, also from months whose files were removed."""
+    """Without its state, or with a damaged one, a check gives the same result from the files, also from compacted
+    months."""
     lake = Lake.open(str(tmp_path))
     await put(lake, Period(TODAY - 90 * DAY, TODAY - 30 * DAY), FATES, TODAY - 30 * DAY)
     await put(lake, Period(TODAY - 30 * DAY, TODAY), FATES, TODAY)
@@ -148,7 +150,7 @@ async def test_files_of_the_future_do_not_stop_the_looks(tmp_path: Path) -> None
 
 
 async def test_a_series_that_was_renamed_is_not_silent(tmp_path: Path) -> None:
-    """Its alias joins both names; the names that were kept before it was given are made anew."""
+    """A series with an alias is not silent, and names that were stored before the alias are joined."""
     lake = Lake.open(str(tmp_path))
     await put(lake, Period(TODAY - 30 * DAY, TODAY - DAY), {"A": until(TODAY), "old": until(TODAY)}, TODAY - DAY)
     await look(lake, TODAY - DAY)

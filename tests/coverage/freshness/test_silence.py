@@ -47,7 +47,7 @@ def test_the_longest_pause_is_the_series_own(hours: Sequence[int], retrieved: Se
 
 
 def test_a_series_that_is_zero_now_and_then_is_not_silent_when_it_is_zero() -> None:
-    """The sun sets; demand is never zero."""
+    """Solar may be zero for a while; demand is silent if it is zero."""
     rows = {
         ("A", "load"): LastRows(EPOCH + 9 * DAY, EPOCH + 9 * DAY, EPOCH + 9 * DAY),
         ("B", "load"): LastRows(EPOCH + 9 * DAY, EPOCH + 9 * DAY, EPOCH + 8 * DAY),
@@ -65,7 +65,7 @@ def test_a_series_that_is_zero_now_and_then_is_not_silent_when_it_is_zero() -> N
     [(MONTH, 720, True), (range(700, 720), 720, False), (range(50), 51, False), (range(0, 720, 2), 720, True)],
 )
 def test_a_fuel_that_is_burnt_now_and_then_is_not_silent(hours: Sequence[int], observed: int, expected: bool) -> None:
-    """Where no other location has the variable, it must have been there for a week, nearly always."""
+    """A variable of one location is silent only if it had values nearly always for a week."""
     rows = {("A", "oil"): rows_at(719), ("A", "gas"): rows_at(997)}
     (candidate,) = candidates_of(rows, 1000)
     before = replace(history(hours, [900.0] * len(hours)), observed=observed * HOUR)
@@ -85,7 +85,7 @@ def rows_at(hour: int, fingerprint: str = "") -> LastRows:
 
 
 def test_a_series_is_compared_with_others_of_its_variable() -> None:
-    """A forecast reaches further than what was measured, and what is not due yet lags behind nobody."""
+    """Forecasts are not compared with measured values, and data that is not due does not count."""
     rows = {("A", "load"): rows_at(95), ("B", "load"): rows_at(91), ("A", "load_forecast"): rows_at(140)}
     assert [candidate.series.label for candidate in candidates_of(rows, 100)] == [("B", "load")]
     assert candidates_of({("A", "load"): rows_at(95), ("A", "load_forecast"): rows_at(140)}, 100) == []
@@ -94,7 +94,7 @@ def test_a_series_is_compared_with_others_of_its_variable() -> None:
 
 
 def test_when_all_stop_none_is_silent_by_itself() -> None:
-    """That is the entry's trouble, which is reported as late or as gaps."""
+    """If all series of an entry stop, none is silent; the entry is reported as late or with gaps."""
     assert candidates_of({("A", "load"): rows_at(50), ("B", "load"): rows_at(48)}, 1000) == []
     assert candidates_of({("A", "load"): rows_at(50)}, 1000) == []
 
@@ -107,7 +107,7 @@ def test_nulls_in_the_only_series_are_found() -> None:
 
 
 def test_what_the_entry_no_longer_asks_for_is_not_silent() -> None:
-    """Its last answer was one to another question."""
+    """A series that the entry no longer requests is not silent."""
     rows = {("A", "load"): rows_at(97, ENTRY.fingerprint), ("B", "load"): rows_at(50, "another")}
     assert candidates_of(rows, 100) == []
     assert len(candidates_of(rows | {("B", "load"): rows_at(50, ENTRY.fingerprint)}, 100)) == 1
