@@ -11,7 +11,7 @@ from gridtide.http.client import Http
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import Period
-from tasks.collect import CollectionRun, _CollectionAttempts, cache_key
+from tasks.collect import CollectionAttempts, CollectionRun, cache_key
 
 DAY = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
 
@@ -44,7 +44,7 @@ def test_a_key_is_a_plain_name() -> None:
 async def test_a_result_of_the_future_is_not_used_again(tmp_path: Path) -> None:
     """A result with a stamp in the future is not reused, because it would count as fresh until then."""
     lake, now = Lake.open(str(tmp_path)), datetime.now(UTC)
-    work = _CollectionAttempts(CollectionRun(lake, Http({}), now, TaskRetries()), entry(), None)
+    work = CollectionAttempts(CollectionRun(lake, Http({}), now, TaskRetries()), entry(), None)
     for stamp, is_usable in ((now, True), (now + timedelta(days=20), False)):
         with Draft("parquet", Provenance("a", None, "")) as draft:
             draft.append(from_rows("generic", [Row(now, now, "A", "load", "MW", 1.0)], now))
