@@ -120,9 +120,22 @@ def resolve_repeats(table: pa.Table, conflict: ConflictRule) -> Repeats:
     return Repeats(np.sort(kept_rows), conflicts, refused)
 
 
-def has_repeats(marks: Sequence[np.ndarray]) -> bool:
-    """Whether any fingerprint occurs twice in all of `marks`, each of shape (rows,), together."""
-    sorted_marks = np.concatenate([np.empty(0, np.uint64), *marks])
+SORTED_AT_ONCE = 4_000_000
+"""Fingerprints that are sorted at a time, to bound memory: of many, those that begin with the same bits."""
+
+
+def has_repeats(marks: Sequence[np.ndarray], at_once: int = SORTED_AT_ONCE) -> bool:
+    """Whether any fingerprint occurs twice in all of `marks`, each of shape (rows,), together; about `at_once` of them
+    are sorted at a time."""
+    bits = max(sum(map(len, marks)) // at_once, 1).bit_length() - 1
+    return any(_has_equal(marks, share, bits) for share in range(1 << bits))
+
+
+def _has_equal(marks: Sequence[np.ndarray], share: int, bits: int) -> bool:
+    """Whether any fingerprint whose first `bits` are the number `share` occurs twice."""
+    shift = np.uint64(64 - bits)
+    chosen = [part[part >> shift == share] for part in marks] if bits else marks
+    sorted_marks = np.concatenate([np.empty(0, np.uint64), *chosen])
     sorted_marks.sort()
     return bool((sorted_marks[1:] == sorted_marks[:-1]).any())
 
