@@ -132,11 +132,12 @@ async def _read_series(
     """Returns the interval starts of each series of `entry`, except those that only `wider_files` (paths) contain:
     these were requested for a wider scope, so it is unknown whether the entry requests such a series."""
     if not wider_files:
-        return starts_by_series(await curated.read(lake, [entry], period.start, period.end))
+        return starts_by_series(await curated.read(lake, [entry], period.start, period.end), entry.resolution)
     import pyarrow as pa
     import pyarrow.compute as pc
 
     table = await curated.read(lake, [entry], period.start, period.end, all_vintages=True)
     wider = pc.is_in(table["file"].cast(pa.string()), pa.array(sorted(wider_files), pa.string()))
-    asked_series = starts_by_series(table.filter(pc.invert(wider)))
-    return {name: starts for name, starts in starts_by_series(table).items() if name in asked_series}
+    asked_series = starts_by_series(table.filter(pc.invert(wider)), entry.resolution)
+    series = starts_by_series(table, entry.resolution)
+    return {name: starts for name, starts in series.items() if name in asked_series}

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def starts_by_series(table: pa.Table) -> dict[str, npt.NDArray[np.int64]]:
+def starts_by_series(table: pa.Table, resolution: timedelta) -> dict[str, npt.NDArray[np.int64]]:
     """Returns the interval starts (µs since 1970) of each series of the observations `table`, named `location
-    variable`."""
+    variable`.
+
+    A longer interval counts as the intervals of `resolution` within it: an hourly value is no hole of five-minute ones.
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -27,6 +30,11 @@ def starts_by_series(table: pa.Table) -> dict[str, npt.NDArray[np.int64]]:
     names = pc.binary_join_element_wise(*(table[name].cast(pa.string()) for name in ("location", "variable")), " ")
     series = names.combine_chunks().dictionary_encode()
     codes, moments = series.indices.to_numpy(), to_microseconds(table["interval_start"])
+    step = count_microseconds(resolution)
+    counts = np.maximum((to_microseconds(table["interval_end"]) - moments) // step, 1)
+    if (counts > 1).any():
+        positions = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        codes, moments = np.repeat(codes, counts), np.repeat(moments, counts) + positions * step
     row_order = np.argsort(codes, kind="stable")
     starts = np.split(moments[row_order], np.cumsum(np.bincount(codes, minlength=len(series.dictionary)))[:-1])
     return dict(zip(series.dictionary.to_pylist(), starts, strict=False))

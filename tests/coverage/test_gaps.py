@@ -134,7 +134,7 @@ def test_what_was_never_published_is_told_by_series() -> None:
     rows = [row(START + n * HOUR, "A") for n in range(24) if n not in (3, 4)]
     rows += [row(START + n * HOUR, "B") for n in range(24) if n not in (3, 4, 9)]
     rows += [row(START + timedelta(minutes=7, seconds=31), "C")]
-    series = upstream_holes.starts_by_series(from_rows("generic", rows, START))
+    series = upstream_holes.starts_by_series(from_rows("generic", rows, START), HOUR)
     assert sorted(series) == ["A load", "B load", "C load"]
     found = upstream_holes.find_holes(series, [Period(START, START + 12 * HOUR)], HOUR)
     assert found == {
@@ -145,6 +145,21 @@ def test_what_was_never_published_is_told_by_series() -> None:
     days = {"A": np.array([(START + n * DAY + 5 * HOUR - EPOCH) // timedelta(microseconds=1) for n in (0, 2)])}
     assert upstream_holes.find_holes(days, [Period(START, START + 3 * DAY)], DAY) == {
         Period(START + DAY, START + 2 * DAY): ["A"]
+    }
+
+
+def test_an_hourly_value_is_no_hole_of_five_minute_ones() -> None:
+    """Values of an hour count for all of it, as do those of a day; an hour without a value is a hole as before."""
+    minutes = timedelta(minutes=5)
+    rows = [Row(START + n * HOUR, START + (n + 1) * HOUR, "A", "load", "MW", 1.0) for n in (0, 1, 3)]
+    rows += [
+        Row(START + n * minutes, START + (n + 1) * minutes, "A", "load", "MW", 1.0) for n in range(48, 60) if n != 50
+    ]
+    rows += [Row(START, START + DAY, "B", "load", "MW", 1.0)]
+    series = upstream_holes.starts_by_series(from_rows("generic", rows, START), minutes)
+    assert upstream_holes.find_holes(series, [Period(START, START + 5 * HOUR)], minutes) == {
+        Period(START + 2 * HOUR, START + 3 * HOUR): ["A load"],
+        Period(START + 50 * minutes, START + 51 * minutes): ["A load"],
     }
 
 
