@@ -316,8 +316,11 @@ LABEL_FIELDS = frozenset({"BeginDate", "CreationDate", "Location", "FuelCategory
 
 def _count_unread_fields(records: Sequence[ApiRecord], fields: Collection[str], left_out: LeftOut) -> None:
     """Counts the fields that are neither labels nor attributes nor among `fields`."""
+    read_fields = LABEL_FIELDS.union(fields)
     for record in records:
-        for name in sorted(record.keys() - LABEL_FIELDS - set(fields)):
+        if record.keys() <= read_fields:
+            continue
+        for name in sorted(record.keys() - read_fields):
             if not name.startswith("@"):
                 left_out.add(NOT_READ, f"{name}{_describe_place(record)}: {str(record[name])[:60]!r}")
 
