@@ -412,3 +412,30 @@ def test_where_another_table_begins_the_message_says_how_to_end_the_first() -> N
     with pytest.raises(FormatError, match='"footer": "blank"'):
         read(body, **keys)
     assert read(body, footer="blank", **keys).observations["value"].to_pylist() == [1.0, 2.0]
+
+
+SERIES_OF_GENERATION = """<TimeSeries><mRID>{number}</mRID><{zone}>FR</{zone}><curveType>{curve}</curveType><MktPSRType>
+<psrType>B10</psrType></MktPSRType><Period><timeInterval><start>2026-01-09T23:00Z</start><end>2026-01-10T01:00Z</end>
+</timeInterval><resolution>PT60M</resolution><Point><position>1</position><quantity>{number}</quantity></Point></Period>
+</TimeSeries>"""
+
+
+def test_generation_and_consumption_of_one_type_are_told_apart() -> None:
+    """As pumped storage in a document of ENTSO-E: the proposal adds the column, and reads both."""
+    zones = ["inBiddingZone_Domain.mRID", "outBiddingZone_Domain.mRID"]
+    parts = [SERIES_OF_GENERATION.format(number=number, zone=zone, curve="A03") for number, zone in enumerate(zones, 1)]
+    body = f"<GL_MarketDocument>{''.join(parts)}</GL_MarketDocument>"
+    keys = {"layout": "positions", "value": "quantity", "location": "FR"}
+    with pytest.raises(FormatError) as raised:
+        read(body, variable="MktPSRType.psrType", **keys)
+    assert '"variable": ["MktPSRType.psrType", "inBiddingZone_Domain.mRID"]' in str(raised.value)
+    variables = ["MktPSRType.psrType", "outBiddingZone_Domain.mRID"]
+    rows = read(body, variable=variables, **keys).observations.to_pylist()
+    assert [(row["variable"], row["value"]) for row in rows] == [("b10", 1.0)] * 2 + [("b10_fr", 2.0)] * 2
+
+
+def test_a_curve_of_breakpoints_is_refused() -> None:
+    """Its values change between its points, so that no interval holds one."""
+    body = f"<Document>{SERIES_OF_GENERATION.format(number=1, zone='zone', curve='A05')}</Document>"
+    with pytest.raises(FormatError, match="a curve of the type A05"):
+        read(body, layout="positions", value="quantity")

@@ -19,6 +19,9 @@ POSITION, RESOLUTION = "position", "resolution"
 NO_MATCHING_DATA = "999"
 """The code of an acknowledgement without data, as ENTSO-E sends it."""
 
+BREAKPOINTS = frozenset({"A04", "A05"})
+"""Types of curves whose points are joined by lines, which no interval holds."""
+
 MOST_POSITIONS = 1_000_000
 """The most positions of a period that a variable-sized curve may fill."""
 
@@ -197,7 +200,11 @@ def _points(entry: str, root: Element) -> CellTable:
             for name, text in outer_cells.items()
             if not name.startswith("timeInterval.") and name != RESOLUTION
         }
-        variable_sized = outer_cells.get("curveType") == "A03"
+        curve = outer_cells.get("curveType", "A01")
+        if curve in BREAKPOINTS:
+            happened = f"a period has a curve of the type {curve}, whose values change between its points"
+            raise FormatError(entry, happened, "Ask for a document of intervals")
+        variable_sized = curve == "A03"
         for cells in _of_period(entry, period, variable_sized):
             inherited_cells = {name: text for name, text in outer_cells.items() if name not in cells}
             inherited |= {*inherited_cells, RESOLUTION}

@@ -15,7 +15,7 @@ from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CellColumns, CellTable, factorised
 from gridtide.sources.formats.clocks import NUMBERED, TIME_OF_DAY
 from gridtide.sources.formats.numbers import read_numbers
-from gridtide.sources.tables.series import NO_NUMBERS
+from gridtide.sources.tables.series import NO_NUMBERS, listed
 from gridtide.sources.tables.timing import FLAG_WORDS, Timing, show_moment
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ def _differing_label(entry: Entry, table: CellTable, rows: np.ndarray, used: Seq
         codes, texts = factorised(table.read([name])[name])
         pair = [texts[code] for code in codes[rows].tolist()]
         if pair[0] != pair[1] and all(pair) and (len(texts) * 2 <= len(codes) or len(codes) <= 4):
-            keys = [key for key in ("variable", "location") if key != "variable" or entry.variable is None]
-            naming = " or ".join(_naming(entry, table, key, name) for key in keys)
+            naming = _naming(entry, table, name)
             return f"If {name} tells series apart, as {pair[0]!r:.60} and {pair[1]!r:.60} do, add {naming}"
     return ""
 
@@ -97,18 +96,20 @@ def refuse_unnamed_labels(
         fix += f', "ambiguous": "{flag_column}"' if flag_column else ""
         happened = f"{len(repeated)} records have the same times, because {time[0]} holds only days"
         raise FormatError(entry.name, happened, fix)
-    for column in columns:
+    for column in sorted(columns, key=NUMBERS_OF_DOCUMENTS.__contains__):
         column_codes, distinct_texts = factorised(cells[column])
         is_label = len(set(column_codes.tolist())) * 2 <= len(column_codes) or len(column_codes) <= 4
         pair_count = np.unique(np.stack([groups[repeated], column_codes[repeated]]), axis=1).shape[1]
         if is_label and pair_count == len(repeated) and len(set(column_codes[repeated].tolist())) > 1:
             first, second = (distinct_texts[code] for code in list(dict.fromkeys(column_codes[repeated].tolist()))[:2])
             moment = show_moment(int(timing.starts[repeated[0]]))
-            keys = [key for key in ("variable", "location") if key != "variable" or entry.variable is None]
-            fix = " or ".join(_naming(entry, table, key, column) for key in keys)
+            fix = _naming(entry, table, column)
             happened = f"records of one series and time, as at {moment}, differ in {column}: {first!r} and {second!r}"
             raise FormatError(entry.name, happened, f"Say what it names: {fix}")
 
+
+NUMBERS_OF_DOCUMENTS = frozenset({"mRID", "revisionNumber"})
+"""Columns that number what stands in a document of ENTSO-E: the last ones to be proposed, as they are no names."""
 
 NO_LABELS = re.compile(
     r"(?i)quality|flag|status|note|remark|comment|revision|version|day|date|time|hour|holiday|unit|season|dst"
@@ -134,19 +135,18 @@ def note_unnamed_labels(
         if pairs <= len(np.unique(series[:rows])) or {word.strip().lower() for word in words} <= FLAG_WORDS.keys():
             continue
         skipped[:] = [item for item in skipped if item.reason != NO_NUMBERS.format(name)]
-        keys = [key for key in ("variable", "location") if key != "variable" or entry.variable is None]
-        fix = " or ".join(_naming(entry, table, key, name) for key in keys)
+        fix = _naming(entry, table, name)
         example = f"{words[0]!r:.60} and {words[1]!r:.60}; to keep them apart add {fix}"
         skipped.append(Skipped(f"cells of {name}, which no key names and which differ within a series", rows, example))
 
 
-def _naming(entry: Entry, table: CellTable, key: str, column: str) -> str:
-    """Returns the key and value that make `column` a label."""
-    if key == "variable":
-        return f'"variable": {json.dumps(column, ensure_ascii=False)}'
-    present_columns = [entry.location] if isinstance(entry.location, str) and entry.location in table.names else []
-    present_columns += list(entry.location) if isinstance(entry.location, tuple) else []
-    return f'"location": {json.dumps([*present_columns, column] if present_columns else column, ensure_ascii=False)}'
+def _naming(entry: Entry, table: CellTable, column: str) -> str:
+    """Returns the keys that make `column` a label, beside those that are labels already."""
+    fixes = []
+    for key, named in (("variable", entry.variable), ("location", entry.location)):
+        labels = [*(name for name in listed(named) if name in table.names), column]
+        fixes.append(f'"{key}": {json.dumps(labels if len(labels) > 1 else column, ensure_ascii=False)}')
+    return " or ".join(fixes)
 
 
 def _hour_column(cells: CellColumns, repeated: np.ndarray, columns: Sequence[str]) -> str | None:
@@ -187,11 +187,9 @@ def choose_values(
             if len(rivals) < 2 or _agree(numbers[rivals]):
                 continue
             first_row = int(repeated[rivals[0]])
-            listed = ", ".join(f"{number:g}" for number in numbers[rivals])
-            example = (
-                example
-                or f"{column} at {show_moment(int(timing.starts[first_row]))}, in {table.place(first_row)}: {listed}"
-            )
+            shown_numbers = ", ".join(f"{number:g}" for number in numbers[rivals])
+            moment = show_moment(int(timing.starts[first_row]))
+            example = example or f"{column} at {moment}, in {table.place(first_row)}: {shown_numbers}"
             losing_rows += _losers(rivals, entry.conflict)
         if losing_rows:
             dropped[column] = repeated[losing_rows]
