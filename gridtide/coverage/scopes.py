@@ -97,19 +97,21 @@ def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now
     scope of `entry`.
     """
     entry_scope, fingerprint = scope_of(entry), entry.fingerprint
+    understood: dict[str, tuple[Scope, str]] = {}  # files are many, and their scopes few
     answers = []
     for file in files:
         period = answered_period(entry, file, now)
         if period is None or file.extension not in TABULAR or file.path in checked.damaged:
             continue
         content = checked.contents.get(file.path)
-        scope = parse_scope(content.scope) if content and content.scope else None
-        doubt = ""
-        if scope is not None:
-            doubt = _find_doubt(entry_scope, scope)
-        elif content is not None and content.fingerprint != fingerprint:
+        text = content.scope if content else ""
+        if text not in understood:
+            parsed = parse_scope(text)
+            understood[text] = (parsed, _find_doubt(entry_scope, parsed)) if parsed else (entry_scope, "")
+        scope, doubt = understood[text]
+        if content and content.fingerprint != fingerprint and not parse_scope(text):
             doubt = NOT_NOTED
-        answers.append(FileAnswer(file.path, file.stamp, period, scope or entry_scope, doubt))
+        answers.append(FileAnswer(file.path, file.stamp, period, scope, doubt))
     return answers
 
 
@@ -157,7 +159,9 @@ def join_parts(parts: Iterable[Part]) -> list[Part]:
 
 def find_doubts(entry_part: Part, answers: Sequence[FileAnswer]) -> list[Doubt]:
     """Finds where `entry_part` counts as answered only because of uncertain answers."""
-    uncertain = [part.period for part in find_unanswered([entry_part], certain_answers(answers))]
+    if not any(answer.doubt for answer in answers):
+        return []
+    uncertain = union(part.period for part in find_unanswered([entry_part], certain_answers(answers)))
     by_reason: dict[str, list[FileAnswer]] = defaultdict(list)
     for answer in answers:
         if answer.doubt and any(answer.period.overlaps(period) for period in uncertain):
@@ -170,7 +174,7 @@ def find_doubts(entry_part: Part, answers: Sequence[FileAnswer]) -> list[Doubt]:
 
 def find_partial(entry_part: Part, answers: Sequence[FileAnswer]) -> list[Part]:
     """Finds what was not requested in files, although they answer its period."""
-    periods = [answer.period for answer in answers]
+    periods = union(answer.period for answer in answers)
     return [
         Part(period, hole.scope)
         for hole in find_unanswered([entry_part], answers)
@@ -191,10 +195,11 @@ def describe_scopes(entry: str, entry_part: Part, answers: Sequence[FileAnswer])
 def _describe_lacking(part: Part, entry_scope: Scope, answers: Sequence[FileAnswer]) -> str:
     """Describes what of `entry_scope` is missing in `part`; if all of it is, how it differs from the scope of the last
     file."""
+    described = part.scope.describe_within(entry_scope)
+    if described:
+        return described
     last = next(answer for answer in reversed(answers) if answer.period.overlaps(part.period))
-    return (
-        part.scope.describe_within(entry_scope) or entry_scope.describe_beyond(last.scope) or "all that the entry asks"
-    )
+    return entry_scope.describe_beyond(last.scope) or "all that the entry asks"
 
 
 def certain_answers(answers: Iterable[FileAnswer]) -> list[FileAnswer]:
