@@ -13,10 +13,12 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import obstore
+
+from gridtide.periods import EPOCH
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -123,8 +125,9 @@ def _is_staged(name: str) -> bool:
 
 
 def _describe_file(path: str, status: os.stat_result) -> Object:
-    e_tag = f'"{status.st_ino:x}-{status.st_mtime_ns // 1000:x}-{status.st_size:x}"'  # as the store library makes it
-    return Object(path, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC), e_tag)
+    modified = status.st_mtime_ns // 1000  # in whole microseconds: a float would round some of them
+    tag = f'"{status.st_ino:x}-{modified:x}-{status.st_size:x}"'  # as the store library makes it
+    return Object(path, status.st_size, EPOCH + timedelta(microseconds=modified), tag)
 
 
 def list_bucket(client: Any, bucket: str, prefix: str, folder: str, recursive: bool) -> FolderContent:

@@ -432,7 +432,7 @@ async def test_a_file_of_other_columns_is_named(lake: Lake) -> None:
     await lake.store.put("eia/demand_20240310_061200.parquet", sink.getvalue().to_pybytes())
     with pytest.raises(StorageError, match=r"demand_20240310_061200.parquet: .*columns are not those.*: a"):
         await lake.table("eia/demand_20240310_061200.parquet")
-    with pytest.raises(StorageError, match="no metadata of a lake file: nothing says its period"):
+    with pytest.raises(StorageError, match="no metadata of a lake file: nothing says its entry"):
         await lake.metadata("eia/demand_20240310_061200.parquet")
 
 
