@@ -77,7 +77,7 @@ def until_events(client: SyncPrefectClient, name: str, times: int, resource: str
         len(client.read_events(EventFilter(event=EventNameFilter(name=[name]), resource=of), limit=times).events)
         < times
     ):
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 @contextmanager
