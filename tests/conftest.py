@@ -24,7 +24,8 @@ settings.load_profile("gridtide")
 gc.disable()  # until all is imported: each pass over it finds nothing to free, and they are a fifth of that time
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:  # also of the process that only hands out tests, which collects none
     """Free memory again, without a look at what was imported: it stays."""
     gc.freeze()
     gc.enable()
