@@ -41,7 +41,7 @@ from gridtide.coverage.picture import Coverage
 from gridtide.coverage.plan import Plan
 from gridtide.coverage.schedules import DueRuns
 from gridtide.entries.entry import Config, Entry
-from gridtide.errors import ConfigurationError, StorageError, one_line
+from gridtide.errors import ClockError, ConfigurationError, StorageError, one_line
 from gridtide.periods import Period
 from gridtide.sources.registry import scope_of
 from tasks.calendar import find_due_runs
@@ -104,7 +104,8 @@ async def monitor(
         checked = {finding.entry.name: finding.checked for finding in findings}
         periods = [(finding.entry, finding.period) for finding in findings if not finding.skipped]
         coverages = await record_answers(periods, outcomes, run, checked)
-        looks = await _look_at_series(entries, run)
+        wrong_clock = any(isinstance(outcome.error, ClockError) for outcome in outcomes)
+        looks = {} if wrong_clock else await _look_at_series(entries, run)  # else series would be silent by that clock
         results = [
             await _summarize_entry(finding, outcomes, coverages, run) | _summarize_series(looks.get(finding.entry.name))
             for finding in findings

@@ -72,7 +72,7 @@ async def test_a_lake_that_cannot_be_written_is_a_failed_upload(tmp_path: Path) 
 
 
 async def test_a_run_with_a_wrong_clock_stores_nothing(tmp_path: Path) -> None:
-    """Neither files nor bodies nor what failed: the clock is 20 days ahead of the upstream's; no retry changes that."""
+    """With a clock that is 20 days ahead, ingest and monitor fail and write no file, body or record of failures."""
     asked = []
 
     async def answer(request: web.Request) -> web.Response:
