@@ -34,7 +34,7 @@ class MovedFiles:
         changes = ", ".join(
             f'"{key}": "{old_value}"' for key, (old_value, new_value) in keys.items() if old_value != new_value
         )
-        whose = "files of this entry" if self.entry == now.name else f'files of "{self.entry}", which asks the same'
+        whose = "files of this entry" if self.entry == now.name else f'files of "{self.entry}" with the same data'
         own_place, moved_place = f"{now.output_folder}/{now.file_prefix}_…", f"{self.folder}/{self.prefix}_…"
         fix = f"to go on with them, give the entry {changes}"
         return f"no files are in {own_place}, but {moved_place} holds {whose}; {fix}"
@@ -81,6 +81,9 @@ def _is_of(entry: Entry, folder: str, prefix: str, content: Metadata) -> bool:
     """Whether a file with this content is of `entry`, if the entry had this folder and prefix when it was stored."""
     if content.entry == entry.name:
         return True
-    if content.scope:
-        return parse_scope(content.scope) == scope_of(entry)
+    entry_scope, scope = scope_of(entry), parse_scope(content.scope)
+    if scope is not None:
+        # the newest file may be that of a part that was requested alone
+        shares_some = entry_scope.without(scope) != [entry_scope] or scope.without(entry_scope) != [scope]
+        return shares_some and entry_scope.is_comparable(scope)
     return content.fingerprint == msgspec.structs.replace(entry, output_folder=folder, file_prefix=prefix).fingerprint

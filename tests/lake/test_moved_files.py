@@ -55,17 +55,19 @@ async def test_files_of_a_renamed_entry_are_named_by_what_they_asked(tmp_path: P
     (tmp_path / "grid" / "notes.txt").write_text("")
     (tmp_path / "grid" / "junk_20240301_000000.parquet").write_bytes(b"junk")
     assert await texts(lake, entry_of("system", "grid")) == [
-        f'no files are in grid/system_…, but grid/{name}_… holds files of "{name}", which asks the same; to go on with '
-        f'them, give the entry "file_prefix": "{name}"'
+        f'no files are in grid/system_…, but grid/{name}_… holds files of "{name}" with the same data; to go on '
+        f'with them, give the entry "file_prefix": "{name}"'
         for name in ("load", "old")
     ]
 
 
 async def test_files_of_another_entry_of_the_configuration_stay_its_own(tmp_path: Path) -> None:
-    """Two entries that ask the same, such as one in CSV, are not taken for each other; nor is a new entry for any."""
+    """Two entries that ask the same, such as one in CSV, are not taken for each other; nor is a new entry for any. A
+    part of what an entry asks is enough, as the last file may be of a part that was asked alone."""
     lake, before = Lake.open(str(tmp_path)), entry_of("load", "load")
     await store(lake, before)
     same = entry_of("copy", "copy", format="csv")
     assert await texts(lake, same, before, same) == []
     assert await texts(lake, entry_of("wind", "wind", "generation_wind")) == []
+    assert len(await texts(lake, entry_of("all", "all", params={"variables": ["load", "demand"]}))) == 1
     assert len(await texts(lake, same)) == 1
