@@ -315,9 +315,7 @@ async def test_expectations_are_held(
 
 async def test_a_deadline_ends_an_entry(eia_upstream: StartUpstream, tmp_path: Path) -> None:
     """An entry that exceeds its deadline fails and writes nothing."""
-    _, entry = await eia_upstream(
-        10, raw=False, deadline="PT1M", rate_limit={"name": "slow", "rates": ["1/600second"]}
-    )
+    _, entry = await eia_upstream(10, raw=False, deadline="PT1M", rate_limit={"name": "slow", "rates": ["1/600second"]})
     short = msgspec.structs.replace(entry, deadline=timedelta(seconds=0.2))  # the second waits for its turn
     async with Http({"EIA_API_KEY": "s3cret-key"}) as http:
         lake = Lake.open(str(tmp_path))

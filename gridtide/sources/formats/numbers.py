@@ -160,11 +160,15 @@ def _in_plain_style(texts: pa.StringArray, number_style: NumberStyle) -> pa.Stri
     return plain_texts
 
 
-def without_group_marks(rows: bytes, mark: int, edges: bytes, quote: int | None) -> np.ndarray:
+LONGEST_CHAIN = 6
+"""Marks that may follow each other in a number: those of 21 digits."""
+
+
+def without_group_marks(rows: bytes | memoryview, mark: int, edges: bytes) -> np.ndarray:
     """Returns `rows`, the text of several cells, as bytes without each `mark` between groups of three digits.
 
-    `edges` are the characters before the beginning of a cell. With a `quote`, marks and edges count only after an odd
-    number of quotes. A mark in any other place stays, so that its cell is not a number.
+    `edges` are the characters before the beginning of a cell; where `mark` also delimits cells, they are the quotes
+    alone. A mark in any other place stays, so that its cell is not a number.
 
         "-1,204,500.5"       before a mark: one to three digits, and before those the edge, a sign, or three and a mark
            ^   ^             after it: three digits, and then no digit
@@ -177,18 +181,22 @@ def without_group_marks(rows: bytes, mark: int, edges: bytes, quote: int | None)
         return places[margin + step : len(places) - margin + step]
 
     is_digit = (padded - ord("0")) < 10  # smaller bytes wrap around
-    is_mark = padded == mark
-    if quote is not None:
-        is_mark &= (np.cumsum(padded == quote, dtype=np.uint8) & 1).astype(bool)
-    is_edge = np.logical_or.reduce([padded == edge for edge in edges])
+    is_edge = padded == edges[0]
+    for edge in edges[1:]:
+        is_edge |= padded == edge
     signs = (padded == ord("+")) | (padded == ord("-"))
     signs[1:] &= is_edge[:-1]
     is_edge |= signs
-    fits_before = at(is_digit, -1) & (
-        at(is_edge, -2) | at(is_digit, -2) & (at(is_edge, -3) | at(is_digit, -3) & (at(is_edge, -4) | at(is_mark, -4)))
-    )
     fits_after = at(is_digit, 1) & at(is_digit, 2) & at(is_digit, 3) & ~at(is_digit, 4)
-    remaining: np.ndarray = padded[margin:-margin][~(at(is_mark, 0) & fits_before & fits_after)]
+    is_group = at(padded, 0) == mark
+    is_group &= fits_after & at(is_digit, -1)
+    follows_three = at(is_digit, -2) & at(is_digit, -3)
+    fits_before = at(is_edge, -2) | (at(is_digit, -2) & at(is_edge, -3)) | (follows_three & at(is_edge, -4))
+    is_chained = is_group & follows_three
+    is_group &= fits_before
+    for _ in range(LONGEST_CHAIN):
+        is_group[4:] |= is_chained[4:] & is_group[:-4]
+    remaining: np.ndarray = padded[margin:-margin][~is_group]
     return remaining
 
 
