@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -31,6 +32,8 @@ def main(folder: Path, pool: str) -> None:
         json.dump({"pid": os.getpid(), "api": os.environ["PREFECT_API_URL"], "pool": pool}, lock)
         lock.flush()
         os.set_inheritable(lock.fileno(), True)  # the lock must survive the exec below; runs do not inherit it
+        # SIGINT, which Prefect's worker sends to itself to end, is ignored where a shell runs `up` in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         command = ["-m", "prefect", "worker", "start", "--type", "process", "--pool", pool, "--name", NAME]
         os.execv(sys.executable, [sys.executable, *command])  # noqa: S606  # no shell is needed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from pathlib import Path
 from uuid import UUID
@@ -15,8 +16,8 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.machine.worker import Worker, worker_status
-from flows.run.local_server import find_server
+from deployments.machine.worker import Worker, stop_worker, worker_status
+from flows.run.local_server import STOP_TIMEOUT, find_server
 from tests.support.machine import gridtide, start, started, until
 from tests.support.served import synthetic
 
@@ -31,7 +32,7 @@ GONE = {
 @pytest.mark.timeout(600)
 def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) -> None:
     """Two concurrent `up` share one server and one worker; `down` ends both and their runs, and the server records
-    it."""
+    it. A worker also ends itself if it was started with SIGINT ignored, as a shell does in the background."""
     both = [gridtide(machine, "up") for _ in range(2)]
     for each in both:
         output, _ = each.communicate()
@@ -52,7 +53,10 @@ def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) ->
     assert f"Stopped the worker of the pool gridtide and the Prefect server at {server.ui}" in output
     assert (find_server(), worker_status()) == (None, None)
 
-    output, _ = gridtide(machine, "up").communicate()
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    in_background = gridtide(machine, "up")
+    signal.signal(signal.SIGINT, handler)
+    output, _ = in_background.communicate()
     assert "unchanged" in output
     assert "created" not in output
     again = find_server()
@@ -60,6 +64,9 @@ def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) ->
     with temporary_settings({PREFECT_API_URL: again.url}), get_client(sync_client=True) as client:
         ended = client.read_flow_run(hanging.id)
         assert ended.state_name == "Crashed"
+    begun = time.monotonic()
+    assert stop_worker() is not None
+    assert time.monotonic() - begun < STOP_TIMEOUT
 
 
 @pytest.mark.slow
