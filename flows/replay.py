@@ -45,6 +45,9 @@ from tasks.lake import open_lake
 Files = dict[datetime, list[File]]
 """Files by stamp."""
 
+Collections = defaultdict[datetime, list[KeptCollection]]
+"""Collections by stamp."""
+
 COUNTS = ("unchanged", "rewritten", "interrupted", "failed", "rows")
 """The counts in a result of the report."""
 
@@ -98,8 +101,11 @@ async def replay(
     for entry in entries:
         result = _new_result(entry, chosen.get(entry.name, []))
         files = await _list_files(opened_lake, entry)
+        by_stamp: Collections = defaultdict(list)
+        for collection in stored.get(entry.name, []):
+            by_stamp[collection.stamp].append(collection)
         for collection in [] if dry_run else chosen.get(entry.name, []):
-            readings = _find_readings(files, collection)
+            readings = _find_readings(files, collection, by_stamp)
             await _replay_collection(opened_lake, entry, collection, stored[entry.name], readings, result)
             await progress.advance(entry.name)
         results.append(result)
@@ -253,15 +259,17 @@ async def _list_files(lake: Lake, entry: Entry) -> Files:
     return files
 
 
-def _find_readings(files: Files, collection: KeptCollection) -> list[File]:
+def _find_readings(files: Files, collection: KeptCollection, by_stamp: Collections) -> list[File]:
     """The `files` that may have been written from the bodies of `collection`: those of its stamp, and those of the
     following seconds without a gap, which earlier replays may have written.
 
-    Of a collection that was answered in part, there is a file for each part of its period.
+    Files with the stamp of another collection `by_stamp` of their period are of that one. Of a collection that was
+    answered in part, there is a file for each part of its period.
     """
     readings, stamp = [], collection.stamp
     while at_stamp := [file for file in files.get(stamp, ()) if _is_part(file.period, collection.period)]:
-        readings += at_stamp
+        periods = [neighbour.period for neighbour in by_stamp[stamp] if neighbour != collection]
+        readings += [file for file in at_stamp if not any(_is_part(file.period, period) for period in periods)]
         stamp += timedelta(seconds=1)
     return readings
 

@@ -195,7 +195,7 @@ async def test_deployments_of_version_0_1_0_are_replaced_and_not_doubled(tmp_pat
         before = await read_registered(client)
         assert before.keys() == names
         await client.pause_deployment(before["compact/nightly"].id)
-    changes = await deployed(CONFIG, tmp_path)
+    changes = {name: change for name, change in (await deployed(CONFIG, tmp_path)).items() if "/" in name}
     async with get_client() as client:
         after = await read_registered(client)
     planned = {"ingest/hourly", "ingest/daily", *OTHERS}

@@ -228,6 +228,19 @@ async def test_an_entry_that_asks_for_more_now_is_replayed_as_it_was_asked(tmp_p
     assert await read(config) == [(0, 1.5), (1, 7.5)]
 
 
+async def test_collections_of_two_seconds_in_a_row_are_replayed_each_for_itself(tmp_path: Path) -> None:
+    """The file of the later one is no reading of the earlier one, whose bodies do not hold what it asked for."""
+    day, stamp = Period(JANUARY, JANUARY + timedelta(days=1)), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    async with running() as up, Http({}) as http:
+        for second, regions in enumerate((["A"], ["B"], ["A", "B"])):
+            api = up.api("grid", url=f"{up.url}grid?day={{start:%Y-%m-%d}}", params={"region": regions})
+            config = up.config(tmp_path, api)
+            if len(regions) == 1:
+                lake, at = Lake.open(str(tmp_path)), stamp + timedelta(seconds=second)
+                await collect(parse(config).apis[0], lake=lake, http=http, stamp=at, period=day)
+    assert (await replay(config=config))["summary"]["unchanged"] == 2
+
+
 async def test_what_was_interrupted_is_passed_over(tmp_path: Path) -> None:
     """A collection that was interrupted before it had a file does not fail the replay; one that has a file does."""
     config, _, body = await collected(tmp_path)
