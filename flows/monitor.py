@@ -132,8 +132,8 @@ async def _collect_lacking(findings: Sequence[Finding], run: CollectionRun) -> l
     """Collect what is missing. Revisions and snapshots are requested again, not read from bodies under `raw/`."""
     refreshing = replace(run, resume=False, refresh=True)
     return [
-        *await collect_chunks([finding.plan(finding.gaps) for finding in findings], run),
-        *await collect_chunks([finding.plan(finding.revisions) for finding in findings], refreshing),
+        *await collect_chunks([finding.gap_plan for finding in findings], run),
+        *await collect_chunks([finding.revision_plan for finding in findings], refreshing),
         *await asyncio.gather(*(run_collection(refreshing, finding.entry) for finding in findings if finding.snapshot)),
     ]
 
@@ -203,7 +203,7 @@ async def _summarize_entry(
             holes = await find_unpublished(finding.entry, finding.period, run.stamp, run.lake, finding.checked)
         except StorageError as error:
             problem = one_line(error)
-    chunks = finding.plan([*finding.gaps, *finding.revisions]).chunks
+    chunks = [*finding.gap_plan.chunks, *finding.revision_plan.chunks]
     plan = Plan(finding.entry, chunks, skipped=finding.skipped, warnings=finding.warnings)
     whole = scope_of(finding.entry)
     return {

@@ -129,31 +129,52 @@ def write_markdown(report: dict[str, Any], lake: str) -> str:
         lines += ["", f"| {name} | reported | imputed | rejected | missing |", "|---|---:|---:|---:|---:|"]
         for column, shares in location["inputs"].items():
             lines.append(f"| {column} | " + " | ".join(f"{share:.1%}" for share in shares.values()) + " |")
-        for series, rules in location["rejected"].items():
-            counts = ", ".join(f"{count} {rule}" for rule, count in rules.items() if count)
-            lines += ["", f"Rejected of {series}: {counts}"]
-        lines += _describe_scaling(name, location)
-        for target, share in location["known_before"].items():
-            if share:
-                lines += ["", f"{share:.1%} of the values of {target} were published before their window's t0"]
-    if report["dropped"]:
-        lines += ["", f"Left out, because never observed or constant in training: {', '.join(report['dropped'])}"]
+        for finding in _describe_location(name, location):
+            lines += ["", finding]
+    for finding in _describe_dropped(report):
+        lines += ["", finding]
     return "\n".join(lines)
+
+
+def list_findings(report: dict[str, Any]) -> list[str]:
+    """What a reader of the `report` must know of the set, a sentence each: what was rejected, imputed, missing or left
+    out, how far values lie from the mean of the train hours, and which targets were known before."""
+    sentences = []
+    for name, location in report["locations"].items():
+        for column, shares in location["inputs"].items():
+            parts = [f"{share:.1%} {quality}" for quality, share in shares.items() if share and quality != "reported"]
+            sentences += [f"{name}, {column}: {', '.join(parts)}"] if parts else []
+        sentences += _describe_location(name, location)
+    return sentences + _describe_dropped(report)
 
 
 FURTHEST = 5
 """The number of columns whose largest scaled values are shown; the manifest has all."""
 
 
-def _describe_scaling(name: str, location: dict[str, Any]) -> list[str]:
-    """The columns of a location without a scale, and its largest scaled values, in deviations of the train hours."""
-    lines = []
+def _describe_location(name: str, location: dict[str, Any]) -> list[str]:
+    """What was rejected of a location, its columns without a scale, its largest scaled values, in deviations of the
+    train hours, and its targets that were published before t0."""
+    sentences = []
+    for series, rules in location["rejected"].items():
+        counts = ", ".join(f"{count} {rule}" for rule, count in rules.items() if count)
+        sentences.append(f"Rejected of {series}: {counts}")
     if location["unscaled"]:
         unscaled = ", ".join(location["unscaled"])
-        lines += ["", f"Without a scale in {name}, because never observed or constant in training: {unscaled}"]
+        sentences.append(f"Without a scale in {name}, because never observed or constant in training: {unscaled}")
     furthest = sorted(location["largest"].items(), key=lambda column: -max(column[1].values()))[:FURTHEST]
     if furthest:
-        lines += ["", f"| {name}, largest scaled | " + " | ".join(furthest[0][1]) + " |", "|---|---:|---:|---:|"]
-    for column, by_split in furthest:
-        lines.append(f"| {column} | " + " | ".join(f"{distance:.1f}" for distance in by_split.values()) + " |")
-    return lines
+        columns = [
+            f"{column} ({', '.join(f'{distance:.1f} in {split}' for split, distance in by_split.items())})"
+            for column, by_split in furthest
+        ]
+        sentences.append(f"Largest scaled values in {name}: {'; '.join(columns)}")
+    for target, share in location["known_before"].items():
+        if share:
+            sentences.append(f"{share:.1%} of the values of {target} were published before their window's t0")
+    return sentences
+
+
+def _describe_dropped(report: dict[str, Any]) -> list[str]:
+    dropped = ", ".join(report["dropped"])
+    return [f"Left out, because never observed or constant in training: {dropped}"] if dropped else []

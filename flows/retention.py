@@ -60,9 +60,9 @@ async def retention(
 ) -> dict[str, Any]:
     """Remove the bodies of collections that are older than `days`; by default only report them.
 
-    The age of a body is that of its object in the store. Returns the report that `retention_report` describes. Raises
-    `ConfigurationError` before anything is removed, and `RunError`, which carries the report, if an entry failed and
-    all others are done.
+    The age of a body is that of its object in the store, or of its run if that is younger. Returns the report that
+    `retention_report` describes. Raises `ConfigurationError` before anything is removed, and `RunError`, which carries
+    the report, if an entry failed and all others are done.
 
     Args:
         config: The configuration: the path of the file, or its content.

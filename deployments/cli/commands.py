@@ -226,9 +226,7 @@ def notify_command() -> None:
 @app.command("demo")
 def demo_command(
     config: ConfigPath = DEFAULT_CONFIG,
-    lake: Annotated[
-        Path, typer.Option("--lake", metavar="FOLDER", callback=_checked_lake, help="The lake of the demo.")
-    ] = Path("demo-lake"),
+    lake: DemoLake = Path("demo-lake"),
 ) -> None:
     """Try every step once with simulated upstreams: collect, backfill 60 days, prepare training data."""
     check_prefect_home()
@@ -349,7 +347,7 @@ def prepare_command(
 ) -> None:
     """Prepare the training set of SPEC from the files of the lake, in features/NAME/ of the lake or elsewhere."""
     load(config)
-    from gridtide.training.spec import load_spec as load_spec
+    from gridtide.training.spec import load_spec
 
     if spec is not None:
         load_spec(str(spec))

@@ -37,7 +37,7 @@ from flows.ingest import LAYOUT as INGEST_LAYOUT
 from flows.ingest import ingest
 from flows.monitor import LAYOUT as MONITOR_LAYOUT
 from flows.monitor import monitor
-from flows.prepare_training import prepare_training
+from flows.prepare_training import list_findings, prepare_training
 from flows.replay import LAYOUT as REPLAY_LAYOUT
 from flows.replay import replay
 from flows.retention import LAYOUT as RETENTION_LAYOUT
@@ -274,7 +274,7 @@ def show_changes(changes: Sequence[Change]) -> None:
 
 
 def show_training(report: Report, out_address: str | None = None) -> None:
-    """Print the sizes of a training set, and where it is if that is not the lake."""
+    """Print the sizes of a training set, where it is if that is not the lake, and what a reader must know of it."""
     place = f" in {out_address}" if out_address else ""
     shape = report["shape"]
     windows = ", ".join(f"{count} {name}" for name, count in report["splits"].items())
@@ -285,3 +285,5 @@ def show_training(report: Report, out_address: str | None = None) -> None:
         f"windows of {shape['seq_len']} + {shape['horizon']} hours: {windows}",
         soft_wrap=True,
     )
+    for sentence in list_findings(report):
+        out.print(f"  {sentence}", soft_wrap=True, markup=False)

@@ -59,8 +59,8 @@ class EntryStatus:
     `answered` are the periods of the sound files, `covered` those for which they were asked for all that the entry
     asks; it is None for an entry whose files are snapshots. `problems` name the files without readable metadata
     (truncated, empty or foreign ones), and those with stamps in the future. `failed` are the periods that were
-    requested without success and are still missing. `scopes` say what the files were not asked for although the entry
-    asks it now, and where that is not certain. `moved` say where else files of the entry are, if it has none.
+    requested without success and are still missing. `scopes` say what the requests of the files did not include, though
+    the entry asks it now, and where that is not certain. `moved` say where else files of the entry are, if it has none.
     """
 
     entry: str

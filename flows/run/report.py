@@ -1,4 +1,4 @@
-"""The report of a flow run. Every flow builds one, and ends with `finish`, which logs, shows and returns it.
+"""The report of a flow run by entries. These flows build one, and end with `finish`, which logs, shows and returns it.
 
     results, one per entry ─► RunReport ─► finish ─► the log, the artifact in the UI, the result of the flow
                                               └────► RunError, if something failed, after everything else is done

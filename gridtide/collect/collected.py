@@ -6,15 +6,11 @@ import resource
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gridtide.collect.holes import Hole, count_skipped
 from gridtide.periods import Period, union
 from gridtide.sources.contract import Skipped
-
-if TYPE_CHECKING:
-    pass
-
 
 STAGES = ("fetch", "parse", "write")
 

@@ -1,4 +1,4 @@
-"""Strict models of `api_config.json`: what is collected, one entry per API.
+"""Reads and checks `api_config.json`: what is collected, one entry per API.
 
 `load(path)` either returns a `Config` with every entry complete (source inferred, defaults of its source filled in), or
 raises one `ConfigurationError` that lists all problems, each with the entry, the key and what would be right.

@@ -59,9 +59,22 @@ class Finding:
         """The files that are damaged or cannot be read."""
         return "; ".join(self.checked.problems) or None
 
-    def plan(self, parts: Sequence[Part]) -> Plan:
-        """Returns `parts` in chunks, without those that wait for another attempt."""
-        return Plan(self.entry, cut_chunks(self.entry, parts, self.waiting))
+    @property
+    def revision_plan(self) -> Plan:
+        """The revisions in chunks, without those that wait for another attempt."""
+        return Plan(self.entry, cut_chunks(self.entry, self.revisions, self.waiting))
+
+    @property
+    def gap_plan(self) -> Plan:
+        """The gaps in chunks, without those that wait for another attempt, and without what the revisions request
+        anyway, as the upstream cannot be asked for a part alone."""
+        revised = self.revision_plan.chunks
+        chunks = [
+            (entry, piece)
+            for entry, period in cut_chunks(self.entry, self.gaps, self.waiting)
+            for piece in missing(period, [revision for narrow, revision in revised if narrow == entry])
+        ]
+        return Plan(self.entry, chunks)
 
 
 async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: datetime, lake: Lake) -> Finding:

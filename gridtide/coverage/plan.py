@@ -90,6 +90,6 @@ def why_not_asked(entry: Entry, period: Period, now: datetime) -> str | None:
     if not entry.tabular:
         return f'keeps bodies only ("format": "{entry.format}")'
     if not source(entry.source).takes_period(entry):
-        return "cannot be asked for a period"
+        return "has no history: its URL asks for current data only"
     due = find_due_end(entry, now)
-    return f"has nothing from {due:%Y-%m-%dT%H:%M}Z on yet" if due <= period.start else None
+    return f"has no data that is due after {due:%Y-%m-%dT%H:%M}Z yet" if due <= period.start else None

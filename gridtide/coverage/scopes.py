@@ -186,7 +186,7 @@ def describe_scopes(entry: str, entry_part: Part, answers: Sequence[FileAnswer])
     """Describes which part of `entry_part` was not requested in the files of the entry of this name, and where that is
     uncertain."""
     lacking = [
-        f"{part.period}: the files were not asked for {_describe_lacking(part, entry_part.scope, answers)}"
+        f"{part.period}: the requests of the files did not include {_describe_lacking(part, entry_part.scope, answers)}"
         for part in find_partial(entry_part, answers)
     ]
     return lacking + [doubt.describe(entry) for doubt in find_doubts(entry_part, answers)]

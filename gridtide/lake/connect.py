@@ -81,7 +81,9 @@ def _connect_s3(uri: str, session: boto3.Session | None, endpoint_url: str | Non
             raise CredentialsError(uri, "there are no AWS credentials", "Set AWS_PROFILE, or name a block")
         credentials = Boto3CredentialProvider(session, ttl=CREDENTIALS_LAST)
     except BotoCoreError as error:
-        raise StorageError(uri, f"AWS cannot be asked: {error}", "Mend the AWS configuration or AWS_PROFILE") from error
+        raise StorageError(
+            uri, f"the AWS configuration cannot be read: {error}", "Correct the AWS configuration or AWS_PROFILE"
+        ) from error
     store = S3Store(
         parts.netloc,
         prefix=prefix or None,

@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from gridtide.errors import FormatError
 from gridtide.observations.arrays import not_null, to_numpy
 
 KEY = ("source", "location", "variable", "interval_start", "interval_end", "published_at")
@@ -72,22 +71,6 @@ class Repeats:
             f"{row['source']}/{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ} "
             f"with {row['value_min']} and {row['value_max']}"
         )
-
-
-def drop_duplicates(table: pa.Table, entry: str) -> pa.Table:
-    """Returns `table` with each key once; of exact duplicates the first stays, in the given order.
-
-    Call it only if `has_repeats` is true for the fingerprints, because it is slow. Raises `FormatError` with the first
-    key that has two different values.
-    """
-    repeats = resolve_repeats(table, "refuse")
-    if repeats.conflicts.num_rows:
-        raise FormatError(
-            entry,
-            f"{repeats.conflicts.num_rows} keys come with different values in one answer, the first is "
-            f"{repeats.describe_first_conflict()}",
-        )
-    return table.take(pa.array(repeats.rows))
 
 
 def resolve_repeats(table: pa.Table, conflict: ConflictRule) -> Repeats:

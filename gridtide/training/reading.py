@@ -45,7 +45,7 @@ after their interval begins; for later inputs, from further back."""
 
 @dataclass(frozen=True)
 class ReadingPlan:
-    """What is read for `spec`, decided before any series is read.
+    """What is read for `spec`, decided before its series are gathered.
 
     `entries`: by name, the entries whose files may contain its series. `rows`: the hours of the set. `hours`: the hours
     whose values are read. `files`: the files to read, oldest first. `expected`: units by name of series that get

@@ -310,7 +310,7 @@ def load_spec(spec: TrainingSpec | Mapping[str, Any] | str | Path) -> TrainingSp
     """
     if isinstance(spec, TrainingSpec):
         return spec
-    origin, document = ("training spec", spec) if isinstance(spec, Mapping) else (str(spec), _read_yaml(Path(spec)))
+    origin, document = ("training spec", spec) if isinstance(spec, Mapping) else (str(spec), _read_document(Path(spec)))
     try:
         return TrainingSpec.model_validate(document)
     except ValidationError as error:
@@ -320,7 +320,7 @@ def load_spec(spec: TrainingSpec | Mapping[str, Any] | str | Path) -> TrainingSp
         raise TrainingError(origin, "\n".join(map(_describe_problem, causes))) from error
 
 
-def _read_yaml(path: Path) -> Any:
+def _read_document(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:

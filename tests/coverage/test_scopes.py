@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtide.config.loading import parse
-from gridtide.coverage.findings import find_unpublished
+from gridtide.coverage.findings import Finding, find_unpublished
 from gridtide.coverage.picture import measure_coverage
 from gridtide.coverage.plan import plan_chunks
 from gridtide.coverage.scopes import (
@@ -111,7 +112,7 @@ def test_what_files_were_not_asked_for_is_named() -> None:
     answer = FileAnswer("a", START, hours(2, 4), scope_of(entry_of(["ISNE"])))
     assert find_partial(whole, [answer]) == [Part(hours(2, 4), scope_of(entry_of(["CISO", "NYIS"])))]
     assert describe_scopes("grid", whole, [answer]) == [
-        "2024-03-01T02:00/2024-03-01T06:00: the files were not asked for authority: CISO, NYIS"
+        "2024-03-01T02:00/2024-03-01T06:00: the requests of the files did not include authority: CISO, NYIS"
     ]
 
 
@@ -202,3 +203,24 @@ async def test_no_hole_is_the_upstreams_on_the_word_of_a_file_that_did_not_ask(t
     assert [(hole["period"], hole["series"]) for hole in holes] == [
         (str(hours(hour, 1)), "ISNE load") for hour in (5, 55, 73)
     ]
+
+
+@pytest.mark.parametrize("can_be_narrowed", [True, False])
+def test_no_hour_of_a_series_is_requested_for_a_gap_and_for_a_revision(can_be_narrowed: bool) -> None:
+    """A region that is new and one that is to be revised are requested once each, together where the upstream cannot be
+    asked for a part."""
+    entry = entry_of(["ISNE", "CISO"], expect={} if can_be_narrowed else {"minimum_rows": 1})
+    new, old = scope_of(entry_of(["CISO"])), scope_of(entry_of(["ISNE"]))
+    parts = {"gaps": [Part(hours(0, 72), new)], "revisions": [Part(hours(24, 48), old)]}
+    finding = Finding(entry, hours(0, 72), **parts)
+    chunks = [*finding.gap_plan.chunks, *finding.revision_plan.chunks]
+    requested = [(hour, region) for narrow, period in chunks for hour, (region, *_) in cells(period, by_region(narrow))]
+    assert len(requested) == len(set(requested))
+    expected = {(hour, "CISO") for hour in range(72)} | {(hour, "ISNE") for hour in range(24, 72)}
+    assert expected <= set(requested)
+    assert not can_be_narrowed or expected == set(requested)
+
+
+def by_region(entry: Entry) -> Scope:
+    """The scope of `entry` with its regions as the only facet."""
+    return Scope((("authority", frozenset(entry.params["authority"])),), "")  # type: ignore[arg-type]

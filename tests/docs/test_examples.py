@@ -16,7 +16,7 @@ from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import Period
 from gridtide.training import preparation
-from gridtide.training.spec import load_spec as load_spec
+from gridtide.training.spec import load_spec
 from tests.support.shared import SHARED
 
 pytest.importorskip("mlx.core", reason="MLX is an extra")

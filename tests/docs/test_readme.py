@@ -21,7 +21,7 @@ from gridtide.config.loading import load, parse
 from gridtide.entries.entry import Config, Entry
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.table import Row, from_rows
-from gridtide.training.spec import load_spec as load_spec
+from gridtide.training.spec import load_spec
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

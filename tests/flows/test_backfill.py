@@ -87,7 +87,7 @@ async def test_of_a_wider_entry_only_what_is_new_is_asked_for_and_with_refresh_a
     report = await backfill(START, END, config=wider)
     assert report["statistics"]["successful_chunks"] == 4
     assert report["summary"]["rows"] == 240
-    note = "2024-03-01T00:00/2024-03-11T00:00: the files were not asked for variables: load"
+    note = "2024-03-01T00:00/2024-03-11T00:00: the requests of the files did not include variables: load"
     assert report["results"][0]["warnings"] == [note]
     assert (await backfill(START, END, config=wider))["statistics"]["chunks"] == 0
     again = await backfill(START, END, config=wider, refresh=True)
@@ -122,7 +122,7 @@ async def test_entries_without_periods_are_skipped_with_the_reason(tmp_path: Pat
     report = await backfill(START, END, config=config(tmp_path, snapshot, bodies, api()))
     reasons = {row["name"]: row["skipped"] for row in report["results"]}
     assert reasons == {
-        "snapshot": "cannot be asked for a period",
+        "snapshot": "has no history: its URL asks for current data only",
         "bodies": 'keeps bodies only ("format": "json")',
         "grid": None,
     }
@@ -166,7 +166,7 @@ async def test_a_watcher_is_told_of_every_chunk(tmp_path: Path) -> None:
         ("yesterday", END, "yesterday"),
         ("0024-01-01", END, "before 1900"),
         ("1899-12-31T23:59", END, "before 1900"),
-        (datetime(2999, 1, 1, tzinfo=UTC), datetime(2999, 2, 1, tzinfo=UTC), "grid has nothing from 20"),
+        (datetime(2999, 1, 1, tzinfo=UTC), datetime(2999, 2, 1, tzinfo=UTC), "grid has no data that is due after 20"),
     ],
 )
 async def test_a_bad_period_is_refused(tmp_path: Path, start: Any, end: Any, says: str) -> None:

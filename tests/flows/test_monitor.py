@@ -317,7 +317,7 @@ async def test_a_late_snapshot_is_collected(upstream: GappyUpstream, tmp_path: P
     row = (await monitor(config=settings))["results"][0]
     late = datetime.fromisoformat(row["late"])
     assert timedelta(minutes=30) <= datetime.now(UTC) - late <= timedelta(minutes=92)
-    assert (row["collected"], row["skipped"]) == (1, "cannot be asked for a period")
+    assert (row["collected"], row["skipped"]) == (1, "has no history: its URL asks for current data only")
     again = (await monitor(config=settings))["results"][0]
     assert (again["late"], again["chunks"]) == (None, 0)
 

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from gridtide.errors import FormatError
-from gridtide.observations.identity import content_hash, drop_duplicates
+from gridtide.observations.identity import content_hash, resolve_repeats
 from gridtide.observations.table import SCHEMA, Row, empty, from_columns, from_rows
 
 AT = datetime(2024, 1, 1, tzinfo=UTC)
@@ -78,20 +78,21 @@ def test_a_missing_location_is_refused() -> None:
 def test_exact_duplicates_collapse_in_order() -> None:
     """Of equal rows the first is kept; nulls are equal to nulls."""
     doubled = table(row(2, 3.0), row(0, 1.0), row(1, None), row(0, 1.0), row(1, None))
-    assert drop_duplicates(doubled, "x")["value"].to_pylist() == [3.0, 1.0, None]
+    assert doubled.take(resolve_repeats(doubled, "refuse").rows)["value"].to_pylist() == [3.0, 1.0, None]
 
 
 @pytest.mark.parametrize("other", [2.0, None])
-def test_conflicting_duplicates_fail_the_entry(other: float | None) -> None:
-    """One key with two values is refused, and the message names entry and key."""
-    with pytest.raises(FormatError, match=r"some_entry: 1 keys .* eia/ISNE/demand at 2024-01-01T00:00Z"):
-        drop_duplicates(table(row(0, 1.0), row(0, other)), "some_entry")
+def test_neither_of_conflicting_duplicates_stays(other: float | None) -> None:
+    """One key with two values is refused, and the description names the key."""
+    repeats = resolve_repeats(table(row(0, 1.0), row(0, other)), "refuse")
+    assert (list(repeats.rows), repeats.refused, repeats.conflicts.num_rows) == ([], 2, 1)
+    assert repeats.describe_first_conflict().startswith("eia/ISNE/demand at 2024-01-01T00:00Z with ")
 
 
 def test_distinct_keys_stay_apart() -> None:
     """Rows that differ in location, variable or time are different keys."""
     rows = [row(0, 1.0), row(1, 1.0), row(0, 1.0, "net_generation"), row(0, 1.0, location="CISO")]
-    assert drop_duplicates(table(*rows), "x").num_rows == 4
+    assert len(resolve_repeats(table(*rows), "refuse").rows) == 4
 
 
 def test_the_content_hash_sees_values_but_not_retrieval_or_chunking() -> None:

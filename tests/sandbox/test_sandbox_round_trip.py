@@ -11,7 +11,7 @@ from gridtide.config.loading import load as load_config
 from gridtide.config.loading import parse as parse_config
 from gridtide.entries.entry import Config
 from gridtide.http.client import Http
-from gridtide.observations.identity import drop_duplicates, fingerprints, has_repeats
+from gridtide.observations.identity import fingerprints, has_repeats, resolve_repeats
 from gridtide.observations.table import concat
 from gridtide.periods import Period
 from gridtide.sandbox import SECRETS, redirect
@@ -46,7 +46,8 @@ async def collected(entry, period):
                 page = await http.fetch(moved, request, read)
                 waiting += page.following
                 pages.append(page)
-    return concat([drop_duplicates(page.observations, entry.name) for page in pages])
+    tables = [page.observations for page in pages]
+    return concat([table.take(resolve_repeats(table, "refuse").rows) for table in tables])
 
 
 def series(table, variable, location):

@@ -14,7 +14,7 @@ import pytest
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry, RateLimit
 from gridtide.errors import ConfigurationError, FormatError, GridtideError, UpstreamError
-from gridtide.observations.identity import drop_duplicates
+from gridtide.observations.identity import resolve_repeats
 from gridtide.observations.table import SCHEMA, empty
 from gridtide.periods import Period, local_day
 from gridtide.sources import caiso
@@ -314,7 +314,7 @@ def test_the_days_of_the_time_change_have_23_and_25_hours(day: str, hours: int, 
     ]
     found = read("\n".join([LOAD, *reversed(lines)])).observations
     assert sorted(found["interval_start"].to_pylist()) == starts
-    assert drop_duplicates(found, "x").num_rows == hours
+    assert len(resolve_repeats(found, "refuse").rows) == hours
 
 
 def test_rows_are_kept_in_the_order_given_and_duplicates_left_to_the_caller() -> None:
@@ -508,7 +508,7 @@ def test_recorded_reports_equal_an_independent_reading(name: str, count: int, pa
     independent = [expected(record) for record in csv.DictReader(io.StringIO(text.decode()))]
     assert page.received == len(independent) == count
     assert rows(page.observations) == independent
-    assert drop_duplicates(page.observations, "x").num_rows == count
+    assert len(resolve_repeats(page.observations, "refuse").rows) == count
 
 
 @needs_shared

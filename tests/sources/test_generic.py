@@ -12,7 +12,7 @@ import pytest
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
-from gridtide.observations.identity import drop_duplicates
+from gridtide.observations.identity import resolve_repeats
 from gridtide.observations.table import empty
 from gridtide.periods import Period, local_day
 from gridtide.sources import generic
@@ -128,7 +128,7 @@ def test_the_days_of_the_time_change_have_23_and_25_hours(day: str, hours: int) 
     assert values(page, "interval_start", "location", "value") == [
         (start, place, float(number)) for number, start in enumerate(starts) for place in ("A", "B")
     ]
-    assert drop_duplicates(page.observations, "x").num_rows == 2 * hours
+    assert len(resolve_repeats(page.observations, "refuse").rows) == 2 * hours
 
 
 @pytest.mark.parametrize(

@@ -234,7 +234,7 @@ async def healed(story: Story, lake: Lake, http: Fetcher, stamp: datetime) -> li
     run = CollectionRun(lake, http, stamp + HOUR, TaskRetries(), resume=True)
     found = await find_lacking(story.entry, None, story.wanted, run.stamp, lake)
     told: list[Exception] = [ValueError(found.problem)] if found.problem else []
-    return [*told, *await _collected(run, found.plan(found.gaps))]
+    return [*told, *await _collected(run, found.gap_plan)]
 
 
 async def _collected(run: CollectionRun, what: Plan) -> list[Exception]:

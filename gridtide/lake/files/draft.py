@@ -31,7 +31,7 @@ class Draft:
     temporary folder is full.
     """
 
-    def __init__(self, format: Literal["parquet", "csv"], provenance: Provenance) -> None:  # noqa: A002  # DESIGN's word
+    def __init__(self, format: Literal["parquet", "csv"], provenance: Provenance) -> None:  # noqa: A002  # the configuration's word
         self.format = format
         self.provenance = provenance
         self._sink: Sink | None = None
