@@ -9,13 +9,11 @@ raw/<collection> ─► parse ─► the same content ─► nothing is written
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from time import monotonic
 from typing import Any
-
-import msgspec
 
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
@@ -30,26 +28,20 @@ from flows.run.report import (
     sum_results,
 )
 from flows.run.session import load_selected, name_entries, parse_time
-from gridtide.collect.collected import Collected
-from gridtide.collect.collection import collect
 from gridtide.collect.raw_bodies import KeptCollection, list_collections
-from gridtide.collect.resume import NotKeptError, Replayed, open_replay
+from gridtide.collect.replay import (
+    ReplayOutcome,
+    find_readings,
+    group_by_stamp,
+    list_files_by_stamp,
+    replay_collection,
+)
 from gridtide.entries.entry import Entry
-from gridtide.entries.scope import Scope, parse_scope
-from gridtide.errors import ConfigurationError, GridtideError, one_line
-from gridtide.lake import File, Lake, Metadata, soundness
-from gridtide.periods import Period
-from gridtide.sources.registry import narrow_entry, scope_of
+from gridtide.errors import ConfigurationError
 from tasks.lake import open_lake
 
-Files = dict[datetime, list[File]]
-"""Files by stamp."""
-
-Collections = defaultdict[datetime, list[KeptCollection]]
-"""Collections by stamp."""
-
-COUNTS = ("unchanged", "rewritten", "interrupted", "failed", "rows")
-"""The counts in a result of the report."""
+STATUSES = ("unchanged", "rewritten", "interrupted", "failed")
+"""What may become of a collection; the report counts each."""
 
 
 def _check_parameters(config: str | dict[str, Any], select: list[str] | None, **parameters: Any) -> None:
@@ -99,16 +91,13 @@ async def replay(
     progress = await Progress.begin("replay-progress", {name: len(chosen[name]) for name in chosen})
     results = []
     for entry in entries:
-        result = _new_result(entry, chosen.get(entry.name, []))
-        files = await _list_files(opened_lake, entry)
-        by_stamp: Collections = defaultdict(list)
-        for collection in stored.get(entry.name, []):
-            by_stamp[collection.stamp].append(collection)
+        files, by_stamp = await list_files_by_stamp(opened_lake, entry), group_by_stamp(stored.get(entry.name, []))
+        outcomes = []
         for collection in [] if dry_run else chosen.get(entry.name, []):
-            readings = _find_readings(files, collection, by_stamp)
-            await _replay_collection(opened_lake, entry, collection, stored[entry.name], readings, result)
+            readings = find_readings(files, collection, by_stamp)
+            outcomes.append(await replay_collection(opened_lake, entry, collection, stored[entry.name], readings))
             await progress.advance(entry.name)
-        results.append(result)
+        results.append(_summarize_replay(entry, chosen.get(entry.name, []), outcomes))
     return await finish(replay_report(results, dry_run, monotonic() - started))
 
 
@@ -121,7 +110,7 @@ def replay_report(results: Sequence[EntryResult], dry_run: bool, seconds: float)
       `rewritten`, `interrupted` before they had a file, or `failed`; the `rows` and `files` that were written, the
       files that they `superseded`, `errors` (a list of texts), and the first of these as `error`
     """
-    totals = sum_results(results, "collections", *COUNTS)
+    totals = sum_results(results, "collections", *STATUSES, "rows")
     return RunReport(
         LAYOUT,
         choose_status(totals["failed"], totals["unchanged"] + totals["rewritten"]),
@@ -158,131 +147,22 @@ LAYOUT = ReportLayout(
 )
 
 
-def _new_result(entry: Entry, chosen: Sequence[KeptCollection]) -> dict[str, Any]:
-    counts = dict.fromkeys(COUNTS, 0)
-    lists: dict[str, list[str]] = {key: [] for key in ("files", "superseded", "errors")}
-    return {"name": entry.name, "collections": len(chosen), **counts, **lists, "error": None}
-
-
-async def _replay_collection(
-    lake: Lake,
-    entry: Entry,
-    collection: KeptCollection,
-    collections: list[KeptCollection],
-    readings: list[File],
-    result: dict[str, Any],
-) -> None:
-    """Replay one of the `collections` of `entry`, and add the outcome to `result`.
-
-    `readings` are the files that were written from its bodies before.
-    """
-    try:
-        rewritten = False
-        for part_entry, part_readings in await _split_by_scope(lake, entry, readings):
-            partly = any(file.period != collection.period for file in part_readings)
-            bodies = await open_replay(lake, collection, collections, partly=partly)
-            superseded_before = {file.path: file for file in part_readings if file.superseded_at}
-            collected = await _store_reading(lake, part_entry, collection, bodies, superseded_before)
-            superseded = await _supersede_readings(lake, collected.files, part_readings, bodies.moments)
-            rewritten = rewritten or collected.created or bool(superseded)
-            result["superseded"] += superseded
-            if collected.created and collected.file:
-                result["rows"] += collected.rows
-                result["files"] += collected.files
-        result["rewritten" if rewritten else "unchanged"] += 1
-    except GridtideError as error:
-        if isinstance(error, NotKeptError) and not readings:
-            result["interrupted"] += 1
-            return
-        result["failed"] += 1
-        result["errors"].append(f"{collection.folder}: {one_line(error)}")
-        result["error"] = result["error"] or result["errors"][0]
-
-
-async def _split_by_scope(lake: Lake, entry: Entry, readings: Sequence[File]) -> list[tuple[Entry, list[File]]]:
-    """The `readings` of a collection by their scope, each with `entry` as it asked for that scope alone: a run may have
-    requested several parts of a period. `entry` as it is where the scope is unknown, or no part of its own."""
-    whole = scope_of(entry)
-    by_scope: dict[Scope, list[File]] = defaultdict(list)
-    contents = await soundness.read_metadata(lake, readings)
-    for file, content in zip(readings, contents, strict=True):
-        scope = parse_scope(content.scope) if isinstance(content, Metadata) else None
-        part = whole if scope is None else Scope(scope.facets, whole.reading)
-        by_scope[part if whole.is_comparable(part) and not part.without(whole) else whole].append(file)
-    return [
-        (narrow, files)
-        for scope, files in (by_scope or {whole: []}).items()
-        for narrow in narrow_entry(entry, scope) or [entry]
-    ]
-
-
-async def _store_reading(
-    lake: Lake, entry: Entry, collection: KeptCollection, bodies: Replayed, superseded: Mapping[str, File]
-) -> Collected:
-    """Store the observations in the bodies of `collection` in a file that counts.
-
-    If a file with this content is one of those that were `superseded`, because a parser was changed back, the content
-    is stored once more under the next free second.
-    """
-    stamp = collection.stamp
-    while True:
-        collected = await collect(_without_raw(entry), lake=lake, http=bodies, stamp=stamp, period=collection.period)
-        superseded_stamps = [superseded[path].stamp for path in collected.files if path in superseded]
-        if not superseded_stamps:
-            return collected
-        stamp = max(superseded_stamps) + timedelta(seconds=1)
-
-
-async def _supersede_readings(
-    lake: Lake, current: Collection[str], readings: list[File], moments: set[datetime]
-) -> list[str]:
-    """Mark as superseded by the files `current` those `readings` whose rows were all retrieved at `moments`, the times
-    of the bodies of `current`; returns their paths."""
-    superseded = []
-    for file in readings:
-        if file.path not in current and not file.superseded_at and await _read_retrievals(lake, file.path) <= moments:
-            await lake.supersede(file.path)
-            superseded.append(file.path)
-    return superseded
-
-
-async def _read_retrievals(lake: Lake, path: str) -> set[datetime]:
-    """The times at which the rows of the file at `path` were retrieved."""
-    return set((await lake.table(path))["retrieved_at"].unique().to_pylist())
-
-
-async def _list_files(lake: Lake, entry: Entry) -> Files:
-    """The files of `entry` before the replay, including superseded ones."""
-    files: Files = defaultdict(list)
-    for file in await lake.files(entry.output_folder, entry.file_prefix, superseded=True):
-        files[file.stamp].append(file)
-    return files
-
-
-def _find_readings(files: Files, collection: KeptCollection, by_stamp: Collections) -> list[File]:
-    """The `files` that may have been written from the bodies of `collection`: those of its stamp, and those of the
-    following seconds without a gap, which earlier replays may have written.
-
-    Files with the stamp of another collection `by_stamp` of their period are of that one. Of a collection that was
-    answered in part, there is a file for each part of its period.
-    """
-    readings, stamp = [], collection.stamp
-    while at_stamp := [file for file in files.get(stamp, ()) if _is_part(file.period, collection.period)]:
-        periods = [neighbour.period for neighbour in by_stamp[stamp] if neighbour != collection]
-        readings += [file for file in at_stamp if not any(_is_part(file.period, period) for period in periods)]
-        stamp += timedelta(seconds=1)
-    return readings
-
-
-def _is_part(period: Period | None, whole: Period | None) -> bool:
-    if period is None or whole is None:
-        return period is whole
-    return whole.start <= period.start and period.end <= whole.end
-
-
-def _without_raw(entry: Entry) -> Entry:
-    """`entry` with `raw` off: a replay must not store the bodies that it reads again."""
-    return msgspec.structs.replace(entry, raw=False)
+def _summarize_replay(
+    entry: Entry, chosen: Sequence[KeptCollection], outcomes: Sequence[ReplayOutcome]
+) -> dict[str, Any]:
+    """The result of an entry in the report."""
+    statuses = Counter[str](outcome.status for outcome in outcomes)
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    return {
+        "name": entry.name,
+        "collections": len(chosen),
+        **{status: statuses[status] for status in STATUSES},
+        "rows": sum(outcome.rows for outcome in outcomes),
+        "files": [path for outcome in outcomes for path in outcome.files],
+        "superseded": [path for outcome in outcomes for path in outcome.superseded],
+        "errors": errors,
+        "error": errors[0] if errors else None,
+    }
 
 
 def _read_bounds(start: Any, end: Any) -> tuple[datetime | None, datetime | None]:

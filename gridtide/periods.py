@@ -49,6 +49,10 @@ class Period:
         """Returns the part of the period that lies in `bounds`; raises `ValueError` if there is none."""
         return Period(max(self.start, bounds.start), min(self.end, bounds.end))
 
+    def contains(self, period: Period) -> bool:
+        """Whether all of `period` lies in this period."""
+        return self.start <= period.start and period.end <= self.end
+
     def overlaps(self, period: Period) -> bool:
         """Whether the two periods share a moment; periods that only touch do not."""
         return self.start < period.end and period.start < self.end

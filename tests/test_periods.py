@@ -47,6 +47,15 @@ def test_a_period_is_never_empty_backward_or_naive(start: datetime, end: datetim
         Period(start, end)
 
 
+@pytest.mark.parametrize(
+    ("inner", "is_contained"),
+    [(hours(1, 5), True), (hours(2, 3), True), (hours(0, 3), False), (hours(3, 6), False), (hours(5, 6), False)],
+)
+def test_a_period_contains_itself_and_its_parts(inner: Period, is_contained: bool) -> None:
+    """A period contains itself and what is within its bounds, and nothing that begins before or ends after it."""
+    assert hours(1, 5).contains(inner) is is_contained
+
+
 def test_a_period_reads_as_its_bounds() -> None:
     """The text of a period is that of log lines and reports."""
     assert str(hours(0, 25)) == "2024-01-01T00:00/2024-01-02T01:00"

@@ -86,11 +86,7 @@ def parts_of_rows(
     for owner, part_slice in enumerate(slices):
         is_owned = owners == owner
         asked_period = part_slice.request.period
-        containing_parts = [
-            number
-            for number, part in enumerate(parts)
-            if asked_period and part.start <= asked_period.start and asked_period.end <= part.end
-        ]
+        containing_parts = [number for number, part in enumerate(parts) if asked_period and part.contains(asked_period)]
         if containing_parts:  # even if another request from the same root failed: a first page may lead to many periods
             part_numbers[is_owned] = containing_parts[0]
         elif part_slice.root in failed_roots:
