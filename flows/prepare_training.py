@@ -7,16 +7,15 @@ On a cluster, the workers share the locations of the set.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from prefect import runtime
-from prefect.artifacts import acreate_markdown_artifact
-from prefect.logging import get_run_logger
 
 from flows.run.cluster import Workers, connect_workers
 from flows.run.local_flow import local_flow
+from flows.run.report import Column, MarkdownArtifact, ReportLayout, RunReport, finish
 from flows.run.session import load_selected
 from gridtide.lake import Lake
 from gridtide.training import preparation
@@ -24,6 +23,7 @@ from gridtide.training.by_location import LocationExchange
 from gridtide.training.features.bases import Base
 from gridtide.training.manifest import read_manifest, set_folder
 from gridtide.training.reading import ReadingPlan
+from gridtide.training.reports import set_report
 from gridtide.training.series.matching import common_shifts
 from gridtide.training.spec import TrainingSpec, load_spec
 from tasks import remote
@@ -52,7 +52,7 @@ async def prepare_training(
 ) -> dict[str, Any]:
     """Prepare a training set from the files of the lake, and write it to `features/` in the lake or in another place.
 
-    Returns the report that `gridtide.training.prepare` describes. Raises `TrainingError` if the lake does not contain
+    Returns the report that `training_report` describes. Raises `TrainingError` if the lake does not contain
     the data that the spec requests.
 
     Args:
@@ -75,13 +75,48 @@ async def prepare_training(
     prepare = partial(preparation.prepare, spec, loaded, opened_lake, out=target, inputs=inputs, replace=replace)
     if cluster:
         with connect_workers(cluster, loaded.task_retries) as dask_workers:
-            report = await prepare(make=partial(_build_bases, dask_workers, address, out or address, target))
+            described = await prepare(make=partial(_build_bases, dask_workers, address, out or address, target))
     else:
-        report = await prepare()
-    markdown = write_markdown(report, target.uri)
-    get_run_logger().info("Prepared a training set: %s", " · ".join(markdown.split("\n\n")[:2]))
-    await acreate_markdown_artifact(markdown, key="training-set", description=f"Training set {report['name']}")
-    return report
+        described = await prepare()
+    return await finish(training_report(described, target.uri))
+
+
+def training_report(described: Mapping[str, Any], lake: str) -> RunReport:
+    """The report of a run that wrote the training set `described` to the lake with the URI `lake`:
+
+    - the keys of the report that `gridtide.training.prepare` describes, and `lake`
+    - `pipeline_status`: `success`; a set is written as a whole or not at all
+    - `summary`: the number of `windows` of all splits, and `bytes`
+    - `results` per location: `name`, the number of its `targets` and `columns`, `error` (null)
+    """
+    results = [
+        {"name": name, "targets": len(location["targets"]), "columns": len(location["columns"]), "error": None}
+        for name, location in described["locations"].items()
+    ]
+    return RunReport(
+        LAYOUT,
+        "success",
+        results,
+        {"windows": sum(described["splits"].values()), "bytes": described["bytes"]},
+        parameters={**described, "lake": lake},
+    )
+
+
+def _write_headline(report: Mapping[str, Any]) -> str:
+    return set_report.describe_sizes(report, report["lake"])
+
+
+def _write_markdown(report: Mapping[str, Any]) -> str:
+    return set_report.write_markdown(report, report["lake"])
+
+
+LAYOUT = ReportLayout(
+    "prepare",
+    _write_headline,
+    (Column("location", "name"), Column("targets", "targets"), Column("columns", "columns")),
+    MarkdownArtifact("training-set", _write_markdown),
+    set_report.list_findings,
+)
 
 
 async def _build_bases(
@@ -106,75 +141,3 @@ async def _build_bases(
         return await exchange.read(target)
     finally:
         await exchange.clear(target)
-
-
-def write_markdown(report: dict[str, Any], lake: str) -> str:
-    """The `report` of a training set as Markdown: its sizes, its pictures, and the quality of its inputs.
-
-    `lake` is the URI of the lake that contains the set.
-    """
-    shape, windows = report["shape"], report["splits"]
-    lines = [
-        f"**{report['name']}** · {report['period']} · {report['path']} ({report['bytes'] / 1e6:.1f} MB)",
-        "",
-        f"{shape['locations']} location(s) × {shape['steps']} hours × {shape['features']} features, "
-        f"{shape['targets']} target(s); windows of {shape['seq_len']} + {shape['horizon']} hours: "
-        + ", ".join(f"{count} {name}" for name, count in windows.items()),
-    ]
-    if report["pictures"]:
-        address = f"{lake}/{report['pictures']}"
-        link = address if "://" in address else Path(address).as_uri()
-        lines += ["", f"[Pictures of coverage, splits and features]({link}) ({address})"]
-    for name, location in report["locations"].items():
-        lines += ["", f"| {name} | reported | imputed | rejected | missing |", "|---|---:|---:|---:|---:|"]
-        for column, shares in location["inputs"].items():
-            lines.append(f"| {column} | " + " | ".join(f"{share:.1%}" for share in shares.values()) + " |")
-        for finding in _describe_location(name, location):
-            lines += ["", finding]
-    for finding in _describe_dropped(report):
-        lines += ["", finding]
-    return "\n".join(lines)
-
-
-def list_findings(report: dict[str, Any]) -> list[str]:
-    """What a reader of the `report` must know of the set, a sentence each: what was rejected, imputed, missing or left
-    out, how far values lie from the mean of the train hours, and which targets were known before."""
-    sentences = []
-    for name, location in report["locations"].items():
-        for column, shares in location["inputs"].items():
-            parts = [f"{share:.1%} {quality}" for quality, share in shares.items() if share and quality != "reported"]
-            sentences += [f"{name}, {column}: {', '.join(parts)}"] if parts else []
-        sentences += _describe_location(name, location)
-    return sentences + _describe_dropped(report)
-
-
-FURTHEST = 5
-"""The number of columns whose largest scaled values are shown; the manifest has all."""
-
-
-def _describe_location(name: str, location: dict[str, Any]) -> list[str]:
-    """What was rejected of a location, its columns without a scale, its largest scaled values, in deviations of the
-    train hours, and its targets that were published before t0."""
-    sentences = []
-    for series, rules in location["rejected"].items():
-        counts = ", ".join(f"{count} {rule}" for rule, count in rules.items() if count)
-        sentences.append(f"Rejected of {series}: {counts}")
-    if location["unscaled"]:
-        unscaled = ", ".join(location["unscaled"])
-        sentences.append(f"Without a scale in {name}, because never observed or constant in training: {unscaled}")
-    furthest = sorted(location["largest"].items(), key=lambda column: -max(column[1].values()))[:FURTHEST]
-    if furthest:
-        columns = [
-            f"{column} ({', '.join(f'{distance:.1f} in {split}' for split, distance in by_split.items())})"
-            for column, by_split in furthest
-        ]
-        sentences.append(f"Largest scaled values in {name}: {'; '.join(columns)}")
-    for target, share in location["known_before"].items():
-        if share:
-            sentences.append(f"{share:.1%} of the values of {target} were published before their window's t0")
-    return sentences
-
-
-def _describe_dropped(report: dict[str, Any]) -> list[str]:
-    dropped = ", ".join(report["dropped"])
-    return [f"Left out, because never observed or constant in training: {dropped}"] if dropped else []

@@ -357,7 +357,8 @@ def prepare_command(
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), lake=lake)
-    asyncio.run(flows.prepare_and_show(options, str(spec) if spec else None, cluster, replace, files_of, out_address))
+    arguments = (str(spec) if spec else None, cluster, replace, files_of, out_address)
+    asyncio.run(flows.run_and_show("prepare", options, *arguments))
 
 
 @app.command("compact")

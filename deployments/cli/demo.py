@@ -12,6 +12,7 @@ from pathlib import Path
 from deployments.cli import flow_commands
 from deployments.cli.console import err, out, text_table
 from deployments.cli.flow_commands import Durations, FlowOptions, Report
+from flows.prepare_training import LAYOUT as PREPARE_LAYOUT
 from flows.run.report import RunError
 from gridtide import sandbox as embedded
 from gridtide.entries.entry import Config, Entry
@@ -53,7 +54,7 @@ async def run_demo(path: str, config: Config, lake: str) -> None:
         f"{statistics['successful_chunks']} collected; data that was in the lake was not requested again",
         soft_wrap=True,
     )
-    flow_commands.show_training(training)
+    flow_commands.show_report(PREPARE_LAYOUT, training)
     _show_batch(Path(lake) / training["path"])
     out.print(f"The demo took {time.monotonic() - started:.0f} s. Commands to try next:")
     for command in _next_commands(lake):

@@ -24,7 +24,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from deployments.cli.console import FAILED, counted, err, out, text_table
+from deployments.cli.console import FAILED, err, out, text_table
 from deployments.machine.prefect_api import connect_prefect
 from deployments.machine.worker import machine_lock
 from deployments.registry.changes import Change
@@ -37,7 +37,8 @@ from flows.ingest import LAYOUT as INGEST_LAYOUT
 from flows.ingest import ingest
 from flows.monitor import LAYOUT as MONITOR_LAYOUT
 from flows.monitor import monitor
-from flows.prepare_training import list_findings, prepare_training
+from flows.prepare_training import LAYOUT as PREPARE_LAYOUT
+from flows.prepare_training import prepare_training
 from flows.replay import LAYOUT as REPLAY_LAYOUT
 from flows.replay import replay
 from flows.retention import LAYOUT as RETENTION_LAYOUT
@@ -165,6 +166,7 @@ RUNNERS: dict[str, tuple[Callable[..., Awaitable[Report]], ReportLayout]] = {
     "compact": (run_compact, COMPACT_LAYOUT),
     "retention": (run_retention, RETENTION_LAYOUT),
     "replay": (run_replay, REPLAY_LAYOUT),
+    "prepare": (run_prepare, PREPARE_LAYOUT),
 }
 """The function that runs the flow of each command, and the layout of its report."""
 
@@ -181,19 +183,6 @@ async def run_and_show(command: str, options: FlowOptions, *arguments: Any) -> N
         except RunError as error:
             show_report(layout, error.report)
             raise
-
-
-async def prepare_and_show(
-    options: FlowOptions,
-    spec: str | None,
-    cluster: str | None,
-    replace: bool,
-    files_of: str | None,
-    out_address: str | None,
-) -> None:
-    """Run the flow `prepare_training` with a Prefect API, and print the sizes of the training set."""
-    async with announced_server():
-        show_training(await run_prepare(options, spec, cluster, replace, files_of, out_address), out_address)
 
 
 async def show_deploy(config: Config, path: Path, lake: str | None, sandbox: bool | str, pool: str) -> None:
@@ -223,12 +212,14 @@ async def send_test_message() -> int:
 
 
 def show_report(layout: ReportLayout, report: Report) -> None:
-    """Print the table of the report, and its headline below."""
+    """Print the table of the report, and below its headline and its findings."""
     rows = layout.table(report)
     headings = [column.heading for column in layout.columns]
     numbers = [heading for heading in headings if any(not isinstance(row[heading], str) for row in rows)]
     out.print(text_table(headings, [[format_cell(cell) for cell in row.values()] for row in rows], right=numbers))
-    out.print(layout.headline(report), soft_wrap=True)
+    out.print(layout.headline(report), soft_wrap=True, markup=False)
+    for sentence in layout.list_findings(report):
+        out.print(f"  {sentence}", soft_wrap=True, markup=False)
 
 
 class _RateColumn(ProgressColumn):
@@ -271,19 +262,3 @@ def show_changes(changes: Sequence[Change]) -> None:
     """Print what changed in each deployment, automation and receiver."""
     rows = [(change.name, change.action, ", ".join(change.parts)) for change in changes]
     out.print(text_table(("deployment", "", "what"), rows))
-
-
-def show_training(report: Report, out_address: str | None = None) -> None:
-    """Print the sizes of a training set, where it is if that is not the lake, and what a reader must know of it."""
-    place = f" in {out_address}" if out_address else ""
-    shape = report["shape"]
-    windows = ", ".join(f"{count} {name}" for name, count in report["splits"].items())
-    locations = counted(shape["locations"], "location", "locations")
-    inputs, targets = counted(shape["features"], "input", "inputs"), counted(shape["targets"], "target", "targets")
-    out.print(
-        f"Training set {report['path']}{place}: {locations}, {shape['steps']} hours, {inputs}, {targets}; "
-        f"windows of {shape['seq_len']} + {shape['horizon']} hours: {windows}",
-        soft_wrap=True,
-    )
-    for sentence in list_findings(report):
-        out.print(f"  {sentence}", soft_wrap=True, markup=False)

@@ -1,9 +1,14 @@
-"""The report of a flow run by entries. These flows build one, and end with `finish`, which logs, shows and returns it.
+"""The report of a flow run. Every flow but `notify` ends with `finish`, which logs, shows and returns it.
 
     results, one per entry ─► RunReport ─► finish ─► the log, the artifact in the UI, the result of the flow
                                               └────► RunError, if something failed, after everything else is done
 
-A `ReportLayout` describes the table of a flow's report; the log, the artifact and the command line share it.
+A `ReportLayout` describes the table of a flow's report; the log, the artifact and the command line share it. In the
+report of `prepare_training`, locations take the place of entries, and the artifact is Markdown. A run that is skipped,
+or that raises an error before there are results, has no report.
+
+`notify` has none either: it delivers messages to receivers, works on no entries, and returns only the number of notices
+by receiver.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from prefect.artifacts import acreate_table_artifact
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.logging import get_run_logger
 
 from gridtide.errors import CredentialsError, GridtideError, StorageError, one_line
@@ -58,15 +63,30 @@ class Column:
 
 
 @dataclass(frozen=True)
+class MarkdownArtifact:
+    """An artifact that is not the table of a report: its key, and the function that writes the report as Markdown."""
+
+    key: str
+    write: Callable[[Mapping[str, Any]], str]
+
+
+def _find_nothing(report: Mapping[str, Any]) -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True)
 class ReportLayout:
     """The layout of the report of `flow` as text: one line, then a table with a row per entry.
 
-    `headline` takes the report as a dict and returns the line; `columns` are the columns of the table.
+    `headline` takes the report as a dict and returns the line; `columns` are the columns of the table. With `markdown`
+    the artifact is that instead of the table. `list_findings` returns sentences that the command line adds.
     """
 
     flow: str
     headline: Callable[[Mapping[str, Any]], str]
     columns: tuple[Column, ...]
+    markdown: MarkdownArtifact | None = None
+    list_findings: Callable[[Mapping[str, Any]], Sequence[str]] = _find_nothing
 
     def table(self, report: Mapping[str, Any]) -> list[dict[str, Cell]]:
         """The rows of the table of `report`, as cells by heading."""
@@ -84,9 +104,9 @@ class ReportLayout:
 class RunReport:
     """The report of a run of a flow.
 
-    `results` are in the order of the configuration, one per entry; `statistics` are counts and `summary` sums of them.
-    `parameters` are those parameters of the run that the report repeats. `failure` is what failed and the fix, None if
-    nothing failed.
+    `results` are in the order of the configuration, one per entry, or in that of a training spec, one per location;
+    `statistics` are counts and `summary` sums of them. `parameters` are those parameters of the run that the report
+    repeats, and whatever else has a key of its own. `failure` is what failed and the fix, None if nothing failed.
     """
 
     layout: ReportLayout
@@ -114,12 +134,16 @@ async def finish(report: RunReport, error: type[RunError] = RunError) -> dict[st
 
     Raises `error` with the dict as its `report` if something failed.
     """
-    content = report.as_dict()
-    flow = report.layout.flow
-    get_run_logger().info(report.layout.text(content))
-    await acreate_table_artifact(report.layout.table(content), key=flow, description=report.layout.headline(content))
+    content, layout = report.as_dict(), report.layout
+    get_run_logger().info(layout.text(content))
+    headline = layout.headline(content)
+    if layout.markdown:
+        markdown = layout.markdown.write(content)
+        await acreate_markdown_artifact(markdown, key=layout.markdown.key, description=headline)
+    else:
+        await acreate_table_artifact(layout.table(content), key=layout.flow, description=headline)
     if report.failure:
-        raise error(flow, *report.failure, content)
+        raise error(layout.flow, *report.failure, content)
     return content
 
 

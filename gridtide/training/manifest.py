@@ -22,7 +22,8 @@ from gridtide.curated import Input
 from gridtide.errors import StorageError, TrainingError
 from gridtide.periods import microseconds
 from gridtide.threads import run_blocking
-from gridtide.training import report_page, tensors
+from gridtide.training import tensors
+from gridtide.training.reports import report_page
 from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
 from gridtide.training.spec import TrainingSpec, load_spec
 from gridtide.training.training_set import TrainingSet

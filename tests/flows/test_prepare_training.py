@@ -6,7 +6,9 @@ import httpx
 import msgspec
 
 from flows.prepare_training import prepare_training
+from gridtide.config.loading import parse
 from gridtide.lake import Lake
+from gridtide.training import prepare
 from tests.support.grids import configuration, every_kind, fill
 
 
@@ -29,6 +31,17 @@ async def test_the_artifact_says_what_is_in_the_set_and_links_its_pictures(tmp_p
     assert f"]({(tmp_path / report['pictures']).as_uri()})" in text
     assert "| eia/ISNE/demand-5h | " in text
     assert "Rejected of target eia/ISNE/demand: 1 impossible" in text
+    assert "windows of 24 + 12 hours" in artifact["description"]
+    described = await prepare(spec, parse(settings), Lake.open(str(tmp_path)))
+    assert {key: report[key] for key in described} == described
+    assert {key: report[key] for key in report.keys() - described} == {
+        "pipeline_status": "success",
+        "lake": Lake.open(str(tmp_path)).uri,
+        "summary": {"windows": sum(described["splits"].values()), "bytes": described["bytes"]},
+        "results": [
+            {"name": "ISNE", "targets": 1, "columns": len(described["locations"]["ISNE"]["columns"]), "error": None}
+        ],
+    }
 
 
 def test_parameters_of_types_that_only_the_flow_imports_are_validated() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from gridtide.errors import TrainingError
 from gridtide.lake import Lake
-from gridtide.training import manifest, preparation, report_page
+from gridtide.training import manifest, preparation
+from gridtide.training.reports import report_page
 from tests.support.grids import configuration, every_kind, fill
 from tests.support.sets import training_set
 
