@@ -36,7 +36,8 @@ from flows.run.session import load_selected, name_entries, open_collection_run
 from gridtide.coverage.findings import Finding, find_lacking, find_unpublished
 from gridtide.coverage.freshness.look import SeriesLook, look_at_series
 from gridtide.coverage.freshness.memory import load_memory, save_memory
-from gridtide.coverage.gaps import last_days
+from gridtide.coverage.freshness.notes import mark_silence, write_series_notes
+from gridtide.coverage.gaps import last_days, mark_gaps
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.plan import Plan
 from gridtide.coverage.schedules import DueRuns
@@ -51,9 +52,6 @@ from tasks.notify.troubles import Trouble, announce_changes
 
 HOLES_SHOWN = 50
 """The number of holes of an upstream that the report lists for an entry."""
-
-SERIES_LISTED = 20
-"""How many silent, returned or new series a report or notification names."""
 
 PERIODS_NAMED = 5
 """The number of missing periods that a notification names."""
@@ -167,20 +165,8 @@ def _summarize_series(look: SeriesLook | None) -> dict[str, Any]:
         "silent": [series.as_dict() for series in look.silent] if look else [],
         "back": ["/".join(label) for label in look.back] if look else [],
         "new_series": ["/".join(label) for label in look.new] if look else [],
-        "series_notes": _write_series_notes(look) if look else [],
+        "series_notes": write_series_notes(look) if look else [],
     }
-
-
-def _write_series_notes(look: SeriesLook) -> list[str]:
-    notes = [f"no new values of {_list_first(list(map(str, look.silent)))}"] if look.silent else []
-    notes += [f"new values again of {_list_first(['/'.join(label) for label in look.back])}"] if look.back else []
-    notes += [f"new series: {_list_first(['/'.join(label) for label in look.new])}"] if look.new else []
-    return notes
-
-
-def _list_first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SERIES_LISTED} more" if len(names) > SERIES_LISTED else ""
-    return ", ".join(names[:SERIES_LISTED]) + more
 
 
 def _describe_silence(name: str, look: SeriesLook) -> Trouble | None:
@@ -189,8 +175,7 @@ def _describe_silence(name: str, look: SeriesLook) -> Trouble | None:
         return None
     moments = [series.since.isoformat() for series in look.silent if series.since]
     fix = f"gridtide validate --probe --select {name}; a region that the upstream retired is no longer to be configured"
-    mark = " ".join("/".join(series.label) for series in look.silent)
-    return Trouble("; ".join(_write_series_notes(look)), max(moments, default="the beginning"), fix, mark)
+    return Trouble("; ".join(write_series_notes(look)), max(moments, default="the beginning"), fix, mark_silence(look))
 
 
 async def _summarize_entry(
@@ -290,18 +275,10 @@ def _find_troubles(result: EntryResult, period: Period) -> dict[tuple[str, str],
         start, end = missing_parts[0].partition("/")[0], missing_parts[-1].rpartition("/")[2]
         named = ", ".join(missing_parts[:PERIODS_NAMED]) + ", …" * (len(missing_parts) > PERIODS_NAMED)
         fix = f"gridtide backfill --start {start} --end {end} --select {name}"
-        troubles[GAPS, name] = Trouble(f"still missing: {named}", start, fix, _mark_gaps(missing_parts, period))
+        troubles[GAPS, name] = Trouble(f"still missing: {named}", start, fix, mark_gaps(missing_parts, period))
     elif not is_open(result):
         troubles[GAPS, name] = None
     return troubles
-
-
-def _mark_gaps(missing_parts: Sequence[str], period: Period) -> str:
-    """The starts of the gaps, which identify them: gaps stay the same gaps while they grow at the end, and when their
-    beginning becomes too old for `period`."""
-    period_start = str(period).partition("/")[0]
-    starts = (part.partition("/")[0] for part in missing_parts)
-    return " ".join("before" if start == period_start else start for start in starts)
 
 
 def _write_headline(report: Mapping[str, Any]) -> str:

@@ -67,3 +67,11 @@ def find_missed_run(runs: DueRuns, now: datetime, files: Sequence[Filed]) -> dat
 def last_days(now: datetime, days: int) -> Period:
     """Returns the last `days` days, from a midnight to the last full hour."""
     return Period(floor(now - timedelta(days=days), timedelta(days=1)), floor(now, timedelta(hours=1)))
+
+
+def mark_gaps(missing_parts: Sequence[str], period: Period) -> str:
+    """Returns the starts of the gaps `missing_parts`, texts of periods. They identify the gaps: these stay the same
+    while they grow at the end, and when their beginning becomes too old for `period`."""
+    period_start = str(period).partition("/")[0]
+    starts = (part.partition("/")[0] for part in missing_parts)
+    return " ".join("before" if start == period_start else start for start in starts)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gridtide.config.loading import parse
 from gridtide.coverage import upstream_holes
-from gridtide.coverage.gaps import find_gaps, find_missed_run, find_revisions
+from gridtide.coverage.gaps import find_gaps, find_missed_run, find_revisions, mark_gaps
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.schedules import DueRuns
 from gridtide.coverage.scopes import FileAnswer, Part, Scoped, read_answers
@@ -123,6 +123,13 @@ def test_a_run_is_late_without_a_file_of_it_or_of_a_later_one() -> None:
     assert find_missed_run(due, START + DAY, before) == START
     assert find_missed_run(due, START + DAY, [*before, made(START, None)]) is None
     assert find_missed_run(due, START + DAY, [*before, made(START + HOUR, None)]) is None
+
+
+def test_gaps_stay_the_same_while_they_grow_or_grow_too_old() -> None:
+    """The mark of gaps is their starts, without the end of any, and without the start of one that began before."""
+    parts = [str(Period(START, START + 2 * HOUR)), str(Period(START + 5 * HOUR, START + 7 * HOUR))]
+    assert mark_gaps(parts, WANTED) == "before 2024-03-01T05:00"
+    assert mark_gaps([parts[0], str(Period(START + 5 * HOUR, START + 9 * HOUR))], WANTED) == mark_gaps(parts, WANTED)
 
 
 def test_what_was_never_published_is_told_by_series() -> None:
