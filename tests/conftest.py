@@ -14,8 +14,8 @@ from hypothesis import settings
 
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
-from tests.support.eia_upstream import EiaUpstream, StartUpstream
-from tests.support.prefect_servers import furnish, prefect_database, serving
+from tests.support.processes.prefect_servers import furnish, prefect_database, serving
+from tests.support.upstreams.eia_upstream import EiaUpstream, StartUpstream
 
 # a shared machine may pause in any example, which says nothing about the property
 settings.register_profile("gridtide", deadline=None)

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,6 +164,16 @@ def test_folders_stay_small(folder: str) -> None:
     assert len(modules) <= MOST_MODULES
 
 
+TESTS = ROOT / "tests"
+
+
+def test_folders_of_tests_stay_small() -> None:
+    """A folder of tests has at most ten modules, apart from its conftest.py."""
+    modules = [path for path in TESTS.rglob("*.py") if path.name not in ("__init__.py", "conftest.py")]
+    counts = Counter(str(path.parent.relative_to(ROOT)) for path in modules)
+    assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
+
+
 KINDS_OF_TESTS = {"properties", "faults", "e2e", "docs", "benchmarks", "support", "fixtures"}
 """Folders of tests about more than one room, and folders without tests."""
 
@@ -170,11 +181,19 @@ KINDS_OF_TESTS = {"properties", "faults", "e2e", "docs", "benchmarks", "support"
 def test_tests_mirror_the_rooms() -> None:
     """Every folder of tests is named after a room or a layer, or is of a general kind; every module at the top tests
     a room of one file."""
-    tests = ROOT / "tests"
-    folders = {path.name for path in tests.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    folders = {path.name for path in TESTS.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders <= {*ROOMS, *LAYERS[:-1], *KINDS_OF_TESTS}
-    modules = {path.stem.removeprefix("test_") for path in tests.glob("test_*.py")}
+    modules = {path.stem.removeprefix("test_") for path in TESTS.glob("test_*.py")}
     assert modules <= {*GROUND, "architecture"}
+
+
+def test_folders_in_folders_of_tests_mirror_the_code() -> None:
+    """A folder in the tests of a room or a layer is a folder of its code; one in those of a general kind is a room."""
+    folders = {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    inner = [path for path in folders if len(path.parts) > 1]
+    homes = [path.relative_to(path.parts[0]) if path.parts[0] in KINDS_OF_TESTS else path for path in inner]
+    layers = (ROOT, ROOT / "gridtide")
+    assert [str(home) for home in homes if not any((layer / home).is_dir() for layer in layers)] == []
 
 
 FLOWS = sorted(path.stem for path in (ROOT / "flows").glob("*.py") if path.stem not in ("__init__", "report"))

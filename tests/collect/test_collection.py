@@ -21,7 +21,7 @@ from gridtide.errors import FormatError, GridtideError, IncompleteError, Upstrea
 from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import Period, missing
-from tests.support.eia_upstream import JANUARY, StartUpstream
+from tests.support.upstreams.eia_upstream import JANUARY, StartUpstream
 
 STAMP = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

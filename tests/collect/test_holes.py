@@ -19,7 +19,7 @@ from gridtide.entries.entry import Entry
 from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import Period, union
-from tests.support.daily_files import FAULTS, DailyFiles, load
+from tests.support.upstreams.daily_files import FAULTS, DailyFiles, load
 
 DAY = timedelta(days=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -18,8 +18,8 @@ from gridtide.http.client import Http, Response
 from gridtide.lake import ByteStore, Lake, Object
 from gridtide.periods import Period
 from gridtide.sources.contract import Request
-from tests.support.eia_upstream import HOURS, JANUARY, EiaUpstream, StartUpstream
 from tests.support.lakes import HOUR, entry
+from tests.support.upstreams.eia_upstream import HOURS, JANUARY, EiaUpstream, StartUpstream
 
 STAMP = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -15,8 +15,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from deployments.machine.local import stop_machine
 from deployments.registry.notifications import VARIABLE
 from tasks.notify.deliver import read_receivers
-from tests.support.prefect_servers import furnish, serving
-from tests.support.served import synthetic
+from tests.support.processes.prefect_servers import furnish, serving
+from tests.support.processes.served import synthetic
 
 
 @pytest.fixture(scope="module")

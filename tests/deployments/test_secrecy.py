@@ -16,9 +16,9 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from flows.run.local_server import find_server
-from tests.support.machine import gridtide, start, started, until, until_events
 from tests.support.planted import holding
-from tests.support.upstream import ROWS
+from tests.support.processes.machine import gridtide, start, started, until, until_events
+from tests.support.upstreams.upstream import ROWS
 
 KEY, PASSWORD = 'planted/key+8f14 e45f=&"<%', 'planted/password:c9f0 f895=&"<%+'
 HOOK, USER, SERVER = "planted/hook+45c48cce=", "planted/user+d3d94468=", "planted/server+6512bd43="

@@ -38,7 +38,7 @@ from selenium.webdriver.support import expected_conditions as seen
 from selenium.webdriver.support.wait import WebDriverWait
 
 from flows.ingest import ingest
-from tests.support.served import served, synthetic
+from tests.support.processes.served import served, synthetic
 
 CONFIG = {
     "schedules": {"hourly": {"cron": "12 * * * *", "description": "after the hour"}},

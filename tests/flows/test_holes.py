@@ -23,7 +23,7 @@ from gridtide.entries.entry import TaskRetries
 from gridtide.lake import Lake
 from gridtide.periods import Period, floor
 from tasks.remote import Destination, RemoteCall, RemoteCollection, remote_task
-from tests.support.daily_files import DailyFiles
+from tests.support.upstreams.daily_files import DailyFiles
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -16,7 +16,7 @@ from flows.ingest import ingest
 from flows.run.report import RunError
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
-from tests.support import upstream
+from tests.support.upstreams import upstream
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -26,7 +26,7 @@ from gridtide.errors import ConfigurationError
 from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import EPOCH, Period, floor, union
-from tests.support.http_servers import serving
+from tests.support.upstreams.http_servers import serving
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -21,8 +21,8 @@ from gridtide.lake import Draft, Lake, Provenance
 from gridtide.lake.files import encoding
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import Period
-from tests.support.eia_upstream import HOURS, JANUARY, StartUpstream
-from tests.support.upstream import running
+from tests.support.upstreams.eia_upstream import HOURS, JANUARY, StartUpstream
+from tests.support.upstreams.upstream import running
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -14,7 +14,7 @@ from prefect.blocks.system import Secret
 from flows.ingest import ingest
 from flows.run.report import RunError
 from tests.support.planted import holding
-from tests.support.upstream import ROWS
+from tests.support.upstreams.upstream import ROWS
 
 KEY, TOKEN, PASSWORD = "planted/key+5d41 402a=", 'planted/token+7d79 3037&"<%', "planted/password:b19f 1=+"
 CLIENT_SECRET, ACCESS, COOKIE = (

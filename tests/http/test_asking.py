@@ -20,7 +20,7 @@ from gridtide.http.error_statuses import error_of_status
 from gridtide.periods import Period
 from gridtide.sources.contract import Request
 from gridtide.sources.registry import source
-from tests.support.http_servers import Chain, serving
+from tests.support.upstreams.http_servers import Chain, serving
 
 KEY, PASSWORD = "planted-key-0001", "planted-password-0002"
 DAY = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))

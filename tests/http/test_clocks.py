@@ -14,7 +14,7 @@ from gridtide.http.client import Http, Response
 from gridtide.http.clocks import UpstreamClocks, is_this_machine, read_date
 from gridtide.periods import EPOCH, HOUR
 from gridtide.sources.contract import Request
-from tests.support.http_servers import serving
+from tests.support.upstreams.http_servers import serving
 
 DAY = timedelta(days=1)
 

@@ -20,7 +20,7 @@ from gridtide.observations import table as obs
 from gridtide.observations.identity import content_hash
 from gridtide.observations.table import Row, from_rows
 from tasks.lake import open_bucket_lake, open_lake, open_with_credentials
-from tests.support.http_servers import serving
+from tests.support.upstreams.http_servers import serving
 
 STAMP = datetime(2024, 3, 10, 6, 12, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gridtide.simulation import HOUR_STEP, Grid, count_day_ahead_lead, list_interval_starts
-from tests.support.sandbox_server import serving
+from tests.support.upstreams.sandbox_server import serving
 
 
 async def member(client, queryname, market, start, end, **more):

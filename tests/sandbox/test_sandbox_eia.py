@@ -8,7 +8,7 @@ import pytest
 
 from gridtide.sandbox import SECRETS
 from gridtide.simulation import HOUR_STEP, Grid, list_interval_starts
-from tests.support.sandbox_server import KEY, NOW, serving
+from tests.support.upstreams.sandbox_server import KEY, NOW, serving
 
 ROUTE = "/v2/electricity/rto/{}/data/"
 SORTED = [("sort[0][column]", "period"), ("sort[0][direction]", "asc")]

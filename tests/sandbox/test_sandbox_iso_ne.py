@@ -12,7 +12,7 @@ import pytest
 
 from gridtide.sandbox.formats.iso_ne import draw_fuel_mix, list_readings
 from gridtide.simulation import HOUR_STEP, Grid, list_interval_starts
-from tests.support.sandbox_server import BASIC, NOW, serving
+from tests.support.upstreams.sandbox_server import BASIC, NOW, serving
 
 
 async def ask(client, tail, status=200, headers=BASIC):

@@ -8,7 +8,7 @@ import pytest
 from gridtide.sandbox.formats.exchange import Question
 from gridtide.sandbox.formats.open_meteo import count_calls
 from gridtide.simulation import HOUR_STEP, Grid, list_interval_starts
-from tests.support.sandbox_server import NOW, serving
+from tests.support.upstreams.sandbox_server import NOW, serving
 
 BOSTON = {"latitude": "42.36", "longitude": "-71.06"}
 

@@ -20,7 +20,7 @@ from gridtide.sandbox.formats.iso_ne import LOCATIONS, draw_fuel_mix, list_readi
 from gridtide.simulation import CALIFORNIA, HOUR_STEP, WEATHER, Grid, count_day_ahead_lead, list_interval_starts
 from gridtide.sources.registry import source
 from gridtide.variables import snake_case
-from tests.support.sandbox_server import serving
+from tests.support.upstreams.sandbox_server import serving
 
 GRID = Grid(0)
 AUTUMN = Period(datetime(2025, 11, 1, 4, tzinfo=UTC), datetime(2025, 11, 4, 5, tzinfo=UTC))

@@ -21,7 +21,7 @@ from gridtide.sandbox import SECRETS, SPEED, redirect, run_sandbox
 from gridtide.sandbox.faults import KINDS, parse_rules
 from gridtide.sandbox.quota import Quota
 from gridtide.sandbox.server import redact_path
-from tests.support.sandbox_server import BASIC, KEY, serving
+from tests.support.upstreams.sandbox_server import BASIC, KEY, serving
 
 EIA = (
     "/v2/electricity/rto/region-data/data/?data[0]=value&start=2024-01-01T00&end=2024-01-02T23"

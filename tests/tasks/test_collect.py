@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.run.report import RunError
-from tests.support import upstream
+from tests.support.upstreams import upstream
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -14,7 +14,7 @@ from prefect_aws import AwsCredentials, S3Bucket
 from prefect_aws.client_parameters import AwsClientParameters
 
 from flows.ingest import ingest
-from tests.support import upstream
+from tests.support.upstreams import upstream
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from gridtide.errors import StorageError
 from gridtide.lake import Lake
 from gridtide.training import preparation
 from tests.support.grids import START, configuration, every_kind, fill
-from tests.support.http_servers import serving
+from tests.support.upstreams.http_servers import serving
 
 DAYS = 30
 KINDS = {name: kind for name, kind in every_kind(DAYS).items() if name in ("demand", "day_ahead")}

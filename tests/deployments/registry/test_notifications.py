@@ -33,8 +33,8 @@ from gridtide.config.loading import parse
 from gridtide.errors import ConfigurationError
 from tasks.notify.deliver import read_receivers
 from tasks.notify.history import History, read_history
+from tests.support.processes.served import synthetic
 from tests.support.receiving import Inbox, mailbox, webhook
-from tests.support.served import synthetic
 
 
 def scheduled(schedule: str, *names: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from prefect.logging.handlers import APILogWorker
 
 from flows.ingest import ingest
 from flows.monitor import monitor
-from tests.support import upstream
+from tests.support.upstreams import upstream
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -23,9 +23,9 @@ from deployments.registry.deploy import POOL, ensure_work_pool, read_registered,
 from deployments.registry.prefect_yaml import render_prefect_yaml
 from gridtide.config.loading import load, parse
 from gridtide.errors import ConfigurationError
-from tests.support.served import synthetic
+from tests.support.processes.served import synthetic
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONFIG: dict[str, Any] = {
     "schedules": {
         "hourly": {"cron": "12 * * * *", "description": "after the hour"},

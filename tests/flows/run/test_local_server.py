@@ -22,7 +22,7 @@ from prefect.settings import (
 
 from flows.run.local_server import ensure_server, find_server, stop_server
 from gridtide.errors import CredentialsError, GridtideError
-from tests.support.prefect_servers import furnish
+from tests.support.processes.prefect_servers import furnish
 
 PRINT_URL = "from flows.run.local_server import ensure_server; print(ensure_server())"
 

@@ -25,8 +25,8 @@ from gridtide.observations.table import Row
 from gridtide.periods import Period
 from tasks.remote import RemoteCall
 from tests.support import grids
-from tests.support.eia_upstream import JANUARY, StartUpstream
 from tests.support.lakes import HOUR, entry, put
+from tests.support.upstreams.eia_upstream import JANUARY, StartUpstream
 
 pytest.importorskip("prefect_dask", reason="gridtide[dask] is not installed")
 pytestmark = pytest.mark.usefixtures("prefect_server")

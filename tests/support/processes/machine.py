@@ -22,9 +22,9 @@ from deployments.machine.worker import worker_status
 from deployments.registry.deploy import POOL
 from deployments.registry.run_settings import RUN_SETTINGS
 from flows.run.local_server import find_server
-from tests.support.prefect_servers import LATER_START
+from tests.support.processes.prefect_servers import LATER_START
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def gridtide(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:

@@ -16,7 +16,7 @@ from deployments.cli.doctor import CheckResult, as_dicts, examine, exit_code_of
 from deployments.registry.deploy import POOL, register_deployments
 from gridtide import sandbox
 from gridtide.config.loading import parse
-from tests.support.served import synthetic
+from tests.support.processes.served import synthetic
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

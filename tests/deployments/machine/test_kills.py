@@ -16,9 +16,9 @@ from prefect.client.schemas.objects import FlowRun
 from deployments.machine.worker import worker_status
 from deployments.registry.notifications import AUTOMATIONS, apply_notifications
 from deployments.registry.run_settings import RUN_SETTINGS
-from tests.support.holding import upstream
-from tests.support.machine import gridtide, start, started, until, until_events
+from tests.support.processes.machine import gridtide, start, started, until, until_events
 from tests.support.receiving import Inbox, webhook
+from tests.support.upstreams.holding import upstream
 
 LIFELESS = "zombie.yaml"
 """The automation that makes a run Crashed which shows no life."""

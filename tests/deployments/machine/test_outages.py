@@ -19,9 +19,9 @@ from gridtide.config.loading import load
 from gridtide.lake import Lake
 from gridtide.periods import EPOCH
 from tasks.notify.history import GRACE
-from tests.support.holding import upstream
-from tests.support.machine import another_worker, gridtide, start, started, until, until_events
+from tests.support.processes.machine import another_worker, gridtide, start, started, until, until_events
 from tests.support.receiving import Inbox, webhook
+from tests.support.upstreams.holding import upstream
 
 
 @pytest.mark.slow

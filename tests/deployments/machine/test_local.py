@@ -18,8 +18,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.machine.worker import Worker, stop_worker, worker_status
 from flows.run.local_server import STOP_TIMEOUT, find_server
-from tests.support.machine import gridtide, start, started, until
-from tests.support.served import synthetic
+from tests.support.processes.machine import gridtide, start, started, until
+from tests.support.processes.served import synthetic
 
 HOURLY = {"hourly": {"cron": "12 * * * *"}}
 GONE = {

@@ -11,7 +11,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
-from tests.support.machine import start, started, until
+from tests.support.processes.machine import start, started, until
 
 FINAL = ("Completed", "Skipped", "Cancelled", "Failed", "Crashed")
 

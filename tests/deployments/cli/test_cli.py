@@ -32,7 +32,7 @@ from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import Period
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "api_config.json"
 HOUR = timedelta(hours=1)
 

@@ -25,7 +25,7 @@ from gridtide.periods import Period
 from gridtide.sources import generic
 from gridtide.sources.contract import Request
 
-OPERATORS = Path(__file__).parents[3] / "shared" / "operators"
+OPERATORS = Path(__file__).parents[4] / "shared" / "operators"
 pytestmark = pytest.mark.skipif(not OPERATORS.is_dir(), reason=f"the recordings of operators are not in {OPERATORS}")
 
 RETRIEVED = datetime(2026, 12, 1, tzinfo=UTC)

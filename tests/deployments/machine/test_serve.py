@@ -10,8 +10,8 @@ from prefect.client.schemas.schedules import CronSchedule
 
 from deployments.registry.catalogue import build_deployments
 from gridtide.config.loading import parse
+from tests.support.processes.served import served, synthetic
 from tests.support.receiving import Inbox, webhook
-from tests.support.served import served, synthetic
 
 HOURLY = {"cron": "12 * * * *", "description": "after the hour"}
 DAILY = {"cron": "40 13 * * *", "timezone": "America/New_York"}

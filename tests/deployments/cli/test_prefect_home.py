@@ -12,8 +12,8 @@ import pytest
 
 from gridtide.errors import ConfigurationError
 from tasks.prefect_home import check_prefect_home, set_missing_home
-from tests.support.machine import ROOT
-from tests.support.served import synthetic
+from tests.support.processes.machine import ROOT
+from tests.support.processes.served import synthetic
 
 PERIOD = ("--start", "2024-01-01", "--end", "2024-01-02")
 COMMANDS = [

@@ -24,7 +24,7 @@ from flows.ingest import ingest
 from flows.run.local_server import ensure_server
 from gridtide.config.loading import parse
 from gridtide.errors import CredentialsError
-from tests.support.prefect_servers import serving
+from tests.support.processes.prefect_servers import serving
 
 PASSWORD = "operator:planted-3c59dc04"
 ENTRY = {"name": "grid", "source": "synthetic", "output_folder": "grid", "params": {"variables": ["demand"]}}

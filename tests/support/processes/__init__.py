@@ -1,0 +1,1 @@
+"""Processes that tests start: Prefect servers, whole machines, and `gridtide serve`."""

@@ -1,0 +1,1 @@
+"""Upstreams of the tests, in this process, and the servers that they need."""
