@@ -89,9 +89,13 @@ def get_name(raw: Mapping[str, Any], where: str = "") -> str:
     return name if isinstance(name, str) and name.strip() and name.isprintable() else where
 
 
+PREFIX_KEYS = ("file_prefix", "csv_prefix")
+"""The key of the prefix of an entry's files, and its name in older configurations."""
+
+
 def get_file_prefix(raw: Mapping[str, Any]) -> Any:
     """Returns the file prefix of `raw`, or one made of its name."""
-    prefixes = [raw[key] for key in ("file_prefix", "csv_prefix") if raw.get(key) not in (None, "")]
+    prefixes = [raw[key] for key in PREFIX_KEYS if raw.get(key) not in (None, "")]
     return prefixes[0] if prefixes else snake_case(get_name(raw))
 
 
@@ -214,9 +218,9 @@ def _find_bad_place(raw: Mapping[str, Any]) -> list[str]:
             problems.append(f"output_folder: {folder!r} is the lake's own; use another than {', '.join(RESERVED)}")
     if get_name(raw) and get_file_prefix(raw) == "":
         problems.append("file_prefix: is missing, and the name has no letter or digit to make one of; give it")
-    elif not raw.get("file_prefix") and not raw.get("csv_prefix") and len(get_file_prefix(raw)) > LONGEST_PREFIX:
+    elif all(raw.get(key) in (None, "") for key in PREFIX_KEYS) and len(get_file_prefix(raw)) > LONGEST_PREFIX:
         problems.append("file_prefix: is missing, and the name is too long to make one of; give it")
-    for key in ("file_prefix", "csv_prefix"):
+    for key in PREFIX_KEYS:
         prefix = raw.get(key)
         if prefix is not None and not isinstance(prefix, str):
             problems.append(f"{key}: is {json_type(prefix)}, not a text")

@@ -1,6 +1,6 @@
 """A configuration with any JSON is read, or refused with a message."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gridtide.config.loading import parse
@@ -59,6 +59,7 @@ def refusal(data: object) -> str | None:
     | st.dictionaries(st.sampled_from(["apis", "lake", "schedules", "task_retries", "x"]), VALUES, max_size=3)
     | VALUES
 )
+@example({"apis": [{"name": None, "url": "https://grid.example/", "output_folder": "a", "file_prefix": False}]})
 def test_any_json_is_a_configuration_or_refused_in_words(data: object) -> None:
     """Only `ConfigurationError` is raised, with at least one problem."""
     said = refusal(data)
