@@ -20,8 +20,9 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from deployments.cli.console import counted, err, exit_code, out
-from gridtide.config.loading import load, reading_once
+from gridtide.config.loading import load
 from gridtide.config.raw_entry import split_url
+from gridtide.config.readings import reading_once
 from gridtide.entries import lake_address
 from gridtide.entries.field_types import check_server_name
 from gridtide.errors import ConfigurationError, GridtideError

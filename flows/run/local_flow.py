@@ -37,7 +37,7 @@ from prefect.utilities.callables import get_call_parameters
 
 from flows.run import run_log
 from flows.run.local_server import ensure_server
-from gridtide.config.loading import reading_once
+from gridtide.config.readings import reading_once
 
 P = ParamSpec("P")
 
@@ -63,7 +63,7 @@ class LocalFlow(Flow[P, Coroutine[Any, Any, R]]):
         return self._run(super().__call__, *args, **kwargs)
 
     async def _run(self, call: Callable[..., Any], *args: Any, return_state: bool = False, **kwargs: Any) -> Any:
-        with reading_once():  # the check and the run use the same configuration
+        with reading_once():  # the check and the run use the same configuration and training spec
             if self.check is not None:
                 self.check(**get_call_parameters(self.fn, args, kwargs))
             api_url = await asyncio.to_thread(ensure_server)

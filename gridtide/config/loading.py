@@ -7,16 +7,14 @@ raises one `ConfigurationError` that lists all problems, each with the entry, th
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from gridtide.config import raw_entry
+from gridtide.config.readings import read_once
 from gridtide.entries import table_layout
 from gridtide.entries.auth import AUTH_KEYS, KeyAuth
 from gridtide.entries.entry import Config, Entry, RateLimit
@@ -29,30 +27,9 @@ MINIMAL = '[{"name": …, "url": …, "output_folder": …}]'
 """The shortest list for "apis"."""
 
 
-_READINGS: ContextVar[dict[str, Config] | None] = ContextVar("_READINGS", default=None)
-
-
-@contextmanager
-def reading_once() -> Iterator[None]:
-    """Inside this context, `load` reads each file once, so that all parts of a command use the same configuration, even
-    if the file changes meanwhile."""
-    readings = _READINGS.get()
-    context_token = _READINGS.set({} if readings is None else readings)
-    try:
-        yield
-    finally:
-        _READINGS.reset(context_token)
-
-
 def load(path: str | Path) -> Config:
     """Loads the configuration from the JSON file `path`; raises `ConfigurationError` with every problem."""
-    readings = _READINGS.get()
-    if readings is None:
-        return _read_file(Path(path))
-    absolute_path = os.path.abspath(path)  # noqa: PTH100  # links are not resolved, because they may change meanwhile
-    if absolute_path not in readings:
-        readings[absolute_path] = _read_file(Path(path))
-    return readings[absolute_path]
+    return read_once(path, _read_file)
 
 
 def _read_file(path: Path) -> Config:

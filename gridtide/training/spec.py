@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gridtide.config.readings import read_once
 from gridtide.entries.field_types import check_zone
 from gridtide.errors import TrainingError
 from gridtide.training.ring import Layout
@@ -304,13 +305,21 @@ class TrainingSpec(StrictModel):
 
 
 def load_spec(spec: TrainingSpec | Mapping[str, Any] | str | Path) -> TrainingSpec:
-    """Returns the spec itself, or reads it from a mapping (as in JSON) or from a JSON file.
+    """Returns the spec itself, or reads it from a mapping (as in JSON) or from a JSON file; once per file
+    inside `reading_once`.
 
     Raises `TrainingError` with all problems of the spec.
     """
     if isinstance(spec, TrainingSpec):
         return spec
-    origin, document = ("training spec", spec) if isinstance(spec, Mapping) else (str(spec), _read_document(Path(spec)))
+    return _check_document("training spec", spec) if isinstance(spec, Mapping) else read_once(spec, _read_spec)
+
+
+def _read_spec(path: Path) -> TrainingSpec:
+    return _check_document(str(path), _read_document(path))
+
+
+def _check_document(origin: str, document: Any) -> TrainingSpec:
     try:
         return TrainingSpec.model_validate(document)
     except ValidationError as error:

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from gridtide.config import raw_entry
-from gridtide.config.loading import load, parse, reading_once
+from gridtide.config.loading import load, parse
+from gridtide.config.readings import reading_once
 from gridtide.entries.auth import BasicAuth, KeyAuth, NoAuth
 from gridtide.entries.entry import Entry, RateLimit, Schedule
 from gridtide.entries.field_types import Rate

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gridtide.config.readings import reading_once
 from gridtide.errors import TrainingError
 from gridtide.training import spec as spec_module
 from gridtide.training.spec import TrainingSpec
@@ -136,3 +137,14 @@ def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     content = {"name": "marked", "locations": [{"name": "A", "targets": ["a/b/c"], "inputs": ["a/b/c"]}]}
     path.write_text(json.dumps(content), encoding="utf-8-sig")
     assert spec_module.load_spec(path).name == "marked"
+
+
+def test_a_spec_is_read_once_in_a_command(tmp_path: Path) -> None:
+    """Inside `reading_once`, a changed file keeps its first content; outside, it is read again."""
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps({"name": "first", "locations": [PLACE]}))
+    with reading_once():
+        first = spec_module.load_spec(path)
+        path.write_text(json.dumps({"name": "second", "locations": [PLACE]}))
+        assert spec_module.load_spec(str(path)) is first
+    assert spec_module.load_spec(path).name == "second"
