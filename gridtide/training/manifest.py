@@ -235,8 +235,8 @@ def report_set(
             },
             "rejected": {name: counts for name, counts in base.rejected.items() if any(counts.values())},
             "unscaled": list(training_set.unscaled[number]),
-            "largest": _describe_largest(training_set, number),
-            "known_before": training_set.shares_known_before(number),
+            "largest": manifest["locations"][number]["largest"],
+            "known_before": manifest["locations"][number]["known_before"],
         }
         for number, base in enumerate(training_set.bases)
     }
