@@ -25,7 +25,7 @@ INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 COMPILE := $(BIN)/python -m compileall -q gridtide tasks flows deployments
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick lint types bench constraints clean
+.PHONY: help run test quick programs lint types bench constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,6 +38,12 @@ test: .venv/dev ## install, then run the whole test suite
 
 quick: .venv/dev ## run the tests that take a few seconds each
 	$(PYTEST) -m "not slow"
+
+# Real programs that tests drive. Tests that need a missing one are skipped and say which.
+programs: ## install the programs that some tests drive: Chromium, Prometheus, Redis (Debian, as root)
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	  chromium chromium-driver prometheus prometheus-pushgateway redis-server
 
 lint: .venv/dev ## check style and format with ruff
 	$(BIN)/ruff check

@@ -62,7 +62,7 @@ def browser() -> Iterator[webdriver.Chrome]:
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     driver = shutil.which("chromedriver")
     if chromium is None or driver is None:
-        pytest.skip("no Chromium with its driver here: apt-get install chromium chromium-driver")
+        pytest.skip("no Chromium with its driver here: make programs installs them")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     switches = ("--headless=new", "--disable-gpu", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,1100")
