@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import Flow
@@ -26,7 +27,7 @@ from flows.replay import replay
 from flows.retention import retention
 from gridtide import __version__
 from gridtide.entries.entry import Config, Schedule
-from tasks.calendar import build_cron_schedule
+from tasks.calendar import build_cron_schedule, build_repeated_schedule
 
 TAG = "gridtide"
 """The tag of every deployment of Gridtide and of its runs."""
@@ -34,6 +35,10 @@ TAG = "gridtide"
 
 BY_HAND = "by-hand"
 """The name of a deployment without a schedule."""
+
+
+REPEATED_SUFFIX = "-repeated-hour"
+"""Ends the name of the second schedule of a deployment, for the hour that comes twice when clocks are set back."""
 
 
 SIDE_BY_SIDE = 8
@@ -130,4 +135,7 @@ def _build_deployment(planned: PlannedDeployment, common: Mapping[str, Any]) -> 
 def _build_schedules(planned: PlannedDeployment) -> list[DeploymentScheduleCreate]:
     if planned.schedule is None:
         return []
-    return [DeploymentScheduleCreate(schedule=build_cron_schedule(planned.schedule), slug=planned.name)]
+    schedules = [DeploymentScheduleCreate(schedule=build_cron_schedule(planned.schedule), slug=planned.name)]
+    if repeated := build_repeated_schedule(planned.schedule, datetime.now(UTC)):
+        schedules.append(DeploymentScheduleCreate(schedule=repeated, slug=f"{planned.name}{REPEATED_SUFFIX}"))
+    return schedules

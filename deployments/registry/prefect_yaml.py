@@ -30,7 +30,7 @@ def _manifest_item(planned: RunnerDeployment, pool: str) -> dict[str, Any]:
         mode="json", include={"name", "version", "description", "tags", "parameters", "entrypoint"}
     )
     schedules = [
-        {**item.schedule.model_dump(include={"cron", "timezone"}), "slug": item.slug, "active": True}
+        {**item.schedule.model_dump(include={"cron", "rrule", "timezone"}), "slug": item.slug, "active": True}
         for item in planned.schedules or ()
         if item.schedule
     ]

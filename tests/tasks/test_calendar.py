@@ -7,14 +7,17 @@ from itertools import pairwise
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from prefect.server.schemas.schedules import CronSchedule
+from prefect.client.schemas.schedules import CronSchedule as CronClientSchedule
+from prefect.client.schemas.schedules import RRuleSchedule as RRuleClientSchedule
+from prefect.server.schemas.schedules import CronSchedule, RRuleSchedule
 
-from deployments.registry.catalogue import plan_deployments
+from deployments.registry.catalogue import build_deployments
+from deployments.registry.prefect_yaml import render_prefect_yaml
 from gridtide.config.loading import parse
 from gridtide.coverage.gaps import find_missed_run
 from gridtide.entries.entry import Schedule
 from gridtide.periods import HOUR, Period
-from tasks.calendar import build_cron_schedule, find_due_runs
+from tasks.calendar import build_cron_schedule, build_repeated_schedule, find_due_runs
 
 DAY = timedelta(days=1)
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
@@ -38,16 +41,25 @@ CHANGES = (SPRING, AUTUMN, datetime(2026, 10, 25, 1, tzinfo=UTC), datetime(2027,
 
 
 async def list_dates(schedule: Schedule, period: Period) -> list[datetime]:
-    """The runs that Prefect schedules in a period, requested in pieces."""
+    """The runs that Prefect starts in a period by all registered schedules, requested in pieces."""
     registered = build_cron_schedule(schedule)
-    dated = CronSchedule(cron=registered.cron, timezone=registered.timezone)
+    dates = await request_dates(CronSchedule(cron=registered.cron, timezone=registered.timezone), period)
+    if repeated := build_repeated_schedule(schedule, FIRST):
+        repeated_dates = await request_dates(RRuleSchedule(rrule=repeated.rrule, timezone=repeated.timezone), period)
+        assert not dates & repeated_dates
+        dates |= repeated_dates
+    return sorted(date for date in dates if period.start <= date < period.end)
+
+
+async def request_dates(dated: CronSchedule | RRuleSchedule, period: Period) -> set[datetime]:
+    """The dates of one schedule around a period."""
     dates: set[datetime] = set()
     start = period.start - DAY
     while start < period.end:
-        found = await dated.get_dates(start=start, end=start + 15 * HOUR)
-        dates |= {datetime.fromtimestamp(date.timestamp(), UTC) for date in found}
+        piece = await dated.get_dates(start=start, end=start + 15 * HOUR)
+        dates |= {datetime.fromtimestamp(date.timestamp(), UTC) for date in piece}
         start += 12 * HOUR
-    return sorted(date for date in dates if period.start <= date < period.end)
+    return dates
 
 
 @pytest.mark.slow
@@ -111,11 +123,57 @@ async def test_an_hourly_schedule_runs_in_every_hour(cron: str, zone: str) -> No
         assert {later - earlier for earlier, later in pairwise(dates)} == {HOUR if cron.startswith("12") else HOUR / 3}
 
 
+SETBACKS = {
+    NEW_YORK: (AUTUMN, HOUR),
+    "Europe/Berlin": (datetime(2026, 10, 25, 1, tzinfo=UTC), HOUR),
+    "Atlantic/Azores": (datetime(2026, 10, 25, 1, tzinfo=UTC), HOUR),
+    "Australia/Adelaide": (datetime(2027, 4, 3, 16, 30, tzinfo=UTC), HOUR),
+    "Australia/Lord_Howe": (datetime(2027, 4, 3, 15, tzinfo=UTC), HOUR / 2),
+    "America/Santiago": (datetime(2027, 4, 4, 3, tzinfo=UTC), HOUR),
+    "Africa/Casablanca": (datetime(2027, 2, 7, 2, tzinfo=UTC), HOUR),
+}
+"""When clocks are set back, and by how much: at night, at midnight, by half an hour, by the moon."""
+
+
+@pytest.mark.parametrize("zone", SETBACKS)
+@pytest.mark.parametrize("cron", [*CRONS, "*/15 0-6 * * *", "12 0-22 * * *", "*/10 * * * 6,0", "5 0,23 * 1-12 *"])
+async def test_a_repeated_hour_has_the_runs_of_the_first_pass(cron: str, zone: str) -> None:
+    """No snapshot is lost; a schedule with runs in only one hour of the day starts once a day."""
+    change, length = SETBACKS[zone]
+    schedule = Schedule(cron=cron, timezone=zone)
+    first_pass = await list_dates(schedule, Period(change - length, change))
+    second_pass = await list_dates(schedule, Period(change, change + length))
+    one_hour_a_day = cron.split()[1].isdecimal()
+    assert second_pass == ([] if one_hour_a_day else [run + length for run in first_pass])
+
+
+async def test_a_zone_without_clock_changes_repeats_no_run() -> None:
+    """Nor one where clocks change, for a schedule that runs once a day."""
+    for cron, zone in (("*/15 0-6 * * *", "Asia/Tokyo"), ("30 1 * * *", NEW_YORK), ("12 * * * *", NEW_YORK)):
+        assert build_repeated_schedule(Schedule(cron=cron, timezone=zone), FIRST) is None
+
+
+def test_the_coming_years_of_any_schedule_are_accepted() -> None:
+    """Prefect accepts rules of limited length; six clock changes are listed even of a run in every minute."""
+    schedule = build_repeated_schedule(Schedule(cron="* 0-22 * * *", timezone=NEW_YORK), AUTUMN)
+    assert schedule is not None
+    dates = schedule.rrule.partition("RDATE:")[2].split(",")
+    assert (dates[0], dates[-1]) == ("20261101T060000Z", "20311102T065900Z")
+
+
 def test_deployments_run_by_that_rule() -> None:
-    """What is registered is what the monitor expects."""
-    schedules = {"hourly": {"cron": "12 * * * *", "timezone": NEW_YORK}}
-    api = {"name": "grid", "source": "synthetic", "output_folder": "grid", "schedule": "hourly"}
-    (planned, *_) = plan_deployments(parse({"schedules": schedules, "apis": [api]}))
-    assert planned.schedule is not None
-    registered = build_cron_schedule(planned.schedule)
-    assert (registered.cron, registered.timezone) == ("12 * * * *", "UTC")
+    """What is registered is what the monitor expects: a schedule in UTC, or two of them."""
+    schedules = {
+        "hourly": {"cron": "12 * * * *", "timezone": NEW_YORK},
+        "nightly": {"cron": "*/30 0-6 * * *", "timezone": NEW_YORK},
+    }
+    apis = [{"name": name, "source": "synthetic", "output_folder": name, "schedule": name} for name in schedules]
+    config = parse({"schedules": schedules, "apis": apis})
+    hourly, nightly, *_ = (item.schedules or [] for item in build_deployments(config, "api_config.json", None, False))
+    assert [item.schedule for item in hourly] == [CronClientSchedule(cron="12 * * * *", timezone="UTC")]
+    local, repeated = nightly
+    assert local.schedule == CronClientSchedule(cron="*/30 0-6 * * *", timezone=NEW_YORK)
+    assert isinstance(repeated.schedule, RRuleClientSchedule)
+    assert repeated.slug == "nightly-repeated-hour"
+    assert len(repeated.schedule.rrule.split(",")) >= 4
+    assert "rrule: " in render_prefect_yaml(config, "api_config.json", None, False)
