@@ -48,7 +48,7 @@ from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import Lake
 from gridtide.lake.moved_files import find_moved
 from gridtide.periods import Period
-from gridtide.sandbox import SECRETS
+from gridtide.sandbox.upstreams import list_secrets
 from tasks.collect import Outcome
 from tasks.remote import Destination
 
@@ -113,7 +113,7 @@ async def backfill(
         if dry_run:
             outcomes = []
         elif cluster:
-            destination = Destination(lake or loaded.lake, run.stamp, SECRETS if sandbox else None, run.resume)
+            destination = Destination(lake or loaded.lake, run.stamp, list_secrets() if sandbox else None, run.resume)
             outcomes = await collect_chunks_on(cluster, plans, destination, run.retries)
         else:
             outcomes = await collect_chunks(plans, run)

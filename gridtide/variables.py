@@ -1,13 +1,13 @@
-"""Names of series, and the registry of variables: their units and how they become hourly.
+"""Names of series, and the terms in which a source describes its variables: unit, hourly rule, quantity.
 
-A variable of a source is one product with one unit. `open_meteo` and `generic` take their units from the answer and the
-configuration, so they have no rows here.
+A variable of a source is one product with one unit. Each source declares its variables in its own module, as
+`VARIABLES`; `gridtide.sources.registry` looks them up.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, NamedTuple
@@ -59,11 +59,64 @@ HourlyRule = Literal["sum", "mean", "start", "repeat"]
 """Energy (MWh) is summed, MW and prices averaged, weather taken at the start, daily values repeated."""
 
 
+QuantityKind = Literal[
+    "load",
+    "load_forecast",
+    "generation",
+    "generation_forecast",
+    "net_generation",
+    "net_interchange",
+    "day_ahead_price",
+    "real_time_price",
+]
+"""What training derives features from. `load_forecast` and `generation_forecast` are the forecasts of the day before;
+`generation` is that of one `fuel`; `net_interchange` flows out of the location."""
+
+
+class Quantity(NamedTuple):
+    """What a variable measures, whatever its source calls it; `fuel` is empty except for generation."""
+
+    kind: QuantityKind
+    fuel: str = ""
+
+
+CUSTOMARY_NAMES: dict[str, QuantityKind] = {
+    "demand": "load",
+    "load": "load",
+    "load_five_minute": "load",
+    "demand_forecast_day_ahead": "load_forecast",
+    "load_forecast_day_ahead": "load_forecast",
+    "load_forecast": "load_forecast",
+    "net_generation": "net_generation",
+    "net_interchange": "net_interchange",
+    "lmp_day_ahead": "day_ahead_price",
+    "lmp_real_time": "real_time_price",
+    "lmp_real_time_preliminary": "real_time_price",
+    "lmp_five_minute": "real_time_price",
+}
+"""The quantities of the names that sources have in common. Where a location has several of one kind, the earlier name
+has precedence."""
+
+
+def find_customary_quantity(variable: str) -> Quantity | None:
+    """Returns the quantity that a variable of this name customarily is, or None.
+
+    >>> find_customary_quantity("generation_wind_forecast_day_ahead")
+    Quantity(kind='generation_forecast', fuel='wind')
+    """
+    if variable in CUSTOMARY_NAMES:
+        return Quantity(CUSTOMARY_NAMES[variable])
+    match = re.fullmatch(r"generation_(.+?)(_forecast.*)?", variable)
+    if match is None or match[2] not in (None, "_forecast_day_ahead"):
+        return None
+    return Quantity("generation_forecast" if match[2] else "generation", match[1])
+
+
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A product of a source: a full-match `pattern` of names, its unit, its hourly rule."""
+    """A product of a source, or several of one kind: a full-match `pattern` of names, the unit, how values become
+    hourly, and the meaning in words."""
 
-    source: str
     pattern: str
     unit: str
     hourly: HourlyRule
@@ -71,47 +124,21 @@ class Variable:
     listing_zone: str = ""
     """The time zone whose days decide when an unlisted series is 0: on a day with other series of this row, a series
     that a reading does not list is 0. Empty if an absent value is missing."""
+    quantity: Quantity | None = None
+    """What the variable measures, if its name does not say so as in `CUSTOMARY_NAMES` or `generation_<fuel>`."""
 
 
-REGISTRY: tuple[Variable, ...] = (
-    Variable("eia", "demand", "MWh", "sum", "Demand"),
-    Variable("eia", "demand_forecast_day_ahead", "MWh", "sum", "Day-ahead demand forecast"),
-    Variable("eia", "net_generation", "MWh", "sum", "Net generation"),
-    Variable("eia", "net_interchange", "MWh", "sum", "Total net interchange"),
-    Variable("eia", r"generation_\w+", "MWh", "sum", "Net generation by fuel"),
-    Variable("eia", "interchange", "MWh", "sum", "Interchange with a neighbour, `FROMBA>TOBA`"),
-    Variable("iso_ne", r"generation_\w+", "MW", "mean", "Output of a fuel category", "America/New_York"),
-    Variable("iso_ne", r"marginal_\w+", "1", "mean", "1 where the fuel category is marginal", "America/New_York"),
-    Variable(
-        "iso_ne",
-        r"lmp_(day_ahead|real_time(_preliminary)?|(five|fifteen)_minute(_final|_preliminary)?)(_energy|_congestion|_loss)?",
-        "USD/MWh",
-        "mean",
-        "Locational marginal price and its components",
-    ),
-    Variable("iso_ne", r"load(_native|_ard|_btm_pv|_native_btm_pv)?(_five_minute)?", "MW", "mean", "System load"),
-    Variable("iso_ne", r"(net_)?load_forecast", "MW", "mean", "Load forecast, a vintage per creation"),
-    Variable("iso_ne", r"demand_(real_time|day_ahead)", "MW", "mean", "Hourly demand of a location"),
-    Variable(
-        "iso_ne",
-        r"(morning_report|seven_day)_\w*(temp_f|temperature|dew_point_f)(_\w+)?",
-        "°F",
-        "repeat",
-        "City weather",
-    ),
-    Variable("iso_ne", r"(morning_report|seven_day)_\w*mw(_\w+)?", "MW", "repeat", "Daily capacity figures"),
-    Variable("iso_ne", r"(morning_report|seven_day)_\w+", "1", "repeat", "Daily counts and flags"),
-    Variable("caiso", "load", "MW", "mean", "Actual load"),
-    Variable("caiso", r"load_forecast_\w+", "MW", "mean", "Load forecast of a market"),
-    Variable("caiso", r"generation_\w+", "MW", "mean", "Solar and wind, actual and forecast; all fuels of the outlook"),
-    Variable("caiso", "imports", "MW", "mean", "Net imports"),
-    Variable(
-        "caiso", r"(net_)?demand(_\w+)?", "MW", "mean", "Demand and net demand of the outlook, with its forecasts"
-    ),
-    Variable("caiso", r"co2_\w+", "t/h", "mean", "Emissions of carbon dioxide, by fuel"),
-    Variable("caiso", r"schedule_\w+", "MW", "mean", "System load and resource schedules"),
-    Variable("caiso", r"lmp_\w+", "USD/MWh", "mean", "Locational marginal price of a market and its components"),
-)
+def match_variable(variables: Iterable[Variable], name: str) -> Variable | None:
+    """Returns the first of `variables` whose pattern matches `name`, or None."""
+    return next((variable for variable in variables if re.fullmatch(variable.pattern, name)), None)
+
+
+def unit_of(variables: Sequence[Variable], name: str) -> str:
+    """Returns the unit of `name` among the `variables` of a source; raises `KeyError` if they do not describe it."""
+    variable = match_variable(variables, name)
+    if variable is None:
+        raise KeyError(f"{name} is not among the variables of its source")
+    return variable.unit
 
 
 UNITS: dict[str, tuple[str, float, float]] = {
@@ -163,37 +190,6 @@ def dimension(unit: str) -> str | None:
     """Returns the dimension of `unit`, such as `power`; None for a unit that is not converted."""
     row = UNITS.get(SPELLINGS.get(unit, unit))
     return row[0] if row else None
-
-
-NAMED_BY = {"synthetic": ("eia", "iso_ne")}
-"""Sources that use the variable names of other sources; the first one with the name applies."""
-
-
-def find_variable(source: str, variable: str) -> Variable | None:
-    """Returns the registry's row of `variable`, or None if its unit comes with the data."""
-    for namer in NAMED_BY.get(source, (source,)):
-        for row in REGISTRY:
-            if row.source == namer and re.fullmatch(row.pattern, variable):
-                return row
-    return None
-
-
-def unit_of(source: str, variable: str) -> str:
-    """Returns the unit of `variable`; raises `KeyError` for a name that is not in the registry."""
-    row = find_variable(source, variable)
-    if row is None:
-        raise KeyError(f"{source}/{variable} is not in the registry of variables")
-    return row.unit
-
-
-def hourly_rule(source: str, variable: str, unit: str) -> HourlyRule:
-    """Returns how `variable` becomes hourly: by the registry, or else by its unit."""
-    row = find_variable(source, variable)
-    if row is not None:
-        return row.hourly
-    if source in ("open_meteo", "synthetic"):
-        return "start"
-    return "sum" if dimension(unit) == "energy" else "mean"
 
 
 def snake_case(name: str) -> str:

@@ -91,14 +91,13 @@ SHARED_NAMES: dict[str, str] = {
     "LAYOUT": "how the report of a flow looks",
     "compact": "gather files into months: the function, and the flow that runs it",
     "parse": "read what a text says: a configuration, or the body of an answer",
-    "RATE_LIMITS": "how often an imitated upstream may be asked",
     "logger": "the logger of a module",
     "P": "the parameters of a function that is wrapped",
     "T": "any type",
 }
 """Public names that several modules define on purpose, with their one meaning."""
 
-CONTRACTS = {"gridtide.sources": "gridtide.sources.contract", "gridtide.sandbox.formats": "gridtide.sandbox.server"}
+CONTRACTS = {"gridtide.sources": "gridtide.sources.contract", "gridtide.sandbox.formats": "gridtide.sandbox.upstreams"}
 """Packages whose modules define the same functions, those of the protocol in this module."""
 
 

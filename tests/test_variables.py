@@ -1,4 +1,4 @@
-"""The registry of variables, and its agreement with the pages about the sources."""
+"""The variables that sources declare, and its agreement with the pages about the sources."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.entries.table_layout import GROUPS, Hours, Melt, Pages
 from gridtide.periods import Period
-from gridtide.sources.registry import NAMES, source
+from gridtide.sources.registry import find_quantity, find_variable, hourly_rule, list_sources, source
 
 PAGES = Path(__file__).parents[1] / "docs" / "sources"
 
@@ -44,7 +44,7 @@ def test_names_are_spelled_in_snake_case(name: str, spelled: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "variable", "unit"),
+    ("name", "variable", "unit"),
     [
         ("eia", "demand", "MWh"),
         ("eia", "generation_natural_gas", "MWh"),
@@ -65,21 +65,48 @@ def test_names_are_spelled_in_snake_case(name: str, spelled: str) -> None:
         ("synthetic", "lmp_day_ahead", "USD/MWh"),
     ],
 )
-def test_a_variable_has_one_unit(source: str, variable: str, unit: str) -> None:
+def test_a_variable_has_one_unit(name: str, variable: str, unit: str) -> None:
     """A variable of a source has one unit; in another source it may have another."""
-    assert variables.unit_of(source, variable) == unit
-
-
-@pytest.mark.parametrize(("source", "variable"), [("eia", "load"), ("iso_ne", "demand"), ("generic", "load")])
-def test_an_unknown_variable_is_refused(source: str, variable: str) -> None:
-    """The message names source and variable."""
-    with pytest.raises(KeyError, match=f"{source}/{variable} is not in the registry"):
-        variables.unit_of(source, variable)
-    assert variables.find_variable(source, variable) is None
+    description = find_variable(name, variable)
+    assert description is not None
+    assert description.unit == unit
 
 
 @pytest.mark.parametrize(
-    ("source", "variable", "unit", "rule"),
+    ("name", "variable"),
+    [("eia", "load"), ("iso_ne", "demand"), ("generic", "load"), ("nobody", "x"), ("no.body", "x")],
+)
+def test_an_unknown_variable_has_no_description(name: str, variable: str) -> None:
+    """A variable that its source does not describe, and any variable of an unknown source, has no description."""
+    assert find_variable(name, variable) is None
+
+
+def test_the_unit_of_an_unknown_variable_is_refused() -> None:
+    """A source that gives an observation a name it does not describe fails, and the message has the name."""
+    with pytest.raises(KeyError, match="load is not among the variables of its source"):
+        variables.unit_of(source("eia").VARIABLES, "load")
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "quantity"),
+    [
+        ("eia", "demand", ("load", "")),
+        ("iso_ne", "load_forecast", ("load_forecast", "")),
+        ("iso_ne", "load_native", None),
+        ("caiso", "generation_wind_forecast_day_ahead", ("generation_forecast", "wind")),
+        ("caiso", "generation_wind_forecast_two_day_ahead", None),
+        ("eia", "generation_landfill_gas", ("generation", "landfill_gas")),
+        ("generic", "lmp_five_minute", ("real_time_price", "")),
+        ("nobody", "generation_", None),
+    ],
+)
+def test_what_a_variable_measures_follows_from_its_name(name: str, variable: str, quantity: tuple[str, str]) -> None:
+    """A customary name, or `generation_` with a fuel, gives the quantity; in every source alike."""
+    assert find_quantity(name, variable) == quantity
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "unit", "rule"),
     [
         ("eia", "demand", "MWh", "sum"),
         ("caiso", "load", "MW", "mean"),
@@ -90,9 +117,9 @@ def test_an_unknown_variable_is_refused(source: str, variable: str) -> None:
         ("generic", "price", "EUR/MWh", "mean"),
     ],
 )
-def test_how_a_value_becomes_hourly(source: str, variable: str, unit: str, rule: str) -> None:
-    """The rule is that of the registry, else that of the unit."""
-    assert variables.hourly_rule(source, variable, unit) == rule
+def test_how_a_value_becomes_hourly(name: str, variable: str, unit: str, rule: str) -> None:
+    """The rule is that of its source, else that of the unit."""
+    assert hourly_rule(name, variable, unit) == rule
 
 
 class Documented(NamedTuple):
@@ -120,23 +147,23 @@ def table(name: str) -> Iterator[Documented]:
         yield Documented([name + ending for name in names for ending in ("", *endings)], unit, rule)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "generic"])
+@pytest.mark.parametrize("name", [name for name in list_sources() if name != "generic"])
 def test_the_page_of_a_source_has_units_and_rules_as_the_code_has_them(name: str) -> None:
-    """Each name on a page has the unit and the hourly rule of the registry."""
+    """Each name on a page has the unit and the hourly rule of its source."""
     for row in table(name):
         assert row.names
         for variable in row.names:
-            known = variables.find_variable(name, variable)
+            known = find_variable(name, variable)
             assert known is None or known.unit == row.unit, variable
-            assert variables.hourly_rule(name, variable, row.unit) == row.rule, variable
+            assert hourly_rule(name, variable, row.unit) == row.rule, variable
             assert known is not None or name in ("open_meteo", "synthetic"), f"{variable} is not in the registry"
 
 
-@pytest.mark.parametrize("name", sorted({row.source for row in variables.REGISTRY}))
+@pytest.mark.parametrize("name", [name for name in list_sources() if source(name).VARIABLES])
 def test_no_variable_of_the_registry_is_undocumented(name: str) -> None:
-    """Each row of the registry matches a name on a page."""
-    found = {variables.find_variable(name, variable) for row in table(name) for variable in row.names}
-    assert {row for row in variables.REGISTRY if row.source == name} - found == set()
+    """Each row of its source matches a name on a page."""
+    found = {find_variable(name, variable) for row in table(name) for variable in row.names}
+    assert set(source(name).VARIABLES) - found == set()
 
 
 def test_the_page_of_the_generic_source_names_the_keys_of_a_table() -> None:
@@ -151,7 +178,7 @@ def test_the_page_of_the_generic_source_names_the_keys_of_a_table() -> None:
     assert (own | of_groups | of_tables) - named == set()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", list_sources())
 def test_the_entry_of_each_page_works(name: str) -> None:
     """The entry of each page is valid, belongs to its source, and sends requests for a period."""
     examples = re.findall(r"```json\n(\{\n  \"name\".*?)```", page(name), re.DOTALL)
@@ -169,14 +196,13 @@ def test_the_entry_of_each_page_works(name: str) -> None:
 def test_the_index_names_every_source_and_host() -> None:
     """The index has a page for each source, and every host."""
     index = page("README")
-    assert re.findall(r"^\| \[`(\w+)`\]\((\w+)\.md\)", index, re.MULTILINE) == [
-        (name, name) for name in ("iso_ne", "eia", "caiso", "open_meteo", "synthetic", "generic")
-    ]
-    assert all(f"`{host}`" in index for name in NAMES for host in source(name).HOSTS)
-    assert {path.stem for path in PAGES.glob("*.md")} == {"README", *NAMES}
+    links = re.findall(r"^\| \[`(\w+)`\]\((\w+)\.md\)", index, re.MULTILINE)
+    assert sorted(links) == [(name, name) for name in list_sources()]
+    assert all(f"`{host}`" in index for name in list_sources() for host in source(name).HOSTS)
+    assert {path.stem for path in PAGES.glob("*.md")} == {"README", *list_sources()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", list_sources())
 def test_each_page_has_the_same_parts(name: str) -> None:
     """The pages have the same headings in the same order; that of the generic source has its own."""
     parts = ["Notable irregularities", "Limits", "History", "An entry"]

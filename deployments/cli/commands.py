@@ -474,13 +474,14 @@ def sandbox_command(
 ) -> None:
     """Serve the simulated upstreams until interrupted."""
     from gridtide import sandbox as embedded
+    from gridtide.sandbox.upstreams import list_secrets
 
     async def serve_sandbox() -> None:
         async with embedded.run_sandbox(port=port, seed=seed, latency=latency, faults=_parse_faults(faults)) as url:
             out.print(f"The sandbox answers at {url} (Ctrl-C stops it). {embedded.NOTICE}", soft_wrap=True)
             out.print(f"Use it:      gridtide ingest --sandbox-url {url}", soft_wrap=True)
             out.print(f"In a config: {url} in place of https://api.eia.gov and the like, and in .env:", soft_wrap=True)
-            for name, value in embedded.SECRETS.items():
+            for name, value in list_secrets().items():
                 out.print(f"             {name}={value}", soft_wrap=True)
             await asyncio.Event().wait()
 

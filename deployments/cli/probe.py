@@ -19,6 +19,7 @@ from gridtide.errors import CredentialsError, GridtideError
 from gridtide.http.client import Http, Response
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import DAY, Period
+from gridtide.sandbox.upstreams import list_secrets
 from gridtide.sources.registry import source
 from tasks.lake import open_lake
 from tasks.secrets import read_credentials
@@ -40,7 +41,7 @@ async def run_probes(config: Config, entries: Sequence[Entry], lake: str, sandbo
         if sandbox:
             url = sandbox if isinstance(sandbox, str) else await stack.enter_async_context(embedded.run_sandbox())
             entries = embedded.redirect(config, url).select(entry.name for entry in entries)
-        http = await stack.enter_async_context(Http(embedded.SECRETS if sandbox else await _read_credentials(entries)))
+        http = await stack.enter_async_context(Http(list_secrets() if sandbox else await _read_credentials(entries)))
         with err.status(f"Sending a request for each of {counted(len(entries), 'entry', 'entries')}"):
             probes = await probe_entries(entries, http, datetime.now(UTC))
     rows = [

@@ -18,6 +18,7 @@ from gridtide.entries.entry import Config, Entry
 from gridtide.errors import ConfigurationError
 from gridtide.http.client import Http
 from gridtide.periods import Period
+from gridtide.sandbox.upstreams import list_secrets
 from tasks.collect import CollectionRun
 from tasks.lake import open_lake
 from tasks.rate_limits import SharedLimiter
@@ -93,7 +94,7 @@ async def open_collection_run(
             get_run_logger().info(embedded.NOTICE)
             entries = embedded.redirect(loaded, sandbox_url).select(entry.name for entry in entries)
         limiter = await stack.enter_async_context(SharedLimiter())
-        http = Http(embedded.SECRETS if sandbox else await read_credentials(entries), limiter)
+        http = Http(list_secrets() if sandbox else await read_credentials(entries), limiter)
         await stack.enter_async_context(http)
         opened_lake = await open_lake(lake or loaded.lake)
         yield CollectionRun(opened_lake, http, _find_start(), loaded.task_retries, refresh, resume), entries

@@ -21,7 +21,7 @@ from gridtide.entries.entry import Config, Entry, RateLimit
 from gridtide.entries.field_types import WholeMinutes
 from gridtide.entries.structs import json_type, read_value
 from gridtide.errors import ConfigurationError
-from gridtide.sources.registry import find_source_problem, source, source_of_host
+from gridtide.sources.registry import basic_auth, find_source_problem, source, source_of_host
 
 MINIMAL = '[{"name": …, "url": …, "output_folder": …}]'
 """The shortest list for "apis"."""
@@ -123,13 +123,22 @@ def _complete_entry(raw: Mapping[str, Any]) -> dict[str, Any]:
         entry["rate_limit"] = {"name": host or source_name, "rates": [entry["rate_limit"]]}
     entry = table_layout.spelled_out(entry)
     if not isinstance(source_name, str) or find_source_problem(source_name):
-        return entry
-    return {
-        **source(source_name).defaults(
-            raw["url"] if raw_entry.split_url(raw) else "", raw_entry.get_object(entry, "params")
-        ),
-        **entry,
-    }
+        return _complete_auth(entry, "generic")
+    url = raw["url"] if raw_entry.split_url(raw) else ""
+    defaults = source(source_name).defaults(url, raw_entry.get_object(entry, "params"))
+    return _complete_auth({**defaults, **entry}, source_name)
+
+
+def _complete_auth(entry: Mapping[str, Any], source_name: str) -> dict[str, Any]:
+    """Returns `entry` with the environment variables of its source in each HTTP Basic that names none."""
+    auth = entry.get("auth")
+    auths = [
+        {**basic_auth(source_name), **item}
+        if isinstance(item, dict) and item.get("kind") == "basic" and item.get("secret") is None
+        else item
+        for item in (auth if isinstance(auth, list) else [auth])
+    ]
+    return dict(entry) if auth is None else {**entry, "auth": auths if isinstance(auth, list) else auths[0]}
 
 
 def _find_unknown_source(complete: Mapping[str, Any]) -> list[str]:

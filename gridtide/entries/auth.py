@@ -38,13 +38,18 @@ class NoAuth(StrictStruct, frozen=True):
 
 class BasicAuth(StrictStruct, frozen=True):
     """HTTP Basic: names of environment variables, or of a Secret block with `user:password`. The password may be
-    empty."""
+    empty. Names that an entry does not give are those of its source."""
 
     kind: Literal["basic"]
     username: str | None = None
-    username_env: VariableName = "ISO_NE_USERNAME"
-    password_env: VariableName = "ISO_NE_PASSWORD"  # noqa: S105  # the name of a variable
+    username_env: VariableName | None = None
+    password_env: VariableName | None = None
     secret: BlockName | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` if user or password have no origin."""
+        if self.secret is None and not (self.password_env and (self.username or self.username_env)):
+            raise ValueError('needs "username_env" (or "username") and "password_env", or "secret"')
 
 
 class KeyAuth(StrictStruct, frozen=True):
@@ -133,7 +138,7 @@ def secret_names(auth: Auth) -> list[str]:
     if isinstance(auth, KeyAuth):
         return [auth.env] if auth.env else []
     if isinstance(auth, BasicAuth):
-        return [auth.password_env, *([] if auth.username else [auth.username_env])]
+        return [name for name in (auth.password_env, None if auth.username else auth.username_env) if name]
     client = (None if auth.client_id else auth.client_id_env, auth.client_secret_env)
     user = (None if auth.username else auth.username_env, auth.password_env) if auth.grant == "password" else ()
     return [name for name in (*client, *user) if name]

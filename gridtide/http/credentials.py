@@ -152,8 +152,8 @@ def _read_pair(entry: Entry, secrets: Mapping[str, str], auth: BasicAuth) -> str
     Basic."""
     if auth.secret:
         return _read_secret(entry, secrets, f"secret:{auth.secret}")
-    user = auth.username or _read_secret(entry, secrets, auth.username_env)
-    return f"{user}:{_read_secret(entry, secrets, auth.password_env, may_be_empty=True)}"
+    user = auth.username or _read_secret(entry, secrets, auth.username_env or "")
+    return f"{user}:{_read_secret(entry, secrets, auth.password_env or '', may_be_empty=True)}"
 
 
 def _read_secret(entry: Entry, secrets: Mapping[str, str], name: str, *, may_be_empty: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""The embedded upstream: the simulated grid in the wire formats of EIA, ISO-NE, CAISO and Open-Meteo.
+"""The embedded upstreams: the simulated grid in the wire formats of several upstreams.
 
     async with run_sandbox() as url:                 # a separate server on a free loopback port
         config = redirect(load("api_config.json"), url)
@@ -24,13 +24,6 @@ from gridtide.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Config, Entry
-
-SECRETS = {
-    "EIA_API_KEY": "sandbox-eia-key",
-    "ISO_NE_USERNAME": "sandbox@example.com",
-    "ISO_NE_PASSWORD": "sandbox-password",
-}
-"""The credentials that the sandbox accepts, by the environment variables that usually hold them."""
 
 SPEED = 100
 """How many times faster than at the upstreams requests may follow each other."""

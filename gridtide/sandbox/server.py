@@ -1,4 +1,4 @@
-"""The sandbox's HTTP server: four upstreams on one loopback port, distinguished by their paths.
+"""The sandbox's HTTP server: the imitated upstreams on one loopback port, distinguished by their paths.
 
 A request is counted, delayed by the latency, checked against its upstream's quota, answered by its module, and possibly
 changed by a fault. `GET /__log` returns the log of requests, `POST /__faults` changes the rules, `POST /__reset` resets
@@ -11,18 +11,18 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, cast
+from typing import Any
 
 from aiohttp import web
 
-from gridtide.sandbox import SECRETS, SPEED, faults
+from gridtide.sandbox import SPEED, faults
 from gridtide.sandbox.faults import Faults, Rule
-from gridtide.sandbox.formats import caiso, caiso_outlook, eia, iso_ne, open_meteo
 from gridtide.sandbox.formats.exchange import Question, WireAnswer
 from gridtide.sandbox.quota import Quota
+from gridtide.sandbox.upstreams import find_upstream, list_secrets, load_upstreams
 from gridtide.simulation import Grid
 
 LOGGED_REQUESTS = 20_000
@@ -30,31 +30,6 @@ LOGGED_REQUESTS = 20_000
 
 HANG_SECONDS, SLOW_SECONDS = 3600.0, 2.0
 """The duration of these faults unless their rule gives another."""
-
-
-class ImitatedUpstream(Protocol):
-    """The interface of a module that imitates an upstream."""
-
-    RATE_LIMITS: Sequence[tuple[int, float]]
-
-    def answer_request(self, question: Question) -> WireAnswer:
-        """Returns the response of the upstream."""
-        ...
-
-    def write_refusal(self, status: int, window: float = ..., speed: float = ...) -> WireAnswer:
-        """Returns an error in the upstream's format; a 429 is for the limit of `window` seconds, `speed` times
-        faster."""
-        ...
-
-
-IMITATED_UPSTREAMS = {
-    "/v2/": cast(ImitatedUpstream, eia),
-    "/api/v1.1/": cast(ImitatedUpstream, iso_ne),
-    "/oasisapi/": cast(ImitatedUpstream, caiso),
-    "/outlook/": cast(ImitatedUpstream, caiso_outlook),
-    "/v1/": cast(ImitatedUpstream, open_meteo),
-}
-"""The upstreams by the prefix of their paths."""
 
 
 class Sandbox:
@@ -79,9 +54,7 @@ class Sandbox:
         self.log: deque[dict[str, Any]] = deque(maxlen=LOGGED_REQUESTS)
         self.requests = self.refused = self.peak = 0
         self.faults = Faults(self.faults.rules)
-        self.quotas = {
-            prefix: Quota(upstream.RATE_LIMITS, self.speed) for prefix, upstream in IMITATED_UPSTREAMS.items()
-        }
+        self.quotas = {name: Quota(upstream.RATE_LIMITS, self.speed) for name, upstream in load_upstreams().items()}
 
     def application(self) -> web.Application:
         """Returns the web application."""
@@ -130,14 +103,14 @@ class Sandbox:
             self.log.append({**log_entry, "seconds": round(time.monotonic() - started, 4)})
 
     def _answer(self, request: web.Request, rule: Rule | None) -> WireAnswer:
-        prefix = next((prefix for prefix in IMITATED_UPSTREAMS if request.path.startswith(prefix)), None)
-        if prefix is None:
-            message = f"The sandbox imitates EIA, ISO-NE, CAISO and Open-Meteo; none of them has {request.path}"
+        name = find_upstream(request.path)
+        if name is None:
+            message = f"The sandbox imitates {', '.join(load_upstreams())}; none of them has {request.path}"
             return WireAnswer(message.encode(), 404, "text/plain")
-        upstream = IMITATED_UPSTREAMS[prefix]
+        upstream = load_upstreams()[name]
         now = self.fixed_now or datetime.now(UTC)
         question = Question(request.path, tuple(request.query.items()), request.headers, self.grid, now)
-        exceeded = self.quotas[prefix].take(open_meteo.count_calls(question) if prefix == "/v1/" else 1)
+        exceeded = self.quotas[name].take(upstream.count_calls(question))
         if exceeded is not None:
             self.refused += 1
             return upstream.write_refusal(429, exceeded, self.speed)
@@ -152,7 +125,7 @@ class Sandbox:
 def redact_path(query: str) -> str:
     """Returns `query` without keys and passwords."""
     query = re.sub(r"(?i)((?:^|&)[^=&]*(?:key|token|secret|password)=)[^&]*", r"\1REDACTED", query)
-    for secret in SECRETS.values():
+    for secret in list_secrets().values():
         query = query.replace(secret, "REDACTED")
     return query
 

@@ -25,11 +25,11 @@ import msgspec
 from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.periods import HOUR, Period, floor, split
-from gridtide.sources.caiso_outlook import find_report, list_requests, parse_outlook
+from gridtide.sources.caiso_outlook import OUTLOOK_VARIABLES, find_report, list_requests, parse_outlook
 from gridtide.sources.contract import BOM, Page, Request
 from gridtide.sources.formats.xml import is_html, tree
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
-from gridtide.variables import snake_case
+from gridtide.variables import Variable, snake_case
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +41,15 @@ HOSTS = ("oasis.caiso.com",)
 MARKET_ZONE = ZoneInfo("America/Los_Angeles")
 SYSTEM_LOCATIONS = ("CA ISO-TAC", "NP15", "SP15", "ZP26")
 """Load is that of the whole system; solar and wind are those of three trading hubs, which together are the system."""
+
+VARIABLES = (
+    Variable("load", "MW", "mean", "Actual load"),
+    Variable(r"load_forecast_\w+", "MW", "mean", "Load forecast of a market"),
+    Variable(r"schedule_\w+", "MW", "mean", "System load and resource schedules"),
+    Variable(r"lmp_\w+", "USD/MWh", "mean", "Locational marginal price of a market and its components"),
+    *OUTLOOK_VARIABLES,
+)
+"""`generation_…` is that of both: solar and wind of OASIS, all fuels of the outlook."""
 
 LONGEST_REPORT = timedelta(days=30)
 """The longest period of one request. OASIS answers at most 31 days, and has refused exactly 31."""

@@ -24,7 +24,7 @@ from gridtide.periods import Period, local_day, local_days
 from gridtide.sources.contract import Page, Request
 from gridtide.sources.formats.xml import is_html
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
-from gridtide.variables import snake_case
+from gridtide.variables import Variable, snake_case, unit_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 
 LOCATION = "CAISO"
 """All of these reports are about the whole system."""
+
+OUTLOOK_VARIABLES = (
+    Variable(r"generation_\w+", "MW", "mean", "Output of a fuel, and forecasts of solar and wind"),
+    Variable("imports", "MW", "mean", "Net imports"),
+    Variable(r"(net_)?demand(_\w+)?", "MW", "mean", "Demand and net demand, with forecasts"),
+    Variable(r"co2_\w+", "t/h", "mean", "Emissions of carbon dioxide, by fuel"),
+)
 
 OUTLOOK_INTERVAL = timedelta(minutes=5)
 
@@ -203,7 +210,6 @@ def _read_column(
     import numpy as np
 
     from gridtide.observations.table import from_columns
-    from gridtide.variables import unit_of
 
     cells = [(row[number] if number < len(row) else "").strip() or None for row in lines]
     numbers = to_numbers(cells)
@@ -223,6 +229,6 @@ def _read_column(
         interval_end=[begin + OUTLOOK_INTERVAL for begin in begins],
         location=LOCATION,
         variable=variable,
-        unit=unit_of("caiso", variable),
+        unit=unit_of(OUTLOOK_VARIABLES, variable),
         value=numbers[stored],
     )

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from gridtide.periods import Period
+from gridtide.variables import HourlyRule, Variable
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
     from gridtide.entries.scope import Scope
 
+
+T = TypeVar("T")
 
 BOM = b"\xef\xbb\xbf"
 """The UTF-8 byte order mark. JSON should not begin with it, and sometimes does."""
@@ -105,6 +108,17 @@ class Source(Protocol):
     """The locations by which different products of one market name its whole system. Training derives features such as
     net load from the series of all these locations together."""
 
+    VARIABLES: Sequence[Variable] = ()
+    """The variables that this source names itself, with their units. Those of an entry's own naming have no row: their
+    unit comes with the data."""
+
+    HOURLY_RULE: HourlyRule | None = None
+    """How variables without a row become hourly; None if by their unit: energy is summed, all else averaged."""
+
+    BASIC_AUTH: Mapping[str, str] = {}
+    """For HTTP Basic in an entry that names no variables: `username_env` and `password_env`, the environment variables
+    that hold user and password. If it is empty, those of the generic source apply."""
+
     def requests(self, entry: Entry, period: Period | None) -> list[Request]:
         """Returns the first requests for `period`, or for the snapshot if `period` is None."""
         raise NotImplementedError
@@ -165,18 +179,32 @@ class Source(Protocol):
         return None
 
 
+def is_source(module: ModuleType) -> bool:
+    """Whether `module` defines what every source must define."""
+    return not _find_missing_names(module)
+
+
+def _find_missing_names(module: ModuleType) -> list[str]:
+    return [name for name in ("requests", "parse") if not hasattr(module, name)]
+
+
 def complete(module: ModuleType) -> Source:
     """Returns `module` as a source, with the defaults of `Source` for what the module does not define.
 
     Raises `TypeError` if the module lacks `requests` or `parse`.
     """
-    missing_names = [name for name in ("requests", "parse") if not hasattr(module, name)]
+    missing_names = _find_missing_names(module)
     if missing_names:
         raise TypeError(f"{module.__name__} is not a source: it defines no {' and no '.join(missing_names)}")
-    member_names = [name for name in vars(Source) if not name.startswith("_") and hasattr(module, name)]
+    return with_defaults(module, Source)  # type: ignore[type-abstract]  # each method has a body
+
+
+def with_defaults(module: ModuleType, base: type[T]) -> T:
+    """Returns `module` as an instance of `base`, with the members of `base` for what the module does not define."""
+    member_names = [name for name in vars(base) if not name.startswith("_") and hasattr(module, name)]
     attributes = {name: getattr(module, name) for name in member_names}
     members = {
         name: staticmethod(attribute) if callable(attribute) else attribute for name, attribute in attributes.items()
     }
-    source_type: type[Source] = type(module.__name__, (Source,), members)
-    return source_type()
+    completed: type[T] = type(module.__name__, (base,), members)
+    return completed()

@@ -30,6 +30,7 @@ from gridtide.errors import (
 from gridtide.periods import HOUR, Period, count_microseconds, split
 from gridtide.sources.contract import BOM, Page, Request
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
+from gridtide.variables import Variable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +38,14 @@ if TYPE_CHECKING:
 
     from gridtide.entries.entry import Entry
 
+VARIABLES = (
+    Variable("demand", "MWh", "sum", "Demand"),
+    Variable("demand_forecast_day_ahead", "MWh", "sum", "Day-ahead demand forecast"),
+    Variable("net_generation", "MWh", "sum", "Net generation"),
+    Variable("net_interchange", "MWh", "sum", "Total net interchange"),
+    Variable(r"generation_\w+", "MWh", "sum", "Net generation by fuel"),
+    Variable("interchange", "MWh", "sum", "Interchange with a neighbour, `FROMBA>TOBA`"),
+)
 HOSTS = ("api.eia.gov",)
 MOST_ANSWER_ROWS = 5000
 """The largest number of rows in one JSON response."""

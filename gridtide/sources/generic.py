@@ -33,6 +33,10 @@ from gridtide.sources.formats.request_bodies import body_texts, write_body
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
 
+BASIC_AUTH = {"username_env": "ISO_NE_USERNAME", "password_env": "ISO_NE_PASSWORD"}
+"""ISO-NE was the only upstream with HTTP Basic at first. Configurations of that time give `auth_type` and `username`
+for other hosts too, and keep their password in this variable."""
+
 PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}")
 
 

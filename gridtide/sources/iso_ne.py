@@ -28,7 +28,7 @@ from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period, count_microseconds, local_day, local_days, microseconds
 from gridtide.sources.contract import BOM, Page, Request
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut
-from gridtide.variables import snake_case, unit_of
+from gridtide.variables import Variable, snake_case, unit_of
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
@@ -44,6 +44,25 @@ SYSTEM = "ISNE"
 DEMAND_ZONES = tuple(str(number) for number in range(4001, 4009))
 """Maine, New Hampshire, Vermont, Connecticut, Rhode Island, and three zones of Massachusetts: all of New England."""
 
+VARIABLES = (
+    Variable(r"generation_\w+", "MW", "mean", "Output of a fuel category", ZONE.key),
+    Variable(r"marginal_\w+", "1", "mean", "1 where the fuel category is marginal", ZONE.key),
+    Variable(
+        r"lmp_(day_ahead|real_time(_preliminary)?|(five|fifteen)_minute(_final|_preliminary)?)(_energy|_congestion|_loss)?",
+        "USD/MWh",
+        "mean",
+        "Locational marginal price and its components",
+    ),
+    Variable(r"load(_native|_ard|_btm_pv|_native_btm_pv)?(_five_minute)?", "MW", "mean", "System load"),
+    Variable(r"(net_)?load_forecast", "MW", "mean", "Load forecast, a vintage per creation"),
+    Variable(r"demand_(real_time|day_ahead)", "MW", "mean", "Hourly demand of a location"),
+    Variable(r"(morning_report|seven_day)_\w*(temp_f|temperature|dew_point_f)(_\w+)?", "°F", "repeat", "City weather"),
+    Variable(r"(morning_report|seven_day)_\w*mw(_\w+)?", "MW", "repeat", "Daily capacity figures"),
+    Variable(r"(morning_report|seven_day)_\w+", "1", "repeat", "Daily counts and flags"),
+)
+
+BASIC_AUTH = {"username_env": "ISO_NE_USERNAME", "password_env": "ISO_NE_PASSWORD"}
+
 HEADERS = (("Accept", "application/json"),)
 """Without this header the upstream answers in XML."""
 
@@ -57,7 +76,7 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     the resource."""
     product = _find_product(url)
     return {
-        "auth": {"kind": "basic", "username_env": "ISO_NE_USERNAME", "password_env": "ISO_NE_PASSWORD"},
+        "auth": {"kind": "basic", **BASIC_AUTH},
         "rate_limit": {"name": "iso_ne", "rates": ["5/second"]},
         "timeout": 60,
         **(product.policy if product else HOURLY_POLICY),
@@ -337,7 +356,7 @@ def _build_fuel_columns(records: Sequence[ApiRecord], values: Sequence[float | N
         "interval_end": instants,
         "location": SYSTEM,
         "variable": [f"{quantity}_{_snake(str(fuel))}" for fuel in fuels],
-        "unit": unit_of("iso_ne", f"{quantity}_any"),
+        "unit": unit_of(VARIABLES, f"{quantity}_any"),
         "value": values,
         "published_at": _read_published(records),
     }
@@ -360,7 +379,7 @@ def _read_intervals(
             "interval_end": [start + interval_length for start in starts],
             "location": [_read_location(record, url_location) for record in holders] if product.located else SYSTEM,
             "variable": variable,
-            "unit": unit_of("iso_ne", variable),
+            "unit": unit_of(VARIABLES, variable),
             "value": values,
             "published_at": _read_published(holders),
         }
@@ -376,7 +395,7 @@ def _read_morning_report(
             (variable, _read_number(value))
             for variable, value in _list_scalars(record, "morning_report")
             if _may_be_number(variable, value, record["BeginDate"], left_out)
-            and not (_is_nothing(value) and unit_of("iso_ne", variable) == "1")
+            and not (_is_nothing(value) and unit_of(VARIABLES, variable) == "1")
         ]
         yield _build_day_columns(record["BeginDate"], numbers, record)
 
@@ -420,7 +439,7 @@ def _build_day_columns(midnight: Any, numbers: Sequence[tuple[str, float | None]
         "interval_end": day.end,
         "location": SYSTEM,
         "variable": [variable for variable, _ in numbers],
-        "unit": [unit_of("iso_ne", variable) for variable, _ in numbers],
+        "unit": [unit_of(VARIABLES, variable) for variable, _ in numbers],
         "value": [number for _, number in numbers],
         "published_at": _read_published([record]) * len(numbers),
     }

@@ -23,6 +23,7 @@ from gridtide.errors import ConfigurationError, FormatError, QuotaError, Upstrea
 from gridtide.periods import HOUR, Period, count_microseconds, split
 from gridtide.sources.contract import BOM, Page, Request, Skipped
 from gridtide.sources.left_out import NO_NUMBER, LeftOut, to_numbers
+from gridtide.variables import HourlyRule
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +42,9 @@ HOSTS = (
     "customer-previous-runs-api.open-meteo.com",
     "customer-ensemble-api.open-meteo.com",
 )
+HOURLY_RULE: HourlyRule = "start"
+"""Units come with the answer, as they can be chosen by parameters; weather is that at the start of the hour."""
+
 GMT = ZoneInfo("GMT")
 PLACE_KEYS = ("latitude", "longitude", "elevation")
 """Parameters with a value for each location."""

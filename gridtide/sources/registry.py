@@ -8,38 +8,64 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Sequence
+import pkgutil
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from gridtide.periods import Period, split, split_calendar_months, split_days
-from gridtide.sources.contract import Source, complete
+from gridtide.sources.contract import Source, complete, is_source
+from gridtide.variables import HourlyRule, Quantity, Variable, dimension, find_customary_quantity, match_variable
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
     from gridtide.entries.scope import Scope
 
 
-NAMES = ("iso_ne", "eia", "caiso", "open_meteo", "synthetic", "generic")
-"""The modules of this package that are sources; a host is looked up in this order."""
+PACKAGES = ("gridtide.sources",)
+"""The packages whose modules are sources, if they define `requests` and `parse`."""
 
 _MONTH = timedelta(days=31)
 
 
 @functools.cache
 def source(name: str) -> Source:
-    """Returns the source called `name`: one of `NAMES`, or the path of a module that can be imported.
+    """Returns the source called `name`: one of `list_sources()`, or the path of a module that can be imported.
 
     Raises `LookupError` for any other name, and any error that importing the module raises.
     """
-    if name not in NAMES and "." not in name:
-        raise LookupError(f'"{name}" is unknown; use one of {", ".join(NAMES)}, or the path of a module of your own')
-    return complete(importlib.import_module(f"gridtide.sources.{name}" if name in NAMES else name))
+    if "." in name:
+        return complete(importlib.import_module(name))
+    for package in PACKAGES:
+        if name in _list_modules(package) and is_source(module := importlib.import_module(f"{package}.{name}")):
+            return complete(module)
+    names = ", ".join(list_sources())
+    raise LookupError(f'"{name}" is unknown; use one of {names}, or the path of a module of your own')
+
+
+@functools.cache
+def list_sources() -> tuple[str, ...]:
+    """Returns the names of all sources of Gridtide, sorted."""
+    return tuple(sorted(_find_sources()))
+
+
+def _find_sources() -> Iterator[str]:
+    for package in PACKAGES:
+        for name in _list_modules(package):
+            if is_source(importlib.import_module(f"{package}.{name}")):
+                yield name
+
+
+@functools.cache
+def _list_modules(package: str) -> tuple[str, ...]:
+    """Returns the names of the modules in `package`, without importing them."""
+    paths = importlib.import_module(package).__path__
+    return tuple(module.name for module in pkgutil.iter_modules(paths) if not module.ispkg)
 
 
 def source_of_host(host: str) -> str:
     """Returns the name of the source that `host` belongs to, or `generic`."""
-    return next((name for name in NAMES if host in source(name).HOSTS), "generic")
+    return next((name for name in _find_sources() if host in source(name).HOSTS), "generic")
 
 
 def find_source_problem(name: str) -> str | None:
@@ -51,6 +77,35 @@ def find_source_problem(name: str) -> str | None:
     except Exception as error:  # a module of the user's own may raise anything
         return f'"{name}" cannot be imported: {type(error).__name__}: {error}; install it, or set PYTHONPATH'
     return None
+
+
+def find_variable(source_name: str, variable: str) -> Variable | None:
+    """Returns how the source describes `variable`; None if its unit comes with the data, or there is no such source."""
+    if find_source_problem(source_name):
+        return None
+    return match_variable(source(source_name).VARIABLES, variable)
+
+
+def hourly_rule(source_name: str, variable: str, unit: str) -> HourlyRule:
+    """Returns how `variable` becomes hourly: as its source says, or else by its unit."""
+    description = find_variable(source_name, variable)
+    if description is not None:
+        return description.hourly
+    rule = None if find_source_problem(source_name) else source(source_name).HOURLY_RULE
+    return rule or ("sum" if dimension(unit) == "energy" else "mean")
+
+
+def find_quantity(source_name: str, variable: str) -> Quantity | None:
+    """Returns what `variable` measures: as its source says, or else by its name; None if it is no quantity that
+    training derives features from."""
+    description = find_variable(source_name, variable)
+    declared = description.quantity if description else None
+    return declared or find_customary_quantity(variable)
+
+
+def basic_auth(source_name: str) -> Mapping[str, str]:
+    """Returns the keys of HTTP Basic that an entry of the source need not give: the variables of user and password."""
+    return source(source_name).BASIC_AUTH or source("generic").BASIC_AUTH
 
 
 def system_locations(name: str) -> Sequence[str]:

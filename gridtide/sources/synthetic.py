@@ -17,7 +17,7 @@ from gridtide.entries.scope import ANY, Scope, build_scope, narrow_params
 from gridtide.errors import ConfigurationError
 from gridtide.periods import Period, split
 from gridtide.sources.contract import Page, Request
-from gridtide.variables import unit_of
+from gridtide.variables import HourlyRule, Variable, unit_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,20 @@ if TYPE_CHECKING:
     from gridtide.simulation import Authority, Grid, Market, Times, Values
 
 NEEDS_URL = False
+
+VARIABLES = (
+    Variable("demand", "MWh", "sum", "Demand"),
+    Variable("demand_forecast_day_ahead", "MWh", "sum", "Day-ahead demand forecast"),
+    Variable("net_generation", "MWh", "sum", "Net generation"),
+    Variable("net_interchange", "MWh", "sum", "Total net interchange"),
+    Variable(r"generation_\w+", "MWh", "sum", "Net generation by fuel"),
+    Variable("interchange", "MWh", "sum", "Interchange with a neighbour, `FROM>TO`"),
+    Variable(r"load(_native)?", "MW", "mean", "System load, with and without pumping"),
+    Variable(r"lmp_(day_ahead|real_time)(_energy|_congestion|_loss)?", "USD/MWh", "mean", "Price and its components"),
+)
+
+HOURLY_RULE: HourlyRule = "start"
+"""All else is weather, whose units are those of `simulation.WEATHER`."""
 
 PIECE = timedelta(days=60)
 """The longest period that is simulated at once, which keeps memory flat."""
@@ -142,7 +156,7 @@ def _simulate_energy(
         **{f"generation_{fuel}": output for fuel, output in state.generation.items()},
     }
     for variable, values in power.items():
-        yield SimulatedSeries(authority.code, variable, unit_of("synthetic", variable), starts, ends, values * hours)
+        yield SimulatedSeries(authority.code, variable, unit_of(VARIABLES, variable), starts, ends, values * hours)
     for neighbour, flow in state.exports.items():
         yield SimulatedSeries(f"{authority.code}>{neighbour}", "interchange", "MWh", starts, ends, flow * hours)
     yield SimulatedSeries(authority.code, "load_native", "MW", starts, ends, state.demand)

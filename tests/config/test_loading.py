@@ -144,7 +144,7 @@ def test_bodies_alone_are_no_observations(format: str) -> None:  # noqa: A002  #
     ("auth", "made"),
     [
         ({"kind": "none"}, NoAuth()),
-        ({"kind": "basic"}, BasicAuth(kind="basic")),
+        ({"kind": "basic"}, BasicAuth(kind="basic", username_env="ISO_NE_USERNAME", password_env="ISO_NE_PASSWORD")),
         ({"kind": "basic", "username_env": "U", "password_env": "P"}, None),
         ({"kind": "basic", "secret": "iso-ne-login"}, None),
         ({"kind": "bearer", "env": "TOKEN"}, KeyAuth(kind="bearer", env="TOKEN")),
@@ -424,7 +424,7 @@ NO_DURATION = 'is not a duration; use ISO 8601 in days or less, such as "PT1H" o
         ({"schedule": "hourly"}, 'grid: schedule: "hourly" is not under "schedules" (there are: none)'),
         (
             {"source": "nyiso"},
-            'grid: source: "nyiso" is unknown; use one of iso_ne, eia, caiso, open_meteo, synthetic, generic, '
+            'grid: source: "nyiso" is unknown; use one of caiso, eia, generic, iso_ne, open_meteo, synthetic, '
             "or the path of a module of your own",
         ),
         (
@@ -637,7 +637,7 @@ def test_all_problems_are_told_at_once() -> None:
     ) == [
         "grid: output_folder: '..' leaves the lake or is not a folder name; "
         "use a folder inside the lake such as 'grid'",
-        'grid: source: "nyiso" is unknown; use one of iso_ne, eia, caiso, open_meteo, synthetic, generic, '
+        'grid: source: "nyiso" is unknown; use one of caiso, eia, generic, iso_ne, open_meteo, synthetic, '
         "or the path of a module of your own",
         "grid: timeout: Expected a number > 0.0",
         "grid: colour: unknown key; remove it or correct its spelling",

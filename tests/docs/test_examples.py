@@ -15,6 +15,7 @@ from gridtide.config.loading import load
 from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import Period
+from gridtide.sandbox.upstreams import list_secrets
 from gridtide.training import preparation
 from gridtide.training.spec import load_spec
 from tests.support.shared import SHARED
@@ -29,7 +30,7 @@ async def prepared(folder: Path) -> str:
     """The training set of the README over a year, from the sandbox."""
     config, lake = load(ROOT / "api_config.json"), Lake.open(str(folder))
     period = Period(datetime(2023, 7, 1, tzinfo=UTC), datetime(2024, 7, 1, tzinfo=UTC))
-    async with sandbox.run_sandbox() as url, Http(sandbox.SECRETS) as http:
+    async with sandbox.run_sandbox() as url, Http(list_secrets()) as http:
         for name in ("eia_demand", "open_meteo_history"):
             entry = sandbox.redirect(config, url).entry(name)
             await collect(entry, lake=lake, http=http, stamp=datetime.now(UTC), period=period)

@@ -21,6 +21,7 @@ from gridtide.entries.entry import Entry
 from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import Period
+from gridtide.sandbox.upstreams import list_secrets
 from gridtide.training.preparation import prepare
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "lake_0_1_0"
@@ -130,7 +131,7 @@ async def test_an_interrupted_collection_is_resumed(folder: Path) -> None:
     lake = Lake.open(str(folder))
     [failure] = await recall_failures(lake, LOAD)
     assert (failure.period, failure.attempts, failure.last) == (INTERRUPTED, 1, NOW)
-    async with sandbox.run_sandbox(port=PORT) as url, Http(sandbox.SECRETS) as http:
+    async with sandbox.run_sandbox(port=PORT) as url, Http(list_secrets()) as http:
         entry = sandbox.redirect(CONFIG, url).apis[2]
         done = await collect(entry, lake=lake, http=http, stamp=NOW + HOUR, period=INTERRUPTED, resume=True)
     assert (done.requests, done.reused, done.rows) == (1, 1, 144)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from gridtide.sandbox import SECRETS
+from gridtide.sandbox.upstreams import list_secrets
 from gridtide.simulation import HOUR_STEP, Grid, list_interval_starts
 from tests.support.upstreams.sandbox_server import KEY, NOW, serving
 
@@ -38,7 +38,7 @@ async def test_only_a_valid_key_gets_data_by_header_or_query():
             assert isinstance(refused["error"]["message"], str)
         day = period("2024-01-01T01", "2024-01-01T02")
         by_header = await ask(client, "region-data", *ISNE_DEMAND, *day, *SORTED)
-        key = SECRETS["EIA_API_KEY"]
+        key = list_secrets()["EIA_API_KEY"]
         by_query = await ask(client, "region-data", *ISNE_DEMAND, *day, *SORTED, ("api_key", key), headers={})
     assert by_header == by_query
     assert by_header["request"]["params"]["api_key"] == key

@@ -14,9 +14,10 @@ from gridtide.http.client import Http
 from gridtide.observations.identity import fingerprints, has_repeats, resolve_repeats
 from gridtide.observations.table import concat
 from gridtide.periods import Period
-from gridtide.sandbox import SECRETS, redirect
+from gridtide.sandbox import redirect
 from gridtide.sandbox.formats import caiso_outlook, eia
 from gridtide.sandbox.formats.iso_ne import LOCATIONS, draw_fuel_mix, list_readings
+from gridtide.sandbox.upstreams import list_secrets
 from gridtide.simulation import CALIFORNIA, HOUR_STEP, WEATHER, Grid, count_day_ahead_lead, list_interval_starts
 from gridtide.sources.registry import source
 from gridtide.variables import snake_case
@@ -35,7 +36,7 @@ async def collected(entry, period):
     asked = source(entry.source)
     async with serving() as client:
         [moved] = redirect(Config(apis=(entry,)), str(client.make_url("/"))).apis
-        async with Http(SECRETS) as http:
+        async with Http(list_secrets()) as http:
             waiting, pages = asked.requests(moved, period), []
             while waiting:
                 request = waiting.pop(0)

@@ -17,10 +17,11 @@ from gridtide.config.loading import load as load_config
 from gridtide.config.loading import parse as parse_config
 from gridtide.entries.auth import BasicAuth, KeyAuth, NoAuth
 from gridtide.errors import ConfigurationError
-from gridtide.sandbox import SECRETS, SPEED, redirect, run_sandbox
+from gridtide.sandbox import SPEED, redirect, run_sandbox
 from gridtide.sandbox.faults import KINDS, parse_rules
 from gridtide.sandbox.quota import Quota
 from gridtide.sandbox.server import redact_path
+from gridtide.sandbox.upstreams import list_secrets
 from tests.support.upstreams.sandbox_server import BASIC, KEY, serving
 
 EIA = (
@@ -161,12 +162,12 @@ def test_every_kind_of_fault_is_known():
 async def test_the_log_tells_what_was_asked_without_secrets():
     """The log has number, path, query and status of each request, without keys and credentials."""
     async with serving() as client:
-        await status(client, f"{EIA}&api_key={SECRETS['EIA_API_KEY']}", {})
+        await status(client, f"{EIA}&api_key={list_secrets()['EIA_API_KEY']}", {})
         await status(client, "/api/v1.1/genfuelmix/current", BASIC)
-        await status(client, f"{METEO}&note={SECRETS['ISO_NE_PASSWORD']}")
+        await status(client, f"{METEO}&note={list_secrets()['ISO_NE_PASSWORD']}")
         async with client.get("/__log") as response:
             text, log = await response.text(), await response.json()
-    assert not [secret for secret in SECRETS.values() if secret in text]
+    assert not [secret for secret in list_secrets().values() if secret in text]
     assert (log["requests"], log["refused"], log["peak"]) == (3, 0, 1)
     assert [entry["path"] for entry in log["log"]] == [
         "/v2/electricity/rto/region-data/data/",

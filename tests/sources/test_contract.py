@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from safetensors.numpy import load_file
 from typer.testing import CliRunner, Result
 
 from deployments.cli import app
@@ -24,12 +25,12 @@ from gridtide.config import parse
 from gridtide.errors import ConfigurationError
 from gridtide.periods import EPOCH, floor
 from gridtide.sources import contract
-from gridtide.sources.registry import NAMES, source, source_of_host
+from gridtide.sources.registry import list_sources, source, source_of_host
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 OPERATOR = '''
-    """The operator of an island: a line for each hour, `<hours since 1970>;<area>;<MW>`."""
+    """The operator of an island: a line for each hour or half hour, `<hours since 1970>;<area>;<number>`."""
 
     import re
     from datetime import timedelta
@@ -38,15 +39,22 @@ OPERATOR = '''
     from gridtide.periods import EPOCH
     from gridtide.sources.contract import Page, Request
 
+    from gridtide.variables import Quantity, Variable, unit_of
+
     SYSTEM_LOCATIONS = ("NORTH", "SOUTH")
+    VARIABLES = (
+        Variable("load", "MW", "mean", "Load"),
+        Variable("vindkraft", "MW", "mean", "Output of wind", quantity=Quantity("generation", "wind")),
+        Variable("crossings", "ferries", "sum", "Ferries that left, each of which charges its batteries"),
+    )
+    NAMES = {"load": "load", "wind": "vindkraft", "ferry": "crossings"}
     HOUR = timedelta(hours=1)
 
     def defaults(url, params):
         return {"resolution": "PT1H", "available": {"lag": "PT1H"}, "reread": "P1D", "chunk": "P2D", "retries": 2}
 
     def problems(entry):
-        known = {"load", "wind"}
-        return [] if entry.get("params", {}).get("what") in known else ["params.what: is no series; use load or wind"]
+        return [] if entry.get("params", {}).get("what") in NAMES else ["params.what: is no series; use load or wind"]
 
     def actual_status(status, body):
         return 429 if b"slow down" in body else status
@@ -65,18 +73,19 @@ OPERATOR = '''
 
         try:
             rows = [line.split(";") for line in body.decode().split()]
-            starts = [EPOCH + int(hour) * HOUR for hour, _, _ in rows]
+            starts = [EPOCH + float(hour) * HOUR for hour, _, _ in rows]
         except ValueError as error:
             raise FormatError(entry.name, f"a line is no hour, area and number: {error}") from error
-        variable = {"load": "load", "wind": "generation_wind"}[entry.params["what"]]
+        variable = NAMES[entry.params["what"]]
+        step = HOUR if variable != "crossings" else HOUR / 2
         table = from_columns(
             "island_grid.operator",
             retrieved_at,
             interval_start=starts,
-            interval_end=[start + HOUR for start in starts],
+            interval_end=[start + step for start in starts],
             location=[area for _, area, _ in rows],
             variable=variable,
-            unit="MW",
+            unit=unit_of(VARIABLES, variable),
             value=[float(number) for _, _, number in rows],
         )
         return Page(table, len(rows))
@@ -84,8 +93,8 @@ OPERATOR = '''
 
 
 class Island:
-    """The server of the operator, with wind for area `NORTH` and load for area `SOUTH`. It refuses the next
-    `refusals` requests with HTTP 400, although they are only too frequent."""
+    """The server of the operator: wind for area `NORTH`, load for area `SOUTH`, and half-hourly ferries. It refuses the
+    next `refusals` requests with HTTP 400, although they are only too frequent."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -98,9 +107,13 @@ class Island:
         if self.refusals:
             self.refusals -= 1
             return web.Response(text="please slow down for 20 ms", status=400)
-        area = {"load": "SOUTH", "wind": "NORTH"}[request.query["what"]]
         hours = range(int(request.query["from"]), int(request.query["to"]))
-        return web.Response(text="".join(f"{hour};{area};{100 + hour % 24}\n" for hour in hours))
+        if request.query["what"] == "ferry":
+            return web.Response(
+                text="".join(f"{hour};SOUTH;{hour % 3}\n{hour}.5;SOUTH;{hour % 3 + 1}\n" for hour in hours)
+            )
+        area, scale = {"load": ("SOUTH", 2), "wind": ("NORTH", 1)}[request.query["what"]]
+        return web.Response(text="".join(f"{hour};{area};{scale * (100 + hour % 24)}\n" for hour in hours))
 
     def config(self, lake: Path, **keys: Any) -> dict[str, Any]:
         """An entry for each series."""
@@ -113,7 +126,7 @@ class Island:
                 "output_folder": f"island_{what}",
                 **keys,
             }
-            for what in ("load", "wind")
+            for what in ("load", "wind", "ferry")
         ]
         return {"lake": str(lake), "task_retries": {"count": 0}, "apis": apis}
 
@@ -148,11 +161,11 @@ async def test_a_sixth_operator_is_one_module(tmp_path: Path, island: Island) ->
     island.refusals = 1
     report = await ingest(settings)
     assert report["pipeline_status"] == "success"
-    assert [row["rows"] for row in report["results"]] == [24, 24]
-    assert len(island.requests) == 3
+    assert [row["rows"] for row in report["results"]] == [24, 24, 48]
+    assert len(island.requests) == 4
     filled = await backfill(start, floor(now, DAY), config=settings)
     assert filled["pipeline_status"] == "success"
-    assert filled["statistics"]["chunks"] >= 2 * 4
+    assert filled["statistics"]["chunks"] >= 3 * 4
     lost, *_ = (
         file for file in sorted((tmp_path / "lake" / "island_load").iterdir()) if f"_{start:%Y%m%d}T" in file.name
     )
@@ -165,8 +178,17 @@ async def test_a_sixth_operator_is_one_module(tmp_path: Path, island: Island) ->
     place = {"name": "ISLAND", "targets": ["island_grid.operator/SOUTH/load"], "inputs": ["island_grid.operator/*/*"]}
     spec = {"name": "island", "locations": [place], "seq_len": 24, "horizon": 6, "features": {"power": True}}
     await prepare_training(spec, settings, str(tmp_path / "lake"))
-    manifest = next((tmp_path / "lake" / "features").rglob("manifest.json")).read_text()
-    assert "net_load" in manifest  # SYSTEM_LOCATIONS puts the load of one area and the wind of the other together
+    folder = next((tmp_path / "lake" / "features").rglob("manifest.json")).parent
+    (location,) = json.loads((folder / "manifest.json").read_text())["locations"]
+    formulas = " ".join(column["formula"] for column in location["columns"] if "/net_load" in column["name"])
+    # SYSTEM_LOCATIONS puts the load of one area and the wind of the other together, VARIABLES says which is wind.
+    assert "island_grid.operator/SOUTH/load − island_grid.operator/NORTH/vindkraft" in formulas
+    number, crossings = next((i, c) for i, c in enumerate(location["columns"]) if "/crossings" in c["name"])
+    assert crossings["unit"] == "ferries"
+    arrays = load_file(folder / "sequences.safetensors")
+    values = arrays["values"][0, :, number] * arrays["deviation"][0, number] + arrays["mean"][0, number]
+    observed = arrays["mask"][0, :, number].astype(bool)
+    assert set(values[observed].round(3)) == {0 + 1, 1 + 2, 2 + 3}  # summed, by the hourly rule of VARIABLES
 
 
 async def validate(folder: Path, settings: dict[str, Any]) -> Result:
@@ -182,11 +204,12 @@ async def test_a_sixth_operator_is_validated(tmp_path: Path, island: Island) -> 
     result = await validate(tmp_path, island.config(tmp_path / "lake"))
     assert result.exit_code == 0, result.output
     assert result.stdout.count("answers, 24 rows") == 2
-    assert sorted(query["what"] for query in island.requests) == ["load", "wind"]
+    assert result.stdout.count("answers, 48 rows") == 1
+    assert sorted(query["what"] for query in island.requests) == ["ferry", "load", "wind"]
     result = await validate(tmp_path, island.config(tmp_path / "lake", params={"what": "rain"}))
     assert result.exit_code == 2
     assert "island_load: params.what: is no series; use load or wind" in result.stderr
-    assert len(island.requests) == 2
+    assert len(island.requests) == 3
 
 
 @pytest.mark.usefixtures("operator")
@@ -196,7 +219,7 @@ def test_the_problems_of_a_module_are_reported_before_any_request(tmp_path: Path
         parse(island.config(tmp_path, params={"what": "rain"}))
     with pytest.raises(ConfigurationError, match=r'source: "island_grid.nobody" cannot be imported: .*set PYTHONPATH'):
         parse(island.config(tmp_path, source="island_grid.nobody"))
-    with pytest.raises(ConfigurationError, match='source: "island" is unknown; use one of iso_ne, eia'):
+    with pytest.raises(ConfigurationError, match='source: "island" is unknown; use one of caiso, eia'):
         parse(island.config(tmp_path, source="island"))
 
 
@@ -207,7 +230,7 @@ def test_a_module_without_requests_or_parse_is_no_source() -> None:
         contract.complete(module)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", list_sources())
 def test_every_host_leads_to_its_source(name: str) -> None:
     """Each host belongs to one source, and an unknown host to the generic source."""
     assert [source_of_host(host) for host in source(name).HOSTS] == [name] * len(source(name).HOSTS)

@@ -16,6 +16,7 @@ from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.periods import Period
 from gridtide.sources import iso_ne
 from gridtide.sources.contract import BOM, Page, Request
+from gridtide.sources.iso_ne import VARIABLES
 from gridtide.variables import unit_of
 from tests.support.shared import SHARED, needs_shared
 
@@ -141,9 +142,9 @@ def test_params_are_passed_on() -> None:
 def test_every_product_has_defaults_and_units(product: iso_ne.Product) -> None:
     """The defaults of each product give a valid entry with Basic credentials, and its variables are in the registry."""
     entry = an_entry(f"{product.path}/current")
-    assert entry.auth == BasicAuth(kind="basic")
+    assert entry.auth == BasicAuth(kind="basic", username_env="ISO_NE_USERNAME", password_env="ISO_NE_PASSWORD")
     assert entry.rate_limit is not None
-    assert all(unit_of("iso_ne", variable) for variable in product.fields.values())
+    assert all(unit_of(VARIABLES, variable) for variable in product.fields.values())
 
 
 def test_day_ahead_prices_are_known_on_the_day_before() -> None:

@@ -23,7 +23,8 @@ from gridtide.simulation import (
     list_interval_starts,
 )
 from gridtide.sources import open_meteo, synthetic
-from gridtide.sources.registry import source
+from gridtide.sources.registry import hourly_rule, source
+from gridtide.sources.synthetic import VARIABLES
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 WEEK = Period(datetime(2024, 3, 8, tzinfo=UTC), datetime(2024, 3, 15, tzinfo=UTC))
@@ -53,7 +54,7 @@ def test_without_any_parameter_new_england_is_complete():
     names = set(table["variable"].to_pylist())
     assert {"demand", "interchange", "load", "lmp_real_time_loss", "temperature_2m", "snowfall"} <= names
     for variable, unit in set(zip(table["variable"].to_pylist(), table["unit"].to_pylist(), strict=True)):
-        expected = WEATHER[variable].unit if variable in WEATHER else variables.unit_of("synthetic", variable)
+        expected = WEATHER[variable].unit if variable in WEATHER else variables.unit_of(VARIABLES, variable)
         assert unit == expected, variable
     assert {row for row in table["location"].to_pylist() if ">" not in row} == {"ISNE"}
     assert len(values(table, "demand")) == 7 * 24
@@ -187,6 +188,6 @@ def test_requests_have_no_url_and_cover_the_period():
 )
 def test_names_resolve_through_eia_then_iso_ne_then_weather(variable, unit, rule):
     """Synthetic variables have the units and hourly rules of the source that has their name."""
-    assert variables.hourly_rule("synthetic", variable, unit) == rule
+    assert hourly_rule("synthetic", variable, unit) == rule
     if variable not in WEATHER:
-        assert variables.unit_of("synthetic", variable) == unit
+        assert variables.unit_of(VARIABLES, variable) == unit

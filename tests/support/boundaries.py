@@ -40,6 +40,7 @@ from gridtide.errors import UpstreamError
 from gridtide.http.client import Http, Response
 from gridtide.lake import Lake, store
 from gridtide.periods import Period
+from gridtide.sandbox.upstreams import list_secrets
 from gridtide.sources.contract import Request
 from gridtide.sources.iso_ne import ZONE
 from tasks.collect import CollectionRun, Outcome
@@ -210,7 +211,7 @@ async def history(story: Story, place: str, stamp: datetime, doors: Doors, refus
     errors: list[Exception] = []
     with doors.guarding():
         lake = opened(place)
-        async with Http(sandbox.SECRETS) as http:
+        async with Http(list_secrets()) as http:
             for step, asking in ((backfilled, Guarded(http, doors, refused)), (healed, Guarded(http, doors))):
                 try:
                     errors += await step(story, lake, asking, stamp)

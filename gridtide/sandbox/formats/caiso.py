@@ -32,6 +32,7 @@ from gridtide.simulation import (
     to_times,
 )
 
+PATH_PREFIXES = ("/oasisapi/",)
 RATE_LIMITS = ((1, 5.0),)
 """Requests per number of seconds."""
 

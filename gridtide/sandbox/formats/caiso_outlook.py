@@ -25,6 +25,7 @@ from gridtide.simulation import (
     list_interval_starts,
 )
 
+PATH_PREFIXES = ("/outlook/",)
 RATE_LIMITS = ((1, 0.5),)
 """Numbers of requests and the seconds in which they are allowed."""
 

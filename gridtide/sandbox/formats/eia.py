@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridtide.periods import local_midnight
-from gridtide.sandbox import SECRETS
 from gridtide.sandbox.formats.exchange import Question, WireAnswer, write_json
 from gridtide.simulation import (
     FUELS,
@@ -33,6 +32,8 @@ from gridtide.simulation import (
     find_authority,
 )
 
+PATH_PREFIXES = ("/v2/",)
+SECRETS = {"EIA_API_KEY": "sandbox-eia-key"}
 RATE_LIMITS = ((5, 1.0), (9000, 3600.0))
 """Requests per number of seconds."""
 

@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gridtide.simulation import Grid
+if TYPE_CHECKING:
+    from gridtide.simulation import Grid
 
 
 @dataclass(frozen=True, slots=True)

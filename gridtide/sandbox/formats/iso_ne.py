@@ -18,7 +18,6 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from gridtide.periods import local_day, local_midnight
-from gridtide.sandbox import SECRETS
 from gridtide.sandbox.formats.exchange import Question, WireAnswer, write_html, write_json, write_number
 from gridtide.sandbox.formats.iso_ne_reports import (
     CODE,
@@ -42,6 +41,8 @@ from gridtide.simulation import (
     to_times,
 )
 
+PATH_PREFIXES = ("/api/v1.1/",)
+SECRETS = {"ISO_NE_USERNAME": "sandbox@example.com", "ISO_NE_PASSWORD": "sandbox-password"}
 RATE_LIMITS: tuple[tuple[int, float], ...] = ()
 """No limits are documented."""
 

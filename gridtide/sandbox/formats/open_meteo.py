@@ -18,6 +18,7 @@ import numpy as np
 from gridtide.sandbox.formats.exchange import Question, WireAnswer, write_json
 from gridtide.simulation import HOUR_STEP, WEATHER, Times, Values, Weather, list_interval_starts, to_times
 
+PATH_PREFIXES = ("/v1/",)
 RATE_LIMITS = ((600, 60.0), (5000, 3600.0), (10_000, 86_400.0))
 """Calls per number of seconds."""
 

@@ -9,15 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gridtide.sources.registry import find_quantity
 from gridtide.training.features.columns import ColumnBuilder, Columns, Feature
-from gridtide.training.features.series_table import LOAD_FORECASTS, LOADS, SeriesTable, format_formula
+from gridtide.training.features.series_table import SeriesTable, format_formula, list_of_kind
 from gridtide.training.series.shifting import shift_later, shift_mask_later
+from gridtide.variables import QuantityKind
 
 RAMPS = (1, 3)
 """The hours over which changes are computed."""
 
 
-RENEWABLE_FORECASTS = ("generation_wind_forecast_day_ahead", "generation_solar_forecast_day_ahead")
+VARIABLE_FUELS = ("wind", "solar")
 
 
 RENEWABLE = ("wind", "solar", "hydro", "geo", "wood", "refuse", "landfill_gas", "biomass")
@@ -43,15 +45,16 @@ POWER_SUMS = (
     PowerSum("load", "load", ramps=RAMPS),
     PowerSum("net_load", "load", "variable_generation", ramps=RAMPS),
     PowerSum("balance", "generation", "load_and_interchange"),
-    *chain.from_iterable(
-        (
-            PowerSum(f"{forecast}_error", "load", forecast),
-            PowerSum(f"net_{forecast}", forecast, "renewable_forecast", every_lookback=True),
-        )
-        for forecast in LOAD_FORECASTS
-    ),
 )
-"""The sums of power of a location, in the order of their columns."""
+"""The sums of power of a location, in the order of their columns. Those of its load forecasts follow."""
+
+
+def _forecast_sums(forecast: str) -> tuple[PowerSum, ...]:
+    """Returns the sums with the load forecast of this name: its error, and the forecast of net load."""
+    return (
+        PowerSum(f"{forecast}_error", "load", forecast),
+        PowerSum(f"net_{forecast}", forecast, "renewable_forecast", every_lookback=True),
+    )
 
 
 class Labels(NamedTuple):
@@ -68,34 +71,46 @@ def power_columns(inputs: Columns) -> Columns:
     for (source, location), names in table.groups().items():
         labels = Labels(f"{source}/{location}", f"{source}/{counts[source]}")
         counts[source] += 1
-        parts = _power_parts(names)
+        forecasts = list_of_kind(source, names, "load_forecast")
+        parts = _power_parts(source, names) | {forecast: names[forecast][:1] for forecast in forecasts}
         _add_share(builder, table, parts, labels)
-        for power_sum in POWER_SUMS:
+        for power_sum in (*POWER_SUMS, *chain.from_iterable(map(_forecast_sums, forecasts))):
             _add_sum(builder, table, power_sum, parts, labels)
     return builder.build()
 
 
-def _power_parts(names: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def _power_parts(source: str, names: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     """Returns the series of each part of a location's power; `names` are its series by variable. A missing part is
     empty."""
-    fuels = {variable: series for variable, series in names.items() if _is_fuel(variable)}
-    load_series = next((names[variable][:1] for variable in LOADS if variable in names), ())
-    mix_series = _join(fuels.values()) if len(fuels) > 1 else ()
-    renewable = (series for variable, series in fuels.items() if variable.removeprefix("generation_") in RENEWABLE)
+    generation = _by_fuel(source, names, "generation")
+    forecasts = _by_fuel(source, names, "generation_forecast")
+    load_series = _first_of_kind(source, names, "load")[:1]
+    mix_series = _join(generation.values()) if len(generation) > 1 else ()
+    renewable = (series for fuel, series in generation.items() if fuel in RENEWABLE)
     return {
         "load": load_series,
-        "load_and_interchange": load_series and load_series + names.get("net_interchange", ()),
-        "variable_generation": _join(fuels.get(f"generation_{fuel}", ()) for fuel in ("wind", "solar")),
+        "load_and_interchange": load_series and load_series + _first_of_kind(source, names, "net_interchange"),
+        "variable_generation": _join(generation.get(fuel, ()) for fuel in VARIABLE_FUELS),
         "mix": mix_series,
         "renewable_mix": _join(renewable) if mix_series else (),
-        "generation": names.get("net_generation", mix_series),
-        "renewable_forecast": _join(names.get(variable, ()) for variable in RENEWABLE_FORECASTS),
-        **{forecast: names.get(forecast, ())[:1] for forecast in LOAD_FORECASTS},
+        "generation": _first_of_kind(source, names, "net_generation") or mix_series,
+        "renewable_forecast": _join(forecasts.get(fuel, ()) for fuel in VARIABLE_FUELS),
     }
 
 
-def _is_fuel(variable: str) -> bool:
-    return variable.startswith("generation_") and "_forecast" not in variable
+def _first_of_kind(source: str, names: Mapping[str, tuple[str, ...]], kind: QuantityKind) -> tuple[str, ...]:
+    """Returns the series of the first variable of this `kind`; empty if there is none."""
+    return next((names[variable] for variable in list_of_kind(source, names, kind)), ())
+
+
+def _by_fuel(source: str, names: Mapping[str, tuple[str, ...]], kind: QuantityKind) -> dict[str, tuple[str, ...]]:
+    """Returns the series of generation of this `kind`, by fuel."""
+    fuels: dict[str, tuple[str, ...]] = {}
+    for variable, series in names.items():
+        quantity = find_quantity(source, variable)
+        if quantity is not None and quantity.kind == kind:
+            fuels[quantity.fuel] = (*fuels.get(quantity.fuel, ()), *series)
+    return fuels
 
 
 def _join(series: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

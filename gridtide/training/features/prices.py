@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from gridtide.training.features.columns import ColumnBuilder, Columns, Feature
-from gridtide.training.features.series_table import SeriesTable, format_formula
-
-PRICES = ("lmp_real_time", "lmp_real_time_preliminary", "lmp_five_minute")
+from gridtide.training.features.series_table import SeriesTable, format_formula, list_of_kind
 
 
 def price_columns(inputs: Columns) -> Columns:
@@ -17,16 +15,16 @@ def price_columns(inputs: Columns) -> Columns:
     reference_series: dict[tuple[str, str], str] = {}
     counts: dict[str, int] = defaultdict(int)
     for (source, location), names in sorted(table.places.items()):
-        price_variables = [variable for variable in ("lmp_day_ahead", *PRICES) if variable in names]
-        if not price_variables:
+        day_ahead, real_time = (list_of_kind(source, names, kind) for kind in ("day_ahead_price", "real_time_price"))
+        if not (day_ahead or real_time):
             continue
         key_prefix = f"{source}/{counts[source]}"
         counts[source] += 1
         spreads: list[tuple[str, dict[str, int], list[int]]] = []
-        for variable in price_variables:
+        for variable in (*day_ahead, *real_time):
             series = names[variable]
-            if variable in PRICES and "lmp_day_ahead" in names:
-                difference = {series: 1, names["lmp_day_ahead"]: -1}
+            if variable in real_time and day_ahead:
+                difference = {series: 1, names[day_ahead[0]]: -1}
                 spreads.append((f"{variable}_less_day_ahead", difference, [table.common(difference)]))
             reference = reference_series.setdefault((source, variable), series)
             if reference != series:

@@ -8,16 +8,22 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from gridtide.observations.array_types import Floats, Mask
-from gridtide.sources.registry import system_locations
+from gridtide.sources.registry import find_quantity, system_locations
 from gridtide.training.features.columns import Columns
 from gridtide.training.series.shifting import shift_later, shift_mask_later
-from gridtide.variables import SeriesName
+from gridtide.variables import CUSTOMARY_NAMES, QuantityKind, SeriesName
 
-LOADS = ("demand", "load", "load_five_minute")
-"""The variables for the load of a location; the first that exists is used."""
+POWER_KINDS: tuple[QuantityKind, ...] = ("load", "load_forecast", "generation", "generation_forecast")
+"""The quantities that give a location features of power."""
 
 
-LOAD_FORECASTS = ("demand_forecast_day_ahead", "load_forecast_day_ahead", "load_forecast")
+def list_of_kind(source: str, variables: Iterable[str], kind: QuantityKind) -> list[str]:
+    """Returns the `variables` of `source` that are a quantity of `kind`: those without a customary name first, then in
+    the order of `CUSTOMARY_NAMES`."""
+    ranks = {name: rank for rank, name in enumerate(CUSTOMARY_NAMES)}
+    quantities = {variable: find_quantity(source, variable) for variable in variables}
+    members = [variable for variable, quantity in quantities.items() if quantity and quantity.kind == kind]
+    return sorted(members, key=lambda variable: (ranks.get(variable, -1), variable))
 
 
 class SeriesTable:
@@ -82,11 +88,12 @@ class SeriesTable:
             group = groups.setdefault(owner, {})
             for variable, series in names.items():
                 group[variable] = (*group.get(variable, ()), series)
-        return {owner: group for owner, group in groups.items() if any(map(_of_grid, group))}
+        return {owner: group for owner, group in groups.items() if any(_is_power(owner[0], name) for name in group)}
 
 
-def _of_grid(variable: str) -> bool:
-    return variable in (*LOADS, *LOAD_FORECASTS) or variable.startswith("generation_")
+def _is_power(source: str, variable: str) -> bool:
+    quantity = find_quantity(source, variable)
+    return variable.startswith("generation_") or (quantity is not None and quantity.kind in POWER_KINDS)
 
 
 def format_formula(terms: Mapping[str, int]) -> str:

@@ -25,10 +25,11 @@ from gridtide.observations.times import (
     to_floats,
 )
 from gridtide.periods import Period, microseconds
+from gridtide.sources.registry import hourly_rule
 from gridtide.training.series.hourly import Hourly, Vintages
 from gridtide.training.series.listings import Listing, find_listing, find_midnights, find_unlisted
 from gridtide.training.series.units import NameUnit, UnitJoin, plan_join
-from gridtide.variables import SeriesName, hourly_rule
+from gridtide.variables import SeriesName
 
 OBSERVED = 0.75
 """Shorter intervals must cover at least this share of an hour for it to count as observed."""

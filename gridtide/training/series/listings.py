@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from gridtide.observations.array_types import Integers
 from gridtide.periods import Period, local_days, local_midnight, microseconds
-from gridtide.variables import find_variable
+from gridtide.sources.registry import find_variable
 
 
 class Listing(NamedTuple):
@@ -33,7 +33,7 @@ class Listing(NamedTuple):
 def find_listing(source: str, location: str, variable: str) -> Listing | None:
     """Returns the listing that a series belongs to, or None."""
     registered = find_variable(source, variable)
-    if registered is None or registered.source != source or not registered.listing_zone:
+    if registered is None or not registered.listing_zone:
         return None
     return Listing(source, location, registered.pattern, registered.listing_zone)
 

@@ -16,9 +16,10 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from gridtide.errors import TrainingError
+from gridtide.sources.registry import find_variable
 from gridtide.training.series.hourly import Delay, Hourly
 from gridtide.training.spec import ALL_INPUTS, TrainingSpec
-from gridtide.variables import SeriesName, find_variable, matches_any
+from gridtide.variables import SeriesName, matches_any
 
 KNOWN_AHEAD = -2
 """A series with at most this usual delay is known before its hour begins: a forecast, or a day-ahead product. On days

@@ -4,8 +4,8 @@
     April – …         GW │ ─────────────► │ MW       a unit of the same dimension
     June 3            MWh│                │ missing  a unit of another: these hours are left out, and counted
 
-The unit is that of an earlier set, else that of the registry, else that of the earliest hour. It is independent of the
-order of files, which a compaction changes.
+The unit is that of an earlier set, else the one that the source declares, else that of the earliest hour. It is
+independent of the order of files, which a compaction changes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gridtide.observations.array_types import Integers
-from gridtide.variables import Conversion, SeriesName, find_conversion, find_variable
+from gridtide.sources.registry import find_variable
+from gridtide.variables import Conversion, SeriesName, find_conversion
 
 
 class NameUnit(NamedTuple):

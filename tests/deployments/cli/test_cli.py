@@ -31,6 +31,7 @@ from gridtide.coverage.failed_periods import Failure
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import Period
+from gridtide.sandbox.upstreams import list_secrets
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "api_config.json"
@@ -400,7 +401,7 @@ def test_the_sandbox_says_how_to_use_it_and_ends_with_ctrl_c() -> None:
     )
     with process:
         assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(3 + len(sandbox.SECRETS))]
+        said = [process.stdout.readline() for _ in range(3 + len(list_secrets()))]
         os.killpg(process.pid, signal.SIGINT)
         _, complaints = process.communicate(timeout=30)
     assert "http://127.0.0.1:" in said[0]

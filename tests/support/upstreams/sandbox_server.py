@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from aiohttp.test_utils import TestClient, TestServer
 
-from gridtide.sandbox import SECRETS
 from gridtide.sandbox.server import Sandbox
+from gridtide.sandbox.upstreams import list_secrets
 
 NOW = datetime(2026, 6, 10, 18, 30, tzinfo=UTC)
 """A Wednesday, 14:30 in New York and 11:30 in Los Angeles."""
@@ -20,12 +20,12 @@ UNLIMITED = 1e6
 """A speed at which no quota is felt."""
 
 
-KEY = {"X-Api-Key": SECRETS["EIA_API_KEY"]}
+KEY = {"X-Api-Key": list_secrets()["EIA_API_KEY"]}
 
 
 BASIC = {
     "Authorization": "Basic "
-    + base64.b64encode(f"{SECRETS['ISO_NE_USERNAME']}:{SECRETS['ISO_NE_PASSWORD']}".encode()).decode(),
+    + base64.b64encode(f"{list_secrets()['ISO_NE_USERNAME']}:{list_secrets()['ISO_NE_PASSWORD']}".encode()).decode(),
     "Accept": "application/json",
 }
 
