@@ -10,7 +10,9 @@ A response is made between the moments at which its request was sent and it was 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 from gridtide.errors import ClockError
 from gridtide.periods import describe_duration
@@ -33,6 +35,18 @@ def measure_offset(moment: datetime, sent_at: datetime, received_at: datetime) -
     if moment < sent_at:
         return sent_at - moment
     return min(received_at - moment, timedelta())
+
+
+def read_date(headers: Mapping[str, str]) -> datetime | None:
+    """Returns the time at which the server made the response with these headers, later by its `Age` if it comes from a
+    cache; UTC. Returns None if there is no `Date`, or it cannot be read.
+    """
+    try:
+        moment = parsedate_to_datetime(headers["Date"])
+        age = timedelta(seconds=int(headers.get("Age", "0")))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC) + age
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None
 
 
 def describe_offset(offset: timedelta) -> str:

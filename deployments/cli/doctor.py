@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any, Literal
@@ -24,10 +23,13 @@ from rich.table import Table
 from deployments.cli.console import FAILED, MISUSED, REFUSED, counted, text_table
 from deployments.cli.status import read_status
 from gridtide import __version__
+from gridtide.clock import measure_offset, read_date
 from gridtide.config.loading import load
 from gridtide.entries.entry import Config, Entry
 from gridtide.entries.lake_address import BLOCKS
-from gridtide.errors import ConfigurationError, CredentialsError, GridtideError
+from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, StorageError
+from gridtide.lake import Lake
+from gridtide.lake.store_errors import is_refusal
 from tasks.lake import open_lake
 from tasks.prefect_home import check_prefect_home
 from tasks.secrets import credential_names, read_credentials
@@ -72,7 +74,7 @@ async def examine(config: Path, lake: str | None, now: Callable[[], datetime]) -
         *findings,
         *await _check_credentials(loaded.apis),
         *await _findings("lake", _check_lake(loaded, address, now())),
-        *await _check_clock(loaded.apis, now),
+        *await _check_clock(loaded.apis, await _find_store_clock(address, now), now),
         *await _check_server(),
     ]
 
@@ -190,40 +192,64 @@ async def _check_lake(config: Config, address: str, now: datetime) -> list[Check
     return [*findings, *await _findings("lake", _check_writable(lake))]
 
 
-async def _check_writable(lake: Any) -> list[CheckResult]:
-    await lake.store.probe()
+async def _check_writable(lake: Lake) -> list[CheckResult]:
+    """Whether files can be written to the lake, which can be read."""
+    try:
+        await lake.store.probe()
+    except StorageError as error:
+        if not is_refusal(error):
+            raise
+        message = f"{lake.uri} can be read, but not written: {error.happened}"
+        fix = f"Training sets: gridtide prepare --out FOLDER. To collect data: {error.fix[0].lower()}{error.fix[1:]}"
+        return [CheckResult("lake", "warning", message, fix)]
     return []
 
 
-async def _check_clock(entries: Sequence[Entry], now: Callable[[], datetime]) -> list[CheckResult]:
-    """Compare the clock of this machine with the `Date` header of the upstreams' answers, which may be errors."""
+async def _find_store_clock(address: str, now: Callable[[], datetime]) -> Mapping[str, timedelta]:
+    """How far this clock is ahead of that of the lake's store, by its host; empty if the store does not tell."""
+    try:
+        lake = None if address.startswith(BLOCKS) else await open_lake(address, make=False)
+    except GridtideError:  # reported by the check of the lake
+        return {}
+    measured = await lake.store.measure_clock(now) if lake else None
+    return dict([measured]) if measured else {}
+
+
+async def _check_clock(
+    entries: Sequence[Entry], store_clock: Mapping[str, timedelta], now: Callable[[], datetime]
+) -> list[CheckResult]:
+    """Compare the clock of this machine with `store_clock`, and with the `Date` header of the upstreams' answers, which
+    may be errors."""
     parts = [urlsplit(entry.url) for entry in entries if entry.url]
     hosts = list(dict.fromkeys(f"{part.scheme}://{part.netloc}/" for part in parts))[:CLOCK_HOSTS]
-    if not hosts:
+    if not hosts and not store_clock:
         return [CheckResult("clock", "ok", "no upstream to compare with")]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CLOCK_TIMEOUT), trust_env=True) as session:
         offsets = await asyncio.gather(*(_clock_offset(session, host, now) for host in hosts))
-    measured = [offset for offset in offsets if offset is not None]
+    measured = [*store_clock.values(), *(offset for offset in offsets if offset is not None)]
     if not measured:
-        message = f"could not be compared: no answer from {', '.join(hosts)}"
+        message = f"could not be compared: no answer with a Date from {', '.join(hosts)}"
         return [
             CheckResult("clock", "warning", message, "Check the network connection, then gridtide validate --probe")
         ]
-    offset = min(measured, key=abs)  # one upstream with a wrong clock proves nothing
+    offset = min(measured, key=abs)  # one host with a wrong clock proves nothing
+    compared = " and ".join([*store_clock, *["the upstreams"] * (len(measured) > len(store_clock))])
     if abs(offset) <= CLOCK_WARNING:
-        return [CheckResult("clock", "ok", f"{abs(offset).total_seconds():.0f} s from the clocks of the upstreams")]
+        return [CheckResult("clock", "ok", f"{abs(offset).total_seconds():.0f} s from the clocks of {compared}")]
     direction = "ahead of" if offset > timedelta(0) else "behind"
-    message = f"this clock is {abs(offset)} {direction} those of the upstreams"
+    message = f"this clock is {abs(offset)} {direction} those of {compared}"
     return [CheckResult("clock", "problem", message, "Set it, and keep it right with NTP: timedatectl set-ntp true")]
 
 
 async def _clock_offset(session: aiohttp.ClientSession, host: str, now: Callable[[], datetime]) -> timedelta | None:
     """How far this clock is ahead of that of `host`; None where it does not answer, or without a `Date`."""
+    sent_at = now()
     try:
         async with session.head(host, allow_redirects=False) as answer:
-            return now() - parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
-    except (aiohttp.ClientError, TimeoutError, KeyError, ValueError):
+            moment = read_date(answer.headers)
+    except (aiohttp.ClientError, TimeoutError):
         return None
+    return measure_offset(moment, sent_at, now()) if moment else None
 
 
 async def _check_server() -> list[CheckResult]:

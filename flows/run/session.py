@@ -97,6 +97,8 @@ async def open_collection_run(
         http = Http(list_secrets() if sandbox else await read_credentials(entries), limiter)
         await stack.enter_async_context(http)
         opened_lake = await open_lake(lake or loaded.lake)
+        if store_clock := await opened_lake.store.measure_clock(lambda: datetime.now(UTC)):
+            http.add_clock(*store_clock)
         yield CollectionRun(opened_lake, http, _find_start(), loaded.task_retries, refresh, resume), entries
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from urllib.request import getproxies
 
@@ -99,6 +99,10 @@ class Http:
             await session.close()
         if self._connector is not None:
             await self._connector.close()
+
+    def add_clock(self, host: str, offset: timedelta) -> None:
+        """Adds another clock, such as the store's, to those of the upstreams; this clock is ahead of it by `offset`."""
+        self._clocks.add(host, offset)
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
         """Returns what `read` makes of the response to `request`; at most `concurrency` requests of an entry run at a

@@ -1,21 +1,20 @@
-"""Compares this machine's clock with the `Date` headers of a run's responses."""
+"""Compares this machine's clock with the `Date` headers of a run's responses, and with the clock of its store."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 
-from gridtide.clock import CLOCK_TOLERANCE, SET_CLOCK, describe_offset, measure_offset
+from gridtide.clock import CLOCK_TOLERANCE, SET_CLOCK, describe_offset, measure_offset, read_date
 from gridtide.errors import ClockError
 
 logger = logging.getLogger("gridtide.http")
 
 
 class UpstreamClocks:
-    """The clocks of the hosts that answered in this run.
+    """The clocks of the upstreams and of the store that answered in this run.
 
     If the clock of any other machine agrees, this one is right: a host that differs has a wrong clock itself, and a
     warning names it. While no clock agrees, a host that differs stops the run.
@@ -29,9 +28,11 @@ class UpstreamClocks:
     def compare(self, host: str, headers: Mapping[str, str], sent_at: datetime, received_at: datetime) -> None:
         """Compares this clock with the `Date` of a response from `host`; a response without a `Date` is ignored."""
         moment = read_date(headers)
-        if moment is None:
-            return
-        offset = measure_offset(moment, sent_at, received_at)
+        if moment is not None:
+            self.add(host, measure_offset(moment, sent_at, received_at))
+
+    def add(self, host: str, offset: timedelta) -> None:
+        """Adds the clock of `host`, which this clock is ahead of by `offset`."""
         if abs(offset) > CLOCK_TOLERANCE:
             self._differing[host] = offset
         elif not is_this_machine(host):
@@ -43,7 +44,7 @@ class UpstreamClocks:
         for host, offset in self._differing.items():
             if not self._agreeing:
                 happened = f"the clock of this machine is {describe_offset(offset)} that of {host}; nothing is stored"
-                fix = f'{SET_CLOCK}. If the clock of {host} is wrong, set "compare_clock": false in its entries'
+                fix = f'{SET_CLOCK}. If that of {host} is wrong, "compare_clock": false in its entries ignores it'
                 raise ClockError(subject, happened, fix)
             if host not in self._reported:
                 self._reported.add(host)
@@ -52,20 +53,6 @@ class UpstreamClocks:
                     "the clock of %s is wrong: this clock is %s it, and agrees with %s",
                     *(host, describe_offset(offset), agreeing),
                 )
-
-
-def read_date(headers: Mapping[str, str]) -> datetime | None:
-    """Returns the time at which the upstream made the response with these headers, later by its `Age` if it comes from
-    a cache; UTC.
-
-    Returns None if there is no `Date`, or it cannot be read.
-    """
-    try:
-        moment = parsedate_to_datetime(headers["Date"])
-        age = timedelta(seconds=int(headers.get("Age", "0")))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC) + age
-    except (KeyError, ValueError, TypeError, OverflowError):
-        return None
 
 
 def is_this_machine(host: str) -> bool:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from obstore.store import LocalStore, MemoryStore, S3Store, from_url
 
+from gridtide.clock import read_date
 from gridtide.errors import CredentialsError, StorageError
 from gridtide.lake.listings import list_bucket
 from gridtide.lake.store import ByteStore
@@ -31,6 +33,9 @@ RETRIES: RetryConfig = {
 """For failures that pass within seconds; the task's own retries cover longer outages."""
 
 TIMEOUTS: ClientConfig = {"connect_timeout": "5s", "timeout": "120s"}
+
+BOTO_LIMITS: Mapping[str, Any] = {"connect_timeout": 5, "retries": {"total_max_attempts": 3}}
+"""The same for boto3, which reads the clock of a bucket, and lists names that obstore refuses."""
 
 CREDENTIALS_LAST = timedelta(minutes=10)
 """How long credentials from the session are used; the session renews those that expire sooner."""
@@ -68,6 +73,7 @@ def _connect_s3(uri: str, session: boto3.Session | None, endpoint_url: str | Non
     """Connects to S3 with bucket, region and endpoint as boto3 resolves them: environment, profile, then AWS's
     defaults."""
     import boto3
+    from botocore.config import Config
     from botocore.exceptions import BotoCoreError
     from obstore.auth.boto3 import Boto3CredentialProvider
 
@@ -75,7 +81,7 @@ def _connect_s3(uri: str, session: boto3.Session | None, endpoint_url: str | Non
     prefix = parts.path.strip("/")
     try:
         session = session or boto3.Session(region_name=os.environ.get("AWS_REGION"))
-        client = session.client("s3", endpoint_url=endpoint_url)
+        client = session.client("s3", endpoint_url=endpoint_url, config=Config(**BOTO_LIMITS))
         client_meta = client.meta
         if session.get_credentials() is None:
             raise CredentialsError(uri, "there are no AWS credentials", "Set AWS_PROFILE, or name a block")
@@ -92,4 +98,21 @@ def _connect_s3(uri: str, session: boto3.Session | None, endpoint_url: str | Non
         retry_config=RETRIES,
         credential_provider=credentials,
     )
-    return ByteStore(store, uri, partial(list_bucket, client, parts.netloc, prefix))
+    list_folder = partial(list_bucket, client, parts.netloc, prefix)
+    return ByteStore(store, uri, list_folder, partial(read_bucket_clock, client, parts.netloc, prefix))
+
+
+def read_bucket_clock(client: Any, bucket: str, prefix: str) -> tuple[str, datetime | None]:
+    """Returns the host of the boto3 `client`, and the `Date` of its answer to a listing of one key, even of an error;
+    None without an answer."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    try:
+        response = client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    except ClientError as error:
+        response = error.response
+    except (BotoCoreError, OSError):  # the run reports it at its first write
+        return host, None
+    headers = response["ResponseMetadata"]["HTTPHeaders"]
+    return host, read_date({name.title(): value for name, value in headers.items()})

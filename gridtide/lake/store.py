@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, GenericError, InvalidPathError
 from obstore.store import LocalStore
 
+from gridtide.clock import measure_offset
 from gridtide.errors import StorageError
 from gridtide.lake.listings import FolderContent, ListFolder, Object, list_local_folder, list_store
 from gridtide.lake.store_errors import translate_errors
@@ -34,17 +36,34 @@ NAMED = 5
 
 class ByteStore:
     """The files in one folder, bucket or prefix, as bytes; `client` is the obstore client. `list_folder` lists folders
-    with names that obstore refuses (by default as a local folder, or not at all).
+    with names that obstore refuses (by default as a local folder, or not at all). `read_clock` returns the host of the
+    store and the `Date` of an answer of it.
 
     Paths are relative to `uri`, with `/` between their parts. Every method raises `StorageError` with the reason if the
     store cannot be read or written.
     """
 
-    def __init__(self, client: ObjectStore, uri: str, list_folder: ListFolder | None = None) -> None:
+    def __init__(
+        self,
+        client: ObjectStore,
+        uri: str,
+        list_folder: ListFolder | None = None,
+        read_clock: Callable[[], tuple[str, datetime | None]] | None = None,
+    ) -> None:
         self.client = client
         self.uri = uri
         self.is_local = isinstance(client, LocalStore)
         self._list_folder = partial(list_local_folder, uri) if self.is_local else list_folder
+        self._read_clock = read_clock
+
+    async def measure_clock(self, now: Callable[[], datetime]) -> tuple[str, timedelta] | None:
+        """Returns the host of the store, and how far `now`, this machine's clock, is ahead of it; None for a local
+        folder, and if the store does not tell its time."""
+        if self._read_clock is None:
+            return None
+        sent_at = now()
+        host, moment = await run_blocking(self._read_clock)
+        return (host, measure_offset(moment, sent_at, now())) if moment else None
 
     async def create(self, path: str, body: Any, subject: str) -> bool:
         """Stores `body` at `path`, whole or not at all. Returns False if a file exists there; it is kept.

@@ -70,6 +70,11 @@ def translate_errors(subject: str, happened: str) -> Iterator[None]:
         raise StorageError(subject, f"{happened}: {_describe_cause(error)}", _find_fix(error)) from None
 
 
+def is_refusal(error: StorageError) -> bool:
+    """Whether the store refused the request because this user or these credentials may not make it."""
+    return error.fix in (_UNWRITABLE, _REFUSED)
+
+
 def _error_text(error: Exception) -> str:
     """Returns the text of the store's error; an error of the operating system is put in the form that the store
     uses."""

@@ -7,11 +7,12 @@ from email.utils import format_datetime
 import pytest
 from aiohttp import web
 
+from gridtide.clock import read_date
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.errors import ClockError
 from gridtide.http.client import Http, Response
-from gridtide.http.clocks import UpstreamClocks, is_this_machine, read_date
+from gridtide.http.clocks import UpstreamClocks, is_this_machine
 from gridtide.periods import EPOCH, HOUR
 from gridtide.sources.contract import Request
 from tests.support.upstreams.http_servers import serving

@@ -15,6 +15,11 @@ from tests.support.upstreams import upstream
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
+EMPTY_BUCKET = (
+    '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name><Prefix></Prefix>'
+    "<KeyCount>0</KeyCount><MaxKeys>1</MaxKeys><IsTruncated>false</IsTruncated></ListBucketResult>"
+)
+
 
 async def test_a_quota_is_not_waited_for_beyond_the_deadline(tmp_path: Path) -> None:
     """If the requested wait is longer than the deadline, the entry fails at once and is not requested again."""
@@ -91,3 +96,29 @@ async def test_a_run_with_a_wrong_clock_stores_nothing(tmp_path: Path) -> None:
             (row,) = caught.value.report["results"]
             assert "the clock of this machine is 20 days ahead of that of 127.0.0.1" in str(row)
     assert [path for path in (tmp_path / "lake").rglob("*") if path.is_file()] == []
+
+
+async def test_the_clock_of_the_store_counts_as_those_of_upstreams(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an upstream without `Date` answers is not stored while the store shows that this clock is wrong."""
+    store_methods = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/grid":
+            return web.json_response(upstream.ROWS, headers={"Date": "soon"})
+        store_methods.append(request.method)
+        moment = format_datetime(datetime.now(UTC) - timedelta(hours=3), usegmt=True)
+        return web.Response(text=EMPTY_BUCKET, content_type="application/xml", headers={"Date": moment})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", str(server.make_url("/")))
+        api = {"name": "grid", "url": str(server.make_url("/grid")), "output_folder": "grid", "retries": 1}
+        layout = {"time": "time", "value": "mw", "interval": "PT1H"}
+        with pytest.raises(RunError) as caught:
+            await ingest(config={"lake": f"s3://{bucket}/lake", "task_retries": {"count": 0}, "apis": [api | layout]})
+    (row,) = caught.value.report["results"]
+    assert "the clock of this machine is 3 h ahead of that of 127.0.0.1" in row["error"]
+    assert set(store_methods) <= {"GET", "HEAD"}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentUpdate
 
@@ -16,7 +19,9 @@ from deployments.cli.doctor import CheckResult, as_dicts, examine, exit_code_of
 from deployments.registry.deploy import POOL, register_deployments
 from gridtide import sandbox
 from gridtide.config.loading import parse
+from gridtide.periods import HOUR
 from tests.support.processes.served import synthetic
+from tests.support.upstreams.http_servers import serving
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -32,13 +37,13 @@ def upstream_entry(url: str, **auth: Any) -> dict[str, Any]:
 
 
 async def findings_of(
-    folder: Path, *apis: dict[str, Any], now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    folder: Path, *apis: dict[str, Any], now: Callable[[], datetime] = lambda: datetime.now(UTC), lake: str = ""
 ) -> dict[str, list[CheckResult]]:
-    """The findings by check, for a configuration and a lake in `folder`."""
+    """The findings by check, for a configuration and a lake, both in `folder` unless `lake` is an address."""
     config = folder / "api_config.json"
     config.write_text(json.dumps({"schedules": SCHEDULES, "apis": [GRID, *apis]}))
     findings: dict[str, list[CheckResult]] = {}
-    for finding in await examine(config, str(folder / "lake"), now):
+    for finding in await examine(config, lake or str(folder / "lake"), now):
         findings.setdefault(finding.check, []).append(finding)
     return findings
 
@@ -74,6 +79,45 @@ async def test_an_upstream_that_is_away_proves_nothing_about_the_clock(tmp_path:
     """If no upstream answers, the check of the clock is a warning."""
     (clock,) = (await findings_of(tmp_path, upstream_entry(f"http://127.0.0.1:{unused_tcp_port}")))["clock"]
     assert clock.level == "warning"
+
+
+@pytest.fixture
+async def readers_url(bucket: str, s3_url: str) -> AsyncIterator[str]:
+    """The endpoint of the bucket for readers: it refuses every write, and its clock is an hour behind."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method not in ("GET", "HEAD"):
+            return web.Response(status=403, text="<Error><Code>AccessDenied</Code><Message>No.</Message></Error>")
+        async with aiohttp.request(request.method, f"{s3_url}{request.path_qs}") as passed_on:
+            moment = format_datetime(datetime.now(UTC) - HOUR, usegmt=True)
+            body, kind = await passed_on.read(), passed_on.content_type
+            return web.Response(status=passed_on.status, body=body, content_type=kind, headers={"Date": moment})
+
+    async with serving(answer) as url:
+        yield url
+
+
+async def test_a_lake_that_may_only_be_read_is_no_problem(
+    tmp_path: Path, bucket: str, readers_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader can work, and is told what does not work without the right to write."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", readers_url)
+    findings = await findings_of(tmp_path, lake=f"s3://{bucket}/lake")
+    address, writing = findings["lake"]
+    assert (address.level, writing.level) == ("ok", "warning")
+    assert "can be read, but not written" in writing.message
+    assert "gridtide prepare --out FOLDER" in writing.fix
+
+
+async def test_the_clock_of_the_store_is_compared(
+    tmp_path: Path, bucket: str, readers_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an upstream that tells the time, the lake's store shows that this clock is wrong."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", readers_url)
+    (clock,) = (await findings_of(tmp_path, lake=f"s3://{bucket}/lake"))["clock"]
+    assert clock.level == "problem"
+    assert "this clock is 1:00:0" in clock.message
+    assert "ahead of those of 127.0.0.1" in clock.message
 
 
 async def test_a_missing_credential_names_variable_and_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
