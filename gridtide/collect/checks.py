@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from gridtide.collect.holes import Hole, count_skipped, parts_of_rows
+from gridtide.collect.row_marks import RowMarks
 from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, GridtideError, IncompleteError
 from gridtide.periods import Period, missing, union
@@ -81,7 +82,7 @@ class PageChecks:
         self.entry, self.period = entry, period
         self.draft = self._new_draft(period)
         self.drafts: list[Draft] = []
-        self.marks: list[np.ndarray] = []
+        self.marks = RowMarks(entry.name)
         self.slices: list[Slice] = []
         self.failed_roots: set[int] = set()
         self.holes: list[Hole] = []
@@ -99,6 +100,7 @@ class PageChecks:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.marks.close()
         for draft in (self.draft, *self.drafts):
             draft.__exit__(*exc)
 
@@ -120,7 +122,7 @@ class PageChecks:
         from gridtide.observations import expectations
 
         rows = parsed.page.observations
-        self.marks.append(parsed.marks)
+        self.marks.add(parsed.marks)
         self.slices.append(Slice(root, request, rows.num_rows))
         self.repeated += parsed.repeated
         self.repeat_example = self.repeat_example or parsed.repeat_example

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -107,14 +107,14 @@ SORTED_AT_ONCE = 4_000_000
 """Fingerprints that are sorted at a time, to bound memory: of many, those that begin with the same bits."""
 
 
-def has_repeats(marks: Sequence[np.ndarray], at_once: int = SORTED_AT_ONCE) -> bool:
+def has_repeats(marks: Iterable[np.ndarray], at_once: int = SORTED_AT_ONCE) -> bool:
     """Whether any fingerprint occurs twice in all of `marks`, each of shape (rows,), together; about `at_once` of them
-    are sorted at a time."""
+    are sorted at a time, so `marks` must be iterable several times."""
     bits = max(sum(map(len, marks)) // at_once, 1).bit_length() - 1
     return any(_has_equal(marks, share, bits) for share in range(1 << bits))
 
 
-def _has_equal(marks: Sequence[np.ndarray], share: int, bits: int) -> bool:
+def _has_equal(marks: Iterable[np.ndarray], share: int, bits: int) -> bool:
     """Whether any fingerprint whose first `bits` are the number `share` occurs twice."""
     shift = np.uint64(64 - bits)
     chosen = [part[part >> shift == share] for part in marks] if bits else marks
