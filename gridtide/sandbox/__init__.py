@@ -23,6 +23,7 @@ import msgspec
 from gridtide.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from gridtide.entries.auth import Auth
     from gridtide.entries.entry import Config, Entry
 
 SPEED = 100
@@ -45,24 +46,44 @@ def redirect(config: Config, url: str) -> Config:
 
 def _redirect_entry(entry: Entry, url: str) -> Entry:
     # Imported here, because the server itself does not need the models of the configuration.
-    from gridtide.entries.auth import Auth
     from gridtide.entries.field_types import Rate
-    from gridtide.entries.structs import read_value
-    from gridtide.sources.registry import source
 
     if not entry.url:
         return entry
-    defaults = source(entry.source).defaults(entry.url, entry.params)
-    sandbox = urlsplit(url)
-    changes: dict[str, Any] = {
-        "url": urlsplit(entry.url)._replace(scheme=sandbox.scheme, netloc=sandbox.netloc).geturl(),
-        "auth": read_value(Auth, defaults.get("auth", {"kind": "none"}), "auth", []),
-    }
+    changes: dict[str, Any] = {"url": _move_url(entry.url, url), "auth": _redirect_auth(entry, url)}
     if entry.rate_limit is not None:
         rates = [Rate.parse(text) for text in entry.rate_limit.rates]
         faster_rates = tuple(f"{rate.count}/{rate.seconds / SPEED:g}second" for rate in rates)
         changes["rate_limit"] = msgspec.structs.replace(entry.rate_limit, rates=faster_rates)
     return msgspec.structs.replace(entry, **changes)
+
+
+def _redirect_auth(entry: Entry, url: str) -> Auth | tuple[Auth, ...]:
+    """Returns the credentials of `entry` if the sandbox has values for all of their names, or else those that its
+    source takes by default, so that no real secret is sent to the sandbox. Logins are those of the sandbox."""
+    from gridtide.entries.auth import Auth, OAuth, secret_names
+    from gridtide.entries.structs import read_value
+    from gridtide.sandbox.upstreams import list_secrets
+    from gridtide.sources.registry import source
+
+    secrets = list_secrets()
+    if all(name in secrets for auth in entry.auths for name in secret_names(auth)):
+        auths = entry.auths
+    else:
+        written = source(entry.source).defaults(entry.url, entry.params).get("auth", {"kind": "none"})
+        parts = written if isinstance(written, list | tuple) else [written]
+        auths = tuple(read_value(Auth, part, "auth", []) for part in parts)
+    moved = [
+        msgspec.structs.replace(auth, url=_move_url(auth.url, url)) if isinstance(auth, OAuth) else auth
+        for auth in auths
+    ]
+    return moved[0] if len(moved) == 1 else tuple(moved)
+
+
+def _move_url(address: str, url: str) -> str:
+    """Returns `address` with the host of `url`."""
+    sandbox = urlsplit(url)
+    return urlsplit(address)._replace(scheme=sandbox.scheme, netloc=sandbox.netloc).geturl()
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The imitated upstreams: the modules of `formats/` that answer requests.
+"""The imitated upstreams: the modules of `formats/` and of its folder `operators/` that answer requests.
 
 A module there is an imitated upstream if it defines `answer_request`; see `ImitatedUpstream` for the rest.
 """
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from gridtide.sandbox import formats
+from gridtide.sandbox.formats import operators
 from gridtide.sandbox.formats.exchange import Question, WireAnswer, write_html
 from gridtide.sources.contract import with_defaults
 
@@ -45,8 +46,11 @@ class ImitatedUpstream(Protocol):
 @functools.cache
 def load_upstreams() -> Mapping[str, ImitatedUpstream]:
     """Imports the imitated upstreams, and returns them by the names of their modules."""
-    names = [module.name for module in pkgutil.iter_modules(formats.__path__)]
-    modules = {name: importlib.import_module(f"{formats.__name__}.{name}") for name in names}
+    modules = {
+        module.name: importlib.import_module(f"{package.__name__}.{module.name}")
+        for package in (formats, operators)
+        for module in pkgutil.iter_modules(package.__path__)
+    }
     return {
         name: with_defaults(module, ImitatedUpstream)  # type: ignore[type-abstract]  # each method has a body
         for name, module in modules.items()

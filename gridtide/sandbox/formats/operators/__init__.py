@@ -1,0 +1,1 @@
+"""The formats of the other grid operators, one file per operator."""
