@@ -1,4 +1,4 @@
-"""Prepares a training set of three regions from a Parquet file of EIA's hourly rows.
+"""Prepares a training set of the regions in a Parquet file of EIA's hourly rows.
 
 The columns of the file are `timestamp` (the end of the hour, UTC), `region`, `data_type` (demand, generation),
 `fuel_type` and `value` (MWh).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +24,17 @@ from gridtide.periods import Period
 from gridtide.sources.eia import FUELS_BY_CODE
 from gridtide.training import preparation
 
-ZONES = {"ISNE": "America/New_York", "PACW": "America/Los_Angeles", "ERCO": "America/Chicago"}
+REGIONS_BY_ZONE = {
+    "America/New_York": "ISNE NYIS PJM MISO DUK CPLE CPLW SCEG SC SEPA YAD FPL FPC TEC TAL JEA GVL FMPP HST NSB SEC "
+    "LGEE OVEC",
+    "America/Chicago": "ERCO SWPP SPA SOCO TVA AECI AEC EEI GLHB",
+    "America/Denver": "PSCO WACM WAUW NWMT GWA WWA EPE PNM PACE IPCO",
+    "America/Phoenix": "AZPS SRP TEPC WALC DEAA HGMA GRIF",
+    "America/Los_Angeles": "CISO BANC LDWP TIDC IID NEVP BPAT AVA AVRN CHPD DOPD GCPD GRID PACW PGE PSEI SCL TPWR",
+}
+"""The balancing authorities by the time zone in which most of their load is."""
+
+ZONES = {region: zone for zone, regions in REGIONS_BY_ZONE.items() for region in regions.split()}
 
 API = {
     "name": "eia_rows",
@@ -32,15 +43,17 @@ API = {
     "available": {"lag": "PT5H"},
 }
 
-SPEC = {
-    "name": "regions",
-    "locations": [
-        {"name": name, "timezone": zone, "targets": [f"eia/{name}/demand"], "inputs": [f"eia/{name}/*"]}
-        for name, zone in ZONES.items()
-    ],
-    "seq_len": 168,
-    "pictures": False,
-}
+
+def build_spec(regions: list[str]) -> dict[str, Any]:
+    """The spec of a set that predicts the demand of each of `regions`; stops at a region whose time zone is not
+    listed."""
+    if unlisted := sorted(set(regions) - ZONES.keys()):
+        raise SystemExit(f"the time zone of {', '.join(unlisted)} is not listed; add it to REGIONS_BY_ZONE")
+    locations = [
+        {"name": name, "timezone": ZONES[name], "targets": [f"eia/{name}/demand"], "inputs": [f"eia/{name}/*"]}
+        for name in regions
+    ]
+    return {"name": "regions", "locations": locations, "seq_len": 168, "pictures": False}
 
 
 def prepare_rows(path: Path, lake: str) -> str:
@@ -57,7 +70,8 @@ async def _store_and_prepare(rows: pa.Table, config: Config) -> str:
     with Draft("parquet", Provenance(entry.name, period, entry.fingerprint)) as draft:
         draft.append(table)
         await lake.put_draft(draft, entry.output_folder, entry.file_prefix, datetime.now(UTC))
-    report = await preparation.prepare(SPEC, config, lake)
+    regions = pc.unique(rows["region"]).to_pylist()
+    report = await preparation.prepare(build_spec(regions), config, lake)
     return str(report["path"])
 
 

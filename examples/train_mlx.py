@@ -4,7 +4,7 @@
     python examples/train_mlx.py --rows eia_hourly.parquet
 
 The set must predict the next 24 hours of one series, and have this series as an input. The second form prepares a set
-of three regions from a file of EIA's hourly rows, see `eia_rows.py`.
+of the regions in a file of EIA's hourly rows, see `eia_rows.py`.
 """
 
 from __future__ import annotations

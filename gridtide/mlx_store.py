@@ -178,7 +178,7 @@ def open_store(path: str | Path, shard: Shard | None = None) -> Store:
             loaded: Any = mx.load(str(file))
             blocks = {
                 name: Blocks.of(_deal_rows(loaded[tensor], length - window_length, shard), run_length)
-                for name, tensor in (CONTEXT_TENSORS | (LABEL_TENSORS if shard.ranks > 1 else {})).items()
+                for name, tensor in (CONTEXT_TENSORS | LABEL_TENSORS).items()
             }
             mx.async_eval([views.pieces for views in blocks.values()])  # type: ignore[no-untyped-call]  # it has no types
     return Store(manifest, mapped, shard, blocks, mx.array(shard.positions(length)))
@@ -261,12 +261,13 @@ def iterate_batches(
 
     `x` (B, L, F) float32 and `mask` (B, L, F) bool: the context, and where it was observed; `y` (B, H, K) float32 and
     `y_mask` (B, H, K): the targets; `position_ids` (B, L) int32: 0 … L − 1; `start` (B,) int32: the step of the
-    window's first row, −1 for a filler in the last batch (its masks are False); `location_id` (B,) int32.
+    window's first row, −1 for a filler in the last batch (its masks are False); `location_id` (B,) int32; `labels` and
+    `label_mask` (B, L, K): the targets one step after each position.
 
-    A rank of a ring gets its shard of the context: L is then the number of steps that the rank holds, `position_ids`
-    are their positions in the whole window (which begins earlier if its length was rounded up, with real history, or
-    masked rows where there is none), and `labels`, `label_mask` (B, L, K) are the targets one step after each position.
-    `y` and everything about the window as a whole is the same on all ranks.
+    A rank of a ring gets its shard of the context: L is then the number of steps that the rank holds, and
+    `position_ids` are their positions in the whole window (which begins earlier if its length was rounded up, with real
+    history, or masked rows where there is none). `y` and everything about the window as a whole is the same on all
+    ranks.
 
     `shuffle` (by default only for train) orders by `seed` and `epoch`, and leaves out the incomplete batch at the end;
     in order, all windows are included. With `prefetch`, the next batch is gathered while one is in use, starting when
@@ -423,10 +424,7 @@ def _gather_batches(store: Store, windows: npt.NDArray[np.int64], chosen: Intege
         context = {"x": mx.split(_gather_rank_blocks(store, "x", rows), len(chosen))}
     with mx.stream(REMAINDER):
         context["mask"] = mx.split(_gather_rank_blocks(store, "mask", rows), len(chosen))
-        if store.shard.ranks > 1:
-            context |= {
-                name: mx.split(_gather_rank_blocks(store, name, rows + 1), len(chosen)) for name in LABEL_TENSORS
-            }
+        context |= {name: mx.split(_gather_rank_blocks(store, name, rows + 1), len(chosen)) for name in LABEL_TENSORS}
     return [
         _build_batch(
             store, {name: parts[number] for name, parts in context.items()}, location[number], start[number], real

@@ -223,7 +223,16 @@ def test_a_process_that_is_alone_gets_whole_windows(tmp_path: Path) -> None:
     write_training_set(path, DAYS, seq_len=L, horizon=H, ring={"layout": "zigzag", "ranks": 5})
     batch = next(mlx_store.get_training_sequences(path))
     assert batch["x"].shape[1] == L
-    assert "labels" not in batch
+
+
+def test_labels_are_the_targets_one_step_later_in_a_single_process_too(store: "mlx_store.Store") -> None:
+    """Without a ring, `labels` are the targets of the hour after each position; the last one is the first of `y`."""
+    for batch in mlx_store.iterate_batches(store, "train", batch_size=4):
+        for row, (start, place) in enumerate(zip(batch["start"].tolist(), batch["location_id"].tolist(), strict=True)):
+            steps = slice(start + 1, start + L + 1)
+            np.testing.assert_array_equal(np.array(batch["labels"][row]), store.mapped["targets"][place, steps])
+            np.testing.assert_array_equal(np.array(batch["label_mask"][row]), store.mapped["target_mask"][place, steps])
+        np.testing.assert_array_equal(np.array(batch["labels"][:, -1]), np.array(batch["y"][:, 0]))
 
 
 def test_train_is_shuffled_by_seed_and_epoch(store: "mlx_store.Store") -> None:

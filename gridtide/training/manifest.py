@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +28,6 @@ from gridtide.training.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from gridtide.lake import Lake
-
-
-logger = logging.getLogger("gridtide.training")
 
 
 OPTIONAL = {"sequences.npz", "report.html"}
@@ -126,10 +121,8 @@ def build_files(training_set: TrainingSet, manifest: Mapping[str, Any]) -> dict[
     files = {"sequences.safetensors": tensors.encode_tensors(arrays, {"manifest": to_json(manifest)})}
     if "npz" in training_set.spec.export:
         files["sequences.npz"] = [_encode_npz(arrays)]
-    if training_set.spec.pictures and find_spec("matplotlib"):
+    if training_set.spec.pictures:
         files["report.html"] = [report_page.render_page(training_set, manifest).encode()]
-    elif training_set.spec.pictures:
-        logger.warning("%s: no pictures are drawn; install gridtide[report] for them", training_set.spec.name)
     return files | {"manifest.json": [to_json(manifest, indent=2).encode()]}
 
 

@@ -45,11 +45,13 @@ async def prepare(
 
     `out` is `lake` by default; if it is another lake, `lake` is only read.
 
-    Beside the sequences it writes a manifest, a page of pictures if matplotlib is installed, and the formats in
-    `export`. Returns the summary that `report_set` describes. With `inputs`, as listed in an earlier manifest, exactly
-    those files are read: the same inputs give the same bytes. Raises `TrainingError` if the lake does not hold what the
-    spec asks for, and if `out` has a set of the same name with another spec, unless it is to be replaced (`replace`);
-    raises `StorageError`, before the series are read, if `out` cannot be written.
+    Beside the sequences it writes a manifest, a page of pictures, and the formats in `export`. Returns the summary
+    that `report_set` describes. With `inputs`, as listed in an earlier manifest, exactly those files are read: the same
+    inputs give the same bytes.
+
+    Raises `TrainingError` if the lake does not hold what the spec asks for, and if `out` has a set of the same name
+    with another spec, unless it is to be replaced (`replace`); raises `StorageError`, before the series are read, if
+    `out` cannot be written.
     """
     loaded, target = load_spec(spec), out or lake
     pinned = [file if isinstance(file, Input) else Input(**file) for file in inputs] if inputs is not None else None

@@ -290,7 +290,7 @@ class TrainingSpec(StrictModel):
     splits: Splits = Field(Splits(), description="Which windows train, validate and test")
     ring: Ring = Field(Ring(), description="How windows are dealt out to the devices of a ring")
     export: tuple[Literal["npz"], ...] = Field((), description="Other formats to write the arrays in, beside the file")
-    pictures: bool = Field(True, description="Draw a page of pictures beside the file; needs gridtide[report]")
+    pictures: bool = Field(True, description="Write a page of pictures beside the file")
 
     @model_validator(mode="after")
     def _is_possible(self) -> TrainingSpec:

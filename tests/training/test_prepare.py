@@ -337,7 +337,6 @@ def test_a_window_exactly_as_long_as_a_split_allows_is_kept(folder: Path) -> Non
 @pytest.mark.parametrize("most", [10_000, 150_000], ids=["sequences", "pictures"])
 def test_a_set_whose_successor_cannot_be_written_stays_as_it_was(tmp_path: Path, most: int) -> None:
     """If any file of a new set cannot be written, all files of the old set stay, and none of the new set exists."""
-    pytest.importorskip("matplotlib", reason="matplotlib is an extra")
     asyncio.run(fill(Lake.open(str(tmp_path)), KINDS))
     prepare(tmp_path, pictures=True)
     files = {path: path.read_bytes() for path in (tmp_path / "features").rglob("*") if path.is_file()}

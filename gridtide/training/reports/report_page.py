@@ -1,29 +1,21 @@
-"""The report of a training set: one HTML page with pictures.
-
-Only this module draws. It needs matplotlib, which `gridtide[report]` installs.
-"""
+"""The report of a training set: one HTML page with pictures, drawn as SVG."""
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gridtide.errors import TrainingError
 from gridtide.observations.array_types import FloatArray
+from gridtide.training.reports import charts
+from gridtide.training.reports.charts import Axis
 from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
 from gridtide.training.windows.splits import requested_splits
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from gridtide.training.features.bases import Base
     from gridtide.training.training_set import TrainingSet
 
@@ -39,15 +31,15 @@ QUALITIES = (
 )
 
 
-STYLE: Any = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "figure.dpi": 110,
-    "legend.frameon": False,
-}
+SHADES = (
+    *("#f7fbff", "#eaf3fb", "#dceaf6", "#c9dff0", "#b0d2e8", "#93c3de", "#72b1d2", "#539ecb", "#3a89bf", "#2471b0"),
+    "#0b559f",
+)
+"""The colours of shares from 0 to 1 in steps of a tenth; the last is for 1 alone."""
+
+
+ROW = 17
+"""The height of a row in pixels."""
 
 
 ROWS = 60
@@ -75,169 +67,178 @@ STRONGEST = 24
 
 
 def render_page(training_set: TrainingSet, described: Mapping[str, Any]) -> str:
-    """Renders the page of `training_set` with its manifest `described`; raises `TrainingError` without matplotlib."""
+    """Renders the page of `training_set` with its manifest `described`; the same text for the same set."""
     sections = [_summary_table(training_set, described)]
-    for location_index, base in enumerate(training_set.bases):
+    for number, base in enumerate(training_set.bases):
         sections.append(f"<h2>{escape(base.location)}</h2>")
+        correlations = {
+            ahead: correlate_target(training_set, number, ahead)
+            for ahead in dict.fromkeys((1, training_set.spec.horizon))
+        }
         for title, caption, draw in PICTURES:
-            picture = base64.b64encode(render_picture(training_set, location_index, draw)).decode()
-            alternative_text = escape(f"{title} of {base.location}")
-            sections.append(
-                f"<h3>{title}</h3><p>{caption}</p><img alt='{alternative_text}' src='data:image/png;base64,{picture}'>"
-            )
+            height, elements = draw(training_set, number, correlations)
+            picture = charts.draw_chart(height, elements, f"{title} of {base.location}")
+            sections.append(f"<h3>{title}</h3><p>{caption}</p>{picture}")
     return HTML.format(title=escape(training_set.spec.name), body="\n".join(sections))
 
 
-Draw = Callable[["Figure", "TrainingSet", int], None]
+Correlations = Mapping[int, npt.NDArray[np.float64]]
+"""By the number of steps ahead, the correlation of each feature with the first target."""
+
+Drawing = tuple[float, list[str]]
+"""The height of a chart in pixels, and its elements."""
+
+Draw = Callable[["TrainingSet", int, Correlations], Drawing]
 
 
-def render_picture(training_set: TrainingSet, location: int, draw: Draw) -> bytes:
-    """Renders one picture of a location of `training_set` as a PNG file; the same bytes for the same set."""
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise TrainingError("pictures", f"need matplotlib: {error}", "Install gridtide[report]") from error
-    with mpl.rc_context(STYLE):
-        figure = Figure(layout="constrained")
-        draw(figure, training_set, location)
-        png_file = io.BytesIO()
-        figure.savefig(png_file, format="png", metadata={"Software": None})
-    return png_file.getvalue()
-
-
-def draw_coverage(figure: Figure, training_set: TrainingSet, location: int) -> None:
+def draw_coverage(training_set: TrainingSet, location: int, _: Correlations) -> Drawing:
     """Draws the reported share of each input over time."""
-    base = training_set.bases[location]
-    names, quality = _input_qualities(base)
+    names, quality = _input_qualities(training_set.bases[location])
     edges = _stretch_edges(len(quality), BINS)
-    reported = np.add.reduceat((quality == REPORTED).astype(float), edges[:-1], axis=0) / np.diff(edges)[:, None]
-    figure.set_size_inches(11, 1.2 + 0.19 * len(names))
-    axes = figure.subplots()
-    image = axes.imshow(
-        reported.T,
-        aspect="auto",
-        interpolation="nearest",
-        cmap="YlGnBu",
-        vmin=0,
-        vmax=1,
-        extent=(*_matplotlib_dates(training_set, 0, len(quality)), len(names) - 0.5, -0.5),  # type: ignore[arg-type]  # numbers of days
+    reported = np.add.reduceat((quality == REPORTED).astype(np.float32), edges[:-1], axis=0) / np.diff(edges)[:, None]
+    levels = np.floor(reported.T * (len(SHADES) - 1)).astype(int)
+    axis = Axis(0, len(quality), charts.LABEL_WIDTH, charts.WIDTH - 10)
+    lefts = axis.place(edges.astype(float))
+    boxes_by_level: dict[int, list[tuple[float, float, float, float]]] = {level: [] for level in range(len(SHADES))}
+    for row, levels_of_row in enumerate(levels):
+        changes = np.flatnonzero(np.diff(levels_of_row)) + 1
+        for first, end in zip([0, *changes], [*changes, len(levels_of_row)], strict=True):
+            width = float(lefts[end] - lefts[first])
+            boxes_by_level[levels_of_row[first]].append((float(lefts[first]), 20 + ROW * row, width, ROW - 2))
+    bottom = 20 + ROW * len(names)
+    elements = [charts.draw_boxes(boxes, SHADES[level]) for level, boxes in boxes_by_level.items()]
+    elements += _draw_names(names, 20)
+    for split in requested_splits(training_set.spec)[1:]:
+        begin = float(axis.place(training_set.bounds.ranges()[split][0]))
+        elements.append(charts.draw_box(begin - 1, 18, 2, bottom - 18, COLOURS[split]))
+    elements += charts.draw_dates(training_set.period.start, axis, bottom)
+    return bottom + 24, elements + charts.draw_legend(
+        {"none reported": SHADES[0], "half": SHADES[5], "all": SHADES[-1]}
     )
-    axes.set_yticks(range(len(names)), names, fontsize=7.5)
-    _time_axis(axes)
-    _draw_bounds(axes, training_set, "white")
-    colour_bar = figure.colorbar(image, ax=axes, fraction=0.02, pad=0.01)
-    colour_bar.ax.yaxis.set_major_formatter(_percent_format())
 
 
-def draw_targets(figure: Figure, training_set: TrainingSet, location: int) -> None:
+def draw_targets(training_set: TrainingSet, location: int, _: Correlations) -> Drawing:
     """Draws each target over time, within its splits."""
     base = training_set.bases[location]
-    figure.set_size_inches(11, 2.6 * len(base.target_names))
-    all_axes = figure.subplots(len(base.target_names), squeeze=False, sharex=True)[:, 0]
-    for axes, name, values in zip(all_axes, base.target_names, base.targets.T, strict=True):
-        edges = _stretch_edges(len(values), 4 * BINS)
+    axis = Axis(0, len(base.targets), 80, charts.WIDTH - 10)
+    elements: list[str] = []
+    for number, (name, values) in enumerate(zip(base.target_names, base.targets.T, strict=True)):
+        top = 40 + number * 230
+        elements += _draw_splits(training_set, axis, top, location)
+        edges = _stretch_edges(len(values), 2 * BINS)
         lowest, mean, highest = _bin_values(values, edges)
-        middle = _matplotlib_dates(training_set, *((edges[:-1] + edges[1:]) / 2))
-        for split in requested_splits(training_set.spec):
-            begin, end = training_set.bounds.ranges()[split]
-            axes.axvspan(*_matplotlib_dates(training_set, begin, end), color=COLOURS[split], alpha=0.13, lw=0)
-            window_count = len(training_set.windows[split])
-            axes.text(
-                _matplotlib_dates(training_set, (begin + end) / 2)[0],
-                1.0,
-                f"{split}\n{window_count:,} window{'s' * (window_count != 1)}",
-                transform=axes.get_xaxis_transform(),
-                ha="center",
-                va="bottom",
-                color=COLOURS[split],
-            )
-        axes.fill_between(middle, lowest, highest, color="#888888", alpha=0.35, lw=0)
-        axes.plot(middle, mean, color="#222222", lw=0.9)
-        axes.set_ylabel(_with_unit(training_set, location, name))
-        axes.margins(x=0)
-    _time_axis(all_axes[-1])
+        pixels = axis.place((edges[:-1] + edges[1:]) / 2)
+        heights = _value_axis([lowest, highest], top + 180, top)
+        elements += charts.draw_marks(heights, axis.first_pixel, across=axis.last_pixel, vertical=True)
+        elements.append(charts.draw_band(pixels, heights.place(lowest), heights.place(highest), charts.GREY))
+        elements.append(charts.draw_line(pixels, heights.place(mean)))
+        elements.append(charts.draw_text(axis.first_pixel + 6, top + 14, _with_unit(training_set, location, name)))
+        elements += charts.draw_dates(training_set.period.start, axis, top + 180)
+    return 40 + 230 * len(base.target_names), elements
 
 
-def draw_distributions(figure: Figure, training_set: TrainingSet, location: int) -> None:
+def _draw_splits(training_set: TrainingSet, axis: Axis, top: float, location: int) -> list[str]:
+    """Returns the splits as coloured areas, with the number of their windows at `location`."""
+    elements = []
+    for split in requested_splits(training_set.spec):
+        begin, end = (float(pixel) for pixel in axis.place(np.array(training_set.bounds.ranges()[split], float)))
+        count = int((training_set.windows[split][:, 0] == location).sum())
+        elements.append(charts.draw_box(begin, top, end - begin, 180, COLOURS[split], 0.15))
+        text = f"{split}, {count:,} window{'s' * (count != 1)}"
+        elements.append(charts.draw_text((begin + end) / 2, top - 6, text, anchor="middle", colour=COLOURS[split]))
+    return elements
+
+
+def draw_distributions(training_set: TrainingSet, location: int, correlations: Correlations) -> Drawing:
     """Draws the distributions of targets and inputs in train and in test steps."""
     base = training_set.bases[location]
     distributions: list[tuple[str, FloatArray]] = [
         (name, np.asarray(values)) for name, values in zip(base.target_names, base.targets.T, strict=True)
     ]
     strongest: dict[str | None, int] = {}  # one feature of each series: those of one look much alike
-    for index in _rank_features(training_set, location).tolist():
+    for index in _rank_features(training_set, correlations).tolist():
         strongest.setdefault(base.columns[index].series, index)
     for index in list(strongest.values())[: max(3 * ACROSS - len(distributions), 0)]:
         distributions.append((base.columns[index].name, np.where(base.mask[:, index], base.values[:, index], np.nan)))
-    rows = -(-len(distributions) // ACROSS)
-    figure.set_size_inches(11, 1.9 * rows)
-    all_axes = figure.subplots(rows, ACROSS, squeeze=False).ravel()
-    for axes, (name, values) in zip(all_axes, distributions, strict=False):
-        _draw_histogram(axes, values, training_set.bounds.ranges())
-        axes.set_title(_break_name(name), fontsize=7.5)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-    for axes in all_axes[len(distributions) :]:
-        axes.set_visible(False)
-    all_axes[0].legend(loc="upper right", fontsize=8)
+    elements, width = [], (charts.WIDTH - 20) / ACROSS
+    for number, (name, values) in enumerate(distributions):
+        row, column = divmod(number, ACROSS)
+        top, left = 24 + 170 * row, 10 + width * column
+        elements += _draw_histogram(values, training_set.bounds.ranges(), top + 30, left, width - 24)
+        for line_number, line in enumerate(charts.break_name(name, 38)[:2]):
+            elements.append(charts.draw_text(left, top + 10 + 13 * line_number, line, size=11))
+    shown = {split: COLOURS[split] for split in ("train", "test") if split in requested_splits(training_set.spec)}
+    return 24 + 170 * -(-len(distributions) // ACROSS), elements + charts.draw_legend(shown)
 
 
-def _draw_histogram(axes: Axes, values: FloatArray, ranges: Mapping[str, tuple[int, int]]) -> None:
+def _draw_histogram(
+    values: FloatArray, ranges: Mapping[str, tuple[int, int]], top: float, left: float, width: float
+) -> list[str]:
+    """Returns the distributions of `values` (T,) in train and in test, as shares of their own number."""
     present = values[~np.isnan(values)]
     if not present.size:
-        return
+        return []
     low_quantile, high_quantile = (float(quantile) for quantile in np.quantile(present, [0.001, 0.999]))
-    bins = np.linspace(low_quantile, high_quantile if high_quantile > low_quantile else low_quantile + 1, 40).tolist()
+    edges = np.linspace(low_quantile, high_quantile if high_quantile > low_quantile else low_quantile + 1, 40)
+    shares = {}
     for split in ("train", "test"):
         split_values = values[slice(*ranges[split])]
-        split_values = split_values[~np.isnan(split_values)]
-        if split_values.size:
-            weights = np.full(split_values.size, 1 / split_values.size)
-            axes.hist(split_values, bins, weights=weights, histtype="stepfilled", alpha=0.25, color=COLOURS[split])
-            axes.hist(split_values, bins, weights=weights, histtype="step", color=COLOURS[split], label=split)
+        counts, _ = np.histogram(split_values[~np.isnan(split_values)], edges)
+        if counts.sum():
+            shares[split] = counts / counts.sum()
+    axis = Axis(float(edges[0]), float(edges[-1]), left, left + width)
+    elements = charts.draw_marks(axis, top + 110, across=top + 110)
+    heights = Axis(0, max((float(share.max()) for share in shares.values()), default=1.0), top + 110, top)
+    steps = axis.place(np.repeat(edges, 2)[1:-1])
+    for split, share in shares.items():
+        outline = heights.place(np.repeat(share, 2))
+        elements.append(charts.draw_band(steps, np.full_like(outline, top + 110), outline, COLOURS[split], 0.25))
+        elements.append(charts.draw_line(steps, outline, COLOURS[split]))
+    return elements
 
 
-def draw_qualities(figure: Figure, training_set: TrainingSet, location: int) -> None:
+def draw_qualities(training_set: TrainingSet, location: int, _: Correlations) -> Drawing:
     """Draws the shares of each input that are reported, imputed, rejected and missing."""
     names, quality = _input_qualities(training_set.bases[location])
-    figure.set_size_inches(11, 1.0 + 0.19 * len(names))
-    axes = figure.subplots()
-    cumulative_share = np.zeros(len(names))
-    for label, code, colour in QUALITIES:
-        share = (quality == code).mean(axis=0)
-        axes.barh(range(len(names)), share, left=cumulative_share, color=colour, label=label, height=0.8)
-        cumulative_share += share
-    axes.set_yticks(range(len(names)), names, fontsize=7.5)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlim(0, 1)
-    axes.xaxis.set_major_formatter(_percent_format())
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=len(QUALITIES))
+    axis = Axis(0, 100, charts.LABEL_WIDTH, charts.WIDTH - 30)
+    bottom = 20 + ROW * len(names)
+    elements = charts.draw_marks(axis, bottom, across=20, suffix=" %")
+    below = np.zeros(len(names))
+    for _label, code, colour in QUALITIES:
+        share = 100 * (quality == code).mean(axis=0)
+        lefts, rights = axis.place(below), axis.place(below + share)
+        boxes = [
+            (float(first), 20 + ROW * row, float(last - first), ROW - 2)
+            for row, (first, last) in enumerate(zip(lefts, rights, strict=True))
+            if last > first
+        ]
+        elements.append(charts.draw_boxes(boxes, colour))
+        below += share
+    elements += _draw_names(names, 20)
+    return bottom + 24, elements + charts.draw_legend({label: colour for label, _, colour in QUALITIES})
 
 
-def draw_correlations(figure: Figure, training_set: TrainingSet, location: int) -> None:
+def draw_correlations(training_set: TrainingSet, location: int, correlations: Correlations) -> Drawing:
     """Draws the features that correlate most with the first target, one step and a whole horizon ahead."""
     base = training_set.bases[location]
-    strongest = _rank_features(training_set, location)[:STRONGEST]
-    horizon = training_set.spec.horizon
-    correlations = {
-        ahead: correlate_target(training_set, location, ahead)[strongest] for ahead in dict.fromkeys((1, horizon))
-    }
-    figure.set_size_inches(11, 1.0 + 0.21 * len(strongest))
-    axes = figure.subplots()
-    rows = np.arange(len(strongest))
-    correlation_pairs = np.stack(list(correlations.values()))
-    axes.hlines(rows, correlation_pairs.min(axis=0), correlation_pairs.max(axis=0), color="#bbbbbb", lw=1.5)
-    for (ahead, values), colour in zip(correlations.items(), ("#4477aa", "#ee6677"), strict=False):
-        axes.scatter(values, rows, s=26, color=colour, label=f"{ahead} h ahead", zorder=3)
-    axes.axvline(0, color="#444444", lw=0.8)
-    axes.set_yticks(rows, [base.columns[index].name for index in strongest], fontsize=7.5)
-    axes.set_ylim(len(strongest) - 0.4, -0.6)
-    axes.set_xlim(-1, 1)
-    axes.grid(axis="x", color="#eeeeee")
-    axes.set_axisbelow(True)
-    axes.set_xlabel(f"correlation with {base.target_names[0]}, over train steps")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    strongest = _rank_features(training_set, correlations)[:STRONGEST]
+    axis = Axis(-1, 1, charts.LABEL_WIDTH, charts.WIDTH - 30)
+    bottom = 20 + ROW * len(strongest)
+    elements = charts.draw_marks(axis, bottom, across=20)
+    elements += _draw_names([base.columns[index].name for index in strongest], 20)
+    shades = dict(zip(correlations, ("#4477aa", "#ee6677"), strict=False))
+    for row, index in enumerate(strongest.tolist()):
+        height = 20 + ROW * (row + 0.5)
+        pixels = {ahead: float(axis.place(values[index])) for ahead, values in correlations.items()}
+        left, right = min(pixels.values()), max(pixels.values())
+        elements.append(charts.draw_box(left, height - 0.7, right - left, 1.4, "#bbbbbb"))
+        elements += [
+            f'<circle cx="{pixel:g}" cy="{height:g}" r="4" fill="{shades[ahead]}"/>' for ahead, pixel in pixels.items()
+        ]
+    caption = f"correlation with {base.target_names[0]}, over train steps"
+    elements.append(charts.draw_text((axis.first_pixel + axis.last_pixel) / 2, bottom + 32, caption, anchor="middle"))
+    legend = {f"{ahead} h ahead": colour for ahead, colour in shades.items()}
+    return bottom + 40, elements + charts.draw_legend(legend)
 
 
 PICTURES: tuple[tuple[str, str, Draw], ...] = (
@@ -306,9 +307,9 @@ def _pearson(x: FloatArray, observed: FloatArray, y: FloatArray, target_observed
     )
 
 
-def _rank_features(training_set: TrainingSet, location: int) -> npt.NDArray[np.int64]:
+def _rank_features(training_set: TrainingSet, correlations: Correlations) -> npt.NDArray[np.int64]:
     """Returns the features by the strength of their correlation with the target a horizon ahead, strongest first."""
-    strengths = np.abs(correlate_target(training_set, location, training_set.spec.horizon)).round(6)
+    strengths = np.abs(correlations[training_set.spec.horizon]).round(6)
     return np.argsort(-strengths, kind="stable")
 
 
@@ -337,52 +338,33 @@ def _bin_values(values: FloatArray, edges: npt.NDArray[np.int64]) -> tuple[Float
     return lowest, total / count, highest
 
 
-def _matplotlib_dates(training_set: TrainingSet, *steps: float) -> list[float]:
-    """Converts `steps` to days since 1970, the unit of matplotlib's dates."""
-    from matplotlib.dates import date2num
-
-    return [float(date2num(training_set.period.start + float(step) * timedelta(hours=1))) for step in steps]
-
-
-def _time_axis(axes: Axes) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator()
-    axes.xaxis_date()
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+def _value_axis(values: Sequence[FloatArray], low_pixel: float, high_pixel: float) -> Axis:
+    """Returns an axis over `values`, with a small margin."""
+    present = np.concatenate(values)
+    present = present[~np.isnan(present)]
+    lowest, highest = (float(present.min()), float(present.max())) if present.size else (0.0, 1.0)
+    margin = 0.04 * (highest - lowest) or 1.0
+    return Axis(lowest - margin, highest + margin, low_pixel, high_pixel)
 
 
-def _draw_bounds(axes: Axes, training_set: TrainingSet, colour: str) -> None:
-    for split in requested_splits(training_set.spec)[1:]:
-        begin, _ = training_set.bounds.ranges()[split]
-        axes.axvline(_matplotlib_dates(training_set, begin)[0], color="#ee6677", lw=1.2)
-
-
-def _percent_format() -> Any:
-    from matplotlib.ticker import PercentFormatter
-
-    return PercentFormatter(1.0, decimals=0)
+def _draw_names(names: Sequence[str], top: float) -> list[str]:
+    """Returns the names of the rows of a chart, left of them."""
+    return [
+        charts.draw_text(
+            charts.LABEL_WIDTH - 8,
+            top + ROW * (row + 0.7),
+            name if len(name) <= 44 else f"{name[:43]}…",
+            anchor="end",
+            size=10,
+        )
+        for row, name in enumerate(names)
+    ]
 
 
 def _with_unit(training_set: TrainingSet, location: int, name: str) -> str:
     units = {column.series: column.unit for column in training_set.bases[location].columns if " " not in column.name}
     unit = units.get(name)
-    return f"{name}\n{unit}" if unit else name
-
-
-def _break_name(name: str) -> str:
-    """Breaks `name` into lines of at most 30 characters, after a slash or at a blank."""
-    return "\n".join(_break_lines(name, 30))
-
-
-def _break_lines(remaining: str, width: int) -> Iterator[str]:
-    while len(remaining) > width:
-        break_at = max(remaining.rfind("/", 0, width), remaining.rfind(" ", 0, width), remaining.rfind("_", 0, width))
-        break_at = break_at if break_at > 0 else width - 1
-        yield remaining[: break_at + 1].rstrip()
-        remaining = remaining[break_at + 1 :]
-    yield remaining
+    return f"{name} ({unit})" if unit else name
 
 
 def _summary_table(training_set: TrainingSet, described: Mapping[str, Any]) -> str:
@@ -424,7 +406,7 @@ HTML = """<!doctype html>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1180px; margin: 2em auto; padding: 0 1em }}
 h1, h2, h3 {{ line-height: 1.2 }} h2 {{ border-bottom: 1px solid #ccc; margin-top: 2em }} h3 {{ margin-bottom: 0 }}
-p {{ margin: .3em 0 .6em; color: #444 }} img {{ max-width: 100% }}
+p {{ margin: .3em 0 .6em; color: #444 }} svg {{ width: 100%; height: auto }}
 table {{ border-collapse: collapse; font-size: 14px; margin: .6em 0 }}
 th, td {{ text-align: left; padding: .15em 1.2em .15em 0; vertical-align: top }} th {{ color: #555; font-weight: 600 }}
 td.n {{ text-align: right; font-variant-numeric: tabular-nums }}
