@@ -111,6 +111,14 @@ class Store:
             raise TrainingError(split, "is not a split", f"The splits are: {', '.join(splits.SPLITS)}")
         return self.mapped[f"windows.{split}"]  # type: ignore[return-value]  # written as int64
 
+    def target_range(self, split: str) -> npt.NDArray[np.int64]:
+        """Returns the half-open range of the steps to predict of each window of `split`, (N, 2)."""
+        if f"target_steps.{split}" in self.mapped:  # only sets with a gap or a gate have it
+            return self.mapped[f"target_steps.{split}"]  # type: ignore[return-value]  # written as int64
+        spec = self.manifest["spec"]
+        first = self.windows(split)[:, 1] + spec["seq_len"]
+        return np.stack([first, first + spec["horizon"]], axis=1)
+
     def target_scale(self, location: int = 0) -> Scale:
         """Returns the scale of the targets (…, K) of `location`; `invert` converts them back to their units."""
         mean, deviation = self.mapped["target_mean"], self.mapped["target_deviation"]
@@ -293,7 +301,7 @@ def _iterate_plans(
     batches_at_once = max(BYTES_AT_ONCE // (4 * values_per_batch), 1)
     plans = (batch_windows(len(windows), size, shuffle=shuffled, seed=seed, epoch=epoch) for epoch in epochs)
     groups = (plan[first : first + batches_at_once] for plan in plans for first in range(0, len(plan), batches_at_once))
-    gather = partial(_gather_batches, store, windows)
+    gather = partial(_gather_batches, store, split, windows)
     return (
         _prefetch_groups(gather, groups, early=batches_at_once > 1)
         if prefetch
@@ -416,8 +424,8 @@ def _prefetch_groups(
         described.clear()  # no more batches after the loop is left
 
 
-def _gather_batches(store: Store, windows: npt.NDArray[np.int64], chosen: Integers) -> list[Batch]:
-    """Gathers the batches of the windows (N, 2) at the indices `chosen` (batches, B), −1 for a filler."""
+def _gather_batches(store: Store, split: str, windows: npt.NDArray[np.int64], chosen: Integers) -> list[Batch]:
+    """Gathers the batches of the `windows` (N, 2) of `split` at the indices `chosen` (batches, B), −1 for a filler."""
     location, start = np.moveaxis(windows[chosen], 2, 0)
     rows = (location * (store.front + store.steps) + start).reshape(-1)
     with mx.stream(VALUES):
@@ -427,10 +435,27 @@ def _gather_batches(store: Store, windows: npt.NDArray[np.int64], chosen: Intege
         context |= {name: mx.split(_gather_rank_blocks(store, name, rows + 1), len(chosen)) for name in LABEL_TENSORS}
     return [
         _build_batch(
-            store, {name: parts[number] for name, parts in context.items()}, location[number], start[number], real
+            store,
+            {name: parts[number] for name, parts in context.items()} | _gather_covariates(store, split, numbers),
+            location[number],
+            start[number],
+            store.target_range(split)[numbers],
+            numbers >= 0,
         )
-        for number, real in enumerate(chosen >= 0)
+        for number, numbers in enumerate(chosen)
     ]
+
+
+def _gather_covariates(store: Store, split: str, numbers: npt.NDArray[np.int64]) -> Batch:
+    """Gathers the covariates of the steps to predict, and those of the location, of the windows `numbers` (B,) of
+    `split`, if the set has any."""
+    covariates: Batch = {}
+    if f"future.{split}" in store.mapped:
+        covariates["x_future"] = mx.array(store.mapped[f"future.{split}"][numbers])
+        covariates["future_mask"] = mx.array(store.mapped[f"future_mask.{split}"][numbers])
+    if "static" in store.mapped:
+        covariates["static"] = mx.array(store.mapped["static"][store.windows(split)[numbers, 0]])
+    return covariates
 
 
 def _build_batch(
@@ -438,14 +463,16 @@ def _build_batch(
     context: Batch,
     location: npt.NDArray[np.int64],
     start: npt.NDArray[np.int64],
+    target_range: npt.NDArray[np.int64],
     is_real: npt.NDArray[np.bool_],
 ) -> Batch:
     """Builds a batch from the rank's part of the `context` and the small arrays, which come from NumPy."""
-    spec = store.manifest["spec"]
-    target_indices = location[:, None], start[:, None] + (spec["seq_len"] + np.arange(spec["horizon"]))
+    target_steps = target_range[:, :1] + np.arange(store.manifest["spec"]["horizon"])
+    target_indices = location[:, None], np.minimum(target_steps, store.steps - 1)
+    is_target = (target_steps < target_range[:, 1:])[..., None]
     small_arrays = {
-        "y": mx.array(store.mapped["targets"][target_indices]),
-        "y_mask": mx.array(store.mapped["target_mask"][target_indices]),
+        "y": mx.array(np.where(is_target, store.mapped["targets"][target_indices], np.float32(0))),
+        "y_mask": mx.array(np.where(is_target, store.mapped["target_mask"][target_indices], False)),
         "position_ids": mx.broadcast_to(store.positions, (len(start), *store.positions.shape)),
         "start": mx.array(start.astype(np.int32)),
         "location_id": mx.array(location.astype(np.int32)),

@@ -20,6 +20,7 @@ from gridtide.periods import Period
 from gridtide.training import manifest, tensors
 from gridtide.training.features.bases import Base, align_bases, derive_bases
 from gridtide.training.features.columns import Feature
+from gridtide.training.features.future import Forecast
 from gridtide.training.reading import GatheredSeries, ReadingPlan, gather_series
 from gridtide.training.series.hourly import Hourly, Vintages
 from gridtide.training.series.matching import LocationInputs, SeriesKind, locate_series, measure_delays
@@ -27,6 +28,9 @@ from gridtide.training.windows import splits
 
 VINTAGE_ARRAYS = ("row", "known", "value")
 """The names of the arrays of `Vintages` in the exchanged files."""
+
+VERSION_ARRAYS = ("row", "known_row", "value")
+"""The names of the arrays of a `Forecast` in the exchanged files."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +127,21 @@ def _encode_base(base: Base) -> list[bytes | memoryview]:
         "rejected": base.rejected,
         "repeats": base.repeats,
         "limits": base.limits,
+        "forecasts": [[list(kind), asdict(forecast.feature)] for kind, forecast in base.forecasts.items()],
     }
+    for number, forecast in enumerate(base.forecasts.values()):
+        arrays |= {f"{name}.{number}": getattr(forecast, name) for name in VERSION_ARRAYS}
     return tensors.encode_tensors(arrays, {"about": json.dumps(attributes)})
 
 
 def _decode_base(encoded: bytes) -> Base:
     arrays, metadata = tensors.decode_tensors(encoded)
-    attributes = json.loads(metadata["about"]) | {name: array.T for name, array in arrays.items()}
+    attributes = json.loads(metadata["about"])
+    forecasts = {
+        SeriesKind(*kind): Forecast(Feature(**feature), *(arrays.pop(f"{name}.{number}") for name in VERSION_ARRAYS))
+        for number, (kind, feature) in enumerate(attributes.pop("forecasts"))
+    }
+    attributes |= {name: array.T for name, array in arrays.items()}
     columns = tuple(Feature(**column) for column in attributes.pop("columns"))
-    return Base(columns=columns, target_names=tuple(attributes.pop("target_names")), **attributes)
+    target_names = tuple(attributes.pop("target_names"))
+    return Base(columns=columns, target_names=target_names, forecasts=forecasts, **attributes)

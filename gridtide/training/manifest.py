@@ -149,7 +149,27 @@ def to_tensors(training_set: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
         "target_mean": _stack_float32(scale.mean for scale in training_set.target_scales),
         "target_deviation": _stack_float32(scale.deviation for scale in training_set.target_scales),
         **{f"windows.{name}": windows for name, windows in training_set.windows.items()},
+        **_optional_tensors(training_set),
     }
+
+
+def _optional_tensors(training_set: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
+    """Returns the tensors that a set has only if its spec asks for them: the range of steps to predict of each window
+    (N, 2), with a gap or a gate; the covariates of these steps (N, H, G), their mask and scales (R, G); and the static
+    covariates (R, S)."""
+    spec, future = training_set.spec, training_set.future
+    optional: dict[str, npt.NDArray[np.generic]] = {}
+    if spec.gap or spec.gate:
+        optional |= {f"target_steps.{name}": steps for name, steps in training_set.target_steps.items()}
+    if spec.has_future:
+        optional |= {f"future.{name}": values for name, values in future.values.items()}
+        optional |= {f"future_mask.{name}": mask for name, mask in future.mask.items()}
+        optional["future_mean"] = _stack_float32(scale.mean for scale in future.scales)
+        optional["future_deviation"] = _stack_float32(scale.deviation for scale in future.scales)
+    if spec.locations[0].static:
+        names = sorted(spec.locations[0].static)
+        optional["static"] = np.array([[place.static[name] for name in names] for place in spec.locations], np.float32)
+    return optional
 
 
 def _stack_float32(rows: Iterable[npt.NDArray[np.float64]]) -> npt.NDArray[np.float32]:
@@ -185,6 +205,11 @@ def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str
                 "unscaled": list(training_set.unscaled[number]),
                 "largest": _describe_largest(training_set, number),
                 "known_before": training_set.shares_known_before(number),
+                **(
+                    {"future": [asdict(column) for column in training_set.future.columns[number]]}
+                    if training_set.spec.has_future
+                    else {}
+                ),
             }
             for number, base in enumerate(training_set.bases)
         ],

@@ -27,7 +27,7 @@ from gridtide.periods import DAY, EPOCH, HOUR, Period
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.hourly_grid import HourlyGrid
 from gridtide.training.series.matching import similar_names
-from gridtide.training.spec import TrainingSpec
+from gridtide.training.spec import LONGEST_DAY, TrainingSpec
 from gridtide.training.windows import splits
 from gridtide.variables import WILDCARDS, SeriesName, matches_any
 
@@ -178,11 +178,12 @@ async def resolve_period(
     if start is None or end is None:
         extent = await _target_extent(spec, entries, lake, inputs)
         start, end = start or extent.start, end or extent.end
-    hour_count, window_length = (end - start) // HOUR, spec.seq_len + spec.horizon
-    if hour_count < window_length:
+    hour_count = (end - start) // HOUR
+    if hour_count < spec.window_length:
+        gap = f" + gap {spec.gap}" if spec.gap else f" + up to {LONGEST_DAY} from the gate" if spec.gate else ""
         raise TrainingError(
             spec.name,
-            f"a window is {window_length} hours long (seq_len {spec.seq_len} + horizon {spec.horizon}), "
+            f"a window is {spec.window_length} hours long (seq_len {spec.seq_len}{gap} + horizon {spec.horizon}), "
             f"but there are only {max(hour_count, 0)} hours of targets from {start:%Y-%m-%dT%HZ} to {end:%Y-%m-%dT%HZ}",
             "Backfill more, or shorten seq_len or horizon",
         )

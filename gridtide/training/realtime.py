@@ -176,7 +176,7 @@ def _fitted_spec(manifest: Mapping[str, Any]) -> TrainingSpec:
     spec = load_spec(manifest["spec"])
     start, bounds = datetime.fromisoformat(manifest["period"][0]), manifest["bounds"]
     moments = {name: start + bounds[name] * HOUR for name in ("train_end", "validation_end")}
-    locations = tuple(location.model_copy(update={"targets": ()}) for location in spec.locations)
+    locations = tuple(location.model_copy(update={"targets": (), "future": ()}) for location in spec.locations)
     return spec.model_copy(update={"splits": spec.splits.model_copy(update=moments), "locations": locations})
 
 

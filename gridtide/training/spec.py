@@ -95,6 +95,10 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 OnceEach = AfterValidator(_once_each)
 
 
+LONGEST_DAY = 25
+"""The hours of a local day on which clocks are set back."""
+
+
 ALL_INPUTS = ("*/*/*",)
 """The pattern that selects all inputs, also those of locations with slashes in their names."""
 
@@ -116,6 +120,14 @@ class Location(StrictModel):
         description="Whose public holidays count: a country, or with its part, such as US-MA; empty for none",
     )
 
+    future: Annotated[tuple[Pattern, ...], OnceEach] = Field(
+        (),
+        description="Forecasts whose values for the steps to predict stand in x_future as they had been issued by t0",
+    )
+    static: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], float] = Field(
+        {}, description="Numbers that describe the location, such as its latitude; the same names in all locations"
+    )
+
     @property
     def patterns_by_role(self) -> Mapping[str, tuple[str, ...]]:
         """The patterns of the inputs by role; the role of inputs without one is empty."""
@@ -123,9 +135,9 @@ class Location(StrictModel):
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """The patterns of all inputs and targets."""
+        """The patterns of all inputs, targets and forecasts of the future."""
         inputs = (pattern for patterns in self.patterns_by_role.values() for pattern in patterns)
-        return (*inputs, *self.targets)
+        return (*inputs, *self.targets, *self.future)
 
 
 class Splits(StrictModel):
@@ -266,6 +278,18 @@ class TrainingSpec(StrictModel):
     seq_len: int = Field(8760, ge=1, le=1_000_000, description="Steps of context (lookback)")
     horizon: int = Field(24, ge=1, le=8784, description="Steps to predict")
     stride: int = Field(24, ge=1, le=8784, description="Steps between the starts of two windows")
+    gap: int = Field(
+        0, ge=0, le=8784, description="Steps between t0, when a prediction is made, and the first step to predict"
+    )
+    gate: str | None = Field(
+        None,
+        pattern=r"^([01][0-9]|2[0-3]):00$",
+        description="The local hour, such as 10:00, at which predictions of the 23, 24 or 25 hours of the next local "
+        "day are made; without it t0 is at every stride",
+    )
+    future_calendar: bool = Field(
+        False, description="Whether x_future has the calendar columns of the steps to predict"
+    )
     leads: Annotated[tuple[Annotated[int, Field(ge=1, le=384)], ...], OnceEach] = Field(
         (1, 6, 12, 24),
         description="How many steps ahead series that are known ahead (forecasts, day-ahead) are looked up",
@@ -292,12 +316,30 @@ class TrainingSpec(StrictModel):
     export: tuple[Literal["npz"], ...] = Field((), description="Other formats to write the arrays in, beside the file")
     pictures: bool = Field(True, description="Write a page of pictures beside the file")
 
+    @property
+    def has_future(self) -> bool:
+        """Whether windows have covariates of the steps to predict."""
+        return self.future_calendar or any(location.future for location in self.locations)
+
+    @property
+    def window_length(self) -> int:
+        """The steps from the first of the context to the last to predict; with a gate, at most."""
+        longest_gap = LONGEST_DAY if self.gate else self.gap
+        return self.seq_len + longest_gap + self.horizon
+
     @model_validator(mode="after")
     def _is_possible(self) -> TrainingSpec:
         if self.resolution != timedelta(hours=1):
             raise ValueError(f"resolution: {self.resolution} does not match; series are aligned to the hour, use PT1H")
         if self.start and self.end and self.end <= self.start:
             raise ValueError("end must be after start")
+        if self.gate and (self.horizon, self.gap, self.stride) != (LONGEST_DAY, 0, 24):
+            raise ValueError(
+                f"gate: it predicts local days, of up to {LONGEST_DAY} hours, once a day; give horizon {LONGEST_DAY}, "
+                "and neither gap nor stride"
+            )
+        if len({frozenset(location.static) for location in self.locations}) > 1:
+            raise ValueError("locations: they have different names in static; give each the same")
         names = [location.name for location in self.locations]
         if len(set(names)) < len(names):
             raise ValueError(f"locations: two have the same name ({', '.join(names)})")

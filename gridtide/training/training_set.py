@@ -14,8 +14,9 @@ from gridtide.observations.array_types import Mask
 from gridtide.periods import HOUR, Period
 from gridtide.training.features.bases import Base
 from gridtide.training.features.columns import UNSCALED
+from gridtide.training.future_set import FutureSet, assemble_future
 from gridtide.training.series.cleaning import MISSING, REPORTED
-from gridtide.training.spec import TrainingSpec
+from gridtide.training.spec import Location, TrainingSpec
 from gridtide.training.windows import scaling, splits
 from gridtide.training.windows import windows as windows_module
 
@@ -58,6 +59,9 @@ def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> Train
         scales = [scale.take(alive) for scale in scales]
     targets = [np.where(cells, np.nan, base.targets) for base, cells in zip(bases, targets_unscaled, strict=True)]
     scaled_bases = [replace(base, targets=values) for base, values in zip(scaled_bases, targets, strict=True)]
+    placed = _divide_windows(spec, period, bounds, scaled_bases)
+    future = assemble_future(spec, period, train, scaled_bases, placed)
+    names_unscaled = [_name_unscaled(*pair) for pair in zip(bases, unscaled, targets_unscaled, strict=True)]
     return TrainingSet(
         spec,
         period,
@@ -69,10 +73,12 @@ def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> Train
         stack_bases([base.quality for base in scaled_bases]),
         scale_bases(targets, target_scales),
         np.stack([~np.isnan(values) for values in targets]),
-        _divide_windows(spec, period, bounds, scaled_bases),
+        {split: rows[:, :2] for split, rows in placed.items()},
+        {split: rows[:, 2:] for split, rows in placed.items()},
         tuple(scales),
         tuple(target_scales),
-        tuple(_name_unscaled(*pair) for pair in zip(bases, unscaled, targets_unscaled, strict=True)),
+        tuple((*names, *future.unscaled[number]) for number, names in enumerate(names_unscaled)),
+        future,
     )
 
 
@@ -166,29 +172,55 @@ def _leave_out(base: Base, columns: Mask) -> Base:
     )
 
 
+def _place_windows(spec: TrainingSpec, location: Location, period: Period) -> windows_module.Windows:
+    """Returns all windows of `location` within `period`; raises `TrainingError` for a gate in a time zone whose days do
+    not begin on an hour."""
+    if spec.gate is None:
+        shape = {"seq_len": spec.seq_len, "horizon": spec.horizon, "stride": spec.stride, "gap": spec.gap}
+        return windows_module.place_windows(period.duration // HOUR, **shape)
+    try:
+        return windows_module.place_gate_windows(period, location.timezone, int(spec.gate[:2]), seq_len=spec.seq_len)
+    except ValueError as error:
+        raise TrainingError(spec.name, f"gate: {error}", f"Leave out the gate, or {location.name}") from error
+
+
 def _divide_windows(
     spec: TrainingSpec, period: Period, bounds: splits.Bounds, bases: Sequence[Base]
 ) -> dict[str, npt.NDArray[np.int64]]:
-    """Returns the location and start of the windows of each split, (N, 2)."""
-    shape = {"seq_len": spec.seq_len, "horizon": spec.horizon}
-    candidates = windows_module.window_starts(bounds.steps, **shape, stride=spec.stride)
+    """Returns the location, the start, and the range of steps to predict, of the windows of each split, (N, 4)."""
     parts_by_split: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in splits.SPLITS}
-    for number, base in enumerate(bases):
+    candidate_count = 0
+    for number, (base, location) in enumerate(zip(bases, spec.locations, strict=True)):
+        candidates = _place_windows(spec, location, period)
+        candidate_count = max(candidate_count, len(candidates.start))
         is_input = [feature.series is not None for feature in base.columns[: base.quality.shape[1]]]
-        valid_starts = windows_module.select_observed(
+        valid_windows = windows_module.select_observed(
             candidates,
             base.quality[:, is_input] == REPORTED,
             ~np.isnan(base.targets),
-            **shape,
+            seq_len=spec.seq_len,
             min_inputs=spec.min_inputs,
             min_targets=spec.min_targets,
         )
-        for name, starts in splits.divide_windows(valid_starts, bounds, **shape, strict=spec.splits.strict).items():
-            parts_by_split[name].append(np.stack([np.full(len(starts), number), starts], axis=1))
-    windows = {name: np.concatenate(parts) for name, parts in parts_by_split.items()}
-    empty_splits = [name for name in splits.requested_splits(spec) if not len(windows[name])]
+        for name, windows in splits.divide_windows(valid_windows, bounds, strict=spec.splits.strict).items():
+            parts_by_split[name].append(np.stack([np.full(len(windows.start), number), *windows], axis=1))
+    placed = {name: np.concatenate(parts) for name, parts in parts_by_split.items()}
+    _check_windows(spec, period, bounds, bases, {name: len(rows) for name, rows in placed.items()}, candidate_count)
+    return placed
+
+
+def _check_windows(
+    spec: TrainingSpec,
+    period: Period,
+    bounds: splits.Bounds,
+    bases: Sequence[Base],
+    counts: Mapping[str, int],
+    candidate_count: int,
+) -> None:
+    """Raises `TrainingError` if a requested split has no window; `counts` are the windows of each."""
+    empty_splits = [name for name in splits.requested_splits(spec) if not counts[name]]
     if empty_splits:
-        window_counts = ", ".join(f"{name} {len(starts)}" for name, starts in windows.items())
+        window_counts = ", ".join(f"{name} {count}" for name, count in counts.items())
         ranges = ", ".join(f"{name} {max(end - begin, 0)} h" for name, (begin, end) in bounds.ranges().items())
         steps = np.flatnonzero(np.any([~np.isnan(base.targets).all(axis=1) for base in bases], axis=0))
         observed = Period(*(period.start + int(window_row) * HOUR for window_row in (steps[0], steps[-1] + 1)))
@@ -197,11 +229,10 @@ def _divide_windows(
             f"no window falls into {' and '.join(empty_splits)} "
             f"(windows: {window_counts}; targets: {ranges}, observed in "
             f"{observed}; a window is {spec.seq_len} + {spec.horizon} h, one every {spec.stride} h, "
-            f"{len(candidates)} fit)",
+            f"{candidate_count} fit)",
             "Use another or longer period, a shorter seq_len, horizon or gap, other splits (a share of 0 is for none), "
             "or lower min_inputs and min_targets",
         )
-    return windows
 
 
 def _unused_columns(base: Base) -> set[str]:
@@ -256,8 +287,9 @@ class TrainingSet:
 
     `values` (R, T, F) float32, 0 where missing; `mask` (R, T, F) where observed; `quality` (R, T, I) the state of each
     cell of the first I columns, the inputs (see `cleaning`); `targets` (R, T, K) float32; `target_mask` (R, T, K);
-    `windows` per split (N, 2): location and start step; `scales` and `target_scales`, one per location; `unscaled`: per
-    location, the columns and targets left out for lack of a scale.
+    `windows` per split (N, 2): location and start step; `target_steps` per split (N, 2): the half-open range of the
+    steps to predict; `scales` and `target_scales`, one per location; `unscaled`: per location, the columns and targets
+    left out for lack of a scale; `future`: the covariates of the steps to predict.
     """
 
     spec: TrainingSpec
@@ -271,9 +303,11 @@ class TrainingSet:
     targets: npt.NDArray[np.float32]
     target_mask: npt.NDArray[np.bool_]
     windows: Mapping[str, npt.NDArray[np.int64]]
+    target_steps: Mapping[str, npt.NDArray[np.int64]]
     scales: tuple[scaling.Scale, ...]
     target_scales: tuple[scaling.Scale, ...]
     unscaled: tuple[tuple[str, ...], ...]
+    future: FutureSet
 
     def largest_scaled(self, location: int) -> dict[str, npt.NDArray[np.float32]]:
         """Returns, by split, the largest distance of each column of `location` from its train mean in standard
@@ -288,12 +322,12 @@ class TrainingSet:
     def shares_known_before(self, location: int) -> dict[str, float]:
         """Returns, by target of `location`, the share of its observed values, over all windows, that were known before
         t0."""
-        base, length = self.bases[location], self.spec.seq_len
-        starts = np.concatenate([windows[windows[:, 0] == location, 1] for windows in self.windows.values()])
+        base = self.bases[location]
         published, observed = np.zeros((2, len(base.target_names)), np.int64)
-        for first in starts + length:
-            steps = slice(first, first + self.spec.horizon)
-            mask = self.target_mask[location, steps]
-            observed += mask.sum(axis=0)
-            published += (mask & (base.targets_known[steps] < first)).sum(axis=0)
+        for split, windows in self.windows.items():
+            for number in np.flatnonzero(windows[:, 0] == location):
+                t0, steps = windows[number, 1] + self.spec.seq_len, slice(*self.target_steps[split][number])
+                mask = self.target_mask[location, steps]
+                observed += mask.sum(axis=0)
+                published += (mask & (base.targets_known[steps] < t0)).sum(axis=0)
         return dict(zip(base.target_names, (published / np.maximum(observed, 1)).tolist(), strict=True))

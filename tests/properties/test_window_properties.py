@@ -1,11 +1,14 @@
 """Windows, splits, masks, filling and scaling, compared with plain loops."""
 
 import math
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gridtide.periods import Period
 from gridtide.training.series.cleaning import fill_forward
 from gridtide.training.windows import scaling, splits
 from gridtide.training.windows import windows as windows_module
@@ -15,19 +18,50 @@ lengths = st.integers(1, 12)
 randoms = st.integers(0, 2**32 - 1).map(np.random.default_rng)  # faster than arrays drawn cell by cell
 
 
-@given(steps=st.integers(0, 60), seq_len=lengths, horizon=lengths, stride=lengths)
-def test_starts_are_all_that_fit(steps: int, seq_len: int, horizon: int, stride: int) -> None:
-    """The starts are all multiples of the stride whose window ends within the data."""
-    expected = [s for s in range(0, steps, stride) if s + seq_len + horizon <= steps]
-    assert windows_module.window_starts(steps, seq_len=seq_len, horizon=horizon, stride=stride).tolist() == expected
+@given(steps=st.integers(0, 60), seq_len=lengths, horizon=lengths, stride=lengths, gap=st.integers(0, 5))
+def test_windows_are_all_that_fit(steps: int, seq_len: int, horizon: int, stride: int, gap: int) -> None:
+    """The starts are all multiples of the stride whose window ends within the data; targets follow the gap."""
+    expected = [s for s in range(0, steps, stride) if s + seq_len + gap + horizon <= steps]
+    placed = windows_module.place_windows(steps, seq_len=seq_len, horizon=horizon, stride=stride, gap=gap)
+    assert placed.start.tolist() == expected
+    assert placed.first_target.tolist() == [start + seq_len + gap for start in expected]
+    assert placed.target_end.tolist() == [start + seq_len + gap + horizon for start in expected]
+
+
+@given(
+    first=st.integers(0, 366 * 24),
+    steps=st.integers(1, 24 * 12),
+    seq_len=st.integers(1, 40),
+    gate=st.integers(0, 23),
+    zone=st.sampled_from(["America/New_York", "Europe/London", "UTC", "Asia/Tokyo"]),
+)
+def test_a_gate_predicts_the_whole_next_local_day(first: int, steps: int, seq_len: int, gate: int, zone: str) -> None:
+    """Windows with a gate end at that hour of a local day; their targets are all hours of the next local date, checked
+    hour by hour."""
+    start = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=first)
+    local = [(start + timedelta(hours=step)).astimezone(ZoneInfo(zone)) for step in range(steps + 30)]
+    placed = windows_module.place_gate_windows(
+        Period(start, start + timedelta(hours=steps)), zone, gate, seq_len=seq_len
+    )
+    found = {}
+    for begin, first_target, end in zip(*(column.tolist() for column in placed), strict=True):
+        assert begin >= 0
+        assert end <= steps
+        found[begin + seq_len] = (first_target, end)
+    for step in range(seq_len, steps):
+        at_gate = local[step].hour == gate and local[step].fold == 0
+        hours = [n for n in range(steps + 30) if local[n].date() == local[step].date() + timedelta(days=1)]
+        if at_gate and hours[-1] < steps:
+            assert found.pop(step) == (hours[0], hours[-1] + 1)
+    skipped = {step for step in found if local[step].hour == gate + 1 and local[step - 1].hour == gate - 1}
+    assert set(found) == skipped
 
 
 @given(seq_len=lengths, horizon=lengths, stride=lengths)
 def test_a_window_as_long_as_the_data_is_kept(seq_len: int, horizon: int, stride: int) -> None:
     """A window as long as the data is the only one."""
-    assert windows_module.window_starts(
-        seq_len + horizon, seq_len=seq_len, horizon=horizon, stride=stride
-    ).tolist() == [0]
+    placed = windows_module.place_windows(seq_len + horizon, seq_len=seq_len, horizon=horizon, stride=stride)
+    assert placed.start.tolist() == [0]
 
 
 @given(
@@ -42,16 +76,15 @@ def test_valid_starts_are_those_with_enough_observed(
 ) -> None:
     """Valid windows have enough observed cells, counted one by one."""
     mask, target_mask = random.random((30, 3)) < random.random(), random.random((30, 2)) < random.random()
-    candidates = windows_module.window_starts(30, seq_len=seq_len, horizon=horizon, stride=1)
+    candidates = windows_module.place_windows(30, seq_len=seq_len, horizon=horizon, stride=1)
     expected = []
-    for s in candidates.tolist():
+    for s in candidates.start.tolist():
         x = [bool(mask[t, f]) for t in range(s, s + seq_len) for f in range(3)]
         y = [bool(target_mask[t, k]) for t in range(s + seq_len, s + seq_len + horizon) for k in range(2)]
         if sum(x) / len(x) >= inputs and sum(y) / len(y) >= targets:
             expected.append(s)
-    shape = {"seq_len": seq_len, "horizon": horizon}
-    found = select_observed(candidates, mask, target_mask, **shape, min_inputs=inputs, min_targets=targets)
-    assert found.tolist() == expected
+    found = select_observed(candidates, mask, target_mask, seq_len=seq_len, min_inputs=inputs, min_targets=targets)
+    assert found.start.tolist() == expected
 
 
 @given(
@@ -70,8 +103,8 @@ def test_splits_hold_the_windows_whose_targets_they_hold(
     train_end = round(steps * train)
     validation_end = train_end + round((steps - train_end) * rest)
     bounds = splits.Bounds(train_end, validation_end, steps, gap)
-    starts = windows_module.window_starts(steps, seq_len=seq_len, horizon=horizon, stride=1)
-    found = splits.divide_windows(starts, bounds, seq_len=seq_len, horizon=horizon, strict=strict)
+    windows = windows_module.place_windows(steps, seq_len=seq_len, horizon=horizon, stride=1)
+    found = splits.divide_windows(windows, bounds, strict=strict)
     within = {
         "train": lambda t: t < train_end,
         "validation": lambda t: train_end + gap <= t < validation_end,
@@ -80,10 +113,10 @@ def test_splits_hold_the_windows_whose_targets_they_hold(
     for name, holds in within.items():
         expected = [
             s
-            for s in starts.tolist()
+            for s in windows.start.tolist()
             if all(holds(t) for t in range(s if strict else s + seq_len, s + seq_len + horizon))
         ]
-        assert found[name].tolist() == expected
+        assert found[name].start.tolist() == expected
 
 
 @given(random=randoms, limit=st.integers(0, 30), cut=st.integers(1, 25))

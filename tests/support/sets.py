@@ -46,7 +46,7 @@ def write_random_set(
     path: Path, random: np.random.Generator, *, locations: int, steps: int, seq_len: int, horizon: int
 ) -> dict[str, Any]:
     """Write a set with random values to `path`, with all windows in train; returns its tensors."""
-    starts = windows_module.window_starts(steps, seq_len=seq_len, horizon=horizon, stride=1)
+    starts = windows_module.place_windows(steps, seq_len=seq_len, horizon=horizon, stride=1).start
     numbers = np.repeat(np.arange(locations), len(starts))
     given = {
         "values": random.random((locations, steps, 3), np.float32),

@@ -23,8 +23,15 @@ SPEC: dict[str, Any] = {
     "name": "two",
     "locations": [
         {"name": "NYIS", "targets": ["eia/NYIS/demand"], "inputs": ["eia/NYIS/*"]},
-        {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": PATTERNS},
+        {
+            "name": "ISNE",
+            "targets": ["eia/ISNE/demand"],
+            "inputs": PATTERNS,
+            "future": ["iso_ne/ISNE/load_forecast", "eia/ISNE/demand_forecast_day_ahead"],
+            "holidays": None,
+        },
     ],
+    "future_calendar": True,
     "seq_len": 48,
     "horizon": 24,
     "leads": [1, 24],

@@ -8,7 +8,7 @@ where a window begins.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 import numpy as np
@@ -19,6 +19,7 @@ from gridtide.observations.array_types import Floats, Integers, Mask
 from gridtide.periods import HOUR, Period
 from gridtide.training.features.columns import ABSENT, Columns, Feature, align_columns
 from gridtide.training.features.derive import derive_columns
+from gridtide.training.features.future import Forecast, collect_forecasts
 from gridtide.training.series.cleaning import (
     REPORTED,
     Cleaned,
@@ -55,7 +56,7 @@ class Base:
     rejected. `targets_known` (T, K): the step by whose end a first version of each target was known. `target_names`: K
     series. `rejected`: by input or target and by rule, the number of rejected cells. `repeats`: by series, the number
     of observations with the key of another one. `limits`: by input, the lowest and highest accepted value, if there are
-    limits.
+    limits. `forecasts`: by kind, the versions of the forecasts of the steps to predict.
     """
 
     location: str
@@ -69,6 +70,7 @@ class Base:
     rejected: Mapping[str, Mapping[str, int]]
     repeats: Mapping[str, int]
     limits: Mapping[str, Sequence[float]]
+    forecasts: Mapping[SeriesKind, Forecast] = field(default_factory=dict)
 
 
 def build_bases(spec: TrainingSpec, hourly: Hourly, rows: Period, stored: Collection[str]) -> list[Base]:
@@ -122,6 +124,8 @@ def _derive_base(
     inside = slice(first_row, first_row + rows.duration // HOUR)
     target_numbers = list(series.targets.values())
     target_values, rejected = _clean_targets(spec, hourly, rows, inside, target_numbers)
+    forecasts, impossible = collect_forecasts(hourly, rows, series.future)
+    rejected |= {name: {"impossible": count} for name, count in impossible.items()}
     return Base(
         location.name,
         columns.features,
@@ -138,6 +142,7 @@ def _derive_base(
         _count_rejected(inputs.features, cleaned, hourly, inside) | rejected,
         {hourly.names[number]: int(hourly.repeats[number]) for number in (*series.inputs.values(), *target_numbers)},
         limits,
+        forecasts,
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from gridtide.observations.array_types import FloatArray, Mask
 
-WIDTH = 1100
+CHART_WIDTH = 1100
 """The width of a chart in pixels."""
 
 LABEL_WIDTH = 250
@@ -63,7 +63,7 @@ class Axis:
 def draw_chart(height: float, elements: Iterable[str], title: str) -> str:
     """Returns the SVG document of `elements`, `height` pixels high, with `title` as its text for screen readers."""
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(title)}" '
+        f'<svg viewBox="0 0 {CHART_WIDTH} {height:g}" role="img" aria-label="{escape(title)}" '
         f'xmlns="http://www.w3.org/2000/svg" font-family="system-ui, sans-serif" font-size="12">'
         f"{''.join(elements)}</svg>"
     )
@@ -129,10 +129,11 @@ def draw_dates(start: datetime, axis: Axis, y: float) -> list[str]:
 
 def draw_legend(entries: Mapping[str, str], y: float = 12) -> list[str]:
     """Returns a row of colours and what they stand for, aligned to the right of the chart."""
-    elements, right = [], float(WIDTH - 10)
-    for label, colour in reversed(entries.items()):
-        right -= 7.0 * len(label) + 26
-        elements += [draw_box(right, y - 9, 11, 11, colour), draw_text(right + 16, y, label)]
+    elements: list[str] = []
+    edge = float(CHART_WIDTH - 10)
+    for label, colour in reversed(list(entries.items())):
+        edge -= 7.0 * len(label) + 26
+        elements += [draw_box(edge, y - 9, 11, 11, colour), draw_text(edge + 16, y, label)]
     return elements
 
 
@@ -175,4 +176,4 @@ def _split_runs(present: Mask) -> list[slice]:
 
 
 def _join_points(x: FloatArray, y: FloatArray) -> str:
-    return " ".join(f"{left:g},{top:g}" for left, top in zip(x.tolist(), y.tolist(), strict=True))
+    return " ".join(f"{across:g},{down:g}" for across, down in zip(x.tolist(), y.tolist(), strict=True))

@@ -97,7 +97,7 @@ def draw_coverage(training_set: TrainingSet, location: int, _: Correlations) -> 
     edges = _stretch_edges(len(quality), BINS)
     reported = np.add.reduceat((quality == REPORTED).astype(np.float32), edges[:-1], axis=0) / np.diff(edges)[:, None]
     levels = np.floor(reported.T * (len(SHADES) - 1)).astype(int)
-    axis = Axis(0, len(quality), charts.LABEL_WIDTH, charts.WIDTH - 10)
+    axis = Axis(0, len(quality), charts.LABEL_WIDTH, charts.CHART_WIDTH - 10)
     lefts = axis.place(edges.astype(float))
     boxes_by_level: dict[int, list[tuple[float, float, float, float]]] = {level: [] for level in range(len(SHADES))}
     for row, levels_of_row in enumerate(levels):
@@ -120,7 +120,7 @@ def draw_coverage(training_set: TrainingSet, location: int, _: Correlations) -> 
 def draw_targets(training_set: TrainingSet, location: int, _: Correlations) -> Drawing:
     """Draws each target over time, within its splits."""
     base = training_set.bases[location]
-    axis = Axis(0, len(base.targets), 80, charts.WIDTH - 10)
+    axis = Axis(0, len(base.targets), 80, charts.CHART_WIDTH - 10)
     elements: list[str] = []
     for number, (name, values) in enumerate(zip(base.target_names, base.targets.T, strict=True)):
         top = 40 + number * 230
@@ -160,19 +160,19 @@ def draw_distributions(training_set: TrainingSet, location: int, correlations: C
         strongest.setdefault(base.columns[index].series, index)
     for index in list(strongest.values())[: max(3 * ACROSS - len(distributions), 0)]:
         distributions.append((base.columns[index].name, np.where(base.mask[:, index], base.values[:, index], np.nan)))
-    elements, width = [], (charts.WIDTH - 20) / ACROSS
+    elements, width = [], (charts.CHART_WIDTH - 20) / ACROSS
     for number, (name, values) in enumerate(distributions):
         row, column = divmod(number, ACROSS)
-        top, left = 24 + 170 * row, 10 + width * column
-        elements += _draw_histogram(values, training_set.bounds.ranges(), top + 30, left, width - 24)
+        top, first_pixel = 24 + 170 * row, 10 + width * column
+        elements += _draw_histogram(values, training_set.bounds.ranges(), top + 30, first_pixel, width - 24)
         for line_number, line in enumerate(charts.break_name(name, 38)[:2]):
-            elements.append(charts.draw_text(left, top + 10 + 13 * line_number, line, size=11))
-    shown = {split: COLOURS[split] for split in ("train", "test") if split in requested_splits(training_set.spec)}
-    return 24 + 170 * -(-len(distributions) // ACROSS), elements + charts.draw_legend(shown)
+            elements.append(charts.draw_text(first_pixel, top + 10 + 13 * line_number, line, size=11))
+    split_colours = {split: COLOURS[split] for split in requested_splits(training_set.spec) if split != "validation"}
+    return 24 + 170 * -(-len(distributions) // ACROSS), elements + charts.draw_legend(split_colours)
 
 
 def _draw_histogram(
-    values: FloatArray, ranges: Mapping[str, tuple[int, int]], top: float, left: float, width: float
+    values: FloatArray, ranges: Mapping[str, tuple[int, int]], top: float, first_pixel: float, width: float
 ) -> list[str]:
     """Returns the distributions of `values` (T,) in train and in test, as shares of their own number."""
     present = values[~np.isnan(values)]
@@ -186,7 +186,7 @@ def _draw_histogram(
         counts, _ = np.histogram(split_values[~np.isnan(split_values)], edges)
         if counts.sum():
             shares[split] = counts / counts.sum()
-    axis = Axis(float(edges[0]), float(edges[-1]), left, left + width)
+    axis = Axis(float(edges[0]), float(edges[-1]), first_pixel, first_pixel + width)
     elements = charts.draw_marks(axis, top + 110, across=top + 110)
     heights = Axis(0, max((float(share.max()) for share in shares.values()), default=1.0), top + 110, top)
     steps = axis.place(np.repeat(edges, 2)[1:-1])
@@ -200,7 +200,7 @@ def _draw_histogram(
 def draw_qualities(training_set: TrainingSet, location: int, _: Correlations) -> Drawing:
     """Draws the shares of each input that are reported, imputed, rejected and missing."""
     names, quality = _input_qualities(training_set.bases[location])
-    axis = Axis(0, 100, charts.LABEL_WIDTH, charts.WIDTH - 30)
+    axis = Axis(0, 100, charts.LABEL_WIDTH, charts.CHART_WIDTH - 30)
     bottom = 20 + ROW * len(names)
     elements = charts.draw_marks(axis, bottom, across=20, suffix=" %")
     below = np.zeros(len(names))
@@ -222,7 +222,7 @@ def draw_correlations(training_set: TrainingSet, location: int, correlations: Co
     """Draws the features that correlate most with the first target, one step and a whole horizon ahead."""
     base = training_set.bases[location]
     strongest = _rank_features(training_set, correlations)[:STRONGEST]
-    axis = Axis(-1, 1, charts.LABEL_WIDTH, charts.WIDTH - 30)
+    axis = Axis(-1, 1, charts.LABEL_WIDTH, charts.CHART_WIDTH - 30)
     bottom = 20 + ROW * len(strongest)
     elements = charts.draw_marks(axis, bottom, across=20)
     elements += _draw_names([base.columns[index].name for index in strongest], 20)
@@ -230,8 +230,8 @@ def draw_correlations(training_set: TrainingSet, location: int, correlations: Co
     for row, index in enumerate(strongest.tolist()):
         height = 20 + ROW * (row + 0.5)
         pixels = {ahead: float(axis.place(values[index])) for ahead, values in correlations.items()}
-        left, right = min(pixels.values()), max(pixels.values())
-        elements.append(charts.draw_box(left, height - 0.7, right - left, 1.4, "#bbbbbb"))
+        first_pixel, last_pixel = min(pixels.values()), max(pixels.values())
+        elements.append(charts.draw_box(first_pixel, height - 0.7, last_pixel - first_pixel, 1.4, "#bbbbbb"))
         elements += [
             f'<circle cx="{pixel:g}" cy="{height:g}" r="4" fill="{shades[ahead]}"/>' for ahead, pixel in pixels.items()
         ]

@@ -84,6 +84,14 @@ class Hourly:
         np.minimum.at(first, row, known_rows)
         return first
 
+    def versions(self, series: int) -> Vintages:
+        """Returns all versions of the values of `series`, in the order in which they became known."""
+        if series in self.vintages:
+            return self.vintages[series]
+        rows = np.flatnonzero(~np.isnan(self.values[series]))
+        rows = rows[np.argsort(self.known_row[series, rows], kind="stable")]
+        return Vintages(rows, self.known_row[series, rows].astype(np.int64), self.values[series, rows])
+
     def as_known(self, series: int, shift: int) -> Floats:
         """Returns, for each row, the value known by its end for the hour `shift` rows later, shape (T,).
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -41,10 +41,12 @@ class SeriesKind(NamedTuple):
 
 @dataclass(frozen=True)
 class LocationSeries:
-    """The inputs and targets of a location: the numbers of the series in an `Hourly`, by kind."""
+    """The inputs, targets and forecasts of the future of a location: the numbers of the series in an `Hourly`, by
+    kind."""
 
     inputs: Mapping[SeriesKind, int]
     targets: Mapping[SeriesKind, int]
+    future: Mapping[SeriesKind, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def locate_series(spec: TrainingSpec, hourly: Hourly, stored: Collection[str]) -
         LocationSeries(
             _by_kind(spec, hourly, location.patterns_by_role, stored),
             _by_kind(spec, hourly, {"": location.targets}, stored),
+            _by_kind(spec, hourly, {"": location.future}, stored),
         )
         for location in spec.locations
     ]

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gridtide.errors import TrainingError
-from gridtide.observations.array_types import Integers
 from gridtide.periods import HOUR, Period
 from gridtide.training.spec import TrainingSpec
+from gridtide.training.windows.windows import Windows
 
 SPLITS = ("train", "validation", "test")
 
@@ -79,17 +79,12 @@ def find_bounds(spec: TrainingSpec, period: Period) -> Bounds:
     return Bounds(train_end, validation_end, steps, spec.splits.gap)
 
 
-def divide_windows(
-    starts: Integers, bounds: Bounds, *, seq_len: int, horizon: int, strict: bool = False
-) -> Mapping[str, Integers]:
-    """Returns the window `starts` (N,) of each split, in the given order; windows that straddle two splits belong to
-    none.
-
-    A window that starts at step `s` has its context in `[s, s + seq_len)` and predicts the `horizon` steps after it.
-    """
-    target_begin, target_end = starts + seq_len, starts + seq_len + horizon
-    constrained_begin = starts if strict else target_begin
+def divide_windows(windows: Windows, bounds: Bounds, *, strict: bool = False) -> Mapping[str, Windows]:
+    """Returns the `windows` of each split, in the given order; windows that straddle two splits belong to none."""
+    constrained_begin = windows.start if strict else windows.first_target
     return {
-        name: starts[(constrained_begin >= begin) & (target_begin >= begin) & (target_end <= end)]
+        name: windows.where(
+            (constrained_begin >= begin) & (windows.first_target >= begin) & (windows.target_end <= end)
+        )
         for name, (begin, end) in bounds.ranges().items()
     }
