@@ -52,6 +52,8 @@ def test_batches_are_the_slices_of_the_base(store: "mlx_store.Store", split: str
             "position_ids": (3, L),
             "start": (3,),
             "location_id": (3,),
+            "labels": (3, L, 1),
+            "label_mask": (3, L, 1),
         }
         for row in range(3):
             start, location = int(batch["start"][row]), int(batch["location_id"][row])

@@ -1,10 +1,15 @@
-"""Open-Meteo, archive (ERA5) and forecast: https://open-meteo.com/en/docs/historical-weather-api,
-https://open-meteo.com/en/docs
+"""Open-Meteo, archive (ERA5), forecast and previous runs: https://open-meteo.com/en/docs/historical-weather-api,
+https://open-meteo.com/en/docs, https://open-meteo.com/en/docs/previous-runs-api
 
 Times are requested in GMT, because in any other zone the whole answer has one fixed offset. Most variables are
 instants. Those that the documentation calls a sum, mean or probability of the *preceding hour* (all kinds of
 precipitation, radiation and irradiance, sunshine, evapotranspiration) cover `[t − 1 h, t)`, except for their `_instant`
 variants. Gusts are a maximum of the preceding hour and are stored at their label.
+
+`…_previous_day1` to `…_previous_day7` are what was forecast 24 to 168 hours before the label:
+
+    label − N days      + available.lag                 label
+    |---- model runs ----|x published_at                  |
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ import msgspec
 
 from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
-from gridtide.periods import HOUR, Period, count_microseconds, split
+from gridtide.periods import DAY, HOUR, Period, count_microseconds, split
 from gridtide.sources.contract import BOM, Page, Request, Skipped
 from gridtide.sources.left_out import NO_NUMBER, LeftOut, to_numbers
 from gridtide.variables import HourlyRule
@@ -56,15 +61,22 @@ LONGEST_SPAN = timedelta(days=365)
 """The longest period of one request: a longer one counts as several requests and is truncated more often."""
 
 
+RUN_DELAY = "PT9H"
+"""The time that the slowest of the usual weather models takes from the start of a run until Open-Meteo has its result:
+ECMWF's 6 to 7 hours, its release as open data, and the processing at Open-Meteo."""
+
+
 def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the customers' key from `OPEN_METEO_API_KEY`, and the documented limits. The archive lags five days and
-    is revised for some more days."""
+    """Returns the customers' key from `OPEN_METEO_API_KEY`, and the documented limits.
+
+    The archive lags five days and is revised for some more days. Previous runs are known after `RUN_DELAY`.
+    """
     customer = (urlsplit(url).hostname or "").startswith("customer-")
     api_key = {"kind": "api_key", "env": "OPEN_METEO_API_KEY", "in": "query", "name": "apikey"}
     return {
         **({"auth": api_key} if customer else {}),
         "resolution": "PT1H",
-        "available": {"lag": "P5D" if _is_archive(url) else "PT0S"},
+        "available": {"lag": RUN_DELAY if _has_leads(url, params) else "P5D" if _is_archive(url) else "PT0S"},
         "reread": "P7D",
         "chunk": "P365D",
         "rate_limit": {"name": "open_meteo", "rates": ["600/minute", "5000/hour", "10000/day"]},
@@ -74,8 +86,9 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def takes_period(entry: Entry) -> bool:
-    """Whether the URL is an archive and the entry does not fix the days itself."""
-    return _is_archive(entry.url) and "start_date" not in _read_params(entry)
+    """Whether the upstream has past days at the URL, or of the variables, and the entry does not fix the days
+    itself."""
+    return (_is_archive(entry.url) or _has_leads(entry.url, entry.params)) and "start_date" not in _read_params(entry)
 
 
 def problems(entry: Mapping[str, Any]) -> list[str]:
@@ -319,6 +332,8 @@ def _build_tables(
         for hour in np.flatnonzero(~stored):
             left_out.add(NO_NUMBER, f"{name} of {location} at {times[hour]}: {str(values[hour])[:60]!r}")
         starts = hours - count_microseconds(HOUR) if covers_preceding_hour(name) else hours
+        lead_days = find_lead_days(name)
+        issued = None if lead_days is None else hours - count_microseconds(lead_days * DAY - _run_delay(entry))
         tables.append(
             from_columns(
                 "open_meteo",
@@ -329,9 +344,37 @@ def _build_tables(
                 variable=f"{name}_forecast" if _is_forecast(entry.url) else name,
                 unit=answer.hourly_units[name],
                 value=numbers[stored],
+                published_at=None if issued is None else issued[stored],
             )
         )
     return tables
+
+
+_LEAD = re.compile(r"_previous_day([1-9]\d*)(?=_|$)")
+
+
+def find_lead_days(name: str) -> int | None:
+    """Returns how many days before its label the value of the variable `name` was forecast; None if the name does not
+    say.
+
+    >>> find_lead_days("temperature_2m_previous_day2"), find_lead_days("temperature_2m")
+    (2, None)
+    """
+    match = _LEAD.search(name)
+    return int(match[1]) if match else None
+
+
+def _run_delay(entry: Entry) -> timedelta:
+    """Returns how long after its start the result of a model run is available."""
+    return entry.available.lag or timedelta(0)
+
+
+def _has_leads(url: str, params: Mapping[str, Any]) -> bool:
+    """Whether `url` is that of previous runs, or a variable names a number of days."""
+    hourly = params.get("hourly", ())
+    in_url = [text for key, text in parse_qsl(urlsplit(url).query) if key == "hourly"]
+    names = ",".join([*in_url, *([hourly] if isinstance(hourly, str) else map(str, hourly))]).split(",")
+    return "previous-runs-api." in (urlsplit(url).hostname or "") or any(find_lead_days(name) for name in names)
 
 
 _PRECEDING = re.compile(

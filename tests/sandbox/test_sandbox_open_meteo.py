@@ -140,3 +140,18 @@ def test_long_and_wide_requests_count_more():
     assert count_calls(asked(**short)) == 1
     long = {**short, "end_date": "2024-01-28", "latitude": "42,43", "longitude": "-71,-72"}
     assert count_calls(asked(**long)) == 4
+
+
+async def test_previous_runs_are_further_from_the_weather_the_older_they_are():
+    """A forecast of seven days before differs more from the weather than one of the day before, over past days too."""
+    names = ["temperature_2m_previous_day1", "temperature_2m_previous_day7"]
+    async with serving() as client:
+        answer = await ask(
+            client, "forecast", **BOSTON, hourly=",".join(names), start_date="2024-01-10", end_date="2024-02-10"
+        )
+    times = list_interval_starts(
+        datetime(2024, 1, 10, tzinfo=UTC), datetime(2024, 2, 11, tzinfo=UTC), timedelta(hours=1)
+    )
+    weather = Grid(0).weather_at([42.36], [-71.06], times).temperature[0]
+    near, far = (np.abs(np.array(answer["hourly"][name]) - weather).mean() for name in names)
+    assert 0 < near < far

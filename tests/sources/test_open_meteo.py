@@ -131,6 +131,8 @@ def test_parameters_may_stand_in_the_url() -> None:
         ("https://historical-forecast-api.open-meteo.com/v1/forecast", BOSTON, True),
         ("https://customer-historical-forecast-api.open-meteo.com/v1/forecast", BOSTON, True),
         ("https://previous-runs-api.open-meteo.com/v1/forecast", BOSTON, True),
+        ("http://localhost:8900/v1/forecast", BOSTON | {"hourly": ["rain", "rain_previous_day2"]}, True),
+        ("http://localhost:8900/v1/forecast?hourly=rain,rain_previous_day2", {**BOSTON, "hourly": "rain"}, True),
         ("https://ensemble-api.open-meteo.com/v1/ensemble", BOSTON, False),
     ],
 )
@@ -203,6 +205,29 @@ def test_everything_else_is_an_instant(name: str) -> None:
 def test_a_forecast_is_another_product(url: str, variable: str) -> None:
     """Names of forecasts end in `_forecast`."""
     assert column(parse(an_answer(temperature_2m=[1.0]), an_entry(url)), "variable") == [variable]
+
+
+@pytest.mark.parametrize("lag", [None, "PT4H"])
+def test_previous_runs_were_issued_days_before_their_label(lag: str | None) -> None:
+    """A value of `…_previous_dayN` is published N days before its label, plus the delay of the model: 9 hours, or the
+    entry's `lag`; other variables have no time of publication. A sum counts from its label, the end of its hour."""
+    entry = an_entry(
+        "https://previous-runs-api.open-meteo.com/v1/forecast", **({"available": {"lag": lag}} if lag else {})
+    )
+    delay = timedelta(hours=4 if lag else 9)
+    assert entry.available.lag == delay
+    names = ("temperature_2m_previous_day1", "temperature_2m_previous_day7_gfs_seamless", "rain_previous_day2", "rain")
+    page = parse(an_answer(**{name: [1.0, 2.0] for name in names}), entry)
+    labels = [datetime(2024, 1, 1, hour, tzinfo=UTC) for hour in (0, 1)]
+    assert column(page, "variable")[::2] == [f"{name}_forecast" for name in names]
+    assert column(page, "published_at") == [
+        *(label - timedelta(days=1) + delay for label in labels),
+        *(label - timedelta(days=7) + delay for label in labels),
+        *(label - timedelta(days=2) + delay for label in labels),
+        *(None, None),
+    ]
+    assert column(page, "interval_end") == labels * 4
+    assert column(page, "interval_start")[4:6] == [label - HOUR for label in labels]
 
 
 def test_units_are_those_of_the_answer() -> None:

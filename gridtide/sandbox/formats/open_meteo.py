@@ -1,7 +1,8 @@
 """Open-Meteo, imitated: /v1/archive (ERA5, five days late) and /v1/forecast.
 
-Several coordinates give a list, several models give columns with suffixes. In any time zone but GMT the whole response
-has one fixed offset. Errors are HTTP 400 with a reason.
+`…_previous_day1` and on have the lead time of so many days. Several coordinates give a list, several models give
+columns with suffixes. In any time zone but GMT the whole response has one fixed offset. Errors are HTTP 400 with a
+reason.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class _ForecastRequest:
         if len(latitudes) != len(longitudes) or not latitudes:
             raise _BadRequestError("Parameter 'latitude' and 'longitude' must have the same number of elements")
         variables = _split_list(question, "hourly")
-        unknown = [name for name in variables if name not in WEATHER]
+        unknown = [name for name in variables if _split_lead(name)[0] not in WEATHER]
         if unknown:
             raise _BadRequestError(
                 f"Data corrupted at path ''. Cannot initialize ForecastVariable from invalid String value {unknown[0]}."
@@ -181,20 +182,32 @@ def _write_columns(
     known_hours = (
         int(np.sum(times <= to_times([question.now - ARCHIVE_LAG])[0])) if question.path == ARCHIVE else len(times)
     )
-    skies: dict[bool, Weather] = {}
+    skies: dict[tuple[bool, int], Weather] = {}
     columns = {}
     for name in forecast_request.variables:
-        measure = WEATHER[name]
-        if measure.preceding not in skies:
+        base_name, lead_days = _split_lead(name)
+        measure = WEATHER[base_name]
+        sky = measure.preceding, lead_days
+        if sky not in skies:
             moment = times - HOUR_STEP // 2 if measure.preceding else times
-            skies[measure.preceding] = question.grid.weather_at(
-                forecast_request.latitudes, forecast_request.longitudes, moment, lead
+            skies[sky] = question.grid.weather_at(
+                forecast_request.latitudes, forecast_request.longitudes, moment, np.maximum(lead, 24.0 * lead_days)
             )
-        values = np.round(measure.of(skies[measure.preceding]), measure.decimals) + 0.0  # no -0
+        values = np.round(measure.of(skies[sky]), measure.decimals) + 0.0  # no -0
         rounded_values = [[*point[:known_hours], *[None] * (len(times) - known_hours)] for point in values.tolist()]
         for model in forecast_request.models if len(forecast_request.models) > 1 else [""]:
             columns[f"{name}_{model}" if model else name] = measure.unit, rounded_values
     return columns
+
+
+def _split_lead(name: str) -> tuple[str, int]:
+    """Returns a variable without `_previous_dayN`, and N; 0 without it.
+
+    >>> _split_lead("temperature_2m_previous_day3")
+    ('temperature_2m', 3)
+    """
+    base_name, _, days = name.partition("_previous_day")
+    return base_name, int(days) if days.isdigit() else 0
 
 
 def _find_model_run(now: datetime) -> datetime:
