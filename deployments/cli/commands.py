@@ -242,7 +242,7 @@ def validate_command(
     lake: LakeUri = None,
     select: Select = None,
     probe: Annotated[
-        bool, typer.Option("--probe", help="Also send one request to each upstream, and test access to the lake.")
+        bool, typer.Option("--probe", help="Also send one request to each upstream, and test the store of the lake.")
     ] = False,
     sandbox: SandboxFlag = False,
     sandbox_url: SandboxUrl = None,

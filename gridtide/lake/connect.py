@@ -99,7 +99,14 @@ def _connect_s3(uri: str, session: boto3.Session | None, endpoint_url: str | Non
         credential_provider=credentials,
     )
     list_folder = partial(list_bucket, client, parts.netloc, prefix)
-    return ByteStore(store, uri, list_folder, partial(read_bucket_clock, client, parts.netloc, prefix))
+    return ByteStore(
+        store,
+        uri,
+        list_folder,
+        read_clock=partial(read_bucket_clock, client, parts.netloc, prefix),
+        list_pages=partial(list_folder, page_names=1),
+        endpoint=client_meta.endpoint_url,
+    )
 
 
 def read_bucket_clock(client: Any, bucket: str, prefix: str) -> tuple[str, datetime | None]:

@@ -130,11 +130,14 @@ def _describe_file(path: str, status: os.stat_result) -> Object:
     return Object(path, status.st_size, EPOCH + timedelta(microseconds=modified), tag)
 
 
-def list_bucket(client: Any, bucket: str, prefix: str, folder: str, recursive: bool) -> FolderContent:
-    """Lists `folder` below `prefix` of `bucket` with the boto3 `client`; raises `OSError` if S3 does not answer."""
+def list_bucket(
+    client: Any, bucket: str, prefix: str, folder: str, recursive: bool, page_names: int | None = None
+) -> FolderContent:
+    """Lists `folder` below `prefix` of `bucket` with the boto3 `client`, with at most `page_names` in each answer;
+    raises `OSError` if S3 does not answer."""
     root = f"{prefix}/" if prefix else ""
     listing = FolderContent()
-    for page in _list_pages(client, bucket, f"{root}{folder}/" if folder else root, recursive):
+    for page in _list_pages(client, bucket, f"{root}{folder}/" if folder else root, recursive, page_names):
         for item in page.get("CommonPrefixes", []):
             path = item["Prefix"].removeprefix(root)[:-1]
             (listing.folders if is_readable(path) else listing.refused).append(path)
@@ -152,10 +155,14 @@ def _marks_folder(path: str) -> bool:
     return not path or (path.endswith("/") and is_readable(path[:-1]))
 
 
-def _list_pages(client: Any, bucket: str, prefix: str, recursive: bool) -> Iterator[dict[str, Any]]:
+def _list_pages(
+    client: Any, bucket: str, prefix: str, recursive: bool, page_names: int | None
+) -> Iterator[dict[str, Any]]:
     from botocore.exceptions import BotoCoreError, ClientError
 
-    options = {} if recursive else {"Delimiter": "/"}
+    options: dict[str, Any] = {} if recursive else {"Delimiter": "/"}
+    if page_names is not None:
+        options["PaginationConfig"] = {"PageSize": page_names}
     try:
         yield from client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **options)
     except (BotoCoreError, ClientError) as error:

@@ -13,11 +13,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, GenericError, InvalidPathError
+from obstore.exceptions import GenericError, InvalidPathError
 from obstore.store import LocalStore
 
 from gridtide.clock import measure_offset
 from gridtide.errors import StorageError
+from gridtide.lake.guarantees import create_file, probe_store, verify_create_only, verify_once
 from gridtide.lake.listings import FolderContent, ListFolder, Object, list_local_folder, list_store
 from gridtide.lake.store_errors import translate_errors
 from gridtide.threads import run_blocking
@@ -36,11 +37,13 @@ NAMED = 5
 
 class ByteStore:
     """The files in one folder, bucket or prefix, as bytes; `client` is the obstore client. `list_folder` lists folders
-    with names that obstore refuses (by default as a local folder, or not at all). `read_clock` returns the host of the
-    store and the `Date` of an answer of it.
+    with names that obstore refuses (by default as a local folder, or not at all), `list_pages` with a single name in
+    each answer. `read_clock` returns the host of the store and the `Date` of an answer of it. `endpoint` is the URL of
+    the store, if it is not part of `uri`.
 
     Paths are relative to `uri`, with `/` between their parts. Every method raises `StorageError` with the reason if the
-    store cannot be read or written.
+    store cannot be read or written, or does not keep what `gridtide.lake.guarantees` tests: before the first file is
+    created, the store is asked once in each process to create a file twice.
     """
 
     def __init__(
@@ -49,12 +52,16 @@ class ByteStore:
         uri: str,
         list_folder: ListFolder | None = None,
         read_clock: Callable[[], tuple[str, datetime | None]] | None = None,
+        list_pages: ListFolder | None = None,
+        endpoint: str | None = None,
     ) -> None:
         self.client = client
         self.uri = uri
+        self.name = f"{uri} at {endpoint}" if endpoint else uri
         self.is_local = isinstance(client, LocalStore)
         self._list_folder = partial(list_local_folder, uri) if self.is_local else list_folder
         self._read_clock = read_clock
+        self._list_pages = list_pages
 
     async def measure_clock(self, now: Callable[[], datetime]) -> tuple[str, timedelta] | None:
         """Returns the host of the store, and how far `now`, this machine's clock, is ahead of it; None for a local
@@ -71,11 +78,7 @@ class ByteStore:
         Errors are about `subject`.
         """
         with translate_errors(subject, f"{path} cannot be stored in {self.uri}"):
-            try:
-                await run_blocking(obstore.put, self.client, path, body, mode="create")
-            except AlreadyExistsError:
-                return False
-        return True
+            return await run_blocking(self._create_file, path, body)
 
     async def put(self, path: str, body: bytes, *, replace: bool = False) -> str | None:
         """Stores `body` at `path`; an existing file is an error unless `replace` is set.
@@ -155,16 +158,23 @@ class ByteStore:
                 await run_blocking(_remove_empty, [root / folder for folder in sorted(folders, reverse=True)])
 
     async def probe(self) -> None:
-        """Raises `StorageError` unless files can be listed, written and deleted."""
+        """Raises `StorageError` unless the store does all that a lake needs, see `gridtide.lake.guarantees`."""
         with translate_errors(self.uri, "cannot be used as a lake"):
             await self._list("", recursive=False)
-            await self._put_and_delete(_probe_name())
+            folder = await run_blocking(probe_store, self.client, self.name, self._list_pages)
+        await self.prune([folder, f"{folder}/inner"])
 
     async def check_writable(self, folder: str) -> None:
         """Raises `StorageError` unless files can be written to `folder`, which need not exist, and deleted there."""
         with translate_errors(folder, f"cannot be written in {self.uri}"):
             await self._put_and_delete(f"{folder}/{_probe_name()}")
         await self.prune([folder, *map(str, PurePosixPath(folder).parents[:-1])])
+
+    def _create_file(self, path: str, body: Any) -> bool:
+        """As `create`, but blocking, and with the errors of the store."""
+        top_folder = path.partition("/")[0] if "/" in path else ""
+        verify_once(self.name, partial(verify_create_only, self.client, self.name, top_folder))
+        return create_file(self.client, path, body)
 
     async def _list(self, folder: str, *, recursive: bool) -> FolderContent:
         """Lists the content of a folder; names that the store library refuses are ignored, with a warning."""

@@ -67,7 +67,7 @@ def translate_errors(subject: str, happened: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError, ValueError) as error:
-        raise StorageError(subject, f"{happened}: {_describe_cause(error)}", _find_fix(error)) from None
+        raise StorageError(subject, f"{happened}: {describe_cause(error)}", _find_fix(error)) from None
 
 
 def is_refusal(error: StorageError) -> bool:
@@ -83,7 +83,7 @@ def _error_text(error: Exception) -> str:
     return str(error)
 
 
-def _describe_cause(error: Exception) -> str:
+def describe_cause(error: Exception) -> str:
     """Returns the first line of the error without debugging detail, or the message in S3's XML."""
     error_text = _error_text(error)
     if isinstance(error, InvalidPathError):  # the name in it may have line breaks

@@ -22,7 +22,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @asynccontextmanager
 async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Start a server on a free port that answers every method and path with `handler`; yields its URL."""
-    app = web.Application()
+    app = web.Application(client_max_size=64 << 20)
     app.router.add_route("*", "/{path:.*}", handler)
     server = TestServer(app, scheme="https" if tls else "http")
     await server.start_server(ssl=tls)

@@ -1,0 +1,176 @@
+"""Servers with the S3 protocol other than moto: s3rver, which replaces files in silence, and OpenStack Swift.
+
+Both are installed into a folder of the user's cache at their first use, and found there from then on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+S3RVER = "s3rver@3.7.1"
+"""It ignores `If-None-Match: *`."""
+
+S3RVER_KEY = "S3RVER"
+"""The only access key that it has, and its secret."""
+
+SWIFT = "swift==2.38.3"
+SWIFT_SERVERS = ("account", "container", "object", "proxy")
+SWIFT_KEY, SWIFT_SECRET = "grid:tide", "some-secret"
+
+STORAGE_SETTINGS = """
+[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = {port}
+workers = 0
+user = {user}
+swift_dir = {folder}
+devices = {folder}/devices
+mount_check = false
+[pipeline:main]
+pipeline = {name}-server
+[app:{name}-server]
+use = egg:swift#{name}
+"""
+
+PROXY_SETTINGS = """
+[DEFAULT]
+bind_ip = 127.0.0.1
+bind_port = {port}
+workers = 0
+user = {user}
+swift_dir = {folder}
+[pipeline:main]
+pipeline = catch_errors gatekeeper cache listing_formats s3api tempauth slo proxy-server
+[filter:catch_errors]
+use = egg:swift#catch_errors
+[filter:gatekeeper]
+use = egg:swift#gatekeeper
+[filter:cache]
+use = egg:swift#memcache
+[filter:listing_formats]
+use = egg:swift#listing_formats
+[filter:s3api]
+use = egg:swift#s3api
+location = us-east-1
+[filter:tempauth]
+use = egg:swift#tempauth
+user_grid_tide = {secret} .admin
+[filter:slo]
+use = egg:swift#slo
+[app:proxy-server]
+use = egg:swift#proxy
+account_autocreate = true
+"""
+
+
+@contextmanager
+def serve_s3rver(folder: Path) -> Iterator[str]:
+    """The URL of an s3rver with its data in `folder`, with the key `S3RVER_KEY`; skips where it cannot be installed."""
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        pytest.skip("no npm and node here to run s3rver: apt-get install npm")
+    options = ["install", "--no-audit", "--no-fund", "--no-save", S3RVER, "--prefix"]
+    program = _install(S3RVER, lambda home: _run(npm, *options, str(home))) / "node_modules/s3rver/bin/s3rver.js"
+    (folder / "data").mkdir(parents=True)
+    port = _free_port()
+    command = [
+        node,
+        str(program),
+        "--directory",
+        str(folder / "data"),
+        "--port",
+        str(port),
+        "--allow-mismatched-signatures",
+    ]
+    with _running(command, port, folder / "log"):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def serve_swift(folder: Path) -> Iterator[str]:
+    """The URL of OpenStack Swift with the protocol of S3 and its data in `folder`, with the credentials `SWIFT_KEY` and
+    `SWIFT_SECRET`; skips where it cannot be installed."""
+    programs = _install(SWIFT, _install_swift) / "bin"
+    ports = {name: _free_port() for name in SWIFT_SERVERS}
+    (folder / "devices/disk").mkdir(parents=True)
+    (folder / "swift.conf").write_text(
+        "[swift-hash]\nswift_hash_path_suffix = tests\n[storage-policy:0]\nname = disk\ndefault = yes\n"
+    )
+    known = {"user": getpass.getuser(), "folder": folder, "secret": SWIFT_SECRET}
+    for name, port in ports.items():
+        template = PROXY_SETTINGS if name == "proxy" else STORAGE_SETTINGS
+        (folder / f"{name}.conf").write_text(template.format(name=name, port=port, **known))
+        if name != "proxy":
+            build = [str(programs / "swift-ring-builder"), str(folder / f"{name}.builder")]
+            _run(*build, "create", "2", "1", "1")
+            _run(*build, "add", f"r1z1-127.0.0.1:{port}/disk", "1")
+            _run(*build, "rebalance")
+    with ExitStack() as stack:
+        for name, port in ports.items():
+            command = [str(programs / f"swift-{name}-server"), str(folder / f"{name}.conf")]
+            stack.enter_context(_running(command, port, folder / f"{name}.log"))
+        yield f"http://127.0.0.1:{ports['proxy']}"
+
+
+def _install_swift(home: Path) -> None:
+    venv.create(home, with_pip=True)
+    _run(str(home / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", SWIFT)
+
+
+def _install(requirement: str, install: Callable[[Path], None]) -> Path:
+    """The folder in the user's cache where `requirement` is installed, by the first process that asks for it."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gridtide-tests"
+    home = cache / f"{requirement.replace('@', '-').replace('==', '-')}-py{sys.version_info[0]}.{sys.version_info[1]}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "complete").exists():
+            shutil.rmtree(home, ignore_errors=True)
+            try:
+                install(home)
+            except (OSError, subprocess.SubprocessError) as error:
+                pytest.skip(f"{requirement} cannot be installed here: {error}")
+            (home / "complete").touch()
+    return home
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=180)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+@contextmanager
+def _running(command: list[str], port: int, log: Path) -> Iterator[None]:
+    """Run `command` until the end of the block, which begins when it listens at `port`."""
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            while not _listens(port):
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.1)
+            yield
+        finally:
+            process.kill()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as caller:
+        return caller.connect_ex(("127.0.0.1", port)) == 0
