@@ -90,7 +90,6 @@ SHARED_NAMES: dict[str, str] = {
     "main": "where a process begins",
     "LAYOUT": "how the report of a flow looks",
     "compact": "gather files into months: the function, and the flow that runs it",
-    "parse": "read what a text says: a configuration, or the body of an answer",
     "logger": "the logger of a module",
     "P": "the parameters of a function that is wrapped",
     "T": "any type",

@@ -188,7 +188,7 @@ def test_the_entry_of_each_page_works(name: str) -> None:
         assert entry.source == name
         assert source(name).takes_period(entry)
         start = datetime(2024, 3, 9, tzinfo=UTC)
-        requests = source(name).requests(entry, Period(start, start + timedelta(days=3)))
+        requests = source(name).build_requests(entry, Period(start, start + timedelta(days=3)))
         assert requests
         assert len({request.label for request in requests}) == len(requests)
 

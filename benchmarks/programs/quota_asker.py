@@ -7,9 +7,9 @@ from prefect.concurrency.asyncio import rate_limit
 
 from gridtide.config.loading import parse
 from gridtide.entries.entry import RateLimit
-from gridtide.http.client import Http, Response
+from gridtide.http.client import Http
 from gridtide.http.limits import Limiter, LocalLimiter
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 from tasks.rate_limits import SharedLimiter
 
 url, name, requests, mode = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]

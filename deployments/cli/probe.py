@@ -16,10 +16,11 @@ from deployments.machine.prefect_api import connect_for_blocks
 from gridtide import sandbox as embedded
 from gridtide.entries.entry import Config, Entry
 from gridtide.errors import CredentialsError, GridtideError
-from gridtide.http.client import Http, Response
+from gridtide.http.client import Http
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import DAY, Period
 from gridtide.sandbox.upstreams import list_secrets
+from gridtide.sources.contract import Response
 from gridtide.sources.registry import source
 from tasks.lake import open_lake
 from tasks.secrets import read_credentials
@@ -96,14 +97,14 @@ async def _request_rows(entry: Entry, http: Http, now: datetime) -> int | None:
     upstream = source(entry.source)
     due = find_due_end(entry, now)
     period = Period(due - DAY, due) if upstream.takes_period(entry) else None
-    request = upstream.requests(entry, period)[0]
+    request = upstream.build_requests(entry, period)[0]
 
     async def count_rows(answer: Response) -> int | None:
         if not entry.tabular:
             return None
-        page = await asyncio.to_thread(upstream.parse, entry, request, answer.body, answer.retrieved_at)
+        page = await asyncio.to_thread(upstream.parse_response, entry, request, answer)
         return page.received
 
     if not request.url:  # generated, not fetched
-        return await count_rows(Response(b"", now, ""))
+        return await count_rows(Response(b"", now))
     return await http.fetch(entry, request, count_rows)

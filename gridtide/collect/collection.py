@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def scheduled_period(entry: Entry, now: datetime) -> Period | None:
     """Returns the period that a scheduled run at `now` requests from `entry`, by its source; None for a snapshot."""
-    return source(entry.source).due_period(entry, now)
+    return source(entry.source).find_due_period(entry, now)
 
 
 async def collect(

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +28,8 @@ from gridtide.errors import (
     QuotaError,
     StorageError,
 )
-from gridtide.http.client import Response
 from gridtide.periods import Period, missing
-from gridtide.sources.contract import Page, Request, Source
+from gridtide.sources.contract import Page, Request, Response, Source
 from gridtide.sources.registry import source
 from gridtide.threads import run_computing
 
@@ -93,7 +92,7 @@ class PageCollector:
         """Stores the response bodies unchanged, one file per page."""
         from gridtide.lake import Provenance
 
-        scope = self.source.scope(self.entry).as_text()
+        scope = self.source.find_scope(self.entry).as_text()
         provenance = Provenance(self.entry.name, self.period, self.entry.fingerprint, scope=scope)
         files: list[Stored] = []
         async with aclosing(self._fetch_pages(self._keep_body)) as pages:
@@ -117,7 +116,7 @@ class PageCollector:
         """Yields the pages in the order of their requests, each with its request and the number of the first request
         that led to it. At most twice the allowed number of requests is pending. If a request fails alone, its error is
         yielded as its page."""
-        waiting = deque(enumerate(merge_equal(self.source.requests(self.entry, self.period))))
+        waiting = deque(enumerate(merge_equal(self.source.build_requests(self.entry, self.period))))
         running: deque[tuple[int, Request, asyncio.Task[Any]]] = deque()
         answers = 0
         try:
@@ -196,8 +195,7 @@ class PageCollector:
         if answer.absent:
             return _Body(answer.body)
         try:
-            answered = replace(request, answered=answer.headers)
-            page = await run_computing(self.source.parse, self.entry, answered, answer.body, answer.retrieved_at)
+            page = await run_computing(self.source.parse_response, self.entry, request, answer)
         except FormatError:  # these bodies need not be observations
             return _Body(answer.body)
         except GridtideError as error:
@@ -212,8 +210,7 @@ class PageCollector:
             from gridtide.observations.table import empty
 
             return ParsedPage(Page(empty(), 0), fingerprints(empty()), absent=True)
-        answered = replace(request, answered=answer.headers)
-        page = self.source.parse(self.entry, answered, answer.body, answer.retrieved_at)
+        page = self.source.parse_response(self.entry, request, answer)
         return settle_page(page, self.entry, request, self.period)
 
     def _sum_up(self, stored: Sequence[Stored], checks: PageChecks | None, answered: tuple[Period, ...]) -> Collected:

@@ -23,10 +23,9 @@ from typing import TypeVar
 
 from gridtide.entries.entry import Entry
 from gridtide.errors import StorageError
-from gridtide.http.client import Response
 from gridtide.lake import Lake, Object, folder_name, parse_folder_name
 from gridtide.periods import Period
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 
 T = TypeVar("T")
 
@@ -126,7 +125,7 @@ def _write_envelope(request: Request, answer: Response) -> bytes:
         "content_type": answer.content_type,
         **({} if request.body is None else {"body": request.body}),
         **({"absent": True} if answer.absent else {}),
-        "headers": answer.headers,
+        "headers": list(answer.headers.items()),
     }
     return json.dumps(envelope).encode() + b"\n" + answer.body
 
@@ -137,7 +136,7 @@ async def open_body(lake: Lake, path: str) -> tuple[str, Response]:
     try:
         envelope = json.loads(envelope_line)
         retrieved_at, absent = datetime.fromisoformat(envelope["retrieved_at"]), bool(envelope.get("absent"))
-        headers = tuple((name, text) for name, text in envelope.get("headers", ()))
+        headers = dict(envelope.get("headers", ()))
         answer = Response(body, retrieved_at, envelope["content_type"], attempt=0, absent=absent, headers=headers)
         return envelope["url"], answer
     except (ValueError, KeyError, TypeError) as error:

@@ -20,10 +20,9 @@ from gridtide.collect.raw_bodies import (
 )
 from gridtide.entries.entry import Entry
 from gridtide.errors import GridtideError, IncompleteError, StorageError
-from gridtide.http.client import Response
 from gridtide.lake import Lake
 from gridtide.periods import Period
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 
 RESUME = timedelta(days=1)
 """The greatest age of pages, kept by an earlier run for the same period, that are used to resume."""

@@ -125,7 +125,7 @@ def _complete_entry(raw: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(source_name, str) or find_source_problem(source_name):
         return _complete_auth(entry, "generic")
     url = raw["url"] if raw_entry.split_url(raw) else ""
-    defaults = source(source_name).defaults(url, raw_entry.get_object(entry, "params"))
+    defaults = source(source_name).choose_defaults(url, raw_entry.get_object(entry, "params"))
     return _complete_auth({**defaults, **entry}, source_name)
 
 
@@ -159,7 +159,7 @@ def _find_refusals_of_source(complete: Mapping[str, Any]) -> Sequence[str]:
     """Returns the problems that the entry's source finds."""
     if not isinstance(complete["source"], str) or _find_unknown_source(complete):
         return []
-    return source(complete["source"]).problems(complete)
+    return source(complete["source"]).find_problems(complete)
 
 
 def _find_short_periods(raw: Mapping[str, Any], complete: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from urllib.request import getproxies
@@ -35,7 +35,7 @@ from gridtide.http.failures import AnswerProgress, explaining, time_limits
 from gridtide.http.limits import Limiter, LocalLimiter
 from gridtide.http.logins import Logins
 from gridtide.http.tls import TrustedAuthorities
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 
 T = TypeVar("T")
 
@@ -56,21 +56,6 @@ READ_HEADERS = (
     *("content-type", "content-length", "transfer-encoding", "link", "x-total-count", "last-modified", "date"),
 )
 """Response headers that tell how the response is to be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A successful response, free of credentials; `retrieved_at` is the time of the request, `attempt` the number of
-    the attempt, from 1."""
-
-    body: bytes
-    retrieved_at: datetime
-    content_type: str
-    attempt: int = 1
-    absent: bool = False
-    """Whether the upstream states, by its status, that it has no data for the request."""
-    headers: tuple[tuple[str, str], ...] = ()
-    """The headers of `READ_HEADERS` in the response, with names in lower case."""
 
 
 class Http:
@@ -201,15 +186,16 @@ async def _read_response(
     content = await _read_body(entry, response, progress)
     is_empty = response.status == 200 and len(content) < 10 and not content.strip()
     if response.status == 204 or response.status in entry.absent or (is_empty and "empty" in entry.absent):
-        return Response(b"", retrieved_at, response.content_type, absent=True)
+        return Response(b"", retrieved_at, response.content_type, absent=True, status=response.status)
     message = credentials.redacted_message(content) if response.status != 200 else b""
     error = error_of_status(entry, request.label, response.status, response.headers, message)
     if error is not None:
         raise error
-    read_headers = tuple(
-        (name, credentials.redacted_text(response.headers[name])) for name in READ_HEADERS if name in response.headers
-    )
-    return Response(credentials.redacted(content), retrieved_at, response.content_type, headers=read_headers)
+    headers = {
+        name: credentials.redacted_text(response.headers[name]) for name in READ_HEADERS if name in response.headers
+    }
+    body = credentials.redacted(content)
+    return Response(body, retrieved_at, response.content_type, headers=headers, status=response.status)
 
 
 async def _read_body(entry: Entry, response: aiohttp.ClientResponse, progress: AnswerProgress) -> bytes:

@@ -37,7 +37,7 @@ def error_of_status(
     message = _read_message(body)
     happened = f"{label}: HTTP {status}" + (f", the upstream says: {message}" if message else "")
     upstream = source(entry.source)
-    meaning = upstream.actual_status(status, body)
+    meaning = upstream.correct_status(status, body)
     wait = _read_wait(headers, message, upstream)
     if status == 202:
         return UpstreamError(entry.name, f"{happened}: the answer is not ready yet", "Try again later", wait=wait)
@@ -99,7 +99,7 @@ def _read_wait(headers: Mapping[str, str], message: str, upstream: Source) -> fl
         return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):  # not a date, or a date without a time zone
         pass
-    wait = upstream.requested_wait(message, datetime.now(UTC))
+    wait = upstream.read_wait(message, datetime.now(UTC))
     return _read_wait_words(message) if wait is None else wait
 
 

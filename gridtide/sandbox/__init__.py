@@ -70,7 +70,7 @@ def _redirect_auth(entry: Entry, url: str) -> Auth | tuple[Auth, ...]:
     if all(name in secrets for auth in entry.auths for name in secret_names(auth)):
         auths = entry.auths
     else:
-        written = source(entry.source).defaults(entry.url, entry.params).get("auth", {"kind": "none"})
+        written = source(entry.source).choose_defaults(entry.url, entry.params).get("auth", {"kind": "none"})
         parts = written if isinstance(written, list | tuple) else [written]
         auths = tuple(read_value(Auth, part, "auth", []) for part in parts)
     moved = [

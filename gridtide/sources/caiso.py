@@ -26,7 +26,7 @@ from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.periods import HOUR, Period, floor, split
 from gridtide.sources.caiso_outlook import OUTLOOK_VARIABLES, find_report, list_requests, parse_outlook
-from gridtide.sources.contract import BOM, Page, Request
+from gridtide.sources.contract import BOM, Page, Request, Response
 from gridtide.sources.formats.xml import is_html, tree
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
 from gridtide.variables import Variable, snake_case
@@ -171,7 +171,7 @@ VALUE_COLUMNS = ("MW", "VALUE", "PRC")
 """The possible columns of the value: `MW` in PRC_LMP, `VALUE` in PRC_INTVL_LMP, `PRC` in PRC_RTPD_LMP."""
 
 
-def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+def choose_defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns OASIS's rate limit and longest request, and the lag and resolution of the report and market; for the
     outlook, a lag after which the file of a day is complete."""
     if find_report(url):
@@ -205,12 +205,12 @@ def _find_resolution(report: str, markets: Set[str], execution: str) -> str:
     return "PT15M" if markets & {"RTPD", "RTM"} else "PT1H"
 
 
-def days(entry: Entry) -> ZoneInfo | None:
+def find_day_zone(entry: Entry) -> ZoneInfo | None:
     """Returns the zone of the outlook's days, for requests per local day; None for OASIS, which answers any period."""
     return MARKET_ZONE if find_report(entry.url) else None
 
 
-def problems(entry: Mapping[str, Any]) -> list[str]:
+def find_problems(entry: Mapping[str, Any]) -> list[str]:
     """Refuses a URL of the outlook that does not name a supported report, and a choice that does not exist."""
     url = entry.get("url")
     if not isinstance(url, str) or entry.get("format") in ("json", "raw") or "/outlook/" not in urlsplit(url).path:
@@ -223,7 +223,7 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def scope(entry: Entry) -> Scope:
+def find_scope(entry: Entry) -> Scope:
     """Returns the parameters as facets; the values between commas count separately."""
     parameters = _read_params(entry.url, entry.params)
     facets = {
@@ -234,7 +234,7 @@ def scope(entry: Entry) -> Scope:
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
     """Returns the entry with fewer values of the parameters in its `params`."""
-    entry_scope, parameters = scope(entry).values(), _read_params(entry.url, entry.params)
+    entry_scope, parameters = find_scope(entry).values(), _read_params(entry.url, entry.params)
     shorter = {name: values for name, values in part.facets if values != entry_scope[name]}
     if not shorter.keys() <= entry.params.keys():
         return ()
@@ -245,7 +245,7 @@ def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
     return [msgspec.structs.replace(entry, params={**entry.params, **params})]
 
 
-def requests(entry: Entry, period: Period | None) -> list[Request]:
+def build_requests(entry: Entry, period: Period | None) -> list[Request]:
     """Splits `period` into requests of at most 30 days, the most that OASIS answers at once.
 
     Raises `ConfigurationError` if the entry names no report.
@@ -284,7 +284,7 @@ def _read_params(url: str, params: Mapping[str, Any]) -> dict[str, str]:
     return parameters
 
 
-def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
+def parse_response(entry: Entry, request: Request, response: Response) -> Page:
     """Reads the rows of one answer: a zip of CSV members, or a bare CSV or XML.
 
     For an entry that stores only bodies, only errors are read: any report is allowed. Raises `UpstreamError` for a
@@ -295,20 +295,20 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
 
     if find_report(request.url):
         if entry.tabular:
-            return parse_outlook(entry, request, body, retrieved_at, MARKET_ZONE)
+            return parse_outlook(entry, request, response, MARKET_ZONE)
         return Page(concat([]), 0)
     tables = []
     left_out = LeftOut()
-    for member in _read_members(entry, body):
+    for member in _read_members(entry, response.body):
         if member[:200].removeprefix(BOM).lstrip().startswith(b"<"):
             _raise_error(entry, member)
         elif entry.tabular:
-            tables.append(_read_observations(entry, member, retrieved_at, left_out))
+            tables.append(_read_observations(entry, member, response.retrieved_at, left_out))
     table = concat(tables)
     unread = left_out.first_of(NO_NUMBER)
     if unread and not table.num_rows:
         raise FormatError(entry.name, f"no value is a number, the first is {unread}")
-    reaches = _find_reach(entry, request, table, retrieved_at) if entry.tabular else None
+    reaches = _find_reach(entry, request, table, response.retrieved_at) if entry.tabular else None
     return Page(table, table.num_rows, skipped=left_out.list_skipped(), reaches=reaches)
 
 

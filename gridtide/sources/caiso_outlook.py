@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo
 
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period, local_day, local_days
-from gridtide.sources.contract import Page, Request
+from gridtide.sources.contract import Page, Request, Response
 from gridtide.sources.formats.xml import is_html
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
 from gridtide.variables import Variable, snake_case, unit_of
@@ -81,26 +81,26 @@ def list_requests(entry: Entry, period: Period, zone: ZoneInfo) -> list[Request]
     ]
 
 
-def parse_outlook(entry: Entry, request: Request, body: bytes, retrieved_at: datetime, zone: ZoneInfo) -> Page:
+def parse_outlook(entry: Entry, request: Request, response: Response, zone: ZoneInfo) -> Page:
     """Parses the file of one local day; an empty cell is a null.
 
     Raises `UpstreamError` for a web page and a cut file, `FormatError` if a time or a header cannot be read.
     """
     from gridtide.observations.table import concat, empty
 
-    if is_html(body) or not body.strip():
+    if is_html(response.body) or not response.body.strip():
         raise UpstreamError(entry.name, "the answer is a web page or empty, not CSV", "It is tried again")
-    rows = list(csv.reader(io.StringIO(body.decode("utf-8-sig", "replace"), newline="")))
+    rows = list(csv.reader(io.StringIO(response.body.decode("utf-8-sig", "replace"), newline="")))
     header, lines = [name.strip() for name in rows[0]], [row for row in rows[1:] if any(cell.strip() for cell in row)]
     if header[:1] != ["Time"] or len(set(header)) != len(header) or not request.period:
         happened = f"the columns {', '.join(header)[:200]} are not those of a report: Time and others, each once"
         raise FormatError(entry.name, happened, 'Keep the bodies as they are, with "format": "raw"')
-    _refuse_cut(entry, request, header, lines, body)
+    _refuse_cut(entry, header, lines, response)
     left_out = LeftOut()
     day = request.period.start.astimezone(zone).date()
     starts = _read_starts(entry, lines, day, zone, left_out)
     tables = [
-        _read_column(name, variable, number, lines, starts, retrieved_at, left_out)
+        _read_column(name, variable, number, lines, starts, response.retrieved_at, left_out)
         for (number, name), variable in _name_columns(entry, find_report(request.url) or "", header, lines, left_out)
     ]
     unread = left_out.first_of(NO_NUMBER)
@@ -109,13 +109,11 @@ def parse_outlook(entry: Entry, request: Request, body: bytes, retrieved_at: dat
     return Page(concat(tables) if tables else empty(), len(lines), skipped=left_out.list_skipped())
 
 
-def _refuse_cut(
-    entry: Entry, request: Request, header: Sequence[str], lines: Sequence[Sequence[str]], body: bytes
-) -> None:
+def _refuse_cut(entry: Entry, header: Sequence[str], lines: Sequence[Sequence[str]], response: Response) -> None:
     """Raises `UpstreamError` if the file ends in the middle of a row, or may end in the middle of a number."""
-    answered = dict(request.answered)
-    length_known = not answered or bool({"content-length", "transfer-encoding"} & set(answered))
-    if (lines and len(lines[-1]) < len(header)) or not (length_known or body.endswith((b"\n", b"\r"))):
+    headers = response.headers
+    length_known = not headers or bool({"content-length", "transfer-encoding"} & headers.keys())
+    if (lines and len(lines[-1]) < len(header)) or not (length_known or response.body.endswith((b"\n", b"\r"))):
         raise UpstreamError(entry.name, f"the CSV is cut in row {len(lines)}", "It is tried again")
 
 

@@ -3,15 +3,15 @@
 A source is one module for one upstream. It builds the first requests, parses a response body, and returns the requests
 that follow with the parsed page. A source is pure: it opens no socket and never sees a credential.
 
-A module must define `requests` and `parse`; everything else in `Source` has a default. A module imports Arrow inside
-`parse`, not at the top: the first request is then sent before Arrow is loaded, and loading Arrow takes as long as
-fetching a page.
+A module must define `build_requests` and `parse_response`; everything else in `Source` has a default. A module imports
+Arrow inside `parse_response`, not at the top: the first request is then sent before Arrow is loaded, and loading Arrow
+takes as long as fetching a page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -53,8 +53,24 @@ class Request:
     whole_period: Period | None = None
     body: str | None = None
     """The body of a POST; its `Content-Type` is in `headers`."""
-    answered: tuple[tuple[str, str], ...] = ()
-    """The headers of the response, with names in lower case, set before the body is parsed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response without an error, free of credentials; `retrieved_at` is the time of the request.
+
+    `attempt` is the number of the attempt, from 1; 0 for a body that an earlier run kept.
+    """
+
+    body: bytes
+    retrieved_at: datetime
+    content_type: str = ""
+    attempt: int = 1
+    absent: bool = False
+    """Whether the upstream states, by its status, that it has no data for the request."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The headers that `gridtide.http.client.READ_HEADERS` names, with names in lower case."""
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +118,7 @@ class Source(Protocol):
     """The hosts of this source; an entry without `source` gets the source whose host its URL has."""
 
     NEEDS_URL: bool = True
-    """Whether an entry must have a URL. Without one nothing is fetched, and `parse` makes the observations."""
+    """Whether an entry must have a URL. Without one nothing is fetched, and `parse_response` makes the observations."""
 
     SYSTEM_LOCATIONS: Sequence[str] = ()
     """The locations by which different products of one market name its whole system. Training derives features such as
@@ -119,20 +135,20 @@ class Source(Protocol):
     """For HTTP Basic in an entry that names no variables: `username_env` and `password_env`, the environment variables
     that hold user and password. If it is empty, those of the generic source apply."""
 
-    def requests(self, entry: Entry, period: Period | None) -> list[Request]:
+    def build_requests(self, entry: Entry, period: Period | None) -> list[Request]:
         """Returns the first requests for `period`, or for the snapshot if `period` is None."""
         raise NotImplementedError
 
-    def parse(self, entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
-        """Parses `body`, the response to `request`. Raises `FormatError` if the body does not have the documented
+    def parse_response(self, entry: Entry, request: Request, response: Response) -> Page:
+        """Parses the `response` to `request`. Raises `FormatError` if its body does not have the documented
         format, `UpstreamError` for an error that may pass, `ConfigurationError` for a wrong request."""
         raise NotImplementedError
 
-    def defaults(self, url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    def choose_defaults(self, url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         """Returns the defaults of an entry's settings, by the keys of `entries.Entry` as in JSON."""
         return {}
 
-    def problems(self, entry: Mapping[str, Any]) -> Sequence[str]:
+    def find_problems(self, entry: Mapping[str, Any]) -> Sequence[str]:
         """Returns the problems of an entry of this source, found before anything is requested. `entry` is complete and
         as in JSON. Each problem reads `key: what is wrong; what would be right`. Types and formats are checked
         elsewhere, so values may have a wrong type here."""
@@ -142,12 +158,12 @@ class Source(Protocol):
         """Whether the entry can be requested for a period; if not, its response is a snapshot."""
         return True
 
-    def days(self, entry: Entry) -> ZoneInfo | None:
+    def find_day_zone(self, entry: Entry) -> ZoneInfo | None:
         """Returns the time zone of the calendar days in which the upstream answers, so that only whole days are
         requested; None if it answers any period."""
         return None
 
-    def scope(self, entry: Entry) -> Scope:
+    def find_scope(self, entry: Entry) -> Scope:
         """Returns what the entry requests, apart from the period; coverage is by scope. By default each parameter is a
         facet."""
         from gridtide.entries.scope import describe_scope
@@ -159,7 +175,7 @@ class Source(Protocol):
         scope; empty if the upstream cannot be asked for that part alone."""
         return ()
 
-    def due_period(self, entry: Entry, now: datetime) -> Period | None:
+    def find_due_period(self, entry: Entry, now: datetime) -> Period | None:
         """Returns the period that a scheduled run at `now` requests: `reread` before the end of what is due, or None
         for a snapshot."""
         from gridtide.observations.availability import find_due_end
@@ -169,11 +185,11 @@ class Source(Protocol):
         due = find_due_end(entry, now)
         return Period(due - entry.reread, due)
 
-    def actual_status(self, status: int, body: bytes) -> int:
+    def correct_status(self, status: int, body: bytes) -> int:
         """Returns the HTTP status that an error response should have, for upstreams that send a wrong one."""
         return status
 
-    def requested_wait(self, message: str, now: datetime) -> float | None:
+    def read_wait(self, message: str, now: datetime) -> float | None:
         """Returns the seconds from `now` (UTC) that an error message asks us to wait, or None if it names no time in
         the upstream's own words. The core understands headers, and numbers with a unit, by itself."""
         return None
@@ -185,13 +201,13 @@ def is_source(module: ModuleType) -> bool:
 
 
 def _find_missing_names(module: ModuleType) -> list[str]:
-    return [name for name in ("requests", "parse") if not hasattr(module, name)]
+    return [name for name in ("build_requests", "parse_response") if not hasattr(module, name)]
 
 
 def complete(module: ModuleType) -> Source:
     """Returns `module` as a source, with the defaults of `Source` for what the module does not define.
 
-    Raises `TypeError` if the module lacks `requests` or `parse`.
+    Raises `TypeError` if the module lacks `build_requests` or `parse_response`.
     """
     missing_names = _find_missing_names(module)
     if missing_names:

@@ -28,7 +28,7 @@ from gridtide.errors import (
     UpstreamError,
 )
 from gridtide.periods import HOUR, Period, count_microseconds, split
-from gridtide.sources.contract import BOM, Page, Request
+from gridtide.sources.contract import BOM, Page, Request, Response
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
 from gridtide.variables import Variable
 
@@ -91,7 +91,7 @@ MONITOR_ROUTES = {
 }
 
 
-def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+def choose_defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the API key from `EIA_API_KEY`, the documented limits, and the lag of the route."""
     lag = {"fuel-type-data": "PT5H", "interchange-data": "PT28H"}.get(_find_route_name(url) or "", "PT2H")
     forecast = _read_facet(params, "type") == ("DF",)
@@ -105,7 +105,7 @@ def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def problems(entry: Mapping[str, Any]) -> list[str]:
+def find_problems(entry: Mapping[str, Any]) -> list[str]:
     """Refuses a route without `/data/`, which answers with a description of itself, and any frequency but `hourly`.
 
     An entry that stores only bodies may request either.
@@ -125,7 +125,7 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
     return refusals
 
 
-def scope(entry: Entry) -> Scope:
+def find_scope(entry: Entry) -> Scope:
     """Returns the route, its facets, and the other parameters that affect the answer. A facet that is not named means
     all values."""
     route_name = _find_route_name(entry.url)
@@ -143,7 +143,7 @@ def scope(entry: Entry) -> Scope:
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
     """Returns the entry with fewer values of the facets in its `params`."""
-    entry_scope = scope(entry).values()
+    entry_scope = find_scope(entry).values()
     shorter = {name: values for name, values in part.facets if values != entry_scope[name]}
     params = {key: value for key, value in entry.params.items() if _find_facet(key) not in shorter}
     for name, values in shorter.items():
@@ -164,7 +164,7 @@ def _find_facet(key: str) -> str | None:
     return match[1] if match else None
 
 
-def requests(entry: Entry, period: Period | None) -> list[Request]:
+def build_requests(entry: Entry, period: Period | None) -> list[Request]:
     """Returns the one request whose answer decides which requests follow: the first slice, or else the first page."""
     slices = _slice_period(entry, period)
     if period is None or len(slices) < 2:
@@ -172,22 +172,22 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
     return [replace(_build_request(entry, slices[0]), whole_period=period)]
 
 
-def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
+def parse_response(entry: Entry, request: Request, response: Response) -> Page:
     """Parses the rows of one response; the first page of a period lists its other pages.
 
     Raises `UpstreamError` for a body that is not JSON, `FormatError` for a body of another shape, and for an error in
     the body the matching `QuotaError`, `CredentialsError`, `ConfigurationError` or `UpstreamError`.
     """
-    answer, route = _decode_answer(entry, body, request.url)
+    answer, route = _decode_answer(entry, response.body, request.url)
     left_out = LeftOut()
     rows, values = _read_values(entry, request, answer.data, left_out)
-    _count_unread_columns(body, route, len(answer.data), left_out)
-    table = _read_observations(entry, rows, values, route, retrieved_at)
+    _count_unread_columns(response.body, route, len(answer.data), left_out)
+    table = _read_observations(entry, rows, values, route, response.retrieved_at)
     page = Page(table, len(answer.data), answer.total, skipped=left_out.list_skipped())
     return page if request.offset else replace(page, following=_list_following(entry, request, page))
 
 
-def actual_status(status: int, body: bytes) -> int:
+def correct_status(status: int, body: bytes) -> int:
     """Returns 400 or 404 if the body names it, as in `{"error": …, "code": 404}` under HTTP 500; 429 for
     `OVER_RATE_LIMIT`, which may come with HTTP 403."""
     if b"OVER_RATE_LIMIT" in body[:4000]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -26,7 +26,7 @@ import msgspec
 
 from gridtide.entries.scope import ANY, Scope, describe_columns, describe_scope, narrow_params
 from gridtide.periods import Period, local_day, local_days, local_midnight
-from gridtide.sources.contract import Page, Request
+from gridtide.sources.contract import Page, Request, Response
 from gridtide.sources.formats.paging import first_page
 from gridtide.sources.formats.request_bodies import body_texts, write_body
 
@@ -40,7 +40,7 @@ for other hosts too, and keep their password in this variable."""
 PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}")
 
 
-def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+def choose_defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns few concurrent requests, as nothing is known about the upstream."""
     return {"concurrency": 2}
 
@@ -50,14 +50,14 @@ def takes_period(entry: Entry) -> bool:
     return bool(_placeholders(entry))
 
 
-def days(entry: Entry) -> ZoneInfo | None:
+def find_day_zone(entry: Entry) -> ZoneInfo | None:
     """Returns the entry's `timezone` if requests are per local day, month or year (`{start}` alone, or `per`), else
     None."""
     by_day = entry.per is not None or _placeholders(entry) == {"start"}
     return ZoneInfo(entry.timezone) if by_day and takes_period(entry) else None
 
 
-def scope(entry: Entry) -> Scope:
+def find_scope(entry: Entry) -> Scope:
     """Returns each parameter and the value columns as facets; no named columns mean all of them."""
     entry_scope = describe_scope(entry)
     columns = describe_columns(entry) or [ANY]
@@ -69,7 +69,7 @@ def scope(entry: Entry) -> Scope:
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
     """Returns the entry with fewer values of one list in `params`, or with fewer value columns. If two lists are
     shorter, it is unknown which of their values belong together."""
-    entry_scope = scope(entry).values()
+    entry_scope = find_scope(entry).values()
     shorter = [name for name, values in part.facets if values != entry_scope[name]]
     if shorter == ["value"]:
         columns = zip(entry.value, describe_columns(entry), strict=True)
@@ -85,21 +85,21 @@ def _has_plain_columns(entry: Entry) -> bool:
     return entry.variable is None and entry.melt is None and entry.hours is None
 
 
-def problems(entry: Mapping[str, Any]) -> list[str]:
+def find_problems(entry: Mapping[str, Any]) -> list[str]:
     """Returns the keys that contradict each other."""
     from gridtide.sources.tables.contradictions import find_contradictions
 
     return list(find_contradictions(entry))
 
 
-def requests(entry: Entry, period: Period | None) -> list[Request]:
+def build_requests(entry: Entry, period: Period | None) -> list[Request]:
     """Returns one request for the snapshot or the period, or one for each local day, month or year of it.
 
     Equal requests are merged, such as those for the days of a month if the URL names only the month.
     """
     if period is None:
         return [_request(entry, None, None)]
-    zone = days(entry)
+    zone = find_day_zone(entry)
     if zone is None:
         return [_request(entry, period, period)]
     units = dict.fromkeys(_calendar_unit(day, entry.per or "day", zone) for day in local_days(period, zone))
@@ -169,7 +169,7 @@ def _filled(template: str, period: Period | None, zone: ZoneInfo, *, quoted: boo
     return PLACEHOLDER.sub(format_bound, template) if period else template
 
 
-def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
+def parse_response(entry: Entry, request: Request, response: Response) -> Page:
     """Parses one response into observations, one for each column of values.
 
     A value that is absent from a record gives no observation, a null gives a null; anything else that is not stored is
@@ -179,12 +179,12 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     """
     from gridtide.sources.tables.answers import read_answer
 
-    return read_answer(entry, request, body, retrieved_at, _day(entry, request))
+    return read_answer(entry, request, response, _day(entry, request))
 
 
 def _day(entry: Entry, request: Request) -> date | None:
     """Returns the local day that the request is for, or None if it is for another period."""
-    zone = days(entry)
+    zone = find_day_zone(entry)
     if request.period is None or zone is None:
         return None
     day, *further_days = local_days(request.period, zone)

@@ -26,7 +26,7 @@ import msgspec
 from gridtide.entries.scope import ANY, Scope, build_scope, read_parameters, split_values
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period, count_microseconds, local_day, local_days, microseconds
-from gridtide.sources.contract import BOM, Page, Request
+from gridtide.sources.contract import BOM, Page, Request, Response
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut
 from gridtide.variables import Variable, snake_case, unit_of
 
@@ -71,7 +71,7 @@ ColumnValues = Mapping[str, Any]
 """The arguments of `observations.from_columns`; times are datetimes or microseconds since 1970."""
 
 
-def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+def choose_defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns basic authentication, 5 requests per second (no limit is documented, but 429 occurs), and the policy of
     the resource."""
     product = _find_product(url)
@@ -92,12 +92,12 @@ def takes_period(entry: Entry) -> bool:
     return not product.by_location or _find_place(entry.url) is not None
 
 
-def days(entry: Entry) -> ZoneInfo:
+def find_day_zone(entry: Entry) -> ZoneInfo:
     """Returns the zone of operating days, `America/New_York`."""
     return ZONE
 
 
-def due_period(entry: Entry, now: datetime) -> Period | None:
+def find_due_period(entry: Entry, now: datetime) -> Period | None:
     """Returns the last `reread` until what is due, or None for a URL with `/current`, which is requested unchanged; its
     days are for backfills."""
     from gridtide.observations.availability import find_due_end
@@ -108,7 +108,7 @@ def due_period(entry: Entry, now: datetime) -> Period | None:
     return Period(due - entry.reread, due)
 
 
-def requests(entry: Entry, period: Period | None) -> list[Request]:
+def build_requests(entry: Entry, period: Period | None) -> list[Request]:
     """Returns the URL unchanged for a snapshot, or one request for each operating day that overlaps `period`."""
     params = tuple((key, str(item)) for key, setting in entry.params.items() for item in _as_items(setting))
     if period is None or not takes_period(entry):
@@ -122,7 +122,7 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
     ]
 
 
-def scope(entry: Entry) -> Scope:
+def find_scope(entry: Entry) -> Scope:
     """Returns the resource, and the locations that are requested one by one."""
     parts = urlsplit(entry.url)
     resource = _CURRENT.sub("", re.sub(r"/location/[^/.]+", "", parts.path)).removesuffix(".json").strip("/")
@@ -132,7 +132,7 @@ def scope(entry: Entry) -> Scope:
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
     """Returns one entry for each location of `part`, if `entry` requests locations one by one."""
-    entry_scope, values = scope(entry).values(), part.values()
+    entry_scope, values = find_scope(entry).values(), part.values()
     if any(values[name] != entry_scope[name] for name in entry_scope if name != "location"):
         return ()
     zones = [zone for zone in _list_asked_places(entry) if zone in values["location"]]
@@ -169,7 +169,7 @@ def _add_location(url: str, zone: str) -> str:
 _WITHOUT_HISTORY = re.compile(r"/(current/(?:all|locationType)|previous|info)(?=[/.]|$)")
 
 
-def problems(entry: Mapping[str, Any]) -> list[str]:
+def find_problems(entry: Mapping[str, Any]) -> list[str]:
     """Refuses a form of a resource that cannot be requested by day and so has no history; the message names a form that
     can."""
     url = entry.get("url")
@@ -184,7 +184,7 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
     return [f"url: no history exists of /{match[1]}; use {form}"]
 
 
-def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
+def parse_response(entry: Entry, request: Request, response: Response) -> Page:
     """Parses the observations of a JSON body; an empty value (null, `""`, `"-"`) becomes a null.
 
     Raises `UpstreamError` for a body that is not JSON, `FormatError` for a body that does not match the URL's resource,
@@ -193,7 +193,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     from gridtide.observations.table import concat, empty, from_columns
 
     try:
-        document = msgspec.json.decode(body.removeprefix(BOM))
+        document = msgspec.json.decode(response.body.removeprefix(BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UpstreamError(entry.name, f"the answer is not JSON: {error}", "It is tried again") from error
     product = _find_product(request.url) or _identify_product(document, entry)
@@ -204,7 +204,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     try:
         records = _find_records(document, product)
         columns = product.read(product, records, url_location, left_out)
-        table = concat([from_columns("iso_ne", retrieved_at, **values) for values in columns])
+        table = concat([from_columns("iso_ne", response.retrieved_at, **values) for values in columns])
     except KeyError as error:
         raise FormatError(entry.name, f"a {product.root} has no {error.args[0]}") from error
     except (ValueError, OverflowError) as error:

@@ -26,7 +26,7 @@ import msgspec
 from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
 from gridtide.periods import DAY, HOUR, Period, count_microseconds, split
-from gridtide.sources.contract import BOM, Page, Request, Skipped
+from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
 from gridtide.sources.left_out import NO_NUMBER, LeftOut, to_numbers
 from gridtide.variables import HourlyRule
 
@@ -66,7 +66,7 @@ RUN_DELAY = "PT9H"
 ECMWF's 6 to 7 hours, its release as open data, and the processing at Open-Meteo."""
 
 
-def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+def choose_defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the customers' key from `OPEN_METEO_API_KEY`, and the documented limits.
 
     The archive lags five days and is revised for some more days. Previous runs are known after `RUN_DELAY`.
@@ -91,7 +91,7 @@ def takes_period(entry: Entry) -> bool:
     return (_is_archive(entry.url) or _has_leads(entry.url, entry.params)) and "start_date" not in _read_params(entry)
 
 
-def problems(entry: Mapping[str, Any]) -> list[str]:
+def find_problems(entry: Mapping[str, Any]) -> list[str]:
     """Refuses an `available` by which a forecast would be known before it was made: Open-Meteo replaces its forecasts
     until their hour, and does not give the time of publication."""
     availability = entry.get("available")
@@ -102,11 +102,11 @@ def problems(entry: Mapping[str, Any]) -> list[str]:
     return ['available: Open-Meteo replaces a forecast until its hour; give "lag", of "PT0S" at least']
 
 
-def requested_wait(message: str, now: datetime) -> float | None:
+def read_wait(message: str, now: datetime) -> float | None:
     """Returns the seconds until the end of the minute, hour or day whose limit the message names, or None.
 
     >>> from datetime import UTC
-    >>> requested_wait("Please try again in the next hour.", datetime(2024, 1, 1, 5, 59, 30, tzinfo=UTC))
+    >>> read_wait("Please try again in the next hour.", datetime(2024, 1, 1, 5, 59, 30, tzinfo=UTC))
     30.0
     """
     rest_of_hour = 3600.0 - now.minute * 60 - now.second
@@ -119,12 +119,12 @@ def requested_wait(message: str, now: datetime) -> float | None:
     return None
 
 
-def days(entry: Entry) -> ZoneInfo:
+def find_day_zone(entry: Entry) -> ZoneInfo:
     """Returns GMT: requests are per day of GMT."""
     return GMT
 
 
-def scope(entry: Entry) -> Scope:
+def find_scope(entry: Entry) -> Scope:
     """Returns the locations by name, the hourly variables, and the other parameters, each as one choice, because the
     names of variables depend on the list of models."""
     parameters = _read_params(entry)
@@ -138,7 +138,7 @@ def scope(entry: Entry) -> Scope:
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
     """Returns the entry with fewer of the locations or variables in its `params`."""
-    entry_scope, values = scope(entry).values(), part.values()
+    entry_scope, values = find_scope(entry).values(), part.values()
     shorter = {name for name in entry_scope if values[name] != entry_scope[name]}
     if not shorter <= {"place", "hourly"}:
         return ()
@@ -173,7 +173,7 @@ def _choose(items: Sequence[str], values: Collection[str]) -> tuple[str, ...]:
     return tuple(item for item in items if item in values)
 
 
-def requests(entry: Entry, period: Period | None) -> list[Request]:
+def build_requests(entry: Entry, period: Period | None) -> list[Request]:
     """Returns one request for each year or less of `period`, in whole days of GMT; one request for the forecast.
 
     Raises `ConfigurationError` if the locations have no names, or not one name for each coordinate.
@@ -187,7 +187,7 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
     ]
 
 
-def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
+def parse_response(entry: Entry, request: Request, response: Response) -> Page:
     """Parses the hourly block of each location, one series per variable; other blocks are ignored.
 
     Raises `UpstreamError` for a body that is not JSON, `QuotaError` for an exceeded limit, `ConfigurationError` for a
@@ -195,7 +195,9 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     """
     from gridtide.observations.table import concat
 
-    answers = sorted(_decode_answers(entry, body, retrieved_at), key=lambda answer: answer.location_id)
+    answers = sorted(
+        _decode_answers(entry, response.body, response.retrieved_at), key=lambda answer: answer.location_id
+    )
     locations = _name_locations(entry)
     if len(answers) != len(locations):
         raise FormatError(entry.name, f"{len(locations)} locations were requested, the answer has {len(answers)}")
@@ -203,12 +205,12 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     tables = []
     for location, answer in zip(locations, answers, strict=True):
         _count_unread_blocks(location, answer, left_out)
-        tables += _build_tables(entry, location, answer, retrieved_at, left_out)
+        tables += _build_tables(entry, location, answer, response.retrieved_at, left_out)
     if left_out.first_of(NO_NUMBER) and not any(table.num_rows for table in tables):
         happened = f"no value is a number, the first is {left_out.first_of(NO_NUMBER)}"
         raise FormatError(entry.name, happened)
     received = sum(len((answer.hourly or {})["time"]) for answer in answers)
-    return Page(concat(tables), received, skipped=[*left_out.list_skipped(), *_count_nans(body)])
+    return Page(concat(tables), received, skipped=[*left_out.list_skipped(), *_count_nans(response.body)])
 
 
 class LocationAnswer(msgspec.Struct):
@@ -286,7 +288,7 @@ def _check_answer(entry: Entry, answer: LocationAnswer, retrieved_at: datetime) 
         refusal = f"Open-Meteo refuses: {answer.reason}"
         if "limit exceeded" in answer.reason:
             fix = 'Ask less often: lower the rates in "rate_limit"'
-            raise QuotaError(entry.name, refusal, fix, wait=requested_wait(answer.reason, retrieved_at))
+            raise QuotaError(entry.name, refusal, fix, wait=read_wait(answer.reason, retrieved_at))
         if _PASSING.search(answer.reason):
             raise UpstreamError(entry.name, refusal, "It is tried again")
         raise ConfigurationError(entry.name, refusal, 'Correct "params"')

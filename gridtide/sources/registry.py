@@ -1,7 +1,7 @@
 """The registry of sources, and the source of a host.
 
 The name of a source in this package is its module's name (`eia`). The name of any other source is its import path
-(`our_grid.operator`); its `parse` must give that same name to its observations.
+(`our_grid.operator`); its `parse_response` must give that same name to its observations.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 PACKAGES = ("gridtide.sources",)
-"""The packages whose modules are sources, if they define `requests` and `parse`."""
+"""The packages whose modules are sources, if they define `build_requests` and `parse_response`."""
 
 _MONTH = timedelta(days=31)
 
@@ -115,7 +115,7 @@ def system_locations(name: str) -> Sequence[str]:
 
 def scope_of(entry: Entry) -> Scope:
     """Returns what `entry` requests, apart from the period, by its source."""
-    return source(entry.source).scope(entry)
+    return source(entry.source).find_scope(entry)
 
 
 def narrow_entry(entry: Entry, part: Scope) -> Sequence[Entry]:
@@ -134,7 +134,7 @@ def in_chunks(entry: Entry, period: Period) -> list[Period]:
     If the upstream answers by day, chunks end at its midnights, so that each day is requested once; the shortest chunk
     is one day. If it answers by month or year, they end with these, for the same reason.
     """
-    zone = source(entry.source).days(entry)
+    zone = source(entry.source).find_day_zone(entry)
     if zone is None:
         return split(period, entry.chunk)
     if entry.per in ("month", "year"):

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from gridtide.entries.scope import ANY, Scope, build_scope, narrow_params
 from gridtide.errors import ConfigurationError
 from gridtide.periods import Period, split
-from gridtide.sources.contract import Page, Request
+from gridtide.sources.contract import Page, Request, Response
 from gridtide.variables import HourlyRule, Variable, unit_of
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ PIECE = timedelta(days=60)
 COMPONENTS = {"": "total", "_energy": "energy", "_congestion": "congestion", "_loss": "loss"}
 
 
-def defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+def choose_defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the policy of hourly values that are available immediately; there is no raw body to store."""
     return {"resolution": "PT1H", "available": {"lag": "PT0S"}, "reread": "P1D", "chunk": "P365D", "raw": False}
 
 
-def scope(entry: Entry) -> Scope:
+def find_scope(entry: Entry) -> Scope:
     """Returns the authorities, the variables and the seed. No named variables mean all of them."""
     return build_scope(
         entry,
@@ -66,12 +66,12 @@ def scope(entry: Entry) -> Scope:
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
     """Returns the entry with fewer authorities or variables."""
-    entry_scope = scope(entry).values()
+    entry_scope = find_scope(entry).values()
     shorter = {name: values for name, values in part.facets if values != entry_scope[name]}
     return [narrow_params(entry, shorter)] if shorter.keys() <= {"authority", "variables"} else ()
 
 
-def requests(entry: Entry, period: Period | None) -> list[Request]:
+def build_requests(entry: Entry, period: Period | None) -> list[Request]:
     """Returns one request without a URL for each piece of `period`.
 
     Raises `ConfigurationError` for parameters or variables that do not exist.
@@ -84,7 +84,7 @@ def requests(entry: Entry, period: Period | None) -> list[Request]:
     ]
 
 
-def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -> Page:
+def parse_response(entry: Entry, request: Request, response: Response) -> Page:
     """Simulates the intervals that start in the request's period; there is no body to read."""
     import numpy as np
 
@@ -99,7 +99,7 @@ def parse(entry: Entry, request: Request, body: bytes, retrieved_at: datetime) -
     chosen = frozenset(_read_param(entry, "variables"))
     table = concat(
         [
-            from_columns("synthetic", retrieved_at, **series.columns())
+            from_columns("synthetic", response.retrieved_at, **series.columns())
             for code in _read_param(entry, "authority", "ISNE")
             for variables, simulate in _list_products()
             if not chosen or chosen & variables

@@ -14,10 +14,10 @@ from gridtide.collect.collected import Collected
 from gridtide.collect.collection import collect
 from gridtide.entries.entry import Entry
 from gridtide.errors import IncompleteError, StorageError, UpstreamError
-from gridtide.http.client import Http, Response
+from gridtide.http.client import Http
 from gridtide.lake import ByteStore, Lake, Object
 from gridtide.periods import Period
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 from tests.support.lakes import HOUR, entry
 from tests.support.upstreams.eia_upstream import HOURS, JANUARY, EiaUpstream, StartUpstream
 

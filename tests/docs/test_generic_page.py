@@ -9,7 +9,7 @@ import pytest
 
 from gridtide.config.loading import parse
 from gridtide.sources import generic
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 
 PAGE = Path(__file__).parents[2] / "docs" / "sources" / "generic.md"
 EXAMPLES = re.findall(r"```(js|csv|xml)\n(.*?)\n```\n\n```json\n(.*?)\n```", PAGE.read_text(), re.DOTALL)
@@ -27,5 +27,5 @@ def test_the_keys_read_the_body_before_them(number: int) -> None:
     defaults = {"name": "shown", "url": "https://example.com/table", "output_folder": "shown"}
     entry = parse({"apis": [defaults | shown]}).apis[0]
     content = f"{body}\n".encode("shift_jis" if shown.get("encoding") == "shift_jis" else "utf-8")
-    page = generic.parse(entry, Request(entry.url), content, datetime(2026, 2, 1, tzinfo=UTC))
+    page = generic.parse_response(entry, Request(entry.url), Response(content, datetime(2026, 2, 1, tzinfo=UTC)))
     assert (page.observations.num_rows, bool(page.skipped)) == (VALUES[number], number in COUNTED), language

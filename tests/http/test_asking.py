@@ -15,10 +15,10 @@ from aiohttp import web
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, CredentialsError, FormatError, QuotaError, UpstreamError
-from gridtide.http.client import Http, Response
+from gridtide.http.client import Http
 from gridtide.http.error_statuses import error_of_status
 from gridtide.periods import Period
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 from gridtide.sources.registry import source
 from tests.support.upstreams.http_servers import Chain, serving
 
@@ -40,7 +40,7 @@ async def whole(answer: Response) -> Response:
 async def fetch(entry: Entry, secrets: dict[str, str] | None = None, period: Period | None = None) -> Response:
     """The answer to the first request of `entry`, in a new session."""
     async with Http(secrets or {}) as http:
-        return await http.fetch(entry, source("generic").requests(entry, period)[0], whole)
+        return await http.fetch(entry, source("generic").build_requests(entry, period)[0], whole)
 
 
 async def show(request: web.Request) -> web.Response:

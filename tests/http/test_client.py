@@ -22,11 +22,11 @@ from gridtide.errors import (
     QuotaError,
     UpstreamError,
 )
-from gridtide.http.client import Http, Response
+from gridtide.http.client import Http
 from gridtide.http.credentials import build_credentials
 from gridtide.http.error_statuses import error_of_status
 from gridtide.http.limits import LocalLimiter
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 
 URL = "https://grid.example/"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -11,10 +11,10 @@ from gridtide.clock import read_date
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.errors import ClockError
-from gridtide.http.client import Http, Response
+from gridtide.http.client import Http
 from gridtide.http.clocks import UpstreamClocks, is_this_machine
 from gridtide.periods import EPOCH, HOUR
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 from tests.support.upstreams.http_servers import serving
 
 DAY = timedelta(days=1)

@@ -18,7 +18,7 @@ from gridtide.observations.identity import resolve_repeats
 from gridtide.observations.table import SCHEMA, empty
 from gridtide.periods import Period, local_day
 from gridtide.sources import caiso
-from gridtide.sources.contract import Page, Request
+from gridtide.sources.contract import Page, Request, Response
 from gridtide.sources.registry import source
 from tests.support.shared import SHARED, needs_shared
 
@@ -56,7 +56,7 @@ def zipped(*members: str | bytes) -> bytes:
 
 def read(body: bytes | str) -> Page:
     """The observations in `body`."""
-    return caiso.parse(entry(), REQUEST, body.encode() if isinstance(body, str) else body, AT)
+    return caiso.parse_response(entry(), REQUEST, Response(body.encode() if isinstance(body, str) else body, AT))
 
 
 def error(code: str, description: str) -> str:
@@ -83,7 +83,7 @@ def row(header: str, **columns: Any) -> str:
 def test_a_period_is_asked_in_gmt_in_touching_pieces_of_at_most_thirty_days() -> None:
     """The end of a request is exclusive, so the pieces touch and no interval is requested twice."""
     period = Period(datetime(2024, 1, 1, 8, tzinfo=UTC), datetime(2024, 3, 1, 8, tzinfo=UTC))
-    asked = caiso.requests(entry(), period)
+    asked = caiso.build_requests(entry(), period)
     bounds = [(dict(r.params)["startdatetime"], dict(r.params)["enddatetime"]) for r in asked]
     assert bounds == [
         ("20240101T08:00-0000", "20240131T08:00-0000"),
@@ -99,14 +99,16 @@ def test_a_period_is_asked_in_gmt_in_touching_pieces_of_at_most_thirty_days() ->
 def test_a_chunk_cuts_shorter_but_never_longer_than_oasis_answers() -> None:
     """`chunk` is used up to the maximum of OASIS."""
     period = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC))
-    assert len(caiso.requests(entry(chunk="P10D"), period)) == 6
-    assert max(r.period.duration for r in caiso.requests(entry(chunk="P90D"), period) if r.period) == timedelta(days=30)
+    assert len(caiso.build_requests(entry(chunk="P10D"), period)) == 6
+    assert max(r.period.duration for r in caiso.build_requests(entry(chunk="P90D"), period) if r.period) == timedelta(
+        days=30
+    )
 
 
 def test_parameters_are_the_entrys_own_lists_joined_by_commas() -> None:
     """Lists are joined by commas, the default version is 1, the format is CSV, and the period replaces that of the
     entry."""
-    asked = caiso.requests(
+    asked = caiso.build_requests(
         entry(
             params={
                 "queryname": "PRC_LMP",
@@ -133,7 +135,7 @@ def test_parameters_are_the_entrys_own_lists_joined_by_commas() -> None:
 def test_parameters_may_stand_in_the_url() -> None:
     """Parameters in the URL are used, and `params` take precedence."""
     url = "http://oasis.caiso.com/oasisapi/SingleZip?queryname=SLD_FCST&market_run_id=DAM&version=1"
-    asked = caiso.requests(entry(url=url, params={"market_run_id": "2DA"}), Period(AT, AT + timedelta(hours=1)))
+    asked = caiso.build_requests(entry(url=url, params={"market_run_id": "2DA"}), Period(AT, AT + timedelta(hours=1)))
     assert asked[0].url == "http://oasis.caiso.com/oasisapi/SingleZip"
     assert dict(asked[0].params)["queryname"] == "SLD_FCST"
     assert dict(asked[0].params)["market_run_id"] == "2DA"
@@ -142,7 +144,7 @@ def test_parameters_may_stand_in_the_url() -> None:
 def test_an_entry_without_a_report_is_refused() -> None:
     """An entry without `queryname` is refused with its name and the key."""
     with pytest.raises(ConfigurationError, match=r"caiso_load: params\.queryname: is missing"):
-        caiso.requests(entry(params={}), Period(AT, AT + timedelta(hours=1)))
+        caiso.build_requests(entry(params={}), Period(AT, AT + timedelta(hours=1)))
 
 
 @pytest.mark.parametrize(
@@ -423,9 +425,9 @@ def test_a_report_that_is_not_known_is_named_by_its_columns() -> None:
 def test_an_entry_that_keeps_bodies_may_ask_any_report() -> None:
     """The rows of any report are accepted, but an error with HTTP 200 is raised."""
     made = entry(format="raw", params={"queryname": "PRC_FUEL"})
-    assert caiso.parse(made, REQUEST, zipped("A,B\n1,2\n"), AT) == Page(empty(), 0)
+    assert caiso.parse_response(made, REQUEST, Response(zipped("A,B\n1,2\n"), AT)) == Page(empty(), 0)
     with pytest.raises(ConfigurationError, match="1005"):
-        caiso.parse(made, REQUEST, zipped(error("1005", "Report name does not exist")), AT)
+        caiso.parse_response(made, REQUEST, Response(zipped(error("1005", "Report name does not exist")), AT))
 
 
 @pytest.mark.parametrize(
@@ -570,6 +572,6 @@ def test_reports_of_the_real_time_markets_have_their_resolution(params: dict[str
 @pytest.mark.parametrize("body", [b"<script>location='/challenge'</script>", b'<error code="17" message="quota"/>'])
 def test_markup_that_is_no_report_is_tried_again(body: bytes) -> None:
     """A page with a script, and an error in an unknown form, are retried."""
-    asked = caiso.requests(entry(), Period(AT - timedelta(days=1), AT))[0]
+    asked = caiso.build_requests(entry(), Period(AT - timedelta(days=1), AT))[0]
     with pytest.raises(UpstreamError, match=r"OASIS answers <(script|error)> without an error in it"):
-        caiso.parse(entry(), asked, body, AT)
+        caiso.parse_response(entry(), asked, Response(body, AT))

@@ -23,7 +23,7 @@ from gridtide.lake import Lake
 from gridtide.observations.availability import available_at, find_due_end
 from gridtide.periods import Period, floor, local_day, microseconds
 from gridtide.sources import caiso
-from gridtide.sources.contract import Page
+from gridtide.sources.contract import Page, Response
 from tests.support.shared import SHARED
 
 ZONE = ZoneInfo("America/Los_Angeles")
@@ -42,8 +42,8 @@ def entry(report: str = "fuelsource", **keys: Any) -> Entry:
 def read(body: str | bytes, day: date, report: str = "fuelsource", **keys: Any) -> Page:
     """The file of `day`."""
     made = entry(report, **keys)
-    [request] = caiso.requests(made, local_day(day, ZONE))
-    return caiso.parse(made, request, body if isinstance(body, bytes) else body.encode(), AT)
+    [request] = caiso.build_requests(made, local_day(day, ZONE))
+    return caiso.parse_response(made, request, Response(body if isinstance(body, bytes) else body.encode(), AT))
 
 
 def stored(page: Page) -> list[tuple[str, str, float | None]]:
@@ -79,7 +79,7 @@ def test_the_recorded_file_equals_an_independent_reading() -> None:
 
 def test_a_day_is_asked_for_once_it_is_over() -> None:
     """One request for each local day of a period, and none for a day that is not over, whatever its length."""
-    requests = caiso.requests(
+    requests = caiso.build_requests(
         entry("co2"), Period(datetime(2024, 3, 9, 8, tzinfo=UTC), datetime(2024, 3, 12, 7, tzinfo=UTC))
     )
     assert [request.url for request in requests] == [
@@ -196,10 +196,10 @@ def test_each_issue_of_a_forecast_for_days_ahead_is_a_vintage() -> None:
         f"{hour:%Y-%m-%dT%H:%M:%S}-00:00,{hour + timedelta(hours=1):%Y-%m-%dT%H:%M:%S}-00:00,7DA,PGE,5"
         for hour in hours
     ]
-    [request] = caiso.requests(made, Period(hours[0], hours[-1]))
+    [request] = caiso.build_requests(made, Period(hours[0], hours[-1]))
     issues = []
     for asked in (datetime(2025, 2, 21, 20, 59, tzinfo=UTC), datetime(2025, 2, 21, 21, tzinfo=UTC)):
-        page = caiso.parse(made, request, (header + "\n".join(lines) + "\n").encode(), asked)
+        page = caiso.parse_response(made, request, Response((header + "\n".join(lines) + "\n").encode(), asked))
         issues.append(page.observations["published_at"].to_pylist())
     assert issues == [[None, issue, issue] for issue in (datetime(2025, 2, day, 21, tzinfo=UTC) for day in (20, 21))]
 

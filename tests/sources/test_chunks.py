@@ -34,7 +34,7 @@ HALF_A_YEAR = a_period("2024-01-01", "2024-07-01")
 
 def asked(entry: Entry, chunks: list[Period]) -> Counter[str]:
     """How often each URL is requested for `chunks`."""
-    return Counter(request.url for chunk in chunks for request in source(entry.source).requests(entry, chunk))
+    return Counter(request.url for chunk in chunks for request in source(entry.source).build_requests(entry, chunk))
 
 
 @pytest.mark.parametrize(

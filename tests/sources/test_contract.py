@@ -50,29 +50,29 @@ OPERATOR = '''
     NAMES = {"load": "load", "wind": "vindkraft", "ferry": "crossings"}
     HOUR = timedelta(hours=1)
 
-    def defaults(url, params):
+    def choose_defaults(url, params):
         return {"resolution": "PT1H", "available": {"lag": "PT1H"}, "reread": "P1D", "chunk": "P2D", "retries": 2}
 
-    def problems(entry):
+    def find_problems(entry):
         return [] if entry.get("params", {}).get("what") in NAMES else ["params.what: is no series; use load or wind"]
 
-    def actual_status(status, body):
+    def correct_status(status, body):
         return 429 if b"slow down" in body else status
 
-    def requested_wait(message, now):
+    def read_wait(message, now):
         match = re.search(r"slow down for (\\\\d+) ms", message)
         return int(match[1]) / 1000 if match else None
 
-    def requests(entry, period):
+    def build_requests(entry, period):
         hours = [(moment - EPOCH) // HOUR for moment in (period.start, period.end)]
         params = (("what", str(entry.params["what"])), ("from", str(hours[0])), ("to", str(hours[1])))
         return [Request(entry.url, params, label=str(period), period=period)]
 
-    def parse(entry, request, body, retrieved_at):
+    def parse_response(entry, request, response):
         from gridtide.observations.table import from_columns
 
         try:
-            rows = [line.split(";") for line in body.decode().split()]
+            rows = [line.split(";") for line in response.body.decode().split()]
             starts = [EPOCH + float(hour) * HOUR for hour, _, _ in rows]
         except ValueError as error:
             raise FormatError(entry.name, f"a line is no hour, area and number: {error}") from error
@@ -80,7 +80,7 @@ OPERATOR = '''
         step = HOUR if variable != "crossings" else HOUR / 2
         table = from_columns(
             "island_grid.operator",
-            retrieved_at,
+            response.retrieved_at,
             interval_start=starts,
             interval_end=[start + step for start in starts],
             location=[area for _, area, _ in rows],
@@ -214,7 +214,7 @@ async def test_a_sixth_operator_is_validated(tmp_path: Path, island: Island) -> 
 
 @pytest.mark.usefixtures("operator")
 def test_the_problems_of_a_module_are_reported_before_any_request(tmp_path: Path, island: Island) -> None:
-    """The `problems` of a module are among the problems of the configuration, with the name of the entry."""
+    """The problems that a module finds are among the problems of the configuration, with the name of the entry."""
     with pytest.raises(ConfigurationError, match="no series; use load or wind"):
         parse(island.config(tmp_path, params={"what": "rain"}))
     with pytest.raises(ConfigurationError, match=r'source: "island_grid.nobody" cannot be imported: .*set PYTHONPATH'):
@@ -223,10 +223,10 @@ def test_the_problems_of_a_module_are_reported_before_any_request(tmp_path: Path
         parse(island.config(tmp_path, source="island"))
 
 
-def test_a_module_without_requests_or_parse_is_no_source() -> None:
+def test_a_module_without_requests_or_parser_is_no_source() -> None:
     """A module without them is refused, and the message names them; all other functions have defaults."""
     module = ModuleType("half")
-    with pytest.raises(TypeError, match="half is not a source: it defines no requests and no parse"):
+    with pytest.raises(TypeError, match="half is not a source: it defines no build_requests and no parse_response"):
         contract.complete(module)
 
 
@@ -246,7 +246,7 @@ def test_a_generic_entry_with_current_and_placeholders_is_asked_for_a_period() -
     period = scheduled_period(entry, now)
     assert period is not None
     assert (period.end, period.duration) == (datetime(2026, 3, 1, 10, tzinfo=UTC), DAY)
-    (request,) = source("generic").requests(entry, period)
+    (request,) = source("generic").build_requests(entry, period)
     assert request.url == "https://grid.example/current/load?from=2026-02-28T10%3A00%3A00Z&to=2026-03-01T10%3A00%3A00Z"
     current = parse({"apis": [{"name": "lmp", "url": ISO_NE, "output_folder": "lmp"}]}).apis[0]
     assert scheduled_period(current, now) is None

@@ -20,7 +20,7 @@ from gridtide.errors import (
 )
 from gridtide.periods import Period
 from gridtide.sources import eia
-from gridtide.sources.contract import BOM, Page, Request
+from gridtide.sources.contract import BOM, Page, Request, Response
 from tests.support.shared import SHARED, needs_shared
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -48,7 +48,7 @@ def an_answer(*rows: dict[str, Any], total: Any = None) -> bytes:
 def parse(body: bytes, entry: Entry | None = None, request: Request | None = None) -> Page:
     """The page of `body`."""
     entry = entry or an_entry()
-    return eia.parse(entry, request or eia.requests(entry, None)[0], body, AT)
+    return eia.parse_response(entry, request or eia.build_requests(entry, None)[0], Response(body, AT))
 
 
 def hours(start: int, end: int) -> Period:
@@ -141,7 +141,7 @@ def test_no_rows_are_an_empty_page() -> None:
 )
 def test_names_are_those_of_the_registry(route: str, columns: dict[str, str], location: str, variable: str) -> None:
     """Route and codes give location and variable, also if the URL does not name the route."""
-    for request in (eia.requests(an_entry(route), None)[0], Request("http://host/answer.json")):
+    for request in (eia.build_requests(an_entry(route), None)[0], Request("http://host/answer.json")):
         row = parse(an_answer(a_row(**columns)), an_entry(route), request).observations.to_pylist()[0]
         assert (row["source"], row["location"], row["variable"], row["unit"]) == ("eia", location, variable, "MWh")
 
@@ -272,7 +272,7 @@ def test_rows_of_no_route_are_the_fault_of_the_answer_where_the_url_names_none(r
 
 def test_a_period_is_asked_by_its_labels() -> None:
     """Interval starts [00:00, 03:00) are requested as the labels 01 to 03, as `end` is inclusive."""
-    params = dict(eia.requests(an_entry(), hours(0, 3))[0].params)
+    params = dict(eia.build_requests(an_entry(), hours(0, 3))[0].params)
     assert (params["start"], params["end"]) == ("2024-01-01T01", "2024-01-01T03")
     assert params["length"] == "5000"
     assert [params[f"sort[{n}][column]"] for n in range(3)] == ["period", "respondent", "type"]
@@ -281,7 +281,7 @@ def test_a_period_is_asked_by_its_labels() -> None:
 def test_an_unpredictable_period_is_paged_by_offset() -> None:
     """Without a location facet, pages of 5,000 rows after the first are requested by offset."""
     entry = an_entry()
-    first = eia.requests(entry, hours(0, 5000))
+    first = eia.build_requests(entry, hours(0, 5000))
     assert len(first) == 1
     rows = [a_row(f"{datetime(2024, 1, 1) + timedelta(hours=h + 1):%Y-%m-%dT%H}") for h in range(5000)]
     page = parse(an_answer(*rows, total="12001"), entry, first[0])
@@ -293,7 +293,7 @@ def test_an_unpredictable_period_is_paged_by_offset() -> None:
 def test_a_predictable_period_is_asked_in_slices_that_touch() -> None:
     """2 locations × 2 types give slices of 1,250 hours, and the answer of the first leads to the others."""
     entry = an_entry(**{"facets[respondent][]": ["ISNE", "CISO"], "facets[type][]": ["D", "DF"]})
-    first = eia.requests(entry, hours(0, 3000))
+    first = eia.build_requests(entry, hours(0, 3000))
     assert [request.period for request in first] == [hours(0, 1250)]
     page = parse(an_answer(a_row("2024-01-01T01"), total="1"), entry, first[0])
     assert [request.period for request in page.following] == [hours(1250, 2500), hours(2500, 3000)]
@@ -305,7 +305,7 @@ def test_a_predictable_period_is_asked_in_slices_that_touch() -> None:
 def test_a_slice_with_more_rows_than_predicted_is_paged() -> None:
     """A slice with more rows than expected has another page, and no row is lost."""
     entry = an_entry("fuel-type-data", **{"facets[respondent][]": "ISNE"})
-    first = eia.requests(entry, hours(0, 1000))[0]
+    first = eia.build_requests(entry, hours(0, 1000))[0]
     rows = [a_row("2024-01-01T01", respondent="ISNE", fueltype=f"F{n}") for n in range(5000)]
     page = parse(an_answer(*rows, total="5500"), entry, first)
     assert [(request.period, request.offset) for request in page.following] == [
@@ -317,7 +317,7 @@ def test_a_slice_with_more_rows_than_predicted_is_paged() -> None:
 def test_an_upstream_that_ignores_the_slice_is_paged_by_offset_alone() -> None:
     """If rows lie outside the slice, the answer is paged by offset, and no other slice is requested."""
     entry = an_entry(**{"facets[respondent][]": "ISNE", "facets[type][]": "D"})
-    first = eia.requests(entry, hours(0, 20000))[0]
+    first = eia.build_requests(entry, hours(0, 20000))[0]
     rows = [a_row(f"{datetime(2019, 1, 1) + timedelta(hours=h)}"[:13].replace(" ", "T")) for h in range(5000)]
     page = parse(an_answer(*rows, total="15000"), entry, first)
     assert [request.offset for request in page.following] == [5000, 10000]

@@ -16,7 +16,7 @@ from gridtide.observations.identity import resolve_repeats
 from gridtide.observations.table import empty
 from gridtide.periods import Period, local_day
 from gridtide.sources import generic
-from gridtide.sources.contract import Page, Request
+from gridtide.sources.contract import Page, Request, Response
 from tests.support.shared import SHARED, needs_shared
 
 AT = datetime(2024, 6, 1, 12, tzinfo=UTC)
@@ -33,7 +33,7 @@ def entry(**keys: Any) -> Entry:
 def read(body: Any, request: Request = REQUEST, **keys: Any) -> Page:
     """The observations in `body` (JSON unless it is text), for an entry with `keys`."""
     text = body if isinstance(body, str) else json.dumps(body)
-    return generic.parse(entry(**keys), request, text.encode(), AT)
+    return generic.parse_response(entry(**keys), request, Response(text.encode(), AT))
 
 
 def values(page: Page, *columns: str) -> list[Any]:
@@ -256,7 +256,7 @@ def test_without_placeholders_the_answer_is_a_snapshot() -> None:
     """Without placeholders there is one request, in which a list of values repeats its key."""
     made = entry(params={"zone": ["A", "B"], "limit": 10})
     assert not generic.takes_period(made)
-    assert generic.requests(made, None) == [
+    assert generic.build_requests(made, None) == [
         Request(
             "https://grid.example/load", (("zone", "A"), ("zone", "B"), ("limit", "10")), label="snapshot", period=None
         )
@@ -272,11 +272,11 @@ def test_placeholders_are_filled_in_the_entrys_time_zone() -> None:
     )
     period = Period(datetime(2024, 1, 1, 5, tzinfo=UTC), datetime(2024, 1, 3, 5, tzinfo=UTC))
     assert generic.takes_period(made)
-    asked = generic.requests(made, period)
+    asked = generic.build_requests(made, period)
     assert [r.url for r in asked] == ["https://grid.example/2024/01/load?until=2024-01-03T00%3A00%3A00-05%3A00"]
     assert asked[0].params == (("from", "2024-01-01 00:00"), ("to", "03.01.2024"))
     assert asked[0].period == period
-    utc = generic.requests(entry(params={"from": "{start}", "to": "{end}"}), period)
+    utc = generic.build_requests(entry(params={"from": "{start}", "to": "{end}"}), period)
     assert utc[0].params == (("from", "2024-01-01T05:00:00Z"), ("to", "2024-01-03T05:00:00Z"))
 
 
@@ -284,7 +284,7 @@ def test_a_start_alone_is_asked_for_each_local_day() -> None:
     """With `{start}` alone, each local day is requested, and answers its part of the period."""
     made = entry(url="https://grid.example/{start:%Y%m%d}.csv", timezone="America/New_York")
     period = Period(datetime(2024, 3, 9, 12, tzinfo=UTC), datetime(2024, 3, 11, 6, tzinfo=UTC))
-    asked = generic.requests(made, period)
+    asked = generic.build_requests(made, period)
     assert [r.url.rsplit("/", 1)[1] for r in asked] == ["20240309.csv", "20240310.csv", "20240311.csv"]
     assert [r.period for r in asked] == [
         Period(datetime(2024, 3, 9, 12, tzinfo=UTC), datetime(2024, 3, 10, 5, tzinfo=UTC)),
@@ -303,7 +303,7 @@ def test_times_of_day_take_their_date_from_the_day_asked_for() -> None:
         "interval": "PT1H",
     }
     day = Period(datetime(2024, 11, 3, 4, tzinfo=UTC), datetime(2024, 11, 3, 8, tzinfo=UTC))
-    (request,) = generic.requests(entry(**keys), day)
+    (request,) = generic.build_requests(entry(**keys), day)
     page = read("Time,MW\n0:00,1\n01:00,2\n01:00,3\n02:00:00,4\n", request, **keys)
     assert values(page, "interval_start", "value") == [(day.start + n * HOUR, n + 1.0) for n in range(4)]
 
@@ -325,9 +325,9 @@ def test_the_recorded_outlook_of_caiso_equals_an_independent_reading() -> None:
     """Thirteen fuels are read every five minutes of a local day, with the date of the URL."""
     body = (SHARED / "payloads" / "caiso" / "outlook_history_20230101_fuelsource.csv").read_bytes()
     day = local_day(datetime(2023, 1, 1).date(), ZoneInfo("America/Los_Angeles"))
-    (request,) = generic.requests(entry(**OUTLOOK), day)
+    (request,) = generic.build_requests(entry(**OUTLOOK), day)
     assert request.url == "https://www.caiso.com/outlook/history/20230101/fuelsource.csv"
-    page = generic.parse(entry(**OUTLOOK), request, body, AT)
+    page = generic.parse_response(entry(**OUTLOOK), request, Response(body, AT))
     independent = []
     for record in csv.DictReader(io.StringIO(body.decode())):
         start = datetime.fromisoformat(f"2023-01-01T{record.pop('Time')}-08:00").astimezone(UTC)

@@ -15,7 +15,7 @@ from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.periods import Period
 from gridtide.sources import iso_ne
-from gridtide.sources.contract import BOM, Page, Request
+from gridtide.sources.contract import BOM, Page, Request, Response
 from gridtide.sources.iso_ne import VARIABLES
 from gridtide.variables import unit_of
 from tests.support.shared import SHARED, needs_shared
@@ -36,7 +36,7 @@ def parse(document: Any, path: str = "hourlysysload/current", base: str = BASE) 
     """The page of `document`, as the answer to `path`."""
     entry = an_entry(path, base)
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return iso_ne.parse(entry, iso_ne.requests(entry, None)[0], body, AT)
+    return iso_ne.parse_response(entry, iso_ne.build_requests(entry, None)[0], Response(body, AT))
 
 
 def values(page: Page) -> dict[str, float | None]:
@@ -88,14 +88,14 @@ def period(start: str, end: str) -> Period:
 def test_a_period_is_asked_by_operating_day(path: str, expected: str) -> None:
     """The day replaces `current`, or precedes the location in a URL without it."""
     entry = an_entry(path)
-    asked = iso_ne.requests(entry, period("2024-03-10T12:00", "2024-03-10T13:00"))
+    asked = iso_ne.build_requests(entry, period("2024-03-10T12:00", "2024-03-10T13:00"))
     assert iso_ne.takes_period(entry)
     assert [request.url for request in asked] == [f"{BASE}/{expected}"]
 
 
 def test_each_local_day_that_shares_a_moment_is_asked_once() -> None:
     """Each local day that overlaps the period is requested once, and the request has the period of its day."""
-    asked = iso_ne.requests(an_entry("genfuelmix/current"), period("2024-03-10T04:59", "2024-03-11T04:01"))
+    asked = iso_ne.build_requests(an_entry("genfuelmix/current"), period("2024-03-10T04:59", "2024-03-11T04:01"))
     assert [(r.label, r.period) for r in asked] == [
         ("2024-03-09", period("2024-03-09T05:00", "2024-03-10T05:00")),
         ("2024-03-10", period("2024-03-10T05:00", "2024-03-11T04:00")),
@@ -105,7 +105,7 @@ def test_each_local_day_that_shares_a_moment_is_asked_once() -> None:
 
 def test_a_snapshot_asks_the_url_as_it_is_for_json() -> None:
     """Without a period the URL is unchanged, and the Accept header requests JSON."""
-    asked = iso_ne.requests(an_entry("genfuelmix/current"), None)
+    asked = iso_ne.build_requests(an_entry("genfuelmix/current"), None)
     assert asked == [Request(f"{BASE}/genfuelmix/current", (), (("Accept", "application/json"),), "current")]
 
 
@@ -123,7 +123,7 @@ def test_what_cannot_be_asked_by_day_is_a_snapshot(path: str) -> None:
     """A URL with a fixed day, five-minute prices of all locations and unknown resources take no period."""
     entry = an_entry(path)
     assert not iso_ne.takes_period(entry)
-    asked = iso_ne.requests(entry, period("2024-03-10T12:00", "2024-03-12T13:00"))
+    asked = iso_ne.build_requests(entry, period("2024-03-10T12:00", "2024-03-12T13:00"))
     assert [request.url for request in asked] == [f"{BASE}/{path}"]
 
 
@@ -135,7 +135,7 @@ def test_a_recorded_answer_behind_another_url_is_a_snapshot() -> None:
 def test_params_are_passed_on() -> None:
     """Parameters of the configuration are sent."""
     entry = an_entry(params={"page": 2, "zone": ["a", "b"]})
-    assert iso_ne.requests(entry, None)[0].params == (("page", "2"), ("zone", "a"), ("zone", "b"))
+    assert iso_ne.build_requests(entry, None)[0].params == (("page", "2"), ("zone", "a"), ("zone", "b"))
 
 
 @pytest.mark.parametrize("product", iso_ne.PRODUCTS, ids=lambda product: product.path)
@@ -741,7 +741,9 @@ def test_final_prices_never_mix_with_preliminary_prices(path: str, variable: str
     root = "FifteenMinLmp" if path.startswith("fifteen") else "FiveMinLmp"
     record = {"BeginDate": "2024-03-10T01:00:00.000-05:00", "Location": {"@LocId": "4000"}, "LmpTotal": 31.5}
     body = json.dumps({f"{root}s": {root: [record]}}).encode()
-    table = iso_ne.parse(entry, iso_ne.requests(entry, None)[0], body, datetime(2024, 3, 20, tzinfo=UTC)).observations
+    table = iso_ne.parse_response(
+        entry, iso_ne.build_requests(entry, None)[0], Response(body, datetime(2024, 3, 20, tzinfo=UTC))
+    ).observations
     assert table["variable"].to_pylist() == [variable]
     assert entry.available.lag == timedelta(minutes=lag)
 
@@ -752,13 +754,13 @@ def test_hourly_demand_without_a_location_is_asked_by_load_zone(resource: str, s
     """Without a location, each of the eight zones is requested for each day."""
     entry = an_entry(f"{resource}/current{suffix}")
     two_days = period("2024-03-09T05:00", "2024-03-11T04:00")
-    asked = iso_ne.requests(entry, two_days)
+    asked = iso_ne.build_requests(entry, two_days)
     zones = [(day, zone) for day in (20240309, 20240310) for zone in range(4001, 4009)]
     assert [request.url for request in asked] == [
         f"{BASE}/{resource}/day/{day}/location/{zone}{suffix}" for day, zone in zones
     ]
     assert len({request.label for request in asked}) == 16
-    assert len(iso_ne.requests(an_entry(f"{resource}/current/location/4001"), two_days)) == 2
+    assert len(iso_ne.build_requests(an_entry(f"{resource}/current/location/4001"), two_days)) == 2
 
 
 @pytest.mark.parametrize(

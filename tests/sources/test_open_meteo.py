@@ -12,7 +12,7 @@ from gridtide.entries.entry import Entry, RateLimit
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
 from gridtide.periods import Period
 from gridtide.sources import open_meteo
-from gridtide.sources.contract import BOM, Page, Request, Skipped
+from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
 from tests.support.shared import SHARED, needs_shared
 
 AT = datetime(2026, 8, 1, tzinfo=UTC)
@@ -47,7 +47,7 @@ def parse(document: Any, entry: Entry | None = None) -> Page:
     """The page of `document`, as the answer to `entry`."""
     entry = entry or an_entry()
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return open_meteo.parse(entry, open_meteo.requests(entry, None)[0], body, AT)
+    return open_meteo.parse_response(entry, open_meteo.build_requests(entry, None)[0], Response(body, AT))
 
 
 def column(page: Page, name: str) -> list[Any]:
@@ -76,7 +76,7 @@ def period(start: str, end: str) -> Period:
 )
 def test_a_period_is_asked_in_whole_days(hourly: list[str], start: str, end: str, days: tuple[str, str]) -> None:
     """`end_date` is inclusive, and the last hour of a sum is labelled with its end, perhaps on the next day."""
-    (asked,) = open_meteo.requests(an_entry(params=BOSTON | {"hourly": hourly}), period(start, end))
+    (asked,) = open_meteo.build_requests(an_entry(params=BOSTON | {"hourly": hourly}), period(start, end))
     params = dict(asked.params)
     assert (params["start_date"], params["end_date"]) == days
     assert asked.period == period(start, end)
@@ -85,13 +85,13 @@ def test_a_period_is_asked_in_whole_days(hourly: list[str], start: str, end: str
 def test_a_long_period_is_asked_by_the_year() -> None:
     """A request has at most 365 days, or `chunk`; requests touch and have different labels."""
     whole = period("2019-01-01T00:00", "2024-01-01T00:00")
-    asked = open_meteo.requests(an_entry(chunk="P1000D"), whole)
+    asked = open_meteo.build_requests(an_entry(chunk="P1000D"), whole)
     assert len(asked) == len({request.label for request in asked}) == 6
     assert [asked[0].period, asked[-1].period] == [
         period("2019-01-01T00:00", "2020-01-01T00:00"),
         period("2023-12-31T00:00", "2024-01-01T00:00"),
     ]
-    assert len(open_meteo.requests(an_entry(chunk="P30D"), period("2024-01-01T00:00", "2024-03-01T00:00"))) == 2
+    assert len(open_meteo.build_requests(an_entry(chunk="P30D"), period("2024-01-01T00:00", "2024-03-01T00:00"))) == 2
 
 
 @pytest.mark.parametrize("url", [ARCHIVE, FORECAST])
@@ -100,7 +100,7 @@ def test_times_are_always_asked_for_in_gmt(url: str) -> None:
     entry = an_entry(
         url, BOSTON | {"timezone": "America/New_York", "timeformat": "unixtime", "models": ["era5", "ifs"]}
     )
-    (asked,) = open_meteo.requests(entry, None)
+    (asked,) = open_meteo.build_requests(entry, None)
     assert dict(asked.params) == {
         "latitude": "42.36",
         "longitude": "-71.06",
@@ -115,7 +115,7 @@ def test_times_are_always_asked_for_in_gmt(url: str) -> None:
 def test_parameters_may_stand_in_the_url() -> None:
     """Parameters in the URL are sent once, and those of the entry take precedence."""
     entry = an_entry(f"{FORECAST}?latitude=1&longitude=2&hourly=rain&hourly=showers&past_days=1", {"latitude": 3})
-    (asked,) = open_meteo.requests(entry, None)
+    (asked,) = open_meteo.build_requests(entry, None)
     assert asked.url == FORECAST
     assert asked.params[:4] == (("latitude", "3"), ("longitude", "2"), ("hourly", "rain,showers"), ("past_days", "1"))
 
@@ -140,7 +140,7 @@ def test_archives_take_a_period_and_forecasts_are_snapshots(url: str, params: di
     """An archive takes a period unless its days are in the configuration; a forecast is a snapshot."""
     entry = an_entry(url, params)
     assert open_meteo.takes_period(entry) is expected
-    asked = open_meteo.requests(entry, period("2023-01-01T00:00", "2023-01-02T00:00"))
+    asked = open_meteo.build_requests(entry, period("2023-01-01T00:00", "2023-01-02T00:00"))
     assert (("start_date", "2023-01-01") in asked[0].params) is expected
 
 
@@ -287,7 +287,7 @@ def test_several_coordinates_are_matched_in_order(keys: dict[str, Any], expected
 def test_spaces_between_coordinates_do_not_matter() -> None:
     """`42.36, 41.3` are two latitudes."""
     entry = an_entry(params=TWO | {"latitude": "42.36, 41.3"})
-    assert dict(open_meteo.requests(entry, None)[0].params)["latitude"] == "42.36,41.3"
+    assert dict(open_meteo.build_requests(entry, None)[0].params)["latitude"] == "42.36,41.3"
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_spaces_between_coordinates_do_not_matter() -> None:
 def test_names_and_coordinates_must_agree(params: dict[str, Any], location: Any) -> None:
     """Without one name for each pair of coordinates, or none, no request is sent."""
     with pytest.raises(ConfigurationError, match=r"weather: has \d latitudes, \d longitudes and \d locations"):
-        open_meteo.requests(an_entry(params=params, location=location), None)
+        open_meteo.build_requests(an_entry(params=params, location=location), None)
 
 
 # What goes wrong
@@ -325,7 +325,9 @@ def test_a_limit_is_a_quota_whatever_the_status_says(reason: str, wait: float | 
     """An exceeded limit is a quota error with HTTP 200 too, with the wait until the limit ends."""
     body = json.dumps({"error": True, "reason": reason}).encode()
     with pytest.raises(QuotaError, match=r"weather: Open-Meteo refuses: .*limit exceeded") as caught:
-        open_meteo.parse(an_entry(), Request(ARCHIVE), body, datetime(2026, 1, 1, 18, 15, tzinfo=UTC))
+        open_meteo.parse_response(
+            an_entry(), Request(ARCHIVE), Response(body, datetime(2026, 1, 1, 18, 15, tzinfo=UTC))
+        )
     assert caught.value.wait == wait
 
 

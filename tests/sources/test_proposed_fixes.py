@@ -14,7 +14,7 @@ from gridtide.config.loading import parse
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.periods import local_day
 from gridtide.sources import generic
-from gridtide.sources.contract import Page, Request
+from gridtide.sources.contract import Page, Response
 from tests.support.shared import SHARED
 
 CASES = SHARED / "cases"
@@ -30,9 +30,9 @@ def read(file: str, keys: dict[str, Any], day: date | None = None, link: str = "
     """What the file of a case says to an entry with `keys`."""
     whole = {"name": "table", "url": "https://grid.example/{start:%Y%m%d}", "output_folder": "table"} | keys
     entry = parse({"apis": [whole]}).apis[0]
-    [request] = generic.requests(entry, local_day(day or date(2026, 1, 10), ZoneInfo(entry.timezone)))
-    answered = Request(request.url, request.params, period=request.period, answered=(("link", link),) if link else ())
-    return generic.parse(entry, answered, next(iter(CASES.glob(file))).read_bytes(), AT)
+    [request] = generic.build_requests(entry, local_day(day or date(2026, 1, 10), ZoneInfo(entry.timezone)))
+    response = Response(next(iter(CASES.glob(file))).read_bytes(), AT, headers={"link": link} if link else {})
+    return generic.parse_response(entry, request, response)
 
 
 def proposed_keys(fix: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from gridtide.simulation import (
     list_interval_starts,
 )
 from gridtide.sources import open_meteo, synthetic
+from gridtide.sources.contract import Response
 from gridtide.sources.registry import hourly_rule, source
 from gridtide.sources.synthetic import VARIABLES
 
@@ -35,7 +36,10 @@ def entry(**more):
 
 
 def collected(asked, period=WEEK):
-    pages = [synthetic.parse(asked, request, b"", NOW) for request in synthetic.requests(asked, period)]
+    pages = [
+        synthetic.parse_response(asked, request, Response(b"", NOW))
+        for request in synthetic.build_requests(asked, period)
+    ]
     assert all(page.received == page.total == page.observations.num_rows for page in pages)
     return concat([page.observations for page in pages])
 
@@ -136,7 +140,7 @@ def test_what_is_asked_alone_is_what_it_is_in_a_longer_period():
     """A day within a year equals that day requested alone."""
     asked = entry(params={"variables": ["demand", "lmp_real_time", "precipitation"]})
     year = Period(datetime(2023, 11, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
-    assert len(synthetic.requests(asked, year)) == 4
+    assert len(synthetic.build_requests(asked, year)) == 4
     day = Period(datetime(2024, 3, 10, tzinfo=UTC), datetime(2024, 3, 11, tzinfo=UTC))
     whole, alone = collected(asked, year), collected(asked, day)
     start = whole["interval_start"]
@@ -164,14 +168,14 @@ def test_any_authority_can_be_asked_and_lacks_only_what_it_has_not():
 def test_what_is_not_simulated_is_refused(params, said):
     """An unknown variable or parameter is refused with the existing ones."""
     with pytest.raises(ConfigurationError, match=said) as refused:
-        synthetic.requests(entry(params=params), WEEK)
+        synthetic.build_requests(entry(params=params), WEEK)
     assert "authority" in refused.value.fix or "demand" in refused.value.fix
 
 
 def test_requests_have_no_url_and_cover_the_period():
     """Requests have no URL, and their periods together are the period."""
     asked = entry()
-    pieces = synthetic.requests(asked, WEEK)
+    pieces = synthetic.build_requests(asked, WEEK)
     assert source("synthetic").takes_period(asked)
     assert [(r.url, r.period) for r in pieces] == [("", WEEK)]
 

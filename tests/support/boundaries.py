@@ -37,11 +37,11 @@ from gridtide.coverage.picture import measure_coverage
 from gridtide.coverage.plan import Plan, plan_chunks
 from gridtide.entries.entry import Entry, TaskRetries
 from gridtide.errors import UpstreamError
-from gridtide.http.client import Http, Response
+from gridtide.http.client import Http
 from gridtide.lake import Lake, store
 from gridtide.periods import Period
 from gridtide.sandbox.upstreams import list_secrets
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 from gridtide.sources.iso_ne import ZONE
 from tasks.collect import CollectionRun, Outcome
 

@@ -32,7 +32,7 @@ PAGE_FIELDS = re.compile(
 
 
 @dataclass(frozen=True)
-class Answered:
+class PageContent:
     """One page: its JSON, None if it is anything else, its number of records, and its headers."""
 
     document: Any
@@ -58,39 +58,41 @@ def _first_number(pages: Pages) -> int:
 
 
 def next_page(
-    entry: str, request: Request, pages: Pages | None, answered: Answered
+    entry: str, request: Request, pages: Pages | None, content: PageContent
 ) -> tuple[list[Request], int | None]:
     """Returns the requests for the page after `request`, and the number of records that the upstream reports, or None.
 
     Raises `IncompleteError` if there are more pages and `pages` does not describe them.
     """
     if pages is None:
-        _refuse_more(entry, request, answered)
+        _refuse_more(entry, request, content)
         return [], None
-    total = _total(entry, pages, answered)
-    following = _following(entry, request, pages, answered, total)
+    total = _total(entry, pages, content)
+    following = _following(entry, request, pages, content, total)
     number = int(re.search(r"page (\d+)$", request.label)[1]) if " page " in request.label else 1  # type: ignore[index]
     label = f"{request.label.rpartition(' page ')[0] or request.label} page {number + 1}"
-    offset = request.offset + answered.records
-    return [replace(page, label=label, offset=offset, answered=()) for page in following], total
+    offset = request.offset + content.records
+    return [replace(page, label=label, offset=offset) for page in following], total
 
 
-def _following(entry: str, request: Request, pages: Pages, answered: Answered, total: int | None) -> Iterator[Request]:
-    received = request.offset + answered.records
+def _following(
+    entry: str, request: Request, pages: Pages, content: PageContent, total: int | None
+) -> Iterator[Request]:
+    received = request.offset + content.records
     if pages.next is not None:
-        yield from _at(request, _search(answered.document, pages.next))
+        yield from _at(request, _search(content.document, pages.next))
     elif pages.link:
-        yield from _at(request, link_to_next(answered.headers.get("link", "")))
+        yield from _at(request, link_to_next(content.headers.get("link", "")))
     elif pages.page is not None and pages.last is not None:
-        last_page = _number(entry, "pages.last", pages.last, answered.document)
+        last_page = _number(entry, "pages.last", pages.last, content.document)
         page_number = int(_param(request, pages.page) or _first_number(pages))
         if page_number < last_page + _first_number(pages) - 1:
             yield with_param(request, pages.page, str(page_number + 1))
     elif pages.offset is not None and total is not None:
-        if received < total and answered.records:
+        if received < total and content.records:
             yield with_param(request, pages.offset, str(received + (pages.first or 0)))
     elif pages.cursor is not None and pages.param is not None:
-        cursor = _search(answered.document, pages.cursor)
+        cursor = _search(content.document, pages.cursor)
         if cursor not in (None, "", False) and str(cursor) != _param(request, pages.param):
             yield with_param(request, pages.param, str(cursor))
 
@@ -103,8 +105,8 @@ def _at(request: Request, address: Any) -> Iterator[Request]:
             yield replace(request, url=url, params=())
 
 
-def _total(entry: str, pages: Pages, answered: Answered) -> int | None:
-    return None if pages.total is None else _number(entry, "pages.total", pages.total, answered.document)
+def _total(entry: str, pages: Pages, content: PageContent) -> int | None:
+    return None if pages.total is None else _number(entry, "pages.total", pages.total, content.document)
 
 
 def _number(entry: str, key: str, path: str, document: Any) -> int:
@@ -151,20 +153,20 @@ def link_to_next(header: str) -> str | None:
     return None
 
 
-def _refuse_more(entry: str, request: Request, answered: Answered) -> None:
+def _refuse_more(entry: str, request: Request, content: PageContent) -> None:
     """Raises if a response says that there are more records."""
-    if link_to_next(answered.headers.get("link", "")):
+    if link_to_next(content.headers.get("link", "")):
         raise _incomplete(entry, request, "its Link header names a next page", {"link": True})
-    total_count = answered.headers.get("x-total-count", "")
-    if total_count.isdecimal() and int(total_count) > answered.records:
+    total_count = content.headers.get("x-total-count", "")
+    if total_count.isdecimal() and int(total_count) > content.records:
         raise _incomplete(
-            entry, request, f"X-Total-Count says {total_count} records, {answered.records} came", {"link": True}
+            entry, request, f"X-Total-Count says {total_count} records, {content.records} came", {"link": True}
         )
     signs = [
         sign
-        for path, fields in _objects(answered.document)
+        for path, fields in _objects(content.document)
         for name, value in fields.items()
-        if (sign := _more(path, name, value, fields, answered.records)) is not None
+        if (sign := _more(path, name, value, fields, content.records)) is not None
     ]
     if signs:
         raise _incomplete(entry, request, *min(signs, key=lambda sign: SUREST.index(next(iter(sign[1])))))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from gridtide.errors import FormatError
 from gridtide.observations.table import concat
-from gridtide.sources.contract import BOM, Page, Request, Skipped
+from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
 from gridtide.sources.formats.bodies import encode_utf8, kind_of, unpack_members
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable
 from gridtide.sources.formats.csv_rows import read_csv
 from gridtide.sources.formats.json_rows import load_json, read_json
-from gridtide.sources.formats.paging import Answered, next_page
+from gridtide.sources.formats.paging import PageContent, next_page
 from gridtide.sources.formats.xml_rows import read_xml
 from gridtide.sources.tables.reading import AnswerContext, label_columns, read_observations
 
@@ -25,24 +25,23 @@ if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
 
 
-def read_answer(entry: Entry, request: Request, body: bytes, retrieved_at: datetime, day: date | None) -> Page:
-    """Reads `body` as a page, with the requests that follow; a time of day in it belongs to the local `day`.
+def read_answer(entry: Entry, request: Request, response: Response, day: date | None) -> Page:
+    """Reads `response` as a page, with the requests that follow; a time of day in it belongs to the local `day`.
 
     A body of more than `CELLS_IN_ONE` cells is read lazily: `Page.more` yields its observations piece by piece.
     """
-    headers = dict(request.answered)
-    context = AnswerContext(day, headers, retrieved_at)
+    context = AnswerContext(day, response.headers, response.retrieved_at)
     skipped: list[Skipped] = []
     pieces: list[Iterator[pa.Table]] = []
     received, cells, document = 0, 0, None
-    for name, content in unpack_members(entry.name, body, entry.unpack):
-        table, document = read_cells(entry, content, headers)
+    for name, content in unpack_members(entry.name, response.body, entry.unpack):
+        table, document = read_cells(entry, content, response.headers)
         if name:
             table = replace(table, place=_in_member(name, table.place))
         received += table.rows
         cells += table.rows * len(table.names)
         pieces.append(read_observations(entry, table, context, skipped))
-    following, total = next_page(entry.name, request, entry.pages, Answered(document, received, headers))
+    following, total = next_page(entry.name, request, entry.pages, PageContent(document, received, response.headers))
     tables = chain.from_iterable(pieces)
     if cells <= CELLS_IN_ONE:
         observations = concat(list(tables))

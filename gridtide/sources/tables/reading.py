@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
@@ -51,7 +51,7 @@ class AnswerContext:
     case."""
 
     day: date | None
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     retrieved_at: datetime
 
 

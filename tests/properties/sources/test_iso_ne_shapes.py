@@ -12,6 +12,7 @@ from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.errors import GridtideError
 from gridtide.sources import iso_ne
+from gridtide.sources.contract import Response
 
 AT = datetime(2026, 8, 1, tzinfo=UTC)
 
@@ -26,7 +27,9 @@ def an_entry(path: str) -> Entry:
 def read(document: Any, path: str) -> set[tuple[Any, ...]]:
     """The rows of `document`, as the answer to `path`."""
     entry = an_entry(path)
-    page = iso_ne.parse(entry, iso_ne.requests(entry, None)[0], json.dumps(document).encode(), AT)
+    page = iso_ne.parse_response(
+        entry, iso_ne.build_requests(entry, None)[0], Response(json.dumps(document).encode(), AT)
+    )
     return {tuple(row.values()) for row in page.observations.to_pylist()}
 
 

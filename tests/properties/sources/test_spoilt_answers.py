@@ -20,7 +20,7 @@ from gridtide.errors import FormatError, GridtideError
 from gridtide.observations import arrays
 from gridtide.observations.table import CENTURIES
 from gridtide.periods import Period
-from gridtide.sources.contract import Page
+from gridtide.sources.contract import Page, Response
 from gridtide.sources.registry import source
 
 AT = datetime(2026, 8, 1, tzinfo=UTC)
@@ -110,7 +110,7 @@ def read(keys: dict[str, Any], body: bytes) -> Page | None:
     of = source(entry.source)
     period = Period(AT, AT.replace(day=2)) if entry.source == "caiso" else None
     try:
-        return of.parse(entry, of.requests(entry, period)[0], body, AT)
+        return of.parse_response(entry, of.build_requests(entry, period)[0], Response(body, AT))
     except GridtideError:
         return None
 
@@ -228,14 +228,14 @@ def test_what_is_not_stored_of_a_known_source_is_counted(name: str, values: list
     body = answer if isinstance(answer, str) else json.dumps(answer)
     entry = parse({"apis": [{"name": "grid", "output_folder": "grid", **keys}]}).apis[0]
     of = source(entry.source)
-    request = of.requests(entry, Period(AT, AT.replace(day=2)))[0]
+    request = of.build_requests(entry, Period(AT, AT.replace(day=2)))[0]
     numbers = [text for text in values if re.fullmatch(r"-?\d+\.\d{3}", text)]
     others = [text for text in values if text not in numbers]
     if not numbers:
         with pytest.raises(FormatError, match=re.escape(repr(others[0]))):
-            of.parse(entry, request, body.encode(), AT)
+            of.parse_response(entry, request, Response(body.encode(), AT))
         return
-    page = of.parse(entry, request, body.encode(), AT)
+    page = of.parse_response(entry, request, Response(body.encode(), AT))
     assert page.observations["value"].to_pylist() == [float(text) for text in numbers]
     assert sum(skipped.count for skipped in page.skipped) == len(others)
     assert all(repr(others[0]) in skipped.example for skipped in page.skipped)

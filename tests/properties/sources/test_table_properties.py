@@ -16,7 +16,7 @@ from gridtide.collect.checks import settle_page
 from gridtide.config.loading import parse
 from gridtide.errors import FormatError
 from gridtide.sources import generic
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 
 START = datetime(2026, 1, 10, tzinfo=UTC)
 STYLES: list[dict[str, str]] = [{}, {"decimal": ",", "thousands": "."}, {"thousands": ","}]
@@ -135,7 +135,7 @@ def test_what_is_not_stored_is_counted(
     entry = parse({"apis": [base | {key: value for key, value in keys.items() if value is not None}]}).apis[0]
     body = WRITERS[kind](records, style).encode()
     try:
-        page = generic.parse(entry, Request(entry.url), body, START)
+        page = generic.parse_response(entry, Request(entry.url), Response(body, START))
     except FormatError as error:
         if "differ in note" not in str(error):
             raise

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,7 +20,7 @@ from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError
 from gridtide.periods import Period, local_day
 from gridtide.sources import generic
-from gridtide.sources.contract import Page, Request
+from gridtide.sources.contract import Page, Request, Response
 
 RETRIEVED = datetime(2026, 12, 1, tzinfo=UTC)
 ZONE = ZoneInfo("America/New_York")
@@ -30,11 +32,13 @@ def described(**keys: Any) -> Entry:
     return parse({"apis": [base | keys]}).apis[0]
 
 
-def read(body: str | bytes, request: Request | None = None, **keys: Any) -> Page:
-    """The observations in `body`, for an entry with `keys`."""
+def read(
+    body: str | bytes, request: Request | None = None, headers: Mapping[str, str] = MappingProxyType({}), **keys: Any
+) -> Page:
+    """The observations in `body`, which came with `headers`, for an entry with `keys`."""
     entry = described(**keys)
     content = body.encode() if isinstance(body, str) else body
-    return generic.parse(entry, request or Request(entry.url), content, RETRIEVED)
+    return generic.parse_response(entry, request or Request(entry.url), Response(content, RETRIEVED, headers=headers))
 
 
 def settle(body: str, **keys: Any) -> ParsedPage:
@@ -81,8 +85,8 @@ def test_when_values_were_published_comes_from_a_column_or_a_header() -> None:
     page = read(body, time="time", value="mw", published="issued")
     issued = [datetime(2026, 1, 10, 9, 30, tzinfo=UTC), datetime(2026, 1, 10, 10, 30, tzinfo=UTC)]
     assert page.observations["published_at"].to_pylist() == issued
-    request = Request("https://grid.example/table", answered=(("last-modified", "Sat, 10 Jan 2026 09:30:00 GMT"),))
-    page = read("time,mw\n2026-01-11T00:00Z,1\n", request, published="Last-Modified")
+    headers = {"last-modified": "Sat, 10 Jan 2026 09:30:00 GMT"}
+    page = read("time,mw\n2026-01-11T00:00Z,1\n", headers=headers, published="Last-Modified")
     assert page.observations["published_at"].to_pylist() == issued[:1]
     with pytest.raises(FormatError, match='Correct "published"'):
         read(body, time="time", value="mw", published="issue")
@@ -144,7 +148,7 @@ def test_files_of_a_period_are_asked_once_each(per: str, name: str, asked: list[
     """Each day, month or year of the period is requested once, and answers only its part of the period."""
     entry = described(url=f"https://grid.example/{name}.csv", per=per)
     period = Period(datetime(2026, 1, 30, tzinfo=UTC), datetime(2026, 2, 2, tzinfo=UTC))
-    requests = generic.requests(entry, period)
+    requests = generic.build_requests(entry, period)
     assert [request.url for request in requests] == [f"https://grid.example/{word}.csv" for word in asked]
     periods = [request.period for request in requests if request.period]
     assert (periods[0].start, periods[-1].end) == (period.start, period.end)
@@ -188,12 +192,14 @@ def test_pages_are_asked_for_until_the_last(
 ) -> None:
     """Each kind of `pages` requests the second page correctly, and none after the last."""
     entry = described(records="rows", pages=pages)
-    waiting, requested = generic.requests(entry, None), []
+    waiting, requested = generic.build_requests(entry, None), []
     for number, answer in enumerate(answers):
         (request,) = waiting
         requested.append((request.url, dict(request.params)))
         row = {**ROW, "t": f"2026-01-10T0{number}:00Z"}
-        page = generic.parse(entry, request, json.dumps({**answer, "rows": [row]}).encode(), RETRIEVED)
+        page = generic.parse_response(
+            entry, request, Response(json.dumps({**answer, "rows": [row]}).encode(), RETRIEVED)
+        )
         assert page.observations.num_rows == 1
         waiting = list(page.following)
     assert waiting == []

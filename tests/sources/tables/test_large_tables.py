@@ -15,12 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from gridtide.config.loading import parse
 from gridtide.sources import generic
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 
 keys = {"time": "utc", "location": "authority", "melt": "mw *", "thousands": ",", "interval": "PT1H"}
 base = {"name": "eia930", "url": "https://grid.example/x.csv", "output_folder": "eia930"}
 entry = parse({"apis": [base | keys]}).apis[0]
-page = generic.parse(entry, Request(entry.url), Path(sys.argv[1]).read_bytes(), datetime(2026, 1, 1, tzinfo=UTC))
+response = Response(Path(sys.argv[1]).read_bytes(), datetime(2026, 1, 1, tzinfo=UTC))
+page = generic.parse_response(entry, Request(entry.url), response)
 rows = page.observations.num_rows + sum(piece.num_rows for piece in page.more)
 status = Path("/proc/self/status").read_text()
 print(rows, next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM")))

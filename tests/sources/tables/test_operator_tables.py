@@ -23,7 +23,7 @@ from gridtide.config.loading import parse
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period
 from gridtide.sources import generic
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 
 OPERATORS = Path(__file__).parents[4] / "shared" / "operators"
 pytestmark = pytest.mark.skipif(not OPERATORS.is_dir(), reason=f"the recordings of operators are not in {OPERATORS}")
@@ -336,7 +336,7 @@ def test_an_answer_of_an_operator_is_read_whole(name: str) -> None:
     entry = parse({"apis": [raw]}).apis[0]
     body = (OPERATORS / product.path).read_bytes()
     request = Request("https://grid.example/table", period=product.day)
-    settled = settle_page(generic.parse(entry, request, body, RETRIEVED), entry, request, None)
+    settled = settle_page(generic.parse_response(entry, request, Response(body, RETRIEVED)), entry, request, None)
     assert (settled.page.skipped, settled.skipped, settled.repeated) == ((), [], 0)
     rows = settled.page.observations.to_pylist()
     stored = {
@@ -360,4 +360,4 @@ def test_what_is_no_table_fails(path: str, keys: dict[str, Any], error: type[Exc
     """The message says what it is instead of reading something of it."""
     entry = parse({"apis": [{"name": "x", "url": "https://grid.example/table", "output_folder": "x"} | keys]}).apis[0]
     with pytest.raises(error, match=says):
-        generic.parse(entry, Request(entry.url), (OPERATORS / path).read_bytes(), RETRIEVED)
+        generic.parse_response(entry, Request(entry.url), Response((OPERATORS / path).read_bytes(), RETRIEVED))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -13,13 +15,16 @@ from gridtide.config.loading import parse
 from gridtide.errors import FormatError, IncompleteError
 from gridtide.periods import local_day
 from gridtide.sources import generic
-from gridtide.sources.contract import Page, Request
+from gridtide.sources.contract import Page, Request, Response
 from tests.support.shared import SHARED
 
 CASES = SHARED / "cases"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not beside the project")
 
 RETRIEVED = datetime(2026, 12, 1, tzinfo=UTC)
+
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Case(NamedTuple):
@@ -30,18 +35,19 @@ class Case(NamedTuple):
     keys: dict[str, Any]
     values: list[tuple[str, float | None]]
     counted: int = 0
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Mapping[str, str] = NO_HEADERS
 
 
-def read(body: str, keys: dict[str, Any], headers: tuple[tuple[str, str], ...] = (), day: date | None = None) -> Page:
+def read(body: str, keys: dict[str, Any], headers: Mapping[str, str] = NO_HEADERS, day: date | None = None) -> Page:
     """The page of the file of a case, or of `body`, for an entry with `keys`."""
     whole = {"name": "table", "url": "https://grid.example/table", "output_folder": "table"} | keys
     entry = parse({"apis": [whole]}).apis[0]
-    request = Request(entry.url, answered=headers)
+    request = Request(entry.url)
     if day is not None:
-        (request,) = generic.requests(entry, local_day(day, ZoneInfo(entry.timezone)))
+        (request,) = generic.build_requests(entry, local_day(day, ZoneInfo(entry.timezone)))
     path = next(iter(CASES.glob(body)), None) if "\n" not in body and body[:1] not in '[{n"%' else None
-    return generic.parse(entry, request, path.read_bytes() if path else body.encode(), RETRIEVED)
+    content = path.read_bytes() if path else body.encode()
+    return generic.parse_response(entry, request, Response(content, RETRIEVED, headers=headers))
 
 
 def stored(page: Page) -> list[tuple[str, float | None]]:
@@ -196,7 +202,7 @@ READ = {
         "c11-*/latin1_declared.csv",
         {"time": "heure", "value": "énergie"},
         ENERGY,
-        headers=(("content-type", "text/csv; charset=iso-8859-1"), ("content-length", "62")),
+        headers={"content-type": "text/csv; charset=iso-8859-1", "content-length": "62"},
     ),
     "c12": Case(
         "c12-*/p.json",
@@ -288,9 +294,9 @@ def test_one_page_of_several_is_incomplete(
     """An answer that has further pages fails with the key to add, and with that key the next page is requested."""
     keys = {"time": "interval_start", "value": "consumption", **keys}
     with pytest.raises(IncompleteError) as raised:
-        read(f"c09-*/{file}", keys, tuple(headers.items()))
+        read(f"c09-*/{file}", keys, headers)
     assert f'"pages": {json.dumps(pages)}' in str(raised.value)
-    page = read(f"c09-*/{file}", {**keys, "pages": pages}, tuple(headers.items()))
+    page = read(f"c09-*/{file}", {**keys, "pages": pages}, headers)
     assert (page.observations.num_rows, len(page.following)) == (24, 1)
 
 

@@ -56,12 +56,12 @@ async def collect_pages(entry: Entry, period: Period | None, **options) -> list[
     async with serving(**options) as client:
         [moved] = redirect(Config(apis=(entry,)), str(client.make_url("/"))).apis
         async with Http(list_secrets()) as http:
-            waiting, pages = reading.requests(moved, period), []
+            waiting, pages = reading.build_requests(moved, period), []
             while waiting:
                 request = waiting.pop(0)
 
                 async def read(answer, request=request):
-                    return reading.parse(moved, request, answer.body, answer.retrieved_at)
+                    return reading.parse_response(moved, request, answer)
 
                 page = await http.fetch(moved, request, read)
                 waiting += page.following
