@@ -448,6 +448,46 @@ def status_command(
         out.print(status_table(statuses))
 
 
+@app.command("catalog")
+def catalog_command(
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    select: Select = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write/--no-write", help="Write catalog/ in the lake, or only print; default: write.")
+    ] = True,
+) -> None:
+    """List every series of the lake: unit, period, coverage, freshness, vintages, licence; and write catalog/."""
+    from deployments.cli.catalog import list_licences, series_table
+    from deployments.machine.prefect_api import connect_for_blocks
+    from gridtide.catalog.making import describe_lake, read_entries
+    from gridtide.catalog.records import Catalogue
+    from gridtide.catalog.writing import write_catalog
+    from tasks.lake import open_lake
+
+    loaded = load(config)
+    entries = loaded.select(select or ())
+    address = lake or loaded.lake
+    now = datetime.now(UTC)
+
+    async def make_catalog() -> Catalogue:
+        async with connect_for_blocks(address):
+            lake_opened = await open_lake(address, make=False)
+            catalogue = describe_lake(loaded, await read_entries(lake_opened, entries, now), now)
+            if write and not select:
+                await write_catalog(lake_opened, catalogue)
+        return catalogue
+
+    catalogue = asyncio.run(make_catalog())
+    if as_json:
+        typer.echo(json.dumps(catalogue.as_dict(), indent=2))
+    else:
+        out.print(series_table(catalogue))
+        for line in list_licences(catalogue):
+            out.print(line, soft_wrap=True, markup=False)
+
+
 @app.command("doctor")
 def doctor_command(
     config: ConfigPath = DEFAULT_CONFIG,

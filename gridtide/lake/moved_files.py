@@ -16,7 +16,7 @@ from gridtide.lake.lake import Lake
 from gridtide.lake.names import PROCESSED, parse_name
 from gridtide.sources.registry import scope_of
 
-OTHER_FOLDERS = ("raw", PROCESSED, "failed", "features")
+OTHER_FOLDERS = ("raw", PROCESSED, "failed", "features", "catalog")
 """Folders of the lake without files of entries."""
 
 

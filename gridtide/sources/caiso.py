@@ -26,7 +26,7 @@ from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.periods import HOUR, Period, floor, split
 from gridtide.sources.caiso_outlook import OUTLOOK_VARIABLES, find_report, list_requests, parse_outlook
-from gridtide.sources.contract import BOM, Page, Request, Response
+from gridtide.sources.contract import BOM, Licence, Page, Request, Response
 from gridtide.sources.formats.xml import is_html, tree
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
 from gridtide.variables import Variable, snake_case
@@ -38,6 +38,13 @@ if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
 
 HOSTS = ("oasis.caiso.com",)
+LICENCE = Licence(
+    "",
+    "California ISO terms",
+    "https://www.caiso.com/privacy-terms-of-use",
+    "Free for public use with the notices of copyright kept and the California ISO named.",
+    "California Independent System Operator",
+)
 MARKET_ZONE = ZoneInfo("America/Los_Angeles")
 SYSTEM_LOCATIONS = ("CA ISO-TAC", "NP15", "SP15", "ZP26")
 """Load is that of the whole system; solar and wind are those of three trading hubs, which together are the system."""

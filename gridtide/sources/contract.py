@@ -90,6 +90,32 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Licence:
+    """The terms under which an upstream gives its data.
+
+    `name` is the SPDX identifier of the licence, or empty if the upstream has terms of its own. `terms` says in a
+    sentence what these ask of a user; `url` is the page with the text that counts. `attribution` is the text with which
+    the upstream wants to be named, empty if it asks for none.
+    """
+
+    name: str
+    title: str
+    url: str
+    terms: str
+    attribution: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Returns the fields as a small JSON object."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "url": self.url,
+            "terms": self.terms,
+            "attribution": self.attribution,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """The content of one response body: its observations, and the requests that follow.
 
@@ -116,6 +142,9 @@ class Source(Protocol):
 
     HOSTS: Sequence[str] = ()
     """The hosts of this source; an entry without `source` gets the source whose host its URL has."""
+
+    LICENCE: Licence | None = None
+    """The terms of the upstream, for the catalogue; None if they are not known, as of a URL that a user names."""
 
     NEEDS_URL: bool = True
     """Whether an entry must have a URL. Without one nothing is fetched, and `parse_response` makes the observations."""

@@ -28,7 +28,7 @@ from gridtide.errors import (
     UpstreamError,
 )
 from gridtide.periods import HOUR, Period, count_microseconds, split
-from gridtide.sources.contract import BOM, Page, Request, Response
+from gridtide.sources.contract import BOM, Licence, Page, Request, Response
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
 from gridtide.variables import Variable
 
@@ -47,6 +47,13 @@ VARIABLES = (
     Variable("interchange", "MWh", "sum", "Interchange with a neighbour, `FROMBA>TOBA`"),
 )
 HOSTS = ("api.eia.gov",)
+LICENCE = Licence(
+    "",
+    "Public domain",
+    "https://www.eia.gov/about/copyrights_reuse.php",
+    "May be used and distributed freely; EIA asks to be named as the source, with the date of publication.",
+    "U.S. Energy Information Administration",
+)
 MOST_ANSWER_ROWS = 5000
 """The largest number of rows in one JSON response."""
 

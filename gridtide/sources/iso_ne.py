@@ -26,7 +26,7 @@ import msgspec
 from gridtide.entries.scope import ANY, Scope, build_scope, read_parameters, split_values
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period, count_microseconds, local_day, local_days, microseconds
-from gridtide.sources.contract import BOM, Page, Request, Response
+from gridtide.sources.contract import BOM, Licence, Page, Request, Response
 from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut
 from gridtide.variables import Variable, snake_case, unit_of
 
@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 
 ZONE = ZoneInfo("America/New_York")
 HOSTS = ("webservices.iso-ne.com",)
+LICENCE = Licence(
+    "",
+    "ISO New England terms",
+    "https://www.iso-ne.com/legal-privacy",
+    "Protected by copyright; duplication or use beyond personal use may need permission of ISO New England.",
+    "ISO New England Inc.",
+)
 SYSTEM_LOCATIONS = ("32", "ISNE")
 """`hourlysysload` has location 32, the fuel mix has no location."""
 

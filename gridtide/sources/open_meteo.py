@@ -26,7 +26,7 @@ import msgspec
 from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
 from gridtide.periods import DAY, HOUR, Period, count_microseconds, split
-from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
+from gridtide.sources.contract import BOM, Licence, Page, Request, Response, Skipped
 from gridtide.sources.left_out import NO_NUMBER, LeftOut, to_numbers
 from gridtide.variables import HourlyRule
 
@@ -50,6 +50,13 @@ HOSTS = (
 HOURLY_RULE: HourlyRule = "start"
 """Units come with the answer, as they can be chosen by parameters; weather is that at the start of the hour."""
 
+LICENCE = Licence(
+    "CC-BY-4.0",
+    "Creative Commons Attribution 4.0 International",
+    "https://open-meteo.com/en/licence",
+    "Name Open-Meteo with a link and say what was changed; the free API is for non-commercial use.",
+    "Weather data by Open-Meteo.com",
+)
 GMT = ZoneInfo("GMT")
 PLACE_KEYS = ("latitude", "longitude", "elevation")
 """Parameters with a value for each location."""

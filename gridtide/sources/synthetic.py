@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gridtide.entries.scope import ANY, Scope, build_scope, narrow_params
 from gridtide.errors import ConfigurationError
 from gridtide.periods import Period, split
-from gridtide.sources.contract import Page, Request, Response
+from gridtide.sources.contract import Licence, Page, Request, Response
 from gridtide.variables import HourlyRule, Variable, unit_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
     from gridtide.simulation import Authority, Grid, Market, Times, Values
 
+LICENCE = Licence(
+    "MIT",
+    "Simulated values, under the licence of Gridtide",
+    "https://spdx.org/licenses/MIT.html",
+    "Free to use; the values are simulated and describe no real grid.",
+)
 NEEDS_URL = False
 
 VARIABLES = (

@@ -408,11 +408,13 @@ NO_DURATION = 'is not a duration; use ISO 8601 in days or less, such as "PT1H" o
         ),
         (
             {"output_folder": "Raw/grid"},
-            "grid: output_folder: 'Raw/grid' is the lake's own; use another than raw, processed, features, failed",
+            "grid: output_folder: 'Raw/grid' is the lake's own; "
+            "use another than raw, processed, features, failed, catalog",
         ),
         (
             {"output_folder": "failed"},
-            "grid: output_folder: 'failed' is the lake's own; use another than raw, processed, features, failed",
+            "grid: output_folder: 'failed' is the lake's own; "
+            "use another than raw, processed, features, failed, catalog",
         ),
         ({"output_folder": ""}, "grid: output_folder: is empty; give it a text"),
         ({"file_prefix": "a/b"}, "grid: file_prefix: 'a/b' is not a file name; use letters, digits, _ . and -"),
