@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from gridtide.config import raw_entry
+from gridtide.config import preset_files, raw_entry
 from gridtide.config.readings import read_once
 from gridtide.entries import table_layout
 from gridtide.entries.auth import AUTH_KEYS, KeyAuth
@@ -21,6 +21,7 @@ from gridtide.entries.entry import Config, Entry, RateLimit
 from gridtide.entries.field_types import WholeMinutes
 from gridtide.entries.structs import json_type, read_value
 from gridtide.errors import ConfigurationError
+from gridtide.sources.presets.preset import Preset, merge_keys
 from gridtide.sources.registry import basic_auth, find_source_problem, source, source_of_host
 
 MINIMAL = '[{"name": …, "url": …, "output_folder": …}]'
@@ -49,11 +50,17 @@ def _read_file(path: Path) -> Config:
 
 
 def parse(data: Any, origin: str = "configuration") -> Config:
-    """Parses the configuration `data`, as read from JSON; raises `ConfigurationError` with every problem."""
+    """Parses the configuration `data`, as read from JSON; raises `ConfigurationError` with every problem. Presets that
+    it names are read beside the file `origin`."""
     if not isinstance(data, dict):
         raise ConfigurationError(origin, f"is {json_type(data)}, not an object", f'Give {{"apis": {MINIMAL}}}')
     problems: list[str] = []
-    raws = data["apis"] if isinstance(data.get("apis"), list) else []
+    own_presets = preset_files.read_presets(data.get("presets"), Path(origin).parent, problems)
+    listed_raws = data["apis"] if isinstance(data.get("apis"), list) else []
+    raws = [
+        preset_files.expand_raw(raw, f"apis[{number}]", own_presets, problems) for number, raw in enumerate(listed_raws)
+    ]
+    problems += find_preset_problems(own_presets)
     entries = [_read_entry(raw, f"apis[{number}]", problems) for number, raw in enumerate(raws)]
     own_problems = [] if raws else [f"apis: {_why_no_list(data)}; give {MINIMAL}"]
     other_settings = {key: value for key, value in data.items() if key != "apis"}
@@ -62,12 +69,23 @@ def parse(data: Any, origin: str = "configuration") -> Config:
     problems += raw_entry.find_conflicts([raw for raw in raws if isinstance(raw, dict)], data.get("schedules", {}))
     problems += _find_limit_conflicts(raws)
     if problems or config is None:
+        problems = list(dict.fromkeys(problems))
         raise ConfigurationError(
             origin,
             f"{len(problems)} problem{'s'[: len(problems) > 1]}:\n"
             + "\n".join(f"  - {_escape(problem)}" for problem in problems),
         )
     return msgspec.structs.replace(config, apis=tuple(entry for entry in entries if entry))
+
+
+def find_preset_problems(presets: Mapping[str, Preset]) -> list[str]:
+    """Returns the problems of the products of a configuration's own `presets`: each must make a complete entry."""
+    problems: list[str] = []
+    for name, preset in presets.items():
+        for product in preset.products:
+            raw = {"name": f"{name}.json: products.{product}", "source": name, "output_folder": "x", "locations": ["x"]}
+            _read_entry(merge_keys(preset.describe(product), raw), "", problems)
+    return problems
 
 
 def _escape(text: str) -> str:

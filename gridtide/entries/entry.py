@@ -32,7 +32,17 @@ from gridtide.entries.field_types import (
     check_time_of_day,
 )
 from gridtide.entries.structs import StrictStruct
-from gridtide.entries.table_layout import Csv, Hours, Melt, NumberStyle, Pages, RecordLayout, SeriesNames, TimeFormat
+from gridtide.entries.table_layout import (
+    Archive,
+    Csv,
+    Hours,
+    Melt,
+    NumberStyle,
+    Pages,
+    RecordLayout,
+    SeriesNames,
+    TimeFormat,
+)
 from gridtide.errors import ConfigurationError
 
 Format = Literal["parquet", "csv", "json", "raw"]
@@ -99,6 +109,8 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME), check_printable]
     description: str = ""
     source: str
+    product: PrintableText | None = None
+    """The product of a preset that the entry collects; the preset gives the keys that the entry does not."""
     url: str = ""
     method: Literal["GET", "POST"] = "GET"
     params: Mapping[str, Param | tuple[Param, ...]] = msgspec.field(default_factory=dict)
@@ -118,6 +130,8 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     format: Format = "parquet"
     schedule: str | None = None
     location: PrintableText | tuple[PrintableText, ...] | None = None
+    locations: tuple[PrintableText, ...] = ()
+    """The locations that are requested or, where an answer has more, stored; all of them if it is empty."""
     resolution: WholeMinutes = timedelta(hours=1)
     available: Available = Available(lag=timedelta(0))
     reread: WholeMinutes = timedelta(days=1)
@@ -151,8 +165,25 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     unit: PrintableText = "1"
     variable: Text | tuple[Text, ...] | None = None
     published: Text | None = None
+    published_format: TimeFormat | None = None
+    """The format of the times of publication, if it is another than `time_format`."""
+    published_time: Annotated[str, check_time_of_day] | None = None
+    """The time of day at which a date of publication counts as published."""
     hours: Hours | None = None
     melt: Melt | None = None
+    names: Mapping[Text, PrintableText] = msgspec.field(default_factory=dict)
+    """Variables by the texts of columns or labels, which may be patterns: `*` in a name is what it is in the text."""
+    location_names: Mapping[Text, PrintableText] = msgspec.field(default_factory=dict)
+    """Locations by the texts that stand for them in requests and answers."""
+    negated: tuple[Text, ...] = ()
+    """Columns that are stored with the opposite sign."""
+    components: PrintableText | None = None
+    """A price whose `_energy`, `_congestion` and `_loss` add up to it; the energy is derived if it is not given."""
+    where: Mapping[Text, tuple[Text, ...]] = msgspec.field(default_factory=dict)
+    """The texts that a column must hold; records with other texts are not stored."""
+    past: bool = False
+    """Whether only intervals that were over at the time of the answer are stored."""
+    archive: Archive | None = None
     unpack: Text | None = None
     pages: Pages | None = None
     per: Literal["day", "month", "year"] | None = None
@@ -181,7 +212,7 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
             )
         }
         # Newer keys are included only if they are used, so that the fingerprints of older entries do not change.
-        request_defaults: dict[str, Any] = {"method": "GET", "headers": {}, "body": None, "absent": ()}
+        request_defaults: dict[str, Any] = {"method": "GET", "headers": {}, "body": None, "absent": (), "locations": ()}
         identity |= {
             name: msgspec.to_builtins(getattr(self, name))
             for name, default in request_defaults.items()
@@ -200,12 +231,18 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
 _LAYOUT_KEYS = (
     *("layout", "csv", "numbers", "time_format", "timezone_from", "label", "interval_from", "ambiguous", "variable"),
     *("published", "hours", "melt", "unpack", "pages", "per", "conflict"),
+    *("published_format", "published_time"),
+    *("names", "location_names", "negated", "components", "where", "past", "archive"),
 )
 """Keys that are part of the fingerprint only if they are given, so that the fingerprints of other entries do not
 change."""
 
 
-_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Entry) if field.name in _LAYOUT_KEYS}
+_DEFAULTS = {
+    field.name: field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+    for field in msgspec.structs.fields(Entry)
+    if field.name in _LAYOUT_KEYS
+}
 
 
 class TaskRetries(StrictStruct, frozen=True):
@@ -221,6 +258,8 @@ class Config(StrictStruct, frozen=True):
     lake: Annotated[str, lake_address.check_lake_address] = "lake"
     schedules: Mapping[Label, Schedule] = msgspec.field(default_factory=dict)
     task_retries: TaskRetries = TaskRetries()
+    presets: tuple[Text, ...] = ()
+    """Files beside the configuration that describe operators."""
     apis: tuple[Entry, ...] = ()
 
     def entry(self, name: str) -> Entry:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta
 
-from gridtide.entries.field_types import PrintableText, Text
+from gridtide.entries.field_types import Duration, Param, PrintableText, Text
 from gridtide.entries.structs import StrictStruct, read_value
 
 RecordLayout = Literal["records", "rows", "columns", "keyed", "lines", "positions"]
@@ -173,6 +173,16 @@ class Pages(StrictStruct, frozen=True):
             raise ValueError('"page" needs "last", a path to the number of pages')
         if (self.cursor is None) != (self.param is None):
             raise ValueError('"cursor", a path, and "param", the parameter that takes it, go together')
+
+
+class Archive(StrictStruct, frozen=True):
+    """Where the upstream keeps what is older than `after`, by local days: in another place, or in larger files."""
+
+    after: Duration
+    url: Text
+    params: Mapping[str, Param | tuple[Param, ...]] | None = None
+    """The parameters of such requests; None if they have those of the entry."""
+    per: Literal["day", "month", "year"] | None = None
 
 
 GROUPS: Mapping[str, type[StrictStruct]] = {"csv": Csv, "numbers": NumberStyle}

@@ -15,9 +15,9 @@ The keys are those of `entries/table_layout`, each with an example in `docs/sour
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -27,6 +27,7 @@ import msgspec
 from gridtide.entries.scope import ANY, Scope, describe_columns, describe_scope, narrow_params
 from gridtide.periods import Period, local_day, local_days, local_midnight
 from gridtide.sources.contract import Page, Request, Response
+from gridtide.sources.formats.bodies import list_unmatched
 from gridtide.sources.formats.paging import first_page
 from gridtide.sources.formats.request_bodies import body_texts, write_body
 
@@ -37,7 +38,10 @@ BASIC_AUTH = {"username_env": "ISO_NE_USERNAME", "password_env": "ISO_NE_PASSWOR
 """ISO-NE was the only upstream with HTTP Basic at first. Configurations of that time give `auth_type` and `username`
 for other hosts too, and keep their password in this variable."""
 
-PLACEHOLDER = re.compile(r"\{(start|end)(?::([^{}]*))?\}")
+PLACEHOLDER = re.compile(r"\{(start|end|last|location|locations)(?::([^{}]*))?\}")
+"""`last` is the start of the last interval, `locations` all locations with the text after the colon between them."""
+
+_OF_TIME = frozenset(("start", "end", "last"))
 
 
 def choose_defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -47,13 +51,13 @@ def choose_defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def takes_period(entry: Entry) -> bool:
     """Whether the URL or a parameter holds `{start}` or `{end}`."""
-    return bool(_placeholders(entry))
+    return bool(_placeholders(entry) & _OF_TIME)
 
 
 def find_day_zone(entry: Entry) -> ZoneInfo | None:
     """Returns the entry's `timezone` if requests are per local day, month or year (`{start}` alone, or `per`), else
     None."""
-    by_day = entry.per is not None or _placeholders(entry) == {"start"}
+    by_day = entry.per is not None or _placeholders(entry) & _OF_TIME == {"start"}
     return ZoneInfo(entry.timezone) if by_day and takes_period(entry) else None
 
 
@@ -63,7 +67,10 @@ def find_scope(entry: Entry) -> Scope:
     columns = describe_columns(entry) or [ANY]
     if not _has_plain_columns(entry) and entry.value:
         columns = [", ".join(columns)]
-    return Scope.of_facets({**entry_scope.values(), "value": columns}, entry_scope.reading)
+    facets: dict[str, Iterable[str]] = {**entry_scope.values(), "value": columns}
+    if entry.locations or entry.product is not None:
+        facets["locations"] = entry.locations or [ANY]
+    return Scope.of_facets(facets, entry_scope.reading)
 
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
@@ -75,6 +82,9 @@ def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
         columns = zip(entry.value, describe_columns(entry), strict=True)
         names = {column: entry.value[column] for column, text in columns if text in part.values()["value"]}
         return [msgspec.structs.replace(entry, value=names)]
+    if shorter == ["locations"]:
+        named = part.values()["locations"]
+        return [msgspec.structs.replace(entry, locations=tuple(name for name in entry.locations if name in named))]
     if len(shorter) != 1 or not isinstance(entry.params.get(shorter[0]), tuple):
         return ()
     return [narrow_params(entry, {shorter[0]: part.values()[shorter[0]]})]
@@ -93,17 +103,56 @@ def find_problems(entry: Mapping[str, Any]) -> list[str]:
 
 
 def build_requests(entry: Entry, period: Period | None) -> list[Request]:
-    """Returns one request for the snapshot or the period, or one for each local day, month or year of it.
+    """Returns one request for the snapshot or the period, or one for each local day, month or year of it; and each for
+    every location, if the URL or a parameter names a single one.
 
-    Equal requests are merged, such as those for the days of a month if the URL names only the month.
+    What is older than `archive.after` is requested from the archive. Equal requests are merged, such as those for the
+    days of a month if the URL names only the month.
     """
     if period is None:
-        return [_request(entry, None, None)]
+        return _of_each_location(entry, None, None)
+    parts = split_at_archive(entry, period, datetime.now(UTC))
+    return [request for described, part in parts for request in _requests_of_part(described, part)]
+
+
+def split_at_archive(entry: Entry, period: Period, now: datetime) -> list[tuple[Entry, Period]]:
+    """Returns the parts of `period` that are in the archive and that are not, at `now`, each with the entry by which it
+    is requested."""
+    archive = entry.archive
+    if archive is None:
+        return [(entry, period)]
+    zone = ZoneInfo(entry.timezone)
+    edge = local_midnight((now - archive.after).astimezone(zone).date(), zone)
+    archived = msgspec.structs.replace(
+        entry,
+        url=archive.url,
+        params=entry.params if archive.params is None else archive.params,
+        per=archive.per,
+        archive=None,
+    )
+    parts = [(archived, Period(period.start, min(period.end, edge))) if period.start < edge else None]
+    parts.append((entry, Period(max(period.start, edge), period.end)) if period.end > edge else None)
+    return [part for part in parts if part]
+
+
+def _requests_of_part(entry: Entry, period: Period) -> list[Request]:
     zone = find_day_zone(entry)
     if zone is None:
-        return [_request(entry, period, period)]
+        return _of_each_location(entry, period, period)
     units = dict.fromkeys(_calendar_unit(day, entry.per or "day", zone) for day in local_days(period, zone))
-    return _without_equals([_request(entry, unit, _overlap(unit, period)) for unit in units])
+    return _without_equals(
+        [request for unit in units for request in _of_each_location(entry, unit, _overlap(unit, period))]
+    )
+
+
+def _of_each_location(entry: Entry, units: Period | None, answers: Period | None) -> list[Request]:
+    if "location" not in _placeholders(entry):
+        return [_request(entry, units, answers)]
+    single_entries = [msgspec.structs.replace(entry, locations=(name,)) for name in entry.locations]
+    named_requests = [(single.locations[0], _request(single, units, answers)) for single in single_entries]
+    if len(named_requests) == 1:
+        return [named_requests[0][1]]
+    return [replace(request, label=f"{request.label} {name}") for name, request in named_requests]
 
 
 def _calendar_unit(day: date, per: str, zone: ZoneInfo) -> Period:
@@ -146,27 +195,40 @@ def _pairs(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _request(entry: Entry, units: Period | None, answers: Period | None) -> Request:
     """Builds the request for `units` (the bounds in its URL), which answers the period `answers`."""
-    zone = ZoneInfo(entry.timezone)
-    url = _filled(entry.url, units, zone, quoted=True)
-    params = tuple((key, _filled(str(value), units, zone)) for key, value in _pairs(entry.params))
+    url = _filled(entry, entry.url, units, quoted=True)
+    params = tuple((key, _filled(entry, str(value), units)) for key, value in _pairs(entry.params))
     label = str(answers) if answers else "snapshot"
     request = first_page(Request(url, params, label=label, period=answers), entry.pages)
     if entry.body is None:
         return request
     quoted = isinstance(entry.body, str)  # a string is already form-encoded
-    body, content_type = write_body(entry.body, entry.headers, lambda text: _filled(text, units, zone, quoted=quoted))
+    body, content_type = write_body(entry.body, entry.headers, lambda text: _filled(entry, text, units, quoted=quoted))
     return replace(request, body=body, headers=(("Content-Type", content_type),))
 
 
-def _filled(template: str, period: Period | None, zone: ZoneInfo, *, quoted: bool = False) -> str:
-    """Replaces the placeholders in `template` by the bounds of `period` in `zone`."""
+def _filled(entry: Entry, template: str, period: Period | None, *, quoted: bool = False) -> str:
+    """Replaces the placeholders in `template` by the bounds of `period` on the entry's clock, and by its locations."""
+    zone = ZoneInfo(entry.timezone)
 
-    def format_bound(match: re.Match[str]) -> str:
-        moment = getattr(period, match[1]).astimezone(zone)
-        written = moment.strftime(match[2]) if match[2] else moment.isoformat().replace("+00:00", "Z")
+    def write(match: re.Match[str]) -> str:
+        name, written_format = match[1], match[2]
+        if name in ("location", "locations"):
+            written = (written_format or ",").join(_codes_of_locations(entry))
+        elif period is None:
+            return match[0]
+        else:
+            bound = period.end - entry.resolution if name == "last" else getattr(period, name)
+            moment = bound.astimezone(zone)
+            written = moment.strftime(written_format) if written_format else moment.isoformat().replace("+00:00", "Z")
         return quote(written) if quoted else written
 
-    return PLACEHOLDER.sub(format_bound, template) if period else template
+    return PLACEHOLDER.sub(write, template)
+
+
+def _codes_of_locations(entry: Entry) -> list[str]:
+    """Returns the texts that stand for the entry's locations in requests."""
+    code_by_name = {name: code for code, name in entry.location_names.items()}
+    return [code_by_name.get(name, name) for name in entry.locations]
 
 
 def parse_response(entry: Entry, request: Request, response: Response) -> Page:
@@ -179,7 +241,33 @@ def parse_response(entry: Entry, request: Request, response: Response) -> Page:
     """
     from gridtide.sources.tables.answers import read_answer
 
-    return read_answer(entry, request, response, _day(entry, request))
+    patterns = _member_patterns(entry, request)
+    page = read_answer(entry, request, response, _day(entry, request), [text for _, text in patterns])
+    unmatched = list_unmatched(response.body, [text for _, text in patterns]) if len(patterns) > 1 else []
+    return replace(page, reaches=_find_end_of_days(entry, patterns, unmatched)) if unmatched else page
+
+
+def _member_patterns(entry: Entry, request: Request) -> list[tuple[date | None, str]]:
+    """Returns the patterns of the members that are read of an archive: one, or one for each local day of the
+    request."""
+    if entry.unpack is None:
+        return []
+    zone = ZoneInfo(entry.timezone)
+    if request.period is None or not PLACEHOLDER.search(entry.unpack):
+        return [(None, entry.unpack)]
+    return [(day, _filled(entry, entry.unpack, local_day(day, zone))) for day in local_days(request.period, zone)]
+
+
+def _find_end_of_days(
+    entry: Entry, patterns: Sequence[tuple[date | None, str]], unmatched: Sequence[str]
+) -> datetime | None:
+    """Returns from when on an archive holds no day: those at its end may be added later."""
+    end = None
+    for day, pattern in reversed(patterns):
+        if pattern not in unmatched or day is None:
+            break
+        end = local_midnight(day, ZoneInfo(entry.timezone))
+    return end
 
 
 def _day(entry: Entry, request: Request) -> date | None:

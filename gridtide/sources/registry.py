@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from gridtide.periods import Period, split, split_calendar_months, split_days
 from gridtide.sources.contract import Source, complete, is_source
+from gridtide.sources.presets.catalogue import describe_module, list_presets
 from gridtide.variables import HourlyRule, Quantity, Variable, dimension, find_customary_quantity, match_variable
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ def source(name: str) -> Source:
     for package in PACKAGES:
         if name in _list_modules(package) and is_source(module := importlib.import_module(f"{package}.{name}")):
             return complete(module)
+    described_module = describe_module(name)
+    if described_module is not None:
+        return complete(described_module)
     names = ", ".join(list_sources())
     raise LookupError(f'"{name}" is unknown; use one of {names}, or the path of a module of your own')
 
@@ -46,7 +50,7 @@ def source(name: str) -> Source:
 @functools.cache
 def list_sources() -> tuple[str, ...]:
     """Returns the names of all sources of Gridtide, sorted."""
-    return tuple(sorted(_find_sources()))
+    return tuple(sorted([*_find_sources(), *list_presets()]))
 
 
 def _find_sources() -> Iterator[str]:

@@ -425,8 +425,8 @@ NO_DURATION = 'is not a duration; use ISO 8601 in days or less, such as "PT1H" o
         ),
         ({"schedule": "hourly"}, 'grid: schedule: "hourly" is not under "schedules" (there are: none)'),
         (
-            {"source": "nyiso"},
-            'grid: source: "nyiso" is unknown; use one of caiso, eia, generic, iso_ne, open_meteo, synthetic, '
+            {"source": "aemo"},
+            'grid: source: "aemo" is unknown; use one of caiso, eia, generic, iso_ne, nyiso, open_meteo, synthetic, '
             "or the path of a module of your own",
         ),
         (
@@ -630,7 +630,7 @@ def test_entries_that_share_a_rate_limit_agree_on_it() -> None:
 def test_all_problems_are_told_at_once() -> None:
     """The problems of all entries and of the file are reported together, each with its subject."""
     assert refused(
-        BASE | {"source": "nyiso", "timeout": -1, "colour": "red", "output_folder": ".."},
+        BASE | {"source": "aemo", "timeout": -1, "colour": "red", "output_folder": ".."},
         "text",
         BASE | {"schedule": "daily"},
         lake="s3://key:secret@bucket",
@@ -639,7 +639,7 @@ def test_all_problems_are_told_at_once() -> None:
     ) == [
         "grid: output_folder: '..' leaves the lake or is not a folder name; "
         "use a folder inside the lake such as 'grid'",
-        'grid: source: "nyiso" is unknown; use one of caiso, eia, generic, iso_ne, open_meteo, synthetic, '
+        'grid: source: "aemo" is unknown; use one of caiso, eia, generic, iso_ne, nyiso, open_meteo, synthetic, '
         "or the path of a module of your own",
         "grid: timeout: Expected a number > 0.0",
         "grid: colour: unknown key; remove it or correct its spelling",

@@ -9,7 +9,9 @@ import io
 import re
 import zipfile
 import zlib
-from typing import Literal
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple
 
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.sources.contract import BOM
@@ -26,9 +28,18 @@ UNPACKED_LIMIT = 2 * 2**30
 """The largest unpacked body, in bytes."""
 
 
-def unpack_members(entry: str, body: bytes, pattern: str | None) -> list[tuple[str, bytes]]:
-    """Returns the files in `body`, each with its name: the members of a zip that match `pattern` in their order, the
-    content of a gzip, or the body itself, which has no name.
+class Member(NamedTuple):
+    """A file of an archive: its name, its content, and when it was written, on an unnamed clock; or a body that is no
+    archive, without a name."""
+
+    name: str
+    content: bytes
+    modified: datetime | None = None
+
+
+def unpack_members(entry: str, body: bytes, patterns: Sequence[str]) -> list[Member]:
+    """Returns the files in `body`: the members of a zip that match one of `patterns`, or all if there are none, in
+    their order; the content of a gzip; or the body itself.
 
     Raises `FormatError` if no member matches and for spreadsheets and PDFs, `UpstreamError` for a broken archive.
     """
@@ -37,12 +48,22 @@ def unpack_members(entry: str, body: bytes, pattern: str | None) -> list[tuple[s
             raise FormatError(entry, f"the body is {description}, not a table", "Ask for CSV, JSON or XML")
     try:
         if body.startswith(b"\x1f\x8b"):
-            return unpack_members(entry, _gunzip(entry, body), pattern)
+            return unpack_members(entry, _gunzip(entry, body), patterns)
         if body.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-            return _members_of_zip(entry, body, pattern)
+            return _members_of_zip(entry, body, patterns)
     except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
         raise UpstreamError(entry, f"the archive is cut or broken: {error}") from error
-    return [("", body)]
+    return [Member("", body)]
+
+
+def list_unmatched(body: bytes, patterns: Sequence[str]) -> list[str]:
+    """Returns those of `patterns` that no member of `body` matches; none if it is no readable zip."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return []
+    return [pattern for pattern in patterns if not fnmatch.filter(names, pattern)]
 
 
 def _gunzip(entry: str, body: bytes) -> bytes:
@@ -53,7 +74,7 @@ def _gunzip(entry: str, body: bytes) -> bytes:
     return content
 
 
-def _members_of_zip(entry: str, body: bytes, pattern: str | None) -> list[tuple[str, bytes]]:
+def _members_of_zip(entry: str, body: bytes, patterns: Sequence[str]) -> list[Member]:
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         members_info = [
             member_info
@@ -65,19 +86,24 @@ def _members_of_zip(entry: str, body: bytes, pattern: str | None) -> list[tuple[
             raise FormatError(
                 entry, "the body is a spreadsheet of Excel (xlsx), not a table", "Ask for CSV, JSON or XML"
             )
-        if pattern is not None:
+        if patterns:
             members_info = [
-                member_info for member_info in members_info if fnmatch.fnmatch(member_info.filename, pattern)
+                member_info
+                for member_info in members_info
+                if any(fnmatch.fnmatch(member_info.filename, pattern) for pattern in patterns)
             ]
             if not members_info:
-                happened = f'unpack: no member of the archive matches "{pattern}"; there are: {", ".join(names)}'
+                texts = '", "'.join(patterns)
+                happened = f'unpack: no member of the archive matches "{texts}"; there are: {", ".join(names)}'
                 raise FormatError(entry, happened, 'Correct "unpack", such as "*.csv"')
         if sum(member_info.file_size for member_info in members_info) > UNPACKED_LIMIT:
             raise FormatError(entry, "the archive unpacks to more than 2 GiB", 'Name fewer members with "unpack"')
-        members: list[tuple[str, bytes]] = []
+        members: list[Member] = []
         for member_info in members_info:
-            for name, content in unpack_members(entry, archive.read(member_info), pattern):
-                members.append((f"{member_info.filename}/{name}".rstrip("/"), content))
+            modified = datetime(*member_info.date_time)  # of which clock, a zip does not say
+            for inner in unpack_members(entry, archive.read(member_info), patterns):
+                name = f"{member_info.filename}/{inner.name}".rstrip("/")
+                members.append(Member(name, inner.content, inner.modified or modified))
         return members
 
 

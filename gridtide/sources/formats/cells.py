@@ -6,7 +6,7 @@ JSON are written in the entry's number style, so that all texts are read the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -122,3 +122,15 @@ def string_array(texts: Sequence[str | None]) -> pa.StringArray:
     builder = pa.lib.StringBuilder()
     builder.append_values(texts)
     return builder.finish()
+
+
+def split_alternatives(names: Iterable[str]) -> list[str]:
+    """Returns `names` of columns, followed each by the alternatives in it.
+
+    >>> split_alternatives(["Time", "Gen MW | Gen MWh"])
+    ['Time', 'Gen MW | Gen MWh', 'Gen MW', 'Gen MWh']
+    """
+    alternatives: list[str] = []
+    for name in names:
+        alternatives += [name, *(part.strip() for part in name.split("|") if "|" in name and part.strip())]
+    return alternatives

@@ -108,6 +108,10 @@ OFFSETS = {
 """The UTC offsets, in hours, of abbreviated time zones beside times."""
 
 
+ALTERNATIVES = " | "
+"""Stands between the formats of times that are written in several ways."""
+
+
 class LabelError(ValueError):
     """A label that cannot be read: its row, what is wrong, and a fix."""
 
@@ -176,8 +180,11 @@ def _iso(text: str) -> datetime:
 def _strptime(label_text: str, time_format: str) -> datetime:
     """Parses `label_text` by `time_format`; hour 24 is the next midnight, and 100 is the hour 01:00 of `%H%M`.
 
-    A format that ends in `*` ignores the end of the text.
+    A format that ends in `*` ignores the end of the text. Of several formats with ` | ` between them, the first that
+    fits counts.
     """
+    if ALTERNATIVES in time_format:
+        return _strptime_alternatives(label_text, time_format.split(ALTERNATIVES))
     if time_format.endswith("*"):
         return _strptime_beginning(label_text, time_format[:-1].rstrip())
     if time_format.endswith("%H%M") and (short_hour := re.search(r"(?<!\d)(\d{1,3})$", label_text)):
@@ -193,6 +200,15 @@ def _strptime(label_text: str, time_format: str) -> datetime:
             if (moment.hour, moment.minute, moment.second) == (0, 0, 0):
                 return moment + timedelta(days=1)
         raise
+
+
+def _strptime_alternatives(label_text: str, time_formats: Sequence[str]) -> datetime:
+    for time_format in time_formats:
+        try:
+            return _strptime(label_text, time_format.strip())
+        except ValueError as error:
+            failure = error
+    raise failure
 
 
 def _strptime_beginning(text: str, time_format: str) -> datetime:

@@ -25,7 +25,14 @@ from gridtide.entries.table_layout import Csv, NumberStyle
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.observations.arrays import one_chunk
 from gridtide.sources.contract import BOM, Skipped
-from gridtide.sources.formats.cells import CellColumns, CellTable, numbered, string_array, with_constants
+from gridtide.sources.formats.cells import (
+    CellColumns,
+    CellTable,
+    numbered,
+    split_alternatives,
+    string_array,
+    with_constants,
+)
 from gridtide.sources.formats.numbers import has_infinite, null_texts, plain_numbers, without_group_marks
 
 BLOCK_BYTES = 1 << 21
@@ -205,12 +212,17 @@ def _header(
         return names, 0
     rows, header_lines = _first_rows(entry, lines, written, delimiter)
     first_names = [field.strip() for field in rows[0]]
-    missing = [name for name in columns if name not in first_names]
+    missing = [name for name in columns if not {*split_alternatives([name]), *_optional(name)} & {*first_names, ""}]
     if len(first_names) < 2 or (missing and len(missing) == len(columns) and written.header == 1):
         _refuse_header(entry, lines, delimiter, columns, len(first_names))
     if header_lines >= len(lines) and columns and missing:
         raise FormatError(entry, f"the body is neither JSON nor XML, nor CSV with a header: {lines[0][:80]!r}")
     return _names(entry, rows, first_names), header_lines
+
+
+def _optional(name: str) -> tuple[str, ...]:
+    """Returns the empty alternative of a column that need not be there."""
+    return ("",) if name.rstrip().endswith("|") else ()
 
 
 def _first_rows(entry: str, lines: Sequence[str], written: Csv, delimiter: str) -> tuple[list[list[str]], int]:
@@ -226,7 +238,7 @@ def _first_rows(entry: str, lines: Sequence[str], written: Csv, delimiter: str) 
 
 def _refuse_header(entry: str, lines: Sequence[str], delimiter: str, columns: Sequence[str], field_count: int) -> None:
     """Raises if the first line is not a header; if a later line is, the error says how to get to it."""
-    expected_names = set(columns)
+    expected_names = set(split_alternatives(columns))
     for number, line in enumerate(lines[:200]):
         for mark in (delimiter, *",;\t|"):
             names = {field.strip(' \t\r\n"') for field in line.split(mark)}

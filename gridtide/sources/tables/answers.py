@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date
+from email.utils import format_datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from gridtide.errors import FormatError
 from gridtide.observations.table import concat
 from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
-from gridtide.sources.formats.bodies import encode_utf8, kind_of, unpack_members
+from gridtide.sources.formats.bodies import Member, encode_utf8, kind_of, unpack_members
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable
 from gridtide.sources.formats.csv_rows import read_csv
 from gridtide.sources.formats.json_rows import load_json, read_json
@@ -25,19 +27,27 @@ if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
 
 
-def read_answer(entry: Entry, request: Request, response: Response, day: date | None) -> Page:
-    """Reads `response` as a page, with the requests that follow; a time of day in it belongs to the local `day`.
+def read_answer(
+    entry: Entry,
+    request: Request,
+    response: Response,
+    day: date | None,
+    patterns: Sequence[str] = (),
+) -> Page:
+    """Reads `response` as a page, with the requests that follow; a time of day in it belongs to the local `day`, and of an
+    archive only the members that match one of `patterns` are read, all without any.
 
     A body of more than `CELLS_IN_ONE` cells is read lazily: `Page.more` yields its observations piece by piece.
     """
-    context = AnswerContext(day, response.headers, response.retrieved_at)
     skipped: list[Skipped] = []
     pieces: list[Iterator[pa.Table]] = []
     received, cells, document = 0, 0, None
-    for name, content in unpack_members(entry.name, response.body, entry.unpack):
-        table, document = read_cells(entry, content, response.headers)
-        if name:
-            table = replace(table, place=_in_member(name, table.place))
+    for member in unpack_members(entry.name, response.body, patterns):
+        table, document = read_cells(entry, member.content, response.headers)
+        if member.name:
+            table = replace(table, place=_in_member(member.name, table.place))
+        headers = {**response.headers, **_modified(member, ZoneInfo(entry.timezone))}
+        context = AnswerContext(day, headers, response.retrieved_at)
         received += table.rows
         cells += table.rows * len(table.names)
         pieces.append(read_observations(entry, table, context, skipped))
@@ -47,6 +57,13 @@ def read_answer(entry: Entry, request: Request, response: Response, day: date | 
         observations = concat(list(tables))
         return Page(observations, received, total, tuple(following), tuple(skipped))
     return Page(next(tables), received, total, following, skipped, tables)
+
+
+def _modified(member: Member, zone: ZoneInfo) -> dict[str, str]:
+    """Returns when the member of an archive was written, on the clock of `zone`, as its header `Last-Modified`."""
+    if member.modified is None:
+        return {}
+    return {"last-modified": format_datetime(member.modified.replace(tzinfo=zone).astimezone(UTC))}
 
 
 def read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tuple[CellTable, Any]:

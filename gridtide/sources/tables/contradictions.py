@@ -15,10 +15,23 @@ def find_contradictions(entry: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_intervals(entry)
     yield from _of_hours(entry)
     yield from _of_columns(entry)
+    yield from _of_locations(entry)
     if entry.get("ambiguous", "refuse") != "refuse" and _is_utc(entry):
         yield 'ambiguous: no time of UTC comes twice; give the "timezone" of the times, or leave it out'
     if entry.get("per") is not None and "{start" not in str([entry.get(key) for key in ("url", "params", "body")]):
         yield 'per: the URL and "params" name no period; write "{start:%Y-%m}" where they do, or leave it out'
+
+
+def _of_locations(entry: Mapping[str, Any]) -> Iterator[str]:
+    asked_text = str([entry.get(key) for key in ("url", "params", "body")])
+    if re.search(r"\{locations?[:}]", asked_text) and not entry.get("locations"):
+        yield "locations: is missing, and the requests name them; list those to request"
+    prefix, values = entry.get("components"), entry.get("value")
+    if prefix and isinstance(values, dict) and values and not entry.get("variable"):
+        names = {name.get("variable") if isinstance(name, dict) else name for name in values.values()}
+        missing = [f"{prefix}{end}" for end in ("", "_congestion", "_loss") if f"{prefix}{end}" not in names]
+        if missing:
+            yield f'components: no column of "value" is {missing[0]}; name it, or leave "components" out'
 
 
 def _of_intervals(entry: Mapping[str, Any]) -> Iterator[str]:

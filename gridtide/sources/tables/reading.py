@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,23 @@ import numpy as np
 import pyarrow as pa
 
 from gridtide.errors import FormatError
-from gridtide.periods import microseconds
+from gridtide.periods import count_microseconds, local_day, microseconds
 from gridtide.sources.contract import Skipped
 from gridtide.sources.formats import clocks
-from gridtide.sources.formats.cells import CellColumn, CellColumns, CellTable, factorised, with_constants
+from gridtide.sources.formats.cells import (
+    CellColumn,
+    CellColumns,
+    CellTable,
+    factorised,
+    split_alternatives,
+    with_constants,
+)
 from gridtide.sources.formats.json_rows import KEY_COLUMN
 from gridtide.sources.formats.numbers import ReadNumbers, read_numbers
 from gridtide.sources.formats.xml_rows import POSITION, RESOLUTION
 from gridtide.sources.tables import repeats
+from gridtide.sources.tables.components import INCONSISTENT, ComponentColumns, balance_records
+from gridtide.sources.tables.selection import choose_columns, find_unselected
 from gridtide.sources.tables.series import (
     RowLabels,
     ValueColumn,
@@ -65,6 +74,7 @@ def read_observations(
     """
     if not table.rows:
         return iter(())
+    entry = choose_columns(entry, table.names)
     entry, table = _with_day(entry, table, context.day)
     if not entry.time:
         entry = _with_time(entry, table)
@@ -74,7 +84,10 @@ def read_observations(
         import msgspec
 
         entry = msgspec.structs.replace(entry, interval_from=RESOLUTION)
-    return _TableReader(entry, table, context, skipped).pieces()
+    pieces = _TableReader(entry, table, context, skipped).pieces()
+    if entry.components is None or entry.variable is None:
+        return pieces
+    return (balance_records(piece, entry.components, skipped) for piece in pieces)
 
 
 DAY_COLUMN = "day of the answer"
@@ -171,8 +184,10 @@ def _check_time(entry: Entry, table: CellTable) -> None:
 def label_columns(entry: Entry) -> list[str]:
     """Returns the columns that `entry` names beside its value columns: those for times, locations and other labels."""
     named_columns = [entry.published, entry.timezone_from, entry.interval_from, entry.ambiguous]
-    labels = [*listed(entry.location), *listed(entry.variable)]
-    return list(dict.fromkeys([*entry.time, *labels, *(name for name in named_columns if name)]))
+    labels = [*listed(entry.location), *listed(entry.variable), *entry.where]
+    named_columns += [*labels]
+    names = [*entry.time, *(name for name in named_columns if name)]
+    return list(dict.fromkeys(split_alternatives(names)))
 
 
 class _TableReader:
@@ -199,6 +214,7 @@ class _TableReader:
             raise FormatError(self.entry.name, happened, 'Name the column of the times with "time"')
         is_live = ~(timing.blank | timing.skipped | timing.elsewhere)
         self._count_rows(timing)
+        is_live &= self._select(timing, locations_by_row, is_live)
         columns = [value.column for value in self.values]
         groups = repeats.repeated_keys(series, timing, is_live)
         dropped: dict[str, np.ndarray] = {}
@@ -258,6 +274,22 @@ class _TableReader:
             if rows.any():
                 self.skipped.append(self._skipped_rows(reason, rows))
 
+    def _select(self, timing: Timing, places: RowLabels, is_live: np.ndarray) -> np.ndarray:
+        """Returns which records (rows,) the entry selects, and counts the cells of those `is_live` (rows,) that it does
+        not."""
+        selected = np.ones(self.table.rows, bool)
+        unselected = list(find_unselected(self.entry, self.table, places.codes, places.names))
+        if self.entry.past:
+            is_open = timing.ends > microseconds(self.context.retrieved_at)
+            unselected.append(("records of intervals that are not over yet", is_open))
+        for reason, rows in unselected:
+            counted = np.flatnonzero(rows & is_live & selected)
+            selected &= ~rows
+            if len(counted):
+                cell_count, example = len(counted) * len(self.values), self.table.place(int(counted[0]))
+                self.skipped.append(Skipped(reason, cell_count, example, expected=True))
+        return selected
+
     def _skipped_rows(self, reason: str, rows: np.ndarray) -> Skipped:
         """Returns the count of the cells of the records `rows` (rows,), which are not stored, with the first as
         example."""
@@ -287,7 +319,7 @@ class _TableReader:
         moments = []
         for code, text in enumerate(distinct_texts):
             try:
-                moments.append(NOT_PUBLISHED if is_nothing(text) else _moment(str(text), self.entry.time_format, zone))
+                moments.append(NOT_PUBLISHED if is_nothing(text) else self._moment(str(text), zone))
             except (ValueError, OverflowError) as error:
                 where = self.table.place(int(np.flatnonzero(codes == code)[0]))
                 raise FormatError(
@@ -297,8 +329,25 @@ class _TableReader:
                 ) from error
         return np.take(np.array(moments, np.int64), codes)
 
+    def _moment(self, text: str, zone: ZoneInfo) -> int:
+        """Parses a time of publication as microseconds since 1970."""
+        entry = self.entry
+        moment = _moment(text, entry.published_format or entry.time_format, zone)
+        if entry.published_time is None or len(text.strip()) > LONGEST_DATE:
+            return moment
+        hours, minutes = map(int, entry.published_time.split(":"))
+        return moment + count_microseconds(timedelta(hours=hours, minutes=minutes))
+
+    def _end_of_day(self) -> int:
+        """Returns the end of the local day that the answer is for, by which it was published at the latest."""
+        if self.context.day is None:
+            return NOT_PUBLISHED
+        return microseconds(local_day(self.context.day, ZoneInfo(self.entry.timezone)).end)
+
     def _published_by_header(self, name: str) -> int:
         text = self.context.headers.get(name.lower(), "")
+        if not text and name.lower() == "last-modified":  # not every server sends it with every answer
+            return self._end_of_day()
         try:
             moment = parsedate_to_datetime(text)
         except ValueError as error:
@@ -308,7 +357,7 @@ class _TableReader:
         return microseconds(moment.replace(tzinfo=moment.tzinfo or UTC))
 
     def _observations(self, rows: _Rows) -> Iterator[pa.Table]:
-        labels = _LabelColumns.of(self.values, rows)
+        labels = _LabelColumns.of([*self.values, *self._derived()], rows)
         offset = 0
         for piece in self._pieces():
             length = len(next(iter(piece.values())))
@@ -316,12 +365,50 @@ class _TableReader:
             offset += length
         self._finish()
 
+    @cached_property
+    def _components(self) -> ComponentColumns | None:
+        """The columns of a price and its components; None if there are none, or they come in a record each."""
+        prefix = self.entry.components if self.entry.variable is None else None
+        return ComponentColumns.find(prefix, [value.variable for value in self.values])
+
+    def _derived(self) -> list[ValueColumn]:
+        """Returns the column of the energy of prices, if it is derived."""
+        if self._components is None or self._components.energy is not None:
+            return []
+        return [ValueColumn("", f"{self.entry.components}_energy", self.values[self._components.price].unit)]
+
+    def _balanced(
+        self, numbers: np.ndarray, stored: np.ndarray | None, start: int
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns `numbers` and `stored`, both (records, values), with derived energies and without prices that do not
+        add up, which are counted; the first record is number `start`."""
+        columns = self._components
+        if columns is None:
+            return numbers, stored
+        parts = [part for part in (columns.price, columns.energy, columns.congestion, columns.loss) if part is not None]
+        are_stored = np.ones(len(numbers), bool) if stored is None else stored[:, parts].all(axis=1)
+        balance = columns.balance(numbers)
+        if columns.energy is None:
+            numbers = np.column_stack([numbers, balance.energy])
+            are_derived = are_stored & ~np.isnan(balance.energy)
+            if stored is not None or not are_derived.all():
+                stored = np.ones(numbers[:, :-1].shape, bool) if stored is None else stored
+                stored = np.column_stack([stored, are_derived])
+        bad_rows = np.flatnonzero(balance.inconsistent & are_stored)
+        if len(bad_rows):
+            stored = np.ones(numbers.shape, bool) if stored is None else stored
+            stored[np.ix_(bad_rows, np.array(parts))] = False
+            first_row = int(bad_rows[0])
+            example = f"{self.table.place(start + first_row)}: {columns.describe(numbers[first_row])}"
+            self.skipped.append(Skipped(INCONSISTENT, len(bad_rows) * len(parts), example))
+        return numbers, stored
+
     def _piece(self, piece: CellColumns, span: slice, rows: _Rows, labels: _LabelColumns) -> pa.Table:
         """Returns the observations of the records in `span`, row by row."""
         from gridtide.observations.table import from_columns
 
-        shape = (span.stop - span.start, len(self.values))
-        numbers, stored = self._numbers(piece, span, rows)
+        numbers, stored = self._balanced(*self._numbers(piece, span, rows), span.start)
+        shape = numbers.shape
         chosen = None if stored is None else np.flatnonzero(stored.ravel())
 
         def spread(column: np.ndarray) -> np.ndarray:
@@ -329,7 +416,7 @@ class _TableReader:
             return broadcast if chosen is None else broadcast[chosen]
 
         return from_columns(
-            "generic",
+            self.entry.source,
             self.context.retrieved_at,
             interval_start=spread(rows.timing.starts[span]),
             interval_end=spread(rows.timing.ends[span]),
@@ -348,6 +435,8 @@ class _TableReader:
         for index, value in enumerate(self.values):
             numbers_read = read_numbers(piece[value.column], self.entry.numbers)
             numbers[:, index] = numbers_read.values
+            if value.column in self.entry.negated:
+                numbers[:, index] = 0.0 - numbers[:, index]
             self._count_cells(value.column, numbers_read, is_live, piece[value.column], span.start)
             dropped_rows = rows.dropped.get(value.column, np.zeros(0, np.int64))
             dropped_rows = dropped_rows[(dropped_rows >= span.start) & (dropped_rows < span.stop)] - span.start
@@ -448,6 +537,9 @@ def _units_fix(example: str) -> str:
     around = [text.strip() for text in match.groups() if text.strip()] if match else []
     return f'If it is a unit, add "strip": {json.dumps(around, ensure_ascii=False)}' if around else ""
 
+
+LONGEST_DATE = len("September 10, 2026")
+"""The length of the longest text that is a date without a time of day."""
 
 NOT_PUBLISHED = -(1 << 62)
 """Stands for a missing publication time, in microseconds since 1970."""

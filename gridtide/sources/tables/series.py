@@ -17,6 +17,7 @@ from gridtide.errors import ConfigurationError, FormatError
 from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellColumn, CellTable, factorised
 from gridtide.sources.formats.numbers import NO_VALUE, TRUTH_WORDS, looks_numeric, other_styles, read_numbers
+from gridtide.sources.tables.selection import refuse_absent_locations, rename
 from gridtide.variables import snake_case
 
 if TYPE_CHECKING:
@@ -76,15 +77,30 @@ def value_columns(entry: Entry, table: CellTable, used: Iterable[str], skipped: 
         selected = _numeric_columns(entry, table, set(used), skipped)
     columns = [_value_column(entry, column) for column in selected]
     _refuse_collisions(entry, columns)
-    return columns
+    return _at_locations(entry, columns, table.rows, skipped)
+
+
+def _at_locations(entry: Entry, columns: list[ValueColumn], rows: int, skipped: list[Skipped]) -> list[ValueColumn]:
+    """Returns the value columns of the locations that the entry names, if the header names locations."""
+    selected = [value for value in columns if value.location is None or value.location in entry.locations]
+    if not entry.locations or len(selected) == len(columns):
+        return columns
+    if not selected:
+        refuse_absent_locations(entry, [str(value.location) for value in columns])
+    left_out = next(value for value in columns if value not in selected)
+    reason, count = "columns of locations that the entry does not name", (len(columns) - len(selected)) * rows
+    skipped.append(Skipped(reason, count, left_out.column, expected=True))
+    return selected
 
 
 def _value_column(entry: Entry, column: str) -> ValueColumn:
     series = entry.value.get(column)
     unit = (series and series.unit) or entry.unit
     if entry.melt is not None and entry.melt.into == "location" and not entry.value:
-        return ValueColumn(column, entry.melt.variable, unit, _below_path(column, entry.melt.columns))
-    return ValueColumn(column, (series and series.variable) or name_of_variable(column), unit)
+        location = rename(entry.location_names, _below_path(column, entry.melt.columns), str)
+        return ValueColumn(column, entry.melt.variable, unit, location)
+    named = series.variable if series else None
+    return ValueColumn(column, named or rename(entry.names, column, name_of_variable), unit)
 
 
 def _below_path(column: str, patterns: Sequence[str]) -> str:
@@ -272,7 +288,11 @@ def locations(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels:
         return RowLabels(np.zeros(table.rows, np.int32), [location_setting])
     columns = [location_setting] if isinstance(location_setting, str) else list(location_setting)
     _check_locations(entry, table, columns)
-    return _labelled(entry, table, columns, blank, "location", str.strip)
+
+    def spell(text: str) -> str:
+        return rename(entry.location_names, text.strip(), str)
+
+    return _labelled(entry, table, columns, blank, "location", spell)
 
 
 def _check_locations(entry: Entry, table: CellTable, columns: Sequence[str]) -> None:
@@ -291,7 +311,11 @@ def variables(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels | 
         return None
     columns = listed(entry.variable)
     _check_present(entry, table, columns, "variable")
-    return _labelled(entry, table, columns, blank, "variable", name_of_variable)
+
+    def spell(text: str) -> str:
+        return rename(entry.names, text.strip(), name_of_variable)
+
+    return _labelled(entry, table, columns, blank, "variable", spell)
 
 
 def listed(names: str | Sequence[str] | None) -> list[str]:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 REPEATED_HOUR = 99
 """The number, beside a date, of the second pass of the hour that occurs twice."""
 
+_BY_ORDER = ("order", "first", "second", "refuse")
+"""The ways of `ambiguous` that need no column."""
+
 FLAG_WORDS = {
     **dict.fromkeys(("y", "yes", "true", "t", "1"), True),
     **dict.fromkeys(("n", "no", "false", "f", "0", ""), False),
@@ -102,8 +105,10 @@ class _Reader:
         labels = self._labels()
         shift = self.length if self.entry.label == "end" and labels.numbers is None else 0
         local, elsewhere = self._next_midnights(labels, shift)
+        is_instant = bool(shift) and self._are_instants(labels, local, shift)
+        starts, skipped = self._in_utc(labels, local if is_instant else local - shift)
+        starts -= shift if is_instant else 0
         local = local - shift
-        starts, skipped = self._in_utc(labels, local)
         starts[labels.blank] = 0
         starts, ends = self._ends(starts, labels.blank | skipped, local if shift else None, labels)
         return Timing(starts, ends, labels.blank, skipped & ~labels.blank, elsewhere & ~labels.blank)
@@ -343,6 +348,30 @@ class _Reader:
             self._refuse_skipped(skipped, local)
         return utc, skipped
 
+    def _are_instants(self, labels: _Labels, ends: np.ndarray, shift: int) -> bool:
+        """Whether the labels `ends` (rows,) show what the clock says as intervals of the length `shift` end.
+
+        Else they are the clock at their start plus that length. The two differ where the clock is changed: an interval
+        that ends as it is set back from 02:00 to 01:00 has the label 01:00, or 02:00.
+        """
+        flagged = self.entry.timezone_from is not None or self.entry.ambiguous not in _BY_ORDER
+        rows = np.flatnonzero(~labels.is_utc & ~labels.blank)
+        if flagged or not len(rows):
+            return False
+        moments = np.unique(ends[rows])
+        first_pass, second_pass = clocks.both_passes(moments, self.zone)
+        first_pass_before, second_pass_before = clocks.both_passes(moments - shift, self.zone)
+        is_repeated, was_repeated = first_pass < second_pass, first_pass_before < second_pass_before
+        for at_begin, behind_end in zip(
+            moments[is_repeated & ~was_repeated], moments[~is_repeated & was_repeated], strict=False
+        ):
+            series = self.series[rows]
+            begin_count = np.bincount(series[ends[rows] == at_begin]).max(initial=0)
+            if begin_count > np.bincount(series[ends[rows] == behind_end]).max(initial=0):
+                return True
+        behind_gap = moments[(first_pass_before > second_pass_before) & (first_pass == second_pass)]
+        return bool(len(behind_gap)) and not np.isin(behind_gap - HOUR_LENGTH, moments).any()
+
     def _clock(self, rows: np.ndarray) -> Clock:
         entry = self.entry
         zones = None
@@ -350,7 +379,7 @@ class _Reader:
             codes, names = factorised(self._column(entry.timezone_from, "timezone"))
             zones = [names[code] for code in codes[rows].tolist()]
         second = None
-        if entry.ambiguous not in ("order", "first", "second", "refuse"):
+        if entry.ambiguous not in _BY_ORDER:
             codes, texts = factorised(self._column(entry.ambiguous, "ambiguous"))
             flags = [FLAG_WORDS.get((text or "").strip().lower()) for text in texts]
             if None in flags:

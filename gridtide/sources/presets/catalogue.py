@@ -1,0 +1,60 @@
+"""The presets that there are: those of this package, and those that a configuration names."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from types import ModuleType
+
+from gridtide.sources import generic
+from gridtide.sources.presets.market_variables import MARKET_VARIABLES
+from gridtide.sources.presets.preset import Preset, read_preset
+
+_REGISTERED: dict[str, Preset] = {}
+"""The presets that configurations of this process name."""
+
+
+@functools.cache
+def list_presets() -> Mapping[str, Preset]:
+    """Returns the presets of this package by their sources."""
+    presets = {}
+    for path in sorted(files(__package__).iterdir(), key=lambda path: path.name):
+        if path.name.endswith(".json"):
+            problems: list[str] = []
+            preset = read_preset(json.loads(path.read_text(encoding="utf-8")), problems)
+            if preset is None:
+                raise ValueError(f"{path.name}: {'; '.join(problems)}")
+            presets[path.name.removesuffix(".json")] = preset
+    return presets
+
+
+def find_preset(name: str) -> Preset | None:
+    """Returns the preset of the source `name`; None if it has none."""
+    return list_presets().get(name) or _REGISTERED.get(name)
+
+
+def register_preset(name: str, preset: Preset) -> None:
+    """Makes `preset` known in this process as that of the source `name`."""
+    _REGISTERED[name] = preset
+
+
+def describe_module(name: str) -> ModuleType | None:
+    """Returns the module of the source `name`, whose preset describes it: that of the generic source, with what a
+    module beside the preset defines anew. None if there is no such preset."""
+    preset = find_preset(name)
+    if preset is None:
+        return None
+    module = ModuleType(name, preset.title)
+    code = f"{__package__}.{name}"
+    parts = [generic]
+    if name in list_presets() and importlib.util.find_spec(code) is not None:
+        parts.append(importlib.import_module(code))
+    for part in parts:
+        vars(module).update({key: value for key, value in vars(part).items() if not key.startswith("__")})
+    declared = {"VARIABLES": tuple(MARKET_VARIABLES[row] for row in MARKET_VARIABLES if row in preset.variables)}
+    vars(module).update(declared | {"SYSTEM_LOCATIONS": preset.system_locations})
+    return module

@@ -1,0 +1,129 @@
+"""Prices and their components: a price is the sum of its energy, congestion and loss.
+
+    lmp_day_ahead = lmp_day_ahead_energy + lmp_day_ahead_congestion + lmp_day_ahead_loss
+
+Where an upstream gives no energy, it is the price less the other two. Records whose components do not add up are not
+stored, as nothing says which of their numbers is wrong; they are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from gridtide.sources.contract import Skipped
+
+ENDINGS = ("", "_energy", "_congestion", "_loss")
+"""The endings of the variables of a price and of its components."""
+
+TOLERANCE = 0.0205
+"""The largest difference between a price and the sum of its components, in their unit: each of the four numbers is
+rounded, at most to cents."""
+
+INCONSISTENT = "prices that are not the sum of their components"
+"""Why such a price and its components are not stored."""
+
+_DECIMALS = 6
+"""The decimals to which a derived energy is rounded, so that it has no more than the upstream's numbers."""
+
+
+class Balance(NamedTuple):
+    """The energy of prices, given or derived, and which of the prices are not the sum of their components, each
+    (prices,)."""
+
+    energy: np.ndarray
+    inconsistent: np.ndarray
+
+
+def balance_prices(price: np.ndarray, energy: np.ndarray | None, congestion: np.ndarray, loss: np.ndarray) -> Balance:
+    """Checks prices against their components, each (prices,); derives the energy if it is None. A NaN is a null, with
+    which nothing is checked and no energy is derived."""
+    if energy is None:
+        derived = np.round(price - congestion - loss, _DECIMALS) + 0.0
+        return Balance(derived, np.zeros(len(price), bool))
+    with np.errstate(invalid="ignore"):
+        return Balance(energy, np.abs(energy + congestion + loss - price) > TOLERANCE)
+
+
+@dataclass(frozen=True)
+class ComponentColumns:
+    """The numbers of the columns of a price and its components in a table with a column for each; `energy` is None if
+    there is no such column."""
+
+    price: int
+    energy: int | None
+    congestion: int
+    loss: int
+
+    @classmethod
+    def find(cls, prefix: str | None, variables: Sequence[str]) -> ComponentColumns | None:
+        """Returns the columns of the price `prefix` among those of `variables`; None if they cannot be balanced."""
+        numbers = [variables.index(f"{prefix}{end}") if f"{prefix}{end}" in variables else None for end in ENDINGS]
+        price, energy, congestion, loss = numbers
+        if prefix is None or price is None or congestion is None or loss is None:
+            return None
+        return cls(price, energy, congestion, loss)
+
+    def balance(self, numbers: np.ndarray) -> Balance:
+        """Balances the prices in `numbers` (records, columns)."""
+        energy = None if self.energy is None else numbers[:, self.energy]
+        return balance_prices(numbers[:, self.price], energy, numbers[:, self.congestion], numbers[:, self.loss])
+
+    def describe(self, numbers: np.ndarray) -> str:
+        """Describes a record with `numbers` (columns,) that does not add up."""
+        parts = " + ".join(
+            f"{numbers[part]:g}" for part in (self.energy, self.congestion, self.loss) if part is not None
+        )
+        return f"{numbers[self.price]:g} is not {parts}"
+
+
+def balance_records(observations: pa.Table, prefix: str, skipped: list[Skipped]) -> pa.Table:
+    """Balances `observations` in which a price and its components come in a record each. Returns them with derived
+    energies, and without prices that do not add up, which are added to `skipped`."""
+    from gridtide.observations.arrays import dictionary_array
+    from gridtide.observations.table import concat
+
+    table = observations.combine_chunks()
+    variable = table["variable"].to_numpy()
+    is_part = [np.flatnonzero(variable == f"{prefix}{end}") for end in ENDINGS]
+    groups = _group_by_key(table)
+    numbers = np.full((4, int(groups.max(initial=-1)) + 1), np.nan)
+    values = table["value"].to_numpy()
+    for part, rows in enumerate(is_part):
+        numbers[part, groups[rows]] = values[rows]
+    price_rows, energy_rows, congestion_rows, _ = is_part
+    if not len(price_rows) or not len(congestion_rows):
+        return observations
+    balance = balance_prices(numbers[0], numbers[1] if len(energy_rows) else None, numbers[2], numbers[3])
+    if not len(energy_rows):
+        derivable = price_rows[~np.isnan(balance.energy[groups[price_rows]])]
+        derived = table.take(pa.array(derivable))
+        names = dictionary_array(np.zeros(len(derivable), np.int32), [f"{prefix}_energy"])
+        derived = derived.set_column(derived.schema.get_field_index("variable"), "variable", names)
+        energies = pa.array(balance.energy[groups[derivable]])
+        derived = derived.set_column(derived.schema.get_field_index("value"), "value", energies)
+        return concat([observations, derived.cast(observations.schema)])
+    if not balance.inconsistent.any():
+        return observations
+    is_dropped = balance.inconsistent[groups] & np.isin(np.arange(len(groups)), np.concatenate(is_part))
+    first = int(np.flatnonzero(is_dropped)[0])
+    price, energy, congestion, loss = numbers[:, groups[first]]
+    place = f"{table['location'][first]} at {table['interval_start'][first].as_py():%Y-%m-%dT%H:%MZ}"
+    example = f"{place}: {price:g} is not {energy:g} + {congestion:g} + {loss:g}"
+    skipped.append(Skipped(INCONSISTENT, int(is_dropped.sum()), example))
+    return observations.filter(pa.array(~is_dropped))
+
+
+def _group_by_key(table: pa.Table) -> np.ndarray:
+    """Returns the group of each observation (rows,): those of one place, interval and publication."""
+    location = table["location"].combine_chunks()
+    codes: np.ndarray = location.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    times = [table[name].cast(pa.int64()).fill_null(-1).to_numpy() for name in ("interval_start", "published_at")]
+    for column in times:
+        _, column_codes = np.unique(column, return_inverse=True)
+        _, codes = np.unique(codes * (int(column_codes.max(initial=0)) + 1) + column_codes, return_inverse=True)
+    return codes
