@@ -209,7 +209,7 @@ def test_each_page_has_the_same_parts(name: str) -> None:
     if name == "generic":
         parts = [
             *("Records and layouts", "CSV", "Numbers", "Series: values, variables, locations", "Time", "Wide tables"),
-            *("Several files", "Pages", "Requests", "Three entries", "Notable irregularities"),
+            *("Several files", "Pages", "Requests", "Markets", "Presets", "Three entries", "Notable irregularities"),
         ]
     assert re.findall(r"^## (.*)$", page(name), re.MULTILINE) == parts
 
