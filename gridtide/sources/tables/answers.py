@@ -34,8 +34,9 @@ def read_answer(
     day: date | None,
     patterns: Sequence[str] = (),
 ) -> Page:
-    """Reads `response` as a page, with the requests that follow; a time of day in it belongs to the local `day`, and of an
-    archive only the members that match one of `patterns` are read, all without any.
+    """Reads `response` as a page, with the requests that follow; a time of day in it belongs to the local `day`.
+
+    Of an archive only the members that match one of `patterns` are read, all of them without any.
 
     A body of more than `CELLS_IN_ONE` cells is read lazily: `Page.more` yields its observations piece by piece.
     """

@@ -11,7 +11,7 @@ import pytest
 
 from gridtide.config.loading import load, parse
 from gridtide.errors import ConfigurationError
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Response
 from gridtide.sources.presets.catalogue import list_presets
 from gridtide.sources.registry import source
 from tests.support.presets import entry_of
@@ -57,7 +57,9 @@ def test_a_file_beside_the_configuration_is_a_source(tmp_path: Path) -> None:
     entry = load(write_configuration(tmp_path, OWN)).apis[0]
     assert (entry.source, entry.url) == ("my_operator", "https://grid.example/demand/{start:%Y%m%d}.csv")
     body = b"at,zone,mw\n2026-01-10T00:00,A,5\n2026-01-10T01:00,A,6\n"
-    page = source("my_operator").parse(entry, Request(entry.url), body, datetime(2026, 2, 1, tzinfo=UTC))
+    page = source("my_operator").parse_response(
+        entry, Request(entry.url), Response(body, datetime(2026, 2, 1, tzinfo=UTC))
+    )
     assert {(row["source"], row["location"], row["unit"]) for row in page.observations.to_pylist()} == {
         ("my_operator", "A", "MW")
     }
