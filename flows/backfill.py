@@ -44,7 +44,7 @@ from flows.run.session import load_selected, name_entries, open_collection_run, 
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.plan import Plan, plan_chunks, why_not_asked
 from gridtide.entries.entry import Entry
-from gridtide.errors import ConfigurationError, GridtideError
+from gridtide.errors import ConfigurationError, GridtideError, list_first
 from gridtide.lake import Lake
 from gridtide.lake.moved_files import find_moved
 from gridtide.periods import Period
@@ -203,8 +203,7 @@ def _write_note(result: EntryResult) -> str:
     if result["skipped"]:
         return f"it {result['skipped']}"
     notes = [*result["errors"], *result["warnings"]]
-    omitted = f"; and {len(notes) - NOTES_SHOWN} more" if len(notes) > NOTES_SHOWN else ""
-    return "; ".join(notes[:NOTES_SHOWN]) + omitted or f"covered before: {result['covered']}"
+    return list_first(notes, NOTES_SHOWN, "; ", "; and {} more") or f"covered before: {result['covered']}"
 
 
 LAYOUT = ReportLayout(

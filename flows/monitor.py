@@ -36,25 +36,23 @@ from flows.run.session import load_selected, name_entries, open_collection_run
 from gridtide.coverage.findings import Finding, find_lacking, find_unpublished
 from gridtide.coverage.freshness.look import SeriesLook, look_at_series
 from gridtide.coverage.freshness.memory import load_memory, save_memory
-from gridtide.coverage.freshness.notes import mark_silence, write_series_notes
-from gridtide.coverage.gaps import last_days, mark_gaps
+from gridtide.coverage.freshness.notes import write_series_notes
+from gridtide.coverage.gaps import last_days
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.plan import Plan
 from gridtide.coverage.schedules import DueRuns
+from gridtide.coverage.troubles import Trouble, TroubleKind, describe_gaps, describe_lateness, describe_silence
 from gridtide.entries.entry import Config, Entry
 from gridtide.errors import ClockError, ConfigurationError, StorageError, one_line
 from gridtide.periods import Period
 from gridtide.sources.registry import scope_of
 from tasks.calendar import find_due_runs
 from tasks.collect import CollectionRun, Outcome, run_collection
-from tasks.notify.events import GAPS, MISSING_DATA, SILENT, STALE
-from tasks.notify.troubles import Trouble, announce_changes
+from tasks.notify.events import MISSING_DATA
+from tasks.notify.troubles import announce_changes
 
 HOLES_SHOWN = 50
 """The number of holes of an upstream that the report lists for an entry."""
-
-PERIODS_NAMED = 5
-"""The number of missing periods that a notification names."""
 
 
 def _check_parameters(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
@@ -110,10 +108,9 @@ async def monitor(
         ]
     await show_coverage("monitor-coverage", f"The last {days} days, at {run.stamp:%Y-%m-%d %H:%M} UTC", coverages)
     if not dry_run:
-        troubles: dict[tuple[str, str], Trouble | None] = {}
-        for result in results:
-            troubles |= _find_troubles(result, period)
-        troubles |= {(SILENT, name): _describe_silence(name, look) for name, look in looks.items() if look.is_news}
+        troubles = {result["name"]: _find_troubles(result, period) for result in results}
+        for name, look in looks.items():
+            troubles[name] |= {"silent": describe_silence(name, look)} if look.is_news else {}
         await announce_changes(run.lake.uri, days, troubles)
         await _save_looks(entries, looks, run)  # after the events: what was not reported is news at the next look
     report = monitor_report(results, period, dry_run, time.monotonic() - started)
@@ -167,15 +164,6 @@ def _summarize_series(look: SeriesLook | None) -> dict[str, Any]:
         "new_series": ["/".join(label) for label in look.new] if look else [],
         "series_notes": write_series_notes(look) if look else [],
     }
-
-
-def _describe_silence(name: str, look: SeriesLook) -> Trouble | None:
-    """The silent series of an entry as a problem, None if there are none any more."""
-    if not look.silent:
-        return None
-    moments = [series.since.isoformat() for series in look.silent if series.since]
-    fix = f"gridtide validate --probe --select {name}; a region that the upstream retired is no longer to be configured"
-    return Trouble("; ".join(write_series_notes(look)), max(moments, default="the beginning"), fix, mark_silence(look))
 
 
 async def _summarize_entry(
@@ -260,24 +248,15 @@ def is_open(result: EntryResult) -> bool:
     return bool(result["missing"] or result["failed"] or result["problem"])
 
 
-def _find_troubles(result: EntryResult, period: Period) -> dict[tuple[str, str], Trouble | None]:
-    """The troubles of an entry by kind and name: it is late, or has gaps although they were requested; None for a kind
-    of trouble that it does not have. A kind is left out if it is not clear whether the entry has it."""
+def _find_troubles(result: EntryResult, period: Period) -> dict[TroubleKind, Trouble | None]:
+    """The troubles of an entry by kind, None for a kind that it does not have. A kind is left out if it is not clear
+    whether the entry has it."""
     name, missing_parts = result["name"], result["missing"]
-    troubles: dict[tuple[str, str], Trouble | None] = {}
-    if result["late"] and not result["collected"]:
-        what = f"its scheduled run at {result['late']} wrote no file, and none could be collected since"
-        fix = f"gridtide validate --probe --select {name}, then gridtide ingest --select {name}"
-        troubles[STALE, name] = Trouble(what, result["late"], fix, "late")
-    else:
-        troubles[STALE, name] = None
-    if missing_parts:
-        start, end = missing_parts[0].partition("/")[0], missing_parts[-1].rpartition("/")[2]
-        named = ", ".join(missing_parts[:PERIODS_NAMED]) + ", …" * (len(missing_parts) > PERIODS_NAMED)
-        fix = f"gridtide backfill --start {start} --end {end} --select {name}"
-        troubles[GAPS, name] = Trouble(f"still missing: {named}", start, fix, mark_gaps(missing_parts, period))
-    elif not is_open(result):
-        troubles[GAPS, name] = None
+    is_late = result["late"] and not result["collected"]
+    lateness = describe_lateness(name, result["late"]) if is_late else None
+    troubles: dict[TroubleKind, Trouble | None] = {"stale": lateness}
+    if missing_parts or not is_open(result):
+        troubles["gaps"] = describe_gaps(name, missing_parts, period) if missing_parts else None
     return troubles
 
 

@@ -18,6 +18,8 @@ Every error names its subject (an entry or a file), what happened, and what to d
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class GridtideError(Exception):
     """The root: `subject` (entry, file or command), what `happened`, and how to `fix` it."""
@@ -89,6 +91,18 @@ class DamagedError(StorageError):
 
 class TrainingError(GridtideError):
     """A training set cannot be prepared from what the lake holds."""
+
+
+def list_first(items: Iterable[object], count: int, separator: str = ", ", more: str = " and {} more") -> str:
+    """Returns the first `count` of `items` joined by `separator`, followed by `more` with the number of the rest, if
+    any.
+
+    >>> list_first(["a", "b", "c", "d"], 2), list_first(["a", "b"], 2)
+    ('a, b and 2 more', 'a, b')
+    """
+    texts = list(map(str, items))
+    listed = separator.join(texts[:count])
+    return listed + more.format(len(texts) - count) if len(texts) > count else listed
 
 
 def one_line(error: BaseException) -> str:

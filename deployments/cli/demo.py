@@ -16,6 +16,7 @@ from flows.prepare_training import LAYOUT as PREPARE_LAYOUT
 from flows.run.report import RunError
 from gridtide import sandbox as embedded
 from gridtide.entries.entry import Config, Entry
+from gridtide.errors import list_first
 from gridtide.periods import Period, floor
 from gridtide.sources.registry import source
 
@@ -85,8 +86,7 @@ def _show_results(ingested: Report, backfilled: Report | None, durations: Durati
 
 
 def _name_files(files: list[str]) -> str:
-    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    return f"{files[-1]}{more}" if files else ""
+    return list_first(files[::-1], 1)
 
 
 def _show_batch(path: Path) -> None:

@@ -18,7 +18,7 @@ from gridtide.coverage.freshness.memory import SeriesMemory, load_memory, update
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.scopes import Part, describe_scopes, find_unanswered, read_answers
 from gridtide.entries.entry import Entry
-from gridtide.errors import StorageError
+from gridtide.errors import StorageError, list_first
 from gridtide.lake import File, Lake, Metadata, soundness
 from gridtide.lake.moved_files import find_moved
 from gridtide.lake.soundness import CheckedFiles
@@ -213,7 +213,7 @@ def _describe_coverage(status: EntryStatus) -> str:
 
 def _describe_first(notes: Sequence[str]) -> str:
     """The first of `notes`, and the number of others."""
-    return f"{notes[0]} (and {len(notes) - 1} more, see --json)" if len(notes) > 1 else "".join(notes)
+    return list_first(notes, 1, more=" (and {} more, see --json)")
 
 
 def _describe_failure(status: EntryStatus) -> str:
@@ -229,10 +229,12 @@ def _describe_silence(status: EntryStatus) -> str:
     silent = [series for series in status.series if series.reported]
     if not silent:
         return ""
-    since = f"since {silent[0].last_value:%Y-%m-%dT%H:%MZ}" if silent[0].last_value else "so far"
-    name = "/".join(filter(None, (silent[0].location, silent[0].variable)))
-    more = f" (and {len(silent) - 1} more, see --json)" if len(silent) > 1 else ""
-    return f"no new values of {name} {since}{more}"
+    return f"no new values of {_describe_first([_describe_last_value(series) for series in silent])}"
+
+
+def _describe_last_value(series: SeriesStatus) -> str:
+    name = "/".join(filter(None, (series.location, series.variable)))
+    return f"{name} since {series.last_value:%Y-%m-%dT%H:%MZ}" if series.last_value else f"{name} so far"
 
 
 def _describe_absent(status: EntryStatus) -> str:

@@ -8,6 +8,7 @@ from prefect.artifacts import acreate_markdown_artifact
 
 from gridtide.coverage import picture
 from gridtide.coverage.picture import Coverage
+from gridtide.errors import list_first
 from gridtide.periods import Period
 
 PERIODS_SHOWN = 5
@@ -25,7 +26,4 @@ async def show_coverage(key: str, title: str, coverages: Mapping[str, Coverage])
 
 
 def _list_periods(periods: Sequence[Period]) -> str:
-    if not periods:
-        return "nothing"
-    listed = "; ".join(map(str, periods[:PERIODS_SHOWN]))
-    return f"{listed} and {len(periods) - PERIODS_SHOWN} more" if len(periods) > PERIODS_SHOWN else listed
+    return list_first(periods, PERIODS_SHOWN, "; ") or "nothing"

@@ -18,8 +18,8 @@ from flows.run.progress import Progress
 from flows.run.report import EntryResult, sum_results, summarize_collection
 from gridtide.collect.holes import count_skipped
 from gridtide.coverage import failed_periods
-from gridtide.coverage.changed_series import find_changed_series
 from gridtide.coverage.failed_periods import PeriodAnswer
+from gridtide.coverage.freshness.changed_series import find_changed_series
 from gridtide.coverage.picture import Coverage, measure_coverage
 from gridtide.coverage.plan import Plan
 from gridtide.entries.entry import Entry, TaskRetries

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.logging import get_run_logger
 
-from gridtide.errors import CredentialsError, GridtideError, StorageError, one_line
+from gridtide.errors import CredentialsError, GridtideError, StorageError, list_first, one_line
 from tasks.collect import Outcome
 
 REASONS_SHOWN = 3
@@ -158,9 +158,9 @@ def describe_failure(results: Sequence[EntryResult]) -> tuple[str, str] | None:
     if not failed:
         return None
     entry_names = ", ".join(result["name"] for result in failed)
-    omitted = f" … and {len(failed) - REASONS_SHOWN} more, in the report" if len(failed) > REASONS_SHOWN else ""
-    reasons = " · ".join(result["error"] for result in failed[:REASONS_SHOWN])
-    return f"{len(failed)} of {len(results)} entries failed: {entry_names}", reasons + omitted
+    errors = [result["error"] for result in failed]
+    reasons = list_first(errors, REASONS_SHOWN, " · ", " … and {} more, in the report")
+    return f"{len(failed)} of {len(results)} entries failed: {entry_names}", reasons
 
 
 def sum_results(results: Sequence[EntryResult], *keys: str) -> dict[str, int]:

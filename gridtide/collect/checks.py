@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from gridtide.collect.holes import Hole, count_skipped, parts_of_rows
 from gridtide.collect.row_marks import RowMarks
 from gridtide.entries.entry import Entry
-from gridtide.errors import FormatError, GridtideError, IncompleteError
+from gridtide.errors import FormatError, GridtideError, IncompleteError, list_first
 from gridtide.periods import Period, missing, union
 from gridtide.sources.contract import Page, Request, Skipped
 from gridtide.sources.registry import scope_of
@@ -166,8 +166,7 @@ class PageChecks:
             self.warnings.append(f"{repeated} exact duplicates collapsed")
         if self.absent:
             labels = [request.label or "the snapshot" for request in self.absent]
-            named_labels = ", ".join(labels[:ABSENT_NAMED]) + ", …" * (len(labels) > ABSENT_NAMED)
-            self.warnings.append(f"the upstream has nothing, by its status, for {named_labels}")
+            self.warnings.append(f"the upstream has nothing, by its status, for {list_first(labels, ABSENT_NAMED)}")
         for period, is_elsewhere in self.elsewhere.items():
             if is_elsewhere:
                 self._open_hole(period, None)

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from gridtide.clock import is_future
 from gridtide.entries.entry import Entry
+from gridtide.errors import list_first
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, union
 
@@ -73,9 +74,8 @@ def describe_future_files(files: Sequence[NamedFile], now: datetime) -> list[str
     paths = [file.path for file in files if is_future(file.stamp, now)]
     if not paths:
         return []
-    named = ", ".join(paths[:FILES_NAMED]) + ", …" * (len(paths) > FILES_NAMED)
     verb = "file was" if len(paths) == 1 else "files were"
     return [
-        f"{len(paths)} {verb} made while the clock was ahead, or the clock is behind now: {named}; they cover nothing, "
-        "and what they should hold is asked for again"
+        f"{len(paths)} {verb} made while the clock was ahead, or the clock is behind now: "
+        f"{list_first(paths, FILES_NAMED)}; they cover nothing, and what they should hold is asked for again"
     ]

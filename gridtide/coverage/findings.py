@@ -18,6 +18,7 @@ from gridtide.coverage.schedules import DueRuns
 from gridtide.coverage.scopes import Part, certain_answers, describe_scopes, find_unanswered, read_answers
 from gridtide.coverage.upstream_holes import find_holes, starts_by_series
 from gridtide.entries.entry import Entry
+from gridtide.errors import list_first
 from gridtide.lake import Lake, soundness
 from gridtide.lake.soundness import CheckedFiles
 from gridtide.periods import Period, missing
@@ -130,7 +131,7 @@ async def find_unpublished(
     return [
         {
             "period": str(hole),
-            "series": ", ".join(names[:SERIES_NAMED]) + ", …" * (len(names) > SERIES_NAMED),
+            "series": list_first(names, SERIES_NAMED),
             "file": next(
                 answer.path for answer in reversed(certain) if answer.period.start <= hole.start < answer.period.end
             ),

@@ -23,6 +23,7 @@ import msgspec
 
 from gridtide.entries.entry import Entry
 from gridtide.entries.table_layout import SeriesNames
+from gridtide.errors import list_first
 
 ANY = "*"
 """The value of a facet without restriction: everything that the upstream has."""
@@ -155,10 +156,7 @@ def describe_columns(entry: Entry) -> list[str]:
 
 
 def _describe_facets(facets: Iterable[tuple[str, frozenset[str]]]) -> str:
-    return "; ".join(
-        f"{name}: {', '.join(sorted(values)[:VALUES_NAMED])}" + ", …" * (len(values) > VALUES_NAMED)
-        for name, values in facets
-    )
+    return "; ".join(f"{name}: {list_first(sorted(values), VALUES_NAMED)}" for name, values in facets)
 
 
 def _mark_reading(entry: Entry) -> str:

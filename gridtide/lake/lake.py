@@ -13,7 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gridtide.entries.lake_address import resolve_lake_address
-from gridtide.errors import ConfigurationError, DamagedError
+from gridtide.errors import ConfigurationError, DamagedError, list_first
 from gridtide.lake.connect import connect_store
 from gridtide.lake.files.metadata import Metadata, Provenance, verify_sidecar
 from gridtide.lake.names import (
@@ -41,6 +41,9 @@ logger = logging.getLogger("gridtide.lake")
 
 S = TypeVar("S")
 T = TypeVar("T")
+
+NAMES_LISTED = 5
+"""The number of names that a warning lists."""
 
 FOOTER_BYTES = 1 << 14
 """The number of bytes first read from the end of a file; the footer of a file with few row groups is smaller."""
@@ -156,13 +159,11 @@ class Lake:
         present = {file.path for file in listing}
         listing += [file for file in removed if file.path not in present]
         if foreign_names:
-            logger.warning(
-                "%s/%s: passed over, no names of lake files: %s", self.uri, folder, _name_first(foreign_names)
-            )
+            names = list_first(sorted(foreign_names), NAMES_LISTED)
+            logger.warning("%s/%s: passed over, no names of lake files: %s", self.uri, folder, names)
         if future_marks:
-            logger.warning(
-                "%s/%s: passed over, their moment is in the future: %s", self.uri, folder, _name_first(future_marks)
-            )
+            names = list_first(sorted(future_marks), NAMES_LISTED)
+            logger.warning("%s/%s: passed over, their moment is in the future: %s", self.uri, folder, names)
         if superseded_moments:
             listing = [
                 replace(file, superseded_at=superseded_moments.get(file.path.rpartition("/")[2])) for file in listing
@@ -354,8 +355,3 @@ def _parse_footer(footer: pq.FileMetaData) -> Metadata:
 
 def _damaged_error(path: str, error: ValueError) -> DamagedError:
     return DamagedError(path, f"is damaged: {error}", "Move it out of the lake and collect its period again")
-
-
-def _name_first(names: list[str]) -> str:
-    first_names = ", ".join(sorted(names)[:5])
-    return f"{first_names} and {len(names) - 5} more" if len(names) > 5 else first_names

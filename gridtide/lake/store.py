@@ -17,7 +17,7 @@ from obstore.exceptions import GenericError, InvalidPathError
 from obstore.store import LocalStore
 
 from gridtide.clock import measure_offset
-from gridtide.errors import StorageError
+from gridtide.errors import StorageError, list_first
 from gridtide.lake.guarantees import create_file, probe_store, verify_create_only, verify_once
 from gridtide.lake.listings import FolderContent, ListFolder, Object, list_local_folder, list_store
 from gridtide.lake.store_errors import translate_errors
@@ -186,7 +186,7 @@ class ByteStore:
                 if self._list_folder is None or not refused_name:
                     raise
             listing = await run_blocking(self._list_folder, folder, recursive)
-        names = ", ".join(map(ascii, listing.refused[:NAMED])) + ", …" * (len(listing.refused) > NAMED)
+        names = list_first(map(ascii, listing.refused), NAMED)
         logger.warning(
             "%s/%s: passed over, no names that can be read: %s; rename or move them", self.uri, folder, names
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from itertools import product
 
 import numpy as np
 import pyarrow as pa
 
+from gridtide.errors import list_first
 from gridtide.observations import times
 from gridtide.observations.array_types import Integers
 from gridtide.observations.series import SeriesNumbers
@@ -123,14 +124,9 @@ def decode_series(text: str) -> set[SeriesLabel]:
 
 def describe_series(names: Collection[SeriesLabel]) -> str:
     """Lists the first of `names` in order, as `location/variable`."""
-    return _list_first(["/".join(name) for name in sorted(names)])
+    return list_first(map("/".join, sorted(names)), SERIES_SHOWN)
 
 
 def describe_days(days: Mapping[SeriesLabel, datetime]) -> str:
     """Lists the first series in order, as `location/variable`, each with its day."""
-    return _list_first([f"{'/'.join(name)} on {days[name]:%Y-%m-%d}" for name in sorted(days)])
-
-
-def _list_first(texts: Sequence[str]) -> str:
-    listed = ", ".join(texts[:SERIES_SHOWN])
-    return f"{listed} and {len(texts) - SERIES_SHOWN} more" if len(texts) > SERIES_SHOWN else listed
+    return list_first([f"{'/'.join(name)} on {days[name]:%Y-%m-%d}" for name in sorted(days)], SERIES_SHOWN)

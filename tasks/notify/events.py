@@ -8,6 +8,8 @@ from prefect.client.orchestration import PrefectClient
 from prefect.events import Event
 from prefect.events.filters import EventFilter, EventNameFilter, EventOccurredFilter
 
+from gridtide.coverage.troubles import TroubleKind
+
 RUN_TROUBLES = {
     f"prefect.flow-run.{state}": predicate
     for state, predicate in {
@@ -28,6 +30,9 @@ DATA_TROUBLES = {
     GAPS: "has gaps that could not be filled",
     SILENT: "has series without new values",
 }
+
+
+EVENTS_OF_TROUBLES: dict[TroubleKind, str] = {"stale": STALE, "gaps": GAPS, "silent": SILENT}
 
 
 RESOLVED_SUFFIX = ".over"

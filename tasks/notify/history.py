@@ -13,6 +13,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.events import Event
 from prefect.settings import get_current_settings
 
+from gridtide.errors import list_first
 from tasks.notify.events import (
     COMPLETED,
     DATA_TROUBLES,
@@ -165,9 +166,8 @@ def compose_message(notices: Sequence[Notice]) -> tuple[str, str]:
     """Subject and body of one message with all of `notices`."""
     if len(notices) == 1:
         return notices[0].subject, notices[0].body
-    blocks = [f"{notice.subject}\n{notice.body}" for notice in notices[:MESSAGE_LIMIT]]
-    more = [f"and {len(notices) - MESSAGE_LIMIT} more"] if len(notices) > MESSAGE_LIMIT else []
-    return f"{len(notices)} notifications of Gridtide", "\n\n".join([*blocks, *more])
+    blocks = [f"{notice.subject}\n{notice.body}" for notice in notices]
+    return f"{len(notices)} notifications of Gridtide", list_first(blocks, MESSAGE_LIMIT, "\n\n", "\n\nand {} more")
 
 
 async def read_history(client: PrefectClient, since: datetime) -> History:

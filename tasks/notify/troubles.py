@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from prefect.client.orchestration import get_client
 from prefect.events import Event, Resource
 from prefect.events.clients import get_events_client
 
+from gridtide.coverage.troubles import Trouble, TroubleKind
 from tasks.notify.events import (
     DATA_TROUBLES,
     EVENT_RETENTION,
+    EVENTS_OF_TROUBLES,
     LAKE_LABEL,
     RESOLVED,
     RESOLVED_SUFFIX,
     concern_key,
     read_events,
 )
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """What is wrong with an entry's data, `since` when, and the command that fixes it.
-
-    Two troubles of an entry with the same `mark` are the same trouble.
-    """
-
-    what: str
-    since: str
-    fix: str
-    mark: str
 
 
 def is_news(last: Event | None, trouble: Trouble | None, days: int) -> bool:
@@ -45,24 +34,25 @@ def is_news(last: Event | None, trouble: Trouble | None, days: int) -> bool:
     return days >= last.payload["days"] and (trouble is None or trouble.mark != last.payload["mark"])
 
 
-async def announce_changes(lake: str, days: int, troubles: Mapping[tuple[str, str], Trouble | None]) -> None:
+async def announce_changes(lake: str, days: int, troubles: Mapping[str, Mapping[TroubleKind, Trouble | None]]) -> None:
     """Emit an event for each of `troubles` that is news: of the trouble, or that it is over.
 
-    `troubles` are by kind (a key of `DATA_TROUBLES`) and entry, None where the entry has no such trouble in the last
-    `days` of the lake. The automation of that kind notifies of the event.
+    `troubles` are by entry and kind, None where the entry has no such trouble in the last `days` of the lake. The
+    automation of that kind notifies of the event.
     """
     now = datetime.now(UTC)
     async with get_client() as client:
         previous = await read_events(client, [*DATA_TROUBLES, *RESOLVED], now - EVENT_RETENTION)
     last = {concern_key(event): event for event in previous}
-    events = {key: _entry_event(*key, lake, days, trouble) for key, trouble in troubles.items()}
     async with get_events_client() as events_client:
-        for key, event in events.items():
-            if is_news(last.get(concern_key(event)), troubles[key], days):
-                await events_client.emit(event)
+        for entry, troubles_by_kind in troubles.items():
+            for kind, trouble in troubles_by_kind.items():
+                event = _entry_event(EVENTS_OF_TROUBLES[kind], entry, lake, days, trouble)
+                if is_news(last.get(concern_key(event)), trouble, days):
+                    await events_client.emit(event)
 
 
-def _entry_event(kind: str, entry: str, lake: str, days: int, trouble: Trouble | None) -> Event:
+def _entry_event(name: str, entry: str, lake: str, days: int, trouble: Trouble | None) -> Event:
     resource = {"prefect.resource.id": f"gridtide.entry.{entry}", "prefect.resource.name": entry, LAKE_LABEL: lake}
     payload = {**asdict(trouble), "days": days} if trouble else {}
-    return Event(event=kind if trouble else f"{kind}{RESOLVED_SUFFIX}", resource=Resource(resource), payload=payload)
+    return Event(event=name if trouble else f"{name}{RESOLVED_SUFFIX}", resource=Resource(resource), payload=payload)

@@ -70,7 +70,7 @@ def test_only_what_differs_is_named() -> None:
     whole = Scope.of_facets({"region": "ABCDEFGH", "type": "x"}, "r")
     assert Scope.of_facets({"region": "BA", "type": "x"}, "r").describe_within(whole) == "region: A, B"
     longer = Scope.of_facets({"region": "ABCDEFG", "type": "x"}, "r")
-    assert longer.describe_within(whole) == "region: A, B, C, D, E, …"
+    assert longer.describe_within(whole) == "region: A, B, C, D, E and 2 more"
     assert whole.describe_within(whole) == ""
 
 

@@ -9,9 +9,10 @@ import yaml
 from prefect.events import Event, RelatedResource, Resource
 
 from deployments.registry.notifications import AUTOMATIONS
+from gridtide.coverage.troubles import Trouble
 from tasks.notify.events import ENTRIES_FAILED, GAPS, RESOLVED_SUFFIX, STALE
 from tasks.notify.history import GRACE, History, Notice, compose_message
-from tasks.notify.troubles import Trouble, is_news
+from tasks.notify.troubles import is_news
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from flows.run.filling import warn_of_changed_series
-from gridtide.coverage.changed_series import find_changed_series
+from gridtide.coverage.freshness.changed_series import find_changed_series
 from gridtide.lake import Lake
 from gridtide.observations.table import Row
 from gridtide.periods import Period
