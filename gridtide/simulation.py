@@ -199,7 +199,7 @@ MID_ATLANTIC = Authority(
         LoadCentre("richmond", 37.54, -77.44, 0.25),
     ),
     zones={
-        "AECO": 0.012,
+        "AE": 0.012,
         "AEP": 0.155,
         "APS": 0.06,
         "ATSI": 0.08,

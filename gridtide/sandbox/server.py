@@ -65,6 +65,7 @@ class Sandbox:
                 web.post("/__reset", self._reset),
                 web.post("/__faults", self._change_faults),
                 web.get("/{path:.*}", self._serve),
+                web.post("/{path:.*}", self._serve),
             ]
         )
         return application
@@ -95,21 +96,24 @@ class Sandbox:
         log_entry |= {"fault": rule.fault if rule else None, "status": None}
         try:
             await asyncio.sleep(self.latency)
-            answer = self._answer(request, rule)
+            answer = self._answer(request, await request.read(), rule)
             log_entry["status"] = answer.status
             return await _send_answer(request, answer, rule)
         finally:
             self.live -= 1
             self.log.append({**log_entry, "seconds": round(time.monotonic() - started, 4)})
 
-    def _answer(self, request: web.Request, rule: Rule | None) -> WireAnswer:
+    def _answer(self, request: web.Request, body: bytes, rule: Rule | None) -> WireAnswer:
         name = find_upstream(request.path)
         if name is None:
             message = f"The sandbox imitates {', '.join(load_upstreams())}; none of them has {request.path}"
             return WireAnswer(message.encode(), 404, "text/plain")
         upstream = load_upstreams()[name]
         now = self.fixed_now or datetime.now(UTC)
-        question = Question(request.path, tuple(request.query.items()), request.headers, self.grid, now)
+        if request.method not in (*upstream.METHODS, "HEAD"):
+            return upstream.write_refusal(405)
+        query = tuple(request.query.items())
+        question = Question(request.path, query, request.headers, self.grid, now, request.method, body)
         exceeded = self.quotas[name].take(upstream.count_calls(question))
         if exceeded is not None:
             self.refused += 1

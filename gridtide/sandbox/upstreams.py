@@ -21,7 +21,10 @@ class ImitatedUpstream(Protocol):
     """What a module that imitates an upstream defines at its top level, with the defaults for what it does not."""
 
     PATH_PREFIXES: Sequence[str] = ()
-    """The beginnings of the paths that this upstream answers."""
+    """The paths that this upstream answers; one that ends in a slash is the beginning of paths."""
+
+    METHODS: Sequence[str] = ("GET",)
+    """The HTTP methods of its requests."""
 
     RATE_LIMITS: Sequence[tuple[int, float]] = ()
     """Pairs of a number of requests and the seconds in which they are allowed."""
@@ -61,7 +64,9 @@ def load_upstreams() -> Mapping[str, ImitatedUpstream]:
 def find_upstream(path: str) -> str | None:
     """Returns the name of the upstream that answers `path`, or None."""
     for name, upstream in load_upstreams().items():
-        if path.startswith(tuple(upstream.PATH_PREFIXES)):
+        if any(
+            path.startswith(prefix) if prefix.endswith("/") else path == prefix for prefix in upstream.PATH_PREFIXES
+        ):
             return name
     return None
 

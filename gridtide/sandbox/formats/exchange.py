@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One HTTP request: its path, query and headers (by any case), made at `now` to `grid`."""
+    """One HTTP request: its path, query, headers (by any case), method and body, made at `now` to `grid`."""
 
     path: str
     query: tuple[tuple[str, str], ...]
     headers: Mapping[str, str]
     grid: Grid
     now: datetime
+    method: str = "GET"
+    body: bytes = b""
 
     def get(self, name: str, otherwise: str = "") -> str:
         """Returns the last value of a query parameter."""

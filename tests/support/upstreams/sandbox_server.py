@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from aiohttp.test_utils import TestClient, TestServer
 
+from gridtide.config.loading import parse
 from gridtide.entries.entry import Config, Entry
 from gridtide.http.client import Http
 from gridtide.observations.identity import resolve_repeats
@@ -48,6 +49,12 @@ async def serving(**options) -> AsyncIterator[TestClient]:
     server = TestServer(Sandbox(**{"now": NOW, "speed": UNLIMITED, **options}).application())
     async with TestClient(server) as client:
         yield client
+
+
+def describe_entry(url: str, **keys: object) -> Entry:
+    """An entry of the generic source for `url`."""
+    [entry] = parse({"apis": [{"name": "x", "url": url, "output_folder": "x", **keys}]}).apis
+    return entry
 
 
 async def collect_pages(entry: Entry, period: Period | None, **options) -> list[Page]:

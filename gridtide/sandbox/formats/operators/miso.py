@@ -18,6 +18,7 @@ import numpy as np
 
 from gridtide.periods import local_midnight
 from gridtide.sandbox.formats.exchange import Question, WireAnswer, write_html, write_json
+from gridtide.sandbox.formats.operators.gateway import refuse_key, write_gateway_error
 from gridtide.sandbox.formats.operators.market_days import (
     FIVE_MINUTES,
     WHOLE_HOUR,
@@ -35,8 +36,8 @@ RATE_LIMITS = ((100, 60.0), (24_000, 86_400.0))
 """Requests per number of seconds, as the Data Exchange documents them."""
 
 PATH_PREFIXES = (
-    *("/marketreports/", "/pricing/v1/", "/lgi/v1/"),
-    *("/api/FuelMix", "/api/RealTimeTotalLoad", "/MISORTWDDataBroker/"),
+    *("/marketreports/", "/pricing/v1/", "/lgi/v1/", "/MISORTWDDataBroker/"),
+    *("/api/FuelMix", "/api/FuelMix/", "/api/RealTimeTotalLoad"),
 )
 """The paths of its four hosts."""
 
@@ -97,8 +98,6 @@ DAY_AHEAD_OUT, LOAD_OUT, DAY_AFTER_OUT, FINAL_OUT = (timedelta(hours=hours) for 
 """When the results of a day come out, from its midnight on: at 14:00 on the day before; at 2:00 and 7:00 on the day
 after; real-time prices become final four days later at noon."""
 
-KEY_REFUSED = "Access denied due to"
-
 Record = dict[str, Any]
 
 
@@ -132,12 +131,7 @@ def answer_request(question: Question) -> WireAnswer:
 
 def write_refusal(status: int, window: float = 60, speed: float = 1) -> WireAnswer:
     """Returns the error of the gateway with this status; a 429 asks to wait for the window."""
-    messages = {
-        401: f"{KEY_REFUSED} invalid subscription key. Make sure to provide a valid key for an active subscription.",
-        404: "Resource not found",
-        429: f"Rate limit is exceeded. Try again in {max(1, round(window / speed))} seconds.",
-    }
-    return write_json({"statusCode": status, "message": messages.get(status, f"HTTP status {status}")}, status)
+    return write_gateway_error(status, window, speed)
 
 
 def price_day(grid: Grid, starts: Times, market: Market, ex_ante: bool, step: timedelta) -> dict[str, Price]:
@@ -198,13 +192,10 @@ def _write_cents(price: float) -> str:
 
 def _answer_exchange(question: Question) -> WireAnswer:
     """Answers with a page of a day; the key is checked first, then the day, then whether it is out."""
-    key = question.headers.get("Ocp-Apim-Subscription-Key") or question.get("subscription-key")
-    if not key:
-        message = f"{KEY_REFUSED} missing subscription key. Make sure to include subscription key when making requests."
-        return write_json({"statusCode": 401, "message": message}, 401)
     product = question.path.split("/")[1]
-    if key != SECRETS[EXCHANGE_KEYS[product]]:
-        return write_refusal(401)
+    refusal = refuse_key(question, SECRETS[EXCHANGE_KEYS[product]])
+    if refusal is not None:
+        return refusal
     match = re.fullmatch(r"/(?:pricing|lgi)/v1/([\w-]+)/([^/]+)/([\w/-]+)", question.path)
     table = EXCHANGE_TABLES.get(f"{product}/{match[1]}/{match[3]}") if match else None
     if match is None or table is None:

@@ -1,4 +1,5 @@
-"""Over the days on which clocks change, what lands is the simulated grid: every value, hour and location."""
+"""Of NYISO and MISO, what lands of the days on which clocks change is the simulated grid: every value, hour and
+location."""
 
 from __future__ import annotations
 
@@ -8,7 +9,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.periods import Period, local_day
 from gridtide.sandbox.formats.operators import nyiso
@@ -22,18 +22,12 @@ from gridtide.simulation import (
     list_interval_starts,
 )
 from gridtide.variables import snake_case
-from tests.support.upstreams.sandbox_server import assert_series, collect_observations, read_series
+from tests.support.upstreams.sandbox_server import assert_series, collect_observations, describe_entry, read_series
 
 GRID = Grid(0)
 EASTERN = ZoneInfo("America/New_York")
 DAYS = [date(2026, 3, 8), date(2025, 11, 2)]
 """A day of 23 and one of 25 hours."""
-
-
-def described(url: str, **keys: object) -> Entry:
-    """An entry of the generic source."""
-    [entry] = parse({"apis": [{"name": "x", "url": url, "output_folder": "x", **keys}]}).apis
-    return entry
 
 
 def noon_after(day: date) -> datetime:
@@ -58,7 +52,7 @@ def nyiso_entry(dataset: str, file: str, archived: bool, **keys: object) -> Entr
         where = {"url": f"{NYISO}/{dataset}/{{start:%Y%m}}01{file}_csv.zip", "per": "month"}
     else:
         where = {"url": f"{NYISO}/{dataset}/{{start:%Y%m%d}}{file}.csv"}
-    return described(**where, **STAMPED | keys)
+    return describe_entry(**where, **STAMPED | keys)
 
 
 @pytest.mark.parametrize("archived", [False, True])
@@ -143,7 +137,7 @@ async def test_price_reports_of_miso(day: date, report: str) -> None:
     """24 hours of Eastern Standard Time on every day; LMP = energy + congestion + loss."""
     keys = {"skip": "until:Node", "location": "Node", "variable": "Value", **MISO_DAY}
     keys |= {"hours": {"columns": "HE {hour}", "label": "end"}}
-    entry = described(f"https://docs.misoenergy.org/marketreports/{{start:%Y%m%d}}_{report}.csv", **keys)
+    entry = describe_entry(f"https://docs.misoenergy.org/marketreports/{{start:%Y%m%d}}_{report}.csv", **keys)
     period = local_day(day, ZoneInfo("EST"))
     table = await collect_observations(entry, period)
     hours = list_interval_starts(period.start, period.end, timedelta(hours=1))
@@ -169,7 +163,7 @@ EXCHANGE = {
 def exchange_entry(path: str, key: str, **keys: object) -> Entry:
     """An entry of a table of MISO's Data Exchange, with the product's key."""
     auth = {"kind": "api_key", "env": key, "name": "Ocp-Apim-Subscription-Key"}
-    return described(f"https://apim.misoenergy.org/{path}", **EXCHANGE | {"auth": auth} | keys)
+    return describe_entry(f"https://apim.misoenergy.org/{path}", **EXCHANGE | {"auth": auth} | keys)
 
 
 @pytest.mark.parametrize("day", DAYS)
