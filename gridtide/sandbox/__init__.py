@@ -51,6 +51,8 @@ def _redirect_entry(entry: Entry, url: str) -> Entry:
     if not entry.url:
         return entry
     changes: dict[str, Any] = {"url": _move_url(entry.url, url), "auth": _redirect_auth(entry, url)}
+    if entry.archive is not None:
+        changes["archive"] = msgspec.structs.replace(entry.archive, url=_move_url(entry.archive.url, url))
     if entry.rate_limit is not None:
         rates = [Rate.parse(text) for text in entry.rate_limit.rates]
         faster_rates = tuple(f"{rate.count}/{rate.seconds / SPEED:g}second" for rate in rates)
