@@ -36,7 +36,7 @@ SECRETS = {"ENTSOE_TOKEN": "sandbox-entsoe-token"}
 
 BRUSSELS_CLOCK = ZoneInfo("Europe/Brussels")
 
-LONGEST_REQUEST = timedelta(days=366)
+LONGEST_DOCUMENT = timedelta(days=366)
 
 QUARTERS_FROM = datetime(2025, 9, 30, 22, tzinfo=UTC)
 """The delivery day from which day-ahead prices have quarter hours."""
@@ -96,7 +96,7 @@ def answer_request(question: Question) -> WireAnswer:
         return _acknowledge(question, "periodStart and periodEnd must be given as yyyyMMddHHmm.", 400)
     if len(zones) != 1 or not zone:
         return _acknowledge(question, f"Mandatory parameter {document.zones[0]} is missing.", 400)
-    if period.duration > LONGEST_REQUEST:
+    if period.duration > LONGEST_DOCUMENT:
         return _acknowledge(question, "Amount of requested data exceeds the allowed limit of one year.", 400)
     parts = _cut_periods(question, document, period) if zone == FRENCH_ZONE.code else []
     if not parts:

@@ -53,7 +53,7 @@ SECRETS = {
     "ERCOT_PASSWORD": "sandbox-password",
 }
 
-CENTRAL_CLOCK = ZoneInfo(TEXAS.zone)
+TEXAS_CLOCK = ZoneInfo(TEXAS.zone)
 
 TOKEN_LIFE, DAYS_ANSWERED = timedelta(hours=1), timedelta(days=90)
 
@@ -83,7 +83,7 @@ FORECAST_ZONES = {
 }
 """The fields of forecast load by weather zone and their shares of the demand."""
 
-LOAD_ZONES = {"north": 0.36, "south": 0.27, "west": 0.1, "houston": 0.27}
+ZONE_SHARES = {"north": 0.36, "south": 0.27, "west": 0.1, "houston": 0.27}
 
 SETTLEMENT_POINTS = {
     "HB_BUSAVG": "SH",
@@ -197,8 +197,8 @@ def _answer_report(question: Question) -> WireAnswer:
     if report is None:
         return write_refusal(404)
     filters = {name: text for name, text in question.query if name not in ("page", "size", "sort", "dir")}
-    known_filters = {f"{field.name}{end}" for field in report.fields for end in ("", "From", "To")}
-    if set(filters) - known_filters:
+    allowed_filters = {f"{field.name}{end}" for field in report.fields for end in ("", "From", "To")}
+    if set(filters) - allowed_filters:
         message = "One or more of the query parameters specified are not available for this resource."
         return write_json({"message": message}, 400)
     try:
@@ -213,7 +213,7 @@ def _answer_report(question: Question) -> WireAnswer:
 
 def _filter_rows(question: Question, report: PublicReport, filters: Mapping[str, str]) -> list[DataRow]:
     """Returns the rows that all filters let through, newest day first."""
-    today = question.now.astimezone(CENTRAL_CLOCK).date()
+    today = question.now.astimezone(TEXAS_CLOCK).date()
     earliest = today - DAYS_ANSWERED
     first = max(date.fromisoformat(filters.get(f"{report.day}From", str(today - timedelta(days=1)))), earliest)
     last = min(
@@ -312,7 +312,7 @@ def _is_over(starts: Times, step: timedelta, now: datetime) -> Values:
 
 def find_postings(day: date, now: datetime) -> list[datetime]:
     """Returns when forecasts for `day` were posted: at midnight and noon of each of the days before, seven back."""
-    midnight = local_midnight(day, CENTRAL_CLOCK)
+    midnight = local_midnight(day, TEXAS_CLOCK)
     postings = [midnight - timedelta(hours=12 * number) for number in range(14, -1, -1)]
     return [posting for posting in postings if posting <= now]
 
@@ -330,7 +330,7 @@ def _list_load_forecasts(question: Question, day: date) -> list[DataRow]:
     labels = HourLabels.of(day, WHOLE_HOUR)
     rows: list[DataRow] = []
     for posted in find_postings(day, question.now):
-        text = posted.astimezone(CENTRAL_CLOCK).strftime("%Y-%m-%dT%H:%M:%S")
+        text = posted.astimezone(TEXAS_CLOCK).strftime("%Y-%m-%dT%H:%M:%S")
         for model in MODELS:
             demand = forecast_demand(question.grid, labels.starts, posted, model)
             loads = [np.round(share * demand, 4) for share in FORECAST_ZONES.values()]
@@ -346,7 +346,7 @@ def _list_load_forecasts(question: Question, day: date) -> list[DataRow]:
 
 
 def _list_day_ahead_prices(question: Question, day: date) -> list[DataRow]:
-    if local_midnight(day, CENTRAL_CLOCK) - timedelta(hours=10) > question.now:  # out at about 14:00 the day before
+    if local_midnight(day, TEXAS_CLOCK) - timedelta(hours=10) > question.now:  # out at about 14:00 the day before
         return []
     labels = HourLabels.of(day, WHOLE_HOUR)
     middles = find_middles(labels.starts, WHOLE_HOUR)
@@ -385,7 +385,7 @@ def _list_output(fuel: str, parts: Mapping[str, float]) -> Callable[[Question, d
             leads = np.maximum((middles - to_times([posted])) / np.timedelta64(WHOLE_HOUR), 0)
             foreseen = question.grid.state_at(TEXAS.code, middles, leads).generation[fuel]
             over = _is_over(labels.starts, WHOLE_HOUR, posted).tolist()
-            text = posted.astimezone(CENTRAL_CLOCK).strftime("%Y-%m-%dT%H:%M:%S")
+            text = posted.astimezone(TEXAS_CLOCK).strftime("%Y-%m-%dT%H:%M:%S")
             for n, hour in enumerate(labels.hours):
                 measured = round(float(actual[n]), 2) if over[n] else None
                 numbers = [
@@ -445,8 +445,8 @@ PUBLIC_REPORTS = {
     "np6-346-cd/act_sys_load_by_fzn": PublicReport(
         title="Actual System Load by Forecast Zone",
         number="14836",
-        fields=(*LOAD_DAY, *_doubles([*LOAD_ZONES, "total"]), FLAG),
-        rows=_list_load(LOAD_ZONES),
+        fields=(*LOAD_DAY, *_doubles([*ZONE_SHARES, "total"]), FLAG),
+        rows=_list_load(ZONE_SHARES),
         day="operatingDay",
         order=DAILY_ORDER,
         file="ACTUALSYSLOADFZNP6346",
@@ -526,7 +526,7 @@ def _answer_archive(question: Question, emil: str) -> WireAnswer:
         for number in range((last.date() - first.date()).days + 2)
         for day in (first.date() + timedelta(days=number - 1),)
         for moment in (_find_posting(day),)
-        if first <= moment <= last and moment.replace(tzinfo=CENTRAL_CLOCK) <= question.now
+        if first <= moment <= last and moment.replace(tzinfo=TEXAS_CLOCK) <= question.now
     ]
     address = f"http://{question.headers.get('Host', 'api.ercot.com')}/api/public-reports"
     link = f"{address}/archive/{emil}"
@@ -565,7 +565,7 @@ def _send_archived(question: Question, report: PublicReport, number: str) -> Wir
     if not number.isdigit() or int(number) // 100_000 != int(report.number):
         return write_refusal(404)
     day = FIRST_ARCHIVED + timedelta(days=int(number) % 100_000)
-    posted = _find_posting(day).replace(tzinfo=CENTRAL_CLOCK)
+    posted = _find_posting(day).replace(tzinfo=TEXAS_CLOCK)
     name = f"cdr.{report.number:0>8}.0000000000000000.{posted:%Y%m%d.%H%M%S}.{report.file}"
     text = _write_report_csv(question, report, day)
     inner = pack_zip([(f"{name}.csv", posted, text.encode())], TEXAS.zone)
@@ -591,12 +591,12 @@ def _answer_document(question: Question) -> WireAnswer:
     """Lists the newest document of a report type, or sends it: a zip of one CSV."""
     if question.path.startswith("/misapp"):
         kind = question.get("reportTypeId")
-        documents = [_describe_document(question, kind)] if kind in DOCUMENTS else []
+        documents = [_describe_document(question, kind)] if kind in MARKET_DOCUMENTS else []
         return write_json({"ListDocsByRptListRes": {"DocumentList": documents}})
     kind = question.get("doclookupId")[:5]
-    if kind not in DOCUMENTS:
+    if kind not in MARKET_DOCUMENTS:
         return write_refusal(404)
-    name, write = DOCUMENTS[kind]
+    name, write = MARKET_DOCUMENTS[kind]
     posted = _find_newest_posting(question.now)
     member = f"cdr.{kind:0>8}.0000000000000000.{posted:%Y%m%d.%H%M%S}.{name}.csv"
     body = pack_zip([(member, posted, write(question).encode())], TEXAS.zone)
@@ -604,12 +604,12 @@ def _answer_document(question: Question) -> WireAnswer:
 
 
 def _find_newest_posting(now: datetime) -> datetime:
-    return now.astimezone(CENTRAL_CLOCK).replace(minute=0, second=0, microsecond=0)
+    return now.astimezone(TEXAS_CLOCK).replace(minute=0, second=0, microsecond=0)
 
 
 def _describe_document(question: Question, kind: str) -> dict[str, Any]:
     posted = _find_newest_posting(question.now)
-    name = DOCUMENTS[kind][0]
+    name = MARKET_DOCUMENTS[kind][0]
     return {
         "Document": {
             "ExpiredDate": f"{posted + timedelta(days=31):%Y-%m-%dT%H:%M:%S%z}",
@@ -639,7 +639,7 @@ def _write_load_document(question: Question) -> str:
         day = posted.date() + timedelta(days=number)
         labels = HourLabels.of(day, WHOLE_HOUR)
         demand = forecast_demand(question.grid, labels.starts, posted, MODELS[0])
-        loads = [share * demand for share in LOAD_ZONES.values()]
+        loads = [share * demand for share in ZONE_SHARES.values()]
         for n, hour in enumerate(labels.hours):
             numbers = [repr(float(load[n])) for load in (*loads, demand)]
             rows.append((f"{day:%m/%d/%Y}", f"{hour}:00", *numbers, "Y" if labels.flags[n] else "N"))
@@ -667,7 +667,7 @@ def _write_solar_document(question: Question) -> str:
     return write_csv_lines((*header, "PVGRPP_SYSTEM_WIDE", "SYSTEM_WIDE_HSL", "DSTFlag"), rows)
 
 
-DOCUMENTS: Mapping[str, tuple[str, Callable[[Question], str]]] = {
+MARKET_DOCUMENTS: Mapping[str, tuple[str, Callable[[Question], str]]] = {
     "12311": ("LFCCONGESTNP3560", _write_load_document),
     "13483": ("PVGRHRLYAVGACTNP4737", _write_solar_document),
 }
@@ -684,16 +684,16 @@ def _write_stamp(times: Times, n: int) -> str:
 def _show_supply_and_demand(question: Question) -> dict[str, Any]:
     """Loads and forecasts of yesterday, today and tomorrow by the hour; the future has no load."""
     now_stamp = _write_stamp(to_times([question.now]), 0)
-    today = question.now.astimezone(CENTRAL_CLOCK).date()
-    shown = {"lastUpdated": now_stamp}
+    today = question.now.astimezone(TEXAS_CLOCK).date()
+    dashboard = {"lastUpdated": now_stamp}
     days = {"previousDay": -1, "currentDay": 0, "nextDay": 1}
-    return {**shown, **{name: _show_day(question, today + timedelta(days=offset)) for name, offset in days.items()}}
+    return {**dashboard, **{name: _show_day(question, today + timedelta(days=offset)) for name, offset in days.items()}}
 
 
 def _show_day(question: Question, day: date) -> dict[str, Any]:
     starts = list_day(day, TEXAS.zone, WHOLE_HOUR)
     ends = (starts + np.timedelta64(WHOLE_HOUR)).astype("datetime64[s]")
-    midnight = local_midnight(day, CENTRAL_CLOCK)
+    midnight = local_midnight(day, TEXAS_CLOCK)
     actual = question.grid.state_at(TEXAS.code, find_middles(starts, WHOLE_HOUR))
     current = forecast_demand(question.grid, starts, min(question.now, midnight), MODELS[0])
     ahead = forecast_demand(question.grid, starts, midnight - timedelta(hours=14), MODELS[0])
@@ -716,17 +716,17 @@ def _show_day(question: Question, day: date) -> dict[str, Any]:
 
 def _show_fuel_mix(question: Question) -> dict[str, Any]:
     """The mix of yesterday and today every five minutes, four seconds before the next one."""
-    today = question.now.astimezone(CENTRAL_CLOCK).date()
-    shown: dict[str, Any] = {"lastUpdated": _write_stamp(to_times([question.now]), 0), "data": {}}
+    today = question.now.astimezone(TEXAS_CLOCK).date()
+    dashboard: dict[str, Any] = {"lastUpdated": _write_stamp(to_times([question.now]), 0), "data": {}}
     for day in (today - timedelta(days=1), today):
         starts = list_day(day, TEXAS.zone, FIVE_MINUTES)
         stamps = cut_after((starts + np.timedelta64(296, "s")).astype("datetime64[s]"), question.now)
         outputs = mix_fuels(question.grid.state_at(TEXAS.code, stamps), ERCOT_FUELS)
-        shown["data"][day.isoformat()] = {
+        dashboard["data"][day.isoformat()] = {
             _write_stamp(stamps, n): {fuel: {"gen": round(float(output[n]), 3)} for fuel, output in outputs.items()}
             for n in range(len(stamps))
         }
-    return {**shown, "types": list(ERCOT_FUELS)}
+    return {**dashboard, "types": list(ERCOT_FUELS)}
 
 
 DASHBOARDS: Mapping[str, Callable[[Question], dict[str, Any]]] = {

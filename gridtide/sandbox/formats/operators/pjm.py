@@ -69,7 +69,7 @@ PNODES = {
 }
 """The pricing nodes: id and type."""
 
-LOAD_AREAS = {**MID_ATLANTIC.zones, "RTO": 1.0}
+METERED_AREAS = {**MID_ATLANTIC.zones, "RTO": 1.0}
 """The areas of metered load and their shares of the demand."""
 
 FORECAST_AREAS = {
@@ -97,7 +97,7 @@ PJM_FUELS = {
 CORRECTED_SHARE, CORRECTED_AFTER = 0.01, timedelta(days=5)
 """The share of prices that were corrected, and the time after which."""
 
-Columns = dict[str, NDArray[Any]]
+FeedColumns = dict[str, NDArray[Any]]
 """The columns of rows, each of shape (N,); times are `datetime64[s]`, UTC."""
 
 
@@ -110,7 +110,7 @@ class Span:
     end: np.datetime64
 
 
-FeedRows = Callable[["Question", "Span | None"], Columns]
+FeedRows = Callable[["Question", "Span | None"], FeedColumns]
 """Returns the rows of a feed for the time asked for; of the last day if the request names none."""
 
 
@@ -154,7 +154,7 @@ CONTROLS = (
 """The parameters that are no filters, in lower case."""
 
 
-def _filter_rows(question: Question, feed: ImitatedFeed) -> Columns:
+def _filter_rows(question: Question, feed: ImitatedFeed) -> FeedColumns:
     """Returns the rows that all filters let through."""
     filters = {name: text for name, text in question.query if name.lower() not in CONTROLS}
     unknown_names = sorted(set(filters) - set(feed.columns))
@@ -203,12 +203,12 @@ def _check_archive(question: Question, age: timedelta, spans: Sequence[Span], fi
             raise FilterError("Cannot query archived and standard data in one request")
         if span.start.astype("datetime64[Y]") != (span.end - np.timedelta64(1, "s")).astype("datetime64[Y]"):
             raise FilterError("Archived data can only be requested within one calendar year")
-        others = [name for name in filters if name != span.name]
-        if others:
-            raise FilterError(f"{others[0]} is not a filter of archived data")
+        further_names = [name for name in filters if name != span.name]
+        if further_names:
+            raise FilterError(f"{further_names[0]} is not a filter of archived data")
 
 
-def _write_page(question: Question, feed: ImitatedFeed, rows: Columns) -> WireAnswer:
+def _write_page(question: Question, feed: ImitatedFeed, rows: FeedColumns) -> WireAnswer:
     settings = {name.lower(): text for name, text in question.query}
     count = int(settings.get("rowcount", USUAL_ROWS))
     start = int(settings.get("startrow", 1))
@@ -245,12 +245,12 @@ def _write_link(question: Question, fields: Sequence[str], count: int, start: in
     return f"{_write_address(question)}?{urlencode([*settings, ('Fields', ','.join(fields)), *filters])}"
 
 
-def _write_items(rows: Columns, fields: Sequence[str]) -> list[dict[str, Any]]:
+def _write_items(rows: FeedColumns, fields: Sequence[str]) -> list[dict[str, Any]]:
     cells = [_write_column(rows, name) for name in fields]
     return [dict(zip(fields, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
-def _write_column(rows: Columns, name: str) -> list[Any]:
+def _write_column(rows: FeedColumns, name: str) -> list[Any]:
     if name in rows:
         return list(rows[name].tolist())
     moments = rows[name.removesuffix("_utc").removesuffix("_ept")]
@@ -281,7 +281,7 @@ def _cross(starts: Times, values: Mapping[str, Values]) -> tuple[Times, NDArray[
 def _list_load(
     area: str, field: str, step: timedelta, areas: Mapping[str, float], decimals: int, **constants: Any
 ) -> FeedRows:
-    def rows(question: Question, span: Span | None) -> Columns:
+    def rows(question: Question, span: Span | None) -> FeedColumns:
         starts = _list_starts(question, span, step, question.now - step)
         demand = question.grid.state_at(MID_ATLANTIC.code, find_middles(starts, step)).demand
         loads = {name: np.round(share * demand, decimals) for name, share in areas.items()}
@@ -293,7 +293,7 @@ def _list_load(
     return rows
 
 
-def _list_fuels(question: Question, span: Span | None) -> Columns:
+def _list_fuels(question: Question, span: Span | None) -> FeedColumns:
     starts = _list_starts(question, span, WHOLE_HOUR, question.now - WHOLE_HOUR)
     state = question.grid.state_at(MID_ATLANTIC.code, find_middles(starts, WHOLE_HOUR))
     outputs = {fuel: np.round(output) + 0.0 for fuel, output in mix_fuels(state, PJM_FUELS).items()}
@@ -306,7 +306,7 @@ def _list_fuels(question: Question, span: Span | None) -> Columns:
 
 
 def _list_output(fuel: str) -> FeedRows:
-    def rows(question: Question, span: Span | None) -> Columns:
+    def rows(question: Question, span: Span | None) -> FeedColumns:
         starts = _list_starts(question, span, WHOLE_HOUR, question.now - WHOLE_HOUR)
         output = question.grid.state_at(MID_ATLANTIC.code, find_middles(starts, WHOLE_HOUR)).generation[fuel]
         parts = {"RTO": np.round(output, 3), "MIDATL": np.round(0.3 * output, 3), "WEST": np.round(0.6 * output, 3)}
@@ -316,7 +316,7 @@ def _list_output(fuel: str) -> FeedRows:
     return rows
 
 
-def list_prices(grid: Grid, starts: Times, market: Market, step: timedelta, nodes: Sequence[str]) -> Columns:
+def list_prices(grid: Grid, starts: Times, market: Market, step: timedelta, nodes: Sequence[str]) -> FeedColumns:
     """Returns the first version of the prices at `nodes` over the intervals from `starts`: total, energy, congestion
     and loss, in the feed's six decimals."""
     prices = grid.price_nodes(MID_ATLANTIC.code, nodes, find_middles(starts, step), market, 6)
@@ -329,7 +329,7 @@ def list_prices(grid: Grid, starts: Times, market: Market, step: timedelta, node
 
 
 def _list_price_feed(market: Market, ending: str, step: timedelta) -> FeedRows:
-    def rows(question: Question, span: Span | None) -> Columns:
+    def rows(question: Question, span: Span | None) -> FeedColumns:
         now = question.now
         released = _find_day_ahead_release(now) if market == "day_ahead" else now - step
         starts = _list_starts(question, span, step, released)
@@ -353,7 +353,7 @@ def _list_price_feed(market: Market, ending: str, step: timedelta) -> FeedRows:
     return rows
 
 
-def _add_versions(question: Question, columns: Columns, corrected_fields: Sequence[str]) -> Columns:
+def _add_versions(question: Question, columns: FeedColumns, corrected_fields: Sequence[str]) -> FeedColumns:
     """Returns `columns` with version numbers; a corrected price has a second row, one dollar higher, which is the
     current one."""
     begins = columns["datetime_beginning"]
@@ -418,14 +418,14 @@ def forecast_values(grid: Grid, issues: Times, targets: Times, step: timedelta, 
 
 
 def _list_load_forecasts(forecast: ForecastFeed) -> FeedRows:
-    def rows(question: Question, span: Span | None) -> Columns:
+    def rows(question: Question, span: Span | None) -> FeedColumns:
         issues, targets = forecast.list_vintages(question, span)
         return _spread_areas(question, issues, targets, forecast)
 
     return rows
 
 
-def _spread_areas(question: Question, issues: Times, targets: Times, forecast: ForecastFeed) -> Columns:
+def _spread_areas(question: Question, issues: Times, targets: Times, forecast: ForecastFeed) -> FeedColumns:
     demand = forecast_values(question.grid, issues, targets, forecast.step, "demand")
     begins, areas, values = _cross(targets, {area: np.round(share * demand) for area, share in FORECAST_AREAS.items()})
     ending = forecast.target.replace("beginning", "ending")
@@ -438,7 +438,7 @@ def _spread_areas(question: Question, issues: Times, targets: Times, forecast: F
     }
 
 
-def _list_current_forecast(question: Question, span: Span | None) -> Columns:
+def _list_current_forecast(question: Question, span: Span | None) -> FeedColumns:
     """The forecast of the last half hour, from the midnight of its day on."""
     stamp = np.datetime64(question.now.replace(tzinfo=None), "s")
     issue = stamp - (stamp - np.datetime64(0, "s")) % np.timedelta64(1800, "s")
@@ -449,7 +449,7 @@ def _list_current_forecast(question: Question, span: Span | None) -> Columns:
 
 
 def _list_output_forecasts(forecast: ForecastFeed, fields: Mapping[str, str]) -> FeedRows:
-    def rows(question: Question, span: Span | None) -> Columns:
+    def rows(question: Question, span: Span | None) -> FeedColumns:
         issues, targets = forecast.list_vintages(question, span)
         outputs = {
             field: np.round(forecast_values(question.grid, issues, targets, forecast.step, of), 3)
@@ -461,7 +461,7 @@ def _list_output_forecasts(forecast: ForecastFeed, fields: Mapping[str, str]) ->
     return rows
 
 
-def _both(*names: str) -> tuple[str, ...]:
+def _on_clocks(*names: str) -> tuple[str, ...]:
     """Returns each time with its two clocks."""
     return tuple(f"{name}_{clock}" for name in names for clock in ("utc", "ept"))
 
@@ -480,8 +480,8 @@ SOLAR_FORECASTS = ForecastFeed(
     "evaluated_at", "datetime_beginning", timedelta(minutes=10), FIVE_MINUTES, timedelta(hours=6)
 )
 
-BEGINNING = _both("datetime_beginning")
-INTERVAL = _both("datetime_beginning", "datetime_ending")
+BEGINNING = _on_clocks("datetime_beginning")
+INTERVAL = _on_clocks("datetime_beginning", "datetime_ending")
 SOLAR_FIELDS = {"solar_forecast_mwh": "solar", "solar_forecast_btm_mwh": "rooftop"}
 
 
@@ -499,12 +499,12 @@ IMITATED_FEEDS = {
     "hrl_load_metered": ImitatedFeed(
         (*BEGINNING, "nerc_region", "mkt_region", "zone", "load_area", "mw", "is_verified"),
         _list_load(
-            *("load_area", "mw", WHOLE_HOUR, LOAD_AREAS, 3), nerc_region="RFC", mkt_region="MIDATL", is_verified=True
+            *("load_area", "mw", WHOLE_HOUR, METERED_AREAS, 3), nerc_region="RFC", mkt_region="MIDATL", is_verified=True
         ),
     ),
     "hrl_load_prelim": ImitatedFeed(
         (*INTERVAL, "load_area", "prelim_load_avg_hourly"),
-        _list_load("load_area", "prelim_load_avg_hourly", WHOLE_HOUR, LOAD_AREAS, 3),
+        _list_load("load_area", "prelim_load_avg_hourly", WHOLE_HOUR, METERED_AREAS, 3),
     ),
     "inst_load": ImitatedFeed(
         (*BEGINNING, "area", "instantaneous_load"),
@@ -520,29 +520,29 @@ IMITATED_FEEDS = {
     "rt_fivemin_hrl_lmps": _describe_prices("five_minute", "rt", FIVE_MINUTES, FIVE_MINUTES_ARCHIVED_AFTER),
     "load_frcstd_7_day": ImitatedFeed(
         (
-            *_both("evaluated_at_datetime", "forecast_datetime_beginning", "forecast_datetime_ending"),
+            *_on_clocks("evaluated_at_datetime", "forecast_datetime_beginning", "forecast_datetime_ending"),
             *("forecast_area", "forecast_load_mw"),
         ),
         _list_current_forecast,
     ),
     "load_frcstd_hist": ImitatedFeed(
-        (*_both("evaluated_at", "forecast_hour_beginning"), "forecast_area", "forecast_load_mw"),
+        (*_on_clocks("evaluated_at", "forecast_hour_beginning"), "forecast_area", "forecast_load_mw"),
         _list_load_forecasts(PAST_FORECASTS),
     ),
     "very_short_load_frcst": ImitatedFeed(
-        (*_both("evaluated_at", "forecast_datetime_beginning"), "forecast_area", "forecast_load_mw"),
+        (*_on_clocks("evaluated_at", "forecast_datetime_beginning"), "forecast_area", "forecast_load_mw"),
         _list_load_forecasts(NEAR_FORECASTS),
     ),
     "hourly_solar_power_forecast": ImitatedFeed(
-        (*_both("evaluated_at"), *INTERVAL, *SOLAR_FIELDS),
+        (*_on_clocks("evaluated_at"), *INTERVAL, *SOLAR_FIELDS),
         _list_output_forecasts(HOURLY_FORECASTS, SOLAR_FIELDS),
     ),
     "hourly_wind_power_forecast": ImitatedFeed(
-        (*_both("evaluated_at"), *INTERVAL, "wind_forecast_mwh"),
+        (*_on_clocks("evaluated_at"), *INTERVAL, "wind_forecast_mwh"),
         _list_output_forecasts(HOURLY_FORECASTS, {"wind_forecast_mwh": "wind"}),
     ),
     "five_min_solar_power_forecast": ImitatedFeed(
-        (*_both("evaluated_at"), *INTERVAL, *SOLAR_FIELDS),
+        (*_on_clocks("evaluated_at"), *INTERVAL, *SOLAR_FIELDS),
         _list_output_forecasts(SOLAR_FORECASTS, SOLAR_FIELDS),
     ),
 }

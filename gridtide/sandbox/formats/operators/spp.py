@@ -31,11 +31,11 @@ from gridtide.simulation import SOUTHWEST_POOL, Grid, Market, Times, list_interv
 
 PATH_PREFIXES = ("/file-browser-api/download/",)
 
-CENTRAL_CLOCK = ZoneInfo(SOUTHWEST_POOL.zone)
+POOL_CLOCK = ZoneInfo(SOUTHWEST_POOL.zone)
 
 BAA_COLUMN_FROM, LONG_LOAD_FROM = date(2026, 4, 1), date(2026, 3, 25)
 
-SETTLEMENT_POINTS = {
+PRICED_LOCATIONS = {
     "AEC": "SOUC",
     "AECC_CSWS": "CSWS_AECC_LA",
     "CSWS_HUB": "CSWS_HUB_H",
@@ -98,7 +98,7 @@ def _read_day(text: str) -> date:
 
 
 def _is_out(question: Question, day: date, after_midnight: timedelta) -> bool:
-    return local_midnight(day, CENTRAL_CLOCK) + after_midnight <= question.now
+    return local_midnight(day, POOL_CLOCK) + after_midnight <= question.now
 
 
 def _write_ends(starts: Times, step: timedelta) -> tuple[list[str], list[str]]:
@@ -129,7 +129,7 @@ def _write_day_ahead_prices(question: Question, name: str) -> str | None:
     if not _is_out(question, day, PRICES_OUT):
         return None
     starts = list_day(day, SOUTHWEST_POOL.zone, WHOLE_HOUR)
-    return write_prices(question.grid, starts, WHOLE_HOUR, "day_ahead", SETTLEMENT_POINTS, day >= BAA_COLUMN_FROM)
+    return write_prices(question.grid, starts, WHOLE_HOUR, "day_ahead", PRICED_LOCATIONS, day >= BAA_COLUMN_FROM)
 
 
 def _write_day_of_intervals(question: Question, name: str) -> str | None:
@@ -142,7 +142,7 @@ def _write_day_of_intervals(question: Question, name: str) -> str | None:
 
 def _write_intervals(question: Question, starts: Times, day: date) -> str:
     baa = day >= BAA_COLUMN_FROM
-    return write_prices(question.grid, starts, FIVE_MINUTES, "five_minute", SETTLEMENT_POINTS, baa)
+    return write_prices(question.grid, starts, FIVE_MINUTES, "five_minute", PRICED_LOCATIONS, baa)
 
 
 def _write_interval(question: Question, name: str, second_pass: str) -> str | None:
@@ -152,19 +152,19 @@ def _write_interval(question: Question, name: str, second_pass: str) -> str | No
         return None
     start = to_times([end - FIVE_MINUTES])
     is_empty = question.grid.draw_uniform("spp empty", start)[0] < EMPTY_SHARE
-    return "" if is_empty else _write_intervals(question, start, end.astimezone(CENTRAL_CLOCK).date())
+    return "" if is_empty else _write_intervals(question, start, end.astimezone(POOL_CLOCK).date())
 
 
 def _write_latest_interval(question: Question) -> str:
     end = question.now - timedelta(seconds=question.now.timestamp() % 300)
-    return _write_intervals(question, to_times([end - FIVE_MINUTES]), end.astimezone(CENTRAL_CLOCK).date())
+    return _write_intervals(question, to_times([end - FIVE_MINUTES]), end.astimezone(POOL_CLOCK).date())
 
 
 def _read_moment(name: str, second_pass: bool) -> datetime:
     """Returns the local time `YYYYMMDDHHMM`, of the second pass of the autumn hour if so, in UTC."""
     local_time = datetime.strptime(name, "%Y%m%d%H%M")
     # In UTC, because sums with a local time would forget which pass it is of.
-    return local_time.replace(tzinfo=CENTRAL_CLOCK, fold=int(second_pass)).astimezone(UTC)
+    return local_time.replace(tzinfo=POOL_CLOCK, fold=int(second_pass)).astimezone(UTC)
 
 
 def _write_hourly_load(question: Question, name: str) -> str | None:
@@ -292,8 +292,8 @@ def _write_recent_mix(question: Question, span: str) -> str:
 
 
 def _write_yearly_mix(question: Question, year: str) -> str | None:
-    first = local_day(date(int(year), 1, 1), CENTRAL_CLOCK).start
-    last = local_day(date(int(year), 12, 31), CENTRAL_CLOCK).end
+    first = local_day(date(int(year), 1, 1), POOL_CLOCK).start
+    last = local_day(date(int(year), 12, 31), POOL_CLOCK).end
     starts = cut_after(list_interval_starts(first, last, FIVE_MINUTES), question.now - FIVE_MINUTES)
     return _write_mix(question, starts, combined=False) if len(starts) else None
 

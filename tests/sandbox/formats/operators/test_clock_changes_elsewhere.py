@@ -63,7 +63,7 @@ async def test_day_ahead_prices_of_spp(day: date) -> None:
     path = f"da-lmp-by-settlement-location?path=/{day:%Y}/{day:%m}/By_Day/DA-LMP-SL-{day:%Y%m%d}0100.csv"
     table = await collect_observations(spp_entry(path, **SPP_PRICES, interval="PT1H"), None)
     starts, middles = hours_of(period)
-    prices = GRID.price_nodes("SWPP", list(spp.SETTLEMENT_POINTS), middles, "day_ahead", 4)
+    prices = GRID.price_nodes("SWPP", list(spp.PRICED_LOCATIONS), middles, "day_ahead", 4)
     for location, price in prices.items():
         assert_series(table, "lmp", location, starts, price.total)
         assert_series(table, "mcc", location, starts, price.congestion)
@@ -77,7 +77,7 @@ async def test_five_minute_prices_and_hourly_loads_of_spp(day: date) -> None:
     path = f"rtbm-lmp-by-location?path=/{day:%Y}/{day:%m}/By_Day/RTBM-LMP-DAILY-SL-{day:%Y%m%d}.csv"
     table = await collect_observations(spp_entry(path, **SPP_PRICES, interval="PT5M"), None)
     starts, middles = hours_of(period, 5)
-    price = GRID.price_nodes("SWPP", list(spp.SETTLEMENT_POINTS), middles, "five_minute", 4)["SPPNORTH_HUB"]
+    price = GRID.price_nodes("SWPP", list(spp.PRICED_LOCATIONS), middles, "five_minute", 4)["SPPNORTH_HUB"]
     assert_series(table, "lmp", "SPPNORTH_HUB", starts, price.total)
     path = f"hourly-load?path=/{day:%Y}/DAILY_HOURLY_LOAD-{day:%Y%m%d}.csv"
     keys = {"time": "MarketHour", "time_format": "%m/%d/%Y %H:%M:%S", "label": "end", "interval": "PT1H"}
