@@ -488,6 +488,36 @@ def catalog_command(
             out.print(line, soft_wrap=True, markup=False)
 
 
+@app.command("lineage")
+def lineage_command(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="SET|FILE",
+            help="A training set: its name or the path of its manifest. Or a file of the lake: of observations, a "
+            "compacted month, or a body under raw/; its path in the lake.",
+        ),
+    ],
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Show what a training set or a file was made from, with hashes, and what was made from it."""
+    from deployments.cli.lineage import write_lineage
+    from deployments.machine.prefect_api import connect_for_blocks
+    from gridtide.catalog.lineage.tracing import Lineage, trace_lineage
+    from tasks.lake import open_lake
+
+    address = lake or load(config).lake
+
+    async def trace_in_lake() -> Lineage:
+        async with connect_for_blocks(address):
+            return await trace_lineage(await open_lake(address, make=False), subject)
+
+    lineage = asyncio.run(trace_in_lake())
+    typer.echo(json.dumps(lineage.as_dict(), indent=2) if as_json else write_lineage(lineage))
+
+
 @app.command("doctor")
 def doctor_command(
     config: ConfigPath = DEFAULT_CONFIG,

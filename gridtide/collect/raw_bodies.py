@@ -76,11 +76,15 @@ async def list_answers(lake: Lake, chosen: Iterable[KeptCollection]) -> dict[str
     answers: dict[str, str] = {}
     for collection in chosen:
         _, collection_bodies = await lake.store.listing(collection.folder)
-        numbered = [(_body_number(body.path), body.path) for body in collection_bodies]
-        answers.update(
-            {path.rpartition("/")[2].partition("-")[0].removesuffix(".zst"): path for _, path in sorted(numbered)}
-        )
+        answers |= newest_bodies(body.path for body in collection_bodies)
     return answers
+
+
+def newest_bodies(paths: Iterable[str]) -> dict[str, str]:
+    """Returns the path of the newest body for each request, by the hash of the request; `paths` are those of the bodies
+    of one collection."""
+    numbered = sorted((_body_number(path), path) for path in paths)
+    return {path.rpartition("/")[2].partition("-")[0].removesuffix(".zst"): path for _, path in numbered}
 
 
 def collection_folder(entry: Entry, stamp: datetime, period: Period | None) -> str:

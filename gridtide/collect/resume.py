@@ -45,7 +45,7 @@ async def open_replay(
 ) -> Replayed:
     """Returns a fetcher that answers the requests of `collection`, also from earlier collections `among` the entry's
     that it resumed from. If the collection was `partly` answered, a missing body fails its request alone."""
-    return Replayed(lake, await list_answers(lake, [*_find_earlier(among, collection), collection]), partly=partly)
+    return Replayed(lake, await list_answers(lake, [*find_earlier(among, collection), collection]), partly=partly)
 
 
 async def open_resumed(
@@ -57,7 +57,7 @@ async def open_resumed(
     folders = (await lake.store.listing(own_collection.folder.rpartition("/")[0]))[0] if earlier else []
     parsed = (parse_collection_folder(entry, folder) for folder in folders)
     collections = sorted((collection for collection in parsed if collection), key=lambda collection: collection.stamp)
-    return Resumed(http, lake, await list_answers(lake, [*_find_earlier(collections, own_collection), own_collection]))
+    return Resumed(http, lake, await list_answers(lake, [*find_earlier(collections, own_collection), own_collection]))
 
 
 class Resumed:
@@ -127,7 +127,7 @@ def _host_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _find_earlier(collections: Iterable[KeptCollection], current: KeptCollection) -> list[KeptCollection]:
+def find_earlier(collections: Iterable[KeptCollection], current: KeptCollection) -> list[KeptCollection]:
     """Returns the `collections` that `current` may have resumed from: of the same period, at most `RESUME` before
     it."""
     if current.period is None:

@@ -51,3 +51,17 @@ def test_nothing_is_written_on_request(configured: list[str], tmp_path: Path) ->
     assert not (tmp_path / "lake" / "catalog").exists()
     last = START + 9 * HOUR
     assert f"{last:%Y-%m-%dT%H:%MZ}" in result.stdout
+
+
+def test_the_lineage_of_a_file_is_printed(configured: list[str], tmp_path: Path) -> None:
+    """The text names file, state and hash; with `--json` the same document is printed; what is not there is an error
+    with exit code 1 or 2."""
+    path = next((tmp_path / "lake" / "demand").glob("*.parquet")).relative_to(tmp_path / "lake")
+    result = run.invoke(app, ["lineage", str(path), *configured])
+    printed = json.loads(run.invoke(app, ["lineage", str(path), "--json", *configured]).stdout)
+    (file,) = printed["files"]
+    assert result.exit_code == 0
+    assert f"{path} [present] 10 rows" in result.stdout
+    assert file["content_hash"] in result.stdout
+    assert run.invoke(app, ["lineage", "demand/demand_20200101_000000.parquet", *configured]).exit_code == 1
+    assert run.invoke(app, ["lineage", "no_set", *configured]).exit_code == 2
