@@ -38,7 +38,7 @@ ROOMS = (
 NEIGHBOURS = ({"http", "lake"}, {"collect", "curated"}, {"training", "coverage"})
 """Rooms that do not import each other, whatever their order."""
 
-PLANNED = {"quality"}
+PLANNED: set[str] = set()
 """Rooms that have a place in the order and no modules yet."""
 
 BACKWARDS: dict[tuple[str, str], str] = {}
@@ -79,6 +79,7 @@ MEAN_LENGTHS = {
     "gridtide.collect": 6.9,
     "gridtide.curated": 7.0,
     "gridtide.coverage": 6.9,
+    "gridtide.quality": 7.0,
     "gridtide.training": 7.0,
     "gridtide.catalog": 7.0,
     "tasks": 7.0,

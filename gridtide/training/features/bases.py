@@ -17,6 +17,8 @@ import numpy.typing as npt
 from gridtide.errors import TrainingError
 from gridtide.observations.array_types import Floats, Integers, Mask
 from gridtide.periods import HOUR, Period
+from gridtide.quality.checks import extend_repeats
+from gridtide.quality.natures import find_nature
 from gridtide.training.features.columns import ABSENT, Columns, Feature, align_columns
 from gridtide.training.features.derive import derive_columns
 from gridtide.training.features.future import Forecast, collect_forecasts
@@ -24,7 +26,6 @@ from gridtide.training.series.cleaning import (
     REPORTED,
     Cleaned,
     clean_columns,
-    extend_repeats,
     fit_limits,
     reject_values,
 )
@@ -37,7 +38,6 @@ from gridtide.training.series.matching import (
     locate_series,
     measure_delays,
 )
-from gridtide.training.series.plausible import find_nature
 from gridtide.training.spec import Location, TrainingSpec
 from gridtide.training.windows import splits
 from gridtide.variables import SeriesName

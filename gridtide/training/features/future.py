@@ -20,11 +20,11 @@ import numpy.typing as npt
 from gridtide.observations.array_types import Floats, Integers
 from gridtide.observations.availability import NEVER_KNOWN
 from gridtide.periods import HOUR, Period
+from gridtide.quality.natures import find_nature
 from gridtide.training.features.calendar import calendar_columns
 from gridtide.training.features.columns import ABSENT, Feature
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.matching import SeriesKind
-from gridtide.training.series.plausible import find_nature
 from gridtide.training.spec import Location
 from gridtide.training.windows.windows import Windows
 

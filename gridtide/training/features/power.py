@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gridtide.quality.shifting import shift_later, shift_mask_later
 from gridtide.sources.registry import find_quantity
 from gridtide.training.features.columns import ColumnBuilder, Columns, Feature
 from gridtide.training.features.series_table import SeriesTable, format_formula, list_of_kind
-from gridtide.training.series.shifting import shift_later, shift_mask_later
 from gridtide.variables import QuantityKind
 
 RAMPS = (1, 3)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from gridtide.observations.array_types import Floats, Mask
+from gridtide.quality.shifting import shift_later, shift_mask_later
 from gridtide.sources.registry import find_quantity, system_locations
 from gridtide.training.features.columns import Columns
-from gridtide.training.series.shifting import shift_later, shift_mask_later
 from gridtide.variables import CUSTOMARY_NAMES, QuantityKind, SeriesName
 
 POWER_KINDS: tuple[QuantityKind, ...] = ("load", "load_forecast", "generation", "generation_forecast")

@@ -16,21 +16,13 @@ import numpy.typing as npt
 
 from gridtide.errors import TrainingError
 from gridtide.observations.array_types import Floats, Mask
-from gridtide.training.series.plausible import UNBOUNDED, Nature
-from gridtide.training.series.shifting import shift_later
+from gridtide.quality.checks import ROWS_PER_DAY, find_impossible, find_repeats, find_spikes, find_stale
+from gridtide.quality.natures import UNBOUNDED, Nature
+from gridtide.quality.shifting import shift_later
 from gridtide.training.spec import Cleaning
 
 MISSING, REPORTED, IMPUTED, REJECTED = range(4)
 """The state of a cell: neither reported nor filled; reported and kept; filled; reported and rejected."""
-
-
-ROWS_PER_DAY, ROWS_PER_WEEK = 24, 168
-"""Rows are hours."""
-
-
-VARIED = 13 * ROWS_PER_DAY
-"""Rows in which a day must differ from the one before, for days that repeat to be rejected. With the rows that they are
-compared with, they are less than the history that is read."""
 
 
 SPARSE = 0.05
@@ -156,114 +148,6 @@ def fit_limits(values: Floats, widths: float) -> Floats:
                 median + widths * (high_quantile - low_quantile),
             )
     return limits
-
-
-def find_impossible(values: Floats, nature: Nature) -> Mask:
-    """Returns the cells of `values` (T,) that lie outside the range of their `nature`."""
-    is_impossible: Mask = (values < nature.low) | (values > nature.high)
-    return is_impossible
-
-
-def find_stale(values: Floats, run_length: int) -> Mask:
-    """Returns the cells of `values` (T,) that are at least the `run_length`-th of equal values in a row, except zeros
-    and gaps."""
-    is_stale: Mask = (values != 0) & ~np.isnan(values)
-    if run_length == 1:
-        return is_stale
-    equal = np.zeros(len(values), bool)
-    np.equal(values[1:], values[:-1], out=equal[1:])
-    is_stale &= _end_runs(equal, run_length - 1)
-    return is_stale
-
-
-def find_repeats(values: Floats, run_length: int) -> Mask:
-    """Returns the cells of `values` (T,) that are at least the `run_length`-th in a row to equal the value of the day
-    before, except zeros.
-
-    A cell counts only if a day differs from the one before in the last `VARIED` rows: series whose days are all equal
-    have no other values.
-    """
-    day_before = shift_later(values, ROWS_PER_DAY)
-    changes = np.cumsum(~np.isnan(values) & ~np.isnan(day_before) & (values != day_before))
-    recent_changes = changes.copy()
-    recent_changes[VARIED:] -= changes[:-VARIED]
-    is_repeated: Mask = _end_runs((values == day_before) & (values != 0), run_length) & (recent_changes > 0)
-    return is_repeated
-
-
-def extend_repeats(is_repeated: Mask, run_length: int) -> Mask:
-    """Adds to the cells `is_repeated` (C, T) of `find_repeats` the first `run_length` - 1 rows of each run.
-
-    This uses later rows, so it is for the true values of targets only.
-    """
-    extended = is_repeated.copy()
-    for back in range(1, run_length):
-        extended[:, :-back] |= is_repeated[:, back:]
-    return extended
-
-
-def _end_runs(cells: Mask, run_length: int) -> Mask:
-    """Returns the cells of `cells` (T,) that are at least the `run_length`-th of true cells in a row."""
-    run_ends = cells.copy()
-    length = 1
-    while length < run_length:  # runs of `length`, doubled
-        step = min(length, run_length - length)
-        run_ends[step:] &= run_ends[:-step].copy()
-        run_ends[:step] = False
-        length += step
-    return run_ends
-
-
-def find_spikes(values: Floats, times: float) -> Mask:
-    """Returns the cells of `values` (T,) that jump by more than `times` the largest step of a usual day.
-
-    The jump is measured from the median of the values 1, 2, 3, 24 and 168 rows before, which one or two spikes among
-    them do not move. A cell is judged only if the first three are known; the value before replaces either of the others
-    if it is missing. The largest step of a usual day is the median over the last seven whole days (of 24 rows, counted
-    from the first row), of which at least three must be known.
-    """
-    largest_jumps = times * _usual_step(values)
-    is_spike = np.zeros(len(values), bool)
-    rows = _jump_rows(values, largest_jumps / 3)
-    before = {
-        rows_back: values[np.maximum(rows - rows_back, 0)] for rows_back in (1, 2, 3, ROWS_PER_DAY, ROWS_PER_WEEK)
-    }
-    reference_values = np.stack([np.where(rows >= rows_back, earlier, np.nan) for rows_back, earlier in before.items()])
-    judged = ~np.isnan(reference_values[:3]).any(axis=0)
-    expected = np.sort(np.where(np.isnan(reference_values), reference_values[0], reference_values), axis=0)[2]
-    is_spike[rows] = judged & (np.abs(values[rows] - expected) > largest_jumps[rows // ROWS_PER_DAY])
-    return is_spike
-
-
-def _jump_rows(values: Floats, limit: Floats) -> npt.NDArray[np.int64]:
-    """Returns the rows of `values` (T,) with a step above their day's `limit` in the last three rows.
-
-    No other row can be a spike: a value far from the median of the five is far from one of the last three values.
-    """
-    step_sizes = np.zeros(len(limit) * ROWS_PER_DAY)
-    np.abs(values[1:] - values[:-1], out=step_sizes[1 : len(values)])
-    largest = step_sizes.copy()
-    for rows_back in (1, 2):
-        np.fmax(largest[rows_back:], step_sizes[:-rows_back], out=largest[rows_back:])
-    rows = np.flatnonzero(largest.reshape(-1, ROWS_PER_DAY) > limit[:, None])
-    return rows[rows < len(values)]
-
-
-def _usual_step(values: Floats) -> Floats:
-    """Returns, for each day, the median of the largest steps of the seven days before, (days,); NaN where unknown or
-    0."""
-    day_count = -(-len(values) // ROWS_PER_DAY)
-    step_sizes = np.full(day_count * ROWS_PER_DAY, -1.0)
-    step_sizes[1 : len(values)] = np.abs(values[1:] - values[:-1])
-    largest = np.fmax.reduce(step_sizes.reshape(day_count, ROWS_PER_DAY), axis=1)
-    largest[largest < 0] = np.nan
-    recent = np.sort(np.stack([shift_later(largest, day) for day in range(1, 8)]), axis=0)  # NaN comes last
-    known_count = (~np.isnan(recent)).sum(axis=0)
-    day_numbers = np.arange(day_count)
-    usual = (
-        recent[np.maximum(known_count - 1, 0) // 2, day_numbers] + recent[np.minimum(known_count // 2, 6), day_numbers]
-    ) / 2
-    return np.where((known_count >= 3) & (usual > 0), usual, np.nan)
 
 
 def fill_forward(values: Floats, limit: int) -> Floats:

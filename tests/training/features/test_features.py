@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtide.periods import Period
+from gridtide.quality.shifting import shift_later
 from gridtide.training.features import calendar, derive, power, prices, rolling, weather
 from gridtide.training.features.columns import Columns, Feature, align_columns
-from gridtide.training.series.shifting import shift_later
 from gridtide.training.spec import Features, Location
 
 PLACE = Location(name="ISNE", targets=("eia/ISNE/demand",), inputs=("eia/ISNE/*",))

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtide.errors import TrainingError
-from gridtide.training.series import cleaning, plausible
+from gridtide.quality import checks, natures
+from gridtide.quality.natures import Nature
+from gridtide.training.series import cleaning
 from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
-from gridtide.training.series.plausible import Nature
 from gridtide.training.spec import Cleaning
 
-DEMAND = plausible.find_nature("demand", "MWh")
-PRICE = plausible.find_nature("lmp_real_time", "USD/MWh")
+DEMAND = natures.find_nature("demand", "MWh")
+PRICE = natures.find_nature("lmp_real_time", "USD/MWh")
 FITTED = Cleaning(outliers="isolation_forest_fitted_on_train", outlier_share=0.01)
 
 
@@ -64,7 +65,7 @@ series = st.integers(0, 2**32 - 1).map(some)
 )
 def test_what_a_variable_can_be(variable: str, unit: str, value: float, possible: bool) -> None:
     """Signs and limits depend on variable and unit; values outside the range of float32 are never possible."""
-    assert cleaning.find_impossible(np.array([value]), plausible.find_nature(variable, unit)).tolist() == [not possible]
+    assert checks.find_impossible(np.array([value]), natures.find_nature(variable, unit)).tolist() == [not possible]
 
 
 @given(values=series, run=st.integers(1, 30))
@@ -74,7 +75,7 @@ def test_stale_values_are_those_of_a_plain_loop(values: np.ndarray, run: int) ->
     for at, value in enumerate(values):
         length = length + 1 if at and value == values[at - 1] else 1
         expected.append(length >= run and value != 0 and not math.isnan(value))
-    assert cleaning.find_stale(values, run).tolist() == expected
+    assert checks.find_stale(values, run).tolist() == expected
 
 
 def spikes_by_loop(values: np.ndarray, times: float) -> list[bool]:
@@ -101,7 +102,7 @@ def spikes_by_loop(values: np.ndarray, times: float) -> list[bool]:
 @given(values=series, times=st.sampled_from([1.0, 2.0, 5.0]), length=st.integers(1, 288))
 def test_spikes_are_those_of_a_plain_loop(values: np.ndarray, times: float, length: int) -> None:
     """Spikes equal those of a plain loop, also if the rows are not whole days."""
-    assert cleaning.find_spikes(values[:length], times).tolist() == spikes_by_loop(values[:length], times)
+    assert checks.find_spikes(values[:length], times).tolist() == spikes_by_loop(values[:length], times)
 
 
 def test_a_spike_in_the_last_row_need_not_end_a_day() -> None:
@@ -109,7 +110,7 @@ def test_a_spike_in_the_last_row_need_not_end_a_day() -> None:
     for hours in range(240, 265):
         values = wave(hours)
         values[-1] *= 9
-        assert np.flatnonzero(cleaning.find_spikes(values, 5.0)).tolist() == [hours - 1]
+        assert np.flatnonzero(checks.find_spikes(values, 5.0)).tolist() == [hours - 1]
 
 
 def test_a_spike_of_two_hours_goes_and_what_follows_it_stays() -> None:
@@ -117,7 +118,7 @@ def test_a_spike_of_two_hours_goes_and_what_follows_it_stays() -> None:
     values = wave(24 * 20)
     values[300:302] *= 9
     values[400:] += 5000
-    assert np.flatnonzero(cleaning.find_spikes(values, 5.0)).tolist() == [300, 301, 400, 401, 402]
+    assert np.flatnonzero(checks.find_spikes(values, 5.0)).tolist() == [300, 301, 400, 401, 402]
 
 
 def test_zeros_of_demand_are_no_values() -> None:
@@ -145,7 +146,7 @@ def test_repeated_days_are_those_of_a_plain_loop(days: list[int], noise: list[in
         length = length + 1 if at >= 24 and value == values[at - 24] else 0
         varied = any(values[t] != values[t - 24] for t in range(max(24, at - 311), at + 1))
         expected.append(length >= run and varied)
-    assert cleaning.find_repeats(values, run).tolist() == expected
+    assert checks.find_repeats(values, run).tolist() == expected
 
 
 def test_ten_repeated_days_are_no_truth() -> None:
@@ -154,7 +155,7 @@ def test_ten_repeated_days_are_no_truth() -> None:
     values[240:480] = np.tile(values[216:240], 10)
     made = cleaning.clean_columns(values[None], [DEMAND], Cleaning(), slice(0))
     assert np.flatnonzero(made.rejected["repeat"][0]).tolist() == list(range(251, 480))
-    extended = cleaning.extend_repeats(made.rejected["repeat"], 12)
+    extended = checks.extend_repeats(made.rejected["repeat"], 12)
     assert np.flatnonzero(extended[0]).tolist() == list(range(240, 480))
 
 
@@ -216,10 +217,10 @@ def test_rules_can_be_left_out() -> None:
 
 def test_zeros_and_repeated_values_of_a_day_are_not_stale() -> None:
     """Solar nights, daily values and variables that may be constant are not stale."""
-    solar = plausible.find_nature("generation_solar", "MWh")
+    solar = natures.find_nature("generation_solar", "MWh")
     made = cleaning.clean_columns(np.zeros((1, 99)), [solar], Cleaning(), slice(0))
     assert (made.quality == REPORTED).all()
-    daily = plausible.find_nature("morning_report_peak_load_today_mw", "MW")
+    daily = natures.find_nature("morning_report_peak_load_today_mw", "MW")
     made = cleaning.clean_columns(np.full((1, 99), 5.0), [daily], Cleaning(), slice(0))
     assert (made.quality == REPORTED).all()
 

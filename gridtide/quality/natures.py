@@ -1,4 +1,4 @@
-"""The plausible values of each kind of series."""
+"""The nature of each kind of series: its plausible values, and how they change."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Nature:
     """The nature of a variable: its range `[low, high]`, whether it `changes` from hour to hour (unless 0), whether it
-    is `smooth`, without jumps, and whether it is an `aggregate` of so many consumers that it is never 0, and never
-    equal to the day before for half a day."""
+    is `smooth`, without jumps, whether it is an `aggregate` of so many consumers that it is never 0, and never equal to
+    the day before for half a day, and whether it is `metered`: an aggregate that is measured, so that no three hours
+    in a row are equal, and whose hours are like those of the days before."""
 
     variable: str
     units: tuple[str, ...]
@@ -19,6 +20,7 @@ class Nature:
     changes: bool = False
     smooth: bool = False
     aggregate: bool = False
+    metered: bool = False
 
 
 POWER = ("MW", "MWh")
@@ -34,7 +36,10 @@ STATION_USE = -500
 
 NATURES = (
     Nature(r"load_(ard|btm_pv)\w*", POWER, 0, LARGEST_POWER),
-    Nature(r"(demand|load)(_\w+)?", POWER, 0, LARGEST_POWER, changes=True, smooth=True, aggregate=True),
+    Nature(
+        r"(demand|load)_(\w*forecast\w*|day_ahead)", POWER, 0, LARGEST_POWER, changes=True, smooth=True, aggregate=True
+    ),
+    Nature(r"(demand|load)(_\w+)?", POWER, 0, LARGEST_POWER, changes=True, smooth=True, aggregate=True, metered=True),
     Nature(r"net_load_forecast", POWER, -LARGEST_POWER, LARGEST_POWER, changes=True, smooth=True),
     Nature(r"generation_(coal|natural_gas|nuclear|oil|petroleum|solar|wind)(_\w+)?", POWER, STATION_USE, LARGEST_POWER),
     Nature(r"\w+", POWER, -LARGEST_POWER, LARGEST_POWER),

@@ -1,0 +1,48 @@
+"""The flags of screened values, in the words and numbers of QARTOD.
+
+U.S. Integrated Ocean Observing System, *Manual for the Use of Real-Time Oceanographic Data Quality Control Flags*,
+version 1.2, 2020: the primary flags of table 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from gridtide.observations.array_types import Mask
+
+
+class Flag(IntEnum):
+    """How far a value can be believed: the primary flags of QARTOD, with its numbers."""
+
+    GOOD = 1
+    NOT_EVALUATED = 2
+    SUSPECT = 3
+    FAIL = 4
+    MISSING = 9
+
+
+@dataclass(frozen=True)
+class Screened:
+    """C series over T hours, judged. `flags` (C, T) uint8, see `Flag`; `checks`: by the name of the check, the cells
+    (C, T) that it flagged. No cell is flagged by two checks."""
+
+    flags: npt.NDArray[np.uint8]
+    checks: Mapping[str, Mask]
+
+    @property
+    def flagged(self) -> Mask:
+        """The cells (C, T) that are suspect or fail."""
+        flagged: Mask = np.isin(self.flags, (Flag.SUSPECT, Flag.FAIL))
+        return flagged
+
+    def name_checks(self) -> npt.NDArray[np.str_]:
+        """Returns the name of the check that flagged each cell, (C, T), empty where none did."""
+        names = np.zeros(self.flags.shape, f"U{max(map(len, self.checks), default=1)}")
+        for check, cells in self.checks.items():
+            names[cells] = check
+        return names
