@@ -34,6 +34,7 @@ def measure() -> list[Row]:
             path.write_text(write_table(thousands=style == "thousands"))
             ours = json.loads(run("large_csv_gridtide", str(path), style).output)
             peer = json.loads(run("large_csv_pandas", str(path), style).output)
+            collected = json.loads(run("large_csv_collect", str(path), style).output)
         name = f"{ROWS:,} rows of {len(LABELS) + VALUES} columns, {style}"
         peers = {"peer_name": "pandas.read_csv"}
         rows.append(
@@ -42,6 +43,11 @@ def measure() -> list[Row]:
         )
         rows.append(
             {"name": f"{name}: memory", "unit": "MB", "ours": ours["mb"], "peer": peer["mb"], **peers}
+            | {"limit": MEMORY_LIMIT_MB, "limit_name": "goal"}
+        )
+        rows.append(
+            {"name": f"{name}: memory of a collection into a lake", "unit": "MB", "ours": collected["mb"]}
+            | {"peer": peer["mb"], "peer_name": "pandas.read_csv, reading alone"}
             | {"limit": MEMORY_LIMIT_MB, "limit_name": "goal"}
         )
     return rows

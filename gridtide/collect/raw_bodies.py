@@ -47,10 +47,10 @@ async def keep_body(
 ) -> str:
     """Stores the body of `answer` in the folder of its collection; returns its path in the lake."""
     stem = f"{collection_folder(entry, stamp, period)}/{question_hash(request)}"
-    body = _write_envelope(request, answer)
+    envelope = _write_envelope(request, answer)
     for number in count(1):
         path = f"{stem}-{number}.zst" if number > 1 else f"{stem}.zst"
-        if await lake.put_raw(path, body):
+        if await lake.put_raw(path, envelope, answer.body):
             break
     return path
 
@@ -121,6 +121,7 @@ def _body_number(path: str) -> int:
 
 
 def _write_envelope(request: Request, answer: Response) -> bytes:
+    """Returns the line before the body, which says what was requested and when."""
     envelope = {
         "url": request.url,
         "params": request.params,
@@ -131,7 +132,7 @@ def _write_envelope(request: Request, answer: Response) -> bytes:
         **({"absent": True} if answer.absent else {}),
         "headers": list(answer.headers.items()),
     }
-    return json.dumps(envelope).encode() + b"\n" + answer.body
+    return json.dumps(envelope).encode() + b"\n"
 
 
 async def open_body(lake: Lake, path: str) -> tuple[str, Response]:

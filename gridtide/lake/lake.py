@@ -111,12 +111,12 @@ class Lake:
         metadata = Metadata.now(provenance, 0, hashlib.sha256(body).hexdigest())
         return await self._put_under_free_name(body, metadata, folder, prefix, stamp, extension)
 
-    async def put_raw(self, path: str, body: bytes) -> bool:
-        """Stores `body`, zstd-compressed, at `path`, which is under `raw/`. Returns False if a file exists there; it is
-        kept."""
+    async def put_raw(self, path: str, *parts: bytes) -> bool:
+        """Stores `parts`, one after another and zstd-compressed, at `path`, which is under `raw/`. Returns False if a
+        file exists there; it is kept."""
         from gridtide.lake.files import encoding
 
-        return await self.store.create(path, await run_computing(encoding.compress_body, body), path)
+        return await self.store.create(path, await run_computing(encoding.compress_body, *parts), path)
 
     async def read_raw(self, path: str) -> bytes:
         """Returns the body that `put_raw` stored at `path`."""

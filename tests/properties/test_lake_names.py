@@ -1,9 +1,11 @@
 """Names and contents of lake files are read as they were written."""
 
 import io
+import random
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,6 +90,17 @@ def test_any_observations_come_back(format: str, pages: list[list[Row]], source:
 def test_any_body_comes_back(body: bytes) -> None:
     """Any body is read back unchanged."""
     assert encoding.decompress_body(encoding.compress_body(body)) == body
+
+
+def test_a_large_body_comes_back_and_its_loss_is_noticed() -> None:
+    """Of several parts, compressed piece by piece; wherever it is cut, also between the pieces."""
+    size = encoding.COMPRESSED_AT_ONCE
+    body = random.Random(0).randbytes(2 * size) + bytes(size)  # noqa: S311  # bytes that cannot be compressed
+    compressed = bytes(encoding.compress_body(b"envelope\n", body, b"end"))
+    assert encoding.decompress_body(compressed) == b"envelope\n" + body + b"end"
+    for length in (5, size, 2 * size, len(compressed) - 1):
+        with pytest.raises(ValueError, match=r".+"):
+            encoding.decompress_body(compressed[:length])
 
 
 @given(st.binary(max_size=300), st.sampled_from(["parquet", "csv"]))
