@@ -156,6 +156,8 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     timezone: ZoneName = "UTC"
     timezone_from: Text | None = None
     """A column of time zones or offsets."""
+    times_in: ZoneName | None = None
+    """The time zone of times in the answer, if it is not that of the days that are requested."""
     label: Literal["start", "end", "instant"] | None = None
     interval: Duration | None = None
     interval_from: Text | None = None
@@ -177,6 +179,8 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     """Locations by the texts that stand for them in requests and answers."""
     negated: tuple[Text, ...] = ()
     """Columns that are stored with the opposite sign."""
+    summed: bool = False
+    """Whether columns of one variable and location are added up."""
     components: PrintableText | None = None
     """A price whose `_energy`, `_congestion` and `_loss` add up to it; the energy is derived if it is not given."""
     where: Mapping[Text, tuple[Text, ...]] = msgspec.field(default_factory=dict)
@@ -231,8 +235,8 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
 _LAYOUT_KEYS = (
     *("layout", "csv", "numbers", "time_format", "timezone_from", "label", "interval_from", "ambiguous", "variable"),
     *("published", "hours", "melt", "unpack", "pages", "per", "conflict"),
-    *("published_format", "published_time"),
-    *("names", "location_names", "negated", "components", "where", "past", "archive"),
+    *("times_in", "published_format", "published_time"),
+    *("names", "location_names", "negated", "summed", "components", "where", "past", "archive"),
 )
 """Keys that are part of the fingerprint only if they are given, so that the fingerprints of other entries do not
 change."""

@@ -240,8 +240,10 @@ def _short_forms(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _zones(timezone: Any) -> dict[str, Any]:
-    """Returns the long form of a `timezone` that is a column, or an object with a column and the time zone of
-    requests."""
+    """Returns the long form of a `timezone` that is a column, or an object with the time zone of requests, and a column
+    or the time zone of times."""
+    if isinstance(timezone, dict) and set(timezone) == {"times", "zone"}:
+        return {"timezone": timezone["zone"], "times_in": timezone["times"]}
     if isinstance(timezone, dict) and set(timezone) <= {"column", "zone"}:
         return {"timezone": timezone.get("zone", "UTC"), "timezone_from": timezone.get("column")}
     if isinstance(timezone, str) and timezone and "/" not in timezone and not _is_zone(timezone):

@@ -38,8 +38,11 @@ BASIC_AUTH = {"username_env": "ISO_NE_USERNAME", "password_env": "ISO_NE_PASSWOR
 """ISO-NE was the only upstream with HTTP Basic at first. Configurations of that time give `auth_type` and `username`
 for other hosts too, and keep their password in this variable."""
 
-PLACEHOLDER = re.compile(r"\{(start|end|last|location|locations)(?::([^{}]*))?\}")
-"""`last` is the start of the last interval, `locations` all locations with the text after the colon between them."""
+PLACEHOLDER = re.compile(r"\{(start|end|last|location|locations)\??(?::([^{}]*))?\}")
+"""`last` is the start of the last interval, `locations` all locations with the text after the colon between them; a
+parameter with `{location?}` is sent only if the entry names locations."""
+
+_OPTIONAL = re.compile(r"\{locations?\?")
 
 _OF_TIME = frozenset(("start", "end", "last"))
 
@@ -55,10 +58,15 @@ def takes_period(entry: Entry) -> bool:
 
 
 def find_day_zone(entry: Entry) -> ZoneInfo | None:
-    """Returns the entry's `timezone` if requests are per local day, month or year (`{start}` alone, or `per`), else
-    None."""
-    by_day = entry.per is not None or _placeholders(entry) & _OF_TIME == {"start"}
+    """Returns the entry's `timezone` if requests are per local day, month or year (`{start}` alone, or `per`), or for
+    whole days (`{last}`), else None."""
+    by_day = _has_unit(entry) or "last" in _placeholders(entry)
     return ZoneInfo(entry.timezone) if by_day and takes_period(entry) else None
+
+
+def _has_unit(entry: Entry) -> bool:
+    """Whether the upstream has an answer for each local day, month or year."""
+    return entry.per is not None or _placeholders(entry) & _OF_TIME == {"start"}
 
 
 def find_scope(entry: Entry) -> Scope:
@@ -112,7 +120,7 @@ def build_requests(entry: Entry, period: Period | None) -> list[Request]:
     if period is None:
         return _of_each_location(entry, None, None)
     parts = split_at_archive(entry, period, datetime.now(UTC))
-    return [request for described, part in parts for request in _requests_of_part(described, part)]
+    return [request for described, part in parts for request in request_part(described, part)]
 
 
 def split_at_archive(entry: Entry, period: Period, now: datetime) -> list[tuple[Entry, Period]]:
@@ -135,8 +143,9 @@ def split_at_archive(entry: Entry, period: Period, now: datetime) -> list[tuple[
     return [part for part in parts if part]
 
 
-def _requests_of_part(entry: Entry, period: Period) -> list[Request]:
-    zone = find_day_zone(entry)
+def request_part(entry: Entry, period: Period) -> list[Request]:
+    """Returns the requests for `period`, all of which `entry` describes."""
+    zone = find_day_zone(entry) if _has_unit(entry) else None
     if zone is None:
         return _of_each_location(entry, period, period)
     units = dict.fromkeys(_calendar_unit(day, entry.per or "day", zone) for day in local_days(period, zone))
@@ -146,7 +155,7 @@ def _requests_of_part(entry: Entry, period: Period) -> list[Request]:
 
 
 def _of_each_location(entry: Entry, units: Period | None, answers: Period | None) -> list[Request]:
-    if "location" not in _placeholders(entry):
+    if "location" not in _placeholders(entry) or not entry.locations:
         return [_request(entry, units, answers)]
     single_entries = [msgspec.structs.replace(entry, locations=(name,)) for name in entry.locations]
     named_requests = [(single.locations[0], _request(single, units, answers)) for single in single_entries]
@@ -193,10 +202,17 @@ def _pairs(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield parameter, item
 
 
+def _without_optional(entry: Entry) -> Iterator[tuple[str, Any]]:
+    """Yields the parameters of `entry`, without those of locations if it names none."""
+    for parameter, item in _pairs(entry.params):
+        if entry.locations or not _OPTIONAL.search(str(item)):
+            yield parameter, item
+
+
 def _request(entry: Entry, units: Period | None, answers: Period | None) -> Request:
     """Builds the request for `units` (the bounds in its URL), which answers the period `answers`."""
     url = _filled(entry, entry.url, units, quoted=True)
-    params = tuple((key, _filled(entry, str(value), units)) for key, value in _pairs(entry.params))
+    params = tuple((key, _filled(entry, str(value), units)) for key, value in _without_optional(entry))
     label = str(answers) if answers else "snapshot"
     request = first_page(Request(url, params, label=label, period=answers), entry.pages)
     if entry.body is None:

@@ -426,7 +426,8 @@ NO_DURATION = 'is not a duration; use ISO 8601 in days or less, such as "PT1H" o
         ({"schedule": "hourly"}, 'grid: schedule: "hourly" is not under "schedules" (there are: none)'),
         (
             {"source": "aemo"},
-            'grid: source: "aemo" is unknown; use one of caiso, eia, generic, iso_ne, nyiso, open_meteo, synthetic, '
+            'grid: source: "aemo" is unknown; use one of caiso, eia, entsoe, ercot, generic, iso_ne, miso, '
+            "nyiso, open_meteo, pjm, spp, synthetic, "
             "or the path of a module of your own",
         ),
         (
@@ -639,7 +640,8 @@ def test_all_problems_are_told_at_once() -> None:
     ) == [
         "grid: output_folder: '..' leaves the lake or is not a folder name; "
         "use a folder inside the lake such as 'grid'",
-        'grid: source: "aemo" is unknown; use one of caiso, eia, generic, iso_ne, nyiso, open_meteo, synthetic, '
+        'grid: source: "aemo" is unknown; use one of caiso, eia, entsoe, ercot, generic, iso_ne, miso, '
+        "nyiso, open_meteo, pjm, spp, synthetic, "
         "or the path of a module of your own",
         "grid: timeout: Expected a number > 0.0",
         "grid: colour: unknown key; remove it or correct its spelling",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import csv
 import fnmatch
 import gzip
 import io
@@ -10,16 +11,16 @@ import re
 import zipfile
 import zlib
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Literal, NamedTuple
+from datetime import datetime, time
+from typing import Any, Literal, NamedTuple
 
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.sources.contract import BOM
 
 BodyKind = Literal["json", "xml", "csv"]
 
-SPREADSHEETS = {b"\xd0\xcf\x11\xe0": "a spreadsheet of Excel (xls)", b"%PDF": "a PDF"}
-"""The first bytes of documents whose tables cannot be read, and what they are."""
+OLD_SPREADSHEET = b"\xd0\xcf\x11\xe0"
+"""The first bytes of a spreadsheet of Excel until 2003 (xls)."""
 
 PIECE_BYTES = 1 << 20
 """Bytes of a body that are decoded at a time."""
@@ -43,9 +44,10 @@ def unpack_members(entry: str, body: bytes, patterns: Sequence[str]) -> list[Mem
 
     Raises `FormatError` if no member matches and for spreadsheets and PDFs, `UpstreamError` for a broken archive.
     """
-    for start, description in SPREADSHEETS.items():
-        if body.startswith(start):
-            raise FormatError(entry, f"the body is {description}, not a table", "Ask for CSV, JSON or XML")
+    if body.startswith(b"%PDF"):
+        raise FormatError(entry, "the body is a PDF, not a table", "Ask for CSV, JSON or XML")
+    if body.startswith(OLD_SPREADSHEET):
+        return [Member("", _convert_sheet(entry, body))]
     try:
         if body.startswith(b"\x1f\x8b"):
             return unpack_members(entry, _gunzip(entry, body), patterns)
@@ -64,6 +66,32 @@ def list_unmatched(body: bytes, patterns: Sequence[str]) -> list[str]:
     except zipfile.BadZipFile:
         return []
     return [pattern for pattern in patterns if not fnmatch.filter(names, pattern)]
+
+
+def _convert_sheet(entry: str, body: bytes) -> bytes:
+    """Converts the first sheet of an xls to CSV; dates are written as ISO 8601, whole numbers without decimals."""
+    import xlrd
+
+    try:
+        book = xlrd.open_workbook(file_contents=body, logfile=io.StringIO())
+        sheet = book.sheet_by_index(0)
+        rows = [[_write_cell(cell, book.datemode) for cell in sheet.row(number)] for number in range(sheet.nrows)]
+    except Exception as error:  # what xlrd raises for a broken workbook depends on where it is broken
+        raise UpstreamError(entry, f"the spreadsheet (xls) is cut or broken: {error}") from error
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _write_cell(cell: Any, date_mode: int) -> str:
+    import xlrd
+
+    if cell.ctype == xlrd.XL_CELL_DATE:
+        moment = xlrd.xldate_as_datetime(cell.value, date_mode)
+        return str(moment.date() if moment.time() == time() else moment)
+    if cell.ctype == xlrd.XL_CELL_NUMBER:
+        return f"{cell.value:.0f}" if cell.value == int(cell.value) else repr(cell.value)
+    return str(cell.value) if cell.ctype == xlrd.XL_CELL_TEXT else ""
 
 
 def _gunzip(entry: str, body: bytes) -> bytes:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from gridtide.entries.table_layout import NumberStyle, RecordLayout
@@ -312,11 +313,13 @@ class _JsonReader:
         return columns
 
     def keyed(self, content: Any) -> CellTable:
-        """Reads an object of records, or of numbers, by their times, which become the column `key`."""
-        if not isinstance(content, dict):
+        """Reads an object of records, or of numbers, by their times, which become the column `key`; or a list of such
+        objects."""
+        objects = content if isinstance(content, list) and content else [content]
+        if not all(isinstance(element, dict) for element in objects):
             raise FormatError(self.entry, f"layout: {self._where()} holds no object", 'Correct "records" or "layout"')
         records = []
-        for key, record in content.items():
+        for key, record in chain.from_iterable(element.items() for element in objects):
             several = isinstance(record, list) and all(isinstance(element, dict) for element in record)
             for element in record if several else [record]:
                 cells = dict(self._leaves(element)) if isinstance(element, dict) else {"value": self.text(element)}

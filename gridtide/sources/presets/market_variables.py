@@ -33,12 +33,20 @@ MARKET_VARIABLES: Mapping[str, Variable] = {
         "Solar forecast, a vintage per publication",
         Quantity("generation_forecast", "solar"),
     ),
+    "generation_forecast_day_ahead": _describe_power(
+        r"generation_\w+_forecast_day_ahead", "Wind and solar forecast of the day before"
+    ),
     "generation": _describe_power(r"generation_\w+", "Generation by fuel"),
+    "net_imports": _describe_power("net_imports", "Imports less exports"),
     "net_generation": _describe_power("net_generation", "Generation of all fuels"),
     "consumption": _describe_power(r"consumption_\w+", "Consumption of storage and of power stations, by fuel"),
     "btm_solar": _describe_power("btm_solar", "Solar behind the meter, estimated"),
+    "btm_solar_forecast": _describe_power("btm_solar_forecast", "Solar behind the meter, a vintage per publication"),
     "btm_solar_forecast_day_ahead": _describe_power(
         "btm_solar_forecast_day_ahead", "Solar behind the meter, forecast on the day before"
+    ),
+    "solar_forecast_five_minute": Variable(
+        "(btm_)?solar_forecast_five_minute", "MWh", "sum", "Solar forecast of five minutes, as energy"
     ),
     "lmp_day_ahead": _describe_price("lmp_day_ahead", "Day-ahead price and its components"),
     "lmp_day_ahead_ex_ante": _describe_price("lmp_day_ahead_ex_ante", "Day-ahead price without extended pricing"),

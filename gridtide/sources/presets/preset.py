@@ -70,7 +70,8 @@ def merge_keys(keys: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     merged = dict(keys) | dict(own)
     for name in _OBJECTS:
         if isinstance(keys.get(name), dict) and isinstance(own.get(name), dict):
-            merged[name] = {**keys[name], **own[name]}
+            both = {**keys[name], **own[name]}
+            merged[name] = {key: value for key, value in both.items() if value is not None}
     return {name: value for name, value in merged.items() if value is not None}
 
 

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -196,6 +196,7 @@ class _TableReader:
     def __init__(self, entry: Entry, table: CellTable, context: AnswerContext, skipped: list[Skipped]) -> None:
         self.entry, self.table, self.context, self.skipped = entry, table, context, skipped
         self.counts: dict[str, list[Any]] = {}
+        self.open_cells: dict[str, int] = {}
         skipped += table.skipped
 
     def pieces(self) -> Iterator[pa.Table]:
@@ -312,10 +313,12 @@ class _TableReader:
         name = self.entry.published
         if name is None:
             return None
+        if name == START:
+            return np.full(self.table.rows, self._published_with_request())
         if name not in self.table.names:
             return np.full(self.table.rows, self._published_by_header(name))
         codes, distinct_texts = factorised(self.table.read([name])[name])
-        zone = ZoneInfo(self.entry.timezone)
+        zone = ZoneInfo(self.entry.times_in or self.entry.timezone)
         moments = []
         for code, text in enumerate(distinct_texts):
             try:
@@ -338,6 +341,14 @@ class _TableReader:
         hours, minutes = map(int, entry.published_time.split(":"))
         return moment + count_microseconds(timedelta(hours=hours, minutes=minutes))
 
+    def _published_with_request(self) -> int:
+        """Returns the start of the day that the answer is for, at the entry's time of publication."""
+        if self.context.day is None:
+            return NOT_PUBLISHED
+        zone = ZoneInfo(self.entry.timezone)
+        hours, minutes = map(int, (self.entry.published_time or "00:00").split(":"))
+        return microseconds(datetime.combine(self.context.day, time(hours, minutes), zone))
+
     def _end_of_day(self) -> int:
         """Returns the end of the local day that the answer is for, by which it was published at the latest."""
         if self.context.day is None:
@@ -357,7 +368,7 @@ class _TableReader:
         return microseconds(moment.replace(tzinfo=moment.tzinfo or UTC))
 
     def _observations(self, rows: _Rows) -> Iterator[pa.Table]:
-        labels = _LabelColumns.of([*self.values, *self._derived()], rows)
+        labels = _LabelColumns.of([*self._distinct_values, *self._derived()], rows)
         offset = 0
         for piece in self._pieces():
             length = len(next(iter(piece.values())))
@@ -370,6 +381,31 @@ class _TableReader:
         """The columns of a price and its components; None if there are none, or they come in a record each."""
         prefix = self.entry.components if self.entry.variable is None else None
         return ComponentColumns.find(prefix, [value.variable for value in self.values])
+
+    @cached_property
+    def _distinct_values(self) -> list[ValueColumn]:
+        """The value columns, of those that are added up the first."""
+        if not self.entry.summed:
+            return self.values
+        firsts: dict[tuple[str | None, str], ValueColumn] = {}
+        for value in self.values:
+            firsts.setdefault((value.location, value.variable), value)
+        return list(firsts.values())
+
+    def _added(self, numbers: np.ndarray, stored: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns `numbers` and `stored`, both (records, values), with one column for those that are added up. A sum
+        is stored if all of its parts are."""
+        if len(self._distinct_values) == len(self.values):
+            return numbers, stored
+        keys = [(value.location, value.variable) for value in self.values]
+        groups = [
+            [place for place, key in enumerate(keys) if key == (value.location, value.variable)]
+            for value in self._distinct_values
+        ]
+        sums = np.column_stack([numbers[:, places].sum(axis=1) for places in groups])
+        if stored is None:
+            return sums, None
+        return sums, np.column_stack([stored[:, places].all(axis=1) for places in groups])
 
     def _derived(self) -> list[ValueColumn]:
         """Returns the column of the energy of prices, if it is derived."""
@@ -407,7 +443,7 @@ class _TableReader:
         """Returns the observations of the records in `span`, row by row."""
         from gridtide.observations.table import from_columns
 
-        numbers, stored = self._balanced(*self._numbers(piece, span, rows), span.start)
+        numbers, stored = self._balanced(*self._added(*self._numbers(piece, span, rows)), span.start)
         shape = numbers.shape
         chosen = None if stored is None else np.flatnonzero(stored.ravel())
 
@@ -438,6 +474,10 @@ class _TableReader:
             if value.column in self.entry.negated:
                 numbers[:, index] = 0.0 - numbers[:, index]
             self._count_cells(value.column, numbers_read, is_live, piece[value.column], span.start)
+            if self.entry.past and (is_open := np.isnan(numbers[:, index]) & is_live).any():
+                stored = np.broadcast_to(is_live[:, None], shape).copy() if stored is None else stored
+                stored[:, index] &= ~is_open
+                self.open_cells[value.column] = self.open_cells.get(value.column, 0) + int(is_open.sum())
             dropped_rows = rows.dropped.get(value.column, np.zeros(0, np.int64))
             dropped_rows = dropped_rows[(dropped_rows >= span.start) & (dropped_rows < span.stop)] - span.start
             if len(dropped_rows) or not numbers_read.complete:
@@ -470,6 +510,8 @@ class _TableReader:
                 raise FormatError(self.entry.name, happened, _units_fix(example) or 'Leave it out of "value"')
             if unread:
                 self.skipped.append(Skipped(f"cells of {column} that hold no number", unread, example))
+        for column, count in self.open_cells.items():
+            self.skipped.append(Skipped(f"empty cells of {column}, not measured yet", count, column, expected=True))
 
 
 @dataclass(frozen=True)
@@ -537,6 +579,9 @@ def _units_fix(example: str) -> str:
     around = [text.strip() for text in match.groups() if text.strip()] if match else []
     return f'If it is a unit, add "strip": {json.dumps(around, ensure_ascii=False)}' if around else ""
 
+
+START = "{start}"
+"""As `published`: the local day that the answer is for, at the time of `published_time`."""
 
 LONGEST_DATE = len("September 10, 2026")
 """The length of the longest text that is a date without a time of day."""

@@ -216,7 +216,8 @@ def _values_of(
         rows_in_piece = rows[(rows >= offset) & (rows < offset + length)] - offset
         for column, cells in piece.items():
             read = read_numbers(cells, entry.numbers)
-            parts[column].append((read.values[rows_in_piece], ~(read.absent | read.unread)[rows_in_piece]))
+            is_absent = read.absent | read.unread | (np.isnan(read.values) if entry.past else False)
+            parts[column].append((read.values[rows_in_piece], ~is_absent[rows_in_piece]))
         offset += length
     return {
         column: (np.concatenate([values for values, _ in read]), np.concatenate([present for _, present in read]))

@@ -32,7 +32,7 @@ def choose_columns(entry: Entry, names: Sequence[str]) -> Entry:
         return next((part for part in alternatives if part in names), alternatives[-1])
 
     def choose_each(column: Any) -> Any:
-        return choose(column) if isinstance(column, str) else column and tuple(map(choose, column))
+        return choose(column) if isinstance(column, str) else column and tuple(filter(None, map(choose, column)))
 
     changed: dict[str, Any] = {key: choose_each(getattr(entry, key)) for key in (*_COLUMN_KEYS, "location", "variable")}
     changed |= {"time": choose_each(entry.time), "negated": choose_each(entry.negated)}

@@ -110,7 +110,9 @@ def _below_path(column: str, patterns: Sequence[str]) -> str:
 
 
 def _refuse_collisions(entry: Entry, columns: Sequence[ValueColumn]) -> None:
-    """Raises if two columns become one series; the fix names them all."""
+    """Raises if two columns become one series, unless they are added up; the fix names them all."""
+    if entry.summed:
+        return
     series = [(value.location, value.variable) for value in columns]
     repeated = next((name for name in series if series.count(name) > 1), None)
     if repeated is not None:
@@ -155,9 +157,7 @@ def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: li
     """Returns the only column of numbers, or, with `melt`, all of those that its patterns match."""
     columns = [column for column in table.own if column not in used]
     if entry.melt is not None:
-        columns = [
-            name for name in columns if any(fnmatch.fnmatchcase(name, pattern) for pattern in entry.melt.columns)
-        ]
+        columns = [name for name in columns if _is_melted(name, entry.melt.columns)]
     judgements = _judge(entry, table, columns, CELLS_IN_ONE)
     if table.rows * len(columns) > CELLS_IN_ONE:  # a column that begins with only numbers is taken for numbers
         mixed = [column for column, judgement in judgements.items() if judgement.texts or not judgement.numbers]
@@ -191,6 +191,14 @@ def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: li
         if judgement.texts and column not in numeric
     ]
     return numeric
+
+
+def _is_melted(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a column has the name of one of `patterns`, and of none that begins with an exclamation mark."""
+    excluded = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns if not pattern.startswith("!")) and not any(
+        fnmatch.fnmatchcase(name, pattern) for pattern in excluded
+    )
 
 
 def _choice(numeric: Sequence[str]) -> str:
@@ -346,7 +354,7 @@ def _labelled(
     names = [spell(text) for text in texts]
     text_by_name: dict[str, str] = {}
     for name, text in zip(names, texts, strict=True):
-        if name and text_by_name.setdefault(name, text) != text:
+        if name and text_by_name.setdefault(name, text.strip()) != text.strip():
             raise FormatError(
                 entry.name,
                 f"{noun}: {text_by_name[name]!r} and {text!r} of {', '.join(columns)} would both be {name}",

@@ -97,7 +97,7 @@ class _Reader:
     ) -> None:
         self.entry, self.table, self.columns = entry, table, list(columns)
         self.series, self.day, self.valued = series, day, valued
-        self.zone = ZoneInfo(entry.timezone)
+        self.zone = ZoneInfo(entry.times_in or entry.timezone)
         self.length = count_microseconds(entry.interval or timedelta(0))
 
     def timing(self) -> Timing:

@@ -352,7 +352,7 @@ def test_an_answer_of_an_operator_is_read_whole(name: str) -> None:
     [
         ("pjm/settings.json", {}, FormatError, "the column of the times is not clear"),
         ("ercot/archive_np3-911-er_list.json", {"records": "archives"}, FormatError, 'docId.*"value"'),
-        ("miso/20250310_df_al.xls", {}, FormatError, "a spreadsheet of Excel"),
+        ("miso/20250310_df_al.xls", {}, FormatError, "header is line 5|no header|the column of the times is not clear"),
         ("spp/RTBM-LMP-SL-202503310845.csv", SPP | {"interval": "PT5M"}, UpstreamError, "the body is empty"),
     ],
 )

@@ -1,0 +1,128 @@
+"""Europe: positions, curves that leave out what repeats, quarter hours, consumption, no data, and recordings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from gridtide.errors import ConfigurationError
+from tests.support.presets import entry_of, read_product, recording, requests_of, stored_of
+
+FRANCE = {"locations": ["FR"]}
+SERIES = """<TimeSeries>{labels}<curveType>{curve}</curveType><Period>
+<timeInterval><start>{start}</start><end>{end}</end></timeInterval><resolution>{step}</resolution>{points}</Period></TimeSeries>"""
+
+
+def write_series(
+    labels: str, start: str, end: str, step: str, values: dict[int, float], *, tag: str = "quantity", curve: str = "A01"
+) -> str:
+    """A series of a document with values at positions."""
+    points = "".join(
+        f"<Point><position>{position}</position><{tag}>{value}</{tag}></Point>" for position, value in values.items()
+    )
+    return SERIES.format(labels=labels, start=start, end=end, step=step, points=points, curve=curve)
+
+
+def prices(start: str, end: str, step: str, values: dict[int, float], labels: str = "") -> str:
+    """A document of day-ahead prices of France."""
+    zone = f"<in_Domain.mRID>10YFR-RTE------C</in_Domain.mRID><currency_Unit.name>EUR</currency_Unit.name>{labels}"
+    series = write_series(zone, start, end, step, values, tag="price.amount", curve="A03")
+    return f"<Publication_MarketDocument>{series}</Publication_MarketDocument>"
+
+
+def test_a_position_that_is_left_out_repeats_the_one_before() -> None:
+    """Of four hours the third is not written, the last is that of position 4; negative prices stay negative."""
+    page = read_product(
+        "entsoe",
+        "price_day_ahead",
+        prices("2026-01-09T23:00Z", "2026-01-10T03:00Z", "PT60M", {1: 85.1, 2: -5.5, 4: 81}),
+        **FRANCE,
+    )
+    assert [row["value"] for row in page.observations.to_pylist()] == [85.1, -5.5, -5.5, 81]
+    assert stored_of(page)["2026-01-10T01:00Z", "FR", "price_day_ahead"] == -5.5
+
+
+def test_quarter_hours_have_their_own_intervals() -> None:
+    """A day has 96 prices, on that of the autumn change 100; a position that is left out at the end repeats too."""
+    page = read_product(
+        "entsoe",
+        "price_day_ahead",
+        prices("2026-10-24T22:00Z", "2026-10-25T23:00Z", "PT15M", {1: 10, 99: 20}),
+        **FRANCE,
+    )
+    rows = page.observations.to_pylist()
+    assert (len(rows), [row["value"] for row in rows[-3:]]) == (100, [10, 20, 20])
+    assert {(row["interval_end"] - row["interval_start"]).total_seconds() for row in rows} == {900}
+    assert rows[-1]["interval_end"] == datetime(2026, 10, 25, 23, tzinfo=UTC)
+
+
+def test_a_second_auction_is_counted_and_not_stored() -> None:
+    """Prices of another sequence than the first, and in other currencies, are other products."""
+    tag = "classificationSequence_AttributeInstanceComponent.position"
+    bodies = [
+        prices("2026-01-09T23:00Z", "2026-01-10T00:00Z", "PT60M", {1: value}, f"<{tag}>{value}</{tag}>")
+        for value in (1, 2)
+    ]
+    both = bodies[0].replace("</Publication_MarketDocument>", "") + bodies[1].removeprefix(
+        "<Publication_MarketDocument>"
+    )
+    page = read_product("entsoe", "price_day_ahead", both, **FRANCE)
+    assert [row["value"] for row in page.observations.to_pylist()] == [1]
+    assert [(item.count, item.expected) for item in page.skipped] == [(1, True)]
+
+
+def test_generation_and_consumption_of_a_type_are_two_variables() -> None:
+    """Production has an in-zone, consumption an out-zone; a document may have one of them alone."""
+    day = ("2026-01-09T23:00Z", "2026-01-10T00:00Z", "PT60M")
+
+    def of_type(direction: str, kind: str, value: float) -> str:
+        zone = f"<{direction}BiddingZone_Domain.mRID>10YFR-RTE------C</{direction}BiddingZone_Domain.mRID>"
+        return write_series(f"{zone}<MktPSRType><psrType>{kind}</psrType></MktPSRType>", *day, {1: value})
+
+    produced = of_type("in", "B10", 5) + of_type("in", "B14", 40000) + of_type("in", "B19", 7)
+    for series, consumed in (
+        (produced, {}),
+        (produced + of_type("out", "B10", 900), {"consumption_pumped_storage": 900}),
+    ):
+        page = read_product("entsoe", "generation", f"<GL_MarketDocument>{series}</GL_MarketDocument>", **FRANCE)
+        expected = {
+            "generation_pumped_storage": 5,
+            "generation_nuclear": 40000,
+            "generation_wind_onshore": 7,
+        } | consumed
+        assert stored_of(page) == {("2026-01-09T23:00Z", "FR", name): value for name, value in expected.items()}
+
+
+def test_no_data_under_200_is_an_answer_without_rows() -> None:
+    """The acknowledgement with the reason 999 is neither an error nor a row."""
+    page = read_product("entsoe", "load", recording("entsoe/load_FR_2050_no_data.xml"), **FRANCE)
+    assert (page.observations.num_rows, list(page.skipped)) == (0, [])
+
+
+def test_zones_are_requested_one_by_one_under_their_codes() -> None:
+    """Names stand for codes; a code without a name is sent as it is; without zones the entry is refused."""
+    asked = requests_of(
+        "entsoe",
+        "price_day_ahead",
+        datetime(2026, 1, 9, 23),
+        datetime(2026, 1, 10, 23),
+        locations=["FR", "10YXX-OTHER----Z"],
+    )
+    assert [dict(request.params)["in_Domain"] for request in asked] == ["10YFR-RTE------C", "10YXX-OTHER----Z"]
+    assert [dict(request.params)["out_Domain"] for request in asked] == ["10YFR-RTE------C", "10YXX-OTHER----Z"]
+    assert dict(asked[0].params)["periodStart"] == "202601092300"
+    assert "processType" not in dict(asked[0].params)
+    with pytest.raises(ConfigurationError, match="locations: is missing"):
+        entry_of("entsoe", "load")
+
+
+def test_recordings_are_read_whole() -> None:
+    """Loads and prices of France, and prices of Portugal of which one position is left out."""
+    page = read_product("entsoe", "load", recording("entsoe/load_FR_20210101.xml"), **FRANCE)
+    assert stored_of(page)["2021-01-01T00:00Z", "FR", "load"] == 64139
+    assert page.observations.num_rows == 24
+    page = read_product("entsoe", "price_day_ahead", recording("entsoe/FR_prices.xml"), **FRANCE)
+    assert stored_of(page)["2023-05-06T22:00Z", "FR", "price_day_ahead"] == 106.78
+    page = read_product("entsoe", "price_day_ahead", recording("entsoe/prices_PT_20241229_A03.xml"), locations=["PT"])
+    assert (page.observations.num_rows, stored_of(page)["2024-12-29T22:00Z", "PT", "price_day_ahead"]) == (24, 148.19)

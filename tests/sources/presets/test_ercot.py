@@ -1,0 +1,206 @@
+"""Texas: the flag of the repeated hour, login and key, the archive of documents, two kinds in a row, and recordings."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gridtide.entries.auth import secret_names
+from gridtide.periods import Period
+from gridtide.sources.contract import Request, Response
+from gridtide.sources.registry import source
+from tests.support.presets import RETRIEVED, entry_of, page_of, read_product, recording, requests_of, stored_of
+
+
+def answer(names: list[str], rows: list[list[Any]], pages: int = 1, page: int = 1) -> str:
+    """An answer of the Public API with positional rows."""
+    meta = {"totalRecords": len(rows), "pageSize": 100, "totalPages": pages, "currentPage": page}
+    return json.dumps({"_meta": meta, "fields": [{"name": name} for name in names], "data": rows})
+
+
+PRICES = ["deliveryDate", "hourEnding", "settlementPoint", "settlementPointPrice", "DSTFlag"]
+
+
+def test_the_flag_marks_the_second_hour_whatever_the_order() -> None:
+    """Of the two hours that end at 02:00 the flagged one is the later, first or last in the answer."""
+    rows = [["2026-11-01", f"{hour:02}:00", "HB_NORTH", float(hour), False] for hour in (1, 2, 3, 24)]
+    flagged = ["2026-11-01", "02:00", "HB_NORTH", -9.5, True]
+    for listed in ([flagged, *rows], [*rows, flagged]):
+        page = page_of(read_product("ercot", "lmp_day_ahead", answer(PRICES, listed)), "lmp_day_ahead")
+        starts = [(f"{row['interval_start']:%dT%H}", row["value"]) for row in page]
+        assert starts == [("01T05", 1.0), ("01T06", 2.0), ("01T07", -9.5), ("01T08", 3.0), ("02T05", 24.0)]
+
+
+def test_the_order_of_columns_is_that_of_the_fields() -> None:
+    """Rows are lists; a new column or another order of fields moves no value."""
+    names = ["settlementPoint", "new", *PRICES[:2], "settlementPointPrice", "DSTFlag"]
+    page = read_product("ercot", "lmp_day_ahead", answer(names, [["LZ_WEST", "x", "2026-01-10", "01:00", 31.5, False]]))
+    assert stored_of(page) == {("2026-01-10T06:00Z", "LZ_WEST", "lmp_day_ahead"): 31.5}
+
+
+def test_quarters_are_counted_within_their_hour() -> None:
+    """Hour 2, interval 3 begins at 01:30 of the clock; in the repeated hour the flag says which."""
+    names = [
+        "deliveryDate",
+        "deliveryHour",
+        "deliveryInterval",
+        "settlementPoint",
+        "settlementPointType",
+        "settlementPointPrice",
+        "DSTFlag",
+    ]
+    rows = [
+        ["2026-11-01", 2, 3, "HB_NORTH", "HU", 10.0, False],
+        ["2026-11-01", 2, 3, "HB_NORTH", "HU", 11.0, True],
+        ["2026-11-01", 24, 4, "HB_NORTH", "HU", 12.0, False],
+    ]
+    page = page_of(read_product("ercot", "lmp_fifteen_minute", answer(names, rows)), "lmp_fifteen_minute")
+    assert [(f"{row['interval_start']:%dT%H:%M}", row["value"]) for row in page] == [
+        ("01T06:30", 10),
+        ("01T07:30", 11),
+        ("02T05:45", 12),
+    ]
+
+
+def test_spring_has_no_hour_that_ends_at_three() -> None:
+    """The clock skips 02:00 to 03:00; the hour that ends at 04:00 follows that of 02:00 without a gap."""
+    rows = [["2026-03-08", f"{hour:02}:00", "HB_NORTH", float(hour), False] for hour in (1, 2, 4)]
+    page = page_of(read_product("ercot", "lmp_day_ahead", answer(PRICES, rows)), "lmp_day_ahead")
+    assert [f"{row['interval_start']:%H}" for row in page] == ["06", "07", "08"]
+
+
+def test_actual_values_and_forecasts_of_a_row_are_two_variables() -> None:
+    """A row of an hour to come has no actual value, not even a null; its forecast is a vintage of its posting."""
+    names = [
+        "postedDatetime",
+        "deliveryDate",
+        "hourEnding",
+        "genSystemWide",
+        "COPHSLSystemWide",
+        "STPPFSystemWide",
+        "DSTFlag",
+    ]
+    rows = [
+        ["2026-01-10T10:55:00", "2026-01-10", 10, 500.5, 600, 520, False],
+        ["2026-01-10T10:55:00", "2026-01-10", 12, None, 900, 880, False],
+    ]
+    page = read_product("ercot", "solar", answer(names, rows))
+    assert stored_of(page) == {("2026-01-10T15:00Z", "ERCOT", "generation_solar"): 500.5}
+    page = read_product("ercot", "solar_forecast", answer(names, rows))
+    assert stored_of(page)["2026-01-10T17:00Z", "ERCOT", "generation_solar_forecast"] == 880
+    assert {row["published_at"] for row in page.observations.to_pylist()} == {datetime(2026, 1, 10, 16, 55, tzinfo=UTC)}
+
+
+def test_the_model_in_use_is_stored() -> None:
+    """Forecasts of other models are counted and not stored."""
+    names = ["postedDatetime", "deliveryDate", "hourEnding", "coast", "systemTotal", "model", "inUseFlag", "DSTFlag"]
+    rows = [
+        ["2026-01-10T10:30:00", "2026-01-11", "01:00", 9.5, 40000, model, model == "E", False] for model in ("A", "E")
+    ]
+    page = read_product("ercot", "load_forecast", answer(names, rows))
+    assert {key[1]: value for key, value in stored_of(page).items()} == {"COAST": 9.5, "ERCOT": 40000}
+    assert sum(item.count for item in page.skipped if "inUseFlag" in item.reason) == 2
+
+
+def test_a_request_needs_a_login_and_a_key() -> None:
+    """The entry names all three secrets; dashboards need none."""
+    entry = entry_of("ercot", "lmp_day_ahead")
+    assert [name for auth in entry.auths for name in secret_names(auth)] == [
+        "ERCOT_USERNAME",
+        "ERCOT_PASSWORD",
+        "ERCOT_API_KEY",
+    ]
+    assert [secret_names(auth) for auth in entry_of("ercot", "generation").auths] == [[]]
+
+
+def test_points_are_requested_one_by_one_or_all() -> None:
+    """The API takes one settlement point; without places the parameter is not sent."""
+    start = datetime.now(UTC) - timedelta(days=3)
+    asked = requests_of("ercot", "lmp_day_ahead", start, start + timedelta(hours=1), locations=["HB_NORTH", "LZ_WEST"])
+    assert [dict(request.params)["settlementPoint"] for request in asked] == ["HB_NORTH", "LZ_WEST"]
+    assert len({request.label for request in asked}) == 2
+    (whole,) = requests_of("ercot", "lmp_day_ahead", start, start + timedelta(hours=1))
+    assert "settlementPoint" not in dict(whole.params)
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    """A zip of one member."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def test_older_days_come_as_documents_of_the_archive() -> None:
+    """The list of documents leads to a download for each and to the next page; a zip in a zip is a table."""
+    period = Period(datetime(2025, 11, 2, 5, tzinfo=UTC), datetime(2025, 11, 3, 6, tzinfo=UTC))
+    entry = entry_of("ercot", "lmp_day_ahead", locations=["HB_NORTH"])
+    (listing,) = source("ercot").build_requests(entry, period)
+    assert listing.url.endswith("/archive/np4-190-cd")
+    assert dict(listing.params)["postDatetimeFrom"] == "2025-11-01T00:00"
+    body = json.dumps({"_meta": {"totalPages": 2, "currentPage": 1}, "archives": [{"docId": 1}, {"docId": 2}]}).encode()
+    page = source("ercot").parse_response(entry, listing, Response(body, RETRIEVED))
+    assert [dict(request.params).get("download") for request in page.following] == [None, "1", "2"]
+    assert (page.observations.num_rows, page.total) == (0, None)
+    text = b"DeliveryDate,HourEnding,SettlementPoint,SettlementPointPrice,DSTFlag\n" + b"".join(
+        f"11/02/2025,{hour},{point},{price},{flag}\n".encode()
+        for hour, price, flag in (("01:00", 1, "N"), ("02:00", 3, "Y"), ("02:00", 2, "N"))
+        for point in ("HB_NORTH", "HB_WEST")
+    )
+    document = zipped("a.zip", zipped("b.csv", text))
+    page = source("ercot").parse_response(entry, page.following[1], Response(document, RETRIEVED))
+    assert sorted(stored_of(page).items()) == [
+        (("2025-11-02T05:00Z", "HB_NORTH", "lmp_day_ahead"), 1),
+        (("2025-11-02T06:00Z", "HB_NORTH", "lmp_day_ahead"), 2),
+        (("2025-11-02T07:00Z", "HB_NORTH", "lmp_day_ahead"), 3),
+    ]
+
+
+def test_the_dashboard_of_fuels_is_keyed_by_stamps() -> None:
+    """Two days of stamps with an offset; a stamp may lack fuels that another one has."""
+    data = {
+        "2026-01-09": {"2026-01-09 23:59:56-0600": {"Coal and Lignite": {"gen": 8000.1}, "Wind": {"gen": 5}}},
+        "2026-01-10": {
+            "2026-01-10 00:04:56-0600": {"Wind": {"gen": 6}},
+            "2026-01-10 00:04:57-0600": {"Power Storage": {"gen": -7}},
+        },
+    }
+    page = read_product("ercot", "generation", json.dumps({"lastUpdated": "x", "data": data}))
+    values = {
+        (f"{row['interval_start']:%H:%M:%S}", row["variable"]): row["value"] for row in page.observations.to_pylist()
+    }
+    assert {key: value for key, value in values.items() if value is not None} == {
+        ("05:59:56", "generation_coal"): 8000.1,
+        ("05:59:56", "generation_wind"): 5,
+        ("06:04:56", "generation_wind"): 6,
+        ("06:04:57", "generation_storage"): -7,
+    }
+
+
+def test_a_page_asks_for_the_next_one() -> None:
+    """Page numbers go up to those that the answer declares."""
+    entry = entry_of("ercot", "lmp_day_ahead")
+    request = Request(entry.url, (("page", "1"),), label="x")
+    body = answer(PRICES, [["2026-01-10", "01:00", "A", 1.0, False]], pages=2).encode()
+    page = source("ercot").parse_response(entry, request, Response(body, RETRIEVED))
+    assert [dict(following.params)["page"] for following in page.following] == ["2"]
+
+
+def test_recordings_are_read_whole() -> None:
+    """The autumn day of 2025 by the API, and forecasts and solar power as zipped documents."""
+    page = read_product("ercot", "lmp_day_ahead", recording("ercot/ercot-2025-11-02.json"))
+    assert page.observations.num_rows == 25
+    assert stored_of(page)["2025-11-02T07:00Z", "HB_HUBAVG", "lmp_day_ahead"] == 48.25
+    page = read_product("ercot", "load_forecast_zones", recording("ercot/load_forecast_specific_reportid.zip"))
+    assert (page.observations.num_rows, list(page.skipped)) == (960, [])
+    assert {row["published_at"] for row in page.observations.to_pylist()} == {datetime(2025, 3, 13, 17, 30, tzinfo=UTC)}
+    solar = recording("ercot/solar_specific_reportid.zip")
+    assert (
+        stored_of(read_product("ercot", "solar", solar))["2025-03-11T18:00Z", "ERCOT", "generation_solar"] == 19440.92
+    )
+    assert read_product("ercot", "solar_forecast", solar).observations.num_rows == 216
+    page = read_product("ercot", "load_dashboard", recording("ercot/ERCOT_demand.json"))
+    assert stored_of(page)["2024-11-24T06:00Z", "ERCOT", "load"] == 42015.44

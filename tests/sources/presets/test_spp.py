@@ -1,0 +1,121 @@
+"""The Southwest: ends of intervals in GMT, new columns, empty files, fuels in two parts, and recordings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from gridtide.errors import UpstreamError
+from gridtide.periods import Period
+from gridtide.sources.tables.components import INCONSISTENT
+from tests.support.presets import entry_of, page_of, read_product, recording, requests_of, stored_of
+
+HEADER = "Interval,GMTIntervalEnd,Settlement Location,Pnode,LMP,MLC,MCC,MEC\n"
+
+
+def test_times_are_the_ends_of_intervals_in_gmt() -> None:
+    """02:00 stands twice on the autumn day and is told apart by GMT, whatever the order of rows."""
+    rows = [("02:00", "08:00", 3), ("01:00", "06:00", 1), ("02:00", "07:00", 2), ("03:00", "09:00", 4)]
+    body = HEADER + "".join(
+        f"11/01/2026 {local}:00,11/01/2026 {gmt}:00,A,B,{price},0,0,{price}\n" for local, gmt, price in rows
+    )
+    page = page_of(read_product("spp", "lmp_day_ahead", body), "lmp_day_ahead")
+    assert [(f"{row['interval_start']:%H:%M}", row["value"]) for row in page] == [
+        ("05:00", 1),
+        ("06:00", 2),
+        ("07:00", 3),
+        ("08:00", 4),
+    ]
+
+
+def test_a_new_column_changes_nothing() -> None:
+    """Columns are read by their names, so that the BAA of 2026, and any later one, does not move the others."""
+    plain = HEADER + "11/01/2026 01:00:00,11/01/2026 06:00:00,A,B,-10.5,0.5,-31,20\n"
+    wider = (
+        HEADER.replace("Settlement", "BAA,Settlement").replace("MEC", "MEC,MGHG")
+        + "11/01/2026 01:00:00,11/01/2026 06:00:00,SPP,A,B,-10.5,0.5,-31,20,0\n"
+    )
+    assert stored_of(read_product("spp", "lmp_day_ahead", plain)) == stored_of(
+        read_product("spp", "lmp_day_ahead", wider)
+    )
+
+
+def test_a_price_that_is_not_the_sum_of_its_components_is_counted() -> None:
+    """The record is not stored, the others are, and the count has an example with the numbers."""
+    body = HEADER + "".join(
+        f"11/01/2026 0{hour}:00:00,11/01/2026 0{hour + 5}:00:00,A,B,{price},1,2,20\n"
+        for hour, price in ((1, 23), (2, 23.02), (3, 23.03))
+    )
+    page = read_product("spp", "lmp_day_ahead", body)
+    assert [row["value"] for row in page_of(page, "lmp_day_ahead")] == [23, 23.02]
+    assert [(item.reason, item.count, item.expected) for item in page.skipped] == [(INCONSISTENT, 4, False)]
+    assert page.skipped[0].example == "line 4: 23.03 is not 20 + 2 + 1"
+
+
+def test_a_component_that_is_missing_in_a_row_is_no_contradiction() -> None:
+    """Where a component is null, the price and the other components are stored."""
+    body = HEADER + "11/01/2026 01:00:00,11/01/2026 06:00:00,A,B,23,,2,20\n"
+    stored = stored_of(read_product("spp", "lmp_day_ahead", body))
+    assert stored["2026-11-01T05:00Z", "A", "lmp_day_ahead"] == 23
+    assert stored["2026-11-01T05:00Z", "A", "lmp_day_ahead_loss"] is None
+
+
+def test_an_empty_file_is_an_answer_without_rows() -> None:
+    """The upstream's empty body is declared as such; the parser itself never takes it for a table."""
+    assert entry_of("spp", "lmp_five_minute").absent == ("empty",)
+    with pytest.raises(UpstreamError, match="the body is empty"):
+        read_product("spp", "lmp_five_minute", recording("spp/RTBM-LMP-SL-202503310845.csv"))
+    assert read_product("spp", "lmp_day_ahead", HEADER).observations.num_rows == 0
+
+
+def test_fuels_in_two_parts_are_added_up() -> None:
+    """Self-scheduled and market generation make one variable per fuel, as in the files that have them together."""
+    parts = "Coal Market,Coal Self,Natural Gas Market,Gas Self,Diesel Fuel Oil Market,Diesel Fuel Oil Self"
+    divided = f"GMT MKT Interval,{parts},Load\n2026-01-10T00:05:00Z,100.5,20,7,3,0,1,31000\n"
+    header = "GMT MKT Interval,BAA,Coal,Natural Gas,Diesel Fuel Oil,Average Actual Load"
+    together = f"{header}\n2026-01-10T00:05:00Z,SPP,120.5,10,1,31000\n"
+    expected = {
+        ("2026-01-10T00:00Z", "SPP", "generation_coal"): 120.5,
+        ("2026-01-10T00:00Z", "SPP", "generation_natural_gas"): 10,
+        ("2026-01-10T00:00Z", "SPP", "generation_petroleum"): 1,
+    }
+    assert stored_of(read_product("spp", "generation", divided)) == expected
+    assert stored_of(read_product("spp", "generation", together)) == expected
+
+
+def test_forecasts_are_vintages_of_the_morning() -> None:
+    """The file of 09:00 counts as published ten minutes later; the time in GMT has either of its names."""
+    period = Period(datetime(2026, 1, 10, 6, tzinfo=UTC), datetime(2026, 1, 11, 6, tzinfo=UTC))
+    for name in ("GMTIntervalEnd", "GMTInterval"):
+        body = f"Interval,{name},MTLF,Averaged Actual\n01/10/2026 10:00:00,01/10/2026 16:00:00,30000,\n"
+        (row,) = read_product("spp", "load_forecast", body, period=period).observations.to_pylist()
+        assert (row["location"], row["value"], row["published_at"]) == (
+            "SPP",
+            30000,
+            datetime(2026, 1, 10, 15, 10, tzinfo=UTC),
+        )
+    (asked,) = requests_of("spp", "load_forecast", period.start, period.end)
+    assert dict(asked.params) == {"path": "/2026/01/10/OP-MTLF-202601100900.csv"}
+
+
+def test_both_layouts_of_the_hourly_load_are_read() -> None:
+    """A column for each control zone until March 2026, a record for each since."""
+    wide = "MarketHour, CSWS, EDE\n01/10/2026 07:00:00,3500.5,600\n"
+    header = "Market Hour,Balancing Area Name,Control Zone Name,Forecast Area Type,Load MW"
+    long = f"{header}\n1/10/2026 7:00,SPP,CSWS,CF,3500.5\n1/10/2026 7:00,SPP,EDE,CF,600\n"
+    expected = {("2026-01-10T06:00Z", "CSWS", "load"): 3500.5, ("2026-01-10T06:00Z", "EDE", "load"): 600}
+    assert stored_of(read_product("spp", "load_until_2026", wide)) == expected
+    assert stored_of(read_product("spp", "load", long)) == expected
+
+
+def test_recordings_are_read_whole_and_add_up() -> None:
+    """Every recorded price, many of them below zero, is the sum of its components."""
+    counts = {
+        ("lmp_day_ahead", "spp-2026-03-08.csv"): 208,
+        ("lmp_five_minute_latest", "RTBM-LMP-SL-202503310840.csv"): 4936,
+    }
+    for (product, path), count in counts.items():
+        page = read_product("spp", product, recording(f"spp/{path}"))
+        assert (page.observations.num_rows, list(page.skipped)) == (count, [])
+        assert min(row["value"] for row in page_of(page, product.removesuffix("_latest"))) < 0
