@@ -70,8 +70,8 @@ def merge_keys(keys: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
     merged = dict(keys) | dict(own)
     for name in _OBJECTS:
         if isinstance(keys.get(name), dict) and isinstance(own.get(name), dict):
-            both = {**keys[name], **own[name]}
-            merged[name] = {key: value for key, value in both.items() if value is not None}
+            members = {**keys[name], **own[name]}
+            merged[name] = {key: value for key, value in members.items() if value is not None}
     return {name: value for name, value in merged.items() if value is not None}
 
 
