@@ -229,19 +229,28 @@ def _usual(by_day: Floats) -> Floats:
     return _median_before(by_day, 1)
 
 
+BLOCK = 4096
+"""Rows whose earlier values are sorted at a time, so that they stay in the cache."""
+
+
 def _median_before(values: Floats, distance: int) -> Floats:
     """Returns, for each row, the median of the ten values (T,) that lie 1, 2, … 10 times `distance` rows before it, NaN
     where fewer than three are known."""
-    earlier = [shift_later(values, number * distance) for number in range(1, TEMPLATE_DAYS + 1)]
-    known_count = np.sum([~np.isnan(row) for row in earlier], axis=0, dtype=np.int8)
-    ordered = np.stack([np.where(np.isnan(row), np.inf, row) for row in earlier])
-    _sort_rows(ordered)
-    columns = np.arange(len(values))
-    lower = ordered[np.maximum(known_count - 1, 0) // 2, columns]
-    upper = ordered[np.minimum(known_count // 2, TEMPLATE_DAYS - 1), columns]
-    enough = known_count >= ENOUGH_DAYS
+    padded = np.concatenate([np.full(TEMPLATE_DAYS * distance, np.nan), values])
     median = np.full(len(values), np.nan)
-    median[enough] = (lower[enough] + upper[enough]) / 2
+    for begin in range(0, len(values), BLOCK):
+        end = min(begin + BLOCK, len(values))
+        ordered = np.stack(
+            [padded[begin + number * distance : end + number * distance] for number in range(TEMPLATE_DAYS)]
+        )
+        is_missing = np.isnan(ordered)
+        np.copyto(ordered, np.inf, where=is_missing)
+        _sort_rows(ordered)
+        known_count = TEMPLATE_DAYS - is_missing.sum(axis=0, dtype=np.int8)
+        columns = np.flatnonzero(known_count >= ENOUGH_DAYS)
+        known_count = known_count[columns]
+        lower, upper = ordered[(known_count - 1) // 2, columns], ordered[known_count // 2, columns]
+        median[begin + columns] = (lower + upper) / 2
     return median
 
 

@@ -79,6 +79,7 @@ async def refuse_another_spec(spec: TrainingSpec, lake: Lake) -> None:
         return
     stored = json.loads(await lake.store.read(path))["spec"]
     asked_for = spec.model_dump(mode="json")
+    stored.get("cleaning", {}).setdefault("screening", spec.cleaning.screening)  # sets made before there was any
     with suppress(TrainingError):
         stored = load_spec(stored).model_dump(mode="json")  # with the defaults of keys that came since
     if changed := sorted(key for key in {*stored, *asked_for} if stored.get(key) != asked_for.get(key)):

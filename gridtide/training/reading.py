@@ -24,6 +24,7 @@ from gridtide.errors import TrainingError
 from gridtide.observations.series import SeriesNumbers
 from gridtide.observations.times import MICROSECONDS_PER_HOUR, read_times, to_floats
 from gridtide.periods import DAY, EPOCH, HOUR, Period
+from gridtide.quality.screening import LOOKBACK
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.hourly_grid import HourlyGrid
 from gridtide.training.series.matching import similar_names
@@ -40,7 +41,7 @@ logger = logging.getLogger("gridtide.training")
 
 HISTORY, PUNCTUAL = 15 * DAY, 8 * DAY
 """Values are read from `HISTORY` before the first row, for cleaning and for inputs that become known up to `PUNCTUAL`
-after their interval begins; for later inputs, from further back."""
+after their interval begins; for screening and for later inputs, from further back."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ def history_length(spec: TrainingSpec, entries: Mapping[str, Entry]) -> timedelt
     lags = [entry.available.lag + entry.resolution for entry in entries.values() if entry.available.lag]
     lookback = timedelta(hours=max((*spec.features.lags, *spec.features.rolling), default=0))
     extra_days = -((PUNCTUAL - max(lags, default=PUNCTUAL)) // DAY)  # whole days: rows are hours
-    return max(HISTORY, spec.cleaning.stale * HOUR) + max(extra_days, 0) * DAY + lookback
+    cleaning = LOOKBACK * HOUR + PUNCTUAL if spec.cleaning.is_screened else spec.cleaning.stale * HOUR
+    return max(HISTORY, cleaning) + max(extra_days, 0) * DAY + lookback
 
 
 def lead_length(spec: TrainingSpec) -> timedelta:

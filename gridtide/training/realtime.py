@@ -184,7 +184,8 @@ def _first_row(spec: TrainingSpec, set_start: datetime, first: datetime) -> date
     """Returns the first row needed for hours from `first` on: early enough that nothing before it matters, and a whole
     number of days from the set's first row."""
     cleaning = spec.cleaning
-    earliest = first - (max(cleaning.stale, cleaning.repeat) + cleaning.fill_limit) * HOUR
+    longest_run = 0 if cleaning.is_screened else max(cleaning.stale, cleaning.repeat)
+    earliest = first - (longest_run + cleaning.fill_limit) * HOUR
     return set_start + (earliest - set_start) // DAY * DAY
 
 

@@ -201,13 +201,23 @@ class Features(StrictModel):
         return self.of == ALL_INPUTS or matches_any(series, self.of)
 
 
+THRESHOLD_KEYS = frozenset({"impossible", "stale", "zeros", "repeat", "spike"})
+"""The keys of cleaning that screening takes the place of."""
+
+
 class Cleaning(StrictModel):
     """How impossible and missing values are treated.
 
     Only two options use more than the past, and their names say so: they read the future, or are fitted on train hours.
-    The limits of `absurd` are fitted on train hours too.
+    The limits of `absurd` are fitted on train hours too. `screening` takes the place of the keys in `THRESHOLD_KEYS`;
+    a spec that sets one of these and not `screening` has no screening, as before there was one.
     """
 
+    screening: Literal["causal", "off"] = Field(
+        "causal",
+        description="Reject what the screening flags by what was known by then; off: by the thresholds of impossible, "
+        "stale, zeros, repeat and spike",
+    )
     impossible: bool = Field(True, description="Reject values that their variable and unit cannot have")
     stale: int = Field(
         24,
@@ -245,6 +255,27 @@ class Cleaning(StrictModel):
         description="Fill forward; or read the future: in time where less than 5 % is missing, else from the other "
         "inputs by a model fitted on train hours; needs gridtide[learn]",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_thresholds(cls, keys: Any) -> Any:
+        if isinstance(keys, Mapping) and "screening" not in keys and THRESHOLD_KEYS & keys.keys():
+            return {"screening": "off", **keys}
+        return keys
+
+    @model_validator(mode="after")
+    def _has_rules_of_one_kind(self) -> Cleaning:
+        unused = [key for key in THRESHOLD_KEYS if getattr(self, key) != type(self).model_fields[key].default]
+        if self.is_screened and unused:
+            raise ValueError(
+                f'{", ".join(sorted(unused))}: not used by the screening; leave out, or add "screening": "off"'
+            )
+        return self
+
+    @property
+    def is_screened(self) -> bool:
+        """Whether the causal screening decides what is rejected."""
+        return self.screening == "causal"
 
     @property
     def is_fitted(self) -> bool:

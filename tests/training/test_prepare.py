@@ -197,7 +197,7 @@ def test_the_manifest_says_what_each_column_is_and_what_was_rejected(tmp_path: P
     assert all(column["formula"] and column["unit"] and column["key"] for column in place["columns"])
     assert {column["name"]: column["lookback"] for column in place["columns"]}["eia/ISNE/demand-5h mean 3h"] == 7
     for name in ("eia/ISNE/demand-5h", "target eia/ISNE/demand"):
-        assert {rule: count for rule, count in place["rejected"][name].items() if count} == {"impossible": 2}
+        assert {rule: count for rule, count in place["rejected"][name].items() if count} == {"range": 2}
     assert report["locations"]["ISNE"]["rejected"].keys() == {"eia/ISNE/demand-5h", "target eia/ISNE/demand"}
     mapped, _ = tensors.open_mapped(tmp_path / report["path"])
     names = [column["name"] for column in place["columns"][:9]]

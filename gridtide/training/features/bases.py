@@ -19,6 +19,7 @@ from gridtide.observations.array_types import Floats, Integers, Mask
 from gridtide.periods import HOUR, Period
 from gridtide.quality.checks import extend_repeats
 from gridtide.quality.natures import find_nature
+from gridtide.quality.screening import CAUSAL_LIMITS
 from gridtide.training.features.columns import ABSENT, Columns, Feature, align_columns
 from gridtide.training.features.derive import derive_columns
 from gridtide.training.features.future import Forecast, collect_forecasts
@@ -218,7 +219,8 @@ def _clean_targets(
     limits = fit_limits(hourly.values[target_numbers][:, train], spec.cleaning.absurd)
     observed = hourly.values[target_numbers]
     target_values, rules = reject_values(observed, natures, spec.cleaning, limits)
-    rules["repeat"] = extend_repeats(rules["repeat"], spec.cleaning.repeat) & ~np.isnan(observed)
+    run_length = CAUSAL_LIMITS.repeat if spec.cleaning.is_screened else spec.cleaning.repeat
+    rules["repeat"] = extend_repeats(rules["repeat"], run_length) & ~np.isnan(observed)
     target_values[rules["repeat"]] = np.nan
     rejected = {
         f"target {name}": {rule: int(cells[index, inside].sum()) for rule, cells in rules.items()}

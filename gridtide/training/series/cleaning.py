@@ -7,7 +7,7 @@ exceptions: `fit_limits` and `find_outliers` are fitted on train rows, `interpol
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from gridtide.errors import TrainingError
 from gridtide.observations.array_types import Floats, Mask
 from gridtide.quality.checks import ROWS_PER_DAY, find_impossible, find_repeats, find_spikes, find_stale
 from gridtide.quality.natures import UNBOUNDED, Nature
+from gridtide.quality.screening import CHECKS, find_suspects
 from gridtide.quality.shifting import shift_later
 from gridtide.training.spec import Cleaning
 
@@ -85,44 +86,49 @@ def reject_values(
     """Returns `values` (C, T) with NaN for the values that the causal `rules` reject or that lie outside `limits` (C,
     2), and by rule the rejected cells (C, T)."""
     bounds = np.tile([-np.inf, np.inf], (len(values), 1)) if limits is None else limits
-    everywhere = [True] * len(natures)
-    causal_rules: tuple[tuple[str, list[bool], Callable[[Floats, int], Mask]], ...] = (
-        (
-            "impossible",
-            everywhere,
-            lambda column, index: find_impossible(column, natures[index] if rules.impossible else UNBOUNDED),
-        ),
-        ("absurd", everywhere, lambda column, index: (column < bounds[index, 0]) | (column > bounds[index, 1])),
-        (
-            "zero",
-            [nature.aggregate and rules.zeros for nature in natures],
-            lambda column, _: column == 0,
-        ),
-        (
-            "stale",
-            [nature.changes and rules.stale > 0 for nature in natures],
-            lambda column, _: find_stale(column, rules.stale),
-        ),
-        (
-            "repeat",
-            [nature.aggregate and rules.repeat > 0 for nature in natures],
-            lambda column, _: find_repeats(column, rules.repeat),
-        ),
-        (
-            "spike",
-            [nature.smooth and rules.spike > 0 for nature in natures],
-            lambda column, _: find_spikes(column, rules.spike),
-        ),
-    )
-    believed = np.empty_like(values)
-    rejected = {rule: np.zeros(values.shape, bool) for rule, _, _ in causal_rules}
-    for index in range(len(values)):  # column by column, so that each stays in the cache
-        believed[index] = values[index]
-        for rule, concerned, judge in causal_rules:
-            if concerned[index]:
-                rejected[rule][index] = judge(believed[index], index)
-                np.copyto(believed[index], np.nan, where=rejected[rule][index])
+    judge_column = _screen_column if rules.is_screened else _apply_rules
+    believed = values.copy()
+    rejected = {rule: np.zeros(values.shape, bool) for rule in (SCREENING if rules.is_screened else THRESHOLD_RULES)}
+    for index, nature in enumerate(natures):  # column by column, so that each stays in the cache
+        for rule, cells in judge_column(values[index], nature, rules, bounds[index]):
+            rejected[rule][index] = cells
+            np.copyto(believed[index], np.nan, where=cells)
     return believed, rejected
+
+
+SCREENING = ("absurd", *CHECKS)
+"""The causal rules of the default, in their order: the limits, then the checks of the screening."""
+
+
+THRESHOLD_RULES = ("impossible", "absurd", "zero", "stale", "repeat", "spike")
+"""The causal rules without screening, in their order."""
+
+
+def _screen_column(values: Floats, nature: Nature, _: Cleaning, bounds: Floats) -> Iterator[tuple[str, Mask]]:
+    """Yields the cells of `values` (T,) outside `bounds` (2,), then those that each causal check flags."""
+    is_absurd = (values < bounds[0]) | (values > bounds[1])
+    yield "absurd", is_absurd
+    yield from find_suspects(np.where(is_absurd, np.nan, values), nature)
+
+
+def _apply_rules(values: Floats, nature: Nature, rules: Cleaning, bounds: Floats) -> Iterator[tuple[str, Mask]]:
+    """Yields the cells of `values` (T,) that each of `THRESHOLD_RULES` rejects among those that are left."""
+    believed = values.copy()
+
+    def reject(rule: str, cells: Mask) -> tuple[str, Mask]:
+        believed[cells] = np.nan
+        return rule, cells
+
+    yield reject("impossible", find_impossible(believed, nature if rules.impossible else UNBOUNDED))
+    yield reject("absurd", (believed < bounds[0]) | (believed > bounds[1]))
+    if nature.aggregate and rules.zeros:
+        yield reject("zero", believed == 0)
+    if nature.changes and rules.stale:
+        yield reject("stale", find_stale(believed, rules.stale))
+    if nature.aggregate and rules.repeat:
+        yield reject("repeat", find_repeats(believed, rules.repeat))
+    if nature.smooth and rules.spike:
+        yield reject("spike", find_spikes(believed, rules.spike))
 
 
 ENOUGH = 100

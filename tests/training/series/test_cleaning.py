@@ -150,12 +150,12 @@ def test_repeated_days_are_those_of_a_plain_loop(days: list[int], noise: list[in
 
 
 def test_ten_repeated_days_are_no_truth() -> None:
-    """All but the first half day of an input, which cannot know; all of a target; ten days that differ stay."""
+    """All but the first hours of an input, which cannot know; all of a target; ten days that differ stay."""
     values = wave(720)
     values[240:480] = np.tile(values[216:240], 10)
     made = cleaning.clean_columns(values[None], [DEMAND], Cleaning(), slice(0))
-    assert np.flatnonzero(made.rejected["repeat"][0]).tolist() == list(range(251, 480))
-    extended = checks.extend_repeats(made.rejected["repeat"], 12)
+    assert np.flatnonzero(made.rejected["repeat"][0]).tolist() == list(range(259, 480))
+    extended = checks.extend_repeats(made.rejected["repeat"], 20)
     assert np.flatnonzero(extended[0]).tolist() == list(range(240, 480))
 
 
@@ -185,17 +185,41 @@ def test_every_cell_is_counted_by_what_was_done_to_it() -> None:
     price[60:90] = 7
     made = cleaning.clean_columns(np.stack([demand, price]), [DEMAND, PRICE], Cleaning(), slice(0))
     assert {rule: cells.sum(axis=1).tolist() for rule, cells in made.rejected.items()} == {
-        "impossible": [1, 0],
         "absurd": [0, 0],
+        "range": [1, 0],
         "zero": [0, 0],
-        "stale": [0, 7],
+        "run": [0, 7],
+        "level": [0, 0],
         "repeat": [0, 0],
+        "step": [0, 0],
         "spike": [0, 0],
+        "template": [0, 0],
     }
     counts = [[int((row == code).sum()) for code in (REPORTED, IMPUTED, REJECTED, MISSING)] for row in made.quality]
     assert counts == [[231, 6, 1, 2], [233, 0, 7, 0]]
     assert made.values[0, 50] == demand[49]
     np.testing.assert_array_equal(made.values[1, 83:90], [7, 7, 7, 7, 7, 7, math.nan])
+
+
+def test_screening_takes_the_place_of_the_thresholds() -> None:
+    """By default, the third of three equal hours goes; with thresholds it stays, as before. Both reject a jump."""
+    values = wave(720)
+    values[300:304], values[500] = values[300], values[500] * 0.6
+    screened = cleaning.clean_columns(values[None], [DEMAND], Cleaning(), slice(0))
+    assert np.flatnonzero(screened.quality[0] == REJECTED).tolist() == [302, 303, 500]
+    by_thresholds = cleaning.clean_columns(values[None], [DEMAND], Cleaning(screening="off"), slice(0))
+    assert np.flatnonzero(by_thresholds.quality[0] == REJECTED).tolist() == [500]
+    assert set(by_thresholds.rejected) == {"impossible", "absurd", "zero", "stale", "repeat", "spike"}
+
+
+def test_a_spec_that_names_a_threshold_is_cleaned_as_before() -> None:
+    """A threshold without `screening` turns the screening off; other keys do not; both at once are refused."""
+    for keys in ({"stale": 24}, {"zeros": True}, {"spike": 3}, {"repeat": 0}, {"impossible": True}):
+        assert not Cleaning.model_validate(keys).is_screened
+    for keys in ({}, {"fill_limit": 3}, {"absurd": 50}, Cleaning().model_dump()):
+        assert Cleaning.model_validate(keys).is_screened
+    with pytest.raises(ValueError, match='spike: not used by the screening; leave out, or add "screening": "off"'):
+        Cleaning.model_validate({"screening": "causal", "spike": 3})
 
 
 def test_rules_can_be_left_out() -> None:
