@@ -78,6 +78,8 @@ class EntryStatus:
     series: tuple[SeriesStatus, ...] = ()
     absent: tuple[Period, ...] = ()
     """The covered periods for which the upstream has nothing, as its status said."""
+    rejected: int = 0
+    """The number of rows under `rejected/`, as the files say that were stored with them."""
 
     @property
     def coverage(self) -> Coverage | None:
@@ -105,6 +107,7 @@ class EntryStatus:
             "moved": list(self.moved),
             "series": [series.as_dict() for series in self.series],
             "absent": [_bounds(period) for period in self.absent],
+            "rejected": self.rejected,
         }
 
 
@@ -167,6 +170,13 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime, entries: S
         scopes=tuple(scopes),
         moved=tuple(moved),
         absent=_find_absent(files, by_path),
+        rejected=sum(
+            record["count"]
+            for content in contents
+            if isinstance(content, Metadata)
+            for record in content.skipped
+            if record.get("rule")
+        ),
     )
 
 
@@ -195,6 +205,7 @@ def status_table(statuses: Sequence[EntryStatus]) -> Table:
             or _describe_first(status.moved)
             or _describe_silence(status)
             or _describe_absent(status)
+            or _describe_rejected(status)
             or status.last
             or "no files yet",
         )
@@ -244,6 +255,11 @@ def _describe_absent(status: EntryStatus) -> str:
     duration = describe_duration(sum((period.duration for period in status.absent), timedelta()))
     parts = _describe_first([str(period) for period in status.absent])
     return f"{status.last}; the upstream has nothing for {duration}: {parts}"
+
+
+def _describe_rejected(status: EntryStatus) -> str:
+    """How many rows the rules of the entry rejected."""
+    return f"{status.last}; {counted(status.rejected, 'row', 'rows')} rejected" if status.rejected else ""
 
 
 def _bounds(period: Period) -> list[str]:

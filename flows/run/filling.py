@@ -111,7 +111,8 @@ def summarize_entry(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[
     """The result of the entry of `plan` in a report: `name`, the number of missing `chunks`, of `collected` and of
     `failed` ones, `rows`, `bytes`, `reused` (pages that an interrupted run stored), `files`, `covered` (the duration
     that the lake covered before, as text), `skipped` (why nothing was requested, or null), `skipped_records` (contents
-    of answers that are not stored: `reason`, `count` and one `example` each), `absent` (the periods for which the
+    of answers that are not stored: `reason`, `count` and one `example` each), the number of `rejected` rows and their
+    `rejected_files`, `absent` (the periods for which the
     upstream has nothing, as its status says), `warnings` and `errors` (lists of
     `period: text`), `missing` (the periods that are due and still not in the lake)."""
     entry = plan.entry
@@ -124,10 +125,11 @@ def summarize_entry(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[
         "chunks": len(plan.chunks),
         "collected": collected,
         "failed": len(results) - collected,
-        **sum_results(results, "rows", "bytes", "reused"),
+        **sum_results(results, "rows", "bytes", "reused", "rejected"),
         "files": [file for result in results for file in result["files"] or [result["file"]] if file],
         "covered": describe_duration(plan.covered) if plan.covered else "nothing",
         "skipped": plan.skipped,
+        "rejected_files": [file for result in results for file in result["rejected_files"]],
         "skipped_records": [record.as_dict() for record in skipped],
         "absent": [period for result in results for period in result["absent"]],
         "warnings": [*plan.warnings, *_list_warnings(results)],

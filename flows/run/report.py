@@ -178,8 +178,9 @@ def choose_error(outcomes: Sequence[Outcome]) -> type[RunError]:
 def summarize_collection(outcome: Outcome) -> dict[str, Any]:
     """The result of one collection: `name`, `period`, `file`, `files`, `rows`, `bytes`, `upload_status`, `error`,
     `from_cache`, `reused` pages, `warnings`, `skipped` (contents of the answer that are not stored: `reason`, `count`
-    and one `example` each), `absent` (the periods for which the upstream has nothing, as its status says) and `stages`
-    with seconds and peak memory (MB).
+    and one `example` each, and the `rule` that rejected them), the number of `rejected` rows, their `rejected_files`,
+    `absent` (the periods for which the upstream has nothing, as its status says) and `stages` with seconds and peak
+    memory (MB).
 
     If only parts of the period were answered, there is an `error` and there may be several files. `upload_status` is
     `success`, `failed`, or `skipped` if there was nothing to write.
@@ -198,6 +199,8 @@ def summarize_collection(outcome: Outcome) -> dict[str, Any]:
         "reused": collected.get("reused", 0),
         "warnings": collected.get("warnings", []),
         "skipped": collected.get("skipped", []),
+        "rejected": sum(record["count"] for record in collected.get("skipped", []) if record.get("rule")),
+        "rejected_files": collected.get("rejected_files", []),
         "absent": collected.get("absent", []),
         "stages": collected.get("stages", {}),
     }

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
-from gridtide.collect.holes import Hole, count_skipped, parts_of_rows
+from gridtide.collect.expected.judgement import EXPECT_FIX, NOTHING_JUDGED, JudgedPage, Judgement, judge_page
+from gridtide.collect.holes import Hole, count_skipped, day_of, parts_of_rows
 from gridtide.collect.row_marks import RowMarks
 from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, GridtideError, IncompleteError, list_first
@@ -56,6 +57,8 @@ class ParsedPage:
     skipped: Sequence[Skipped] = ()
     absent: bool = False
     """Whether the upstream states, by its status, that it has no data for the request."""
+    judged: JudgedPage = NOTHING_JUDGED
+    """What the rules of `expect` found, and the rows that they rejected."""
 
     @property
     def following(self) -> Sequence[Request]:
@@ -95,6 +98,7 @@ class PageChecks:
         self.elsewhere: dict[Period, bool] = {}
         self.absent: list[Request] = []
         self.warnings: list[str] = []
+        self.judgement = Judgement(entry)
 
     def __enter__(self) -> PageChecks:
         return self
@@ -128,6 +132,7 @@ class PageChecks:
         self.repeat_example = self.repeat_example or parsed.repeat_example
         self.repeats[request.period] += parsed.repeated
         self.skipped += parsed.skipped
+        self.judgement.add(parsed.judged)
         self.holes += parsed.conflicts
         asked_period = request.period or self.period
         if asked_period and rows.num_rows and self.elsewhere.get(asked_period, True):
@@ -162,6 +167,7 @@ class PageChecks:
         """
         repeated = self.repeated + self._drop_repeats()
         self._check_counts()
+        self._judge_across()
         if repeated:
             self.warnings.append(f"{repeated} exact duplicates collapsed")
         if self.absent:
@@ -174,7 +180,8 @@ class PageChecks:
                     f"of what the upstream answered for {period} nothing lies in it: the rows are kept, the period "
                     "stays open"
                 )
-        self.skipped = count_skipped(self.skipped)
+        self.skipped = count_skipped([*self.skipped, *self.judgement.list_rejected()])
+        self.warnings += self.judgement.list_warnings()
         self.warnings += [
             f"{skipped.count} not stored: {skipped.reason}, such as {skipped.example}"
             for skipped in self.skipped
@@ -187,8 +194,9 @@ class PageChecks:
         self._check_expected()
         if self.period is not None and not self.holes and not self.draft.rows:
             self.warnings.append(EMPTY_ANSWER)
-        records = [skipped.as_dict() for skipped in self.skipped]
         for draft in self.drafts:
+            # a sum over the files counts each rejected row once
+            records = [item.as_dict() for item in self.skipped if not item.rule or draft is self.drafts[0]]
             whole = draft.provenance.period
             absent = [part.clip(whole) for part in self.absent_periods() if whole and part.overlaps(whole)]
             draft.provenance = replace(draft.provenance, skipped=records, absent=absent)
@@ -247,8 +255,7 @@ class PageChecks:
             return 0
         table = self.draft.table()
         repeats = resolve_repeats(table, self.entry.conflict or "refuse")
-        owners = self._owner_numbers()[repeats.rows]
-        dropped = [row_slice.rows - int((owners == number).sum()) for number, row_slice in enumerate(self.slices)]
+        dropped = self._keep_rows(table, repeats.rows)
         if not repeats.refused:  # conflicts are counted as such, not as missing rows
             for row_slice, dropped_count in zip(self.slices, dropped, strict=True):
                 self.repeats[row_slice.request.period] += dropped_count
@@ -256,17 +263,46 @@ class PageChecks:
             self.skipped.append(conflict_skipped(repeats.refused, self.entry, repeats.describe_first_conflict()))
             if self.entry.conflict not in ("first", "last") and self.period:
                 self.holes += conflict_holes(repeats.conflicts, self.entry, self.period)
+        repeated = sum(dropped) - repeats.refused
+        if repeated:
+            self.repeat_example = self.repeat_example or repeats.describe_first_repeat(table)
+        return repeated
+
+    def _keep_rows(self, table: pa.Table, rows: np.ndarray) -> list[int]:
+        """Replaces the draft by those `rows` (kept,) of it, by their positions in its `table`; returns how many fewer
+        rows each slice has."""
+        owners = self._owner_numbers()[rows]
+        dropped = [row_slice.rows - int((owners == number).sum()) for number, row_slice in enumerate(self.slices)]
         self.slices = [
             replace(row_slice, rows=row_slice.rows - dropped_count)
             for row_slice, dropped_count in zip(self.slices, dropped, strict=True)
         ]
         self.draft.__exit__(None, None, None)
         self.draft = self._new_draft(self.period)
-        self.draft.append(table.take(repeats.rows))
-        repeated = sum(dropped) - repeats.refused
-        if repeated:
-            self.repeat_example = self.repeat_example or repeats.describe_first_repeat(table)
-        return repeated
+        self.draft.append(table.take(rows))
+        return dropped
+
+    def _judge_across(self) -> None:
+        """Applies the rules across series: rejected and refused rows leave the draft, and days with refused rows become
+        holes. Raises `FormatError` if a snapshot has refused rows."""
+        import numpy as np
+        import pyarrow as pa
+
+        if not self.entry.expect.cross_rules or not self.draft.rows:
+            return
+        table = self.draft.table()
+        stays, failures = self.judgement.judge_across(table)
+        for verdict in failures:
+            error = FormatError(self.entry.name, verdict.reason, EXPECT_FIX)
+            if self.period is None:
+                raise error
+            moments = table["interval_start"].filter(pa.array(verdict.broken)).unique().to_pylist()
+            days = {day_of(moment, self.entry, self.period) for moment in moments}
+            self.holes += [Hole(day, error) for day in sorted(days)]
+            self.skipped.append(Skipped(f"refused by {verdict.rule.name}", verdict.count, verdict.reason))
+            stays &= ~verdict.broken
+        if not stays.all():
+            self._keep_rows(table, np.flatnonzero(stays))
 
     def _owner_numbers(self) -> np.ndarray:
         """Returns the number of the slice that each row of the draft belongs to, shape (rows,)."""
@@ -303,13 +339,14 @@ class PageChecks:
             return
         if self.draft.rows < expect.minimum_rows:
             happened = f"{self.draft.rows} rows, at least {expect.minimum_rows} are expected"
-            raise IncompleteError(self.entry.name, happened, 'Check the upstream, or "expect"')
+            raise IncompleteError(self.entry.name, happened, EXPECT_FIX)
         if expect.required:
             from gridtide.observations import expectations
 
-            broken = expectations.find_unexpected(self.draft.table(), expect.required, {})
+            broken = expectations.find_unexpected(self.draft.table(), expect.required)
             if broken:
-                raise FormatError(self.entry.name, broken, 'Check the upstream, or "expect"')
+                raise FormatError(self.entry.name, broken, EXPECT_FIX)
+        self.warnings += self.judgement.judge_answer(self.period, datetime.now(UTC))
 
     def _new_draft(self, period: Period | None) -> Draft:
         from gridtide.lake import Draft, Provenance
@@ -320,16 +357,17 @@ class PageChecks:
 
 
 def settle_page(page: Page, entry: Entry, request: Request, period: Period | None) -> ParsedPage:
-    """Returns `page`, which answers `request`, without the values that `entry` rejects, and with each key once.
+    """Returns `page`, which answers `request`, without the rows that `entry` rejects, and with each key once.
 
     Raises `FormatError` if the entry accepts neither.
     """
     from gridtide.observations.identity import fingerprints, has_repeats, resolve_repeats
 
-    rows, skipped = _reject_out_of_range(page.observations, entry)
+    rows, judged = judge_page(page.observations, entry)
     marks = fingerprints(rows)
     if not has_repeats([marks]):
-        return ParsedPage(replace(page, observations=rows), marks, skipped=skipped)
+        return ParsedPage(replace(page, observations=rows), marks, judged=judged)
+    skipped: list[Skipped] = []
     repeats = resolve_repeats(rows, entry.conflict or "refuse")
     distinct = rows.take(repeats.rows)
     repeated = rows.num_rows - distinct.num_rows - repeats.refused
@@ -345,22 +383,8 @@ def settle_page(page: Page, entry: Entry, request: Request, period: Period | Non
             holes = conflict_holes(repeats.conflicts, entry, clipped)
     example = repeats.describe_first_repeat(rows) if repeated else ""
     marks = fingerprints(distinct)
-    return ParsedPage(replace(page, observations=distinct), marks, repeated, example, holes, skipped)
-
-
-def _reject_out_of_range(rows: pa.Table, entry: Entry) -> tuple[pa.Table, list[Skipped]]:
-    """Returns `rows` without the values that the entry rejects. Raises `FormatError` if the entry fails on them."""
-    from gridtide.observations import expectations
-
-    expect = entry.expect
-    broken = expectations.find_unexpected(rows, (), expect.ranges) if expect.ranges else None
-    if not broken:
-        return rows, []
-    if expect.otherwise == "fail":
-        raise FormatError(entry.name, broken, 'Check the upstream, or "expect"')
-    within = rows.filter(expectations.within_ranges(rows, expect.ranges))
-    count = rows.num_rows - within.num_rows
-    return within, [Skipped('values outside the "ranges" that are expected', count, broken)]
+    distinct_page = replace(page, observations=distinct)
+    return ParsedPage(distinct_page, marks, repeated, example, holes, skipped, judged=judged)
 
 
 def conflict_skipped(count: int, entry: Entry, example: str) -> Skipped:

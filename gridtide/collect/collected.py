@@ -51,6 +51,8 @@ class Collected:
     skipped: tuple[Skipped, ...] = ()
     absent: tuple[Period, ...] = ()
     """The parts that count as answered although the upstream has nothing for them."""
+    rejected_files: tuple[str, ...] = ()
+    """The files under `rejected/` with the rows that rules of `expect` reject; `skipped` counts them."""
 
     @classmethod
     def of_nothing(cls, entry: str, holes: tuple[Hole, ...]) -> Collected:
@@ -78,6 +80,7 @@ class Collected:
             "holes": [hole.as_dict() for hole in self.holes],
             "skipped": [skipped_item.as_dict() for skipped_item in self.skipped],
             "absent": [str(part) for part in self.absent],
+            "rejected_files": list(self.rejected_files),
             "created": self.created,
             "requests": self.requests,
             "retries": self.retries,
@@ -121,6 +124,7 @@ def merge_collected(collections: Sequence[Collected]) -> Collected:
         holes,
         tuple(count_skipped(skipped_item for collection in collections for skipped_item in collection.skipped)),
         tuple(union(period for collection in collections for period in collection.absent)),
+        tuple(file for collection in collections for file in collection.rejected_files),
     )
 
 

@@ -30,7 +30,7 @@ from gridtide.errors import (
 )
 from gridtide.periods import Period, missing
 from gridtide.sources.contract import Page, Request, Response, Source
-from gridtide.sources.registry import source
+from gridtide.sources.registry import scope_of, source
 from gridtide.threads import run_computing
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class PageCollector:
         self.source: Source = source(entry.source)
         self.stages = {name: Effort() for name in STAGES}
         self.requests = self.retries = self.reused = 0
+        self.rejected_files: tuple[str, ...] = ()
 
     async def observations(self, refuse_mixed: bool = False) -> Collected:
         """Collects the answer into one file of observations, or into several around the holes of failed requests.
@@ -75,12 +76,30 @@ class PageCollector:
                     checks.warnings.append("the snapshot holds no rows, no file is written")
                     drafts = []
                 check_run_start(self.entry.name, self.stamp, datetime.now(UTC))
+                self.rejected_files = await self._store_rejected(checks)  # first, so that no kill loses them
                 stored = [
                     await self.lake.put_draft(draft, self.entry.output_folder, self.entry.file_prefix, self.stamp)
                     for draft in drafts
                 ]
         answered = tuple(draft.provenance.period for draft in drafts if draft.provenance.period)
         return self._sum_up(stored, checks, answered)
+
+    async def _store_rejected(self, checks: PageChecks) -> tuple[str, ...]:
+        """Stores the rows that the rules of the entry reject; returns the path of their file, if there are any."""
+        rejected = checks.judgement.rejected
+        if not rejected:
+            return ()
+        from gridtide.lake import Provenance
+        from gridtide.lake.files.rejected import encode_rejected
+
+        scope = scope_of(self.entry).as_text()
+        provenance = Provenance(self.entry.name, self.period, self.entry.fingerprint, scope=scope)
+        groups = [(item.rule, item.reason, item.rows) for item in rejected]
+        body, metadata = await run_computing(encode_rejected, groups, provenance)
+        stored = await self.lake.put_rejected(
+            body, metadata, self.entry.output_folder, self.entry.file_prefix, self.stamp
+        )
+        return (stored.path,)
 
     def _refuse_mixed(self, holes: Sequence[Hole], refuse_mixed: bool) -> None:
         """Raises the error of a hole that fetching all pages at one time may close."""
@@ -232,6 +251,7 @@ class PageCollector:
             holes,
             tuple(checks.skipped) if checks else (),
             tuple(checks.absent_periods()) if checks else (),
+            self.rejected_files,
         )
 
     @contextmanager

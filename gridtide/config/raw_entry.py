@@ -26,7 +26,7 @@ _CREDENTIAL = re.compile(r"(?i)(bearer|basic|digest|apikey) ")
 """The prefixes of header values that carry credentials."""
 
 
-RESERVED = ("raw", "processed", "features", "failed", "catalog")
+RESERVED = ("raw", "processed", "features", "failed", "catalog", "rejected")
 """Folders of the lake that no entry may write to."""
 
 

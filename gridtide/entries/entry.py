@@ -15,6 +15,7 @@ from gridtide.entries import lake_address
 from gridtide.entries.aliases import Alias
 from gridtide.entries.auth import Auth, FieldName, HeaderValue, NoAuth
 from gridtide.entries.cron import check_cron
+from gridtide.entries.expect.rules import Expect
 from gridtide.entries.field_types import (
     LONGEST_NAME,
     BoundedDuration,
@@ -82,25 +83,6 @@ class Available(StrictStruct, frozen=True):
             raise ValueError('"days" goes with "day_before" (such as "13:00")')
         if (self.lag is None) == (self.day_before is None):
             raise ValueError('give either "lag" (such as "PT5H") or "day_before" (such as "13:00") with "timezone"')
-
-
-class Expect(StrictStruct, frozen=True):
-    """What a response must contain; otherwise the entry fails."""
-
-    minimum_rows: Annotated[int, Meta(ge=0)] = 0
-    required: tuple[str, ...] = ()
-    locations: tuple[str, ...] = ()
-    """Locations that must have values; the monitor reports those that never had any. No answer is refused for lack of
-    them."""
-    ranges: Mapping[str, tuple[float, float]] = msgspec.field(default_factory=dict)
-    otherwise: Literal["fail", "reject"] = "fail"
-    """The treatment of a value outside its range: its response fails, or only the value is rejected and counted."""
-
-    def __post_init__(self) -> None:
-        """Raises `ValueError` for an invalid range."""
-        for variable, (lowest, highest) in self.ranges.items():
-            if not lowest <= highest:
-                raise ValueError(f"the range of {variable} ends before it begins; give [lowest, highest]")
 
 
 class Entry(StrictStruct, frozen=True, kw_only=True):

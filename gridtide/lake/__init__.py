@@ -6,6 +6,7 @@
     <any of these>.superseded_<moment>                          superseded by other files from then on, by a replay
     raw/…                                                       response bodies, see `gridtide.collect.raw_bodies`
     processed/…                                                 compacted months, see `gridtide.curated`
+    rejected/<output_folder>/<prefix>_<stamp>….parquet          rows that rules of `expect` reject, with rule and reason
     failed/…                                                    see `gridtide.coverage.failed_periods`
 
 Files of observations are immutable: written whole under a free name, never replaced; a reader sees a whole file or

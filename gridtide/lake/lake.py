@@ -19,6 +19,7 @@ from gridtide.lake.files.metadata import Metadata, Provenance, verify_sidecar
 from gridtide.lake.names import (
     EXTENSIONS,
     PROCESSED,
+    REJECTED,
     SIDECAR,
     File,
     file_name,
@@ -110,6 +111,10 @@ class Lake:
         """Stores `body` unchanged, with a sidecar, as `<folder>/<prefix>_<stamp>….<extension>`."""
         metadata = Metadata.now(provenance, 0, hashlib.sha256(body).hexdigest())
         return await self._put_under_free_name(body, metadata, folder, prefix, stamp, extension)
+
+    async def put_rejected(self, body: bytes, metadata: Metadata, folder: str, prefix: str, stamp: datetime) -> Stored:
+        """Stores rejected rows, as `files.rejected` encodes them, as `rejected/<folder>/<prefix>_<stamp>….parquet`."""
+        return await self._put_under_free_name(body, metadata, f"{REJECTED}/{folder}", prefix, stamp, "parquet")
 
     async def put_raw(self, path: str, *parts: bytes) -> bool:
         """Stores `parts`, one after another and zstd-compressed, at `path`, which is under `raw/`. Returns False if a

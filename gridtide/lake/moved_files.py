@@ -13,10 +13,10 @@ from gridtide.entries.scope import parse_scope
 from gridtide.errors import StorageError
 from gridtide.lake.files.metadata import Metadata
 from gridtide.lake.lake import Lake
-from gridtide.lake.names import PROCESSED, parse_name
+from gridtide.lake.names import PROCESSED, REJECTED, parse_name
 from gridtide.sources.registry import scope_of
 
-OTHER_FOLDERS = ("raw", PROCESSED, "failed", "features", "catalog")
+OTHER_FOLDERS = ("raw", PROCESSED, "failed", "features", "catalog", REJECTED)
 """Folders of the lake without files of entries."""
 
 

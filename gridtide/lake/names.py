@@ -21,6 +21,9 @@ SIDECAR = ".meta.json"
 PROCESSED = "processed"
 """The folder of compacted months."""
 
+REJECTED = "rejected"
+"""The folder of rows that the rules of `expect` keep apart."""
+
 _SUPERSEDED = ".superseded_"
 _MOMENT = "%Y%m%dT%H%M%S%f"
 _STAMP = "%Y%m%d_%H%M%S"

@@ -83,10 +83,13 @@ class Skipped:
     example: str
     expected: bool = False
     """Whether this is so in every response, as of columns of texts: it is recorded, but no run warns of it."""
+    rule: str = ""
+    """The rule of `expect` that rejected them; these rows are kept under `rejected/`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the fields as a small JSON object."""
-        return {"reason": self.reason, "count": self.count, "example": self.example}
+        rejected = {"rule": self.rule} if self.rule else {}
+        return {"reason": self.reason, "count": self.count, "example": self.example, **rejected}
 
 
 @dataclass(frozen=True, slots=True)

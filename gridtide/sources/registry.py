@@ -127,7 +127,7 @@ def narrow_entry(entry: Entry, part: Scope) -> Sequence[Entry]:
     of it; empty if its upstream cannot be asked for that part alone, or if `expect` is about whole responses."""
     if part == scope_of(entry):
         return [entry]
-    if entry.expect.required or entry.expect.minimum_rows:
+    if entry.expect.is_about_answers:
         return ()
     return source(entry.source).narrow(entry, part)
 

@@ -409,12 +409,12 @@ NO_DURATION = 'is not a duration; use ISO 8601 in days or less, such as "PT1H" o
         (
             {"output_folder": "Raw/grid"},
             "grid: output_folder: 'Raw/grid' is the lake's own; "
-            "use another than raw, processed, features, failed, catalog",
+            "use another than raw, processed, features, failed, catalog, rejected",
         ),
         (
             {"output_folder": "failed"},
             "grid: output_folder: 'failed' is the lake's own; "
-            "use another than raw, processed, features, failed, catalog",
+            "use another than raw, processed, features, failed, catalog, rejected",
         ),
         ({"output_folder": ""}, "grid: output_folder: is empty; give it a text"),
         ({"file_prefix": "a/b"}, "grid: file_prefix: 'a/b' is not a file name; use letters, digits, _ . and -"),
@@ -464,7 +464,7 @@ NO_DURATION = 'is not a duration; use ISO 8601 in days or less, such as "PT1H" o
         (
             {"expect": 5},
             "grid: expect: is a whole number, not an object; its keys are minimum_rows, required, locations, ranges, "
-            "otherwise",
+            "otherwise, rules",
         ),
         ({"file_prefix": []}, "grid: file_prefix: is a list, not a text"),
         (

@@ -27,7 +27,8 @@ from gridtide.coverage.scopes import (
     narrow_parts,
     read_answers,
 )
-from gridtide.entries.entry import Entry, Expect
+from gridtide.entries.entry import Entry
+from gridtide.entries.expect.rules import Expect
 from gridtide.entries.scope import Scope
 from gridtide.lake import Draft, File, Lake, Metadata, Provenance
 from gridtide.lake.soundness import CheckedFiles

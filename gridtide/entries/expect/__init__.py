@@ -1,0 +1,1 @@
+"""What the answers to an entry must contain."""

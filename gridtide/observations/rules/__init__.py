@@ -1,0 +1,1 @@
+"""Judges observations by the rules of `expect`."""

@@ -1,0 +1,184 @@
+"""Judges values across series: sums and opposite directions, by interval.
+
+    key of a row = (equation, interval, publication)     sign: +1 on the left side, -1 on the right side
+
+    ISNE demand          +1 ┐
+    ISNE net_generation  -1 ├─► Σ sign · value = residual, compared with the tolerance
+    ISNE net_interchange +1 ┘
+
+An interval is judged if each series of the equation that occurs in the table has a value in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gridtide.entries.expect.rules import CrossRule, OppositeRule, SumRule, selects_series
+from gridtide.observations import times
+from gridtide.observations.array_types import Floats, Integers, Mask
+from gridtide.observations.rules.rows import NumberedRows, Verdict
+
+SIDES = ">"
+"""Separates the two locations of an exchange."""
+
+FLOAT_SLACK = 1e-9
+"""The part of the sum of magnitudes by which a residual may differ from 0, as sums of floats do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """The series of an equation: the sign of each by its number; `whole` are those of whose magnitude a share is
+    tolerated."""
+
+    label: str
+    signs: Mapping[int, int]
+    whole: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """The residual of each judged interval of a rule's equations: the number of the equation and the start of the
+    interval (µs since 1970), the `residual`, and what it may be at most, each (intervals,); and the rows of each
+    interval: `rows` (terms,) belong to the interval `owners` (terms,)."""
+
+    equation: Integers
+    start: Integers
+    residual: Floats
+    limit: Floats
+    rows: Integers
+    owners: Integers
+
+
+def find_equations(rows: NumberedRows, rule: CrossRule) -> list[Equation]:
+    """Returns the equations of `rule` that have series on both sides."""
+    return _find_sums(rows, rule) if isinstance(rule, SumRule) else _find_opposites(rows, rule)
+
+
+def measure_residuals(rows: NumberedRows, rule: CrossRule, equations: Sequence[Equation]) -> Residuals:
+    """Returns the residuals of `equations` of `rule` in each interval in which all of their series have a value."""
+    parts = [_find_terms(rows, equation, number) for number, equation in enumerate(equations)]
+    terms, equation_numbers, signs, is_whole = (
+        np.concatenate(columns) if columns else np.empty(0, kind)
+        for columns, kind in zip(zip(*parts, strict=True) if parts else [()] * 4, ("i8", "i8", "f8", "?"), strict=True)
+    )
+    starts = times.read_times(rows.table, "interval_start")[terms]
+    ends = times.read_times(rows.table, "interval_end")[terms]
+    published = times.read_times(rows.table, "published_at")[terms]
+    codes = _combine_codes([equation_numbers, starts, ends - starts, published])
+    _, first_terms, owners = np.unique(codes, return_index=True, return_inverse=True)
+    values, count = times.to_floats(rows.table["value"])[terms], len(first_terms)
+    residual = np.bincount(owners, signs * values, count)
+    magnitude = np.bincount(owners, np.abs(values), count)
+    whole = np.bincount(owners, np.where(is_whole, np.abs(values), 0), count)
+    limit = rule.tolerance + rule.share * whole + FLOAT_SLACK * magnitude
+    sizes = np.array([len(equation.signs) for equation in equations], np.int64)[equation_numbers[first_terms]]
+    is_judged = (np.bincount(owners, minlength=count) == sizes) & ~np.isnan(residual)
+    positions, is_of_judged = np.cumsum(is_judged) - 1, is_judged[owners]
+    return Residuals(
+        equation_numbers[first_terms][is_judged],
+        starts[first_terms][is_judged],
+        residual[is_judged],
+        limit[is_judged],
+        terms[is_of_judged],
+        positions[owners[is_of_judged]],
+    )
+
+
+def judge_equations(rows: NumberedRows, rule: CrossRule) -> tuple[Verdict | None, int]:
+    """Returns the verdict on all rows of the intervals whose residual is too large, None if there is none; and the
+    number of intervals that could be judged."""
+    equations = find_equations(rows, rule)
+    residuals = measure_residuals(rows, rule, equations)
+    too_large = np.abs(residuals.residual) > residuals.limit
+    if not too_large.any():
+        return None, len(too_large)
+    broken: Mask = np.zeros(rows.table.num_rows, bool)
+    broken[residuals.rows[too_large[residuals.owners]]] = True
+    first = int(np.argmax(too_large))
+    moment = np.datetime64(int(residuals.start[first]), "us").item()
+    reason = (
+        f"{equations[residuals.equation[first]].label} differs by {residuals.residual[first]:g} "
+        f"at {moment:%Y-%m-%dT%H:%MZ}, in {int(too_large.sum())} of {len(too_large)} intervals"
+    )
+    return Verdict(rule, broken, reason), len(too_large)
+
+
+def _find_terms(rows: NumberedRows, equation: Equation, number: int) -> tuple[Integers, Integers, Floats, Mask]:
+    """Returns the positions of the rows of `equation`, its `number`, the signs of the rows, and whether they are of the
+    whole, each (terms,)."""
+    signs = np.zeros(len(rows.keys))
+    signs[list(equation.signs)] = list(equation.signs.values())
+    is_whole = np.isin(np.arange(len(rows.keys)), list(equation.whole))
+    terms = np.flatnonzero(signs[rows.numbers])
+    series_numbers = rows.numbers[terms]
+    return terms, np.full(len(terms), number), signs[series_numbers], is_whole[series_numbers]
+
+
+def _combine_codes(columns: Sequence[Integers]) -> Integers:
+    """Returns a number for each row, (rows,), that is the same for rows with equal numbers in all `columns`."""
+    codes = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        distinct, column_codes = np.unique(column, return_inverse=True)
+        codes = codes * len(distinct) + column_codes
+    return codes
+
+
+def _find_sums(rows: NumberedRows, rule: SumRule) -> list[Equation]:
+    totals = {
+        location: number
+        for number, (location, variable, _) in enumerate(rows.keys)
+        if _is_total(rule, location, variable)
+    }
+    members: dict[str, dict[int, int]] = {}
+    for number, (location, variable, _) in enumerate(rows.keys):
+        sign = _sign_of(rule, location, variable)
+        total = _find_total(totals, location)
+        if sign and total is not None and number != totals[total]:
+            members.setdefault(total, {})[number] = sign
+    return [
+        Equation(
+            f"{location}/{rows.keys[totals[location]][1]}",
+            {totals[location]: 1, **signs},
+            frozenset([totals[location]]),
+        )
+        for location, signs in members.items()
+    ]
+
+
+def _is_total(rule: SumRule, location: str, variable: str) -> bool:
+    """Whether the series of this location and variable is a total of `rule`."""
+    return selects_series(rule.total, location, variable)
+
+
+def _sign_of(rule: SumRule, location: str, variable: str) -> int:
+    """Returns the sign of a series on the side of the total: -1 for `plus`, +1 for `minus`, 0 for neither."""
+    if selects_series(rule.plus, location, variable):
+        return -1
+    return 1 if selects_series(rule.minus, location, variable) else 0
+
+
+def _find_total(totals: Iterable[str], location: str) -> str | None:
+    """Returns which of the locations `totals` has `location` as a part: itself, or the nearest above it."""
+    locations = set(totals)
+    while location and location not in locations:
+        location = location.rpartition("/")[0]
+    return location or None
+
+
+def _find_opposites(rows: NumberedRows, rule: OppositeRule) -> list[Equation]:
+    numbers = {
+        (location, variable): number
+        for number, (location, variable, _) in enumerate(rows.keys)
+        if selects_series(rule.series, location, variable)
+    }
+    equations = []
+    for (location, variable), number in numbers.items():
+        start, _, end = location.partition(SIDES)
+        opposite = numbers.get((f"{end}{SIDES}{start}", variable))
+        if opposite is not None and start < end:
+            label = f"{location}/{variable} and its opposite"
+            equations.append(Equation(label, {number: 1, opposite: 1}, frozenset([number])))
+    return equations
