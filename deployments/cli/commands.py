@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import msgspec
 import typer
 from dotenv import load_dotenv
 from rich.markup import escape
@@ -461,31 +462,29 @@ def catalog_command(
     """List every series of the lake: unit, period, coverage, freshness, vintages, licence; and write catalog/."""
     from deployments.cli.catalog import list_licences, series_table
     from deployments.machine.prefect_api import connect_for_blocks
-    from gridtide.catalog.making import describe_lake, read_entries
-    from gridtide.catalog.records import Catalogue
-    from gridtide.catalog.writing import write_catalog
+    from gridtide.catalog.page.page_data import LakePicture
+    from gridtide.catalog.writing import document_of, picture_lake, write_catalog
     from tasks.lake import open_lake
 
     loaded = load(config)
-    entries = loaded.select(select or ())
+    chosen = msgspec.structs.replace(loaded, apis=tuple(loaded.select(select or ())))
     address = lake or loaded.lake
-    now = datetime.now(UTC)
 
-    async def make_catalog() -> Catalogue:
+    async def make_catalog() -> LakePicture:
         async with connect_for_blocks(address):
             lake_opened = await open_lake(address, make=False)
-            catalogue = describe_lake(loaded, await read_entries(lake_opened, entries, now), now)
+            picture = await picture_lake(lake_opened, chosen, datetime.now(UTC))
             if write and not select:
-                await write_catalog(lake_opened, catalogue)
-        return catalogue
+                await write_catalog(lake_opened, picture)
+        return picture
 
-    catalogue = asyncio.run(make_catalog())
+    picture = asyncio.run(make_catalog())
     if as_json:
-        typer.echo(json.dumps(catalogue.as_dict(), indent=2))
-    else:
-        out.print(series_table(catalogue))
-        for line in list_licences(catalogue):
-            out.print(line, soft_wrap=True, markup=False)
+        typer.echo(json.dumps(document_of(picture), indent=2))
+        return
+    out.print(series_table(picture.catalogue))
+    for line in list_licences(picture.catalogue):
+        out.print(line, soft_wrap=True, markup=False)
 
 
 @app.command("lineage")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -38,6 +37,7 @@ from selenium.webdriver.support import expected_conditions as seen
 from selenium.webdriver.support.wait import WebDriverWait
 
 from flows.ingest import ingest
+from tests.support.processes.browsers import started_browser
 from tests.support.processes.served import served, synthetic
 
 CONFIG = {
@@ -59,18 +59,8 @@ PICTURES = os.environ.get("GRIDTIDE_PICTURES")
 @pytest.fixture
 def browser() -> Iterator[webdriver.Chrome]:
     """A headless Chromium."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    driver = shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("no Chromium with its driver here: make programs installs them")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    switches = ("--headless=new", "--disable-gpu", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,1100")
-    for switch in switches:
-        options.add_argument(switch)
-    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield chrome
-    chrome.quit()
+    with started_browser() as chrome:
+        yield chrome
 
 
 def wait_for(browser: webdriver.Chrome, xpath: str, seconds: float = 60) -> WebElement:
