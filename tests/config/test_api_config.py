@@ -26,9 +26,10 @@ def test_new_englands_files_are_where_they_always_were(name, folder, prefix):
 
 
 def test_every_upstream_is_there():
-    """The configuration has the products of EIA, CAISO, Open-Meteo and the simulation."""
+    """The configuration has the products of EIA, CAISO, Open-Meteo and the simulation, and all markets of the US."""
     asked = {(entry.source, entry.url.rstrip("/").rsplit("/", 1)[-1]) for entry in CONFIG.apis}
     assert {("open_meteo", "archive"), ("open_meteo", "forecast"), ("synthetic", "")} <= asked
+    assert {"iso_ne", "caiso", "nyiso", "miso", "spp", "pjm", "ercot"} <= {entry.source for entry in CONFIG.apis}
     eia = {(e.url.split("/")[-3], e.params.get("facets[type][]")) for e in CONFIG.apis if e.source == "eia"}
     assert eia == {
         ("region-data", ("D",)),
@@ -46,6 +47,15 @@ def test_every_upstream_is_there():
         ("ENE_SLRS", "DAM"),
         ("PRC_LMP", "DAM"),
     }
+
+
+@pytest.mark.parametrize("operator", ["nyiso", "miso", "spp", "pjm", "ercot", "entsoe"])
+def test_each_operator_has_load_generation_and_day_ahead_prices(operator):
+    """The configuration has at least these three products of each operator with a preset."""
+    products = {entry.product for entry in CONFIG.apis if entry.source == operator}
+    assert any(product.startswith("load") for product in products)
+    assert any(product.startswith("generation") for product in products)
+    assert any(product.endswith("_day_ahead") for product in products)
 
 
 def test_every_entry_has_a_schedule_that_says_why_it_is_when_it_is():
