@@ -152,6 +152,9 @@ class Source(Protocol):
     NEEDS_URL: bool = True
     """Whether an entry must have a URL. Without one nothing is fetched, and `parse_response` makes the observations."""
 
+    LONGITUDES: Mapping[str, float] = {}  # read only
+    """The longitudes of locations in degrees, positive in the east, roughly where their solar plants are. The clock of
+    solar generation is checked against them."""
     SYSTEM_LOCATIONS: Sequence[str] = ()
     """The locations by which different products of one market name its whole system. Training derives features such as
     net load from the series of all these locations together."""

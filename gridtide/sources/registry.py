@@ -117,6 +117,13 @@ def system_locations(name: str) -> Sequence[str]:
     return () if find_source_problem(name) else source(name).SYSTEM_LOCATIONS
 
 
+def find_longitude(source_name: str, location: str) -> float:
+    """Returns the longitude of a location of the source in degrees, NaN if the source does not say it."""
+    return (
+        float("nan") if find_source_problem(source_name) else source(source_name).LONGITUDES.get(location, float("nan"))
+    )
+
+
 def scope_of(entry: Entry) -> Scope:
     """Returns what `entry` requests, apart from the period, by its source."""
     return source(entry.source).find_scope(entry)
