@@ -461,7 +461,7 @@ def catalog_command(
 ) -> None:
     """List every series of the lake: unit, period, coverage, freshness, vintages, licence; and write catalog/."""
     from deployments.cli.catalog import list_licences, series_table
-    from deployments.machine.prefect_api import connect_for_blocks
+    from deployments.machine.prefect_api import connect_for_blocks, read_schedules
     from gridtide.catalog.page.page_data import LakePicture
     from gridtide.catalog.writing import document_of, picture_lake, write_catalog
     from tasks.lake import open_lake
@@ -473,8 +473,10 @@ def catalog_command(
     async def make_catalog() -> LakePicture:
         async with connect_for_blocks(address):
             lake_opened = await open_lake(address, make=False)
-            picture = await picture_lake(lake_opened, chosen, datetime.now(UTC))
-            if write and not select:
+            is_written = write and not select
+            schedules = await read_schedules() if is_written or as_json else None
+            picture = await picture_lake(lake_opened, chosen, datetime.now(UTC), schedules=schedules)
+            if is_written:
                 await write_catalog(lake_opened, picture)
         return picture
 

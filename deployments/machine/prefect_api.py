@@ -7,13 +7,18 @@ block.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from gridtide.entries.auth import secret_names
 from gridtide.entries.entry import Entry
 from gridtide.entries.lake_address import BLOCKS
+from gridtide.errors import GridtideError, one_line
 from tasks.prefect_home import check_prefect_home
+
+logger = logging.getLogger("gridtide.catalog")
 
 
 @asynccontextmanager
@@ -30,6 +35,25 @@ async def connect_prefect() -> AsyncIterator[str]:
     url = await asyncio.to_thread(ensure_server)
     with temporary_settings({PREFECT_API_URL: url}):
         yield url
+
+
+async def read_schedules() -> list[dict[str, Any]] | None:
+    """The state of each schedule, as `read_schedule_states` returns it; None if no Prefect server is configured or
+    runs, and, with a warning, if it does not answer. Nothing is started."""
+    try:
+        check_prefect_home()
+        from prefect.settings import get_current_settings
+
+        from flows.run.local_server import find_server
+        from tasks.schedule_states import read_schedule_states
+
+        if not get_current_settings().api.url and await asyncio.to_thread(find_server) is None:
+            return None
+        async with connect_prefect():
+            return await read_schedule_states()
+    except GridtideError as error:
+        logger.warning("the schedules are not in the catalogue: %s", one_line(error))
+        return None
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from prefect.types.entrypoint import EntrypointType
 
 from flows.backfill import backfill
 from flows.compact import compact
+from flows.describing.catalog import catalog
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.notify import notify
@@ -28,8 +29,9 @@ from flows.retention import retention
 from gridtide import __version__
 from gridtide.entries.entry import Config, Schedule
 from tasks.calendar import build_cron_schedule, build_repeated_schedule
+from tasks.schedule_states import GRIDTIDE_TAG
 
-TAG = "gridtide"
+TAG = GRIDTIDE_TAG
 """The tag of every deployment of Gridtide and of its runs."""
 
 
@@ -58,6 +60,11 @@ SIX_HOURLY = Schedule(
 
 EVERY_TEN_MINUTES = Schedule(
     cron="*/10 * * * *", description="Ten minutes are soon enough for notifications of a burst, and for recoveries"
+)
+
+
+HOURLY = Schedule(
+    cron="47 * * * *", description="After the ingests of the hour, so that the page shows what they stored"
 )
 
 
@@ -102,6 +109,7 @@ def plan_deployments(config: Config) -> list[PlannedDeployment]:
         PlannedDeployment(retention, "weekly", WEEKLY, {"dry_run": False}),
         PlannedDeployment(monitor, "six_hourly", SIX_HOURLY),
         PlannedDeployment(notify, "untold", EVERY_TEN_MINUTES),
+        PlannedDeployment(catalog, "hourly", HOURLY),
     ]
 
 

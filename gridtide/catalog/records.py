@@ -172,6 +172,10 @@ class Catalogue:
     series: Sequence[SeriesRecord] = field(repr=False)  # thousands; asyncio writes the representation of a result
     licences: Mapping[str, Licence | None]
 
+    def series_of(self, entry: str) -> list[SeriesRecord]:
+        """Returns the series of the entry with this name."""
+        return [record for record in self.series if record.entry == entry]
+
     def as_dict(self) -> dict[str, Any]:
         """Returns the catalogue as JSON; the same for the same lake and time."""
         return {

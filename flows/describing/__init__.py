@@ -1,0 +1,1 @@
+"""Flows that describe what the lake has, and collect nothing."""
