@@ -28,7 +28,7 @@ from gridtide.periods import HOUR, Period, floor, split
 from gridtide.sources.caiso_outlook import OUTLOOK_VARIABLES, find_report, list_requests, parse_outlook
 from gridtide.sources.contract import BOM, Licence, Page, Request, Response
 from gridtide.sources.formats.xml import is_html, tree
-from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
+from gridtide.sources.left_out import NO_NUMBER, NO_TIME, NOT_READ, LeftOut, to_numbers
 from gridtide.variables import Variable, snake_case
 
 if TYPE_CHECKING:
@@ -377,6 +377,7 @@ def _read_observations(entry: Entry, body: bytes, retrieved_at: datetime, left_o
     rows, numbers = _read_rows(entry, body, report, value_column)
     for column in unread:
         left_out.add(NOT_READ, f"{column} in row 1", rows.num_rows)
+    rows, numbers = _leave_out_timeless(rows, numbers, left_out)
     for column in (report.location, *report.labels):
         _refuse_blanks(entry, rows, column)
     rows, numbers = _leave_out_unread(rows, numbers, report, value_column, left_out)
@@ -408,6 +409,22 @@ def _find_issues(entry: Entry, rows: pa.Table, retrieved_at: datetime) -> list[d
         issue if market in LEAD_DAYS and start and start > retrieved_at else None
         for market, start in zip(rows[MARKET].to_pylist(), rows[START].to_pylist(), strict=True)
     ]
+
+
+def _leave_out_timeless(rows: pa.Table, numbers: np.ndarray, left_out: LeftOut) -> tuple[pa.Table, np.ndarray]:
+    """Returns the rows that have times, and their `numbers`, and counts the others; all rows if none has times."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not rows[START].null_count and not rows[END].null_count:
+        return rows, numbers
+    timed = pc.and_(pc.is_valid(rows[START]), pc.is_valid(rows[END])).to_numpy().astype(bool)
+    if not timed.any():
+        return rows, numbers
+    row_number = int(np.flatnonzero(~timed)[0]) + 1
+    left_out.add(NO_TIME, f"{START} or {END} in row {row_number}", int((~timed).sum()))
+    return rows.filter(pa.array(timed)).unify_dictionaries(), numbers[timed]
 
 
 def _refuse_blanks(entry: Entry, rows: pa.Table, column: str) -> None:
@@ -500,15 +517,41 @@ def _read_rows(entry: Entry, body: bytes, report: OasisReport, value_column: str
     try:
         rows = _read_csv(body, report, value_column, pa.string())
     except pa.ArrowInvalid as error:
-        raise FormatError(entry.name, f"the CSV cannot be read: {error}") from error
+        try:
+            rows = _with_times(_read_csv(body, report, value_column, pa.string(), pa.string()))
+        except pa.ArrowInvalid:  # it is not the times
+            rows = None
+        if rows is None or rows[START].null_count == rows.num_rows:
+            raise FormatError(entry.name, f"the CSV cannot be read: {error}") from error
     return rows, to_numbers(rows[value_column].to_pylist())
 
 
-def _read_csv(body: bytes, report: OasisReport, value: str, value_type: pa.DataType) -> pa.Table:
+def _with_times(rows: pa.Table) -> pa.Table:
+    """Returns `rows` with times instead of their texts; a text that is no time becomes a null."""
+    import pyarrow as pa
+
+    for column in (START, END):
+        moments = pa.array([_parse_time(text) for text in rows[column].to_pylist()], pa.timestamp("us", "UTC"))
+        rows = rows.set_column(rows.schema.get_field_index(column), column, moments)
+    return rows
+
+
+def _parse_time(text: str | None) -> datetime | None:
+    """Returns the time with an offset in `text`, None if it is none."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _read_csv(
+    body: bytes, report: OasisReport, value: str, value_type: pa.DataType, time_type: pa.DataType | None = None
+) -> pa.Table:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    time, label = pa.timestamp("us", "UTC"), pa.dictionary(pa.int32(), pa.string())
+    time, label = time_type or pa.timestamp("us", "UTC"), pa.dictionary(pa.int32(), pa.string())
     types = {START: time, END: time, value: value_type}
     types |= dict.fromkeys((report.location, *report.labels), label)
     rows = arrow_csv.read_csv(

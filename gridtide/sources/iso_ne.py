@@ -27,10 +27,12 @@ from gridtide.entries.scope import ANY, Scope, build_scope, read_parameters, spl
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period, count_microseconds, local_day, local_days, microseconds
 from gridtide.sources.contract import BOM, Licence, Page, Request, Response
-from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut
+from gridtide.sources.left_out import NO_NUMBER, NO_TIME, NOT_READ, LeftOut
 from gridtide.variables import Variable, snake_case, unit_of
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from gridtide.entries.entry import Entry
 
 ZONE = ZoneInfo("America/New_York")
@@ -208,10 +210,21 @@ def parse_response(entry: Entry, request: Request, response: Response) -> Page:
         return Page(empty(), 0)
     url_location = _find_place(request.url)
     left_out = LeftOut()
+
+    def read_table(records: Sequence[ApiRecord]) -> pa.Table:
+        columns = product.read(product, records, url_location, left_out)
+        return concat([from_columns("iso_ne", response.retrieved_at, **values) for values in columns])
+
     try:
         records = _find_records(document, product)
-        columns = product.read(product, records, url_location, left_out)
-        table = concat([from_columns("iso_ne", response.retrieved_at, **values) for values in columns])
+        try:
+            table = read_table(records)
+        except (KeyError, ValueError):  # perhaps only some records cannot be read
+            left_out = LeftOut()
+            timed_records = _leave_out_timeless(product, records, left_out)
+            if not timed_records or not left_out.list_skipped():
+                raise
+            table = read_table(timed_records)
     except KeyError as error:
         raise FormatError(entry.name, f"a {product.root} has no {error.args[0]}") from error
     except (ValueError, OverflowError) as error:
@@ -306,6 +319,26 @@ def _find_records(document: Any, product: Product) -> Sequence[ApiRecord]:
     if inner is document and isinstance(inner, dict) and inner and "BeginDate" not in inner:
         raise ValueError(f"the answer holds {', '.join(sorted(inner))}")
     return _as_objects(inner)
+
+
+def _leave_out_timeless(product: Product, records: Sequence[ApiRecord], left_out: LeftOut) -> Sequence[ApiRecord]:
+    """Returns the records with a time that can be read; counts the others, of seven-day forecasts the days."""
+    if product.read is not _read_seven_days:
+        return _filter_timed(records, "BeginDate", "record", left_out)
+    days = [_filter_timed(_as_objects(record.get("MarketDay")), "MarketDate", "day", left_out) for record in records]
+    return [{**record, "MarketDay": timed} for record, timed in zip(records, days, strict=True) if timed]
+
+
+def _filter_timed(records: Sequence[ApiRecord], field: str, noun: str, left_out: LeftOut) -> Sequence[ApiRecord]:
+    """Returns the records whose `field` is a time; counts the others, each a `noun` in the example."""
+    timed = []
+    for number, record in enumerate(records, 1):
+        try:
+            _to_microseconds(str(record[field]))
+            timed.append(record)
+        except (KeyError, ValueError, OverflowError):
+            left_out.add(NO_TIME, f"{field} of {noun} {number}: {str(record.get(field))[:60]!r}")
+    return timed
 
 
 def _read_fuel_mix(

@@ -18,6 +18,9 @@ NO_NUMBER = "not a number"
 NOT_READ = "columns that are not read"
 """Why the cells of a column that the source does not know are not stored."""
 
+NO_TIME = "records without a time that can be read"
+"""Why a record is not stored although other records of the response are."""
+
 
 class LeftOut:
     """What is not stored of a response: by reason, the number of records or cells, and the first of them with its

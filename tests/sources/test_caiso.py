@@ -449,6 +449,19 @@ def test_values_and_times_that_cannot_be_read_are_format_errors(columns: dict[st
         read(row(LOAD, **{"MARKET_RUN_ID": "ACTUAL", "TAC_AREA_NAME": "PGE", **columns}))
 
 
+@pytest.mark.parametrize("column", ["INTERVALSTARTTIME_GMT", "INTERVALENDTIME_GMT"])
+@pytest.mark.parametrize("text", ["", "soon", "2024-01-01T08:00:00"])
+def test_a_row_without_times_is_counted_and_the_others_are_read(column: str, text: str) -> None:
+    """Whatever stands there instead; a request does not fail because of one row."""
+    whole = {"MARKET_RUN_ID": "ACTUAL", "TAC_AREA_NAME": "PGE"}
+    timeless = row(LOAD, **whole, MW="2", **{column: text}).partition("\n")[2]
+    page = read(row(LOAD, **whole, MW="1") + timeless)
+    assert page.observations["value"].to_pylist() == [1.0]
+    (skipped,) = page.skipped
+    assert (skipped.reason, skipped.count) == ("records without a time that can be read", 1)
+    assert "row 2" in skipped.example
+
+
 def test_a_price_without_its_node_is_a_format_error() -> None:
     """A price without a node is refused."""
     prices = row(PRICE, NODE_ID="TH_NP15_GEN-APND", MARKET_RUN_ID="DAM", LMP_TYPE="LMP", MW="31.5")

@@ -234,6 +234,29 @@ def test_another_shape_breaks_the_promise(document: Any, missing: str) -> None:
         parse(document)
 
 
+@pytest.mark.parametrize("begin", [None, "", "yesterday", "2024-07-01T01:00:00", ...])
+def test_a_record_without_a_time_is_counted_and_the_others_are_read(begin: Any) -> None:
+    """Whatever stands there instead, or if there is no such field (`...`)."""
+    timeless = a_load(load=20.0) | {"BeginDate": begin}
+    if begin is ...:
+        del timeless["BeginDate"]
+    page = parse({"HourlySystemLoad": [a_load(load=10.0), timeless]})
+    assert page.observations["value"].to_pylist() == [10.0]
+    (skipped,) = page.skipped
+    assert (skipped.reason, skipped.count) == ("records without a time that can be read", 1)
+    assert "record 2" in skipped.example
+
+
+def test_a_forecast_day_without_a_date_is_counted_and_the_others_are_read() -> None:
+    """The days of a seven-day forecast are records within a record."""
+    document = a_seven_day_forecast(PeakLoadMw=18050)
+    forecast = document["SevenDayForecasts"]["SevenDayForecast"]
+    forecast["MarketDay"] = [forecast["MarketDay"], {"PeakLoadMw": 18060}]
+    page = parse(document, "sevendayforecast/current")
+    assert page.observations["value"].to_pylist() == [18050.0]
+    assert [skipped.reason for skipped in page.skipped] == ["records without a time that can be read"]
+
+
 def test_an_unknown_answer_names_what_is_known() -> None:
     """A resource without series is refused with the supported roots."""
     with pytest.raises(FormatError, match=r'holds Locations.* GenFuelMixes, HourlyLmps.*"format": "json"'):
