@@ -45,11 +45,10 @@ from gridtide.coverage.picture import Coverage
 from gridtide.coverage.plan import Plan, plan_chunks, why_not_asked
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, GridtideError, list_first
-from gridtide.lake import Lake
-from gridtide.lake.moved_files import find_moved
+from gridtide.lake.moved_files import warn_of_moved
 from gridtide.periods import Period
 from gridtide.sandbox.upstreams import list_secrets
-from tasks.collect import Outcome
+from tasks.collect import CollectionRun, Outcome
 from tasks.remote import Destination
 
 NOTES_SHOWN = 3
@@ -109,7 +108,7 @@ async def backfill(
         entries,
     ):
         plans = [await plan_chunks(entry, period, run.stamp, run.lake, refresh=refresh) for entry in entries]
-        plans = [await _warn_of_moved_files(plan, run.lake, loaded.apis) for plan in plans]
+        plans = [await _warn_of_moved_files(plan, run, loaded.apis) for plan in plans]
         if dry_run:
             outcomes = []
         elif cluster:
@@ -126,11 +125,11 @@ async def backfill(
     return await finish(report, choose_error(outcomes))
 
 
-async def _warn_of_moved_files(plan: Plan, lake: Lake, entries: Sequence[Entry]) -> Plan:
-    """`plan` with a warning for each other place of `lake` that holds files of its entry, if its own has none."""
-    if plan.has_files:
+async def _warn_of_moved_files(plan: Plan, run: CollectionRun, entries: Sequence[Entry]) -> Plan:
+    """`plan` with a warning for each other place of the lake that holds older files of its entry, if it is young."""
+    if plan.files is None:
         return plan
-    moved = [files.describe(plan.entry) for files in await find_moved(lake, plan.entry, entries)]
+    moved = await warn_of_moved(run.lake, plan.entry, entries, plan.files, run.stamp)
     return replace(plan, warnings=[*plan.warnings, *moved])
 
 

@@ -41,9 +41,17 @@ from gridtide.coverage.gaps import last_days
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.plan import Plan
 from gridtide.coverage.schedules import DueRuns
-from gridtide.coverage.troubles import Trouble, TroubleKind, describe_gaps, describe_lateness, describe_silence
+from gridtide.coverage.troubles import (
+    Trouble,
+    TroubleKind,
+    describe_gaps,
+    describe_lateness,
+    describe_new_series,
+    describe_silence,
+)
 from gridtide.entries.entry import Config, Entry
 from gridtide.errors import ClockError, ConfigurationError, StorageError, one_line
+from gridtide.lake.moved_files import warn_of_moved
 from gridtide.periods import Period
 from gridtide.sources.registry import scope_of
 from tasks.calendar import find_due_runs
@@ -95,6 +103,7 @@ async def monitor(
             await find_lacking(entry, await _find_runs(loaded, entry, run.stamp), period, run.stamp, run.lake)
             for entry in entries
         ]
+        findings = [await _warn_of_moved_files(finding, run, loaded.apis) for finding in findings]
         outcomes = [] if dry_run else await _collect_lacking(findings, run)
         outcomes = await warn_of_changed_series(outcomes, run.lake)
         checked = {finding.entry.name: finding.checked for finding in findings}
@@ -111,10 +120,17 @@ async def monitor(
         troubles = {result["name"]: _find_troubles(result, period) for result in results}
         for name, look in looks.items():
             troubles[name] |= {"silent": describe_silence(name, look)} if look.is_news else {}
+            troubles[name] |= {"new_series": describe_new_series(look, run.stamp)} if look.new else {}
         await announce_changes(run.lake.uri, days, troubles)
         await _save_looks(entries, looks, run)  # after the events: what was not reported is news at the next look
     report = monitor_report(results, period, dry_run, time.monotonic() - started)
     return await finish(report, choose_error(outcomes) if any(outcome.error for outcome in outcomes) else RunError)
+
+
+async def _warn_of_moved_files(finding: Finding, run: CollectionRun, entries: Sequence[Entry]) -> Finding:
+    """`finding` with a warning for each other place of the lake that holds older files of its entry, if it is young."""
+    moved = await warn_of_moved(run.lake, finding.entry, entries, finding.files, run.stamp)
+    return replace(finding, warnings=[*finding.warnings, *moved])
 
 
 async def _find_runs(config: Config, entry: Entry, now: datetime) -> DueRuns | None:

@@ -20,7 +20,7 @@ from gridtide.coverage.scopes import Part, describe_scopes, find_unanswered, rea
 from gridtide.entries.entry import Entry
 from gridtide.errors import StorageError, list_first
 from gridtide.lake import File, Lake, Metadata, soundness
-from gridtide.lake.moved_files import find_moved
+from gridtide.lake.moved_files import warn_of_moved
 from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, describe_duration, missing, union
@@ -60,7 +60,7 @@ class EntryStatus:
     asks; it is None for an entry whose files are snapshots. `problems` name the files without readable metadata
     (truncated, empty or foreign ones), and those with stamps in the future. `failed` are the periods that were
     requested without success and are still missing. `scopes` say what the requests of the files did not include, though
-    the entry asks it now, and where that is not certain. `moved` say where else files of the entry are, if it has none.
+    the entry asks it now, and where that is not certain. `moved` say where else older files of a young entry are.
     """
 
     entry: str
@@ -153,7 +153,7 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime, entries: S
         whole = Part(Period(answered[0].start, answered[-1].end), scope_of(entry))
         covered = tuple(missing(whole.period, [part.period for part in find_unanswered([whole], answers)]))
         scopes = describe_scopes(entry.name, whole, answers)
-    moved = [] if files else [place.describe(entry) for place in await find_moved(lake, entry, entries)]
+    moved = await warn_of_moved(lake, entry, entries, files, now)
     failures = await failed_periods.recall_failures(lake, entry)
     newest = contents[-1] if contents else None
     return EntryStatus(

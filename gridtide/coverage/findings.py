@@ -19,7 +19,7 @@ from gridtide.coverage.scopes import Part, certain_answers, describe_scopes, fin
 from gridtide.coverage.upstream_holes import find_holes, starts_by_series
 from gridtide.entries.entry import Entry
 from gridtide.errors import list_first
-from gridtide.lake import Lake, soundness
+from gridtide.lake import File, Lake, soundness
 from gridtide.lake.soundness import CheckedFiles
 from gridtide.periods import Period, missing
 from gridtide.sources.registry import scope_of
@@ -40,7 +40,7 @@ class Finding:
     failed before and must wait for the next attempt. `missed_run` is the run of the schedule that stored no file;
     `snapshot` tells whether a snapshot replaces it. `skipped` is the reason why an entry is skipped. `checked` tells
     which files are damaged and cover nothing; `warnings` tell which files have stamps in the future; `scopes` tell what
-    was not requested in files, and where that is uncertain.
+    was not requested in files, and where that is uncertain; `files` are the entry's files in the lake.
     """
 
     entry: Entry
@@ -54,6 +54,7 @@ class Finding:
     checked: CheckedFiles = field(default_factory=CheckedFiles)
     warnings: Sequence[str] = ()
     scopes: Sequence[str] = ()
+    files: Sequence[File] = ()
 
     @property
     def problem(self) -> str | None:
@@ -90,7 +91,7 @@ async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: 
     skipped = why_not_asked(entry, period, now)
     if skipped:
         snapshot = missed_run is not None and scheduled_period(entry, now) is None
-        return Finding(entry, period, missed_run=missed_run, snapshot=snapshot, skipped=skipped)
+        return Finding(entry, period, missed_run=missed_run, snapshot=snapshot, skipped=skipped, files=files)
     checked = await soundness.check_files(lake, files, period)
     answers = read_answers(entry, files, checked, now)
     gaps = find_gaps(entry, period, now, answers)
@@ -102,9 +103,8 @@ async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: 
     ]
     scopes = describe_scopes(entry.name, Part(period, scope_of(entry)), answers)
     warnings = describe_future_files(files, now)
-    return Finding(
-        *(entry, period, gaps, revisions, waiting, missed_run), checked=checked, warnings=warnings, scopes=scopes
-    )
+    lacking = (gaps, revisions, waiting, missed_run)
+    return Finding(entry, period, *lacking, checked=checked, warnings=warnings, scopes=scopes, files=files)
 
 
 async def find_unpublished(

@@ -11,7 +11,7 @@ from gridtide.coverage.answered import clip_to_due, describe_future_files
 from gridtide.coverage.failed_periods import Failure
 from gridtide.coverage.scopes import Part, describe_scopes, narrow_parts, read_answers
 from gridtide.entries.entry import Entry
-from gridtide.lake import Lake, soundness
+from gridtide.lake import File, Lake, soundness
 from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, missing, union
@@ -31,7 +31,8 @@ class Plan:
     skipped: str | None = None
     warnings: Sequence[str] = ()
     checked: CheckedFiles = field(default_factory=CheckedFiles)
-    has_files: bool = True
+    files: Sequence[File] | None = None
+    """The entry's files in the lake, None if they were not listed."""
 
 
 async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *, refresh: bool = False) -> Plan:
@@ -63,7 +64,7 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *
     notes = [*not_due, *checked.problems, *_describe_waiting(waiting), *describe_future_files(files, now)]
     notes += describe_scopes(entry.name, due_part, answers)
     chunks = cut_chunks(entry, [due_part] if refresh else holes, waiting)
-    return Plan(entry, chunks, covered, warnings=notes, checked=checked, has_files=bool(files))
+    return Plan(entry, chunks, covered, warnings=notes, checked=checked, files=files)
 
 
 def cut_chunks(entry: Entry, parts: Sequence[Part], waiting: Sequence[Failure] = ()) -> list[tuple[Entry, Period]]:

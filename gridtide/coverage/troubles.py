@@ -1,17 +1,18 @@
 """What is wrong with the data of an entry after everything that was missing has been requested; pure.
 
-A trouble is late data, a gap that could not be filled, or a silent series. Each has a mark: while the mark stays the
-same, so does the trouble, and nobody has to be notified again.
+A trouble is late data, a gap that could not be filled, a silent series, or a new one, which is told once. Each has a
+mark: while the mark stays the same, so does the trouble, and nobody has to be notified again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from gridtide.coverage.freshness.look import SeriesLook
-from gridtide.coverage.freshness.notes import mark_silence, write_series_notes
+from gridtide.coverage.freshness.notes import mark_new_series, mark_silence, name_new_series, write_series_notes
 from gridtide.coverage.gaps import mark_gaps
 from gridtide.errors import list_first
 from gridtide.periods import Period
@@ -19,7 +20,7 @@ from gridtide.periods import Period
 PERIODS_NAMED = 5
 """The number of missing periods that a trouble names."""
 
-TroubleKind = Literal["stale", "gaps", "silent"]
+TroubleKind = Literal["stale", "gaps", "silent", "new_series"]
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,9 @@ def describe_silence(name: str, look: SeriesLook) -> Trouble | None:
     moments = [series.since.isoformat() for series in look.silent if series.since]
     fix = f"gridtide validate --probe --select {name}; a region that the upstream retired is no longer to be configured"
     return Trouble("; ".join(write_series_notes(look)), max(moments, default="the beginning"), fix, mark_silence(look))
+
+
+def describe_new_series(look: SeriesLook, now: datetime) -> Trouble:
+    """Describes the series, at least one, that an entry has since the last look, as of `now`."""
+    fix = "nothing, if the upstream has more series; if one was renamed, join its names with aliases of the entry"
+    return Trouble("; ".join(name_new_series(look)), now.isoformat(), fix, mark_new_series(look))

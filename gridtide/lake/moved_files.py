@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -13,11 +14,16 @@ from gridtide.entries.scope import parse_scope
 from gridtide.errors import StorageError
 from gridtide.lake.files.metadata import Metadata
 from gridtide.lake.lake import Lake
-from gridtide.lake.names import PROCESSED, REJECTED, parse_name
+from gridtide.lake.names import PROCESSED, REJECTED, File, parse_name
 from gridtide.sources.registry import scope_of
 
 OTHER_FOLDERS = ("raw", PROCESSED, "failed", "features", "catalog", REJECTED)
 """Folders of the lake without files of entries."""
+
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+
+YOUNG = timedelta(days=30)
+"""How long after its first file an entry is told of older files in other places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +34,9 @@ class MovedFiles:
     prefix: str
     entry: str
 
-    def describe(self, now: Entry) -> str:
-        """Describes where the files are, and how the entry `now` can continue them."""
+    def describe(self, now: Entry, *, has_files: bool = False) -> str:
+        """Describes where the files are, and how the entry `now`, which has files of its own or not, can continue
+        them."""
         keys = {"output_folder": (self.folder, now.output_folder), "file_prefix": (self.prefix, now.file_prefix)}
         changes = ", ".join(
             f'"{key}": "{old_value}"' for key, (old_value, new_value) in keys.items() if old_value != new_value
@@ -37,16 +44,33 @@ class MovedFiles:
         whose = "files of this entry" if self.entry == now.name else f'files of "{self.entry}" with the same data'
         own_place, moved_place = f"{now.output_folder}/{now.file_prefix}_…", f"{self.folder}/{self.prefix}_…"
         fix = f"to go on with them, give the entry {changes}"
-        return f"no files are in {own_place}, but {moved_place} holds {whose}; {fix}"
+        own = f"{own_place} holds only newer files" if has_files else f"no files are in {own_place}"
+        return f"{own}, but {moved_place} holds {whose}; {fix}"
 
 
-async def find_moved(lake: Lake, entry: Entry, entries: Iterable[Entry]) -> list[MovedFiles]:
-    """Finds the files of `entry` in the lake outside its own place, by folder and prefix.
+async def warn_of_moved(
+    lake: Lake, entry: Entry, entries: Iterable[Entry], files: Sequence[File], now: datetime
+) -> list[str]:
+    """Returns a text for each place that `find_moved` finds, of an entry whose `files`, in its own place, all began to
+    be stored within `YOUNG` before `now`; others know their place. Raises `StorageError`."""
+    beginning = min((file.stamp for file in files), default=now)
+    if beginning < now - YOUNG:
+        return []
+    moved = await find_moved(lake, entry, entries, beginning)
+    return [place.describe(entry, has_files=bool(files)) for place in moved]
+
+
+async def find_moved(
+    lake: Lake, entry: Entry, entries: Iterable[Entry], before: datetime = END_OF_TIME
+) -> list[MovedFiles]:
+    """Finds the files of `entry` in the lake outside its own place, by folder and prefix, where nothing was stored
+    since `before`.
 
     These are files with its name or with its scope. The places of `entries` are not searched. Raises `StorageError`.
     """
     places = {(present.output_folder, present.file_prefix) for present in (entry, *entries)}
     newest_paths = {place: path for place, path in (await _list_newest(lake, "")).items() if place not in places}
+    newest_paths = {place: path for place, path in newest_paths.items() if _read_stamp(path) <= before}
     contents = await asyncio.gather(*(_read_contents(lake, path) for path in newest_paths.values()))
     return [
         MovedFiles(folder, prefix, content.entry)
@@ -67,6 +91,13 @@ async def _list_newest(lake: Lake, folder: str) -> dict[tuple[str, str], str]:
     for within in await asyncio.gather(*(_list_newest(lake, path) for path in inner)):
         newest_paths |= within
     return newest_paths
+
+
+def _read_stamp(path: str) -> datetime:
+    """Returns the stamp in the name of the file at `path`, which is one of the lake's names."""
+    parsed = parse_name(path.rpartition("/")[2])
+    assert parsed is not None  # noqa: S101
+    return parsed.stamp
 
 
 async def _read_contents(lake: Lake, path: str) -> Metadata | None:

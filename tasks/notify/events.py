@@ -25,14 +25,19 @@ RUN_TROUBLES = {
 STALE, GAPS, SILENT = "gridtide.entry.stale", "gridtide.entry.gaps", "gridtide.entry.silent"
 
 
+NEW_SERIES = "gridtide.entry.new_series"
+"""The event of new series of an entry: it is told once, and has no end."""
+
+
 DATA_TROUBLES = {
     STALE: "is stale",
     GAPS: "has gaps that could not be filled",
     SILENT: "has series without new values",
+    NEW_SERIES: "has new series",
 }
 
 
-EVENTS_OF_TROUBLES: dict[TroubleKind, str] = {"stale": STALE, "gaps": GAPS, "silent": SILENT}
+EVENTS_OF_TROUBLES: dict[TroubleKind, str] = {"stale": STALE, "gaps": GAPS, "silent": SILENT, "new_series": NEW_SERIES}
 
 
 RESOLVED_SUFFIX = ".over"

@@ -16,6 +16,7 @@ from tasks.notify.events import (
     EVENT_RETENTION,
     EVENTS_OF_TROUBLES,
     LAKE_LABEL,
+    NEW_SERIES,
     RESOLVED,
     RESOLVED_SUFFIX,
     concern_key,
@@ -31,6 +32,8 @@ def is_news(last: Event | None, trouble: Trouble | None, days: int) -> bool:
     """
     if last is None or last.event in RESOLVED:
         return trouble is not None
+    if last.event == NEW_SERIES:  # a look at any number of days finds all new series
+        return trouble is not None and trouble.mark != last.payload["mark"]
     return days >= last.payload["days"] and (trouble is None or trouble.mark != last.payload["mark"])
 
 

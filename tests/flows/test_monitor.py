@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -259,9 +259,8 @@ async def test_what_fails_is_named_and_asked_for_less_and_less(upstream: GappyUp
     assert (await monitor(config=settings, days=7))["pipeline_status"] == "success"
 
 
-async def told(entry: str, number: int) -> list[Event]:
-    """The events about gaps and silent series of `entry`, oldest first, once there are `number` of them."""
-    kinds = ("gaps", "silent")
+async def told(entry: str, number: int, kinds: Sequence[str] = ("gaps", "silent")) -> list[Event]:
+    """The events of these kinds about `entry`, oldest first, once there are `number` of them."""
     names = EventNameFilter(name=[f"gridtide.entry.{kind}{over}" for kind in kinds for over in ("", ".over")])
     about = EventResourceFilter(id=[f"gridtide.entry.{entry}"])
     async with get_client() as client:
@@ -373,7 +372,10 @@ async def test_days_that_cannot_be_are_refused(upstream: GappyUpstream, tmp_path
 
 
 class PairUpstream(GappyUpstream):
-    """The same upstream with two columns; in the hours of `silent`, the second is null."""
+    """The same upstream with two columns; in the hours of `silent`, the second is null. From `third_from` on there is a
+    third."""
+
+    third_from = NOW + DAY
 
     async def answer(self, request: web.Request) -> web.Response:
         """The hours from start to end."""
@@ -385,6 +387,8 @@ class PairUpstream(GappyUpstream):
         for hour, row in zip(hours, rows, strict=True):
             if hour in self.silent:
                 row["price"] = None
+            if hour >= self.third_from:
+                row["wind"] = self.value(hour)
         return web.json_response(rows)
 
 
@@ -416,3 +420,39 @@ async def test_a_series_that_falls_silent_is_told_once_and_once_when_it_is_back(
             assert row["silent"] == []
             assert [event.event for event in await told("pair", 2)][1:] == ["gridtide.entry.silent.over"]
     assert row["back"] == []
+
+
+@pytest.mark.slow
+async def test_a_new_series_is_told_once(tmp_path: Path) -> None:
+    """By one event that names it, and by none at the looks before and after."""
+    pair = PairUpstream()
+    async with serving(pair.answer) as pair.url:
+        keys = {"value": {name: {"unit": "MW"} for name in ("mw", "price", "wind")}, "raw": False, "reread": "P1D"}
+        settings = pair.config(tmp_path, name="growing", **keys)
+        await backfill(TODAY - 9 * DAY, TODAY - DAY, config=settings)
+        (row,) = (await monitor(config=settings, days=9))["results"]
+        assert row["new_series"] == []
+        pair.third_from = TODAY - DAY
+        await backfill(TODAY - DAY, TODAY, config=settings, refresh=True)
+        for names in (["growing/wind"], []):
+            (row,) = (await monitor(config=settings, days=2))["results"]
+            assert row["new_series"] == names
+        (event,) = await told("growing", 1, ["new_series"])
+    assert event.payload["what"] == "new series: growing/wind"
+    assert "aliases" in event.payload["fix"]
+
+
+async def test_the_files_of_a_renamed_entry_are_named_while_it_is_young(tmp_path: Path) -> None:
+    """Also after its own first files, in the monitor's warnings, with the keys to go on with them."""
+    async with serving(PairUpstream().answer) as url:
+        upstream = PairUpstream()
+        upstream.url = url
+        await backfill(TODAY - 3 * DAY, TODAY, config=upstream.config(tmp_path, name="old", raw=False))
+        settings = upstream.config(tmp_path, name="new", raw=False, output_folder="new")
+        for own in ("no files are in new/new_…", "new/new_… holds only newer files"):
+            (row,) = (await monitor(config=settings, days=2))["results"]
+            (warning,) = [text for text in row["warnings"] if "go on with them" in text]
+            assert warning.startswith(f"{own}, but ")
+            assert '"file_prefix": "old"' in warning
+            (status,) = await read_status([entry_of(settings)], Lake.open(settings["lake"]), datetime.now(UTC))
+            assert len(status.moved) == 1

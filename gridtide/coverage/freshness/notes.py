@@ -11,11 +11,20 @@ SERIES_LISTED = 20
 
 def write_series_notes(look: SeriesLook) -> list[str]:
     """Returns a text for each kind of series that `look` found: silent, back and new; none if there are none."""
-    back, new = (map("/".join, labels) for labels in (look.back, look.new))
+    back = map("/".join, look.back)
     notes = [f"no new values of {list_first(look.silent, SERIES_LISTED)}"] if look.silent else []
     notes += [f"new values again of {list_first(back, SERIES_LISTED)}"] if look.back else []
-    notes += [f"new series: {list_first(new, SERIES_LISTED)}"] if look.new else []
-    return notes
+    return [*notes, *name_new_series(look)]
+
+
+def name_new_series(look: SeriesLook) -> list[str]:
+    """Returns a text that names the new series; none if there are none."""
+    return [f"new series: {list_first(map('/'.join, look.new), SERIES_LISTED)}"] if look.new else []
+
+
+def mark_new_series(look: SeriesLook) -> str:
+    """Returns the names of the new series, which identify that they are new."""
+    return " ".join(map("/".join, look.new))
 
 
 def mark_silence(look: SeriesLook) -> str:
