@@ -36,6 +36,7 @@ from gridtide.entries.structs import StrictStruct
 from gridtide.entries.table_layout import (
     Archive,
     Csv,
+    DayFormat,
     Hours,
     Melt,
     NumberStyle,
@@ -154,6 +155,8 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     published_time: Annotated[str, check_time_of_day] | None = None
     """The time of day at which a date of publication counts as published."""
     hours: Hours | None = None
+    days: DayFormat | None = None
+    """The format of the days that columns are called by, in a table with a row for each hour."""
     melt: Melt | None = None
     names: Mapping[Text, PrintableText] = msgspec.field(default_factory=dict)
     """Variables by the texts of columns or labels, which may be patterns: `*` in a name is what it is in the text."""
@@ -167,6 +170,8 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     """A price whose `_energy`, `_congestion` and `_loss` add up to it; the energy is derived if it is not given."""
     where: Mapping[Text, tuple[Text, ...]] = msgspec.field(default_factory=dict)
     """The texts that a column must hold; records with other texts are not stored."""
+    ignore: tuple[Text, ...] = ()
+    """Columns of texts that only describe the values, so that records that differ in them may be of one series."""
     past: bool = False
     """Whether only intervals that were over at the time of the answer are stored."""
     archive: Archive | None = None
@@ -218,7 +223,7 @@ _LAYOUT_KEYS = (
     *("layout", "csv", "numbers", "time_format", "timezone_from", "label", "interval_from", "ambiguous", "variable"),
     *("published", "hours", "melt", "unpack", "pages", "per", "conflict"),
     *("times_in", "published_format", "published_time"),
-    *("names", "location_names", "negated", "summed", "components", "where", "past", "archive"),
+    *("names", "location_names", "negated", "summed", "components", "where", "past", "archive", "ignore", "days"),
 )
 """Keys that are part of the fingerprint only if they are given, so that the fingerprints of other entries do not
 change."""

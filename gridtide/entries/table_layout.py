@@ -81,10 +81,16 @@ def _hour_columns(written_text: str) -> None:
         raise ValueError(f'"{written_text}" cannot be filled: {error}; write such as "HE{{hour:02}}"') from error
 
 
+def _day_format(written_text: str) -> None:
+    if not re.search(r"%[A-Za-z]", written_text) or re.search(r"%[HIMSpfzZ]", written_text):
+        raise ValueError(f'"{written_text}" is not a format of days; use strptime\'s such as "%Y-%m-%d"')
+
+
 Character = Annotated[str, _character]
 Lines = Annotated[int, Meta(ge=0)]
 Path = Annotated[str, Meta(min_length=1), _jmespath]
 TimeFormat = Annotated[str, _time_format]
+DayFormat = Annotated[str, _day_format]
 Header = Annotated[int, Meta(ge=1, le=10)] | tuple[str, ...] | Text
 
 
@@ -112,6 +118,8 @@ class NumberStyle(StrictStruct, frozen=True):
     nulls: tuple[str | int | float, ...] = ()
     strip: tuple[Text, ...] = ()
     """Texts before or after a number that are not part of it, such as a unit."""
+    negative: Literal["parentheses"] | None = None
+    """How negative numbers are written, beside a sign: (12.5) for -12.5."""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if one character has two meanings."""

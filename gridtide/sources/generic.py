@@ -100,7 +100,7 @@ def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
 
 def _has_plain_columns(entry: Entry) -> bool:
     """Whether each column of values is a series of its own, whose name depends on no other column."""
-    return entry.variable is None and entry.melt is None and entry.hours is None
+    return entry.variable is None and entry.melt is None and entry.hours is None and entry.days is None
 
 
 def find_problems(entry: Mapping[str, Any]) -> list[str]:

@@ -427,8 +427,8 @@ async def test_a_new_series_is_told_once(tmp_path: Path) -> None:
     """By one event that names it, and by none at the looks before and after."""
     pair = PairUpstream()
     async with serving(pair.answer) as pair.url:
-        keys = {"value": {name: {"unit": "MW"} for name in ("mw", "price", "wind")}, "raw": False, "reread": "P1D"}
-        settings = pair.config(tmp_path, name="growing", **keys)
+        settings = pair.config(tmp_path, name="growing", melt="*", unit="MW", raw=False, reread="P1D")
+        del settings["apis"][0]["value"]
         await backfill(TODAY - 9 * DAY, TODAY - DAY, config=settings)
         (row,) = (await monitor(config=settings, days=9))["results"]
         assert row["new_series"] == []

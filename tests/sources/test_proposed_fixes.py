@@ -94,6 +94,11 @@ PROPOSING: dict[str, tuple[str, dict[str, Any], date | None]] = {
         date(2025, 11, 2),
     ),
     "label column": ("c17-*/t.json", {"records": "records", "time": "HourUTC", "location": "PriceArea"}, None),
+    "long table": (
+        "parsing/07_generic_long_table/sld_fcst.xml",
+        {"records": "REPORT_DATA", "time": "T", "value": "VALUE"},
+        None,
+    ),
     "several columns": ("c24-*/n.csv", {}, None),
     "names that become one": ("c39-*/equal.csv", {"time": "time"}, None),
 }

@@ -410,3 +410,23 @@ def day_length(day: int, zone: ZoneInfo) -> tuple[int, int]:
 def quoted(formats: Sequence[str]) -> str:
     """Returns `formats` as values of the key `time_format`."""
     return " or ".join(f'"time_format": {json.dumps(time_format)}' for time_format in formats)
+
+
+def read_day(name: str, day_format: str) -> str | None:
+    """Returns the day that a column called `name` is of, as ISO 8601; None if it is of none."""
+    try:
+        return datetime.strptime(name.strip(), day_format).date().isoformat()  # a day has no zone
+    except ValueError:
+        return None
+
+
+DAY_FORMATS = ("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%Y%m%d", "%d-%b-%Y")
+"""Formats of days that a fix proposes."""
+
+
+def guess_day_format(names: Sequence[str]) -> str | None:
+    """Returns the first of `DAY_FORMATS` in which all of `names`, at least two, are days; None if there is none."""
+    return next(
+        (form for form in DAY_FORMATS if len(names) > 1 and all(read_day(name, form) for name in names)),
+        None,
+    )

@@ -110,8 +110,8 @@ def plain_numbers(column: CellColumn, number_style: NumberStyle) -> pa.DoubleArr
     text is neither, or needs a closer look."""
     if pa.types.is_floating(column.type):
         return _without_null_numbers(column, number_style)
-    if number_style.strip:
-        column = pc.replace_substring_regex(column, _around(number_style), "")
+    for pattern, replacement in _rewritings(number_style):
+        column = pc.replace_substring_regex(column, pattern, replacement)
     attempts = [null_texts(number_style)] if number_style.nulls else [[""], null_texts(number_style)]
     for nulls in attempts:
         texts = pc.if_else(pc.is_in(column, value_set=string_array(nulls)), None, column)
@@ -125,6 +125,17 @@ def plain_numbers(column: CellColumn, number_style: NumberStyle) -> pa.DoubleArr
         if not has_infinite(numbers):
             return _without_null_numbers(numbers, number_style)
     return None
+
+
+IN_PARENTHESES = r"^\s*\(\s*([^()+-]+?)\s*\)\s*$"
+"""A number in parentheses, which accountants write for a negative one."""
+
+
+def _rewritings(number_style: NumberStyle) -> list[tuple[str, str]]:
+    """Returns patterns and what they are replaced by, one after another, so that a text is a plain number. A unit may
+    be within parentheses or after them."""
+    signs = [(IN_PARENTHESES, r"-\1")] if number_style.negative else []
+    return [*signs, (_around(number_style), ""), *signs] if number_style.strip else signs
 
 
 def _around(number_style: NumberStyle) -> str:
@@ -205,8 +216,8 @@ def _number(text: str | None, number_style: NumberStyle) -> float | None:
     if text is None:
         return np.nan
     stripped = text.strip().replace("\u2212", "-")
-    if number_style.strip:
-        stripped = re.sub(_around(number_style), "", stripped)
+    for pattern, replacement in _rewritings(number_style):
+        stripped = re.sub(pattern, replacement, stripped)
     if stripped.lower() in NO_VALUE or _is_null(stripped, number_style):
         return np.nan
     if stripped.lower() in TRUTH_WORDS:
@@ -259,14 +270,16 @@ def other_styles(texts: Collection[str], number_style: NumberStyle) -> list[dict
     >>> plain = NumberStyle()
     >>> other_styles({"1,204.5", "1,187.0"}, plain), other_styles({"85,12"}, plain), other_styles({"1.104,25"}, plain)
     ([{'thousands': ','}], [{'decimal': ','}], [{'decimal': ',', 'thousands': '.'}])
-    >>> other_styles({"ERR"}, plain)
-    []
+    >>> other_styles({"ERR"}, plain), other_styles({"(12.5)"}, plain)
+    ([], [{'negative': 'parentheses'}])
     """
-    stripped_texts = {text.strip() for text in texts}
+    stripped_texts = {re.sub(IN_PARENTHESES, r"-\1", text.strip()) for text in texts}
+    in_parentheses = any(re.match(IN_PARENTHESES, text) for text in texts)
     styles: list[dict[str, str | None]] = []
     for decimal, thousands in NUMBER_STYLES:
         if stripped_texts and all(parse_number(text, decimal, thousands) is not None for text in stripped_texts):
-            style = {"decimal": decimal, "thousands": thousands}
+            style = {"decimal": decimal, "thousands": thousands, "negative": number_style.negative}
+            style |= {"negative": "parentheses"} if in_parentheses else {}
             styles.append({key: mark for key, mark in style.items() if mark != getattr(number_style, key)})
     fewest_keys = min(map(len, styles), default=0)
     return [style for style in styles if len(style) == fewest_keys and style]
@@ -276,5 +289,5 @@ def looks_numeric(texts: Iterable[str]) -> bool:
     """Whether all of `texts` consist only of digits and separators, like numbers in an unknown style."""
     stripped_texts = [text.strip() for text in texts]
     return bool(stripped_texts) and all(
-        re.fullmatch(r"[+-]?[\d.,' \u00a0\u202f]*\d[\d.,' \u00a0\u202f]*", text) for text in stripped_texts
+        re.fullmatch(r"[+(-]?[\d.,' \u00a0\u202f]*\d[\d.,' \u00a0\u202f]*\)?", text) for text in stripped_texts
     )

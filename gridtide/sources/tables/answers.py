@@ -89,7 +89,9 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
         return read_json(
             entry.name, document, entry.records or "", entry.layout, entry.csv.header, entry.numbers
         ), document
-    value_names = [column for column in (*entry.time, *entry.value) if not entry.hours or column in entry.time]
+    value_names = [
+        column for column in (*entry.time, *entry.value) if not (entry.hours or entry.days) or column in entry.time
+    ]
     length_known = not headers or bool({"content-length", "transfer-encoding"} & set(headers))
     label_names = label_columns(entry)
     return read_csv(entry.name, body, entry.csv, value_names, label_names, length_known=length_known), None

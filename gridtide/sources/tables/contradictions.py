@@ -14,6 +14,7 @@ def find_contradictions(entry: Mapping[str, Any]) -> Iterator[str]:
     """
     yield from _of_intervals(entry)
     yield from _of_hours(entry)
+    yield from _of_days(entry)
     yield from _of_columns(entry)
     yield from _of_locations(entry)
     if entry.get("ambiguous", "refuse") != "refuse" and _is_utc(entry):
@@ -41,6 +42,19 @@ def _of_intervals(entry: Mapping[str, Any]) -> Iterator[str]:
         yield 'label: a time that is an "end" needs the length of its interval; add "interval", such as "PT1H"'
     if entry.get("label") == "instant" and interval:
         yield 'label: an "instant" has no interval; leave out one of them'
+
+
+def _of_days(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Yields what contradicts `days`, which give the day and the only value of a record."""
+    if entry.get("days") is None:
+        return
+    if not entry.get("time"):
+        yield 'days: the rows need an hour; name its column with "time"'
+    for key in ("hours", "melt"):
+        if entry.get(key) is not None:
+            yield f'{key}: "days" names the columns of values already; leave out one of them'
+    if isinstance(entry.get("value"), dict) and len(entry["value"]) > 1:
+        yield 'value: the columns of "days" are one value; name one'
 
 
 def _of_hours(entry: Mapping[str, Any]) -> Iterator[str]:

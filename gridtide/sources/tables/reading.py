@@ -48,7 +48,7 @@ from gridtide.sources.tables.series import (
     variables,
 )
 from gridtide.sources.tables.timing import Timing, read_timing
-from gridtide.sources.tables.wide import unfold_hours
+from gridtide.sources.tables.wide import unfold_days, unfold_hours
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
@@ -79,7 +79,7 @@ def read_observations(
     if not entry.time:
         entry = _with_time(entry, table)
     _check_time(entry, table)
-    entry, table = unfold_hours(entry, table, entry.time[0])
+    entry, table = unfold_days(*unfold_hours(entry, table, entry.time[0]))
     if entry.layout == "positions" and RESOLUTION in table.names and entry.interval_from is None:
         import msgspec
 
@@ -223,8 +223,8 @@ class _TableReader:
             repeats.refuse_unnamed_labels(self.entry, self.table, groups, [*self._used, *columns], columns, timing)
             if self.entry.conflict in ("first", "last"):  # else the core counts them, names the day and stores neither
                 dropped = repeats.choose_values(self.entry, self.table, groups, columns, timing, self.skipped)
-        repeats.note_unnamed_labels(self.entry, self.table, series, [*self._used, *columns], self.skipped)
         repeats.refuse_overlaps(self.entry, self.table, series, [*self._named, *columns], timing, is_live)
+        repeats.refuse_merged_series(self.entry, self.table, series, [*self._used, *columns, *self.entry.ignore])
         return self._observations(_Rows(timing, is_live, locations_by_row, names, published, dropped))
 
     @cached_property

@@ -15,7 +15,7 @@ from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CellColumns, CellTable, factorised
 from gridtide.sources.formats.clocks import NUMBERED, TIME_OF_DAY
 from gridtide.sources.formats.numbers import read_numbers
-from gridtide.sources.tables.series import NO_NUMBERS, listed
+from gridtide.sources.tables.series import listed
 from gridtide.sources.tables.timing import FLAG_WORDS, Timing, show_moment
 
 if TYPE_CHECKING:
@@ -117,11 +117,9 @@ NO_LABELS = re.compile(
 """Names of columns of texts that describe a value without making another series of it."""
 
 
-def note_unnamed_labels(
-    entry: Entry, table: CellTable, series: np.ndarray, used: Sequence[str], skipped: list[Skipped]
-) -> None:
-    """Adds to `skipped` the columns of texts that no key names, but whose few words differ within one of the `series`
-    (rows,), which may be several series. Only the first piece of a large table is looked at."""
+def refuse_merged_series(entry: Entry, table: CellTable, series: np.ndarray, used: Sequence[str]) -> None:
+    """Raises if few words in a column of texts that no key names differ within one of the `series` (rows,), which may
+    be several series. Only the first piece of a large table is looked at."""
     columns = [name for name in table.own if name not in used and not NO_LABELS.search(name)]
     beginning = next(iter(table.pieces(columns, entry.numbers)), {}) if columns else {}
     for name, column in beginning.items():
@@ -134,10 +132,11 @@ def note_unnamed_labels(
         pairs = np.unique(np.stack([series[:rows], codes]), axis=1).shape[1] if is_label else 0
         if pairs <= len(np.unique(series[:rows])) or {word.strip().lower() for word in words} <= FLAG_WORDS.keys():
             continue
-        skipped[:] = [item for item in skipped if item.reason != NO_NUMBERS.format(name)]
-        fix = _naming(entry, table, name)
-        example = f"{words[0]!r:.60} and {words[1]!r:.60}; to keep them apart add {fix}"
-        skipped.append(Skipped(f"cells of {name}, which no key names and which differ within a series", rows, example))
+        happened = f"records of one series differ in {name}, which no key names: {words[0]!r:.60} and {words[1]!r:.60}"
+        ignored = json.dumps([*entry.ignore, name], ensure_ascii=False)
+        naming = _naming(entry, table, name)
+        fix = f'Say what it names: {naming}; or, if it only describes the values, add "ignore": {ignored}'
+        raise FormatError(entry.name, happened, fix)
 
 
 def _naming(entry: Entry, table: CellTable, column: str) -> str:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from gridtide.errors import ConfigurationError, FormatError
 from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellColumn, CellTable, factorised
+from gridtide.sources.formats.clocks import guess_day_format
 from gridtide.sources.formats.numbers import NO_VALUE, TRUTH_WORDS, looks_numeric, other_styles, read_numbers
 from gridtide.sources.tables.selection import refuse_absent_locations, rename
 from gridtide.variables import snake_case
@@ -212,6 +213,8 @@ def _choice(numeric: Sequence[str]) -> str:
         hours_setting = {"columns": f"{prefix}{{hour{padding}}}{suffix}", "label": "start" if 0 in numbers else "end"}
         hours_setting |= {"repeated": f"{prefix}25{suffix}"} if 25 in numbers else {}
         return f'If they are the hours of a day, add "hours": {json.dumps(hours_setting, ensure_ascii=False)}'
+    if day_format := guess_day_format(numeric):
+        return f'If they are days, and each row is an hour of them, add "days": "{day_format}"'
     ids = [column for column in numeric if NO_SERIES.search(column)]
     series = [column for column in numeric if column not in ids] or list(numeric)
     places = [column for column in ids if column not in series and re.search(r"(?i)id$|code$", column)]

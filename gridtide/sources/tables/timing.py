@@ -187,14 +187,19 @@ class _Reader:
         if clocks.TIME_OF_DAY.fullmatch(text.strip()) and self.entry.time_format is None:
             happened = f"time: {column} holds {text!r}, a time of day without its date"
             fix = "Name the day in the URL, such as {start:%Y%m%d}: it is then asked for day by day"
-            return FormatError(self.entry.name, happened, fix)
+            return FormatError(self.entry.name, happened, self._days_fix() or fix)
         description = (
             "ISO 8601 time" if self.entry.time_format is None else f"time of the format {self.entry.time_format}"
         )
         text_shown = repr(text)[:80] if text else "None"
         position = self.table.place(int(rows[0]))
         happened = f"time: {column} holds {text_shown}, which is not a valid {description}, in {position}"
-        return FormatError(self.entry.name, happened, self._fix(rows, texts))
+        return FormatError(self.entry.name, happened, self._days_fix() or self._fix(rows, texts))
+
+    def _days_fix(self) -> str:
+        """Returns the fix for a table with a column for each day; empty for others."""
+        day_format = clocks.guess_day_format([name for name in self.table.own if name not in self.columns])
+        return f'If the columns are days, add "days": "{day_format}"' if day_format else ""
 
     def _fix(self, rows: np.ndarray, texts: Sequence[str]) -> str:
         """Describes how to read the labels at `rows`, or to leave out their rows."""

@@ -12,10 +12,17 @@ import pyarrow as pa
 from gridtide.entries.table_layout import SeriesNames
 from gridtide.errors import FormatError
 from gridtide.sources.formats.cells import CellTable, string_array, table_of_columns
+from gridtide.sources.formats.clocks import read_day
 from gridtide.sources.tables.timing import REPEATED_HOUR
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
+
+VALUE = "value"
+"""The variable of the values in columns of hours or days, unless the entry names another."""
+
+DAY_COLUMN_OF_TABLE = "day of the column"
+"""The column that tells of which day a record of a table with a column for each day is."""
 
 HOUR_COLUMN = "hour of the column"
 """The column that tells from which column of the wide table a record comes."""
@@ -28,7 +35,7 @@ def unfold_hours(entry: Entry, table: CellTable, time: str) -> tuple[Entry, Cell
         return entry, table
     hour_columns = _columns_of_hours(entry, table)
     is_clock = "{minute" in entry.hours.columns
-    value_name = next(iter(entry.value), "value")
+    value_name = next(iter(entry.value), VALUE)
     plain_columns = [name for name in table.names if name not in hour_columns and name != value_name]
     cells = table.read(table.names)
     rows = pa.array(np.repeat(np.arange(table.rows), len(hour_columns)))
@@ -52,6 +59,35 @@ def unfold_hours(entry: Entry, table: CellTable, time: str) -> tuple[Entry, Cell
         value=entry.value or {value_name: SeriesNames()},
     )
     return long_entry, unfolded
+
+
+def unfold_days(entry: Entry, table: CellTable) -> tuple[Entry, CellTable]:
+    """Returns `table` with a record for each row in each of its columns of days, day by day, and `entry` for reading
+    it: its time is the day of the column and the hour in the columns `time`. Raises `FormatError` if there are no such
+    columns."""
+    if entry.days is None:
+        return entry, table
+    days = {name: day for name in table.own if (day := read_day(name, entry.days)) is not None}
+    if not days:
+        happened = (
+            f'days: no column is called by a day such as "{entry.days}"; the columns are: {", ".join(table.names)}'
+        )
+        raise FormatError(entry.name, happened, 'Correct "days"')
+    value_name = next(iter(entry.value), VALUE)
+    cells = table.read(table.names)
+    rows = pa.array(np.tile(np.arange(table.rows), len(days)))
+    columns = {name: cells[name].take(rows) for name in table.names if name not in days and name != value_name}
+    columns[DAY_COLUMN_OF_TABLE] = string_array([day for day in days.values() for _ in range(table.rows)])
+    columns[value_name] = pa.concat_arrays([cells[name] for name in days])
+    names = list(days)
+    unfolded = table_of_columns(
+        columns,
+        lambda row: f"{table.place(row % table.rows)}, {names[row // table.rows]}",
+        table.inherited,
+        table.skipped,
+    )
+    values = entry.value or {value_name: SeriesNames()}
+    return msgspec.structs.replace(entry, time=(DAY_COLUMN_OF_TABLE, *entry.time), value=values), unfolded
 
 
 def _columns_of_hours(entry: Entry, table: CellTable) -> dict[str, int | str]:

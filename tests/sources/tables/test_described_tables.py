@@ -357,12 +357,19 @@ LONG_TABLE = """item,area,t,v
 """
 
 
-def test_series_that_nobody_told_apart_are_warned_of() -> None:
-    """Words that differ within a series, at other times, may be series; the warning proposes the keys."""
-    page = read(LONG_TABLE, time="t", value="v")
-    assert [(skipped.count, skipped.expected) for skipped in page.skipped] == [(2, False), (2, False)]
-    assert '"variable": "item" or "location": "item"' in page.skipped[0].example
-    assert read(LONG_TABLE, time="t", value="v", variable="item", location="area").skipped == ()
+def test_series_that_nobody_told_apart_are_refused() -> None:
+    """Words that differ within a series, at other times, may be series; the error proposes the keys, and also that
+    they only describe the values."""
+    with pytest.raises(
+        FormatError, match=r'differ in item.*"variable": "item" or "location": "item".*"ignore"'
+    ) as error:
+        read(LONG_TABLE, time="t", value="v")
+    assert error.value.fix.endswith('"ignore": ["item"]')
+    with pytest.raises(FormatError, match=r'"ignore": \["item", "area"\]'):
+        read(LONG_TABLE, time="t", value="v", ignore=["item"])
+    table = read(LONG_TABLE, time="t", value="v", variable="item", location="area").observations
+    assert table["location"].to_pylist() == ["CA ISO", "PG&E"]
+    assert read(LONG_TABLE, time="t", value="v", ignore=["item", "area"]).observations.num_rows == 2
 
 
 @pytest.mark.parametrize("column", ["quality", "Day", "remark"])
@@ -445,3 +452,67 @@ def test_a_curve_of_breakpoints_is_refused() -> None:
     body = f"<Document>{SERIES_OF_GENERATION.format(number=1, zone='zone', curve='A05')}</Document>"
     with pytest.raises(FormatError, match="a curve of the type A05"):
         read(body, layout="positions", value="quantity")
+
+
+DAYS_TABLE = """Hour,2026-03-28,2026-03-29,2026-03-30
+01:00,1,5,9
+02:00,2,,10
+03:00,3,7,11
+"""
+
+
+def test_columns_of_days_become_records_of_their_hours() -> None:
+    """The day is in the header and the hour in the row; the hour that the clock skips is empty and no record."""
+    keys = {"time": "Hour", "days": "%Y-%m-%d", "timezone": "Europe/Berlin", "interval": "PT1H"}
+    table = read(DAYS_TABLE, **keys, value={"load": {"unit": "MW"}}).observations
+    starts = [datetime(2026, 3, 28, hour, tzinfo=UTC) for hour in (0, 1, 2)]
+    starts += [datetime(2026, 3, 29, hour, tzinfo=UTC) for hour in (0, 1)]
+    starts += [datetime(2026, 3, 29, 23, tzinfo=UTC)]
+    starts += [datetime(2026, 3, 30, hour, tzinfo=UTC) for hour in (0, 1)]
+    assert table["interval_start"].to_pylist() == starts
+    assert table["value"].to_pylist() == [1.0, 2.0, 3.0, 5.0, 7.0, 9.0, 10.0, 11.0]
+    assert set(table["variable"].to_pylist()) == {"load"}
+
+
+def test_columns_of_days_take_the_numbers_of_hours_that_end() -> None:
+    """The hour may be a number, and is the end of its interval where the entry says so; cells that are no number are
+    counted with row and column."""
+    body = "HE,10.01.2026,11.01.2026\n1,5,x\n24,6,8\n"
+    page = read(body, time="HE", days="%d.%m.%Y", label="end", interval="PT1H")
+    days = [datetime(2026, 1, day, tzinfo=UTC) for day in (10, 10, 11)]
+    hours = [timedelta(), timedelta(hours=23), timedelta(hours=23)]
+    assert page.observations["interval_start"].to_pylist() == [
+        day + hour for day, hour in zip(days, hours, strict=True)
+    ]
+    (skipped,) = page.skipped
+    assert (skipped.count, "line 2, 11.01.2026" in skipped.example) == (1, True)
+
+
+def test_a_table_with_columns_of_days_is_recognised() -> None:
+    """The error proposes the key, with which it is read."""
+    for body in (DAYS_TABLE, DAYS_TABLE.replace(":00", "")):
+        with pytest.raises(FormatError, match='add "days": "%Y-%m-%d"'):
+            read(body, time="Hour")
+    with pytest.raises(FormatError, match="no column is called by a day"):
+        read(DAYS_TABLE, time="Hour", days="%d.%m.%Y")
+
+
+def test_numbers_in_parentheses_are_negative_where_the_entry_says_so() -> None:
+    """With marks between thousands and units too; without the key the error proposes it."""
+    body = 'time,flow\n2026-01-10T00:00Z,"1,204.5"\n2026-01-10T01:00Z,"(1,180.25)"\n2026-01-10T02:00Z,(7)\n'
+    with pytest.raises(FormatError, match=r'Add "thousands": ",", "negative": "parentheses"'):
+        read(body, value="flow")
+    with pytest.raises(FormatError, match=r'Add "negative": "parentheses"'):
+        read(body, value="flow", thousands=",")
+    table = read(body, value="flow", thousands=",", negative="parentheses").observations
+    assert table["value"].to_pylist() == [1204.5, -1180.25, -7.0]
+    units = read(
+        "time,v\n2026-01-10T00:00Z,(7 MW)\n2026-01-10T01:00Z,5 MW\n", value="v", negative="parentheses", strip=["MW"]
+    )
+    assert units.observations["value"].to_pylist() == [-7.0, 5.0]
+    assert (
+        read("time,v\n2026-01-10T00:00Z,1\n2026-01-10T01:00Z,(-7)\n", value="v", negative="parentheses")
+        .skipped[0]
+        .count
+        == 1
+    )
