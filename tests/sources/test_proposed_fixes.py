@@ -99,6 +99,15 @@ PROPOSING: dict[str, tuple[str, dict[str, Any], date | None]] = {
         {"records": "REPORT_DATA", "time": "T", "value": "VALUE"},
         None,
     ),
+    "records in another place": ("c07-*/arr.json", {"records": "rows", "layout": "rows"}, None),
+    "records at another path": ("c09-*/p1.json", {"records": "data", "time": "interval_start"}, None),
+    "records of another element": (
+        "parsing/07_generic_long_table/sld_fcst.xml",
+        {"records": "ROW", "time": "T", "value": "VALUE"},
+        None,
+    ),
+    "renamed column of values": ("c01-*/load.csv", {"value": "System Load"}, None),
+    "renamed column of times": ("c02-*/us.csv", {"time": "Timestamp", "value": "Load"}, None),
     "several columns": ("c24-*/n.csv", {}, None),
     "names that become one": ("c39-*/equal.csv", {"time": "time"}, None),
 }

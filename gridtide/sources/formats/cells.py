@@ -6,6 +6,8 @@ JSON are written in the entry's number style, so that all texts are read the sam
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -134,3 +136,17 @@ def split_alternatives(names: Iterable[str]) -> list[str]:
     for name in names:
         alternatives += [name, *(part.strip() for part in name.split("|") if "|" in name and part.strip())]
     return alternatives
+
+
+PATHS_PROPOSED = 3
+"""How many paths to records a message names."""
+
+
+def propose_paths(records: Counter[str]) -> str:
+    """Returns the fix that names the paths to the most `records`, by path, the best one first; empty if there are
+    none."""
+    best = [
+        f'"records": {json.dumps(path, ensure_ascii=False)} ({number})' if path else f'leave "records" out ({number})'
+        for path, number in records.most_common(PATHS_PROPOSED)
+    ]
+    return f"By the number of records in the answer it may be {', or '.join(best)}" if best else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -14,6 +15,7 @@ from gridtide.errors import FormatError, UpstreamError
 from gridtide.sources.formats.cells import (
     CellTable,
     numbered,
+    propose_paths,
     string_array,
     table_of_columns,
     table_of_records,
@@ -63,7 +65,7 @@ def read_json(
 
     Raises `FormatError` if there is nothing at the path, or anything else than records.
     """
-    reader = _JsonReader(entry, path, written)
+    reader = _JsonReader(entry, path, written, document)
     value, above = _at_path(entry, document, path)
     if layout == "rows":
         table = reader.rows(value, _header_of(entry, document, header))
@@ -74,6 +76,10 @@ def read_json(
     else:
         table = reader.records(value)
     return with_constants(table, {name: reader.text(cell) for name, cell in above.items()})
+
+
+PLAIN_KEY = r"[^.\[\]|{}()&@*`'\"<>=!?:]+"
+"""A key that may be in a dotted path; any other path is one of JMESPath."""
 
 
 def _header_of(entry: str, document: Any, header: int | str | tuple[str, ...]) -> Sequence[str] | None:
@@ -93,7 +99,7 @@ def _at_path(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]
     """Returns the value at `path`, and the fields beside the path by name; of two equal names the inner one."""
     if not path:
         return document, {}
-    if re.fullmatch(r"[^\[\]|{}()&@*`'\"<>=!?:]+", path) and isinstance(document, dict | list):
+    if re.fullmatch(rf"{PLAIN_KEY}(\.{PLAIN_KEY})*", path) and isinstance(document, dict | list):
         return _walk(entry, document, path)
     import jmespath
     from jmespath.exceptions import JMESPathError
@@ -103,7 +109,7 @@ def _at_path(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]
     except JMESPathError as error:
         raise FormatError(entry, f'records: "{path}" cannot be followed: {error}', 'Correct "records"') from error
     if found_value is None:
-        raise FormatError(entry, f'records: "{path}" leads nowhere: {_present(document)}', 'Correct "records"')
+        raise _leads_nowhere(entry, path, _present(document), document)
     return found_value, {}
 
 
@@ -118,11 +124,32 @@ def _walk(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]:
         if isinstance(node, list) and node and all(isinstance(element, dict) for element in node):
             return _Nested(node, keys[index:], index, lists), above
         if not isinstance(node, dict) or key not in node:
-            raise FormatError(entry, f'records: "{path}" leads nowhere: where "{key}" should be, {_present(node)}')
+            raise _leads_nowhere(entry, path, f'where "{key}" should be, {_present(node)}', document)
         above |= {name: cell for name, cell in node.items() if not isinstance(cell, dict | list)}
         lists |= {name: cell for name, cell in node.items() if isinstance(cell, list) and name != key}
         node = node[key]
     return node, above
+
+
+def _leads_nowhere(entry: str, path: str, happened: str, document: Any) -> FormatError:
+    """Returns the error for a `path` that `document` does not have, with the paths in it that lead to records."""
+    fix = propose_paths(Counter(_list_record_paths(document)))
+    return FormatError(entry, f'records: "{path}" leads nowhere: {happened}', fix or 'Correct "records"')
+
+
+def _list_record_paths(value: Any, path: str = "") -> Iterator[str]:
+    """Yields, for each object or list in a list below `value`, the dotted path to that list; the lists of several
+    objects count together."""
+    if isinstance(value, list):
+        for element in value:
+            if isinstance(element, dict | list):
+                yield path
+            if isinstance(element, dict):
+                yield from _list_record_paths(element, path)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if re.fullmatch(PLAIN_KEY, key):
+                yield from _list_record_paths(inner, f"{path}.{key}" if path else key)
 
 
 class _Nested(list[Any]):
@@ -148,8 +175,8 @@ def _kind(value: Any) -> str:
 class _JsonReader:
     """Reads the value at the `path` of one response."""
 
-    def __init__(self, entry: str, path: str, written: NumberStyle) -> None:
-        self.entry, self.path, self.written = entry, path, written
+    def __init__(self, entry: str, path: str, written: NumberStyle, document: Any) -> None:
+        self.entry, self.path, self.written, self.document = entry, path, written, document
 
     def records(self, content: Any) -> CellTable:
         """Reads a list of objects, or a single object."""
@@ -189,9 +216,8 @@ class _JsonReader:
             inherited = dict(above)
             for index, key in enumerate(keys):
                 if not isinstance(value, dict) or key not in value:
-                    raise FormatError(
-                        self.entry, f'records: "{self.path}" leads nowhere: where "{key}" should be, {_present(value)}'
-                    )
+                    happened = f'where "{key}" should be, {_present(value)}'
+                    raise _leads_nowhere(self.entry, self.path, happened, self.document)
                 inherited |= {
                     name: self.text(cell) for name, cell in value.items() if not isinstance(cell, dict | list)
                 }

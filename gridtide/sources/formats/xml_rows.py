@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from xml.etree.ElementTree import Element
 
 from gridtide.entries.table_layout import RecordLayout
 from gridtide.errors import FormatError, UpstreamError
-from gridtide.sources.formats.cells import CellTable, numbered, table_of_records
+from gridtide.sources.formats.cells import CellTable, numbered, propose_paths, table_of_records
 from gridtide.sources.formats.xml import tree
 
 POSITION, RESOLUTION = "position", "resolution"
@@ -69,7 +70,7 @@ def _elements(entry: str, root: Element, path: str) -> CellTable:
         raise FormatError(
             entry,
             f'records: no "{path}" among the elements {tags}',
-            'Correct "records", as "rows.row" if rows may be empty',
+            propose_paths(Counter(_list_record_tags(root))) or 'Correct "records", as "rows.row" if rows may be empty',
         )
     above = _Ancestors(root) if record_elements else None
     records, inherited = [], set()
@@ -81,6 +82,14 @@ def _elements(entry: str, root: Element, path: str) -> CellTable:
         inherited |= set(outer_cells)
         records.append(outer_cells | cells)
     return table_of_records(records, numbered("record"), frozenset(inherited))
+
+
+def _list_record_tags(root: Element) -> Iterator[str]:
+    """Yields the tag of each element below `root` that may be a record: it has attributes, or elements with texts."""
+    for element in root.iter():
+        has_texts = any(not len(child) and (child.text or "").strip() for child in element)
+        if element is not root and (has_texts or element.attrib):
+            yield element.tag
 
 
 def _at_path(entry: str, root: Element, path: str) -> tuple[Sequence[Element], Sequence[Element]]:

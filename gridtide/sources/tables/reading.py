@@ -44,6 +44,7 @@ from gridtide.sources.tables.series import (
     listed,
     locations,
     refuse_other_style,
+    renamed_labels,
     value_columns,
     variables,
 )
@@ -175,7 +176,7 @@ def _check_time(entry: Entry, table: CellTable) -> None:
     if missing:
         happened = f"no record has a column {', '.join(missing)}; the columns are: {', '.join(table.names)}"
         last_parts = {name: name.rpartition(".")[2] for name in missing}
-        fix = 'Correct "time" or "value"'
+        fix = renamed_labels(table, "time", entry.time) or 'Correct "time" or "value"'
         if all(end in table.names for end in last_parts.values()):
             fix = f'Add "time": {json.dumps([last_parts.get(name, name) for name in entry.time], ensure_ascii=False)}'
         raise FormatError(entry.name, happened, table.hint or fix)

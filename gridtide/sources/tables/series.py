@@ -133,25 +133,63 @@ def _check_present(entry: Entry, table: CellTable, columns: Iterable[str], key: 
     missing = [column for column in columns if column not in table.names]
     if missing:
         happened = f"no record has a column {', '.join(missing)}; the columns are: {', '.join(table.names)}"
-        raise FormatError(entry.name, happened, _renamed(entry, table, missing, key) or f'Correct "{key}"')
+        fix = _renamed_values(entry, table, missing) if key == "value" else renamed_labels(table, key, list(columns))
+        raise FormatError(entry.name, happened, fix or f'Correct "{key}"')
 
 
-def _renamed(entry: Entry, table: CellTable, missing: Sequence[str], key: str) -> str:
-    """Returns the fix for columns of values that are called otherwise, each by the one name like it; else nothing."""
-    words = {name: set(re.findall(r"\w+", name.lower())) for name in [*table.own, *missing]}
-    alike = {
-        name: [own for own in table.own if own not in entry.value and words[name] and words[name] <= words[own]]
-        or difflib.get_close_matches(name, table.own, cutoff=0.8)
-        for name in missing
-    }
-    if key != "value" or any(len(names) != 1 for names in alike.values()):
+def _renamed_values(entry: Entry, table: CellTable, missing: Sequence[str]) -> str:
+    """Returns the fix for columns of values that are called otherwise, each by the column whose name is nearest, with
+    the next ones; empty if a name is near to none."""
+    nearest = {name: nearest_names(name, [own for own in table.own if own not in entry.value]) for name in missing}
+    if not all(nearest.values()):
         return ""
-    renamed = {(alike[name][0] if name in alike else name): series for name, series in entry.value.items()}
+    others = [own for names in nearest.values() for own in names[1:]]
+    further = f"; other columns with a name like it: {', '.join(map(repr, others))}" if others else ""
+    renamed = {(nearest[name][0] if name in nearest else name): series for name, series in entry.value.items()}
     values = {
         name: series.variable or name_of_variable(old)
         for (name, series), old in zip(renamed.items(), entry.value, strict=True)
     }
-    return f'If they were renamed, say what they are: "value": {json.dumps(values, ensure_ascii=False)}'
+    if len(values) < len(entry.value):
+        return ""
+    return f'If they were renamed, say what they are: "value": {json.dumps(values, ensure_ascii=False)}{further}'
+
+
+def renamed_labels(table: CellTable, key: str, columns: Sequence[str]) -> str:
+    """Returns the fix for the `columns` of `key` of which some are called otherwise; empty if a name is near to
+    none."""
+    nearest = {name: nearest_names(name, table.own) for name in columns if name not in table.names}
+    if not all(nearest.values()):
+        return ""
+    renamed = [nearest[name][0] if name in nearest else name for name in columns]
+    written = json.dumps(renamed if len(renamed) > 1 else renamed[0], ensure_ascii=False)
+    return f'If it was renamed, say how it is called: "{key}": {written}'
+
+
+NAMES_PROPOSED = 3
+"""How many columns with a name like a missing one a message names."""
+
+LIKENESS = 0.6
+"""How alike two names are at least, by `difflib`, that share no word."""
+
+
+def nearest_names(name: str, others: Sequence[str]) -> list[str]:
+    """Returns those of `others` that are like `name`, the most alike first: they share words, or most letters."""
+    words = set(_words_of(name))
+
+    def rank(other: str) -> tuple[int, float]:
+        ratio = difflib.SequenceMatcher(None, name.lower(), other.lower()).ratio()
+        return len(words.intersection(_words_of(other))), ratio
+
+    ranks = {other: rank(other) for other in others}
+    alike = [other for other, (shared, ratio) in ranks.items() if shared or ratio >= LIKENESS]
+    return sorted(alike, key=lambda other: ranks[other], reverse=True)[:NAMES_PROPOSED]
+
+
+def _words_of(name: str) -> list[str]:
+    """Returns the words of a name, in lower case, also of `SystemLoad`, without its unit."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", re.sub(r"[(\[].*?[)\]]", "", name))
+    return re.findall(r"[^\W\d]{3,}", spaced.lower())
 
 
 def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: list[Skipped]) -> list[str]:
@@ -348,7 +386,7 @@ def _labelled(
         combined = codes * len(distinct_words) + column_codes
         distinct_codes, codes = np.unique(combined, return_inverse=True)
         texts = [
-            f"{texts[prefix]}{' ' if index else ''}{distinct_words[suffix] or ''}"
+            f"{texts[prefix]}{' ' if index else ''}{(distinct_words[suffix] or '').strip()}"
             for prefix, suffix in (divmod(code, len(distinct_words)) for code in distinct_codes.tolist())
         ]
     if is_empty.any():
@@ -357,7 +395,7 @@ def _labelled(
     names = [spell(text) for text in texts]
     text_by_name: dict[str, str] = {}
     for name, text in zip(names, texts, strict=True):
-        if name and text_by_name.setdefault(name, text.strip()) != text.strip():
+        if name and text_by_name.setdefault(name, text) != text:
             raise FormatError(
                 entry.name,
                 f"{noun}: {text_by_name[name]!r} and {text!r} of {', '.join(columns)} would both be {name}",

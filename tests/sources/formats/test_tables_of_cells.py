@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 
 from gridtide.config.loading import parse
+from gridtide.entries.table_layout import NumberStyle
 from gridtide.errors import FormatError, UpstreamError
+from gridtide.sources.formats.json_rows import read_json
+from gridtide.sources.formats.xml_rows import read_xml
 from gridtide.sources.tables.answers import read_cells
 
 BILLION_LAUGHS = b"""<?xml version="1.0"?>
@@ -240,3 +243,27 @@ def test_what_is_no_csv_is_a_format_error(body: bytes, says: str) -> None:
     """Text, repeated columns, rows that are too long, open quotes and documents are refused."""
     with pytest.raises(FormatError, match=says):
         records(body)
+
+
+@pytest.mark.parametrize(
+    ("document", "fix"),
+    [
+        ({"answer": {"rows": [{}] * 3}, "meta": [{}]}, r'"records": "answer.rows" \(3\), or "records": "meta" \(1\)'),
+        ({"series": [{"points": [{}] * 2}, {"points": [{}] * 2}]}, r'"records": "series.points" \(4\)'),
+        ({"series": [[1, 2], [3, 4]]}, r'"records": "series" \(2\)'),
+        ([{"a": 1}, {"a": 2}], r'leave "records" out \(2\)'),
+        ({"a.b": [{}], "c": 1}, 'Correct "records"'),
+    ],
+)
+def test_a_wrong_path_names_those_that_lead_to_records(document: Any, fix: str) -> None:
+    """The best first: that to the most records; lists within a list count together."""
+    for path in ("data", "data[0]"):
+        with pytest.raises(FormatError, match=fix):
+            read_json("grid", document, path, "records", 1, NumberStyle())
+
+
+def test_a_wrong_element_names_those_that_may_be_records() -> None:
+    """Elements with attributes or with texts within them."""
+    body = b"<r><h><v>1</v></h><d><p t='1'/><p t='2'/></d></r>"
+    with pytest.raises(FormatError, match=r'no "q" among.*"records": "p" \(2\), or "records": "h" \(1\)'):
+        read_xml("grid", body, "q", "records")
