@@ -43,6 +43,7 @@ from gridtide.sources.tables.series import (
     is_nothing,
     listed,
     locations,
+    refuse_merged_labels,
     refuse_other_style,
     renamed_labels,
     value_columns,
@@ -205,6 +206,7 @@ class _TableReader:
         unlabelled = self._unlabelled()
         locations_by_row = locations(self.entry, self.table, unlabelled)
         names = variables(self.entry, self.table, unlabelled)
+        refuse_merged_labels(self.entry, locations_by_row, names)
         published = self._published()
         series = _combined(
             [locations_by_row.codes, *([names.codes] if names else []), *([published] if published is not None else [])]

@@ -47,10 +47,12 @@ class ValueColumn:
 
 @dataclass(frozen=True)
 class RowLabels:
-    """The label of each record: codes (rows,) and the names that they stand for."""
+    """The label of each record: codes (rows,), the names that they stand for, and the texts that these are made of,
+    which show the columns that they come from; empty if no column gives the name."""
 
     codes: np.ndarray
     names: Sequence[str]
+    texts: Sequence[str] = ()
 
 
 def name_of_variable(text: str) -> str:
@@ -143,8 +145,8 @@ def _renamed_values(entry: Entry, table: CellTable, missing: Sequence[str]) -> s
     nearest = {name: nearest_names(name, [own for own in table.own if own not in entry.value]) for name in missing}
     if not all(nearest.values()):
         return ""
-    others = [own for names in nearest.values() for own in names[1:]]
-    further = f"; other columns with a name like it: {', '.join(map(repr, others))}" if others else ""
+    further_names = [own for names in nearest.values() for own in names[1:]]
+    further = f"; other columns with a name like it: {', '.join(map(repr, further_names))}" if further_names else ""
     renamed = {(nearest[name][0] if name in nearest else name): series for name, series in entry.value.items()}
     values = {
         name: series.variable or name_of_variable(old)
@@ -173,17 +175,17 @@ LIKENESS = 0.6
 """How alike two names are at least, by `difflib`, that share no word."""
 
 
-def nearest_names(name: str, others: Sequence[str]) -> list[str]:
-    """Returns those of `others` that are like `name`, the most alike first: they share words, or most letters."""
+def nearest_names(name: str, candidates: Sequence[str]) -> list[str]:
+    """Returns those of `candidates` that are like `name`, the most alike first: they share words, or most letters."""
     words = set(_words_of(name))
 
-    def rank(other: str) -> tuple[int, float]:
-        ratio = difflib.SequenceMatcher(None, name.lower(), other.lower()).ratio()
-        return len(words.intersection(_words_of(other))), ratio
+    def rank(candidate: str) -> tuple[int, float]:
+        ratio = difflib.SequenceMatcher(None, name.lower(), candidate.lower()).ratio()
+        return len(words.intersection(_words_of(candidate))), ratio
 
-    ranks = {other: rank(other) for other in others}
-    alike = [other for other, (shared, ratio) in ranks.items() if shared or ratio >= LIKENESS]
-    return sorted(alike, key=lambda other: ranks[other], reverse=True)[:NAMES_PROPOSED]
+    ranks = {candidate: rank(candidate) for candidate in candidates}
+    alike = [candidate for candidate, (shared, ratio) in ranks.items() if shared or ratio >= LIKENESS]
+    return sorted(alike, key=lambda candidate: ranks[candidate], reverse=True)[:NAMES_PROPOSED]
 
 
 def _words_of(name: str) -> list[str]:
@@ -395,13 +397,32 @@ def _labelled(
     names = [spell(text) for text in texts]
     text_by_name: dict[str, str] = {}
     for name, text in zip(names, texts, strict=True):
-        if name and text_by_name.setdefault(name, text) != text:
+        if name and text_by_name.setdefault(name, text.strip()) != text.strip():
             raise FormatError(
                 entry.name,
                 f"{noun}: {text_by_name[name]!r} and {text!r} of {', '.join(columns)} would both be {name}",
                 f'Name another column with "{noun}"',
             )
-    return RowLabels(codes, names)
+    return RowLabels(codes, names, texts)
+
+
+def refuse_merged_labels(entry: Entry, places: RowLabels, variable_labels: RowLabels | None) -> None:
+    """Raises if two texts of a label become one name, as of `FR` in either of two columns, and nothing else tells
+    their series apart."""
+    codes = places.codes if variable_labels is None else variable_labels.codes
+    pairs = np.unique(np.stack([places.codes, codes]), axis=1).T.tolist()
+    texts_by_series: dict[tuple[str, str], tuple[str, str]] = {}
+    for place, variable in pairs:
+        named = (places.names[place], variable_labels.names[variable] if variable_labels else "")
+        written = (
+            places.texts[place] if places.texts else "",
+            variable_labels.texts[variable] if variable_labels and variable_labels.texts else "",
+        )
+        earlier = texts_by_series.setdefault(named, written)
+        if earlier != written and named[0]:
+            first, second = (" of ".join(filter(None, reversed(texts))) for texts in (earlier, written))
+            happened = f"labels: {first!r} and {second!r} would both be {'/'.join(filter(None, named))}"
+            raise FormatError(entry.name, happened, 'Name another column with "variable" or "location"')
 
 
 def is_nothing(text: str | None) -> bool:

@@ -275,6 +275,9 @@ def test_labels_of_several_columns_may_lack_some_but_never_become_one() -> None:
     assert names == ["fr", "de"]
     with pytest.raises(FormatError, match="would both be FR"):
         read(json.dumps([records[0], records[1] | {"out": "FR"}]), location=["into", "out"], value="v")
+    keys = {"location": "x", "variable": ["into", "out"], "value": "v"}
+    with pytest.raises(FormatError, match="would both be x/fr"):
+        read(json.dumps([records[0], records[1] | {"out": "FR", "t": "2026-01-10T01:00Z"}]), **keys)
     with pytest.raises(FormatError, match="no location in into or out"):
         read(json.dumps([records[0] | {"into": ""}]), location=["into", "out"], value="v")
 
