@@ -199,7 +199,7 @@ def test_folders_in_folders_of_tests_mirror_the_code() -> None:
 FLOWS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in (ROOT / "flows").rglob("*.py")
-    if path.stem not in ("__init__", "report") and path.parent.name != "run"
+    if path.stem not in ("__init__", "report") and path.relative_to(ROOT).parts[1] != "run"
 )
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from prefect.client.orchestration import get_client
 from prefect.runner import Runner
 
+from deployments.machine.metrics_endpoint import read_address, serving_endpoint
 from deployments.machine.prefect_api import connect_prefect
 from deployments.registry import notifications
 from deployments.registry.catalogue import build_deployments
 from deployments.registry.run_settings import RUN_SETTINGS
+from flows.run.metrics.exporting import metrics_folder
 from gridtide.entries.entry import Config
 from tasks.secrets import defer_to_dotenv
 
@@ -23,9 +25,11 @@ async def serve_deployments(
     """Serve the deployments of `config` until interrupted, and set up the notifications.
 
     `started` is called with the URL of the Prefect API when runs are about to be served. Raises `ConfigurationError`,
-    before anything is started, if the URL of a receiver is not one that Apprise accepts.
+    before anything is started, if the URL of a receiver is not one that Apprise accepts, or the address of the metrics
+    is none.
     """
     receivers = notifications.read_receiver_blocks()
+    read_address()
     defer_to_dotenv(config.apis, Path())
     async with connect_prefect() as api_url:
         os.environ.update({name: os.environ.get(name, value) for name, value in RUN_SETTINGS.items()})  # for the runs
@@ -34,5 +38,6 @@ async def serve_deployments(
             await runner.aadd_deployment(deployment)
         async with get_client() as client:
             await notifications.apply_notifications(client, receivers)
-        started(api_url)
-        await runner.start()
+        with serving_endpoint(metrics_folder()):
+            started(api_url)
+            await runner.start()

@@ -34,6 +34,10 @@ def main(folder: Path, pool: str) -> None:
         os.set_inheritable(lock.fileno(), True)  # the lock must survive the exec below; runs do not inherit it
         # SIGINT, which Prefect's worker sends to itself to end, is ignored where a shell runs `up` in the background
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if "GRIDTIDE_METRICS_ADDRESS" in os.environ:
+            from deployments.machine.metrics_endpoint import start_endpoint
+
+            start_endpoint(folder / "metrics")
         command = ["-m", "prefect", "worker", "start", "--type", "process", "--pool", pool, "--name", NAME]
         os.execv(sys.executable, [sys.executable, *command])  # noqa: S606  # no shell is needed
 

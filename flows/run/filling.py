@@ -112,8 +112,9 @@ def summarize_entry(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[
     `failed` ones, `rows`, `bytes`, `reused` (pages that an interrupted run stored), `files`, `covered` (the duration
     that the lake covered before, as text), `skipped` (why nothing was requested, or null), `skipped_records` (contents
     of answers that are not stored: `reason`, `count` and one `example` each), the number of `rejected` rows and their
-    `rejected_files`, `absent` (the periods for which the
-    upstream has nothing, as its status says), `warnings` and `errors` (lists of
+    `rejected_files`, the number of `requests` and `retries`, the seconds that requests `waited`, `stages` (seconds and
+    peak memory in MB), `coverage` (the complete share of the period) and `covered_until` (its end), `absent` (the
+    periods for which the upstream has nothing, as its status says), `warnings` and `errors` (lists of
     `period: text`), `missing` (the periods that are due and still not in the lake)."""
     entry = plan.entry
     entry_outcomes = [outcome for outcome in outcomes if outcome.entry.name == entry.name]
@@ -125,7 +126,9 @@ def summarize_entry(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[
         "chunks": len(plan.chunks),
         "collected": collected,
         "failed": len(results) - collected,
-        **sum_results(results, "rows", "bytes", "reused", "rejected"),
+        **sum_results(results, "rows", "bytes", "reused", "rejected", "requests", "retries"),
+        "waited": round(sum(result["waited"] for result in results), 3),
+        "stages": _sum_stages(results),
         "files": [file for result in results for file in result["files"] or [result["file"]] if file],
         "covered": describe_duration(plan.covered) if plan.covered else "nothing",
         "skipped": plan.skipped,
@@ -134,8 +137,28 @@ def summarize_entry(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[
         "absent": [period for result in results for period in result["absent"]],
         "warnings": [*plan.warnings, *_list_warnings(results)],
         "errors": [f"{period}: {reason}" for outcome in entry_outcomes for period, reason in outcome.failures.items()],
+        **_describe_coverage(coverages.get(entry.name)),
         "missing": [str(period) for period in coverages[entry.name].missing] if entry.name in coverages else [],
     }
+
+
+def _describe_coverage(coverage: Coverage | None) -> dict[str, Any]:
+    """The complete share of the period, and the end of its latest complete part; both null without a coverage."""
+    if coverage is None:
+        return {"coverage": None, "covered_until": None}
+    until = coverage.complete[-1].end.isoformat() if coverage.complete else None
+    return {"coverage": round(coverage.share, 6), "covered_until": until}
+
+
+def _sum_stages(results: Sequence[EntryResult]) -> dict[str, dict[str, float]]:
+    """The seconds of each stage, summed over collections, and the highest peak of memory (MB)."""
+    stages: dict[str, dict[str, float]] = {}
+    for result in results:
+        for name, effort in result["stages"].items():
+            total = stages.setdefault(name, {"seconds": 0.0, "peak_mb": 0.0})
+            total["seconds"] = round(total["seconds"] + effort["seconds"], 4)
+            total["peak_mb"] = max(total["peak_mb"], effort["peak_mb"])
+    return stages
 
 
 def _list_warnings(results: Sequence[EntryResult]) -> list[str]:

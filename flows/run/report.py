@@ -13,14 +13,19 @@ by receiver.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.logging import get_run_logger
 
+from flows.run.metrics.exporting import export_samples, is_exporting
+from flows.run.metrics.samples import list_samples
 from gridtide.errors import CredentialsError, GridtideError, StorageError, list_first, one_line
+from gridtide.periods import Period
 from tasks.collect import Outcome
 
 REASONS_SHOWN = 3
@@ -135,6 +140,7 @@ async def finish(report: RunReport, error: type[RunError] = RunError) -> dict[st
     Raises `error` with the dict as its `report` if something failed.
     """
     content, layout = report.as_dict(), report.layout
+    await _export_metrics(layout.flow, content)
     get_run_logger().info(layout.text(content))
     headline = layout.headline(content)
     if layout.markdown:
@@ -145,6 +151,15 @@ async def finish(report: RunReport, error: type[RunError] = RunError) -> dict[st
     if report.failure:
         raise error(layout.flow, *report.failure, content)
     return content
+
+
+async def _export_metrics(flow: str, content: Mapping[str, Any]) -> None:
+    """Export the metrics of a run, if the environment names a place for them; a failure is a warning."""
+    if not is_exporting():
+        return
+    samples = list_samples(flow, content, datetime.now(UTC))
+    for warning in await asyncio.to_thread(export_samples, samples):
+        get_run_logger().warning("%s", warning)
 
 
 def choose_status(failures: int, successes: int) -> PipelineStatus:
@@ -177,10 +192,11 @@ def choose_error(outcomes: Sequence[Outcome]) -> type[RunError]:
 
 def summarize_collection(outcome: Outcome) -> dict[str, Any]:
     """The result of one collection: `name`, `period`, `file`, `files`, `rows`, `bytes`, `upload_status`, `error`,
-    `from_cache`, `reused` pages, `warnings`, `skipped` (contents of the answer that are not stored: `reason`, `count`
-    and one `example` each, and the `rule` that rejected them), the number of `rejected` rows, their `rejected_files`,
-    `absent` (the periods for which the upstream has nothing, as its status says) and `stages` with seconds and peak
-    memory (MB).
+    `from_cache`, `reused` pages, `requests`, `retries`, `waited` (the seconds that requests waited for rate limits and
+    before retries), `covered_until` (the end of what was answered, or null), `warnings`, `skipped` (contents of the
+    answer that are not stored: `reason`, `count` and one `example` each, and the `rule` that rejected them), the number
+    of `rejected` rows, their `rejected_files`, `absent` (the periods for which the upstream has nothing, as its status
+    says) and `stages` with seconds and peak memory (MB).
 
     If only parts of the period were answered, there is an `error` and there may be several files. `upload_status` is
     `success`, `failed`, or `skipped` if there was nothing to write.
@@ -197,6 +213,10 @@ def summarize_collection(outcome: Outcome) -> dict[str, Any]:
         "error": one_line(outcome.error) if outcome.error else _describe_failures(outcome),
         "from_cache": outcome.from_cache,
         "reused": collected.get("reused", 0),
+        "requests": collected.get("requests", 0),
+        "retries": collected.get("retries", 0),
+        "waited": collected.get("waited", 0.0),
+        "covered_until": find_covered_end(outcome),
         "warnings": collected.get("warnings", []),
         "skipped": collected.get("skipped", []),
         "rejected": sum(record["count"] for record in collected.get("skipped", []) if record.get("rule")),
@@ -204,6 +224,12 @@ def summarize_collection(outcome: Outcome) -> dict[str, Any]:
         "absent": collected.get("absent", []),
         "stages": collected.get("stages", {}),
     }
+
+
+def find_covered_end(outcome: Outcome) -> str | None:
+    """The end of the latest period that the collection answered, in ISO 8601; None if it answered none."""
+    answered = [Period.parse(period).end for period in (outcome.collected or {}).get("answered", ())]
+    return max(answered).isoformat() if answered else None
 
 
 def _describe_failures(outcome: Outcome) -> str | None:

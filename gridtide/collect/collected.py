@@ -53,6 +53,8 @@ class Collected:
     """The parts that count as answered although the upstream has nothing for them."""
     rejected_files: tuple[str, ...] = ()
     """The files under `rejected/` with the rows that rules of `expect` reject; `skipped` counts them."""
+    waited: float = 0.0
+    """The seconds that requests waited for rate limits and before retries, summed over concurrent ones."""
 
     @classmethod
     def of_nothing(cls, entry: str, holes: tuple[Hole, ...]) -> Collected:
@@ -85,6 +87,7 @@ class Collected:
             "requests": self.requests,
             "retries": self.retries,
             "reused": self.reused,
+            "waited": round(self.waited, 3),
             "warnings": list(self.warnings),
             "stages": stages,
         }
@@ -125,6 +128,7 @@ def merge_collected(collections: Sequence[Collected]) -> Collected:
         tuple(count_skipped(skipped_item for collection in collections for skipped_item in collection.skipped)),
         tuple(union(period for collection in collections for period in collection.absent)),
         tuple(file for collection in collections for file in collection.rejected_files),
+        sum(collection.waited for collection in collections),
     )
 
 

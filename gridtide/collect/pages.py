@@ -48,6 +48,7 @@ class PageCollector:
         self.source: Source = source(entry.source)
         self.stages = {name: Effort() for name in STAGES}
         self.requests = self.retries = self.reused = 0
+        self.waited = 0.0
         self.rejected_files: tuple[str, ...] = ()
 
     async def observations(self, refuse_mixed: bool = False) -> Collected:
@@ -180,6 +181,7 @@ class PageCollector:
             self._add_effort("fetch", started)
             self.requests += answer.attempt
             self.retries += max(answer.attempt - 1, 0)
+            self.waited += answer.waited
             page_result = await read(request, answer)
             self.reused += answer.attempt == 0
             return page_result
@@ -252,6 +254,7 @@ class PageCollector:
             tuple(checks.skipped) if checks else (),
             tuple(checks.absent_periods()) if checks else (),
             self.rejected_files,
+            self.waited,
         )
 
     @contextmanager

@@ -8,6 +8,7 @@ removed from every body and message.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -110,7 +111,9 @@ class Http:
                 async with slots:  # released while reading and waiting, so that the next request is sent
                     response = await self._ask_with_credentials(entry, request)
                 self._clocks.check(entry.name)
-                return await read(replace(response, attempt=attempt.retry_state.attempt_number))
+                state = attempt.retry_state
+                waited = response.waited + state.idle_for
+                return await read(replace(response, attempt=state.attempt_number, waited=waited))
         raise AssertionError("tenacity always returns or raises")
 
     async def _ask_with_credentials(self, entry: Entry, request: Request) -> Response:
@@ -118,10 +121,12 @@ class Http:
         session = self._session(entry)
         tokens = await self._logins.tokens(entry, session)
         credentials = build_credentials(entry, self._secrets, tokens)
+        started = time.monotonic()
         if entry.rate_limit is not None:
             await self._limiter.acquire(entry.rate_limit)
+        waited = time.monotonic() - started
         try:
-            return await self._ask(session, entry, request, credentials)
+            return replace(await self._ask(session, entry, request, credentials), waited=waited)
         except CredentialsError:
             if not tokens:
                 raise

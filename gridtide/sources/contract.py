@@ -71,6 +71,8 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
     """The headers that `gridtide.http.client.READ_HEADERS` names, with names in lower case."""
     status: int = 200
+    waited: float = 0.0
+    """The seconds that the request waited for its rate limit and before its retries."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def serve_s3rver(folder: Path) -> Iterator[str]:
     options = ["install", "--no-audit", "--no-fund", "--no-save", S3RVER, "--prefix"]
     program = _install(S3RVER, lambda home: _run(npm, *options, str(home))) / "node_modules/s3rver/bin/s3rver.js"
     (folder / "data").mkdir(parents=True)
-    port = _free_port()
+    port = free_port()
     command = [
         node,
         str(program),
@@ -104,7 +104,7 @@ def serve_swift(folder: Path) -> Iterator[str]:
     """The URL of OpenStack Swift with the protocol of S3 and its data in `folder`, with the credentials `SWIFT_KEY` and
     `SWIFT_SECRET`; skips where it cannot be installed."""
     programs = _install(SWIFT, _install_swift) / "bin"
-    ports = {name: _free_port() for name in SWIFT_SERVERS}
+    ports = {name: free_port() for name in SWIFT_SERVERS}
     (folder / "devices/disk").mkdir(parents=True)
     (folder / "swift.conf").write_text(
         "[swift-hash]\nswift_hash_path_suffix = tests\n[storage-policy:0]\nname = disk\ndefault = yes\n"
@@ -151,7 +151,8 @@ def _run(*command: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=180)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nothing uses."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

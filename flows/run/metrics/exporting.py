@@ -1,0 +1,170 @@
+"""Exports the metrics of a run: to a Pushgateway, and to a folder from which `gridtide serve` and workers are scraped.
+
+    report ─► list_samples ─┬─► GRIDTIDE_PUSHGATEWAY      a push for the flow and for each of its entries
+                            └─► GRIDTIDE_METRICS_ADDRESS  <state folder>/metrics/<flow>.json ─► /metrics
+
+A run never fails because of its metrics: one warning says what was not exported.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from flows.run.metrics.samples import HELP, RunSamples, Sample
+
+PUSHGATEWAY = "GRIDTIDE_PUSHGATEWAY"
+"""The variable with the URL of a Pushgateway; user and password may be part of it."""
+
+ADDRESS = "GRIDTIDE_METRICS_ADDRESS"
+"""The variable with the address, `PORT` or `HOST:PORT`, at which `gridtide serve` and local workers are scraped."""
+
+JOB = "gridtide"
+
+PUSH_TIMEOUT = 5.0
+"""Seconds after which a push is given up."""
+
+CONCURRENT_PUSHES = 8
+
+GATEWAY_FIX = 'Start it, correct the variable, or install "gridtide[metrics]"'
+
+
+def is_exporting() -> bool:
+    """Whether the environment names a place for metrics."""
+    return bool(os.environ.get(PUSHGATEWAY) or os.environ.get(ADDRESS))
+
+
+def export_samples(samples: RunSamples) -> list[str]:
+    """Exports `samples` to the places that the environment names; returns a warning for each place that failed."""
+    warnings = []
+    if url := os.environ.get(PUSHGATEWAY):
+        try:
+            push_samples(url, samples)
+        except Exception as error:  # whatever a wrong URL or another server leads to
+            place = _describe_url(url)
+            warnings.append(f"metrics are not on the Pushgateway {place}: {_describe_error(error)}. {GATEWAY_FIX}")
+    if os.environ.get(ADDRESS):
+        try:
+            save_samples(metrics_folder(), samples)
+        except OSError as error:
+            warnings.append(f"metrics are not in {metrics_folder()}: {error}. Make it writable for this user")
+    return warnings
+
+
+def push_samples(url: str, samples: RunSamples) -> None:
+    """Pushes `samples` to the Pushgateway at `url`: a group of metrics for the flow, and one for each entry, so that a
+    run with some entries does not remove those of the others.
+
+    Raises `OSError` or `ValueError` if a push fails, `ImportError` without prometheus-client.
+    """
+    groups = [({"flow": samples.flow}, samples.of_run)]
+    groups += [({"flow": samples.flow, "entry": entry}, own) for entry, own in samples.of_entries.items()]
+    _push_group(url, *groups[0])  # a gateway that is away is waited for once
+    with ThreadPoolExecutor(CONCURRENT_PUSHES) as pool:
+        list(pool.map(lambda group: _push_group(url, *group), groups[1:]))
+
+
+def _push_group(url: str, grouping: dict[str, str], samples: Iterable[Sample]) -> None:
+    from prometheus_client import CollectorRegistry, push_to_gateway
+    from prometheus_client.exposition import basic_auth_handler, default_handler
+
+    registry = CollectorRegistry()
+    own_labels = [Sample(sample.metric, sample.value, _without(sample.labels, grouping)) for sample in samples]
+    registry.register(SampleCollector(lambda: own_labels))
+    parts = urlsplit(url)
+    host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""
+    address = parts._replace(netloc=host).geturl()
+
+    def send(url: str, method: str, timeout: float | None, headers: Any, data: bytes) -> Callable[[], None]:
+        if parts.username is None:
+            return default_handler(url, method, timeout, headers, data)
+        user, password = unquote(parts.username), unquote(parts.password or "")
+        return basic_auth_handler(url, method, timeout, headers, data, user, password)
+
+    push_to_gateway(address, JOB, registry, grouping, PUSH_TIMEOUT, send)
+
+
+class SampleCollector:
+    """Gives prometheus-client the samples that `read` returns, metric by metric."""
+
+    def __init__(self, read: Callable[[], Iterable[Sample]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Any]:
+        """Returns the metrics, as prometheus-client asks for them."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        families: dict[str, Any] = {}
+        for sample in self._read():
+            labels = sorted(sample.labels)
+            family = families.get(sample.metric)
+            if family is None:
+                family = families[sample.metric] = GaugeMetricFamily(sample.metric, HELP[sample.metric], labels=labels)
+            family.add_metric([sample.labels[label] for label in labels], sample.value)
+        return families.values()
+
+
+def metrics_folder() -> Path:
+    """The folder of the samples of the last runs on this machine."""
+    from flows.run.local_server import state_folder  # imports Prefect, which what is scraped does not need
+
+    return state_folder() / "metrics"
+
+
+def save_samples(folder: Path, samples: RunSamples) -> None:
+    """Saves `samples` in `folder`, in place of those of the last run of the flow; entries that this run did not have
+    keep theirs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{samples.flow}.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        entries = _read_document(path).get("entries", {})
+        entries |= {entry: [_as_list(sample) for sample in own] for entry, own in samples.of_entries.items()}
+        document = {"run": [_as_list(sample) for sample in samples.of_run], "entries": entries}
+        staged = path.with_suffix(".new")
+        staged.write_text(json.dumps(document))
+        staged.replace(path)
+
+
+def load_samples(folder: Path) -> list[Sample]:
+    """Returns the samples that runs saved in `folder`; a damaged file has none."""
+    documents = [_read_document(path) for path in sorted(folder.glob("*.json"))]
+    return [
+        Sample(metric, value, labels)
+        for document in documents
+        for group in (document.get("run", []), *document.get("entries", {}).values())
+        for metric, value, labels in group
+        if metric in HELP
+    ]
+
+
+def _read_document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _as_list(sample: Sample) -> list[Any]:
+    return [sample.metric, sample.value, dict(sample.labels)]
+
+
+def _without(labels: Mapping[str, str], grouping: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in labels.items() if name not in grouping}
+
+
+def _describe_url(url: str) -> str:
+    """Returns `url` without user and password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+
+
+def _describe_error(error: Exception) -> str:
+    return str(getattr(error, "reason", "") or error)

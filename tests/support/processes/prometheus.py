@@ -1,0 +1,73 @@
+"""Prometheus and its Pushgateway for tests, where they are installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.processes.s3_servers import free_port
+
+
+@contextmanager
+def running_pushgateway(folder: Path) -> Iterator[str]:
+    """The URL of a Pushgateway; skips where it is not installed."""
+    program = find_program("prometheus-pushgateway")
+    address = f"127.0.0.1:{free_port()}"
+    with _running([program, f"--web.listen-address={address}"], f"http://{address}/-/ready", folder / "gateway.log"):
+        yield f"http://{address}"
+
+
+@contextmanager
+def running_prometheus(folder: Path, *targets: str) -> Iterator[str]:
+    """The URL of a Prometheus that scrapes `targets` (`HOST:PORT`) each second; skips where it is not installed."""
+    program = find_program("prometheus")
+    scraped = [{"job_name": "gridtide", "honor_labels": True, "static_configs": [{"targets": list(targets)}]}]
+    (folder / "prometheus.yaml").write_text(
+        yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": scraped})
+    )
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        *(program, f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/tsdb"),
+        f"--web.listen-address={address}",
+    ]
+    with _running(command, f"http://{address}/-/ready", folder / "prometheus.log"):
+        yield f"http://{address}"
+
+
+def find_program(name: str) -> str:
+    """The path of a program; skips where it is not installed."""
+    program = shutil.which(name)
+    if program is None:
+        pytest.skip(f"no {name} here: apt-get install prometheus prometheus-pushgateway")
+    return program
+
+
+@contextmanager
+def _running(command: list[str], ready: str, log: Path) -> Iterator[None]:
+    """Run `command` until the end of the block, which begins when the URL `ready` answers."""
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            while not answers(ready):
+                assert process.poll() is None, log.read_text()
+                time.sleep(0.1)
+            yield
+        finally:
+            process.kill()
+
+
+def answers(url: str) -> bool:
+    """Whether `url` answers without an error."""
+    try:
+        urllib.request.urlopen(url).close()  # noqa: S310  # a server of the test
+    except (urllib.error.URLError, OSError):
+        return False
+    return True
