@@ -100,19 +100,19 @@ async def backfill(
             this machine; in this process if empty.
         refresh: Request the whole period again, also what the lake covers.
     """
-    started = time.monotonic()
+    start_time = time.monotonic()
     period = parse_period(start, end)
-    loaded, _ = load_selected(config, select)
-    async with open_collection_run(loaded, select, lake, sandbox, refresh=refresh, resume=not refresh) as (
+    settings, _ = load_selected(config, select)
+    async with open_collection_run(settings, select, lake, sandbox, refresh=refresh, resume=not refresh) as (
         run,
         entries,
     ):
         plans = [await plan_chunks(entry, period, run.stamp, run.lake, refresh=refresh) for entry in entries]
-        plans = [await _warn_of_moved_files(plan, run, loaded.apis) for plan in plans]
+        plans = [await _warn_of_moved_files(plan, run, settings.apis) for plan in plans]
         if dry_run:
             outcomes = []
         elif cluster:
-            destination = Destination(lake or loaded.lake, run.stamp, list_secrets() if sandbox else None, run.resume)
+            destination = Destination(lake or settings.lake, run.stamp, list_secrets() if sandbox else None, run.resume)
             outcomes = await collect_chunks_on(cluster, plans, destination, run.retries)
         else:
             outcomes = await collect_chunks(plans, run)
@@ -121,7 +121,7 @@ async def backfill(
         periods = [(plan.entry, period) for plan in plans if not plan.skipped]
         coverages = await record_answers(periods, outcomes, run, checked)
     await show_coverage("backfill-coverage", f"Backfill of {period}", coverages)
-    report = backfill_report(period, plans, outcomes, coverages, time.monotonic() - started)
+    report = backfill_report(period, plans, outcomes, coverages, time.monotonic() - start_time)
     return await finish(report, choose_error(outcomes))
 
 
@@ -129,8 +129,8 @@ async def _warn_of_moved_files(plan: Plan, run: CollectionRun, entries: Sequence
     """`plan` with a warning for each other place of the lake that holds older files of its entry, if it is young."""
     if plan.files is None:
         return plan
-    moved = await warn_of_moved(run.lake, plan.entry, entries, plan.files, run.stamp)
-    return replace(plan, warnings=[*plan.warnings, *moved])
+    places = await warn_of_moved(run.lake, plan.entry, entries, plan.files, run.stamp)
+    return replace(plan, warnings=[*plan.warnings, *places])
 
 
 def backfill_report(

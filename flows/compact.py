@@ -69,9 +69,9 @@ async def compact(
             this machine; in this process if empty.
         prune: Remove the files that verified months have contained completely for 30 days.
     """
-    started = time.monotonic()
-    loaded, entries = _select_tabular(config, select)
-    address = lake or loaded.lake
+    start_time = time.monotonic()
+    settings, entries = _select_tabular(config, select)
+    address = lake or settings.lake
     opened_lake = await open_lake(address)
     progress = await Progress.begin("compact-progress", {entry.name: 1 for entry in entries})
 
@@ -82,12 +82,12 @@ async def compact(
         return result
 
     if cluster:
-        with connect_workers(cluster, loaded.task_retries) as dask_workers:
+        with connect_workers(cluster, settings.task_retries) as dask_workers:
             compactor = partial(_compact_shares, dask_workers, address)
             results = await asyncio.gather(*(compact_entry(compactor, entry) for entry in entries))
     else:  # one entry after the other, to bound the memory
         results = [await compact_entry(curated.compact, entry) for entry in entries]
-    return await finish(compact_report(results, time.monotonic() - started))
+    return await finish(compact_report(results, time.monotonic() - start_time))
 
 
 async def _compact_and_prune(lake: Lake, entry: Entry, compactor: Compactor) -> Compaction:
@@ -155,31 +155,31 @@ def _select_tabular(config: str | dict[str, Any], select: list[str] | None) -> t
 
     Raises `ConfigurationError` if none of them does.
     """
-    loaded, entries = load_selected(config, select)
+    settings, entries = load_selected(config, select)
     tabular = [entry for entry in entries if entry.tabular]
     if not tabular:
         entry_names = ", ".join(entry.name for entry in entries)
         raise ConfigurationError(entry_names, "keeps bodies only, which are not compacted", "Select another entry")
-    return loaded, tabular
+    return settings, tabular
 
 
 async def _compact_shares(dask_workers: Workers, address: str, lake: Lake, entry: Entry) -> Compaction:
     """Compact `entry` of `lake`, which is at `address`: first its shares in parallel, then its other files."""
-    planned = await curated.plan_shares(lake, entry)
+    shares = await curated.plan_shares(lake, entry)
     remote_calls = [
         RemoteCall(f"{entry.name} {share.months}", remote.compact_share_remotely, entry, share, address)
-        for share in planned
+        for share in shares
     ]
     outcomes = await asyncio.gather(
         *(dask_workers.run("compact", remote_call) for remote_call in remote_calls), return_exceptions=True
     )
     compacted = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
-    joined = await curated.join_shares(lake, entry, planned, compacted)
+    dataset_report = await curated.join_shares(lake, entry, shares, compacted)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
     other_files = RemoteCall(f"{entry.name} rest", remote.compact_remotely, entry, address)
-    return joined + await dask_workers.run("compact", other_files)
+    return dataset_report + await dask_workers.run("compact", other_files)
 
 
 async def _summarize_entry(compacting: Awaitable[Compaction], name: str) -> dict[str, Any]:

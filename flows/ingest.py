@@ -62,13 +62,13 @@ async def ingest(
         sandbox: Request data from simulated upstreams instead of the real ones; or the URL of a running sandbox.
         refresh: Send a request even if the last result is still fresh.
     """
-    started = time.monotonic()
+    start_time = time.monotonic()
     async with open_collection_run(config, select, lake, sandbox, refresh) as (run, entries):
         for entry in entries:
             report_progress(entry.name, 0, 1)
         outcomes = await asyncio.gather(*(_collect_current(run, entry) for entry in entries))
         outcomes = await warn_of_changed_series(outcomes, run.lake)
-    return await finish(ingest_report(outcomes, time.monotonic() - started), choose_error(outcomes))
+    return await finish(ingest_report(outcomes, time.monotonic() - start_time), choose_error(outcomes))
 
 
 async def _collect_current(run: CollectionRun, entry: Entry) -> Outcome:

@@ -95,12 +95,12 @@ async def monitor(
         days: The number of days to check, up to now.
         dry_run: Report what is missing, and request nothing.
     """
-    started = time.monotonic()
-    loaded, _ = load_selected(config, select)
-    async with open_collection_run(loaded, select, lake, sandbox, resume=True) as (run, entries):
+    start_time = time.monotonic()
+    settings, _ = load_selected(config, select)
+    async with open_collection_run(settings, select, lake, sandbox, resume=True) as (run, entries):
         period = last_days(run.stamp, days)
         findings = [
-            await find_lacking(entry, await _find_runs(loaded, entry, run.stamp), period, run.stamp, run.lake)
+            await find_lacking(entry, await _find_runs(settings, entry, run.stamp), period, run.stamp, run.lake)
             for entry in entries
         ]
         findings = [await _warn_of_moved_files(finding, run, loaded.apis) for finding in findings]
@@ -123,7 +123,7 @@ async def monitor(
             troubles[name] |= {"new_series": describe_new_series(look, run.stamp)} if look.new else {}
         await announce_changes(run.lake.uri, days, troubles)
         await _save_looks(entries, looks, run)  # after the events: what was not reported is news at the next look
-    report = monitor_report(results, period, dry_run, time.monotonic() - started)
+    report = monitor_report(results, period, dry_run, time.monotonic() - start_time)
     return await finish(report, choose_error(outcomes) if any(outcome.error for outcome in outcomes) else RunError)
 
 

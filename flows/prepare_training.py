@@ -67,22 +67,22 @@ async def prepare_training(
         out: Folder or URI to which the set is written, in `features/NAME/`; the lake if empty. Otherwise the lake is
             only read.
     """
-    loaded, _ = load_selected(config, None)
-    address = lake or loaded.lake
+    settings, _ = load_selected(config, None)
+    address = lake or settings.lake
     opened_lake = await open_lake(address, make=out is None)
     target = opened_lake if out is None else await open_lake(out)
     inputs = (await read_manifest(files_of, opened_lake))["inputs"] if files_of else None
-    prepare = partial(preparation.prepare, spec, loaded, opened_lake, out=target, inputs=inputs, replace=replace)
+    prepare = partial(preparation.prepare, spec, settings, opened_lake, out=target, inputs=inputs, replace=replace)
     if cluster:
-        with connect_workers(cluster, loaded.task_retries) as dask_workers:
-            described = await prepare(make=partial(_build_bases, dask_workers, address, out or address, target))
+        with connect_workers(cluster, settings.task_retries) as dask_workers:
+            description = await prepare(make=partial(_build_bases, dask_workers, address, out or address, target))
     else:
-        described = await prepare()
-    return await finish(training_report(described, target.uri))
+        description = await prepare()
+    return await finish(training_report(description, target.uri))
 
 
-def training_report(described: Mapping[str, Any], lake: str) -> RunReport:
-    """The report of a run that wrote the training set `described` to the lake with the URI `lake`:
+def training_report(description: Mapping[str, Any], lake: str) -> RunReport:
+    """The report of a run that wrote the training set with this `description` to the lake with the URI `lake`:
 
     - the keys of the report that `gridtide.training.prepare` describes, and `lake`
     - `pipeline_status`: `success`; a set is written as a whole or not at all
@@ -91,14 +91,14 @@ def training_report(described: Mapping[str, Any], lake: str) -> RunReport:
     """
     results = [
         {"name": name, "targets": len(location["targets"]), "columns": len(location["columns"]), "error": None}
-        for name, location in described["locations"].items()
+        for name, location in description["locations"].items()
     ]
     return RunReport(
         LAYOUT,
         "success",
         results,
-        {"windows": sum(described["splits"].values()), "bytes": described["bytes"]},
-        parameters={**described, "lake": lake},
+        {"windows": sum(description["splits"].values()), "bytes": description["bytes"]},
+        parameters={**description, "lake": lake},
     )
 
 

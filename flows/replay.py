@@ -75,30 +75,30 @@ async def replay(
         end: Replay only collections before this time.
         dry_run: Report which collections are stored, and write nothing.
     """
-    started = monotonic()
-    loaded, entries = load_selected(config, select)
+    start_time = monotonic()
+    settings, entries = load_selected(config, select)
     earliest, latest = _read_bounds(start, end)
-    opened_lake = await open_lake(lake or loaded.lake)
-    stored = {entry.name: await list_collections(opened_lake, entry) for entry in entries if entry.tabular}
-    chosen = {
+    opened_lake = await open_lake(lake or settings.lake)
+    collections = {entry.name: await list_collections(opened_lake, entry) for entry in entries if entry.tabular}
+    selection = {
         name: [
             collection
-            for collection in collections
+            for collection in candidates
             if (not earliest or collection.stamp >= earliest) and (not latest or collection.stamp < latest)
         ]
-        for name, collections in stored.items()
+        for name, candidates in collections.items()
     }
-    progress = await Progress.begin("replay-progress", {name: len(chosen[name]) for name in chosen})
+    progress = await Progress.begin("replay-progress", {name: len(selection[name]) for name in selection})
     results = []
     for entry in entries:
-        files, by_stamp = await list_files_by_stamp(opened_lake, entry), group_by_stamp(stored.get(entry.name, []))
+        files, by_stamp = await list_files_by_stamp(opened_lake, entry), group_by_stamp(collections.get(entry.name, []))
         outcomes = []
-        for collection in [] if dry_run else chosen.get(entry.name, []):
+        for collection in [] if dry_run else selection.get(entry.name, []):
             readings = find_readings(files, collection, by_stamp)
-            outcomes.append(await replay_collection(opened_lake, entry, collection, stored[entry.name], readings))
+            outcomes.append(await replay_collection(opened_lake, entry, collection, collections[entry.name], readings))
             await progress.advance(entry.name)
-        results.append(_summarize_replay(entry, chosen.get(entry.name, []), outcomes))
-    return await finish(replay_report(results, dry_run, monotonic() - started))
+        results.append(_summarize_replay(entry, selection.get(entry.name, []), outcomes))
+    return await finish(replay_report(results, dry_run, monotonic() - start_time))
 
 
 def replay_report(results: Sequence[EntryResult], dry_run: bool, seconds: float) -> RunReport:
@@ -148,14 +148,14 @@ LAYOUT = ReportLayout(
 
 
 def _summarize_replay(
-    entry: Entry, chosen: Sequence[KeptCollection], outcomes: Sequence[ReplayOutcome]
+    entry: Entry, selection: Sequence[KeptCollection], outcomes: Sequence[ReplayOutcome]
 ) -> dict[str, Any]:
     """The result of an entry in the report."""
     statuses = Counter[str](outcome.status for outcome in outcomes)
     errors = [outcome.error for outcome in outcomes if outcome.error]
     return {
         "name": entry.name,
-        "collections": len(chosen),
+        "collections": len(selection),
         **{status: statuses[status] for status in STATUSES},
         "rows": sum(outcome.rows for outcome in outcomes),
         "files": [path for outcome in outcomes for path in outcome.files],
@@ -167,7 +167,7 @@ def _summarize_replay(
 
 def _read_bounds(start: Any, end: Any) -> tuple[datetime | None, datetime | None]:
     try:
-        earliest, latest = (None if bound is None else parse_time(bound) for bound in (start, end))
+        earliest, latest = (None if text is None else parse_time(text) for text in (start, end))
     except ValueError as error:
         raise ConfigurationError("replay", f"{start} to {end}: {error}", "Give times such as 2024-01-01") from error
     if earliest and latest and latest <= earliest:

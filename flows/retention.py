@@ -71,16 +71,16 @@ async def retention(
         days: The number of days for which bodies are kept.
         dry_run: Report the old bodies, and remove nothing.
     """
-    started = time.monotonic()
-    loaded, entries = load_selected(config, select)
-    opened_lake = await open_lake(lake or loaded.lake)
+    start_time = time.monotonic()
+    settings, entries = load_selected(config, select)
+    opened_lake = await open_lake(lake or settings.lake)
     before = datetime.now(UTC) - timedelta(days=days)
     progress = await Progress.begin("retention-progress", {entry.name: 1 for entry in entries})
     results = []
     for entry in entries:
         results.append(await _clear_entry(opened_lake, entry, before, dry_run))
         await progress.advance(entry.name)
-    return await finish(retention_report(results, before, dry_run, time.monotonic() - started))
+    return await finish(retention_report(results, before, dry_run, time.monotonic() - start_time))
 
 
 def retention_report(results: Sequence[EntryResult], before: datetime, dry_run: bool, seconds: float) -> RunReport:

@@ -101,8 +101,8 @@ def list_first(items: Iterable[object], count: int, separator: str = ", ", more:
     ('a, b and 2 more', 'a, b')
     """
     texts = list(map(str, items))
-    listed = separator.join(texts[:count])
-    return listed + more.format(len(texts) - count) if len(texts) > count else listed
+    first_texts = separator.join(texts[:count])
+    return first_texts + more.format(len(texts) - count) if len(texts) > count else first_texts
 
 
 def one_line(error: BaseException) -> str:

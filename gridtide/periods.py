@@ -37,7 +37,7 @@ class Period:
         >>> str(Period.parse("2024-01-01T00:00/2024-01-02T00:00"))
         '2024-01-01T00:00/2024-01-02T00:00'
         """
-        start, end = (datetime.fromisoformat(bound).replace(tzinfo=UTC) for bound in text.split("/"))
+        start, end = (datetime.fromisoformat(moment).replace(tzinfo=UTC) for moment in text.split("/"))
         return cls(start, end)
 
     @property
@@ -152,14 +152,14 @@ def split_calendar_months(period: Period, count: int, zone: ZoneInfo) -> list[Pe
 
 def union(periods: Iterable[Period]) -> list[Period]:
     """Returns the same moments as sorted periods; overlapping and touching periods are joined."""
-    joined: list[Period] = []
+    merged_periods: list[Period] = []
     for period in sorted(periods):
-        if joined and period.start <= joined[-1].end:
-            if period.end > joined[-1].end:
-                joined[-1] = Period(joined[-1].start, period.end)
+        if merged_periods and period.start <= merged_periods[-1].end:
+            if period.end > merged_periods[-1].end:
+                merged_periods[-1] = Period(merged_periods[-1].start, period.end)
         else:
-            joined.append(period)
-    return joined
+            merged_periods.append(period)
+    return merged_periods
 
 
 def missing(target: Period, covered: Iterable[Period]) -> list[Period]:

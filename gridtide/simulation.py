@@ -810,5 +810,5 @@ def _join_smoothly(knots: Values, steps: Values) -> Values:
     fraction = steps - whole_steps
     offset = offset[(None,) * (knots.ndim - offset.ndim)]
     start, stop = (np.take_along_axis(knots, offset + step, axis=-1) for step in (0, 1))
-    joined: Values = start + fraction * fraction * (3 - 2 * fraction) * (stop - start)
-    return joined
+    blend: Values = start + fraction * fraction * (3 - 2 * fraction) * (stop - start)
+    return blend

@@ -39,8 +39,8 @@ RULE_START = "DTSTART:20200101T000000"
 
 def build_cron_schedule(schedule: Schedule) -> CronSchedule:
     """The schedule to register with Prefect for `schedule`."""
-    registered = keep_repeated_hour(schedule)
-    return CronSchedule(cron=registered.cron, timezone=registered.timezone)
+    runs_schedule = keep_repeated_hour(schedule)
+    return CronSchedule(cron=runs_schedule.cron, timezone=runs_schedule.timezone)
 
 
 def build_repeated_schedule(schedule: Schedule, now: datetime) -> RRuleSchedule | None:
@@ -56,14 +56,14 @@ async def find_due_runs(schedule: Schedule, before: datetime) -> DueRuns:
     """The latest runs of `schedule` at or before `before`, as Prefect schedules them with both of its schedules."""
     from prefect.server.schemas.schedules import CronSchedule as DatedSchedule  # loads the models of the server
 
-    registered = build_cron_schedule(schedule)
-    dated = DatedSchedule(cron=registered.cron, timezone=registered.timezone)
+    runs_schedule = build_cron_schedule(schedule)
+    dated = DatedSchedule(cron=runs_schedule.cron, timezone=runs_schedule.timezone)
     span, moments = HOUR, list[datetime]()
     while len(moments) < LATEST_RUNS and span < LONGEST_LOOKBACK:
         span *= 16
         searched = Period(before - span, before + timedelta.resolution)
-        repeated = list_repeated_runs(keep_repeated_hour(schedule), searched)
-        moments = sorted({*await _list_moments(dated, before - span, before), *repeated})
+        repeated_runs = list_repeated_runs(keep_repeated_hour(schedule), searched)
+        moments = sorted({*await _list_moments(dated, before - span, before), *repeated_runs})
     return DueRuns.from_moments(moments[-LATEST_RUNS:])
 
 

@@ -145,7 +145,7 @@ class CollectionAttempts:
     async def _collect_first(self) -> None:
         """Collect the first open period."""
         try:
-            collected = await collection.collect(
+            part = await collection.collect(
                 self.entry,
                 lake=self.run.lake,
                 http=self.run.http,
@@ -164,7 +164,7 @@ class CollectionAttempts:
                 raise
             self._give_up(error)
         else:
-            self.collected.append(collected)
+            self.collected.append(part)
             self.open_periods.pop(0)
 
     def _give_up(self, error: GridtideError) -> None:
@@ -187,16 +187,16 @@ class CollectionAttempts:
         next_attempt = max(time.monotonic(), self.not_before)
         return next_attempt < self.begun + self.entry.deadline.total_seconds()
 
-    async def is_stored(self, collected: dict[str, Any]) -> bool:
+    async def is_stored(self, content: dict[str, Any]) -> bool:
         """Whether the lake still has the files of an earlier result without holes.
 
         Files with stamps in the future do not count: if the clock was ahead, the result would stay fresh until then.
         """
-        files = collected.get("files", [collected["file"]] if collected["file"] else [])
+        files = content.get("files", [content["file"]] if content["file"] else [])
         exist = [await self.run.lake.store.exists(file) for file in files]
         names = [parse_name(file.rpartition("/")[2]) for file in files]
         is_early = any(name and is_future(name.stamp, datetime.now(UTC)) for name in names)
-        return all(exist) and not collected.get("holes") and not is_early
+        return all(exist) and not content.get("holes") and not is_early
 
 
 def _attempt(work: CollectionAttempts, refresh: bool) -> Awaitable[State[dict[str, Any]]]:

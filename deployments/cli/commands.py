@@ -168,13 +168,13 @@ def up_command(
     sandbox_url: SandboxUrl = None,
 ) -> None:
     """Start the server, the deployments and the worker: the schedules run on this machine from now on."""
-    loaded = load(config)
+    settings = load(config)
     check_prefect_home()
     from deployments.cli.flow_commands import show_changes
     from deployments.machine import local
 
     with err.status("Starting the server and the worker, unless they run"):
-        api, changes = asyncio.run(local.start_machine(loaded, config, lake, sandbox_url or sandbox))
+        api, changes = asyncio.run(local.start_machine(settings, config, lake, sandbox_url or sandbox))
     show_changes(changes)
     out.print(f"Server and worker are running; the UI is at {api.removesuffix('/api')}")
 
@@ -203,17 +203,17 @@ def deploy_command(
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print a prefect.yaml instead.")] = False,
 ) -> None:
     """Register the deployments of the configuration on the Prefect server, and remove those that it no longer has."""
-    loaded = load(config)
+    settings = load(config)
     if as_yaml:
         find_prefect_home()
         from deployments.registry.prefect_yaml import render_prefect_yaml
 
-        typer.echo(render_prefect_yaml(loaded, str(config), lake, sandbox_url or sandbox, pool), nl=False)
+        typer.echo(render_prefect_yaml(settings, str(config), lake, sandbox_url or sandbox, pool), nl=False)
         return
     check_prefect_home()
     from deployments.cli.flow_commands import show_deploy
 
-    asyncio.run(show_deploy(loaded, config, lake, sandbox_url or sandbox, pool))
+    asyncio.run(show_deploy(settings, config, lake, sandbox_url or sandbox, pool))
 
 
 @app.command("notify")
@@ -249,14 +249,14 @@ def validate_command(
     sandbox_url: SandboxUrl = None,
 ) -> None:
     """Report every problem of the configuration."""
-    loaded = load(config)
-    entries = loaded.select(select or ())
+    settings = load(config)
+    entries = settings.select(select or ())
     out.print(f"{config}: {counted(len(entries), 'entry', 'entries')}, no problems", soft_wrap=True)
     if probe:
         _check_options(config, select, sandbox_url)
         from deployments.cli.probe import run_probes
 
-        raise typer.Exit(asyncio.run(run_probes(loaded, entries, lake or loaded.lake, sandbox_url or sandbox)))
+        raise typer.Exit(asyncio.run(run_probes(settings, entries, lake or settings.lake, sandbox_url or sandbox)))
 
 
 @app.command("ingest")
@@ -433,9 +433,9 @@ def status_command(
     from deployments.machine.prefect_api import connect_for_blocks
     from tasks.lake import open_lake
 
-    loaded = load(config)
-    entries = loaded.select(select or ())
-    address = lake or loaded.lake
+    settings = load(config)
+    entries = settings.select(select or ())
+    address = lake or settings.lake
 
     async def read_lake() -> list[EntryStatus]:
         async with connect_for_blocks(address):
@@ -466,9 +466,9 @@ def catalog_command(
     from gridtide.catalog.writing import document_of, picture_lake, write_catalog
     from tasks.lake import open_lake
 
-    loaded = load(config)
-    chosen = msgspec.structs.replace(loaded, apis=tuple(loaded.select(select or ())))
-    address = lake or loaded.lake
+    settings = load(config)
+    chosen = msgspec.structs.replace(settings, apis=tuple(settings.select(select or ())))
+    address = lake or settings.lake
 
     async def make_catalog() -> LakePicture:
         async with connect_for_blocks(address):
@@ -567,14 +567,14 @@ def serve_command(
     sandbox_url: SandboxUrl = None,
 ) -> None:
     """Run the scheduled flows of the configuration, and those started in the UI, until interrupted."""
-    loaded = load(config)
+    settings = load(config)
     check_prefect_home()
     from deployments.machine.serving import serve_deployments
 
     def show_url(api: str) -> None:
         out.print(f"Serving; the deployments are at {api.removesuffix('/api')}/deployments (Ctrl-C stops)")
 
-    asyncio.run(serve_deployments(loaded, str(config.resolve()), lake, sandbox_url or sandbox, show_url))
+    asyncio.run(serve_deployments(settings, str(config.resolve()), lake, sandbox_url or sandbox, show_url))
 
 
 def _check_options(config: Path, select: list[str] | None, sandbox_url: str | None = None) -> None:

@@ -32,7 +32,7 @@ async def run_demo(path: str, config: Config, lake: str) -> None:
 
     `path` is the file of `config`. Raises `RunError` if an entry failed, after the table of results is printed.
     """
-    started = time.monotonic()
+    start_time = time.monotonic()
     end = floor(datetime.now(UTC), timedelta(hours=1))
     hourly = [entry.name for entry in config.apis if _is_hourly(entry)]
     ingested, backfilled, durations = None, None, Durations(float)
@@ -57,7 +57,7 @@ async def run_demo(path: str, config: Config, lake: str) -> None:
     )
     flow_commands.show_report(PREPARE_LAYOUT, training)
     _show_batch(Path(lake) / training["path"])
-    out.print(f"The demo took {time.monotonic() - started:.0f} s. Commands to try next:")
+    out.print(f"The demo took {time.monotonic() - start_time:.0f} s. Commands to try next:")
     for command in _next_commands(lake):
         out.print(f"  {command}", soft_wrap=True)
 

@@ -65,16 +65,16 @@ async def examine(config: Path, lake: str | None, now: Callable[[], datetime]) -
     """The results of all checks with the configuration at `config`; `lake` overrides its lake, `now` is the clock."""
     findings = [*check_versions(), *await _findings("PREFECT_HOME", _check_home())]
     try:
-        loaded = load(config)
+        settings = load(config)
     except GridtideError as error:
         return [*findings, _problem("configuration", error), *await _check_server()]
-    findings.append(CheckResult("configuration", "ok", counted(len(loaded.apis), "entry", "entries")))
-    address = lake or loaded.lake
+    findings.append(CheckResult("configuration", "ok", counted(len(settings.apis), "entry", "entries")))
+    address = lake or settings.lake
     return [
         *findings,
-        *await _check_credentials(loaded.apis),
-        *await _findings("lake", _check_lake(loaded, address, now())),
-        *await _check_clock(loaded.apis, await _find_store_clock(address, now), now),
+        *await _check_credentials(settings.apis),
+        *await _findings("lake", _check_lake(settings, address, now())),
+        *await _check_clock(settings.apis, await _find_store_clock(address, now), now),
         *await _check_server(),
     ]
 
@@ -285,20 +285,20 @@ async def _check_registered() -> list[CheckResult]:
 
     async with connect_prefect() as url, get_client() as client:
         version = await client.api_version()
-        registered = await read_registered(client)
+        deployments = await read_registered(client)
     findings = [CheckResult("server", "ok", f"{url} runs Prefect {version}")]
     if version != client_version:
         message = f"the server at {url} runs Prefect {version}, this machine has {client_version}"
         findings = [CheckResult("server", "warning", message, "gridtide down and gridtide up restart a local server")]
-    broken = [name for name, deployment in registered.items() if not _can_start(deployment.entrypoint)]
-    older = [name for name, deployment in registered.items() if deployment.version != __version__]
+    broken = [name for name, deployment in deployments.items() if not _can_start(deployment.entrypoint)]
+    older = [name for name, deployment in deployments.items() if deployment.version != __version__]
     if broken:
         message = f"runs of {', '.join(broken)} cannot start: their entrypoint no longer exists"
         return [*findings, CheckResult("deployments", "problem", message, "gridtide deploy")]
     if older:
         message = f"{', '.join(older)} were registered by another version; they run with the settings of that version"
         return [*findings, CheckResult("deployments", "warning", message, "gridtide deploy")]
-    return [*findings, CheckResult("deployments", "ok", f"{len(registered)} registered by version {__version__}")]
+    return [*findings, CheckResult("deployments", "ok", f"{len(deployments)} registered by version {__version__}")]
 
 
 def _can_start(entrypoint: str | None) -> bool:

@@ -138,11 +138,11 @@ async def run_prepare(
     with err.status("Preparing the training set"):
         if spec is None:
             lake = Lake.open(options.lake or load(options.config).lake, make=False)
-            loaded: str | dict[str, Any] = (await read_manifest(str(files_of), lake))["spec"]
+            content: str | dict[str, Any] = (await read_manifest(str(files_of), lake))["spec"]
         else:
-            loaded = spec
+            content = spec
         report: Report = await prepare_training(
-            loaded, options.config, options.lake, cluster, replace, files_of, out_address
+            content, options.config, options.lake, cluster, replace, files_of, out_address
         )
     return report
 
@@ -242,7 +242,7 @@ def show_progress(title: str, durations: Durations | None = None) -> Iterator[No
         TimeRemainingColumn(),
     )
     entry_column = TextColumn("{task.fields[entry]}")
-    started = time.monotonic()
+    start_time = time.monotonic()
     with Progress(*columns, entry_column, console=err, transient=True, disable=not err.is_terminal) as bar:
         line = bar.add_task(title, total=None, entry="")
         counts: dict[str, tuple[int, int]] = {}
@@ -252,7 +252,7 @@ def show_progress(title: str, durations: Durations | None = None) -> Iterator[No
             all_completed, all_chunks = (sum(numbers) for numbers in zip(*counts.values(), strict=True))
             bar.update(line, completed=all_completed, total=all_chunks, entry=entry)
             if durations is not None and 0 < total == completed:
-                durations[entry] += time.monotonic() - started
+                durations[entry] += time.monotonic() - start_time
 
         with watch_progress(follow):
             yield

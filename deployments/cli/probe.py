@@ -83,13 +83,13 @@ async def probe_entries(entries: Sequence[Entry], http: Http, now: datetime) -> 
 
 
 async def _probe_entry(entry: Entry, http: Http, now: datetime) -> Probe:
-    started = time.monotonic()
+    start_time = time.monotonic()
     single_attempt = msgspec.structs.replace(entry, retries=1)
     try:
         rows = await _request_rows(single_attempt, http, now)
     except GridtideError as error:
-        return Probe(entry.name, time.monotonic() - started, error=error)
-    return Probe(entry.name, time.monotonic() - started, rows)
+        return Probe(entry.name, time.monotonic() - start_time, error=error)
+    return Probe(entry.name, time.monotonic() - start_time, rows)
 
 
 async def _request_rows(entry: Entry, http: Http, now: datetime) -> int | None:

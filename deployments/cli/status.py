@@ -145,15 +145,15 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime, entries: S
     damage = [str(content) for content in contents if isinstance(content, StorageError)]
     sound = [file for file in files if not isinstance(by_path[file.path], StorageError)]
     periodic = source(entry.source).takes_period(entry)
-    answered = tuple(join_answered(entry, sound, now)) if periodic else ()
-    covered, scopes = answered, []
-    if entry.tabular and answered:
+    periods = tuple(join_answered(entry, sound, now)) if periodic else ()
+    covered, scopes = periods, []
+    if entry.tabular and periods:
         metadata = {path: content for path, content in by_path.items() if isinstance(content, Metadata)}
         answers = read_answers(entry, sound, CheckedFiles(contents=metadata), now)
-        whole = Part(Period(answered[0].start, answered[-1].end), scope_of(entry))
+        whole = Part(Period(periods[0].start, periods[-1].end), scope_of(entry))
         covered = tuple(missing(whole.period, [part.period for part in find_unanswered([whole], answers)]))
         scopes = describe_scopes(entry.name, whole, answers)
-    moved = await warn_of_moved(lake, entry, entries, files, now)
+    places = await warn_of_moved(lake, entry, entries, files, now)
     failures = await failed_periods.recall_failures(lake, entry)
     newest = contents[-1] if contents else None
     return EntryStatus(
@@ -166,9 +166,9 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime, entries: S
         until=find_due_end(entry, now),
         failed=tuple(failure for failure in failures if missing(failure.period, covered)),
         problems=(*damage, *describe_future_files(files, now)),
-        answered=answered,
+        answered=periods,
         scopes=tuple(scopes),
-        moved=tuple(moved),
+        moved=tuple(places),
         absent=_find_absent(files, by_path),
         rejected=sum(
             record["count"]

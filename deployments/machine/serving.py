@@ -20,7 +20,7 @@ from tasks.secrets import defer_to_dotenv
 
 
 async def serve_deployments(
-    config: Config, path: str, lake: str | None, sandbox: bool | str, started: Callable[[str], None]
+    config: Config, path: str, lake: str | None, sandbox: bool | str, announce: Callable[[str], None]
 ) -> None:
     """Serve the deployments of `config` until interrupted, and set up the notifications.
 
@@ -39,5 +39,5 @@ async def serve_deployments(
         async with get_client() as client:
             await notifications.apply_notifications(client, receivers)
         with serving_endpoint(metrics_folder()):
-            started(api_url)
+            announce(api_url)
             await runner.start()

@@ -88,12 +88,12 @@ async def ensure_worker(api: str, pool: str) -> None:
     folder = state_folder()
     process = _spawn_worker(folder, api, pool)
     online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
-    started = time.time()
+    start_time = time.time()
     async with get_client() as client:
-        while process.poll() is None and time.time() < started + WORKER_START_TIMEOUT:
+        while process.poll() is None and time.time() < start_time + WORKER_START_TIMEOUT:
             workers = await client.read_workers_for_work_pool(pool, online, offset=0, limit=10)
             heartbeats = [worker.last_heartbeat_time for worker in workers if worker.last_heartbeat_time]
-            if any(heartbeat.timestamp() > started for heartbeat in heartbeats):
+            if any(heartbeat.timestamp() > start_time for heartbeat in heartbeats):
                 return
             await asyncio.sleep(0.2)
     log_file = folder / "worker.log"

@@ -116,34 +116,32 @@ def plan_deployments(config: Config) -> list[PlannedDeployment]:
 def build_deployments(config: Config, path: str, lake: str | None, sandbox: bool | str) -> list[RunnerDeployment]:
     """The deployments of `config`; `path`, `lake` and `sandbox` are passed to the flows that have such parameters."""
     common = {"config": path, "lake": lake, "sandbox": sandbox}
-    return [_build_deployment(planned, common) for planned in plan_deployments(config)]
+    return [_build_deployment(plan, common) for plan in plan_deployments(config)]
 
 
-def _build_deployment(planned: PlannedDeployment, common: Mapping[str, Any]) -> RunnerDeployment:
-    accepted = inspect.signature(planned.flow.fn).parameters
+def _build_deployment(plan: PlannedDeployment, common: Mapping[str, Any]) -> RunnerDeployment:
+    accepted = inspect.signature(plan.flow.fn).parameters
     deployment = RunnerDeployment.from_flow(
-        planned.flow,
-        name=planned.name,
-        description=planned.description,
+        plan.flow,
+        name=plan.name,
+        description=plan.description,
         version=__version__,
-        tags=[TAG, *planned.tags],
-        schedules=_build_schedules(planned),
-        parameters={**{name: value for name, value in common.items() if name in accepted}, **planned.parameters},
+        tags=[TAG, *plan.tags],
+        schedules=_build_schedules(plan),
+        parameters={**{name: value for name, value in common.items() if name in accepted}, **plan.parameters},
         # Runs beyond the limit wait, even if a person started them; superseded late runs end as Skipped
         # (`flows.run.local_flow`). The strategy that cancels new runs would cancel both.
-        concurrency_limit=ConcurrencyLimitConfig(
-            limit=planned.limit, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE
-        ),
+        concurrency_limit=ConcurrencyLimitConfig(limit=plan.limit, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
         entrypoint_type=EntrypointType.MODULE_PATH,  # the package that is installed where the run is
     )
     deployment.work_pool_name = None  # set explicitly, to remove the pool of an existing deployment
     return deployment
 
 
-def _build_schedules(planned: PlannedDeployment) -> list[DeploymentScheduleCreate]:
-    if planned.schedule is None:
+def _build_schedules(plan: PlannedDeployment) -> list[DeploymentScheduleCreate]:
+    if plan.schedule is None:
         return []
-    schedules = [DeploymentScheduleCreate(schedule=build_cron_schedule(planned.schedule), slug=planned.name)]
-    if repeated := build_repeated_schedule(planned.schedule, datetime.now(UTC)):
-        schedules.append(DeploymentScheduleCreate(schedule=repeated, slug=f"{planned.name}{REPEATED_SUFFIX}"))
+    schedules = [DeploymentScheduleCreate(schedule=build_cron_schedule(plan.schedule), slug=plan.name)]
+    if second_schedule := build_repeated_schedule(plan.schedule, datetime.now(UTC)):
+        schedules.append(DeploymentScheduleCreate(schedule=second_schedule, slug=f"{plan.name}{REPEATED_SUFFIX}"))
     return schedules

@@ -50,15 +50,15 @@ async def register_deployments(
     async with get_client() as client:
         runs_in = await ensure_work_pool(client, pool)
         file, variables = _locate_config(path, runs_in)
-        planned = catalogue.build_deployments(config, file, lake, sandbox)
-        registered = await read_registered(client)
+        deployments = catalogue.build_deployments(config, file, lake, sandbox)
+        current = await read_registered(client)
         infrastructure = {"work_pool_name": pool, "job_variables": variables}
         changes = [
-            await _apply(client, deployment, infrastructure, registered.get(deployment.full_name))
-            for deployment in planned
+            await _apply(client, deployment, infrastructure, current.get(deployment.full_name))
+            for deployment in deployments
         ]
-        for name in registered.keys() - {deployment.full_name for deployment in planned}:
-            await client.delete_deployment(registered[name].id)
+        for name in current.keys() - {deployment.full_name for deployment in deployments}:
+            await client.delete_deployment(current[name].id)
             changes.append(Change(name, "removed"))
         return [*changes, *await notifications.apply_notifications(client, receivers)]
 
@@ -101,43 +101,45 @@ async def read_registered(client: PrefectClient) -> dict[str, DeploymentResponse
 
 async def _apply(
     client: PrefectClient,
-    planned: RunnerDeployment,
+    deployment: RunnerDeployment,
     infrastructure: dict[str, Any],
-    registered: DeploymentResponse | None,
+    current: DeploymentResponse | None,
 ) -> Change:
-    """Create the `planned` deployment on the server, or update the `registered` one if they differ."""
-    fields = {**_planned_fields(planned), **infrastructure}
-    if registered is None:
-        flow = await client.create_flow_from_name(planned.flow_name or "")
-        creates = [schedule for schedule in planned.schedules or () if isinstance(schedule, DeploymentScheduleCreate)]
-        await client.create_deployment(flow, planned.name, schedules=creates, **fields)
-        return Change(planned.full_name, "created")
-    differing = [name for name, value in fields.items() if _registered_field(registered, name) != value]
-    slugs = {schedule.slug: schedule.schedule for schedule in planned.schedules or ()}
-    if {schedule.slug: schedule.schedule for schedule in registered.schedules} != slugs:
+    """Create `deployment` on the server, or update the `current` one if they differ."""
+    fields = {**_planned_fields(deployment), **infrastructure}
+    if current is None:
+        flow = await client.create_flow_from_name(deployment.flow_name or "")
+        creates = [
+            schedule for schedule in deployment.schedules or () if isinstance(schedule, DeploymentScheduleCreate)
+        ]
+        await client.create_deployment(flow, deployment.name, schedules=creates, **fields)
+        return Change(deployment.full_name, "created")
+    differing = [name for name, value in fields.items() if _registered_field(current, name) != value]
+    slugs = {schedule.slug: schedule.schedule for schedule in deployment.schedules or ()}
+    if {schedule.slug: schedule.schedule for schedule in current.schedules} != slugs:
         differing.append("schedules")
     if not differing:
-        return Change(planned.full_name, "unchanged")
+        return Change(deployment.full_name, "unchanged")
     # The server keeps a schedule that an update does not name.
-    for schedule in registered.schedules:
+    for schedule in current.schedules:
         if schedule.slug not in slugs:
-            await client.delete_deployment_schedule(registered.id, schedule.id)
+            await client.delete_deployment_schedule(current.id, schedule.id)
     # Updates leave out whether a schedule is active, so that a paused schedule stays paused.
     updates = [DeploymentScheduleUpdate(schedule=schedule, slug=slug) for slug, schedule in slugs.items()]
-    await client.update_deployment(registered.id, DeploymentUpdate(**fields, schedules=updates))
-    return Change(planned.full_name, "changed", differing)
+    await client.update_deployment(current.id, DeploymentUpdate(**fields, schedules=updates))
+    return Change(deployment.full_name, "changed", differing)
 
 
-def _planned_fields(planned: RunnerDeployment) -> dict[str, Any]:
+def _planned_fields(deployment: RunnerDeployment) -> dict[str, Any]:
     """The fields of a deployment on the server, without its schedules and its infrastructure."""
-    schema = planned._parameter_openapi_schema.model_dump(exclude_unset=True)
-    fields = planned.model_dump(
+    schema = deployment._parameter_openapi_schema.model_dump(exclude_unset=True)
+    fields = deployment.model_dump(
         mode="json",
         include={"version", "description", "tags", "parameters", "entrypoint", "concurrency_limit"},
     )
     return {
         **fields,
-        "concurrency_options": planned.concurrency_options,
+        "concurrency_options": deployment.concurrency_options,
         "parameter_openapi_schema": schema,
         # The entrypoint is a module of the installed package, so nothing is pulled.
         "path": None,
@@ -145,8 +147,8 @@ def _planned_fields(planned: RunnerDeployment) -> dict[str, Any]:
     }
 
 
-def _registered_field(registered: DeploymentResponse, name: str) -> Any:
+def _registered_field(current: DeploymentResponse, name: str) -> Any:
     if name == "concurrency_limit":
         # In the answer, the limit is an object of its own.
-        return registered.global_concurrency_limit.limit if registered.global_concurrency_limit else None
-    return getattr(registered, name)
+        return current.global_concurrency_limit.limit if current.global_concurrency_limit else None
+    return getattr(current, name)

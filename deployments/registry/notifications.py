@@ -46,13 +46,16 @@ async def apply_notifications(
     receivers = await read_receivers(client)
     obsolete = [receiver for receiver in receivers if blocks and receiver.name not in blocks]
     block_ids = [receiver.block for receiver in receivers if receiver not in obsolete]
-    automations = await client.read_automations()
-    registered = {automation.name: automation for automation in automations if automation.name.startswith(PREFIX)}
-    planned = [await _build_automation(client, data, block_ids) for data in _read_files(folder)]
-    planned = [automation for automation in planned if automation.actions]
-    changes = [await _apply(client, automation, registered.get(automation.name)) for automation in planned]
-    for name in sorted(registered.keys() - {automation.name for automation in planned}):
-        await client.delete_automation(registered[name].id)
+    existing = {
+        automation.name: automation
+        for automation in await client.read_automations()
+        if automation.name.startswith(PREFIX)
+    }
+    automations = [await _build_automation(client, data, block_ids) for data in _read_files(folder)]
+    automations = [automation for automation in automations if automation.actions]
+    changes = [await _apply(client, automation, existing.get(automation.name)) for automation in automations]
+    for name in sorted(existing.keys() - {automation.name for automation in automations}):
+        await client.delete_automation(existing[name].id)
         changes.append(Change(name, "removed"))
     for receiver in obsolete:  # last, when no automation refers to their blocks
         await client.delete_block_document(receiver.block)  # type: ignore[arg-type]  # takes text as well
@@ -60,17 +63,17 @@ async def apply_notifications(
     return changes
 
 
-async def _apply(client: PrefectClient, planned: AutomationCore, registered: Automation | None) -> Change:
-    if registered is None:
-        await client.create_automation(planned)
-        return Change(planned.name, "created")
-    planned = planned.model_copy(update={"enabled": registered.enabled})
+async def _apply(client: PrefectClient, automation: AutomationCore, current: Automation | None) -> Change:
+    if current is None:
+        await client.create_automation(automation)
+        return Change(automation.name, "created")
+    automation = automation.model_copy(update={"enabled": current.enabled})
     parts = ("description", "trigger", "actions")
-    differing = [part for part in parts if _comparable(planned, part) != _comparable(registered, part)]
+    differing = [part for part in parts if _comparable(automation, part) != _comparable(current, part)]
     if not differing:
-        return Change(planned.name, "unchanged")
-    await client.update_automation(registered.id, planned)
-    return Change(planned.name, "changed", differing)
+        return Change(automation.name, "unchanged")
+    await client.update_automation(current.id, automation)
+    return Change(automation.name, "changed", differing)
 
 
 def _comparable(automation: AutomationCore, part: str) -> Any:

@@ -20,22 +20,22 @@ HEADER = """\
 
 def render_prefect_yaml(config: Config, path: str, lake: str | None, sandbox: bool | str, pool: str = POOL) -> str:
     """The text of a prefect.yaml with the deployments of the configuration at `path`."""
-    planned = catalogue.build_deployments(config, path, lake, sandbox)
-    manifest = {"name": "gridtide", "deployments": [_manifest_item(deployment, pool) for deployment in planned]}
+    deployments = catalogue.build_deployments(config, path, lake, sandbox)
+    manifest = {"name": "gridtide", "deployments": [_manifest_item(deployment, pool) for deployment in deployments]}
     return HEADER + yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _manifest_item(planned: RunnerDeployment, pool: str) -> dict[str, Any]:
-    fields = planned.model_dump(
+def _manifest_item(deployment: RunnerDeployment, pool: str) -> dict[str, Any]:
+    fields = deployment.model_dump(
         mode="json", include={"name", "version", "description", "tags", "parameters", "entrypoint"}
     )
     schedules = [
         {**item.schedule.model_dump(include={"cron", "rrule", "timezone"}), "slug": item.slug, "active": True}
-        for item in planned.schedules or ()
+        for item in deployment.schedules or ()
         if item.schedule
     ]
-    options = planned.concurrency_options
-    limit = {"limit": planned.concurrency_limit, "collision_strategy": options and options.collision_strategy.value}
+    options = deployment.concurrency_options
+    limit = {"limit": deployment.concurrency_limit, "collision_strategy": options and options.collision_strategy.value}
     return {
         **fields,
         "schedules": schedules,

@@ -58,8 +58,8 @@ async def collect_chunks_on(
             f"{entry.name} {chunk}", remote.RemoteCollection(entry, chunk, destination, retries).attempt
         )
         try:
-            collected = await dask_workers.run("collect", remote_call)
-            outcome = Outcome(entry, chunk, collected)
+            content = await dask_workers.run("collect", remote_call)
+            outcome = Outcome(entry, chunk, content)
         except Exception as error:  # any error: the failure of a chunk must not stop the others
             outcome = Outcome(entry, chunk, error=error)
         await progress.advance(entry.name)
@@ -101,10 +101,10 @@ def list_period_answers(outcome: Outcome) -> list[PeriodAnswer]:
     if outcome.error:
         lasting = isinstance(outcome.error, FormatError)
         return [PeriodAnswer(outcome.period, one_line(outcome.error), lasting)]
-    collected = outcome.collected or {}
-    answered = [PeriodAnswer(Period.parse(part)) for part in collected.get("answered", ())]
+    content = outcome.collected or {}
+    period_answers = [PeriodAnswer(Period.parse(part)) for part in content.get("answered", ())]
     holes = [PeriodAnswer(Period.parse(hole["period"]), hole["reason"], hole["lasting"]) for hole in outcome.holes]
-    return answered + holes
+    return period_answers + holes
 
 
 def summarize_entry(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[str, Coverage]) -> dict[str, Any]:
@@ -119,13 +119,13 @@ def summarize_entry(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[
     entry = plan.entry
     entry_outcomes = [outcome for outcome in outcomes if outcome.entry.name == entry.name]
     results = [summarize_collection(outcome) for outcome in entry_outcomes]
-    collected = sum(result["error"] is None for result in results)
+    content = sum(result["error"] is None for result in results)
     skipped = count_skipped(Skipped(**record) for result in results for record in result["skipped"])
     return {
         "name": entry.name,
         "chunks": len(plan.chunks),
-        "collected": collected,
-        "failed": len(results) - collected,
+        "collected": content,
+        "failed": len(results) - content,
         **sum_results(results, "rows", "bytes", "reused", "rejected", "requests", "retries"),
         "waited": round(sum(result["waited"] for result in results), 3),
         "stages": _sum_stages(results),
@@ -193,8 +193,8 @@ async def _find_warnings(lake: Lake, entry: Entry, outcomes: Sequence[Outcome]) 
 
 
 def _new_files(outcome: Outcome) -> list[str]:
-    collected = outcome.collected or {}
-    return list(collected["files"]) if collected.get("created") and not outcome.from_cache else []
+    content = outcome.collected or {}
+    return list(content["files"]) if content.get("created") and not outcome.from_cache else []
 
 
 def _add_warnings(outcome: Outcome, warnings: dict[str, list[str]]) -> Outcome:

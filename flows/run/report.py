@@ -201,28 +201,28 @@ def summarize_collection(outcome: Outcome) -> dict[str, Any]:
     If only parts of the period were answered, there is an `error` and there may be several files. `upload_status` is
     `success`, `failed`, or `skipped` if there was nothing to write.
     """
-    collected = outcome.collected or {}
+    content = outcome.collected or {}
     return {
         "name": outcome.entry.name,
         "period": str(outcome.period) if outcome.period else None,
-        "file": collected.get("file"),
-        "files": collected.get("files", []),
-        "rows": collected.get("rows", 0),
-        "bytes": collected.get("bytes", 0),
+        "file": content.get("file"),
+        "files": content.get("files", []),
+        "rows": content.get("rows", 0),
+        "bytes": content.get("bytes", 0),
         "upload_status": _upload_status(outcome),
         "error": one_line(outcome.error) if outcome.error else _describe_failures(outcome),
         "from_cache": outcome.from_cache,
-        "reused": collected.get("reused", 0),
-        "requests": collected.get("requests", 0),
-        "retries": collected.get("retries", 0),
-        "waited": collected.get("waited", 0.0),
+        "reused": content.get("reused", 0),
+        "requests": content.get("requests", 0),
+        "retries": content.get("retries", 0),
+        "waited": content.get("waited", 0.0),
         "covered_until": find_covered_end(outcome),
-        "warnings": collected.get("warnings", []),
-        "skipped": collected.get("skipped", []),
-        "rejected": sum(record["count"] for record in collected.get("skipped", []) if record.get("rule")),
-        "rejected_files": collected.get("rejected_files", []),
-        "absent": collected.get("absent", []),
-        "stages": collected.get("stages", {}),
+        "warnings": content.get("warnings", []),
+        "skipped": content.get("skipped", []),
+        "rejected": sum(record["count"] for record in content.get("skipped", []) if record.get("rule")),
+        "rejected_files": content.get("rejected_files", []),
+        "absent": content.get("absent", []),
+        "stages": content.get("stages", {}),
     }
 
 

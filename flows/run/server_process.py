@@ -51,13 +51,13 @@ def main(folder: Path) -> None:
 def _bind_port(port: int) -> socket.socket:
     """A socket that is bound to `port`, or to a free port if `port` is in use."""
     for candidate in (port, 0):
-        bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            bound.bind((HOST, candidate))
-            return bound
+            listener.bind((HOST, candidate))
+            return listener
         except OSError:
-            bound.close()
+            listener.close()
     raise OSError(f"no port of {HOST} is free")
 
 

@@ -64,10 +64,10 @@ def parse_time(value: Any) -> datetime:
     """The time in UTC of a datetime or a text (UTC if it has no offset), rounded up to the whole minute, the precision
     of file names. Raises `ValueError` if `value` is no time."""
     try:
-        parsed = TypeAdapter(datetime).validate_python(value)
+        moment = TypeAdapter(datetime).validate_python(value)
     except ValidationError as error:
         raise ValueError(f"not a time: {error.errors()[0]['msg']}") from error
-    utc = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     minute = utc.replace(second=0, microsecond=0)
     return minute if minute == utc else minute + timedelta(minutes=1)
 
@@ -85,21 +85,21 @@ async def open_collection_run(
 
     With `sandbox`, the entries are those of a sandbox, at this URL or started here.
     """
-    loaded, entries = load_selected(config, select)
+    settings, entries = load_selected(config, select)
     async with AsyncExitStack() as stack:
         if sandbox:
             sandbox_url = (
                 sandbox if isinstance(sandbox, str) else await stack.enter_async_context(embedded.run_sandbox())
             )
             get_run_logger().info(embedded.NOTICE)
-            entries = embedded.redirect(loaded, sandbox_url).select(entry.name for entry in entries)
+            entries = embedded.redirect(settings, sandbox_url).select(entry.name for entry in entries)
         limiter = await stack.enter_async_context(SharedLimiter())
         http = Http(list_secrets() if sandbox else await read_credentials(entries), limiter)
         await stack.enter_async_context(http)
-        opened_lake = await open_lake(lake or loaded.lake)
+        opened_lake = await open_lake(lake or settings.lake)
         if store_clock := await opened_lake.store.measure_clock(lambda: datetime.now(UTC)):
             http.add_clock(*store_clock)
-        yield CollectionRun(opened_lake, http, _find_start(), loaded.task_retries, refresh, resume), entries
+        yield CollectionRun(opened_lake, http, _find_start(), settings.task_retries, refresh, resume), entries
 
 
 def _find_start() -> datetime:

@@ -165,11 +165,11 @@ class PageChecks:
 
         Raises `IncompleteError` or `FormatError`; if nothing can be stored, the error of the first hole.
         """
-        repeated = self.repeated + self._drop_repeats()
+        repeat_count = self.repeated + self._drop_repeats()
         self._check_counts()
         self._judge_across()
-        if repeated:
-            self.warnings.append(f"{repeated} exact duplicates collapsed")
+        if repeat_count:
+            self.warnings.append(f"{repeat_count} exact duplicates collapsed")
         if self.absent:
             labels = [request.label or "the snapshot" for request in self.absent]
             self.warnings.append(f"the upstream has nothing, by its status, for {list_first(labels, ABSENT_NAMED)}")
@@ -187,8 +187,8 @@ class PageChecks:
             for skipped in self.skipped
             if not skipped.expected
         ]
-        if repeated:  # named above; the reports and the metadata count them with the rest
-            self.skipped.append(Skipped(REPEATED, repeated, self.repeat_example))
+        if repeat_count:  # named above; the reports and the metadata count them with the rest
+            self.skipped.append(Skipped(REPEATED, repeat_count, self.repeat_example))
         self._warn_of_changed_series()
         self.drafts = self._split_at_holes() if self.holes and self.period else [self.draft]
         self._check_expected()
@@ -263,10 +263,10 @@ class PageChecks:
             self.skipped.append(conflict_skipped(repeats.refused, self.entry, repeats.describe_first_conflict()))
             if self.entry.conflict not in ("first", "last") and self.period:
                 self.holes += conflict_holes(repeats.conflicts, self.entry, self.period)
-        repeated = sum(dropped) - repeats.refused
-        if repeated:
+        repeat_count = sum(dropped) - repeats.refused
+        if repeat_count:
             self.repeat_example = self.repeat_example or repeats.describe_first_repeat(table)
-        return repeated
+        return repeat_count
 
     def _keep_rows(self, table: pa.Table, rows: np.ndarray) -> list[int]:
         """Replaces the draft by those `rows` (kept,) of it, by their positions in its `table`; returns how many fewer
@@ -324,12 +324,12 @@ class PageChecks:
         outside = places == len(parts)
         return [*drafts, self._fill_draft(table, outside, None)] if outside.any() else drafts
 
-    def _fill_draft(self, table: pa.Table, chosen: np.ndarray, period: Period | None) -> Draft:
+    def _fill_draft(self, table: pa.Table, row_numbers: np.ndarray, period: Period | None) -> Draft:
         import pyarrow as pa
 
         draft = self._new_draft(period)
         self.drafts.append(draft)  # so that it is deleted at the end, whatever happens
-        draft.append(table.filter(pa.array(chosen)))
+        draft.append(table.filter(pa.array(row_numbers)))
         return draft
 
     def _check_expected(self) -> None:
@@ -370,7 +370,7 @@ def settle_page(page: Page, entry: Entry, request: Request, period: Period | Non
     skipped: list[Skipped] = []
     repeats = resolve_repeats(rows, entry.conflict or "refuse")
     distinct = rows.take(repeats.rows)
-    repeated = rows.num_rows - distinct.num_rows - repeats.refused
+    repeat_count = rows.num_rows - distinct.num_rows - repeats.refused
     holes: list[Hole] = []
     if repeats.conflicts.num_rows:
         if entry.conflict == "refuse":
@@ -381,16 +381,16 @@ def settle_page(page: Page, entry: Entry, request: Request, period: Period | Non
             asked_period = request.period or period
             clipped = asked_period.clip(period) if asked_period.overlaps(period) else period
             holes = conflict_holes(repeats.conflicts, entry, clipped)
-    example = repeats.describe_first_repeat(rows) if repeated else ""
+    example = repeats.describe_first_repeat(rows) if repeat_count else ""
     marks = fingerprints(distinct)
     distinct_page = replace(page, observations=distinct)
-    return ParsedPage(distinct_page, marks, repeated, example, holes, skipped, judged=judged)
+    return ParsedPage(distinct_page, marks, repeat_count, example, holes, skipped, judged=judged)
 
 
 def conflict_skipped(count: int, entry: Entry, example: str) -> Skipped:
     """Describes `count` rows that are not stored because their keys have different values."""
-    stored = f"only the {entry.conflict}" if entry.conflict in ("first", "last") else "none"
-    return Skipped(f"different values of one key, of which {stored} is stored", count, example)
+    choice = f"only the {entry.conflict}" if entry.conflict in ("first", "last") else "none"
+    return Skipped(f"different values of one key, of which {choice} is stored", count, example)
 
 
 def conflict_holes(conflicts: pa.Table, entry: Entry, period: Period) -> list[Hole]:

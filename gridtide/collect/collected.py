@@ -98,7 +98,7 @@ def merge_collected(collections: Sequence[Collected]) -> Collected:
     if len(collections) == 1:
         return collections[0]
     files = tuple(file for collection in collections for file in collection.files)
-    answered = union(period for collection in collections for period in collection.answered)
+    periods = union(period for collection in collections for period in collection.answered)
     holes = tuple(hole for collection in collections for hole in collection.holes)
     stages = {
         name: Effort(
@@ -115,7 +115,7 @@ def merge_collected(collections: Sequence[Collected]) -> Collected:
         files[0] if files else None,
         sum(collection.rows for collection in collections),
         sum(collection.bytes for collection in collections),
-        answered[0] if len(answered) == 1 and not holes else None,
+        periods[0] if len(periods) == 1 and not holes else None,
         any(collection.created for collection in collections),
         sum(collection.requests for collection in collections),
         sum(collection.retries for collection in collections),
@@ -123,7 +123,7 @@ def merge_collected(collections: Sequence[Collected]) -> Collected:
         tuple(warning for collection in collections for warning in collection.warnings),
         stages,
         files,
-        tuple(answered),
+        tuple(periods),
         holes,
         tuple(count_skipped(skipped_item for collection in collections for skipped_item in collection.skipped)),
         tuple(union(period for collection in collections for period in collection.absent)),

@@ -125,9 +125,9 @@ def merge_equal(requests: Iterable[Request]) -> list[Request]:
         question = (request.url, request.params, request.headers, request.offset, request.body)
         position = positions.setdefault(question, len(merged))
         earlier = merged[position] if position < len(merged) else None
-        joined = earlier and _join_requests(earlier, request)
-        if joined:
-            merged[position] = joined
+        request_for_both = earlier and _join_requests(earlier, request)
+        if request_for_both:
+            merged[position] = request_for_both
         else:
             merged.append(request)
     return merged

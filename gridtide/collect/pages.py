@@ -78,12 +78,12 @@ class PageCollector:
                     drafts = []
                 check_run_start(self.entry.name, self.stamp, datetime.now(UTC))
                 self.rejected_files = await self._store_rejected(checks)  # first, so that no kill loses them
-                stored = [
+                files = [
                     await self.lake.put_draft(draft, self.entry.output_folder, self.entry.file_prefix, self.stamp)
                     for draft in drafts
                 ]
-        answered = tuple(draft.provenance.period for draft in drafts if draft.provenance.period)
-        return self._sum_up(stored, checks, answered)
+        periods = tuple(draft.provenance.period for draft in drafts if draft.provenance.period)
+        return self._sum_up(files, checks, periods)
 
     async def _store_rejected(self, checks: PageChecks) -> tuple[str, ...]:
         """Stores the rows that the rules of the entry reject; returns the path of their file, if there are any."""
@@ -121,7 +121,7 @@ class PageCollector:
                     raise page
                 check_run_start(self.entry.name, self.stamp, datetime.now(UTC))
                 with self._time_stage("write"):
-                    stored = await self.lake.put_body(
+                    file = await self.lake.put_body(
                         page.body,
                         self.entry.output_folder,
                         self.entry.file_prefix,
@@ -129,7 +129,7 @@ class PageCollector:
                         provenance,
                         self.entry.format,
                     )
-                files.append(stored)
+                files.append(file)
         return self._sum_up(files, None, (self.period,) if self.period else ())
 
     async def _fetch_pages(self, read: _Reader) -> AsyncGenerator[tuple[int, Request, Any], None]:
@@ -175,10 +175,10 @@ class PageCollector:
     async def _fetch_page(self, request: Request, read: _Reader) -> Any:
         if not request.url:  # generated here, not fetched
             return await read(request, Response(b"", datetime.now(UTC), "", 1))
-        started = time.perf_counter()
+        start_time = time.perf_counter()
 
         async def arrived(answer: Response) -> Any:
-            self._add_effort("fetch", started)
+            self._add_effort("fetch", start_time)
             self.requests += answer.attempt
             self.retries += max(answer.attempt - 1, 0)
             self.waited += answer.waited
@@ -190,19 +190,19 @@ class PageCollector:
 
     async def _read_page(self, request: Request, answer: Response) -> ParsedPage:
         """Parses the page in `answer`; its body goes to `raw/` if the entry keeps bodies or it is invalid."""
-        started = time.perf_counter()
+        start_time = time.perf_counter()
         is_new = bool(request.url) and answer.attempt > 0
         try:
-            parsed = await run_computing(self._parse_page, request, answer)
+            parsed_page = await run_computing(self._parse_page, request, answer)
         except GridtideError as error:
             path = await self._keep_failed_body(request, answer, error) if is_new else None
             _name_request(error, request)
             error.happened += f"; the body is kept in {path}" if path else ""
             raise
-        self._add_effort("parse", started)
+        self._add_effort("parse", start_time)
         if self.entry.raw and is_new:
             await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)
-        return parsed
+        return parsed_page
 
     async def _keep_failed_body(self, request: Request, answer: Response, error: GridtideError) -> str | None:
         """Stores a body that cannot be read, for inspection, and returns its path. Of a response that is requested
@@ -234,22 +234,22 @@ class PageCollector:
         page = self.source.parse_response(self.entry, request, answer)
         return settle_page(page, self.entry, request, self.period)
 
-    def _sum_up(self, stored: Sequence[Stored], checks: PageChecks | None, answered: tuple[Period, ...]) -> Collected:
+    def _sum_up(self, files: Sequence[Stored], checks: PageChecks | None, periods: tuple[Period, ...]) -> Collected:
         holes = tuple(checks.holes) if checks else ()
         return Collected(
             self.entry.name,
-            stored[0].path if stored else None,
-            sum(file.rows for file in stored),
-            sum(file.bytes for file in stored),
+            files[0].path if files else None,
+            sum(file.rows for file in files),
+            sum(file.bytes for file in files),
             self.period if not holes else None,
-            any(file.created for file in stored),
+            any(file.created for file in files),
             self.requests,
             self.retries,
             self.reused,
             tuple(checks.warnings) if checks else (),
             self.stages,
-            tuple(file.path for file in stored),
-            answered,
+            tuple(file.path for file in files),
+            periods,
             holes,
             tuple(checks.skipped) if checks else (),
             tuple(checks.absent_periods()) if checks else (),
@@ -259,12 +259,12 @@ class PageCollector:
 
     @contextmanager
     def _time_stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
+        start_time = time.perf_counter()
         yield
-        self._add_effort(name, started)
+        self._add_effort(name, start_time)
 
-    def _add_effort(self, name: str, started: float) -> None:
-        self.stages[name].seconds += time.perf_counter() - started
+    def _add_effort(self, name: str, start_time: float) -> None:
+        self.stages[name].seconds += time.perf_counter() - start_time
         self.stages[name].peak_mb = peak_memory()
 
 

@@ -71,10 +71,10 @@ async def bodies_by_collection(lake: Lake, entry: Entry) -> dict[KeptCollection,
     return {collection: bodies for collection, bodies in collections.items() if collection}
 
 
-async def list_answers(lake: Lake, chosen: Iterable[KeptCollection]) -> dict[str, str]:
-    """Returns the path of the newest body for each request of the `chosen` collections, the newest last."""
+async def list_answers(lake: Lake, collections: Iterable[KeptCollection]) -> dict[str, str]:
+    """Returns the path of the newest body for each request of `collections`, the newest last."""
     answers: dict[str, str] = {}
-    for collection in chosen:
+    for collection in collections:
         _, collection_bodies = await lake.store.listing(collection.folder)
         answers |= newest_bodies(body.path for body in collection_bodies)
     return answers

@@ -53,8 +53,8 @@ class Part:
 
     def describe_within(self, whole: Scope) -> str:
         """Returns its period, with its scope if that is not `whole`."""
-        described = self.scope.describe_within(whole)
-        return f"{self.period} of {described}" if described else str(self.period)
+        text = self.scope.describe_within(whole)
+        return f"{self.period} of {text}" if text else str(self.period)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +130,11 @@ def find_unanswered(parts: Iterable[Part], answers: Iterable[Scoped]) -> list[Pa
     periods_by_scope: dict[Scope, list[Period]] = defaultdict(list)
     for answer in answers:
         periods_by_scope[answer.scope].append(answer.period)
-    unanswered = list(parts)
+    gaps = list(parts)
     for scope, periods in periods_by_scope.items():
         answered = union(periods)
-        unanswered = join_parts(piece for part in unanswered for piece in _subtract(part, scope, answered))
-    return join_parts(unanswered)
+        gaps = join_parts(piece for part in gaps for piece in _subtract(part, scope, answered))
+    return join_parts(gaps)
 
 
 def _subtract(part: Part, scope: Scope, answered: Sequence[Period]) -> list[Part]:
@@ -153,8 +153,8 @@ def join_parts(parts: Iterable[Part]) -> list[Part]:
     periods_by_scope: dict[Scope, list[Period]] = defaultdict(list)
     for part in parts:
         periods_by_scope[part.scope].append(part.period)
-    joined = [Part(period, scope) for scope, periods in periods_by_scope.items() for period in union(periods)]
-    return sorted(joined, key=lambda part: part.period)
+    joined_parts = [Part(period, scope) for scope, periods in periods_by_scope.items() for period in union(periods)]
+    return sorted(joined_parts, key=lambda part: part.period)
 
 
 def find_doubts(entry_part: Part, answers: Sequence[FileAnswer]) -> list[Doubt]:
@@ -195,9 +195,9 @@ def describe_scopes(entry: str, entry_part: Part, answers: Sequence[FileAnswer])
 def _describe_lacking(part: Part, entry_scope: Scope, answers: Sequence[FileAnswer]) -> str:
     """Describes what of `entry_scope` is missing in `part`; if all of it is, how it differs from the scope of the last
     file."""
-    described = part.scope.describe_within(entry_scope)
-    if described:
-        return described
+    text = part.scope.describe_within(entry_scope)
+    if text:
+        return text
     last = next(answer for answer in reversed(answers) if answer.period.overlaps(part.period))
     return entry_scope.describe_beyond(last.scope) or "all that the entry asks"
 

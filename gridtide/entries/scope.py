@@ -43,8 +43,8 @@ class Scope:
     @classmethod
     def of_facets(cls, facets: Mapping[str, Iterable[str]], reading: str) -> Scope:
         """Returns the scope with these values of facets; a facet without values gets the value `""`."""
-        named = ((name, frozenset(values) or frozenset(("",))) for name, values in facets.items())
-        return cls(tuple(sorted(named, key=lambda facet: facet[0])), reading)
+        facet_values = ((name, frozenset(values) or frozenset(("",))) for name, values in facets.items())
+        return cls(tuple(sorted(facet_values, key=lambda facet: facet[0])), reading)
 
     def as_text(self) -> str:
         """Returns the scope as JSON, the same for equal scopes."""
@@ -138,11 +138,11 @@ def split_values(value: Any) -> list[str]:
     return values if len(set(values)) == len(values) else [json.dumps(values)]
 
 
-def narrow_params(entry: Entry, chosen: Mapping[str, Collection[str]]) -> Entry:
-    """Returns `entry` with only the `chosen` values of parameters that are lists, in their order."""
+def narrow_params(entry: Entry, selection: Mapping[str, Collection[str]]) -> Entry:
+    """Returns `entry` with only the values in `selection` of parameters that are lists, in their order."""
     shorter = {
         name: tuple(value for value in _as_values(entry.params[name]) if str(value) in values)
-        for name, values in chosen.items()
+        for name, values in selection.items()
     }
     return msgspec.structs.replace(entry, params={**entry.params, **shorter})
 

@@ -117,8 +117,8 @@ def has_repeats(marks: Iterable[np.ndarray], at_once: int = SORTED_AT_ONCE) -> b
 def _has_equal(marks: Iterable[np.ndarray], share: int, bits: int) -> bool:
     """Whether any fingerprint whose first `bits` are the number `share` occurs twice."""
     shift = np.uint64(64 - bits)
-    chosen = [part[part >> shift == share] for part in marks] if bits else marks
-    sorted_marks = np.concatenate([np.empty(0, np.uint64), *chosen])
+    marks_of_share = [part[part >> shift == share] for part in marks] if bits else marks
+    sorted_marks = np.concatenate([np.empty(0, np.uint64), *marks_of_share])
     sorted_marks.sort()
     return bool((sorted_marks[1:] == sorted_marks[:-1]).any())
 

@@ -81,8 +81,8 @@ class SeriesDays:
         ends = (self._last_days < last_day) & (self._last_days >= first_day) & (self._first_days <= first_day)
         return self._dates(begins, self._first_days), self._dates(ends, self._last_days)
 
-    def _dates(self, chosen: np.ndarray, days: Integers) -> dict[SeriesLabel, datetime]:
-        return {self.names[number]: EPOCH + int(days[number]) * _DAY for number in np.flatnonzero(chosen)}
+    def _dates(self, is_listed: np.ndarray, days: Integers) -> dict[SeriesLabel, datetime]:
+        return {self.names[number]: EPOCH + int(days[number]) * _DAY for number in np.flatnonzero(is_listed)}
 
     def _number(self, _source: str, location: str, variable: str, _unit: str) -> int:
         name = location, variable

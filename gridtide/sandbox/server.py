@@ -90,7 +90,7 @@ class Sandbox:
         self.requests += 1
         self.live += 1
         self.peak = max(self.peak, self.live)
-        started = time.monotonic()
+        start_time = time.monotonic()
         rule = self.faults.next(request.path_qs)
         log_entry = {"number": self.requests, "path": request.path, "query": redact_path(request.query_string)}
         log_entry |= {"fault": rule.fault if rule else None, "status": None}
@@ -101,7 +101,7 @@ class Sandbox:
             return await _send_answer(request, answer, rule)
         finally:
             self.live -= 1
-            self.log.append({**log_entry, "seconds": round(time.monotonic() - started, 4)})
+            self.log.append({**log_entry, "seconds": round(time.monotonic() - start_time, 4)})
 
     def _answer(self, request: web.Request, body: bytes, rule: Rule | None) -> WireAnswer:
         name = find_upstream(request.path)

@@ -43,9 +43,9 @@ def read_last_rows(table: pa.Table, fingerprint: str = "") -> dict[SeriesLabel, 
     starts, values = read_times(table, "interval_start"), to_floats(table["value"])
     has_value = ~np.isnan(values)
     columns = []
-    for chosen in (np.ones_like(has_value), has_value, has_value & (values != 0)):
+    for selection in (np.ones_like(has_value), has_value, has_value & (values != 0)):
         moments = np.full(len(numbers), UNPUBLISHED)
-        np.maximum.at(moments, series[chosen], starts[chosen])
+        np.maximum.at(moments, series[selection], starts[selection])
         columns.append([None if moment == UNPUBLISHED else _to_datetime(moment) for moment in moments.tolist()])
     return {
         label: LastRows(row, value, nonzero, fingerprint)

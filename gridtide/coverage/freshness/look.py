@@ -81,8 +81,8 @@ async def _find_silent(lake: Lake, entry: Entry, memory: SeriesMemory, now: date
     return sorted(silent, key=lambda series: series.label)
 
 
-def read_histories(table: pa.Table, chosen: Sequence[SilentSeries]) -> Mapping[SeriesLabel, SeriesHistory]:
-    """Returns the history of each of the `chosen` series in the observations `table`, up to its last value."""
+def read_histories(table: pa.Table, candidates: Sequence[SilentSeries]) -> Mapping[SeriesLabel, SeriesHistory]:
+    """Returns the history of each of the series `candidates` in the observations `table`, up to its last value."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -93,7 +93,7 @@ def read_histories(table: pa.Table, chosen: Sequence[SilentSeries]) -> Mapping[S
     ends, retrieved = read_times(table, "interval_end"), read_times(table, "retrieved_at")
     names = [table[name].cast(pa.string()) for name in ("location", "variable")]
     histories = {}
-    for series in chosen:
+    for series in candidates:
         matches = pc.and_(pc.equal(names[0], series.location), pc.equal(names[1], series.variable))
         rows = matches.combine_chunks().to_numpy(zero_copy_only=False).astype(bool) & ~np.isnan(values)
         rows &= starts <= microseconds(series.since or EPOCH)

@@ -108,8 +108,8 @@ def _compare_series(
     value other than zero, `nonzero`."""
     limit = SPACINGS * entry.resolution
     if rows.value and value - rows.value > limit:
-        stored: Literal["nothing", "nulls"] = "nulls" if value - rows.row <= limit else "nothing"
-        return Candidate(SilentSeries(*label, rows.value, stored), rows.value, value - rows.value, has_peers)
+        content: Literal["nothing", "nulls"] = "nulls" if value - rows.row <= limit else "nothing"
+        return Candidate(SilentSeries(*label, rows.value, content), rows.value, value - rows.value, has_peers)
     if rows.nonzero and nonzero - rows.nonzero > limit:
         zeros = SilentSeries(*label, rows.nonzero, "zeros")
         return Candidate(zeros, rows.nonzero, nonzero - rows.nonzero, has_peers)

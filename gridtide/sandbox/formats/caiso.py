@@ -137,7 +137,9 @@ def write_refusal(status: int, window: float = 5, speed: float = 1) -> WireAnswe
 
 def _read_period(question: Question) -> Period | None:
     try:
-        bounds = (datetime.strptime(question.get(f"{bound}datetime"), "%Y%m%dT%H:%M%z") for bound in ("start", "end"))
+        bounds = (
+            datetime.strptime(question.get(f"{end_name}datetime"), "%Y%m%dT%H:%M%z") for end_name in ("start", "end")
+        )
         return Period(*bounds)
     except ValueError:
         return None

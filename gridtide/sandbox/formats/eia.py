@@ -389,10 +389,10 @@ def _write_envelope(question: Question, route: ImitatedRoute, row_request: _RowR
     }
     opening_fields: dict[str, Any] = {"warnings": [warning]} if total > ROWS_PER_PAGE else {}
     opening_fields |= {"total": str(total), "dateFormat": 'YYYY-MM-DD"T"HH24', "frequency": "hourly"}
-    described = f"{route.description}  \n    Source: Form EIA-930\n    Product: Hourly Electric Grid Monitor"
+    description = f"{route.description}  \n    Source: Form EIA-930\n    Product: Hourly Electric Grid Monitor"
     request = {"command": question.path, "params": {**_nest_query(question.query), "api_key": key}}
     closing_fields = (
-        {"description": described},
+        {"description": description},
         {"request": request, "apiVersion": "2.1.8", "ExcelAddInVersion": "2.1.0"},
     )
     opening, closing, envelope_end = (write_json(part).body for part in (opening_fields, *closing_fields))
