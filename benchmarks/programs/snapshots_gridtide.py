@@ -11,8 +11,8 @@ from gridtide.training.series.hourly_grid import HourlyGrid
 async def gathered(lake: Lake) -> HourlyGrid:
     """Pin the files and gather their series, as the preparation of a training set does."""
     grid = HourlyGrid(PERIOD, lambda name: True)
-    pinned = await curated.inputs(lake, [ENTRY], PERIOD)
-    async for _, table in curated.tables(lake, [ENTRY], pinned, PERIOD):
+    pinned = await curated.list_inputs(lake, [ENTRY], PERIOD)
+    async for _, table in curated.read_tables(lake, [ENTRY], pinned, PERIOD):
         grid.add(table, ENTRY.available)
     return grid
 

@@ -139,7 +139,7 @@ def _describe_series(label: SeriesLabel, memory: SeriesMemory) -> SeriesStatus:
 
 
 async def _read_entry_status(entry: Entry, lake: Lake, now: datetime, entries: Sequence[Entry]) -> EntryStatus:
-    files = await lake.files(entry.output_folder, entry.file_prefix)
+    files = await lake.list_files(entry.output_folder, entry.file_prefix)
     contents = await soundness.read_metadata(lake, files) if entry.tabular else [None] * len(files)
     by_path = {file.path: content for file, content in zip(files, contents, strict=True)}
     damage = [str(content) for content in contents if isinstance(content, StorageError)]

@@ -93,7 +93,7 @@ async def read_entry_files(lake: Lake, entry: Entry) -> EntryFiles:
     if the lake cannot be listed.
     """
     if not entry.tabular:
-        files = await lake.files(entry.output_folder, entry.file_prefix, superseded=True)
+        files = await lake.list_files(entry.output_folder, entry.file_prefix, superseded=True)
         months: Mapping[str, tuple[str, ...]] = {}
     else:
         dataset = await Dataset.of_entry(lake, entry)
@@ -121,7 +121,7 @@ async def _read_series(lake: Lake, file: File, metadata: Metadata) -> frozenset[
     """Returns the series of `file`, from its footer if that lists them; raises `StorageError` if it is damaged."""
     if metadata.series or not metadata.rows or file.removed:
         return _decode_labels(metadata.series)
-    return await run_computing(_find_labels, await lake.table(file.path))
+    return await run_computing(_find_labels, await lake.read_table(file.path))
 
 
 @lru_cache(maxsize=1024)

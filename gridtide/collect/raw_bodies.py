@@ -63,7 +63,7 @@ async def list_collections(lake: Lake, entry: Entry) -> list[KeptCollection]:
 async def bodies_by_collection(lake: Lake, entry: Entry) -> dict[KeptCollection, list[Object]]:
     """Returns the kept bodies of `entry` by collection. Other files under `raw/` are ignored."""
     bodies_by_folder: dict[str, list[Object]] = defaultdict(list)
-    for body in await lake.store.objects(f"raw/{entry.output_folder}"):
+    for body in await lake.store.list_objects(f"raw/{entry.output_folder}"):
         folder, _, name = body.path.rpartition("/")
         if name.endswith(".zst"):
             bodies_by_folder[folder].append(body)
@@ -75,7 +75,7 @@ async def list_answers(lake: Lake, collections: Iterable[KeptCollection]) -> dic
     """Returns the path of the newest body for each request of `collections`, the newest last."""
     answers: dict[str, str] = {}
     for collection in collections:
-        _, collection_bodies = await lake.store.listing(collection.folder)
+        _, collection_bodies = await lake.store.list_folder(collection.folder)
         answers |= newest_bodies(body.path for body in collection_bodies)
     return answers
 

@@ -51,7 +51,7 @@ async def list_files_by_stamp(lake: Lake, entry: Entry) -> FilesByStamp:
     """Returns the files of `entry`, including superseded ones, by stamp; raises `StorageError` if they cannot be
     listed."""
     files: dict[datetime, list[File]] = defaultdict(list)
-    for file in await lake.files(entry.output_folder, entry.file_prefix, superseded=True):
+    for file in await lake.list_files(entry.output_folder, entry.file_prefix, superseded=True):
         files[file.stamp].append(file)
     return files
 
@@ -159,7 +159,7 @@ async def _supersede_readings(
 
 async def _read_retrievals(lake: Lake, path: str) -> set[datetime]:
     """Returns the times at which the rows of the file at `path` were retrieved."""
-    return set((await lake.table(path))["retrieved_at"].unique().to_pylist())
+    return set((await lake.read_table(path))["retrieved_at"].unique().to_pylist())
 
 
 def _is_part(period: Period | None, whole: Period | None) -> bool:

@@ -54,9 +54,11 @@ async def open_resumed(
     """Returns a fetcher that uses the pages that the run `stamp` kept of this period before it asks `http`; with
     `earlier`, also pages that other runs kept in the last `RESUME`."""
     own_collection = KeptCollection(collection_folder(entry, stamp, period), stamp, period)
-    folders = (await lake.store.listing(own_collection.folder.rpartition("/")[0]))[0] if earlier else []
-    parsed = (parse_collection_folder(entry, folder) for folder in folders)
-    collections = sorted((collection for collection in parsed if collection), key=lambda collection: collection.stamp)
+    folders = (await lake.store.list_folder(own_collection.folder.rpartition("/")[0]))[0] if earlier else []
+    candidates = (parse_collection_folder(entry, folder) for folder in folders)
+    collections = sorted(
+        (collection for collection in candidates if collection), key=lambda collection: collection.stamp
+    )
     return Resumed(http, lake, await list_answers(lake, [*find_earlier(collections, own_collection), own_collection]))
 
 

@@ -58,7 +58,7 @@ def expand_raw(raw: Any, where: str, presets: Mapping[str, Preset], problems: li
     source_name = raw.get("source")
     preset = (presets.get(source_name) or list_presets().get(source_name)) if isinstance(source_name, str) else None
     if preset is None:
-        if "product" in raw:
+        if raw.get("product") is not None:
             sources = ", ".join([*list_presets(), *presets])
             problems.append(
                 f'{get_name(raw, where)}: product: goes with the "source" of a preset; there are: {sources}'

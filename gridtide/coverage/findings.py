@@ -86,7 +86,7 @@ async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: 
     Raises `StorageError`.
     """
     period = clip_to_schedule(entry, runs, period)
-    files = await lake.files(entry.output_folder, entry.file_prefix)
+    files = await lake.list_files(entry.output_folder, entry.file_prefix)
     missed_run = find_missed_run(runs, now, files) if runs else None
     skipped = why_not_asked(entry, period, now)
     if skipped:
@@ -119,7 +119,7 @@ async def find_unpublished(
     settled = clip_to_due(entry, period, now - entry.reread)
     if settled is None:
         return []
-    files = await lake.files(entry.output_folder, entry.file_prefix)
+    files = await lake.list_files(entry.output_folder, entry.file_prefix)
     checked = await soundness.check_files(lake, files, settled, before)
     answers = read_answers(entry, files, checked, now)
     settled_part = Part(settled, scope_of(entry))

@@ -81,7 +81,7 @@ async def measure_coverage(
     span = clip_to_due(entry, period, now)
     if span is None:
         return None
-    files = await lake.files(entry.output_folder, entry.file_prefix)
+    files = await lake.list_files(entry.output_folder, entry.file_prefix)
     checked = await soundness.check_files(lake, files, span, before)
     holes = gaps.find_gaps(entry, span, now, read_answers(entry, files, checked, now))
     failed = tuple(failure.period for failure in await failed_periods.recall_failures(lake, entry))

@@ -49,7 +49,7 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *
     due_part = Part(clip_to_due(entry, period, now) or period, scope_of(entry))
     due_end = due_part.period.end
     not_due = [f"{Period(due_end, period.end)} is not due yet and left out"] if due_end < period.end else []
-    files = await lake.files(entry.output_folder, entry.file_prefix)
+    files = await lake.list_files(entry.output_folder, entry.file_prefix)
     checked = await soundness.check_files(lake, files, due_part.period)
     answers = read_answers(entry, files, checked, now)
     holes = gaps.find_gaps(entry, period, now, answers)

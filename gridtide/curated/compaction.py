@@ -152,7 +152,7 @@ class Work:
         async for month, described in read_ahead(self.dataset.describe_month, self.dataset.tags):
             if (
                 described is None
-                or self.record.inputs(month).items() - described.inputs.items()
+                or self.record.inputs_of(month).items() - described.inputs.items()
                 or not self.dataset.superseded.keys().isdisjoint(described.inputs)
             ):
                 stale.add(month)
@@ -185,7 +185,7 @@ class Work:
             await self.dataset.read_month(month, month_period(month)) if await self.lake.store.exists(path) else None
         )
         earlier_month = stored if stored and self.dataset.superseded.keys().isdisjoint(stored.inputs) else Month()
-        expected = self.record.inputs(month) | {name: self.unrecorded[name].content_hash for name in rows}
+        expected = self.record.inputs_of(month) | {name: self.unrecorded[name].content_hash for name in rows}
         late_inputs = dict(expected.items() - earlier_month.inputs.items())
         if stored and not expected:  # all of its files are superseded
             await self.lake.store.remove([path])

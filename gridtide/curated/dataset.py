@@ -68,8 +68,8 @@ class Dataset:
         """Opens the dataset of the files with `file_prefix` in `output_folder`; requests two listings and one small
         file."""
         path = dataset_folder(output_folder, file_prefix)
-        listing = lake.files(output_folder, file_prefix, superseded=True)
-        listed, objects = await asyncio.gather(listing, lake.store.objects(path))
+        listing = lake.list_files(output_folder, file_prefix, superseded=True)
+        listed, objects = await asyncio.gather(listing, lake.store.list_objects(path))
         tabular = {EXTENSIONS[name] for name in TABULAR}
         tags_by_path = {stored.path: stored.e_tag for stored in objects}
         tags_by_stem = {name.rpartition("/")[2].removesuffix(".parquet"): e_tag for name, e_tag in tags_by_path.items()}
@@ -138,10 +138,10 @@ class Dataset:
         """Returns `month` without its rows: from the record if that matches the stored month, else from its footer."""
         recorded = self.record.months.get(month)
         if recorded is not None and recorded.e_tag == self.tags[month] is not None:
-            return Month(self.record.inputs(month), recorded.newest)
+            return Month(self.record.inputs_of(month), recorded.newest)
         path = month_path(self.path, month)
         try:
-            return Month.of_footer(await self.lake.footer(path))
+            return Month.of_footer(await self.lake.read_footer(path))
         except (StorageError, ValueError) as error:
             logger.warning("%s: ignored, the files that it was compacted from are read instead: %s", path, error)
             return None
@@ -171,7 +171,7 @@ async def load_files(
     if its rows are not those it was stored with. Raises `StorageError` if a file does not have the hash in `hashes`, or
     cannot be read. Without `verify`, tables may lack their constant columns (`ConstantColumns`).
     """
-    loaded = await lake.observations([file.path for file in files], only_varying=not verify)
+    loaded = await lake.read_observations([file.path for file in files], only_varying=not verify)
     return [
         (metadata, await _check_rows(file, metadata, table, hashes.get(file.path), verify=verify))
         for file, (metadata, table) in zip(files, loaded, strict=True)

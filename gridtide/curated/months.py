@@ -95,7 +95,7 @@ class CompactionRecord(msgspec.Struct):
         """Decodes the output of `encode`; raises `ValueError` for anything else."""
         return msgspec.json.decode(body, type=cls)
 
-    def inputs(self, month: str) -> dict[str, str]:
+    def inputs_of(self, month: str) -> dict[str, str]:
         """Returns the content hashes, by path, of the files with values of `month`."""
         return {path: compacted.content_hash for path, compacted in self.files.items() if month in compacted.months}
 

@@ -86,7 +86,8 @@ def _may_remove(dataset: Dataset, file: File, months: dict[str, Month]) -> bool:
 async def _ready_months(dataset: Dataset, now: datetime, pruning: Pruning) -> dict[str, Month]:
     """Returns the months that are old enough and sound, without their rows."""
     written_at = {
-        stored_times.path: stored_times.last_modified for stored_times in await dataset.lake.store.objects(dataset.path)
+        stored_times.path: stored_times.last_modified
+        for stored_times in await dataset.lake.store.list_objects(dataset.path)
     }
     months: dict[str, Month] = {}
     for month in dataset.tags:
@@ -99,6 +100,6 @@ async def _ready_months(dataset: Dataset, now: datetime, pruning: Pruning) -> di
         except (StorageError, ValueError) as error:
             pruning.problems.append(f"{path} is damaged, and its files are left: {error}")
             continue
-        if dataset.record.inputs(month).items() <= decoded.inputs.items():
+        if dataset.record.inputs_of(month).items() <= decoded.inputs.items():
             months[month] = Month(decoded.inputs, decoded.newest)
     return months

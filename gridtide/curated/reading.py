@@ -68,7 +68,9 @@ class Input:
     content_hash: str
 
 
-async def inputs(lake: Lake, entries: Iterable[Entry], period: Period, as_of: datetime | None = None) -> list[Input]:
+async def list_inputs(
+    lake: Lake, entries: Iterable[Entry], period: Period, as_of: datetime | None = None
+) -> list[Input]:
     """Returns the files that, by their names, may contain values of `period`, oldest first; with `as_of` only those
     stored by then. Only files that are not compacted are opened."""
     dated_inputs: list[tuple[datetime, str, Input]] = []
@@ -81,7 +83,7 @@ async def inputs(lake: Lake, entries: Iterable[Entry], period: Period, as_of: da
             if recorded is not None and recorded.size == file.size:
                 contents_by_path[file.path] = recorded
         not_recorded = [file.path for file in files if file.path not in contents_by_path]
-        contents_by_path |= zip(not_recorded, await lake.metadata_of(not_recorded), strict=True)
+        contents_by_path |= zip(not_recorded, await lake.read_metadata_of(not_recorded), strict=True)
         for path, recorded_content in contents_by_path.items():
             if as_of is None or recorded_content.stored_at <= as_of:
                 dated_inputs.append(
@@ -96,7 +98,7 @@ async def verify(lake: Lake, pinned: Iterable[Input]) -> None:
     A file that was removed after it was compacted counts as unchanged; `tables` raises if its months do not contain it.
     """
     pinned = await _select_present(lake, pinned)
-    for file, metadata in zip(pinned, await lake.metadata_of([file.path for file in pinned]), strict=True):
+    for file, metadata in zip(pinned, await lake.read_metadata_of([file.path for file in pinned]), strict=True):
         if metadata.content_hash != file.content_hash:
             raise StorageError(file.path, "is not the file that was pinned", "Prepare anew, without pinned inputs")
 
@@ -124,7 +126,7 @@ async def _select_present(lake: Lake, pinned: Iterable[Input]) -> list[Input]:
     return present
 
 
-async def tables(
+async def read_tables(
     lake: Lake,
     entries: Iterable[Entry],
     pinned: Sequence[Input],

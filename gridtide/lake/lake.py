@@ -133,7 +133,7 @@ class Lake:
         except ValueError as error:
             raise _damaged_error(path, error) from error
 
-    async def files(self, folder: str, prefix: str, *, superseded: bool = False) -> list[File]:
+    async def list_files(self, folder: str, prefix: str, *, superseded: bool = False) -> list[File]:
         """Lists the files of `folder` whose names have `prefix`, by stamp and path; with `superseded` also those that
         other files have superseded.
 
@@ -145,7 +145,7 @@ class Lake:
         listing, foreign_names, future_marks = [], [], []
         now = datetime.now(UTC)
         superseded_moments: dict[str, datetime] = {}
-        (_, stored), removed = await asyncio.gather(self.store.listing(folder), self._read_removed(folder, prefix))
+        (_, stored), removed = await asyncio.gather(self.store.list_folder(folder), self._read_removed(folder, prefix))
         for listed_file in stored:
             name = listed_file.path.rpartition("/")[2]
             if name.startswith(".") or name.endswith(SIDECAR):
@@ -182,7 +182,7 @@ class Lake:
         await self.store.put(superseded_name(path, moment), b"")
         return moment
 
-    async def table(self, path: str) -> pa.Table:
+    async def read_table(self, path: str) -> pa.Table:
         """Reads the observations of the Parquet or CSV file at `path`, exactly as they were stored.
 
         Raises `DamagedError` for a file that is damaged or does not match its sidecar.
@@ -198,7 +198,7 @@ class Lake:
         except ValueError as error:
             raise _damaged_error(path, error) from error
 
-    async def observations(
+    async def read_observations(
         self, paths: Sequence[str], *, only_varying: bool = False
     ) -> list[tuple[Metadata, pa.Table]]:
         """Reads the metadata and the observations of the files at `paths`; several files should be small ones.
@@ -206,7 +206,7 @@ class Lake:
         Raises as `table` does. With `only_varying`, tables may lack their constant columns (`ConstantColumns`).
         """
         if not all(path.endswith(".parquet") for path in paths):
-            return [(await self.metadata(path), await self.table(path)) for path in paths]
+            return [(await self.read_metadata(path), await self.read_table(path)) for path in paths]
         decode = partial(self._decode_files, only_varying=only_varying)
         if not self.store.is_local:
             return await _call_each(decode, paths)
@@ -214,24 +214,24 @@ class Lake:
             return decode(paths)
         return await run_decoding(decode, paths)
 
-    async def footer(self, path: str) -> pq.FileMetaData:
+    async def read_footer(self, path: str) -> pq.FileMetaData:
         """Reads the footer of the Parquet file at `path`, and nothing else of it."""
         try:
             return await run_blocking(self._read_footer, path)
         except ValueError as error:
             raise _damaged_error(path, error) from error
 
-    async def metadata(self, path: str) -> Metadata:
+    async def read_metadata(self, path: str) -> Metadata:
         """Reads the metadata of the file at `path`; of a Parquet file only the footer is read."""
         try:
             return await self._read_metadata(path)
         except ValueError as error:
             raise _damaged_error(path, error) from error
 
-    async def metadata_of(self, paths: Sequence[str]) -> list[Metadata]:
+    async def read_metadata_of(self, paths: Sequence[str]) -> list[Metadata]:
         """Reads the metadata of each of the files at `paths`."""
         if not all(path.endswith(".parquet") for path in paths):
-            return list(await asyncio.gather(*map(self.metadata, paths)))
+            return list(await asyncio.gather(*map(self.read_metadata, paths)))
         return (
             await run_blocking(self._read_footers, paths)
             if self.store.is_local
@@ -284,7 +284,7 @@ class Lake:
 
     async def _read_removed(self, folder: str, prefix: str) -> list[File]:
         """Returns the files of `folder` with `prefix` that were removed after they were compacted."""
-        _, processed = await self.store.listing(f"{PROCESSED}/{folder}/{prefix}")
+        _, processed = await self.store.list_folder(f"{PROCESSED}/{folder}/{prefix}")
         record_paths = [file.path for file in processed if is_removed_name(file.path.rpartition("/")[2])]
         files: dict[str, File] = {}
         for path, body in zip(record_paths, await asyncio.gather(*map(self.store.read, record_paths)), strict=True):

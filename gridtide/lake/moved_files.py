@@ -81,7 +81,7 @@ async def find_moved(
 
 async def _list_newest(lake: Lake, folder: str) -> dict[tuple[str, str], str]:
     """Returns the path of the newest file of each prefix in `folder` and its subfolders, by folder and prefix."""
-    folders, files = await lake.store.listing(folder)
+    folders, files = await lake.store.list_folder(folder)
     newest_paths: dict[tuple[str, str], str] = {}
     for file in files:  # by path, and so by time within a prefix
         name = parse_name(file.path.rpartition("/")[2])
@@ -103,7 +103,7 @@ def _read_stamp(path: str) -> datetime:
 async def _read_contents(lake: Lake, path: str) -> Metadata | None:
     """Returns the metadata of the file at `path`, None if it cannot be read: then its entry is unknown."""
     try:
-        return await lake.metadata(path)
+        return await lake.read_metadata(path)
     except StorageError:
         return None
 

@@ -26,7 +26,9 @@ async def read_metadata(lake: Lake, files: Sequence[File]) -> list[Metadata | St
     for batch_start in range(0, len(present), METADATA_BATCH):
         batch = present[batch_start : batch_start + METADATA_BATCH]
         try:
-            batch_contents: Sequence[Metadata | StorageError] = await lake.metadata_of([file.path for file in batch])
+            batch_contents: Sequence[Metadata | StorageError] = await lake.read_metadata_of(
+                [file.path for file in batch]
+            )
         except StorageError:  # reading each file alone tells which one fails
             batch_contents = await asyncio.gather(*(_read_alone(lake, file) for file in batch))
         for file, metadata_or_error in zip(batch, batch_contents, strict=True):
@@ -76,6 +78,6 @@ def find_mismatch(file: File, metadata: Metadata) -> DamagedError | None:
 
 async def _read_alone(lake: Lake, file: File) -> Metadata | StorageError:
     try:
-        return await lake.metadata(file.path)
+        return await lake.read_metadata(file.path)
     except StorageError as error:
         return error

@@ -132,12 +132,12 @@ class ByteStore:
                 return None
         return size
 
-    async def listing(self, folder: str) -> tuple[list[str], list[Object]]:
+    async def list_folder(self, folder: str) -> tuple[list[str], list[Object]]:
         """Returns the paths of the folders, and the files, that lie directly in `folder`, both sorted by path."""
         listing = await self._list(folder, recursive=False)
         return listing.folders, listing.objects
 
-    async def objects(self, folder: str) -> list[Object]:
+    async def list_objects(self, folder: str) -> list[Object]:
         """Returns the files in `folder` and its subfolders, sorted by path."""
         return (await self._list(folder, recursive=True)).objects
 

@@ -78,7 +78,7 @@ class LocationExchange:
 
     async def clear(self, out: Lake) -> None:
         """Removes all exchanged files."""
-        await out.store.remove([file.path for file in await out.store.objects(self.folder)])
+        await out.store.remove([file.path for file in await out.store.list_objects(self.folder)])
 
 
 def _encode_series(gathered: GatheredSeries) -> list[bytes | memoryview]:

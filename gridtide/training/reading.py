@@ -91,9 +91,9 @@ async def plan_reading(
     entries = {entry.name: entry for entry in select_entries(spec, config)}
     rows = await resolve_period(spec, entries, lake, inputs)
     splits.find_bounds(spec, rows)  # fails early, before anything is read
-    hours = Period(rows.start - history_length(spec, entries), rows.end + lead_length(spec))
+    hours = Period(rows.start - find_history_length(spec, entries), rows.end + find_lead_length(spec))
     if inputs is None:
-        inputs = await curated.inputs(lake, entries.values(), hours, spec.as_of)
+        inputs = await curated.list_inputs(lake, entries.values(), hours, spec.as_of)
     else:
         await curated.verify(lake, inputs)
     return ReadingPlan(spec, entries, rows, hours, tuple(inputs))
@@ -103,7 +103,7 @@ async def gather_series(plan: ReadingPlan, lake: Lake) -> GatheredSeries:
     """Reads the series of `plan` from `lake`, each in one unit; warns of hours in a unit that cannot be converted."""
     patterns = plan.patterns
     grid = HourlyGrid(plan.hours, lambda name: matches_any(name, patterns))
-    tables = curated.tables(lake, plan.entries.values(), plan.files, plan.hours, named_locations(patterns))
+    tables = curated.read_tables(lake, plan.entries.values(), plan.files, plan.hours, named_locations(patterns))
     async for name, table in tables:
         grid.add(table, plan.entries[name].available)
     stored = frozenset(grid.names_read)
@@ -140,7 +140,7 @@ def select_entries(spec: TrainingSpec, config: Config) -> list[Entry]:
     return entries
 
 
-def history_length(spec: TrainingSpec, entries: Mapping[str, Entry]) -> timedelta:
+def find_history_length(spec: TrainingSpec, entries: Mapping[str, Entry]) -> timedelta:
     """Returns how far before the first row of `spec` values of `entries` are read."""
     lags = [entry.available.lag + entry.resolution for entry in entries.values() if entry.available.lag]
     lookback = timedelta(hours=max((*spec.features.lags, *spec.features.rolling), default=0))
@@ -149,7 +149,7 @@ def history_length(spec: TrainingSpec, entries: Mapping[str, Entry]) -> timedelt
     return max(HISTORY, cleaning) + max(extra_days, 0) * DAY + lookback
 
 
-def lead_length(spec: TrainingSpec) -> timedelta:
+def find_lead_length(spec: TrainingSpec) -> timedelta:
     """Returns how far after the last row of `spec` values are read, for series that are known ahead."""
     return timedelta(hours=max(spec.leads, default=0))
 
@@ -201,8 +201,8 @@ async def _target_extent(
     if inputs is None:
         sources = {SeriesName.parse(goal).source for goal in target_patterns}
         of_targets = [entry for entry in entries.values() if matches_any(entry.source, sources)]
-        inputs = await curated.inputs(lake, of_targets, bounds, spec.as_of)
-    extent, stored = await find_extent(curated.tables(lake, entries.values(), inputs, bounds), target_patterns)
+        inputs = await curated.list_inputs(lake, of_targets, bounds, spec.as_of)
+    extent, stored = await find_extent(curated.read_tables(lake, entries.values(), inputs, bounds), target_patterns)
     if extent is None:
         limits = {"from": spec.start, "before": spec.end, "as of": spec.as_of}
         limits_text = "".join(

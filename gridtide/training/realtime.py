@@ -26,9 +26,9 @@ from gridtide.training.features.bases import Base, derive_bases
 from gridtide.training.reading import (
     GatheredSeries,
     ReadingPlan,
+    find_history_length,
+    find_lead_length,
     gather_series,
-    history_length,
-    lead_length,
     select_entries,
 )
 from gridtide.training.series.hourly import Hourly
@@ -133,8 +133,8 @@ async def _plan_newest(
         entry.name: msgspec.structs.replace(entry, aliases=keep_names(entry.aliases, units))
         for entry in select_entries(spec, config)
     }
-    reading = Period(rows_start - history_length(spec, entries), rows_end + lead_length(spec))
-    files = await curated.inputs(lake, entries.values(), reading)
+    reading = Period(rows_start - find_history_length(spec, entries), rows_end + find_lead_length(spec))
+    files = await curated.list_inputs(lake, entries.values(), reading)
     return ReadingPlan(spec, entries, Period(rows_start, rows_end), reading, tuple(files), units)
 
 

@@ -40,7 +40,7 @@ def files(folder: Path) -> list[str]:
 async def values(folder: Path, path: str | None) -> list[float]:
     """The values of a file of the lake."""
     assert path is not None
-    column: list[float] = (await Lake.open(str(folder)).table(path))["value"].to_pylist()
+    column: list[float] = (await Lake.open(str(folder)).read_table(path))["value"].to_pylist()
     return column
 
 
@@ -252,8 +252,8 @@ async def test_an_answer_about_another_period_covers_nothing(eia_upstream: Start
         "the rows are kept, the period stays open",
     )
     lake = Lake.open(str(tmp_path))
-    [file] = await lake.files("eia_demand", "demand")
-    assert (file.path, file.period, (await lake.metadata(file.path)).period) == (done.file, None, None)
+    [file] = await lake.list_files("eia_demand", "demand")
+    assert (file.path, file.period, (await lake.read_metadata(file.path)).period) == (done.file, None, None)
     table = await curated.read(lake, [entry], JANUARY, JANUARY + timedelta(days=1))
     assert table["value"].to_pylist() == [0.0, 1.0, 2.0, 3.0, 4.0]
 
@@ -291,7 +291,7 @@ async def test_rows_beyond_the_period_cover_no_more_than_was_asked(eia_upstream:
     done = await run(entry, tmp_path, asked)
     assert (done.rows, done.period) == (48, asked)
     lake = Lake.open(str(tmp_path))
-    assert join_answered(entry, await lake.files("eia_demand", "demand"), STAMP) == [asked]
+    assert join_answered(entry, await lake.list_files("eia_demand", "demand"), STAMP) == [asked]
     assert (await curated.read(lake, [entry], JANUARY, JANUARY + timedelta(days=2))).num_rows == 48
 
 
@@ -378,5 +378,5 @@ async def test_duplicates_are_counted_with_an_example(eia_upstream: StartUpstrea
     [skipped] = done.skipped
     assert (done.rows, skipped.count, skipped.example) == (1, 1, "ISNE/demand at 2024-01-01T04:00Z")
     assert done.file
-    [record] = (await Lake.open(str(tmp_path)).metadata(done.file)).skipped
+    [record] = (await Lake.open(str(tmp_path)).read_metadata(done.file)).skipped
     assert record == skipped.as_dict()

@@ -63,14 +63,14 @@ async def test_good_days_are_stored_once_and_bad_days_are_named(
     done = await run(entry, lake, whole)
     assert sorted(hole.period for hole in done.holes) == [days_period(day, day + 1) for day in bad]
     assert all(hole.error and "load: " in str(hole.error) for hole in done.holes)
-    covered = join_answered(entry, await lake.files("load", "load"), STAMP + DAY)
+    covered = join_answered(entry, await lake.list_files("load", "load"), STAMP + DAY)
     assert covered == union(days_period(day, day + 1) for day in range(10) if day not in bad) == list(done.answered)
     assert await stored(lake, entry, whole) == expected_rows(files)
     files.faults.clear()
     for hole in done.holes:
         await run(entry, lake, hole.period, STAMP + DAY)
     assert await stored(lake, entry, whole) == expected_rows(files)
-    assert join_answered(entry, await lake.files("load", "load"), STAMP + DAY) == [whole]
+    assert join_answered(entry, await lake.list_files("load", "load"), STAMP + DAY) == [whole]
 
 
 def expected_rows(files: DailyFiles) -> list[tuple[datetime, float]]:
@@ -102,7 +102,7 @@ async def test_a_conflict_says_how_to_choose_and_choosing_stores_the_day(
     assert "at 2026-01-02T05:00Z comes with -1.0 and" in str(hole.error)
     assert 'Choose with "conflict": "first" or "last"' in str(hole.error)
     assert skipped.count == 2
-    metadata = await lake.metadata(str(done.file))
+    metadata = await lake.read_metadata(str(done.file))
     assert [item["count"] for item in metadata.skipped] == [2]
     chosen = parse(
         {"apis": [{"name": "load", "url": entry.url, "output_folder": "load", "time": "time", "conflict": "last"}]}
@@ -118,7 +118,7 @@ async def test_every_day_bad_is_the_error_of_the_first(daily: tuple[DailyFiles, 
     lake = Lake.open(str(tmp_path))
     with pytest.raises(Exception, match=r"the body is kept in raw/load/"):
         await run(entry, lake, days_period(0, 3))
-    assert await lake.files("load", "load") == []
+    assert await lake.list_files("load", "load") == []
 
 
 async def test_values_out_of_range_are_rejected_and_counted(daily: tuple[DailyFiles, Entry], tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ async def run(entry: Entry, folder: Path, stamp: datetime = STAMP, **options: An
 async def values(folder: Path, done: Collected) -> list[float]:
     """The values of the written file."""
     assert done.file is not None
-    column: list[float] = (await Lake.open(str(folder)).table(done.file))["value"].to_pylist()
+    column: list[float] = (await Lake.open(str(folder)).read_table(done.file))["value"].to_pylist()
     return column
 
 
@@ -116,7 +116,7 @@ async def test_a_collection_is_replayed_without_the_upstream(eia_upstream: Start
     again = await collect(entry, lake=other, http=replayed, stamp=STAMP, period=WHOLE)
     assert (again.file, again.requests) == (done.file, 0)
     assert done.file is not None
-    assert (await other.table(done.file)).equals(await lake.table(done.file))
+    assert (await other.read_table(done.file)).equals(await lake.read_table(done.file))
     assert upstream.asked == 4
 
 
@@ -129,7 +129,7 @@ async def test_a_replay_without_all_pages_says_which_is_missing(eia_upstream: St
     )
     with pytest.raises(StorageError, match=r"demand: the body of .* is no longer kept"):
         await collect(entry, lake=lake, http=replayed, stamp=STAMP, period=WHOLE)
-    assert await lake.files("eia_demand", "demand") == []
+    assert await lake.list_files("eia_demand", "demand") == []
 
 
 async def test_two_attempts_at_once_keep_both_bodies(eia_upstream: StartUpstream, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 async def tags(lake: Lake) -> dict[str, str | None]:
     """The entity tags of all compacted files in the store."""
-    return {one.path: one.e_tag for one in await lake.store.objects("processed")}
+    return {one.path: one.e_tag for one in await lake.store.list_objects("processed")}
 
 
 async def test_only_months_that_new_files_touch_are_written(lake: Lake) -> None:
@@ -143,10 +143,10 @@ async def test_what_lies_elsewhere_is_not_decoded(tmp_path: Path) -> None:
     names = ["A", "A/B", "A0", "B", "C"]
     await put(lake, of, 1000, [row(4 + hour, 1.0, location=name) for name in names for hour in range(10)])
     await curated.compact(lake, of, row_group_rows=10)
-    pinned = await curated.inputs(lake, [of], WHOLE)
+    pinned = await curated.list_inputs(lake, [of], WHOLE)
     found = {}
     for asked in (None, {"A"}, {"B"}, {"B", "C"}, {"D"}):
-        tables = [table async for _, table in curated.tables(lake, [of], pinned, WHOLE, asked)]
+        tables = [table async for _, table in curated.read_tables(lake, [of], pinned, WHOLE, asked)]
         found[str(asked and sorted(asked))] = sorted({n for table in tables for n in table["location"].to_pylist()})
     assert found == {
         "None": names,
@@ -249,8 +249,8 @@ async def test_a_month_that_was_rewritten_is_not_believed(
     assert {pq.read_metadata(one).metadata[b"gridtide.latest"] for one in (path, pa.BufferReader(whole))} == {b"2"}
     expected = [(4 + hour, 2.0) for hour in range(40)]
     assert await values(lake, of) == expected
-    pinned = await curated.inputs(lake, [of], WHOLE)
-    tables = [complete_table(table) async for _, table in curated.tables(lake, [of], pinned, WHOLE)]
+    pinned = await curated.list_inputs(lake, [of], WHOLE)
+    tables = [complete_table(table) async for _, table in curated.read_tables(lake, [of], pinned, WHOLE)]
     assert sum(table.num_rows for table in tables) == 80
     assert any(MONTHS[1] in warning for warning in warnings(caplog))
     assert (await curated.compact(lake, of, row_group_rows=20)).months == ["2024-02"]
@@ -290,8 +290,8 @@ async def test_a_month_without_statistics_loses_no_rows(tmp_path: Path, statisti
     said = {key: text for key, text in table.schema.metadata.items() if key != b"gridtide.checksums"}
     pq.write_table(table.replace_schema_metadata(said), path, row_group_size=5, write_statistics=statistics)
     assert await values(lake, of) == [(10 + hour, 1001.0) for hour in range(5)]
-    pinned = await curated.inputs(lake, [of], WHOLE)
-    tables = [complete_table(table) async for _, table in curated.tables(lake, [of], pinned, WHOLE, {"ISNE"})]
+    pinned = await curated.list_inputs(lake, [of], WHOLE)
+    tables = [complete_table(table) async for _, table in curated.read_tables(lake, [of], pinned, WHOLE, {"ISNE"})]
     assert {value for table in tables for value in table["value"].to_pylist()} >= {1001.0}
     await put(lake, of, 1002, [row(10, 0.0)])
     await curated.compact(lake, of)
@@ -317,9 +317,9 @@ async def test_values_that_were_changed_on_purpose_are_not_believed(
     month = tmp_path / MONTHS[1]
     whole = month.read_bytes()
     with_other_values(month)
-    pinned = await curated.inputs(lake, [of], WHOLE)
+    pinned = await curated.list_inputs(lake, [of], WHOLE)
     assert await values(lake, of) == [(10 + hour, 1001.0) for hour in range(5)]
-    tables = [complete_table(table) async for _, table in curated.tables(lake, [of], pinned, WHOLE)]
+    tables = [complete_table(table) async for _, table in curated.read_tables(lake, [of], pinned, WHOLE)]
     assert {value for table in tables for value in table["value"].to_pylist()} == {1000.0, 1001.0}
     assert "its row groups are not those it was written with" in caplog.text
     month.unlink()
@@ -328,7 +328,7 @@ async def test_values_that_were_changed_on_purpose_are_not_believed(
     month.unlink()
     with_other_values(tmp_path / pinned[1].path)
     with pytest.raises(StorageError, match=f"{pinned[1].path}: is damaged: its row groups are not those"):
-        [table async for _, table in curated.tables(lake, [of], pinned, WHOLE)]
+        [table async for _, table in curated.read_tables(lake, [of], pinned, WHOLE)]
 
 
 @pytest.mark.parametrize("name", ["2024/2024-13", "2024/2024-00", "2024/2024-1", "0000/0000-01", "9999/9999-12"])
@@ -450,7 +450,7 @@ async def test_as_of_and_pins_open_no_file_that_is_compacted(tmp_path: Path) -> 
     for n, one in enumerate(stored):
         table = await curated.read(lake, [of], WHOLE.start, WHOLE.end, one.stored_at)
         assert table["value"].to_pylist() == [float(n)]
-        assert len(await curated.inputs(lake, [of], WHOLE, one.stored_at)) == n + 1
+        assert len(await curated.list_inputs(lake, [of], WHOLE, one.stored_at)) == n + 1
 
 
 async def test_moments_that_are_no_period_are_refused(tmp_path: Path) -> None:
@@ -522,12 +522,12 @@ async def test_a_training_set_is_the_same_before_and_after(tmp_path: Path) -> No
     }
     wanted = {"name": "set", "locations": [place], "seq_len": 24, "horizon": 6}
     await preparation.prepare(wanted, settings, lake)
-    before = {one.path: await lake.store.read(one.path) for one in await lake.store.objects("features")}
+    before = {one.path: await lake.store.read(one.path) for one in await lake.store.list_objects("features")}
     for of in settings.apis:
         assert (await curated.compact(lake, of)).months
     await preparation.prepare(wanted, settings, lake)
-    assert {one.path: await lake.store.read(one.path) for one in await lake.store.objects("features")} == before
+    assert {one.path: await lake.store.read(one.path) for one in await lake.store.list_objects("features")} == before
     pinned = [curated.Input(**one) for one in json.loads(before["features/set/manifest.json"])["inputs"]]
     assert len(pinned) == 22
     await preparation.prepare(wanted, settings, lake, inputs=pinned)
-    assert {one.path: await lake.store.read(one.path) for one in await lake.store.objects("features")} == before
+    assert {one.path: await lake.store.read(one.path) for one in await lake.store.list_objects("features")} == before

@@ -47,10 +47,10 @@ async def everything(lake: Lake, of: Entry) -> list[Any]:
     values = await curated.read(lake, [of], START, end)
     vintages = await curated.read(lake, [of], START, end, all_vintages=True)
     as_of = await curated.read(lake, [of], START, end, datetime.now(UTC))
-    inputs = await curated.inputs(lake, [of], WHOLE)
+    inputs = await curated.list_inputs(lake, [of], WHOLE)
     await curated.verify(lake, inputs)
-    tables = [table async for _, table in curated.tables(lake, [of], inputs, WHOLE)]
-    files = await lake.files(of.output_folder, of.file_prefix)
+    tables = [table async for _, table in curated.read_tables(lake, [of], inputs, WHOLE)]
+    files = await lake.list_files(of.output_folder, of.file_prefix)
     metadata = [entry for entry in await soundness.read_metadata(lake, files) if isinstance(entry, Metadata)]
     contents = [replace(entry, size=None) for entry in metadata]  # which sidecars alone say
     checked = await soundness.check_files(lake, files, WHOLE)
@@ -62,7 +62,7 @@ async def everything(lake: Lake, of: Entry) -> list[Any]:
 
 async def present(lake: Lake, of: Entry) -> list[str]:
     """The files in the folder of the entry."""
-    return [stored.path for stored in await lake.store.objects(of.output_folder)]
+    return [stored.path for stored in await lake.store.list_objects(of.output_folder)]
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])
@@ -131,12 +131,12 @@ async def test_pinned_files_that_months_cannot_stand_for_are_refused(lake: Lake)
     """Pinned files that were removed are refused with the reason if their month contains later revisions."""
     of = entry()
     await fill(lake, of)
-    pinned = await curated.inputs(lake, [of], WHOLE)
+    pinned = await curated.list_inputs(lake, [of], WHOLE)
     await curated.prune(lake, of, LATER)
     await put(lake, of, 2000, [row(3, -1.0)], Period(START + 3 * HOUR, START + 4 * HOUR))
     await curated.compact(lake, of)
     with pytest.raises(StorageError, match="is missing, and the months it was compacted into cannot replace it"):
-        assert [table async for _, table in curated.tables(lake, [of], pinned, WHOLE)]
+        assert [table async for _, table in curated.read_tables(lake, [of], pinned, WHOLE)]
     other = [curated.Input(file.entry, file.path, "0" * 64) for file in pinned]
     with pytest.raises(StorageError, match="is not the file that was pinned"):
         await curated.verify(lake, other)

@@ -72,8 +72,8 @@ async def test_as_of_reads_what_was_stored_then(tmp_path: Path) -> None:
     """With `as_of`, files that were stored later do not count."""
     lake = Lake.open(str(tmp_path))
     await put(lake, ENTRIES[1], 10, [row(0, 1.0)])
-    (file,) = await lake.files(ENTRIES[1].output_folder, ENTRIES[1].file_prefix)
-    then = (await lake.metadata(file.path)).stored_at
+    (file,) = await lake.list_files(ENTRIES[1].output_folder, ENTRIES[1].file_prefix)
+    then = (await lake.read_metadata(file.path)).stored_at
     await put(lake, ENTRIES[1], 11, [row(0, 2.0)])
     for as_of, value in ((then, 1.0), (None, 2.0)):
         read = await curated.read(lake, ENTRIES, START, START + HOUR, as_of)

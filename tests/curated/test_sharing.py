@@ -35,7 +35,9 @@ async def shared(lake: Lake, of: Entry, size: int = 1) -> Compaction:
 async def bodies(lake: Lake) -> dict[str, bytes]:
     """All compacted files except the record."""
     return {
-        one.path: await lake.store.read(one.path) for one in await lake.store.objects("processed") if "/20" in one.path
+        one.path: await lake.store.read(one.path)
+        for one in await lake.store.list_objects("processed")
+        if "/20" in one.path
     }
 
 

@@ -135,7 +135,7 @@ async def kill_at_half(upstream: CountingUpstream, path: Path, server: str) -> N
     await upstream.alarmed.wait()
     command.kill()
     await command.communicate()
-    assert await Lake.open(load(path).lake).files("demand", "demand") == []
+    assert await Lake.open(load(path).lake).list_files("demand", "demand") == []
 
 
 async def test_a_killed_backfill_goes_on_from_its_pages(
@@ -154,8 +154,8 @@ async def test_a_killed_backfill_goes_on_from_its_pages(
     assert before >= 36
     assert await read(path, YEAR) == everything(YEAR)
     lake = Lake.open(load(path).lake)
-    (file,) = await lake.files("demand", "demand")
-    assert (await lake.metadata(file.path)).rows == 350_400
+    (file,) = await lake.list_files("demand", "demand")
+    assert (await lake.read_metadata(file.path)).rows == 350_400
 
     asked = upstream.asked.total()
     await done(await gridtide("backfill", path, prefect_server, YEAR))
@@ -172,8 +172,8 @@ async def test_a_killed_backfill_ends_with_the_rows_of_an_undisturbed_one(
     tables = []
     for path in paths:
         lake = Lake.open(load(path).lake)
-        (file,) = await lake.files("demand", "demand")
-        tables.append((await lake.table(file.path)).drop_columns("retrieved_at"))
+        (file,) = await lake.list_files("demand", "demand")
+        tables.append((await lake.read_table(file.path)).drop_columns("retrieved_at"))
     killed, whole = tables
     assert killed.num_rows == 350_400
     assert killed.equals(whole)
@@ -193,7 +193,7 @@ async def test_commands_at_the_same_time_read_as_one(
     ]
     await done(*commands)
     assert await read(path, period) == everything(period)
-    files = await Lake.open(load(path).lake).files("demand", "demand")
+    files = await Lake.open(load(path).lake).list_files("demand", "demand")
     periods = [file.period for file in files if file.period is not None]
     since = min(stored.start for stored in periods if stored.end > period.end)  # where the collection begins
     days = [Period(period.start + number * DAY, period.start + (number + 1) * DAY) for number in range(5)]

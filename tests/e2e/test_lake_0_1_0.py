@@ -136,7 +136,7 @@ async def test_an_interrupted_collection_is_resumed(folder: Path) -> None:
         done = await collect(entry, lake=lake, http=http, stamp=NOW + HOUR, period=INTERRUPTED, resume=True)
     assert (done.requests, done.reused, done.rows) == (1, 1, 144)
     assert done.file == "load/load_20240601_010000_20240301T1200_20240303T0400.parquet"
-    table = await lake.table(done.file)
+    table = await lake.read_table(done.file)
     assert table["value"].to_pylist()[:2] == [11994.747, 11967.178]
 
 

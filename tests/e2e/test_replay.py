@@ -67,7 +67,7 @@ def collected(folder: Path, period: Period | None = None, **keys: Any) -> Readin
             stamp = datetime(2026, 1, 1, tzinfo=UTC)
             done = await collect(entry, lake=lake, http=http, stamp=stamp, period=period)
         assert done.file is not None
-        table = await lake.table(done.file)
+        table = await lake.read_table(done.file)
         columns = ("interval_start", "interval_end", "source", "location", "variable", "unit", "value")
         return set(zip(*(table[column].to_pylist() for column in columns), strict=True))
 

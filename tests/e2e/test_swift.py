@@ -103,12 +103,12 @@ async def test_a_backfill_into_swift_is_killed_and_goes_on(lake: str, tmp_path: 
         stderr=asyncio.subprocess.STDOUT,
     )
     opened = Lake.open(lake)
-    while len(await opened.files("grid", "grid")) < 3:
+    while len(await opened.list_files("grid", "grid")) < 3:
         assert command.returncode is None, (await command.communicate())[0].decode()
         await asyncio.sleep(0.1)
     command.kill()
     await command.communicate()
-    stored = len(await opened.files("grid", "grid"))
+    stored = len(await opened.list_files("grid", "grid"))
     assert 3 <= stored < 60
     report = await backfill(START, end, config=settings)
     assert 0 < report["statistics"]["chunks"] <= 60 - stored  # Swift may still store what was sent before the kill

@@ -79,7 +79,7 @@ def run(base: str, folder: Path, rate: str | None = None) -> tuple[Collected, di
 def distinct_rows(folder: Path, done: Collected) -> int:
     """The number of different keys in the file."""
     assert done.file is not None
-    table = asyncio.run(Lake.open(str(folder)).table(done.file))
+    table = asyncio.run(Lake.open(str(folder)).read_table(done.file))
     keys = zip(*(table[name].to_pylist() for name in ("location", "variable", "interval_start")), strict=True)
     return len(set(keys))
 

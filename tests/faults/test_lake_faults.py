@@ -76,7 +76,7 @@ async def test_a_full_disk_leaves_nothing(small_disk: Path) -> None:
         "Unable to copy data to file: No space left on device (os error 28). Free space there, then run again"
     )
     assert files(small_disk) == ["ballast"]
-    assert await lake.files("eia", "demand") == []
+    assert await lake.list_files("eia", "demand") == []
     (small_disk / "ballast").unlink()
     assert (await put(lake, 10_000)).created
 
@@ -109,7 +109,7 @@ async def test_a_read_only_disk_can_be_read(small_disk: Path) -> None:
     lake = Lake.open(str(small_disk / "lake"))
     stored = await put(lake, 10)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)  # noqa: ASYNC221, S607
-    assert (await Lake.open(str(small_disk / "lake")).table(stored.path)).num_rows == 10
+    assert (await Lake.open(str(small_disk / "lake")).read_table(stored.path)).num_rows == 10
     for attempt in (put(lake, 11), lake.store.probe(), lake.put_raw("raw/a.zst", b"")):
         with pytest.raises(StorageError, match=r"Read-only file system.*Make it writable for this user"):
             await attempt
@@ -181,9 +181,9 @@ async def test_a_killed_writer_leaves_nothing_visible(tmp_path: Path, caplog: py
     writer.send_signal(signal.SIGKILL)
     writer.wait()
     lake = Lake.open(str(tmp_path))
-    assert [file.size for file in await lake.files("odd", "odd")] in ([], [SIZE])  # [SIZE]: it was quicker than we
+    assert [file.size for file in await lake.list_files("odd", "odd")] in ([], [SIZE])  # [SIZE]: it was quicker than we
     subprocess.run(command, check=True)  # noqa: ASYNC221
-    [file] = await lake.files("odd", "odd")
+    [file] = await lake.list_files("odd", "odd")
     assert file.size == SIZE
-    assert (await lake.metadata(file.path)).entry == "odd"
+    assert (await lake.read_metadata(file.path)).entry == "odd"
     assert not caplog.records

@@ -45,7 +45,7 @@ async def starts(lake: Path, name: str = "grid") -> list[datetime]:
 
 async def periods(lake: Path, name: str = "grid") -> list[Period]:
     """The periods of the files, in order."""
-    return sorted(file.period for file in await Lake.open(str(lake)).files(name, name) if file.period)
+    return sorted(file.period for file in await Lake.open(str(lake)).list_files(name, name) if file.period)
 
 
 async def test_what_is_missing_comes_in_chunks(tmp_path: Path) -> None:

@@ -31,13 +31,13 @@ async def test_each_entry_becomes_months(tmp_path: Path) -> None:
     assert report["pipeline_status"] == "success"
     assert {key: report["summary"][key] for key in ("files", "rows", "months")} == {"files": 2, "rows": 4, "months": 4}
     assert [row["months"] for row in report["results"]] == [["2024-01", "2024-02"]] * 2
-    months = [one.path for one in await lake.store.objects("processed") if one.path.endswith(".parquet")]
+    months = [one.path for one in await lake.store.list_objects("processed") if one.path.endswith(".parquet")]
     assert months == [f"processed/{n}/{n}/2024/2024-{m}.parquet" for n in ("one", "two") for m in ("01", "02")]
     again = await compact(config(tmp_path, "one", "two"))
     assert (again["summary"]["files"], again["summary"]["bytes"]) == (0, 0)
     pruned = await compact(config(tmp_path, "one", "two"), prune=True)  # months are younger than a day
     assert (pruned["pipeline_status"], pruned["summary"]["removed"]) == ("success", 0)
-    assert len(await lake.store.objects("one")) == len(await lake.store.objects("two")) == 1
+    assert len(await lake.store.list_objects("one")) == len(await lake.store.list_objects("two")) == 1
     async with get_client() as client:
         asked = {"artifacts": {"key": {"any_": ["compact"]}}}
         shown = (await client.request("POST", "/artifacts/filter", json=asked)).json()

@@ -139,8 +139,8 @@ async def test_a_day_without_data_is_covered_and_named_and_a_replay_repeats_the_
     assert (status.absent, [failure.period for failure in status.failed]) == ((absent,), [BAD])
     assert f"the upstream has nothing for 1 day: {absent}" in _describe_absent(status)
 
-    before = {file.path: file.stamp for file in await lake.files("load", "load")}
+    before = {file.path: file.stamp for file in await lake.list_files("load", "load")}
     report = await replay(config=config)
     summary = report["summary"]
     assert (summary["unchanged"], summary["failed"], summary["interrupted"]) == (1, 0, 0)
-    assert {file.path: file.stamp for file in await lake.files("load", "load")} == before
+    assert {file.path: file.stamp for file in await lake.list_files("load", "load")} == before

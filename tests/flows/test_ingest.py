@@ -38,7 +38,7 @@ async def test_every_entry_becomes_a_file_and_a_line_of_the_report(tmp_path: Pat
     for row, name in zip(report["results"], ("one", "two"), strict=True):
         assert (row["name"], row["rows"], row["upload_status"], row["error"]) == (name, 2, "success", None)
         assert set(row["stages"]) == {"fetch", "parse", "write"}
-        table = await Lake.open(str(tmp_path)).table(row["file"])
+        table = await Lake.open(str(tmp_path)).read_table(row["file"])
         assert table["value"].to_pylist() == [1.5, 2.5]
 
 

@@ -348,7 +348,7 @@ async def test_an_empty_lake_is_filled(upstream: GappyUpstream, tmp_path: Path) 
     """With an empty lake, everything due in the checked days is a gap, and is collected."""
     settings = upstream.config(tmp_path)
     await monitor(config=settings, days=3)
-    (found,) = union(f.period for f in await Lake.open(settings["lake"]).files("grid", "grid") if f.period)
+    (found,) = union(f.period for f in await Lake.open(settings["lake"]).list_files("grid", "grid") if f.period)
     assert found.start == TODAY - 3 * DAY
     assert found.end >= TODAY
 

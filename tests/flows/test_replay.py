@@ -69,7 +69,7 @@ async def test_what_reads_otherwise_is_a_new_file_that_counts(tmp_path: Path) ->
     config, file, body = await collected(tmp_path)
     rewritten(body, "2.5", "7.5")
     lake, entries = Lake.open(str(tmp_path)), parse(config).apis
-    stored_at = (await lake.metadata(f"grid/{file.name}")).stored_at
+    stored_at = (await lake.read_metadata(f"grid/{file.name}")).stored_at
     first, again = await replay(config=config), await replay(config=config)
     assert (first["summary"]["rewritten"], again["summary"]["rewritten"], again["summary"]["unchanged"]) == (1, 0, 1)
     assert len(list((tmp_path / "grid").glob("*.parquet"))) == 2
@@ -96,12 +96,12 @@ async def test_values_that_vanish_are_not_read_any_more(tmp_path: Path) -> None:
     """A key that the parser no longer finds is read only with an `as_of` before the replay, compacted or not."""
     config, file, body = await collected(tmp_path)
     lake, [entry] = Lake.open(str(tmp_path)), parse(config).apis
-    stored_at = (await lake.metadata(f"grid/{file.name}")).stored_at
+    stored_at = (await lake.read_metadata(f"grid/{file.name}")).stored_at
     await curated.compact(lake, entry)
     rewritten(body, "2024-01-01T01:00Z", "2024-01-01T02:00Z")
     report = await replay(config=config)
     [row] = report["results"]
-    assert [one.path for one in await lake.files("grid", "grid")] == row["files"]
+    assert [one.path for one in await lake.list_files("grid", "grid")] == row["files"]
     assert (row["rewritten"], row["superseded"]) == (1, [f"grid/{file.name}"])
     for _ in range(2):
         assert await read(config) == [(0, 1.5), (2, 2.5)]
@@ -141,17 +141,17 @@ async def test_a_parser_that_is_put_back_counts_from_then_on(tmp_path: Path) -> 
     `as_of` does not change."""
     config, file, body = await collected(tmp_path)
     lake, [entry] = Lake.open(str(tmp_path)), parse(config).apis
-    at = {1: (await lake.metadata(f"grid/{file.name}")).stored_at}
+    at = {1: (await lake.read_metadata(f"grid/{file.name}")).stored_at}
     hours = [1, 2, 1, 2, 1]
     for before, after in pairwise(hours):
         rewritten(body, f"2024-01-01T0{before}:00Z", f"2024-01-01T0{after}:00Z")
         [row] = (await replay(config=config))["results"]
         [path] = row["files"]
         at[len(at) + 1] = max(
-            one.superseded_at or one.stamp for one in await lake.files("grid", "grid", superseded=True)
+            one.superseded_at or one.stamp for one in await lake.list_files("grid", "grid", superseded=True)
         )
         assert (row["rewritten"], row["errors"]) == (1, [])
-        assert [one.path for one in await lake.files("grid", "grid")] == [path]
+        assert [one.path for one in await lake.list_files("grid", "grid")] == [path]
         assert (await replay(config=config))["summary"]["unchanged"] == 1
         await curated.compact(lake, entry)
     assert len(list((tmp_path / "grid").glob("*.parquet"))) == len(hours)
@@ -168,7 +168,7 @@ async def test_another_answer_of_the_next_second_still_counts(tmp_path: Path) ->
     other = Row(at, at, "grid", "mw", "MW", 9.0)
     with Draft("parquet", Provenance("grid", None, entry.fingerprint)) as draft:
         draft.append(from_rows("generic", [other], datetime.now(UTC)))
-        [of] = await lake.files("grid", "grid")
+        [of] = await lake.list_files("grid", "grid")
         await lake.put_draft(draft, "grid", "grid", of.stamp)
     rewritten(body, "2024-01-01T01:00Z", "2024-01-01T02:00Z")
     assert (await replay(config=config))["results"][0]["superseded"] == [f"grid/{file.name}"]
@@ -274,7 +274,7 @@ async def test_what_lost_some_of_its_bodies_is_told_once(eia_upstream: StartUpst
     lost, *_ = (one.folder for one in await raw_bodies.list_collections(lake, entry))
     for body in sorted((tmp_path / lost).iterdir())[:2]:
         body.unlink()
-    files = await lake.files("eia_demand", "demand")
+    files = await lake.list_files("eia_demand", "demand")
     with pytest.raises(RunError, match="1 of 1 entries failed") as caught:
         await replay(config=config)
     [row] = caught.value.report["results"]
@@ -283,7 +283,7 @@ async def test_what_lost_some_of_its_bodies_is_told_once(eia_upstream: StartUpst
     assert error.startswith(f"{lost}: demand: the body of ")
     assert "is no longer kept" in error
     assert "what has expired keeps its file: --start after it" in error
-    assert await lake.files("eia_demand", "demand") == files
+    assert await lake.list_files("eia_demand", "demand") == files
     assert (await replay(config=config, start=stamps[1]))["summary"]["unchanged"] == 2
 
 

@@ -101,7 +101,7 @@ async def test_a_collection_that_is_writing_is_not_disturbed(tmp_path: Path) -> 
     async def remove() -> None:
         for _ in range(1000):
             path = await put.get()
-            [body] = [one for one in await lake.store.objects("raw") if one.path == path]
+            [body] = [one for one in await lake.store.list_objects("raw") if one.path == path]
             await lake.store.remove([path])
             await lake.store.prune(body_folders(of, [body]))
 
@@ -119,7 +119,7 @@ async def test_bodies_on_s3_are_removed(bucket: str) -> None:
     assert len(bodies) == 1001
     assert await find_expired(lake, entry(), first.last_modified) == []
     await lake.store.remove([body.path for body in bodies])
-    assert await lake.store.objects("raw") == []
+    assert await lake.store.list_objects("raw") == []
 
 
 async def test_a_time_that_is_none_is_refused(tmp_path: Path) -> None:

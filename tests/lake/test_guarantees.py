@@ -161,7 +161,7 @@ async def test_a_probe_of_a_store_that_does_leaves_nothing(front: Front, bucket:
     """The same requests pass where the store answers as S3 does, and all files of the probe are deleted."""
     lake = Lake.open(f"s3://{bucket}/lake")
     await lake.store.probe()
-    assert await lake.store.objects("") == []
+    assert await lake.store.list_objects("") == []
 
 
 async def test_the_first_file_is_refused_by_a_store_that_replaces_files(front: Front, bucket: str) -> None:
@@ -178,7 +178,7 @@ async def test_the_first_file_is_refused_by_a_store_that_replaces_files(front: F
             "(If-None-Match: *), so files would be lost. Use a store that keeps this promise, such as Amazon S3, "
             "MinIO, Cloudflare R2 or OpenStack Swift, or a newer version of this one"
         }
-        assert await lake.store.objects("") == []
+        assert await lake.store.list_objects("") == []
     front.spoil = lambda asked: asked
     assert await lake.store.create("eia/1", b"1", "demand")
 
@@ -191,7 +191,7 @@ async def test_a_store_is_asked_once_in_a_process(front: Front, bucket: str) -> 
     assert len(front.requests) == 23
     await Lake.open(f"s3://{bucket}/lake").store.create("other/1", b"1", "demand")
     assert len(front.requests) == 24
-    assert len(await lakes[0].store.objects("")) == 21
+    assert len(await lakes[0].store.list_objects("")) == 21
 
 
 async def test_a_store_is_asked_again_by_a_process_that_was_interrupted(front: Front, bucket: str) -> None:
@@ -200,7 +200,7 @@ async def test_a_store_is_asked_again_by_a_process_that_was_interrupted(front: F
     await lake.store.put("eia/.create-only", b"", replace=True)
     await lake.store.create("eia/1", b"1", "demand")
     assert front.requests[-2:] == ["PUT .create-only", "PUT 1"]
-    assert await lake.files("eia", "demand") == []
+    assert await lake.list_files("eia", "demand") == []
 
 
 async def test_files_that_may_not_be_deleted_do_not_stop_a_collection(front: Front, bucket: str) -> None:
@@ -270,4 +270,4 @@ async def test_s3rver_is_refused(bucket: str, tmp_path: Path, monkeypatch: pytes
         for attempt in (lake.store.probe(), lake.store.create("eia/1", b"1", "demand")):
             with pytest.raises(StorageError, match=rf"^s3://{bucket}/lake at {url}: replaces a file .* Use a store"):
                 await attempt
-        assert await lake.store.objects("") == []
+        assert await lake.store.list_objects("") == []

@@ -43,11 +43,11 @@ async def test_a_strange_name_beside_the_lakes_files_is_passed_over(
     """The lake's own file is listed, and so is what lies below; the strange name is in a warning, on one line."""
     put(folder / "load", name)
     lake = Lake.open(str(folder))
-    assert [file.path for file in await lake.files("load", "load")] == [FILE]
+    assert [file.path for file in await lake.list_files("load", "load")] == [FILE]
     (warning,) = caplog.messages
     assert ascii("load/" + os.fsdecode(name)) in warning
     assert warning.isprintable()
-    assert [file.path for file in await lake.store.objects("load")] == [FILE]
+    assert [file.path for file in await lake.store.list_objects("load")] == [FILE]
     await lake.store.probe()
 
 
@@ -57,9 +57,9 @@ async def test_links_that_lead_nowhere_or_round_are_passed_over(folder: Path, ca
     for name, target in links.items():
         (folder / "load" / name).symlink_to(target)
     lake = Lake.open(str(folder))
-    assert [file.path for file in await lake.files("load", "load")] == [FILE]
+    assert [file.path for file in await lake.list_files("load", "load")] == [FILE]
     assert "'load/itself'" in caplog.text
-    assert FILE in [file.path for file in await lake.store.objects("")]
+    assert FILE in [file.path for file in await lake.store.list_objects("")]
 
 
 def test_a_strange_folder_is_passed_over(folder: Path) -> None:
@@ -77,7 +77,7 @@ async def test_a_folder_that_may_not_be_looked_at_is_an_error(folder: Path) -> N
     (folder / "load" / "file").write_text("")
     (folder / "load" / "below").symlink_to("file/below")  # not even root looks below a file
     with pytest.raises(StorageError, match="Not a directory"):
-        await Lake.open(str(folder)).files("load", "load")
+        await Lake.open(str(folder)).list_files("load", "load")
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -107,12 +107,12 @@ async def test_strange_keys_of_a_bucket_are_passed_over(bucket: str, caplog: pyt
     for key in (FILE, "load/", "load/below/", "load/ü [1].csv", *strange):
         client.put_object(Bucket=bucket, Key=f"prefix/{key}", Body=b"x")
     lake = Lake.open(f"s3://{bucket}/prefix")
-    assert [file.path for file in await lake.files("load", "load")] == [FILE]
+    assert [file.path for file in await lake.list_files("load", "load")] == [FILE]
     assert "'load/a\\tb.csv'" in caplog.text
-    folders, files = await lake.store.listing("load")
+    folders, files = await lake.store.list_folder("load")
     assert folders == ["load/below"]
     assert [file.path for file in files] == [FILE, "load/ü [1].csv"]
-    everything = await lake.store.objects("load")
+    everything = await lake.store.list_objects("load")
     assert [file.path for file in everything] == [FILE, "load/ü [1].csv"]
     client.delete_object(Bucket=bucket, Key="prefix/load/a\tb.csv")
     assert everything[0].e_tag == client.head_object(Bucket=bucket, Key=f"prefix/{FILE}")["ETag"]

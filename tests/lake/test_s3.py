@@ -54,10 +54,10 @@ async def test_a_file_goes_to_s3_and_comes_back(bucket: str, format: str) -> Non
     name = f"eia/demand_20240310_061200.{format}"
     assert stored.path == name
     assert keys(bucket) == [f"some/prefix/{name}"] + [f"some/prefix/{name}.meta.json"] * (format == "csv")
-    assert content_hash(await lake.table(name)).hexdigest() == stored.content_hash
-    assert (await lake.metadata(name)).rows == 100
-    assert [file.path for file in await lake.files("eia", "demand")] == [name]
-    assert await lake.files("eia", "other") == await lake.files("none", "demand") == []
+    assert content_hash(await lake.read_table(name)).hexdigest() == stored.content_hash
+    assert (await lake.read_metadata(name)).rows == 100
+    assert [file.path for file in await lake.list_files("eia", "demand")] == [name]
+    assert await lake.list_files("eia", "other") == await lake.list_files("none", "demand") == []
 
 
 async def test_raw_bodies_and_plain_files_on_s3(bucket: str) -> None:
@@ -121,8 +121,8 @@ async def test_processes_at_once_lose_nothing_on_s3(bucket: str) -> None:
     writers = [await asyncio.create_subprocess_exec(*command, str(first)) for first in (1, 5, 9)]
     assert [await writer.wait() for writer in writers] == [0, 0, 0]
     lake = Lake.open(f"s3://{bucket}/lake")
-    files = await lake.files("eia", "demand")
-    assert sorted([(await lake.metadata(file.path)).rows for file in files]) == list(range(1, 13))
+    files = await lake.list_files("eia", "demand")
+    assert sorted([(await lake.read_metadata(file.path)).rows for file in files]) == list(range(1, 13))
 
 
 # Where credentials and endpoint come from
@@ -250,7 +250,7 @@ async def test_wrong_credentials_are_refused_at_once(strict_s3: str, s3_url: str
     """A key that S3 does not know fails without retries, and the message contains no secret."""
     lake = Lake.open(f"s3://{strict_s3}/lake")
     _authenticate_after(s3_url, "0")
-    for attempt in (put(lake, 1), lake.store.probe(), lake.files("eia", "demand"), lake.store.read("a")):
+    for attempt in (put(lake, 1), lake.store.probe(), lake.list_files("eia", "demand"), lake.store.read("a")):
         with pytest.raises(StorageError, match=r"InvalidAccessKeyId.*Check the credentials") as caught:
             await attempt
         assert "some-secret" not in str(caught.value)
@@ -281,7 +281,7 @@ async def test_no_such_bucket_says_so_at_once(bucket: str) -> None:
         "The specified bucket does not exist (NoSuchBucket). "
         "Create the bucket, or correct its name in the lake's address"
     )
-    for attempt in (lake.store.probe(), lake.files("eia", "demand"), lake.store.read("a")):
+    for attempt in (lake.store.probe(), lake.list_files("eia", "demand"), lake.store.read("a")):
         with pytest.raises(StorageError, match="NoSuchBucket"):
             await attempt
     assert time.monotonic() - started < 10

@@ -20,7 +20,7 @@ async def test_each_file_is_told_in_its_place(tmp_path: Path) -> None:
     for n in range(4):
         with Draft("parquet", Provenance("grid", Period(START + n * DAY, START + (n + 1) * DAY), "")) as draft:
             await lake.put_draft(draft, "grid", "grid", START)
-    files = sorted(await lake.files("grid", "grid"), key=path_of)
+    files = sorted(await lake.list_files("grid", "grid"), key=path_of)
     (tmp_path / files[1].path).write_bytes(b"")
     (tmp_path / files[2].path).write_bytes((tmp_path / files[3].path).read_bytes())
     first, empty, other, last = await soundness.read_metadata(lake, files)
@@ -39,20 +39,20 @@ async def test_a_csv_of_another_size_than_its_sidecar_says_is_damaged(tmp_path: 
     for n in range(3):
         with Draft("csv", Provenance("grid", Period(START + n * DAY, START + (n + 1) * DAY), "")) as draft:
             await lake.put_draft(draft, "grid", "grid", START)
-    sound, junk, old = [tmp_path / file.path for file in sorted(await lake.files("grid", "grid"), key=path_of)]
+    sound, junk, old = [tmp_path / file.path for file in sorted(await lake.list_files("grid", "grid"), key=path_of)]
     size = junk.stat().st_size
     junk.write_bytes(b"junk")
     old.write_bytes(b"junk")
     sidecar = old.with_name(f"{old.name}.meta.json")
     sidecar.write_text(json.dumps({k: v for k, v in json.loads(sidecar.read_text()).items() if k != "size"}))
-    files = await lake.files("grid", "grid")
+    files = await lake.list_files("grid", "grid")
     checked = await soundness.check_files(lake, files, Period(START, START + 3 * DAY))
     assert checked.damaged == {f"grid/{junk.name}"}
     assert len(checked.problems) == 1
     assert f"{junk.name}: is damaged: it has 4 bytes, its sidecar states {size}." in checked.problems[0]
     later = await soundness.check_files(lake, files, Period(START + 2 * DAY, START + 4 * DAY))
     assert (later.damaged, later.problems) == (frozenset(), [])
-    assert (await lake.metadata(f"grid/{sound.name}")).size == sound.stat().st_size
+    assert (await lake.read_metadata(f"grid/{sound.name}")).size == sound.stat().st_size
 
 
 async def test_a_file_that_cannot_be_read_is_not_damaged(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ async def test_a_file_that_cannot_be_read_is_not_damaged(tmp_path: Path) -> None
     lake = Lake.open(str(tmp_path))
     with Draft("parquet", Provenance("grid", Period(START, START + DAY), "")) as draft:
         stored = await lake.put_draft(draft, "grid", "grid", START)
-    files = await lake.files("grid", "grid")
+    files = await lake.list_files("grid", "grid")
     (tmp_path / stored.path).unlink()
     checked = await soundness.check_files(lake, files, Period(START, START + DAY))
     assert (checked.damaged, checked.contents) == (frozenset(), {})
@@ -76,7 +76,7 @@ async def test_what_was_checked_before_is_not_read_again(tmp_path: Path) -> None
     for period in periods:
         with Draft("parquet", Provenance("grid", period, "")) as draft:
             paths.append((await lake.put_draft(draft, "grid", "grid", START)).path)
-    files = await lake.files("grid", "grid")
+    files = await lake.list_files("grid", "grid")
     before = await soundness.check_files(lake, files, periods[0])
     assert before.contents.keys() == {paths[0]}
     (tmp_path / paths[0]).unlink()

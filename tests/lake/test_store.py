@@ -90,7 +90,7 @@ async def test_files_are_listed_by_stamp_and_path(lake: Lake) -> None:
     """A listing gives the contents of each name and the size, oldest first."""
     for hours in (5, 1, 3):
         await put(lake, page(0, 1), stamp=STAMP + hours * HOUR)
-    found = await lake.files("eia", "demand")
+    found = await lake.list_files("eia", "demand")
     assert [file.stamp for file in found] == [STAMP + hours * HOUR for hours in (1, 3, 5)]
     assert found[0].path == "eia/demand_20240310_071200_20240303T0000_20240310T0600.parquet"
     assert {file.period for file in found} == {PERIOD}
@@ -104,7 +104,7 @@ async def test_a_prefix_of_a_prefix_is_another(lake: Lake, caplog: pytest.LogCap
         await lake.store.put(f"eia/{file_name(prefix, STAMP, PERIOD, 'parquet')}", b"")
         await lake.store.put(f"eia/{file_name(prefix, STAMP, None, 'csv')}", b"")
     for prefix in ("demand", "demand_forecast", "demand_20240101_000000"):
-        found = await lake.files("eia", prefix)
+        found = await lake.list_files("eia", prefix)
         assert sorted(file.path for file in found) == [
             f"eia/{prefix}_20240310_061200.csv",
             f"eia/{prefix}_20240310_061200_20240303T0000_20240310T0600.parquet",
@@ -119,7 +119,7 @@ async def test_foreign_names_are_named_in_one_warning(lake: Lake, caplog: pytest
         await lake.store.put(f"eia/{name}", b"?")
     await lake.store.put("eia/below/demand_20240310_061200.csv", b"?")
     with caplog.at_level(logging.WARNING, logger="gridtide.lake"):
-        assert len(await lake.files("eia", "demand")) == 1
+        assert len(await lake.list_files("eia", "demand")) == 1
     [record] = caplog.records
     assert record.name == "gridtide.lake"
     assert record.getMessage().endswith("demand_20240310_061200.parquet.bak, demand_20241399_000000.csv, notes.txt")
@@ -127,7 +127,7 @@ async def test_foreign_names_are_named_in_one_warning(lake: Lake, caplog: pytest
 
 async def test_a_folder_that_is_not_there_holds_no_files(lake: Lake) -> None:
     """An entry without a folder has no files, and this is no error."""
-    assert await lake.files("eia", "demand") == []
+    assert await lake.list_files("eia", "demand") == []
 
 
 # Round trips
@@ -141,7 +141,7 @@ async def test_observations_come_back_as_they_were(lake: Lake, format: str) -> N
     stored = await put(lake, *pages, format=format)
     assert stored.rows == 140_003
     assert stored.bytes == len(await lake.store.read(stored.path))
-    table = await lake.table(stored.path)
+    table = await lake.read_table(stored.path)
     assert table.schema.equals(SCHEMA, check_metadata=True)
     assert plain(table).equals(plain(concat(pages)))
     assert content_hash(table).hexdigest() == stored.content_hash
@@ -152,8 +152,8 @@ async def test_no_rows_are_a_file_too(lake: Lake, format: str) -> None:  # noqa:
     """An answer without rows becomes a file that covers its period."""
     stored = await put(lake, format=format)
     assert stored.rows == 0
-    assert (await lake.table(stored.path)).equals(empty())
-    assert (await lake.metadata(stored.path)).period == PERIOD
+    assert (await lake.read_table(stored.path)).equals(empty())
+    assert (await lake.read_metadata(stored.path)).period == PERIOD
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])
@@ -161,7 +161,7 @@ async def test_a_file_says_where_it_is_from(lake: Lake, format: str) -> None:  #
     """The metadata has entry, period, fingerprint, rows, hash and version; `stored_at` is the time of writing."""
     before = datetime.now(UTC)
     stored = await put(lake, page(0, 7), format=format)
-    metadata = await lake.metadata(stored.path)
+    metadata = await lake.read_metadata(stored.path)
     assert (metadata.entry, metadata.period, metadata.fingerprint) == ("eia_demand", PERIOD, "0123456789ab")
     assert (metadata.rows, metadata.version) == (7, __version__)
     assert metadata.content_hash == stored.content_hash == content_hash(page(0, 7)).hexdigest()
@@ -236,7 +236,7 @@ async def test_a_draft_can_be_read_before_it_is_put(lake: Lake, format: str, row
         assert plain(draft.table()).equals(plain(page(0, rows)))
         draft.append(page(rows, 5))
         stored = await lake.put_draft(draft, "eia", "demand", STAMP)
-    assert plain(await lake.table(stored.path)).equals(plain(page(0, rows + 5)))
+    assert plain(await lake.read_table(stored.path)).equals(plain(page(0, rows + 5)))
     assert stored.content_hash == content_hash(page(0, rows + 5)).hexdigest()
 
 
@@ -250,8 +250,8 @@ async def test_bodies_are_kept_as_they_are(lake: Lake) -> None:
     assert (await lake.store.read(stored.path), stored.bytes, stored.created) == (body, 8, True)
     assert (again.path, again.created, again.stored_at) == (stored.path, False, stored.stored_at)
     assert other.path == "odd/odd_20240310_061201_20240303T0000_20240310T0600.json"
-    assert (await lake.metadata(stored.path)).fingerprint == "0123456789ab"
-    assert len(await lake.files("odd", "odd")) == 2
+    assert (await lake.read_metadata(stored.path)).fingerprint == "0123456789ab"
+    assert len(await lake.list_files("odd", "odd")) == 2
 
 
 async def test_raw_bodies_are_compressed_and_come_back(lake: Lake) -> None:
@@ -275,7 +275,7 @@ async def test_the_same_content_is_stored_once(lake: Lake, format: str) -> None:
     assert (first.created, second.created) == (True, False)
     assert (second.path, second.bytes, second.stored_at) == (first.path, first.bytes, first.stored_at)
     assert await lake.store.read(first.path) == before
-    assert len(await lake.files("eia", "demand")) == 1
+    assert len(await lake.list_files("eia", "demand")) == 1
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])
@@ -288,7 +288,7 @@ async def test_other_content_takes_the_next_free_second(lake: Lake, format: str)
         ("20240310_061202", True),
         ("20240310_061201", False),
     ]
-    tables = [await lake.table(file.path) for file in await lake.files("eia", "demand")]
+    tables = [await lake.read_table(file.path) for file in await lake.list_files("eia", "demand")]
     assert [table.num_rows for table in tables] == [1, 2, 3]
 
 
@@ -299,7 +299,7 @@ async def test_a_claimed_name_without_its_file_is_left(lake: Lake) -> None:
     stored = await put(lake, page(0, 1), format="csv")
     assert stored.path == "eia/demand_20240310_061201_20240303T0000_20240310T0600.csv"
     assert await lake.store.read(f"eia/{name}.meta.json") == b"{}"
-    assert [file.path for file in await lake.files("eia", "demand")] == [stored.path]
+    assert [file.path for file in await lake.list_files("eia", "demand")] == [stored.path]
 
 
 @pytest.mark.parametrize("format", ["parquet", "csv"])
@@ -320,15 +320,15 @@ async def test_a_stranger_under_our_name_is_left(
 async def test_writers_at_once_lose_nothing(lake: Lake) -> None:
     """Twenty contents that are written at once under one name are twenty files."""
     await asyncio.gather(*(put(lake, page(0, rows)) for rows in range(1, 21)))
-    files = await lake.files("eia", "demand")
-    assert sorted([(await lake.table(file.path)).num_rows for file in files]) == list(range(1, 21))
+    files = await lake.list_files("eia", "demand")
+    assert sorted([(await lake.read_table(file.path)).num_rows for file in files]) == list(range(1, 21))
 
 
 async def test_the_same_content_at_once_is_one_file(lake: Lake) -> None:
     """Of twenty concurrent writers of one content, one creates the file and nineteen find it."""
     stored = await asyncio.gather(*(put(lake, page(0, 5)) for _ in range(20)))
     assert sorted(s.created for s in stored) == [False] * 19 + [True]
-    assert len({s.path for s in stored}) == len(await lake.files("eia", "demand")) == 1
+    assert len({s.path for s in stored}) == len(await lake.list_files("eia", "demand")) == 1
 
 
 WRITER = """
@@ -362,13 +362,13 @@ async def test_processes_at_once_lose_nothing_and_show_nothing_half(tmp_path: Pa
     ended = asyncio.gather(*(writer.wait() for writer in writers))
     while not ended.done():
         await asyncio.wait([ended], timeout=0.01)
-        for file in await lake.files("eia", "demand"):
+        for file in await lake.list_files("eia", "demand"):
             if file.path not in seen:
                 seen.add(file.path)
-                await lake.table(file.path)
+                await lake.read_table(file.path)
     assert await ended == [0, 0, 0]
-    files = await lake.files("eia", "demand")
-    assert sorted([(await lake.table(file.path)).num_rows for file in files]) == list(range(1, 16))
+    files = await lake.list_files("eia", "demand")
+    assert sorted([(await lake.read_table(file.path)).num_rows for file in files]) == list(range(1, 16))
 
 
 async def test_put_replaces_only_when_told_to(lake: Lake) -> None:
@@ -389,14 +389,14 @@ async def test_put_replaces_only_when_told_to(lake: Lake) -> None:
 async def test_damage_is_noticed_wherever_it_is(lake: Lake) -> None:
     """A changed byte either does not change the table or is a StorageError with the name of the file."""
     stored = await put(lake, page(0, 400))
-    whole, table = await lake.store.read(stored.path), await lake.table(stored.path)
+    whole, table = await lake.store.read(stored.path), await lake.read_table(stored.path)
     noticed = []
     for place in range(0, len(whole), 23):
         await lake.store.put(
             stored.path, whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :], replace=True
         )
         try:
-            read = await lake.table(stored.path)
+            read = await lake.read_table(stored.path)
         except StorageError as error:
             noticed.append(str(error))
         else:
@@ -412,7 +412,7 @@ async def test_a_cut_file_is_noticed(lake: Lake, format: str, kept: int) -> None
     stored = await put(lake, page(0, 50), format=format)
     await lake.store.put(stored.path, (await lake.store.read(stored.path))[:kept], replace=True)
     with pytest.raises(StorageError, match=f"{stored.path}: is damaged"):
-        await lake.table(stored.path)
+        await lake.read_table(stored.path)
 
 
 async def test_a_csv_that_was_edited_is_noticed(lake: Lake) -> None:
@@ -422,7 +422,7 @@ async def test_a_csv_that_was_edited_is_noticed(lake: Lake) -> None:
     for edited in (whole.replace(b",7.5,", b",8.5,"), b"".join(whole.splitlines(keepends=True)[:-1])):
         await lake.store.put(stored.path, edited, replace=True)
         with pytest.raises(StorageError, match="its bytes are not those that were stored"):
-            await lake.table(stored.path)
+            await lake.read_table(stored.path)
 
 
 async def test_a_file_of_other_columns_is_named(lake: Lake) -> None:
@@ -431,15 +431,15 @@ async def test_a_file_of_other_columns_is_named(lake: Lake) -> None:
     pq.write_table(pa.table({"a": [1]}), sink)
     await lake.store.put("eia/demand_20240310_061200.parquet", sink.getvalue().to_pybytes())
     with pytest.raises(StorageError, match=r"demand_20240310_061200.parquet: .*columns are not those.*: a"):
-        await lake.table("eia/demand_20240310_061200.parquet")
+        await lake.read_table("eia/demand_20240310_061200.parquet")
     with pytest.raises(StorageError, match="no metadata of a lake file: nothing says its entry"):
-        await lake.metadata("eia/demand_20240310_061200.parquet")
+        await lake.read_metadata("eia/demand_20240310_061200.parquet")
 
 
 @pytest.mark.parametrize("path", ["eia/none.parquet", "eia/none.csv"])
 async def test_a_file_that_is_not_there_is_an_error(lake: Lake, path: str) -> None:
     """Reading a missing file is an error with its name."""
-    for reading in (lake.store.read(path), lake.table(path), lake.metadata(path), lake.read_raw(path)):
+    for reading in (lake.store.read(path), lake.read_table(path), lake.read_metadata(path), lake.read_raw(path)):
         with pytest.raises(StorageError, match=path):
             await reading
 
@@ -487,7 +487,7 @@ def test_a_lake_cannot_be_where_a_file_is(tmp_path: Path) -> None:
         Lake.open(str(tmp_path / "file"))
     reader = Lake.open(str(tmp_path / "file"), make=False)
     with pytest.raises(StorageError, match=r"cannot be listed .* is not a folder"):
-        asyncio.run(reader.files("demand", "demand"))
+        asyncio.run(reader.list_files("demand", "demand"))
 
 
 def test_a_probe_leaves_nothing(tmp_path: Path) -> None:
@@ -545,10 +545,10 @@ async def test_a_superseded_file_is_told_by_its_name(lake: Lake, caplog: pytest.
     one, other = await put(lake, page(0, 2)), await put(lake, page(0, 3))
     moment = await lake.supersede(one.path)
     await lake.supersede(one.path)
-    assert [file.path for file in await lake.files("eia", "demand")] == [other.path]
-    both = await lake.files("eia", "demand", superseded=True)
+    assert [file.path for file in await lake.list_files("eia", "demand")] == [other.path]
+    both = await lake.list_files("eia", "demand", superseded=True)
     assert [(file.path, file.superseded_at) for file in both] == [(one.path, moment), (other.path, None)]
-    assert (await lake.table(one.path)).num_rows == 2
+    assert (await lake.read_table(one.path)).num_rows == 2
     assert not caplog.records
 
 
@@ -557,7 +557,7 @@ async def test_a_mark_of_the_future_is_passed_over(lake: Lake, caplog: pytest.Lo
     one = await put(lake, page(0, 2))
     mark = f"{one.path}.superseded_29990101T000000000000"
     await lake.store.put(mark, b"")
-    [file] = await lake.files("eia", "demand", superseded=True)
+    [file] = await lake.list_files("eia", "demand", superseded=True)
     assert (file.path, file.superseded_at) == (one.path, None)
     [warning] = [record.getMessage() for record in caplog.records]
     assert "in the future" in warning

@@ -161,7 +161,7 @@ async def test_a_file_whose_footer_is_damaged_is_named(tmp_path: Path) -> None:
     path = tmp_path / stored.path
     path.write_bytes(path.read_bytes().replace(b'"unit": "MWh"', b'"unit": "kWh"'))
     with pytest.raises(StorageError, match=stored.path):
-        await lake.observations([stored.path], only_varying=True)
+        await lake.read_observations([stored.path], only_varying=True)
 
 
 def test_other_readers_see_all_columns(tmp_path: Path) -> None:

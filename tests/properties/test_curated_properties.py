@@ -64,7 +64,7 @@ async def filled(files: list[File], of: Entry, *, compacting: bool) -> tuple[Lak
         period = WHOLE if file.periodic else None
         stored = await put(lake, of, file.asked, file.rows, period)
         if stored.created:
-            table = await lake.table(stored.path)
+            table = await lake.read_table(stored.path)
             rows += [r | {"stored_at": stored.stored_at, "file": stored.path, "until": None} for r in table.to_pylist()]
         paths.append(stored.path)
         old = paths[max(len(paths) - 1 - file.supersedes, 0)]
@@ -133,17 +133,17 @@ def test_compaction_changes_no_table(files: list[File], seen: int) -> None:
         lake, rows = await filled(files, of, compacting=False)
         moments = sorted({r["stored_at"] for r in rows} | {r["until"] for r in rows if r["until"]})
         as_of = moments[seen] if seen < len(moments) else None
-        pinned = await curated.inputs(lake, [of], WHOLE, as_of)
+        pinned = await curated.list_inputs(lake, [of], WHOLE, as_of)
         before = await state(lake, of, as_of, pinned)
         await curated.compact(lake, of)
-        assert await curated.inputs(lake, [of], WHOLE, as_of) == pinned
+        assert await curated.list_inputs(lake, [of], WHOLE, as_of) == pinned
         after = await state(lake, of, as_of, pinned)
         assert after == before
         assert (await curated.compact(lake, of)).months == []
 
     async def state(lake: Lake, of: Entry, as_of: datetime | None, pinned: list[curated.Input]) -> list[Any]:
         grid = HourlyGrid(Period(START, START + HOURS * HOUR), lambda name: True)
-        async for _, table in curated.tables(lake, [of], pinned, WHOLE):
+        async for _, table in curated.read_tables(lake, [of], pinned, WHOLE):
             grid.add(table, of.available)
         hourly = grid.finish()
         order = sorted(range(len(hourly.names)), key=lambda number: hourly.names[number])

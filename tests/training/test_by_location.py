@@ -65,7 +65,7 @@ async def make_apart(plan: ReadingPlan, lake: Lake) -> list[Base]:
 
 async def written(lake: Lake) -> dict[str, bytes]:
     """The bytes of the set."""
-    return {one.path: await lake.store.read(one.path) for one in await lake.store.objects("features/two")}
+    return {one.path: await lake.store.read(one.path) for one in await lake.store.list_objects("features/two")}
 
 
 @pytest.mark.slow

@@ -117,8 +117,8 @@ def test_a_later_retrieval_counts_unless_as_of_is_before_it(folder: Path, tmp_pa
     """A correction is in the set unless `as_of` is before its storage."""
     lake = Lake.open(str(tmp_path))
     asyncio.run(fill(lake, KINDS))
-    files = [file for name in KINDS for file in asyncio.run(lake.files(name, name))]
-    before = max(asyncio.run(lake.metadata(file.path)).stored_at for file in files)
+    files = [file for name in KINDS for file in asyncio.run(lake.list_files(name, name))]
+    before = max(asyncio.run(lake.read_metadata(file.path)).stored_at for file in files)
     first = prepare(tmp_path)
     source, rule, rows = KINDS["demand"]
     corrected = {"demand": (source, rule, [r._replace(value=(r.value or 0) + 1000) for r in rows])}

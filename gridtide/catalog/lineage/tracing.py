@@ -116,7 +116,7 @@ async def trace_lineage(lake: Lake, subject: str) -> Lineage:
 async def _read_footer(lake: Lake, path: str) -> Any:
     if not await lake.store.exists(path):
         raise StorageError(path, f"is no file of {lake.uri}", "Name a month as gridtide lineage FILE prints it")
-    return await lake.footer(path)
+    return await lake.read_footer(path)
 
 
 async def _trace_body(lake: Lake, path: str, sets: Sequence[SetRecord]) -> list[FileLineage]:
@@ -128,7 +128,7 @@ async def _trace_body(lake: Lake, path: str, sets: Sequence[SetRecord]) -> list[
     if name.period is not None:
         folders = folders[:-1]
     folder = "/".join(folders)
-    files = await lake.files(folder, name.prefix, superseded=True)
+    files = await lake.list_files(folder, name.prefix, superseded=True)
     bodies = await list_bodies_by_file(lake, folder, name.prefix, files)
     paths = [origin_path for origin_path, origins in bodies.items() if any(body.path == path for body in origins)]
     return await trace_files(lake, dict.fromkeys(sorted(paths), ""), sets)
@@ -162,7 +162,7 @@ async def _select_used(lake: Lake, lineage: FileLineage, bodies: Sequence[Body])
     folders = {kept_body.folder for kept_body in bodies}
     if len(folders) < 2 or lineage.state not in ("present", "superseded", "changed"):
         return list(bodies)
-    moments = set((await lake.table(lineage.path))["retrieved_at"].unique().to_pylist())
+    moments = set((await lake.read_table(lineage.path))["retrieved_at"].unique().to_pylist())
     own_folder = max(folders, key=lambda folder: folder.rpartition("/")[2])
     return [body for body in bodies if body.folder == own_folder or body.retrieved_at in moments]
 
@@ -170,7 +170,7 @@ async def _select_used(lake: Lake, lineage: FileLineage, bodies: Sequence[Body])
 async def _trace_place(lake: Lake, folder: str, prefix: str, hashes: Mapping[str, str]) -> dict[str, FileLineage]:
     """Traces the files at the paths of `hashes`, which are in `folder` and have `prefix`, by path."""
     dataset = await Dataset.open(lake, folder, prefix)
-    listed = {listed_file.path: listed_file for listed_file in await lake.files(folder, prefix, superseded=True)}
+    listed = {listed_file.path: listed_file for listed_file in await lake.list_files(folder, prefix, superseded=True)}
     listed |= dataset.files
     chosen = [listed[path] for path in hashes if path in listed]
     contents = dict(zip((listed_file.path for listed_file in chosen), await read_metadata(lake, chosen), strict=True))

@@ -73,7 +73,7 @@ class SetRecord:
 async def read_sets(lake: Lake) -> list[SetRecord]:
     """Reads the manifests of the training sets in `lake`, sorted by name; one that cannot be read is left out with a
     warning. Raises `StorageError` if the lake cannot be listed."""
-    folders, _ = await lake.store.listing(SETS)
+    folders, _ = await lake.store.list_folder(SETS)
     records = await asyncio.gather(*(_read_set(lake, f"{folder}/manifest.json") for folder in folders))
     return sorted((record for record in records if record), key=lambda record: record.name)
 

@@ -25,11 +25,11 @@ async def find_changed_series(lake: Lake, entry: Entry, paths: Collection[str]) 
     Only files of the same configuration are compared, and a file that is shorter than half of the other may lack some
     of its series. Raises `StorageError`.
     """
-    files = [file for file in await lake.files(entry.output_folder, entry.file_prefix) if file.removed is None]
+    files = [file for file in await lake.list_files(entry.output_folder, entry.file_prefix) if file.removed is None]
     changes = {}
     for file in files:
         if file.path in paths and (earlier := _list_earlier(file, files)):
-            own_metadata, *earlier_metadata = await lake.metadata_of(
+            own_metadata, *earlier_metadata = await lake.read_metadata_of(
                 [file.path, *(candidate.path for candidate in earlier)]
             )
             changes[file.path] = _describe_changes(own_metadata, earlier_metadata)

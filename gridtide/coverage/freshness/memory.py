@@ -107,7 +107,9 @@ async def update_memory(lake: Lake, entry: Entry, memory: SeriesMemory, now: dat
     if stamp and is_future(stamp, now):
         last_rows, stamp = {}, None
     extensions = {EXTENSIONS[name] for name in TABULAR}
-    files = [file for file in await lake.files(entry.output_folder, entry.file_prefix) if file.extension in extensions]
+    files = [
+        file for file in await lake.list_files(entry.output_folder, entry.file_prefix) if file.extension in extensions
+    ]
     if stamp is None:
         last_rows = await _read_months(lake, entry)
     present = [file for file in files if not file.removed and (stamp is None or file.stamp > stamp - OVERLAP)]
@@ -122,7 +124,7 @@ async def _read_months(lake: Lake, entry: Entry) -> Mapping[SeriesLabel, LastRow
     from gridtide import curated
     from gridtide.curated.months import month_period
 
-    files = await lake.files(entry.output_folder, entry.file_prefix)
+    files = await lake.list_files(entry.output_folder, entry.file_prefix)
     months = sorted({month for file in files if file.removed for month in file.removed.months})
     last_rows: Mapping[SeriesLabel, LastRows] = {}
     for month in months:
@@ -139,7 +141,7 @@ async def _read_files(lake: Lake, entry: Entry, files: list[File]) -> AsyncItera
     for first in range(0, len(files), FILES_AT_ONCE):
         paths = [file.path for file in files[first : first + FILES_AT_ONCE]]
         try:
-            contents = await lake.observations(paths)
+            contents = await lake.read_observations(paths)
         except StorageError:  # one file is damaged: read each of them alone to find it
             contents = [content for path in paths for content in await _read_alone(lake, path)]
         for metadata, table in contents:
@@ -148,7 +150,7 @@ async def _read_files(lake: Lake, entry: Entry, files: list[File]) -> AsyncItera
 
 async def _read_alone(lake: Lake, path: str) -> list[tuple[Metadata, pa.Table]]:
     try:
-        return await lake.observations([path])
+        return await lake.read_observations([path])
     except StorageError as error:
         logger.debug("%s is left out: %s", path, error)  # coverage reports damaged files
         return []

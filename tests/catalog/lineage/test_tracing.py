@@ -100,7 +100,7 @@ async def test_a_body_leads_to_all_that_used_it(eia_upstream: StartUpstream, tmp
     _, entry = await eia_upstream(HOURS)
     lake = Lake.open(str(tmp_path))
     path = await gather(entry, lake)
-    (pinned,) = await curated.inputs(lake, [entry], WHOLE)
+    (pinned,) = await curated.list_inputs(lake, [entry], WHOLE)
     await lake.store.put("features/first/manifest.json", manifest("first", **{path: pinned.content_hash}))
     await lake.store.put("features/other/manifest.json", manifest("other"))
     await curated.compact(lake, entry)
@@ -120,7 +120,7 @@ async def test_a_set_tells_which_of_its_files_are_no_longer_as_they_were(
     _, entry = await eia_upstream(HOURS)
     lake = Lake.open(str(tmp_path))
     paths = [await gather(entry, lake, STAMP + timedelta(days=number)) for number in range(3)]
-    hashes = {pinned.path: pinned.content_hash for pinned in await curated.inputs(lake, [entry], WHOLE)}
+    hashes = {pinned.path: pinned.content_hash for pinned in await curated.list_inputs(lake, [entry], WHOLE)}
     hashes[paths[1]] = "0" * 64
     await lake.supersede(paths[2])
     gone = f"{entry.output_folder}/{entry.file_prefix}_20200101_000000.parquet"

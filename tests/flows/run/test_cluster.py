@@ -116,7 +116,9 @@ async def struck(run: Any, folder: Path, begun: str) -> Any:
 async def contents(lake: Lake, folder: str, name: str) -> dict[str, bytes]:
     """The contents of all files of `folder` whose paths end with `name`."""
     return {
-        one.path: await lake.store.read(one.path) for one in await lake.store.objects(folder) if one.path.endswith(name)
+        one.path: await lake.store.read(one.path)
+        for one in await lake.store.list_objects(folder)
+        if one.path.endswith(name)
     }
 
 
