@@ -39,7 +39,7 @@ def measure(repeats: int = 3) -> list[Row]:
     """
     with tempfile.TemporaryDirectory() as folder, _up(Path(folder)) as config:
         scheduled = [_seconds("ingest/hourly") for _ in range(repeats)]
-        idle = [_seconds("notify/untold") for _ in range(repeats)]
+        idle = [_seconds("notify/pending") for _ in range(repeats)]
         called = [_called(config) for _ in range(repeats + 1)][1:]  # the first imports
     ours, idle_seconds, peer = (statistics.median(seconds_of_runs) for seconds_of_runs in (scheduled, idle, called))
     return [

@@ -42,7 +42,7 @@ from flows.run.report import (
 )
 from flows.run.session import load_selected, name_entries, open_collection_run, parse_period
 from gridtide.coverage.picture import Coverage
-from gridtide.coverage.plan import Plan, plan_chunks, why_not_asked
+from gridtide.coverage.plan import Plan, explain_skipping, plan_chunks
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, GridtideError, list_first
 from gridtide.lake.moved_files import warn_of_moved
@@ -58,7 +58,7 @@ NOTES_SHOWN = 3
 def _check_parameters(start: Any, end: Any, config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
     entries = load_selected(config, select)[1]
     period, now = parse_period(start, end), datetime.now(UTC)
-    reasons = {entry.name: why_not_asked(entry, period, now) for entry in entries}
+    reasons = {entry.name: explain_skipping(entry, period, now) for entry in entries}
     if all(reasons.values()):
         happened = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
         raise ConfigurationError(

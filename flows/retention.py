@@ -25,7 +25,7 @@ from flows.run.report import (
     sum_results,
 )
 from flows.run.session import load_selected
-from gridtide.collect.retention import body_folders, find_expired
+from gridtide.collect.retention import find_expired, list_body_folders
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, GridtideError, one_line
 from gridtide.lake import Lake
@@ -133,7 +133,7 @@ async def _clear_entry(lake: Lake, entry: Entry, before: datetime, dry_run: bool
             batch = bodies[result["removed"] : result["removed"] + BATCH]
             await lake.store.remove([body.path for body in batch])
             result["removed"] += len(batch)
-            await lake.store.prune(body_folders(entry, batch))
+            await lake.store.prune(list_body_folders(entry, batch))
     except GridtideError as failure:
         result["error"] = one_line(failure)
     return result

@@ -208,18 +208,18 @@ def _may_retry(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bo
     return context is not None and context.parameters["work"].is_retryable(state.data)
 
 
-def _task_run_name(parameters: dict[str, Any]) -> str:
+def _name_task_run(parameters: dict[str, Any]) -> str:
     return str(parameters["work"].name)
 
 
-def _result_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+def _build_result_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     return str(parameters["work"].key)
 
 
 @task(
     name="collect",
-    task_run_name=_task_run_name,  # type: ignore[arg-type]  # the protocol also asks for a class method of no use here
-    cache_policy=CachePolicy.from_cache_key_fn(_result_key),
+    task_run_name=_name_task_run,  # type: ignore[arg-type]  # the protocol also asks for a class method of no use here
+    cache_policy=CachePolicy.from_cache_key_fn(_build_result_key),
     result_serializer=JSONSerializer(object_decoder=None),
     cache_result_in_memory=False,
     retry_condition_fn=_may_retry,

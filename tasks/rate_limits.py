@@ -120,7 +120,7 @@ class _Membership:
                 return
             await self._call_server(self._count)
             self._follower = asyncio.create_task(self._follow())
-            if self._members > 1:
+            if self._members > 1:  # the others still send at their old shares, until they count again
                 await asyncio.sleep(SETTLE)
 
     async def _follow(self) -> None:
@@ -134,6 +134,7 @@ class _Membership:
         if self._lease is None:  # no lease yet, or it was lost
             await self._take()
         elif time.monotonic() > self._renewed + LEASE / 3:
+            # Without an answer it is unknown whether the lease still holds, so a new one is taken then.
             lease, self._lease = self._lease, None
             await self._client.renew_concurrency_lease(lease, LEASE)
             self._lease, self._renewed = lease, time.monotonic()

@@ -9,7 +9,7 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from gridtide.entries.auth import secret_names
+from gridtide.entries.auth import list_secret_names
 from gridtide.entries.entry import Entry
 
 
@@ -19,7 +19,7 @@ async def read_credentials(entries: Iterable[Entry]) -> dict[str, str]:
     The environment has precedence over `.env` in the working directory; the key of the Secret block NAME is
     `secret:NAME`. A missing value is left out: only the entries that need it fail, when they are collected.
     """
-    names = {name for entry in entries for name in credential_names(entry)}
+    names = {name for entry in entries for name in list_credential_names(entry)}
     environment = {**dotenv_values(".env", encoding="utf-8-sig"), **os.environ} if names else {}
     # A variable that is set and empty stays: a password may be empty.
     credentials = {name: environment.get(name) for name in names if not name.startswith("secret:")}
@@ -34,14 +34,14 @@ def defer_to_dotenv(entries: Iterable[Entry], folder: Path) -> None:
     A run that this process starts in `folder` then reads them from the file, with the values of that time.
     """
     filed = dotenv_values(folder / ".env", encoding="utf-8-sig")
-    for name in {name for entry in entries for name in credential_names(entry)}:
+    for name in {name for entry in entries for name in list_credential_names(entry)}:
         if name in filed and os.environ.get(name) == filed[name]:
             del os.environ[name]
 
 
-def credential_names(entry: Entry) -> list[str]:
+def list_credential_names(entry: Entry) -> list[str]:
     """The names in the entry's `auth`: environment variables, and a Secret block as `secret:NAME`."""
-    return [name for auth in entry.auths for name in secret_names(auth)]
+    return [name for auth in entry.auths for name in list_secret_names(auth)]
 
 
 async def _read_block(name: str) -> str | None:

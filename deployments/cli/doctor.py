@@ -32,7 +32,7 @@ from gridtide.lake import Lake
 from gridtide.lake.store_errors import is_refusal
 from tasks.lake import open_lake
 from tasks.prefect_home import check_prefect_home
-from tasks.secrets import credential_names, read_credentials
+from tasks.secrets import list_credential_names, read_credentials
 
 LOW_DISK, FULL_DISK = 2**30, 100 * 2**20
 """Free bytes below which a disk is low, and below which runs fail."""
@@ -63,17 +63,17 @@ class CheckResult:
 
 async def examine(config: Path, lake: str | None, now: Callable[[], datetime]) -> list[CheckResult]:
     """The results of all checks with the configuration at `config`; `lake` overrides its lake, `now` is the clock."""
-    findings = [*check_versions(), *await _findings("PREFECT_HOME", _check_home())]
+    findings = [*check_versions(), *await _list_findings("PREFECT_HOME", _check_home())]
     try:
         settings = load(config)
     except GridtideError as error:
-        return [*findings, _problem("configuration", error), *await _check_server()]
+        return [*findings, _describe_problem("configuration", error), *await _check_server()]
     findings.append(CheckResult("configuration", "ok", counted(len(settings.apis), "entry", "entries")))
     address = lake or settings.lake
     return [
         *findings,
         *await _check_credentials(settings.apis),
-        *await _findings("lake", _check_lake(settings, address, now())),
+        *await _list_findings("lake", _check_lake(settings, address, now())),
         *await _check_clock(settings.apis, await _find_store_clock(address, now), now),
         *await _check_server(),
     ]
@@ -99,7 +99,7 @@ def as_dicts(findings: Sequence[CheckResult]) -> list[dict[str, Any]]:
     return [{name: value for name, value in asdict(item).items() if name != "exit_code"} for item in findings]
 
 
-def _problem(check: str, error: GridtideError) -> CheckResult:
+def _describe_problem(check: str, error: GridtideError) -> CheckResult:
     code = FAILED
     if isinstance(error, ConfigurationError):
         code = MISUSED
@@ -108,12 +108,12 @@ def _problem(check: str, error: GridtideError) -> CheckResult:
     return CheckResult(check, "problem", f"{error.subject}: {error.happened}", error.fix, code)
 
 
-async def _findings(check: str, findings: Awaitable[list[CheckResult]]) -> list[CheckResult]:
+async def _list_findings(check: str, findings: Awaitable[list[CheckResult]]) -> list[CheckResult]:
     """The `findings` of a check, or its error as a problem, so that the other checks still run."""
     try:
         return await findings
     except GridtideError as error:
-        return [_problem(check, error)]
+        return [_describe_problem(check, error)]
 
 
 def check_versions() -> list[CheckResult]:
@@ -150,12 +150,12 @@ def _check_disk(check: str, folder: Path) -> CheckResult:
 
 async def _check_credentials(entries: Sequence[Entry]) -> list[CheckResult]:
     """Whether the variables that entries name are set; Secret blocks are read by `gridtide validate --probe`."""
-    in_environment = [entry for entry in entries if not any(_is_block(name) for name in credential_names(entry))]
+    in_environment = [entry for entry in entries if not any(_is_block(name) for name in list_credential_names(entry))]
     values = await read_credentials(in_environment)
     missing = {
-        name: [entry.name for entry in in_environment if name in credential_names(entry)]
+        name: [entry.name for entry in in_environment if name in list_credential_names(entry)]
         for entry in in_environment
-        for name in credential_names(entry)
+        for name in list_credential_names(entry)
         if name not in values
     }
     return [
@@ -189,7 +189,7 @@ async def _check_lake(config: Config, address: str, now: datetime) -> list[Check
     if damaged:
         message = f"{counted(len(damaged), 'file is', 'files are')} damaged or foreign: {damaged[0]}"
         findings.append(CheckResult("lake", "warning", message, "gridtide status --json lists all"))
-    return [*findings, *await _findings("lake", _check_writable(lake))]
+    return [*findings, *await _list_findings("lake", _check_writable(lake))]
 
 
 async def _check_writable(lake: Lake) -> list[CheckResult]:
@@ -225,7 +225,7 @@ async def _check_clock(
     if not hosts and not store_clock:
         return [CheckResult("clock", "ok", "no upstream to compare with")]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CLOCK_TIMEOUT), trust_env=True) as session:
-        offsets = await asyncio.gather(*(_clock_offset(session, host, now) for host in hosts))
+        offsets = await asyncio.gather(*(_read_offset(session, host, now) for host in hosts))
     measured = [*store_clock.values(), *(offset for offset in offsets if offset is not None)]
     if not measured:
         message = f"could not be compared: no answer with a Date from {', '.join(hosts)}"
@@ -241,7 +241,7 @@ async def _check_clock(
     return [CheckResult("clock", "problem", message, "Set it, and keep it right with NTP: timedatectl set-ntp true")]
 
 
-async def _clock_offset(session: aiohttp.ClientSession, host: str, now: Callable[[], datetime]) -> timedelta | None:
+async def _read_offset(session: aiohttp.ClientSession, host: str, now: Callable[[], datetime]) -> timedelta | None:
     """How far this clock is ahead of that of `host`; None where it does not answer, or without a `Date`."""
     sent_at = now()
     try:
@@ -267,7 +267,7 @@ async def _check_server() -> list[CheckResult]:
     if not configured and find_server() is None:
         fix = "gridtide up starts server and worker; other commands start a server when they need it"
         return [CheckResult("server", "warning", "no local Prefect server is running", fix)]
-    findings = await _findings("server", _check_registered())
+    findings = await _list_findings("server", _check_registered())
     worker = worker_status()
     if worker is None and not configured:
         findings.append(CheckResult("worker", "warning", "no worker runs on this machine", "gridtide up"))

@@ -100,7 +100,7 @@ async def run_backfill(
 
 async def run_monitor(options: FlowOptions, days: int, dry_run: bool) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
-    with show_progress("Healing"):
+    with show_progress("Filling gaps"):
         report: Report = await monitor(options.config, options.select, options.lake, options.sandbox, days, dry_run)
     return report
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gridtide.entries.auth import secret_names
+from gridtide.entries.auth import list_secret_names
 from gridtide.entries.entry import Entry
 from gridtide.entries.lake_address import BLOCKS
 from gridtide.errors import GridtideError, one_line
@@ -70,4 +70,4 @@ async def connect_for_blocks(lake: str, entries: Sequence[Entry] = ()) -> AsyncI
 
 
 def _names_block(entry: Entry) -> bool:
-    return any(name.startswith("secret:") for auth in entry.auths for name in secret_names(auth))
+    return any(name.startswith("secret:") for auth in entry.auths for name in list_secret_names(auth))

@@ -1,1 +1,1 @@
-"""What the Prefect server is told: deployments, schedules, automations, and what changed in them."""
+"""What is registered on the Prefect server: deployments, schedules, automations, and what changed in them."""

@@ -106,7 +106,7 @@ async def _apply(
     current: DeploymentResponse | None,
 ) -> Change:
     """Create `deployment` on the server, or update the `current` one if they differ."""
-    fields = {**_planned_fields(deployment), **infrastructure}
+    fields = {**_list_fields(deployment), **infrastructure}
     if current is None:
         flow = await client.create_flow_from_name(deployment.flow_name or "")
         creates = [
@@ -114,7 +114,7 @@ async def _apply(
         ]
         await client.create_deployment(flow, deployment.name, schedules=creates, **fields)
         return Change(deployment.full_name, "created")
-    differing = [name for name, value in fields.items() if _registered_field(current, name) != value]
+    differing = [name for name, value in fields.items() if _read_field(current, name) != value]
     slugs = {schedule.slug: schedule.schedule for schedule in deployment.schedules or ()}
     if {schedule.slug: schedule.schedule for schedule in current.schedules} != slugs:
         differing.append("schedules")
@@ -130,7 +130,7 @@ async def _apply(
     return Change(deployment.full_name, "changed", differing)
 
 
-def _planned_fields(deployment: RunnerDeployment) -> dict[str, Any]:
+def _list_fields(deployment: RunnerDeployment) -> dict[str, Any]:
     """The fields of a deployment on the server, without its schedules and its infrastructure."""
     schema = deployment._parameter_openapi_schema.model_dump(exclude_unset=True)
     fields = deployment.model_dump(
@@ -147,7 +147,7 @@ def _planned_fields(deployment: RunnerDeployment) -> dict[str, Any]:
     }
 
 
-def _registered_field(current: DeploymentResponse, name: str) -> Any:
+def _read_field(current: DeploymentResponse, name: str) -> Any:
     if name == "concurrency_limit":
         # In the answer, the limit is an object of its own.
         return current.global_concurrency_limit.limit if current.global_concurrency_limit else None

@@ -69,14 +69,14 @@ async def _apply(client: PrefectClient, automation: AutomationCore, current: Aut
         return Change(automation.name, "created")
     automation = automation.model_copy(update={"enabled": current.enabled})
     parts = ("description", "trigger", "actions")
-    differing = [part for part in parts if _comparable(automation, part) != _comparable(current, part)]
+    differing = [part for part in parts if _normalise_part(automation, part) != _normalise_part(current, part)]
     if not differing:
         return Change(automation.name, "unchanged")
     await client.update_automation(current.id, automation)
     return Change(automation.name, "changed", differing)
 
 
-def _comparable(automation: AutomationCore, part: str) -> Any:
+def _normalise_part(automation: AutomationCore, part: str) -> Any:
     """A part of `automation` without the ids of triggers and the order of lists, which the server chooses."""
 
     def normalise(value: Any) -> Any:

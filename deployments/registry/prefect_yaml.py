@@ -21,11 +21,11 @@ HEADER = """\
 def render_prefect_yaml(config: Config, path: str, lake: str | None, sandbox: bool | str, pool: str = POOL) -> str:
     """The text of a prefect.yaml with the deployments of the configuration at `path`."""
     deployments = catalogue.build_deployments(config, path, lake, sandbox)
-    manifest = {"name": "gridtide", "deployments": [_manifest_item(deployment, pool) for deployment in deployments]}
+    manifest = {"name": "gridtide", "deployments": [_build_item(deployment, pool) for deployment in deployments]}
     return HEADER + yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _manifest_item(deployment: RunnerDeployment, pool: str) -> dict[str, Any]:
+def _build_item(deployment: RunnerDeployment, pool: str) -> dict[str, Any]:
     fields = deployment.model_dump(
         mode="json", include={"name", "version", "description", "tags", "parameters", "entrypoint"}
     )

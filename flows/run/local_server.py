@@ -119,7 +119,7 @@ def check_access(server: Server) -> None:
     # without Prefect's client, which takes 50 ms to create
     response = _send_request(server, "/api/admin/version", Authorization=f"Basic {token}")
     if response.status in REFUSALS:
-        raise _refused_password(server.url)
+        raise _is_password_refused(server.url)
 
 
 def _send_request(server: Server, path: str, **headers: str) -> http.client.HTTPResponse:
@@ -175,10 +175,10 @@ def _check_api(api_url: str) -> None:
         except PrefectHTTPStatusError as refusal:
             if refusal.response.status_code not in REFUSALS:
                 raise
-            raise _refused_password(api_url) from refusal
+            raise _is_password_refused(api_url) from refusal
 
 
-def _refused_password(api_url: str) -> CredentialsError:
+def _is_password_refused(api_url: str) -> CredentialsError:
     return CredentialsError(
         "PREFECT_API_AUTH_STRING",
         f"the Prefect API at {api_url} refuses it, or it is not set",

@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from gridtide.coverage.answered import answered_period
+from gridtide.coverage.answered import find_answered_period
 from gridtide.curated.dataset import Dataset
 from gridtide.entries.aliases import EVERY, Alias
 from gridtide.entries.entry import Entry
@@ -183,4 +183,4 @@ def _compare_bounds(alias: Alias, period: Period | None) -> tuple[bool, bool]:
 
 def join_listed(entry: Entry, files: Iterable[CatalogFile], now: datetime) -> list[Period]:
     """Returns the periods that `files` answer, as far as their values were due when they were made, joined."""
-    return union(period for file in files if (period := answered_period(entry, file.file, now)))
+    return union(period for file in files if (period := find_answered_period(entry, file.file, now)))

@@ -56,7 +56,7 @@ async def write_catalog(lake: Lake, picture: LakePicture) -> dict[str, int]:
     bodies = {f"{CATALOG_FOLDER}/{name}": body for name, body in pages.items()}
     for path, body in bodies.items():
         await lake.store.put(path, body, replace=True)
-    details = await asyncio.gather(*(lake.store.objects(f"{CATALOG_FOLDER}/{folder}") for folder in DETAILS))
+    details = await asyncio.gather(*(lake.store.list_objects(f"{CATALOG_FOLDER}/{folder}") for folder in DETAILS))
     obsolete = [stored.path for listed in details for stored in listed if stored.path not in bodies]
     if obsolete:
         await lake.store.remove(obsolete)

@@ -108,36 +108,36 @@ class PageChecks:
         for draft in (self.draft, *self.drafts):
             draft.__exit__(*exc)
 
-    def add(self, root: int, request: Request, parsed: ParsedPage) -> None:
+    def add(self, root: int, request: Request, parsed_page: ParsedPage) -> None:
         """Appends the observations of a page and records its counts."""
-        page = parsed.page
-        self._append_rows(root, request, parsed)
+        page = parsed_page.page
+        self._append_rows(root, request, parsed_page)
         for piece in page.more:  # for a body too large to be read at once
             self._append_rows(root, request, settle_page(Page(piece, 0), self.entry, request, self.period))
         self.skipped += page.skipped  # complete once all pieces are read
         self._open_beyond(request, page.reaches)
-        if parsed.absent:
+        if parsed_page.absent:
             self.absent.append(request)
         self.received[request.period] += page.received
         if page.total is not None:
             self.totals.setdefault(request.period, set()).add(page.total)
 
-    def _append_rows(self, root: int, request: Request, parsed: ParsedPage) -> None:
+    def _append_rows(self, root: int, request: Request, parsed_page: ParsedPage) -> None:
         from gridtide.observations import expectations
 
-        rows = parsed.page.observations
-        self.marks.add(parsed.marks)
+        rows = parsed_page.page.observations
+        self.marks.add(parsed_page.marks)
         self.slices.append(Slice(root, request, rows.num_rows))
-        self.repeated += parsed.repeated
-        self.repeat_example = self.repeat_example or parsed.repeat_example
-        self.repeats[request.period] += parsed.repeated
-        self.skipped += parsed.skipped
-        self.judgement.add(parsed.judged)
-        self.holes += parsed.conflicts
+        self.repeated += parsed_page.repeated
+        self.repeat_example = self.repeat_example or parsed_page.repeat_example
+        self.repeats[request.period] += parsed_page.repeated
+        self.skipped += parsed_page.skipped
+        self.judgement.add(parsed_page.judged)
+        self.holes += parsed_page.conflicts
         asked_period = request.period or self.period
         if asked_period and rows.num_rows and self.elsewhere.get(asked_period, True):
             self.elsewhere[asked_period] = not expectations.overlaps_period(rows, asked_period)
-        self.draft.append(rows, parsed.marks)
+        self.draft.append(rows, parsed_page.marks)
 
     def _open_beyond(self, request: Request, reaches: datetime | None) -> None:
         """Opens a hole of the part of the request's period that a forecast does not reach yet."""
@@ -177,8 +177,7 @@ class PageChecks:
             if is_elsewhere:
                 self._open_hole(period, None)
                 self.warnings.append(
-                    f"of what the upstream answered for {period} nothing lies in it: the rows are kept, the period "
-                    "stays open"
+                    f"all rows of the answer for {period} lie outside it: they are stored, and the period stays open"
                 )
         self.skipped = count_skipped([*self.skipped, *self.judgement.list_rejected()])
         self.warnings += self.judgement.list_warnings()
@@ -324,12 +323,12 @@ class PageChecks:
         outside = places == len(parts)
         return [*drafts, self._fill_draft(table, outside, None)] if outside.any() else drafts
 
-    def _fill_draft(self, table: pa.Table, row_numbers: np.ndarray, period: Period | None) -> Draft:
+    def _fill_draft(self, table: pa.Table, in_part: np.ndarray, period: Period | None) -> Draft:
         import pyarrow as pa
 
         draft = self._new_draft(period)
         self.drafts.append(draft)  # so that it is deleted at the end, whatever happens
-        draft.append(table.filter(pa.array(row_numbers)))
+        draft.append(table.filter(pa.array(in_part)))
         return draft
 
     def _check_expected(self) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-ELSEWHERE = "nothing of the answer lies in it: the rows are kept, the period stays open"
+ELSEWHERE = "all rows of the answer lie outside it: they are stored, and the period stays open"
 """Why a period stays open if its answer lies outside it."""
 
 

@@ -56,6 +56,7 @@ class PageCollector:
 
         With `refuse_mixed`, a hole that may result from mixing pages fetched at different times is an error.
         """
+        # Arrow takes as long to import as a page takes to arrive, so both happen at the same time.
         arrow_import = asyncio.create_task(run_computing(_load_arrow))
         pages = self._fetch_pages(self._read_page)
         with ExitStack() as stack:
@@ -141,9 +142,11 @@ class PageCollector:
         answers = 0
         try:
             while waiting or running:
+                # More requests than may be sent at once, so that the next one is ready when a page has been parsed.
                 while waiting and len(running) < 2 * self.entry.concurrency:
                     root_number, request = waiting.popleft()
                     running.append((root_number, request, asyncio.create_task(self._fetch_page(request, read))))
+                # The oldest first, not the first that is done: the file then has its rows in the order of requests.
                 root_number, request, page_task = running.popleft()
                 try:
                     page = await page_task

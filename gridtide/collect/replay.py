@@ -137,7 +137,7 @@ async def _store_reading(
     """
     stamp = collection.stamp
     while True:
-        collected = await collect(_without_raw(entry), lake=lake, http=bodies, stamp=stamp, period=collection.period)
+        collected = await collect(_turn_off_raw(entry), lake=lake, http=bodies, stamp=stamp, period=collection.period)
         superseded_stamps = [superseded[path].stamp for path in collected.files if path in superseded]
         if not superseded_stamps:
             return collected
@@ -169,6 +169,6 @@ def _is_part(period: Period | None, whole: Period | None) -> bool:
     return whole.contains(period)
 
 
-def _without_raw(entry: Entry) -> Entry:
+def _turn_off_raw(entry: Entry) -> Entry:
     """Returns `entry` with `raw` off: a replay must not store the bodies that it reads again."""
     return msgspec.structs.replace(entry, raw=False)

@@ -97,7 +97,7 @@ class Replayed:
         collection was answered in part."""
         path = self._answers.get(question_hash(request))
         if path is None:
-            error = await self._missing(entry, request)
+            error = await self._explain_missing(entry, request)
             raise IncompleteError(error.subject, error.happened, error.fix) if self._partly else error
         _, answer = await self._open(entry, path)
         self.moments.add(answer.retrieved_at)
@@ -109,12 +109,12 @@ class Replayed:
         except StorageError as error:
             raise StorageError(entry.name, f"{path} {error.happened}", error.fix) from error
 
-    async def _missing(self, entry: Entry, request: Request) -> NotKeptError:
+    async def _explain_missing(self, entry: Entry, request: Request) -> NotKeptError:
         """Returns the error for `request` without a kept body: another host was asked, such as a sandbox, or the body
         is not kept."""
         request_name = request.label or request.url
         for path in islice(self._answers.values(), 1):
-            host, earlier_host = _host_of(request.url), _host_of((await self._open(entry, path))[0])
+            host, earlier_host = _get_host(request.url), _get_host((await self._open(entry, path))[0])
             if host != earlier_host:
                 happened = f"{request_name} is asked of {host} now, and what is kept was asked of {earlier_host}"
                 return NotKeptError(entry.name, happened, "Replay with the configuration it was collected with")
@@ -123,7 +123,7 @@ class Replayed:
         return NotKeptError(entry.name, happened, fix)
 
 
-def _host_of(url: str) -> str:
+def _get_host(url: str) -> str:
     """Returns the scheme and host of `url`."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"

@@ -26,7 +26,7 @@ async def find_expired(lake: Lake, entry: Entry, before: datetime) -> list[Objec
     return sorted((body for bodies in expired for body in bodies), key=lambda body: (body.last_modified, body.path))
 
 
-def body_folders(entry: Entry, bodies: Iterable[Object]) -> set[str]:
+def list_body_folders(entry: Entry, bodies: Iterable[Object]) -> set[str]:
     """Returns the folders under `raw/` that contain `bodies`, up to the entry's own folder, which is not included."""
     containing_folders = {body.path.rpartition("/")[0] for body in bodies}
     return (containing_folders | {folder.rpartition("/")[0] for folder in containing_folders}) - {

@@ -56,7 +56,7 @@ def clip_to_due(entry: Entry, period: Period, now: datetime) -> Period | None:
     return Period(period.start, end) if end > period.start else None
 
 
-def answered_period(entry: Entry, file: Filed, now: datetime) -> Period | None:
+def find_answered_period(entry: Entry, file: Filed, now: datetime) -> Period | None:
     """Returns the part of its period that `file` answers; None for a snapshot, and for a file with a stamp after
     `now`."""
     if file.period is None or is_future(file.stamp, now):
@@ -66,7 +66,7 @@ def answered_period(entry: Entry, file: Filed, now: datetime) -> Period | None:
 
 def join_answered(entry: Entry, files: Iterable[Filed], now: datetime) -> list[Period]:
     """Returns the periods that files answer, joined."""
-    return union(period for file in files if (period := answered_period(entry, file, now)))
+    return union(period for file in files if (period := find_answered_period(entry, file, now)))
 
 
 def describe_future_files(files: Sequence[NamedFile], now: datetime) -> list[str]:

@@ -122,7 +122,7 @@ async def recall_failures(lake: Lake, entry: Entry) -> list[Failure]:
     if not await lake.store.exists(path):
         return []
     try:
-        return [_from_json(item) for item in json.loads(await lake.store.read(path))]
+        return [_decode_failure(item) for item in json.loads(await lake.store.read(path))]
     except (ValueError, KeyError, TypeError) as error:
         logger.warning("%s: is damaged and ignored, earlier failures are requested again at once: %r", path, error)
         return []
@@ -134,7 +134,7 @@ async def remember_failures(lake: Lake, entry: Entry, failures: Sequence[Failure
     await lake.store.put(_state_path(entry), document.encode() + b"\n", replace=True)
 
 
-def _from_json(item: Mapping[str, Any]) -> Failure:
+def _decode_failure(item: Mapping[str, Any]) -> Failure:
     start, end = map(datetime.fromisoformat, item["period"])
     last = datetime.fromisoformat(item["last"])
     lasting, fingerprint = item.get("lasting", False), item.get("fingerprint", "")

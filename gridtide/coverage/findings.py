@@ -13,10 +13,10 @@ from gridtide.coverage import failed_periods
 from gridtide.coverage.answered import clip_to_due, describe_future_files
 from gridtide.coverage.failed_periods import Failure
 from gridtide.coverage.gaps import clip_to_schedule, find_gaps, find_missed_run, find_revisions
-from gridtide.coverage.plan import Plan, cut_chunks, why_not_asked
+from gridtide.coverage.plan import Plan, cut_chunks, explain_skipping
 from gridtide.coverage.schedules import DueRuns
-from gridtide.coverage.scopes import Part, certain_answers, describe_scopes, find_unanswered, read_answers
-from gridtide.coverage.upstream_holes import find_holes, starts_by_series
+from gridtide.coverage.scopes import Part, describe_scopes, find_unanswered, read_answers, select_certain
+from gridtide.coverage.upstream_holes import find_holes, list_starts
 from gridtide.entries.entry import Entry
 from gridtide.errors import list_first
 from gridtide.lake import File, Lake, soundness
@@ -88,7 +88,7 @@ async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: 
     period = clip_to_schedule(entry, runs, period)
     files = await lake.list_files(entry.output_folder, entry.file_prefix)
     missed_run = find_missed_run(runs, now, files) if runs else None
-    skipped = why_not_asked(entry, period, now)
+    skipped = explain_skipping(entry, period, now)
     if skipped:
         snapshot = missed_run is not None and scheduled_period(entry, now) is None
         return Finding(entry, period, missed_run=missed_run, snapshot=snapshot, skipped=skipped, files=files)
@@ -123,7 +123,7 @@ async def find_unpublished(
     checked = await soundness.check_files(lake, files, settled, before)
     answers = read_answers(entry, files, checked, now)
     settled_part = Part(settled, scope_of(entry))
-    certain = certain_answers(answers)
+    certain = select_certain(answers)
     complete = missing(settled, [part.period for part in find_unanswered([settled_part], certain)])
     wider_files = {answer.path for answer in answers if answer.doubt or answer.scope.without(settled_part.scope)}
     series = await _read_series(entry, settled, lake, wider_files)
@@ -146,12 +146,12 @@ async def _read_series(
     """Returns the interval starts of each series of `entry`, except those that only `wider_files` (paths) contain:
     these were requested for a wider scope, so it is unknown whether the entry requests such a series."""
     if not wider_files:
-        return starts_by_series(await curated.read(lake, [entry], period.start, period.end), entry.resolution)
+        return list_starts(await curated.read(lake, [entry], period.start, period.end), entry.resolution)
     import pyarrow as pa
     import pyarrow.compute as pc
 
     table = await curated.read(lake, [entry], period.start, period.end, all_vintages=True)
     wider = pc.is_in(table["file"].cast(pa.string()), pa.array(sorted(wider_files), pa.string()))
-    asked_series = starts_by_series(table.filter(pc.invert(wider)), entry.resolution)
-    series = starts_by_series(table, entry.resolution)
+    asked_series = list_starts(table.filter(pc.invert(wider)), entry.resolution)
+    series = list_starts(table, entry.resolution)
     return {name: starts for name, starts in series.items() if name in asked_series}

@@ -43,7 +43,7 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *
     Damaged files cover nothing, whatever their names state. The warnings name them, the files that cannot be read, and
     those for which it is uncertain what they answer. Raises `StorageError`.
     """
-    skipped = why_not_asked(entry, period, now)
+    skipped = explain_skipping(entry, period, now)
     if skipped:
         return Plan(entry, skipped=skipped)
     due_part = Part(clip_to_due(entry, period, now) or period, scope_of(entry))
@@ -86,7 +86,7 @@ def _describe_waiting(waiting: Sequence[Failure]) -> list[str]:
     ]
 
 
-def why_not_asked(entry: Entry, period: Period, now: datetime) -> str | None:
+def explain_skipping(entry: Entry, period: Period, now: datetime) -> str | None:
     """Returns why there is nothing to collect for `entry`, or None."""
     if not entry.tabular:
         return f'keeps bodies only ("format": "{entry.format}")'

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from gridtide.coverage.answered import answered_period
+from gridtide.coverage.answered import find_answered_period
 from gridtide.entries.entry import TABULAR, Entry
 from gridtide.entries.scope import Scope, parse_scope
 from gridtide.lake import File
@@ -100,7 +100,7 @@ def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now
     understood: dict[str, tuple[Scope, str]] = {}  # files are many, and their scopes few
     answers = []
     for file in files:
-        period = answered_period(entry, file, now)
+        period = find_answered_period(entry, file, now)
         if period is None or file.extension not in TABULAR or file.path in checked.damaged:
             continue
         content = checked.contents.get(file.path)
@@ -161,7 +161,7 @@ def find_doubts(entry_part: Part, answers: Sequence[FileAnswer]) -> list[Doubt]:
     """Finds where `entry_part` counts as answered only because of uncertain answers."""
     if not any(answer.doubt for answer in answers):
         return []
-    uncertain = union(part.period for part in find_unanswered([entry_part], certain_answers(answers)))
+    uncertain = union(part.period for part in find_unanswered([entry_part], select_certain(answers)))
     by_reason: dict[str, list[FileAnswer]] = defaultdict(list)
     for answer in answers:
         if answer.doubt and any(answer.period.overlaps(period) for period in uncertain):
@@ -202,7 +202,7 @@ def _describe_lacking(part: Part, entry_scope: Scope, answers: Sequence[FileAnsw
     return entry_scope.describe_beyond(last.scope) or "all that the entry asks"
 
 
-def certain_answers(answers: Iterable[FileAnswer]) -> list[FileAnswer]:
+def select_certain(answers: Iterable[FileAnswer]) -> list[FileAnswer]:
     """Returns the `answers` that state what was requested and how it was read."""
     return [answer for answer in answers if not answer.doubt]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def starts_by_series(table: pa.Table, resolution: timedelta) -> dict[str, npt.NDArray[np.int64]]:
+def list_starts(table: pa.Table, resolution: timedelta) -> dict[str, npt.NDArray[np.int64]]:
     """Returns the interval starts (µs since 1970) of each series of the observations `table`, named `location
     variable`.
 

@@ -19,12 +19,12 @@ import pyarrow as pa
 from gridtide.curated.dataset import (
     REACH,
     Dataset,
-    earliest_retrieval,
-    latest_retrieval,
+    find_earliest_retrieval,
+    find_latest_retrieval,
     load_files,
     read_ahead,
+    select_starts,
     split_months,
-    starting_in,
 )
 from gridtide.curated.months import (
     MONTH_ROW_GROUP,
@@ -33,8 +33,8 @@ from gridtide.curated.months import (
     CompactedMonth,
     CompactionRecord,
     Month,
-    month_path,
-    month_period,
+    find_month_period,
+    name_month_path,
 )
 from gridtide.curated.vintages import as_stored
 from gridtide.entries.entry import Entry
@@ -119,6 +119,7 @@ class Work:
         Files with a period are read by its start, so that each month is written once, from all files that touch it.
         """
         ordered = sorted(files, key=lambda file: file.period.start if file.period else LAST)
+        # Whether a month is complete depends on the file after this one: it may begin in the same month.
         next_files = iter(ordered[1:])
         async for file, loaded in read_ahead(self._load_file, ordered):
             if loaded is not None:
@@ -136,6 +137,7 @@ class Work:
             rows = self.rows.pop(month, {})
             await self._merge_month(month, rows)
             self.waiting -= sum(table.num_rows for table in rows.values())
+        # A file enters the record only when all of its months are stored, so that a killed compaction reads it again.
         waiting_paths = {path for rows in self.rows.values() for path in rows}
         self.record.files |= {
             path: compacted for path, compacted in self.unrecorded.items() if path not in waiting_paths
@@ -169,7 +171,7 @@ class Work:
 
     def _add_rows(self, file: File, metadata: Metadata, table: pa.Table) -> None:
         if self.within is not None:
-            table = starting_in(table, self.within)
+            table = select_starts(table, self.within)
         months = split_months(as_stored(table, metadata.stored_at, file.path))
         for month, rows in months.items():
             self.rows[month][file.path] = rows
@@ -180,9 +182,11 @@ class Work:
 
     async def _merge_month(self, month: str, rows: Mapping[str, pa.Table]) -> None:
         """Stores `month` with its files in the record and `rows`, by path, unless it is up to date."""
-        path = month_path(self.dataset.path, month)
+        path = name_month_path(self.dataset.path, month)
         stored = (
-            await self.dataset.read_month(month, month_period(month)) if await self.lake.store.exists(path) else None
+            await self.dataset.read_month(month, find_month_period(month))
+            if await self.lake.store.exists(path)
+            else None
         )
         earlier_month = stored if stored and self.dataset.superseded.keys().isdisjoint(stored.inputs) else Month()
         expected = self.record.inputs_of(month) | {name: self.unrecorded[name].content_hash for name in rows}
@@ -194,7 +198,9 @@ class Work:
         tables = [
             rows[name] if name in rows else await self._reload_rows(month, name, expected[name]) for name in late_inputs
         ]
-        if min(map(earliest_retrieval, tables)) > earlier_month.newest:
+        # Mostly the new rows are later than all rows of the month. They are then merged with it as it is, and none of
+        # the files that it was compacted from is read again.
+        if min(map(find_earliest_retrieval, tables)) > earlier_month.newest:
             tables.append(earlier_month.table)
         else:  # older rows may split a vintage, so all files are read again
             tables += [
@@ -204,7 +210,7 @@ class Work:
             ]
         merged = Month(
             {**earlier_month.inputs, **late_inputs},
-            max(earlier_month.newest, *map(latest_retrieval, tables[: len(late_inputs)])),
+            max(earlier_month.newest, *map(find_latest_retrieval, tables[: len(late_inputs)])),
             pa.concat_tables(tables),
         )
         body = await run_computing(merged.encode, row_group_rows=self.row_group_rows)
@@ -216,7 +222,7 @@ class Work:
         """Returns the rows of `month` in a file that was compacted before."""
         file = self.dataset.files.get(path)
         if file is None or file.removed:
-            happened = f"is missing, and {month_path(self.dataset.path, month)} must be rebuilt from it"
+            happened = f"is missing, and {name_month_path(self.dataset.path, month)} must be rebuilt from it"
             raise StorageError(path, happened, f"Restore it, or continue without it: remove {self.dataset.path}")
         [(metadata, table)] = await load_files(self.lake, [file], {path: content_hash}, verify=True)
         return split_months(as_stored(table, metadata.stored_at, path))[month]
@@ -227,4 +233,4 @@ def _may_touch(file: File, month: str) -> bool:
 
     A file without a period may touch any month: such months are written, and written again if it does.
     """
-    return file.period is not None and file.period.start - REACH < month_period(month).end
+    return file.period is not None and file.period.start - REACH < find_month_period(month).end

@@ -19,9 +19,9 @@ from gridtide.curated.months import (
     CompactedFile,
     CompactionRecord,
     Month,
-    dataset_folder,
     is_month,
-    month_path,
+    name_dataset_folder,
+    name_month_path,
 )
 from gridtide.entries.entry import TABULAR, Entry
 from gridtide.errors import DamagedError, StorageError
@@ -67,18 +67,18 @@ class Dataset:
     async def open(cls, lake: Lake, output_folder: str, file_prefix: str) -> Dataset:
         """Opens the dataset of the files with `file_prefix` in `output_folder`; requests two listings and one small
         file."""
-        path = dataset_folder(output_folder, file_prefix)
+        path = name_dataset_folder(output_folder, file_prefix)
         listing = lake.list_files(output_folder, file_prefix, superseded=True)
         listed, objects = await asyncio.gather(listing, lake.store.list_objects(path))
         tabular = {EXTENSIONS[name] for name in TABULAR}
         tags_by_path = {stored.path: stored.e_tag for stored in objects}
         tags_by_stem = {name.rpartition("/")[2].removesuffix(".parquet"): e_tag for name, e_tag in tags_by_path.items()}
         tags_by_name = {
-            month: e_tag for month, e_tag in tags_by_stem.items() if month_path(path, month) in tags_by_path
+            month: e_tag for month, e_tag in tags_by_stem.items() if name_month_path(path, month) in tags_by_path
         }
         tags = {month: e_tag for month, e_tag in tags_by_name.items() if is_month(month)}
         for name in sorted(tags_by_name.keys() - tags.keys()):
-            logger.warning("%s: ignored, not the name of a month", month_path(path, name))
+            logger.warning("%s: ignored, not the name of a month", name_month_path(path, name))
         record_path = f"{path}/{RECORD_NAME}"
         record = await _read_record(lake, record_path) if record_path in tags_by_path else CompactionRecord()
         files = {file.path: file for file in listed if file.extension in tabular}
@@ -125,7 +125,7 @@ class Dataset:
         self, month: str, period: Period, *, only_latest: bool = False, locations: Collection[str] | None = None
     ) -> Month | None:
         """Reads `month` as `Month.decode` does; None, with a warning, if it is damaged or missing."""
-        path = month_path(self.path, month)
+        path = name_month_path(self.path, month)
         try:
             return await run_decoding(
                 Month.decode, await self.lake.store.read(path), period, only_latest=only_latest, locations=locations
@@ -139,7 +139,7 @@ class Dataset:
         recorded = self.record.months.get(month)
         if recorded is not None and recorded.e_tag == self.tags[month] is not None:
             return Month(self.record.inputs_of(month), recorded.newest)
-        path = month_path(self.path, month)
+        path = name_month_path(self.path, month)
         try:
             return Month.of_footer(await self.lake.read_footer(path))
         except (StorageError, ValueError) as error:
@@ -191,7 +191,7 @@ async def _check_rows(
         happened = "does not hold the rows it was stored with"
         raise DamagedError(file.path, happened, "Move it out of the lake and collect its period again")
     if file.period is not None:
-        near_rows = starting_in(table, Period(file.period.start - REACH, file.period.end + REACH))
+        near_rows = select_starts(table, Period(file.period.start - REACH, file.period.end + REACH))
         if near_rows.num_rows < table.num_rows:
             far_count = table.num_rows - near_rows.num_rows
             logger.warning("%s: %d rows lie far from its period and are left out", file.path, far_count)
@@ -206,7 +206,7 @@ def may_hold(file: File, period: Period) -> bool:
     return bool(file.period.start - REACH < period.end and file.period.end + REACH > period.start)
 
 
-def starting_in(table: pa.Table, period: Period) -> pa.Table:
+def select_starts(table: pa.Table, period: Period) -> pa.Table:
     """Returns the rows of `table` whose interval starts in `period`."""
     starts = to_microseconds(table["interval_start"])
     is_inside = (starts >= microseconds(period.start)) & (starts < microseconds(period.end))
@@ -222,12 +222,12 @@ def split_months(table: pa.Table) -> dict[str, pa.Table]:
     return {str(month): table.filter(pa.array(months == month)) for month in distinct}
 
 
-def earliest_retrieval(table: pa.Table) -> int:
+def find_earliest_retrieval(table: pa.Table) -> int:
     """Returns the earliest retrieval in `table`, which is not empty, in µs since 1970."""
     return int(read_times(table, "retrieved_at").min())
 
 
-def latest_retrieval(table: pa.Table) -> int:
+def find_latest_retrieval(table: pa.Table) -> int:
     """Returns the latest retrieval in `table`, which is not empty, in µs since 1970."""
     return int(read_times(table, "retrieved_at").max())
 

@@ -143,10 +143,10 @@ class Month:
             write_statistics=FILTER_COLUMNS,
             write_page_checksum=True,
         ) as writer:
-            for row_group in _row_groups(sort_latest(), row_group_rows):
+            for row_group in _list_row_groups(sort_latest(), row_group_rows):
                 write_group(row_group)
             latest_groups = len(group_rows)
-            for row_group in _row_groups(older, row_group_rows):
+            for row_group in _list_row_groups(older, row_group_rows):
                 write_group(row_group)
             metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest)}
             metadata |= {_LATEST: str(latest_groups), _ROWS: json.dumps(group_rows)}
@@ -189,8 +189,11 @@ class Month:
         pairs = metadata.metadata or {}
         ConstantColumns.read(pairs)
         try:
-            description = cls(_footer_value(pairs, _INPUTS, dict[str, str]), _footer_value(pairs, _NEWEST, Micros))
-            written_rows, latest_groups = _footer_value(pairs, _ROWS, list[int]), _footer_value(pairs, _LATEST, int)
+            description = cls(_read_value(pairs, _INPUTS, dict[str, str]), _read_value(pairs, _NEWEST, Micros))
+            written_rows, latest_groups = (
+                _read_value(pairs, _ROWS, list[int]),
+                _read_value(pairs, _LATEST, int),
+            )
         except KeyError as error:
             raise ValueError("it does not list the files it was compacted from") from error
         row_counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
@@ -201,7 +204,7 @@ class Month:
         return description
 
 
-def _footer_value(pairs: Mapping[bytes, bytes], key: bytes, value_type: Any) -> Any:
+def _read_value(pairs: Mapping[bytes, bytes], key: bytes, value_type: Any) -> Any:
     """Returns the value of `key` in a footer; raises `ValueError` if it is not of type `value_type`, `KeyError` if it
     is absent."""
     try:
@@ -210,7 +213,7 @@ def _footer_value(pairs: Mapping[bytes, bytes], key: bytes, value_type: Any) -> 
         raise ValueError(f"its {key.decode()} is damaged: {error}") from error
 
 
-def _row_groups(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+def _list_row_groups(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
     """Yields the rows of `tables` as row groups of `rows` rows, with dictionaries of only the labels they use."""
     waiting = STORED.empty_table()
     for table in tables:
@@ -222,12 +225,12 @@ def _row_groups(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
         yield relabel(waiting)
 
 
-def dataset_folder(output_folder: str, file_prefix: str) -> str:
+def name_dataset_folder(output_folder: str, file_prefix: str) -> str:
     """Returns the folder of the months of an entry, which its output folder and file prefix identify."""
     return f"{PROCESSED}/{output_folder}/{file_prefix}"
 
 
-def month_path(dataset: str, month: str) -> str:
+def name_month_path(dataset: str, month: str) -> str:
     """Returns the path of `month`."""
     return f"{dataset}/{month[:4]}/{month}.parquet"
 
@@ -237,21 +240,21 @@ def is_month(name: str) -> bool:
     return _MONTH.fullmatch(name) is not None
 
 
-def month_period(month: str) -> Period:
+def find_month_period(month: str) -> Period:
     """Returns the period of `month`, UTC."""
     start = EPOCH.replace(year=int(month[:4]), month=int(month[5:]))
     return Period(start, (start + timedelta(days=31)).replace(day=1))
 
 
-def months_of(period: Period) -> list[str]:
+def list_months(period: Period) -> list[str]:
     """Returns the months that overlap `period`, UTC.
 
-    >>> months_of(Period(EPOCH, EPOCH + timedelta(days=32)))
+    >>> list_months(Period(EPOCH, EPOCH + timedelta(days=32)))
     ['1970-01', '1970-02']
     """
     months = [f"{period.start:%Y-%m}"]
-    while month_period(months[-1]).end < period.end:
-        months.append(f"{month_period(months[-1]).end:%Y-%m}")
+    while find_month_period(months[-1]).end < period.end:
+        months.append(f"{find_month_period(months[-1]).end:%Y-%m}")
     return months
 
 

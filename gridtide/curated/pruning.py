@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from gridtide.curated.dataset import Dataset
-from gridtide.curated.months import Month, month_path, month_period
+from gridtide.curated.months import Month, find_month_period, name_month_path
 from gridtide.entries.entry import Entry
 from gridtide.errors import StorageError
 from gridtide.lake import File, Lake
@@ -91,12 +91,12 @@ async def _ready_months(dataset: Dataset, now: datetime, pruning: Pruning) -> di
     }
     months: dict[str, Month] = {}
     for month in dataset.tags:
-        path = month_path(dataset.path, month)
+        path = name_month_path(dataset.path, month)
         stored_times = [compacted.stored_at for compacted in dataset.record.files.values() if month in compacted.months]
         if not stored_times or max(stored_times) > now - STORED_FOR or written_at[path] > now - WRITTEN_FOR:
             continue
         try:
-            decoded = await run_decoding(Month.decode, await dataset.lake.store.read(path), month_period(month))
+            decoded = await run_decoding(Month.decode, await dataset.lake.store.read(path), find_month_period(month))
         except (StorageError, ValueError) as error:
             pruning.problems.append(f"{path} is damaged, and its files are left: {error}")
             continue

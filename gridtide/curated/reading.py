@@ -19,16 +19,16 @@ import pyarrow as pa
 
 from gridtide.curated.dataset import (
     Dataset,
-    earliest_retrieval,
+    find_earliest_retrieval,
     group_small,
     load_files,
     may_hold,
     read_ahead,
+    select_starts,
     split_months,
-    starting_in,
 )
-from gridtide.curated.months import CompactedFile, Month, month_period
-from gridtide.curated.renaming import rename_series, stored_locations
+from gridtide.curated.months import CompactedFile, Month, find_month_period
+from gridtide.curated.renaming import list_stored_locations, rename_series
 from gridtide.curated.vintages import (
     STORED,
     VINTAGES,
@@ -150,7 +150,7 @@ async def read_tables(
             raise ConfigurationError(name, happened, "Use the configuration they were made with")
         aliases = by_name[name].aliases
         dataset = await Dataset.of_entry(lake, by_name[name])
-        plan = _ReadPlan(dataset, hashes, period, pinned=True, locations=stored_locations(locations, aliases))
+        plan = _ReadPlan(dataset, hashes, period, pinned=True, locations=list_stored_locations(locations, aliases))
         async for table in _gather_small(_read_pieces(plan)):
             yield name, rename_series(table, aliases)
 
@@ -221,7 +221,7 @@ class _ReadPlan:
         recorded = self.dataset.record.files.get(path)
         if recorded is None or self.files[path] != recorded.content_hash:
             return True
-        months = [month for month in recorded.months if month_period(month).overlaps(self.period)]
+        months = [month for month in recorded.months if find_month_period(month).overlaps(self.period)]
         return any(month not in compacted or path not in compacted[month].inputs for month in months)
 
     def existing_files(self, paths: Iterable[str]) -> Iterator[File]:
@@ -247,7 +247,7 @@ class _ReadPlan:
                 if self.pinned:
                     yield file.path, table
                 elif self.as_of is None or metadata.stored_at <= self.as_of:
-                    yield file.path, as_stored(starting_in(table, self.period), metadata.stored_at, file.path)
+                    yield file.path, as_stored(select_starts(table, self.period), metadata.stored_at, file.path)
 
 
 async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
@@ -258,7 +258,7 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
     """
     dataset, period = plan.dataset, plan.period
     compacted = {}
-    in_period = [month for month in dataset.tags if month_period(month).overlaps(period)]
+    in_period = [month for month in dataset.tags if find_month_period(month).overlaps(period)]
     async for month, described in read_ahead(dataset.describe_month, in_period):
         if described is not None and plan.may_stand(described):
             compacted[month] = described
@@ -266,7 +266,7 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
     async for path, table in plan.read_rows(path for path in plan.files if plan.is_lacking(path, compacted)):
         for month, rows in split_months(table).items() if compacted else [("", table)]:
             if month not in compacted or path not in compacted[month].inputs:
-                earliest[month] = min(earliest[month], earliest_retrieval(rows)) if compacted else NO_RETRIEVAL
+                earliest[month] = min(earliest[month], find_earliest_retrieval(rows)) if compacted else NO_RETRIEVAL
                 yield rows
     read_month = partial(dataset.read_month, period=period, only_latest=plan.pinned, locations=plan.locations)
     async for month, stored_month in read_ahead(read_month, compacted):
@@ -276,7 +276,9 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
             and described.inputs.items() <= stored_month.inputs.items()
             and stored_month.newest < earliest[month]
         ):
-            yield stored_month.table if plan.pinned else stored_by(plan.as_of, starting_in(stored_month.table, period))
+            yield (
+                stored_month.table if plan.pinned else stored_by(plan.as_of, select_starts(stored_month.table, period))
+            )
             continue
         async for _, table in plan.read_rows(filter(plan.is_near, described.inputs)):
             yield split_months(table).get(month, STORED.empty_table())

@@ -26,7 +26,7 @@ def rename_series(table: pa.Table, aliases: Sequence[Alias]) -> pa.Table:
     return table
 
 
-def stored_locations(locations: Collection[str] | None, aliases: Sequence[Alias]) -> Collection[str] | None:
+def list_stored_locations(locations: Collection[str] | None, aliases: Sequence[Alias]) -> Collection[str] | None:
     """Returns the locations under which values may be stored that are read under `locations`; None for any location."""
     if locations is None:
         return None

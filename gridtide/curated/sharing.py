@@ -17,7 +17,7 @@ import msgspec
 
 from gridtide.curated.compaction import Compaction, Work
 from gridtide.curated.dataset import REACH, Dataset, may_hold
-from gridtide.curated.months import RECORD_NAME, CompactedFile, CompactionRecord, month_period, months_of
+from gridtide.curated.months import RECORD_NAME, CompactedFile, CompactionRecord, find_month_period, list_months
 from gridtide.entries.entry import Entry
 from gridtide.lake import Lake
 from gridtide.periods import Period
@@ -53,8 +53,8 @@ async def plan_shares(lake: Lake, entry: Entry, *, share_bytes: int = SHARE_BYTE
     dated_files = [(file, file.period) for file in dataset.new_files() if file.period is not None]
     sizes: Counter[str] = Counter()
     for file, period in dated_files:
-        sizes.update(dict.fromkeys(months_of(Period(period.start - REACH, period.end + REACH)), 0))
-        sizes[months_of(period)[0]] += file.size
+        sizes.update(dict.fromkeys(list_months(Period(period.start - REACH, period.end + REACH)), 0))
+        sizes[list_months(period)[0]] += file.size
     shares: list[CompactionShare] = []
     consecutive: list[str] = []
     for month in sorted(sizes):
@@ -64,7 +64,7 @@ async def plan_shares(lake: Lake, entry: Entry, *, share_bytes: int = SHARE_BYTE
             or len(consecutive) == SHARE_MONTHS
             or month == max(sizes)
         ):
-            months = Period(month_period(consecutive[0]).start, month_period(month).end)
+            months = Period(find_month_period(consecutive[0]).start, find_month_period(month).end)
             shares.append(
                 CompactionShare(months, tuple(file.path for file, _ in dated_files if may_hold(file, months)))
             )

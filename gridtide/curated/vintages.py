@@ -168,11 +168,14 @@ def _sort_rows(table: pa.Table) -> _Rows:
         to_microseconds(table["stored_at"]),
         _rank_labels(table["file"]),
     ]
+    # Constant columns do not change the order, and each column costs lexsort one more pass; most files have several.
     differing = [column for column in (*key_columns, *order_columns) if (column != column[0]).any()]
+    # The last key of lexsort counts first; the row numbers decide between rows that are equal in all columns.
     row_order = np.lexsort([np.arange(table.num_rows), *reversed(differing)])
     new_key = _find_changes([column[row_order] for column in key_columns])
     value_chunk = table["value"].combine_chunks()
     is_reported = not_null(value_chunk)
+    # Values are compared by their bits, as NaN differs from itself, and a NaN that is repeated is no revision.
     statement = [is_reported, np.where(is_reported, to_numpy(value_chunk, "i8"), 0), _rank_labels(table["unit"])]
     return _Rows(
         table.take(pa.array(row_order)), new_key, new_key | _find_changes([column[row_order] for column in statement])

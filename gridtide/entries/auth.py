@@ -126,7 +126,7 @@ AUTH_KEYS = frozenset(
 """The keys that "auth" may have; their values name secrets but are not secrets."""
 
 
-def secret_names(auth: Auth) -> list[str]:
+def list_secret_names(auth: Auth) -> list[str]:
     """Returns the environment variables that `auth` refers to, and its Secret block as `secret:NAME`."""
     if isinstance(auth, NoAuth):
         return []

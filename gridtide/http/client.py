@@ -31,7 +31,7 @@ from gridtide.errors import (
 )
 from gridtide.http.clocks import UpstreamClocks
 from gridtide.http.credentials import Credentials, build_credentials
-from gridtide.http.error_statuses import error_of_status
+from gridtide.http.error_statuses import classify_status
 from gridtide.http.failures import AnswerProgress, explaining, time_limits
 from gridtide.http.limits import Limiter, LocalLimiter
 from gridtide.http.logins import Logins
@@ -77,6 +77,7 @@ class Http:
         self._clocks = UpstreamClocks()
 
     async def __aenter__(self) -> Http:
+        # One pool of connections for all entries, as several entries ask the same host.
         self._connector = aiohttp.TCPConnector(limit=256, limit_per_host=64)
         return self
 
@@ -101,7 +102,7 @@ class Http:
         """
         attempts = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(entry.retries),
-            retry=tenacity.retry_if_exception(_worth_waiting),
+            retry=tenacity.retry_if_exception(_is_worth_waiting),
             wait=_wait,
             reraise=True,
         )
@@ -110,6 +111,7 @@ class Http:
             with attempt:
                 async with slots:  # released while reading and waiting, so that the next request is sent
                     response = await self._ask_with_credentials(entry, request)
+                # Before the answer is parsed: with a wrong clock its rows would be stored under wrong times.
                 self._clocks.check(entry.name)
                 state = attempt.retry_state
                 waited = response.waited + state.idle_for
@@ -157,10 +159,11 @@ class Http:
             url = home = URL(request.url).extend_query(list(request.params))
             method, body = ("POST", request.body) if entry.method == "POST" else ("GET", None)
             tls = self._trusted.context(entry)
+            # Redirects are followed here: aiohttp would send keys in headers of their own to the next host too.
             for _ in range(6):
                 headers = CIMultiDict(entry.headers)
                 headers.update(request.headers)
-                if _same_site(home, url):
+                if _is_same_site(home, url):
                     headers.update(credentials.headers)
                     url = url.update_query(credentials.params) if credentials.params else url
                 else:  # a redirect may repeat the query of the request
@@ -171,6 +174,7 @@ class Http:
                     target = response.headers.get("Location")
                     if response.status in REDIRECTS and target:
                         url = url.join(URL(target))
+                        # A POST becomes a GET after 301, 302 and 303, as in browsers; 307 and 308 keep the method.
                         if response.status < 307:
                             method, body = "GET", None
                         continue
@@ -189,11 +193,12 @@ async def _read_response(
     progress: AnswerProgress,
 ) -> Response:
     content = await _read_body(entry, response, progress)
+    # A body of a few blanks or a line break counts as empty.
     is_empty = response.status == 200 and len(content) < 10 and not content.strip()
     if response.status == 204 or response.status in entry.absent or (is_empty and "empty" in entry.absent):
         return Response(b"", retrieved_at, response.content_type, absent=True, status=response.status)
     message = credentials.redacted_message(content) if response.status != 200 else b""
-    error = error_of_status(entry, request.label, response.status, response.headers, message)
+    error = classify_status(entry, request.label, response.status, response.headers, message)
     if error is not None:
         raise error
     headers = {
@@ -214,14 +219,14 @@ async def _read_body(entry: Entry, response: aiohttp.ClientResponse, progress: A
     return b"".join(chunks)
 
 
-def _same_site(home: URL, url: URL) -> bool:
+def _is_same_site(home: URL, url: URL) -> bool:
     """Whether `url` may receive the credentials of `home`: the same host and port, or its upgrade to https."""
     if home.host != url.host or (home.scheme, url.scheme) == ("https", "http"):
         return False
     return home.scheme != url.scheme or home.port == url.port
 
 
-def _worth_waiting(error: BaseException) -> bool:
+def _is_worth_waiting(error: BaseException) -> bool:
     if isinstance(error, ClockError):  # the answer of another host may prove this clock right
         return True
     if not isinstance(error, GridtideError) or not error.retryable:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from gridtide.entries.auth import Auth, BasicAuth, KeyAuth, OAuth, secret_names
+from gridtide.entries.auth import Auth, BasicAuth, KeyAuth, OAuth, list_secret_names
 from gridtide.entries.entry import Entry
 from gridtide.errors import CredentialsError
 
@@ -177,7 +177,7 @@ def describe_credentials(entry: Entry) -> str:
 
 
 def _describe(auth: Auth) -> str:
-    origin = " and ".join(name.removeprefix("secret:") for name in secret_names(auth))
+    origin = " and ".join(name.removeprefix("secret:") for name in list_secret_names(auth))
     match auth:
         case KeyAuth():
             place = "the header" if auth.place == "header" else "the query parameter"

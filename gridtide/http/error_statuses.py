@@ -25,7 +25,7 @@ WAIT_WORDS = re.compile(
 """Times to wait in messages: "Try again in 3 seconds", "quota will be replenished in 01:10:00"."""
 
 
-def error_of_status(
+def classify_status(
     entry: Entry, label: str, status: int, headers: Mapping[str, str], body: bytes
 ) -> GridtideError | None:
     """Returns the error that a response with this status means, None for success.
@@ -61,7 +61,7 @@ def _fix_credentials(entry: Entry) -> str:
     if all(isinstance(auth, NoAuth) for auth in entry.auths):
         return 'No credentials were sent: name them with "auth"'
     places = describe_credentials(entry)
-    return f'Check the credentials that "auth" names: {places}; "in" and "name" of "auth" say where a key travels'
+    return f'Check the credentials that "auth" names: {places}; "in" and "name" of "auth" say how a key is sent'
 
 
 def _fix_request(entry: Entry, status: int) -> str:

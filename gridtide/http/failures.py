@@ -50,20 +50,20 @@ def explaining(entry: Entry, label: str, url: str, credentials: Credentials) -> 
         raise _untrusted(entry, error) from error
     except (ValueError, aiohttp.NonHttpUrlClientError) as error:
         # An invalid host or redirect raises a ValueError of aiohttp or yarl.
-        happened = credentials.redacted_text(f"{_host(url)} cannot be asked: {error}")
+        happened = credentials.redacted_text(f"{_get_host(url)} cannot be asked: {error}")
         raise ConfigurationError(entry.name, happened, "Correct the url") from None
     except aiohttp.ClientConnectorError as error:
         reason = error.os_error.strerror or error.os_error
         happened = f"{error.host}:{error.port} cannot be reached: {reason}"
         raise UpstreamError(entry.name, happened, "Check the url and the network") from error
     except TimeoutError as error:
-        raise _timed_out(entry, label, _host(url), progress, error) from error
+        raise _timed_out(entry, label, _get_host(url), progress, error) from error
     except (aiohttp.ClientError, OSError) as error:
-        happened = f"{label}: the answer of {_host(url)} broke off: {type(error).__name__}: {error}"
+        happened = f"{label}: the answer of {_get_host(url)} broke off: {type(error).__name__}: {error}"
         raise UpstreamError(entry.name, credentials.redacted_text(happened), "Try again later") from None
 
 
-def _host(url: str) -> str:
+def _get_host(url: str) -> str:
     try:
         return URL(url).host or url.partition("?")[0]
     except ValueError:

@@ -15,7 +15,7 @@ from gridtide.entries.auth import OAuth
 from gridtide.entries.entry import Entry
 from gridtide.errors import CredentialsError, FormatError
 from gridtide.http.credentials import Login, build_login
-from gridtide.http.error_statuses import error_of_status
+from gridtide.http.error_statuses import classify_status
 from gridtide.http.failures import explaining, time_limits
 
 MARGIN = 60.0
@@ -75,7 +75,7 @@ async def _log_in(entry: Entry, auth: OAuth, login: Login, session: aiohttp.Clie
                 raise CredentialsError(
                     entry.name, f"{happened}{reason}", 'Check the client, user and "scope" that "auth" names'
                 )
-            error = error_of_status(
+            error = classify_status(
                 entry, label, response.status, response.headers, login.credentials.redacted_message(body)
             )
             if error is not None:
@@ -86,10 +86,10 @@ async def _log_in(entry: Entry, auth: OAuth, login: Login, session: aiohttp.Clie
         keys = ", ".join(answer) or "none"
         happened = f'the answer of the login has no "{auth.token}" that is a token; its keys are: {keys}'
         raise FormatError(entry.name, happened, 'Name the key that holds the token with "token" in "auth"')
-    return _Token(token_text, started_at + _lifetime(answer))
+    return _Token(token_text, started_at + _read_lifetime(answer))
 
 
-def _lifetime(answer: Mapping[str, Any]) -> float:
+def _read_lifetime(answer: Mapping[str, Any]) -> float:
     """Returns the seconds for which the token may be used; infinite if the response does not limit them."""
     try:
         seconds = float(answer.get("expires_in") or "inf")

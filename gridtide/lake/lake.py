@@ -161,6 +161,7 @@ class Lake:
                 foreign_names.append(name)
             elif parsed.prefix == prefix:
                 listing.append(File(listed_file.path, parsed.stamp, parsed.period, parsed.extension, listed_file.size))
+        # A pruning that was killed leaves files that its record lists as removed; those that are present count as such.
         present = {file.path for file in listing}
         listing += [file for file in removed if file.path not in present]
         if foreign_names:
@@ -203,7 +204,7 @@ class Lake:
     ) -> list[tuple[Metadata, pa.Table]]:
         """Reads the metadata and the observations of the files at `paths`; several files should be small ones.
 
-        Raises as `table` does. With `only_varying`, tables may lack their constant columns (`ConstantColumns`).
+        Raises as `read_table` does. With `only_varying`, tables may lack their constant columns (`ConstantColumns`).
         """
         if not all(path.endswith(".parquet") for path in paths):
             return [(await self.read_metadata(path), await self.read_table(path)) for path in paths]
@@ -296,13 +297,13 @@ class Lake:
         return list(files.values())
 
     async def _read_metadata(self, path: str) -> Metadata:
-        """As `metadata`, but raises `ValueError` for a file without the metadata of a lake file."""
+        """As `read_metadata`, but raises `ValueError` for a file without the metadata of a lake file."""
         if not path.endswith(".parquet"):
             return Metadata.from_sidecar(await self._read_sidecar(path))
         return _parse_footer(await run_blocking(self._read_footer, path))
 
     def _decode_files(self, paths: Sequence[str], *, only_varying: bool) -> list[tuple[Metadata, pa.Table]]:
-        """As `observations`, for Parquet files."""
+        """As `read_observations`, for Parquet files."""
         from gridtide.lake.files import encoding
 
         files = _apply_step(encoding.open_sound, paths, list(map(self.store.read_blocking, paths)))
@@ -310,14 +311,15 @@ class Lake:
         return list(zip(_apply_step(_parse_footer, paths, [file.metadata for file in files]), tables, strict=True))
 
     def _read_footers(self, paths: Sequence[str]) -> list[Metadata]:
-        """As `metadata_of`, for Parquet files."""
+        """As `read_metadata_of`, for Parquet files."""
         return _apply_step(_parse_footer, paths, _apply_step(self._read_footer, paths, paths))
 
     def _read_footer(self, path: str) -> pq.FileMetaData:
-        """As `footer`, but blocking; raises `ValueError` for a file without a footer."""
+        """As `read_footer`, but blocking; raises `ValueError` for a file without a footer."""
         from gridtide.lake.files import encoding
 
         footer_bytes = self.store.read_blocking(path, FOOTER_BYTES)
+        # The end of a Parquet file states how long its footer is; mostly the first read has all of it.
         footer_length = encoding.footer_size(footer_bytes)
         if footer_length > len(footer_bytes):
             footer_bytes = self.store.read_blocking(path, footer_length)

@@ -26,7 +26,7 @@ def local_times(moments: Integers, timezone: str) -> npt.NDArray[np.datetime64]:
     return arrays.to_numpy(local_moments, "datetime64[us]")
 
 
-def interval_lengths(table: pa.Table, start: Integers) -> Integers:
+def measure_intervals(table: pa.Table, start: Integers) -> Integers:
     """Returns the lengths of the intervals of `table`, which begin at `start`, in µs, shape (rows,); `table` may lack
     `interval_end` as a constant column."""
     if "interval_end" in table.column_names:

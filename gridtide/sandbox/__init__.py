@@ -63,13 +63,13 @@ def _redirect_entry(entry: Entry, url: str) -> Entry:
 def _redirect_auth(entry: Entry, url: str) -> Auth | tuple[Auth, ...]:
     """Returns the credentials of `entry` if the sandbox has values for all of their names, or else those that its
     source takes by default, so that no real secret is sent to the sandbox. Logins are those of the sandbox."""
-    from gridtide.entries.auth import Auth, OAuth, secret_names
+    from gridtide.entries.auth import Auth, OAuth, list_secret_names
     from gridtide.entries.structs import read_value
     from gridtide.sandbox.upstreams import list_secrets
     from gridtide.sources.registry import source
 
     secrets = list_secrets()
-    if all(name in secrets for auth in entry.auths for name in secret_names(auth)):
+    if all(name in secrets for auth in entry.auths for name in list_secret_names(auth)):
         auths = entry.auths
     else:
         written = source(entry.source).choose_defaults(entry.url, entry.params).get("auth", {"kind": "none"})

@@ -18,7 +18,7 @@ from gridtide.sandbox.server import Sandbox
 
 
 def main() -> None:
-    """Reads the command line and serves until told to stop."""
+    """Reads the command line and serves until it is stopped."""
     parser = argparse.ArgumentParser(prog="python -m gridtide.sandbox", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="loopback port; 0, the default, takes a free one")
     parser.add_argument("--seed", type=int, default=0, help="which simulated grid")

@@ -221,6 +221,7 @@ def _find_facet(key: str) -> str | None:
 
 def build_requests(entry: Entry, period: Period | None) -> list[Request]:
     """Returns the one request whose answer decides which requests follow: the first slice, or else the first page."""
+    # Slices of time are asked rather than offsets: a slice that was stored stays valid when rows are added elsewhere.
     slices = _slice_period(entry, period)
     if period is None or len(slices) < 2:
         return [_build_request(entry, period)]
@@ -245,6 +246,7 @@ def parse_response(entry: Entry, request: Request, response: Response) -> Page:
 def correct_status(status: int, body: bytes) -> int:
     """Returns 400 or 404 if the body names it, as in `{"error": …, "code": 404}` under HTTP 500; 429 for
     `OVER_RATE_LIMIT`, which may come with HTTP 403."""
+    # Searched in the text, as the gateway in front of EIA nests its code in another way than EIA itself.
     if b"OVER_RATE_LIMIT" in body[:4000]:
         return 429
     try:
@@ -291,6 +293,7 @@ def _build_request(entry: Entry, period: Period | None) -> Request:
     query: dict[str, Any] = {"frequency": "hourly", "data[0]": "value", **entry.params}
     if period is not None:
         query |= {"start": f"{period.start + HOUR:%Y-%m-%dT%H}", "end": f"{period.end:%Y-%m-%dT%H}"}
+    # Without a total order, pages may repeat one row and lack another: rows of one hour have no order of their own.
     for number, column in enumerate(("period", *(route.columns if route else ()))):
         query |= {f"sort[{number}][column]": column, f"sort[{number}][direction]": "asc"}
     query["length"] = MOST_ANSWER_ROWS

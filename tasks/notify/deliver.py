@@ -74,7 +74,7 @@ async def deliver(receiver: Receiver, window: timedelta) -> int:
         if notices:
             await send_message(client, receiver, *compose_message(notices))
             await _record(receiver, notices)
-            await _until_recorded(client, receiver, notices[-1], since)
+            await _wait_until_recorded(client, receiver, notices[-1], since)
     return len(notices)
 
 
@@ -93,7 +93,7 @@ async def send_message(client: PrefectClient, receiver: Receiver, subject: str, 
         ) from error
 
 
-async def _until_recorded(client: PrefectClient, receiver: Receiver, notice: Notice, since: datetime) -> None:
+async def _wait_until_recorded(client: PrefectClient, receiver: Receiver, notice: Notice, since: datetime) -> None:
     """Wait until the server has stored the record of `notice`.
 
     It stores events some seconds later; a run that began before would deliver the notice once more.

@@ -79,29 +79,29 @@ EVENT_RETENTION = timedelta(days=7)
 """How long a Prefect server keeps events by default."""
 
 
-def concern_key(event: Event) -> str:
+def build_concern_key(event: Event) -> str:
     """The key of the subject of an event: a deployment, or a kind of trouble with an entry's data in a lake.
 
     A trouble and its end have the same key.
     """
     if event.event in DATA_TROUBLES.keys() | RESOLVED.keys():
         return f"{event.event.removesuffix(RESOLVED_SUFFIX)} {event.resource.id} {event.resource.get(LAKE_LABEL)}"
-    return " ".join(related_ids(event, "deployment")) or event.resource.id
+    return " ".join(list_related_ids(event, "deployment")) or event.resource.id
 
 
-def related_ids(event: Event, role: str) -> list[str]:
+def list_related_ids(event: Event, role: str) -> list[str]:
     """The ids, without the prefix of their kind, of the resources that an event is related to in `role`."""
     return [resource.id.rpartition(".")[2] for resource in event.related if resource.role == role]
 
 
-def related_names(event: Event, role: str) -> list[str]:
+def list_related_names(event: Event, role: str) -> list[str]:
     """The names of the resources that an event is related to in `role`."""
     return [str(resource.name) for resource in event.related if resource.role == role]
 
 
-def event_title(event: Event) -> str:
+def name_subject(event: Event) -> str:
     """The subject of an event for people: `flow/deployment` of a run, else the name of the entry."""
-    names = [name for role in ("flow", "deployment") for name in related_names(event, role)]
+    names = [name for role in ("flow", "deployment") for name in list_related_names(event, role)]
     return "/".join(names) or str(event.resource.name)
 
 
@@ -118,4 +118,4 @@ async def read_events(client: PrefectClient, names: list[str], since: datetime) 
 
 def _is_from_gridtide(event: Event) -> bool:
     # The server may run flows of others; their runs have no such tag, and Gridtide's own events need none.
-    return event.event not in {*RUN_TROUBLES, COMPLETED} or "gridtide" in related_ids(event, "tag")
+    return event.event not in {*RUN_TROUBLES, COMPLETED} or "gridtide" in list_related_ids(event, "tag")

@@ -26,11 +26,11 @@ from tasks.notify.events import (
     RESOLVED,
     RUN_TROUBLES,
     TRIGGERING,
-    concern_key,
-    event_title,
+    build_concern_key,
+    list_related_ids,
+    list_related_names,
+    name_subject,
     read_events,
-    related_ids,
-    related_names,
 )
 
 GRACE = timedelta(seconds=90)
@@ -51,7 +51,7 @@ class Notice:
     role: str = TRIGGERING
 
 
-def _ids_by_receiver() -> dict[str, set[str]]:
+def _group_ids_by_receiver() -> dict[str, set[str]]:
     return defaultdict(set)
 
 
@@ -65,9 +65,9 @@ class History:
 
     troubles: list[Event] = field(default_factory=list)
     recoveries: list[Event] = field(default_factory=list)
-    delivered: dict[str, set[str]] = field(default_factory=_ids_by_receiver)
-    failed: dict[str, set[str]] = field(default_factory=_ids_by_receiver)
-    recovered: dict[str, set[str]] = field(default_factory=_ids_by_receiver)
+    delivered: dict[str, set[str]] = field(default_factory=_group_ids_by_receiver)
+    failed: dict[str, set[str]] = field(default_factory=_group_ids_by_receiver)
+    recovered: dict[str, set[str]] = field(default_factory=_group_ids_by_receiver)
 
     @classmethod
     def from_events(cls, events: Iterable[Event]) -> History:
@@ -79,10 +79,10 @@ class History:
             elif event.event in {COMPLETED, *RESOLVED}:
                 history.recoveries.append(event)
             # Records of automations and of the task `deliver` have the same form: they are related to a block.
-            for block in related_ids(event, "block"):
+            for block in list_related_ids(event, "block"):
                 notified = history.failed if event.event == NOT_DELIVERED else history.delivered
-                notified[block].update(related_ids(event, TRIGGERING))
-                history.recovered[block].update(related_ids(event, RECOVERED))
+                notified[block].update(list_related_ids(event, TRIGGERING))
+                history.recovered[block].update(list_related_ids(event, RECOVERED))
         return history
 
     def pending_notices(self, block: str, since: datetime, now: datetime) -> list[Notice]:
@@ -94,7 +94,7 @@ class History:
         """
         delivered, failed = self.delivered[block], self.failed[block]
         troubles = [
-            _trouble_notice(event)
+            _write_trouble_notice(event)
             for event in self.troubles
             if event.occurred >= since
             and str(event.id) not in delivered
@@ -103,10 +103,10 @@ class History:
         ]
         notified = delivered | {notice.event for notice in troubles}
         # Events are in the order of time, so that the last of each kind remains.
-        last_trouble = {concern_key(event): event for event in self.troubles}
-        last_recovery = {concern_key(event): event for event in self.recoveries}
+        last_trouble = {build_concern_key(event): event for event in self.troubles}
+        last_recovery = {build_concern_key(event): event for event in self.recoveries}
         recoveries = [
-            _recovery_notice(event, last_recovery[concern])
+            _write_recovery_notice(event, last_recovery[concern])
             for concern, event in last_trouble.items()
             if concern in last_recovery
             and last_recovery[concern].occurred > event.occurred
@@ -119,12 +119,12 @@ class History:
 def _has_own_events(event: Event) -> bool:
     """Whether `event` is a failure of `notify` itself, or one whose reasons have events of their entries."""
     # A failed `notify` run is retried by its own schedule; notifying of it would need what just failed.
-    return related_names(event, "flow") == ["notify"] or fnmatch(
+    return list_related_names(event, "flow") == ["notify"] or fnmatch(
         event.resource.get("prefect.state-message") or "", ENTRIES_FAILED
     )
 
 
-def _trouble_notice(event: Event) -> Notice:
+def _write_trouble_notice(event: Event) -> Notice:
     predicate = {**RUN_TROUBLES, **DATA_TROUBLES}[event.event]
     if event.event in DATA_TROUBLES:
         lines = [f"{key}: {event.payload.get(key)}" for key in ("what", "since", "fix")]
@@ -135,15 +135,15 @@ def _trouble_notice(event: Event) -> Notice:
             f"since: {event.occurred:%Y-%m-%d %H:%M:%S} UTC",
             _run_link(event),
         ]
-    return Notice(str(event.id), f"{event_title(event)} {predicate}", "\n".join(lines))
+    return Notice(str(event.id), f"{name_subject(event)} {predicate}", "\n".join(lines))
 
 
-def _recovery_notice(trouble: Event, recovery: Event) -> Notice:
+def _write_recovery_notice(trouble: Event, recovery: Event) -> Notice:
     """The notice that `trouble` is over; it refers to the event of the trouble, so that each is notified once."""
     since = f"{trouble.occurred:%Y-%m-%d %H:%M:%S} UTC; nothing has to be done"
     if recovery.event in RESOLVED:
         lines = [f"it was: {trouble.payload.get('what')}", f"as reported at {since}"]
-        subject = f"{event_title(trouble)} {RESOLVED[recovery.event]}"
+        subject = f"{name_subject(trouble)} {RESOLVED[recovery.event]}"
     else:
         completed = f"{recovery.occurred:%Y-%m-%d %H:%M:%S} UTC"
         lines = [
@@ -151,7 +151,7 @@ def _recovery_notice(trouble: Event, recovery: Event) -> Notice:
             f"it had been in trouble since {since}",
             _run_link(recovery),
         ]
-        subject = f"{event_title(trouble)} works again"
+        subject = f"{name_subject(trouble)} works again"
     return Notice(str(trouble.id), subject, "\n".join(lines), RECOVERED)
 
 

@@ -19,7 +19,7 @@ from tasks.notify.events import (
     NEW_SERIES,
     RESOLVED,
     RESOLVED_SUFFIX,
-    concern_key,
+    build_concern_key,
     read_events,
 )
 
@@ -46,16 +46,16 @@ async def announce_changes(lake: str, days: int, troubles: Mapping[str, Mapping[
     now = datetime.now(UTC)
     async with get_client() as client:
         previous = await read_events(client, [*DATA_TROUBLES, *RESOLVED], now - EVENT_RETENTION)
-    last = {concern_key(event): event for event in previous}
+    last = {build_concern_key(event): event for event in previous}
     async with get_events_client() as events_client:
         for entry, troubles_by_kind in troubles.items():
             for kind, trouble in troubles_by_kind.items():
-                event = _entry_event(EVENTS_OF_TROUBLES[kind], entry, lake, days, trouble)
-                if is_news(last.get(concern_key(event)), trouble, days):
+                event = _build_event(EVENTS_OF_TROUBLES[kind], entry, lake, days, trouble)
+                if is_news(last.get(build_concern_key(event)), trouble, days):
                     await events_client.emit(event)
 
 
-def _entry_event(name: str, entry: str, lake: str, days: int, trouble: Trouble | None) -> Event:
+def _build_event(name: str, entry: str, lake: str, days: int, trouble: Trouble | None) -> Event:
     resource = {"prefect.resource.id": f"gridtide.entry.{entry}", "prefect.resource.name": entry, LAKE_LABEL: lake}
     payload = {**asdict(trouble), "days": days} if trouble else {}
     return Event(event=name if trouble else f"{name}{RESOLVED_SUFFIX}", resource=Resource(resource), payload=payload)

@@ -248,8 +248,8 @@ async def test_an_answer_about_another_period_covers_nothing(eia_upstream: Start
     assert done.rows == 5
     assert done.period is None
     assert done.warnings == (
-        "of what the upstream answered for 2024-01-10T00:00/2024-01-11T00:00 nothing lies in it: "
-        "the rows are kept, the period stays open",
+        "all rows of the answer for 2024-01-10T00:00/2024-01-11T00:00 lie outside it: "
+        "they are stored, and the period stays open",
     )
     lake = Lake.open(str(tmp_path))
     [file] = await lake.list_files("eia_demand", "demand")
@@ -275,8 +275,8 @@ async def test_days_that_are_answered_with_another_stay_open(tmp_path: Path) -> 
         done = await run(entry, tmp_path, days)
         one_day = await run(entry, tmp_path, Period(JANUARY + timedelta(hours=29), JANUARY + timedelta(hours=53)))
     assert (done.rows, done.period, one_day.rows) == (1, None, 1)
-    assert "answered for 2024-01-01T05:00/2024-01-02T05:00 nothing lies in it" in done.warnings[-2]
-    assert "answered for 2024-01-03T05:00/2024-01-04T05:00 nothing lies in it" in done.warnings[-1]
+    assert "answer for 2024-01-01T05:00/2024-01-02T05:00 lie outside it" in done.warnings[-2]
+    assert "answer for 2024-01-03T05:00/2024-01-04T05:00 lie outside it" in done.warnings[-1]
     assert [str(part) for part in done.answered] == ["2024-01-02T05:00/2024-01-03T05:00"]
     assert str(one_day.period) == "2024-01-02T05:00/2024-01-03T05:00"
 

@@ -87,12 +87,12 @@ async def test_rejected_rows_are_kept_apart_and_counted(url: str, tmp_path: Path
         "1 values of load are outside 0 to inf, the first is -7",
         "A/load differs by -1 at 2026-01-02T05:00Z, in 1 of 47 intervals",
     }
-    metadata = await lake.metadata(str(collected.file))
+    metadata = await lake.read_metadata(str(collected.file))
     assert {record["rule"]: record["count"] for record in metadata.skipped} == {
         "range of load": 1,
         "sum of generic/*/load": 3,
     }
-    files = await lake.files("grid", "grid")
+    files = await lake.list_files("grid", "grid")
     assert join_answered(entry, files, STAMP) == [days_period(0, 2)]
     (status,) = await read_status([entry], lake, STAMP)
     assert (status.rejected, status.problems, status.moved) == (4, (), ())
@@ -134,8 +134,8 @@ async def test_a_refused_day_is_a_hole_and_loses_no_other(url: str, tmp_path: Pa
     collected = await run(entry_with(url, broken | {"otherwise": "fail"}, retries=1), lake)
     assert [(hole.period, type(hole.error)) for hole in collected.holes] == [(days_period(1, 2), FormatError)]
     assert collected.answered == (days_period(0, 1),)
-    (file,) = [file for file in await lake.files("grid", "grid") if file.period]
-    assert (await lake.table(file.path)).num_rows == 72
+    (file,) = [file for file in await lake.list_files("grid", "grid") if file.period]
+    assert (await lake.read_table(file.path)).num_rows == 72
 
 
 @pytest.mark.parametrize(

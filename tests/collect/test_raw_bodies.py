@@ -162,14 +162,14 @@ async def test_what_is_gone_on_from_is_found_among_many(
     for of, stamp, day in [(one, STAMP, day) for day in days] + [(other, STAMP, days[3]), (one, STAMP - DAY, days[3])]:
         await raw_bodies.keep_body(lake, of, stamp, day, Request("/", {}), Response(b"body", stamp, "text/plain", 1))
     listed: list[str] = []
-    listing = ByteStore.listing
+    listing = ByteStore.list_folder
 
     async def counted(self: ByteStore, folder: str) -> tuple[list[str], list[Object]]:
         found = await listing(self, folder)
         listed.extend([*found[0], *(file.path for file in found[1])])
         return found
 
-    monkeypatch.setattr(ByteStore, "listing", counted)
+    monkeypatch.setattr(ByteStore, "list_folder", counted)
     async with Http({}) as http:
         await resume.open_resumed(http, lake, one, STAMP + HOUR, days[3], earlier=True)
     assert [path.removeprefix("raw/one/20240104T0000_20240105T0000/") for path in listed] == [

@@ -141,7 +141,7 @@ def test_what_was_never_published_is_told_by_series() -> None:
     rows = [row(START + n * HOUR, "A") for n in range(24) if n not in (3, 4)]
     rows += [row(START + n * HOUR, "B") for n in range(24) if n not in (3, 4, 9)]
     rows += [row(START + timedelta(minutes=7, seconds=31), "C")]
-    series = upstream_holes.starts_by_series(from_rows("generic", rows, START), HOUR)
+    series = upstream_holes.list_starts(from_rows("generic", rows, START), HOUR)
     assert sorted(series) == ["A load", "B load", "C load"]
     found = upstream_holes.find_holes(series, [Period(START, START + 12 * HOUR)], HOUR)
     assert found == {
@@ -163,7 +163,7 @@ def test_an_hourly_value_is_no_hole_of_five_minute_ones() -> None:
         Row(START + n * minutes, START + (n + 1) * minutes, "A", "load", "MW", 1.0) for n in range(48, 60) if n != 50
     ]
     rows += [Row(START, START + DAY, "B", "load", "MW", 1.0)]
-    series = upstream_holes.starts_by_series(from_rows("generic", rows, START), minutes)
+    series = upstream_holes.list_starts(from_rows("generic", rows, START), minutes)
     assert upstream_holes.find_holes(series, [Period(START, START + 5 * HOUR)], minutes) == {
         Period(START + 2 * HOUR, START + 3 * HOUR): ["A load"],
         Period(START + 50 * minutes, START + 51 * minutes): ["A load"],

@@ -13,7 +13,7 @@ import pytest
 
 from gridtide import curated
 from gridtide.coverage.answered import join_answered
-from gridtide.curated.months import month_path
+from gridtide.curated.months import name_month_path
 from gridtide.entries.entry import Entry
 from gridtide.errors import StorageError
 from gridtide.lake import Lake, Metadata, soundness
@@ -118,7 +118,7 @@ async def test_a_damaged_month_keeps_its_files(tmp_path: Path) -> None:
     """Files of a damaged month are kept, because months are read completely first."""
     lake, of = Lake.open(str(tmp_path)), entry()
     await fill(lake, of)
-    path = tmp_path / month_path("processed/demand/demand", "2024-01")
+    path = tmp_path / name_month_path("processed/demand/demand", "2024-01")
     body = bytearray(path.read_bytes())
     body[100] ^= 1
     path.write_bytes(body)
@@ -143,7 +143,7 @@ async def test_pinned_files_that_months_cannot_stand_for_are_refused(lake: Lake)
 
 
 PROGRAM = """
-import asyncio, os, signal, sys
+import asyncio, itertools, os, signal, sys
 from datetime import datetime
 import obstore
 from gridtide import curated
@@ -151,18 +151,18 @@ from gridtide.lake import Lake
 from tests.support.lakes import entry
 
 folder, now, number, after = sys.argv[1], datetime.fromisoformat(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1"
-passed = 0
+calls = itertools.count(1)
 
 def striking(call):
     def strike(*arguments, **options):
-        global passed
-        passed += 1
-        if passed == number and not after:
+        own_number = next(calls)  # calls run side by side, in threads
+        if own_number == number and not after:
             os.kill(os.getpid(), signal.SIGKILL)
-        result = call(*arguments, **options)
-        if passed == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
+        try:
+            return call(*arguments, **options)
+        finally:  # also of a write that is to fail, as when the store is tested
+            if own_number == number:
+                os.kill(os.getpid(), signal.SIGKILL)
     return strike
 
 obstore.put, obstore.delete = striking(obstore.put), striking(obstore.delete)
@@ -172,7 +172,7 @@ asyncio.run(curated.prune(Lake.open(folder), entry(form="csv"), now))
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("number", range(1, 4))
+@pytest.mark.parametrize("number", range(1, 7))  # three to test the store, three of the pruning
 def test_a_killed_pruning_is_gone_on_with(tmp_path: Path, number: int, after: bool) -> None:
     """If a pruning is killed at any write or removal, readers get the same results, and the next one completes it."""
     lake, of = Lake.open(str(tmp_path)), entry(form="csv")

@@ -106,7 +106,7 @@ def test_credentials_are_nowhere_to_be_read_after_a_deployed_run(machine: Path, 
         failed = until(client, start(client, "ingest/hourly"), "Failed", "Completed", "Crashed")
         assert "2 of 4 entries failed: bad_key, bad_password" in str(failed.state)
         assert "400" in str(failed.state), "what is told says why"
-        start(client, "notify/untold")
+        start(client, "notify/pending")
         # of this run or of the one that the failed delivery starts; the other waits for its end
         until_events(client, "prefect.task-run.AwaitingRetry", 1)
     stopped, _ = gridtide(machine, "down", **own).communicate()

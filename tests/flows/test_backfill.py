@@ -39,7 +39,7 @@ def config(lake: Path, *apis: dict[str, Any]) -> dict[str, Any]:
 async def starts(lake: Path, name: str = "grid") -> list[datetime]:
     """The interval starts in the lake, in order, each as often as it occurs."""
     store = Lake.open(str(lake))
-    tables = [await store.table(file.path) for file in await store.files(name, name)]
+    tables = [await store.read_table(file.path) for file in await store.list_files(name, name)]
     return sorted(moment for table in tables for moment in table["interval_start"].to_pylist())
 
 

@@ -128,7 +128,7 @@ async def test_a_retried_flow_writes_the_same_names(tmp_path: Path) -> None:
     assert report["pipeline_status"] == "success"
     assert up.asked == {"flaky": 2, "sound": 2}
     store = Lake.open(str(tmp_path))
-    files = [file for name in ("flaky", "sound") for file in await store.files(name, name)]
+    files = [file for name in ("flaky", "sound") for file in await store.list_files(name, name)]
     assert [file.path for file in files] == [row["file"] for row in report["results"]]
     assert len({file.stamp for file in files}) == 1
 

@@ -177,7 +177,7 @@ async def test_an_answer_about_something_else_leaves_a_gap_that_waits(upstream: 
     report = await backfill(TODAY - 4 * DAY, TODAY - 3 * DAY, config=settings)
     gap = str(Period(TODAY - 4 * DAY, TODAY - 3 * DAY))
     assert report["results"][0]["missing"] == [gap]
-    assert "nothing lies in it" in report["results"][0]["warnings"][0]
+    assert " lie outside it" in report["results"][0]["warnings"][0]
     upstream.asked.clear()
     with pytest.raises(RunError, match="data is missing: grid") as caught:
         await monitor(config=settings, days=4)

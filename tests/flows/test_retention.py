@@ -10,7 +10,7 @@ import pytest
 
 from flows.retention import retention
 from flows.run.report import RunError
-from gridtide.collect.retention import body_folders, find_expired
+from gridtide.collect.retention import find_expired, list_body_folders
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
 from tests.support.lakes import START, entry
@@ -103,7 +103,7 @@ async def test_a_collection_that_is_writing_is_not_disturbed(tmp_path: Path) -> 
             path = await put.get()
             [body] = [one for one in await lake.store.list_objects("raw") if one.path == path]
             await lake.store.remove([path])
-            await lake.store.prune(body_folders(of, [body]))
+            await lake.store.prune(list_body_folders(of, [body]))
 
     await asyncio.gather(write(), remove())
     assert [str(path) for path in (tmp_path / "raw").rglob("*")] == [str(tmp_path / "raw" / "demand")]

@@ -16,7 +16,7 @@ from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, CredentialsError, FormatError, QuotaError, UpstreamError
 from gridtide.http.client import Http
-from gridtide.http.error_statuses import error_of_status
+from gridtide.http.error_statuses import classify_status
 from gridtide.periods import Period
 from gridtide.sources.contract import Request, Response
 from gridtide.sources.registry import source
@@ -393,7 +393,7 @@ def test_a_wait_is_understood_however_it_is_told(
     status: int, headers: dict[str, str], body: str, seconds: float | None
 ) -> None:
     """Waits are read from Retry-After, with fractions too, and from words, on 429, 503, 202 and a 403 of a quota."""
-    error = error_of_status(an_entry("https://grid.example/"), "page", status, headers, body.encode())
+    error = classify_status(an_entry("https://grid.example/"), "page", status, headers, body.encode())
     assert isinstance(error, QuotaError if status in (429, 403) else UpstreamError)
     assert error.wait == seconds
 
@@ -401,7 +401,7 @@ def test_a_wait_is_understood_however_it_is_told(
 def test_a_wait_may_be_told_as_a_date() -> None:
     """A date in Retry-After is a wait until that time."""
     after = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-    error = error_of_status(an_entry("https://grid.example/"), "page", 503, {"Retry-After": after}, b"")
+    error = classify_status(an_entry("https://grid.example/"), "page", 503, {"Retry-After": after}, b"")
     assert isinstance(error, UpstreamError)
     assert error.wait is not None
     assert 50 < error.wait <= 60

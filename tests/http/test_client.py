@@ -24,7 +24,7 @@ from gridtide.errors import (
 )
 from gridtide.http.client import Http
 from gridtide.http.credentials import build_credentials
-from gridtide.http.error_statuses import error_of_status
+from gridtide.http.error_statuses import classify_status
 from gridtide.http.limits import LocalLimiter
 from gridtide.sources.contract import Request, Response
 
@@ -210,7 +210,7 @@ async def test_a_told_wait_is_kept(serve: Serve) -> None:
 def test_the_upstreams_words_for_waiting_are_understood(body: str, low: float, high: float) -> None:
     """The waits that CAISO and Open-Meteo give in words are respected."""
     entry = an_entry(URL, source="caiso" if body.startswith("<") else "open_meteo")
-    error = error_of_status(entry, "page", 429, {}, body.encode())
+    error = classify_status(entry, "page", 429, {}, body.encode())
     assert isinstance(error, QuotaError)
     assert error.wait is not None
     assert low <= error.wait <= high
@@ -218,13 +218,13 @@ def test_the_upstreams_words_for_waiting_are_understood(body: str, low: float, h
 
 def test_an_error_body_nested_without_end_is_told_as_text() -> None:
     """An error body nested too deeply to be parsed is shown as text, with the error of its status."""
-    assert isinstance(error_of_status(an_entry(URL), "page", 503, {}, b"[" * 10_000), UpstreamError)
+    assert isinstance(classify_status(an_entry(URL), "page", 503, {}, b"[" * 10_000), UpstreamError)
 
 
 def test_a_used_up_key_is_a_quota_even_in_the_shape_of_a_403() -> None:
     """EIA's OVER_RATE_LIMIT under 403 is a quota error, not one of credentials."""
     body = b'{"error": {"code": "OVER_RATE_LIMIT", "message": "too many"}}'
-    assert isinstance(error_of_status(an_entry(URL, source="eia"), "page", 403, {}, body), QuotaError)
+    assert isinstance(classify_status(an_entry(URL, source="eia"), "page", 403, {}, body), QuotaError)
 
 
 async def test_a_long_wait_is_left_to_the_caller(serve: Serve) -> None:

@@ -85,11 +85,11 @@ async def test_writers_at_once_lose_nothing_on_s3(bucket: str) -> None:
     """Six contents that two clients write at once under one name are six files; the same content is one file."""
     lakes = [Lake.open(f"s3://{bucket}/lake") for _ in range(2)]
     await asyncio.gather(*(put(lakes[rows % 2], rows) for rows in range(1, 7)))
-    files = await lakes[0].files("eia", "demand")
-    assert sorted([(await lakes[1].metadata(file.path)).rows for file in files]) == list(range(1, 7))
+    files = await lakes[0].list_files("eia", "demand")
+    assert sorted([(await lakes[1].read_metadata(file.path)).rows for file in files]) == list(range(1, 7))
     again = await asyncio.gather(*(put(lakes[i % 2], 5) for i in range(4)))
     assert not any(s.created for s in again)
-    assert len(await lakes[0].files("eia", "demand")) == 6
+    assert len(await lakes[0].list_files("eia", "demand")) == 6
 
 
 WRITER = """

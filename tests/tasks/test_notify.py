@@ -47,7 +47,7 @@ def event(name: str, resource: dict[str, str], when: datetime, related: list[tup
     )  # type: ignore[arg-type]  # a datetime is one of Prefect's
 
 
-def untold(*events: Event, at: datetime = NOON + 2 * HOUR) -> list[Any]:
+def pending_subjects(*events: Event, at: datetime = NOON + 2 * HOUR) -> list[Any]:
     """The subjects of the pending notices of the receiver b."""
     return [notice.subject for notice in History.from_events(events).pending_notices("b", SINCE, at)]
 
@@ -60,7 +60,7 @@ def test_what_an_automation_told_is_not_told_again() -> None:
     is."""
     one, two = happened("Failed", NOON), happened("Crashed", NOON)
     events = [one, two, said(DELIVERED, one, NOON), said("gridtide.notified", two, NOON)]
-    assert untold(*events) == []
+    assert pending_subjects(*events) == []
     assert [notice.subject for notice in History.from_events(events).pending_notices("c", SINCE, NOON + HOUR)] == [
         "ingest/hourly failed",
         "ingest/hourly crashed",
@@ -70,14 +70,14 @@ def test_what_an_automation_told_is_not_told_again() -> None:
 def test_an_automation_has_a_while_to_tell_by_itself() -> None:
     """A recent event is pending only if its automation could not deliver it."""
     one, two = happened("Failed", NOON), happened("TimedOut", NOON)
-    assert untold(one, two, at=NOON + GRACE) == []
-    assert untold(one, two, said(IN_VAIN, two, NOON), at=NOON + GRACE) == ["ingest/hourly timed out"]
-    assert untold(one, two, at=NOON + 2 * GRACE) == ["ingest/hourly failed", "ingest/hourly timed out"]
+    assert pending_subjects(one, two, at=NOON + GRACE) == []
+    assert pending_subjects(one, two, said(IN_VAIN, two, NOON), at=NOON + GRACE) == ["ingest/hourly timed out"]
+    assert pending_subjects(one, two, at=NOON + 2 * GRACE) == ["ingest/hourly failed", "ingest/hourly timed out"]
 
 
 def test_notify_says_nothing_of_itself() -> None:
     """Failures of `notify` itself are not pending, as a missing receiver would cause them again and again."""
-    assert untold(happened("Failed", NOON, "untold", "notify")) == []
+    assert pending_subjects(happened("Failed", NOON, "pending", "notify")) == []
 
 
 def test_good_news_is_told_once_and_only_after_bad() -> None:
@@ -85,11 +85,11 @@ def test_good_news_is_told_once_and_only_after_bad() -> None:
     bad, good = happened("Failed", NOON), happened("Completed", NOON + HOUR)
     other = happened("Completed", NOON + HOUR, "daily")
     told = said(DELIVERED, bad, NOON)
-    assert untold(bad, told, good, other) == ["ingest/hourly works again"]
-    assert untold(bad, told, good, said("gridtide.notified", bad, NOON + HOUR, "recovered-event")) == []
-    assert untold(happened("Completed", NOON - HOUR), bad, told) == []
-    assert untold(other, good) == []
-    assert untold(bad, good) == ["ingest/hourly failed", "ingest/hourly works again"]
+    assert pending_subjects(bad, told, good, other) == ["ingest/hourly works again"]
+    assert pending_subjects(bad, told, good, said("gridtide.notified", bad, NOON + HOUR, "recovered-event")) == []
+    assert pending_subjects(happened("Completed", NOON - HOUR), bad, told) == []
+    assert pending_subjects(other, good) == []
+    assert pending_subjects(bad, good) == ["ingest/hourly failed", "ingest/hourly works again"]
 
 
 def of_entry(name: str, when: datetime, lake: str = "/lake", **payload: Any) -> Event:
@@ -102,10 +102,10 @@ def test_data_is_well_again_in_the_lake_and_of_the_kind_that_was_told() -> None:
     """A recovery matches a trouble of the same lake and kind, also after days."""
     gaps = of_entry(GAPS, NOON - 90 * HOUR, what="still missing: a day")
     told = said(DELIVERED, gaps, NOON - 90 * HOUR)
-    assert untold(gaps, told, of_entry(f"{GAPS}{RESOLVED_SUFFIX}", NOON)) == ["a has no gaps any more"]
-    assert untold(gaps, told, of_entry(f"{GAPS}{RESOLVED_SUFFIX}", NOON, lake="/other")) == []
-    assert untold(gaps, told, of_entry(f"{STALE}{RESOLVED_SUFFIX}", NOON)) == []
-    assert untold(gaps, of_entry(f"{GAPS}{RESOLVED_SUFFIX}", NOON)) == [], (
+    assert pending_subjects(gaps, told, of_entry(f"{GAPS}{RESOLVED_SUFFIX}", NOON)) == ["a has no gaps any more"]
+    assert pending_subjects(gaps, told, of_entry(f"{GAPS}{RESOLVED_SUFFIX}", NOON, lake="/other")) == []
+    assert pending_subjects(gaps, told, of_entry(f"{STALE}{RESOLVED_SUFFIX}", NOON)) == []
+    assert pending_subjects(gaps, of_entry(f"{GAPS}{RESOLVED_SUFFIX}", NOON)) == [], (
         "of what happened so long ago nobody needs to hear"
     )
 
@@ -134,7 +134,7 @@ def test_a_failed_monitor_is_told_unless_its_entries_tell_it() -> None:
         "Flow run encountered an exception: RunError: monitor: data is missing: a 2026-03-01T00:00/2026-03-02T00:00."
     )
     quiet = failed.model_copy(update={"resource": Resource({**failed.resource.root, "prefect.state-message": missing})})
-    assert untold(failed, quiet) == ["monitor/six_hourly failed"]
+    assert pending_subjects(failed, quiet) == ["monitor/six_hourly failed"]
     automation = yaml.safe_load((AUTOMATIONS / "failed.yaml").read_text())
     assert automation["trigger"]["match"]["prefect.state-message"] == f"!{ENTRIES_FAILED}"
 

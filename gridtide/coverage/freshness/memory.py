@@ -122,13 +122,13 @@ async def update_memory(lake: Lake, entry: Entry, memory: SeriesMemory, now: dat
 async def _read_months(lake: Lake, entry: Entry) -> Mapping[SeriesLabel, LastRows]:
     """Returns the last rows of each series in the months whose files were removed after they were compacted."""
     from gridtide import curated
-    from gridtide.curated.months import month_period
+    from gridtide.curated.months import find_month_period
 
     files = await lake.list_files(entry.output_folder, entry.file_prefix)
     months = sorted({month for file in files if file.removed for month in file.removed.months})
     last_rows: Mapping[SeriesLabel, LastRows] = {}
     for month in months:
-        period = month_period(month)
+        period = find_month_period(month)
         table = await curated.read(lake, [entry], period.start, period.end)
         last_rows = merge_last_rows(last_rows, await run_computing(read_last_rows, table))
     return last_rows

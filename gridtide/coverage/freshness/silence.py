@@ -1,7 +1,7 @@
 """Which series are silent: without new values for longer than ever before, while other series have them; pure.
 
 another series  |-|-|-|-|-|-|-|-|-|-|-|   reference: up to where others have values
-this one        |-|-|-|-|-|- - - -        behind by more than `longest_pause`: silent, or it sends nulls or zeros
+this one        |-|-|-|-|-|- - - -        behind by more than `measure_pause`: silent, or it sends nulls or zeros
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def is_silent(entry: Entry, candidate: Candidate, history: SeriesHistory) -> boo
         return False
     if candidate.series.stored == "nothing" and not candidate.has_peers and not is_regular(history):
         return False
-    return candidate.behind > longest_pause(entry, history)
+    return candidate.behind > measure_pause(entry, history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def is_regular(history: SeriesHistory) -> bool:
     return len(starts) * _to_timedelta(np.median(np.diff(starts))) >= REGULAR_SHARE * history.observed
 
 
-def longest_pause(entry: Entry, history: SeriesHistory) -> timedelta:
+def measure_pause(entry: Entry, history: SeriesHistory) -> timedelta:
     """Returns how long the series may have no new value: some usual spacings, or the longest gaps and delays of its
     history.
 

@@ -82,19 +82,19 @@ def with_constants(table: CellTable, constants: Mapping[str, str]) -> CellTable:
 
     def read(names: Sequence[str]) -> CellColumns:
         columns = table.read([name for name in names if name not in added])
-        return {name: columns[name] if name in columns else _repeated(added[name], table.rows) for name in names}
+        return {name: columns[name] if name in columns else _repeat_text(added[name], table.rows) for name in names}
 
     def pieces(names: Sequence[str], written: NumberStyle) -> Iterator[CellColumns]:
         own = [name for name in names if name not in added] or list(table.names[:1])
         for piece in table.pieces(own, written):
             length = len(piece[own[0]])
-            yield {name: piece[name] if name in piece else _repeated(added[name], length) for name in names}
+            yield {name: piece[name] if name in piece else _repeat_text(added[name], length) for name in names}
 
     names = [*table.names, *added]
     return replace(table, names=names, read=read, pieces=pieces, inherited=table.inherited | frozenset(added))
 
 
-def _repeated(text: str, rows: int) -> pa.StringArray:
+def _repeat_text(text: str, rows: int) -> pa.StringArray:
     return pa.repeat(pa.scalar(text, pa.string()), rows)
 
 

@@ -141,52 +141,52 @@ def parse_label(label_text: str, time_format: str | None, day: date | None) -> C
     if is_second_pass:
         stripped = SECOND_PASS.sub("", stripped)
     if time_format in ("unix", "unix_ms"):
-        return _since_1970(float(stripped) * (1e6 if time_format == "unix" else 1e3))
+        return _count_since_1970(float(stripped) * (1e6 if time_format == "unix" else 1e3))
     if time_format == "dotnet":
         match = DOTNET.fullmatch(stripped)
         if match is None:
             raise ValueError(f"{label_text!r} is not a /Date(…)/")
-        return _since_1970(int(match[1]) * 1000)
+        return _count_since_1970(int(match[1]) * 1000)
     if time_format is not None:
-        return _counted(_strptime(stripped, time_format), is_second_pass)
+        return _count_local(_parse_by_format(stripped, time_format), is_second_pass)
     if EPOCH_DIGITS.fullmatch(stripped):
         number = float(stripped)
-        return _since_1970(number * (1e3 if abs(number) >= MILLISECONDS_FROM else 1e6))
+        return _count_since_1970(number * (1e3 if abs(number) >= MILLISECONDS_FROM else 1e6))
     of_day = TIME_OF_DAY.fullmatch(stripped)
     if of_day and day:
-        label = _counted(_iso(f"{day}T{int(of_day[1]):02}{of_day[2]}"), is_second_pass)
+        label = _count_local(_parse_iso(f"{day}T{int(of_day[1]):02}{of_day[2]}"), is_second_pass)
         return label._replace(of_day=True)
-    return _counted(_iso(stripped), is_second_pass)
+    return _count_local(_parse_iso(stripped), is_second_pass)
 
 
-def _since_1970(moment: float) -> ClockLabel:
-    return _counted(EPOCH + timedelta(microseconds=round(moment)), is_second_pass=False)
+def _count_since_1970(moment: float) -> ClockLabel:
+    return _count_local(EPOCH + timedelta(microseconds=round(moment)), is_second_pass=False)
 
 
-def _counted(moment: datetime, is_second_pass: bool) -> ClockLabel:
+def _count_local(moment: datetime, is_second_pass: bool) -> ClockLabel:
     if not 1900 <= moment.year < 2200:
         raise ValueError(f"{moment} lies before 1900 or after 2199")
     is_aware = moment.tzinfo is not None
     return ClockLabel(microseconds(moment if is_aware else moment.replace(tzinfo=UTC)), is_aware, is_second_pass)
 
 
-def _iso(text: str) -> datetime:
+def _parse_iso(text: str) -> datetime:
     """Parses ISO 8601; 24:00 is the next midnight."""
     if MIDNIGHT.search(text):
         return datetime.fromisoformat(MIDNIGHT.sub(r"\g<1>00\2", text)) + timedelta(days=1)
     return datetime.fromisoformat(text)
 
 
-def _strptime(label_text: str, time_format: str) -> datetime:
+def _parse_by_format(label_text: str, time_format: str) -> datetime:
     """Parses `label_text` by `time_format`; hour 24 is the next midnight, and 100 is the hour 01:00 of `%H%M`.
 
     A format that ends in `*` ignores the end of the text. Of several formats with ` | ` between them, the first that
     fits counts.
     """
     if ALTERNATIVES in time_format:
-        return _strptime_alternatives(label_text, time_format.split(ALTERNATIVES))
+        return _parse_by_alternatives(label_text, time_format.split(ALTERNATIVES))
     if time_format.endswith("*"):
-        return _strptime_beginning(label_text, time_format[:-1].rstrip())
+        return _parse_beginning(label_text, time_format[:-1].rstrip())
     if time_format.endswith("%H%M") and (short_hour := re.search(r"(?<!\d)(\d{1,3})$", label_text)):
         label_text = label_text[: short_hour.start()] + short_hour[1].zfill(4)
     try:
@@ -202,16 +202,16 @@ def _strptime(label_text: str, time_format: str) -> datetime:
         raise
 
 
-def _strptime_alternatives(label_text: str, time_formats: Sequence[str]) -> datetime:
+def _parse_by_alternatives(label_text: str, time_formats: Sequence[str]) -> datetime:
     for time_format in time_formats:
         try:
-            return _strptime(label_text, time_format.strip())
+            return _parse_by_format(label_text, time_format.strip())
         except ValueError as error:
             failure = error
     raise failure
 
 
-def _strptime_beginning(text: str, time_format: str) -> datetime:
+def _parse_beginning(text: str, time_format: str) -> datetime:
     """Parses the beginning of `text` by `time_format`, such as the start of a range of times."""
     for spelling in (text, text.replace("24:00", "00:00", 1)):
         try:
@@ -219,7 +219,7 @@ def _strptime_beginning(text: str, time_format: str) -> datetime:
         except ValueError as error:
             _, remains, behind = str(error).partition("unconverted data remains: ")
             if remains:
-                return _strptime(text[: len(text) - len(behind)].rstrip(), time_format)
+                return _parse_by_format(text[: len(text) - len(behind)].rstrip(), time_format)
     raise ValueError(f"{text!r} does not begin as {time_format!r} says")
 
 
@@ -233,23 +233,23 @@ def proposed_formats(texts: Sequence[str]) -> list[str]:
     if stripped_texts and all(DOTNET.fullmatch(text) for text in stripped_texts):
         return ["dotnet"]
     return (
-        [time_format for time_format in COMMON_FORMATS if all(_reads(text, time_format) for text in stripped_texts)]
+        [time_format for time_format in COMMON_FORMATS if all(_can_read(text, time_format) for text in stripped_texts)]
         if stripped_texts
         else []
     )
 
 
-def _reads(text: str, time_format: str) -> bool:
+def _can_read(text: str, time_format: str) -> bool:
     try:
-        return 1900 <= _strptime(text, time_format).year < 2200
+        return 1900 <= _parse_by_format(text, time_format).year < 2200
     except ValueError:
         return False
 
 
-def zone_offset(zone_text: str) -> int | ZoneInfo | None:
+def parse_zone(zone_text: str) -> int | ZoneInfo | None:
     """Parses the time zone beside a time: an offset in microseconds, an IANA zone, or None if it is neither.
 
-    >>> [zone_offset(text) / HOUR_LENGTH for text in ("EST", "+05:30", "UTC-3")], zone_offset("?")
+    >>> [parse_zone(text) / HOUR_LENGTH for text in ("EST", "+05:30", "UTC-3")], parse_zone("?")
     ([-5.0, 5.5, -3.0], None)
     """
     stripped = zone_text.strip()
@@ -292,7 +292,7 @@ def to_utc(local: np.ndarray, series: np.ndarray, clock: Clock, second: np.ndarr
     `clock.ambiguous` resolves it.
     """
     if clock.zones is not None:
-        return Moments(local - _row_offsets(local, clock.zones), np.zeros(len(local), bool))
+        return Moments(local - _find_row_offsets(local, clock.zones), np.zeros(len(local), bool))
     moments, moment_codes = np.unique(local, return_inverse=True)
     first_pass, second_pass = both_passes(moments, clock.zone)
     utc, is_ambiguous, skipped = (
@@ -306,7 +306,7 @@ def to_utc(local: np.ndarray, series: np.ndarray, clock: Clock, second: np.ndarr
     flagged = (
         clock.second if clock.second is not None else second if second is not None and second[rows].any() else None
     )
-    is_late = flagged[rows] if flagged is not None else _told_by_order(rows, local, series, clock)
+    is_late = flagged[rows] if flagged is not None else _resolve_by_order(rows, local, series, clock)
     utc = utc.copy()
     utc[rows[is_late]] = second_pass[moment_codes][rows[is_late]]
     return Moments(utc, skipped)
@@ -326,10 +326,10 @@ def both_passes(moments: np.ndarray, zone: ZoneInfo) -> tuple[np.ndarray, np.nda
     return moments - offsets[0], moments - offsets[1]
 
 
-def _row_offsets(local: np.ndarray, zones: Sequence[str | None]) -> np.ndarray:
+def _find_row_offsets(local: np.ndarray, zones: Sequence[str | None]) -> np.ndarray:
     """Returns the offset of each of the rows `local` (rows,) from its own zone."""
     offset_by_name: dict[str | None, int | ZoneInfo | None] = {
-        zone_name: zone_offset(zone_name or "") for zone_name in set(zones)
+        zone_name: parse_zone(zone_name or "") for zone_name in set(zones)
     }
     offsets = np.empty(len(local), np.int64)
     for row_number, (moment, zone_name) in enumerate(zip(local.tolist(), zones, strict=True)):
@@ -349,7 +349,7 @@ def _row_offsets(local: np.ndarray, zones: Sequence[str | None]) -> np.ndarray:
     return offsets
 
 
-def _told_by_order(rows: np.ndarray, local: np.ndarray, series: np.ndarray, clock: Clock) -> np.ndarray:
+def _resolve_by_order(rows: np.ndarray, local: np.ndarray, series: np.ndarray, clock: Clock) -> np.ndarray:
     """Returns which of the ambiguous `rows` (ambiguous,) belong to the second pass."""
     is_late = np.zeros(len(rows), bool)
     for code in np.unique(series[rows]):
@@ -360,28 +360,28 @@ def _told_by_order(rows: np.ndarray, local: np.ndarray, series: np.ndarray, cloc
         labels = local[rows[ordered]]
         counts = dict(zip(*np.unique(labels, return_counts=True), strict=True))
         if all(count == 2 for count in counts.values()):
-            is_late[ordered] = _later_of_pairs(labels)
+            is_late[ordered] = _find_later_of_pairs(labels)
         elif clock.ambiguous == "order":
-            is_late[ordered] = _after_turning_back(labels)
+            is_late[ordered] = _find_after_turning_back(labels)
         elif clock.ambiguous in ("first", "second") and all(count <= 2 for count in counts.values()):
             is_single = np.array([counts[label] == 1 for label in labels])
-            is_late[ordered] = np.where(is_single, clock.ambiguous == "second", _later_of_pairs(labels))
+            is_late[ordered] = np.where(is_single, clock.ambiguous == "second", _find_later_of_pairs(labels))
         else:
             label_number = next(label_number for label_number, label in enumerate(labels) if counts[label] != 2)
-            raise _ambiguous_error(
+            raise _build_ambiguous_error(
                 int(rows[ordered[label_number]]), int(labels[label_number]), counts[labels[label_number]], clock.zone
             )
     return is_late
 
 
-def _later_of_pairs(labels: np.ndarray) -> np.ndarray:
+def _find_later_of_pairs(labels: np.ndarray) -> np.ndarray:
     """Returns which of `labels` (rows,) have occurred before."""
     _, first_index, codes = np.unique(labels, return_index=True, return_inverse=True)
     is_later: np.ndarray = first_index[codes] != np.arange(len(labels))
     return is_later
 
 
-def _after_turning_back(labels: np.ndarray) -> np.ndarray:
+def _find_after_turning_back(labels: np.ndarray) -> np.ndarray:
     """Returns which of `labels` (rows,) come after the clock of their night was turned back."""
     is_late = np.zeros(len(labels), bool)
     for index in range(1, len(labels)):
@@ -390,7 +390,7 @@ def _after_turning_back(labels: np.ndarray) -> np.ndarray:
     return is_late
 
 
-def _ambiguous_error(row: int, label: int, count: int, zone: ZoneInfo) -> LabelError:
+def _build_ambiguous_error(row: int, label: int, count: int, zone: ZoneInfo) -> LabelError:
     moment = EPOCH + timedelta(microseconds=label)
     times = "once" if count == 1 else f"{count} times"
     happened = f"{moment:%Y-%m-%dT%H:%M} comes twice in {zone.key}, as the clock is set back, but {times} in the answer"

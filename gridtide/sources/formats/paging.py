@@ -46,13 +46,13 @@ def first_page(request: Request, pages: Pages | None) -> Request:
         return request
     if pages.offset is not None and pages.limit is not None:
         name, limit = pages.limit
-        return with_param(with_param(request, name, str(limit)), pages.offset, str(pages.first or 0))
-    if pages.page is not None and _param(request, pages.page) is None:
-        return with_param(request, pages.page, str(_first_number(pages)))
+        return set_param(set_param(request, name, str(limit)), pages.offset, str(pages.first or 0))
+    if pages.page is not None and _get_param(request, pages.page) is None:
+        return set_param(request, pages.page, str(_get_first_number(pages)))
     return request
 
 
-def _first_number(pages: Pages) -> int:
+def _get_first_number(pages: Pages) -> int:
     """Returns the number of the first page."""
     return 1 if pages.first is None else pages.first
 
@@ -67,37 +67,37 @@ def next_page(
     if pages is None:
         _refuse_more(entry, request, content)
         return [], None
-    total = _total(entry, pages, content)
-    following = _following(entry, request, pages, content, total)
+    total = _read_total(entry, pages, content)
+    following = _list_following(entry, request, pages, content, total)
     number = int(re.search(r"page (\d+)$", request.label)[1]) if " page " in request.label else 1  # type: ignore[index]
     label = f"{request.label.rpartition(' page ')[0] or request.label} page {number + 1}"
     offset = request.offset + content.records
     return [replace(page, label=label, offset=offset) for page in following], total
 
 
-def _following(
+def _list_following(
     entry: str, request: Request, pages: Pages, content: PageContent, total: int | None
 ) -> Iterator[Request]:
     received = request.offset + content.records
     if pages.next is not None:
-        yield from _at(request, _search(content.document, pages.next))
+        yield from _request_address(request, _search(content.document, pages.next))
     elif pages.link:
-        yield from _at(request, link_to_next(content.headers.get("link", "")))
+        yield from _request_address(request, find_next_link(content.headers.get("link", "")))
     elif pages.page is not None and pages.last is not None:
-        last_page = _number(entry, "pages.last", pages.last, content.document)
-        page_number = int(_param(request, pages.page) or _first_number(pages))
-        if page_number < last_page + _first_number(pages) - 1:
-            yield with_param(request, pages.page, str(page_number + 1))
+        last_page = _read_number(entry, "pages.last", pages.last, content.document)
+        page_number = int(_get_param(request, pages.page) or _get_first_number(pages))
+        if page_number < last_page + _get_first_number(pages) - 1:
+            yield set_param(request, pages.page, str(page_number + 1))
     elif pages.offset is not None and total is not None:
         if received < total and content.records:
-            yield with_param(request, pages.offset, str(received + (pages.first or 0)))
+            yield set_param(request, pages.offset, str(received + (pages.first or 0)))
     elif pages.cursor is not None and pages.param is not None:
         cursor = _search(content.document, pages.cursor)
-        if cursor not in (None, "", False) and str(cursor) != _param(request, pages.param):
-            yield with_param(request, pages.param, str(cursor))
+        if cursor not in (None, "", False) and str(cursor) != _get_param(request, pages.param):
+            yield set_param(request, pages.param, str(cursor))
 
 
-def _at(request: Request, address: Any) -> Iterator[Request]:
+def _request_address(request: Request, address: Any) -> Iterator[Request]:
     """Yields the request for the page at `address`, if that is an address."""
     if isinstance(address, str) and address.strip():
         url = urljoin(request.url, address.strip())
@@ -105,11 +105,11 @@ def _at(request: Request, address: Any) -> Iterator[Request]:
             yield replace(request, url=url, params=())
 
 
-def _total(entry: str, pages: Pages, content: PageContent) -> int | None:
-    return None if pages.total is None else _number(entry, "pages.total", pages.total, content.document)
+def _read_total(entry: str, pages: Pages, content: PageContent) -> int | None:
+    return None if pages.total is None else _read_number(entry, "pages.total", pages.total, content.document)
 
 
-def _number(entry: str, key: str, path: str, document: Any) -> int:
+def _read_number(entry: str, key: str, path: str, document: Any) -> int:
     field_value = _search(document, path)
     try:
         return int(field_value)
@@ -124,13 +124,13 @@ def _search(document: Any, path: str) -> Any:
     return jmespath.search(path, document)
 
 
-def _param(request: Request, name: str) -> str | None:
+def _get_param(request: Request, name: str) -> str | None:
     """Returns the value of the parameter `name` of `request`."""
     url_params = dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
     return dict(request.params).get(name, url_params.get(name))
 
 
-def with_param(request: Request, name: str, value: str) -> Request:
+def set_param(request: Request, name: str, value: str) -> Request:
     """Returns `request` with the parameter `name` set to `value`, replacing it wherever it was."""
     url_parts = urlsplit(request.url)
     query_pairs = parse_qsl(url_parts.query, keep_blank_values=True)
@@ -141,10 +141,10 @@ def with_param(request: Request, name: str, value: str) -> Request:
     return replace(request, url=url, params=(*params, (name, value)))
 
 
-def link_to_next(header: str) -> str | None:
+def find_next_link(header: str) -> str | None:
     """Returns the address of the next page in a Link header.
 
-    >>> link_to_next('<https://grid.example/load?page=2>; rel="next"')
+    >>> find_next_link('<https://grid.example/load?page=2>; rel="next"')
     'https://grid.example/load?page=2'
     """
     for match in re.finditer(r"<([^>]*)>([^<]*)", header):
@@ -155,42 +155,42 @@ def link_to_next(header: str) -> str | None:
 
 def _refuse_more(entry: str, request: Request, content: PageContent) -> None:
     """Raises if a response says that there are more records."""
-    if link_to_next(content.headers.get("link", "")):
-        raise _incomplete(entry, request, "its Link header names a next page", {"link": True})
+    if find_next_link(content.headers.get("link", "")):
+        raise _build_incomplete(entry, request, "its Link header names a next page", {"link": True})
     total_count = content.headers.get("x-total-count", "")
     if total_count.isdecimal() and int(total_count) > content.records:
-        raise _incomplete(
+        raise _build_incomplete(
             entry, request, f"X-Total-Count says {total_count} records, {content.records} came", {"link": True}
         )
     signs = [
         sign
-        for path, fields in _objects(content.document)
+        for path, fields in _list_objects(content.document)
         for name, value in fields.items()
-        if (sign := _more(path, name, value, fields, content.records)) is not None
+        if (sign := _find_sign(path, name, value, fields, content.records)) is not None
     ]
     if signs:
-        raise _incomplete(entry, request, *min(signs, key=lambda sign: SUREST.index(next(iter(sign[1])))))
+        raise _build_incomplete(entry, request, *min(signs, key=lambda sign: SUREST.index(next(iter(sign[1])))))
 
 
-def _objects(document: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _list_objects(document: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yields the object of a response, and the objects in it that may describe pages, each with its path."""
     if isinstance(document, dict):
         yield "", document
         for name, value in document.items():
             if isinstance(value, dict):
-                yield f"{_quoted(name)}.", value
+                yield f"{_quote_name(name)}.", value
 
 
-def _quoted(name: str) -> str:
+def _quote_name(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z_]\w*", name) else json.dumps(name)
 
 
-def _more(
+def _find_sign(
     path: str, field_name: str, field_value: Any, fields: Mapping[str, Any], records: int
 ) -> tuple[str, dict[str, Any]] | None:
     """Returns what the field `field_name` of `fields` says about further records, and the `pages` that request them;
     None if it says nothing."""
-    field_path = f"{path}{_quoted(field_name)}"
+    field_path = f"{path}{_quote_name(field_name)}"
     if re.fullmatch(r"(?i)next(_?(page|url|link|href))?", field_name):
         if isinstance(field_value, str) and re.match(r"https?:|/|\?", field_value):
             return f'"{field_name}" names a next page', {"next": field_path}
@@ -220,7 +220,7 @@ def _more(
     return None
 
 
-def _incomplete(entry: str, request: Request, happened: str, pages: Mapping[str, Any]) -> IncompleteError:
+def _build_incomplete(entry: str, request: Request, happened: str, pages: Mapping[str, Any]) -> IncompleteError:
     """Returns the error for a response with further pages; a retry does not help."""
     error = IncompleteError(
         entry,

@@ -46,8 +46,8 @@ def read_answer(
     for member in unpack_members(entry.name, response.body, patterns):
         table, document = read_cells(entry, member.content, response.headers)
         if member.name:
-            table = replace(table, place=_in_member(member.name, table.place))
-        headers = {**response.headers, **_modified(member, ZoneInfo(entry.timezone))}
+            table = replace(table, place=_place_in_member(member.name, table.place))
+        headers = {**response.headers, **_read_modification(member, ZoneInfo(entry.timezone))}
         context = AnswerContext(day, headers, response.retrieved_at)
         received += table.rows
         cells += table.rows * len(table.names)
@@ -60,7 +60,7 @@ def read_answer(
     return Page(next(tables), received, total, following, skipped, tables)
 
 
-def _modified(member: Member, zone: ZoneInfo) -> dict[str, str]:
+def _read_modification(member: Member, zone: ZoneInfo) -> dict[str, str]:
     """Returns when the member of an archive was written, on the clock of `zone`, as its header `Last-Modified`."""
     if member.modified is None:
         return {}
@@ -97,5 +97,5 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
     return read_csv(entry.name, body, entry.csv, value_names, label_names, length_known=length_known), None
 
 
-def _in_member(name: str, place: Callable[[int], str]) -> Callable[[int], str]:
+def _place_in_member(name: str, place: Callable[[int], str]) -> Callable[[int], str]:
     return lambda row: f"{name}, {place(row)}"

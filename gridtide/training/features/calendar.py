@@ -18,7 +18,7 @@ def local_hours(period: Period, timezone: str, shift: int = 0) -> npt.NDArray[np
     return local_times(microseconds(period.start) + (np.arange(steps) + shift) * MICROSECONDS_PER_HOUR, timezone)
 
 
-def calendar_columns(period: Period, timezone: str, region: str | None = None) -> Columns:
+def derive_calendar(period: Period, timezone: str, region: str | None = None) -> Columns:
     """Returns the position of each row's hour in the day, week and year of local time, and the holidays of `region`."""
     local_time = local_hours(period, timezone)
     day = local_time.astype("datetime64[D]")
@@ -52,7 +52,7 @@ def calendar_columns(period: Period, timezone: str, region: str | None = None) -
     ):
         columns[season] = (f"1 in the months {', '.join(map(str, months))}", np.isin(month, months))
     if region:
-        holiday_dates = _public_holidays(region, day)
+        holiday_dates = _list_public_holidays(region, day)
         for name, day_offset, formula in (
             ("holiday", 0, "on"),
             ("day_before_holiday", 1, "on the day before"),
@@ -66,7 +66,7 @@ def calendar_columns(period: Period, timezone: str, region: str | None = None) -
     return Columns(tuple(features), table, np.ones_like(table, bool))
 
 
-def _public_holidays(region: str, days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
+def _list_public_holidays(region: str, days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
     """Returns the public holidays of `region` in the years of `days`, and in the years before and after."""
     import holidays
 

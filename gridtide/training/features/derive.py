@@ -12,12 +12,12 @@ import numpy as np
 
 from gridtide.observations.array_types import FloatArray, Mask
 from gridtide.periods import Period
-from gridtide.training.features.calendar import calendar_columns
+from gridtide.training.features.calendar import derive_calendar
 from gridtide.training.features.columns import Columns, Feature
-from gridtide.training.features.power import power_columns
-from gridtide.training.features.prices import price_columns
-from gridtide.training.features.rolling import rolling_statistics
-from gridtide.training.features.weather import weather_columns
+from gridtide.training.features.power import derive_power
+from gridtide.training.features.prices import derive_prices
+from gridtide.training.features.rolling import compute_rolling
+from gridtide.training.features.weather import derive_weather
 from gridtide.training.spec import Features, Location
 
 
@@ -32,16 +32,16 @@ def derive_columns(inputs: Columns, period: Period, location: Location, groups: 
     )
     parts = [_copy_part(inputs)]
     if groups.power:
-        parts.append(_copy_part(power_columns(present)))
+        parts.append(_copy_part(derive_power(present)))
     if groups.prices:
-        parts.append(_copy_part(price_columns(present)))
+        parts.append(_copy_part(derive_prices(present)))
     if groups.weather:
-        parts.append(_copy_part(weather_columns(present, period, location.timezone)))
+        parts.append(_copy_part(derive_weather(present, period, location.timezone)))
     parts += [_lag_part(history, hours) for hours in groups.lags]
     if groups.rolling:
         parts.append(_statistics_part(history, groups))
     if groups.calendar:
-        parts.append(_copy_part(calendar_columns(period, location.timezone, location.holidays)))
+        parts.append(_copy_part(derive_calendar(period, location.timezone, location.holidays)))
     return _write_parts(parts, inputs.values.shape[1])
 
 
@@ -96,7 +96,7 @@ def _statistics_part(past: Columns, groups: Features) -> _Part:
     def write(values: FloatArray, observed: Mask) -> None:
         observed_values = np.where(past.observed, past.values, np.nan)
         rolled = values.reshape(len(windows), len(statistics), *observed_values.shape)
-        rolling_statistics(observed_values, windows, statistics, rolled, groups.known_share)
+        compute_rolling(observed_values, windows, statistics, rolled, groups.known_share)
         np.logical_not(np.isnan(values, out=observed), out=observed)
 
     return features, write

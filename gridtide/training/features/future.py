@@ -21,7 +21,7 @@ from gridtide.observations.array_types import Floats, Integers
 from gridtide.observations.availability import NEVER_KNOWN
 from gridtide.periods import HOUR, Period
 from gridtide.quality.natures import find_nature
-from gridtide.training.features.calendar import calendar_columns
+from gridtide.training.features.calendar import derive_calendar
 from gridtide.training.features.columns import ABSENT, Feature
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.matching import SeriesKind
@@ -139,7 +139,7 @@ def build_future(
         values += forecast.as_of(steps, t0)
     if calendar is not None:
         location, period = calendar
-        of_period = calendar_columns(period, location.timezone, location.holidays)
+        of_period = derive_calendar(period, location.timezone, location.holidays)
         columns += of_period.features
         values += list(of_period.values[:, np.minimum(steps, of_period.values.shape[1] - 1)])
     stacked = np.stack(values, axis=-1) if values else np.empty((*steps.shape, 0))

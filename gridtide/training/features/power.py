@@ -26,8 +26,8 @@ RENEWABLE = ("wind", "solar", "hydro", "geo", "wood", "refuse", "landfill_gas", 
 
 
 class PowerSum(NamedTuple):
-    """A feature that is the sum of the parts `plus` less the parts `minus` (see `_power_parts`), for a location that
-    has them all.
+    """A feature that is the sum of the parts `plus` less the parts `minus` (see `_find_power_parts`), for a location
+    that has them all.
 
     `ramps`: the hours over which its changes are features too. `every_lookback`: whether it is computed at every
     lookback of its first series, or only at the freshest lookback that all its series have.
@@ -49,7 +49,7 @@ POWER_SUMS = (
 """The sums of power of a location, in the order of their columns. Those of its load forecasts follow."""
 
 
-def _forecast_sums(forecast: str) -> tuple[PowerSum, ...]:
+def _list_forecast_sums(forecast: str) -> tuple[PowerSum, ...]:
     """Returns the sums with the load forecast of this name: its error, and the forecast of net load."""
     return (
         PowerSum(f"{forecast}_error", "load", forecast),
@@ -64,7 +64,7 @@ class Labels(NamedTuple):
     key: str
 
 
-def power_columns(inputs: Columns) -> Columns:
+def derive_power(inputs: Columns) -> Columns:
     """Returns the renewable share, net load, balance, their ramps, net-load forecasts, and errors of load forecasts."""
     builder, table = ColumnBuilder(inputs.values.shape[1]), SeriesTable(inputs)
     counts: dict[str, int] = defaultdict(int)
@@ -72,38 +72,38 @@ def power_columns(inputs: Columns) -> Columns:
         labels = Labels(f"{source}/{location}", f"{source}/{counts[source]}")
         counts[source] += 1
         forecasts = list_of_kind(source, names, "load_forecast")
-        parts = _power_parts(source, names) | {forecast: names[forecast][:1] for forecast in forecasts}
+        parts = _find_power_parts(source, names) | {forecast: names[forecast][:1] for forecast in forecasts}
         _add_share(builder, table, parts, labels)
-        for power_sum in (*POWER_SUMS, *chain.from_iterable(map(_forecast_sums, forecasts))):
+        for power_sum in (*POWER_SUMS, *chain.from_iterable(map(_list_forecast_sums, forecasts))):
             _add_sum(builder, table, power_sum, parts, labels)
     return builder.build()
 
 
-def _power_parts(source: str, names: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def _find_power_parts(source: str, names: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     """Returns the series of each part of a location's power; `names` are its series by variable. A missing part is
     empty."""
-    generation = _by_fuel(source, names, "generation")
-    forecasts = _by_fuel(source, names, "generation_forecast")
-    load_series = _first_of_kind(source, names, "load")[:1]
+    generation = _group_by_fuel(source, names, "generation")
+    forecasts = _group_by_fuel(source, names, "generation_forecast")
+    load_series = _find_first_of_kind(source, names, "load")[:1]
     mix_series = _join(generation.values()) if len(generation) > 1 else ()
     renewable = (series for fuel, series in generation.items() if fuel in RENEWABLE)
     return {
         "load": load_series,
-        "load_and_interchange": load_series and load_series + _first_of_kind(source, names, "net_interchange"),
+        "load_and_interchange": load_series and load_series + _find_first_of_kind(source, names, "net_interchange"),
         "variable_generation": _join(generation.get(fuel, ()) for fuel in VARIABLE_FUELS),
         "mix": mix_series,
         "renewable_mix": _join(renewable) if mix_series else (),
-        "generation": _first_of_kind(source, names, "net_generation") or mix_series,
+        "generation": _find_first_of_kind(source, names, "net_generation") or mix_series,
         "renewable_forecast": _join(forecasts.get(fuel, ()) for fuel in VARIABLE_FUELS),
     }
 
 
-def _first_of_kind(source: str, names: Mapping[str, tuple[str, ...]], kind: QuantityKind) -> tuple[str, ...]:
+def _find_first_of_kind(source: str, names: Mapping[str, tuple[str, ...]], kind: QuantityKind) -> tuple[str, ...]:
     """Returns the series of the first variable of this `kind`; empty if there is none."""
     return next((names[variable] for variable in list_of_kind(source, names, kind)), ())
 
 
-def _by_fuel(source: str, names: Mapping[str, tuple[str, ...]], kind: QuantityKind) -> dict[str, tuple[str, ...]]:
+def _group_by_fuel(source: str, names: Mapping[str, tuple[str, ...]], kind: QuantityKind) -> dict[str, tuple[str, ...]]:
     """Returns the series of generation of this `kind`, by fuel."""
     fuels: dict[str, tuple[str, ...]] = {}
     for variable, series in names.items():

@@ -8,7 +8,7 @@ from gridtide.training.features.columns import ColumnBuilder, Columns, Feature
 from gridtide.training.features.series_table import SeriesTable, format_formula, list_of_kind
 
 
-def price_columns(inputs: Columns) -> Columns:
+def derive_prices(inputs: Columns) -> Columns:
     """Returns, at each location, real-time less day-ahead prices, and its price less that of the first location of the
     source."""
     builder, table = ColumnBuilder(inputs.values.shape[1]), SeriesTable(inputs)

@@ -22,7 +22,7 @@ CANCELLED = 1e-9
 """A variance below this share of the squared mean has lost its digits as a difference of squares."""
 
 
-def rolling_statistics(
+def compute_rolling(
     values: Floats,
     windows: Sequence[int],
     statistics: Sequence[str] = ROLLING_STATISTICS,
@@ -78,7 +78,7 @@ def _roll_column(
                 np.sqrt(variance, out=out)
             else:
                 extreme, run_extremes = (np.minimum, minima) if statistic == "min" else (np.maximum, maxima)
-                _window_extreme(run_extremes, window, extreme, out)
+                _find_extremes(run_extremes, window, extreme, out)
                 out[np.isnan(observed_count)] = np.nan
 
 
@@ -95,7 +95,7 @@ def _mend_variance(
     if not inexact_rows.size:
         return
     minima, maxima = (
-        _window_extreme(run_extremes, window, extreme, np.empty_like(values))
+        _find_extremes(run_extremes, window, extreme, np.empty_like(values))
         for run_extremes, extreme in ((run_minima, np.minimum), (run_maxima, np.maximum))
     )
     variance[inexact_rows] = 0.0
@@ -127,17 +127,17 @@ def _double_runs(values: Floats, longest: int, extreme: np.ufunc) -> list[Floats
     """Returns the extremes, or sums, over the last 1, 2, 4, … rows, up to `longest`."""
     extremes = [values]
     while (length := 2 ** len(extremes)) <= longest:
-        extremes.append(_with_earlier(extremes[-1], length // 2, extreme, np.empty_like(values)))
+        extremes.append(_join_earlier(extremes[-1], length // 2, extreme, np.empty_like(values)))
     return extremes
 
 
-def _window_extreme(run_extremes: Sequence[Floats], window: int, extreme: np.ufunc, out: N) -> N:
+def _find_extremes(run_extremes: Sequence[Floats], window: int, extreme: np.ufunc, out: N) -> N:
     """Writes the extremes over the last `window` rows to `out`, combined from two overlapping runs of 2ᵏ rows."""
     power = window.bit_length() - 1
-    return _with_earlier(run_extremes[power], window - 2**power, extreme, out)
+    return _join_earlier(run_extremes[power], window - 2**power, extreme, out)
 
 
-def _with_earlier(values: Floats, rows: int, extreme: np.ufunc, out: N) -> N:
+def _join_earlier(values: Floats, rows: int, extreme: np.ufunc, out: N) -> N:
     """Writes to `out` the `extreme` of each of `values` (T,) and the value `rows` before it, if there is one."""
     out[:rows] = values[:rows]
     if rows < len(values):

@@ -8,7 +8,7 @@ from gridtide.observations.array_types import Floats, Mask
 from gridtide.periods import Period
 from gridtide.training.features.calendar import local_hours
 from gridtide.training.features.columns import ColumnBuilder, Columns, Feature
-from gridtide.training.features.rolling import rolling_statistics
+from gridtide.training.features.rolling import compute_rolling
 from gridtide.variables import SeriesName
 
 COMFORT = {"°C": 18.0, "°F": 65.0}
@@ -18,7 +18,7 @@ COMFORT = {"°C": 18.0, "°F": 65.0}
 METRES_A_SECOND = {"m/s": 1.0, "km/h": 1 / 3.6, "mp/h": 0.44704, "kn": 0.514444}
 
 
-def weather_columns(inputs: Columns, period: Period, timezone: str) -> Columns:
+def derive_weather(inputs: Columns, period: Period, timezone: str) -> Columns:
     """Returns, for temperatures, degrees of heating and cooling by hour and by day, means over one and three days, and
     products with the hour of the day; for wind speeds, the cube, which is proportional to the power in the wind."""
     builder = ColumnBuilder(inputs.values.shape[1])
@@ -30,7 +30,7 @@ def weather_columns(inputs: Columns, period: Period, timezone: str) -> Columns:
             cubed_speed = (values * METRES_A_SECOND[feature.unit]) ** 3
             builder.add(feature.then(" cubed", f"({feature.name} in m/s)³", unit="m³/s³"), cubed_speed, observed)
         if variable.startswith("temperature_") and feature.unit in COMFORT:
-            _add_temperature(builder, feature, values, observed, _local_hour(period, timezone, -feature.lookback))
+            _add_temperature(builder, feature, values, observed, _find_local_hour(period, timezone, -feature.lookback))
     return builder.build()
 
 
@@ -43,11 +43,11 @@ def _add_temperature(builder: ColumnBuilder, feature: Feature, values: Floats, o
     observed_values = np.where(observed, values, np.nan)
     for name, (formula, degrees_off) in degrees.items():
         builder.add(feature.then(f" {name}", formula), degrees_off, observed)
-        daily_mean = rolling_statistics(np.where(observed, degrees_off, np.nan)[None], (24,), ("mean",))[0, 0, 0]
+        daily_mean = compute_rolling(np.where(observed, degrees_off, np.nan)[None], (24,), ("mean",))[0, 0, 0]
         formula = f"mean of {formula} over the last 24 rows: degree days"
         builder.add(feature.then(f" {name} 24h", formula, more=23), daily_mean, ~np.isnan(daily_mean))
     for hours, (mean_values,) in zip(
-        (24, 72), rolling_statistics(observed_values[None], (24, 72), ("mean",)), strict=True
+        (24, 72), compute_rolling(observed_values[None], (24, 72), ("mean",)), strict=True
     ):
         formula = f"mean of what is observed of {feature.name} over the last {hours} rows"
         builder.add(feature.then(f" past {hours}h", formula, more=hours - 1), mean_values[0], ~np.isnan(mean_values[0]))
@@ -57,7 +57,7 @@ def _add_temperature(builder: ColumnBuilder, feature: Feature, values: Floats, o
         builder.add(feature.then(f" × hour_{function.__name__}", formula), by_hour, observed)
 
 
-def _local_hour(period: Period, timezone: str, shift: int) -> Floats:
+def _find_local_hour(period: Period, timezone: str, shift: int) -> Floats:
     local_time = local_hours(period, timezone, shift)
     hours: Floats = (local_time - local_time.astype("datetime64[D]")) / np.timedelta64(1, "h")
     return hours

@@ -20,7 +20,7 @@ from gridtide.observations.series import SeriesNumbers
 from gridtide.observations.times import (
     MICROSECONDS_PER_HOUR,
     UNPUBLISHED,
-    interval_lengths,
+    measure_intervals,
     read_times,
     to_floats,
 )
@@ -167,7 +167,7 @@ class HourlyGrid:
         return _Rows(
             self._numbers.of(table),
             start,
-            interval_lengths(table, start),
+            measure_intervals(table, start),
             read_times(table, "published_at"),
             read_times(table, "retrieved_at"),
             start,

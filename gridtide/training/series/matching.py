@@ -70,15 +70,15 @@ def locate_series(spec: TrainingSpec, hourly: Hourly, stored: Collection[str]) -
     """
     return [
         LocationSeries(
-            _by_kind(spec, hourly, location.patterns_by_role, stored),
-            _by_kind(spec, hourly, {"": location.targets}, stored),
-            _by_kind(spec, hourly, {"": location.future}, stored),
+            _number_by_kind(spec, hourly, location.patterns_by_role, stored),
+            _number_by_kind(spec, hourly, {"": location.targets}, stored),
+            _number_by_kind(spec, hourly, {"": location.future}, stored),
         )
         for location in spec.locations
     ]
 
 
-def _by_kind(
+def _number_by_kind(
     spec: TrainingSpec, hourly: Hourly, patterns: Mapping[str, Sequence[str]], stored: Collection[str]
 ) -> dict[SeriesKind, int]:
     """Returns the number in `hourly` of every series that matches the `patterns` of a role, by its kind, sorted by
@@ -162,10 +162,10 @@ def common_shifts(spec: TrainingSpec, locations: Sequence[LocationInputs]) -> di
     for location in locations:
         for kind, delay in location.delays.items():
             delays[kind] += [] if delay is None else [delay]
-    return {kind: _lookback_shifts(spec, delays[kind]) for kind in sorted(delays)}
+    return {kind: _choose_lookback_shifts(spec, delays[kind]) for kind in sorted(delays)}
 
 
-def _lookback_shifts(spec: TrainingSpec, delays: Sequence[Delay]) -> tuple[int, ...]:
+def _choose_lookback_shifts(spec: TrainingSpec, delays: Sequence[Delay]) -> tuple[int, ...]:
     """Returns the shifts of the columns of a kind whose series have these `delays`."""
     if not delays:
         return ()

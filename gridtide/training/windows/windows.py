@@ -76,7 +76,7 @@ def place_gate_windows(period: Period, timezone: str, gate_hour: int, *, seq_len
     return windows.where((windows.start >= 0) & (windows.target_end <= period.duration // HOUR))
 
 
-def observed_share(mask: Mask, begin: Integers, end: Integers) -> npt.NDArray[np.float64]:
+def measure_observed_share(mask: Mask, begin: Integers, end: Integers) -> npt.NDArray[np.float64]:
     """Returns the share of observed cells of `mask` (T, F) within `[begin, end)`, (N,)."""
     cumulative_count = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
     cell_count = np.maximum((end - begin) * mask.shape[1], 1)
@@ -91,8 +91,8 @@ def select_observed(
 
     `mask` is (T, F), `target_mask` (T, K).
     """
-    input_share = observed_share(mask, candidates.start, candidates.start + seq_len)
-    target_share = observed_share(target_mask, candidates.first_target, candidates.target_end)
+    input_share = measure_observed_share(mask, candidates.start, candidates.start + seq_len)
+    target_share = measure_observed_share(target_mask, candidates.first_target, candidates.target_end)
     return candidates.where((input_share >= min_inputs) & (target_share >= min_targets))
 
 

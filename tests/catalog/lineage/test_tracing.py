@@ -16,7 +16,7 @@ from gridtide import curated
 from gridtide.catalog.lineage.tracing import FileLineage, Lineage, trace_lineage
 from gridtide.catalog.lineage.training_sets import read_sets
 from gridtide.collect.collection import collect
-from gridtide.curated.months import months_of
+from gridtide.curated.months import list_months
 from gridtide.entries.entry import Entry
 from gridtide.errors import StorageError, TrainingError, UpstreamError
 from gridtide.http.client import Http
@@ -108,7 +108,7 @@ async def test_a_body_leads_to_all_that_used_it(eia_upstream: StartUpstream, tmp
     traced = await trace_lineage(lake, str(body))
     assert (traced.kind, [file.path for file in traced.files]) == ("body", [path])
     (file,) = traced.files
-    assert (file.sets, file.months) == (["first"], months_of(WHOLE))
+    assert (file.sets, file.months) == (["first"], list_months(WHOLE))
     month = await trace_lineage(lake, f"processed/{entry.output_folder}/{entry.file_prefix}/2024/2024-01.parquet")
     assert (month.kind, [file.path for file in month.files]) == ("month", [path])
 
@@ -143,7 +143,7 @@ async def test_a_pruned_file_is_known_from_its_months(eia_upstream: StartUpstrea
     await curated.prune(lake, entry, datetime.now(UTC) + timedelta(days=90))
     after = await only_file(lake, path)
     assert after.state == "removed"
-    assert (after.content_hash, after.bodies, after.months) == (before.content_hash, before.bodies, months_of(WHOLE))
+    assert (after.content_hash, after.bodies, after.months) == (before.content_hash, before.bodies, list_months(WHOLE))
 
 
 async def test_a_prepared_set_leads_to_its_files(tmp_path: Path) -> None:

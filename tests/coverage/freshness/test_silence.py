@@ -9,7 +9,13 @@ import pytest
 
 from gridtide.config.loading import parse
 from gridtide.coverage.freshness.last_rows import LastRows
-from gridtide.coverage.freshness.silence import Candidate, SeriesHistory, find_candidates, is_silent, longest_pause
+from gridtide.coverage.freshness.silence import (
+    Candidate,
+    SeriesHistory,
+    find_candidates,
+    is_silent,
+    measure_pause,
+)
 from gridtide.periods import EPOCH, HOUR
 
 DAY = 24 * HOUR
@@ -43,7 +49,7 @@ def history(hours: Sequence[int], retrieved: Sequence[float], zero_share: float 
 )
 def test_the_longest_pause_is_the_series_own(hours: Sequence[int], retrieved: Sequence[float], expected: int) -> None:
     """Usual spacings, its gaps and its delays, but no single outage and no backfill; to the hour."""
-    assert longest_pause(ENTRY, history(hours, retrieved)) // HOUR == expected
+    assert measure_pause(ENTRY, history(hours, retrieved)) // HOUR == expected
 
 
 def test_a_series_that_is_zero_now_and_then_is_not_silent_when_it_is_zero() -> None:

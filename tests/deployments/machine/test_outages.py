@@ -44,8 +44,8 @@ def test_a_receiver_that_was_away_hears_everything_once(machine: Path, silent: s
             print(f"the receiver back: told after {inbox.arrived[0] - back:.1f} s")
             time.sleep(max(0.0, burst + GRACE.total_seconds() - time.monotonic()))  # a run before that leaves it, too
             while len(inbox.messages) < 2:
-                until(client, start(client, "notify/untold"), "Completed", "Cancelled")
-            while until(client, start(client, "notify/untold"), "Completed", "Cancelled").state_name == "Cancelled":
+                until(client, start(client, "notify/pending"), "Completed", "Cancelled")
+            while until(client, start(client, "notify/pending"), "Completed", "Cancelled").state_name == "Cancelled":
                 pass  # the run that the failed delivery started is not over yet
     assert inbox.subjects == ["ingest/daily crashed", "ingest/hourly crashed"]
     assert [run.name in body for run, (_, body) in zip(killed, inbox.messages, strict=True)] == [True, True]

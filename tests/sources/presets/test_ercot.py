@@ -8,7 +8,7 @@ import zipfile
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gridtide.entries.auth import secret_names
+from gridtide.entries.auth import list_secret_names
 from gridtide.periods import Period
 from gridtide.sources.contract import Request, Response
 from gridtide.sources.registry import source
@@ -108,12 +108,12 @@ def test_the_model_in_use_is_stored() -> None:
 def test_a_request_needs_a_login_and_a_key() -> None:
     """The entry names all three secrets; dashboards need none."""
     entry = entry_of("ercot", "lmp_day_ahead")
-    assert [name for auth in entry.auths for name in secret_names(auth)] == [
+    assert [name for auth in entry.auths for name in list_secret_names(auth)] == [
         "ERCOT_USERNAME",
         "ERCOT_PASSWORD",
         "ERCOT_API_KEY",
     ]
-    assert [secret_names(auth) for auth in entry_of("ercot", "generation").auths] == [[]]
+    assert [list_secret_names(auth) for auth in entry_of("ercot", "generation").auths] == [[]]
 
 
 def test_points_are_requested_one_by_one_or_all() -> None:

@@ -33,7 +33,7 @@ numbers = st.integers(0, 2**32 - 1).map(some_numbers)
 @given(values=numbers, hours=st.integers(1, 40))
 def test_rolling_statistics_are_those_of_a_plain_loop(values: np.ndarray, hours: int) -> None:
     """Each row has the statistics of the observed values of its window."""
-    found = rolling.rolling_statistics(values, [hours])[0]
+    found = rolling.compute_rolling(values, [hours])[0]
     for column in range(2):
         for row in range(30):
             known = [v for v in values[column, max(row - hours + 1, 0) : row + 1] if not math.isnan(v)]
@@ -48,7 +48,7 @@ def test_what_comes_later_changes_nothing_before_it(
     """Later rows change no earlier row, not by a bit."""
     changed = np.concatenate([values[:, :cut], later[:, cut:]], axis=1)
     pairs = [(shift_later(values, hours), shift_later(changed, hours))]
-    pairs.append((rolling.rolling_statistics(values, [hours]), rolling.rolling_statistics(changed, [hours])))
+    pairs.append((rolling.compute_rolling(values, [hours]), rolling.compute_rolling(changed, [hours])))
     for one, other in pairs:
         np.testing.assert_array_equal(one[..., :cut], other[..., :cut])
 
@@ -64,7 +64,7 @@ def test_lags_are_rows_before(values: np.ndarray, hours: int) -> None:
 def test_the_calendar_is_that_of_local_clocks() -> None:
     """Calendar columns equal those of the standard library for every hour of a leap year in New York."""
     zone, start = ZoneInfo("America/New_York"), datetime(2024, 1, 1, 5, tzinfo=UTC)
-    made = calendar.calendar_columns(Period(start, start + timedelta(days=366)), "America/New_York")
+    made = calendar.derive_calendar(Period(start, start + timedelta(days=366)), "America/New_York")
     found = dict(zip((feature.name for feature in made.features), made.values, strict=True))
     for row in range(0, 366 * 24, 7):
         local = (start + timedelta(hours=row)).astimezone(zone)
@@ -146,7 +146,7 @@ def named(made: Columns) -> dict[str, tuple[Feature, np.ndarray, np.ndarray]]:
 def test_power_features_are_sums_of_the_same_hour(seed: int) -> None:
     """Net load, balance, share, error and ramps use the latest hour at which all their series are available."""
     inputs = columns(seed, **POWER)
-    found = named(power.power_columns(inputs))
+    found = named(power.derive_power(inputs))
     demand, wind, solar, coal, forecast, export = (
         f"eia/ISNE/{name}"
         for name in (
@@ -191,7 +191,7 @@ def test_power_features_are_made_by_place_where_a_source_has_several() -> None:
         iso_ne__32__load=("MW", 2, ""),
         iso_ne__ISNE__generation_wind=("MW", 1, ""),
     )
-    made = [f for f in power.power_columns(two).features if "net_load" in f.name and "ramp" not in f.name]
+    made = [f for f in power.derive_power(two).features if "net_load" in f.name and "ramp" not in f.name]
     assert [(f.name, f.key, f.formula) for f in made] == [
         (
             "eia/ISNE/net_load-2h",
@@ -220,7 +220,7 @@ def test_a_system_is_one_place_whatever_its_products_call_it() -> None:
         "caiso__PGE-TAC__load_forecast_day_ahead": ("MW", -24, ""),
     }
     inputs = columns(**caiso)
-    ((feature, values, _),) = named(power.power_columns(inputs)).values()
+    ((feature, values, _),) = named(power.derive_power(inputs)).values()
     assert feature.name == "caiso/CA ISO-TAC/net_load_forecast_day_ahead+24h"
     assert feature.lookback == -24
     np.testing.assert_allclose(values, inputs.values[0] - inputs.values[1] - inputs.values[2])
@@ -236,7 +236,7 @@ def test_price_spreads_are_differences_of_the_same_hour(seed: int) -> None:
         iso_ne__4001__lmp_day_ahead=("USD/MWh", -24, ""),
         iso_ne__4001__lmp_real_time=("USD/MWh", 3, ""),
     )
-    found = named(prices.price_columns(inputs))
+    found = named(prices.derive_prices(inputs))
     expected = {
         "4000/lmp_real_time_less_day_ahead-3h": ("4000/lmp_real_time", "4000/lmp_day_ahead", 3),
         "4001/lmp_day_ahead_less_4000+24h": ("4001/lmp_day_ahead", "4000/lmp_day_ahead", -24),
@@ -260,7 +260,7 @@ def test_weather_features_are_those_of_plain_pandas(seed: int) -> None:
     )
     start = datetime(2024, 3, 9, tzinfo=UTC)  # over the night in which clocks go forward
     period = Period(start, start + timedelta(hours=60))
-    found = named(weather.weather_columns(inputs, period, "America/New_York"))
+    found = named(weather.derive_weather(inputs, period, "America/New_York"))
     place = "open_meteo/boston"
     warmth = pd.Series(inputs.values[0])
     known = pd.Series(np.where(inputs.observed[0], inputs.values[0], np.nan))
@@ -281,7 +281,7 @@ def test_weather_features_are_those_of_plain_pandas(seed: int) -> None:
 @given(values=numbers, windows=st.lists(st.integers(1, 40), min_size=1, max_size=4))
 def test_rolling_statistics_are_those_of_plain_pandas(values: np.ndarray, windows: list[int]) -> None:
     """Several windows computed together equal those of pandas."""
-    found = rolling.rolling_statistics(values, windows)
+    found = rolling.compute_rolling(values, windows)
     for number, hours in enumerate(windows):
         rolled = pd.DataFrame(values.T).rolling(hours, min_periods=1)
         for name, shown in zip(rolling.ROLLING_STATISTICS, found[number], strict=True):
@@ -294,7 +294,7 @@ def test_rolling_statistics_of_many_rows_are_those_of_plain_pandas() -> None:
     random = np.random.default_rng(0)
     values = random.normal(1000, 10, 2 * rolling.ROLLED_ROWS + 7)
     values[random.random(len(values)) < 0.1] = math.nan
-    found = rolling.rolling_statistics(values[None], (3, 336))[:, :, 0]
+    found = rolling.compute_rolling(values[None], (3, 336))[:, :, 0]
     for hours, shown in zip((3, 336), found, strict=True):
         rolled = pd.Series(values).rolling(hours, min_periods=1)
         for name, one in zip(rolling.ROLLING_STATISTICS, shown, strict=True):
@@ -318,7 +318,7 @@ def test_statistics_have_the_digits_of_what_is_in_their_window(
     for row, value in absurd:
         values[row] = value
     values[random.random(200) < 0.1] = math.nan
-    mean, deviation, least, most = rolling.rolling_statistics(values[None], [window], out=np.empty((1, 4, 1, 200)))[
+    mean, deviation, least, most = rolling.compute_rolling(values[None], [window], out=np.empty((1, 4, 1, 200)))[
         0, :, 0
     ]
     for row in range(200):
@@ -342,7 +342,7 @@ def test_holidays_are_those_of_the_region() -> None:
     period = Period(datetime(2024, 4, 12, tzinfo=UTC), datetime(2024, 4, 20, tzinfo=UTC))
 
     def days(region: str | None, name: str) -> set[int]:
-        made = calendar.calendar_columns(period, "UTC", region)
+        made = calendar.derive_calendar(period, "UTC", region)
         rows = dict(zip((f.name for f in made.features), made.values, strict=True))[f"calendar/{name}"]
         return {12 + row // 24 for row in np.flatnonzero(rows).tolist()}
 
@@ -350,7 +350,7 @@ def test_holidays_are_those_of_the_region() -> None:
     assert days("US-MA", "day_before_holiday") == {14}
     assert days("US-MA", "day_after_holiday") == {16}
     assert days("US", "holiday") == set()
-    assert not any("holiday" in f.name for f in calendar.calendar_columns(period, "UTC", None).features)
+    assert not any("holiday" in f.name for f in calendar.derive_calendar(period, "UTC", None).features)
 
 
 def test_all_groups_make_about_25_columns_of_each_series() -> None:
@@ -387,7 +387,7 @@ def test_columns_of_places_are_aligned() -> None:
 def test_a_statistic_of_too_few_rows_is_missing(window: int) -> None:
     """A statistic exists if at least the given share of its rows is observed."""
     values = np.where(np.arange(400) % 24 < 3, 1.0 * np.arange(400), np.nan)
-    rolled = rolling.rolling_statistics(values[None], [window], ["mean"], known_share=0.1)[0, 0, 0]
+    rolled = rolling.compute_rolling(values[None], [window], ["mean"], known_share=0.1)[0, 0, 0]
     for row in range(400):
         known_values = [value for value in values[max(row - window + 1, 0) : row + 1] if not np.isnan(value)]
         assert np.isnan(rolled[row]) == (len(known_values) < max(1, 0.1 * window)), row
