@@ -37,22 +37,22 @@ def main(sections: list[str]) -> None:
     if unknown:
         raise SystemExit(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     if len(sections) == 1:
-        _measure(sections[0])
+        _measure_section(sections[0])
         return
     for section in sections or SECTIONS:
         # each in a process of its own: what one held at most, Linux counts for the processes that it starts later, too
         subprocess.run([sys.executable, "-m", "benchmarks", section], check=True)
 
 
-def _measure(section: str) -> None:
+def _measure_section(section: str) -> None:
     measured = [{"section": section, **row} for row in importlib.import_module(f"benchmarks.{section}").measure()]
     earlier = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
     results = [row for row in earlier if row["section"] != section] + measured
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    Console(width=160).print(_table(measured))
+    Console(width=160).print(_format_table(measured))
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _format_table(rows: list[dict[str, Any]]) -> Table:
     table = Table("what", "unit", "ours", "peer", "ours/peer", "limit", "ours/limit")
     for row in rows:
         peer, limit = row["peer"], row["limit"]

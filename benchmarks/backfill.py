@@ -26,8 +26,8 @@ def measure() -> list[Row]:
         serving(sys.executable, str(PROGRAMS / "eia_history.py")) as base,
         tempfile.TemporaryDirectory() as folder,
     ):
-        ten_years = {name: _run(name, base, YEARS, folder) for name in PROGRAMS_OF}
-        two_years = _run("ours", base, 2, folder)
+        ten_years = {name: _run_backfill(name, base, YEARS, folder) for name in PROGRAMS_OF}
+        two_years = _run_backfill("ours", base, 2, folder)
     speed = {name: YEARS * 8760 * SERIES / run_of_program.wall for name, run_of_program in ten_years.items()}
     return [
         {
@@ -51,5 +51,5 @@ def measure() -> list[Row]:
     ]
 
 
-def _run(name: str, base: str, years: int, folder: str) -> Run:
+def _run_backfill(name: str, base: str, years: int, folder: str) -> Run:
     return run(PROGRAMS_OF[name], base, str(years), str(Path(folder) / f"{name}-{years}"))

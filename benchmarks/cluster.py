@@ -51,31 +51,31 @@ def measure(repeats: int = 2) -> list[Row]:
     ):
         for turn in range(repeats):
             for processes, seconds in plain.items():
-                seconds += [_plain(processes) for _ in range(PLAIN)]
+                seconds += [_run_plain_work(processes) for _ in range(PLAIN)]
             for processes, runs in figures.items():
                 output = run(
                     "cluster_history", base, str(YEARS), str(Path(folder, f"{processes}-{turn}")), str(processes)
                 )
                 runs.append(json.loads(output.output.splitlines()[-1]))
     gain = min(2 * min(plain[1]) / min(plain[2]), 2.0)  # more is what else ran while one process was measured
-    rows = [row for step in STEPS for row in _rows(step, figures, gain)]
-    return [_machine(gain), *rows, _task(figures[1]), *_month()]
+    rows = [row for step in STEPS for row in _compare_runs(step, figures, gain)]
+    return [_describe_machine(gain), *rows, _describe_task(figures[1]), *_measure_month()]
 
 
-def _plain(processes: int) -> float:
+def _run_plain_work(processes: int) -> float:
     """The seconds until the last of `processes` plain processes, started at the same time, has done its work."""
     with ThreadPoolExecutor(processes) as pool:
         runs = list(pool.map(lambda _: run("plain_work", str(ROUNDS)), range(processes)))
     return max(float(figures_of_run.output) for figures_of_run in runs)
 
 
-def _machine(gain: float) -> Row:
+def _describe_machine(gain: float) -> Row:
     name = "pure CPU work of 2 plain processes at once on this machine"
     none: Row = {"peer": None, "peer_name": "", "limit": 2.0, "limit_name": "two cores that share nothing"}
     return {"name": name, "unit": "× one process", "ours": gain, **none}
 
 
-def _rows(step: str, figures: dict[int, list[Figures]], gain: float) -> list[Row]:
+def _compare_runs(step: str, figures: dict[int, list[Figures]], gain: float) -> list[Row]:
     """The speed and CPU time of a step, compared with one process and with no cluster.
 
     Two plain processes do `gain` times the work of one. The time of the busiest process is the time of the step if
@@ -103,7 +103,7 @@ def _rows(step: str, figures: dict[int, list[Figures]], gain: float) -> list[Row
     ]
 
 
-def _task(runs: list[Figures]) -> Row:
+def _describe_task(runs: list[Figures]) -> Row:
     tasks_figures: dict[str, Any] = min(
         (figures_of_run["tasks"] for figures_of_run in runs), key=lambda tasks: tasks["cpu"]
     )
@@ -112,7 +112,7 @@ def _task(runs: list[Figures]) -> Row:
     return row | {"peer": None, "peer_name": "", "limit": None, "limit_name": ""}
 
 
-def _month() -> list[Row]:
+def _measure_month() -> list[Row]:
     """The memory and CPU time of a row in the compaction of a month, and the size of a row on disk before and after.
 
     All prices are different, so real data takes no more space.
@@ -121,9 +121,9 @@ def _month() -> list[Row]:
     for nodes in NODES:
         with tempfile.TemporaryDirectory() as folder:
             run("nodal_month", folder, str(nodes), "fill")
-            files = _bytes(folder)
+            files = _count_bytes(folder)
             compaction = run("nodal_month", folder, str(nodes), "compact")
-            month = _bytes(folder) - files
+            month = _count_bytes(folder) - files
             runs.append((int(compaction.output), compaction))
     (few, small), (many, large) = runs
     more = (many - few) / 1e6
@@ -138,6 +138,6 @@ def _month() -> list[Row]:
     ]
 
 
-def _bytes(folder: str) -> int:
+def _count_bytes(folder: str) -> int:
     """The size of all Parquet files in `folder`."""
     return sum(path.stat().st_size for path in Path(folder).rglob("*.parquet"))

@@ -37,10 +37,10 @@ def measure(repeats: int = 3) -> list[Row]:
 
     The peer is the same flow called in a running process; the limit is the time that Prefect alone takes.
     """
-    with tempfile.TemporaryDirectory() as folder, _up(Path(folder)) as config:
-        scheduled = [_seconds("ingest/hourly") for _ in range(repeats)]
-        idle = [_seconds("notify/pending") for _ in range(repeats)]
-        called = [_called(config) for _ in range(repeats + 1)][1:]  # the first imports
+    with tempfile.TemporaryDirectory() as folder, _start_machine(Path(folder)) as config:
+        scheduled = [_time_run("ingest/hourly") for _ in range(repeats)]
+        idle = [_time_run("notify/pending") for _ in range(repeats)]
+        called = [_time_call(config) for _ in range(repeats + 1)][1:]  # the first imports
     ours, idle_seconds, peer = (statistics.median(seconds_of_runs) for seconds_of_runs in (scheduled, idle, called))
     return [
         {
@@ -65,7 +65,7 @@ def measure(repeats: int = 3) -> list[Row]:
 
 
 @contextmanager
-def _up(folder: Path) -> Iterator[str]:
+def _start_machine(folder: Path) -> Iterator[str]:
     """Run `gridtide up` with ENTRIES synthetic entries; gives the path of their configuration."""
     apis = [
         {"name": f"e{n}", "source": "synthetic", "output_folder": f"e{n}", "schedule": "hourly"}
@@ -90,7 +90,7 @@ def _up(folder: Path) -> Iterator[str]:
         subprocess.run([*command, "down"], env=environment, check=True, stdout=subprocess.DEVNULL)
 
 
-def _seconds(deployment: str) -> float:
+def _time_run(deployment: str) -> float:
     """The seconds from the scheduled time of a run of `deployment` to its end; the run is created before that time."""
     with get_client(sync_client=True) as client:
         due = datetime.now(UTC) + AHEAD
@@ -105,11 +105,11 @@ def _seconds(deployment: str) -> float:
     return float(run.end_time.timestamp() - due.timestamp())
 
 
-def _called(config: str) -> float:
+def _time_call(config: str) -> float:
     started = time.perf_counter()
-    asyncio.run(_run(config))
+    asyncio.run(_run_flow(config))
     return time.perf_counter() - started
 
 
-async def _run(config: str) -> None:
+async def _run_flow(config: str) -> None:
     await ingest(config)

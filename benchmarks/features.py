@@ -68,12 +68,12 @@ SPEC: dict[str, Any] = {
 def measure() -> list[Row]:
     """The seconds from files to the saved set, before and after a compaction, and those of the pandas loop."""
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(_fill(Lake.open(folder)))
-        collected = min(_ours(folder) for _ in range(3))
+        asyncio.run(_fill_lake(Lake.open(folder)))
+        collected = min(_time_prepare(folder) for _ in range(3))
         asyncio.run(curated.compact(Lake.open(folder), CONFIG.entry("regions")))
-        compacted = min(_ours(folder) for _ in range(3))
+        compacted = min(_time_prepare(folder) for _ in range(3))
         count = asyncio.run(preparation.prepare(SPEC, CONFIG, Lake.open(folder)))["shape"]["features"]
-        peer = min(_pandas_loop(Path(folder)) for _ in range(2))  # last, as it leaves the memory in pieces
+        peer = min(_time_pandas(Path(folder)) for _ in range(2))  # last, as it leaves the memory in pieces
     return [
         {
             "name": f"{files} → {count} features → saved, {HOURS:,} h × {len(PLACES) * len(VARIABLES)} series",
@@ -85,10 +85,10 @@ def measure() -> list[Row]:
             "limit_name": None,
         }
         for files, ours in ((f"{HOURS // SNAPSHOT:,} files", collected), ("compacted months", compacted))
-    ] + [_rolling()]
+    ] + [_measure_rolling()]
 
 
-def _rolling() -> Row:
+def _measure_rolling() -> Row:
     """The seconds of all rolling statistics of 60 series over two windows, beside pandas, which computes them one by
     one."""
     values = np.random.default_rng(0).normal(size=(60, HOURS))
@@ -116,7 +116,7 @@ def _rolling() -> Row:
     }
 
 
-async def _fill(lake: Lake) -> None:
+async def _fill_lake(lake: Lake) -> None:
     """Write overlapping snapshots, as scheduled runs with a `reread` do; 1 % of the values is missing, and 1 % is
     revised."""
     random = np.random.default_rng(0)
@@ -148,13 +148,13 @@ async def _fill(lake: Lake) -> None:
             await lake.put_draft(draft, entry.output_folder, entry.file_prefix, part.end + HOUR)
 
 
-def _ours(folder: str) -> float:
+def _time_prepare(folder: str) -> float:
     began = time.perf_counter()
     asyncio.run(preparation.prepare(SPEC, CONFIG, Lake.open(folder)))
     return time.perf_counter() - began
 
 
-def _pandas_loop(folder: Path) -> float:
+def _time_pandas(folder: Path) -> float:
     """The seconds of the usual pandas code: read each file, keep the newest values, pivot, then derive column by
     column."""
     began = time.perf_counter()

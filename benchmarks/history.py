@@ -27,28 +27,30 @@ def measure(repeats: int = 3) -> list[Row]:
         folder = Path(scratch)
         lake = Lake.open(str(folder / "lake"))
         np.save(folder / "expected.npy", asyncio.run(snapshots.fill(lake)))
-        files = _least(scratch, repeats, "snapshots_gridtide", "snapshots_pandas", "snapshots_columns")
+        files = _run_programs(scratch, repeats, "snapshots_gridtide", "snapshots_pandas", "snapshots_columns")
         started = time.perf_counter()
         compaction = asyncio.run(curated.compact(lake, snapshots.ENTRY))
         seconds = time.perf_counter() - started
-        months = _least(scratch, repeats, "snapshots_gridtide", "snapshots_pandas", "snapshots_columns")
+        months = _run_programs(scratch, repeats, "snapshots_gridtide", "snapshots_pandas", "snapshots_columns")
     return [
-        *_rows(f"{compaction.files:,} snapshots", files),
-        *_rows(f"the same in {len(set(compaction.months))} months", months),
-        _row("compacting them", "rows/s", compaction.rows / seconds, None, None, ""),
+        *_build_rows(f"{compaction.files:,} snapshots", files),
+        *_build_rows(f"the same in {len(set(compaction.months))} months", months),
+        _build_row("compacting them", "rows/s", compaction.rows / seconds, None, None, ""),
     ]
 
 
-def _rows(name: str, figures: dict[str, dict[str, float]]) -> list[Row]:
+def _build_rows(name: str, figures: dict[str, dict[str, float]]) -> list[Row]:
     ours, peer, limit = (figures[f"snapshots_{program}"] for program in ("gridtide", "pandas", "columns"))
     return [
-        _row(f"{name}: newest by hour", "s", ours["seconds"], peer["seconds"], limit["seconds"], "reading 4 columns"),
-        _row(f"{name}: CPU", "s", ours["cpu"], peer["cpu"], limit["cpu"], "reading 4 columns"),
-        _row(f"{name}: memory beyond the result", "MB", ours["mb"], peer["mb"], GOAL_MB, "goal"),
+        _build_row(
+            f"{name}: newest by hour", "s", ours["seconds"], peer["seconds"], limit["seconds"], "reading 4 columns"
+        ),
+        _build_row(f"{name}: CPU", "s", ours["cpu"], peer["cpu"], limit["cpu"], "reading 4 columns"),
+        _build_row(f"{name}: memory beyond the result", "MB", ours["mb"], peer["mb"], GOAL_MB, "goal"),
     ]
 
 
-def _least(folder: str, repeats: int, *programs: str) -> dict[str, dict[str, float]]:
+def _run_programs(folder: str, repeats: int, *programs: str) -> dict[str, dict[str, float]]:
     """The least of each figure that the `programs` print; they run in turn, as other load only adds time."""
     figures: dict[str, list[dict[str, float]]] = {program: [] for program in programs}
     for _ in range(repeats):
@@ -60,7 +62,7 @@ def _least(folder: str, repeats: int, *programs: str) -> dict[str, dict[str, flo
     }
 
 
-def _row(name: str, unit: str, ours: float, peer: float | None, limit: float | None, limit_name: str) -> Row:
+def _build_row(name: str, unit: str, ours: float, peer: float | None, limit: float | None, limit_name: str) -> Row:
     return {
         "name": name,
         "unit": unit,

@@ -27,14 +27,14 @@ def measure(repeats: int = 3) -> list[Row]:
     if not SERVER.is_file():
         print(f"ingest: left out, {SERVER.name} is not beside the project")
         return []
-    year = {latency: _medians(YEAR, latency, repeats) for latency in (0, 200)}
-    four = _medians(4 * YEAR, 0, repeats, only=("raw download", "gridtide", "dlt, hand-tuned"))
+    year = {latency: _find_medians(YEAR, latency, repeats) for latency in (0, 200)}
+    four = _find_medians(4 * YEAR, 0, repeats, only=("raw download", "gridtide", "dlt, hand-tuned"))
     rows: list[Row] = []
     for latency, medians in year.items():
         speed = {name: YEAR / measured_run.wall for name, measured_run in medians.items()}
         for name in ("gridtide", "gridtide with raw/"):
             rows.append(
-                _row(
+                _build_row(
                     f"ingest of a year, {latency} ms, {name}",
                     "rows/s",
                     speed[name],
@@ -45,7 +45,7 @@ def measure(repeats: int = 3) -> list[Row]:
                 )
             )
         rows.append(
-            _row(
+            _build_row(
                 f"ingest of a year, {latency} ms, CPU",
                 "s",
                 medians["gridtide"].cpu,
@@ -57,7 +57,7 @@ def measure(repeats: int = 3) -> list[Row]:
         )
     marginal = {name: 3 * YEAR / (four[name].wall - year[0][name].wall) for name in four}
     rows.append(
-        _row(
+        _build_row(
             "ingest, marginal from 350 k to 1.4 M rows",
             "rows/s",
             marginal["gridtide"],
@@ -69,7 +69,7 @@ def measure(repeats: int = 3) -> list[Row]:
     )
     for label, medians in (("350 k rows", year[0]), ("1.4 M rows", four)):
         rows.append(
-            _row(
+            _build_row(
                 f"ingest, peak memory at {label}",
                 "MB",
                 medians["gridtide"].peak_mb,
@@ -82,7 +82,7 @@ def measure(repeats: int = 3) -> list[Row]:
     return rows
 
 
-def _row(name: str, unit: str, ours: float, peer: float, peer_name: str, limit: float, limit_name: str) -> Row:
+def _build_row(name: str, unit: str, ours: float, peer: float, peer_name: str, limit: float, limit_name: str) -> Row:
     return {
         "name": name,
         "unit": unit,
@@ -94,7 +94,7 @@ def _row(name: str, unit: str, ours: float, peer: float, peer_name: str, limit: 
     }
 
 
-def _medians(rows: int, latency: int, repeats: int, only: tuple[str, ...] = tuple(PROGRAMS)) -> dict[str, Run]:
+def _find_medians(rows: int, latency: int, repeats: int, only: tuple[str, ...] = tuple(PROGRAMS)) -> dict[str, Run]:
     """The median run of each program. All programs run in turn `repeats` times, after one warm-up."""
     runs: dict[str, list[Run]] = {name: [] for name in only}
     command = (sys.executable, str(SERVER), "--hours", str(rows // 40), "--latency-ms", str(latency))

@@ -56,7 +56,7 @@ def measure() -> list[Row]:
 def write_table(*, thousands: bool, rows: int = ROWS) -> str:
     """The table: a quarter of the cells are empty, the others whole numbers of up to six digits."""
     chance = random.Random(0)  # noqa: S311 - the same numbers in every run
-    lines = [",".join(_cell(chance, thousands=thousands) for _ in range(VALUES)) for _ in range(2000)]
+    lines = [",".join(_write_cell(chance, thousands=thousands) for _ in range(VALUES)) for _ in range(2000)]
     body = [",".join([*LABELS, *COLUMNS])]
     for number in range(rows):
         authority, hour = divmod(number, HOURS)
@@ -67,7 +67,7 @@ def write_table(*, thousands: bool, rows: int = ROWS) -> str:
     return "\n".join([*body, ""])
 
 
-def _cell(chance: random.Random, *, thousands: bool) -> str:
+def _write_cell(chance: random.Random, *, thousands: bool) -> str:
     if chance.random() < 0.25:
         return ""
     number = int(10 ** chance.uniform(0, 5.2)) * chance.choice((1, 1, 1, -1))

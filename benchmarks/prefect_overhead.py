@@ -41,12 +41,16 @@ def measure(entries: int = ENTRIES, repeats: int = 3) -> list[Row]:
     that of this process, without the server and the upstream.
     """
     ensure_server()
-    ways: dict[str, Callable[[str, str], Awaitable[Any]]] = {"plain": _plain, "empty": _empty, "flow": _flow}
+    ways: dict[str, Callable[[str, str], Awaitable[Any]]] = {
+        "plain": _run_plainly,
+        "empty": _run_empty,
+        "flow": _run_flow,
+    }
     spent_by_way: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
-    with _quiet(), serving(sys.executable, str(PROGRAMS / "page_server.py")) as url:
+    with _silence_logs(), serving(sys.executable, str(PROGRAMS / "page_server.py")) as url:
         for round_ in range(repeats + 1):
             for way, run in ways.items():
-                spent = _timed(run, _configuration(url, entries))
+                spent = _time_collection(run, _write_configuration(url, entries))
                 if round_:  # the first warms up
                     spent_by_way[way].append(spent)
     wall, cpu = (
@@ -54,13 +58,13 @@ def measure(entries: int = ENTRIES, repeats: int = 3) -> list[Row]:
         for i in (0, 1)
     )
     return [
-        _row(f"{entries:,} one-page entries in one flow run, {name}", per_entry)
+        _build_row(f"{entries:,} one-page entries in one flow run, {name}", per_entry)
         for name, per_entry in (("wall", wall), ("CPU", cpu))
     ]
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_logs() -> Iterator[None]:
     """Send the log lines of the runs only to the server, not to the terminal."""
     consoles = [per_entry for per_entry in logging.getLogger().handlers if isinstance(per_entry, PrefectConsoleHandler)]
     for console in consoles:
@@ -70,7 +74,7 @@ def _quiet() -> Iterator[None]:
         console.setLevel(logging.NOTSET)
 
 
-def _row(name: str, per_entry: dict[str, float]) -> Row:
+def _build_row(name: str, per_entry: dict[str, float]) -> Row:
     return {
         "name": name,
         "unit": "ms/entry",
@@ -82,7 +86,7 @@ def _row(name: str, per_entry: dict[str, float]) -> Row:
     }
 
 
-def _configuration(url: str, entries: int) -> str:
+def _write_configuration(url: str, entries: int) -> str:
     keys = {"time": "time", "value": "mw", "unit": "MW", "interval": "PT1H"}
     apis = [
         {"name": f"e{n:04}", "url": f"{url}/{n}", "output_folder": f"e{n:04}", "file_prefix": "e", **keys}
@@ -91,25 +95,25 @@ def _configuration(url: str, entries: int) -> str:
     return json.dumps({"apis": apis})
 
 
-def _timed(run: Callable[[str, str], Awaitable[Any]], configuration: str) -> tuple[float, float]:
+def _time_collection(run: Callable[[str, str], Awaitable[Any]], configuration: str) -> tuple[float, float]:
     """The wall and CPU seconds of `run` with an empty lake."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "api_config.json")
         path.write_text(configuration)
         before, cpu = time.perf_counter(), sum(os.times()[:2])
-        asyncio.run(_awaited(run(str(path), f"{folder}/lake")))
+        asyncio.run(_wait_for(run(str(path), f"{folder}/lake")))
         return time.perf_counter() - before, sum(os.times()[:2]) - cpu
 
 
-async def _awaited(run: Awaitable[Any]) -> None:
+async def _wait_for(run: Awaitable[Any]) -> None:
     await run
 
 
-async def _flow(config: str, lake: str) -> None:
+async def _run_flow(config: str, lake: str) -> None:
     await ingest(config=config, lake=lake)
 
 
-async def _plain(config: str, lake: str) -> None:
+async def _run_plainly(config: str, lake: str) -> None:
     slots, store, stamp = asyncio.Semaphore(SLOTS), Lake.open(lake), datetime.now(UTC)
     async with Http({}) as http:
 
@@ -126,10 +130,10 @@ async def _do_nothing() -> None:
 
 
 @local_flow(name="empty tasks")
-async def _empty_tasks(number: int) -> None:
+async def _run_empty_tasks(number: int) -> None:
     """Run `number` tasks that do nothing."""
     await asyncio.gather(*(_do_nothing(return_state=True) for _ in range(number)))
 
 
-async def _empty(config: str, lake: str) -> None:
-    await _empty_tasks(len(load(config).apis))
+async def _run_empty(config: str, lake: str) -> None:
+    await _run_empty_tasks(len(load(config).apis))

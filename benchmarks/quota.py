@@ -51,7 +51,7 @@ def measure() -> list[Row]:
     The peers are Prefect's own rate limit, and four processes that share nothing.
     """
     url = ensure_server()
-    upstreams = {mode: asyncio.run(_run(mode, url)) for mode in ("gridtide", "prefect", "alone")}
+    upstreams = {mode: asyncio.run(_run_processes(mode, url)) for mode in ("gridtide", "prefect", "alone")}
     span = {mode: upstream.passed[-1] - upstream.passed[0] for mode, upstream in upstreams.items()}
     ideal = (PROCESSES * REQUESTS - 1) / RATE
     peers = {"prefect": "Prefect's rate_limit", "alone": "no sharing"}
@@ -73,7 +73,7 @@ def measure() -> list[Row]:
     ]
 
 
-async def _run(mode: str, prefect: str) -> Upstream:
+async def _run_processes(mode: str, prefect: str) -> Upstream:
     upstream, name = Upstream(), f"bench-{uuid.uuid4().hex[:8]}"
     if mode == "prefect":
         limit = GlobalConcurrencyLimitCreate(name=name, limit=1, slot_decay_per_second=RATE)

@@ -34,34 +34,34 @@ def measure() -> list[Row]:
         run("sequence_set", str(year), "87600", "8760")
         run("sequence_set", str(month), "876000", "720")
         return [
-            *_batches(year, "windows of 8760 h, base of 22 MB", 12),
-            *_batches(month, "windows of 720 h, base of 224 MB", 100),
-            *_memory(year, day),
-            _from_disk(month, 8760),
-            *_ranks(year),
+            *_measure_batches(year, "windows of 8760 h, base of 22 MB", 12),
+            *_measure_batches(month, "windows of 720 h, base of 224 MB", 100),
+            *_measure_memory(year, day),
+            _measure_disk(month, 8760),
+            *_measure_ranks(year),
         ]
 
 
-def _loaded(loader: str, path: Path, batches: int, rounds: int = 15) -> dict[str, float]:
+def _time_loader(loader: str, path: Path, batches: int, rounds: int = 15) -> dict[str, float]:
     arguments = loader, str(path), str(BATCH), str(batches), str(rounds)
     figures: dict[str, float] = json.loads(run("sequence_batches", *arguments).output)
     return figures
 
 
-def _first(loader: str, path: Path) -> dict[str, float]:
+def _time_first_batch(loader: str, path: Path) -> dict[str, float]:
     """The seconds to open a set, and from then to the first batch, in a cold process: the medians of five processes."""
-    figures = [_loaded(loader, path, 1, rounds=0) for _ in range(5)]
+    figures = [_time_loader(loader, path, 1, rounds=0) for _ in range(5)]
     return {name: statistics.median(process_figures[name] for process_figures in figures) for name in figures[0]}
 
 
-def _batches(path: Path, what: str, batches: int) -> list[Row]:
-    ours = _loaded("gridtide", path, batches)
-    read, opening = _first("read", path), _first("gridtide", path)
+def _measure_batches(path: Path, what: str, batches: int) -> list[Row]:
+    ours = _time_loader("gridtide", path, batches)
+    read, opening = _time_first_batch("read", path), _time_first_batch("gridtide", path)
     rows = [
-        _row(f"{what}: all arrays of a batch", "GB/s", ours["all"], ours["memcpy"]),
-        _row(f"{what}: x alone, while all arrays come", "GB/s", ours["x"], ours["memcpy"]),
-        _row(f"{what}: first batch of an opened store", "ms", 1e3 * read["first"], 30, "goal"),
-        _row(
+        _build_row(f"{what}: all arrays of a batch", "GB/s", ours["all"], ours["memcpy"]),
+        _build_row(f"{what}: x alone, while all arrays come", "GB/s", ours["x"], ours["memcpy"]),
+        _build_row(f"{what}: first batch of an opened store", "ms", 1e3 * read["first"], 30, "goal"),
+        _build_row(
             f"{what}: first batch, from opening on", "ms", 1e3 * sum(opening.values()), 1e3 * read["open"], "reading it"
         ),
     ]
@@ -69,11 +69,11 @@ def _batches(path: Path, what: str, batches: int) -> list[Row]:
         if importlib.util.find_spec(MODULES[loader]) is None:
             print(f"sequences: {name} is left out, it is not installed")
             continue
-        theirs = _loaded(loader, path, batches)
+        theirs = _time_loader(loader, path, batches)
         share = theirs["all"] / theirs["memcpy"] * ours["memcpy"]  # as if memcpy had run as fast beside both
         rows.append(
             {
-                **_row(f"{what}: all arrays, {name}", "GB/s", ours["all"], ours["memcpy"]),
+                **_build_row(f"{what}: all arrays, {name}", "GB/s", ours["all"], ours["memcpy"]),
                 "peer": share,
                 "peer_name": name,
             }
@@ -81,7 +81,7 @@ def _batches(path: Path, what: str, batches: int) -> list[Row]:
     return rows
 
 
-def _memory(path: Path, small: Path) -> list[Row]:
+def _measure_memory(path: Path, small: Path) -> list[Row]:
     """The peak memory without that of a `small` set, which is the memory of the code."""
     loaders, arguments = ("gridtide", "no_prefetch"), (str(BATCH), "5", "0")
     code = {name: run("sequence_batches", name, str(small), *arguments).peak_mb for name in loaders}
@@ -90,14 +90,14 @@ def _memory(path: Path, small: Path) -> list[Row]:
     base = sum(store.mapped[name].nbytes for name in ("values", "mask"))
     limit = base * (1 + 2 * BATCH * store.length / store.steps) / 2**20
     return [
-        _row("windows of 8760 h: peak memory", "MB", used["gridtide"], limit, "one base + two batches"),
-        _row(
+        _build_row("windows of 8760 h: peak memory", "MB", used["gridtide"], limit, "one base + two batches"),
+        _build_row(
             "windows of 8760 h: peak memory, prefetch=False", "MB", used["no_prefetch"], limit, "one base + two batches"
         ),
     ]
 
 
-def _from_disk(path: Path, hours: int) -> Row:
+def _measure_disk(path: Path, hours: int) -> Row:
     """The time to get a window of an open file, whose pages are in memory, as MLX arrays."""
     store = open_store(path)
     mx.eval([block.pieces for block in store.blocks.values()])  # else it is still being read meanwhile
@@ -111,26 +111,28 @@ def _from_disk(path: Path, hours: int) -> Row:
     def read() -> None:
         mx.eval(get_real_time_context(store, hours))
 
-    copying, reading = zip(*((_seconds(copied), _seconds(read)) for _ in range(200)), strict=True)
-    return _row(f"a window of {hours} h from disk", "ms", 1e3 * min(reading), 1e3 * min(copying))
+    copying, reading = zip(*((_time_call(copied), _time_call(read)) for _ in range(200)), strict=True)
+    return _build_row(f"a window of {hours} h from disk", "ms", 1e3 * min(reading), 1e3 * min(copying))
 
 
-def _seconds(call: Callable[[], None]) -> float:
+def _time_call(call: Callable[[], None]) -> float:
     began = time.perf_counter()
     call()
     return time.perf_counter() - began
 
 
-def _ranks(path: Path) -> list[Row]:
+def _measure_ranks(path: Path) -> list[Row]:
     rows = []
     for layout in ("contiguous", "zigzag", "striped"):
         for ranks in (2, 4):
-            figures = _loaded(f"{layout}_{ranks}", path, 24)
-            rows.append(_row(f"a rank's block, {layout}, {ranks} ranks", "GB/s", figures["all"], figures["memcpy"]))
+            figures = _time_loader(f"{layout}_{ranks}", path, 24)
+            rows.append(
+                _build_row(f"a rank's block, {layout}, {ranks} ranks", "GB/s", figures["all"], figures["memcpy"])
+            )
     return rows
 
 
-def _row(name: str, unit: str, ours: float, limit: float, limit_name: str = "memcpy of x") -> Row:
+def _build_row(name: str, unit: str, ours: float, limit: float, limit_name: str = "memcpy of x") -> Row:
     return {
         "name": name,
         "unit": unit,

@@ -20,7 +20,7 @@ GOAL = 30.0
 def measure() -> list[Row]:
     """The seconds of a backfill of the entries with periods and an ingest of the snapshots, with a running server."""
     ensure_server()
-    seconds = asyncio.run(_week())
+    seconds = asyncio.run(_time_week())
     return [
         {
             "name": "seven days of every shipped entry through Prefect",
@@ -34,7 +34,7 @@ def measure() -> list[Row]:
     ]
 
 
-async def _week() -> float:
+async def _time_week() -> float:
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     with tempfile.TemporaryDirectory() as lake:
         async with sandbox.run_sandbox() as url:

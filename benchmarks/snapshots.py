@@ -52,7 +52,7 @@ async def fill(lake: Lake) -> Matrix:
         newest[hours] = np.where(np.isnan(values), newest[hours], values)
         retrieved_at = START + timedelta(hours=end + 5)
         with Draft("parquet", Provenance(ENTRY.name, None, ENTRY.fingerprint)) as draft:
-            draft.append(_table(values, hours.start, retrieved_at))
+            draft.append(_build_table(values, hours.start, retrieved_at))
             await lake.put_draft(draft, ENTRY.output_folder, ENTRY.file_prefix, retrieved_at)
     return newest
 
@@ -64,23 +64,23 @@ def measured(read: Callable[[Lake], Matrix]) -> None:
     """
     folder = Path(sys.argv[1])
     lake = Lake.open(str(folder / "lake"))
-    before, busy, started = _memory_mb("VmRSS"), time.process_time(), time.perf_counter()
+    before, busy, started = _parse_memory("VmRSS"), time.process_time(), time.perf_counter()
     matrix = read(lake)
     seconds, cpu = time.perf_counter() - started, time.process_time() - busy
-    beyond = _memory_mb("VmHWM") - before - matrix.nbytes / 2**20
+    beyond = _parse_memory("VmHWM") - before - matrix.nbytes / 2**20
     if not np.array_equal(matrix, np.load(folder / "expected.npy", mmap_mode="r"), equal_nan=True):
         raise SystemExit("not the newest values")
     print(json.dumps({"seconds": seconds, "cpu": cpu, "mb": beyond}))
 
 
-def _memory_mb(line: str) -> float:
+def _parse_memory(line: str) -> float:
     """The memory of this process that Linux reports: `VmRSS` now, `VmHWM` at most; 0 on other systems."""
     status = Path("/proc/self/status")
     text = status.read_text() if status.exists() else ""
     return sum(int(text_line.split()[1]) for text_line in text.splitlines() if text_line.startswith(line)) / 2**10
 
 
-def _table(values: Matrix, first: int, retrieved_at: datetime) -> pa.Table:
+def _build_table(values: Matrix, first: int, retrieved_at: datetime) -> pa.Table:
     hour, series = np.nonzero(~np.isnan(values))
     start = int(START.timestamp() * 1e6) + (first + hour) * 3_600_000_000
     return from_columns(
