@@ -103,7 +103,7 @@ async def monitor(
             await find_lacking(entry, await _find_runs(settings, entry, run.stamp), period, run.stamp, run.lake)
             for entry in entries
         ]
-        findings = [await _warn_of_moved_files(finding, run, loaded.apis) for finding in findings]
+        findings = [await _warn_of_moved_files(finding, run, settings.apis) for finding in findings]
         outcomes = [] if dry_run else await _collect_lacking(findings, run)
         outcomes = await warn_of_changed_series(outcomes, run.lake)
         checked = {finding.entry.name: finding.checked for finding in findings}

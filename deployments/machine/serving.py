@@ -24,7 +24,7 @@ async def serve_deployments(
 ) -> None:
     """Serve the deployments of `config` until interrupted, and set up the notifications.
 
-    `started` is called with the URL of the Prefect API when runs are about to be served. Raises `ConfigurationError`,
+    `announce` is called with the URL of the Prefect API when runs are about to be served. Raises `ConfigurationError`,
     before anything is started, if the URL of a receiver is not one that Apprise accepts, or the address of the metrics
     is none.
     """

@@ -108,7 +108,7 @@ def plan_deployments(config: Config) -> list[PlannedDeployment]:
         PlannedDeployment(replay),
         PlannedDeployment(retention, "weekly", WEEKLY, {"dry_run": False}),
         PlannedDeployment(monitor, "six_hourly", SIX_HOURLY),
-        PlannedDeployment(notify, "untold", EVERY_TEN_MINUTES),
+        PlannedDeployment(notify, "pending", EVERY_TEN_MINUTES),
         PlannedDeployment(catalog, "hourly", HOURLY),
     ]
 

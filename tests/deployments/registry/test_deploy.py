@@ -40,7 +40,7 @@ OTHERS = [
     "replay/by-hand",
     "retention/weekly",
     "monitor/six_hourly",
-    "notify/untold",
+    "notify/pending",
     "catalog/hourly",
 ]
 
