@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from flows.backfill import backfill
 from flows.ingest import ingest
@@ -21,6 +23,7 @@ from gridtide.lake import Draft, Lake, Provenance
 from gridtide.lake.files import encoding
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import Period
+from tests.support.upstreams.daily_files import DailyFiles, load
 from tests.support.upstreams.eia_upstream import HOURS, JANUARY, StartUpstream
 from tests.support.upstreams.upstream import running
 
@@ -307,3 +310,36 @@ async def test_a_dry_run_and_a_selection_read_nothing_else(tmp_path: Path) -> No
     assert (await replay(config=config, end=datetime(2020, 1, 1)))["summary"]["collections"] == 0
     with pytest.raises(ConfigurationError, match="is not after the start"):
         await replay(config=config, start=datetime(2024, 1, 1), end=datetime(2023, 1, 1))
+
+
+@pytest.mark.slow
+async def test_a_body_that_can_be_read_by_now_replaces_the_files_of_the_parts(tmp_path: Path) -> None:
+    """A collection with a malformed day stored the days around it in two files. Once the parser reads that day, the
+    replay stores the whole period in one file that supersedes both, and no file of another collection."""
+    days = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=number) for number in range(4)]
+    upstream = DailyFiles()
+    upstream.faults = {days[1].date(): "malformed"}
+    app = web.Application()
+    app.router.add_get("/{day}", upstream.answer)
+    async with TestServer(app) as server:
+        layout = {"time": "time", "value": "load", "interval": "PT1H", "retries": 1}
+        api = {"name": "load", "url": f"{server.make_url('/')}{{start:%Y-%m-%d}}", "output_folder": "load", **layout}
+        config = {"lake": str(tmp_path), "task_retries": {"count": 0}, "apis": [api]}
+        with pytest.raises(RunError):
+            await backfill(days[0], days[3], config=config)
+        await backfill(days[3], days[3] + timedelta(days=1), config=config)
+    parts = sorted(path.name for path in (tmp_path / "load").glob("*_2024010[12-4]T0000_2024010[2-4]T0000.parquet"))
+    assert len(parts) == 2
+    (body,) = (
+        path
+        for path in (tmp_path / "raw").rglob("*.zst")
+        if b"yesterday" in encoding.decompress_body(path.read_bytes())
+    )
+    rewritten(body, "yesterday,7", f"2024-01-02T05:00Z,{load(days[1].date(), 5)}")
+    result = (await replay(config=config))["results"][0]
+    assert sorted(Path(path).name for path in result["superseded"]) == parts
+    end = days[3] + timedelta(days=1)
+    table = await curated.read(Lake.open(str(tmp_path)), parse(config).apis, days[0], end)
+    hours = [(day.date(), hour) for day in days for hour in range(24)]
+    assert table["value"].to_pylist() == [load(day, hour) for day, hour in hours]
+    assert (await replay(config=config))["results"][0]["superseded"] == []
