@@ -30,6 +30,7 @@ from gridtide.entries.lake_address import BLOCKS
 from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, StorageError
 from gridtide.lake import Lake
 from gridtide.lake.store_errors import is_refusal
+from gridtide.sources.registry import source
 from tasks.lake import open_lake
 from tasks.prefect_home import check_prefect_home
 from tasks.secrets import list_credential_names, read_credentials
@@ -163,11 +164,17 @@ async def _check_credentials(entries: Sequence[Entry]) -> list[CheckResult]:
             "credentials",
             "problem",
             f"{name} is not set; {', '.join(names)} cannot be collected",
-            f"Set it in the environment or in .env: {name}=…",
+            f"Set it in the environment or in .env: {name}=…{_describe_access(names, entries)}",
             REFUSED,
         )
         for name, names in missing.items()
     ] or [CheckResult("credentials", "ok", f"{counted(len(values), 'value', 'values')} set")]
+
+
+def _describe_access(names: Sequence[str], entries: Sequence[Entry]) -> str:
+    """Returns how to get the credentials of the entries called `names`, which are of one upstream."""
+    access = next((source(entry.source).ACCESS for entry in entries if entry.name in names), "")
+    return f". To get it: {access}" if access else ""
 
 
 def _is_block(name: str) -> bool:

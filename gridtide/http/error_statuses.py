@@ -61,7 +61,10 @@ def _fix_credentials(entry: Entry) -> str:
     if all(isinstance(auth, NoAuth) for auth in entry.auths):
         return 'No credentials were sent: name them with "auth"'
     places = describe_credentials(entry)
-    return f'Check the credentials that "auth" names: {places}; "in" and "name" of "auth" say how a key is sent'
+    access_description = source(entry.source).ACCESS
+    access_hint = f". If you have none: {access_description}" if access_description else ""
+    keys = '"in" and "name" of "auth" say how a key is sent'
+    return f'Check the credentials that "auth" names: {places}; {keys}{access_hint}'
 
 
 def _fix_request(entry: Entry, status: int) -> str:

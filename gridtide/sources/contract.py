@@ -151,6 +151,9 @@ class Source(Protocol):
     LICENCE: Licence | None = None
     """The terms of the upstream, for the catalogue; None if they are not known, as of a URL that a user names."""
 
+    ACCESS: str = ""
+    """How to get the credentials that its entries need, for messages; empty if they need none."""
+
     NEEDS_URL: bool = True
     """Whether an entry must have a URL. Without one nothing is fetched, and `parse_response` makes the observations."""
 

@@ -95,6 +95,7 @@ LONGITUDES = {  # of balancing authorities
     "WAUW": -107.0,
 }
 HOSTS = ("api.eia.gov",)
+ACCESS = "Register at https://www.eia.gov/opendata/register.php"
 LICENCE = Licence(
     "",
     "Public domain",

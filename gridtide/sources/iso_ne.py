@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 ZONE = ZoneInfo("America/New_York")
 HOSTS = ("webservices.iso-ne.com",)
+ACCESS = "Create an account at https://www.iso-ne.com/participate/support/web-services-data"
 LICENCE = Licence(
     "",
     "ISO New England terms",

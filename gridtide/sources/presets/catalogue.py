@@ -9,8 +9,12 @@ import json
 from collections.abc import Mapping
 from importlib.resources import files
 from types import ModuleType
+from typing import Any
+
+import msgspec
 
 from gridtide.sources import generic
+from gridtide.sources.contract import Licence
 from gridtide.sources.presets.market_variables import MARKET_VARIABLES
 from gridtide.sources.presets.preset import Preset, read_preset
 
@@ -55,6 +59,10 @@ def describe_module(name: str) -> ModuleType | None:
         parts.append(importlib.import_module(code))
     for part in parts:
         vars(module).update({key: value for key, value in vars(part).items() if not key.startswith("__")})
-    declared = {"VARIABLES": tuple(MARKET_VARIABLES[row] for row in MARKET_VARIABLES if row in preset.variables)}
-    vars(module).update(declared | {"SYSTEM_LOCATIONS": preset.system_locations})
+    declared: dict[str, Any] = {
+        "VARIABLES": tuple(MARKET_VARIABLES[row] for row in MARKET_VARIABLES if row in preset.variables)
+    }
+    licence = Licence(**msgspec.structs.asdict(preset.licence)) if preset.licence else None
+    declared |= {"SYSTEM_LOCATIONS": preset.system_locations, "ACCESS": preset.access, "LICENCE": licence}
+    vars(module).update(declared)
     return module

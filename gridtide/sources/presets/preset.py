@@ -34,6 +34,16 @@ _WORD = re.compile(r"<(\w+)>")
 ProductName = Annotated[str, Meta(min_length=1)]
 
 
+class Terms(StrictStruct, frozen=True):
+    """The terms under which an operator gives its data, as in `gridtide.sources.contract.Licence`."""
+
+    title: Text
+    url: Text
+    terms: Text
+    name: str = ""
+    attribution: str = ""
+
+
 class Preset(StrictStruct, frozen=True, kw_only=True):
     """The products of one operator. Each product, and what products share, is an object with the keys of an entry."""
 
@@ -42,6 +52,8 @@ class Preset(StrictStruct, frozen=True, kw_only=True):
     """The address of the operator's own description."""
     access: str = ""
     """How to get the credentials that its entries need."""
+    licence: Terms | None = None
+    """The terms of the operator."""
     system_locations: tuple[Text, ...] = ()
     """The locations by which its products name the whole system."""
     variables: tuple[Text, ...] = ()

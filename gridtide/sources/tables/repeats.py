@@ -119,7 +119,10 @@ NO_LABELS = re.compile(
 
 def refuse_merged_series(entry: Entry, table: CellTable, series: np.ndarray, used: Sequence[str]) -> None:
     """Raises if few words in a column of texts that no key names differ within one of the `series` (rows,), which may
-    be several series. Only the first piece of a large table is looked at."""
+    be several series. Only the first piece of a large table is looked at, and none of a product, whose preset knows its
+    columns."""
+    if entry.product is not None:
+        return
     columns = [name for name in table.own if name not in used and not NO_LABELS.search(name)]
     beginning = next(iter(table.pieces(columns, entry.numbers)), {}) if columns else {}
     for name, column in beginning.items():
