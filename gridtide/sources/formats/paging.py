@@ -24,6 +24,17 @@ SURE_COUNTS = re.compile(
 SUREST = ("next", "cursor", "page", "offset")
 """Ways of paging, the most certain first."""
 
+BARE_COUNTS = frozenset({"count", "matched"})
+"""Names of fields that are the number of records if they are beside the list of them; a `total` may be a sum."""
+
+NEXT_FIELDS = re.compile(r"(?i)(@?\w+\.)?next(_?(page|records|url|uri|link|href))*")
+"""Names of fields with the address of the next page, such as `@odata.nextLink`."""
+
+MORE_FIELDS = re.compile(
+    r"(?i)(has_?(more|next)(_?(page|pages|records|results|data))?|(is_?)?truncated|more_?(data|records))"
+)
+"""Names of fields that are true if there are more records."""
+
 PAGE_COUNTS = re.compile(r"(?i)(total_?pages|page_?count|last_?page|num_?pages|pages)")
 PAGE_FIELDS = re.compile(
     r"(?i)(limit|offset|page(_?(size|number|no))?|per_?page|current_?page|next\w*|start_?row|skip|rows_?per_?page)"
@@ -191,7 +202,7 @@ def _find_sign(
     """Returns what the field `field_name` of `fields` says about further records, and the `pages` that request them;
     None if it says nothing."""
     field_path = f"{path}{_quote_name(field_name)}"
-    if re.fullmatch(r"(?i)next(_?(page|url|link|href))?", field_name):
+    if NEXT_FIELDS.fullmatch(field_name):
         if isinstance(field_value, str) and re.match(r"https?:|/|\?", field_value):
             return f'"{field_name}" names a next page', {"next": field_path}
         if isinstance(field_value, dict) and isinstance(field_value.get("href"), str):
@@ -207,14 +218,20 @@ def _find_sign(
         ]
         if next_links:
             return '"links" names a next page', {"next": f"{path}links[?rel=='next'].href | [0]"}
+    if MORE_FIELDS.fullmatch(field_name) and str(field_value).lower() == "true":
+        return f'"{field_name}" is true', {"offset": "offset", "limit": ["limit", max(records, 1)]}
     if not isinstance(field_value, int | str) or isinstance(field_value, bool) or not str(field_value).isdecimal():
         return None
     if PAGE_COUNTS.fullmatch(field_name) and int(field_value) > 1:
         return f'"{field_name}" says {field_value} pages', {"page": "page", "last": field_path}
     has_page_field = any(PAGE_FIELDS.fullmatch(other_name) for other_name in fields if other_name != field_name)
-    if (SURE_COUNTS.fullmatch(field_name) or (COUNT_FIELDS.fullmatch(field_name) and has_page_field)) and int(
-        field_value
-    ) > records > 0:
+    is_beside_records = field_name.lower() in BARE_COUNTS and any(
+        isinstance(neighbour, list) and len(neighbour) == records for neighbour in fields.values()
+    )
+    is_count = SURE_COUNTS.fullmatch(field_name) or (
+        COUNT_FIELDS.fullmatch(field_name) and (has_page_field or is_beside_records)
+    )
+    if is_count and int(field_value) > records > 0:
         pages = {"offset": "offset", "limit": ["limit", max(records, 1)], "total": field_path}
         return f'"{field_name}" says {field_value} records, {records} came', pages
     return None
