@@ -183,9 +183,9 @@ def open_store(path: str | Path, shard: Shard | None = None) -> Store:
         run_length = shard.runs(length)[0][1]
         mx.set_cache_limit(max(CACHE, mx.set_cache_limit(CACHE)))
         with mx.stream(REMAINDER):
-            loaded: Any = mx.load(str(file))
+            arrays: Any = mx.load(str(file))
             blocks = {
-                name: Blocks.of(_deal_rows(loaded[tensor], length - window_length, shard), run_length)
+                name: Blocks.of(_deal_rows(arrays[tensor], length - window_length, shard), run_length)
                 for name, tensor in (CONTEXT_TENSORS | LABEL_TENSORS).items()
             }
             mx.async_eval([views.pieces for views in blocks.values()])  # type: ignore[no-untyped-call]  # it has no types
@@ -506,5 +506,5 @@ def _gather_rank_blocks(store: Store, name: str, rows: npt.NDArray[np.int64]) ->
     if shard.layout == "striped":
         rows_per_rank = -(-store.mapped["values"].shape[0] * (store.front + store.steps) // shard.ranks)
         firsts = firsts % shard.ranks * rows_per_rank + firsts // shard.ranks
-    gathered = blocks.take(firsts.reshape(-1))
-    return gathered.reshape(len(rows), -1, gathered.shape[-1])
+    rank_blocks = blocks.take(firsts.reshape(-1))
+    return rank_blocks.reshape(len(rows), -1, rank_blocks.shape[-1])

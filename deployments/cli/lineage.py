@@ -20,10 +20,10 @@ def write_lineage(lineage: Lineage) -> str:
 def _list_lines(lineage: Lineage) -> Iterator[str]:
     bodies = {body.path: body for file in lineage.files for body in file.bodies}
     yield f"{lineage.kind} {lineage.subject}"
-    if described := lineage.training_set:
-        yield f"  manifest {described.path}, fingerprint {described.fingerprint}"
-        yield f"  {' to '.join(described.period)}; targets {', '.join(described.targets)}"
-        yield f"  made with {', '.join(f'{name} {version}' for name, version in sorted(described.versions.items()))}"
+    if description := lineage.training_set:
+        yield f"  manifest {description.path}, fingerprint {description.fingerprint}"
+        yield f"  {' to '.join(description.period)}; targets {', '.join(description.targets)}"
+        yield f"  made with {', '.join(f'{name} {version}' for name, version in sorted(description.versions.items()))}"
     size = sum(body.size for body in bodies.values())
     yield f"  {counted(len(lineage.files), 'file', 'files')}{_count_states(lineage)}; {_count_bodies(bodies, size)}"
     for entry, files in groupby(
@@ -44,9 +44,9 @@ def _count_bodies(bodies: dict[str, Body], size: int) -> str:
 
 
 def _list_file(file: FileLineage) -> Iterator[str]:
-    stored = f" stored {file.stored_at:%Y-%m-%dT%H:%M:%SZ}" if file.stored_at else ""
+    stored_text = f" stored {file.stored_at:%Y-%m-%dT%H:%M:%SZ}" if file.stored_at else ""
     rows = "" if file.rows is None else f" {counted(file.rows, 'row', 'rows')}"
-    yield f"    {file.path} [{file.state}]{rows}{stored} content {file.content_hash or 'not known'}"
+    yield f"    {file.path} [{file.state}]{rows}{stored_text} content {file.content_hash or 'not known'}"
     if file.version:
         yield f"      written by version {file.version}, configuration {file.fingerprint}"
     for body in file.bodies:

@@ -42,13 +42,13 @@ async def catalog(config: str | dict[str, Any] = "api_config.json", lake: str | 
         config: The configuration: the path of the file, or its content.
         lake: Folder or URI of the lake; the configuration's if empty.
     """
-    started = time.monotonic()
-    loaded, _ = load_selected(config, None)
-    opened_lake = await open_lake(lake or loaded.lake)
+    start_time = time.monotonic()
+    settings, _ = load_selected(config, None)
+    opened_lake = await open_lake(lake or settings.lake)
     schedules = await _read_schedules()
-    picture = await picture_lake(opened_lake, loaded, datetime.now(UTC), schedules=schedules)
+    picture = await picture_lake(opened_lake, settings, datetime.now(UTC), schedules=schedules)
     written = await write_catalog(opened_lake, picture)
-    return await finish(catalog_report(picture, written, time.monotonic() - started))
+    return await finish(catalog_report(picture, written, time.monotonic() - start_time))
 
 
 async def _read_schedules() -> list[dict[str, Any]] | None:

@@ -228,8 +228,8 @@ def summarize_collection(outcome: Outcome) -> dict[str, Any]:
 
 def find_covered_end(outcome: Outcome) -> str | None:
     """The end of the latest period that the collection answered, in ISO 8601; None if it answered none."""
-    answered = [Period.parse(period).end for period in (outcome.collected or {}).get("answered", ())]
-    return max(answered).isoformat() if answered else None
+    ends = [Period.parse(period).end for period in (outcome.collected or {}).get("answered", ())]
+    return max(ends).isoformat() if ends else None
 
 
 def _describe_failures(outcome: Outcome) -> str | None:

@@ -98,10 +98,10 @@ class PageCollector:
         provenance = Provenance(self.entry.name, self.period, self.entry.fingerprint, scope=scope)
         groups = [(item.rule, item.reason, item.rows) for item in rejected]
         body, metadata = await run_computing(encode_rejected, groups, provenance)
-        stored = await self.lake.put_rejected(
+        rejected_file = await self.lake.put_rejected(
             body, metadata, self.entry.output_folder, self.entry.file_prefix, self.stamp
         )
-        return (stored.path,)
+        return (rejected_file.path,)
 
     def _refuse_mixed(self, holes: Sequence[Hole], refuse_mixed: bool) -> None:
         """Raises the error of a hole that fetching all pages at one time may close."""

@@ -106,8 +106,8 @@ def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now
         content = checked.contents.get(file.path)
         text = content.scope if content else ""
         if text not in understood:
-            parsed = parse_scope(text)
-            understood[text] = (parsed, _find_doubt(entry_scope, parsed)) if parsed else (entry_scope, "")
+            file_scope = parse_scope(text)
+            understood[text] = (file_scope, _find_doubt(entry_scope, file_scope)) if file_scope else (entry_scope, "")
         scope, doubt = understood[text]
         if content and content.fingerprint != fingerprint and not parse_scope(text):
             doubt = NOT_NOTED
@@ -132,16 +132,16 @@ def find_unanswered(parts: Iterable[Part], answers: Iterable[Scoped]) -> list[Pa
         periods_by_scope[answer.scope].append(answer.period)
     gaps = list(parts)
     for scope, periods in periods_by_scope.items():
-        answered = union(periods)
-        gaps = join_parts(piece for part in gaps for piece in _subtract(part, scope, answered))
+        union_of_periods = union(periods)
+        gaps = join_parts(piece for part in gaps for piece in _subtract(part, scope, union_of_periods))
     return join_parts(gaps)
 
 
-def _subtract(part: Part, scope: Scope, answered: Sequence[Period]) -> list[Part]:
+def _subtract(part: Part, scope: Scope, covered_periods: Sequence[Period]) -> list[Part]:
     lacking_scopes = part.scope.without(scope)
     if lacking_scopes == [part.scope]:
         return [part]
-    unanswered_periods = missing(part.period, answered)
+    unanswered_periods = missing(part.period, covered_periods)
     answered_periods = missing(part.period, unanswered_periods)
     return [Part(period, part.scope) for period in unanswered_periods] + [
         Part(period, piece) for piece in lacking_scopes for period in answered_periods

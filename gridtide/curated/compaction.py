@@ -121,9 +121,9 @@ class Work:
         ordered = sorted(files, key=lambda file: file.period.start if file.period else LAST)
         # Whether a month is complete depends on the file after this one: it may begin in the same month.
         next_files = iter(ordered[1:])
-        async for file, loaded in read_ahead(self._load_file, ordered):
-            if loaded is not None:
-                self._add_rows(file, *loaded)
+        async for file, content in read_ahead(self._load_file, ordered):
+            if content is not None:
+                self._add_rows(file, *content)
             next_file = next(next_files, None)
             if self.waiting >= BATCH_ROWS:
                 await self.write_months(
@@ -151,15 +151,15 @@ class Work:
         a superseded file."""
         recorded = {month for compacted in self.record.files.values() for month in compacted.months}
         stale = recorded - self.dataset.tags.keys()
-        async for month, described in read_ahead(self.dataset.describe_month, self.dataset.tags):
+        async for month, description in read_ahead(self.dataset.describe_month, self.dataset.tags):
             if (
-                described is None
-                or self.record.inputs_of(month).items() - described.inputs.items()
-                or not self.dataset.superseded.keys().isdisjoint(described.inputs)
+                description is None
+                or self.record.inputs_of(month).items() - description.inputs.items()
+                or not self.dataset.superseded.keys().isdisjoint(description.inputs)
             ):
                 stale.add(month)
             else:
-                self.record.months[month] = CompactedMonth(self.dataset.tags[month], described.newest)
+                self.record.months[month] = CompactedMonth(self.dataset.tags[month], description.newest)
         return stale
 
     async def _load_file(self, file: File) -> tuple[Metadata, pa.Table] | None:
@@ -183,15 +183,19 @@ class Work:
     async def _merge_month(self, month: str, rows: Mapping[str, pa.Table]) -> None:
         """Stores `month` with its files in the record and `rows`, by path, unless it is up to date."""
         path = name_month_path(self.dataset.path, month)
-        stored = (
+        present_month = (
             await self.dataset.read_month(month, find_month_period(month))
             if await self.lake.store.exists(path)
             else None
         )
-        earlier_month = stored if stored and self.dataset.superseded.keys().isdisjoint(stored.inputs) else Month()
+        earlier_month = (
+            present_month
+            if present_month and self.dataset.superseded.keys().isdisjoint(present_month.inputs)
+            else Month()
+        )
         expected = self.record.inputs_of(month) | {name: self.unrecorded[name].content_hash for name in rows}
         late_inputs = dict(expected.items() - earlier_month.inputs.items())
-        if stored and not expected:  # all of its files are superseded
+        if present_month and not expected:  # all of its files are superseded
             await self.lake.store.remove([path])
         if not late_inputs:
             return

@@ -71,7 +71,7 @@ class Dataset:
         listing = lake.list_files(output_folder, file_prefix, superseded=True)
         listed, objects = await asyncio.gather(listing, lake.store.list_objects(path))
         tabular = {EXTENSIONS[name] for name in TABULAR}
-        tags_by_path = {stored.path: stored.e_tag for stored in objects}
+        tags_by_path = {month_file.path: month_file.e_tag for month_file in objects}
         tags_by_stem = {name.rpartition("/")[2].removesuffix(".parquet"): e_tag for name, e_tag in tags_by_path.items()}
         tags_by_name = {
             month: e_tag for month, e_tag in tags_by_stem.items() if name_month_path(path, month) in tags_by_path
@@ -171,10 +171,10 @@ async def load_files(
     if its rows are not those it was stored with. Raises `StorageError` if a file does not have the hash in `hashes`, or
     cannot be read. Without `verify`, tables may lack their constant columns (`ConstantColumns`).
     """
-    loaded = await lake.read_observations([file.path for file in files], only_varying=not verify)
+    contents = await lake.read_observations([file.path for file in files], only_varying=not verify)
     return [
         (metadata, await _check_rows(file, metadata, table, hashes.get(file.path), verify=verify))
-        for file, (metadata, table) in zip(files, loaded, strict=True)
+        for file, (metadata, table) in zip(files, contents, strict=True)
     ]
 
 

@@ -242,8 +242,8 @@ class _ReadPlan:
         Of a pinned file it yields all observations unchanged, because pinning settles which stored files count.
         """
         read = partial(load_files, self.dataset.lake, hashes=self.files, verify=not self.pinned)
-        async for files, loaded in read_ahead(read, group_small(self.existing_files(paths))):
-            for file, (metadata, table) in zip(files, loaded, strict=True):
+        async for files, contents in read_ahead(read, group_small(self.existing_files(paths))):
+            for file, (metadata, table) in zip(files, contents, strict=True):
                 if self.pinned:
                     yield file.path, table
                 elif self.as_of is None or metadata.stored_at <= self.as_of:
@@ -259,9 +259,9 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
     dataset, period = plan.dataset, plan.period
     compacted = {}
     in_period = [month for month in dataset.tags if find_month_period(month).overlaps(period)]
-    async for month, described in read_ahead(dataset.describe_month, in_period):
-        if described is not None and plan.may_stand(described):
-            compacted[month] = described
+    async for month, description in read_ahead(dataset.describe_month, in_period):
+        if description is not None and plan.may_stand(description):
+            compacted[month] = description
     earliest: dict[str, int] = defaultdict(lambda: NO_RETRIEVAL)
     async for path, table in plan.read_rows(path for path in plan.files if plan.is_lacking(path, compacted)):
         for month, rows in split_months(table).items() if compacted else [("", table)]:
@@ -270,17 +270,17 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
                 yield rows
     read_month = partial(dataset.read_month, period=period, only_latest=plan.pinned, locations=plan.locations)
     async for month, stored_month in read_ahead(read_month, compacted):
-        described = compacted[month]
+        description = compacted[month]
         if (
             stored_month is not None
-            and described.inputs.items() <= stored_month.inputs.items()
+            and description.inputs.items() <= stored_month.inputs.items()
             and stored_month.newest < earliest[month]
         ):
             yield (
                 stored_month.table if plan.pinned else stored_by(plan.as_of, select_starts(stored_month.table, period))
             )
             continue
-        async for _, table in plan.read_rows(filter(plan.is_near, described.inputs)):
+        async for _, table in plan.read_rows(filter(plan.is_near, description.inputs)):
             yield split_months(table).get(month, STORED.empty_table())
 
 

@@ -82,14 +82,14 @@ async def compact_share(lake: Lake, entry: Entry, share: CompactionShare) -> Com
 
 
 async def join_shares(
-    lake: Lake, entry: Entry, planned: Sequence[CompactionShare], parts: Sequence[CompactedShare]
+    lake: Lake, entry: Entry, shares: Sequence[CompactionShare], parts: Sequence[CompactedShare]
 ) -> Compaction:
-    """Records the months of `parts`, and the files for which all of the shares `planned` are complete.
+    """Records the months of `parts`, and the files for which all of `shares` are complete.
 
     Returns the combined result.
     """
     dataset = await Dataset.of_entry(lake, entry)
-    expected_parts = Counter(path for share in planned for path in share.paths)
+    expected_parts = Counter(path for share in shares for path in share.paths)
     parts_by_path: dict[str, list[CompactedFile]] = defaultdict(list)
     for part in parts:
         for path, compacted in part.record.files.items():
@@ -101,7 +101,7 @@ async def join_shares(
         for path, file_parts in parts_by_path.items()
         if len(file_parts) == expected_parts[path]
     }
-    months = {month: stored for part in parts for month, stored in part.record.months.items()}
+    months = {month: compacted_month for part in parts for month, compacted_month in part.record.months.items()}
     if complete_files:
         earlier_record = dataset.valid_record()
         record = CompactionRecord({**earlier_record.files, **complete_files}, {**earlier_record.months, **months})

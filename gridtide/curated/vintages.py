@@ -64,9 +64,9 @@ def compact_rows(table: pa.Table) -> tuple[pa.Table, pa.Table]:
 def _keep_changes(rows: _Rows) -> _Rows:
     if not rows.table.num_rows:
         return rows
-    _, stored = np.unique(to_microseconds(rows.table["stored_at"]), return_inverse=True)
+    _, moment_numbers = np.unique(to_microseconds(rows.table["stored_at"]), return_inverse=True)
     # Each vintage ranks below the one before it, so that the running minimum restarts with each vintage.
-    stored_rank = stored - np.cumsum(rows.new_vintage) * (stored.max() + 1)
+    stored_rank = moment_numbers - np.cumsum(rows.new_vintage) * (moment_numbers.max() + 1)
     is_kept = np.ones(len(stored_rank), bool)
     is_kept[1:] = stored_rank[1:] < np.minimum.accumulate(stored_rank)[:-1]
     kept_counts = np.add.reduceat(retrievals(rows.table), np.flatnonzero(is_kept))

@@ -145,22 +145,30 @@ class Lake:
         listing, foreign_names, future_marks = [], [], []
         now = datetime.now(UTC)
         superseded_moments: dict[str, datetime] = {}
-        (_, stored), removed = await asyncio.gather(self.store.list_folder(folder), self._read_removed(folder, prefix))
-        for listed_file in stored:
+        (_, objects), removed = await asyncio.gather(self.store.list_folder(folder), self._read_removed(folder, prefix))
+        for listed_file in objects:
             name = listed_file.path.rpartition("/")[2]
             if name.startswith(".") or name.endswith(SIDECAR):
                 continue
-            parsed = parse_name(name)
-            if parsed is None and (superseded_mark := parse_superseded_name(name)):
+            file_of_name = parse_name(name)
+            if file_of_name is None and (superseded_mark := parse_superseded_name(name)):
                 original, moment = superseded_mark
                 if moment > now:
                     future_marks.append(name)
                 else:
                     superseded_moments[original] = min(moment, superseded_moments.get(original, moment))
-            elif parsed is None:
+            elif file_of_name is None:
                 foreign_names.append(name)
-            elif parsed.prefix == prefix:
-                listing.append(File(listed_file.path, parsed.stamp, parsed.period, parsed.extension, listed_file.size))
+            elif file_of_name.prefix == prefix:
+                listing.append(
+                    File(
+                        listed_file.path,
+                        file_of_name.stamp,
+                        file_of_name.period,
+                        file_of_name.extension,
+                        listed_file.size,
+                    )
+                )
         # A pruning that was killed leaves files that its record lists as removed; those that are present count as such.
         present = {file.path for file in listing}
         listing += [file for file in removed if file.path not in present]

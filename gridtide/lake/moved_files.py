@@ -95,9 +95,9 @@ async def _list_newest(lake: Lake, folder: str) -> dict[tuple[str, str], str]:
 
 def _read_stamp(path: str) -> datetime:
     """Returns the stamp in the name of the file at `path`, which is one of the lake's names."""
-    parsed = parse_name(path.rpartition("/")[2])
-    assert parsed is not None  # noqa: S101
-    return parsed.stamp
+    file_of_name = parse_name(path.rpartition("/")[2])
+    assert file_of_name is not None  # noqa: S101
+    return file_of_name.stamp
 
 
 async def _read_contents(lake: Lake, path: str) -> Metadata | None:

@@ -124,18 +124,18 @@ def _name_columns(
 
     Raises `FormatError` if two columns have the same variable.
     """
-    named = []
+    named_columns = []
     for number, name in enumerate(header[1:], 1):
         variable = name_variable(report, name)
         if variable is None:
             left_out.add(NOT_READ, f"{name or 'a column without a name'} in row 1", len(lines))
         else:
-            named.append(((number, name), variable))
-    repeated = [variable for variable, count in Counter(variable for _, variable in named).items() if count > 1]
+            named_columns.append(((number, name), variable))
+    repeated = [variable for variable, count in Counter(variable for _, variable in named_columns).items() if count > 1]
     if repeated:
-        columns = ", ".join(repr(name) for (_, name), variable in named if variable == repeated[0])
+        columns = ", ".join(repr(name) for (_, name), variable in named_columns if variable == repeated[0])
         raise FormatError(entry.name, f"the columns {columns} are one variable, {repeated[0]}")
-    return named
+    return named_columns
 
 
 def name_variable(report: str, column: str) -> str | None:
@@ -211,7 +211,7 @@ def _read_column(
 
     cells = [(row[number] if number < len(row) else "").strip() or None for row in lines]
     numbers = to_numbers(cells)
-    stored = [
+    row_numbers = [
         row_number for row_number, start in enumerate(starts) if start is not None and not np.isinf(numbers[row_number])
     ]
     for row_number in np.flatnonzero(np.isinf(numbers)).tolist():
@@ -219,7 +219,7 @@ def _read_column(
             left_out.add(
                 NO_NUMBER, f"{name} in row {row_number + 1}, {lines[row_number][0]}: {str(cells[row_number])[:60]!r}"
             )
-    begins = [start for start in (starts[row_number] for row_number in stored) if start is not None]
+    begins = [start for start in (starts[row_number] for row_number in row_numbers) if start is not None]
     return from_columns(
         "caiso",
         retrieved_at,
@@ -228,5 +228,5 @@ def _read_column(
         location=LOCATION,
         variable=variable,
         unit=unit_of(OUTLOOK_VARIABLES, variable),
-        value=numbers[stored],
+        value=numbers[row_numbers],
     )

@@ -193,8 +193,8 @@ def find_scope(entry: Entry) -> Scope:
             facets.setdefault(name, []).extend(map(str, _as_sequence(value)))
         elif not _WITHOUT_MEANING.match(key):
             settings[key] = split_values(value)
-    chosen = {name: values or [ANY] for name, values in facets.items()}
-    return build_scope(entry, {"route": [route_name or urlsplit(entry.url).path], **settings, **chosen})
+    facet_values = {name: values or [ANY] for name, values in facets.items()}
+    return build_scope(entry, {"route": [route_name or urlsplit(entry.url).path], **settings, **facet_values})
 
 
 def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
@@ -203,10 +203,10 @@ def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
     shorter = {name: values for name, values in part.facets if values != entry_scope[name]}
     params = {key: value for key, value in entry.params.items() if _find_facet(key) not in shorter}
     for name, values in shorter.items():
-        chosen = tuple(value for value in _read_facet(entry.params, name) if value in values)
-        if set(chosen) != values:
+        facet_values = tuple(value for value in _read_facet(entry.params, name) if value in values)
+        if set(facet_values) != values:
             return ()
-        params[f"facets[{name}][]"] = chosen
+        params[f"facets[{name}][]"] = facet_values
     return [msgspec.structs.replace(entry, params=params)]
 
 

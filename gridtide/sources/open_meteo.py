@@ -155,14 +155,14 @@ def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
         return ()
     positions = [number for number, place in enumerate(_list_places(entry)) if place in values["place"]]
     lists = {key: parameters[key].split(",") for key in keys if key in parameters}
-    chosen = {
+    shorter_params = {
         key: tuple(items[number] for number in positions) if key in PLACE_KEYS else _choose(items, values["hourly"])
         for key, items in lists.items()
     }
     location = entry.location
     if isinstance(location, tuple) and "place" in shorter:
         location = tuple(location[number] for number in positions)
-    return [msgspec.structs.replace(entry, params={**entry.params, **chosen}, location=location)]
+    return [msgspec.structs.replace(entry, params={**entry.params, **shorter_params}, location=location)]
 
 
 def _list_places(entry: Entry) -> list[str]:

@@ -102,15 +102,15 @@ def parse_response(entry: Entry, request: Request, response: Response) -> Page:
     interval_length = np.timedelta64(int(entry.resolution.total_seconds()), "s")
     starts = list_interval_starts(request.period.start, request.period.end, entry.resolution)
     grid = Grid(int(_read_param(entry, "seed", "0")[0]))
-    chosen = frozenset(_read_param(entry, "variables"))
+    variables_asked = frozenset(_read_param(entry, "variables"))
     table = concat(
         [
             from_columns("synthetic", response.retrieved_at, **series.columns())
             for code in _read_param(entry, "authority", "ISNE")
             for variables, simulate in _list_products()
-            if not chosen or chosen & variables
+            if not variables_asked or variables_asked & variables
             for series in simulate(grid, find_authority(code), starts, interval_length)
-            if not chosen or series.variable in chosen
+            if not variables_asked or series.variable in variables_asked
         ]
     )
     return Page(table, table.num_rows, table.num_rows)

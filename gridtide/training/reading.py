@@ -106,12 +106,12 @@ async def gather_series(plan: ReadingPlan, lake: Lake) -> GatheredSeries:
     tables = curated.read_tables(lake, plan.entries.values(), plan.files, plan.hours, named_locations(patterns))
     async for name, table in tables:
         grid.add(table, plan.entries[name].available)
-    stored = frozenset(grid.names_read)
+    names_read = frozenset(grid.names_read)
     for series, unit in plan.expected.items():
         grid.expect(series, unit)
     hourly = grid.finish()
     _warn_of_units(plan.spec, hourly)
-    return GatheredSeries(hourly, stored)
+    return GatheredSeries(hourly, names_read)
 
 
 def _warn_of_units(spec: TrainingSpec, hourly: Hourly) -> None:
@@ -202,13 +202,13 @@ async def _target_extent(
         sources = {SeriesName.parse(goal).source for goal in target_patterns}
         of_targets = [entry for entry in entries.values() if matches_any(entry.source, sources)]
         inputs = await curated.list_inputs(lake, of_targets, bounds, spec.as_of)
-    extent, stored = await find_extent(curated.read_tables(lake, entries.values(), inputs, bounds), target_patterns)
+    extent, names_read = await find_extent(curated.read_tables(lake, entries.values(), inputs, bounds), target_patterns)
     if extent is None:
         limits = {"from": spec.start, "before": spec.end, "as of": spec.as_of}
         limits_text = "".join(
             f" {preposition} {moment:%Y-%m-%dT%H:%M%z}" for preposition, moment in limits.items() if moment
         )
-        remaining = {name for name in stored if not matches_any(name, target_patterns)}
+        remaining = {name for name in names_read if not matches_any(name, target_patterns)}
         suggestion = (
             f"Of these entries there are {', '.join(similar_names(min(target_patterns), remaining))}"
             if remaining
@@ -228,11 +228,11 @@ async def find_extent(
     """Returns the whole hours over which the series that match `patterns` have values, or None if they have none; and
     the names of all series in `tables`."""
     first_hour, end_hour = None, None
-    sorted_patterns, stored = sorted(patterns), set[str]()
+    sorted_patterns, names_read = sorted(patterns), set[str]()
 
     def number(source: str, location: str, variable: str, unit: str) -> int:
         name = str(SeriesName(source, location, variable))
-        stored.add(name)
+        names_read.add(name)
         return 0 if matches_any(name, sorted_patterns) else -1
 
     numbers = SeriesNumbers(number)
@@ -248,5 +248,5 @@ async def find_extent(
                 max(until_hour, until_hour if end_hour is None else end_hour),
             )
     if first_hour is None or end_hour is None:
-        return None, stored
-    return Period(EPOCH + first_hour * HOUR, EPOCH + end_hour * HOUR), stored
+        return None, names_read
+    return Period(EPOCH + first_hour * HOUR, EPOCH + end_hour * HOUR), names_read

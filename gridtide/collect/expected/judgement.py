@@ -156,25 +156,31 @@ class Judgement:
 
     def _find_lack(self, rule: AnswerRule, period: Period | None, now: datetime) -> str | None:
         """Returns what the answer lacks by `rule`, None if nothing."""
-        chosen = {key: count for key, count in self.series.items() if rule.selects(*key)}
+        series_counts = {key: count for key, count in self.series.items() if rule.selects(*key)}
         match rule:
             case RequiredRule():
                 lacking = [pattern for pattern in rule.patterns if not self._has(_narrow_rule(rule, pattern))]
-                return f"no values of {', '.join(lacking or [str(rule.variable)])}" if lacking or not chosen else None
+                return (
+                    f"no values of {', '.join(lacking or [str(rule.variable)])}"
+                    if lacking or not series_counts
+                    else None
+                )
             case RowsRule():
-                count = sum(series.rows for series in chosen.values())
+                count = sum(series.rows for series in series_counts.values())
                 return (
                     f"{count} rows, at least {rule.minimum} are expected ({rule.name})"
                     if count < rule.minimum
                     else None
                 )
             case AgeRule():
-                return self._find_old(rule, chosen, min(period.end, now) if period else now)
+                return self._find_old(rule, series_counts, min(period.end, now) if period else now)
         return None
 
-    def _find_old(self, rule: AgeRule, chosen: dict[tuple[str, str], SeriesCount], until: datetime) -> str | None:
+    def _find_old(
+        self, rule: AgeRule, series_counts: dict[tuple[str, str], SeriesCount], until: datetime
+    ) -> str | None:
         limit = microseconds(until - rule.maximum)
-        old = {key: count.latest for key, count in chosen.items() if count.latest < limit}
+        old = {key: count.latest for key, count in series_counts.items() if count.latest < limit}
         if not old:
             return None
         (location, variable), latest = min(old.items(), key=lambda item: item[1])
@@ -220,9 +226,9 @@ def _reject_rows(table: pa.Table, verdicts: Sequence[Verdict]) -> tuple[pa.Table
 
     stays, rejected = np.ones(table.num_rows, bool), []
     for verdict in verdicts:
-        if verdict.rule.otherwise == "reject" and (chosen := verdict.broken & stays).any():
-            rejected.append(Rejected(verdict.rule.name, verdict.reason, table.filter(pa.array(chosen))))
-            stays &= ~chosen
+        if verdict.rule.otherwise == "reject" and (rejected_rows := verdict.broken & stays).any():
+            rejected.append(Rejected(verdict.rule.name, verdict.reason, table.filter(pa.array(rejected_rows))))
+            stays &= ~rejected_rows
     return table.filter(pa.array(stays)) if rejected else table, rejected
 
 

@@ -80,21 +80,21 @@ class _Rows:
 def read_csv(
     entry: str,
     body: bytes,
-    written: Csv,
+    style: Csv,
     columns: Sequence[str],
     labels: Sequence[str] = (),
     *,
     length_known: bool = True,
 ) -> CellTable:
-    """Reads the table in `body`, a UTF-8 text in the style `written`. Its header must have some of the `columns`, which
+    """Reads the table in `body`, a UTF-8 text in this `style`. Its header must have some of the `columns`, which
     distinguish it from a line of text; `labels` are columns that will be read whole.
 
     Raises `UpstreamError` if the text ends in the middle of a line, `FormatError` if there is no header or a row has
     more fields than the header.
     """
-    rows, above = _cut_around(entry, body, written, [name for name in columns if name not in written.above])
-    _refuse_cut_text(entry, rows, written, length_known)
-    table = _table(entry, _without_others(rows, written), written, [name for name in labels if name in rows.names])
+    rows, above = _cut_around(entry, body, style, [name for name in columns if name not in style.above])
+    _refuse_cut_text(entry, rows, style, length_known)
+    table = _table(entry, _without_others(rows, style), style, [name for name in labels if name in rows.names])
     return with_constants(table, above)
 
 
@@ -113,26 +113,26 @@ def _lines(body: bytes) -> Iterator[_Line]:
         begin = end
 
 
-def _cut_around(entry: str, body: bytes, written: Csv, columns: Sequence[str]) -> tuple[_Rows, dict[str, str]]:
+def _cut_around(entry: str, body: bytes, style: Csv, columns: Sequence[str]) -> tuple[_Rows, dict[str, str]]:
     """Returns the rows of `body`, without the lines before its header, the header and the footer; and the columns from
     the lines before the header."""
-    lines = (line for line in _after_skipped(entry, body, written) if _is_line(line.text, written))
+    lines = (line for line in _after_skipped(entry, body, style) if _is_line(line.text, style))
     head = list(islice(lines, HEAD_LINES))
     if not head:
         raise FormatError(entry, "the CSV has no header", 'Correct "skip" or "comment"')
-    delimiter = written.delimiter or max(",;\t|", key=head[0].text.count)
-    names, used = _header(entry, [line.text for line in head], written, delimiter, columns)
+    delimiter = style.delimiter or max(",;\t|", key=head[0].text.count)
+    names, used = _header(entry, [line.text for line in head], style, delimiter, columns)
     begin = head[used].begin if used < len(head) else len(body)
-    end = _end_of_rows(body, head[used - 1].end if used else head[0].begin, delimiter, written)
+    end = _end_of_rows(body, head[used - 1].end if used else head[0].begin, delimiter, style)
     first_number = head[used].number if used < len(head) else head[-1].number + 1
-    above = _above(entry, body[: head[0].begin].decode("utf-8", "replace"), written)
+    above = _above(entry, body[: head[0].begin].decode("utf-8", "replace"), style)
     return _Rows(body, min(begin, end), end, names, first_number, delimiter), above
 
 
-def _above(entry: str, text: str, written: Csv) -> dict[str, str]:
+def _above(entry: str, text: str, style: Csv) -> dict[str, str]:
     """Returns the columns from `text`, the lines before the header."""
     columns: dict[str, str] = {}
-    for name, pattern in written.above.items():
+    for name, pattern in style.above.items():
         match = re.search(pattern, text)
         if match is None:
             happened = f'above: no line before the header holds "{pattern}", which is to be the column {name}'
@@ -141,26 +141,26 @@ def _above(entry: str, text: str, written: Csv) -> dict[str, str]:
     return columns
 
 
-def _comments(written: Csv) -> tuple[str, ...]:
-    return (written.comment,) if isinstance(written.comment, str) else written.comment or ()
+def _comments(style: Csv) -> tuple[str, ...]:
+    return (style.comment,) if isinstance(style.comment, str) else style.comment or ()
 
 
-def _is_line(text: str, written: Csv) -> bool:
+def _is_line(text: str, style: Csv) -> bool:
     """Whether a line holds something and is no comment."""
-    return bool(text.strip()) and not text.startswith(_comments(written))
+    return bool(text.strip()) and not text.startswith(_comments(style))
 
 
-def _is_row(text: str, written: Csv) -> bool:
+def _is_row(text: str, style: Csv) -> bool:
     """Whether a line after the header is a row."""
-    return _is_line(text, written) and text.startswith(written.rows or "")
+    return _is_line(text, style) and text.startswith(style.rows or "")
 
 
-def _after_skipped(entry: str, body: bytes, written: Csv) -> Iterator[_Line]:
+def _after_skipped(entry: str, body: bytes, style: Csv) -> Iterator[_Line]:
     """Returns the lines from the header on."""
     lines = _lines(body)
-    if isinstance(written.skip, int):
-        return islice(lines, written.skip, None)
-    header_start = written.skip.removeprefix("until:")
+    if isinstance(style.skip, int):
+        return islice(lines, style.skip, None)
+    header_start = style.skip.removeprefix("until:")
     first_text = ""
     for line in lines:
         first_text = first_text or repr(line.text.strip()[:80])
@@ -175,46 +175,46 @@ def _with_first(line: _Line, lines: Iterator[_Line]) -> Iterator[_Line]:
     yield from lines
 
 
-def _end_of_rows(body: bytes, begin: int, delimiter: str, written: Csv) -> int:
+def _end_of_rows(body: bytes, begin: int, delimiter: str, style: Csv) -> int:
     """Returns the end of the rows of `body`, which begin at `begin` or after it: the begin of the `footer`."""
     newline = _newline(body)
-    if isinstance(written.footer, str):
-        first_bytes = b'"?' + re.escape(written.footer.removeprefix("from:").encode())
-        if written.footer == "blank":  # or of empty fields
+    if isinstance(style.footer, str):
+        first_bytes = b'"?' + re.escape(style.footer.removeprefix("from:").encode())
+        if style.footer == "blank":  # or of empty fields
             first_bytes = rb'[ \t"%b]*\r?%b' % (re.escape(delimiter.encode()), newline)
         match = re.compile(newline + first_bytes).search(body, max(begin - 1, 0))
         return match.start() + 1 if match else len(body)
-    end, footer = len(body), written.footer
+    end, footer = len(body), style.footer
     while footer and end > begin:
         start = body.rfind(newline, 0, max(end - 1, 0)) + 1
-        footer -= _is_line(body[start:end].decode("utf-8", "replace"), written)
+        footer -= _is_line(body[start:end].decode("utf-8", "replace"), style)
         end = start
     return max(end, begin)
 
 
-def _without_others(rows: _Rows, written: Csv) -> _Rows:
+def _without_others(rows: _Rows, style: Csv) -> _Rows:
     """Returns `rows` without comment lines and, if the entry names what rows begin with, without other lines."""
-    comments = tuple(mark.encode() for mark in _comments(written))
+    comments = tuple(mark.encode() for mark in _comments(style))
     present = [mark for mark in comments if rows.body.find(rows.newline + mark, rows.begin, rows.end) >= 0]
-    if not written.rows and not present:
+    if not style.rows and not present:
         return rows
     lines = rows.body[rows.begin : rows.end].splitlines(keepends=True)
-    start = (written.rows or "").encode()
+    start = (style.rows or "").encode()
     body = b"".join(line for line in lines if line.startswith(start) and not line.startswith(comments))
     return _Rows(body, 0, len(body), rows.names, rows.first_line, rows.delimiter)
 
 
 def _header(
-    entry: str, lines: Sequence[str], written: Csv, delimiter: str, columns: Sequence[str]
+    entry: str, lines: Sequence[str], style: Csv, delimiter: str, columns: Sequence[str]
 ) -> tuple[list[str], int]:
     """Returns the names of the columns, and the number of `lines` that contain them."""
-    if not isinstance(written.header, int):
-        names = [written.header] if isinstance(written.header, str) else list(written.header)
+    if not isinstance(style.header, int):
+        names = [style.header] if isinstance(style.header, str) else list(style.header)
         return names, 0
-    rows, header_lines = _first_rows(entry, lines, written, delimiter)
+    rows, header_lines = _first_rows(entry, lines, style, delimiter)
     first_names = [field.strip() for field in rows[0]]
     missing = [name for name in columns if not {*split_alternatives([name]), *_optional(name)} & {*first_names, ""}]
-    if len(first_names) < 2 or (missing and len(missing) == len(columns) and written.header == 1):
+    if len(first_names) < 2 or (missing and len(missing) == len(columns) and style.header == 1):
         _refuse_header(entry, lines, delimiter, columns, len(first_names))
     if header_lines >= len(lines) and columns and missing:
         raise FormatError(entry, f"the body is neither JSON nor XML, nor CSV with a header: {lines[0][:80]!r}")
@@ -226,11 +226,11 @@ def _optional(name: str) -> tuple[str, ...]:
     return ("",) if name.rstrip().endswith("|") else ()
 
 
-def _first_rows(entry: str, lines: Sequence[str], written: Csv, delimiter: str) -> tuple[list[list[str]], int]:
+def _first_rows(entry: str, lines: Sequence[str], style: Csv, delimiter: str) -> tuple[list[list[str]], int]:
     """Returns the rows of the header, and the number of their `lines`, because quoted names may contain line breaks."""
-    reader = csv.reader(iter(lines), delimiter=delimiter, quotechar=written.quote, strict=True)
+    reader = csv.reader(iter(lines), delimiter=delimiter, quotechar=style.quote, strict=True)
     try:
-        rows = [next(reader) for _ in range(int(written.header)) if reader.line_num < len(lines)]  # type: ignore[arg-type]
+        rows = [next(reader) for _ in range(int(style.header)) if reader.line_num < len(lines)]  # type: ignore[arg-type]
     except csv.Error as error:
         happened = f"the body is neither JSON nor XML, nor can it be read as CSV: {error}"
         raise FormatError(entry, happened, 'Correct "quote" or "delimiter"') from error
@@ -283,15 +283,15 @@ def _names(entry: str, rows: Sequence[Sequence[str]], first_names: list[str]) ->
     return names
 
 
-def _refuse_cut_text(entry: str, rows: _Rows, written: Csv, length_known: bool) -> None:
+def _refuse_cut_text(entry: str, rows: _Rows, style: Csv, length_known: bool) -> None:
     """Raises if the body ends in the middle of a line, or possibly of a number if its length is unknown."""
-    if rows.body.endswith((b"\n", b"\r")) or rows.begin >= rows.end or written.footer:
+    if rows.body.endswith((b"\n", b"\r")) or rows.begin >= rows.end or style.footer:
         return
     begin = max(rows.begin, rows.body.rfind(rows.newline, rows.begin, rows.end) + 1)
     last_text = rows.body[begin : rows.end].decode("utf-8", "replace")
-    if not _is_row(last_text, written):
+    if not _is_row(last_text, style):
         return
-    fields = next(csv.reader([last_text], delimiter=rows.delimiter, quotechar=written.quote), [])
+    fields = next(csv.reader([last_text], delimiter=rows.delimiter, quotechar=style.quote), [])
     if len(fields) < len(rows.names) or not length_known:
         raise UpstreamError(entry, f"the CSV is cut in its last line: {last_text[-80:]!r}")
 
@@ -300,13 +300,13 @@ NO_FIELD = "\x00absent"
 """Stands in a CSV for a field that its row does not have."""
 
 
-def _table(entry: str, rows: _Rows, written: Csv, labels: Sequence[str]) -> CellTable:
+def _table(entry: str, rows: _Rows, style: Csv, labels: Sequence[str]) -> CellTable:
     """Returns the table of `rows`; missing fields are in its `skipped`."""
-    cells = _Cells(rows, written.quote)
+    cells = _Cells(rows, style.quote)
     short_rows: list[tuple[int, int]] = []
     if not cells.count(labels):
-        repaired, short_rows = _repaired(entry, rows, written)
-        cells = _Cells(repaired, written.quote, repaired=True)
+        repaired, short_rows = _repaired(entry, rows, style)
+        cells = _Cells(repaired, style.quote, repaired=True)
         cells.count(labels)
     skipped = []
     if short_rows:
@@ -318,7 +318,7 @@ def _table(entry: str, rows: _Rows, written: Csv, labels: Sequence[str]) -> Cell
     return CellTable(rows.names, cells.row_count, cells.read, cells.pieces, place, skipped=skipped)
 
 
-def _repaired(entry: str, rows: _Rows, written: Csv) -> tuple[_Rows, list[tuple[int, int]]]:
+def _repaired(entry: str, rows: _Rows, style: Csv) -> tuple[_Rows, list[tuple[int, int]]]:
     """Returns the rows with one field per name, and the lines that had fewer, with their number of fields.
 
     Raises `FormatError` for a row with more fields.
@@ -327,9 +327,9 @@ def _repaired(entry: str, rows: _Rows, written: Csv) -> tuple[_Rows, list[tuple[
     width = len(rows.names)
     sink = io.BytesIO()
     text_sink = io.TextIOWrapper(sink, "utf-8", newline="", write_through=True)
-    writer = csv.writer(text_sink, delimiter=rows.delimiter, quotechar=written.quote, lineterminator="\n")
+    writer = csv.writer(text_sink, delimiter=rows.delimiter, quotechar=style.quote, lineterminator="\n")
     source = io.TextIOWrapper(io.BytesIO(memoryview(rows.body)[rows.begin : rows.end]), "utf-8", newline="")
-    reader = csv.reader(source, delimiter=rows.delimiter, quotechar=written.quote, strict=True)
+    reader = csv.reader(source, delimiter=rows.delimiter, quotechar=style.quote, strict=True)
     try:
         for row in reader:
             if len(row) < 2 and not "".join(row).strip():
@@ -387,7 +387,7 @@ class _Cells:
         columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in unread_names if parts}
         return {name: self.labels.get(name, columns.get(name, string_array([]))) for name in names}
 
-    def pieces(self, names: Sequence[str], written: NumberStyle) -> Iterator[CellColumns]:
+    def pieces(self, names: Sequence[str], style: NumberStyle) -> Iterator[CellColumns]:
         """Yields the `names` columns, piece by piece: as numbers if a piece of a column has nothing else, or else as
         texts."""
         if not names or not self.one_line_each or self.repaired:
@@ -396,34 +396,34 @@ class _Cells:
             return
         text_columns: set[str] = set()
         for span in self._spans(self.rows.begin, self.rows.end, BLOCK_BYTES):
-            yield self._numbers(span, names, written, text_columns)
+            yield self._numbers(span, names, style, text_columns)
 
     def _numbers(
-        self, span: tuple[int, int], names: Sequence[str], written: NumberStyle, text_columns: set[str]
+        self, span: tuple[int, int], names: Sequence[str], style: NumberStyle, text_columns: set[str]
     ) -> CellColumns:
         """Returns the columns of the rows `span`. Those with more than numbers become `text_columns` and are read as
         texts from then on."""
         numeric = [name for name in names if name not in text_columns]
         try:
-            cells = self._read(self._without_group_marks(span, written), numeric, written, numeric)
+            cells = self._read(self._without_group_marks(span, style), numeric, style, numeric)
         except pa.ArrowInvalid:
             cells, numeric = {}, []
         block = self._buffer(span)
-        cells |= self._read(block, [name for name in names if name not in numeric], written, [])
+        cells |= self._read(block, [name for name in names if name not in numeric], style, [])
         overflown = [name for name in numeric if has_infinite(cells[name])]
         if overflown:
-            cells |= self._read(block, overflown, written, [])
+            cells |= self._read(block, overflown, style, [])
         columns: dict[str, pa.Array] = {}
         for name, column in cells.items():
-            numbers = plain_numbers(column, written)
+            numbers = plain_numbers(column, style)
             if numbers is None:
                 text_columns.add(name)
             columns[name] = column if numbers is None else numbers
         return columns
 
-    def _without_group_marks(self, span: tuple[int, int], written: NumberStyle) -> pa.Buffer:
+    def _without_group_marks(self, span: tuple[int, int], style: NumberStyle) -> pa.Buffer:
         """Returns the rows `span` without the thousands separators of their numbers, as far as that is certain."""
-        mark = (written.thousands or "").encode()
+        mark = (style.thousands or "").encode()
         if len(mark) != 1:
             return self._buffer(span)
         delimiter, quote = self.rows.delimiter.encode(), self.quote.encode()
@@ -446,7 +446,7 @@ class _Cells:
             begin = span_end
 
     def _read(
-        self, block: pa.Buffer, names: Sequence[str], written: NumberStyle, numeric: Sequence[str]
+        self, block: pa.Buffer, names: Sequence[str], style: NumberStyle, numeric: Sequence[str]
     ) -> dict[str, pa.Array]:
         """Returns the `names` columns of a block, those in `numeric` as numbers. Raises `ArrowInvalid` if one of these
         has anything else."""
@@ -462,8 +462,8 @@ class _Cells:
                 column_types=dict.fromkeys(names, pa.string()) | dict.fromkeys(numeric, pa.float64()),
                 include_columns=list(names),
                 strings_can_be_null=False,
-                null_values=null_texts(written),
-                decimal_point=written.decimal,
+                null_values=null_texts(style),
+                decimal_point=style.decimal,
             ),
         )
         return {name: one_chunk(table[name]) for name in names}

@@ -448,20 +448,20 @@ class _TableReader:
 
         numbers, stored = self._balanced(*self._added(*self._numbers(piece, span, rows)), span.start)
         shape = numbers.shape
-        chosen = None if stored is None else np.flatnonzero(stored.ravel())
+        places = None if stored is None else np.flatnonzero(stored.ravel())
 
         def spread(column: np.ndarray) -> np.ndarray:
             broadcast = np.broadcast_to(column[:, None], shape).ravel()
-            return broadcast if chosen is None else broadcast[chosen]
+            return broadcast if places is None else broadcast[places]
 
         return from_columns(
             self.entry.source,
             self.context.retrieved_at,
             interval_start=spread(rows.timing.starts[span]),
             interval_end=spread(rows.timing.ends[span]),
-            value=numbers.ravel() if chosen is None else numbers.ravel()[chosen],
+            value=numbers.ravel() if places is None else numbers.ravel()[places],
             published_at=None if rows.published is None else _times_or_null(spread(rows.published[span])),
-            **labels.columns(span, chosen),
+            **labels.columns(span, places),
         )
 
     def _numbers(self, piece: CellColumns, span: slice, rows: _Rows) -> tuple[np.ndarray, np.ndarray | None]:
@@ -557,8 +557,8 @@ class _LabelColumns:
             [value.unit for value in values],
         )
 
-    def columns(self, span: slice, chosen: np.ndarray | None) -> dict[str, pa.DictionaryArray]:
-        """Returns the label columns of the records in `span`, of which the cells `chosen` (stored,) are stored."""
+    def columns(self, span: slice, places: np.ndarray | None) -> dict[str, pa.DictionaryArray]:
+        """Returns the label columns of the records in `span`, of which the cells at `places` (stored,) are stored."""
         from gridtide.observations.arrays import dictionary_array
 
         length, width = span.stop - span.start, len(self.units)
@@ -571,7 +571,7 @@ class _LabelColumns:
         codes = {"location": location_codes, "variable": variables, "unit": of_values}
         names = {"location": self.locations, "variable": self.variables, "unit": self.units}
         return {
-            key: dictionary_array(column if chosen is None else column[chosen], names[key])
+            key: dictionary_array(column if places is None else column[places], names[key])
             for key, column in codes.items()
         }
 

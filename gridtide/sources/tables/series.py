@@ -102,8 +102,8 @@ def _value_column(entry: Entry, column: str) -> ValueColumn:
     if entry.melt is not None and entry.melt.into == "location" and not entry.value:
         location = rename(entry.location_names, _below_path(column, entry.melt.columns), str)
         return ValueColumn(column, entry.melt.variable, unit, location)
-    named = series.variable if series else None
-    return ValueColumn(column, named or rename(entry.names, column, name_of_variable), unit)
+    variable_name = series.variable if series else None
+    return ValueColumn(column, variable_name or rename(entry.names, column, name_of_variable), unit)
 
 
 def _below_path(column: str, patterns: Sequence[str]) -> str:

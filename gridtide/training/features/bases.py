@@ -74,14 +74,14 @@ class Base:
     forecasts: Mapping[SeriesKind, Forecast] = field(default_factory=dict)
 
 
-def build_bases(spec: TrainingSpec, hourly: Hourly, rows: Period, stored: Collection[str]) -> list[Base]:
+def build_bases(spec: TrainingSpec, hourly: Hourly, rows: Period, names_read: Collection[str]) -> list[Base]:
     """Builds one base per location of `spec` over the hours `rows`, which lie within those of `hourly`.
 
-    `stored` are the names of all series that were read. All bases have the same columns in the same order; a column
+    `names_read` are the names of all series that were read. All bases have the same columns in the same order; a column
     that a location lacks is missing throughout. Raises `TrainingError` as `locate_series` and `common_shifts` do, and
     for a target without a value.
     """
-    located = locate_series(spec, hourly, stored)
+    located = locate_series(spec, hourly, names_read)
     train = splits.train_slice(spec, rows, hourly.period)
     shifts = common_shifts(spec, [measure_delays(hourly, series, train) for series in located])
     return derive_bases(spec, hourly, rows, located, shifts)

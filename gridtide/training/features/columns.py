@@ -63,12 +63,12 @@ class Columns:
     values: FloatArray
     observed: Mask
 
-    def take(self, chosen: Sequence[bool] | Mask) -> Columns:
-        """Returns the columns where `chosen` (C,) is True."""
-        if all(chosen):
+    def take(self, selection: Sequence[bool] | Mask) -> Columns:
+        """Returns the columns where `selection` (C,) is True."""
+        if all(selection):
             return self
-        features = tuple(feature for feature, keep in zip(self.features, chosen, strict=True) if keep)
-        is_chosen = np.asarray(chosen, bool)
+        features = tuple(feature for feature, keep in zip(self.features, selection, strict=True) if keep)
+        is_chosen = np.asarray(selection, bool)
         return Columns(features, self.values[is_chosen], self.observed[is_chosen])
 
 

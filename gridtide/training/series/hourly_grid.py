@@ -65,8 +65,8 @@ class _Rows(NamedTuple):
     def end(self) -> Integers:
         return self.start + self.length
 
-    def where(self, chosen: npt.NDArray[Any]) -> _Rows:
-        return _Rows(*(column[chosen] for column in self))
+    def where(self, mask: npt.NDArray[Any]) -> _Rows:
+        return _Rows(*(column[mask] for column in self))
 
 
 @dataclass

@@ -32,10 +32,10 @@ class Listing(NamedTuple):
 
 def find_listing(source: str, location: str, variable: str) -> Listing | None:
     """Returns the listing that a series belongs to, or None."""
-    registered = find_variable(source, variable)
-    if registered is None or not registered.listing_zone:
+    description = find_variable(source, variable)
+    if description is None or not description.listing_zone:
         return None
-    return Listing(source, location, registered.pattern, registered.listing_zone)
+    return Listing(source, location, description.pattern, description.listing_zone)
 
 
 def find_midnights(listing: Listing, period: Period) -> Integers:

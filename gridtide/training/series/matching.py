@@ -62,24 +62,24 @@ class LocationInputs:
     targets: tuple[SeriesKind, ...]
 
 
-def locate_series(spec: TrainingSpec, hourly: Hourly, stored: Collection[str]) -> list[LocationSeries]:
-    """Returns the series in `hourly` of each location of `spec`; `stored` are the names of all series that were read.
+def locate_series(spec: TrainingSpec, hourly: Hourly, names_read: Collection[str]) -> list[LocationSeries]:
+    """Returns the series in `hourly` of each location of `spec`; `names_read` are those of all series that were read.
 
     Raises `TrainingError` for a pattern without a series, for a series whose unit is not that of its variable, and for
     a series with two roles.
     """
     return [
         LocationSeries(
-            _number_by_kind(spec, hourly, location.patterns_by_role, stored),
-            _number_by_kind(spec, hourly, {"": location.targets}, stored),
-            _number_by_kind(spec, hourly, {"": location.future}, stored),
+            _number_by_kind(spec, hourly, location.patterns_by_role, names_read),
+            _number_by_kind(spec, hourly, {"": location.targets}, names_read),
+            _number_by_kind(spec, hourly, {"": location.future}, names_read),
         )
         for location in spec.locations
     ]
 
 
 def _number_by_kind(
-    spec: TrainingSpec, hourly: Hourly, patterns: Mapping[str, Sequence[str]], stored: Collection[str]
+    spec: TrainingSpec, hourly: Hourly, patterns: Mapping[str, Sequence[str]], names_read: Collection[str]
 ) -> dict[SeriesKind, int]:
     """Returns the number in `hourly` of every series that matches the `patterns` of a role, by its kind, sorted by
     kind."""
@@ -87,17 +87,17 @@ def _number_by_kind(
     roles: dict[str, str] = {}
     numbers_by_variable: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for role, patterns_of_role in patterns.items():
-        for name in match_series(patterns_of_role, hourly.names, spec, stored):
+        for name in match_series(patterns_of_role, hourly.names, spec, names_read):
             if roles.setdefault(name, role) != role:
                 raise TrainingError(
                     spec.name, f"{name} is both {roles[name]} and {role}", "Name each series in one role only"
                 )
             source, _, variable = SeriesName.parse(name)
-            registered, unit = find_variable(source, variable), hourly.units[numbers[name]]
-            if registered is not None and registered.unit != unit:
+            description, unit = find_variable(source, variable), hourly.units[numbers[name]]
+            if description is not None and description.unit != unit:
                 raise TrainingError(
                     spec.name,
-                    f"{name} comes in {unit}, not in {registered.unit}",
+                    f"{name} comes in {unit}, not in {description.unit}",
                     "Leave it out, or correct the entry that stores it",
                 )
             numbers_by_variable[source, variable, role].append(numbers[name])
@@ -109,19 +109,20 @@ def _number_by_kind(
 
 
 def match_series(
-    patterns: Iterable[str], names: Collection[str], spec: TrainingSpec, stored: Collection[str]
+    patterns: Iterable[str], names: Collection[str], spec: TrainingSpec, names_read: Collection[str]
 ) -> list[str]:
     """Returns the `names` that match any of `patterns`, in the order of the patterns, and sorted within one pattern.
 
-    Raises `TrainingError` for a pattern that matches none; the error lists similar names of those `stored`.
+    Raises `TrainingError` for a pattern that matches none; the error lists similar ones of `names_read`.
     """
     matching: dict[str, None] = {}  # in this order, each once
     for pattern in patterns:
         matches = sorted(name for name in names if matches_any(name, [pattern]))
         if not matches:
+            similar = ", ".join(similar_names(pattern, names_read))
             fix = (
-                f"The lake has {len(stored)} series in this period, such as {', '.join(similar_names(pattern, stored))}"
-                if stored
+                f"The lake has {len(names_read)} series in this period, such as {similar}"
+                if names_read
                 else "The lake has no series of these entries in this period; ingest or backfill first"
             )
             raise TrainingError(spec.name, f'"{pattern}" matches no series', fix)

@@ -68,15 +68,15 @@ def plan_join(series: Mapping[NameUnit, int], earliest: Integers, expected: Mapp
     for (name, _), number in series.items():
         numbers.setdefault(name, []).append(number)
     units = [unit for _, unit in series]
-    chosen = [
+    joined_units = [
         _choose_unit(name, [(int(earliest[number]), units[number]) for number in numbers[name]], expected)
         for name in numbers
     ]
-    targets = dict(zip(numbers, chosen, strict=True))
+    targets = dict(zip(numbers, joined_units, strict=True))
     joined_numbers = {name: joined_number for joined_number, name in enumerate(numbers)}
     return UnitJoin(
         tuple(numbers),
-        tuple(chosen),
+        tuple(joined_units),
         np.array([group[0] for group in numbers.values()], np.int64),
         np.array([joined_numbers[name] for name, _ in series], np.int64),
         tuple(find_conversion(unit, targets[name]) for name, unit in series),
@@ -87,8 +87,8 @@ def _choose_unit(name: str, candidates: list[tuple[int, str]], expected: Mapping
     """Returns the unit of the series `name`. `candidates` are its units, each with the time of its earliest
     observation."""
     source, _, variable = SeriesName.parse(name)
-    registered = find_variable(source, variable)
-    for preferred in (expected.get(name), registered.unit if registered else None):
+    description = find_variable(source, variable)
+    for preferred in (expected.get(name), description.unit if description else None):
         if preferred is not None and any(find_conversion(unit, preferred) for _, unit in candidates):
             return preferred
     return min(candidates)[1]

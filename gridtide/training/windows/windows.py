@@ -30,9 +30,9 @@ class Windows(NamedTuple):
     first_target: Integers
     target_end: Integers
 
-    def where(self, chosen: Integers | Mask) -> Windows:
-        """Returns the windows at the indices, or where the mask, `chosen` is."""
-        return Windows(*(column[chosen] for column in self))
+    def where(self, selection: Integers | Mask) -> Windows:
+        """Returns the windows at the indices `selection`, or where it is True if it is a mask."""
+        return Windows(*(column[selection] for column in self))
 
 
 def place_windows(steps: int, *, seq_len: int, horizon: int, stride: int, gap: int = 0) -> Windows:

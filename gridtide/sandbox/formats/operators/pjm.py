@@ -178,7 +178,7 @@ def _filter_rows(question: Question, feed: ImitatedFeed) -> FeedColumns:
 
 def _read_span(question: Question, name: str, text: str) -> Span:
     """Returns the span of `MM/DD/YYYY HH:MMtoMM/DD/YYYY HH:MM` or of a single time, in the clock of the field."""
-    bounds = [_read_bound(bound.strip()) for bound in re.split(r"to(?=\d)", text)]
+    bounds = [_read_bound(end_name.strip()) for end_name in re.split(r"to(?=\d)", text)]
     if len(bounds) > 2:
         raise FilterError(f"{name}: {text} is not a time nor a range")
     return Span(name, np.datetime64(bounds[0], "s"), np.datetime64(bounds[-1], "s"))
@@ -265,7 +265,7 @@ def _list_starts(question: Question, span: Span | None, step: timedelta, release
     first, last = (end - np.timedelta64(86_400, "s"), end) if span is None else (span.start, span.end)
     margin = np.timedelta64(6, "h")  # the offset of the clock from UTC; the filter cuts exactly
     bounds = [moment.astype("datetime64[s]") for moment in (first - margin, min(last + margin, end))]
-    numbers = [int(bound.astype(np.int64)) for bound in bounds]
+    numbers = [int(end_name.astype(np.int64)) for end_name in bounds]
     seconds = int(step.total_seconds())
     starts = np.arange(-(-numbers[0] // seconds), numbers[1] // seconds + 1) * seconds
     return starts.astype("datetime64[s]")
@@ -399,7 +399,7 @@ class ForecastFeed:
             margin = margin + np.timedelta64(self.horizon)
         bounds = [max(np.datetime64(0, "s"), first - margin), min(last + np.timedelta64(6, "h"), now)]
         seconds = int(self.every.total_seconds())
-        low, high = (int(bound.astype("datetime64[s]").astype(np.int64)) for bound in bounds)
+        low, high = (int(end_name.astype("datetime64[s]").astype(np.int64)) for end_name in bounds)
         issues = (np.arange(-(-low // seconds), high // seconds + 1) * seconds).astype("datetime64[s]")
         steps = np.arange(self.horizon // self.step) * np.timedelta64(self.step)
         first_targets = issues - (issues - np.datetime64(0, "s")) % np.timedelta64(self.step)
