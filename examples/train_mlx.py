@@ -2,6 +2,7 @@
 
     python examples/train_mlx.py [lake/features/isne_demand]
     python examples/train_mlx.py --rows eia_hourly.parquet
+    gridtide evaluate lake/features/isne_demand --model day --model examples.train_mlx:forecast_windows
 
 The set must predict the next 24 hours of one series, and have this series as an input. The second form prepares a set
 of the regions in a file of EIA's hourly rows, see `eia_rows.py`.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import mlx.core as mx
@@ -19,7 +20,9 @@ import mlx.nn as nn
 import mlx.optimizers as optim
 import numpy as np
 
+from gridtide.evaluation.evaluation_set import EvaluationSet
 from gridtide.mlx_store import Batch, Store, get_training_sequences, open_store
+from gridtide.observations.array_types import Floats, Integers
 
 DAY, WEEK = 24, 168
 EPOCHS, PATIENCE = 60, 15
@@ -101,10 +104,26 @@ def mean_errors(store: Store, split: str, *forecasts: Callable[[Batch], mx.array
 
 def train(store: Store) -> Forecaster:
     """The forecaster of the learning rate and the epoch with the smallest validation error."""
-    return min((train_at(store, rate) for rate in RATES), key=lambda candidate: candidate[0])[1]
+
+    def validate(model: Forecaster) -> float:
+        errors = mean_errors(store, "validation", model)[0] / store.mapped["target_deviation"][:, 0]
+        return float(np.mean(errors))
+
+    return train_best(store, lambda epoch: get_training_sequences(store, batch_size=8, seed=epoch), validate)
 
 
-def train_at(store: Store, rate: float) -> tuple[float, Forecaster]:
+def train_best(
+    store: Store, batches: Callable[[int], Iterable[Batch]], validate: Callable[[Forecaster], float]
+) -> Forecaster:
+    """The forecaster of the learning rate and the epoch with the smallest error by `validate`, learned from
+    `batches`."""
+    trained = (train_at(store, rate, batches, validate) for rate in RATES)
+    return min(trained, key=lambda candidate: candidate[0])[1]
+
+
+def train_at(
+    store: Store, rate: float, batches: Callable[[int], Iterable[Batch]], validate: Callable[[Forecaster], float]
+) -> tuple[float, Forecaster]:
     """The smallest validation error at the learning rate `rate`, in deviations of the target, and its forecaster."""
     mx.random.seed(0)
     model = Forecaster(store)
@@ -113,12 +132,12 @@ def train_at(store: Store, rate: float) -> tuple[float, Forecaster]:
     smallest, parameters, epochs_since = float("inf"), model.parameters(), 0
     for epoch in range(EPOCHS):
         model.train()
-        for batch in get_training_sequences(store, batch_size=8, seed=epoch):
+        for batch in batches(epoch):
             _, gradients = step(model, batch)
             optimizer.update(model, gradients)
             mx.eval(model.parameters(), optimizer.state)
         model.eval()
-        error = float(np.mean(mean_errors(store, "validation", model)[0] / store.mapped["target_deviation"][:, 0]))
+        error = validate(model)
         if error < smallest:
             smallest, parameters, epochs_since = error, dict(model.parameters()), 0
         epochs_since += 1
@@ -126,6 +145,46 @@ def train_at(store: Store, rate: float) -> tuple[float, Forecaster]:
             break
     model.update(parameters)
     return smallest, model
+
+
+def forecast_windows(evaluation: EvaluationSet, learned: Integers, predicted: Integers) -> Floats:
+    """The forecaster as a model of `gridtide evaluate --model examples.train_mlx:forecast_windows`.
+
+    It learns from the windows `learned` (M,), of which the last seventh selects the learning rate and the epoch, and
+    returns its values (N, 24) for the windows `predicted` (N,).
+    """
+    store = open_store(evaluation.path)
+    held_out = max(len(learned) // 7, 1)
+
+    def batches(epoch: int) -> Iterator[Batch]:
+        order = np.random.default_rng(epoch).permutation(learned[:-held_out])
+        return (gather_windows(evaluation, order[first : first + 8]) for first in range(0, len(order), 8))
+
+    def validate(model: Forecaster) -> float:
+        return float(loss(model, gather_windows(evaluation, learned[-held_out:])).item())
+
+    model = train_best(store, batches, validate)
+    scaled = [
+        np.array(model(gather_windows(evaluation, predicted[first : first + 64])))
+        for first in range(0, len(predicted), 64)
+    ]
+    place = evaluation.location[predicted]
+    mean, deviation = (evaluation.arrays[f"target_{name}"][place, :1] for name in ("mean", "deviation"))
+    return np.concatenate(scaled) * deviation + mean
+
+
+def gather_windows(evaluation: EvaluationSet, windows: Integers) -> Batch:
+    """A batch of the windows with these numbers, with what the forecaster needs of it."""
+    place = evaluation.location[windows]
+    length = evaluation.manifest["spec"]["seq_len"]
+    context = evaluation.t0[windows][:, None] - length + np.arange(length)
+    targets = place[:, None], evaluation.steps[windows]
+    return {
+        "x": mx.array(evaluation.arrays["values"][place[:, None], context]),
+        "y": mx.array(evaluation.arrays["targets"][targets]),
+        "y_mask": mx.array(evaluation.arrays["target_mask"][targets]),
+        "location_id": mx.array(place.astype(np.int32)),
+    }
 
 
 def main() -> None:

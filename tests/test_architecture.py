@@ -30,7 +30,7 @@ from tests.support.source_tree import (
 ROOMS = (
     *("errors", "periods", "clock", "variables", "threads", "simulation"),
     *("entries", "observations", "sources", "sandbox", "config"),
-    *("http", "lake", "collect", "curated", "coverage", "quality", "training", "catalog"),
+    *("http", "lake", "collect", "curated", "coverage", "quality", "training", "evaluation", "catalog"),
     *("mlx_store", "ring"),
 )
 """The rooms of `gridtide/` from the ground up; each may import those before it; see `docs/architecture.md`."""
@@ -81,6 +81,7 @@ MEAN_LENGTHS = {
     "gridtide.coverage": 6.9,
     "gridtide.quality": 7.0,
     "gridtide.training": 7.0,
+    "gridtide.evaluation": 7.0,
     "gridtide.catalog": 7.0,
     "tasks": 7.0,
     "flows": 7.0,

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -29,6 +30,14 @@ from gridtide.entries.field_types import check_server_name
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.periods import Period
 from tasks.prefect_home import check_prefect_home, find_prefect_home, set_missing_home
+
+
+class EvaluationScheme(StrEnum):
+    """How `gridtide evaluate` divides windows into those to learn from and those to predict."""
+
+    SPLIT = "split"
+    ROLLING = "rolling"
+    BLOCKED = "blocked"
 
 
 class Commands(TyperGroup):
@@ -361,6 +370,69 @@ def prepare_command(
     options = flows.FlowOptions(str(config), lake=lake)
     arguments = (str(spec) if spec else None, cluster, replace, files_of, out_address)
     asyncio.run(flows.run_and_show("prepare", options, *arguments))
+
+
+@app.command("evaluate")
+def evaluate_command(
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SPEC|SET", help="A training spec, prepared first; or the folder of a set."),
+    ],
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="A forecaster: persistence, day, week, operator, ridge, boosting, neural, ensemble, or "
+            "package.module:function; may be repeated. Default: all that the set allows.",
+        ),
+    ] = None,
+    scheme: Annotated[
+        EvaluationScheme,
+        typer.Option(
+            "--scheme",
+            help="Predict the test split; the same in parts; or all windows in blocks.",
+        ),
+    ] = EvaluationScheme.SPLIT,
+    folds: Annotated[int, typer.Option("--folds", metavar="N", min=2, max=100, help="Folds of the other schemes.")] = 5,
+    target: Annotated[int, typer.Option("--target", metavar="N", min=0, help="The target, numbered from 0.")] = 0,
+    points_only: Annotated[
+        bool, typer.Option("--points-only", help="No quantiles, pinball loss and CRPS: half of the time.")
+    ] = False,
+    hidden: Annotated[
+        list[str] | None,
+        typer.Option("--hide", metavar="PATTERN", help="Series that are not learned from, such as eia/*/*_forecast*."),
+    ] = None,
+    out_address: Annotated[
+        str | None,
+        typer.Option(
+            "--out", metavar="PATH_OR_URI", callback=_checked_out, help="Write evaluation/ there; default: in the set."
+        ),
+    ] = None,
+) -> None:
+    """Compare forecasters on a training set, and write their scores and a page to evaluation/ in its folder."""
+    if Path(source).suffix == ".json":
+        load(config)
+        from gridtide.training.spec import load_spec
+
+        load_spec(source)
+    check_prefect_home()
+    from deployments.cli import flow_commands as flows
+
+    options = flows.FlowOptions(str(config), lake=lake)
+    arguments = (
+        source,
+        tuple(models or ()),
+        scheme.value,
+        folds,
+        target,
+        not points_only,
+        tuple(hidden or ()),
+        out_address,
+    )
+    asyncio.run(flows.run_and_show("evaluate", options, *arguments))
 
 
 @app.command("compact")

@@ -33,6 +33,8 @@ from flows.backfill import LAYOUT as BACKFILL_LAYOUT
 from flows.backfill import backfill
 from flows.compact import LAYOUT as COMPACT_LAYOUT
 from flows.compact import compact
+from flows.evaluate import LAYOUT as EVALUATE_LAYOUT
+from flows.evaluate import evaluate
 from flows.ingest import LAYOUT as INGEST_LAYOUT
 from flows.ingest import ingest
 from flows.monitor import LAYOUT as MONITOR_LAYOUT
@@ -49,6 +51,7 @@ from gridtide import sandbox as embedded
 from gridtide.config.loading import load
 from gridtide.entries.entry import Config
 from gridtide.errors import ConfigurationError, GridtideError
+from gridtide.evaluation.folds import Scheme
 from gridtide.lake import Lake
 from gridtide.periods import Period
 from gridtide.training.manifest import read_manifest
@@ -147,6 +150,25 @@ async def run_prepare(
     return report
 
 
+async def run_evaluate(
+    options: FlowOptions,
+    source: str,
+    models: Sequence[str],
+    scheme: Scheme,
+    folds: int,
+    target: int,
+    quantiles: bool,
+    hidden: Sequence[str],
+    out_address: str | None,
+) -> Report:
+    """Run the flow `evaluate` on the set, or the training spec, `source`."""
+    with err.status("Comparing forecasters"):
+        report: Report = await evaluate(
+            source, options.config, options.lake, models, scheme, folds, target, quantiles, hidden, out_address
+        )
+    return report
+
+
 @asynccontextmanager
 async def announced_server(sandbox: bool | str = False) -> AsyncIterator[None]:
     """Connect the flows of this context to a Prefect API; print the URL of its UI, and with `sandbox` a notice."""
@@ -167,6 +189,7 @@ RUNNERS: dict[str, tuple[Callable[..., Awaitable[Report]], ReportLayout]] = {
     "retention": (run_retention, RETENTION_LAYOUT),
     "replay": (run_replay, REPLAY_LAYOUT),
     "prepare": (run_prepare, PREPARE_LAYOUT),
+    "evaluate": (run_evaluate, EVALUATE_LAYOUT),
 }
 """The function that runs the flow of each command, and the layout of its report."""
 

@@ -20,6 +20,7 @@ from prefect.types.entrypoint import EntrypointType
 from flows.backfill import backfill
 from flows.compact import compact
 from flows.describing.catalog import catalog
+from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.notify import notify
@@ -105,6 +106,7 @@ def plan_deployments(config: Config) -> list[PlannedDeployment]:
         PlannedDeployment(backfill, limit=SIDE_BY_SIDE),
         PlannedDeployment(compact, "nightly", NIGHTLY),
         PlannedDeployment(prepare_training),
+        PlannedDeployment(evaluate),
         PlannedDeployment(replay),
         PlannedDeployment(retention, "weekly", WEEKLY, {"dry_run": False}),
         PlannedDeployment(monitor, "six_hourly", SIX_HOURLY),

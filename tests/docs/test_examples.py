@@ -12,12 +12,15 @@ import pytest
 from gridtide import sandbox
 from gridtide.collect.collection import collect
 from gridtide.config.loading import load
+from gridtide.evaluation.comparison import compare_forecasters, score_comparison
+from gridtide.evaluation.evaluation_set import open_evaluation
 from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import Period
 from gridtide.sandbox.upstreams import list_secrets
 from gridtide.training import preparation
 from gridtide.training.spec import load_spec
+from tests.support.sets import write_demand_set
 from tests.support.shared import SHARED
 
 pytest.importorskip("mlx.core", reason="MLX is an extra")
@@ -69,3 +72,13 @@ def test_the_forecaster_beats_seasonal_naive_on_real_rows() -> None:
     assert set(found) == {"ISNE", "PACW", "ERCO"}
     for model, day, week in found.values():
         assert model < min(day, week)
+
+
+@pytest.mark.slow
+def test_the_forecaster_is_compared_with_others_on_the_same_windows(tmp_path: Path) -> None:
+    """As a model of `gridtide evaluate`, the forecaster beats the day before on the test windows."""
+    evaluation = open_evaluation(write_demand_set(tmp_path, days=200, seq_len=168))
+    name = "examples.train_mlx:forecast_windows"
+    comparison = compare_forecasters(evaluation, ["day", name], quantiles=False)
+    errors = {row["model"]: row["mae"] for row in score_comparison(comparison)["scores"] if row["group"] == "all"}
+    assert errors[name] < errors["day"]

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from gridtide.entries.entry import Available
 from gridtide.errors import TrainingError
 from gridtide.observations.availability import available_at
 from gridtide.observations.table import Row
@@ -131,6 +132,43 @@ def test_what_was_not_available_at_t0_changes_nothing(keys: dict[str, Any]) -> N
     split, number, _, _ = windows[3]
     shifted = build_set(every, scaling="none", future_calendar=True, **keys)
     assert not np.array_equal(shifted.future.values[split][number], made.future.values[split][number])
+
+
+def changed_columns(made: TrainingSet, other: TrainingSet, split: str, number: int, t0: int) -> list[str]:
+    """The names of the columns of x and x_future that differ between two sets in one window."""
+    context = slice(t0 - made.spec.seq_len, t0)
+    inputs = (made.values[0, context] != other.values[0, context]).any(axis=0)
+    future = (made.future.values[split][number] != other.future.values[split][number]).any(axis=0)
+    return [
+        *(column.name for column, cell in zip(made.bases[0].columns, inputs, strict=True) if cell),
+        *(column.name for column, cell in zip(made.future.columns[0], future, strict=True) if cell),
+    ]
+
+
+def test_actual_weather_planted_as_a_forecast_is_named() -> None:
+    """If a rule claims that measured weather was available three days before, the alteration of what was not available
+    at t0 changes exactly its columns, which names the leak; with a true rule it changes none."""
+    kinds = kinds_of_days()
+    source, _, rows = every_kind(DAYS + 2)["weather"]
+    place = {
+        "name": "ISNE",
+        "targets": ["eia/ISNE/demand"],
+        "inputs": ["eia/ISNE/demand", "open_meteo/boston/*"],
+        "future": [*FUTURE, "open_meteo/boston/temperature_2m"],
+    }
+    leaks = {}
+    for claim, lag in (("true", timedelta(0)), ("planted", -timedelta(days=3))):
+        sets = []
+        split, number, t0, _ = each_window(build_set(kinds))[20]
+        for change in (0, 5):
+            altered = [
+                row._replace(value=row.value + change * (row.interval_start > START + t0 * HOUR)) for row in rows
+            ]
+            weather = (source, Available(lag=lag), altered)
+            sets.append(build_set({**kinds, "weather": weather}, locations=[place], scaling="none", leads=[1, 24]))
+        leaks[claim] = changed_columns(sets[0], sets[1], split, number, t0)
+    assert leaks["true"] == []
+    assert leaks["planted"] == ["open_meteo/boston/temperature_2m+24h", "open_meteo/boston/temperature_2m"]
 
 
 def test_a_gap_leaves_steps_between_context_and_targets(tmp_path: Path) -> None:

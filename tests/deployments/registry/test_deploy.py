@@ -37,6 +37,7 @@ OTHERS = [
     "backfill/by-hand",
     "compact/nightly",
     "prepare_training/by-hand",
+    "evaluate/by-hand",
     "replay/by-hand",
     "retention/weekly",
     "monitor/six_hourly",

@@ -1,0 +1,227 @@
+"""Compares forecasters on the windows of a training set.
+
+set ─► folds ─► each forecaster: points, and quantiles from its errors before the fold ─► cells ─► scores
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gridtide.errors import TrainingError
+from gridtide.evaluation.evaluation_set import EvaluationSet
+from gridtide.evaluation.folds import Fold, Scheme, make_folds, take_latest
+from gridtide.evaluation.forecasters.naive import OWN_FORECAST
+from gridtide.evaluation.forecasters.registry import DEFAULT, ENSEMBLE, LEARNED, Forecaster, find_forecasters
+from gridtide.evaluation.scores import QUANTILE_LEVELS, PredictedCells, group_cells, score_cells, seasonal_scale
+from gridtide.observations.array_types import Floats
+
+CALIBRATED = 0.15
+"""The share of the windows to learn from whose errors give the quantiles."""
+
+SEASON = 24
+"""The steps of the season of MASE: its scale is the error of the day before."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a forecaster predicts of the N test windows of all folds: `points` (N, H), `quantiles` (N, H, Q) at
+    `QUANTILE_LEVELS`, with Q = 0 without them, and the `seconds` that it took."""
+
+    points: Floats
+    quantiles: Floats
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ForecasterComparison:
+    """The compared forecasters on one set: its `folds`, the `predictions` of each, by name, of the windows of all folds
+    one after another, and the errors `scale` (N,) of the day before in the hours to learn from."""
+
+    evaluation: EvaluationSet
+    scheme: Scheme
+    folds: Sequence[Fold]
+    predictions: Mapping[str, Predictions]
+    scale: Floats
+
+
+def compare_forecasters(
+    evaluation: EvaluationSet,
+    names: Sequence[str] = (),
+    scheme: Scheme = "split",
+    folds: int = 5,
+    *,
+    quantiles: bool = True,
+) -> ForecasterComparison:
+    """Lets the forecasters `names` predict the folds of `scheme`; by default those of `DEFAULT`, and the operator's own
+    forecast if the set has it.
+
+    Quantiles are the points and the quantiles of the forecaster's own errors, by position in the window, on the last
+    windows to learn from, which it predicts after learning from those before them. Raises `TrainingError` as
+    `make_folds` and the forecasters do.
+    """
+    chosen = list(names) or [*DEFAULT, *(["operator"] if has_operator(evaluation) else [])]
+    divided = make_folds(evaluation, scheme, folds)
+    predictions = {
+        name: _predict_folds(evaluation, forecaster, divided, quantiles=quantiles)
+        for name, forecaster in find_forecasters(chosen).items()
+    }
+    if ENSEMBLE in chosen:
+        predictions[ENSEMBLE] = _average([predictions[name] for name in LEARNED])
+    scales = [
+        seasonal_scale(evaluation.series[evaluation.location[window]], int(evaluation.t0[fold.test].min()), SEASON)
+        for fold in divided
+        for window in fold.test
+    ]
+    return ForecasterComparison(
+        evaluation, scheme, divided, {name: predictions[name] for name in chosen}, np.array(scales)
+    )
+
+
+def has_operator(evaluation: EvaluationSet) -> bool:
+    """Whether every location has a forecast of the operator among its covariates of the future."""
+    return all(
+        any(OWN_FORECAST.fullmatch(column["name"].rpartition("/")[2]) for column in location.get("future", []))
+        for location in evaluation.locations
+    )
+
+
+def _predict_folds(
+    evaluation: EvaluationSet, forecaster: Forecaster, folds: Sequence[Fold], *, quantiles: bool
+) -> Predictions:
+    begin = time.perf_counter()
+    points, levels = [], []
+    for fold in folds:
+        predicted = forecaster(evaluation, fold.train, fold.test)
+        points.append(predicted)
+        levels.append(
+            _spread_quantiles(evaluation, forecaster, fold, predicted) if quantiles else np.empty((*predicted.shape, 0))
+        )
+    return Predictions(np.concatenate(points), np.concatenate(levels), time.perf_counter() - begin)
+
+
+def _spread_quantiles(evaluation: EvaluationSet, forecaster: Forecaster, fold: Fold, points: Floats) -> Floats:
+    """Returns the quantiles (N, H, Q) of the test windows of `fold` around its `points` (N, H); NaN where there were no
+    errors to take them from."""
+    earlier = take_latest(evaluation, fold.train, CALIBRATED)
+    errors = evaluation.truth[earlier.test] - forecaster(evaluation, earlier.train, earlier.test)
+    quantiles = np.full((*points.shape, len(QUANTILE_LEVELS)), np.nan)
+    locations, test_locations = evaluation.location[earlier.test], evaluation.location[fold.test]
+    for location in np.unique(test_locations).tolist():
+        of_location = errors[locations == location]
+        for position in range(points.shape[1]):
+            known_errors = of_location[:, position][~np.isnan(of_location[:, position])]
+            if known_errors.size:
+                spread = np.quantile(known_errors, QUANTILE_LEVELS)
+                rows = test_locations == location
+                quantiles[rows, position] = points[rows, position, None] + spread
+    return quantiles
+
+
+def _average(parts: Sequence[Predictions]) -> Predictions:
+    """Returns the mean of several predictions, of their points and of each of their quantiles."""
+    return Predictions(
+        np.mean([part.points for part in parts], axis=0),
+        np.mean([part.quantiles for part in parts], axis=0),
+        sum(part.seconds for part in parts),
+    )
+
+
+def score_comparison(comparison: ForecasterComparison) -> dict[str, Any]:
+    """Returns the scores of all forecasters, JSON-able.
+
+    All are compared on the same cells: those that were observed, and for which every forecaster has a value; `models`
+    tells which share of the observed cells each has. `scores` has a row for each model, location (`all` first), and
+    group of cells (`all`, `horizon`, `season` or `hour`, with its `key`). Raises `TrainingError` if no cell can be
+    compared.
+    """
+    evaluation = comparison.evaluation
+    windows = np.concatenate([fold.test for fold in comparison.folds])
+    truth = evaluation.truth[windows]
+    observed = ~np.isnan(truth)
+    compared = observed.copy()
+    for predictions in comparison.predictions.values():
+        compared &= ~np.isnan(predictions.points) & ~np.isnan(predictions.quantiles).any(axis=2)
+    if not compared.any():
+        shares = {
+            name: float((~np.isnan(predictions.points))[observed].mean())
+            for name, predictions in comparison.predictions.items()
+        }
+        listed = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        raise TrainingError(
+            evaluation.manifest["spec"]["name"],
+            f"no step is predicted by every forecaster ({listed} of {observed.sum()} observed steps)",
+            "Leave out the one that predicts none",
+        )
+    rows = []
+    for name, predictions in comparison.predictions.items():
+        for location in _list_groups(evaluation, windows):
+            cells, ahead, hour, month = _select_cells(comparison, windows, compared, predictions, location)
+            label = "all" if location is None else evaluation.locations[location]["name"]
+            for group, key, mask in group_cells(ahead, hour, month):
+                rows.append(
+                    {"model": name, "location": label, "group": group, "key": key, **score_cells(cells.where(mask))}
+                )
+    return {
+        "set": evaluation.manifest["spec"]["name"],
+        "fingerprint": evaluation.manifest["fingerprint"],
+        "target": evaluation.target_name,
+        "unit": _find_unit(evaluation),
+        "hidden": list(evaluation.hidden),
+        "scheme": comparison.scheme,
+        "folds": [_describe_fold(evaluation, fold) for fold in comparison.folds],
+        "cells": {"observed": int(observed.sum()), "compared": int(compared.sum())},
+        "models": {
+            name: {
+                "share": round(float((~np.isnan(predictions.points))[observed].mean()), 4),
+                "seconds": round(predictions.seconds, 1),
+            }
+            for name, predictions in comparison.predictions.items()
+        },
+        "scores": rows,
+    }
+
+
+def _list_groups(evaluation: EvaluationSet, windows: Any) -> list[int | None]:
+    """Returns None for all locations together, and the number of each if there are several."""
+    numbers = np.unique(evaluation.location[windows]).tolist()
+    return [None, *(numbers if len(numbers) > 1 else [])]
+
+
+def _select_cells(
+    comparison: ForecasterComparison, windows: Any, compared: Any, predictions: Predictions, location: int | None
+) -> tuple[PredictedCells, Any, Any, Any]:
+    """Returns the compared cells of `location`, and of each the steps ahead, the local hour and the month."""
+    evaluation = comparison.evaluation
+    chosen = compared if location is None else compared & (evaluation.location[windows] == location)[:, None]
+    steps = np.minimum(evaluation.steps[windows], len(evaluation.months()) - 1)
+    hours = np.stack([evaluation.hours_of_day(number) for number in range(len(evaluation.locations))])
+    cells = PredictedCells(
+        evaluation.truth[windows][chosen],
+        predictions.points[chosen],
+        np.broadcast_to(comparison.scale[:, None], chosen.shape)[chosen],
+        predictions.quantiles[chosen],
+    )
+    ahead = (evaluation.steps - evaluation.t0[:, None] + 1)[windows][chosen]
+    return cells, ahead, hours[evaluation.location[windows][:, None], steps][chosen], evaluation.months()[steps][chosen]
+
+
+def _describe_fold(evaluation: EvaluationSet, fold: Fold) -> dict[str, Any]:
+    first, last = evaluation.first_target[fold.test].min(), evaluation.target_end[fold.test].max()
+    return {
+        "train": len(fold.train),
+        "test": len(fold.test),
+        "from": evaluation.moment(int(first)).isoformat(),
+        "to": evaluation.moment(int(last)).isoformat(),
+    }
+
+
+def _find_unit(evaluation: EvaluationSet) -> str:
+    """Returns the unit of the target, which its input has."""
+    location = evaluation.locations[0]
+    name = location["targets"][evaluation.target]
+    return next((str(column["unit"]) for column in location["columns"] if column["series"] == name), "")
