@@ -21,7 +21,7 @@ from gridtide.errors import StorageError, TrainingError
 from gridtide.periods import microseconds
 from gridtide.threads import run_blocking
 from gridtide.training import tensors
-from gridtide.training.reports import report_page
+from gridtide.training.reports import data_card, report_page, set_report
 from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
 from gridtide.training.spec import TrainingSpec, load_spec
 from gridtide.training.training_set import TrainingSet
@@ -97,8 +97,10 @@ async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: La
     so that an earlier failure, such as a full disk, leaves the earlier set unchanged.
     """
     manifest = describe_set(training_set, inputs)
-    bodies = build_files(training_set, manifest)
     folder = set_folder(training_set.spec)
+    bodies = build_files(training_set, manifest)
+    report = report_set(training_set, manifest, folder, _measure_files(bodies))
+    bodies |= _build_card(manifest, report, bodies)
     staging = f"{folder}/new-{manifest['fingerprint'][:16]}"
     try:
         for name, parts in bodies.items():
@@ -112,8 +114,29 @@ async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: La
     finally:
         await lake.store.prune([staging])
     await lake.store.remove([f"{folder}/{name}" for name in sorted(OPTIONAL - bodies.keys())])  # of the earlier set
-    sizes = {name: sum(map(len, parts)) for name, parts in bodies.items()}
-    return report_set(training_set, manifest, folder, sizes)
+    return report
+
+
+def _measure_files(bodies: Mapping[str, Sequence[bytes | memoryview]]) -> dict[str, int]:
+    """Returns the bytes of each file."""
+    return {name: sum(map(len, parts)) for name, parts in bodies.items()}
+
+
+def _build_card(
+    manifest: Mapping[str, Any], report: Mapping[str, Any], bodies: Mapping[str, Sequence[bytes | memoryview]]
+) -> dict[str, list[bytes | memoryview]]:
+    """Returns the data card of the set whose other files are `bodies`: README.md and croissant.json."""
+    hashes = {}
+    for name, parts in bodies.items():
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(part)
+        hashes[name] = digest.hexdigest()
+    card = data_card.write_card(manifest, report, set_report.list_findings(report))
+    return {
+        "README.md": [card.encode()],
+        "croissant.json": [data_card.write_croissant(manifest, _measure_files(bodies), hashes).encode()],
+    }
 
 
 def build_files(training_set: TrainingSet, manifest: Mapping[str, Any]) -> dict[str, list[bytes | memoryview]]:

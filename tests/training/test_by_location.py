@@ -80,7 +80,8 @@ async def test_the_set_is_the_same_to_the_byte(lake: Lake, keys: dict[str, Any])
     assert await preparation.prepare(SPEC | keys, CONFIG, lake, make=make_apart) == report
     assert await written(lake) == together
     assert sorted(together) == [
-        f"features/two/{name}" for name in ("manifest.json", "sequences.npz", "sequences.safetensors")
+        f"features/two/{name}"
+        for name in ("README.md", "croissant.json", "manifest.json", "sequences.npz", "sequences.safetensors")
     ]
 
 

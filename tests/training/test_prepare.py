@@ -34,6 +34,9 @@ SPEC: dict[str, Any] = {
     "pictures": False,
 }
 
+CARD = ("README.md", "croissant.json")
+"""The data card of every set."""
+
 RICH = SPEC | {
     "name": "rich",
     "pictures": True,
@@ -135,7 +138,7 @@ def test_pinned_inputs_give_the_same_bytes(folder: Path, tmp_path: Path) -> None
     asyncio.run(fill(Lake.open(str(tmp_path)), KINDS))
     asyncio.run(preparation.prepare(RICH, CONFIG, Lake.open(str(tmp_path))))
     first = {path.name: path.read_bytes() for path in (tmp_path / "features/rich").iterdir()}
-    assert set(first) == {"sequences.safetensors", "sequences.npz", "report.html", "manifest.json"}
+    assert set(first) == {"sequences.safetensors", "sequences.npz", "report.html", "manifest.json", *CARD}
     pinned = json.loads(first["manifest.json"])["inputs"]
     asyncio.run(fill(Lake.open(str(tmp_path)), {"demand": (*KINDS["demand"][:2], KINDS["demand"][2][:99])}, files=1))
     for seed, threads in (("1", "1"), ("2", "5")):
@@ -183,7 +186,10 @@ def test_nothing_of_an_earlier_set_stays_beside_a_new_one(tmp_path: Path) -> Non
     asyncio.run(fill(Lake.open(str(tmp_path)), KINDS))
     prepare(tmp_path, export=["npz"], pictures=True)
     prepare(tmp_path, seq_len=24)
-    assert {path.name for path in (tmp_path / "features/small").iterdir()} == {"sequences.safetensors", "manifest.json"}
+    assert {path.name for path in (tmp_path / "features/small").iterdir()} == {
+        *("sequences.safetensors", "manifest.json"),
+        *CARD,
+    }
 
 
 def test_the_manifest_says_what_each_column_is_and_what_was_rejected(tmp_path: Path) -> None:

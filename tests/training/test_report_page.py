@@ -1,6 +1,8 @@
 """The page of pictures beside a training set."""
 
 import asyncio
+import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -12,8 +14,9 @@ from xml.etree import ElementTree
 import numpy as np
 
 from gridtide.lake import Lake
+from gridtide.sources import registry
 from gridtide.training import manifest, preparation
-from gridtide.training.reports import report_page
+from gridtide.training.reports import report_page, set_report
 from tests.support.grids import configuration, every_kind, fill
 from tests.support.sets import training_set
 
@@ -83,3 +86,27 @@ def test_the_page_is_written_beside_the_sequences(tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / report["pictures"]).read_text()
     assert prepared(tmp_path / "other", pictures=False)["pictures"] is None
     assert not (tmp_path / "other/features/small/report.html").exists()
+
+
+def test_a_data_card_says_what_the_set_is_and_under_which_terms(tmp_path: Path) -> None:
+    """The README names period, splits, terms of each source, faults and the fingerprint; Croissant has the hash of each
+    other file."""
+    report = prepared(tmp_path, description="Demand for tests")
+    folder = (tmp_path / report["path"]).parent
+    card = (folder / "README.md").read_text()
+    for text in ("Demand for tests", "| ISNE | UTC | eia/ISNE/demand |", "| train |", report["fingerprint"]):
+        assert text in card
+    for name in ("eia", "open_meteo"):
+        licence = registry.source(name).LICENCE
+        assert licence is not None
+        assert f"| {name} | [{licence.title}]({licence.url}). {licence.terms}" in card
+    for finding in set_report.list_findings(report):
+        assert f"- {finding}" in card
+    described = json.loads((folder / "croissant.json").read_text())
+    assert described["conformsTo"] == "http://mlcommons.org/croissant/1.0"
+    files = {file["name"]: file for file in described["distribution"]}
+    assert set(files) == {path.name for path in folder.iterdir()} - {"README.md", "croissant.json"}
+    for name, file in files.items():
+        body = (folder / name).read_bytes()
+        assert file["sha256"] == hashlib.sha256(body).hexdigest()
+        assert file["contentSize"] == f"{len(body)} B"
