@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from gridtide.evaluation.evaluation_set import EvaluationSet, shift_earlier
 from gridtide.observations.array_types import Floats, Integers
-from gridtide.training.features.calendar import calendar_columns
+from gridtide.training.features.calendar import derive_calendar
 
 DAY, WEEK = 24, 168
 
@@ -156,7 +156,7 @@ def _mean_so_far(values: Floats) -> Floats:
 def _describe_calendar(evaluation: EvaluationSet, location: int, steps: Integers) -> dict[str, Floats]:
     """Returns the calendar of each step in local time, with hour and weekday as numbers."""
     place = evaluation.manifest["spec"]["locations"][location]
-    calendar = calendar_columns(evaluation.period, place["timezone"], place["holidays"])
+    calendar = derive_calendar(evaluation.period, place["timezone"], place["holidays"])
     steps = np.minimum(steps, calendar.values.shape[1] - 1)
     columns = {
         feature.name: np.asarray(values, np.float64)[steps]
