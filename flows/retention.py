@@ -25,6 +25,7 @@ from flows.run.report import (
     sum_results,
 )
 from flows.run.session import load_selected
+from gridtide.clock import check_store_clock
 from gridtide.collect.retention import find_expired, list_body_folders
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, GridtideError, one_line
@@ -60,7 +61,8 @@ async def retention(
 ) -> dict[str, Any]:
     """Remove the bodies of collections that are older than `days`; by default only report them.
 
-    The age of a body is that of its object in the store, or of its run if that is younger. Returns the report that
+    The age of a body is that of its object in the store, or of its run if that is younger, by this machine's clock,
+    which must not be ahead of the store's (`ClockError`). Returns the report that
     `retention_report` describes. Raises `ConfigurationError` before anything is removed, and `RunError`, which carries
     the report, if an entry failed and all others are done.
 
@@ -74,6 +76,8 @@ async def retention(
     start_time = time.monotonic()
     settings, entries = load_selected(config, select)
     opened_lake = await open_lake(lake or settings.lake)
+    if store_clock := await opened_lake.store.measure_clock(lambda: datetime.now(UTC)):
+        check_store_clock("retention", *store_clock)
     before = datetime.now(UTC) - timedelta(days=days)
     progress = await Progress.begin("retention-progress", {entry.name: 1 for entry in entries})
     results = []

@@ -59,6 +59,14 @@ def is_future(moment: datetime, now: datetime) -> bool:
     return moment > now + CLOCK_TOLERANCE
 
 
+def check_store_clock(subject: str, host: str, offset: timedelta) -> None:
+    """Raises `ClockError` if this clock is ahead of that of the store at `host` by more than `CLOCK_TOLERANCE`, as
+    `offset` says: what is stored there would seem older than it is."""
+    if offset > CLOCK_TOLERANCE:
+        happened = f"the clock of this machine is {describe_offset(offset)} that of {host}; nothing is removed"
+        raise ClockError(subject, happened, SET_CLOCK)
+
+
 def check_run_start(subject: str, start: datetime, now: datetime) -> None:
     """Raises `ClockError` if a running run began after `now`: its periods and file names would lie in the future."""
     if is_future(start, now):

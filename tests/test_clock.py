@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from gridtide.clock import CLOCK_TOLERANCE, check_run_start, describe_offset, measure_offset
+from gridtide.clock import CLOCK_TOLERANCE, check_run_start, check_store_clock, describe_offset, measure_offset
 from gridtide.errors import ClockError
 from gridtide.periods import EPOCH, HOUR
 
@@ -30,3 +30,11 @@ def test_a_run_that_began_in_the_future_is_refused() -> None:
     check_run_start("grid", EPOCH + CLOCK_TOLERANCE, EPOCH)
     with pytest.raises(ClockError, match=r"grid: the run began at 1970-01-01T03:00:00Z.*says 1970-01-01T00:00:00Z"):
         check_run_start("grid", EPOCH + 3 * HOUR, EPOCH)
+
+
+def test_nothing_is_removed_by_a_clock_that_is_ahead_of_the_store() -> None:
+    """Bodies would seem older than they are; a clock that is behind keeps them longer, which does no harm."""
+    for offset in (timedelta(days=-20), timedelta(), CLOCK_TOLERANCE):
+        check_store_clock("retention", "s3.example", offset)
+    with pytest.raises(ClockError, match=r"20 days ahead of that of s3.example; nothing is removed"):
+        check_store_clock("retention", "s3.example", timedelta(days=20))
