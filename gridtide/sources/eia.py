@@ -29,7 +29,7 @@ from gridtide.errors import (
 )
 from gridtide.periods import HOUR, Period, count_microseconds, split
 from gridtide.sources.contract import BOM, Licence, Page, Request, Response
-from gridtide.sources.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
+from gridtide.sources.parts.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
 from gridtide.variables import Variable
 
 if TYPE_CHECKING:

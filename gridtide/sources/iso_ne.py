@@ -27,7 +27,7 @@ from gridtide.entries.scope import ANY, Scope, build_scope, read_parameters, spl
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period, count_microseconds, local_day, local_days, microseconds
 from gridtide.sources.contract import BOM, Licence, Page, Request, Response
-from gridtide.sources.left_out import NO_NUMBER, NO_TIME, NOT_READ, LeftOut
+from gridtide.sources.parts.left_out import NO_NUMBER, NO_TIME, NOT_READ, LeftOut
 from gridtide.variables import Variable, snake_case, unit_of
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
 from gridtide.periods import DAY, HOUR, Period, count_microseconds, split
 from gridtide.sources.contract import BOM, Licence, Page, Request, Response, Skipped
-from gridtide.sources.left_out import NO_NUMBER, LeftOut, to_numbers
+from gridtide.sources.parts.left_out import NO_NUMBER, LeftOut, to_numbers
 from gridtide.variables import HourlyRule
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Parts of source modules: what several of them use, and reports that are read in a way of their own."""
