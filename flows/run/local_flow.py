@@ -38,6 +38,7 @@ from prefect.utilities.callables import get_call_parameters
 from flows.run import run_log
 from flows.run.local_server import ensure_server
 from gridtide.config.readings import reading_once
+from tasks.tracing import export_traces
 
 P = ParamSpec("P")
 
@@ -57,6 +58,7 @@ class LocalFlow(Flow[P, Coroutine[Any, Any, R]]):
         super().__init__(fn, **options)
         self.check = check
         run_log.forward_logs()
+        export_traces()  # before the engine makes the span of a run
 
     def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:  # type: ignore[override]  # one signature for all flows
         """Run the flow; `return_state=True` gives its final state instead of its result."""

@@ -36,6 +36,7 @@ from gridtide.http.failures import AnswerProgress, explaining, time_limits
 from gridtide.http.limits import Limiter, LocalLimiter
 from gridtide.http.logins import Logins
 from gridtide.http.tls import TrustedAuthorities
+from gridtide.http.tracing import trace_request
 from gridtide.sources.contract import Request, Response
 
 T = TypeVar("T")
@@ -110,7 +111,8 @@ class Http:
         async for attempt in attempts:
             with attempt:
                 async with slots:  # released while reading and waiting, so that the next request is sent
-                    response = await self._ask_with_credentials(entry, request)
+                    with trace_request(entry, request):
+                        response = await self._ask_with_credentials(entry, request)
                 # Before the answer is parsed: with a wrong clock its rows would be stored under wrong times.
                 self._clocks.check(entry.name)
                 state = attempt.retry_state

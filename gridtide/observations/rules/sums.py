@@ -24,6 +24,9 @@ from gridtide.observations.rules.rows import NumberedRows, Verdict
 SIDES = ">"
 """Separates the two locations of an exchange."""
 
+MOST_CODES = 1 << 62
+"""The most codes of rows that are numbered without sorting their columns."""
+
 FLOAT_SLACK = 1e-9
 """The part of the sum of magnitudes by which a residual may differ from 0, as sums of floats do."""
 
@@ -119,10 +122,16 @@ def _find_terms(rows: NumberedRows, equation: Equation, number: int) -> tuple[In
 
 def _combine_codes(columns: Sequence[Integers]) -> Integers:
     """Returns a number for each row, (rows,), that is the same for rows with equal numbers in all `columns`."""
-    codes = np.zeros(len(columns[0]), np.int64)
-    for column in columns:
-        distinct, column_codes = np.unique(column, return_inverse=True)
-        codes = codes * len(distinct) + column_codes
+    codes, code_count = np.zeros(len(columns[0]), np.int64), 1
+    for column in columns if len(codes) else ():
+        lowest, highest = int(column.min()), int(column.max())
+        width = highest - lowest + 1
+        if code_count * width < MOST_CODES:
+            column_codes = column - lowest
+        else:  # the codes would not fit 64 bits
+            distinct, column_codes = np.unique(column, return_inverse=True)
+            width = len(distinct)
+        codes, code_count = codes * width + column_codes, code_count * width
     return codes
 
 

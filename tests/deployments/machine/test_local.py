@@ -18,7 +18,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.machine.worker import Worker, stop_worker, worker_status
 from flows.run.local_server import STOP_TIMEOUT, find_server
+from flows.run.metrics.exporting import ADDRESS
 from tests.support.processes.machine import gridtide, start, started, until
+from tests.support.processes.prometheus import answers, scrape
+from tests.support.processes.s3_servers import free_port
 from tests.support.processes.served import synthetic
 
 HOURLY = {"hourly": {"cron": "12 * * * *"}}
@@ -31,9 +34,10 @@ GONE = {
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) -> None:
-    """Two concurrent `up` share one server and one worker; `down` ends both and their runs, and the server records
-    it. A worker also ends itself if it was started with SIGINT ignored, as a shell does in the background."""
-    both = [gridtide(machine, "up") for _ in range(2)]
+    """Two concurrent `up` share one server and one worker, whose runs are scraped; `down` ends all, and the server
+    records it. A worker also ends itself if it was started with SIGINT ignored, as a shell does in the background."""
+    port = free_port()
+    both = [gridtide(machine, "up", **{ADDRESS: str(port)}) for _ in range(2)]
     for each in both:
         output, _ = each.communicate()
         assert each.returncode == 0, output
@@ -48,8 +52,10 @@ def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) ->
         assert until(client, run, "Completed", "Failed", "Crashed").state_name == "Completed"
         hanging = until(client, client.create_flow_run_from_deployment(daily.id), "Running")
     assert [path.parent.name for path in (machine / "lake").rglob("*.parquet")] == ["grid"]
+    assert 'gridtide_entry_failed{entry="grid",flow="ingest"} 0.0' in scrape(port)
 
     output, _ = gridtide(machine, "down").communicate()
+    assert not answers(f"http://127.0.0.1:{port}/metrics")
     assert f"Stopped the worker of the pool gridtide and the Prefect server at {server.ui}" in output
     assert (find_server(), worker_status()) == (None, None)
 

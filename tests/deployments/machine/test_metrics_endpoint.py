@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import time
-import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,20 +18,10 @@ from flows.run.metrics.exporting import ADDRESS, save_samples
 from flows.run.metrics.samples import HELP, list_samples
 from gridtide.errors import ConfigurationError
 from tests.flows.run.metrics.test_samples import RESULT, report
-from tests.support.processes.prometheus import answers, find_program
+from tests.support.processes.prometheus import answers, find_program, scrape
 from tests.support.processes.s3_servers import free_port
 
 METRICS = Path(__file__).parents[3] / "deployments" / "metrics"
-
-
-def scrape(port: int) -> str:
-    """What the endpoint answers, as soon as it does."""
-    url = f"http://127.0.0.1:{port}/metrics"
-    while not answers(url):
-        time.sleep(0.05)
-    with urllib.request.urlopen(url) as answer:  # a server of the test
-        content: str = answer.read().decode()
-    return content
 
 
 def test_what_runs_saved_is_scraped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

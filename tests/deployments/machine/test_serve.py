@@ -9,7 +9,10 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.schedules import CronSchedule
 
 from deployments.registry.catalogue import build_deployments
+from flows.run.metrics.exporting import ADDRESS
 from gridtide.config.loading import parse
+from tests.support.processes.prometheus import scrape
+from tests.support.processes.s3_servers import free_port
 from tests.support.processes.served import served, synthetic
 from tests.support.receiving import Inbox, webhook
 
@@ -51,16 +54,16 @@ def test_the_form_explains_every_parameter() -> None:
 def test_a_run_starts_from_the_server(
     prefect_server: str, prefect_home: Path, tmp_path: Path, unused_tcp_port: int
 ) -> None:
-    """The process runs a run that was created on the server, from any folder, and receivers are notified of
-    failures."""
+    """The process runs a run that was created on the server, from any folder; receivers are notified of failures, and
+    Prometheus can scrape both."""
     away = {"url": f"http://127.0.0.1:{unused_tcp_port}/", "records": "rows", "time": "time", "value": "mw"}
     gone = {"name": "gone", "output_folder": "gone", "schedule": "gone", "retries": 1, **away}
     schedules = {**CONFIG["schedules"], "gone": HOURLY}
     config = {"schedules": schedules, "apis": [*CONFIG["apis"], gone], "task_retries": {"count": 0}}
-    inbox = Inbox("ingest/gone")
+    inbox, port = Inbox("ingest/gone"), free_port()
     with (
         webhook(inbox) as hook,
-        served(config, tmp_path, prefect_server, prefect_home, GRIDTIDE_NOTIFY=hook) as log,
+        served(config, tmp_path, prefect_server, prefect_home, GRIDTIDE_NOTIFY=hook, **{ADDRESS: str(port)}) as log,
         get_client(sync_client=True) as client,
     ):
         good, bad = (client.read_deployment_by_name(f"ingest/{name}") for name in ("hourly", "gone"))
@@ -71,4 +74,7 @@ def test_a_run_starts_from_the_server(
             run = client.read_flow_run(run.id)
         assert run.state.is_completed(), log.read_text()
         assert inbox.until(1)[0][0] == "ingest/gone failed"
+        failed = {name: f'gridtide_entry_failed{{entry="{name}",flow="ingest"}}' for name in ("a", "gone")}
+        lines = scrape(port).splitlines()
+    assert {f"{failed['a']} 0.0", f"{failed['gone']} 1.0"} <= set(lines)
     assert {path.parent.name for path in (tmp_path / "lake").rglob("*.parquet")} == {"a", "c"}

@@ -71,3 +71,13 @@ def answers(url: str) -> bool:
     except (urllib.error.URLError, OSError):
         return False
     return True
+
+
+def scrape(port: int) -> str:
+    """What is scraped at `port` of this machine, as soon as it answers."""
+    url = f"http://127.0.0.1:{port}/metrics"
+    while not answers(url):
+        time.sleep(0.05)
+    with urllib.request.urlopen(url) as answer:  # a server of the test
+        content: str = answer.read().decode()
+    return content
