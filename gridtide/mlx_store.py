@@ -323,7 +323,9 @@ def get_real_time_context(
     batch, and `time` (L,) int64: the start of each hour in seconds since 1970. Without `config`, these are the last
     hours of the set itself, and only they are read. With `config` (or the path of its file), they are the hours before
     `until`, by default now, computed from the newest files of its `lake` (or the given one) in the columns and scales
-    of the set: the same numbers as the set would have for these hours.
+    of the set: the same numbers as the set would have for these hours. If the set has covariates of the hours to
+    predict, `x_future` and `future_mask` (R, H, G) are those of the hours that are predicted at `until`; `static` (R,
+    S) comes with every context.
 
     Raises `TrainingError` if the set has fewer hours or the lake lacks its series, and for a `lake` or `until` without
     `config`.
@@ -352,7 +354,13 @@ def get_real_time_context(
         )
     shape = context.values.shape[:2]
     numbers, positions = (np.arange(size, dtype=np.int32) for size in shape)
-    return {
+    future: Batch = {}
+    if context.future is not None:
+        future["x_future"] = mx.array(np.nan_to_num(context.future, nan=0.0))
+        future["future_mask"] = mx.array(~np.isnan(context.future))
+    if "static" in mapped:
+        future["static"] = mx.array(mapped["static"])
+    return future | {
         "x": mx.array(context.values),
         "mask": mx.array(context.mask),
         "position_ids": mx.array(np.broadcast_to(positions, shape)),  # MLX's broadcast would start its threads

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
 from gridtide.errors import TrainingError
-from gridtide.periods import Period
+from gridtide.periods import DAY, HOUR, Period, local_day
 from gridtide.training.features.bases import Base
 from gridtide.training.features.columns import ABSENT, UNSCALED, Feature
 from gridtide.training.features.future import (
@@ -17,9 +20,12 @@ from gridtide.training.features.future import (
     FutureCovariates,
     align_forecasts,
     build_future,
+    collect_forecasts,
     without_versions,
 )
-from gridtide.training.spec import TrainingSpec
+from gridtide.training.series.hourly import Hourly
+from gridtide.training.series.matching import SeriesKind
+from gridtide.training.spec import Location, TrainingSpec
 from gridtide.training.windows.scaling import Scale, fit_scale, identity_scale
 from gridtide.training.windows.windows import Windows
 
@@ -159,3 +165,56 @@ def _spread_scale(scale: Scale, column_count: int) -> Scale:
     forecast_columns = slice(0, 2 * len(scale.mean), 2)
     spread_out.mean[forecast_columns], spread_out.deviation[forecast_columns] = scale.mean, scale.deviation
     return spread_out
+
+
+def find_next_steps(spec: TrainingSpec, location: Location, t0: datetime) -> tuple[int, int]:
+    """Returns the half-open range of hours after `t0` that are predicted then: after the gap, or, with a gate, those of
+    the next local day."""
+    if spec.gate is None:
+        return spec.gap, spec.gap + spec.horizon
+    zone = ZoneInfo(location.timezone)
+    next_day = local_day(t0.astimezone(zone).date() + DAY, zone)
+    return (next_day.start - t0) // HOUR, (next_day.end - t0) // HOUR
+
+
+def build_next_future(
+    spec: TrainingSpec,
+    location: Location,
+    columns: Sequence[Mapping[str, Any]],
+    scale: Scale,
+    hourly: Hourly,
+    t0: datetime,
+) -> npt.NDArray[np.float32]:
+    """Returns the covariates of the hours that are predicted at `t0` at `location`, (H, G), scaled by `scale`, in the
+    order of the `columns` of a manifest; NaN where not known."""
+    first, end = find_next_steps(spec, location, t0)
+    period = Period(t0, t0 + end * HOUR)
+    numbers = {name: number for number, name in enumerate(hourly.names)}
+    kinds = {
+        _parse_forecast_key(column["key"]): numbers[column["series"]]
+        for column in columns
+        if column["series"] in numbers and not column["name"].endswith(" age")
+    }
+    positions = {column["key"]: position for position, column in enumerate(columns)}
+    forecasts = [
+        replace(
+            forecast,
+            value=(forecast.value - scale.mean[positions[forecast.feature.key]])
+            / scale.deviation[positions[forecast.feature.key]],
+        )
+        for forecast in collect_forecasts(hourly, period, kinds)[0].values()
+    ]
+    window = Windows(np.array([-spec.seq_len]), np.array([first]), np.array([end]))
+    calendar = (location, period) if spec.future_calendar else None
+    built = build_future(forecasts, window, np.array([0]), spec.horizon, calendar)
+    values = np.full((spec.horizon, len(columns)), np.nan, np.float32)
+    for number, column in enumerate(built.columns):
+        if column.key in positions and columns[positions[column.key]]["name"] != "absent":
+            values[:, positions[column.key]] = built.values[0, :, number]
+    return values
+
+
+def _parse_forecast_key(key: str) -> SeriesKind:
+    """Returns the kind of a forecast with the `key` of its column."""
+    source, number, variable = key.split("/", 2)
+    return SeriesKind(source, variable, "", int(number))

@@ -149,9 +149,11 @@ def find_history_length(spec: TrainingSpec, entries: Mapping[str, Entry]) -> tim
     return max(HISTORY, cleaning) + max(extra_days, 0) * DAY + lookback
 
 
-def find_lead_length(spec: TrainingSpec) -> timedelta:
-    """Returns how far after the last row of `spec` values are read, for series that are known ahead."""
-    return timedelta(hours=max(spec.leads, default=0))
+def find_lead_length(spec: TrainingSpec, *, with_targets: bool = False) -> timedelta:
+    """Returns how far after the last row of `spec` values are read, for series that are known ahead; `with_targets`, if
+    the steps after the last row are to be predicted, so far as the forecasts of these steps reach."""
+    longest = 2 * LONGEST_DAY if spec.gate else spec.gap + spec.horizon
+    return timedelta(hours=max(*spec.leads, 0, longest if with_targets and spec.has_future else 0))
 
 
 def named_locations(patterns: Iterable[str]) -> set[str] | None:

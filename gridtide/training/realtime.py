@@ -23,6 +23,7 @@ from gridtide.observations.array_types import Mask
 from gridtide.periods import DAY, HOUR, Period, microseconds
 from gridtide.training import training_set
 from gridtide.training.features.bases import Base, derive_bases
+from gridtide.training.future_set import build_next_future
 from gridtide.training.reading import (
     GatheredSeries,
     ReadingPlan,
@@ -47,11 +48,16 @@ logger = logging.getLogger("gridtide.training")
 @dataclass(frozen=True)
 class Context:
     """The last L hours of R locations with F inputs: `values` (R, L, F) float32, scaled, 0 where missing; `mask` (R, L,
-    F) where observed; `time` (L,) int64, the start of each hour in seconds since 1970."""
+    F) where observed; `time` (L,) int64, the start of each hour in seconds since 1970.
+
+    `future` (R, H, G) float32: the covariates of the hours to predict, NaN where not known; None if the set has none,
+    or if the hours are those of the set itself.
+    """
 
     values: npt.NDArray[np.float32]
     mask: npt.NDArray[np.bool_]
     time: npt.NDArray[np.int64]
+    future: npt.NDArray[np.float32] | None = None
 
 
 def take_last_hours(manifest: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]], hours: int) -> Context:
@@ -108,6 +114,31 @@ async def gather_newest_hours(
         training_set.scale_bases([values for values, _ in columns_by_location], scales),
         np.stack([mask for _, mask in columns_by_location]),
         microseconds(last_end) // 1_000_000 - 3600 * np.arange(hours, 0, -1),
+        _build_future(spec, manifest, tensors, gathered.hourly, last_end) if spec.has_future else None,
+    )
+
+
+def _build_future(
+    spec: TrainingSpec,
+    manifest: Mapping[str, Any],
+    tensors: Mapping[str, npt.NDArray[Any]],
+    hourly: Hourly,
+    t0: datetime,
+) -> npt.NDArray[np.float32]:
+    """Returns the covariates of the hours that are predicted at `t0`, (R, H, G), in the columns and scales of the
+    set."""
+    return np.stack(
+        [
+            build_next_future(
+                spec,
+                place,
+                manifest["locations"][number]["future"],
+                Scale(tensors["future_mean"][number], tensors["future_deviation"][number]),
+                hourly,
+                t0,
+            )
+            for number, place in enumerate(spec.locations)
+        ]
     )
 
 
@@ -129,11 +160,16 @@ async def _plan_newest(
             )
     columns = [column for location in manifest["locations"] for column in location["columns"] if column["series"]]
     units = {column["series"]: column["unit"] for column in reversed(columns)}  # the first is the series itself
+    for column in (column for location in manifest["locations"] for column in location.get("future", [])):
+        if column["series"] and not column["name"].endswith(" age"):
+            units.setdefault(column["series"], column["unit"])
     entries = {
         entry.name: msgspec.structs.replace(entry, aliases=keep_names(entry.aliases, units))
         for entry in select_entries(spec, config)
     }
-    reading = Period(rows_start - find_history_length(spec, entries), rows_end + find_lead_length(spec))
+    reading = Period(
+        rows_start - find_history_length(spec, entries), rows_end + find_lead_length(spec, with_targets=True)
+    )
     files = await curated.list_inputs(lake, entries.values(), reading)
     return ReadingPlan(spec, entries, Period(rows_start, rows_end), reading, tuple(files), units)
 
@@ -176,7 +212,7 @@ def _fitted_spec(manifest: Mapping[str, Any]) -> TrainingSpec:
     spec = load_spec(manifest["spec"])
     start, bounds = datetime.fromisoformat(manifest["period"][0]), manifest["bounds"]
     moments = {name: start + bounds[name] * HOUR for name in ("train_end", "validation_end")}
-    locations = tuple(location.model_copy(update={"targets": (), "future": ()}) for location in spec.locations)
+    locations = tuple(location.model_copy(update={"targets": ()}) for location in spec.locations)
     return spec.model_copy(update={"splits": spec.splits.model_copy(update=moments), "locations": locations})
 
 

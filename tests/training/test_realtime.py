@@ -92,6 +92,30 @@ def test_the_hours_asked_for_may_be_within_the_set(folder: Path, day: int, clean
     np.testing.assert_array_equal(np.array(context["mask"]), mapped["mask"][:, hours])
 
 
+@pytest.mark.parametrize(
+    "keys", [{"gap": 3}, {"gate": "10:00", "horizon": 25}], ids=["after a gap", "at the gate of the day ahead"]
+)
+def test_what_is_known_of_the_hours_to_predict_is_that_of_a_window(folder: Path, keys: dict[str, Any]) -> None:
+    """The covariates of the hours that are predicted at a moment equal those of the set's window with this t0."""
+    places = [
+        {**SPEC["locations"][0], "future": ["iso_ne/ISNE/load_forecast", "eia/ISNE/demand_forecast_day_ahead"]},
+        {**SPEC["locations"][1], "holidays": None},
+    ]
+    static = [place | {"static": {"size": float(number)}} for number, place in enumerate(places)]
+    path = prepared(folder, name="ahead", locations=static, future_calendar=True, **keys)
+    mapped, _ = tensors.open_mapped(path)
+    windows = mapped["windows.test"]
+    first = int(windows[0, 1])
+    until = START + (first + SPEC["seq_len"]) * HOUR
+    context = mlx_store.get_real_time_context(path, 24, config=CONFIG, lake=str(folder), until=until)
+    rows = np.flatnonzero(windows[:, 1] == first)
+    assert windows[rows, 0].tolist() == [0, 1]
+    np.testing.assert_array_equal(np.array(context["x_future"]), mapped["future.test"][rows])
+    np.testing.assert_array_equal(np.array(context["future_mask"]), mapped["future_mask.test"][rows])
+    assert np.array(context["future_mask"])[0, :, :4].any()
+    assert np.array(context["static"]).tolist() == [[0.0], [1.0]]
+
+
 def test_hours_before_those_that_cleaning_was_fitted_on_are_refused(folder: Path) -> None:
     """More hours than exist before the fitted ones are refused, with their number."""
     pytest.importorskip("sklearn", reason="scikit-learn is an extra")
