@@ -36,6 +36,9 @@ MARKET_VARIABLES: Mapping[str, Variable] = {
     "generation_forecast_day_ahead": _describe_power(
         r"generation_\w+_forecast_day_ahead", "Wind and solar forecast of the day before"
     ),
+    "generation_wind": _describe_power(
+        "generation_wind_(on|off)shore", "Wind generation on land and at sea", Quantity("generation", "wind")
+    ),
     "generation": _describe_power(r"generation_\w+", "Generation by fuel"),
     "net_imports": _describe_power("net_imports", "Imports less exports"),
     "net_generation": _describe_power("net_generation", "Generation of all fuels"),
