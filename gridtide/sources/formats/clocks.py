@@ -180,13 +180,16 @@ def _parse_iso(text: str) -> datetime:
 def _parse_by_format(label_text: str, time_format: str) -> datetime:
     """Parses `label_text` by `time_format`; hour 24 is the next midnight, and 100 is the hour 01:00 of `%H%M`.
 
-    A format that ends in `*` ignores the end of the text. Of several formats with ` | ` between them, the first that
+    A format that ends in `*` ignores the end of the text; a `*` within it passes over the text between a day and a time
+    of day (`%d-%b-%Y * %H:%M`). Of several formats with ` | ` between them, the first that
     fits counts.
     """
     if ALTERNATIVES in time_format:
         return _parse_by_alternatives(label_text, time_format.split(ALTERNATIVES))
     if time_format.endswith("*"):
         return _parse_beginning(label_text, time_format[:-1].rstrip())
+    if "*" in time_format:
+        return _parse_around(label_text, *time_format.split("*", 1))
     if time_format.endswith("%H%M") and (short_hour := re.search(r"(?<!\d)(\d{1,3})$", label_text)):
         label_text = label_text[: short_hour.start()] + short_hour[1].zfill(4)
     try:
@@ -209,6 +212,22 @@ def _parse_by_alternatives(label_text: str, time_formats: Sequence[str]) -> date
         except ValueError as error:
             failure = error
     raise failure
+
+
+def _parse_around(text: str, day_format: str, time_format: str) -> datetime:
+    """Parses a day at the beginning of `text` and a time of day at its end."""
+    day = _parse_beginning(text, day_format.rstrip())
+    for blank in reversed(list(re.finditer(r"\s+", text))):
+        try:
+            time_of_day = _parse_by_format(text[blank.end() :], time_format.lstrip())
+        except ValueError:
+            continue
+        return day + (time_of_day - NO_DAY)
+    raise ValueError(f"{text!r} does not end as {time_format!r} says")
+
+
+NO_DAY = datetime(1900, 1, 1)
+"""What `strptime` returns for a midnight without a day."""
 
 
 def _parse_beginning(text: str, time_format: str) -> datetime:

@@ -83,7 +83,7 @@ def refuse_unnamed_labels(
     entry: Entry, table: CellTable, groups: np.ndarray, used: Sequence[str], values: Sequence[str], timing: Timing
 ) -> None:
     """Raises if records with one key differ in a column that the entry does not name: they are several series, or their
-    times are only days."""
+    times are only days. A column of times is no such name where the entry says which of several records counts."""
     time = entry.time
     repeated = np.flatnonzero(groups >= 0)
     columns = [column for column in table.names if column not in used]
@@ -98,6 +98,8 @@ def refuse_unnamed_labels(
         raise FormatError(entry.name, happened, fix)
     for column in sorted(columns, key=NUMBERS_OF_DOCUMENTS.__contains__):
         column_codes, distinct_texts = factorised(cells[column])
+        if entry.conflict in ("first", "last") and all(_is_moment(text) for text in distinct_texts):
+            continue
         is_label = len(set(column_codes.tolist())) * 2 <= len(column_codes) or len(column_codes) <= 4
         pair_count = np.unique(np.stack([groups[repeated], column_codes[repeated]]), axis=1).shape[1]
         if is_label and pair_count == len(repeated) and len(set(column_codes[repeated].tolist())) > 1:
@@ -107,6 +109,12 @@ def refuse_unnamed_labels(
             happened = f"records of one series and time, as at {moment}, differ in {column}: {first!r} and {second!r}"
             raise FormatError(entry.name, happened, f"Say what it names: {fix}")
 
+
+def _is_moment(text: str | None) -> bool:
+    return text is not None and ISO_MOMENT.match(text) is not None
+
+
+ISO_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 
 NUMBERS_OF_DOCUMENTS = frozenset({"mRID", "revisionNumber"})
 """Columns that number what stands in a document of ENTSO-E: the last ones to be proposed, as they are no names."""

@@ -103,6 +103,8 @@ def test_a_zone_beside_a_label_says_which_clock_it_is_of(zone: str, hour: int) -
         ("1768003200000", "unix_ms", "2026-01-10T00:00"),
         ("/Date(1768003200000-0400)/", "dotnet", "2026-01-10T00:00"),
         ("10-Mar-2025 - Interval 04:00 EST", "%d-%b-%Y - Interval %H:%M EST", "2025-03-10T04:00"),
+        ("10-Mar-2025 - Interval 04:00 EST 03:55", "%d-%b-%Y * %H:%M", "2025-03-10T03:55"),
+        ("10-Mar-2025 - Interval 04:00 EST 24:00", "%d-%b-%Y*%H:%M", "2025-03-11T00:00"),
     ],
 )
 def test_labels_are_read_by_their_format(text: str, time_format: str | None, utc: str) -> None:

@@ -204,3 +204,15 @@ def test_recordings_are_read_whole() -> None:
     assert read_product("ercot", "solar_forecast", solar).observations.num_rows == 216
     page = read_product("ercot", "load_dashboard", recording("ercot/ERCOT_demand.json"))
     assert stored_of(page)["2024-11-24T06:00Z", "ERCOT", "load"] == 42015.44
+
+
+def test_what_was_generated_is_repeated_by_each_posting_and_lands_once() -> None:
+    """Several postings hold the same hour; the value of the last one is stored, and the others are counted."""
+    names = ["postedDatetime", "deliveryDate", "hourEnding", "genSystemWide", "DSTFlag"]
+    rows = [
+        [f"2026-01-11T{posted:02}:55:01", "2026-01-10", hour, 100.0 * hour + (posted == 3), False]
+        for posted in (1, 2, 3)
+        for hour in (1, 2)
+    ]
+    page = page_of(read_product("ercot", "wind", answer(names, rows)), "generation_wind")
+    assert [(f"{row['interval_start']:%dT%H}", row["value"]) for row in page] == [("10T06", 101.0), ("10T07", 201.0)]

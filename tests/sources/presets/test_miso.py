@@ -118,3 +118,16 @@ def test_a_display_is_a_vintage_of_the_interval_that_it_refers_to() -> None:
     rows = page_of(page, "generation_wind_forecast")
     assert (len(rows), rows[0]["interval_start"], rows[0]["value"]) == (48, datetime(2025, 3, 10, 5, tzinfo=UTC), 17716)
     assert {row["published_at"] for row in rows} == {datetime(2025, 3, 10, 9, tzinfo=UTC)}
+
+
+def test_the_load_of_today_has_its_day_from_the_answer() -> None:
+    """The times of the display are times of day; their day stands in its reference."""
+    loads = ",".join(
+        f'{{"Load":{{"Time":"{time}","Value":"{mw}"}}}}' for time, mw in (("00:00", 63000), ("09:25", 71000))
+    )
+    body = f'{{"LoadInfo":{{"RefId":"10-Mar-2025 - Interval 09:30 EST","FiveMinTotalLoad":[{loads}]}}}}'
+    stored = stored_of(read_product("miso", "load_five_minute", body))
+    assert stored == {
+        ("2025-03-10T05:00Z", "MISO", "load_five_minute"): 63000.0,
+        ("2025-03-10T14:25Z", "MISO", "load_five_minute"): 71000.0,
+    }

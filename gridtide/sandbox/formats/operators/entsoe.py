@@ -230,18 +230,23 @@ def _make_generation(question: Question, zone: str, starts: Times, step: timedel
     """Production by type, and the consumption of pumped storage, which names its zone as `outBiddingZone_Domain`."""
     state = _state_at(question.grid, zone, starts, step)
     outputs = [("in", kind, output) for kind, output in mix_fuels(state, PRODUCTION_TYPES).items()]
-    return [
-        DocumentSeries(
-            (
-                *(("businessType", "A01"), ("objectAggregation", "A08"), _code(f"{way}BiddingZone_Domain.mRID", zone)),
-                ("quantity_Measure_Unit.name", "MAW"),
-                ("MktPSRType", f"<psrType>{kind}</psrType>"),
-            ),
-            np.round(output),
-            is_curve=True,
-        )
-        for way, kind, output in [*outputs, ("out", "B10", state.pumping)]
-    ]
+    outputs.append(("out", "B10", state.pumping))
+    return [_describe_output(way, zone, kind, output) for way, kind, output in outputs]
+
+
+def _make_output_forecast(question: Question, zone: str, starts: Times, step: timedelta) -> list[DocumentSeries]:
+    """The solar and wind of the day as forecast on the day before."""
+    lead_hours = count_day_ahead_lead(find_middles(starts, step), FRENCH_ZONE.zone)
+    outputs = mix_fuels(_state_at(question.grid, zone, starts, step, lead_hours), PRODUCTION_TYPES)
+    return [_describe_output("in", zone, kind, outputs[kind]) for kind in ("B16", "B19")]
+
+
+def _describe_output(way: str, zone: str, kind: str, output: Values) -> DocumentSeries:
+    elements = (
+        *(("businessType", "A01"), ("objectAggregation", "A08"), _code(f"{way}BiddingZone_Domain.mRID", zone)),
+        *(("quantity_Measure_Unit.name", "MAW"), ("MktPSRType", f"<psrType>{kind}</psrType>")),
+    )
+    return DocumentSeries(elements, np.round(output), is_curve=True)
 
 
 def _make_prices(question: Question, zone: str, starts: Times, step: timedelta) -> list[DocumentSeries]:
@@ -284,6 +289,15 @@ DOCUMENTS: Mapping[tuple[str, str], ImitatedDocument] = {
         series=_make_generation,
         lag=timedelta(hours=2),
         data_item="AGGREGATED_GENERATION_PER_TYPE_R3 [16.1.B&C]",
+    ),
+    ("A69", "A01"): ImitatedDocument(
+        root="GL_MarketDocument",
+        namespace=LOAD_NAMESPACE,
+        zones=("in_Domain",),
+        element="quantity",
+        series=_make_output_forecast,
+        lag=-timedelta(hours=24),
+        data_item="DAY_AHEAD_WIND_AND_SOLAR_FORECAST_R3 [14.1.D]",
     ),
     ("A44", ""): ImitatedDocument(
         root="Publication_MarketDocument",

@@ -59,6 +59,11 @@ TOKEN_LIFE, DAYS_ANSWERED = timedelta(hours=1), timedelta(days=90)
 
 MOST_ROWS, USUAL_ROWS = 1_000_000, 1000
 
+DAYS_OF_OUTPUT = 2
+"""The days for which reports of wind and solar repeat what was generated."""
+
+POSTED_FILTERS = ("postedDatetimeFrom", "postedDatetimeTo")
+
 WEATHER_ZONES = {
     "coast": TEXAS.zones["COAST"],
     "east": TEXAS.zones["EAST"],
@@ -310,10 +315,11 @@ def _is_over(starts: Times, step: timedelta, now: datetime) -> Values:
     return over
 
 
-def find_postings(day: date, now: datetime) -> list[datetime]:
-    """Returns when forecasts for `day` were posted: at midnight and noon of each of the days before, seven back."""
+def find_postings(day: date, now: datetime, days_after: int = 0) -> list[datetime]:
+    """Returns when values of `day` were posted: every twelve hours from seven days before its midnight to so many days
+    after it."""
     midnight = local_midnight(day, TEXAS_CLOCK)
-    postings = [midnight - timedelta(hours=12 * number) for number in range(14, -1, -1)]
+    postings = [midnight + timedelta(hours=12 * number) for number in range(-14, 2 * days_after + 1)]
     return [posting for posting in postings if posting <= now]
 
 
@@ -326,22 +332,27 @@ def forecast_demand(grid: Grid, starts: Times, posted: datetime, model: str) -> 
     return demand * (1.0 if model == MODELS[0] else 1.01)
 
 
-def _list_load_forecasts(question: Question, day: date) -> list[DataRow]:
-    labels = HourLabels.of(day, WHOLE_HOUR)
-    rows: list[DataRow] = []
-    for posted in find_postings(day, question.now):
-        text = posted.astimezone(TEXAS_CLOCK).strftime("%Y-%m-%dT%H:%M:%S")
-        for model in MODELS:
-            demand = forecast_demand(question.grid, labels.starts, posted, model)
-            loads = [np.round(share * demand, 4) for share in FORECAST_ZONES.values()]
-            loads.append(np.round(np.asarray(sum(loads)), 4))
-            rows += [
-                (
-                    *(text, labels.day, f"{hour:02}:00", *(float(load[n]) for load in loads)),
-                    *(model, model == MODELS[0], labels.flags[n]),
-                )
-                for n, hour in enumerate(labels.hours)
-            ]
+def _list_load_forecasts(
+    shares: Mapping[str, float], models: Sequence[str]
+) -> Callable[[Question, date], list[DataRow]]:
+    """Rows of forecast load by zone and its sum, of each posting; with several models also which one, and whether it is
+    in use."""
+
+    def rows(question: Question, day: date) -> list[DataRow]:
+        labels = HourLabels.of(day, WHOLE_HOUR)
+        listed: list[DataRow] = []
+        for posted in find_postings(day, question.now):
+            text = posted.astimezone(TEXAS_CLOCK).strftime("%Y-%m-%dT%H:%M:%S")
+            for model in models:
+                demand = forecast_demand(question.grid, labels.starts, posted, model)
+                loads = [np.round(share * demand, 4) for share in shares.values()]
+                loads.append(np.round(np.asarray(sum(loads)), 4))
+                marks = (model, model == MODELS[0]) if len(models) > 1 else ()
+                for n, hour in enumerate(labels.hours):
+                    numbers = [float(load[n]) for load in loads]
+                    listed.append((text, labels.day, f"{hour:02}:00", *numbers, *marks, labels.flags[n]))
+        return listed
+
     return rows
 
 
@@ -376,7 +387,7 @@ def _list_output(fuel: str, parts: Mapping[str, float]) -> Callable[[Question, d
     """Rows of actual and forecast output; past hours hold actual values, future ones none."""
 
     def rows(question: Question, day: date) -> list[DataRow]:
-        postings = find_postings(day, question.now)
+        postings = find_postings(day, question.now, DAYS_OF_OUTPUT)
         labels = HourLabels.of(day, WHOLE_HOUR)
         middles = find_middles(labels.starts, WHOLE_HOUR)
         actual = question.grid.state_at(TEXAS.code, middles).generation[fuel]
@@ -458,10 +469,19 @@ PUBLIC_REPORTS = {
             *(POSTED, *DELIVERY, *_doubles([*FORECAST_ZONES, "systemTotal"])),
             *(*_fields(model="VARCHAR", inUseFlag="BOOLEAN"), FLAG),
         ),
-        rows=_list_load_forecasts,
+        rows=_list_load_forecasts(FORECAST_ZONES, MODELS),
         day="deliveryDate",
         order="deliveryDate: DESC,postedDatetime: ASC",
         file="LFCMODWEATHERNP3565",
+    ),
+    "np3-560-cd/lf_by_fcst_zone": PublicReport(
+        title="Seven-Day Load Forecast by Forecast Zone",
+        number="12311",
+        fields=(POSTED, *DELIVERY, *_doubles([*ZONE_SHARES, "systemTotal"]), FLAG),
+        rows=_list_load_forecasts(ZONE_SHARES, MODELS[:1]),
+        day="deliveryDate",
+        order="deliveryDate: DESC,postedDatetime: ASC",
+        file="LFCFCSTZONENP3560",
     ),
     "np4-190-cd/dam_stlmnt_pnt_prices": PublicReport(
         title="DAM Settlement Point Prices",

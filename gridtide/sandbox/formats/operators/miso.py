@@ -30,6 +30,7 @@ from gridtide.sandbox.formats.operators.market_days import (
     write_moment,
     write_times,
 )
+from gridtide.sandbox.formats.operators.spreadsheet import SheetCell, write_workbook
 from gridtide.simulation import MIDCONTINENT, Grid, GridState, Market, Price, Times, Values, to_times
 
 RATE_LIMITS = ((100, 60.0), (24_000, 86_400.0))
@@ -90,6 +91,20 @@ DISPLAYED_FUELS = {
     "Wind": {"wind": 1.0},
 }
 """The categories of the live display; `Imports` comes in addition."""
+
+REPORTED_ZONES = {
+    "LRZ1": 0.17,
+    "LRZ2_7": 0.24,
+    "LRZ3_5": 0.14,
+    "LRZ4": 0.07,
+    "LRZ6": 0.15,
+    "LRZ8_9_10": 0.23,
+    "MISO": 1.0,
+}
+"""The groups of zones of the load report and their shares of the demand."""
+
+LOAD_REPORT_OUT, REPORTED_DAYS = timedelta(hours=12), 7
+"""When the load report of a day comes out, and its days: the one before with actual loads, and the forecasts of six."""
 
 ROWS_OF_PAGE = 100
 """The rows of a page of the Data Exchange; a caller cannot change it."""
@@ -154,17 +169,49 @@ def forecast_load(grid: Grid, starts: Times) -> Values:
 
 
 def _answer_report(question: Question) -> WireAnswer:
-    match = re.fullmatch(r"/marketreports/(\d{8})_(\w+)\.csv", question.path)
+    match = re.fullmatch(r"/marketreports/(\d{8})_(\w+)\.(csv|xls)", question.path)
     report = PRICE_REPORTS.get(match[2]) if match else None
-    if match is None or report is None:
+    is_load_report = match is not None and match[0].endswith("_df_al.xls")
+    if match is None or (report is None and not is_load_report):
         return write_html("The resource you are looking for has been removed.", 404)
     try:
         day = datetime.strptime(match[1], "%Y%m%d").date()
     except ValueError:
         return write_html("The resource you are looking for has been removed.", 404)
+    if report is None:
+        return _answer_load_report(question, day)
     if local_midnight(day, STANDARD_CLOCK) + report.out > question.now:
         return write_html("The resource you are looking for has been removed.", 404)
     return WireAnswer(_write_report(question.grid, report, day).encode(), content_type="text/csv")
+
+
+def _answer_load_report(question: Question, day: date) -> WireAnswer:
+    if local_midnight(day, STANDARD_CLOCK) + LOAD_REPORT_OUT > question.now:
+        return write_html("The resource you are looking for has been removed.", 404)
+    return WireAnswer(_write_load_report(question.grid, day), content_type="application/vnd.ms-excel")
+
+
+def _write_load_report(grid: Grid, day: date) -> bytes:
+    """Returns the spreadsheet of forecasts and actual loads: a caption, a header and 24 rows for each day."""
+    days = [day + timedelta(days=number) for number in range(-1, REPORTED_DAYS - 1)]
+    starts = np.concatenate([list_day(reported, STANDARD_TIME, WHOLE_HOUR) for reported in days])
+    foreseen = forecast_load(grid, starts[24:])
+    before = forecast_load(grid, starts[:24])
+    actual = grid.state_at(MIDCONTINENT.code, find_middles(starts[:24], WHOLE_HOUR)).demand
+    forecasts = np.concatenate([before, foreseen])
+    header = [f"{zone} {kind} (MWh)" for zone in REPORTED_ZONES for kind in ("MTLF", "ActualLoad")]
+    rows: list[list[SheetCell]] = [["FORECASTED AND "], ["ACTUAL LOAD REPORT"], ["Published Date:", day]]
+    rows.append(["Reporting Period:", days[0], "through", days[-1]])
+    for number, reported in enumerate(days):
+        rows += [["Market Day", "HourEnding", *header], [f"{reported:%B %d, %Y}"]]
+        for hour in range(24):
+            place = 24 * number + hour
+            cells: list[SheetCell] = [reported, float(hour + 1)]
+            for share in REPORTED_ZONES.values():
+                cells.append(float(np.round(share * forecasts[place])))
+                cells.append(round(share * float(actual[place]), 2) if number == 0 else None)
+            rows.append(cells)
+    return write_workbook("Sheet1", [*rows, ["Simulated data"]])
 
 
 def _write_report(grid: Grid, report: PriceReport, day: date) -> str:

@@ -9,7 +9,7 @@ Congestion has the opposite sign: LBMP = energy + losses − congestion.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -68,6 +68,9 @@ PROXY_POINTS = {"H Q": 61844, "NPX": 61845, "O H": 61846, "PJM": 61847}
 """The neighbours, which have prices."""
 
 PRICE_POINTS = dict(sorted({**ZONE_POINTS, **PROXY_POINTS}.items()))
+
+GENERATOR_POINTS = {"59TH STREET_GT_1": 24138, "BOWLINE___1": 23526, "GILBOA___1": 23756, "NINE MILE_1": 23575}
+"""Some generators and their point ids."""
 
 NYISO_FUELS = {
     "Dual Fuel": {"natural_gas": 0.55},
@@ -259,18 +262,25 @@ def forecast_zones(grid: Grid, stamps: Times) -> dict[str, Values]:
     return {**loads, "NYISO": np.asarray(sum(loads.values()))}
 
 
-def _price_rows(market: Market, step: timedelta, pattern: str, quoted: bool, backwards: bool = False) -> DatasetRows:
-    """Writes the prices of a market; `backwards` if stamps are the ends of intervals."""
+def _price_rows(
+    market: Market,
+    step: timedelta,
+    pattern: str,
+    quoted: bool,
+    backwards: bool = False,
+    points: Mapping[str, int] = PRICE_POINTS,
+) -> DatasetRows:
+    """Writes the prices of a market at `points`; `backwards` if stamps are the ends of intervals."""
 
     def write_rows(question: Question, stamps: Times) -> Iterator[Sequence[str]]:
         middles = find_middles(stamps, -step if backwards else step)
-        prices = question.grid.price_nodes(NEW_YORK.code, list(PRICE_POINTS), middles, market)
+        prices = question.grid.price_nodes(NEW_YORK.code, list(points), middles, market)
         parts = {
             name: [values.tolist() for values in (price.total, price.loss, 0.0 - price.congestion)]
             for name, price in prices.items()
         }
         for row_number, stamp in enumerate(_write_stamps(stamps, pattern, quoted)):
-            for name, point in PRICE_POINTS.items():
+            for name, point in points.items():
                 numbers = (f"{values[row_number]:.2f}" for values in parts[name])
                 yield stamp, f'"{name}"' if quoted else name, str(point), *numbers
 
@@ -330,6 +340,13 @@ IMITATED_FILES = {
     ),
     ("damlbmp", "damlbmp_zone"): ImitatedFile(
         *(PRICE_COLUMNS, _price_rows("day_ahead", WHOLE_HOUR, WITHOUT_SECONDS, quoted=False), WHOLE_HOUR),
+        quoted=False,
+        appears=-timedelta(hours=13),
+    ),
+    ("damlbmp", "damlbmp_gen"): ImitatedFile(
+        PRICE_COLUMNS,
+        _price_rows("day_ahead", WHOLE_HOUR, WITHOUT_SECONDS, quoted=False, points=GENERATOR_POINTS),
+        WHOLE_HOUR,
         quoted=False,
         appears=-timedelta(hours=13),
     ),
