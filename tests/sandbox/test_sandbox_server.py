@@ -15,7 +15,7 @@ import pytest
 
 from gridtide.config.loading import load as load_config
 from gridtide.config.loading import parse as parse_config
-from gridtide.entries.auth import BasicAuth, KeyAuth, NoAuth
+from gridtide.entries.auth import BasicAuth, KeyAuth, NoAuth, OAuth, secret_names
 from gridtide.errors import ConfigurationError
 from gridtide.sandbox import SPEED, redirect, run_sandbox
 from gridtide.sandbox.faults import KINDS, parse_rules
@@ -284,7 +284,13 @@ def test_redirect_changes_where_and_how_fast_and_nothing_else():
     assert limits["caiso_outlook"] == (f"1/{1 / SPEED:g}second",)
     assert limits["eia"] == (f"5/{1 / SPEED:g}second", f"9000/{3600 / SPEED:g}second")
     kinds = {entry.source: type(entry.auth) for entry in moved.apis}
-    assert kinds == {"iso_ne": BasicAuth, "eia": KeyAuth, "caiso": NoAuth, "open_meteo": NoAuth, "synthetic": NoAuth}
+    expected = {"iso_ne": BasicAuth, "eia": KeyAuth, "caiso": NoAuth, "open_meteo": NoAuth, "synthetic": NoAuth}
+    assert {name: kinds[name] for name in expected} == expected
+    for entry in moved.apis:
+        assert {name for auth in entry.auths for name in secret_names(auth)} <= set(list_secrets()), entry.name
+        logins = [auth.url for auth in entry.auths if isinstance(auth, OAuth)]
+        assert all(url.startswith("http://127.0.0.1:8123/") for url in logins)
+        assert entry.archive is None or entry.archive.url.startswith("http://127.0.0.1:8123/")
 
 
 def test_redirect_gives_an_unknown_upstream_no_credentials():
