@@ -15,7 +15,7 @@ import pytest
 
 from gridtide.config.loading import load as load_config
 from gridtide.config.loading import parse as parse_config
-from gridtide.entries.auth import BasicAuth, KeyAuth, NoAuth, OAuth, secret_names
+from gridtide.entries.auth import BasicAuth, KeyAuth, NoAuth, OAuth, list_secret_names
 from gridtide.errors import ConfigurationError
 from gridtide.sandbox import SPEED, redirect, run_sandbox
 from gridtide.sandbox.faults import KINDS, parse_rules
@@ -277,7 +277,7 @@ def test_redirect_changes_where_and_how_fast_and_nothing_else():
             continue
         assert after.url.startswith("http://127.0.0.1:8123/")
         assert after.url.split("/", 3)[3] == before.url.split("/", 3)[3]
-        same = {"url", "auth", "rate_limit"}
+        same = {"url", "auth", "rate_limit", "archive"}
         assert msgspec.structs.replace(after, **{key: getattr(before, key) for key in same}) == before
     limits = {entry.rate_limit.name: entry.rate_limit.rates for entry in moved.apis if entry.rate_limit}
     assert limits["caiso"] == (f"1/{5 / SPEED:g}second",)
@@ -287,7 +287,7 @@ def test_redirect_changes_where_and_how_fast_and_nothing_else():
     expected = {"iso_ne": BasicAuth, "eia": KeyAuth, "caiso": NoAuth, "open_meteo": NoAuth, "synthetic": NoAuth}
     assert {name: kinds[name] for name in expected} == expected
     for entry in moved.apis:
-        assert {name for auth in entry.auths for name in secret_names(auth)} <= set(list_secrets()), entry.name
+        assert {name for auth in entry.auths for name in list_secret_names(auth)} <= set(list_secrets()), entry.name
         logins = [auth.url for auth in entry.auths if isinstance(auth, OAuth)]
         assert all(url.startswith("http://127.0.0.1:8123/") for url in logins)
         assert entry.archive is None or entry.archive.url.startswith("http://127.0.0.1:8123/")
