@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gridtide.entries.table_layout import SeriesNames
 from gridtide.errors import FormatError
@@ -62,9 +63,12 @@ def unfold_hours(entry: Entry, table: CellTable, time: str) -> tuple[Entry, Cell
 
 
 def unfold_days(entry: Entry, table: CellTable) -> tuple[Entry, CellTable]:
-    """Returns `table` with a record for each row in each of its columns of days, day by day, and `entry` for reading
-    it: its time is the day of the column and the hour in the columns `time`. Raises `FormatError` if there are no such
-    columns."""
+    """Returns `table` with a record for each cell with content in its columns of days, day by day, and `entry` for
+    reading it: its time is the day of the column and the hour in the columns `time`. Raises `FormatError` if there are
+    no such columns.
+
+    An empty cell is no record: a day has no 25th hour, or it has not come yet.
+    """
     if entry.days is None:
         return entry, table
     days = {name: day for name in table.own if (day := read_day(name, entry.days)) is not None}
@@ -75,19 +79,20 @@ def unfold_days(entry: Entry, table: CellTable) -> tuple[Entry, CellTable]:
         raise FormatError(entry.name, happened, 'Correct "days"')
     value_name = next(iter(entry.value), VALUE)
     cells = table.read(table.names)
-    rows = pa.array(np.tile(np.arange(table.rows), len(days)))
+    values = pa.concat_arrays([cells[name].cast(pa.string()) for name in days])
+    places = np.flatnonzero(pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(values), ""), False).to_numpy(False))
+    rows, names, dates = pa.array(places % table.rows), list(days), list(days.values())
     columns = {name: cells[name].take(rows) for name in table.names if name not in days and name != value_name}
-    columns[DAY_COLUMN_OF_TABLE] = string_array([day for day in days.values() for _ in range(table.rows)])
-    columns[value_name] = pa.concat_arrays([cells[name] for name in days])
-    names = list(days)
+    columns[DAY_COLUMN_OF_TABLE] = string_array([dates[place // table.rows] for place in places.tolist()])
+    columns[value_name] = values.take(pa.array(places))
     unfolded = table_of_columns(
         columns,
-        lambda row: f"{table.place(row % table.rows)}, {names[row // table.rows]}",
+        lambda row: f"{table.place(int(places[row]) % table.rows)}, {names[places[row] // table.rows]}",
         table.inherited,
         table.skipped,
     )
-    values = entry.value or {value_name: SeriesNames()}
-    return msgspec.structs.replace(entry, time=(DAY_COLUMN_OF_TABLE, *entry.time), value=values), unfolded
+    series = entry.value or {value_name: SeriesNames()}
+    return msgspec.structs.replace(entry, time=(DAY_COLUMN_OF_TABLE, *entry.time), value=series), unfolded
 
 
 def _columns_of_hours(entry: Entry, table: CellTable) -> dict[str, int | str]:

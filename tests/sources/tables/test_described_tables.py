@@ -519,3 +519,15 @@ def test_numbers_in_parentheses_are_negative_where_the_entry_says_so() -> None:
         .count
         == 1
     )
+
+
+def test_a_day_of_25_hours_stands_beside_one_of_24() -> None:
+    """The cell that the shorter day does not have is no record, and takes nothing from the first hour of the next."""
+    rows = "".join(f"{hour},{hour if hour < 25 else ''},{100 + hour}\n" for hour in range(1, 26))
+    keys = {"time": "Hour", "days": "%Y-%m-%d", "label": "end", "interval": "PT1H", "timezone": "Europe/Berlin"}
+    parsed = settle(f"Hour,2026-10-24,2026-10-25\n{rows}", **keys)
+    assert parsed.page.observations["value"].to_pylist() == [*range(1, 25), *range(101, 126)]
+    starts = parsed.page.observations["interval_start"].to_pylist()
+    first = local_day(date(2026, 10, 24), ZoneInfo("Europe/Berlin")).start
+    assert starts == [first + timedelta(hours=number) for number in range(49)]
+    assert list(parsed.skipped) == []
