@@ -17,6 +17,7 @@ from rich.table import Table
 
 SECTIONS = (
     "ingest",
+    "metrics",
     "prefect_overhead",
     "quota",
     "backfill",
