@@ -79,11 +79,11 @@ def _of_hours(entry: Mapping[str, Any]) -> Iterator[str]:
 def _of_columns(entry: Mapping[str, Any]) -> Iterator[str]:
     """Yields columns that two keys name, of which one would be ignored."""
     values = entry.get("value")
-    columns = set(values) if isinstance(values, dict) else set()
+    columns = {name for name in values if not name.endswith("|")} if isinstance(values, dict) else set()
     melt = entry.get("melt")
     if columns and melt is not None and entry.get("hours") is None:
         yield 'melt: "value" names the columns of values already; leave out one of them'
-    if isinstance(melt, dict) and melt.get("into") == "location" and entry.get("location") is not None:
+    if isinstance(melt, dict) and melt.get("into") == "location" and not _is_optional(entry.get("location")):
         yield 'location: "melt" takes the locations from the header; leave it out, or melt into variables'
     for key in ("time", "location", "variable", "published", "timezone_from", "interval_from", "ambiguous"):
         named = entry.get(key)
@@ -91,6 +91,11 @@ def _of_columns(entry: Mapping[str, Any]) -> Iterator[str]:
         shared = [name for name in names if isinstance(name, str) and name in columns]
         if shared and entry.get("hours") is None:
             yield f'{key}: {shared[0]} is named by "value" too; name it once'
+
+
+def _is_optional(column: Any) -> bool:
+    """Whether a key names no column, or one that need not be there."""
+    return column is None or (isinstance(column, str) and column.endswith("|"))
 
 
 def _is_utc(entry: Mapping[str, Any]) -> bool:

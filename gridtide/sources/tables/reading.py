@@ -282,7 +282,9 @@ class _TableReader:
         """Returns which records (rows,) the entry selects, and counts the cells of those `is_live` (rows,) that it does
         not."""
         selected = np.ones(self.table.rows, bool)
-        unselected = list(find_unselected(self.entry, self.table, places.codes, places.names))
+        in_header = any(value.location is not None for value in self.values)  # which are selected by columns
+        names = None if in_header else places.names
+        unselected = list(find_unselected(self.entry, self.table, places.codes, names))
         if self.entry.past:
             is_open = timing.ends > microseconds(self.context.retrieved_at)
             unselected.append(("records of intervals that are not over yet", is_open))

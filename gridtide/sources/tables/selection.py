@@ -22,7 +22,7 @@ def choose_columns(entry: Entry, names: Sequence[str]) -> Entry:
     """Returns `entry` with the columns that the table has, which has columns called `names`.
 
     A key may name a column in several ways, `Gen MW | Gen MWh`: the first that is in the table counts, or else the
-    last. A column of values without any, `Solar |`, is left out if it is not there.
+    last. A column without any, `Solar |`, need not be there; without columns of values those of `melt` are read.
     """
 
     def choose(name: str) -> str:
@@ -37,23 +37,25 @@ def choose_columns(entry: Entry, names: Sequence[str]) -> Entry:
     changed: dict[str, Any] = {key: choose_each(getattr(entry, key)) for key in (*_COLUMN_KEYS, "location", "variable")}
     changed |= {"time": choose_each(entry.time), "negated": choose_each(entry.negated)}
     changed["value"] = {choose(column): series for column, series in entry.value.items() if choose(column)}
-    if entry.value and not changed["value"]:
+    if entry.value and not changed["value"] and entry.melt is None:
         raise FormatError(entry.name, f"none of {', '.join(entry.value)} is a column; there are: {', '.join(names)}")
+    changed["location"] = changed["location"] or None
     changed["where"] = {choose(column): texts for column, texts in entry.where.items()}
     return msgspec.structs.replace(entry, **changed)
 
 
 def find_unselected(
-    entry: Entry, table: CellTable, location_codes: np.ndarray, location_names: Sequence[str]
+    entry: Entry, table: CellTable, location_codes: np.ndarray, location_names: Sequence[str] | None
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields the records (rows,) that the entry does not select, each time with the reason.
+    """Yields the records (rows,) that the entry does not select, each time with the reason. `location_names` are None
+    if records have no locations, because the header names them.
 
     Raises `FormatError` if it names locations and no record is of one of them.
     """
     for column, texts in entry.where.items():
         if column in table.names:
             yield f"records with another {column} than {' or '.join(texts)}", ~_hold(table, column, texts)
-    if entry.locations:
+    if entry.locations and location_names is not None:
         is_selected = np.array([name in entry.locations for name in location_names], bool)
         if len(location_names) and not is_selected.any():
             refuse_absent_locations(entry, location_names)

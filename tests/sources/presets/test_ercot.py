@@ -8,6 +8,8 @@ import zipfile
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from gridtide.entries.auth import list_secret_names
 from gridtide.periods import Period
 from gridtide.sources.contract import Request, Response
@@ -157,6 +159,14 @@ def test_older_days_come_as_documents_of_the_archive() -> None:
         (("2025-11-02T06:00Z", "HB_NORTH", "lmp_day_ahead"), 2),
         (("2025-11-02T07:00Z", "HB_NORTH", "lmp_day_ahead"), 3),
     ]
+
+
+@pytest.mark.parametrize("header", ["OperDay,HourEnding,COAST,TOTAL", "OperatingDay,HourEnding,Coast,Total"])
+def test_documents_of_loads_have_the_zones_of_the_api(header: str) -> None:
+    """Whatever a document calls its columns, its zones are those of the API."""
+    document = zipped("a.csv", f"{header},DSTFlag\n01/10/2026,24:00,10.5,42000,N\n".encode())
+    expected = {("2026-01-11T05:00Z", "COAST", "load"): 10.5, ("2026-01-11T05:00Z", "ERCOT", "load"): 42000}
+    assert stored_of(read_product("ercot", "load", document)) == expected
 
 
 def test_the_dashboard_of_fuels_is_keyed_by_stamps() -> None:

@@ -145,6 +145,17 @@ def test_names_of_places_narrow_what_is_stored() -> None:
     assert entry_of("nyiso", "lmp_day_ahead", locations=["WEST"]).locations == ("WEST",)
 
 
+def test_names_of_places_narrow_a_wide_table_too() -> None:
+    """Of columns that are places those that the entry names are stored, and the others are counted."""
+    body = '"Time Stamp","Hud Vl","NYISO"\n"01/10/2026 00:00",881,13962\n"01/10/2026 01:00",846,13449\n'
+    page = read_product("nyiso", "load_forecast", body, locations=["HUD VL"])
+    assert [(row["location"], row["value"]) for row in page.observations.to_pylist()] == [
+        ("HUD VL", 881),
+        ("HUD VL", 846),
+    ]
+    assert [(item.count, item.expected) for item in page.skipped] == [(2, True)]
+
+
 def test_recorded_prices_have_one_energy_an_hour_in_all_zones() -> None:
     """On the autumn day of 2025 the energy that is derived agrees between zones to the rounding of three numbers."""
     page = read_product("nyiso", "lmp_day_ahead", recording("nyiso/nyiso_20251102damlbmp_zone_sample.csv"))

@@ -105,7 +105,7 @@ def test_both_layouts_of_the_hourly_load_are_read() -> None:
     header = "Market Hour,Balancing Area Name,Control Zone Name,Forecast Area Type,Load MW"
     long = f"{header}\n1/10/2026 7:00,SPP,CSWS,CF,3500.5\n1/10/2026 7:00,SPP,EDE,CF,600\n"
     expected = {("2026-01-10T06:00Z", "CSWS", "load"): 3500.5, ("2026-01-10T06:00Z", "EDE", "load"): 600}
-    assert stored_of(read_product("spp", "load_until_2026", wide)) == expected
+    assert stored_of(read_product("spp", "load", wide)) == expected
     assert stored_of(read_product("spp", "load", long)) == expected
 
 
