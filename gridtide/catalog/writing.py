@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from gridtide.catalog.datapackage import PACKAGE_PATH, describe_package
 from gridtide.catalog.entry_files import EntryFiles
 from gridtide.catalog.lineage.kept_bodies import Body, list_bodies_by_file
 from gridtide.catalog.lineage.training_sets import read_sets
@@ -53,7 +54,8 @@ async def write_catalog(lake: Lake, picture: LakePicture) -> dict[str, int]:
     """Writes the catalogue of `picture` to the lake, in place of the one before; returns the bytes of each file by its
     path. The page is written last, after all that it loads. Raises `StorageError` if the lake cannot be written."""
     pages = {"catalog.json": encode_json(document_of(picture)), **render_pages(picture)}
-    bodies = {f"{CATALOG_FOLDER}/{name}": body for name, body in pages.items()}
+    bodies = {PACKAGE_PATH: encode_json(describe_package(picture))}
+    bodies |= {f"{CATALOG_FOLDER}/{name}": body for name, body in pages.items()}
     for path, body in bodies.items():
         await lake.store.put(path, body, replace=True)
     details = await asyncio.gather(*(lake.store.list_objects(f"{CATALOG_FOLDER}/{folder}") for folder in DETAILS))
