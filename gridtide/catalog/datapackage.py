@@ -44,7 +44,7 @@ MONTH_FIELDS: Mapping[str, str] = {
 }
 """The columns of compacted months."""
 
-MEDIA_TYPES = {"parquet": "application/vnd.apache.parquet", "csv": "text/csv"}
+RESOURCE_MEDIA = {"parquet": "application/vnd.apache.parquet", "csv": "text/csv"}
 
 
 def describe_package(picture: LakePicture) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _describe_resources(entry_parts: EntryParts, licence: Licence | None) -> lis
     if not entry.tabular:
         return []
     paths = [file.path for file in entry_files.files if not file.file.removed]
-    months = list_months(entry_files)
+    months = list_month_paths(entry_files)
     described = {"title": entry.description or entry.name, **_describe_terms(licence)}
     name = name_resource(f"{entry.output_folder}/{entry.file_prefix}")
     return [
@@ -89,7 +89,7 @@ def _describe_resources(entry_parts: EntryParts, licence: Licence | None) -> lis
     ]
 
 
-def list_months(entry_files: EntryFiles) -> list[str]:
+def list_month_paths(entry_files: EntryFiles) -> list[str]:
     """Returns the paths of the compacted months of the files, sorted."""
     entry = entry_files.entry
     folder = name_dataset_folder(entry.output_folder, entry.file_prefix)
@@ -108,7 +108,7 @@ def _describe_terms(licence: Licence | None) -> dict[str, Any]:
 def _describe_table(form: str, fields: Mapping[str, str]) -> dict[str, Any]:
     described = [{"name": name, "type": _name_type(name), "description": meaning} for name, meaning in fields.items()]
     schema = {"fields": described, "missingValues": [""]}
-    return {"profile": "data-resource", "format": form, "mediatype": MEDIA_TYPES[form], "schema": schema}
+    return {"profile": "data-resource", "format": form, "mediatype": RESOURCE_MEDIA[form], "schema": schema}
 
 
 def _name_type(field: str) -> str:
