@@ -122,7 +122,7 @@ async def backfill(
         coverages = await record_answers(periods, outcomes, run, checked)
     await show_coverage("backfill-coverage", f"Backfill of {period}", coverages)
     report = backfill_report(period, plans, outcomes, coverages, time.monotonic() - start_time)
-    return await finish(report, choose_error(outcomes))
+    return await finish(report, choose_error(outcomes), lake=run.lake)
 
 
 async def _warn_of_moved_files(plan: Plan, run: CollectionRun, entries: Sequence[Entry]) -> Plan:

@@ -68,7 +68,7 @@ async def ingest(
             report_progress(entry.name, 0, 1)
         outcomes = await asyncio.gather(*(_collect_current(run, entry) for entry in entries))
         outcomes = await warn_of_changed_series(outcomes, run.lake)
-    return await finish(ingest_report(outcomes, time.monotonic() - start_time), choose_error(outcomes))
+    return await finish(ingest_report(outcomes, time.monotonic() - start_time), choose_error(outcomes), lake=run.lake)
 
 
 async def _collect_current(run: CollectionRun, entry: Entry) -> Outcome:

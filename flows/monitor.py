@@ -124,7 +124,8 @@ async def monitor(
         await announce_changes(run.lake.uri, days, troubles)
         await _save_looks(entries, looks, run)  # after the events: what was not reported is news at the next look
     report = monitor_report(results, period, dry_run, time.monotonic() - start_time)
-    return await finish(report, choose_error(outcomes) if any(outcome.error for outcome in outcomes) else RunError)
+    error = choose_error(outcomes) if any(outcome.error for outcome in outcomes) else RunError
+    return await finish(report, error, lake=run.lake)
 
 
 async def _warn_of_moved_files(finding: Finding, run: CollectionRun, entries: Sequence[Entry]) -> Finding:

@@ -78,7 +78,9 @@ async def prepare_training(
             description = await prepare(make=partial(_build_bases, dask_workers, address, out or address, target))
     else:
         description = await prepare()
-    return await finish(training_report(description, target.uri))
+    manifest = await read_manifest(f"{description['path'].rpartition('/')[0]}/manifest.json", target)
+    files = [pinned["path"] for pinned in manifest["inputs"]]
+    return await finish(training_report(description, target.uri), lake=target, read_files=files)
 
 
 def training_report(description: Mapping[str, Any], lake: str) -> RunReport:

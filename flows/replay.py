@@ -98,7 +98,7 @@ async def replay(
             outcomes.append(await replay_collection(opened_lake, entry, collection, collections[entry.name], readings))
             await progress.advance(entry.name)
         results.append(_summarize_replay(entry, selection.get(entry.name, []), outcomes))
-    return await finish(replay_report(results, dry_run, monotonic() - start_time))
+    return await finish(replay_report(results, dry_run, monotonic() - start_time), lake=opened_lake)
 
 
 def replay_report(results: Sequence[EntryResult], dry_run: bool, seconds: float) -> RunReport:

@@ -14,7 +14,7 @@ by receiver.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -22,9 +22,11 @@ from typing import Any, Literal
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.logging import get_run_logger
 
+from flows.run.lineage.telling import tell_lineage
 from flows.run.metrics.exporting import export_samples, is_exporting
 from flows.run.metrics.samples import list_samples
 from gridtide.errors import CredentialsError, GridtideError, StorageError, list_first, one_line
+from gridtide.lake import Lake
 from gridtide.periods import Period
 from tasks.collect import Outcome
 
@@ -134,10 +136,13 @@ class RunReport:
         }
 
 
-async def finish(report: RunReport, error: type[RunError] = RunError) -> dict[str, Any]:
+async def finish(
+    report: RunReport, error: type[RunError] = RunError, *, lake: Lake | None = None, read_files: Iterable[str] = ()
+) -> dict[str, Any]:
     """End a run: write its report to the log and to an artifact, and return it as a dict.
 
-    Raises `error` with the dict as its `report` if something failed.
+    With a `lake`, what the run wrote there, from the files at `read_files`, is told to the server and to the receiver
+    of lineage. Raises `error` with the dict as its `report` if something failed.
     """
     content, layout = report.as_dict(), report.layout
     await _export_metrics(layout.flow, content)
@@ -148,6 +153,8 @@ async def finish(report: RunReport, error: type[RunError] = RunError) -> dict[st
         await acreate_markdown_artifact(markdown, key=layout.markdown.key, description=headline)
     else:
         await acreate_table_artifact(layout.table(content), key=layout.flow, description=headline)
+    if lake is not None:
+        await tell_lineage(layout.flow, content, lake.uri, read_files, ": ".join(report.failure or ()))
     if report.failure:
         raise error(layout.flow, *report.failure, content)
     return content
