@@ -182,7 +182,7 @@ def test_the_page_of_the_generic_source_names_the_keys_of_a_table() -> None:
 def test_the_entry_of_each_page_works(name: str) -> None:
     """The entry of each page is valid, belongs to its source, and sends requests for a period."""
     examples = re.findall(r"```json\n(\{\n  \"name\".*?)```", page(name), re.DOTALL)
-    assert len(examples) == (3 if name == "generic" else 1)
+    assert len(examples) == {"generic": 3, "open_meteo": 2}.get(name, 1)
     for example in examples:
         entry = parse({"apis": [json.loads(example)]}).apis[0]
         assert entry.source == name
