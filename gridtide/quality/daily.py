@@ -1,0 +1,218 @@
+"""Judges the days of hourly series in four respects; pure.
+
+    completeness  the share of its hours with a value, beside the median of the days judged
+    accuracy      the share of its values that the screening flags; and by check the number of flagged hours
+    consistency   what a sum lacks, as a share of it: generation − interchange = load, fuels = generation
+    timeliness    the hours by which the newest value of the series is behind what is due, on the last day
+    clock         the hours between the middle of the solar day and noon, on the first day of each window
+
+The rows of one call depend on its arguments only.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+import numpy as np
+
+from gridtide.observations.array_types import Floats, Integers, Mask
+from gridtide.quality.afterwards import screen_afterwards
+from gridtide.quality.cross_checks import sum_residuals
+from gridtide.quality.flags import Flag, Screened
+from gridtide.quality.natures import find_nature
+from gridtide.quality.solar_clock import MOST_SHIFTED, check_clocks
+from gridtide.sources.registry import find_longitude, find_quantity
+from gridtide.variables import SeriesName
+
+
+class DayVerdict(NamedTuple):
+    """What one `check` says of one `day` (UTC) of a series: its `flag`, what was measured, and the threshold."""
+
+    series: str
+    day: date
+    check: str
+    flag: Flag
+    value: float
+    threshold: float
+
+
+@dataclass(frozen=True)
+class HourlySeries:
+    """C series `names` in `units` over T hours from `start`, 00:00 UTC of a day: `values` (C, T), NaN where missing."""
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    values: Floats
+    start: datetime
+
+
+@dataclass(frozen=True)
+class DailyLimits:
+    """The thresholds of days."""
+
+    complete: float = 0.9
+    """A day is suspect below this share of the usual completeness of its series."""
+    flagged: float = 0.1
+    """A day fails above this share of flagged values."""
+    residual: float = 0.02
+    """A day is suspect above this share that a sum lacks, if it is also twice the usual share."""
+    behind: float = 24.0
+    """A series is suspect if its newest value is more hours behind what is due."""
+
+
+DAILY_LIMITS = DailyLimits()
+
+
+def judge_days(hourly: HourlySeries, first_day: int, limits: DailyLimits = DAILY_LIMITS) -> list[DayVerdict]:
+    """Judges the days of `hourly` from the `first_day`-th on, sorted by series, day and check; the days before it only
+    show what is usual. The hours end with the last whole day that is due."""
+    screened = screen_afterwards(
+        hourly.values,
+        [
+            find_nature(SeriesName.parse(name).variable, unit)
+            for name, unit in zip(hourly.names, hourly.units, strict=True)
+        ],
+    )
+    verdicts: list[DayVerdict] = []
+    for number, name in enumerate(hourly.names):
+        verdicts += _judge_completeness(hourly, number, name, first_day, limits)
+        verdicts += _judge_accuracy(hourly, screened, number, name, first_day, limits)
+        verdicts += _judge_timeliness(hourly, number, name, limits)
+    verdicts += _judge_consistency(hourly, first_day, limits)
+    verdicts += _judge_clocks(hourly, first_day)
+    return sorted(verdicts, key=lambda verdict: verdict[:3])
+
+
+def _day_of(hourly: HourlySeries, number: int) -> date:
+    return (hourly.start + timedelta(days=int(number))).date()
+
+
+def _by_days(cells: Mask) -> Integers:
+    """Returns the number of true `cells` (T,) of each day."""
+    counts: Integers = cells.reshape(-1, 24).sum(axis=1)
+    return counts
+
+
+def _judge_completeness(
+    hourly: HourlySeries, number: int, name: str, first_day: int, limits: DailyLimits
+) -> Iterator[DayVerdict]:
+    shares = _by_days(~np.isnan(hourly.values[number])) / 24
+    usual = float(np.median(shares[first_day:]))
+    threshold = limits.complete * usual
+    for day in range(first_day, len(shares)):
+        share = float(shares[day])
+        if not usual:
+            flag = Flag.NOT_EVALUATED if not share else Flag.GOOD
+        else:
+            flag = Flag.MISSING if not share else Flag.SUSPECT if share < threshold else Flag.GOOD
+        yield DayVerdict(name, _day_of(hourly, day), "completeness", flag, share, threshold)
+
+
+def _judge_accuracy(
+    hourly: HourlySeries, screened: Screened, number: int, name: str, first_day: int, limits: DailyLimits
+) -> Iterator[DayVerdict]:
+    present, flagged = _by_days(~np.isnan(hourly.values[number])), _by_days(screened.flagged[number])
+    impossible = _by_days(screened.flags[number] == Flag.FAIL)
+    evaluated = _by_days(np.isin(screened.flags[number], (Flag.GOOD, Flag.SUSPECT, Flag.FAIL)))
+    for day in range(first_day, len(present)):
+        share = float(flagged[day] / present[day]) if present[day] else float("nan")
+        if not present[day]:
+            flag = Flag.MISSING
+        elif impossible[day] or share > limits.flagged:
+            flag = Flag.FAIL
+        else:
+            flag = Flag.SUSPECT if flagged[day] else Flag.GOOD if evaluated[day] else Flag.NOT_EVALUATED
+        yield DayVerdict(name, _day_of(hourly, day), "accuracy", flag, share, limits.flagged)
+    for check, cells in screened.checks.items():
+        counts = _by_days(cells[number])
+        for day in (first_day + np.flatnonzero(counts[first_day:])).tolist():
+            failed = (screened.flags[number, day * 24 : day * 24 + 24][cells[number, day * 24 : day * 24 + 24]]).max()
+            yield DayVerdict(name, _day_of(hourly, day), f"accuracy.{check}", Flag(failed), float(counts[day]), 0.0)
+
+
+def _judge_timeliness(hourly: HourlySeries, number: int, name: str, limits: DailyLimits) -> Iterator[DayVerdict]:
+    with_value = np.flatnonzero(~np.isnan(hourly.values[number]))
+    hours = hourly.values.shape[1]
+    behind = float(hours - 1 - with_value[-1]) if with_value.size else float(hours)
+    flag = Flag.MISSING if not with_value.size else Flag.SUSPECT if behind > limits.behind else Flag.GOOD
+    yield DayVerdict(name, _day_of(hourly, hours // 24 - 1), "timeliness", flag, behind, limits.behind)
+
+
+def _judge_consistency(hourly: HourlySeries, first_day: int, limits: DailyLimits) -> Iterator[DayVerdict]:
+    for total, parts in _find_sums(hourly.names):
+        signs = np.array(list(parts.values()), np.float64)
+        residuals = np.abs(sum_residuals(hourly.values[list(parts)], signs, hourly.values[total])).reshape(-1, 24)
+        totals = np.abs(hourly.values[total]).reshape(-1, 24)
+        is_known = ~np.isnan(residuals)
+        shares = np.full(len(residuals), np.nan)
+        rows = np.flatnonzero(is_known.any(axis=1) & (np.nansum(totals, axis=1) > 0))
+        for row in rows:
+            size = totals[row][is_known[row]].mean()
+            shares[row] = np.median(residuals[row][is_known[row]]) / size if size else np.nan
+        judged = np.flatnonzero(~np.isnan(shares))
+        threshold = max(limits.residual, 2 * float(np.median(shares[judged]))) if judged.size else limits.residual
+        for row in judged[judged >= first_day]:
+            flag = Flag.SUSPECT if shares[row] > threshold else Flag.GOOD
+            yield DayVerdict(
+                hourly.names[total], _day_of(hourly, row), "consistency", flag, float(shares[row]), threshold
+            )
+
+
+def _find_sums(names: Sequence[str]) -> Iterator[tuple[int, dict[int, int]]]:
+    """Yields the numbers of series that others add up to at their location, with the signs of these."""
+    kinds: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for number, name in enumerate(names):
+        source, location, variable = SeriesName.parse(name)
+        quantity = find_quantity(source, variable)
+        if quantity is not None:
+            kinds[source, location][quantity.kind].append(number)
+    for numbers in kinds.values():
+        load, generation, interchange = (numbers[kind] for kind in ("load", "net_generation", "net_interchange"))
+        if len(load) == len(generation) == len(interchange) == 1:
+            yield load[0], {generation[0]: 1, interchange[0]: -1}
+        if len(generation) == 1 and len(numbers["generation"]) > 1:
+            yield generation[0], dict.fromkeys(numbers["generation"], 1)
+
+
+def _judge_clocks(hourly: HourlySeries, first_day: int) -> Iterator[DayVerdict]:
+    places = [SeriesName.parse(name) for name in hourly.names]
+    quantities = [find_quantity(place.source, place.variable) for place in places]
+    solar = [number for number, quantity in enumerate(quantities) if quantity and quantity == ("generation", "solar")]
+    if not solar:
+        return
+    longitudes = [find_longitude(places[number].source, places[number].location) for number in solar]
+    check = check_clocks(hourly.values[solar], hourly.start, longitudes)
+    for row, number in enumerate(solar):
+        for window, start in enumerate(check.starts):
+            offset = float(check.offsets[row, window])
+            if not np.isnan(offset) and (start - hourly.start).days >= first_day:
+                flag = Flag.SUSPECT if check.shifted[row, window] else Flag.GOOD
+                yield DayVerdict(hourly.names[number], start.date(), "clock", flag, offset, MOST_SHIFTED)
+
+
+SEVERITY = (Flag.GOOD, Flag.NOT_EVALUATED, Flag.MISSING, Flag.SUSPECT, Flag.FAIL)
+"""The flags from the best to the worst."""
+
+
+def find_worst(flags: Sequence[int]) -> Flag:
+    """Returns the worst of `flags`, at least one."""
+    return Flag(max(flags, key=lambda flag: SEVERITY.index(Flag(flag))))
+
+
+def find_bad_series(verdicts: Sequence[DayVerdict]) -> dict[str, list[DayVerdict]]:
+    """Returns, by name, the series that are bad, with the verdicts that say so: their accuracy failed or their sum was
+    suspect on the last day that was judged, or their clock was shifted in the last window."""
+    last: dict[tuple[str, str], DayVerdict] = {}
+    for verdict in verdicts:
+        if verdict.check in ("accuracy", "consistency", "clock") and verdict.flag != Flag.MISSING:
+            key = verdict.series, verdict.check
+            last[key] = max(last.get(key, verdict), verdict, key=lambda candidate: candidate.day)
+    bad: dict[str, list[DayVerdict]] = defaultdict(list)
+    for (series, check), verdict in sorted(last.items()):
+        if verdict.flag == Flag.FAIL or (verdict.flag == Flag.SUSPECT and check != "accuracy"):
+            bad[series].append(verdict)
+    return dict(bad)

@@ -1,0 +1,148 @@
+"""The verdicts of days, from series with faults that were put in, and their table in the lake."""
+
+import logging
+import math
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gridtide.lake import Lake
+from gridtide.quality import Flag
+from gridtide.quality.daily import DayVerdict, HourlySeries, find_bad_series, find_worst, judge_days
+from gridtide.quality.table import QUALITY_FOLDER, encode_verdicts, read_verdicts, write_verdicts
+from tests.quality.test_screening import demand_wave
+from tests.quality.test_solar_clock import solar_generation
+
+START = datetime(2024, 3, 1, tzinfo=UTC)
+DAYS = 40
+STAMP = datetime(2024, 4, 10, 4, 25, tzinfo=UTC)
+
+
+def balanced_system() -> dict[str, np.ndarray]:
+    """Forty days of a location whose load is generation − interchange, and whose fuels are its generation."""
+    load, interchange, wind = demand_wave(DAYS * 24), demand_wave(DAYS * 24, 1) / 10, demand_wave(DAYS * 24, 2) / 5
+    generation = load + interchange
+    return {
+        "demand": load,
+        "net_generation": generation,
+        "net_interchange": interchange,
+        "generation_wind": wind,
+        "generation_natural_gas": generation - wind,
+    }
+
+
+def judge(series: dict[str, np.ndarray], first_day: int = 10) -> dict[tuple[str, int, str], DayVerdict]:
+    """The verdicts by variable, number of the day and check."""
+    hourly = HourlySeries(
+        tuple(f"eia/ISNE/{variable}" for variable in series),
+        ("MWh",) * len(series),
+        np.stack(list(series.values())),
+        START,
+    )
+    verdicts = judge_days(hourly, first_day)
+    assert verdicts == sorted(verdicts, key=lambda verdict: verdict[:3])
+    return {(v.series.split("/")[2], (v.day - START.date()).days, v.check): v for v in verdicts}
+
+
+def test_days_without_faults_are_good() -> None:
+    """Every check of every judged day is good, with the share that is complete and what sums lack."""
+    verdicts = judge(balanced_system())
+    assert {verdict.flag for verdict in verdicts.values()} == {Flag.GOOD}
+    assert {day for _, day, _ in verdicts} == set(range(10, 40))
+    assert verdicts["demand", 12, "completeness"].value == 1
+    assert verdicts["demand", 12, "consistency"].value == pytest.approx(0, abs=1e-12)
+    assert verdicts["net_generation", 12, "consistency"].value == pytest.approx(0, abs=1e-12)
+    assert [key for key in verdicts if key[2] == "timeliness"] == [
+        (variable, 39, "timeliness") for variable in sorted(balanced_system())
+    ]
+
+
+def test_each_fault_is_seen_in_its_respect_and_day() -> None:
+    """Half a day without values, a negative hour, a run, a sum that lacks 5 %, and a series that ended are flagged."""
+    series = balanced_system()
+    series["demand"][20 * 24 : 20 * 24 + 12] = math.nan
+    series["demand"][22 * 24 + 3] = -5
+    series["demand"][24 * 24 : 24 * 24 + 6] = 1000.0
+    series["generation_natural_gas"][26 * 24 : 27 * 24] *= 0.93
+    series["net_interchange"][38 * 24 - 5 :] = math.nan
+    verdicts = judge(series)
+    assert verdicts["demand", 20, "completeness"][3:] == (Flag.SUSPECT, 0.5, 0.9)
+    assert verdicts["demand", 22, "accuracy"].flag == Flag.FAIL
+    assert verdicts["demand", 22, "accuracy.negative_or_zero"][3:] == (Flag.FAIL, 1, 0)
+    assert verdicts["demand", 24, "accuracy"][3:] == (Flag.FAIL, pytest.approx(4 / 24), 0.1)
+    assert verdicts["demand", 24, "accuracy.identical_run"][3:] == (Flag.SUSPECT, 4, 0)
+    assert verdicts["net_generation", 26, "consistency"].flag == Flag.SUSPECT
+    assert verdicts["net_generation", 27, "consistency"].flag == Flag.GOOD
+    assert verdicts["net_interchange", 39, "completeness"].flag == Flag.MISSING
+    assert verdicts["net_interchange", 39, "timeliness"][3:] == (Flag.SUSPECT, 53, 24)
+
+
+def test_a_shifted_solar_clock_is_seen_by_window() -> None:
+    """Twenty days that are an hour early are flagged on the first day of their windows."""
+    solar = solar_generation(DAYS, -72.0)
+    solar = np.concatenate([np.zeros(5), solar])[: DAYS * 24]  # it begins at 05:00
+    solar[20 * 24 : -1] = solar[20 * 24 + 1 :].copy()
+    clock = {day: v.flag for (_, day, check), v in judge({"generation_solar": solar}).items() if check == "clock"}
+    assert clock == {10: Flag.GOOD, 20: Flag.SUSPECT, 30: Flag.SUSPECT}
+
+
+@pytest.mark.filterwarnings("error")
+def test_series_that_are_never_there_are_not_evaluated() -> None:
+    """A series without a value has no usual completeness, and nothing is measured of it."""
+    verdicts = judge({"demand": np.full(DAYS * 24, math.nan)})
+    assert verdicts["demand", 20, "completeness"].flag == Flag.NOT_EVALUATED
+    assert verdicts["demand", 20, "accuracy"].flag == Flag.MISSING
+    assert math.isnan(verdicts["demand", 20, "accuracy"].value)
+
+
+def test_a_series_is_bad_by_its_last_day() -> None:
+    """A fault of the last day makes a series bad, one that is over does not; the worst flag of several counts."""
+    series = balanced_system()
+    series["demand"][20 * 24] = -5
+    assert find_bad_series(list(judge(series).values())) == {}
+    series["demand"][39 * 24] = -5
+    bad = find_bad_series(list(judge(series).values()))
+    assert {name: [verdict.check for verdict in verdicts] for name, verdicts in bad.items()} == {
+        "eia/ISNE/demand": ["accuracy"]
+    }
+    assert find_worst([Flag.GOOD, Flag.SUSPECT, Flag.MISSING]) == Flag.SUSPECT
+
+
+VERDICTS = [
+    DayVerdict("eia/ISNE/demand", date(2024, 3, 5), "accuracy", Flag.GOOD, 0.0, 0.1),
+    DayVerdict("eia/ISNE/demand", date(2024, 3, 6), "accuracy", Flag.MISSING, math.nan, 0.1),
+]
+
+
+async def test_the_table_keeps_what_changed(tmp_path: Path) -> None:
+    """A file has the rows that are new or changed, the newest row counts, and without a change there is no file."""
+    lake = Lake.open(str(tmp_path))
+    assert await read_verdicts(lake) == {}
+    assert await write_verdicts(lake, VERDICTS, {}, STAMP) == VERDICTS
+    stored = await read_verdicts(lake)
+    assert await write_verdicts(lake, VERDICTS, stored, STAMP + timedelta(days=1)) == []
+    revised = VERDICTS[1]._replace(flag=Flag.GOOD, value=0.0)
+    assert await write_verdicts(lake, [VERDICTS[0], revised], stored, STAMP + timedelta(days=2)) == [revised]
+    assert (await read_verdicts(lake))[revised[:3]] == revised
+    names = sorted(path.name for path in (tmp_path / QUALITY_FOLDER).iterdir())
+    assert names == ["20240410_042500.parquet", "20240412_042500.parquet"]
+
+
+def test_the_same_verdicts_give_the_same_bytes() -> None:
+    """Order does not matter, and nothing but the verdicts is in the file."""
+    assert encode_verdicts(VERDICTS) == encode_verdicts(reversed(VERDICTS))
+
+
+async def test_a_damaged_file_is_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Truncated, empty and foreign files cost a warning each; the others are read."""
+    lake = Lake.open(str(tmp_path))
+    await write_verdicts(lake, VERDICTS, {}, STAMP)
+    body = encode_verdicts(VERDICTS)
+    for name, content in {"1.parquet": body[:-9], "2.parquet": b"", "3.parquet": b"PAR1 no table"}.items():
+        (tmp_path / QUALITY_FOLDER / name).write_bytes(content)
+    (tmp_path / QUALITY_FOLDER / "notes.txt").write_text("not ours")
+    with caplog.at_level(logging.WARNING):
+        assert len(await read_verdicts(lake)) == 2
+    assert sum("cannot be read and is left out" in record.message for record in caplog.records) == 3
