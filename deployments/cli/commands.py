@@ -475,6 +475,24 @@ def retention_command(
     asyncio.run(flows.run_and_show("retention", options, days, dry_run))
 
 
+@app.command("quality")
+def quality_command(
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    select: Select = None,
+    days: Annotated[
+        int, typer.Option("--days", metavar="N", min=1, max=3660, help="Judge the last N whole days that are due.")
+    ] = 30,
+) -> None:
+    """Judge the last days of every series of the lake, and show which of them cannot be believed."""
+    _check_options(config, select)
+    check_prefect_home()
+    from deployments.cli import flow_commands as flows
+
+    options = flows.FlowOptions(str(config), select, lake)
+    asyncio.run(flows.run_and_show("quality", options, days))
+
+
 @app.command("replay")
 def replay_command(
     config: ConfigPath = DEFAULT_CONFIG,

@@ -33,6 +33,8 @@ from flows.backfill import LAYOUT as BACKFILL_LAYOUT
 from flows.backfill import backfill
 from flows.compact import LAYOUT as COMPACT_LAYOUT
 from flows.compact import compact
+from flows.describing.quality import LAYOUT as QUALITY_LAYOUT
+from flows.describing.quality import quality
 from flows.evaluate import LAYOUT as EVALUATE_LAYOUT
 from flows.evaluate import evaluate
 from flows.ingest import LAYOUT as INGEST_LAYOUT
@@ -122,6 +124,13 @@ async def run_retention(options: FlowOptions, days: int, dry_run: bool) -> Repor
     return report
 
 
+async def run_quality(options: FlowOptions, days: int) -> Report:
+    """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
+    with show_progress("Judging"):
+        report: Report = await quality(options.config, options.select, options.lake, days)
+    return report
+
+
 async def run_replay(options: FlowOptions, start: str | None, end: str | None, dry_run: bool) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
     with show_progress("Replaying"):
@@ -186,6 +195,7 @@ RUNNERS: dict[str, tuple[Callable[..., Awaitable[Report]], ReportLayout]] = {
     "backfill": (run_backfill, BACKFILL_LAYOUT),
     "monitor": (run_monitor, MONITOR_LAYOUT),
     "compact": (run_compact, COMPACT_LAYOUT),
+    "quality": (run_quality, QUALITY_LAYOUT),
     "retention": (run_retention, RETENTION_LAYOUT),
     "replay": (run_replay, REPLAY_LAYOUT),
     "prepare": (run_prepare, PREPARE_LAYOUT),

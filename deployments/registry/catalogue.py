@@ -20,6 +20,7 @@ from prefect.types.entrypoint import EntrypointType
 from flows.backfill import backfill
 from flows.compact import compact
 from flows.describing.catalog import catalog
+from flows.describing.quality import quality
 from flows.evaluate import evaluate
 from flows.ingest import ingest
 from flows.monitor import monitor
@@ -49,6 +50,9 @@ SIDE_BY_SIDE = 8
 
 
 NIGHTLY = Schedule(cron="25 3 * * *", description="After the last ingests of the day, when few other runs are due")
+
+
+MORNING = Schedule(cron="25 5 * * *", description="After the night's compaction, and before people come to work")
 
 
 WEEKLY = Schedule(cron="5 4 * * 1", description="Bodies are stored for weeks: a few days more or less do not matter")
@@ -107,6 +111,7 @@ def plan_deployments(config: Config) -> list[PlannedDeployment]:
         PlannedDeployment(compact, "nightly", NIGHTLY),
         PlannedDeployment(prepare_training),
         PlannedDeployment(evaluate),
+        PlannedDeployment(quality, "morning", MORNING),
         PlannedDeployment(replay),
         PlannedDeployment(retention, "weekly", WEEKLY, {"dry_run": False}),
         PlannedDeployment(monitor, "six_hourly", SIX_HOURLY),

@@ -1,14 +1,15 @@
 """What is wrong with the data of an entry after everything that was missing has been requested; pure.
 
-A trouble is late data, a gap that could not be filled, a silent series, or a new one, which is told once. Each has a
-mark: while the mark stays the same, so does the trouble, and nobody has to be notified again.
+A trouble is late data, a gap that could not be filled, a silent series, one that cannot be believed, or a new one,
+which is told once. Each has a mark: while the mark stays the same, so does the trouble, and nobody has to be notified
+again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from gridtide.coverage.freshness.look import SeriesLook
@@ -20,7 +21,10 @@ from gridtide.periods import Period
 PERIODS_NAMED = 5
 """The number of missing periods that a trouble names."""
 
-TroubleKind = Literal["stale", "gaps", "silent", "new_series"]
+BAD_SERIES_NAMED = 5
+"""The number of bad series that a trouble names."""
+
+TroubleKind = Literal["stale", "gaps", "silent", "new_series", "bad"]
 
 
 @dataclass(frozen=True)
@@ -65,3 +69,11 @@ def describe_new_series(look: SeriesLook, now: datetime) -> Trouble:
     """Describes the series, at least one, that an entry has since the last look, as of `now`."""
     fix = "nothing, if the upstream has more series; if one was renamed, join its names with aliases of the entry"
     return Trouble("; ".join(name_new_series(look)), now.isoformat(), fix, mark_new_series(look))
+
+
+def describe_bad_series(name: str, notes: Mapping[str, str], since: date) -> Trouble:
+    """Describes the series of an entry that cannot be believed, at least one: by their names, what is wrong with them,
+    `since` the earliest day of these `notes`."""
+    what = list_first((f"{series}: {note}" for series, note in sorted(notes.items())), BAD_SERIES_NAMED, "; ")
+    fix = f"gridtide quality --select {name} shows the days; compare them with the pages of the upstream"
+    return Trouble(what, since.isoformat(), fix, ", ".join(sorted(notes)))

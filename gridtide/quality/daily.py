@@ -20,11 +20,12 @@ from typing import NamedTuple
 import numpy as np
 
 from gridtide.observations.array_types import Floats, Integers, Mask
+from gridtide.periods import DAY, EPOCH
 from gridtide.quality.afterwards import screen_afterwards
 from gridtide.quality.cross_checks import sum_residuals
 from gridtide.quality.flags import Flag, Screened
 from gridtide.quality.natures import find_nature
-from gridtide.quality.solar_clock import MOST_SHIFTED, check_clocks
+from gridtide.quality.solar_clock import MOST_SHIFTED, WINDOW_DAYS, check_clocks
 from gridtide.sources.registry import find_longitude, find_quantity
 from gridtide.variables import SeriesName
 
@@ -185,7 +186,9 @@ def _judge_clocks(hourly: HourlySeries, first_day: int) -> Iterator[DayVerdict]:
     if not solar:
         return
     longitudes = [find_longitude(places[number].source, places[number].location) for number in solar]
-    check = check_clocks(hourly.values[solar], hourly.start, longitudes)
+    skipped_days = -((hourly.start - EPOCH) // DAY) % WINDOW_DAYS  # windows begin on the same days in every run
+    values = hourly.values[solar, skipped_days * 24 :]
+    check = check_clocks(values, hourly.start + skipped_days * DAY, longitudes)
     for row, number in enumerate(solar):
         for window, start in enumerate(check.starts):
             offset = float(check.offsets[row, window])

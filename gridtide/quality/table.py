@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ async def read_verdicts(lake: Lake) -> dict[VerdictKey, DayVerdict]:
     Raises `StorageError` if the lake cannot be listed.
     """
     verdicts: dict[VerdictKey, DayVerdict] = {}
-    for item in sorted(await lake.store.objects(QUALITY_FOLDER), key=lambda item: item.path):
+    for item in sorted(await lake.store.list_objects(QUALITY_FOLDER), key=lambda item: item.path):
         if item.path.endswith(".parquet"):
             try:
                 rows = await run_computing(decode_verdicts, await lake.store.read(item.path))
@@ -57,12 +57,26 @@ async def write_verdicts(
     lake: Lake, verdicts: Sequence[DayVerdict], stored: Mapping[VerdictKey, DayVerdict], stamp: datetime
 ) -> list[DayVerdict]:
     """Writes those of `verdicts` that are new or differ from the `stored` ones, in a file of `stamp`, and returns
-    them; no file if there are none. Raises `StorageError`."""
-    changed = [verdict for verdict in verdicts if not _is_same(verdict, stored.get(verdict[:3]))]
+    them; no file if there are none. What was stored of the same days and is not said any more is withdrawn. Raises
+    `StorageError`."""
+    current = [*verdicts, *_withdraw(verdicts, stored)]
+    changed = [verdict for verdict in current if not _is_same(verdict, stored.get(verdict[:3]))]
     if changed:
         body = await run_computing(encode_verdicts, changed)
         await lake.store.put(f"{QUALITY_FOLDER}/{stamp:%Y%m%d_%H%M%S}.parquet", body, replace=True)
     return changed
+
+
+def _withdraw(verdicts: Sequence[DayVerdict], stored: Mapping[VerdictKey, DayVerdict]) -> Iterator[DayVerdict]:
+    """Yields what replaces `stored` verdicts of days that were judged again: no hour is flagged any more, or nothing
+    was measured. Timeliness is that of the day on which it was judged, and stays."""
+    judged_days = {verdict[:2] for verdict in verdicts}
+    keys = {verdict[:3] for verdict in verdicts}
+    for key, verdict in stored.items():
+        if key[:2] in judged_days and key not in keys and verdict.check != "timeliness":
+            counts_hours = verdict.check.startswith("accuracy.")
+            flag, value = (Flag.GOOD, 0.0) if counts_hours else (Flag.NOT_EVALUATED, float("nan"))
+            yield verdict._replace(flag=flag, value=value)
 
 
 def _is_same(verdict: DayVerdict, stored: DayVerdict | None) -> bool:

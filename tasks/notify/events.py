@@ -23,6 +23,7 @@ RUN_TROUBLES = {
 
 
 STALE, GAPS, SILENT = "gridtide.entry.stale", "gridtide.entry.gaps", "gridtide.entry.silent"
+BAD = "gridtide.entry.bad"
 
 
 NEW_SERIES = "gridtide.entry.new_series"
@@ -34,10 +35,17 @@ DATA_TROUBLES = {
     GAPS: "has gaps that could not be filled",
     SILENT: "has series without new values",
     NEW_SERIES: "has new series",
+    BAD: "has series that cannot be believed",
 }
 
 
-EVENTS_OF_TROUBLES: dict[TroubleKind, str] = {"stale": STALE, "gaps": GAPS, "silent": SILENT, "new_series": NEW_SERIES}
+EVENTS_OF_TROUBLES: dict[TroubleKind, str] = {
+    "stale": STALE,
+    "gaps": GAPS,
+    "silent": SILENT,
+    "new_series": NEW_SERIES,
+    "bad": BAD,
+}
 
 
 RESOLVED_SUFFIX = ".over"
@@ -48,6 +56,7 @@ RESOLVED = {
     f"{STALE}{RESOLVED_SUFFIX}": "is no longer stale",
     f"{GAPS}{RESOLVED_SUFFIX}": "has no gaps any more",
     f"{SILENT}{RESOLVED_SUFFIX}": "has new values of all series again",
+    f"{BAD}{RESOLVED_SUFFIX}": "has series that can all be believed again",
 }
 
 

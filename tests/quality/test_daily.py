@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from gridtide.lake import Lake
+from gridtide.periods import DAY, EPOCH
 from gridtide.quality import Flag
 from gridtide.quality.daily import DayVerdict, HourlySeries, find_bad_series, find_worst, judge_days
 from gridtide.quality.table import QUALITY_FOLDER, encode_verdicts, read_verdicts, write_verdicts
@@ -80,12 +81,15 @@ def test_each_fault_is_seen_in_its_respect_and_day() -> None:
 
 
 def test_a_shifted_solar_clock_is_seen_by_window() -> None:
-    """Twenty days that are an hour early are flagged on the first day of their windows."""
+    """Days that are an hour early are flagged on the first day of their windows, which begin every ten days since
+    1970."""
     solar = solar_generation(DAYS, -72.0)
     solar = np.concatenate([np.zeros(5), solar])[: DAYS * 24]  # it begins at 05:00
-    solar[20 * 24 : -1] = solar[20 * 24 + 1 :].copy()
+    solar[17 * 24 : -1] = solar[17 * 24 + 1 :].copy()
     clock = {day: v.flag for (_, day, check), v in judge({"generation_solar": solar}).items() if check == "clock"}
-    assert clock == {10: Flag.GOOD, 20: Flag.SUSPECT, 30: Flag.SUSPECT}
+    offset = -((START - EPOCH) // DAY) % 10
+    assert offset == 7
+    assert clock == {17: Flag.SUSPECT, 27: Flag.SUSPECT}
 
 
 @pytest.mark.filterwarnings("error")
@@ -128,6 +132,25 @@ async def test_the_table_keeps_what_changed(tmp_path: Path) -> None:
     assert (await read_verdicts(lake))[revised[:3]] == revised
     names = sorted(path.name for path in (tmp_path / QUALITY_FOLDER).iterdir())
     assert names == ["20240410_042500.parquet", "20240412_042500.parquet"]
+
+
+async def test_what_is_not_said_any_more_is_withdrawn(tmp_path: Path) -> None:
+    """A check that flagged hours of a day that was corrected is good again; other days and timeliness stay."""
+    lake = Lake.open(str(tmp_path))
+    day, accuracy = VERDICTS[0].day, VERDICTS[0]
+    rows = [
+        accuracy,
+        accuracy._replace(check="accuracy.range", flag=Flag.FAIL, value=3.0),
+        accuracy._replace(check="clock", flag=Flag.SUSPECT, value=-1.0),
+        accuracy._replace(check="timeliness", flag=Flag.SUSPECT, value=30.0),
+        accuracy._replace(check="accuracy.range", flag=Flag.FAIL, value=3.0, day=day + timedelta(days=1)),
+    ]
+    await write_verdicts(lake, rows, {}, STAMP)
+    await write_verdicts(lake, [accuracy], await read_verdicts(lake), STAMP + timedelta(days=1))
+    newest = await read_verdicts(lake)
+    assert [newest[row[:3]].flag for row in rows] == [
+        *(Flag.GOOD, Flag.GOOD, Flag.NOT_EVALUATED, Flag.SUSPECT, Flag.FAIL)
+    ]
 
 
 def test_the_same_verdicts_give_the_same_bytes() -> None:

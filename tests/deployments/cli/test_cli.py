@@ -97,7 +97,7 @@ def test_help_names_every_command() -> None:
     page = gridtide("--help").stdout
     for command in [
         *("up", "down", "deploy", "notify", "demo", "validate", "ingest", "backfill", "monitor", "compact"),
-        *("replay", "retention", "prepare", "status", "sandbox", "serve"),
+        *("quality", "replay", "retention", "prepare", "status", "sandbox", "serve"),
     ]:
         assert f" {command} " in page
     assert "130 interrupted" in page

@@ -38,6 +38,7 @@ OTHERS = [
     "compact/nightly",
     "prepare_training/by-hand",
     "evaluate/by-hand",
+    "quality/morning",
     "replay/by-hand",
     "retention/weekly",
     "monitor/six_hourly",

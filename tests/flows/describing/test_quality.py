@@ -1,0 +1,109 @@
+"""The flow quality on a real Prefect server."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prefect.client.orchestration import get_client
+
+from flows.describing.quality import quality
+from flows.run.report import RunError
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
+from gridtide.errors import ConfigurationError
+from gridtide.lake import Draft, Lake, Provenance
+from gridtide.observations.table import from_columns
+from gridtide.periods import DAY, EPOCH, HOUR, Period, floor
+from gridtide.quality.flags import Flag
+from gridtide.quality.table import QUALITY_FOLDER, read_verdicts
+from tests.flows.test_monitor import told
+from tests.quality.test_screening import demand_wave
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+DAYS = 60
+
+
+def config(lake: Path, *names: str) -> dict[str, Any]:
+    """A configuration of entries whose files are written by hand."""
+    url = "https://api.eia.gov/v2/electricity/rto/region-data/data/"
+    apis = [{"name": name, "url": url, "output_folder": name, "available": {"lag": "PT1H"}} for name in names]
+    return {"lake": str(lake), "apis": apis}
+
+
+async def store_demand(lake: Lake, entry: Entry, values: np.ndarray, location: str = "ISNE") -> None:
+    """Store hourly demand up to the last whole day."""
+    end = floor(datetime.now(UTC), DAY)
+    start = end - len(values) * HOUR
+    begin = (start - EPOCH) // timedelta(microseconds=1) + 3_600_000_000 * np.arange(len(values))
+    table = from_columns(
+        "eia",
+        end,
+        interval_start=begin,
+        interval_end=begin + 3_600_000_000,
+        location=location,
+        variable="demand",
+        unit="MWh",
+        value=values,
+    )
+    with Draft("parquet", Provenance(entry.name, Period(start, end), entry.fingerprint)) as draft:
+        draft.append(table)
+        await lake.put_draft(draft, entry.output_folder, entry.file_prefix, datetime.now(UTC))
+
+
+async def test_a_series_that_turns_bad_is_told_once_and_once_when_it_is_well(tmp_path: Path) -> None:
+    """The table, the artifact and one event say that a series is bad; a second run changes nothing; one event says that
+    it is well again."""
+    data = config(tmp_path, "bad_demand")
+    lake, entry = Lake.open(str(tmp_path)), parse(data).apis[0]
+    values = demand_wave(DAYS * 24)
+    broken = values.copy()
+    broken[-6:] = -1
+    await store_demand(lake, entry, broken)
+    for number in (1, 2):
+        report = await quality(data, days=30)
+        (result,) = report["results"]
+        assert (result["series"], result["days"], result["fail"], result["good"]) == (1, 30, 1, 29)
+        assert list(result["bad"]) == ["eia/ISNE/demand"]
+        assert result["calendars"]["eia/ISNE/demand"] == "█" * 29 + "▁"
+        assert len(list((tmp_path / QUALITY_FOLDER).iterdir())) == 1
+        assert (report["summary"]["changed"] == 0) == (number == 2)
+        (event,) = await told("bad_demand", 1, ("bad",))
+        assert event.payload["what"].startswith("eia/ISNE/demand: 25% of its values are flagged on ")
+    async with get_client() as client:
+        asked = {"artifacts": {"key": {"any_": ["quality"]}}}
+        shown = (await client.request("POST", "/artifacts/filter", json=asked)).json()
+    assert any("| eia/ISNE/demand | `█" in artifact["data"] for artifact in shown)
+    await store_demand(lake, entry, values)  # corrected
+    report = await quality(data, days=30)
+    assert report["results"][0]["bad"] == {}
+    assert report["summary"]["changed"] == 2
+    verdicts = await read_verdicts(lake)
+    day = floor(datetime.now(UTC), DAY).date() - DAY
+    for check in ("accuracy", "accuracy.negative_or_zero"):
+        assert verdicts["eia/ISNE/demand", day, check].flag == Flag.GOOD
+    assert [event.event for event in await told("bad_demand", 2, ("bad",))][1:] == ["gridtide.entry.bad.over"]
+
+
+async def test_an_entry_that_cannot_be_read_fails_after_the_others(tmp_path: Path) -> None:
+    """The damaged file is named, the other entry is judged and stored; an empty entry has no series."""
+    data = config(tmp_path, "damaged", "sound", "empty")
+    lake, entries = Lake.open(str(tmp_path)), parse(data).apis
+    for entry, location in zip(entries[:2], ("CISO", "ISNE"), strict=True):
+        await store_demand(lake, entry, demand_wave(DAYS * 24), location)
+    (path,) = (tmp_path / "damaged").glob("*.parquet")
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(RunError, match="1 of 3 entries failed: damaged") as caught:
+        await quality(data, days=5)
+    report = caught.value.report
+    assert path.name in report["results"][0]["error"]
+    assert [result["series"] for result in report["results"]] == [0, 1, 0]
+    assert {key[0] for key in await read_verdicts(lake)} == {"eia/ISNE/demand"}
+
+
+async def test_impossible_days_are_refused(tmp_path: Path) -> None:
+    """A number of days that cannot be judged is refused before anything runs."""
+    with pytest.raises(ConfigurationError, match="0 is not a possible number of days"):
+        await quality(config(tmp_path, "demand"), days=0)
