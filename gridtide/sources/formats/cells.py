@@ -119,8 +119,28 @@ def factorised(column: pa.StringArray) -> tuple[np.ndarray, list[str | None]]:
     return to_numpy(encoded.indices, "i4"), encoded.dictionary.to_pylist()
 
 
+LONGEST_ARRAY = 1 << 30
+"""The most bytes in an array of texts, whose offsets are of 32 bits."""
+
+
+def _ascii_array(texts: Sequence[str | None]) -> pa.StringArray | None:
+    """Returns `texts` as an array if they are nothing but ASCII, whose lengths are those of its bytes; else None."""
+    try:
+        joined = "".join(texts)  # type: ignore[arg-type]  # a None raises the error that is caught
+    except TypeError:
+        return None
+    if not joined.isascii() or len(joined) > LONGEST_ARRAY:
+        return None
+    offsets = np.zeros(len(texts) + 1, np.int32)
+    np.cumsum(np.fromiter(map(len, texts), np.int32, len(texts)), out=offsets[1:])  # type: ignore[arg-type]
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(joined.encode()))
+
+
 def string_array(texts: Sequence[str | None]) -> pa.StringArray:
     """Returns `texts` as an array, without the import of pandas that `pa.array` needs."""
+    ascii_array = _ascii_array(texts)
+    if ascii_array is not None:
+        return ascii_array
     builder = pa.lib.StringBuilder()
     builder.append_values(texts)
     return builder.finish()

@@ -54,13 +54,22 @@ def load_json(entry: str, text: str) -> Any:
     if callback:
         stripped = callback[1]
     try:
-        document = json.loads(stripped)
+        document = _decode(stripped)
         return json.loads(document) if isinstance(document, str) and document.lstrip()[:1] in ("{", "[") else document
     except ValueError as error:
         lines = [line for line in stripped.splitlines() if line.strip()]
         if len(lines) > 1 and lines[0].lstrip()[:1] == "{" and lines[0].rstrip()[-1:] == "}":
             return _load_lines(entry, lines)
         raise UpstreamError(entry, f"the JSON is cut or broken: {error}") from error
+
+
+def _decode(text: str) -> Any:
+    """Parses `text` as `json.loads` does, which takes over where the faster decoder refuses: numbers that are not
+    finite, halves of surrogates, and texts that are no JSON, whose position it names."""
+    try:
+        return msgspec.json.decode(text)
+    except ValueError:
+        return json.loads(text)
 
 
 def _load_lines(entry: str, lines: Sequence[str]) -> list[Any]:
