@@ -34,8 +34,8 @@ from gridtide.variables import SeriesName
 RUNS_AHEAD = 50
 """How many runs of a schedule are looked at to find the longest time between two of them."""
 
-QualityBySeries = Mapping[tuple[str, SeriesLabel], QualityBlock]
-"""What the checks of stored values found, by entry and series."""
+QualityBySeries = Mapping[str, QualityBlock]
+"""What the checks of stored values found, by the name of the series."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def describe_entry_series(
                     _judge_freshness(parts, label, last_value, late_by, spacing, overdue=overdue),
                     late_by,
                     recent,
-                    quality.get((entry.name, label)),
+                    quality.get(str(name)),
                     snapshots,
                 )
             )

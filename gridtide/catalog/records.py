@@ -22,8 +22,8 @@ value. `unscheduled`: its entry has no schedule, so nothing is due."""
 
 @dataclass(frozen=True, slots=True)
 class QualityBlock:
-    """What the checks of stored values found of a series: its worst `flag`, how many `days` have each flag, and the
-    flag of each day of the last weeks in `calendar`, by date."""
+    """What the checks of stored values found of a series: the gravest `flag` of the last days, how many `days` have
+    each flag, and the flag of each day of the last months in `calendar`, by date."""
 
     flag: str
     days: Mapping[str, int]

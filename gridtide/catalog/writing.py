@@ -16,9 +16,10 @@ from gridtide.catalog.datapackage import PACKAGE_PATH, describe_package
 from gridtide.catalog.entry_files import EntryFiles
 from gridtide.catalog.lineage.kept_bodies import Body, list_bodies_by_file
 from gridtide.catalog.lineage.training_sets import read_sets
-from gridtide.catalog.making import QualityBySeries, describe_lake, read_entries
+from gridtide.catalog.making import describe_lake, read_entries
 from gridtide.catalog.page.page_data import LakePicture
 from gridtide.catalog.page.rendering import render_pages
+from gridtide.catalog.quality_blocks import read_quality
 from gridtide.entries.entry import Config
 from gridtide.lake import Lake
 
@@ -33,12 +34,13 @@ async def picture_lake(
     config: Config,
     now: datetime,
     *,
-    quality: QualityBySeries | None = None,
     schedules: Sequence[Mapping[str, Any]] | None = None,
 ) -> LakePicture:
-    """Reads all that the catalogue of `lake` shows at `now`: the entries of `config`, their series, the training sets,
-    and the bodies of each file; `schedules` describe the deployments. Raises `StorageError`."""
-    parts, sets = await asyncio.gather(read_entries(lake, config.apis, now), read_sets(lake))
+    """Reads all that the catalogue of `lake` shows at `now`: the entries of `config`, their series and quality, the
+    training sets, and the bodies of each file; `schedules` describe the deployments. Raises `StorageError`."""
+    parts, sets, quality = await asyncio.gather(
+        read_entries(lake, config.apis, now), read_sets(lake), read_quality(lake)
+    )
     bodies = await asyncio.gather(*(_list_bodies(lake, entry_parts.files) for entry_parts in parts))
     by_entry = {entry_parts.files.entry.name: of_files for entry_parts, of_files in zip(parts, bodies, strict=True)}
     return LakePicture(describe_lake(config, parts, now, quality), parts, sets, by_entry, schedules)

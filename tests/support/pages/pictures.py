@@ -37,7 +37,7 @@ def picture(series: int = 2000, entries: int = 4, files: int = 50, description: 
     config = parse({"apis": apis, "schedules": {"hourly": {"cron": "12 * * * *"}}})
     parts = [_parts(entry, number, series // entries, files) for number, entry in enumerate(config.apis)]
     days = {f"{NOW - number * DAY:%Y-%m-%d}": "fail" if number == 3 else "good" for number in range(60)}
-    quality = {(names[0], FAILING): QualityBlock("fail", {"good": 59, "fail": 1}, days)}
+    quality = {f"eia/{'/'.join(FAILING)}": QualityBlock("fail", {"good": 59, "fail": 1}, days)}
     catalogue = describe_lake(config, parts, NOW, quality)
     inputs = tuple(Input(names[0], file.path, file.metadata.content_hash) for file in parts[0].files.files)
     of_set = SetRecord(

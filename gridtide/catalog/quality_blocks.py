@@ -1,0 +1,59 @@
+"""What the table of quality says of each series, for the catalogue."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+
+from gridtide.catalog.records import QualityBlock
+from gridtide.lake import Lake
+from gridtide.quality.daily import DayVerdict
+from gridtide.quality.flags import Flag
+from gridtide.quality.table import read_verdicts
+
+DAYS_COUNTED = 7
+"""The flag of a series is the worst of its last days; an error of long ago is seen in its calendar."""
+
+DAYS_SHOWN = 120
+"""How many days of the calendar are shown."""
+
+GRAVITY = (Flag.NOT_EVALUATED, Flag.GOOD, Flag.SUSPECT, Flag.MISSING, Flag.FAIL)
+"""The flags from the least grave to the gravest. A day of which a check was not evaluated is good if another one is."""
+
+
+async def read_quality(lake: Lake) -> dict[str, QualityBlock]:
+    """Returns what the checks of stored values found of each series, by its name; empty if there is no table. Raises
+    `StorageError` if the lake cannot be listed."""
+    return summarize_verdicts((await read_verdicts(lake)).values())
+
+
+def summarize_verdicts(verdicts: Iterable[DayVerdict]) -> dict[str, QualityBlock]:
+    """Returns the block of each series in `verdicts`: a day has the gravest flag of its checks."""
+    flags_by_series: dict[str, dict[date, Flag]] = defaultdict(dict)
+    for verdict in verdicts:
+        flags = flags_by_series[verdict.series]
+        flags[verdict.day] = find_gravest((flags.get(verdict.day, Flag.NOT_EVALUATED), verdict.flag))
+    return {series: _build_block(flags) for series, flags in sorted(flags_by_series.items())}
+
+
+def find_gravest(flags: Iterable[Flag]) -> Flag:
+    """Returns the gravest of `flags`, of which there is at least one."""
+    return max(flags, key=GRAVITY.index)
+
+
+def _build_block(flags: Mapping[date, Flag]) -> QualityBlock:
+    last_day = max(flags)
+    latest = [flag for day, flag in flags.items() if day > last_day - timedelta(days=DAYS_COUNTED)]
+    counts = Counter(name_flag(flag) for flag in flags.values())
+    calendar = {
+        day.isoformat(): name_flag(flag)
+        for day, flag in sorted(flags.items())
+        if day > last_day - timedelta(days=DAYS_SHOWN)
+    }
+    return QualityBlock(name_flag(find_gravest(latest)), dict(sorted(counts.items())), calendar)
+
+
+def name_flag(flag: Flag) -> str:
+    """Returns the word for `flag`, such as `not evaluated`."""
+    return flag.name.lower().replace("_", " ")
