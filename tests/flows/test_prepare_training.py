@@ -30,7 +30,7 @@ async def test_the_artifact_says_what_is_in_the_set_and_links_its_pictures(tmp_p
     assert run["name"] == "prepare shown"
     assert f"]({(tmp_path / report['pictures']).as_uri()})" in text
     assert "| eia/ISNE/demand-5h | " in text
-    assert "Rejected of target eia/ISNE/demand: 1 impossible" in text
+    assert "Rejected of target eia/ISNE/demand: 1 range" in text
     assert "windows of 24 + 12 hours" in artifact["description"]
     described = await prepare(spec, parse(settings), Lake.open(str(tmp_path)))
     assert {key: report[key] for key in described} == described
