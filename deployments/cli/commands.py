@@ -519,7 +519,7 @@ def status_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Show what the lake contains of each entry: last file, rows, age, coverage."""
-    from deployments.cli.status import EntryStatus, read_status, status_table
+    from deployments.cli.status import EntryStatus, quality_table, read_status, status_table
     from deployments.machine.prefect_api import connect_for_blocks
     from tasks.lake import open_lake
 
@@ -537,6 +537,9 @@ def status_command(
         typer.echo(json.dumps([status.as_dict() for status in statuses], indent=2))
     else:
         out.print(status_table(statuses))
+        quality = quality_table(statuses)
+        if quality:
+            out.print(quality)
 
 
 @app.command("catalog")

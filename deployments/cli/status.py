@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from deployments.cli.console import counted, text_table
+from gridtide.catalog.entry_files import decode_labels, rename_labels
+from gridtide.catalog.quality_blocks import EntryQuality, name_flag, summarize_entry_quality
 from gridtide.coverage import failed_periods
 from gridtide.coverage.answered import describe_future_files, join_answered
 from gridtide.coverage.failed_periods import Failure
@@ -18,16 +21,24 @@ from gridtide.coverage.freshness.memory import SeriesMemory, load_memory, update
 from gridtide.coverage.picture import Coverage
 from gridtide.coverage.scopes import Part, describe_scopes, find_unanswered, read_answers
 from gridtide.entries.entry import Entry
-from gridtide.errors import StorageError, list_first
+from gridtide.errors import StorageError, list_first, one_line
 from gridtide.lake import File, Lake, Metadata, soundness
 from gridtide.lake.moved_files import warn_of_moved
 from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, describe_duration, missing, union
+from gridtide.quality.table import read_verdicts
 from gridtide.sources.registry import scope_of, source
+from gridtide.variables import SeriesName
 
 if TYPE_CHECKING:
     from gridtide.observations.series_days import SeriesLabel
+    from gridtide.quality.daily import DayVerdict
+
+logger = logging.getLogger("gridtide.status")
+
+DAYS_READ = timedelta(days=60)
+"""How long before what is due of an entry the verdicts of its series are read: what was judged earlier is too old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,10 @@ class EntryStatus:
     """The covered periods for which the upstream has nothing, as its status said."""
     rejected: int = 0
     """The number of rows under `rejected/`, as the files say that were stored with them."""
+    names: frozenset[str] = frozenset()
+    """The names of its series, as the sound files list them."""
+    quality: EntryQuality | None = None
+    """What the checks of stored values found; None if the lake has no table of quality that speaks of its series."""
 
     @property
     def coverage(self) -> Coverage | None:
@@ -108,6 +123,7 @@ class EntryStatus:
             "series": [series.as_dict() for series in self.series],
             "absent": [_bounds(period) for period in self.absent],
             "rejected": self.rejected,
+            "quality": self.quality.as_dict() if self.quality else None,
         }
 
 
@@ -117,22 +133,42 @@ async def read_status(
     """The status of each of `entries` at `now`, with the silent series that the monitor reported; with `all_series`
     the last row of every series, for which files that came since its last run are read.
 
-    Raises `StorageError` if the lake cannot be listed.
+    Raises `StorageError` if the lake cannot be listed. A table of quality that cannot be read costs a warning.
     """
     statuses = await asyncio.gather(*(_read_entry_status(entry, lake, now, entries) for entry in entries))
-    series = [await _read_series(entry, lake, now, all_series) for entry in entries]
-    return [replace(status, series=rows) for status, rows in zip(statuses, series, strict=True)]
+    memories = [await _read_memory(entry, lake, now, all_series) for entry in entries]
+    verdicts = await _read_latest_verdicts(lake, entries, now)
+    return [
+        replace(
+            status,
+            series=_describe_series(memory, all_series),
+            # files of version 0.1.0 do not list their series; the memory does
+            quality=summarize_entry_quality(verdicts, status.names | _name_series(entry, memory.last_rows)),
+        )
+        for entry, status, memory in zip(entries, statuses, memories, strict=True)
+    ]
 
 
-async def _read_series(entry: Entry, lake: Lake, now: datetime, all_series: bool) -> tuple[SeriesStatus, ...]:
+async def _read_latest_verdicts(lake: Lake, entries: Sequence[Entry], now: datetime) -> list[DayVerdict]:
+    since = min((find_due_end(entry, now) for entry in entries), default=now) - DAYS_READ
+    try:
+        return list((await read_verdicts(lake, since.date())).values())
+    except StorageError as error:
+        logger.warning("the quality of series is not shown: %s", one_line(error))
+        return []
+
+
+async def _read_memory(entry: Entry, lake: Lake, now: datetime, all_series: bool) -> SeriesMemory:
     memory = await load_memory(lake, entry)
-    if all_series and entry.tabular:
-        memory = await update_memory(lake, entry, memory, now)
+    return await update_memory(lake, entry, memory, now) if all_series and entry.tabular else memory
+
+
+def _describe_series(memory: SeriesMemory, all_series: bool) -> tuple[SeriesStatus, ...]:
     labels = sorted({*memory.last_rows, *memory.reported}) if all_series else sorted(memory.reported)
-    return tuple(_describe_series(label, memory) for label in labels)
+    return tuple(_describe_last_rows(label, memory) for label in labels)
 
 
-def _describe_series(label: SeriesLabel, memory: SeriesMemory) -> SeriesStatus:
+def _describe_last_rows(label: SeriesLabel, memory: SeriesMemory) -> SeriesStatus:
     last_rows = memory.last_rows.get(label)
     last_row, last_value = (last_rows.row, last_rows.value) if last_rows else (None, None)
     return SeriesStatus(*label, last_row, last_value, label in memory.reported)
@@ -170,6 +206,7 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime, entries: S
         scopes=tuple(scopes),
         moved=tuple(places),
         absent=_find_absent(files, by_path),
+        names=_list_names(entry, sound, by_path),
         rejected=sum(
             record["count"]
             for content in contents
@@ -178,6 +215,22 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime, entries: S
             if record.get("rule")
         ),
     )
+
+
+def _list_names(
+    entry: Entry, files: Sequence[File], by_path: Mapping[str, Metadata | StorageError | None]
+) -> frozenset[str]:
+    """The names by which the series that `files` list are read."""
+    labels: set[SeriesLabel] = set()
+    for file in files:
+        metadata = by_path[file.path]
+        if isinstance(metadata, Metadata):
+            labels |= rename_labels(decode_labels(metadata.series), entry.source, entry.aliases, file.period)
+    return _name_series(entry, labels)
+
+
+def _name_series(entry: Entry, labels: Iterable[SeriesLabel]) -> frozenset[str]:
+    return frozenset(str(SeriesName(entry.source, *label)) for label in labels)
 
 
 def _find_absent(files: Sequence[File], by_path: Mapping[str, Metadata | StorageError | None]) -> tuple[Period, ...]:
@@ -213,6 +266,21 @@ def status_table(statuses: Sequence[EntryStatus]) -> Table:
     ]
     columns = ("entry", "coverage", "age", "last file's rows", "last file")
     return text_table(columns, rows, right=("age", "last file's rows"))
+
+
+def quality_table(statuses: Sequence[EntryStatus]) -> Table | None:
+    """The quality of the entries of `statuses` that were judged, as a table; None if there are none."""
+    rows = [
+        (
+            status.entry,
+            name_flag(status.quality.flag),
+            f"{status.quality.bad:,} of {status.quality.series:,}",
+            status.quality.until.isoformat(),
+        )
+        for status in statuses
+        if status.quality
+    ]
+    return text_table(("entry", "quality", "bad series", "judged until"), rows, right=("bad series",)) if rows else None
 
 
 def _describe_coverage(status: EntryStatus) -> str:

@@ -120,12 +120,12 @@ async def read_entry_files(lake: Lake, entry: Entry) -> EntryFiles:
 async def _read_series(lake: Lake, file: File, metadata: Metadata) -> frozenset[SeriesLabel]:
     """Returns the series of `file`, from its footer if that lists them; raises `StorageError` if it is damaged."""
     if metadata.series or not metadata.rows or file.removed:
-        return _decode_labels(metadata.series)
+        return decode_labels(metadata.series)
     return await run_computing(_find_labels, await lake.read_table(file.path))
 
 
 @lru_cache(maxsize=1024)
-def _decode_labels(text: str) -> frozenset[SeriesLabel]:
+def decode_labels(text: str) -> frozenset[SeriesLabel]:
     """Returns the series that a footer lists; the many files of an entry list few different sets."""
     try:
         return frozenset(decode_series(text))

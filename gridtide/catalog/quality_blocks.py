@@ -1,19 +1,24 @@
-"""What the table of quality says of each series, for the catalogue."""
+"""What the table of quality says of each series, for the catalogue, and of each entry, for `gridtide status`."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from gridtide.catalog.records import QualityBlock
 from gridtide.lake import Lake
-from gridtide.quality.daily import DayVerdict
+from gridtide.quality.daily import DayVerdict, find_bad_series
 from gridtide.quality.flags import Flag
 from gridtide.quality.table import read_verdicts
 
 DAYS_COUNTED = 7
 """The flag of a series is the worst of its last days; an error of long ago is seen in its calendar."""
+
+DAYS_JUDGED = 30
+"""The days that the flow `quality` judges unless it gets another number; the last of them say what is bad."""
 
 DAYS_SHOWN = 120
 """How many days of the calendar are shown."""
@@ -35,6 +40,41 @@ def summarize_verdicts(verdicts: Iterable[DayVerdict]) -> dict[str, QualityBlock
         flags = flags_by_series[verdict.series]
         flags[verdict.day] = find_gravest((flags.get(verdict.day, Flag.NOT_EVALUATED), verdict.flag))
     return {series: _build_block(flags) for series, flags in sorted(flags_by_series.items())}
+
+
+@dataclass(frozen=True, slots=True)
+class EntryQuality:
+    """What the checks of stored values found of an entry: the gravest `flag` of the last seven days that were judged,
+    the last of which is `until`; the number of `series` judged in the last 30 days, and of those that are `bad`."""
+
+    flag: Flag
+    until: date
+    series: int
+    bad: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the block as JSON."""
+        return {
+            "flag": name_flag(self.flag),
+            "until": self.until.isoformat(),
+            "series": self.series,
+            "bad": self.bad,
+        }
+
+
+def summarize_entry_quality(verdicts: Iterable[DayVerdict], names: Set[str]) -> EntryQuality | None:
+    """Returns what `verdicts` say of an entry with the series `names`; None if they say nothing of these."""
+    of_entry = [verdict for verdict in verdicts if verdict.series in names]
+    if not of_entry:
+        return None
+    until = max(verdict.day for verdict in of_entry)
+    latest = [verdict for verdict in of_entry if verdict.day > until - timedelta(days=DAYS_JUDGED)]
+    return EntryQuality(
+        find_gravest(verdict.flag for verdict in latest if verdict.day > until - timedelta(days=DAYS_COUNTED)),
+        until,
+        len({verdict.series for verdict in latest}),
+        len(find_bad_series(latest)),
+    )
 
 
 def find_gravest(flags: Iterable[Flag]) -> Flag:

@@ -4,7 +4,7 @@ catalog/quality/20260701_042500.parquet        only the rows that are new or dif
 catalog/quality/20260702_042500.parquet
 
 The newest row of a series, day and check counts. The bytes of a file depend on its rows only: its time is in its name.
-A file that cannot be read is left out with a warning; its rows are judged and written again.
+Files that cannot be read are left out with one warning; their rows are judged and written again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gridtide import __version__
-from gridtide.errors import StorageError
+from gridtide.errors import StorageError, list_first, one_line
 from gridtide.quality.daily import DayVerdict
 from gridtide.quality.flags import Flag
 from gridtide.threads import run_computing
@@ -35,22 +35,43 @@ logger = logging.getLogger("gridtide.quality")
 
 QUALITY_FOLDER = "catalog/quality"
 
+VERDICT_TYPES = {
+    "series": "string",
+    "day": "date32",
+    "check": "string",
+    "flag": "uint8",
+    "value": "float64",
+    "threshold": "float64",
+}
+"""The columns of a verdict and their types, in the order of `DayVerdict`."""
 
-async def read_verdicts(lake: Lake) -> dict[VerdictKey, DayVerdict]:
-    """Returns the newest verdict of each series, day and check in `lake`; warns of each file that cannot be read.
+
+async def read_verdicts(lake: Lake, since: date | None = None) -> dict[VerdictKey, DayVerdict]:
+    """Returns the newest verdict of each series, day and check in `lake`, only of the days from `since` on if it is
+    set; one warning names the files that cannot be read.
 
     Raises `StorageError` if the lake cannot be listed.
     """
     verdicts: dict[VerdictKey, DayVerdict] = {}
+    damages: list[str] = []
     for item in sorted(await lake.store.list_objects(QUALITY_FOLDER), key=lambda item: item.path):
-        if item.path.endswith(".parquet"):
-            try:
-                rows = await run_computing(decode_verdicts, await lake.store.read(item.path))
-            except (StorageError, OSError, ValueError, KeyError) as error:
-                logger.warning("%s cannot be read and is left out: %s; it may be deleted", item.path, error)
-            else:
-                verdicts.update({verdict[:3]: verdict for verdict in rows})
+        if not item.path.endswith(".parquet") or _precedes(item.path, since):
+            continue
+        try:
+            rows = await run_computing(decode_verdicts, await lake.store.read(item.path), since)
+        except (StorageError, OSError, ValueError, KeyError) as error:
+            damages.append(f"{item.path}: {one_line(error)}")
+        else:
+            verdicts.update({verdict[:3]: verdict for verdict in rows})
+    if damages:
+        logger.warning("Left out, as they cannot be read; they may be deleted: %s", list_first(damages, 3, "; "))
     return verdicts
+
+
+def _precedes(path: str, since: date | None) -> bool:
+    """Whether the time in the name of a file is before `since`: a day is judged when it is over, so it has no row."""
+    stamp = path.rpartition("/")[2].partition("_")[0]
+    return since is not None and stamp.isdigit() and stamp < f"{since:%Y%m%d}"
 
 
 async def write_verdicts(
@@ -113,13 +134,25 @@ def encode_verdicts(verdicts: Iterable[DayVerdict]) -> bytes:
     return sink.getvalue()
 
 
-def decode_verdicts(body: bytes) -> list[DayVerdict]:
-    """Decodes a file of verdicts; raises `ValueError` or `KeyError` if it is none."""
+def decode_verdicts(body: bytes, since: date | None = None) -> list[DayVerdict]:
+    """Decodes a file of verdicts, only those of the days from `since` on if it is set; raises `ValueError` or
+    `KeyError` if it is none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    table = pq.read_table(io.BytesIO(body))
-    columns = (table[name].to_pylist() for name in ("series", "day", "check", "flag", "value", "threshold"))
+    try:
+        table = pq.read_table(io.BytesIO(body)).select(list(VERDICT_TYPES)).cast(pa.schema(VERDICT_TYPES))
+    except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise ValueError(f"its columns are not those of verdicts: {error}") from None
+    incomplete = [name for name in VERDICT_TYPES if name != "value" and table[name].null_count]
+    if incomplete:
+        raise ValueError(f"its column {incomplete[0]} lacks values")
+    if since is not None:
+        table = table.filter(pc.greater_equal(table["day"], pa.scalar(since, pa.date32())))
     return [
         DayVerdict(series, day, check, Flag(flag), float("nan") if value is None else value, threshold)
-        for series, day, check, flag, value, threshold in zip(*columns, strict=True)
+        for series, day, check, flag, value, threshold in zip(
+            *(column.to_pylist() for column in table.itercolumns()), strict=True
+        )
     ]

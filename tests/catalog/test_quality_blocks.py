@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gridtide.catalog.quality_blocks import read_quality, summarize_verdicts
+from gridtide.catalog.quality_blocks import read_quality, summarize_entry_quality, summarize_verdicts
 from gridtide.catalog.writing import picture_lake
 from gridtide.entries.entry import Config
 from gridtide.lake import Lake
@@ -63,3 +63,21 @@ async def test_the_catalogue_reads_the_table_of_quality(tmp_path: Path) -> None:
         "days": {"suspect": 1},
         "calendar": {"2024-02-20": "suspect"},
     }
+
+
+def test_an_entry_has_the_gravest_flag_of_its_series() -> None:
+    """The last seven days of the entry count, the last 30 say what is bad, and other series say nothing of it."""
+    wind, solar = "eia/ISNE/generation_wind", "eia/ISNE/generation_solar"
+    verdicts = [
+        verdict(7, Flag.FAIL),
+        verdict(6, Flag.SUSPECT),
+        verdict(0, Flag.GOOD),
+        verdict(20, Flag.FAIL, "accuracy")._replace(series=wind),  # the last of its series
+        verdict(29, Flag.SUSPECT, "clock")._replace(series=solar),
+        verdict(30, Flag.SUSPECT, "clock")._replace(series="eia/CISO/generation_solar"),
+        verdict(-1, Flag.FAIL, "accuracy")._replace(series="eia/PJM/demand"),
+    ]
+    quality = summarize_entry_quality(verdicts, {SERIES, wind, solar, "eia/CISO/generation_solar"})
+    assert quality is not None
+    assert quality.as_dict() == {"flag": "suspect", "until": "2024-02-20", "series": 3, "bad": 2}
+    assert summarize_entry_quality(verdicts, {"eia/MISO/demand"}) is None

@@ -1,11 +1,14 @@
 """The verdicts of days, from series with faults that were put in, and their table in the lake."""
 
+import io
 import logging
 import math
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gridtide.lake import Lake
@@ -158,14 +161,38 @@ def test_the_same_verdicts_give_the_same_bytes() -> None:
     assert encode_verdicts(VERDICTS) == encode_verdicts(reversed(VERDICTS))
 
 
-async def test_a_damaged_file_is_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Truncated, empty and foreign files cost a warning each; the others are read."""
+async def test_damaged_files_are_left_out_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Truncated, empty and foreign files, and those with other columns, cost one warning; the others are read."""
     lake = Lake.open(str(tmp_path))
     await write_verdicts(lake, VERDICTS, {}, STAMP)
     body = encode_verdicts(VERDICTS)
     for name, content in {"1.parquet": body[:-9], "2.parquet": b"", "3.parquet": b"PAR1 no table"}.items():
         (tmp_path / QUALITY_FOLDER / name).write_bytes(content)
+    table = pq.read_table(io.BytesIO(body))
+    missing_flags = pa.array([None] * len(VERDICTS), pa.uint8())
+    for name, damaged in {
+        "4.parquet": table.drop_columns("flag"),
+        "5.parquet": table.set_column(1, "day", pa.array(["yesterday"] * len(VERDICTS))),
+        "6.parquet": table.set_column(1, "day", pa.array([[1]] * len(VERDICTS))),
+        "7.parquet": table.set_column(3, "flag", missing_flags),
+        "8.parquet": table.set_column(3, "flag", pa.array([7] * len(VERDICTS))),
+    }.items():
+        pq.write_table(damaged, tmp_path / QUALITY_FOLDER / name)
     (tmp_path / QUALITY_FOLDER / "notes.txt").write_text("not ours")
     with caplog.at_level(logging.WARNING):
         assert len(await read_verdicts(lake)) == 2
-    assert sum("cannot be read and is left out" in record.message for record in caplog.records) == 3
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith("Left out, as they cannot be read; they may be deleted: catalog/quality/1.parquet: ")
+    assert message.endswith(" and 5 more")
+
+
+async def test_only_the_last_days_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """`since` leaves out earlier days, and does not read files that were written before it, even damaged ones."""
+    lake = Lake.open(str(tmp_path))
+    await write_verdicts(lake, VERDICTS, {}, STAMP)
+    (tmp_path / QUALITY_FOLDER / "20240305_235959.parquet").write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        assert list(await read_verdicts(lake, date(2024, 3, 6))) == [VERDICTS[1][:3]]
+        assert caplog.records == []
+        assert len(await read_verdicts(lake, date(2024, 3, 5))) == 2
+    assert len(caplog.records) == 1
