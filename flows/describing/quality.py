@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, date, datetime
 from typing import Any
 
+import msgspec
 from prefect import runtime
 
 from flows.run.local_flow import local_flow
@@ -114,7 +115,9 @@ async def quality(
 
 
 async def _judge_entry(lake: Lake, entry: Entry, now: datetime, days: int) -> list[DayVerdict]:
-    """The verdicts of the last `days` whole days that are due of the series of `entry`; empty if it has none."""
+    """The verdicts of the last `days` whole days that are due of the series of `entry`, by the hours that were
+    reported; empty if it has none."""
+    entry = msgspec.structs.replace(entry, shift=())
     end = min(floor(find_due_end(entry, now), DAY), floor(now, DAY))
     hours = Period(end - days * DAY - BEFORE, end)
     inputs = await curated.list_inputs(lake, [entry], hours)

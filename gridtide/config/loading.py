@@ -20,6 +20,7 @@ from gridtide.entries.auth import AUTH_KEYS, KeyAuth
 from gridtide.entries.entry import Config, Entry, RateLimit
 from gridtide.entries.expect.rules import find_foreign_patterns
 from gridtide.entries.field_types import WholeMinutes
+from gridtide.entries.shifts import find_shift_problems
 from gridtide.entries.structs import json_type, read_value
 from gridtide.errors import ConfigurationError
 from gridtide.sources.presets.preset import Preset, merge_keys
@@ -116,6 +117,7 @@ def _read_entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     field_problems += [*_find_short_periods(raw, complete), *_find_refusals_of_source(complete)]
     field_problems += _find_shared_carriers(entry) + _find_absent_file(raw) + _find_foreign_aliases(entry)
     field_problems += find_foreign_patterns(entry.expect, entry.source) if entry else []
+    field_problems += find_shift_problems(entry.shifts, entry.source) if entry else []
     # One problem per key is enough.
     refusals = [*raw_problems, *(text for text in field_problems if not text.startswith(refused_keys))]
     problems += [f"{raw_entry.get_name(raw, where)}: {text}" for text in dict.fromkeys(refusals)]

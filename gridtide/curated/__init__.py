@@ -8,11 +8,13 @@ from gridtide.curated.compaction import Compaction, compact
 from gridtide.curated.pruning import Pruning, prune
 from gridtide.curated.reading import Input, list_inputs, read, read_tables, verify
 from gridtide.curated.sharing import CompactedShare, CompactionShare, compact_share, join_shares, plan_shares
+from gridtide.curated.shifting import Corrections
 
 __all__ = [
     "CompactedShare",
     "Compaction",
     "CompactionShare",
+    "Corrections",
     "Input",
     "Pruning",
     "compact",

@@ -29,6 +29,7 @@ from gridtide.curated.dataset import (
 )
 from gridtide.curated.months import CompactedFile, Month, find_month_period
 from gridtide.curated.renaming import list_stored_locations, rename_series
+from gridtide.curated.shifting import Corrections, EntryCorrector
 from gridtide.curated.vintages import (
     STORED,
     VINTAGES,
@@ -41,6 +42,7 @@ from gridtide.curated.vintages import (
     with_available,
 )
 from gridtide.entries.entry import Entry
+from gridtide.entries.shifts import widen_period
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import File, Lake, Metadata
 from gridtide.lake.names import parse_name
@@ -76,7 +78,7 @@ async def list_inputs(
     dated_inputs: list[tuple[datetime, str, Input]] = []
     for entry in entries:
         dataset = await Dataset.of_entry(lake, entry)
-        files = _by_name(dataset, period, as_of)
+        files = _by_name(dataset, widen_period(period, entry.shifts), as_of)
         contents_by_path: dict[str, CompactedFile | Metadata] = {}
         for file in files:
             recorded = dataset.record.files.get(file.path)
@@ -132,6 +134,7 @@ async def read_tables(
     pinned: Sequence[Input],
     period: Period,
     locations: Collection[str] | None = None,
+    corrections: Corrections | None = None,
 ) -> AsyncIterator[tuple[str, pa.Table]]:
     """Yields the observations of the files `pinned`, which belong to `entries`; each table with the name of its entry.
 
@@ -139,6 +142,9 @@ async def read_tables(
     `observations.retrievals` of its key. Rows outside the period may be included, and if `locations` are given, rows at
     other locations may be left out. Rows with the same retrieval come in the order of `pinned`. A table may lack its
     constant columns (`ConstantColumns`).
+
+    Series have the names and intervals that the aliases and shifts of the entries give them; `corrections` records what
+    was corrected. `read` applies no shifts: it returns the hours that were reported.
     """
     hashes_by_entry: dict[str, dict[str, str]] = defaultdict(dict)
     for file in pinned:
@@ -148,11 +154,15 @@ async def read_tables(
         if name not in by_name:
             happened = "its files are pinned, but there is no such entry"
             raise ConfigurationError(name, happened, "Use the configuration they were made with")
-        aliases = by_name[name].aliases
-        dataset = await Dataset.of_entry(lake, by_name[name])
-        plan = _ReadPlan(dataset, hashes, period, pinned=True, locations=list_stored_locations(locations, aliases))
+        entry = by_name[name]
+        dataset, stored_period = await Dataset.of_entry(lake, entry), widen_period(period, entry.shifts)
+        stored_locations = list_stored_locations(locations, entry.aliases)
+        plan = _ReadPlan(dataset, hashes, stored_period, pinned=True, locations=stored_locations)
+        corrector = EntryCorrector(entry, period, Corrections() if corrections is None else corrections)
         async for table in _gather_small(_read_pieces(plan)):
-            yield name, rename_series(table, aliases)
+            yield name, corrector.correct(table)
+        for table in corrector.release_edges():
+            yield name, table
 
 
 async def read(

@@ -15,14 +15,18 @@ from gridtide.observations.times import read_times
 from gridtide.periods import microseconds
 
 
-def rename_series(table: pa.Table, aliases: Sequence[Alias]) -> pa.Table:
+def rename_series(table: pa.Table, aliases: Sequence[Alias], renamed_rows: dict[int, Mask] | None = None) -> pa.Table:
     """Returns `table` (observations, maybe without their constant columns) with its series renamed by each of `aliases`
-    in turn."""
+    in turn. The rows that an alias renames are added to `renamed_rows`, by its number, shape (rows,)."""
     if not aliases or not table.num_rows:
         return table
     table = add_constants(table)
-    for alias in aliases:
-        table = _rename(table, alias)
+    for number, alias in enumerate(aliases):
+        chosen_rows = _choose_rows(table, alias)
+        if chosen_rows.any():
+            table = _rename_rows(table, alias, chosen_rows)
+            if renamed_rows is not None:
+                renamed_rows[number] = chosen_rows
     return table
 
 
@@ -37,8 +41,9 @@ def list_stored_locations(locations: Collection[str] | None, aliases: Sequence[A
     return known_locations
 
 
-def _rename(table: pa.Table, alias: Alias) -> pa.Table:
-    stored_series, read_series = alias.series
+def _choose_rows(table: pa.Table, alias: Alias) -> Mask:
+    """Returns the rows of `table` that `alias` renames, shape (rows,)."""
+    stored_series, _ = alias.series
     chosen_rows = _equals(table, "source", stored_series.source) & _equals(table, "variable", stored_series.variable)
     if stored_series.location != EVERY:
         chosen_rows &= _equals(table, "location", stored_series.location)
@@ -48,8 +53,11 @@ def _rename(table: pa.Table, alias: Alias) -> pa.Table:
         chosen_rows &= start_times >= microseconds(since)
     if before:
         chosen_rows &= start_times < microseconds(before)
-    if not chosen_rows.any():
-        return table
+    return chosen_rows
+
+
+def _rename_rows(table: pa.Table, alias: Alias, chosen_rows: Mask) -> pa.Table:
+    _, read_series = alias.series
     table = _relabel(table, "variable", chosen_rows, read_series.variable)
     return table if read_series.location == EVERY else _relabel(table, "location", chosen_rows, read_series.location)
 

@@ -32,6 +32,7 @@ from gridtide.entries.field_types import (
     check_rate,
     check_time_of_day,
 )
+from gridtide.entries.shifts import Shift
 from gridtide.entries.structs import StrictStruct
 from gridtide.entries.table_layout import (
     Archive,
@@ -130,6 +131,8 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     expect: Expect = Expect()
     aliases: tuple[Alias, ...] = ()
     """Series that are read under other names than those they are stored under."""
+    shift: Shift | tuple[Shift, ...] = ()
+    """Series whose labels are early or late, and how training reads them."""
     records: Text | None = None
     layout: RecordLayout = "records"
     csv: Csv = Csv()
@@ -186,6 +189,11 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     def auths(self) -> tuple[Auth, ...]:
         """Its credentials, as a tuple."""
         return self.auth if isinstance(self.auth, tuple) else (self.auth,)
+
+    @property
+    def shifts(self) -> tuple[Shift, ...]:
+        """Its shifts, as a tuple."""
+        return self.shift if isinstance(self.shift, tuple) else (self.shift,)
 
     @property
     def tabular(self) -> bool:

@@ -61,6 +61,11 @@ RETRIEVALS = pa.field("retrievals", pa.int32(), nullable=False)
 for."""
 
 
+REPORTED_START = pa.field("reported_start", TIME, nullable=False)
+"""An additional column of tables with rows that an entry's `shift` makes earlier: the start as the upstream labels it.
+A value is available no earlier than by its reported interval."""
+
+
 class Row(NamedTuple):
     """One observation, for sources with few rows; times are aware datetimes."""
 

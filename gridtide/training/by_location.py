@@ -93,6 +93,7 @@ def _encode_series(gathered: GatheredSeries) -> list[bytes | memoryview]:
         "vintages": list(hourly.vintages),
         "refused": list(hourly.refused),
         "stored": sorted(gathered.stored),
+        "corrections": hourly.corrections,
         "period": [hourly.period.start.isoformat(), hourly.period.end.isoformat()],
     }
     return tensors.encode_tensors(arrays, {"about": json.dumps(attributes)})
@@ -113,6 +114,7 @@ def _decode_series(encoded: bytes) -> GatheredSeries:
         },
         arrays["repeats"],
         {number: arrays[f"refused.{number}"] for number in attributes["refused"]},
+        attributes["corrections"],
     )
     return GatheredSeries(hourly, frozenset(attributes["stored"]))
 
@@ -127,6 +129,7 @@ def _encode_base(base: Base) -> list[bytes | memoryview]:
         "rejected": base.rejected,
         "repeats": base.repeats,
         "limits": base.limits,
+        "corrections": base.corrections,
         "forecasts": [[list(kind), asdict(forecast.feature)] for kind, forecast in base.forecasts.items()],
     }
     for number, forecast in enumerate(base.forecasts.values()):

@@ -207,7 +207,9 @@ def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str
     files = [asdict(file) for file in inputs]
     packages = ("numpy", "pyarrow", "holidays", *(("scikit-learn",) if training_set.spec.cleaning.is_fitted else ()))
     versions = {"gridtide": __version__, **{name: version(name) for name in packages}}
-    fingerprint = hashlib.sha256(to_json([FORMAT, spec, files, versions]).encode()).hexdigest()
+    corrections = _collect_corrections(training_set)
+    identity = [FORMAT, spec, files, versions, *([corrections] if corrections else [])]
+    fingerprint = hashlib.sha256(to_json(identity).encode()).hexdigest()
     return {
         "format": FORMAT,
         "spec": spec,
@@ -238,10 +240,21 @@ def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str
             for number, base in enumerate(training_set.bases)
         ],
         "dropped": list(training_set.dropped),
+        **({"corrections": corrections} if corrections else {}),
         "inputs": files,
         "versions": versions,
         "fingerprint": fingerprint,
     }
+
+
+def _collect_corrections(training_set: TrainingSet) -> dict[str, list[Mapping[str, Any]]]:
+    """Returns the records of the series that were shifted and renamed, by kind; only kinds that have some."""
+    by_kind: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for base in training_set.bases:
+        for kind, records in base.corrections.items():
+            if records:
+                by_kind.setdefault(kind, {}).update({to_json(record): record for record in records})
+    return {kind: [record for _, record in sorted(records.items())] for kind, records in by_kind.items()}
 
 
 def _describe_largest(training_set: TrainingSet, location: int) -> dict[str, dict[str, float]]:
@@ -263,7 +276,7 @@ def report_set(
     of windows of each, `locations`: targets, columns, for each input the shares that are reported, imputed, rejected
     and missing, the number of cells that each rule `rejected`, what is `unscaled` and was left out, the `largest`
     scaled values by column and split, and the share of each target that was `known_before` t0; `dropped` columns,
-    number of `inputs`, `fingerprint`.
+    number of `inputs`, `fingerprint`, and `corrections` as in the manifest, if series were shifted or renamed.
     """
     codes_by_quality = {"reported": REPORTED, "imputed": IMPUTED, "rejected": REJECTED, "missing": MISSING}
     locations = {
@@ -303,6 +316,7 @@ def report_set(
         "locations": locations,
         "dropped": list(training_set.dropped),
         "inputs": len(manifest["inputs"]),
+        **({"corrections": manifest["corrections"]} if "corrections" in manifest else {}),
         "fingerprint": manifest["fingerprint"],
     }
 

@@ -103,13 +103,14 @@ async def gather_series(plan: ReadingPlan, lake: Lake) -> GatheredSeries:
     """Reads the series of `plan` from `lake`, each in one unit; warns of hours in a unit that cannot be converted."""
     patterns = plan.patterns
     grid = HourlyGrid(plan.hours, lambda name: matches_any(name, patterns))
-    tables = curated.read_tables(lake, plan.entries.values(), plan.files, plan.hours, named_locations(patterns))
+    corrections, locations = curated.Corrections(), named_locations(patterns)
+    tables = curated.read_tables(lake, plan.entries.values(), plan.files, plan.hours, locations, corrections)
     async for name, table in tables:
         grid.add(table, plan.entries[name].available)
     names_read = frozenset(grid.names_read)
     for series, unit in plan.expected.items():
         grid.expect(series, unit)
-    hourly = grid.finish()
+    hourly = replace(grid.finish(), corrections=corrections.describe(plan.entries))
     _warn_of_units(plan.spec, hourly)
     return GatheredSeries(hourly, names_read)
 

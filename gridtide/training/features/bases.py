@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,8 @@ class Base:
     rejected. `targets_known` (T, K): the step by whose end a first version of each target was known. `target_names`: K
     series. `rejected`: by input or target and by rule, the number of rejected cells. `repeats`: by series, the number
     of observations with the key of another one. `limits`: by input, the lowest and highest accepted value, if there are
-    limits. `forecasts`: by kind, the versions of the forecasts of the steps to predict.
+    limits. `forecasts`: by kind, the versions of the forecasts of the steps to predict. `corrections`: the records of
+    its series that were shifted and renamed as they were read (`curated.Corrections`).
     """
 
     location: str
@@ -72,6 +74,7 @@ class Base:
     repeats: Mapping[str, int]
     limits: Mapping[str, Sequence[float]]
     forecasts: Mapping[SeriesKind, Forecast] = field(default_factory=dict)
+    corrections: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
 def build_bases(spec: TrainingSpec, hourly: Hourly, rows: Period, names_read: Collection[str]) -> list[Base]:
@@ -144,7 +147,17 @@ def _derive_base(
         {hourly.names[number]: int(hourly.repeats[number]) for number in (*series.inputs.values(), *target_numbers)},
         limits,
         forecasts,
+        _select_corrections(hourly, {*series.inputs.values(), *target_numbers, *series.future.values()}),
     )
+
+
+def _select_corrections(hourly: Hourly, numbers: Collection[int]) -> dict[str, list[Mapping[str, Any]]]:
+    """Returns the corrections of the series `numbers` in `hourly`."""
+    names = {hourly.names[number] for number in numbers}
+    return {
+        kind: [record for record in records if record["series"] in names]
+        for kind, records in hourly.corrections.items()
+    }
 
 
 def align_bases(bases: Sequence[Base]) -> list[Base]:

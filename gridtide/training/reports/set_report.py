@@ -58,9 +58,10 @@ def write_markdown(report: Mapping[str, Any], lake: str) -> str:
 
 
 def list_findings(report: Mapping[str, Any]) -> list[str]:
-    """Returns what a reader of the `report` must know of the set, a sentence each: what was rejected, imputed, missing
-    or left out, how far values lie from the mean of the train hours, and which targets were known before."""
-    sentences = []
+    """Returns what a reader of the `report` must know of the set, a sentence each: what was corrected, rejected,
+    imputed, missing or left out, how far values lie from the mean of the train hours, and which targets were known
+    before."""
+    sentences = _describe_corrections(report.get("corrections", {}))
     for name, location in report["locations"].items():
         for column, shares in location["inputs"].items():
             parts = [f"{share:.1%} {quality}" for quality, share in shares.items() if share and quality != "reported"]
@@ -90,6 +91,20 @@ def _describe_location(name: str, location: Mapping[str, Any]) -> list[str]:
         if share:
             sentences.append(f"{share:.1%} of the values of {target} were published before their window's t0")
     return sentences
+
+
+def _describe_corrections(corrections: Mapping[str, Any]) -> list[str]:
+    """Returns which series were shifted by what and in which period, and which were renamed."""
+    shifts = [
+        f"{record['series']}: intervals from {record['from']} until {record['until'] or 'the end'} are shifted by "
+        f"{record['by']}; {record['displaced']} of them left out, because other values are reported at their place"
+        for record in corrections.get("shifts", ())
+    ]
+    aliases = [
+        f"{record['series']}: contains values stored as {record['from']}, renamed by an alias"
+        for record in corrections.get("aliases", ())
+    ]
+    return shifts + aliases
 
 
 def _describe_dropped(report: Mapping[str, Any]) -> list[str]:

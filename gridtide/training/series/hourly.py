@@ -14,8 +14,9 @@ Each value has two rows: the hour that it describes, and `known_row`, the row by
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,7 @@ class Hourly:
     it was available. `vintages`: by series number, if the upstream gives publication times. `repeats` (C,): the number
     of observations with the key of another one, of which only the latest counts. `refused`: by series
     number, the hours (T,) that are left out because their newest observation has a unit that cannot be converted.
+    `corrections`: the records of series that were shifted and renamed as they were read (`curated.Corrections`).
     """
 
     period: Period
@@ -64,6 +66,7 @@ class Hourly:
     vintages: dict[int, Vintages]
     repeats: Integers
     refused: dict[int, Mask] = field(default_factory=dict)
+    corrections: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     def delay(self, series: int, rows: slice = slice(None)) -> Delay | None:
         """Returns the delay of `series` for hours in `rows`, or None if it has no values there."""

@@ -17,6 +17,7 @@ from gridtide.observations import table as table_module
 from gridtide.observations.array_types import Floats, Integers, Mask
 from gridtide.observations.availability import NEVER_KNOWN, available_at
 from gridtide.observations.series import SeriesNumbers
+from gridtide.observations.table import REPORTED_START
 from gridtide.observations.times import (
     MICROSECONDS_PER_HOUR,
     UNPUBLISHED,
@@ -60,6 +61,8 @@ class _Rows(NamedTuple):
     available: Integers
     value: Floats
     retrievals: npt.NDArray[np.int32]
+    reported: Integers
+    """The start as the upstream labels it, later than `start` if a shift makes it earlier."""
 
     @property
     def end(self) -> Integers:
@@ -118,6 +121,8 @@ class HourlyGrid:
         if len(hour_indices) and _least_greatest(rows.length) != (MICROSECONDS_PER_HOUR, MICROSECONDS_PER_HOUR):
             at_start = np.array([rule == "start" for rule in self._rules], bool)
             is_whole_hour &= (rows.length == MICROSECONDS_PER_HOUR) | ((rows.length == 0) & at_start[rows.series])
+        if REPORTED_START.name in table.column_names:
+            is_whole_hour &= rows.reported <= rows.start  # others are available later than by the rule of their hour
         if len(hour_indices) and _least_greatest(rows.published)[1] > UNPUBLISHED:
             is_whole_hour &= rows.published == UNPUBLISHED
         if is_whole_hour.all():
@@ -173,6 +178,7 @@ class HourlyGrid:
             start,
             to_floats(table["value"]),
             table_module.retrievals(table),
+            read_times(table, REPORTED_START.name) if REPORTED_START.name in table.column_names else start,
         )
 
     def _add_unlisted(self, rows: _Rows) -> _Rows:
@@ -380,8 +386,10 @@ def _join_rows(parts: Iterable[_Rows]) -> _Rows:
 
 
 def _date_rows(rows: _Rows, available: Available) -> _Rows:
-    """Returns `rows` with the time at which each is available: its publication, or else by the rule `available`."""
-    by_rule = available_at(available, rows.start, rows.end)
+    """Returns `rows` with the time at which each is available: its publication, or else by the rule `available` for the
+    interval that is read or that was reported, whichever is later."""
+    reported = np.maximum(rows.reported, rows.start)
+    by_rule = available_at(available, reported, reported + rows.length)
     return rows._replace(available=np.where(rows.published == UNPUBLISHED, by_rule, rows.published))
 
 
