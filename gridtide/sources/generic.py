@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -70,12 +70,15 @@ def _has_unit(entry: Entry) -> bool:
 
 
 def find_scope(entry: Entry) -> Scope:
-    """Returns each parameter and the value columns as facets; no named columns mean all of them."""
+    """Returns each parameter and the value columns as facets; no named columns mean all of them. The URL of a preset's
+    product counts without its host."""
     entry_scope = describe_scope(entry)
     columns = describe_columns(entry) or [ANY]
     if not _has_plain_columns(entry) and entry.value:
         columns = [", ".join(columns)]
     facets: dict[str, Iterable[str]] = {**entry_scope.values(), "value": columns}
+    if entry.product is not None:  # the source names the operator, who may move the same product to another host
+        facets["request URL"] = [urlsplit(entry.url).path]
     if entry.locations or entry.product is not None:
         facets["locations"] = entry.locations or [ANY]
     return Scope.of_facets(facets, entry_scope.reading)

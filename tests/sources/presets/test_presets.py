@@ -6,7 +6,9 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
 from gridtide.config.loading import load, parse
@@ -50,6 +52,16 @@ def test_each_product_makes_an_entry(name: str, product: str) -> None:
     assert entry.description
     assert entry.rate_limit is not None
     assert entry.unit != "1"
+
+
+@pytest.mark.parametrize(("name", "product"), PRODUCTS)
+def test_a_product_is_the_same_at_any_host(name: str, product: str) -> None:
+    """Files that were collected from another host of the operator, such as a sandbox at any port, cover the entry."""
+    entry = entry_of(name, product, locations=["A"])
+    moved = msgspec.structs.replace(entry, url=urlsplit(entry.url)._replace(netloc="127.0.0.1:4711").geturl())
+    assert source(name).find_scope(moved) == source(name).find_scope(entry)
+    other = msgspec.structs.replace(entry, url=urlsplit(entry.url)._replace(path="/another").geturl())
+    assert source(name).find_scope(other) != source(name).find_scope(entry)
 
 
 def test_a_file_beside_the_configuration_is_a_source(tmp_path: Path) -> None:
