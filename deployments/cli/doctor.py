@@ -244,7 +244,8 @@ async def _check_clock(
     if abs(offset) <= CLOCK_WARNING:
         return [CheckResult("clock", "ok", f"{abs(offset).total_seconds():.0f} s from the clocks of {compared}")]
     direction = "ahead of" if offset > timedelta(0) else "behind"
-    message = f"this clock is {abs(offset)} {direction} those of {compared}"
+    rounded = timedelta(seconds=round(abs(offset).total_seconds()))  # `Date` has whole seconds
+    message = f"this clock is {rounded} {direction} those of {compared}"
     return [CheckResult("clock", "problem", message, "Set it, and keep it right with NTP: timedatectl set-ntp true")]
 
 

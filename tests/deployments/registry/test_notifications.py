@@ -199,7 +199,7 @@ async def test_automations_are_changed_only_where_they_differ(tmp_path: Path, mo
     assert sorted(acting) == ["gridtide: undelivered", "gridtide: zombie"]
     monkeypatch.setenv(VARIABLE, "https://example.com/hook?key=1")
     all_of_them = await deployed(tmp_path)
-    assert len(all_of_them) == 12
+    assert len(all_of_them) == 13
     async with get_client() as client:
         late = (await client.read_automations_by_name("gridtide: run late"))[0]
         await client.pause_automation(late.id)
