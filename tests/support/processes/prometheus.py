@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.support.processes.s3_servers import free_port
+from tests.support.processes.s3_servers import free_port, running_program
 
 
 @contextmanager
@@ -22,7 +22,8 @@ def running_pushgateway(folder: Path) -> Iterator[str]:
     """The URL of a Pushgateway; skips where it is not installed."""
     program = find_program("prometheus-pushgateway")
     address = f"127.0.0.1:{free_port()}"
-    with _running([program, f"--web.listen-address={address}"], f"http://{address}/-/ready", folder / "gateway.log"):
+    ready = partial(answers, f"http://{address}/-/ready")
+    with running_program([program, f"--web.listen-address={address}"], ready, folder / "gateway.log"):
         yield f"http://{address}"
 
 
@@ -39,7 +40,7 @@ def running_prometheus(folder: Path, *targets: str) -> Iterator[str]:
         *(program, f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/tsdb"),
         f"--web.listen-address={address}",
     ]
-    with _running(command, f"http://{address}/-/ready", folder / "prometheus.log"):
+    with running_program(command, partial(answers, f"http://{address}/-/ready"), folder / "prometheus.log"):
         yield f"http://{address}"
 
 
@@ -47,21 +48,8 @@ def find_program(name: str) -> str:
     """The path of a program; skips where it is not installed."""
     program = shutil.which(name)
     if program is None:
-        pytest.skip(f"no {name} here: apt-get install prometheus prometheus-pushgateway")
+        pytest.skip(f"no {name} here: make programs installs it")
     return program
-
-
-@contextmanager
-def _running(command: list[str], ready: str, log: Path) -> Iterator[None]:
-    """Run `command` until the end of the block, which begins when the URL `ready` answers."""
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
-        try:
-            while not answers(ready):
-                assert process.poll() is None, log.read_text()
-                time.sleep(0.1)
-            yield
-        finally:
-            process.kill()
 
 
 def answers(url: str) -> bool:

@@ -16,6 +16,7 @@ import time
 import venv
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,7 @@ def serve_s3rver(folder: Path) -> Iterator[str]:
         str(port),
         "--allow-mismatched-signatures",
     ]
-    with _running(command, port, folder / "log"):
+    with running_program(command, partial(_listens, port), folder / "log"):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -121,7 +122,7 @@ def serve_swift(folder: Path) -> Iterator[str]:
     with ExitStack() as stack:
         for name, port in ports.items():
             command = [str(programs / f"swift-{name}-server"), str(folder / f"{name}.conf")]
-            stack.enter_context(_running(command, port, folder / f"{name}.log"))
+            stack.enter_context(running_program(command, partial(_listens, port), folder / f"{name}.log"))
         yield f"http://127.0.0.1:{ports['proxy']}"
 
 
@@ -160,11 +161,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def _running(command: list[str], port: int, log: Path) -> Iterator[None]:
-    """Run `command` until the end of the block, which begins when it listens at `port`."""
+def running_program(command: list[str], is_ready: Callable[[], bool], log: Path) -> Iterator[None]:
+    """Run `command` until the end of the block, which begins when it is ready."""
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
-            while not _listens(port):
+            while not is_ready():
                 assert process.poll() is None, log.read_text()
                 time.sleep(0.1)
             yield
