@@ -182,11 +182,13 @@ def build_next_future(
     location: Location,
     columns: Sequence[Mapping[str, Any]],
     scale: Scale,
+    limits: Mapping[str, Sequence[float]],
     hourly: Hourly,
     t0: datetime,
 ) -> npt.NDArray[np.float32]:
     """Returns the covariates of the hours that are predicted at `t0` at `location`, (H, G), scaled by `scale`, in the
-    order of the `columns` of a manifest; NaN where not known."""
+    order of the `columns` of a manifest; NaN where not known, and where a value lies outside the `limits` of the
+    manifest."""
     first, end = find_next_steps(spec, location, t0)
     period = Period(t0, t0 + end * HOUR)
     numbers = {name: number for number, name in enumerate(hourly.names)}
@@ -196,13 +198,16 @@ def build_next_future(
         if column["series"] in numbers and not column["name"].endswith(" age")
     }
     positions = {column["key"]: position for position, column in enumerate(columns)}
+    forecast_limits = {
+        name.removeprefix("future "): bounds for name, bounds in limits.items() if name.startswith("future ")
+    }
     forecasts = [
         replace(
             forecast,
             value=(forecast.value - scale.mean[positions[forecast.feature.key]])
             / scale.deviation[positions[forecast.feature.key]],
         )
-        for forecast in collect_forecasts(hourly, period, kinds)[0].values()
+        for forecast in collect_forecasts(hourly, period, kinds, spec.cleaning, forecast_limits)[0].values()
     ]
     window = Windows(np.array([-spec.seq_len]), np.array([first]), np.array([end]))
     calendar = (location, period) if spec.future_calendar else None

@@ -134,6 +134,7 @@ def _build_future(
                 place,
                 manifest["locations"][number]["future"],
                 Scale(tensors["future_mean"][number], tensors["future_deviation"][number]),
+                manifest["locations"][number].get("limits", {}),
                 hourly,
                 t0,
             )

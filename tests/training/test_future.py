@@ -237,3 +237,22 @@ def test_a_gate_needs_the_hours_of_the_longest_day() -> None:
     """A gate with 24 hours of horizon is refused with the number that is right."""
     with pytest.raises(TrainingError, match="give horizon 25"):
         build_set(kinds_of_days(), gate="10:00")
+
+
+def test_versions_that_cannot_be_forecasts_are_rejected_and_counted() -> None:
+    """Zeros of a forecast of demand, which stand for a forecast that was not made, impossible values, and values far
+    outside those of the train hours are missing in `x_future` and do not change its scale; each is counted by its
+    rule. Where the spec cleans by thresholds, zeros stay, as before."""
+    kinds = kinds_of_days()
+    source, rule, rows = kinds["day_ahead"]
+    wrong = {30: 0.0, 31: -5.0, 100: 2.0**31 - 1, 900: 0.0, 901: 900_000.0}
+    altered = [row._replace(value=wrong.get(number, row.value)) for number, row in enumerate(rows)]
+    clean = build_set({**kinds, "day_ahead": (source, rule, [r for n, r in enumerate(rows) if n not in wrong])})
+    made = build_set({**kinds, "day_ahead": (source, rule, altered)})
+    name = "future eia/ISNE/demand_forecast_day_ahead"
+    assert made.bases[0].rejected[name] == {"impossible": 2, "zero": 2, "absurd": 1}
+    for split in made.windows:
+        np.testing.assert_array_equal(made.future.values[split], clean.future.values[split])
+        np.testing.assert_array_equal(made.future.mask[split], clean.future.mask[split])
+    by_thresholds = build_set({**kinds, "day_ahead": (source, rule, altered)}, cleaning={"zeros": True})
+    assert by_thresholds.bases[0].rejected[name] == {"impossible": 2, "absurd": 1}

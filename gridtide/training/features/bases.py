@@ -23,7 +23,7 @@ from gridtide.quality.natures import find_nature
 from gridtide.quality.screening import CAUSAL_LIMITS
 from gridtide.training.features.columns import ABSENT, Columns, Feature, align_columns
 from gridtide.training.features.derive import derive_columns
-from gridtide.training.features.future import Forecast, collect_forecasts
+from gridtide.training.features.future import Forecast, collect_forecasts, fit_forecast_limits
 from gridtide.training.series.cleaning import (
     REPORTED,
     Cleaned,
@@ -128,8 +128,10 @@ def _derive_base(
     inside = slice(first_row, first_row + rows.duration // HOUR)
     target_numbers = list(series.targets.values())
     target_values, rejected = _clean_targets(spec, hourly, rows, inside, target_numbers)
-    forecasts, impossible = collect_forecasts(hourly, rows, series.future)
-    rejected |= {name: {"impossible": count} for name, count in impossible.items()}
+    train = splits.train_slice(spec, rows, hourly.period)
+    forecast_limits = fit_forecast_limits(hourly, train, series.future, spec.cleaning.absurd)
+    forecasts, rejected_versions = collect_forecasts(hourly, rows, series.future, spec.cleaning, forecast_limits)
+    limits |= {f"future {name}": bounds for name, bounds in forecast_limits.items()}
     return Base(
         location.name,
         columns.features,
@@ -143,7 +145,7 @@ def _derive_base(
         )
         .reshape(-1, len(target_values))
         .T,
-        _count_rejected(inputs.features, cleaned, hourly, inside) | rejected,
+        _count_rejected(inputs.features, cleaned, hourly, inside) | rejected | rejected_versions,
         {hourly.names[number]: int(hourly.repeats[number]) for number in (*series.inputs.values(), *target_numbers)},
         limits,
         forecasts,

@@ -11,21 +11,23 @@ not available by then is missing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from gridtide.observations.array_types import Floats, Integers
+from gridtide.observations.array_types import Floats, Integers, Mask
 from gridtide.observations.availability import NEVER_KNOWN
 from gridtide.periods import HOUR, Period
-from gridtide.quality.natures import find_nature
+from gridtide.quality.checks import find_impossible
+from gridtide.quality.natures import Nature, find_nature
 from gridtide.training.features.calendar import derive_calendar
 from gridtide.training.features.columns import ABSENT, Feature
+from gridtide.training.series.cleaning import fit_limits
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.matching import SeriesKind
-from gridtide.training.spec import Location
+from gridtide.training.spec import Cleaning, Location
 from gridtide.training.windows.windows import Windows
 
 ROWS_PER_DAY = 24
@@ -62,22 +64,34 @@ SPAN = 1 << 33
 
 
 def collect_forecasts(
-    hourly: Hourly, rows: Period, numbers: Mapping[SeriesKind, int]
-) -> tuple[dict[SeriesKind, Forecast], dict[str, int]]:
-    """Returns the versions of each series `numbers` of `hourly`, by kind, without values that its variable and unit
-    cannot have, and the number of these by name; rows count from the start of `rows`."""
+    hourly: Hourly,
+    rows: Period,
+    numbers: Mapping[SeriesKind, int],
+    cleaning: Cleaning,
+    limits: Mapping[str, Sequence[float]],
+) -> tuple[dict[SeriesKind, Forecast], dict[str, dict[str, int]]]:
+    """Returns the versions of each series `numbers` of `hourly`, by kind, and by name and rule the number of versions
+    that are rejected; rows count from the start of `rows`.
+
+    `impossible` are values that variable and unit cannot have; `zero`, with `cleaning.screening`, zeros of demand and
+    load, which stand for a forecast that was not made; `absurd` those outside the `limits` of the name.
+    """
     first_row, count = (rows.start - hourly.period.start) // HOUR, rows.duration // HOUR
-    forecasts, impossible = {}, {}
+    forecasts, rejected = {}, {}
     for kind, number in numbers.items():
         name, unit = hourly.names[number], hourly.units[number]
         versions = hourly.versions(number)
-        nature = find_nature(kind.variable, unit)
         inside = (versions.row >= first_row) & (versions.row < first_row + count)
-        inside &= versions.known_row != NEVER_KNOWN
-        plausible = (versions.value >= nature.low) & (versions.value <= nature.high)
-        impossible[f"future {name}"] = int((inside & ~plausible & ~np.isnan(versions.value)).sum())
+        inside &= (versions.known_row != NEVER_KNOWN) & ~np.isnan(versions.value)
+        believed, rules = inside.copy(), {}
+        for rule, cells in _judge_versions(
+            versions.value, find_nature(kind.variable, unit), cleaning, limits.get(name)
+        ):
+            rules[rule] = int((believed & cells).sum())
+            believed &= ~cells
+        rejected[f"future {name}"] = rules
         order = np.lexsort((versions.known_row, versions.row))
-        order = order[(inside & plausible)[order]]
+        order = order[believed[order]]
         key = f"{kind.source}/{kind.number}/{kind.variable}"
         formula = f"latest value of {name} for the step that was available by t0"
         forecasts[kind] = Forecast(
@@ -86,7 +100,34 @@ def collect_forecasts(
             versions.known_row[order].astype(np.int64) - first_row,
             versions.value[order],
         )
-    return forecasts, impossible
+    return forecasts, rejected
+
+
+def _judge_versions(
+    values: Floats, nature: Nature, cleaning: Cleaning, limits: Sequence[float] | None
+) -> Iterator[tuple[str, Mask]]:
+    """Yields the versions `values` (N,) that each rule rejects, by its name."""
+    yield "impossible", find_impossible(values, nature)
+    if nature.aggregate and cleaning.is_screened:
+        yield "zero", values == 0
+    if limits is not None:
+        yield "absurd", (values < limits[0]) | (values > limits[1])
+
+
+def fit_forecast_limits(
+    hourly: Hourly, train: slice, numbers: Mapping[SeriesKind, int], widths: float
+) -> dict[str, tuple[float, float]]:
+    """Returns, by name, the lowest and highest accepted value of the series `numbers`, fitted on their versions for the
+    rows `train` of `hourly` as `fit_limits` does; none where it fits none."""
+    limits = {}
+    for kind, number in numbers.items():
+        name, versions = hourly.names[number], hourly.versions(number)
+        in_train = (versions.row >= train.start) & (versions.row < train.stop)
+        in_train &= ~find_impossible(versions.value, find_nature(kind.variable, hourly.units[number]))
+        ((lowest, highest),) = fit_limits(versions.value[None, in_train], widths).tolist()
+        if np.isfinite(lowest):
+            limits[name] = (lowest, highest)
+    return limits
 
 
 @dataclass(frozen=True)
