@@ -25,7 +25,7 @@ from gridtide.sandbox.formats.operators import pjm, spp
 from gridtide.sandbox.formats.operators.market_days import WHOLE_HOUR, list_day
 from gridtide.simulation import Grid
 from gridtide.sources.contract import Request, Response
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 
 REPEATS = 7
 RECORDS, NODES, LOCATIONS = 50_000, 2084, 1234
@@ -51,7 +51,7 @@ def compare(name: str, body: bytes, entry: Entry, peer_name: str, peer_seconds: 
     """The row of a body."""
     request = Request(entry.url)
     response = Response(body, datetime(2026, 12, 1, tzinfo=UTC))
-    seconds = time_best(lambda: source(entry.source).parse_response(entry, request, response))
+    seconds = time_best(lambda: get_source(entry.source).parse_response(entry, request, response))
     megabytes = len(body) / 1e6
     return {
         "name": f"{name} ({megabytes:.1f} MB): parsing",

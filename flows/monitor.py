@@ -53,7 +53,7 @@ from gridtide.entries.entry import Config, Entry
 from gridtide.errors import ClockError, ConfigurationError, StorageError, one_line
 from gridtide.lake.moved_files import warn_of_moved
 from gridtide.periods import Period
-from gridtide.sources.registry import scope_of
+from gridtide.sources.registry import find_entry_scope
 from tasks.calendar import find_due_runs
 from tasks.collect import CollectionRun, Outcome, run_collection
 from tasks.notify.events import MISSING_DATA
@@ -195,7 +195,7 @@ async def _summarize_entry(
             problem = one_line(error)
     chunks = [*finding.gap_plan.chunks, *finding.revision_plan.chunks]
     plan = Plan(finding.entry, chunks, skipped=finding.skipped, warnings=finding.warnings)
-    whole = scope_of(finding.entry)
+    whole = find_entry_scope(finding.entry)
     return {
         **summarize_entry(plan, outcomes, coverages),
         "chunks": len(chunks) + finding.snapshot,

@@ -15,7 +15,7 @@ from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.entries.table_layout import GROUPS, Hours, Melt, Pages
 from gridtide.periods import Period
-from gridtide.sources.registry import find_quantity, find_variable, hourly_rule, list_sources, source
+from gridtide.sources.registry import find_hourly_rule, find_quantity, find_variable, get_source, list_sources
 
 PAGES = Path(__file__).parents[1] / "docs" / "sources"
 
@@ -84,7 +84,7 @@ def test_an_unknown_variable_has_no_description(name: str, variable: str) -> Non
 def test_the_unit_of_an_unknown_variable_is_refused() -> None:
     """A source that gives an observation a name it does not describe fails, and the message has the name."""
     with pytest.raises(KeyError, match="load is not among the variables of its source"):
-        variables.unit_of(source("eia").VARIABLES, "load")
+        variables.unit_of(get_source("eia").VARIABLES, "load")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_what_a_variable_measures_follows_from_its_name(name: str, variable: str
 )
 def test_how_a_value_becomes_hourly(name: str, variable: str, unit: str, rule: str) -> None:
     """The rule is that of its source, else that of the unit."""
-    assert hourly_rule(name, variable, unit) == rule
+    assert find_hourly_rule(name, variable, unit) == rule
 
 
 class Documented(NamedTuple):
@@ -155,15 +155,15 @@ def test_the_page_of_a_source_has_units_and_rules_as_the_code_has_them(name: str
         for variable in row.names:
             known = find_variable(name, variable)
             assert known is None or known.unit == row.unit, variable
-            assert hourly_rule(name, variable, row.unit) == row.rule, variable
+            assert find_hourly_rule(name, variable, row.unit) == row.rule, variable
             assert known is not None or name in ("open_meteo", "synthetic"), f"{variable} is not in the registry"
 
 
-@pytest.mark.parametrize("name", [name for name in list_sources() if source(name).VARIABLES])
+@pytest.mark.parametrize("name", [name for name in list_sources() if get_source(name).VARIABLES])
 def test_no_variable_of_the_registry_is_undocumented(name: str) -> None:
     """Each row of its source matches a name on a page."""
     found = {find_variable(name, variable) for row in table(name) for variable in row.names}
-    assert set(source(name).VARIABLES) - found == set()
+    assert set(get_source(name).VARIABLES) - found == set()
 
 
 def test_the_page_of_the_generic_source_names_the_keys_of_a_table() -> None:
@@ -186,9 +186,9 @@ def test_the_entry_of_each_page_works(name: str) -> None:
     for example in examples:
         entry = parse({"apis": [json.loads(example)]}).apis[0]
         assert entry.source == name
-        assert source(name).takes_period(entry)
+        assert get_source(name).takes_period(entry)
         start = datetime(2024, 3, 9, tzinfo=UTC)
-        requests = source(name).build_requests(entry, Period(start, start + timedelta(days=3)))
+        requests = get_source(name).build_requests(entry, Period(start, start + timedelta(days=3)))
         assert requests
         assert len({request.label for request in requests}) == len(requests)
 
@@ -198,7 +198,7 @@ def test_the_index_names_every_source_and_host() -> None:
     index = page("README")
     links = re.findall(r"^\| \[`(\w+)`\]\((\w+)\.md\)", index, re.MULTILINE)
     assert sorted(links) == [(name, name) for name in list_sources()]
-    assert all(f"`{host}`" in index for name in list_sources() for host in source(name).HOSTS)
+    assert all(f"`{host}`" in index for name in list_sources() for host in get_source(name).HOSTS)
     assert {path.stem for path in PAGES.glob("*.md")} == {"README", *list_sources()}
 
 

@@ -18,7 +18,7 @@ from gridtide import sandbox as embedded
 from gridtide.entries.entry import Config, Entry
 from gridtide.errors import list_first
 from gridtide.periods import Period, floor
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 
 DEMO_SPEC = Path(__file__).parents[1] / "training" / "demo.json"
 
@@ -63,7 +63,7 @@ async def run_demo(path: str, config: Config, lake: str) -> None:
 
 
 def _is_hourly(entry: Entry) -> bool:
-    return entry.tabular and entry.resolution == timedelta(hours=1) and source(entry.source).takes_period(entry)
+    return entry.tabular and entry.resolution == timedelta(hours=1) and get_source(entry.source).takes_period(entry)
 
 
 def _show_results(ingested: Report, backfilled: Report | None, durations: Durations) -> None:

@@ -30,7 +30,7 @@ from gridtide.entries.lake_address import BLOCKS
 from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, StorageError
 from gridtide.lake import Lake
 from gridtide.lake.store_errors import is_refusal
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 from tasks.lake import open_lake
 from tasks.prefect_home import check_prefect_home
 from tasks.secrets import list_credential_names, read_credentials
@@ -173,7 +173,7 @@ async def _check_credentials(entries: Sequence[Entry]) -> list[CheckResult]:
 
 def _describe_access(names: Sequence[str], entries: Sequence[Entry]) -> str:
     """Returns how to get the credentials of the entries called `names`, which are of one upstream."""
-    access = next((source(entry.source).ACCESS for entry in entries if entry.name in names), "")
+    access = next((get_source(entry.source).ACCESS for entry in entries if entry.name in names), "")
     return f". To get it: {access}" if access else ""
 
 

@@ -21,7 +21,7 @@ from gridtide.observations.availability import find_due_end
 from gridtide.periods import DAY, Period
 from gridtide.sandbox.upstreams import list_secrets
 from gridtide.sources.contract import Response
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 from tasks.lake import open_lake
 from tasks.secrets import read_credentials
 
@@ -94,7 +94,7 @@ async def _probe_entry(entry: Entry, http: Http, now: datetime) -> Probe:
 
 async def _request_rows(entry: Entry, http: Http, now: datetime) -> int | None:
     """The number of rows in the answer to the first request, None if the entry keeps only bodies."""
-    upstream = source(entry.source)
+    upstream = get_source(entry.source)
     due = find_due_end(entry, now)
     period = Period(due - DAY, due) if upstream.takes_period(entry) else None
     request = upstream.build_requests(entry, period)[0]

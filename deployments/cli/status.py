@@ -28,7 +28,7 @@ from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, describe_duration, missing, union
 from gridtide.quality.table import read_verdicts
-from gridtide.sources.registry import scope_of, source
+from gridtide.sources.registry import find_entry_scope, get_source
 from gridtide.variables import SeriesName
 
 if TYPE_CHECKING:
@@ -180,13 +180,13 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime, entries: S
     by_path = {file.path: content for file, content in zip(files, contents, strict=True)}
     damage = [str(content) for content in contents if isinstance(content, StorageError)]
     sound = [file for file in files if not isinstance(by_path[file.path], StorageError)]
-    periodic = source(entry.source).takes_period(entry)
+    periodic = get_source(entry.source).takes_period(entry)
     periods = tuple(join_answered(entry, sound, now)) if periodic else ()
     covered, scopes = periods, []
     if entry.tabular and periods:
         metadata = {path: content for path, content in by_path.items() if isinstance(content, Metadata)}
         answers = read_answers(entry, sound, CheckedFiles(contents=metadata), now)
-        whole = Part(Period(periods[0].start, periods[-1].end), scope_of(entry))
+        whole = Part(Period(periods[0].start, periods[-1].end), find_entry_scope(entry))
         covered = tuple(missing(whole.period, [part.period for part in find_unanswered([whole], answers)]))
         scopes = describe_scopes(entry.name, whole, answers)
     places = await warn_of_moved(lake, entry, entries, files, now)

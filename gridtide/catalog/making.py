@@ -28,7 +28,7 @@ from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.availability import find_due_end
 from gridtide.observations.series_days import SeriesLabel
 from gridtide.periods import Period, missing
-from gridtide.sources.registry import find_variable, scope_of, source
+from gridtide.sources.registry import find_entry_scope, find_variable, get_source
 from gridtide.variables import SeriesName
 
 RUNS_AHEAD = 50
@@ -85,7 +85,7 @@ def describe_lake(
         )
     ]
     sources = sorted({entry_parts.files.entry.source for entry_parts in parts})
-    return Catalogue(now, __version__, entries, series, {name: source(name).LICENCE for name in sources})
+    return Catalogue(now, __version__, entries, series, {name: get_source(name).LICENCE for name in sources})
 
 
 def find_longest_spacing(config: Config, entry: Entry, now: datetime) -> timedelta | None:
@@ -135,13 +135,13 @@ def find_covered(entry_files: EntryFiles, now: datetime) -> list[Period]:
     """Returns the periods for which files answer all that the entry requests now; empty if it takes snapshots."""
     entry = entry_files.entry
     answered = join_listed(entry, entry_files.files, now)
-    if not answered or not source(entry.source).takes_period(entry):
+    if not answered or not get_source(entry.source).takes_period(entry):
         return []
     if not entry.tabular:
         return answered
     checked = CheckedFiles(contents={file.path: file.metadata for file in entry_files.files})
     answers = read_answers(entry, [listed_file.file for listed_file in entry_files.files], checked, now)
-    whole = Part(Period(answered[0].start, answered[-1].end), scope_of(entry))
+    whole = Part(Period(answered[0].start, answered[-1].end), find_entry_scope(entry))
     return missing(whole.period, [hole.period for hole in find_unanswered([whole], answers)])
 
 

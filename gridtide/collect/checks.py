@@ -19,7 +19,7 @@ from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, GridtideError, IncompleteError, list_first
 from gridtide.periods import Period, missing, union
 from gridtide.sources.contract import Page, Request, Skipped
-from gridtide.sources.registry import scope_of
+from gridtide.sources.registry import find_entry_scope
 
 if TYPE_CHECKING:
     import numpy as np
@@ -351,7 +351,7 @@ class PageChecks:
         from gridtide.lake import Draft, Provenance
 
         file_format: Literal["parquet", "csv"] = "csv" if self.entry.format == "csv" else "parquet"
-        scope = scope_of(self.entry).as_text()
+        scope = find_entry_scope(self.entry).as_text()
         return Draft(file_format, Provenance(self.entry.name, period, self.entry.fingerprint, scope=scope))
 
 

@@ -20,7 +20,7 @@ from gridtide.collect.resume import Fetcher, open_resumed
 from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, GridtideError, IncompleteError, UpstreamError
 from gridtide.periods import Period
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 
 if TYPE_CHECKING:
     from gridtide.lake import Lake
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def scheduled_period(entry: Entry, now: datetime) -> Period | None:
     """Returns the period that a scheduled run at `now` requests from `entry`, by its source; None for a snapshot."""
-    return source(entry.source).find_due_period(entry, now)
+    return get_source(entry.source).find_due_period(entry, now)
 
 
 async def collect(

@@ -17,7 +17,7 @@ from gridtide.entries.entry import Entry
 from gridtide.errors import GridtideError, one_line
 from gridtide.periods import Period, floor, local_day, microseconds
 from gridtide.sources.contract import Request, Skipped
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +97,7 @@ def parts_of_rows(
 def day_of(moment: datetime, entry: Entry, period: Period) -> Period:
     """Returns the part of `period` in the day of `moment`: a day in which the upstream answers, or else a UTC day; all
     of `period` if they do not overlap."""
-    zone = source(entry.source).find_day_zone(entry)
+    zone = get_source(entry.source).find_day_zone(entry)
     day = timedelta(days=1)
     start = floor(moment.astimezone(UTC), day)
     whole_day = local_day(moment.astimezone(zone).date(), zone) if zone else Period(start, start + day)

@@ -30,7 +30,7 @@ from gridtide.errors import (
 )
 from gridtide.periods import Period, missing
 from gridtide.sources.contract import Page, Request, Response, Source
-from gridtide.sources.registry import scope_of, source
+from gridtide.sources.registry import find_entry_scope, get_source
 from gridtide.threads import run_computing
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class PageCollector:
 
     def __init__(self, entry: Entry, lake: Lake, http: Fetcher, stamp: datetime, period: Period | None) -> None:
         self.entry, self.lake, self.http, self.stamp, self.period = entry, lake, http, stamp, period
-        self.source: Source = source(entry.source)
+        self.source: Source = get_source(entry.source)
         self.stages = {name: Effort() for name in STAGES}
         self.requests = self.retries = self.reused = 0
         self.waited = 0.0
@@ -94,7 +94,7 @@ class PageCollector:
         from gridtide.lake import Provenance
         from gridtide.lake.files.rejected import encode_rejected
 
-        scope = scope_of(self.entry).as_text()
+        scope = find_entry_scope(self.entry).as_text()
         provenance = Provenance(self.entry.name, self.period, self.entry.fingerprint, scope=scope)
         groups = [(item.rule, item.reason, item.rows) for item in rejected]
         body, metadata = await run_computing(encode_rejected, groups, provenance)

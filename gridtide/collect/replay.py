@@ -25,7 +25,7 @@ from gridtide.entries.scope import Scope, parse_scope
 from gridtide.errors import GridtideError, one_line
 from gridtide.lake import File, Lake, Metadata, soundness
 from gridtide.periods import Period
-from gridtide.sources.registry import narrow_entry, scope_of
+from gridtide.sources.registry import find_entry_scope, narrow_entry
 
 FilesByStamp = Mapping[datetime, Sequence[File]]
 
@@ -113,7 +113,7 @@ async def replay_collection(
 async def _split_by_scope(lake: Lake, entry: Entry, readings: Sequence[File]) -> list[tuple[Entry, list[File]]]:
     """Returns the `readings` of a collection by their scope, each with `entry` as it asked for that scope alone: a run
     may have requested several parts of a period. `entry` as it is where the scope is unknown, or no part of its own."""
-    whole = scope_of(entry)
+    whole = find_entry_scope(entry)
     by_scope: dict[Scope, list[File]] = defaultdict(list)
     contents = await soundness.read_metadata(lake, readings)
     for file, content in zip(readings, contents, strict=True):

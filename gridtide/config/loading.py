@@ -24,7 +24,7 @@ from gridtide.entries.shifts import find_shift_problems
 from gridtide.entries.structs import json_type, read_value
 from gridtide.errors import ConfigurationError
 from gridtide.sources.presets.preset import Preset, merge_keys
-from gridtide.sources.registry import basic_auth, find_source_problem, source, source_of_host
+from gridtide.sources.registry import find_basic_auth, find_host_source, find_source_problem, get_source
 
 MINIMAL = '[{"name": …, "url": …, "output_folder": …}]'
 """The shortest list for "apis"."""
@@ -128,7 +128,7 @@ def _complete_entry(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Returns `raw` with its short forms written in full, and the defaults of its source for missing keys."""
     entry = dict(raw)
     host = raw_entry.get_host(raw)
-    source_name = entry.setdefault("source", source_of_host(host))
+    source_name = entry.setdefault("source", find_host_source(host))
     if raw.get("csv_prefix") and not raw.get("file_prefix"):
         entry.setdefault("format", "csv")
     prefix = raw_entry.get_file_prefix(raw)
@@ -147,7 +147,7 @@ def _complete_entry(raw: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(source_name, str) or find_source_problem(source_name):
         return _complete_auth(entry, "generic")
     url = raw["url"] if raw_entry.split_url(raw) else ""
-    defaults = source(source_name).choose_defaults(url, raw_entry.get_object(entry, "params"))
+    defaults = get_source(source_name).choose_defaults(url, raw_entry.get_object(entry, "params"))
     return _complete_auth({**defaults, **entry}, source_name)
 
 
@@ -155,7 +155,7 @@ def _complete_auth(entry: Mapping[str, Any], source_name: str) -> dict[str, Any]
     """Returns `entry` with the environment variables of its source in each HTTP Basic that names none."""
     auth = entry.get("auth")
     auths = [
-        {**basic_auth(source_name), **item}
+        {**find_basic_auth(source_name), **item}
         if isinstance(item, dict) and item.get("kind") == "basic" and item.get("secret") is None
         else item
         for item in (auth if isinstance(auth, list) else [auth])
@@ -172,7 +172,7 @@ def _find_unknown_source(complete: Mapping[str, Any]) -> list[str]:
 def _find_missing_url(complete: Mapping[str, Any]) -> list[str]:
     """Returns a problem if an entry that needs the network has no URL."""
     is_source = isinstance(complete["source"], str) and not _find_unknown_source(complete)
-    if complete.get("url") or (is_source and not source(complete["source"]).NEEDS_URL):
+    if complete.get("url") or (is_source and not get_source(complete["source"]).NEEDS_URL):
         return []
     return ["url: is missing; only synthetic entries have none"]
 
@@ -181,7 +181,7 @@ def _find_refusals_of_source(complete: Mapping[str, Any]) -> Sequence[str]:
     """Returns the problems that the entry's source finds."""
     if not isinstance(complete["source"], str) or _find_unknown_source(complete):
         return []
-    return source(complete["source"]).find_problems(complete)
+    return get_source(complete["source"]).find_problems(complete)
 
 
 def _find_short_periods(raw: Mapping[str, Any], complete: Mapping[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ from gridtide.errors import list_first
 from gridtide.lake import File, Lake, soundness
 from gridtide.lake.soundness import CheckedFiles
 from gridtide.periods import Period, missing
-from gridtide.sources.registry import scope_of
+from gridtide.sources.registry import find_entry_scope
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +101,7 @@ async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: 
         for failure in await failed_periods.recall_failures(lake, entry)
         if failure.is_waiting(now) and any(failure.period.overlaps(hole.period) for hole in (*gaps, *revisions))
     ]
-    scopes = describe_scopes(entry.name, Part(period, scope_of(entry)), answers)
+    scopes = describe_scopes(entry.name, Part(period, find_entry_scope(entry)), answers)
     warnings = describe_future_files(files, now)
     lacking = (gaps, revisions, waiting, missed_run)
     return Finding(entry, period, *lacking, checked=checked, warnings=warnings, scopes=scopes, files=files)
@@ -122,7 +122,7 @@ async def find_unpublished(
     files = await lake.list_files(entry.output_folder, entry.file_prefix)
     checked = await soundness.check_files(lake, files, settled, before)
     answers = read_answers(entry, files, checked, now)
-    settled_part = Part(settled, scope_of(entry))
+    settled_part = Part(settled, find_entry_scope(entry))
     certain = select_certain(answers)
     complete = missing(settled, [part.period for part in find_unanswered([settled_part], certain)])
     wider_files = {answer.path for answer in answers if answer.doubt or answer.scope.without(settled_part.scope)}

@@ -20,7 +20,7 @@ from gridtide.coverage.scopes import FileAnswer, Part, find_unanswered
 from gridtide.entries.entry import Entry
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, floor
-from gridtide.sources.registry import scope_of
+from gridtide.sources.registry import find_entry_scope
 
 
 def clip_to_schedule(entry: Entry, runs: DueRuns | None, period: Period) -> Period:
@@ -34,7 +34,7 @@ def find_gaps(entry: Entry, period: Period, now: datetime, answers: Iterable[Fil
     """Returns the parts of `period` that are due at `now` and answered by no file, for the whole scope of `entry` or a
     part of it."""
     due = clip_to_due(entry, period, now)
-    return find_unanswered([Part(due, scope_of(entry))], answers) if due else []
+    return find_unanswered([Part(due, find_entry_scope(entry))], answers) if due else []
 
 
 def find_revisions(
@@ -55,7 +55,7 @@ def find_revisions(
         if (settled_part := clip_to_due(entry, answer.period, answer.stamp - settling_time)) is not None
     ]
     unfilled_gaps = find_gaps(entry, period, now, answers)
-    return find_unanswered(find_unanswered([Part(settled, scope_of(entry))], final_periods), unfilled_gaps)
+    return find_unanswered(find_unanswered([Part(settled, find_entry_scope(entry))], final_periods), unfilled_gaps)
 
 
 def find_missed_run(runs: DueRuns, now: datetime, files: Sequence[Filed]) -> datetime | None:

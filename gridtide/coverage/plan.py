@@ -15,7 +15,7 @@ from gridtide.lake import File, Lake, soundness
 from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import Period, missing, union
-from gridtide.sources.registry import in_chunks, scope_of, source
+from gridtide.sources.registry import find_entry_scope, get_source, split_into_chunks
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *
     skipped = explain_skipping(entry, period, now)
     if skipped:
         return Plan(entry, skipped=skipped)
-    due_part = Part(clip_to_due(entry, period, now) or period, scope_of(entry))
+    due_part = Part(clip_to_due(entry, period, now) or period, find_entry_scope(entry))
     due_end = due_part.period.end
     not_due = [f"{Period(due_end, period.end)} is not due yet and left out"] if due_end < period.end else []
     files = await lake.list_files(entry.output_folder, entry.file_prefix)
@@ -74,7 +74,7 @@ def cut_chunks(entry: Entry, parts: Sequence[Part], waiting: Sequence[Failure] =
         (narrow, chunk)
         for narrow, period in narrow_parts(entry, parts)
         for piece in missing(period, periods)
-        for chunk in in_chunks(narrow, piece)
+        for chunk in split_into_chunks(narrow, piece)
     ]
 
 
@@ -90,7 +90,7 @@ def explain_skipping(entry: Entry, period: Period, now: datetime) -> str | None:
     """Returns why there is nothing to collect for `entry`, or None."""
     if not entry.tabular:
         return f'keeps bodies only ("format": "{entry.format}")'
-    if not source(entry.source).takes_period(entry):
+    if not get_source(entry.source).takes_period(entry):
         return "has no history: its URL asks for current data only"
     due = find_due_end(entry, now)
     return f"has no data that is due after {due:%Y-%m-%dT%H:%M}Z yet" if due <= period.start else None

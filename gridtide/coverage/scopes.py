@@ -22,7 +22,7 @@ from gridtide.entries.scope import Scope, parse_scope
 from gridtide.lake import File
 from gridtide.lake.soundness import CheckedFiles
 from gridtide.periods import Period, missing, union
-from gridtide.sources.registry import narrow_entry, scope_of
+from gridtide.sources.registry import find_entry_scope, narrow_entry
 
 NOT_NOTED = "do not say what was asked, and the entry is not as it was then"
 """Why it is unknown what a file of an older version answers."""
@@ -96,7 +96,7 @@ def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now
     without contents in `checked`, and a file that does not state what was requested, count as answers to the whole
     scope of `entry`.
     """
-    entry_scope, fingerprint = scope_of(entry), entry.fingerprint
+    entry_scope, fingerprint = find_entry_scope(entry), entry.fingerprint
     understood: dict[str, tuple[Scope, str]] = {}  # files are many, and their scopes few
     answers = []
     for file in files:

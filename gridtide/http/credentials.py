@@ -13,7 +13,7 @@ from urllib.parse import quote
 from gridtide.entries.auth import Auth, BasicAuth, KeyAuth, OAuth, list_secret_names
 from gridtide.entries.entry import Entry
 from gridtide.errors import CredentialsError
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 
 SHORT = 8
 """A secret with fewer characters could occur in data by chance."""
@@ -165,7 +165,7 @@ def _read_secret(entry: Entry, secrets: Mapping[str, str], name: str, *, may_be_
     if name.startswith("secret:"):
         origin_kind, fix = "Prefect Secret block", "Set it in the UI under Blocks"
     problem = "holds a line break, or something else that is not printable text" if value else "is not set"
-    access_description = source(entry.source).ACCESS
+    access_description = get_source(entry.source).ACCESS
     fix += f". To get it: {access_description}" if access_description and not value else ""
     raise CredentialsError(entry.name, f"the {origin_kind} {name.removeprefix('secret:')} {problem}", fix)
 

@@ -13,7 +13,7 @@ from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, QuotaError, UpstreamError
 from gridtide.http.credentials import describe_credentials
 from gridtide.sources.contract import Source
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 
 QUOTA_WORDS = re.compile(r"(?i)rate.?limit|too many requests|quota|throttl|slow down")
 """Words in a 403 that mean a quota instead of wrong credentials: a gateway's "Rate limit exceeded"."""
@@ -36,7 +36,7 @@ def classify_status(
         return None
     message = _read_message(body)
     happened = f"{label}: HTTP {status}" + (f", the upstream says: {message}" if message else "")
-    upstream = source(entry.source)
+    upstream = get_source(entry.source)
     meaning = upstream.correct_status(status, body)
     wait = _read_wait(headers, message, upstream)
     if status == 202:
@@ -61,7 +61,7 @@ def _fix_credentials(entry: Entry) -> str:
     if all(isinstance(auth, NoAuth) for auth in entry.auths):
         return 'No credentials were sent: name them with "auth"'
     places = describe_credentials(entry)
-    access_description = source(entry.source).ACCESS
+    access_description = get_source(entry.source).ACCESS
     access_hint = f". If you have none: {access_description}" if access_description else ""
     keys = '"in" and "name" of "auth" say how a key is sent'
     return f'Check the credentials that "auth" names: {places}; {keys}{access_hint}'

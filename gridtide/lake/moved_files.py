@@ -15,7 +15,7 @@ from gridtide.errors import StorageError
 from gridtide.lake.files.metadata import Metadata
 from gridtide.lake.lake import Lake
 from gridtide.lake.names import PROCESSED, REJECTED, File, parse_name
-from gridtide.sources.registry import scope_of
+from gridtide.sources.registry import find_entry_scope
 
 OTHER_FOLDERS = ("raw", PROCESSED, "failed", "features", "catalog", REJECTED)
 """Folders of the lake without files of entries."""
@@ -112,7 +112,7 @@ def _is_of(entry: Entry, folder: str, prefix: str, content: Metadata) -> bool:
     """Whether a file with this content is of `entry`, if the entry had this folder and prefix when it was stored."""
     if content.entry == entry.name:
         return True
-    entry_scope, scope = scope_of(entry), parse_scope(content.scope)
+    entry_scope, scope = find_entry_scope(entry), parse_scope(content.scope)
     if scope is not None:
         # the newest file may be that of a part that was requested alone
         shares_some = entry_scope.without(scope) != [entry_scope] or scope.without(entry_scope) != [scope]

@@ -66,13 +66,13 @@ def _redirect_auth(entry: Entry, url: str) -> Auth | tuple[Auth, ...]:
     from gridtide.entries.auth import Auth, OAuth, list_secret_names
     from gridtide.entries.structs import read_value
     from gridtide.sandbox.upstreams import list_secrets
-    from gridtide.sources.registry import source
+    from gridtide.sources.registry import get_source
 
     secrets = list_secrets()
     if all(name in secrets for auth in entry.auths for name in list_secret_names(auth)):
         auths = entry.auths
     else:
-        written = source(entry.source).choose_defaults(entry.url, entry.params).get("auth", {"kind": "none"})
+        written = get_source(entry.source).choose_defaults(entry.url, entry.params).get("auth", {"kind": "none"})
         parts = written if isinstance(written, list | tuple) else [written]
         auths = tuple(read_value(Auth, part, "auth", []) for part in parts)
     moved = [

@@ -26,7 +26,7 @@ from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.periods import HOUR, Period, floor, split
 from gridtide.sources.contract import BOM, Licence, Page, Request, Response
-from gridtide.sources.formats.xml import is_html, tree
+from gridtide.sources.formats.xml import is_html, parse_tree
 from gridtide.sources.parts.caiso_outlook import OUTLOOK_VARIABLES, find_report, list_requests, parse_outlook
 from gridtide.sources.parts.left_out import NO_NUMBER, NO_TIME, NOT_READ, LeftOut, to_numbers
 from gridtide.variables import Variable, snake_case
@@ -355,7 +355,7 @@ def _raise_error(entry: Entry, body: bytes) -> None:
     """Raises the error that the XML describes; returns if the XML means "no rows"."""
     if is_html(body):
         raise UpstreamError(entry.name, "OASIS answers with a web page", "It may be down, or asked too often")
-    report = tree(entry.name, body)
+    report = parse_tree(entry.name, body)
     error_code = (report.findtext(".//ERR_CODE") or "").strip()
     description = f"OASIS answers error {error_code}: {(report.findtext('.//ERR_DESC') or '').strip()}"
     if not error_code:

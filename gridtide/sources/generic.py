@@ -28,8 +28,8 @@ from gridtide.entries.scope import ANY, Scope, describe_columns, describe_scope,
 from gridtide.periods import Period, local_day, local_days, local_midnight
 from gridtide.sources.contract import Page, Request, Response
 from gridtide.sources.formats.bodies import list_unmatched
-from gridtide.sources.formats.paging import first_page
-from gridtide.sources.formats.request_bodies import body_texts, write_body
+from gridtide.sources.formats.paging import request_first_page
+from gridtide.sources.formats.request_bodies import list_body_texts, write_body
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
@@ -54,19 +54,19 @@ def choose_defaults(url: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def takes_period(entry: Entry) -> bool:
     """Whether the URL or a parameter holds `{start}` or `{end}`."""
-    return bool(_placeholders(entry) & _OF_TIME)
+    return bool(_list_placeholders(entry) & _OF_TIME)
 
 
 def find_day_zone(entry: Entry) -> ZoneInfo | None:
     """Returns the entry's `timezone` if requests are per local day, month or year (`{start}` alone, or `per`), or for
     whole days (`{last}`), else None."""
-    by_day = _has_unit(entry) or "last" in _placeholders(entry)
+    by_day = _has_unit(entry) or "last" in _list_placeholders(entry)
     return ZoneInfo(entry.timezone) if by_day and takes_period(entry) else None
 
 
 def _has_unit(entry: Entry) -> bool:
     """Whether the upstream has an answer for each local day, month or year."""
-    return entry.per is not None or _placeholders(entry) & _OF_TIME == {"start"}
+    return entry.per is not None or _list_placeholders(entry) & _OF_TIME == {"start"}
 
 
 def find_scope(entry: Entry) -> Scope:
@@ -121,7 +121,7 @@ def build_requests(entry: Entry, period: Period | None) -> list[Request]:
     days of a month if the URL names only the month.
     """
     if period is None:
-        return _of_each_location(entry, None, None)
+        return _request_each_location(entry, None, None)
     parts = split_at_archive(entry, period, datetime.now(UTC))
     return [request for described, part in parts for request in request_part(described, part)]
 
@@ -150,15 +150,15 @@ def request_part(entry: Entry, period: Period) -> list[Request]:
     """Returns the requests for `period`, all of which `entry` describes."""
     zone = find_day_zone(entry) if _has_unit(entry) else None
     if zone is None:
-        return _of_each_location(entry, period, period)
-    units = dict.fromkeys(_calendar_unit(day, entry.per or "day", zone) for day in local_days(period, zone))
-    return _without_equals(
-        [request for unit in units for request in _of_each_location(entry, unit, _overlap(unit, period))]
+        return _request_each_location(entry, period, period)
+    units = dict.fromkeys(_find_calendar_unit(day, entry.per or "day", zone) for day in local_days(period, zone))
+    return _merge_equal(
+        [request for unit in units for request in _request_each_location(entry, unit, _cut_unit(unit, period))]
     )
 
 
-def _of_each_location(entry: Entry, units: Period | None, answers: Period | None) -> list[Request]:
-    if "location" not in _placeholders(entry) or not entry.locations:
+def _request_each_location(entry: Entry, units: Period | None, answers: Period | None) -> list[Request]:
+    if "location" not in _list_placeholders(entry) or not entry.locations:
         return [_request(entry, units, answers)]
     single_entries = [msgspec.structs.replace(entry, locations=(name,)) for name in entry.locations]
     named_requests = [(single.locations[0], _request(single, units, answers)) for single in single_entries]
@@ -167,7 +167,7 @@ def _of_each_location(entry: Entry, units: Period | None, answers: Period | None
     return [replace(request, label=f"{request.label} {name}") for name, request in named_requests]
 
 
-def _calendar_unit(day: date, per: str, zone: ZoneInfo) -> Period:
+def _find_calendar_unit(day: date, per: str, zone: ZoneInfo) -> Period:
     """Returns the local day, month or year that contains `day`."""
     if per == "day":
         return local_day(day, zone)
@@ -176,7 +176,7 @@ def _calendar_unit(day: date, per: str, zone: ZoneInfo) -> Period:
     return Period(local_midnight(first_day, zone), local_midnight(next_first_day, zone))
 
 
-def _without_equals(requests_in_order: list[Request]) -> list[Request]:
+def _merge_equal(requests_in_order: list[Request]) -> list[Request]:
     """Merges equal requests; the merged request has the period of all of them."""
     merged: dict[tuple[str, tuple[tuple[str, str], ...]], Request] = {}
     for request in requests_in_order:
@@ -189,50 +189,52 @@ def _without_equals(requests_in_order: list[Request]) -> list[Request]:
     return list(merged.values())
 
 
-def _overlap(unit: Period, period: Period) -> Period:
+def _cut_unit(unit: Period, period: Period) -> Period:
     return Period(max(unit.start, period.start), min(unit.end, period.end))
 
 
-def _placeholders(entry: Entry) -> set[str]:
-    texts = [entry.url, *(str(value) for _, value in _pairs(entry.params)), *body_texts(entry.body)]
+def _list_placeholders(entry: Entry) -> set[str]:
+    texts = [entry.url, *(str(value) for _, value in _list_pairs(entry.params)), *list_body_texts(entry.body)]
     return {match[1] for template in texts for match in PLACEHOLDER.finditer(template)}
 
 
-def _pairs(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _list_pairs(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yields the parameters; a list of values repeats its key."""
     for parameter, setting in params.items():
         for item in setting if isinstance(setting, list | tuple) else [setting]:
             yield parameter, item
 
 
-def _without_optional(entry: Entry) -> Iterator[tuple[str, Any]]:
+def _list_parameters(entry: Entry) -> Iterator[tuple[str, Any]]:
     """Yields the parameters of `entry`, without those of locations if it names none."""
-    for parameter, item in _pairs(entry.params):
+    for parameter, item in _list_pairs(entry.params):
         if entry.locations or not _OPTIONAL.search(str(item)):
             yield parameter, item
 
 
 def _request(entry: Entry, units: Period | None, answers: Period | None) -> Request:
     """Builds the request for `units` (the bounds in its URL), which answers the period `answers`."""
-    url = _filled(entry, entry.url, units, quoted=True)
-    params = tuple((key, _filled(entry, str(value), units)) for key, value in _without_optional(entry))
+    url = _fill_template(entry, entry.url, units, quoted=True)
+    params = tuple((key, _fill_template(entry, str(value), units)) for key, value in _list_parameters(entry))
     label = str(answers) if answers else "snapshot"
-    request = first_page(Request(url, params, label=label, period=answers), entry.pages)
+    request = request_first_page(Request(url, params, label=label, period=answers), entry.pages)
     if entry.body is None:
         return request
     quoted = isinstance(entry.body, str)  # a string is already form-encoded
-    body, content_type = write_body(entry.body, entry.headers, lambda text: _filled(entry, text, units, quoted=quoted))
+    body, content_type = write_body(
+        entry.body, entry.headers, lambda text: _fill_template(entry, text, units, quoted=quoted)
+    )
     return replace(request, body=body, headers=(("Content-Type", content_type),))
 
 
-def _filled(entry: Entry, template: str, period: Period | None, *, quoted: bool = False) -> str:
+def _fill_template(entry: Entry, template: str, period: Period | None, *, quoted: bool = False) -> str:
     """Replaces the placeholders in `template` by the bounds of `period` on the entry's clock, and by its locations."""
     zone = ZoneInfo(entry.timezone)
 
     def write(match: re.Match[str]) -> str:
         name, written_format = match[1], match[2]
         if name in ("location", "locations"):
-            written = (written_format or ",").join(_codes_of_locations(entry))
+            written = (written_format or ",").join(_list_location_codes(entry))
         elif period is None:
             return match[0]
         else:
@@ -244,7 +246,7 @@ def _filled(entry: Entry, template: str, period: Period | None, *, quoted: bool 
     return PLACEHOLDER.sub(write, template)
 
 
-def _codes_of_locations(entry: Entry) -> list[str]:
+def _list_location_codes(entry: Entry) -> list[str]:
     """Returns the texts that stand for the entry's locations in requests."""
     code_by_name = {name: code for code, name in entry.location_names.items()}
     return [code_by_name.get(name, name) for name in entry.locations]
@@ -260,13 +262,13 @@ def parse_response(entry: Entry, request: Request, response: Response) -> Page:
     """
     from gridtide.sources.tables.answers import read_answer
 
-    patterns = _member_patterns(entry, request)
-    page = read_answer(entry, request, response, _day(entry, request), [text for _, text in patterns])
+    patterns = _list_member_patterns(entry, request)
+    page = read_answer(entry, request, response, _find_day(entry, request), [text for _, text in patterns])
     unmatched = list_unmatched(response.body, [text for _, text in patterns]) if len(patterns) > 1 else []
     return replace(page, reaches=_find_end_of_days(entry, patterns, unmatched)) if unmatched else page
 
 
-def _member_patterns(entry: Entry, request: Request) -> list[tuple[date | None, str]]:
+def _list_member_patterns(entry: Entry, request: Request) -> list[tuple[date | None, str]]:
     """Returns the patterns of the members that are read of an archive: one, or one for each local day of the
     request."""
     if entry.unpack is None:
@@ -274,7 +276,9 @@ def _member_patterns(entry: Entry, request: Request) -> list[tuple[date | None, 
     zone = ZoneInfo(entry.timezone)
     if request.period is None or not PLACEHOLDER.search(entry.unpack):
         return [(None, entry.unpack)]
-    return [(day, _filled(entry, entry.unpack, local_day(day, zone))) for day in local_days(request.period, zone)]
+    return [
+        (day, _fill_template(entry, entry.unpack, local_day(day, zone))) for day in local_days(request.period, zone)
+    ]
 
 
 def _find_end_of_days(
@@ -289,7 +293,7 @@ def _find_end_of_days(
     return end
 
 
-def _day(entry: Entry, request: Request) -> date | None:
+def _find_day(entry: Entry, request: Request) -> date | None:
     """Returns the local day that the request is for, or None if it is for another period."""
     zone = find_day_zone(entry)
     if request.period is None or zone is None:

@@ -30,7 +30,7 @@ _MONTH = timedelta(days=31)
 
 
 @functools.cache
-def source(name: str) -> Source:
+def get_source(name: str) -> Source:
     """Returns the source called `name`: one of `list_sources()`, or the path of a module that can be imported.
 
     Raises `LookupError` for any other name, and any error that importing the module raises.
@@ -67,15 +67,15 @@ def _list_modules(package: str) -> tuple[str, ...]:
     return tuple(module.name for module in pkgutil.iter_modules(paths) if not module.ispkg)
 
 
-def source_of_host(host: str) -> str:
+def find_host_source(host: str) -> str:
     """Returns the name of the source that `host` belongs to, or `generic`."""
-    return next((name for name in _find_sources() if host in source(name).HOSTS), "generic")
+    return next((name for name in _find_sources() if host in get_source(name).HOSTS), "generic")
 
 
 def find_source_problem(name: str) -> str | None:
     """Returns what is wrong with `name` as the name of a source, or None."""
     try:
-        source(name)
+        get_source(name)
     except LookupError as error:
         return str(error.args[0])
     except Exception as error:  # a module of the user's own may raise anything
@@ -87,15 +87,15 @@ def find_variable(source_name: str, variable: str) -> Variable | None:
     """Returns how the source describes `variable`; None if its unit comes with the data, or there is no such source."""
     if find_source_problem(source_name):
         return None
-    return match_variable(source(source_name).VARIABLES, variable)
+    return match_variable(get_source(source_name).VARIABLES, variable)
 
 
-def hourly_rule(source_name: str, variable: str, unit: str) -> HourlyRule:
+def find_hourly_rule(source_name: str, variable: str, unit: str) -> HourlyRule:
     """Returns how `variable` becomes hourly: as its source says, or else by its unit."""
     description = find_variable(source_name, variable)
     if description is not None:
         return description.hourly
-    rule = None if find_source_problem(source_name) else source(source_name).HOURLY_RULE
+    rule = None if find_source_problem(source_name) else get_source(source_name).HOURLY_RULE
     return rule or ("sum" if dimension(unit) == "energy" else "mean")
 
 
@@ -107,45 +107,47 @@ def find_quantity(source_name: str, variable: str) -> Quantity | None:
     return declared or find_customary_quantity(variable)
 
 
-def basic_auth(source_name: str) -> Mapping[str, str]:
+def find_basic_auth(source_name: str) -> Mapping[str, str]:
     """Returns the keys of HTTP Basic that an entry of the source need not give: the variables of user and password."""
-    return source(source_name).BASIC_AUTH or source("generic").BASIC_AUTH
+    return get_source(source_name).BASIC_AUTH or get_source("generic").BASIC_AUTH
 
 
-def system_locations(name: str) -> Sequence[str]:
+def list_system_locations(name: str) -> Sequence[str]:
     """Returns the locations that name the whole system in the source `name`; empty if there is no such source."""
-    return () if find_source_problem(name) else source(name).SYSTEM_LOCATIONS
+    return () if find_source_problem(name) else get_source(name).SYSTEM_LOCATIONS
 
 
 def find_longitude(source_name: str, location: str) -> float:
     """Returns the longitude of a location of the source in degrees, NaN if the source does not say it."""
     return (
-        float("nan") if find_source_problem(source_name) else source(source_name).LONGITUDES.get(location, float("nan"))
+        float("nan")
+        if find_source_problem(source_name)
+        else get_source(source_name).LONGITUDES.get(location, float("nan"))
     )
 
 
-def scope_of(entry: Entry) -> Scope:
+def find_entry_scope(entry: Entry) -> Scope:
     """Returns what `entry` requests, apart from the period, by its source."""
-    return source(entry.source).find_scope(entry)
+    return get_source(entry.source).find_scope(entry)
 
 
 def narrow_entry(entry: Entry, part: Scope) -> Sequence[Entry]:
     """Returns the entries that together request exactly `part` of the scope of `entry`: the entry itself if that is all
     of it; empty if its upstream cannot be asked for that part alone, or if `expect` is about whole responses."""
-    if part == scope_of(entry):
+    if part == find_entry_scope(entry):
         return [entry]
     if entry.expect.is_about_answers:
         return ()
-    return source(entry.source).narrow(entry, part)
+    return get_source(entry.source).narrow(entry, part)
 
 
-def in_chunks(entry: Entry, period: Period) -> list[Period]:
+def split_into_chunks(entry: Entry, period: Period) -> list[Period]:
     """Splits `period` into adjacent chunks of at most `entry.chunk`, each collected by itself.
 
     If the upstream answers by day, chunks end at its midnights, so that each day is requested once; the shortest chunk
     is one day. If it answers by month or year, they end with these, for the same reason.
     """
-    zone = source(entry.source).find_day_zone(entry)
+    zone = get_source(entry.source).find_day_zone(entry)
     if zone is None:
         return split(period, entry.chunk)
     if entry.per in ("month", "year"):

@@ -18,7 +18,7 @@ from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.availability import find_due_end
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import EPOCH, Period
-from gridtide.sources.registry import scope_of
+from gridtide.sources.registry import find_entry_scope
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 START = datetime(2024, 3, 1, tzinfo=UTC)
@@ -111,7 +111,7 @@ def test_files_of_bodies_and_snapshots_answer_no_period() -> None:
     """Bodies and snapshots cover nothing, so the whole period is a gap."""
     moment = START + 2 * DAY
     answers = read_all([made(START + DAY, WANTED, "json"), made(START + DAY, None)], moment)
-    assert find_gaps(ENTRY, WANTED, moment, answers) == [Part(WANTED, scope_of(ENTRY))]
+    assert find_gaps(ENTRY, WANTED, moment, answers) == [Part(WANTED, find_entry_scope(ENTRY))]
     assert find_revisions(ENTRY, WANTED, moment, answers) == []
 
 

@@ -34,7 +34,7 @@ from gridtide.lake import Draft, File, Lake, Metadata, Provenance
 from gridtide.lake.soundness import CheckedFiles
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import DAY, HOUR, Period
-from gridtide.sources.registry import scope_of
+from gridtide.sources.registry import find_entry_scope
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -64,7 +64,7 @@ def cells(period: Period, scope: Scope) -> Cells:
 
 
 ENTRIES = {
-    scope_of(entry): entry
+    find_entry_scope(entry): entry
     for authorities in chain.from_iterable(combinations(AUTHORITIES, n) for n in (1, 2, 3))
     for variables in (("demand",), ("load",), VARIABLES)
     for entry in (entry_of(authorities, variables),)
@@ -88,7 +88,7 @@ def test_what_is_asked_next_and_what_was_answered_are_all_that_is_asked(now: Sco
     answered = set().union(*(cells(answer.period, answer.scope) for answer in answers))
     lacking = find_unanswered([asked], answers)
     pieces = [cells(part.period, part.scope) for part in lacking]
-    fetched = [cells(period, scope_of(narrow)) for narrow, period in narrow_parts(entry, lacking)]
+    fetched = [cells(period, find_entry_scope(narrow)) for narrow, period in narrow_parts(entry, lacking)]
     for parts in (pieces, fetched):
         assert set().union(*parts) == cells(asked.period, now) - answered
         assert sum(map(len, parts)) == len(set().union(*parts))
@@ -109,9 +109,9 @@ def test_what_cannot_be_asked_in_parts_is_asked_whole_and_once(now: Scope, answe
 
 def test_what_files_were_not_asked_for_is_named() -> None:
     """The period that files answer, and only that, with the regions that they lack."""
-    whole = Part(hours(0, 12), scope_of(entry_of()))
-    answer = FileAnswer("a", START, hours(2, 4), scope_of(entry_of(["ISNE"])))
-    assert find_partial(whole, [answer]) == [Part(hours(2, 4), scope_of(entry_of(["CISO", "NYIS"])))]
+    whole = Part(hours(0, 12), find_entry_scope(entry_of()))
+    answer = FileAnswer("a", START, hours(2, 4), find_entry_scope(entry_of(["ISNE"])))
+    assert find_partial(whole, [answer]) == [Part(hours(2, 4), find_entry_scope(entry_of(["CISO", "NYIS"])))]
     assert describe_scopes("grid", whole, [answer]) == [
         "2024-03-01T02:00/2024-03-01T06:00: the requests of the files did not include authority: CISO, NYIS"
     ]
@@ -126,7 +126,7 @@ def doubts_of(now: Entry, content: Metadata) -> list[str]:
     """Why it is not certain that a file with this content answers what the entry asks now."""
     file = File("grid/a.parquet", START + DAY, hours(0, 3), "parquet", 1)
     answers = read_answers(now, [file], CheckedFiles(contents={file.path: content}), NOW)
-    whole = Part(hours(0, 12), scope_of(now))
+    whole = Part(hours(0, 12), find_entry_scope(now))
     assert [part.period for part in find_unanswered([whole], answers)] == [hours(3, 9)]
     return [doubt.reason for doubt in find_doubts(whole, answers)]
 
@@ -138,7 +138,7 @@ def test_where_it_cannot_be_told_what_was_asked_that_is_said() -> None:
     before = parse({"apis": [{**ENTRY_KEYS, **url}]}).apis[0]
     zoned = parse({"apis": [{**ENTRY_KEYS, **url, "timezone": "Europe/London"}]}).apis[0]
     limited = parse({"apis": [{**ENTRY_KEYS, **url, "params": {"limit": 9}}]}).apis[0]
-    scope = scope_of(before).as_text()
+    scope = find_entry_scope(before).as_text()
     assert doubts_of(before, metadata(before, "")) == []
     assert doubts_of(zoned, metadata(before, "")) == [NOT_NOTED]
     assert doubts_of(zoned, metadata(before, scope)) == [READ_DIFFERENTLY]
@@ -148,7 +148,7 @@ def test_where_it_cannot_be_told_what_was_asked_that_is_said() -> None:
 
 def test_a_doubt_names_the_command_that_ends_it_and_ends_with_a_file_that_is_certain() -> None:
     """The command asks for the doubtful period again; what it stores leaves no doubt."""
-    whole = Part(hours(0, 12), scope_of(entry_of()))
+    whole = Part(hours(0, 12), find_entry_scope(entry_of()))
     doubtful = [FileAnswer("a", START, hours(n, 3), whole.scope, NOT_NOTED) for n in (0, 6)]
     (doubt,) = find_doubts(whole, doubtful)
     assert doubt.describe("grid") == (
@@ -169,7 +169,7 @@ async def store(lake: Lake, of: Entry, period: Period, stamp: datetime, skipped_
         for variable in of.params["variables"]  # type: ignore[union-attr]
         if n not in skipped_hours
     ]
-    provenance = Provenance(of.name, period, of.fingerprint, scope=scope_of(of).as_text())
+    provenance = Provenance(of.name, period, of.fingerprint, scope=find_entry_scope(of).as_text())
     with Draft("parquet", provenance) as draft:
         draft.append(from_rows("synthetic", rows, stamp))
         await lake.put_draft(draft, of.output_folder, of.file_prefix, stamp)
@@ -211,7 +211,7 @@ def test_no_hour_of_a_series_is_requested_for_a_gap_and_for_a_revision(can_be_na
     """A region that is new and one that is to be revised are requested once each, together where the upstream cannot be
     asked for a part."""
     entry = entry_of(["ISNE", "CISO"], expect={} if can_be_narrowed else {"minimum_rows": 1})
-    new, old = scope_of(entry_of(["CISO"])), scope_of(entry_of(["ISNE"]))
+    new, old = find_entry_scope(entry_of(["CISO"])), find_entry_scope(entry_of(["ISNE"]))
     parts = {"gaps": [Part(hours(0, 72), new)], "revisions": [Part(hours(24, 48), old)]}
     finding = Finding(entry, hours(0, 72), **parts)
     chunks = [*finding.gap_plan.chunks, *finding.revision_plan.chunks]

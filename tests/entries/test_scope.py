@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.entries.scope import ANY, Scope, parse_scope
-from gridtide.sources.registry import narrow_entry, scope_of
+from gridtide.sources.registry import find_entry_scope, narrow_entry
 
 VALUES = st.frozensets(st.sampled_from("ABC"), min_size=1)
 QUESTIONS = st.builds(
@@ -127,14 +127,14 @@ def test_a_source_asks_for_a_part_of_what_an_entry_asks(case: str) -> None:
     """The narrowed entries ask for exactly the part, and have the name and the place of the entry."""
     keys, chosen, differences = NARROWED[case]
     entry = entry_of(**keys)
-    whole = scope_of(entry)
+    whole = find_entry_scope(entry)
     part = Scope.of_facets({**whole.values(), **chosen}, whole.reading)
     narrowed = narrow_entry(entry, part)
     expected = [{"params": entry.params, "url": entry.url, **difference} for difference in differences]
     assert [
         {key: getattr(narrow, key) for key in of} for narrow, of in zip(narrowed, expected, strict=True)
     ] == expected
-    assert set().union(*(combinations(scope_of(narrow)) for narrow in narrowed)) == combinations(part)
+    assert set().union(*(combinations(find_entry_scope(narrow)) for narrow in narrowed)) == combinations(part)
     assert {narrow.name for narrow in narrowed} == {"grid"}
     assert narrow_entry(entry, whole) == [entry]
 
@@ -164,7 +164,7 @@ def test_what_cannot_be_asked_alone_is_not(case: str) -> None:
     """No entry is narrowed where its parts may depend on each other."""
     keys, chosen = WHOLE_AGAIN[case]
     entry = entry_of(**keys)
-    whole = scope_of(entry)
+    whole = find_entry_scope(entry)
     values = whole.values()
     assert all(set(names) < values[facet] for facet, names in chosen.items())
     if chosen:
@@ -177,14 +177,14 @@ def test_what_is_asked_and_how_it_is_read_are_told_apart() -> None:
     """Files, politeness and schedules change neither; a time zone changes the reading; a length of intervals, a URL
     and a header change what is asked; the host of an upstream that is known does not."""
     url = "https://grid.example/{start}"
-    base = scope_of(entry_of(url=url, time="t"))
+    base = find_entry_scope(entry_of(url=url, time="t"))
     same = entry_of(url=url, time="t", output_folder="x", file_prefix="y", format="csv", retries=9, chunk="P1D")
-    assert scope_of(same) == base
-    zoned = scope_of(entry_of(url=url, time="t", timezone="Europe/London"))
+    assert find_entry_scope(same) == base
+    zoned = find_entry_scope(entry_of(url=url, time="t", timezone="Europe/London"))
     assert zoned.facets == base.facets
     assert zoned.reading != base.reading
     for keys in ({"url": url + "x"}, {"resolution": "PT5M"}, {"location": "B"}):
-        asked = scope_of(entry_of(**{"url": url, "time": "t", **keys}))
+        asked = find_entry_scope(entry_of(**{"url": url, "time": "t", **keys}))
         assert (asked.reading, asked.without(base)) == (base.reading, [asked])
     eia = [entry_of(url=EIA_URL), entry_of(url=EIA_URL.replace("api.eia.gov", "localhost:1"), source="eia")]
-    assert scope_of(eia[0]) == scope_of(eia[1])
+    assert find_entry_scope(eia[0]) == find_entry_scope(eia[1])

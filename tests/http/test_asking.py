@@ -19,7 +19,7 @@ from gridtide.http.client import Http
 from gridtide.http.error_statuses import classify_status
 from gridtide.periods import Period
 from gridtide.sources.contract import Request, Response
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 from tests.support.upstreams.http_servers import Chain, serving
 
 KEY, PASSWORD = "planted-key-0001", "planted-password-0002"
@@ -40,7 +40,7 @@ async def whole(answer: Response) -> Response:
 async def fetch(entry: Entry, secrets: dict[str, str] | None = None, period: Period | None = None) -> Response:
     """The answer to the first request of `entry`, in a new session."""
     async with Http(secrets or {}) as http:
-        return await http.fetch(entry, source("generic").build_requests(entry, period)[0], whole)
+        return await http.fetch(entry, get_source("generic").build_requests(entry, period)[0], whole)
 
 
 async def show(request: web.Request) -> web.Response:
@@ -270,7 +270,7 @@ async def test_a_post_carries_its_body(keys: dict[str, Any], body: str, kind: st
 
     async with serving(handler) as url:
         entry = an_entry(url, method="POST", **keys | {"headers": {"X-Zone": "A", **keys.get("headers", {})}})
-        assert source("generic").takes_period(entry)
+        assert get_source("generic").takes_period(entry)
         await fetch(entry, period=DAY)
     assert arrived == [("POST", body, kind, "A")]
 

@@ -9,7 +9,7 @@ from gridtide.entries.entry import Entry
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.lake.moved_files import find_moved
 from gridtide.periods import DAY, Period
-from gridtide.sources.registry import scope_of
+from gridtide.sources.registry import find_entry_scope
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ def entry_of(name: str, folder: str, variable: str = "load", **keys: Any) -> Ent
 
 async def store(lake: Lake, of: Entry, noted: bool = True) -> None:
     """Two files of the entry, which say what was asked if it was `noted`."""
-    scope = scope_of(of).as_text() if noted else ""
+    scope = find_entry_scope(of).as_text() if noted else ""
     for n in range(2):
         period = Period(START + n * DAY, START + (n + 1) * DAY)
         with Draft("parquet", Provenance(of.name, period, of.fingerprint, scope=scope)) as draft:

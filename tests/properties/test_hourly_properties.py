@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gridtide.entries.entry import Available
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import Period
-from gridtide.sources.registry import hourly_rule as rule_of
+from gridtide.sources.registry import find_hourly_rule as rule_of
 from gridtide.training.series.hourly_grid import HourlyGrid
 
 START = datetime(2024, 1, 1, tzinfo=UTC)

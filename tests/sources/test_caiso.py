@@ -19,7 +19,7 @@ from gridtide.observations.table import SCHEMA, empty
 from gridtide.periods import Period, local_day
 from gridtide.sources import caiso
 from gridtide.sources.contract import Page, Request, Response
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 from tests.support.shared import SHARED, needs_shared
 
 AT = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -175,7 +175,7 @@ def test_defaults_are_polite() -> None:
     assert made.rate_limit == RateLimit(name="caiso", rates=("1/5second",))
     assert made.auth.kind == "none"
     assert made.chunk <= timedelta(days=31)
-    assert source("caiso").takes_period(made)
+    assert get_source("caiso").takes_period(made)
 
 
 @pytest.mark.parametrize(

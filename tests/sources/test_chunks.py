@@ -9,7 +9,7 @@ import pytest
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.periods import Period, missing
-from gridtide.sources.registry import in_chunks, source
+from gridtide.sources.registry import get_source, split_into_chunks
 
 ISO_NE = "https://webservices.iso-ne.com/api/v1.1/hourlysysload/current"
 EIA = "https://api.eia.gov/v2/electricity/rto/region-data/data/"
@@ -34,7 +34,7 @@ HALF_A_YEAR = a_period("2024-01-01", "2024-07-01")
 
 def asked(entry: Entry, chunks: list[Period]) -> Counter[str]:
     """How often each URL is requested for `chunks`."""
-    return Counter(request.url for chunk in chunks for request in source(entry.source).build_requests(entry, chunk))
+    return Counter(request.url for chunk in chunks for request in get_source(entry.source).build_requests(entry, chunk))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def asked(entry: Entry, chunks: list[Period]) -> Counter[str]:
 )
 def test_each_day_is_asked_once(entry: Entry, days: int) -> None:
     """If the upstream answers by local day, each day is requested once, and no hour is lost or doubled."""
-    chunks = in_chunks(entry, HALF_A_YEAR)
+    chunks = split_into_chunks(entry, HALF_A_YEAR)
     found = asked(entry, chunks)
     assert (len(found), set(found.values())) == (days, {1})
     assert [chunk.start for chunk in chunks] == [HALF_A_YEAR.start, *(chunk.end for chunk in chunks[:-1])]
@@ -59,11 +59,11 @@ def test_each_day_is_asked_once(entry: Entry, days: int) -> None:
 def test_a_day_of_the_clock_change_is_one_chunk() -> None:
     """A day of 23 or 25 hours in New York is one chunk."""
     entry = an_entry(ISO_NE, chunk="P1D")
-    assert in_chunks(entry, a_period("2024-03-10T05:00", "2024-03-12T04:00")) == [
+    assert split_into_chunks(entry, a_period("2024-03-10T05:00", "2024-03-12T04:00")) == [
         a_period("2024-03-10T05:00", "2024-03-11T04:00"),
         a_period("2024-03-11T04:00", "2024-03-12T04:00"),
     ]
-    assert in_chunks(entry, a_period("2024-11-03T04:00", "2024-11-04T05:00")) == [
+    assert split_into_chunks(entry, a_period("2024-11-03T04:00", "2024-11-04T05:00")) == [
         a_period("2024-11-03T04:00", "2024-11-04T05:00")
     ]
 
@@ -73,7 +73,7 @@ def test_what_was_cut_elsewhere_stays_held() -> None:
     entry = an_entry(ISO_NE)
     held = [a_period("2024-01-01", "2024-01-31"), a_period("2024-03-01", "2024-05-30")]
     holes = missing(HALF_A_YEAR, held)
-    chunks = [chunk for hole in holes for chunk in in_chunks(entry, hole)]
+    chunks = [chunk for hole in holes for chunk in split_into_chunks(entry, hole)]
     assert missing(HALF_A_YEAR, [*held, *chunks]) == []
     assert sum((chunk.duration for chunk in chunks), timedelta()) == 62 * DAY
     assert set(asked(entry, chunks).values()) == {1}
@@ -81,7 +81,7 @@ def test_what_was_cut_elsewhere_stays_held() -> None:
 
 def test_the_archive_of_weather_is_cut_between_days_of_utc() -> None:
     """Chunks of the weather archive end at UTC midnights, so that no day is requested twice."""
-    chunks = in_chunks(an_entry(ARCHIVE), a_period("2022-01-01T12:00", "2024-06-01T00:00"))
+    chunks = split_into_chunks(an_entry(ARCHIVE), a_period("2022-01-01T12:00", "2024-06-01T00:00"))
     assert chunks == [
         a_period("2022-01-01T12:00", "2023-01-01"),
         a_period("2023-01-01", "2024-01-01"),
@@ -94,7 +94,7 @@ def test_the_archive_of_weather_is_cut_between_days_of_utc() -> None:
 )
 def test_who_answers_any_period_is_asked_from_where_it_begins(url: str) -> None:
     """If the upstream answers any period, chunks start with the missing period, in steps of `chunk`."""
-    chunks = in_chunks(an_entry(url, chunk="PT36H"), a_period("2024-03-09T12:00", "2024-03-12T12:00"))
+    chunks = split_into_chunks(an_entry(url, chunk="PT36H"), a_period("2024-03-09T12:00", "2024-03-12T12:00"))
     assert chunks == [
         a_period("2024-03-09T12:00", "2024-03-11T00:00"),
         a_period("2024-03-11T00:00", "2024-03-12T12:00"),
@@ -110,7 +110,7 @@ def test_each_file_of_a_month_or_year_is_asked_once(per: str, chunk: str, files:
     form = "%Y-%m" if per == "month" else "%Y"
     entry = an_entry(f"http://localhost/{{start:{form}}}.csv", per=per, chunk=chunk, timezone="Europe/Berlin")
     period = a_period("2023-12-10T05:00", "2024-06-20T07:00")
-    pieces = in_chunks(entry, period)
+    pieces = split_into_chunks(entry, period)
     requested = asked(entry, pieces)
     assert (len(requested), set(requested.values()), len(pieces)) == (files, {1}, chunks)
     assert (pieces[0].start, pieces[-1].end, missing(period, pieces)) == (period.start, period.end, [])

@@ -25,7 +25,7 @@ from gridtide.config import parse
 from gridtide.errors import ConfigurationError
 from gridtide.periods import EPOCH, floor
 from gridtide.sources import contract
-from gridtide.sources.registry import list_sources, source, source_of_host
+from gridtide.sources.registry import find_host_source, get_source, list_sources
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -233,8 +233,8 @@ def test_a_module_without_requests_or_parser_is_no_source() -> None:
 @pytest.mark.parametrize("name", list_sources())
 def test_every_host_leads_to_its_source(name: str) -> None:
     """Each host belongs to one source, and an unknown host to the generic source."""
-    assert [source_of_host(host) for host in source(name).HOSTS] == [name] * len(source(name).HOSTS)
-    assert source_of_host("grid.example") == "generic"
+    assert [find_host_source(host) for host in get_source(name).HOSTS] == [name] * len(get_source(name).HOSTS)
+    assert find_host_source("grid.example") == "generic"
 
 
 def test_a_generic_entry_with_current_and_placeholders_is_asked_for_a_period() -> None:
@@ -246,7 +246,7 @@ def test_a_generic_entry_with_current_and_placeholders_is_asked_for_a_period() -
     period = scheduled_period(entry, now)
     assert period is not None
     assert (period.end, period.duration) == (datetime(2026, 3, 1, 10, tzinfo=UTC), DAY)
-    (request,) = source("generic").build_requests(entry, period)
+    (request,) = get_source("generic").build_requests(entry, period)
     assert request.url == "https://grid.example/current/load?from=2026-02-28T10%3A00%3A00Z&to=2026-03-01T10%3A00%3A00Z"
     current = parse({"apis": [{"name": "lmp", "url": ISO_NE, "output_folder": "lmp"}]}).apis[0]
     assert scheduled_period(current, now) is None

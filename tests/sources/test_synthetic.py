@@ -24,7 +24,7 @@ from gridtide.simulation import (
 )
 from gridtide.sources import open_meteo, synthetic
 from gridtide.sources.contract import Response
-from gridtide.sources.registry import hourly_rule, source
+from gridtide.sources.registry import find_hourly_rule, get_source
 from gridtide.sources.synthetic import VARIABLES
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -176,7 +176,7 @@ def test_requests_have_no_url_and_cover_the_period():
     """Requests have no URL, and their periods together are the period."""
     asked = entry()
     pieces = synthetic.build_requests(asked, WEEK)
-    assert source("synthetic").takes_period(asked)
+    assert get_source("synthetic").takes_period(asked)
     assert [(r.url, r.period) for r in pieces] == [("", WEEK)]
 
 
@@ -192,6 +192,6 @@ def test_requests_have_no_url_and_cover_the_period():
 )
 def test_names_resolve_through_eia_then_iso_ne_then_weather(variable, unit, rule):
     """Synthetic variables have the units and hourly rules of the source that has their name."""
-    assert hourly_rule("synthetic", variable, unit) == rule
+    assert find_hourly_rule("synthetic", variable, unit) == rule
     if variable not in WEATHER:
         assert variables.unit_of(VARIABLES, variable) == unit

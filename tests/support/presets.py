@@ -14,7 +14,7 @@ from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.periods import Period
 from gridtide.sources.contract import Page, Request, Response
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 
 OPERATORS = Path(__file__).parents[3] / "shared" / "operators"
 RETRIEVED = datetime(2026, 12, 1, tzinfo=UTC)
@@ -47,7 +47,7 @@ def read_product(
     entry = entry_of(source_name, product, **keys)
     request = Request(entry.url, period=period)
     response = Response(body.encode() if isinstance(body, str) else body, retrieved, headers=headers or {})
-    page = source(source_name).parse_response(entry, request, response)
+    page = get_source(source_name).parse_response(entry, request, response)
     settled = settle_page(page, entry, request, period)
     assert (list(settled.skipped), settled.repeated, list(settled.conflicts)) == ([], 0, [])
     return settled.page
@@ -56,7 +56,7 @@ def read_product(
 def requests_of(source_name: str, product: str, start: datetime, end: datetime, **keys: Any) -> list[Request]:
     """The requests of a product for the period between two times in UTC."""
     period = Period(start.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
-    return source(source_name).build_requests(entry_of(source_name, product, **keys), period)
+    return get_source(source_name).build_requests(entry_of(source_name, product, **keys), period)
 
 
 def stored_of(page: Page) -> dict[tuple[str, str, str], float | None]:

@@ -97,7 +97,7 @@ def test_a_data_card_says_what_the_set_is_and_under_which_terms(tmp_path: Path) 
     for text in ("Demand for tests", "| ISNE | UTC | eia/ISNE/demand |", "| train |", report["fingerprint"]):
         assert text in card
     for name in ("eia", "open_meteo"):
-        licence = registry.source(name).LICENCE
+        licence = registry.get_source(name).LICENCE
         assert licence is not None
         assert f"| {name} | [{licence.title}]({licence.url}). {licence.terms}" in card
     for finding in set_report.list_findings(report):

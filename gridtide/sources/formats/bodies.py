@@ -52,7 +52,7 @@ def unpack_members(entry: str, body: bytes, patterns: Sequence[str]) -> list[Mem
         if body.startswith(b"\x1f\x8b"):
             return unpack_members(entry, _gunzip(entry, body), patterns)
         if body.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-            return _members_of_zip(entry, body, patterns)
+            return _unzip(entry, body, patterns)
     except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
         raise UpstreamError(entry, f"the archive is cut or broken: {error}") from error
     return [Member("", body)]
@@ -102,7 +102,7 @@ def _gunzip(entry: str, body: bytes) -> bytes:
     return content
 
 
-def _members_of_zip(entry: str, body: bytes, patterns: Sequence[str]) -> list[Member]:
+def _unzip(entry: str, body: bytes, patterns: Sequence[str]) -> list[Member]:
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         members_info = [
             member_info
@@ -146,18 +146,18 @@ def encode_utf8(entry: str, body: bytes, encoding: str | None, content_type: str
     declared_encoding = re.search(r"charset=[\"']?([\w.:-]+)", content_type)
     for name in filter(None, (marked_encoding, encoding)):
         try:
-            return _recoded(body, name)
+            return _recode(body, name)
         except UnicodeDecodeError as error:
             raise FormatError(entry, f"the body is not written in {name}: {error}", 'Correct "encoding"') from error
     for name in filter(None, (declared_encoding and declared_encoding[1], "utf-8")):
         try:
-            return _recoded(body, name)
+            return _recode(body, name)
         except (UnicodeDecodeError, LookupError):
             continue
-    return _detected(entry, body)
+    return _detect_encoding(entry, body)
 
 
-def _recoded(body: bytes, encoding: str) -> bytes:
+def _recode(body: bytes, encoding: str) -> bytes:
     """Converts `body` from `encoding` to UTF-8, piece by piece, so that no large text is held in memory."""
     reader = codecs.getincrementaldecoder(encoding)()
     name = codecs.lookup(encoding).name
@@ -170,7 +170,7 @@ def _recoded(body: bytes, encoding: str) -> bytes:
     return body if sink is None else bytes(sink + text.encode())
 
 
-def _detected(entry: str, body: bytes) -> bytes:
+def _detect_encoding(entry: str, body: bytes) -> bytes:
     """Detects the encoding of a body that declares none."""
     import charset_normalizer
 
@@ -181,14 +181,14 @@ def _detected(entry: str, body: bytes) -> bytes:
             entry, "the body is neither JSON nor XML, nor can it be read as CSV: its encoding is unknown", fix
         )
     try:
-        return _recoded(body, best_match.encoding)
+        return _recode(body, best_match.encoding)
     except UnicodeDecodeError as error:
         raise FormatError(
             entry, f"the body is not written in {best_match.encoding} throughout: {error}", fix
         ) from error
 
 
-def kind_of(entry: str, body: bytes) -> BodyKind:
+def find_body_kind(entry: str, body: bytes) -> BodyKind:
     """Returns the format of the body `text`, of which XML may be only the beginning. Raises `UpstreamError` for web
     pages and empty bodies."""
     start = body[:2000].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")

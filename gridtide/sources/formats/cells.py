@@ -53,7 +53,7 @@ class CellTable:
         return [name for name in self.names if name not in self.inherited]
 
 
-def table_of_columns(
+def build_table(
     columns: CellColumns,
     place: Callable[[int], str],
     inherited: frozenset[str] = frozenset(),
@@ -73,7 +73,7 @@ def table_of_columns(
     return CellTable(list(columns), rows, read, pieces, place, inherited, list(skipped))
 
 
-def with_constants(table: CellTable, constants: Mapping[str, str]) -> CellTable:
+def add_constants(table: CellTable, constants: Mapping[str, str]) -> CellTable:
     """Returns `table` with columns that hold one text in every record and are not values; its own columns take
     precedence."""
     added = {name: text for name, text in constants.items() if name not in table.names}
@@ -98,22 +98,22 @@ def _repeat_text(text: str, rows: int) -> pa.StringArray:
     return pa.repeat(pa.scalar(text, pa.string()), rows)
 
 
-def table_of_records(
+def tabulate_records(
     records: Sequence[Mapping[str, str]], place: Callable[[int], str], inherited: frozenset[str] = frozenset()
 ) -> CellTable:
     """Returns a table of `records`, each by column; a column that a record lacks is an absent cell."""
     column_names = list(dict.fromkeys(name for record in records for name in record))
-    columns = {name: string_array([record.get(name) for record in records]) for name in column_names}
-    table = table_of_columns(columns, place, inherited & set(column_names))
+    columns = {name: build_strings([record.get(name) for record in records]) for name in column_names}
+    table = build_table(columns, place, inherited & set(column_names))
     return table if column_names else CellTable([], len(records), table.read, table.pieces, place)
 
 
-def numbered(noun: str, first: int = 1) -> Callable[[int], str]:
+def number_positions(noun: str, first: int = 1) -> Callable[[int], str]:
     """Returns positions with a number, counted from `first`: `record 3`."""
     return lambda row: f"{noun} {row + first}"
 
 
-def factorised(column: pa.StringArray) -> tuple[np.ndarray, list[str | None]]:
+def factorize(column: pa.StringArray) -> tuple[np.ndarray, list[str | None]]:
     """Returns the codes (rows,) of the cells of `column` (rows,), and its distinct cells; an absent cell is None."""
     encoded = column.dictionary_encode(null_encoding="encode")
     return to_numpy(encoded.indices, "i4"), encoded.dictionary.to_pylist()
@@ -123,7 +123,7 @@ LONGEST_ARRAY = 1 << 30
 """The most bytes in an array of texts, whose offsets are of 32 bits."""
 
 
-def _ascii_array(texts: Sequence[str | None]) -> pa.StringArray | None:
+def _build_ascii_array(texts: Sequence[str | None]) -> pa.StringArray | None:
     """Returns `texts` as an array if they are nothing but ASCII, whose lengths are those of its bytes; else None."""
     try:
         joined = "".join(texts)  # type: ignore[arg-type]  # a None raises the error that is caught
@@ -136,9 +136,9 @@ def _ascii_array(texts: Sequence[str | None]) -> pa.StringArray | None:
     return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(joined.encode()))
 
 
-def string_array(texts: Sequence[str | None]) -> pa.StringArray:
+def build_strings(texts: Sequence[str | None]) -> pa.StringArray:
     """Returns `texts` as an array, without the import of pandas that `pa.array` needs."""
-    ascii_array = _ascii_array(texts)
+    ascii_array = _build_ascii_array(texts)
     if ascii_array is not None:
         return ascii_array
     builder = pa.lib.StringBuilder()

@@ -242,7 +242,7 @@ def _parse_beginning(text: str, time_format: str) -> datetime:
     raise ValueError(f"{text!r} does not begin as {time_format!r} says")
 
 
-def proposed_formats(texts: Sequence[str]) -> list[str]:
+def propose_formats(texts: Sequence[str]) -> list[str]:
     """Returns the formats that fit all of `texts`, for texts that the default parser cannot read.
 
     >>> proposed_formats(["01/10/2026 00:00", "01/31/2026 00:05"])
@@ -313,7 +313,7 @@ def to_utc(local: np.ndarray, series: np.ndarray, clock: Clock, second: np.ndarr
     if clock.zones is not None:
         return Moments(local - _find_row_offsets(local, clock.zones), np.zeros(len(local), bool))
     moments, moment_codes = np.unique(local, return_inverse=True)
-    first_pass, second_pass = both_passes(moments, clock.zone)
+    first_pass, second_pass = convert_both_passes(moments, clock.zone)
     utc, is_ambiguous, skipped = (
         first_pass[moment_codes],
         (first_pass < second_pass)[moment_codes],
@@ -331,7 +331,7 @@ def to_utc(local: np.ndarray, series: np.ndarray, clock: Clock, second: np.ndarr
     return Moments(utc, skipped)
 
 
-def both_passes(moments: np.ndarray, zone: ZoneInfo) -> tuple[np.ndarray, np.ndarray]:
+def convert_both_passes(moments: np.ndarray, zone: ZoneInfo) -> tuple[np.ndarray, np.ndarray]:
     """Returns local `moments` (rows,) as UTC in the first pass of their hour and in the second, which usually are the
     same."""
     if zone.key == "UTC":
@@ -358,7 +358,7 @@ def _find_row_offsets(local: np.ndarray, zones: Sequence[str | None]) -> np.ndar
                 row_number, f"timezone: {zone_name!r} is neither a zone nor an offset", 'Correct "timezone"'
             )
         if isinstance(offset, ZoneInfo):
-            first_pass, second_pass = both_passes(np.array([moment]), offset)
+            first_pass, second_pass = convert_both_passes(np.array([moment]), offset)
             if first_pass[0] != second_pass[0]:
                 raise LabelError(
                     row_number, f"the label does not exist once in {offset.key}", "Ask for UTC, or for an offset"
@@ -417,7 +417,7 @@ def _build_ambiguous_error(row: int, label: int, count: int, zone: ZoneInfo) -> 
     return LabelError(row, happened, fix)
 
 
-def day_length(day: int, zone: ZoneInfo) -> tuple[int, int]:
+def measure_day(day: int, zone: ZoneInfo) -> tuple[int, int]:
     """Returns the start in UTC and the length of the local day that begins at `day` (microseconds on the clock), both
     in microseconds."""
     day_start = (EPOCH + timedelta(microseconds=day)).replace(tzinfo=zone)
@@ -426,7 +426,7 @@ def day_length(day: int, zone: ZoneInfo) -> tuple[int, int]:
     return begin, end - begin
 
 
-def quoted(formats: Sequence[str]) -> str:
+def quote_formats(formats: Sequence[str]) -> str:
     """Returns `formats` as values of the key `time_format`."""
     return " or ".join(f'"time_format": {json.dumps(time_format)}' for time_format in formats)
 

@@ -28,12 +28,12 @@ from gridtide.sources.contract import BOM, Skipped
 from gridtide.sources.formats.cells import (
     CellColumns,
     CellTable,
-    numbered,
+    add_constants,
+    build_strings,
+    number_positions,
     split_alternatives,
-    string_array,
-    with_constants,
 )
-from gridtide.sources.formats.numbers import has_infinite, null_texts, plain_numbers, without_group_marks
+from gridtide.sources.formats.numbers import has_infinite, list_null_texts, parse_plain_numbers, remove_group_marks
 
 BLOCK_BYTES = 1 << 20
 """The bytes of rows that are cut into cells at a time. Of wide rows of numbers, the observations take forty times as
@@ -74,7 +74,7 @@ class _Rows:
     @property
     def newline(self) -> bytes:
         """The end of a row."""
-        return _newline(self.body)
+        return _find_newline(self.body)
 
 
 def read_csv(
@@ -94,17 +94,17 @@ def read_csv(
     """
     rows, above = _cut_around(entry, body, style, [name for name in columns if name not in style.above])
     _refuse_cut_text(entry, rows, style, length_known)
-    table = _table(entry, _without_others(rows, style), style, [name for name in labels if name in rows.names])
-    return with_constants(table, above)
+    table = _build_table(entry, _drop_other_lines(rows, style), style, [name for name in labels if name in rows.names])
+    return add_constants(table, above)
 
 
-def _newline(body: bytes) -> bytes:
+def _find_newline(body: bytes) -> bytes:
     return b"\n" if body.find(b"\n") >= 0 or body.find(b"\r") < 0 else b"\r"
 
 
-def _lines(body: bytes) -> Iterator[_Line]:
+def _split_lines(body: bytes) -> Iterator[_Line]:
     """Yields the lines of `body` in order, each with its end."""
-    newline = _newline(body)
+    newline = _find_newline(body)
     begin, number = len(BOM) if body.startswith(BOM) else 0, 0
     while begin < len(body):
         end = body.find(newline, begin) + 1 or len(body)
@@ -116,20 +116,20 @@ def _lines(body: bytes) -> Iterator[_Line]:
 def _cut_around(entry: str, body: bytes, style: Csv, columns: Sequence[str]) -> tuple[_Rows, dict[str, str]]:
     """Returns the rows of `body`, without the lines before its header, the header and the footer; and the columns from
     the lines before the header."""
-    lines = (line for line in _after_skipped(entry, body, style) if _is_line(line.text, style))
+    lines = (line for line in _skip_lines(entry, body, style) if _is_line(line.text, style))
     head = list(islice(lines, HEAD_LINES))
     if not head:
         raise FormatError(entry, "the CSV has no header", 'Correct "skip" or "comment"')
     delimiter = style.delimiter or max(",;\t|", key=head[0].text.count)
-    names, used = _header(entry, [line.text for line in head], style, delimiter, columns)
+    names, used = _read_header(entry, [line.text for line in head], style, delimiter, columns)
     begin = head[used].begin if used < len(head) else len(body)
-    end = _end_of_rows(body, head[used - 1].end if used else head[0].begin, delimiter, style)
+    end = _find_end_of_rows(body, head[used - 1].end if used else head[0].begin, delimiter, style)
     first_number = head[used].number if used < len(head) else head[-1].number + 1
-    above = _above(entry, body[: head[0].begin].decode("utf-8", "replace"), style)
+    above = _read_preamble(entry, body[: head[0].begin].decode("utf-8", "replace"), style)
     return _Rows(body, min(begin, end), end, names, first_number, delimiter), above
 
 
-def _above(entry: str, text: str, style: Csv) -> dict[str, str]:
+def _read_preamble(entry: str, text: str, style: Csv) -> dict[str, str]:
     """Returns the columns from `text`, the lines before the header."""
     columns: dict[str, str] = {}
     for name, pattern in style.above.items():
@@ -141,13 +141,13 @@ def _above(entry: str, text: str, style: Csv) -> dict[str, str]:
     return columns
 
 
-def _comments(style: Csv) -> tuple[str, ...]:
+def _list_comment_marks(style: Csv) -> tuple[str, ...]:
     return (style.comment,) if isinstance(style.comment, str) else style.comment or ()
 
 
 def _is_line(text: str, style: Csv) -> bool:
     """Whether a line holds something and is no comment."""
-    return bool(text.strip()) and not text.startswith(_comments(style))
+    return bool(text.strip()) and not text.startswith(_list_comment_marks(style))
 
 
 def _is_row(text: str, style: Csv) -> bool:
@@ -155,9 +155,9 @@ def _is_row(text: str, style: Csv) -> bool:
     return _is_line(text, style) and text.startswith(style.rows or "")
 
 
-def _after_skipped(entry: str, body: bytes, style: Csv) -> Iterator[_Line]:
+def _skip_lines(entry: str, body: bytes, style: Csv) -> Iterator[_Line]:
     """Returns the lines from the header on."""
-    lines = _lines(body)
+    lines = _split_lines(body)
     if isinstance(style.skip, int):
         return islice(lines, style.skip, None)
     header_start = style.skip.removeprefix("until:")
@@ -165,19 +165,19 @@ def _after_skipped(entry: str, body: bytes, style: Csv) -> Iterator[_Line]:
     for line in lines:
         first_text = first_text or repr(line.text.strip()[:80])
         if line.text.startswith(header_start) or line.text.lstrip('" \t').startswith(header_start):
-            return _with_first(line, lines)
+            return _prepend_line(line, lines)
     happened = f'skip: no line of the CSV begins with "{header_start}"; the first is {first_text or "none"}'
     raise FormatError(entry, happened, 'Correct "skip"')
 
 
-def _with_first(line: _Line, lines: Iterator[_Line]) -> Iterator[_Line]:
+def _prepend_line(line: _Line, lines: Iterator[_Line]) -> Iterator[_Line]:
     yield line
     yield from lines
 
 
-def _end_of_rows(body: bytes, begin: int, delimiter: str, style: Csv) -> int:
+def _find_end_of_rows(body: bytes, begin: int, delimiter: str, style: Csv) -> int:
     """Returns the end of the rows of `body`, which begin at `begin` or after it: the begin of the `footer`."""
-    newline = _newline(body)
+    newline = _find_newline(body)
     if isinstance(style.footer, str):
         first_bytes = b'"?' + re.escape(style.footer.removeprefix("from:").encode())
         if style.footer == "blank":  # or of empty fields
@@ -192,9 +192,9 @@ def _end_of_rows(body: bytes, begin: int, delimiter: str, style: Csv) -> int:
     return max(end, begin)
 
 
-def _without_others(rows: _Rows, style: Csv) -> _Rows:
+def _drop_other_lines(rows: _Rows, style: Csv) -> _Rows:
     """Returns `rows` without comment lines and, if the entry names what rows begin with, without other lines."""
-    comments = tuple(mark.encode() for mark in _comments(style))
+    comments = tuple(mark.encode() for mark in _list_comment_marks(style))
     present = [mark for mark in comments if rows.body.find(rows.newline + mark, rows.begin, rows.end) >= 0]
     if not style.rows and not present:
         return rows
@@ -204,29 +204,31 @@ def _without_others(rows: _Rows, style: Csv) -> _Rows:
     return _Rows(body, 0, len(body), rows.names, rows.first_line, rows.delimiter)
 
 
-def _header(
+def _read_header(
     entry: str, lines: Sequence[str], style: Csv, delimiter: str, columns: Sequence[str]
 ) -> tuple[list[str], int]:
     """Returns the names of the columns, and the number of `lines` that contain them."""
     if not isinstance(style.header, int):
         names = [style.header] if isinstance(style.header, str) else list(style.header)
         return names, 0
-    rows, header_lines = _first_rows(entry, lines, style, delimiter)
+    rows, header_lines = _read_header_rows(entry, lines, style, delimiter)
     first_names = [field.strip() for field in rows[0]]
-    missing = [name for name in columns if not {*split_alternatives([name]), *_optional(name)} & {*first_names, ""}]
+    missing = [
+        name for name in columns if not {*split_alternatives([name]), *_list_optional(name)} & {*first_names, ""}
+    ]
     if len(first_names) < 2 or (missing and len(missing) == len(columns) and style.header == 1):
         _refuse_header(entry, lines, delimiter, columns, len(first_names))
     if header_lines >= len(lines) and columns and missing:
         raise FormatError(entry, f"the body is neither JSON nor XML, nor CSV with a header: {lines[0][:80]!r}")
-    return _names(entry, rows, first_names), header_lines
+    return _join_names(entry, rows, first_names), header_lines
 
 
-def _optional(name: str) -> tuple[str, ...]:
+def _list_optional(name: str) -> tuple[str, ...]:
     """Returns the empty alternative of a column that need not be there."""
     return ("",) if name.rstrip().endswith("|") else ()
 
 
-def _first_rows(entry: str, lines: Sequence[str], style: Csv, delimiter: str) -> tuple[list[list[str]], int]:
+def _read_header_rows(entry: str, lines: Sequence[str], style: Csv, delimiter: str) -> tuple[list[list[str]], int]:
     """Returns the rows of the header, and the number of their `lines`, because quoted names may contain line breaks."""
     reader = csv.reader(iter(lines), delimiter=delimiter, quotechar=style.quote, strict=True)
     try:
@@ -244,7 +246,7 @@ def _refuse_header(entry: str, lines: Sequence[str], delimiter: str, columns: Se
         for mark in (delimiter, *",;\t|"):
             names = {field.strip(' \t\r\n"') for field in line.split(mark)}
             if number and expected_names and expected_names <= names:
-                shared = _common_mark(lines[:number])
+                shared = _find_common_mark(lines[:number])
                 begin = line.strip()[:20].rstrip()
                 fix = (
                     f'"comment": "{shared}"'
@@ -258,13 +260,13 @@ def _refuse_header(entry: str, lines: Sequence[str], delimiter: str, columns: Se
         raise FormatError(entry, happened, 'Name "delimiter", or pass over lines with "skip" or "comment"')
 
 
-def _common_mark(lines: Sequence[str]) -> str:
+def _find_common_mark(lines: Sequence[str]) -> str:
     """Returns the prefix that all `lines` have, as comments do."""
     marks = {re.match(r"[^\w\s\"',;]*", line)[0] for line in lines}  # type: ignore[index]
     return marks.pop() if len(marks) == 1 else ""
 
 
-def _names(entry: str, rows: Sequence[Sequence[str]], first_names: list[str]) -> list[str]:
+def _join_names(entry: str, rows: Sequence[Sequence[str]], first_names: list[str]) -> list[str]:
     """Returns the names of the columns: those of the first row, joined with those below if they would be equal or
     empty."""
     nonempty_names = [name for name in first_names if name]
@@ -300,12 +302,12 @@ NO_FIELD = "\x00absent"
 """Stands in a CSV for a field that its row does not have."""
 
 
-def _table(entry: str, rows: _Rows, style: Csv, labels: Sequence[str]) -> CellTable:
+def _build_table(entry: str, rows: _Rows, style: Csv, labels: Sequence[str]) -> CellTable:
     """Returns the table of `rows`; missing fields are in its `skipped`."""
     cells = _Cells(rows, style.quote)
     short_rows: list[tuple[int, int]] = []
     if not cells.count(labels):
-        repaired, short_rows = _repaired(entry, rows, style)
+        repaired, short_rows = _repair_rows(entry, rows, style)
         cells = _Cells(repaired, style.quote, repaired=True)
         cells.count(labels)
     skipped = []
@@ -314,11 +316,11 @@ def _table(entry: str, rows: _Rows, style: Csv, labels: Sequence[str]) -> CellTa
         missing = sum(len(rows.names) - count for _, count in short_rows)
         example = f"line {number} has {fields} of {len(rows.names)} fields"
         skipped.append(Skipped("fields that rows of the CSV do not have", missing, example))
-    place = numbered("line", rows.first_line) if cells.one_line_each else numbered("row")
+    place = number_positions("line", rows.first_line) if cells.one_line_each else number_positions("row")
     return CellTable(rows.names, cells.row_count, cells.read, cells.pieces, place, skipped=skipped)
 
 
-def _repaired(entry: str, rows: _Rows, style: Csv) -> tuple[_Rows, list[tuple[int, int]]]:
+def _repair_rows(entry: str, rows: _Rows, style: Csv) -> tuple[_Rows, list[tuple[int, int]]]:
     """Returns the rows with one field per name, and the lines that had fewer, with their number of fields.
 
     Raises `FormatError` for a row with more fields.
@@ -370,7 +372,7 @@ class _Cells:
         """Counts the rows and keeps the columns `labels`; returns whether all rows have one field per name."""
         columns = list(labels) or self.rows.names[:1]
         try:
-            parts = [self._texts(batch, columns) for batch in self._batches(columns)]
+            parts = [self._read_texts(batch, columns) for batch in self._read_batches(columns)]
         except pa.ArrowInvalid:
             return False
         self.row_count = sum(len(part[columns[0]]) for part in parts)
@@ -383,62 +385,66 @@ class _Cells:
     def read(self, names: Sequence[str]) -> CellColumns:
         """Returns the `names` columns, whole."""
         unread_names = [name for name in names if name not in self.labels]
-        parts = [self._texts(batch, unread_names) for batch in self._batches(unread_names)] if unread_names else []
+        parts = (
+            [self._read_texts(batch, unread_names) for batch in self._read_batches(unread_names)]
+            if unread_names
+            else []
+        )
         columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in unread_names if parts}
-        return {name: self.labels.get(name, columns.get(name, string_array([]))) for name in names}
+        return {name: self.labels.get(name, columns.get(name, build_strings([]))) for name in names}
 
     def pieces(self, names: Sequence[str], style: NumberStyle) -> Iterator[CellColumns]:
         """Yields the `names` columns, piece by piece: as numbers if a piece of a column has nothing else, or else as
         texts."""
         if not names or not self.one_line_each or self.repaired:
-            batches = self._batches(names) if names else iter(())
-            yield from (self._texts(batch, names) for batch in batches)
+            batches = self._read_batches(names) if names else iter(())
+            yield from (self._read_texts(batch, names) for batch in batches)
             return
         text_columns: set[str] = set()
-        for span in self._spans(self.rows.begin, self.rows.end, BLOCK_BYTES):
-            yield self._numbers(span, names, style, text_columns)
+        for span in self._cut_spans(self.rows.begin, self.rows.end, BLOCK_BYTES):
+            yield self._read_numbers(span, names, style, text_columns)
 
-    def _numbers(
+    def _read_numbers(
         self, span: tuple[int, int], names: Sequence[str], style: NumberStyle, text_columns: set[str]
     ) -> CellColumns:
         """Returns the columns of the rows `span`. Those with more than numbers become `text_columns` and are read as
         texts from then on."""
         numeric = [name for name in names if name not in text_columns]
         try:
-            cells = self._read(self._without_group_marks(span, style), numeric, style, numeric)
+            cells = self._read(self._remove_group_marks(span, style), numeric, style, numeric)
         except pa.ArrowInvalid:
             cells, numeric = {}, []
-        block = self._buffer(span)
+        block = self._view_span(span)
         cells |= self._read(block, [name for name in names if name not in numeric], style, [])
         overflown = [name for name in numeric if has_infinite(cells[name])]
         if overflown:
             cells |= self._read(block, overflown, style, [])
         columns: dict[str, pa.Array] = {}
         for name, column in cells.items():
-            numbers = plain_numbers(column, style)
+            numbers = parse_plain_numbers(column, style)
             if numbers is None:
                 text_columns.add(name)
             columns[name] = column if numbers is None else numbers
         return columns
 
-    def _without_group_marks(self, span: tuple[int, int], style: NumberStyle) -> pa.Buffer:
+    def _remove_group_marks(self, span: tuple[int, int], style: NumberStyle) -> pa.Buffer:
         """Returns the rows `span` without the thousands separators of their numbers, as far as that is certain."""
         mark = (style.thousands or "").encode()
         if len(mark) != 1:
-            return self._buffer(span)
+            return self._view_span(span)
         delimiter, quote = self.rows.delimiter.encode(), self.quote.encode()
         edges = quote if mark == delimiter else quote + delimiter + b"\r\n \t"
         parts = [
-            without_group_marks(memoryview(self.rows.body)[begin:end], mark[0], edges)
-            for begin, end in self._spans(*span, CACHED_BYTES)
+            remove_group_marks(memoryview(self.rows.body)[begin:end], mark[0], edges)
+            for begin, end in self._cut_spans(*span, CACHED_BYTES)
         ]
         return pa.py_buffer(np.concatenate(parts))
 
-    def _buffer(self, span: tuple[int, int]) -> pa.Buffer:
+    def _view_span(self, span: tuple[int, int]) -> pa.Buffer:
         begin, end = span
         return pa.py_buffer(self.rows.body).slice(begin, end - begin)
 
-    def _spans(self, begin: int, end: int, size: int) -> Iterator[tuple[int, int]]:
+    def _cut_spans(self, begin: int, end: int, size: int) -> Iterator[tuple[int, int]]:
         """Yields spans of about `size` bytes of the rows from `begin` to `end`, cut at the ends of lines."""
         while begin < end:
             span_end = self.rows.body.find(self.rows.newline, min(begin + size, end), end) + 1 or end
@@ -456,19 +462,19 @@ class _Cells:
             return {}
         table = arrow_csv.read_csv(
             pa.BufferReader(block),
-            read_options=self._read_options(len(block) + 1),
-            parse_options=self._parse_options(newlines=False),
+            read_options=self._build_read_options(len(block) + 1),
+            parse_options=self._build_parse_options(newlines=False),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()) | dict.fromkeys(numeric, pa.float64()),
                 include_columns=list(names),
                 strings_can_be_null=False,
-                null_values=null_texts(style),
+                null_values=list_null_texts(style),
                 decimal_point=style.decimal,
             ),
         )
         return {name: one_chunk(table[name]) for name in names}
 
-    def _batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def _read_batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Yields the `names` columns of the rows as texts, also of rows with several lines. Raises `ArrowInvalid` if a
         row has another number of fields than there are names."""
         from pyarrow import csv as arrow_csv
@@ -478,28 +484,28 @@ class _Cells:
             return
         yield from arrow_csv.open_csv(
             pa.BufferReader(pa.py_buffer(body).slice(begin, end - begin)),
-            read_options=self._read_options(BLOCK_BYTES),
-            parse_options=self._parse_options(newlines=body.find(self.quote.encode(), begin, end) >= 0),
+            read_options=self._build_read_options(BLOCK_BYTES),
+            parse_options=self._build_parse_options(newlines=body.find(self.quote.encode(), begin, end) >= 0),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()), include_columns=list(names), strings_can_be_null=False
             ),
         )
 
-    def _read_options(self, block_size: int) -> Any:
+    def _build_read_options(self, block_size: int) -> Any:
         from pyarrow import csv as arrow_csv
 
         return arrow_csv.ReadOptions(column_names=list(self.rows.names), block_size=block_size, use_threads=False)
 
-    def _parse_options(self, *, newlines: bool) -> Any:
+    def _build_parse_options(self, *, newlines: bool) -> Any:
         from pyarrow import csv as arrow_csv
 
         return arrow_csv.ParseOptions(delimiter=self.rows.delimiter, quote_char=self.quote, newlines_in_values=newlines)
 
-    def _texts(self, batch: pa.RecordBatch, names: Sequence[str]) -> dict[str, pa.StringArray]:
+    def _read_texts(self, batch: pa.RecordBatch, names: Sequence[str]) -> dict[str, pa.StringArray]:
         """Returns the columns of `batch` without surrounding spaces; a missing field is null."""
-        return {name: self._trimmed(batch.column(column_number)) for column_number, name in enumerate(names)}
+        return {name: self._trim(batch.column(column_number)) for column_number, name in enumerate(names)}
 
-    def _trimmed(self, column: pa.StringArray) -> pa.StringArray:
+    def _trim(self, column: pa.StringArray) -> pa.StringArray:
         import pyarrow.compute as pc
 
         trimmed = pc.utf8_trim_whitespace(column)

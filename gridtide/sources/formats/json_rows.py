@@ -22,12 +22,12 @@ from gridtide.sources.formats.cells import (
     CellColumn,
     CellColumns,
     CellTable,
-    numbered,
+    add_constants,
+    build_strings,
+    build_table,
+    number_positions,
     propose_paths,
-    string_array,
-    table_of_columns,
-    table_of_records,
-    with_constants,
+    tabulate_records,
 )
 
 _TRUTH = ("false", "true")
@@ -95,23 +95,23 @@ def read_json(
     Raises `FormatError` if there is nothing at the path, or anything else than records.
     """
     reader = _JsonReader(entry, path, written, document)
-    value, above = _at_path(entry, document, path)
+    value, above = _get_at_path(entry, document, path)
     if layout == "rows":
-        table = reader.rows(value, _header_of(entry, document, header))
+        table = reader.read_rows(value, _find_header(entry, document, header))
     elif layout == "columns":
-        table = reader.columns(value)
+        table = reader.read_columns(value)
     elif layout == "keyed":
-        table = reader.keyed(value)
+        table = reader.read_keyed(value)
     else:
-        table = reader.records(value)
-    return with_constants(table, {name: reader.text(cell) for name, cell in above.items()})
+        table = reader.read_records(value)
+    return add_constants(table, {name: reader.to_cell(cell) for name, cell in above.items()})
 
 
 PLAIN_KEY = r"[^.\[\]|{}()&@*`'\"<>=!?:]+"
 """A key that may be in a dotted path; any other path is one of JMESPath."""
 
 
-def _header_of(entry: str, document: Any, header: int | str | tuple[str, ...]) -> Sequence[str] | None:
+def _find_header(entry: str, document: Any, header: int | str | tuple[str, ...]) -> Sequence[str] | None:
     if isinstance(header, int):
         return None
     if isinstance(header, str):
@@ -124,7 +124,7 @@ def _header_of(entry: str, document: Any, header: int | str | tuple[str, ...]) -
     return header
 
 
-def _at_path(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]:
+def _get_at_path(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]:
     """Returns the value at `path`, and the fields beside the path by name; of two equal names the inner one."""
     if not path:
         return document, {}
@@ -138,7 +138,7 @@ def _at_path(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]
     except JMESPathError as error:
         raise FormatError(entry, f'records: "{path}" cannot be followed: {error}', 'Correct "records"') from error
     if found_value is None:
-        raise _leads_nowhere(entry, path, _present(document), document)
+        raise _build_path_error(entry, path, _describe(document), document)
     return found_value, {}
 
 
@@ -153,14 +153,14 @@ def _walk(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]:
         if isinstance(node, list) and node and all(isinstance(element, dict) for element in node):
             return _Nested(node, keys[index:], index, lists), above
         if not isinstance(node, dict) or key not in node:
-            raise _leads_nowhere(entry, path, f'where "{key}" should be, {_present(node)}', document)
+            raise _build_path_error(entry, path, f'where "{key}" should be, {_describe(node)}', document)
         above |= {name: cell for name, cell in node.items() if not isinstance(cell, dict | list)}
         lists |= {name: cell for name, cell in node.items() if isinstance(cell, list) and name != key}
         node = node[key]
     return node, above
 
 
-def _leads_nowhere(entry: str, path: str, happened: str, document: Any) -> FormatError:
+def _build_path_error(entry: str, path: str, happened: str, document: Any) -> FormatError:
     """Returns the error for a `path` that `document` does not have, with the paths in it that lead to records."""
     fix = propose_paths(Counter(_list_record_paths(document)))
     return FormatError(entry, f'records: "{path}" leads nowhere: {happened}', fix or 'Correct "records"')
@@ -193,11 +193,11 @@ class _Nested(list[Any]):
         self.depth = depth
 
 
-def _present(value: Any) -> str:
-    return f"there are {', '.join(map(str, value))}" if isinstance(value, dict) else f"there is a {_kind(value)}"
+def _describe(value: Any) -> str:
+    return f"there are {', '.join(map(str, value))}" if isinstance(value, dict) else f"there is a {_name_kind(value)}"
 
 
-def _kind(value: Any) -> str:
+def _name_kind(value: Any) -> str:
     return {str: "text", list: "list", type(None): "null", dict: "object"}.get(type(value), "number")
 
 
@@ -207,26 +207,28 @@ class _JsonReader:
     def __init__(self, entry: str, path: str, written: NumberStyle, document: Any) -> None:
         self.entry, self.path, self.written, self.document = entry, path, written, document
 
-    def records(self, content: Any) -> CellTable:
+    def read_records(self, content: Any) -> CellTable:
         """Reads a list of objects, or a single object."""
         inherited: set[str] = set()
         if isinstance(content, _Nested):
-            records = [self._flat(below, above, inherited) for above, below in self._descend(content, content.keys, {})]
-            return table_of_records(records, numbered("record"), frozenset(inherited))
+            records = [
+                self._flatten(below, above, inherited) for above, below in self._descend(content, content.keys, {})
+            ]
+            return tabulate_records(records, number_positions("record"), frozenset(inherited))
         if content is None:
-            return table_of_records([], numbered("record"))
+            return tabulate_records([], number_positions("record"))
         elements = content if isinstance(content, list) else [content]
         other_element = next((element for element in elements if not isinstance(element, dict)), None)
         if other_element is not None or (None in elements):
-            raise self._strange(elements, other_element)
+            raise self._build_element_error(elements, other_element)
         if isinstance(content, dict) and self._is_columns(content):
-            raise self._objects_of_lists(content)
-        table = self._uniform(elements) or table_of_records(
-            [self._flat(element, {}, inherited) for element in elements], numbered("record")
+            raise self._build_layout_error(content)
+        table = self._read_uniform(elements) or tabulate_records(
+            [self._flatten(element, {}, inherited) for element in elements], number_positions("record")
         )
         return replace(table, hint=self._hint(elements[0])) if elements else table
 
-    def _uniform(self, records: Sequence[Mapping[str, Any]]) -> CellTable | None:
+    def _read_uniform(self, records: Sequence[Mapping[str, Any]]) -> CellTable | None:
         """Returns a table of records that all have the same fields, without nested ones; None if they have not. It
         converts only the columns that are read, as most of those of a large answer are not."""
         names = list(records[0]) if records else []
@@ -245,32 +247,32 @@ class _JsonReader:
             return None
 
         def read(column_names: Sequence[str]) -> CellColumns:
-            return {name: self._texts(columns[name], kinds[name]) for name in column_names}
+            return {name: self._write_texts(columns[name], kinds[name]) for name in column_names}
 
         def pieces(value_names: Sequence[str], written: NumberStyle) -> Iterator[CellColumns]:
-            yield {name: self._numbers(columns[name], kinds[name]) for name in value_names}
+            yield {name: self._read_numbers(columns[name], kinds[name]) for name in value_names}
 
-        return CellTable(names, len(records), read, pieces, numbered("record"))
+        return CellTable(names, len(records), read, pieces, number_positions("record"))
 
-    def _numbers(self, column: Sequence[Any], kinds: Set[type]) -> CellColumn:
+    def _read_numbers(self, column: Sequence[Any], kinds: Set[type]) -> CellColumn:
         """Returns the cells of a column as numbers, or as texts if they are not all finite numbers or nulls."""
         if kinds <= _NUMBER_KINDS:
             try:
                 numbers = np.array(column, np.float64)
             except OverflowError:
-                return self._texts(column, kinds)
+                return self._write_texts(column, kinds)
             if not np.isinf(numbers).any():
                 return from_numpy(numbers, pa.float64())
-        return self._texts(column, kinds)
+        return self._write_texts(column, kinds)
 
-    def _texts(self, column: Sequence[Any], kinds: Set[type]) -> pa.StringArray:
+    def _write_texts(self, column: Sequence[Any], kinds: Set[type]) -> pa.StringArray:
         if kinds == {str}:
-            return string_array(column)
+            return build_strings(column)
         if kinds == {int}:
-            return string_array(list(map(str, column)))
+            return build_strings(list(map(str, column)))
         if kinds == {bool}:
-            return string_array([_TRUTH[cell] for cell in column])
-        return string_array([self.text(cell) for cell in column])
+            return build_strings([_TRUTH[cell] for cell in column])
+        return build_strings([self.to_cell(cell) for cell in column])
 
     def _hint(self, record: Mapping[str, Any], path: str = "") -> str:
         """Returns where in `record` there is a list of objects, which may be the records."""
@@ -293,10 +295,10 @@ class _JsonReader:
             inherited = dict(above)
             for index, key in enumerate(keys):
                 if not isinstance(value, dict) or key not in value:
-                    happened = f'where "{key}" should be, {_present(value)}'
-                    raise _leads_nowhere(self.entry, self.path, happened, self.document)
+                    happened = f'where "{key}" should be, {_describe(value)}'
+                    raise _build_path_error(self.entry, self.path, happened, self.document)
                 inherited |= {
-                    name: self.text(cell) for name, cell in value.items() if not isinstance(cell, dict | list)
+                    name: self.to_cell(cell) for name, cell in value.items() if not isinstance(cell, dict | list)
                 }
                 value = value[key]
                 if isinstance(value, list) and index + 1 < len(keys):
@@ -306,23 +308,23 @@ class _JsonReader:
                 for record in value if isinstance(value, list) else [] if value is None else [value]:
                     yield inherited, record
 
-    def _flat(self, record: Any, above: Mapping[str, str], inherited: set[str]) -> dict[str, str]:
+    def _flatten(self, record: Any, above: Mapping[str, str], inherited: set[str]) -> dict[str, str]:
         """Returns the cells of `record`, nested ones by path, after the cells `above` with other names."""
         if not isinstance(record, dict):
-            raise self._strange([record], record)
-        cells = dict(self._leaves(record))
+            raise self._build_element_error([record], record)
+        cells = dict(self._list_leaves(record))
         outer_cells = {name if name not in cells else f"above.{name}": text for name, text in above.items()}
         inherited |= set(outer_cells)
         return outer_cells | cells
 
-    def _leaves(self, record: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    def _list_leaves(self, record: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
         for key, value in record.items():
             if isinstance(value, dict):
-                yield from self._leaves(value, f"{path}{key}.")
+                yield from self._list_leaves(value, f"{path}{key}.")
             else:
-                yield path + key, self.text(value)
+                yield path + key, self.to_cell(value)
 
-    def text(self, value: Any) -> str:
+    def to_cell(self, value: Any) -> str:
         """Returns `value` as a cell; numbers are written in the entry's number style."""
         if isinstance(value, str):
             return value
@@ -334,26 +336,28 @@ class _JsonReader:
             return repr(value).replace(".", self.written.decimal) if self.written.decimal != "." else repr(value)
         return json.dumps(value)
 
-    def rows(self, content: Any, names: Sequence[str] | None) -> CellTable:
+    def read_rows(self, content: Any, names: Sequence[str] | None) -> CellTable:
         """Reads a list of lists, whose columns have the given `names` or those in the first list."""
         inherited: dict[str, list[str]] = {}
         if isinstance(content, _Nested) and names is not None:
-            content, inherited = self._nested_rows(content)
+            content, inherited = self._join_nested_rows(content)
         if (
             isinstance(content, _Nested)
             or not isinstance(content, list)
             or not all(isinstance(row, list) for row in content)
         ):
             raise FormatError(
-                self.entry, f"layout: {self._where()} holds no list of lists", 'Correct "records" or "layout"'
+                self.entry, f"layout: {self._show_path()} holds no list of lists", 'Correct "records" or "layout"'
             )
         first_number = 1
         if names is None:
             if not content:
-                return table_of_records([], numbered("row"))
+                return tabulate_records([], number_positions("row"))
             if not all(isinstance(name, str) for name in content[0]):
                 raise FormatError(
-                    self.entry, f"header: the first row holds no names: {content[0]!r:.80}", self._names_fix(content)
+                    self.entry,
+                    f"header: the first row holds no names: {content[0]!r:.80}",
+                    self._propose_names(content),
                 )
             names, content, first_number = [name.strip() for name in content[0]], content[1:], 2
         if len(set(names)) < len(names):
@@ -364,29 +368,29 @@ class _JsonReader:
         if wrong_row is not None:
             happened = f"row {wrong_row + first_number} has {len(content[wrong_row])} fields, its header {len(names)}"
             raise FormatError(self.entry, happened, 'Correct "header"')
-        cells = {name: string_array([self.text(row[index]) for row in content]) for index, name in enumerate(names)}
-        outer = {name: string_array(texts) for name, texts in inherited.items() if name not in cells}
-        return table_of_columns(outer | cells, numbered("row", first_number), frozenset(outer))
+        cells = {name: build_strings([self.to_cell(row[index]) for row in content]) for index, name in enumerate(names)}
+        outer = {name: build_strings(texts) for name, texts in inherited.items() if name not in cells}
+        return build_table(outer | cells, number_positions("row", first_number), frozenset(outer))
 
-    def _nested_rows(self, content: _Nested) -> tuple[list[Any], dict[str, list[str]]]:
+    def _join_nested_rows(self, content: _Nested) -> tuple[list[Any], dict[str, list[str]]]:
         """Returns the lists within each element of a list, in one list, and the columns of the fields beside them."""
         pairs = list(self._descend(content, content.keys, {}))
         names = dict.fromkeys(name for above, _ in pairs for name in above)
         return [row for _, row in pairs], {name: [above.get(name, "") for above, _ in pairs] for name in names}
 
-    def _names_fix(self, rows: Sequence[Sequence[Any]]) -> str:
+    def _propose_names(self, rows: Sequence[Sequence[Any]]) -> str:
         names = ", ".join(["time", "value", *(f"value {place}" for place in range(2, 100))][: len(rows[0])])
         return f'Name the columns, such as "header": {json.dumps(names.split(", "))}'
 
-    def columns(self, content: Any) -> CellTable:
+    def read_columns(self, content: Any) -> CellTable:
         """Reads an object of equally long lists; its other values belong to all records."""
         if isinstance(content, _Nested):
-            content = self._joined_columns(content)
+            content = self._join_columns(content)
         if not isinstance(content, dict) or not any(
             isinstance(text_columns, list) for text_columns in content.values()
         ):
             raise FormatError(
-                self.entry, f"layout: {self._where()} holds no object of lists", 'Correct "records" or "layout"'
+                self.entry, f"layout: {self._show_path()} holds no object of lists", 'Correct "records" or "layout"'
             )
         lists = {name: text_columns for name, text_columns in content.items() if isinstance(text_columns, list)}
         lengths = {name: len(text_columns) for name, text_columns in lists.items()}
@@ -394,12 +398,12 @@ class _JsonReader:
             counts = ", ".join(f"{name} has {count}" for name, count in lengths.items())
             raise FormatError(self.entry, f"layout: the columns are not equally long: {counts}", 'Correct "records"')
         row_count = next(iter(lengths.values()))
-        cells = {name: string_array([self.text(cell) for cell in column]) for name, column in lists.items()}
+        cells = {name: build_strings([self.to_cell(cell) for cell in column]) for name, column in lists.items()}
         scalars = {name: cell for name, cell in content.items() if not isinstance(cell, list | dict) and row_count}
-        cells |= {name: string_array([self.text(cell)] * row_count) for name, cell in scalars.items()}
-        return table_of_columns(cells, numbered("element"), frozenset(scalars))
+        cells |= {name: build_strings([self.to_cell(cell)] * row_count) for name, cell in scalars.items()}
+        return build_table(cells, number_positions("element"), frozenset(scalars))
 
-    def _joined_columns(self, content: _Nested) -> dict[str, list[Any]]:
+    def _join_columns(self, content: _Nested) -> dict[str, list[Any]]:
         """Returns the lists within each element of a list as one, beside what the element says and the lists above."""
         *outer_keys, name = content.keys
         columns: dict[str, list[Any]] = {}
@@ -409,30 +413,34 @@ class _JsonReader:
                 node = node.get(key) if isinstance(node, dict) else None
             cells = node.get(name) if isinstance(node, dict) else None
             if not isinstance(cells, list):
-                raise FormatError(self.entry, f'layout: "{self.path}" leads to {_present(cells)}', 'Correct "records"')
+                raise FormatError(self.entry, f'layout: "{self.path}" leads to {_describe(cells)}', 'Correct "records"')
             beside = {key: [cell] * len(cells) for key, cell in element.items() if not isinstance(cell, dict | list)}
             for key, texts in (content.lists | beside | {name: cells}).items():
                 columns.setdefault(key, []).extend(texts)
         return columns
 
-    def keyed(self, content: Any) -> CellTable:
+    def read_keyed(self, content: Any) -> CellTable:
         """Reads an object of records, or of numbers, by their times, which become the column `key`; or a list of such
         objects."""
         objects = content if isinstance(content, list) and content else [content]
         if not all(isinstance(element, dict) for element in objects):
-            raise FormatError(self.entry, f"layout: {self._where()} holds no object", 'Correct "records" or "layout"')
+            raise FormatError(
+                self.entry, f"layout: {self._show_path()} holds no object", 'Correct "records" or "layout"'
+            )
         records = []
         for key, record in chain.from_iterable(element.items() for element in objects):
             several = isinstance(record, list) and all(isinstance(element, dict) for element in record)
             for element in record if several else [record]:
-                cells = dict(self._leaves(element)) if isinstance(element, dict) else {"value": self.text(element)}
+                cells = (
+                    dict(self._list_leaves(element)) if isinstance(element, dict) else {"value": self.to_cell(element)}
+                )
                 if KEY_COLUMN in cells:
                     happened = f'layout: the record of {key!r} has a column "{KEY_COLUMN}" of its own'
                     raise FormatError(self.entry, happened)
                 records.append({KEY_COLUMN: str(key)} | cells)
-        return table_of_records(records, numbered("record"))
+        return tabulate_records(records, number_positions("record"))
 
-    def _where(self) -> str:
+    def _show_path(self) -> str:
         return f'"{self.path}"' if self.path else "the answer"
 
     def _is_columns(self, value: Mapping[str, Any]) -> bool:
@@ -443,15 +451,17 @@ class _JsonReader:
         ]
         return len(lengths) > 1 and len(set(lengths)) == 1
 
-    def _objects_of_lists(self, value: Mapping[str, Any]) -> FormatError:
+    def _build_layout_error(self, value: Mapping[str, Any]) -> FormatError:
         names = ", ".join(name for name, cells in value.items() if isinstance(cells, list))
-        return FormatError(self.entry, f"{self._where()} is an object of lists ({names})", 'Add "layout": "columns"')
+        return FormatError(
+            self.entry, f"{self._show_path()} is an object of lists ({names})", 'Add "layout": "columns"'
+        )
 
-    def _strange(self, elements: Sequence[Any], element: Any) -> FormatError:
-        happened = f'records: "{self.path}" holds a {_kind(element)}, no objects'
+    def _build_element_error(self, elements: Sequence[Any], element: Any) -> FormatError:
+        happened = f'records: "{self.path}" holds a {_name_kind(element)}, no objects'
         if isinstance(element, list):
             named = bool(elements[0]) and all(isinstance(name, str) for name in elements[0]) and len(elements) > 1
-            names = "" if named else f", and {self._names_fix(elements).removeprefix('Name the columns, such as ')}"
+            names = "" if named else f", and {self._propose_names(elements).removeprefix('Name the columns, such as ')}"
             return FormatError(
                 self.entry, happened, f'Add "layout": "rows"{names}, or the path of the names as "header"'
             )

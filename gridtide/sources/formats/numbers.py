@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from gridtide.entries.table_layout import NumberStyle
 from gridtide.observations.arrays import from_numpy, not_null, repeat_number, to_numpy
-from gridtide.sources.formats.cells import CellColumn, factorised, string_array
+from gridtide.sources.formats.cells import CellColumn, build_strings, factorize
 
 NO_VALUE = frozenset(
     {
@@ -61,21 +61,21 @@ def read_numbers(column: CellColumn, number_style: NumberStyle) -> ReadNumbers:
     """
     no_rows = repeat_number(0, len(column), "?")
     if pa.types.is_floating(column.type):
-        return ReadNumbers(_values(column), no_rows, no_rows, complete=True)
-    numbers_or_none = plain_numbers(column, number_style)
+        return ReadNumbers(_to_floats(column), no_rows, no_rows, complete=True)
+    numbers_or_none = parse_plain_numbers(column, number_style)
     absent = ~not_null(column) if column.null_count else no_rows
     if numbers_or_none is not None:
-        return ReadNumbers(_values(numbers_or_none), absent, no_rows, complete=not column.null_count)
+        return ReadNumbers(_to_floats(numbers_or_none), absent, no_rows, complete=not column.null_count)
     values, unread = np.full(len(column), np.nan), np.zeros(len(column), bool)
     rows = np.flatnonzero(_match_numbers(column, number_style) & ~absent)
-    numbers_in_style = plain_numbers(_take(column, rows), number_style) if len(rows) else None
+    numbers_in_style = parse_plain_numbers(_take(column, rows), number_style) if len(rows) else None
     is_remaining = np.ones(len(column), bool)
     if numbers_in_style is not None:
-        values[rows] = _values(numbers_in_style)
+        values[rows] = _to_floats(numbers_in_style)
         is_remaining[rows] = False
     rows = np.flatnonzero(is_remaining)
-    text_codes, distinct_texts = factorised(_take(column, rows))
-    numbers = [_number(text, number_style) for text in distinct_texts]
+    text_codes, distinct_texts = factorize(_take(column, rows))
+    numbers = [_read_number(text, number_style) for text in distinct_texts]
     values[rows] = np.array([np.nan if number is None else number for number in numbers], np.float64)[text_codes]
     unread[rows] = np.array([number is None for number in numbers], bool)[text_codes]
     unread &= ~absent
@@ -86,7 +86,7 @@ def _take(column: pa.StringArray, rows: np.ndarray) -> pa.StringArray:
     return column.take(from_numpy(rows, pa.int64()))
 
 
-def _values(numbers: pa.DoubleArray) -> np.ndarray:
+def _to_floats(numbers: pa.DoubleArray) -> np.ndarray:
     """Returns `numbers` (rows,) with NaN for nulls."""
     values = to_numpy(numbers, "f8")
     return np.where(not_null(numbers), values, np.nan) if numbers.null_count else values
@@ -94,28 +94,28 @@ def _values(numbers: pa.DoubleArray) -> np.ndarray:
 
 def _match_numbers(column: pa.StringArray, number_style: NumberStyle) -> np.ndarray:
     """Returns which cells of `column` (rows,) are numbers in the style `number_style`; undefined for absent cells."""
-    matches = pc.match_substring_regex(column, f"^(?:{_pattern(number_style.decimal, number_style.thousands)})$")
+    matches = pc.match_substring_regex(column, f"^(?:{_number_pattern(number_style.decimal, number_style.thousands)})$")
     return to_numpy(matches.cast(pa.uint8()), "u1").astype(bool)
 
 
 @cache
-def null_texts(number_style: NumberStyle) -> list[str]:
+def list_null_texts(number_style: NumberStyle) -> list[str]:
     """Returns the texts that mean a null: those of `NO_VALUE` in their usual cases, and those of the entry."""
     spellings = {spelling for text in NO_VALUE for spelling in (text, text.upper(), text.capitalize())}
     return sorted(spellings | {str(mark) for mark in number_style.nulls})
 
 
-def plain_numbers(column: CellColumn, number_style: NumberStyle) -> pa.DoubleArray | None:
+def parse_plain_numbers(column: CellColumn, number_style: NumberStyle) -> pa.DoubleArray | None:
     """Returns `column` (rows,), of texts or numbers, as numbers with a null for each cell without content; None if any
     text is neither, or needs a closer look."""
     if pa.types.is_floating(column.type):
-        return _without_null_numbers(column, number_style)
-    for pattern, replacement in _rewritings(number_style):
+        return _drop_null_numbers(column, number_style)
+    for pattern, replacement in _list_rewritings(number_style):
         column = pc.replace_substring_regex(column, pattern, replacement)
-    attempts = [null_texts(number_style)] if number_style.nulls else [[""], null_texts(number_style)]
+    attempts = [list_null_texts(number_style)] if number_style.nulls else [[""], list_null_texts(number_style)]
     for nulls in attempts:
-        texts = pc.if_else(pc.is_in(column, value_set=string_array(nulls)), None, column)
-        plain_texts = _in_plain_style(texts, number_style)
+        texts = pc.if_else(pc.is_in(column, value_set=build_strings(nulls)), None, column)
+        plain_texts = _rewrite_plainly(texts, number_style)
         if plain_texts is None:
             continue
         try:
@@ -123,7 +123,7 @@ def plain_numbers(column: CellColumn, number_style: NumberStyle) -> pa.DoubleArr
         except pa.ArrowInvalid:
             continue
         if not has_infinite(numbers):
-            return _without_null_numbers(numbers, number_style)
+            return _drop_null_numbers(numbers, number_style)
     return None
 
 
@@ -131,14 +131,14 @@ IN_PARENTHESES = r"^\s*\(\s*([^()+-]+?)\s*\)\s*$"
 """A number in parentheses, which accountants write for a negative one."""
 
 
-def _rewritings(number_style: NumberStyle) -> list[tuple[str, str]]:
+def _list_rewritings(number_style: NumberStyle) -> list[tuple[str, str]]:
     """Returns patterns and what they are replaced by, one after another, so that a text is a plain number. A unit may
     be within parentheses or after them."""
     signs = [(IN_PARENTHESES, r"-\1")] if number_style.negative else []
-    return [*signs, (_around(number_style), ""), *signs] if number_style.strip else signs
+    return [*signs, (_surround_number(number_style), ""), *signs] if number_style.strip else signs
 
 
-def _around(number_style: NumberStyle) -> str:
+def _surround_number(number_style: NumberStyle) -> str:
     """Returns a regular expression for the texts before and after a number that are no part of it."""
     marks = "|".join(re.escape(mark.strip()) for mark in number_style.strip)
     return rf"^\s*(?:{marks})?\s*|\s*(?:{marks})?\s*$"
@@ -149,14 +149,14 @@ def has_infinite(numbers: pa.DoubleArray) -> bool:
     return bool(np.isinf(to_numpy(numbers, "f8")).any())
 
 
-def _without_null_numbers(numbers: pa.DoubleArray, number_style: NumberStyle) -> pa.DoubleArray:
+def _drop_null_numbers(numbers: pa.DoubleArray, number_style: NumberStyle) -> pa.DoubleArray:
     null_numbers = [float(mark) for mark in number_style.nulls if not isinstance(mark, str)]
     if not null_numbers:
         return numbers
     return pc.if_else(pc.is_in(numbers, value_set=from_numpy(np.array(null_numbers), pa.float64())), None, numbers)
 
 
-def _in_plain_style(texts: pa.StringArray, number_style: NumberStyle) -> pa.StringArray | None:
+def _rewrite_plainly(texts: pa.StringArray, number_style: NumberStyle) -> pa.StringArray | None:
     """Returns `texts` (rows,) with a point before decimals and no thousands separators; None if a separator is in the
     wrong place."""
     plain_texts = texts
@@ -175,7 +175,7 @@ LONGEST_CHAIN = 6
 """Marks that may follow each other in a number: those of 21 digits."""
 
 
-def without_group_marks(rows: bytes | memoryview, mark: int, edges: bytes) -> np.ndarray:
+def remove_group_marks(rows: bytes | memoryview, mark: int, edges: bytes) -> np.ndarray:
     """Returns `rows`, the text of several cells, as bytes without each `mark` between groups of three digits.
 
     `edges` are the characters before the beginning of a cell; where `mark` also delimits cells, they are the quotes
@@ -211,12 +211,12 @@ def without_group_marks(rows: bytes | memoryview, mark: int, edges: bytes) -> np
     return remaining
 
 
-def _number(text: str | None, number_style: NumberStyle) -> float | None:
+def _read_number(text: str | None, number_style: NumberStyle) -> float | None:
     """Returns the number in `text`, NaN for a null or an absent cell, None if there is none."""
     if text is None:
         return np.nan
     stripped = text.strip().replace("\u2212", "-")
-    for pattern, replacement in _rewritings(number_style):
+    for pattern, replacement in _list_rewritings(number_style):
         stripped = re.sub(pattern, replacement, stripped)
     if stripped.lower() in NO_VALUE or _is_null(stripped, number_style):
         return np.nan
@@ -236,7 +236,7 @@ def _is_null(text: str, number_style: NumberStyle) -> bool:
     return False
 
 
-def _pattern(decimal: str, thousands: str | None) -> str:
+def _number_pattern(decimal: str, thousands: str | None) -> str:
     """Returns a regular expression for a number."""
     integer_pattern = r"\d+" if thousands is None else rf"(?:\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+|\d+)"
     decimal_pattern = re.escape(decimal)
@@ -249,7 +249,7 @@ def parse_number(text: str, decimal: str = ".", thousands: str | None = None) ->
     >>> parse_number("1.104,25", ",", "."), parse_number("1,2", ".", ","), parse_number("2,31E+3", ",")
     (1104.25, None, 2310.0)
     """
-    if not re.fullmatch(_pattern(decimal, thousands), text, re.ASCII):
+    if not re.fullmatch(_number_pattern(decimal, thousands), text, re.ASCII):
         return None
     digits = text.replace(thousands, "") if thousands is not None else text
     number = float(digits.replace(decimal, "."))
@@ -263,7 +263,7 @@ NUMBER_STYLES = (
 """Number styles: the decimal point, and the thousands separator."""
 
 
-def other_styles(texts: Collection[str], number_style: NumberStyle) -> list[dict[str, str | None]]:
+def find_other_styles(texts: Collection[str], number_style: NumberStyle) -> list[dict[str, str | None]]:
     """Returns the fewest keys with which all of `texts`, which are not numbers in the style `number_style`, would be
     numbers.
 

@@ -51,7 +51,7 @@ class PageContent:
     headers: Mapping[str, str]
 
 
-def first_page(request: Request, pages: Pages | None) -> Request:
+def request_first_page(request: Request, pages: Pages | None) -> Request:
     """Returns `request` for the first page."""
     if pages is None:
         return request
@@ -68,7 +68,7 @@ def _get_first_number(pages: Pages) -> int:
     return 1 if pages.first is None else pages.first
 
 
-def next_page(
+def request_next_page(
     entry: str, request: Request, pages: Pages | None, content: PageContent
 ) -> tuple[list[Request], int | None]:
     """Returns the requests for the page after `request`, and the number of records that the upstream reports, or None.

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 FORM = "application/x-www-form-urlencoded"
 
 
-def body_texts(body: Any) -> Iterator[str]:
+def list_body_texts(body: Any) -> Iterator[str]:
     """Yields the texts in `body` that may contain placeholders, at any depth.
 
     >>> list(body_texts({"from": "{start}", "zones": ["A", 1]}))
@@ -20,10 +20,10 @@ def body_texts(body: Any) -> Iterator[str]:
         yield body
     elif isinstance(body, Mapping):
         for value in body.values():
-            yield from body_texts(value)
+            yield from list_body_texts(value)
     elif isinstance(body, list | tuple):
         for value in body:
-            yield from body_texts(value)
+            yield from list_body_texts(value)
 
 
 def write_body(body: Any, headers: Mapping[str, str], fill: Callable[[str], str]) -> tuple[str, str]:

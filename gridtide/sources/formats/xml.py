@@ -8,7 +8,7 @@ from xml.parsers import expat
 from gridtide.errors import FormatError, UpstreamError
 
 
-def tree(entry: str, body: bytes) -> Element:
+def parse_tree(entry: str, body: bytes) -> Element:
     """Returns the root element of `body`, with names without namespaces.
 
     Raises `UpstreamError` if the XML is truncated or broken, and `FormatError` if it declares a document type, which
@@ -22,9 +22,9 @@ def tree(entry: str, body: bytes) -> Element:
     parser = expat.ParserCreate(namespace_separator="}")
     parser.StartDoctypeDeclHandler = refuse
     parser.StartElementHandler = lambda name, attributes: builder.start(
-        _local(name), {_local(key): value for key, value in attributes.items()}
+        _drop_namespace(name), {_drop_namespace(key): value for key, value in attributes.items()}
     )
-    parser.EndElementHandler = lambda name: builder.end(_local(name))
+    parser.EndElementHandler = lambda name: builder.end(_drop_namespace(name))
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(body, True)
@@ -39,5 +39,5 @@ def is_html(body: bytes) -> bool:
     return start.startswith((b"<!doctype html", b"<html"))
 
 
-def _local(name: str) -> str:
+def _drop_namespace(name: str) -> str:
     return name.rpartition("}")[2]

@@ -11,8 +11,8 @@ from xml.etree.ElementTree import Element
 
 from gridtide.entries.table_layout import RecordLayout
 from gridtide.errors import FormatError, UpstreamError
-from gridtide.sources.formats.cells import CellTable, numbered, propose_paths, table_of_records
-from gridtide.sources.formats.xml import tree
+from gridtide.sources.formats.cells import CellTable, number_positions, propose_paths, tabulate_records
+from gridtide.sources.formats.xml import parse_tree
 
 POSITION, RESOLUTION = "position", "resolution"
 """The columns for the times and the lengths of points."""
@@ -36,21 +36,21 @@ def read_xml(entry: str, body: bytes, path: str, layout: RecordLayout) -> CellTa
     Raises `UpstreamError` for truncated XML and for error documents, `FormatError` if the elements are missing or a
     record has several children with one name.
     """
-    root = tree(entry, body)
+    root = parse_tree(entry, body)
     if root.tag.startswith("Acknowledgement"):
-        return _acknowledged(entry, root)
+        return _read_acknowledgement(entry, root)
     _refuse_error(entry, root)
     if layout == "positions":
-        return _points(entry, root)
-    return _elements(entry, root, path)
+        return _read_points(entry, root)
+    return _read_elements(entry, root, path)
 
 
-def _acknowledged(entry: str, root: Element) -> CellTable:
+def _read_acknowledgement(entry: str, root: Element) -> CellTable:
     """Returns no records if the upstream has none; raises `FormatError` with its reason if it refuses the request."""
     codes = [(element.text or "").strip() for element in root.iter("code")]
     reasons = " ".join(" ".join((element.text or "").split()) for element in root.iter("text"))
     if NO_MATCHING_DATA in codes and not re.search(r"(?i)exceed|limit|not valid|invalid", reasons):
-        return table_of_records([], numbered("point"))
+        return tabulate_records([], number_positions("point"))
     raise FormatError(entry, f"the upstream refuses the question: {reasons[:300] or codes}", 'Correct "params"')
 
 
@@ -63,8 +63,8 @@ def _refuse_error(entry: str, root: Element) -> None:
         raise UpstreamError(entry, f"the upstream answers with an error: <{root.tag}> {message[:300]}".strip())
 
 
-def _elements(entry: str, root: Element, path: str) -> CellTable:
-    record_elements, holders = _at_path(entry, root, path)
+def _read_elements(entry: str, root: Element, path: str) -> CellTable:
+    record_elements, holders = _select_at_path(entry, root, path)
     if len(root) and not holders and not record_elements:
         tags = ", ".join(dict.fromkeys(element.tag for element in root.iter()))
         raise FormatError(
@@ -75,13 +75,13 @@ def _elements(entry: str, root: Element, path: str) -> CellTable:
     above = _Ancestors(root) if record_elements else None
     records, inherited = [], set()
     for number, element in enumerate(record_elements, 1):
-        cells = _cells(entry, element, number)
+        cells = _read_cells(entry, element, number)
         outer_cells = {
             name: text for name, text in (above.cells(element) if above else {}).items() if name not in cells
         }
         inherited |= set(outer_cells)
         records.append(outer_cells | cells)
-    return table_of_records(records, numbered("record"), frozenset(inherited))
+    return tabulate_records(records, number_positions("record"), frozenset(inherited))
 
 
 def _list_record_tags(root: Element) -> Iterator[str]:
@@ -92,7 +92,7 @@ def _list_record_tags(root: Element) -> Iterator[str]:
             yield element.tag
 
 
-def _at_path(entry: str, root: Element, path: str) -> tuple[Sequence[Element], Sequence[Element]]:
+def _select_at_path(entry: str, root: Element, path: str) -> tuple[Sequence[Element], Sequence[Element]]:
     """Returns the elements that are records, and those that may contain records."""
     if re.search(r"[/\[\]@]", path):
         try:
@@ -110,21 +110,21 @@ def _at_path(entry: str, root: Element, path: str) -> tuple[Sequence[Element], S
     return elements, elements
 
 
-def _cells(entry: str, record_element: Element, number: int) -> dict[str, str]:
+def _read_cells(entry: str, record_element: Element, number: int) -> dict[str, str]:
     """Returns the cells of a record; raises `FormatError` if two have one name, because only one could be stored."""
     record_cells: dict[str, str] = {}
-    for name, text in _texts(record_element):
+    for name, text in _list_texts(record_element):
         if name in record_cells:
             raise FormatError(
                 entry,
                 f"records: record {number}, <{record_element.tag}>, holds {name} more than once",
-                _repeated_fix(record_element, name.partition(".")[0]),
+                _propose_records(record_element, name.partition(".")[0]),
             )
         record_cells[name] = text
     return record_cells
 
 
-def _repeated_fix(element: Element, tag: str) -> str:
+def _propose_records(element: Element, tag: str) -> str:
     """Describes how to read the repeated children `tag` of `element` as records."""
     first_point = element.find(tag)
     if first_point is None or first_point.find(POSITION) is None:
@@ -133,12 +133,12 @@ def _repeated_fix(element: Element, tag: str) -> str:
     return f'Add "layout": "positions", with "time": "position" and "value": {json.dumps(values)}'
 
 
-def _texts(element: Element, path: str = "") -> Iterator[tuple[str, str]]:
+def _list_texts(element: Element, path: str = "") -> Iterator[tuple[str, str]]:
     """Yields the attributes of `element` and the texts of the elements in it."""
     for key, value in element.attrib.items():
         yield path + key, value
     for child in element:
-        yield from _texts(child, f"{path}{child.tag}.")
+        yield from _list_texts(child, f"{path}{child.tag}.")
         if not len(child):
             yield path + child.tag, (child.text or "").strip()
     if not path and not len(element) and (element.text or "").strip():
@@ -165,7 +165,7 @@ class _Ancestors:
             ]
             counts = {child.tag: sum(other_leaf.tag == child.tag for other_leaf in leaves) for child in leaves}
             own_cells |= {child.tag: (child.text or "").strip() for child in leaves if counts[child.tag] == 1}
-            own_cells |= _single_branches(parent, element.tag)
+            own_cells |= _read_single_branches(parent, element.tag)
             outer_cells = self.cells(parent)
             grandparent = self.parents.get(parent)
             prefix = grandparent.tag if grandparent is not None else ""
@@ -176,7 +176,7 @@ class _Ancestors:
         return self.known_cells[parent, element.tag]
 
 
-def _single_branches(parent: Element, without: str) -> dict[str, str]:
+def _read_single_branches(parent: Element, without: str) -> dict[str, str]:
     """Returns the texts below children of `parent`, except `without`, that occur once, such as `MktPSRType.psrType`."""
     branches = [child for child in parent if len(child) and child.tag != without]
     tags = [child.tag for child in branches]
@@ -189,7 +189,7 @@ def _single_branches(parent: Element, without: str) -> dict[str, str]:
     }
 
 
-def _points(entry: str, root: Element) -> CellTable:
+def _read_points(entry: str, root: Element) -> CellTable:
     """Returns the points of all periods of `root` with their times, which become the column `position`."""
     above = _Ancestors(root)
     records: list[dict[str, str]] = []
@@ -214,26 +214,26 @@ def _points(entry: str, root: Element) -> CellTable:
             happened = f"a period has a curve of the type {curve}, whose values change between its points"
             raise FormatError(entry, happened, "Ask for a document of intervals")
         variable_sized = curve == "A03"
-        for cells in _of_period(entry, period, variable_sized):
+        for cells in _list_points(entry, period, variable_sized):
             inherited_cells = {name: text for name, text in outer_cells.items() if name not in cells}
             inherited |= {*inherited_cells, RESOLUTION}
             records.append(inherited_cells | cells)
-    return table_of_records(records, numbered("point"), frozenset(inherited))
+    return tabulate_records(records, number_positions("point"), frozenset(inherited))
 
 
-def _of_period(entry: str, period: Element, variable_sized: bool) -> Iterator[dict[str, str]]:
+def _list_points(entry: str, period: Element, variable_sized: bool) -> Iterator[dict[str, str]]:
     """Yields the points of `period`; if it is variable-sized, an omitted position repeats the previous one.
 
     start ├─1─┼─2─┼─(2)─┼─4─┤ end
     """
     resolution = (period.findtext("resolution") or "").strip()
-    interval_length = _duration(entry, resolution)
-    start, end = (_moment(entry, period.findtext(f"timeInterval/{bound}")) for bound in ("start", "end"))
+    interval_length = _parse_step(entry, resolution)
+    start, end = (_parse_moment(entry, period.findtext(f"timeInterval/{bound}")) for bound in ("start", "end"))
     last_position = round((end - start) / interval_length) if interval_length else 0
     if last_position > MOST_POSITIONS:
         raise FormatError(entry, f"a period from {start:%Y-%m-%dT%H:%MZ} has {last_position} positions of {resolution}")
-    points = [_cells(entry, point, number) for number, point in enumerate(period.findall("Point"), 1)]
-    numbers = [_position(entry, cells) for cells in points]
+    points = [_read_cells(entry, point, number) for number, point in enumerate(period.findall("Point"), 1)]
+    numbers = [_parse_position(entry, cells) for cells in points]
     if sorted(set(numbers)) != numbers or (numbers and (numbers[0] < 1 or numbers[-1] > last_position)):
         happened = (
             f"the positions of the period from {start:%Y-%m-%dT%H:%MZ} do not run from 1 to {last_position}: "
@@ -247,14 +247,14 @@ def _of_period(entry: str, period: Element, variable_sized: bool) -> Iterator[di
             yield cells | {POSITION: f"{moment:%Y-%m-%dT%H:%M:%SZ}", RESOLUTION: resolution}
 
 
-def _position(entry: str, cells: dict[str, str]) -> int:
+def _parse_position(entry: str, cells: dict[str, str]) -> int:
     content = cells.get(POSITION, "")
     if not content.isdecimal():
         raise FormatError(entry, f"a point has the position {content!r}, which is not a number")
     return int(content)
 
 
-def _duration(entry: str, content: str) -> timedelta:
+def _parse_step(entry: str, content: str) -> timedelta:
     match = _LENGTH.fullmatch(content)
     if not match or not any(match.groups()):
         raise FormatError(entry, f"a period has the resolution {content!r}, which is not a duration of days or less")
@@ -262,7 +262,7 @@ def _duration(entry: str, content: str) -> timedelta:
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
-def _moment(entry: str, content: str | None) -> datetime:
+def _parse_moment(entry: str, content: str | None) -> datetime:
     try:
         moment = datetime.fromisoformat((content or "").strip())
     except ValueError as error:

@@ -21,7 +21,7 @@ from gridtide.observations.table import empty
 from gridtide.periods import Period
 from gridtide.sources import generic
 from gridtide.sources.contract import Page, Request, Response
-from gridtide.sources.formats.paging import PageContent, next_page
+from gridtide.sources.formats.paging import PageContent, request_next_page
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
@@ -68,7 +68,7 @@ def _parse_listing(entry: Entry, request: Request, response: Response) -> Page:
     if not isinstance(documents, list) or not all("docId" in document for document in documents):
         raise FormatError(entry.name, 'the list of documents has no "archives" with "docId"')
     content = PageContent(listing, len(documents), response.headers)
-    next_pages, _ = next_page(entry.name, request, entry.pages, content)
+    next_pages, _ = request_next_page(entry.name, request, entry.pages, content)
     downloads = [
         replace(
             request, params=(("download", str(document["docId"])),), label=f"document {document['docId']}", offset=0

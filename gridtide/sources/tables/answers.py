@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 from gridtide.errors import FormatError
 from gridtide.observations.table import concat
 from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
-from gridtide.sources.formats.bodies import Member, encode_utf8, kind_of, unpack_members
+from gridtide.sources.formats.bodies import Member, encode_utf8, find_body_kind, unpack_members
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable
 from gridtide.sources.formats.csv_rows import read_csv
 from gridtide.sources.formats.json_rows import load_json, read_json
-from gridtide.sources.formats.paging import PageContent, next_page
+from gridtide.sources.formats.paging import PageContent, request_next_page
 from gridtide.sources.formats.xml_rows import read_xml
 from gridtide.sources.tables.reading import AnswerContext, label_columns, read_observations
 
@@ -52,7 +52,9 @@ def read_answer(
         received += table.rows
         cells += table.rows * len(table.names)
         pieces.append(read_observations(entry, table, context, skipped))
-    following, total = next_page(entry.name, request, entry.pages, PageContent(document, received, response.headers))
+    following, total = request_next_page(
+        entry.name, request, entry.pages, PageContent(document, received, response.headers)
+    )
     tables = chain.from_iterable(pieces)
     if cells <= CELLS_IN_ONE:
         observations = concat(list(tables))
@@ -81,7 +83,7 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
     body = content
     if not is_markup:
         body = encode_utf8(entry.name, content, entry.csv.encoding, headers.get("content-type", ""))
-    body_kind = kind_of(entry.name, body)
+    body_kind = find_body_kind(entry.name, body)
     if body_kind == "xml":
         return read_xml(entry.name, content, entry.records or "", entry.layout), None
     if body_kind == "json" or entry.layout == "lines":

@@ -27,9 +27,9 @@ from gridtide.sources.formats.cells import (
     CellColumn,
     CellColumns,
     CellTable,
-    factorised,
+    add_constants,
+    factorize,
     split_alternatives,
-    with_constants,
 )
 from gridtide.sources.formats.json_rows import KEY_COLUMN
 from gridtide.sources.formats.numbers import ReadNumbers, read_numbers
@@ -40,14 +40,14 @@ from gridtide.sources.tables.selection import choose_columns, find_unselected
 from gridtide.sources.tables.series import (
     RowLabels,
     ValueColumn,
+    choose_value_columns,
     is_nothing,
-    listed,
-    locations,
+    list_columns,
+    propose_labels,
+    read_locations,
+    read_variables,
     refuse_merged_labels,
     refuse_other_style,
-    renamed_labels,
-    value_columns,
-    variables,
 )
 from gridtide.sources.tables.timing import Timing, read_timing
 from gridtide.sources.tables.wide import unfold_days, unfold_hours
@@ -77,16 +77,16 @@ def read_observations(
     if not table.rows:
         return iter(())
     entry = choose_columns(entry, table.names)
-    entry, table = _with_day(entry, table, context.day)
+    entry, table = _set_day(entry, table, context.day)
     if not entry.time:
-        entry = _with_time(entry, table)
+        entry = _set_time(entry, table)
     _check_time(entry, table)
     entry, table = unfold_days(*unfold_hours(entry, table, entry.time[0]))
     if entry.layout == "positions" and RESOLUTION in table.names and entry.interval_from is None:
         import msgspec
 
         entry = msgspec.structs.replace(entry, interval_from=RESOLUTION)
-    pieces = _TableReader(entry, table, context, skipped).pieces()
+    pieces = _TableReader(entry, table, context, skipped).read()
     if entry.components is None or entry.variable is None:
         return pieces
     return (balance_records(piece, entry.components, skipped) for piece in pieces)
@@ -96,7 +96,7 @@ DAY_COLUMN = "day of the answer"
 """The column for the local day of an answer whose records do not name it."""
 
 
-def _with_day(entry: Entry, table: CellTable, day: date | None) -> tuple[Entry, CellTable]:
+def _set_day(entry: Entry, table: CellTable, day: date | None) -> tuple[Entry, CellTable]:
     """Returns `entry` and `table` with the local `day` of the answer as a column of times, if its records have only
     hours: columns of hours without a column of dates, or numbers of hours as the only column of times."""
     import msgspec
@@ -105,19 +105,19 @@ def _with_day(entry: Entry, table: CellTable, day: date | None) -> tuple[Entry, 
     if day is None or not lacks_day:
         return entry, table
     changed = msgspec.structs.replace(entry, time=(DAY_COLUMN, *entry.time))
-    return changed, with_constants(table, {DAY_COLUMN: day.isoformat()})
+    return changed, add_constants(table, {DAY_COLUMN: day.isoformat()})
 
 
 def _are_hours(entry: Entry, table: CellTable) -> bool:
     """Whether numbers of hours or intervals are the only column of times."""
     if len(entry.time) != 1 or entry.time_format is not None or entry.time[0] not in table.names:
         return False
-    _, texts = factorised(table.read(entry.time)[entry.time[0]])
+    _, texts = factorize(table.read(entry.time)[entry.time[0]])
     bare = [text.strip() for text in texts if text and text.strip()]
     return bool(bare) and all(re.fullmatch(r"(?i)(HE|H|HR)?\s*\d{1,3}", text) for text in bare)
 
 
-def _with_time(entry: Entry, table: CellTable) -> Entry:
+def _set_time(entry: Entry, table: CellTable) -> Entry:
     """Returns `entry` with the column of the times, if only one column can be that."""
     import msgspec
 
@@ -131,7 +131,7 @@ def _with_time(entry: Entry, table: CellTable) -> Entry:
     if len(columns) != 1:
         description = f"more than one ({', '.join(columns)})" if columns else f"none of {', '.join(table.own)}"
         happened = f"the column of the times is not clear: {description} holds ISO 8601 times"
-        raise FormatError(entry.name, happened, table.hint or _time_fix(table, columns))
+        raise FormatError(entry.name, happened, table.hint or _propose_time(table, columns))
     return msgspec.structs.replace(entry, time=(columns[0],))
 
 
@@ -139,7 +139,7 @@ def _are_times(column: CellColumn) -> bool:
     """Whether all nonempty cells of `column` are ISO 8601 dates or times."""
     if pa.types.is_floating(column.type):
         return False
-    _, distinct_texts = factorised(column)
+    _, distinct_texts = factorize(column)
     stripped_texts = [text.strip() for text in distinct_texts if text and text.strip()]
     return (
         bool(stripped_texts)
@@ -157,18 +157,17 @@ def _is_iso(text: str) -> bool:
         return False
 
 
-def _time_fix(table: CellTable, columns: Sequence[str]) -> str:
+def _propose_time(table: CellTable, columns: Sequence[str]) -> str:
     if not columns:
         for name in table.own:
-            _, distinct_texts = factorised(table.read([name])[name])
+            _, distinct_texts = factorize(table.read([name])[name])
             stripped_texts = [text.strip() for text in distinct_texts if text and text.strip()]
             if stripped_texts and all(map(clocks.EPOCH_DIGITS.fullmatch, stripped_texts)):
                 return f'If it is {name}, add "time": {json.dumps(name, ensure_ascii=False)}'
-            formats = clocks.proposed_formats(stripped_texts)
+            formats = clocks.propose_formats(stripped_texts)
             if formats:
-                return (
-                    f'If it is {name}, add "time": {json.dumps(name, ensure_ascii=False)} and {clocks.quoted(formats)}'
-                )
+                quoted_name = json.dumps(name, ensure_ascii=False)
+                return f'If it is {name}, add "time": {quoted_name} and {clocks.quote_formats(formats)}'
     return 'Name it with "time"'
 
 
@@ -177,7 +176,7 @@ def _check_time(entry: Entry, table: CellTable) -> None:
     if missing:
         happened = f"no record has a column {', '.join(missing)}; the columns are: {', '.join(table.names)}"
         last_parts = {name: name.rpartition(".")[2] for name in missing}
-        fix = renamed_labels(table, "time", entry.time) or 'Correct "time" or "value"'
+        fix = propose_labels(table, "time", entry.time) or 'Correct "time" or "value"'
         if all(end in table.names for end in last_parts.values()):
             fix = f'Add "time": {json.dumps([last_parts.get(name, name) for name in entry.time], ensure_ascii=False)}'
         raise FormatError(entry.name, happened, table.hint or fix)
@@ -186,7 +185,7 @@ def _check_time(entry: Entry, table: CellTable) -> None:
 def label_columns(entry: Entry) -> list[str]:
     """Returns the columns that `entry` names beside its value columns: those for times, locations and other labels."""
     named_columns = [entry.published, entry.timezone_from, entry.interval_from, entry.ambiguous]
-    labels = [*listed(entry.location), *listed(entry.variable), *entry.where]
+    labels = [*list_columns(entry.location), *list_columns(entry.variable), *entry.where]
     named_columns += [*labels]
     names = [*entry.time, *(name for name in named_columns if name)]
     return list(dict.fromkeys(split_alternatives(names)))
@@ -201,17 +200,17 @@ class _TableReader:
         self.open_cells: dict[str, int] = {}
         skipped += table.skipped
 
-    def pieces(self) -> Iterator[pa.Table]:
+    def read(self) -> Iterator[pa.Table]:
         """Yields the observations. Whatever can be refused by keys alone is refused before the first piece."""
-        unlabelled = self._unlabelled()
-        locations_by_row = locations(self.entry, self.table, unlabelled)
-        names = variables(self.entry, self.table, unlabelled)
+        unlabelled = self._find_unlabelled()
+        locations_by_row = read_locations(self.entry, self.table, unlabelled)
+        names = read_variables(self.entry, self.table, unlabelled)
         refuse_merged_labels(self.entry, locations_by_row, names)
-        published = self._published()
-        series = _combined(
+        published = self._read_published()
+        series = _combine_codes(
             [locations_by_row.codes, *([names.codes] if names else []), *([published] if published is not None else [])]
         )
-        timing = read_timing(self.entry, self.table, self.entry.time, series, self.context.day, self._valued)
+        timing = read_timing(self.entry, self.table, self.entry.time, series, self.context.day, self._find_valued)
         if timing.blank.all():
             column, position = ", ".join(self.entry.time), self.table.place(0)
             happened = f"time: {column} holds None, which is not a valid ISO 8601 time, in {position}"
@@ -220,7 +219,7 @@ class _TableReader:
         self._count_rows(timing)
         is_live &= self._select(timing, locations_by_row, is_live)
         columns = [value.column for value in self.values]
-        groups = repeats.repeated_keys(series, timing, is_live)
+        groups = repeats.find_repeated_keys(series, timing, is_live)
         dropped: dict[str, np.ndarray] = {}
         if (groups >= 0).any():
             repeats.refuse_unnamed_labels(self.entry, self.table, groups, [*self._used, *columns], columns, timing)
@@ -228,7 +227,7 @@ class _TableReader:
                 dropped = repeats.choose_values(self.entry, self.table, groups, columns, timing, self.skipped)
         repeats.refuse_overlaps(self.entry, self.table, series, [*self._named, *columns], timing, is_live)
         repeats.refuse_merged_series(self.entry, self.table, series, [*self._used, *columns, *self.entry.ignore])
-        return self._observations(_Rows(timing, is_live, locations_by_row, names, published, dropped))
+        return self._build_table(_Rows(timing, is_live, locations_by_row, names, published, dropped))
 
     @cached_property
     def _used(self) -> list[str]:
@@ -243,26 +242,26 @@ class _TableReader:
     @cached_property
     def values(self) -> list[ValueColumn]:
         """The value columns."""
-        return value_columns(self.entry, self.table, self._used, self.skipped)
+        return choose_value_columns(self.entry, self.table, self._used, self.skipped)
 
-    def _unlabelled(self) -> np.ndarray:
+    def _find_unlabelled(self) -> np.ndarray:
         """Returns which records (rows,) are empty in all time columns."""
         cells = self.table.read(self.entry.time)
         is_blank = np.ones(self.table.rows, bool)
         for column in cells.values():
-            codes, distinct_texts = factorised(column)
+            codes, distinct_texts = factorize(column)
             is_blank &= np.array([not (text or "").strip() for text in distinct_texts], bool)[codes]
         return is_blank
 
-    def _valued(self) -> np.ndarray:
+    def _find_valued(self) -> np.ndarray:
         """Returns which records (rows,) have a value."""
         parts = [np.zeros(0, bool)]
-        for piece in self._pieces():
+        for piece in self._read_pieces():
             cells = [read_numbers(column, self.entry.numbers) for column in piece.values()]
             parts.append(np.any([read.unread | ~np.isnan(read.values) for read in cells], axis=0))
         return np.concatenate(parts)
 
-    def _pieces(self) -> Iterator[CellColumns]:
+    def _read_pieces(self) -> Iterator[CellColumns]:
         """Yields the value columns, piece by piece."""
         return self.table.pieces([value.column for value in self.values], self.entry.numbers)
 
@@ -273,10 +272,10 @@ class _TableReader:
             "records of the next day's first moment, which its own answer holds": timing.elsewhere,
         }
         if timing.blank.any():
-            reasons["records without a time"] = timing.blank & self._valued()
+            reasons["records without a time"] = timing.blank & self._find_valued()
         for reason, rows in reasons.items():
             if rows.any():
-                self.skipped.append(self._skipped_rows(reason, rows))
+                self.skipped.append(self._count_skipped(reason, rows))
 
     def _select(self, timing: Timing, places: RowLabels, is_live: np.ndarray) -> np.ndarray:
         """Returns which records (rows,) the entry selects, and counts the cells of those `is_live` (rows,) that it does
@@ -296,7 +295,7 @@ class _TableReader:
                 self.skipped.append(Skipped(reason, cell_count, example, expected=True))
         return selected
 
-    def _skipped_rows(self, reason: str, rows: np.ndarray) -> Skipped:
+    def _count_skipped(self, reason: str, rows: np.ndarray) -> Skipped:
         """Returns the count of the cells of the records `rows` (rows,), which are not stored, with the first as
         example."""
         first_row = int(np.flatnonzero(rows)[0])
@@ -305,7 +304,7 @@ class _TableReader:
         written = [f"{name} {text!r:.60}" for name, text in texts.items() if text]
         example = ", ".join(written) or "no time and no value"
         present_count, offset = 0, 0
-        for piece in self._pieces():
+        for piece in self._read_pieces():
             for column in piece.values():
                 span = rows[offset : offset + len(column)]
                 read = read_numbers(column, self.entry.numbers)
@@ -313,21 +312,21 @@ class _TableReader:
             offset += len(column)
         return Skipped(reason, present_count, f"{self.table.place(first_row)}: {example}")
 
-    def _published(self) -> np.ndarray | None:
+    def _read_published(self) -> np.ndarray | None:
         """Returns when each record was published, (rows,), in microseconds since 1970; None if that is not given."""
         name = self.entry.published
         if name is None:
             return None
         if name == START:
-            return np.full(self.table.rows, self._published_with_request())
+            return np.full(self.table.rows, self._repeat_request_time())
         if name not in self.table.names:
-            return np.full(self.table.rows, self._published_by_header(name))
-        codes, distinct_texts = factorised(self.table.read([name])[name])
+            return np.full(self.table.rows, self._read_header_time(name))
+        codes, distinct_texts = factorize(self.table.read([name])[name])
         zone = ZoneInfo(self.entry.times_in or self.entry.timezone)
         moments = []
         for code, text in enumerate(distinct_texts):
             try:
-                moments.append(NOT_PUBLISHED if is_nothing(text) else self._moment(str(text), zone))
+                moments.append(NOT_PUBLISHED if is_nothing(text) else self._parse_moment(str(text), zone))
             except (ValueError, OverflowError) as error:
                 where = self.table.place(int(np.flatnonzero(codes == code)[0]))
                 raise FormatError(
@@ -337,16 +336,16 @@ class _TableReader:
                 ) from error
         return np.take(np.array(moments, np.int64), codes)
 
-    def _moment(self, text: str, zone: ZoneInfo) -> int:
+    def _parse_moment(self, text: str, zone: ZoneInfo) -> int:
         """Parses a time of publication as microseconds since 1970."""
         entry = self.entry
-        moment = _moment(text, entry.published_format or entry.time_format, zone)
+        moment = _parse_moment(text, entry.published_format or entry.time_format, zone)
         if entry.published_time is None or len(text.strip()) > LONGEST_DATE:
             return moment
         hours, minutes = map(int, entry.published_time.split(":"))
         return moment + count_microseconds(timedelta(hours=hours, minutes=minutes))
 
-    def _published_with_request(self) -> int:
+    def _repeat_request_time(self) -> int:
         """Returns the start of the day that the answer is for, at the entry's time of publication."""
         if self.context.day is None:
             return NOT_PUBLISHED
@@ -360,7 +359,7 @@ class _TableReader:
             return NOT_PUBLISHED
         return microseconds(local_day(self.context.day, ZoneInfo(self.entry.timezone)).end)
 
-    def _published_by_header(self, name: str) -> int:
+    def _read_header_time(self, name: str) -> int:
         text = self.context.headers.get(name.lower(), "")
         if not text and name.lower() == "last-modified":  # not every server sends it with every answer
             return self._end_of_day()
@@ -372,12 +371,12 @@ class _TableReader:
             raise FormatError(self.entry.name, happened, 'Correct "published", or leave it out') from error
         return microseconds(moment.replace(tzinfo=moment.tzinfo or UTC))
 
-    def _observations(self, rows: _Rows) -> Iterator[pa.Table]:
-        labels = _LabelColumns.of([*self._distinct_values, *self._derived()], rows)
+    def _build_table(self, rows: _Rows) -> Iterator[pa.Table]:
+        labels = _LabelColumns.of([*self._distinct_values, *self._derive_series()], rows)
         offset = 0
-        for piece in self._pieces():
+        for piece in self._read_pieces():
             length = len(next(iter(piece.values())))
-            yield self._piece(piece, slice(offset, offset + length), rows, labels)
+            yield self._build_piece(piece, slice(offset, offset + length), rows, labels)
             offset += length
         self._finish()
 
@@ -397,7 +396,7 @@ class _TableReader:
             firsts.setdefault((value.location, value.variable), value)
         return list(firsts.values())
 
-    def _added(self, numbers: np.ndarray, stored: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    def _add_components(self, numbers: np.ndarray, stored: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns `numbers` and `stored`, both (records, values), with one column for those that are added up. A sum
         is stored if all of its parts are."""
         if len(self._distinct_values) == len(self.values):
@@ -412,13 +411,13 @@ class _TableReader:
             return sums, None
         return sums, np.column_stack([stored[:, places].all(axis=1) for places in groups])
 
-    def _derived(self) -> list[ValueColumn]:
+    def _derive_series(self) -> list[ValueColumn]:
         """Returns the column of the energy of prices, if it is derived."""
         if self._components is None or self._components.energy is not None:
             return []
         return [ValueColumn("", f"{self.entry.components}_energy", self.values[self._components.price].unit)]
 
-    def _balanced(
+    def _balance_series(
         self, numbers: np.ndarray, stored: np.ndarray | None, start: int
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns `numbers` and `stored`, both (records, values), with derived energies and without prices that do not
@@ -444,11 +443,13 @@ class _TableReader:
             self.skipped.append(Skipped(INCONSISTENT, len(bad_rows) * len(parts), example))
         return numbers, stored
 
-    def _piece(self, piece: CellColumns, span: slice, rows: _Rows, labels: _LabelColumns) -> pa.Table:
+    def _build_piece(self, piece: CellColumns, span: slice, rows: _Rows, labels: _LabelColumns) -> pa.Table:
         """Returns the observations of the records in `span`, row by row."""
         from gridtide.observations.table import from_columns
 
-        numbers, stored = self._balanced(*self._added(*self._numbers(piece, span, rows)), span.start)
+        numbers, stored = self._balance_series(
+            *self._add_components(*self._read_numbers(piece, span, rows)), span.start
+        )
         shape = numbers.shape
         places = None if stored is None else np.flatnonzero(stored.ravel())
 
@@ -462,11 +463,11 @@ class _TableReader:
             interval_start=spread(rows.timing.starts[span]),
             interval_end=spread(rows.timing.ends[span]),
             value=numbers.ravel() if places is None else numbers.ravel()[places],
-            published_at=None if rows.published is None else _times_or_null(spread(rows.published[span])),
+            published_at=None if rows.published is None else _build_times(spread(rows.published[span])),
             **labels.columns(span, places),
         )
 
-    def _numbers(self, piece: CellColumns, span: slice, rows: _Rows) -> tuple[np.ndarray, np.ndarray | None]:
+    def _read_numbers(self, piece: CellColumns, span: slice, rows: _Rows) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns the numbers of the records in `span`, (records, values), and which of them are stored; None means
         all."""
         shape = (span.stop - span.start, len(self.values))
@@ -512,7 +513,7 @@ class _TableReader:
         for column, (read, unread, example) in self.counts.items():
             if unread and not read:
                 happened = f"value: {column} holds no numbers: {example}, which is not a number"
-                raise FormatError(self.entry.name, happened, _units_fix(example) or 'Leave it out of "value"')
+                raise FormatError(self.entry.name, happened, _propose_units(example) or 'Leave it out of "value"')
             if unread:
                 self.skipped.append(Skipped(f"cells of {column} that hold no number", unread, example))
         for column, count in self.open_cells.items():
@@ -578,7 +579,7 @@ class _LabelColumns:
         }
 
 
-def _units_fix(example: str) -> str:
+def _propose_units(example: str) -> str:
     """Returns the fix for numbers with a unit, such as the one in `example`; empty if there is no unit."""
     match = re.search(r": '([^\d\s.,+-]*) ?[+-]?\d[\d.,]* ?([^\d.,+-]*)'$", example)
     around = [text.strip() for text in match.groups() if text.strip()] if match else []
@@ -595,11 +596,11 @@ NOT_PUBLISHED = -(1 << 62)
 """Stands for a missing publication time, in microseconds since 1970."""
 
 
-def _times_or_null(moments: np.ndarray) -> pa.Array:
+def _build_times(moments: np.ndarray) -> pa.Array:
     return pa.array(moments, pa.int64(), mask=moments == NOT_PUBLISHED).cast(pa.timestamp("us", "UTC"))
 
 
-def _moment(text: str, time_format: str | None, zone: ZoneInfo) -> int:
+def _parse_moment(text: str, time_format: str | None, zone: ZoneInfo) -> int:
     """Parses `text` as microseconds since 1970, by ISO 8601 or else by `time_format`; a local time is in `zone`."""
     try:
         label = clocks.parse_label(text, None, None)
@@ -607,11 +608,11 @@ def _moment(text: str, time_format: str | None, zone: ZoneInfo) -> int:
         label = clocks.parse_label(text, time_format, None)
     if label.is_utc:
         return label.moment
-    first_pass, _ = clocks.both_passes(np.array([label.moment]), zone)
+    first_pass, _ = clocks.convert_both_passes(np.array([label.moment]), zone)
     return int(first_pass[0])
 
 
-def _combined(codes: Sequence[np.ndarray]) -> np.ndarray:
+def _combine_codes(codes: Sequence[np.ndarray]) -> np.ndarray:
     """Returns codes (rows,) for the combinations of several codes, each (rows,)."""
     combined_codes = np.asarray(codes[0], np.int64)
     for column in codes[1:]:

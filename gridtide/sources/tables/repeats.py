@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from gridtide.errors import FormatError
 from gridtide.sources.contract import Skipped
-from gridtide.sources.formats.cells import CellColumns, CellTable, factorised
+from gridtide.sources.formats.cells import CellColumns, CellTable, factorize
 from gridtide.sources.formats.clocks import NUMBERED, TIME_OF_DAY
 from gridtide.sources.formats.numbers import read_numbers
-from gridtide.sources.tables.series import listed
+from gridtide.sources.tables.series import list_columns
 from gridtide.sources.tables.timing import FLAG_WORDS, Timing, show_moment
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _HOURS = re.compile(r"(?i)hour|period|interval|\bhe\b|\bhr\b|hora|heure|stunde")
 """Names of columns that contain hours."""
 
 
-def repeated_keys(series: np.ndarray, timing: Timing, live: np.ndarray) -> np.ndarray:
+def find_repeated_keys(series: np.ndarray, timing: Timing, live: np.ndarray) -> np.ndarray:
     """Returns the group of each record that shares its key with another one, (rows,); -1 for others. `live` (rows,) are
     records that have a key, `series` (rows,) is the key without the interval."""
     groups = np.full(len(series), -1, np.int64)
@@ -60,21 +60,21 @@ def refuse_overlaps(
             f"interval: that of {show_moment(int(starts[index]))}, in {table.place(int(row_order[index]))}, ends after "
             f"the next begins, at {show_moment(int(starts[index + 1]))}"
         )
-        fix = _differing_label(entry, table, row_order[index : index + 2], used)
+        fix = _find_differing_label(entry, table, row_order[index : index + 2], used)
         raise FormatError(
             entry.name, happened, fix or 'Add "interval": "gaps", by which each ends where the next begins'
         )
 
 
-def _differing_label(entry: Entry, table: CellTable, rows: np.ndarray, used: Sequence[str]) -> str:
+def _find_differing_label(entry: Entry, table: CellTable, rows: np.ndarray, used: Sequence[str]) -> str:
     """Returns the fix that names a column of few words in which two `rows` (2,) differ; empty if there is none."""
     for name in table.names:
         if name in used or NO_LABELS.search(name):
             continue
-        codes, texts = factorised(table.read([name])[name])
+        codes, texts = factorize(table.read([name])[name])
         pair = [texts[code] for code in codes[rows].tolist()]
         if pair[0] != pair[1] and all(pair) and (len(texts) * 2 <= len(codes) or len(codes) <= 4):
-            naming = _naming(entry, table, name)
+            naming = _propose_label(entry, table, name)
             return f"If {name} tells series apart, as {pair[0]!r:.60} and {pair[1]!r:.60} do, add {naming}"
     return ""
 
@@ -89,7 +89,7 @@ def refuse_unnamed_labels(
     columns = [column for column in table.names if column not in used]
     hours = [name for name in table.names if name not in used or (name in values and _HOURS.search(name))]
     cells = table.read(list(dict.fromkeys([*columns, *hours])))
-    hour_column = _hour_column(cells, repeated, hours) if len(time) == 1 and not entry.hours else None
+    hour_column = _find_hour_column(cells, repeated, hours) if len(time) == 1 and not entry.hours else None
     if hour_column is not None and _are_days(table, time[0]):
         flag_column = next((column for column in columns if "dst" in column.lower()), None)
         fix = f'Add "time": {json.dumps([time[0], hour_column], ensure_ascii=False)}, "label": "end"'
@@ -97,7 +97,7 @@ def refuse_unnamed_labels(
         happened = f"{len(repeated)} records have the same times, because {time[0]} holds only days"
         raise FormatError(entry.name, happened, fix)
     for column in sorted(columns, key=NUMBERS_OF_DOCUMENTS.__contains__):
-        column_codes, distinct_texts = factorised(cells[column])
+        column_codes, distinct_texts = factorize(cells[column])
         if entry.conflict in ("first", "last") and all(_is_moment(text) for text in distinct_texts):
             continue
         is_label = len(set(column_codes.tolist())) * 2 <= len(column_codes) or len(column_codes) <= 4
@@ -105,7 +105,7 @@ def refuse_unnamed_labels(
         if is_label and pair_count == len(repeated) and len(set(column_codes[repeated].tolist())) > 1:
             first, second = (distinct_texts[code] for code in list(dict.fromkeys(column_codes[repeated].tolist()))[:2])
             moment = show_moment(int(timing.starts[repeated[0]]))
-            fix = _naming(entry, table, column)
+            fix = _propose_label(entry, table, column)
             happened = f"records of one series and time, as at {moment}, differ in {column}: {first!r} and {second!r}"
             raise FormatError(entry.name, happened, f"Say what it names: {fix}")
 
@@ -136,7 +136,7 @@ def refuse_merged_series(entry: Entry, table: CellTable, series: np.ndarray, use
     for name, column in beginning.items():
         if pa.types.is_floating(column.type):
             continue
-        codes, texts = factorised(column)
+        codes, texts = factorize(column)
         words = [text for text in texts if text and re.search(r"[^\W\d_]{2}", text)]
         is_label = len(texts) == len(words) > 1 and (len(words) * 2 <= len(codes) or len(codes) <= 4)
         rows = len(codes)
@@ -145,24 +145,24 @@ def refuse_merged_series(entry: Entry, table: CellTable, series: np.ndarray, use
             continue
         happened = f"records of one series differ in {name}, which no key names: {words[0]!r:.60} and {words[1]!r:.60}"
         ignored = json.dumps([*entry.ignore, name], ensure_ascii=False)
-        naming = _naming(entry, table, name)
+        naming = _propose_label(entry, table, name)
         fix = f'Say what it names: {naming}; or, if it only describes the values, add "ignore": {ignored}'
         raise FormatError(entry.name, happened, fix)
 
 
-def _naming(entry: Entry, table: CellTable, column: str) -> str:
+def _propose_label(entry: Entry, table: CellTable, column: str) -> str:
     """Returns the keys that make `column` a label, beside those that are labels already."""
     fixes = []
     for key, named in (("variable", entry.variable), ("location", entry.location)):
-        labels = [*(name for name in listed(named) if name in table.names), column]
+        labels = [*(name for name in list_columns(named) if name in table.names), column]
         fixes.append(f'"{key}": {json.dumps(labels if len(labels) > 1 else column, ensure_ascii=False)}')
     return " or ".join(fixes)
 
 
-def _hour_column(cells: CellColumns, repeated: np.ndarray, columns: Sequence[str]) -> str | None:
+def _find_hour_column(cells: CellColumns, repeated: np.ndarray, columns: Sequence[str]) -> str | None:
     """Returns the column of hours or interval numbers, if there is one that differs among the `repeated` rows."""
     for column in columns:
-        column_codes, distinct_texts = factorised(cells[column])
+        column_codes, distinct_texts = factorize(cells[column])
         words = [(distinct_texts[code] or "").strip() for code in dict.fromkeys(column_codes[repeated].tolist())]
         hours = all(TIME_OF_DAY.fullmatch(word) or word == "24:00" for word in words)
         numbers = all(NUMBERED.fullmatch(word) and int(NUMBERED.fullmatch(word)[1]) <= 100 for word in words)  # type: ignore[index]
@@ -172,7 +172,7 @@ def _hour_column(cells: CellColumns, repeated: np.ndarray, columns: Sequence[str
 
 
 def _are_days(table: CellTable, column: str) -> bool:
-    _, distinct_texts = factorised(table.read([column])[column])
+    _, distinct_texts = factorize(table.read([column])[column])
     return all(
         len((text or "").strip()) <= 11 or (text or "").strip().endswith(("00:00:00", "00:00"))
         for text in distinct_texts
@@ -186,7 +186,7 @@ def choose_values(
     value: all but the first or the last, by the entry's `conflict`. They are added to `skipped`."""
     repeated = np.flatnonzero(groups >= 0)
     dropped: dict[str, np.ndarray] = {}
-    values = _values_of(entry, table, repeated, columns)
+    values = _read_values(entry, table, repeated, columns)
     by_group = [np.flatnonzero(groups[repeated] == group) for group in np.unique(groups[repeated])]
     for column in columns:
         numbers, present = values[column]
@@ -200,14 +200,14 @@ def choose_values(
             shown_numbers = ", ".join(f"{number:g}" for number in numbers[rivals])
             moment = show_moment(int(timing.starts[first_row]))
             example = example or f"{column} at {moment}, in {table.place(first_row)}: {shown_numbers}"
-            losing_rows += _losers(rivals, entry.conflict)
+            losing_rows += _choose_losers(rivals, entry.conflict)
         if losing_rows:
             dropped[column] = repeated[losing_rows]
             skipped.append(Skipped("another value of its time is stored", len(losing_rows), example))
     return dropped
 
 
-def _losers(rivals: np.ndarray, conflict: str | None) -> list[int]:
+def _choose_losers(rivals: np.ndarray, conflict: str | None) -> list[int]:
     return [int(rival) for rival in (rivals[1:] if conflict == "first" else rivals[:-1])]
 
 
@@ -215,7 +215,7 @@ def _agree(numbers: np.ndarray) -> bool:
     return bool((numbers == numbers[0]).all() or np.isnan(numbers).all())
 
 
-def _values_of(
+def _read_values(
     entry: Entry, table: CellTable, rows: np.ndarray, columns: Sequence[str]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Returns the numbers of some `rows` (chosen,) of each of `columns`, and which of them are present."""

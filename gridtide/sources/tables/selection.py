@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from gridtide.errors import FormatError
-from gridtide.sources.formats.cells import CellTable, factorised
+from gridtide.sources.formats.cells import CellTable, factorize
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
@@ -72,7 +72,7 @@ def refuse_absent_locations(entry: Entry, location_names: Sequence[str]) -> None
 def _hold(table: CellTable, column: str, texts: Sequence[str]) -> np.ndarray:
     """Returns which cells of `column` (rows,) hold one of `texts`, in whatever case."""
     spellings = {text.strip().casefold() for text in texts}
-    codes, distinct_texts = factorised(table.read([column])[column])
+    codes, distinct_texts = factorize(table.read([column])[column])
     are_selected = np.array([(text or "").strip().casefold() in spellings for text in distinct_texts], bool)
     return np.take(are_selected, codes)
 

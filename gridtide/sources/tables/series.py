@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from gridtide.errors import ConfigurationError, FormatError
 from gridtide.sources.contract import Skipped
-from gridtide.sources.formats.cells import CELLS_IN_ONE, CellColumn, CellTable, factorised
+from gridtide.sources.formats.cells import CELLS_IN_ONE, CellColumn, CellTable, factorize
 from gridtide.sources.formats.clocks import guess_day_format
-from gridtide.sources.formats.numbers import NO_VALUE, TRUTH_WORDS, looks_numeric, other_styles, read_numbers
+from gridtide.sources.formats.numbers import NO_VALUE, TRUTH_WORDS, find_other_styles, looks_numeric, read_numbers
 from gridtide.sources.tables.selection import refuse_absent_locations, rename
 from gridtide.variables import snake_case
 
@@ -55,7 +55,7 @@ class RowLabels:
     texts: Sequence[str] = ()
 
 
-def name_of_variable(text: str) -> str:
+def spell_variable(text: str) -> str:
     """Returns `text` in the spelling of variables; letters of other alphabets are kept.
 
     >>> name_of_variable("Natural Gas"), name_of_variable("énergie (MWh)"), name_of_variable("需要")
@@ -67,7 +67,9 @@ def name_of_variable(text: str) -> str:
     return re.sub(r"\W+", "_", spelled.lower()).strip("_") or text
 
 
-def value_columns(entry: Entry, table: CellTable, used: Iterable[str], skipped: list[Skipped]) -> list[ValueColumn]:
+def choose_value_columns(
+    entry: Entry, table: CellTable, used: Iterable[str], skipped: list[Skipped]
+) -> list[ValueColumn]:
     """Returns the value columns of `table`: those that `value` or `melt` name, or else the only column of numbers
     beside the `used` ones. The content of other columns is added to `skipped`.
 
@@ -77,13 +79,13 @@ def value_columns(entry: Entry, table: CellTable, used: Iterable[str], skipped: 
         _check_present(entry, table, entry.value, "value")
         selected = list(entry.value)
     else:
-        selected = _numeric_columns(entry, table, set(used), skipped)
-    columns = [_value_column(entry, column) for column in selected]
+        selected = _find_numeric_columns(entry, table, set(used), skipped)
+    columns = [_name_value_column(entry, column) for column in selected]
     _refuse_collisions(entry, columns)
-    return _at_locations(entry, columns, table.rows, skipped)
+    return _select_locations(entry, columns, table.rows, skipped)
 
 
-def _at_locations(entry: Entry, columns: list[ValueColumn], rows: int, skipped: list[Skipped]) -> list[ValueColumn]:
+def _select_locations(entry: Entry, columns: list[ValueColumn], rows: int, skipped: list[Skipped]) -> list[ValueColumn]:
     """Returns the value columns of the locations that the entry names, if the header names locations."""
     selected = [value for value in columns if value.location is None or value.location in entry.locations]
     if not entry.locations or len(selected) == len(columns):
@@ -96,17 +98,17 @@ def _at_locations(entry: Entry, columns: list[ValueColumn], rows: int, skipped: 
     return selected
 
 
-def _value_column(entry: Entry, column: str) -> ValueColumn:
+def _name_value_column(entry: Entry, column: str) -> ValueColumn:
     series = entry.value.get(column)
     unit = (series and series.unit) or entry.unit
     if entry.melt is not None and entry.melt.into == "location" and not entry.value:
-        location = rename(entry.location_names, _below_path(column, entry.melt.columns), str)
+        location = rename(entry.location_names, _strip_path(column, entry.melt.columns), str)
         return ValueColumn(column, entry.melt.variable, unit, location)
     variable_name = series.variable if series else None
-    return ValueColumn(column, variable_name or rename(entry.names, column, name_of_variable), unit)
+    return ValueColumn(column, variable_name or rename(entry.names, column, spell_variable), unit)
 
 
-def _below_path(column: str, patterns: Sequence[str]) -> str:
+def _strip_path(column: str, patterns: Sequence[str]) -> str:
     """Returns the name of `column` without the path in a pattern such as `areas.*`."""
     paths = [pattern[:-1] for pattern in patterns if pattern.endswith(".*") and fnmatch.fnmatchcase(column, pattern)]
     return column.removeprefix(paths[0] if paths else "").strip()
@@ -135,21 +137,21 @@ def _check_present(entry: Entry, table: CellTable, columns: Iterable[str], key: 
     missing = [column for column in columns if column not in table.names]
     if missing:
         happened = f"no record has a column {', '.join(missing)}; the columns are: {', '.join(table.names)}"
-        fix = _renamed_values(entry, table, missing) if key == "value" else renamed_labels(table, key, list(columns))
+        fix = _propose_columns(entry, table, missing) if key == "value" else propose_labels(table, key, list(columns))
         raise FormatError(entry.name, happened, fix or f'Correct "{key}"')
 
 
-def _renamed_values(entry: Entry, table: CellTable, missing: Sequence[str]) -> str:
+def _propose_columns(entry: Entry, table: CellTable, missing: Sequence[str]) -> str:
     """Returns the fix for columns of values that are called otherwise, each by the column whose name is nearest, with
     the next ones; empty if a name is near to none."""
-    nearest = {name: nearest_names(name, [own for own in table.own if own not in entry.value]) for name in missing}
+    nearest = {name: find_nearest_names(name, [own for own in table.own if own not in entry.value]) for name in missing}
     if not all(nearest.values()):
         return ""
     further_names = [own for names in nearest.values() for own in names[1:]]
     further = f"; other columns with a name like it: {', '.join(map(repr, further_names))}" if further_names else ""
     renamed = {(nearest[name][0] if name in nearest else name): series for name, series in entry.value.items()}
     values = {
-        name: series.variable or name_of_variable(old)
+        name: series.variable or spell_variable(old)
         for (name, series), old in zip(renamed.items(), entry.value, strict=True)
     }
     if len(values) < len(entry.value):
@@ -157,10 +159,10 @@ def _renamed_values(entry: Entry, table: CellTable, missing: Sequence[str]) -> s
     return f'If they were renamed, say what they are: "value": {json.dumps(values, ensure_ascii=False)}{further}'
 
 
-def renamed_labels(table: CellTable, key: str, columns: Sequence[str]) -> str:
+def propose_labels(table: CellTable, key: str, columns: Sequence[str]) -> str:
     """Returns the fix for the `columns` of `key` of which some are called otherwise; empty if a name is near to
     none."""
-    nearest = {name: nearest_names(name, table.own) for name in columns if name not in table.names}
+    nearest = {name: find_nearest_names(name, table.own) for name in columns if name not in table.names}
     if not all(nearest.values()):
         return ""
     renamed = [nearest[name][0] if name in nearest else name for name in columns]
@@ -175,26 +177,26 @@ LIKENESS = 0.6
 """How alike two names are at least, by `difflib`, that share no word."""
 
 
-def nearest_names(name: str, candidates: Sequence[str]) -> list[str]:
+def find_nearest_names(name: str, candidates: Sequence[str]) -> list[str]:
     """Returns those of `candidates` that are like `name`, the most alike first: they share words, or most letters."""
-    words = set(_words_of(name))
+    words = set(_split_words(name))
 
     def rank(candidate: str) -> tuple[int, float]:
         ratio = difflib.SequenceMatcher(None, name.lower(), candidate.lower()).ratio()
-        return len(words.intersection(_words_of(candidate))), ratio
+        return len(words.intersection(_split_words(candidate))), ratio
 
     ranks = {candidate: rank(candidate) for candidate in candidates}
     alike = [candidate for candidate, (shared, ratio) in ranks.items() if shared or ratio >= LIKENESS]
     return sorted(alike, key=lambda candidate: ranks[candidate], reverse=True)[:NAMES_PROPOSED]
 
 
-def _words_of(name: str) -> list[str]:
+def _split_words(name: str) -> list[str]:
     """Returns the words of a name, in lower case, also of `SystemLoad`, without its unit."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", re.sub(r"[(\[].*?[)\]]", "", name))
     return re.findall(r"[^\W\d]{3,}", spaced.lower())
 
 
-def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: list[Skipped]) -> list[str]:
+def _find_numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: list[Skipped]) -> list[str]:
     """Returns the only column of numbers, or, with `melt`, all of those that its patterns match."""
     columns = [column for column in table.own if column not in used]
     if entry.melt is not None:
@@ -208,7 +210,7 @@ def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: li
         raise FormatError(
             entry.name, f"none of {', '.join(columns) or 'the columns'} holds numbers", 'Name the columns with "value"'
         )
-    _refuse_collisions(entry, [_value_column(entry, column) for column in numeric])
+    _refuse_collisions(entry, [_name_value_column(entry, column) for column in numeric])
     if entry.melt is None and NO_SERIES.search(numeric[0]) and len(numeric) == 1:
         raise FormatError(
             entry.name,
@@ -219,7 +221,7 @@ def _numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: li
         raise FormatError(
             entry.name,
             f"several columns hold numbers: {', '.join(numeric)}; ids, coordinates and codes are no series",
-            _choice(numeric),
+            _describe_choice(numeric),
         )
     skipped += [
         Skipped(
@@ -242,7 +244,7 @@ def _is_melted(name: str, patterns: Sequence[str]) -> bool:
     )
 
 
-def _choice(numeric: Sequence[str]) -> str:
+def _describe_choice(numeric: Sequence[str]) -> str:
     """Describes how to select the series among the `numeric` columns."""
     hours = [re.fullmatch(r"(.*?)(\d{1,2})(\D*)", column) for column in numeric]
     shapes = {(match[1], match[3]) for match in hours if match}
@@ -283,7 +285,7 @@ def _judge(
         for column, cells in piece.items():
             judgement = judgements[column]
             numbers_read = read_numbers(cells, entry.numbers)
-            is_word = _words(cells) if judgement.numbers == 0 else None
+            is_word = _find_words(cells) if judgement.numbers == 0 else None
             numbers = ~np.isnan(numbers_read.values) & ~numbers_read.unread
             judgement.numbers += int(numbers.sum()) - (int((numbers & is_word).sum()) if is_word is not None else 0)
             text_rows = np.flatnonzero(numbers_read.unread | (is_word if is_word is not None else False))
@@ -305,11 +307,11 @@ def _judge(
     return judgements
 
 
-def _words(cells: CellColumn) -> np.ndarray:
+def _find_words(cells: CellColumn) -> np.ndarray:
     """Returns which cells (rows,) are true or false, which are numbers only in columns that the entry names."""
     if pa.types.is_floating(cells.type):
         return np.broadcast_to(False, len(cells))
-    text_codes, distinct_texts = factorised(cells)
+    text_codes, distinct_texts = factorize(cells)
     are_words = np.array([(text or "").strip().lower() in TRUTH_WORDS for text in distinct_texts], bool)
     return np.take(are_words, text_codes)
 
@@ -318,7 +320,7 @@ def refuse_other_style(entry: Entry, table: CellTable, column: str, texts: Seque
     """Raises if all the `texts` of `column` that look like numbers would be numbers in another style; the first text is
     in `row`."""
     numeric = {text for text in texts if looks_numeric([text])}
-    styles = other_styles(numeric, entry.numbers)
+    styles = find_other_styles(numeric, entry.numbers)
     if not styles:
         return
     keys = [", ".join(f"{json.dumps(key)}: {json.dumps(mark)}" for key, mark in style.items()) for style in styles]
@@ -331,7 +333,7 @@ def refuse_other_style(entry: Entry, table: CellTable, column: str, texts: Seque
     )
 
 
-def locations(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels:
+def read_locations(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels:
     """Returns the location of each record: from the columns that `location` names, or else `location` itself, or else
     the entry's name, even if a column has that name; `blank` (rows,) need none."""
     location_setting = entry.location if entry.location is not None else entry.name
@@ -343,7 +345,7 @@ def locations(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels:
     def spell(text: str) -> str:
         return rename(entry.location_names, text.strip(), str)
 
-    return _labelled(entry, table, columns, blank, "location", spell)
+    return _read_labels(entry, table, columns, blank, "location", spell)
 
 
 def _check_locations(entry: Entry, table: CellTable, columns: Sequence[str]) -> None:
@@ -356,25 +358,25 @@ def _check_locations(entry: Entry, table: CellTable, columns: Sequence[str]) -> 
         )
 
 
-def variables(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels | None:
+def read_variables(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels | None:
     """Returns the variable of each record if a column names it."""
     if entry.variable is None or not table.rows:
         return None
-    columns = listed(entry.variable)
+    columns = list_columns(entry.variable)
     _check_present(entry, table, columns, "variable")
 
     def spell(text: str) -> str:
-        return rename(entry.names, text.strip(), name_of_variable)
+        return rename(entry.names, text.strip(), spell_variable)
 
-    return _labelled(entry, table, columns, blank, "variable", spell)
+    return _read_labels(entry, table, columns, blank, "variable", spell)
 
 
-def listed(names: str | Sequence[str] | None) -> list[str]:
+def list_columns(names: str | Sequence[str] | None) -> list[str]:
     """Returns the columns that a key names, which may be one or several."""
     return [names] if isinstance(names, str) else list(names or ())
 
 
-def _labelled(
+def _read_labels(
     entry: Entry, table: CellTable, columns: Sequence[str], blank: np.ndarray, noun: str, spell: Callable[[str], str]
 ) -> RowLabels:
     """Returns the names that `columns` give to each record; raises if one gives none, or two names become the same."""
@@ -383,7 +385,7 @@ def _labelled(
     texts: list[str] = [""]
     is_empty = ~blank
     for index, column in enumerate(columns):
-        column_codes, distinct_words = factorised(cells[column])
+        column_codes, distinct_words = factorize(cells[column])
         is_empty &= np.array([not (word or "").strip() for word in distinct_words], bool)[column_codes]
         combined = codes * len(distinct_words) + column_codes
         distinct_codes, codes = np.unique(combined, return_inverse=True)

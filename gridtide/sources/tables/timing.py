@@ -18,7 +18,7 @@ import pyarrow as pa
 from gridtide.errors import FormatError
 from gridtide.periods import EPOCH, count_microseconds, microseconds
 from gridtide.sources.formats import clocks
-from gridtide.sources.formats.cells import CellTable, factorised
+from gridtide.sources.formats.cells import CellTable, factorize
 from gridtide.sources.formats.clocks import DAY_LENGTH, HOUR_LENGTH, Clock, ClockLabel, LabelError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def read_timing(
     Raises `FormatError` with the column, text and position of a label that cannot be read.
     """
     try:
-        return _Reader(entry, table, columns, series, day, valued).timing()
+        return _Reader(entry, table, columns, series, day, valued).read()
     except LabelError as error:
         position = table.place(error.row)
         raise FormatError(
@@ -100,20 +100,20 @@ class _Reader:
         self.zone = ZoneInfo(entry.times_in or entry.timezone)
         self.length = count_microseconds(entry.interval or timedelta(0))
 
-    def timing(self) -> Timing:
+    def read(self) -> Timing:
         """Reads the labels, then the starts of their intervals on the clock, then UTC, then the ends."""
-        labels = self._labels()
+        labels = self._read_labels()
         shift = self.length if self.entry.label == "end" and labels.numbers is None else 0
-        local, elsewhere = self._next_midnights(labels, shift)
+        local, elsewhere = self._move_midnights(labels, shift)
         is_instant = bool(shift) and self._are_instants(labels, local, shift)
-        starts, skipped = self._in_utc(labels, local if is_instant else local - shift)
+        starts, skipped = self._convert_to_utc(labels, local if is_instant else local - shift)
         starts -= shift if is_instant else 0
         local = local - shift
         starts[labels.blank] = 0
-        starts, ends = self._ends(starts, labels.blank | skipped, local if shift else None, labels)
+        starts, ends = self._find_ends(starts, labels.blank | skipped, local if shift else None, labels)
         return Timing(starts, ends, labels.blank, skipped & ~labels.blank, elsewhere & ~labels.blank)
 
-    def _labels(self) -> _Labels:
+    def _read_labels(self) -> _Labels:
         cells = self.table.read(self.columns)
         *dates, last_column = self.columns
         numbers = None
@@ -121,22 +121,22 @@ class _Reader:
             parts_of_hour = None
             if len(dates) > 1 and self._are_numbers(cells[dates[-1]]) and not self._are_dates(dates):
                 *dates, hour = dates
-                parts_of_hour, last_column = _as_numbers(cells[last_column]), hour
-            numbers = _as_numbers(cells[last_column])
-            is_second_pass = _are_marked(cells[last_column])
+                parts_of_hour, last_column = _read_numbers(cells[last_column]), hour
+            numbers = _read_numbers(cells[last_column])
+            is_second_pass = _find_marked(cells[last_column])
             if parts_of_hour is not None:
-                return self._of_parts(_joined([cells[name] for name in dates]), numbers, parts_of_hour)
-        texts = _joined([cells[name] for name in (dates if numbers is not None else self.columns)])
-        labels = self._parsed(texts)
+                return self._add_parts(_join_columns([cells[name] for name in dates]), numbers, parts_of_hour)
+        texts = _join_columns([cells[name] for name in (dates if numbers is not None else self.columns)])
+        labels = self._parse_texts(texts)
         if numbers is None:
             return labels
-        return self._numbered(replace(labels, second=labels.second | is_second_pass), numbers)
+        return self._add_numbers(replace(labels, second=labels.second | is_second_pass), numbers)
 
     def _are_dates(self, columns: Sequence[str]) -> bool:
         """Whether the joined texts of `columns` are dates in the entry's `time_format`."""
         if self.entry.time_format is None:
             return False
-        _, texts = factorised(_joined(list(self.table.read(columns).values())))
+        _, texts = factorize(_join_columns(list(self.table.read(columns).values())))
         first = next((text for text in texts if text and text.strip()), "")
         try:
             return clocks.parse_label(first, self.entry.time_format, None) is not None
@@ -147,12 +147,12 @@ class _Reader:
         """Whether a column beside a date has numbers of hours or of intervals."""
         if self.entry.time_format is not None and re.search(r"%[HI]", self.entry.time_format):
             return False
-        _, distinct_texts = factorised(column)
+        _, distinct_texts = factorize(column)
         stripped_texts = [text for text in distinct_texts if text and text.strip()]
         return bool(stripped_texts) and all(clocks.NUMBERED.fullmatch(text.strip()) for text in stripped_texts)
 
-    def _parsed(self, texts: pa.StringArray) -> _Labels:
-        text_codes, distinct_texts = factorised(texts)
+    def _parse_texts(self, texts: pa.StringArray) -> _Labels:
+        text_codes, distinct_texts = factorize(texts)
         parsed_labels: list[ClockLabel] = []
         unreadable_texts: dict[int, str] = {}
         for code, text in enumerate(distinct_texts):
@@ -166,7 +166,7 @@ class _Reader:
                 parsed_labels.append(ClockLabel(0))
                 unreadable_texts[code] = text or ""
         if unreadable_texts:
-            raise self._unreadable(text_codes, [text or "" for text in distinct_texts], unreadable_texts)
+            raise self._build_label_error(text_codes, [text or "" for text in distinct_texts], unreadable_texts)
         is_blank = np.array([not (text and text.strip()) for text in distinct_texts], bool)
         columns = [np.array(column) for column in zip(*parsed_labels, strict=True)] or [np.zeros(0, int)] * 4
         moments, is_utc, second, of_day = (column[text_codes] for column in columns)
@@ -178,7 +178,7 @@ class _Reader:
             is_blank[text_codes],
         )
 
-    def _unreadable(self, codes: np.ndarray, texts: Sequence[str], bad: dict[int, str]) -> FormatError:
+    def _build_label_error(self, codes: np.ndarray, texts: Sequence[str], bad: dict[int, str]) -> FormatError:
         """Returns the error for the unreadable labels `bad`, by their codes, with a way to read them or to leave out
         their rows."""
         rows = np.flatnonzero(np.isin(codes, list(bad)))
@@ -187,35 +187,35 @@ class _Reader:
         if clocks.TIME_OF_DAY.fullmatch(text.strip()) and self.entry.time_format is None:
             happened = f"time: {column} holds {text!r}, a time of day without its date"
             fix = "Name the day in the URL, such as {start:%Y%m%d}: it is then asked for day by day"
-            return FormatError(self.entry.name, happened, self._days_fix() or fix)
+            return FormatError(self.entry.name, happened, self._propose_days() or fix)
         description = (
             "ISO 8601 time" if self.entry.time_format is None else f"time of the format {self.entry.time_format}"
         )
         text_shown = repr(text)[:80] if text else "None"
         position = self.table.place(int(rows[0]))
         happened = f"time: {column} holds {text_shown}, which is not a valid {description}, in {position}"
-        return FormatError(self.entry.name, happened, self._days_fix() or self._fix(rows, texts))
+        return FormatError(self.entry.name, happened, self._propose_days() or self._propose_fix(rows, texts))
 
-    def _days_fix(self) -> str:
+    def _propose_days(self) -> str:
         """Returns the fix for a table with a column for each day; empty for others."""
         day_format = clocks.guess_day_format([name for name in self.table.own if name not in self.columns])
         return f'If the columns are days, add "days": "{day_format}"' if day_format else ""
 
-    def _fix(self, rows: np.ndarray, texts: Sequence[str]) -> str:
+    def _propose_fix(self, rows: np.ndarray, texts: Sequence[str]) -> str:
         """Describes how to read the labels at `rows`, or to leave out their rows."""
-        formats = clocks.proposed_formats([text for text in texts if text.strip()])
+        formats = clocks.propose_formats([text for text in texts if text.strip()])
         if formats:
-            return f"Add {clocks.quoted(formats)}"
+            return f"Add {clocks.quote_formats(formats)}"
         if self.columns == ["position"] and all(text.strip().isdecimal() for text in texts):
             return 'If the records are points of periods, add "layout": "positions"'
         if any(text.split() == " ".join(self.columns).split() for text in texts):
             return 'If another table begins there, end this one before it: add "footer": "blank", or "from:" and a text'
-        around = self._around(rows)
+        around = self._propose_skips(rows)
         if around:
             return f"If the first rows belong to the header, or the last are no records, add {around}"
         return 'Name the format with "time_format", such as "%d.%m.%Y %H:%M", or another column with "time"'
 
-    def _around(self, rows: np.ndarray) -> str:
+    def _propose_skips(self, rows: np.ndarray) -> str:
         """Returns the keys that leave out `rows` if they are the first or the last few of the table, else an empty
         text."""
         leading_count = int((rows == np.arange(len(rows))).sum())
@@ -227,7 +227,7 @@ class _Reader:
         keys += [f'"footer": {trailing_count}'] if trailing_count else []
         return ", ".join(keys)
 
-    def _numbered(self, labels: _Labels, numbers: np.ndarray) -> _Labels:
+    def _add_numbers(self, labels: _Labels, numbers: np.ndarray) -> _Labels:
         """Returns labels from dates and `numbers` (rows,): hours of the clock, or intervals counted from midnight."""
         self._refuse_parts(labels)
         rows = np.flatnonzero(~labels.blank)
@@ -235,18 +235,18 @@ class _Reader:
             raise LabelError(0, "numbers beside dates need the length of an interval", 'Add "interval", such as "PT1H"')
         if self.length != HOUR_LENGTH:
             first = 0 if (numbers[rows] == 0).any() else 1
-            return self._counted(labels, numbers, np.ones(len(numbers), bool), first)
+            return self._count_intervals(labels, numbers, np.ones(len(numbers), bool), first)
         if self.entry.label is None:
             fix = 'Say what they are with "label": "end" (hours 1 to 24) or "start" (0 to 23)'
             raise LabelError(int(rows[0]) if len(rows) else 0, f"{self.columns[-1]} holds numbers of hours", fix)
-        return self._counted(labels, numbers, self._elapsed_days(labels, numbers), 1)
+        return self._count_intervals(labels, numbers, self._find_elapsed_days(labels, numbers), 1)
 
-    def _elapsed_days(self, labels: _Labels, numbers: np.ndarray) -> np.ndarray:
+    def _find_elapsed_days(self, labels: _Labels, numbers: np.ndarray) -> np.ndarray:
         """Returns which rows (rows,) belong to days of another length whose hours are numbered consecutively, 1 to 23
         or to 25."""
         is_elapsed_day = np.zeros(len(numbers), bool)
         days = np.unique(labels.moments[~labels.blank])
-        changed_days = [(int(day), clocks.day_length(int(day), self.zone)[1]) for day in days]
+        changed_days = [(int(day), clocks.measure_day(int(day), self.zone)[1]) for day in days]
         changed_days = [(day, length) for day, length in changed_days if length != DAY_LENGTH]
         if changed_days:
             valued = self.valued()
@@ -257,15 +257,15 @@ class _Reader:
                     is_elapsed_day |= is_of_day
         return is_elapsed_day
 
-    def _counted(self, labels: _Labels, numbers: np.ndarray, elapsed: np.ndarray, first_number: int) -> _Labels:
+    def _count_intervals(self, labels: _Labels, numbers: np.ndarray, elapsed: np.ndarray, first_number: int) -> _Labels:
         """Returns the starts of intervals: those in `elapsed` (rows,) counted from midnight in UTC, others on the
         clock."""
-        numbers, second, blank = self._without_repeated(labels, numbers)
+        numbers, second, blank = self._resolve_repeated(labels, numbers)
         moments = labels.moments.copy()
         is_utc = labels.is_utc | elapsed
         for day in np.unique(labels.moments[~blank]):
             is_of_day = (labels.moments == day) & ~blank
-            begin, length = clocks.day_length(int(day), self.zone)
+            begin, length = clocks.measure_day(int(day), self.zone)
             is_elapsed = is_of_day & elapsed
             moments[is_elapsed] = begin + (numbers[is_elapsed] - first_number) * self.length
             number_offset = 1 if self.entry.label == "end" else 0
@@ -276,10 +276,10 @@ class _Reader:
             )
             is_beyond |= is_of_day & (numbers < (first_number if elapsed[is_of_day].all() else number_offset))
             if is_beyond.any():
-                blank = blank | self._without_value(is_beyond, numbers)
+                blank = blank | self._find_valueless(is_beyond, numbers)
         return _Labels(moments, is_utc, second, labels.of_day, blank, numbers)
 
-    def _without_value(self, beyond: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    def _find_valueless(self, beyond: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Returns the rows `beyond` (rows,) the intervals of their day, if none of them has a value; else raises."""
         rows = np.flatnonzero(beyond & self.valued())
         if len(rows):
@@ -288,7 +288,7 @@ class _Reader:
             raise LabelError(int(rows[0]), f"the day has no {description}", 'Correct "interval", "label" or "timezone"')
         return beyond
 
-    def _without_repeated(self, labels: _Labels, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _resolve_repeated(self, labels: _Labels, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns `numbers` (rows,) with the number of the repeated hour for its second pass, which rows that is, and
         which rows have no interval because their day has no repeated hour."""
         is_second_pass, is_blank, numbers = labels.second.copy(), labels.blank.copy(), numbers.copy()
@@ -297,16 +297,16 @@ class _Reader:
         missing = np.zeros(len(numbers), bool)
         for row_number in rows:
             hours = labels.moments[row_number] + np.arange(24) * HOUR_LENGTH
-            first_pass, second_pass = clocks.both_passes(hours, self.zone)
+            first_pass, second_pass = clocks.convert_both_passes(hours, self.zone)
             repeated_hours = np.flatnonzero(first_pass < second_pass)
             missing[row_number] = not len(repeated_hours)
             is_second_pass[row_number] = True
             numbers[row_number] = repeated_hours[0] + number_offset if len(repeated_hours) else REPEATED_HOUR
-        return numbers, is_second_pass, is_blank | self._without_value(missing, numbers) if missing.any() else is_blank
+        return numbers, is_second_pass, is_blank | self._find_valueless(missing, numbers) if missing.any() else is_blank
 
-    def _of_parts(self, texts: pa.StringArray, hours: np.ndarray, parts: np.ndarray) -> _Labels:
+    def _add_parts(self, texts: pa.StringArray, hours: np.ndarray, parts: np.ndarray) -> _Labels:
         """Returns labels from dates, hours of the clock, and numbers from 1 of intervals within an hour."""
-        labels = self._parsed(texts)
+        labels = self._parse_texts(texts)
         self._refuse_parts(labels)
         if self.entry.label is None or not self.length:
             fix = 'Add "interval", such as "PT15M", and "label": "end" (hours 1 to 24) or "start" (0 to 23)'
@@ -323,14 +323,14 @@ class _Reader:
                 int(rows_with_time[0]), f"a number stands beside a value that is not a day: {self.columns}", fix
             )
 
-    def _next_midnights(self, labels: _Labels, shift: int) -> tuple[np.ndarray, np.ndarray]:
+    def _move_midnights(self, labels: _Labels, shift: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the labels with a final 00:00 after later labels as the next midnight, and which rows are only
         that."""
         local = labels.moments.copy()
         elsewhere = np.zeros(len(local), bool)
         midnight = np.flatnonzero(labels.of_day & (local % DAY_LENGTH == 0))
         if len(midnight):
-            last_rows = _last_of_series(self.series)
+            last_rows = _find_last_rows(self.series)
             for row_number in midnight:
                 rows_of_series = np.flatnonzero((self.series == self.series[row_number]) & labels.of_day)
                 if last_rows[self.series[row_number]] == row_number and local[rows_of_series].max() > local[row_number]:
@@ -338,12 +338,12 @@ class _Reader:
                     elsewhere[row_number] = not shift
         return local, elsewhere
 
-    def _in_utc(self, labels: _Labels, local: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _convert_to_utc(self, labels: _Labels, local: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         utc = local.copy()
         skipped = np.zeros(len(local), bool)
         rows = np.flatnonzero(~labels.is_utc & ~labels.blank)
         if len(rows):
-            clock = self._clock(rows)
+            clock = self._build_clock(rows)
             try:
                 utc[rows], skipped[rows] = clocks.to_utc(local[rows], self.series[rows], clock, labels.second[rows])
             except LabelError as error:
@@ -364,8 +364,8 @@ class _Reader:
         if flagged or not len(rows):
             return False
         moments = np.unique(ends[rows])
-        first_pass, second_pass = clocks.both_passes(moments, self.zone)
-        first_pass_before, second_pass_before = clocks.both_passes(moments - shift, self.zone)
+        first_pass, second_pass = clocks.convert_both_passes(moments, self.zone)
+        first_pass_before, second_pass_before = clocks.convert_both_passes(moments - shift, self.zone)
         is_repeated, was_repeated = first_pass < second_pass, first_pass_before < second_pass_before
         for at_begin, behind_end in zip(
             moments[is_repeated & ~was_repeated], moments[~is_repeated & was_repeated], strict=False
@@ -377,15 +377,15 @@ class _Reader:
         behind_gap = moments[(first_pass_before > second_pass_before) & (first_pass == second_pass)]
         return bool(len(behind_gap)) and not np.isin(behind_gap - HOUR_LENGTH, moments).any()
 
-    def _clock(self, rows: np.ndarray) -> Clock:
+    def _build_clock(self, rows: np.ndarray) -> Clock:
         entry = self.entry
         zones = None
         if entry.timezone_from is not None:
-            codes, names = factorised(self._column(entry.timezone_from, "timezone"))
+            codes, names = factorize(self._get_column(entry.timezone_from, "timezone"))
             zones = [names[code] for code in codes[rows].tolist()]
         second = None
         if entry.ambiguous not in _BY_ORDER:
-            codes, texts = factorised(self._column(entry.ambiguous, "ambiguous"))
+            codes, texts = factorize(self._get_column(entry.ambiguous, "ambiguous"))
             flags = [FLAG_WORDS.get((text or "").strip().lower()) for text in texts]
             if None in flags:
                 code = flags.index(None)
@@ -394,7 +394,7 @@ class _Reader:
             second = np.array(flags, bool)[codes[rows]]
         return Clock(self.zone, entry.ambiguous, zones, second)
 
-    def _column(self, name: str, key: str) -> pa.StringArray:
+    def _get_column(self, name: str, key: str) -> pa.StringArray:
         if name not in self.table.names:
             happened = f"{key}: no record has a column {name}; the columns are: {', '.join(self.table.names)}"
             raise FormatError(self.entry.name, happened, f'Correct "{key}"')
@@ -405,7 +405,7 @@ class _Reader:
         if self.entry.ambiguous != "refuse" or self.entry.timezone_from is not None:
             return
         flag_columns = [name for name in self.table.names if "dst" in name.lower() and name not in self.columns]
-        first_pass, second_pass = clocks.both_passes(np.unique(local[rows]), self.zone)
+        first_pass, second_pass = clocks.convert_both_passes(np.unique(local[rows]), self.zone)
         if flag_columns and (first_pass < second_pass).any():
             row = int(rows[0])
             raise LabelError(
@@ -422,7 +422,7 @@ class _Reader:
             happened = f"{moment:%Y-%m-%dT%H:%M} does not exist in {self.zone.key}: the clock skips it"
             raise LabelError(int(rows[0]), happened, 'Correct "timezone" or "label", or ask for UTC')
 
-    def _ends(
+    def _find_ends(
         self, starts: np.ndarray, without: np.ndarray, shifted: np.ndarray | None, labels: _Labels
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns starts and ends; `without` (rows,) are records that have none."""
@@ -430,22 +430,22 @@ class _Reader:
         if entry.label == "instant":
             return starts, starts.copy()
         if entry.interval_from == "gaps":
-            return self._between(starts, without)
+            return self._read_between_labels(starts, without)
         if entry.interval_from is not None:
-            return self._by_column(starts, without)
+            return self._read_by_column(starts, without)
         if self.length % DAY_LENGTH or not self.length:
             return starts, starts + self.length
         moments, codes = np.unique(starts, return_inverse=True)
-        ends = [self._days_later(int(moment)) for moment in moments]
+        ends = [self._add_days(int(moment)) for moment in moments]
         return starts, np.array(ends, np.int64)[codes]
 
-    def _days_later(self, start: int) -> int:
+    def _add_days(self, start: int) -> int:
         """Returns the end of an interval of days that begins at `start`; days are those of the clock, 23 to 25 hours
         long."""
         moment = (EPOCH + timedelta(microseconds=start)).astimezone(self.zone) + (self.entry.interval or timedelta(0))
         return microseconds(moment)
 
-    def _between(self, starts: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _read_between_labels(self, starts: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns intervals up to the next label of their series, or from the previous one if labels are ends.
 
         A gap that is longer than all gaps that occur twice is a hole: its interval has the length of the adjacent one.
@@ -455,7 +455,7 @@ class _Reader:
         for code in np.unique(self.series[~without]):
             rows = np.flatnonzero((self.series == code) & ~without)
             moments, moment_index = np.unique(starts[rows], return_inverse=True)
-            gaps = _without_holes(np.diff(moments), resolution)
+            gaps = _replace_long_gaps(np.diff(moments), resolution)
             if self.entry.label == "end":
                 lengths = np.concatenate([gaps[:1], gaps])
                 begins[rows] = (moments - lengths)[moment_index]
@@ -464,11 +464,11 @@ class _Reader:
                 ends[rows] = (moments + lengths)[moment_index]
         return begins, ends
 
-    def _by_column(self, starts: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _read_by_column(self, starts: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns intervals whose length or other bound is in a column."""
         name = str(self.entry.interval_from)
-        text_codes, distinct_texts = factorised(self._column(name, "interval"))
-        lengths = [_length(text) for text in distinct_texts]
+        text_codes, distinct_texts = factorize(self._get_column(name, "interval"))
+        lengths = [_parse_length(text) for text in distinct_texts]
         direction = -1 if self.entry.label == "end" else 1
         if any(length is not None for length in lengths):
             missing = next(
@@ -489,8 +489,8 @@ class _Reader:
             lengths_by_row = np.array([length or 0 for length in lengths], np.int64)[text_codes]
             return (starts, starts + lengths_by_row) if direction == 1 else (starts - lengths_by_row, starts)
         reader_of_bounds = _Reader(self.entry, self.table, [name], self.series, self.day, self.valued)
-        labels = reader_of_bounds._parsed(self.table.read([name])[name])
-        bounds, _ = reader_of_bounds._in_utc(labels, labels.moments)
+        labels = reader_of_bounds._parse_texts(self.table.read([name])[name])
+        bounds, _ = reader_of_bounds._convert_to_utc(labels, labels.moments)
         wrong_rows = np.flatnonzero(((bounds - starts) * direction <= 0) & ~without)
         if len(wrong_rows):
             raise LabelError(
@@ -499,7 +499,7 @@ class _Reader:
         return (starts, bounds) if direction == 1 else (bounds, starts)
 
 
-def _joined(columns: Sequence[pa.StringArray]) -> pa.StringArray:
+def _join_columns(columns: Sequence[pa.StringArray]) -> pa.StringArray:
     if len(columns) == 1:
         return columns[0]
     import pyarrow.compute as pc
@@ -508,27 +508,27 @@ def _joined(columns: Sequence[pa.StringArray]) -> pa.StringArray:
     return pc.utf8_trim_whitespace(joined)
 
 
-def _are_marked(column: pa.StringArray) -> np.ndarray:
+def _find_marked(column: pa.StringArray) -> np.ndarray:
     """Returns which numbers of hours in `column` (rows,) are marked as the second pass, such as 02X."""
-    text_codes, distinct_texts = factorised(column)
+    text_codes, distinct_texts = factorize(column)
     matches = [clocks.NUMBERED.fullmatch((text or "").strip()) for text in distinct_texts]
     are_marked = [bool(match and match[2] and match[2] not in "Aa") for match in matches]
     return np.take(np.array(are_marked, bool), text_codes)
 
 
-def _as_numbers(column: pa.StringArray) -> np.ndarray:
+def _read_numbers(column: pa.StringArray) -> np.ndarray:
     """Returns the numbers of hours or intervals in `column` (rows,), 0 for none."""
-    text_codes, distinct_texts = factorised(column)
+    text_codes, distinct_texts = factorize(column)
     matches = [clocks.NUMBERED.fullmatch((text or "").strip()) for text in distinct_texts]
     return np.take(np.array([int(match[1]) if match else 0 for match in matches], np.int64), text_codes)
 
 
-def _last_of_series(series: np.ndarray) -> dict[int, int]:
+def _find_last_rows(series: np.ndarray) -> dict[int, int]:
     """Returns the last row of each of the `series` (rows,)."""
     return {int(code): row for row, code in enumerate(series.tolist())}
 
 
-def _without_holes(gaps: np.ndarray, resolution: int) -> np.ndarray:
+def _replace_long_gaps(gaps: np.ndarray, resolution: int) -> np.ndarray:
     """Returns `gaps` (gaps,), in which gaps that are longer than any that occurs twice are replaced by the gap before
     them."""
     if not len(gaps):
@@ -542,7 +542,7 @@ def _without_holes(gaps: np.ndarray, resolution: int) -> np.ndarray:
     return filled_gaps
 
 
-def _length(text: str | None) -> int | None:
+def _parse_length(text: str | None) -> int | None:
     """Returns the microseconds of an ISO 8601 duration, or of a number of minutes."""
     stripped = (text or "").strip()
     match = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", stripped)

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from gridtide.entries.table_layout import SeriesNames
 from gridtide.errors import FormatError
-from gridtide.sources.formats.cells import CellTable, string_array, table_of_columns
+from gridtide.sources.formats.cells import CellTable, build_strings, build_table
 from gridtide.sources.formats.clocks import read_day
 from gridtide.sources.tables.timing import REPEATED_HOUR
 
@@ -41,11 +41,11 @@ def unfold_hours(entry: Entry, table: CellTable, time: str) -> tuple[Entry, Cell
     cells = table.read(table.names)
     rows = pa.array(np.repeat(np.arange(table.rows), len(hour_columns)))
     columns: dict[str, pa.StringArray] = {name: cells[name].take(rows) for name in plain_columns}
-    columns[HOUR_COLUMN] = string_array([str(hour) for hour in hour_columns.values()] * table.rows)
+    columns[HOUR_COLUMN] = build_strings([str(hour) for hour in hour_columns.values()] * table.rows)
     row_by_row = np.arange(table.rows * len(hour_columns)).reshape(len(hour_columns), table.rows).T.ravel()
     columns[value_name] = pa.concat_arrays([cells[name] for name in hour_columns]).take(pa.array(row_by_row))
     names = list(hour_columns)
-    unfolded = table_of_columns(
+    unfolded = build_table(
         columns,
         lambda row: f"{table.place(row // len(names))}, {names[row % len(names)]}",
         table.inherited,
@@ -83,9 +83,9 @@ def unfold_days(entry: Entry, table: CellTable) -> tuple[Entry, CellTable]:
     places = np.flatnonzero(pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(values), ""), False).to_numpy(False))
     rows, names, dates = pa.array(places % table.rows), list(days), list(days.values())
     columns = {name: cells[name].take(rows) for name in table.names if name not in days and name != value_name}
-    columns[DAY_COLUMN_OF_TABLE] = string_array([dates[place // table.rows] for place in places.tolist()])
+    columns[DAY_COLUMN_OF_TABLE] = build_strings([dates[place // table.rows] for place in places.tolist()])
     columns[value_name] = values.take(pa.array(places))
-    unfolded = table_of_columns(
+    unfolded = build_table(
         columns,
         lambda row: f"{table.place(int(places[row]) % table.rows)}, {names[places[row] // table.rows]}",
         table.inherited,

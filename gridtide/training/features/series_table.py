@@ -9,7 +9,7 @@ import numpy as np
 
 from gridtide.observations.array_types import Floats, Mask
 from gridtide.quality.shifting import shift_later, shift_mask_later
-from gridtide.sources.registry import find_quantity, system_locations
+from gridtide.sources.registry import find_quantity, list_system_locations
 from gridtide.training.features.columns import Columns
 from gridtide.variables import CUSTOMARY_NAMES, QuantityKind, SeriesName
 
@@ -76,7 +76,7 @@ class SeriesTable:
         """Returns, by source and location, the series of each variable. The locations of one system form one group."""
         groups: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {}
         for (source, location), names in sorted(self.places.items()):
-            system = system_locations(source)
+            system = list_system_locations(source)
             owner = next(
                 (
                     group_key

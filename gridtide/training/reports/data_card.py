@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gridtide.sources.contract import Licence
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 from gridtide.variables import SeriesName
 
 CROISSANT_CONTEXT = {
@@ -40,7 +40,7 @@ def collect_licences(manifest: Mapping[str, Any]) -> dict[str, Licence | None]:
         columns = [*location["columns"], *location.get("future", [])]
         series |= {column["series"] for column in columns if column["series"]}
     names = sorted({SeriesName.parse(name).source for name in series})
-    return {name: source(name).LICENCE for name in names}
+    return {name: get_source(name).LICENCE for name in names}
 
 
 def describe_licence(licence: Licence | None) -> str:

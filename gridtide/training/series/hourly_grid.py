@@ -26,7 +26,7 @@ from gridtide.observations.times import (
     to_floats,
 )
 from gridtide.periods import Period, microseconds
-from gridtide.sources.registry import hourly_rule
+from gridtide.sources.registry import find_hourly_rule
 from gridtide.training.series.hourly import Hourly, Vintages
 from gridtide.training.series.listings import Listing, find_listing, find_midnights, find_unlisted
 from gridtide.training.series.units import NameUnit, UnitJoin, plan_join
@@ -211,7 +211,7 @@ class HourlyGrid:
         number = self._series.setdefault(NameUnit(name, unit), len(self._series))
         if number == len(self._rules):
             self._listing_of.append(listing)
-            self._rules.append(hourly_rule(source, variable, unit))
+            self._rules.append(find_hourly_rule(source, variable, unit))
         return number
 
     def _earliest_starts(self) -> Integers:

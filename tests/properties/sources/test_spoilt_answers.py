@@ -21,7 +21,7 @@ from gridtide.observations import arrays
 from gridtide.observations.table import CENTURIES
 from gridtide.periods import Period
 from gridtide.sources.contract import Page, Response
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 
 AT = datetime(2026, 8, 1, tzinfo=UTC)
 
@@ -107,7 +107,7 @@ def spoilt(document: Any, path: tuple[Any, ...], value: Any) -> Any:
 def read(keys: dict[str, Any], body: bytes) -> Page | None:
     """The page of `body`, None if it is refused."""
     entry = parse({"apis": [{"name": "grid", "output_folder": "grid", **keys}]}).apis[0]
-    of = source(entry.source)
+    of = get_source(entry.source)
     period = Period(AT, AT.replace(day=2)) if entry.source == "caiso" else None
     try:
         return of.parse_response(entry, of.build_requests(entry, period)[0], Response(body, AT))
@@ -227,7 +227,7 @@ def test_what_is_not_stored_of_a_known_source_is_counted(name: str, values: list
     answer = write(list(enumerate(values)))
     body = answer if isinstance(answer, str) else json.dumps(answer)
     entry = parse({"apis": [{"name": "grid", "output_folder": "grid", **keys}]}).apis[0]
-    of = source(entry.source)
+    of = get_source(entry.source)
     request = of.build_requests(entry, Period(AT, AT.replace(day=2)))[0]
     numbers = [text for text in values if re.fullmatch(r"-?\d+\.\d{3}", text)]
     others = [text for text in values if text not in numbers]

@@ -9,7 +9,7 @@ import pytest
 
 from gridtide.periods import EPOCH, local_day
 from gridtide.sources.formats import clocks
-from gridtide.sources.formats.clocks import Clock, LabelError, parse_label, proposed_formats
+from gridtide.sources.formats.clocks import Clock, LabelError, parse_label, propose_formats
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -123,9 +123,9 @@ def test_what_is_no_time_is_none(text: str) -> None:
 
 def test_formats_are_proposed_only_where_they_read_every_label() -> None:
     """Only formats that read all times are proposed; an ambiguous day leaves both orders."""
-    assert proposed_formats(["01/31/2026 00:00"]) == ["%m/%d/%Y %H:%M"]
-    assert proposed_formats(["01/10/2026 00:00"]) == ["%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M"]
-    assert proposed_formats(["01/31/2026 00:00", "Total"]) == []
+    assert propose_formats(["01/31/2026 00:00"]) == ["%m/%d/%Y %H:%M"]
+    assert propose_formats(["01/10/2026 00:00"]) == ["%m/%d/%Y %H:%M", "%d/%m/%Y %H:%M"]
+    assert propose_formats(["01/31/2026 00:00", "Total"]) == []
 
 
 def test_equal_times_of_other_hours_stay_equal() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtide.entries.table_layout import Csv, NumberStyle
-from gridtide.sources.formats.cells import string_array
+from gridtide.sources.formats.cells import build_strings
 from gridtide.sources.formats.csv_rows import read_csv
 from gridtide.sources.formats.numbers import NO_VALUE, TRUTH_WORDS, parse_number, read_numbers
 
@@ -55,7 +55,7 @@ def shown(values: Sequence[float], unread: Sequence[bool]) -> list[float | str]:
 @given(st.sampled_from(STYLES), st.lists(TEXTS, min_size=1, max_size=12))
 def test_a_column_is_read_as_its_cells_are(written: NumberStyle, texts: list[str]) -> None:
     """However a column is read, each cell is the number, null or text that it is alone."""
-    read = read_numbers(string_array(texts), written)
+    read = read_numbers(build_strings(texts), written)
     assert shown(read.values.tolist(), read.unread.tolist()) == [read_cell(text, written) for text in texts]
 
 

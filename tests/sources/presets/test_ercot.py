@@ -13,7 +13,7 @@ import pytest
 from gridtide.entries.auth import list_secret_names
 from gridtide.periods import Period
 from gridtide.sources.contract import Request, Response
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 from tests.support.presets import RETRIEVED, entry_of, page_of, read_product, recording, requests_of, stored_of
 
 
@@ -140,11 +140,11 @@ def test_older_days_come_as_documents_of_the_archive() -> None:
     """The list of documents leads to a download for each and to the next page; a zip in a zip is a table."""
     period = Period(datetime(2025, 11, 2, 5, tzinfo=UTC), datetime(2025, 11, 3, 6, tzinfo=UTC))
     entry = entry_of("ercot", "lmp_day_ahead", locations=["HB_NORTH"])
-    (listing,) = source("ercot").build_requests(entry, period)
+    (listing,) = get_source("ercot").build_requests(entry, period)
     assert listing.url.endswith("/archive/np4-190-cd")
     assert dict(listing.params)["postDatetimeFrom"] == "2025-11-01T00:00"
     body = json.dumps({"_meta": {"totalPages": 2, "currentPage": 1}, "archives": [{"docId": 1}, {"docId": 2}]}).encode()
-    page = source("ercot").parse_response(entry, listing, Response(body, RETRIEVED))
+    page = get_source("ercot").parse_response(entry, listing, Response(body, RETRIEVED))
     assert [dict(request.params).get("download") for request in page.following] == [None, "1", "2"]
     assert (page.observations.num_rows, page.total) == (0, None)
     text = b"DeliveryDate,HourEnding,SettlementPoint,SettlementPointPrice,DSTFlag\n" + b"".join(
@@ -153,7 +153,7 @@ def test_older_days_come_as_documents_of_the_archive() -> None:
         for point in ("HB_NORTH", "HB_WEST")
     )
     document = zipped("a.zip", zipped("b.csv", text))
-    page = source("ercot").parse_response(entry, page.following[1], Response(document, RETRIEVED))
+    page = get_source("ercot").parse_response(entry, page.following[1], Response(document, RETRIEVED))
     assert sorted(stored_of(page).items()) == [
         (("2025-11-02T05:00Z", "HB_NORTH", "lmp_day_ahead"), 1),
         (("2025-11-02T06:00Z", "HB_NORTH", "lmp_day_ahead"), 2),
@@ -195,7 +195,7 @@ def test_a_page_asks_for_the_next_one() -> None:
     entry = entry_of("ercot", "lmp_day_ahead")
     request = Request(entry.url, (("page", "1"),), label="x")
     body = answer(PRICES, [["2026-01-10", "01:00", "A", 1.0, False]], pages=2).encode()
-    page = source("ercot").parse_response(entry, request, Response(body, RETRIEVED))
+    page = get_source("ercot").parse_response(entry, request, Response(body, RETRIEVED))
     assert [dict(following.params)["page"] for following in page.following] == ["2"]
 
 

@@ -10,7 +10,7 @@ from gridtide.errors import CredentialsError
 from gridtide.http.credentials import build_credentials
 from gridtide.sources.presets.catalogue import list_presets
 from gridtide.sources.presets.market_variables import MARKET_VARIABLES
-from gridtide.sources.registry import find_quantity, find_variable, narrow_entry, scope_of
+from gridtide.sources.registry import find_entry_scope, find_quantity, find_variable, narrow_entry
 from tests.support.presets import entry_of
 
 PAGE = Path(__file__).parents[3] / "docs" / "variables.md"
@@ -78,10 +78,10 @@ def test_training_knows_what_the_names_measure(source_name: str, variable: str, 
 def test_a_place_that_is_added_is_requested_alone() -> None:
     """The scope of a product is its places: files of one place cover it, and an entry with two requests the other."""
     before, after = (entry_of("spp", "lmp_day_ahead", locations=names) for names in (["A"], ["A", "B"]))
-    (added,) = scope_of(after).without(scope_of(before))
+    (added,) = find_entry_scope(after).without(find_entry_scope(before))
     (narrowed,) = narrow_entry(after, added)
     assert narrowed.locations == ("B",)
-    assert scope_of(before).without(scope_of(entry_of("spp", "lmp_day_ahead"))) == []
+    assert find_entry_scope(before).without(find_entry_scope(entry_of("spp", "lmp_day_ahead"))) == []
 
 
 @pytest.mark.parametrize(

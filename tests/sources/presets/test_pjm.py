@@ -12,7 +12,7 @@ import pytest
 from gridtide.errors import ConfigurationError
 from gridtide.periods import Period
 from gridtide.sources.contract import Request
-from gridtide.sources.registry import in_chunks
+from gridtide.sources.registry import split_into_chunks
 from gridtide.sources.tables.components import INCONSISTENT
 from tests.support.presets import entry_of, page_of, read_product, recording, requests_of, stored_of
 
@@ -68,7 +68,7 @@ def test_the_end_of_a_request_is_the_start_of_its_last_interval() -> None:
 def test_chunks_end_at_midnights_of_new_york() -> None:
     """No chunk begins or ends within the hour that comes twice, of which the clock cannot say the pass."""
     period = Period(datetime(2023, 11, 4, 4, tzinfo=UTC), datetime(2023, 11, 7, 5, tzinfo=UTC))
-    chunks = in_chunks(entry_of("pjm", "generation", chunk="P1D"), period)
+    chunks = split_into_chunks(entry_of("pjm", "generation", chunk="P1D"), period)
     assert [f"{chunk.start:%d %H}" for chunk in chunks] == ["04 04", "05 04", "06 05"]
 
 

@@ -15,7 +15,7 @@ from gridtide.config.loading import load, parse
 from gridtide.errors import ConfigurationError
 from gridtide.sources.contract import Request, Response
 from gridtide.sources.presets.catalogue import list_presets
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 from tests.support.presets import entry_of
 
 PRODUCTS = [(name, product) for name, preset in list_presets().items() for product in preset.products]
@@ -59,9 +59,9 @@ def test_a_product_is_the_same_at_any_host(name: str, product: str) -> None:
     """Files that were collected from another host of the operator, such as a sandbox at any port, cover the entry."""
     entry = entry_of(name, product, locations=["A"])
     moved = msgspec.structs.replace(entry, url=urlsplit(entry.url)._replace(netloc="127.0.0.1:4711").geturl())
-    assert source(name).find_scope(moved) == source(name).find_scope(entry)
+    assert get_source(name).find_scope(moved) == get_source(name).find_scope(entry)
     other = msgspec.structs.replace(entry, url=urlsplit(entry.url)._replace(path="/another").geturl())
-    assert source(name).find_scope(other) != source(name).find_scope(entry)
+    assert get_source(name).find_scope(other) != get_source(name).find_scope(entry)
 
 
 def test_a_file_beside_the_configuration_is_a_source(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_file_beside_the_configuration_is_a_source(tmp_path: Path) -> None:
     entry = load(write_configuration(tmp_path, OWN)).apis[0]
     assert (entry.source, entry.url) == ("my_operator", "https://grid.example/demand/{start:%Y%m%d}.csv")
     body = b"at,zone,mw\n2026-01-10T00:00,A,5\n2026-01-10T01:00,A,6\n"
-    page = source("my_operator").parse_response(
+    page = get_source("my_operator").parse_response(
         entry, Request(entry.url), Response(body, datetime(2026, 2, 1, tzinfo=UTC))
     )
     assert {(row["source"], row["location"], row["unit"]) for row in page.observations.to_pylist()} == {

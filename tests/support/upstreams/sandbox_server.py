@@ -22,7 +22,7 @@ from gridtide.sandbox import redirect
 from gridtide.sandbox.server import Sandbox
 from gridtide.sandbox.upstreams import list_secrets
 from gridtide.sources.contract import Page
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 
 NOW = datetime(2026, 6, 10, 18, 30, tzinfo=UTC)
 """A Wednesday, 14:30 in New York and 11:30 in Los Angeles."""
@@ -59,7 +59,7 @@ def describe_entry(url: str, **keys: object) -> Entry:
 
 async def collect_pages(entry: Entry, period: Period | None, **options) -> list[Page]:
     """The pages that the entry's source reads from the sandbox's answers about `period`."""
-    reading = source(entry.source)
+    reading = get_source(entry.source)
     async with serving(**options) as client:
         [moved] = redirect(Config(apis=(entry,)), str(client.make_url("/"))).apis
         async with Http(list_secrets()) as http:

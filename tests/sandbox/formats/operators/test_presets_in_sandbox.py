@@ -15,7 +15,7 @@ from gridtide.lake import Lake
 from gridtide.sandbox import redirect
 from gridtide.sandbox.upstreams import list_secrets
 from gridtide.sources.presets.catalogue import list_presets
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 from tests.support.upstreams.sandbox_server import serving
 
 LOCATIONS = {"pjm": ["51288", "51217"], "entsoe": ["FR"]}
@@ -47,7 +47,7 @@ async def test_every_product_of_a_preset_lands_from_the_sandbox(name: str, tmp_p
         for product in list_presets()[name].products.keys() - left_out:
             entry = entry_of(name, product)
             [moved] = redirect(Config(apis=(entry,)), str(client.make_url("/"))).apis
-            period = source(name).find_due_period(moved, now)
+            period = get_source(name).find_due_period(moved, now)
             lake = Lake.open(str(tmp_path / product))
             collected = await collect(moved, lake=lake, http=http, stamp=now, period=period)
             assert collected.rows > 0, product
