@@ -28,21 +28,17 @@ from flows.run.report import (
     sum_results,
     summarize_collection,
 )
-from flows.run.session import load_selected, name_entries, open_collection_run
+from flows.run.session import check_selection, name_entries, open_collection_run
 from gridtide.collect.collection import scheduled_period
 from gridtide.entries.entry import Entry
 from tasks.collect import CollectionRun, Outcome, run_collection
-
-
-def _check_parameters(config: str | dict[str, Any], select: list[str] | None, **_: Any) -> None:
-    load_selected(config, select)
 
 
 def _run_name() -> str:
     return f"ingest {name_entries()}"
 
 
-@local_flow(name="ingest", flow_run_name=_run_name, check=_check_parameters)
+@local_flow(name="ingest", flow_run_name=_run_name, check=check_selection)
 async def ingest(
     config: str | dict[str, Any] = "api_config.json",
     select: list[str] | None = None,

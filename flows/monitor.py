@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from prefect import runtime
@@ -32,7 +33,7 @@ from flows.run.report import (
     finish,
     sum_results,
 )
-from flows.run.session import load_selected, name_entries, open_collection_run
+from flows.run.session import check_days, load_selected, name_entries, open_collection_run
 from gridtide.coverage.findings import Finding, find_lacking, find_unpublished
 from gridtide.coverage.freshness.look import SeriesLook, look_at_series
 from gridtide.coverage.freshness.memory import load_memory, save_memory
@@ -50,7 +51,7 @@ from gridtide.coverage.troubles import (
     describe_silence,
 )
 from gridtide.entries.entry import Config, Entry
-from gridtide.errors import ClockError, ConfigurationError, StorageError, one_line
+from gridtide.errors import ClockError, StorageError, one_line
 from gridtide.lake.moved_files import warn_of_moved
 from gridtide.periods import Period
 from gridtide.sources.registry import find_entry_scope
@@ -63,17 +64,11 @@ HOLES_SHOWN = 50
 """The number of holes of an upstream that the report lists for an entry."""
 
 
-def _check_parameters(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
-    load_selected(config, select)
-    if not 1 <= days <= 3660:
-        raise ConfigurationError("monitor", f"{days} is not a possible number of days", "Give 1 to 3660")
-
-
 def _run_name() -> str:
     return f"monitor {name_entries()}, {runtime.flow_run.parameters['days']} days"
 
 
-@local_flow(name="monitor", flow_run_name=_run_name, check=_check_parameters)
+@local_flow(name="monitor", flow_run_name=_run_name, check=partial(check_days, "monitor"))
 async def monitor(
     config: str | dict[str, Any] = "api_config.json",
     select: list[str] | None = None,

@@ -20,18 +20,14 @@ from prefect.logging import get_run_logger
 
 from flows.run.local_flow import local_flow
 from flows.run.report import Column, EntryResult, ReportLayout, RunReport, finish
-from flows.run.session import load_selected
+from flows.run.session import check_selection, load_selected
 from gridtide.catalog.page.page_data import LakePicture
 from gridtide.catalog.writing import picture_lake, write_catalog
 from tasks.lake import open_lake
 from tasks.schedule_states import read_schedule_states
 
 
-def _check_parameters(config: str | dict[str, Any], **_: Any) -> None:
-    load_selected(config, None)
-
-
-@local_flow(name="catalog", check=_check_parameters)
+@local_flow(name="catalog", check=check_selection)
 async def catalog(config: str | dict[str, Any] = "api_config.json", lake: str | None = None) -> dict[str, Any]:
     """Describe every series of the lake, and write the catalogue and its page to `catalog/` in the lake.
 

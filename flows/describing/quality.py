@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -29,11 +30,11 @@ from flows.run.report import (
     finish,
     sum_results,
 )
-from flows.run.session import load_selected, name_entries
+from flows.run.session import check_days, load_selected, name_entries
 from gridtide import curated
 from gridtide.coverage.troubles import Trouble, describe_bad_series
 from gridtide.entries.entry import Entry
-from gridtide.errors import ConfigurationError, GridtideError, list_first, one_line
+from gridtide.errors import GridtideError, list_first, one_line
 from gridtide.lake import Lake
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import DAY, Period, floor
@@ -54,17 +55,11 @@ CALENDARS_SHOWN = 20
 SYMBOLS = {Flag.GOOD: "█", Flag.NOT_EVALUATED: "▒", Flag.SUSPECT: "▄", Flag.FAIL: "▁", Flag.MISSING: "·"}
 
 
-def _check_parameters(config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
-    load_selected(config, select)
-    if not 1 <= days <= 3660:
-        raise ConfigurationError("quality", f"{days} is not a possible number of days", "Give 1 to 3660")
-
-
 def _run_name() -> str:
     return f"quality {name_entries()}, {runtime.flow_run.parameters['days']} days"
 
 
-@local_flow(name="quality", flow_run_name=_run_name, check=_check_parameters)
+@local_flow(name="quality", flow_run_name=_run_name, check=partial(check_days, "quality"))
 async def quality(
     config: str | dict[str, Any] = "api_config.json",
     select: list[str] | None = None,

@@ -27,6 +27,9 @@ from tasks.secrets import read_credentials
 EARLIEST = 1900
 """The first year of a period: no grid has data of earlier years, and file names write years with four digits."""
 
+LONGEST = 3660
+"""The greatest number of days that a flow looks back, ten years: a larger number is a slip, such as a year."""
+
 
 def load_selected(config: Config | str | dict[str, Any], select: list[str] | None) -> tuple[Config, list[Entry]]:
     """The configuration, and its entries with the names in `select`, all entries if it is empty.
@@ -37,6 +40,21 @@ def load_selected(config: Config | str | dict[str, Any], select: list[str] | Non
     if not isinstance(config, Config):
         config = parse(config) if isinstance(config, dict) else load(config)
     return config, config.select(select or ())
+
+
+def check_selection(config: str | dict[str, Any], select: list[str] | None = None, **_: Any) -> None:
+    """Check the parameters of a flow that has no more to be checked; raises what `load_selected` raises."""
+    load_selected(config, select)
+
+
+def check_days(flow: str, config: str | dict[str, Any], select: list[str] | None, days: int, **_: Any) -> None:
+    """Check the parameters of `flow`, which looks at the last `days`, 1 to `LONGEST`.
+
+    Raises `ConfigurationError`, as `load_selected` does, or for an impossible number of days.
+    """
+    load_selected(config, select)
+    if not 1 <= days <= LONGEST:
+        raise ConfigurationError(flow, f"{days} is not a possible number of days", f"Give 1 to {LONGEST}")
 
 
 def name_entries() -> str:
