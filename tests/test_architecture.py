@@ -349,3 +349,14 @@ def test_what_must_start_quickly_loads_no_prefect(module: str) -> None:
     code = f"import {module}, sys; print([m for m in ('prefect', 'mlx', 'pandas') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+def test_a_status_of_an_empty_lake_loads_no_arrow(tmp_path: Path) -> None:
+    """The status of all shipped entries in an empty lake imports neither Arrow nor NumPy, which take half a second."""
+    code = (
+        "import sys; from deployments.cli.commands import app; "
+        f"app(['status', '--lake', {str(tmp_path / 'lake')!r}], standalone_mode=False); "
+        "print([m for m in ('pyarrow', 'numpy', 'prefect') if m in sys.modules], file=sys.stderr)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stderr.splitlines()[-1] == "[]"

@@ -1,6 +1,7 @@
 """The files of an entry with their series, read from listings and footers.
 
 A footer lists the series of its file. So the part of time in which files hold a series is known without reading rows.
+What loads Arrow is imported in functions: `gridtide status` imports this module before it knows of any files.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from gridtide.coverage.answered import find_answered_period
-from gridtide.curated.dataset import Dataset
 from gridtide.entries.aliases import EVERY, Alias
 from gridtide.entries.entry import Entry
 from gridtide.errors import StorageError
 from gridtide.lake import File, Lake, Metadata
 from gridtide.lake.soundness import read_metadata
-from gridtide.observations.series_days import SeriesLabel, decode_series
 from gridtide.periods import Period, union
 from gridtide.threads import run_computing
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from gridtide.observations.series_days import SeriesLabel
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ async def read_entry_files(lake: Lake, entry: Entry) -> EntryFiles:
         files = await lake.list_files(entry.output_folder, entry.file_prefix, superseded=True)
         months: Mapping[str, tuple[str, ...]] = {}
     else:
+        from gridtide.curated.dataset import Dataset
+
         dataset = await Dataset.of_entry(lake, entry)
         files = sorted(dataset.files.values(), key=lambda file: (file.stamp, file.path))
         months = {path: compacted.months for path, compacted in dataset.record.files.items()}
@@ -127,6 +130,8 @@ async def _read_series(lake: Lake, file: File, metadata: Metadata) -> frozenset[
 @lru_cache(maxsize=1024)
 def decode_labels(text: str) -> frozenset[SeriesLabel]:
     """Returns the series that a footer lists; the many files of an entry list few different sets."""
+    from gridtide.observations.series_days import decode_series
+
     try:
         return frozenset(decode_series(text))
     except ValueError:

@@ -6,13 +6,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridtide.catalog.records import QualityBlock
 from gridtide.lake import Lake
-from gridtide.quality.daily import DayVerdict, find_bad_series
 from gridtide.quality.flags import Flag
 from gridtide.quality.table import read_verdicts
+
+if TYPE_CHECKING:
+    from gridtide.quality.daily import DayVerdict
 
 DAYS_COUNTED = 7
 """The flag of a series is the worst of its last days; an error of long ago is seen in its calendar."""
@@ -67,6 +69,8 @@ def summarize_entry_quality(verdicts: Iterable[DayVerdict], names: Set[str]) -> 
     of_entry = [verdict for verdict in verdicts if verdict.series in names]
     if not of_entry:
         return None
+    from gridtide.quality.daily import find_bad_series  # loads NumPy, which a lake without verdicts does not need
+
     until = max(verdict.day for verdict in of_entry)
     latest = [verdict for verdict in of_entry if verdict.day > until - timedelta(days=DAYS_JUDGED)]
     return EntryQuality(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from gridtide.catalog.recent_rows import RecentSeries
 from gridtide.periods import Period
 from gridtide.sources.contract import Licence
 from gridtide.variables import SeriesName
+
+if TYPE_CHECKING:
+    from gridtide.catalog.recent_rows import RecentSeries  # loads Arrow
 
 CATALOG_FORMAT = 1
 """The version of the format of `catalog.json`."""

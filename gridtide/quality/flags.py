@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # only functions on arrays load NumPy: the flags alone are also read where there are none
+    import numpy as np
+    import numpy.typing as npt
 
-from gridtide.observations.array_types import Mask
+    from gridtide.observations.array_types import Mask
 
 
 class Flag(IntEnum):
@@ -37,11 +39,15 @@ class Screened:
     @property
     def flagged(self) -> Mask:
         """The cells (C, T) that are suspect or fail."""
+        import numpy as np
+
         flagged: Mask = np.isin(self.flags, (Flag.SUSPECT, Flag.FAIL))
         return flagged
 
     def name_checks(self) -> npt.NDArray[np.str_]:
         """Returns the name of the check that flagged each cell, (C, T), empty where none did."""
+        import numpy as np
+
         names = np.zeros(self.flags.shape, f"U{max(map(len, self.checks), default=1)}")
         for check, cells in self.checks.items():
             names[cells] = check

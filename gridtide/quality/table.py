@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from gridtide import __version__
 from gridtide.errors import StorageError, list_first, one_line
-from gridtide.quality.daily import DayVerdict
 from gridtide.quality.flags import Flag
 from gridtide.threads import run_computing
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gridtide.lake import Lake
+    from gridtide.quality.daily import DayVerdict
 
     VerdictKey = tuple[str, date, str]
     """A series, a day and a check."""
@@ -140,6 +140,8 @@ def decode_verdicts(body: bytes, since: date | None = None) -> list[DayVerdict]:
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
+
+    from gridtide.quality.daily import DayVerdict
 
     try:
         table = pq.read_table(io.BytesIO(body)).select(list(VERDICT_TYPES)).cast(pa.schema(VERDICT_TYPES))

@@ -13,8 +13,6 @@ from typing import Any
 
 import msgspec
 
-from gridtide.sources import generic
-from gridtide.sources.contract import Licence
 from gridtide.sources.presets.market_variables import MARKET_VARIABLES
 from gridtide.sources.presets.preset import Preset, read_preset
 
@@ -52,6 +50,10 @@ def describe_module(name: str) -> ModuleType | None:
     preset = find_preset(name)
     if preset is None:
         return None
+    # late: every command lists the presets, and few build a source from one
+    from gridtide.sources import generic
+    from gridtide.sources.contract import Licence
+
     module = ModuleType(name, preset.title)
     code = f"{__package__}.{name}"
     parts = [generic]

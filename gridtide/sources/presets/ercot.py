@@ -17,7 +17,6 @@ import msgspec
 
 from gridtide.entries.table_layout import Csv
 from gridtide.errors import FormatError, UpstreamError
-from gridtide.observations.table import empty
 from gridtide.periods import Period
 from gridtide.sources import generic
 from gridtide.sources.contract import Page, Request, Response
@@ -75,4 +74,6 @@ def _parse_listing(entry: Entry, request: Request, response: Response) -> Page:
         )
         for document in documents
     ]
+    from gridtide.observations.table import empty
+
     return Page(empty(), 0, following=[*next_pages, *downloads])

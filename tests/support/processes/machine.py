@@ -22,7 +22,7 @@ from deployments.machine.worker import worker_status
 from deployments.registry.deploy import POOL
 from deployments.registry.run_settings import RUN_SETTINGS
 from flows.run.local_server import find_server
-from tests.support.processes.prefect_servers import LATER_START
+from tests.support.processes.prefect_servers import LATER_START, PROMPT_EVENTS
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -57,6 +57,9 @@ def _environment(folder: Path) -> dict[str, str]:
         **LATER_START,
         # no run comes between those that a test asks for, whatever the time of day
         "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+        # a run that waits for the one before it asks again after this time, by default after 30 s
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
+        **PROMPT_EVENTS,
         "PYTHONPATH": str(ROOT),
     }
 
