@@ -73,7 +73,7 @@ def build_table(
     return CellTable(list(columns), rows, read, pieces, place, inherited, list(skipped))
 
 
-def add_constants(table: CellTable, constants: Mapping[str, str]) -> CellTable:
+def attach_constants(table: CellTable, constants: Mapping[str, str]) -> CellTable:
     """Returns `table` with columns that hold one text in every record and are not values; its own columns take
     precedence."""
     added = {name: text for name, text in constants.items() if name not in table.names}

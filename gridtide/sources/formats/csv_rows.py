@@ -28,7 +28,7 @@ from gridtide.sources.contract import BOM, Skipped
 from gridtide.sources.formats.cells import (
     CellColumns,
     CellTable,
-    add_constants,
+    attach_constants,
     build_strings,
     number_positions,
     split_alternatives,
@@ -95,7 +95,7 @@ def read_csv(
     rows, above = _cut_around(entry, body, style, [name for name in columns if name not in style.above])
     _refuse_cut_text(entry, rows, style, length_known)
     table = _build_table(entry, _drop_other_lines(rows, style), style, [name for name in labels if name in rows.names])
-    return add_constants(table, above)
+    return attach_constants(table, above)
 
 
 def _find_newline(body: bytes) -> bytes:

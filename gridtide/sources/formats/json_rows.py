@@ -22,7 +22,7 @@ from gridtide.sources.formats.cells import (
     CellColumn,
     CellColumns,
     CellTable,
-    add_constants,
+    attach_constants,
     build_strings,
     build_table,
     number_positions,
@@ -104,7 +104,7 @@ def read_json(
         table = reader.read_keyed(value)
     else:
         table = reader.read_records(value)
-    return add_constants(table, {name: reader.to_cell(cell) for name, cell in above.items()})
+    return attach_constants(table, {name: reader.to_cell(cell) for name, cell in above.items()})
 
 
 PLAIN_KEY = r"[^.\[\]|{}()&@*`'\"<>=!?:]+"

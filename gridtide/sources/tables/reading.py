@@ -27,7 +27,7 @@ from gridtide.sources.formats.cells import (
     CellColumn,
     CellColumns,
     CellTable,
-    add_constants,
+    attach_constants,
     factorize,
     split_alternatives,
 )
@@ -105,7 +105,7 @@ def _set_day(entry: Entry, table: CellTable, day: date | None) -> tuple[Entry, C
     if day is None or not lacks_day:
         return entry, table
     changed = msgspec.structs.replace(entry, time=(DAY_COLUMN, *entry.time))
-    return changed, add_constants(table, {DAY_COLUMN: day.isoformat()})
+    return changed, attach_constants(table, {DAY_COLUMN: day.isoformat()})
 
 
 def _are_hours(entry: Entry, table: CellTable) -> bool:
