@@ -20,9 +20,9 @@ from prefect.tasks import exponential_backoff
 
 from gridtide import curated
 from gridtide.curated import CompactedShare, Compaction, CompactionShare
+from gridtide.database.upstreams import Upstreams
 from gridtide.entries.entry import Entry, TaskRetries
 from gridtide.errors import GridtideError
-from gridtide.http.client import Http
 from gridtide.periods import Period
 from gridtide.training.by_location import LocationExchange
 from gridtide.training.series.matching import LocationInputs, SeriesKind
@@ -75,7 +75,7 @@ class RemoteCollection:
             limiter = await stack.enter_async_context(SharedLimiter())
             public = self.destination.credentials
             credentials = await read_credentials([self.entry]) if public is None else public
-            http = await stack.enter_async_context(Http(credentials, limiter))
+            http = await stack.enter_async_context(Upstreams(credentials, limiter))
             lake = await open_lake(self.destination.lake)
             run = CollectionRun(lake, http, self.destination.stamp, self.retries, resume=self.destination.resume)
             self.attempts = self.attempts or CollectionAttempts(run, self.entry, self.period)

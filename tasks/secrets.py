@@ -14,7 +14,7 @@ from gridtide.entries.entry import Entry
 
 
 async def read_credentials(entries: Iterable[Entry]) -> dict[str, str]:
-    """The values that the entries' `auth` names, by name, as `gridtide.http.client.Http` takes them.
+    """The values that the entries' `auth` names, by name, as `gridtide.database.upstreams.Upstreams` takes them.
 
     The environment has precedence over `.env` in the working directory; the key of the Secret block NAME is
     `secret:NAME`. A missing value is left out: only the entries that need it fail, when they are collected.

@@ -30,12 +30,12 @@ from tests.support.source_tree import (
 ROOMS = (
     *("errors", "periods", "clock", "variables", "threads", "simulation"),
     *("entries", "observations", "sources", "sandbox", "config"),
-    *("http", "lake", "collect", "curated", "coverage", "quality", "training", "evaluation", "catalog"),
+    *("http", "database", "lake", "collect", "curated", "coverage", "quality", "training", "evaluation", "catalog"),
     *("mlx_store", "ring"),
 )
 """The rooms of `gridtide/` from the ground up; each may import those before it; see `docs/architecture.md`."""
 
-NEIGHBOURS = ({"http", "lake"}, {"collect", "curated"}, {"training", "coverage"})
+NEIGHBOURS = ({"http", "lake"}, {"database", "lake"}, {"collect", "curated"}, {"training", "coverage"})
 """Rooms that do not import each other, whatever their order."""
 
 PLANNED: set[str] = set()
@@ -75,6 +75,7 @@ MEAN_LENGTHS = {
     "gridtide.sources": 6.9,
     "gridtide.config": 7.0,
     "gridtide.http": 7.0,
+    "gridtide.database": 7.0,
     "gridtide.lake": 6.9,
     "gridtide.collect": 6.9,
     "gridtide.curated": 7.0,

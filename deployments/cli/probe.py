@@ -14,9 +14,9 @@ import msgspec
 from deployments.cli.console import FAILED, REFUSED, counted, err, out, text_table
 from deployments.machine.prefect_api import connect_for_blocks
 from gridtide import sandbox as embedded
+from gridtide.database.upstreams import Upstreams
 from gridtide.entries.entry import Config, Entry
 from gridtide.errors import CredentialsError, GridtideError
-from gridtide.http.client import Http
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import DAY, Period
 from gridtide.sandbox.upstreams import list_secrets
@@ -42,7 +42,9 @@ async def run_probes(config: Config, entries: Sequence[Entry], lake: str, sandbo
         if sandbox:
             url = sandbox if isinstance(sandbox, str) else await stack.enter_async_context(embedded.run_sandbox())
             entries = embedded.redirect(config, url).select(entry.name for entry in entries)
-        http = await stack.enter_async_context(Http(list_secrets() if sandbox else await _read_credentials(entries)))
+        http = await stack.enter_async_context(
+            Upstreams(list_secrets() if sandbox else await _read_credentials(entries))
+        )
         with err.status(f"Sending a request for each of {counted(len(entries), 'entry', 'entries')}"):
             probes = await probe_entries(entries, http, datetime.now(UTC))
     rows = [
@@ -77,12 +79,12 @@ def _answered(probe: Probe) -> str:
     return "answers" if probe.rows is None else f"answers, {counted(probe.rows, 'row', 'rows')}"
 
 
-async def probe_entries(entries: Sequence[Entry], http: Http, now: datetime) -> list[Probe]:
+async def probe_entries(entries: Sequence[Entry], http: Upstreams, now: datetime) -> list[Probe]:
     """Send the first request of each entry for the last day that is due at `now`; nothing is stored."""
     return list(await asyncio.gather(*(_probe_entry(entry, http, now) for entry in entries)))
 
 
-async def _probe_entry(entry: Entry, http: Http, now: datetime) -> Probe:
+async def _probe_entry(entry: Entry, http: Upstreams, now: datetime) -> Probe:
     start_time = time.monotonic()
     single_attempt = msgspec.structs.replace(entry, retries=1)
     try:
@@ -92,7 +94,7 @@ async def _probe_entry(entry: Entry, http: Http, now: datetime) -> Probe:
     return Probe(entry.name, time.monotonic() - start_time, rows)
 
 
-async def _request_rows(entry: Entry, http: Http, now: datetime) -> int | None:
+async def _request_rows(entry: Entry, http: Upstreams, now: datetime) -> int | None:
     """The number of rows in the answer to the first request, None if the entry keeps only bodies."""
     upstream = get_source(entry.source)
     due = find_due_end(entry, now)

@@ -14,9 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from gridtide import sandbox as embedded
 from gridtide.config.loading import load, parse
+from gridtide.database.upstreams import Upstreams
 from gridtide.entries.entry import Config, Entry
 from gridtide.errors import ConfigurationError
-from gridtide.http.client import Http
 from gridtide.periods import Period
 from gridtide.sandbox.upstreams import list_secrets
 from tasks.collect import CollectionRun
@@ -112,7 +112,7 @@ async def open_collection_run(
             get_run_logger().info(embedded.NOTICE)
             entries = embedded.redirect(settings, sandbox_url).select(entry.name for entry in entries)
         limiter = await stack.enter_async_context(SharedLimiter())
-        http = Http(list_secrets() if sandbox else await read_credentials(entries), limiter)
+        http = Upstreams(list_secrets() if sandbox else await read_credentials(entries), limiter)
         await stack.enter_async_context(http)
         opened_lake = await open_lake(lake or settings.lake)
         if store_clock := await opened_lake.store.measure_clock(lambda: datetime.now(UTC)):

@@ -96,6 +96,7 @@ class PageChecks:
         self.repeats: Counter[Period | None] = Counter()
         self.totals: dict[Period | None, set[int]] = {}
         self.elsewhere: dict[Period, bool] = {}
+        self.has_revisions = False
         self.absent: list[Request] = []
         self.warnings: list[str] = []
         self.judgement = Judgement(entry)
@@ -134,7 +135,8 @@ class PageChecks:
         self.skipped += parsed_page.skipped
         self.judgement.add(parsed_page.judged)
         self.holes += parsed_page.conflicts
-        asked_period = request.period or self.period
+        self.has_revisions |= request.beyond and rows.num_rows > 0
+        asked_period = request.period or (None if request.beyond else self.period)
         if asked_period and rows.num_rows and self.elsewhere.get(asked_period, True):
             self.elsewhere[asked_period] = not expectations.overlaps_period(rows, asked_period)
         self.draft.append(rows, parsed_page.marks)
@@ -189,7 +191,8 @@ class PageChecks:
         if repeat_count:  # named above; the reports and the metadata count them with the rest
             self.skipped.append(Skipped(REPEATED, repeat_count, self.repeat_example))
         self._warn_of_changed_series()
-        self.drafts = self._split_at_holes() if self.holes and self.period else [self.draft]
+        is_split = self.period is not None and (bool(self.holes) or self.has_revisions)
+        self.drafts = self._split_at_holes() if is_split else [self.draft]
         self._check_expected()
         if self.period is not None and not self.holes and not self.draft.rows:
             self.warnings.append(EMPTY_ANSWER)
@@ -310,8 +313,10 @@ class PageChecks:
         return np.repeat(np.arange(len(self.slices)), [row_slice.rows for row_slice in self.slices])
 
     def _split_at_holes(self) -> list[Draft]:
-        """Splits the draft at the holes, without failed rows. Raises the error of a hole if nothing is left to
-        store."""
+        """Splits the draft at the holes, without failed rows; revisions of other intervals belong to no part.
+
+        Raises the error of a hole if nothing is left to store.
+        """
         assert self.period is not None  # noqa: S101
         parts = missing(self.period, [hole.period for hole in self.holes])
         errors = [hole.error for hole in self.holes if hole.error]

@@ -174,7 +174,7 @@ def _find_missing_url(complete: Mapping[str, Any]) -> list[str]:
     is_source = isinstance(complete["source"], str) and not _find_unknown_source(complete)
     if complete.get("url") or (is_source and not get_source(complete["source"]).NEEDS_URL):
         return []
-    return ["url: is missing; only synthetic entries have none"]
+    return ["url: is missing; only entries of the sources synthetic and sql have none"]
 
 
 def _find_refusals_of_source(complete: Mapping[str, Any]) -> Sequence[str]:

@@ -117,11 +117,27 @@ class OAuth(StrictStruct, frozen=True):
         return msgspec.json.encode(self).decode()
 
 
-Auth = NoAuth | BasicAuth | KeyAuth | OAuth
+class DatabaseAuth(StrictStruct, frozen=True):
+    """The URL of a database, such as `postgresql://user:password@host/name`: the name of an environment variable or of
+    a Secret block that holds it."""
+
+    kind: Literal["database_url"]
+    env: VariableName | None = None
+    secret: BlockName | None = None
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` unless it has exactly one origin."""
+        if (self.env is None) == (self.secret is None):
+            raise ValueError('name either "env" (an environment variable) or "secret" (a Prefect Secret block)')
+
+
+Auth = NoAuth | BasicAuth | KeyAuth | OAuth | DatabaseAuth
 
 
 AUTH_KEYS = frozenset(
-    field.encode_name for auth_type in (BasicAuth, KeyAuth, OAuth) for field in msgspec.structs.fields(auth_type)
+    field.encode_name
+    for auth_type in (BasicAuth, KeyAuth, OAuth, DatabaseAuth)
+    for field in msgspec.structs.fields(auth_type)
 )
 """The keys that "auth" may have; their values name secrets but are not secrets."""
 
@@ -135,7 +151,7 @@ def list_secret_names(auth: Auth) -> list[str]:
         if isinstance(auth, OAuth) and auth.grant == "password":
             names += [name for name in (auth.client_id_env, auth.client_secret_env) if name]
         return names
-    if isinstance(auth, KeyAuth):
+    if isinstance(auth, KeyAuth | DatabaseAuth):
         return [auth.env] if auth.env else []
     if isinstance(auth, BasicAuth):
         return [name for name in (auth.password_env, None if auth.username else auth.username_env) if name]

@@ -133,6 +133,12 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     """Series that are read under other names than those they are stored under."""
     shift: Shift | tuple[Shift, ...] = ()
     """Series whose labels are early or late, and how training reads them."""
+    table: Text | None = None
+    """The table or view of a database that is read, such as `metering.load`."""
+    query: Text | None = None
+    """A query of a database, with the parameters `:start`, `:end` and those of `params`."""
+    updated: Text | None = None
+    """The column of a table that says when a row was last changed; it is the time of publication."""
     records: Text | None = None
     layout: RecordLayout = "records"
     csv: Csv = Csv()
@@ -232,6 +238,7 @@ _LAYOUT_KEYS = (
     *("published", "hours", "melt", "unpack", "pages", "per", "conflict"),
     *("times_in", "published_format", "published_time"),
     *("names", "location_names", "negated", "summed", "components", "where", "past", "archive", "ignore", "days"),
+    *("table", "query", "updated"),
 )
 """Keys that are part of the fingerprint only if they are given, so that the fingerprints of other entries do not
 change."""

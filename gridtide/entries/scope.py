@@ -163,7 +163,7 @@ def _mark_reading(entry: Entry) -> str:
     """Returns 12 hex digits that change when responses are read in another way, but not with what is requested, or
     where files go."""
     empty: dict[str, Any] = {"url": "", "params": {}, "method": "GET", "headers": {}, "body": None, "location": None}
-    empty |= {"locations": (), "archive": None}
+    empty |= {"locations": (), "archive": None, "table": None, "query": None}
     return msgspec.structs.replace(
         entry, **empty, output_folder="", file_prefix="", format="parquet", value={}, absent=()
     ).fingerprint

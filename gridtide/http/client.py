@@ -16,19 +16,16 @@ from typing import TypeVar
 from urllib.request import getproxies
 
 import aiohttp
-import tenacity
 from multidict import CIMultiDict
 from yarl import URL
 
 from gridtide.entries.entry import Entry
 from gridtide.errors import (
-    ClockError,
     ConfigurationError,
     CredentialsError,
-    GridtideError,
-    PassingError,
     UpstreamError,
 )
+from gridtide.http.attempts import ask_repeatedly
 from gridtide.http.clocks import UpstreamClocks
 from gridtide.http.credentials import Credentials, build_credentials
 from gridtide.http.error_statuses import classify_status
@@ -47,11 +44,6 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 BODY_LIMIT = 512 * 2**20
 """The largest decompressed body that is accepted, in bytes."""
-
-
-LONGEST_WAIT = 120.0
-"""The longest wait, in seconds, before a retry here when the upstream asks for one; a longer wait is left to the
-caller."""
 
 
 READ_HEADERS = (
@@ -101,24 +93,17 @@ class Http:
         or an error of `read`. Raises `ClockError`, and reads nothing, if the clocks of upstreams show that the local
         clock is wrong.
         """
-        attempts = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(entry.retries),
-            retry=tenacity.retry_if_exception(_is_worth_waiting),
-            wait=_wait,
-            reraise=True,
-        )
+
+        async def ask() -> Response:
+            with trace_request(entry, request):
+                return await self._ask_with_credentials(entry, request)
+
+        def check_clock() -> None:
+            # Before the answer is parsed: with a wrong clock its rows would be stored under wrong times.
+            self._clocks.check(entry.name)
+
         slots = self._slots.setdefault(entry.name, asyncio.Semaphore(entry.concurrency))
-        async for attempt in attempts:
-            with attempt:
-                async with slots:  # released while reading and waiting, so that the next request is sent
-                    with trace_request(entry, request):
-                        response = await self._ask_with_credentials(entry, request)
-                # Before the answer is parsed: with a wrong clock its rows would be stored under wrong times.
-                self._clocks.check(entry.name)
-                state = attempt.retry_state
-                waited = response.waited + state.idle_for
-                return await read(replace(response, attempt=state.attempt_number, waited=waited))
-        raise AssertionError("tenacity always returns or raises")
+        return await ask_repeatedly(entry, slots, ask, read, check_clock)
 
     async def _ask_with_credentials(self, entry: Entry, request: Request) -> Response:
         """Makes one attempt; a refused token is renewed once, because an upstream may end it early."""
@@ -226,22 +211,3 @@ def _is_same_site(home: URL, url: URL) -> bool:
     if home.host != url.host or (home.scheme, url.scheme) == ("https", "http"):
         return False
     return home.scheme != url.scheme or home.port == url.port
-
-
-def _is_worth_waiting(error: BaseException) -> bool:
-    if isinstance(error, ClockError):  # the answer of another host may prove this clock right
-        return True
-    if not isinstance(error, GridtideError) or not error.retryable:
-        return False
-    return not isinstance(error, PassingError) or (error.wait or 0) <= LONGEST_WAIT
-
-
-_backoff = tenacity.wait_exponential_jitter(multiplier=0.25, max=20, jitter=0.25)
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    """Returns the seconds to wait: as long as the upstream asks, or else exponentially longer with jitter."""
-    error = state.outcome.exception() if state.outcome else None
-    wait = error.wait if isinstance(error, PassingError) else None
-    # Jitter keeps requests that were refused together from being repeated together.
-    return _backoff(state) if wait is None else wait + _backoff(state) / 10

@@ -8,9 +8,9 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from gridtide.entries.auth import Auth, BasicAuth, KeyAuth, OAuth, list_secret_names
+from gridtide.entries.auth import Auth, BasicAuth, DatabaseAuth, KeyAuth, OAuth, list_secret_names
 from gridtide.entries.entry import Entry
 from gridtide.errors import CredentialsError
 from gridtide.sources.registry import get_source
@@ -108,6 +108,9 @@ def build_credentials(entry: Entry, secrets: Mapping[str, str], tokens: Mapping[
             case OAuth():
                 headers["Authorization"] = f"Bearer {tokens[auth.identity]}"
                 hidden.append(tokens[auth.identity])
+            case DatabaseAuth():
+                address = _read_secret(entry, secrets, f"secret:{auth.secret}" if auth.secret else auth.env or "")
+                hidden += list_hidden(address)
     return Credentials(headers, tuple(filter(None, hidden)), params)
 
 
@@ -187,6 +190,17 @@ def _describe(auth: Auth) -> str:
             return f"the key of {origin} was sent in {place} {auth.carrier}"
         case BasicAuth():
             return f"{origin} was sent by HTTP Basic"
+        case DatabaseAuth():
+            return f"the database that {origin} names was asked"
         case OAuth():
             return f"a token was sent that the login with {origin} gave"
     return "no credentials were sent"
+
+
+def list_hidden(address: str) -> list[str]:
+    """Returns the texts of the URL `address` of a database that must be hidden: itself, and its password however it is
+    written."""
+    match = re.search(r"://[^/@:]*:(.*)@", address)  # the last @: a password may hold others by mistake
+    written = match[1] if match else ""
+    spellings = [address, written, unquote(written), quote(unquote(written), safe="")]
+    return [text for text in dict.fromkeys(spellings) if text]

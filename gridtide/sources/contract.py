@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 from gridtide.periods import Period
 from gridtide.variables import HourlyRule, Variable
@@ -53,6 +53,8 @@ class Request:
     whole_period: Period | None = None
     body: str | None = None
     """The body of a POST; its `Content-Type` is in `headers`."""
+    beyond: bool = False
+    """Whether its rows are revisions of intervals outside the collected period, which have a file without a period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Response:
     status: int = 200
     waited: float = 0.0
     """The seconds that the request waited for its rate limit and before its retries."""
+    file: IO[bytes] | None = None
+    """A body that may be larger than memory, as a file at its start; `body` is then empty."""
 
 
 @dataclass(frozen=True, slots=True)

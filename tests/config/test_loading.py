@@ -21,6 +21,7 @@ from gridtide.periods import Period
 from gridtide.sources.registry import list_sources
 
 AT = datetime(2024, 3, 10, 7, 44, tzinfo=UTC)
+AUTH_KINDS = '"none", "basic", "api_key", "bearer", "oauth" or "database_url"'
 BASE = {"name": "grid", "url": "https://grid.example/load", "output_folder": "grid"}
 
 
@@ -99,9 +100,11 @@ def test_a_named_source_goes_before_the_host() -> None:
 
 
 def test_synthetic_alone_has_no_url() -> None:
-    """Only the synthetic source needs no URL."""
+    """Without a source, an entry needs a URL; the synthetic source needs none."""
     assert parse({"apis": [{"name": "s", "source": "synthetic", "output_folder": "s"}]}).apis[0].url == ""
-    assert refused({"name": "s", "output_folder": "s"}) == ["s: url: is missing; only synthetic entries have none"]
+    assert refused({"name": "s", "output_folder": "s"}) == [
+        "s: url: is missing; only entries of the sources synthetic and sql have none"
+    ]
 
 
 def test_what_an_entry_says_goes_before_the_defaults_of_its_source() -> None:
@@ -301,7 +304,7 @@ NO_DURATION = 'is not a duration; use ISO 8601 in days or less, such as "PT1H" o
         ({"url": "https:///load"}, "grid: url: is not an http or https URL; use such as https://host/path"),
         ({"url": "https://[bad/"}, "grid: url: is not a URL; use such as https://host/path"),
         ({"url": "https://h:99999/"}, "grid: url: is not a URL; use such as https://host/path"),
-        ({"url": ""}, "grid: url: is missing; only synthetic entries have none"),
+        ({"url": ""}, "grid: url: is missing; only entries of the sources synthetic and sql have none"),
         ({"url": 7}, "grid: url: Expected a text, got a whole number"),
         ({"url": "https://u:p@grid.example/"}, f"grid: url: holds a user or password; {IN_ENVIRONMENT}"),
         (
@@ -372,9 +375,12 @@ NO_DURATION = 'is not a duration; use ISO 8601 in days or less, such as "PT1H" o
         ),
         (
             {"auth": {"kind": "digest"}},
-            'grid: auth: has an unknown "kind"; use "none", "basic", "api_key", "bearer" or "oauth"',
+            f'grid: auth: has an unknown "kind"; use {AUTH_KINDS}',
         ),
-        ({"auth": {}}, 'grid: auth: has no "kind"; use "none", "basic", "api_key", "bearer" or "oauth"'),
+        (
+            {"auth": {}},
+            f'grid: auth: has no "kind"; use {AUTH_KINDS}',
+        ),
         ({"auth_type": "digest"}, 'grid: auth_type: is unknown; use "basic" or "none", or "auth" for the other kinds'),
         (
             {"auth": {"kind": "none"}, "username": "u"},
@@ -428,7 +434,7 @@ NO_DURATION = 'is not a duration; use ISO 8601 in days or less, such as "PT1H" o
         (
             {"source": "aemo"},
             'grid: source: "aemo" is unknown; use one of caiso, eia, entsoe, ercot, generic, iso_ne, miso, '
-            "nyiso, open_meteo, pjm, spp, synthetic, "
+            "nyiso, open_meteo, pjm, spp, sql, synthetic, "
             "or the path of a module of your own",
         ),
         (
@@ -497,7 +503,7 @@ NO_DURATION = 'is not a duration; use ISO 8601 in days or less, such as "PT1H" o
         ({"chunk": "P2W"}, f"grid: chunk: {NO_DURATION}"),
         (
             {"auth": None},
-            'grid: auth: is null, not an object; give it "kind": "none", "basic", "api_key", "bearer" or "oauth"',
+            f'grid: auth: is null, not an object; give it "kind": {AUTH_KINDS}',
         ),
         (
             {"auth": {"kind": "api_key", "env": "a-1b2c3d-s3cret"}},
@@ -642,7 +648,7 @@ def test_all_problems_are_told_at_once() -> None:
         "grid: output_folder: '..' leaves the lake or is not a folder name; "
         "use a folder inside the lake such as 'grid'",
         'grid: source: "aemo" is unknown; use one of caiso, eia, entsoe, ercot, generic, iso_ne, miso, '
-        "nyiso, open_meteo, pjm, spp, synthetic, "
+        "nyiso, open_meteo, pjm, spp, sql, synthetic, "
         "or the path of a module of your own",
         "grid: timeout: Expected a number > 0.0",
         "grid: colour: unknown key; remove it or correct its spelling",
@@ -867,10 +873,10 @@ def test_a_complete_configuration_cannot_be_changed_by_accident() -> None:
 
 
 def test_the_shipped_configuration_is_complete() -> None:
-    """Every source except the generic one has an entry, every entry has a schedule, and the folders are the
+    """Every source that names its upstream has an entry, every entry has a schedule, and the folders are the
     documented ones."""
     shipped = load(Path(__file__).parents[2] / "api_config.json")
-    assert {e.source for e in shipped.apis} == set(list_sources()) - {"generic"}
+    assert {e.source for e in shipped.apis} == set(list_sources()) - {"generic", "sql"}
     assert all(e.schedule for e in shipped.apis)
     assert {e.schedule for e in shipped.apis} == set(shipped.schedules)
     assert {(e.output_folder, e.file_prefix) for e in shipped.apis} >= {

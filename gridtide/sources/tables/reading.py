@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from gridtide.errors import FormatError
+from gridtide.observations.arrays import not_null, to_numpy
 from gridtide.periods import count_microseconds, local_day, microseconds
 from gridtide.sources.contract import Skipped
 from gridtide.sources.formats import clocks
@@ -112,7 +113,10 @@ def _are_hours(entry: Entry, table: CellTable) -> bool:
     """Whether numbers of hours or intervals are the only column of times."""
     if len(entry.time) != 1 or entry.time_format is not None or entry.time[0] not in table.names:
         return False
-    _, texts = factorize(table.read(entry.time)[entry.time[0]])
+    column = table.read(entry.time)[entry.time[0]]
+    if pa.types.is_timestamp(column.type):
+        return False
+    _, texts = factorize(column)
     bare = [text.strip() for text in texts if text and text.strip()]
     return bool(bare) and all(re.fullmatch(r"(?i)(HE|H|HR)?\s*\d{1,3}", text) for text in bare)
 
@@ -137,6 +141,8 @@ def _set_time(entry: Entry, table: CellTable) -> Entry:
 
 def _are_times(column: CellColumn) -> bool:
     """Whether all nonempty cells of `column` are ISO 8601 dates or times."""
+    if pa.types.is_timestamp(column.type):
+        return True
     if pa.types.is_floating(column.type):
         return False
     _, distinct_texts = factorize(column)
@@ -249,6 +255,9 @@ class _TableReader:
         cells = self.table.read(self.entry.time)
         is_blank = np.ones(self.table.rows, bool)
         for column in cells.values():
+            if pa.types.is_timestamp(column.type):
+                is_blank &= ~not_null(column)
+                continue
             codes, distinct_texts = factorize(column)
             is_blank &= np.array([not (text or "").strip() for text in distinct_texts], bool)[codes]
         return is_blank
@@ -321,8 +330,11 @@ class _TableReader:
             return np.full(self.table.rows, self._repeat_request_time())
         if name not in self.table.names:
             return np.full(self.table.rows, self._read_header_time(name))
-        codes, distinct_texts = factorize(self.table.read([name])[name])
+        column = self.table.read([name])[name]
         zone = ZoneInfo(self.entry.times_in or self.entry.timezone)
+        if pa.types.is_timestamp(column.type):
+            return _read_publications(column, zone)
+        codes, distinct_texts = factorize(column)
         moments = []
         for code, text in enumerate(distinct_texts):
             try:
@@ -598,6 +610,15 @@ NOT_PUBLISHED = -(1 << 62)
 
 def _build_times(moments: np.ndarray) -> pa.Array:
     return pa.array(moments, pa.int64(), mask=moments == NOT_PUBLISHED).cast(pa.timestamp("us", "UTC"))
+
+
+def _read_publications(column: pa.TimestampArray, zone: ZoneInfo) -> np.ndarray:
+    """Returns times of publication (rows,) in microseconds since 1970; those without an offset are in `zone`."""
+    moments = to_numpy(column.cast(pa.int64()).fill_null(NOT_PUBLISHED), "i8").copy()
+    if column.type.tz is None:
+        is_given = moments != NOT_PUBLISHED
+        moments[is_given] = clocks.convert_both_passes(moments[is_given], zone)[0]
+    return moments
 
 
 def _parse_moment(text: str, time_format: str | None, zone: ZoneInfo) -> int:

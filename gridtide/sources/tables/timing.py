@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from gridtide.errors import FormatError
+from gridtide.observations.arrays import not_null, to_numpy
 from gridtide.periods import EPOCH, count_microseconds, microseconds
 from gridtide.sources.formats import clocks
 from gridtide.sources.formats.cells import CellTable, factorize
@@ -116,6 +117,8 @@ class _Reader:
     def _read_labels(self) -> _Labels:
         cells = self.table.read(self.columns)
         *dates, last_column = self.columns
+        if pa.types.is_timestamp(cells[last_column].type):  # which the answer of a database has, never beside dates
+            return _read_moments(cells[last_column])
         numbers = None
         if dates and self._are_numbers(cells[last_column]):
             parts_of_hour = None
@@ -467,6 +470,8 @@ class _Reader:
     def _read_by_column(self, starts: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns intervals whose length or other bound is in a column."""
         name = str(self.entry.interval_from)
+        if pa.types.is_timestamp(self._get_column(name, "interval").type):
+            return self._read_by_bounds(name, _read_moments(self.table.read([name])[name]), starts, without)
         text_codes, distinct_texts = factorize(self._get_column(name, "interval"))
         lengths = [_parse_length(text) for text in distinct_texts]
         direction = -1 if self.entry.label == "end" else 1
@@ -490,6 +495,14 @@ class _Reader:
             return (starts, starts + lengths_by_row) if direction == 1 else (starts - lengths_by_row, starts)
         reader_of_bounds = _Reader(self.entry, self.table, [name], self.series, self.day, self.valued)
         labels = reader_of_bounds._parse_texts(self.table.read([name])[name])
+        return self._read_by_bounds(name, labels, starts, without)
+
+    def _read_by_bounds(
+        self, name: str, labels: _Labels, starts: np.ndarray, without: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns intervals whose other bound has the `labels` of the column `name`."""
+        direction = -1 if self.entry.label == "end" else 1
+        reader_of_bounds = _Reader(self.entry, self.table, [name], self.series, self.day, self.valued)
         bounds, _ = reader_of_bounds._convert_to_utc(labels, labels.moments)
         wrong_rows = np.flatnonzero(((bounds - starts) * direction <= 0) & ~without)
         if len(wrong_rows):
@@ -497,6 +510,14 @@ class _Reader:
                 int(wrong_rows[0]), f"interval: {name} lies not behind the label", 'Correct "interval" or "label"'
             )
         return (starts, bounds) if direction == 1 else (bounds, starts)
+
+
+def _read_moments(column: pa.TimestampArray) -> _Labels:
+    """Returns the labels of times (rows,) that are no texts; without a time zone they are on the clock."""
+    no_rows = np.zeros(len(column), bool)
+    is_utc = np.full(len(column), column.type.tz is not None)
+    moments = to_numpy(column.cast(pa.int64()).fill_null(0), "i8").copy()
+    return _Labels(moments, is_utc, no_rows, no_rows, ~not_null(column))
 
 
 def _join_columns(columns: Sequence[pa.StringArray]) -> pa.StringArray:

@@ -1,0 +1,66 @@
+"""The attempts of a request: repeated while its error may pass, with the waits that the upstream asks for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import tenacity
+
+from gridtide.entries.entry import Entry
+from gridtide.errors import ClockError, GridtideError, PassingError
+from gridtide.sources.contract import Response
+
+T = TypeVar("T")
+
+
+LONGEST_WAIT = 120.0
+"""The longest wait, in seconds, before a retry here when the upstream asks for one; a longer wait is left to the
+caller."""
+
+
+async def ask_repeatedly(
+    entry: Entry,
+    slots: asyncio.Semaphore,
+    ask: Callable[[], Awaitable[Response]],
+    read: Callable[[Response], Awaitable[T]],
+    check: Callable[[], None] = lambda: None,
+) -> T:
+    """Returns what `read` makes of the response of `ask`, both tried up to `entry.retries` times while the error may
+    pass. `ask` holds one of `slots`; `check` is called before a response is read. Raises the last error."""
+    attempts = tenacity.AsyncRetrying(
+        stop=tenacity.stop_after_attempt(entry.retries),
+        retry=tenacity.retry_if_exception(_is_worth_waiting),
+        wait=_wait,
+        reraise=True,
+    )
+    async for attempt in attempts:
+        with attempt:
+            async with slots:  # released while reading and waiting, so that the next request is sent
+                response = await ask()
+            check()
+            state = attempt.retry_state
+            waited = response.waited + state.idle_for
+            return await read(replace(response, attempt=state.attempt_number, waited=waited))
+    raise AssertionError("tenacity always returns or raises")
+
+
+def _is_worth_waiting(error: BaseException) -> bool:
+    if isinstance(error, ClockError):  # the answer of another host may prove this clock right
+        return True
+    if not isinstance(error, GridtideError) or not error.retryable:
+        return False
+    return not isinstance(error, PassingError) or (error.wait or 0) <= LONGEST_WAIT
+
+
+_backoff = tenacity.wait_exponential_jitter(multiplier=0.25, max=20, jitter=0.25)
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """Returns the seconds to wait: as long as the upstream asks, or else exponentially longer with jitter."""
+    error = state.outcome.exception() if state.outcome else None
+    wait = error.wait if isinstance(error, PassingError) else None
+    # Jitter keeps requests that were refused together from being repeated together.
+    return _backoff(state) if wait is None else wait + _backoff(state) / 10

@@ -1,0 +1,113 @@
+"""What a database refuses: clear errors, nothing written, and the password nowhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, UpstreamError
+from gridtide.lake import Lake
+from tests.support.processes.postgres import PostgresServer, run_postgres
+from tests.support.upstreams.databases import collect_rows, hours, sql_entry
+
+pytest.importorskip("adbc_driver_postgresql", reason="gridtide[sql] is not installed")
+
+PASSWORD = "planted-3c59/dc@04"
+WRITTEN = "planted-3c59%2Fdc%4004"
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server with a table and a sequence."""
+    with run_postgres("grid", "plant") as server:
+        server.query("create table readings as select timestamptz '2024-03-10 05:00Z' as ts, 'A' as meter, 1.0 as mw")
+        server.query("create sequence numbers; create role stranger login")
+        yield server
+
+
+async def _fail(url: str, folder: Path, **keys: object) -> GridtideError:
+    """The error of a collection that fails."""
+    with pytest.raises(GridtideError) as failure:
+        await collect_rows(Lake.open(str(folder)), sql_entry(**keys), url, hours("2024-03-10", 24))
+    assert failure.value.subject == "plant"
+    return failure.value
+
+
+def list_files(folder: Path) -> list[Path]:
+    """All files below `folder`."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+QUERY = "select ts, meter, mw{} from readings where ts >= :start and ts < :end"
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind", "words"),
+    [
+        ({"value": {"gw": "load"}}, ConfigurationError, 'column "gw" does not exist'),
+        ({"table": "meters.readings"}, ConfigurationError, "meters.readings"),
+        ({"table": None, "query": QUERY.format(", nextval('numbers')")}, ConfigurationError, "read-only transaction"),
+        ({"table": None, "query": "insert into readings values (:start, :end, 1)"}, ConfigurationError, "insert"),
+        ({"table": None, "query": QUERY.format(", mw / (mw - 1)")}, ConfigurationError, "division by zero"),
+        ({"table": None, "query": QUERY.format(", pg_sleep(20)"), "timeout": 0.3}, UpstreamError, "within 0.3 s"),
+    ],
+)
+async def test_a_statement_that_cannot_run_says_why(
+    postgres: PostgresServer, keys: dict[str, object], kind: type[GridtideError], words: str, tmp_path: Path
+) -> None:
+    """A missing column or table, a write, an error of a value and a long statement end soon, each as its own kind."""
+    start_time = time.monotonic()
+    error = await _fail(f"postgresql://{postgres.address}", tmp_path, **keys)
+    assert (type(error), words in str(error).replace("INSERT", "insert")) == (kind, True), str(error)
+    assert time.monotonic() - start_time < 10
+    assert postgres.query("select count(*), (select is_called from numbers) from readings") == "1|f\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        (f"postgresql://grid:{WRITTEN}@127.0.0.1:1/plant", UpstreamError),
+        (f"postgresql://nobody:{WRITTEN}@{{host}}/plant", CredentialsError),
+        (f"postgresql://stranger:{WRITTEN}@{{host}}/plant", CredentialsError),
+        (f"postgresql://grid:{WRITTEN}@{{host}}/other", ConfigurationError),
+        (f"postgresql+asyncpg://grid:{PASSWORD}@{{host}}/other", GridtideError),
+        (f"grid:{PASSWORD}@{{host}}/plant", CredentialsError),
+        (f"nosuchdb://grid:{WRITTEN}@{{host}}/plant", ConfigurationError),
+        ("sqlite:////no/such/folder/plant.db", ConfigurationError),
+    ],
+)
+async def test_no_error_holds_the_password(
+    postgres: PostgresServer,
+    url: str,
+    kind: type[GridtideError],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A server that is away, a refused user, missing rights, an unknown database and a URL that cannot be read: the
+    message, its traceback and the log hold the password in no spelling."""
+    caplog.set_level(logging.DEBUG)
+    host = postgres.address.partition("@")[2].partition("/")[0]
+    error = await _fail(url.format(host=host), tmp_path)
+    assert isinstance(error, kind), repr(error)
+    text = "".join(traceback.format_exception(error)) + caplog.text
+    assert "planted" not in text
+    assert list_files(tmp_path) == []
+
+
+async def test_no_file_holds_the_password(postgres: PostgresServer, tmp_path: Path) -> None:
+    """The lake has the rows and the kept answer, and the password nowhere, by name or content."""
+    lake, entry = Lake.open(str(tmp_path)), msgspec.structs.replace(sql_entry(), raw=True)
+    address = postgres.address.replace("grid@", f"grid:{WRITTEN}@")
+    collected = await collect_rows(lake, entry, f"postgresql://{address}", hours("2024-03-10", 24))
+    assert collected.rows == 1
+    paths = list_files(tmp_path)
+    bodies = [await lake.read_raw(str(path.relative_to(tmp_path))) for path in paths if path.suffix == ".zst"]
+    assert len(bodies) == 1
+    for content in (*bodies, *(path.read_bytes() for path in paths), str(paths).encode()):
+        assert b"planted" not in content
