@@ -26,6 +26,7 @@ SECTIONS = (
     "shipped_config",
     "features",
     "large_csv",
+    "databases",
     "operator_pages",
     "deployed",
     "cluster",

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +22,7 @@ from dotenv import load_dotenv
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from deployments.cli.console import counted, err, exit_code, out
+from deployments.cli.console import counted, err, exit_code, out, text_table
 from gridtide.config.loading import load
 from gridtide.config.raw_entry import split_url
 from gridtide.config.readings import reading_once
@@ -668,6 +669,85 @@ def serve_command(
         out.print(f"Serving; the deployments are at {api.removesuffix('/api')}/deployments (Ctrl-C stops)")
 
     asyncio.run(serve_deployments(settings, str(config.resolve()), lake, sandbox_url or sandbox, show_url))
+
+
+OutFile = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Write to this file: .csv, .parquet, .arrow or .feather."),
+]
+
+
+@app.command("sql")
+def sql_command(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help='Such as "select * from observations limit 5".')],
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    select: Select = None,
+    out_file: OutFile = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with all rows, for scripts.")] = False,
+    rows: Annotated[int, typer.Option("--rows", min=1, help="How many rows of a table are printed.")] = 50,
+) -> None:
+    """Ask the lake in SQL: a view for each entry, observations, vintages, quality, and as_of('2024-05-01')."""
+    from gridtide.sql.answers import check_target, fetch_answer, write_answer
+
+    check_target(out_file)
+    with _connect_sql(config, lake, select) as connection:
+        if out_file or as_csv:
+            _tell_written(write_answer(connection, query, out_file or sys.stdout.buffer), out_file)
+            return
+        answer = fetch_answer(connection, query)
+    if answer is not None:
+        cells = [tuple(map(_write_cell, row.values())) for row in answer.slice(0, rows).to_pylist()]
+        out.print(text_table(answer.column_names, cells))
+        limit = f", the first {rows} are printed" if answer.num_rows > rows else ""
+        err.print(f"{counted(answer.num_rows, 'row', 'rows')}{limit}")
+
+
+def _write_cell(cell: Any) -> str:
+    return "" if cell is None else f"{cell:%Y-%m-%dT%H:%M:%SZ}" if isinstance(cell, datetime) else str(cell)
+
+
+def _tell_written(row_count: int, path: Path | None) -> None:
+    if path is not None:
+        err.print(f"{path}: {counted(row_count, 'row', 'rows')}", markup=False)
+
+
+@app.command("export")
+def export_command(
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    select: Select = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option("--series", metavar="PATTERN", help='Such as "eia/ISNE/*"; repeat for more; default: all.'),
+    ] = None,
+    start: Annotated[str, typer.Option(help="The first interval start, UTC.")] = "1900-01-01",
+    end: Annotated[str, typer.Option(help="The end of the interval starts, UTC.")] = "2200-01-01",
+    out_file: OutFile = None,
+) -> None:
+    """Write series as a wide table: a row for each time, a column for each series; CSV to the terminal by default."""
+    from gridtide.sql.answers import check_target, write_wide
+
+    check_target(out_file)
+    with _connect_sql(config, lake, select) as connection:
+        row_count = write_wide(connection, series or (), _parse_period(start, end), out_file or sys.stdout.buffer)
+    _tell_written(row_count, out_file)
+
+
+def _connect_sql(config: Path, lake: str | None, select: list[str] | None) -> Any:
+    """A connection of DuckDB to the lake at the address `lake`, or that of the configuration."""
+    from deployments.machine.prefect_api import connect_for_blocks
+    from gridtide import sql
+    from tasks.lake import open_lake
+
+    settings = load(config)
+    address = lake or settings.lake
+
+    async def open_address() -> Any:
+        async with connect_for_blocks(address):
+            return await open_lake(address, make=False)
+
+    return sql.connect(asyncio.run(open_address()), entries=settings.select(select or ()))
 
 
 def _check_options(config: Path, select: list[str] | None, sandbox_url: str | None = None) -> None:

@@ -1,0 +1,125 @@
+"""Answers to queries, in memory or as files; and series as a wide table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from gridtide.errors import ConfigurationError
+from gridtide.sql.connecting import INNER_VIEWS
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+    from gridtide.periods import Period
+
+SUFFIXES = (".csv", ".parquet", ".arrow", ".feather")
+"""The files that an answer can be written to."""
+
+PIECE_ROWS = 65_536
+"""The rows of an answer that are in memory while it is written."""
+
+
+def check_target(path: Path | None) -> None:
+    """Raises `ConfigurationError` if no answer can be written to a file of the name `path`."""
+    if path is not None and path.suffix not in SUFFIXES:
+        raise ConfigurationError(str(path), "names no format", f"Let it end with one of {', '.join(SUFFIXES)}")
+
+
+@contextmanager
+def _explain_errors(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Turns errors of DuckDB into one message with the names of the views."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        views = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+        names = sorted(name for (name,) in views if not name.endswith(INNER_VIEWS))
+        happened = " ".join(str(error).split("\n\n")[0].split())
+        fix = f"The views are: {', '.join(names)}, as_of('2024-05-01')"
+        raise ConfigurationError("the query", happened, fix) from None
+
+
+def fetch_answer(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table | None:
+    """Returns the answer to `query`, None for a statement without one. Raises `ConfigurationError` for a query that
+    DuckDB refuses."""
+    with _explain_errors(connection):
+        answer = connection.sql(query)
+        return None if answer is None else answer.to_arrow_table()
+
+
+def write_answer(connection: duckdb.DuckDBPyConnection, query: str, target: Path | IO[bytes]) -> int:
+    """Writes the answer to `query` to a file in the format of its suffix, or to a stream as CSV, piece by piece;
+    returns the number of its rows. A file is there as a whole or not at all.
+
+    Raises `ConfigurationError` for a query that DuckDB refuses, or that has no answer.
+    """
+    with _explain_errors(connection):
+        answer = connection.sql(query)
+        if answer is None:
+            raise ConfigurationError("the query", "has no answer to write", "Give a query, such as SELECT")
+        reader = answer.to_arrow_reader(PIECE_ROWS)
+        if not isinstance(target, Path):
+            return _write_batches(reader, target, ".csv")
+        draft = target.with_name(f".{target.name}.part")
+        try:
+            with draft.open("wb") as sink:
+                row_count = _write_batches(reader, sink, target.suffix)
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+    return row_count
+
+
+def _write_batches(reader: pa.RecordBatchReader, sink: IO[bytes], suffix: str) -> int:
+    """Writes the batches of `reader` and returns the number of rows."""
+    import pyarrow as pa
+    import pyarrow.csv as pa_csv
+    import pyarrow.parquet as pq
+
+    row_count = 0
+    openers: dict[str, Any] = {".csv": pa_csv.CSVWriter, ".parquet": pq.ParquetWriter}
+    with openers.get(suffix, pa.ipc.new_file)(sink, reader.schema) as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+            row_count += batch.num_rows
+    return row_count
+
+
+def write_wide(
+    connection: duckdb.DuckDBPyConnection, patterns: Sequence[str], period: Period | None, target: Path | IO[bytes]
+) -> int:
+    """Writes a table with a row for each time and a column for each series; returns the number of its rows.
+
+    `time` is the start of the interval in UTC; a value is that of the vintage published last. `patterns` select series,
+    `source/location/variable` with `*` for any text; none selects all. Raises `ConfigurationError` if that are none.
+    """
+    query, values = _build_long_query(patterns, period)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE selection AS {query}", values)
+    if not connection.execute("SELECT 1 FROM selection LIMIT 1").fetchall():
+        fix = "List the series of the lake: gridtide catalog --no-write"
+        raise ConfigurationError("export", "no series is selected, or none has values in the period", fix)
+    return write_answer(connection, "PIVOT selection ON series USING first(value) GROUP BY time ORDER BY time", target)
+
+
+def _build_long_query(patterns: Sequence[str], period: Period | None) -> tuple[str, list[Any]]:
+    """Returns the query for the values of `write_wide`, a row for each, and the values of its parameters."""
+    conditions: list[str] = []
+    values: list[Any] = []
+    if patterns:
+        conditions.append("(" + " OR ".join(["series GLOB ?"] * len(patterns)) + ")")
+        values += patterns
+    if period is not None:
+        conditions.append("interval_start >= ? AND interval_start < ?")
+        values += [period.start, period.end]
+    condition = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return (
+        "SELECT interval_start AS time, series, last(value ORDER BY published_at NULLS FIRST, retrieved_at) AS value "
+        "FROM (SELECT *, source || '/' || location || '/' || variable AS series FROM observations)"
+        f"{condition} GROUP BY ALL",
+        values,
+    )

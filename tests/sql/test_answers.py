@@ -1,0 +1,126 @@
+"""SQL over lakes with several entries: shared series, aliases, files of answers, and wide tables."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from gridtide import curated
+from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
+from gridtide.errors import ConfigurationError
+from gridtide.lake import Lake
+from tests.support.lakes import START, entry, put, row
+
+pytest.importorskip("duckdb", reason="gridtide[sql] is not installed")
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """Two entries with the same hour of one series, of which `forecast` retrieved it last; `demand` is compacted, with
+    a later file beside its months."""
+
+    async def fill() -> Lake:
+        filled = Lake.open(str(tmp_path / "lake"))
+        demand = entry("demand")
+        await put(filled, demand, 1, [row(0, 1.0), row(1, 2.0), row(5, None)])
+        await curated.compact(filled, demand)
+        await put(filled, demand, 2, [row(5, 6.0), row(6, 7.0)])
+        await put(filled, entry("forecast"), 3, [row(1, 2.5), row(1, 9.0, location="CISO")])
+        return filled
+
+    return asyncio.run(fill())
+
+
+ENTRIES = [entry("demand"), entry("forecast")]
+
+
+def test_a_shared_series_is_there_once(lake: Lake) -> None:
+    """Over all entries, and as of any time, each key has the value that was retrieved last."""
+    from gridtide.sql import connect
+
+    whole = asyncio.run(curated.read(lake, ENTRIES, START, START + timedelta(days=3)))
+    expected = sorted(zip(whole["location"].to_pylist(), whole["value"].to_pylist(), strict=True))
+    assert expected == [("CISO", 9.0), ("ISNE", 1.0), ("ISNE", 2.5), ("ISNE", 6.0), ("ISNE", 7.0)]
+    with connect(lake, entries=ENTRIES) as connection:
+        for source in ("observations", f"as_of('{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}')"):
+            rows = connection.execute(f"select location, value from {source} order by all").fetchall()
+            assert rows == expected, source
+        assert connection.execute("select count(*) from demand where value = 2").fetchall() == [(1,)]
+
+
+def test_aliases_name_the_series(lake: Lake) -> None:
+    """A series that an alias renames has its new name in every view of the latest values."""
+    from gridtide.sql import connect
+
+    raw = {"name": "demand", "url": "https://api.eia.gov/v2/x/", "output_folder": "demand"}
+    alias = {"from": "eia/ISNE/demand", "to": "eia/ISNE/load"}
+    aliased: Entry = parse({"apis": [raw | {"aliases": [alias]}]}).apis[0]
+    with connect(lake, entries=[aliased]) as connection:
+        assert connection.execute("select distinct variable from observations").fetchall() == [("load",)]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".arrow"])
+def test_an_answer_is_a_file_in_the_format_of_its_name(lake: Lake, tmp_path: Path, suffix: str) -> None:
+    """CSV, Parquet and Arrow have the rows and columns of the answer; a wide table has a column for each series."""
+    from gridtide.sql import connect
+    from gridtide.sql.answers import write_answer, write_wide
+
+    target = tmp_path / f"answer{suffix}"
+    with connect(lake, entries=ENTRIES) as connection:
+        query = "select location, value from observations order by all"
+        assert write_answer(connection, query, target) == 5
+        stream = io.BytesIO()
+        assert write_wide(connection, ["eia/ISNE/*"], None, stream) == 4
+    assert stream.getvalue().decode().splitlines() == [
+        '"time","eia/ISNE/demand"',
+        "2024-01-31 20:00:00.000000Z,1",
+        "2024-01-31 21:00:00.000000Z,2.5",
+        "2024-02-01 01:00:00.000000Z,6",
+        "2024-02-01 02:00:00.000000Z,7",
+    ]
+    if suffix == ".csv":
+        assert target.read_text().splitlines()[:2] == ['"location","value"', '"CISO",9']
+        return
+    table = pq.read_table(target) if suffix == ".parquet" else pa.ipc.open_file(target).read_all()
+    assert table["value"].to_pylist() == [9.0, 1.0, 2.5, 6.0, 7.0]
+
+
+def test_a_wrong_query_names_the_views(lake: Lake, tmp_path: Path) -> None:
+    """The error is one message with the views; nothing is written."""
+    from gridtide.sql import connect
+    from gridtide.sql.answers import write_answer
+
+    target = tmp_path / "answer.csv"
+    with connect(lake, entries=ENTRIES) as connection, pytest.raises(ConfigurationError) as refusal:
+        write_answer(connection, "select * from demands", target)
+    assert "demands does not exist" in str(refusal.value)
+    assert "The views are: demand, forecast, observations, vintages, as_of(" in str(refusal.value)
+    assert not target.exists()
+
+
+def test_the_command_prints_and_writes(lake: Lake, tmp_path: Path) -> None:
+    """`gridtide sql` prints a table, or CSV for scripts; `gridtide export` a wide table."""
+    from deployments.cli import app
+
+    apis = [
+        {"name": of.name, "url": of.url, "output_folder": of.output_folder, "available": {"lag": "PT2H"}}
+        for of in ENTRIES
+    ]
+    config = tmp_path / "api_config.json"
+    config.write_bytes(msgspec.json.encode({"lake": lake.uri, "apis": apis}))
+    query = "select variable, sum(value) as total from demand group by all"
+    runner = CliRunner()
+    printed = runner.invoke(app, ["sql", query, "--config", str(config)])
+    assert (printed.exit_code, "demand" in printed.stdout, "16.0" in printed.stdout) == (0, True, True)
+    exported = runner.invoke(app, ["export", "--config", str(config), "--out", str(tmp_path / "wide.parquet")])
+    assert exported.exit_code == 0, exported.output
+    assert pq.read_table(tmp_path / "wide.parquet").column_names == ["time", "eia/CISO/demand", "eia/ISNE/demand"]
