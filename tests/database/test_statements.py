@@ -9,7 +9,7 @@ import pytest
 
 from gridtide.errors import ConfigurationError
 from gridtide.periods import Period
-from gridtide.sources.registry import source
+from gridtide.sources.registry import get_source
 from tests.support.upstreams.databases import hours, sql_entry
 
 
@@ -41,7 +41,7 @@ def test_values_are_beside_the_text_of_the_query() -> None:
     """The request has the query as it is written, and its values apart; neither a cast nor an escape is a parameter."""
     query = "select ts::date, '\\:x' from t where ts >= :start and ts < :end and zone in :zones"
     entry = sql_entry(table=None, query=query, params={"zones": ["A", "'; --"]})
-    (request,) = source("sql").build_requests(entry, hours("2024-03-10", 1))
+    (request,) = get_source("sql").build_requests(entry, hours("2024-03-10", 1))
     assert json.loads(request.body or "")["query"] == query
     assert dict(request.params) == {
         "zones": '["A", "\'; --"]',
@@ -56,7 +56,7 @@ def test_bounds_are_those_of_the_labels() -> None:
     entry = sql_entry(label="end", interval="PT15M", timezone="America/New_York")
     moments = []
     for hour in (4, 5, 6):  # 01:15 comes twice, at 05:15 and 06:15 UTC
-        (request,) = source("sql").build_requests(entry, hours(f"2024-11-03T0{hour}:00", 1))
+        (request,) = get_source("sql").build_requests(entry, hours(f"2024-11-03T0{hour}:00", 1))
         moments.append([text[11:16] for _, text in request.params])
     assert moments == [["04:15", "06:15"], ["04:15", "07:15"], ["05:15", "07:15"]]
 
@@ -64,6 +64,6 @@ def test_bounds_are_those_of_the_labels() -> None:
 def test_changes_are_a_request_of_their_own() -> None:
     """With `updated`, a second request asks for other intervals that were changed in the period; a query has none."""
     period = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=1))
-    main, changes = source("sql").build_requests(sql_entry(updated="changed"), period)
+    main, changes = get_source("sql").build_requests(sql_entry(updated="changed"), period)
     assert (main.period, main.beyond, changes.period, changes.beyond) == (period, False, None, True)
     assert [name for name, _ in changes.params] == ["start", "end", "changed_from", "changed_to"]
