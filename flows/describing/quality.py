@@ -153,11 +153,13 @@ def _summarize_verdicts(
     worst_flags = _find_worst_days(verdicts)
     counts = Counter(flag for flags in worst_flags.values() for flag in flags.values())
     bad = find_bad_series(verdicts)
+    flags = {flag.name.lower(): counts[flag] for flag in Flag}
     return {
         "name": name,
         "series": len(worst_flags),
         "days": counts.total(),
-        **{flag.name.lower(): counts[flag] for flag in Flag},
+        **flags,
+        "flags": flags,
         "changed": sum(series in worst_flags for series, _, _ in changed),
         "bad": {series: [describe_verdict(verdict) for verdict in reasons] for series, reasons in bad.items()},
         "calendars": _draw_calendars(worst_flags),
@@ -191,8 +193,8 @@ def quality_report(results: Sequence[EntryResult], days: int, seconds: float) ->
     - `pipeline_status`: `success`, `partial` or `failed`; `checked_days`
     - `statistics`: `entries`, `series`, and `bad_series`; `summary`: `changed` rows of the table, `seconds`
     - `results` per entry: `name`, the number of `series`, their `days`, how many of these are `good`, `not_evaluated`,
-      `suspect`, `fail` and `missing` by their worst check, `changed` (rows of the table), `bad` (series, with the
-      reasons), `calendars` (of the worst series, a cell per day) and `error`
+      `suspect`, `fail` and `missing` by their worst check, the same as `flags`, `changed` (rows of the table), `bad`
+      (series, with the reasons), `calendars` (of the worst series, a cell per day) and `error`
 
     Bad series are no failure of the run.
     """

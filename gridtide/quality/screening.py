@@ -86,15 +86,25 @@ def screen_causally(values: Floats, natures: Sequence[Nature], limits: CausalLim
     checks = {check: np.zeros(values.shape, bool) for check in CHECKS}
     flags = np.full(values.shape, Flag.GOOD, np.uint8)
     for number, (column, nature) in enumerate(zip(values, natures, strict=True)):
-        if nature == UNBOUNDED:
-            flags[number] = Flag.NOT_EVALUATED
-        elif nature.metered:
-            flags[number, ~_has_template(column)] = Flag.NOT_EVALUATED
+        flags[number, find_unjudged(column, nature)] = Flag.NOT_EVALUATED
         flags[number, np.isnan(column)] = Flag.MISSING
         for check, cells in find_suspects(column, nature, limits):
             checks[check][number] = cells
-            flags[number, cells] = Flag.FAIL if check == "range" else Flag.SUSPECT
+            flags[number, cells] = flag_of_check(check)
     return Screened(flags, checks)
+
+
+def flag_of_check(check: str) -> Flag:
+    """Returns the flag that the causal `check` sets."""
+    return Flag.FAIL if check == "range" else Flag.SUSPECT
+
+
+def find_unjudged(values: Floats, nature: Nature) -> Mask:
+    """Returns the rows of `values` (T,) that cannot be called good: the `nature` of the variable is not known, or a
+    metered aggregate has no template yet."""
+    if nature == UNBOUNDED:
+        return np.ones(len(values), bool)
+    return ~_has_template(values) if nature.metered else np.zeros(len(values), bool)
 
 
 def find_suspects(values: Floats, nature: Nature, limits: CausalLimits = CAUSAL_LIMITS) -> Iterator[tuple[str, Mask]]:

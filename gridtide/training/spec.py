@@ -283,6 +283,19 @@ class Cleaning(StrictModel):
         return self.outliers != "keep" or self.gaps != "forward"
 
 
+class Quality(StrictModel):
+    """Which verdicts of the causal screening a value needs, to be used in the set.
+
+    The verdicts in the table of the flow `quality` also look at later values of a series, so they are not used here.
+    """
+
+    minimum: Literal["good", "not_evaluated", "suspect"] = Field(
+        "not_evaluated",
+        description="The lowest flag of values that are used: good leaves out what no check could judge too; suspect "
+        "only what is impossible",
+    )
+
+
 class Ring(StrictModel):
     """How the steps of a window are distributed to the devices of a ring; a single device holds all of them."""
 
@@ -327,6 +340,7 @@ class TrainingSpec(StrictModel):
     )
     features: Features = Field(Features(), description="What is made of the inputs, group by group")
     cleaning: Cleaning = Field(Cleaning(), description="What is done about wrong and missing values")
+    quality: Quality = Field(Quality(), description="Which flags of the screening values need to be used")
     min_inputs: Fraction = Field(
         0.1, description="Share of the inputs in its context that a window must have observed, calendar apart"
     )
@@ -364,6 +378,11 @@ class TrainingSpec(StrictModel):
             raise ValueError(f"resolution: {self.resolution} does not match; series are aligned to the hour, use PT1H")
         if self.start and self.end and self.end <= self.start:
             raise ValueError("end must be after start")
+        if not self.cleaning.is_screened and self.quality != Quality():
+            raise ValueError(
+                "quality: its flags are those of the screening, which cleaning turns off; leave out quality, or "
+                f'"screening": "off" and {", ".join(sorted(THRESHOLD_KEYS))}'
+            )
         if self.gate and (self.horizon, self.gap, self.stride) != (LONGEST_DAY, 0, 24):
             raise ValueError(
                 f"gate: it predicts local days, of up to {LONGEST_DAY} hours, once a day; give horizon {LONGEST_DAY}, "
@@ -426,6 +445,7 @@ def _key_path(location: tuple[str | int, ...]) -> list[str]:
         "splits": Splits,
         "features": Features,
         "cleaning": Cleaning,
+        "quality": Quality,
         "ring": Ring,
     }
     return list((models[str(location[0])] if len(location) > 1 else TrainingSpec).model_fields)

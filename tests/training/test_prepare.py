@@ -215,6 +215,30 @@ def test_the_manifest_says_what_each_column_is_and_what_was_rejected(tmp_path: P
     assert mapped["target_mask"][0, 99:103, 0].tolist() == [True, False, False, True]
 
 
+def test_only_good_values_are_used_where_the_spec_says_so(folder: Path) -> None:
+    """With the minimum `good`, the hours of metered demand without a template are missing too; the manifest counts them
+    for each column and target, and everything else is as without it."""
+    counts, masks = {}, {}
+    for minimum in ("not_evaluated", "good"):
+        report = prepare(folder, quality={"minimum": minimum})
+        manifest = json.loads((folder / "features/small/manifest.json").read_text())
+        assert manifest["spec"]["quality"] == {"minimum": minimum}
+        (place,) = manifest["locations"]
+        counts[minimum] = {name: rules.get("not_evaluated", 0) for name, rules in place["rejected"].items()}
+        mapped, _ = tensors.open_mapped(folder / report["path"])
+        names = [column["name"] for column in place["columns"]]
+        masks[minimum] = dict(zip(names, mapped["mask"][0].T, strict=True))
+    assert set(counts["not_evaluated"].values()) == {0}
+    assert {name: count for name, count in counts["good"].items() if count} == {
+        "eia/ISNE/demand-5h": 72,
+        "iso_ne/ISNE/load_five_minute-1h": 72,
+        "target eia/ISNE/demand": 72,
+    }
+    for name, mask in masks["good"].items():
+        lost = int(masks["not_evaluated"][name].sum() - mask.sum())
+        assert lost == counts["good"][name], name
+
+
 def test_a_pinned_file_that_changed_is_refused(folder: Path) -> None:
     """A changed pinned file is refused by name; the inputs of a manifest give the same set."""
     prepare(folder)

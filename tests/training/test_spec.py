@@ -68,6 +68,12 @@ def test_shipped_specs_load(path: Path) -> None:
         ({"features": {"statistics": ["median"]}}, "features.statistics.0.*mean.*std"),
         ({"cleaning": {"fill_limit": 999}}, "cleaning.fill_limit"),
         ({"cleaning": {"gaps": "interpolate"}}, "cleaning.gaps.*interpolate_from_the_future"),
+        ({"quality": {"minimum": "fine"}}, "quality.minimum.*good.*not_evaluated.*suspect"),
+        ({"quality": {"least": "good"}}, "quality.least: is not a key; there are minimum"),
+        (
+            {"quality": {"minimum": "good"}, "cleaning": {"stale": 12}},
+            "quality: its flags are those of the screening, which cleaning turns off",
+        ),
         ({"export": ["hdf5"]}, "export.0.*npz"),
         ({"ring": {"ranks": 0}}, "ring.ranks"),
         ({"ring": {"layout": "spiral"}}, "ring.layout.*contiguous.*zigzag.*striped"),

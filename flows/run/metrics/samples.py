@@ -48,7 +48,8 @@ OTHER_ENTRY_METRICS = {
     "gridtide_entry_covered_until_timestamp_seconds": "The end of the latest period that is in the lake",
     "gridtide_entry_stage_seconds": "The seconds of a stage of the entry, summed over its concurrent parts",
     "gridtide_entry_stage_peak_bytes": "The peak memory of the process when a stage of the entry last ended",
-    "gridtide_entry_quality_flags": "The values of the entry by the flag of the last check of quality",
+    "gridtide_entry_quality_flags": "The judged days of the series of the entry, by the worst flag of each",
+    "gridtide_entry_bad_series": "The series of the entry that are bad by the last check of quality",
 }
 
 HELP = {**RUN_METRICS, **dict(NUMBERS.values()), **OTHER_ENTRY_METRICS}
@@ -139,8 +140,9 @@ def _list_record_samples(result: Mapping[str, Any], labels: Mapping[str, str]) -
             yield Sample("gridtide_entry_skipped_records", record["count"], {**labels, "reason": record["reason"]})
     flags = result.get("flags")
     for flag, count in flags.items() if isinstance(flags, Mapping) else ():
-        if _is_number(count):
-            yield Sample("gridtide_entry_quality_flags", count, {**labels, "flag": flag})
+        yield Sample("gridtide_entry_quality_flags", count, {**labels, "flag": flag})
+    if isinstance(result.get("bad"), Mapping):
+        yield Sample("gridtide_entry_bad_series", len(result["bad"]), labels)
 
 
 def _list_stage_samples(result: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[Sample]:

@@ -200,7 +200,9 @@ def _clean_inputs(
     else:
         bounds = np.array([limits.get(feature.name, (-np.inf, np.inf)) for feature in features]).reshape(-1, 2)
     ahead = [feature.lookback < 0 for feature in features]
-    cleaned = clean_columns(values, natures, spec.cleaning, _train_rows(spec, hourly, rows), bounds, ahead)
+    cleaned = clean_columns(
+        values, natures, spec.cleaning, _train_rows(spec, hourly, rows), bounds, ahead, spec.quality
+    )
     accepted_limits = {
         feature.name: (float(lowest), float(highest))
         for feature, (lowest, highest) in zip(features, bounds, strict=True)
@@ -233,7 +235,7 @@ def _clean_targets(
     train = splits.train_slice(spec, rows, hourly.period)
     limits = fit_limits(hourly.values[target_numbers][:, train], spec.cleaning.absurd)
     observed = hourly.values[target_numbers]
-    target_values, rules = reject_values(observed, natures, spec.cleaning, limits)
+    target_values, rules = reject_values(observed, natures, spec.cleaning, limits, spec.quality)
     run_length = CAUSAL_LIMITS.repeat if spec.cleaning.is_screened else spec.cleaning.repeat
     rules["repeat"] = extend_repeats(rules["repeat"], run_length) & ~np.isnan(observed)
     target_values[rules["repeat"]] = np.nan

@@ -17,13 +17,17 @@ import numpy.typing as npt
 from gridtide.errors import TrainingError
 from gridtide.observations.array_types import Floats, Mask
 from gridtide.quality.checks import ROWS_PER_DAY, find_impossible, find_repeats, find_spikes, find_stale
+from gridtide.quality.flags import Flag
 from gridtide.quality.natures import UNBOUNDED, Nature
-from gridtide.quality.screening import CHECKS, find_suspects
+from gridtide.quality.screening import CHECKS, find_suspects, find_unjudged, flag_of_check
 from gridtide.quality.shifting import shift_later
-from gridtide.training.spec import Cleaning
+from gridtide.training.spec import Cleaning, Quality
 
 MISSING, REPORTED, IMPUTED, REJECTED = range(4)
 """The state of a cell: neither reported nor filled; reported and kept; filled; reported and rejected."""
+
+
+DEFAULT_QUALITY = Quality()
 
 
 SPARSE = 0.05
@@ -52,15 +56,17 @@ def clean_columns(
     train: slice,
     limits: Floats | None = None,
     ahead: Sequence[bool] | None = None,
+    requirement: Quality = DEFAULT_QUALITY,
 ) -> Cleaned:
     """Returns `values` (C, T) without the values that `rules` reject, and with gaps filled.
 
     `natures` are those of the columns. `limits` (C, 2) are the lowest and highest accepted value of each column; None
     means no limits. Columns that are known `ahead` (C,) are not filled forward, because the row before describes
-    another hour with another price. Rules that are fitted are fitted on the rows `train` only. Raises `TrainingError`
-    if such a rule needs scikit-learn and it is not installed.
+    another hour with another price. Rules that are fitted are fitted on the rows `train` only. `requirement` says
+    which flags of the screening are rejected. Raises `TrainingError` if a fitted rule needs scikit-learn and it is not
+    installed.
     """
-    believed, rejected = reject_values(values, natures, rules, limits)
+    believed, rejected = reject_values(values, natures, rules, limits, requirement)
     if rules.outliers == "isolation_forest_fitted_on_train":
         rejected["outlier"] = find_outliers(believed, train, rules.outlier_share)
         believed[rejected["outlier"]] = np.nan
@@ -81,16 +87,24 @@ def clean_columns(
 
 
 def reject_values(
-    values: Floats, natures: Sequence[Nature], rules: Cleaning, limits: Floats | None = None
+    values: Floats,
+    natures: Sequence[Nature],
+    rules: Cleaning,
+    limits: Floats | None = None,
+    requirement: Quality = DEFAULT_QUALITY,
 ) -> tuple[Floats, dict[str, Mask]]:
-    """Returns `values` (C, T) with NaN for the values that the causal `rules` reject or that lie outside `limits` (C,
-    2), and by rule the rejected cells (C, T)."""
+    """Returns `values` (C, T) with NaN for the values that the causal `rules` reject, whose flag of the screening is
+    below the `requirement`, or that lie outside `limits` (C, 2); and by rule the rejected cells (C, T)."""
     bounds = np.tile([-np.inf, np.inf], (len(values), 1)) if limits is None else limits
-    judge_column = _screen_column if rules.is_screened else _apply_rules
     believed = values.copy()
-    rejected = {rule: np.zeros(values.shape, bool) for rule in (SCREENING if rules.is_screened else THRESHOLD_RULES)}
+    rejected = {rule: np.zeros(values.shape, bool) for rule in _list_rules(rules, requirement)}
     for index, nature in enumerate(natures):  # column by column, so that each stays in the cache
-        for rule, cells in judge_column(values[index], nature, rules, bounds[index]):
+        judged = (
+            _screen_column(values[index], nature, requirement, bounds[index])
+            if rules.is_screened
+            else _apply_rules(values[index], nature, rules, bounds[index])
+        )
+        for rule, cells in judged:
             rejected[rule][index] = cells
             np.copyto(believed[index], np.nan, where=cells)
     return believed, rejected
@@ -100,15 +114,34 @@ SCREENING = ("absurd", *CHECKS)
 """The causal rules of the default, in their order: the limits, then the checks of the screening."""
 
 
-THRESHOLD_RULES = ("impossible", "absurd", "zero", "stale", "repeat", "spike")
-"""The causal rules without screening, in their order."""
+UNJUDGED = "not_evaluated"
+"""The rule that rejects what no check could judge, where only good values are used."""
 
 
-def _screen_column(values: Floats, nature: Nature, _: Cleaning, bounds: Floats) -> Iterator[tuple[str, Mask]]:
-    """Yields the cells of `values` (T,) outside `bounds` (2,), then those that each causal check flags."""
+def _list_rules(rules: Cleaning, requirement: Quality) -> tuple[str, ...]:
+    """Returns the names of the causal rules that a spec applies, in their order."""
+    if not rules.is_screened:
+        return THRESHOLD_RULES
+    return (*SCREENING, UNJUDGED) if requirement.minimum == "good" else SCREENING
+
+
+def _screen_column(values: Floats, nature: Nature, requirement: Quality, bounds: Floats) -> Iterator[tuple[str, Mask]]:
+    """Yields the cells of `values` (T,) outside `bounds` (2,), then those that each causal check flags, as far as
+    `requirement` excludes its flag."""
     is_absurd = (values < bounds[0]) | (values > bounds[1])
     yield "absurd", is_absurd
-    yield from find_suspects(np.where(is_absurd, np.nan, values), nature)
+    believed = np.where(is_absurd, np.nan, values)
+    unjudged = find_unjudged(believed, nature) & ~np.isnan(believed)
+    for check, cells in find_suspects(believed, nature):
+        unjudged &= ~cells
+        if flag_of_check(check) == Flag.FAIL or requirement.minimum != "suspect":
+            yield check, cells
+    if requirement.minimum == "good":
+        yield UNJUDGED, unjudged
+
+
+THRESHOLD_RULES = ("impossible", "absurd", "zero", "stale", "repeat", "spike")
+"""The causal rules without screening, in their order."""
 
 
 def _apply_rules(values: Floats, nature: Nature, rules: Cleaning, bounds: Floats) -> Iterator[tuple[str, Mask]]:

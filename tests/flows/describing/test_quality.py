@@ -9,6 +9,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from flows.describing.quality import quality
+from flows.run.metrics.samples import list_samples
 from flows.run.report import RunError
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
@@ -53,6 +54,17 @@ async def store_demand(lake: Lake, entry: Entry, values: np.ndarray, location: s
         await lake.put_draft(draft, entry.output_folder, entry.file_prefix, datetime.now(UTC))
 
 
+def read_metrics(report: dict[str, Any], entry: str) -> dict[str, float]:
+    """The metrics of quality of an entry, by name and flag, as Prometheus is told of a run with this report."""
+    samples = list_samples("quality", report, datetime.now(UTC)).of_entries[entry]
+    names = ("gridtide_entry_quality_flags", "gridtide_entry_bad_series")
+    return {
+        f"{sample.metric} {sample.labels.get('flag', '')}".strip(): sample.value
+        for sample in samples
+        if sample.metric in names
+    }
+
+
 async def test_a_series_that_turns_bad_is_told_once_and_once_when_it_is_well(tmp_path: Path) -> None:
     """The table, the artifact and one event say that a series is bad; a second run changes nothing; one event says that
     it is well again."""
@@ -67,6 +79,14 @@ async def test_a_series_that_turns_bad_is_told_once_and_once_when_it_is_well(tmp
         (result,) = report["results"]
         assert (result["series"], result["days"], result["fail"], result["good"]) == (1, 30, 1, 29)
         assert list(result["bad"]) == ["eia/ISNE/demand"]
+        assert read_metrics(report, "bad_demand") == {
+            "gridtide_entry_bad_series": 1,
+            "gridtide_entry_quality_flags good": 29,
+            "gridtide_entry_quality_flags fail": 1,
+            "gridtide_entry_quality_flags suspect": 0,
+            "gridtide_entry_quality_flags missing": 0,
+            "gridtide_entry_quality_flags not_evaluated": 0,
+        }
         assert result["calendars"]["eia/ISNE/demand"] == "█" * 29 + "▁"
         assert len(list((tmp_path / QUALITY_FOLDER).iterdir())) == 1
         assert (report["summary"]["changed"] == 0) == (number == 2)

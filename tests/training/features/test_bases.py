@@ -64,15 +64,24 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("moment", [PERIOD.start + 50 * HOUR, PERIOD.start + 133 * HOUR, PERIOD.end - 150 * HOUR])
-def test_nothing_that_is_not_yet_available_moves_a_row(moment: datetime) -> None:
+@pytest.mark.parametrize(
+    ("moment", "minimum"),
+    [
+        (PERIOD.start + 50 * HOUR, "not_evaluated"),
+        (PERIOD.start + 133 * HOUR, "good"),
+        (PERIOD.end - 150 * HOUR, "not_evaluated"),
+    ],
+)
+def test_nothing_that_is_not_yet_available_moves_a_row(moment: datetime, minimum: str) -> None:
     """Values that become available after a time change no row that ends by then, not by a bit.
 
-    This holds for plausible, impossible, stale and missing values, with all groups of features and all default rules
-    of cleaning. Later rows change in all columns except those of the calendar.
+    This holds for plausible, impossible, stale and missing values, with all groups of features, all default rules
+    of cleaning, and where only values that the screening calls good are used. Later rows change in all columns except
+    those of the calendar.
     """
     kinds = every_kind(DAYS) | priced(DAYS)
-    before = base(kinds, features=EVERYTHING, locations=[PRICED])
+    keys = {"features": EVERYTHING, "locations": [PRICED], "quality": {"minimum": minimum}}
+    before = base(kinds, **keys)
     assert len(before.columns) > 200
     later: tuple[Callable[[int, float], float | None], ...] = (
         lambda n, value: value * (1 + 0.03 * (n % 7 - 3)),
@@ -82,7 +91,7 @@ def test_nothing_that_is_not_yet_available_moves_a_row(moment: datetime) -> None
     )
     known = (moment - PERIOD.start) // HOUR
     for number, changed in enumerate(later):
-        after = base(since(kinds, moment, changed), features=EVERYTHING, locations=[PRICED])
+        after = base(since(kinds, moment, changed), **keys)
         for one, other in ((after.values, before.values), (after.mask, before.mask), (after.quality, before.quality)):
             np.testing.assert_array_equal(one[:known], other[:known])
         if number == 0:

@@ -13,7 +13,7 @@ from gridtide.quality import checks, natures
 from gridtide.quality.natures import Nature
 from gridtide.training.series import cleaning
 from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
-from gridtide.training.spec import Cleaning
+from gridtide.training.spec import Cleaning, Quality
 
 DEMAND = natures.find_nature("demand", "MWh")
 PRICE = natures.find_nature("lmp_real_time", "USD/MWh")
@@ -220,6 +220,42 @@ def test_a_spec_that_names_a_threshold_is_cleaned_as_before() -> None:
         assert Cleaning.model_validate(keys).is_screened
     with pytest.raises(ValueError, match='spike: not used by the screening; leave out, or add "screening": "off"'):
         Cleaning.model_validate({"screening": "causal", "spike": 3})
+
+
+def test_the_minimum_of_quality_decides_which_flags_are_rejected() -> None:
+    """Of a metered series with a negative, three equal and a first few unjudged hours, `good` leaves only judged ones,
+    `suspect` all that are possible; of a series of unknown nature nothing is good."""
+    values = wave(720)
+    values[400], values[500:503] = -5, values[500]
+    columns, kinds = np.stack([values, wave(720, 1)]), [DEMAND, natures.find_nature("frequency", "Hz")]
+    rows: dict[str, list[list[int]]] = {}
+    for minimum in ("good", "not_evaluated", "suspect"):
+        made = cleaning.clean_columns(
+            columns, kinds, Cleaning(fill_limit=0), slice(0), requirement=Quality.model_validate({"minimum": minimum})
+        )
+        np.testing.assert_array_equal(np.isnan(made.values), made.quality == REJECTED)
+        rows[minimum] = [np.flatnonzero(column == REJECTED).tolist() for column in made.quality]
+        assert sum(int(cells.sum()) for cells in made.rejected.values()) == sum(map(len, rows[minimum]))
+        assert ("not_evaluated" in made.rejected) == (minimum == "good")
+    assert rows == {
+        "good": [[*range(72), 400, 502], list(range(720))],
+        "not_evaluated": [[400, 502], []],
+        "suspect": [[400], []],
+    }
+
+
+@given(series, st.integers(200, 280), st.sampled_from(["good", "suspect"]))
+def test_the_minimum_of_quality_does_not_look_ahead(values: np.ndarray, cut: int, minimum: str) -> None:
+    """If the values from a row on change, no cell before it does, not by a bit, whatever minimum is asked for."""
+    changed = values.copy()
+    changed[cut:] = np.random.default_rng(cut).normal(1000, 500, len(values) - cut)
+    requirement = Quality.model_validate({"minimum": minimum})
+    before, after = (
+        cleaning.clean_columns(v[None], [DEMAND], Cleaning(), slice(0), requirement=requirement)
+        for v in (values, changed)
+    )
+    np.testing.assert_array_equal(before.values[0, :cut], after.values[0, :cut])
+    np.testing.assert_array_equal(before.quality[0, :cut], after.quality[0, :cut])
 
 
 def test_rules_can_be_left_out() -> None:
