@@ -665,8 +665,10 @@ def serve_command(
     check_prefect_home()
     from deployments.machine.serving import serve_deployments
 
-    def show_url(api: str) -> None:
+    def show_url(api: str, page: str | None) -> None:
         out.print(f"Serving; the deployments are at {api.removesuffix('/api')}/deployments (Ctrl-C stops)")
+        if page:
+            out.print(f"The catalogue of the lake is at {page}")
 
     asyncio.run(serve_deployments(settings, str(config.resolve()), lake, sandbox_url or sandbox, show_url))
 

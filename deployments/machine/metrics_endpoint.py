@@ -28,11 +28,18 @@ def read_address() -> tuple[str, int] | None:
     text = os.environ.get(ADDRESS)
     if not text:
         return None
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or not 0 < int(port) < 1 << 16:
-        raise ConfigurationError(ADDRESS, f"{text!r} is no address", 'Give a port such as "9105", or "0.0.0.0:9105"')
+    address = parse_address(ADDRESS, text)
     if find_spec("prometheus_client") is None:
         raise ConfigurationError(ADDRESS, "prometheus-client is not installed", 'pip install "gridtide[metrics]"')
+    return address
+
+
+def parse_address(variable: str, text: str) -> tuple[str, int]:
+    """The host and the port in the `text` of an environment variable, this machine without a host; raises
+    `ConfigurationError` if that is no address."""
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise ConfigurationError(variable, f"{text!r} is no address", 'Give a port such as "9105", or "0.0.0.0:9105"')
     return host or LOCALHOST, int(port)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from prefect.client.orchestration import get_client
 from prefect.runner import Runner
 
+from deployments.machine.catalog_page import read_page_address, serving_page
 from deployments.machine.metrics_endpoint import read_address, serving_endpoint
 from deployments.machine.prefect_api import connect_prefect
 from deployments.registry import notifications
@@ -16,20 +17,22 @@ from deployments.registry.catalogue import build_deployments
 from deployments.registry.run_settings import RUN_SETTINGS
 from flows.run.metrics.exporting import metrics_folder
 from gridtide.entries.entry import Config
+from tasks.lake import open_lake
 from tasks.secrets import defer_to_dotenv
 
 
 async def serve_deployments(
-    config: Config, path: str, lake: str | None, sandbox: bool | str, announce: Callable[[str], None]
+    config: Config, path: str, lake: str | None, sandbox: bool | str, announce: Callable[[str, str | None], None]
 ) -> None:
     """Serve the deployments of `config` until interrupted, and set up the notifications.
 
-    `announce` is called with the URL of the Prefect API when runs are about to be served. Raises `ConfigurationError`,
-    before anything is started, if the URL of a receiver is not one that Apprise accepts, or the address of the metrics
-    is none.
+    `announce` is called with the URL of the Prefect API, and that of the page of the catalogue (None if it is not
+    served), when runs are about to be served. Raises `ConfigurationError`, before anything is started, if the URL of a
+    receiver is not one that Apprise accepts, or the address of the metrics or of the page is none.
     """
     receivers = notifications.read_receiver_blocks()
     read_address()
+    read_page_address()
     defer_to_dotenv(config.apis, Path())
     async with connect_prefect() as api_url:
         os.environ.update({name: os.environ.get(name, value) for name, value in RUN_SETTINGS.items()})  # for the runs
@@ -39,5 +42,6 @@ async def serve_deployments(
         async with get_client() as client:
             await notifications.apply_notifications(client, receivers)
         with serving_endpoint(metrics_folder()):
-            announce(api_url)
-            await runner.start()
+            async with serving_page(await open_lake(lake or config.lake)) as page_url:
+                announce(api_url, page_url)
+                await runner.start()
