@@ -1,7 +1,8 @@
 """Writes the base job template of an ECS work pool: `python -m deployments.registry.ecs_pool NAME=VALUE … > pool.json`.
 
 This is the template of prefect-aws with defaults for all runs. Required are image, cluster, vpc_id, task_role_arn,
-execution_role_arn and log_group (of CloudWatch); all other variables of the template may be set too.
+execution_role_arn and log_group (of CloudWatch); all other variables of the template may be set too. pushgateway is the
+URL of a Pushgateway that runs can reach, to which they push their metrics.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from typing import Any
 
 from deployments.registry.run_settings import RUN_SETTINGS
+from flows.run.metrics.exporting import PUSHGATEWAY
 from gridtide.errors import ConfigurationError
 
 REQUIRED = ("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn", "log_group")
@@ -27,7 +29,7 @@ def pool_template(**defaults: Any) -> dict[str, Any]:
 
     job_template = copy.deepcopy(ECSWorker.get_default_base_job_template())
     variables = job_template["variables"]["properties"]
-    wrong = sorted(defaults.keys() - variables.keys() - {"log_group"}) or [
+    wrong = sorted(defaults.keys() - variables.keys() - {"log_group", "pushgateway"}) or [
         name for name in REQUIRED if not defaults.get(name)
     ]
     if wrong:
@@ -38,7 +40,9 @@ def pool_template(**defaults: Any) -> dict[str, Any]:
         )
     # By default prefect-aws writes to a log group named prefect, for which the execution role has no permission.
     logs = {"configure_cloudwatch_logs": True, "cloudwatch_logs_options": {"awslogs-group": defaults.pop("log_group")}}
-    common = {"cpu": 512, "memory": 1024, "env": {**RUN_SETTINGS, **RESULT_STORAGE}, **logs}
+    pushgateway = defaults.pop("pushgateway", None)
+    metrics = {PUSHGATEWAY: pushgateway} if pushgateway else {}  # a task ends with its run: nothing can scrape it
+    common = {"cpu": 512, "memory": 1024, "env": {**RUN_SETTINGS, **RESULT_STORAGE, **metrics}, **logs}
     for name, value in {**common, **defaults}.items():
         variables[name]["default"] = value
     return job_template

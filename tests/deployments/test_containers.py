@@ -201,6 +201,10 @@ def test_the_pool_has_defaults_for_what_runs_have_in_common() -> None:
     assert (variables["image"]["default"], variables["cpu"]["default"]) == ("x", 256)
     assert variables["env"]["default"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
     assert variables["env"]["default"]["PREFECT_DEFAULT_RESULT_STORAGE_BLOCK"] == "s3-bucket/results"
+    assert "GRIDTIDE_PUSHGATEWAY" not in variables["env"]["default"]
+    pushing = pool_template(**given, pushgateway="http://gateway:9091")["variables"]["properties"]["env"]["default"]
+    assert pushing["GRIDTIDE_PUSHGATEWAY"] == "http://gateway:9091"
+    assert re.search(r"\.\[\S*\bmetrics\b\S*\]", DOCKERFILE), "the image can push"
     with pytest.raises(ConfigurationError, match="imaeg: unknown"):
         pool_template(**given, imaeg="y")
     with pytest.raises(ConfigurationError, match="cluster: unknown or missing"):
