@@ -30,7 +30,11 @@ def series_table(catalogue: Catalogue) -> Table:
 
 def _describe_state(series: SeriesRecord) -> str:
     late = f" {describe_duration(series.late_by)}" if series.freshness == "late" else ""
-    return f"{series.freshness}{late}" + (f", quality {series.quality.flag}" if series.quality else "")
+    kinds = {correction["kind"] for correction in series.corrections}
+    words = [word for kind, word in (("alias", "renamed"), ("shift", "shifted")) if kind in kinds]
+    return ", ".join(
+        [f"{series.freshness}{late}", *([f"quality {series.quality.flag}"] if series.quality else []), *words]
+    )
 
 
 def list_licences(catalogue: Catalogue) -> list[str]:

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from deployments.cli.console import counted
+from gridtide.catalog.corrections import describe_correction
 from gridtide.catalog.lineage.kept_bodies import Body
 from gridtide.catalog.lineage.tracing import FileLineage, Lineage
+
+CORRECTION_KINDS = {"aliases": "alias", "shifts": "shift"}
+"""The kinds of corrections, by their key in a manifest."""
 
 
 def write_lineage(lineage: Lineage) -> str:
@@ -24,6 +28,10 @@ def _list_lines(lineage: Lineage) -> Iterator[str]:
         yield f"  manifest {description.path}, fingerprint {description.fingerprint}"
         yield f"  {' to '.join(description.period)}; targets {', '.join(description.targets)}"
         yield f"  made with {', '.join(f'{name} {version}' for name, version in sorted(description.versions.items()))}"
+        for kind, records in sorted(description.corrections.items()):
+            for record in records:
+                correction = {"since": None, "before": None, **record, "kind": CORRECTION_KINDS[kind]}
+                yield f"  corrected: {record['series']}, {describe_correction(correction)}"
     size = sum(body.size for body in bodies.values())
     yield f"  {counted(len(lineage.files), 'file', 'files')}{_count_states(lineage)}; {_count_bodies(bodies, size)}"
     for entry, files in groupby(

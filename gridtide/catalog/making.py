@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from gridtide import __version__
+from gridtide.catalog.corrections import list_corrections
 from gridtide.catalog.entry_files import CatalogFile, EntryFiles, SeriesGroup, join_listed, read_entry_files
 from gridtide.catalog.recent_rows import RecentSeries, read_recent
 from gridtide.catalog.records import Catalogue, EntryRecord, Freshness, QualityBlock, SeriesRecord
@@ -181,6 +182,7 @@ def describe_entry_series(
                     recent,
                     quality.get(str(name)),
                     snapshots,
+                    list_corrections(entry, name),
                 )
             )
     return sorted(records, key=lambda record: record.name)

@@ -60,6 +60,8 @@ class SeriesRecord:
     quality: QualityBlock | None = None
     snapshots: Period | None = None
     """From the first to the last snapshot that lists it; None if files answer periods."""
+    corrections: Sequence[Mapping[str, Any]] = ()
+    """What the configuration corrects of it as it is read; see `list_corrections`."""
 
     @property
     def period(self) -> Period | None:
@@ -97,6 +99,7 @@ class SeriesRecord:
                 "late_by": int(self.late_by.total_seconds()),
             },
             "quality": self.quality.as_dict() if self.quality else None,
+            "corrections": [dict(correction) for correction in self.corrections],
             "vintages": recent.vintages._asdict() if recent else None,
             "recent": {"rows": recent.rows, "nulls": recent.nulls} if recent else None,
         }

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
+from deployments.cli.catalog import series_table
 from gridtide import curated
+from gridtide.catalog.corrections import describe_correction
 from gridtide.catalog.entry_files import read_entry_files, rename_labels
 from gridtide.catalog.making import describe_lake, read_entries
 from gridtide.catalog.records import Catalogue, SeriesRecord, format_moment
@@ -17,6 +21,7 @@ from gridtide.config.loading import load
 from gridtide.coverage.freshness.memory import SeriesMemory, save_memory
 from gridtide.entries.aliases import Alias
 from gridtide.entries.entry import Config, Entry, Schedule
+from gridtide.entries.shifts import Shift
 from gridtide.lake import Lake
 from gridtide.periods import Period
 from tests.support.lakes import HOUR, START, entry, put, row
@@ -182,6 +187,31 @@ async def test_files_that_list_no_series_are_read(lake: Lake) -> None:
     unlisted = [file for files in read for file in files.files if not file.metadata.series and file.metadata.rows]
     assert any(not file.file.removed for file in unlisted)
     assert all(file.series for file in unlisted if not file.file.removed)
+
+
+async def test_a_series_says_what_is_corrected_of_it(lake: Lake) -> None:
+    """An alias and a shift are with the series that they concern, whose stored name the shift names, and with no
+    other."""
+    of = msgspec.structs.replace(
+        entry("demand"),
+        aliases=(Alias(old_name="eia/ISNE/demand", new_name="eia/ISNE/load"),),
+        shift=Shift(by=timedelta(hours=1), since="2024-01-01", until="2024-02-01", series="eia/ISNE/demand"),
+    )
+    await put_hours(lake, of, 0, 24, "ISNE", "CISO")
+    series = by_name(await make(lake, configured(of)))
+    assert [dict(correction) for correction in series["eia/ISNE/load"].corrections] == [
+        {"kind": "alias", "from": "eia/ISNE/demand", "to": "eia/ISNE/load", "since": None, "before": None},
+        {"kind": "shift", "by": "PT1H", "from": "2024-01-01", "until": "2024-02-01"},
+    ]
+    assert [describe_correction(correction) for correction in series["eia/ISNE/load"].corrections] == [
+        "stored as eia/ISNE/demand",
+        "read PT1H later from 2024-01-01 until 2024-02-01",
+    ]
+    assert series["eia/CISO/demand"].corrections == []
+    assert series["eia/ISNE/load"].as_dict()["corrections"][1]["by"] == "PT1H"
+    table = Console(width=200, record=True, file=io.StringIO())
+    table.print(series_table(await make(lake, configured(of))))
+    assert "renamed, shifted" in table.export_text()
 
 
 def test_an_alias_renames_the_series_of_a_file() -> None:

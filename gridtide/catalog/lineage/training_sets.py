@@ -7,7 +7,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gridtide.curated import Input
@@ -26,7 +26,8 @@ class SetRecord:
     """A training set: its `name`, the path of its manifest, its fingerprint, and the files that it was made from.
 
     `period` are the first hour and the one after the last; `locations` and `targets` are names; `versions` are those of
-    Gridtide and of the packages that made it.
+    Gridtide and of the packages that made it; `corrections` are the series that were shifted and renamed as they were
+    read, as in the manifest.
     """
 
     name: str
@@ -37,6 +38,7 @@ class SetRecord:
     targets: Sequence[str]
     versions: Mapping[str, str]
     inputs: Sequence[Input]
+    corrections: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     @classmethod
     def of_manifest(cls, path: str, manifest: Mapping[str, Any]) -> SetRecord:
@@ -52,6 +54,7 @@ class SetRecord:
                 tuple(sorted({target for location in manifest["locations"] for target in location["targets"]})),
                 dict(manifest["versions"]),
                 tuple(Input(pinned["entry"], pinned["path"], pinned["content_hash"]) for pinned in manifest["inputs"]),
+                {kind: list(records) for kind, records in manifest.get("corrections", {}).items()},
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"is not a manifest that can be read: {error!r}") from error
@@ -67,6 +70,7 @@ class SetRecord:
             "targets": list(self.targets),
             "versions": dict(self.versions),
             "files": len(self.inputs),
+            "corrections": {kind: list(map(dict, records)) for kind, records in self.corrections.items()},
         }
 
 

@@ -464,6 +464,7 @@ function setView(name) {
     el("h2", {}, set.name),
     pairs([
       ["Period", `${set.period[0].slice(0, 16)} to ${set.period[1].slice(0, 16)}`], ["Locations", set.locations.join(", ")], ["Targets", set.targets.join(", ")],
+      ["Corrections", Object.entries(set.corrections).flatMap(([kind, records]) => records.map((record) => kind === "shifts" ? `${record.series} shifted by ${record.by} from ${record.from}${record.until ? ` until ${record.until}` : ""}` : `${record.series} stored as ${record.from}`)).join("; ") || "none"],
       ["Made with", Object.entries(set.versions).map(([key, version]) => `${key} ${version}`).join(", ")],
       ["Fingerprint", el("span", { class: "path" }, set.fingerprint)], ["Manifest", lakeLink(set.manifest)],
     ]),
@@ -513,6 +514,11 @@ function plot(detail, index) {
   return el("div", {}, drawing, el("div", { class: "readout" }, slider, readout));
 }
 
+function corrections(phrases) {
+  if (!phrases.length) return el("span");
+  return el("div", {}, el("h3", {}, "Corrections"), el("ul", { class: "notes" }, phrases.map((phrase) => el("li", {}, phrase))));
+}
+
 function seriesView(entryName, name) {
   const index = names.findIndex((text, at) => text === name && catalogue.entries[columns.entry[at]].name === entryName);
   if (index < 0) return absent(`There is no series ${name} of ${entryName}.`);
@@ -532,6 +538,7 @@ function seriesView(entryName, name) {
       ["Vintages", columns.vintages[index] === null ? "" : `${columns.vintages[index] / 100} per interval in the last weeks`],
       ["Licence and terms", licenceOf(entry.source)],
     ]),
+    later(`series/${Math.floor(index / catalogue.chunk)}`, (details) => corrections((details[index % catalogue.chunk] || {}).corrections || [])),
     el("h3", {}, "Coverage by month"),
     later(`series/${Math.floor(index / catalogue.chunk)}`, (details) => years((details[index % catalogue.chunk] || {}).covered || [], `Coverage of ${name}`)),
     el("h3", {}, "Quality by day"),

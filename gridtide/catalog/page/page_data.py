@@ -20,6 +20,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from gridtide.catalog.corrections import describe_correction
 from gridtide.catalog.entry_files import CatalogFile, merge_files
 from gridtide.catalog.lineage.kept_bodies import Body
 from gridtide.catalog.lineage.training_sets import SetRecord
@@ -252,6 +253,8 @@ def _describe_plot(record: SeriesRecord) -> dict[str, Any]:
     details: dict[str, Any] = {
         "covered": [[1000 * bound for bound in _count_bounds(stretch)] for stretch in record.covered]
     }
+    if record.corrections:
+        details["corrections"] = list(map(describe_correction, record.corrections))
     if record.quality:
         details["calendar"] = dict(record.quality.calendar)
     recent = record.recent

@@ -9,15 +9,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
+from deployments.cli.lineage import write_lineage
 from gridtide import curated
 from gridtide.catalog.lineage.tracing import FileLineage, Lineage, trace_lineage
 from gridtide.catalog.lineage.training_sets import read_sets
 from gridtide.collect.collection import collect
 from gridtide.curated.months import list_months
 from gridtide.entries.entry import Entry
+from gridtide.entries.shifts import Shift
 from gridtide.errors import StorageError, TrainingError, UpstreamError
 from gridtide.http.client import Http
 from gridtide.lake import Lake
@@ -168,6 +171,27 @@ async def test_a_prepared_set_leads_to_its_files(tmp_path: Path) -> None:
         }
         assert {file.state for file in lineage.files} == {"present"}
         assert {tuple(file.sets) for file in lineage.files} == {("small",)}
+
+
+async def test_a_set_tells_what_was_corrected_as_it_was_read(tmp_path: Path) -> None:
+    """The lineage of a set names its shifted series with the bounds, as JSON and as text."""
+    kinds = {"demand": every_kind(30)["demand"]}
+    lake, config = Lake.open(str(tmp_path)), configuration(kinds)
+    await fill(lake, kinds)
+    shift = Shift(by=timedelta(hours=-1), since="2024-01-01", series="eia/ISNE/*")
+    shifted = tuple(msgspec.structs.replace(entry, shift=shift) for entry in config.apis)
+    spec = {
+        "name": "shifted",
+        "locations": [{"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": ["eia/ISNE/*"]}],
+        "seq_len": 48,
+        "horizon": 24,
+        "pictures": False,
+    }
+    await preparation.prepare(spec, msgspec.structs.replace(config, apis=shifted), lake)
+    lineage = await trace_lineage(lake, "shifted")
+    (record,) = lineage.as_dict()["set"]["corrections"]["shifts"]
+    assert (record["series"], record["by"], record["from"]) == ("eia/ISNE/demand", "-PT1H", "2024-01-01")
+    assert "  corrected: eia/ISNE/demand, read PT1H earlier from 2024-01-01" in write_lineage(lineage).splitlines()
 
 
 @pytest.mark.parametrize(
