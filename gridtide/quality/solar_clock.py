@@ -68,8 +68,9 @@ def check_clocks(
     `start`.
 
     `longitudes` (C,) are in degrees, positive in the east; NaN if a location's is not known, whose windows are then
-    only compared with each other. The last window takes the days that are left. Raises `ValueError` for less than ten
-    days a window.
+    only compared with each other. The last window takes the days that are left. A window in which a series has values
+    on fewer days takes later ones until it has enough, or has no offset. Raises `ValueError` for less than ten days a
+    window.
     """
     if window_days < WINDOW_DAYS:
         raise ValueError(f"a window of {window_days} days is too short to see a clear sky; use {WINDOW_DAYS} or more")
@@ -79,9 +80,10 @@ def check_clocks(
     offsets = np.full((len(values), len(begins)), np.nan)
     for series, longitude in enumerate(longitudes):
         for window, (begin, end) in enumerate(zip(begins, ends, strict=False)):
-            offsets[series, window] = measure_solar_offset(
-                values[series, begin:end], start + begin * HOUR, longitude, smallest_peak
-            )
+            enough = _find_end(values[series, begin:], window_days)
+            if enough is not None:
+                hours = values[series, begin : max(end, begin + enough)]
+                offsets[series, window] = measure_solar_offset(hours, start + begin * HOUR, longitude, smallest_peak)
         if np.isnan(longitude):
             offsets[series] = _center_offsets(offsets[series])
     usual = np.array([np.median(row[~np.isnan(row)]) if (~np.isnan(row)).any() else np.nan for row in offsets])
@@ -89,6 +91,13 @@ def check_clocks(
     shifted = before_noon | (np.abs(offsets - usual[:, None]) > most_shifted)
     changes = tuple(tuple(find_changes(row, most_shifted)) for row in offsets)
     return ClockCheck(tuple(start + begin * HOUR for begin in begins), offsets, usual, shifted, changes)
+
+
+def _find_end(values: Floats, day_count: int) -> int | None:
+    """Returns the hours of `values` (T,) after which `day_count` of their days, of 24 hours, have had a value; None if
+    fewer have one."""
+    days = np.flatnonzero((~np.isnan(values[: len(values) // 24 * 24].reshape(-1, 24))).any(axis=1))
+    return int(days[day_count - 1] + 1) * 24 if len(days) >= day_count else None
 
 
 def measure_solar_offset(
