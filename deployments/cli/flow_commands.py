@@ -33,7 +33,6 @@ from flows.backfill import LAYOUT as BACKFILL_LAYOUT
 from flows.backfill import backfill
 from flows.compact import LAYOUT as COMPACT_LAYOUT
 from flows.compact import compact
-from flows.describing.quality import LAYOUT as QUALITY_LAYOUT
 from flows.describing.quality import quality
 from flows.evaluate import LAYOUT as EVALUATE_LAYOUT
 from flows.evaluate import evaluate
@@ -47,6 +46,7 @@ from flows.replay import LAYOUT as REPLAY_LAYOUT
 from flows.replay import replay
 from flows.retention import LAYOUT as RETENTION_LAYOUT
 from flows.retention import retention
+from flows.run.judging.quality_report import LAYOUT as QUALITY_LAYOUT
 from flows.run.progress import watch_progress
 from flows.run.report import ReportLayout, RunError, format_cell
 from gridtide import sandbox as embedded

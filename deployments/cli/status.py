@@ -275,12 +275,14 @@ def quality_table(statuses: Sequence[EntryStatus]) -> Table | None:
             status.entry,
             name_flag(status.quality.flag),
             f"{status.quality.bad:,} of {status.quality.series:,}",
+            f"{status.quality.disagreeing:,}",
             status.quality.until.isoformat(),
         )
         for status in statuses
         if status.quality
     ]
-    return text_table(("entry", "quality", "bad series", "judged until"), rows, right=("bad series",)) if rows else None
+    columns = ("entry", "quality", "bad series", "disagreeing", "judged until")
+    return text_table(columns, rows, right=("bad series", "disagreeing")) if rows else None
 
 
 def _describe_coverage(status: EntryStatus) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gridtide.catalog.records import QualityBlock
 from gridtide.lake import Lake
 from gridtide.quality.flags import Flag
-from gridtide.quality.table import read_verdicts
+from gridtide.quality.table import is_monthly, read_verdicts
 
 if TYPE_CHECKING:
     from gridtide.quality.daily import DayVerdict
@@ -39,6 +39,8 @@ def summarize_verdicts(verdicts: Iterable[DayVerdict]) -> dict[str, QualityBlock
     """Returns the block of each series in `verdicts`: a day has the gravest flag of its checks."""
     flags_by_series: dict[str, dict[date, Flag]] = defaultdict(dict)
     for verdict in verdicts:
+        if is_monthly(verdict.check):
+            continue  # it is not about the day that it has
         flags = flags_by_series[verdict.series]
         flags[verdict.day] = find_gravest((flags.get(verdict.day, Flag.NOT_EVALUATED), verdict.flag))
     return {series: _build_block(flags) for series, flags in sorted(flags_by_series.items())}
@@ -47,12 +49,14 @@ def summarize_verdicts(verdicts: Iterable[DayVerdict]) -> dict[str, QualityBlock
 @dataclass(frozen=True, slots=True)
 class EntryQuality:
     """What the checks of stored values found of an entry: the gravest `flag` of the last seven days that were judged,
-    the last of which is `until`; the number of `series` judged in the last 30 days, and of those that are `bad`."""
+    the last of which is `until`; the number of `series` judged in the last 30 days, of those that are `bad`, and of
+    those that disagree with their reference, another source or what was forecast, in the last month."""
 
     flag: Flag
     until: date
     series: int
     bad: int
+    disagreeing: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the block as JSON."""
@@ -61,23 +65,29 @@ class EntryQuality:
             "until": self.until.isoformat(),
             "series": self.series,
             "bad": self.bad,
+            "disagreeing": self.disagreeing,
         }
 
 
 def summarize_entry_quality(verdicts: Iterable[DayVerdict], names: Set[str]) -> EntryQuality | None:
     """Returns what `verdicts` say of an entry with the series `names`; None if they say nothing of these."""
-    of_entry = [verdict for verdict in verdicts if verdict.series in names]
-    if not of_entry:
+    of_names = [verdict for verdict in verdicts if verdict.series in names]
+    of_days = [verdict for verdict in of_names if not is_monthly(verdict.check)]
+    if not of_days:
         return None
     from gridtide.quality.daily import find_bad_series  # loads NumPy, which a lake without verdicts does not need
 
-    until = max(verdict.day for verdict in of_entry)
-    latest = [verdict for verdict in of_entry if verdict.day > until - timedelta(days=DAYS_JUDGED)]
+    until = max(verdict.day for verdict in of_days)
+    latest = [verdict for verdict in of_days if verdict.day > until - timedelta(days=DAYS_JUDGED)]
+    monthly = [verdict for verdict in of_names if is_monthly(verdict.check)]
+    last_month = max((verdict.day for verdict in monthly), default=until)
+    of_month = [verdict for verdict in monthly if verdict.day == last_month]
     return EntryQuality(
         find_gravest(verdict.flag for verdict in latest if verdict.day > until - timedelta(days=DAYS_COUNTED)),
         until,
         len({verdict.series for verdict in latest}),
-        len(find_bad_series(latest)),
+        len(find_bad_series([*latest, *of_month])),
+        len({verdict.series for verdict in of_month if verdict.flag == Flag.SUSPECT}),
     )
 
 

@@ -18,6 +18,7 @@ from gridtide.config.readings import read_once
 from gridtide.entries import table_layout
 from gridtide.entries.auth import AUTH_KEYS, KeyAuth
 from gridtide.entries.entry import Config, Entry, RateLimit
+from gridtide.entries.expect.checks import find_check_problems
 from gridtide.entries.expect.rules import find_foreign_patterns
 from gridtide.entries.field_types import WholeMinutes
 from gridtide.entries.shifts import find_shift_problems
@@ -67,6 +68,7 @@ def parse(data: Any, origin: str = "configuration") -> Config:
     own_problems = [] if raws else [f"apis: {_why_no_list(data)}; give {MINIMAL}"]
     other_settings = {key: value for key, value in data.items() if key != "apis"}
     config: Config | None = read_value(Config, other_settings, "", own_problems)
+    own_problems += find_check_problems(config.checks) if config else []
     problems += [f"{origin}: {text}" for text in own_problems]
     problems += raw_entry.find_conflicts([raw for raw in raws if isinstance(raw, dict)], data.get("schedules", {}))
     problems += _find_limit_conflicts(raws)

@@ -15,6 +15,7 @@ from gridtide.entries import lake_address
 from gridtide.entries.aliases import Alias
 from gridtide.entries.auth import Auth, FieldName, HeaderValue, NoAuth
 from gridtide.entries.cron import check_cron
+from gridtide.entries.expect.checks import Check
 from gridtide.entries.expect.rules import Expect
 from gridtide.entries.field_types import (
     LONGEST_NAME,
@@ -264,6 +265,8 @@ class Config(StrictStruct, frozen=True):
     lake: Annotated[str, lake_address.check_lake_address] = "lake"
     schedules: Mapping[Label, Schedule] = msgspec.field(default_factory=dict)
     task_retries: TaskRetries = TaskRetries()
+    checks: tuple[Check, ...] = ()
+    """What series of different entries must be like together."""
     presets: tuple[Text, ...] = ()
     """Files beside the configuration that describe operators."""
     apis: tuple[Entry, ...] = ()

@@ -1,8 +1,7 @@
-"""Judges the days of hourly series in four respects; pure.
+"""Judges the days of hourly series, each by itself; pure. What several series say together is judged in `relations`.
 
     completeness  the share of its hours with a value, beside the median of the days judged
     accuracy      the share of its values that the screening flags; and by check the number of flagged hours
-    consistency   what a sum lacks, as a share of it: generation − interchange = load, fuels = generation
     timeliness    the hours by which the newest value of the series is behind what is due, on the last day
     clock         the hours between the middle of the solar day and noon, on the first day of each window
 
@@ -22,7 +21,6 @@ import numpy as np
 from gridtide.observations.array_types import Floats, Integers, Mask
 from gridtide.periods import DAY, EPOCH
 from gridtide.quality.afterwards import screen_afterwards
-from gridtide.quality.cross_checks import sum_residuals
 from gridtide.quality.flags import Flag, Screened
 from gridtide.quality.natures import find_nature
 from gridtide.quality.solar_clock import MOST_SHIFTED, WINDOW_DAYS, check_clocks
@@ -49,6 +47,21 @@ class HourlySeries:
     units: tuple[str, ...]
     values: Floats
     start: datetime
+
+
+def join_hours(parts: Sequence[HourlySeries]) -> HourlySeries:
+    """Returns the series of `parts`, at least one, over the hours of all of them; of series with the same name the
+    first counts."""
+    start = min(part.start for part in parts)
+    end = max(part.start + timedelta(hours=part.values.shape[1]) for part in parts)
+    rows = [(part, number) for part in parts for number in range(len(part.names))]
+    first_rows = {part.names[number]: (part, number) for part, number in reversed(rows)}
+    values = np.full((len(first_rows), (end - start) // timedelta(hours=1)), np.nan)
+    for place, (part, number) in enumerate(first_rows.values()):
+        offset = (part.start - start) // timedelta(hours=1)
+        values[place, offset : offset + part.values.shape[1]] = part.values[number]
+    units = tuple(part.units[number] for part, number in first_rows.values())
+    return HourlySeries(tuple(first_rows), units, values, start)
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,6 @@ def judge_days(hourly: HourlySeries, first_day: int, limits: DailyLimits = DAILY
         verdicts += _judge_completeness(hourly, number, name, first_day, limits)
         verdicts += _judge_accuracy(hourly, screened, number, name, first_day, limits)
         verdicts += _judge_timeliness(hourly, number, name, limits)
-    verdicts += _judge_consistency(hourly, first_day, limits)
     verdicts += _judge_clocks(hourly, first_day)
     return sorted(verdicts, key=lambda verdict: verdict[:3])
 
@@ -143,42 +155,6 @@ def _judge_timeliness(hourly: HourlySeries, number: int, name: str, limits: Dail
     yield DayVerdict(name, _day_of(hourly, hours // 24 - 1), "timeliness", flag, behind, limits.behind)
 
 
-def _judge_consistency(hourly: HourlySeries, first_day: int, limits: DailyLimits) -> Iterator[DayVerdict]:
-    for total, parts in _find_sums(hourly.names):
-        signs = np.array(list(parts.values()), np.float64)
-        residuals = np.abs(sum_residuals(hourly.values[list(parts)], signs, hourly.values[total])).reshape(-1, 24)
-        totals = np.abs(hourly.values[total]).reshape(-1, 24)
-        is_known = ~np.isnan(residuals)
-        shares = np.full(len(residuals), np.nan)
-        rows = np.flatnonzero(is_known.any(axis=1) & (np.nansum(totals, axis=1) > 0))
-        for row in rows:
-            size = totals[row][is_known[row]].mean()
-            shares[row] = np.median(residuals[row][is_known[row]]) / size if size else np.nan
-        judged = np.flatnonzero(~np.isnan(shares))
-        threshold = max(limits.residual, 2 * float(np.median(shares[judged]))) if judged.size else limits.residual
-        for row in judged[judged >= first_day]:
-            flag = Flag.SUSPECT if shares[row] > threshold else Flag.GOOD
-            yield DayVerdict(
-                hourly.names[total], _day_of(hourly, row), "consistency", flag, float(shares[row]), threshold
-            )
-
-
-def _find_sums(names: Sequence[str]) -> Iterator[tuple[int, dict[int, int]]]:
-    """Yields the numbers of series that others add up to at their location, with the signs of these."""
-    kinds: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for number, name in enumerate(names):
-        source, location, variable = SeriesName.parse(name)
-        quantity = find_quantity(source, variable)
-        if quantity is not None:
-            kinds[source, location][quantity.kind].append(number)
-    for numbers in kinds.values():
-        load, generation, interchange = (numbers[kind] for kind in ("load", "net_generation", "net_interchange"))
-        if len(load) == len(generation) == len(interchange) == 1:
-            yield load[0], {generation[0]: 1, interchange[0]: -1}
-        if len(generation) == 1 and len(numbers["generation"]) > 1:
-            yield generation[0], dict.fromkeys(numbers["generation"], 1)
-
-
 def _judge_clocks(hourly: HourlySeries, first_day: int) -> Iterator[DayVerdict]:
     places = [SeriesName.parse(name) for name in hourly.names]
     quantities = [find_quantity(place.source, place.variable) for place in places]
@@ -206,12 +182,20 @@ def find_worst(flags: Sequence[int]) -> Flag:
     return Flag(max(flags, key=lambda flag: SEVERITY.index(Flag(flag))))
 
 
+DECISIVE = ("accuracy", "consistency", "clock")
+"""The checks that make a series bad; so does a lag behind another source of the same quantity."""
+
+LAG_CHECK = "agreement.lag."
+
+
 def find_bad_series(verdicts: Sequence[DayVerdict]) -> dict[str, list[DayVerdict]]:
     """Returns, by name, the series that are bad, with the verdicts that say so: their accuracy failed or their sum was
-    suspect on the last day that was judged, or their clock was shifted in the last window."""
+    suspect on the last day that was judged, their clock was shifted in the last window, or they were hours early or
+    late beside another source in the last month."""
     last: dict[tuple[str, str], DayVerdict] = {}
     for verdict in verdicts:
-        if verdict.check in ("accuracy", "consistency", "clock") and verdict.flag != Flag.MISSING:
+        is_decisive = verdict.check in DECISIVE or verdict.check.startswith(LAG_CHECK)
+        if is_decisive and verdict.flag != Flag.MISSING:
             key = verdict.series, verdict.check
             last[key] = max(last.get(key, verdict), verdict, key=lambda candidate: candidate.day)
     bad: dict[str, list[DayVerdict]] = defaultdict(list)

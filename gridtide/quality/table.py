@@ -46,6 +46,20 @@ VERDICT_TYPES = {
 """The columns of a verdict and their types, in the order of `DayVerdict`."""
 
 
+MONTHLY = ("agreement.", "forecast.")
+"""The beginnings of the checks of a whole month, whose verdicts have its first day."""
+
+
+def is_monthly(check: str) -> bool:
+    """Whether a verdict of `check` is about the month that begins with its day."""
+    return check.startswith(MONTHLY)
+
+
+def is_shared(check: str) -> bool:
+    """Whether a verdict of `check` is about several series, which may be of different entries."""
+    return check.startswith("consistency") or is_monthly(check)
+
+
 async def read_verdicts(lake: Lake, since: date | None = None) -> dict[VerdictKey, DayVerdict]:
     """Returns the newest verdict of each series, day and check in `lake`, only of the days from `since` on if it is
     set; one warning names the files that cannot be read.
@@ -75,12 +89,18 @@ def _precedes(path: str, since: date | None) -> bool:
 
 
 async def write_verdicts(
-    lake: Lake, verdicts: Sequence[DayVerdict], stored: Mapping[VerdictKey, DayVerdict], stamp: datetime
+    lake: Lake,
+    verdicts: Sequence[DayVerdict],
+    stored: Mapping[VerdictKey, DayVerdict],
+    stamp: datetime,
+    *,
+    judges_all: bool = True,
 ) -> list[DayVerdict]:
     """Writes those of `verdicts` that are new or differ from the `stored` ones, in a file of `stamp`, and returns
-    them; no file if there are none. What was stored of the same days and is not said any more is withdrawn. Raises
-    `StorageError`."""
-    current = [*verdicts, *_withdraw(verdicts, stored)]
+    them; no file if there are none. What was stored of the same days and is not said any more is withdrawn; what
+    series of several entries say together only if all entries were judged (`judges_all`). Raises `StorageError`."""
+    withdrawn = [verdict for verdict in _withdraw(verdicts, stored) if judges_all or not is_shared(verdict.check)]
+    current = [*verdicts, *withdrawn]
     changed = [verdict for verdict in current if not _is_same(verdict, stored.get(verdict[:3]))]
     if changed:
         body = await run_computing(encode_verdicts, changed)

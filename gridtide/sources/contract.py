@@ -164,6 +164,9 @@ class Source(Protocol):
     LONGITUDES: Mapping[str, float] = {}  # read only
     """The longitudes of locations in degrees, positive in the east, roughly where their solar plants are. The clock of
     solar generation is checked against them."""
+    OPERATORS: Mapping[str, str] = {}  # read only
+    """The source of the operator of each location that is the whole system of another source. Quantities of both are
+    compared."""
     SYSTEM_LOCATIONS: Sequence[str] = ()
     """The locations by which different products of one market name its whole system. Training derives features such as
     net load from the series of all these locations together."""

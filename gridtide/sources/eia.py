@@ -46,6 +46,15 @@ VARIABLES = (
     Variable(r"generation_\w+", "MWh", "sum", "Net generation by fuel"),
     Variable("interchange", "MWh", "sum", "Interchange with a neighbour, `FROMBA>TOBA`"),
 )
+OPERATORS = {
+    "CISO": "caiso",
+    "ERCO": "ercot",
+    "ISNE": "iso_ne",
+    "MISO": "miso",
+    "NYIS": "nyiso",
+    "PJM": "pjm",
+    "SWPP": "spp",
+}
 LONGITUDES = {  # of balancing authorities
     "AVA": -118.0,
     "AVRN": -120.5,

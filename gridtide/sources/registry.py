@@ -126,6 +126,11 @@ def find_longitude(source_name: str, location: str) -> float:
     )
 
 
+def find_operator(source_name: str, location: str) -> str | None:
+    """Returns the source whose whole system a location of the source `source_name` is; None if there is none."""
+    return None if find_source_problem(source_name) else get_source(source_name).OPERATORS.get(location)
+
+
 def find_entry_scope(entry: Entry) -> Scope:
     """Returns what `entry` requests, apart from the period, by its source."""
     return get_source(entry.source).find_scope(entry)

@@ -79,5 +79,5 @@ def test_an_entry_has_the_gravest_flag_of_its_series() -> None:
     ]
     quality = summarize_entry_quality(verdicts, {SERIES, wind, solar, "eia/CISO/generation_solar"})
     assert quality is not None
-    assert quality.as_dict() == {"flag": "suspect", "until": "2024-02-20", "series": 3, "bad": 2}
+    assert quality.as_dict() == {"flag": "suspect", "until": "2024-02-20", "series": 3, "bad": 2, "disagreeing": 0}
     assert summarize_entry_quality(verdicts, {"eia/MISO/demand"}) is None

@@ -14,6 +14,7 @@ from gridtide.config.loading import load, parse
 from gridtide.config.readings import reading_once
 from gridtide.entries.auth import BasicAuth, KeyAuth, NoAuth
 from gridtide.entries.entry import Entry, RateLimit, Schedule
+from gridtide.entries.expect.rules import SumRule
 from gridtide.entries.field_types import Rate
 from gridtide.errors import ConfigurationError
 from gridtide.lake.names import SIDECAR, file_name, superseded_name
@@ -885,3 +886,29 @@ def test_the_shipped_configuration_is_complete() -> None:
         ("iso_ne_fuel_mix", "fuel_mix"),
         ("iso_ne_morning_report", "morning_report"),
     }
+
+
+@pytest.mark.parametrize(
+    ("check", "problem"),
+    [
+        ({"kind": "compare", "series": "eia/ISNE/demand"}, "checks[0].reference: is missing"),
+        ({"kind": "compare", "series": "demand", "reference": "iso_ne/32/load"}, 'checks[0].series: "demand" is not a'),
+        ({"kind": "sum", "total": "eia/ISNE/demand"}, 'checks[0]: a sum needs "plus", "minus" or both'),
+        ({"kind": "range", "series": "a/b/c", "lowest": 0}, 'checks[0]: has an unknown "kind"; use "sum"'),
+        (
+            {"kind": "opposite", "series": "eia/*/interchange", "otherwise": "reject"},
+            'checks[0]: rows that are stored are neither rejected nor refused; leave out "otherwise"',
+        ),
+    ],
+)
+def test_a_wrong_check_is_refused(check: dict[str, Any], problem: str) -> None:
+    """Checks of several entries are sums, opposites and comparisons of series, and have no severity."""
+    (text,) = refused(BASE, checks=[check])
+    assert problem in text
+
+
+def test_checks_name_series_of_any_source() -> None:
+    """A sum over two sources is accepted, as no entry has both."""
+    check = {"kind": "sum", "total": "eia/ISNE/demand", "plus": ["iso_ne/*/load"], "tolerance": 5}
+    (read,) = parse({"apis": [BASE], "checks": [check]}).checks
+    assert read == SumRule(kind="sum", total="eia/ISNE/demand", plus=("iso_ne/*/load",), tolerance=5.0)

@@ -71,14 +71,14 @@ def test_each_entry_has_the_quality_of_its_series(lake: Lake, show_status: Calla
     asyncio.run(write_verdicts(lake, VERDICTS, {}, NOW))
     until = (TODAY - timedelta(days=2)).isoformat()
     assert read_blocks(show_status("--json")) == [
-        {"flag": "fail", "until": until, "series": 2, "bad": 1},
-        {"flag": "suspect", "until": until, "series": 1, "bad": 0},
+        {"flag": "fail", "until": until, "series": 2, "bad": 1, "disagreeing": 0},
+        {"flag": "suspect", "until": until, "series": 1, "bad": 0, "disagreeing": 0},
         None,
     ]
     lines = [line.split() for line in show_status().stdout.splitlines()]
-    assert ["entry", "quality", "bad", "series", "judged", "until"] in lines
-    assert ["demand", "fail", "1", "of", "2", until] in lines
-    assert ["east", "suspect", "0", "of", "1", until] in lines
+    assert ["entry", "quality", "bad", "series", "disagreeing", "judged", "until"] in lines
+    assert ["demand", "fail", "1", "of", "2", "0", until] in lines
+    assert ["east", "suspect", "0", "of", "1", "0", until] in lines
     assert [line[0] for line in lines[-5:] if line][-2:] == ["demand", "east"]
 
 

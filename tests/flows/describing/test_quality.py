@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from prefect.client.orchestration import get_client
 
+from deployments.cli.status import read_status
 from flows.describing.quality import quality
 from flows.run.metrics.samples import list_samples
 from flows.run.report import RunError
@@ -18,6 +20,7 @@ from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.table import from_columns
 from gridtide.periods import DAY, EPOCH, HOUR, Period, floor
 from gridtide.quality.flags import Flag
+from gridtide.quality.relations.residual_table import RESIDUALS_PATH
 from gridtide.quality.table import QUALITY_FOLDER, read_verdicts
 from tests.flows.test_monitor import told
 from tests.quality.test_screening import demand_wave
@@ -34,18 +37,20 @@ def config(lake: Path, *names: str) -> dict[str, Any]:
     return {"lake": str(lake), "apis": apis}
 
 
-async def store_demand(lake: Lake, entry: Entry, values: np.ndarray, location: str = "ISNE") -> None:
-    """Store hourly demand up to the last whole day."""
+async def store_demand(
+    lake: Lake, entry: Entry, values: np.ndarray, location: str = "ISNE", variable: str = "demand"
+) -> None:
+    """Store hourly values up to the last whole day."""
     end = floor(datetime.now(UTC), DAY)
     start = end - len(values) * HOUR
     begin = (start - EPOCH) // timedelta(microseconds=1) + 3_600_000_000 * np.arange(len(values))
     table = from_columns(
-        "eia",
-        end,
+        entry.source,
+        datetime.now(UTC),
         interval_start=begin,
         interval_end=begin + 3_600_000_000,
         location=location,
-        variable="demand",
+        variable=variable,
         unit="MWh",
         value=values,
     )
@@ -99,12 +104,68 @@ async def test_a_series_that_turns_bad_is_told_once_and_once_when_it_is_well(tmp
     await store_demand(lake, entry, values)  # corrected
     report = await quality(data, days=30)
     assert report["results"][0]["bad"] == {}
-    assert report["summary"]["changed"] == 2
+    assert report["summary"]["changed"] == 3, "accuracy, its check, and the size of the revision"
     verdicts = await read_verdicts(lake)
     day = floor(datetime.now(UTC), DAY).date() - DAY
     for check in ("accuracy", "accuracy.negative_or_zero"):
         assert verdicts["eia/ISNE/demand", day, check].flag == Flag.GOOD
     assert [event.event for event in await told("bad_demand", 2, ("bad",))][1:] == ["gridtide.entry.bad.over"]
+
+
+async def test_series_of_different_entries_are_judged_together(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sum of three entries that lacks 10 % of a day, an operator's load an hour from EIA's, a revised day, a series
+    that is gone, and a check about what is not there: table, artifact, events, metrics and status say so."""
+    data = config(tmp_path, "demand", "generation", "interchange", "operator")
+    data["apis"][3] |= {"source": "iso_ne", "url": "https://webservices.iso-ne.com/api/v1.1/hourlysysload/current"}
+    data["checks"] = [
+        {"kind": "compare", "series": "eia/ISNE/net_generation", "reference": "eia/ISNE/demand", "bias": 0.5},
+        {"kind": "sum", "total": "eia/NOWHERE/demand", "plus": "eia/NOWHERE/generation_*"},
+    ]
+    lake, entries = Lake.open(str(tmp_path)), parse(data).apis
+    load, exchange = demand_wave(100 * 24), demand_wave(100 * 24, 1) / 10
+    await store_demand(lake, entries[0], load)
+    generation = load + exchange
+    generation[-48:-24] *= 1.1
+    await store_demand(lake, entries[1], generation, variable="net_generation")
+    await store_demand(lake, entries[2], exchange, variable="net_interchange")
+    ended = np.where(np.arange(len(exchange)) < len(exchange) - 10 * 24, exchange, np.nan)
+    await store_demand(lake, entries[2], ended, "CISO", "net_interchange")
+    await store_demand(lake, entries[3], np.roll(load, 1), "32", "load")
+    await store_demand(lake, entries[0], np.concatenate([load[-72:-48] * 1.05, load[-48:]]))
+    report = await quality(data, days=30)
+    verdicts = await read_verdicts(lake)
+    day = floor(datetime.now(UTC), DAY).date() - 2 * DAY
+    assert verdicts["eia/ISNE/demand", day, "consistency.balance"].flag == Flag.SUSPECT
+    month = (day - 2 * DAY).replace(day=1)
+    assert verdicts["eia/ISNE/demand", month, "agreement.lag.iso_ne/32/load"][3:] == (Flag.SUSPECT, -1.0, 0.0)
+    assert verdicts["eia/ISNE/net_generation", month, "agreement.bias.eia/ISNE/demand"].flag == Flag.GOOD
+    assert verdicts["eia/ISNE/demand", day - DAY, "revision"].value == pytest.approx(0.05 / 1.05, rel=1e-6)
+    results = {result["name"]: result for result in report["results"]}
+    assert list(results["interchange"]["gone"]) == ["eia/CISO/net_interchange"]
+    assert "it is -1 h late beside iso_ne/32/load" in results["demand"]["bad"]["eia/ISNE/demand"][0]
+    assert read_metrics(report, "demand")["gridtide_entry_bad_series"] == 1
+    assert report["problems"] == ["checks about series that are not there: sum of eia/NOWHERE/demand"]
+    assert report["pipeline_status"] == "success"
+    assert [record.message for record in caplog.records if "NOWHERE" in record.message] == [
+        "Some checks of quality were not made: checks about series that are not there: sum of eia/NOWHERE/demand"
+    ]
+    residuals = pq.read_table(tmp_path / RESIDUALS_PATH).to_pylist()
+    assert {(row["series"], row["relation"]) for row in residuals} == {("eia/ISNE/demand", "balance")}
+    beyond = [row["hour"].date() for row in residuals if abs(row["residual"]) > 0.02 * row["total"]]
+    assert {*beyond} == {day, day - DAY}, "hours of the broken and of the revised day"
+    (status, *_) = await read_status(entries, lake, datetime.now(UTC))
+    assert status.quality is not None
+    assert (status.quality.bad, status.quality.disagreeing) == (1, 1)
+    files = sorted((tmp_path / QUALITY_FOLDER).iterdir())
+    await quality(data, select=["demand"], days=30)
+    after = await read_verdicts(lake)
+    assert (
+        after["eia/ISNE/demand", day, "consistency.balance"] == verdicts["eia/ISNE/demand", day, "consistency.balance"]
+    ), "a run with a selection takes nothing back that it could not judge"
+    assert pq.read_table(tmp_path / RESIDUALS_PATH).num_rows == len(residuals)
+    assert sorted((tmp_path / QUALITY_FOLDER).iterdir()) == files
 
 
 async def test_an_entry_that_cannot_be_read_fails_after_the_others(tmp_path: Path) -> None:

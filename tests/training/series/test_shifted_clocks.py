@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.describing.quality_hours import judge_entry
+from flows.run.judging.entry_hours import judge_entry
 from gridtide import curated
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Config

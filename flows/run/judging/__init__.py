@@ -1,0 +1,1 @@
+"""Judges the hours of entries, each series by itself and together, and reports it."""

@@ -1,0 +1,83 @@
+"""Judges, month by month, how far series agree with others; pure.
+
+    agreement.bias.REFERENCE, .correlation., .lag., .drift.     a quantity from two sources
+    forecast.bias.REFERENCE, …                                  a forecast and what came
+
+The verdicts of a month have its first day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+import numpy as np
+
+from gridtide.observations.array_types import Floats
+from gridtide.quality.cross_checks import Comparison, compare_months
+from gridtide.quality.daily import DayVerdict, HourlySeries
+from gridtide.quality.flags import Flag
+from gridtide.quality.relations.pairs import SeriesPair
+from gridtide.variables import dimension, find_conversion
+
+HOURLY_POWER = {"power": "MW", "energy": "MWh"}
+"""Units by dimension in which power and the energy of an hour have equal numbers."""
+
+
+def judge_pairs(
+    hourly: HourlySeries, pairs: Sequence[SeriesPair], first_month: date
+) -> tuple[list[DayVerdict], list[str]]:
+    """Judges `pairs` among the series of `hourly` in each month from `first_month` on; months before it only give the
+    drift.
+
+    Returns the verdicts, and a sentence for each pair whose units cannot be compared. Pairs of series that `hourly`
+    does not have are left out.
+    """
+    numbers = {name: number for number, name in enumerate(hourly.names)}
+    verdicts: list[DayVerdict] = []
+    problems = []
+    for pair in pairs:
+        if pair.series not in numbers or pair.reference not in numbers:
+            continue
+        series, reference = numbers[pair.series], numbers[pair.reference]
+        converted = _convert_hours(hourly.values[reference], hourly.units[reference], hourly.units[series])
+        if converted is None:
+            units = f"{hourly.units[series]} and {hourly.units[reference]}"
+            problems.append(f"{pair.series} and {pair.reference} are in {units}, which cannot be compared")
+            continue
+        comparison = compare_months(hourly.values[series], converted, hourly.start)
+        verdicts += _judge_comparison(pair, comparison, first_month)
+    return verdicts, problems
+
+
+def _convert_hours(values: Floats, unit: str, target: str) -> Floats | None:
+    """Returns hourly `values` (T,) in `unit` as numbers in the unit `target`; None if they cannot be compared. The mean
+    power of an hour in MW is its energy in MWh."""
+    conversion = find_conversion(unit, target)
+    if conversion is not None:
+        return values * conversion.factor + conversion.offset
+    base, target_base = (HOURLY_POWER.get(dimension(text) or "", "") for text in (unit, target))
+    to_base, from_base = find_conversion(unit, base), find_conversion(target_base, target)
+    return None if to_base is None or from_base is None else values * to_base.factor * from_base.factor
+
+
+def _judge_comparison(pair: SeriesPair, comparison: Comparison, first_month: date) -> Iterator[DayVerdict]:
+    """Yields the verdicts of each month with a bias: one for each measure that could be taken."""
+    family = "forecast" if pair.is_forecast else "agreement"
+    limits = pair.limits
+    for number, month in enumerate(comparison.months.astype("datetime64[D]").tolist()):
+        if month < first_month or np.isnan(comparison.bias[number]):
+            continue
+        correlation, lag = float(comparison.correlation[number]), float(comparison.lag[number])
+        bias, drift = float(comparison.relative_bias[number]), float(comparison.drift[number])
+        has_lag = not np.isnan(correlation)
+        measures = (
+            ("bias", bias, limits.bias, abs(bias) > limits.bias),
+            ("correlation", correlation, limits.correlation, correlation < limits.correlation),
+            ("lag", lag if has_lag else float("nan"), 0.0, lag != 0),
+            ("drift", drift, limits.drift, abs(drift) > limits.drift),
+        )
+        for measure, value, threshold, is_suspect in measures:
+            if not np.isnan(value):
+                flag = Flag.SUSPECT if is_suspect else Flag.GOOD
+                yield DayVerdict(pair.series, month, f"{family}.{measure}.{pair.reference}", flag, value, threshold)
