@@ -130,7 +130,9 @@ def _complete_entry(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Returns `raw` with its short forms written in full, and the defaults of its source for missing keys."""
     entry = dict(raw)
     host = raw_entry.get_host(raw)
-    source_name = entry.setdefault("source", find_host_source(host))
+    if "source" not in entry:  # finding the source of a host imports all of them
+        entry["source"] = find_host_source(host)
+    source_name = entry["source"]
     if raw.get("csv_prefix") and not raw.get("file_prefix"):
         entry.setdefault("format", "csv")
     prefix = raw_entry.get_file_prefix(raw)

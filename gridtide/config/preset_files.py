@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gridtide.config.raw_entry import get_name
-from gridtide.sources.presets.catalogue import list_presets, register_preset
+from gridtide.sources.presets.catalogue import find_shipped_preset, list_preset_names, register_preset
 from gridtide.sources.presets.preset import Preset, expand_entry, read_preset
 from gridtide.variables import snake_case
 
@@ -36,7 +36,7 @@ def _refuse_name(name: str, source_name: str) -> str:
     """Returns what is wrong with the name of a preset's file; empty if nothing is."""
     if not name.endswith(".json") or source_name != snake_case(source_name):
         return 'is not the name of a preset; its file is called as its source is, in snake case, such as "my_grid.json"'
-    if source_name in list_presets():
+    if source_name in list_preset_names():
         return f"{source_name} is a source of Gridtide; give the file another name"
     return ""
 
@@ -56,10 +56,10 @@ def expand_raw(raw: Any, where: str, presets: Mapping[str, Preset], problems: li
     if not isinstance(raw, dict):
         return raw
     source_name = raw.get("source")
-    preset = (presets.get(source_name) or list_presets().get(source_name)) if isinstance(source_name, str) else None
+    preset = (presets.get(source_name) or find_shipped_preset(source_name)) if isinstance(source_name, str) else None
     if preset is None:
         if raw.get("product") is not None:
-            sources = ", ".join([*list_presets(), *presets])
+            sources = ", ".join([*list_preset_names(), *presets])
             problems.append(
                 f'{get_name(raw, where)}: product: goes with the "source" of a preset; there are: {sources}'
             )

@@ -44,7 +44,7 @@ class SeriesNumbers:
             self._labels, self._numbered = labels, np.full(math.prod(map(len, labels)), _UNASKED)
         numbers = self._numbered[combined_codes]
         if numbers.min() == _UNASKED:
-            for combined_code in np.unique(combined_codes[numbers == _UNASKED]):
+            for combined_code in np.flatnonzero(np.bincount(combined_codes[numbers == _UNASKED])):
                 codes = np.unravel_index(combined_code, [len(texts) for texts in labels])
                 self._numbered[combined_code] = self._number(
                     *(texts[code] for texts, code in zip(labels, codes, strict=True))

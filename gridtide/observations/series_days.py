@@ -50,7 +50,8 @@ class SeriesDays:
         series_numbers, offsets = np.divmod(
             np.flatnonzero(np.bincount(cell_numbers)) if is_countable else np.unique(cell_numbers), width
         )
-        numbers, series_starts = np.unique(series_numbers, return_index=True)
+        series_starts = np.flatnonzero(np.diff(series_numbers, prepend=-1))  # they are sorted
+        numbers = series_numbers[series_starts]
         self._make_room()
         first_days, last_days = (
             offsets[series_starts] + origin,

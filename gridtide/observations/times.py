@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from gridtide.observations import arrays
 from gridtide.observations.array_types import Floats, Integers
@@ -22,6 +21,8 @@ UNPUBLISHED = int(np.iinfo(np.int64).min)
 
 def local_times(moments: Integers, timezone: str) -> npt.NDArray[np.datetime64]:
     """Returns the local time in `timezone` at `moments` (N,) in µs since 1970."""
+    import pyarrow.compute as pc  # late: it takes longer to import than a small file to write
+
     local_moments = pc.local_timestamp(arrays.from_numpy(moments, pa.timestamp("us", timezone)))
     return arrays.to_numpy(local_moments, "datetime64[us]")
 

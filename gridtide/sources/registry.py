@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from gridtide.periods import Period, split, split_calendar_months, split_days
 from gridtide.sources.contract import Source, complete, is_source
-from gridtide.sources.presets.catalogue import describe_module, list_presets
+from gridtide.sources.presets.catalogue import describe_module, list_preset_names
 from gridtide.variables import HourlyRule, Quantity, Variable, dimension, find_customary_quantity, match_variable
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def get_source(name: str) -> Source:
 @functools.cache
 def list_sources() -> tuple[str, ...]:
     """Returns the names of all sources of Gridtide, sorted."""
-    return tuple(sorted([*_find_sources(), *list_presets()]))
+    return tuple(sorted([*_find_sources(), *list_preset_names()]))
 
 
 def _find_sources() -> Iterator[str]:

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import json
 from collections.abc import Mapping
-from importlib.resources import files
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,22 +21,32 @@ _REGISTERED: dict[str, Preset] = {}
 
 
 @functools.cache
+def list_preset_names() -> tuple[str, ...]:
+    """Returns the sources that the presets of this package describe, sorted; reads none of them."""
+    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.json")))
+
+
 def list_presets() -> Mapping[str, Preset]:
     """Returns the presets of this package by their sources."""
-    presets = {}
-    for path in sorted(files(__package__).iterdir(), key=lambda path: path.name):
-        if path.name.endswith(".json"):
-            problems: list[str] = []
-            preset = read_preset(json.loads(path.read_text(encoding="utf-8")), problems)
-            if preset is None:
-                raise ValueError(f"{path.name}: {'; '.join(problems)}")
-            presets[path.name.removesuffix(".json")] = preset
-    return presets
+    return {name: preset for name in list_preset_names() if (preset := find_shipped_preset(name))}
+
+
+@functools.cache
+def find_shipped_preset(name: str) -> Preset | None:
+    """Returns the preset of this package for the source `name`; None if there is none."""
+    if name not in list_preset_names():
+        return None
+    problems: list[str] = []
+    text = Path(__file__).with_name(f"{name}.json").read_text(encoding="utf-8")
+    preset = read_preset(json.loads(text), problems)
+    if preset is None:
+        raise ValueError(f"{name}.json: {'; '.join(problems)}")
+    return preset
 
 
 def find_preset(name: str) -> Preset | None:
     """Returns the preset of the source `name`; None if it has none."""
-    return list_presets().get(name) or _REGISTERED.get(name)
+    return find_shipped_preset(name) or _REGISTERED.get(name)
 
 
 def register_preset(name: str, preset: Preset) -> None:
@@ -50,14 +60,14 @@ def describe_module(name: str) -> ModuleType | None:
     preset = find_preset(name)
     if preset is None:
         return None
-    # late: every command lists the presets, and few build a source from one
+    # late: a configuration is read without the source that a preset describes
     from gridtide.sources import generic
     from gridtide.sources.contract import Licence
 
     module = ModuleType(name, preset.title)
     code = f"{__package__}.{name}"
     parts = [generic]
-    if name in list_presets() and importlib.util.find_spec(code) is not None:
+    if name in list_preset_names() and importlib.util.find_spec(code) is not None:
         parts.append(importlib.import_module(code))
     for part in parts:
         vars(module).update({key: value for key, value in vars(part).items() if not key.startswith("__")})
