@@ -66,6 +66,11 @@ class ParsedPage:
         return self.page.following
 
 
+Answered = tuple[int, Period | None]
+"""The number of a first request, and the period of a page that followed from it: the rows of such pages are counted
+together, as several first requests may be for one period, each for another location."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slice:
     """`rows` of a draft that answer `request`, which follows from the first request with number `root`."""
@@ -92,9 +97,9 @@ class PageChecks:
         self.skipped: list[Skipped] = []
         self.repeated = 0
         self.repeat_example = ""
-        self.received: Counter[Period | None] = Counter()
-        self.repeats: Counter[Period | None] = Counter()
-        self.totals: dict[Period | None, set[int]] = {}
+        self.received: Counter[Answered] = Counter()
+        self.repeats: Counter[Answered] = Counter()
+        self.totals: dict[Answered, set[int]] = {}
         self.elsewhere: dict[Period, bool] = {}
         self.has_revisions = False
         self.absent: list[Request] = []
@@ -119,9 +124,9 @@ class PageChecks:
         self._open_beyond(request, page.reaches)
         if parsed_page.absent:
             self.absent.append(request)
-        self.received[request.period] += page.received
+        self.received[root, request.period] += page.received
         if page.total is not None:
-            self.totals.setdefault(request.period, set()).add(page.total)
+            self.totals.setdefault((root, request.period), set()).add(page.total)
 
     def _append_rows(self, root: int, request: Request, parsed_page: ParsedPage) -> None:
         from gridtide.observations import expectations
@@ -131,7 +136,7 @@ class PageChecks:
         self.slices.append(Slice(root, request, rows.num_rows))
         self.repeated += parsed_page.repeated
         self.repeat_example = self.repeat_example or parsed_page.repeat_example
-        self.repeats[request.period] += parsed_page.repeated
+        self.repeats[root, request.period] += parsed_page.repeated
         self.skipped += parsed_page.skipped
         self.judgement.add(parsed_page.judged)
         self.holes += parsed_page.conflicts
@@ -233,12 +238,12 @@ class PageChecks:
     def _check_counts(self) -> None:
         """Checks that the rows received are as many as the upstream's own count, which must be the same on every
         page."""
-        for period, totals in self.totals.items():
+        for (root, period), totals in self.totals.items():
             # a repeated page must not compensate for a missing one
-            received = self.received[period] - self.repeats[period]
+            received = self.received[root, period] - self.repeats[root, period]
             if totals == {received}:
                 continue
-            rows = "different rows" if self.repeats[period] else "rows"
+            rows = "different rows" if self.repeats[root, period] else "rows"
             happened = f"{received} {rows} received, the upstream says there are {max(totals)}"
             if len(totals) > 1:
                 happened = f"the upstream's count changed while it was paged, from {min(totals)} to {max(totals)}"
@@ -246,7 +251,7 @@ class PageChecks:
             if period is None:
                 raise error
             self._open_hole(period, error)
-            self.failed_roots |= {row_slice.root for row_slice in self.slices if row_slice.request.period == period}
+            self.failed_roots.add(root)
 
     def _drop_repeats(self) -> int:
         """Removes keys that several pages share, and returns the number of exact duplicates; each page is distinct
@@ -260,7 +265,7 @@ class PageChecks:
         dropped = self._keep_rows(table, repeats.rows)
         if not repeats.refused:  # conflicts are counted as such, not as missing rows
             for row_slice, dropped_count in zip(self.slices, dropped, strict=True):
-                self.repeats[row_slice.request.period] += dropped_count
+                self.repeats[row_slice.root, row_slice.request.period] += dropped_count
         if repeats.conflicts.num_rows:
             self.skipped.append(conflict_skipped(repeats.refused, self.entry, repeats.describe_first_conflict()))
             if self.entry.conflict not in ("first", "last") and self.period:

@@ -174,8 +174,9 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     """Locations by the texts that stand for them in requests and answers."""
     negated: tuple[Text, ...] = ()
     """Columns that are stored with the opposite sign."""
-    summed: bool = False
-    """Whether columns of one variable and location are added up."""
+    summed: bool | Text = False
+    """Whether columns of one variable and location are added up; or the column of the parts of a value, which come in a
+    record each."""
     components: PrintableText | None = None
     """A price whose `_energy`, `_congestion` and `_loss` add up to it; the energy is derived if it is not given."""
     where: Mapping[Text, tuple[Text, ...]] = msgspec.field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gridtide import curated
+from gridtide.collect.checks import PageChecks, settle_page
 from gridtide.collect.collected import Collected
 from gridtide.collect.collection import collect, scheduled_period
 from gridtide.config.loading import parse
@@ -21,9 +23,22 @@ from gridtide.errors import FormatError, GridtideError, IncompleteError, Upstrea
 from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import Period, missing
+from gridtide.sources.contract import Request, Response
+from gridtide.sources.registry import get_source
 from tests.support.upstreams.eia_upstream import JANUARY, StartUpstream
 
 STAMP = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+RECORDS = {
+    "name": "x",
+    "url": "https://grid.example/{start:%Y}/{end:%Y}",
+    "output_folder": "x",
+    "time": "t",
+    "location": "place",
+    "value": "mw",
+    "interval": "PT1H",
+}
 
 
 async def run(entry: Entry, folder: Path, period: Period | None = None) -> Collected:
@@ -133,6 +148,23 @@ async def test_a_wrong_total_fails_loudly(eia_upstream: StartUpstream, tmp_path:
     with pytest.raises(IncompleteError, match=r"demand: snapshot: 100 rows received, the upstream says there are 101"):
         await run(entry, tmp_path)
     assert files(tmp_path) == []
+
+
+def test_totals_are_those_of_each_first_request() -> None:
+    """Two requests for one period, each of a location, declare their own rows; a short one opens a hole."""
+    entry = parse({"apis": [RECORDS]}).apis[0]
+    period = Period(JANUARY, JANUARY + timedelta(hours=2))
+    request = Request(entry.url, period=period)
+    for second_total, hole_count in ((2, 0), (3, 1)):
+        with PageChecks(entry, period) as checks:
+            for root, location, total in ((0, "A", 2), (1, "B", second_total)):
+                hours = [JANUARY + timedelta(hours=number) for number in (0, 1)]
+                body = "t,place,mw\n" + "".join(f"{hour:%Y-%m-%dT%H:%MZ},{location},5\n" for hour in hours)
+                page = get_source("generic").parse_response(entry, request, Response(body.encode(), JANUARY))
+                page = replace(page, total=total)
+                checks.add(root, request, settle_page(page, entry, request, period))
+            checks.complete()
+            assert len(checks.holes) == hole_count
 
 
 async def test_a_total_that_changes_while_paging_fails(eia_upstream: StartUpstream, tmp_path: Path) -> None:

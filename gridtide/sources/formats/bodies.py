@@ -161,6 +161,8 @@ def _recode(body: bytes, encoding: str) -> bytes:
     """Converts `body` from `encoding` to UTF-8, piece by piece, so that no large text is held in memory."""
     reader = codecs.getincrementaldecoder(encoding)()
     name = codecs.lookup(encoding).name
+    if name in ("utf-8", "ascii") and body.isascii():
+        return body
     sink = None if name in ("utf-8", "ascii") else bytearray()
     for begin in range(0, len(body), PIECE_BYTES):
         text = reader.decode(body[begin : begin + PIECE_BYTES])

@@ -7,6 +7,7 @@ JSON are written in the entry's number style, so that all texts are read the sam
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -156,6 +157,21 @@ def split_alternatives(names: Iterable[str]) -> list[str]:
     for name in names:
         alternatives += [name, *(part.strip() for part in name.split("|") if "|" in name and part.strip())]
     return alternatives
+
+
+def find_spelling(name: str, names: Iterable[str]) -> str | None:
+    """Returns the only one of `names` that is `name` but for cases, blanks and marks; None if there is not just one.
+
+    >>> find_spelling("GMTIntervalEnd", ["Interval", "GMT Interval End"]), find_spelling("a b", ["A_B", "a-b"])
+    ('GMT Interval End', None)
+    """
+    spelled = _spell_plainly(name)
+    alike = [candidate for candidate in names if _spell_plainly(candidate) == spelled] if spelled else []
+    return alike[0] if len(alike) == 1 else None
+
+
+def _spell_plainly(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold()
 
 
 PATHS_PROPOSED = 3

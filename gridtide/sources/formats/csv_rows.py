@@ -30,6 +30,7 @@ from gridtide.sources.formats.cells import (
     CellTable,
     attach_constants,
     build_strings,
+    find_spelling,
     number_positions,
     split_alternatives,
 )
@@ -42,8 +43,17 @@ many; smaller blocks take more time."""
 CACHED_BYTES = 1 << 17
 """Bytes of which a processor keeps all intermediate results at hand: they take half the time per byte of 2 MB."""
 
+ONE_PASS_BYTES = 16 << 20
+"""The most bytes of rows of which labels and values are read at once, and kept."""
+
+CELLS_IN_PIECE = 1 << 18
+"""The most values that are yielded at once if all are kept: of these, the observations take 20 MB."""
+
 HEAD_LINES = 1000
 """The lines that are searched for the header, after skipped lines."""
+
+FIRST_LINES = 12
+"""The lines among which the header is, if the first of them has one of the expected names."""
 
 NAMELESS = "column {}"
 """The name of a column without a name in the header."""
@@ -85,17 +95,23 @@ def read_csv(
     labels: Sequence[str] = (),
     *,
     length_known: bool = True,
+    numbers: NumberStyle | None = None,
 ) -> CellTable:
     """Reads the table in `body`, a UTF-8 text in this `style`. Its header must have some of the `columns`, which
-    distinguish it from a line of text; `labels` are columns that will be read whole.
+    distinguish it from a line of text; `labels` are columns that will be read whole. With the style of its `numbers`,
+    the other `columns` are read together with the labels, unless the body is large.
 
     Raises `UpstreamError` if the text ends in the middle of a line, `FormatError` if there is no header or a row has
     more fields than the header.
     """
     rows, above = _cut_around(entry, body, style, [name for name in columns if name not in style.above])
     _refuse_cut_text(entry, rows, style, length_known)
-    table = _build_table(entry, _drop_other_lines(rows, style), style, [name for name in labels if name in rows.names])
-    return attach_constants(table, above)
+    present_labels = [name for name in labels if name in rows.names]
+    values = [name for name in split_alternatives(columns) if name in rows.names and name not in present_labels]
+    cells = _Cells(_drop_other_lines(rows, style), style.quote)
+    if numbers is not None:
+        cells.read_ahead(present_labels, values, numbers)
+    return attach_constants(_build_table(entry, cells, style, present_labels), above)
 
 
 def _find_newline(body: bytes) -> bytes:
@@ -117,10 +133,12 @@ def _cut_around(entry: str, body: bytes, style: Csv, columns: Sequence[str]) -> 
     """Returns the rows of `body`, without the lines before its header, the header and the footer; and the columns from
     the lines before the header."""
     lines = (line for line in _skip_lines(entry, body, style) if _is_line(line.text, style))
-    head = list(islice(lines, HEAD_LINES))
+    head = list(islice(lines, FIRST_LINES))
     if not head:
         raise FormatError(entry, "the CSV has no header", 'Correct "skip" or "comment"')
     delimiter = style.delimiter or max(",;\t|", key=head[0].text.count)
+    if not _is_header(head[0].text, delimiter, style, columns):
+        head += islice(lines, HEAD_LINES - FIRST_LINES)
     names, used = _read_header(entry, [line.text for line in head], style, delimiter, columns)
     begin = head[used].begin if used < len(head) else len(body)
     end = _find_end_of_rows(body, head[used - 1].end if used else head[0].begin, delimiter, style)
@@ -204,6 +222,12 @@ def _drop_other_lines(rows: _Rows, style: Csv) -> _Rows:
     return _Rows(body, 0, len(body), rows.names, rows.first_line, rows.delimiter)
 
 
+def _is_header(text: str, delimiter: str, style: Csv, columns: Sequence[str]) -> bool:
+    """Whether the line `text` is a whole header with one of the `columns`, so that no later line is searched for."""
+    names = {field.strip(' \t\r\n"') for field in text.split(delimiter)}
+    return len(names) > 1 and text.count(style.quote) % 2 == 0 and not names.isdisjoint(split_alternatives(columns))
+
+
 def _read_header(
     entry: str, lines: Sequence[str], style: Csv, delimiter: str, columns: Sequence[str]
 ) -> tuple[list[str], int]:
@@ -214,7 +238,10 @@ def _read_header(
     rows, header_lines = _read_header_rows(entry, lines, style, delimiter)
     first_names = [field.strip() for field in rows[0]]
     missing = [
-        name for name in columns if not {*split_alternatives([name]), *_list_optional(name)} & {*first_names, ""}
+        name
+        for name in columns
+        if not {*split_alternatives([name]), *_list_optional(name)} & {*first_names, ""}
+        and not any(find_spelling(part, first_names) for part in split_alternatives([name]))
     ]
     if len(first_names) < 2 or (missing and len(missing) == len(columns) and style.header == 1):
         _refuse_header(entry, lines, delimiter, columns, len(first_names))
@@ -302,9 +329,9 @@ NO_FIELD = "\x00absent"
 """Stands in a CSV for a field that its row does not have."""
 
 
-def _build_table(entry: str, rows: _Rows, style: Csv, labels: Sequence[str]) -> CellTable:
-    """Returns the table of `rows`; missing fields are in its `skipped`."""
-    cells = _Cells(rows, style.quote)
+def _build_table(entry: str, cells: _Cells, style: Csv, labels: Sequence[str]) -> CellTable:
+    """Returns the table of `cells`; missing fields are in its `skipped`."""
+    rows = cells.rows
     short_rows: list[tuple[int, int]] = []
     if not cells.count(labels):
         repaired, short_rows = _repair_rows(entry, rows, style)
@@ -357,8 +384,8 @@ def _repair_rows(entry: str, rows: _Rows, style: Csv) -> tuple[_Rows, list[tuple
 class _Cells:
     """The cells of rows that all have one field per name.
 
-    `count` must be called first. It finds out whether each row is one line: such rows can be cut at the ends of lines,
-    so that a block can be read again if one of its columns has more than numbers.
+    `count` must be called first, after `read_ahead` if that is called. It finds out whether each row is one line: such
+    rows can be cut at the ends of lines, so that a block can be read again if one of its columns has more than numbers.
     """
 
     rows: _Rows
@@ -367,16 +394,34 @@ class _Cells:
     row_count: int = 0
     one_line_each: bool = False
     labels: dict[str, pa.StringArray] = field(default_factory=dict)
+    numbers: dict[str, pa.DoubleArray] = field(default_factory=dict)
+
+    def read_ahead(self, labels: Sequence[str], values: Sequence[str], style: NumberStyle) -> None:
+        """Keeps the columns `labels`, and those of `values` as numbers, if the rows are few and all the values are
+        numbers or nulls without marks between groups of digits."""
+        if not labels or not values or style.thousands or self.rows.end - self.rows.begin > ONE_PASS_BYTES:
+            return
+        try:
+            parts = list(self._read_batches([*labels, *values], values, style))
+        except pa.ArrowInvalid:
+            return  # of which cell, the slower ways find out
+        if not parts:
+            return
+        table = pa.Table.from_batches(parts)
+        columns = {name: one_chunk(table[name]) for name in values}
+        self.labels = {name: self._trim(one_chunk(table[name])) for name in labels}
+        self.numbers = {name: column for name, column in columns.items() if not has_infinite(column)}
 
     def count(self, labels: Sequence[str]) -> bool:
         """Counts the rows and keeps the columns `labels`; returns whether all rows have one field per name."""
         columns = list(labels) or self.rows.names[:1]
-        try:
-            parts = [self._read_texts(batch, columns) for batch in self._read_batches(columns)]
-        except pa.ArrowInvalid:
-            return False
-        self.row_count = sum(len(part[columns[0]]) for part in parts)
-        self.labels = {name: pa.concat_arrays([part[name] for part in parts]) for name in columns} if parts else {}
+        if not self.labels:
+            try:
+                parts = [self._read_texts(batch, columns) for batch in self._read_batches(columns)]
+            except pa.ArrowInvalid:
+                return False
+            self.labels = {name: pa.concat_arrays([part[name] for part in parts]) for name in columns} if parts else {}
+        self.row_count = len(next(iter(self.labels.values()), ()))
         body, begin, end = self.rows.body, self.rows.begin, self.rows.end
         lines = body.count(self.rows.newline, begin, end) + (not body.endswith(self.rows.newline, begin, end))
         self.one_line_each = self.row_count == lines
@@ -396,6 +441,12 @@ class _Cells:
     def pieces(self, names: Sequence[str], style: NumberStyle) -> Iterator[CellColumns]:
         """Yields the `names` columns, piece by piece: as numbers if a piece of a column has nothing else, or else as
         texts."""
+        if names and self.numbers.keys() >= set(names):
+            piece_rows = max(CELLS_IN_PIECE // len(names), 1)
+            for start in range(0, self.row_count, piece_rows):
+                columns = {name: self.numbers[name].slice(start, piece_rows) for name in names}
+                yield {name: parse_plain_numbers(column, style) for name, column in columns.items()}
+            return
         if not names or not self.one_line_each or self.repaired:
             batches = self._read_batches(names) if names else iter(())
             yield from (self._read_texts(batch, names) for batch in batches)
@@ -464,19 +515,16 @@ class _Cells:
             pa.BufferReader(block),
             read_options=self._build_read_options(len(block) + 1),
             parse_options=self._build_parse_options(newlines=False),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()) | dict.fromkeys(numeric, pa.float64()),
-                include_columns=list(names),
-                strings_can_be_null=False,
-                null_values=list_null_texts(style),
-                decimal_point=style.decimal,
-            ),
+            convert_options=self._convert_options(names, numeric, style),
         )
         return {name: one_chunk(table[name]) for name in names}
 
-    def _read_batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Yields the `names` columns of the rows as texts, also of rows with several lines. Raises `ArrowInvalid` if a
-        row has another number of fields than there are names."""
+    def _read_batches(
+        self, names: Sequence[str], numeric: Sequence[str] = (), style: NumberStyle | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yields the `names` columns of the rows as texts, those in `numeric` as numbers of this `style`, also of rows
+        with several lines. Raises `ArrowInvalid` if a row has another number of fields than there are names, or one of
+        `numeric` anything but numbers."""
         from pyarrow import csv as arrow_csv
 
         body, begin, end = self.rows.body, self.rows.begin, self.rows.end
@@ -486,10 +534,20 @@ class _Cells:
             pa.BufferReader(pa.py_buffer(body).slice(begin, end - begin)),
             read_options=self._build_read_options(BLOCK_BYTES),
             parse_options=self._build_parse_options(newlines=body.find(self.quote.encode(), begin, end) >= 0),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), include_columns=list(names), strings_can_be_null=False
-            ),
+            convert_options=self._convert_options(names, numeric, style),
         )
+
+    def _convert_options(self, names: Sequence[str], numeric: Sequence[str], style: NumberStyle | None) -> Any:
+        from pyarrow import csv as arrow_csv
+
+        options = arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()) | dict.fromkeys(numeric, pa.float64()),
+            include_columns=list(names),
+            strings_can_be_null=False,
+        )
+        if style is not None:
+            options.null_values, options.decimal_point = list_null_texts(style), style.decimal
+        return options
 
     def _build_read_options(self, block_size: int) -> Any:
         from pyarrow import csv as arrow_csv

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ import pyarrow as pa
 from gridtide.entries.table_layout import NumberStyle, RecordLayout
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.observations.arrays import from_numpy
+from gridtide.sources.contract import BOM
 from gridtide.sources.formats.cells import (
     CellColumn,
     CellColumns,
@@ -36,6 +38,9 @@ _NUMBER_KINDS = frozenset((int, float, type(None)))
 
 LARGE_BODY = 1 << 20
 """The size from which a body is parsed by `msgspec`, twice as fast as the standard library does."""
+
+HEAD_BYTES = 1 << 16
+"""The beginning of a body, which must hold its first record."""
 
 KEY_COLUMN = "key"
 """The column for the keys of an object that is keyed by time."""
@@ -80,6 +85,94 @@ def _load_lines(entry: str, lines: Sequence[str]) -> list[Any]:
         except ValueError as error:
             raise UpstreamError(entry, f"line {number} of the JSON lines is cut or broken: {error}") from error
     return documents
+
+
+@dataclass(frozen=True)
+class SelectedRecords:
+    """The JSON `document` of a large `body`, whose longest list, the `records`, has only the fields `columns`, each
+    under the name of its place; `first` is the whole first record."""
+
+    body: bytes
+    document: Any
+    records: list[msgspec.Struct]
+    columns: Sequence[str]
+    first: Mapping[str, Any]
+
+
+def select_records(body: bytes, columns: Sequence[str]) -> SelectedRecords | None:
+    """Parses `body`, UTF-8, without the fields of its records that are not in `columns`, which takes half the time.
+
+    Returns None if it has no longest list of flat objects, as the value of the body or of a field of it.
+    """
+    content = memoryview(body)[len(BOM) if body.startswith(BOM) else 0 :]
+    record_type = _record_type(tuple(columns))
+    try:
+        if bytes(content[:HEAD_BYTES]).lstrip()[:1] == b"[":
+            records: list[msgspec.Struct] = msgspec.json.decode(content, type=list[record_type])  # type: ignore[valid-type]
+            document: Any = records
+        else:
+            fields = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+            longest = max(fields, key=lambda name: len(memoryview(fields[name])))
+            content = memoryview(fields[longest])
+            records = msgspec.json.decode(content, type=list[record_type])  # type: ignore[valid-type]
+            document = {name: records if name == longest else _decode_raw(raw) for name, raw in fields.items()}
+        first = _parse_first(bytes(content[:HEAD_BYTES]))
+    except ValueError:  # of another shape, or cut, or broken, which is found out again where it is said
+        return None
+    if first is None or any(isinstance(cell, dict | list) for cell in first.values()):
+        return None
+    return SelectedRecords(body, document, records, columns, first)
+
+
+@cache
+def _record_type(columns: tuple[str, ...]) -> type[msgspec.Struct]:
+    """Returns the type of records with the fields `columns`; a field that a record lacks is `UNSET`."""
+    names = {f"field_{place}": column for place, column in enumerate(columns)}
+    return msgspec.defstruct(
+        "SelectedRecord",
+        [(name, Any, msgspec.UNSET) for name in names],
+        rename=names,
+        gc=False,
+    )
+
+
+def _decode_raw(raw: msgspec.Raw) -> Any:
+    return msgspec.json.decode(raw)
+
+
+def _parse_first(head: bytes) -> Mapping[str, Any] | None:
+    """Returns the first record of a list that begins with `head`, None if there is none or it is no object."""
+    text = head.decode("utf-8", "ignore")
+    begin = re.match(r"\s*\[\s*(?=\{)", text)
+    first, _ = json.JSONDecoder().raw_decode(text, begin.end()) if begin else (None, 0)
+    return first if isinstance(first, dict) else None
+
+
+def read_selected(entry: str, selected: SelectedRecords, path: str, written: NumberStyle) -> CellTable | None:
+    """Reads the records of `selected` as `read_json` reads those at `path`; None if it may read unselected.
+
+    Columns that are not selected are read from the body, which is then parsed again.
+    """
+    content, above = _get_at_path(entry, selected.document, path)
+    if content is not selected.records or written.decimal != ".":
+        return None
+    reader = _JsonReader(entry, path, written, selected.document)
+    columns: dict[str, tuple[Sequence[Any], Set[type]]] = {}
+    for place, name in enumerate(selected.columns):
+        cells = list(map(attrgetter(f"field_{place}"), content))
+        kinds = set(map(type, cells))
+        if kinds & {dict, list} or (msgspec.UnsetType in kinds and len(kinds) > 1):
+            return None
+        if msgspec.UnsetType not in kinds:
+            columns[name] = cells, kinds
+
+    @cache
+    def read_whole() -> CellTable:
+        document = load_json(entry, selected.body.decode("utf-8-sig"))
+        return read_json(entry, document, path, "records", 1, written)
+
+    table = reader.lazy_table(list(selected.first), len(content), columns, read_whole)
+    return attach_constants(table, {name: reader.to_cell(cell) for name, cell in above.items()})
 
 
 def read_json(
@@ -229,8 +322,7 @@ class _JsonReader:
         return replace(table, hint=self._hint(elements[0])) if elements else table
 
     def _read_uniform(self, records: Sequence[Mapping[str, Any]]) -> CellTable | None:
-        """Returns a table of records that all have the same fields, without nested ones; None if they have not. It
-        converts only the columns that are read, as most of those of a large answer are not."""
+        """Returns a table of records that all have the same fields, without nested ones; None if they have not."""
         names = list(records[0]) if records else []
         if len(names) < 2 or self.written.decimal != ".":
             return None
@@ -241,18 +333,34 @@ class _JsonReader:
             return None
         if any(len(record) != len(names) for record in records):
             return None
-        columns = dict(zip(names, zip(*rows, strict=True), strict=True))
-        kinds = {name: set(map(type, column)) for name, column in columns.items()}
-        if any(kind in (dict, list) for column_kinds in kinds.values() for kind in column_kinds):
+        columns = {
+            name: (column, set(map(type, column))) for name, column in zip(names, zip(*rows, strict=True), strict=True)
+        }
+        if any(kinds & {dict, list} for _, kinds in columns.values()):
             return None
+        return self.lazy_table(names, len(records), columns)
+
+    def lazy_table(
+        self,
+        names: Sequence[str],
+        row_count: int,
+        columns: Mapping[str, tuple[Sequence[Any], Set[type]]],
+        read_whole: Callable[[], CellTable] | None = None,
+    ) -> CellTable:
+        """Returns a table of `columns`, each with the types of its cells. It converts only those that are read, as most
+        columns of a large answer are not; columns that are not there are read from the table of `read_whole`."""
 
         def read(column_names: Sequence[str]) -> CellColumns:
-            return {name: self._write_texts(columns[name], kinds[name]) for name in column_names}
+            unselected = [name for name in column_names if name not in columns]
+            cells = dict(read_whole().read(unselected)) if unselected and read_whole else {}
+            return {name: cells[name] if name in cells else self._write_texts(*columns[name]) for name in column_names}
 
         def pieces(value_names: Sequence[str], written: NumberStyle) -> Iterator[CellColumns]:
-            yield {name: self._read_numbers(columns[name], kinds[name]) for name in value_names}
+            unselected = [name for name in value_names if name not in columns]
+            cells = dict(read_whole().read(unselected)) if unselected and read_whole else {}
+            yield {name: cells[name] if name in cells else self._read_numbers(*columns[name]) for name in value_names}
 
-        return CellTable(names, len(records), read, pieces, number_positions("record"))
+        return CellTable(names, row_count, read, pieces, number_positions("record"))
 
     def _read_numbers(self, column: Sequence[Any], kinds: Set[type]) -> CellColumn:
         """Returns the cells of a column as numbers, or as texts if they are not all finite numbers or nulls."""

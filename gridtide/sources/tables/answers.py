@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date
@@ -14,9 +15,9 @@ from gridtide.errors import FormatError
 from gridtide.observations.table import concat
 from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
 from gridtide.sources.formats.bodies import Member, encode_utf8, find_body_kind, unpack_members
-from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable
+from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable, split_alternatives
 from gridtide.sources.formats.csv_rows import read_csv
-from gridtide.sources.formats.json_rows import load_json, read_json
+from gridtide.sources.formats.json_rows import LARGE_BODY, load_json, read_json, read_selected, select_records
 from gridtide.sources.formats.paging import PageContent, request_next_page
 from gridtide.sources.formats.xml_rows import read_xml
 from gridtide.sources.tables.reading import AnswerContext, label_columns, read_observations
@@ -87,6 +88,8 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
     if body_kind == "xml":
         return read_xml(entry.name, content, entry.records or "", entry.layout), None
     if body_kind == "json" or entry.layout == "lines":
+        if len(body) >= LARGE_BODY and (selected := _read_selected(entry, body)) is not None:
+            return selected
         document = load_json(entry.name, body.decode("utf-8-sig"))
         return read_json(
             entry.name, document, entry.records or "", entry.layout, entry.csv.header, entry.numbers
@@ -96,7 +99,27 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
     ]
     length_known = not headers or bool({"content-length", "transfer-encoding"} & set(headers))
     label_names = label_columns(entry)
-    return read_csv(entry.name, body, entry.csv, value_names, label_names, length_known=length_known), None
+    table = read_csv(
+        entry.name, body, entry.csv, value_names, label_names, length_known=length_known, numbers=entry.numbers
+    )
+    return table, None
+
+
+def _read_selected(entry: Entry, body: bytes) -> tuple[CellTable, Any] | None:
+    """Returns the cells of a large JSON and its document, without the columns that a product does not name; None if it
+    may name any, by a pattern, or if its `pages` are described by some."""
+    is_named = entry.product is not None and entry.layout == "records" and bool(entry.time and entry.value)
+    if not is_named or entry.melt or entry.hours or entry.days:
+        return None
+    columns = split_alternatives([*label_columns(entry), *entry.value])
+    selected = select_records(body, [name for name in dict.fromkeys(columns) if "|" not in name])
+    pages = entry.pages
+    paths = [pages.next, pages.cursor, pages.last, pages.total] if pages else []
+    words = {word for path in paths if path for word in re.findall(r"\w+|\*", path)}
+    if selected is None or words & {"*", *selected.first}:
+        return None
+    table = read_selected(entry.name, selected, entry.records or "", entry.numbers)
+    return None if table is None else (table, selected.document)
 
 
 def _place_in_member(name: str, place: Callable[[int], str]) -> Callable[[int], str]:

@@ -19,7 +19,8 @@ def find_contradictions(entry: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_locations(entry)
     if entry.get("ambiguous", "refuse") != "refuse" and _is_utc(entry):
         yield 'ambiguous: no time of UTC comes twice; give the "timezone" of the times, or leave it out'
-    if entry.get("per") is not None and "{start" not in str([entry.get(key) for key in ("url", "params", "body")]):
+    requested = str([entry.get(key) for key in ("url", "params", "body")])
+    if entry.get("per") is not None and not re.search(r"\{(start|end)", requested):
         yield 'per: the URL and "params" name no period; write "{start:%Y-%m}" where they do, or leave it out'
 
 

@@ -37,6 +37,7 @@ from gridtide.sources.formats.numbers import ReadNumbers, read_numbers
 from gridtide.sources.formats.xml_rows import POSITION, RESOLUTION
 from gridtide.sources.tables import repeats
 from gridtide.sources.tables.components import INCONSISTENT, ComponentColumns, balance_records
+from gridtide.sources.tables.parts import add_parts
 from gridtide.sources.tables.selection import choose_columns, find_unselected
 from gridtide.sources.tables.series import (
     RowLabels,
@@ -83,6 +84,7 @@ def read_observations(
         entry = _set_time(entry, table)
     _check_time(entry, table)
     entry, table = unfold_days(*unfold_hours(entry, table, entry.time[0]))
+    table = add_parts(entry, table, label_columns(entry), skipped)
     if entry.layout == "positions" and RESOLUTION in table.names and entry.interval_from is None:
         import msgspec
 
@@ -401,7 +403,7 @@ class _TableReader:
     @cached_property
     def _distinct_values(self) -> list[ValueColumn]:
         """The value columns, of those that are added up the first."""
-        if not self.entry.summed:
+        if self.entry.summed is not True:
             return self.values
         firsts: dict[tuple[str | None, str], ValueColumn] = {}
         for value in self.values:
@@ -564,9 +566,10 @@ class _LabelColumns:
             variables = [
                 name if is_single else f"{name}_{value.variable}" for name in rows.variables.names for value in values
             ]
+        nonempty_name = next(filter(None, rows.locations.names), "")  # for empty records, which are not stored
         return cls(
             rows,
-            by_header or rows.locations.names,
+            by_header or [name or nonempty_name for name in rows.locations.names],
             np.arange(len(values)) if by_header else None,
             variables,
             [value.unit for value in values],

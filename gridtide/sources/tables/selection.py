@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from gridtide.errors import FormatError
-from gridtide.sources.formats.cells import CellTable, factorize
+from gridtide.sources.formats.cells import CellTable, factorize, find_spelling
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
@@ -22,20 +22,27 @@ def choose_columns(entry: Entry, names: Sequence[str]) -> Entry:
     """Returns `entry` with the columns that the table has, which has columns called `names`.
 
     A key may name a column in several ways, `Gen MW | Gen MWh`: the first that is in the table counts, or else the
-    last. A column without any, `Solar |`, need not be there; without columns of values those of `melt` are read.
+    last. A column without any, `Solar |`, need not be there; without columns of values those of `melt` are read. The
+    columns of a product may be spelled otherwise than in its preset, `GMT Interval End` for `GMTIntervalEnd`, as
+    operators change that.
     """
 
     def choose(name: str) -> str:
-        if "|" not in name or name in names:
+        if name in names:
             return name
         alternatives = [part.strip() for part in name.split("|")]
-        return next((part for part in alternatives if part in names), alternatives[-1])
+        exact = [part for part in alternatives if part in names]
+        if exact or entry.product is None or name.isupper():  # in capitals it may be the name of the whole system
+            return [*exact, alternatives[-1]][0]
+        respelled = (find_spelling(part, names) for part in alternatives)
+        return next((part for part in respelled if part), alternatives[-1])
 
     def choose_each(column: Any) -> Any:
         return choose(column) if isinstance(column, str) else column and tuple(filter(None, map(choose, column)))
 
     changed: dict[str, Any] = {key: choose_each(getattr(entry, key)) for key in (*_COLUMN_KEYS, "location", "variable")}
     changed |= {"time": choose_each(entry.time), "negated": choose_each(entry.negated)}
+    changed["summed"] = choose(entry.summed) if isinstance(entry.summed, str) else entry.summed
     changed["value"] = {choose(column): series for column, series in entry.value.items() if choose(column)}
     if entry.value and not changed["value"] and entry.melt is None:
         raise FormatError(entry.name, f"none of {', '.join(entry.value)} is a column; there are: {', '.join(names)}")
@@ -75,6 +82,15 @@ def _hold(table: CellTable, column: str, texts: Sequence[str]) -> np.ndarray:
     codes, distinct_texts = factorize(table.read([column])[column])
     are_selected = np.array([(text or "").strip().casefold() in spellings for text in distinct_texts], bool)
     return np.take(are_selected, codes)
+
+
+def rename_location(entry: Entry, text: str) -> str:
+    """Returns the location that `text` stands for, which an operator may spell otherwise than the preset of a product:
+    `Coast` for `coast`."""
+    known_text = text
+    if entry.product is not None and entry.location_names and text not in entry.location_names:
+        known_text = find_spelling(text, entry.location_names) or text
+    return rename(entry.location_names, known_text, str)
 
 
 def rename(names: Mapping[str, str], text: str, spell: Callable[[str], str]) -> str:

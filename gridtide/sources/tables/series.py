@@ -18,7 +18,7 @@ from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellColumn, CellTable, factorize
 from gridtide.sources.formats.clocks import guess_day_format
 from gridtide.sources.formats.numbers import NO_VALUE, TRUTH_WORDS, find_other_styles, looks_numeric, read_numbers
-from gridtide.sources.tables.selection import refuse_absent_locations, rename
+from gridtide.sources.tables.selection import refuse_absent_locations, rename, rename_location
 from gridtide.variables import snake_case
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _name_value_column(entry: Entry, column: str) -> ValueColumn:
     series = entry.value.get(column)
     unit = (series and series.unit) or entry.unit
     if entry.melt is not None and entry.melt.into == "location" and not entry.value:
-        location = rename(entry.location_names, _strip_path(column, entry.melt.columns), str)
+        location = rename_location(entry, _strip_path(column, entry.melt.columns))
         return ValueColumn(column, entry.melt.variable, unit, location)
     variable_name = series.variable if series else None
     return ValueColumn(column, variable_name or rename(entry.names, column, spell_variable), unit)
@@ -116,7 +116,7 @@ def _strip_path(column: str, patterns: Sequence[str]) -> str:
 
 def _refuse_collisions(entry: Entry, columns: Sequence[ValueColumn]) -> None:
     """Raises if two columns become one series, unless they are added up; the fix names them all."""
-    if entry.summed:
+    if entry.summed is True:
         return
     series = [(value.location, value.variable) for value in columns]
     repeated = next((name for name in series if series.count(name) > 1), None)
@@ -343,7 +343,7 @@ def read_locations(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabe
     _check_locations(entry, table, columns)
 
     def spell(text: str) -> str:
-        return rename(entry.location_names, text.strip(), str)
+        return rename_location(entry, text.strip())
 
     return _read_labels(entry, table, columns, blank, "location", spell)
 
@@ -388,7 +388,10 @@ def _read_labels(
         column_codes, distinct_words = factorize(cells[column])
         is_empty &= np.array([not (word or "").strip() for word in distinct_words], bool)[column_codes]
         combined = codes * len(distinct_words) + column_codes
-        distinct_codes, codes = np.unique(combined, return_inverse=True)
+        distinct_codes = np.arange(len(distinct_words))  # of a single column, whose codes need no sorting
+        codes = combined
+        if index:
+            distinct_codes, codes = np.unique(combined, return_inverse=True)
         texts = [
             f"{texts[prefix]}{' ' if index else ''}{(distinct_words[suffix] or '').strip()}"
             for prefix, suffix in (divmod(code, len(distinct_words)) for code in distinct_codes.tolist())
@@ -411,8 +414,10 @@ def _read_labels(
 def refuse_merged_labels(entry: Entry, places: RowLabels, variable_labels: RowLabels | None) -> None:
     """Raises if two texts of a label become one name, as of `FR` in either of two columns, and nothing else tells
     their series apart."""
-    codes = places.codes if variable_labels is None else variable_labels.codes
-    pairs = np.unique(np.stack([places.codes, codes]), axis=1).T.tolist()
+    pairs = [(place, place) for place in range(len(places.names))]
+    if variable_labels is not None:
+        codes = places.codes.astype(np.int64) * len(variable_labels.names) + variable_labels.codes
+        pairs = [divmod(code, len(variable_labels.names)) for code in np.unique(codes).tolist()]
     texts_by_series: dict[tuple[str, str], tuple[str, str]] = {}
     for place, variable in pairs:
         named = (places.names[place], variable_labels.names[variable] if variable_labels else "")

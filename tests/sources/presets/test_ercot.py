@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gridtide.entries.auth import list_secret_names
+from gridtide.errors import IncompleteError
 from gridtide.periods import Period
 from gridtide.sources.contract import Request, Response
 from gridtide.sources.registry import get_source
@@ -159,6 +160,44 @@ def test_older_days_come_as_documents_of_the_archive() -> None:
         (("2025-11-02T06:00Z", "HB_NORTH", "lmp_day_ahead"), 2),
         (("2025-11-02T07:00Z", "HB_NORTH", "lmp_day_ahead"), 3),
     ]
+
+
+def test_archived_forecasts_are_the_documents_posted_in_the_period() -> None:
+    """Forecasts and output are listed by their postings alone, with the time of posting from the zip."""
+    start, end = datetime(2025, 7, 2, 5, tzinfo=UTC), datetime(2025, 7, 3, 5, tzinfo=UTC)
+    for product, emil in (("wind_forecast", "np4-732-cd"), ("solar", "np4-737-cd"), ("load_forecast", "np3-565-cd")):
+        (listing,) = requests_of("ercot", product, start, end)
+        assert listing.url.endswith(f"/archive/{emil}")
+        span = {name: text for name, text in listing.params if name.startswith("post")}
+        assert span == {"postDatetimeFrom": "2025-07-02T00:00", "postDatetimeTo": "2025-07-03T00:00"}
+    text = b"DELIVERY_DATE,HOUR_ENDING,ACTUAL_SYSTEM_WIDE,COP_HSL_SYSTEM_WIDE,STWPF_SYSTEM_WIDE,WGRPP,DSTFlag\n"
+    text += b"07/02/2025,1,9000.5,9100,9050,8000,N\n07/02/2025,24,,9100,9300,8000,N\n"
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("cdr.csv", (2025, 7, 2, 1, 55, 0)), text)
+    page = read_product("ercot", "wind_forecast", sink.getvalue())
+    assert stored_of(page) == {
+        ("2025-07-02T05:00Z", "ERCOT", "generation_wind_forecast"): 9050,
+        ("2025-07-03T04:00Z", "ERCOT", "generation_wind_forecast"): 9300,
+    }
+    assert {row["published_at"] for row in page.observations.to_pylist()} == {datetime(2025, 7, 2, 6, 55, tzinfo=UTC)}
+    page = read_product("ercot", "wind", sink.getvalue())
+    assert stored_of(page) == {("2025-07-02T05:00Z", "ERCOT", "generation_wind"): 9000.5}
+
+
+def test_declared_totals_are_those_of_the_answer() -> None:
+    """A page says how many rows there are in all; a list of documents that is shorter than it says is refused."""
+    rows = [["2026-01-10", "01:00", "A", 1.0, False]]
+    assert read_product("ercot", "lmp_day_ahead", answer(PRICES, rows)).total == 1
+    entry = entry_of("ercot", "lmp_day_ahead")
+    request = Request("https://api.ercot.com/api/public-reports/archive/np4-190-cd", (("size", "1000"),))
+    body = {"_meta": {"totalRecords": 3, "totalPages": 1, "currentPage": 1}, "archives": [{"docId": 1}, {"docId": 2}]}
+    with pytest.raises(IncompleteError, match="the list of documents has 2 of the 3 that it declares"):
+        get_source("ercot").parse_response(entry, request, Response(json.dumps(body).encode(), RETRIEVED))
+    page = get_source("ercot").parse_response(
+        entry, request, Response(recording("ercot/archive_np3-911-er_list.json"), RETRIEVED)
+    )
+    assert page.following
 
 
 @pytest.mark.parametrize("header", ["OperDay,HourEnding,COAST,TOTAL", "OperatingDay,HourEnding,Coast,Total"])

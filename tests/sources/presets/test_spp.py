@@ -8,8 +8,10 @@ import pytest
 
 from gridtide.errors import UpstreamError
 from gridtide.periods import Period
+from gridtide.sources.contract import Request, Response
+from gridtide.sources.registry import get_source
 from gridtide.sources.tables.components import INCONSISTENT
-from tests.support.presets import entry_of, page_of, read_product, recording, requests_of, stored_of
+from tests.support.presets import RETRIEVED, entry_of, page_of, read_product, recording, requests_of, stored_of
 
 HEADER = "Interval,GMTIntervalEnd,Settlement Location,Pnode,LMP,MLC,MCC,MEC\n"
 
@@ -107,6 +109,75 @@ def test_both_layouts_of_the_hourly_load_are_read() -> None:
     expected = {("2026-01-10T06:00Z", "CSWS", "load"): 3500.5, ("2026-01-10T06:00Z", "EDE", "load"): 600}
     assert stored_of(read_product("spp", "load", wide)) == expected
     assert stored_of(read_product("spp", "load", long)) == expected
+
+
+def test_conforming_and_other_load_of_a_zone_are_added_up() -> None:
+    """Seven zones have a record of each kind, as one number in older files; a part without a number is no sum."""
+    header = "Market Hour,Balancing Area Name,Control Zone Name,Forecast Area Type,Load MW\n"
+    rows = ["KCPL,CF,3000.5", "KCPL,NC,100.25", "SPS,CF,5000", "LES,CF,500", "LES,NC,"]
+    page = read_product("spp", "load", header + "".join(f"4/1/2026 6:00,SPP,{row}\n" for row in rows))
+    assert stored_of(page) == {
+        ("2026-04-01T05:00Z", "KCPL", "load"): 3100.75,
+        ("2026-04-01T05:00Z", "SPS", "load"): 5000,
+        ("2026-04-01T05:00Z", "LES", "load"): None,
+    }
+    twice = header + "".join(f"4/1/2026 6:00,SPP,KCPL,CF,{load}\n" for load in (3000, 3000))
+    entry = entry_of("spp", "load")
+    page = get_source("spp").parse_response(entry, Request(entry.url), Response(twice.encode(), RETRIEVED))
+    assert [row["value"] for row in page.observations.to_pylist()] == [3000, 3000]
+
+
+@pytest.mark.parametrize(
+    ("stamp", "start"),
+    [
+        ("12/2/2016", "2016-12-01T23:00Z"),
+        ("12/2/2016 06:00:00", "2016-12-02T05:00Z"),
+        ("1/1/11 7:00", "2011-01-01T06:00Z"),
+        ("3/8/2026 8:00", "2026-03-08T07:00Z"),
+    ],
+)
+def test_hours_of_the_load_are_written_in_several_ways(stamp: str, start: str) -> None:
+    """Years of two digits, hours without seconds, and midnights without an hour, all of them ends in GMT."""
+    page = read_product("spp", "load", f"MarketHour, CSWS, EDE\n{stamp},3500.5,600\n,,\n")
+    assert stored_of(page) == {(start, "CSWS", "load"): 3500.5, (start, "EDE", "load"): 600}
+
+
+def test_the_file_of_a_day_has_other_names_than_that_of_an_interval() -> None:
+    """`GMT Interval`, `Settlement Location Name` and `PNODE Name` are the columns of every other file."""
+    body = (
+        "Interval, GMT Interval, Settlement Location Name, PNODE Name, LMP, MLC, MCC, MEC\n"
+        "11/02/2025 00:05:00,11/02/2025 05:05:00,AEC,SOUC,-10.5,0.5,-31,20\n"
+    )
+    stored = stored_of(read_product("spp", "lmp_five_minute", body))
+    assert stored["2025-11-02T05:00Z", "AEC", "lmp_five_minute"] == -10.5
+    assert len(stored) == 4
+
+
+def test_the_load_of_an_area_comes_from_the_file_of_the_next_midnight() -> None:
+    """What was measured in the day before is the load of the balancing area; hours to come are none."""
+    (asked,) = requests_of("spp", "load_system", datetime(2025, 11, 2, 5), datetime(2025, 11, 3, 6))
+    assert dict(asked.params) == {"path": "/2025/11/03/OP-MTLF-202511030000.csv"}
+    body = (
+        "Interval,GMTIntervalEnd,BAA,MTLF,Averaged Actual\n11/03/2025 00:00:00,11/03/2025 06:00:00,SPP,30000,29950.5\n"
+        "11/03/2025 01:00:00,11/03/2025 07:00:00,SPP,30100,\n"
+    )
+    assert stored_of(read_product("spp", "load_system", body)) == {("2025-11-03T05:00Z", "SPP", "load"): 29950.5}
+
+
+def test_a_file_of_the_repeated_hour_is_read_by_its_time_in_gmt() -> None:
+    """A file that ends in `d.csv` can be named in `params`; its second 02:00 is an hour after the first."""
+    start = datetime(2025, 11, 2, 5, tzinfo=UTC)
+    params = {"path": "/{start:%Y}/{start:%m}/{start:%d}/OP-MTLF-{start:%Y%m%d}0200d.csv"}
+    (asked,) = requests_of("spp", "load_forecast", start, start.replace(day=3, hour=6), params=params)
+    assert dict(asked.params)["path"] == "/2025/11/02/OP-MTLF-202511020200d.csv"
+    body = "Interval,GMTIntervalEnd,MTLF,Averaged Actual\n" + "".join(
+        f"11/02/2025 02:00:00,11/02/2025 {gmt}:00:00,{load},\n" for gmt, load in (("08", 2), ("07", 1))
+    )
+    stored = stored_of(read_product("spp", "load_forecast", body, params=params))
+    assert stored == {
+        ("2025-11-02T06:00Z", "SPP", "load_forecast"): 1,
+        ("2025-11-02T07:00Z", "SPP", "load_forecast"): 2,
+    }
 
 
 def test_recordings_are_read_whole_and_add_up() -> None:

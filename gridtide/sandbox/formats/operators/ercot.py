@@ -62,6 +62,8 @@ MOST_ROWS, USUAL_ROWS = 1_000_000, 1000
 DAYS_OF_OUTPUT = 2
 """The days for which reports of wind and solar repeat what was generated."""
 
+DAYS_FORESEEN = 7
+
 POSTED_FILTERS = ("postedDatetimeFrom", "postedDatetimeTo")
 
 WEATHER_ZONES = {
@@ -149,6 +151,11 @@ class PublicReport:
     day: str
     order: str
     file: str
+
+    @property
+    def is_posted(self) -> bool:
+        """Whether it is posted several times for a day, as forecasts are."""
+        return self.fields[0] == POSTED
 
 
 def answer_request(question: Question) -> WireAnswer:
@@ -530,7 +537,7 @@ FIRST_ARCHIVED = date(2011, 1, 1)
 
 
 def _answer_archive(question: Question, emil: str) -> WireAnswer:
-    """Lists the files of a product, one for each day, or sends one of them: a zip of a zip of a CSV."""
+    """Lists the files of a product, one for each day or posting, or sends one of them: a zip of a zip of a CSV."""
     report = next((report for path, report in PUBLIC_REPORTS.items() if path.startswith(emil)), None)
     if report is None:
         return write_refusal(404)
@@ -541,23 +548,24 @@ def _answer_archive(question: Question, emil: str) -> WireAnswer:
         page, size = int(question.get("page", "1")), int(question.get("size", "1000"))
     except ValueError:
         return write_json({"message": "Invalid value of a query parameter"}, 400)
+    days = range((first.date() - FIRST_ARCHIVED).days - 1, (last.date() - FIRST_ARCHIVED).days + 1)
+    numbers = range(2 * days.start, 2 * days.stop) if report.is_posted else days
     posted = [
-        (day, moment)
-        for number in range((last.date() - first.date()).days + 2)
-        for day in (first.date() + timedelta(days=number - 1),)
-        for moment in (_find_posting(day),)
+        (number, moment)
+        for number in numbers
+        for moment in (_find_posting(report, number),)
         if first <= moment <= last and moment.replace(tzinfo=TEXAS_CLOCK) <= question.now
     ]
     address = f"http://{question.headers.get('Host', 'api.ercot.com')}/api/public-reports"
     link = f"{address}/archive/{emil}"
     archives = [
         {
-            "docId": _number_document(report, day),
+            "docId": int(report.number) * 100_000 + number,
             "friendlyName": report.file,
             "postDatetime": f"{moment:%Y-%m-%dT%H:%M:%S.000}",
-            "_links": {"endpoint": {"href": f"{link}?download={_number_document(report, day)}"}},
+            "_links": {"endpoint": {"href": f"{link}?download={int(report.number) * 100_000 + number}"}},
         }
-        for day, moment in reversed(posted)
+        for number, moment in reversed(posted)
     ]
     filters = {name: text for name, text in question.query if name.startswith("postDatetime")}
     query = {"parameterCount": len(filters), "parameters": filters, "sortedBy": "postDatetime: DESC"}
@@ -572,32 +580,36 @@ def _answer_archive(question: Question, emil: str) -> WireAnswer:
     )
 
 
-def _find_posting(day: date) -> datetime:
-    """Returns when the file of `day` is posted, local time: on the next morning."""
-    return datetime(day.year, day.month, day.day, 3, 16, 10) + timedelta(days=1)
-
-
-def _number_document(report: PublicReport, day: date) -> int:
-    return int(report.number) * 100_000 + (day - FIRST_ARCHIVED).days
+def _find_posting(report: PublicReport, number: int) -> datetime:
+    """Returns when the file with this number is posted, local time: that of a day on the next morning, forecasts every
+    twelve hours."""
+    midnight = datetime(FIRST_ARCHIVED.year, FIRST_ARCHIVED.month, FIRST_ARCHIVED.day)
+    if report.is_posted:
+        return midnight + timedelta(hours=12 * number)
+    return midnight + timedelta(days=number + 1, hours=3, minutes=16, seconds=10)
 
 
 def _send_archived(question: Question, report: PublicReport, number: str) -> WireAnswer:
     if not number.isdigit() or int(number) // 100_000 != int(report.number):
         return write_refusal(404)
-    day = FIRST_ARCHIVED + timedelta(days=int(number) % 100_000)
-    posted = _find_posting(day).replace(tzinfo=TEXAS_CLOCK)
+    posted = _find_posting(report, int(number) % 100_000).replace(tzinfo=TEXAS_CLOCK)
     name = f"cdr.{report.number:0>8}.0000000000000000.{posted:%Y%m%d.%H%M%S}.{report.file}"
-    text = _write_report_csv(question, report, day)
+    text = _write_report_csv(question, report, posted)
     inner = pack_zip([(f"{name}.csv", posted, text.encode())], TEXAS.zone)
     body = pack_zip([(f"{name}_csv.zip", posted, inner)], TEXAS.zone)
     return WireAnswer(body, content_type="application/zip")
 
 
-def _write_report_csv(question: Question, report: PublicReport, day: date) -> str:
-    """Returns the rows of a day as a file: names in capitals, days as in MM/DD/YYYY, flags as Y and N."""
+def _write_report_csv(question: Question, report: PublicReport, posted: datetime) -> str:
+    """Returns the rows of the day before, or of one posting, as a file: names in capitals, days as in MM/DD/YYYY, flags
+    as Y and N, and no time of posting."""
     header = [name[0].upper() + name[1:] for name in (field.name for field in report.fields)]
-    rows = ([_write_cell(cell) for cell in row] for row in report.rows(question, day))
-    return write_csv_lines(header, rows)
+    if not report.is_posted:
+        rows = report.rows(question, posted.date() - timedelta(days=1))
+        return write_csv_lines(header, ([_write_cell(cell) for cell in row] for row in rows))
+    days = [posted.date() + timedelta(days=number) for number in range(-DAYS_OF_OUTPUT, DAYS_FORESEEN + 1)]
+    rows = [row for day in days for row in report.rows(question, day) if row[0] == f"{posted:%Y-%m-%dT%H:%M:%S}"]
+    return write_csv_lines(header[1:], ([_write_cell(cell) for cell in row[1:]] for row in rows))
 
 
 def _write_cell(cell: Any) -> str:

@@ -72,6 +72,11 @@ PRICES_OUT, LOADS_OUT, DAY_OUT = (timedelta(hours=hours) for hours in (-11, 30, 
 """When the files of a day come out, from its midnight on: day-ahead prices at 13:00 on the day before; hourly loads and
 the real-time prices of a day on the next morning."""
 
+LOAD_PARTS = {"CF": 0.9, "NC": 0.1}
+"""The shares of conforming and of other load in zones that have both."""
+
+DIVIDED_ZONES = frozenset(("KCPL", "LES", "NPPD", "OPPD", "WAUE", "WR"))
+
 EMPTY_SHARE = 0.004
 """The share of intervals whose file is empty."""
 
@@ -182,9 +187,10 @@ def _write_hourly_load(question: Question, name: str) -> str | None:
         return write_csv_lines(("MarketHour", *loads), ((row[0], *map(str, row[1:])) for row in columns))
     stamps = [re.sub(r"\b0(\d)(?=[/:])", r"\1", text) for text in write_times(ends, "UTC", "%m/%d/%Y %H:%M")]
     rows = (
-        (stamp, "SPP", zone, "CF", str(values[number]))
+        (stamp, "SPP", zone, kind, f"{share * values[number]:.3f}")
         for number, stamp in enumerate(stamps)
         for zone, values in loads.items()
+        for kind, share in (LOAD_PARTS if zone in DIVIDED_ZONES else {"CF": 1.0}).items()
     )
     header = ("Market Hour", "Balancing Area Name", "Control Zone Name", "Forecast Area Type", "Load MW")
     return write_csv_lines(header, rows)
