@@ -323,10 +323,11 @@ def _is_over(starts: Times, step: timedelta, now: datetime) -> Values:
 
 
 def find_postings(day: date, now: datetime, days_after: int = 0) -> list[datetime]:
-    """Returns when values of `day` were posted: every twelve hours from seven days before its midnight to so many days
-    after it."""
-    midnight = local_midnight(day, TEXAS_CLOCK)
-    postings = [midnight + timedelta(hours=12 * number) for number in range(-14, 2 * days_after + 1)]
+    """Returns when values of `day` were posted: at midnight and at noon of Chicago, from seven days before its midnight
+    to so many days after it."""
+    midnight = datetime(day.year, day.month, day.day)
+    local_times = [midnight + timedelta(hours=12 * number) for number in range(-14, 2 * days_after + 1)]
+    postings = [local_time.replace(tzinfo=TEXAS_CLOCK).astimezone(UTC) for local_time in local_times]
     return [posting for posting in postings if posting <= now]
 
 
