@@ -105,6 +105,26 @@ def test_a_forecast_has_the_name_of_its_zone_everywhere_and_a_time_of_publicatio
     assert {row["published_at"] for row in rows} == {day.end}
 
 
+def test_the_load_of_the_system_is_the_sum_of_all_zones() -> None:
+    """Each pass of the repeated hour has its own sum; an hour without one of the zones has none, and is counted."""
+    zones = {"CAPITL": 1000.5, "N.Y.C.": 5000.25, "WEST": 1500}
+    hours = [("00:00:00", "EDT"), ("01:00:00", "EDT"), ("01:00:00", "EST"), ("02:00:00", "EST")]
+    rows = [
+        f"11/01/2026 {hour},{clock},{name},1,{load + number}\n"
+        for number, (hour, clock) in enumerate(hours)
+        for name, load in zones.items()
+    ]
+    body = "Time Stamp,Time Zone,Name,PTID,Integrated Load\n" + "".join(rows[:-1])
+    page = read_product("nyiso", "load_system", body)
+    assert stored_of(page) == {
+        ("2026-11-01T04:00Z", "NYISO", "load"): 7500.75,
+        ("2026-11-01T05:00Z", "NYISO", "load"): 7503.75,
+        ("2026-11-01T06:00Z", "NYISO", "load"): 7506.75,
+    }
+    counted = [(item.reason, item.count) for item in page.skipped if not item.expected]
+    assert counted == [("sums that lack a part of their series", 1)]
+
+
 def test_older_days_come_from_the_archive_of_their_month() -> None:
     """Days of the last week have a file each; what is older is requested once a month, as a zip."""
     asked = requests_of("nyiso", "generation", datetime(2025, 1, 30, 5), datetime(2025, 2, 3, 5))
