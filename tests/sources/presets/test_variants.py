@@ -268,8 +268,7 @@ def test_a_zip_of_several_members_is_read_whole(name: str) -> None:
         archive.writestr("folder/", "")
         for number, half in enumerate(halves):
             archive.writestr(f"member{number}.csv", write([header, *half]))
-    keys = {"unpack": "*.csv"}
-    together = read_product(sample.source, sample.product, sink.getvalue(), period=sample.period, **keys)
+    together = read_product(sample.source, sample.product, sink.getvalue(), period=sample.period, unpack="*.csv")
     plain = read_product(sample.source, sample.product, write(sample.rows), period=sample.period)
     assert stored_of(together).keys() == stored_of(plain).keys()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -67,7 +67,7 @@ def base_of(source: str, market: Market) -> Base:
     places = {"load": market.load, "load_forecast": market.forecast}
     names = {"real_time": market.real_time}
     lag, at_once = Available(lag=2 * HOUR), Available(lag=timedelta(days=-2))
-    kinds = {}
+    kinds: dict[str, tuple[str, Available, Sequence[Row]]] = {}
     for name, level in LEVELS.items():
         variable = names.get(name, name)
         place = market.point if "lmp" in variable else places.get(name, market.generation)
