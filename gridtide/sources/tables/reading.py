@@ -36,8 +36,7 @@ from gridtide.sources.formats.json_rows import KEY_COLUMN
 from gridtide.sources.formats.numbers import ReadNumbers, read_numbers
 from gridtide.sources.formats.xml_rows import POSITION, RESOLUTION
 from gridtide.sources.tables import repeats
-from gridtide.sources.tables.components import INCONSISTENT, ComponentColumns, balance_records
-from gridtide.sources.tables.parts import add_parts
+from gridtide.sources.tables.components import INCONSISTENT, ComponentColumns, add_parts, balance_records
 from gridtide.sources.tables.selection import choose_columns, find_unselected
 from gridtide.sources.tables.series import (
     RowLabels,
