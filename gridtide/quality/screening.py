@@ -8,6 +8,7 @@
     step    a step unlike that of the hour on the days before, away from their template     metered demand and load
     spike   a jump of many usual steps                                                      other smooth series
     template  far from the same hour of the days before, and not at yesterday's level       metered demand and load
+    region    amid many separate stretches that others flagged: the source is out of order  metered demand and load
 
 `range` means fail, every other check suspect. The template of an hour is the median of the same hour on the last ten
 days. Deviations from it are scaled by the level and by the spread of these days: the quartiles of a usual day, and
@@ -29,18 +30,20 @@ from gridtide.quality.flags import Flag, Screened
 from gridtide.quality.natures import UNBOUNDED, Nature
 from gridtide.quality.shifting import shift_later
 
-CHECKS = ("range", "zero", "run", "level", "repeat", "step", "spike", "template")
+CHECKS = ("range", "zero", "run", "level", "repeat", "step", "spike", "template", "region")
 """The names of the checks, in the order in which they judge; a value that one rejects is missing for the next."""
 
 
-LOOKBACK = 37 * ROWS_PER_DAY
+LOOKBACK = 39 * ROWS_PER_DAY
 """No flag depends on values more than this many rows before it: 10 days of usual deviations, each from a template of
-10 days, each without the days that repeat, which take 14 days to know; and two days that are not whole."""
+10 days, each without the days that repeat, which take 14 days to know; two days that are not whole; and two days of
+flags amid which hours are suspect."""
 
 
 @dataclass(frozen=True)
 class CausalLimits:
-    """The thresholds of the causal checks; 0 turns `metered_run`, `run`, `repeat`, `spike` or `level` off.
+    """The thresholds of the causal checks; 0 turns `metered_run`, `run`, `repeat`, `spike`, `level` or `region`
+    off.
 
     They were tuned on hourly demand of 54 balancing authorities, see `docs/quality.md`.
     """
@@ -71,6 +74,10 @@ class CausalLimits:
     """Quartile ranges from the template at yesterday's level, for values that also differ by"""
     far_share: float = 0.66
     """this share of the template, however long it lasts."""
+    region: int = 6
+    """Separate stretches of flagged hours within the last two days, amid which hours are suspect, if also"""
+    region_hours: int = 3
+    """so many of the last 24 hours are flagged."""
 
 
 CAUSAL_LIMITS = CausalLimits()
@@ -131,8 +138,28 @@ def find_suspects(values: Floats, nature: Nature, limits: CausalLimits = CAUSAL_
         steps, deviations = find_deviations(believed, limits)
         yield judge("step", steps)
         yield judge("template", deviations)
+        if limits.region:
+            yield judge("region", find_regions(~np.isnan(values) & np.isnan(believed), limits) & ~np.isnan(believed))
     elif nature.smooth and limits.spike:
         yield judge("spike", find_spikes(believed, limits.spike))
+
+
+def find_regions(flagged: Mask, limits: CausalLimits) -> Mask:
+    """Returns the rows after at least `limits.region` stretches of `flagged` rows (T,) that began in the last two days,
+    with at least `limits.region_hours` flagged rows in the last one."""
+    begins = flagged.copy()
+    begins[1:] &= ~flagged[:-1]
+    is_region: Mask = (_count_before(begins, 2 * ROWS_PER_DAY) >= limits.region) & (
+        _count_before(flagged, ROWS_PER_DAY) >= limits.region_hours
+    )
+    return is_region
+
+
+def _count_before(cells: Mask, rows: int) -> Integers:
+    """Returns how many of the `rows` before each of `cells` (T,) are true."""
+    counts = np.concatenate([[0], np.cumsum(cells)])
+    counted: Integers = counts[:-1] - counts[np.maximum(np.arange(len(cells)) - rows, 0)]
+    return counted
 
 
 TEMPLATE_DAYS, ENOUGH_DAYS = 10, 3

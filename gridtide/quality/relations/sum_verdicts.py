@@ -80,10 +80,10 @@ def _judge_by_custom(relation: Relation, sizes: Floats, totals: Floats, limits: 
     """Yields the days with a residual in `sizes` (days, 24): the median residual as a share of the mean of `totals`
     (days, 24); suspect above the limit and twice what is usual."""
     shares = np.full(len(sizes), np.nan)
-    for day in np.flatnonzero((~np.isnan(sizes)).any(axis=1)):
-        is_known = ~np.isnan(sizes[day])
-        mean_total = totals[day][is_known].mean()
-        shares[day] = np.median(sizes[day][is_known]) / mean_total if mean_total else np.nan
+    days = np.flatnonzero((~np.isnan(sizes)).any(axis=1))
+    mean_totals = np.nanmean(np.where(np.isnan(sizes[days]), np.nan, totals[days]), axis=1)
+    medians = np.nanmedian(sizes[days], axis=1) if days.size else mean_totals
+    shares[days] = np.divide(medians, mean_totals, out=np.full(len(days), np.nan), where=mean_totals > 0)
     judged = np.flatnonzero(~np.isnan(shares))
     threshold = max(limits.residual, 2 * float(np.median(shares[judged]))) if judged.size else limits.residual
     for day in judged:

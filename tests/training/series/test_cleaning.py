@@ -194,6 +194,7 @@ def test_every_cell_is_counted_by_what_was_done_to_it() -> None:
         "step": [0, 0],
         "spike": [0, 0],
         "template": [0, 0],
+        "region": [0, 0],
     }
     counts = [[int((row == code).sum()) for code in (REPORTED, IMPUTED, REJECTED, MISSING)] for row in made.quality]
     assert counts == [[231, 6, 1, 2], [233, 0, 7, 0]]
