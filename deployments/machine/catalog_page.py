@@ -43,11 +43,11 @@ def read_page_address() -> tuple[str, int] | None:
 
 
 @asynccontextmanager
-async def serving_page(lake: Lake) -> AsyncIterator[str | None]:
-    """Serve the page of `lake` during the block, and give its URL; None if it is not served: because it is off, or with
-    a warning because the address is in use."""
+async def serving_page(lake: Lake | None) -> AsyncIterator[str | None]:
+    """Serve the page of `lake` during the block, and give its URL; None if it is not served: as there is no lake or it
+    is off, or with a warning as the address is in use."""
     address = read_page_address()
-    if address is None:
+    if address is None or lake is None:
         yield None
         return
     runner = web.AppRunner(build_app(lake), access_log=None)

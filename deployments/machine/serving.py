@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,12 @@ from deployments.registry.catalogue import build_deployments
 from deployments.registry.run_settings import RUN_SETTINGS
 from flows.run.metrics.exporting import metrics_folder
 from gridtide.entries.entry import Config
+from gridtide.errors import GridtideError, one_line
+from gridtide.lake import Lake
 from tasks.lake import open_lake
 from tasks.secrets import defer_to_dotenv
+
+logger = logging.getLogger("gridtide.serve")
 
 
 async def serve_deployments(
@@ -42,6 +47,17 @@ async def serve_deployments(
         async with get_client() as client:
             await notifications.apply_notifications(client, receivers)
         with serving_endpoint(metrics_folder()):
-            async with serving_page(await open_lake(lake or config.lake)) as page_url:
+            async with serving_page(await _open_page_lake(lake or config.lake)) as page_url:
                 announce(api_url, page_url)
                 await runner.start()
+
+
+async def _open_page_lake(address: str) -> Lake | None:
+    """The lake whose page is served; None, with a warning, if it cannot be opened: each run then says so itself."""
+    if read_page_address() is None:
+        return None
+    try:
+        return await open_lake(address)
+    except GridtideError as error:
+        logger.warning("the page of the catalogue is not served: %s", one_line(error))
+        return None

@@ -35,6 +35,9 @@ from gridtide.variables import SeriesName
 RUNS_AHEAD = 50
 """How many runs of a schedule are looked at to find the longest time between two of them."""
 
+ENTRIES_AT_ONCE = 4
+"""How many entries have their last weeks read at a time: some wait for the store while another is computed."""
+
 QualityBySeries = Mapping[str, QualityBlock]
 """What the checks of stored values found, by the name of the series."""
 
@@ -55,7 +58,13 @@ async def read_entries(lake: Lake, entries: Sequence[Entry], now: datetime) -> l
     """Reads what `lake` has of each of `entries`. An entry whose rows cannot be read is described without them, and its
     `problems` say so. Raises `StorageError` if the lake cannot be listed."""
     files_of_entries = await asyncio.gather(*(read_entry_files(lake, entry) for entry in entries))
-    return [await _read_parts(lake, entry_files, now) for entry_files in files_of_entries]
+    limit = asyncio.Semaphore(ENTRIES_AT_ONCE)
+
+    async def read_within_limit(entry_files: EntryFiles) -> EntryParts:
+        async with limit:
+            return await _read_parts(lake, entry_files, now)
+
+    return list(await asyncio.gather(*map(read_within_limit, files_of_entries)))
 
 
 async def _read_parts(lake: Lake, entry_files: EntryFiles, now: datetime) -> EntryParts:

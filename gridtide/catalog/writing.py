@@ -58,8 +58,9 @@ async def write_catalog(lake: Lake, picture: LakePicture) -> dict[str, int]:
     pages = {"catalog.json": encode_json(document_of(picture)), **render_pages(picture)}
     bodies = {PACKAGE_PATH: encode_json(describe_package(picture))}
     bodies |= {f"{CATALOG_FOLDER}/{name}": body for name, body in pages.items()}
-    for path, body in bodies.items():
-        await lake.store.put(path, body, replace=True)
+    *first, (page_path, page) = bodies.items()
+    await asyncio.gather(*(lake.store.put(path, body, replace=True) for path, body in first))  # a store waits at each
+    await lake.store.put(page_path, page, replace=True)
     details = await asyncio.gather(*(lake.store.list_objects(f"{CATALOG_FOLDER}/{folder}") for folder in DETAILS))
     obsolete = [stored.path for listed in details for stored in listed if stored.path not in bodies]
     if obsolete:

@@ -11,6 +11,8 @@ from prefect.client.orchestration import get_client
 
 from deployments.cli.status import read_status
 from flows.describing.quality import quality
+from flows.ingest import ingest
+from flows.run.metrics.exporting import PUSHGATEWAY
 from flows.run.metrics.samples import list_samples
 from flows.run.report import RunError
 from gridtide.config.loading import parse
@@ -24,6 +26,7 @@ from gridtide.quality.relations.residual_table import RESIDUALS_PATH
 from gridtide.quality.table import QUALITY_FOLDER, read_verdicts
 from tests.flows.test_monitor import told
 from tests.quality.test_screening import demand_wave
+from tests.support.processes.s3_servers import free_port
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -166,6 +169,38 @@ async def test_series_of_different_entries_are_judged_together(
     ), "a run with a selection takes nothing back that it could not judge"
     assert pq.read_table(tmp_path / RESIDUALS_PATH).num_rows == len(residuals)
     assert sorted((tmp_path / QUALITY_FOLDER).iterdir()) == files
+
+
+async def test_damaged_tables_and_a_gateway_that_is_away_are_a_warning_each(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged table of quality, damaged residuals and a Pushgateway that is away stop neither the judgement nor a
+    collection; each is one warning, and the residuals are written again."""
+    monkeypatch.setenv(PUSHGATEWAY, f"http://127.0.0.1:{free_port()}")
+    data = config(tmp_path, "demand")
+    synthetic = {"name": "grid", "source": "synthetic", "output_folder": "grid", "available": {"lag": "PT1H"}}
+    data["apis"].append(synthetic | {"params": {"variables": ["demand", "net_generation", "net_interchange"]}})
+    damaged = [f"{QUALITY_FOLDER}/20240101_000000.parquet", RESIDUALS_PATH]
+    for path in damaged:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"PAR1 damaged")
+    assert (await ingest(data, select=["grid"]))["pipeline_status"] == "success"
+    assert [record.message[:11] for record in caplog.records if record.levelname == "WARNING"] == ["metrics are"]
+    caplog.clear()
+    await store_demand(Lake.open(str(tmp_path)), parse(data).apis[0], demand_wave(DAYS * 24))
+    await store_balance(Lake.open(str(tmp_path)), parse(data).apis[0])
+    assert (await quality(data, select=["demand"], days=5))["pipeline_status"] == "success"
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert [any(text in warning for warning in warnings) for text in (*damaged, "metrics are")] == [True] * 3
+    assert len(warnings) == 3
+    assert pq.read_table(tmp_path / RESIDUALS_PATH).num_rows == 5 * 24
+
+
+async def store_balance(lake: Lake, entry: Entry) -> None:
+    """Store generation and interchange that balance with the demand of `demand_wave`."""
+    load, exchange = demand_wave(DAYS * 24), demand_wave(DAYS * 24, 1) / 10
+    await store_demand(lake, entry, load + exchange, variable="net_generation")
+    await store_demand(lake, entry, exchange, variable="net_interchange")
 
 
 async def test_an_entry_that_cannot_be_read_fails_after_the_others(tmp_path: Path) -> None:
