@@ -463,17 +463,27 @@ def retention_command(
     days: Annotated[
         int, typer.Option("--days", metavar="N", min=1, max=36525, help="Keep the bodies of the last N days.")
     ] = 30,
+    run_days: Annotated[
+        int,
+        typer.Option(
+            "--run-days",
+            metavar="N",
+            min=7,
+            max=36525,
+            help="Keep the server's records of the runs of the last N days.",
+        ),
+    ] = 90,
     dry_run: Annotated[
         bool, typer.Option("--dry-run/--remove", help="List what would be removed, or remove it.")
     ] = True,
 ) -> None:
-    """List the response bodies under raw/ that are older than N days; with --remove, remove them."""
+    """List old response bodies under raw/ and, without --select, the server's records of old runs; or remove them."""
     _check_options(config, select)
     check_prefect_home()
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake)
-    asyncio.run(flows.run_and_show("retention", options, days, dry_run))
+    asyncio.run(flows.run_and_show("retention", options, days, dry_run, run_days))
 
 
 @app.command("quality")

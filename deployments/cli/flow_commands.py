@@ -117,10 +117,10 @@ async def run_compact(options: FlowOptions, cluster: str | None = None, prune: b
     return report
 
 
-async def run_retention(options: FlowOptions, days: int, dry_run: bool) -> Report:
+async def run_retention(options: FlowOptions, days: int, dry_run: bool, run_days: int) -> Report:
     """Run the flow under a progress bar; raises its `RunError`, which carries the report."""
-    with show_progress("Looking through raw/"):
-        report: Report = await retention(options.config, options.select, options.lake, days, dry_run)
+    with show_progress("Finding what is old"):
+        report: Report = await retention(options.config, options.select, options.lake, days, dry_run, run_days)
     return report
 
 
