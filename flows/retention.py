@@ -45,7 +45,7 @@ from tasks.server_records import (
     remove_records,
 )
 
-BODIES_AT_ONCE = 1000
+REMOVED_AT_ONCE = 1000
 """Bodies removed by one request, the maximum of S3."""
 
 FEWEST_RUN_DAYS = 7
@@ -202,7 +202,7 @@ async def _clear_entry(lake: Lake, entry: Entry, before: datetime, dry_run: bool
         oldest = bodies[0].last_modified.isoformat(timespec="seconds") if bodies else None
         result |= {"bodies": len(bodies), "bytes": sum(body.size for body in bodies), "oldest": oldest}
         while not dry_run and result["removed"] < len(bodies):
-            batch = bodies[result["removed"] : result["removed"] + BODIES_AT_ONCE]
+            batch = bodies[result["removed"] : result["removed"] + REMOVED_AT_ONCE]
             await lake.store.remove([body.path for body in batch])
             result["removed"] += len(batch)
             await lake.store.prune(list_body_folders(entry, batch))

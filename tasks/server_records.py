@@ -41,7 +41,7 @@ from tasks.schedule_states import GRIDTIDE_TAG
 
 T = TypeVar("T")
 
-PAGE = 200
+RECORDS_LISTED = 200
 """The most records in an answer of the server."""
 
 BATCH = 50
@@ -78,7 +78,7 @@ async def list_expired_runs(client: PrefectClient, flow_names: Sequence[str], be
 
     async def read_page(offset: int) -> list[FlowRun]:
         return await client.read_flow_runs(
-            flow_filter=flows, flow_run_filter=finished, sort=FlowRunSort.ID_DESC, limit=PAGE, offset=offset
+            flow_filter=flows, flow_run_filter=finished, sort=FlowRunSort.ID_DESC, limit=RECORDS_LISTED, offset=offset
         )
 
     return [run for run in await _read_pages(read_page) if _is_from_gridtide(run)]
@@ -126,7 +126,7 @@ async def _list_artifacts(client: PrefectClient, runs: Sequence[FlowRun]) -> lis
     artifact_filter = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id for run in runs]))
 
     async def read_page(offset: int) -> list[Any]:
-        return await client.read_artifacts(artifact_filter=artifact_filter, limit=PAGE, offset=offset)
+        return await client.read_artifacts(artifact_filter=artifact_filter, limit=RECORDS_LISTED, offset=offset)
 
     return [artifact.id for artifact in await _read_pages(read_page)]
 
@@ -137,7 +137,7 @@ async def _count_children(client: PrefectClient, runs: Sequence[FlowRun]) -> tup
     log_filter = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run.id for run in runs]))
 
     async def read_page(offset: int) -> list[Any]:  # the API has no number of logs
-        return await client.read_logs(log_filter, limit=PAGE, offset=offset, sort=LogSort.TIMESTAMP_ASC)
+        return await client.read_logs(log_filter, limit=RECORDS_LISTED, offset=offset, sort=LogSort.TIMESTAMP_ASC)
 
     return response.json(), len(await _read_pages(read_page))
 
@@ -147,7 +147,7 @@ async def _list_result_files(client: PrefectClient, runs: Sequence[FlowRun]) -> 
     run_filter = FlowRunFilter(id=FlowRunFilterId(any_=[run.id for run in runs]))
 
     async def read_page(offset: int) -> list[Any]:
-        return await client.read_task_runs(flow_run_filter=run_filter, limit=PAGE, offset=offset)
+        return await client.read_task_runs(flow_run_filter=run_filter, limit=RECORDS_LISTED, offset=offset)
 
     states = [run.state for run in [*runs, *await _read_pages(read_page)] if run.state]
     return await asyncio.to_thread(_find_files, states)
@@ -173,7 +173,7 @@ def _write_filter(runs: Sequence[FlowRun]) -> dict[str, Any]:
 async def _read_pages(read_page: Callable[[int], Awaitable[list[T]]]) -> list[T]:
     """The records of all pages that `read_page` returns by the number of records before a page."""
     records: list[T] = []
-    while len(records) % PAGE == 0:
+    while len(records) % RECORDS_LISTED == 0:
         page = await read_page(len(records))
         if not page:
             break

@@ -17,7 +17,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
 from typing import TypeVar
 
@@ -29,6 +29,11 @@ from gridtide.sources.contract import Request, Response
 
 T = TypeVar("T")
 
+AHEAD = timedelta(days=35)
+"""How long before its period a collection may be; forecasts reach sixteen days ahead."""
+
+FOLDER_DAY = "%Y%m%d"
+"""The first characters of the name of a period's folder, and of a stamp."""
 
 logger = logging.getLogger("gridtide.collect")
 
@@ -62,13 +67,31 @@ async def list_collections(lake: Lake, entry: Entry) -> list[KeptCollection]:
 
 async def bodies_by_collection(lake: Lake, entry: Entry) -> dict[KeptCollection, list[Object]]:
     """Returns the kept bodies of `entry` by collection. Other files under `raw/` are ignored."""
+    return _group_bodies(entry, await lake.store.list_objects(f"raw/{entry.output_folder}"))
+
+
+async def bodies_until(lake: Lake, entry: Entry, before: datetime) -> dict[KeptCollection, list[Object]]:
+    """As `bodies_by_collection`, but of no collection later than `before`, for which the store is not asked.
+
+    A collection more than `AHEAD` before its period is left out as well.
+    """
+    folder = f"raw/{entry.output_folder}"
+    periods = await lake.store.list_range(folder, "0", f"{before + AHEAD:{FOLDER_DAY}}")
+    snapshots = await lake.store.list_range(
+        folder, f"{entry.file_prefix}_0", f"{entry.file_prefix}_{before + timedelta(days=1):{FOLDER_DAY}}"
+    )
+    bodies = {body.path: body for body in [*periods, *snapshots]}
+    return _group_bodies(entry, bodies.values())
+
+
+def _group_bodies(entry: Entry, bodies: Iterable[Object]) -> dict[KeptCollection, list[Object]]:
     bodies_by_folder: dict[str, list[Object]] = defaultdict(list)
-    for body in await lake.store.list_objects(f"raw/{entry.output_folder}"):
+    for body in bodies:
         folder, _, name = body.path.rpartition("/")
         if name.endswith(".zst"):
             bodies_by_folder[folder].append(body)
-    collections = {parse_collection_folder(entry, folder): bodies for folder, bodies in bodies_by_folder.items()}
-    return {collection: bodies for collection, bodies in collections.items() if collection}
+    collections = {parse_collection_folder(entry, folder): inside for folder, inside in bodies_by_folder.items()}
+    return {collection: inside for collection, inside in collections.items() if collection}
 
 
 async def list_answers(lake: Lake, collections: Iterable[KeptCollection]) -> dict[str, str]:

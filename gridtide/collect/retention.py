@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from gridtide.collect.raw_bodies import bodies_by_collection
+from gridtide.collect.raw_bodies import bodies_until
 from gridtide.entries.entry import Entry
 from gridtide.lake import Lake, Object
 
@@ -15,9 +15,9 @@ async def find_expired(lake: Lake, entry: Entry, before: datetime) -> list[Objec
     collection is kept as a whole, because it cannot be replayed without some of its bodies.
 
     A body is never older than the run whose stamp its folder has, whatever times a copy of the lake got. Other files
-    under `raw/` do not belong to the entry and are ignored.
+    under `raw/` do not belong to the entry and are ignored. The store is asked for little else than what has expired.
     """
-    collections = await bodies_by_collection(lake, entry)
+    collections = await bodies_until(lake, entry, before)
     expired = [
         bodies
         for collection, bodies in collections.items()

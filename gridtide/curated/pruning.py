@@ -55,7 +55,7 @@ async def prune(lake: Lake, entry: Entry, now: datetime | None = None) -> Prunin
     pruning = Pruning(entry.name)
     months = await _ready_months(dataset, now, pruning)
     files = [file for file in dataset.files.values() if _may_remove(dataset, file, months)]
-    contents = await read_metadata(lake, files)
+    contents = await read_metadata(lake, files, indexed=False)
     removed: dict[str, tuple[int, RemovedFile]] = {}
     for file, metadata in zip(files, contents, strict=True):
         compacted = dataset.record.files[file.path]

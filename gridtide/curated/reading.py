@@ -46,6 +46,7 @@ from gridtide.entries.shifts import widen_period
 from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import File, Lake, Metadata
 from gridtide.lake.names import parse_name
+from gridtide.lake.soundness import recall_metadata
 from gridtide.observations.constant_columns import join_tables
 from gridtide.observations.table import RETRIEVALS, SCHEMA
 from gridtide.periods import Period
@@ -84,8 +85,11 @@ async def list_inputs(
             recorded = dataset.record.files.get(file.path)
             if recorded is not None and recorded.size == file.size:
                 contents_by_path[file.path] = recorded
-        not_recorded = [file.path for file in files if file.path not in contents_by_path]
-        contents_by_path |= zip(not_recorded, await lake.read_metadata_of(not_recorded), strict=True)
+        not_recorded = [file for file in files if file.path not in contents_by_path]
+        for file, content in zip(not_recorded, await recall_metadata(lake, not_recorded), strict=True):
+            if isinstance(content, StorageError):
+                raise content
+            contents_by_path[file.path] = content
         for path, recorded_content in contents_by_path.items():
             if as_of is None or recorded_content.stored_at <= as_of:
                 dated_inputs.append(

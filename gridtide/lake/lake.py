@@ -167,6 +167,7 @@ class Lake:
                         file_of_name.period,
                         file_of_name.extension,
                         listed_file.size,
+                        tag=listed_file.e_tag,
                     )
                 )
         # A pruning that was killed leaves files that its record lists as removed; those that are present count as such.

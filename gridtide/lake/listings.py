@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 REFUSED = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 """Control characters, and the characters that stand for bytes that are not UTF-8."""
 
+LISTED_AT_ONCE = 1000
+"""The most names in an answer of S3."""
+
 PASSING = (errno.ENOENT, errno.ELOOP)
 """Errors of a missing file, of a broken link, and of a link to itself."""
 
@@ -78,6 +81,21 @@ def list_store(client: ObjectStore, folder: str, recursive: bool) -> FolderConte
         folders, files = list(content["common_prefixes"]), content["objects"]
     objects = [Object(file["path"], file["size"], file["last_modified"], file["e_tag"]) for file in files]
     return FolderContent(folders, objects).sort()
+
+
+def list_store_range(client: ObjectStore, folder: str, start: str, end: str) -> list[Object]:
+    """Lists the files below `folder` of a store that lists in the order of paths, from just after the path `start`
+    below `folder` until just before `end`; later ones are not requested. Raises the errors of the store library."""
+    objects = []
+    for chunk in obstore.list(client, folder, offset=f"{folder}/{start}", chunk_size=LISTED_AT_ONCE):
+        objects += [
+            Object(file["path"], file["size"], file["last_modified"], file["e_tag"])
+            for file in chunk
+            if file["path"] < f"{folder}/{end}"
+        ]
+        if chunk and chunk[-1]["path"] >= f"{folder}/{end}":
+            break
+    return objects
 
 
 def list_local_folder(root: str, folder: str, recursive: bool) -> FolderContent:

@@ -6,7 +6,7 @@ generation_20240310_061200_20240303T0000_20240310T0600.parquet
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from gridtide.lake.files.metadata import Metadata
@@ -65,6 +65,8 @@ class File:
     size: int
     superseded_at: datetime | None = None
     removed: RemovedFile | None = None
+    tag: str | None = field(default=None, compare=False)
+    """Changes with the content, as `Object.e_tag`; None if it is not known."""
 
 
 def file_name(prefix: str, stamp: datetime, period: Period | None, extension: str) -> str:
@@ -127,4 +129,4 @@ def _format_bound(moment: datetime) -> str:
 
 
 def _parse_utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)  # takes a twentieth of the time of `strptime`
+    return datetime.fromisoformat(f"{text}Z")  # takes a twentieth of the time of `strptime`

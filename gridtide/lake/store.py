@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from obstore.store import LocalStore
 from gridtide.clock import measure_offset
 from gridtide.errors import StorageError, list_first
 from gridtide.lake.guarantees import create_file, probe_store, verify_create_only, verify_once
-from gridtide.lake.listings import FolderContent, ListFolder, Object, list_local_folder, list_store
+from gridtide.lake.listings import FolderContent, ListFolder, Object, list_local_folder, list_store, list_store_range
 from gridtide.lake.store_errors import translate_errors
 from gridtide.threads import run_blocking
 
@@ -140,6 +141,25 @@ class ByteStore:
     async def list_objects(self, folder: str) -> list[Object]:
         """Returns the files in `folder` and its subfolders, sorted by path."""
         return (await self._list(folder, recursive=True)).objects
+
+    async def list_range(self, folder: str, start: str, end: str) -> list[Object]:
+        """Returns the files in the subfolders of `folder`, sorted by path, whose path below `folder` is from `start` up
+        to, but not including, `end` in the order of their characters; of a local folder by the names of its subfolders
+        alone.
+
+        The store is asked for little else, however many other files there are in `folder`.
+        """
+        if self.is_local:
+            folders, _ = await self.list_folder(folder)
+            within = [path for path in folders if start <= path.removeprefix(f"{folder}/") < end]
+            contents = [await self.list_objects(path) for path in within]
+            return sorted(chain.from_iterable(contents), key=lambda file: file.path)
+        with translate_errors(folder, f"cannot be listed in {self.uri}"):
+            try:
+                objects = await run_blocking(list_store_range, self.client, folder, start, end)
+            except InvalidPathError:
+                objects = await self.list_objects(folder)
+        return [file for file in objects if start <= file.path.removeprefix(f"{folder}/") < end]
 
     async def remove(self, paths: Sequence[str]) -> None:
         """Removes the files at `paths`; missing files are ignored."""

@@ -123,3 +123,16 @@ def test_names_of_the_lake_can_be_read() -> None:
     """So can any printable text."""
     assert is_readable(FILE)
     assert is_readable("eia/München #1 [a] 100%.csv")
+
+
+@pytest.mark.parametrize("scheme", ["local", "memory"])
+async def test_a_range_of_names_is_listed_as_filtering_all_names(scheme: str, tmp_path: Path) -> None:
+    """The files of a range are those whose folder is in it, in the order of paths, whatever the bounds."""
+    store = Lake.open(str(tmp_path) if scheme == "local" else "memory://").store
+    paths = [f"raw/eia/{day}/{number}.zst" for day in (20240101, 20240102, 20240103, "demand_2024") for number in "12"]
+    for path in [*paths, "raw/other/20240102/1.zst"]:
+        await store.put(path, b"")
+    for start in ("0", "20240102", "20240103", "demand_0"):
+        for end in ("0", "20240102", "20240104", "demand_2023", "z"):
+            expected = [path for path in paths if start <= path.removeprefix("raw/eia/") < end]
+            assert [file.path for file in await store.list_range("raw/eia", start, end)] == expected

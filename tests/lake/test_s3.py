@@ -20,6 +20,7 @@ from gridtide.observations import table as obs
 from gridtide.observations.identity import content_hash
 from gridtide.observations.table import Row, from_rows
 from tasks.lake import open_bucket_lake, open_lake, open_with_credentials
+from tests.support.upstreams.counting_proxy import count_requests
 from tests.support.upstreams.http_servers import serving
 
 STAMP = datetime(2024, 3, 10, 6, 12, tzinfo=UTC)
@@ -309,3 +310,20 @@ def test_an_unknown_profile_is_named(bucket: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(StorageError, match="nobody"):
         Lake.open(f"s3://{bucket}/lake")
+
+
+async def test_of_many_files_a_range_alone_is_requested(bucket: str, s3_url: str) -> None:
+    """Of a folder with the bodies of years, as many answers are requested as the range has thousands of names, and at
+    most one more at its end."""
+    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
+    backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]  # far quicker than requests
+    days = [f"{year}{month:02}{day:02}" for year in range(2010, 2020) for month in range(1, 13) for day in range(1, 29)]
+    for day in days:
+        backend.put_object(bucket, f"lake/raw/eia/{day}/1.zst", b"")
+    async with count_requests(s3_url) as (url, counts):
+        store = Lake.open(f"s3://{bucket}/lake", endpoint_url=url).store
+        listed = await store.list_range("raw/eia", "2013", "2014")
+    assert [file.path.split("/")[2] for file in listed] == [day for day in days if day.startswith("2013")]
+    assert counts == {"LIST": 1}
