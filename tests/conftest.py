@@ -34,11 +34,23 @@ def pytest_runtestloop() -> None:  # also of the process that only hands out tes
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests run first, each by itself where it shares no fixture with its module, so that several processes end
-    at about the same time; all other tests of a module run in one process."""
+    at about the same time; all other tests of a module run in one process.
+
+    Among the slow ones, those that mostly wait for processes they started are spread evenly, so that at any time some
+    wait while others compute: one after the other they would leave half of the cores idle.
+    """
     for item in items:
         if "slow" not in item.keywords or shares_with_module(item):
             item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath))))
-    items.sort(key=lambda item: "slow" not in item.keywords)
+    slow = [item for item in items if "slow" in item.keywords]
+    waiting = [item for item in slow if WAITING in item.path.parts]
+    computing = [item for item in slow if WAITING not in item.path.parts]
+    places = {item: (number + 0.5) / len(part) for part in (waiting, computing) for number, item in enumerate(part)}
+    items.sort(key=lambda item: places.get(item, 1.0))
+
+
+WAITING = "deployments"
+"""The folder of the tests that start servers and workers and wait for their runs."""
 
 
 def shares_with_module(item: pytest.Item) -> bool:
